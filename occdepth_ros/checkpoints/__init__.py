@@ -1,0 +1,1 @@
+"""Weights: golden verification, safe loading, and key maps."""

@@ -1,0 +1,112 @@
+"""Engine: calibrated rig + voxel grid + model -> predict(left, right) -> OccupancyPrediction."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.errors import ImageError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.registry import create_predictor
+
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass
+class Occupancy:
+    """What a predictor returns: the arrays of an OccupancyPrediction, on the predictor's grid."""
+
+    labels: npt.NDArray[np.uint8]
+    confidence: npt.NDArray[np.uint8]
+    visibility: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Predictor(Protocol):
+    """A model that completes the scene in front of a stereo rig."""
+
+    name: str
+
+    def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
+        """Precompute what depends on the calibration only; called before the first `infer` and on every change.
+
+        Raises:
+            CalibrationError, GridError, ModelError: the model cannot work on this rig or grid.
+        """
+
+    def infer(self, left: Picture, right: Picture) -> Occupancy:
+        """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each, of the calibrated size."""
+
+
+class Engine:
+    """One model on one rig and one grid.
+
+    Args:
+        rig: the calibrated cameras.
+        grid: the voxels to predict.
+        model: a name of `occdepth_ros.registry.MODELS`.
+        weights: a checkpoint file; None takes the model's own weights, where it needs any.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        ModelError, CheckpointError, CalibrationError, GridError: as their texts say.
+    """
+
+    def __init__(
+        self,
+        rig: StereoRig,
+        grid: VoxelGrid,
+        *,
+        model: str = "stereo-geometry",
+        weights: Path | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.grid = grid
+        self.predictor: Predictor = create_predictor(model, weights=weights, device=device)
+        self.calibrate(rig)
+
+    def calibrate(self, rig: StereoRig) -> None:
+        """Take over a new calibration; costs the per-calibration tables, so call it on change only."""
+        self.predictor.calibrate(rig, self.grid)
+        self.rig = rig
+
+    def predict(self, left: Picture, right: Picture, *, stamp_ns: int = 0) -> OccupancyPrediction:
+        """Complete the scene of one rectified pair.
+
+        Args:
+            left, right: `[H, W, 3]` RGB uint8, of the rig's size.
+            stamp_ns: time of the pictures, nanoseconds; passed through.
+
+        Raises:
+            ImageError: a picture has another size, shape or type than the calibration.
+        """
+        for side, picture in (("left", left), ("right", right)):
+            expected = (self.rig.left.height, self.rig.left.width, 3)
+            if picture.shape != expected or picture.dtype != np.uint8:
+                raise ImageError(
+                    f"the picture is {picture.dtype} {picture.shape}, the calibration wants uint8 {expected}",
+                    where=f"{side} picture",
+                    remedy="Use the CameraInfo that belongs to this picture, at this resolution.",
+                )
+        start = time.perf_counter()
+        result = self.predictor.infer(left, right)
+        timings = dict(result.timings_ms)
+        timings["total"] = 1e3 * (time.perf_counter() - start)
+        return OccupancyPrediction(
+            self.grid,
+            result.labels,
+            result.confidence,
+            result.visibility,
+            result.depth,
+            stamp_ns=stamp_ns,
+            model=self.predictor.name,
+            timings_ms=timings,
+        )

@@ -1,0 +1,1 @@
+"""Stereo geometry without learning: the baseline and the fallback."""

@@ -1,0 +1,1 @@
+"""OccupancyPrediction to octree streams, markers, clouds, costs: numpy in, CDR bytes out."""

@@ -1,0 +1,65 @@
+"""The models by name, and how each is made. Heavy imports wait until a model is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from occdepth_ros.errors import ModelError
+
+if TYPE_CHECKING:
+    from occdepth_ros.engine import Predictor
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model that users can name.
+
+    Args:
+        factory: "module:callable"; the callable takes the keywords `name`, `weights` and `device`.
+        summary: one line for help texts.
+        needs_weights: whether it is worth nothing without a checkpoint.
+    """
+
+    factory: str
+    summary: str
+    needs_weights: bool
+
+    def load(self) -> Callable[..., Any]:
+        """Import the module of the factory and return the callable."""
+        module, _, attribute = self.factory.partition(":")
+        factory: Callable[..., Any] = getattr(import_module(module), attribute)
+        return factory
+
+
+MODELS: dict[str, ModelEntry] = {
+    "stereo-geometry": ModelEntry(
+        "occdepth_ros.geometry.predictor:StereoGeometry",
+        "semi-global matching, no weights, nothing completed: the honest baseline",
+        needs_weights=False,
+    ),
+    "occdepth-b3": ModelEntry(
+        "occdepth_ros.models.predictor:OccDepthPredictor",
+        "OccDepth as released (EfficientNet-B3, 32 channels, Stereo-SFA, OAD, CRP, cascade head)",
+        needs_weights=True,
+    ),
+}
+
+DEFAULT_MODEL = "stereo-geometry"
+
+
+def create_predictor(model: str, *, weights: Path | None = None, device: str = "auto") -> Predictor:
+    """Make the predictor called `model`.
+
+    Raises:
+        ModelError: no model has this name.
+        CheckpointError: the weights are missing or do not fit.
+    """
+    entry = MODELS.get(model)
+    if entry is None:
+        raise ModelError(f"there is no model {model!r}", where="model", remedy=f"Choose one of {', '.join(MODELS)}.")
+    predictor: Predictor = entry.load()(name=model, weights=weights, device=device)
+    return predictor

@@ -1,0 +1,1 @@
+"""Recorded stereo sequences for replay."""
