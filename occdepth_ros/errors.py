@@ -45,3 +45,7 @@ class CheckpointError(OccDepthError):
 
 class ModelError(OccDepthError):
     """An unknown model name, or a model that cannot run on this machine."""
+
+
+class OutputError(OccDepthError):
+    """Results that cannot be written where they were asked for."""

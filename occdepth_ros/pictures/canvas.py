@@ -1,0 +1,59 @@
+"""Colours, type and small drawing helpers that all pictures share."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+Picture = npt.NDArray[np.uint8]
+Color = tuple[int, int, int]
+
+PAGE: Color = (255, 255, 255)
+INK: Color = (24, 32, 44)
+MUTED: Color = (104, 116, 130)
+LINE: Color = (205, 211, 218)
+NO_DATA: Color = (226, 230, 235)
+"""Where nothing is known: unknown columns, pixels without depth."""
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+@functools.cache
+def font(size: int) -> Font:
+    """Pillow's built-in face, so that pictures look alike on every machine."""
+    return ImageFont.load_default(size)
+
+
+def blank(width: int, height: int, color: Color = PAGE) -> Image.Image:
+    """An empty sheet."""
+    return Image.new("RGB", (width, height), color)
+
+
+def text(
+    draw: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    content: str,
+    size: int,
+    *,
+    color: Color = INK,
+    anchor: str = "la",
+    halo: bool = False,
+    bold: bool = False,
+) -> None:
+    """Write one line; `halo` puts a white rim around it, for text on a picture."""
+    if halo:
+        draw.text(at, content, color, font(size), anchor, stroke_width=max(2, size // 8), stroke_fill=PAGE)
+    draw.text(at, content, color, font(size), anchor, stroke_width=0.5 if bold else 0, stroke_fill=color)
+
+
+def text_width(content: str, size: int) -> float:
+    """Width of one line, pixels."""
+    return float(font(size).getlength(content))
+
+
+def to_array(image: Image.Image) -> Picture:
+    """RGB array `[H, W, 3]` of a sheet."""
+    return np.array(image.convert("RGB"))
