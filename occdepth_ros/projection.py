@@ -8,7 +8,29 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, PinholeCamera
+from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
+
+_CROSS = ((0, -1), (-1, 0), (1, 0), (0, 1))
+_DIAGONALS = ((-1, -1), (1, 1), (-1, 1), (1, -1))
+_CITY_BLOCK_2 = ((0, -2), (-1, -1), (1, -1), (-2, 0), (2, 0), (-1, 1), (1, 1), (0, 2))
+_CORNERS_2 = ((-2, -2), (-2, 2), (2, -2), (2, 2))
+_KNIGHTS_3 = ((-3, -1), (-3, 1), (3, -1), (3, 1), (1, -3), (-1, -3), (1, 3), (-1, 3))
+
+PATTERNS: tuple[tuple[tuple[int, int], ...], ...] = (
+    ((0, 0),),
+    ((0, 0), *_CROSS),
+    ((0, 0), *_DIAGONALS),
+    # one neighbour twice and one missing: what published code does under this number
+    ((0, 0), (-1, -1), (-1, 0), (-1, 1), (-1, 0), (0, 1), (1, -1), (1, 0), (1, 1)),
+    ((0, 0), *_CITY_BLOCK_2),
+    ((0, 0), *_CITY_BLOCK_2, *_CORNERS_2),
+    ((0, 0), *((x, y) for x in range(-2, 3) for y in range(-2, 3) if (x, y) != (0, 0))),
+    # the residual pattern of direct sparse odometry (Engel et al., 2018)
+    ((0, 0), *(offset for offset in _CITY_BLOCK_2 if offset != (1, 1))),
+    ((0, 0), *_CITY_BLOCK_2, *_CORNERS_2, *_KNIGHTS_3),
+)
+"""Pixel patterns by number: (column, row) offsets around a voxel's pixel, centre first."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +70,25 @@ def project_voxels(grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Mat
     column = np.nan_to_num(u, nan=-1.0, posinf=limit, neginf=-limit).clip(-limit, limit).astype(np.int64)
     row = np.nan_to_num(v, nan=-1.0, posinf=limit, neginf=-limit).clip(-limit, limit).astype(np.int64)
     return VoxelPixels(column, row, depth, visible)
+
+
+def pattern_pixels(
+    pixels: VoxelPixels, camera: PinholeCamera, pattern: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Spread the pixel of every voxel to a pattern of P pixels.
+
+    Args:
+        pixels: where the N voxel centres fall.
+        camera: the picture's size.
+        pattern: index into `PATTERNS`.
+
+    Returns:
+        column and row `[N, P]`, and whether each is in the picture while its voxel lies before the camera `[N, P]`.
+    """
+    if not 0 <= pattern < len(PATTERNS):
+        raise ModelError(f"there is no pixel pattern {pattern}", remedy=f"Choose 0 to {len(PATTERNS) - 1}.")
+    dx, dy = np.array(PATTERNS[pattern]).T
+    column = pixels.column[:, None] + dx
+    row = pixels.row[:, None] + dy
+    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    return column, row, inside & (pixels.depth > 0)[:, None]

@@ -1,1 +1,1 @@
-"""Weights: golden verification, safe loading, and key maps."""
+"""Weights: safe and strict loading, and checks against golden outputs."""

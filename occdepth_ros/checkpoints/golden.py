@@ -1,0 +1,145 @@
+"""Golden files: outputs of a published network under stand-in weights, as they are stored."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import Matrix, PinholeCamera
+from occdepth_ros.errors import CheckpointError, OccDepthError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
+
+MAX_BYTES = 1 << 30
+"""Largest unpacked golden file that is read."""
+
+RESOLUTION = 0.2
+
+_PRESET_OF = {
+    "multicam_flospdepth_crp_stereodepth_cascadecls_2080ti.yaml": "occdepth-b3",
+    "multicam_flospdepth_crp_stereodepth_cascadecls_a100.yaml": "occdepth-b7",
+    "flospdepth_2080ti.yaml": "occdepth-mono",
+}
+
+
+@dataclass(frozen=True)
+class GoldenFile:
+    """A golden file of OccDepth, checked.
+
+    Args:
+        path: where it was read.
+        config: the network that it belongs to, with its scene and picture size.
+        shapes: shape of every filled tensor by name.
+        seed: seed of the filling rule.
+        frame: "SEQUENCE/FRAME" of the dataset that is the input; None = the file holds its `image`.
+        arrays: everything stored, by key.
+    """
+
+    path: Path
+    config: OccDepthConfig
+    shapes: Mapping[str, tuple[int, ...]]
+    seed: int
+    frame: str | None
+    arrays: Mapping[str, npt.NDArray[Any]]
+
+    @property
+    def views(self) -> list[tuple[PinholeCamera, Matrix]]:
+        """Camera of every view, and the pose of the grid's frame in it."""
+        height, width = self.config.picture
+        projections = [np.hstack([k, np.zeros((3, 1))]) for k in self.arrays["cam_k"]]
+        cameras = [PinholeCamera(p, width, height) for p in projections]
+        return [(c, t.astype(np.float64)) for c, t in zip(cameras, self.arrays["T_velo_2_cam"], strict=True)]
+
+
+def read_golden(path: Path) -> GoldenFile:
+    """Read and check a golden file.
+
+    Raises:
+        CheckpointError: it is missing, damaged, too large, or not a golden file of a known OccDepth network.
+    """
+    path = Path(path)
+    where = str(path)
+    arrays = _read_arrays(path)
+    if "meta" not in arrays:
+        raise CheckpointError(
+            "this file holds no network's outputs (it has no entry `meta`)",
+            where=where,
+            remedy="Give a golden file such as occdepth_b3.npz.",
+        )
+    try:
+        meta = json.loads(arrays["meta"].astype(np.uint8).tobytes())
+        name = _PRESET_OF.get(meta.get("config"))
+        if name is None:
+            raise CheckpointError(
+                f"this golden file is of the configuration {meta.get('config')!r}, which is not known here",
+                where=where,
+                remedy=f"Known: {', '.join(sorted(_PRESET_OF))}.",
+            )
+        config = _configured(PRESETS[name], meta)
+        shapes = {str(k): tuple(int(n) for n in v) for k, v in meta["shapes"].items()}
+        golden = GoldenFile(path, config, shapes, int(meta["weights_seed"]), meta.get("frame"), arrays)
+        _check_arrays(golden)
+    except CheckpointError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OccDepthError) as error:
+        raise CheckpointError(
+            f"the golden file's description does not hold together ({error})", where=where, remedy="Fetch it again."
+        ) from error
+    return golden
+
+
+def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MAX_BYTES:
+            raise CheckpointError(f"unpacked it would be {size} bytes", where=str(path))
+        with np.load(path, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot be read ({error.strerror or error})", where=str(path), remedy="Give the path of a golden file."
+        ) from error
+    except (zipfile.BadZipFile, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
+        raise CheckpointError(
+            f"this is not an .npz file of numbers, or it is damaged ({error})",
+            where=str(path),
+            remedy="Fetch it again.",
+        ) from error
+
+
+def _configured(preset: OccDepthConfig, meta: Mapping[str, Any]) -> OccDepthConfig:
+    small = meta.get("small")
+    if small is None:
+        return preset
+    origin, scene = small["origin"], meta["scene"]
+    grid = VoxelGrid((origin[0], origin[1], origin[2]), (scene[0], scene[1], scene[2]), RESOLUTION)
+    return replace(preset, grid=grid, picture=(int(small["H"]), int(small["W"])))
+
+
+def _check_arrays(golden: GoldenFile) -> None:
+    config, arrays = golden.config, golden.arrays
+    expected: dict[str, tuple[int, ...]] = {
+        "cam_k": (config.views, 3, 3),
+        "T_velo_2_cam": (config.views, 4, 4),
+        "labels": config.grid.size,
+    }
+    if golden.frame is None:
+        expected["image"] = (config.views, 3, *config.picture)
+    for key, shape in expected.items():
+        if arrays[key].shape != shape:
+            raise ValueError(f"{key} has the shape {arrays[key].shape}, not {shape}")
+    for key, array in arrays.items():
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"{key} is not numeric")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{key} holds NaN or infinity")
+    if any(n < 0 for shape in golden.shapes.values() for n in shape):
+        raise ValueError("a tensor has a negative size")

@@ -1,0 +1,141 @@
+"""Reading weights files without executing them, and loading them strictly."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from occdepth_ros.errors import CheckpointError
+
+State = dict[str, torch.Tensor]
+"""Tensor by parameter or buffer name."""
+
+_SHOWN = 3
+_ZIP_MAGIC = b"PK\x03\x04"
+_PICKLE_MAGIC = b"\x80"
+
+
+def read_state(path: Path) -> State:
+    """Read the tensors of a weights file.
+
+    Accepts safetensors, and what `torch.save` writes as long as it holds nothing but tensors and plain
+    containers: a pickled object is refused, never executed. Of a training checkpoint the entry `state_dict`
+    is taken.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, no weights file, holds other objects, or holds NaN.
+    """
+    path = Path(path)
+    where = str(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot be read ({error.strerror})", where=where, remedy="Give the path of a weights file."
+        ) from error
+    if _is_safetensors(head):
+        state: object = _read_safetensors(path)
+    elif head.startswith((_ZIP_MAGIC, _PICKLE_MAGIC)):
+        state = _read_torch(path)
+    else:
+        raise CheckpointError(
+            "this is not a weights file, or its beginning is damaged",
+            where=where,
+            remedy="Give a .safetensors file or a state dict written by torch.save.",
+        )
+    return _checked(state, where)
+
+
+def _is_safetensors(head: bytes) -> bool:
+    # length of a JSON header, then the header; the format limits it to 100 MB
+    return len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] <= 100_000_000
+
+
+def _read_safetensors(path: Path) -> State:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"the file is damaged or cut ({error})", where=str(path), remedy="Fetch it again."
+        ) from error
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            "the file holds Python objects besides tensors, which are not executed here"
+            " (a training checkpoint of the reference does)",
+            where=str(path),
+            remedy="Give a file that holds the plain state dict, preferably as safetensors.",
+        ) from error
+    # a damaged archive surfaces as any of these, depending on where it is cut
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"the file is damaged or cut ({reason})", where=str(path), remedy="Fetch it again."
+        ) from error
+
+
+def _checked(content: object, where: str) -> State:
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if (
+        not isinstance(content, Mapping)
+        or not content
+        or not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in content.items())
+    ):
+        raise CheckpointError(
+            "the file does not hold named tensors", where=where, remedy="Give the state dict of a network."
+        )
+    state = dict(content)
+    broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{len(broken)} tensors hold NaN or infinity: {_listed(broken)}",
+            where=where,
+            remedy="The training diverged or the file is damaged: take another checkpoint.",
+        )
+    return state
+
+
+def load_strict(module: nn.Module, state: Mapping[str, torch.Tensor], *, where: str) -> None:
+    """Load `state` into `module`: every name must be there, none too many, every shape equal.
+
+    Raises:
+        CheckpointError: names or shapes differ; the text counts them and shows the first ones.
+    """
+    own = module.state_dict()
+    missing = [name for name in own if name not in state]
+    unexpected = [name for name in state if name not in own]
+    misshaped = [
+        f"{name} {list(state[name].shape)} instead of {list(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    found = [
+        f"{len(names)} {label}: {_listed(names)}"
+        for names, label in ((missing, "missing"), (unexpected, "unexpected"), (misshaped, "of another shape"))
+        if names
+    ]
+    if found:
+        raise CheckpointError(
+            f"these weights are not for this network ({'; '.join(found)})",
+            where=where,
+            remedy="Choose the model that they were trained for, or other weights.",
+        )
+    module.load_state_dict(dict(state), strict=True)
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

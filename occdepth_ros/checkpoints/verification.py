@@ -1,0 +1,186 @@
+"""Comparison of a network with a golden file, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from occdepth_ros.checkpoints.filling import fill_state
+from occdepth_ros.checkpoints.golden import GoldenFile
+from occdepth_ros.checkpoints.loading import load_strict
+from occdepth_ros.errors import CheckpointError, ImageError, SourceError
+from occdepth_ros.models.occdepth.geometry import SceneGeometry
+from occdepth_ros.models.occdepth.network import OccDepth
+from occdepth_ros.models.pictures import normalize
+
+DEPTH_GAIN = 4.0
+"""Golden files sharpen the depth distribution of the stand-in weights by this factor."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a float32 network may be from the golden numbers.
+
+    Args:
+        features: largest difference of 2-D features and Stereo-SFA, as a fraction of their range.
+        depth: the same for depth distribution, voxel weight and 3-D input, which lie behind them.
+        logits: mean difference of the logits.
+        labels: fraction of the voxels whose label is equal.
+    """
+
+    features: float = 1e-3
+    depth: float = 1e-3
+    logits: float = 3e-4
+    labels: float = 0.999
+
+
+TOLERANCES = {"b3": Tolerance(), "b7": Tolerance(depth=1e-2, logits=3e-3, labels=0.995)}
+"""By backbone: deeper networks amplify the rounding of float32."""
+
+
+@dataclass(frozen=True)
+class PartCheck:
+    """One part of the network against its golden numbers.
+
+    Args:
+        part: its name.
+        max_difference, mean_difference: absolute; NaN for labels.
+        measured: the number that the rule judges.
+        limit: the rule's bound.
+        rule: what is measured, and on which side of the bound it must lie.
+    """
+
+    part: str
+    max_difference: float
+    mean_difference: float
+    measured: float
+    limit: float
+    rule: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the part agrees; NaN never does."""
+        return self.measured >= self.limit if ">=" in self.rule else self.measured <= self.limit
+
+
+def verify_network(golden: GoldenFile, *, dataset: Path | None = None, device: str = "cpu") -> list[PartCheck]:
+    """Fill a network with the golden file's stand-in weights, run it in float32, compare every stored part.
+
+    Args:
+        golden: the file.
+        dataset: folder of the KITTI odometry sequences, for files whose input is a real frame.
+        device: a torch device.
+
+    Raises:
+        CheckpointError: the stored names, shapes or parts do not fit the network.
+        SourceError, ImageError: the real frame is not there.
+    """
+    images = golden_images(golden, dataset).to(device)
+    network = golden_network(golden).to(device)
+    geometry = SceneGeometry.of_views(golden.config, golden.views, golden.config.grid).to(device)
+    # TF32 would be a difference of its own
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        return list(_compare(golden, network, images, geometry))
+
+
+def golden_network(golden: GoldenFile) -> OccDepth:
+    """The golden file's network with its stand-in weights, for inference."""
+    network = OccDepth(golden.config).eval()
+    state = fill_state(golden.shapes, golden.seed)
+    depth_head = "flosp_depth.depth_net.0.depth_pred.weight"
+    if depth_head in state:
+        state[depth_head] *= DEPTH_GAIN
+    for key, array in golden.arrays.items():
+        if key.startswith("bn/"):
+            state[key.removeprefix("bn/")] = torch.from_numpy(array)
+    # the constants of the configuration are not filled: they are the network's own
+    constants = {k: v for k, v in network.state_dict().items() if k.startswith("flosp_depth.voxel_")}
+    load_strict(network, state | constants, where=str(golden.path))
+    return network
+
+
+def golden_images(golden: GoldenFile, dataset: Path | None) -> torch.Tensor:
+    """The input, `[1, V, 3, H, W]`, normalised."""
+    if golden.frame is None:
+        return torch.from_numpy(golden.arrays["image"])[None]
+    root = dataset or golden.path.parent.parent / "data" / "kitti_mini"
+    sequence, _, frame = golden.frame.partition("/")
+    folders = [base / "sequences" / sequence for base in (root, root / "dataset")]
+    folder = next((f for f in folders if f.is_dir()), None)
+    if folder is None:
+        raise SourceError(
+            f"there is no sequence {sequence!r} of a KITTI odometry dataset",
+            where=str(root),
+            remedy="Give the folder above `sequences` with --dataset.",
+        )
+    height, width = golden.config.picture
+    pictures = []
+    for camera in (2, 3)[: golden.config.views]:
+        path = folder / f"image_{camera}" / f"{frame}.png"
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+        if picture is None or picture.shape[0] < height or picture.shape[1] < width:
+            raise ImageError(
+                f"the picture is missing, damaged, or smaller than {width}x{height}",
+                where=str(path),
+                remedy="Golden outputs belong to this very frame: fetch the dataset's original.",
+            )
+        pictures.append(cv2.cvtColor(picture[:height, :width], cv2.COLOR_BGR2RGB))
+    return normalize(torch.from_numpy(np.stack(pictures)))[None]
+
+
+def _compare(
+    golden: GoldenFile, network: OccDepth, images: torch.Tensor, geometry: SceneGeometry
+) -> Iterator[PartCheck]:
+    config, tolerance = golden.config, TOLERANCES[golden.config.backbone]
+
+    def within_range(part: str, key: str, value: torch.Tensor, limit: float) -> Iterator[PartCheck]:
+        if key in golden.arrays:
+            difference, span = _differences(golden, key, value)
+            yield PartCheck(part, difference.max(), difference.mean(), difference.max() / span, limit, "max / range <=")
+
+    features = network.features(images)
+    for scale in sorted(features):
+        for view in range(config.views):
+            side = ("left", "right")[view]
+            value = features[scale][0, view]
+            yield from within_range(f"2-D 1/{scale} {side}", f"rgb{view}_1_{scale}", value, tolerance.features)
+    for scale in config.scales:
+        lifted = network.volume_of_rows(network.lift_scale(scale, features[scale][0], geometry)[None], geometry)
+        yield from within_range(f"SFA 1/{scale}", f"sfa_{scale}", lifted[0], tolerance.features)
+    depth = network.depth(features, geometry)
+    if depth is not None:
+        weight = network.voxel_weight(depth, geometry)
+        yield from within_range("OAD weight", "oad_weight", weight[0], tolerance.depth)
+    volume = network.weigh(network.lift(features, geometry), depth, geometry)
+    yield from within_range("3-D input", "x3d", volume[0], tolerance.depth)
+    if depth is not None:
+        yield from within_range("depth", "depth_pred", depth[0], tolerance.depth)
+    logits = network.net_3d_decoder(volume).logits[0]
+    difference, _ = _differences(golden, "logits", logits)
+    mean = difference.mean()
+    yield PartCheck("logits", difference.max(), mean, mean, tolerance.logits, "mean <=")
+    equal = float((logits.argmax(dim=0).cpu().numpy() == golden.arrays["labels"]).mean())
+    yield PartCheck("labels", float("nan"), float("nan"), equal, tolerance.labels, "equal >=")
+
+
+def _differences(golden: GoldenFile, key: str, value: torch.Tensor) -> tuple[npt.NDArray[np.float64], float]:
+    """Absolute differences to the stored excerpt, and the excerpt's range.
+
+    Golden files keep every n-th element along each axis, from the first on; n follows from the shapes.
+    """
+    stored = golden.arrays[key]
+    steps = [-(-have // kept) for have, kept in zip(value.shape, stored.shape, strict=True)]
+    excerpt = value[tuple(slice(None, None, n) for n in steps)]
+    if excerpt.shape != stored.shape:
+        raise CheckpointError(
+            f"{key} has the shape {stored.shape}, which is no regular excerpt of {tuple(value.shape)}",
+            where=str(golden.path),
+        )
+    numbers = stored.astype(np.float64)
+    return np.abs(excerpt.cpu().numpy().astype(np.float64) - numbers), float(np.ptp(numbers)) or 1.0

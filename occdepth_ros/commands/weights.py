@@ -1,0 +1,72 @@
+"""`occdepth weights`: check networks against golden outputs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from occdepth_ros.checkpoints.golden import read_golden
+from occdepth_ros.checkpoints.verification import PartCheck, verify_network
+
+SUMMARY = "verify weights against golden outputs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their options."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    verify = actions.add_parser(
+        "verify",
+        help="compare a network with golden outputs, part by part",
+        description="Fill a network with a golden file's stand-in weights, run it in float32 and compare every part "
+        "with the stored numbers. Exit code 0: all parts agree; 1: some do not.",
+    )
+    verify.add_argument("file", type=Path, metavar="FILE.npz", help="the golden file")
+    verify.add_argument(
+        "--dataset",
+        type=Path,
+        metavar="ROOT",
+        help="folder of the KITTI odometry sequences, for files made from a real frame "
+        "(default: ../data/kitti_mini beside the file)",
+    )
+    verify.add_argument("--device", default="cpu", help="torch device (default: cpu)")
+    verify.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked; 0 if all parts agree."""
+    golden = read_golden(arguments.file)
+    checks = verify_network(golden, dataset=arguments.dataset, device=arguments.device)
+    passed = all(check.passed for check in checks)
+    if arguments.json:
+        parts = [
+            {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(check).items()}
+            | {"passed": check.passed}
+            for check in checks
+        ]
+        print(json.dumps({"file": str(arguments.file), "model": golden.config.name, "passed": passed, "parts": parts}))
+    else:
+        print(f"{golden.config.name}, {len(golden.shapes)} tensors, {arguments.file}")
+        print(format_table(checks))
+        wrong = sum(not check.passed for check in checks)
+        print("all parts agree" if passed else f"{wrong} of {len(checks)} parts are beyond the tolerance")
+    return 0 if passed else 1
+
+
+def format_table(checks: Sequence[PartCheck]) -> str:
+    """The checks as lines of text."""
+    lines = [f"{'part':<16}{'max diff':>11}{'mean diff':>11}   {'measured':>9} {'rule':<16}{'limit':>8}  verdict"]
+    for check in checks:
+        differences = "".join(
+            " " * 11 if math.isnan(value) else f"{value:>11.2e}"
+            for value in (check.max_difference, check.mean_difference)
+        )
+        measured = f"{check.measured:>9.5f}" if ">=" in check.rule else f"{check.measured:>9.2e}"
+        lines.append(
+            f"{check.part:<16}{differences}   {measured} {check.rule:<16}{check.limit:>8g}  "
+            f"{'ok' if check.passed else 'BEYOND'}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Blocks of 3-D convolutions that several networks share."""

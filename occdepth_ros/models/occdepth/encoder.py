@@ -1,0 +1,65 @@
+"""2-D encoder: an EfficientNet whose intermediate maps feed the decoder (OccDepth, section 3.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from occdepth_ros.errors import ModelError
+
+BACKBONES = {variant: f"tf_efficientnet_{variant}.ns_jft_in1k" for variant in ("b3", "b4", "b5", "b7")}
+
+_TAPPED_STAGES = {0: 2, 1: 4, 2: 8, 4: 16}
+"""EfficientNet stage whose output is the map at 1/2, 1/4, 1/8, 1/16."""
+
+
+class Encoder(nn.Module):
+    """EfficientNet NoisyStudent, tapped.
+
+    Args:
+        backbone: variant, a key of `BACKBONES`.
+
+    Raises:
+        ModelError: the variant is unknown.
+    """
+
+    original_model: Any
+
+    def __init__(self, backbone: str) -> None:
+        super().__init__()
+        if backbone not in BACKBONES:
+            raise ModelError(f"there is no backbone {backbone!r}", remedy=f"Choose one of {', '.join(BACKBONES)}.")
+        # the weights come with the checkpoint: nothing is ever downloaded here
+        model: Any = timm.create_model(BACKBONES[backbone], pretrained=False, num_classes=0, global_pool="")
+        self.original_model = model
+        self.skip_channels = {1: 3} | {scale: _out_channels(model.blocks[i]) for i, scale in _TAPPED_STAGES.items()}
+        self.out_channels: int = model.conv_head.out_channels
+
+    def forward(self, images: torch.Tensor) -> dict[int, torch.Tensor]:
+        """Maps by scale.
+
+        Args:
+            images: `[B, 3, H, W]`, normalised.
+
+        Returns:
+            1: the images; 2, 4, 8, 16: `[B, C_s, ceil(H/s), ceil(W/s)]`; 32: the head convolution's raw output.
+        """
+        model = self.original_model
+        maps = {1: images}
+        x = model.bn1(model.conv_stem(images))
+        for index, stage in enumerate(model.blocks):
+            x = stage(x)
+            if index in _TAPPED_STAGES:
+                maps[_TAPPED_STAGES[index]] = x
+        # the tap lies before the last norm and activation, which therefore never run
+        maps[32] = model.conv_head(x)
+        return maps
+
+
+def _out_channels(stage: Any) -> int:
+    block = stage[-1]
+    last: nn.Conv2d = block.conv_pwl if hasattr(block, "conv_pwl") else block.conv_pw
+    return last.out_channels

@@ -1,0 +1,133 @@
+"""The whole network: pictures and calibration in, semantic occupancy out (OccDepth, figure 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from occdepth_ros.models.occdepth.config import OccDepthConfig
+from occdepth_ros.models.occdepth.decoder import Decoder
+from occdepth_ros.models.occdepth.encoder import Encoder
+from occdepth_ros.models.occdepth.geometry import SceneGeometry
+from occdepth_ros.models.occdepth.oad import OccupancyAwareDepth, sample_weight
+from occdepth_ros.models.occdepth.sfa import stereo_sfa
+from occdepth_ros.models.occdepth.unet3d import Completion, UNet3d
+
+Features = Mapping[int, torch.Tensor]
+"""By 2-D scale s, `[B, V, C, ceil(H/s), ceil(W/s)]`."""
+
+DEPTH_SCALE = 8
+"""2-D scale whose features the depth module reads."""
+
+WEIGHT_GAIN = 100.0
+"""Factor on the depth weight: of the order of the number of bins, so a flat distribution changes little."""
+
+
+class UNet2d(nn.Module):
+    """Encoder and decoder of the pictures."""
+
+    def __init__(self, config: OccDepthConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config.backbone)
+        self.decoder = Decoder(
+            self.encoder.out_channels,
+            self.encoder.skip_channels,
+            config.feature,
+            finest_scale=config.finest_scale,
+        )
+
+    def forward(self, images: torch.Tensor, wanted: tuple[int, ...] | None = None) -> dict[int, torch.Tensor]:
+        """`[B, 3, H, W]` to maps `[B, C, ceil(H/s), ceil(W/s)]` by scale s."""
+        maps: dict[int, torch.Tensor] = self.decoder(self.encoder(images), wanted)
+        return maps
+
+
+@dataclass(frozen=True)
+class OccDepthOutput:
+    """Result for B scenes.
+
+    Args:
+        completion: logits of the 3-D network.
+        depth: depth distribution of every view, `[B, V, D, h, w]`; None without depth module.
+    """
+
+    completion: Completion
+    depth: torch.Tensor | None
+
+
+class OccDepth(nn.Module):
+    """OccDepth in one configuration; parameter names are those of the published checkpoints.
+
+    The steps are methods, so that they can be timed, compared or replaced one by one; `forward` runs them all.
+    """
+
+    def __init__(self, config: OccDepthConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.net_3d_decoder = UNet3d(config)
+        self.net_rgb = UNet2d(config)
+        self.flosp_depth = OccupancyAwareDepth(config) if config.depth is not None else None
+
+    def forward(self, images: torch.Tensor, geometry: SceneGeometry) -> OccDepthOutput:
+        """Predict.
+
+        Args:
+            images: normalised pictures, `[B, V, 3, H, W]`.
+            geometry: the tables of the calibration, on the same device.
+        """
+        features = self.features(images)
+        depth = self.depth(features, geometry)
+        volume = self.weigh(self.lift(features, geometry), depth, geometry)
+        return OccDepthOutput(self.net_3d_decoder(volume), depth)
+
+    def features(self, images: torch.Tensor, wanted: tuple[int, ...] | None = None) -> dict[int, torch.Tensor]:
+        """2-D features by scale; `wanted` as in the decoder.
+
+        Views run one by one in training, because each is normalised by its own statistics there, and together
+        otherwise.
+        """
+        b, v = images.shape[:2]
+        if not self.training:
+            maps = self.net_rgb(images.flatten(0, 1), wanted)
+            return {scale: m.unflatten(0, (b, v)) for scale, m in maps.items()}
+        views = [self.net_rgb(images[:, i], wanted) for i in range(v)]
+        return {scale: torch.stack([view[scale] for view in views], dim=1) for scale in views[0]}
+
+    def lift(self, features: Features, geometry: SceneGeometry) -> torch.Tensor:
+        """Sum of the lifted features over the scales, `[B, C, X, Y, Z]`."""
+        scenes = []
+        for b in range(features[self.config.scales[0]].shape[0]):
+            rows = [self.lift_scale(scale, features[scale][b], geometry) for scale in self.config.scales]
+            scenes.append(sum(rows[1:], start=rows[0]))
+        return self.volume_of_rows(torch.stack(scenes), geometry)
+
+    def lift_scale(self, scale: int, features: torch.Tensor, geometry: SceneGeometry) -> torch.Tensor:
+        """One scale of one scene, `[V, C, h, w]` to `[N, C]`."""
+        return stereo_sfa(features, geometry.pixels[scale], geometry.visible)
+
+    def volume_of_rows(self, rows: torch.Tensor, geometry: SceneGeometry) -> torch.Tensor:
+        """`[B, N, C]` to `[B, C, X, Y, Z]`, or with the last two axes swapped in the NYU layout; no copy."""
+        volume = rows.reshape(rows.shape[0], *geometry.size, -1).movedim(-1, 1)
+        return volume if self.config.layout == "kitti" else volume.transpose(3, 4)
+
+    def depth(self, features: Features, geometry: SceneGeometry) -> torch.Tensor | None:
+        """Depth distribution of every view, `[B, V, D, h, w]`; None without depth module."""
+        if self.flosp_depth is None:
+            return None
+        probabilities: torch.Tensor = self.flosp_depth(features[DEPTH_SCALE], geometry.camera_scalar)
+        return probabilities
+
+    def voxel_weight(self, depth: torch.Tensor, geometry: SceneGeometry) -> torch.Tensor:
+        """The depth distribution read at every lifted voxel, `[B, 1, X, Y, Z]`."""
+        assert geometry.oad_grid is not None
+        weight = sample_weight(depth, geometry.oad_grid, geometry.oad_inside)
+        return weight if self.config.layout == "kitti" else weight.transpose(3, 4)
+
+    def weigh(self, volume: torch.Tensor, depth: torch.Tensor | None, geometry: SceneGeometry) -> torch.Tensor:
+        """The lifted volume times the depth weight: the 3-D network's input."""
+        if depth is None:
+            return volume
+        return volume * (self.voxel_weight(depth, geometry) * WEIGHT_GAIN).to(volume.dtype)

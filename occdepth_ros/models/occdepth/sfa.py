@@ -1,0 +1,75 @@
+"""Stereo soft feature assignment (Stereo-SFA): lifting 2-D features to voxels (OccDepth, section 3.2).
+
+Without parameters: every voxel takes the features of the pixels that its centre falls on, and two views are
+weighted by how well they agree.
+"""
+
+from __future__ import annotations
+
+import torch
+
+EPSILON = 1e-8
+"""Smallest norm that the cosine similarity divides by."""
+
+
+def gather_view(features: torch.Tensor, pixels: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+    """Mean feature of the visible pattern pixels of every voxel.
+
+    Args:
+        features: one view's map, `[C, h, w]`.
+        pixels: flat pixel index y * w + x, `[N, P]` int64; any valid index where invisible.
+        visible: `[N, P]` bool.
+
+    Returns:
+        `[N, C]`, zero where no pattern pixel is visible.
+    """
+    # rows of C numbers: one contiguous read per voxel instead of C scattered ones
+    rows = features.flatten(1).T.contiguous()  # [h*w, C]
+    if pixels.shape[1] == 1:
+        return rows[pixels[:, 0]] * visible.to(rows.dtype)
+    total = torch.zeros(pixels.shape[0], rows.shape[1], dtype=rows.dtype, device=rows.device)
+    for k in range(pixels.shape[1]):
+        total += rows[pixels[:, k]] * visible[:, k : k + 1].to(rows.dtype)
+    return total / visible.sum(1, keepdim=True).clamp_min(1).to(rows.dtype)
+
+
+def fuse_views(views: list[torch.Tensor], visible: torch.Tensor) -> torch.Tensor:
+    """Fuse the views' features by pairwise cosine similarity.
+
+    A voxel that both views of a pair see gets the pair's sum times their similarity (which may be negative);
+    one that a single view sees gets that view's feature; the pairs are summed and divided by V (V - 1), which
+    for two views halves even what one view alone has seen. Published weights expect exactly this.
+
+    Args:
+        views: V times `[N, C]`, zero where invisible.
+        visible: `[V, N]` bool.
+
+    Returns:
+        `[N, C]`.
+    """
+    if len(views) == 1:
+        return views[0]
+    norms = [f.norm(dim=1).clamp_min(EPSILON) for f in views]
+    scale = 1.0 / (len(views) * (len(views) - 1))
+    fused = torch.zeros_like(views[0])
+    for i in range(len(views)):
+        for j in range(i + 1, len(views)):
+            similarity = (views[i] * views[j]).sum(dim=1) / (norms[i] * norms[j])
+            weight = torch.where(visible[i] & visible[j], similarity, torch.ones_like(similarity))
+            fused += (views[i] + views[j]) * (weight * scale)[:, None]
+    return fused
+
+
+def stereo_sfa(features: torch.Tensor, pixels: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+    """Lift one scale of all views.
+
+    Args:
+        features: `[V, C, h, w]`.
+        pixels: flat pixel indices in this scale's map, `[V, N, P]`.
+        visible: `[V, N, P]`.
+
+    Returns:
+        `[N, C]`.
+    """
+    views = [gather_view(f, p, v) for f, p, v in zip(features, pixels, visible, strict=True)]
+    return fuse_views(views, visible.any(dim=2))
