@@ -1,0 +1,30 @@
+"""Quality of service of every topic, named once (REP-2003: sensor data in, maps latched out)."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+SENSOR_DATA: QoSProfile = qos_profile_sensor_data
+"""Camera streams: best effort, so that reliable and best-effort cameras both connect."""
+
+LATCHED = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+"""Maps: reliable, and the last one reaches whoever comes later."""
+
+RESULT = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.VOLATILE,
+)
+"""Results of one pair: only the newest counts."""
+
+
+def overridable() -> QoSOverridingOptions:
+    """Let users change history, depth and reliability by the standard `qos_overrides` parameters."""
+    return QoSOverridingOptions.with_default_policies()

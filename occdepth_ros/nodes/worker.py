@@ -1,0 +1,96 @@
+"""One thread that always works on the newest item: a slot of one instead of a queue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class NewestSlot(Generic[T]):
+    """Holds at most one item; a newer one replaces it, and the replaced one counts as dropped."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._item: T | None = None
+        self.dropped = 0
+
+    def put(self, item: T) -> None:
+        """Offer a newer item."""
+        with self._condition:
+            if self._item is not None:
+                self.dropped += 1
+            self._item = item
+            self._condition.notify()
+
+    def take(self, timeout: float) -> T | None:
+        """Wait up to `timeout` seconds for an item and remove it; None where none came."""
+        with self._condition:
+            if self._item is None:
+                self._condition.wait(timeout)
+            item, self._item = self._item, None
+            return item
+
+    def clear(self) -> None:
+        """Forget the waiting item without counting it."""
+        with self._condition:
+            self._item = None
+
+    def wake(self) -> None:
+        """Let a waiting `take` return."""
+        with self._condition:
+            self._condition.notify_all()
+
+
+class Worker(Generic[T]):
+    """Runs `work(item)` on the newest item of a slot, in a thread of its own.
+
+    Args:
+        work: processes one item; what it raises goes to `failed`, and the thread goes on.
+        idle: called when no item came for `idle_period` seconds, and after each item.
+        failed: receives what `work` or `idle` raised.
+        idle_period: seconds between idle calls.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[T], None],
+        idle: Callable[[], None],
+        failed: Callable[[Exception], None],
+        *,
+        idle_period: float = 0.1,
+    ) -> None:
+        self.slot: NewestSlot[T] = NewestSlot()
+        self._work = work
+        self._idle = idle
+        self._failed = failed
+        self._idle_period = idle_period
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to work; what the slot still held is forgotten."""
+        self.slot.clear()
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, name="stereo_occ worker", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the current item end, then end the thread; may be called twice."""
+        self._stop.set()
+        self.slot.wake()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            item = self.slot.take(self._idle_period)
+            try:
+                if item is not None and not self._stop.is_set():
+                    self._work(item)
+                self._idle()
+            except Exception as error:  # one bad pair must not end the thread
+                self._failed(error)
