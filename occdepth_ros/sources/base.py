@@ -36,6 +36,7 @@ class StereoFrame:
         stamp_ns: recording time, nanoseconds.
         left, right: `[H, W, 3]` RGB uint8; grey pictures are repeated over the channels.
         world_from_grid: pose of the grid's frame (LiDAR, or vehicle) in a fixed frame, `[4, 4]`, None = not known.
+        grey: whether the cameras are grey, so that the three channels are equal.
     """
 
     name: str
@@ -43,6 +44,7 @@ class StereoFrame:
     left: npt.NDArray[np.uint8]
     right: npt.NDArray[np.uint8]
     world_from_grid: npt.NDArray[np.float64] | None = None
+    grey: bool = False
 
 
 class StereoSource(Protocol):

@@ -1,0 +1,125 @@
+"""Text files of recorded sequences: calibrations, poses, times; parsed strictly."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.errors import SourceError
+
+Matrix = npt.NDArray[np.float64]
+
+_MAX_BYTES = 1 << 28
+
+
+def read_text(path: Path) -> str:
+    """Contents of a text file.
+
+    Raises:
+        SourceError: it is missing, unreadable, not text, or absurdly large.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise SourceError("the text file is larger than 256 MB", where=str(path))
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SourceError(f"the file cannot be read ({error.strerror})", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise SourceError("the file is not text", where=str(path), remedy="Copy or download it again.") from error
+
+
+def read_calibration(path: Path) -> dict[str, Matrix]:
+    """Entries of a KITTI calibration file, `name: numbers`; entries that are not numbers (dates) are left out.
+
+    Raises:
+        SourceError: the file is missing, holds no entry, or NaN or infinity.
+    """
+    entries: dict[str, Matrix] = {}
+    for line in read_text(path).splitlines():
+        name, colon, rest = line.partition(":")
+        if not colon:
+            continue
+        try:
+            numbers = np.array([float(word) for word in rest.split()])
+        except ValueError:
+            continue
+        if not np.isfinite(numbers).all():
+            raise SourceError(f"the entry {name} holds NaN or infinity", where=str(path))
+        entries[name.strip()] = numbers
+    if not entries:
+        raise SourceError("no calibration entry of the form 'P2: numbers' was found", where=str(path))
+    return entries
+
+
+def read_rows(path: Path, columns: int) -> Matrix:
+    """Rows of `columns` finite numbers, `[N, columns]`.
+
+    Raises:
+        SourceError: names the line with the wrong count, a word that is no number, NaN or infinity.
+    """
+    rows = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        words = line.split()
+        if not words:
+            continue
+        where = f"{path}, line {number}"
+        try:
+            row = [float(word) for word in words]
+        except ValueError as error:
+            raise SourceError(f"{str(error).rpartition(': ')[2]} is not a number", where=where) from error
+        if len(row) != columns:
+            raise SourceError(f"the line has {len(row)} numbers, not {columns}", where=where)
+        if not np.isfinite(row).all():
+            raise SourceError("the line holds NaN or infinity", where=where, remedy="Repair or remove the file.")
+        rows.append(row)
+    if not rows:
+        raise SourceError("the file is empty", where=str(path))
+    return np.array(rows)
+
+
+def read_poses(path: Path) -> Matrix:
+    """Rigid poses from rows of twelve numbers (3x4, row by row), `[N, 4, 4]`.
+
+    Raises:
+        SourceError: as for `read_rows`, or a row is not a rotation and a translation.
+    """
+    rows = read_rows(path, 12)
+    poses = np.tile(np.eye(4), (len(rows), 1, 1))
+    poses[:, :3] = rows.reshape(-1, 3, 4)
+    rotation = poses[:, :3, :3]
+    skew = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+    bad = (skew > 1e-2) | (np.linalg.det(rotation) < 0)
+    if bad.any():
+        raise SourceError(f"pose {int(bad.argmax())} is not a rotation and a translation", where=str(path))
+    return poses
+
+
+def read_times(path: Path) -> npt.NDArray[np.int64]:
+    """One time a line, in seconds, as nanoseconds `[N]`."""
+    seconds = read_rows(path, 1)[:, 0]
+    if np.abs(seconds).max() > 9e9:
+        raise SourceError("a time is larger than any date", where=str(path), remedy="Give seconds.")
+    return np.rint(seconds * 1e9).astype(np.int64)
+
+
+def read_date_times(path: Path) -> npt.NDArray[np.int64]:
+    """One date and time a line, "2011-09-26 13:04:38.541329152" (UTC), as nanoseconds since 1970 `[N]`."""
+    stamps = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        whole, _, fraction = line.strip().partition(".")
+        try:
+            moment = datetime.strptime(whole, "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
+            stamps.append(int(moment.timestamp()) * 1_000_000_000 + int(f"{fraction:0<9}"[:9]))
+        except ValueError as error:
+            raise SourceError(
+                f"{line.strip()!r} is not a date and time such as 2011-09-26 13:04:38.541329152",
+                where=f"{path}, line {number}",
+            ) from error
+    if not stamps:
+        raise SourceError("the file is empty", where=str(path))
+    return np.array(stamps, np.int64)

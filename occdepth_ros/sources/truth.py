@@ -1,0 +1,77 @@
+"""Ground truth beside a sequence: voxel labels of the benchmark, or derived ones in npz files."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
+from occdepth_ros.errors import SourceError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.sources.base import SceneTruth
+
+# In the benchmark's grids a LiDAR point lands one layer higher than the origin z = -2.0 m says (measured).
+_BENCHMARK_GRID = replace(VoxelGrid.semantic_kitti(), origin=(0.0, -25.6, -2.2))
+_REPAIR = "Copy or download the file again, or remove it."
+
+
+def read_truth(folder: Path, frame: str) -> SceneTruth | None:
+    """Ground truth of a frame, None where `folder` has none.
+
+    `FRAME.label` and `FRAME.invalid` (SemanticKITTI) come before `FRAME.<name>.npz` with `target`
+    (`[X, Y, Z]` uint8 class ids, 255 unknown), optionally `invalid` (packed bits), and `origin` (`[3]` metres;
+    the benchmark's where absent).
+
+    Raises:
+        SourceError: a file is damaged.
+    """
+    label = folder / f"{frame}.label"
+    if label.is_file():
+        return _read_benchmark(label)
+    derived = sorted(folder.glob(f"{frame}.*.npz"))
+    return _read_derived(derived[0], derived[0].name[len(frame) + 1 : -len(".npz")]) if derived else None
+
+
+def _read_benchmark(path: Path) -> SceneTruth:
+    count = _BENCHMARK_GRID.count
+    raw = np.frombuffer(_contents(path, 2 * count), "<u2")
+    labels = SEMANTIC_KITTI.from_raw(raw).reshape(_BENCHMARK_GRID.size)
+    invalid = path.with_suffix(".invalid")
+    if invalid.is_file():
+        bits = np.unpackbits(np.frombuffer(_contents(invalid, count // 8), np.uint8))
+        labels[bits.reshape(labels.shape).astype(bool)] = UNKNOWN
+    return SceneTruth(labels, _BENCHMARK_GRID, "semantic_kitti")
+
+
+def _contents(path: Path, expected: int) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size != expected:
+            raise SourceError(f"the file has {size} bytes, not {expected}", where=str(path), remedy=_REPAIR)
+        return path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"the file cannot be read ({error.strerror})", where=str(path)) from error
+
+
+def _read_derived(path: Path, name: str) -> SceneTruth:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            target = arrays["target"]
+            invalid = arrays.get("invalid")
+            origin = arrays.get("origin", np.array(_BENCHMARK_GRID.origin))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise SourceError(f"the ground truth cannot be read ({error})", where=str(path), remedy=_REPAIR) from error
+    size = _BENCHMARK_GRID.size
+    if target.shape != size or target.dtype != np.uint8 or origin.shape != (3,):
+        raise SourceError(f"target is {target.dtype} {target.shape}, not uint8 {size}", where=str(path))
+    labels = np.ascontiguousarray(target)
+    if invalid is not None:
+        bits = np.unpackbits(invalid)
+        if bits.size != labels.size:
+            raise SourceError(f"invalid has {bits.size} bits, not {labels.size}", where=str(path), remedy=_REPAIR)
+        labels[bits.reshape(size).astype(bool)] = UNKNOWN
+    grid = replace(_BENCHMARK_GRID, origin=(float(origin[0]), float(origin[1]), float(origin[2])))
+    return SceneTruth(labels, grid, name)

@@ -1,0 +1,55 @@
+"""Small sequences on disk for tests, in the layouts of the real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+WIDTH, HEIGHT = 160, 48
+FOCAL, BASELINE = 90.0, 0.5
+LIDAR_TO_CAMERA = np.array([[0.0, -1, 0, 0.01], [0, 0, -1, -0.05], [1, 0, 0, -0.3]])
+
+
+def row(matrix: np.ndarray) -> str:
+    return " ".join(f"{v:.12e}" for v in np.asarray(matrix, float).ravel())
+
+
+def projection(tx: float = 0.0) -> np.ndarray:
+    return np.array([[FOCAL, 0, 80, FOCAL * tx], [0, FOCAL, 24, 0], [0, 0, 1, 0]])
+
+
+def picture(seed: int, *, grey: bool = False) -> np.ndarray:
+    shape = (HEIGHT, WIDTH) if grey else (HEIGHT, WIDTH, 3)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def save(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image if image.ndim == 2 else image[..., ::-1])
+
+
+def lidar_poses(count: int) -> np.ndarray:
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    for i in range(count):
+        angle = 0.02 * i
+        poses[i, :2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        poses[i, :3, 3] = [0.8 * i, 0.05 * i, 0.01 * i]
+    return poses
+
+
+def kitti_odometry(folder: Path, count: int = 3, *, suffix: str = ".png", grey: bool = False) -> Path:
+    """A sequence folder with times and poses; frame i is `picture(i)` and `picture(100 + i)`."""
+    left, right = ("image_0", "image_1") if grey else ("image_2", "image_3")
+    for i in range(count):
+        save(folder / left / f"{i:06d}{suffix}", picture(i, grey=grey))
+        save(folder / right / f"{i:06d}{suffix}", picture(100 + i, grey=grey))
+    shifts = {"P0": 0.0, "P1": -BASELINE, "P2": 0.06, "P3": 0.06 - BASELINE}
+    lines = [f"{key}: {row(projection(tx))}" for key, tx in shifts.items()]
+    (folder / "calib.txt").write_text("\n".join([*lines, f"Tr: {row(LIDAR_TO_CAMERA)}"]) + "\n")
+    (folder / "times.txt").write_text("".join(f"{0.1 * i:e}\n" for i in range(count)))
+    tr = np.vstack([LIDAR_TO_CAMERA, [0, 0, 0, 1]])
+    poses = tr @ lidar_poses(count) @ np.linalg.inv(tr)
+    (folder / "poses.txt").write_text("".join(row(pose[:3]) + "\n" for pose in poses))
+    return folder
