@@ -92,7 +92,7 @@ def test_completed_voxels_are_paler() -> None:
     assert guessed[1] > seen[1] + 60 and guessed[0] > guessed[1]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), eye=st.tuples(st.floats(-4, -1), st.floats(-4, 4), st.floats(-2, 4)))
 def test_near_voxels_hide_far_ones(seed: int, eye: tuple[float, float, float]) -> None:
     """Against a plain ray march: the painter's order shows the first voxel on every line of sight."""
@@ -107,17 +107,21 @@ def test_near_voxels_hide_far_ones(seed: int, eye: tuple[float, float, float]) -
     down = np.cross(forward, right)
     rows, columns = np.mgrid[16:288:24, 16:384:24].reshape(2, -1)
     focal = 192 / np.tan(np.radians(30))
-    rays = forward + ((columns + 0.5 - 192) / focal)[:, None] * right + ((rows + 0.5 - 144) / focal)[:, None] * down
-    distance = np.arange(0.3, 9, 0.01)
-    path = np.asarray(eye) + rays[:, None, :] * distance[None, :, None]
-    cells, inside = grid.index_of(path.reshape(-1, 3))
-    met = np.where(inside, labels[tuple(cells.T)], 0).reshape(len(rays), -1)
-    first = met[np.arange(len(rays)), (met > 0).argmax(axis=1)]
+    distance = np.arange(0.3, 9, 0.02)
+    answers = []
+    for dx, dy in ((0, 0), (2, 0), (-2, 0), (0, 2), (0, -2)):
+        across, up = (columns + dx + 0.5 - 192) / focal, (rows + dy + 0.5 - 144) / focal
+        rays = forward + across[:, None] * right + up[:, None] * down
+        path = np.asarray(eye) + rays[:, None, :] * distance[None, :, None]
+        cells, inside = grid.index_of(path.reshape(-1, 3))
+        met = np.where(inside, labels[tuple(cells.T)], 0).reshape(len(rays), -1)
+        answers.append(met[np.arange(len(rays)), (met > 0).argmax(axis=1)])
+    # pixels on an outline mix two colours: only those count whose neighbours see the same
+    clear = np.all(np.equal(answers, answers[0]), axis=0)
     red, blue = picture[rows, columns, 0], picture[rows, columns, 2]
     shown = np.where(red > 2 * blue, 1, np.where(blue > 2 * red, 2, 0))
-    # pixels on an outline mix two colours
-    assert (shown == first).mean() > 0.93
-    assert (shown[(first > 0) & (shown > 0)] == first[(first > 0) & (shown > 0)]).mean() > 0.96
+    assert clear.sum() > 50
+    assert (shown == answers[0])[clear].mean() > 0.98
 
 
 def test_depth_shows_where_nothing_was_measured() -> None:
