@@ -68,8 +68,8 @@ def draw_frame(
         filled = (truth.labels != UNKNOWN) & (truth.labels != EMPTY)
         windows.append(Window.around(truth.grid, filled.any(axis=2)))
         present.append(np.unique(truth.labels))
-    same_lattice = truth is None or (truth.grid.size == grid.size and truth.grid.origin == grid.origin)
-    window = _union(windows, grid) if same_lattice else None
+    same_plan = truth is None or _plan_of(truth.grid) == _plan_of(grid)
+    window = _union(windows, grid) if same_plan else None
     completed = prediction.completed
     panels: dict[str, Picture] = {
         "input": _fit(left, HALF),
@@ -87,6 +87,10 @@ def draw_frame(
     panels["legend"] = draw_legend(classes, np.concatenate(present), WIDTH - 2 * MARGIN)
     subtitle = f"{prediction.model}  ·  {grid.size[0]}x{grid.size[1]}x{grid.size[2]} voxels of {grid.resolution:g} m"
     return FramePictures(_compose(panels, title, subtitle, truth, scores or {}), panels)
+
+
+def _plan_of(grid: VoxelGrid) -> tuple[float | int, ...]:
+    return (*grid.origin[:2], *grid.size[:2], grid.resolution)
 
 
 def _union(windows: list[Window], grid: VoxelGrid) -> Window:
@@ -117,13 +121,13 @@ def _compose(
     ]
     if truth is not None:
         rows.append([("truth_view", f"Ground truth ({truth.name})"), ("truth_above", "Ground truth from above")])
-    header = 84
+    header = 96
     heights = [max(panels[name].shape[0] for name, _ in row) for row in rows]
     total = header + sum(h + CAPTION + GAP for h in heights) + panels["legend"].shape[0] + MARGIN
     sheet = blank(WIDTH, total)
     draw = ImageDraw.Draw(sheet)
     text(draw, (MARGIN, 22), title, 30, bold=True)
-    text(draw, (MARGIN, 60), subtitle, 17, color=MUTED)
+    text(draw, (MARGIN, 62), subtitle, 17, color=MUTED)
     line = "    ".join(f"{name} {100 * value:.1f} %" for name, value in scores.items())
     text(draw, (WIDTH - MARGIN, 24), line, 26, anchor="ra", color=INK)
     y = header

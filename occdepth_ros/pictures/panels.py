@@ -205,29 +205,30 @@ def draw_legend(classes: ClassTable, present: npt.NDArray[np.integer], width: in
         `[height, width, 3]` RGB.
     """
     shown = [int(i) for i in np.unique(present) if 0 < i < len(classes)]
-    entries: list[tuple[str, list[tuple[int, int, int]]]] = [(classes.names[i], [classes.rgb[i]]) for i in shown]
     sample = classes.rgb[shown[0]] if shown else (100, 150, 245)
-    lighter = tuple(round(PALE * c + (1 - PALE) * 255) for c in sample)
-    entries += [
-        ("seen", [sample]),
-        ("completed (paler)", [(lighter[0], lighter[1], lighter[2])]),
-        ("free", [FREE_SPACE]),
-        ("unknown (not drawn in 3-D)", [NO_DATA]),
-    ]
-    size, row, swatch, gap = 16, 30, 18, 24
+    red, green, blue = (round(PALE * c + (1 - PALE) * 255) for c in sample)
+    entries = [(classes.names[i], classes.rgb[i]) for i in shown]
+    states = [("seen", sample), ("completed", (red, green, blue)), ("free", FREE_SPACE), ("unknown", NO_DATA)]
+    size, row, swatch, gap, divide = 16, 30, 18, 24, 16
+    needed = [swatch + 8 + text_width(name, size) for name, _ in entries + states]
     places: list[tuple[float, int]] = []
     x, y = 0.0, 0
-    for name, _ in entries:
-        needed = swatch + 8 + text_width(name, size)
-        if x > 0 and x + needed > width:
+    for i, length in enumerate(needed):
+        first_state = i == len(entries)
+        x += divide if first_state and x > 0 else 0
+        # the states stay together
+        ahead = sum(needed[i:]) + gap * (len(needed) - i - 1) if first_state else length
+        if x > 0 and x + ahead > width:
             x, y = 0.0, y + row
         places.append((x, y))
-        x += needed + gap
+        x += length + gap
     sheet = blank(width, y + row, PAGE)
     draw = ImageDraw.Draw(sheet)
-    for (name, colors), (left, top) in zip(entries, places, strict=True):
-        draw.rounded_rectangle(
-            [left, top + 6, left + swatch, top + 6 + swatch], 4, fill=colors[0], outline=LINE, width=1
-        )
+    left, top = places[len(entries)]
+    if left > 0:
+        draw.line([(left - gap, top + 4), (left - gap, top + row - 4)], fill=MUTED, width=1)
+    for (name, color), (left, top) in zip(entries + states, places, strict=True):
+        box = [left, top + 6, left + swatch, top + 6 + swatch]
+        draw.rounded_rectangle(box, 4, fill=color, outline=LINE, width=1)
         text(draw, (left + swatch + 8, top + 6 + swatch / 2), name, size, anchor="lm")
     return to_array(sheet)

@@ -59,13 +59,13 @@ class Viewpoint:
 
     @classmethod
     def behind(cls, rig: StereoRig, width: int, height: int) -> Viewpoint:
-        """Over the left camera's shoulder: seven metres behind it and five above, looking where it looks."""
+        """Over the left camera's shoulder: eight metres behind it and five above, looking where it looks."""
         pose = np.linalg.inv(rig.left_from_grid)
         camera, forward = pose[:3, 3], pose[:3, 2] * [1, 1, 0]
         forward = forward / max(float(np.linalg.norm(forward)), 1e-9)
-        eye = camera - 7.0 * forward + [0, 0, 5.2]
+        eye = camera - 8.0 * forward + [0, 0, 5.4]
         target = camera + 12.0 * forward + [0, 0, -1.6]
-        return cls((eye[0], eye[1], eye[2]), (target[0], target[1], target[2]), 68.0, width, height)
+        return cls((eye[0], eye[1], eye[2]), (target[0], target[1], target[2]), 64.0, width, height)
 
     def project(self, points: Float) -> tuple[Float, Float]:
         """Pixels `[..., 2]` and depth `[...]` (metres along the line of sight) of points `[..., 3]`."""
@@ -226,10 +226,10 @@ def _draw_floor(canvas: Picture, grid: VoxelGrid, view: Viewpoint, height: float
 
 
 def _draw_camera(canvas: Picture, rig: StereoRig, view: Viewpoint) -> None:
-    """The left camera's viewing pyramid, one and a half metres deep."""
+    """The left camera's viewing pyramid, one metre deep."""
     corners = np.array([[0, 0], [rig.left.width, 0], [rig.left.width, rig.left.height], [0, rig.left.height]])
     k = rig.left.intrinsics
-    rays = np.column_stack([(corners - k[:2, 2]) / k[[0, 1], [0, 1]], np.ones(4)]) * 1.5
+    rays = np.column_stack([(corners - k[:2, 2]) / k[[0, 1], [0, 1]], np.ones(4)])
     pose = np.linalg.inv(rig.left_from_grid)
     base = rays @ pose[:3, :3].T + pose[:3, 3]
     for i in range(4):
