@@ -1,0 +1,243 @@
+"""`occdepth run`: predict every frame of a stereo sequence and write the results, without ROS, repeatably."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from occdepth_ros import __version__
+from occdepth_ros.commands.run_files import REPORT, ResultFolder, write_npz
+from occdepth_ros.engine import Engine
+from occdepth_ros.errors import SourceError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.pictures import draw_frame
+from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.registry import DEFAULT_MODEL, MODELS
+from occdepth_ros.sources import open_source
+from occdepth_ros.sources.base import SceneTruth, StereoFrame, StereoSource
+
+SUMMARY = "predict every frame of a stereo sequence and write the results"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    models = "; ".join(f"{name}: {entry.summary}" for name, entry in MODELS.items())
+    parser.add_argument("--source", type=Path, help="KITTI sequence, raw drive or folder (default: the bundled sample)")
+    parser.add_argument("--out", type=Path, required=True, help="result folder: new, empty, or of an earlier run")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"{models} (default: %(default)s)")
+    parser.add_argument("--weights", type=Path, help="checkpoint of the model")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    parser.add_argument("--start", type=int, default=0, help="first frame (default: %(default)s)")
+    parser.add_argument("--count", type=int, help="number of frames (default: all)")
+    parser.add_argument("--pictures", action="store_true", help="write frame_FFFFFF.png and the single panels")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON instead of tables")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        OccDepthError: the source, the model, the range or the folder cannot be used.
+    """
+    source = open_source(arguments.source)
+    frames = select_frames(len(source), arguments.start, arguments.count, source.name)
+    grid = VoxelGrid.semantic_kitti(source.grid_frame)
+    engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
+    results = ResultFolder(arguments.out)
+    about = describe(source, engine, arguments)
+    tally = Tally()
+    began = time.perf_counter()
+    complete = False
+    try:
+        predict_frames(source, engine, frames, results, tally, pictures=arguments.pictures)
+        complete = True
+    finally:
+        results.write_manifest({**about, "frames": tally.names}, complete=complete)
+    report = {
+        "source": source.name,
+        "model": engine.predictor.name,
+        "frames": len(frames),
+        "seconds": round(time.perf_counter() - began, 3),
+        "timings_ms": tally.timings(),
+        "scores": tally.scores(),
+    }
+    results.write_json(REPORT, report)
+    if arguments.json:
+        print(json.dumps(report, indent=2))
+    else:
+        print_report(report, arguments.out, len(results.digests))
+    return 0
+
+
+def select_frames(length: int, start: int, count: int | None, where: str) -> range:
+    """The frames that `--start` and `--count` ask for.
+
+    Raises:
+        SourceError: the range is empty or reaches beyond the sequence.
+    """
+    stop = length if count is None else start + count
+    if start < 0 or start >= length or stop <= start or stop > length:
+        asked = f"--start {start}" + ("" if count is None else f" --count {count}")
+        raise SourceError(
+            f"{asked} does not fit a sequence of {length} frames",
+            where=where,
+            remedy=f"Frames are 0 to {length - 1}; --count is at least 1.",
+        )
+    return range(start, stop)
+
+
+def describe(source: StereoSource, engine: Engine, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the results were made from, for the manifest: equal for runs that must give equal files."""
+    rig, grid = engine.rig, engine.grid
+    weights = arguments.weights
+    return {
+        "source": source.name,
+        "model": engine.predictor.name,
+        "weights": None if weights is None else {"file": weights.name, "sha256": sha256_of(weights)},
+        "device": arguments.device,
+        "versions": {
+            "occdepth_ros": __version__,
+            "python": ".".join(map(str, sys.version_info[:3])),
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+        },
+        "grid": {
+            "origin": grid.origin,
+            "size": grid.size,
+            "resolution": grid.resolution,
+            "frame_id": grid.frame_id,
+        },
+        "rig": {
+            "left_projection": rig.left.projection.tolist(),
+            "right_projection": rig.right.projection.tolist(),
+            "reference_from_grid": rig.reference_from_grid.tolist(),
+            "width": rig.left.width,
+            "height": rig.left.height,
+            "fingerprint": rig.fingerprint,
+        },
+    }
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Tally:
+    """What a run measures over its frames."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+        self.stages: dict[str, list[float]] = {}
+
+    def add(self, prediction: OccupancyPrediction, truth: SceneTruth | None) -> dict[str, float]:
+        """Note a frame; returns its own scores, empty without ground truth."""
+        for stage, value in prediction.timings_ms.items():
+            self.stages.setdefault(stage, []).append(value)
+        return {}
+
+    @property
+    def rate(self) -> float:
+        """Predictions per second of prediction time."""
+        total = self.stages.get("total", [])
+        return 1e3 * len(total) / sum(total) if sum(total) > 0 else 0.0
+
+    def timings(self) -> dict[str, dict[str, float]]:
+        """Mean and 95th percentile of each stage, milliseconds."""
+        return {
+            stage: {"mean": round(float(np.mean(values)), 2), "p95": round(float(np.percentile(values, 95)), 2)}
+            for stage, values in self.stages.items()
+        }
+
+    def scores(self) -> dict[str, Any]:
+        """Scores over all frames with ground truth."""
+        return {}
+
+
+def predict_frames(
+    source: StereoSource,
+    engine: Engine,
+    frames: Sequence[int],
+    results: ResultFolder,
+    tally: Tally,
+    *,
+    pictures: bool = False,
+) -> None:
+    """Predict, write and score the frames in order, with a progress line on stderr."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[rate]}"), console=Console(stderr=True)) as progress:
+        task = progress.add_task(engine.predictor.name, total=len(frames), rate="")
+        for index in frames:
+            frame = source[index]
+            prediction = engine.predict(frame.left, frame.right, stamp_ns=frame.stamp_ns)
+            truth = source.truth(index)
+            scores = tally.add(prediction, truth)
+            stem = f"{index:06d}"
+            tally.names[stem] = frame.name
+            results.write(f"{stem}.npz", partial(write_npz, arrays=arrays_of(prediction)))
+            if pictures:
+                write_pictures(results, stem, prediction, frame, engine, source.name, truth, scores)
+            progress.update(task, advance=1, rate=f"{tally.rate:.1f} Hz predicting")
+
+
+def arrays_of(prediction: OccupancyPrediction) -> dict[str, Any]:
+    """The content of a frame's npz file."""
+    grid = prediction.grid
+    return {
+        "labels": prediction.labels,
+        "confidence": prediction.confidence,
+        "visibility": prediction.visibility,
+        "origin": np.array(grid.origin, np.float64),
+        "resolution": np.array(grid.resolution, np.float64),
+        "stamp_ns": np.array(prediction.stamp_ns, np.int64),
+    }
+
+
+def write_pictures(
+    results: ResultFolder,
+    stem: str,
+    prediction: OccupancyPrediction,
+    frame: StereoFrame,
+    engine: Engine,
+    source: str,
+    truth: SceneTruth | None,
+    scores: Mapping[str, float],
+) -> None:
+    """Write the overview and the single panels of a frame."""
+    title = f"{source}  ·  frame {frame.name}"
+    drawn = draw_frame(prediction, frame.left, engine.rig, title=title, truth=truth, scores=scores)
+    sheets = {f"frame_{stem}.png": drawn.overview}
+    sheets.update({f"panels/{stem}_{name}.png": panel for name, panel in drawn.panels.items()})
+    for name, sheet in sheets.items():
+        results.write(name, partial(Image.fromarray(sheet).save, compress_level=4))
+
+
+def print_report(report: Mapping[str, Any], out: Path, files: int) -> None:
+    """The tables at the end of a run."""
+    console = Console()
+    table = Table(title=f"{report['model']}, {report['frames']} frames", title_justify="left", title_style="bold")
+    table.add_column("stage")
+    table.add_column("mean ms", justify="right")
+    table.add_column("p95 ms", justify="right")
+    for stage, values in report["timings_ms"].items():
+        table.add_row(stage, f"{values['mean']:.1f}", f"{values['p95']:.1f}")
+    console.print(table)
+    console.print(f"{files} files in {out}, {report['seconds']:.1f} s", soft_wrap=True, highlight=False)
