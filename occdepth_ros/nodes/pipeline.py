@@ -1,0 +1,129 @@
+"""What happens to one pair: decode, calibrate, predict, publish. Runs in the worker thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from occdepth_ros.errors import OccDepthError
+from occdepth_ros.nodes.calibration import StereoCalibration
+from occdepth_ros.nodes.conversions import picture_of
+from occdepth_ros.nodes.extrinsics import Extrinsics
+from occdepth_ros.nodes.faults import FaultBoard, NamedError, Topic
+from occdepth_ros.nodes.model_host import ModelHost
+from occdepth_ros.nodes.parameters import Settings
+from occdepth_ros.nodes.publishers import OutputSet
+from occdepth_ros.nodes.sync import ImagePair
+from occdepth_ros.nodes.timing import Statistics, TimingPublishers
+
+WATCHED = ("stream_stopped",)
+"""Faults that the watch over the streams ends, not a good pair."""
+
+
+class Pipeline:
+    """Turns pairs into messages.
+
+    Args:
+        settings: the parameters; replaced by assignment when they change.
+        host, calibration, extrinsics, outputs, timings, faults: the parts.
+        now_ns: the ROS clock.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        host: ModelHost,
+        calibration: StereoCalibration,
+        extrinsics: Extrinsics,
+        outputs: OutputSet,
+        timings: TimingPublishers,
+        faults: FaultBoard,
+        now_ns: Callable[[], int],
+    ) -> None:
+        self.settings = settings
+        self.host = host
+        self.calibration = calibration
+        self.extrinsics = extrinsics
+        self.outputs = outputs
+        self.timings = timings
+        self.faults = faults
+        self._now_ns = now_ns
+        self.processing = Statistics()
+        self.latency = Statistics()
+        self.processed = 0
+        self.failed = 0
+
+    def process(self, pair: ImagePair) -> None:
+        """Predict and publish one pair.
+
+        Raises:
+            OccDepthError: the pair, the calibration or the model cannot be used; nothing was published.
+        """
+        started = time.monotonic()
+        camera_frame = self._camera_frame(pair)
+        left = self.calibration.rectified("left", picture_of(pair.left, "left/image_rect"))
+        right = self.calibration.rectified("right", picture_of(pair.right, "right/image_rect"))
+        pose = self.extrinsics.pose(camera_frame, pair.stamp_ns)
+        rig = self.calibration.rig(pose.left_from_grid, camera_frame)
+        prepared = time.monotonic()
+        prediction = self.host.predict(rig, left, right, pair.stamp_ns)
+        predicted = time.monotonic()
+        encoding, publishing = self.outputs.publish(prediction, self.settings, camera_frame)
+        ended = time.monotonic()
+
+        self._note_good(pair, camera_frame, pose.source)
+        self.processing.add(1e3 * (ended - pair.arrived))
+        self.latency.add((self._now_ns() - pair.stamp_ns) * 1e-6)
+        self.processed += 1
+        if self.settings.publish_processing_time:
+            self.timings.publish(
+                {
+                    "sync": 1e3 * (started - pair.arrived),
+                    "preprocess": 1e3 * (prepared - started),
+                    "inference": 1e3 * (predicted - prepared),
+                    "postprocess": encoding,
+                    "publish": publishing,
+                    "total": 1e3 * (ended - pair.arrived),
+                }
+            )
+
+    def note_bad(self, error: Exception) -> NamedError:
+        """Count a pair that could not be used; returns the error under the name of its fault."""
+        self.failed += 1
+        if isinstance(error, NamedError):
+            return error
+        if isinstance(error, OccDepthError):
+            return NamedError("inference", Topic.MODEL, error.what, where=error.where, remedy=error.remedy)
+        text = f"the model failed on this pair ({type(error).__name__}: {error})"
+        return NamedError("inference", Topic.MODEL, text, where=self.host.name)
+
+    def _camera_frame(self, pair: ImagePair) -> str:
+        frame: str = pair.left.header.frame_id
+        if not frame:
+            raise NamedError(
+                "frame_id",
+                Topic.INPUT,
+                "the header has no frame_id",
+                where="left/image_rect",
+                remedy="Let the driver name the optical frame of the left camera.",
+            )
+        return frame
+
+    def _note_good(self, pair: ImagePair, camera_frame: str, pose_source: str) -> None:
+        info_frame = self.calibration.info_frame("left")
+        mismatch = info_frame != camera_frame
+        keep = (*WATCHED, "frame_id") if mismatch else WATCHED
+        self.faults.clear_topic(Topic.INPUT, keep=keep)
+        self.faults.clear_topic(Topic.CALIBRATION)
+        from_parameters = pose_source == "parameters" and self.settings.extrinsics == "auto"
+        self.faults.clear_topic(Topic.EXTRINSICS, keep=("no_tf",) if from_parameters else ())
+        self.faults.clear("inference")
+        if mismatch:
+            text = f"left/image_rect is in {camera_frame!r}, left/camera_info in {info_frame!r}: taking the picture's."
+            self.faults.put("frame_id", Topic.INPUT, text, is_error=False)
+        if from_parameters:
+            text = (
+                f"TF does not connect {self.settings.grid_frame!r} with {camera_frame!r}: "
+                "taking camera_from_grid_* of the parameters."
+            )
+            self.faults.put("no_tf", Topic.EXTRINSICS, text, is_error=False)
