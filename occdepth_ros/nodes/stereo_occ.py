@@ -52,6 +52,7 @@ class StereoOccNode(LifecycleNode):
         self.worker: Worker[ImagePair] | None = None
         self.label = "unconfigured"
         self._logged: dict[str, float] = {}
+        self._told: set[str] = set()
         self._subscriptions_made: list[Subscription] = []
         self._watch: StreamWatch | None = None
         self._binding = ParameterBinding(self, lambda: self.pipeline is not None, self._settings_changed)
@@ -195,8 +196,14 @@ class StereoOccNode(LifecycleNode):
     def _check_streams(self) -> None:
         if self._watch is not None and self.pipeline is not None:
             self._watch.check(self.pipeline.settings.input_timeout)
-            for fault in self.faults.present():
-                self._log(fault.name, fault.text, is_error=fault.is_error)
+        present = self.faults.present()
+        for fault in present:
+            self._log(fault.name, fault.text, is_error=fault.is_error)
+        # the updater's own period is counted by a clock that may have stopped with the cameras
+        names = {fault.name for fault in present}
+        if names != self._told:
+            self._told = names
+            self._diagnostics.update()
 
     def _clock_jumped(self, seconds: float) -> None:
         if self.synchronizer is None or self.worker is None or self.pipeline is None:

@@ -1,0 +1,66 @@
+"""Replay a recorded stereo sequence into the node stereo_occ and look at it in RViz.
+
+ros2 launch occdepth_ros kitti_replay.launch.py source:=/data/kitti/dataset/sequences/00
+"""
+
+from __future__ import annotations
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+PACKAGE = "occdepth_ros"
+
+REPLAY = {
+    "source": (str, None, "KITTI odometry sequence, KITTI raw drive, or folder with a calibration file."),
+    "rate": (float, "1.0", "Speed: 1 is as recorded, 2 twice as fast."),
+    "loop": (bool, "false", "true begins anew after the last frame."),
+    "start": (int, "0", "First frame."),
+    "count": (int, "0", "How many frames; 0 for all."),
+}
+
+NODE = {
+    "model": ("", "Which model predicts: stereo-geometry, occdepth-b3. Empty: as the parameter file says."),
+    "weights": ("", "Checkpoint file of the model. Empty: as the parameter file says."),
+    "device": ("", "Where the model runs: auto, cpu, cuda or cuda:N. Empty: as the parameter file says."),
+    "log_level": ("info", "Least severity that is logged: debug, info, warn, error."),
+    "rviz": ("true", "false leaves RViz away."),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    share = FindPackageShare(PACKAGE)
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (_, default, text) in REPLAY.items()
+    ]
+    declared += [
+        DeclareLaunchArgument(name, default_value=default, description=text) for name, (default, text) in NODE.items()
+    ]
+    declared.append(
+        DeclareLaunchArgument(
+            "params_file",
+            default_value=PathJoinSubstitution([share, "config", "stereo_occ.yaml"]),
+            description="Parameter file of the node.",
+        )
+    )
+    replay = Node(
+        package=PACKAGE,
+        executable="replay",
+        name="replay",
+        parameters=[
+            {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, (kind, _, _) in REPLAY.items()}
+        ],
+        output="screen",
+    )
+    passed = {name: LaunchConfiguration(name) for name in (*NODE, "params_file")}
+    node = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(PathJoinSubstitution([share, "launch", "stereo_occ.launch.py"])),
+        # the replay publishes /clock, so that latency is counted in recorded time at any rate
+        launch_arguments={**passed, "use_sim_time": "true"}.items(),
+    )
+    return LaunchDescription([*declared, node, replay])

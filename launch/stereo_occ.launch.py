@@ -1,0 +1,120 @@
+"""Start the node stereo_occ on a stereo camera, with RViz on request.
+
+ros2 launch occdepth_ros stereo_occ.launch.py left_namespace:=/stereo/left right_namespace:=/stereo/right rviz:=true
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+PACKAGE = "occdepth_ros"
+OUTPUTS = ("octomap_binary", "octomap_full", "markers", "points", "grid", "occupancy_grid", "depth")
+
+# launch argument -> type of the node's parameter of the same name; an empty argument leaves the file's value
+OVERRIDES: dict[str, type] = {
+    "model": str,
+    "weights": str,
+    "device": str,
+    "grid_frame": str,
+    "extrinsics": str,
+    "approximate_sync": bool,
+    "slop": float,
+    "rectify": bool,
+    "autostart": bool,
+}
+
+ARGUMENTS = {
+    "model": ("", "Which model predicts: stereo-geometry, occdepth-b3. Empty: as the parameter file says."),
+    "weights": ("", "Checkpoint file of the model. Empty: as the parameter file says."),
+    "device": ("", "Where the model runs: auto, cpu, cuda or cuda:N. Empty: as the parameter file says."),
+    "grid_frame": ("", "Frame that the voxel grid is fixed in. Empty: as the parameter file says."),
+    "extrinsics": ("", "Where the grid's pose comes from: auto, tf or parameters. Empty: as the parameter file says."),
+    "approximate_sync": (
+        "",
+        "true pairs pictures whose stamps differ by up to slop. Empty: as the parameter file says.",
+    ),
+    "slop": ("", "Largest difference of stamps with approximate_sync, s. Empty: as the parameter file says."),
+    "rectify": ("", "true for raw pictures: they are rectified by CameraInfo. Empty: as the parameter file says."),
+    "autostart": (
+        "",
+        "false leaves configuring and activating to a lifecycle manager. Empty: as the parameter file says.",
+    ),
+    "namespace": ("", "Namespace of the node and its topics."),
+    "left_namespace": ("left", "Namespace of the left camera's image and camera_info."),
+    "right_namespace": ("right", "Namespace of the right camera's image and camera_info."),
+    "image": ("image_rect", "Name of the image topics in these namespaces, such as image_raw with rectify:=true."),
+    "use_sim_time": ("false", "true takes time from /clock (a simulator, or a bag played with --clock)."),
+    "log_level": ("info", "Least severity that is logged: debug, info, warn, error."),
+    "rviz": ("false", "true starts RViz as well."),
+}
+
+
+def make_nodes(context: LaunchContext) -> list[Any]:
+    """The node and RViz, with the arguments as they were given."""
+
+    def given(name: str) -> str:
+        return str(LaunchConfiguration(name).perform(context))
+
+    overrides = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind in OVERRIDES.items()
+        if given(name) != ""
+    }
+    use_sim_time = {"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}
+    image = given("image")
+    inputs = []
+    for side in ("left", "right"):
+        camera = given(f"{side}_namespace").rstrip("/")
+        inputs.append((f"{side}/image_rect", f"{camera}/{image}"))
+        inputs.append((f"{side}/camera_info", f"{camera}/camera_info"))
+    namespace = given("namespace").strip("/")
+    prefix = f"/{namespace}" if namespace else ""
+    node = Node(
+        package=PACKAGE,
+        executable="stereo_occ",
+        name="stereo_occ",
+        namespace=given("namespace"),
+        parameters=[given("params_file"), overrides, use_sim_time],
+        remappings=inputs,
+        arguments=["--ros-args", "--log-level", given("log_level")],
+        output="screen",
+    )
+    left = inputs[0][1]
+    viewer = Node(
+        package="rviz2",
+        executable="rviz2",
+        name="rviz2",
+        arguments=["-d", given("rviz_config")],
+        parameters=[use_sim_time],
+        # the view names absolute topics
+        remappings=[("/left/image_rect", left if left.startswith("/") else f"{prefix}/{left}")]
+        + [(f"/stereo_occ/{topic}", f"{prefix}/stereo_occ/{topic}") for topic in OUTPUTS if prefix],
+        condition=IfCondition(given("rviz")),
+        output="screen",
+    )
+    return [node, viewer]
+
+
+def generate_launch_description() -> LaunchDescription:
+    share = FindPackageShare(PACKAGE)
+    files = {
+        "params_file": ("stereo_occ.yaml", "Parameter file of the node."),
+        "rviz_config": ("occdepth.rviz", "View that RViz opens."),
+    }
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
+    declared += [
+        DeclareLaunchArgument(name, default_value=PathJoinSubstitution([share, "config", file]), description=text)
+        for name, (file, text) in files.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=make_nodes)])
