@@ -24,7 +24,7 @@ from occdepth_ros.commands.run_files import REPORT, ResultFolder, write_npz
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import SourceError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.pictures import draw_frame
+from occdepth_ros.pictures import draw_frame, frame_title
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.sources import open_source
@@ -222,7 +222,7 @@ def write_pictures(
     scores: Mapping[str, float],
 ) -> None:
     """Write the overview and the single panels of a frame."""
-    title = f"{source}  ·  frame {frame.name}"
+    title = frame_title(source, frame.name)
     drawn = draw_frame(prediction, frame.left, engine.rig, title=title, truth=truth, scores=scores)
     sheets = {f"frame_{stem}.png": drawn.overview}
     sheets.update({f"panels/{stem}_{name}.png": panel for name, panel in drawn.panels.items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from occdepth_ros.pictures.canvas import INK, LINE, MUTED, Picture, blank, text,
 from occdepth_ros.pictures.panels import Window, draw_depth, draw_from_above, draw_legend
 from occdepth_ros.pictures.voxels import Viewpoint, render_voxels
 from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.registry import MODELS
 from occdepth_ros.sources.base import SceneTruth
 
 WIDTH, MARGIN, GAP, CAPTION = 1920, 32, 20, 30
@@ -40,6 +42,11 @@ class FramePictures:
     panels: Mapping[str, Picture]
 
 
+def frame_title(source: str, frame: str) -> str:
+    """A title from the name of a source, of a path no more than the last two parts, and of a frame."""
+    return f"{'/'.join(Path(source).parts[-2:])}  ·  frame {frame}"
+
+
 def draw_frame(
     prediction: OccupancyPrediction,
     left: Picture,
@@ -55,7 +62,7 @@ def draw_frame(
         prediction: what was predicted.
         left: the left picture, `[H, W, 3]` RGB.
         rig: the cameras, before the grid's frame.
-        title: what the frame is called: the source and the frame's name.
+        title: what the frame is called, see `frame_title`.
         truth: ground truth; drawn in the same views beside the prediction.
         scores: name to value in 0..1, written into the title.
     """
@@ -85,7 +92,10 @@ def draw_frame(
             truth.labels, truth.grid, rig, classes, PLAN, window=window or windows[-1]
         )
     panels["legend"] = draw_legend(classes, np.concatenate(present), WIDTH - 2 * MARGIN)
-    subtitle = f"{prediction.model}  ·  {grid.size[0]}x{grid.size[1]}x{grid.size[2]} voxels of {grid.resolution:g} m"
+    summary = f": {MODELS[prediction.model].summary}" if prediction.model in MODELS else ""
+    subtitle = (
+        f"{prediction.model}{summary}  ·  {grid.size[0]}x{grid.size[1]}x{grid.size[2]} voxels of {grid.resolution:g} m"
+    )
     return FramePictures(_compose(panels, title, subtitle, truth, scores or {}), panels)
 
 

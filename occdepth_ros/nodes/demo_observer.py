@@ -1,0 +1,201 @@
+"""What a listener sees of the running system: every topic of the contract, counted and timed as it arrives."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import OccupancyGrid
+from octomap_msgs.msg import Octomap
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Float64
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import MarkerArray
+
+from occdepth_ros.msg import SemanticGrid
+
+STAGES = ("sync", "preprocess", "inference", "postprocess", "publish", "total")
+LEFT, RIGHT = "/left/image_rect", "/right/image_rect"
+GRID, DEPTH = "/stereo_occ/grid", "/stereo_occ/depth"
+INPUTS: Mapping[str, type] = {
+    LEFT: Image,
+    RIGHT: Image,
+    "/left/camera_info": CameraInfo,
+    "/right/camera_info": CameraInfo,
+    "/tf": TFMessage,
+    "/tf_static": TFMessage,
+    "/clock": Clock,
+}
+OUTPUTS: Mapping[str, type] = {
+    "/stereo_occ/octomap_binary": Octomap,
+    "/stereo_occ/octomap_full": Octomap,
+    "/stereo_occ/markers": MarkerArray,
+    "/stereo_occ/points": PointCloud2,
+    GRID: SemanticGrid,
+    "/stereo_occ/occupancy_grid": OccupancyGrid,
+    DEPTH: Image,
+}
+STATUS: Mapping[str, type] = {
+    **{f"/stereo_occ/debug/processing_time/{stage}_ms": Float64 for stage in STAGES},
+    "/diagnostics": DiagnosticArray,
+}
+CONTRACT: Mapping[str, type] = {**INPUTS, **OUTPUTS, **STATUS}
+"""Every topic of the contract and its type."""
+
+MOST_KEPT = 48
+"""Most results that are kept for scores and pictures: each holds some megabytes."""
+
+
+@dataclass
+class TopicRecord:
+    """The traffic on one topic."""
+
+    count: int = 0
+    bytes: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+
+    def add(self, size: int, received_ns: int) -> None:
+        """Note one message."""
+        self.first_ns = self.first_ns if self.count else received_ns
+        self.last_ns = received_ns
+        self.count += 1
+        self.bytes += size
+
+    @property
+    def hz(self) -> float:
+        """Mean rate, 0 for fewer than two messages."""
+        span = (self.last_ns - self.first_ns) / 1e9
+        return (self.count - 1) / span if span > 0 else 0.0
+
+
+@dataclass
+class Observations:
+    """Everything that was received.
+
+    Args:
+        topics: traffic by topic.
+        published_ns: stamp of a pair to the time at which the publisher sent its first picture.
+        frame_of: stamp of a pair to the frame of the source whose left picture it is.
+        latency_ms: output topic to latencies.
+        answered: stamps of pairs that an occupancy grid came out for.
+        kept: stamp to topic to serialised message, of the results that scores and pictures are made from.
+        stages_ms: stage to processing times.
+        diagnostics: the last status of each name.
+    """
+
+    topics: dict[str, TopicRecord] = field(default_factory=lambda: {name: TopicRecord() for name in CONTRACT})
+    published_ns: dict[int, int] = field(default_factory=dict)
+    paired: set[int] = field(default_factory=set)
+    frame_of: dict[int, int] = field(default_factory=dict)
+    latency_ms: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in OUTPUTS})
+    answered: set[int] = field(default_factory=set)
+    kept: dict[int, dict[str, bytes]] = field(default_factory=dict)
+    stages_ms: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
+    diagnostics: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def silent(self) -> list[str]:
+        """Topics of the contract on which nothing came."""
+        return [name for name, record in self.topics.items() if record.count == 0]
+
+    @property
+    def dropped(self) -> int:
+        """Complete pairs that no grid came out for."""
+        return len(self.paired - self.answered)
+
+
+class Observer:
+    """Subscribes to the whole contract on `node`; messages stay serialised except for a few small ones.
+
+    Args:
+        node: where to subscribe.
+        frame_of_picture: CRC-32 of a left picture's bytes to its frame in the source.
+        keep: the frames whose grid and depth are kept; the first result of each counts.
+    """
+
+    def __init__(self, node: Node, frame_of_picture: Mapping[int, int], keep: Iterable[int]) -> None:
+        self.seen = Observations()
+        self._frame_of_picture = frame_of_picture
+        self._wanted = set(keep)
+        self._early: dict[int, dict[str, bytes]] = {}
+        self._lock = threading.Lock()
+        for name, kind in CONTRACT.items():
+            node.create_subscription(kind, name, self._receiver(name), _quality_for(name), raw=True)
+
+    def _receiver(self, name: str) -> Callable[[bytes, dict[str, Any]], None]:
+        def receive(message: bytes, info: dict[str, Any]) -> None:
+            with self._lock:
+                self._note(name, bytes(message), int(info["source_timestamp"]), int(info["received_timestamp"]))
+
+        return receive
+
+    def _note(self, name: str, message: bytes, sent_ns: int, received_ns: int) -> None:
+        seen = self.seen
+        seen.topics[name].add(len(message), received_ns)
+        if name in (LEFT, RIGHT):
+            self._note_picture(name, message, sent_ns)
+        elif name in OUTPUTS:
+            stamp = stamp_of(message, kind=OUTPUTS[name])
+            if stamp in seen.published_ns:
+                seen.latency_ms[name].append((received_ns - seen.published_ns[stamp]) / 1e6)
+            if name == GRID:
+                seen.answered.add(stamp)
+            if name in (GRID, DEPTH):
+                self._keep(stamp, name, message)
+        elif name.endswith("_ms"):
+            stage = name.rsplit("/", 1)[1].removesuffix("_ms")
+            seen.stages_ms[stage].append(float(np.frombuffer(message, "<f8", 1, 4)[0]))
+        elif name == "/diagnostics":
+            for status in deserialize_message(message, DiagnosticArray).status:
+                values = {entry.key: entry.value for entry in status.values}
+                seen.diagnostics[status.name] = {"message": status.message, **values}
+
+    def _note_picture(self, name: str, message: bytes, sent_ns: int) -> None:
+        stamp = stamp_of(message, kind=Image)
+        if stamp in self.seen.published_ns:
+            self.seen.paired.add(stamp)
+        self.seen.published_ns[stamp] = min(sent_ns, self.seen.published_ns.get(stamp, sent_ns))
+        if name == LEFT:
+            picture = deserialize_message(message, Image)
+            frame = self._frame_of_picture.get(zlib.crc32(memoryview(picture.data)))
+            if frame is not None:
+                self.seen.frame_of[stamp] = frame
+
+    def _keep(self, stamp: int, name: str, message: bytes) -> None:
+        frame = self.seen.frame_of.get(stamp)
+        taken = {self.seen.frame_of[s] for s in self.seen.kept if s != stamp}
+        if frame in self._wanted and frame not in taken and len(self.seen.kept) < MOST_KEPT:
+            self.seen.kept.setdefault(stamp, {})[name] = message
+
+
+def stamp_of(message: bytes, *, kind: type) -> int:
+    """Time stamp in nanoseconds of a serialised message whose type begins with a header, or with a list of such.
+
+    CDR (OMG DDS-XTypes, plain encoding): four bytes of encapsulation, then little-endian members in order.
+    """
+    offset = 8 if kind in (MarkerArray, TFMessage) else 4
+    if len(message) < offset + 8:
+        return -1
+    seconds = int.from_bytes(message[offset : offset + 4], "little", signed=True)
+    return seconds * 1_000_000_000 + int.from_bytes(message[offset + 4 : offset + 8], "little")
+
+
+def _quality_for(name: str) -> QoSProfile:
+    latched = name == "/tf_static"
+    cameras = name in (LEFT, RIGHT, "/clock") or name.endswith("camera_info")
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=20,
+        reliability=ReliabilityPolicy.BEST_EFFORT if cameras else ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )

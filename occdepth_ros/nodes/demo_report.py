@@ -1,0 +1,134 @@
+"""What the demo leaves behind: the report, the table, and the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rclpy.serialization import deserialize_message
+from rich.console import Console
+from rich.table import Table
+from sensor_msgs.msg import Image
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.msg import SemanticGrid
+from occdepth_ros.nodes.demo_observer import GRID, INPUTS, OUTPUTS, Observations
+from occdepth_ros.prediction import OccupancyPrediction
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float | None]:
+    """p50, p95 and max; None without values."""
+    if not values:
+        return {"p50": None, "p95": None, "max": None}
+    p50, p95 = np.percentile(values, [50, 95])
+    return {"p50": round(float(p50), 2), "p95": round(float(p95), 2), "max": round(float(max(values)), 2)}
+
+
+def build_report(seen: Observations, *, source: str, model: str, scores: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `report.json`.
+
+    `latency_ms` is the wall time from sending the first picture of a pair to receiving its `~/grid`;
+    `latency_ms_by_topic` holds the same for every output.
+    """
+    return {
+        "source": source,
+        "model": model,
+        "frames": len(seen.paired),
+        "dropped": seen.dropped,
+        "topics": {
+            name: {"count": record.count, "hz": round(record.hz, 2), "bytes": record.bytes}
+            for name, record in seen.topics.items()
+        },
+        "latency_ms": percentiles(seen.latency_ms[GRID]),
+        "scores": dict(scores),
+        "latency_ms_by_topic": {name: percentiles(values) for name, values in seen.latency_ms.items()},
+        "stages_ms": {stage: percentiles(values) for stage, values in seen.stages_ms.items()},
+        "diagnostics": seen.diagnostics,
+    }
+
+
+def print_report(report: Mapping[str, Any], console: Console) -> None:
+    """The tables at the end of a demo."""
+    topics = Table(title="Topics", title_justify="left", title_style="bold")
+    topics.add_column("topic")
+    for heading in ("messages", "Hz", "MB", "p50 ms", "p95 ms", "max ms"):
+        topics.add_column(heading, justify="right")
+    for name, row in report["topics"].items():
+        late = report["latency_ms_by_topic"].get(name, {})
+        style = "red" if row["count"] == 0 else "dim" if name in INPUTS else None
+        cells = [_number(late.get(key)) for key in ("p50", "p95", "max")]
+        topics.add_row(name, str(row["count"]), f"{row['hz']:.1f}", f"{row['bytes'] / 1e6:.1f}", *cells, style=style)
+    console.print(topics)
+    stages = Table(title="Stages in the node, ms", title_justify="left", title_style="bold")
+    stages.add_column("stage")
+    for heading in ("p50", "p95", "max"):
+        stages.add_column(heading, justify="right")
+    for name, values in report["stages_ms"].items():
+        stages.add_row(name, *(_number(values[key]) for key in ("p50", "p95", "max")))
+    console.print(stages)
+    latency = report["latency_ms"]
+    console.print(
+        f"[bold]{report['model']}[/bold] on {report['source']}: {report['frames']} pairs, "
+        f"{report['dropped']} dropped (a newer pair had come); latency from picture to grid "
+        f"p50 {_number(latency['p50'])}, p95 {_number(latency['p95'])}, max {_number(latency['max'])} ms",
+        soft_wrap=True,
+    )
+    for name, score in report["scores"].items():
+        console.print(f"  {name}: {_score(score)}", soft_wrap=True)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _score(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_score(v)}" for k, v in value.items())
+    return f"{100 * value:.1f} %" if isinstance(value, float) else str(value)
+
+
+def prediction_from_messages(grid_message: bytes, depth_message: bytes | None, rig: StereoRig) -> OccupancyPrediction:
+    """Rebuild a prediction from what came over the topics, as any listener could.
+
+    Args:
+        grid_message: serialised SemanticGrid.
+        depth_message: serialised 32FC1 Image, None = did not come.
+        rig: for the size of the depth picture where it did not come.
+    """
+    message = deserialize_message(grid_message, SemanticGrid)
+    size = (message.size_x, message.size_y, message.size_z)
+    origin = (message.origin.x, message.origin.y, message.origin.z)
+    grid = VoxelGrid(origin, size, message.resolution, message.header.frame_id)
+    labels, confidence, visibility = (
+        np.frombuffer(memoryview(values), np.uint8).reshape(size)
+        for values in (message.labels, message.confidence, message.visibility)
+    )
+    if depth_message is None:
+        depth = np.full((rig.left.height, rig.left.width), np.nan, np.float32)
+    else:
+        picture = deserialize_message(depth_message, Image)
+        rows = np.frombuffer(memoryview(picture.data), np.uint8).reshape(picture.height, picture.step)
+        depth = rows[:, : 4 * picture.width].copy().view("<f4").astype(np.float32)
+    stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+    return OccupancyPrediction(grid, labels, confidence, visibility, depth, stamp_ns=stamp, model=message.model)
+
+
+def silent_sentence(silent: Sequence[str]) -> str:
+    """Why a demo with silent topics failed, in one sentence."""
+    count = "1 topic" if len(silent) == 1 else f"{len(silent)} topics"
+    side = "the replay" if all(name in INPUTS for name in silent) else "the node"
+    hint = " (no prediction came out)" if set(OUTPUTS) <= set(silent) else ""
+    return f"{count} of {side} stayed silent{hint}: {', '.join(silent)}"
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a file as a whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

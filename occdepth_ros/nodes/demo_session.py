@@ -1,0 +1,239 @@
+"""One demo from start to end: start the processes, watch the topics, then score, draw and report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import numpy.typing as npt
+import rclpy
+from PIL import Image as Sheet
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rich.console import Console
+
+from occdepth_ros.errors import OccDepthError, OutputError
+from occdepth_ros.nodes import demo_report
+from occdepth_ros.nodes.demo_observer import DEPTH, GRID, LEFT, MOST_KEPT, Observations, Observer
+from occdepth_ros.nodes.demo_processes import Child
+from occdepth_ros.pictures import draw_frame, frame_title
+from occdepth_ros.sources.base import StereoSource
+
+START_PATIENCE_S = 90.0
+"""How long the node may take to load its model and subscribe."""
+SETTLE_S = 10.0
+"""How long the last results may take after the last pair."""
+LEAST_S = 6.0
+"""A shorter sequence is repeated until the replay lasts this long, seconds: rates need a while to settle."""
+MOST_PICTURES = 4
+
+
+class Session:
+    """A demo of one source with one model.
+
+    Args:
+        source: what is replayed.
+        options: the command line of `occdepth_ros.nodes.demo`.
+        console: where progress and tables go.
+    """
+
+    def __init__(self, source: StereoSource, options: argparse.Namespace, console: Console) -> None:
+        self.source = source
+        self.options = options
+        self.console = console
+        self.out = Path(options.out)
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot make the folder: {error.strerror}", where=str(self.out), remedy="Give another --out."
+            ) from error
+        lap = max(source.period_s() / options.rate, 1e-3) * len(source)
+        self.pairs = options.count or len(source) * max(1, round(LEAST_S / lap + 0.5))
+        self.frames = range(min(self.pairs, len(source)))
+
+    def run(self) -> int:
+        """Run the demo.
+
+        Raises:
+            ProcessError: the node or the replay failed.
+            OccDepthError: a topic stayed silent, or the results cannot be written.
+        """
+        pictures = self._fingerprints()
+        truths = [i for i in self.frames if self.source.truth(i) is not None]
+        spread = np.linspace(0, len(self.frames) - 1, MOST_PICTURES).round().astype(int).tolist()
+        began = time.monotonic()
+        with observing(pictures, {*truths[: MOST_KEPT - MOST_PICTURES], *spread}) as (observer, node):
+            self._play(observer, node)
+        seen = observer.seen
+        seconds = time.monotonic() - began
+        scores = self._score_and_draw(seen)
+        report = demo_report.build_report(seen, source=self.source.name, model=self.model, scores=scores)
+        report["seconds"] = round(seconds, 2)
+        demo_report.write_text(self.out / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
+        demo_report.print_report(report, self.console)
+        drawn = sorted(self.out.glob("*.png"))
+        self.console.print(f"report and {len(drawn)} pictures in {self.out}", soft_wrap=True)
+        if seen.silent:
+            raise OccDepthError(demo_report.silent_sentence(seen.silent), where="topics", remedy="See the logs there.")
+        return 0
+
+    @property
+    def model(self) -> str:
+        """Name of the model that was asked for."""
+        return str(self.options.model)
+
+    def _fingerprints(self) -> dict[int, int]:
+        """CRC-32 of every left picture, in each order of channels that it may be sent in, to its frame."""
+        table: dict[int, int] = {}
+        for i in self.frames:
+            frame = self.source[i]
+            left = frame.left
+            if frame.grey:
+                table[zlib.crc32(left[..., 0].tobytes())] = i
+            table[zlib.crc32(left[..., ::-1].tobytes())] = i
+            table[zlib.crc32(left.tobytes())] = i
+        return table
+
+    def _play(self, observer: Observer, node: Node) -> None:
+        with Child(
+            "stereo_occ", "occdepth_ros.nodes.stereo_occ", self._node_arguments(), self.out / "node.log"
+        ) as live:
+            # the observer is one subscriber, the node the second
+            ready = self._wait(
+                lambda: node.count_subscribers(LEFT) > 1, START_PATIENCE_S, (live,), f"loading {self.model}"
+            )
+            if not ready:
+                raise live.failure(f"the node did not subscribe within {START_PATIENCE_S:.0f} s")
+            arguments = self._replay_arguments()
+            with Child("replay", "occdepth_ros.nodes.replay", arguments, self.out / "replay.log") as replay:
+                limit = START_PATIENCE_S + 3 * self.pairs * self.source.period_s() / self.options.rate
+                done = self._wait(lambda: replay.exit_code is not None, limit, (live, replay), "replaying", observer)
+                if not done:
+                    raise replay.failure(f"the replay did not end within {limit:.0f} s")
+                self._wait(lambda: settled(observer.seen), SETTLE_S, (live,), "last results", observer)
+            live.check()
+
+    def _node_arguments(self) -> list[str]:
+        values = {"model": self.model, "device": self.options.device, "fallback": "false"}
+        if self.options.weights is not None:
+            values["weights"] = str(Path(self.options.weights).resolve())
+        values["grid_frame"] = self.source.grid_frame
+        return ros_arguments(values)
+
+    def _replay_arguments(self) -> list[str]:
+        values = {
+            "rate": str(float(self.options.rate)),
+            "count": str(self.pairs),
+            "stamps": "now",
+            "wait_for_subscribers": "2",
+        }
+        if self.options.source is not None:
+            values["source"] = str(Path(self.options.source).resolve())
+        return ros_arguments(values)
+
+    def _wait(
+        self,
+        reached: Callable[[], bool],
+        patience_s: float,
+        children: tuple[Child, ...],
+        what: str,
+        observer: Observer | None = None,
+    ) -> bool:
+        """Wait until `reached`, watching the children and saying how it goes. Returns whether it was reached."""
+        began = time.monotonic()
+        with self.console.status(what) as status:
+            while time.monotonic() - began < patience_s:
+                for child in children:
+                    child.check()
+                if reached():
+                    return True
+                if observer is not None:
+                    status.update(f"{what}: {progress(observer.seen, self.pairs)}")
+                time.sleep(0.1)
+        return reached()
+
+    def _score_and_draw(self, seen: Observations) -> dict[str, object]:
+        """Score what came over the topics, and draw some of it: frames with ground truth first."""
+        results = {seen.frame_of[stamp]: messages for stamp, messages in seen.kept.items() if GRID in messages}
+        truths = {frame: self.source.truth(frame) for frame in sorted(results)}
+        drawn = sorted(results, key=lambda frame: (truths[frame] is None, frame))[:MOST_PICTURES]
+        for frame, messages in sorted(results.items()):
+            prediction = demo_report.prediction_from_messages(messages[GRID], messages.get(DEPTH), self.source.rig)
+            truth = truths[frame]
+            scores: dict[str, float] = {}
+            if frame in drawn:
+                pair = self.source[frame]
+                title = frame_title(self.source.name, pair.name)
+                pictures = draw_frame(prediction, pair.left, self.source.rig, title=title, truth=truth, scores=scores)
+                self._save(f"frame_{frame:06d}.png", pictures.overview)
+                if frame == drawn[0]:
+                    for name, panel in pictures.panels.items():
+                        self._save(f"{name}.png", panel)
+        return {}
+
+    def _save(self, name: str, picture: npt.NDArray[np.uint8]) -> None:
+        final = self.out / name
+        partial = final.with_name(f".{name}")
+        try:
+            Sheet.fromarray(picture).save(partial, compress_level=4)
+            partial.replace(final)
+        except OSError as error:
+            raise OutputError(f"cannot write: {error.strerror or error}", where=str(final)) from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def settled(seen: Observations) -> bool:
+    """Whether the newest pair has been answered on every output, and the diagnostics spoke."""
+    newest = max(seen.paired, default=None)
+    return newest in seen.answered and not seen.silent
+
+
+def progress(seen: Observations, pairs: int) -> str:
+    """One line on how it goes."""
+    latest = seen.latency_ms[GRID][-1:]
+    late = f", latency {latest[0]:.0f} ms" if latest else ""
+    return f"{len(seen.paired)} of {pairs} pairs, {len(seen.answered)} grids, {seen.topics[GRID].hz:.1f} Hz{late}"
+
+
+def ros_arguments(values: dict[str, str]) -> list[str]:
+    """Parameters on a ROS command line."""
+    arguments = ["--ros-args"]
+    for name, value in values.items():
+        arguments += ["-p", f"{name}:={value}"]
+    return arguments
+
+
+@contextmanager
+def observing(pictures: dict[int, int], keep: set[int]) -> Iterator[tuple[Observer, Node]]:
+    """A ROS context with a listener that runs in a thread of its own."""
+    context = rclpy.Context()
+    rclpy.init(args=[], context=context, signal_handler_options=rclpy.SignalHandlerOptions.NO)
+    node = Node("occdepth_demo", context=context, enable_rosout=False, start_parameter_services=False)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    observer = Observer(node, pictures, keep)
+
+    def spin() -> None:
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            return
+
+    thread = Thread(target=spin, name="observer", daemon=True)
+    thread.start()
+    try:
+        yield observer, node
+    finally:
+        executor.shutdown()
+        thread.join(5.0)
+        node.destroy_node()
+        context.try_shutdown()
