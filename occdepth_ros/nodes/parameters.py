@@ -198,11 +198,16 @@ def checked(name: str, value: Any) -> Any:
         if isinstance(value, str | bytes) or not hasattr(value, "__len__") or len(value) not in rule.lengths:
             counts = " or ".join(map(str, rule.lengths))
             raise ParameterError(f"{value!r} is not an array of {counts} numbers", where=name, remedy=rule.text)
-        return tuple(_checked_scalar(name, rule, type(default[0]), entry) for entry in value)
-    return _checked_scalar(name, rule, type(default), value)
+        return tuple(checked_scalar(name, rule, type(default[0]), entry) for entry in value)
+    return checked_scalar(name, rule, type(default), value)
 
 
-def _checked_scalar(name: str, rule: Rule, kind: type, value: Any) -> Any:
+def checked_scalar(name: str, rule: Rule, kind: type, value: Any) -> Any:
+    """One value of type `kind` that keeps to a rule.
+
+    Raises:
+        ParameterError: wrong type or range, or an unknown word.
+    """
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

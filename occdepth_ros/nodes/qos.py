@@ -24,6 +24,14 @@ RESULT = QoSProfile(
 )
 """Results of one pair: only the newest counts."""
 
+REPLAYED = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=10,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.VOLATILE,
+)
+"""Recorded camera streams: reliable, which best-effort and reliable subscribers both accept."""
+
 
 def overridable() -> QoSOverridingOptions:
     """Let users change history, depth and reliability by the standard `qos_overrides` parameters."""
