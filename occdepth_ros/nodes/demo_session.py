@@ -81,14 +81,24 @@ class Session:
         demo_report.print_report(report, self.console)
         drawn = sorted(self.out.glob("*.png"))
         self.console.print(f"report and {len(drawn)} pictures in {self.out}", soft_wrap=True)
-        if seen.silent:
-            raise OccDepthError(demo_report.silent_sentence(seen.silent), where="topics", remedy="See the logs there.")
+        silent = self._silent(seen)
+        if silent:
+            raise OccDepthError(demo_report.silent_sentence(silent), where="topics", remedy="See the logs there.")
         return 0
 
     @property
     def model(self) -> str:
         """Name of the model that was asked for."""
         return str(self.options.model)
+
+    def _settled(self, seen: Observations) -> bool:
+        """Whether the newest pair has been answered, and every topic spoke."""
+        return max(seen.paired, default=None) in seen.answered and not self._silent(seen)
+
+    def _silent(self, seen: Observations) -> list[str]:
+        """Topics that should have spoken; without recorded poses there is nothing for /tf to say."""
+        mute = {"/tf"} if self.source[0].world_from_grid is None else set()
+        return [name for name in seen.silent if name not in mute]
 
     def _fingerprints(self) -> dict[int, int]:
         """CRC-32 of every left picture, in each order of channels that it may be sent in, to its frame."""
@@ -118,7 +128,7 @@ class Session:
                 done = self._wait(lambda: replay.exit_code is not None, limit, (live, replay), "replaying", observer)
                 if not done:
                     raise replay.failure(f"the replay did not end within {limit:.0f} s")
-                self._wait(lambda: settled(observer.seen), SETTLE_S, (live,), "last results", observer)
+                self._wait(lambda: self._settled(observer.seen), SETTLE_S, (live,), "last results", observer)
             live.check()
 
     def _node_arguments(self) -> list[str]:
@@ -189,12 +199,6 @@ class Session:
             raise OutputError(f"cannot write: {error.strerror or error}", where=str(final)) from error
         finally:
             partial.unlink(missing_ok=True)
-
-
-def settled(seen: Observations) -> bool:
-    """Whether the newest pair has been answered on every output, and the diagnostics spoke."""
-    newest = max(seen.paired, default=None)
-    return newest in seen.answered and not seen.silent
 
 
 def progress(seen: Observations, pairs: int) -> str:

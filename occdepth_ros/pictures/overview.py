@@ -67,7 +67,7 @@ def draw_frame(
         scores: name to value in 0..1, written into the title.
     """
     classes, grid = prediction.classes, prediction.grid
-    view = Viewpoint.behind(rig, VIEW, PLAN)
+    view = Viewpoint.behind(rig, grid, VIEW, PLAN)
     known = [(prediction.labels != UNKNOWN).any(axis=2), prediction.occupied.any(axis=2)]
     windows = [Window.around(grid, known[1])]
     present = [np.unique(prediction.labels)]

@@ -13,6 +13,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.pictures.canvas import INK, LINE, MUTED, NO_DATA, PAGE, Picture, blank, text, text_width, to_array
+from occdepth_ros.pictures.voxels import ring_step
 
 NEAREST_M, FARTHEST_M = 2.0, 80.0
 FREE_SPACE = (246, 248, 250)
@@ -169,7 +170,8 @@ def _draw_view(sheet: Image.Image, rig: StereoRig, pixel: object, per_metre: flo
         bearings.append(float(np.degrees(np.arctan2(-ray[0], -ray[1]))))
         far = camera + 200.0 * ray / np.linalg.norm(ray[:2])
         draw.line([(cx, cy), pixel(far[0], far[1])], fill=(*INK, 150), width=2)
-    rings = [r for r in range(10, 100, 10) if r * per_metre < cy + 0.35 * sheet.width]
+    step = ring_step(sheet.width / per_metre)
+    rings = [r for r in step * np.arange(1, 20) if r * per_metre < cy + 0.35 * sheet.width]
     for radius in rings:
         r = radius * per_metre
         draw.arc([cx - r, cy - r, cx + r, cy + r], min(bearings), max(bearings), fill=(*INK, 120), width=1)
@@ -179,7 +181,7 @@ def _draw_view(sheet: Image.Image, rig: StereoRig, pixel: object, per_metre: flo
     for radius in rings:
         at = cy - radius * per_metre
         if at > 12:
-            text(labels, (cx, at), f"{radius} m", 13, anchor="mm", halo=True)
+            text(labels, (cx, at), f"{radius:g} m", 13, anchor="mm", halo=True)
 
 
 def _draw_metre_scale(sheet: Image.Image, per_metre: float) -> None:

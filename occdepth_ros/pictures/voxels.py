@@ -21,7 +21,7 @@ from occdepth_ros.grid import VoxelGrid
 Picture = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float64]
 
-NEAR = 0.3
+NEAR = 0.1
 SUPERSAMPLING = 2
 SUBPIXEL_BITS = 4
 EDGE_FROM_PX = 5.0
@@ -58,13 +58,14 @@ class Viewpoint:
     height: int
 
     @classmethod
-    def behind(cls, rig: StereoRig, width: int, height: int) -> Viewpoint:
-        """Over the left camera's shoulder: eight metres behind it and five above, looking where it looks."""
+    def behind(cls, rig: StereoRig, grid: VoxelGrid, width: int, height: int) -> Viewpoint:
+        """Over the left camera's shoulder, looking where it looks: 8 m behind and 5 m above a grid 51.2 m long."""
         pose = np.linalg.inv(rig.left_from_grid)
         camera, forward = pose[:3, 3], pose[:3, 2] * [1, 1, 0]
         forward = forward / max(float(np.linalg.norm(forward)), 1e-9)
-        eye = camera - 8.0 * forward + [0, 0, 5.4]
-        target = camera + 12.0 * forward + [0, 0, -1.6]
+        scale = max(grid.extent[:2]) / 51.2
+        eye = camera + scale * (-8.0 * forward + [0, 0, 5.4])
+        target = camera + scale * (12.0 * forward + [0, 0, -1.6])
         return cls((eye[0], eye[1], eye[2]), (target[0], target[1], target[2]), 64.0, width, height)
 
     def project(self, points: Float) -> tuple[Float, Float]:
@@ -112,7 +113,7 @@ def render_voxels(
     _draw_floor(canvas, grid, view, floor)
     _paint_faces(canvas, labels, occupied, completed, grid, view, classes)
     if rig is not None:
-        _draw_camera(canvas, rig, view)
+        _draw_camera(canvas, rig, view, depth=max(grid.extent[:2]) / 51.2)
     return cv2.resize(canvas, (view.width, view.height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
@@ -138,6 +139,7 @@ def _paint_faces(
     eye_cell = np.floor((eye - origin) / grid.resolution).astype(np.int64)
     padded = np.pad(occupied, 3)
     crowd = _box_mean(padded.astype(np.float32))
+    focus = np.linalg.norm(eye - view.target)
     quads, colors, order, sizes = [], [], [], []
     for axis, sign, corners in _FACES:
         neighbor = np.roll(padded, -sign, axis)[3:-3, 3:-3, 3:-3]
@@ -159,7 +161,7 @@ def _paint_faces(
             pale = completed[tuple(cell.T)]
             color[pale] = 0.45 * color[pale] + 0.55 * 255
         color *= light[:, None]
-        haze = np.clip((depth.mean(axis=1) - 15) / 90, 0, 0.45)[:, None]
+        haze = np.clip((depth.mean(axis=1) / focus - 1) / 4, 0, 0.4)[:, None]
         quads.append(pixels)
         colors.append(color * (1 - haze) + SKY_BOTTOM * haze)
         order.append(np.abs(cell - eye_cell).sum(axis=1))
@@ -213,23 +215,29 @@ def _light(
     return (base + 0.34 * facing * np.where(shadow, 0.25, 1.0)) * sky
 
 
+def ring_step(extent_m: float) -> float:
+    """Distance between lines of equal range in a scene of this length, metres."""
+    return 10.0 if extent_m > 30 else 5.0 if extent_m > 12 else 1.0
+
+
 def _draw_floor(canvas: Picture, grid: VoxelGrid, view: Viewpoint, height: float) -> None:
-    """Lines every ten metres on the ground, so that distances can be read where nothing stands."""
+    """Lines every ten (or five, or one) metres on the ground, so that distances can be read where nothing stands."""
     ex, ey, _ = grid.extent
     ox, oy, _ = grid.origin
-    xs = np.arange(np.ceil(ox / 10) * 10, ox + ex + 0.01, 10.0)
-    ys = np.arange(np.ceil(oy / 10) * 10, oy + ey + 0.01, 10.0)
+    step = ring_step(max(ex, ey))
+    xs = np.arange(np.ceil(ox / step) * step, ox + ex + 0.01, step)
+    ys = np.arange(np.ceil(oy / step) * step, oy + ey + 0.01, step)
     lines = [((x, oy), (x, oy + ey)) for x in xs] + [((ox, y), (ox + ex, y)) for y in ys]
     for start, end in lines:
         along = np.linspace(start, end, 65)
         _draw_line(canvas, view, np.column_stack([along, np.full(65, height)]), (205, 211, 218), 2)
 
 
-def _draw_camera(canvas: Picture, rig: StereoRig, view: Viewpoint) -> None:
-    """The left camera's viewing pyramid, one metre deep."""
+def _draw_camera(canvas: Picture, rig: StereoRig, view: Viewpoint, *, depth: float) -> None:
+    """The left camera's viewing pyramid, `depth` metres deep."""
     corners = np.array([[0, 0], [rig.left.width, 0], [rig.left.width, rig.left.height], [0, rig.left.height]])
     k = rig.left.intrinsics
-    rays = np.column_stack([(corners - k[:2, 2]) / k[[0, 1], [0, 1]], np.ones(4)])
+    rays = np.column_stack([(corners - k[:2, 2]) / k[[0, 1], [0, 1]], np.ones(4)]) * depth
     pose = np.linalg.inv(rig.left_from_grid)
     base = rays @ pose[:3, :3].T + pose[:3, 3]
     for i in range(4):
