@@ -84,7 +84,7 @@ class VoxelGrid:
     def centers(self) -> npt.NDArray[np.float32]:
         """Centres of all voxels, `[X*Y*Z, 3]` float32, metres, in C order of (x, y, z).
 
-        Computed in float64 and rounded once: what published networks were trained with.
+        Computed in float64 and rounded once.
         """
         out = np.empty((*self.size, 3), np.float32)
         out[..., 0] = self.axis_centers(0)[:, None, None]

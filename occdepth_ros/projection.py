@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,15 @@ class VoxelPixels:
     visible: npt.NDArray[np.bool_]
 
 
+def published_centers(grid: VoxelGrid) -> npt.NDArray[np.float32]:
+    """Voxel centres to the last bit as published networks were trained: the origin is rounded to float32 first.
+
+    A micrometre, but it moves some pixels by one.
+    """
+    x, y, z = (float(np.float32(value)) for value in grid.origin)
+    return replace(grid, origin=(x, y, z)).centers()
+
+
 def project_voxels(grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Matrix) -> VoxelPixels:
     """Project all voxel centres of `grid` into `camera`.
 
@@ -59,7 +68,7 @@ def project_voxels(grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Mat
         camera_from_grid: pose of the grid's frame in the camera's optical frame, `[4, 4]`.
     """
     k = camera.intrinsics.astype(np.float32).astype(np.float64)
-    centers = grid.centers().astype(np.float64)
+    centers = published_centers(grid).astype(np.float64)
     points = centers @ camera_from_grid[:3, :3].T + camera_from_grid[:3, 3]
     depth = points[:, 2]
     with np.errstate(divide="ignore", invalid="ignore"):

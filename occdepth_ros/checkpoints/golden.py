@@ -133,6 +133,8 @@ def _check_arrays(golden: GoldenFile) -> None:
     }
     if golden.frame is None:
         expected["image"] = (config.views, 3, *config.picture)
+    if "logits" not in arrays:
+        raise KeyError("logits")
     for key, shape in expected.items():
         if arrays[key].shape != shape:
             raise ValueError(f"{key} has the shape {arrays[key].shape}, not {shape}")

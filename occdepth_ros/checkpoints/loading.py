@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -71,16 +72,19 @@ def _read_safetensors(path: Path) -> State:
 def _read_torch(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            "the file holds Python objects besides tensors, which are not executed here"
-            " (a training checkpoint of the reference does)",
-            where=str(path),
-            remedy="Give a file that holds the plain state dict, preferably as safetensors.",
-        ) from error
-    # a damaged archive surfaces as any of these, depending on where it is cut
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        reason = str(error).partition("\n")[0]
+    # a damaged archive surfaces as any exception, an AssertionError too, depending on where it is damaged
+    except Exception as error:
+        refused = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if refused:
+            raise CheckpointError(
+                f"the file holds Python objects besides tensors ({refused[1]}), which are not executed here;"
+                " training checkpoints of the published code do",
+                where=str(path),
+                remedy="Give a file that holds the plain state dict, preferably as safetensors.",
+            ) from error
+        # the unpickler's own text advises to load unsafely
+        unpickling = isinstance(error, pickle.UnpicklingError)
+        reason = "its pickle cannot be read" if unpickling else str(error).partition("\n")[0]
         raise CheckpointError(
             f"the file is damaged or cut ({reason})", where=str(path), remedy="Fetch it again."
         ) from error

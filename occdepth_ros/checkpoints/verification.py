@@ -15,6 +15,7 @@ from occdepth_ros.checkpoints.filling import fill_state
 from occdepth_ros.checkpoints.golden import GoldenFile
 from occdepth_ros.checkpoints.loading import load_strict
 from occdepth_ros.errors import CheckpointError, ImageError, SourceError
+from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.pictures import normalize
@@ -66,7 +67,7 @@ class PartCheck:
     @property
     def passed(self) -> bool:
         """Whether the part agrees; NaN never does."""
-        return self.measured >= self.limit if ">=" in self.rule else self.measured <= self.limit
+        return bool(self.measured >= self.limit if ">=" in self.rule else self.measured <= self.limit)
 
 
 def verify_network(golden: GoldenFile, *, dataset: Path | None = None, device: str = "cpu") -> list[PartCheck]:
@@ -75,15 +76,17 @@ def verify_network(golden: GoldenFile, *, dataset: Path | None = None, device: s
     Args:
         golden: the file.
         dataset: folder of the KITTI odometry sequences, for files whose input is a real frame.
-        device: a torch device.
+        device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
         CheckpointError: the stored names, shapes or parts do not fit the network.
         SourceError, ImageError: the real frame is not there.
+        ModelError: the device does not exist.
     """
-    images = golden_images(golden, dataset).to(device)
-    network = golden_network(golden).to(device)
-    geometry = SceneGeometry.of_views(golden.config, golden.views, golden.config.grid).to(device)
+    place = pick_device(device)
+    images = golden_images(golden, dataset).to(place)
+    network = golden_network(golden).to(place)
+    geometry = SceneGeometry.of_views(golden.config, golden.views, golden.config.grid).to(place)
     # TF32 would be a difference of its own
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         return list(_compare(golden, network, images, geometry))
@@ -142,7 +145,8 @@ def _compare(
     def within_range(part: str, key: str, value: torch.Tensor, limit: float) -> Iterator[PartCheck]:
         if key in golden.arrays:
             difference, span = _differences(golden, key, value)
-            yield PartCheck(part, difference.max(), difference.mean(), difference.max() / span, limit, "max / range <=")
+            largest, mean = float(difference.max()), float(difference.mean())
+            yield PartCheck(part, largest, mean, largest / span, limit, "max / range <=")
 
     features = network.features(images)
     for scale in sorted(features):
@@ -163,8 +167,8 @@ def _compare(
         yield from within_range("depth", "depth_pred", depth[0], tolerance.depth)
     logits = network.net_3d_decoder(volume).logits[0]
     difference, _ = _differences(golden, "logits", logits)
-    mean = difference.mean()
-    yield PartCheck("logits", difference.max(), mean, mean, tolerance.logits, "mean <=")
+    mean = float(difference.mean())
+    yield PartCheck("logits", float(difference.max()), mean, mean, tolerance.logits, "mean <=")
     equal = float((logits.argmax(dim=0).cpu().numpy() == golden.arrays["labels"]).mean())
     yield PartCheck("labels", float("nan"), float("nan"), equal, tolerance.labels, "equal >=")
 
@@ -175,7 +179,7 @@ def _differences(golden: GoldenFile, key: str, value: torch.Tensor) -> tuple[npt
     Golden files keep every n-th element along each axis, from the first on; n follows from the shapes.
     """
     stored = golden.arrays[key]
-    steps = [-(-have // kept) for have, kept in zip(value.shape, stored.shape, strict=True)]
+    steps = [-(-have // max(kept, 1)) for have, kept in zip(value.shape, stored.shape, strict=False)]
     excerpt = value[tuple(slice(None, None, n) for n in steps)]
     if excerpt.shape != stored.shape:
         raise CheckpointError(

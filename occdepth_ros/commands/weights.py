@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the KITTI odometry sequences, for files made from a real frame "
         "(default: ../data/kitti_mini beside the file)",
     )
-    verify.add_argument("--device", default="cpu", help="torch device (default: cpu)")
+    verify.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
     verify.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 

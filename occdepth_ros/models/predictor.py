@@ -1,0 +1,180 @@
+"""OccDepth behind the engine's contract: two pictures in, arrays of an occupancy prediction out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.checkpoints.loading import load_strict, read_state
+from occdepth_ros.engine import Occupancy, Picture
+from occdepth_ros.errors import CheckpointError, ModelError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.device import pick_device
+from occdepth_ros.models.occdepth.config import PRESETS
+from occdepth_ros.models.occdepth.geometry import SceneGeometry
+from occdepth_ros.models.occdepth.network import OccDepth
+from occdepth_ros.models.occdepth.readout import VisibilityTable, expected_depth, labels_and_confidence
+from occdepth_ros.models.pictures import PictureFit
+from occdepth_ros.models.timing import StageClock
+
+RANDOM = "random"
+"""In place of a weights file: seeded random weights, for timing and tests only."""
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    fit: PictureFit
+    geometry: SceneGeometry
+    visibility: VisibilityTable
+
+
+class OccDepthPredictor:
+    """OccDepth with loaded weights on one device.
+
+    Args:
+        name: a preset of `occdepth_ros.models.occdepth.config.PRESETS`.
+        weights: a weights file, or "random".
+        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
+        precision: number format of the convolutions; only "float32" is sure to keep the labels.
+
+    Raises:
+        ModelError: the name or the device does not exist, or the device has too little memory.
+        CheckpointError: the weights are missing, damaged, or of another network.
+    """
+
+    def __init__(
+        self, *, name: str, weights: Path | str | None = None, device: str = "auto", precision: Precision = "float32"
+    ) -> None:
+        if name not in PRESETS:
+            raise ModelError(f"there is no network {name!r}", where="model", remedy=f"Known: {', '.join(PRESETS)}.")
+        self.config = PRESETS[name]
+        self.device = pick_device(device)
+        self.precision: Precision = precision
+        self.name = name if str(weights) != RANDOM else f"{name} (random weights)"
+        network = _loaded(name, weights).eval().requires_grad_(False)
+        with self._memory_guard():
+            self.network = channels_last(network.to(self.device))
+        self._calibrations: dict[tuple[str, VoxelGrid], _Calibration] = {}
+        self._current: _Calibration | None = None
+
+    def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
+        """Compute the tables of a calibration, or take those of an earlier, equal one.
+
+        Raises:
+            GridError: the network cannot predict this grid.
+            ModelError: the device has too little memory.
+        """
+        self.config.check_grid(grid)
+        key = rig.fingerprint, grid
+        if key not in self._calibrations:
+            fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
+            fitted = fit.rig(rig)
+            with self._memory_guard():
+                tables = _Calibration(
+                    fit,
+                    SceneGeometry.of_rig(self.config, fitted, grid).to(self.device),
+                    VisibilityTable.of_camera(grid, fitted.left, fitted.left_from_grid).to(self.device),
+                )
+            # one calibration is what a robot has; a second one allows for switching back
+            self._calibrations = dict(list(self._calibrations.items())[-1:]) | {key: tables}
+        self._current = self._calibrations[key]
+
+    @torch.inference_mode()
+    def infer(self, left: Picture, right: Picture) -> Occupancy:
+        """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each, of the calibrated size.
+
+        Raises:
+            ModelError: the device ran out of memory.
+        """
+        if self._current is None:
+            raise ModelError(
+                "the predictor knows no calibration yet", where=self.name, remedy="Call calibrate(rig, grid) first."
+            )
+        with self._memory_guard():
+            return self._infer(self._current, (left, right)[: self.config.views])
+
+    def _infer(self, calibration: _Calibration, pictures: tuple[Picture, ...]) -> Occupancy:
+        network, geometry = self.network, calibration.geometry
+        clock = StageClock(self.device)
+        uploaded = torch.from_numpy(np.stack(pictures)).to(self.device)
+        images = calibration.fit.apply(uploaded).contiguous(memory_format=torch.channels_last)
+        clock.lap("preprocess")
+        half = getattr(torch, self.precision)
+        with torch.autocast(self.device.type, half, enabled=self.precision != "float32"):
+            maps = network.net_rgb.encoder(images)
+            clock.lap("encoder")
+            wanted = self.config.scales
+            features = {s: m[None] for s, m in network.net_rgb.decoder(maps, wanted).items()}
+            del maps
+            clock.lap("decoder2d")
+            volume = network.lift(features, geometry)
+            clock.lap("sfa")
+            depth = network.depth(features, geometry)
+            del features
+            volume = network.weigh(volume, depth, geometry)
+            clock.lap("oad")
+            full, _ = network.net_3d_decoder.volume(volume)
+            clock.lap("net3d")
+            logits, _ = network.net_3d_decoder.head(full)
+            clock.lap("head")
+        labels, confidence = labels_and_confidence(logits[0])
+        pixels = expected_depth(depth, self.config)
+        visibility = calibration.visibility.classify(pixels)
+        result = Occupancy(
+            labels.cpu().numpy(),
+            confidence.cpu().numpy(),
+            visibility.cpu().numpy(),
+            calibration.fit.restore(pixels).cpu().numpy(),
+        )
+        clock.lap("postprocess")
+        result.timings_ms = clock.milliseconds()
+        return result
+
+    @contextmanager
+    def _memory_guard(self) -> Iterator[None]:
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise ModelError(
+                f"{self.name} does not fit in the memory of {self.device}",
+                where="device",
+                remedy="Free GPU memory, choose precision float16, a smaller model, or device cpu.",
+            ) from error
+
+
+def channels_last(network: OccDepth) -> OccDepth:
+    """Lay the weights out so that convolutions keep channels innermost; the voxel gather wants it so too."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.to(memory_format=torch.channels_last)
+        elif isinstance(module, (torch.nn.Conv3d, torch.nn.ConvTranspose3d)):
+            module.to(memory_format=torch.channels_last_3d)
+    return network
+
+
+def _loaded(name: str, weights: Path | str | None) -> OccDepth:
+    if weights is None:
+        raise CheckpointError(
+            f"{name} needs a weights file and none ships with this package",
+            where="weights",
+            remedy="Give one (weights:=FILE, or --weights FILE), or use the model stereo-geometry, which needs none.",
+        )
+    if str(weights) == RANDOM:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return OccDepth(PRESETS[name])
+    # read first: a wrong file is found before the network is built
+    state = read_state(Path(weights))
+    network = OccDepth(PRESETS[name])
+    load_strict(network, state, where=str(weights))
+    return network

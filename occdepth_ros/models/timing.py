@@ -1,0 +1,46 @@
+"""Times of the stages of one inference, on the CPU and on CUDA devices."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+
+class StageClock:
+    """Times consecutive stages.
+
+    On a CUDA device events are recorded in its stream, so that timing never makes the host wait in between.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self._names: list[str] = []
+        self._marks: list[float | torch.cuda.Event] = []
+        self._mark()
+
+    def _mark(self) -> None:
+        if self._cuda:
+            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            event.record()
+            self._marks.append(event)
+        else:
+            self._marks.append(time.perf_counter())
+
+    def lap(self, name: str) -> None:
+        """End the stage that began at the last lap, or at the clock's making."""
+        self._names.append(name)
+        self._mark()
+
+    def milliseconds(self) -> dict[str, float]:
+        """Duration of every stage; waits for the device."""
+        if self._cuda:
+            torch.cuda.synchronize()
+        return {name: _between(a, b) for name, a, b in zip(self._names, self._marks, self._marks[1:], strict=False)}
+
+
+def _between(start: float | torch.cuda.Event, end: float | torch.cuda.Event) -> float:
+    if isinstance(start, torch.cuda.Event) and isinstance(end, torch.cuda.Event):
+        return float(start.elapsed_time(end))
+    assert isinstance(start, float) and isinstance(end, float)
+    return 1e3 * (end - start)

@@ -1,0 +1,167 @@
+"""Weights files: nothing is executed, nothing half-fitting is taken."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
+
+from occdepth_ros.checkpoints.filling import fill_state, fill_tensor
+from occdepth_ros.checkpoints.loading import load_strict, read_state
+from occdepth_ros.errors import CheckpointError
+
+STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "bn.num_batches_tracked": torch.tensor(3)}
+
+
+def write(path: Path, state: dict[str, torch.Tensor]) -> Path:
+    if path.suffix == ".safetensors":
+        save_file(state, path)
+    elif path.suffix == ".old":
+        torch.save(state, path, _use_new_zipfile_serialization=False)
+    else:
+        torch.save(state, path)
+    return path
+
+
+FORMATS = ("w.safetensors", "w.pt", "w.old")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_comes_back_equal(tmp_path: Path, name: str) -> None:
+    state = read_state(write(tmp_path / name, STATE))
+    assert state.keys() == STATE.keys()
+    assert all(torch.equal(state[key], STATE[key]) and state[key].dtype == STATE[key].dtype for key in STATE)
+
+
+def test_the_state_dict_of_a_training_checkpoint_is_taken(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "state_dict": STATE, "lr_schedulers": []}, tmp_path / "w.ckpt")
+    assert read_state(tmp_path / "w.ckpt").keys() == STATE.keys()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_cut_file_is_refused(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    whole = write(tmp_path / name, STATE).read_bytes()
+    cut = tmp_path / "cut"
+    cut.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
+    # a name that is cut within reads as the name of an unknown object
+    with pytest.raises(CheckpointError, match=r"damaged|not a weights file|Python objects"):
+        read_state(cut)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_scratched_file_loads_or_is_refused_by_name(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    content = bytearray(write(tmp_path / name, STATE).read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    scratched = tmp_path / "scratched"
+    scratched.write_bytes(content)
+    try:
+        state = read_state(scratched)
+    except CheckpointError as error:
+        assert str(scratched) in str(error)
+    else:
+        assert all(isinstance(value, torch.Tensor) for value in state.values())
+
+
+class Malicious:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickled_object_is_refused_and_not_executed(tmp_path: Path, zipped: bool) -> None:
+    content = {"state_dict": STATE, "hyper_parameters": Malicious(tmp_path / "executed")}
+    torch.save(content, tmp_path / "w.ckpt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match=r"Python objects besides tensors \(\w+\.mkdir\)"):
+        read_state(tmp_path / "w.ckpt")
+    (tmp_path / "plain.pkl").write_bytes(pickle.dumps(Malicious(tmp_path / "executed")))
+    with pytest.raises(CheckpointError):
+        read_state(tmp_path / "plain.pkl")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_other_content_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_state(tmp_path / "missing.pt")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_state(tmp_path)
+    for content in (b"", b"hello", b"\x89PNG\r\n\x1a\n" + bytes(100)):
+        (tmp_path / "other").write_bytes(content)
+        with pytest.raises(CheckpointError, match="not a weights file"):
+            read_state(tmp_path / "other")
+    for wrong in ([1, 2], {}, {"a": 1}, {1: torch.zeros(2)}):
+        torch.save(wrong, tmp_path / "w.pt")
+        with pytest.raises(CheckpointError, match="does not hold named tensors"):
+            read_state(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    save_file(STATE | {"bad.bias": torch.tensor([1.0, value])}, tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError, match=r"NaN or infinity: bad\.bias"):
+        read_state(tmp_path / "w.safetensors")
+
+
+def test_strict_loading_names_what_differs() -> None:
+    net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    good = {key: torch.full_like(value, 7) for key, value in net.state_dict().items()}
+    load_strict(net, good, where="w")
+    assert all((value == 7).all() for value in net.state_dict().values())
+    bad = {k: v for k, v in good.items() if "running" not in k} | {"extra": torch.zeros(1), "0.bias": torch.zeros(5)}
+    with pytest.raises(CheckpointError) as caught:
+        load_strict(net, {k: v + 1 for k, v in bad.items()}, where="w.pt")
+    text = str(caught.value)
+    assert "w.pt" in text
+    assert "2 missing: 1.running_mean, 1.running_var" in text
+    assert "1 unexpected: extra" in text
+    assert "1 of another shape: 0.bias [5] instead of [2]" in text
+    assert all((value == 7).all() for value in net.state_dict().values()), "half-loaded"
+
+
+def test_strict_loading_shows_only_the_first_names() -> None:
+    with pytest.raises(CheckpointError) as caught:
+        load_strict(nn.Linear(1, 1), {f"w{i}": torch.zeros(1) for i in range(1000)}, where="w")
+    assert "1000 unexpected: w0, w1, w2, ..." in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_filling_depends_on_name_shape_and_seed_only() -> None:
+    shapes = {"a.weight": (4, 3, 3), "b.weight": (4,), "b.running_var": (4,), "b.num_batches_tracked": ()}
+    first, second = fill_state(shapes), fill_state(dict(reversed(shapes.items())))
+    assert all(torch.equal(first[name], second[name]) for name in shapes)
+    assert not torch.equal(first["a.weight"], fill_tensor("a.weight", (4, 3, 3), seed=1))
+    assert first["b.num_batches_tracked"].dtype == torch.int64
+    assert ((first["b.running_var"] >= 0.75) & (first["b.running_var"] <= 1.25)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "mean", "deviation"),
+    [
+        ("conv.weight", (200, 50), 0.0, (1.6 / 50) ** 0.5),
+        ("bn.weight", (10_000,), 1.0, 0.1),
+        ("bn.bias", (10_000,), 0.0, 0.1),
+        ("bn.running_mean", (10_000,), 0.0, 0.1),
+        ("layer.gamma", (10_000,), 0.5, 0.1),
+        ("pos_embed", (100, 100), 0.0, 0.5),
+        ("attn.sampling_offsets.bias", (10_000,), 0.0, 2.0),
+        ("dcn.offset.bias", (10_000,), 0.0, 0.5),
+    ],
+)
+def test_filling_scales_by_the_kind_of_tensor(name: str, shape: tuple[int, ...], mean: float, deviation: float) -> None:
+    values = fill_tensor(name, shape)
+    assert float(values.mean()) == pytest.approx(mean, abs=0.05 * deviation)
+    assert float(values.std()) == pytest.approx(deviation, rel=0.05)

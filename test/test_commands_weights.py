@@ -1,0 +1,120 @@
+"""`occdepth weights verify` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from occdepth_ros.cli import main
+
+
+def rewritten(source: Path, target: Path, **changes: object) -> Path:
+    with np.load(source) as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    for key, change in changes.items():
+        arrays[key] = change(arrays[key]) if callable(change) else change
+    np.savez(target, **{k: v for k, v in arrays.items() if v is not None})
+    return target
+
+
+def with_meta(**changes: object) -> object:
+    def change(stored: np.ndarray) -> np.ndarray:
+        meta = json.loads(bytes(stored)) | changes
+        return np.frombuffer(json.dumps(meta).encode(), np.uint8)
+
+    return change
+
+
+@pytest.mark.golden
+def test_verify_prints_a_table_and_succeeds(golden_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "verify", str(golden_dir / "occdepth_b3.npz")]) == 0
+    out = capsys.readouterr().out
+    for part in ("2-D 1/1 left", "2-D 1/16 right", "SFA 1/8", "OAD weight", "3-D input", "depth", "logits", "labels"):
+        assert part in out
+    assert "all parts agree" in out
+
+
+@pytest.mark.golden
+def test_one_wrong_part_is_found_and_fails(
+    golden_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def off(array: np.ndarray) -> np.ndarray:
+        array = array.copy()
+        array[3, 2, 1] += 0.01 * np.ptp(array)
+        return array
+
+    file = rewritten(golden_dir / "occdepth_mono.npz", tmp_path / "g.npz", sfa_4=off)
+    assert main(["weights", "verify", str(file), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["model"] == "occdepth-mono"
+    assert not report["passed"]
+    assert [part["part"] for part in report["parts"] if not part["passed"]] == ["SFA 1/4"]
+
+
+@pytest.mark.golden
+def test_wrong_labels_fail(golden_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def shuffled(labels: np.ndarray) -> np.ndarray:
+        labels = labels.copy()
+        labels[:2] = 19 - labels[:2]
+        return labels
+
+    file = rewritten(golden_dir / "occdepth_mono.npz", tmp_path / "g.npz", labels=shuffled)
+    assert main(["weights", "verify", str(file)]) == 1
+    out = capsys.readouterr().out
+    assert "BEYOND" in out
+    assert "1 of 13 parts" in out
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"meta": None}, "no network's outputs"),
+        ({"meta": with_meta(config="resnet.yaml")}, "'resnet.yaml', which is not known"),
+        ({"meta": with_meta(shapes={"a": [2]})}, "not for this network"),
+        ({"meta": with_meta(shapes={"a": [-2]})}, "does not hold together"),
+        ({"meta": with_meta(small={"H": "x"})}, "does not hold together"),
+        ({"meta": np.zeros(4, np.uint8)}, "does not hold together"),
+        ({"image": np.zeros((1, 3, 5, 5), np.float32)}, "image has the shape"),
+        ({"labels": np.zeros((3, 3), np.uint8)}, "labels has the shape"),
+        ({"x3d": np.zeros((24, 7, 7, 7), np.float32)}, "no regular excerpt"),
+        ({"cam_k": np.full((1, 3, 3), np.nan)}, "NaN or infinity"),
+        ({"logits": None}, "does not hold together"),
+    ],
+)
+def test_files_that_do_not_hold_together_are_named(
+    golden_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], text: str
+) -> None:
+    file = rewritten(golden_dir / "occdepth_mono.npz", tmp_path / "g.npz", **changes)
+    assert main(["weights", "verify", str(file)]) == 2
+    err = capsys.readouterr().err
+    assert text in err
+    assert str(file) in err
+
+
+@pytest.mark.golden
+def test_a_missing_dataset_is_named(golden_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = golden_dir / "occdepth_b3_full.npz"
+    assert main(["weights", "verify", str(file), "--dataset", str(tmp_path)]) == 2
+    assert "--dataset" in capsys.readouterr().err
+    folder = tmp_path / "sequences" / "00" / "image_2"
+    folder.mkdir(parents=True)
+    (folder / "000000.png").write_bytes(b"no picture")
+    assert main(["weights", "verify", str(file), "--dataset", str(tmp_path)]) == 2
+    assert "000000.png" in capsys.readouterr().err
+
+
+def test_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text.npz").write_text("hello")
+    np.save(tmp_path / "single.npy", np.zeros(3))
+    np.savez(tmp_path / "objects.npz", meta=np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "whole.npz", meta=np.arange(10000))
+    whole = (tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    for name in ("absent.npz", "text.npz", "single.npy", "objects.npz", "cut.npz"):
+        assert main(["weights", "verify", str(tmp_path / name)]) == 2, name
+        assert name in capsys.readouterr().err
+    assert main(["weights", "verify", str(tmp_path)]) == 2

@@ -1,0 +1,348 @@
+"""OccDepth's modules: names, counts, and re-derivations of the parts without parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from occdepth_ros.camera import PinholeCamera
+from occdepth_ros.errors import GridError, ModelError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.layers.bottleneck import Downsample, Process
+from occdepth_ros.models.layers.upsample import Upsample3d
+from occdepth_ros.models.occdepth.config import PRESETS, DepthBins, OccDepthConfig
+from occdepth_ros.models.occdepth.crp import ContextPrior
+from occdepth_ros.models.occdepth.geometry import SceneGeometry, bin_position, sampling_positions
+from occdepth_ros.models.occdepth.network import OccDepth
+from occdepth_ros.models.occdepth.oad import sample_weight
+from occdepth_ros.models.occdepth.sfa import fuse_views, stereo_sfa
+
+AXES = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+
+
+def tiny(name: str = "occdepth-b3", **changes: object) -> OccDepthConfig:
+    grid = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
+    return replace(PRESETS[name], **{"grid": grid, "picture": (64, 96), "feature": 8, **changes})
+
+
+def views(config: OccDepthConfig) -> list[tuple[PinholeCamera, npt.NDArray[np.float64]]]:
+    height, width = config.picture
+    k = np.array([[60.0, 0, width / 2, 0], [0, 60, height / 2, 0], [0, 0, 1, 0]])
+    poses = [AXES.copy() for _ in range(config.views)]
+    for i, pose in enumerate(poses):
+        pose[0, 3] = -0.5 * i
+    return [(PinholeCamera(k, width, height), pose) for pose in poses]
+
+
+@pytest.mark.parametrize(
+    ("name", "entries", "parameters"),
+    [
+        ("occdepth-b3", 1264, 40_859_886),
+        ("occdepth-b7", 1890, 150_581_846),
+        ("occdepth-b7-flosp", 1834, 149_558_254),
+        ("occdepth-mono", 1167, 36_695_828),
+    ],
+)
+def test_presets_have_the_published_sizes(name: str, entries: int, parameters: int) -> None:
+    with torch.device("meta"):
+        network = OccDepth(PRESETS[name])
+    state = network.state_dict()
+    assert len(state) == entries
+    assert sum(p.numel() for p in network.parameters()) == parameters
+    groups = {key.partition(".")[0] for key in state}
+    depth = {"flosp_depth"} if PRESETS[name].depth else set()
+    assert groups == {"net_3d_decoder", "net_rgb"} | depth
+
+
+def test_names_and_shapes_are_the_published_ones() -> None:
+    with torch.device("meta"):
+        state = OccDepth(PRESETS["occdepth-b3"]).state_dict()
+    expected = {
+        "net_3d_decoder.process_l1.1.main.downsample.1.weight": (64, 32, 1, 1, 1),
+        "net_3d_decoder.up_13_l2.main.0.weight": (128, 64, 3, 3, 3),
+        "net_3d_decoder.up_l1_lfull.main.0.bias": (16,),
+        "net_3d_decoder.ssc_head.conv_classes.weight": (20, 18, 3, 3, 3),
+        "net_3d_decoder.ssc_head.occ_classes.bias": (2,),
+        "net_3d_decoder.CP_mega_voxels.context_prior_logits.3.0.weight": (512, 128, 1, 1, 1),
+        "net_3d_decoder.CP_mega_voxels.resize.0.weight": (128, 1152, 1, 1, 1),
+        "net_3d_decoder.CP_mega_voxels.resize.1.main.0.downsample4.2.running_var": (32,),
+        "net_rgb.encoder.original_model.conv_head.weight": (1536, 384, 1, 1),
+        "net_rgb.decoder.up16._net.0.weight": (768, 1672, 3, 3),
+        "net_rgb.decoder.resize_output_1_16.weight": (32, 768, 1, 1),
+        "flosp_depth.depth_net.0.depth_pred.weight": (104, 128, 1, 1),
+        "flosp_depth.voxel_num": (3,),
+    }
+    assert {name: tuple(state[name].shape) for name in expected} == expected
+
+
+def test_buffers_hold_the_trained_grid() -> None:
+    config = replace(PRESETS["occdepth-b3"], backbone="b3", feature=8)
+    oad = OccDepth(config).flosp_depth
+    assert oad is not None
+    assert torch.allclose(oad.voxel_size, torch.tensor([0.4, 0.4, 0.4]))
+    assert torch.allclose(oad.voxel_coord, torch.tensor([0.2, -25.4, -1.8]))
+    assert oad.voxel_num.tolist() == [128, 128, 16]
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_forward_shapes(name: str) -> None:
+    config = tiny(name, backbone="b3")
+    network = OccDepth(config).eval()
+    geometry = SceneGeometry.of_views(config, views(config), config.grid)
+    with torch.inference_mode():
+        out = network(torch.randn(2, config.views, 3, *config.picture), geometry)
+    assert out.completion.logits.shape == (2, 20, 32, 32, 16)
+    assert (out.completion.occupancy_logits is not None) == config.cascade
+    assert (out.completion.relation_logits is not None) == config.crp
+    if config.crp:
+        assert out.completion.relation_logits.shape == (2, 4, 2 * 2 * 1, 4 * 4 * 2)
+    assert (out.depth is not None) == (config.depth is not None)
+    if out.depth is not None:
+        assert out.depth.shape == (2, config.views, 104, 8, 12)
+        assert torch.allclose(out.depth.sum(dim=2), torch.ones(()), atol=1e-5)
+
+
+def test_a_scene_does_not_depend_on_its_neighbour_in_the_batch() -> None:
+    config = tiny()
+    network = OccDepth(config).eval()
+    geometry = SceneGeometry.of_views(config, views(config), config.grid)
+    images = torch.randn(2, 2, 3, *config.picture)
+    with torch.inference_mode():
+        both = network(images, geometry).completion.logits
+        second = network(images[1:], geometry).completion.logits
+    assert torch.allclose(both[1:], second, atol=1e-4)
+
+
+def test_views_together_equal_views_one_by_one() -> None:
+    network = OccDepth(tiny()).eval()
+    images = torch.randn(1, 2, 3, 64, 96)
+    with torch.inference_mode():
+        together = network.features(images)
+        for scale, maps in together.items():
+            for view in range(2):
+                assert torch.allclose(maps[:, view], network.net_rgb(images[:, view])[scale], atol=1e-5)
+
+
+def test_training_gives_every_used_parameter_a_finite_gradient() -> None:
+    config = tiny()
+    network = OccDepth(config).train()
+    geometry = SceneGeometry.of_views(config, views(config), config.grid)
+    out = network(torch.randn(1, 2, 3, *config.picture), geometry)
+    total = out.completion.logits.square().mean() + out.completion.relation_logits.square().mean()
+    (total + out.completion.occupancy_logits.square().mean() + out.depth.square().mean()).backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None]
+    # what published checkpoints hold but nothing uses: 7 bottlenecks of 9 tensors, an unread norm, an unread map
+    assert len(without) == 67
+    assert all("downsample" in n or "original_model.bn2" in n or "resize_output_1_16" in n for n in without)
+    assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
+
+
+def numpy_sfa(
+    features: npt.NDArray[np.float64], pixels: npt.NDArray[np.int64], visible: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """Stereo-SFA voxel by voxel, as written down in the paper and the published code."""
+    n_views, channels = features.shape[:2]
+    flat = features.reshape(n_views, channels, -1)
+    out = np.zeros((pixels.shape[1], channels))
+    for n in range(pixels.shape[1]):
+        means = []
+        for v in range(n_views):
+            chosen = [flat[v, :, p] for p, seen in zip(pixels[v, n], visible[v, n], strict=True) if seen]
+            means.append(np.mean(chosen, axis=0) if chosen else None)
+        if n_views == 1:
+            out[n] = 0 if means[0] is None else means[0]
+            continue
+        for i in range(n_views):
+            for j in range(i + 1, n_views):
+                a, b = means[i], means[j]
+                if a is not None and b is not None:
+                    cosine = a @ b / max(np.linalg.norm(a), 1e-8) / max(np.linalg.norm(b), 1e-8)
+                    out[n] += cosine * (a + b)
+                else:
+                    out[n] += 0 if a is None else a
+                    out[n] += 0 if b is None else b
+        out[n] /= n_views * (n_views - 1)
+    return out
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    n_views=st.integers(1, 3),
+    pattern=st.integers(1, 5),
+    channels=st.integers(1, 6),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_sfa_equals_its_definition(n_views: int, pattern: int, channels: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal((n_views, channels, 3, 4))
+    features[:, :, 0, 0] = 0  # a pixel without any feature: the cosine must not divide by zero
+    pixels = rng.integers(0, 12, (n_views, 20, pattern))
+    visible = rng.random((n_views, 20, pattern)) < 0.6
+    out = stereo_sfa(*(torch.from_numpy(a) for a in (features, pixels, visible)))
+    assert np.allclose(out.numpy(), numpy_sfa(features, pixels, visible), atol=1e-12)
+
+
+def test_sfa_of_two_views_halves_and_keeps_the_sign() -> None:
+    left, right = torch.tensor([[1.0, 0.0]] * 4), torch.tensor([[-1.0, 0.5]] * 4)
+    visible = torch.tensor([[True, True, False, False], [True, False, True, False]])
+    fused = fuse_views([left * visible[0][:, None], right * visible[1][:, None]], visible)
+    cosine = -1 / 1.25**0.5
+    expected = torch.tensor([[0.0, cosine * 0.25], [0.5, 0.0], [-0.5, 0.25], [0.0, 0.0]])
+    assert torch.allclose(fused, expected)
+
+
+def test_lifting_reads_the_pixel_that_a_voxel_falls_on() -> None:
+    config = tiny(views=1, depth=None, returns_depth=False)
+    network = OccDepth(config).eval()
+    [(cam, pose)] = views(config)
+    geometry = SceneGeometry.of_views(config, [(cam, pose)], config.grid)
+    height, width = config.picture
+    maps = {}
+    for scale in config.scales:
+        row, column = torch.meshgrid(torch.arange(-(-height // scale)), torch.arange(-(-width // scale)), indexing="ij")
+        maps[scale] = torch.stack([row, column]).float()[None, None]
+    volume = network.lift(maps, geometry)[0]
+    lifted = config.lifted_grid
+    for index in np.ndindex(*lifted.size):
+        x, y, z = (pose[:3, :3] @ lifted.centers_of(np.array(index))).astype(np.float64)
+        u, v = np.rint(x / z * 60 + width / 2), np.rint(y / z * 60 + height / 2)
+        inside = 0 <= u < width and 0 <= v < height
+        expected = [sum(w // s for s in config.scales) if inside else 0 for w in (v, u)]
+        assert volume[(slice(None), *index)].tolist() == expected
+
+
+def numpy_trilinear(volume: npt.NDArray[np.float64], position: npt.NDArray[np.float64]) -> float:
+    """Value at a position in cells (bin, row, column), zero outside."""
+    total = 0.0
+    base = np.floor(position).astype(int)
+    for corner in np.ndindex(2, 2, 2):
+        cell = base + corner
+        if (cell >= 0).all() and (cell < volume.shape).all():
+            total += volume[tuple(cell)] * np.prod(1 - np.abs(position - cell))
+    return total
+
+
+def test_depth_weight_equals_its_definition() -> None:
+    config = tiny(depth=DepthBins(near=1.0, far=5.0, count=13), picture=(64, 96))
+    assert config.depth is not None
+    rng = np.random.default_rng(0)
+    depth = rng.random((2, 13, 8, 12))
+    cams = views(config)
+    geometry = SceneGeometry.of_views(config, cams, config.grid)
+    assert geometry.oad_grid is not None
+    weight = sample_weight(torch.from_numpy(depth)[None], geometry.oad_grid, geometry.oad_inside)[0, 0].numpy()
+    lifted, height, width, d = config.lifted_grid, *config.picture, 13
+    delta = 2 * (5.0 - 1.0) / (d * (d + 1))
+    for index in list(np.ndindex(*lifted.size))[::17]:
+        total = inside = 0.0
+        for v, (_, pose) in enumerate(cams):
+            x, y, z = pose[:3, :3] @ lifted.centers_of(np.array(index)) + pose[:3, 3]
+            if z < 1.0:
+                continue
+            b = -0.5 + 0.5 * np.sqrt(1 + 8 * (z - 1.0) / delta)
+            u, w = x / z * 60 + width / 2, y / z * 60 + height / 2
+            # normalised as if corners were aligned, sampled as if they were not
+            position = np.array([b * d / (d - 1), w * 8 / (height - 1), u * 12 / (width - 1)]) - 0.5
+            total += numpy_trilinear(depth[v], position)
+            inside += numpy_trilinear(np.ones_like(depth[v]), position)
+        assert weight[index] == pytest.approx(total / inside if inside > 0 else 0.0, abs=2e-5)
+
+
+def test_one_view_is_not_normalised_by_its_own_bounds() -> None:
+    config = tiny(views=1)
+    geometry = SceneGeometry.of_views(config, views(config), config.grid)
+    assert geometry.oad_inside is None
+    weight = sample_weight(torch.ones(1, 1, 104, 8, 12), geometry.oad_grid, None)
+    assert float(((weight > 0.01) & (weight < 0.99)).float().mean()) > 0
+
+
+@given(depth=st.floats(2.0, 54.0))
+def test_depth_bins_read_as_published(depth: float) -> None:
+    bins = DepthBins()
+    edges = bins.near + (bins.far - bins.near) * np.cumsum(np.arange(105)) / np.arange(105).sum()
+    position = float(bin_position(np.array([depth]), bins)[0])
+    below = int(np.clip(np.floor(position), 0, 103))
+    assert edges[below] - 1e-6 <= depth <= edges[below + 1] + 1e-6
+    uniform = float(bin_position(np.array([depth]), DepthBins(sampling="uniform"))[0])
+    assert uniform == pytest.approx((depth - 2.0) / 0.5)
+
+
+@pytest.mark.parametrize(("depth", "read"), [(3, 13.6), (5, 24.3), (10, 40.4), (20, 61.1), (30, 76.4), (50, 100.4)])
+def test_bin_mismatch_of_published_weights(depth: float, read: float) -> None:
+    position = bin_position(np.array([float(depth)]), DepthBins())[0]
+    assert position * 104 / 103 - 0.5 == pytest.approx(read, abs=0.06)
+
+
+def test_sampling_positions_are_finite_and_outside_behind_the_camera() -> None:
+    config = tiny()
+    grid = VoxelGrid((-3.2, -3.2, -1.0), (32, 32, 16), 0.2)
+    [(cam, pose), _] = views(config)
+    assert config.depth is not None
+    positions = sampling_positions(grid, cam, pose, config.depth, 96, 64)
+    assert np.isfinite(positions).all()
+    near = grid.axis_centers(0) < 2.0 - 1e-6
+    assert (positions[near] == -2).all()
+
+
+def test_odd_and_even_axes_of_the_context_prior() -> None:
+    prior = ContextPrior(4, (5, 4, 3)).eval()
+    assert prior.n_super == 2 * 2 * 1
+    volume, logits = prior(torch.randn(1, 4, 5, 4, 3))
+    assert volume.shape == (1, 4, 5, 4, 3)
+    assert logits.shape == (1, 4, 4, 60)
+
+
+def test_context_prior_sums_without_normalising() -> None:
+    prior = ContextPrior(4, (4, 4, 4)).eval()
+    x = torch.randn(1, 4, 4, 4, 4)
+    with torch.inference_mode():
+        spread = prior.aspp(x)
+        context = prior.mega_context(spread).reshape(8, 8)
+        parts = [x[0].reshape(4, 64).numpy()]
+        for relation in prior.context_prior_logits:
+            gate = 1 / (1 + np.exp(-relation(spread).reshape(8, 64).numpy()))
+            parts.append(np.einsum("cm,mn->cn", context.numpy(), gate))
+        joined = torch.from_numpy(np.concatenate(parts)).reshape(1, 36, 4, 4, 4)
+        assert torch.allclose(prior(x)[0], prior.resize(joined), atol=1e-4)
+
+
+def test_volume_layers_scale_as_they_say() -> None:
+    x = torch.randn(1, 8, 8, 8, 4)
+    assert Process(8)(x).shape == x.shape
+    assert Downsample(8)(x).shape == (1, 16, 4, 4, 2)
+    assert Upsample3d(8, 4)(x).shape == (1, 4, 16, 16, 8)
+    assert Upsample3d(8, 4, stride=1)(x).shape == (1, 4, 8, 8, 4)
+
+
+def test_finest_scale_leaves_blocks_out() -> None:
+    config = tiny(scales=(4, 8), finest_scale=4)
+    network = OccDepth(config).eval()
+    assert not any(".up2." in name or ".up1." in name for name in network.state_dict())
+    geometry = SceneGeometry.of_views(config, views(config), config.grid)
+    with torch.inference_mode():
+        assert network(torch.randn(1, 2, 3, 64, 96), geometry).completion.logits.isfinite().all()
+
+
+def test_impossible_configurations_are_refused() -> None:
+    with pytest.raises(ModelError, match="scale 1 is lifted"):
+        tiny(finest_scale=2)
+    with pytest.raises(ModelError, match="depth module"):
+        tiny(finest_scale=16, scales=(16,))
+    with pytest.raises(GridError, match="multiples of 8"):
+        tiny(grid=VoxelGrid((0, 0, 0), (36, 32, 16), 0.2))
+    with pytest.raises(ModelError, match="b9"):
+        OccDepth(tiny(backbone="b9"))
+
+
+def test_a_grid_of_another_size_is_refused_and_another_origin_is_not() -> None:
+    config = PRESETS["occdepth-b3"]
+    config.check_grid(VoxelGrid((5.0, -25.6, -1.0), (256, 256, 32), 0.2, "base_link"))
+    for grid in (VoxelGrid((0, 0, 0), (128, 256, 32), 0.2), VoxelGrid((0, 0, 0), (256, 256, 32), 0.1)):
+        with pytest.raises(GridError, match="origin is free"):
+            config.check_grid(grid)
