@@ -1,0 +1,34 @@
+"""Publishing transforms that hold for all times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from geometry_msgs.msg import TransformStamped
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile
+from tf2_msgs.msg import TFMessage
+
+from tf2_ros.transform_broadcaster import as_list
+
+
+class StaticTransformBroadcaster:
+    """Publishes transforms on ``/tf_static``, latched: whoever comes later gets them all.
+
+    Every message repeats all that were sent; of several for the same child frame the first one stays.
+    """
+
+    def __init__(self, node: Node, qos: QoSProfile | int | None = None) -> None:
+        if qos is None:
+            qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, history=HistoryPolicy.KEEP_LAST)
+        self.pub_tf = node.create_publisher(TFMessage, "/tf_static", qos)
+        self.net_message = TFMessage()
+
+    def sendTransform(self, transform: TransformStamped | Iterable[TransformStamped]) -> None:
+        """Publish one or several transforms together with all earlier ones."""
+        known = {sent.child_frame_id for sent in self.net_message.transforms}
+        for new in as_list(transform):
+            if new.child_frame_id not in known:
+                known.add(new.child_frame_id)
+                self.net_message.transforms.append(new)
+        self.pub_tf.publish(self.net_message)
