@@ -1,4 +1,4 @@
-"""Voxels by sight: where lines of sight end there is something, where they pass there is nothing.
+"""Free space by sight: where lines of sight pass there is nothing.
 
 Comparisons are made between disparities rather than depths: the error of a match is about constant in pixels, so one
 margin holds at all ranges, which is the margin d^2 / (fx * baseline) * sigma in metres (Gallup et al., 2008, eq. 1).
@@ -20,7 +20,7 @@ _BLOCKED = np.iinfo(np.int16).max
 
 
 class SightCarver:
-    """Free, occupied and unknown voxels of a disparity picture.
+    """Free voxels of a disparity picture.
 
     A voxel is free when every match within the window that it covers in the left picture lies behind it, by a margin
     of two standard deviations, and at least half of that window is matched. Windows come from a pyramid whose cells
@@ -61,8 +61,6 @@ class SightCarver:
         self._look_up = (np.array(starts)[level] + row_at * widths[level] + column_at).astype(np.intp)
         limit = focal_baseline * STEPS / (z + grid.resolution / 2) - 2 * SIGMA_PX * STEPS
         self._free_below = np.clip(limit, -1, _BLOCKED - 1).astype(np.int16)
-        self._rays, self._center = _rays(rig, grid)
-        self._focal_baseline = focal_baseline
 
     def free(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
         """Which voxels of `in_view` lines of sight pass through, `[N]`; `disparity` as from `SemiGlobalMatcher`."""
@@ -79,23 +77,6 @@ class SightCarver:
             start += height * width
         return nearest.take(self._look_up, mode="clip") < self._free_below
 
-    def hits(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.intp]:
-        """How many pixels end in each voxel, `[X*Y*Z]`."""
-        return np.bincount(self.end_voxels(disparity), minlength=self.grid.count)
-
-    def end_voxels(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.intp]:
-        """Flat voxel index of every pixel whose surface lies in the grid."""
-        at = np.flatnonzero(disparity > 1)
-        depth = np.float32(self._focal_baseline * STEPS) / disparity.ravel()[at].astype(np.float32)
-        flat = np.zeros(len(at), np.intp)
-        inside = np.ones(len(at), bool)
-        for axis, size in enumerate(self.grid.size):
-            index = np.floor(self._rays[axis].ravel()[at] * depth + self._center[axis]).astype(np.int32)
-            inside &= (index >= 0) & (index < size)
-            flat *= size
-            flat += index
-        return flat[inside]
-
 
 def _halved_max(picture: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
     """Maximum of every 2x2 block; odd sizes repeat their last line."""
@@ -103,15 +84,3 @@ def _halved_max(picture: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
     even = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     rows = np.maximum(even[0::2], even[1::2])
     return np.maximum(rows[:, 0::2], rows[:, 1::2])
-
-
-def _rays(rig: StereoRig, grid: VoxelGrid) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Lines of sight in voxel units: `[3, H, W]` per metre of depth, and the left camera's centre `[3]`."""
-    camera = rig.left
-    column, row = np.meshgrid(np.arange(camera.width, dtype=np.float64), np.arange(camera.height, dtype=np.float64))
-    k = camera.projection
-    optical = np.stack([(column - k[0, 2]) / k[0, 0], (row - k[1, 2]) / k[1, 1], np.ones_like(row)])
-    grid_from_left = np.linalg.inv(rig.left_from_grid)
-    rays = np.tensordot(grid_from_left[:3, :3], optical, 1) / grid.resolution
-    center = (grid_from_left[:3, 3] - grid.origin) / grid.resolution
-    return rays.astype(np.float32), center.astype(np.float32)

@@ -12,13 +12,18 @@ from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.engine import Occupancy, Picture
 from occdepth_ros.errors import ModelError
 from occdepth_ros.geometry.carving import SightCarver
-from occdepth_ros.geometry.labels import label_surface
+from occdepth_ros.geometry.ground import GroundFinder
+from occdepth_ros.geometry.labels import ROAD, VEGETATION
 from occdepth_ros.geometry.matching import SemiGlobalMatcher
+from occdepth_ros.geometry.surface import SurfaceBinning
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import Visibility
 
 NEAREST_VOXELS = 15
 """Smallest depth that is matched, in voxel edges: 3 m in the 0.2 m grid of the benchmark."""
+
+GROUND_BAND = 1.5
+"""A surface voxel whose centre is no more than this above the ground belongs to it, in voxel edges."""
 
 
 class StereoGeometry:
@@ -42,7 +47,10 @@ class StereoGeometry:
         """Precompute the look-up tables of one calibration."""
         self.grid = grid
         self.matcher = SemiGlobalMatcher(rig, nearest_m=NEAREST_VOXELS * grid.resolution)
-        self.carver = SightCarver(rig, grid, self.matcher.focal_baseline)
+        geometry = (rig, grid, self.matcher.focal_baseline)
+        self.binning = SurfaceBinning(*geometry)
+        self.ground = GroundFinder(*geometry)
+        self.carver = SightCarver(*geometry)
 
     def infer(self, left: Picture, right: Picture) -> Occupancy:
         """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each."""
@@ -50,21 +58,28 @@ class StereoGeometry:
         disparity = self.matcher.match(left, right)
         depth = self.matcher.depth(disparity)
         clock.append(time.perf_counter())
+        points = self.binning.points(disparity)
+        surface = self.binning.occupied(points)
+        ground = self.ground.find(points, surface, disparity)
+        clock.append(time.perf_counter())
+        free = self.carver.in_view[self.carver.free(disparity)]
+        clock.append(time.perf_counter())
+        column, layer = np.divmod(surface, self.grid.size[2])
+        above = layer + 0.5 - ground.height.ravel()[column]
+        obstacle = surface[above > GROUND_BAND]
         labels = np.full(self.grid.count, UNKNOWN, np.uint8)
         confidence = np.zeros(self.grid.count, np.uint8)
         visibility = np.full(self.grid.count, Visibility.OUTSIDE, np.uint8)
         visibility[self.carver.in_view] = Visibility.HIDDEN
-        free = self.carver.in_view[self.carver.free(disparity)]
-        labels[free], confidence[free], visibility[free] = EMPTY, 200, Visibility.SEEN
-        ends = np.flatnonzero(self.carver.hits(disparity) > 1)
-        labels[ends], confidence[ends], visibility[ends] = label_surface(self.grid, ends), 64, Visibility.SEEN
+        for voxels, label, sure in ((free, EMPTY, 230), (ground.voxels, ROAD, 128), (obstacle, VEGETATION, 90)):
+            labels[voxels], confidence[voxels], visibility[voxels] = label, sure, Visibility.SEEN
         clock.append(time.perf_counter())
-        matching, carving = 1e3 * np.diff(clock)
+        timings = dict(zip(("matching", "surface", "carving", "labels"), 1e3 * np.diff(clock), strict=True))
         shape = self.grid.size
         return Occupancy(
             labels.reshape(shape),
             confidence.reshape(shape),
             visibility.reshape(shape),
             depth,
-            {"matching": float(matching), "carving": float(carving)},
+            {stage: float(ms) for stage, ms in timings.items()},
         )

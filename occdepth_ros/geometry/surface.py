@@ -1,0 +1,85 @@
+"""Surface points: every matched pixel as a point of the grid, and the voxels that such points fall into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.geometry.matching import STEPS
+from occdepth_ros.grid import VoxelGrid
+
+MIN_HITS = 3
+"""Pixels that must end in a voxel before it counts as occupied."""
+MIN_SHARE = 0.35
+"""The same for far voxels, as a share of the pixels that a face of the voxel covers; never less than one."""
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """Matched pixels whose surface lies in the grid; coordinates in voxel edges from the grid's lower corner.
+
+    Args:
+        x, y, z: `[N]` float32.
+        voxel: flat voxel index, `[N]`.
+    """
+
+    x: npt.NDArray[np.float32]
+    y: npt.NDArray[np.float32]
+    z: npt.NDArray[np.float32]
+    voxel: npt.NDArray[np.intp]
+
+
+class SurfaceBinning:
+    """Lines of sight of one calibration, and the binning of what they end in.
+
+    Args:
+        rig: the calibrated cameras.
+        grid: the voxels.
+        focal_baseline: depth times disparity, pixel metres.
+    """
+
+    def __init__(self, rig: StereoRig, grid: VoxelGrid, focal_baseline: float) -> None:
+        camera = rig.left
+        k = camera.projection
+        column, row = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+        optical = np.stack([(column - k[0, 2]) / k[0, 0], (row - k[1, 2]) / k[1, 1], np.ones(column.shape)])
+        grid_from_left = np.linalg.inv(rig.left_from_grid)
+        scale = focal_baseline * STEPS / grid.resolution
+        rays = scale * np.tensordot(grid_from_left[:3, :3], optical, 1)
+        self._rays = rays.reshape(3, -1).astype(np.float32)
+        self.eye: npt.NDArray[np.float32] = ((grid_from_left[:3, 3] - grid.origin) / grid.resolution).astype(np.float32)
+        """The left camera's centre in voxel edges, `[3]`."""
+        self._size = grid.size
+        self._count = grid.count
+        self._face = (k[0, 0] * grid.resolution) * (k[1, 1] * grid.resolution)
+        self._forward = (rig.left_from_grid[2, :3] * grid.resolution).astype(np.float32)
+
+    def points(self, disparity: npt.NDArray[np.int16]) -> SurfacePoints:
+        """Points of a disparity picture as `SemiGlobalMatcher.match` returns it."""
+        at = np.flatnonzero(disparity > 0)
+        inverse = np.float32(1) / disparity.ravel()[at]
+        axes = []
+        inside = np.ones(len(at), bool)
+        voxel = np.zeros(len(at), np.intp)
+        for ray, eye, size in zip(self._rays, self.eye, self._size, strict=True):
+            value = ray[at]
+            value *= inverse
+            value += eye
+            inside &= (value >= 0) & (value < size)
+            voxel *= size
+            voxel += value.astype(np.int32)
+            axes.append(value)
+        x, y, z = (value[inside] for value in axes)
+        return SurfacePoints(x, y, z, voxel[inside])
+
+    def occupied(self, points: SurfacePoints) -> npt.NDArray[np.intp]:
+        """Flat indices of the voxels that hold enough points, ascending."""
+        hits = np.bincount(points.voxel, minlength=self._count)
+        struck = np.flatnonzero(hits)
+        index = np.stack(np.unravel_index(struck, self._size), 1).astype(np.float32) + np.float32(0.5)
+        depth = (index - self.eye) @ self._forward
+        wanted = np.clip(MIN_SHARE * self._face / np.square(depth), 1, MIN_HITS)
+        return struck[hits[struck] >= np.rint(wanted)]
