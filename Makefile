@@ -1,0 +1,39 @@
+# `make help` lists the targets. With a sourced ROS 2 they use it; without one they make .venv from PyPI.
+PYTHON_ENV := .venv/bin/python
+SOURCE ?=
+MODEL ?=
+COUNT ?=
+OUT ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help env build demo test bench lint clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: ## make or update the environment and build the package (seconds when nothing changed)
+	@tools/env/make_env.sh
+
+build: ## build the package with colcon again, whatever has changed
+	@rm -f .venv/complete.json
+	@tools/env/make_env.sh
+
+demo: env ## replay -> node -> topics on the sample; SOURCE=path MODEL=name COUNT=n OUT=dir
+	@$(PYTHON_ENV) -m occdepth_ros.nodes.demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(MODEL),--model '$(MODEL)') \
+	  $(if $(COUNT),--count '$(COUNT)') $(if $(OUT),--out '$(OUT)') $(ARGS)
+
+test: env ## all tests; ARGS are pytest's, for example ARGS="-k grid"
+	@$(PYTHON_ENV) -m pytest $(ARGS)
+
+bench: env ## the benchmarks, as a table and as out/bench/<date>.json; ARGS="NAME ..." picks some
+	@$(PYTHON_ENV) -m benchmarks $(ARGS)
+
+lint: env ## ruff and mypy, as the tests run them
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+clean: ## remove what was built; the environment stays
+	@rm -rf build install log dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .venv/complete.json
+
+distclean: clean ## remove .venv and out/ as well; the cache, which other checkouts share, stays
+	@rm -rf .venv out
