@@ -1,0 +1,123 @@
+"""Scene-completion and semantic-scene-completion scores, as the SemanticKITTI benchmark counts them.
+
+Counts are accumulated over a whole set and divided once at the end. Voxels whose truth is unknown (255) are dropped;
+all others count, whether a camera could see them or not. A prediction of 255 counts as empty.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN, ClassTable
+from occdepth_ros.errors import GridError
+from occdepth_ros.evaluation.alignment import aligned_labels
+from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.sources.base import SceneTruth
+
+Labels = npt.NDArray[np.uint8]
+
+_EPSILON = 1e-5
+"""Added to the divisor of a class IoU: what published code does."""
+
+
+class CompletionScores:
+    """Streaming scores over any number of scenes.
+
+    SC (scene completion): occupied or not, over all voxels. SSC (semantic scene completion): IoU of every class, and
+    their plain mean without the empty class; a class that is absent from prediction and truth contributes 0.
+    All scores are fractions of 1.
+
+    Args:
+        classes: what the labels mean.
+    """
+
+    def __init__(self, classes: ClassTable = SEMANTIC_KITTI) -> None:
+        self.classes = classes
+        self.scenes = 0
+        """Number of scenes added."""
+        self.confusion: npt.NDArray[np.int64] = np.zeros((len(classes), len(classes)), np.int64)
+        """Voxel counts, `[true class, predicted class]`."""
+
+    def add(self, predicted: Labels, truth: Labels) -> None:
+        """Count one scene, both label arrays of one shape on one grid.
+
+        Raises:
+            GridError: shapes differ, or a label is neither a class nor 255.
+        """
+        if predicted.shape != truth.shape:
+            raise GridError(f"prediction {predicted.shape} and truth {truth.shape} differ in shape", where="scores")
+        count = len(self.classes)
+        known = truth != UNKNOWN
+        true, found = truth[known], predicted[known]
+        found = np.where(found == UNKNOWN, EMPTY, found).astype(np.uint8)
+        for name, labels in (("prediction", found), ("truth", true)):
+            if labels.max(initial=0) >= count:
+                raise GridError(
+                    f"the {name} holds the label {labels.max()}, which is none of the {count} classes",
+                    where="scores",
+                    remedy="Map raw dataset ids to class ids first.",
+                )
+        pair = true.astype(np.uint16) * np.uint16(count) + found
+        self.confusion += np.bincount(pair, minlength=count * count).reshape(count, count)
+        self.scenes += 1
+
+    def add_scene(self, prediction: OccupancyPrediction, truth: SceneTruth) -> None:
+        """Count one prediction against a truth whose grid may be shifted by whole voxels.
+
+        Raises:
+            GridError: the grids do not share a lattice.
+        """
+        self.add(aligned_labels(prediction.labels, prediction.grid, truth.grid), truth.labels)
+
+    @property
+    def _occupied(self) -> tuple[int, int, int]:
+        """True positives, false positives, false negatives of being occupied."""
+        return (
+            int(self.confusion[1:, 1:].sum()),
+            int(self.confusion[0, 1:].sum()),
+            int(self.confusion[1:, 0].sum()),
+        )
+
+    @property
+    def precision(self) -> float:
+        """Share of the predicted occupied voxels that are occupied; 0 without a hit."""
+        hit, false, _ = self._occupied
+        return hit / (hit + false) if hit else 0.0
+
+    @property
+    def recall(self) -> float:
+        """Share of the occupied voxels that were predicted; 0 without a hit."""
+        hit, _, missed = self._occupied
+        return hit / (hit + missed) if hit else 0.0
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union of occupied voxels (SC IoU); 0 without a hit."""
+        hit, false, missed = self._occupied
+        return hit / (hit + false + missed) if hit else 0.0
+
+    @property
+    def class_iou(self) -> npt.NDArray[np.float64]:
+        """IoU by class id, the empty class included, `[classes]`."""
+        hit = np.diag(self.confusion)
+        union = self.confusion.sum(0) + self.confusion.sum(1) - hit
+        return hit / (union + _EPSILON)
+
+    @property
+    def mean_iou(self) -> float:
+        """Plain mean of `class_iou` without the empty class (SSC mIoU)."""
+        return float(self.class_iou[1:].mean())
+
+    def summary(self) -> dict[str, float]:
+        """The headline scores by name, fractions of 1."""
+        return {
+            "SC IoU": self.iou,
+            "SC precision": self.precision,
+            "SC recall": self.recall,
+            "SSC mIoU": self.mean_iou,
+        }
+
+    def by_class(self) -> dict[str, float]:
+        """IoU by class name, without the empty class, fractions of 1."""
+        return {name: float(iou) for name, iou in zip(self.classes.names[1:], self.class_iou[1:], strict=True)}
