@@ -12,10 +12,16 @@ from occdepth_ros.checkpoints.verification import verify_network
 pytestmark = pytest.mark.golden
 
 
-@pytest.mark.parametrize("name", ["b3", "mono"])
+@pytest.mark.parametrize("name", ["b3", "mono", "b7"])
 def test_network_agrees_with_golden_file(golden_dir: Path, name: str) -> None:
     checks = verify_network(read_golden(golden_dir / f"occdepth_{name}.npz"))
     assert len(checks) >= 13
+    assert [c for c in checks if not c.passed] == []
+
+
+def test_virtual_stereo_agrees_with_golden_file(golden_dir: Path) -> None:
+    checks = verify_network(read_golden(golden_dir / "occdepth_nyu.npz"))
+    assert {c.part for c in checks} == {"SFA 1/1", "SFA 1/2", "SFA 1/4", "SFA 1/8", "logits", "labels"}
     assert [c for c in checks if not c.passed] == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +19,11 @@ from occdepth_ros.models.layers.bottleneck import Downsample, Process
 from occdepth_ros.models.layers.upsample import Upsample3d
 from occdepth_ros.models.occdepth.config import PRESETS, DepthBins, OccDepthConfig
 from occdepth_ros.models.occdepth.crp import ContextPrior
-from occdepth_ros.models.occdepth.geometry import SceneGeometry, bin_position, sampling_positions
+from occdepth_ros.models.occdepth.geometry import SceneGeometry, sampling_positions
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.oad import sample_weight
-from occdepth_ros.models.occdepth.sfa import fuse_views, stereo_sfa
+from occdepth_ros.models.occdepth.sfa import fuse_views, lift_views
+from occdepth_ros.models.occdepth.virtual_stereo import warp_to_right
 
 AXES = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 
@@ -47,6 +49,8 @@ def views(config: OccDepthConfig) -> list[tuple[PinholeCamera, npt.NDArray[np.fl
         ("occdepth-b7", 1890, 150_581_846),
         ("occdepth-b7-flosp", 1834, 149_558_254),
         ("occdepth-mono", 1167, 36_695_828),
+        ("occdepth-nyu-b4", 1236, 56_421_100),
+        ("occdepth-nyu-b7", 1825, 298_347_156),
     ],
 )
 def test_presets_have_the_published_sizes(name: str, entries: int, parameters: int) -> None:
@@ -92,16 +96,20 @@ def test_buffers_hold_the_trained_grid() -> None:
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_forward_shapes(name: str) -> None:
-    config = tiny(name, backbone="b3")
+    config = tiny(name, backbone="b3", occluded=True)
     network = OccDepth(config).eval()
     geometry = SceneGeometry.of_views(config, views(config), config.grid)
+    images = torch.randn(2, config.pictures, 3, *config.picture)
     with torch.inference_mode():
-        out = network(torch.randn(2, config.views, 3, *config.picture), geometry)
-    assert out.completion.logits.shape == (2, 20, 32, 32, 16)
+        out = network(images, geometry, torch.full((2, *config.picture), 3.0))
+    size = (32, 32, 16) if config.layout == "kitti" else (32, 16, 32)
+    assert out.completion.logits.shape == (2, config.n_classes, *size)
+    assert out.completion.occluded_logits.shape == (2, 2, *size)
     assert (out.completion.occupancy_logits is not None) == config.cascade
     assert (out.completion.relation_logits is not None) == config.crp
     if config.crp:
-        assert out.completion.relation_logits.shape == (2, 4, 2 * 2 * 1, 4 * 4 * 2)
+        voxels = 32 * 32 * 16 // (4 * config.project_scale) ** 3
+        assert out.completion.relation_logits.shape == (2, 4, voxels // 8, voxels)
     assert (out.depth is not None) == (config.depth is not None)
     if out.depth is not None:
         assert out.depth.shape == (2, config.views, 104, 8, 12)
@@ -184,7 +192,7 @@ def test_sfa_equals_its_definition(n_views: int, pattern: int, channels: int, se
     features[:, :, 0, 0] = 0  # a pixel without any feature: the cosine must not divide by zero
     pixels = rng.integers(0, 12, (n_views, 20, pattern))
     visible = rng.random((n_views, 20, pattern)) < 0.6
-    out = stereo_sfa(*(torch.from_numpy(a) for a in (features, pixels, visible)))
+    out = lift_views(*(torch.from_numpy(a) for a in (features, pixels, visible)))
     assert np.allclose(out.numpy(), numpy_sfa(features, pixels, visible), atol=1e-12)
 
 
@@ -197,8 +205,29 @@ def test_sfa_of_two_views_halves_and_keeps_the_sign() -> None:
     assert torch.allclose(fused, expected)
 
 
+def test_mean_fusion_averages_what_sees_the_voxel() -> None:
+    rng = np.random.default_rng(3)
+    features = torch.from_numpy(rng.standard_normal((2, 3, 2, 2)))
+    pixels = torch.zeros(2, 4, 1, dtype=torch.int64)
+    visible = torch.tensor([[True, True, False, False], [True, False, True, False]])[:, :, None]
+    left, right = features[0, :, 0, 0], features[1, :, 0, 0]
+    expected = torch.stack([(left + right) / 2, left, right, torch.zeros_like(left)])
+    assert torch.allclose(lift_views(features, pixels, visible, "mean"), expected)
+
+
+def test_virtual_view_moves_features_by_their_disparity() -> None:
+    features = torch.arange(40.0).repeat(6, 1)[None, None]  # value = column
+    depth = torch.full((1, 24, 160), 2.0)
+    depth[:, :, 80:] = 0  # no depth: no disparity
+    warped = warp_to_right(features, depth, bf=10.0)[0, 0]
+    # 5 map pixels of disparity, and half a pixel that published weights expect
+    assert torch.allclose(warped[:, 1:18], features[0, 0, :, 1:18] + 5 - 0.5)
+    assert torch.allclose(warped[:, 21:], features[0, 0, :, 21:] - 0.5)
+    assert warped.isfinite().all()
+
+
 def test_lifting_reads_the_pixel_that_a_voxel_falls_on() -> None:
-    config = tiny(views=1, depth=None, returns_depth=False)
+    config = tiny(views=1, depth=None)
     network = OccDepth(config).eval()
     [(cam, pose)] = views(config)
     geometry = SceneGeometry.of_views(config, [(cam, pose)], config.grid)
@@ -266,16 +295,25 @@ def test_one_view_is_not_normalised_by_its_own_bounds() -> None:
 def test_depth_bins_read_as_published(depth: float) -> None:
     bins = DepthBins()
     edges = bins.near + (bins.far - bins.near) * np.cumsum(np.arange(105)) / np.arange(105).sum()
-    position = float(bin_position(np.array([depth]), bins)[0])
+    position = float(bins.position(np.array([depth]))[0])
     below = int(np.clip(np.floor(position), 0, 103))
     assert edges[below] - 1e-6 <= depth <= edges[below + 1] + 1e-6
-    uniform = float(bin_position(np.array([depth]), DepthBins(sampling="uniform"))[0])
+    uniform = float(DepthBins(sampling="uniform").position(np.array([depth]))[0])
     assert uniform == pytest.approx((depth - 2.0) / 0.5)
+
+
+@pytest.mark.parametrize("spacing", ["uniform", "lid"])
+def test_bins_supervised_and_read_alike_agree(spacing: Literal["uniform", "lid"]) -> None:
+    bins = DepthBins(supervised=spacing, sampling=spacing)
+    edges = bins.edges()
+    assert (edges[0], edges[-1]) == (2.0, 54.0)
+    assert np.allclose(bins.position(edges), np.arange(105))
+    assert ((bins.centers() > edges[:-1]) & (bins.centers() < edges[1:])).all()
 
 
 @pytest.mark.parametrize(("depth", "read"), [(3, 13.6), (5, 24.3), (10, 40.4), (20, 61.1), (30, 76.4), (50, 100.4)])
 def test_bin_mismatch_of_published_weights(depth: float, read: float) -> None:
-    position = bin_position(np.array([float(depth)]), DepthBins())[0]
+    position = DepthBins().position(np.array([float(depth)]))[0]
     assert position * 104 / 103 - 0.5 == pytest.approx(read, abs=0.06)
 
 

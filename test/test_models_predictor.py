@@ -33,7 +33,7 @@ def tiny() -> Iterator[OccDepthConfig]:
     config = replace(PRESETS["occdepth-b3"], feature=8, grid=GRID, picture=SIZE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "occdepth-b3", config)
-        patch.setitem(PRESETS, "occdepth-b7-flosp", replace(config, name="flosp", depth=None, returns_depth=False))
+        patch.setitem(PRESETS, "occdepth-b7-flosp", replace(config, name="flosp", depth=None))
         yield config
 
 

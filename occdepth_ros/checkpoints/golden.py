@@ -26,7 +26,11 @@ _PRESET_OF = {
     "multicam_flospdepth_crp_stereodepth_cascadecls_2080ti.yaml": "occdepth-b3",
     "multicam_flospdepth_crp_stereodepth_cascadecls_a100.yaml": "occdepth-b7",
     "flospdepth_2080ti.yaml": "occdepth-mono",
+    "NYU multicam_flosp_crp_stereodepth_cascadecls_2080ti (CRP and cascade off)": "occdepth-nyu-b4",
 }
+
+_NYU_INTRINSICS = np.array([[518.8579, 0.0, 320.0], [0.0, 518.8579, 240.0], [0.0, 0.0, 1.0]])
+_NYU_BASELINE = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class GoldenFile:
         config: the network that it belongs to, with its scene and picture size.
         shapes: shape of every filled tensor by name.
         seed: seed of the filling rule.
-        frame: "SEQUENCE/FRAME" of the dataset that is the input; None = the file holds its `image`.
+        frame: "SEQUENCE/FRAME" of the dataset that is the input; None = the file holds its pictures.
+        views: camera of every view, and the pose of the grid's frame in it.
         arrays: everything stored, by key.
     """
 
@@ -47,15 +52,8 @@ class GoldenFile:
     shapes: Mapping[str, tuple[int, ...]]
     seed: int
     frame: str | None
+    views: list[tuple[PinholeCamera, Matrix]]
     arrays: Mapping[str, npt.NDArray[Any]]
-
-    @property
-    def views(self) -> list[tuple[PinholeCamera, Matrix]]:
-        """Camera of every view, and the pose of the grid's frame in it."""
-        height, width = self.config.picture
-        projections = [np.hstack([k, np.zeros((3, 1))]) for k in self.arrays["cam_k"]]
-        cameras = [PinholeCamera(p, width, height) for p in projections]
-        return [(c, t.astype(np.float64)) for c, t in zip(cameras, self.arrays["T_velo_2_cam"], strict=True)]
 
 
 def read_golden(path: Path) -> GoldenFile:
@@ -84,8 +82,12 @@ def read_golden(path: Path) -> GoldenFile:
             )
         config = _configured(PRESETS[name], meta)
         shapes = {str(k): tuple(int(n) for n in v) for k, v in meta["shapes"].items()}
-        golden = GoldenFile(path, config, shapes, int(meta["weights_seed"]), meta.get("frame"), arrays)
-        _check_arrays(golden)
+        frame = meta.get("frame")
+        _check_arrays(arrays, config, with_pictures=frame is None)
+        if any(n < 0 for shape in shapes.values() for n in shape):
+            raise ValueError("a tensor has a negative size")
+        views = _views(arrays, config, meta)
+        golden = GoldenFile(path, config, shapes, int(meta["weights_seed"]), frame, views, arrays)
     except CheckpointError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OccDepthError) as error:
@@ -116,6 +118,9 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _configured(preset: OccDepthConfig, meta: Mapping[str, Any]) -> OccDepthConfig:
+    if preset.layout == "nyu":
+        x, y, z = meta["voxel_origin"]
+        return replace(preset, grid=replace(preset.grid, origin=(x, y, z)))
     small = meta.get("small")
     if small is None:
         return preset
@@ -124,15 +129,14 @@ def _configured(preset: OccDepthConfig, meta: Mapping[str, Any]) -> OccDepthConf
     return replace(preset, grid=grid, picture=(int(small["H"]), int(small["W"])))
 
 
-def _check_arrays(golden: GoldenFile) -> None:
-    config, arrays = golden.config, golden.arrays
-    expected: dict[str, tuple[int, ...]] = {
-        "cam_k": (config.views, 3, 3),
-        "T_velo_2_cam": (config.views, 4, 4),
-        "labels": config.grid.size,
-    }
-    if golden.frame is None:
-        expected["image"] = (config.views, 3, *config.picture)
+def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]], config: OccDepthConfig, *, with_pictures: bool) -> None:
+    expected: dict[str, tuple[int, ...]] = {"labels": config.volume_size}
+    if config.layout == "nyu":
+        expected |= {"image_u8": (*config.picture, 3), "depth": config.picture}
+    else:
+        expected |= {"cam_k": (config.views, 3, 3), "T_velo_2_cam": (config.views, 4, 4)}
+        if with_pictures:
+            expected["image"] = (config.pictures, 3, *config.picture)
     if "logits" not in arrays:
         raise KeyError("logits")
     for key, shape in expected.items():
@@ -143,5 +147,18 @@ def _check_arrays(golden: GoldenFile) -> None:
             raise ValueError(f"{key} is not numeric")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{key} holds NaN or infinity")
-    if any(n < 0 for shape in golden.shapes.values() for n in shape):
-        raise ValueError("a tensor has a negative size")
+
+
+def _views(
+    arrays: Mapping[str, npt.NDArray[Any]], config: OccDepthConfig, meta: Mapping[str, Any]
+) -> list[tuple[PinholeCamera, Matrix]]:
+    if config.layout == "nyu":
+        left = np.linalg.inv(np.array(meta["cam_pose"], np.float64))
+        right = left.copy()
+        right[0, 3] -= _NYU_BASELINE
+        intrinsics, poses = [_NYU_INTRINSICS] * 2, [left, right]
+    else:
+        intrinsics, poses = list(arrays["cam_k"]), [t.astype(np.float64) for t in arrays["T_velo_2_cam"]]
+    height, width = config.picture
+    projections = [np.hstack([k, np.zeros((3, 1))]) for k in intrinsics]
+    return [(PinholeCamera(p, width, height), t) for p, t in zip(projections, poses, strict=True)]

@@ -16,6 +16,7 @@ from occdepth_ros.checkpoints.golden import GoldenFile
 from occdepth_ros.checkpoints.loading import load_strict
 from occdepth_ros.errors import CheckpointError, ImageError, SourceError
 from occdepth_ros.models.device import pick_device
+from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.pictures import normalize
@@ -41,7 +42,7 @@ class Tolerance:
     labels: float = 0.999
 
 
-TOLERANCES = {"b3": Tolerance(), "b7": Tolerance(depth=1e-2, logits=3e-3, labels=0.995)}
+TOLERANCES = {"b3": Tolerance(), "b4": Tolerance(), "b7": Tolerance(depth=1e-2, logits=3e-3, labels=0.995)}
 """By backbone: deeper networks amplify the rounding of float32."""
 
 
@@ -85,7 +86,7 @@ def verify_network(golden: GoldenFile, *, dataset: Path | None = None, device: s
     """
     place = pick_device(device)
     images = golden_images(golden, dataset).to(place)
-    network = golden_network(golden).to(place)
+    network = channels_last(golden_network(golden).to(place))
     geometry = SceneGeometry.of_views(golden.config, golden.views, golden.config.grid).to(place)
     # TF32 would be a difference of its own
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
@@ -109,7 +110,9 @@ def golden_network(golden: GoldenFile) -> OccDepth:
 
 
 def golden_images(golden: GoldenFile, dataset: Path | None) -> torch.Tensor:
-    """The input, `[1, V, 3, H, W]`, normalised."""
+    """The input pictures, `[1, V, 3, H, W]`, normalised."""
+    if "image_u8" in golden.arrays:
+        return normalize(torch.from_numpy(golden.arrays["image_u8"]))[None, None]
     if golden.frame is None:
         return torch.from_numpy(golden.arrays["image"])[None]
     root = dataset or golden.path.parent.parent / "data" / "kitti_mini"
@@ -149,6 +152,9 @@ def _compare(
             yield PartCheck(part, largest, mean, largest / span, limit, "max / range <=")
 
     features = network.features(images)
+    if config.virtual_bf is not None:
+        measured = torch.from_numpy(golden.arrays["depth"]).to(images.device)[None]
+        features = network.with_virtual_view(features, measured)
     for scale in sorted(features):
         for view in range(config.views):
             side = ("left", "right")[view]

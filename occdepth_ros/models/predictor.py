@@ -17,6 +17,7 @@ from occdepth_ros.engine import Occupancy, Picture
 from occdepth_ros.errors import CheckpointError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
+from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
@@ -150,16 +151,6 @@ class OccDepthPredictor:
                 where="device",
                 remedy="Free GPU memory, choose precision float16, a smaller model, or device cpu.",
             ) from error
-
-
-def channels_last(network: OccDepth) -> OccDepth:
-    """Lay the weights out so that convolutions keep channels innermost; the voxel gather wants it so too."""
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            module.to(memory_format=torch.channels_last)
-        elif isinstance(module, (torch.nn.Conv3d, torch.nn.ConvTranspose3d)):
-            module.to(memory_format=torch.channels_last_3d)
-    return network
 
 
 def _loaded(name: str, weights: Path | str | None) -> OccDepth:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from occdepth_ros.errors import GridError, ModelError
 from occdepth_ros.grid import VoxelGrid
@@ -17,22 +20,46 @@ SEMANTIC_KITTI_GRID = VoxelGrid.semantic_kitti()
 class DepthBins:
     """Discretisation of depth.
 
+    Published weights were supervised on uniform bins and are read by linearly increasing ones (LID), which agree
+    at the bounds only; new training may choose the same for both.
+
     Args:
         near, far: bounds, metres.
         count: number of bins.
-        sampling: spacing by which voxels read the distribution. Published weights were supervised on uniform
-            bins and read by linearly increasing ones, so "lid" is what they need.
+        supervised: spacing of the bins that the distribution is trained on.
+        sampling: spacing by which voxels read the distribution.
     """
 
     near: float = 2.0
     far: float = 54.0
     count: int = 104
+    supervised: Binning = "uniform"
     sampling: Binning = "lid"
 
-    @property
-    def step(self) -> float:
-        """Width of a uniform bin, metres."""
-        return (self.far - self.near) / self.count
+    def edges(self) -> npt.NDArray[np.float64]:
+        """Bounds of the supervised bins, `[count + 1]`, metres."""
+        index = np.arange(self.count + 1, dtype=np.float64)
+        if self.supervised == "uniform":
+            fraction = index / self.count
+        else:
+            fraction = index * (index + 1) / (self.count * (self.count + 1))
+        return self.near + (self.far - self.near) * fraction
+
+    def centers(self) -> npt.NDArray[np.float64]:
+        """Middles of the supervised bins, `[count]`, metres."""
+        edges = self.edges()
+        return (edges[:-1] + edges[1:]) / 2
+
+    def position(self, depth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Where a depth is read in the distribution, in bins from the near bound; NaN nearer than it for LID.
+
+        Linearly increasing bins (Reading et al., CVPR 2021): the i-th edge is near + δ i (i + 1) / 2.
+        """
+        if self.sampling == "uniform":
+            return (depth - self.near) * self.count / (self.far - self.near)
+        delta = 2 * (self.far - self.near) / (self.count * (self.count + 1))
+        with np.errstate(invalid="ignore"):
+            return np.asarray(-0.5 + 0.5 * np.sqrt(1 + 8 * (depth - self.near) / delta))
 
 
 @dataclass(frozen=True)
@@ -45,9 +72,13 @@ class OccDepthConfig:
         feature: channels of the 2-D feature maps and of the first 3-D stage.
         views: pictures fused per scene.
         depth: bins of the occupancy-aware depth module; None leaves the module out.
-        returns_depth: whether the depth distribution is an output (it is supervised).
         crp: whether the context relation prior sits at the bottom of the 3-D network.
         cascade: whether the head predicts occupancy first and classes from it.
+        occluded: whether a second head predicts which voxels the cameras cannot see.
+        fusion: how a voxel's features of several views become one: weighted by their cosine similarity
+            (Stereo-SFA), or their mean over the views that see it.
+        virtual_bf: baseline times focal length of a second view that is warped from the first by its depth,
+            pixels times metres; None where all views are pictures.
         n_classes: semantic classes, empty space included.
         grid: the voxels that the network predicts.
         project_scale: factor by which the lifted volume is coarser than the prediction (1 or 2).
@@ -64,9 +95,11 @@ class OccDepthConfig:
     feature: int
     views: int = 2
     depth: DepthBins | None = DepthBins()
-    returns_depth: bool = True
     crp: bool = True
     cascade: bool = True
+    occluded: bool = False
+    fusion: Literal["cosine", "mean"] = "cosine"
+    virtual_bf: float | None = None
     n_classes: int = 20
     grid: VoxelGrid = SEMANTIC_KITTI_GRID
     project_scale: int = 2
@@ -97,11 +130,21 @@ class OccDepthConfig:
         return self.grid.coarsened(self.project_scale)
 
     @property
+    def pictures(self) -> int:
+        """Number of pictures that go in; a virtual view needs none."""
+        return self.views if self.virtual_bf is None else 1
+
+    @property
+    def volume_size(self) -> tuple[int, int, int]:
+        """Predicted voxels along the volume's axes: the NYU layout is [X, Z up, Y]."""
+        x, y, z = self.grid.size
+        return (x, y, z) if self.layout == "kitti" else (x, z, y)
+
+    @property
     def bottom_size(self) -> tuple[int, int, int]:
         """Voxels at the bottom of the 3-D network, along the volume's axes."""
-        x, y, z = self.lifted_grid.size
-        axes = (x, y, z) if self.layout == "kitti" else (x, z, y)
-        return axes[0] // 4, axes[1] // 4, axes[2] // 4
+        a, b, c = (n // (4 * self.project_scale) for n in self.volume_size)
+        return a, b, c
 
     def check_grid(self, grid: VoxelGrid) -> None:
         """Accept a grid of the trained size and resolution, wherever it lies.
@@ -119,14 +162,35 @@ class OccDepthConfig:
             )
 
 
+_KITTI = OccDepthConfig("occdepth-b3", backbone="b3", feature=32)
+_NYU = OccDepthConfig(
+    "occdepth-nyu-b4",
+    backbone="b4",
+    feature=100,
+    depth=None,
+    crp=False,
+    cascade=False,
+    # 0.1 m times the focal length of the data set's camera
+    virtual_bf=51.88579,
+    n_classes=12,
+    grid=VoxelGrid((0.0, 0.0, 0.0), (60, 60, 36), 0.08, "world"),
+    project_scale=1,
+    picture=(480, 640),
+    layout="nyu",
+)
+_MONOSCENE = OccDepthConfig("monoscene", backbone="b7", feature=64, views=1, depth=None, cascade=False)
+
 PRESETS: dict[str, OccDepthConfig] = {
     config.name: config
     for config in (
-        OccDepthConfig("occdepth-b3", backbone="b3", feature=32),
-        OccDepthConfig("occdepth-b7", backbone="b7", feature=64),
-        OccDepthConfig("occdepth-b7-flosp", backbone="b7", feature=64, depth=None, returns_depth=False),
-        OccDepthConfig(
-            "occdepth-mono", backbone="b3", feature=24, views=1, returns_depth=False, crp=False, cascade=False
-        ),
+        _KITTI,
+        replace(_KITTI, name="occdepth-b7", backbone="b7", feature=64),
+        replace(_KITTI, name="occdepth-b7-flosp", backbone="b7", feature=64, depth=None),
+        replace(_KITTI, name="occdepth-mono", feature=24, views=1, crp=False, cascade=False),
+        _NYU,
+        replace(_NYU, name="occdepth-nyu-b7", backbone="b7", feature=200, crp=True),
+        _MONOSCENE,
+        replace(_MONOSCENE, name="monoscene-stereo", views=2, fusion="mean"),
     )
 }
+"""Every published configuration by name, and the baseline that it was compared with."""

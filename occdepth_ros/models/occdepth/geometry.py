@@ -94,18 +94,6 @@ class SceneGeometry:
         return SceneGeometry(**{f.name: move(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
 
 
-def bin_position(depth: npt.NDArray[np.float64], bins: DepthBins) -> npt.NDArray[np.float64]:
-    """Where a depth lies in the distribution, in bins from the near bound; NaN nearer than it for LID.
-
-    Linearly increasing bins (LID, Reading et al., CVPR 2021): the i-th edge is near + δ i (i + 1) / 2.
-    """
-    if bins.sampling == "uniform":
-        return (depth - bins.near) / bins.step
-    delta = 2 * (bins.far - bins.near) / (bins.count * (bins.count + 1))
-    with np.errstate(invalid="ignore"):
-        return -0.5 + 0.5 * np.sqrt(1 + 8 * (depth - bins.near) / delta)
-
-
 def sampling_positions(
     grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Matrix, bins: DepthBins, width: int, height: int
 ) -> npt.NDArray[np.float64]:
@@ -125,7 +113,7 @@ def sampling_positions(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         out[:, 0] = (points[:, 0] * k[0, 0] / z + k[0, 2]) / (width - 1) * 2 - 1
         out[:, 1] = (points[:, 1] * k[1, 1] / z + k[1, 2]) / (height - 1) * 2 - 1
-        out[:, 2] = bin_position(z, bins) / (bins.count - 1) * 2 - 1
+        out[:, 2] = bins.position(z) / (bins.count - 1) * 2 - 1
     # Behind the near bound nothing is sampled; far-off positions must not overflow the sampler's integers.
     out[(z <= 0) | ~np.isfinite(out).all(axis=1)] = -2.0
     return out.clip(-10.0, 10.0).reshape(*grid.size, 3)

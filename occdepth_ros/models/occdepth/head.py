@@ -8,6 +8,24 @@ from torch import nn
 from occdepth_ros.models.layers.aspp import DilatedBranches
 
 
+class OccludedHead(DilatedBranches):
+    """Tells which voxels the cameras cannot see.
+
+    Args:
+        channels: channels of the volume.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.conv0 = nn.Conv3d(channels, channels, 3, padding=1)
+        self.occ_classes = nn.Conv3d(channels, 2, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`[B, C, X, Y, Z]` to logits of visible and occluded, `[B, 2, X, Y, Z]`."""
+        out: torch.Tensor = self.occ_classes(self.pyramid(torch.relu(self.conv0(x))))
+        return out
+
+
 class SegmentationHead(DilatedBranches):
     """Convolution, pyramid, class logits; cascaded, the occupancy probabilities join the features first.
 

@@ -13,8 +13,9 @@ from occdepth_ros.models.occdepth.decoder import Decoder
 from occdepth_ros.models.occdepth.encoder import Encoder
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.oad import OccupancyAwareDepth, sample_weight
-from occdepth_ros.models.occdepth.sfa import stereo_sfa
+from occdepth_ros.models.occdepth.sfa import lift_views
 from occdepth_ros.models.occdepth.unet3d import Completion, UNet3d
+from occdepth_ros.models.occdepth.virtual_stereo import warp_to_right
 
 Features = Mapping[int, torch.Tensor]
 """By 2-D scale s, `[B, V, C, ceil(H/s), ceil(W/s)]`."""
@@ -71,14 +72,20 @@ class OccDepth(nn.Module):
         self.net_rgb = UNet2d(config)
         self.flosp_depth = OccupancyAwareDepth(config) if config.depth is not None else None
 
-    def forward(self, images: torch.Tensor, geometry: SceneGeometry) -> OccDepthOutput:
+    def forward(
+        self, images: torch.Tensor, geometry: SceneGeometry, measured_depth: torch.Tensor | None = None
+    ) -> OccDepthOutput:
         """Predict.
 
         Args:
-            images: normalised pictures, `[B, V, 3, H, W]`.
+            images: normalised pictures, `[B, V, 3, H, W]`, one (V = 1) where the second view is virtual.
             geometry: the tables of the calibration, on the same device.
+            measured_depth: depth of the first view for a virtual second one, `[B, H, W]`, metres, 0 = none.
         """
         features = self.features(images)
+        if self.config.virtual_bf is not None:
+            assert measured_depth is not None
+            features = self.with_virtual_view(features, measured_depth)
         depth = self.depth(features, geometry)
         volume = self.weigh(self.lift(features, geometry), depth, geometry)
         return OccDepthOutput(self.net_3d_decoder(volume), depth)
@@ -96,6 +103,15 @@ class OccDepth(nn.Module):
         views = [self.net_rgb(images[:, i], wanted) for i in range(v)]
         return {scale: torch.stack([view[scale] for view in views], dim=1) for scale in views[0]}
 
+    def with_virtual_view(self, features: Features, measured_depth: torch.Tensor) -> dict[int, torch.Tensor]:
+        """Features of the first view and of the one warped from it, `[B, 2, C, h, w]` by scale."""
+        bf = self.config.virtual_bf
+        assert bf is not None
+        return {
+            scale: torch.stack([maps[:, 0], warp_to_right(maps[:, 0], measured_depth, bf / scale)], dim=1)
+            for scale, maps in features.items()
+        }
+
     def lift(self, features: Features, geometry: SceneGeometry) -> torch.Tensor:
         """Sum of the lifted features over the scales, `[B, C, X, Y, Z]`."""
         scenes = []
@@ -106,7 +122,7 @@ class OccDepth(nn.Module):
 
     def lift_scale(self, scale: int, features: torch.Tensor, geometry: SceneGeometry) -> torch.Tensor:
         """One scale of one scene, `[V, C, h, w]` to `[N, C]`."""
-        return stereo_sfa(features, geometry.pixels[scale], geometry.visible)
+        return lift_views(features, geometry.pixels[scale], geometry.visible, self.config.fusion)
 
     def volume_of_rows(self, rows: torch.Tensor, geometry: SceneGeometry) -> torch.Tensor:
         """`[B, N, C]` to `[B, C, X, Y, Z]`, or with the last two axes swapped in the NYU layout; no copy."""

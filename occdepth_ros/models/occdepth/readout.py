@@ -30,7 +30,7 @@ def labels_and_confidence(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
 
 
 def expected_depth(depth: torch.Tensor | None, config: OccDepthConfig) -> torch.Tensor:
-    """Expectation of the first view's depth distribution over its uniform bins.
+    """Expectation of the first view's depth distribution over its supervised bins.
 
     Args:
         depth: `[B, V, D, h, w]` at 1/8 of the picture; None without depth module.
@@ -43,7 +43,7 @@ def expected_depth(depth: torch.Tensor | None, config: OccDepthConfig) -> torch.
     if depth is None or config.depth is None:
         return torch.full((height, width), float("nan"))
     bins = config.depth
-    centers = bins.near + bins.step * (torch.arange(bins.count, device=depth.device) + 0.5)
+    centers = torch.from_numpy(bins.centers().astype(np.float32)).to(depth.device)
     coarse = torch.einsum("dhw,d->hw", depth[0, 0].float(), centers)
     full = F.interpolate(coarse[None, None], scale_factor=8.0, mode="bilinear", align_corners=False)[0, 0]
     return full[:height, :width].contiguous()

@@ -6,6 +6,8 @@ weighted by how well they agree.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
 EPSILON = 1e-8
@@ -60,16 +62,28 @@ def fuse_views(views: list[torch.Tensor], visible: torch.Tensor) -> torch.Tensor
     return fused
 
 
-def stereo_sfa(features: torch.Tensor, pixels: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+def average_views(views: list[torch.Tensor], visible: torch.Tensor) -> torch.Tensor:
+    """Mean of the views that see a voxel; arguments and result as for `fuse_views`."""
+    total = views[0]
+    for view in views[1:]:
+        total = total + view
+    return total / visible.sum(dim=0).clamp_min(1).to(total.dtype)[:, None]
+
+
+def lift_views(
+    features: torch.Tensor, pixels: torch.Tensor, visible: torch.Tensor, fusion: Literal["cosine", "mean"] = "cosine"
+) -> torch.Tensor:
     """Lift one scale of all views.
 
     Args:
         features: `[V, C, h, w]`.
         pixels: flat pixel indices in this scale's map, `[V, N, P]`.
         visible: `[V, N, P]`.
+        fusion: how several views become one.
 
     Returns:
         `[N, C]`.
     """
     views = [gather_view(f, p, v) for f, p, v in zip(features, pixels, visible, strict=True)]
-    return fuse_views(views, visible.any(dim=2))
+    fuse = fuse_views if fusion == "cosine" else average_views
+    return fuse(views, visible.any(dim=2))

@@ -11,7 +11,7 @@ from occdepth_ros.models.layers.bottleneck import Downsample, Process
 from occdepth_ros.models.layers.upsample import Upsample3d
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.crp import ContextPrior
-from occdepth_ros.models.occdepth.head import SegmentationHead
+from occdepth_ros.models.occdepth.head import OccludedHead, SegmentationHead
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,13 @@ class Completion:
         logits: class logits, `[B, n_classes, X, Y, Z]`.
         occupancy_logits: free and occupied, `[B, 2, X, Y, Z]`; None without cascade.
         relation_logits: relations of super-voxels (M) and voxels (N), `[B, R, M, N]`; None without context prior.
+        occluded_logits: visible and occluded, `[B, 2, X, Y, Z]`; None without that head.
     """
 
     logits: torch.Tensor
     occupancy_logits: torch.Tensor | None = None
     relation_logits: torch.Tensor | None = None
+    occluded_logits: torch.Tensor | None = None
 
 
 class UNet3d(nn.Module):
@@ -65,6 +67,7 @@ class UNet3d(nn.Module):
             head_channels = c // 2
             self.add_module(names.up_full, Upsample3d(c, head_channels, stride=config.project_scale))
         self.add_module(names.head, SegmentationHead(head_channels, config.n_classes, cascade=config.cascade))
+        self.occluded_head = OccludedHead(head_channels) if config.occluded else None
         self.CP_mega_voxels = None
         if config.crp:
             self.CP_mega_voxels = ContextPrior(4 * c, config.bottom_size, config.n_relations)
@@ -77,7 +80,8 @@ class UNet3d(nn.Module):
         """
         full, relations = self.volume(x)
         logits, occupancy = self.head(full)
-        return Completion(logits, occupancy, relations)
+        occluded = None if self.occluded_head is None else self.occluded_head(full)
+        return Completion(logits, occupancy, relations, occluded)
 
     def volume(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The volume that the head reads, `[B, C/2, X, Y, Z]` (NYU: `[B, C, X, Y, Z]`), and relation logits."""
