@@ -1,0 +1,71 @@
+"""The report of `occdepth doctor`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from occdepth_ros.cli import main
+from occdepth_ros.commands import doctor
+from occdepth_ros.commands.doctor import Finding, State, examine_libraries, examine_ros, ros_finding
+
+
+def test_json_report_agrees_with_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["doctor", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    states = [finding["state"] for finding in report["findings"]]
+    assert report["ok"] == ("missing" not in states) == (code == 0)
+    topics = {finding["topic"] for finding in report["findings"]}
+    assert {"Python", "disk", "torch", "GPU", "ROS 2", "stereo-geometry"} <= topics
+
+
+def test_missing_library_is_named_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "LIBRARIES", {"occdepth_no_such_module": "no-such-distribution"})
+    monkeypatch.setattr(doctor, "examine_ros", lambda: iter(()))
+    (finding,) = examine_libraries()
+    assert finding.state is State.MISSING
+    assert main(["doctor"]) == 1
+    text = capsys.readouterr().out
+    assert "occdepth_no_such_module" in text
+    assert "pip install no-such-distribution" in text
+
+
+def test_every_ros_package_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {module: {"file": f"/opt/prefix/{module}/__init__.py"} for module in doctor.ROS_PACKAGES}
+    answer["rclpy"]["rmw"] = "rmw_fastrtps_cpp"
+    monkeypatch.setattr(doctor, "probe_ros", lambda: answer)
+    topics = [finding.topic for finding in examine_ros()]
+    assert [topic for topic in topics if topic in doctor.ROS_PACKAGES.values()] == list(doctor.ROS_PACKAGES.values())
+
+
+def test_no_ros_is_a_note_but_a_broken_sourced_one_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = {module: {"error": "ModuleNotFoundError: no"} for module in doctor.ROS_PACKAGES}
+    monkeypatch.setattr(doctor, "probe_ros", lambda: failure)
+    monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    assert [finding.state for finding in examine_ros()] == [State.NOTE]
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    assert [finding.state for finding in examine_ros()] == [State.MISSING]
+
+
+@pytest.mark.parametrize(
+    ("found", "installed", "state", "remedy"),
+    [
+        ({"file": "/opt/ros/jazzy/lib/cv_bridge/__init__.py"}, True, State.OK, ""),
+        ({"file": "/home/u/x/tools/pip_ros/cv_bridge/cv_bridge/__init__.py"}, False, State.OK, ""),
+        ({"file": "/c/pip_ros-0a1b/lib/cv_bridge/__init__.py"}, True, State.NOTE, "ros-jazzy-cv-bridge"),
+        ({"error": "ModuleNotFoundError: x"}, True, State.MISSING, "ros-jazzy-cv-bridge"),
+        ({"error": "ModuleNotFoundError: x"}, False, State.MISSING, "make env"),
+    ],
+)
+def test_real_stand_in_and_missing_are_told_apart(
+    found: dict[str, str], installed: bool, state: State, remedy: str
+) -> None:
+    finding = ros_finding("cv_bridge", found, "jazzy", installed=installed)
+    assert isinstance(finding, Finding)
+    assert finding.state is state
+    assert remedy in finding.remedy
+    assert bool(remedy) == bool(finding.remedy)

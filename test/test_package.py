@@ -1,0 +1,157 @@
+"""The package as a whole: linters, layers, manifests, licence, and what colcon installs."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import occdepth_ros
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "occdepth_ros"
+NODES = PACKAGE / "nodes"
+ROS_MODULES = re.compile(
+    r"(rclpy|launch|launch_ros|tf2_ros|tf2_py|message_filters|cv_bridge|sensor_msgs_py|diagnostic_updater|"
+    r"ament_index_python|builtin_interfaces|rcl_interfaces|\w+_msgs)(\.|$)"
+)
+PROVIDERS = {"tf2_ros": "tf2_ros_py", "ament_index_python": "ament_index_python"}
+TEXTS = {".py", ".md", ".xml", ".txt", ".toml", ".yaml", ".yml", ".rviz", ".msg", ".srv", ".sh", ".in", ".action", ""}
+
+
+def tracked_files() -> list[Path]:
+    """Files that git knows, or all that are not generated where there is no git."""
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listing.returncode == 0 and listing.stdout:
+        return [path for name in listing.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+    generated = {"build", "install", "log", "out", ".venv", ".git", "__pycache__"}
+    return [p for p in ROOT.rglob("*") if p.is_file() and not generated & set(p.relative_to(ROOT).parts)]
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Names of the modules that a file imports, at any depth of its code."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+
+
+def ros_imports(path: Path) -> set[str]:
+    """Top-level ROS packages that a file imports."""
+    return {name.split(".")[0] for name in imports_of(path) if ROS_MODULES.match(name)}
+
+
+def dependencies(manifest: ElementTree.Element) -> set[str]:
+    """All packages that a package.xml depends on."""
+    return {str(tag.text).strip() for tag in manifest if tag.tag.endswith("depend")}
+
+
+@pytest.fixture(scope="module")
+def manifest() -> ElementTree.Element:
+    return ElementTree.parse(ROOT / "package.xml").getroot()
+
+
+@pytest.mark.parametrize("command", ["ruff check .", "ruff format --check .", "mypy"])
+def test_linters_find_nothing(command: str) -> None:
+    pytest.importorskip(command.split()[0], reason=f"{command.split()[0]} is not installed here")
+    env = os.environ | {"NO_COLOR": "1"}
+    answer = subprocess.run(
+        [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True, check=False, env=env
+    )
+    assert answer.returncode == 0, f"{command}\n{answer.stdout}{answer.stderr}"
+
+
+def test_ros_is_imported_by_the_nodes_only() -> None:
+    offenders = {
+        str(path.relative_to(ROOT)): found
+        for path in PACKAGE.rglob("*.py")
+        if NODES not in path.parents and (found := ros_imports(path))
+    }
+    assert offenders == {}
+
+
+def test_manifest_is_format_3_for_ament_cmake_with_messages(manifest: ElementTree.Element) -> None:
+    assert manifest.get("format") == "3"
+    assert manifest.findtext("name") == "occdepth_ros"
+    assert manifest.findtext("version") == occdepth_ros.__version__
+    assert manifest.findtext("export/build_type") == "ament_cmake"
+    assert manifest.findtext("member_of_group") == "rosidl_interface_packages"
+    order = [tag.tag for tag in manifest]
+    assert order[:2] == ["name", "version"]
+    for required in ("description", "maintainer", "license"):
+        assert (manifest.findtext(required) or "").strip(), required
+
+
+def test_manifest_names_exactly_the_ros_packages_that_are_imported(manifest: ElementTree.Element) -> None:
+    used = {PROVIDERS.get(name, name) for path in NODES.rglob("*.py") for name in ros_imports(path)}
+    used |= {name for path in (ROOT / "launch").glob("*.py") for name in ros_imports(path)}
+    message_packages = {
+        word.split("/")[0]
+        for path in (ROOT / "msg").glob("*.msg")
+        for word in re.findall(r"\w+_msgs/\w+", path.read_text())
+    }
+    declared = dependencies(manifest)
+    assert (used | message_packages) - {"occdepth_ros"} <= declared
+    # the rest is needed without being imported: build tools, runtimes, programs and what comes from PyPI
+    tools = {
+        name for name in declared if re.match(r"(ament_cmake.*|rosidl_.*|rviz.*|octomap_rviz_plugins|python3-.*)", name)
+    }
+    assert declared - tools == (used | message_packages) - {"occdepth_ros"}
+
+
+def test_every_message_is_built(manifest: ElementTree.Element) -> None:
+    recipe = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    listed = re.findall(r'"((?:msg|srv|action)/\w+\.\w+)"', recipe)
+    present = [str(p.relative_to(ROOT)) for kind in ("msg", "srv", "action") for p in (ROOT / kind).glob(f"*.{kind}")]
+    assert sorted(listed) == sorted(present)
+
+
+def test_every_node_program_has_its_module() -> None:
+    recipe = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    found = re.search(r"foreach\(node ([\w ]+)\)", recipe)
+    assert found is not None
+    for node in found[1].split():
+        names = {n.name for n in ast.parse((NODES / f"{node}.py").read_text()).body if isinstance(n, ast.FunctionDef)}
+        assert "main" in names, node
+
+
+def test_licence_is_apache_2() -> None:
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Apache License" in text
+    assert "Version 2.0, January 2004" in text
+
+
+def test_no_file_names_a_place_of_one_machine() -> None:
+    places = re.compile(r"(?<![\w.$}])/(work|root|tmp|home)/\w")
+    hits = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in tracked_files()
+        if path.suffix in TEXTS and "test" not in path.parts and path.name != "LICENSE"
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+        if places.search(line)
+    ]
+    assert hits == []
+
+
+def test_colcon_installs_every_module_and_data_file() -> None:
+    generated = [Path(folder) for folder in occdepth_ros.__path__ if "install" in Path(folder).parts]
+    if not generated:
+        pytest.skip("occdepth_ros comes from its sources alone here; `make env` builds it")
+    installed = generated[0]
+    wanted = {p.relative_to(PACKAGE) for p in PACKAGE.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    assert {path for path in wanted if not (installed / path).exists()} == set()
+    prefix = next(parent for parent in installed.parents if (parent / "share" / "occdepth_ros").is_dir())
+    for node in ("stereo_occ", "replay"):
+        assert os.access(prefix / "lib" / "occdepth_ros" / node, os.X_OK)
+    for folder in ("launch", "config"):
+        for path in (ROOT / folder).iterdir():
+            if path.is_file():
+                assert (prefix / "share" / "occdepth_ros" / folder / path.name).exists(), path
