@@ -1,0 +1,83 @@
+"""Serialised ROS 2 messages: CDR as written by DDS (OMG DDS-XTypes, XCDR version 1, little endian).
+
+Four encapsulation bytes come first; every primitive is then aligned to its own size, counted from the byte after
+them. Strings are a uint32 length that counts the closing NUL, sequences a uint32 count and their elements.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.errors import OccDepthError
+
+ENCAPSULATION = b"\x00\x01\x00\x00"
+_PADDING = (b"", *(bytes(n) for n in range(1, 8)))
+_NANOSECONDS = 1_000_000_000
+
+
+class CdrWriter:
+    """Collects the parts of one message; large arrays are referenced and copied once, when they are joined."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes | memoryview] = [ENCAPSULATION]
+        self._size = 0
+
+    def _append(self, part: bytes | memoryview, size: int, alignment: int) -> None:
+        padding = -self._size % alignment
+        if padding:
+            self._parts.append(_PADDING[padding])
+        self._parts.append(part)
+        self._size += padding + size
+
+    def primitives(self, kinds: str, *values: float) -> None:
+        """Write numbers, one per letter of `kinds` (letters of `struct`: ? b B h H i I q Q f d)."""
+        for kind, value in zip(kinds, values, strict=True):
+            part = struct.pack("<" + kind, value)
+            self._append(part, len(part), len(part))
+
+    def string(self, text: str) -> None:
+        """Write a string."""
+        data = text.encode() + b"\x00"
+        self._append(struct.pack("<I", len(data)) + data, 4 + len(data), 4)
+
+    def sequence(self, elements: npt.NDArray[Any]) -> None:
+        """Write a sequence with one element per row of `elements`: numbers `[N]`, or structs of equal fields `[N, F]`.
+
+        The array must not change until `finish`.
+        """
+        little = np.ascontiguousarray(elements, elements.dtype.newbyteorder("<"))
+        self.primitives("I", len(little))
+        if little.size:
+            self._append(little.data, little.nbytes, little.itemsize)
+
+    def stamp(self, stamp_ns: int) -> None:
+        """Write a builtin_interfaces/Time.
+
+        Raises:
+            OccDepthError: the time does not fit the message's 32-bit seconds.
+        """
+        seconds, nanoseconds = divmod(stamp_ns, _NANOSECONDS)
+        if not -(1 << 31) <= seconds < 1 << 31:
+            raise OccDepthError(
+                f"the time {stamp_ns} ns does not fit a ROS time stamp",
+                where="stamp",
+                remedy="Check the source's clock.",
+            )
+        self.primitives("iI", seconds, nanoseconds)
+
+    def header(self, stamp_ns: int, frame_id: str) -> None:
+        """Write a std_msgs/Header."""
+        self.stamp(stamp_ns)
+        self.string(frame_id)
+
+    def pose(self, position: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
+        """Write a geometry_msgs/Pose without rotation."""
+        self.primitives("ddddddd", *position, 0.0, 0.0, 0.0, 1.0)
+
+    def finish(self) -> bytes:
+        """Return the whole message, as `rclpy.publisher.Publisher.publish` forwards it."""
+        return b"".join(self._parts)

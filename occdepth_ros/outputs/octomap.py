@@ -1,0 +1,136 @@
+"""octomap_msgs/Octomap and OctoMap files of a prediction: OcTree (binary) and ColorOcTree (full)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.classes import EMPTY, ClassTable
+from occdepth_ros.outputs.cdr import CdrWriter
+from occdepth_ros.outputs.octree import LeafTable, binary_stream_of, color_stream
+from occdepth_ros.outputs.octree.files import TreeKind, write_octree
+from occdepth_ros.outputs.octree.pyramid import Cells
+from occdepth_ros.outputs.selection import Include, selected_labels
+from occdepth_ros.prediction import OccupancyPrediction
+
+CLAMP = (0.1192, 0.971)
+"""Occupancy probabilities that the C++ library clamps to by default."""
+
+LEVELS = 4
+"""Steps that the confidence is rounded to, so that neighbours of one class and sureness become one leaf."""
+
+
+def encode_octomap_binary(
+    prediction: OccupancyPrediction, frame_id: str, include: Include = "seen+completed", min_confidence: float = 0.0
+) -> bytes:
+    """Serialised octomap_msgs/Octomap holding an OcTree: occupied, free, unknown.
+
+    Args:
+        prediction: what is where.
+        frame_id: frame of the header; the tree's coordinates are those of the grid.
+        include: which voxels enter; all others are unknown.
+        min_confidence: probability below which a voxel is unknown.
+
+    Raises:
+        GridError: the grid's origin is not on the octree's lattice.
+    """
+    return _message(prediction, frame_id, "OcTree", occupancy_stream(prediction, include, min_confidence))
+
+
+def encode_octomap_full(
+    prediction: OccupancyPrediction, frame_id: str, include: Include = "seen+completed", min_confidence: float = 0.0
+) -> bytes:
+    """Serialised octomap_msgs/Octomap holding a ColorOcTree: log-odds and class colours.
+
+    Arguments and errors as in `encode_octomap_binary`.
+    """
+    return _message(prediction, frame_id, "ColorOcTree", semantic_stream(prediction, include, min_confidence))
+
+
+def write_bt(
+    path: Path | str,
+    prediction: OccupancyPrediction,
+    include: Include = "seen+completed",
+    min_confidence: float = 0.0,
+) -> None:
+    """Write the OcTree of a prediction as a `.bt` file.
+
+    Raises:
+        GridError: the grid's origin is not on the octree's lattice.
+        OccDepthError: the file cannot be written.
+    """
+    write_octree(path, "OcTree", occupancy_stream(prediction, include, min_confidence), prediction.grid.resolution)
+
+
+def write_ot(
+    path: Path | str,
+    prediction: OccupancyPrediction,
+    include: Include = "seen+completed",
+    min_confidence: float = 0.0,
+) -> None:
+    """Write the ColorOcTree of a prediction as an `.ot` file; errors as in `write_bt`."""
+    write_octree(path, "ColorOcTree", semantic_stream(prediction, include, min_confidence), prediction.grid.resolution)
+
+
+def occupancy_stream(prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0) -> bytes:
+    """Stream of the OcTree."""
+    labels = selected_labels(prediction, include, min_confidence)
+    # 0 unknown, 1 free, 2 occupied; 255 + 1 wraps to 0, then 2 and above become 2
+    states = np.minimum(labels + np.uint8(1), 2)
+    return binary_stream_of(states, prediction.grid)
+
+
+def semantic_stream(prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0) -> bytes:
+    """Stream of the ColorOcTree."""
+    labels = selected_labels(prediction, include, min_confidence)
+    cells, leaves = leaf_cells(labels, prediction.confidence, prediction.classes)
+    return color_stream(cells, leaves, prediction.grid)
+
+
+def leaf_table(classes: ClassTable) -> LeafTable:
+    """Log-odds and colours of the cells that `leaf_cells` gives.
+
+    A label that wins with probability p leaves 1 - p to empty space and all other classes together. Half of it is
+    counted against the label: occupied cells have the occupancy (1 + p) / 2, free ones (1 - p) / 2, so the label
+    decides on which side of OctoMap's threshold 0.5 a cell lies. Both are clamped as the C++ library does.
+    """
+    steps = (np.arange(LEVELS) + 0.5) / LEVELS
+    occupied = len(classes) - 1
+    chance = np.concatenate([[0.5], (1 - steps[::-1]) / 2, np.repeat((1 + steps) / 2, occupied)]).clip(*CLAMP)
+    white = np.full((1 + LEVELS, 3), 255, np.uint8)
+    rgb = np.concatenate([white, np.tile(classes.colors[1 : len(classes)], (LEVELS, 1))])
+    return LeafTable(np.log(chance / (1 - chance)).astype(np.float32), rgb)
+
+
+def leaf_cells(
+    labels: npt.NDArray[np.uint8], confidence: npt.NDArray[np.uint8], classes: ClassTable
+) -> tuple[Cells, LeafTable]:
+    """Cells of a coloured octree, `[X, Y, Z]`, and what they stand for; labels that have no class are unknown."""
+    leaves = leaf_table(classes)
+    occupied = len(classes) - 1
+    dtype = np.uint8 if len(leaves.rgb) < 255 else np.uint16
+    level: Cells = (confidence >> 6).astype(dtype, copy=False)
+    known = np.negative(np.less_equal(labels, occupied).astype(dtype))
+    taken = np.negative(np.not_equal(labels, EMPTY).astype(dtype))
+    free = LEVELS - level
+    cells: Cells = np.multiply(level, occupied, dtype=dtype)
+    cells += labels
+    cells += cells.dtype.type(LEVELS)
+    # choose by masks of all ones: cheaper than a branch per voxel
+    cells ^= free
+    cells &= taken
+    cells ^= free
+    cells &= known
+    return cells, leaves
+
+
+def _message(prediction: OccupancyPrediction, frame_id: str, kind: TreeKind, stream: bytes) -> bytes:
+    message = CdrWriter()
+    message.header(prediction.stamp_ns, frame_id)
+    message.primitives("?", kind == "OcTree")
+    message.string(kind)
+    message.primitives("d", prediction.grid.resolution)
+    message.sequence(np.frombuffer(stream, np.int8))
+    return message.finish()

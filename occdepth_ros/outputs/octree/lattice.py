@@ -1,0 +1,93 @@
+"""Where a dense grid lies in an octree: keys, padding and child offsets of every level.
+
+OctoMap (Hornung et al., Autonomous Robots 2013) numbers the finest cells with a 16-bit key per axis,
+`key = floor(coordinate / resolution) + 32768`; bit 0 of a child's index is x, bit 1 y, bit 2 z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.errors import GridError
+from occdepth_ros.grid import VoxelGrid
+
+DEPTH = 16
+"""Levels below the root; the cells of a `VoxelGrid` are the leaves of the deepest one."""
+
+KEY_ORIGIN = 1 << (DEPTH - 1)
+"""Key of the cell whose lower corner is at the coordinate 0."""
+
+SNAP = 1e-3
+"""Largest distance of the grid's origin from the octree's lattice, in voxels."""
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class LevelLayout:
+    """How the cells of one level are padded so that they fall into whole blocks of 2x2x2.
+
+    Args:
+        shape: padded shape, all even.
+        inside: where the cells lie in it.
+        whole: nothing had to be padded.
+        child: for every cell of the padded level, the flat index of its first child in the padded level below;
+            empty at the finest level.
+        offset: flat index of the eight children relative to the first, by child index.
+    """
+
+    shape: Shape
+    inside: tuple[slice, slice, slice]
+    whole: bool
+    child: npt.NDArray[np.intp]
+    offset: npt.NDArray[np.intp]
+
+
+def lattice_key(grid: VoxelGrid) -> Shape:
+    """Key of voxel (0, 0, 0); an origin within `SNAP` voxels of the lattice is snapped to it.
+
+    Raises:
+        GridError: the origin lies between cells of the octree, or the grid leaves the octree's 65536 cells.
+    """
+    shift = np.asarray(grid.origin) / grid.resolution
+    whole = np.rint(shift)
+    if np.abs(shift - whole).max() > SNAP:
+        raise GridError(
+            f"the origin {grid.origin} is not a whole number of {grid.resolution} m voxels from 0",
+            where="grid",
+            remedy="An OctoMap has its cells at multiples of the resolution: move the origin there.",
+        )
+    low = whole + KEY_ORIGIN
+    if low.min() < 0 or (low + grid.size).max() > 2 * KEY_ORIGIN:
+        raise GridError(
+            f"the grid from {grid.origin} leaves the {2 * KEY_ORIGIN} cells per axis of an OctoMap",
+            where="grid",
+            remedy="Move the origin closer to 0, or use a coarser resolution.",
+        )
+    return int(low[0]), int(low[1]), int(low[2])
+
+
+@lru_cache(maxsize=8)
+def layouts(low: Shape, size: Shape) -> tuple[LevelLayout, ...]:
+    """Layouts of the levels from the finest (0) to the root's children (15), for cells `low` to `low + size`."""
+    result: list[LevelLayout] = []
+    for _ in range(DEPTH):
+        before = tuple(a & 1 for a in low)
+        shape = tuple(n + b + ((a + n) & 1) for a, n, b in zip(low, size, before, strict=True))
+        inside = tuple(slice(b, b + n) for b, n in zip(before, size, strict=True))
+        child = np.empty(0, np.intp)
+        if result:
+            below = result[-1].shape
+            # a padded cell has no children, and its negative index is never read
+            x, y, z = ((np.arange(n) - b) * 2 for n, b in zip(shape, before, strict=True))
+            child = (((x[:, None] * below[1]) + y)[:, :, None] * below[2] + z).ravel()
+        corner = np.arange(8)
+        offset = ((corner & 1) * shape[1] + (corner >> 1 & 1)) * shape[2] + (corner >> 2)
+        result.append(LevelLayout(shape, inside, shape == size, child, offset))  # type: ignore[arg-type]
+        low = (low[0] >> 1, low[1] >> 1, low[2] >> 1)
+        size = (shape[0] // 2, shape[1] // 2, shape[2] // 2)  # type: ignore[misc]
+    return tuple(result)
