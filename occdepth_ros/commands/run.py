@@ -23,6 +23,7 @@ from occdepth_ros import __version__
 from occdepth_ros.commands.run_files import REPORT, ResultFolder, write_npz
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import SourceError
+from occdepth_ros.evaluation.tally import TruthScores, scores_line
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.pictures import draw_frame, frame_title
 from occdepth_ros.prediction import OccupancyPrediction
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         "frames": len(frames),
         "seconds": round(time.perf_counter() - began, 3),
         "timings_ms": tally.timings(),
-        "scores": tally.scores(),
+        "scores": tally.scores.summary(),
     }
     results.write_json(REPORT, report)
     if arguments.json:
@@ -147,12 +148,13 @@ class Tally:
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
         self.stages: dict[str, list[float]] = {}
+        self.scores = TruthScores()
 
     def add(self, prediction: OccupancyPrediction, truth: SceneTruth | None) -> dict[str, float]:
         """Note a frame; returns its own scores, empty without ground truth."""
         for stage, value in prediction.timings_ms.items():
             self.stages.setdefault(stage, []).append(value)
-        return {}
+        return self.scores.add(prediction, truth)
 
     @property
     def rate(self) -> float:
@@ -166,10 +168,6 @@ class Tally:
             stage: {"mean": round(float(np.mean(values)), 2), "p95": round(float(np.percentile(values, 95)), 2)}
             for stage, values in self.stages.items()
         }
-
-    def scores(self) -> dict[str, Any]:
-        """Scores over all frames with ground truth."""
-        return {}
 
 
 def predict_frames(
@@ -240,4 +238,6 @@ def print_report(report: Mapping[str, Any], out: Path, files: int) -> None:
     for stage, values in report["timings_ms"].items():
         table.add_row(stage, f"{values['mean']:.1f}", f"{values['p95']:.1f}")
     console.print(table)
+    for truth, scores in report["scores"].items():
+        console.print(scores_line(truth, scores), soft_wrap=True, highlight=False)
     console.print(f"{files} files in {out}, {report['seconds']:.1f} s", soft_wrap=True, highlight=False)

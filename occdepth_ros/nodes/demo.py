@@ -17,6 +17,7 @@ from types import FrameType
 from rich.console import Console
 
 from occdepth_ros.errors import CheckpointError, ModelError, OccDepthError, SourceError
+from occdepth_ros.nodes.middleware import large_message_environment
 from occdepth_ros.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.sources import open_source
 from occdepth_ros.sources.base import StereoSource
@@ -80,10 +81,11 @@ def check(options: argparse.Namespace) -> StereoSource:
 
 
 def isolate() -> None:
-    """Keep the demo to this machine and away from other systems on it, unless a domain was chosen."""
+    """Keep to this machine, away from other systems on it unless a domain was chosen, and let pictures pass whole."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     # 0 to 101 are free of port conflicts on every system; 0 is what everybody else uses
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 101))
+    os.environ.update(large_message_environment())
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

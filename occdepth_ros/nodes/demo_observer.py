@@ -135,7 +135,7 @@ class Observer:
     def _receiver(self, name: str) -> Callable[[bytes, dict[str, Any]], None]:
         def receive(message: bytes, info: dict[str, Any]) -> None:
             with self._lock:
-                self._note(name, bytes(message), int(info["source_timestamp"]), int(info["received_timestamp"]))
+                self._note(name, message, int(info["source_timestamp"]), int(info["received_timestamp"]))
 
         return receive
 
@@ -166,8 +166,7 @@ class Observer:
             self.seen.paired.add(stamp)
         self.seen.published_ns[stamp] = min(sent_ns, self.seen.published_ns.get(stamp, sent_ns))
         if name == LEFT:
-            picture = deserialize_message(message, Image)
-            frame = self._frame_of_picture.get(zlib.crc32(memoryview(picture.data)))
+            frame = self._frame_of_picture.get(zlib.crc32(deserialize_message(message, Image).data))
             if frame is not None:
                 self.seen.frame_of[stamp] = frame
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from sensor_msgs.msg import Image
 
 from occdepth_ros.camera import StereoRig
+from occdepth_ros.evaluation.tally import scores_line
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.msg import SemanticGrid
 from occdepth_ros.nodes.demo_observer import GRID, INPUTS, OUTPUTS, Observations
@@ -76,18 +77,12 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         f"p50 {_number(latency['p50'])}, p95 {_number(latency['p95'])}, max {_number(latency['max'])} ms",
         soft_wrap=True,
     )
-    for name, score in report["scores"].items():
-        console.print(f"  {name}: {_score(score)}", soft_wrap=True)
+    for truth, scores in report["scores"].items():
+        console.print(scores_line(truth, scores), soft_wrap=True)
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
-
-
-def _score(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{k} {_score(v)}" for k, v in value.items())
-    return f"{100 * value:.1f} %" if isinstance(value, float) else str(value)
 
 
 def prediction_from_messages(grid_message: bytes, depth_message: bytes | None, rig: StereoRig) -> OccupancyPrediction:

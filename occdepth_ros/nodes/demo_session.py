@@ -20,6 +20,7 @@ from rclpy.node import Node
 from rich.console import Console
 
 from occdepth_ros.errors import OccDepthError, OutputError
+from occdepth_ros.evaluation.tally import TruthScores
 from occdepth_ros.nodes import demo_report
 from occdepth_ros.nodes.demo_observer import DEPTH, GRID, LEFT, MOST_KEPT, Observations, Observer
 from occdepth_ros.nodes.demo_processes import Child
@@ -66,6 +67,8 @@ class Session:
             ProcessError: the node or the replay failed.
             OccDepthError: a topic stayed silent, or the results cannot be written.
         """
+        for stale in (*self.out.glob("frame_??????.png"), self.out / "report.json"):
+            stale.unlink(missing_ok=True)
         pictures = self._fingerprints()
         truths = [i for i in self.frames if self.source.truth(i) is not None]
         spread = np.linspace(0, len(self.frames) - 1, MOST_PICTURES).round().astype(int).tolist()
@@ -170,24 +173,26 @@ class Session:
                 time.sleep(0.1)
         return reached()
 
-    def _score_and_draw(self, seen: Observations) -> dict[str, object]:
+    def _score_and_draw(self, seen: Observations) -> dict[str, dict[str, float]]:
         """Score what came over the topics, and draw some of it: frames with ground truth first."""
         results = {seen.frame_of[stamp]: messages for stamp, messages in seen.kept.items() if GRID in messages}
         truths = {frame: self.source.truth(frame) for frame in sorted(results)}
         drawn = sorted(results, key=lambda frame: (truths[frame] is None, frame))[:MOST_PICTURES]
+        tally = TruthScores()
         for frame, messages in sorted(results.items()):
             prediction = demo_report.prediction_from_messages(messages[GRID], messages.get(DEPTH), self.source.rig)
-            truth = truths[frame]
-            scores: dict[str, float] = {}
+            scores = tally.add(prediction, truths[frame])
             if frame in drawn:
                 pair = self.source[frame]
                 title = frame_title(self.source.name, pair.name)
-                pictures = draw_frame(prediction, pair.left, self.source.rig, title=title, truth=truth, scores=scores)
+                pictures = draw_frame(
+                    prediction, pair.left, self.source.rig, title=title, truth=truths[frame], scores=scores
+                )
                 self._save(f"frame_{frame:06d}.png", pictures.overview)
                 if frame == drawn[0]:
                     for name, panel in pictures.panels.items():
                         self._save(f"{name}.png", panel)
-        return {}
+        return tally.summary()
 
     def _save(self, name: str, picture: npt.NDArray[np.uint8]) -> None:
         final = self.out / name
