@@ -64,9 +64,11 @@ class Steps:
 
 def explain(what: str, output: str, log: Path) -> str:
     """Say what failed, with the end of its output and, for the known causes, the remedy."""
-    remedies = {
+    remedies = {  # the first sign that is found counts
         "No space left on device": "The disk is full: free 8 GB, or set OCCDEPTH_CACHE to a folder on another disk.",
         "Temporary failure in name resolution": "There is no network; run it again when there is.",
+        "CERTIFICATE_VERIFY_FAILED": "A proxy signs the connections here; PIP_CERT=<its certificate file> names it.",
+        "Could not fetch URL": "The package index does not answer; check network and proxy.",
         "Failed to establish a new connection": "The package index does not answer; check network and proxy.",
         "No matching distribution found": "The package index has no such version for this Python; "
         "PYTHON=/path/to/python3.12 make env chooses another one.",

@@ -1,0 +1,63 @@
+"""The runner behind `make bench`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchmarks import __main__ as runner
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, **runs: Any) -> None:
+    """Let these callables be the only benchmarks."""
+    monkeypatch.setattr(runner, "names", lambda: sorted(runs))
+    for name, run in runs.items():
+        monkeypatch.setitem(sys.modules, f"benchmarks.bench_{name}", SimpleNamespace(run=run, __doc__=f"About {name}."))
+
+
+def fail() -> list[dict[str, Any]]:
+    raise ValueError("no such luck")
+
+
+def test_tables_and_json_hold_every_row(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"what": "dense", "ms": 12.3456, "bytes": 1234567}, {"what": "sparse", "bytes": 5}]
+    offer(monkeypatch, grid=lambda: rows)
+    path = tmp_path / "deep" / "bench.json"
+    assert runner.main(["--json", str(path)]) == 0
+    text = capsys.readouterr().out
+    for cell in ("About grid.", "dense", "12.35", "1,234,567", "sparse"):
+        assert cell in text
+    report = json.loads(path.read_text())
+    assert report["benchmarks"]["grid"]["rows"] == rows
+    assert report["machine"]["cores"] >= 1
+    assert {"python", "numpy", "torch", "occdepth_ros"} <= set(report["versions"])
+    assert [p.name for p in path.parent.iterdir()] == ["bench.json"]
+
+
+def test_a_failure_is_told_and_the_others_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offer(monkeypatch, bad=fail, good=lambda: [{"ms": 1}])
+    path = tmp_path / "bench.json"
+    assert runner.main(["--json", str(path)]) == 1
+    assert "no such luck" in capsys.readouterr().out
+    results = json.loads(path.read_text())["benchmarks"]
+    assert "no such luck" in results["bad"]["error"]
+    assert results["good"]["rows"] == [{"ms": 1}]
+
+
+def test_names_choose_and_unknown_ones_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offer(monkeypatch, bad=fail, good=lambda: [{"ms": 1}])
+    assert runner.main(["good", "--json", str(tmp_path / "bench.json")]) == 0
+    with pytest.raises(SystemExit):
+        runner.main(["worse"])
+    assert "there are: bad, good" in capsys.readouterr().err
