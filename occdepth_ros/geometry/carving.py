@@ -11,11 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.geometry.matching import STEPS
+from occdepth_ros.geometry.matching import SIGMA_PX, STEPS
 from occdepth_ros.grid import VoxelGrid
 
-SIGMA_PX = 0.5
-"""Standard deviation of a disparity, pixels."""
 _BLOCKED = np.iinfo(np.int16).max
 
 

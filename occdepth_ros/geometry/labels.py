@@ -1,11 +1,101 @@
 """Classes without learning: rules of thumb that a planner can use and nobody should trust.
 
-Geometry knows no semantics. What it does know is where the ground runs and how far something rises above it.
+Geometry knows no semantics. It does know where the ground runs and how far something rises above it; with the colour of
+the pixel that shows a voxel, four rules are left that paid on the frames they were measured on:
+
+* ground that is green is terrain, other ground is road;
+* obstacles that are green or dark are vegetation, as most obstacles beside roads are;
+* grey ones are cars where nothing around them is taller than a car, and buildings where something is.
+
+Pictures without colour cannot tell green from grey: there, ground is road and obstacles are vegetation.
 """
 
 from __future__ import annotations
 
-from occdepth_ros.classes import SEMANTIC_KITTI
+import cv2
+import numpy as np
+import numpy.typing as npt
 
-ROAD = SEMANTIC_KITTI.id_of("road")
-VEGETATION = SEMANTIC_KITTI.id_of("vegetation")
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.classes import SEMANTIC_KITTI
+from occdepth_ros.geometry.matching import Picture
+from occdepth_ros.grid import VoxelGrid
+
+ROAD, TERRAIN, VEGETATION, CAR, BUILDING = (
+    np.uint8(SEMANTIC_KITTI.id_of(name)) for name in ("road", "terrain", "vegetation", "car", "building")
+)
+
+GREEN_GROUND = 0.03
+"""Excess green, (2 G - R - B) / (R + G + B), from which ground is terrain."""
+GREEN_OBSTACLE = 0.05
+"""Excess green from which an obstacle is vegetation."""
+DARK = 20
+"""Mean of the channels below which colour says nothing: foliage in shadow."""
+CAR_M = 2.0
+"""Height above the ground that cars stay under, metres."""
+
+
+class SurfaceLabels:
+    """Labels surface voxels of one calibration.
+
+    Args:
+        rig: the calibrated cameras.
+        grid: the voxels.
+    """
+
+    def __init__(self, rig: StereoRig, grid: VoxelGrid) -> None:
+        self._grid = grid
+        self._camera = rig.left
+        self._pose = rig.left_from_grid
+
+    def ground(self, voxels: npt.NDArray[np.intp], left: Picture) -> npt.NDArray[np.uint8]:
+        """Class of ground voxels.
+
+        Args:
+            voxels: flat indices, `[N]`.
+            left: `[H, W, 3]` RGB uint8.
+
+        Returns:
+            `[N]` uint8 class ids.
+        """
+        green, _ = self._colors(voxels, left)
+        return np.where(green > GREEN_GROUND, TERRAIN, ROAD)
+
+    def obstacles(
+        self, voxels: npt.NDArray[np.intp], above: npt.NDArray[np.floating], left: Picture
+    ) -> npt.NDArray[np.uint8]:
+        """Class of obstacle voxels.
+
+        Args:
+            voxels: flat indices, ascending, `[N]`.
+            above: height of the voxels' centres above the ground, voxel edges, `[N]`.
+            left: `[H, W, 3]` RGB uint8.
+
+        Returns:
+            `[N]` uint8 class ids.
+        """
+        if np.array_equal(left[::8, ::8, 0], left[::8, ::8, 1]):
+            return np.full(len(voxels), VEGETATION)
+        nx, ny, nz = self._grid.size
+        column = voxels // nz
+        top = np.zeros(nx * ny, np.float32)
+        highest = np.diff(column, append=-1) != 0
+        top[column[highest]] = above[highest]
+        around = cv2.dilate(top.reshape(nx, ny), np.ones((5, 5), np.uint8)).ravel()[column]
+        green, bright = self._colors(voxels, left)
+        grey = np.where(around * self._grid.resolution < CAR_M, CAR, BUILDING)
+        return np.where((green > GREEN_OBSTACLE) | (bright < DARK), VEGETATION, grey)
+
+    def _colors(
+        self, voxels: npt.NDArray[np.intp], left: Picture
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Excess green and brightness where the picture shows each voxel, `[N]` each."""
+        index = np.stack(np.unravel_index(voxels, self._grid.size), 1)
+        points = self._grid.centers_of(index) @ self._pose[:3, :3].T + self._pose[:3, 3]
+        k = self._camera.projection
+        depth = np.maximum(points[:, 2], self._grid.resolution)
+        column = np.rint(points[:, 0] * k[0, 0] / depth + k[0, 2]).clip(0, self._camera.width - 1).astype(np.intp)
+        row = np.rint(points[:, 1] * k[1, 1] / depth + k[1, 2]).clip(0, self._camera.height - 1).astype(np.intp)
+        color = cv2.blur(left, (5, 5))[row, column].astype(np.float32)
+        total = color.sum(1) + np.float32(1)
+        return (3 * color[:, 1] - total) / total, total / 3

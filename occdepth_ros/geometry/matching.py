@@ -15,6 +15,8 @@ Picture = npt.NDArray[np.uint8]
 
 STEPS = 16
 """Fixed-point steps of a disparity, per pixel: what OpenCV's matchers return."""
+SIGMA_PX = 0.5
+"""Standard deviation of a disparity, pixels: what remains against LiDAR on KITTI, outliers apart."""
 NO_MATCH = -1
 """Raw disparity of a pixel without a reliable match."""
 

@@ -13,7 +13,7 @@ from occdepth_ros.engine import Occupancy, Picture
 from occdepth_ros.errors import ModelError
 from occdepth_ros.geometry.carving import SightCarver
 from occdepth_ros.geometry.ground import GroundFinder
-from occdepth_ros.geometry.labels import ROAD, VEGETATION
+from occdepth_ros.geometry.labels import SurfaceLabels
 from occdepth_ros.geometry.matching import SemiGlobalMatcher
 from occdepth_ros.geometry.surface import SurfaceBinning
 from occdepth_ros.grid import VoxelGrid
@@ -24,10 +24,18 @@ NEAREST_VOXELS = 15
 
 GROUND_BAND = 1.5
 """A surface voxel whose centre is no more than this above the ground belongs to it, in voxel edges."""
+FREE_CONFIDENCE = 254
+"""Of free voxels, 0.4 % are occupied in the truth that this was measured on (recon10)."""
+GROUND_CONFIDENCE = 165
+"""Of ground voxels, 65 % have the right class there, and 93 % are occupied."""
 
 
 class StereoGeometry:
     """Semi-global matching, surfaces into voxels, free space by casting rays; a `Predictor` without weights.
+
+    Occupied is what matched pixels end in, free is what lines of sight pass through, all else is unknown: nothing is
+    completed. Confidence is the measured share of right labels for free space and ground; for obstacles it is the
+    share of the depth error that stays within the voxel, and falls from 0.9 nearby to 0.1 at forty metres.
 
     Args:
         name: the name it is registered under.
@@ -51,6 +59,9 @@ class StereoGeometry:
         self.binning = SurfaceBinning(*geometry)
         self.ground = GroundFinder(*geometry)
         self.carver = SightCarver(*geometry)
+        self.labels = SurfaceLabels(rig, grid)
+        self._unseen = np.full(grid.count, Visibility.OUTSIDE, np.uint8)
+        self._unseen[self.carver.in_view] = Visibility.HIDDEN
 
     def infer(self, left: Picture, right: Picture) -> Occupancy:
         """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each."""
@@ -66,13 +77,19 @@ class StereoGeometry:
         clock.append(time.perf_counter())
         column, layer = np.divmod(surface, self.grid.size[2])
         above = layer + 0.5 - ground.height.ravel()[column]
-        obstacle = surface[above > GROUND_BAND]
+        is_obstacle = above > GROUND_BAND
+        obstacle = surface[is_obstacle]
         labels = np.full(self.grid.count, UNKNOWN, np.uint8)
         confidence = np.zeros(self.grid.count, np.uint8)
-        visibility = np.full(self.grid.count, Visibility.OUTSIDE, np.uint8)
-        visibility[self.carver.in_view] = Visibility.HIDDEN
-        for voxels, label, sure in ((free, EMPTY, 230), (ground.voxels, ROAD, 128), (obstacle, VEGETATION, 90)):
-            labels[voxels], confidence[voxels], visibility[voxels] = label, sure, Visibility.SEEN
+        visibility = self._unseen.copy()
+        of_ground = self.labels.ground(ground.voxels, left)
+        of_obstacles = self.labels.obstacles(obstacle, above[is_obstacle], left)
+        for voxels, classes, sure in (
+            (free, EMPTY, FREE_CONFIDENCE),
+            (ground.voxels, of_ground, GROUND_CONFIDENCE),
+            (obstacle, of_obstacles, self.binning.sharpness(obstacle)),
+        ):
+            labels[voxels], confidence[voxels], visibility[voxels] = classes, sure, Visibility.SEEN
         clock.append(time.perf_counter())
         timings = dict(zip(("matching", "surface", "carving", "labels"), 1e3 * np.diff(clock), strict=True))
         shape = self.grid.size

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.geometry.matching import STEPS
+from occdepth_ros.geometry.matching import SIGMA_PX, STEPS
 from occdepth_ros.grid import VoxelGrid
 
 MIN_HITS = 3
@@ -54,6 +54,8 @@ class SurfaceBinning:
         """The left camera's centre in voxel edges, `[3]`."""
         self._size = grid.size
         self._count = grid.count
+        self._edge = grid.resolution
+        self._focal_baseline = focal_baseline
         self._face = (k[0, 0] * grid.resolution) * (k[1, 1] * grid.resolution)
         self._forward = (rig.left_from_grid[2, :3] * grid.resolution).astype(np.float32)
 
@@ -79,7 +81,15 @@ class SurfaceBinning:
         """Flat indices of the voxels that hold enough points, ascending."""
         hits = np.bincount(points.voxel, minlength=self._count)
         struck = np.flatnonzero(hits)
-        index = np.stack(np.unravel_index(struck, self._size), 1).astype(np.float32) + np.float32(0.5)
-        depth = (index - self.eye) @ self._forward
-        wanted = np.clip(MIN_SHARE * self._face / np.square(depth), 1, MIN_HITS)
+        wanted = np.clip(MIN_SHARE * self._face / np.square(self._depth(struck)), 1, MIN_HITS)
         return struck[hits[struck] >= np.rint(wanted)]
+
+    def sharpness(self, voxels: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
+        """Voxel edge over edge plus depth error, times 255, `[N]`; the error is depth^2 sigma / (fx * baseline)."""
+        error = np.square(self._depth(voxels)) * np.float32(SIGMA_PX / self._focal_baseline)
+        return (255 * self._edge / (self._edge + error)).astype(np.uint8)
+
+    def _depth(self, voxels: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """Depth of voxel centres in the left camera, metres, at least half an edge, `[N]`."""
+        index = np.stack(np.unravel_index(voxels, self._size), 1).astype(np.float32) + np.float32(0.5)
+        return np.maximum((index - self.eye) @ self._forward, np.float32(self._edge / 2))
