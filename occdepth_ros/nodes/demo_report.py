@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from rclpy.serialization import deserialize_message
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from sensor_msgs.msg import Image
@@ -52,33 +53,38 @@ def build_report(seen: Observations, *, source: str, model: str, scores: Mapping
 
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:
-    """The tables at the end of a demo."""
-    topics = Table(title="Topics", title_justify="left", title_style="bold")
-    topics.add_column("topic")
-    for heading in ("messages", "Hz", "MB", "p50 ms", "p95 ms", "max ms"):
+    """The tables at the end of a demo, within 80 columns."""
+    topics = _table("Topics; ms: from sending a pair to receiving the message", "topic", ("count", "Hz", "MB"))
+    for heading in ("p50 ms", "p95 ms"):
         topics.add_column(heading, justify="right")
     for name, row in report["topics"].items():
         late = report["latency_ms_by_topic"].get(name, {})
         style = "red" if row["count"] == 0 else "dim" if name in INPUTS else None
-        cells = [_number(late.get(key)) for key in ("p50", "p95", "max")]
-        topics.add_row(name, str(row["count"]), f"{row['hz']:.1f}", f"{row['bytes'] / 1e6:.1f}", *cells, style=style)
-    console.print(topics)
-    stages = Table(title="Stages in the node, ms", title_justify="left", title_style="bold")
-    stages.add_column("stage")
-    for heading in ("p50", "p95", "max"):
-        stages.add_column(heading, justify="right")
+        cells = [str(row["count"]), f"{row['hz']:.1f}", f"{row['bytes'] / 1e6:.1f}"]
+        cells += [_number(late.get(key)) for key in ("p50", "p95")]
+        topics.add_row(name.replace("/stereo_occ/", "~/"), *cells, style=style)
+    stages = _table("Stages in the node, ms", "stage", ("p50", "p95", "max"))
     for name, values in report["stages_ms"].items():
         stages.add_row(name, *(_number(values[key]) for key in ("p50", "p95", "max")))
+    console.print(topics)
     console.print(stages)
     latency = report["latency_ms"]
-    console.print(
-        f"[bold]{report['model']}[/bold] on {report['source']}: {report['frames']} pairs, "
-        f"{report['dropped']} dropped (a newer pair had come); latency from picture to grid "
-        f"p50 {_number(latency['p50'])}, p95 {_number(latency['p95'])}, max {_number(latency['max'])} ms",
-        soft_wrap=True,
-    )
-    for truth, scores in report["scores"].items():
-        console.print(scores_line(truth, scores), soft_wrap=True)
+    for line in (
+        f"{report['model']} on {report['source']}",
+        f"{report['frames']} pairs sent, {report['dropped']} dropped because a newer pair had come",
+        f"latency from sending a pair to receiving its grid: p50 {_number(latency['p50'])}, "
+        f"p95 {_number(latency['p95'])}, max {_number(latency['max'])} ms",
+        *(scores_line(truth, scores) for truth, scores in report["scores"].items()),
+    ):
+        console.print(line, soft_wrap=True)
+
+
+def _table(title: str, rows: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(rows, no_wrap=True)
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    return table
 
 
 def _number(value: float | None) -> str:

@@ -128,10 +128,18 @@ class Session:
             arguments = self._replay_arguments()
             with Child("replay", "occdepth_ros.nodes.replay", arguments, self.out / "replay.log") as replay:
                 limit = START_PATIENCE_S + 3 * self.pairs * self.source.period_s() / self.options.rate
-                done = self._wait(lambda: replay.exit_code is not None, limit, (live, replay), "replaying", observer)
+                done = self._wait(
+                    lambda: replay.exit_code is not None,
+                    limit,
+                    (live, replay),
+                    f"replaying {self.source.name}",
+                    observer,
+                )
                 if not done:
                     raise replay.failure(f"the replay did not end within {limit:.0f} s")
-                self._wait(lambda: self._settled(observer.seen), SETTLE_S, (live,), "last results", observer)
+                self._wait(
+                    lambda: self._settled(observer.seen), SETTLE_S, (live,), "waiting for the last results", observer
+                )
             live.check()
 
     def _node_arguments(self) -> list[str]:
@@ -162,6 +170,8 @@ class Session:
     ) -> bool:
         """Wait until `reached`, watching the children and saying how it goes. Returns whether it was reached."""
         began = time.monotonic()
+        if not self.console.is_terminal:
+            self.console.print(what)
         with self.console.status(what) as status:
             while time.monotonic() - began < patience_s:
                 for child in children:
