@@ -53,3 +53,31 @@ def kitti_odometry(folder: Path, count: int = 3, *, suffix: str = ".png", grey: 
     poses = tr @ lidar_poses(count) @ np.linalg.inv(tr)
     (folder / "poses.txt").write_text("".join(row(pose[:3]) + "\n" for pose in poses))
     return folder
+
+
+def kitti_raw(folder: Path, count: int = 3) -> Path:
+    """A drive folder in its date's folder; the LiDAR moves as in `lidar_poses`, up to the Earth's curvature."""
+    names = [f"{i:010d}" for i in range(count)]
+    for i, name in enumerate(names):
+        save(folder / "image_02" / "data" / f"{name}.png", picture(i))
+        save(folder / "image_03" / "data" / f"{name}.png", picture(100 + i))
+    for side in ("image_02", "image_03"):
+        stamps = [f"2011-09-26 13:04:{38 + i // 10}.{i % 10}50000001\n" for i in range(count)]
+        (folder / side / "timestamps.txt").write_text("".join(stamps))
+    cameras = [f"P_rect_0{i}: {row(projection(tx))}" for i, tx in enumerate((0.0, -BASELINE, 0.06, 0.06 - BASELINE))]
+    sizes = [f"S_rect_0{i}: {WIDTH:e} {HEIGHT:e}" for i in range(4)]
+    lines = ["calib_time: 09-Jan-2012 13:57:47", f"R_rect_00: {row(np.eye(3))}", *cameras, *sizes]
+    (folder.parent / "calib_cam_to_cam.txt").write_text("\n".join(lines) + "\n")
+    tr = LIDAR_TO_CAMERA
+    (folder.parent / "calib_velo_to_cam.txt").write_text(f"R: {row(tr[:, :3])}\nT: {row(tr[:, 3])}\n")
+    (folder.parent / "calib_imu_to_velo.txt").write_text(f"R: {row(np.eye(3))}\nT: 0 0 0\n")
+    data = folder / "oxts" / "data"
+    data.mkdir(parents=True)
+    latitude, longitude = 49.0, 8.4
+    for name, pose in zip(names, lidar_poses(count), strict=True):
+        north = latitude + np.rad2deg(pose[1, 3] / 6378137.0)
+        east = longitude + np.rad2deg(pose[0, 3] / 6378137.0 / np.cos(np.deg2rad(latitude)))
+        yaw = np.arctan2(pose[1, 0], pose[0, 0])
+        record = [north, east, 110 + pose[2, 3], 0, 0, yaw, *[0.0] * 24]
+        (data / f"{name}.txt").write_text(" ".join(f"{v:.14g}" for v in record))
+    return folder
