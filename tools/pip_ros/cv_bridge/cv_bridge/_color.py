@@ -36,10 +36,15 @@ def _color_code(source: Encoding, target: Encoding) -> int | None:
             raise CvBridgeError(
                 f"[{source.name}] is not a color format. but [{target.name}] is. The conversion does not make sense"
             )
+        if source.channels != target.channels and source.color is not None:
+            raise CvBridgeError(
+                f"[{source.name}] is a color format but [{target.name}] is not so they must have the same number of "
+                "channels"
+            )
         if source.channels != target.channels:
             raise CvBridgeError(f"[{source.name}] and [{target.name}] do not have the same number of channels")
         return None
-    if source.color == target.color:
+    if source.color == target.color and source.color in _PLAIN:
         return None
     name = _conversion_name(source.color, target.color)
     if name is None or not hasattr(cv2, f"COLOR_{name}"):
@@ -55,8 +60,6 @@ def _conversion_name(source: str, target: str) -> str | None:
         return _PACKED[source].format(target.upper())
     if source in _PLAIN and target in _PLAIN:
         return f"{source.upper()}2{target.upper()}"
-    if source in _PLAIN[1:] and target in _PACKED:
-        return f"{source.upper()}2" + _PACKED[target].format("").replace("2_", "_")
     return None
 
 

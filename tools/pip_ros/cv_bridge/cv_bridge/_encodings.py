@@ -29,7 +29,7 @@ DEPTHS = {
 """OpenCV's names of element types and numpy's."""
 
 _GENERIC = re.compile(r"(8U|8S|16U|16S|32S|32F|64F)(?:C([0-9]+))?")
-_CHANNELS = {"gray": 1, "rgb": 3, "bgr": 3, "rgba": 4, "bgra": 4, "uyvy": 2, "yuyv": 2, "nv21": 1, "nv24": 1}
+_CHANNELS = {"gray": 1, "rgb": 3, "bgr": 3, "rgba": 4, "bgra": 4, "uyvy": 2, "yuyv": 2}
 
 _COLOR_NAMES: dict[str, tuple[str, str]] = {
     "mono8": ("gray", "8U"),
@@ -41,11 +41,7 @@ _COLOR_NAMES: dict[str, tuple[str, str]] = {
         for bits in (8, 16)
     },
     "yuv422": ("uyvy", "8U"),
-    "uyvy": ("uyvy", "8U"),
     "yuv422_yuy2": ("yuyv", "8U"),
-    "yuyv": ("yuyv", "8U"),
-    "nv21": ("nv21", "8U"),
-    "nv24": ("nv24", "8U"),
 }
 
 

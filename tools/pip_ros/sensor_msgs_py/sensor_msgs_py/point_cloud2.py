@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import array
+import collections
 import sys
-from collections import namedtuple
 from collections.abc import Iterable
 from typing import Any
 
@@ -83,8 +83,8 @@ def read_points_list(
 ) -> list[Any]:
     """Return the points as named tuples: slow, for few points."""
     points = read_points(cloud, field_names, skip_nans, uvs)
-    make = namedtuple("Point", points.dtype.names or ())._make  # type: ignore[misc]
-    return [make(point) for point in points.tolist()]
+    point_type: Any = collections.namedtuple("Point", list(points.dtype.names or ()))  # type: ignore[misc]
+    return [point_type(*point) for point in points.tolist()]
 
 
 def dtype_from_fields(fields: Iterable[PointField], point_step: int | None = None) -> np.dtype[Any]:
@@ -105,7 +105,7 @@ def dtype_from_fields(fields: Iterable[PointField], point_step: int | None = Non
             names.append(subname)
             offsets.append(field.offset + element * datatype.itemsize)
             formats.append(datatype)
-    layout: dict[str, Any] = {"names": names, "formats": formats, "offsets": offsets}
+    layout: Any = {"names": names, "formats": formats, "offsets": offsets}
     if point_step is not None:
         layout["itemsize"] = point_step
     return np.dtype(layout)
@@ -114,8 +114,9 @@ def dtype_from_fields(fields: Iterable[PointField], point_step: int | None = Non
 def create_cloud(
     header: Header, fields: Iterable[PointField], points: Iterable[Any], point_step: int | None = None
 ) -> PointCloud2:
-    """Return the message of ``points``: a structured array of the fields' type ([N] or organised, [height, width]).
+    """Return the message of ``points``: a structured array of the fields' type ([N], or organised, [width, height]).
 
+    An organised array is written as it lies in memory: its first dimension becomes the width, as in the real package.
     Also taken are a plain array [..., number of fields] where all fields have that array's type, and any iterable of
     points.
     """
@@ -133,7 +134,7 @@ def create_cloud(
         rows = list(points)
         structured = np.array([tuple(row) for row in rows], dtype=dtype)
     assert structured.ndim <= 2, "a cloud has at most two dimensions"
-    height, width = structured.shape if structured.ndim == 2 else (1, structured.shape[0])
+    width, height = structured.shape if structured.ndim == 2 else (structured.shape[0], 1)
     data = array.array("B")
     data.frombytes(structured.tobytes())
     return PointCloud2(

@@ -51,8 +51,9 @@ class BufferCore:
         Time zero is the latest time at which all transforms of the chain are known. Raises a TransformException.
         """
         with self._lock:
-            self._check_frame(target_frame, "lookupTransform", "target_frame")
-            self._check_frame(source_frame, "lookupTransform", "source_frame")
+            if target_frame != source_frame:
+                self._check_frame(target_frame, "lookupTransform", "target_frame")
+                self._check_frame(source_frame, "lookupTransform", "source_frame")
             pose, stamp = self._between(target_frame, source_frame, _nanoseconds(time))
         return message_of(pose, stamp, target_frame, source_frame)
 
@@ -143,7 +144,7 @@ class BufferCore:
                     cache = self._caches[child] = StaticEdge() if is_static else DynamicEdge(self._keep)
                 if cache.insert(stamp, Edge(parent, pose)):
                     return
-            problem = f"TF_OLD_DATA or TF_REPEATED_DATA at time {seconds(stamp)}"
+            problem = f"TF_OLD_DATA at time {seconds(stamp)}, older than what is kept"
         get_logger("tf2").warning(
             f"Ignoring transform for child_frame_id '{child}' in frame_id '{parent}' from authority '{authority}': "
             f"{problem}",
@@ -173,7 +174,7 @@ class BufferCore:
         while frame in self._caches:
             edge, text = self._gather(frame, stamp)
             if edge is None:
-                trouble = trouble or text
+                trouble = text or trouble
                 break
             pose = pose.then(edge.pose)
             frame = edge.parent
@@ -186,7 +187,7 @@ class BufferCore:
         while frame not in up_poses:
             edge, text = self._gather(frame, stamp)
             if edge is None:
-                trouble = trouble or text
+                trouble = text or trouble
                 break
             pose = pose.then(edge.pose)
             frame = edge.parent
@@ -206,7 +207,8 @@ class BufferCore:
         if cache is None:
             return None, None
         try:
-            return cache.at(stamp), None
+            edge = cache.at(stamp)
+            return edge, None if edge else f"Lookup would need data at time {seconds(stamp)}, but {frame} has none"
         except ExtrapolationException as error:
             return None, str(error)
 

@@ -45,16 +45,17 @@ class DynamicEdge:
         self.edges: list[Edge] = []
 
     def insert(self, stamp: int, edge: Edge) -> bool:
-        """Take a transform in; False for a stamp that is known already or older than what is kept."""
-        place = bisect.bisect_left(self.stamps, stamp)
-        if self.stamps and stamp < self.stamps[-1] - self.keep:
-            return False
-        if place < len(self.stamps) and self.stamps[place] == stamp:
-            return False
-        self.stamps.insert(place, stamp)
-        self.edges.insert(place, edge)
-        old = bisect.bisect_left(self.stamps, self.stamps[-1] - self.keep)
-        del self.stamps[:old], self.edges[:old]
+        """Take a transform in behind others of its stamp; False for a stamp that is older than what is kept."""
+        if self.stamps:
+            oldest_kept = self.stamps[-1] - self.keep
+            forgotten = bisect.bisect_left(self.stamps, oldest_kept)
+            del self.stamps[:forgotten], self.edges[:forgotten]
+            if stamp < oldest_kept:
+                return False
+        first, behind = bisect.bisect_left(self.stamps, stamp), bisect.bisect_right(self.stamps, stamp)
+        if edge not in self.edges[first:behind]:
+            self.stamps.insert(behind, stamp)
+            self.edges.insert(behind, edge)
         return True
 
     def at(self, stamp: int) -> Edge | None:
@@ -66,9 +67,9 @@ class DynamicEdge:
             return None
         if stamp == 0:
             return self.edges[-1]
-        place = bisect.bisect_left(self.stamps, stamp)
-        if place < len(self.stamps) and self.stamps[place] == stamp:
-            return self.edges[place]
+        place = bisect.bisect_right(self.stamps, stamp)
+        if place > 0 and self.stamps[place - 1] == stamp:
+            return self.edges[place - 1]
         if len(self.stamps) == 1:
             raise ExtrapolationException(
                 f"Lookup would require extrapolation at time {seconds(stamp)}, "

@@ -1,0 +1,372 @@
+"""What this project relies on in ``tf2_ros``: true of the stand-in and of the real package."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs a ROS 2 environment")
+pytest.importorskip("tf2_ros", reason="needs tf2_ros or its stand-in")
+
+import rclpy
+from geometry_msgs.msg import TransformStamped
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rclpy.clock import ClockType
+from rclpy.duration import Duration
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.time import Time
+from tf2_ros import (
+    Buffer,
+    ConnectivityException,
+    ExtrapolationException,
+    InvalidArgumentException,
+    LookupException,
+    StaticTransformBroadcaster,
+    TransformBroadcaster,
+    TransformException,
+    TransformListener,
+)
+
+Matrix = np.ndarray[Any, np.dtype[np.float64]]
+LATEST = Time()
+
+
+def stamped(
+    parent: str,
+    child: str,
+    seconds: float = 0.0,
+    translation: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    turn: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 1.0),
+) -> TransformStamped:
+    message = TransformStamped()
+    message.header.stamp = at(seconds).to_msg()
+    message.header.frame_id, message.child_frame_id = parent, child
+    message.transform.translation.x, message.transform.translation.y, message.transform.translation.z = translation
+    r = message.transform.rotation
+    r.x, r.y, r.z, r.w = (float(value) for value in np.asarray(turn) / np.linalg.norm(turn))
+    return message
+
+
+def at(seconds: float) -> Time:
+    return Time(nanoseconds=round(seconds * 1e9), clock_type=ClockType.ROS_TIME)
+
+
+def yaw(degrees: float) -> tuple[float, float, float, float]:
+    half = np.radians(degrees) / 2
+    return (0.0, 0.0, float(np.sin(half)), float(np.cos(half)))
+
+
+def matrix(message: TransformStamped) -> Matrix:
+    t, r = message.transform.translation, message.transform.rotation
+    x, y, z, w = r.x, r.y, r.z, r.w
+    result = np.eye(4)
+    result[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    result[:3, 3] = [t.x, t.y, t.z]
+    return result
+
+
+def position(message: TransformStamped) -> tuple[float, float, float]:
+    t = message.transform.translation
+    return (t.x, t.y, t.z)
+
+
+def fill(*messages: TransformStamped, static: tuple[TransformStamped, ...] = (), cache: float = 10.0) -> Buffer:
+    buffer = Buffer(cache_time=Duration(seconds=cache))
+    for message in messages:
+        buffer.set_transform(message, "test")
+    for message in static:
+        buffer.set_transform_static(message, "test")
+    return buffer
+
+
+def test_the_result_takes_points_of_the_source_into_the_target() -> None:
+    buffer = fill(stamped("map", "car", 1.0, (10.0, 0.0, 0.0), yaw(90)))
+    result = buffer.lookup_transform("map", "car", at(1.0))
+    assert (result.header.frame_id, result.child_frame_id) == ("map", "car")
+    assert result.header.stamp == at(1.0).to_msg()
+    np.testing.assert_allclose(matrix(result) @ [1, 0, 0, 1], [10, 1, 0, 1], atol=1e-12)
+    back = matrix(buffer.lookup_transform("car", "map", at(1.0)))
+    np.testing.assert_allclose(back @ matrix(result), np.eye(4), atol=1e-12)
+
+
+def test_between_two_times_places_go_straight_and_rotations_the_shorter_arc() -> None:
+    negated = tuple(-value for value in yaw(80))  # the same rotation, the other sign
+    buffer = fill(
+        stamped("map", "car", 1.0, (0.0, 0.0, 0.0), yaw(0)),
+        stamped("map", "car", 2.0, (4.0, 8.0, 0.0), negated),  # type: ignore[arg-type]
+    )
+    result = buffer.lookup_transform("map", "car", at(1.25))
+    assert position(result) == pytest.approx((1.0, 2.0, 0.0))
+    np.testing.assert_allclose(matrix(result), matrix(stamped("", "", 0, (1.0, 2.0, 0.0), yaw(20))), atol=1e-9)
+
+
+def test_transforms_may_come_in_any_order() -> None:
+    buffer = fill(*(stamped("map", "car", s, (s, 0.0, 0.0)) for s in (3.0, 1.0, 2.0)))
+    assert position(buffer.lookup_transform("map", "car", at(1.5))) == pytest.approx((1.5, 0, 0))
+    assert position(buffer.lookup_transform("map", "car", at(2.5))) == pytest.approx((2.5, 0, 0))
+
+
+def test_chains_over_a_common_parent_with_static_ends() -> None:
+    buffer = fill(
+        stamped("map", "left_car", 5.0, (1.0, 0.0, 0.0)),
+        stamped("map", "right_car", 5.0, (0.0, 2.0, 0.0), yaw(90)),
+        static=(stamped("left_car", "left_cam", 0, (0.0, 0.0, 1.0)), stamped("right_car", "right_cam", 0, (1.0, 0, 0))),
+    )
+    result = buffer.lookup_transform("left_cam", "right_cam", at(5.0))
+    np.testing.assert_allclose(position(result), (-1.0, 3.0, -1.0), atol=1e-12)
+
+
+def test_time_zero_is_the_latest_time_that_the_whole_chain_knows() -> None:
+    buffer = fill(
+        stamped("map", "odom", 1.0, (1.0, 0.0, 0.0)),
+        stamped("map", "odom", 3.0, (3.0, 0.0, 0.0)),
+        stamped("odom", "car", 1.0, (0.0, 1.0, 0.0)),
+        stamped("odom", "car", 2.0, (0.0, 2.0, 0.0)),
+        static=(stamped("car", "cam"),),
+    )
+    result = buffer.lookup_transform("map", "cam", LATEST)
+    assert result.header.stamp == at(2.0).to_msg()
+    assert position(result) == pytest.approx((2.0, 2.0, 0.0))
+    assert buffer.get_latest_common_time("map", "cam").nanoseconds == 2 * 10**9
+
+
+def test_static_transforms_hold_at_all_times() -> None:
+    buffer = fill(static=(stamped("car", "cam", 5.0, (1.0, 0.0, 0.0)),))
+    for seconds in (0.0, 0.5, 1e6):
+        result = buffer.lookup_transform("car", "cam", at(seconds))
+        assert result.header.stamp == at(seconds).to_msg()
+        assert position(result) == (1.0, 0.0, 0.0)
+
+
+def test_a_frame_relative_to_itself_is_at_rest() -> None:
+    buffer = fill(stamped("map", "car", 1.0, (1.0, 0.0, 0.0)))
+    np.testing.assert_array_equal(matrix(buffer.lookup_transform("car", "car", at(77.0))), np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "when", "error", "text"),
+    [
+        ("map", "nowhere", 1.0, LookupException, "nowhere"),
+        ("nowhere", "car", 1.0, LookupException, "does not exist"),
+        ("map", "car", 0.5, ExtrapolationException, "into the past"),
+        ("map", "car", 2.5, ExtrapolationException, "into the future"),
+        ("map", "cam", 2.5, ExtrapolationException, r"from frame \[cam\] to frame \[map\]"),
+        ("cam", "map", 2.5, ExtrapolationException, "into the future"),
+        ("map", "once", 1.5, ExtrapolationException, "extrapolation at time"),
+        ("map", "island", 1.0, ConnectivityException, "not part of the same tree"),
+        ("", "car", 1.0, InvalidArgumentException, "empty"),
+        ("map", "/car", 1.0, InvalidArgumentException, "/car"),
+    ],
+)
+def test_errors_name_their_cause(target: str, source: str, when: float, error: type[Exception], text: str) -> None:
+    buffer = fill(
+        stamped("map", "car", 1.0),
+        stamped("map", "car", 2.0),
+        stamped("map", "once", 1.0),
+        stamped("sea", "island", 1.0),
+        static=(stamped("car", "cam"),),
+    )
+    with pytest.raises(error, match=text) as caught:
+        buffer.lookup_transform(target, source, at(when))
+    assert isinstance(caught.value, TransformException)
+    assert not buffer.can_transform(target, source, at(when))
+    possible, why = buffer.can_transform(target, source, at(when), return_debug_tuple=True)
+    assert not possible
+    assert why
+
+
+def test_old_transforms_are_forgotten() -> None:
+    buffer = fill(*(stamped("map", "car", float(s), (float(s), 0.0, 0.0)) for s in range(20)), cache=5.0)
+    assert position(buffer.lookup_transform("map", "car", at(14.0))) == (14.0, 0.0, 0.0)
+    with pytest.raises(ExtrapolationException):
+        buffer.lookup_transform("map", "car", at(12.9))
+    buffer.set_transform(stamped("map", "car", 3.0, (99.0, 0.0, 0.0)), "test")  # older than what is kept
+    with pytest.raises(ExtrapolationException):
+        buffer.lookup_transform("map", "car", at(3.0))
+
+
+def test_of_two_transforms_with_one_stamp_the_second_counts() -> None:
+    buffer = fill(stamped("map", "car", 1.0, (1.0, 0.0, 0.0)), stamped("map", "car", 1.0, (2.0, 0.0, 0.0)))
+    assert position(buffer.lookup_transform("map", "car", at(1.0))) == (2.0, 0.0, 0.0)
+
+
+def test_a_static_transform_is_replaced_by_a_later_one() -> None:
+    buffer = fill(static=(stamped("map", "car", 0, (1.0, 0, 0)), stamped("map", "car", 0, (2.0, 0, 0))))
+    assert position(buffer.lookup_transform("map", "car", LATEST)) == (2.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        stamped("car", "car", 1.0),
+        stamped("map", "", 1.0),
+        stamped("", "car", 1.0),
+        stamped("map", "car", 1.0, (float("nan"), 0.0, 0.0)),
+    ],
+    ids=["own parent", "no child", "no parent", "nan"],
+)
+def test_unusable_transforms_are_left_out(bad: TransformStamped) -> None:
+    buffer = fill(stamped("earth", "map", 1.0), bad)
+    assert not buffer.can_transform("map", "car", at(1.0))
+
+
+def test_a_rotation_that_is_none_is_left_out() -> None:
+    bad = stamped("map", "car", 1.0)
+    bad.transform.rotation.w = 0.0
+    buffer = fill(stamped("earth", "map", 1.0), bad)
+    assert not buffer.can_transform("map", "car", at(1.0))
+
+
+def test_a_leading_slash_of_published_names_is_dropped() -> None:
+    buffer = fill(stamped("/map", "/car", 1.0, (1.0, 0.0, 0.0)))
+    assert position(buffer.lookup_transform("map", "car", at(1.0))) == (1.0, 0.0, 0.0)
+
+
+def test_clear_keeps_static_transforms_only() -> None:
+    buffer = fill(stamped("map", "car", 1.0), static=(stamped("car", "cam", 0, (1.0, 0, 0)),))
+    buffer.clear()
+    assert not buffer.can_transform("map", "car", at(1.0))
+    assert position(buffer.lookup_transform("car", "cam", at(1.0))) == (1.0, 0.0, 0.0)
+    buffer.set_transform(stamped("map", "car", 0.5), "test")
+    assert buffer.can_transform("map", "cam", at(0.5))
+
+
+def test_a_loop_ends_in_an_error() -> None:
+    buffer = fill(stamped("a", "b", 1.0), stamped("b", "c", 1.0), stamped("c", "a", 1.0), stamped("x", "y", 1.0))
+    with pytest.raises(TransformException):
+        buffer.lookup_transform("x", "c", at(1.0))
+
+
+def test_over_a_fixed_frame_from_one_time_to_another() -> None:
+    buffer = fill(*(stamped("map", "car", s, (s, 0.0, 0.0)) for s in (1.0, 2.0, 3.0)))
+    result = buffer.lookup_transform_full("car", at(3.0), "car", at(1.5), "map")
+    assert position(result) == pytest.approx((-1.5, 0.0, 0.0))
+    assert result.header.stamp == at(3.0).to_msg()
+    assert buffer.can_transform_full("car", at(3.0), "car", at(1.5), "map")
+    assert not buffer.can_transform_full("car", at(3.0), "car", at(3.5), "map")
+
+
+def test_lookup_waits_for_what_is_on_its_way() -> None:
+    buffer = fill(stamped("map", "car", 1.0))
+    timer = threading.Timer(0.2, lambda: buffer.set_transform(stamped("map", "car", 2.0, (5.0, 0, 0)), "test"))
+    timer.start()
+    start = time.monotonic()
+    result = buffer.lookup_transform("map", "car", at(2.0), timeout=Duration(seconds=5))
+    assert position(result) == (5.0, 0.0, 0.0)
+    assert time.monotonic() - start < 3
+
+
+def test_waiting_ends_with_the_timeout() -> None:
+    buffer = fill(stamped("map", "car", 1.0))
+    start = time.monotonic()
+    assert not buffer.can_transform("map", "car", at(2.0), timeout=Duration(seconds=0.3))
+    assert 0.25 < time.monotonic() - start < 2
+    with pytest.raises(ExtrapolationException):
+        buffer.lookup_transform("map", "car", at(2.0), timeout=Duration(seconds=0.05))
+
+
+def test_a_future_is_done_when_the_transform_is_there() -> None:
+    buffer = fill(stamped("map", "car", 1.0))
+    future = buffer.wait_for_transform_async("map", "car", at(2.0))
+    assert not future.done()
+    buffer.set_transform(stamped("map", "car", 3.0, (2.0, 0.0, 0.0)), "test")
+    assert future.done()
+    assert position(buffer.lookup_transform("map", "car", at(2.0))) == pytest.approx((1.0, 0.0, 0.0))
+    assert buffer.wait_for_transform_async("map", "car", at(2.0)).done()
+
+
+@pytest.fixture()
+def spin() -> Iterator[tuple[Any, Callable[[Callable[[], bool]], bool]]]:
+    """A node in a context of its own, and a function that spins it until a condition holds (10 s at most)."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("tf_test", context=context, cli_args=["--ros-args", "-r", "/tf:=/tf_test/tf"])
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+
+    def until(condition: Callable[[], bool]) -> bool:
+        end = time.monotonic() + 10
+        while not condition() and time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.05)
+        return condition()
+
+    yield node, until
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_broadcasters_reach_the_listener(spin: tuple[Any, Callable[[Callable[[], bool]], bool]]) -> None:
+    node, until = spin
+    static = StaticTransformBroadcaster(node)
+    static.sendTransform(stamped("tt_car", "tt_cam", 0, (1.0, 0.0, 0.0)))
+    static.sendTransform([stamped("tt_car", "tt_lidar", 0, (2.0, 0.0, 0.0))])
+    buffer = Buffer()
+    listener = TransformListener(buffer, node)  # later than the static ones: they are latched
+    assert until(lambda: buffer.can_transform("tt_cam", "tt_lidar", LATEST))
+    assert position(buffer.lookup_transform("tt_cam", "tt_lidar", LATEST)) == (1.0, 0.0, 0.0)
+    moving = TransformBroadcaster(node)
+
+    def arrived() -> bool:
+        moving.sendTransform([stamped("tt_map", "tt_odom", 7.0), stamped("tt_odom", "tt_car", 7.0, (0.0, 3.0, 0.0))])
+        return bool(buffer.can_transform("tt_map", "tt_cam", at(7.0)))
+
+    assert until(arrived)
+    assert position(buffer.lookup_transform("tt_map", "tt_cam", at(7.0))) == (1.0, 3.0, 0.0)
+    listener.unregister()
+
+
+def test_a_clock_that_jumps_back_clears_the_buffer(
+    spin: tuple[Any, Callable[[Callable[[], bool]], bool]],
+) -> None:
+    from rosgraph_msgs.msg import Clock
+
+    node, until = spin
+    node.set_parameters([rclpy.parameter.Parameter("use_sim_time", value=True)])
+    clock = node.create_publisher(Clock, "/clock", 10)
+
+    def clock_at(seconds: float) -> bool:
+        clock.publish(Clock(clock=at(seconds).to_msg()))
+        return bool(node.get_clock().now() == at(seconds))
+
+    assert until(lambda: clock_at(100.0))
+    buffer = Buffer(node=node)
+    buffer.set_transform(stamped("map", "car", 99.0), "test")
+    buffer.set_transform_static(stamped("car", "cam"), "test")
+    assert until(lambda: clock_at(101.0))
+    assert buffer.can_transform("map", "cam", at(99.0))
+    assert until(lambda: clock_at(50.0))
+    assert not buffer.can_transform("map", "cam", at(99.0))
+    assert buffer.can_transform("car", "cam", at(99.0))
+
+
+pose = st.tuples(
+    st.tuples(*[st.floats(-100, 100)] * 3),
+    st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: sum(v * v for v in q) > 0.01),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(pose, min_size=2, max_size=6), st.data())
+def test_any_chain_is_the_product_of_its_links(poses: list[Any], data: st.DataObject) -> None:
+    links = [stamped(f"f{i}", f"f{i + 1}", 1.0, translation, turn) for i, (translation, turn) in enumerate(poses)]
+    static = data.draw(st.integers(0, len(links)))
+    buffer = fill(*links[static:], static=tuple(links[:static]))
+    first, last = sorted(data.draw(st.lists(st.integers(0, len(links)), min_size=2, max_size=2)))
+    expected = np.eye(4)
+    for link in links[first:last]:
+        expected = expected @ matrix(link)
+    forward = matrix(buffer.lookup_transform(f"f{first}", f"f{last}", at(1.0)))
+    np.testing.assert_allclose(forward, expected, atol=1e-9)
+    backward = matrix(buffer.lookup_transform(f"f{last}", f"f{first}", at(1.0)))
+    np.testing.assert_allclose(backward @ expected, np.eye(4), atol=1e-9)
