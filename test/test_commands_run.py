@@ -80,15 +80,23 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_two_runs_give_equal_files(stage: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
-        assert main(["run", "--out", str(tmp_path / name), "--count", "2", "--pictures"]) == 0
+        assert main(["run", "--out", str(tmp_path / name), "--count", "2", "--pictures", "--octomap"]) == 0
     first, second = ((tmp_path / name / "manifest.json").read_bytes() for name in "ab")
     assert first == second
     files = digests(tmp_path / "a")
-    assert {"000000.npz", "000001.npz", "frame_000000.png", "panels/000000_truth_view.png"} <= set(files)
+    assert {
+        "000000.npz",
+        "000001.npz",
+        "000000.bt",
+        "000001.ot",
+        "frame_000000.png",
+        "panels/000000_truth_view.png",
+    } <= set(files)
     assert "panels/000001_truth_view.png" not in files
     for name, digest in files.items():
         assert hashlib.sha256((tmp_path / "a" / name).read_bytes()).hexdigest() == digest
-    assert "thinking" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "thinking" in printed and "against synthetic (1 scenes): SC IoU 100.0 %" in printed
 
 
 def test_the_result_holds_the_prediction(stage: None, tmp_path: Path) -> None:

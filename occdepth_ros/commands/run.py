@@ -25,6 +25,7 @@ from occdepth_ros.engine import Engine
 from occdepth_ros.errors import SourceError
 from occdepth_ros.evaluation.tally import TruthScores, scores_line
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.outputs.octomap import write_bt, write_ot
 from occdepth_ros.pictures import draw_frame, frame_title
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.registry import DEFAULT_MODEL, MODELS
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument("--start", type=int, default=0, help="first frame (default: %(default)s)")
     parser.add_argument("--count", type=int, help="number of frames (default: all)")
+    parser.add_argument("--octomap", action="store_true", help="write OctoMap files: FFFFFF.bt, FFFFFF.ot with colour")
     parser.add_argument("--pictures", action="store_true", help="write frame_FFFFFF.png and the single panels")
     parser.add_argument("--json", action="store_true", help="print the report as JSON instead of tables")
 
@@ -64,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     began = time.perf_counter()
     complete = False
     try:
-        predict_frames(source, engine, frames, results, tally, pictures=arguments.pictures)
+        predict_frames(source, engine, frames, results, tally, octomap=arguments.octomap, pictures=arguments.pictures)
         complete = True
     finally:
         results.write_manifest({**about, "frames": tally.names}, complete=complete)
@@ -177,6 +179,7 @@ def predict_frames(
     results: ResultFolder,
     tally: Tally,
     *,
+    octomap: bool = False,
     pictures: bool = False,
 ) -> None:
     """Predict, write and score the frames in order, with a progress line on stderr."""
@@ -191,6 +194,9 @@ def predict_frames(
             stem = f"{index:06d}"
             tally.names[stem] = frame.name
             results.write(f"{stem}.npz", partial(write_npz, arrays=arrays_of(prediction)))
+            if octomap:
+                results.write(f"{stem}.bt", partial(write_bt, prediction=prediction))
+                results.write(f"{stem}.ot", partial(write_ot, prediction=prediction))
             if pictures:
                 write_pictures(results, stem, prediction, frame, engine, source.name, truth, scores)
             progress.update(task, advance=1, rate=f"{tally.rate:.1f} Hz predicting")

@@ -119,27 +119,19 @@ class Session:
         with Child(
             "stereo_occ", "occdepth_ros.nodes.stereo_occ", self._node_arguments(), self.out / "node.log"
         ) as live:
+
+            def wait(reached: Callable[[], bool], patience_s: float, what: str, *others: Child) -> bool:
+                return self._wait(reached, patience_s, (live, *others), what, observer.seen)
+
             # the observer is one subscriber, the node the second
-            ready = self._wait(
-                lambda: node.count_subscribers(LEFT) > 1, START_PATIENCE_S, (live,), f"loading {self.model}"
-            )
-            if not ready:
+            if not wait(lambda: node.count_subscribers(LEFT) > 1, START_PATIENCE_S, f"loading {self.model}"):
                 raise live.failure(f"the node did not subscribe within {START_PATIENCE_S:.0f} s")
             arguments = self._replay_arguments()
             with Child("replay", "occdepth_ros.nodes.replay", arguments, self.out / "replay.log") as replay:
                 limit = START_PATIENCE_S + 3 * self.pairs * self.source.period_s() / self.options.rate
-                done = self._wait(
-                    lambda: replay.exit_code is not None,
-                    limit,
-                    (live, replay),
-                    f"replaying {self.source.name}",
-                    observer,
-                )
-                if not done:
+                if not wait(lambda: replay.exit_code is not None, limit, f"replaying {self.source.name}", replay):
                     raise replay.failure(f"the replay did not end within {limit:.0f} s")
-                self._wait(
-                    lambda: self._settled(observer.seen), SETTLE_S, (live,), "waiting for the last results", observer
-                )
+                wait(lambda: self._settled(observer.seen), SETTLE_S, "waiting for the last results")
             live.check()
 
     def _node_arguments(self) -> list[str]:
@@ -166,7 +158,7 @@ class Session:
         patience_s: float,
         children: tuple[Child, ...],
         what: str,
-        observer: Observer | None = None,
+        seen: Observations,
     ) -> bool:
         """Wait until `reached`, watching the children and saying how it goes. Returns whether it was reached."""
         began = time.monotonic()
@@ -178,8 +170,8 @@ class Session:
                     child.check()
                 if reached():
                     return True
-                if observer is not None:
-                    status.update(f"{what}: {progress(observer.seen, self.pairs)}")
+                if seen.paired:
+                    status.update(f"{what}: {progress(seen, self.pairs)}")
                 time.sleep(0.1)
         return reached()
 
