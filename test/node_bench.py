@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -23,7 +24,8 @@ from occdepth_ros.nodes.stereo_occ import StereoOccNode
 WIDTH, HEIGHT, FOCAL, BASELINE = 160, 96, 100.0, 0.5
 FRAME = "camera_left_optical"
 SMALL_GRID: dict[str, Any] = {"grid_size": [32, 32, 16], "grid_origin": [0.0, -3.2, -1.6], "warm_up": False}
-BODY_FROM_OPTICAL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+DOMAINS = itertools.count(os.getpid())
+"""A domain for each bench, so that nodes of one test run do not hear each other."""
 
 
 def stereo_pictures(disparity: int = 12, seed: int = 0) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -63,7 +65,7 @@ class Bench:
     def __init__(self, **parameters: Any) -> None:
         values = {**SMALL_GRID, "extrinsics": "parameters", **parameters}
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=1 + os.getpid() % 100)
+        rclpy.init(context=self.context, domain_id=1 + next(DOMAINS) % 100)
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         self.node = StereoOccNode(context=self.context, parameter_overrides=overrides)
         self.tester = rclpy.create_node("tester", context=self.context)

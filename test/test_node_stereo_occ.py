@@ -217,6 +217,17 @@ def test_a_bad_picture_is_named_and_the_next_good_one_works(
     assert fault not in bench.fault_names()
 
 
+def test_swapped_pictures_are_named_and_the_right_order_works(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("occdepth_ros.nodes.pipeline.ORDER_PERIOD", 0.0)
+    before = bench.processed
+    for _ in range(2):
+        bench.send_pair(image_message(bench.right, 0), image_message(bench.left, 0))
+        bench.expect_fault("swapped", "Exchange the two topics")
+    assert bench.processed == before
+    bench.good_pair()
+    assert "swapped" not in bench.fault_names()
+
+
 @pytest.mark.parametrize("encoding", ["bgr8", "mono8", "8UC1", "rgba8", "bayer_rggb8"])
 def test_common_encodings_are_welcome(bench: Bench, encoding: str) -> None:
     channels = {"bgr8": 3, "rgba8": 4}.get(encoding, 1)

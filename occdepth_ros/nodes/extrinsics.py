@@ -80,7 +80,6 @@ class Extrinsics:
                 "missing_tf",
                 Topic.EXTRINSICS,
                 f"TF does not connect the grid's frame {grid_frame!r} with the camera's {camera_frame!r} ({error})",
-                where="TF",
                 remedy="Publish that transform, or set extrinsics to parameters and camera_from_grid_*.",
             ) from error
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import OccDepthError
+from occdepth_ros.geometry.order import pictures_look_swapped
 from occdepth_ros.nodes.calibration import StereoCalibration
-from occdepth_ros.nodes.conversions import picture_of
+from occdepth_ros.nodes.conversions import Picture, picture_of
 from occdepth_ros.nodes.extrinsics import Extrinsics
 from occdepth_ros.nodes.faults import FaultBoard, NamedError, Topic
 from occdepth_ros.nodes.model_host import ModelHost
@@ -18,6 +20,8 @@ from occdepth_ros.nodes.timing import Statistics, TimingPublishers
 
 WATCHED = ("stream_stopped",)
 """Faults that the watch over the streams ends, not a good pair."""
+ORDER_PERIOD = 5.0
+"""Seconds between two looks at whether left and right are swapped."""
 
 
 class Pipeline:
@@ -52,6 +56,7 @@ class Pipeline:
         self.latency = Statistics()
         self.processed = 0
         self.failed = 0
+        self._order_known: tuple[str, float] = ("", 0.0)
 
     def process(self, pair: ImagePair) -> None:
         """Predict and publish one pair.
@@ -65,6 +70,7 @@ class Pipeline:
         right = self.calibration.rectified("right", picture_of(pair.right, "right/image_rect"))
         pose = self.extrinsics.pose(camera_frame, pair.stamp_ns)
         rig = self.calibration.rig(pose.left_from_grid, camera_frame)
+        self._check_order(rig, left, right)
         prepared = time.monotonic()
         prediction = self.host.predict(rig, left, right, pair.stamp_ns)
         predicted = time.monotonic()
@@ -108,6 +114,21 @@ class Pipeline:
                 remedy="Let the driver name the optical frame of the left camera.",
             )
         return frame
+
+    def _check_order(self, rig: StereoRig, left: Picture, right: Picture) -> None:
+        now, (fingerprint, last) = time.monotonic(), self._order_known
+        if fingerprint == rig.fingerprint and now - last < ORDER_PERIOD:
+            return
+        if pictures_look_swapped(left, right, offset=rig.disparity_offset):
+            self._order_known = ("", now)
+            raise NamedError(
+                "swapped",
+                Topic.INPUT,
+                "the disparities are negative: the right camera's pictures come as the left ones",
+                where="left/image_rect, right/image_rect",
+                remedy="Exchange the two topics, or the two cables.",
+            )
+        self._order_known = (rig.fingerprint, now)
 
     def _note_good(self, pair: ImagePair, camera_frame: str, pose_source: str) -> None:
         info_frame = self.calibration.info_frame("left")

@@ -20,7 +20,7 @@ from occdepth_ros.nodes.calibration import StereoCalibration
 from occdepth_ros.nodes.declare import ParameterBinding
 from occdepth_ros.nodes.diagnostics import NodeDiagnostics
 from occdepth_ros.nodes.extrinsics import Extrinsics
-from occdepth_ros.nodes.faults import FaultBoard, Topic
+from occdepth_ros.nodes.faults import Fault, FaultBoard, Topic
 from occdepth_ros.nodes.model_host import ModelHost
 from occdepth_ros.nodes.parameters import Settings
 from occdepth_ros.nodes.pipeline import Pipeline
@@ -31,8 +31,8 @@ from occdepth_ros.nodes.timing import TimingPublishers
 from occdepth_ros.nodes.watch import StreamWatch
 from occdepth_ros.nodes.worker import Worker
 
-LOG_PERIOD = 5.0
-"""Seconds between two log lines of one fault."""
+LOG_PERIOD = 30.0
+"""Seconds between two log lines of one lasting fault."""
 JUMP_FAULT_LASTS = 10.0
 """Seconds that a jump of the clock stays in the diagnostics."""
 
@@ -74,11 +74,11 @@ class StereoOccNode(LifecycleNode):
             host = ModelHost(settings, self.faults)
             host.load()
         except OccDepthError as error:
-            self._report("configure", Topic.MODEL, str(error))
+            if not self.faults.present(Topic.MODEL):
+                self.faults.put("configure", Topic.MODEL, str(error))
+            self.get_logger().error("not configured; mend what the fault says, then configure and activate again")
             return TransitionCallbackReturn.FAILURE
         self.faults.clear("configure")
-        for fault in self.faults.present(Topic.MODEL):
-            self.get_logger().warning(f"{fault.name}: {fault.text}")
         create = partial(self.create_lifecycle_publisher, qos_overriding_options=overridable())
         self.pipeline = Pipeline(
             settings,
@@ -196,13 +196,15 @@ class StereoOccNode(LifecycleNode):
     def _check_streams(self) -> None:
         if self._watch is not None and self.pipeline is not None:
             self._watch.check(self.pipeline.settings.input_timeout)
-        present = self.faults.present()
-        for fault in present:
-            self._log(fault.name, fault.text, is_error=fault.is_error)
+        present = {fault.name: fault for fault in self.faults.present()}
+        for fault in present.values():
+            self._log(fault)
+        for name in self._told - present.keys():
+            self._logged.pop(name, None)
+            self.get_logger().info(f"{name}: over")
         # the updater's own period is counted by a clock that may have stopped with the cameras
-        names = {fault.name for fault in present}
-        if names != self._told:
-            self._told = names
+        if self._told != present.keys():
+            self._told = set(present)
             self._diagnostics.update()
 
     def _clock_jumped(self, seconds: float) -> None:
@@ -212,30 +214,26 @@ class StereoOccNode(LifecycleNode):
         self.worker.slot.clear()
         self.pipeline.extrinsics.reset()
         text = f"the clock jumped back by {seconds:.3f} s: everything that waited was forgotten."
-        self._report("clock_jump", Topic.SYNC, text, is_error=False, lasts=JUMP_FAULT_LASTS)
+        self.faults.put("clock_jump", Topic.SYNC, text, is_error=False, lasts=JUMP_FAULT_LASTS)
 
     def _pair_failed(self, error: Exception) -> None:
         if self.pipeline is not None:
             named = self.pipeline.note_bad(error)
-            self._report(named.name, named.topic, str(named))
+            self.faults.put(named.name, named.topic, str(named))
 
     def _output_failed(self, output: str, error: Exception) -> None:
-        self._report(f"output_{output}", Topic.OUTPUT, f"~/{output}: {error}", lasts=JUMP_FAULT_LASTS)
+        self.faults.put(f"output_{output}", Topic.OUTPUT, f"~/{output}: {error}", lasts=JUMP_FAULT_LASTS)
 
-    def _report(self, name: str, topic: Topic, text: str, *, is_error: bool = True, lasts: float = 0.0) -> None:
-        self.faults.put(name, topic, text, is_error=is_error, lasts=lasts)
-        self._log(name, text, is_error=is_error)
-
-    def _log(self, name: str, text: str, *, is_error: bool) -> None:
+    def _log(self, fault: Fault) -> None:
         now = time.monotonic()
-        if now - self._logged.get(name, -LOG_PERIOD) < LOG_PERIOD:
+        if now - self._logged.get(fault.name, -LOG_PERIOD) < LOG_PERIOD:
             return
-        self._logged[name] = now
+        self._logged[fault.name] = now
         # rclpy binds a severity to the line of the call, so each has its own
-        if is_error:
-            self.get_logger().error(f"{name}: {text}")
+        if fault.is_error:
+            self.get_logger().error(f"{fault.name}: {fault.text}")
         else:
-            self.get_logger().warning(f"{name}: {text}")
+            self.get_logger().warning(f"{fault.name}: {fault.text}")
 
 
 def main(arguments: list[str] | None = None) -> int:
