@@ -16,11 +16,11 @@ from launch_ros.substitutions import FindPackageShare
 PACKAGE = "occdepth_ros"
 
 REPLAY = {
-    "source": (str, None, "KITTI odometry sequence, KITTI raw drive, or folder with a calibration file."),
-    "rate": (float, "1.0", "Speed: 1 is as recorded, 2 twice as fast."),
-    "loop": (bool, "false", "true begins anew after the last frame."),
+    "source": (str, "sample", "KITTI sequence, KITTI raw drive, folder or bag; sample is the one in the package."),
+    "rate": (float, "1.0", "Speed: 1 is as recorded, 2 twice as fast, 0 as fast as pictures can be read."),
+    "loop": (bool, "false", "true begins anew after the last frame, for ever."),
     "start": (int, "0", "First frame."),
-    "count": (int, "0", "How many frames; 0 for all."),
+    "count": (int, "0", "How many pairs, beginning anew after the last frame; 0 publishes each once."),
 }
 
 NODE = {

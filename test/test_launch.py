@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from occdepth_ros.nodes.parameters import PARAMETERS
+from occdepth_ros.nodes.replay_settings import PARAMETERS as REPLAY_PARAMETERS
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"
@@ -79,9 +80,16 @@ def test_every_argument_is_described(file: str) -> None:
         assert len(argument.description) > 10, argument.name
 
 
-def test_the_replay_needs_a_source_and_nothing_else() -> None:
-    description = _description("kitti_replay.launch.py").generate_launch_description()
-    assert [a.name for a in description.get_launch_arguments() if a.default_value is None] == ["source"]
+def test_the_replay_arguments_are_parameters_of_the_replay_in_their_types_and_defaults() -> None:
+    declared = _constant("kitti_replay.launch.py", "REPLAY")
+    assert isinstance(declared, ast.Dict)
+    for key, value in zip(declared.keys, declared.values, strict=True):
+        assert isinstance(key, ast.Constant) and isinstance(value, ast.Tuple)
+        kind, default = value.elts[0], value.elts[1]
+        assert isinstance(kind, ast.Name) and isinstance(default, ast.Constant)
+        wanted = REPLAY_PARAMETERS[key.value].default
+        assert kind.id == type(wanted).__name__, key.value
+        assert yaml.safe_load(default.value) == wanted, key.value
 
 
 @pytest.mark.parametrize(
