@@ -30,6 +30,7 @@ from std_msgs.msg import Float64
 from visualization_msgs.msg import MarkerArray
 
 from occdepth_ros.engine import Engine
+from occdepth_ros.errors import ModelError
 from occdepth_ros.nodes import model_host
 from occdepth_ros.nodes.timing import STAGES
 
@@ -405,7 +406,8 @@ class GreedyEngine(Engine):
 
     def predict(self, *pictures: Any, **options: Any) -> Any:
         if self.predictor.name != "stereo-geometry" and GreedyEngine.full:
-            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+            # the way the networks of this package say it
+            raise ModelError("it does not fit") from OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
         return super().predict(*pictures, **options)
 
 
@@ -416,7 +418,7 @@ def test_full_gpu_memory_falls_back_and_finds_the_way_back(made: list[Bench], mo
     bench.wait_active()
     assert bench.node.pipeline.host.name == "occdepth-b3"
     bench.good_pair()
-    bench.expect_fault("gpu_memory", "out of memory")
+    bench.expect_fault("gpu_memory", "does not fit")
     assert bench.node.pipeline.host.name == "stereo-geometry"
     monkeypatch.setattr(GreedyEngine, "full", False)
     time.sleep(0.4)

@@ -46,7 +46,7 @@ class ModelHost:
         nx, ny, nz = settings.grid_size
         self.grid = VoxelGrid((ox, oy, oz), (nx, ny, nz), settings.grid_resolution, settings.grid_frame)
         self._engine: Engine | None = None
-        self._fallen_at = 0.0
+        self._fallen_at: float | None = None
 
     @property
     def name(self) -> str:
@@ -61,7 +61,7 @@ class ModelHost:
     @property
     def on_fallback(self) -> bool:
         """Whether another model predicts than the wished one."""
-        return self._engine is not None and self.name != self._settings.model
+        return self._fallen_at is not None
 
     def load(self) -> None:
         """Load the wished model and warm it up; fall back where that is allowed.
@@ -71,6 +71,7 @@ class ModelHost:
         """
         try:
             self._engine = self._load(self._settings.model, self._settings.weights)
+            self._fallen_at = None
             self._faults.clear_topic(Topic.MODEL)
         except Exception as error:
             self._fall_back(error)
@@ -89,7 +90,7 @@ class ModelHost:
         except Exception as error:
             if not _is_out_of_memory(error) and not isinstance(error, ModelError):
                 raise
-            if self.name == DEFAULT_MODEL:
+            if self.on_fallback:
                 raise
             self._fall_back(error)
         return self._predict(rig, left, right, stamp_ns)
@@ -144,7 +145,7 @@ class ModelHost:
 
     def _try_wished_again(self) -> None:
         period = self._settings.fallback_retry
-        if not self.on_fallback or not period or time.monotonic() - self._fallen_at < period:
+        if self._fallen_at is None or not period or time.monotonic() - self._fallen_at < period:
             return
         self._fallen_at = time.monotonic()
         try:
@@ -155,12 +156,17 @@ class ModelHost:
             self._faults.put(named.name, Topic.MODEL, text, is_error=False)
             return
         self._engine = engine
+        self._fallen_at = None
         self._faults.clear_topic(Topic.MODEL)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    if error is None:
+        return False
     # torch is not imported for its exception type: a model without torch must not pay for it
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error):
+        return True
+    return _is_out_of_memory(error.__cause__)
 
 
 def _named(error: Exception, settings: Settings) -> NamedError:

@@ -82,12 +82,14 @@ class Pipeline:
         self.latency.add((self._now_ns() - pair.stamp_ns) * 1e-6)
         self.processed += 1
         if self.settings.publish_processing_time:
+            # some models do a part of the preparation and of the finish themselves, and say how long it took
+            before, after = (prediction.timings_ms.get(stage, 0.0) for stage in ("preprocess", "postprocess"))
             self.timings.publish(
                 {
                     "sync": 1e3 * (started - pair.arrived),
-                    "preprocess": 1e3 * (prepared - started),
-                    "inference": 1e3 * (predicted - prepared),
-                    "postprocess": encoding,
+                    "preprocess": 1e3 * (prepared - started) + before,
+                    "inference": 1e3 * (predicted - prepared) - before - after,
+                    "postprocess": encoding + after,
                     "publish": publishing,
                     "total": 1e3 * (ended - pair.arrived),
                 }
