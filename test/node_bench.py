@@ -138,17 +138,19 @@ class Bench:
         return self.node.pipeline.processed if self.node.pipeline else 0
 
     def good_pair(self) -> None:
-        """Send good infos and pairs until one was predicted."""
-        before = self.processed
+        """Send good calibrations and a good pair, again if it was lost, until one was predicted and none waits."""
+        before, end = self.processed, time.monotonic() + 10.0
         self.send_infos()
-
-        def predicted() -> bool:
-            if self.processed == before:
-                self.send_pair()
-                time.sleep(0.05)
-            return self.processed > before
-
-        self.wait(predicted, "a good pair was not predicted")
+        while self.processed == before:
+            assert time.monotonic() < end, f"no good pair was predicted; faults: {self.fault_names()}"
+            self.send_pair()
+            again = time.monotonic() + 0.3
+            while self.processed == before and time.monotonic() < again:
+                time.sleep(0.005)
+        count = -1
+        while count != self.processed:
+            count = self.processed
+            time.sleep(0.03)
 
     def fault_names(self) -> set[str]:
         return {fault.name for fault in self.node.faults.present()}

@@ -63,7 +63,10 @@ class NodeDiagnostics:
                 status.add("faults", " ".join(f.name for f in present))
             else:
                 status.summary(DiagnosticStatus.OK, self._state())
-            fill(status)
+            try:
+                fill(status)
+            except Exception as error:  # a failing report must not end the node
+                status.add("report failed", f"{type(error).__name__}: {error}")
             return status
 
         return run

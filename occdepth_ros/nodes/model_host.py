@@ -99,15 +99,15 @@ class ModelHost:
         """Give the model and its memory back."""
         self._engine = None
         gc.collect()
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_initialized():
+        torch = _torch_with_gpu()
+        if torch is not None:
             torch.cuda.empty_cache()
 
     @staticmethod
     def gpu_memory() -> GpuMemory | None:
         """Memory of the GPU; None where torch has not used one."""
-        torch: Any = sys.modules.get("torch")
-        if torch is None or not torch.cuda.is_initialized():
+        torch = _torch_with_gpu()
+        if torch is None:
             return None
         mib = 1024.0**2
         total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
@@ -158,6 +158,13 @@ class ModelHost:
         self._engine = engine
         self._fallen_at = None
         self._faults.clear_topic(Topic.MODEL)
+
+
+def _torch_with_gpu() -> Any:
+    """The module torch where it uses a GPU, otherwise None; another thread may just be importing it."""
+    torch = sys.modules.get("torch")
+    is_initialized = getattr(getattr(torch, "cuda", None), "is_initialized", None)
+    return torch if is_initialized is not None and is_initialized() else None
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:
