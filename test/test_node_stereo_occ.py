@@ -19,12 +19,14 @@ pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run m
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
 import tf2_ros
+from builtin_interfaces.msg import Time
 from nav_msgs.msg import OccupancyGrid
 from node_bench import FOCAL, FRAME, HEIGHT, WIDTH, Bench, image_message, info_message
 from occdepth_ros.msg import SemanticGrid
 from octomap_msgs.msg import Octomap
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Float64
 from visualization_msgs.msg import MarkerArray
@@ -33,6 +35,7 @@ from occdepth_ros.engine import Engine
 from occdepth_ros.errors import ModelError
 from occdepth_ros.nodes import model_host
 from occdepth_ros.nodes.timing import STAGES
+from occdepth_ros.prediction import OccupancyPrediction
 
 pytestmark = pytest.mark.ros
 SUCCESS = TransitionCallbackReturn.SUCCESS
@@ -272,6 +275,25 @@ def test_a_clock_that_jumps_back_is_survived(bench: Bench) -> None:
     assert bench.processed > before
 
 
+def test_a_simulated_clock_that_jumps_back_is_survived(made: list[Bench]) -> None:
+    made.append(bench := Bench(use_sim_time=True))
+    bench.wait_active()
+    clock = bench.tester.create_publisher(Clock, "/clock", 10)
+    bench.wait(clock.get_subscription_count, "the node does not listen to /clock")
+
+    def set_clock(seconds: int) -> None:
+        clock.publish(Clock(clock=Time(sec=seconds)))
+        bench.wait(lambda: bench.node.get_clock().now().nanoseconds == seconds * 10**9, "the clock did not move")
+
+    set_clock(100)
+    bench.good_pair()
+    set_clock(40)
+    bench.expect_fault("clock_jump", "back by 60.000 s")
+    bench.stamp_ns = 40 * 10**9
+    bench.good_pair()
+    assert _ns(bench.node.pipeline.outputs._latest[0]) < 50 * 10**9
+
+
 def test_an_old_pair_is_never_predicted_after_a_newer_one(bench: Bench) -> None:
     heard = bench.listen(SemanticGrid, "grid")
     output = next(o for o in bench.node.pipeline.outputs.outputs if o.spec.name == "grid")
@@ -285,6 +307,9 @@ def test_an_old_pair_is_never_predicted_after_a_newer_one(bench: Bench) -> None:
 
 
 def _ns(message: Any) -> int:
+    """The stamp of a message or of a prediction."""
+    if isinstance(message, OccupancyPrediction):
+        return message.stamp_ns
     return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 

@@ -12,11 +12,10 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 
 from occdepth_ros.errors import OccDepthError
+from occdepth_ros.outputs.selection import INCLUDES, Include
 from occdepth_ros.registry import DEFAULT_MODEL, MODELS
 
 T = TypeVar("T")
-
-INCLUDES = ("seen", "seen+completed", "all")
 
 
 class ParameterError(OccDepthError):
@@ -60,7 +59,7 @@ def _rate(topic: str) -> float:
     return _parameter(0.0, "Outputs", text, low=0.0, high=1000.0, live=True)
 
 
-def _include(default: str, what: str) -> str:
+def _include(default: Include, what: str) -> Include:
     text = f"Which occupied voxels enter {what}: seen by the cameras, completed inside their view, or all."
     return _parameter(default, "Outputs", text, choices=INCLUDES, live=True)
 
@@ -148,16 +147,24 @@ class Settings:
     publish_processing_time: bool = _parameter(
         True, "Outputs", "Whether `~/debug/processing_time/*` is published (when somebody listens).", live=True
     )
-    octomap_include: str = _include("seen+completed", "the OctoMaps")
-    markers_include: str = _include("all", "the markers")
-    points_include: str = _include("all", "the cloud")
-    occupancy_grid_include: str = _include("seen+completed", "the occupancy grid")
+    octomap_include: Include = _include("seen+completed", "the OctoMaps")  # noqa: RUF009 a word, not a list
+    markers_include: Include = _include("all", "the markers")  # noqa: RUF009 a word, not a list
+    points_include: Include = _include("all", "the cloud")  # noqa: RUF009 a word, not a list
+    occupancy_grid_include: Include = _include("seen+completed", "the occupancy grid")  # noqa: RUF009 a word, not a list
+    min_confidence: float = _parameter(
+        0.0,
+        "Outputs",
+        "Probability below which a voxel counts as unknown (not in `~/grid`).",
+        low=0.0,
+        high=1.0,
+        live=True,
+    )
     max_markers: int = _parameter(50000, "Outputs", "Most cubes in `~/markers`.", low=1, high=10_000_000, live=True)
     occupancy_min_height: float = _parameter(
-        -1.5, "Outputs", "Lower edge of the obstacle band of `~/occupancy_grid`, m in `grid_frame`.", live=True
+        0.3, "Outputs", "Lower edge of the obstacle band of `~/occupancy_grid`, m above the local ground.", live=True
     )
     occupancy_max_height: float = _parameter(
-        0.5, "Outputs", "Upper edge of the obstacle band of `~/occupancy_grid`, m in `grid_frame`.", live=True
+        2.0, "Outputs", "Upper edge of the obstacle band of `~/occupancy_grid`, m above the local ground.", live=True
     )
 
     def __post_init__(self) -> None:

@@ -48,25 +48,41 @@ class OutputSpec:
 
 OUTPUTS = (
     OutputSpec(
-        "octomap_binary", Octomap, LATCHED, lambda p, s, _: encode_octomap_binary(p, p.grid.frame_id, s.octomap_include)
+        "octomap_binary",
+        Octomap,
+        LATCHED,
+        lambda p, s, _: encode_octomap_binary(p, p.grid.frame_id, s.octomap_include, s.min_confidence),
     ),
     OutputSpec(
-        "octomap_full", Octomap, LATCHED, lambda p, s, _: encode_octomap_full(p, p.grid.frame_id, s.octomap_include)
+        "octomap_full",
+        Octomap,
+        LATCHED,
+        lambda p, s, _: encode_octomap_full(p, p.grid.frame_id, s.octomap_include, s.min_confidence),
     ),
     OutputSpec(
         "markers",
         MarkerArray,
         RESULT,
-        lambda p, s, _: encode_markers(p, p.grid.frame_id, s.markers_include, s.max_markers),
+        lambda p, s, _: encode_markers(p, p.grid.frame_id, s.markers_include, s.max_markers, s.min_confidence),
     ),
-    OutputSpec("points", PointCloud2, RESULT, lambda p, s, _: encode_points(p, p.grid.frame_id, s.points_include)),
+    OutputSpec(
+        "points",
+        PointCloud2,
+        RESULT,
+        lambda p, s, _: encode_points(p, p.grid.frame_id, s.points_include, s.min_confidence),
+    ),
     OutputSpec("grid", SemanticGrid, RESULT, lambda p, s, _: encode_semantic_grid(p, p.grid.frame_id)),
     OutputSpec(
         "occupancy_grid",
         OccupancyGrid,
         LATCHED,
         lambda p, s, _: encode_occupancy_grid(
-            p, p.grid.frame_id, s.occupancy_grid_include, s.occupancy_min_height, s.occupancy_max_height
+            p,
+            p.grid.frame_id,
+            s.occupancy_grid_include,
+            s.occupancy_min_height,
+            s.occupancy_max_height,
+            s.min_confidence,
         ),
     ),
     OutputSpec("depth", Image, RESULT, lambda p, s, camera_frame: encode_depth(p, camera_frame)),
