@@ -342,6 +342,17 @@ def test_calibration_is_needed_and_named(made: list[Bench]) -> None:
     assert "camera_info" not in bench.fault_names()
 
 
+def test_a_pair_that_overtakes_its_calibration_waits_for_it(made: list[Bench]) -> None:
+    made.append(bench := Bench())
+    bench.wait_active()
+    stamp = bench.send_pair()
+    bench.expect_fault("camera_info", "left/camera_info")
+    bench.send_infos()
+    bench.wait(lambda: bench.processed == 1, "the pair was forgotten")
+    assert bench.node.pipeline.outputs._latest[0].stamp_ns == stamp
+    assert bench.node.pipeline.failed == 0 and not bench.fault_names()
+
+
 def test_nothing_at_all_is_named_too(made: list[Bench]) -> None:
     made.append(bench := Bench(input_timeout=0.2))
     bench.wait_active()
@@ -355,7 +366,8 @@ def test_a_missing_transform_is_named_and_its_coming_helps(made: list[Bench]) ->
     time.sleep(0.05)
     bench.send_pair()
     bench.expect_fault("missing_tf", "'velodyne'")
-    assert bench.processed == 0
+    time.sleep(1.2)  # longer than a pair waits for its transform
+    assert bench.processed == 0 and bench.node.pipeline.waiting is None
     broadcaster = tf2_ros.StaticTransformBroadcaster(bench.tester)
     broadcaster.sendTransform(bench.static_transform((1.0, 2.0, 3.0)))
     bench.good_pair()

@@ -20,6 +20,10 @@ from occdepth_ros.nodes.timing import Statistics, TimingPublishers
 
 WATCHED = ("stream_stopped",)
 """Faults that the watch over the streams ends, not a good pair."""
+PATIENT = ("camera_info", "missing_tf")
+"""Faults that may pass in a moment: a pair can overtake its calibration or its transform."""
+PATIENCE = 1.0
+"""Seconds that a pair waits for them, unless a newer one comes."""
 ORDER_PERIOD = 5.0
 """Seconds between two looks at whether left and right are swapped."""
 
@@ -56,6 +60,7 @@ class Pipeline:
         self.latency = Statistics()
         self.processed = 0
         self.failed = 0
+        self.waiting: ImagePair | None = None
         self._order_known: tuple[str, float] = ("", 0.0)
 
     def process(self, pair: ImagePair) -> None:
@@ -64,6 +69,25 @@ class Pipeline:
         Raises:
             OccDepthError: the pair, the calibration or the model cannot be used; nothing was published.
         """
+        self.waiting = None
+        try:
+            self._process(pair)
+        except NamedError as error:
+            if error.name in PATIENT and time.monotonic() - pair.arrived < PATIENCE:
+                self.waiting = pair
+            raise
+
+    def idle(self) -> None:
+        """Try the waiting pair again, and serve those who came late to a latched topic.
+
+        Raises:
+            OccDepthError: as `process`.
+        """
+        self.outputs.serve_late(self.settings)
+        if self.waiting is not None:
+            self.process(self.waiting)
+
+    def _process(self, pair: ImagePair) -> None:
         started = time.monotonic()
         camera_frame = self._camera_frame(pair)
         left = self.calibration.rectified("left", picture_of(pair.left, "left/image_rect"))
@@ -97,7 +121,8 @@ class Pipeline:
 
     def note_bad(self, error: Exception) -> NamedError:
         """Count a pair that could not be used; returns the error under the name of its fault."""
-        self.failed += 1
+        if self.waiting is None:
+            self.failed += 1
         if isinstance(error, NamedError):
             return error
         if isinstance(error, OccDepthError):

@@ -90,7 +90,7 @@ class StereoOccNode(LifecycleNode):
             self.faults,
             lambda: int(self.get_clock().now().nanoseconds),
         )
-        self.worker = Worker(self.pipeline.process, self._idle, self._pair_failed)
+        self.worker = Worker(self.pipeline.process, self.pipeline.idle, self._pair_failed)
         self._diagnostics.pipeline, self._diagnostics.worker = self.pipeline, self.worker
         self.label = "inactive"
         self.get_logger().info(f"configured: {host.name} on {host.device}")
@@ -111,7 +111,7 @@ class StereoOccNode(LifecycleNode):
         names = {}
         for side in SIDES:
             names[side] = self._subscribe(Image, f"{side}/image_rect", partial(self._picture, side))
-            self._subscribe(CameraInfo, f"{side}/camera_info", partial(self.pipeline.calibration.update, side))
+            self._subscribe(CameraInfo, f"{side}/camera_info", partial(self._calibration, side))
         self._watch = StreamWatch(self.synchronizer, self.pipeline.calibration, self.faults, names)
         self._diagnostics.synchronizer = self.synchronizer
         self.worker.start()
@@ -159,6 +159,12 @@ class StereoOccNode(LifecycleNode):
         if self.synchronizer is not None:
             self.synchronizer.add(side, message)
 
+    def _calibration(self, side: str, message: CameraInfo) -> None:
+        if self.pipeline is not None and self.worker is not None:
+            self.pipeline.calibration.update(side, message)
+            if self.pipeline.waiting is not None:
+                self.worker.slot.wake()
+
     def _stop(self) -> None:
         for subscription in self._subscriptions_made:
             self.destroy_subscription(subscription)
@@ -185,10 +191,6 @@ class StereoOccNode(LifecycleNode):
         self.faults.clear_topic(Topic.OUTPUT)
         self.label = "unconfigured"
 
-    def _idle(self) -> None:
-        if self.pipeline is not None:
-            self.pipeline.outputs.serve_late(self.pipeline.settings)
-
     def _settings_changed(self, settings: Settings) -> None:
         if self.pipeline is not None:
             self.pipeline.settings = settings
@@ -212,6 +214,7 @@ class StereoOccNode(LifecycleNode):
             return
         self.synchronizer.reset()
         self.worker.slot.clear()
+        self.pipeline.waiting = None
         self.pipeline.extrinsics.reset()
         text = f"the clock jumped back by {seconds:.3f} s: everything that waited was forgotten."
         self.faults.put("clock_jump", Topic.SYNC, text, is_error=False, lasts=JUMP_FAULT_LASTS)
