@@ -6,12 +6,14 @@ ros2 launch occdepth_ros kitti_replay.launch.py source:=/data/kitti/dataset/sequ
 from __future__ import annotations
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+
+from occdepth_ros.nodes.middleware import large_message_environment
 
 PACKAGE = "occdepth_ros"
 
@@ -63,4 +65,6 @@ def generate_launch_description() -> LaunchDescription:
         # the replay publishes /clock, so that latency is counted in recorded time at any rate
         launch_arguments={**passed, "use_sim_time": "true"}.items(),
     )
-    return LaunchDescription([*declared, node, replay])
+    # pictures are larger than what Fast DDS passes between processes by itself
+    middleware = [SetEnvironmentVariable(name, value) for name, value in large_message_environment().items()]
+    return LaunchDescription([*middleware, *declared, node, replay])

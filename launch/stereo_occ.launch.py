@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+
+from occdepth_ros.nodes.middleware import large_message_environment
 
 PACKAGE = "occdepth_ros"
 OUTPUTS = ("octomap_binary", "octomap_full", "markers", "points", "grid", "occupancy_grid", "depth")
@@ -117,4 +119,6 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=PathJoinSubstitution([share, "config", file]), description=text)
         for name, (file, text) in files.items()
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=make_nodes)])
+    # pictures are larger than what Fast DDS passes between processes by itself
+    middleware = [SetEnvironmentVariable(name, value) for name, value in large_message_environment().items()]
+    return LaunchDescription([*middleware, *declared, OpaqueFunction(function=make_nodes)])

@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from occdepth_ros.nodes import demo
+from occdepth_ros.nodes import demo, middleware
 from occdepth_ros.nodes.demo_processes import Child, ProcessError
 
 
@@ -47,6 +48,22 @@ def test_the_demo_keeps_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("ROS_DOMAIN_ID", "7")
     demo.isolate()
     assert os.environ["ROS_DOMAIN_ID"] == "7"
+
+
+def test_the_middleware_profile_is_used_unless_another_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "LEAST_FREE", 0)
+    added = middleware.large_message_environment({})
+    assert set(added) == set(middleware.VARIABLES)
+    root = ElementTree.parse(added["FASTDDS_DEFAULT_PROFILES_FILE"]).getroot()
+    name = root.tag.removesuffix("dds")
+    segment = root.find(f".//{name}segment_size")
+    assert segment is not None and int(segment.text or 0) > 8 * 1242 * 375 * 3
+    assert middleware.large_message_environment({"FASTRTPS_DEFAULT_PROFILES_FILE": "mine.xml"}) == {}
+
+
+def test_the_middleware_profile_is_left_out_where_shared_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "LEAST_FREE", 1 << 60)
+    assert middleware.large_message_environment({}) == {}
 
 
 @pytest.fixture
@@ -128,6 +145,7 @@ def test_a_polite_process_is_asked_first(module: Callable[[str], str], tmp_path:
 PARENT = """
 import sys, time
 from pathlib import Path
+from xml.etree import ElementTree
 from occdepth_ros.nodes.demo_processes import Child
 child = Child("node", "demo_test_child", [], Path(sys.argv[1]))
 print(child.process.pid, flush=True)

@@ -51,8 +51,8 @@ STATUS: Mapping[str, type] = {
 CONTRACT: Mapping[str, type] = {**INPUTS, **OUTPUTS, **STATUS}
 """Every topic of the contract and its type."""
 
-MOST_KEPT = 48
-"""Most results that are kept for scores and pictures: each holds some megabytes."""
+MOST_SCORED, MOST_OTHERS = 24, 4
+"""Most results that are kept, of frames with ground truth and of others: each holds some megabytes."""
 
 
 @dataclass
@@ -120,14 +120,13 @@ class Observer:
     Args:
         node: where to subscribe.
         frame_of_picture: CRC-32 of a left picture's bytes to its frame in the source.
-        keep: the frames whose grid and depth are kept; the first result of each counts.
+        with_truth: the frames whose results are kept before those of others; the first result of each counts.
     """
 
-    def __init__(self, node: Node, frame_of_picture: Mapping[int, int], keep: Iterable[int]) -> None:
+    def __init__(self, node: Node, frame_of_picture: Mapping[int, int], with_truth: Iterable[int]) -> None:
         self.seen = Observations()
         self._frame_of_picture = frame_of_picture
-        self._wanted = set(keep)
-        self._early: dict[int, dict[str, bytes]] = {}
+        self._with_truth = set(with_truth)
         self._lock = threading.Lock()
         for name, kind in CONTRACT.items():
             node.create_subscription(kind, name, self._receiver(name), _quality_for(name), raw=True)
@@ -171,10 +170,17 @@ class Observer:
                 self.seen.frame_of[stamp] = frame
 
     def _keep(self, stamp: int, name: str, message: bytes) -> None:
-        frame = self.seen.frame_of.get(stamp)
-        taken = {self.seen.frame_of[s] for s in self.seen.kept if s != stamp}
-        if frame in self._wanted and frame not in taken and len(self.seen.kept) < MOST_KEPT:
-            self.seen.kept.setdefault(stamp, {})[name] = message
+        kept, frame_of = self.seen.kept, self.seen.frame_of
+        if stamp not in kept:
+            frames = [frame_of[other] for other in kept]
+            frame = frame_of.get(stamp)
+            if frame is None or frame in frames:
+                return
+            scored = frame in self._with_truth
+            alike = sum((other in self._with_truth) == scored for other in frames)
+            if alike >= (MOST_SCORED if scored else MOST_OTHERS):
+                return
+        kept.setdefault(stamp, {})[name] = message
 
 
 def stamp_of(message: bytes, *, kind: type) -> int:

@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -22,7 +22,7 @@ from rich.console import Console
 from occdepth_ros.errors import OccDepthError, OutputError
 from occdepth_ros.evaluation.tally import TruthScores
 from occdepth_ros.nodes import demo_report
-from occdepth_ros.nodes.demo_observer import DEPTH, GRID, LEFT, MOST_KEPT, Observations, Observer
+from occdepth_ros.nodes.demo_observer import DEPTH, GRID, LEFT, Observations, Observer
 from occdepth_ros.nodes.demo_processes import Child
 from occdepth_ros.pictures import draw_frame, frame_title
 from occdepth_ros.sources.base import StereoSource
@@ -71,9 +71,8 @@ class Session:
             stale.unlink(missing_ok=True)
         pictures = self._fingerprints()
         truths = [i for i in self.frames if self.source.truth(i) is not None]
-        spread = np.linspace(0, len(self.frames) - 1, MOST_PICTURES).round().astype(int).tolist()
         began = time.monotonic()
-        with observing(pictures, {*truths[: MOST_KEPT - MOST_PICTURES], *spread}) as (observer, node):
+        with observing(pictures, truths) as (observer, node):
             self._play(observer, node)
         seen = observer.seen
         seconds = time.monotonic() - began
@@ -224,14 +223,14 @@ def ros_arguments(values: dict[str, str]) -> list[str]:
 
 
 @contextmanager
-def observing(pictures: dict[int, int], keep: set[int]) -> Iterator[tuple[Observer, Node]]:
+def observing(pictures: dict[int, int], with_truth: Sequence[int]) -> Iterator[tuple[Observer, Node]]:
     """A ROS context with a listener that runs in a thread of its own."""
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=rclpy.SignalHandlerOptions.NO)
     node = Node("occdepth_demo", context=context, enable_rosout=False, start_parameter_services=False)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
-    observer = Observer(node, pictures, keep)
+    observer = Observer(node, pictures, with_truth)
 
     def spin() -> None:
         try:
