@@ -80,7 +80,7 @@ def _read_torch(path: Path) -> object:
                 f"the file holds Python objects besides tensors ({refused[1]}), which are not executed here;"
                 " training checkpoints of the published code do",
                 where=str(path),
-                remedy="Give a file that holds the plain state dict, preferably as safetensors.",
+                remedy="Convert it first: occdepth weights convert FILE OUT.safetensors.",
             ) from error
         # the unpickler's own text advises to load unsafely
         unpickling = isinstance(error, pickle.UnpicklingError)
@@ -102,6 +102,16 @@ def _checked(content: object, where: str) -> State:
             "the file does not hold named tensors", where=where, remedy="Give the state dict of a network."
         )
     state = dict(content)
+    check_finite(state, where)
+    return state
+
+
+def check_finite(state: Mapping[str, torch.Tensor], where: str) -> None:
+    """Refuse weights with NaN or infinity in them.
+
+    Raises:
+        CheckpointError: some have; the text names the first ones.
+    """
     broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
         raise CheckpointError(
@@ -109,7 +119,6 @@ def _checked(content: object, where: str) -> State:
             where=where,
             remedy="The training diverged or the file is damaged: take another checkpoint.",
         )
-    return state
 
 
 def load_strict(module: nn.Module, state: Mapping[str, torch.Tensor], *, where: str) -> None:

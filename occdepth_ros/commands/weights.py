@@ -1,18 +1,20 @@
-"""`occdepth weights`: check networks against golden outputs."""
+"""`occdepth weights`: check networks against golden outputs, convert published checkpoints."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from occdepth_ros.checkpoints.conversion import convert as convert_checkpoint
 from occdepth_ros.checkpoints.golden import read_golden
 from occdepth_ros.checkpoints.verification import PartCheck, verify_network
+from occdepth_ros.models.occdepth.config import PRESETS
 
-SUMMARY = "verify weights against golden outputs"
+SUMMARY = "verify networks against golden outputs, convert published checkpoints"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +36,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     verify.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
     verify.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    verify.set_defaults(action=_verify)
+    convert = actions.add_parser(
+        "convert",
+        help="turn a published training checkpoint into a plain weights file",
+        description="Read a checkpoint of the published code (PyTorch-Lightning) without executing anything in it, "
+        "find out which configuration it is, and write its weights as safetensors.",
+    )
+    convert.add_argument("source", type=Path, metavar="OFFICIAL.ckpt", help="the checkpoint")
+    convert.add_argument("target", type=Path, metavar="OUT.safetensors", help="the file to write")
+    convert.add_argument("--model", choices=sorted(PRESETS), help="fail unless the checkpoint is this model's")
+    convert.set_defaults(action=_convert)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked; 0 if all parts agree."""
+    """Do what was asked; verify: 0 if all parts agree, 1 if not."""
+    action: Callable[[argparse.Namespace], int] = arguments.action
+    return action(arguments)
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    done = convert_checkpoint(arguments.source, arguments.target, model=arguments.model)
+    print(f"{arguments.source}: {' or '.join(done.models)}, {done.tensors} tensors, {done.parameters} numbers")
+    for name, value in sorted(done.checkpoint.facts.items()):
+        print(f"  {name}: {value}")
+    if done.checkpoint.foreign:
+        names = sorted(done.checkpoint.foreign)
+        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+        print(f"  left out unexecuted: {len(names)} kinds of Python objects ({shown})")
+    print(f"wrote {done.target}")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
     golden = read_golden(arguments.file)
     checks = verify_network(golden, dataset=arguments.dataset, device=arguments.device)
     passed = all(check.passed for check in checks)

@@ -13,6 +13,7 @@ import torch
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.checkpoints.loading import load_strict, read_state
+from occdepth_ros.checkpoints.recognition import recognise
 from occdepth_ros.engine import Occupancy, Picture
 from occdepth_ros.errors import CheckpointError, ModelError
 from occdepth_ros.grid import VoxelGrid
@@ -167,5 +168,15 @@ def _loaded(name: str, weights: Path | str | None) -> OccDepth:
     # read first: a wrong file is found before the network is built
     state = read_state(Path(weights))
     network = OccDepth(PRESETS[name])
-    load_strict(network, state, where=str(weights))
+    try:
+        load_strict(network, state, where=str(weights))
+    except CheckpointError as error:
+        others = recognise(state)
+        if not others:
+            raise
+        raise CheckpointError(
+            f"these are weights of {' or '.join(others)}, not of {name}",
+            where=str(weights),
+            remedy=f"Choose the model {others[0]}, or other weights.",
+        ) from error
     return network

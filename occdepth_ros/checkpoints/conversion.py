@@ -1,0 +1,80 @@
+"""From published training checkpoints to plain weights files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from occdepth_ros.checkpoints.loading import check_finite
+from occdepth_ros.checkpoints.recognition import closest, recognise
+from occdepth_ros.checkpoints.unpickling import TrainingCheckpoint, read_training_checkpoint
+from occdepth_ros.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion found.
+
+    Args:
+        models: presets that the tensors fit; several where they differ in nothing learned.
+        tensors: number of tensors written.
+        parameters: number of numbers in them, batch-norm statistics and buffers included.
+        checkpoint: what else the file said.
+        target: the file that was written.
+    """
+
+    models: tuple[str, ...]
+    tensors: int
+    parameters: int
+    checkpoint: TrainingCheckpoint
+    target: Path
+
+
+def convert(source: Path, target: Path, *, model: str | None = None) -> Conversion:
+    """Write the weights of a training checkpoint as safetensors.
+
+    Args:
+        source: a checkpoint written by torch.save, such as PyTorch-Lightning's; never executed.
+        target: the file to write; it appears complete or not at all.
+        model: the preset that it must be; None takes what it is.
+
+    Raises:
+        CheckpointError: the source is damaged, of no known configuration, or not `model`; or the target cannot
+            be written.
+    """
+    where = str(source)
+    checkpoint = read_training_checkpoint(source)
+    check_finite(checkpoint.state, where)
+    models = recognise(checkpoint.state)
+    if not models:
+        name, differing = closest(checkpoint.state)
+        raise CheckpointError(
+            f"its {len(checkpoint.state)} tensors are of no known configuration; {name} is closest and differs in "
+            f"{differing} names or shapes",
+            where=where,
+            remedy="Published checkpoints of OccDepth fit as they are; one trained with other settings does not.",
+        )
+    if model is not None and model not in models:
+        raise CheckpointError(
+            f"this is {' or '.join(models)}, not {model}", where=where, remedy="Ask for what it is, or for nothing."
+        )
+    _write(checkpoint, target, model or models[0])
+    count = sum(tensor.numel() for tensor in checkpoint.state.values())
+    return Conversion(tuple(models), len(checkpoint.state), count, checkpoint, target)
+
+
+def _write(checkpoint: TrainingCheckpoint, target: Path, model: str) -> None:
+    part = target.with_name(f"{target.name}.part{os.getpid()}")
+    try:
+        save_file(checkpoint.state, part, metadata={"format": "pt", "model": model})
+        part.replace(target)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"cannot be written ({error})", where=str(target), remedy="Choose another place."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
