@@ -16,6 +16,7 @@ from occdepth_ros.geometry.ground import GroundFinder
 from occdepth_ros.geometry.labels import SurfaceLabels
 from occdepth_ros.geometry.matching import SemiGlobalMatcher
 from occdepth_ros.geometry.surface import SurfaceBinning
+from occdepth_ros.geometry.swap_guard import SwapGuard
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import Visibility
 
@@ -54,7 +55,9 @@ class StereoGeometry:
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
         """Precompute the look-up tables of one calibration."""
         self.grid = grid
-        self.matcher = SemiGlobalMatcher(rig, nearest_m=NEAREST_VOXELS * grid.resolution)
+        nearest_m = NEAREST_VOXELS * grid.resolution
+        self.matcher = SemiGlobalMatcher(rig, nearest_m=nearest_m)
+        self.swap_guard = SwapGuard(rig, nearest_m=nearest_m)
         geometry = (rig, grid, self.matcher.focal_baseline)
         self.binning = SurfaceBinning(*geometry)
         self.ground = GroundFinder(*geometry)
@@ -64,7 +67,12 @@ class StereoGeometry:
         self._unseen[self.carver.in_view] = Visibility.HIDDEN
 
     def infer(self, left: Picture, right: Picture) -> Occupancy:
-        """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each."""
+        """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each.
+
+        Raises:
+            ImageError: left and right are swapped.
+        """
+        self.swap_guard.check(left, right)
         clock = [time.perf_counter()]
         disparity = self.matcher.match(left, right)
         depth = self.matcher.depth(disparity)
