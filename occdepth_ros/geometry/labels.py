@@ -89,13 +89,13 @@ class SurfaceLabels:
     def _colors(
         self, voxels: npt.NDArray[np.intp], left: Picture
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Excess green and brightness where the picture shows each voxel, `[N]` each."""
+        """Excess green and brightness around the pixel that shows each voxel, `[N]` each."""
         index = np.stack(np.unravel_index(voxels, self._grid.size), 1)
         points = self._grid.centers_of(index) @ self._pose[:3, :3].T + self._pose[:3, 3]
         k = self._camera.projection
         depth = np.maximum(points[:, 2], self._grid.resolution)
         column = np.rint(points[:, 0] * k[0, 0] / depth + k[0, 2]).clip(0, self._camera.width - 1).astype(np.intp)
         row = np.rint(points[:, 1] * k[1, 1] / depth + k[1, 2]).clip(0, self._camera.height - 1).astype(np.intp)
-        color = cv2.blur(left, (5, 5))[row, column].astype(np.float32)
+        color = cv2.blur(left, (15, 15))[row, column].astype(np.float32)
         total = color.sum(1) + np.float32(1)
         return (3 * color[:, 1] - total) / total, total / 3

@@ -17,6 +17,10 @@ STEPS = 16
 """Fixed-point steps of a disparity, per pixel: what OpenCV's matchers return."""
 SIGMA_PX = 0.5
 """Standard deviation of a disparity, pixels: what remains against LiDAR on KITTI, outliers apart."""
+BLANK_SLOPE = 6
+"""Mean horizontal Sobel response below which a bright window shows nothing to match."""
+BLANK_BRIGHTNESS = 120
+"""Mean grey level above which a window without texture is not trusted."""
 NO_MATCH = -1
 """Raw disparity of a pixel without a reliable match."""
 
@@ -64,13 +68,11 @@ class SemiGlobalMatcher:
             `[H, W]` int16: disparity minus the rig's offset, in `1 / STEPS` pixels, so that
             depth = focal_baseline * STEPS / value; at least 0, `NO_MATCH` where there is none.
         """
-        grey = [
-            cv2.copyMakeBorder(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), 0, 0, self._margin, 0, cv2.BORDER_REPLICATE)
-            for p in (left, right)
-        ]
-        raw = self._matcher.compute(grey[0], grey[1])[:, self._margin :]
+        grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (left, right)]
+        wide = [cv2.copyMakeBorder(picture, 0, 0, self._margin, 0, cv2.BORDER_REPLICATE) for picture in grey]
+        raw = self._matcher.compute(wide[0], wide[1])[:, self._margin :]
         # a match beyond the right picture's margin met the widening, not a surface
-        found = (raw >= self.lowest * STEPS) & (raw <= self.columns)
+        found = (raw >= self.lowest * STEPS) & (raw <= self.columns) & ~is_blank(grey[0])
         shift = round(self.offset * STEPS)
         return np.where(found & (raw >= shift), raw - np.int16(shift), np.int16(NO_MATCH)).astype(np.int16, copy=False)
 
@@ -80,7 +82,13 @@ class SemiGlobalMatcher:
         return np.float32(self.focal_baseline * STEPS) / steps
 
 
-def create_matcher(lowest: int, count: int, *, speckles: int = 100) -> cv2.StereoSGBM:
+def is_blank(grey: cv2.typing.MatLike) -> npt.NDArray[np.bool_]:
+    """Bright and without texture, `[H, W]`: sky and glare, which smoothing fills from whatever borders them."""
+    slope = cv2.convertScaleAbs(cv2.Sobel(grey, cv2.CV_16S, 1, 0))
+    return np.asarray((cv2.blur(slope, (9, 9)) < BLANK_SLOPE) & (cv2.blur(grey, (9, 9)) > BLANK_BRIGHTNESS))
+
+
+def create_matcher(lowest: int, count: int, *, speckles: int = 200) -> cv2.StereoSGBM:
     """OpenCV's semi-global matcher with the settings of this package; `lowest` and `count` in whole pixels."""
     block = 5
     return cv2.StereoSGBM.create(
