@@ -35,15 +35,28 @@ class Cubes:
 
     Args:
         level: the edge is 2^level voxels.
-        centers: `[N, 3]` float64, metres.
-        labels: `[N]` uint8.
-        completed: `[N]` bool, no line of sight reached the cube's voxels.
+        index: x, y, z of the cubes, in cubes of this size from the grid's origin, `[N]` each.
+        keys: `[N]` label, plus the number of classes where no line of sight reached the cube's voxels.
     """
 
     level: int
-    centers: npt.NDArray[np.float64]
-    labels: npt.NDArray[np.uint8]
-    completed: npt.NDArray[np.bool_]
+    index: tuple[Index, Index, Index]
+    keys: Cells
+
+    @property
+    def count(self) -> int:
+        """Number of cubes."""
+        return len(self.keys)
+
+    def centers(self, grid: VoxelGrid, axis: int) -> npt.NDArray[np.floating[Any]]:
+        """Coordinate of every possible cube along an axis, metres."""
+        edge = 1 << self.level
+        return grid.origin[axis] + grid.resolution * edge * (np.arange(-(-grid.size[axis] // edge)) + 0.5)
+
+    def taken(self, which: Index) -> Cubes:
+        """Some of the cubes."""
+        x, y, z = (axis.take(which) for axis in self.index)
+        return Cubes(self.level, (x, y, z), self.keys.take(which))
 
 
 def encode_markers(
@@ -69,22 +82,25 @@ def encode_markers(
         OccDepthError: `max_markers` is negative.
     """
     cubes, _ = surface_cubes(prediction, include, max_markers, min_confidence)
-    parts = [
-        (namespace, alpha, size, size.completed == completed)
-        for size in cubes
-        for namespace, alpha, completed in (("seen", SEEN_ALPHA, False), ("completed", COMPLETED_ALPHA, True))
-    ]
-    parts = [part for part in parts if part[3].any()]
+    count = len(prediction.classes)
+    parts: list[tuple[str, npt.NDArray[np.float32], Cubes]] = []
+    for size in cubes:
+        hidden = size.keys >= count
+        for name, alpha, which in (("seen", SEEN_ALPHA, ~hidden), ("completed", COMPLETED_ALPHA, hidden)):
+            if which.any():
+                parts.append((name, _colors(prediction.classes, alpha), size.taken(np.flatnonzero(which))))
     message = CdrWriter()
     message.primitives("I", 1 + len(parts))
     nothing = np.empty((0, 3)), np.empty((0, 4), np.float32)
     _write_marker(message, prediction.stamp_ns, frame_id, "", 0, _DELETE_ALL, 0.0, *nothing)
-    for namespace, alpha, size, of_kind in parts:
-        edge = 1 << size.level
-        colors = _colors(prediction.classes, alpha).take(size.labels[of_kind], axis=0)
-        centers = size.centers[of_kind]
+    for name, colors, part in parts:
+        edge = 1 << part.level
+        points = np.empty((part.count, 3))
+        for axis, index in enumerate(part.index):
+            points[:, axis] = part.centers(prediction.grid, axis).take(index)
+        colors = colors.take(part.keys % count, axis=0)
         length = edge * prediction.grid.resolution
-        _write_marker(message, prediction.stamp_ns, frame_id, namespace, edge, _ADD, length, centers, colors)
+        _write_marker(message, prediction.stamp_ns, frame_id, name, edge, _ADD, length, points, colors)
     return message.finish()
 
 
@@ -102,33 +118,23 @@ def surface_cubes(
     """
     if max_markers < 0:
         raise OccDepthError(f"{max_markers} is no number of cubes", where="max_markers", remedy="Give 0 or more.")
-    classes = prediction.classes
     labels = selected_labels(prediction, include, min_confidence)
-    keys = _keys(labels, prediction.visibility, len(classes))
+    keys = _keys(labels, prediction.visibility, len(prediction.classes))
     surface = _surface(keys != 0)
     cubes: list[Cubes] = []
     for level in range(LARGEST_LEVEL + 1):
-        coarser = level < LARGEST_LEVEL
-        if coarser:
-            keys, surface = _even(keys), _even(surface)
-            parents, parent_surface = pool(keys), _any_pooled(surface)
+        keys, surface = _even(keys), _even(surface)
         voxels = set_voxels(surface)
-        x, y, z = unravel(voxels, keys.shape)
         key = keys.reshape(-1).take(voxels)
-        if coarser:
-            _, py, pz = parents.shape
-            keep = parents.reshape(-1).take(((x >> 1) * py + (y >> 1)) * pz + (z >> 1)) == inner_mark(keys.dtype)
-        else:
-            keep = np.ones(len(voxels), bool)
-        keep &= key != inner_mark(keys.dtype)
-        kept = np.flatnonzero(keep)
-        key = key.take(kept)
-        centers = _centers(prediction.grid, level, (x.take(kept), y.take(kept), z.take(kept)))
-        completed = key >= len(classes)
-        cubes.append(Cubes(level, centers, (key % len(classes)).astype(np.uint8), completed))
-        if coarser:
-            keys, surface = parents, parent_surface
-    return _nearest(cubes, max_markers)
+        keep = key != inner_mark(keys.dtype)
+        x, y, z = unravel(voxels, keys.shape)
+        if level < LARGEST_LEVEL:
+            keys, surface = pool(keys), _any_pooled(surface)
+            _, ny, nz = keys.shape
+            parent = keys.reshape(-1).take(((x >> 1) * ny + (y >> 1)) * nz + (z >> 1))
+            keep &= parent == inner_mark(keys.dtype)
+        cubes.append(Cubes(level, (x, y, z), key).taken(np.flatnonzero(keep)))
+    return _nearest(cubes, prediction.grid, max_markers)
 
 
 def _keys(labels: npt.NDArray[np.uint8], visibility: npt.NDArray[np.uint8], count: int) -> Cells:
@@ -143,15 +149,17 @@ def _keys(labels: npt.NDArray[np.uint8], visibility: npt.NDArray[np.uint8], coun
 
 def _surface(occupied: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Occupied voxels with a neighbour that is not, `[X, Y, Z]`."""
-    inside = np.zeros_like(occupied)
-    core = occupied[1:-1, 1:-1, 1:-1] & occupied[2:, 1:-1, 1:-1]
-    core &= occupied[:-2, 1:-1, 1:-1]
-    core &= occupied[1:-1, 2:, 1:-1]
-    core &= occupied[1:-1, :-2, 1:-1]
-    core &= occupied[1:-1, 1:-1, 2:]
-    core &= occupied[1:-1, 1:-1, :-2]
-    inside[1:-1, 1:-1, 1:-1] = core
-    return occupied & ~inside
+    flat = occupied.reshape(-1)
+    inside = flat.copy()
+    # neighbours of the flattened grid: wrong only across its faces, which are surface anyway
+    for step in (occupied.shape[1] * occupied.shape[2], occupied.shape[2], 1):
+        inside[step:] &= flat[:-step]
+        inside[:-step] &= flat[step:]
+    dense = inside.reshape(occupied.shape)
+    for axis in range(3):
+        faces = np.moveaxis(dense, axis, 0)
+        faces[0] = faces[-1] = False
+    return np.greater(occupied, dense)
 
 
 def _even(cells: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -164,32 +172,22 @@ def _even(cells: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _any_pooled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     pairs = mask[0::2] | mask[1::2]
     pairs = pairs[:, 0::2] | pairs[:, 1::2]
-    return pairs[:, :, 0::2] | pairs[:, :, 1::2]
+    return np.not_equal(pairs.view(np.uint16), 0)
 
 
-def _centers(grid: VoxelGrid, level: int, index: tuple[Index, Index, Index]) -> npt.NDArray[np.float64]:
-    edge = grid.resolution * (1 << level)
-    centers = np.empty((len(index[0]), 3))
-    for axis in range(3):
-        centers[:, axis] = (index[axis] + 0.5) * edge + grid.origin[axis]
-    return centers
-
-
-def _nearest(cubes: list[Cubes], most: int) -> tuple[list[Cubes], int]:
-    total = sum(len(size.labels) for size in cubes)
+def _nearest(cubes: list[Cubes], grid: VoxelGrid, most: int) -> tuple[list[Cubes], int]:
+    total = sum(size.count for size in cubes)
     if total <= most:
         return cubes, 0
-    distances = [np.einsum("ij,ij->i", size.centers, size.centers) for size in cubes]
-    order = np.argsort(np.concatenate(distances), kind="stable")
+    distances = [
+        sum(np.square(size.centers(grid, axis)).astype(np.float32).take(size.index[axis]) for axis in range(3))
+        for size in cubes
+    ]
     keep = np.zeros(total, bool)
-    keep[order[:most]] = True
-    result = []
-    start = 0
-    for size in cubes:
-        mine = keep[start : start + len(size.labels)]
-        start += len(size.labels)
-        result.append(Cubes(size.level, size.centers[mine], size.labels[mine], size.completed[mine]))
-    return result, total - most
+    keep[np.argpartition(np.concatenate(distances), most)[:most]] = True
+    ends = np.cumsum([size.count for size in cubes])[:-1]
+    parts = zip(cubes, np.split(keep, ends), strict=True)
+    return [size.taken(np.flatnonzero(mine)) for size, mine in parts], total - most
 
 
 def _colors(classes: ClassTable, alpha: float) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.classes import EMPTY, ClassTable
+from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
 from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.octree import LeafTable, binary_stream_of, color_stream
 from occdepth_ros.outputs.octree.files import TreeKind, write_octree
@@ -77,8 +77,9 @@ def write_ot(
 def occupancy_stream(prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0) -> bytes:
     """Stream of the OcTree."""
     labels = selected_labels(prediction, include, min_confidence)
-    # 0 unknown, 1 free, 2 occupied; 255 + 1 wraps to 0, then 2 and above become 2
-    states = np.minimum(labels + np.uint8(1), 2)
+    # 0 unknown, 1 free, 2 occupied
+    states = np.not_equal(labels, UNKNOWN).view(np.uint8)
+    states += ((labels - np.uint8(1)) < np.uint8(UNKNOWN - 1)).view(np.uint8)
     return binary_stream_of(states, prediction.grid)
 
 

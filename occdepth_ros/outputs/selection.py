@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,11 +9,12 @@ from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
-Include = Literal["seen", "seen+completed", "all"]
+Include = str
+"""One of `INCLUDES`; a parameter's text, so it is checked where it is used."""
+
+INCLUDES: tuple[Include, ...] = ("seen", "seen+completed", "all")
 """`seen`: voxels that a line of sight reached. `seen+completed`: also those hidden behind them, inside the left
 camera's view. `all`: also those outside the view."""
-
-INCLUDES: tuple[Include, ...] = get_args(Include)
 
 
 def selected_labels(

@@ -23,6 +23,7 @@ def set_voxels(mask: npt.NDArray[np.bool_]) -> Index:
 
 def unravel(flat: Index, shape: tuple[int, int, int]) -> tuple[Index, Index, Index]:
     """Voxel indices x, y, z of flat indices."""
-    column, z = np.divmod(flat, shape[2])
-    x, y = np.divmod(column, shape[1])
-    return x, y, z
+    # a division by one number is vectorised, divmod is not
+    column = flat // shape[2]
+    x = column // shape[1]
+    return x, column - x * shape[1], flat - column * shape[2]

@@ -1,9 +1,10 @@
 """OctoMap streams and files written straight from dense grids, without insertion, and read back."""
 
+from occdepth_ros.outputs.octree.binary import binary_stream, binary_stream_of
+from occdepth_ros.outputs.octree.color import LeafTable, color_stream
 from occdepth_ros.outputs.octree.files import node_count, write_octree
 from occdepth_ros.outputs.octree.lattice import lattice_key
 from occdepth_ros.outputs.octree.reader import read_binary_stream, read_color_stream
-from occdepth_ros.outputs.octree.streams import LeafTable, binary_stream, binary_stream_of, color_stream
 
 __all__ = [
     "LeafTable",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.outputs.octree.lattice import DEPTH, LevelLayout, Shape, layouts
+from occdepth_ros.outputs.octree.lattice import LevelLayout, Shape, layouts
 
 Cells = npt.NDArray[np.unsignedinteger[Any]]
 Index = npt.NDArray[np.intp]
@@ -24,10 +24,12 @@ class InnerNodes:
 
     Args:
         children: `[8, N]` cells of the children, by child index.
-        inner: where `children.T.ravel()` are inner nodes themselves: the nodes of the level below, in order.
+        parent: which of the N nodes holds each inner node of the level below, in that level's order.
+        inner: where these are in `children.ravel()`.
     """
 
     children: Cells
+    parent: Index
     inner: Index
 
     @property
@@ -98,15 +100,18 @@ def inner_nodes(cells: Cells, low: Shape) -> list[InnerNodes]:
         return []
     mark = inner_mark(cells.dtype)
     result: list[InnerNodes] = []
-    first = np.zeros(1, np.intp)  # flat index of each node's first child
-    for level in range(DEPTH - 1, -1, -1):
-        layout = levels[level]
-        flat = padded[level].reshape(-1)
-        children = flat.take(first + layout.offset[:, None])
-        if level == 0:
-            result.append(InnerNodes(children, np.empty(0, np.intp)))
-            break
-        inner = np.flatnonzero(np.equal(children.T, mark))
-        result.append(InnerNodes(children, inner))
-        first = layout.child.take(first.take(inner >> 3) + layout.offset.take(inner & 7))
+    first: Index = np.zeros(1, np.intp)  # flat index of each node's first child
+    for layout, cells in zip(levels[::-1], padded[::-1], strict=True):
+        flat = cells.reshape(-1)
+        children = np.empty((8, len(first)), cells.dtype)
+        for row, offset in zip(children, layout.offset.tolist(), strict=True):
+            flat[offset:].take(first, out=row, mode="clip")
+        if layout.child.size:
+            inner = np.flatnonzero(np.equal(children.T, mark, order="C"))
+            parent, place = inner >> 3, inner & 7
+            result.append(InnerNodes(children, parent, place * len(first) + parent))
+            first = layout.child.take(first.take(parent) + layout.offset.take(place))
+        else:
+            none = np.empty(0, np.intp)
+            result.append(InnerNodes(children, none, none))
     return result[::-1]

@@ -1,0 +1,185 @@
+"""Dense cells to the stream of a ColorOcTree: log-odds and colours.
+
+The stream walks the tree depth first, children by index, and holds every node: float32 log-odds, three bytes of
+colour, one byte that tells which children exist. It is the `data` of an octomap_msgs/Octomap that is not binary and
+the body of an .ot file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.errors import GridError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.outputs.octree.lattice import lattice_key
+from occdepth_ros.outputs.octree.pyramid import Cells, Index, InnerNodes, inner_mark, inner_nodes
+
+Words = npt.NDArray[np.uint64]
+Weights = npt.NDArray[np.integer[Any]]
+
+UNSET_COLOR = (255, 255, 255)
+"""What the C++ library takes for a node without colour; such children do not enter an average."""
+
+
+# Red, green and blue in 21 bits each: sums of eight children, and products with 2^13 / count, fit side by side.
+_FIELDS = (0, 21, 42)
+_COUNT_SHIFT = 12  # of the number of summed colours, above the sum of the reds
+_COUNT = np.uint64(15 << _COUNT_SHIFT)
+_BYTES = np.uint64(sum(255 << field for field in _FIELDS))
+
+
+def _division() -> tuple[Words, Words]:
+    """Factor and addend per count c of 0..8: (sum * factor + addend) >> 13 is sum // c in every field.
+
+    Exact for all sums up to 255 c. Without colours it gives white.
+    """
+    factor = np.array([0, *(-(-8192 // count) for count in range(1, 9))], np.uint64)
+    addend = np.zeros(9, np.uint64)
+    factor[7], addend[7] = 1170, 600  # 1171 would round 1784 / 7 up
+    addend[0] = 255 << 13
+    return factor, addend * np.uint64(sum(1 << field for field in _FIELDS))
+
+
+_FACTOR, _ADDEND = _division()
+
+
+@dataclass(frozen=True)
+class LeafTable:
+    """What the cells of a coloured tree stand for; entry 0 is unknown space and is not written.
+
+    Args:
+        log_odds: `[K]` float32, ascending from entry 1 on; occupied from 0 upwards, free below.
+        rgb: `[K, 3]` uint8; white means no colour.
+
+    Raises:
+        GridError: sizes differ, or the log-odds are not finite and ascending.
+    """
+
+    log_odds: npt.NDArray[np.float32]
+    rgb: npt.NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        if self.rgb.shape != (len(self.log_odds), 3):
+            raise GridError(f"{len(self.log_odds)} log-odds but colours {self.rgb.shape}", where="leaf table")
+        if not np.isfinite(self.log_odds[1:]).all() or (np.diff(self.log_odds[1:]) < 0).any():
+            raise GridError("the log-odds are not finite and ascending", where="leaf table", remedy="Sort the entries.")
+
+
+def color_stream(cells: Cells, leaves: LeafTable, grid: VoxelGrid) -> bytes:
+    """Stream of a ColorOcTree: what the C++ `writeData` writes.
+
+    Eight cells become one leaf where log-odds and colour agree, so that reading gives every cell's own colour back
+    (the C++ `prune` compares log-odds only and would mix the colours). Inner nodes hold the largest log-odds of their
+    children and the average of their colours, as `updateInnerOccupancy` leaves them.
+
+    Args:
+        cells: `[X, Y, Z]` uint8 or uint16, entries of `leaves`.
+        leaves: log-odds and colour of each entry.
+        grid: where the cells are.
+
+    Raises:
+        GridError: the shapes differ, an entry does not exist, or the grid does not fit an octree's lattice.
+    """
+    if cells.shape != grid.size or cells.dtype not in (np.uint8, np.uint16):
+        raise GridError(f"the cells are {cells.dtype} {cells.shape}, the grid {grid.size}", where="octree")
+    if cells.max() >= min(len(leaves.log_odds), inner_mark(cells.dtype)):
+        raise GridError(f"a cell has the entry {cells.max()}, the table {len(leaves.log_odds)}", where="octree")
+    levels = inner_nodes(cells, lattice_key(grid))
+    if not levels:
+        return b""
+    tables = _Tables.of(leaves, inner_mark(cells.dtype))
+    return _top_down(levels, tables, *_bottom_up(levels, tables)).astype("<u8", copy=False).tobytes()
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """Lookup by cell. A node's eight bytes: log-odds in bits 0-31, red, green, blue from 32, children from 56."""
+
+    log_odds: Words
+    node: Words
+    colors: Words  # in `_FIELDS`, with a count of one; nothing where there is no colour
+
+    @classmethod
+    def of(cls, leaves: LeafTable, mark: int) -> _Tables:
+        r, g, b = leaves.rgb.astype(np.uint64).T
+        log_odds = leaves.log_odds.astype(np.float32).view(np.uint32).astype(np.uint64)
+        has_color = (leaves.rgb != UNSET_COLOR).any(axis=1)
+        has_color[0] = False
+        full = np.zeros((3, mark + 1), np.uint64)
+        full[0, : len(r)] = log_odds
+        full[1, : len(r)] = log_odds | r << 32 | g << 40 | b << 48
+        full[2, : len(r)] = (r | g << _FIELDS[1] | b << _FIELDS[2] | np.uint64(1 << _COUNT_SHIFT)) * has_color
+        return cls(full[0], full[1], full[2])
+
+
+def _bottom_up(levels: list[InnerNodes], tables: _Tables) -> tuple[list[Words], list[Weights]]:
+    """Per level: the eight bytes of its inner nodes `[N]`, and how many nodes each child's subtree has `[8, N]`."""
+    values: list[Words] = []
+    weights: list[Weights] = []
+    best: Cells = levels[0].children[0]
+    colors = np.empty(0, np.uint64)
+    for depth, level in enumerate(levels):
+        exists = np.not_equal(level.children, 0).view(np.uint8)
+        mask = exists[0]
+        for child, exist in enumerate(exists[1:], 1):
+            mask = mask | exist << np.uint8(child)
+        ranks = level.children
+        weight: Weights = exists
+        if depth:
+            ranks, weight = ranks.copy(), exists.astype(np.intp)
+            ranks.reshape(-1)[level.inner] = best
+            weight.reshape(-1)[level.inner] = 1 + weights[-1].sum(axis=0)
+        best = ranks.max(axis=0)
+        value = tables.log_odds.take(best)
+        value |= mask.astype(np.uint64) << 56
+        # row by row: eight times less memory than one lookup, and it stays in the cache
+        total = tables.colors.take(level.children[0])
+        for children in level.children[1:]:
+            total += tables.colors.take(children)
+        if depth:
+            np.add.at(total, level.parent, colors)
+        count = (total & _COUNT) >> _COUNT_SHIFT
+        total &= ~_COUNT
+        total *= _FACTOR.take(count)
+        total += _ADDEND.take(count)
+        # the quotients lie from bit 13 of each field on, a node's colours from bit 32 on
+        value |= total << 19 & np.uint64(0xFF << 32)
+        value |= total << 6 & np.uint64(0xFF << 40)
+        value |= total >> 7 & np.uint64(0xFF << 48)
+        colors = (total >> 13 & _BYTES | np.uint64(1 << _COUNT_SHIFT)) * (count > 0)
+        values.append(value)
+        weights.append(weight)
+    return values, weights
+
+
+def _top_down(levels: list[InnerNodes], tables: _Tables, values: list[Words], weights: list[Weights]) -> Words:
+    """Write all nodes to their places.
+
+    A missing child is written into the place of whatever follows it, which is written later: a higher child index, a
+    leaf of a coarser level, an inner node, or the spare place at the end.
+    """
+    out = np.empty(2 + int(weights[-1].sum()), np.uint64)
+    places: list[Index] = []
+    place: Index = np.zeros(1, np.intp)
+    slots: list[Index] = []
+    for level, weight in zip(levels[:0:-1], weights[:0:-1], strict=True):
+        slot = np.empty(weight.shape, np.intp)
+        np.add(place, 1, out=slot[0])
+        for child in range(1, 8):
+            np.add(slot[child - 1], weight[child - 1], out=slot[child])
+        places.append(place)
+        slots.append(slot)
+        place = slot.reshape(-1).take(level.inner)
+    slot = place + 1
+    for children, exists in zip(levels[0].children, weights[0], strict=True):
+        out[slot] = tables.node.take(children)
+        slot += exists
+    for level, slots_ in zip(levels[1:], slots[::-1], strict=True):
+        out[slots_] = tables.node.take(level.children)
+    for value, place_ in zip(values, [place, *places[::-1]], strict=True):
+        out[place_] = value
+    return out[:-1]
