@@ -35,6 +35,8 @@ class ModelEntry:
         return factory
 
 
+_OCCDEPTH = "occdepth_ros.models.predictor:OccDepthPredictor"
+
 MODELS: dict[str, ModelEntry] = {
     "stereo-geometry": ModelEntry(
         "occdepth_ros.geometry.predictor:StereoGeometry",
@@ -42,10 +44,17 @@ MODELS: dict[str, ModelEntry] = {
         needs_weights=False,
     ),
     "occdepth-b3": ModelEntry(
-        "occdepth_ros.models.predictor:OccDepthPredictor",
+        _OCCDEPTH,
         "OccDepth as released (EfficientNet-B3, 32 channels, Stereo-SFA, OAD, CRP, cascade head)",
         needs_weights=True,
     ),
+    "occdepth-b7": ModelEntry(_OCCDEPTH, "OccDepth's best of the paper (EfficientNet-B7, 64 channels)", True),
+    "occdepth-b7-flosp": ModelEntry(_OCCDEPTH, "occdepth-b7 without the depth module", True),
+    "occdepth-mono": ModelEntry(
+        _OCCDEPTH, "OccDepth on the left picture alone (24 channels, no CRP, no cascade)", True
+    ),
+    "monoscene": ModelEntry(_OCCDEPTH, "MonoScene on the left picture, which OccDepth builds on", True),
+    "monoscene-stereo": ModelEntry(_OCCDEPTH, "MonoScene on both pictures, their features averaged", True),
 }
 
 DEFAULT_MODEL = "stereo-geometry"

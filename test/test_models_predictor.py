@@ -22,6 +22,7 @@ from occdepth_ros.models.occdepth.readout import VisibilityTable, expected_depth
 from occdepth_ros.models.pictures import normalize
 from occdepth_ros.models.predictor import OccDepthPredictor
 from occdepth_ros.prediction import Visibility
+from occdepth_ros.registry import MODELS
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 SIZE = (64, 192)
@@ -221,3 +222,9 @@ def test_visibility_ends_at_the_surface() -> None:
     assert np.array_equal(visibility != Visibility.OUTSIDE, inside)
     seen = inside & (u >= 96) & (x <= 4.0 + 0.2 * 3**0.5 / 2)
     assert np.array_equal(visibility == Visibility.SEEN, seen)
+
+
+def test_every_registered_network_is_a_preset_that_works_on_pictures_alone() -> None:
+    names = [name for name, entry in MODELS.items() if entry.load() is OccDepthPredictor]
+    assert len(names) >= 6
+    assert all(PRESETS[name].virtual_bf is None for name in names)
