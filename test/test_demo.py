@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+import cv2
+import making_sequences
+import numpy as np
 import pytest
 
 from occdepth_ros.nodes import demo, middleware
@@ -167,3 +171,57 @@ def test_processes_end_with_a_killed_demo(module: Callable[[str], str], tmp_path
         parent.kill()
         parent.wait()
     assert wait_until(lambda: not alive(child))
+
+
+def wall(folder: Path, frames: int) -> Path:
+    """A sequence before a textured wall, with ground truth for its first frame."""
+    making_sequences.kitti_odometry(folder, frames)
+    for i in range(frames):
+        shape = (making_sequences.HEIGHT, making_sequences.WIDTH + 6, 3)
+        texture = cv2.GaussianBlur(np.random.default_rng(i).integers(0, 255, shape, np.uint8), (3, 3), 0)
+        making_sequences.save(folder / "image_2" / f"{i:06d}.png", texture[:, :-6])
+        making_sequences.save(folder / "image_3" / f"{i:06d}.png", texture[:, 6:])
+    target = np.zeros((256, 256, 32), np.uint8)
+    target[39:41, 110:150, 6:18] = 13
+    (folder / "voxels").mkdir()
+    np.savez_compressed(folder / "voxels" / "000000.wall.npz", target=target)
+    return folder
+
+
+@pytest.mark.ros
+def test_the_demo_hears_every_topic_and_leaves_report_and_pictures(tmp_path: Path) -> None:
+    sequence, out = wall(tmp_path / "wall", 3), tmp_path / "out"
+    command = [sys.executable, "-m", "occdepth_ros.nodes.demo", "--source", str(sequence), "--out", str(out)]
+    environment = {name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"}
+    done = subprocess.run(
+        [*command, "--count", "24"], env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    logs = [log.read_text() for log in out.glob("*.log")]
+    assert done.returncode == 0, "\n".join([done.stdout, done.stderr, *logs])
+    report = json.loads((out / "report.json").read_text())
+    assert {"source", "model", "frames", "dropped", "topics", "latency_ms", "scores"} <= set(report)
+    assert report["source"] == str(sequence) and report["model"] == "stereo-geometry"
+    counts = {name: topic["count"] for name, topic in report["topics"].items()}
+    assert all(counts.values()), counts
+    assert report["frames"] == 24 == counts["/left/image_rect"] == counts["/right/camera_info"]
+    assert report["dropped"] == 24 - counts["/stereo_occ/grid"]
+    assert report["topics"]["/stereo_occ/grid"]["bytes"] > counts["/stereo_occ/grid"] * 3 * 256 * 256 * 32
+    latency = report["latency_ms"]
+    assert 0 < latency["p50"] <= latency["p95"] <= latency["max"] < 60_000
+    assert report["scores"]["wall"]["scenes"] == 1 and report["scores"]["wall"]["SC IoU"] > 0
+    assert {"input.png", "depth.png", "view.png", "above.png", "truth_view.png", "frame_000000.png"} <= {
+        picture.name for picture in out.glob("*.png")
+    }
+    assert "24 pairs sent" in done.stdout and "~/octomap_binary" in done.stdout
+
+
+@pytest.mark.ros
+def test_damaged_weights_end_the_demo_with_the_reason(tmp_path: Path) -> None:
+    weights, out = tmp_path / "damaged.pt", tmp_path / "out"
+    weights.write_bytes(b"not weights" * 100)
+    command = [sys.executable, "-m", "occdepth_ros.nodes.demo", "--source", str(wall(tmp_path / "wall", 1))]
+    command += ["--out", str(out), "--model", "occdepth-b3", "--weights", str(weights)]
+    environment = {name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1 and "damaged.pt" in done.stderr
+    assert not (out / "report.json").exists()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import OccupancyGrid
 from octomap_msgs.msg import Octomap
 from rclpy.node import Node
@@ -91,6 +91,7 @@ class Observations:
         kept: stamp to topic to serialised message, of the results that scores and pictures are made from.
         stages_ms: stage to processing times.
         diagnostics: the last status of each name.
+        errors: the message of each status that is an error now.
     """
 
     topics: dict[str, TopicRecord] = field(default_factory=lambda: {name: TopicRecord() for name in CONTRACT})
@@ -102,6 +103,7 @@ class Observations:
     kept: dict[int, dict[str, bytes]] = field(default_factory=dict)
     stages_ms: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     diagnostics: dict[str, dict[str, str]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
 
     @property
     def silent(self) -> list[str]:
@@ -158,6 +160,9 @@ class Observer:
             for status in deserialize_message(message, DiagnosticArray).status:
                 values = {entry.key: entry.value for entry in status.values}
                 seen.diagnostics[status.name] = {"message": status.message, **values}
+                seen.errors.pop(status.name, None)
+                if status.level == DiagnosticStatus.ERROR:
+                    seen.errors[status.name] = status.message
 
     def _note_picture(self, name: str, message: bytes, sent_ns: int) -> None:
         stamp = stamp_of(message, kind=Image)
@@ -196,11 +201,10 @@ def stamp_of(message: bytes, *, kind: type) -> int:
 
 
 def _quality_for(name: str) -> QoSProfile:
-    latched = name == "/tf_static"
-    cameras = name in (LEFT, RIGHT, "/clock") or name.endswith("camera_info")
+    # reliable all through: the replay offers it, and a listener that loses messages would call them dropped
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=20,
-        reliability=ReliabilityPolicy.BEST_EFFORT if cameras else ReliabilityPolicy.RELIABLE,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if name == "/tf_static" else DurabilityPolicy.VOLATILE,
     )

@@ -23,14 +23,17 @@ from occdepth_ros.errors import OccDepthError, OutputError
 from occdepth_ros.evaluation.tally import TruthScores
 from occdepth_ros.nodes import demo_report
 from occdepth_ros.nodes.demo_observer import DEPTH, GRID, LEFT, Observations, Observer
-from occdepth_ros.nodes.demo_processes import Child
+from occdepth_ros.nodes.demo_processes import Child, ProcessError
 from occdepth_ros.pictures import draw_frame, frame_title
 from occdepth_ros.sources.base import StereoSource
 
 START_PATIENCE_S = 90.0
 """How long the node may take to load its model and subscribe."""
 SETTLE_S = 10.0
-"""How long the last results may take after the last pair."""
+"""How long the last results may take after the last pair, at least."""
+SLOWEST_FIRST_MS = 15000.0
+"""How long a large model may take for its first pair on a small processor."""
+MODEL_STATUS = "stereo_occ: model"
 LEAST_S = 6.0
 """A shorter sequence is repeated until the replay lasts this long, seconds: rates need a while to settle."""
 MOST_PICTURES = 4
@@ -122,15 +125,22 @@ class Session:
             def wait(reached: Callable[[], bool], patience_s: float, what: str, *others: Child) -> bool:
                 return self._wait(reached, patience_s, (live, *others), what, observer.seen)
 
-            # the observer is one subscriber, the node the second
-            if not wait(lambda: node.count_subscribers(LEFT) > 1, START_PATIENCE_S, f"loading {self.model}"):
+            def listening() -> bool:
+                # this process is one subscriber, the node the second
+                return node.count_subscribers(LEFT) > 1
+
+            errors = observer.seen.errors
+            if not wait(lambda: listening() or MODEL_STATUS in errors, START_PATIENCE_S, f"loading {self.model}"):
                 raise live.failure(f"the node did not subscribe within {START_PATIENCE_S:.0f} s")
+            if MODEL_STATUS in errors:
+                raise ProcessError(errors[MODEL_STATUS].rstrip("."), where="model", remedy=f"Its log is {live.log}.")
             arguments = self._replay_arguments()
             with Child("replay", "occdepth_ros.nodes.replay", arguments, self.out / "replay.log") as replay:
                 limit = START_PATIENCE_S + 3 * self.pairs * self.source.period_s() / self.options.rate
                 if not wait(lambda: replay.exit_code is not None, limit, f"replaying {self.source.name}", replay):
                     raise replay.failure(f"the replay did not end within {limit:.0f} s")
-                wait(lambda: self._settled(observer.seen), SETTLE_S, "waiting for the last results")
+                slowest = max(observer.seen.latency_ms[GRID], default=SLOWEST_FIRST_MS) / 1e3
+                wait(lambda: self._settled(observer.seen), max(SETTLE_S, 4 * slowest), "waiting for the last results")
             live.check()
 
     def _node_arguments(self) -> list[str]:
