@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,9 @@ def _sequence(folder: Path) -> Path:
 class Process:
     """A node in a process group of its own."""
 
-    def __init__(self, module: str, log: Path, **parameters: Any) -> None:
+    def __init__(self, module: str, log: Path, *, files: Sequence[Path] = (), **parameters: Any) -> None:
         given = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
+        given += [item for file in files for item in ("--params-file", str(file))]
         self.log = log
         self._file = log.open("wb")
         self.process = subprocess.Popen(
@@ -367,3 +368,12 @@ def test_a_bad_parameter_ends_the_start_with_one_clear_line(
     assert process.process.wait(20.0) == 2
     assert process.end() == 2
     assert said in process.text() and "Traceback" not in process.text(), process.text()
+
+
+def test_an_unreadable_parameter_file_ends_the_start_with_one_clear_line(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("stereo_occ:\n  ros__parameters: [oops\n")
+    process = Process("occdepth_ros.nodes.stereo_occ", tmp_path / "node.log", files=[broken])
+    assert process.process.wait(20.0) == 2
+    assert process.end() == 2
+    assert "broken.yaml" in process.text() and "Traceback" not in process.text(), process.text()

@@ -85,7 +85,10 @@ class NodeDiagnostics:
     def _synchronisation(self, status: DiagnosticStatusWrapper) -> None:
         if self.synchronizer is not None:
             status.add("pairs", str(self.synchronizer.pairs))
-            status.add("out of order", str(self.synchronizer.stragglers))
+            for side in SIDES:
+                alone = self.synchronizer.received[side] - self.synchronizer.pairs - self.synchronizer.stragglers[side]
+                status.add(f"{side} without partner", str(max(0, alone)))
+                status.add(f"{side} out of order", str(self.synchronizer.stragglers[side]))
         if self.worker is not None:
             status.add("dropped pairs", str(self.worker.slot.dropped))
 

@@ -16,7 +16,7 @@ from visualization_msgs.msg import MarkerArray
 
 from occdepth_ros.msg import SemanticGrid
 from occdepth_ros.nodes.parameters import Settings
-from occdepth_ros.nodes.qos import LATCHED, RESULT
+from occdepth_ros.nodes.qos import LATCHED, RESULT, fresh
 from occdepth_ros.outputs.depth_image import encode_depth
 from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid
@@ -152,7 +152,7 @@ class OutputSet:
     """
 
     def __init__(self, create: Callable[..., LifecyclePublisher], failed: Callable[[str, Exception], None]) -> None:
-        self.outputs = [Output(spec, create(spec.message, f"~/{spec.name}", spec.qos)) for spec in OUTPUTS]
+        self.outputs = [Output(spec, create(spec.message, f"~/{spec.name}", fresh(spec.qos))) for spec in OUTPUTS]
         self._failed = failed
         self._latest: tuple[OccupancyPrediction, str] | None = None
 

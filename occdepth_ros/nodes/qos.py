@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
@@ -31,6 +33,11 @@ REPLAYED = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 """Recorded camera streams: reliable, which best-effort and reliable subscribers both accept."""
+
+
+def fresh(profile: QoSProfile) -> QoSProfile:
+    """A copy for one topic: rclpy writes overrides into the profile that it is given."""
+    return copy.copy(profile)
 
 
 def overridable() -> QoSOverridingOptions:

@@ -20,12 +20,12 @@ from occdepth_ros.nodes.calibration import StereoCalibration
 from occdepth_ros.nodes.declare import ParameterBinding
 from occdepth_ros.nodes.diagnostics import NodeDiagnostics
 from occdepth_ros.nodes.extrinsics import Extrinsics
-from occdepth_ros.nodes.faults import Fault, FaultBoard, Topic
+from occdepth_ros.nodes.faults import Fault, FaultBoard, NamedError, Topic
 from occdepth_ros.nodes.model_host import ModelHost
 from occdepth_ros.nodes.parameters import Settings
 from occdepth_ros.nodes.pipeline import Pipeline
 from occdepth_ros.nodes.publishers import OutputSet
-from occdepth_ros.nodes.qos import SENSOR_DATA, overridable
+from occdepth_ros.nodes.qos import SENSOR_DATA, fresh, overridable
 from occdepth_ros.nodes.sync import SIDES, ImagePair, PairSynchronizer
 from occdepth_ros.nodes.timing import TimingPublishers
 from occdepth_ros.nodes.watch import StreamWatch
@@ -151,13 +151,19 @@ class StereoOccNode(LifecycleNode):
             self.trigger_activate()
 
     def _subscribe(self, message: type, topic: str, callback: Any) -> str:
-        made = self.create_subscription(message, topic, callback, SENSOR_DATA, qos_overriding_options=overridable())
+        made = self.create_subscription(
+            message, topic, callback, fresh(SENSOR_DATA), qos_overriding_options=overridable()
+        )
         self._subscriptions_made.append(made)
         return str(made.topic_name)
 
     def _picture(self, side: str, message: Image) -> None:
-        if self.synchronizer is not None:
+        if self.synchronizer is None:
+            return
+        try:
             self.synchronizer.add(side, message)
+        except NamedError as error:
+            self.faults.put(error.name, error.topic, str(error))
 
     def _calibration(self, side: str, message: CameraInfo) -> None:
         if self.pipeline is not None and self.worker is not None:
@@ -240,21 +246,26 @@ class StereoOccNode(LifecycleNode):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the node until it is told to stop."""
-    rclpy.init(args=arguments)
+    """Run the node until it is told to stop.
+
+    Returns:
+        0 when it was told to, 2 on an error that the user can repair.
+    """
     node = None
     try:
+        rclpy.init(args=arguments)
         node = StereoOccNode()
-        rclpy.spin(node)
-    except OccDepthError as error:
+    except (OccDepthError, RuntimeError) as error:  # rclpy's own errors are RuntimeErrors
         print(f"stereo_occ: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
         return 2
+    try:
+        rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        if node is not None:
-            node.close()
-            node.destroy_node()
+        node.close()
+        node.destroy_node()
         rclpy.try_shutdown()
     return 0
 

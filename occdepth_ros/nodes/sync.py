@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from message_filters import ApproximateTimeSynchronizer, SimpleFilter, TimeSynchronizer
 from sensor_msgs.msg import Image
 
+from occdepth_ros.nodes.faults import NamedError, Topic
+
 SIDES = ("left", "right")
 JUMP_BACK_NS = 1_000_000_000
 """A stamp this much older than its predecessor is a jump of the clock at once; a smaller step back is taken for a
@@ -67,7 +69,7 @@ class PairSynchronizer:
         self.last_stamp: dict[str, int | None] = dict.fromkeys(SIDES)
         self.received = dict.fromkeys(SIDES, 0)
         self.pairs = 0
-        self.stragglers = 0
+        self.stragglers = dict.fromkeys(SIDES, 0)
         self.last_pair: float | None = None
         self.reset()
 
@@ -85,8 +87,21 @@ class PairSynchronizer:
         self._synchronizer.registerCallback(self._paired)
 
     def add(self, side: str, message: Image) -> None:
-        """Take one picture of "left" or "right"."""
+        """Take one picture of "left" or "right".
+
+        Raises:
+            NamedError: "stamp": the header's time is none.
+        """
         now = time.monotonic()
+        seconds, nanoseconds = message.header.stamp.sec, message.header.stamp.nanosec
+        if seconds < 0 or nanoseconds >= 1_000_000_000:
+            raise NamedError(
+                "stamp",
+                Topic.INPUT,
+                f"the stamp of {seconds} s and {nanoseconds} ns is no time",
+                where=f"{side}/image_rect",
+                remedy="Let the driver stamp its pictures with the ROS clock.",
+            )
         stamp = stamp_ns(message)
         self.last_arrival[side] = now
         self.last_stamp[side] = stamp
@@ -95,7 +110,7 @@ class PairSynchronizer:
         if newest is not None and stamp < newest:
             if newest - stamp < JUMP_BACK_NS and not self._straggled[side]:
                 self._straggled[side] = True
-                self.stragglers += 1
+                self.stragglers[side] += 1
                 return
             self.reset()
             self._on_jump((newest - stamp) * 1e-9)
