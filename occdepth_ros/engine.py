@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ImageError
+from occdepth_ros.geometry.swap_guard import SwapGuard
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.registry import create_predictor
@@ -77,6 +78,7 @@ class Engine:
         """Take over a new calibration; costs the per-calibration tables, so call it on change only."""
         self.predictor.calibrate(rig, self.grid)
         self.rig = rig
+        self._swap_guard = SwapGuard(rig)
 
     def predict(self, left: Picture, right: Picture, *, stamp_ns: int = 0) -> OccupancyPrediction:
         """Complete the scene of one rectified pair.
@@ -86,7 +88,7 @@ class Engine:
             stamp_ns: time of the pictures, nanoseconds; passed through.
 
         Raises:
-            ImageError: a picture has another size, shape or type than the calibration.
+            ImageError: a picture has another size, shape or type than the calibration, or they are swapped.
         """
         for side, picture in (("left", left), ("right", right)):
             expected = (self.rig.left.height, self.rig.left.width, 3)
@@ -96,6 +98,7 @@ class Engine:
                     where=f"{side} picture",
                     remedy="Use the CameraInfo that belongs to this picture, at this resolution.",
                 )
+        self._swap_guard.check(left, right)
         start = time.perf_counter()
         result = self.predictor.infer(left, right)
         timings = dict(result.timings_ms)

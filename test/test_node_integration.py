@@ -345,8 +345,11 @@ def test_poses_reach_tf(run: tuple[Listener, Process, Path]) -> None:
     # a recording that begins at 0 cannot be asked for its first moment: tf2 takes 0 for the latest
     stamps = sorted(_stamp(message.header) for message in listener.outputs("grid"))[1:]
     moved = []
+    frames = "map", "camera_left_optical"
+    last = Time(nanoseconds=stamps[-1])
+    listener.wait(lambda: listener.buffer.can_transform(*frames, last), "the last pose did not come", 5)
     for stamp in stamps:
-        found = listener.buffer.lookup_transform("map", "camera_left_optical", Time(nanoseconds=stamp))
+        found = listener.buffer.lookup_transform(*frames, Time(nanoseconds=stamp))
         moved.append(matrix_of(found.transform)[:3, 3])
     expected = making_sequences.lidar_poses(FRAMES)[1:, :3, 3]
     np.testing.assert_allclose(np.diff(moved, axis=0)[:, 0], np.diff(expected, axis=0)[:, 0], atol=0.05)

@@ -234,11 +234,11 @@ def test_a_bad_picture_is_named_and_the_next_good_one_works(
 
 
 def test_swapped_pictures_are_named_and_the_right_order_works(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("occdepth_ros.nodes.pipeline.ORDER_PERIOD", 0.0)
+    monkeypatch.setattr(bench.node.pipeline.host._engine._swap_guard, "_countdown", 0)
     before = bench.processed
     for _ in range(2):
         bench.send_pair(image_message(bench.right, 0), image_message(bench.left, 0))
-        bench.expect_fault("swapped", "Exchange the two topics")
+        bench.expect_fault("swapped", "Exchange the two pictures")
     assert bench.processed == before
     bench.good_pair()
     assert "swapped" not in bench.fault_names()

@@ -16,7 +16,6 @@ from occdepth_ros.geometry.ground import GroundFinder
 from occdepth_ros.geometry.labels import SurfaceLabels
 from occdepth_ros.geometry.matching import SemiGlobalMatcher
 from occdepth_ros.geometry.surface import SurfaceBinning
-from occdepth_ros.geometry.swap_guard import SwapGuard
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import Visibility
 
@@ -55,9 +54,7 @@ class StereoGeometry:
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
         """Precompute the look-up tables of one calibration."""
         self.grid = grid
-        nearest_m = NEAREST_VOXELS * grid.resolution
-        self.matcher = SemiGlobalMatcher(rig, nearest_m=nearest_m)
-        self.swap_guard = SwapGuard(rig, nearest_m=nearest_m)
+        self.matcher = SemiGlobalMatcher(rig, nearest_m=NEAREST_VOXELS * grid.resolution)
         geometry = (rig, grid, self.matcher.focal_baseline)
         self.binning = SurfaceBinning(*geometry)
         self.ground = GroundFinder(*geometry)
@@ -67,12 +64,7 @@ class StereoGeometry:
         self._unseen[self.carver.in_view] = Visibility.HIDDEN
 
     def infer(self, left: Picture, right: Picture) -> Occupancy:
-        """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each.
-
-        Raises:
-            ImageError: left and right are swapped.
-        """
-        self.swap_guard.check(left, right)
+        """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each."""
         clock = [time.perf_counter()]
         disparity = self.matcher.match(left, right)
         depth = self.matcher.depth(disparity)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import OccDepthError
-from occdepth_ros.geometry.order import pictures_look_swapped
+from occdepth_ros.geometry.swap_guard import SwappedError
 from occdepth_ros.nodes.calibration import StereoCalibration
-from occdepth_ros.nodes.conversions import Picture, picture_of
+from occdepth_ros.nodes.conversions import picture_of
 from occdepth_ros.nodes.extrinsics import Extrinsics
 from occdepth_ros.nodes.faults import FaultBoard, NamedError, Topic
 from occdepth_ros.nodes.model_host import ModelHost
@@ -24,8 +23,6 @@ PATIENT = ("camera_info", "missing_tf")
 """Faults that may pass in a moment: a pair can overtake its calibration or its transform."""
 PATIENCE = 1.0
 """Seconds that a pair waits for them, unless a newer one comes."""
-ORDER_PERIOD = 5.0
-"""Seconds between two looks at whether left and right are swapped."""
 
 
 class Pipeline:
@@ -61,7 +58,6 @@ class Pipeline:
         self.processed = 0
         self.failed = 0
         self.waiting: ImagePair | None = None
-        self._order_known: tuple[str, float] = ("", 0.0)
 
     def process(self, pair: ImagePair) -> None:
         """Predict and publish one pair.
@@ -94,7 +90,6 @@ class Pipeline:
         right = self.calibration.rectified("right", picture_of(pair.right, "right/image_rect"))
         pose = self.extrinsics.pose(camera_frame, pair.stamp_ns)
         rig = self.calibration.rig(pose.left_from_grid, camera_frame)
-        self._check_order(rig, left, right)
         prepared = time.monotonic()
         prediction = self.host.predict(rig, left, right, pair.stamp_ns)
         predicted = time.monotonic()
@@ -125,6 +120,8 @@ class Pipeline:
             self.failed += 1
         if isinstance(error, NamedError):
             return error
+        if isinstance(error, SwappedError):
+            return NamedError("swapped", Topic.INPUT, error.what, where=error.where, remedy=error.remedy)
         if isinstance(error, OccDepthError):
             return NamedError("inference", Topic.MODEL, error.what, where=error.where, remedy=error.remedy)
         text = f"the model failed on this pair ({type(error).__name__}: {error})"
@@ -141,21 +138,6 @@ class Pipeline:
                 remedy="Let the driver name the optical frame of the left camera.",
             )
         return frame
-
-    def _check_order(self, rig: StereoRig, left: Picture, right: Picture) -> None:
-        now, (fingerprint, last) = time.monotonic(), self._order_known
-        if fingerprint == rig.fingerprint and now - last < ORDER_PERIOD:
-            return
-        if pictures_look_swapped(left, right, offset=rig.disparity_offset):
-            self._order_known = ("", now)
-            raise NamedError(
-                "swapped",
-                Topic.INPUT,
-                "the disparities are negative: the right camera's pictures come as the left ones",
-                where="left/image_rect, right/image_rect",
-                remedy="Exchange the two topics, or the two cables.",
-            )
-        self._order_known = (rig.fingerprint, now)
 
     def _note_good(self, pair: ImagePair, camera_frame: str, pose_source: str) -> None:
         info_frame = self.calibration.info_frame("left")

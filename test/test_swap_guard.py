@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occdepth_ros.geometry.order import pictures_look_swapped
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.geometry.swap_guard import PERIOD, SwapGuard, SwappedError, pictures_look_swapped
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(3, 24), st.integers(100, 700))
@@ -53,3 +54,28 @@ def test_real_pictures(kitti_mini: Path) -> None:
             pytest.skip("the pictures of sequence 00 are absent")
         assert not pictures_look_swapped(left, right)
         assert pictures_look_swapped(right, left)
+
+
+def test_the_guard_looks_now_and_then_and_at_every_pair_after_a_swapped_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[bool] = []
+    verdicts = iter([False, True, True, False, False])
+
+    def look(*pictures: object, **options: object) -> bool:
+        looks.append(next(verdicts))
+        return looks[-1]
+
+    monkeypatch.setattr("occdepth_ros.geometry.swap_guard.pictures_look_swapped", look)
+    projection = np.array([[100.0, 0, 50, 0], [0, 100, 25, 0], [0, 0, 1, 0]])
+    shifted = projection.copy()
+    shifted[0, 3] = -50.0
+    guard = SwapGuard(StereoRig(PinholeCamera(projection, 100, 50), PinholeCamera(shifted, 100, 50), np.eye(4)))
+    picture = np.zeros((50, 100, 3), np.uint8)
+    for _ in range(PERIOD):
+        guard.check(picture, picture)
+    assert looks == [False]
+    for _ in range(2):
+        with pytest.raises(SwappedError, match="Exchange the two"):
+            guard.check(picture, picture)
+    for _ in range(PERIOD + 1):
+        guard.check(picture, picture)
+    assert looks == [False, True, True, False, False]
