@@ -1,0 +1,80 @@
+"""Stereo geometry on KITTI frames: per cent against recon10 (a derived, partial truth), milliseconds a frame."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+
+from occdepth_ros.engine import Engine
+from occdepth_ros.evaluation.alignment import aligned_labels
+from occdepth_ros.evaluation.metrics import CompletionScores
+from occdepth_ros.geometry.labels import VEGETATION
+from occdepth_ros.geometry.predictor import StereoGeometry
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.sources import StereoSource, open_source
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Tally:
+    """Scores and times of one row."""
+
+    def __init__(self) -> None:
+        self.scores = CompletionScores()
+        self.times: list[dict[str, float]] = []
+
+    def row(self, name: str) -> dict[str, Any]:
+        """One row of the table."""
+        scores = {f"{score} %": 100 * value for score, value in self.scores.summary().items()}
+        stages = self.times[0] if self.times else {}
+        times = {f"{stage} ms": median(t[stage] for t in self.times) for stage in stages}
+        return {"frames": name, "scenes": self.scores.scenes, **scores, **times}
+
+
+def run() -> list[dict[str, Any]]:
+    """Score every labelled frame of every sequence; at half size, and the bare points, for comparison."""
+    shared = Path(os.environ.get("OCCDEPTH_SHARED") or ROOT.parent / "shared")
+    folders = sorted((shared / "data/kitti_mini/dataset/sequences").glob("[0-9][0-9]"))
+    if not folders:
+        return [{"frames": f"skipped: no KITTI sequences under {shared} (variable OCCDEPTH_SHARED)"}]
+    whole, half, points = Tally(), Tally(), Tally()
+    rows = []
+    for folder in folders:
+        source = open_source(folder)
+        tally = Tally()
+        score_sequence(source, (tally, whole), half, points)
+        rows.append(tally.row(folder.name))
+    return [*rows, whole.row("all"), half.row("all, half size"), points.row("all, surface points only")]
+
+
+def score_sequence(source: StereoSource, full: tuple[Tally, ...], half: Tally, points: Tally) -> None:
+    """Add the labelled frames of one sequence."""
+    grid = VoxelGrid.semantic_kitti()
+    engine = Engine(source.rig, grid)
+    width, height = source.rig.left.width // 2, source.rig.left.height // 2
+    small = Engine(source.rig.scaled(width, height), grid)
+    for index in range(len(source)):
+        truth = source.truth(index)
+        if truth is None:
+            continue
+        frame = source[index]
+        engine.predict(frame.left, frame.right)
+        prediction = engine.predict(frame.left, frame.right)
+        for tally in full:
+            tally.scores.add_scene(prediction, truth)
+            tally.times.append(dict(prediction.timings_ms))
+        pair = [cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in (frame.left, frame.right)]
+        of_half = small.predict(np.asarray(pair[0], np.uint8), np.asarray(pair[1], np.uint8))
+        half.scores.add_scene(of_half, truth)
+        half.times.append(dict(of_half.timings_ms))
+        geometry = engine.predictor
+        assert isinstance(geometry, StereoGeometry)
+        ends = geometry.binning.points(geometry.matcher.match(frame.left, frame.right)).voxel
+        labels = np.zeros(grid.count, np.uint8)
+        labels[ends] = VEGETATION
+        points.scores.add(aligned_labels(labels.reshape(grid.size), grid, truth.grid), truth.labels)
