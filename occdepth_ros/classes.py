@@ -68,7 +68,7 @@ class ClassTable:
 
     def from_raw(self, raw: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint8]:
         """Map raw dataset ids (lower 16 bits count) to class ids; what is not listed becomes 255."""
-        return self._from_raw[np.asarray(raw) & 0xFFFF]
+        return self._from_raw[np.asarray(raw).astype(np.uint16)]
 
     def to_raw(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
         """Map class ids to the raw ids of a submission; unknown becomes 0."""

@@ -35,10 +35,20 @@ class VoxelGrid:
     frame_id: str = "velodyne"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "origin", tuple(float(v) for v in self.origin))
-        object.__setattr__(self, "size", tuple(int(v) for v in self.size))
-        object.__setattr__(self, "resolution", float(self.resolution))
         where = "grid"
+        try:
+            if any(v != int(v) for v in self.size):
+                raise ValueError
+            object.__setattr__(self, "origin", tuple(float(v) for v in self.origin))
+            object.__setattr__(self, "size", tuple(int(v) for v in self.size))
+            object.__setattr__(self, "resolution", float(self.resolution))
+        except (TypeError, ValueError, OverflowError):
+            raise GridError(
+                f"origin {self.origin}, size {self.size} and resolution {self.resolution} are not all numbers of "
+                "the right kind",
+                where=where,
+                remedy="Give three numbers, three whole numbers, and one number.",
+            ) from None
         if len(self.origin) != 3 or not np.isfinite(self.origin).all():
             raise GridError(
                 f"the origin {self.origin} is not three finite numbers", where=where, remedy="Give x, y, z in metres."
@@ -47,7 +57,7 @@ class VoxelGrid:
             raise GridError(
                 f"the size {self.size} is not three positive counts", where=where, remedy="Give voxels along x, y, z."
             )
-        if int(np.prod(self.size, dtype=np.int64)) > MAX_VOXELS:
+        if self.count > MAX_VOXELS:
             raise GridError(
                 f"the size {self.size} has more than {MAX_VOXELS} voxels",
                 where=where,

@@ -1,0 +1,110 @@
+"""The engine: checks, passes on, and keeps what it had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.engine import Engine, Occupancy, Picture
+from occdepth_ros.errors import CalibrationError, ImageError, ModelError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.registry import DEFAULT_MODEL, MODELS, ModelEntry, create_predictor
+
+GRID = VoxelGrid((0, 0, 0), (4, 5, 6), 0.2)
+
+
+def make_rig(width: int = 64, height: int = 32) -> StereoRig:
+    k = np.array([[50.0, 0, width / 2], [0, 50, height / 2], [0, 0, 1]])
+    shift = np.eye(3, 4)
+    shift[0, 3] = -0.5
+    return StereoRig(PinholeCamera(k @ np.eye(3, 4), width, height), PinholeCamera(k @ shift, width, height), np.eye(4))
+
+
+class Fake:
+    """A predictor that remembers what it was told."""
+
+    def __init__(self, name: str, weights: Path | None, device: str) -> None:
+        self.name, self.weights, self.device = name, weights, device
+        self.calibrations: list[tuple[StereoRig, VoxelGrid]] = []
+
+    def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
+        if rig.left.width < 10:
+            raise CalibrationError("too small")
+        self.calibrations.append((rig, grid))
+
+    def infer(self, left: Picture, right: Picture) -> Occupancy:
+        zeros = np.zeros(GRID.size, np.uint8)
+        return Occupancy(
+            zeros + left[0, 0, 0], zeros + right[0, 0, 0], zeros, np.ones((32, 64), np.float32), {"a": 1.5}
+        )
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(MODELS, "fake", ModelEntry(f"{__name__}:Fake", "for tests", needs_weights=False))
+    return "fake"
+
+
+def picture(value: int, shape: tuple[int, ...] = (32, 64, 3)) -> Picture:
+    return np.full(shape, value, np.uint8)
+
+
+def test_predictions_carry_everything(fake: str) -> None:
+    engine = Engine(make_rig(), GRID, model=fake, weights=Path("w.npz"), device="cpu")
+    made = engine.predictor
+    assert isinstance(made, Fake)
+    assert (made.name, made.weights, made.device) == ("fake", Path("w.npz"), "cpu")
+    assert made.calibrations == [(engine.rig, GRID)]
+    prediction = engine.predict(picture(9), picture(4), stamp_ns=7)
+    assert (prediction.labels == 9).all()
+    assert (prediction.confidence == 4).all()
+    assert (prediction.grid, prediction.stamp_ns, prediction.model) == (GRID, 7, "fake")
+    assert prediction.timings_ms["a"] == 1.5
+    assert prediction.timings_ms["total"] > 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        picture(0, (32, 63, 3)),
+        picture(0, (33, 64, 3)),
+        picture(0, (32, 64)),
+        picture(0, (32, 64, 4)),
+        np.zeros((32, 64, 3), np.float32),
+        picture(0, (0, 0, 3)),
+    ],
+)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_pictures_that_do_not_fit_are_refused(fake: str, wrong: Picture, side: str) -> None:
+    engine = Engine(make_rig(), GRID, model=fake)
+    pair = {"left": picture(1), "right": picture(1)} | {side: wrong}
+    with pytest.raises(ImageError, match=f"{side} picture: the picture is .* the calibration wants"):
+        engine.predict(pair["left"], pair["right"])
+    assert (engine.predict(picture(1), picture(1)).labels == 1).all()
+
+
+def test_a_refused_calibration_leaves_the_old_one(fake: str) -> None:
+    engine = Engine(make_rig(), GRID, model=fake)
+    first = engine.rig
+    with pytest.raises(CalibrationError, match="too small"):
+        engine.calibrate(make_rig(8, 8))
+    assert engine.rig is first
+    engine.predict(picture(1), picture(1))
+
+
+def test_unknown_models_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"no model 'occdepth-b9'.*Choose one of .*stereo-geometry"):
+        create_predictor("occdepth-b9")
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_model_can_be_imported(name: str) -> None:
+    assert callable(MODELS[name].load())
+
+
+def test_the_default_model_needs_no_weights() -> None:
+    assert not MODELS[DEFAULT_MODEL].needs_weights
+    assert create_predictor(DEFAULT_MODEL).name == DEFAULT_MODEL
