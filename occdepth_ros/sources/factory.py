@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from occdepth_ros.errors import SourceError
+from occdepth_ros.sources.bag import BagSequence, is_bag
 from occdepth_ros.sources.base import StereoSource
 from occdepth_ros.sources.folder import is_folder, open_folder
 from occdepth_ros.sources.kitti_odometry import is_kitti_odometry, open_kitti_odometry
@@ -28,6 +29,7 @@ LAYOUTS = (
     Layout("a KITTI odometry sequence (image_2 and image_3, calib.txt)", is_kitti_odometry, open_kitti_odometry),
     Layout("a KITTI raw drive (image_02/data and image_03/data in its date's folder)", is_kitti_raw, open_kitti_raw),
     Layout("a folder with left, right and calibration.yaml", is_folder, open_folder),
+    Layout("a ROS bag (.bag, .mcap, .db3, or a rosbag2 folder with metadata.yaml)", is_bag, BagSequence),
 )
 
 

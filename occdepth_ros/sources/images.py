@@ -33,7 +33,7 @@ def image_size(path: Path) -> Size:
     Raises:
         ImageError: the file cannot be read, is no PNG or JPEG, is damaged or cut off, or is absurdly large.
     """
-    return _checked_size(_contents(path), path)
+    return _checked_size(_contents(path), str(path))
 
 
 def read_image(path: Path, expected: Size) -> tuple[Picture, bool]:
@@ -50,16 +50,26 @@ def read_image(path: Path, expected: Size) -> tuple[Picture, bool]:
         ImageError: as for `image_size`, or the size is not the expected one.
     """
     contents = _contents(path)
-    width, height = _checked_size(contents, path)
-    if (width, height) != expected:
+    size = _checked_size(contents, str(path))
+    if size != expected:
         raise ImageError(
-            f"the picture is {width}x{height}, the calibration and the first picture say {expected[0]}x{expected[1]}",
+            f"the picture is {size[0]}x{size[1]}, calibration and first picture say {expected[0]}x{expected[1]}",
             where=str(path),
             remedy="Use pictures of one size with the calibration that belongs to them.",
         )
+    return decode(contents, str(path))
+
+
+def decode(contents: bytes, where: str) -> tuple[Picture, bool]:
+    """Decode the contents of a PNG or JPEG file to `[H, W, 3]` RGB uint8; also whether it is grey.
+
+    Raises:
+        ImageError: as for `image_size`.
+    """
+    width, height = _checked_size(contents, where)
     decoded = cv2.imdecode(np.frombuffer(contents, np.uint8), cv2.IMREAD_ANYCOLOR)
     if decoded is None or decoded.shape[:2] != (height, width):
-        raise ImageError("the picture cannot be decoded", where=str(path), remedy=_COPY_AGAIN)
+        raise ImageError("the picture cannot be decoded", where=where, remedy=_COPY_AGAIN)
     grey = decoded.ndim == 2
     code = cv2.COLOR_GRAY2RGB if grey else cv2.COLOR_BGR2RGB
     return np.asarray(cv2.cvtColor(decoded, code), np.uint8), grey
@@ -95,17 +105,17 @@ def _contents(path: Path) -> bytes:
     return contents
 
 
-def _checked_size(contents: bytes, path: Path) -> Size:
+def _checked_size(contents: bytes, where: str) -> Size:
     if contents.startswith(_PNG):
         size = _png_size(contents)
     elif contents.startswith(_JPEG):
         size = _jpeg_size(contents)
     else:
-        raise ImageError("the file is neither PNG nor JPEG", where=str(path), remedy="Convert it to PNG or JPEG.")
+        raise ImageError("the file is neither PNG nor JPEG", where=where, remedy="Convert it to PNG or JPEG.")
     if size is None:
-        raise ImageError("the picture file is damaged or cut off", where=str(path), remedy=_COPY_AGAIN)
+        raise ImageError("the picture file is damaged or cut off", where=where, remedy=_COPY_AGAIN)
     if not all(0 < side <= _MAX_SIDE for side in size):
-        raise ImageError(f"the picture claims to be {size[0]}x{size[1]} pixels", where=str(path), remedy=_COPY_AGAIN)
+        raise ImageError(f"the picture claims to be {size[0]}x{size[1]} pixels", where=where, remedy=_COPY_AGAIN)
     return size
 
 
