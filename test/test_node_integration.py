@@ -42,7 +42,8 @@ from occdepth_ros.nodes.parameters import Settings
 from occdepth_ros.nodes.publishers import OUTPUTS
 from occdepth_ros.nodes.qos import LATCHED, SENSOR_DATA
 from occdepth_ros.nodes.timing import STAGES
-from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.outputs.octree.files import write_octree
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources import open_source
 
 pytestmark = pytest.mark.ros
@@ -241,6 +242,42 @@ def test_the_grid_holds_the_labels_and_the_wall(
         assert len(wall) > 50
         # the camera stands 0.3 m before the LiDAR
         assert np.median(wall[:, 0]) == pytest.approx(TRUTH_M + 0.3, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind", "suffix"), [("octomap_binary", "OcTree", "bt"), ("octomap_full", "ColorOcTree", "ot")]
+)
+def test_the_octomap_library_finds_the_seen_cells(
+    run: tuple[Listener, Process, Path],
+    predictions: dict[int, OccupancyPrediction],
+    tmp_path: Path,
+    topic: str,
+    kind: str,
+    suffix: str,
+) -> None:
+    pyoctomap = pytest.importorskip("pyoctomap", reason="pyoctomap is not installed: run make env")
+    message = run[0].outputs(topic)[-1]
+    assert (message.id, message.binary) == (kind, kind == "OcTree")
+    assert message.resolution == GRID.resolution and message.header.frame_id == "velodyne"
+    file = tmp_path / f"map.{suffix}"
+    write_octree(file, kind, np.asarray(message.data, np.int8).tobytes(), message.resolution)
+    if kind == "OcTree":
+        tree = pyoctomap.OcTree(GRID.resolution)
+        assert tree.readBinary(str(file))
+    else:
+        tree = pyoctomap.ColorOcTree(GRID.resolution).read(str(file))
+    prediction = predictions[_stamp(message.header)]
+    seen = prediction.visibility == Visibility.SEEN
+    chosen = np.random.default_rng(0).choice(GRID.count, 4000, replace=False)
+    cells = np.concatenate([np.argwhere(prediction.occupied), np.stack(np.unravel_index(chosen, GRID.size), -1)])
+    for index in map(tuple, cells):
+        node = tree.search(GRID.centers_of(np.array(index)))
+        if not seen[index] or prediction.unknown[index]:
+            assert node is None
+            continue
+        assert tree.isNodeOccupied(node) == prediction.occupied[index]
+        if kind == "ColorOcTree" and prediction.occupied[index]:
+            assert tuple(node.getColor()) == prediction.classes.rgb[prediction.labels[index]]
 
 
 def test_the_cloud_holds_the_occupied_voxels(
