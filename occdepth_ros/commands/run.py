@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -37,17 +38,20 @@ SUMMARY = "predict every frame of a stereo sequence and write the results"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
-    models = "; ".join(f"{name}: {entry.summary}" for name, entry in MODELS.items())
-    parser.add_argument("--source", type=Path, help="KITTI sequence, raw drive or folder (default: the bundled sample)")
-    parser.add_argument("--out", type=Path, required=True, help="result folder: new, empty, or of an earlier run")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"{models} (default: %(default)s)")
-    parser.add_argument("--weights", type=Path, help="checkpoint of the model")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("--start", type=int, default=0, help="first frame (default: %(default)s)")
-    parser.add_argument("--count", type=int, help="number of frames (default: all)")
-    parser.add_argument("--octomap", action="store_true", help="write OctoMap files: FFFFFF.bt, FFFFFF.ot with colour")
-    parser.add_argument("--pictures", action="store_true", help="write frame_FFFFFF.png and the single panels")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON instead of tables")
+    width = max(map(len, MODELS))
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "models:\n" + "\n".join(f"  {name:{width}}  {entry.summary}" for name, entry in MODELS.items())
+    add = parser.add_argument
+    add("--source", type=Path, metavar="PATH", help="KITTI sequence, raw drive, folder (default: the bundled sample)")
+    add("--out", type=Path, metavar="DIR", required=True, help="result folder: new, empty, or of an earlier run")
+    add("--model", metavar="NAME", default=DEFAULT_MODEL, help="one of those below (default: %(default)s)")
+    add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
+    add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--start", type=int, metavar="N", default=0, help="first frame (default: %(default)s)")
+    add("--count", type=int, metavar="N", help="number of frames (default: all)")
+    add("--octomap", action="store_true", help="write OctoMap files: FFFFFF.bt, FFFFFF.ot with colour")
+    add("--pictures", action="store_true", help="write frame_FFFFFF.png and the single panels")
+    add("--json", action="store_true", help="print the report as JSON instead of tables")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
     grid = VoxelGrid.semantic_kitti(source.grid_frame)
     engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
+    make_repeatable(engine)
     results = ResultFolder(arguments.out)
     about = describe(source, engine, arguments)
     tally = Tally()
@@ -103,6 +108,15 @@ def select_frames(length: int, start: int, count: int | None, where: str) -> ran
     return range(start, stop)
 
 
+def make_repeatable(engine: Engine) -> None:
+    """Let a model on a GPU take the algorithms that add in one order, though others may be faster."""
+    torch = sys.modules.get("torch")
+    if torch is not None and str(getattr(engine.predictor, "device", "cpu")).startswith("cuda"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
 def describe(source: StereoSource, engine: Engine, arguments: argparse.Namespace) -> dict[str, Any]:
     """What the results were made from, for the manifest: equal for runs that must give equal files."""
     rig, grid = engine.rig, engine.grid
@@ -110,7 +124,7 @@ def describe(source: StereoSource, engine: Engine, arguments: argparse.Namespace
     return {
         "source": source.name,
         "model": engine.predictor.name,
-        "weights": None if weights is None else {"file": weights.name, "sha256": sha256_of(weights)},
+        "weights": None if weights is None else {"name": weights.name, "sha256": sha256_of(weights)},
         "device": arguments.device,
         "versions": {
             "occdepth_ros": __version__,
@@ -135,8 +149,10 @@ def describe(source: StereoSource, engine: Engine, arguments: argparse.Namespace
     }
 
 
-def sha256_of(path: Path) -> str:
-    """Digest of a file."""
+def sha256_of(path: Path) -> str | None:
+    """Digest of a file, None where the name stands for no file."""
+    if not path.is_file():
+        return None
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -237,7 +253,8 @@ def write_pictures(
 def print_report(report: Mapping[str, Any], out: Path, files: int) -> None:
     """The tables at the end of a run."""
     console = Console()
-    table = Table(title=f"{report['model']}, {report['frames']} frames", title_justify="left", title_style="bold")
+    console.print(f"{report['model']}, {report['frames']} frames", style="bold", highlight=False)
+    table = Table()
     table.add_column("stage")
     table.add_column("mean ms", justify="right")
     table.add_column("p95 ms", justify="right")

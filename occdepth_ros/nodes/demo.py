@@ -46,13 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="demo", description="Replay stereo frames into the live node and look at it.")
-    parser.add_argument("--source", type=Path, help="KITTI sequence, raw drive or folder (default: the bundled sample)")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"one of {', '.join(MODELS)} (default: %(default)s)")
-    parser.add_argument("--weights", type=Path, help="checkpoint of the model")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("--count", type=int, help="number of pairs (default: the sequence, repeated for some seconds)")
-    parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay (default: 1, real time)")
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for report and pictures")
+    add = parser.add_argument
+    add("--source", type=Path, metavar="PATH", help="KITTI sequence, raw drive, folder (default: the bundled sample)")
+    add("--model", metavar="NAME", default=DEFAULT_MODEL, help=f"one of {', '.join(MODELS)} (default: %(default)s)")
+    add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
+    add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--count", type=int, metavar="N", help="number of pairs (default: the sequence, repeated for some seconds)")
+    add("--rate", type=float, metavar="R", default=1.0, help="speed of the replay (default: 1, real time)")
+    add("--out", type=Path, metavar="DIR", default=Path("out/demo"), help="report and pictures (default: %(default)s)")
     return parser.parse_args(arguments)
 
 
@@ -68,7 +69,7 @@ def check(options: argparse.Namespace) -> StereoSource:
     if entry is None:
         choice = f"Choose one of {', '.join(MODELS)}."
         raise ModelError(f"there is no model {options.model!r}", where="--model", remedy=choice)
-    if options.weights is not None and not options.weights.is_file():
+    if options.weights is not None and str(options.weights) != "random" and not options.weights.is_file():
         raise CheckpointError("there is no such file", where=str(options.weights), remedy="Give a checkpoint file.")
     if options.weights is None and entry.needs_weights:
         remedy = f"Give --weights FILE, or take --model {DEFAULT_MODEL}."

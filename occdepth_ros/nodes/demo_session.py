@@ -146,7 +146,8 @@ class Session:
     def _node_arguments(self) -> list[str]:
         values = {"model": self.model, "device": self.options.device, "fallback": "false"}
         if self.options.weights is not None:
-            values["weights"] = str(Path(self.options.weights).resolve())
+            weights = Path(self.options.weights)
+            values["weights"] = str(weights.resolve() if weights.is_file() else weights)
         values["grid_frame"] = self.source.grid_frame
         return ros_arguments(values)
 
