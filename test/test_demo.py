@@ -70,6 +70,16 @@ def test_the_middleware_profile_is_left_out_where_shared_memory_is_short(monkeyp
     assert middleware.large_message_environment({}) == {}
 
 
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("frames", "period", "pairs"), [(10, 0.1, 60), (60, 0.1, 60), (61, 0.1, 61), (4541, 0.1, 300), (1, 100.0, 1)]
+)
+def test_short_sequences_are_repeated_and_long_ones_cut(frames: int, period: float, pairs: int) -> None:
+    from occdepth_ros.nodes.demo_session import default_pairs
+
+    assert default_pairs(frames, period) == pairs
+
+
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
     """Makes a module from its source and returns its name."""

@@ -51,7 +51,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--model", metavar="NAME", default=DEFAULT_MODEL, help=f"one of {', '.join(MODELS)} (default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    add("--count", type=int, metavar="N", help="number of pairs (default: the sequence, repeated for some seconds)")
+    add("--count", type=int, metavar="N", help="number of pairs (default: 6 to 30 s of the sequence, repeated)")
     add("--rate", type=float, metavar="R", default=1.0, help="speed of the replay (default: 1, real time)")
     add("--out", type=Path, metavar="DIR", default=Path("out/demo"), help="report and pictures (default: %(default)s)")
     return parser.parse_args(arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,14 +121,14 @@ class Observer:
 
     Args:
         node: where to subscribe.
-        frame_of_picture: CRC-32 of a left picture's bytes to its frame in the source.
-        with_truth: the frames whose results are kept before those of others; the first result of each counts.
     """
 
-    def __init__(self, node: Node, frame_of_picture: Mapping[int, int], with_truth: Iterable[int]) -> None:
+    def __init__(self, node: Node) -> None:
         self.seen = Observations()
-        self._frame_of_picture = frame_of_picture
-        self._with_truth = set(with_truth)
+        self.frame_of_picture: dict[int, int] = {}
+        """CRC-32 of a left picture's bytes to its frame in the source."""
+        self.with_truth: set[int] = set()
+        """Frames whose results are kept before those of others; the first result of each counts."""
         self._lock = threading.Lock()
         for name, kind in CONTRACT.items():
             node.create_subscription(kind, name, self._receiver(name), _quality_for(name), raw=True)
@@ -170,7 +170,7 @@ class Observer:
             self.seen.paired.add(stamp)
         self.seen.published_ns[stamp] = min(sent_ns, self.seen.published_ns.get(stamp, sent_ns))
         if name == LEFT:
-            frame = self._frame_of_picture.get(zlib.crc32(deserialize_message(message, Image).data))
+            frame = self.frame_of_picture.get(zlib.crc32(deserialize_message(message, Image).data))
             if frame is not None:
                 self.seen.frame_of[stamp] = frame
 
@@ -181,8 +181,8 @@ class Observer:
             frame = frame_of.get(stamp)
             if frame is None or frame in frames:
                 return
-            scored = frame in self._with_truth
-            alike = sum((other in self._with_truth) == scored for other in frames)
+            scored = frame in self.with_truth
+            alike = sum((other in self.with_truth) == scored for other in frames)
             if alike >= (MOST_SCORED if scored else MOST_OTHERS):
                 return
         kept.setdefault(stamp, {})[name] = message

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -34,8 +35,8 @@ SETTLE_S = 10.0
 SLOWEST_FIRST_MS = 15000.0
 """How long a large model may take for its first pair on a small processor."""
 MODEL_STATUS = "stereo_occ: model"
-LEAST_S = 6.0
-"""A shorter sequence is repeated until the replay lasts this long, seconds: rates need a while to settle."""
+LEAST_S, MOST_S = 6.0, 30.0
+"""A shorter sequence is repeated, for rates need a while to settle; of a longer one the beginning is played."""
 MOST_PICTURES = 4
 
 
@@ -59,8 +60,7 @@ class Session:
             raise OutputError(
                 f"cannot make the folder: {error.strerror}", where=str(self.out), remedy="Give another --out."
             ) from error
-        lap = max(source.period_s() / options.rate, 1e-3) * len(source)
-        self.pairs = options.count or len(source) * max(1, round(LEAST_S / lap + 0.5))
+        self.pairs = options.count or default_pairs(len(source), max(source.period_s() / options.rate, 1e-3))
         self.frames = range(min(self.pairs, len(source)))
 
     def run(self) -> int:
@@ -72,10 +72,8 @@ class Session:
         """
         for stale in (*self.out.glob("frame_??????.png"), self.out / "report.json"):
             stale.unlink(missing_ok=True)
-        pictures = self._fingerprints()
-        truths = [i for i in self.frames if self.source.truth(i) is not None]
         began = time.monotonic()
-        with observing(pictures, truths) as (observer, node):
+        with observing() as (observer, node):
             self._play(observer, node)
         seen = observer.seen
         seconds = time.monotonic() - began
@@ -105,17 +103,14 @@ class Session:
         mute = {"/tf"} if self.source[0].world_from_grid is None else set()
         return [name for name in seen.silent if name not in mute]
 
-    def _fingerprints(self) -> dict[int, int]:
-        """CRC-32 of every left picture, in each order of channels that it may be sent in, to its frame."""
-        table: dict[int, int] = {}
+    def _introduce_frames(self, observer: Observer) -> None:
+        """Tell the observer by which left pictures it knows the frames, in each order of channels, and their truths."""
         for i in self.frames:
             frame = self.source[i]
-            left = frame.left
-            if frame.grey:
-                table[zlib.crc32(left[..., 0].tobytes())] = i
-            table[zlib.crc32(left[..., ::-1].tobytes())] = i
-            table[zlib.crc32(left.tobytes())] = i
-        return table
+            for sent in (frame.left, frame.left[..., ::-1], *([frame.left[..., 0]] if frame.grey else [])):
+                observer.frame_of_picture[zlib.crc32(sent.tobytes())] = i
+            if self.source.truth(i) is not None:
+                observer.with_truth.add(i)
 
     def _play(self, observer: Observer, node: Node) -> None:
         with Child(
@@ -129,6 +124,8 @@ class Session:
                 # this process is one subscriber, the node the second
                 return node.count_subscribers(LEFT) > 1
 
+            # meanwhile the node loads its model
+            self._introduce_frames(observer)
             errors = observer.seen.errors
             if not wait(lambda: listening() or MODEL_STATUS in errors, START_PATIENCE_S, f"loading {self.model}"):
                 raise live.failure(f"the node did not subscribe within {START_PATIENCE_S:.0f} s")
@@ -218,6 +215,12 @@ class Session:
             partial.unlink(missing_ok=True)
 
 
+def default_pairs(frames: int, period_s: float) -> int:
+    """How many pairs to play of a sequence, in whole laps where it is short."""
+    laps = max(1, math.ceil(LEAST_S / (frames * period_s)))
+    return min(frames * laps, max(1, round(MOST_S / period_s)))
+
+
 def progress(seen: Observations, pairs: int) -> str:
     """One line on how it goes."""
     latest = seen.latency_ms[GRID][-1:]
@@ -234,14 +237,14 @@ def ros_arguments(values: dict[str, str]) -> list[str]:
 
 
 @contextmanager
-def observing(pictures: dict[int, int], with_truth: Sequence[int]) -> Iterator[tuple[Observer, Node]]:
+def observing() -> Iterator[tuple[Observer, Node]]:
     """A ROS context with a listener that runs in a thread of its own."""
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=rclpy.SignalHandlerOptions.NO)
     node = Node("occdepth_demo", context=context, enable_rosout=False, start_parameter_services=False)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
-    observer = Observer(node, pictures, with_truth)
+    observer = Observer(node)
 
     def spin() -> None:
         try:
