@@ -38,6 +38,15 @@ def tiny() -> Iterator[OccDepthConfig]:
         yield config
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors gain nothing from more, and lose much on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def rig_of(height: int = 64, width: int = 192, shift: float = 0.0) -> StereoRig:
     k = np.array([[0.5 * width, 0, width / 2], [0, 0.5 * width, height / 2], [0, 0, 1]])
     pose = np.array([[0.0, -1, 0, shift], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
