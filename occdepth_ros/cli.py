@@ -16,6 +16,7 @@ from occdepth_ros.errors import OccDepthError
 
 VERBS = {
     "run": "predict every frame of a stereo sequence and write the results",
+    "sample": "generate a stereo street sequence with exact ground truth",
     "weights": "verify networks against golden outputs, convert published checkpoints",
     "doctor": "say what this machine has and what is missing",
 }

@@ -1,0 +1,4 @@
+"""Generated street scenes with exact depth and voxel truth.
+
+World frame: x along the street, y left, z up, metres; the road's surface is z = 0.
+"""
