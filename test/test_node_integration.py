@@ -26,8 +26,11 @@ import making_sequences
 import rclpy
 import tf2_ros
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.srv import GetState
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.time import Time
@@ -38,7 +41,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from occdepth_ros.engine import Engine
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.nodes.conversions import camera_of, matrix_of, rig_of
-from occdepth_ros.nodes.parameters import Settings
+from occdepth_ros.nodes.parameters import PARAMETERS, Settings, rule_of
 from occdepth_ros.nodes.publishers import OUTPUTS
 from occdepth_ros.nodes.qos import LATCHED, SENSOR_DATA
 from occdepth_ros.nodes.timing import STAGES
@@ -370,15 +373,6 @@ def test_times_and_diagnostics(run: tuple[Listener, Process, Path]) -> None:
     assert values["extrinsics"]["source"] == "static tf"
 
 
-def test_the_node_brought_itself_up(run: tuple[Listener, Process, Path]) -> None:
-    listener = run[0]
-    client = listener.node.create_client(GetState, "/stereo_occ/get_state")
-    assert client.wait_for_service(5.0)
-    answer = client.call_async(GetState.Request())
-    listener.wait(answer.done, "no answer", 5)
-    assert answer.result().current_state.label == "active"
-
-
 def test_poses_reach_tf(run: tuple[Listener, Process, Path]) -> None:
     listener = run[0]
     # a recording that begins at 0 cannot be asked for its first moment: tf2 takes 0 for the latest
@@ -392,6 +386,47 @@ def test_poses_reach_tf(run: tuple[Listener, Process, Path]) -> None:
         moved.append(matrix_of(found.transform)[:3, 3])
     expected = making_sequences.lidar_poses(FRAMES)[1:, :3, 3]
     np.testing.assert_allclose(np.diff(moved, axis=0)[:, 0], np.diff(expected, axis=0)[:, 0], atol=0.05)
+
+
+def _call(listener: Listener, kind: type, service: str, request: Any) -> Any:
+    client = listener.node.create_client(kind, f"/stereo_occ/{service}")
+    assert client.wait_for_service(10.0)
+    answer = client.call_async(request)
+    listener.wait(answer.done, f"no answer of {service}", 20)
+    return answer.result()
+
+
+def test_parameters_are_described_and_refused_with_reasons_over_services(run: tuple[Listener, Process, Path]) -> None:
+    listener = run[0]
+    names = list(PARAMETERS)
+    described = _call(listener, DescribeParameters, "describe_parameters", DescribeParameters.Request(names=names))
+    assert [d.description for d in described.descriptors] == [rule_of(name).text for name in names]
+    for name, value, said in (
+        ("max_markers", 0, "out of range"),
+        ("octomap_include", "everything", "'everything' is not one of seen, seen+completed, all"),
+        ("model", "occdepth-b3", "takes effect on configuring only"),
+    ):
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        result = _call(listener, SetParameters, "set_parameters", request).results[0]
+        assert not result.successful and said in result.reason
+
+
+def test_the_node_brought_itself_up_and_obeys_a_lifecycle_manager(run: tuple[Listener, Process, Path]) -> None:
+    listener = run[0]
+
+    def state() -> str:
+        return str(_call(listener, GetState, "get_state", GetState.Request()).current_state.label)
+
+    assert state() == "active"
+    for transition, reached in (
+        (Transition.TRANSITION_DEACTIVATE, "inactive"),
+        (Transition.TRANSITION_CLEANUP, "unconfigured"),
+        (Transition.TRANSITION_CONFIGURE, "inactive"),
+        (Transition.TRANSITION_ACTIVATE, "active"),
+    ):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert _call(listener, ChangeState, "change_state", request).success
+        assert state() == reached
 
 
 @pytest.mark.parametrize(
