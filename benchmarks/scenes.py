@@ -28,8 +28,8 @@ def street(seed: int = 0) -> OccupancyPrediction:
     layer = np.arange(nz)
     under = (layer <= height[:, :, None]) & (layer > height[:, :, None] - 1)
     labels[under] = np.broadcast_to(ground[:, :, None], grid.size)[under]
-    bushes = (_waves(rng, (nx, ny), 6) > 0.8) & (across > 36)
-    crown = height + 3 + 14 * _waves(rng, (nx, ny), 5)
+    bushes = (_waves(rng, (nx, ny), 6) > 0.86) & (across > 36)
+    crown = height + 3 + 11 * _waves(rng, (nx, ny), 5)
     labels[bushes[:, :, None] & (layer > height[:, :, None]) & (layer < crown[:, :, None])] = name("vegetation")
     for _ in range(14):
         x, side = int(rng.integers(0, nx - 60)), int(rng.choice([-1, 1]))

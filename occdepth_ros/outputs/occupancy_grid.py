@@ -81,9 +81,9 @@ def traversability(
     for label in prediction.classes.ground:
         is_ground |= labels == label
     occupied &= ~is_ground
-    has_ground = is_ground.any(axis=1)
+    has_ground = _any(_bits(is_ground))
     if not has_ground.any():
-        return np.where(occupied.any(axis=1), LETHAL, NO_INFORMATION).astype(np.int8).reshape(nx, ny)
+        return np.where(_any(_bits(occupied)), LETHAL, NO_INFORMATION).astype(np.int8).reshape(nx, ny)
 
     top = np.zeros(nx * ny, np.int64)
     top[has_ground] = _top_of_lowest_run(is_ground[has_ground])
@@ -103,10 +103,12 @@ def _top_of_lowest_run(ground: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
 
     The lowest run is the ground that the column stands on: a bridge's deck above it is another one.
     """
-    start = ground.argmax(axis=1)
-    layers = np.arange(ground.shape[1])
-    ended = ~ground & (layers > start[:, None])
-    end = np.where(ended.any(axis=1), ended.argmax(axis=1), ground.shape[1])
+    layers = ground.shape[1]
+    start = ground.argmax(axis=1).astype(np.uint16)
+    solid = np.arange(layers, dtype=np.uint16) < start[:, None]
+    solid |= ground
+    end = solid.argmin(axis=1)
+    end[solid[np.arange(len(end)), end]] = layers  # solid all the way up
     return end - 1
 
 
@@ -119,15 +121,31 @@ def _nearest(values: npt.NDArray[np.int64], known: npt.NDArray[np.bool_]) -> npt
     return value_of[nearest].reshape(-1)
 
 
+def _bits(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """Columns `[N, Z]` as bits, 64 layers a word, `[N, ceil(Z / 64)]`."""
+    columns, layers = mask.shape
+    words = np.zeros((columns, -(-layers // 64)), np.uint64)
+    # far faster without an axis
+    octets = np.packbits(mask, axis=1) if layers % 8 else np.packbits(mask).reshape(columns, layers // 8)
+    words.view(np.uint8)[:, : octets.shape[1]] = octets
+    return words
+
+
+def _any(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Whether any bit of a row is set, `[N]`."""
+    result = words[:, 0] != 0
+    for column in words.T[1:]:
+        result |= column != 0
+    return result
+
+
 def _any_between(
     mask: npt.NDArray[np.bool_], low: npt.NDArray[np.integer[Any]], high: npt.NDArray[np.integer[Any]]
 ) -> npt.NDArray[np.bool_]:
     """Whether a column `[N, Z]` is set anywhere from layer `low` to `high`, both included, `[N]`."""
     layers = mask.shape[1]
-    table = np.arange(layers)
-    bounds = np.stack([low, high], axis=1).clip(-1, layers)
-    span = (table >= np.arange(-1, layers + 1)[:, None]).view(np.uint8)  # set from layer l upwards, row l + 1
-    bits = np.packbits(mask, axis=1)
-    from_low = np.packbits(span, axis=1).take(bounds[:, 0] + 1, axis=0)
-    above = np.packbits(table > np.arange(-1, layers + 1)[:, None], axis=1).take(bounds[:, 1] + 1, axis=0)
-    return np.any(bits & from_low & ~above, axis=1)
+    # row b: the layers from b upwards
+    upwards = _bits(np.arange(layers) >= np.arange(layers + 1)[:, None])
+    from_low = upwards.take(low.clip(0, layers), axis=0)
+    above_high = upwards.take((high + 1).clip(0, layers), axis=0)
+    return _any(_bits(mask) & from_low & ~above_high)
