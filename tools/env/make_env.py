@@ -33,6 +33,15 @@ PIP_ROS = ROOT / "tools" / "pip_ros"
 NEEDED_BYTES = 8 * 10**9
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 STAMP = "complete.json"
+# Asked of the interpreter in a process of its own, because a sourced ROS may hold broken modules.
+QUESTION = """
+import importlib, importlib.util, json, sys
+kept = {}
+for module, name in (("numpy", "numpy"), ("cv2", "opencv-python-headless")):
+    if importlib.util.find_spec(module):
+        kept[name] = importlib.import_module(module).__version__
+print(json.dumps([[name for name in sys.argv[1:] if importlib.util.find_spec(name) is None], kept]))
+"""
 
 
 def digest(*parts: str | Path) -> str:
@@ -69,10 +78,13 @@ class Environment:
     Args:
         ros: distribution of the sourced ROS 2; empty without one.
         absent: top-level modules of tools/pip_ros that this machine lacks.
+        kept: versions of what is taken from the sourced ROS' interpreter even though requirements.txt names it: its
+            compiled modules are bound to that numpy and that OpenCV.
     """
 
     ros: str
     absent: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def cache(self) -> Path:
@@ -89,7 +101,8 @@ class Environment:
     @cached_property
     def packages_key(self) -> str:
         """Hash of what the packages layer depends on."""
-        return digest("1", self.ros, sys.base_prefix, PYTHON, sysconfig.get_platform(), *self.requirements)
+        machine = (self.ros, sys.base_prefix, PYTHON, sysconfig.get_platform(), str(self.kept))
+        return digest("1", *machine, *self.requirements)
 
     @cached_property
     def packages(self) -> Path:
@@ -161,15 +174,15 @@ def detect() -> Environment:
     names = sorted(p.name for p in PIP_ROS.iterdir() if p.is_dir() and not p.name.startswith((".", "_", "test")))
     if not (os.environ.get("AMENT_PREFIX_PATH") and os.environ.get("ROS_DISTRO")):
         return Environment(ros="", absent=names)
-    question = "import importlib.util as u, sys; print(*[n for n in sys.argv[1:] if u.find_spec(n) is None])"
-    command = [sys.executable, "-c", question, "rclpy", *names]
-    absent = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    command = [sys.executable, "-c", QUESTION, "rclpy", *names]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    absent, kept = json.loads(answer)
     if "rclpy" in absent:
         raise StepError(
             f"ROS 2 {os.environ['ROS_DISTRO']} is sourced, but {sys.executable} cannot import its rclpy; "
             "use the interpreter that it was built for, or a shell without ROS to take ROS from PyPI"
         )
-    return Environment(ros=os.environ["ROS_DISTRO"], absent=absent)
+    return Environment(ros=os.environ["ROS_DISTRO"], absent=absent, kept=kept)
 
 
 def make_packages(env: Environment, steps: Steps) -> None:
@@ -186,10 +199,22 @@ def make_packages(env: Environment, steps: Steps) -> None:
         if not python.exists():
             venv.create(folder, with_pip=True, system_site_packages=bool(env.ros), clear=True, symlinks=True)
         pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
-        files = [argument for path in env.requirements for argument in ("-r", path)]
+        files = [argument for path in wanted(env) for argument in ("-r", path)]
         steps.run("installing the packages from the package index", [*pip, *files], env.variables(python))
         repair_exports(folder)
         complete(folder, env.packages_key)
+
+
+def wanted(env: Environment) -> list[Path]:
+    """The requirement files to install; without the lines of what is kept, and with its numpy held."""
+    if not env.kept:
+        return env.requirements
+    lines = env.requirements[0].read_text(encoding="utf-8").splitlines()
+    lines = [line for line in lines if re.split(r"[=<>;\[ ]", line)[0] not in env.kept]
+    lines += [f"numpy=={env.kept['numpy']}"] if "numpy" in env.kept else []
+    path = env.packages / "requirements.txt"
+    write_whole(path, "\n".join([*lines, "colcon-common-extensions", ""]))
+    return [path]
 
 
 def repair_exports(prefix: Path) -> None:
@@ -204,9 +229,9 @@ def repair_exports(prefix: Path) -> None:
 
 def colcon(env: Environment, python: Path, arguments: Iterable[str | Path]) -> list[str | Path]:
     """The command line of a build with `python`."""
-    own = env.packages / "bin" / "colcon"
+    start = "import sys; from colcon_core.command import main; sys.exit(main())"
     cmake = [f"-DPython3_EXECUTABLE={python}", "-DBUILD_TESTING=OFF", "-DCMAKE_BUILD_TYPE=Release", "-Wno-dev"]
-    return [own if own.exists() else "colcon", *arguments, "--cmake-args", *cmake]
+    return [env.packages / "bin" / "python", "-c", start, *arguments, "--cmake-args", *cmake]
 
 
 def make_interfaces(env: Environment, steps: Steps) -> None:
