@@ -48,54 +48,53 @@ class SurfaceLabels:
         self._camera = rig.left
         self._pose = rig.left_from_grid
 
-    def ground(self, voxels: npt.NDArray[np.intp], left: Picture) -> npt.NDArray[np.uint8]:
-        """Class of ground voxels.
+    def label(
+        self,
+        ground: npt.NDArray[np.intp],
+        obstacles: npt.NDArray[np.intp],
+        above: npt.NDArray[np.floating],
+        left: Picture,
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Class of surface voxels.
 
         Args:
-            voxels: flat indices, `[N]`.
+            ground: flat indices of ground voxels, `[N]`.
+            obstacles: flat indices of the other surface voxels, ascending, `[M]`.
+            above: height of the obstacles' centres above the ground, voxel edges, `[M]`.
             left: `[H, W, 3]` RGB uint8.
 
         Returns:
-            `[N]` uint8 class ids.
-        """
-        green, _ = self._colors(voxels, left)
-        return np.where(green > GREEN_GROUND, TERRAIN, ROAD)
-
-    def obstacles(
-        self, voxels: npt.NDArray[np.intp], above: npt.NDArray[np.floating], left: Picture
-    ) -> npt.NDArray[np.uint8]:
-        """Class of obstacle voxels.
-
-        Args:
-            voxels: flat indices, ascending, `[N]`.
-            above: height of the voxels' centres above the ground, voxel edges, `[N]`.
-            left: `[H, W, 3]` RGB uint8.
-
-        Returns:
-            `[N]` uint8 class ids.
+            class ids of `ground` and of `obstacles`, uint8.
         """
         if np.array_equal(left[::8, ::8, 0], left[::8, ::8, 1]):
-            return np.full(len(voxels), VEGETATION)
+            return np.full(len(ground), ROAD), np.full(len(obstacles), VEGETATION)
+        smooth = cv2.blur(left, (15, 15))
+        green, _ = self._colors(ground, smooth)
+        of_ground = np.where(green > GREEN_GROUND, TERRAIN, ROAD)
+        green, bright = self._colors(obstacles, smooth)
+        grey = np.where(self._tallest(obstacles, above) < CAR_M, CAR, BUILDING)
+        return of_ground, np.where((green > GREEN_OBSTACLE) | (bright < DARK), VEGETATION, grey)
+
+    def _tallest(self, voxels: npt.NDArray[np.intp], above: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Height of the tallest obstacle within two columns of each voxel, metres above the ground, `[M]`."""
         nx, ny, nz = self._grid.size
         column = voxels // nz
         top = np.zeros(nx * ny, np.float32)
         highest = np.diff(column, append=-1) != 0
         top[column[highest]] = above[highest]
-        around = cv2.dilate(top.reshape(nx, ny), np.ones((5, 5), np.uint8)).ravel()[column]
-        green, bright = self._colors(voxels, left)
-        grey = np.where(around * self._grid.resolution < CAR_M, CAR, BUILDING)
-        return np.where((green > GREEN_OBSTACLE) | (bright < DARK), VEGETATION, grey)
+        around = cv2.dilate(top.reshape(nx, ny), np.ones((5, 5), np.uint8)).ravel()
+        return np.asarray(around[column] * self._grid.resolution, np.float32)
 
     def _colors(
-        self, voxels: npt.NDArray[np.intp], left: Picture
+        self, voxels: npt.NDArray[np.intp], smooth: cv2.typing.MatLike
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Excess green and brightness around the pixel that shows each voxel, `[N]` each."""
+        """Excess green and brightness of the pixel that shows each voxel, in a smoothed picture, `[N]` each."""
         index = np.stack(np.unravel_index(voxels, self._grid.size), 1)
         points = self._grid.centers_of(index) @ self._pose[:3, :3].T + self._pose[:3, 3]
         k = self._camera.projection
         depth = np.maximum(points[:, 2], self._grid.resolution)
         column = np.rint(points[:, 0] * k[0, 0] / depth + k[0, 2]).clip(0, self._camera.width - 1).astype(np.intp)
         row = np.rint(points[:, 1] * k[1, 1] / depth + k[1, 2]).clip(0, self._camera.height - 1).astype(np.intp)
-        color = cv2.blur(left, (15, 15))[row, column].astype(np.float32)
+        color = smooth[row, column].astype(np.float32)
         total = color.sum(1) + np.float32(1)
         return (3 * color[:, 1] - total) / total, total / 3

@@ -82,8 +82,7 @@ class StereoGeometry:
         labels = np.full(self.grid.count, UNKNOWN, np.uint8)
         confidence = np.zeros(self.grid.count, np.uint8)
         visibility = self._unseen.copy()
-        of_ground = self.labels.ground(ground.voxels, left)
-        of_obstacles = self.labels.obstacles(obstacle, above[is_obstacle], left)
+        of_ground, of_obstacles = self.labels.label(ground.voxels, obstacle, above[is_obstacle], left)
         for voxels, classes, sure in (
             (free, EMPTY, FREE_CONFIDENCE),
             (ground.voxels, of_ground, GROUND_CONFIDENCE),
