@@ -66,7 +66,7 @@ class StereoGeometry:
     def infer(self, left: Picture, right: Picture) -> Occupancy:
         """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each."""
         clock = [time.perf_counter()]
-        disparity = self.matcher.match(left, right)
+        disparity = self.binning.without_splinters(self.matcher.match(left, right))
         depth = self.matcher.depth(disparity)
         clock.append(time.perf_counter())
         points = self.binning.points(disparity)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.geometry.matching import SIGMA_PX, STEPS
+from occdepth_ros.geometry.matching import NO_MATCH, SIGMA_PX, STEPS
 from occdepth_ros.grid import VoxelGrid
 
 MIN_HITS = 3
 """Pixels that must end in a voxel before it counts as occupied."""
 MIN_SHARE = 0.35
 """The same for far voxels, as a share of the pixels that a face of the voxel covers; never less than one."""
+SPLINTER_PX = 400
+"""Matched pixels that hang together and are near enough for a voxel's face to cover half as many: fewer are a splinter.
+
+Sky and glare are full of them, and each would be an obstacle a few metres ahead."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,17 @@ class SurfaceBinning:
         self._edge = grid.resolution
         self._focal_baseline = focal_baseline
         self._face = (k[0, 0] * grid.resolution) * (k[1, 1] * grid.resolution)
+        # a face covers (disparity * edge / baseline)^2 pixels
+        self._splinter_steps = STEPS * rig.baseline / grid.resolution * math.sqrt(SPLINTER_PX / 2)
         self._forward = (rig.left_from_grid[2, :3] * grid.resolution).astype(np.float32)
+
+    def without_splinters(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+        """The disparity picture without near surfaces that are smaller than anything that fills a voxel."""
+        near = (disparity > self._splinter_steps).astype(np.uint8)
+        _, component, statistics, _ = cv2.connectedComponentsWithStats(near, connectivity=4, ltype=cv2.CV_32S)
+        small = statistics[:, cv2.CC_STAT_AREA] < SPLINTER_PX
+        small[0] = False
+        return np.where(small[component], np.int16(NO_MATCH), disparity) if small.any() else disparity
 
     def points(self, disparity: npt.NDArray[np.int16]) -> SurfacePoints:
         """Points of a disparity picture as `SemiGlobalMatcher.match` returns it."""
