@@ -46,7 +46,9 @@ def text(
     """Write one line; `halo` puts a white rim around it, for text on a picture."""
     if halo:
         draw.text(at, content, color, font(size), anchor, stroke_width=max(2, size // 8), stroke_fill=PAGE)
-    draw.text(at, content, color, font(size), anchor, stroke_width=0.5 if bold else 0, stroke_fill=color)
+    # the built-in face has one weight
+    for shift in (0, 1) if bold else (0,):
+        draw.text((at[0] + shift, at[1]), content, color, font(size), anchor)
 
 
 def text_width(content: str, size: int) -> float:
