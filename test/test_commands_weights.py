@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from occdepth_ros.checkpoints.golden import read_golden
 from occdepth_ros.cli import main
+from occdepth_ros.errors import CheckpointError
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -116,6 +120,19 @@ def test_a_missing_dataset_is_named(golden_dir: Path, tmp_path: Path, capsys: py
     (folder / "000000.png").write_bytes(b"no picture")
     assert main(["weights", "verify", str(file), "--dataset", str(tmp_path)]) == 2
     assert "000000.png" in capsys.readouterr().err
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_files_are_refused_by_name(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "g.npz"
+    np.savez_compressed(path, meta=np.frombuffer(b'{"config": "flospdepth_2080ti.yaml"}', np.uint8), x=np.arange(50.0))
+    raw = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(raw)
+    with pytest.raises(CheckpointError, match=r"g\.npz"):
+        read_golden(path)
 
 
 def test_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

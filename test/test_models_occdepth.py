@@ -377,6 +377,27 @@ def test_finest_scale_leaves_blocks_out() -> None:
         assert network(torch.randn(1, 2, 3, 64, 96), geometry).completion.logits.isfinite().all()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"project_scale": 1, "crp": False},
+        {"pattern": 5},
+        {"n_relations": 2},
+        {"depth": DepthBins(supervised="lid", sampling="lid")},
+        {"depth": DepthBins(sampling="uniform"), "views": 1},
+        {"backbone": "b5", "n_classes": 5},
+    ],
+)
+def test_options_that_no_preset_uses_work(options: dict[str, object]) -> None:
+    config = tiny(**options)
+    network = OccDepth(config).eval()
+    geometry = SceneGeometry.of_views(config, views(config), config.grid)
+    with torch.inference_mode():
+        out = network(torch.randn(1, config.views, 3, 64, 96), geometry)
+    assert out.completion.logits.shape == (1, config.n_classes, 32, 32, 16)
+    assert out.completion.logits.isfinite().all()
+
+
 def test_impossible_configurations_are_refused() -> None:
     with pytest.raises(ModelError, match="scale 1 is lifted"):
         tiny(finest_scale=2)
