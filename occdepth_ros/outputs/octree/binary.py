@@ -11,8 +11,11 @@ import numpy.typing as npt
 
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.outputs.octree.lattice import lattice_key
-from occdepth_ros.outputs.octree.pyramid import Cells, Index, inner_nodes
+from occdepth_ros.outputs.octree.lattice import Shape, lattice_key
+from occdepth_ros.outputs.octree.pyramid import Cells, Forest, Index, grow
+from occdepth_ros.outputs.octree.stem import Children, Subtree, join
+
+_FREE, _OCCUPIED, _INNER = 1, 2, 3
 
 
 def binary_stream(occupied: npt.NDArray[np.bool_], free: npt.NDArray[np.bool_], grid: VoxelGrid) -> bytes:
@@ -35,9 +38,30 @@ def binary_stream(occupied: npt.NDArray[np.bool_], free: npt.NDArray[np.bool_], 
 
 def binary_stream_of(states: npt.NDArray[np.uint8], grid: VoxelGrid) -> bytes:
     """As `binary_stream`, for states `[X, Y, Z]` uint8: 0 unknown, 1 free, 2 occupied."""
-    levels = inner_nodes(states, lattice_key(grid))
-    if not levels:
+    forest = grow(states, lattice_key(grid))
+    if not forest.tops:
         return b""
+    out, ends = _forest_stream(forest)
+    subtrees: dict[Shape, Subtree] = {}
+    inner = iter(zip([0, *ends], ends, strict=False))
+    for key, state in forest.tops:
+        if state in (_FREE, _OCCUPIED):
+            subtrees[key] = Subtree(leaf=state)
+        else:
+            start, end = next(inner)
+            subtrees[key] = Subtree([out[start:end].data])
+    return b"".join(join(subtrees, forest.height, _inner_node).stream)
+
+
+def _inner_node(children: Children) -> Subtree:
+    word = sum((child.leaf or _INNER) << 2 * index for index, child in enumerate(children) if child)
+    stream: list[bytes | memoryview] = [word.to_bytes(2, "little")]
+    return Subtree(stream + [part for child in children if child for part in child.stream])
+
+
+def _forest_stream(forest: Forest) -> tuple[npt.NDArray[np.uint16], list[int]]:
+    """The streams of the trees one after the other, and where each one ends."""
+    levels = forest.levels
     size: Index = np.ones(levels[0].count, np.intp)
     ends: list[Index] = []  # nodes in the subtrees of a level, summed up to each node, from 0
     firsts: list[Index] = []  # of each node's inner children among the nodes of the level below
@@ -47,15 +71,16 @@ def binary_stream_of(states: npt.NDArray[np.uint8], grid: VoxelGrid) -> bytes:
         last = np.cumsum(counts)
         firsts.append(last - counts)
         size = 1 + ends[-1].take(last) - ends[-1].take(firsts[-1])
-    out = np.empty(int(size[0]), "<u2")
-    place: Index = np.zeros(1, np.intp)
+    tree_ends = np.cumsum(size)
+    place: Index = tree_ends - size
+    out = np.empty(int(size.sum()), "<u2")
     for depth in range(len(levels) - 1, -1, -1):
         level = levels[depth]
         out[place] = _words(level.children)
         if depth:
             before = ends[depth - 1]
             place = (place + 1 - before.take(firsts[depth - 1])).take(level.parent) + before[:-1]
-    return out.tobytes()
+    return out, tree_ends.tolist()
 
 
 def _words(children: Cells) -> npt.NDArray[np.uint16]:

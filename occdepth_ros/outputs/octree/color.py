@@ -7,6 +7,7 @@ the body of an .ot file.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,9 @@ import numpy.typing as npt
 
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.outputs.octree.lattice import lattice_key
-from occdepth_ros.outputs.octree.pyramid import Cells, Index, InnerNodes, inner_mark, inner_nodes
+from occdepth_ros.outputs.octree.lattice import Shape, lattice_key
+from occdepth_ros.outputs.octree.pyramid import Cells, Index, InnerNodes, grow, inner_mark
+from occdepth_ros.outputs.octree.stem import Children, Subtree, join
 
 Words = npt.NDArray[np.uint64]
 Weights = npt.NDArray[np.integer[Any]]
@@ -24,6 +26,8 @@ Weights = npt.NDArray[np.integer[Any]]
 UNSET_COLOR = (255, 255, 255)
 """What the C++ library takes for a node without colour; such children do not enter an average."""
 
+
+_NODE = "<f4B"
 
 # Red, green and blue in 21 bits each: sums of eight children, and products with 2^13 / count, fit side by side.
 _FIELDS = (0, 21, 42)
@@ -88,11 +92,28 @@ def color_stream(cells: Cells, leaves: LeafTable, grid: VoxelGrid) -> bytes:
         raise GridError(f"the cells are {cells.dtype} {cells.shape}, the grid {grid.size}", where="octree")
     if cells.max() >= min(len(leaves.log_odds), inner_mark(cells.dtype)):
         raise GridError(f"a cell has the entry {cells.max()}, the table {len(leaves.log_odds)}", where="octree")
-    levels = inner_nodes(cells, lattice_key(grid))
-    if not levels:
+    forest = grow(cells, lattice_key(grid))
+    if not forest.tops:
         return b""
-    tables = _Tables.of(leaves, inner_mark(cells.dtype))
-    return _top_down(levels, tables, *_bottom_up(levels, tables)).astype("<u8", copy=False).tobytes()
+    mark = inner_mark(cells.dtype)
+    tables = _Tables.of(leaves, mark)
+    out, ends = _forest_stream(forest.levels, tables)
+    subtrees: dict[Shape, Subtree] = {}
+    inner = iter(zip([0, *ends], ends, strict=False))
+    for key, cell in forest.tops:
+        stream = tables.node[cell : cell + 1] if cell != mark else out[slice(*next(inner))]
+        log_odds, r, g, b, _ = struct.unpack_from(_NODE, stream.data)
+        subtrees[key] = Subtree([stream.data], 0 if cell == mark else cell, log_odds, (r, g, b))
+    return b"".join(join(subtrees, forest.height, _inner_node).stream)
+
+
+def _inner_node(children: Children) -> Subtree:
+    log_odds = max(child.log_odds for child in children if child)
+    colors = [child.rgb for child in children if child and child.rgb != UNSET_COLOR]
+    r, g, b = (sum(channel) // len(colors) for channel in zip(*colors, strict=True)) if colors else UNSET_COLOR
+    mask = sum(1 << index for index, child in enumerate(children) if child)
+    stream: list[bytes | memoryview] = [struct.pack(_NODE, log_odds, r, g, b, mask)]
+    return Subtree(stream + [part for child in children if child for part in child.stream], 0, log_odds, (r, g, b))
 
 
 @dataclass(frozen=True)
@@ -109,7 +130,7 @@ class _Tables:
         log_odds = leaves.log_odds.astype(np.float32).view(np.uint32).astype(np.uint64)
         has_color = (leaves.rgb != UNSET_COLOR).any(axis=1)
         has_color[0] = False
-        full = np.zeros((3, mark + 1), np.uint64)
+        full = np.zeros((3, mark + 1), "<u8")
         full[0, : len(r)] = log_odds
         full[1, : len(r)] = log_odds | r << 32 | g << 40 | b << 48
         full[2, : len(r)] = (r | g << _FIELDS[1] | b << _FIELDS[2] | np.uint64(1 << _COUNT_SHIFT)) * has_color
@@ -156,15 +177,18 @@ def _bottom_up(levels: list[InnerNodes], tables: _Tables) -> tuple[list[Words], 
     return values, weights
 
 
-def _top_down(levels: list[InnerNodes], tables: _Tables, values: list[Words], weights: list[Weights]) -> Words:
-    """Write all nodes to their places.
+def _forest_stream(levels: list[InnerNodes], tables: _Tables) -> tuple[Words, list[int]]:
+    """The streams of the trees one after the other, and where each one ends.
 
     A missing child is written into the place of whatever follows it, which is written later: a higher child index, a
     leaf of a coarser level, an inner node, or the spare place at the end.
     """
-    out = np.empty(2 + int(weights[-1].sum()), np.uint64)
+    values, weights = _bottom_up(levels, tables)
+    sizes = 1 + weights[-1].sum(axis=0, dtype=np.intp)
+    ends = np.cumsum(sizes)
+    out = np.empty(1 + int(sizes.sum()), "<u8")
     places: list[Index] = []
-    place: Index = np.zeros(1, np.intp)
+    place: Index = ends - sizes
     slots: list[Index] = []
     for level, weight in zip(levels[:0:-1], weights[:0:-1], strict=True):
         slot = np.empty(weight.shape, np.intp)
@@ -182,4 +206,4 @@ def _top_down(levels: list[InnerNodes], tables: _Tables, values: list[Words], we
         out[slots_] = tables.node.take(level.children)
     for value, place_ in zip(values, [place, *places[::-1]], strict=True):
         out[place_] = value
-    return out[:-1]
+    return out, ends.tolist()

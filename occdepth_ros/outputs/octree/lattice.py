@@ -47,6 +47,23 @@ class LevelLayout:
     offset: npt.NDArray[np.intp]
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How a grid lies in the levels of an octree, up to the one where it has at most two cells along each axis.
+
+    Args:
+        levels: from the finest (0) up to the one below the tops.
+        tops: key of each cell at the level above `levels`, in the order of a depth-first walk.
+        index: where the tops are in the flattened cells of their level.
+        child: flat index of their first child in the padded highest level of `levels`.
+    """
+
+    levels: tuple[LevelLayout, ...]
+    tops: tuple[Shape, ...]
+    index: npt.NDArray[np.intp]
+    child: npt.NDArray[np.intp]
+
+
 def lattice_key(grid: VoxelGrid) -> Shape:
     """Key of voxel (0, 0, 0); an origin within `SNAP` voxels of the lattice is snapped to it.
 
@@ -72,22 +89,35 @@ def lattice_key(grid: VoxelGrid) -> Shape:
 
 
 @lru_cache(maxsize=8)
-def layouts(low: Shape, size: Shape) -> tuple[LevelLayout, ...]:
-    """Layouts of the levels from the finest (0) to the root's children (15), for cells `low` to `low + size`."""
+def layout_of(low: Shape, size: Shape) -> Layout:
+    """Layout of the cells `low` to `low + size`."""
     result: list[LevelLayout] = []
-    for _ in range(DEPTH):
+    while not result or max(size) > 2:
         before = tuple(a & 1 for a in low)
         shape = tuple(n + b + ((a + n) & 1) for a, n, b in zip(low, size, before, strict=True))
         inside = tuple(slice(b, b + n) for b, n in zip(before, size, strict=True))
         child = np.empty(0, np.intp)
         if result:
-            below = result[-1].shape
-            # a padded cell has no children, and its negative index is never read
-            x, y, z = ((np.arange(n) - b) * 2 for n, b in zip(shape, before, strict=True))
-            child = (((x[:, None] * below[1]) + y)[:, :, None] * below[2] + z).ravel()
+            # the index of a padded cell may be negative, and is never read
+            child = _first_children(result[-1].shape, *(np.arange(n) - b for n, b in zip(shape, before, strict=True)))
         corner = np.arange(8)
         offset = ((corner & 1) * shape[1] + (corner >> 1 & 1)) * shape[2] + (corner >> 2)
         result.append(LevelLayout(shape, inside, shape == size, child, offset))  # type: ignore[arg-type]
         low = (low[0] >> 1, low[1] >> 1, low[2] >> 1)
         size = (shape[0] // 2, shape[1] // 2, shape[2] // 2)  # type: ignore[misc]
-    return tuple(result)
+    corners = [(low[0] + x, low[1] + y, low[2] + z) for x, y, z in np.ndindex(size)]
+    order = sorted(range(len(corners)), key=lambda top: _walk_order(corners[top]))
+    child = _first_children(result[-1].shape, *(np.arange(n) for n in size))
+    index = np.array(order, np.intp)
+    return Layout(tuple(result), tuple(corners[top] for top in order), index, child.take(index))
+
+
+def _first_children(below: tuple[int, ...], *index: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    x, y, z = (2 * axis for axis in index)
+    return (((x[:, None] * below[1]) + y)[:, :, None] * below[2] + z).ravel()
+
+
+def _walk_order(key: Shape) -> list[int]:
+    """The child indices on the way down to a cell."""
+    x, y, z = key
+    return [(x >> bit & 1) | (y >> bit & 1) << 1 | (z >> bit & 1) << 2 for bit in range(DEPTH - 1, -1, -1)]

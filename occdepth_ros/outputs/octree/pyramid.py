@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.outputs.octree.lattice import LevelLayout, Shape, layouts
+from occdepth_ros.outputs.octree.lattice import LevelLayout, Shape, layout_of
 
 Cells = npt.NDArray[np.unsignedinteger[Any]]
 Index = npt.NDArray[np.intp]
@@ -81,37 +81,49 @@ def _padded(cells: Cells, layout: LevelLayout) -> Cells:
     return out
 
 
-def inner_nodes(cells: Cells, low: Shape) -> list[InnerNodes]:
-    """Inner nodes of the pruned octree over dense cells, from the finest level (parents of cells) up to the root.
+@dataclass(frozen=True)
+class Forest:
+    """The part of an octree that is worth arrays: everything below its few topmost cells.
+
+    Args:
+        levels: inner nodes per level, from the parents of cells up to the topmost.
+        tops: key and cell of the topmost cells that are known, in order; the inner ones are the highest of `levels`.
+        height: their level; a cell is at 0, the root at 16.
+    """
+
+    levels: list[InnerNodes]
+    tops: list[tuple[Shape, int]]
+    height: int
+
+
+def grow(cells: Cells, low: Shape) -> Forest:
+    """Build the pruned octree over dense cells.
 
     Args:
         cells: `[X, Y, Z]` uint8 or uint16.
         low: key of cell (0, 0, 0).
-
-    Returns:
-        one entry per level, the root's last; empty where all cells are unknown.
     """
-    levels = layouts(low, cells.shape)
+    layout = layout_of(low, cells.shape)
     padded: list[Cells] = []
-    for layout in levels:
-        padded.append(_padded(cells, layout))
+    for level in layout.levels:
+        padded.append(_padded(cells, level))
         cells = pool(padded[-1])
-    if not cells.any():
-        return []
     mark = inner_mark(cells.dtype)
+    values = cells.reshape(-1).take(layout.index)
+    tops = [(key, cell) for key, cell in zip(layout.tops, values.tolist(), strict=True) if cell]
     result: list[InnerNodes] = []
-    first: Index = np.zeros(1, np.intp)  # flat index of each node's first child
-    for layout, cells in zip(levels[::-1], padded[::-1], strict=True):
+    first: Index = layout.child[values == mark]  # flat index of each node's first child
+    for level, cells in zip(layout.levels[::-1], padded[::-1], strict=True):
         flat = cells.reshape(-1)
         children = np.empty((8, len(first)), cells.dtype)
-        for row, offset in zip(children, layout.offset.tolist(), strict=True):
+        for row, offset in zip(children, level.offset.tolist(), strict=True):
             flat[offset:].take(first, out=row, mode="clip")
-        if layout.child.size:
+        if level.child.size:
             inner = np.flatnonzero(np.equal(children.T, mark, order="C"))
             parent, place = inner >> 3, inner & 7
             result.append(InnerNodes(children, parent, place * len(first) + parent))
-            first = layout.child.take(first.take(parent) + layout.offset.take(place))
+            first = level.child.take(first.take(parent) + level.offset.take(place))
         else:
             none = np.empty(0, np.intp)
             result.append(InnerNodes(children, none, none))
-    return result[::-1]
+    return Forest(result[::-1], tops, len(layout.levels))
