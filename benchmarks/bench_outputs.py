@@ -103,8 +103,7 @@ def marker_objects(prediction: OccupancyPrediction) -> Any:
     message = MarkerArray()
     for size in surface_cubes(prediction, INCLUDE, 50_000)[0]:
         marker = Marker(type=Marker.CUBE_LIST, id=size.level)
-        axes = (size.centers(prediction.grid, axis).take(size.index[axis]).tolist() for axis in range(3))
-        marker.points = [Point(x=x, y=y, z=z) for x, y, z in zip(*axes, strict=True)]
+        marker.points = [Point(x=x, y=y, z=z) for x, y, z in size.centers(prediction.grid).tolist()]
         colors = prediction.classes.colors[size.keys % len(prediction.classes)] / 255
         marker.colors = [ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in colors.tolist()]
         message.markers.append(marker)

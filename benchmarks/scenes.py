@@ -28,7 +28,7 @@ def street(seed: int = 0) -> OccupancyPrediction:
     layer = np.arange(nz)
     under = (layer <= height[:, :, None]) & (layer > height[:, :, None] - 1)
     labels[under] = np.broadcast_to(ground[:, :, None], grid.size)[under]
-    bushes = (_waves(rng, (nx, ny), 6) > 0.86) & (across > 36)
+    bushes = (_waves(rng, (nx, ny), 6) > 0.93) & (across > 36)
     crown = height + 3 + 11 * _waves(rng, (nx, ny), 5)
     labels[bushes[:, :, None] & (layer > height[:, :, None]) & (layer < crown[:, :, None])] = name("vegetation")
     for _ in range(14):

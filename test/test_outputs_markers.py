@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from making_predictions import predict, predictions
 
 from occdepth_ros.errors import OccDepthError
@@ -24,11 +25,15 @@ def on_surface(occupied: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return occupied & ~buried
 
 
+def corners(size: Cubes) -> npt.NDArray[np.int64]:
+    return np.stack([*np.divmod(size.column, size.shape[1]), size.layer], axis=1)
+
+
 def boxes(size: Cubes) -> list[tuple[tuple[slice, ...], int]]:
     edge = 1 << size.level
     return [
         (tuple(slice(edge * int(a), edge * (int(a) + 1)) for a in corner), int(key))
-        for *corner, key in zip(*size.index, size.keys, strict=True)
+        for corner, key in zip(corners(size), size.keys, strict=True)
     ]
 
 
@@ -65,13 +70,28 @@ def test_the_farthest_cubes_are_dropped() -> None:
     rng = np.random.default_rng(2)
     prediction = predict(np.where(rng.random((30, 20, 10)) < 0.2, 15, 0).astype(np.uint8))
     (everything, *_), _ = surface_cubes(prediction, "all", PLENTY)
+    far = np.sort(np.hypot(*everything.centers(prediction.grid)[:, :2].T))
     for most in (0, 1, 100):
         cubes, dropped = surface_cubes(prediction, "all", most)
         assert sum(size.count for size in cubes) == most
         assert dropped == prediction.occupied.sum() - most
-        distance = np.linalg.norm(prediction.grid.centers_of(np.stack(everything.index, 1)), axis=1)
-        kept = np.linalg.norm(prediction.grid.centers_of(np.stack(cubes[0].index, 1)), axis=1)
-        assert np.allclose(np.sort(kept), np.sort(distance)[:most], atol=1e-4)
+        kept = np.sort(np.hypot(*cubes[0].centers(prediction.grid)[:, :2].T))
+        assert np.allclose(kept, far[:most], atol=0.01)
+
+
+@given(predictions(), st.integers(0, 60))
+def test_the_cap_is_kept_exactly(prediction: OccupancyPrediction, most: int) -> None:
+    cubes, dropped = surface_cubes(prediction, "all", most)
+    total = sum(size.count for size in surface_cubes(prediction, "all", PLENTY)[0])
+    assert sum(size.count for size in cubes) == min(most, total)
+    assert dropped == max(0, total - most)
+
+
+def test_centers_are_those_of_the_blocks() -> None:
+    prediction = predict(np.full((9, 5, 3), 9, np.uint8))
+    for size in surface_cubes(prediction, "all", PLENTY)[0]:
+        expected = prediction.grid.centers_of(corners(size) * 2**size.level + (2**size.level - 1) / 2)
+        assert np.allclose(size.centers(prediction.grid), expected)
 
 
 def test_a_negative_cap_is_refused() -> None:

@@ -73,9 +73,9 @@ def test_markers(prediction: OccupancyPrediction, frame_id: str) -> None:
     first, *lists = message.markers
     assert first.action == Marker.DELETEALL
     cubes = {
-        tuple(prediction.grid.centers_of(corner * 2**size.level + (2**size.level - 1) / 2)): (size.level, int(key))
+        tuple(center): (size.level, int(key))
         for size in surface_cubes(prediction, "all", 10**6)[0]
-        for corner, key in zip(np.stack(size.index, 1), size.keys, strict=True)
+        for center, key in zip(size.centers(prediction.grid), size.keys, strict=True)
     }
     assert sum(len(marker.points) for marker in lists) == len(cubes)
     assert len({(marker.ns, marker.id) for marker in lists}) == len(lists)

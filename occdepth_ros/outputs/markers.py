@@ -6,7 +6,7 @@ class become one cube, and the number of cubes is capped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.octree.pyramid import Cells, inner_mark, pool
 from occdepth_ros.outputs.selection import Include, selected_labels
-from occdepth_ros.outputs.sparse import Index, set_voxels, unravel
+from occdepth_ros.outputs.sparse import Index, set_voxels
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 LARGEST_LEVEL = 3
@@ -31,16 +31,20 @@ _CUBE_LIST, _ADD, _DELETE_ALL = 6, 0, 3
 
 @dataclass(frozen=True)
 class Cubes:
-    """Cubes of one size.
+    """Cubes of one size; their index counts cubes of this size from the grid's origin.
 
     Args:
         level: the edge is 2^level voxels.
-        index: x, y, z of the cubes, in cubes of this size from the grid's origin, `[N]` each.
+        shape: number of possible cubes along x and y.
+        column: `[N]` x * shape[1] + y.
+        layer: `[N]` z.
         keys: `[N]` label, plus the number of classes where no line of sight reached the cube's voxels.
     """
 
     level: int
-    index: tuple[Index, Index, Index]
+    shape: tuple[int, int]
+    column: Index
+    layer: Index
     keys: Cells
 
     @property
@@ -48,15 +52,23 @@ class Cubes:
         """Number of cubes."""
         return len(self.keys)
 
-    def centers(self, grid: VoxelGrid, axis: int) -> npt.NDArray[np.floating[Any]]:
-        """Coordinate of every possible cube along an axis, metres."""
-        edge = 1 << self.level
-        return grid.origin[axis] + grid.resolution * edge * (np.arange(-(-grid.size[axis] // edge)) + 0.5)
+    def column_centers(self, grid: VoxelGrid) -> npt.NDArray[np.float64]:
+        """Where each possible column of cubes stands, `[X*Y, 2]`, metres."""
+        edge = grid.resolution * (1 << self.level)
+        x, y = (start + edge * (np.arange(n) + 0.5) for start, n in zip(grid.origin, self.shape, strict=False))
+        return np.stack([x.repeat(len(y)), np.tile(y, len(x))], axis=1)
+
+    def centers(self, grid: VoxelGrid) -> npt.NDArray[np.float64]:
+        """`[N, 3]`, metres."""
+        edge = grid.resolution * (1 << self.level)
+        points = np.empty((self.count, 3))
+        points[:, :2] = self.column_centers(grid).take(self.column, axis=0)
+        points[:, 2] = (self.layer + 0.5) * edge + grid.origin[2]
+        return points
 
     def taken(self, which: Index) -> Cubes:
         """Some of the cubes."""
-        x, y, z = (axis.take(which) for axis in self.index)
-        return Cubes(self.level, (x, y, z), self.keys.take(which))
+        return replace(self, column=self.column.take(which), layer=self.layer.take(which), keys=self.keys.take(which))
 
 
 def encode_markers(
@@ -82,25 +94,22 @@ def encode_markers(
         OccDepthError: `max_markers` is negative.
     """
     cubes, _ = surface_cubes(prediction, include, max_markers, min_confidence)
-    count = len(prediction.classes)
-    parts: list[tuple[str, npt.NDArray[np.float32], Cubes]] = []
+    colors = _colors(prediction.classes)
+    parts: list[tuple[str, Cubes]] = []
     for size in cubes:
-        hidden = size.keys >= count
-        for name, alpha, which in (("seen", SEEN_ALPHA, ~hidden), ("completed", COMPLETED_ALPHA, hidden)):
-            if which.any():
-                parts.append((name, _colors(prediction.classes, alpha), size.taken(np.flatnonzero(which))))
+        hidden = size.keys >= len(prediction.classes)
+        for name, which in (("seen", np.flatnonzero(~hidden)), ("completed", np.flatnonzero(hidden))):
+            if len(which):
+                parts.append((name, size.taken(which)))
     message = CdrWriter()
     message.primitives("I", 1 + len(parts))
     nothing = np.empty((0, 3)), np.empty((0, 4), np.float32)
     _write_marker(message, prediction.stamp_ns, frame_id, "", 0, _DELETE_ALL, 0.0, *nothing)
-    for name, colors, part in parts:
+    for name, part in parts:
         edge = 1 << part.level
-        points = np.empty((part.count, 3))
-        for axis, index in enumerate(part.index):
-            points[:, axis] = part.centers(prediction.grid, axis).take(index)
-        colors = colors.take(part.keys % count, axis=0)
         length = edge * prediction.grid.resolution
-        _write_marker(message, prediction.stamp_ns, frame_id, name, edge, _ADD, length, points, colors)
+        points, rgba = part.centers(prediction.grid), colors.take(part.keys, axis=0)
+        _write_marker(message, prediction.stamp_ns, frame_id, name, edge, _ADD, length, points, rgba)
     return message.finish()
 
 
@@ -111,7 +120,7 @@ def surface_cubes(
 
     A voxel is on the surface where one of its six neighbours is not occupied or the grid ends. An aligned block that is
     full of one class, all seen or all completed, is one cube if any of its voxels is on the surface. If there are too
-    many cubes, those farthest from the origin of the grid's frame are dropped.
+    many cubes, those horizontally farthest from the origin of the grid's frame are dropped.
 
     Raises:
         OccDepthError: `max_markers` is negative.
@@ -124,16 +133,17 @@ def surface_cubes(
     cubes: list[Cubes] = []
     for level in range(LARGEST_LEVEL + 1):
         keys, surface = _even(keys), _even(surface)
+        nx, ny, nz = keys.shape
         voxels = set_voxels(surface)
+        column = voxels // nz
+        layer = voxels - column * nz
         key = keys.reshape(-1).take(voxels)
         keep = key != inner_mark(keys.dtype)
-        x, y, z = unravel(voxels, keys.shape)
         if level < LARGEST_LEVEL:
             keys, surface = pool(keys), _any_pooled(surface)
-            _, ny, nz = keys.shape
-            parent = keys.reshape(-1).take(((x >> 1) * ny + (y >> 1)) * nz + (z >> 1))
-            keep &= parent == inner_mark(keys.dtype)
-        cubes.append(Cubes(level, (x, y, z), key).taken(np.flatnonzero(keep)))
+            parents = ((np.arange(nx)[:, None] >> 1) * (ny >> 1) + (np.arange(ny) >> 1)).ravel() * (nz >> 1)
+            keep &= keys.reshape(-1).take(parents.take(column) + (layer >> 1)) == inner_mark(keys.dtype)
+        cubes.append(Cubes(level, (nx, ny), column, layer, key).taken(np.flatnonzero(keep)))
     return _nearest(cubes, prediction.grid, max_markers)
 
 
@@ -179,22 +189,30 @@ def _nearest(cubes: list[Cubes], grid: VoxelGrid, most: int) -> tuple[list[Cubes
     total = sum(size.count for size in cubes)
     if total <= most:
         return cubes, 0
-    distances = [
-        sum(np.square(size.centers(grid, axis)).astype(np.float32).take(size.index[axis]) for axis in range(3))
+    # by the centimetre, so that counting replaces sorting
+    ranks = [
+        (100 * np.hypot(*size.column_centers(grid).T)).astype(np.intp).take(size.column) if size.count else size.column
         for size in cubes
     ]
-    keep = np.zeros(total, bool)
-    keep[np.argpartition(np.concatenate(distances), most)[:most]] = True
-    ends = np.cumsum([size.count for size in cubes])[:-1]
-    parts = zip(cubes, np.split(keep, ends), strict=True)
-    return [size.taken(np.flatnonzero(mine)) for size, mine in parts], total - most
+    reached = np.cumsum(np.bincount(np.concatenate(ranks)))
+    last = int(np.searchsorted(reached, most, side="right"))  # the first distance that does not fit whole
+    room = most - (int(reached[last - 1]) if last else 0)
+    result = []
+    for size, rank in zip(cubes, ranks, strict=True):
+        keep = rank < last
+        partly = np.flatnonzero(rank == last)[:room]
+        room -= len(partly)
+        keep[partly] = True
+        result.append(size.taken(np.flatnonzero(keep)))
+    return result, total - most
 
 
-def _colors(classes: ClassTable, alpha: float) -> npt.NDArray[np.float32]:
-    """Red, green, blue, alpha in 0..1 of every label, `[256, 4]`."""
-    rgba = np.full((256, 4), alpha, np.float32)
-    rgba[:, :3] = classes.colors / np.float32(255)
-    return rgba
+def _colors(classes: ClassTable) -> npt.NDArray[np.float32]:
+    """Red, green, blue, alpha in 0..1 of every key, `[2 * classes, 4]`."""
+    rgba = np.empty((2, len(classes), 4), np.float32)
+    rgba[..., :3] = classes.colors[: len(classes)] / np.float32(255)
+    rgba[0, :, 3], rgba[1, :, 3] = SEEN_ALPHA, COMPLETED_ALPHA
+    return rgba.reshape(-1, 4)
 
 
 def _write_marker(
