@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OccDepthError as error:
         _complain(f"demo: {error}")
         return 1
+    except OSError as error:
+        _complain(f"demo: {error.filename or options.out}: {error.strerror or error}")
+        return 1
     except KeyboardInterrupt:
         _complain("demo: interrupted; replay and node are stopped")
         return 130
