@@ -29,6 +29,7 @@ from occdepth_ros.nodes.replay_declare import declare
 from occdepth_ros.nodes.replay_messages import camera_infos, image_message, time_message, transform_message
 from occdepth_ros.nodes.replay_schedule import Pace, Timeline, frame_order, read_ahead
 from occdepth_ros.nodes.replay_settings import NOW
+from occdepth_ros.nodes.signals import ignore_interrupts
 from occdepth_ros.sources import StereoSource, open_source
 
 DISCOVERY_S = 0.3
@@ -192,6 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         pass
     finally:
+        ignore_interrupts()
         rclpy.try_shutdown()
         if spinner.ident is not None:
             # a thread inside the executor would outlive what it spins
