@@ -8,18 +8,25 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
 
+import making_sequences
+
 pytestmark = pytest.mark.ros
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.1])
-def test_a_second_ctrl_c_does_not_cut_the_clean_up_short(pause: float) -> None:
-    command = [sys.executable, "-m", "occdepth_ros.nodes.stereo_occ"]
+@pytest.mark.parametrize(("node", "ready"), [("stereo_occ", "configured"), ("replay", "waiting")])
+def test_a_second_ctrl_c_does_not_cut_the_clean_up_short(node: str, ready: str, pause: float, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", f"occdepth_ros.nodes.{node}"]
+    if node == "replay":
+        making_sequences.kitti_odometry(tmp_path, 3)
+        command += ["--ros-args", "-p", f"source:={tmp_path}"]
     process = subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -30,7 +37,7 @@ def test_a_second_ctrl_c_does_not_cut_the_clean_up_short(pause: float) -> None:
         lines = []
         for line in process.stdout:
             lines.append(line)
-            if "configured" in line:
+            if ready in line:
                 break
         time.sleep(0.5)
         for _ in range(2):

@@ -29,7 +29,7 @@ from occdepth_ros.nodes.replay_declare import declare
 from occdepth_ros.nodes.replay_messages import camera_infos, image_message, time_message, transform_message
 from occdepth_ros.nodes.replay_schedule import Pace, Timeline, frame_order, read_ahead
 from occdepth_ros.nodes.replay_settings import NOW
-from occdepth_ros.nodes.signals import ignore_interrupts
+from occdepth_ros.nodes.signals import interrupted_once
 from occdepth_ros.sources import StereoSource, open_source
 
 DISCOVERY_S = 0.3
@@ -82,11 +82,16 @@ class Replay(Node):
         self.get_logger().info(
             f"{self.source.name}: {len(self.source)} frames, one every {self.source.period_s():.3f} s"
         )
-        with suppress(KeyboardInterrupt):
+        try:
             self._publish_rig()
             self._wait_for_subscribers()
             self._publish_all()
-        self._drain()
+            self._drain()
+        except KeyboardInterrupt:
+            pass
+        except RuntimeError:  # rclpy's errors are such: ROS shut down in the middle of a call
+            if rclpy.ok():
+                raise
         self._summarise()
 
     def _publish_all(self) -> None:
@@ -171,6 +176,7 @@ class Replay(Node):
         print(f"replay: {self.published} pairs in {seconds:.2f} s, {hz:.2f}{wanted} Hz{late}", flush=True)
 
 
+@interrupted_once()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node.
 
@@ -193,7 +199,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         pass
     finally:
-        ignore_interrupts()
         rclpy.try_shutdown()
         if spinner.ident is not None:
             # a thread inside the executor would outlive what it spins
@@ -205,8 +210,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:
+    # a wait without an end can miss the shutdown when it comes while the wait begins
     with suppress(ExternalShutdownException):
-        executor.spin()
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=0.2)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from occdepth_ros.nodes.parameters import Settings
 from occdepth_ros.nodes.pipeline import Pipeline
 from occdepth_ros.nodes.publishers import OutputSet
 from occdepth_ros.nodes.qos import SENSOR_DATA, fresh, overridable
-from occdepth_ros.nodes.signals import ignore_interrupts
+from occdepth_ros.nodes.signals import interrupted_once
 from occdepth_ros.nodes.sync import SIDES, ImagePair, PairSynchronizer
 from occdepth_ros.nodes.timing import TimingPublishers
 from occdepth_ros.nodes.watch import StreamWatch
@@ -246,6 +246,7 @@ class StereoOccNode(LifecycleNode):
             self.get_logger().warning(f"{fault.name}: {fault.text}")
 
 
+@interrupted_once()
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop.
 
@@ -265,7 +266,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        ignore_interrupts()
         node.close()
         node.destroy_node()
         rclpy.try_shutdown()
