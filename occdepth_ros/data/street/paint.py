@@ -259,7 +259,8 @@ class SignFace:
         if self.kind == "limit":
             blend(color, face, red)
             blend(color, face & (r < 0.76), (0.75, 0.75, 0.73))
-            three = (np.abs(x + 0.27) < 0.2) & (np.abs(y) < 0.38) & ~((x < -0.22) & (np.abs(np.abs(y) - 0.19) < 0.1))
+            three = (np.abs(x + 0.27) < 0.2) & (np.abs(y) < 0.38) & ~((x < -0.2) & (np.abs(np.abs(y) - 0.19) < 0.11))
+            three &= (np.abs(y) > 0.1) | (x > -0.36)
             ring = np.abs(np.hypot((x - 0.28) * 1.5, y * 0.9) - 0.27) < 0.08
             blend(color, face & (three | ring), (0.02, 0.02, 0.02))
         elif self.kind == "no_parking":

@@ -68,12 +68,12 @@ def tree(rng: np.random.Generator, *, height: float, spread: float, tint: Color)
     surface = Textured(bark(), stain=0.1, bump=0.25)
     radius = 0.022 * height + 0.03
     parts = [
-        _solid(Cylinder(radius, stem * 1.15), surface, "trunk"),
+        _solid(Cylinder(radius, stem * 1.05), surface, "trunk"),
         _solid(Cylinder(radius * 1.35, 0.25), surface, "trunk"),
     ]
-    for _ in range(5):
-        turn = turned(float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.35, 0.75)))
-        parts.append(_solid(Cylinder(radius * 0.5, 0.33 * height), surface, "trunk", (0, 0, stem), turn))
+    for bough in range(5):
+        turn = turned(float(2 * np.pi * bough / 5 + rng.uniform(0, 0.8)), float(rng.uniform(0.3, 0.65)))
+        parts.append(_solid(Cylinder(radius * 0.42, 0.26 * height), surface, "trunk", (0, 0, stem * 0.97), turn))
     middle = np.array([0.0, 0.0, 0.67 * height])
     extent = np.array([spread, spread, 0.3 * height])
     # lobes give the crown its outline, small lumps of leaves fill them
@@ -152,8 +152,9 @@ def person(coat: Color, trousers: Color, stride: float = 0.35) -> list[Solid]:
     """Somebody walking along +x, 1.75 m tall."""
     skin, hair = cloth((0.45, 0.27, 0.2)), cloth((0.05, 0.035, 0.025))
     parts = [
-        _solid(_ball((0.15, 0.23, 0.36)), cloth(coat), "person", (0, 0, 1.17)),
-        _solid(_ball((0.14, 0.19, 0.2)), cloth(trousers), "person", (0, 0, 0.86)),
+        _solid(_ball((0.12, 0.19, 0.33)), cloth(coat), "person", (0, 0, 1.19)),
+        _solid(_ball((0.11, 0.205, 0.15)), cloth(coat), "person", (0, 0, 1.37)),
+        _solid(_ball((0.115, 0.17, 0.19)), cloth(trousers), "person", (0, 0, 0.86)),
         _solid(_ball((0.1, 0.085, 0.13)), skin, "person", (0.02, 0, 1.62)),
         _solid(_ball((0.105, 0.09, 0.1)), hair, "person", (-0.02, 0, 1.67)),
         _solid(Cylinder(0.055, 0.12), skin, "person", (0, 0, 1.44)),
@@ -165,13 +166,16 @@ def person(coat: Color, trousers: Color, stride: float = 0.35) -> list[Solid]:
         )
         parts.append(
             _solid(
-                Cylinder(0.05, 0.62),
+                Cylinder(0.045, 0.64),
                 cloth(coat),
                 "person",
-                (0, side * 0.25, 1.42),
-                turned(0, np.pi - swing, side * 0.06),
+                (0, side * 0.215, 1.42),
+                turned(0, np.pi - swing, side * 0.02),
             )
         )
+        hand = (np.sin(swing) * 0.66, side * 0.225, 1.42 - np.cos(swing) * 0.66)
+        parts.append(_solid(_ball((0.05, 0.035, 0.07)), skin, "person", hand))
+        parts.append(_solid(_ball((0.065, 0.06, 0.07)), cloth(coat), "person", (0, side * 0.2, 1.41)))
         foot = (-np.sin(swing) * 0.88 + 0.06, side * 0.1, 0.05)
         parts.append(_solid(_ball((0.14, 0.055, 0.055)), cloth((0.03, 0.025, 0.02)), "person", foot))
     return parts

@@ -40,6 +40,7 @@ class StreetDrive:
         width, height: of the pictures, pixels.
         focal: focal length, pixels.
         samples: rays per pixel and axis.
+        ahead: how far beyond the last frame the labels' LiDAR drives on, metres.
     """
 
     seed: int
@@ -47,6 +48,7 @@ class StreetDrive:
     height: int = 375
     focal: float = 718.0
     samples: int = 2
+    ahead: float = 55.0
 
     @property
     def calibration(self) -> dict[str, Matrix]:
@@ -140,7 +142,7 @@ def _write(folder: Path, frames: int, drive: StreetDrive, quality: int, report: 
     poses = np.asarray(np.stack([drive.world_from_lidar(float(t)) for t in times]), np.float64)
     _write_tables(folder, drive, np.asarray(times, np.float64), poses)
     grid = VoxelGrid.semantic_kitti()
-    panoramas = drive.panoramas(scene, float(poses[-1, 0, 3]) + 55.0)
+    panoramas = drive.panoramas(scene, float(poses[-1, 0, 3]) + drive.ahead)
     for i, time_s in enumerate(times):
         for name, picture in zip(("image_2", "image_3"), drive.pictures(scene, time_s), strict=True):
             file = folder / name / f"{i:06d}.jpg"
