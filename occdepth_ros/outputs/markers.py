@@ -16,7 +16,7 @@ from occdepth_ros.classes import ClassTable
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.cdr import CdrWriter
-from occdepth_ros.outputs.octree.pyramid import Cells, inner_mark, pool
+from occdepth_ros.outputs.octree.pyramid import Cells, blockwise, inner_mark, pool
 from occdepth_ros.outputs.selection import Include, selected_labels
 from occdepth_ros.outputs.sparse import Index, set_voxels
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
@@ -52,17 +52,19 @@ class Cubes:
         """Number of cubes."""
         return len(self.keys)
 
-    def column_centers(self, grid: VoxelGrid) -> npt.NDArray[np.float64]:
-        """Where each possible column of cubes stands, `[X*Y, 2]`, metres."""
+    def axis_centers(self, grid: VoxelGrid) -> tuple[npt.NDArray[np.floating[Any]], ...]:
+        """Where cubes can stand along x and y, metres."""
         edge = grid.resolution * (1 << self.level)
-        x, y = (start + edge * (np.arange(n) + 0.5) for start, n in zip(grid.origin, self.shape, strict=False))
-        return np.stack([x.repeat(len(y)), np.tile(y, len(x))], axis=1)
+        return tuple(start + edge * (np.arange(n) + 0.5) for start, n in zip(grid.origin, self.shape, strict=False))
 
     def centers(self, grid: VoxelGrid) -> npt.NDArray[np.float64]:
         """`[N, 3]`, metres."""
         edge = grid.resolution * (1 << self.level)
+        along_x, along_y = self.axis_centers(grid)
+        x = self.column // self.shape[1]
         points = np.empty((self.count, 3))
-        points[:, :2] = self.column_centers(grid).take(self.column, axis=0)
+        points[:, 0] = along_x.take(x)
+        points[:, 1] = along_y.take(self.column - x * self.shape[1])
         points[:, 2] = (self.layer + 0.5) * edge + grid.origin[2]
         return points
 
@@ -140,7 +142,7 @@ def surface_cubes(
         key = keys.reshape(-1).take(voxels)
         keep = key != inner_mark(keys.dtype)
         if level < LARGEST_LEVEL:
-            keys, surface = pool(keys), _any_pooled(surface)
+            keys, surface = pool(keys), blockwise(np.bitwise_or, surface.view(np.uint8)).view(np.bool_)
             parents = ((np.arange(nx)[:, None] >> 1) * (ny >> 1) + (np.arange(ny) >> 1)).ravel() * (nz >> 1)
             keep &= keys.reshape(-1).take(parents.take(column) + (layer >> 1)) == inner_mark(keys.dtype)
         cubes.append(Cubes(level, (nx, ny), column, layer, key).taken(np.flatnonzero(keep)))
@@ -179,21 +181,16 @@ def _even(cells: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.pad(cells, [(0, n & 1) for n in cells.shape])
 
 
-def _any_pooled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    pairs = mask[0::2] | mask[1::2]
-    pairs = pairs[:, 0::2] | pairs[:, 1::2]
-    return np.not_equal(pairs.view(np.uint16), 0)
-
-
 def _nearest(cubes: list[Cubes], grid: VoxelGrid, most: int) -> tuple[list[Cubes], int]:
     total = sum(size.count for size in cubes)
     if total <= most:
         return cubes, 0
-    # by the centimetre, so that counting replaces sorting
-    ranks = [
-        (100 * np.hypot(*size.column_centers(grid).T)).astype(np.intp).take(size.column) if size.count else size.column
-        for size in cubes
-    ]
+    ranks = []
+    for size in cubes:
+        x, y = size.axis_centers(grid)
+        # in centimetres, so that counting replaces sorting
+        distance = (100 * np.sqrt(np.add.outer(x * x, y * y))).astype(np.intp)
+        ranks.append(distance.reshape(-1).take(size.column))
     reached = np.cumsum(np.bincount(np.concatenate(ranks)))
     last = int(np.searchsorted(reached, most, side="right"))  # the first distance that does not fit whole
     room = most - (int(reached[last - 1]) if last else 0)

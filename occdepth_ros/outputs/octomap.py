@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from occdepth_ros.prediction import OccupancyPrediction
 CLAMP = (0.1192, 0.971)
 """Occupancy probabilities that the C++ library clamps to by default."""
 
-LEVELS = 4
+_LEVEL_SHIFT = 6
+LEVELS = 256 >> _LEVEL_SHIFT
 """Steps that the confidence is rounded to, so that neighbours of one class and sureness become one leaf."""
 
 
@@ -97,11 +99,16 @@ def leaf_table(classes: ClassTable) -> LeafTable:
     counted against the label: occupied cells have the occupancy (1 + p) / 2, free ones (1 - p) / 2, so the label
     decides on which side of OctoMap's threshold 0.5 a cell lies. Both are clamped as the C++ library does.
     """
+    return _leaf_table(classes.rgb)
+
+
+@lru_cache(maxsize=8)
+def _leaf_table(colors: tuple[tuple[int, int, int], ...]) -> LeafTable:
     steps = (np.arange(LEVELS) + 0.5) / LEVELS
-    occupied = len(classes) - 1
-    chance = np.concatenate([[0.5], (1 - steps[::-1]) / 2, np.repeat((1 + steps) / 2, occupied)]).clip(*CLAMP)
+    occupied = np.array(colors[1:], np.uint8).reshape(-1, 3)
+    chance = np.concatenate([[0.5], (1 - steps[::-1]) / 2, np.repeat((1 + steps) / 2, len(occupied))]).clip(*CLAMP)
     white = np.full((1 + LEVELS, 3), 255, np.uint8)
-    rgb = np.concatenate([white, np.tile(classes.colors[1 : len(classes)], (LEVELS, 1))])
+    rgb = np.concatenate([white, np.tile(occupied, (LEVELS, 1))])
     return LeafTable(np.log(chance / (1 - chance)).astype(np.float32), rgb)
 
 
@@ -112,9 +119,9 @@ def leaf_cells(
     leaves = leaf_table(classes)
     occupied = len(classes) - 1
     dtype = np.uint8 if len(leaves.rgb) < 255 else np.uint16
-    level: Cells = (confidence >> 6).astype(dtype, copy=False)
-    known = np.negative(np.less_equal(labels, occupied).astype(dtype))
-    taken = np.negative(np.not_equal(labels, EMPTY).astype(dtype))
+    level: Cells = (confidence >> _LEVEL_SHIFT).astype(dtype, copy=False)
+    known = np.negative((labels <= occupied).view(np.uint8).astype(dtype, copy=False))
+    taken = np.negative((labels != EMPTY).view(np.uint8).astype(dtype, copy=False))
     free = LEVELS - level
     cells: Cells = np.multiply(level, occupied, dtype=dtype)
     cells += labels

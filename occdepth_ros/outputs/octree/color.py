@@ -28,6 +28,7 @@ UNSET_COLOR = (255, 255, 255)
 
 
 _NODE = "<f4B"
+_NOTHING = np.zeros(1, np.uint64)
 
 # Red, green and blue in 21 bits each: sums of eight children, and products with 2^13 / count, fit side by side.
 _FIELDS = (0, 21, 42)
@@ -162,7 +163,10 @@ def _bottom_up(levels: list[InnerNodes], tables: _Tables) -> tuple[list[Words], 
         for children in level.children[1:]:
             total += tables.colors.take(children)
         if depth:
-            np.add.at(total, level.parent, colors)
+            # sums of runs as differences of running sums: exact, for all of it is modulo 2^64
+            running = np.concatenate([_NOTHING, np.cumsum(colors)])
+            last = np.cumsum(np.bincount(level.parent, minlength=level.count))
+            total += np.diff(running.take(last), prepend=_NOTHING)
         count = (total & _COUNT) >> _COUNT_SHIFT
         total &= ~_COUNT
         total *= _FACTOR.take(count)

@@ -48,29 +48,34 @@ def _wide(rows: Cells) -> Cells:
     return rows.view(np.uint64) if rows.shape[-1] * rows.itemsize % 8 == 0 else rows
 
 
+def blockwise(operation: np.ufunc, cells: Cells) -> Cells:
+    """Bitwise `operation` over blocks of 2x2x2, `[X, Y, Z]` of even sizes to `[X/2, Y/2, Z/2]`."""
+    nx, ny, nz = (n // 2 for n in cells.shape)
+    planes = _wide(cells.reshape(nx, 2, 4 * ny * nz))
+    half = operation(planes[:, 0], planes[:, 1]).view(cells.dtype)
+    rows = _wide(half.reshape(nx * ny, 2, 2 * nz))
+    quarter = np.empty((nx * ny, rows.shape[2]), rows.dtype)
+    if rows.shape[2] <= 8:  # few words a row: long loops over rows instead of short ones along them
+        for word in range(rows.shape[2]):
+            operation(rows[:, 0, word], rows[:, 1, word], out=quarter[:, word])
+    else:
+        operation(rows[:, 0], rows[:, 1], out=quarter)
+    pairs = quarter.view(f"u{2 * cells.itemsize}")
+    eighth: Cells = operation(pairs, pairs >> 8 * cells.itemsize).astype(cells.dtype)
+    return eighth.reshape(nx, ny, nz)
+
+
 def pool(cells: Cells) -> Cells:
     """Parents of the cells of a level with even sizes: `[X, Y, Z]` to `[X/2, Y/2, Z/2]`.
 
     Eight equal cells give that cell, all others an inner node. The bitwise or and the bitwise and of eight numbers
     agree only where all are equal.
     """
-    nx, ny, nz = (n // 2 for n in cells.shape)
-    planes = _wide(cells.reshape(nx, 2, 4 * ny * nz))
-    any_ = planes[:, 0] | planes[:, 1]
-    all_ = planes[:, 0] & planes[:, 1]
-    rows = _wide(any_.view(cells.dtype).reshape(nx * ny, 2, 2 * nz))
-    any_ = rows[:, 0] | rows[:, 1]
-    rows = _wide(all_.view(cells.dtype).reshape(nx * ny, 2, 2 * nz))
-    all_ = rows[:, 0] & rows[:, 1]
-    bits = 8 * cells.itemsize
-    double = np.dtype(f"u{2 * cells.itemsize}")
-    pairs = any_.view(double)
-    any_ = (pairs | pairs >> bits).astype(cells.dtype)
-    pairs = all_.view(double)
-    all_ = (pairs & pairs >> bits).astype(cells.dtype)
-    # all ones where they differ, which is the mark of an inner node
-    any_ |= np.negative((any_ != all_).view(np.uint8)) if bits == 8 else np.negative((any_ != all_).astype(cells.dtype))
-    return any_.reshape(nx, ny, nz)
+    parents = blockwise(np.bitwise_or, cells)
+    differ = parents != blockwise(np.bitwise_and, cells)
+    # all ones, the mark of an inner node, where they differ
+    parents |= np.negative(differ.view(np.uint8).astype(cells.dtype, copy=False))
+    return parents
 
 
 def _padded(cells: Cells, layout: LevelLayout) -> Cells:
