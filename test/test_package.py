@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -28,9 +29,11 @@ TEXTS = {".py", ".md", ".xml", ".txt", ".toml", ".yaml", ".yml", ".rviz", ".msg"
 
 def tracked_files() -> list[Path]:
     """Files that git knows, or all that are not generated where there is no git."""
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if listing.returncode == 0 and listing.stdout:
-        return [path for name in listing.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+    if shutil.which("git"):
+        command = ["git", "ls-files", "-z"]
+        listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+        if listing:
+            return [path for name in listing.split("\0") if name and (path := ROOT / name).is_file()]
     generated = {"build", "install", "log", "out", ".venv", ".git", "__pycache__"}
     return [p for p in ROOT.rglob("*") if p.is_file() and not generated & set(p.relative_to(ROOT).parts)]
 

@@ -58,6 +58,3 @@ def start() -> None:
         site.addsitedir(folder)
     sys.path.extend(folder for folder in settings["stand_ins"] if folder not in sys.path)
     sys.meta_path.insert(0, PackageFinder("occdepth_ros", settings["package"]))
-
-
-start()
