@@ -79,6 +79,7 @@ def make_nodes(context: LaunchContext) -> list[Any]:
         inputs.append((f"{side}/camera_info", f"{camera}/camera_info"))
     namespace = given("namespace").strip("/")
     prefix = f"/{namespace}" if namespace else ""
+    logger = f"{prefix}/stereo_occ".strip("/").replace("/", ".")
     node = Node(
         package=PACKAGE,
         executable="stereo_occ",
@@ -86,7 +87,8 @@ def make_nodes(context: LaunchContext) -> list[Any]:
         namespace=given("namespace"),
         parameters=[given("params_file"), overrides, use_sim_time],
         remappings=inputs,
-        arguments=["--ros-args", "--log-level", given("log_level")],
+        # only the node's own logger: the libraries below it are endless at debug
+        arguments=["--ros-args", "--log-level", f"{logger}:={given('log_level')}"],
         output="screen",
     )
     left = inputs[0][1]
