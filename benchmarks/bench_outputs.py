@@ -88,7 +88,7 @@ def object_builders() -> dict[str, tuple[str, Callable[[OccupancyPrediction], ob
     try:
         import pyoctomap  # noqa: F401
 
-        found["octomap_binary"] = "C++ insertion cell by cell", lambda p: inserted(p).writeBinary()
+        found["octomap_binary"] = "pyoctomap, inserted cell by cell", lambda p: inserted(p).writeBinary()
     except ImportError:
         pass
     return found

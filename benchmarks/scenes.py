@@ -28,10 +28,10 @@ def street(seed: int = 0) -> OccupancyPrediction:
     layer = np.arange(nz)
     under = (layer <= height[:, :, None]) & (layer > height[:, :, None] - 1)
     labels[under] = np.broadcast_to(ground[:, :, None], grid.size)[under]
-    bushes = (_waves(rng, (nx, ny), 6) > 0.93) & (across > 36)
+    bushes = (_waves(rng, (nx, ny), 6) > 0.97) & (across > 36)
     crown = height + 3 + 11 * _waves(rng, (nx, ny), 5)
     labels[bushes[:, :, None] & (layer > height[:, :, None]) & (layer < crown[:, :, None])] = name("vegetation")
-    for _ in range(14):
+    for _ in range(12):
         x, side = int(rng.integers(0, nx - 60)), int(rng.choice([-1, 1]))
         y, length, deep = (
             ny // 2 + side * int(rng.integers(50, 110)),

@@ -153,7 +153,7 @@ def _keys(labels: npt.NDArray[np.uint8], visibility: npt.NDArray[np.uint8], coun
     """One number for label and completion, `[X, Y, Z]`: 0 where nothing is drawn, label or label + count elsewhere."""
     dtype = np.uint8 if 2 * count < 255 else np.uint16
     occupied = (labels - np.uint8(1)) < np.uint8(count - 1)
-    keys: Cells = (visibility != Visibility.SEEN).view(np.uint8) * dtype(count)
+    keys: Cells = (visibility != int(Visibility.SEEN)).view(np.uint8) * dtype(count)
     keys += labels
     keys *= occupied.view(np.uint8)
     return keys
