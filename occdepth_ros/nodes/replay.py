@@ -32,9 +32,10 @@ from occdepth_ros.nodes.replay_settings import NOW
 from occdepth_ros.nodes.signals import interrupted_once
 from occdepth_ros.sources import StereoSource, open_source
 
-DISCOVERY_S = 0.3
+DISCOVERY_S = 1.0
 """Subscribers are seen by a publisher a little before they see the publisher."""
-ACKNOWLEDGE_S = 2.0
+ACKNOWLEDGE_S = 10.0
+"""How long reliable subscribers may take to receive the last pairs."""
 
 
 @dataclass
@@ -164,9 +165,11 @@ class Replay(Node):
 
     def _drain(self) -> None:
         """Wait until reliable subscribers have the last pair: it would be lost with the publishers."""
+        deadline = time.monotonic() + ACKNOWLEDGE_S
         for publisher in (*self.image_publishers, *self.info_publishers):
-            if rclpy.ok():
-                publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
+            left = deadline - time.monotonic()
+            if left > 0 and rclpy.ok():
+                publisher.wait_for_all_acked(Duration(seconds=left))
 
     def _summarise(self) -> None:
         seconds = self.moments[1] - self.moments[0] if self.moments else 0.0
