@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from occdepth_ros.errors import ModelError
-
-if TYPE_CHECKING:
-    from occdepth_ros.engine import Predictor
+from occdepth_ros.predictor import Predictor
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.cli import main
 from occdepth_ros.commands import run as verb
 from occdepth_ros.commands.run_files import ResultFolder, is_ours, write_npz
-from occdepth_ros.engine import Occupancy, Picture
 from occdepth_ros.errors import ImageError, OutputError, SourceError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.predictor import Occupancy, Picture
 from occdepth_ros.sources.base import SceneTruth, StereoFrame
 
 FOCAL = 180.0

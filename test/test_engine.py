@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
-from occdepth_ros.engine import Engine, Occupancy, Picture
+from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CalibrationError, ImageError, ModelError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.predictor import Occupancy, Picture
 from occdepth_ros.registry import DEFAULT_MODEL, MODELS, ModelEntry, create_predictor
 
 GRID = VoxelGrid((0, 0, 0), (4, 5, 6), 0.2)

@@ -9,7 +9,6 @@ import numpy as np
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import EMPTY, UNKNOWN
-from occdepth_ros.engine import Occupancy, Picture
 from occdepth_ros.errors import ModelError
 from occdepth_ros.geometry.carving import SightCarver
 from occdepth_ros.geometry.ground import GroundFinder
@@ -18,6 +17,7 @@ from occdepth_ros.geometry.matching import SemiGlobalMatcher
 from occdepth_ros.geometry.surface import SurfaceBinning
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import Visibility
+from occdepth_ros.predictor import Occupancy, Picture
 
 NEAREST_VOXELS = 15
 """Smallest depth that is matched, in voxel edges: 3 m in the 0.2 m grid of the benchmark."""

@@ -14,7 +14,6 @@ import torch
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.checkpoints.loading import load_strict, read_state
 from occdepth_ros.checkpoints.recognition import recognise
-from occdepth_ros.engine import Occupancy, Picture
 from occdepth_ros.errors import CheckpointError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
@@ -25,6 +24,7 @@ from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.readout import VisibilityTable, expected_depth, labels_and_confidence
 from occdepth_ros.models.pictures import PictureFit
 from occdepth_ros.models.timing import StageClock
+from occdepth_ros.predictor import Occupancy, Picture
 
 RANDOM = "random"
 """In place of a weights file: seeded random weights, for timing and tests only."""

@@ -1,0 +1,41 @@
+"""What a model has to offer to the Engine: the joint between networks, geometry and everything that uses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.grid import VoxelGrid
+
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass
+class Occupancy:
+    """What a predictor returns: the arrays of an OccupancyPrediction, on the predictor's grid."""
+
+    labels: npt.NDArray[np.uint8]
+    confidence: npt.NDArray[np.uint8]
+    visibility: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Predictor(Protocol):
+    """A model that completes the scene in front of a stereo rig."""
+
+    name: str
+
+    def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
+        """Precompute what depends on the calibration only; called before the first `infer` and on every change.
+
+        Raises:
+            CalibrationError, GridError, ModelError: the model cannot work on this rig or grid.
+        """
+
+    def infer(self, left: Picture, right: Picture) -> Occupancy:
+        """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each, of the calibrated size."""
