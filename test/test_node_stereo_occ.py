@@ -396,8 +396,8 @@ def test_a_missing_transform_is_named_and_its_coming_helps(made: list[Bench]) ->
     time.sleep(0.05)
     bench.send_pair()
     bench.expect_fault("missing_tf", "'velodyne'")
-    bench.wait(lambda: bench.node.pipeline.waiting is None, "the pair waits for ever")
-    assert bench.processed == 0 and bench.node.pipeline.failed == 1
+    bench.wait(lambda: bench.node.pipeline.failed == 1, "the pair waits for ever")
+    assert bench.processed == 0 and bench.node.pipeline.waiting is None
     broadcaster = tf2_ros.StaticTransformBroadcaster(bench.tester)
     broadcaster.sendTransform(bench.static_transform((1.0, 2.0, 3.0)))
     bench.good_pair()
