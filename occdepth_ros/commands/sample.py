@@ -20,11 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the sequence."""
-    if not 1 <= arguments.frames <= 120:
+    if not 1 <= arguments.frames <= 100:
         raise OutputError(
             f"{arguments.frames} frames cannot be made",
             where="--frames",
-            remedy="Give 1 to 120; the street ends there.",
+            remedy="Give 1 to 100; the street ends there.",
         )
     if arguments.seed < 0:
         raise OutputError(f"{arguments.seed} is negative", where="--seed", remedy="Give 0 or more.")
