@@ -17,6 +17,7 @@ from occdepth_ros.errors import OccDepthError
 VERBS = {
     "run": "predict every frame of a stereo sequence and write the results",
     "sample": "generate a stereo street sequence with exact ground truth",
+    "eval": "score a model against the ground truth of a data set",
     "weights": "verify networks against golden outputs, convert published checkpoints",
     "doctor": "say what this machine has and what is missing",
 }

@@ -13,8 +13,8 @@ from occdepth_ros.errors import SourceError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.base import SceneTruth
 
-# In the benchmark's grids a LiDAR point lands one layer higher than the origin z = -2.0 m says (measured).
-_BENCHMARK_GRID = replace(VoxelGrid.semantic_kitti(), origin=(0.0, -25.6, -2.2))
+BENCHMARK_GRID = replace(VoxelGrid.semantic_kitti(), origin=(0.0, -25.6, -2.2))
+"""Where the benchmark's voxels are: a LiDAR point lands one layer higher than z = -2.0 m says (measured)."""
 _REPAIR = "Copy or download the file again, or remove it."
 
 
@@ -30,20 +30,25 @@ def read_truth(folder: Path, frame: str) -> SceneTruth | None:
     """
     label = folder / f"{frame}.label"
     if label.is_file():
-        return _read_benchmark(label)
+        return read_benchmark(label)
     derived = sorted(folder.glob(f"{frame}.*.npz"))
-    return _read_derived(derived[0], derived[0].name[len(frame) + 1 : -len(".npz")]) if derived else None
+    return read_derived(derived[0], derived[0].name[len(frame) + 1 : -len(".npz")]) if derived else None
 
 
-def _read_benchmark(path: Path) -> SceneTruth:
-    count = _BENCHMARK_GRID.count
+def read_benchmark(path: Path) -> SceneTruth:
+    """The benchmark's labels, voxels of the `.invalid` file beside them unknown.
+
+    Raises:
+        SourceError: a file is missing, unreadable or of the wrong size.
+    """
+    count = BENCHMARK_GRID.count
     raw = np.frombuffer(_contents(path, 2 * count), "<u2")
-    labels = SEMANTIC_KITTI.from_raw(raw).reshape(_BENCHMARK_GRID.size)
+    labels = SEMANTIC_KITTI.from_raw(raw).reshape(BENCHMARK_GRID.size)
     invalid = path.with_suffix(".invalid")
     if invalid.is_file():
         bits = np.unpackbits(np.frombuffer(_contents(invalid, count // 8), np.uint8))
         labels[bits.reshape(labels.shape).astype(bool)] = UNKNOWN
-    return SceneTruth(labels, _BENCHMARK_GRID, "semantic_kitti")
+    return SceneTruth(labels, BENCHMARK_GRID, "semantic_kitti")
 
 
 def _contents(path: Path, expected: int) -> bytes:
@@ -56,15 +61,20 @@ def _contents(path: Path, expected: int) -> bytes:
         raise SourceError(f"the file cannot be read ({error.strerror})", where=str(path)) from error
 
 
-def _read_derived(path: Path, name: str) -> SceneTruth:
+def read_derived(path: Path, name: str) -> SceneTruth:
+    """Labels derived from other data in an npz file; the arrays are those that `read_truth` lists.
+
+    Raises:
+        SourceError: the file is missing, damaged, or holds other arrays.
+    """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             target = arrays["target"]
             invalid = arrays.get("invalid")
-            origin = arrays.get("origin", np.array(_BENCHMARK_GRID.origin))
+            origin = arrays.get("origin", np.array(BENCHMARK_GRID.origin))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise SourceError(f"the ground truth cannot be read ({error})", where=str(path), remedy=_REPAIR) from error
-    size = _BENCHMARK_GRID.size
+    size = BENCHMARK_GRID.size
     if target.shape != size or target.dtype != np.uint8 or origin.shape != (3,):
         raise SourceError(f"target is {target.dtype} {target.shape}, not uint8 {size}", where=str(path))
     labels = np.ascontiguousarray(target)
@@ -73,5 +83,5 @@ def _read_derived(path: Path, name: str) -> SceneTruth:
         if bits.size != labels.size:
             raise SourceError(f"invalid has {bits.size} bits, not {labels.size}", where=str(path), remedy=_REPAIR)
         labels[bits.reshape(size).astype(bool)] = UNKNOWN
-    grid = replace(_BENCHMARK_GRID, origin=(float(origin[0]), float(origin[1]), float(origin[2])))
+    grid = replace(BENCHMARK_GRID, origin=(float(origin[0]), float(origin[1]), float(origin[2])))
     return SceneTruth(labels, grid, name)

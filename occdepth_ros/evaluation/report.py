@@ -1,0 +1,170 @@
+"""The report of an evaluation: scores of a whole set, by region, sequence and frame; as JSON and as tables."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN, ClassTable
+from occdepth_ros.errors import OutputError
+from occdepth_ros.evaluation.metrics import CompletionScores
+
+HEADLINE = {"sc_iou": "SC IoU", "sc_precision": "SC precision", "sc_recall": "SC recall", "ssc_miou": "SSC mIoU"}
+"""Keys of the report and the names of `CompletionScores.summary`."""
+
+REGIONS = {
+    "range_12.8": "12.8 m volume",
+    "range_25.6": "25.6 m volume",
+    "range_51.2": "51.2 m volume",
+    "in_view": "in view",
+    "out_of_view": "out of view",
+    "seen": "seen",
+    "completed": "completed",
+}
+"""Regions of `occdepth_ros.evaluation.regions` in words."""
+
+
+class SetScores:
+    """Scores of a set of frames, accumulated: all of it, by sequence, by region; and of each frame alone.
+
+    Args:
+        classes: what the labels mean.
+    """
+
+    def __init__(self, classes: ClassTable = SEMANTIC_KITTI) -> None:
+        self.classes = classes
+        self.total = CompletionScores(classes)
+        self.by_sequence: dict[str, CompletionScores] = {}
+        self.by_region: dict[str, CompletionScores] = {}
+        self.by_frame: list[dict[str, Any]] = []
+
+    def add(
+        self,
+        sequence: str,
+        frame: str,
+        predicted: npt.NDArray[np.uint8],
+        truth: npt.NDArray[np.uint8],
+        regions: Mapping[str, npt.NDArray[np.bool_]],
+    ) -> None:
+        """Count one frame.
+
+        Args:
+            sequence, frame: its names.
+            predicted, truth: `[X, Y, Z]` class ids on one grid, 255 unknown.
+            regions: name to mask that broadcasts to `[X, Y, Z]`.
+
+        Raises:
+            GridError: shapes or labels do not fit.
+        """
+        alone = CompletionScores(self.classes)
+        alone.add(predicted, truth)
+        for scores in (self.total, self.by_sequence.setdefault(sequence, CompletionScores(self.classes))):
+            scores.confusion += alone.confusion
+            scores.scenes += 1
+        for name, mask in regions.items():
+            scores = self.by_region.setdefault(name, CompletionScores(self.classes))
+            scores.add(predicted, np.where(mask, truth, np.uint8(UNKNOWN)))
+        self.by_frame.append({"sequence": sequence, "frame": frame, **headline(alone)})
+
+    def report(self) -> dict[str, Any]:
+        """All scores in percent, under the keys of the JSON report."""
+        per_class = {name: _percent(iou) for name, iou in self.total.by_class().items()}
+        regions = [name for name in REGIONS if name in self.by_region]
+        return {
+            "frames": self.total.scenes,
+            **headline(self.total),
+            "per_class": per_class,
+            "regions": {
+                name: {**headline(self.by_region[name]), "voxels": int(self.by_region[name].confusion.sum())}
+                for name in regions
+            },
+            "by_sequence": {
+                name: {"frames": scores.scenes, **headline(scores)} for name, scores in self.by_sequence.items()
+            },
+            "by_frame": self.by_frame,
+        }
+
+
+def headline(scores: CompletionScores) -> dict[str, float]:
+    """The four scores of a table row, percent."""
+    summary = scores.summary()
+    return {key: _percent(summary[name]) for key, name in HEADLINE.items()}
+
+
+def _percent(fraction: float) -> float:
+    return round(100 * fraction, 4)
+
+
+def write_report(path: Path, report: Mapping[str, Any]) -> None:
+    """Write the JSON file, complete or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+    write_whole(path, text.encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, then give it its own; folders are made.
+
+    Raises:
+        OutputError: the disk is full, or the place is not writable.
+    """
+    partial: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            partial = Path(file.name)
+            file.write(content)
+        # temporary files are private; results are as readable as any other new file
+        partial.chmod(0o644)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write: {error.strerror or error}", where=str(path), remedy="Give a place that you may write to."
+        ) from error
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+def print_report(report: Mapping[str, Any], console: Console) -> None:
+    """The tables for people, all scores in percent."""
+    table = Table(title=f"{report['model']} against {report['truth']}, {report['frames']} frames, percent")
+    table.add_column("", no_wrap=True)
+    for name in HEADLINE.values():
+        table.add_column(name, justify="right")
+    table.add_column("counted", justify="right")
+    table.add_row("all", *_cells(report), f"{report['frames']} frames", style="bold", end_section=True)
+    for name, scores in report["regions"].items():
+        table.add_row(REGIONS[name], *_cells(scores), f"{scores['voxels'] / 1e6:.2f} M voxels")
+    if len(report["by_sequence"]) > 1:
+        table.add_section()
+        for name, scores in report["by_sequence"].items():
+            table.add_row(f"sequence {name}", *_cells(scores), f"{scores['frames']} frames")
+    console.print(table)
+    classes = Table(title="IoU by class, percent")
+    names = list(report["per_class"])
+    half = -(-len(names) // 2)
+    for _ in range(2):
+        classes.add_column("class")
+        classes.add_column("IoU", justify="right")
+    for row in range(half):
+        cells: list[str] = []
+        for name in names[row::half]:
+            cells += [name, f"{report['per_class'][name]:.1f}"]
+        classes.add_row(*cells)
+    console.print(classes)
+
+
+def _cells(scores: Mapping[str, float]) -> list[str]:
+    return [f"{scores[key]:.2f}" for key in HEADLINE]
