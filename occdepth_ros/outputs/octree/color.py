@@ -167,7 +167,8 @@ def _bottom_up(levels: list[InnerNodes], tables: _Tables) -> tuple[list[Words], 
             running = np.concatenate([_NOTHING, np.cumsum(colors)])
             last = np.cumsum(np.bincount(level.parent, minlength=level.count))
             total += np.diff(running.take(last), prepend=_NOTHING)
-        count = (total & _COUNT) >> _COUNT_SHIFT
+        # signed: numpy 1 takes no unsigned indices
+        count = ((total & _COUNT) >> _COUNT_SHIFT).view(np.int64)
         total &= ~_COUNT
         total *= _FACTOR.take(count)
         total += _ADDEND.take(count)
