@@ -34,8 +34,9 @@ def tracked_files() -> list[Path]:
         listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
         if listing:
             return [path for name in listing.split("\0") if name and (path := ROOT / name).is_file()]
-    generated = {"build", "install", "log", "out", ".venv", ".git", "__pycache__"}
-    return [p for p in ROOT.rglob("*") if p.is_file() and not generated & set(p.relative_to(ROOT).parts)]
+    generated = {"build", "install", "log", "out", "dist", "__pycache__", ".git"}
+    own = (p for p in ROOT.rglob("*") if not generated & set(p.relative_to(ROOT).parts))
+    return [p for p in own if p.is_file() and not any(part.startswith(".") for part in p.relative_to(ROOT).parts[:-1])]
 
 
 def imports_of(path: Path) -> Iterator[str]:
