@@ -17,7 +17,9 @@ PRIMITIVES = {"?": 1, "b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "q": 8, "Q
 
 items = st.one_of(
     st.tuples(st.just("primitive"), st.sampled_from(sorted(PRIMITIVES)), st.integers(0, 100)),
-    st.tuples(st.just("string"), st.just("s"), st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=9)),
+    st.tuples(
+        st.just("string"), st.just("s"), st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=9)
+    ),
     st.tuples(st.just("sequence"), st.sampled_from("bBHIQfd"), st.lists(st.integers(0, 100), max_size=5)),
 )
 
