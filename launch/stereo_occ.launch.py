@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -92,6 +93,12 @@ def make_nodes(context: LaunchContext) -> list[Any]:
         output="screen",
     )
     left = inputs[0][1]
+    if not IfCondition(given("rviz")).evaluate(context):
+        return [node]
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError:
+        return [node, LogInfo(msg="rviz2 is not installed, so nothing is shown; rviz:=false leaves it away")]
     viewer = Node(
         package="rviz2",
         executable="rviz2",
@@ -101,7 +108,6 @@ def make_nodes(context: LaunchContext) -> list[Any]:
         # the view names absolute topics
         remappings=[("/left/image_rect", left if left.startswith("/") else f"{prefix}/{left}")]
         + [(f"/stereo_occ/{topic}", f"{prefix}/stereo_occ/{topic}") for topic in OUTPUTS if prefix],
-        condition=IfCondition(given("rviz")),
         output="screen",
     )
     return [node, viewer]

@@ -114,7 +114,7 @@ def test_arguments_become_remappings_and_parameters(
     defaults = {name: default for name, (default, _) in module.ARGUMENTS.items()}
     files = {"params_file": str(ROOT / "config" / "stereo_occ.yaml"), "rviz_config": "view.rviz"}
     context.launch_configurations.update({**defaults, **files, **given})
-    node, viewer = module.make_nodes(context)
+    (node,) = module.make_nodes(context)
     assert (node.node_package, node.node_executable) == ("occdepth_ros", "stereo_occ")
     pairs = {
         (perform_substitutions(context, list(a)), perform_substitutions(context, list(b)))
@@ -127,4 +127,26 @@ def test_arguments_become_remappings_and_parameters(
         for key, value in entry.items()
     }
     assert overrides == {**parameters, "use_sim_time": False}
-    assert not viewer.condition.evaluate(context)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_without_rviz_the_node_starts_all_the_same(installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = _description("stereo_occ.launch.py")
+    from launch import LaunchContext
+    from launch.actions import LogInfo
+
+    def prefix(package: str) -> str:
+        if installed:
+            return "/opt/ros"
+        raise module.PackageNotFoundError(package)
+
+    monkeypatch.setattr(module, "get_package_prefix", prefix)
+    context = LaunchContext()
+    context.launch_configurations.update({name: default for name, (default, _) in module.ARGUMENTS.items()})
+    context.launch_configurations.update({"params_file": "p.yaml", "rviz_config": "view.rviz", "rviz": "true"})
+    node, other = module.make_nodes(context)
+    assert node.node_executable == "stereo_occ"
+    if installed:
+        assert other.node_package == "rviz2"
+    else:
+        assert isinstance(other, LogInfo)
