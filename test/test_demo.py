@@ -218,7 +218,7 @@ def test_the_demo_hears_every_topic_and_leaves_report_and_pictures(tmp_path: Pat
     assert report["topics"]["/stereo_occ/grid"]["bytes"] > counts["/stereo_occ/grid"] * 3 * 256 * 256 * 32
     latency = report["latency_ms"]
     assert 0 < latency["p50"] <= latency["p95"] <= latency["max"] < 60_000
-    assert report["scores"]["wall"]["scenes"] == 1 and report["scores"]["wall"]["SC IoU"] > 0
+    assert report["scores"]["wall"]["scenes"] == 1 and report["scores"]["wall"]["sc_iou"] > 0
     assert {"input.png", "depth.png", "view.png", "above.png", "truth_view.png", "frame_000000.png"} <= {
         picture.name for picture in out.glob("*.png")
     }

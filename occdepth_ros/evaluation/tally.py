@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from occdepth_ros.evaluation.metrics import CompletionScores
+from occdepth_ros.evaluation.report import HEADLINE, headline
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import SceneTruth
 
@@ -28,18 +29,15 @@ class TruthScores:
         total = self._by_truth.setdefault(truth.name, CompletionScores(prediction.classes))
         total.confusion += alone.confusion
         total.scenes += 1
-        headline = alone.summary()
-        return {name: headline[name] for name in ("SC IoU", "SSC mIoU")}
+        own = alone.summary()
+        return {name: own[name] for name in ("SC IoU", "SSC mIoU")}
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Name of the truth to number of scenes and scores, fractions of 1."""
-        return {
-            name: {"scenes": scores.scenes, **{key: round(value, 4) for key, value in scores.summary().items()}}
-            for name, scores in self._by_truth.items()
-        }
+        """Name of the truth to number of scenes and scores, in percent, under the keys of `occdepth eval`."""
+        return {name: {"scenes": scores.scenes, **headline(scores)} for name, scores in self._by_truth.items()}
 
 
 def scores_line(truth: str, scores: Mapping[str, float]) -> str:
     """One line for people."""
-    shares = ", ".join(f"{name} {100 * value:.1f} %" for name, value in scores.items() if name != "scenes")
+    shares = ", ".join(f"{name} {scores[key]:.1f} %" for key, name in HEADLINE.items())
     return f"against {truth} ({scores['scenes']} scenes): {shares}"
