@@ -7,7 +7,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import cv2
 import numpy as np
 
 from occdepth_ros.engine import Engine
@@ -37,43 +36,38 @@ class Tally:
 
 
 def run() -> list[dict[str, Any]]:
-    """Score every labelled frame of every sequence; at half size, and the bare points, for comparison."""
+    """Score every labelled frame of every sequence; matched at full size, and the bare points, for comparison."""
     shared = Path(os.environ.get("OCCDEPTH_SHARED") or ROOT.parent / "shared")
     folders = sorted((shared / "data/kitti_mini/dataset/sequences").glob("[0-9][0-9]"))
     if not folders:
         return [{"frames": f"skipped: no KITTI sequences under {shared} (variable OCCDEPTH_SHARED)"}]
-    whole, half, points = Tally(), Tally(), Tally()
+    whole, full, points = Tally(), Tally(), Tally()
     rows = []
     for folder in folders:
         source = open_source(folder)
         tally = Tally()
-        score_sequence(source, (tally, whole), half, points)
+        score_sequence(source, (tally, whole), full, points)
         rows.append(tally.row(folder.name))
-    return [*rows, whole.row("all"), half.row("all, half size"), points.row("all, surface points only")]
+    return [*rows, whole.row("all"), full.row("all, matched at full size"), points.row("all, surface points only")]
 
 
-def score_sequence(source: StereoSource, full: tuple[Tally, ...], half: Tally, points: Tally) -> None:
+def score_sequence(source: StereoSource, shipped: tuple[Tally, ...], full: Tally, points: Tally) -> None:
     """Add the labelled frames of one sequence."""
     grid = VoxelGrid.semantic_kitti()
-    engine = Engine(source.rig, grid)
-    width, height = source.rig.left.width // 2, source.rig.left.height // 2
-    small = Engine(source.rig.scaled(width, height), grid)
+    engine, unshrunk = Engine(source.rig, grid), Engine(source.rig, grid)
+    geometry = unshrunk.predictor = StereoGeometry(working_width=source.rig.left.width)
+    unshrunk.calibrate(source.rig)
     for index in range(len(source)):
         truth = source.truth(index)
         if truth is None:
             continue
         frame = source[index]
-        engine.predict(frame.left, frame.right)
-        prediction = engine.predict(frame.left, frame.right)
-        for tally in full:
-            tally.scores.add_scene(prediction, truth)
-            tally.times.append(dict(prediction.timings_ms))
-        pair = [cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in (frame.left, frame.right)]
-        of_half = small.predict(np.asarray(pair[0], np.uint8), np.asarray(pair[1], np.uint8))
-        half.scores.add_scene(of_half, truth)
-        half.times.append(dict(of_half.timings_ms))
-        geometry = engine.predictor
-        assert isinstance(geometry, StereoGeometry)
+        for each, tallies in ((engine, shipped), (unshrunk, (full,))):
+            each.predict(frame.left, frame.right)
+            prediction = each.predict(frame.left, frame.right)
+            for tally in tallies:
+                tally.scores.add_scene(prediction, truth)
+                tally.times.append(dict(prediction.timings_ms))
         ends = geometry.binning.points(geometry.matcher.match(frame.left, frame.right)).voxel
         labels = np.zeros(grid.count, np.uint8)
         labels[ends] = VEGETATION

@@ -14,6 +14,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from occdepth_ros.nodes.middleware import large_message_environment
+from occdepth_ros.registry import MODELS
 
 PACKAGE = "occdepth_ros"
 
@@ -26,7 +27,7 @@ REPLAY = {
 }
 
 NODE = {
-    "model": ("", "Which model predicts: stereo-geometry, occdepth-b3. Empty: as the parameter file says."),
+    "model": ("", f"Which model predicts: {', '.join(MODELS)}. Empty: as the parameter file says."),
     "weights": ("", "Checkpoint file of the model. Empty: as the parameter file says."),
     "device": ("", "Where the model runs: auto, cpu, cuda or cuda:N. Empty: as the parameter file says."),
     "log_level": ("info", "Least severity that is logged: debug, info, warn, error."),

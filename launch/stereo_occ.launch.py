@@ -17,6 +17,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from occdepth_ros.nodes.middleware import large_message_environment
+from occdepth_ros.registry import MODELS
 
 PACKAGE = "occdepth_ros"
 OUTPUTS = ("octomap_binary", "octomap_full", "markers", "points", "grid", "occupancy_grid", "depth")
@@ -35,7 +36,7 @@ OVERRIDES: dict[str, type] = {
 }
 
 ARGUMENTS = {
-    "model": ("", "Which model predicts: stereo-geometry, occdepth-b3. Empty: as the parameter file says."),
+    "model": ("", f"Which model predicts: {', '.join(MODELS)}. Empty: as the parameter file says."),
     "weights": ("", "Checkpoint file of the model. Empty: as the parameter file says."),
     "device": ("", "Where the model runs: auto, cpu, cuda or cuda:N. Empty: as the parameter file says."),
     "grid_frame": ("", "Frame that the voxel grid is fixed in. Empty: as the parameter file says."),
