@@ -1,0 +1,89 @@
+"""`occdepth voxelize`: completion labels from labelled LiDAR scans with poses."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from occdepth_ros.data.semantic_kitti import STRIDE
+from occdepth_ros.data.voxelize import PosedScan, completion_labels
+from occdepth_ros.data.voxelize_scans import LabelledScans
+from occdepth_ros.errors import OutputError, SourceError
+from occdepth_ros.evaluation.report import write_whole
+
+SUMMARY = "make completion labels from labelled LiDAR scans with poses"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    add = parser.add_argument
+    add(
+        "--source", type=Path, metavar="DIR", required=True, help="sequence with velodyne, labels, poses.txt, calib.txt"
+    )
+    add("--out", type=Path, metavar="DIR", required=True, help="FFFFFF.label, .invalid, .bin, .occluded go there")
+    add("--frames", type=int, nargs="+", metavar="N", help=f"frame numbers (default: every {STRIDE}th scan)")
+    add("--reach", type=float, metavar="M", default=70.0, help="merge the scans within so many metres (%(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        SourceError: scans, poses or frames cannot be used.
+        OutputError: a file is there already, or cannot be written.
+    """
+    scans = LabelledScans(arguments.source)
+    frames = select_frames(scans, arguments.frames)
+    if not arguments.reach >= 0:
+        raise SourceError(f"{arguments.reach} m is no distance", where="reach", remedy="Give metres, 0 for one scan.")
+    for frame in frames:
+        there = next((file for file in map(arguments.out.joinpath, names_of(frame)) if file.exists()), None)
+        if there is not None:
+            raise OutputError(
+                "the file is there already", where=str(there), remedy="Give a new folder, or move the file away."
+            )
+    for frame in track(frames, "voxelize", console=Console(stderr=True)):
+        for suffix, content in labels_of(scans, frame, arguments.reach).items():
+            write_whole(arguments.out / f"{frame}.{suffix}", content)
+    Console().print(f"{len(frames)} frames in {arguments.out}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def select_frames(scans: LabelledScans, numbers: list[int] | None) -> list[str]:
+    """Names of the frames to make labels for.
+
+    Raises:
+        SourceError: one has no labelled scan.
+    """
+    by_number = {int(name): name for name in scans.frames}
+    if numbers is None:
+        numbers = [number for number in by_number if number % STRIDE == 0]
+    missing = [number for number in numbers if number not in by_number]
+    if missing or not numbers:
+        raise SourceError(
+            f"frame {missing[0]} has no labelled scan" if missing else f"no labelled scan's number divides by {STRIDE}",
+            where=str(scans.path),
+            remedy=f"There are {len(by_number)} of them, from {scans.frames[0]} to {scans.frames[-1]}.",
+        )
+    return [by_number[number] for number in dict.fromkeys(numbers)]
+
+
+def names_of(frame: str) -> list[str]:
+    """File names of a frame's labels."""
+    return [f"{frame}.{suffix}" for suffix in ("label", "invalid", "bin", "occluded")]
+
+
+def labels_of(scans: LabelledScans, frame: str, reach: float) -> dict[str, bytes]:
+    """File contents of a frame by suffix, from the scans within `reach` metres."""
+    frame_from_world = np.linalg.inv(scans.pose(frame))
+
+    def posed(name: str) -> PosedScan:
+        points, labels = scans.read(name)
+        return PosedScan(points, labels, frame_from_world @ scans.pose(name))
+
+    others = (posed(name) for name in scans.near(frame, reach) if name != frame)
+    return completion_labels(posed(frame), others).files()

@@ -1,0 +1,175 @@
+"""Completion labels from labelled LiDAR scans: what the scene completion benchmark of SemanticKITTI is made of.
+
+Four grids a frame: the labels of many scans merged by pose (`.label`), the voxels of the frame's own scan (`.bin`),
+those that its LiDAR could not see past the merged scene (`.occluded`), and those that no scan could see (`.invalid`).
+
+Measured on the benchmark's own files: a voxel takes the most frequent raw id of its points, the smallest on ties; id 1
+(outlier) votes as 0, and a voxel whose vote is 0 is empty. `.occluded` holds the occupied voxels too, and its shadows
+are those of the merged scene, not of the one scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.sources.truth import BENCHMARK_GRID
+
+Mask = npt.NDArray[np.bool_]
+RawLabels = npt.NDArray[np.uint16]
+
+OUTLIER = 1
+MOVING = range(252, 260)
+"""Raw ids of things that moved while they were scanned."""
+
+
+@dataclass(frozen=True)
+class CompletionLabels:
+    """The grids of one frame.
+
+    Args:
+        label: `[X, Y, Z]` uint16 raw ids, 0 = empty.
+        measured: voxels of the frame's own scan, `[X, Y, Z]`; the file `.bin`.
+        occluded: voxels that the frame's LiDAR could not see, and the occupied ones, `[X, Y, Z]`.
+        invalid: voxels that neither hold a point nor were seen from any scan, `[X, Y, Z]`.
+    """
+
+    label: RawLabels
+    measured: Mask
+    occluded: Mask
+    invalid: Mask
+
+    def files(self) -> dict[str, bytes]:
+        """Contents of the benchmark's files by suffix."""
+        bits = {"bin": self.measured, "occluded": self.occluded, "invalid": self.invalid}
+        packed = {suffix: np.packbits(mask).tobytes() for suffix, mask in bits.items()}
+        return {"label": self.label.astype("<u2").tobytes(), **packed}
+
+
+@dataclass(frozen=True)
+class PosedScan:
+    """One scan as it is seen from the frame that labels are made for.
+
+    Args:
+        points: `[N, 3]` metres in the scan's own LiDAR frame.
+        labels: `[N]` raw class ids.
+        pose: the scan's LiDAR in the LiDAR frame of the labelled frame, `[4, 4]`.
+    """
+
+    points: npt.NDArray[np.float64]
+    labels: RawLabels
+    pose: npt.NDArray[np.float64]
+
+
+def completion_labels(
+    own: PosedScan, others: Iterable[PosedScan], grid: VoxelGrid = BENCHMARK_GRID
+) -> CompletionLabels:
+    """Make the grids of one frame.
+
+    What moved is taken from the frame's own scan alone, so that it leaves no trail.
+
+    Args:
+        own: the frame's own scan.
+        others: the scans to merge with it.
+        grid: where the voxels are, in the frame's LiDAR frame.
+    """
+    own_votes = Votes(grid)
+    merged = Votes(grid)
+    for votes in (own_votes, merged):
+        votes.add(own)
+    sensors = [own.pose[:3, 3]]
+    for scan in others:
+        still = ~np.isin(scan.labels, MOVING)
+        merged.add(PosedScan(scan.points[still], scan.labels[still], scan.pose))
+        sensors.append(scan.pose[:3, 3])
+    label = merged.winners()
+    occupied = label != 0
+    seen = visible_from(sensors[0], occupied, grid)
+    occluded = ~seen
+    for sensor in sensors[1:]:
+        seen |= visible_from(sensor, occupied, grid)
+    return CompletionLabels(label, own_votes.winners() != 0, occluded, ~(seen | occupied))
+
+
+class Votes:
+    """Raw ids of points, counted by voxel.
+
+    Args:
+        grid: the voxels.
+    """
+
+    def __init__(self, grid: VoxelGrid) -> None:
+        self.grid = grid
+        self._keys: list[npt.NDArray[np.int64]] = []
+        self._counts: list[npt.NDArray[np.int64]] = []
+
+    def add(self, scan: PosedScan) -> None:
+        """Count the points of a scan that lie in the grid."""
+        index, inside = self.grid.index_of(scan.points @ scan.pose[:3, :3].T + scan.pose[:3, 3])
+        raw = scan.labels[inside].astype(np.int64)
+        raw[raw == OUTLIER] = 0
+        x, y, z = index[inside].T
+        voxel = (x * self.grid.size[1] + y) * self.grid.size[2] + z
+        keys, counts = np.unique(voxel << 16 | raw, return_counts=True)
+        self._keys.append(keys)
+        self._counts.append(counts)
+
+    def winners(self) -> RawLabels:
+        """The most frequent raw id of each voxel, the smallest on ties, 0 without points, `[X, Y, Z]`."""
+        out = np.zeros(self.grid.count, np.uint16)
+        if self._keys:
+            keys, group = np.unique(np.concatenate(self._keys), return_inverse=True)
+            total = np.zeros(len(keys), np.int64)
+            np.add.at(total, group, np.concatenate(self._counts))
+            voxel, raw = keys >> 16, keys & 0xFFFF
+            # of the entries of a voxel the last one counts: the most votes, then the smallest id
+            order = np.lexsort((-raw, total, voxel))
+            out[voxel[order]] = raw[order]
+        return out.reshape(self.grid.size)
+
+
+def visible_from(sensor: npt.NDArray[np.float64], occupied: Mask, grid: VoxelGrid) -> Mask:
+    """Empty voxels that a sight line from the sensor reaches before it meets an occupied one, `[X, Y, Z]`.
+
+    One sight line ends in every voxel of the grid's hull, and is looked at once a voxel along its longest axis.
+
+    Args:
+        sensor: `[3]` metres in the grid's frame; may lie outside of the grid.
+        occupied: `[X, Y, Z]`.
+        grid: where the voxels are.
+    """
+    size = np.array(grid.size)
+    start = ((sensor - np.array(grid.origin)) / grid.resolution).astype(np.float32)
+    way = (_hull(grid.size) + np.float32(0.5)) - start
+    length = np.ceil(np.abs(way).max(axis=1)).clip(1)
+    step = way / length[:, None]
+    order = np.argsort(-length, kind="stable")
+    step, length = step[order], length[order]
+    blocked_at = occupied.ravel()
+    visible = np.zeros(grid.count, bool)
+    for count in range(int(length.max()) + 1):
+        reaching = int(np.searchsorted(-length, -count, side="right"))
+        step, length = step[:reaching], length[:reaching]
+        cell = np.floor(start + count * step).astype(np.int32)
+        # truncation would fold the cells below 0 onto 0; the end of a line may round to just outside
+        inside = ((cell >= 0) & (cell < size)).all(axis=1)
+        voxel = (cell[:, 0] * grid.size[1] + cell[:, 1]) * grid.size[2] + cell[:, 2]
+        voxel[~inside] = 0
+        hit = inside & blocked_at[voxel]
+        visible[voxel[inside & ~hit]] = True
+        if hit.any():
+            step, length = step[~hit], length[~hit]
+        if not len(step):
+            break
+    return visible.reshape(grid.size)
+
+
+def _hull(size: tuple[int, int, int]) -> npt.NDArray[np.float32]:
+    """Indices of the voxels on the outside of a grid, `[N, 3]`."""
+    outside = np.ones(size, bool)
+    outside[1:-1, 1:-1, 1:-1] = False
+    return np.argwhere(outside).astype(np.float32)
