@@ -14,7 +14,6 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from occdepth_ros.nodes.middleware import large_message_environment
-from occdepth_ros.registry import MODELS
 
 PACKAGE = "occdepth_ros"
 
@@ -27,7 +26,7 @@ REPLAY = {
 }
 
 NODE = {
-    "model": ("", f"Which model predicts: {', '.join(MODELS)}. Empty: as the parameter file says."),
+    "model": ("", "Which model predicts (occdepth run --help lists them). Empty: as the parameter file says."),
     "weights": ("", "Checkpoint file of the model. Empty: as the parameter file says."),
     "device": ("", "Where the model runs: auto, cpu, cuda or cuda:N. Empty: as the parameter file says."),
     "log_level": ("info", "Least severity that is logged: debug, info, warn, error."),

@@ -17,7 +17,6 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from occdepth_ros.nodes.middleware import large_message_environment
-from occdepth_ros.registry import MODELS
 
 PACKAGE = "occdepth_ros"
 OUTPUTS = ("octomap_binary", "octomap_full", "markers", "points", "grid", "occupancy_grid", "depth")
@@ -36,7 +35,7 @@ OVERRIDES: dict[str, type] = {
 }
 
 ARGUMENTS = {
-    "model": ("", f"Which model predicts: {', '.join(MODELS)}. Empty: as the parameter file says."),
+    "model": ("", "Which model predicts (occdepth run --help lists them). Empty: as the parameter file says."),
     "weights": ("", "Checkpoint file of the model. Empty: as the parameter file says."),
     "device": ("", "Where the model runs: auto, cpu, cuda or cuda:N. Empty: as the parameter file says."),
     "grid_frame": ("", "Frame that the voxel grid is fixed in. Empty: as the parameter file says."),
