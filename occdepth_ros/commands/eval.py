@@ -15,7 +15,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from occdepth_ros.commands.run import Tally, make_repeatable, sha256_of
-from occdepth_ros.data.semantic_kitti import OFFICIAL, SCANS, LabelledSequence, SemanticKitti, voxel_frames
+from occdepth_ros.data.semantic_kitti import (
+    OFFICIAL,
+    SCANS,
+    LabelledSequence,
+    SemanticKitti,
+    expand_sequences,
+    find_root,
+    voxel_frames,
+)
+from occdepth_ros.data.semantic_kitti_check import check_sequence
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError
 from occdepth_ros.evaluation.alignment import aligned_labels
@@ -50,16 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "published networks project with, though they were trained index by index (default: index for those that "
         "need weights, place for all others)",
     )
+    add("--check", action="store_true", help="only name every file of the sequences that is missing, cut or wrong")
     add("--json", type=Path, metavar="FILE", help="write the report there")
     add("--pictures", type=Path, metavar="DIR", help=f"draw the {PICTURED} best and worst frames beside their truth")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the verb.
+    """Run the verb; with `--check` the exit code is 1 where a file is missing or wrong.
 
     Raises:
         OccDepthError: data set, model or a result's place cannot be used.
     """
+    if arguments.check:
+        return check_files(arguments.root, arguments.sequences)
     for place, is_wrong in ((arguments.json, Path.is_dir), (arguments.pictures, Path.is_file)):
         if place is not None and is_wrong(place):
             raise OutputError("there is something else of this name", where=str(place), remedy="Give another name.")
@@ -87,6 +99,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pictures is not None:
         draw_extremes(runner, data, scores.by_frame, arguments.pictures)
     return 0
+
+
+def check_files(root: Path, sequences: Sequence[str]) -> int:
+    """Name the files of a download that are missing or wrong; 1 where there are some, else 0."""
+    names, count = expand_sequences(sequences), 0
+    folder = find_root(root) / "sequences"
+    for name in names:
+        for problem in check_sequence(folder / name):
+            print(problem)
+            count += 1
+    print(f"{', '.join(names)}: {f'{count} problems' if count else 'complete'}")
+    return 1 if count else 0
 
 
 def caveat(report: Mapping[str, Any]) -> str:
