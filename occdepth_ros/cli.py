@@ -18,6 +18,7 @@ VERBS = {
     "run": "predict every frame of a stereo sequence and write the results",
     "sample": "generate a stereo street sequence with exact ground truth",
     "eval": "score a model against the ground truth of a data set",
+    "submit": "write and check a submission to the SemanticKITTI completion benchmark",
     "voxelize": "make completion labels from labelled LiDAR scans with poses",
     "weights": "verify networks against golden outputs, convert published checkpoints",
     "doctor": "say what this machine has and what is missing",

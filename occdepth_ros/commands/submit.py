@@ -1,0 +1,123 @@
+"""`occdepth submit`: write and check a submission to the scene completion benchmark of SemanticKITTI."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from occdepth_ros.commands.run import make_repeatable
+from occdepth_ros.data.semantic_kitti import SPLITS, find_root, voxel_frames
+from occdepth_ros.data.semantic_kitti_submission import SubmissionWriter, check_submission
+from occdepth_ros.engine import Engine
+from occdepth_ros.errors import OutputError, SourceError
+from occdepth_ros.evaluation.alignment import aligned_labels
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.registry import DEFAULT_MODEL, MODELS
+from occdepth_ros.sources.images import missing_names
+from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
+from occdepth_ros.sources.sequence import FileSequence
+from occdepth_ros.sources.truth import BENCHMARK_GRID
+
+SUMMARY = "write and check a submission to the SemanticKITTI completion benchmark"
+
+SHOWN = 20
+"""Problems that are printed one by one."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    add = parser.add_argument
+    add("file", type=Path, metavar="ZIP", help="the submission: new with --root, else only checked")
+    add("--root", type=Path, metavar="DIR", help="the folder with dataset/sequences/11 to 21: predict them")
+    add("--model", choices=list(MODELS), metavar="NAME", default=DEFAULT_MODEL, help="model (default: %(default)s)")
+    add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
+    add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--align", choices=["place", "index"], help="as for `occdepth eval`")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb; the exit code is 1 where the benchmark would refuse the submission.
+
+    Raises:
+        OccDepthError: data set, model or file cannot be used.
+    """
+    if arguments.root is not None:
+        write_submission(arguments)
+    problems = list(check_submission(arguments.file))
+    for problem in problems[:SHOWN]:
+        print(problem)
+    if len(problems) > SHOWN:
+        print(f"and {len(problems) - SHOWN} more")
+    print(f"{arguments.file}: {f'{len(problems)} problems' if problems else 'complete and valid'}")
+    return 1 if problems else 0
+
+
+def write_submission(arguments: argparse.Namespace) -> None:
+    """Predict all test sequences into the zip, which is complete or absent.
+
+    Raises:
+        OccDepthError: as for `run`.
+    """
+    path: Path = arguments.file
+    if path.exists():
+        raise OutputError("the file is there already", where=str(path), remedy="Give a new name, or move it away.")
+    folder = find_root(arguments.root) / "sequences"
+    sources = {name: open_test_sequence(folder / name) for name in SPLITS["test"]}
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer = SubmissionWriter(partial)
+        try:
+            predict_sequences(arguments, sources, writer)
+        finally:
+            writer.close()
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror or error}", where=str(path)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def open_test_sequence(folder: Path) -> FileSequence:
+    """Open a sequence that has pictures for every frame of the benchmark.
+
+    Raises:
+        SourceError, ImageError, CalibrationError: it has not, or is unusable.
+    """
+    if not folder.is_dir():
+        raise SourceError("the sequence is missing", where=str(folder), remedy="A submission needs all of 11 to 21.")
+    source = open_kitti_odometry(folder)
+    missing = sorted({f"{frame:06d}" for frame in voxel_frames(folder.name)} - set(source.frames))
+    if missing:
+        raise SourceError(
+            f"{len(missing)} frames of the benchmark have no pictures: {missing_names(missing)}",
+            where=str(folder),
+            remedy="Extract the colour pictures of the KITTI odometry data set completely.",
+        )
+    return source
+
+
+def predict_sequences(
+    arguments: argparse.Namespace, sources: dict[str, FileSequence], writer: SubmissionWriter
+) -> None:
+    """Predict the benchmark's frames of all sequences into the writer."""
+    by_index = (arguments.align or ("index" if MODELS[arguments.model].needs_weights else "place")) == "index"
+    engine: Engine | None = None
+    for name, source in sources.items():
+        if engine is None:
+            grid = VoxelGrid.semantic_kitti(source.grid_frame)
+            engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
+            make_repeatable(engine)
+        else:
+            engine.calibrate(source.rig)
+        row_of = {frame: row for row, frame in enumerate(source.frames)}
+        for number in track(voxel_frames(name), f"sequence {name}", console=Console(stderr=True)):
+            frame = source[row_of[f"{number:06d}"]]
+            prediction = engine.predict(frame.left, frame.right, stamp_ns=frame.stamp_ns)
+            labels = prediction.labels
+            if not by_index:
+                labels = aligned_labels(labels, prediction.grid, BENCHMARK_GRID)
+            writer.add(name, frame.name, labels)

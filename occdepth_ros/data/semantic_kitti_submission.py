@@ -1,0 +1,100 @@
+"""Submissions to the scene completion benchmark: a zip of raw labels for every fifth scan of the test sequences.
+
+sequences/SS/predictions/FFFFFF.label   uint16 raw ids, 256x256x32, C order of (x, y, z); SS from 11 to 21
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.classes import SEMANTIC_KITTI
+from occdepth_ros.data.semantic_kitti import SPLITS, voxel_frames
+from occdepth_ros.errors import OutputError
+from occdepth_ros.sources.truth import BENCHMARK_GRID
+
+_BYTES = 2 * BENCHMARK_GRID.count
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+DESCRIPTION = "description.txt"
+"""The one other file that a submission may hold."""
+
+
+def entry_name(sequence: str, frame: str) -> str:
+    """Name of a frame's labels in the zip."""
+    return f"sequences/{sequence}/predictions/{frame}.label"
+
+
+def folder_names() -> list[str]:
+    """The folders that the zip must list as entries of their own."""
+    below = (name for sequence in SPLITS["test"] for name in (f"{sequence}/", f"{sequence}/predictions/"))
+    return ["sequences/", *(f"sequences/{name}" for name in below)]
+
+
+def expected_names() -> list[str]:
+    """The label files of a complete submission."""
+    return [entry_name(name, f"{frame:06d}") for name in SPLITS["test"] for frame in voxel_frames(name)]
+
+
+class SubmissionWriter:
+    """Writes one submission; its bytes depend on the labels alone.
+
+    Args:
+        path: where the zip is written, label file by label file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._archive = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6)
+        for name in folder_names():
+            folder = zipfile.ZipInfo(name, _EPOCH)
+            folder.external_attr = 0o40755 << 16 | 0x10
+            self._archive.writestr(folder, b"")
+
+    def add(self, sequence: str, frame: str, labels: npt.NDArray[np.uint8]) -> None:
+        """Add a frame; `labels` are class ids `[256, 256, 32]` on the benchmark's grid, unknown counts as empty."""
+        entry = zipfile.ZipInfo(entry_name(sequence, frame), _EPOCH)
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        entry.external_attr = 0o644 << 16
+        self._archive.writestr(entry, SEMANTIC_KITTI.to_raw(labels).astype("<u2").tobytes())
+
+    def close(self) -> None:
+        """Write the zip's directory."""
+        self._archive.close()
+
+
+def check_submission(path: Path) -> Iterator[str]:
+    """What the benchmark would refuse a submission for, one phrase each.
+
+    Raises:
+        OutputError: the file cannot be read as a zip.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield from _check(archive)
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise OutputError(f"the zip cannot be read ({error})", where=str(path), remedy="Write it again.") from error
+
+
+def _check(archive: zipfile.ZipFile) -> Iterator[str]:
+    entries = {entry.filename: entry for entry in archive.infolist()}
+    expected = expected_names()
+    if len(entries) < len(archive.infolist()):
+        yield "the zip lists a name twice"
+    for name in folder_names():
+        if name not in entries:
+            yield f"{name}: the folder is no entry of the zip"
+    for name in sorted(entries.keys() - {*expected, *folder_names(), DESCRIPTION}):
+        yield f"{name}: a submission must not hold this"
+    known = np.fromiter(SEMANTIC_KITTI.class_to_raw.values(), np.uint16)
+    for name in expected:
+        entry = entries.get(name)
+        if entry is None:
+            yield f"{name}: missing"
+        elif entry.file_size != _BYTES:
+            yield f"{name}: {entry.file_size} bytes, not {_BYTES}"
+        elif not np.isin(np.frombuffer(archive.read(entry), "<u2"), known).all():
+            yield f"{name}: holds ids that are no class of the benchmark"
