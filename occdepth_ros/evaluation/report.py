@@ -146,7 +146,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     table.add_column("counted", justify="right")
     table.add_row("all", *_cells(report), f"{report['frames']} frames", style="bold", end_section=True)
     for name, scores in report["regions"].items():
-        table.add_row(REGIONS[name], *_cells(scores), f"{scores['voxels'] / 1e6:.2f} M voxels")
+        table.add_row(REGIONS[name], *_cells(scores), f"{scores['voxels'] / 1e6:.1f} M voxels")
     if len(report["by_sequence"]) > 1:
         table.add_section()
         for name, scores in report["by_sequence"].items():
