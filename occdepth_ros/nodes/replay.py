@@ -36,6 +36,8 @@ DISCOVERY_S = 1.0
 """Subscribers are seen by a publisher a little before they see the publisher."""
 ACKNOWLEDGE_S = 10.0
 """How long reliable subscribers may take to receive the last pairs."""
+LINGER_S = 1.0
+"""How long best-effort subscribers have to fetch them: they acknowledge nothing, and shared memory ends with us."""
 
 
 @dataclass
@@ -164,12 +166,14 @@ class Replay(Node):
             publisher.publish(image)
 
     def _drain(self) -> None:
-        """Wait until reliable subscribers have the last pair: it would be lost with the publishers."""
+        """Wait until the subscribers have the last pair: it would be lost with the publishers."""
         deadline = time.monotonic() + ACKNOWLEDGE_S
         for publisher in (*self.image_publishers, *self.info_publishers):
             left = deadline - time.monotonic()
             if left > 0 and rclpy.ok():
                 publisher.wait_for_all_acked(Duration(seconds=left))
+        if rclpy.ok() and any(publisher.get_subscription_count() for publisher in self.image_publishers):
+            time.sleep(LINGER_S)
 
     def _summarise(self) -> None:
         seconds = self.moments[1] - self.moments[0] if self.moments else 0.0
