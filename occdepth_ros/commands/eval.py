@@ -29,7 +29,8 @@ from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError
 from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.evaluation.regions import Mask, fixed_regions, sight_regions
-from occdepth_ros.evaluation.report import HEADLINE, SetScores, print_report, write_report, write_whole
+from occdepth_ros.evaluation.report import HEADLINE, SetScores, print_report, write_report
+from occdepth_ros.files import write_whole
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.pictures import draw_frame, frame_title
 from occdepth_ros.prediction import OccupancyPrediction

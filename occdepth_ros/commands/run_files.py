@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.errors import OutputError
+from occdepth_ros.files import whole_file, write_whole
 
 FORMAT = "occdepth-run-1"
 MANIFEST = "manifest.json"
@@ -87,26 +88,14 @@ class ResultFolder:
         Raises:
             OutputError: the disk is full, or the folder is not writable.
         """
-        self._write(name, produce)
-        self.digests[name] = hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
-
-    def _write(self, name: str, produce: Callable[[Path], None]) -> None:
-        final = self.folder / name
-        # the suffix stays last: some writers look at it
-        partial = final.with_name(f".{final.stem}.partial{final.suffix}")
-        try:
-            final.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(self.folder / name) as partial:
             produce(partial)
-            partial.replace(final)
-        except OSError as error:
-            raise _cannot_write(final, error) from error
-        finally:
-            partial.unlink(missing_ok=True)
+        self.digests[name] = hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file that is not a result of its own: the manifest, the report."""
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-        self._write(name, lambda path: _write_bytes(path, text.encode()))
+        write_whole(self.folder / name, text.encode())
 
     def write_manifest(self, about: Mapping[str, Any], *, complete: bool) -> None:
         """Write the list of files; `about` says what they were made from."""
@@ -124,10 +113,6 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, buffer.getvalue())
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
 
 
 def is_ours(name: str) -> bool:

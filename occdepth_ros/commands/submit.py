@@ -14,6 +14,7 @@ from occdepth_ros.data.semantic_kitti_submission import SubmissionWriter, check_
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.evaluation.alignment import aligned_labels
+from occdepth_ros.files import whole_file
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.sources.images import missing_names
@@ -66,19 +67,12 @@ def write_submission(arguments: argparse.Namespace) -> None:
         raise OutputError("the file is there already", where=str(path), remedy="Give a new name, or move it away.")
     folder = find_root(arguments.root) / "sequences"
     sources = {name: open_test_sequence(folder / name) for name in SPLITS["test"]}
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
         writer = SubmissionWriter(partial)
         try:
             predict_sequences(arguments, sources, writer)
         finally:
             writer.close()
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write: {error.strerror or error}", where=str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def open_test_sequence(folder: Path) -> FileSequence:

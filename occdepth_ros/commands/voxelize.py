@@ -13,7 +13,7 @@ from occdepth_ros.data.semantic_kitti import STRIDE
 from occdepth_ros.data.voxelize import PosedScan, completion_labels
 from occdepth_ros.data.voxelize_scans import LabelledScans
 from occdepth_ros.errors import OutputError, SourceError
-from occdepth_ros.evaluation.report import write_whole
+from occdepth_ros.files import write_whole
 
 SUMMARY = "make completion labels from labelled LiDAR scans with poses"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN, ClassTable
-from occdepth_ros.errors import OutputError
 from occdepth_ros.evaluation.metrics import CompletionScores
+from occdepth_ros.files import write_whole
 
 HEADLINE = {"sc_iou": "SC IoU", "sc_precision": "SC precision", "sc_recall": "SC recall", "ssc_miou": "SSC mIoU"}
 """Keys of the report and the names of `CompletionScores.summary`."""
@@ -111,30 +110,6 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
     """
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     write_whole(path, text.encode())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, then give it its own; folders are made.
-
-    Raises:
-        OutputError: the disk is full, or the place is not writable.
-    """
-    partial: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            partial = Path(file.name)
-            file.write(content)
-        # temporary files are private; results are as readable as any other new file
-        partial.chmod(0o644)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write: {error.strerror or error}", where=str(path), remedy="Give a place that you may write to."
-        ) from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
 
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:

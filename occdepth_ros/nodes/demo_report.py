@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,13 +122,3 @@ def silent_sentence(silent: Sequence[str]) -> str:
     side = "the replay" if all(name in INPUTS for name in silent) else "the node"
     hint = " (no prediction came out)" if set(OUTPUTS) <= set(silent) else ""
     return f"{count} of {side} stayed silent{hint}: {', '.join(silent)}"
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write a file as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

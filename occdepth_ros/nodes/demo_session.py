@@ -22,6 +22,7 @@ from rich.console import Console
 
 from occdepth_ros.errors import OccDepthError, OutputError
 from occdepth_ros.evaluation.tally import TruthScores
+from occdepth_ros.files import whole_file, write_whole
 from occdepth_ros.nodes import demo_report
 from occdepth_ros.nodes.demo_observer import DEPTH, GRID, LEFT, Observations, Observer
 from occdepth_ros.nodes.demo_processes import Child, ProcessError
@@ -80,7 +81,8 @@ class Session:
         scores = self._score_and_draw(seen)
         report = demo_report.build_report(seen, source=self.source.name, model=self.model, scores=scores)
         report["seconds"] = round(seconds, 2)
-        demo_report.write_text(self.out / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
+        text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+        write_whole(self.out / "report.json", text.encode())
         demo_report.print_report(report, self.console)
         drawn = sorted(self.out.glob("*.png"))
         self.console.print(f"report and {len(drawn)} pictures in {self.out}", soft_wrap=True)
@@ -204,15 +206,8 @@ class Session:
         return tally.summary()
 
     def _save(self, name: str, picture: npt.NDArray[np.uint8]) -> None:
-        final = self.out / name
-        partial = final.with_name(f".{name}")
-        try:
+        with whole_file(self.out / name) as partial:
             Sheet.fromarray(picture).save(partial, compress_level=4)
-            partial.replace(final)
-        except OSError as error:
-            raise OutputError(f"cannot write: {error.strerror or error}", where=str(final)) from error
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def default_pairs(frames: int, period_s: float) -> int:
