@@ -1,0 +1,77 @@
+"""Repeatable patterns over surfaces, sharp no finer than a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+SIZE = 256
+LEVELS = 7
+LEAF = 0.09
+"""Edge of a leaf gap, metres, where a pixel is not wider."""
+
+
+@cache
+def noise_levels() -> Array:
+    """Tileable noise with detail at all scales, unit deviation, `[LEVELS, SIZE, SIZE]`; each level twice as blurred."""
+    rng = np.random.default_rng(20)
+    f = np.fft.fftfreq(SIZE) * SIZE
+    radius = np.maximum(np.hypot(f[:, None], f[None, :]), 1.0)
+    spectrum = np.fft.fft2(rng.standard_normal((SIZE, SIZE))) / radius**0.75
+    spectrum[0, 0] = 0
+    levels = []
+    for level in range(LEVELS):
+        blur = np.exp(-0.5 * (radius / (SIZE * 0.35 / 2**level)) ** 2) if level else 1.0
+        levels.append(np.fft.ifft2(spectrum * blur).real)
+    out = np.stack(levels)
+    return np.asarray(out / out[0].std(), np.float32)
+
+
+def noise(u: Array, v: Array, texel: float, footprint: Array) -> Array:
+    """Noise at surface coordinates, metres, with texels of `texel` metres; `footprint` is a pixel's width there."""
+    level = np.clip(np.log2(np.maximum(footprint, 1e-4) / texel) + 1, 0, LEVELS - 1).astype(np.int32)
+    i = np.floor(u * np.float32(1 / texel)).astype(np.int32) & (SIZE - 1)
+    j = np.floor(v * np.float32(1 / texel)).astype(np.int32) & (SIZE - 1)
+    return noise_levels().reshape(-1)[(level * SIZE + j) * SIZE + i]
+
+
+@cache
+def _gaps() -> npt.NDArray[np.bool_]:
+    rng = np.random.default_rng(21)
+    cube = rng.standard_normal((64, 64, 64)).astype(np.float32)
+    for axis in range(3):
+        cube = cube + np.roll(cube, 1, axis)
+    return cube > np.quantile(cube, 0.62)
+
+
+def leaf_gaps(points: Sequence[Array], depth: Array, ball: npt.NDArray[np.int32]) -> Mask:
+    """Where a ray passes between leaves, `[N]`."""
+    level = np.clip(np.ceil(np.log2(np.maximum(depth, 1.0) / 25.0)), 0, 4)
+    scale = (np.float32(1 / LEAF) * np.exp2(-level)).astype(np.float32)
+    i, j, k = (np.floor(p * scale).astype(np.int32) & 63 for p in points)
+    return np.asarray(_gaps()[(i + 17 * ball) & 63, j, k])
+
+
+def slat_gaps(points: npt.NDArray[np.float64]) -> Mask:
+    """Where a ray passes between the boards of a fence along x, `[N]`; points `[3, N]` in its own frame."""
+    return np.asarray(np.mod(points[0], 0.16) > 0.115)
+
+
+def scatter(*numbers: npt.ArrayLike) -> Array:
+    """A repeatable number in 0..1 per tuple of whole numbers."""
+    mixed = np.zeros(1, np.uint32)
+    for n in numbers:
+        mixed = (mixed ^ (np.asarray(n).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)) * np.uint32(0x9E3779B1)
+        mixed ^= mixed >> np.uint32(15)
+    return (mixed.astype(np.float32) / np.float32(2**32)).astype(np.float32)
+
+
+def softened(picture: Array) -> Array:
+    """What a lens makes of sharp edges: `[H, W, 3]`."""
+    return np.asarray(cv2.GaussianBlur(picture, (3, 3), 0.5), np.float32)

@@ -1,0 +1,111 @@
+"""Random streets for training: repeatable, and pictures, depth and labels tell one story."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
+from occdepth_ros.data.town.dataset import StreetDataset, StreetExample
+from occdepth_ros.data.town.raster import Eye, SunMap, rasterize
+from occdepth_ros.data.town.solids import World, ball, box
+from occdepth_ros.data.town.voxels import visible
+
+STREETS = StreetDataset(seed=3, length=24)
+FORWARD = np.array([[0, 0, 1.0, 0], [-1.0, 0, 0, 0], [0, -1.0, 0, 0], [0, 0, 0, 1.0]])
+
+
+@pytest.fixture(scope="module")
+def examples() -> list[StreetExample]:
+    return [STREETS[i] for i in range(12)]
+
+
+def test_the_same_index_gives_the_same_bytes(examples: list[StreetExample]) -> None:
+    again = StreetDataset(seed=3, length=99)[4]
+    for name in ("left", "right", "depth", "labels", "seen"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(examples[4], name))
+    assert again.rig.fingerprint == examples[4].rig.fingerprint
+    assert any((a.left != b.left).any() for a, b in pairwise(examples))
+    assert (StreetDataset(seed=4, length=99)[4].left != again.left).any()
+
+
+def test_it_is_a_finite_sequence() -> None:
+    assert len(STREETS) == 24
+    with pytest.raises(IndexError):
+        STREETS[24]
+
+
+def test_a_camera_meets_blocks_and_balls_where_geometry_says() -> None:
+    world = World.of(
+        [box("building", (10, -1, -1), (12, 1, 1), (1, 1, 1)), ball("vegetation", (8, 0, 0), (2, 0.5, 0.5), (1, 1, 1))]
+    )
+    k = np.array([[100.0, 0, 50], [0, 100, 50], [0, 0, 1]])
+    hits = rasterize(Eye.of(k, FORWARD, 101, 101), world)
+    assert 1 / hits.w[50, 50] == pytest.approx(6, rel=1e-4)
+    assert hits.solid[50, 50] == 1
+    # beside the ball, the block: its edge at 10 m lies 10 pixels from the middle
+    assert 1 / hits.w[41, 41] == pytest.approx(10, rel=1e-4)
+    assert hits.solid[50, 65] == hits.solid[35, 50] == -1
+
+
+def test_a_block_throws_its_shadow_away_from_the_sun() -> None:
+    sun = SunMap(np.array([-1, 0, 1]) / np.sqrt(2), (-10, -10), 0.1, 200, 200)
+    hits = rasterize(sun, World.of([box("building", (0, -1, 0), (1, 1, 3), (1, 1, 1))]))
+    places = np.array([[2.5, 5.0, -1.0, 2.5], [0, 0, 0, 3.0], [0, 0, 0, 0]], np.float32)
+    np.testing.assert_array_equal(sun.lights(hits, places), [0, 1, 1, 1])
+
+
+def test_the_right_picture_is_the_left_one_moved_by_the_exact_depth(examples: list[StreetExample]) -> None:
+    errors: list[float] = []
+    shifted: list[float] = []
+    for e in examples[:6]:
+        v, u = np.mgrid[: e.depth.shape[0], : e.depth.shape[1]].astype(np.float32)
+        disparity = (e.rig.left.projection[0, 0] * e.rig.baseline / e.depth).astype(np.float32)
+        inside = (e.depth < 40) & (u > disparity + 6)
+        for extra, out in ((0, errors), (4, shifted)):
+            moved = cv2.remap(e.right, u - disparity - extra, v, cv2.INTER_LINEAR)
+            out.append(float(np.median(np.abs(moved.astype(int) - e.left).mean(axis=2)[inside])))
+    assert np.mean(errors) < 7
+    assert np.mean(errors) < 0.75 * np.mean(shifted)
+
+
+def test_surfaces_in_the_picture_are_occupied_in_the_labels(examples: list[StreetExample]) -> None:
+    for e in examples:
+        v, u = np.mgrid[: e.depth.shape[0], : e.depth.shape[1]]
+        near = e.depth < 45
+        h = np.stack([u[near], v[near], np.ones(near.sum())])
+        points = np.linalg.inv(e.rig.left.intrinsics) @ h * e.depth[near]
+        pose = np.linalg.inv(e.rig.left_from_grid)
+        grid = STREETS.grid
+        index, inside = grid.index_of((pose[:3, :3] @ points + pose[:3, 3:]).T)
+        occupied = cv2.dilate(
+            ((e.labels != EMPTY) & (e.labels != UNKNOWN)).astype(np.uint8).reshape(256, -1), np.ones((3, 1), np.uint8)
+        ).reshape(grid.size)
+        occupied = np.stack([cv2.dilate(plane, np.ones((3, 3), np.uint8)) for plane in occupied])
+        assert occupied[tuple(index[inside].T)].mean() > 0.97
+
+
+def test_seen_truth_is_part_of_the_completed_one(examples: list[StreetExample]) -> None:
+    for e in examples:
+        known = e.labels != UNKNOWN
+        assert (known[e.seen]).all()
+        assert 0.1 < e.seen.mean() < known.mean() < 1
+
+
+def test_all_classes_occur(examples: list[StreetExample]) -> None:
+    found = np.zeros(256, bool)
+    for e in [*examples, *(STREETS[i] for i in range(12, 24))]:
+        found[np.unique(e.labels)] = True
+    missing = [name for label, name in enumerate(SEMANTIC_KITTI.names) if not found[label]]
+    assert not missing
+
+
+def test_light_does_not_pass_a_wall() -> None:
+    labels = np.zeros((40, 40, 8), np.uint8)
+    labels[20, 10:30] = 13
+    seen = visible(labels, (5.0, 20.0, 4.0))
+    assert seen[15, 20, 4] and seen[30, 2, 4]
+    assert not seen[25, 20, 4] and not seen[35, 15, 4]
