@@ -20,6 +20,7 @@ VERBS = {
     "eval": "score a model against the ground truth of a data set",
     "submit": "write and check a submission to the SemanticKITTI completion benchmark",
     "voxelize": "make completion labels from labelled LiDAR scans with poses",
+    "bench": "time a network plain and as the predictor runs it",
     "weights": "verify networks against golden outputs, convert published checkpoints",
     "doctor": "say what this machine has and what is missing",
 }

@@ -64,7 +64,7 @@ class OccDepthPredictor:
         self.device = pick_device(device)
         self.precision: Precision = precision
         self.name = name if str(weights) != RANDOM else f"{name} (random weights)"
-        network = _loaded(name, weights).eval().requires_grad_(False)
+        network = load_network(name, weights).eval().requires_grad_(False)
         with self._memory_guard():
             self.network = channels_last(network.to(self.device))
         self._calibrations: dict[tuple[str, VoxelGrid], _Calibration] = {}
@@ -156,7 +156,12 @@ class OccDepthPredictor:
             ) from error
 
 
-def _loaded(name: str, weights: Path | str | None) -> OccDepth:
+def load_network(name: str, weights: Path | str | None) -> OccDepth:
+    """The network of a preset on the CPU, with the weights of a file or, for "random", seeded random ones.
+
+    Raises:
+        CheckpointError: the weights are missing, damaged, or of another network.
+    """
     if weights is None:
         raise CheckpointError(
             f"{name} needs a weights file and none ships with this package",

@@ -1,0 +1,83 @@
+"""`occdepth bench`: the plain float32 network against the predictor's path, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from occdepth_ros.files import write_whole
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.comparison import STAGES, Comparison, compare
+from occdepth_ros.models.occdepth.config import PRESETS
+from occdepth_ros.models.predictor import RANDOM, OccDepthPredictor
+from occdepth_ros.sources import open_source
+
+SUMMARY = "time a network plain and as the predictor runs it"
+
+MODELS = [name for name, config in PRESETS.items() if config.virtual_bf is None]
+"""The models whose pictures a stereo sequence holds."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    add = parser.add_argument
+    add("--model", choices=MODELS, default="occdepth-b3", help="(default: %(default)s)")
+    add("--weights", metavar="FILE", default=RANDOM, help="checkpoint, or random: seeded ones (default: %(default)s)")
+    add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--source", type=Path, metavar="PATH", help="stereo sequence (default: the bundled sample)")
+    add("--frames", type=_positive, metavar="N", default=1, help="frames, each run both ways (default: %(default)s)")
+    add("--json", type=Path, metavar="OUT.json", help="write the numbers to this file as well")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        OccDepthError: the weights, the device or the sequence cannot be used.
+    """
+    predictor = OccDepthPredictor(name=arguments.model, weights=arguments.weights, device=arguments.device)
+    done = compare_on(predictor, arguments.weights, arguments.source, arguments.frames)
+    Console(highlight=False).print(table(done))
+    if arguments.json is not None:
+        write_whole(arguments.json, (json.dumps([done.record()], indent=1) + "\n").encode())
+    return 0
+
+
+def compare_on(
+    predictor: OccDepthPredictor, weights: Path | str | None, sequence: Path | None, frames: int
+) -> Comparison:
+    """Compare on the first frames of a stereo sequence, None = the bundled sample.
+
+    Raises:
+        OccDepthError: the sequence cannot be read, or one of the ways cannot run.
+    """
+    source = open_source(sequence)
+    chosen = [source[i] for i in range(min(frames, len(source)))]
+    grid = VoxelGrid.semantic_kitti(source.grid_frame)
+    return compare(predictor, weights, source.rig, grid, [(frame.left, frame.right) for frame in chosen])
+
+
+def table(done: Comparison) -> Table:
+    """Stages as rows, milliseconds."""
+    title = f"{done.model} on {done.device}, {done.frames} frames, labels equal on {done.label_agreement:.3%}"
+    made = Table(title=title, title_justify="left")
+    for column in ("stage", "plain ms", "fast ms", "ratio"):
+        made.add_column(column, justify="left" if column == "stage" else "right")
+    rows = [(stage, done.plain_stages[stage], done.fast_stages[stage]) for stage in STAGES]
+    for name, plain, fast in [*rows, ("all", done.plain_ms, done.fast_ms)]:
+        made.add_row(name, f"{plain:.1f}", f"{fast:.1f}", f"{plain / fast:.2f}")
+    if done.plain_peak_mb is not None and done.peak_mb is not None:
+        plain, fast = done.plain_peak_mb, done.peak_mb
+        made.add_row("peak memory, MB", f"{plain:.0f}", f"{fast:.0f}", f"{plain / fast:.2f}")
+    return made
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least one frame is needed")
+    return value

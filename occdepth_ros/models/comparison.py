@@ -1,0 +1,187 @@
+"""The plain network and the predictor's path side by side: stage times, peak memory, agreement of the labels."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.occdepth.geometry import SceneGeometry
+from occdepth_ros.models.occdepth.network import OccDepth
+from occdepth_ros.models.occdepth.readout import labels_and_confidence
+from occdepth_ros.models.pictures import PictureFit
+from occdepth_ros.models.predictor import OccDepthPredictor, load_network
+from occdepth_ros.models.timing import StageClock
+from occdepth_ros.predictor import Picture
+
+STAGES = ("preprocess", "encoder", "decoder2d", "sfa", "oad", "net3d", "head", "postprocess")
+STATUS = Path("/proc/self/status")
+RESET = Path("/proc/self/clear_refs")
+
+Labels = npt.NDArray[np.uint8]
+Stages = dict[str, float]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Medians over the frames.
+
+    Args:
+        model: name of the model.
+        device: where both ran.
+        frames: number of frames.
+        plain_stages, fast_stages: milliseconds by stage.
+        label_agreement: fraction of all voxels of all frames whose label is equal.
+        plain_peak_mb, peak_mb: peak memory of the plain network and of the predictor, 10^6 bytes: allocated on a CUDA
+            device; of the whole process on a CPU, both networks' weights included; None where the system tells none.
+    """
+
+    model: str
+    device: str
+    frames: int
+    plain_stages: Stages
+    fast_stages: Stages
+    label_agreement: float
+    plain_peak_mb: float | None
+    peak_mb: float | None
+
+    @property
+    def plain_ms(self) -> float:
+        """Time of the plain network for one frame."""
+        return sum(self.plain_stages.values())
+
+    @property
+    def fast_ms(self) -> float:
+        """Time of the predictor for one frame."""
+        return sum(self.fast_stages.values())
+
+    def record(self) -> dict[str, object]:
+        """The comparison as JSON holds it."""
+        return {
+            "model": self.model,
+            "device": self.device,
+            "frames": self.frames,
+            "plain_ms": self.plain_ms,
+            "fast_ms": self.fast_ms,
+            "speedup": self.plain_ms / self.fast_ms,
+            "label_agreement": self.label_agreement,
+            "plain_peak_mb": self.plain_peak_mb,
+            "peak_mb": self.peak_mb,
+            "stages": {s: {"plain_ms": self.plain_stages[s], "fast_ms": self.fast_stages[s]} for s in STAGES},
+        }
+
+
+class PlainNetwork:
+    """OccDepth in float32 as its authors run it: each view by itself, every 2-D scale, torch's default layout."""
+
+    def __init__(self, network: OccDepth, device: torch.device, rig: StereoRig, grid: VoxelGrid) -> None:
+        config = network.config
+        self.network = network.eval().requires_grad_(False).to(device)
+        self.device = device
+        self.fit = PictureFit.between((rig.left.height, rig.left.width), config.picture)
+        self.geometry = SceneGeometry.of_rig(config, self.fit.rig(rig), grid).to(device)
+
+    @torch.inference_mode()
+    def infer(self, left: Picture, right: Picture) -> tuple[Labels, Stages]:
+        """Labels of one pair, `[X, Y, Z]`, and milliseconds by stage."""
+        network, clock = self.network, StageClock(self.device)
+        pictures = torch.from_numpy(np.stack((left, right)[: network.config.views])).to(self.device)
+        images = self.fit.apply(pictures).contiguous()
+        clock.lap("preprocess")
+        maps = [network.net_rgb.encoder(images[i : i + 1]) for i in range(len(images))]
+        clock.lap("encoder")
+        views = [network.net_rgb.decoder(m) for m in maps]
+        features = {scale: torch.stack([view[scale] for view in views], dim=1) for scale in views[0]}
+        del maps, views
+        clock.lap("decoder2d")
+        volume = network.lift(features, self.geometry)
+        clock.lap("sfa")
+        volume = network.weigh(volume, network.depth(features, self.geometry), self.geometry).contiguous()
+        del features
+        clock.lap("oad")
+        full, _ = network.net_3d_decoder.volume(volume)
+        clock.lap("net3d")
+        logits, _ = network.net_3d_decoder.head(full)
+        clock.lap("head")
+        labels, _ = labels_and_confidence(logits[0])
+        found = labels.cpu().numpy()
+        clock.lap("postprocess")
+        return found, clock.milliseconds()
+
+
+def compare(
+    predictor: OccDepthPredictor,
+    weights: Path | str | None,
+    rig: StereoRig,
+    grid: VoxelGrid,
+    pairs: Sequence[tuple[Picture, Picture]],
+) -> Comparison:
+    """Run both ways on the same pairs, in turns, after one unmeasured inference of the predictor.
+
+    Args:
+        predictor: the path to measure.
+        weights: what the predictor was given.
+        rig: calibration of the pairs.
+        grid: the voxels to predict.
+        pairs: left and right pictures, at least one pair.
+
+    Raises:
+        GridError, ModelError, CheckpointError: as the predictor's.
+    """
+    predictor.calibrate(rig, grid)
+    plain = PlainNetwork(load_network(predictor.config.name, weights), predictor.device, rig, grid)
+    # the first inference pays for memory and for the choice of kernels
+    predictor.infer(*pairs[0])
+    plain_stages, fast_stages, equal, plain_peaks, fast_peaks = [], [], [], [], []
+    for left, right in pairs:
+        (labels, stages), peak = _with_peak(predictor.device, partial(plain.infer, left, right))
+        plain_stages.append(stages)
+        plain_peaks.append(peak)
+        result, peak = _with_peak(predictor.device, partial(predictor.infer, left, right))
+        fast_stages.append(dict(result.timings_ms))
+        fast_peaks.append(peak)
+        equal.append(float((result.labels == labels).mean()))
+    return Comparison(
+        predictor.name,
+        str(predictor.device),
+        len(pairs),
+        _medians(plain_stages),
+        _medians(fast_stages),
+        statistics.fmean(equal),
+        _largest(plain_peaks),
+        _largest(fast_peaks),
+    )
+
+
+def _medians(runs: Sequence[Stages]) -> Stages:
+    return {stage: statistics.median(run[stage] for run in runs) for stage in STAGES}
+
+
+def _largest(peaks: Sequence[float | None]) -> float | None:
+    return max((p for p in peaks if p is not None), default=None)
+
+
+def _with_peak(device: torch.device, work: Callable[[], Result]) -> tuple[Result, float | None]:
+    """The work's result and the peak of memory during it, 10^6 bytes."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        result = work()
+        return result, torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        # 5 sets the peak of the resident memory back to what is resident now
+        RESET.write_text("5")
+    except OSError:
+        return work(), None
+    result = work()
+    line = next((x for x in STATUS.read_text().splitlines() if x.startswith("VmHWM:")), None)
+    return result, None if line is None else int(line.split()[1]) * 1024 / 1e6

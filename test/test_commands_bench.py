@@ -1,0 +1,60 @@
+"""`occdepth bench`: both ways agree, and what the numbers are made of."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.bench_network import rows
+from occdepth_ros.cli import main
+from occdepth_ros.commands import bench
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models import predictor as predictors
+from occdepth_ros.models.comparison import STAGES, Comparison
+from occdepth_ros.models.occdepth.config import PRESETS
+
+SMALL_GRID = VoxelGrid((0.0, -3.2, -1.6), (32, 32, 16), 0.2, "velodyne")
+
+
+def made(**changes: object) -> Comparison:
+    plain = dict.fromkeys(STAGES, 10.0)
+    fast = dict.fromkeys(STAGES, 4.0)
+    return replace(Comparison("occdepth-b3", "cpu", 1, plain, fast, 0.9995, 2000.0, 1500.0), **changes)  # type: ignore[arg-type]
+
+
+def test_both_ways_agree_and_are_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = replace(PRESETS["occdepth-b3"], grid=SMALL_GRID, picture=(94, 306))
+    monkeypatch.setitem(predictors.PRESETS, "occdepth-b3", small)
+    monkeypatch.setattr(VoxelGrid, "semantic_kitti", lambda frame_id="velodyne": replace(SMALL_GRID, frame_id=frame_id))
+    path = tmp_path / "bench.json"
+    assert main(["bench", "--device", "cpu", "--json", str(path)]) == 0
+    (record,) = json.loads(path.read_text())
+    # wrong order of the views, of the scales or of the stages would cost far more than rounding does
+    assert record["label_agreement"] >= 0.999
+    assert list(record["stages"]) == list(STAGES)
+    assert record["plain_ms"] == pytest.approx(sum(s["plain_ms"] for s in record["stages"].values()))
+    assert record["speedup"] == pytest.approx(record["plain_ms"] / record["fast_ms"])
+    assert "decoder2d" in capsys.readouterr().out
+
+
+def test_ratios_and_sums() -> None:
+    record = made().record()
+    assert (record["plain_ms"], record["fast_ms"], record["speedup"]) == (80.0, 32.0, 2.5)
+    last = rows(made())[-1]
+    assert (last["speedup"], last["label_agreement"], last["peak_mb"]) == (2.5, 0.9995, 1500.0)
+
+
+def test_memory_that_is_not_known_is_left_out() -> None:
+    assert bench.table(made()).row_count == bench.table(made(peak_mb=None)).row_count + 1
+
+
+@pytest.mark.parametrize("frames", ["0", "-1", "many"])
+def test_frames_are_a_positive_number(frames: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["bench", "--frames", frames])
+    assert "--frames" in capsys.readouterr().err
