@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import occdepth_ros
+from occdepth_ros.files import write_whole
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
@@ -94,14 +95,6 @@ def show(value: object) -> str:
     return str(value)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there either whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chosen benchmarks; 1 if one of them failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -130,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results[name] = {"rows": rows, "seconds": round(seconds, 3)}
         console.print(table(f"{name}: {(module.__doc__ or name).splitlines()[0]} ({seconds:.1f} s)", rows))
     path = parsed.json or ROOT / "out" / "bench" / f"{now:%Y%m%dT%H%M%SZ}.json"
-    write_whole(path, json.dumps(report | {"benchmarks": results}, indent=1, default=str))
+    write_whole(path, json.dumps(report | {"benchmarks": results}, indent=1, default=str).encode())
     console.print(f"written: {path}")
     return 1 if any("error" in result for result in results.values()) else 0
 

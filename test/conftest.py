@@ -1,8 +1,9 @@
-"""Folders outside the repository that some tests need; they skip where those are absent."""
+"""What several test files need: folders outside the repository, without which tests skip, and one thread for torch."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,14 @@ def kitti_raw_mini() -> Path:
 def golden_dir() -> Path:
     """Golden inputs and outputs of the published networks."""
     return shared_folder("golden")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: small tensors gain nothing from more, and lose much on a busy machine."""
+    import torch  # tests without a network must not pay for it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -38,13 +38,7 @@ def tiny() -> Iterator[OccDepthConfig]:
         yield config
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from more, and lose much on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rig_of(height: int = 64, width: int = 192, shift: float = 0.0) -> StereoRig:
