@@ -1,0 +1,52 @@
+"""Class weights of the cross entropies: the rarer a class, the more a voxel of it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from occdepth_ros.errors import ModelError
+
+SEMANTIC_KITTI_VOXELS = (
+    *(5.41773033e9, 1.57835390e7, 1.25136e5, 1.18809e5, 6.46799e5, 8.21951e5, 2.62978e5, 2.83696e5, 2.04750e5),
+    *(6.16887030e7, 4.50296100e6, 4.48836500e7, 2.26992300e6, 5.68402180e7, 1.57196520e7, 1.58442623e8, 2.06162300e6),
+    *(3.69705220e7, 1.15198800e6, 3.34146e5),
+)
+"""Voxels of every class in the training sequences of SemanticKITTI, the empty class first (MonoScene's count)."""
+
+EMPTY_WEIGHT = 0.05
+"""Weight of the empty class indoors, where every occupied class weighs 1 (3DSketch, MonoScene)."""
+INDOOR_OCCUPIED_WEIGHT = 2.0
+"""Weight of occupied voxels in the occupancy loss indoors."""
+
+
+def weights_of_counts(voxels: Sequence[float]) -> torch.Tensor:
+    """1 / ln(voxels + 0.001) of every class, `[classes]` float32; the count must not be 1 or less."""
+    return torch.from_numpy((1 / np.log(np.asarray(voxels, np.float64) + 1e-3)).astype(np.float32))
+
+
+def class_weights(n_classes: int) -> torch.Tensor:
+    """Weights of the classes, the empty one first, `[n_classes]`: of 20 classes SemanticKITTI's, of others indoor ones.
+
+    Raises:
+        ModelError: less than two classes.
+    """
+    _check(n_classes)
+    if n_classes == len(SEMANTIC_KITTI_VOXELS):
+        return weights_of_counts(SEMANTIC_KITTI_VOXELS)
+    return torch.tensor([EMPTY_WEIGHT] + [1.0] * (n_classes - 1))
+
+
+def occupancy_weights(n_classes: int) -> torch.Tensor:
+    """Weights of free and occupied voxels, `[2]`, for a set of so many classes; raises as `class_weights`."""
+    _check(n_classes)
+    if n_classes == len(SEMANTIC_KITTI_VOXELS):
+        return weights_of_counts([SEMANTIC_KITTI_VOXELS[0], sum(SEMANTIC_KITTI_VOXELS[1:])])
+    return torch.tensor([EMPTY_WEIGHT, INDOOR_OCCUPIED_WEIGHT])
+
+
+def _check(n_classes: int) -> None:
+    if n_classes < 2:
+        raise ModelError(f"{n_classes} classes cannot be told apart", where="n_classes", remedy="Give at least two.")

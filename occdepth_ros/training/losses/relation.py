@@ -1,0 +1,61 @@
+"""Relations between voxels and super-voxels, which supervise the context prior (MonoScene, section 3.3)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from occdepth_ros.classes import EMPTY, UNKNOWN
+
+RELATIONS = ("same class", "different classes", "both empty", "one empty")
+"""Order of the four relations; of the two in the binary variant: different, same."""
+
+
+def relation_targets(labels: torch.Tensor, n_relations: int = 4) -> torch.Tensor:
+    """Which relations a voxel has to any voxel of every super-voxel (2x2x2 voxels).
+
+    Args:
+        labels: class ids of N voxels, 255 unknown, `[B, X, Y, Z]`; an odd size's last layer belongs to no super-voxel.
+        n_relations: 4, see `RELATIONS`, or 2: different and same class, the empty one being a class too.
+
+    Returns:
+        `[B, R, N, M]` bool with M super-voxels; nothing holds for an unknown voxel.
+    """
+    if n_relations not in (2, 4):
+        raise ValueError(f"there are 2 or 4 relations, not {n_relations}")
+    b, *size = labels.shape
+    x, y, z = (n // 2 for n in size)
+    blocks = labels[:, : 2 * x, : 2 * y, : 2 * z].reshape(b, x, 2, y, 2, z, 2)
+    blocks = blocks.permute(0, 1, 3, 5, 2, 4, 6).reshape(b, x * y * z, 8).long()
+    # which class ids occur in a super-voxel, and how many: a relation is a look-up in them by the voxel's own id
+    present = torch.zeros(b, x * y * z, UNKNOWN + 1, dtype=torch.bool, device=labels.device).scatter_(2, blocks, True)
+    present[:, :, UNKNOWN] = False
+    has_empty = present[:, :, EMPTY]
+    kinds = present.sum(dim=2)
+    rows = labels.flatten(1).long()  # [B, N]
+    same = torch.stack([scene[:, ids].T for scene, ids in zip(present, rows, strict=True)])  # [B, N, M]
+    known = (rows != UNKNOWN)[:, :, None]
+    if n_relations == 2:
+        return torch.stack([known & (kinds[:, None] > same.long()), same], dim=1)
+    solid, empty = known & (rows != EMPTY)[:, :, None], (rows == EMPTY)[:, :, None]
+    solid_kinds = (kinds - has_empty.long())[:, None]
+    different = solid & (solid_kinds > same.long())
+    mixed = (solid & has_empty[:, None]) | (empty & (solid_kinds > 0))
+    return torch.stack([solid & same, different, empty & same, mixed], dim=1)
+
+
+def relation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Binary cross entropy of every pair and relation; positives of a relation weigh negatives / positives.
+
+    Args:
+        logits: `[B, R, M, N]`, as the context prior returns them.
+        targets: `[B, R, N, M]` bool.
+
+    Returns:
+        a scalar, float32; a relation that never holds is learned without a weight.
+    """
+    wanted = targets.transpose(2, 3)
+    positives = wanted.sum(dim=(0, 2, 3), dtype=torch.float32)
+    negatives = wanted.numel() / wanted.shape[1] - positives
+    weight = torch.where(positives > 0, negatives / positives.clamp_min(1), 1.0)
+    return F.binary_cross_entropy_with_logits(logits.float(), wanted.float(), pos_weight=weight[:, None, None])
