@@ -1,0 +1,101 @@
+"""Random changes of a scene that keep pictures, calibration and truth consistent with one another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torchvision.transforms.v2 import functional as tvf  # type: ignore[import-untyped]
+
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.data.example import SceneExample
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much a scene is changed.
+
+    Args:
+        mirror: probability of the scene's mirror image, see `mirrored`.
+        brightness, contrast, saturation: largest relative change of each; both eyes are changed alike.
+    """
+
+    mirror: float = 0.5
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+
+
+def jitter(pictures: torch.Tensor, amount: Augmentation, rng: np.random.Generator) -> torch.Tensor:
+    """Change brightness, contrast and saturation in random order by random factors, the same for all pictures.
+
+    Args:
+        pictures: `[V, 3, H, W]` RGB uint8.
+        amount: largest changes; a factor is drawn from 1 - a to 1 + a.
+        rng: source of randomness.
+    """
+    steps = [
+        (tvf.adjust_brightness, amount.brightness),
+        (tvf.adjust_contrast, amount.contrast),
+        (tvf.adjust_saturation, amount.saturation),
+    ]
+    for index in rng.permutation(len(steps)):
+        change, largest = steps[index]
+        if largest > 0:
+            pictures = change(pictures, rng.uniform(max(0.0, 1 - largest), 1 + largest))
+    return pictures
+
+
+def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:
+    """The scene in a mirror that stands along the direction of travel: y becomes -y.
+
+    What the right camera saw, flipped, is what a left camera sees in the mirrored world; so the eyes change places,
+    the baseline stays positive and matching works as ever. Published code flips the pictures of both views instead,
+    keeps their roles and the truth, and thereby trains on pairs with a negative baseline.
+
+    Args:
+        example: the scene.
+        swap_eyes: False = the left picture stays the left one and the right camera goes to its other side; the right
+            picture is then the left one, for networks that do not look at it.
+
+    Returns:
+        the mirrored scene; with swapped eyes without depth and semantics, which were the old left picture's.
+    """
+    rig = example.rig
+    left, right = _mirrored(rig.left), _mirrored(rig.right)
+    pictures = example.left[:, ::-1], example.right[:, ::-1]
+    depth = None if example.depth is None else np.ascontiguousarray(example.depth[:, ::-1])
+    semantics = None if example.semantics is None else np.ascontiguousarray(example.semantics[:, ::-1])
+    if swap_eyes:
+        left, right = right, left
+        pictures = pictures[1], pictures[0]
+        depth = semantics = None
+    else:
+        moved = left.projection.copy()
+        moved[0, 3] -= moved[0, 0] * rig.baseline
+        right = replace(left, projection=moved)
+        pictures = pictures[0], pictures[0]
+    pose = np.diag([-1.0, 1, 1, 1]) @ rig.reference_from_grid @ np.diag([1.0, -1, 1, 1])
+    grid = example.grid
+    x, y, z = grid.origin
+    return replace(
+        example,
+        left=np.ascontiguousarray(pictures[0]),
+        right=np.ascontiguousarray(pictures[1]),
+        rig=StereoRig(left, right, pose, rig.frame_id),
+        grid=replace(grid, origin=(x, -(y + grid.extent[1]), z)),
+        target=np.ascontiguousarray(example.target[:, ::-1]),
+        seen=None if example.seen is None else np.ascontiguousarray(example.seen[:, ::-1]),
+        depth=depth,
+        semantics=semantics,
+    )
+
+
+def _mirrored(camera: PinholeCamera) -> PinholeCamera:
+    """The camera that takes the flipped picture of a world whose x axis (of the reference frame) is flipped."""
+    k = camera.intrinsics.copy()
+    k[0, 1] *= -1
+    k[0, 2] = camera.width - 1 - k[0, 2]
+    translation = camera.translation * [-1, 1, 1]
+    return PinholeCamera(k @ np.column_stack([np.eye(3), translation]), camera.width, camera.height)

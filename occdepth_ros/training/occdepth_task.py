@@ -1,0 +1,295 @@
+"""What OccDepth and its kin learn from a scene: inputs, targets and losses (OccDepth, section 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.classes import SEMANTIC_KITTI, ClassTable
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.data.pooling import downsample_labels
+from occdepth_ros.errors import GridError, ModelError
+from occdepth_ros.evaluation.alignment import aligned_labels
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.layers.bottleneck import Bottleneck3d
+from occdepth_ros.models.occdepth.config import OccDepthConfig
+from occdepth_ros.models.occdepth.geometry import SceneGeometry
+from occdepth_ros.models.occdepth.network import DEPTH_SCALE, OccDepth, OccDepthOutput
+from occdepth_ros.models.pictures import PictureFit
+from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
+from occdepth_ros.training.losses.affinity import SoftCounts, geometric_affinity, semantic_affinity
+from occdepth_ros.training.losses.class_weights import class_weights, occupancy_weights
+from occdepth_ros.training.losses.cross_entropy import class_cross_entropy, occupancy_cross_entropy
+from occdepth_ros.training.losses.depth import NO_BIN, depth_bins, depth_loss
+from occdepth_ros.training.losses.frustum import frustum_loss, frustum_tiles
+from occdepth_ros.training.losses.relation import relation_loss, relation_targets
+from occdepth_ros.training.task import Batch, Prepared
+
+KEPT_CALIBRATIONS = 8
+"""Tables of so many calibrations are kept in every worker."""
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term; 0 leaves it out. A term without its part of the network is left out by itself."""
+
+    cross_entropy: float = 1.0
+    occupancy: float = 1.0
+    semantic_affinity: float = 1.0
+    geometric_affinity: float = 1.0
+    relation: float = 1.0
+    frustum: float = 1.0
+    depth: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    fit: PictureFit
+    geometry: SceneGeometry
+    tiles: torch.Tensor
+
+
+class OccDepthTask:
+    """OccDepth in any configuration.
+
+    Args:
+        config: the network.
+        weights: of the loss terms; None = 1 each, as published.
+        augmentation: of training scenes; None = as published.
+        align: which voxels a truth is learned by: those at its "place", or, as published networks were, those of the
+            same "index", although the benchmark's truths lie 0.2 m lower than the grid that they project with.
+        second_view_gradient: whether views after the first one train the 2-D network too.
+
+    Raises:
+        ModelError: a part of the network has no loss.
+    """
+
+    def __init__(
+        self,
+        config: OccDepthConfig,
+        *,
+        weights: LossWeights | None = None,
+        augmentation: Augmentation | None = None,
+        align: Literal["place", "index"] = "place",
+        second_view_gradient: bool = True,
+    ) -> None:
+        if config.occluded:
+            raise ModelError(
+                "the head of occluded voxels is not trained here", where=config.name, remedy="Set occluded to false."
+            )
+        self.config = config
+        self.weights = weights or LossWeights()
+        self.augmentation = augmentation or Augmentation()
+        self.align = align
+        self.second_view_gradient = second_view_gradient
+        self.network: nn.Module = freeze_unused(OccDepth(config))
+        self.classes = class_table(config.n_classes)
+        self._wanted = tuple({*config.scales, DEPTH_SCALE} if config.depth else config.scales)
+        self._class_weights = class_weights(config.n_classes)
+        self._occupancy_weights = occupancy_weights(config.n_classes)
+        self._calibrations: dict[tuple[str, VoxelGrid], _Calibration] = {}
+
+    def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
+        """Make inputs and targets of one scene.
+
+        Returns:
+            `images` `[V, 3, H, W]`, `target` `[X, Y, Z]`, `coarse` labels of the relations along the volume's axes,
+            `depth_bins` `[V, h, w]`, `geometry`, `tiles` `[V, X, Y, Z]`; `measured_depth` `[H, W]` for a virtual view.
+
+        Raises:
+            GridError: the truth is not on the network's voxels.
+            ModelError: a virtual view needs depth and the scene has none.
+        """
+        config, virtual = self.config, self.config.virtual_bf is not None
+        depth, depth_view = example.depth, 0
+        if rng is not None and rng.random() < self.augmentation.mirror:
+            if not virtual:
+                # the depth is that of the picture which becomes the right one
+                depth, depth_view = None if depth is None else depth[:, ::-1].copy(), 1
+            example = mirrored(example, swap_eyes=not virtual)
+            depth = example.depth if virtual else depth
+        grid, target = self._grid_and_target(example)
+        tables = self._calibration(example.rig, grid)
+        pictures = torch.from_numpy(np.stack([example.left, example.right][: config.pictures]))
+        if rng is not None:
+            pictures = jitter(pictures.movedim(-1, 1), self.augmentation, rng).movedim(1, -1)
+        fitted = None if depth is None else fit_depth(tables.fit, torch.from_numpy(depth))
+        prepared: Prepared = {
+            "images": tables.fit.apply(pictures),
+            "target": torch.from_numpy(target),
+            "geometry": tables.geometry,
+            "tiles": tables.tiles,
+        }
+        if config.crp:
+            coarse = downsample_labels(target, 4 * config.project_scale)
+            prepared["coarse"] = torch.from_numpy(self._along_volume(coarse))
+        if config.depth is not None:
+            prepared["depth_bins"] = self._depth_bins(fitted, depth_view)
+        if virtual:
+            if fitted is None:
+                raise ModelError(
+                    "the scene has no depth, from which this network makes its second view",
+                    where=example.name,
+                    remedy="Take a data set with depth, or a depth teacher.",
+                )
+            prepared["measured_depth"] = fitted
+        return prepared
+
+    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Weighted terms of one scene.
+
+        Raises:
+            ModelError: the batch holds several scenes, whose calibrations may differ.
+        """
+        output = self._forward(batch)
+        target = batch["target"]
+        logits = self._along_grid(output.completion.logits).float()
+        occupancy, relations = output.completion.occupancy_logits, output.completion.relation_logits
+        weight = self.weights
+        terms: dict[str, torch.Tensor] = {}
+
+        def add(name: str, term: Callable[[], torch.Tensor]) -> None:
+            factor: float = getattr(weight, name)
+            if factor:
+                terms[name] = factor * term()
+
+        add("cross_entropy", lambda: class_cross_entropy(logits, target, self._class_weights))
+        if occupancy is not None:
+            free_or_not = self._along_grid(occupancy)
+            add("occupancy", lambda: occupancy_cross_entropy(free_or_not, target, self._occupancy_weights))
+        if relations is not None:
+            coarse = batch["coarse"]
+            add("relation", lambda: relation_loss(relations, relation_targets(coarse, self.config.n_relations)))
+        if output.depth is not None:
+            distribution = output.depth.flatten(0, 1)
+            add("depth", lambda: depth_loss(distribution, batch["depth_bins"].flatten(0, 1)))
+        if weight.semantic_affinity or weight.geometric_affinity or weight.frustum:
+            probabilities = logits.softmax(dim=1)
+            counts = SoftCounts.of(probabilities, target)
+            add("semantic_affinity", lambda: semantic_affinity(counts))
+            add("geometric_affinity", lambda: geometric_affinity(counts))
+            add("frustum", lambda: frustum_loss(probabilities, target, batch["tiles"]))
+        return terms
+
+    def predict(self, batch: Batch) -> torch.Tensor:
+        """Labels of one scene, `[1, X, Y, Z]` uint8; raises as `losses`."""
+        logits = self._along_grid(self._forward(batch).completion.logits)
+        return logits.argmax(dim=1).to(torch.uint8)
+
+    def _forward(self, batch: Batch) -> OccDepthOutput:
+        network, images = self.network, batch["images"]
+        assert isinstance(network, OccDepth)
+        if len(images) != 1:
+            raise ModelError(
+                f"{len(images)} scenes in a batch may have as many calibrations",
+                where="batch_size",
+                remedy="Set it to 1 and accumulate gradients instead.",
+            )
+        geometry: SceneGeometry = batch["geometry"][0]
+        features = self._features(network, images)
+        if self.config.virtual_bf is not None:
+            features = network.with_virtual_view(features, batch["measured_depth"])
+        depth = network.depth(features, geometry)
+        volume = network.weigh(network.lift(features, geometry), depth, geometry)
+        return OccDepthOutput(network.net_3d_decoder(volume), depth)
+
+    def _features(self, network: OccDepth, images: torch.Tensor) -> dict[int, torch.Tensor]:
+        if not network.training or self.second_view_gradient:
+            return network.features(images, self._wanted)
+        first = network.features(images[:, :1], self._wanted)
+        with torch.no_grad():
+            others = network.features(images[:, 1:], self._wanted)
+        return {scale: torch.cat([first[scale], others[scale]], dim=1) for scale in first}
+
+    def _grid_and_target(self, example: SceneExample) -> tuple[VoxelGrid, npt.NDArray[np.uint8]]:
+        """Where the network is to predict, and the truth there; smaller networks get their part of it."""
+        own, given = self.config.grid, example.grid
+        if own.size == given.size:
+            self.config.check_grid(given)
+            return (given if self.align == "place" else replace(own, frame_id=given.frame_id)), example.target
+        if self.align == "index":
+            given = replace(given, origin=VoxelGrid.semantic_kitti().origin)
+        target = aligned_labels(example.target, given, own)
+        if (target == 255).all() and not (example.target == 255).all():
+            raise GridError(
+                f"nothing of the truth lies on the voxels of {self.config.name}",
+                where=example.name,
+                remedy="Give the network a grid that overlaps the data set's.",
+            )
+        return own, target
+
+    def _calibration(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
+        key = rig.fingerprint, grid
+        if key not in self._calibrations:
+            fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
+            fitted = fit.rig(rig)
+            views = [(fitted.left, fitted.left_from_grid), (fitted.right, fitted.right_from_grid)]
+            views = views[: self.config.views]
+            tables = _Calibration(fit, SceneGeometry.of_views(self.config, views, grid), frustum_tiles(grid, views))
+            self._calibrations = dict(list(self._calibrations.items())[1 - KEPT_CALIBRATIONS :]) | {key: tables}
+        return self._calibrations[key]
+
+    def _depth_bins(self, depth: torch.Tensor | None, view: int) -> torch.Tensor:
+        assert self.config.depth is not None
+        height, width = (-(-n // DEPTH_SCALE) for n in self.config.picture)
+        bins = torch.full((self.config.views, height, width), NO_BIN)
+        if depth is not None and view < self.config.views:
+            bins[view] = depth_bins(depth[None], (height, width), self.config.depth, DEPTH_SCALE)[0]
+        return bins
+
+    def _along_volume(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        return labels if self.config.layout == "kitti" else np.ascontiguousarray(labels.swapaxes(1, 2))
+
+    def _along_grid(self, volume: torch.Tensor) -> torch.Tensor:
+        return volume if self.config.layout == "kitti" else volume.transpose(3, 4)
+
+
+def freeze_unused(network: OccDepth) -> OccDepth:
+    """Turn off the gradients of parameters that published checkpoints hold and nothing uses.
+
+    67 tensors of the released network; distributed training would wait for their gradients in vain.
+    """
+    rgb = network.net_rgb
+    unused: list[nn.Module] = [rgb.encoder.original_model.bn2]
+    scales = {*network.config.scales, *([DEPTH_SCALE] if network.config.depth else [])}
+    unused += [rgb.decoder.get_submodule(f"resize_output_1_{s}") for s in rgb.decoder.scales if s not in scales]
+    for block in network.modules():
+        if isinstance(block, Bottleneck3d) and block.stride == 1:
+            unused += [block.downsample2, block.downsample3, block.downsample4]
+    for module in unused:
+        module.requires_grad_(False)
+    return network
+
+
+def fit_depth(fit: PictureFit, depth: torch.Tensor) -> torch.Tensor:
+    """A rig picture's depth as the network's picture shows it, by nearest pixels.
+
+    Args:
+        fit: how the picture becomes the network's.
+        depth: `[H, W]` metres; NaN or infinite = none.
+
+    Returns:
+        `[h, w]` metres of the network's size; 0 = none.
+    """
+    depth = torch.where(depth.isfinite(), depth, 0.0)
+    if fit.scaled != fit.source:
+        depth = F.interpolate(depth[None, None], size=fit.scaled, mode="nearest")[0, 0]
+    height, width = fit.content
+    return F.pad(depth[:height, :width], (0, fit.target[1] - width, 0, fit.target[0] - height))
+
+
+def class_table(n_classes: int) -> ClassTable:
+    """SemanticKITTI's classes, or for another number a table of numbered ones."""
+    if n_classes == len(SEMANTIC_KITTI):
+        return SEMANTIC_KITTI
+    names = ("empty", *(f"class {i}" for i in range(1, n_classes)))
+    same = {i: i for i in range(n_classes)}
+    return ClassTable(names, ((128, 128, 128),) * n_classes, same, same, frozenset())
