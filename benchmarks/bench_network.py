@@ -17,7 +17,8 @@ from occdepth_ros.checkpoints.golden import read_golden
 from occdepth_ros.checkpoints.verification import golden_network
 from occdepth_ros.commands.bench import compare_on
 from occdepth_ros.models.comparison import STAGES, Comparison
-from occdepth_ros.models.predictor import RANDOM, OccDepthPredictor
+from occdepth_ros.models.predictor import OccDepthPredictor
+from occdepth_ros.models.weights import RANDOM
 
 MODEL = "occdepth-b3"
 FRAMES = 1

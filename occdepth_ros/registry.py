@@ -53,6 +53,14 @@ MODELS: dict[str, ModelEntry] = {
     ),
     "monoscene": ModelEntry(_OCCDEPTH, "MonoScene on the left picture, which OccDepth builds on", True),
     "monoscene-stereo": ModelEntry(_OCCDEPTH, "MonoScene on both pictures, their features averaged", True),
+    "occdepth-small": ModelEntry(_OCCDEPTH, "OccDepth behind EfficientNet-Lite0, half-size pictures", True),
+    "monoscene-small": ModelEntry(_OCCDEPTH, "monoscene in the size of occdepth-small", True),
+    "monoscene-stereo-small": ModelEntry(_OCCDEPTH, "monoscene-stereo in the size of occdepth-small", True),
+    "lmscnet-stereo": ModelEntry(
+        "occdepth_ros.models.lmscnet.predictor:LmscNetPredictor",
+        "LMSCNet on the occupancy that semi-global matching measures",
+        needs_weights=True,
+    ),
 }
 
 DEFAULT_MODEL = "stereo-geometry"

@@ -67,6 +67,42 @@ def test_presets_have_the_published_sizes(name: str, entries: int, parameters: i
     assert groups == {"net_3d_decoder", "net_rgb"} | depth
 
 
+def test_small_presets_differ_from_each_other_as_the_published_ones_do() -> None:
+    def traits(name: str) -> tuple[object, ...]:
+        config = PRESETS[name]
+        return config.views, config.fusion, config.depth is not None, config.crp, config.cascade
+
+    pairs = {
+        "occdepth-small": "occdepth-b7",
+        "monoscene-stereo-small": "monoscene-stereo",
+        "monoscene-small": "monoscene",
+    }
+    assert {name: traits(name) for name in pairs} == {name: traits(other) for name, other in pairs.items()}
+    common = {replace(PRESETS[n], name="", views=2, fusion="mean", depth=None, cascade=False) for n in pairs}
+    assert len(common) == 1
+    with torch.device("meta"):
+        sizes = {name: sum(p.numel() for p in OccDepth(PRESETS[name]).parameters()) for name in pairs}
+    assert max(sizes.values()) < 8_000_000
+
+
+@pytest.mark.parametrize("width", [0.0, 1.5])
+def test_a_decoder_width_that_is_no_share_is_refused(width: float) -> None:
+    with pytest.raises(ModelError, match="not a share"):
+        tiny(decoder_width=width)
+
+
+def test_a_small_encoder_feeds_a_narrow_decoder_and_all_of_it_learns() -> None:
+    config = tiny("occdepth-small")
+    network = OccDepth(config)
+    geometry = SceneGeometry.of_views(config, views(config), config.grid)
+    out = network(torch.randn(1, 2, 3, *config.picture), geometry)
+    assert set(network.net_rgb.decoder.state_dict()) >= {"up2._net.0.weight"}
+    assert network.net_rgb.decoder.conv2.out_channels == 320
+    out.completion.logits.square().mean().backward()
+    stems = network.net_rgb.encoder.original_model.conv_stem.weight.grad, network.net_rgb.decoder.conv2.weight.grad
+    assert all(grad is not None and grad.abs().sum() > 0 for grad in stems)
+
+
 def test_names_and_shapes_are_the_published_ones() -> None:
     with torch.device("meta"):
         state = OccDepth(PRESETS["occdepth-b3"]).state_dict()

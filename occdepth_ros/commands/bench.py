@@ -13,7 +13,8 @@ from occdepth_ros.files import write_whole
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.comparison import STAGES, Comparison, compare
 from occdepth_ros.models.occdepth.config import PRESETS
-from occdepth_ros.models.predictor import RANDOM, OccDepthPredictor
+from occdepth_ros.models.predictor import OccDepthPredictor
+from occdepth_ros.models.weights import RANDOM
 from occdepth_ros.sources import open_source
 
 SUMMARY = "time a network plain and as the predictor runs it"

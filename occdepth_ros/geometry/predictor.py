@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from occdepth_ros.camera import StereoRig
@@ -14,17 +13,10 @@ from occdepth_ros.errors import ModelError
 from occdepth_ros.geometry.carving import SightCarver
 from occdepth_ros.geometry.ground import GroundFinder
 from occdepth_ros.geometry.labels import SurfaceLabels
-from occdepth_ros.geometry.matching import SemiGlobalMatcher
-from occdepth_ros.geometry.surface import SurfaceBinning
+from occdepth_ros.geometry.occupancy import WORKING_WIDTH, StereoOccupancy
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.predictor import Occupancy, Picture
-
-WORKING_WIDTH = 640
-"""Pictures are matched at about this width, pixels. Full KITTI size takes 2.5 times as long (76 against 30 ms) and
-gains 0.6 points of SC IoU on recon10 (`make bench`)."""
-NEAREST_VOXELS = 15
-"""Smallest depth that is matched, in voxel edges: 3 m in the 0.2 m grid of the benchmark."""
 
 GROUND_BAND = 1.5
 """A surface voxel whose centre is no more than this above the ground belongs to it, in voxel edges."""
@@ -67,29 +59,20 @@ class StereoGeometry:
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
         """Precompute the look-up tables of one calibration."""
         self.grid = grid
-        self._size = (rig.left.width, rig.left.height)
-        shrink = max(1, round(rig.left.width / self._working_width))
-        rig = rig.scaled(rig.left.width // shrink, rig.left.height // shrink) if shrink > 1 else rig
-        self._working_size = (rig.left.width, rig.left.height)
-        self.matcher = SemiGlobalMatcher(rig, nearest_m=NEAREST_VOXELS * grid.resolution)
-        geometry = (rig, grid, self.matcher.focal_baseline)
-        self.binning = SurfaceBinning(*geometry)
+        stereo = self.stereo = StereoOccupancy(rig, grid, working_width=self._working_width)
+        self.matcher, self.binning = stereo.matcher, stereo.binning
+        geometry = (stereo.rig, grid, self.matcher.focal_baseline)
         self.ground = GroundFinder(*geometry)
         self.carver = SightCarver(*geometry)
-        self.labels = SurfaceLabels(rig, grid)
+        self.labels = SurfaceLabels(stereo.rig, grid)
         self._unseen = np.full(grid.count, Visibility.OUTSIDE, np.uint8)
         self._unseen[self.carver.in_view] = Visibility.HIDDEN
 
     def infer(self, left: Picture, right: Picture) -> Occupancy:
         """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each."""
         clock = [time.perf_counter()]
-        if self._working_size != self._size:
-            left, right = (self._shrunk(picture) for picture in (left, right))
-        disparity = self.binning.without_splinters(self.matcher.match(left, right))
-        depth = self.matcher.depth(disparity)
-        if self._working_size != self._size:
-            # nearest: a mean over an edge would be a depth where nothing is
-            depth = np.asarray(cv2.resize(depth, self._size, interpolation=cv2.INTER_NEAREST), np.float32)
+        left, right = self.stereo.shrunk(left), self.stereo.shrunk(right)
+        disparity, depth = self.stereo.match(left, right)
         clock.append(time.perf_counter())
         points = self.binning.points(disparity)
         surface = self.binning.occupied(points)
@@ -121,6 +104,3 @@ class StereoGeometry:
             depth,
             {stage: float(ms) for stage, ms in timings.items()},
         )
-
-    def _shrunk(self, picture: Picture) -> Picture:
-        return np.asarray(cv2.resize(picture, self._working_size, interpolation=cv2.INTER_AREA), np.uint8)

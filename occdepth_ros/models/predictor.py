@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,9 +13,8 @@ import numpy as np
 import torch
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.checkpoints.loading import load_strict, read_state
 from occdepth_ros.checkpoints.recognition import recognise
-from occdepth_ros.errors import CheckpointError, ModelError
+from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.layout import channels_last
@@ -24,10 +24,8 @@ from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.readout import VisibilityTable, expected_depth, labels_and_confidence
 from occdepth_ros.models.pictures import PictureFit
 from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.weights import RANDOM, with_weights
 from occdepth_ros.predictor import Occupancy, Picture
-
-RANDOM = "random"
-"""In place of a weights file: seeded random weights, for timing and tests only."""
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -162,28 +160,4 @@ def load_network(name: str, weights: Path | str | None) -> OccDepth:
     Raises:
         CheckpointError: the weights are missing, damaged, or of another network.
     """
-    if weights is None:
-        raise CheckpointError(
-            f"{name} needs a weights file and none ships with this package",
-            where="weights",
-            remedy="Give one (weights:=FILE, or --weights FILE), or use the model stereo-geometry, which needs none.",
-        )
-    if str(weights) == RANDOM:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return OccDepth(PRESETS[name])
-    # read first: a wrong file is found before the network is built
-    state = read_state(Path(weights))
-    network = OccDepth(PRESETS[name])
-    try:
-        load_strict(network, state, where=str(weights))
-    except CheckpointError as error:
-        others = recognise(state)
-        if not others:
-            raise
-        raise CheckpointError(
-            f"these are weights of {' or '.join(others)}, not of {name}",
-            where=str(weights),
-            remedy=f"Choose the model {others[0]}, or other weights.",
-        ) from error
-    return network
+    return with_weights(partial(OccDepth, PRESETS[name]), name, weights, recognise)

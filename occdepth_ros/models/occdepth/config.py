@@ -68,7 +68,7 @@ class OccDepthConfig:
 
     Args:
         name: its preset name.
-        backbone: EfficientNet variant of the 2-D encoder ("b3", "b4", "b5", "b7").
+        backbone: EfficientNet variant of the 2-D encoder ("b3", "b4", "b5", "b7", "lite0").
         feature: channels of the 2-D feature maps and of the first 3-D stage.
         views: pictures fused per scene.
         depth: bins of the occupancy-aware depth module; None leaves the module out.
@@ -85,6 +85,7 @@ class OccDepthConfig:
         picture: height and width of the network's picture, pixels.
         scales: 2-D scales that are lifted.
         finest_scale: finest scale that the 2-D decoder builds (1, 2, 4, 8 or 16).
+        decoder_width: channels inside the 2-D decoder, as a share of the published ones.
         n_relations: relations of the context prior.
         pattern: pixel pattern of the projection.
         layout: axis order and stage names of the 3-D network.
@@ -106,11 +107,14 @@ class OccDepthConfig:
     picture: tuple[int, int] = (370, 1220)
     scales: tuple[int, ...] = (1, 2, 4, 8)
     finest_scale: int = 1
+    decoder_width: float = 1.0
     n_relations: int = 4
     pattern: int = 0
     layout: Literal["kitti", "nyu"] = "kitti"
 
     def __post_init__(self) -> None:
+        if not 0 < self.decoder_width <= 1:
+            raise ModelError(f"the decoder's width {self.decoder_width} is not a share", where=self.name)
         if min(self.scales) < self.finest_scale:
             raise ModelError(
                 f"scale {min(self.scales)} is lifted but the decoder stops at {self.finest_scale}", where=self.name
@@ -179,6 +183,18 @@ _NYU = OccDepthConfig(
     layout="nyu",
 )
 _MONOSCENE = OccDepthConfig("monoscene", backbone="b7", feature=64, views=1, depth=None, cascade=False)
+_SMALL = OccDepthConfig(
+    "occdepth-small",
+    backbone="lite0",
+    feature=16,
+    # new training need not repeat the published mismatch of its bins
+    depth=DepthBins(sampling="uniform"),
+    picture=(185, 610),
+    # of half-size pictures, what scale 2 is of full ones
+    scales=(2, 4, 8),
+    finest_scale=2,
+    decoder_width=0.25,
+)
 
 PRESETS: dict[str, OccDepthConfig] = {
     config.name: config
@@ -191,6 +207,10 @@ PRESETS: dict[str, OccDepthConfig] = {
         replace(_NYU, name="occdepth-nyu-b7", backbone="b7", feature=200, crp=True),
         _MONOSCENE,
         replace(_MONOSCENE, name="monoscene-stereo", views=2, fusion="mean"),
+        _SMALL,
+        replace(_SMALL, name="monoscene-stereo-small", depth=None, cascade=False, fusion="mean"),
+        replace(_SMALL, name="monoscene-small", depth=None, cascade=False, views=1),
     )
 }
-"""Every published configuration by name, and the baseline that it was compared with."""
+"""Every published configuration by name, the baseline that it was compared with, and small ones that a CPU can train:
+the same modules behind a small encoder, on pictures of half the size."""

@@ -40,21 +40,29 @@ class Decoder(nn.Module):
         skip_channels: channels of the encoder's map by scale.
         feature: channels of every output map.
         finest_scale: the finest scale that is built.
+        width: channels inside the decoder, as a share of the published ones (those of the map at 1/32, halved at
+            every up-block).
     """
 
     def __init__(
-        self, in_channels: int, skip_channels: Mapping[int, int], feature: int, *, finest_scale: int = 1
+        self,
+        in_channels: int,
+        skip_channels: Mapping[int, int],
+        feature: int,
+        *,
+        finest_scale: int = 1,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
+        channels = below = int(in_channels * width)
         # a 1x1 convolution with padding: a ring of pure bias around the map, which published weights expect
-        self.conv2 = nn.Conv2d(in_channels, in_channels, 1, padding=1)
+        self.conv2 = nn.Conv2d(in_channels, channels, 1, padding=1)
         self.scales = tuple(s for s in SCALES if s >= finest_scale)
-        width = in_channels
         for level, scale in enumerate(self.scales, start=1):
-            out = in_channels // 2**level
-            self.add_module(f"up{scale}", UpBlock(width + skip_channels[scale], out))
+            out = channels // 2**level
+            self.add_module(f"up{scale}", UpBlock(below + skip_channels[scale], out))
             self.add_module(f"resize_output_1_{scale}", nn.Conv2d(out, feature, 1))
-            width = out
+            below = out
 
     def forward(
         self, maps: Mapping[int, torch.Tensor], wanted: tuple[int, ...] | None = None

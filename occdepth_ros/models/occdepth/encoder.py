@@ -10,14 +10,17 @@ from torch import nn
 
 from occdepth_ros.errors import ModelError
 
-BACKBONES = {variant: f"tf_efficientnet_{variant}.ns_jft_in1k" for variant in ("b3", "b4", "b5", "b7")}
+BACKBONES = {variant: f"tf_efficientnet_{variant}.ns_jft_in1k" for variant in ("b3", "b4", "b5", "b7")} | {
+    "lite0": "tf_efficientnet_lite0.in1k"
+}
+"""timm's name of every variant: the published ones, and one that a CPU can train."""
 
 _TAPPED_STAGES = {0: 2, 1: 4, 2: 8, 4: 16}
 """EfficientNet stage whose output is the map at 1/2, 1/4, 1/8, 1/16."""
 
 
 class Encoder(nn.Module):
-    """EfficientNet NoisyStudent, tapped.
+    """EfficientNet, tapped.
 
     Args:
         backbone: variant, a key of `BACKBONES`.

@@ -38,6 +38,7 @@ class UNet2d(nn.Module):
             self.encoder.skip_channels,
             config.feature,
             finest_scale=config.finest_scale,
+            width=config.decoder_width,
         )
 
     def forward(self, images: torch.Tensor, wanted: tuple[int, ...] | None = None) -> dict[int, torch.Tensor]:
