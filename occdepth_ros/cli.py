@@ -17,6 +17,7 @@ from occdepth_ros.errors import OccDepthError
 VERBS = {
     "run": "predict every frame of a stereo sequence and write the results",
     "sample": "generate a stereo street sequence with exact ground truth",
+    "street": "generate random street scenes for training: stereo pairs with depth, semantics and voxel truth",
     "eval": "score a model against the ground truth of a data set",
     "submit": "write and check a submission to the SemanticKITTI completion benchmark",
     "voxelize": "make completion labels from labelled LiDAR scans with poses",

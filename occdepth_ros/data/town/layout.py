@@ -28,7 +28,7 @@ class Street:
     lane: float
 
 
-def _color(rng: np.random.Generator, low: float = 0.02, high: float = 0.5, vivid: float = 0.35) -> Color:
+def _color(rng: np.random.Generator, low: float = 0.02, high: float = 0.5, vivid: float = 0.1) -> Color:
     grey, tint = rng.uniform(low, high), rng.uniform(1 - vivid, 1 + vivid, 3)
     r, g, b = np.clip(grey * tint, 0.01, 0.8)
     return float(r), float(g), float(b)
@@ -71,13 +71,13 @@ def make_street(rng: np.random.Generator) -> Street:
 def _fill_side(rng: np.random.Generator, sign: float, edges: np.ndarray, put: object) -> None:
     assert callable(put)
     road, bay, walk, verge = (float(e) for e in edges)
-    built = rng.random()
+    built = rng.random() ** 2
     x = BEGIN
     while x < END:
         width = rng.uniform(8, 15)
         middle = x + width / 2
         front = verge + rng.uniform(0.5, 2.0) + (rng.uniform(2, 8) if built < 0.5 else 0.0)
-        if rng.random() < 0.25 + 0.7 * built:
+        if rng.random() < 0.9 * built:
             some = things.house(
                 width - rng.uniform(0, 3),
                 rng.uniform(7, 11),
@@ -87,7 +87,7 @@ def _fill_side(rng: np.random.Generator, sign: float, edges: np.ndarray, put: ob
             )
             put(some, middle, sign * front, 0.0 if sign > 0 else np.pi)
         else:
-            for _ in range(int(rng.integers(1, 4))):
+            for _ in range(int(rng.integers(3, 7))):
                 put(
                     things.tree(rng, rng.uniform(5, 12), _green(rng)),
                     x + rng.uniform(0, width),
@@ -96,7 +96,7 @@ def _fill_side(rng: np.random.Generator, sign: float, edges: np.ndarray, put: ob
         draw = rng.random()
         if draw < 0.3:
             put(things.fence(width - 1, _color(rng, 0.08, 0.4)), middle, sign * (verge + 0.2))
-        elif draw < 0.65:
+        elif draw < 0.75:
             put(things.bushes(rng, width - 1, rng.uniform(0.9, 2.2), _green(rng)), middle, sign * (verge + 0.4))
         if verge > walk and rng.random() < 0.5:
             put(things.tree(rng, rng.uniform(5, 9), _green(rng)), middle, sign * (walk + verge) / 2)
@@ -134,10 +134,10 @@ def _green(rng: np.random.Generator) -> Color:
 def _traffic(rng: np.random.Generator, half: float, lane: float, put: object) -> None:
     assert callable(put)
     for side, yaw in ((lane, 0.0), (-lane, np.pi)):
-        x = rng.uniform(9, 25)
+        x = rng.uniform(9, 45)
         while x < END:
             kind = rng.choice(
-                ["car", "truck", "other-vehicle", "bicyclist", "motorcyclist"], p=[0.56, 0.12, 0.1, 0.13, 0.09]
+                ["car", "truck", "other-vehicle", "bicyclist", "motorcyclist"], p=[0.84, 0.03, 0.04, 0.06, 0.03]
             )
             if kind == "car":
                 some = things.car(_color(rng), rng.uniform(3.9, 4.7))
@@ -146,4 +146,4 @@ def _traffic(rng: np.random.Generator, half: float, lane: float, put: object) ->
             else:
                 some = things.two_wheeler("bicycle" if kind == "bicyclist" else "motorcycle", _color(rng), str(kind))
             put(some, x, side + (0.5 * np.sign(side) * half * 0.4 if "cycl" in kind else 0.0), yaw)
-            x += rng.uniform(10, 40)
+            x += rng.uniform(15, 70)

@@ -33,6 +33,15 @@ def with_ground(eye: Eye, hits: Hits) -> Array:
     return np.maximum(hits.w, np.where(w > 1 / 400, w, 0).astype(np.float32))
 
 
+def semantics(eye: Eye, street: Street, hits: Hits, w: Array) -> npt.NDArray[np.uint8]:
+    """Class ids of a view, 0 in the sky, `[H, W]`."""
+    out = np.append(street.world.labels(), np.uint8(0))[hits.solid]
+    grounded = (w > hits.w) & (w > 0)
+    p = eye.points(w)
+    out[grounded] = street.ground.label(p[0][grounded], p[1][grounded])
+    return np.asarray(out, np.uint8)
+
+
 def shade(eye: Eye, street: Street, hits: Hits, w: Array, sun: SunMap, shadows: Hits) -> Array:
     """Linear colours of a view, `[H, W, 3]`."""
     p = eye.points(w)

@@ -1,22 +1,18 @@
-"""Voxel truth of a street, with what nobody driving along it sees left unknown."""
+"""Which voxels the solids and the ground of a street fill."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix
-from occdepth_ros.classes import EMPTY, UNKNOWN
+from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.town.ground import Ground
 from occdepth_ros.data.town.layout import Street
 from occdepth_ros.data.town.solids import LABEL, Ball
 from occdepth_ros.grid import VoxelGrid
 
 Labels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 _GROWN, _SHELL = 0.03, 0.4
 _ORDER = {LABEL["building"]: 1, LABEL["vegetation"]: 2, LABEL["trunk"]: 3}
 
@@ -67,42 +63,3 @@ def _lay_ground(labels: Labels, ground: Ground, grid: VoxelGrid, world_from_grid
     labels[k < layer] = UNKNOWN
     at = k == layer
     labels[at] = np.broadcast_to(label[..., None], at.shape)[at]
-
-
-def visible(labels: Labels, viewpoint: Sequence[float]) -> Mask:
-    """Which free voxels a place sees: light spreads slice by slice, away from it, along x and along y.
-
-    Args:
-        labels: `[X, Y, Z]`.
-        viewpoint: in voxels, centres at whole numbers.
-    """
-    free = (labels == EMPTY).astype(np.float32)
-    seen = np.zeros(labels.shape, bool)
-    for axis in (0, 1):
-        volume, out = np.swapaxes(free, 0, axis), np.swapaxes(seen, 0, axis)
-        at, side, up = viewpoint[axis], viewpoint[1 - axis], viewpoint[2]
-        count, width, tall = volume.shape
-        for step in (1, -1):
-            start = int(np.floor(at)) + 1 if step > 0 else int(np.ceil(at)) - 1
-            if not 0 <= start < count:
-                continue
-            light = np.ascontiguousarray(volume[start])
-            for i in range(start, count if step > 0 else -1, step):
-                if i != start:
-                    s = (i - step - at) / (i - at)
-                    to_previous = np.array([[s, 0, up * (1 - s)], [0, s, side * (1 - s)]])
-                    moved = cv2.warpAffine(
-                        light, to_previous, (tall, width), flags=cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
-                    )
-                    light = np.asarray(moved * volume[i], np.float32)
-                reach = abs(i - at) + 1
-                rows = slice(max(int(side - reach), 0), min(int(side + reach) + 2, width))
-                out[i, rows] |= light[rows] > 0.3
-    return seen
-
-
-def hide(labels: Labels, seen: Mask) -> Labels:
-    """The labels with 255 where nobody saw the space, or a surface at most two voxels behind seen space."""
-    near = cv2.dilate(seen.astype(np.uint8).reshape(seen.shape[0], -1), np.ones((5, 1), np.uint8)).reshape(seen.shape)
-    near = np.stack([cv2.dilate(plane, np.ones((5, 5), np.uint8)) for plane in near])
-    return np.where(seen | ((labels != EMPTY) & (near > 0)), labels, np.uint8(UNKNOWN))

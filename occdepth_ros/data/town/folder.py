@@ -1,0 +1,150 @@
+"""Generated scenes on disk: one compact npz file each.
+
+`left`, `right`: JPEG bytes, uint8 `[N]`; `labels`: `[X, Y, Z]` uint8; `seen`: packed bits; `depth`: `[H, W]` float16
+metres, infinity in the sky; `semantics`: `[H, W]` uint8; `left_projection`, `right_projection`: `[3, 4]` pixels;
+`reference_from_grid`: `[4, 4]`; `origin`: `[3]` metres; `resolution`: metres. Names are SPLIT-SEED-INDEX.npz.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.errors import OccDepthError, OutputError, SourceError
+from occdepth_ros.files import whole_file
+from occdepth_ros.grid import VoxelGrid
+
+QUALITY = 95
+LARGEST = 1 << 26
+"""A scene file never holds so many bytes, packed or unpacked."""
+MOST_PIXELS = 1 << 23
+_REPAIR = "Generate the scene again with `occdepth street`, or remove the file."
+
+
+def write_scene(scene: SceneExample, path: Path) -> None:
+    """Write a scene as a whole file.
+
+    Raises:
+        OutputError: it cannot be written, or lacks depth, semantics or `seen`.
+    """
+    if scene.depth is None or scene.semantics is None or scene.seen is None:
+        raise OutputError("a scene without depth, semantics or seen is not a generated one", where=scene.name)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            left=_encoded(scene.left),
+            right=_encoded(scene.right),
+            labels=scene.target,
+            seen=np.packbits(scene.seen),
+            depth=scene.depth.astype(np.float16),
+            semantics=scene.semantics,
+            left_projection=scene.rig.left.projection,
+            right_projection=scene.rig.right.projection,
+            reference_from_grid=scene.rig.reference_from_grid,
+            origin=np.array(scene.grid.origin),
+            resolution=np.array(scene.grid.resolution),
+        )
+
+
+def read_scene(path: Path) -> SceneExample:
+    """Read a scene that `write_scene` wrote; every number in it is checked.
+
+    Raises:
+        SourceError: the file is missing, damaged, too large, or holds other arrays.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST:
+                raise SourceError(f"the file unpacks to more than {LARGEST} bytes", where=str(path), remedy=_REPAIR)
+        with np.load(path, allow_pickle=False) as arrays:
+            return _scene({key: arrays[key] for key in arrays.files}, path.stem)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise SourceError(f"the scene cannot be read ({error})", where=str(path), remedy=_REPAIR) from error
+    except OccDepthError as error:
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(error.what, where=str(path), remedy=_REPAIR) from error
+
+
+class StreetFolder:
+    """The scenes of a folder, by name.
+
+    Args:
+        root: folder that `occdepth street` wrote.
+        split: "train" or "test": the scenes of that split alone; None = all.
+
+    Raises:
+        SourceError: the folder is missing or has no scene of the split.
+    """
+
+    def __init__(self, root: Path, split: str | None = None) -> None:
+        self.root = root
+        self.files = sorted(root.glob(f"{split or '*'}-*-*.npz"))
+        if not self.files:
+            raise SourceError(
+                f"there are no scenes ({split or '*'}-SEED-INDEX.npz)",
+                where=str(root),
+                remedy="Generate some: occdepth street --count N --seed S --out DIR.",
+            )
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> SceneExample:
+        return read_scene(self.files[index])
+
+
+def _encoded(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    flags = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return np.asarray(cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), flags)[1], np.uint8)
+
+
+def _decoded(content: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[np.uint8]:
+    if content.dtype != np.uint8 or content.ndim != 1 or not content.size:
+        raise ValueError("a picture is not bytes")
+    bgr = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ValueError("a picture is damaged")
+    if bgr.shape != (height, width, 3):
+        raise ValueError(f"a picture is {bgr.shape}, not {(height, width, 3)}")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _scene(arrays: dict[str, npt.NDArray[Any]], name: str) -> SceneExample:
+    depth, labels = arrays["depth"], arrays["labels"]
+    if depth.dtype != np.float16 or depth.ndim != 2 or not 0 < depth.size <= MOST_PIXELS or (depth < 0).any():
+        raise ValueError("depth is not a picture of float16 metres")
+    if labels.dtype != np.uint8 or labels.ndim != 3:
+        raise ValueError("labels are not a volume of uint8")
+    bad = (labels > 19) & (labels != 255)
+    if bad.any():
+        raise ValueError(f"there is no class {labels[bad][0]}")
+    height, width = depth.shape
+    seen = arrays["seen"]
+    if seen.dtype != np.uint8 or seen.size != -(-labels.size // 8):
+        raise ValueError("seen has not one bit for each voxel")
+    x0, y0, z0 = (float(v) for v in arrays["origin"].ravel())
+    x, y, z = (int(n) for n in labels.shape)
+    rig = StereoRig(
+        PinholeCamera(arrays["left_projection"], width, height),
+        PinholeCamera(arrays["right_projection"], width, height),
+        arrays["reference_from_grid"],
+    )
+    return SceneExample(
+        name=name,
+        left=_decoded(arrays["left"], height, width),
+        right=_decoded(arrays["right"], height, width),
+        rig=rig,
+        grid=VoxelGrid((x0, y0, z0), (x, y, z), float(arrays["resolution"])),
+        target=labels,
+        seen=np.unpackbits(seen, count=labels.size).reshape(labels.shape).astype(bool),
+        depth=depth.astype(np.float32),
+        semantics=arrays["semantics"],
+    )
