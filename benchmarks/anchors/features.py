@@ -1,0 +1,75 @@
+"""What is known of a voxel without learning: where it is, what matching measured there, and its pixel's colour."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import uniform_filter
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.geometry.matching import STEPS, SemiGlobalMatcher
+from occdepth_ros.geometry.surface import SurfaceBinning
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.projection import project_voxels
+
+Features = npt.NDArray[np.float32]
+
+BOXES = (3, 7, 15)
+"""Edges of the boxes that surface points are counted in, voxels."""
+NEAREST_M = 3.0
+FARTHEST_PX = 64.0
+"""Disparity errors beyond this say no more than this, pixels."""
+
+NAMES = (
+    "x",
+    "y",
+    "z",
+    "depth_error",
+    "disparity_error",
+    *(f"surface_{box}" for box in BOXES),
+    "red",
+    "green",
+    "blue",
+)
+
+
+class VoxelFeatures:
+    """Features of all voxels of a grid before one rig; NaN where a voxel is out of view or its pixel is unmatched.
+
+    Position in metres; semi-global depth at the voxel's pixel minus the voxel's depth, in metres and as a disparity;
+    surface points in boxes around the voxel, logarithm of one plus their number; mean colour of 5x5 pixels.
+
+    Args:
+        rig: the calibrated cameras.
+        grid: the voxels.
+    """
+
+    def __init__(self, rig: StereoRig, grid: VoxelGrid) -> None:
+        self._grid = grid
+        self._matcher = SemiGlobalMatcher(rig, nearest_m=NEAREST_M)
+        self._binning = SurfaceBinning(rig, grid, self._matcher.focal_baseline)
+        pixels = project_voxels(grid, rig.left, rig.left_from_grid)
+        self._visible = np.flatnonzero(pixels.visible)
+        self._pixel = (pixels.row * rig.left.width + pixels.column)[self._visible]
+        self._depth = pixels.depth[self._visible].astype(np.float32)
+
+    def of(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Features:
+        """Features of one rectified pair `[H, W, 3]` RGB, `[X*Y*Z, len(NAMES)]`."""
+        disparity = self._binning.without_splinters(self._matcher.match(left, right))
+        out = np.full((self._grid.count, len(NAMES)), np.nan, np.float32)
+        out[:, :3] = self._grid.centers()
+        measured = self._matcher.depth(disparity).ravel()[self._pixel]
+        out[self._visible, 3] = measured - self._depth
+        product = np.float32(self._matcher.focal_baseline)
+        error = product / self._depth - np.maximum(disparity.ravel()[self._pixel], 0) / np.float32(STEPS)
+        error[np.isnan(measured)] = np.nan
+        out[self._visible, 4] = np.clip(error, -FARTHEST_PX, FARTHEST_PX)
+        points = self._binning.points(disparity).voxel
+        hits = np.bincount(points, minlength=self._grid.count).astype(np.float32).reshape(self._grid.size)
+        for place, box in enumerate(BOXES, 5):
+            total = uniform_filter(hits, box, mode="constant") * np.float32(box**3)
+            out[:, place] = np.log1p(np.maximum(total, 0)).ravel()
+        colors = np.asarray(cv2.blur(left, (5, 5))).reshape(-1, 3)
+        out[self._visible, 5 + len(BOXES) :] = colors[self._pixel]
+        return out

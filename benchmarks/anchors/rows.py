@@ -1,0 +1,139 @@
+"""Fit the anchors to training scenes, and score each of them on unseen ones."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks.anchors.features import VoxelFeatures
+from benchmarks.anchors.prior import BlindPrior
+from benchmarks.anchors.trees import BoostedTrees, Sample, draw_sample
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.data.example import SceneDataset, SceneExample
+from occdepth_ros.engine import Engine
+from occdepth_ros.errors import GridError, SourceError
+from occdepth_ros.evaluation.regions import Mask, fixed_regions, sight_regions
+from occdepth_ros.evaluation.report import SetScores
+from occdepth_ros.grid import VoxelGrid
+
+ROWS = ("blind-prior", "stereo-geometry", "boosted-trees")
+FOLDS = 8
+"""Most folds that training scenes are put into, those of one sequence into the same."""
+
+
+class Calibrated:
+    """What one calibration needs: features, lines of sight, regions; made anew only when rig or grid change."""
+
+    def __init__(self) -> None:
+        self._key = ""
+
+    def take(self, example: SceneExample) -> None:
+        """Take over rig and grid of a scene."""
+        key = f"{example.rig.fingerprint} {example.grid}"
+        if key != self._key:
+            self._key = key
+            self._make(example.rig, example.grid)
+
+    def _make(self, rig: StereoRig, grid: VoxelGrid) -> None:
+        self.features = VoxelFeatures(rig, grid)
+        self.engine = Engine(rig, grid)
+        self.regions: dict[str, Mask] = fixed_regions(grid, rig)
+
+
+class Anchors:
+    """The anchors, fitted.
+
+    Args:
+        train: scenes to fit to, all on one grid; each is read once.
+        seed: of the voxels that are sampled.
+
+    Attributes:
+        prior, trees: fitted.
+        seconds: what fitting took, by part.
+
+    Raises:
+        SourceError: there are no scenes.
+        GridError: two scenes lie on different grids.
+    """
+
+    def __init__(self, train: SceneDataset, seed: int = 0) -> None:
+        if not len(train):
+            raise SourceError("there are no scenes to fit to", where="training scenes")
+        rng = np.random.default_rng(seed)
+        made = Calibrated()
+        targets, folds = [], []
+        places: dict[str, int] = {}
+        samples: list[Sample] = []
+        clock = [time.perf_counter()]
+        for index in range(len(train)):
+            example = train[index]
+            self._check_grid(example, first=index == 0)
+            made.take(example)
+            # a scene that belongs to no sequence is a place of its own
+            place = example.name.rpartition("/")[0] or example.name
+            folds.append(places.setdefault(place, len(places)) % FOLDS)
+            targets.append(example.target)
+            samples.append(draw_sample(example, made.features.of(example.left, example.right), folds[-1], rng))
+        clock.append(time.perf_counter())
+        self.prior = BlindPrior(targets, folds)
+        clock.append(time.perf_counter())
+        self.trees = BoostedTrees(samples, self.prior, seed)
+        clock.append(time.perf_counter())
+        parts = zip(("features", "prior", "trees"), np.diff(clock), strict=True)
+        self.seconds = {name: round(float(seconds), 1) for name, seconds in parts}
+
+    def score(self, test: SceneDataset) -> dict[str, SetScores]:
+        """Score every row of `ROWS` on scenes on the same grid.
+
+        `seen` and `completed` are told apart by the lines of sight of stereo-geometry, for all rows alike.
+        """
+        scores = {name: SetScores() for name in ROWS}
+        made = Calibrated()
+        blind = self.prior.labels()
+        for index in range(len(test)):
+            example = test[index]
+            self._check_grid(example)
+            made.take(example)
+            geometry = made.engine.predict(example.left, example.right)
+            regions = {**made.regions, **sight_regions(geometry.visibility)}
+            scored = np.flatnonzero(example.target != UNKNOWN)
+            trees = self.trees.predict(made.features.of(example.left, example.right), scored)
+            sequence, _, frame = example.name.rpartition("/")
+            for name, labels in zip(ROWS, (blind, geometry.labels, trees.reshape(blind.shape)), strict=True):
+                scores[name].add(sequence, frame, labels, example.target, regions)
+        return scores
+
+    def _check_grid(self, example: SceneExample, *, first: bool = False) -> None:
+        if first:
+            self._grid = example.grid
+        elif example.grid != self._grid:
+            raise GridError(
+                f"it lies on {example.grid}, the first scene on {self._grid}",
+                where=f"scene {example.name}",
+                remedy="A prior by voxel needs one grid: take scenes of one data set.",
+            )
+
+
+def rows(scores: dict[str, SetScores]) -> list[dict[str, Any]]:
+    """The table, in percent."""
+    out = []
+    for name, scored in scores.items():
+        report = scored.report()
+        regions = {region: report["regions"][region]["sc_iou"] for region in ("range_12.8", "range_25.6", "in_view")}
+        out.append(
+            {
+                "anchor": name,
+                "frames": report["frames"],
+                "SC IoU": report["sc_iou"],
+                "precision": report["sc_precision"],
+                "recall": report["sc_recall"],
+                "SSC mIoU": report["ssc_miou"],
+                "IoU 12.8 m": regions["range_12.8"],
+                "IoU 25.6 m": regions["range_25.6"],
+                "IoU in view": regions["in_view"],
+            }
+        )
+    return out
