@@ -33,6 +33,9 @@ SMALL = {
     "monoscene-stereo": {"backbone": "b3"},
     "occdepth-nyu-b4": {"backbone": "b3", "grid": VoxelGrid((0.0, -1.6, -1.0), (32, 32, 16), 0.1)},
     "occdepth-nyu-b7": {"backbone": "b3", "grid": VoxelGrid((0.0, -1.6, -1.0), (32, 32, 16), 0.1)},
+    "occdepth-small": {},
+    "monoscene-small": {},
+    "monoscene-stereo-small": {},
 }
 """Every preset with the smallest 2-D network, small pictures and few voxels."""
 
@@ -190,6 +193,23 @@ def test_every_preset_learns_all_its_parameters(name: str) -> None:
     assert labels.shape == batch["target"].shape
     assert labels.dtype == torch.uint8
     assert int(labels.max()) < config.n_classes
+
+
+def test_a_window_confines_full_resolution_and_nothing_else() -> None:
+    task = OccDepthTask(small_config(), window=16, augmentation=Augmentation(mirror=0))
+    whole, part = task.prepare(scene(), None), task.prepare(scene(), np.random.default_rng(2))
+    assert "window" not in whole
+    x, y = part["window"].slices()
+    assert part["target"].shape == (16, 16, 16)
+    assert torch.equal(part["target"], whole["target"][x, y])
+    assert torch.equal(part["tiles"], whole["tiles"][:, x, y])
+    assert torch.equal(part["coarse"], whole["coarse"])
+    terms = task.losses(collate([part]))
+    assert set(terms) == set(task.losses(collate([whole])))
+    sum(terms.values(), torch.zeros(())).backward()
+    assert all(p.grad is not None for p in task.network.parameters() if p.requires_grad)
+    with pytest.raises(ModelError, match="KITTI layout"):
+        OccDepthTask(small_config("occdepth-nyu-b4", **SMALL["occdepth-nyu-b4"]), window=16)
 
 
 def test_unused_parameters_are_the_published_67() -> None:

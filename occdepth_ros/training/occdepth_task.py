@@ -24,6 +24,7 @@ from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import DEPTH_SCALE, OccDepth, OccDepthOutput
 from occdepth_ros.models.pictures import PictureFit
+from occdepth_ros.models.window import ColumnWindow
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.affinity import SoftCounts, geometric_affinity, semantic_affinity
 from occdepth_ros.training.losses.class_weights import class_weights, occupancy_weights
@@ -67,6 +68,8 @@ class OccDepthTask:
         align: which voxels a truth is learned by: those at its "place", or, as published networks were, those of the
             same "index", although the benchmark's truths lie 0.2 m lower than the grid that they project with.
         second_view_gradient: whether views after the first one train the 2-D network too.
+        window: edge of a random square of columns that full resolution and losses are confined to in training, voxels;
+            None = all. The head costs most of a step, and context is gathered from the whole scene anyway.
 
     Raises:
         ModelError: a part of the network has no loss.
@@ -80,12 +83,16 @@ class OccDepthTask:
         augmentation: Augmentation | None = None,
         align: Literal["place", "index"] = "place",
         second_view_gradient: bool = True,
+        window: int | None = None,
     ) -> None:
         if config.occluded:
             raise ModelError(
                 "the head of occluded voxels is not trained here", where=config.name, remedy="Set occluded to false."
             )
+        if window is not None and config.layout != "kitti":
+            raise ModelError("a window works on columns of the KITTI layout", where=config.name, remedy="Leave it out.")
         self.config = config
+        self.window = window
         self.weights = weights or LossWeights()
         self.augmentation = augmentation or Augmentation()
         self.align = align
@@ -102,7 +109,8 @@ class OccDepthTask:
 
         Returns:
             `images` `[V, 3, H, W]`, `target` `[X, Y, Z]`, `coarse` labels of the relations along the volume's axes,
-            `depth_bins` `[V, h, w]`, `geometry`, `tiles` `[V, X, Y, Z]`; `measured_depth` `[H, W]` for a virtual view.
+            `depth_bins` `[V, h, w]`, `geometry`, `tiles` `[V, X, Y, Z]`; `measured_depth` `[H, W]` for a virtual view;
+            `window` in training with windows, of which `target` and `tiles` then are.
 
         Raises:
             GridError: the truth is not on the network's voxels.
@@ -141,6 +149,11 @@ class OccDepthTask:
                     remedy="Take a data set with depth, or a depth teacher.",
                 )
             prepared["measured_depth"] = fitted
+        if self.window is not None and rng is not None:
+            window = ColumnWindow.draw(self.window, (target.shape[0], target.shape[1]), rng)
+            prepared["window"] = window
+            for key in ("target", "tiles"):
+                prepared[key] = window.crop(prepared[key])
         return prepared
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -199,7 +212,8 @@ class OccDepthTask:
             features = network.with_virtual_view(features, batch["measured_depth"])
         depth = network.depth(features, geometry)
         volume = network.weigh(network.lift(features, geometry), depth, geometry)
-        return OccDepthOutput(network.net_3d_decoder(volume), depth)
+        window: ColumnWindow | None = batch["window"][0] if "window" in batch else None
+        return OccDepthOutput(network.net_3d_decoder(volume, window), depth)
 
     def _features(self, network: OccDepth, images: torch.Tensor) -> dict[int, torch.Tensor]:
         if not network.training or self.second_view_gradient:

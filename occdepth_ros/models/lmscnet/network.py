@@ -11,9 +11,7 @@ from torch import nn
 
 from occdepth_ros.models.layers.aspp import DilatedBranches
 from occdepth_ros.models.lmscnet.config import SCALES, LmscNetConfig
-
-Window = tuple[slice, slice]
-"""Columns along x and y, in voxels of the coarsest scale."""
+from occdepth_ros.models.window import ColumnWindow
 
 
 class ColumnBlock(nn.Sequential):
@@ -75,7 +73,7 @@ class LmscNet(nn.Module):
         self.heads = nn.ModuleDict({str(s): VolumeHead(config.head, config.n_classes) for s in SCALES})
 
     def forward(
-        self, occupancy: torch.Tensor, scales: tuple[int, ...] = SCALES, window: Window | None = None
+        self, occupancy: torch.Tensor, scales: tuple[int, ...] = SCALES, window: ColumnWindow | None = None
     ) -> dict[int, torch.Tensor]:
         """Complete the scene.
 
@@ -92,7 +90,7 @@ class LmscNet(nn.Module):
         for scale in scales:
             part = columns[scale]
             if window is not None:
-                x, y = (_scaled(side, SCALES[0] // scale) for side in window)
+                x, y = window.slices(scale)
                 part = part[:, :, x, y]
             out[scale] = self.heads[str(scale)](part)
         return out
@@ -110,7 +108,3 @@ class LmscNet(nn.Module):
             decoded = self.decoder[str(scale)](torch.cat([skips[scale], *raised], dim=1))
             out[scale] = self.to_column[str(scale)](decoded)
         return out
-
-
-def _scaled(side: slice, factor: int) -> slice:
-    return slice(side.start * factor, side.stop * factor)

@@ -12,6 +12,7 @@ from occdepth_ros.models.layers.upsample import Upsample3d
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.crp import ContextPrior
 from occdepth_ros.models.occdepth.head import OccludedHead, SegmentationHead
+from occdepth_ros.models.window import ColumnWindow
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class UNet3d(nn.Module):
     def __init__(self, config: OccDepthConfig) -> None:
         super().__init__()
         c = config.feature
+        self.project_scale = config.project_scale
         self.names = names = STAGE_NAMES[config.layout]
         self.add_module(names.down1, nn.Sequential(Process(c), Downsample(c)))
         self.add_module(names.down2, nn.Sequential(Process(2 * c), Downsample(2 * c)))
@@ -72,18 +74,20 @@ class UNet3d(nn.Module):
         if config.crp:
             self.CP_mega_voxels = ContextPrior(4 * c, config.bottom_size, config.n_relations)
 
-    def forward(self, x: torch.Tensor) -> Completion:
+    def forward(self, x: torch.Tensor, window: ColumnWindow | None = None) -> Completion:
         """Complete the scene.
 
         Args:
             x: the lifted volume, `[B, C, X/p, Y/p, Z/p]` with p the projection scale.
+            window: the columns that are predicted (KITTI layout only); None = all. Context is gathered from all
+                columns anyway.
         """
-        full, relations = self.volume(x)
+        full, relations = self.volume(x, window)
         logits, occupancy = self.head(full)
         occluded = None if self.occluded_head is None else self.occluded_head(full)
         return Completion(logits, occupancy, relations, occluded)
 
-    def volume(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def volume(self, x: torch.Tensor, window: ColumnWindow | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The volume that the head reads, `[B, C/2, X, Y, Z]` (NYU: `[B, C, X, Y, Z]`), and relation logits."""
         names = self.names
         half = self.get_submodule(names.down1)(x)  # [B, 2C, X/2p, Y/2p, Z/2p]
@@ -93,6 +97,8 @@ class UNet3d(nn.Module):
             bottom, relations = self.CP_mega_voxels(bottom)
         half = self.get_submodule(names.up2)(bottom) + half
         full = self.get_submodule(names.up1)(half) + x  # [B, C, X/p, Y/p, Z/p]
+        if window is not None:
+            full = window.crop(full, self.project_scale)
         if names.up_full is not None:
             full = self.get_submodule(names.up_full)(full)
         return full, relations
