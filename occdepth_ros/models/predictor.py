@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,7 @@ from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.layout import channels_last
+from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
@@ -63,7 +62,7 @@ class OccDepthPredictor:
         self.precision: Precision = precision
         self.name = name if str(weights) != RANDOM else f"{name} (random weights)"
         network = load_network(name, weights).eval().requires_grad_(False)
-        with self._memory_guard():
+        with memory_guard(self.name, self.device):
             self.network = channels_last(network.to(self.device))
         self._calibrations: dict[tuple[str, VoxelGrid], _Calibration] = {}
         self._current: _Calibration | None = None
@@ -80,7 +79,7 @@ class OccDepthPredictor:
         if key not in self._calibrations:
             fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
             fitted = fit.rig(rig)
-            with self._memory_guard():
+            with memory_guard(self.name, self.device):
                 tables = _Calibration(
                     fit,
                     SceneGeometry.of_rig(self.config, fitted, grid).to(self.device),
@@ -101,7 +100,7 @@ class OccDepthPredictor:
             raise ModelError(
                 "the predictor knows no calibration yet", where=self.name, remedy="Call calibrate(rig, grid) first."
             )
-        with self._memory_guard():
+        with memory_guard(self.name, self.device):
             return self._infer(self._current, (left, right)[: self.config.views])
 
     def _infer(self, calibration: _Calibration, pictures: tuple[Picture, ...]) -> Occupancy:
@@ -140,18 +139,6 @@ class OccDepthPredictor:
         clock.lap("postprocess")
         result.timings_ms = clock.milliseconds()
         return result
-
-    @contextmanager
-    def _memory_guard(self) -> Iterator[None]:
-        try:
-            yield
-        except torch.cuda.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise ModelError(
-                f"{self.name} does not fit in the memory of {self.device}",
-                where="device",
-                remedy="Free GPU memory, choose precision float16, a smaller model, or device cpu.",
-            ) from error
 
 
 def load_network(name: str, weights: Path | str | None) -> OccDepth:

@@ -1,0 +1,63 @@
+"""The configuration of occdepth-edge, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from occdepth_ros.errors import GridError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.occdepth.config import DepthBins
+
+SEMANTIC_KITTI_GRID = VoxelGrid.semantic_kitti()
+
+
+@dataclass(frozen=True)
+class EdgeConfig:
+    """One configuration of the network.
+
+    Args:
+        name: its preset name.
+        picture: height and width of the network's picture, pixels; half of KITTI's.
+        feature: channels of the lifted 2-D features and of the first 3-D stage.
+        pyramid: channels of the 2-D decoder.
+        stages: channels of the 3-D stages, from the lifted volume down; the first is `feature`.
+        depths: residual blocks of each 3-D stage on the way down.
+        depth: bins of the occupancy-aware depth module, the same for supervision and for sampling.
+        hidden: channels of the class head.
+        n_classes: semantic classes, empty space included.
+        grid: the voxels that the network predicts; its origin is free.
+    """
+
+    name: str = "occdepth-edge"
+    picture: tuple[int, int] = (192, 640)
+    feature: int = 32
+    pyramid: int = 64
+    stages: tuple[int, ...] = (32, 64, 96, 96)
+    depths: tuple[int, ...] = (0, 2, 2, 2)
+    depth: DepthBins = DepthBins(near=2.0, far=60.0, count=64, supervised="lid", sampling="lid")  # noqa: RUF009
+    hidden: int = 64
+    n_classes: int = 20
+    grid: VoxelGrid = SEMANTIC_KITTI_GRID
+
+    @property
+    def coarsest(self) -> int:
+        """Full-resolution voxels along an edge of a voxel of the last 3-D stage."""
+        return 2 ** len(self.stages)
+
+    def check_grid(self, grid: VoxelGrid) -> None:
+        """Accept any grid of the trained resolution whose sizes the stages divide.
+
+        Raises:
+            GridError: another resolution, or a size that cannot be halved often enough.
+        """
+        if abs(grid.resolution - self.grid.resolution) > 1e-6 or any(n % self.coarsest for n in grid.size):
+            raise GridError(
+                f"{self.name} predicts voxels of {self.grid.resolution:g} m in sizes that {self.coarsest} divides, not "
+                f"{grid.size} of {grid.resolution:g} m",
+                where="grid",
+                remedy=f"Use a resolution of {self.grid.resolution:g} m and multiples of {self.coarsest}.",
+            )
+
+
+PRESETS: dict[str, EdgeConfig] = {"occdepth-edge": EdgeConfig()}
+"""Configurations by name."""

@@ -1,0 +1,125 @@
+"""Occupancy-aware depth of occdepth-edge: matching corrected by appearance (OccDepth, section 3.3)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from occdepth_ros.models.edge.config import EdgeConfig
+from occdepth_ros.models.edge.evidence import Measurement
+from occdepth_ros.models.edge.geometry import EdgeGeometry
+
+SCALE = 8
+"""2-D scale of the depth distribution."""
+
+
+class EdgeDepth(nn.Module):
+    """A depth distribution per cell of the left picture, from matched depth and features.
+
+    Args:
+        config: bins and channels.
+    """
+
+    bin_edges: torch.Tensor
+
+    def __init__(self, config: EdgeConfig, width: int = 64) -> None:
+        super().__init__()
+        count = config.depth.count
+        self.register_buffer("bin_edges", torch.from_numpy(config.depth.edges().astype(np.float32)), persistent=False)
+        self.measured = nn.Conv2d(count + 1, width, 1)
+        self.appearance = nn.Conv2d(config.pyramid, width, 1)
+        self.context = nn.Sequential(_block(width, 1), _block(width, 2), _block(width, 4), _block(width, 1))
+        self.out = nn.Conv2d(width, count, 1)
+        self.gain = nn.Parameter(torch.tensor(4.0))
+
+    def forward(self, features: torch.Tensor, measured: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
+        """Logits of the distribution.
+
+        Args:
+            features: pyramid of the left picture at 1/8, `[1, pyramid, H/8, W/8]`.
+            measured: the matcher's result.
+            geometry: tables of the calibration.
+
+        Returns:
+            `[1, D, H/8, W/8]`.
+        """
+        depth = geometry.focal_baseline / measured.disparity.clamp_min(1e-3)
+        depth = torch.where(measured.disparity > 0, depth, torch.nan)
+        histogram, share = depth_histogram(depth, self.bin_edges, SCALE)
+        x = self.measured(torch.cat([histogram, share])[None]) + self.appearance(features)
+        x = self.out(self.context(F.relu(x)))
+        # what was matched speaks for itself until the rest has learnt better
+        logits: torch.Tensor = x + self.gain * histogram
+        return logits
+
+
+def depth_histogram(depth: torch.Tensor, edges: torch.Tensor, scale: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """How the known depths of each cell spread over the bins.
+
+    Args:
+        depth: `[H, W]`, metres, NaN = unknown; beyond the last edge counts as unknown.
+        edges: bounds of D bins, `[D + 1]`, ascending.
+        scale: edge of a cell, pixels; divides H and W.
+
+    Returns:
+        shares of the bins `[D, H/scale, W/scale]`, summing to 1 where anything is known, else 0; and the share of
+        known pixels, `[1, H/scale, W/scale]`.
+    """
+    height, width = depth.shape[0] // scale, depth.shape[1] // scale
+    count = len(edges) - 1
+    bins = torch.bucketize(depth.nan_to_num(-1.0).contiguous(), edges) - 1
+    known = (bins >= 0) & (bins < count)
+    rows = torch.arange(depth.shape[0], device=depth.device).div(scale, rounding_mode="floor")
+    columns = torch.arange(depth.shape[1], device=depth.device).div(scale, rounding_mode="floor")
+    cell = rows[:, None] * width + columns[None]
+    flat = torch.where(known, bins, 0) * (height * width) + cell
+    histogram = torch.zeros(count * height * width, device=depth.device)
+    histogram.index_add_(0, flat.flatten(), known.float().flatten())
+    histogram = histogram.view(count, height, width)
+    total = histogram.sum(0, keepdim=True)
+    return histogram / total.clamp_min(1), total / scale**2
+
+
+def voxel_depth(logits: torch.Tensor, geometry: EdgeGeometry) -> torch.Tensor:
+    """The distribution read at every lifted voxel.
+
+    Args:
+        logits: `[1, D, H/8, W/8]`.
+        geometry: tables of the calibration.
+
+    Returns:
+        probability that the surface lies at the voxel, and that it lies before it, `[1, 2, X, Y, Z]`; 0 outside.
+    """
+    probability = logits.float().softmax(1)
+    before = probability.cumsum(1) - probability
+    volume = torch.stack([probability, before], 1)  # [1, 2, D, h, w]
+    return F.grid_sample(volume, geometry.depth_grid[None], align_corners=False)
+
+
+def expected_depth(logits: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+    """Expectation over the bins, `[H/8, W/8]`, metres."""
+    centers = (edges[:-1] + edges[1:]) / 2
+    return torch.einsum("dhw,d->hw", logits[0].float().softmax(0), centers)
+
+
+class _Residual(nn.Module):
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(x + self.body(x))
+
+
+def _block(width: int, dilation: int) -> nn.Module:
+    return _Residual(
+        nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+    )

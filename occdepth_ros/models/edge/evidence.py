@@ -1,0 +1,122 @@
+"""What stereo matching says of every voxel: the measured side of occdepth-edge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.geometry.matching import STEPS, SemiGlobalMatcher
+from occdepth_ros.geometry.surface import SurfaceBinning
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge.geometry import LIFT, EdgeGeometry
+
+FINE = LIFT**3
+"""Voxels of the prediction in a lifted voxel."""
+CHANNELS = 2 * FINE + 3 + 4
+"""Channels of `evidence`: fine surface distance and hits, coarse distance, disparity residual, validity, position."""
+NEAREST_M = 3.0
+"""Smallest depth that is matched, metres."""
+FINE_REACH = 0.6
+"""Distance to the measured surface at which the fine channel saturates, metres."""
+COARSE_REACH = 4.0
+"""The same for the coarse channel."""
+RESIDUAL_REACH = 1.5
+"""Difference of disparities at which the residual saturates, pixels."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the matcher found in one pair.
+
+    Args:
+        disparity: of the left picture, `[H, W]` float32, pixels; 0 = none.
+        struck: flat indices of the voxels that matched pixels end in, `[K]` int64.
+        hits: how many pixels end in each of them, `[K]` float32.
+    """
+
+    disparity: torch.Tensor
+    struck: torch.Tensor
+    hits: torch.Tensor
+
+    def to(self, device: torch.device | str) -> Measurement:
+        """The same on another device."""
+        return Measurement(self.disparity.to(device), self.struck.to(device), self.hits.to(device))
+
+
+class StereoEvidence:
+    """Matcher and binning of one calibration.
+
+    Args:
+        rig: the cameras at the size of the pictures that are matched.
+        grid: the voxels of the prediction.
+        picture: height and width of the network's picture, at least the rig's; the rest holds no match.
+    """
+
+    def __init__(self, rig: StereoRig, grid: VoxelGrid, picture: tuple[int, int]) -> None:
+        self.matcher = SemiGlobalMatcher(rig, nearest_m=NEAREST_M)
+        self.binning = SurfaceBinning(rig, grid, self.matcher.focal_baseline)
+        self._count = grid.count
+        self._picture = picture
+
+    def measure(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Measurement:
+        """Match one pair, `[h, w, 3]` RGB uint8 each, of the rig's size."""
+        steps = self.binning.without_splinters(self.matcher.match(left, right))
+        hits = np.bincount(self.binning.points(steps).voxel, minlength=self._count)
+        struck = np.flatnonzero(hits)
+        disparity = np.zeros(self._picture, np.float32)
+        disparity[: steps.shape[0], : steps.shape[1]] = np.maximum(steps, 0) / np.float32(STEPS)
+        return Measurement(
+            torch.from_numpy(disparity),
+            torch.from_numpy(struck),
+            torch.from_numpy(hits[struck].astype(np.float32)),
+        )
+
+
+def evidence(measured: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
+    """Compare every voxel with the surface that its pixel shows.
+
+    Args:
+        measured: the matcher's result.
+        geometry: tables of the calibration, on the same device.
+
+    Returns:
+        `[1, CHANNELS, X, Y, Z]` on the lifted grid, all within [-1, 1.1]; 0 where nothing was measured.
+    """
+    size = geometry.size
+    disparity = measured.disparity.flatten()[geometry.fine_pixel]  # [M]
+    depth = geometry.fine_depth
+    valid = (disparity > 0) & depth.isfinite()
+    surface = geometry.focal_baseline / disparity.clamp_min(0.05)
+    behind = torch.where(valid, depth - surface, 0.0)  # metres behind the measured surface
+    residual = torch.where(valid, disparity - geometry.focal_baseline / depth, 0.0)
+    expected = geometry.face / depth.nan_to_num(60.0).square()  # pixels that a face of the voxel covers
+    filled = torch.zeros_like(depth)
+    filled[measured.struck] = measured.hits
+    filled = (filled / (0.5 * expected + 1)).clamp_max(1)
+    fine = [folded((behind / FINE_REACH).clamp(-1, 1), size), folded(filled, size)]
+    coarse = [
+        folded(value, size).mean(0, keepdim=True)
+        for value in (
+            (behind / COARSE_REACH).clamp(-1, 1),
+            (residual / RESIDUAL_REACH).clamp(-1, 1),
+            valid.float(),
+        )
+    ]
+    return torch.cat([*fine, *coarse, geometry.position])[None]
+
+
+def folded(values: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
+    """Values of all voxels, `[M]`, by lifted voxel: `[8, X, Y, Z]`, the eight in C order of (x, y, z)."""
+    x, y, z = size
+    return values.view(x, LIFT, y, LIFT, z, LIFT).permute(1, 3, 5, 0, 2, 4).reshape(FINE, x, y, z)
+
+
+def unfolded(values: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
+    """The inverse of `folded`: `[8, N]` or `[8, X, Y, Z]` by lifted voxel to `[2X, 2Y, 2Z]`."""
+    x, y, z = size
+    fine = values.view(LIFT, LIFT, LIFT, x, y, z).permute(3, 0, 4, 1, 5, 2)
+    return fine.reshape(LIFT * x, LIFT * y, LIFT * z)

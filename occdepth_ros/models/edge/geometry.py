@@ -1,0 +1,129 @@
+"""What occdepth-edge needs to know of one calibration: where voxels lie in the pictures, computed on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+
+from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge.config import EdgeConfig
+from occdepth_ros.models.edge.pictures import FINEST
+
+LIFT = 2
+"""Edge of a lifted voxel, in voxels of the prediction."""
+
+POSITION_SCALE = (25.0, 3.0, 50.0)
+"""Metres by which positions in the camera's frame are divided, by axis (right, down, ahead)."""
+
+
+@dataclass(frozen=True)
+class EdgeGeometry:
+    """Tables of one calibration: N lifted voxels and M = 8 N voxels, both in C order of (x, y, z).
+
+    Args:
+        size: lifted voxels along x, y, z.
+        pixels: flat cell of every lifted voxel in the map at 1/4 of each picture, `[2, N]` int64, 0 where invisible.
+        visible: whether a lifted voxel's centre is in each picture, `[2, N]` bool.
+        fine_pixel: flat pixel index of every voxel in the left picture, `[M]` int64, 0 where invisible.
+        fine_depth: depth (z) of every voxel in the left camera, `[M]` float32, metres; NaN where invisible.
+        position: place of the lifted voxels in the left camera's frame, scaled, and 1 where visible there,
+            `[4, X, Y, Z]`.
+        depth_grid: where lifted voxels sample the left depth distribution, `[X, Y, Z, 3]`, as `grid_sample` wants it.
+        focal_baseline: depth times disparity in the network's picture, pixel metres.
+        face: pixels that a voxel's face covers, times depth squared.
+    """
+
+    size: tuple[int, int, int]
+    pixels: torch.Tensor
+    visible: torch.Tensor
+    fine_pixel: torch.Tensor
+    fine_depth: torch.Tensor
+    position: torch.Tensor
+    depth_grid: torch.Tensor
+    focal_baseline: float
+    face: float
+
+    @classmethod
+    def of_rig(
+        cls, config: EdgeConfig, rig: StereoRig, grid: VoxelGrid, device: torch.device | str = "cpu"
+    ) -> EdgeGeometry:
+        """Tables of a rig whose pictures are the network's (they may be smaller, never larger)."""
+        width = config.picture[1]
+        lifted = grid.coarsened(LIFT)
+        cells, masks = [], []
+        for camera, pose in ((rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)):
+            column, row, _, visible = _project(lifted, camera, pose, device)
+            masks.append(visible)
+            cell = row // FINEST * (width // FINEST) + column // FINEST
+            cells.append(torch.where(visible, cell, 0).long())
+        column, row, depth, visible = _project(grid, rig.left, rig.left_from_grid, device)
+        points = _camera_points(lifted, rig.left_from_grid, device)
+        scale = torch.tensor(POSITION_SCALE, device=device)
+        k = rig.left.projection
+        return cls(
+            lifted.size,
+            torch.stack(cells),
+            torch.stack(masks),
+            torch.where(visible, row * width + column, 0).long(),
+            torch.where(visible, depth, torch.nan),
+            torch.cat([(points / scale).T, masks[0][None].float()]).reshape(4, *lifted.size),
+            _sampling_positions(config, points, rig.left).reshape(*lifted.size, 3),
+            float(k[0, 0]) * rig.baseline,
+            float(k[0, 0] * k[1, 1]) * grid.resolution**2,
+        )
+
+    def to(self, device: torch.device | str) -> EdgeGeometry:
+        """The same tables on another device."""
+
+        def move(value: Any) -> Any:
+            return value.to(device) if isinstance(value, torch.Tensor) else value
+
+        return EdgeGeometry(**{f.name: move(getattr(self, f.name)) for f in fields(self)})
+
+
+def _camera_points(grid: VoxelGrid, camera_from_grid: Matrix, device: torch.device | str) -> torch.Tensor:
+    """Voxel centres in a camera's optical frame, `[N, 3]` float32, metres."""
+    steps = [torch.from_numpy(grid.axis_centers(axis)).to(device) for axis in range(3)]
+    pose = torch.from_numpy(np.ascontiguousarray(camera_from_grid)).to(device)
+    # the pose is linear in the indices, so three rows are added up instead of multiplying all centres
+    x, y, z = (step[:, None] * pose[None, :3, axis] for axis, step in enumerate(steps))
+    plane = (x[:, None] + y[None] + pose[:3, 3]).float()
+    return (plane[:, :, None] + z.float()[None, None]).reshape(-1, 3)
+
+
+def _project(
+    grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Matrix, device: torch.device | str
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pixel column and row (int32), depth (metres) and visibility of all voxel centres, `[N]` each."""
+    points = _camera_points(grid, camera_from_grid, device)
+    k = camera.intrinsics
+    depth = points[:, 2]
+    inverse = depth.clamp_min(1e-3).reciprocal()
+    column = (points[:, 0] * inverse * float(k[0, 0]) + float(k[0, 2])).round()
+    row = (points[:, 1] * inverse * float(k[1, 1]) + float(k[1, 2])).round()
+    visible = (depth > 0.1) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    column = torch.where(visible, column, 0).int()
+    row = torch.where(visible, row, 0).int()
+    return column, row, depth, visible
+
+
+def _sampling_positions(config: EdgeConfig, points: torch.Tensor, camera: PinholeCamera) -> torch.Tensor:
+    """Normalised place (u, v, bin) of points in the left depth distribution at 1/8 of the picture, `[N, 3]`.
+
+    The map's cells are 8 pixels wide and the pixel (0, 0) lies half a pixel inside the first.
+    """
+    height, width = config.picture
+    k = camera.intrinsics
+    depth = points[:, 2].clamp_min(0.1)
+    u = (points[:, 0] / depth * float(k[0, 0]) + float(k[0, 2]) + 0.5) / width * 2 - 1
+    v = (points[:, 1] / depth * float(k[1, 1]) + float(k[1, 2]) + 0.5) / height * 2 - 1
+    bins = config.depth
+    position = torch.from_numpy(bins.position(depth.double().cpu().numpy())).to(points.device).float()
+    place = torch.stack([u, v, position / bins.count * 2 - 1], 1)
+    # behind the near bound nothing is sampled; far-off positions must not overflow the sampler's integers
+    place[(points[:, 2] <= 0.1) | ~place.isfinite().all(1)] = -3.0
+    return place.clamp(-3, 3)

@@ -1,0 +1,89 @@
+"""2-D network of occdepth-edge: EfficientNet-Lite0 and a feature pyramid (Lin et al., CVPR 2017)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from occdepth_ros.models.edge.config import EdgeConfig
+from occdepth_ros.models.layers.imagenet import LITE0
+
+TAPS = (4, 8, 16, 32)
+"""2-D scales of the encoder's maps that the pyramid reads."""
+FINEST = 4
+"""2-D scale of the features that are lifted: the pyramid has carried the coarser ones down to it."""
+SMOOTHED = (4, 8, 16)
+"""Scales whose sum is smoothed."""
+
+
+class PictureNet(nn.Module):
+    """Pictures to feature maps at the lifted scales, and class logits of the pixels for the auxiliary loss.
+
+    Args:
+        config: channels and scales.
+    """
+
+    def __init__(self, config: EdgeConfig) -> None:
+        super().__init__()
+        # the weights come with the checkpoint: nothing is ever downloaded here
+        self.encoder: Any = timm.create_model(LITE0, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
+        width = config.pyramid
+        self.lateral = nn.ModuleDict(
+            {str(s): nn.Conv2d(c, width, 1) for s, c in zip(TAPS, self.encoder.feature_info.channels(), strict=True)}
+        )
+        self.smooth = nn.ModuleDict({str(s): _conv(width) for s in SMOOTHED})
+        self.lifted = nn.Conv2d(width, config.feature, 1)
+        self.size = config.picture
+        self.semantic = nn.Sequential(_conv(width), nn.Conv2d(width, config.n_classes, 1))
+
+    def forward(self, images: torch.Tensor) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
+        """Feature maps.
+
+        Args:
+            images: `[B, 3, H, W]`, normalised.
+
+        Returns:
+            pyramid `[B, pyramid, H/s, W/s]` by scale s, and the features that are lifted, `[B, feature, H/4, W/4]`.
+        """
+        maps = dict(zip(TAPS, self.encoder(images), strict=True))
+        return self.decode(maps)
+
+    def normalized(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Pictures as the encoder wants them: in [-1, 1], padded at the right and below with the mean.
+
+        Args:
+            pictures: `[B, h, w, 3]` RGB uint8, at most of the network's size.
+
+        Returns:
+            `[B, 3, H, W]` float32, channels innermost.
+        """
+        planes = (pictures.movedim(-1, 1).float() - 127.5) / 127.5
+        padded = F.pad(planes, (0, self.size[1] - planes.shape[3], 0, self.size[0] - planes.shape[2]))
+        return padded.contiguous(memory_format=torch.channels_last)
+
+    def decode(self, maps: dict[int, torch.Tensor]) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
+        """The same from the encoder's maps by scale."""
+        pyramid: dict[int, torch.Tensor] = {}
+        above: torch.Tensor | None = None
+        for scale in reversed(TAPS):
+            row = self.lateral[str(scale)](maps[scale])
+            if above is not None:
+                row = row + F.interpolate(above, size=row.shape[-2:], mode="bilinear", align_corners=False)
+            if str(scale) in self.smooth:
+                row = self.smooth[str(scale)](row)
+            pyramid[scale] = above = row
+        return pyramid, self.lifted(pyramid[FINEST])
+
+    def semantics(self, finest: torch.Tensor) -> torch.Tensor:
+        """Class logits of the pixels, `[B, n_classes, H/4, W/4]`, from the pyramid's finest map."""
+        logits: torch.Tensor = self.semantic(finest)
+        return logits
+
+
+def _conv(width: int) -> nn.Sequential:
+    conv = nn.Conv2d(width, width, 3, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True))

@@ -1,0 +1,226 @@
+"""occdepth-edge behind the engine's contract: two pictures in, arrays of an occupancy prediction out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.checkpoints.loading import load_strict, read_state
+from occdepth_ros.errors import ModelError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.device import pick_device
+from occdepth_ros.models.edge.config import PRESETS
+from occdepth_ros.models.edge.depth import SCALE, expected_depth, voxel_depth
+from occdepth_ros.models.edge.evidence import Measurement, StereoEvidence, evidence, unfolded
+from occdepth_ros.models.edge.geometry import EdgeGeometry
+from occdepth_ros.models.edge.network import OccDepthEdge
+from occdepth_ros.models.layout import channels_last
+from occdepth_ros.models.memory import memory_guard
+from occdepth_ros.models.occdepth.readout import VisibilityTable
+from occdepth_ros.models.pictures import PictureFit
+from occdepth_ros.models.timing import StageClock
+from occdepth_ros.predictor import Occupancy, Picture
+
+RANDOM = "random"
+"""In place of a weights file: seeded random weights, for timing and tests only."""
+
+OCCUPIED = 0.4
+"""Probability above which a voxel counts as occupied.
+
+The best threshold for an intersection over union J is J / (1 + J), below one half: missing a voxel costs more than
+adding one (compare Lipton et al., 2014, for F1)."""
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    fit: PictureFit
+    evidence: StereoEvidence
+    geometry: EdgeGeometry
+    visibility: VisibilityTable
+
+
+class EdgePredictor:
+    """occdepth-edge with loaded weights on one device.
+
+    Args:
+        name: a key of `SHIPPED`.
+        weights: a weights file, "random", or None for those that ship with the package.
+        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
+        precision: number format of the convolutions; "auto" takes bfloat16 where the hardware multiplies it.
+
+    Raises:
+        ModelError: the name or the device does not exist, or the device has too little memory.
+        CheckpointError: the weights are missing, damaged, or of another network.
+    """
+
+    def __init__(
+        self, *, name: str, weights: Path | str | None = None, device: str = "auto", precision: Precision = "auto"
+    ) -> None:
+        if name not in SHIPPED:
+            raise ModelError(f"there is no network {name!r}", where="model", remedy=f"Known: {', '.join(SHIPPED)}.")
+        self.config = PRESETS["occdepth-edge"]
+        self.device = pick_device(device)
+        self.dtype = pick_precision(precision, self.device)
+        self.name = name if str(weights) != RANDOM else f"{name} (random weights)"
+        network = load_network(name, weights).eval().requires_grad_(False)
+        with memory_guard(self.name, self.device):
+            self.network = channels_last(network.to(self.device))
+        self._calibrations: dict[tuple[str, VoxelGrid], _Calibration] = {}
+        self._current: _Calibration | None = None
+
+    def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
+        """Compute the tables of a calibration, or take those of an earlier, equal one.
+
+        Raises:
+            GridError: the network cannot predict this grid.
+            CalibrationError: the pictures are too small to be matched.
+            ModelError: the device has too little memory.
+        """
+        self.config.check_grid(grid)
+        key = rig.fingerprint, grid
+        if key not in self._calibrations:
+            fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
+            fitted = fit.rig(rig)
+            with memory_guard(self.name, self.device):
+                tables = _Calibration(
+                    fit,
+                    StereoEvidence(fitted, grid, self.config.picture),
+                    EdgeGeometry.of_rig(self.config, fitted, grid, self.device),
+                    VisibilityTable.of_camera(grid, fitted.left, fitted.left_from_grid).to(self.device),
+                )
+            # one calibration is what a robot has; a second one allows for switching back
+            self._calibrations = dict(list(self._calibrations.items())[-1:]) | {key: tables}
+        self._current = self._calibrations[key]
+
+    @torch.inference_mode()
+    def infer(self, left: Picture, right: Picture) -> Occupancy:
+        """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each, of the calibrated size.
+
+        Raises:
+            ModelError: the device ran out of memory.
+        """
+        if self._current is None:
+            raise ModelError(
+                "the predictor knows no calibration yet", where=self.name, remedy="Call calibrate(rig, grid) first."
+            )
+        with memory_guard(self.name, self.device):
+            return self._infer(self._current, (left, right))
+
+    def _infer(self, tables: _Calibration, pictures: tuple[Picture, Picture]) -> Occupancy:
+        network, geometry, clock = self.network, tables.geometry, StageClock(self.device)
+        left, right = (shrunk(picture, tables.fit) for picture in pictures)
+        measured = tables.evidence.measure(left, right).to(self.device)
+        clock.lap("matching")
+        images = network.picture_net.normalized(torch.from_numpy(np.stack([left, right])).to(self.device))
+        clock.lap("preprocess")
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            pyramid, features = network.picture_net(images)
+            clock.lap("pictures")
+            distribution = network.depth_net(pyramid[SCALE][:1], measured, geometry)
+            known = torch.cat([evidence(measured, geometry), voxel_depth(distribution, geometry)], 1)
+            clock.lap("oad")
+            lifted = network.lift(features, geometry)
+            clock.lap("sfa")
+            volume = network.complete(lifted, known)
+            clock.lap("net3d")
+            occupied = network.head(volume)[0].float().sigmoid().flatten(1)  # [8, N]
+            rows = (occupied > OCCUPIED).any(0).nonzero()[:, 0]
+            classes = network.head.classify(volume, lifted, rows).float().softmax(2)  # [R, 8, classes]
+        clock.lap("head")
+        labels, confidence = decide(occupied, rows, classes, geometry.size)
+        depth = self._depth(distribution, measured, geometry)
+        visibility = tables.visibility.classify(depth)
+        result = Occupancy(
+            labels.cpu().numpy(),
+            confidence.cpu().numpy(),
+            visibility.cpu().numpy(),
+            tables.fit.restore(depth).cpu().numpy(),
+        )
+        clock.lap("postprocess")
+        result.timings_ms = clock.milliseconds()
+        return result
+
+    def _depth(self, distribution: torch.Tensor, measured: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
+        """Depth of the network's left picture, `[h, w]`, metres: matched where it was, else the expectation."""
+        coarse = expected_depth(distribution, self.network.depth_net.bin_edges)
+        full = F.interpolate(coarse[None, None], size=self.config.picture, mode="bilinear", align_corners=False)[0, 0]
+        matched = geometry.focal_baseline / measured.disparity.clamp_min(1e-3)
+        return torch.where(measured.disparity > 0, matched, full)
+
+
+SHIPPED: dict[str, str] = {
+    "occdepth-edge": "occdepth-edge.safetensors",
+    "occdepth-edge-kitti": "occdepth-edge-kitti.safetensors",
+}
+"""Weights file of each name, in `occdepth_ros/weights`."""
+
+
+def load_network(name: str, weights: Path | str | None) -> OccDepthEdge:
+    """The network on the CPU, in float32, with the weights of a file, those that ship, or seeded random ones.
+
+    Raises:
+        CheckpointError: the weights are missing, damaged, or of another network.
+    """
+    if str(weights) == RANDOM:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return OccDepthEdge(PRESETS["occdepth-edge"])
+    network = OccDepthEdge(PRESETS["occdepth-edge"])
+    with resources.as_file(resources.files("occdepth_ros.weights").joinpath(SHIPPED[name])) as shipped:
+        path = shipped if weights is None else Path(weights)
+        state = {key: tensor.float() for key, tensor in read_state(path).items()}
+        load_strict(network, state, where=str(path))
+    return network
+
+
+def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
+    """The number format that was asked for, or the fastest one that the device multiplies in hardware."""
+    if precision != "auto":
+        chosen: torch.dtype = getattr(torch, precision)
+        return chosen
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def shrunk(picture: Picture, fit: PictureFit) -> Picture:
+    """A picture at the scale of the network's, cut to what the network sees, `[h, w, 3]`."""
+    height, width = fit.content
+    if fit.scaled != fit.source:
+        picture = np.asarray(cv2.resize(picture, fit.scaled[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    return np.ascontiguousarray(picture[:height, :width])
+
+
+def decide(
+    occupied: torch.Tensor, rows: torch.Tensor, classes: torch.Tensor, size: tuple[int, int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels and confidence from the cascade.
+
+    Args:
+        occupied: probability by lifted voxel, `[8, N]`.
+        rows: lifted voxels that classes were computed for, `[R]`.
+        classes: probability of the classes from 1 on, given that a voxel is occupied, `[R, 8, C]`.
+        size: lifted voxels along x, y, z.
+
+    Returns:
+        labels and probability of the label times 255, `[2X, 2Y, 2Z]` uint8 each.
+    """
+    labels = torch.zeros_like(occupied, dtype=torch.uint8)
+    sure = 1 - occupied
+    probability, best = classes.max(2)  # [R, 8]
+    taken = (occupied[:, rows] > OCCUPIED).T
+    labels[:, rows] = torch.where(taken, best + 1, 0).to(torch.uint8).T
+    sure[:, rows] = torch.where(taken.T, occupied[:, rows] * probability.T, sure[:, rows])
+    confidence = (sure * 255).round().to(torch.uint8)
+    return unfolded(labels, size), unfolded(confidence, size)

