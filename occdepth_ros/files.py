@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +14,13 @@ from occdepth_ros.errors import OutputError
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path` to write under; it takes the final name when the block ends well.
 
-    Missing folders are made. The temporary name keeps the suffix, which some writers look at.
+    Missing folders are made. The temporary name keeps the suffix, which some writers look at, and names the process, so
+    that several may write one file: the last one wins.
 
     Raises:
         OutputError: the disk is full, or the place is not writable.
     """
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial

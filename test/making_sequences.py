@@ -9,6 +9,8 @@ import numpy as np
 
 WIDTH, HEIGHT = 160, 48
 FOCAL, BASELINE = 90.0, 0.5
+ROAD, SIGN = 40, 81
+LANDMARK = np.array([10.1, 2.1, 0.1])
 LIDAR_TO_CAMERA = np.array([[0.0, -1, 0, 0.01], [0, 0, -1, -0.05], [1, 0, 0, -0.3]])
 
 
@@ -52,6 +54,23 @@ def kitti_odometry(folder: Path, count: int = 3, *, suffix: str = ".png", grey: 
     tr = np.vstack([LIDAR_TO_CAMERA, [0, 0, 0, 1]])
     poses = tr @ lidar_poses(count) @ np.linalg.inv(tr)
     (folder / "poses.txt").write_text("".join(row(pose[:3]) + "\n" for pose in poses))
+    return folder
+
+
+def labelled_scans(folder: Path, count: int = 3) -> Path:
+    """A sequence with scans of one sign that stands still at `LANDMARK`, and of the road around the vehicle."""
+    kitti_odometry(folder, count)
+    road = np.stack(np.meshgrid(np.arange(3, 20, 0.15), np.arange(-4, 4, 0.15), [-1.7]), -1).reshape(-1, 3)
+    for name in ("velodyne", "labels"):
+        (folder / name).mkdir()
+    for i, pose in enumerate(lidar_poses(count)):
+        inverse = np.linalg.inv(pose)
+        sign = inverse[:3, :3] @ LANDMARK + inverse[:3, 3]
+        points = np.vstack([road, sign, [[np.nan, 0, 0]]])
+        np.hstack([points, np.zeros((len(points), 1))]).astype("<f4").tofile(folder / "velodyne" / f"{i:06d}.bin")
+        labels = np.full(len(points), ROAD | 7 << 16, "<u4")
+        labels[-2:] = SIGN
+        labels.tofile(folder / "labels" / f"{i:06d}.label")
     return folder
 
 

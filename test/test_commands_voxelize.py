@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making_sequences import kitti_odometry, lidar_poses
+from making_sequences import LANDMARK, ROAD, SIGN, labelled_scans, lidar_poses
 
 from occdepth_ros.cli import main
 from occdepth_ros.data.voxelize_scans import LabelledScans
@@ -14,26 +14,12 @@ from occdepth_ros.errors import SourceError
 from occdepth_ros.sources.truth import read_truth
 
 COUNT = 3
-ROAD, SIGN = 40, 81
-LANDMARK = np.array([10.1, 2.1, 0.1])
 
 
 @pytest.fixture
 def sequence(tmp_path: Path) -> Path:
     """Three scans of one sign that stands still, and of the road around the vehicle."""
-    folder = kitti_odometry(tmp_path / "sequences" / "00", COUNT)
-    road = np.stack(np.meshgrid(np.arange(3, 20, 0.15), np.arange(-4, 4, 0.15), [-1.7]), -1).reshape(-1, 3)
-    for name in ("velodyne", "labels"):
-        (folder / name).mkdir()
-    for i, pose in enumerate(lidar_poses(COUNT)):
-        inverse = np.linalg.inv(pose)
-        sign = inverse[:3, :3] @ LANDMARK + inverse[:3, 3]
-        points = np.vstack([road, sign, [[np.nan, 0, 0]]])
-        np.hstack([points, np.zeros((len(points), 1))]).astype("<f4").tofile(folder / "velodyne" / f"{i:06d}.bin")
-        labels = np.full(len(points), ROAD | 7 << 16, "<u4")
-        labels[-2:] = SIGN
-        labels.tofile(folder / "labels" / f"{i:06d}.label")
-    return folder
+    return labelled_scans(tmp_path / "sequences" / "00", COUNT)
 
 
 def test_the_files_are_read_back_as_ground_truth(sequence: Path, tmp_path: Path) -> None:

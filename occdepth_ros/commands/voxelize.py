@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.progress import track
 
@@ -79,11 +78,9 @@ def names_of(frame: str) -> list[str]:
 
 def labels_of(scans: LabelledScans, frame: str, reach: float) -> dict[str, bytes]:
     """File contents of a frame by suffix, from the scans within `reach` metres."""
-    frame_from_world = np.linalg.inv(scans.pose(frame))
 
     def posed(name: str) -> PosedScan:
-        points, labels = scans.read(name)
-        return PosedScan(points, labels, frame_from_world @ scans.pose(name))
+        return PosedScan(*scans.read(name), scans.relative_pose(name, frame))
 
     others = (posed(name) for name in scans.near(frame, reach) if name != frame)
     return completion_labels(posed(frame), others).files()

@@ -132,7 +132,7 @@ class Votes:
         return out.reshape(self.grid.size)
 
 
-def visible_from(sensor: npt.NDArray[np.float64], occupied: Mask, grid: VoxelGrid) -> Mask:
+def visible_from(sensor: npt.NDArray[np.float64], occupied: Mask, grid: VoxelGrid, *, surfaces: bool = False) -> Mask:
     """Empty voxels that a sight line from the sensor reaches before it meets an occupied one, `[X, Y, Z]`.
 
     One sight line ends in every voxel of the grid's hull, and is looked at once a voxel along its longest axis.
@@ -141,6 +141,7 @@ def visible_from(sensor: npt.NDArray[np.float64], occupied: Mask, grid: VoxelGri
         sensor: `[3]` metres in the grid's frame; may lie outside of the grid.
         occupied: `[X, Y, Z]`.
         grid: where the voxels are.
+        surfaces: mark the occupied voxels that the sight lines meet, too.
     """
     size = np.array(grid.size)
     start = ((sensor - np.array(grid.origin)) / grid.resolution).astype(np.float32)
@@ -160,7 +161,7 @@ def visible_from(sensor: npt.NDArray[np.float64], occupied: Mask, grid: VoxelGri
         voxel = (cell[:, 0] * grid.size[1] + cell[:, 1]) * grid.size[2] + cell[:, 2]
         voxel[~inside] = 0
         hit = inside & blocked_at[voxel]
-        visible[voxel[inside & ~hit]] = True
+        visible[voxel[inside if surfaces else inside & ~hit]] = True
         if hit.any():
             step, length = step[~hit], length[~hit]
         if not len(step):

@@ -63,6 +63,15 @@ class LabelledScans:
         """Pose of the LiDAR of a frame in that of the first one, `[4, 4]`."""
         return self._poses[int(frame)]
 
+    def relative_pose(self, frame: str, reference: str) -> npt.NDArray[np.float64]:
+        """Pose of the LiDAR of a frame in that of the frame `reference`, `[4, 4]`."""
+        return np.asarray(np.linalg.inv(self.pose(reference)) @ self.pose(frame))
+
+    def size_of(self, frame: str) -> int:
+        """Bytes of a frame's files."""
+        names = (f"velodyne/{frame}.bin", f"labels/{frame}.label") if frame in self._full else (f"scans/{frame}.npz",)
+        return sum((self.path / name).stat().st_size for name in names)
+
     def near(self, frame: str, reach: float) -> list[str]:
         """Frames whose LiDAR was within `reach` metres of this frame's, itself among them."""
         here = self.pose(frame)[:3, 3]

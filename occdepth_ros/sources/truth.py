@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.errors import SourceError
@@ -46,9 +47,18 @@ def read_benchmark(path: Path) -> SceneTruth:
     labels = SEMANTIC_KITTI.from_raw(raw).reshape(BENCHMARK_GRID.size)
     invalid = path.with_suffix(".invalid")
     if invalid.is_file():
-        bits = np.unpackbits(np.frombuffer(_contents(invalid, count // 8), np.uint8))
-        labels[bits.reshape(labels.shape).astype(bool)] = UNKNOWN
+        labels[read_bits(invalid)] = UNKNOWN
     return SceneTruth(labels, BENCHMARK_GRID, "semantic_kitti")
+
+
+def read_bits(path: Path) -> npt.NDArray[np.bool_]:
+    """One of the benchmark's masks (`.bin`, `.invalid`, `.occluded`), `[X, Y, Z]`.
+
+    Raises:
+        SourceError: the file is missing, unreadable or of the wrong size.
+    """
+    bits = np.unpackbits(np.frombuffer(_contents(path, BENCHMARK_GRID.count // 8), np.uint8))
+    return bits.reshape(BENCHMARK_GRID.size).astype(bool)
 
 
 def _contents(path: Path, expected: int) -> bytes:

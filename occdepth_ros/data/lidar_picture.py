@@ -1,0 +1,46 @@
+"""A labelled LiDAR scan in a camera's picture: sparse depth and classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import Matrix, PinholeCamera
+from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
+
+NEAREST = 0.5
+"""Points nearer to the camera's plane than this, metres, are on the vehicle itself, or behind it."""
+
+
+def project_scan(
+    points: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.uint16],
+    camera: PinholeCamera,
+    camera_from_points: Matrix,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """Depth and class of the pixels that points fall into; of several points the nearest counts.
+
+    Args:
+        points: `[N, 3]` metres.
+        labels: `[N]` raw class ids; 0, unlabelled, becomes unknown.
+        camera: the camera; its intrinsics count.
+        camera_from_points: pose of the points' frame in the camera's optical frame, `[4, 4]`.
+
+    Returns:
+        depth `[H, W]` metres along the optical axis, NaN without a point; and class ids `[H, W]`, 255 without one.
+    """
+    local = points @ camera_from_points[:3, :3].T + camera_from_points[:3, 3]
+    ahead = local[:, 2] > NEAREST
+    local, labels = local[ahead], labels[ahead]
+    column, row, z = (local @ camera.intrinsics.T).T
+    column, row = np.rint(column / z), np.rint(row / z)
+    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    # written last counts: the nearest
+    order = np.flatnonzero(inside)[np.argsort(-z[inside], kind="stable")]
+    pixel = row[order].astype(np.int64), column[order].astype(np.int64)
+    depth = np.full((camera.height, camera.width), np.nan, np.float32)
+    classes = np.full((camera.height, camera.width), UNKNOWN, np.uint8)
+    depth[pixel] = z[order]
+    raw = labels[order]
+    classes[pixel] = np.where(raw == 0, UNKNOWN, SEMANTIC_KITTI.from_raw(raw))
+    return depth, classes

@@ -1,0 +1,113 @@
+"""Scenes completed from a few labelled scans, to learn from where the benchmark's voxels are missing.
+
+The benchmark merges the scans of a whole drive. Ten scans know less: a LiDAR whose highest beam rises by 2 degrees
+never saw the upper storey of the house that it passed, and a sight line over the last measured point is not free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
+from occdepth_ros.data.voxelize import MOVING, Mask, PosedScan, RawLabels, Votes, visible_from
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.sources.truth import BENCHMARK_GRID
+
+HIGHEST_BEAM = np.deg2rad(1.5)
+"""Elevation that the LiDAR surely reaches: its highest beam has 2 degrees, and the car pitches."""
+
+_TALL = [SEMANTIC_KITTI.id_of(name) for name in ("building", "vegetation", "trunk", "pole", "traffic-sign")]
+
+
+@dataclass(frozen=True)
+class CompletionRule:
+    """How scans become a truth.
+
+    Args:
+        reach: scans within so many metres of the frame's own are merged.
+        past: whether scans before the frame are merged, too.
+        trails: whether things that moved are taken from all scans, as the benchmark does; else from the own one.
+        sight: whose sight lines tell free from unknown: those of the frame's own place, so that hidden space is
+            unknown except for what is occupied; or those of any scan, so that hidden free space is known too.
+        raised: to this height above the LiDAR, metres, buildings, plants and poles hide what is behind them where
+            no beam could see them; measured against the benchmark's shadows, which whole drives cast.
+    """
+
+    reach: float = 70.0
+    past: bool = True
+    trails: bool = False
+    sight: Literal["own", "any"] = "own"
+    raised: float = 1.8
+
+
+RECON10 = CompletionRule(past=False, trails=True)
+"""The nearest to the truth named recon10, which joins ten scans from the frame on to the benchmark's own shadows."""
+
+
+@dataclass(frozen=True)
+class CompletedScene:
+    """The truth of one frame.
+
+    Args:
+        target: `[X, Y, Z]` uint8: 0 free, class ids, 255 unknown.
+        seen: free voxels and surfaces that the frame's LiDAR could see, `[X, Y, Z]`.
+    """
+
+    target: npt.NDArray[np.uint8]
+    seen: Mask
+
+
+def complete_scans(
+    own: PosedScan, others: Sequence[PosedScan], rule: CompletionRule, grid: VoxelGrid = BENCHMARK_GRID
+) -> CompletedScene:
+    """Make the truth of one frame.
+
+    As in the benchmark's files, nothing is in the lowest layer of voxels, and all of it is known.
+
+    Args:
+        own: the frame's own scan, in the grid's frame.
+        others: the scans to merge with it; `rule.reach` and `rule.past` have chosen them.
+        rule: what becomes of them.
+        grid: where the voxels are.
+    """
+    votes = Votes(grid)
+    votes.add(own)
+    for scan in others:
+        still = np.full(len(scan.labels), True) if rule.trails else ~np.isin(scan.labels, MOVING)
+        votes.add(replace(scan, points=scan.points[still], labels=scan.labels[still]))
+    raw = votes.winners()
+    raw[..., 0] = 0
+    sensors = [scan.pose[:3, 3] for scan in (own, *others)]
+    occupied = raw != 0
+    opaque = occupied | _raised(raw, sensors, rule.raised, grid)
+    seen = visible_from(sensors[0], opaque, grid, surfaces=True)
+    known = seen & ~opaque
+    if rule.sight == "any":
+        for sensor in sensors[1:]:
+            known |= visible_from(sensor, opaque, grid)
+    target = SEMANTIC_KITTI.from_raw(raw)
+    target[~(known | occupied)] = UNKNOWN
+    target[..., 0] = EMPTY
+    return CompletedScene(target, seen & (occupied | known))
+
+
+def _raised(raw: RawLabels, sensors: Sequence[npt.NDArray[np.float64]], height: float, grid: VoxelGrid) -> Mask:
+    """What surely goes on above the highest beam of every sensor, `[X, Y, Z]`."""
+    own = sensors[0]
+    # the farther a sensor, the higher up a thing its beams reach
+    far = max(sensors, key=lambda place: float(np.linalg.norm(place - own)))
+    x, y, z = (grid.axis_centers(axis) for axis in range(3))
+    out = np.isin(SEMANTIC_KITTI.from_raw(raw), _TALL)
+    limits = [
+        place[2] + np.tan(HIGHEST_BEAM) * np.hypot(x[:, None] - place[0], y[None, :] - place[1]) for place in (own, far)
+    ]
+    limit = np.maximum(*limits)
+    for layer in range(1, grid.size[2]):
+        if z[layer] <= own[2] + height:
+            out[..., layer] |= out[..., layer - 1] & (z[layer] > limit)
+    return out
