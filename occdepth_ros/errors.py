@@ -49,3 +49,11 @@ class ModelError(OccDepthError):
 
 class OutputError(OccDepthError):
     """Results that cannot be written where they were asked for."""
+
+
+class RecipeError(OccDepthError):
+    """A training recipe that cannot be used: an unknown key, a value of the wrong kind, a contradiction."""
+
+
+class TrainingError(OccDepthError):
+    """A training that cannot start or go on."""

@@ -19,7 +19,8 @@ WIDTH, HEIGHT = 96, 64
 
 def small_config(name: str = "occdepth-b3", **changes: object) -> OccDepthConfig:
     """A preset that costs little: few voxels, few channels, small pictures."""
-    return replace(PRESETS[name], **{"grid": GRID, "picture": (HEIGHT, WIDTH), "feature": 8, **changes})
+    small = {"grid": GRID, "picture": (HEIGHT, WIDTH), "feature": 8, "backbone": "lite0", "decoder_width": 0.1}
+    return replace(PRESETS[name], **{**small, **changes})
 
 
 def rig(width: int = WIDTH, height: int = HEIGHT) -> StereoRig:

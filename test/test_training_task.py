@@ -24,20 +24,7 @@ from occdepth_ros.training.task import Task, collate
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 MIRROR = Augmentation(mirror=1.0, brightness=0, contrast=0, saturation=0)
-SMALL = {
-    "occdepth-b3": {},
-    "occdepth-b7": {"backbone": "b3"},
-    "occdepth-b7-flosp": {"backbone": "b3"},
-    "occdepth-mono": {},
-    "monoscene": {"backbone": "b3"},
-    "monoscene-stereo": {"backbone": "b3"},
-    "occdepth-nyu-b4": {"backbone": "b3", "grid": VoxelGrid((0.0, -1.6, -1.0), (32, 32, 16), 0.1)},
-    "occdepth-nyu-b7": {"backbone": "b3", "grid": VoxelGrid((0.0, -1.6, -1.0), (32, 32, 16), 0.1)},
-    "occdepth-small": {},
-    "monoscene-small": {},
-    "monoscene-stereo-small": {},
-}
-"""Every preset with the smallest 2-D network, small pictures and few voxels."""
+INDOORS = {"grid": VoxelGrid((0.0, -1.6, -1.0), (32, 32, 16), 0.1)}
 
 
 def pixels(one: StereoRig, points: np.ndarray) -> np.ndarray:
@@ -171,7 +158,7 @@ def test_depth_is_fitted_by_nearest_pixels() -> None:
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_every_preset_learns_all_its_parameters(name: str) -> None:
-    config = small_config(name, **SMALL[name])
+    config = small_config(name, **(INDOORS if "nyu" in name else {}))
     torch.manual_seed(0)
     task = OccDepthTask(config)
     assert isinstance(task, Task)
@@ -209,7 +196,7 @@ def test_a_window_confines_full_resolution_and_nothing_else() -> None:
     sum(terms.values(), torch.zeros(())).backward()
     assert all(p.grad is not None for p in task.network.parameters() if p.requires_grad)
     with pytest.raises(ModelError, match="KITTI layout"):
-        OccDepthTask(small_config("occdepth-nyu-b4", **SMALL["occdepth-nyu-b4"]), window=16)
+        OccDepthTask(small_config("occdepth-nyu-b4", **INDOORS), window=16)
 
 
 def test_unused_parameters_are_the_published_67() -> None:
@@ -270,7 +257,7 @@ def test_what_cannot_be_trained_is_named() -> None:
     prepared = task.prepare(scene(), None)
     with pytest.raises(ModelError, match="batch_size"):
         task.losses(collate([prepared, prepared]))
-    config = small_config("occdepth-nyu-b4", **SMALL["occdepth-nyu-b4"])
+    config = small_config("occdepth-nyu-b4", **INDOORS)
     with pytest.raises(ModelError, match="has no depth"):
         OccDepthTask(config).prepare(replace(scene(grid=config.grid, n_classes=12), depth=None), None)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import torch
 from torch import nn
@@ -17,6 +19,33 @@ from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.class_weights import class_weights
 from occdepth_ros.training.losses.cross_entropy import class_cross_entropy
 from occdepth_ros.training.task import Batch, Prepared
+
+
+@dataclass(frozen=True)
+class LmscNetOptions:
+    """The section `task` of a recipe of this family.
+
+    Args:
+        network: what differs from the published sizes, by field of `LmscNetConfig`.
+        augmentation: of training scenes.
+        window: see `LmscNetTask`.
+
+    Raises:
+        RecipeError: a field is wrong.
+    """
+
+    network: LmscNetConfig = field(default_factory=LmscNetConfig)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    window: int | None = None
+
+    @property
+    def model(self) -> str:
+        """Name of the model that the weights are for."""
+        return self.network.name
+
+    def build(self) -> LmscNetTask:
+        """Make the task, its network with fresh weights."""
+        return LmscNetTask(self.network, augmentation=self.augmentation, window=self.window)
 
 
 class LmscNetTask:

@@ -1,0 +1,123 @@
+"""From scenes to batches: a repeatable order, shared among devices, that goes on where a checkpoint was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from occdepth_ros.data.example import SceneDataset
+from occdepth_ros.training.task import Prepared, Task, collate
+
+Place = tuple[int, int]
+"""Epoch and index of a scene."""
+
+
+class RoundSampler(Sampler[Place]):
+    """The order of training: epochs without end, each in its own random order, cut into rounds of equal length.
+
+    A checkpoint is written after a round, so that the number of rounds is all that is needed to go on with the scene
+    that comes next, wherever in an epoch that is.
+
+    Args:
+        scenes: number of scenes of the set.
+        per_round: scenes of a round, on all devices together; a multiple of `devices`.
+        seed: of the orders.
+        rank, devices: which device takes its share here, of how many.
+    """
+
+    def __init__(self, scenes: int, per_round: int, *, seed: int, rank: int = 0, devices: int = 1) -> None:
+        self.scenes, self.per_round = scenes, per_round
+        self.seed, self.rank, self.devices = seed, rank, devices
+        self.round = 0
+
+    def set_epoch(self, number: int) -> None:
+        """Choose the round; Lightning calls its own unit an epoch."""
+        self.round = number
+
+    def __len__(self) -> int:
+        return self.per_round // self.devices
+
+    def __iter__(self) -> Iterator[Place]:
+        first = self.round * self.per_round
+        epoch, order = -1, np.empty(0, np.int64)
+        for position in range(first + self.rank, first + self.per_round, self.devices):
+            if position // self.scenes != epoch:
+                epoch = position // self.scenes
+                order = np.random.default_rng([self.seed, epoch]).permutation(self.scenes)
+            yield epoch, int(order[position % self.scenes])
+
+
+class ValidationSampler(Sampler[Place]):
+    """Scenes of a validation set, evenly spread over it, each on one device.
+
+    Args:
+        scenes: number of scenes of the set.
+        wanted: so many of them; 0 = all.
+        rank, devices: as for `RoundSampler`.
+    """
+
+    def __init__(self, scenes: int, wanted: int = 0, *, rank: int = 0, devices: int = 1) -> None:
+        count = min(wanted, scenes) if wanted else scenes
+        self.indices = [i * scenes // count for i in range(count)][rank::devices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Place]:
+        return iter((0, index) for index in self.indices)
+
+
+class PreparedScenes(Dataset[Prepared]):
+    """Scenes as a task prepares them, by epoch and index.
+
+    Args:
+        scenes: the data set.
+        task: what prepares them.
+        seed: of the augmentation, which depends on it, on epoch and on index; None = no augmentation.
+    """
+
+    def __init__(self, scenes: SceneDataset, task: Task, seed: int | None) -> None:
+        self.scenes, self.task, self.seed = scenes, task, seed
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, place: Place) -> Prepared:  # type: ignore[override]
+        epoch, index = place
+        rng = None if self.seed is None else np.random.default_rng([self.seed, 1 + epoch, index])
+        example = self.scenes[index]
+        return {"name": example.name, **self.task.prepare(example, rng)}
+
+
+def scene_loader(
+    prepared: PreparedScenes, sampler: Sampler[Place], *, batch_size: int, workers: int, pin: bool
+) -> DataLoader[Prepared]:
+    """Batches of prepared scenes in a sampler's order.
+
+    Args:
+        prepared: the scenes.
+        sampler: their order.
+        batch_size: scenes of a batch.
+        workers: processes that prepare them; 0 = the calling one.
+        pin: whether batches wait in page-locked memory, for a faster copy to a GPU.
+    """
+    return DataLoader(
+        prepared,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin,
+        persistent_workers=workers > 0,
+        worker_init_fn=_alone,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def _alone(worker: int) -> None:
+    # OpenCV's threads do not survive a fork, and workers share the cores anyway
+    cv2.setNumThreads(0)

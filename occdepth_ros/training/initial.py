@@ -1,0 +1,45 @@
+"""Weights that a training starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from occdepth_ros.checkpoints.loading import load_strict, read_state
+from occdepth_ros.errors import CheckpointError
+
+BACKBONE_PREFIXES = ("net_rgb.encoder.original_model.", "encoder.original_model.", "encoder.", "backbone.")
+"""Where networks keep their 2-D backbone, by parameter name."""
+
+
+def load_initial(network: nn.Module, initial: Path | None, backbone: Path | None) -> None:
+    """Load weights of the whole network, then those of its 2-D backbone.
+
+    Args:
+        network: what is to be trained.
+        initial: weights of this very network.
+        backbone: weights of the backbone alone, such as timm's of the same name; a classifier in them is left out.
+
+    Raises:
+        CheckpointError: a file is damaged or of another network.
+    """
+    if initial is not None:
+        load_strict(network, read_state(initial), where=str(initial))
+    if backbone is None:
+        return
+    state = read_state(backbone)
+    own = network.state_dict()
+    for prefix in BACKBONE_PREFIXES:
+        inside = {name[len(prefix) :]: tensor for name, tensor in own.items() if name.startswith(prefix)}
+        found = {name for name, tensor in inside.items() if name in state and state[name].shape == tensor.shape}
+        # counters of batches are missing from some files and matter to nobody
+        lacking = [name for name in inside if name not in found and not name.endswith("num_batches_tracked")]
+        if found and not lacking:
+            network.load_state_dict({prefix + name: state[name] for name in found}, strict=False)
+            return
+    raise CheckpointError(
+        "these are not the weights of this network's backbone",
+        where=str(backbone),
+        remedy="Give timm's weights of the backbone that the recipe's network names.",
+    )

@@ -1,0 +1,99 @@
+"""The Lightning module around a task: optimiser, schedule, losses of a step, scores of a validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+
+from occdepth_ros.errors import TrainingError
+from occdepth_ros.evaluation.metrics import CompletionScores
+from occdepth_ros.evaluation.report import headline
+from occdepth_ros.training.config import Optimization
+from occdepth_ros.training.task import Batch, Task
+
+
+class SceneModule(LightningModule):
+    """Trains a task's network.
+
+    Args:
+        task: the network and what it learns.
+        optimization: AdamW and its schedule.
+        steps: of the optimiser in the whole training.
+    """
+
+    def __init__(self, task: Task, optimization: Optimization, steps: int) -> None:
+        super().__init__()
+        self.task = task
+        self.network = task.network
+        self.optimization = optimization
+        self.steps = steps
+        self.scores = CompletionScores(task.classes)
+        """Of the validation that runs, or ran last."""
+        self.terms: dict[str, torch.Tensor] = {}
+        """Loss terms of the batch that was run last, without gradients."""
+        self._checked = False
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW on every parameter that learns, its rate set before every step."""
+        own = self.optimization
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(parameters, lr=own.learning_rate, weight_decay=own.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: own.factor(step, self.steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        """Sum of the loss terms.
+
+        Raises:
+            TrainingError: it is not a finite number.
+        """
+        terms = self.task.losses(batch)
+        total = torch.stack(list(terms.values())).sum()
+        self.terms = {name: term.detach() for name, term in terms.items()}
+        if not total.isfinite():
+            shown = ", ".join(f"{name} {float(term):g}" for name, term in self.terms.items())
+            raise TrainingError(
+                f"the loss is no finite number ({shown})",
+                where=f"scene {', '.join(batch['name'])}",
+                remedy="Lower optimization.learning_rate, or train in float32.",
+            )
+        return total
+
+    def on_after_backward(self) -> None:
+        """Look once whether every parameter learns.
+
+        Raises:
+            TrainingError: some get no gradient, which distributed training would wait for in vain.
+        """
+        if self._checked:
+            return
+        self._checked = True
+        idle = [name for name, p in self.network.named_parameters() if p.requires_grad and p.grad is None]
+        if idle:
+            raise TrainingError(
+                f"{len(idle)} parameters get no gradient, the first is {idle[0]}",
+                where="network",
+                remedy="Give the loss term that they learn from a weight, or freeze them in the task.",
+            )
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to count."""
+        self.scores = CompletionScores(self.task.classes)
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Count one batch."""
+        predicted = self.task.predict(batch).cpu().numpy()
+        for found, truth in zip(predicted, batch["target"].cpu().numpy(), strict=True):
+            self.scores.add(found, truth)
+
+    def on_validation_epoch_end(self) -> None:
+        """Add up the counts of all devices."""
+        counts = torch.from_numpy(self.scores.confusion).to(self.device)
+        scenes = torch.tensor(self.scores.scenes, device=self.device)
+        reduce: Any = self.trainer.strategy.reduce
+        self.scores.confusion = reduce(counts, reduce_op="sum").cpu().numpy()
+        self.scores.scenes = int(reduce(scenes, reduce_op="sum"))
+        self.log_dict(headline(self.scores), rank_zero_only=False, sync_dist=False)

@@ -1,0 +1,286 @@
+"""A whole training: from a recipe and data sets to a weights file and its scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from rich.console import Console
+from safetensors.torch import save
+from timm.layers.norm_act import convert_sync_batchnorm
+from torch import nn
+
+from occdepth_ros.checkpoints.loading import check_finite
+from occdepth_ros.data.example import SceneDataset
+from occdepth_ros.errors import OutputError, RecipeError, TrainingError
+from occdepth_ros.files import write_whole
+from occdepth_ros.models.device import pick_device
+from occdepth_ros.models.layout import channels_last
+from occdepth_ros.training.config import Recipe, recipe_text
+from occdepth_ros.training.data import PreparedScenes, RoundSampler, ValidationSampler, scene_loader
+from occdepth_ros.training.initial import load_initial
+from occdepth_ros.training.module import SceneModule
+from occdepth_ros.training.reporting import VALIDATION, CsvTable, Reporter
+from occdepth_ros.training.typed import plain
+
+LAST, BEST = "last", "best"
+PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+
+FREE_KEYS = ("workers", "log_every", "validate_every", "validation_scenes", "best_by", "teacher")
+"""Keys of a recipe that a resumed training may change."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a training is divided.
+
+    Args:
+        rounds: between checkpoints.
+        steps_per_round: steps of the optimiser in a round.
+        accumulate: batches of a device that make a step.
+    """
+
+    rounds: int
+    steps_per_round: int
+    accumulate: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimiser in the whole training."""
+        return self.rounds * self.steps_per_round
+
+    @classmethod
+    def of(cls, recipe: Recipe, scenes: int, devices: int) -> Plan:
+        """Divide a recipe's epochs.
+
+        Raises:
+            RecipeError: the scenes of a step cannot be shared among the devices.
+            TrainingError: there are no scenes.
+        """
+        if scenes == 0:
+            raise TrainingError("the training set is empty", where="dataset", remedy="Give sequences with labels.")
+        at_once = recipe.batch_size * devices
+        if recipe.scenes_per_step % at_once:
+            raise RecipeError(
+                f"{recipe.scenes_per_step} scenes cannot be shared among {devices} devices of {recipe.batch_size} each",
+                where="scenes_per_step",
+                remedy=f"Give a multiple of {at_once}.",
+            )
+        steps = math.ceil(recipe.epochs * scenes / recipe.scenes_per_step)
+        rounds = max(1, round(steps / recipe.save_every))
+        return cls(rounds, math.ceil(steps / rounds), recipe.scenes_per_step // at_once)
+
+
+def train(
+    recipe: Recipe,
+    training: SceneDataset,
+    validation: SceneDataset | None,
+    out: Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    initial: Path | None = None,
+    backbone: Path | None = None,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Train, validate, and write the weights.
+
+    Under torchrun every process calls this, and the devices of all machines share the work.
+
+    Args:
+        recipe: what is trained.
+        training: scenes to learn from.
+        validation: scenes to choose the best weights by; None = the last weights are taken.
+        out: folder of checkpoints, logs, `weights.safetensors` and `scores.json`.
+        device: "auto", "cpu" or "cuda".
+        resume: go on after the last checkpoint, if there is one.
+        initial: weights of the same network to start from.
+        backbone: weights of the 2-D encoder to start from.
+        console: where progress is shown; None = standard error.
+
+    Returns:
+        the content of `scores.json`.
+
+    Raises:
+        OccDepthError: recipe, data, weights or folder cannot be used.
+    """
+    last = _last_checkpoint(out, recipe, resume)
+    quiet_lightning()
+    seed_everything(recipe.seed, workers=True, verbose=False)
+    target = pick_device(device)
+    rank, devices = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if recipe.precision == "float16" and target.type == "cpu":
+        raise RecipeError("a CPU cannot train in float16", where="precision", remedy="Use bfloat16 or float32.")
+    plan = Plan.of(recipe, len(training), devices)
+    options = recipe.task_options()
+    task = options.build()
+    if last is None:
+        load_initial(task.network, initial, backbone)
+    if devices > 1 and target.type == "cuda":
+        # not Lightning's own: it would drop the activations that timm's norms hold
+        task.network = convert_sync_batchnorm(task.network)  # type: ignore[no-untyped-call]
+    if recipe.channels_last:
+        channels_last(task.network)
+    module = SceneModule(task, recipe.optimization, plan.steps)
+    pin = target.type == "cuda"
+    per_round = plan.steps_per_round * recipe.scenes_per_step
+    loader = scene_loader(
+        PreparedScenes(training, task, recipe.seed),
+        RoundSampler(len(training), per_round, seed=recipe.seed, rank=rank, devices=devices),
+        batch_size=recipe.batch_size,
+        workers=recipe.workers,
+        pin=pin,
+    )
+    val_loader = None
+    if validation is not None:
+        sampler = ValidationSampler(len(validation), recipe.validation_scenes, rank=rank, devices=devices)
+        prepared = PreparedScenes(validation, task, None)
+        val_loader = scene_loader(prepared, sampler, batch_size=1, workers=min(recipe.workers, 1), pin=pin)
+    console = console or Console(stderr=True)
+    if rank == 0:
+        write_whole(out / "recipe.yaml", recipe_text(recipe).encode())
+        console.print(
+            _opening(recipe, options.model, len(training), plan, target, devices), highlight=False, soft_wrap=True
+        )
+    trainer = make_trainer(recipe, plan, out, target, validates=validation is not None, console=console)
+    try:
+        trainer.fit(module, loader, val_loader, ckpt_path=last, weights_only=True)
+    except SystemExit as error:
+        # Lightning's answer to Ctrl-C; the last checkpoint is whole
+        raise KeyboardInterrupt from error
+    scores: dict[str, Any] = {}
+    if rank == 0:
+        scores = _finish(module, out, options.model, recipe, plan)
+        console.print(f"wrote {out / 'weights.safetensors'}", highlight=False, soft_wrap=True)
+    return scores
+
+
+def make_trainer(
+    recipe: Recipe, plan: Plan, out: Path, target: torch.device, *, validates: bool, console: Console
+) -> Trainer:
+    """Lightning's trainer for a plan."""
+    local, everywhere = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+    checkpoints = [
+        ModelCheckpoint(out, LAST, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False)
+    ]
+    if validates:
+        best = ModelCheckpoint(out, BEST, monitor=recipe.best_by, mode="max", enable_version_counter=False)
+        checkpoints.append(best)
+    return Trainer(
+        accelerator="cpu" if target.type == "cpu" else "cuda",
+        devices=local,
+        num_nodes=everywhere // local,
+        strategy="ddp" if everywhere > 1 else "auto",
+        precision=PRECISIONS[recipe.precision],  # type: ignore[arg-type]
+        max_epochs=plan.rounds,
+        accumulate_grad_batches=plan.accumulate,
+        gradient_clip_val=recipe.optimization.clip_norm or None,
+        check_val_every_n_epoch=recipe.validate_every,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        logger=False,
+        callbacks=[*checkpoints, Reporter(out, recipe.log_every, console)],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=out,
+    )
+
+
+def quiet_lightning() -> None:
+    """Leave what users read to the reporter."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+
+
+def network_state(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The network's tensors of a training checkpoint, under the names of a weights file.
+
+    Raises:
+        TrainingError: the file cannot be read.
+    """
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state: dict[str, torch.Tensor] = content["state_dict"]
+    except Exception as error:  # a damaged archive surfaces as any exception
+        raise TrainingError(f"the checkpoint cannot be read ({error})", where=str(checkpoint)) from error
+    prefix = "network."
+    return {name[len(prefix) :]: tensor.contiguous() for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def write_weights(path: Path, network: nn.Module | dict[str, torch.Tensor], *, model: str) -> None:
+    """Write a safetensors file whose header names the model.
+
+    Raises:
+        CheckpointError: weights hold NaN or infinity.
+        OutputError: it cannot be written.
+    """
+    state = network.state_dict() if isinstance(network, nn.Module) else network
+    check_finite(state, str(path))
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    write_whole(path, save(tensors, {"model": model}))
+
+
+def _last_checkpoint(out: Path, recipe: Recipe, resume: bool) -> Path | None:
+    """The checkpoint to go on from.
+
+    Raises:
+        OutputError: there is one and nobody asked to resume.
+        RecipeError: it was written under another recipe.
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputError("this is no folder", where=str(out), remedy="Give another name.")
+    path = out / f"{LAST}.ckpt"
+    if not path.exists():
+        return None
+    if not resume:
+        raise OutputError(
+            "there is a training in this folder already", where=str(out), remedy="Add --resume, or give another folder."
+        )
+    try:
+        written = yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"the recipe of this training cannot be read ({error})", where=str(out)) from error
+    now = plain(recipe)
+    differing = [key for key in now if key not in FREE_KEYS and now[key] != (written or {}).get(key)]
+    if differing:
+        raise RecipeError(
+            f"this training was begun under another recipe: {', '.join(differing)} differ",
+            where=str(out / "recipe.yaml"),
+            remedy="Resume with the recipe in that file, or begin anew in another folder.",
+        )
+    return path
+
+
+def _opening(recipe: Recipe, model: str, scenes: int, plan: Plan, target: torch.device, devices: int) -> str:
+    return (
+        f"{model} on {scenes} scenes: {plan.steps} steps of {recipe.scenes_per_step} scenes, "
+        f"{devices} x {target.type}, {recipe.precision}"
+    )
+
+
+def _finish(module: SceneModule, out: Path, model: str, recipe: Recipe, plan: Plan) -> dict[str, Any]:
+    """Write the weights that validated best, or the last ones, and what is known of them."""
+    rows = CsvTable(out / VALIDATION).rows()
+    path = out / "weights.safetensors"
+    best = max(rows, key=lambda row: float(row[recipe.best_by]), default=None)
+    write_weights(path, module.network if best is None else network_state(out / f"{BEST}.ckpt"), model=model)
+    scores = {
+        "model": model,
+        "steps": plan.steps,
+        "weights": {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        "validation": None if best is None else {key: json.loads(value) for key, value in best.items()},
+    }
+    write_whole(out / "scores.json", (json.dumps(scores, indent=1) + "\n").encode())
+    return scores
