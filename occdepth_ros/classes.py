@@ -154,3 +154,99 @@ SEMANTIC_KITTI = ClassTable(
     class_to_raw={label: raws[0] for label, raws in _RAW_IDS.items()},
     ground=frozenset({9, 10, 11, 12, 17}),
 )
+
+_NYU_OF_37 = (
+    *(0, 1, 2, 3, 4, 11, 5, 6, 7, 8, 8, 10, 10, 10, 11, 11, 9, 8, 11, 11, 11, 11, 11, 11, 11, 11, 11),
+    *(10, 10, 11, 8, 10, 11, 9, 11, 11, 11),
+)
+"""Class of each of the 36 labels of NYUv2 and of empty space (SSCNet: Song et al., 2017)."""
+
+NYU = ClassTable(
+    names=(
+        "empty",
+        "ceiling",
+        "floor",
+        "wall",
+        "window",
+        "chair",
+        "bed",
+        "sofa",
+        "table",
+        "tvs",
+        "furniture",
+        "objects",
+    ),
+    rgb=(
+        (0, 0, 0),
+        (220, 220, 235),
+        (150, 110, 70),
+        (190, 190, 170),
+        (120, 200, 255),
+        (230, 160, 40),
+        (200, 60, 120),
+        (70, 110, 220),
+        (150, 70, 30),
+        (30, 30, 60),
+        (110, 160, 90),
+        (230, 70, 60),
+    ),
+    raw_to_class=dict(enumerate(_NYU_OF_37)),
+    class_to_raw={label: _NYU_OF_37.index(label) for label in range(12)},
+    ground=frozenset({2}),
+)
+"""NYUv2: 11 classes of things indoors."""
+
+_TARTANAIR_IDS: dict[int, tuple[int, ...]] = {
+    1: (22, 147),
+    2: (139,),
+    3: (90, 133, 144, 160, 172, 190, 193, 200, 208, 223, 224, 234, 244, 231, 239),
+    4: (101, 146, 231),
+    5: (211,),
+    6: (50, 207),
+    7: (120, 197),
+    8: (125, 253),
+    9: (148, 158),
+    10: (232, 173, 115, 144, 145, 152, 189, 185, 205),
+    11: (28,),
+    12: (137, 249),
+}
+"""Segmentation ids of TartanAir's scene "office"; an id in two rows belongs to the later one."""
+
+TARTANAIR = ClassTable(
+    names=(
+        "empty",
+        "ceiling",
+        "floor",
+        "wall",
+        "window",
+        "chair",
+        "rug",
+        "sofa",
+        "screen",
+        "tvs",
+        "furniture",
+        "clock",
+        "bonsai",
+        "objects",
+    ),
+    rgb=(
+        (0, 0, 0),
+        (220, 220, 235),
+        (150, 110, 70),
+        (190, 190, 170),
+        (120, 200, 255),
+        (230, 160, 40),
+        (180, 40, 60),
+        (70, 110, 220),
+        (80, 60, 130),
+        (30, 30, 60),
+        (110, 160, 90),
+        (240, 220, 60),
+        (40, 140, 40),
+        (230, 70, 60),
+    ),
+    raw_to_class=dict.fromkeys(range(256), 13) | {raw: label for label, raws in _TARTANAIR_IDS.items() for raw in raws},
+    class_to_raw={label: raws[0] for label, raws in _TARTANAIR_IDS.items()} | {13: 0},
+    ground=frozenset({2, 6}),
+)
+"""SemanticTartanAir: 13 classes of things in an office."""

@@ -19,13 +19,16 @@ class SceneExample:
 
     Args:
         name: of the scene in its data set, such as "08/000005".
-        left, right: rectified pair, `[H, W, 3]` RGB uint8 each.
+        left, right: rectified pair, `[H, W, 3]` RGB uint8 each; see `virtual` for data sets of one camera.
         rig: the cameras and the place of the grid's frame before them.
         grid: where the voxels of `target` are.
         target: `[X, Y, Z]` uint8: 0 free, class ids, 255 unknown.
         seen: whether a voxel's truth was seen from the frame's own place, `[X, Y, Z]`; None = not known.
         depth: of the left picture, `[H, W]` float32 metres, NaN = unknown, infinity = sky; None = none at all.
         semantics: classes of the left picture's pixels, `[H, W]` uint8 class ids, 255 = unknown; None = none at all.
+        virtual: there was one camera, with depth: the right picture is what the left one and its depth say that a
+            second camera of `rig` would see, black where they do not say. A network that warps features by depth
+            instead (OccDepth, section 4.1, for RGB-D) takes `left` and `depth` alone.
 
     Raises:
         GridError: an array has another shape or type than the rig or the grid asks for.
@@ -40,6 +43,7 @@ class SceneExample:
     seen: npt.NDArray[np.bool_] | None = field(default=None)
     depth: npt.NDArray[np.float32] | None = field(default=None)
     semantics: npt.NDArray[np.uint8] | None = field(default=None)
+    virtual: bool = False
 
     def __post_init__(self) -> None:
         picture = (self.rig.left.height, self.rig.left.width)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+from occdepth_ros.data.checks import Problem
 from occdepth_ros.data.semantic_kitti import SPLITS, voxel_frames
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.sources.images import SUFFIXES, image_size, missing_names
@@ -27,16 +27,6 @@ ARCHIVES = {
     "voxels": "the voxel archive of SemanticKITTI",
 }
 """Where each part of a sequence comes from."""
-
-
-class Problem(NamedTuple):
-    """Something wrong with a download: the file or folder, and what is wrong with it."""
-
-    where: Path
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
 
 
 def check_sequence(folder: Path) -> Iterator[Problem]:

@@ -60,6 +60,30 @@ def read_image(path: Path, expected: Size) -> tuple[Picture, bool]:
     return decode(contents, str(path))
 
 
+def read_levels(path: Path, expected: Size) -> npt.NDArray[np.uint16]:
+    """Read a picture of one channel, such as depth or class ids, `[H, W]`; 8 or 16 bits a pixel.
+
+    Args:
+        path: a PNG file.
+        expected: width and height, pixels.
+
+    Raises:
+        ImageError: as for `read_image`, or there are several channels.
+    """
+    contents = _contents(path)
+    size = _checked_size(contents, str(path))
+    if size != expected:
+        raise ImageError(
+            f"the picture is {size[0]}x{size[1]}, not {expected[0]}x{expected[1]}",
+            where=str(path),
+            remedy="Use pictures of one size with the calibration that belongs to them.",
+        )
+    levels = cv2.imdecode(np.frombuffer(contents, np.uint8), cv2.IMREAD_UNCHANGED)
+    if levels is None or levels.ndim != 2 or levels.dtype not in (np.uint8, np.uint16):
+        raise ImageError("the picture has not one channel of 8 or 16 bits", where=str(path), remedy=_COPY_AGAIN)
+    return levels.astype(np.uint16)
+
+
 def decode(contents: bytes, where: str) -> tuple[Picture, bool]:
     """Decode the contents of a PNG or JPEG file to `[H, W, 3]` RGB uint8; also whether it is grey.
 

@@ -1,0 +1,228 @@
+"""NYUv2 with completed scenes (Song et al., 2017; Firman et al., 2016), in the layout of the completion benchmarks.
+
+ROOT/NYUtrain, ROOT/NYUtest     795 and 654 scenes; ROOT/depthbin/NYUtrain too
+NAME.bin                        float32 origin of the voxels in the room's frame (3), float32 pose of the camera in it
+                                (16, row by row), uint32 pairs of raw label and run length: 240x144x240 voxels of
+                                0.02 m, axes x, up, y; 0 empty, 1 to 36, 255 unknown
+NAME_color.jpg                  640x480
+NAME.png                        depth, 16 bits, 1/8000 m; 0 = none
+
+The room's frame has z up. Scenes come in the coarser voxels that are scored: 60x60x36 of 0.08 m, [x, y, up].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
+from occdepth_ros.classes import EMPTY, NYU, UNKNOWN
+from occdepth_ros.data.checks import Problem
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.data.pooling import downsample_labels
+from occdepth_ros.data.virtual_view import right_view
+from occdepth_ros.data.voxelize import visible_from
+from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.sources.images import image_size, missing_names, read_image, read_levels
+
+SPLITS = {"train": ("NYUtrain", 795), "test": ("NYUtest", 654)}
+"""Folder of each split, and how many scenes the complete one has."""
+
+FINE = (240, 144, 240)
+"""Voxels of a file along x, up, y."""
+FACTOR = 4
+RESOLUTION = 0.08
+PICTURE = (640, 480)
+FOCAL = 518.8579
+BASELINE = 0.1
+"""Metres to the camera that networks for two pictures are given in place of depth (OccDepth, RGB-D experiments)."""
+DEPTH_UNIT = 1 / 8000
+MAX_DEPTH = 10.0
+_HEADER = 4 * 19
+_REPAIR = "Copy or download the file again."
+
+
+@dataclass(frozen=True)
+class NyuVoxels:
+    """What a `.bin` file says.
+
+    Args:
+        labels: class ids, `[60, 60, 36]` uint8, x, y, up.
+        grid: where they are in the room's frame.
+        room_from_camera: pose of the camera's optical frame, `[4, 4]`.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    grid: VoxelGrid
+    room_from_camera: Matrix
+
+
+def read_voxels(path: Path) -> NyuVoxels:
+    """Read a `.bin` file.
+
+    Raises:
+        SourceError: it is missing, cut off, or its runs or labels cannot be.
+        CalibrationError: the camera's pose is no rigid transform.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"the file cannot be read ({error.strerror})", where=str(path)) from error
+    if len(content) < _HEADER or (len(content) - _HEADER) % 8:
+        raise SourceError(
+            f"the file has {len(content)} bytes, not {_HEADER} and pairs of 8", where=str(path), remedy=_REPAIR
+        )
+    header = np.frombuffer(content, "<f4", 19).astype(np.float64)
+    pose = header[3:].reshape(4, 4)
+    rigid = np.isfinite(header).all() and np.abs(pose[:3, :3] @ pose[:3, :3].T - np.eye(3)).max() < 1e-2
+    if not rigid or np.abs(pose[3] - [0, 0, 0, 1]).max() > 1e-4 or np.linalg.det(pose[:3, :3]) < 0:
+        raise CalibrationError("the camera's pose is no rotation and translation", where=str(path), remedy=_REPAIR)
+    value, length = np.frombuffer(content, "<u4", offset=_HEADER).reshape(-1, 2).T
+    total = int(length.sum(dtype=np.uint64))
+    count = FINE[0] * FINE[1] * FINE[2]
+    if total != count:
+        raise SourceError(f"the runs hold {total} voxels, not {count}", where=str(path), remedy=_REPAIR)
+    known = (value < len(NYU.raw_to_class)) | (value == UNKNOWN)
+    if not known.all():
+        raise SourceError(f"{value[~known][0]} is no label of NYUv2", where=str(path), remedy=_REPAIR)
+    raw = np.repeat(value.astype(np.uint8), length).reshape(FINE)
+    labels = downsample_labels(NYU.from_raw(raw), FACTOR).transpose(0, 2, 1)
+    x, y, z = header[:3].tolist()
+    return NyuVoxels(
+        np.ascontiguousarray(labels), VoxelGrid((x, y, z), (60, 60, 36), RESOLUTION, frame_id="room"), pose
+    )
+
+
+class NyuScenes:
+    """Scenes of NYUv2 (a `SceneDataset`); `virtual`, and with a rig and a grid of their own each.
+
+    Depth is an input here, at inference too: 0 in the file becomes NaN, and what lies beyond 10 m is at 10 m.
+
+    Args:
+        root: the folder with NYUtrain and NYUtest, or its parent where it is named depthbin.
+        split: "train" or "test".
+
+    Raises:
+        SourceError: there is no such split, or a scene lacks a file; the first ones are named.
+    """
+
+    def __init__(self, root: Path, split: str = "test") -> None:
+        self.folder = find_split(root, split)
+        self.names = sorted(path.stem for path in self.folder.glob("*.bin"))
+        if not self.names:
+            raise SourceError("there is no .bin file", where=str(self.folder), remedy="Extract the voxel labels.")
+        for pattern in ("{}_color.jpg", "{}.png"):
+            lacking = [name for name in self.names if not (self.folder / pattern.format(name)).is_file()]
+            if lacking:
+                raise SourceError(
+                    f"{len(lacking)} of {len(self.names)} scenes have no {pattern.format('NAME')}: "
+                    f"{missing_names(lacking)}",
+                    where=str(self.folder),
+                    remedy="Extract pictures and depth completely.",
+                )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> SceneExample:
+        """Read one scene.
+
+        Raises:
+            IndexError: there is no such scene.
+            SourceError, ImageError, CalibrationError: a file of it is damaged.
+        """
+        name = self.names[index]
+        voxels = read_voxels(self.folder / f"{name}.bin")
+        left, _ = read_image(self.folder / f"{name}_color.jpg", PICTURE)
+        depth = read_depth(self.folder / f"{name}.png")
+        occupied = (voxels.labels != EMPTY) & (voxels.labels != UNKNOWN)
+        seen = visible_from(voxels.room_from_camera[:3, 3], occupied, voxels.grid, surfaces=True)
+        return SceneExample(
+            name,
+            left,
+            right_view(left, depth, FOCAL * BASELINE),
+            nyu_rig(voxels.room_from_camera),
+            voxels.grid,
+            voxels.labels,
+            seen=seen & (voxels.labels != UNKNOWN),
+            depth=depth,
+            virtual=True,
+        )
+
+
+def nyu_rig(room_from_camera: Matrix) -> StereoRig:
+    """The camera of NYUv2 and its virtual right neighbour; the grid's frame is the room's."""
+    left = np.array([[FOCAL, 0, 320, 0], [0, FOCAL, 240, 0], [0, 0, 1, 0]])
+    right = left.copy()
+    right[0, 3] = -FOCAL * BASELINE
+    # a pose of float32 numbers, made orthogonal again
+    u, _, vt = np.linalg.svd(room_from_camera[:3, :3])
+    pose = np.eye(4)
+    pose[:3, :3] = (u @ vt).T
+    pose[:3, 3] = -pose[:3, :3] @ room_from_camera[:3, 3]
+    return StereoRig(PinholeCamera(left, *PICTURE), PinholeCamera(right, *PICTURE), pose)
+
+
+def read_depth(path: Path) -> npt.NDArray[np.float32]:
+    """Depth of a scene, `[480, 640]` metres, at most 10, NaN where there is none.
+
+    Raises:
+        ImageError: the file is damaged, or of another size.
+    """
+    levels = read_levels(path, PICTURE).astype(np.float32)
+    return np.where(levels > 0, np.minimum(levels * DEPTH_UNIT, MAX_DEPTH), np.nan).astype(np.float32)
+
+
+def find_split(root: Path, split: str) -> Path:
+    """The folder of a split.
+
+    Raises:
+        SourceError: the name is none, or the folder is missing.
+    """
+    if split not in SPLITS:
+        raise SourceError(f"there is no split {split!r}", where="split", remedy=f"Give {' or '.join(SPLITS)}.")
+    name = SPLITS[split][0]
+    root = root.expanduser()
+    for folder in (root / name, root / "depthbin" / name):
+        if folder.is_dir():
+            return folder
+    raise SourceError(f"there is no folder {name}", where=str(root), remedy="Give the folder that holds it.")
+
+
+def check_nyu(root: Path, split: str) -> Iterator[Problem]:
+    """Look at all files of a split; a problem for each that is missing, cut off or of another kind.
+
+    Raises:
+        SourceError: there is no such split, or no folder of it.
+    """
+    folder = find_split(root, split)
+    files = {suffix: {p.name[: -len(suffix)] for p in folder.glob(f"*{suffix}")} for suffix in _CHECKS}
+    names = sorted(set.union(*files.values()))
+    expected = SPLITS[split][1]
+    if len(names) != expected:
+        yield Problem(folder, f"there are {len(names)} scenes, not {expected}")
+    for suffix, check in _CHECKS.items():
+        lacking = [name for name in names if name not in files[suffix]]
+        if lacking:
+            yield Problem(
+                folder, f"{len(lacking)} of {len(names)} scenes have no {suffix} file: {missing_names(lacking)}"
+            )
+        for name in sorted(files[suffix]):
+            path = folder / f"{name}{suffix}"
+            try:
+                check(path)
+            except OccDepthError as error:
+                yield Problem(path, error.what)
+
+
+def _check_color(path: Path) -> None:
+    if (size := image_size(path)) != PICTURE:
+        raise SourceError(f"the picture is {size[0]}x{size[1]}, not 640x480", where=str(path))
+
+
+_CHECKS = {".bin": read_voxels, "_color.jpg": _check_color, ".png": read_depth}
