@@ -43,10 +43,14 @@ class Engine:
         self.predictor: Predictor = create_predictor(model, weights=weights, device=device)
         self.calibrate(rig)
 
-    def calibrate(self, rig: StereoRig) -> None:
-        """Take over a new calibration; costs the per-calibration tables, so call it on change only."""
-        self.predictor.calibrate(rig, self.grid)
-        self.rig = rig
+    def calibrate(self, rig: StereoRig, grid: VoxelGrid | None = None) -> None:
+        """Take over a new calibration, and another grid if one is given.
+
+        Costs the per-calibration tables, so call it on change only.
+        """
+        grid = grid or self.grid
+        self.predictor.calibrate(rig, grid)
+        self.rig, self.grid = rig, grid
         self._swap_guard = SwapGuard(rig)
 
     def predict(self, left: Picture, right: Picture, *, stamp_ns: int = 0) -> OccupancyPrediction:

@@ -20,11 +20,14 @@ class ModelEntry:
         factory: "module:callable"; the callable takes the keywords `name`, `weights` and `device`.
         summary: one line for help texts.
         needs_weights: whether it is worth nothing without a checkpoint.
+        published: whether its checkpoints come from the authors, who trained on the benchmark's labels index by index
+            though these lie one layer lower than the grid that they project with.
     """
 
     factory: str
     summary: str
     needs_weights: bool
+    published: bool = False
 
     def load(self) -> Callable[..., Any]:
         """Import the module of the factory and return the callable."""
@@ -45,14 +48,19 @@ MODELS: dict[str, ModelEntry] = {
         _OCCDEPTH,
         "OccDepth as released (EfficientNet-B3, 32 channels, Stereo-SFA, OAD, CRP, cascade head)",
         needs_weights=True,
+        published=True,
     ),
-    "occdepth-b7": ModelEntry(_OCCDEPTH, "OccDepth's best of the paper (EfficientNet-B7, 64 channels)", True),
-    "occdepth-b7-flosp": ModelEntry(_OCCDEPTH, "occdepth-b7 without the depth module", True),
+    "occdepth-b7": ModelEntry(
+        _OCCDEPTH, "OccDepth's best of the paper (EfficientNet-B7, 64 channels)", True, published=True
+    ),
+    "occdepth-b7-flosp": ModelEntry(_OCCDEPTH, "occdepth-b7 without the depth module", True, published=True),
     "occdepth-mono": ModelEntry(
-        _OCCDEPTH, "OccDepth on the left picture alone (24 channels, no CRP, no cascade)", True
+        _OCCDEPTH, "OccDepth on the left picture alone (24 channels, no CRP, no cascade)", True, published=True
     ),
-    "monoscene": ModelEntry(_OCCDEPTH, "MonoScene on the left picture, which OccDepth builds on", True),
-    "monoscene-stereo": ModelEntry(_OCCDEPTH, "MonoScene on both pictures, their features averaged", True),
+    "monoscene": ModelEntry(_OCCDEPTH, "MonoScene on the left picture, which OccDepth builds on", True, published=True),
+    "monoscene-stereo": ModelEntry(
+        _OCCDEPTH, "MonoScene on both pictures, their features averaged", True, published=True
+    ),
     "occdepth-small": ModelEntry(_OCCDEPTH, "OccDepth behind EfficientNet-Lite0, half-size pictures", True),
     "monoscene-small": ModelEntry(_OCCDEPTH, "monoscene in the size of occdepth-small", True),
     "monoscene-stereo-small": ModelEntry(_OCCDEPTH, "monoscene-stereo in the size of occdepth-small", True),

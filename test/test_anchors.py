@@ -144,6 +144,8 @@ def test_wrong_scenes_are_named() -> None:
 def test_the_command_wants_a_root(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--train", "00", "--test", "05"]) == 2
     assert "--root" in capsys.readouterr().err
+    assert main(["--dataset", "street", "--train", "00", "01", "--test", "1"]) == 2
+    assert "--train: 00 01 is no number of streets" in capsys.readouterr().err
 
 
 def test_the_command_on_real_frames(

@@ -13,6 +13,8 @@ from making_sequences import kitti_odometry
 from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.cli import main
 from occdepth_ros.data.semantic_kitti import SPLITS, SemanticKitti, expand_sequences, find_root, voxel_frames
+from occdepth_ros.data.town.dataset import StreetDataset
+from occdepth_ros.data.town.folder import write_scene
 from occdepth_ros.errors import SourceError
 from occdepth_ros.evaluation.metrics import CompletionScores
 from occdepth_ros.evaluation.regions import fixed_regions, range_mask, sight_regions
@@ -49,20 +51,17 @@ def root(tmp_path: Path) -> Path:
 
 
 class Knowing:
-    """A predictor that knows the truth: by place on its own grid, or voxel by voxel."""
+    """A predictor that knows what is where, whatever grid it is asked for."""
 
     name = "stereo-geometry"
-    shift = 1
 
     def calibrate(self, rig: Any, grid: VoxelGrid) -> None:
-        self.calibrated = grid
+        self.lift = grid.offset_to(BENCHMARK_GRID)[2]
 
     def infer(self, left: Picture, right: Picture) -> Occupancy:
-        labels = np.roll(truth_labels(), -self.shift, axis=2)
-        sight = np.ones(SIZE, np.uint8)
-        sight[128:] = 2
+        labels = np.roll(truth_labels(), -self.lift, axis=2)
         full = np.full(SIZE, 200, np.uint8)
-        return Occupancy(labels, full, sight, np.full(left.shape[:2], 7.0, np.float32))
+        return Occupancy(labels, full, full // 200, np.full(left.shape[:2], 7.0, np.float32))
 
 
 @pytest.fixture
@@ -104,8 +103,8 @@ def test_regions_share_all_known_voxels(knowing: None, root: Path, tmp_path: Pat
     assert voxels["range_51.2"] == voxels["in_view"] + voxels["out_of_view"] == everything
     assert voxels["range_25.6"] == everything // 4 and voxels["range_12.8"] == everything // 16
     assert voxels["seen"] + voxels["completed"] == everything
-    # the lowest layer of the truth lies below the predicted grid: nobody saw it
-    assert voxels["seen"] == everything // 2 * 31 // 32
+    # the truth says what the frame saw, the picture's borders limit it; the predictor claims to have seen everything
+    assert 0.3 * voxels["in_view"] < voxels["seen"] < voxels["in_view"]
 
 
 def test_voxels_of_the_invalid_file_do_not_count(knowing: None, root: Path, tmp_path: Path) -> None:
@@ -124,6 +123,8 @@ def test_voxels_of_the_invalid_file_do_not_count(knowing: None, root: Path, tmp_
         (["--sequences", "33"], "there is no sequence '33'"),
         (["--labels", "recon10"], r"--labels official"),
         (["--json", "."], "something else of this name"),
+        (["--count", "0"], "--count: 0 scenes are none"),
+        (["--dataset", "street"], "there are no scenes (test-SEED-INDEX.npz)"),
     ],
 )
 def test_wrong_arguments_are_named(
@@ -134,6 +135,8 @@ def test_wrong_arguments_are_named(
 
 
 def test_a_wrong_root_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval"]) == 2
+    assert "--root: the folder of the data set is not given" in capsys.readouterr().err
     assert main(["eval", "--root", str(tmp_path)]) == 2
     assert "neither sequences nor dataset/sequences" in capsys.readouterr().err
     assert main(["eval", "--root", str(tmp_path / "nowhere")]) == 2
@@ -157,6 +160,28 @@ def test_derived_labels_keep_their_name(root: Path) -> None:
     (sequence,) = SemanticKitti(root, ["val"], "recon10")
     assert list(sequence.frames) == ["000003"] and list(sequence.rows) == [3]
     assert sequence.truth(0).name == "recon10"
+
+
+def test_only_the_first_frames(knowing: None, root: Path, tmp_path: Path) -> None:
+    report = evaluate(root, tmp_path / "e.json", "--count", "1")
+    assert [row["frame"] for row in report["by_frame"]] == ["000000"] and report["complete"] is False
+
+
+def test_held_out_streets_are_generated_and_read(tmp_path: Path) -> None:
+    out = tmp_path / "street.json"
+    arguments = ["--dataset", "street", "--pictures", str(tmp_path / "drawn"), "--json", str(out)]
+    assert main(["eval", *arguments, "--count", "2", "--seed", "3"]) == 0
+    report = json.loads(out.read_text())
+    assert report["frames"] == 2 and report["truth"] == "street" and report["split"] == "test" and report["seed"] == 3
+    names = [row["frame"] for row in report["by_frame"]]
+    assert names == ["test-3-000000", "test-3-000001"] and report["align"] == "place"
+    assert report["sc_precision"] > 40 and report["per_class"]["road"] > 10
+    assert len(list((tmp_path / "drawn").glob("*_test-3-00000[01].png"))) == 2
+    write_scene(StreetDataset(3, 1, split="test")[0], tmp_path / "scenes" / "test-3-000000.npz")
+    assert main(["eval", *arguments, "--root", str(tmp_path / "scenes")]) == 0
+    again = json.loads(out.read_text())
+    # the scene's pictures went through JPEG
+    assert again["by_frame"][0]["sc_iou"] == pytest.approx(report["by_frame"][0]["sc_iou"], abs=2)
 
 
 def test_the_splits_of_the_benchmark() -> None:

@@ -22,17 +22,17 @@ LABEL = "sequences/11/predictions/000000.label"
 
 
 class Layers:
-    """A predictor whose labels tell the layer: unknown, then classes 1 to 19, then empty."""
+    """A predictor whose labels tell the height: unknown at -2.0 m, then classes 1 to 19, then empty."""
 
     name = "stereo-geometry"
 
     def calibrate(self, rig: Any, grid: VoxelGrid) -> None:
-        self.size = grid.size
+        self.size, self.lowest = grid.size, round((-2.0 - grid.origin[2]) / grid.resolution)
 
     def infer(self, left: Picture, right: Picture) -> Occupancy:
         labels = np.zeros(self.size, np.uint8)
-        labels[..., 0] = UNKNOWN
-        labels[..., 1:20] = np.arange(1, 20)
+        labels[..., self.lowest] = UNKNOWN
+        labels[..., self.lowest + 1 : self.lowest + 20] = np.arange(1, 20)
         full = np.full(self.size, 200, np.uint8)
         return Occupancy(labels, full, full // 200, np.full(left.shape[:2], 7.0, np.float32))
 

@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(parsed: argparse.Namespace) -> int:
     """Fit, score, print, write."""
-    train = open_scenes(parsed, parsed.train, train=True)
-    test = open_scenes(parsed, parsed.test, train=False)
+    train = open_scenes(parsed, parsed.train, "train")
+    test = open_scenes(parsed, parsed.test, "test")
     anchors = Anchors(train)
     start = time.perf_counter()
     scores = anchors.score(test)

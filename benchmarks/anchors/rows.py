@@ -7,40 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.anchors.features import VoxelFeatures
+from benchmarks.anchors.features import Features, VoxelFeatures
 from benchmarks.anchors.prior import BlindPrior
 from benchmarks.anchors.trees import BoostedTrees, Sample, draw_sample
-from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.example import SceneDataset, SceneExample
-from occdepth_ros.engine import Engine
 from occdepth_ros.errors import GridError, SourceError
-from occdepth_ros.evaluation.regions import Mask, fixed_regions, sight_regions
 from occdepth_ros.evaluation.report import SetScores
-from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.evaluation.scenes import SceneModel
 
 ROWS = ("blind-prior", "stereo-geometry", "boosted-trees")
 FOLDS = 8
 """Most folds that training scenes are put into, those of one sequence into the same."""
 
 
-class Calibrated:
-    """What one calibration needs: features, lines of sight, regions; made anew only when rig or grid change."""
+class FeatureMaker:
+    """Features of scenes of changing rigs; the tables are made anew only when rig or grid change."""
 
     def __init__(self) -> None:
         self._key = ""
 
-    def take(self, example: SceneExample) -> None:
-        """Take over rig and grid of a scene."""
+    def of(self, example: SceneExample) -> Features:
+        """Features of a scene, `[X*Y*Z, F]`."""
         key = f"{example.rig.fingerprint} {example.grid}"
         if key != self._key:
-            self._key = key
-            self._make(example.rig, example.grid)
-
-    def _make(self, rig: StereoRig, grid: VoxelGrid) -> None:
-        self.features = VoxelFeatures(rig, grid)
-        self.engine = Engine(rig, grid)
-        self.regions: dict[str, Mask] = fixed_regions(grid, rig)
+            self._key, self._features = key, VoxelFeatures(example.rig, example.grid)
+        return self._features.of(example.left, example.right)
 
 
 class Anchors:
@@ -63,7 +55,7 @@ class Anchors:
         if not len(train):
             raise SourceError("there are no scenes to fit to", where="training scenes")
         rng = np.random.default_rng(seed)
-        made = Calibrated()
+        maker = FeatureMaker()
         targets, folds = [], []
         places: dict[str, int] = {}
         samples: list[Sample] = []
@@ -71,12 +63,11 @@ class Anchors:
         for index in range(len(train)):
             example = train[index]
             self._check_grid(example, first=index == 0)
-            made.take(example)
             # a scene that belongs to no sequence is a place of its own
             place = example.name.rpartition("/")[0] or example.name
             folds.append(places.setdefault(place, len(places)) % FOLDS)
             targets.append(example.target)
-            samples.append(draw_sample(example, made.features.of(example.left, example.right), folds[-1], rng))
+            samples.append(draw_sample(example, maker.of(example), folds[-1], rng))
         clock.append(time.perf_counter())
         self.prior = BlindPrior(targets, folds)
         clock.append(time.perf_counter())
@@ -88,19 +79,18 @@ class Anchors:
     def score(self, test: SceneDataset) -> dict[str, SetScores]:
         """Score every row of `ROWS` on scenes on the same grid.
 
-        `seen` and `completed` are told apart by the lines of sight of stereo-geometry, for all rows alike.
+        `seen` and `completed` are told apart alike for all rows: by the truth, or by what stereo-geometry measured.
         """
         scores = {name: SetScores() for name in ROWS}
-        made = Calibrated()
+        maker, model = FeatureMaker(), SceneModel("stereo-geometry")
         blind = self.prior.labels()
         for index in range(len(test)):
             example = test[index]
             self._check_grid(example)
-            made.take(example)
-            geometry = made.engine.predict(example.left, example.right)
-            regions = {**made.regions, **sight_regions(geometry.visibility)}
+            geometry = model.predict(example)
+            regions = model.regions(example, geometry)
             scored = np.flatnonzero(example.target != UNKNOWN)
-            trees = self.trees.predict(made.features.of(example.left, example.right), scored)
+            trees = self.trees.predict(maker.of(example), scored)
             sequence, _, frame = example.name.rpartition("/")
             for name, labels in zip(ROWS, (blind, geometry.labels, trees.reshape(blind.shape)), strict=True):
                 scores[name].add(sequence, frame, labels, example.target, regions)

@@ -8,32 +8,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from occdepth_ros.commands.eval_data import Opened, open_scenes
 from occdepth_ros.commands.run import Tally, make_repeatable, sha256_of
-from occdepth_ros.data.semantic_kitti import (
-    OFFICIAL,
-    SCANS,
-    LabelledSequence,
-    SemanticKitti,
-    expand_sequences,
-    find_root,
-    voxel_frames,
-)
+from occdepth_ros.data.example import SceneDataset
+from occdepth_ros.data.semantic_kitti import OFFICIAL, expand_sequences, find_root
 from occdepth_ros.data.semantic_kitti_check import check_sequence
-from occdepth_ros.engine import Engine
-from occdepth_ros.errors import OutputError
-from occdepth_ros.evaluation.alignment import aligned_labels
-from occdepth_ros.evaluation.regions import Mask, fixed_regions, sight_regions
+from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.evaluation.report import HEADLINE, SetScores, print_report, write_report
+from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
 from occdepth_ros.files import write_whole
-from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.pictures import draw_frame, frame_title
-from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.sources.base import SceneTruth
 
@@ -46,10 +34,18 @@ PICTURED = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
-    add("--dataset", choices=["semantic_kitti"], default="semantic_kitti", help="layout (default: %(default)s)")
-    add("--root", type=Path, metavar="DIR", required=True, help="the folder with dataset/, or dataset itself")
+    add("--dataset", choices=["semantic_kitti", "street"], default="semantic_kitti", help="default: %(default)s")
+    add(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="the folder with dataset/, or dataset itself; of the street, a folder that `occdepth street` wrote "
+        "(default: held-out scenes are generated)",
+    )
     add("--sequences", nargs="+", metavar="SS", default=["08"], help="numbers, or train, val (default: 08)")
     add("--labels", metavar="NAME", default=OFFICIAL, help="official, or a derived truth such as recon10")
+    add("--count", type=int, metavar="N", help="only the first N scenes (default: all; generated streets: 32)")
+    add("--seed", type=int, metavar="S", default=0, help="of generated streets (default: %(default)s)")
     add("--model", choices=list(MODELS), metavar="NAME", default=DEFAULT_MODEL, help="model (default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
@@ -57,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--align",
         choices=["place", "index"],
         help="compare voxels at one place, or of one index: the benchmark's layers lie 0.2 m lower than the grid that "
-        "published networks project with, though they were trained index by index (default: index for those that "
-        "need weights, place for all others)",
+        "published networks project with, though they were trained index by index (default: index for those with "
+        "published checkpoints, place for all others)",
     )
     add("--check", action="store_true", help="only name every file of the sequences that is missing, cut or wrong")
     add("--json", type=Path, metavar="FILE", help="write the report there")
@@ -76,34 +72,45 @@ def run(arguments: argparse.Namespace) -> int:
     for place, is_wrong in ((arguments.json, Path.is_dir), (arguments.pictures, Path.is_file)):
         if place is not None and is_wrong(place):
             raise OutputError("there is something else of this name", where=str(place), remedy="Give another name.")
-    data = SemanticKitti(arguments.root, arguments.sequences, arguments.labels)
-    align = arguments.align or ("index" if MODELS[arguments.model].needs_weights else "place")
+    opened = open_scenes(arguments)
+    align = arguments.align or default_alignment(arguments.model)
+    model = SceneModel(arguments.model, weights=arguments.weights, device=arguments.device, align=align)
     scores, timings = SetScores(), Tally()
-    runner = Runner(arguments, align)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(arguments.model, total=len(data))
-        for sequence in data:
-            runner.start(sequence)
-            for index in range(len(sequence)):
-                prediction, truth = runner.predict(index)
-                timings.add(prediction, None)
-                labels, regions = runner.on_truth(prediction, truth)
-                scores.add(sequence.name, sequence.frames[index], labels, truth.labels, regions)
-                progress.update(task, advance=1)
-    report = {**describe(arguments, data, align), **scores.report(), "timings_ms": timings.timings()}
+    score_scenes(model, opened.scenes, scores, timings)
+    report = {**describe(arguments, opened, align), **scores.report(), "timings_ms": timings.timings()}
     print_report(report, Console())
-    if not report["complete"]:
-        Console().print(caveat(report), highlight=False)
+    if opened.caveat:
+        Console().print(opened.caveat, highlight=False)
     if arguments.json is not None:
         write_report(arguments.json, report)
     if arguments.pictures is not None:
-        draw_extremes(runner, data, scores.by_frame, arguments.pictures)
+        draw_extremes(model, opened, scores.by_frame, arguments.pictures)
     return 0
 
 
-def check_files(root: Path, sequences: Sequence[str]) -> int:
+def score_scenes(model: SceneModel, scenes: SceneDataset, scores: SetScores, timings: Tally) -> None:
+    """Predict and count all scenes in order, with a progress line on stderr.
+
+    Raises:
+        OccDepthError: a scene or the model cannot be used.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(model.model, total=len(scenes))
+        for index in range(len(scenes)):
+            example = scenes[index]
+            if index == 0:
+                make_repeatable(model.engine_for(example))
+            prediction = model.predict(example)
+            timings.add(prediction, None)
+            model.count(scores, example, prediction)
+            progress.update(task, advance=1)
+
+
+def check_files(root: Path | None, sequences: Sequence[str]) -> int:
     """Name the files of a download that are missing or wrong; 1 where there are some, else 0."""
+    if root is None:
+        raise SourceError("a download to check is not given", where="--root", remedy="Give the folder with dataset/.")
     names, count = expand_sequences(sequences), 0
     folder = find_root(root) / "sequences"
     for name in names:
@@ -114,104 +121,41 @@ def check_files(root: Path, sequences: Sequence[str]) -> int:
     return 1 if count else 0
 
 
-def caveat(report: Mapping[str, Any]) -> str:
-    """Why the scores are not the benchmark's."""
-    if report["truth"] != "semantic_kitti":
-        return f"{report['truth']} is not the benchmark's truth: compare these scores with each other only."
-    return f"{report['frames']} of the {report['benchmark_frames']} frames that the benchmark scores."
-
-
-def describe(arguments: argparse.Namespace, data: SemanticKitti, align: str) -> dict[str, Any]:
+def describe(arguments: argparse.Namespace, opened: Opened, align: str) -> dict[str, Any]:
     """What was scored against what."""
-    expected = sum(len(voxel_frames(name)) for name in data.names if name in SCANS)
     weights: Path | None = arguments.weights
+    digest = sha256_of(weights) if weights is not None and weights.is_file() else None
     return {
         "dataset": arguments.dataset,
-        "truth": "semantic_kitti" if data.labels == OFFICIAL else data.labels,
+        "truth": opened.truth,
         "model": arguments.model,
-        "weights": None if weights is None else {"name": weights.name, "sha256": sha256_of(weights)},
+        "weights": None if weights is None else {"name": weights.name, "sha256": digest},
         "align": align,
-        "sequences": data.names,
-        "benchmark_frames": expected,
-        "complete": data.labels == OFFICIAL and len(data) == expected,
+        **opened.about,
     }
 
 
-class Runner:
-    """Predicts the frames of labelled sequences with one engine, and brings predictions onto the truth's grid.
-
-    Args:
-        arguments: model, weights and device.
-        align: "place" or "index".
-    """
-
-    def __init__(self, arguments: argparse.Namespace, align: str) -> None:
-        self._arguments = arguments
-        self._align = align
-        self._engine: Engine | None = None
-        self._regions: dict[str, Mask] | None = None
-
-    def start(self, sequence: LabelledSequence) -> None:
-        """Take over the calibration of a sequence."""
-        self.sequence = sequence
-        self._regions = None
-        rig = sequence.source.rig
-        if self._engine is None:
-            given = self._arguments
-            grid = VoxelGrid.semantic_kitti(sequence.source.grid_frame)
-            self._engine = Engine(rig, grid, model=given.model, weights=given.weights, device=given.device)
-            make_repeatable(self._engine)
-        elif rig.fingerprint != self._engine.rig.fingerprint:
-            self._engine.calibrate(rig)
-
-    @property
-    def engine(self) -> Engine:
-        """The engine, calibrated for the sequence that was started last."""
-        if self._engine is None:
-            raise RuntimeError("no sequence was started")
-        return self._engine
-
-    def predict(self, index: int) -> tuple[OccupancyPrediction, SceneTruth]:
-        """Predict the labelled frame of this index and read its truth."""
-        frame = self.sequence.source[self.sequence.rows[index]]
-        return self.engine.predict(frame.left, frame.right, stamp_ns=frame.stamp_ns), self.sequence.truth(index)
-
-    def on_truth(
-        self, prediction: OccupancyPrediction, truth: SceneTruth
-    ) -> tuple[npt.NDArray[np.uint8], dict[str, Mask]]:
-        """Labels and regions of a prediction on the truth's grid."""
-        labels, visibility = prediction.labels, prediction.visibility
-        if self._align == "place":
-            labels = aligned_labels(labels, prediction.grid, truth.grid)
-            visibility = aligned_labels(visibility, prediction.grid, truth.grid)
-        if self._regions is None:
-            self._regions = fixed_regions(truth.grid, self.engine.rig)
-        return labels, {**self._regions, **sight_regions(visibility)}
-
-
-def draw_extremes(runner: Runner, data: SemanticKitti, by_frame: Sequence[dict[str, Any]], folder: Path) -> None:
+def draw_extremes(model: SceneModel, opened: Opened, by_frame: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """Predict the best and the worst frames by SC IoU once more, and draw each beside its truth.
 
     Raises:
         OutputError: a picture cannot be written.
     """
-    ranked = sorted(by_frame, key=lambda row: -row["sc_iou"])
+    ranked = sorted(range(len(by_frame)), key=lambda index: -by_frame[index]["sc_iou"])
     count = min(PICTURED, len(ranked))
     chosen = {f"best_{rank + 1}": ranked[rank] for rank in range(count)}
     chosen |= {f"worst_{rank + 1}": ranked[-1 - rank] for rank in range(min(count, len(ranked) - count))}
-    for name, row in chosen.items():
-        sequence = data.open(row["sequence"])
-        runner.start(sequence)
-        index = sequence.frames.index(row["frame"])
-        prediction, truth = runner.predict(index)
+    for name, index in chosen.items():
+        example, row = opened.scenes[index], by_frame[index]
         picture = draw_frame(
-            prediction,
-            sequence.source[sequence.rows[index]].left,
-            runner.engine.rig,
-            title=frame_title(sequence.source.name, row["frame"]),
-            truth=truth,
+            model.predict(example),
+            example.left,
+            example.rig,
+            title=frame_title(f"{opened.title}/{row['sequence']}".rstrip("/"), row["frame"]),
+            truth=SceneTruth(example.target, example.grid, opened.truth),
             scores={HEADLINE[key]: row[key] / 100 for key in ("sc_iou", "ssc_miou")},
         )
         buffer = io.BytesIO()
         Image.fromarray(picture.overview).save(buffer, "PNG", compress_level=4)
-        write_whole(folder / f"{name}_{row['sequence']}_{row['frame']}.png", buffer.getvalue())
+        stem = "_".join(part for part in (name, row["sequence"], row["frame"]) if part)
+        write_whole(folder / f"{stem}.png", buffer.getvalue())

@@ -13,7 +13,7 @@ from occdepth_ros.data.semantic_kitti import SPLITS, find_root, voxel_frames
 from occdepth_ros.data.semantic_kitti_submission import SubmissionWriter, check_submission
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError, SourceError
-from occdepth_ros.evaluation.alignment import aligned_labels
+from occdepth_ros.evaluation.scenes import default_alignment
 from occdepth_ros.files import whole_file
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.registry import DEFAULT_MODEL, MODELS
@@ -98,11 +98,11 @@ def predict_sequences(
     arguments: argparse.Namespace, sources: dict[str, FileSequence], writer: SubmissionWriter
 ) -> None:
     """Predict the benchmark's frames of all sequences into the writer."""
-    by_index = (arguments.align or ("index" if MODELS[arguments.model].needs_weights else "place")) == "index"
+    by_index = (arguments.align or default_alignment(arguments.model)) == "index"
     engine: Engine | None = None
     for name, source in sources.items():
         if engine is None:
-            grid = VoxelGrid.semantic_kitti(source.grid_frame)
+            grid = VoxelGrid.semantic_kitti() if by_index else BENCHMARK_GRID
             engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
             make_repeatable(engine)
         else:
@@ -111,7 +111,4 @@ def predict_sequences(
         for number in track(voxel_frames(name), f"sequence {name}", console=Console(stderr=True)):
             frame = source[row_of[f"{number:06d}"]]
             prediction = engine.predict(frame.left, frame.right, stamp_ns=frame.stamp_ns)
-            labels = prediction.labels
-            if not by_index:
-                labels = aligned_labels(labels, prediction.grid, BENCHMARK_GRID)
-            writer.add(name, frame.name, labels)
+            writer.add(name, frame.name, prediction.labels)

@@ -1,0 +1,104 @@
+"""The scenes that `occdepth eval` scores on, and what has to be said of them."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from typing import Any
+
+from occdepth_ros.data.example import SceneDataset, SceneExample
+from occdepth_ros.data.semantic_kitti import OFFICIAL, SCANS, expand_sequences, voxel_frames
+from occdepth_ros.data.semantic_kitti_scenes import SemanticKittiScenes
+from occdepth_ros.data.town.dataset import StreetDataset
+from occdepth_ros.data.town.folder import StreetFolder
+from occdepth_ros.errors import SourceError
+
+STREETS = 32
+"""So many streets are generated unless another number is asked for."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Scenes to score on.
+
+    Args:
+        scenes: the data set.
+        truth: name of the truth, for reports.
+        title: name of the set, for pictures.
+        about: what the report says of the set.
+        caveat: why the scores are not a benchmark's; empty where they are.
+    """
+
+    scenes: SceneDataset
+    truth: str
+    title: str
+    about: dict[str, Any] = field(default_factory=dict)
+    caveat: str = ""
+
+
+class FirstScenes:
+    """The first scenes of a data set.
+
+    Args:
+        scenes: all of them.
+        count: how many, at most.
+    """
+
+    def __init__(self, scenes: SceneDataset, count: int) -> None:
+        self._scenes, self._count = scenes, min(count, len(scenes))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> SceneExample:
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        return self._scenes[index]
+
+
+def open_scenes(arguments: argparse.Namespace) -> Opened:
+    """Open what `--dataset`, `--root`, `--sequences`, `--labels`, `--count` and `--seed` ask for.
+
+    Raises:
+        SourceError, ImageError, CalibrationError: there is no such data set, or it cannot be used.
+    """
+    if arguments.count is not None and arguments.count < 1:
+        raise SourceError(f"{arguments.count} scenes are none", where="--count", remedy="Give 1 or more.")
+    if arguments.dataset == "street":
+        return _street(arguments)
+    return _semantic_kitti(arguments)
+
+
+def _street(arguments: argparse.Namespace) -> Opened:
+    scenes: SceneDataset
+    about: dict[str, Any] = {"split": "test"}
+    if arguments.root is None:
+        if arguments.seed < 0:
+            raise SourceError(f"the seed {arguments.seed} is below 0", where="--seed", remedy="Give 0 or more.")
+        scenes = StreetDataset(arguments.seed, arguments.count or STREETS, split="test")
+        about["seed"] = arguments.seed
+    else:
+        scenes = StreetFolder(arguments.root, "test")
+        scenes = scenes if arguments.count is None else FirstScenes(scenes, arguments.count)
+    return Opened(scenes, "street", "street", about)
+
+
+def _semantic_kitti(arguments: argparse.Namespace) -> Opened:
+    if arguments.root is None:
+        raise SourceError(
+            "the folder of the data set is not given", where="--root", remedy="Give the folder with dataset/."
+        )
+    names = expand_sequences(arguments.sequences)
+    scenes: SceneDataset = SemanticKittiScenes(arguments.root, names, arguments.labels)
+    scenes = scenes if arguments.count is None else FirstScenes(scenes, arguments.count)
+    official = arguments.labels == OFFICIAL
+    expected = sum(len(voxel_frames(name)) for name in names if name in SCANS)
+    complete = official and len(scenes) == expected
+    about = {"sequences": names, "benchmark_frames": expected, "complete": complete}
+    truth = "semantic_kitti" if official else arguments.labels
+    caveat = ""
+    if not official:
+        caveat = f"{truth} is not the benchmark's truth: compare these scores with each other only."
+    elif not complete:
+        caveat = f"{len(scenes)} of the {expected} frames that the benchmark scores."
+    return Opened(scenes, truth, arguments.root.name, about, caveat)

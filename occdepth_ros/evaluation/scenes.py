@@ -1,0 +1,102 @@
+"""One model on the scenes of any data set: predict, bring onto the truth's grid, count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.engine import Engine
+from occdepth_ros.evaluation.regions import Mask, fixed_regions, sight_regions
+from occdepth_ros.evaluation.report import SetScores
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
+from occdepth_ros.registry import DEFAULT_MODEL, MODELS
+from occdepth_ros.sources.truth import BENCHMARK_GRID
+
+
+def default_alignment(model: str) -> str:
+    """How a model's voxels meet the benchmark's, see `SceneModel`: "index" for published checkpoints, else "place"."""
+    return "index" if MODELS[model].published else "place"
+
+
+class SceneModel:
+    """Predicts scenes of changing rigs and grids with one engine, calibrated again only where they change.
+
+    Args:
+        model: a name of `occdepth_ros.registry.MODELS`.
+        weights: a checkpoint file; None takes the model's own.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        align: "place" predicts the voxels of the truth, wherever they are; "index" predicts those that published
+            networks project with, 0.2 m higher than the benchmark's, which they were trained to fill index by index.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        weights: Path | None = None,
+        device: str = "auto",
+        align: str = "place",
+    ) -> None:
+        self.model, self.align = model, align
+        self._weights, self._device = weights, device
+        self._engine: Engine | None = None
+        self._regions_of = ""
+        self._regions: dict[str, Mask] = {}
+
+    def grid_of(self, truth: VoxelGrid) -> VoxelGrid:
+        """The grid that is predicted for a truth on the given one."""
+        if self.align == "index" and replace(truth, frame_id=BENCHMARK_GRID.frame_id) == BENCHMARK_GRID:
+            return VoxelGrid.semantic_kitti(truth.frame_id)
+        return truth
+
+    def engine_for(self, example: SceneExample) -> Engine:
+        """The engine, calibrated for a scene.
+
+        Raises:
+            ModelError, CheckpointError, CalibrationError, GridError: as their texts say.
+        """
+        grid = self.grid_of(example.grid)
+        if self._engine is None:
+            self._engine = Engine(example.rig, grid, model=self.model, weights=self._weights, device=self._device)
+        elif (example.rig.fingerprint, grid) != (self._engine.rig.fingerprint, self._engine.grid):
+            self._engine.calibrate(example.rig, grid)
+        return self._engine
+
+    def predict(self, example: SceneExample) -> OccupancyPrediction:
+        """Complete one scene.
+
+        Raises:
+            OccDepthError: model, calibration or pictures cannot be used.
+        """
+        return self.engine_for(example).predict(example.left, example.right)
+
+    def regions(self, example: SceneExample, prediction: OccupancyPrediction) -> Mapping[str, Mask]:
+        """The parts of the scene that are scored apart, by name; masks broadcast to `[X, Y, Z]`.
+
+        What the frame itself could see is taken from the truth where it says so, and so is the same for all models;
+        else from the prediction's own lines of sight.
+        """
+        key = f"{example.rig.fingerprint} {example.grid}"
+        if key != self._regions_of:
+            self._regions_of, self._regions = key, fixed_regions(example.grid, example.rig)
+        visibility = prediction.visibility
+        if example.seen is not None:
+            seen = example.seen & self._regions["in_view"]
+            visibility = np.where(seen, np.uint8(Visibility.SEEN), np.uint8(Visibility.HIDDEN))
+        return {**self._regions, **sight_regions(visibility)}
+
+    def count(self, scores: SetScores, example: SceneExample, prediction: OccupancyPrediction) -> None:
+        """Count a prediction of this scene; scenes are named SEQUENCE/FRAME, or FRAME alone.
+
+        Raises:
+            GridError: prediction and truth differ in shape, or hold labels that are no classes.
+        """
+        labels: npt.NDArray[np.uint8] = prediction.labels
+        sequence, _, frame = example.name.rpartition("/")
+        scores.add(sequence, frame, labels, example.target, self.regions(example, prediction))
