@@ -18,6 +18,8 @@ VERBS = {
     "run": "predict every frame of a stereo sequence and write the results",
     "sample": "generate a stereo street sequence with exact ground truth",
     "street": "generate random street scenes for training: stereo pairs with depth, semantics and voxel truth",
+    "train": "teach a network a data set",
+    "depth": "make depth maps of a teacher, to be distilled in training",
     "eval": "score a model against the ground truth of a data set",
     "submit": "write and check a submission to the SemanticKITTI completion benchmark",
     "voxelize": "make completion labels from labelled LiDAR scans with poses",

@@ -13,6 +13,7 @@ import yaml
 
 from occdepth_ros.errors import RecipeError
 from occdepth_ros.training.task import Task
+from occdepth_ros.training.teachers import CHOICES
 from occdepth_ros.training.typed import plain, updated
 
 FAMILIES = {
@@ -118,6 +119,10 @@ class Recipe:
         for name in ("workers", "validation_scenes", "seed"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{getattr(self, name)} is negative", where=name, remedy="Give 0 or more.")
+        if self.teacher not in CHOICES:
+            raise RecipeError(
+                f"there is no depth teacher {self.teacher!r}", where="teacher", remedy=f"Known: {', '.join(CHOICES)}."
+            )
         # a mistake in this section is found when the recipe is read
         self.task_options()
 

@@ -1,0 +1,78 @@
+"""`occdepth train`: teach a network a data set."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+
+from occdepth_ros.commands.scenes import add_dataset_arguments, open_scenes
+from occdepth_ros.data.factory import DATASETS, open_dataset
+from occdepth_ros.errors import TrainingError
+
+SUMMARY = "teach a network a data set"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    from occdepth_ros.training.config import recipe_names
+
+    add = parser.add_argument
+    add("--recipe", metavar="NAME|FILE", required=True, help=f"a YAML file, or {', '.join(recipe_names())}")
+    add(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        default=[],
+        help="change the recipe, such as optimization.learning_rate=1e-3; may be given several times",
+    )
+    add_dataset_arguments(parser)
+    add("--val-dataset", choices=list(DATASETS), help="data set to validate on (default: that of training)")
+    add("--val-root", type=Path, metavar="DIR", help="its folder (default: that of training)")
+    add("--val-sequences", nargs="+", metavar="S", help="its parts; without any there is no validation")
+    add("--val-labels", metavar="NAME", help="its truth (default: that of training)")
+    add("--out", type=Path, metavar="DIR", required=True, help="checkpoints, logs, weights.safetensors, scores.json")
+    add("--resume", action="store_true", help="go on after the last checkpoint in --out, if there is one")
+    add("--weights", type=Path, metavar="FILE", help="weights of the same network to start from")
+    add("--backbone", type=Path, metavar="FILE", help="weights of its 2-D encoder to start from, such as timm's")
+    add("--cache", type=Path, metavar="DIR", help="depth maps and labels that are made once (default: OUT/cache)")
+    add("--device", metavar="D", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb; under torchrun, one of its processes.
+
+    Raises:
+        OccDepthError: recipe, data set, weights or a place cannot be used.
+    """
+    if find_spec("lightning") is None:
+        raise TrainingError("Lightning is not installed", where="train", remedy="pip install 'occdepth_ros[train]'.")
+    from occdepth_ros.training.config import read_recipe
+    from occdepth_ros.training.run import train
+    from occdepth_ros.training.teachers import with_teacher
+
+    recipe = read_recipe(arguments.recipe, arguments.set)
+    cache: Path = arguments.cache or arguments.out / "cache"
+    training = with_teacher(
+        open_scenes(arguments, cache), recipe.teacher, cache / f"depth_{recipe.teacher}" / arguments.dataset
+    )
+    validation = None
+    if arguments.val_sequences is not None:
+        validation = open_dataset(
+            arguments.val_dataset or arguments.dataset,
+            arguments.val_root or (None if arguments.val_dataset else arguments.root),
+            arguments.val_sequences,
+            labels=arguments.val_labels or arguments.labels,
+            cache=cache,
+        )
+    train(
+        recipe,
+        training,
+        validation,
+        arguments.out,
+        device=arguments.device,
+        resume=arguments.resume,
+        initial=arguments.weights,
+        backbone=arguments.backbone,
+    )
+    return 0

@@ -1,0 +1,92 @@
+"""`occdepth train` and `occdepth depth` as a user calls them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from occdepth_ros.cli import main
+from occdepth_ros.data.example import SceneDataset
+from occdepth_ros.data.factory import open_dataset
+from occdepth_ros.errors import SourceError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TINY = ["--recipe", "tiny", "--set", "task.network.grid.size=[32,32,16]", "--set", "task.network.picture=[32,96]"]
+CPU = ["--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("street")
+    assert main(["street", "--count", "2", "--out", str(out), "--size", "310", "94"]) == 0
+    return out
+
+
+def test_a_street_is_learned_and_resumed(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--dataset", "street", "--root", str(street), "--val-sequences", "train"]
+    out = ["--out", str(tmp_path / "out"), "--set", "teacher=sgm", "--set", "epochs=2", "--set", "save_every=1"]
+    call = ["train", *TINY, *CPU, *data, *out]
+    assert main(call) == 0
+    assert "step 2/2  loss" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("best.ckpt", "cache", "last.ckpt", "log.csv", "recipe.yaml", "scores.json", "validation.csv"),
+        "weights.safetensors",
+    }
+    maps = list((tmp_path / "out" / "cache" / "depth_sgm" / "street").glob("*.png"))
+    assert len(maps) == 2
+    assert json.loads((tmp_path / "out" / "scores.json").read_text())["validation"]["scenes"] == 2
+    assert main(call) == 2
+    assert "--resume" in capsys.readouterr().err
+    # a finished training has nothing left to do
+    assert main([*call, "--resume"]) == 0
+    with (tmp_path / "out" / "log.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["1", "2"]
+
+
+def test_depth_maps_are_made_ahead(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["depth", "--dataset", "street", "--root", str(street), "--out", str(tmp_path)]) == 0
+    assert "2 maps in" in capsys.readouterr().out
+    assert len(list((tmp_path / "depth_sgm" / "street").glob("train-0-*.png"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--recipe", "none", "--dataset", "street"], "there is no recipe 'none'"),
+        (["--recipe", "tiny", "--set", "epoch=1", "--dataset", "street"], "Did you mean epochs?"),
+        (["--recipe", "tiny", "--dataset", "street"], "train:0:500"),
+        (["--recipe", "tiny", "--dataset", "semantic_kitti"], "needs its folder"),
+        (["--recipe", "tiny", "--dataset", "semantic_kitti", "--root", "nowhere"], "nowhere"),
+        (["--recipe", "tiny", "--dataset", "street", "--sequences", "train:0:1", "--weights", "no.pt"], "no.pt"),
+    ],
+)
+def test_mistakes_end_as_one_line(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *arguments, *CPU, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert message in said[-1]
+    assert not (tmp_path / "out" / "recipe.yaml").exists()
+
+
+def test_the_factory_opens_what_it_names(street: Path, kitti_mini: Path) -> None:
+    generated = open_dataset("street", sequences=["train:0:2"])
+    assert isinstance(generated, SceneDataset)
+    assert len(generated) == len(open_dataset("street", street)) == 2
+    labelled = open_dataset("semantic_kitti", kitti_mini, ["00"], labels="recon10")
+    assert isinstance(labelled, SceneDataset)
+    assert labelled[0].name.startswith("00/")
+
+
+@pytest.mark.parametrize(
+    "sequences", [["train"], ["none:0:2"], ["train:x:2"], ["train:0:0"], ["train:0:1", "test:0:1"]]
+)
+def test_streets_that_cannot_be_generated_are_named(sequences: list[str]) -> None:
+    with pytest.raises(SourceError, match="sequences"):
+        open_dataset("street", sequences=sequences)
+    with pytest.raises(SourceError, match="semantic_kitti"):
+        open_dataset("kitti")
