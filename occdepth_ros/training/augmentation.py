@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from torchvision.transforms.v2 import functional as tvf  # type: ignore[import-u
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.data.example import SceneExample
+from occdepth_ros.evaluation.alignment import aligned_labels
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,22 @@ def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:
         depth=depth,
         semantics=semantics,
     )
+
+
+def shifted(example: SceneExample, steps: Sequence[int]) -> SceneExample:
+    """The scene on a grid that was moved by whole voxels; what the truth did not reach is unknown.
+
+    Args:
+        example: the scene.
+        steps: voxels along x, y, z.
+    """
+    grid = example.grid
+    x, y, z = (o + s * grid.resolution for o, s in zip(grid.origin, steps, strict=True))
+    moved = replace(grid, origin=(x, y, z))
+    seen = None
+    if example.seen is not None:
+        seen = aligned_labels(example.seen.astype(np.uint8), grid, moved) == 1
+    return replace(example, grid=moved, target=aligned_labels(example.target, grid, moved), seen=seen)
 
 
 def _mirrored(camera: PinholeCamera) -> PinholeCamera:

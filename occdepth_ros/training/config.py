@@ -18,6 +18,7 @@ from occdepth_ros.training.typed import plain, updated
 
 FAMILIES = {
     "occdepth": "occdepth_ros.training.occdepth_task:OccDepthOptions",
+    "edge": "occdepth_ros.training.edge_task:EdgeOptions",
     "lmscnet": "occdepth_ros.training.lmscnet_task:LmscNetOptions",
 }
 """Families of networks: "module:dataclass" of their options, see `TaskOptions`."""

@@ -11,6 +11,9 @@ from torch import nn
 from occdepth_ros.models.edge.config import EdgeConfig
 from occdepth_ros.models.edge.evidence import FINE
 
+RARE = -3.0
+"""Occupancy logit to start from: one voxel of twenty is occupied."""
+
 
 class EdgeUNet(nn.Module):
     """Stages of halved size; the finest is only entered and left, since it holds most voxels.
@@ -58,6 +61,7 @@ class EdgeHead(nn.Module):
     def __init__(self, config: EdgeConfig) -> None:
         super().__init__()
         self.occupancy = nn.Conv3d(config.stages[0], FINE, 1)
+        nn.init.constant_(self.occupancy.bias, RARE)  # type: ignore[arg-type]
         self.hidden = nn.Linear(config.stages[0] + config.feature, config.hidden)
         self.classes = nn.Linear(config.hidden, FINE * (config.n_classes - 1))
         self.n_classes = config.n_classes

@@ -10,8 +10,8 @@ from torch import nn
 from occdepth_ros.models.edge.completion import EdgeHead, EdgeUNet
 from occdepth_ros.models.edge.config import EdgeConfig
 from occdepth_ros.models.edge.depth import SCALE, EdgeDepth, voxel_depth
-from occdepth_ros.models.edge.evidence import CHANNELS, FINE, LIFT, Measurement, evidence
-from occdepth_ros.models.edge.geometry import EdgeGeometry
+from occdepth_ros.models.edge.evidence import CHANNELS, FINE, Measurement, evidence
+from occdepth_ros.models.edge.geometry import LIFT, EdgeGeometry
 from occdepth_ros.models.edge.pictures import FINEST, PictureNet
 
 
@@ -50,6 +50,8 @@ class OccDepthEdge(nn.Module):
         known = CHANNELS + 2
         width = config.feature
         self.gate = nn.Sequential(nn.Conv3d(known, 32, 1), nn.ReLU(inplace=True), nn.Conv3d(32, 2 * width, 1))
+        # a short way from evidence to occupancy: most of it is simple, and is learnt within minutes
+        self.direct = nn.Sequential(nn.Conv3d(known, 32, 1), nn.ReLU(inplace=True), nn.Conv3d(32, FINE, 1))
         self.unet = EdgeUNet(config)
         self.head = EdgeHead(config)
 
@@ -80,7 +82,7 @@ class OccDepthEdge(nn.Module):
         if mirrored:
             lifted, known = lifted.flip(3), mirror(known)
         volume = self.complete(lifted, known)
-        return EdgeOutput(self.head(volume), volume, lifted, depth, semantics)
+        return EdgeOutput(self.occupancy(volume, known), volume, lifted, depth, semantics)
 
     def lift(self, features: torch.Tensor, geometry: EdgeGeometry) -> torch.Tensor:
         """Stereo-SFA of both views, `[2, F, h, w]` to `[1, F, X, Y, Z]` (OccDepth, section 3.2)."""
@@ -95,6 +97,11 @@ class OccDepthEdge(nn.Module):
         weight = torch.where(seen_left & seen_right, similarity, 1.0) / 2
         fused = (a + b) * weight.to(a.dtype)[:, None]
         return fused.view(1, *geometry.size, -1).movedim(-1, 1)
+
+    def occupancy(self, volume: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """Occupancy logits of the voxels by lifted voxel, `[1, 8, X, Y, Z]`."""
+        logits: torch.Tensor = self.head(volume) + self.direct(known)
+        return logits
 
     def complete(self, lifted: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         """Weight the lifted features by what is known of depth, and complete, `[1, C, X, Y, Z]`."""

@@ -30,11 +30,11 @@ class PictureNet(nn.Module):
     def __init__(self, config: EdgeConfig) -> None:
         super().__init__()
         # the weights come with the checkpoint: nothing is ever downloaded here
-        self.encoder: Any = timm.create_model(LITE0, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
+        encoder: Any = timm.create_model(LITE0, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
+        channels: list[int] = encoder.feature_info.channels()
+        self.encoder = encoder
         width = config.pyramid
-        self.lateral = nn.ModuleDict(
-            {str(s): nn.Conv2d(c, width, 1) for s, c in zip(TAPS, self.encoder.feature_info.channels(), strict=True)}
-        )
+        self.lateral = nn.ModuleDict({str(s): nn.Conv2d(c, width, 1) for s, c in zip(TAPS, channels, strict=True)})
         self.smooth = nn.ModuleDict({str(s): _conv(width) for s in SMOOTHED})
         self.lifted = nn.Conv2d(width, config.feature, 1)
         self.size = config.picture

@@ -7,7 +7,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,9 +18,10 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.edge.config import PRESETS
 from occdepth_ros.models.edge.depth import SCALE, expected_depth, voxel_depth
-from occdepth_ros.models.edge.evidence import Measurement, StereoEvidence, evidence, unfolded
+from occdepth_ros.models.edge.evidence import Measurement, StereoEvidence, evidence
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
+from occdepth_ros.models.edge.readout import decide, shrunk
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.occdepth.readout import VisibilityTable
@@ -31,12 +31,6 @@ from occdepth_ros.predictor import Occupancy, Picture
 
 RANDOM = "random"
 """In place of a weights file: seeded random weights, for timing and tests only."""
-
-OCCUPIED = 0.4
-"""Probability above which a voxel counts as occupied.
-
-The best threshold for an intersection over union J is J / (1 + J), below one half: missing a voxel costs more than
-adding one (compare Lipton et al., 2014, for F1)."""
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -133,16 +127,14 @@ class EdgePredictor:
             clock.lap("sfa")
             volume = network.complete(lifted, known)
             clock.lap("net3d")
-            occupied = network.head(volume)[0].float().sigmoid().flatten(1)  # [8, N]
-            rows = (occupied > OCCUPIED).any(0).nonzero()[:, 0]
-            classes = network.head.classify(volume, lifted, rows).float().softmax(2)  # [R, 8, classes]
+            occupied = network.occupancy(volume, known)[0].float().sigmoid().flatten(1)  # [8, N]
+            decided = decide(network.head, volume, lifted, occupied)
         clock.lap("head")
-        labels, confidence = decide(occupied, rows, classes, geometry.size)
         depth = self._depth(distribution, measured, geometry)
         visibility = tables.visibility.classify(depth)
         result = Occupancy(
-            labels.cpu().numpy(),
-            confidence.cpu().numpy(),
+            decided.labels.cpu().numpy(),
+            decided.confidence.cpu().numpy(),
             visibility.cpu().numpy(),
             tables.fit.restore(depth).cpu().numpy(),
         )
@@ -190,37 +182,5 @@ def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
         return chosen
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    fast: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
-
-
-def shrunk(picture: Picture, fit: PictureFit) -> Picture:
-    """A picture at the scale of the network's, cut to what the network sees, `[h, w, 3]`."""
-    height, width = fit.content
-    if fit.scaled != fit.source:
-        picture = np.asarray(cv2.resize(picture, fit.scaled[::-1], interpolation=cv2.INTER_AREA), np.uint8)
-    return np.ascontiguousarray(picture[:height, :width])
-
-
-def decide(
-    occupied: torch.Tensor, rows: torch.Tensor, classes: torch.Tensor, size: tuple[int, int, int]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels and confidence from the cascade.
-
-    Args:
-        occupied: probability by lifted voxel, `[8, N]`.
-        rows: lifted voxels that classes were computed for, `[R]`.
-        classes: probability of the classes from 1 on, given that a voxel is occupied, `[R, 8, C]`.
-        size: lifted voxels along x, y, z.
-
-    Returns:
-        labels and probability of the label times 255, `[2X, 2Y, 2Z]` uint8 each.
-    """
-    labels = torch.zeros_like(occupied, dtype=torch.uint8)
-    sure = 1 - occupied
-    probability, best = classes.max(2)  # [R, 8]
-    taken = (occupied[:, rows] > OCCUPIED).T
-    labels[:, rows] = torch.where(taken, best + 1, 0).to(torch.uint8).T
-    sure[:, rows] = torch.where(taken.T, occupied[:, rows] * probability.T, sure[:, rows])
-    confidence = (sure * 255).round().to(torch.uint8)
-    return unfolded(labels, size), unfolded(confidence, size)

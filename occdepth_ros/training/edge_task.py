@@ -1,0 +1,279 @@
+"""What occdepth-edge learns from a scene: occupancy, classes, depth and the pixels' classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.models.edge.config import PRESETS, EdgeConfig
+from occdepth_ros.models.edge.depth import SCALE, depth_histogram
+from occdepth_ros.models.edge.evidence import StereoEvidence, folded
+from occdepth_ros.models.edge.geometry import EdgeGeometry
+from occdepth_ros.models.edge.network import EdgeOutput, OccDepthEdge
+from occdepth_ros.models.edge.pictures import FINEST
+from occdepth_ros.models.edge.readout import decide, shrunk
+from occdepth_ros.models.layers.imagenet import load_lite0
+from occdepth_ros.models.pictures import PictureFit
+from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
+from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
+from occdepth_ros.training.task import Batch, Prepared
+from occdepth_ros.training.typed import updated
+
+CLASS_POWER = 0.3
+"""Class weights are the inverse frequency to this power: rare classes count more, but not by orders of magnitude."""
+CLASS_FLOOR = 2e-3
+"""Frequency below which a class is not weighted any higher."""
+OCCUPIED_WEIGHT = 2.0
+"""Weight of occupied voxels against free ones, which are twenty times as many."""
+ROWS = 12_000
+"""Occupied lifted voxels that the class loss draws from a scene, at most."""
+PIXELS = 20_000
+"""Labelled pixels that the loss of the pixels' classes draws from a picture, at most."""
+
+
+@dataclass(frozen=True)
+class EdgeLossWeights:
+    """Weight of each term."""
+
+    occupancy: float = 2.0
+    overlap: float = 0.5
+    classes: float = 1.0
+    depth: float = 0.3
+    pixels: float = 1.0
+
+
+@dataclass(frozen=True)
+class EdgeOptions:
+    """The section `task` of a recipe of this family.
+
+    Args:
+        network: what differs from the preset, by field of `EdgeConfig`.
+        losses: weights of the loss terms.
+        augmentation: of training scenes; mirroring happens after lifting.
+        shift: how far the grid is moved at most along x, y, z in training, voxels.
+        columns: width of a random slab along y that a training scene is cut to, voxels; None = all. Twice the scenes in
+            the time of one teach more than the other half of each.
+        freeze_encoder: leave the 2-D encoder as it is: a third of the time, and it forgets nothing.
+        imagenet: start the 2-D encoder from ImageNet weights.
+        compile: fuse the 3-D network with torch.compile: costs a minute, then halves the time of a step on a CPU.
+    """
+
+    network: Mapping[str, Any] = field(default_factory=dict)
+    losses: EdgeLossWeights = field(default_factory=EdgeLossWeights)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    shift: tuple[int, int, int] = (12, 24, 2)
+    columns: int | None = 128
+    freeze_encoder: bool = True
+    imagenet: bool = True
+    compile: bool = False
+
+    @cached_property
+    def config(self) -> EdgeConfig:
+        """The configuration of the network."""
+        return updated(PRESETS["occdepth-edge"], self.network, "task.network")
+
+    @property
+    def model(self) -> str:
+        """The preset's name."""
+        return self.config.name
+
+    def build(self) -> EdgeTask:
+        """Make the task, its network with fresh weights."""
+        return EdgeTask(self)
+
+
+class EdgeTask:
+    """occdepth-edge in any configuration.
+
+    Args:
+        options: as in a recipe.
+
+    Raises:
+        CheckpointError: the ImageNet weights are wanted and not installed.
+    """
+
+    classes = SEMANTIC_KITTI
+
+    def __init__(self, options: EdgeOptions | None = None) -> None:
+        self.options = options or EdgeOptions()
+        self.config = self.options.config
+        network = OccDepthEdge(self.config)
+        if self.options.imagenet:
+            load_lite0(network.picture_net.encoder)
+        if self.options.freeze_encoder:
+            network.picture_net.encoder.requires_grad_(False)
+        if self.options.compile:
+            for name in ("complete", "lift", "occupancy"):
+                setattr(network, name, torch.compile(getattr(network, name)))
+        self.network: nn.Module = network
+        self._net = network
+        frequency = np.array(SEMANTIC_KITTI_VOXELS[1:]) / sum(SEMANTIC_KITTI_VOXELS[1:])
+        weights = (frequency + CLASS_FLOOR) ** -CLASS_POWER
+        self._class_weights = torch.from_numpy((weights / weights.min()).astype(np.float32))
+
+    def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
+        """Match the pair and make the targets of one scene.
+
+        Returns:
+            `images` `[2, 3, H, W]`, `target` `[X, Y, Z]`, `depth` `[H, W]` metres, NaN unknown, `semantics` `[H, W]`,
+            255 unknown; `geometry`, `measured` and `mirror`, whether the scene is mirrored after lifting.
+
+        Raises:
+            GridError: the network cannot predict this grid.
+            CalibrationError: the pictures are too small to be matched.
+        """
+        options = self.options
+        if rng is not None:
+            example = shifted(example, [int(rng.integers(-s, s + 1)) for s in options.shift])
+            if options.columns is not None:
+                example = slab(example, options.columns, rng)
+        self.config.check_grid(example.grid)
+        rig = example.rig
+        fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
+        rig = fit.rig(rig)
+        left, right = (shrunk(picture, fit) for picture in (example.left, example.right))
+        # matched as taken: the matcher should meet in training what it meets in the field
+        measured = StereoEvidence(rig, example.grid, self.config.picture).measure(left, right)
+        pictures = torch.from_numpy(np.stack([left, right]))
+        if rng is not None:
+            pictures = jitter(pictures.movedim(-1, 1), options.augmentation, rng).movedim(1, -1)
+        return {
+            "images": self._net.picture_net.normalized(pictures),
+            "target": torch.from_numpy(example.target),
+            "depth": self._fitted(fit, example.depth, np.nan),
+            "semantics": self._fitted(fit, example.semantics, UNKNOWN),
+            "geometry": EdgeGeometry.of_rig(self.config, rig, example.grid),
+            "measured": measured,
+            "mirror": rng is not None and bool(rng.random() < options.augmentation.mirror),
+        }
+
+    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Weighted terms, averaged over the scenes of a batch."""
+        if self.options.freeze_encoder:
+            self._net.picture_net.encoder.eval()
+        scenes = len(batch["images"])
+        total: dict[str, torch.Tensor] = {}
+        for i in range(scenes):
+            for name, term in self._terms(batch, i).items():
+                term = term * (getattr(self.options.losses, name) / scenes)
+                total[name] = total[name] + term if name in total else term
+        return total
+
+    def predict(self, batch: Batch) -> torch.Tensor:
+        """Labels of every scene, `[B, X, Y, Z]` uint8."""
+        labels = []
+        for i in range(len(batch["images"])):
+            output = self._forward(batch, i, mirrored=False)
+            occupied = output.occupancy[0].float().sigmoid().flatten(1)
+            labels.append(decide(self._net.head, output.volume, output.lifted, occupied).labels)
+        return torch.stack(labels)
+
+    def _forward(self, batch: Batch, i: int, *, mirrored: bool) -> EdgeOutput:
+        output: EdgeOutput = self._net(
+            batch["images"][i], batch["measured"][i], batch["geometry"][i], mirrored=mirrored
+        )
+        return output
+
+    def _terms(self, batch: Batch, i: int) -> dict[str, torch.Tensor]:
+        """Unweighted terms of one scene; each a scalar, 0 where the scene has no such truth."""
+        mirrored: bool = batch["mirror"][i]
+        output = self._forward(batch, i, mirrored=mirrored)
+        target = batch["target"][i]
+        target = folded((target.flip(1) if mirrored else target).flatten(), batch["geometry"][i].size)  # [8, X, Y, Z]
+        occupancy, overlap = occupancy_terms(output.occupancy[0].float(), target)
+        assert output.semantics is not None
+        return {
+            "occupancy": occupancy,
+            "overlap": overlap,
+            "classes": self._class_term(output, target.flatten(1)),
+            "depth": self._depth_term(output.depth, batch["depth"][i]),
+            "pixels": self._pixel_term(output.semantics[0], batch["semantics"][i]),
+        }
+
+    def _class_term(self, output: EdgeOutput, target: torch.Tensor) -> torch.Tensor:
+        """Cross entropy of the classes of occupied voxels, `target` by lifted voxel, `[8, N]`."""
+        occupied = (target != EMPTY) & (target != UNKNOWN)
+        rows = occupied.any(0).nonzero()[:, 0]
+        if len(rows) > ROWS:
+            rows = rows[torch.randperm(len(rows), device=rows.device)[:ROWS]]
+        logits = self._net.head.classify(output.volume, output.lifted, rows).float()  # [R, 8, classes]
+        chosen = occupied[:, rows].T
+        wanted = target[:, rows].T[chosen].long() - 1
+        return weighted_cross_entropy(logits[chosen], wanted, self._class_weights.to(logits.device))
+
+    def _depth_term(self, logits: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
+        """Cross entropy against how the true depths of every cell spread over the bins (OccDepth, section 3.3)."""
+        wanted, share = depth_histogram(depth, self._net.depth_net.bin_edges, SCALE)
+        known = (share[0] > 0).float()
+        each = -(wanted * logits[0].float().log_softmax(0)).sum(0)
+        return (each * known).sum() / known.sum().clamp_min(1)
+
+    def _pixel_term(self, logits: torch.Tensor, semantics: torch.Tensor) -> torch.Tensor:
+        """Cross entropy of the pixels' classes, `logits` `[n_classes, H/4, W/4]`."""
+        at = ((semantics != UNKNOWN) & (semantics != EMPTY)).nonzero()
+        if len(at) > PIXELS:
+            at = at[torch.randint(len(at), (PIXELS,), device=at.device)]
+        row, column = at.T
+        chosen = logits[1:, row // FINEST, column // FINEST].T.float()
+        return weighted_cross_entropy(chosen, semantics[row, column].long() - 1, self._class_weights.to(logits.device))
+
+    def _fitted(self, fit: PictureFit, picture: np.ndarray[Any, Any] | None, missing: float) -> torch.Tensor:
+        """A map of the left picture at the network's scale by nearest pixels, `missing` where there is none."""
+        kind = torch.float32 if np.isnan(missing) else torch.uint8
+        out = torch.full(self.config.picture, missing, dtype=kind)
+        if picture is not None:
+            height, width = fit.content
+            rows = np.arange(height) * fit.source[0] // fit.scaled[0]
+            columns = np.arange(width) * fit.source[1] // fit.scaled[1]
+            out[:height, :width] = torch.from_numpy(picture[rows[:, None], columns[None]])
+        return out
+
+
+def slab(example: SceneExample, columns: int, rng: np.random.Generator) -> SceneExample:
+    """The scene on a random slab of its grid, `columns` voxels wide along y and at most as wide as the grid."""
+    grid = example.grid
+    columns = min(columns, grid.size[1])
+    first = int(rng.integers(grid.size[1] - columns + 1))
+    x, y, z = grid.origin
+    cut = slice(first, first + columns)
+    return replace(
+        example,
+        grid=replace(grid, origin=(x, y + first * grid.resolution, z), size=(grid.size[0], columns, grid.size[2])),
+        target=np.ascontiguousarray(example.target[:, cut]),
+        seen=None if example.seen is None else np.ascontiguousarray(example.seen[:, cut]),
+    )
+
+
+def occupancy_terms(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weighted binary cross entropy of occupancy, and one minus the soft intersection over union.
+
+    Args:
+        logits: any shape.
+        target: class ids of the same shape, 255 unknown.
+    """
+    known = (target != UNKNOWN).float()
+    occupied = ((target != EMPTY) & (target != UNKNOWN)).float()
+    factor = 1 + (OCCUPIED_WEIGHT - 1) * occupied
+    # -y log s(x) w - (1 - y) log(1 - s(x)), both from one softplus
+    each = factor * F.softplus(logits) - OCCUPIED_WEIGHT * occupied * logits
+    entropy = (each * known).sum() / known.sum().clamp_min(1)
+    probability = logits.sigmoid() * known
+    both = (probability * occupied).sum()
+    union = probability.sum() + occupied.sum() - both
+    return entropy, 1 - (both + 1) / (union + 1)
+
+
+def weighted_cross_entropy(logits: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Class-weighted cross entropy of rows, `[R, C]` against `[R]`; 0 without rows."""
+    if not len(wanted):
+        return logits.sum() * 0
+    return F.cross_entropy(logits, wanted, weight=weights)
