@@ -1,0 +1,120 @@
+"""`python -m benchmarks.comparison`: train and score every row, print the table, write JSON and the README's section.
+
+It may be stopped at any time: finished rows stay, and a training goes on after its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.__main__ import ROOT, machine, table, versions
+from benchmarks.comparison.rows import (
+    ANCHORS,
+    TRAINED,
+    Labels,
+    blind_labels,
+    engine_labels,
+    minutes_of,
+    score,
+    table_rows,
+    train_row,
+)
+from benchmarks.comparison.scenes import street_scenes
+from benchmarks.comparison.section import write_section
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.errors import OccDepthError, OutputError
+from occdepth_ros.files import write_whole
+from occdepth_ros.training.reporting import LOG
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; errors that the user can repair end as one line on stderr and exit code 2."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.comparison", description=__doc__)
+    add = parser.add_argument
+    add("--out", type=Path, metavar="DIR", default=ROOT / "out/comparison", help="trainings and reports go there")
+    add("--scenes", type=Path, metavar="DIR", help="scene files; missing ones are generated (default OUT/scenes)")
+    add("--train", type=int, metavar="N", default=240, help="training scenes (%(default)s)")
+    add("--test", type=int, metavar="N", default=24, help="held-out scenes (%(default)s)")
+    add("--steps", type=int, metavar="N", default=240, help="the budget of every row: steps of one scene (%(default)s)")
+    add("--seed", type=int, default=42, help="of weights and order (%(default)s)")
+    add("--workers", type=int, metavar="K", default=2, help="processes that generate scenes (%(default)s)")
+    add("--rows", nargs="+", metavar="NAME", choices=[*ANCHORS, *(row.model for row in TRAINED)], help="these alone")
+    add("--json", type=Path, metavar="FILE", help="default OUT/comparison.json")
+    add("--readme", type=Path, metavar="FILE", help="put the table between the markers of this file")
+    parsed = parser.parse_args(arguments)
+    try:
+        for name in ("train", "test", "steps", "workers"):
+            if getattr(parsed, name) < 1:
+                raise OutputError(f"{getattr(parsed, name)} is not positive", where=f"--{name}")
+        return run(parsed)
+    except OccDepthError as error:
+        print(f"comparison: {error}", file=sys.stderr)
+        return 2
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Generate, train, score, print, write; what is there already is kept."""
+    out: Path = parsed.out
+    folder = parsed.scenes or out / "scenes"
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    training = street_scenes(folder, "train", parsed.train, workers=parsed.workers)
+    test = street_scenes(folder, "test", parsed.test, workers=parsed.workers)
+    budget = {"train": parsed.train, "test": parsed.test, "steps": parsed.steps, "seed": parsed.seed}
+    reports: dict[str, dict[str, Any]] = {}
+
+    def row(model: str, make: Callable[[], tuple[Callable[[SceneExample], Labels], dict[str, Any]]]) -> None:
+        """Make and score a row, unless its report is there or other rows are asked for."""
+        path = out / model / "report.json"
+        if path.exists():
+            report = json.loads(path.read_text(encoding="utf-8"))
+            if report["budget"] != budget:
+                raise OutputError(
+                    f"this row was made on another budget: {report['budget']}",
+                    where=str(path),
+                    remedy="Give another folder by --out.",
+                )
+        elif parsed.rows is None or model in parsed.rows:
+            console.print(f"row {model}")
+            predict, facts = make()
+            report = {"model": model, "truth": "street", "budget": budget, **facts, **score(test, predict)}
+            write_whole(path, (json.dumps(report, indent=1) + "\n").encode())
+        else:
+            return
+        reports[model] = report
+
+    row("blind-prior", lambda: (blind_labels(training), {}))
+    row("stereo-geometry", lambda: (engine_labels("stereo-geometry", None), {}))
+    for trained in TRAINED:
+
+        def make() -> tuple[Callable[[SceneExample], Labels], dict[str, Any]]:
+            place = out / trained.model  # noqa: B023  called at once
+            weights = train_row(trained, training, place, steps=parsed.steps, seed=parsed.seed)  # noqa: B023
+            return engine_labels(trained.model, weights), {"minutes": minutes_of(place / LOG)}  # noqa: B023
+
+        row(trained.model, make)
+
+    rows = table_rows(reports)
+    console.print(table(f"comparison on the street world, percent; {parsed.test} held-out scenes", rows))
+    summary = {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": versions(),
+        "budget": budget,
+        "rows": reports,
+    }
+    write_whole(parsed.json or out / "comparison.json", (json.dumps(summary, indent=1) + "\n").encode())
+    if parsed.readme is not None:
+        write_section(parsed.readme, rows, summary)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

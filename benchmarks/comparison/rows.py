@@ -1,0 +1,157 @@
+"""The rows: what each is, how it is trained on the common budget, how all are scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.anchors.prior import BlindPrior
+from occdepth_ros.data.example import SceneDataset, SceneExample
+from occdepth_ros.engine import Engine
+from occdepth_ros.evaluation.regions import fixed_regions
+from occdepth_ros.evaluation.report import SetScores
+from occdepth_ros.training.config import Recipe, read_recipe
+from occdepth_ros.training.reporting import CsvTable
+from occdepth_ros.training.run import train
+
+Labels = npt.NDArray[np.uint8]
+
+RECIPE = "comparison"
+FOLDS = 8
+"""Parts that training scenes are put into to choose the blind prior's threshold."""
+
+
+@dataclass(frozen=True)
+class TrainedRow:
+    """A network of the table.
+
+    Args:
+        model: its name in the registry.
+        title: what the paper's table calls it.
+        family: of its recipe.
+        paper: SC IoU and SSC mIoU in the paper's table 1, percent.
+    """
+
+    model: str
+    title: str
+    family: str
+    paper: tuple[float, float]
+
+
+TRAINED = (
+    TrainedRow("lmscnet-stereo", "LMSCNet, stereo occupancy", "lmscnet", (33.00, 5.80)),
+    TrainedRow("monoscene-small", "MonoScene", "occdepth", (34.16, 11.08)),
+    TrainedRow("monoscene-stereo-small", "MonoScene-stereo", "occdepth", (40.84, 13.57)),
+    TrainedRow("occdepth-small", "OccDepth", "occdepth", (45.10, 15.90)),
+)
+"""In the order of the paper's table."""
+
+ANCHORS = {"blind-prior": "blind prior", "stereo-geometry": "stereo geometry"}
+
+
+def recipe_of(row: TrainedRow, steps: int, scenes: int, seed: int) -> Recipe:
+    """The common recipe in a row's terms, for so many steps on so many scenes."""
+    recipe = read_recipe(RECIPE)
+    task = {**recipe.task, "preset": row.model}
+    if row.family == "lmscnet":
+        # it comes in one size and has no 2-D encoder
+        task = {key: value for key, value in task.items() if key in ("window", "augmentation")}
+    epochs = steps * recipe.scenes_per_step / scenes
+    return replace(recipe, family=row.family, task=task, epochs=epochs, seed=seed)
+
+
+def train_row(row: TrainedRow, training: SceneDataset, out: Path, *, steps: int, seed: int) -> Path:
+    """Train a row, or go on where it was cut off; a finished one is left as it is.
+
+    Returns:
+        the weights file in `out`.
+
+    Raises:
+        OccDepthError: the scenes do not fit, or the folder holds the training of another budget.
+    """
+    weights = out / "weights.safetensors"
+    recipe = recipe_of(row, steps, len(training), seed)
+    if not (out / "scores.json").exists():
+        train(recipe, training, None, out, device="cpu", resume=True)
+    return weights
+
+
+def minutes_of(log: Path) -> float:
+    """Duration of a training by its log, whatever stood between its parts."""
+    total, done = 0.0, 0
+    for line in CsvTable(log).rows():
+        total += float(line["seconds_per_step"]) * (int(line["step"]) - done)
+        done = int(line["step"])
+    return round(total / 60, 2)
+
+
+def score(test: SceneDataset, predict: Callable[[SceneExample], Labels]) -> dict[str, Any]:
+    """The report of a row as `occdepth eval` counts, and seconds a scene.
+
+    Args:
+        test: the held-out scenes.
+        predict: labels of a scene on its grid, `[X, Y, Z]`.
+    """
+    scores = SetScores()
+    seconds = 0.0
+    for index in range(len(test)):
+        example = test[index]
+        start = time.perf_counter()
+        labels = predict(example)
+        seconds += time.perf_counter() - start
+        scores.add("street", example.name, labels, example.target, fixed_regions(example.grid, example.rig))
+    return {**scores.report(), "seconds_per_scene": round(seconds / len(test), 3)}
+
+
+def engine_labels(model: str, weights: Path | None) -> Callable[[SceneExample], Labels]:
+    """Labels as the engine gives them; every scene has its own rig."""
+    engine: Engine | None = None
+
+    def predict(example: SceneExample) -> Labels:
+        nonlocal engine
+        if engine is None:
+            engine = Engine(example.rig, example.grid, model=model, weights=weights, device="cpu")
+        else:
+            engine.calibrate(example.rig)
+        return engine.predict(example.left, example.right).labels
+
+    return predict
+
+
+def blind_labels(training: SceneDataset) -> Callable[[SceneExample], Labels]:
+    """The blind prior of the training scenes: one answer for every scene."""
+    targets = [training[index].target for index in range(len(training))]
+    labels = BlindPrior(targets, [index % FOLDS for index in range(len(targets))]).labels()
+    return lambda _: labels
+
+
+def table_rows(reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The table, in percent: anchors first, then the networks in the order of the paper."""
+    titles = {**ANCHORS, **{row.model: row.title for row in TRAINED}}
+    paper = {row.model: row.paper for row in TRAINED}
+    rows = []
+    for model in (name for name in titles if name in reports):
+        report = reports[model]
+        published = paper.get(model, (None, None))
+        rows.append(
+            {
+                "row": titles[model],
+                "SC IoU": report["sc_iou"],
+                "precision": report["sc_precision"],
+                "recall": report["sc_recall"],
+                "SSC mIoU": report["ssc_miou"],
+                "IoU in view": report["regions"]["in_view"]["sc_iou"],
+                "mIoU in view": report["regions"]["in_view"]["ssc_miou"],
+                "IoU 25.6 m": report["regions"]["range_25.6"]["sc_iou"],
+                "paper IoU": published[0],
+                "paper mIoU": published[1],
+                "minutes": report.get("minutes"),
+            }
+        )
+    return rows

@@ -1,0 +1,54 @@
+"""The scenes of the comparison: generated once, kept on disk, the same for every row."""
+
+from __future__ import annotations
+
+import multiprocessing
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from occdepth_ros.data.example import SceneDataset, SceneExample
+from occdepth_ros.data.town.dataset import StreetDataset
+from occdepth_ros.data.town.folder import read_scene, write_scene
+
+SEED = 0
+
+
+class Scenes:
+    """Scene files in a given order."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> SceneExample:
+        return read_scene(self.files[index])
+
+
+def street_scenes(folder: Path, split: str, count: int, *, workers: int = 1) -> SceneDataset:
+    """The first scenes of a split; those that the folder lacks are generated.
+
+    Args:
+        folder: of scene files, as `occdepth street` writes them.
+        split: "train" or "test"; no street is in both.
+        count: how many.
+        workers: processes that generate.
+
+    Raises:
+        OutputError: a scene cannot be written.
+    """
+    streets = StreetDataset(SEED, count, split=split)
+    files = [folder / f"{streets.name(index)}.npz" for index in range(count)]
+    missing = [index for index, file in enumerate(files) if not file.exists()]
+    if missing:
+        # a fresh interpreter each: OpenCV's threads do not survive a fork
+        with multiprocessing.get_context("spawn").Pool(min(workers, len(missing)), cv2.setNumThreads, (1,)) as pool:
+            pool.map(partial(_write, streets, folder), missing, chunksize=1)
+    return Scenes(files)
+
+
+def _write(streets: StreetDataset, folder: Path, index: int) -> None:
+    write_scene(streets[index], folder / f"{streets.name(index)}.npz")

@@ -1,0 +1,128 @@
+"""The comparison's budget, its rows, and that it goes on where it was stopped, on few and tiny scenes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from making_scenes import scene
+
+from benchmarks.comparison import __main__ as command
+from benchmarks.comparison import rows as making
+from benchmarks.comparison.rows import TRAINED, blind_labels, recipe_of, score, table_rows
+from benchmarks.comparison.scenes import street_scenes
+from benchmarks.comparison.section import BEGIN, END, write_section
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.errors import OutputError
+from occdepth_ros.registry import MODELS
+from occdepth_ros.training.config import Recipe
+from occdepth_ros.training.reporting import LOG
+
+SUMMARY = {
+    "budget": {"train": 3, "test": 2, "steps": 5, "seed": 0},
+    "machine": {"cores": 2, "cpu": "a CPU"},
+    "date": "2026-01-02T00:00:00",
+}
+
+
+def scenes(count: int) -> list[SceneExample]:
+    return [replace(scene(seed), name=f"train-0-{seed:06d}") for seed in range(count)]
+
+
+def test_rows_differ_in_the_network_and_nothing_else() -> None:
+    recipes = {row.model: recipe_of(row, 50, 25, 7) for row in TRAINED}
+    assert set(recipes) <= set(MODELS)
+    assert {name: recipe.task_options().model for name, recipe in recipes.items()} == {name: name for name in recipes}
+    common = {_without_task(recipe) for recipe in recipes.values()}
+    assert len(common) == 1
+    assert {recipe.task["window"] for recipe in recipes.values()} == {96}
+    assert all(recipe.epochs == 2 and recipe.seed == 7 for recipe in recipes.values())
+
+
+def _without_task(recipe: Recipe) -> str:
+    values = {name: getattr(recipe, name) for name in recipe.__dataclass_fields__ if name not in ("family", "task")}
+    return repr(values)
+
+
+def test_the_blind_prior_answers_the_same_for_all() -> None:
+    training = scenes(3)
+    predict = blind_labels(training)
+    assert np.array_equal(predict(training[0]), predict(training[1]))
+    report = score(training, predict)
+    assert report["frames"] == 3
+    # three equal scenes: the prior knows them by heart
+    assert report["sc_iou"] == 100
+    assert set(report["regions"]) >= {"in_view", "range_25.6"}
+
+
+def test_street_scenes_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = street_scenes(tmp_path, "test", 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["test-0-000000.npz"]
+    assert made[0].name == "test-0-000000"
+    before = (tmp_path / "test-0-000000.npz").stat().st_mtime_ns
+    assert len(street_scenes(tmp_path, "test", 1)) == 1
+    assert (tmp_path / "test-0-000000.npz").stat().st_mtime_ns == before
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Tiny scenes, and networks whose training is a note of its name."""
+    trained: list[str] = []
+
+    def train_row(row: making.TrainedRow, training: Any, out: Path, *, steps: int, seed: int) -> Path:
+        trained.append(row.model)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / LOG).write_text("step,seconds_per_step\n10,6.0\n15,6.0\n")
+        return out / "weights.safetensors"
+
+    monkeypatch.setattr(command, "street_scenes", lambda folder, split, count, workers: scenes(count))
+    monkeypatch.setattr(command, "train_row", train_row)
+    monkeypatch.setattr(command, "engine_labels", lambda model, weights: lambda example: example.target)
+    return trained
+
+
+def test_finished_rows_are_kept_and_all_enter_the_table(
+    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--out", str(tmp_path), "--train", "3", "--test", "2", "--steps", "5"]
+    assert command.main([*arguments, "--rows", "monoscene-small"]) == 0
+    assert quick == ["monoscene-small"]
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert command.main([*arguments, "--readme", str(readme)]) == 0
+    assert quick == ["monoscene-small", "lmscnet-stereo", "monoscene-stereo-small", "occdepth-small"]
+    summary = json.loads((tmp_path / "comparison.json").read_text())
+    assert list(summary["rows"]) == ["blind-prior", "stereo-geometry", *(row.model for row in TRAINED)]
+    assert summary["rows"]["occdepth-small"]["sc_iou"] == 100
+    assert summary["rows"]["occdepth-small"]["minutes"] == 1.5
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert "| OccDepth | 100.0 |" in text
+    assert "stereo geometry" in capsys.readouterr().out
+
+
+def test_rows_of_two_budgets_are_not_put_into_one_table(
+    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--out", str(tmp_path), "--train", "3", "--test", "2", "--rows", "blind-prior", "--steps"]
+    assert command.main([*arguments, "5"]) == 0
+    assert command.main([*arguments, "6"]) == 2
+    assert "another budget" in capsys.readouterr().err
+    assert command.main([*arguments, "0"]) == 2
+
+
+def test_the_section_needs_its_markers(tmp_path: Path) -> None:
+    report = {"sc_iou": 1.0, "sc_precision": 1.0, "sc_recall": 1.0, "ssc_miou": 1.0}
+    rows = table_rows({"blind-prior": {**report, "regions": {"in_view": report, "range_25.6": report}}})
+    for content in (None, "no markers", f"{END} {BEGIN}"):
+        path = tmp_path / "some.md"
+        if content is not None:
+            path.write_text(content)
+        with pytest.raises(OutputError):
+            write_section(path, rows, SUMMARY)
+        if content is not None:
+            assert path.read_text() == content
