@@ -1,0 +1,309 @@
+"""TartanAir (Wang et al., 2020), of which SemanticTartanAir is the scene "office" (OccDepth), in its official layout.
+
+ROOT/office/Easy/P000/image_left/000000_left.png, image_right/000000_right.png      640x480
+ROOT/office/Easy/P000/depth_left/000000_left_depth.npy                              float32 metres, [480, 640]
+ROOT/office/Easy/P000/seg_left/000000_left_seg.npy                                  uint8 ids, [480, 640]
+ROOT/office/Easy/P000/pose_left.txt, pose_right.txt   one line a frame: x y z qx qy qz qw, metres, NED
+
+NED: cameras look along x, y is right, z is down; the same holds for the world. The root may be the scene's folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
+from occdepth_ros.data.checks import Problem
+from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
+from occdepth_ros.sources.images import image_size, missing_names, read_image
+from occdepth_ros.sources.tables import read_rows
+
+SCENE = "office"
+TRAJECTORIES = {
+    "Easy": tuple(f"P{number:03d}" for number in range(7)),
+    "Hard": tuple(f"P{number:03d}" for number in range(8)),
+}
+"""Trajectories of the office by difficulty."""
+SPLITS = {
+    "train": tuple(f"Easy/P{number:03d}" for number in (0, 1, 2, 3, 4, 6)),
+    "val": ("Easy/P005",),
+}
+"""Trajectories of each split."""
+PICTURE = (640, 480)
+INTRINSICS = np.array([[320.0, 0, 320, 0], [0, 320, 240, 0], [0, 0, 1, 0]])
+SKY = 1000.0
+"""Depth beyond which, metres, the renderer met nothing."""
+
+OPTICAL_FROM_NED: Matrix = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
+LEVEL_FROM_NED: Matrix = np.diag([1.0, -1, -1])
+"""From NED (x forward, y right, z down) to x forward, y left, z up."""
+
+_FILES = {
+    "image_left": "{}_left.png",
+    "image_right": "{}_right.png",
+    "depth_left": "{}_left_depth.npy",
+    "seg_left": "{}_left_seg.npy",
+}
+Number = TypeVar("Number", np.float32, np.uint8)
+
+_REPAIR = "Copy or download the file again."
+
+
+@dataclass(frozen=True)
+class TartanFrame:
+    """The left camera's view.
+
+    Args:
+        depth: `[480, 640]` metres along the optical axis; infinity where there is nothing.
+        ids: segmentation ids, `[480, 640]`.
+        world_from_camera: pose of the left optical frame in the NED world, `[4, 4]`.
+    """
+
+    depth: npt.NDArray[np.float32]
+    ids: npt.NDArray[np.uint8]
+    world_from_camera: Matrix
+
+
+class Trajectory:
+    """One trajectory; files are read when a frame is asked for.
+
+    Args:
+        folder: such as ROOT/office/Easy/P000.
+
+    Raises:
+        SourceError: pictures, depth, segmentation or poses are missing; the first frames that lack one are named.
+        CalibrationError: the right camera is not to the right of the left one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = f"{folder.parent.name}/{folder.name}"
+        present = {part: _stems(folder, part) for part in _FILES}
+        self.frames = sorted(set.union(*present.values()))
+        if not self.frames:
+            raise SourceError(
+                "there are no frames", where=str(folder), remedy="Give the folder that holds office/Easy/P000."
+            )
+        for part, stems in present.items():
+            lacking = [frame for frame in self.frames if frame not in stems]
+            if lacking:
+                raise SourceError(
+                    f"{len(lacking)} of {len(self.frames)} frames have no {part}: {missing_names(lacking)}",
+                    where=str(folder),
+                    remedy=f"Extract the archive of {part} completely.",
+                )
+        self.poses = read_ned_poses(folder / "pose_left.txt")
+        right = read_ned_poses(folder / "pose_right.txt")
+        last = int(self.frames[-1])
+        for file, poses in (("pose_left.txt", self.poses), ("pose_right.txt", right)):
+            if last >= len(poses):
+                raise SourceError(
+                    f"there are {len(poses)} poses, none for frame {self.frames[-1]}",
+                    where=str(folder / file),
+                    remedy=_REPAIR,
+                )
+        self.baseline = _baseline(self.poses[0], right[0], folder / "pose_right.txt")
+
+    def path(self, part: str, frame: str) -> Path:
+        """The file of a frame in `part`, one of image_left, image_right, depth_left, seg_left."""
+        return self.folder / part / _FILES[part].format(frame)
+
+    def pose(self, frame: str) -> Matrix:
+        """Pose of the left optical frame in the NED world, `[4, 4]`."""
+        return self.poses[int(frame)]
+
+    def read(self, frame: str) -> TartanFrame:
+        """Depth, classes and pose of a frame.
+
+        Raises:
+            SourceError: a file is missing, damaged, or of another kind.
+        """
+        depth = _array(self.path("depth_left", frame), np.float32)
+        depth = np.where(depth > SKY, np.inf, np.where(depth > 0, depth, np.nan)).astype(np.float32)
+        ids = _array(self.path("seg_left", frame), np.uint8)
+        return TartanFrame(depth, ids, self.pose(frame))
+
+    def pictures(self, frame: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Left and right picture, `[480, 640, 3]` RGB.
+
+        Raises:
+            ImageError: one is missing or damaged.
+        """
+        left, _ = read_image(self.path("image_left", frame), PICTURE)
+        right, _ = read_image(self.path("image_right", frame), PICTURE)
+        return left, right
+
+    def rig(self, frame: str) -> StereoRig:
+        """The cameras; the grid's frame is the level one of `level_frame`."""
+        right = INTRINSICS.copy()
+        right[0, 3] = -right[0, 0] * self.baseline
+        pose = np.linalg.inv(self.pose(frame)) @ level_frame(self.pose(frame))
+        return StereoRig(PinholeCamera(INTRINSICS, *PICTURE), PinholeCamera(right, *PICTURE), pose)
+
+
+def level_frame(world_from_camera: Matrix) -> Matrix:
+    """Pose in the NED world of the frame at a camera that is level and looks where it looks, `[4, 4]`.
+
+    Its x axis is the camera's viewing direction without its slope, y is left, z is up.
+    """
+    forward = world_from_camera[:3, 2]
+    # a camera that looks straight up or down has its heading in its other axes; right lies level whatever the pitch
+    right = world_from_camera[:3, 0]
+    heading = np.arctan2(forward[1], forward[0]) if np.hypot(*forward[:2]) > 1e-6 else np.arctan2(-right[0], right[1])
+    c, s = np.cos(heading), np.sin(heading)
+    pose = np.eye(4)
+    pose[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ LEVEL_FROM_NED
+    pose[:3, 3] = world_from_camera[:3, 3]
+    return pose
+
+
+def read_ned_poses(path: Path) -> Matrix:
+    """Poses of a camera's optical frame in the NED world, `[N, 4, 4]`, from lines x y z qx qy qz qw.
+
+    Raises:
+        SourceError: the file is missing or malformed, or a quaternion is none.
+    """
+    rows = read_rows(path, 7)
+    length = np.linalg.norm(rows[:, 3:], axis=1)
+    bad = np.abs(length - 1) > 1e-2
+    if bad.any():
+        raise SourceError(f"the quaternion of line {int(bad.argmax()) + 1} has not length 1", where=str(path))
+    x, y, z, w = (rows[:, 3:] / length[:, None]).T
+    poses = np.tile(np.eye(4), (len(rows), 1, 1))
+    rotation = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+    poses[:, :3, :3] = rotation.transpose(2, 0, 1) @ OPTICAL_FROM_NED.T
+    poses[:, :3, 3] = rows[:, :3]
+    return poses
+
+
+def open_trajectories(root: Path, names: tuple[str, ...] | list[str]) -> list[Trajectory]:
+    """Open trajectories by names such as "Easy/P000", "P000" (of Easy), or of splits.
+
+    Raises:
+        SourceError, CalibrationError: one is missing or incomplete.
+    """
+    root = root.expanduser()
+    base = root / SCENE if (root / SCENE).is_dir() else root
+    folders = [base / name for name in expand_trajectories(names)]
+    for folder in folders:
+        if not folder.is_dir():
+            raise SourceError(
+                f"the trajectory {folder.parent.name}/{folder.name} is missing",
+                where=str(base),
+                remedy="Give the folder that holds office/Easy/P000, and trajectories that are there.",
+            )
+    return [Trajectory(folder) for folder in folders]
+
+
+def expand_trajectories(names: tuple[str, ...] | list[str]) -> list[str]:
+    """Names such as "Easy/P000" from those, short ones, and names of splits; each once.
+
+    Raises:
+        SourceError: a name is none.
+    """
+    wanted: list[str] = []
+    for name in names:
+        found = SPLITS.get(name, (name if "/" in name else f"Easy/{name}",))
+        for full in found:
+            level, _, trajectory = full.partition("/")
+            if trajectory not in TRAJECTORIES.get(level, ()):
+                raise SourceError(
+                    f"there is no trajectory {name!r}",
+                    where="trajectories",
+                    remedy=f"Give such as Easy/P000 or Hard/P007, or {', '.join(SPLITS)}.",
+                )
+        wanted += found
+    return list(dict.fromkeys(wanted))
+
+
+def check_tartanair(root: Path, names: tuple[str, ...] | list[str]) -> Iterator[Problem]:
+    """Look at all files of trajectories; a problem for each that is missing, cut off or of another kind.
+
+    Raises:
+        SourceError: a name is none.
+    """
+    root = root.expanduser()
+    base = root / SCENE if (root / SCENE).is_dir() else root
+    for name in expand_trajectories(names):
+        folder = base / name
+        if not folder.is_dir():
+            yield Problem(folder, "the trajectory is missing")
+            continue
+        yield from _check_trajectory(folder)
+
+
+def _check_trajectory(folder: Path) -> Iterator[Problem]:
+    present = {part: _stems(folder, part) for part in _FILES}
+    frames = sorted(set.union(*present.values()))
+    for file in ("pose_left.txt", "pose_right.txt"):
+        try:
+            count = len(read_ned_poses(folder / file))
+        except OccDepthError as error:
+            yield Problem(folder / file, error.what)
+            continue
+        if count != len(frames):
+            yield Problem(folder / file, f"there are {count} poses for {len(frames)} frames")
+    for part, stems in present.items():
+        lacking = [frame for frame in frames if frame not in stems]
+        if lacking:
+            yield Problem(
+                folder / part, f"{len(lacking)} of {len(frames)} files are missing ({missing_names(lacking)})"
+            )
+        for frame in sorted(stems):
+            path = folder / part / _FILES[part].format(frame)
+            try:
+                _check_file(path, part)
+            except OccDepthError as error:
+                yield Problem(path, error.what)
+
+
+def _check_file(path: Path, part: str) -> None:
+    if part in ("image_left", "image_right"):
+        if (size := image_size(path)) != PICTURE:
+            raise SourceError(f"the picture is {size[0]}x{size[1]}, not 640x480", where=str(path))
+    elif part == "depth_left":
+        _array(path, np.float32)
+    else:
+        _array(path, np.uint8)
+
+
+def _stems(folder: Path, part: str) -> set[str]:
+    suffix = _FILES[part].format("")
+    stems = {path.name[: -len(suffix)] for path in (folder / part).glob(f"*{suffix}")}
+    return {stem for stem in stems if stem.isdecimal() and len(stem) < 16}
+
+
+def _array(path: Path, kind: type[Number]) -> npt.NDArray[Number]:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise SourceError(f"the array cannot be read ({error})", where=str(path), remedy=_REPAIR) from error
+    if not isinstance(array, np.ndarray) or array.shape != PICTURE[::-1] or array.dtype != kind:
+        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "no array"
+        raise SourceError(f"there is {found}, not {np.dtype(kind)} {PICTURE[::-1]}", where=str(path), remedy=_REPAIR)
+    return array
+
+
+def _baseline(left: Matrix, right: Matrix, file: Path) -> float:
+    """Metres from the left to the right camera, which must look alike and lie beside each other."""
+    relative = np.linalg.inv(left) @ right
+    x, y, z = relative[:3, 3]
+    if not (x > 0 and max(abs(y), abs(z)) < 0.02 * x) or np.abs(relative[:3, :3] - np.eye(3)).max() > 1e-3:
+        raise CalibrationError(
+            f"the right camera is at ({x:.3f}, {y:.3f}, {z:.3f}) m in the left optical frame, or is turned",
+            where=str(file),
+            remedy="Use the pose files of one trajectory.",
+        )
+    return float(x)
