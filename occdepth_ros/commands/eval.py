@@ -12,11 +12,11 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from occdepth_ros.commands.eval_data import Opened, open_scenes
+from occdepth_ros.commands.eval_data import SCORED, Opened, open_scenes
 from occdepth_ros.commands.run import Tally, make_repeatable, sha256_of
 from occdepth_ros.data.example import SceneDataset
-from occdepth_ros.data.semantic_kitti import OFFICIAL, expand_sequences, find_root
-from occdepth_ros.data.semantic_kitti_check import check_sequence
+from occdepth_ros.data.factory import CHECKS
+from occdepth_ros.data.semantic_kitti import OFFICIAL, expand_sequences
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.evaluation.report import HEADLINE, SetScores, print_report, write_report
 from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
@@ -34,7 +34,12 @@ PICTURED = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
-    add("--dataset", choices=["semantic_kitti", "street"], default="semantic_kitti", help="default: %(default)s")
+    add(
+        "--dataset",
+        choices=[*SCORED, *(name for name in CHECKS if name not in SCORED)],
+        default="semantic_kitti",
+        help="default: %(default)s; nyu and tartanair can be checked only: the models know other classes",
+    )
     add(
         "--root",
         type=Path,
@@ -42,7 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the folder with dataset/, or dataset itself; of the street, a folder that `occdepth street` wrote "
         "(default: held-out scenes are generated)",
     )
-    add("--sequences", nargs="+", metavar="SS", default=["08"], help="numbers, or train, val (default: 08)")
+    add(
+        "--sequences",
+        nargs="+",
+        metavar="SS",
+        default=[],
+        help="numbers, or train, val (default: 08); nyu: train or test; tartanair: such as Easy/P005, or train, val; "
+        "folder: names of folders below the root",
+    )
     add("--labels", metavar="NAME", default=OFFICIAL, help="official, or a derived truth such as recon10")
     add("--count", type=int, metavar="N", help="only the first N scenes (default: all; generated streets: 32)")
     add("--seed", type=int, metavar="S", default=0, help="of generated streets (default: %(default)s)")
@@ -68,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         OccDepthError: data set, model or a result's place cannot be used.
     """
     if arguments.check:
-        return check_files(arguments.root, arguments.sequences)
+        return check_files(arguments.dataset, arguments.root, arguments.sequences)
     for place, is_wrong in ((arguments.json, Path.is_dir), (arguments.pictures, Path.is_file)):
         if place is not None and is_wrong(place):
             raise OutputError("there is something else of this name", where=str(place), remedy="Give another name.")
@@ -107,17 +119,18 @@ def score_scenes(model: SceneModel, scenes: SceneDataset, scores: SetScores, tim
             progress.update(task, advance=1)
 
 
-def check_files(root: Path | None, sequences: Sequence[str]) -> int:
+def check_files(dataset: str, root: Path | None, sequences: Sequence[str]) -> int:
     """Name the files of a download that are missing or wrong; 1 where there are some, else 0."""
+    if dataset not in CHECKS:
+        raise SourceError(f"{dataset} is no download", where="--check", remedy=f"Check {', '.join(CHECKS)}.")
     if root is None:
-        raise SourceError("a download to check is not given", where="--root", remedy="Give the folder with dataset/.")
-    names, count = expand_sequences(sequences), 0
-    folder = find_root(root) / "sequences"
-    for name in names:
-        for problem in check_sequence(folder / name):
-            print(problem)
-            count += 1
-    print(f"{', '.join(names)}: {f'{count} problems' if count else 'complete'}")
+        raise SourceError("a download to check is not given", where="--root", remedy="Give the data set's folder.")
+    count = 0
+    for problem in CHECKS[dataset](root, sequences):
+        print(problem)
+        count += 1
+    names = ", ".join(expand_sequences(sequences or ("val",)) if dataset == "semantic_kitti" else sequences)
+    print(f"{names or dataset}: {f'{count} problems' if count else 'complete'}")
     return 1 if count else 0
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from occdepth_ros.data.example import SceneDataset, SceneExample
+from occdepth_ros.data.folder_scenes import FolderScenes
 from occdepth_ros.data.semantic_kitti import OFFICIAL, SCANS, expand_sequences, voxel_frames
 from occdepth_ros.data.semantic_kitti_scenes import SemanticKittiScenes
 from occdepth_ros.data.town.dataset import StreetDataset
@@ -64,9 +66,13 @@ def open_scenes(arguments: argparse.Namespace) -> Opened:
     """
     if arguments.count is not None and arguments.count < 1:
         raise SourceError(f"{arguments.count} scenes are none", where="--count", remedy="Give 1 or more.")
-    if arguments.dataset == "street":
-        return _street(arguments)
-    return _semantic_kitti(arguments)
+    if arguments.dataset not in SCORED:
+        raise SourceError(
+            f"no model knows the classes of {arguments.dataset}",
+            where="--dataset",
+            remedy=f"Score on {', '.join(SCORED)}; --check looks at its files.",
+        )
+    return SCORED[arguments.dataset](arguments)
 
 
 def _street(arguments: argparse.Namespace) -> Opened:
@@ -88,7 +94,7 @@ def _semantic_kitti(arguments: argparse.Namespace) -> Opened:
         raise SourceError(
             "the folder of the data set is not given", where="--root", remedy="Give the folder with dataset/."
         )
-    names = expand_sequences(arguments.sequences)
+    names = expand_sequences(arguments.sequences or ["val"])
     scenes: SceneDataset = SemanticKittiScenes(arguments.root, names, arguments.labels)
     scenes = scenes if arguments.count is None else FirstScenes(scenes, arguments.count)
     official = arguments.labels == OFFICIAL
@@ -102,3 +108,19 @@ def _semantic_kitti(arguments: argparse.Namespace) -> Opened:
     elif not complete:
         caveat = f"{len(scenes)} of the {expected} frames that the benchmark scores."
     return Opened(scenes, truth, arguments.root.name, about, caveat)
+
+
+def _folder(arguments: argparse.Namespace) -> Opened:
+    if arguments.root is None:
+        raise SourceError("the folder of the scenes is not given", where="--root", remedy="Give it.")
+    scenes: SceneDataset = FolderScenes(arguments.root, arguments.sequences)
+    scenes = scenes if arguments.count is None else FirstScenes(scenes, arguments.count)
+    return Opened(scenes, "folder", arguments.root.name, {"sequences": list(arguments.sequences)})
+
+
+SCORED: dict[str, Callable[[argparse.Namespace], Opened]] = {
+    "semantic_kitti": _semantic_kitti,
+    "street": _street,
+    "folder": _folder,
+}
+"""The data sets whose classes the models know, and how they are opened."""

@@ -21,9 +21,15 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         default=[],
         help="semantic_kitti: numbers, train, val (default: train); street: train or test of a folder, or "
-        "SPLIT:SEED:COUNT to be generated",
+        "SPLIT:SEED:COUNT to be generated; nyu: train or test; tartanair: such as Easy/P000, train, val; folder: names "
+        "of folders below the root",
     )
-    add("--labels", metavar="NAME", default=OFFICIAL, help="official, scans, or a derived truth such as recon10")
+    add(
+        "--labels",
+        metavar="NAME",
+        default=OFFICIAL,
+        help="official, scans, or a derived truth such as recon10; tartanair: fused, visible",
+    )
 
 
 def open_scenes(arguments: argparse.Namespace, cache: Path | None = None) -> SceneDataset:

@@ -8,24 +8,46 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from occdepth_ros.commands.voxelize_tartanair import run_tartanair
 from occdepth_ros.data.semantic_kitti import STRIDE
+from occdepth_ros.data.tartanair_scenes import REACH as TARTANAIR_REACH
 from occdepth_ros.data.voxelize import PosedScan, completion_labels
 from occdepth_ros.data.voxelize_scans import LabelledScans
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.files import write_whole
 
-SUMMARY = "make completion labels from labelled LiDAR scans with poses"
+SUMMARY = "make completion labels from labelled LiDAR scans, or depth pictures, with poses"
+
+REACH = 70.0
+"""Metres; the scans of a drive that see something of the grid."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
+    add("--kind", choices=["semantic_kitti", "tartanair"], default="semantic_kitti", help="layout (%(default)s)")
     add(
-        "--source", type=Path, metavar="DIR", required=True, help="sequence with velodyne, labels, poses.txt, calib.txt"
+        "--source",
+        type=Path,
+        metavar="DIR",
+        required=True,
+        help="sequence with velodyne, labels, poses.txt, calib.txt; tartanair: trajectory such as office/Easy/P000",
     )
-    add("--out", type=Path, metavar="DIR", required=True, help="FFFFFF.label, .invalid, .bin, .occluded go there")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        required=True,
+        help="FFFFFF.label, .invalid, .bin, .occluded go there; tartanair: FFFFFF.npz",
+    )
     add("--frames", type=int, nargs="+", metavar="N", help=f"frame numbers (default: every {STRIDE}th scan)")
-    add("--reach", type=float, metavar="M", default=70.0, help="merge the scans within so many metres (%(default)s)")
+    add("--reach", type=float, metavar="M", help="merge scans within so many metres (70; tartanair: 12)")
+    add(
+        "--truth",
+        choices=["fused", "visible"],
+        default="fused",
+        help="tartanair: merge the frames of the trajectory, or see one alone, as published (%(default)s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,10 +57,14 @@ def run(arguments: argparse.Namespace) -> int:
         SourceError: scans, poses or frames cannot be used.
         OutputError: a file is there already, or cannot be written.
     """
+    tartanair = arguments.kind == "tartanair"
+    reach: float = arguments.reach if arguments.reach is not None else TARTANAIR_REACH if tartanair else REACH
+    if not reach >= 0:
+        raise SourceError(f"{reach} m is no distance", where="reach", remedy="Give metres, 0 for one scan.")
+    if tartanair:
+        return run_tartanair(arguments, reach)
     scans = LabelledScans(arguments.source)
     frames = select_frames(scans, arguments.frames)
-    if not arguments.reach >= 0:
-        raise SourceError(f"{arguments.reach} m is no distance", where="reach", remedy="Give metres, 0 for one scan.")
     for frame in frames:
         there = next((file for file in map(arguments.out.joinpath, names_of(frame)) if file.exists()), None)
         if there is not None:
@@ -46,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "the file is there already", where=str(there), remedy="Give a new folder, or move the file away."
             )
     for frame in track(frames, "voxelize", console=Console(stderr=True)):
-        for suffix, content in labels_of(scans, frame, arguments.reach).items():
+        for suffix, content in labels_of(scans, frame, reach).items():
             write_whole(arguments.out / f"{frame}.{suffix}", content)
     Console().print(f"{len(frames)} frames in {arguments.out}", soft_wrap=True, highlight=False)
     return 0

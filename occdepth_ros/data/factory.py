@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from occdepth_ros.data.checks import Problem
 from occdepth_ros.data.example import SceneDataset
-from occdepth_ros.data.semantic_kitti import OFFICIAL
+from occdepth_ros.data.folder_scenes import FolderScenes, check_folder
+from occdepth_ros.data.nyu import NyuScenes, check_nyu
+from occdepth_ros.data.semantic_kitti import OFFICIAL, expand_sequences, find_root
+from occdepth_ros.data.semantic_kitti_check import check_sequence
 from occdepth_ros.data.semantic_kitti_scenes import SemanticKittiScenes
+from occdepth_ros.data.tartanair import check_tartanair
+from occdepth_ros.data.tartanair_scenes import TartanScenes, Truth
 from occdepth_ros.data.town.dataset import SPLITS, StreetDataset
 from occdepth_ros.data.town.folder import StreetFolder
 from occdepth_ros.errors import SourceError
@@ -55,8 +61,48 @@ def _street(request: Request) -> SceneDataset:
     return StreetDataset(int(seed), int(count), split=split)
 
 
-DATASETS: dict[str, Callable[[Request], SceneDataset]] = {"semantic_kitti": _semantic_kitti, "street": _street}
+def _nyu(request: Request) -> SceneDataset:
+    _only(request, "nyu", (OFFICIAL,))
+    return NyuScenes(_root(request, "nyu", "the folder with NYUtrain and NYUtest"), _split(request.sequences, "train"))
+
+
+def _tartanair(request: Request) -> SceneDataset:
+    _only(request, "tartanair", (OFFICIAL, "fused", "visible"))
+    root = _root(request, "tartanair", "the folder with office/Easy/P000")
+    cache = None if request.cache is None else request.cache / "labels"
+    truth: Truth = "visible" if request.labels == "visible" else "fused"
+    return TartanScenes(root, request.sequences or ("train",), truth=truth, cache=cache)
+
+
+def _folder(request: Request) -> SceneDataset:
+    _only(request, "folder", (OFFICIAL,))
+    return FolderScenes(_root(request, "folder", "the folder with left, right and voxels"), request.sequences)
+
+
+DATASETS: dict[str, Callable[[Request], SceneDataset]] = {
+    "semantic_kitti": _semantic_kitti,
+    "street": _street,
+    "nyu": _nyu,
+    "tartanair": _tartanair,
+    "folder": _folder,
+}
 """How each data set is opened, by name."""
+
+
+def _check_semantic_kitti(root: Path, sequences: Sequence[str]) -> Iterator[Problem]:
+    folder = find_root(root) / "sequences"
+    for name in expand_sequences(sequences or ("val",)):
+        yield from check_sequence(folder / name)
+
+
+CHECKS: dict[str, Callable[[Path, Sequence[str]], Iterable[Problem]]] = {
+    "semantic_kitti": _check_semantic_kitti,
+    "nyu": lambda root, sequences: check_nyu(root, _split(sequences, "test")),
+    "tartanair": lambda root, sequences: check_tartanair(root, sequences or ("val",)),
+    "folder": check_folder,
+}
+"""How the files of each data set are looked at one by one: root and parts to what is wrong; no parts = those that
+results are reported on."""
 
 
 def open_dataset(
@@ -81,6 +127,19 @@ def open_dataset(
             f"there is no data set {kind!r}", where="dataset", remedy=f"Choose from {', '.join(DATASETS)}."
         )
     return DATASETS[kind](Request(root, tuple(sequences), labels, cache))
+
+
+def _only(request: Request, kind: str, labels: Sequence[str]) -> None:
+    if request.labels not in labels:
+        raise SourceError(
+            f"{kind} has no labels {request.labels!r}", where="labels", remedy=f"Choose from {', '.join(labels)}."
+        )
+
+
+def _split(names: Sequence[str], usual: str) -> str:
+    if len(names) > 1:
+        raise SourceError(f"{len(names)} splits are asked for", where="sequences", remedy="Give one.")
+    return names[0] if names else usual
 
 
 def _root(request: Request, kind: str, what: str) -> Path:

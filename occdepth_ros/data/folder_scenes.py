@@ -3,8 +3,8 @@
 FOLDER/left, FOLDER/right, FOLDER/calibration.yaml    rectified pairs; see `occdepth_ros/sources/folder.py`
 FOLDER/voxels/NAME.label    SemanticKITTI's format on its grid: uint16 raw ids, 256x256x32; NAME.invalid, one bit a
                             voxel, says which are unknown
-FOLDER/voxels/NAME.npz      or any other grid: `target` uint8 `[X, Y, Z]`, 0 free, class ids, 255 unknown; `origin` `[3]`
-                            metres and `resolution` metres, in the calibration's grid_frame (SemanticKITTI's where
+FOLDER/voxels/NAME.npz      or any other grid: `target` uint8 `[X, Y, Z]`, 0 free, class ids, 255 unknown; `origin`
+                            `[3]` and `resolution`, metres, in the calibration's grid_frame (SemanticKITTI's where
                             absent); optionally `seen`, bits packed as np.packbits does, see `SceneExample`
 FOLDER/depth/NAME.npy       optional, of the left picture: float32 `[H, W]` metres, NaN = unknown, infinity = sky;
                             or NAME.png, 16 bits, 1/256 m, 0 = unknown (KITTI's format)
@@ -16,7 +16,7 @@ NAME is that of the pictures. Pictures without voxels are no scenes. `occdepth v
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,21 +201,29 @@ def check_folder(root: Path, parts: Sequence[str], *, classes: int = len(SEMANTI
         except OccDepthError as error:
             yield Problem(Path(error.where or folder), error.what)
             continue
-        size = (source.rig.left.width, source.rig.left.height)
         beside = {path.stem for part in ("depth", "semantics") for path in (folder / part).glob("*.*")}
         for frame in sorted(beside.union(truths).difference(source.frames)):
             yield Problem(folder, f"frame {frame} has a truth, but no pictures")
-        for row, frame in enumerate(source.frames):
-            for look in (
-                lambda row=row: source[row],
-                lambda frame=frame: frame in truths and read_own_voxels(truths[frame], source.grid_frame, classes),
-                lambda frame=frame: read_own_depth(folder, frame, size),
-                lambda frame=frame: read_own_semantics(folder, frame, size, classes),
-            ):
-                try:
-                    look()
-                except OccDepthError as error:
-                    yield Problem(Path(error.where or folder), error.what)
+        for row in range(len(source)):
+            yield from _check_frame(folder, source, row, truths, classes)
+
+
+def _check_frame(
+    folder: Path, source: FileSequence, row: int, truths: Mapping[str, Path], classes: int
+) -> Iterator[Problem]:
+    frame, size = source.frames[row], (source.rig.left.width, source.rig.left.height)
+    looks: list[Callable[[], object]] = [
+        lambda: source[row],
+        lambda: read_own_depth(folder, frame, size),
+        lambda: read_own_semantics(folder, frame, size, classes),
+    ]
+    if frame in truths:
+        looks.append(lambda: read_own_voxels(truths[frame], source.grid_frame, classes))
+    for look in looks:
+        try:
+            look()
+        except OccDepthError as error:
+            yield Problem(Path(error.where or folder), error.what)
 
 
 def _truths(folder: Path) -> dict[str, Path]:

@@ -10,7 +10,7 @@ NED: cameras look along x, y is right, z is down; the same holds for the world. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -188,7 +188,7 @@ def read_ned_poses(path: Path) -> Matrix:
     return poses
 
 
-def open_trajectories(root: Path, names: tuple[str, ...] | list[str]) -> list[Trajectory]:
+def open_trajectories(root: Path, names: Sequence[str]) -> list[Trajectory]:
     """Open trajectories by names such as "Easy/P000", "P000" (of Easy), or of splits.
 
     Raises:
@@ -207,7 +207,7 @@ def open_trajectories(root: Path, names: tuple[str, ...] | list[str]) -> list[Tr
     return [Trajectory(folder) for folder in folders]
 
 
-def expand_trajectories(names: tuple[str, ...] | list[str]) -> list[str]:
+def expand_trajectories(names: Sequence[str]) -> list[str]:
     """Names such as "Easy/P000" from those, short ones, and names of splits; each once.
 
     Raises:
@@ -228,7 +228,7 @@ def expand_trajectories(names: tuple[str, ...] | list[str]) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
-def check_tartanair(root: Path, names: tuple[str, ...] | list[str]) -> Iterator[Problem]:
+def check_tartanair(root: Path, names: Sequence[str]) -> Iterator[Problem]:
     """Look at all files of trajectories; a problem for each that is missing, cut off or of another kind.
 
     Raises:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from occdepth_ros.classes import TARTANAIR, UNKNOWN
+from occdepth_ros.classes import EMPTY, TARTANAIR, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.label_cache import LabelCache
 from occdepth_ros.data.scan_completion import CompletedScene
@@ -54,7 +54,7 @@ class TartanScenes:
             raise SourceError(f"a stride of {stride} frames is none", where="stride", remedy="Give 1 or more.")
         self._truth, self._reach, self._stride = truth, reach, stride
         self._cache = None if cache is None else LabelCache(cache)
-        parts = open_trajectories(root, list(trajectories))
+        parts = open_trajectories(root, trajectories)
         self._places = [(part, frame) for part in parts for frame in part.frames[::stride]]
 
     def __len__(self) -> int:
@@ -91,21 +91,30 @@ class TartanScenes:
 
     def truth(self, part: Trajectory, frame: str, own: TartanFrame) -> CompletedScene:
         """Voxels of a frame."""
-        if self._truth == "visible":
-            target = visible_surface(own)
-            return CompletedScene(target, fused_scene(own, ()).seen | (target != 0))
-        merged = near(part, frame, self._reach, self._stride)
 
         def make() -> CompletedScene:
-            others: Iterable[TartanFrame] = (part.read(name) for name in merged)
-            return fused_scene(own, others)
+            return make_truth(part, frame, own, self._truth, self._reach, self._stride)
 
-        if self._cache is None:
+        if self._cache is None or self._truth == "visible":
             return make()
+        merged = near(part, frame, self._reach, self._stride)
         poses = [part.pose(name).round(6).tolist() for name in (frame, *merged)]
-        return self._cache.get(
-            f"{part.name}/{frame}".replace("/", "_"), repr((part.name, frame, merged, poses, TARTANAIR_GRID)), make
-        )
+        made_from = repr((part.name, frame, merged, poses, TARTANAIR_GRID))
+        return self._cache.get(f"{part.name}/{frame}".replace("/", "_"), made_from, make)
+
+
+def make_truth(
+    part: Trajectory, frame: str, own: TartanFrame, truth: Truth, reach: float, stride: int
+) -> CompletedScene:
+    """Voxels of a frame on `TARTANAIR_GRID`; the arguments are those of `TartanScenes`.
+
+    Raises:
+        SourceError: a file of a merged frame is damaged.
+    """
+    if truth == "visible":
+        target = visible_surface(own)
+        return CompletedScene(target, fused_scene(own, ()).seen | (target != EMPTY))
+    return fused_scene(own, (part.read(name) for name in near(part, frame, reach, stride)))
 
 
 def near(part: Trajectory, frame: str, reach: float, stride: int) -> list[str]:

@@ -1,0 +1,51 @@
+"""`occdepth voxelize --kind tartanair`: voxels of a trajectory of TartanAir, as folders of scenes have them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from occdepth_ros.data.tartanair import Trajectory
+from occdepth_ros.data.tartanair_scenes import STRIDE, make_truth
+from occdepth_ros.data.tartanair_voxels import TARTANAIR_GRID
+from occdepth_ros.errors import OutputError, SourceError
+from occdepth_ros.files import whole_file
+
+
+def run_tartanair(arguments: argparse.Namespace, reach: float) -> int:
+    """Write FFFFFF.npz with `target`, `seen` (packed bits), `origin` and `resolution` for every frame asked for.
+
+    Raises:
+        SourceError: the trajectory or a frame cannot be used.
+        OutputError: a file is there already, or cannot be written.
+    """
+    part = Trajectory(arguments.source)
+    by_number = {int(name): name for name in part.frames}
+    wanted = [number for number in by_number if number % STRIDE == 0] if arguments.frames is None else arguments.frames
+    missing = [number for number in wanted if number not in by_number]
+    if missing:
+        raise SourceError(
+            f"there is no frame {missing[0]}", where=str(part.folder), remedy=f"The last one is {part.frames[-1]}."
+        )
+    paths: dict[str, Path] = {by_number[number]: arguments.out / f"{by_number[number]}.npz" for number in wanted}
+    for path in paths.values():
+        if path.exists():
+            raise OutputError(
+                "the file is there already", where=str(path), remedy="Give a new folder, or move the file away."
+            )
+    for frame, path in track(paths.items(), "voxelize", console=Console(stderr=True)):
+        scene = make_truth(part, frame, part.read(frame), arguments.truth, reach, STRIDE)
+        with whole_file(path) as partial:
+            np.savez_compressed(
+                partial,
+                target=scene.target,
+                seen=np.packbits(scene.seen),
+                origin=np.array(TARTANAIR_GRID.origin),
+                resolution=np.array(TARTANAIR_GRID.resolution),
+            )
+    Console().print(f"{len(paths)} frames in {arguments.out}", soft_wrap=True, highlight=False)
+    return 0
