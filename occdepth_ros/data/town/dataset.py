@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.data.example import SceneExample
+from occdepth_ros.data.town.camera import Film
 from occdepth_ros.data.town.layout import Street, make_street
 from occdepth_ros.data.town.lidar import scanned
 from occdepth_ros.data.town.raster import Eye, SunMap, rasterize
-from occdepth_ros.data.town.shading import develop, semantics, shade, with_ground
+from occdepth_ros.data.town.relief import with_ground
+from occdepth_ros.data.town.shading import Weather, semantics, shade
 from occdepth_ros.data.town.voxels import solid_labels
 from occdepth_ros.errors import SourceError
 from occdepth_ros.grid import VoxelGrid
@@ -75,15 +77,20 @@ class StreetDataset:
         pose = _pose(rng, street)
         sun = _sun(rng)
         shadows = rasterize(sun, street.world)
-        exposure = rng.uniform(0.5, 0.95)
-        pictures, inverse, classes = [], [], []
+        weather, film = Weather.draw(rng), Film.draw(rng)
+        pictures: list[npt.NDArray[np.uint8]] = []
+        inverse: list[npt.NDArray[np.float32]] = []
+        classes: list[npt.NDArray[np.uint8]] = []
         for camera, camera_from_grid in ((rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)):
             eye = Eye.of(camera.intrinsics, pose @ np.linalg.inv(camera_from_grid), self.width, self.height)
             hits = rasterize(eye, street.world)
-            w = with_ground(eye, hits)
+            w, grounded = with_ground(eye, hits, street.ground, street.backdrop)
             inverse.append(w)
-            classes.append(semantics(eye, street, hits, w))
-            pictures.append(develop(shade(eye, street, hits, w, sun, shadows), exposure, rng))
+            if not classes:
+                classes.append(semantics(eye, street, hits, w, grounded))
+            linear = shade(eye, street, weather, hits, w, grounded, sun, shadows)
+            setting = replace(film, exposure=film.exposure * np.exp(rng.normal(0, 0.03)))
+            pictures.append(setting.develop(linear, rng))
         with np.errstate(divide="ignore"):
             depth = np.asarray(1 / inverse[0], np.float32)
         target, seen = self._truth(street, pose, rng)
@@ -94,8 +101,10 @@ class StreetDataset:
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
         solid = solid_labels(street, self.grid, pose)
         own = int(rng.integers(0, SCANS))
-        x = (np.arange(SCANS) - own) * rng.uniform(0.3, 1.5)
-        places = np.stack([x, street.ground.middle(x) + street.lane, np.full(SCANS, pose[2, 3])], axis=1)
+        x = (np.arange(SCANS) - own) * rng.uniform(0.3, 1.5) * (1.5 if street.kind == "motorway" else 1.0)
+        y = street.ground.middle(x) + street.lane
+        climb = street.ground.height(x, y) - street.ground.height(pose[0, 3], pose[1, 3])
+        places = np.stack([x, y, pose[2, 3] + climb], axis=1)
         places[own] = pose[:3, 3]
         local = (places - pose[:3, 3]) @ pose[:3, :3]
         return scanned(solid, self.grid, local, own, rng)
@@ -132,7 +141,8 @@ def _pose(rng: np.random.Generator, street: Street) -> Matrix:
     pose = np.eye(4)
     yaw, pitch, roll = rng.normal((0, 0.011, 0), (0.03, 0.007, 0.008))
     pose[:3, :3] = turned(yaw, pitch, roll)
-    pose[:3, 3] = [0, street.lane + rng.normal(0, 0.2), rng.normal(1.73, 0.04)]
+    y = street.lane + rng.normal(0, 0.3)
+    pose[:3, 3] = [0, y, float(street.ground.height(0.0, y)) + rng.normal(1.73, 0.04)]
     return pose
 
 

@@ -1,4 +1,4 @@
-"""What stands where in a random street."""
+"""What kind of street it is, how it runs, and what stands where."""
 
 from __future__ import annotations
 
@@ -6,11 +6,59 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from occdepth_ros.data.town import things
-from occdepth_ros.data.town.ground import Ground
-from occdepth_ros.data.town.solids import LABEL, Color, Part, World, placed
+from occdepth_ros.data.town.ground import Ground, SideStreet, make_heights, make_line
+from occdepth_ros.data.town.relief import Backdrop
+from occdepth_ros.data.town.sides import Side, Site, color, fill_side
+from occdepth_ros.data.town.solids import LABEL, World
+from occdepth_ros.data.town.things import car, guard_rail, lorry, two_wheeler
 
-BEGIN, END = -6.0, 90.0
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of street; pairs are ranges, single numbers are shares in 0..1.
+
+    Args:
+        often: how often it is drawn, relative.
+        half: half of the carriageway, metres.
+        parking, walk, verge: share of sides with a parking bay, a sidewalk, a strip of grass.
+        houses: how densely the sides are built up.
+        woods: how densely trees and shrubs grow beyond the verge.
+        hedges: share of fronts closed by a hedge; fences take half of the rest in the settlements.
+        rows: share of sides with a row of street trees.
+        rails: share of sides with a guard rail.
+        winding: usual curvature, 1/metres.
+        hilly: usual change of slope.
+        traffic: metres between vehicles on the road.
+        crossing: share of streets with side streets.
+        line: share with a line along the middle.
+    """
+
+    often: float
+    half: tuple[float, float]
+    parking: float
+    walk: float
+    verge: float
+    houses: float
+    woods: float
+    hedges: float
+    rows: float
+    rails: float
+    winding: float
+    hilly: float
+    traffic: tuple[float, float]
+    crossing: float
+    line: float
+
+
+KINDS = {
+    "residential": Kind(
+        0.36, (2.8, 4.5), 0.5, 0.92, 0.25, 0.72, 0.6, 0.5, 0.35, 0.0, 0.0012, 0.012, (20, 90), 0.5, 0.15
+    ),
+    "avenue": Kind(0.24, (3.8, 7.5), 0.25, 0.9, 0.6, 0.35, 0.65, 0.35, 0.45, 0.06, 0.001, 0.012, (14, 70), 0.5, 0.8),
+    "country": Kind(0.17, (2.8, 4.4), 0.0, 0.2, 0.95, 0.04, 0.6, 0.1, 0.15, 0.1, 0.004, 0.025, (25, 120), 0.25, 0.6),
+    "woods": Kind(0.15, (2.8, 4.4), 0.03, 0.3, 0.8, 0.03, 1.0, 0.2, 0.1, 0.08, 0.006, 0.03, (25, 120), 0.25, 0.5),
+    "motorway": Kind(0.1, (5.5, 9.0), 0.0, 0.0, 1.0, 0.0, 0.5, 0.0, 0.05, 0.75, 0.002, 0.015, (15, 60), 0.1, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -18,132 +66,116 @@ class Street:
     """A random street.
 
     Args:
+        kind: its name in `KINDS`.
         world: its solids.
         ground: what they stand on.
+        backdrop: what closes the view.
         lane: distance of the driven lane from the street's middle, to the left, metres.
+        line: how its middle is marked: 0 not, 1 dashed, 2 solid.
     """
 
+    kind: str
     world: World
     ground: Ground
+    backdrop: Backdrop
     lane: float
-
-
-def _color(rng: np.random.Generator, low: float = 0.02, high: float = 0.5, vivid: float = 0.1) -> Color:
-    grey, tint = rng.uniform(low, high), rng.uniform(1 - vivid, 1 + vivid, 3)
-    r, g, b = np.clip(grey * tint, 0.01, 0.8)
-    return float(r), float(g), float(b)
+    line: int
 
 
 def make_street(rng: np.random.Generator) -> Street:
     """Draw a street."""
-    half = rng.uniform(3.0, 5.5)
-    parts: list[Part] = []
-    begin = rng.uniform(18, 60)
-    crossing = (begin, begin + rng.uniform(6, 9)) if rng.random() < 0.35 else (0.0, 0.0)
-    bend = rng.normal(0, 0.0009)
-    sides = []
-    for _ in range(2):
-        parking = rng.uniform(2.2, 2.8) if rng.random() < 0.5 else 0.0
-        walk = rng.uniform(1.5, 3.5) if rng.random() < 0.8 else 0.0
-        verge = rng.uniform(1.0, 4.0) if rng.random() < 0.6 else 0.0
-        verge_label = "other-ground" if rng.random() < 0.15 else "terrain"
-        edges = half + np.cumsum([0.0, parking, walk, verge])
-        sides.append((edges, ["road", "parking", "sidewalk", verge_label, "terrain"]))
-    left, right = sides
+    odds = np.array([k.often for k in KINDS.values()])
+    name = str(rng.choice(list(KINDS), p=odds / odds.sum()))
+    kind = KINDS[name]
+    half = rng.uniform(*kind.half)
+    left, right = (_side(rng, kind, half, sign) for sign in (1.0, -1.0))
+    line = make_line(rng, kind.winding)
+    banks = [rng.normal(0.02, 0.12) if rng.random() < 0.6 else rng.normal(0, 0.015) for _ in range(2)]
+    heights = make_heights(
+        rng, line, kind.hilly, ((left.verge + 0.3, float(banks[0])), (right.verge + 0.3, float(banks[1])))
+    )
     ground = Ground(
-        bend,
-        tuple(float(v) for v in [*-right[0][::-1], *left[0]]),
-        tuple(LABEL[n] for n in [*right[1][:0:-1], "road", *left[1][1:]]),
-        crossing,
+        line,
+        heights,
+        (-right.far, -right.verge, -right.walk, -right.bay, -half, half, left.bay, left.walk, left.verge, left.far),
+        tuple(LABEL[n] for n in (*right.labels[::-1], "road", *left.labels)),
+        half,
+        _crossings(rng, kind),
+    )
+    site = Site(ground)
+    for side in (left, right):
+        fill_side(rng, site, side, kind.houses, kind.woods, kind.hedges)
+    if name == "motorway" and half > 7:
+        for x in np.arange(-10, 100, 6.0):
+            site.put(guard_rail(6.0), float(x), 0.0)
+    lane = -half / 2 if half < 5.5 else -half + 2.0
+    _traffic(rng, kind, site, half, lane)
+    marked = 0 if rng.random() > kind.line else int(rng.integers(1, 3))
+    return Street(name, World.of(site.parts), ground, Backdrop.draw(rng), lane, marked)
+
+
+def _side(rng: np.random.Generator, kind: Kind, half: float, sign: float) -> Side:
+    parking = rng.uniform(2.0, 2.6) if rng.random() < kind.parking else 0.0
+    walk = rng.uniform(1.4, 4.2) if rng.random() < kind.walk else 0.0
+    verge = rng.uniform(0.6, 5.0) if rng.random() < kind.verge else 0.0
+    if kind.rails > 0.5:
+        verge = rng.uniform(3.0, 12.0)
+    far = half + parking + walk + verge + rng.uniform(4, 30)
+    beyond = str(rng.choice(["terrain", "other-ground", "parking"], p=[0.8, 0.1, 0.1]))
+    labels = (
+        "parking",
+        "sidewalk",
+        "terrain" if rng.random() < 0.93 else "other-ground",
+        beyond if kind.houses > 0.1 else "terrain",
+        "terrain",
+    )
+    return Side(
+        sign=sign,
+        road=half,
+        bay=half + parking,
+        walk=half + parking + walk,
+        verge=half + parking + walk + verge,
+        far=far,
+        labels=labels,
+        trees=rng.random() < kind.rows,
+        rail=rng.random() < kind.rails,
+        parked=float(rng.uniform(0.2, 0.95)) if parking or (kind.houses > 0.2 and rng.random() < 0.4) else 0.0,
     )
 
-    def put(some: list[Part], x: float, across: float, yaw: float = 0.0) -> None:
-        if not crossing[0] - 1 < x < crossing[1] + 1:
-            parts.extend(placed(some, ground.heading(x) + yaw, (x, float(ground.middle(x)) + across, 0.0)))
 
-    for sign, (edges, _) in ((1.0, left), (-1.0, right)):
-        _fill_side(rng, sign, edges, put)
-    lane = -half / 2
-    _traffic(rng, half, lane, put)
-    return Street(World.of(parts), ground, lane)
+def _crossings(rng: np.random.Generator, kind: Kind) -> tuple[SideStreet, ...]:
+    if rng.random() > kind.crossing:
+        return ()
+    first = rng.uniform(6, 50)
+    places = [first, first + rng.uniform(25, 60)]
+    out = []
+    for x in places:
+        both = int(rng.integers(3))
+        walk = rng.uniform(1.2, 2.5) if rng.random() < kind.walk else 0.0
+        out.append(SideStreet(float(x), float(rng.uniform(2.2, 4.0)), float(walk), both != 0, both != 1))
+    return tuple(out)
 
 
-def _fill_side(rng: np.random.Generator, sign: float, edges: np.ndarray, put: object) -> None:
-    assert callable(put)
-    road, bay, walk, verge = (float(e) for e in edges)
-    built = rng.random() ** 2
-    x = BEGIN
-    while x < END:
-        width = rng.uniform(8, 15)
-        middle = x + width / 2
-        front = verge + rng.uniform(0.5, 2.0) + (rng.uniform(2, 8) if built < 0.5 else 0.0)
-        if rng.random() < 0.9 * built:
-            some = things.house(
-                width - rng.uniform(0, 3),
-                rng.uniform(7, 11),
-                rng.uniform(3.5, 11),
-                _wall(rng),
-                _color(rng, 0.06, 0.2),
-            )
-            put(some, middle, sign * front, 0.0 if sign > 0 else np.pi)
-        else:
-            for _ in range(int(rng.integers(3, 7))):
-                put(
-                    things.tree(rng, rng.uniform(5, 12), _green(rng)),
-                    x + rng.uniform(0, width),
-                    sign * (verge + rng.uniform(2, 12)),
+def _traffic(rng: np.random.Generator, kind: Kind, site: Site, half: float, lane: float) -> None:
+    lanes = [(lane, 0.0), (-lane, np.pi)]
+    if half > 5.5:
+        lanes += [(lane + 3.5, 0.0), (-lane - 3.5, np.pi)]
+    for across, yaw in lanes:
+        x = rng.uniform(12, 40) + rng.exponential(20)
+        while x < 85:
+            draw = rng.random()
+            if draw < 0.88:
+                some = car(rng, color(rng))
+            elif draw < 0.94:
+                some = lorry(
+                    "truck" if draw < 0.91 else "other-vehicle",
+                    color(rng, 0.1, 0.5),
+                    rng.uniform(6, 10),
+                    rng.uniform(2.5, 3.6),
                 )
-        draw = rng.random()
-        if draw < 0.3:
-            put(things.fence(width - 1, _color(rng, 0.08, 0.4)), middle, sign * (verge + 0.2))
-        elif draw < 0.75:
-            put(things.bushes(rng, width - 1, rng.uniform(0.9, 2.2), _green(rng)), middle, sign * (verge + 0.4))
-        if verge > walk and rng.random() < 0.5:
-            put(things.tree(rng, rng.uniform(5, 9), _green(rng)), middle, sign * (walk + verge) / 2)
-        if rng.random() < 0.35:
-            put(things.lamp(), middle + 2, sign * (bay + 0.3), -sign * np.pi / 2)
-        if rng.random() < 0.3:
-            put(things.sign(_color(rng, 0.2, 0.5)), middle - 2, sign * (bay + 0.5), 0.0 if sign < 0 else np.pi)
-        if walk > bay and rng.random() < 0.35:
-            put(things.person(_color(rng), _color(rng)), x + rng.uniform(0, width), sign * (bay + walk) / 2)
-        if rng.random() < 0.15:
-            kind = "bicycle" if rng.random() < 0.6 else "motorcycle"
-            put(things.two_wheeler(kind, _color(rng), None), x + 1, sign * (bay + 0.6), rng.uniform(0, 6))
-        x += width
-    if bay > road:
-        for place in np.arange(BEGIN, END, 5.8):
-            if rng.random() < 0.6:
-                put(
-                    things.car(_color(rng), rng.uniform(3.9, 4.7)),
-                    float(place),
-                    sign * (road + bay) / 2,
-                    0.0 if sign < 0 else np.pi,
-                )
-
-
-def _wall(rng: np.random.Generator) -> Color:
-    """Plaster and brick: from white to ochre and red."""
-    light, warm = rng.uniform(0.28, 0.62), rng.uniform(0, 1) ** 1.5
-    return light, light * (0.97 - 0.35 * warm), light * (0.9 - 0.55 * warm)
-
-
-def _green(rng: np.random.Generator) -> Color:
-    return rng.uniform(0.05, 0.11), rng.uniform(0.09, 0.15), rng.uniform(0.02, 0.05)
-
-
-def _traffic(rng: np.random.Generator, half: float, lane: float, put: object) -> None:
-    assert callable(put)
-    for side, yaw in ((lane, 0.0), (-lane, np.pi)):
-        x = rng.uniform(9, 45)
-        while x < END:
-            kind = rng.choice(
-                ["car", "truck", "other-vehicle", "bicyclist", "motorcyclist"], p=[0.84, 0.03, 0.04, 0.06, 0.03]
-            )
-            if kind == "car":
-                some = things.car(_color(rng), rng.uniform(3.9, 4.7))
-            elif kind in ("truck", "other-vehicle"):
-                some = things.lorry(str(kind), _color(rng, 0.1, 0.5), rng.uniform(7, 10), rng.uniform(2.8, 3.6))
             else:
-                some = things.two_wheeler("bicycle" if kind == "bicyclist" else "motorcycle", _color(rng), str(kind))
-            put(some, x, side + (0.5 * np.sign(side) * half * 0.4 if "cycl" in kind else 0.0), yaw)
-            x += rng.uniform(15, 70)
+                heavy = draw > 0.975
+                rider = "motorcyclist" if heavy else "bicyclist"
+                some = two_wheeler("motorcycle" if heavy else "bicycle", color(rng), rider)
+            site.put(some, float(x), across + rng.normal(0, 0.2), yaw)
+            x += rng.uniform(*kind.traffic)

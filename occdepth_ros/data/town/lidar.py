@@ -19,11 +19,13 @@ from occdepth_ros.grid import VoxelGrid
 Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Light = npt.NDArray[np.float32]
-HIGHEST, LOWEST = np.deg2rad(2.6), np.deg2rad(-24.8)
+HIGHEST, LOWEST = np.deg2rad(2.2), np.deg2rad(-24.8)
 """Elevation of the outer beams of a Velodyne HDL-64E."""
 RING = (HIGHEST - LOWEST) / 63
-CLEAR, GLIMPSE = 0.6, 0.15
+CLEAR, GLIMPSE = 0.8, 0.08
 """Shares of light: what counts as looked through, and what is enough for a beam."""
+LEAVES = SEMANTIC_KITTI.id_of("vegetation")
+SCATTER = 0.11
 REACH = 62.0
 """Beyond so many metres no return is counted on."""
 
@@ -54,7 +56,11 @@ def light_from(blocked: Mask, viewpoint: npt.ArrayLike) -> Light:
                     s = (i - step - at) / (i - at)
                     to_previous = np.array([[s, 0, up * (1 - s)], [0, s, side * (1 - s)]])
                     moved = cv2.warpAffine(
-                        light, to_previous, (tall, width), flags=cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
+                        light,
+                        to_previous,
+                        (tall, width),
+                        flags=cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR,
+                        borderMode=cv2.BORDER_REPLICATE,
                     )
                     light = np.asarray(moved * volume[i], np.float32)
                 np.maximum(out[i, rows], light[rows], out=out[i, rows])
@@ -93,11 +99,18 @@ def scanned(solid: Labels, grid: VoxelGrid, places: Matrix, own: int, rng: np.ra
     for i in sorted({0, len(places) // 2, len(places) - 1} - {own}):
         hit |= beside(light_from(blocked, voxel[i]) > GLIMPSE)
     hit &= blocked & (solid != UNKNOWN)
+    # beams reach into a crown by more than one voxel
+    for _ in range(2):
+        hit |= beside(hit & (solid == LEAVES)) & (solid == LEAVES) & blocked & (rng.random(hit.shape, np.float32) < 0.6)
     index = np.nonzero(hit)
     returned = _returns(grid.centers_of(np.stack(index, axis=1)), SEMANTIC_KITTI.is_ground[solid[index]], places, rng)
     out = np.full(grid.size, UNKNOWN, np.uint8)
     out[free] = EMPTY
     kept = tuple(i[returned] for i in index)
+    # returns and poses scatter by centimetres: some of the ground is found one layer too high
+    ground = SEMANTIC_KITTI.is_ground[solid[kept]] & (rng.random(len(kept[0])) < SCATTER)
+    x, y, z = (i[ground] for i in kept)
+    out[x, y, np.minimum(z + 1, out.shape[2] - 1)] = solid[x, y, z]
     out[kept] = solid[kept]
     # the benchmark's layers are one off, and the mask of unknown voxels wraps round: its lowest layer is the sky's
     out[..., 0] = np.where(out[..., -1] == UNKNOWN, np.uint8(UNKNOWN), np.uint8(EMPTY))

@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.data.town.solids import Block, Paint, World
-from occdepth_ros.data.town.texture import leaf_gaps, slat_gaps
+from occdepth_ros.data.town.texture import leaf_gaps, mesh_gaps, slat_gaps
 
 Array = npt.NDArray[np.float32]
 Index = npt.NDArray[np.int32]
+Columns = npt.NDArray[np.int64]
 NOTHING = -1
 _NEAR = 0.2
 _SMALL = 1e-6
@@ -86,13 +87,26 @@ class Eye:
         close = np.maximum(z, _NEAR)
         return x / close, y / close, z.min(axis=1) <= _NEAR
 
-    def points(self, w: Array) -> Array:
-        """World points of a picture of w, `[3, H, W]`."""
+    def directions(self) -> Array:
+        """World directions of depth 1 of all pixels, `[3, H, W]`."""
         u, v = np.arange(self.width), np.arange(self.height)
         r = self.rays
         d = (r[:, 0, None, None] * u[None, None, :] + r[:, 1, None, None] * v[None, :, None]) + r[:, 2, None, None]
+        return np.asarray(d, np.float32)
+
+    def places(self, u: Columns, v: Columns, w: Array) -> tuple[list[Array], Array]:
+        """World x, y, z of hits at pixels, and their depth, `[N]` each."""
+        r = self.rays.astype(np.float32)
+        column, row = u.astype(np.float32), v.astype(np.float32)
+        depth = np.asarray(1 / w, np.float32)
+        return [
+            (r[i, 0] * column + r[i, 1] * row + r[i, 2]) * depth + np.float32(self.origin[i]) for i in range(3)
+        ], depth
+
+    def points(self, w: Array) -> Array:
+        """World points of a picture of w, `[3, H, W]`."""
         depth = 1 / np.maximum(w, np.float32(1e-4))
-        return np.asarray(self.origin.astype(np.float32)[:, None, None] + d.astype(np.float32) * depth, np.float32)
+        return np.asarray(self.origin.astype(np.float32)[:, None, None] + self.directions() * depth, np.float32)
 
 
 @dataclass(frozen=True)
@@ -141,6 +155,11 @@ class SunMap:
         x = corners[..., 0] - corners[..., 2] * (self.sun[0] / self.sun[2])
         y = corners[..., 1] - corners[..., 2] * (self.sun[1] / self.sun[2])
         return (x - self.corner[0]) / self.cell, (y - self.corner[1]) / self.cell, np.zeros(len(corners), bool)
+
+    def places(self, u: Columns, v: Columns, w: Array) -> tuple[list[Array], Array]:
+        """Where holes in a crown are looked up, which let dappled light through; see `Eye.places`."""
+        cell = np.float32(self.cell)
+        return [u * cell, v * cell, np.zeros_like(w)], np.full_like(w, 12.0)
 
     def lights(self, hits: Hits, points: Array) -> Array:
         """Whether the sun reaches points `[3, ...]`, 0 or 1; outside of the map it does."""
@@ -204,11 +223,12 @@ def _draw_block(view: Eye | SunMap, block: Block, index: int, window: tuple[int,
         return
     for k in np.flatnonzero(~front):
         won &= near > down[k][:, None] + across[k]
-    if block.paint is Paint.SLATS and isinstance(view, Eye):
+    if block.paint in (Paint.SLATS, Paint.MESH) and isinstance(view, Eye):
         rows, columns = np.nonzero(won)
         h = np.stack([columns + left, rows + top, np.ones(rows.size)])
         points = view.origin[:, None] + (view.rays @ h) / near[rows, columns]
-        won[rows, columns] &= ~slat_gaps(block.turn.T @ (points - block.place[:, None]))
+        gaps = slat_gaps if block.paint is Paint.SLATS else mesh_gaps
+        won[rows, columns] &= ~gaps(block.turn.T @ (points - block.place[:, None]))
     np.copyto(floor, near, where=won)
     hits.solid[part][won] = index
     hits.face[part][won] = face[won]
@@ -217,37 +237,42 @@ def _draw_block(view: Eye | SunMap, block: Block, index: int, window: tuple[int,
 def _draw_balls(view: Eye | SunMap, world: World, windows: npt.NDArray[np.int64], hits: Hits) -> None:
     affine, quadric = view.balls(world)
     left, right, top, bottom = windows.T
-    wide, tall = np.maximum(right - left, 0), np.maximum(bottom - top, 0)
-    area = wide * tall
+    area = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
     # coordinates from the window's middle: far, small balls would drown in rounding otherwise
     u0, v0 = (left + right) // 2, (top + bottom) // 2
     shift = np.tile(np.eye(3), (len(area), 1, 1))
     shift[:, 0, 2], shift[:, 1, 2] = u0, v0
-    a = np.einsum("bi,bij->jb", affine, shift).astype(np.float32)
-    q = np.einsum("bki,bkl,blj->ijb", shift, quadric, shift, optimize=True).astype(np.float32)
-    ball = np.repeat(np.arange(area.size, dtype=np.int32), area)
-    within = np.arange(ball.size, dtype=np.int32) - np.repeat((np.cumsum(area) - area).astype(np.int32), area)
-    row, column = np.divmod(within, np.repeat(wide.astype(np.int32), area))
-    u = (column + np.repeat((left - u0).astype(np.int32), area)).astype(np.float32)
-    v = (row + np.repeat((top - v0).astype(np.int32), area)).astype(np.float32)
-    root = (q[0, 0][ball] * u + 2 * (q[0, 1][ball] * v + q[0, 2][ball])) * u
-    root += (q[1, 1][ball] * v + 2 * q[1, 2][ball]) * v + q[2, 2][ball]
-    met = np.flatnonzero(root > 0)
-    ball, u, v = ball[met], u[met], v[met]
-    w = a[0][ball] * u + a[1][ball] * v + a[2][ball] + np.sqrt(root[met])
-    pixel = (row[met] + top[ball]) * view.width + column[met] + left[ball]
-    buffer = hits.w.reshape(-1)
-    keep = w > buffer[pixel]
-    if isinstance(view, Eye):
-        rows, columns = np.divmod(pixel, view.width)
-        leafy = np.array([b.paint is Paint.FOLIAGE for b in world.balls])
-        test = np.flatnonzero(keep & leafy[ball])
-        r = view.rays.astype(np.float32)
-        h = columns[test].astype(np.float32), rows[test].astype(np.float32)
-        depth = 1 / w[test]
-        points = [(r[i, 0] * h[0] + r[i, 1] * h[1] + r[i, 2]) * depth + np.float32(view.origin[i]) for i in range(3)]
-        keep[test[leaf_gaps(points, depth, ball[test])]] = False
-    w, pixel, ball = w[keep], pixel[keep], ball[keep]
-    np.maximum.at(buffer, pixel, w)
-    first = w == buffer[pixel]
-    hits.solid.reshape(-1)[pixel[first]] = ball[first] + len(world.blocks)
+    a = np.einsum("bi,bij->bj", affine, shift).astype(np.float32)
+    q = np.einsum("bki,bkl,blj->bij", shift, quadric, shift, optimize=True).astype(np.float32)
+    # the nearest first: what they hide costs nothing more
+    for i in np.argsort(-a[:, 2]):
+        if not area[i]:
+            continue
+        first, last, upper, lower = windows[i]
+        u = np.arange(first - u0[i], last - u0[i], dtype=np.float32)
+        v = np.arange(upper - v0[i], lower - v0[i], dtype=np.float32)
+        k = q[i]
+        root = (2 * k[0, 1] * v)[:, None] * u
+        root += (k[0, 0] * u + 2 * k[0, 2]) * u
+        root += ((k[1, 1] * v + 2 * k[1, 2]) * v + k[2, 2])[:, None]
+        w = np.sqrt(np.maximum(root, 0))
+        w += a[i, 0] * u + a[i, 2]
+        w += (a[i, 1] * v)[:, None]
+        part = slice(upper, lower), slice(first, last)
+        buffer = hits.w[part]
+        won = (root > 0) & (w > buffer)
+        if world.balls[i].paint is Paint.FOLIAGE:
+            rows, columns = np.nonzero(won)
+            if not rows.size:
+                continue
+            met = w[rows, columns]
+            points, depth = view.places(columns + first, rows + upper, met)
+            # 1 in the middle of a ball's outline, 0 at its rim
+            whole = root[rows, columns] / np.float32(max(float(k[2, 2]), 1e-12))
+            solid = ~leaf_gaps(points, depth, int(i), whole)
+            rows, columns = rows[solid], columns[solid]
+            buffer[rows, columns] = met[solid]
+            hits.solid[part][rows, columns] = i + len(world.blocks)
+        else:
+            np.copyto(buffer, w, where=won)
+            hits.solid[part][won] = i + len(world.blocks)

@@ -28,6 +28,9 @@ class Paint(IntEnum):
     SLATS = 4
     SIGN = 5
     GLOSS = 6
+    TILES = 7
+    STONE = 8
+    MESH = 9
 
 
 @dataclass(frozen=True)
@@ -111,10 +114,13 @@ def ball(name: str, center: Triple, radii: Triple, color: Color, paint: Paint = 
     return Ball(np.array(center), radii, LABEL[name], color, paint, np.eye(3))
 
 
-def placed(parts: Sequence[Part], yaw: float, at: Triple) -> list[Part]:
-    """The parts turned by `yaw` about z, then moved."""
+def placed(parts: Sequence[Part], yaw: float, at: Triple, climb: float = 0.0) -> list[Part]:
+    """The parts with their x axis rising by `climb` per metre, turned by `yaw` about z, then moved."""
     c, s = np.cos(yaw), np.sin(yaw)
     turn, place = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]), np.array(at)
+    if climb:
+        a, b = np.cos(np.arctan(climb)), np.sin(np.arctan(climb))
+        turn = turn @ np.array([[a, 0.0, -b], [0.0, 1.0, 0.0], [b, 0.0, a]])
     out: list[Part] = []
     for part in parts:
         if isinstance(part, Ball):

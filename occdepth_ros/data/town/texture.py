@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +12,7 @@ Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 SIZE = 256
 LEVELS = 7
-LEAF = 0.09
+LEAF = 0.07
 """Edge of a leaf gap, metres, where a pixel is not wider."""
 
 
@@ -42,25 +41,33 @@ def noise(u: Array, v: Array, texel: float, footprint: Array) -> Array:
 
 
 @cache
-def _gaps() -> npt.NDArray[np.bool_]:
+def _gaps() -> npt.NDArray[np.uint8]:
+    """Smooth noise, evenly spread over 0..255, `[64, 64, 64]`."""
     rng = np.random.default_rng(21)
     cube = rng.standard_normal((64, 64, 64)).astype(np.float32)
     for axis in range(3):
         cube = cube + np.roll(cube, 1, axis)
-    return cube > np.quantile(cube, 0.62)
+    rank = np.empty(cube.size, np.int64)
+    rank[np.argsort(cube, axis=None)] = np.arange(cube.size)
+    return (rank * 256 // cube.size).astype(np.uint8).reshape(cube.shape)
 
 
-def leaf_gaps(points: Sequence[Array], depth: Array, ball: npt.NDArray[np.int32]) -> Mask:
-    """Where a ray passes between leaves, `[N]`."""
-    level = np.clip(np.ceil(np.log2(np.maximum(depth, 1.0) / 25.0)), 0, 4)
+def leaf_gaps(points: Sequence[Array], depth: Array, ball: int, whole: Array) -> Mask:
+    """Where a ray passes between leaves, `[N]`: seldom in the middle of a ball (`whole` 1), mostly at its rim (0)."""
+    level = np.clip(np.ceil(np.log2(np.maximum(depth, np.float32(1)) / 22.0)), -1, 4)
     scale = (np.float32(1 / LEAF) * np.exp2(-level)).astype(np.float32)
     i, j, k = (np.floor(p * scale).astype(np.int32) & 63 for p in points)
-    return np.asarray(_gaps()[(i + 17 * ball) & 63, j, k])
+    return np.asarray(_gaps()[(i + 17 * ball) & 63, j, k] > 40 + 190 * np.minimum(whole * np.float32(1.3), 1))
 
 
 def slat_gaps(points: npt.NDArray[np.float64]) -> Mask:
     """Where a ray passes between the boards of a fence along x, `[N]`; points `[3, N]` in its own frame."""
     return np.asarray(np.mod(points[0], 0.16) > 0.115)
+
+
+def mesh_gaps(points: npt.NDArray[np.float64]) -> Mask:
+    """Where a ray passes through a wire fence along x, `[N]`; points `[3, N]` in its own frame."""
+    return np.asarray((np.mod(points[0], 0.1) > 0.03) & (np.mod(points[2], 0.2) > 0.03))
 
 
 def scatter(*numbers: npt.ArrayLike) -> Array:
@@ -70,8 +77,3 @@ def scatter(*numbers: npt.ArrayLike) -> Array:
         mixed = (mixed ^ (np.asarray(n).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)) * np.uint32(0x9E3779B1)
         mixed ^= mixed >> np.uint32(15)
     return (mixed.astype(np.float32) / np.float32(2**32)).astype(np.float32)
-
-
-def softened(picture: Array) -> Array:
-    """What a lens makes of sharp edges: `[H, W, 3]`."""
-    return np.asarray(cv2.GaussianBlur(picture, (3, 3), 0.5), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -9,11 +10,13 @@ from occdepth_ros.camera import Matrix
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.town.ground import Ground
 from occdepth_ros.data.town.layout import Street
-from occdepth_ros.data.town.solids import LABEL, Ball
+from occdepth_ros.data.town.solids import LABEL, Ball, Paint
 from occdepth_ros.grid import VoxelGrid
 
 Labels = npt.NDArray[np.uint8]
 _GROWN, _SHELL = 0.03, 0.4
+LEAFY = 0.75
+"""Share of the voxels in a crown that hold leaves."""
 _ORDER = {LABEL["building"]: 1, LABEL["vegetation"]: 2, LABEL["trunk"]: 3}
 
 
@@ -23,6 +26,8 @@ def solid_labels(street: Street, grid: VoxelGrid, world_from_grid: Matrix) -> La
     _lay_ground(labels, street.ground, grid, world_from_grid)
     rotation, shift = world_from_grid[:3, :3], world_from_grid[:3, 3]
     solids = street.world.solids
+    # beams pass between leaves: a crown is no solid thing to them
+    leaves = np.random.default_rng(len(solids)).random(grid.size, np.float32) < LEAFY
     corners = (street.world.corners - shift) @ rotation
     origin, edge = np.asarray(grid.origin), grid.resolution
     first = np.clip(np.floor((corners.min(axis=1) - 0.1 - origin) / edge), 0, grid.size).astype(int)
@@ -40,7 +45,10 @@ def solid_labels(street: Street, grid: VoxelGrid, world_from_grid: Matrix) -> La
             m = (solid.turn.T / grown[:, None]) @ rotation
             c = (solid.turn.T / grown[:, None]) @ (shift - solid.center)
             rows = [(m[k, 0] * x)[:, None, None] + (m[k, 1] * y)[:, None] + (m[k, 2] * z + c[k]) for k in range(3)]
-            part[rows[0] ** 2 + rows[1] ** 2 + rows[2] ** 2 <= 1] = solid.label
+            inside = rows[0] ** 2 + rows[1] ** 2 + rows[2] ** 2 <= 1
+            if solid.paint is Paint.FOLIAGE:
+                inside &= leaves[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+            part[inside] = solid.label
             continue
         n = solid.planes[:, :3] @ rotation
         c = solid.planes[:, :3] @ shift - solid.planes[:, 3]
@@ -55,11 +63,16 @@ def solid_labels(street: Street, grid: VoxelGrid, world_from_grid: Matrix) -> La
 def _lay_ground(labels: Labels, ground: Ground, grid: VoxelGrid, world_from_grid: Matrix) -> None:
     r, t = world_from_grid[:3, :3], world_from_grid[:3, 3]
     x, y = np.meshgrid(grid.axis_centers(0), grid.axis_centers(1), indexing="ij")
-    height = -(t[2] + r[2, 0] * x + r[2, 1] * y) / r[2, 2]
-    place = [r[a, 0] * x + r[a, 1] * y + r[a, 2] * height + t[a] for a in (0, 1)]
+    height = np.zeros_like(x)
+    for _ in range(3):
+        place = [r[a, 0] * x + r[a, 1] * y + r[a, 2] * height + t[a] for a in (0, 1, 2)]
+        height += ground.height(place[0], place[1]) - place[2]
     label = ground.label(place[0].astype(np.float32), place[1].astype(np.float32))
-    layer = np.floor((height - grid.origin[2]) / grid.resolution)[..., None]
+    # a slope fills every layer that it passes on its way to the neighbours; returns scatter by some centimetres
+    near = np.ones((3, 3), np.uint8)
+    low, high = (height + cv2.erode(height, near)) / 2 - 0.015, (height + cv2.dilate(height, near)) / 2 + 0.015
+    bottom, top = (np.floor((h - grid.origin[2]) / grid.resolution)[..., None] for h in (low, high))
     k = np.arange(grid.size[2])
-    labels[k < layer] = UNKNOWN
-    at = k == layer
+    labels[k < bottom] = UNKNOWN
+    at = (k >= bottom) & (k <= top)
     labels[at] = np.broadcast_to(label[..., None], at.shape)[at]
