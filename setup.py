@@ -13,7 +13,7 @@ setup(
     long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     packages=find_packages(include=["occdepth_ros", "occdepth_ros.*"]),
-    package_data={"occdepth_ros": ["py.typed", "data/**/*", "training/recipes/*.yaml"]},
+    package_data={"occdepth_ros": ["py.typed", "data/**/*", "training/recipes/*.yaml", "weights/*"]},
     data_files=[
         ("share/occdepth_ros/config", sorted(map(str, Path("config").glob("*")))),
     ],

@@ -19,7 +19,7 @@ class ModelEntry:
     Args:
         factory: "module:callable"; the callable takes the keywords `name`, `weights` and `device`.
         summary: one line for help texts.
-        needs_weights: whether it is worth nothing without a checkpoint.
+        needs_weights: whether the user must give a checkpoint: it is worth nothing without, and none ships.
         published: whether its checkpoints come from the authors, who trained on the benchmark's labels index by index
             though these lie one layer lower than the grid that they project with.
     """
@@ -38,7 +38,15 @@ class ModelEntry:
 
 _OCCDEPTH = "occdepth_ros.models.predictor:OccDepthPredictor"
 
+_EDGE = "occdepth_ros.models.edge.predictor:EdgePredictor"
+
 MODELS: dict[str, ModelEntry] = {
+    "occdepth-edge": ModelEntry(
+        _EDGE, "OccDepth's steps sized for small computers, taught on generated streets; its weights ship", False
+    ),
+    "occdepth-edge-kitti": ModelEntry(
+        _EDGE, "occdepth-edge adapted to KITTI; its weights ship, for non-commercial use only", False
+    ),
     "stereo-geometry": ModelEntry(
         "occdepth_ros.geometry.predictor:StereoGeometry",
         "semi-global matching, no weights, nothing completed: the honest baseline",
@@ -72,6 +80,8 @@ MODELS: dict[str, ModelEntry] = {
 }
 
 DEFAULT_MODEL = "stereo-geometry"
+FALLBACK_MODEL = "stereo-geometry"
+"""What the node goes on with when another model cannot run: it needs no weights, no GPU and no torch."""
 
 
 def create_predictor(model: str, *, weights: Path | None = None, device: str = "auto") -> Predictor:

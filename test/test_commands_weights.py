@@ -1,18 +1,24 @@
-"""`occdepth weights verify` as a user types it."""
+"""`occdepth weights verify` and `pack` as a user types them."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from occdepth_ros.checkpoints.golden import read_golden
+from occdepth_ros.checkpoints.packing import halved
 from occdepth_ros.cli import main
 from occdepth_ros.errors import CheckpointError
+from occdepth_ros.models.edge.predictor import load_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -137,3 +143,48 @@ def test_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert main(["weights", "verify", str(tmp_path / name)]) == 2, name
         assert name in capsys.readouterr().err
     assert main(["weights", "verify", str(tmp_path)]) == 2
+
+
+def test_pack_halves_and_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = load_network("occdepth-edge", "random").state_dict()
+    named, bare, out = tmp_path / "named.safetensors", tmp_path / "bare.pt", tmp_path / "new" / "out.safetensors"
+    save_file(state, named, metadata={"model": "occdepth-edge"})
+    torch.save(state, bare)
+    assert main(["weights", "pack", str(named), str(out)]) == 0
+    first, printed = out.read_bytes(), capsys.readouterr().out
+    assert hashlib.sha256(first).hexdigest() in printed and f"{len(first)} bytes" in printed
+    assert len(first) < 0.55 * named.stat().st_size
+    with safe_open(out, "pt") as file:
+        assert file.metadata() == {"model": "occdepth-edge", "licence": "Apache-2.0", "recipe": "occdepth-edge.yaml"}
+    packed = load_file(out)
+    assert set(packed) == set(state)
+    for name, tensor in packed.items():
+        assert tensor.dtype == (torch.float16 if state[name].dim() > 1 else state[name].dtype), name
+        torch.testing.assert_close(tensor.to(state[name].dtype), state[name], rtol=1e-3, atol=1e-4)
+    # the name is needed where the source does not say it, and equal weights give equal bytes
+    assert main(["weights", "pack", str(bare), str(out)]) == 2
+    assert "--model" in capsys.readouterr().err and out.read_bytes() == first
+    assert main(["weights", "pack", str(bare), str(out), "--model", "occdepth-edge"]) == 0
+    assert out.read_bytes() == first
+    assert main(["weights", "pack", str(bare), str(out), "--model", "occdepth-edge-kitti", "--recipe", "a.yaml"]) == 0
+    with safe_open(out, "pt") as file:
+        about = file.metadata()
+    assert about["licence"].startswith("CC-BY-NC-SA") and about["recipe"] == "a.yaml"
+
+
+def test_pack_refuses_what_is_not_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.zeros(3)}, foreign, metadata={"model": "occdepth-edge"})
+    assert main(["weights", "pack", str(foreign), str(tmp_path / "out.safetensors")]) == 2
+    assert "not for this network" in capsys.readouterr().err
+    save_file({"a": torch.zeros(3)}, foreign, metadata={"model": "monoscene"})
+    assert main(["weights", "pack", str(foreign), str(tmp_path / "out.safetensors")]) == 2
+    assert "'monoscene', which does not ship" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [foreign]
+
+
+def test_numbers_that_half_precision_does_not_hold_stay_single() -> None:
+    assert halved(torch.ones(2, 2)).dtype == torch.float16
+    assert halved(torch.full((2, 2), 7e4)).dtype == torch.float32
+    assert halved(torch.ones(3, dtype=torch.float64)).dtype == torch.float32
+    assert halved(torch.ones(3, dtype=torch.int64)).dtype == torch.int64

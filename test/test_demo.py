@@ -202,6 +202,7 @@ def wall(folder: Path, frames: int) -> Path:
 def test_the_demo_hears_every_topic_and_leaves_report_and_pictures(tmp_path: Path) -> None:
     sequence, out = wall(tmp_path / "wall", 3), tmp_path / "out"
     command = [sys.executable, "-m", "occdepth_ros.nodes.demo", "--source", str(sequence), "--out", str(out)]
+    command += ["--model", "stereo-geometry"]
     environment = {name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"}
     done = subprocess.run(
         [*command, "--count", "24"], env=environment, capture_output=True, text=True, timeout=240, check=False

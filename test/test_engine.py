@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import shipped_weights
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CalibrationError, ImageError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.predictor import Occupancy, Picture
-from occdepth_ros.registry import DEFAULT_MODEL, MODELS, ModelEntry, create_predictor
+from occdepth_ros.registry import DEFAULT_MODEL, FALLBACK_MODEL, MODELS, ModelEntry, create_predictor
 
 GRID = VoxelGrid((0, 0, 0), (4, 5, 6), 0.2)
 
@@ -106,6 +107,9 @@ def test_every_model_can_be_imported(name: str) -> None:
     assert callable(MODELS[name].load())
 
 
-def test_the_default_model_needs_no_weights() -> None:
-    assert not MODELS[DEFAULT_MODEL].needs_weights
-    assert create_predictor(DEFAULT_MODEL).name == DEFAULT_MODEL
+@pytest.mark.parametrize("name", [DEFAULT_MODEL, FALLBACK_MODEL])
+def test_default_and_fallback_need_no_weights_from_the_user(name: str) -> None:
+    assert not MODELS[name].needs_weights
+    if name != FALLBACK_MODEL:
+        shipped_weights(name)
+    assert create_predictor(name, device="cpu").name == name

@@ -156,6 +156,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, Pr
     node = Process(
         "occdepth_ros.nodes.stereo_occ",
         folder / "node.log",
+        model="stereo-geometry",
         grid_size=list(GRID.size),
         grid_origin=list(GRID.origin),
         extrinsics="tf",
@@ -212,7 +213,7 @@ def predictions(run: tuple[Listener, Process, Path]) -> dict[int, OccupancyPredi
     left, right = (camera_of(listener.heard[f"/{side}/camera_info"][0], side) for side in ("left", "right"))
     frame = listener.heard["/left/camera_info"][0].header.frame_id
     pose = matrix_of(listener.buffer.lookup_transform(frame, "velodyne", Time()).transform)
-    engine = Engine(rig_of(left, right, pose, frame), GRID)
+    engine = Engine(rig_of(left, right, pose, frame), GRID, model="stereo-geometry")
     pairs = [source[index] for index in range(FRAMES)]
     return {pair.stamp_ns: engine.predict(pair.left, pair.right, stamp_ns=pair.stamp_ns) for pair in pairs}
 
@@ -443,7 +444,7 @@ def test_the_node_brought_itself_up_and_obeys_a_lifecycle_manager(run: tuple[Lis
     ("parameters", "said"),
     [
         ({"grid_size": "[1, 2]"}, "grid_size: (1, 2) is not an array of 3 numbers"),
-        ({"model": "nothing"}, "'nothing' is not one of stereo-geometry"),
+        ({"model": "nothing"}, "'nothing' is not one of occdepth-edge, occdepth-edge-kitti, stereo-geometry"),
         ({"grid_resolution": "-1.0"}, "grid_resolution"),
         ({"occupancy_min_height": "9.0"}, "is empty"),
     ],

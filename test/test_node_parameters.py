@@ -38,7 +38,7 @@ def test_every_output_has_a_switch_and_a_rate() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("model", "no-such", "not one of stereo-geometry"),
+        ("model", "no-such", "not one of occdepth-edge, occdepth-edge-kitti, stereo-geometry"),
         ("model", 3, "not text"),
         ("grid_resolution", -0.2, "not within"),
         ("grid_resolution", float("nan"), "not within"),

@@ -1,4 +1,4 @@
-"""`occdepth weights`: check networks against golden outputs, convert published checkpoints."""
+"""`occdepth weights`: check networks against golden outputs, convert published checkpoints, pack own ones."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from pathlib import Path
 
 from occdepth_ros.checkpoints.conversion import convert as convert_checkpoint
 from occdepth_ros.checkpoints.golden import read_golden
+from occdepth_ros.checkpoints.packing import LICENCES
+from occdepth_ros.checkpoints.packing import pack as pack_weights
 from occdepth_ros.checkpoints.verification import PartCheck, verify_network
 from occdepth_ros.models.occdepth.config import PRESETS
 
-SUMMARY = "verify networks against golden outputs, convert published checkpoints"
+SUMMARY = "verify networks against golden outputs, convert published checkpoints, pack own ones"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +49,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("target", type=Path, metavar="OUT.safetensors", help="the file to write")
     convert.add_argument("--model", choices=sorted(PRESETS), help="fail unless the checkpoint is this model's")
     convert.set_defaults(action=_convert)
+    pack = actions.add_parser(
+        "pack",
+        help="write trained weights of occdepth-edge as they ship, in half precision",
+        description="Read weights that `occdepth train` wrote, check that they are occdepth-edge's, and write them in "
+        "half precision with model, licence and recipe in the header. Equal weights give equal bytes.",
+    )
+    pack.add_argument("source", type=Path, metavar="IN", help="safetensors, or a state dict of torch.save")
+    pack.add_argument("target", type=Path, metavar="OUT.safetensors", help="the file to write")
+    pack.add_argument(
+        "--model", choices=sorted(LICENCES), help="name to ship under (default: as the header of IN says)"
+    )
+    pack.add_argument("--recipe", metavar="NAME", help="recipe for the header (default: the one named like the model)")
+    pack.set_defaults(action=_pack)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -65,6 +80,16 @@ def _convert(arguments: argparse.Namespace) -> int:
         shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         print(f"  left out unexecuted: {len(names)} kinds of Python objects ({shown})")
     print(f"wrote {done.target}")
+    return 0
+
+
+def _pack(arguments: argparse.Namespace) -> int:
+    done = pack_weights(arguments.source, arguments.target, model=arguments.model, recipe=arguments.recipe)
+    print(f"{arguments.source}: {done.tensors} tensors, {done.parameters} numbers")
+    for name, value in done.about.items():
+        print(f"  {name}: {value}")
+    print(f"  largest rounding error: {done.worst:.1e} of its tensor's largest weight")
+    print(f"wrote {done.target}: {done.size} bytes, sha256 {done.sha256}")
     return 0
 
 

@@ -19,7 +19,7 @@ from occdepth_ros.nodes.conversions import Picture, pose_of
 from occdepth_ros.nodes.faults import FaultBoard, NamedError, Topic
 from occdepth_ros.nodes.parameters import Settings
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.registry import DEFAULT_MODEL
+from occdepth_ros.registry import FALLBACK_MODEL
 
 
 @dataclass(frozen=True)
@@ -134,13 +134,13 @@ class ModelHost:
         """Replace the model by the one without weights, or pass the error on as a named one."""
         wished = self._settings.model
         named = _named(error, self._settings)
-        if not self._settings.fallback or wished == DEFAULT_MODEL:
+        if not self._settings.fallback or wished == FALLBACK_MODEL:
             self._faults.put(named.name, Topic.MODEL, str(named))
             raise named from error
         self.release()
-        self._engine = self._load(DEFAULT_MODEL, "")
+        self._engine = self._load(FALLBACK_MODEL, "")
         self._fallen_at = time.monotonic()
-        text = f"{named} Going on with {DEFAULT_MODEL} instead of {wished}."
+        text = f"{named} Going on with {FALLBACK_MODEL} instead of {wished}."
         self._faults.put(named.name, Topic.MODEL, text, is_error=False)
 
     def _try_wished_again(self) -> None:
@@ -152,7 +152,7 @@ class ModelHost:
             engine = self._load(self._settings.model, self._settings.weights)
         except Exception as error:
             named = _named(error, self._settings)
-            text = f"{named} Going on with {DEFAULT_MODEL} instead of {self._settings.model}."
+            text = f"{named} Going on with {FALLBACK_MODEL} instead of {self._settings.model}."
             self._faults.put(named.name, Topic.MODEL, text, is_error=False)
             return
         self._engine = engine

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.outputs.selection import INCLUDES, Include
-from occdepth_ros.registry import DEFAULT_MODEL, MODELS
+from occdepth_ros.registry import DEFAULT_MODEL, FALLBACK_MODEL, MODELS
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ class Settings:
     weights: str = _parameter("", "Model", "Checkpoint file; empty takes the model's own weights.")
     device: str = _parameter("auto", "Model", "Where the model runs: `auto`, `cpu`, `cuda` or `cuda:N`.")
     fallback: bool = _parameter(
-        True, "Model", f"Go on with `{DEFAULT_MODEL}` when the model cannot be loaded or GPU memory is out."
+        True, "Model", f"Go on with `{FALLBACK_MODEL}` when the model cannot be loaded or GPU memory is out."
     )
     fallback_retry: float = _parameter(
         60.0, "Model", "How often the wished model is tried again during a fallback, s; 0 never.", low=0.0, high=86400.0
