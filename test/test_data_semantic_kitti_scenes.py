@@ -13,7 +13,7 @@ from occdepth_ros.data import label_cache, semantic_kitti_scenes
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.lidar_picture import project_scan
 from occdepth_ros.data.scan_completion import RECON10, CompletionRule, complete_scans
-from occdepth_ros.data.semantic_kitti_scenes import SCANS, SemanticKittiScenes
+from occdepth_ros.data.semantic_kitti_scenes import DEFAULT_RULE, SCANS, SemanticKittiScenes
 from occdepth_ros.data.voxelize import PosedScan
 from occdepth_ros.errors import SourceError
 from occdepth_ros.grid import VoxelGrid
@@ -62,7 +62,7 @@ def test_completed_labels_depth_and_classes_of_a_sequence(root: Path, tmp_path: 
 def test_the_cache_is_read_and_never_stale(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"
 
-    def first(rule: CompletionRule = RECON10) -> np.ndarray:
+    def first(rule: CompletionRule = DEFAULT_RULE) -> np.ndarray:
         return SemanticKittiScenes(root, ["04"], SCANS, cache=cache, rule=rule)[0].target
 
     made = first()
@@ -115,6 +115,12 @@ def test_derived_labels_without_scans(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scene.target, target)
     assert scene.depth is None and scene.semantics is None and scene.seen is not None
     assert scene.seen[:20].all() and scene.seen[20, 108:148, 8:24].all() and not scene.seen[21:].any()
+
+
+def test_the_last_frame_of_a_drive_is_completed_by_those_before(root: Path) -> None:
+    both, ahead = (SemanticKittiScenes(root, ["04"], SCANS, rule=rule)[2].target for rule in (DEFAULT_RULE, RECON10))
+    occupied, alone = ((target != 0) & (target != 255) for target in (both, ahead))
+    assert occupied.sum() > 1.1 * alone.sum() and not (alone & ~occupied).any()
 
 
 def test_scans_without_pictures_are_named(root: Path) -> None:
@@ -171,7 +177,7 @@ def test_the_nearest_point_of_a_pixel_counts() -> None:
 
 def test_completed_scans_mean_what_recon10_means(kitti_mini: Path) -> None:
     derived = SemanticKittiScenes(kitti_mini, ["00"], "recon10")
-    made = SemanticKittiScenes(kitti_mini, ["00"], SCANS)
+    made = SemanticKittiScenes(kitti_mini, ["00"], SCANS, rule=RECON10)
     theirs, ours = (data[data.names.index("00/000000")].target[..., 1:] for data in (derived, made))
     occupied, also = ((target != 0) & (target != 255) for target in (theirs, ours))
     assert (occupied & also).sum() / (occupied | also).sum() > 0.96

@@ -12,7 +12,7 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.label_cache import LabelCache
 from occdepth_ros.data.lidar_picture import project_scan
-from occdepth_ros.data.scan_completion import RECON10, CompletedScene, CompletionRule, complete_scans
+from occdepth_ros.data.scan_completion import CompletedScene, CompletionRule, complete_scans
 from occdepth_ros.data.semantic_kitti import OFFICIAL, LabelledSequence, SemanticKitti, expand_sequences, find_root
 from occdepth_ros.data.voxelize import PosedScan, visible_from
 from occdepth_ros.data.voxelize_scans import LabelledScans
@@ -21,6 +21,9 @@ from occdepth_ros.sources.images import missing_names
 from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
 from occdepth_ros.sources.sequence import FileSequence
 from occdepth_ros.sources.truth import BENCHMARK_GRID, read_bits
+
+DEFAULT_RULE = CompletionRule()
+"""Scans before and after the frame: without those before, the last frames of a short drive have one scan each."""
 
 SCANS = "scans"
 """Name of the labels that are completed from the labelled scans of the sequence."""
@@ -36,7 +39,7 @@ class SemanticKittiScenes:
         sequences: names of sequences or splits, see `expand_sequences`.
         labels: `OFFICIAL`, the name of a derived truth such as "recon10", or `SCANS`.
         cache: folder that keeps the truths of `SCANS`, which take a second each; None makes them every time.
-        rule: how scans become truths, for `SCANS`.
+        rule: how scans become truths, for `SCANS`; `scan_completion.RECON10` is the nearest to recon10.
         stride: a scene every so many labelled scans, for `SCANS`.
 
     Raises:
@@ -50,7 +53,7 @@ class SemanticKittiScenes:
         labels: str = OFFICIAL,
         *,
         cache: Path | None = None,
-        rule: CompletionRule = RECON10,
+        rule: CompletionRule = DEFAULT_RULE,
         stride: int = 1,
     ) -> None:
         if stride < 1:
