@@ -11,8 +11,10 @@ import pytest
 from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.town.dataset import StreetDataset
+from occdepth_ros.data.town.layout import make_street
 from occdepth_ros.data.town.lidar import light_from
-from occdepth_ros.data.town.raster import Eye, SunMap, rasterize
+from occdepth_ros.data.town.raster import Eye, Hits, SunMap, rasterize
+from occdepth_ros.data.town.relief import Backdrop, with_ground
 from occdepth_ros.data.town.solids import World, ball, box
 
 STREETS = StreetDataset(seed=3, length=24)
@@ -84,8 +86,8 @@ def test_surfaces_in_the_picture_are_occupied_in_the_labels(examples: list[Scene
         pose = np.linalg.inv(e.rig.left_from_grid)
         grid = STREETS.grid
         place = pose[:3, :3] @ points + pose[:3, 3:]
-        # what stands above the scanner's beams is not in the truth
-        index, inside = grid.index_of(place[:, place[2] < 0].T)
+        # what stands above the scanner's beams, or in the lowest layer, is not in the truth
+        index, inside = grid.index_of(place[:, (place[2] < 0) & (place[2] > grid.origin[2] + 0.3)].T)
         occupied = cv2.dilate(
             ((e.target != EMPTY) & (e.target != UNKNOWN)).astype(np.uint8).reshape(256, -1), np.ones((3, 1), np.uint8)
         ).reshape(grid.size)
@@ -116,3 +118,36 @@ def test_light_does_not_pass_a_wall() -> None:
     light = light_from(blocked, (5.0, 20.0, 4.0))
     assert light[15, 20, 4] > 0.9 and light[30, 2, 4] > 0.5
     assert light[25, 20, 4] < 0.1 and light[35, 15, 4] < 0.1
+
+
+def test_a_ray_meets_the_land_where_it_says(examples: list[SceneExample]) -> None:
+    ground = make_street(np.random.default_rng(5)).ground
+    k = np.array([[100.0, 0, 50], [0, 100, 20], [0, 0, 1]])
+    pose = FORWARD.copy()
+    pose[2, 3] = float(ground.height(0.0, 0.0)) + 1.7
+    eye = Eye.of(k, pose, 101, 60)
+    nothing = Hits(np.zeros((60, 101), np.float32), np.full((60, 101), -1, np.int32), np.zeros((60, 101), np.uint8))
+    w, grounded = with_ground(eye, nothing, ground, Backdrop(np.full(64, -1, np.float32)))
+    assert grounded[50:].all()
+    p = eye.points(w)[:, 50:]
+    np.testing.assert_allclose(p[2], ground.height(p[0], p[1]), atol=0.06)
+
+
+def test_every_class_of_the_picture_is_one_of_the_table(examples: list[SceneExample]) -> None:
+    for e in examples:
+        assert e.semantics is not None and e.depth is not None
+        assert e.semantics.max() < len(SEMANTIC_KITTI.names)
+        np.testing.assert_array_equal(e.semantics == EMPTY, np.isinf(e.depth))
+
+
+def test_truth_is_as_sparse_as_scans_are(examples: list[SceneExample]) -> None:
+    # recon10, the truth made from ten real scans: half of the grid unknown, 3.5 % of the known voxels occupied
+    unknown = np.mean([(e.target == UNKNOWN).mean() for e in examples])
+    occupied = np.mean([((e.target != EMPTY) & (e.target != UNKNOWN)).mean() for e in examples])
+    assert 0.35 < unknown < 0.65
+    assert 0.02 < occupied / (1 - unknown) < 0.06
+
+
+def test_nothing_above_the_beams_is_occupied(examples: list[SceneExample]) -> None:
+    for e in examples:
+        assert not np.isin(e.target[:32, 112:144, 25:], [EMPTY, UNKNOWN], invert=True).any()

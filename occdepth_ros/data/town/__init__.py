@@ -1,6 +1,6 @@
-"""Random streets without end for training: stereo pairs, exact depth and voxel truth, several a second on two cores.
+"""Random streets without end for training: stereo pairs, exact depth, classes and voxel truth.
 
-World frame: x along the street at its begin, y left, z up, metres. Every solid is a convex
-polyhedron or an ellipsoid, since the inverse depth of both is a closed formula of the pixel (see `raster`); the land is a
-height field (see `ground`, `relief`), and truth is what LiDAR scans of a drive would tell (see `lidar`).
+World frame: x along the street at its begin, y left, z up, metres. Every solid is a convex polyhedron or an ellipsoid,
+since the inverse depth of both is a closed formula of the pixel (see `raster`); the land is a height field (see
+`ground`, `relief`), and truth is what LiDAR scans of a drive would tell (see `lidar`).
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,7 @@ class StreetDataset:
         pose = _pose(rng, street)
         sun = _sun(rng)
         shadows = rasterize(sun, street.world)
+        exposure = 0.0
         weather, film = Weather.draw(rng), Film.draw(rng)
         pictures: list[npt.NDArray[np.uint8]] = []
         inverse: list[npt.NDArray[np.float32]] = []
@@ -89,8 +90,8 @@ class StreetDataset:
             if not classes:
                 classes.append(semantics(eye, street, hits, w, grounded))
             linear = shade(eye, street, weather, hits, w, grounded, sun, shadows)
-            setting = replace(film, exposure=film.exposure * np.exp(rng.normal(0, 0.03)))
-            pictures.append(setting.develop(linear, rng))
+            exposure = exposure or film.exposure(linear)
+            pictures.append(film.develop(linear, exposure * np.exp(rng.normal(0, 0.03)), rng))
         with np.errstate(divide="ignore"):
             depth = np.asarray(1 / inverse[0], np.float32)
         target, seen = self._truth(street, pose, rng)

@@ -52,12 +52,12 @@ class Kind:
 
 KINDS = {
     "residential": Kind(
-        0.36, (2.8, 4.5), 0.5, 0.92, 0.25, 0.72, 0.6, 0.5, 0.35, 0.0, 0.0012, 0.012, (20, 90), 0.5, 0.15
+        0.36, (2.8, 4.8), 0.5, 0.92, 0.25, 0.85, 0.5, 0.4, 0.35, 0.0, 0.002, 0.012, (20, 90), 0.65, 0.15
     ),
-    "avenue": Kind(0.24, (3.8, 7.5), 0.25, 0.9, 0.6, 0.35, 0.65, 0.35, 0.45, 0.06, 0.001, 0.012, (14, 70), 0.5, 0.8),
-    "country": Kind(0.17, (2.8, 4.4), 0.0, 0.2, 0.95, 0.04, 0.6, 0.1, 0.15, 0.1, 0.004, 0.025, (25, 120), 0.25, 0.6),
-    "woods": Kind(0.15, (2.8, 4.4), 0.03, 0.3, 0.8, 0.03, 1.0, 0.2, 0.1, 0.08, 0.006, 0.03, (25, 120), 0.25, 0.5),
-    "motorway": Kind(0.1, (5.5, 9.0), 0.0, 0.0, 1.0, 0.0, 0.5, 0.0, 0.05, 0.75, 0.002, 0.015, (15, 60), 0.1, 1.0),
+    "avenue": Kind(0.24, (4.5, 9.5), 0.25, 0.92, 0.55, 0.45, 0.5, 0.3, 0.45, 0.06, 0.002, 0.012, (14, 70), 0.65, 0.8),
+    "country": Kind(0.17, (3.0, 5.0), 0.0, 0.3, 0.95, 0.04, 0.5, 0.1, 0.15, 0.15, 0.004, 0.025, (25, 120), 0.45, 0.6),
+    "woods": Kind(0.15, (3.0, 5.0), 0.03, 0.4, 0.8, 0.03, 1.0, 0.2, 0.1, 0.08, 0.006, 0.03, (25, 120), 0.45, 0.5),
+    "motorway": Kind(0.1, (6.0, 12.0), 0.0, 0.0, 1.0, 0.0, 0.5, 0.0, 0.05, 0.75, 0.002, 0.015, (15, 60), 0.1, 1.0),
 }
 
 
@@ -121,7 +121,7 @@ def _side(rng: np.random.Generator, kind: Kind, half: float, sign: float) -> Sid
     if kind.rails > 0.5:
         verge = rng.uniform(3.0, 12.0)
     far = half + parking + walk + verge + rng.uniform(4, 30)
-    beyond = str(rng.choice(["terrain", "other-ground", "parking"], p=[0.8, 0.1, 0.1]))
+    beyond = str(rng.choice(["terrain", "other-ground", "parking"], p=[0.7, 0.15, 0.15]))
     labels = (
         "parking",
         "sidewalk",
@@ -152,7 +152,7 @@ def _crossings(rng: np.random.Generator, kind: Kind) -> tuple[SideStreet, ...]:
     for x in places:
         both = int(rng.integers(3))
         walk = rng.uniform(1.2, 2.5) if rng.random() < kind.walk else 0.0
-        out.append(SideStreet(float(x), float(rng.uniform(2.2, 4.0)), float(walk), both != 0, both != 1))
+        out.append(SideStreet(float(x), float(rng.uniform(2.8, 6.0)), float(walk), both != 0, both != 1))
     return tuple(out)
 
 

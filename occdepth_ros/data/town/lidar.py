@@ -1,9 +1,10 @@
 """What labelled LiDAR scans tell of a street, which is how the benchmark's completion truth comes about.
 
 A drive's scans, merged, say where surfaces are; what the frame's own scanner cannot look past these surfaces at is
-unknown. Three consequences a network must know to be right by that measure: surfaces are one or two voxels thin and
-go with the density of the rings, nothing above the scanner's highest beam is occupied, and what is behind a surface is
-unknown rather than free (Behley et al., SemanticKITTI, ICCV 2019, section 3.3; numbers measured on real frames).
+unknown (Behley et al., SemanticKITTI, ICCV 2019, section 3.3). What a network must know of it to be right by that
+measure, with numbers measured on real frames: surfaces are one or two voxels thin and go with the density of the
+rings, nothing above the scanner's highest beam is occupied, and what is behind a surface, crowns and upper storeys
+among it, is unknown rather than free.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ RING = (HIGHEST - LOWEST) / 63
 CLEAR, GLIMPSE = 0.8, 0.08
 """Shares of light: what counts as looked through, and what is enough for a beam."""
 LEAVES = SEMANTIC_KITTI.id_of("vegetation")
-SCATTER = 0.11
+SHADOWS = 3.0
+"""What stands higher than so many metres above the scanner throws no shadow: few scans of a drive saw it."""
 REACH = 62.0
 """Beyond so many metres no return is counted on."""
 
@@ -90,15 +92,22 @@ def scanned(solid: Labels, grid: VoxelGrid, places: Matrix, own: int, rng: np.ra
     Returns:
         0 free, class ids, 255 unknown, `[X, Y, Z]`; and which of it the frame's own place sees.
     """
-    blocked = (solid != EMPTY) & (np.arange(grid.size[2]) <= _ceiling(grid, places)[..., None])
+    top = int((places[own, 2] + SHADOWS - grid.origin[2]) / grid.resolution)
+    blocked = solid != EMPTY
+    blocked[..., max(top, 0) :] = False
+    reached = np.arange(grid.size[2]) <= _ceiling(grid, places)[..., None]
     voxel = (places - np.asarray(grid.origin)) / grid.resolution - 0.5
     own_light = light_from(blocked, voxel[own])
     free = own_light > CLEAR
     near = beside(own_light > GLIMPSE) & blocked
+    blocked &= reached
     hit = near.copy()
     for i in sorted({0, len(places) // 2, len(places) - 1} - {own}):
         hit |= beside(light_from(blocked, voxel[i]) > GLIMPSE)
     hit &= blocked & (solid != UNKNOWN)
+    # returns and poses scatter: the ground is found in both layers where it passes between two
+    ground = SEMANTIC_KITTI.is_ground[solid]
+    hit[..., :-1] |= hit[..., 1:] & ground[..., 1:] & ground[..., :-1]
     # beams reach into a crown by more than one voxel
     for _ in range(2):
         hit |= beside(hit & (solid == LEAVES)) & (solid == LEAVES) & blocked & (rng.random(hit.shape, np.float32) < 0.6)
@@ -107,10 +116,6 @@ def scanned(solid: Labels, grid: VoxelGrid, places: Matrix, own: int, rng: np.ra
     out = np.full(grid.size, UNKNOWN, np.uint8)
     out[free] = EMPTY
     kept = tuple(i[returned] for i in index)
-    # returns and poses scatter by centimetres: some of the ground is found one layer too high
-    ground = SEMANTIC_KITTI.is_ground[solid[kept]] & (rng.random(len(kept[0])) < SCATTER)
-    x, y, z = (i[ground] for i in kept)
-    out[x, y, np.minimum(z + 1, out.shape[2] - 1)] = solid[x, y, z]
     out[kept] = solid[kept]
     # the benchmark's layers are one off, and the mask of unknown voxels wraps round: its lowest layer is the sky's
     out[..., 0] = np.where(out[..., -1] == UNKNOWN, np.uint8(UNKNOWN), np.uint8(EMPTY))

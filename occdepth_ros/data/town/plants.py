@@ -6,12 +6,12 @@ import numpy as np
 
 from occdepth_ros.data.town.solids import Color, Paint, Part, ball, post
 
-BARK: Color = (0.075, 0.06, 0.048)
+BARK: Color = (0.07, 0.062, 0.055)
 
 
 def green(rng: np.random.Generator) -> Color:
     """Leaves: dark green, seldom yellow or rusty."""
-    light = rng.uniform(0.035, 0.085)
+    light = rng.uniform(0.04, 0.1)
     autumn = max(0.0, rng.normal(-0.2, 0.6)) if rng.random() < 0.35 else 0.0
     red, blue = rng.uniform(0.55, 0.85) + 0.9 * min(autumn, 1.0), rng.uniform(0.22, 0.45)
     return light * red, light * (1.0 - 0.2 * min(autumn, 1.0)), light * blue
@@ -26,8 +26,8 @@ def _lump(rng: np.random.Generator, at: tuple[float, float, float], size: float,
 def tree(rng: np.random.Generator, height: float, low: float, lumps: int = 22) -> list[Part]:
     """A broadleaf tree; `low` is where its crown begins, as a share of the height."""
     color = green(rng)
-    radius = 0.014 * height + rng.uniform(0.03, 0.1)
-    parts: list[Part] = [post("trunk", radius, 0.6 * height + 0.3, BARK, (0.0, 0.0, -0.3))]
+    radius = 0.012 * height + rng.uniform(0.03, 0.09)
+    parts: list[Part] = [post("trunk", radius, (0.7 * low + 0.3) * height + 0.3, BARK, (0.0, 0.0, -0.3))]
     spread = height * rng.uniform(0.2, 0.32)
     middle, tall = (1 + low) / 2 * height, (1 - low) / 2 * height
     for _ in range(lumps):

@@ -57,14 +57,14 @@ class Weather:
         strength, ambient = (0.5, 1.0) if overcast else (rng.uniform(1.9, 3.0), rng.uniform(0.16, 0.5))
         blown = rng.random() < 0.4
         brightness = rng.uniform(1.4, 3.0) if blown or overcast else rng.uniform(0.6, 1.1)
-        tint = np.array([0.3, 0.5, 1.0]) if not (blown or overcast) else np.array([0.75, 0.88, 1.0])
-        tint = tint ** rng.uniform(0.5, 1.1)
+        tint = np.array([0.22, 0.46, 1.0]) if not (blown or overcast) else np.array([0.75, 0.88, 1.0])
+        tint = tint ** rng.uniform(0.7, 1.2)
         return cls(
             sun=np.asarray(strength * np.array([1.0, 0.92, 0.8]) ** rng.uniform(0.2, 1.5), np.float32),
             sky=np.asarray(ambient * np.array([0.85, 0.95, 1.15]), np.float32),
-            horizon=np.asarray(brightness * np.array([0.85, 0.92, 1.0]), np.float32),
+            horizon=np.asarray(brightness * tint ** rng.uniform(0.15, 0.5), np.float32),
             zenith=np.asarray(brightness * tint * rng.uniform(0.5, 0.9), np.float32),
-            clouds=float(np.clip(rng.normal(0.2, 0.35), 0, 1)),
+            clouds=float(np.clip(rng.normal(0.0, 0.3), 0, 1)),
             haze=float(rng.uniform(500, 2500)),
             ground=ground,
             worn=float(rng.random()),
@@ -141,11 +141,11 @@ def _ground(street: Street, weather: Weather, p: Array, footprint: Array) -> Arr
     fine, middle, broad = (noise(u, v, texel, footprint) for texel in (0.02, 0.11, 0.7))
     grass = (label == LABEL["terrain"]) | (label == LABEL["other-ground"])
     road = label == LABEL["road"]
-    grain = np.where(grass, 0.3 * fine + 0.22 * middle + 0.2 * broad, 0.11 * fine + 0.05 * middle + 0.07 * broad)
+    grain = np.where(grass, 0.3 * fine + 0.22 * middle + 0.2 * broad, 0.15 * fine + 0.07 * middle + 0.07 * broad)
     color = color * np.clip(1 + grain, 0.25, 2.5)[:, None]
     # dry and bare patches in the grass
-    bare = (grass & (broad + 0.5 * middle > 1.1))[:, None]
-    color = np.where(bare, color * np.array([1.5, 1.1, 1.2], np.float32), color)
+    bare = ((label == LABEL["terrain"]) & (broad + 0.5 * middle > 1.1))[:, None]
+    color = np.where(bare, color * np.array([1.35, 1.15, 1.0], np.float32), color)
     paved = label == LABEL["sidewalk"]
     joint = paved & (np.minimum(np.mod(x, 0.5), np.mod(across, 0.5)) < 0.03) & (footprint < 0.06)
     color[joint] *= 0.7
@@ -207,14 +207,14 @@ def _solids(
     fine, broad = noise(u + solid, v, 0.025, footprint), noise(u, v + solid, 0.2, footprint)
     leafy = paint == Paint.FOLIAGE
     shiny = (paint == Paint.GLOSS) | (paint == Paint.GLASSHOUSE)
-    grain = np.where(leafy, 0.5 * fine + 0.4 * broad, np.where(shiny, 0.03 * fine, 0.08 * fine + 0.07 * broad))
+    grain = np.where(leafy, 0.5 * fine + 0.4 * broad, np.where(shiny, 0.03 * fine, 0.11 * fine + 0.08 * broad))
     color = color * np.clip(1 + grain, 0.12, 3)[:, None]
     if leafy.any():
         # leaves turn every way: some shine, most are dark
         at = np.nonzero(leafy)[0]
         far = np.maximum(footprint[at], np.float32(0.035))
         leaf = scatter(*(np.floor(p[i, at] / far) for i in range(3)))
-        color[at] *= (0.35 + 1.5 * leaf**2)[:, None]
+        color[at] *= (0.3 + 1.9 * leaf**2)[:, None]
         normal[:, at] = 0.6 * normal[:, at] + np.array([[0], [0], [0.35]], np.float32)
     _facades(solid, paint, level, u, v, footprint, color)
     window = (paint == Paint.GLASSHOUSE) & (normal[2] < 0.85)

@@ -104,6 +104,13 @@ def fill_side(rng: np.random.Generator, site: Site, side: Side, houses: float, w
         _parked(rng, site, side)
     if side.trees:
         _row(rng, site, side)
+    for c in site.ground.crossings:
+        passes = c.left if side.sign > 0 else c.right
+        for off in np.arange(side.road + 4, 40, 6.5):
+            if passes and rng.random() < 0.3:
+                across = float(c.half * rng.choice([-0.8, -0.5, 0.5, 0.8]))
+                yaw = float(rng.choice([-1, 1]) * np.pi / 2 + rng.normal(0, 0.05))
+                site.put(things.car(rng, color(rng)), c.x + across, float(side.sign * off), yaw)
     if side.rail:
         at = side.sign * (side.bay + rng.uniform(0.4, 1.2))
         begin, end = (BEGIN, END) if rng.random() < 0.6 else (rng.uniform(0, 20), rng.uniform(30, 70))
@@ -113,7 +120,7 @@ def fill_side(rng: np.random.Generator, site: Site, side: Side, houses: float, w
 
 
 def _plots(rng: np.random.Generator, site: Site, side: Side, houses: float, woods: float, hedges: float) -> None:
-    sign, back, turned = side.sign, rng.uniform(0.3, 8), 0.0 if side.sign > 0 else np.pi
+    sign, back, turned = side.sign, rng.uniform(0.3, 6), 0.0 if side.sign > 0 else np.pi
     style, tall = rng.random(), rng.uniform(0.7, 2.4)
     plant = hedges + 0.65 * (1 - hedges)
     x = BEGIN
@@ -132,7 +139,7 @@ def _plots(rng: np.random.Generator, site: Site, side: Side, houses: float, wood
         # the front of the plot: one style for most of a street
         if rng.random() < 0.3:
             style = rng.random()
-        closed = houses > 0.1 or rng.random() < 0.25
+        closed = houses > 0.1 or rng.random() < 0.35
         if closed and rng.random() < 0.85:
             for piece in (-0.25, 0.25):
                 at = middle + piece * width
@@ -140,17 +147,20 @@ def _plots(rng: np.random.Generator, site: Site, side: Side, houses: float, wood
                     site.put(plants.hedge(rng, width / 2 - rng.uniform(0, 1), tall), at, sign * (front + tall / 4))
                 elif style < plant:
                     site.put(things.fence(rng, width / 2 - 0.1, color(rng, 0.04, 0.3)), at, sign * (front - 0.2))
+        if houses > 0.1 and rng.random() < 0.25:
+            off, yaw = side.verge + rng.uniform(2, 9), float(rng.integers(4)) * np.pi / 2 + rng.normal(0, 0.1)
+            site.put(things.car(rng, color(rng)), middle + rng.uniform(-3, 3), sign * off, yaw)
         _garden(rng, site, side, middle, width, back if built else 22.0, woods)
     for _ in range(int(rng.poisson(8 * woods))):
         at, off = rng.uniform(BEGIN, END), rng.uniform(20, 45)
-        site.put(plants.tree(rng, rng.uniform(7, 16), 0.1, 9), at, sign * (side.verge + off), tilt=False)
+        site.put(plants.tree(rng, rng.uniform(7, 16), 0.1, 7), at, sign * (side.verge + off), tilt=False)
 
 
 def _garden(
     rng: np.random.Generator, site: Site, side: Side, middle: float, width: float, depth: float, woods: float
 ) -> None:
     """Trees and shrubs of a plot, from the verge to `depth` metres behind it."""
-    count = rng.poisson(max(0.5, woods * (1.0 + width * min(depth, 14.0) / 26)))
+    count = rng.poisson(max(0.5, woods * (1.0 + width * min(depth, 14.0) / 23)))
     for _ in range(int(count)):
         off = side.verge + 0.8 + rng.uniform(0, 1) ** 1.5 * depth
         at = middle + rng.uniform(-0.5, 0.5) * width
@@ -164,7 +174,7 @@ def _garden(
             some = plants.conifer(rng, rng.uniform(5, 15))
         else:
             low = rng.uniform(0.02, 0.15) if woods > 0.7 or rng.random() < 0.5 else rng.uniform(0.2, 0.4)
-            some = plants.tree(rng, rng.uniform(5, 15), low, 14 if far else 24)
+            some = plants.tree(rng, rng.uniform(5, 15), low, 11 if far else 22)
         site.put(some, at, side.sign * off, rng.uniform(0, 6), tilt=False)
     for _ in range(int(rng.poisson(1.5 * woods))):
         off = rng.uniform(side.walk + 0.3, side.verge + 6)
@@ -192,7 +202,7 @@ def _furniture(rng: np.random.Generator, site: Site, side: Side, houses: float) 
     for _ in range(int(rng.poisson(1.2 if side.walk > side.bay else 0.1))):
         across = rng.uniform(side.bay, side.walk + 0.2)
         site.put(things.person(color(rng), color(rng)), rng.uniform(5, END), sign * across, rng.uniform(0, 6))
-    for _ in range(int(rng.poisson(2.5))):
+    for _ in range(int(rng.poisson(6.0))):
         x, off = rng.uniform(3, END), side.walk + rng.uniform(0, 6)
         site.put([post("pole", rng.uniform(0.05, 0.14), rng.uniform(0.8, 9), things.STEEL)], x, sign * off)
     for _ in range(int(rng.poisson(0.5 if settled else 0.05))):

@@ -98,9 +98,9 @@ def person(top: Color, legs: Color, name: str = "person", lift: float = 0.0) -> 
     """A standing, walking or riding person."""
     skin: Color = (0.4, 0.26, 0.19)
     return [
-        ball(name, (0.12, 0.1, 0.42 + lift), (0.1, 0.09, 0.45), legs),
-        ball(name, (-0.12, -0.1, 0.42 + lift), (0.1, 0.09, 0.45), legs),
-        ball(name, (0, 0, 1.12 + lift), (0.16, 0.24, 0.38), top),
+        ball(name, (0.08, 0.08, 0.44 + lift), (0.11, 0.085, 0.46), legs),
+        ball(name, (-0.08, -0.08, 0.44 + lift), (0.11, 0.085, 0.46), legs),
+        ball(name, (0, 0, 1.12 + lift), (0.15, 0.2, 0.36), top),
         ball(name, (0, 0, 1.62 + lift), (0.11, 0.1, 0.13), skin),
     ]
 

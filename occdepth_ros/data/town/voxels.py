@@ -70,7 +70,7 @@ def _lay_ground(labels: Labels, ground: Ground, grid: VoxelGrid, world_from_grid
     label = ground.label(place[0].astype(np.float32), place[1].astype(np.float32))
     # a slope fills every layer that it passes on its way to the neighbours; returns scatter by some centimetres
     near = np.ones((3, 3), np.uint8)
-    low, high = (height + cv2.erode(height, near)) / 2 - 0.015, (height + cv2.dilate(height, near)) / 2 + 0.015
+    low, high = (height + cv2.erode(height, near)) / 2 - 0.016, (height + cv2.dilate(height, near)) / 2 + 0.016
     bottom, top = (np.floor((h - grid.origin[2]) / grid.resolution)[..., None] for h in (low, high))
     k = np.arange(grid.size[2])
     labels[k < bottom] = UNKNOWN
