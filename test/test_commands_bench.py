@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bench_network import rows
+from conftest import shipped_weights
 from occdepth_ros.cli import main
 from occdepth_ros.commands import bench
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models import predictor as predictors
-from occdepth_ros.models.comparison import STAGES, Comparison
+from occdepth_ros.models.comparison import Comparison
 from occdepth_ros.models.occdepth.config import PRESETS
 
+STAGES = ("preprocess", "encoder", "decoder2d", "sfa", "oad", "net3d", "head", "postprocess")
+EDGE_STAGES = ("matching", "preprocess", "pictures", "oad", "sfa", "net3d", "head", "postprocess")
 SMALL_GRID = VoxelGrid((0.0, -3.2, -1.6), (32, 32, 16), 0.2, "velodyne")
 
 
@@ -32,7 +35,7 @@ def test_both_ways_agree_and_are_written(
     monkeypatch.setitem(predictors.PRESETS, "occdepth-b3", small)
     monkeypatch.setattr(VoxelGrid, "semantic_kitti", lambda frame_id="velodyne": replace(SMALL_GRID, frame_id=frame_id))
     path = tmp_path / "bench.json"
-    assert main(["bench", "--device", "cpu", "--json", str(path)]) == 0
+    assert main(["bench", "--model", "occdepth-b3", "--device", "cpu", "--json", str(path)]) == 0
     (record,) = json.loads(path.read_text())
     # wrong order of the views, of the scales or of the stages would cost far more than rounding does
     assert record["label_agreement"] >= 0.999
@@ -40,6 +43,19 @@ def test_both_ways_agree_and_are_written(
     assert record["plain_ms"] == pytest.approx(sum(s["plain_ms"] for s in record["stages"].values()))
     assert record["speedup"] == pytest.approx(record["plain_ms"] / record["fast_ms"])
     assert "decoder2d" in capsys.readouterr().out
+
+
+def test_the_shipped_network_agrees_with_itself_in_float32(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped_weights("occdepth-edge")
+    monkeypatch.setattr(VoxelGrid, "semantic_kitti", lambda frame_id="velodyne": replace(SMALL_GRID, frame_id=frame_id))
+    path = tmp_path / "bench.json"
+    assert main(["bench", "--model", "occdepth-edge", "--device", "cpu", "--json", str(path)]) == 0
+    (record,) = json.loads(path.read_text())
+    assert record["model"] == "occdepth-edge" and record["label_agreement"] >= 0.98
+    assert list(record["stages"]) == list(EDGE_STAGES)
+    assert "matching" in capsys.readouterr().out
 
 
 def test_ratios_and_sums() -> None:

@@ -11,23 +11,25 @@ from rich.table import Table
 
 from occdepth_ros.files import write_whole
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.comparison import STAGES, Comparison, compare
+from occdepth_ros.models.comparison import Comparison, compare, plain_way
+from occdepth_ros.models.edge.predictor import SHIPPED, EdgePredictor
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.predictor import OccDepthPredictor
 from occdepth_ros.models.weights import RANDOM
+from occdepth_ros.registry import DEFAULT_MODEL
 from occdepth_ros.sources import open_source
 
 SUMMARY = "time a network plain and as the predictor runs it"
 
-MODELS = [name for name, config in PRESETS.items() if config.virtual_bf is None]
+MODELS = [*SHIPPED, *(name for name, config in PRESETS.items() if config.virtual_bf is None)]
 """The models whose pictures a stereo sequence holds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
-    add("--model", choices=MODELS, default="occdepth-b3", help="(default: %(default)s)")
-    add("--weights", metavar="FILE", default=RANDOM, help="checkpoint, or random: seeded ones (default: %(default)s)")
+    add("--model", choices=MODELS, default=DEFAULT_MODEL, help="(default: %(default)s)")
+    add("--weights", metavar="FILE", help="checkpoint, or random: seeded ones (default: those that ship, else random)")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--source", type=Path, metavar="PATH", help="stereo sequence (default: the bundled sample)")
     add("--frames", type=_positive, metavar="N", default=1, help="frames, each run both ways (default: %(default)s)")
@@ -40,8 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         OccDepthError: the weights, the device or the sequence cannot be used.
     """
-    predictor = OccDepthPredictor(name=arguments.model, weights=arguments.weights, device=arguments.device)
-    done = compare_on(predictor, arguments.weights, arguments.source, arguments.frames)
+    weights = arguments.weights or (None if arguments.model in SHIPPED else RANDOM)
+    done = compare_on(arguments.model, weights, arguments.source, arguments.frames, device=arguments.device)
     Console(highlight=False).print(table(done))
     if arguments.json is not None:
         write_whole(arguments.json, (json.dumps([done.record()], indent=1) + "\n").encode())
@@ -49,17 +51,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def compare_on(
-    predictor: OccDepthPredictor, weights: Path | str | None, sequence: Path | None, frames: int
+    model: str, weights: Path | str | None, sequence: Path | None, frames: int, *, device: str = "auto"
 ) -> Comparison:
     """Compare on the first frames of a stereo sequence, None = the bundled sample.
 
     Raises:
         OccDepthError: the sequence cannot be read, or one of the ways cannot run.
     """
+    kind = EdgePredictor if model in SHIPPED else OccDepthPredictor
+    predictor = kind(name=model, weights=weights, device=device)
     source = open_source(sequence)
     chosen = [source[i] for i in range(min(frames, len(source)))]
     grid = VoxelGrid.semantic_kitti(source.grid_frame)
-    return compare(predictor, weights, source.rig, grid, [(frame.left, frame.right) for frame in chosen])
+    plain = plain_way(model, predictor, weights, source.rig, grid)
+    return compare(predictor, plain, source.rig, grid, [(frame.left, frame.right) for frame in chosen])
 
 
 def table(done: Comparison) -> Table:
@@ -68,8 +73,7 @@ def table(done: Comparison) -> Table:
     made = Table(title=title, title_justify="left")
     for column in ("stage", "plain ms", "fast ms", "ratio"):
         made.add_column(column, justify="left" if column == "stage" else "right")
-    rows = [(stage, done.plain_stages[stage], done.fast_stages[stage]) for stage in STAGES]
-    for name, plain, fast in [*rows, ("all", done.plain_ms, done.fast_ms)]:
+    for name, plain, fast in [*done.rows(), ("all", done.plain_ms, done.fast_ms)]:
         made.add_row(name, f"{plain:.1f}", f"{fast:.1f}", f"{plain / fast:.2f}")
     if done.plain_peak_mb is not None and done.peak_mb is not None:
         plain, fast = done.plain_peak_mb, done.peak_mb

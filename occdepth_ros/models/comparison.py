@@ -15,6 +15,7 @@ import torch
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge.predictor import EdgePredictor
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.readout import labels_and_confidence
@@ -23,13 +24,14 @@ from occdepth_ros.models.predictor import OccDepthPredictor, load_network
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.predictor import Picture
 
-STAGES = ("preprocess", "encoder", "decoder2d", "sfa", "oad", "net3d", "head", "postprocess")
 STATUS = Path("/proc/self/status")
 RESET = Path("/proc/self/clear_refs")
 
 Labels = npt.NDArray[np.uint8]
 Stages = dict[str, float]
 Result = TypeVar("Result")
+Way = Callable[[Picture, Picture], tuple[Labels, Stages]]
+"""From a pair of pictures to labels, `[X, Y, Z]`, and milliseconds by stage."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,10 @@ class Comparison:
         """Time of the predictor for one frame."""
         return sum(self.fast_stages.values())
 
+    def rows(self) -> list[tuple[str, float, float]]:
+        """Name of every stage, and its time both ways, in the order in which they run."""
+        return [(stage, plain, self.fast_stages[stage]) for stage, plain in self.plain_stages.items()]
+
     def record(self) -> dict[str, object]:
         """The comparison as JSON holds it."""
         return {
@@ -77,7 +83,7 @@ class Comparison:
             "label_agreement": self.label_agreement,
             "plain_peak_mb": self.plain_peak_mb,
             "peak_mb": self.peak_mb,
-            "stages": {s: {"plain_ms": self.plain_stages[s], "fast_ms": self.fast_stages[s]} for s in STAGES},
+            "stages": {s: {"plain_ms": plain, "fast_ms": fast} for s, plain, fast in self.rows()},
         }
 
 
@@ -119,9 +125,33 @@ class PlainNetwork:
         return found, clock.milliseconds()
 
 
-def compare(
-    predictor: OccDepthPredictor,
+def plain_way(
+    model: str,
+    predictor: OccDepthPredictor | EdgePredictor,
     weights: Path | str | None,
+    rig: StereoRig,
+    grid: VoxelGrid,
+) -> Way:
+    """What a predictor is compared with: the network in float32, for OccDepth as its authors run it.
+
+    Raises:
+        GridError, ModelError, CheckpointError: as the predictor's.
+    """
+    if isinstance(predictor, OccDepthPredictor):
+        return PlainNetwork(load_network(model, weights), predictor.device, rig, grid).infer
+    plain = EdgePredictor(name=model, weights=weights, device=str(predictor.device), precision="float32")
+    plain.calibrate(rig, grid)
+
+    def infer(left: Picture, right: Picture) -> tuple[Labels, Stages]:
+        found = plain.infer(left, right)
+        return found.labels, dict(found.timings_ms)
+
+    return infer
+
+
+def compare(
+    predictor: OccDepthPredictor | EdgePredictor,
+    plain: Way,
     rig: StereoRig,
     grid: VoxelGrid,
     pairs: Sequence[tuple[Picture, Picture]],
@@ -130,7 +160,7 @@ def compare(
 
     Args:
         predictor: the path to measure.
-        weights: what the predictor was given.
+        plain: the other path, on the same device, calibrated.
         rig: calibration of the pairs.
         grid: the voxels to predict.
         pairs: left and right pictures, at least one pair.
@@ -139,12 +169,11 @@ def compare(
         GridError, ModelError, CheckpointError: as the predictor's.
     """
     predictor.calibrate(rig, grid)
-    plain = PlainNetwork(load_network(predictor.config.name, weights), predictor.device, rig, grid)
     # the first inference pays for memory and for the choice of kernels
     predictor.infer(*pairs[0])
     plain_stages, fast_stages, equal, plain_peaks, fast_peaks = [], [], [], [], []
     for left, right in pairs:
-        (labels, stages), peak = _with_peak(predictor.device, partial(plain.infer, left, right))
+        (labels, stages), peak = _with_peak(predictor.device, partial(plain, left, right))
         plain_stages.append(stages)
         plain_peaks.append(peak)
         result, peak = _with_peak(predictor.device, partial(predictor.infer, left, right))
@@ -164,7 +193,7 @@ def compare(
 
 
 def _medians(runs: Sequence[Stages]) -> Stages:
-    return {stage: statistics.median(run[stage] for run in runs) for stage in STAGES}
+    return {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
 
 
 def _largest(peaks: Sequence[float | None]) -> float | None:

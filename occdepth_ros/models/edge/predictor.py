@@ -22,6 +22,7 @@ from occdepth_ros.models.edge.evidence import Measurement, StereoEvidence, evide
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
 from occdepth_ros.models.edge.readout import decide, shrunk
+from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.occdepth.readout import VisibilityTable
@@ -66,9 +67,9 @@ class EdgePredictor:
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
         self.name = name if str(weights) != RANDOM else f"{name} (random weights)"
-        network = load_network(name, weights).eval().requires_grad_(False)
+        network = fold_norms(load_network(name, weights).eval()).requires_grad_(False)
         with memory_guard(self.name, self.device):
-            self.network = channels_last(network.to(self.device))
+            self.network = channels_last(stored_as(network.to(self.device), self.dtype))
         self._calibrations: dict[tuple[str, VoxelGrid], _Calibration] = {}
         self._current: _Calibration | None = None
 

@@ -1,0 +1,38 @@
+"""Convolutions that do the work of the batch norms behind them, for inference."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TypeVar
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def fold_norms(network: Network) -> Network:
+    """Fold every batch norm that follows a convolution into it, in place; for networks in evaluation mode only.
+
+    A norm follows a convolution where it is the next child of the same module, as in every block of this package and of
+    timm's EfficientNets. What a norm does besides (timm's apply the activation) stays.
+    """
+    for parent in list(network.modules()):
+        for (name, conv), (after, norm) in pairwise(list(parent.named_children())):
+            if isinstance(conv, (nn.Conv2d, nn.Conv3d)) and isinstance(norm, _BatchNorm):
+                setattr(parent, name, fuse_conv_bn_eval(conv, norm))
+                setattr(parent, after, getattr(norm, "act", nn.Identity()))
+    return network
+
+
+def stored_as(network: Network, dtype: torch.dtype) -> Network:
+    """Keep the weights of convolutions and linear layers in the format that autocast would turn them into, in place.
+
+    Autocast keeps no copies of weights that need no gradient: it would convert all of them for every picture.
+    """
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)):
+            module.to(dtype)
+    return network
