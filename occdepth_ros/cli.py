@@ -21,6 +21,7 @@ VERBS = {
     "train": "teach a network a data set",
     "depth": "make depth maps of a teacher, to be distilled in training",
     "eval": "score a model against the ground truth of a data set",
+    "render": "make a video of the completed scene along a sequence, and meshes",
     "submit": "write and check a submission to the SemanticKITTI completion benchmark",
     "voxelize": "make completion labels from labelled LiDAR scans with poses",
     "bench": "time a network plain and as the predictor runs it",

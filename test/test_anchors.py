@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -76,6 +76,7 @@ def test_the_prior_is_a_mean_over_what_is_known() -> None:
 counts = hnp.arrays(np.int64, 11, elements=st.integers(0, 50))
 
 
+@settings(deadline=None)
 @given(counts, counts)
 def test_no_other_threshold_scores_higher(free: npt.NDArray[np.int64], occupied: npt.NDArray[np.int64]) -> None:
     level = np.arange(11) / 10

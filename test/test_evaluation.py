@@ -64,6 +64,27 @@ def test_adding_scenes_equals_one_large_scene(scenes: npt.NDArray[np.uint8]) -> 
     assert scores.summary() == whole.summary()
 
 
+@settings(deadline=None)
+@given(
+    hnp.arrays(np.uint8, (2, 4, 5, 6), elements=LABELS),
+    st.lists(hnp.arrays(np.bool_, st.sampled_from([(4, 5, 6), (4, 5, 1), (4, 1, 1)])), max_size=5),
+)
+def test_parts_of_a_scene_are_those_scenes(pair: npt.NDArray[np.uint8], masks: list[npt.NDArray[np.bool_]]) -> None:
+    predicted, truth = pair
+    scores = CompletionScores()
+    parts = scores.add_parts(predicted, truth, masks)
+    np.testing.assert_array_equal(scores.confusion, scores_of(predicted, truth).confusion)
+    assert scores.scenes == 1 and len(parts) == len(masks)
+    for part, mask in zip(parts, masks, strict=True):
+        alone = scores_of(predicted, np.where(mask, truth, np.uint8(UNKNOWN)))
+        np.testing.assert_array_equal(part, alone.confusion)
+
+
+def test_more_parts_than_bits_are_refused() -> None:
+    with pytest.raises(ValueError, match="17 parts"):
+        CompletionScores().add_parts(np.zeros(3, np.uint8), np.zeros(3, np.uint8), [np.ones(3, bool)] * 17)
+
+
 def test_counts_by_hand() -> None:
     truth = np.array([0, 0, 1, 1, 9, 255, 9], np.uint8)
     predicted = np.array([0, 1, 1, 9, 255, 1, 9], np.uint8)

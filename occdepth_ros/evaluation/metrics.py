@@ -6,6 +6,8 @@ all others count, whether a camera could see them or not. A prediction of 255 co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +16,9 @@ from occdepth_ros.errors import GridError
 from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import SceneTruth
+
+MOST_PARTS = 16
+"""So many parts of a scene are counted in one pass."""
 
 Labels = npt.NDArray[np.uint8]
 
@@ -45,8 +50,28 @@ class CompletionScores:
         Raises:
             GridError: shapes differ, or a label is neither a class nor 255.
         """
+        self.add_parts(predicted, truth, ())
+
+    def add_parts(
+        self, predicted: Labels, truth: Labels, masks: Sequence[npt.NDArray[np.bool_]]
+    ) -> list[npt.NDArray[np.int64]]:
+        """Count one scene, and parts of it apart in the same pass.
+
+        Args:
+            predicted, truth: as for `add`.
+            masks: parts that may overlap, each broadcasts to the scene's shape; at most 16.
+
+        Returns:
+            The confusion of each part, `[true class, predicted class]`; only the whole scene's is added here.
+
+        Raises:
+            GridError: as `add`.
+            ValueError: there are too many parts.
+        """
         if predicted.shape != truth.shape:
             raise GridError(f"prediction {predicted.shape} and truth {truth.shape} differ in shape", where="scores")
+        if len(masks) > MOST_PARTS:
+            raise ValueError(f"{len(masks)} parts are more than {MOST_PARTS}")
         count = len(self.classes)
         known = truth != UNKNOWN
         true, found = truth[known], predicted[known]
@@ -58,9 +83,20 @@ class CompletionScores:
                     where="scores",
                     remedy="Map raw dataset ids to class ids first.",
                 )
-        pair = true.astype(np.uint16) * np.uint16(count) + found
-        self.confusion += np.bincount(pair, minlength=count * count).reshape(count, count)
+        # which parts a voxel lies in is one number, so that all of them cost one count
+        inside = np.zeros(truth.shape, np.uint16)
+        for bit, mask in enumerate(masks):
+            inside |= mask.astype(np.uint16) << np.uint16(bit)
+        pair = true.astype(np.int32) * np.int32(count) + found
+        inside = inside[known]
+        kinds = np.flatnonzero(np.bincount(inside, minlength=1))
+        place = np.zeros(kinds.max(initial=0) + 1, np.int32)
+        place[kinds] = count * count * np.arange(len(kinds))
+        cells = np.bincount(pair + place[inside], minlength=len(kinds) * count * count)
+        by_kind = cells.reshape(len(kinds), count, count)
+        self.confusion += by_kind.sum(0)
         self.scenes += 1
+        return [by_kind[kinds >> bit & 1 == 1].sum(0) for bit in range(len(masks))]
 
     def add_scene(self, prediction: OccupancyPrediction, truth: SceneTruth) -> None:
         """Count one prediction against a truth whose grid may be shifted by whole voxels.

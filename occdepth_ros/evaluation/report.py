@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN, ClassTable
+from occdepth_ros.classes import SEMANTIC_KITTI, ClassTable
 from occdepth_ros.evaluation.metrics import CompletionScores
 from occdepth_ros.files import write_whole
 
@@ -58,19 +58,20 @@ class SetScores:
         Args:
             sequence, frame: its names.
             predicted, truth: `[X, Y, Z]` class ids on one grid, 255 unknown.
-            regions: name to mask that broadcasts to `[X, Y, Z]`.
+            regions: name to mask that broadcasts to `[X, Y, Z]`; at most 16.
 
         Raises:
             GridError: shapes or labels do not fit.
         """
         alone = CompletionScores(self.classes)
-        alone.add(predicted, truth)
+        parts = alone.add_parts(predicted, truth, list(regions.values()))
         for scores in (self.total, self.by_sequence.setdefault(sequence, CompletionScores(self.classes))):
             scores.confusion += alone.confusion
             scores.scenes += 1
-        for name, mask in regions.items():
+        for name, part in zip(regions, parts, strict=True):
             scores = self.by_region.setdefault(name, CompletionScores(self.classes))
-            scores.add(predicted, np.where(mask, truth, np.uint8(UNKNOWN)))
+            scores.confusion += part
+            scores.scenes += 1
         self.by_frame.append({"sequence": sequence, "frame": frame, **headline(alone)})
 
     def report(self) -> dict[str, Any]:

@@ -1,0 +1,150 @@
+"""`occdepth render`: a film of the completed scene along a sequence, beside its truth, and meshes of it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from occdepth_ros.commands.run import make_repeatable, select_frames
+from occdepth_ros.engine import Engine
+from occdepth_ros.errors import OutputError
+from occdepth_ros.evaluation.tally import TruthScores, scores_line
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.outputs.mesh import voxel_mesh, write_ply
+from occdepth_ros.pictures.canvas import Picture
+from occdepth_ros.pictures.film import FilmSheet
+from occdepth_ros.pictures.video import SUFFIXES, check_video_name, write_video
+from occdepth_ros.registry import DEFAULT_MODEL, MODELS
+from occdepth_ros.sources import open_source
+from occdepth_ros.sources.base import SceneTruth, StereoSource
+
+SUMMARY = "make a video of the completed scene along a sequence, and meshes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    add = parser.add_argument
+    add("--source", type=Path, metavar="PATH", help="KITTI sequence, raw drive, bag, folder (default: bundled sample)")
+    add("--out", type=Path, metavar="FILE", help=f"the video, {', '.join(SUFFIXES)}")
+    add("--mesh", type=Path, metavar="DIR", help="write FFFFFF.ply for each frame, and FFFFFF_truth.ply with --truth")
+    add("--truth", action="store_true", help="show the ground truth too; frames without one show the last that was")
+    add("--model", choices=list(MODELS), metavar="NAME", default=DEFAULT_MODEL, help="model (default: %(default)s)")
+    add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
+    add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--start", type=int, default=0, metavar="I", help="index of the first frame (default: 0)")
+    add("--count", type=int, metavar="N", help="number of frames (default: all)")
+    add("--fps", type=float, metavar="HZ", help="frames a second (default: as recorded)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        OccDepthError: source, model, range or a result's place cannot be used.
+    """
+    if arguments.out is None and arguments.mesh is None:
+        raise OutputError(
+            "there is nothing to write", where="--out", remedy="Give --out FILE.mp4, --mesh DIR, or both."
+        )
+    if arguments.out is not None:
+        check_video_name(arguments.out)
+    if arguments.mesh is not None and arguments.mesh.is_file():
+        raise OutputError("there is a file of this name", where=str(arguments.mesh), remedy="Give a folder.")
+    source = open_source(arguments.source)
+    frames = select_frames(len(source), arguments.start, arguments.count, source.name)
+    fps = frames_a_second(arguments.fps, source)
+    grid = VoxelGrid.semantic_kitti(source.grid_frame)
+    engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
+    make_repeatable(engine)
+    scores = TruthScores()
+    pictures = draw_frames(
+        source, engine, frames, scores, mesh=arguments.mesh, film=arguments.out is not None, with_truth=arguments.truth
+    )
+    console = Console()
+    if arguments.out is None:
+        for _ in pictures:
+            pass
+    else:
+        written = write_video(arguments.out, pictures, fps, tell=lambda message: console.print(message, soft_wrap=True))
+        console.print(f"{len(frames)} frames at {fps:.3g} Hz in {written}", soft_wrap=True, highlight=False)
+    if arguments.mesh is not None:
+        console.print(f"{len(frames)} meshes in {arguments.mesh}", soft_wrap=True, highlight=False)
+    for truth, values in scores.summary().items():
+        console.print(scores_line(truth, values), soft_wrap=True, highlight=False)
+    return 0
+
+
+def frames_a_second(asked: float | None, source: StereoSource) -> float:
+    """The rate of the video: the one asked for, or that of the recording within 1 to 60 Hz.
+
+    Raises:
+        OutputError: the rate is out of range.
+    """
+    if asked is None:
+        period = source.period_s()
+        return min(60.0, max(1.0, 1 / period)) if period > 0 else 10.0
+    if not 0.1 <= asked <= 120:
+        raise OutputError(f"{asked:g} frames a second cannot be shown", where="--fps", remedy="Give 0.1 to 120.")
+    return asked
+
+
+def draw_frames(
+    source: StereoSource,
+    engine: Engine,
+    frames: range,
+    scores: TruthScores,
+    *,
+    mesh: Path | None,
+    film: bool,
+    with_truth: bool,
+) -> Iterator[Picture]:
+    """Predict frame after frame, score it where there is a truth, write its meshes, and draw it.
+
+    Args:
+        source: the sequence.
+        engine: calibrated for it.
+        frames: which of its frames.
+        scores: counts them.
+        mesh: folder of the meshes, None = none.
+        film: whether to draw; else nothing is yielded.
+        with_truth: whether truth is drawn and written too.
+    """
+    sheet: FilmSheet | None = None
+    shown: SceneTruth | None = None
+    shown_frame = ""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(engine.predictor.name, total=len(frames))
+        for index in frames:
+            frame = source[index]
+            prediction = engine.predict(frame.left, frame.right, stamp_ns=frame.stamp_ns)
+            truth = source.truth(index) if with_truth else None
+            own = scores.add(prediction, truth)
+            if mesh is not None:
+                comment = f"{source.name} frame {frame.name}"
+                shape = voxel_mesh(prediction.labels, prediction.grid)
+                write_ply(
+                    mesh / f"{index:06d}.ply", shape, prediction.classes, comment=f"{comment}, {prediction.model}"
+                )
+                if truth is not None:
+                    shape = voxel_mesh(truth.labels, truth.grid)
+                    place = mesh / f"{index:06d}_truth.ply"
+                    write_ply(place, shape, prediction.classes, comment=f"{comment}, truth {truth.name}")
+            if film:
+                title = "/".join(Path(source.name).parts[-2:])
+                sheet = sheet or FilmSheet(engine.rig, prediction.classes, title, with_truth)
+                if truth is not None:
+                    shown, shown_frame = truth, frame.name
+                caption = "    ".join(f"{name} {100 * value:.1f} %" for name, value in own.items())
+                yield sheet.draw(
+                    frame.left,
+                    prediction,
+                    shown,
+                    truth_frame="" if truth is not None else shown_frame,
+                    caption=f"{caption}    frame {frame.name}".strip(),
+                )
+            progress.update(task, advance=1)

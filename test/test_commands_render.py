@@ -1,0 +1,56 @@
+"""`occdepth render`: a film and meshes along the bundled sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import pytest
+
+from occdepth_ros.cli import main
+
+
+def test_film_and_meshes_of_the_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    film, meshes = tmp_path / "film.mp4", tmp_path / "mesh"
+    arguments = ["--truth", "--start", "1", "--count", "2", "--out", str(film), "--mesh", str(meshes)]
+    assert main(["render", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "2 frames at 10 Hz" in printed and "2 meshes" in printed and "against synthetic (2 scenes)" in printed
+    names = sorted(path.name for path in meshes.iterdir())
+    assert names == ["000001.ply", "000001_truth.ply", "000002.ply", "000002_truth.ply"]
+    assert all((meshes / name).stat().st_size > 100_000 for name in names)
+    if not film.exists():
+        pytest.skip(f"this OpenCV cannot encode: {printed}")
+    capture = cv2.VideoCapture(str(film))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 2
+    ok, frame = capture.read()
+    assert ok and frame.std() > 30
+
+
+def test_meshes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "--count", "1", "--mesh", str(tmp_path / "mesh")]) == 0
+    assert [path.name for path in (tmp_path / "mesh").iterdir()] == ["000000.ply"]
+    assert "against" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "--out: there is nothing to write"),
+        (["--out", "film.mov"], ".mov is no video format"),
+        (["--out", "film.mp4", "--fps", "0"], "--fps: 0 frames a second"),
+        (["--out", "film.mp4", "--start", "99"], "does not fit a sequence"),
+        (["--mesh", __file__], "there is a file of this name"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    arguments: list[str],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["render", *arguments]) == 2
+    assert reason in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
