@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# a busy machine is no failure
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def shared_folder(*parts: str) -> Path:
