@@ -26,7 +26,7 @@ RING = (HIGHEST - LOWEST) / 63
 CLEAR, GLIMPSE = 0.8, 0.08
 """Shares of light: what counts as looked through, and what is enough for a beam."""
 LEAVES = SEMANTIC_KITTI.id_of("vegetation")
-SHADOWS = 3.0
+SHADOWS = 2.4
 """What stands higher than so many metres above the scanner throws no shadow: few scans of a drive saw it."""
 REACH = 62.0
 """Beyond so many metres no return is counted on."""
@@ -50,22 +50,27 @@ def light_from(blocked: Mask, viewpoint: npt.ArrayLike) -> Light:
             start = max(int(np.floor(at)) + 1, 0) if step > 0 else min(int(np.ceil(at)) - 1, count - 1)
             if not 0 <= start < count:
                 continue
-            light = np.ascontiguousarray(volume[start])
+            first, light = 0, np.ascontiguousarray(volume[start])
             for i in range(start, count if step > 0 else -1, step):
                 reach = abs(i - at) + 1
                 rows = slice(min(max(int(side - reach), 0), width), min(max(int(side + reach) + 2, 0), width))
-                if i != start:
+                if rows.start >= rows.stop:
+                    continue
+                if i == start:
+                    light = light[rows]
+                else:
                     s = (i - step - at) / (i - at)
-                    to_previous = np.array([[s, 0, up * (1 - s)], [0, s, side * (1 - s)]])
+                    to_previous = np.array([[s, 0, up * (1 - s)], [0, s, s * rows.start + side * (1 - s) - first]])
                     moved = cv2.warpAffine(
                         light,
                         to_previous,
-                        (tall, width),
+                        (tall, rows.stop - rows.start),
                         flags=cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR,
                         borderMode=cv2.BORDER_REPLICATE,
                     )
-                    light = np.asarray(moved * volume[i], np.float32)
-                np.maximum(out[i, rows], light[rows], out=out[i, rows])
+                    light = np.asarray(moved * volume[i, rows], np.float32)
+                first = rows.start
+                np.maximum(out[i, rows], light, out=out[i, rows])
     return arrived
 
 

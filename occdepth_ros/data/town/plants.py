@@ -28,12 +28,12 @@ def tree(rng: np.random.Generator, height: float, low: float, lumps: int = 22) -
     color = green(rng)
     radius = 0.012 * height + rng.uniform(0.03, 0.09)
     parts: list[Part] = [post("trunk", radius, (0.7 * low + 0.3) * height + 0.3, BARK, (0.0, 0.0, -0.3))]
-    spread = height * rng.uniform(0.2, 0.32)
+    spread = height * rng.uniform(0.26, 0.42)
     middle, tall = (1 + low) / 2 * height, (1 - low) / 2 * height
     for _ in range(lumps):
         d = rng.normal(size=3)
         d *= rng.uniform(0.2, 1.0) ** 0.4 / np.linalg.norm(d)
-        size = spread * rng.uniform(0.3, 0.52)
+        size = spread * rng.uniform(0.34, 0.58)
         # a crown is widest below its middle
         wide = spread * (1.0 - 0.3 * d[2]) * 0.8
         at = (d[0] * wide, d[1] * wide, max(middle + d[2] * (tall - 0.6 * size), 0.5 * size))
