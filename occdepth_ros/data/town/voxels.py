@@ -14,7 +14,9 @@ from occdepth_ros.data.town.solids import LABEL, Ball, Paint
 from occdepth_ros.grid import VoxelGrid
 
 Labels = npt.NDArray[np.uint8]
-_GROWN, _SHELL = 0.03, 0.4
+_GROWN, _SHELL = 0.05, 0.4
+_SWAY = {LABEL[name]: 0.06 for name in ("pole", "trunk", "traffic-sign", "fence")}
+"""Merged scans show thin things wider than they are, by so many metres more."""
 LEAFY = 0.75
 """Share of the voxels in a crown that hold leaves."""
 _ORDER = {LABEL["building"]: 1, LABEL["vegetation"]: 2, LABEL["trunk"]: 3}
@@ -55,7 +57,7 @@ def solid_labels(street: Street, grid: VoxelGrid, world_from_grid: Matrix) -> La
         out = np.full(part.shape, -np.inf)
         for k in range(len(n)):
             np.maximum(out, (n[k, 0] * x)[:, None, None] + (n[k, 1] * y)[:, None] + (n[k, 2] * z + c[k]), out=out)
-        part[out <= max(_GROWN, 0.11 - solid.half)] = solid.label
+        part[out <= max(_GROWN, 0.11 - solid.half) + _SWAY.get(solid.label, 0.0)] = solid.label
         part[out <= -_SHELL] = UNKNOWN
     return labels
 
