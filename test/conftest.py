@@ -24,14 +24,6 @@ def shared_folder(*parts: str) -> Path:
     return folder
 
 
-def shipped_weights(model: str) -> Path:
-    """Return the weights file that ships for a model, or skip the test in a checkout that lacks it."""
-    path = ROOT / "occdepth_ros" / "weights" / f"{model}.safetensors"
-    if not path.is_file():
-        pytest.skip(f"{path} is absent; the repository carries it")
-    return path
-
-
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """Folder of the data and golden files that are not shipped."""

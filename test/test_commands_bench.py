@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from shipped import shipped_weights
 
 from benchmarks.bench_network import rows
-from conftest import shipped_weights
 from occdepth_ros.cli import main
 from occdepth_ros.commands import bench
 from occdepth_ros.grid import VoxelGrid

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shipped import shipped_weights
 
-from conftest import shipped_weights
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CalibrationError, ImageError, ModelError

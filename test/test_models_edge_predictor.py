@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from shipped import shipped_weights
 
-from conftest import shipped_weights
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CalibrationError, CheckpointError, GridError, ModelError

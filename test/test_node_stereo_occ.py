@@ -434,14 +434,33 @@ def test_raw_pictures_are_rectified(made: list[Bench]) -> None:
     np.testing.assert_array_equal(seen[0][0][:, 4 : WIDTH - 8], bench.left[:, 8 : WIDTH - 4])
 
 
-def test_missing_weights_fall_back_by_name(made: list[Bench], tmp_path: Path) -> None:
-    made.append(bench := Bench(model="occdepth-b3", weights=str(tmp_path / "none.ckpt")))
+@pytest.mark.parametrize("model", ["occdepth-b3", "occdepth-edge"])
+def test_missing_weights_fall_back_by_name(made: list[Bench], tmp_path: Path, model: str) -> None:
+    made.append(bench := Bench(model=model, weights=str(tmp_path / "none.ckpt")))
     bench.wait_active()
     bench.expect_fault("checkpoint", "none.ckpt")
     assert "Going on with stereo-geometry" in bench.diagnostics["model"].message
     assert bench.diagnostics["model"].level == b"\x01"
     bench.good_pair()
     assert "checkpoint" in bench.fault_names(), "a good pair does not mend the weights"
+
+
+def test_a_grid_that_the_network_cannot_predict_falls_back_by_name(made: list[Bench]) -> None:
+    made.append(bench := Bench(model="occdepth-edge", weights="random", grid_resolution=0.4))
+    bench.wait_active()
+    bench.expect_fault("model", "voxels of 0.2 m")
+    assert "Going on with stereo-geometry instead of occdepth-edge" in bench.diagnostics["model"].message
+    bench.good_pair()
+    assert bench.node.pipeline.host.name == "stereo-geometry"
+
+
+def test_the_network_with_random_weights_predicts_in_the_node(made: list[Bench]) -> None:
+    made.append(bench := Bench(model="occdepth-edge", weights="random"))
+    bench.wait_active()
+    heard = bench.listen(SemanticGrid, "grid")
+    bench.good_pair()
+    bench.wait(lambda: heard, "no grid")
+    assert heard[-1].model == "occdepth-edge (random weights)" and not bench.fault_names()
 
 
 def test_damaged_weights_without_fallback_wait_for_repair(made: list[Bench], tmp_path: Path) -> None:

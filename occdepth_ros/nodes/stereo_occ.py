@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from functools import partial
@@ -253,6 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 when it was told to, 2 on an error that the user can repair.
     """
+    # torch's threads would spin while they wait, on cores that DDS and the callbacks need; OpenMP reads this on loading
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     node = None
     try:
         rclpy.init(args=arguments)
