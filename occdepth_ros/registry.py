@@ -79,7 +79,7 @@ MODELS: dict[str, ModelEntry] = {
     ),
 }
 
-DEFAULT_MODEL = "stereo-geometry"
+DEFAULT_MODEL = "occdepth-edge"
 FALLBACK_MODEL = "stereo-geometry"
 """What the node goes on with when another model cannot run: it needs no weights, no GPU and no torch."""
 

@@ -222,6 +222,8 @@ def test_ranges_are_squares_before_the_vehicle() -> None:
 
 
 def test_real_frames(kitti_mini: Path, tmp_path: Path) -> None:
-    report = evaluate(kitti_mini, tmp_path / "e.json", "--sequences", "00", "--labels", "recon10")
+    report = evaluate(
+        kitti_mini, tmp_path / "e.json", "--sequences", "00", "--labels", "recon10", "--model", "stereo-geometry"
+    )
     assert report["frames"] == 2 and report["truth"] == "recon10"
     assert 26 < report["sc_iou"] < 32 and report["per_class"]["road"] > 30

@@ -16,9 +16,11 @@ import cv2
 import making_sequences
 import numpy as np
 import pytest
+from shipped import shipped_weights
 
 from occdepth_ros.nodes import demo, middleware
 from occdepth_ros.nodes.demo_processes import Child, ProcessError
+from occdepth_ros.registry import DEFAULT_MODEL
 
 
 @pytest.mark.parametrize(
@@ -224,6 +226,25 @@ def test_the_demo_hears_every_topic_and_leaves_report_and_pictures(tmp_path: Pat
         picture.name for picture in out.glob("*.png")
     }
     assert "24 pairs sent" in done.stdout and "~/octomap_binary" in done.stdout
+
+
+@pytest.mark.ros
+def test_the_default_model_goes_the_whole_way(tmp_path: Path) -> None:
+    shipped_weights(DEFAULT_MODEL)
+    sequence, out = wall(tmp_path / "wall", 3), tmp_path / "out"
+    command = [sys.executable, "-m", "occdepth_ros.nodes.demo", "--source", str(sequence), "--out", str(out)]
+    environment = {name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"}
+    done = subprocess.run(
+        [*command, "--count", "12"], env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    logs = [log.read_text() for log in out.glob("*.log")]
+    assert done.returncode == 0, "\n".join([done.stdout, done.stderr, *logs])
+    report = json.loads((out / "report.json").read_text())
+    counts = {name: topic["count"] for name, topic in report["topics"].items()}
+    assert report["model"] == "occdepth-edge" and all(counts.values()), counts
+    # slower than the pictures come on many a machine: what was dropped is said
+    assert report["frames"] == 12 and report["dropped"] == 12 - counts["/stereo_occ/grid"]
+    assert list(out.glob("frame_??????.png")) and (out / "view.png").is_file()
 
 
 @pytest.mark.ros
