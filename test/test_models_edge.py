@@ -17,8 +17,11 @@ from occdepth_ros.models.edge.config import EdgeConfig
 from occdepth_ros.models.edge.depth import depth_histogram, expected_depth, voxel_depth
 from occdepth_ros.models.edge.evidence import (
     CHANNELS,
+    COARSE_REACH,
     FINE,
+    FINE_KINDS,
     FINE_REACH,
+    GROUND_REACH,
     Measurement,
     StereoEvidence,
     evidence,
@@ -28,6 +31,7 @@ from occdepth_ros.models.edge.evidence import (
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge, mirror
 from occdepth_ros.models.edge.readout import OCCUPIED, decide
+from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.layers import imagenet
 from occdepth_ros.models.occdepth.config import DepthBins
 from occdepth_ros.projection import project_voxels
@@ -38,7 +42,8 @@ BINS = DepthBins(near=2.0, far=20.0, count=16, supervised="lid", sampling="lid")
 CONFIG = EdgeConfig(
     picture=(HEIGHT, WIDTH), feature=8, pyramid=16, stages=(8, 8, 8), depths=(0, 1, 1), depth=BINS, hidden=8, grid=GRID
 )
-BEHIND, HITS, COARSE, RESIDUAL, VALID, POSITION = 0, FINE, 2 * FINE, 2 * FINE + 1, 2 * FINE + 2, 2 * FINE + 3
+BEHIND, HITS, HEIGHT_ABOVE, COARSE = 0, FINE, 2 * FINE, FINE_KINDS * FINE
+RESIDUAL, VALID, COARSE_ABOVE, SHOWN, POSITION = (COARSE + i for i in range(1, 6))
 """First channels of the kinds of evidence."""
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -61,14 +66,27 @@ def geometry_of(rig: StereoRig = RIG, grid: VoxelGrid = GRID) -> EdgeGeometry:
     return EdgeGeometry.of_rig(CONFIG, rig, grid)
 
 
+def measurement(
+    disparity: torch.Tensor, struck: torch.Tensor | None = None, hits: torch.Tensor | None = None
+) -> Measurement:
+    """Over level ground 3.5 voxels above the grid's lower face, which is nowhere seen."""
+    return Measurement(
+        disparity,
+        torch.empty(0, dtype=torch.int64) if struck is None else struck,
+        torch.empty(0) if hits is None else hits,
+        torch.full(GRID.size[:2], 3.5),
+        torch.zeros(GRID.size[:2], dtype=torch.bool),
+    )
+
+
 def plane(depth: float, rig: StereoRig = RIG) -> Measurement:
     """A wall across the whole view, matched at every pixel."""
     disparity = torch.full((HEIGHT, WIDTH), float(rig.left.projection[0, 0]) * rig.baseline / depth)
-    return Measurement(disparity, torch.empty(0, dtype=torch.int64), torch.empty(0))
+    return measurement(disparity)
 
 
 def nothing() -> Measurement:
-    return Measurement(torch.zeros(HEIGHT, WIDTH), torch.empty(0, dtype=torch.int64), torch.empty(0))
+    return measurement(torch.zeros(HEIGHT, WIDTH))
 
 
 def measured_at_random(seed: int = 0) -> Measurement:
@@ -76,7 +94,9 @@ def measured_at_random(seed: int = 0) -> Measurement:
     disparity = 2 + 14 * torch.rand(HEIGHT, WIDTH, generator=rng)
     disparity[torch.rand(HEIGHT, WIDTH, generator=rng) < 0.3] = 0
     struck = torch.randperm(GRID.count, generator=rng)[:500].sort().values
-    return Measurement(disparity, struck, 1 + 9 * torch.rand(500, generator=rng))
+    ground = 3 + 2 * torch.rand(GRID.size[:2], generator=rng)
+    seen = torch.rand(GRID.size[:2], generator=rng) < 0.2
+    return Measurement(disparity, struck, 1 + 9 * torch.rand(500, generator=rng), ground, seen)
 
 
 def pictures(depth: float = 5.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -179,20 +199,45 @@ def test_evidence_stays_within_bounds_and_where_something_was_matched() -> None:
     assert known[:POSITION].abs().max() <= 1
     silent = known[VALID] == 0
     assert 0.05 < silent.float().mean() < 0.95
-    for first in (BEHIND, COARSE, RESIDUAL):
-        assert not known[first : first + (FINE if first == BEHIND else 1)][:, silent].any()
+    for first, count in ((BEHIND, FINE), (COARSE, 1), (RESIDUAL, 1)):
+        assert not known[first : first + count][:, silent].any()
     assert torch.equal(known[POSITION:], geometry.position)
 
 
-def test_without_a_match_only_the_position_is_known() -> None:
+def test_without_a_match_only_ground_and_position_are_known() -> None:
     known = evidence(nothing(), geometry_of())[0]
-    assert not known[:POSITION].any()
-    assert known[POSITION:].any()
+    silent = [*range(HEIGHT_ABOVE), COARSE, RESIDUAL, VALID, SHOWN]
+    assert not known[silent].any()
+    assert known[POSITION:].any() and known[COARSE_ABOVE].any()
+
+
+def test_heights_are_told_above_the_ground() -> None:
+    measured = measured_at_random()
+    known = evidence(measured, geometry_of())[0]
+    above = torch.arange(GRID.size[2]) + 0.5 - measured.ground[..., None]
+    fine = unfolded(known[HEIGHT_ABOVE:COARSE], (32, 32, 8))
+    torch.testing.assert_close(fine, (above / GROUND_REACH[0]).clamp(-1, 1))
+    coarse = folded((above / GROUND_REACH[1]).clamp(-1, 1).flatten(), (32, 32, 8)).mean(0)
+    torch.testing.assert_close(known[COARSE_ABOVE], coarse)
+    shown = measured.ground_seen.view(32, 2, 32, 2).any(3).any(1)
+    assert torch.equal(known[SHOWN], shown[..., None].float().expand(32, 32, 8))
+
+
+def test_the_coarse_distance_reaches_further() -> None:
+    depth = 3.3
+    known = evidence(plane(depth), geometry_of())[0]
+    fine, coarse = known[:FINE].mean(0), known[COARSE]
+    seen = known[VALID] == 1
+    assert coarse[seen].abs().max() > 0.99 and (fine.abs() >= coarse.abs() - 1e-5)[seen].all()
+    lifted = GRID.coarsened(2)
+    row = coarse[6:, lifted.size[1] // 2, lifted.size[2] // 2].numpy()
+    expected = ((lifted.axis_centers(0)[6:] - depth) / COARSE_REACH).clip(-1, 1)
+    np.testing.assert_allclose(row, expected, atol=1e-3)
 
 
 def test_struck_voxels_and_no_others_are_filled() -> None:
     measured = measured_at_random()
-    filled = unfolded(evidence(measured, geometry_of())[0, HITS:COARSE], (32, 32, 8)).flatten()
+    filled = unfolded(evidence(measured, geometry_of())[0, HITS:HEIGHT_ABOVE], (32, 32, 8)).flatten()
     # a face of an invisible voxel has no expected number of pixels, but what was struck was visible
     wanted = torch.zeros(GRID.count, dtype=torch.bool)
     wanted[measured.struck] = True
@@ -211,6 +256,8 @@ def test_matching_a_wall_measures_it() -> None:
     x = measured.struck // (GRID.size[1] * GRID.size[2])
     assert abs(float(x.float().median()) * 0.2 + 0.1 - depth) < 0.3
     assert measured.hits.min() >= 1 and len(measured.hits) == len(measured.struck)
+    assert measured.ground.shape == measured.ground_seen.shape == GRID.size[:2]
+    assert measured.ground.isfinite().all() and measured.ground.dtype == torch.float32
 
 
 def test_the_mirrored_scene_has_the_mirrored_evidence() -> None:
@@ -221,7 +268,8 @@ def test_the_mirrored_scene_has_the_mirrored_evidence() -> None:
     full[measured.struck] = measured.hits
     full = full.view(GRID.size).flip(1).flatten()
     struck = full.nonzero()[:, 0]
-    other = Measurement(measured.disparity.flip(1), struck, full[struck])
+    ground, seen = measured.ground.flip(1), measured.ground_seen.flip(1)
+    other = Measurement(measured.disparity.flip(1), struck, full[struck], ground, seen)
     expected = torch.cat([evidence(other, geometry), voxel_depth(logits.flip(3), geometry)], 1)
     assert known[:, -2:].any()
     # pixels that lie between two may be rounded to the other side
@@ -369,3 +417,25 @@ def test_missing_or_foreign_imagenet_weights_are_named(monkeypatch: pytest.Monke
     pytest.importorskip(imagenet.PACKAGE, reason=f"{imagenet.PACKAGE} is not installed: run make env")
     with pytest.raises(CheckpointError, match="not those of EfficientNet-Lite0"):
         imagenet.load_lite0(torch.nn.Conv2d(3, 8, 3))
+
+
+# ---- folding of batch norms
+
+
+def test_folded_norms_change_nothing_but_rounding() -> None:
+    net, geometry = network(), geometry_of()
+    images = net.picture_net.normalized(torch.from_numpy(np.stack(pictures())))
+    rng = torch.Generator().manual_seed(0)
+    for module in net.modules():
+        if isinstance(module, (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)):
+            for tensor, low in ((module.running_mean, -0.5), (module.running_var, 0.5), (module.weight, 0.5)):
+                tensor.data.copy_(low + torch.rand(tensor.shape, generator=rng))
+    with torch.inference_mode():
+        before = net.eval()(images, measured_at_random(), geometry)
+        after = fold_norms(net)(images, measured_at_random(), geometry)
+    assert not any(isinstance(m, (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)) for m in net.modules())
+    for name in ("occupancy", "volume", "lifted", "depth"):
+        torch.testing.assert_close(getattr(after, name), getattr(before, name), rtol=1e-3, atol=1e-3)
+    stored_as(net, torch.bfloat16)
+    assert {p.dtype for name, p in net.named_parameters() if name.endswith("weight")} == {torch.bfloat16}
+    assert net.depth_net.gain.dtype == torch.float32
