@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from occdepth_ros.camera import StereoRig
+from occdepth_ros.geometry.ground import GroundFinder
 from occdepth_ros.geometry.matching import STEPS, SemiGlobalMatcher
 from occdepth_ros.geometry.surface import SurfaceBinning
 from occdepth_ros.grid import VoxelGrid
@@ -16,14 +17,19 @@ from occdepth_ros.models.edge.geometry import LIFT, EdgeGeometry
 
 FINE = LIFT**3
 """Voxels of the prediction in a lifted voxel."""
-CHANNELS = 2 * FINE + 3 + 4
-"""Channels of `evidence`: fine surface distance and hits, coarse distance, disparity residual, validity, position."""
+FINE_KINDS = 3
+"""Channels of `evidence` that say something of each of the eight: surface distance, hits, height above the ground."""
+CHANNELS = FINE_KINDS * FINE + 5 + 4
+"""Channels of `evidence`: the fine ones; by lifted voxel distance, disparity residual, validity, height above the ground
+and whether the ground was seen; position."""
 NEAREST_M = 3.0
 """Smallest depth that is matched, metres."""
 FINE_REACH = 0.6
 """Distance to the measured surface at which the fine channel saturates, metres."""
 COARSE_REACH = 4.0
 """The same for the coarse channel."""
+GROUND_REACH = (2.0, 10.0)
+"""Height above the ground at which its fine and its coarse channel saturate, voxel edges."""
 RESIDUAL_REACH = 1.5
 """Difference of disparities at which the residual saturates, pixels."""
 
@@ -36,15 +42,19 @@ class Measurement:
         disparity: of the left picture, `[H, W]` float32, pixels; 0 = none.
         struck: flat indices of the voxels that matched pixels end in, `[K]` int64.
         hits: how many pixels end in each of them, `[K]` float32.
+        ground: height of the ground in every column of the grid, `[X, Y]` float32, voxel edges above its lower face.
+        ground_seen: whether the picture shows it there, `[X, Y]` bool.
     """
 
     disparity: torch.Tensor
     struck: torch.Tensor
     hits: torch.Tensor
+    ground: torch.Tensor
+    ground_seen: torch.Tensor
 
     def to(self, device: torch.device | str) -> Measurement:
         """The same on another device."""
-        return Measurement(self.disparity.to(device), self.struck.to(device), self.hits.to(device))
+        return Measurement(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
 class StereoEvidence:
@@ -59,20 +69,25 @@ class StereoEvidence:
     def __init__(self, rig: StereoRig, grid: VoxelGrid, picture: tuple[int, int]) -> None:
         self.matcher = SemiGlobalMatcher(rig, nearest_m=NEAREST_M)
         self.binning = SurfaceBinning(rig, grid, self.matcher.focal_baseline)
+        self.ground = GroundFinder(rig, grid, self.matcher.focal_baseline)
         self._count = grid.count
         self._picture = picture
 
     def measure(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Measurement:
         """Match one pair, `[h, w, 3]` RGB uint8 each, of the rig's size."""
         steps = self.binning.without_splinters(self.matcher.match(left, right))
-        hits = np.bincount(self.binning.points(steps).voxel, minlength=self._count)
+        points = self.binning.points(steps)
+        hits = np.bincount(points.voxel, minlength=self._count)
         struck = np.flatnonzero(hits)
+        ground = self.ground.find(points, self.binning.occupied(points), steps)
         disparity = np.zeros(self._picture, np.float32)
         disparity[: steps.shape[0], : steps.shape[1]] = np.maximum(steps, 0) / np.float32(STEPS)
         return Measurement(
             torch.from_numpy(disparity),
             torch.from_numpy(struck),
             torch.from_numpy(hits[struck].astype(np.float32)),
+            torch.from_numpy(ground.height),
+            torch.from_numpy(ground.seen),
         )
 
 
@@ -84,7 +99,7 @@ def evidence(measured: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
         geometry: tables of the calibration, on the same device.
 
     Returns:
-        `[1, CHANNELS, X, Y, Z]` on the lifted grid, all within [-1, 1.1]; 0 where nothing was measured.
+        `[1, CHANNELS, X, Y, Z]` on the lifted grid, all but the position within [-1, 1]; 0 where nothing was matched.
     """
     size = geometry.size
     disparity = measured.disparity.flatten()[geometry.fine_pixel]  # [M]
@@ -97,16 +112,25 @@ def evidence(measured: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
     filled = torch.zeros_like(depth)
     filled[measured.struck] = measured.hits
     filled = (filled / (0.5 * expected + 1)).clamp_max(1)
-    fine = [folded((behind / FINE_REACH).clamp(-1, 1), size), folded(filled, size)]
+    x, y, z = size
+    layer = torch.arange(LIFT * z, device=depth.device) + 0.5
+    above = (layer - measured.ground[..., None]).flatten()
+    fine = [
+        folded(value, size)
+        for value in ((behind / FINE_REACH).clamp(-1, 1), filled, (above / GROUND_REACH[0]).clamp(-1, 1))
+    ]
+    seen = measured.ground_seen.float().view(x, LIFT, y, LIFT).amax((1, 3))
     coarse = [
         folded(value, size).mean(0, keepdim=True)
         for value in (
             (behind / COARSE_REACH).clamp(-1, 1),
             (residual / RESIDUAL_REACH).clamp(-1, 1),
             valid.float(),
+            (above / GROUND_REACH[1]).clamp(-1, 1),
         )
     ]
-    return torch.cat([*fine, *coarse, geometry.position])[None]
+    shown = seen[None, :, :, None].expand(1, x, y, z)
+    return torch.cat([*fine, *coarse, shown, geometry.position])[None]
 
 
 def folded(values: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:

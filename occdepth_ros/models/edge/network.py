@@ -10,7 +10,7 @@ from torch import nn
 from occdepth_ros.models.edge.completion import EdgeHead, EdgeUNet
 from occdepth_ros.models.edge.config import EdgeConfig
 from occdepth_ros.models.edge.depth import SCALE, EdgeDepth, voxel_depth
-from occdepth_ros.models.edge.evidence import CHANNELS, FINE, Measurement, evidence
+from occdepth_ros.models.edge.evidence import CHANNELS, FINE, FINE_KINDS, Measurement, evidence
 from occdepth_ros.models.edge.geometry import LIFT, EdgeGeometry
 from occdepth_ros.models.edge.pictures import FINEST, PictureNet
 
@@ -51,7 +51,7 @@ class OccDepthEdge(nn.Module):
         width = config.feature
         self.gate = nn.Sequential(nn.Conv3d(known, 32, 1), nn.ReLU(inplace=True), nn.Conv3d(32, 2 * width, 1))
         # a short way from evidence to occupancy: most of it is simple, and is learnt within minutes
-        self.direct = nn.Sequential(nn.Conv3d(known, 32, 1), nn.ReLU(inplace=True), nn.Conv3d(32, FINE, 1))
+        self.direct = nn.Sequential(nn.Conv3d(known, 64, 1), nn.ReLU(inplace=True), nn.Conv3d(64, FINE, 1))
         self.unet = EdgeUNet(config)
         self.head = EdgeHead(config)
 
@@ -113,11 +113,11 @@ class OccDepthEdge(nn.Module):
 
 def mirror(known: torch.Tensor) -> torch.Tensor:
     """Evidence and depth weights of the scene mirrored left to right, `[1, CHANNELS + 2, X, Y, Z]`."""
-    fine = 2 * FINE
+    fine = FINE_KINDS * FINE
     order = torch.arange(known.shape[1], device=known.device)
     # within a lifted voxel the eight are ordered (x, y, z): swap the y halves
-    order[:fine] = order[:fine].view(2, LIFT, LIFT, LIFT).flip(2).flatten()
+    order[:fine] = order[:fine].view(FINE_KINDS, LIFT, LIFT, LIFT).flip(2).flatten()
     out = known[:, order].flip(3)
     sign = torch.ones(known.shape[1], device=known.device)
-    sign[fine + 3] = -1  # the position to the right
+    sign[fine + 5] = -1  # the position to the right
     return out * sign.view(1, -1, 1, 1, 1)
