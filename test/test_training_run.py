@@ -25,7 +25,7 @@ from occdepth_ros.training.initial import load_initial
 from occdepth_ros.training.module import SceneModule
 from occdepth_ros.training.occdepth_task import OccDepthTask
 from occdepth_ros.training.run import LAST, Plan, network_state, train
-from occdepth_ros.training.task import collate
+from occdepth_ros.training.task import Batch, collate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -144,8 +144,40 @@ def test_losses_that_are_no_numbers_stop_the_training(tmp_path: Path) -> None:
         next(task.network.parameters()).fill_(float("nan"))
     module = SceneModule(task, Optimization(), 1)
     batch = collate([PreparedScenes(Scenes(), task, None)[0, 1]])
-    with pytest.raises(TrainingError, match="scene 000001: the loss is no finite number"):
+    with (
+        pytest.warns(UserWarning, match="computed again"),
+        pytest.raises(TrainingError, match="scene 000001: the loss is no finite number"),
+    ):
         module.training_step(batch, 0)
+
+
+def test_a_loss_that_fails_once_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = recipe().task_options().build()
+    module = SceneModule(task, Optimization(), 1)
+    batch = collate([PreparedScenes(Scenes(), task, None)[0, 1]])
+    plain = float(task.losses(batch)["frustum"].detach())
+    state = {name: value.clone() for name, value in task.network.state_dict().items()}
+    losses = task.losses
+    calls = []
+
+    def failing(given: Batch) -> dict[str, torch.Tensor]:
+        terms = losses(given)
+        calls.append(given)
+        if len(calls) == 1:
+            with torch.no_grad():
+                next(task.network.buffers()).fill_(float("nan"))
+            terms["frustum"] = terms["frustum"] * float("nan")
+        return terms
+
+    monkeypatch.setattr(task, "losses", failing)
+    with pytest.warns(UserWarning, match="scene 000001: the loss was no finite number"):
+        total = module.training_step(batch, 0)
+    assert total.isfinite()
+    assert float(module.terms["frustum"]) == pytest.approx(plain, rel=1e-4)
+    once = task.network.state_dict()
+    task.network.load_state_dict(state)
+    losses(batch)
+    assert all(torch.equal(once[name], value) for name, value in task.network.state_dict().items())
 
 
 def test_idle_parameters_are_named() -> None:
