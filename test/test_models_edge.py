@@ -30,7 +30,7 @@ from occdepth_ros.models.edge.evidence import (
 )
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge, mirror
-from occdepth_ros.models.edge.readout import OCCUPIED, decide
+from occdepth_ros.models.edge.readout import OCCUPIED_IN_VIEW, OCCUPIED_OUT_OF_VIEW, decide
 from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.layers import imagenet
 from occdepth_ros.models.occdepth.config import DepthBins
@@ -372,11 +372,13 @@ def test_classes_are_given_where_occupancy_passes_the_threshold() -> None:
     rng = torch.Generator().manual_seed(0)
     volume, lifted = torch.randn(1, 8, 4, 4, 2, generator=rng), torch.randn(1, 8, 4, 4, 2, generator=rng)
     occupied = torch.rand(FINE, 32, generator=rng)
-    occupied[:, :3] = OCCUPIED - 0.01
+    in_view = torch.arange(32) % 2 == 0
+    threshold = torch.where(in_view, OCCUPIED_IN_VIEW, OCCUPIED_OUT_OF_VIEW).expand(FINE, 32)
+    occupied[:, :3] = threshold[:, :3] - 0.01
     with torch.inference_mode():
-        found = decide(net.head, volume, lifted, occupied)
+        found = decide(net.head, volume, lifted, occupied, in_view)
         probability = net.head.classify(volume, lifted, torch.arange(32)).softmax(2).max(2)
-    dense, taken = unfolded(occupied, (4, 4, 2)), unfolded(occupied, (4, 4, 2)) > OCCUPIED
+    dense, taken = unfolded(occupied, (4, 4, 2)), unfolded(occupied > threshold, (4, 4, 2))
     assert found.labels.shape == found.confidence.shape == (8, 8, 4)
     assert found.labels.dtype == found.confidence.dtype == torch.uint8
     assert torch.equal(found.labels > 0, taken) and int(found.labels.max()) <= 19
@@ -391,7 +393,7 @@ def test_empty_and_full_scenes_are_read_out(value: float) -> None:
     net = network()
     volume = torch.zeros(1, 8, 4, 4, 2)
     with torch.inference_mode():
-        found = decide(net.head, volume, volume, torch.full((FINE, 32), value))
+        found = decide(net.head, volume, volume, torch.full((FINE, 32), value), torch.ones(32, dtype=torch.bool))
     assert bool((found.labels > 0).all()) is (value == 1.0) and bool((found.labels == 0).all()) is (value == 0.0)
 
 

@@ -174,7 +174,8 @@ class EdgeTask:
         for i in range(len(batch["images"])):
             output = self._forward(batch, i, mirrored=False)
             occupied = output.occupancy[0].float().sigmoid().flatten(1)
-            labels.append(decide(self._net.head, output.volume, output.lifted, occupied).labels)
+            in_view = batch["geometry"][i].visible[0]
+            labels.append(decide(self._net.head, output.volume, output.lifted, occupied, in_view).labels)
         return torch.stack(labels)
 
     def _forward(self, batch: Batch, i: int, *, mirrored: bool) -> EdgeOutput:

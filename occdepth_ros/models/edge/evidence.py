@@ -20,8 +20,8 @@ FINE = LIFT**3
 FINE_KINDS = 3
 """Channels of `evidence` that say something of each of the eight: surface distance, hits, height above the ground."""
 CHANNELS = FINE_KINDS * FINE + 5 + 4
-"""Channels of `evidence`: the fine ones; by lifted voxel distance, disparity residual, validity, height above the ground
-and whether the ground was seen; position."""
+"""Channels of `evidence`: the fine ones; by lifted voxel distance, disparity residual, validity, height above the
+ground and whether the ground was seen; position."""
 NEAREST_M = 3.0
 """Smallest depth that is matched, metres."""
 FINE_REACH = 0.6

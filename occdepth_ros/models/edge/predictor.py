@@ -129,7 +129,7 @@ class EdgePredictor:
             volume = network.complete(lifted, known)
             clock.lap("net3d")
             occupied = network.occupancy(volume, known)[0].float().sigmoid().flatten(1)  # [8, N]
-            decided = decide(network.head, volume, lifted, occupied)
+            decided = decide(network.head, volume, lifted, occupied, geometry.visible[0])
         clock.lap("head")
         depth = self._depth(distribution, measured, geometry)
         visibility = tables.visibility.classify(depth)
