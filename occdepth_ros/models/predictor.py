@@ -14,6 +14,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.checkpoints.recognition import recognise
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.calibrations import RecentCalibrations
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.memory import memory_guard
@@ -64,7 +65,8 @@ class OccDepthPredictor:
         network = load_network(name, weights).eval().requires_grad_(False)
         with memory_guard(self.name, self.device):
             self.network = channels_last(network.to(self.device))
-        self._calibrations: dict[tuple[str, VoxelGrid], _Calibration] = {}
+        # one calibration is what a robot has; a second one allows for switching back
+        self._calibrations: RecentCalibrations[_Calibration] = RecentCalibrations(2)
         self._current: _Calibration | None = None
 
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
@@ -75,19 +77,17 @@ class OccDepthPredictor:
             ModelError: the device has too little memory.
         """
         self.config.check_grid(grid)
-        key = rig.fingerprint, grid
-        if key not in self._calibrations:
-            fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
-            fitted = fit.rig(rig)
-            with memory_guard(self.name, self.device):
-                tables = _Calibration(
-                    fit,
-                    SceneGeometry.of_rig(self.config, fitted, grid).to(self.device),
-                    VisibilityTable.of_camera(grid, fitted.left, fitted.left_from_grid).to(self.device),
-                )
-            # one calibration is what a robot has; a second one allows for switching back
-            self._calibrations = dict(list(self._calibrations.items())[-1:]) | {key: tables}
-        self._current = self._calibrations[key]
+        with memory_guard(self.name, self.device):
+            self._current = self._calibrations.of(rig, grid, lambda: self._tables(rig, grid))
+
+    def _tables(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
+        fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
+        fitted = fit.rig(rig)
+        return _Calibration(
+            fit,
+            SceneGeometry.of_rig(self.config, fitted, grid).to(self.device),
+            VisibilityTable.of_camera(grid, fitted.left, fitted.left_from_grid).to(self.device),
+        )
 
     @torch.inference_mode()
     def infer(self, left: Picture, right: Picture) -> Occupancy:

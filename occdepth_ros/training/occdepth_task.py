@@ -20,6 +20,7 @@ from occdepth_ros.data.pooling import downsample_labels
 from occdepth_ros.errors import GridError, ModelError, RecipeError
 from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.calibrations import RecentCalibrations
 from occdepth_ros.models.layers.bottleneck import Bottleneck3d
 from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
@@ -170,7 +171,7 @@ class OccDepthTask:
         self._wanted = tuple({*config.scales, DEPTH_SCALE} if config.depth else config.scales)
         self._class_weights = class_weights(config.n_classes)
         self._occupancy_weights = occupancy_weights(config.n_classes)
-        self._calibrations: dict[tuple[str, VoxelGrid], _Calibration] = {}
+        self._calibrations: RecentCalibrations[_Calibration] = RecentCalibrations(KEPT_CALIBRATIONS)
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
         """Make inputs and targets of one scene.
@@ -309,15 +310,14 @@ class OccDepthTask:
         return own, target
 
     def _calibration(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
-        key = rig.fingerprint, grid
-        if key not in self._calibrations:
-            fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
-            fitted = fit.rig(rig)
-            views = [(fitted.left, fitted.left_from_grid), (fitted.right, fitted.right_from_grid)]
-            views = views[: self.config.views]
-            tables = _Calibration(fit, SceneGeometry.of_views(self.config, views, grid), frustum_tiles(grid, views))
-            self._calibrations = dict(list(self._calibrations.items())[1 - KEPT_CALIBRATIONS :]) | {key: tables}
-        return self._calibrations[key]
+        return self._calibrations.of(rig, grid, lambda: self._tables(rig, grid))
+
+    def _tables(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
+        fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
+        fitted = fit.rig(rig)
+        views = [(fitted.left, fitted.left_from_grid), (fitted.right, fitted.right_from_grid)]
+        views = views[: self.config.views]
+        return _Calibration(fit, SceneGeometry.of_views(self.config, views, grid), frustum_tiles(grid, views))
 
     def _depth_bins(self, depth: torch.Tensor | None, view: int) -> torch.Tensor:
         assert self.config.depth is not None

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.checkpoints.loading import load_strict, read_state
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.calibrations import RecentCalibrations
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.edge.config import PRESETS
 from occdepth_ros.models.edge.depth import SCALE, expected_depth, voxel_depth
@@ -28,10 +28,8 @@ from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.occdepth.readout import VisibilityTable
 from occdepth_ros.models.pictures import PictureFit
 from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.weights import RANDOM, with_weights
 from occdepth_ros.predictor import Occupancy, Picture
-
-RANDOM = "random"
-"""In place of a weights file: seeded random weights, for timing and tests only."""
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -70,7 +68,8 @@ class EdgePredictor:
         network = fold_norms(load_network(name, weights).eval()).requires_grad_(False)
         with memory_guard(self.name, self.device):
             self.network = channels_last(stored_as(network.to(self.device), self.dtype))
-        self._calibrations: dict[tuple[str, VoxelGrid], _Calibration] = {}
+        # one calibration is what a robot has; a second one allows for switching back
+        self._calibrations: RecentCalibrations[_Calibration] = RecentCalibrations(2)
         self._current: _Calibration | None = None
 
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
@@ -82,20 +81,18 @@ class EdgePredictor:
             ModelError: the device has too little memory.
         """
         self.config.check_grid(grid)
-        key = rig.fingerprint, grid
-        if key not in self._calibrations:
-            fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
-            fitted = fit.rig(rig)
-            with memory_guard(self.name, self.device):
-                tables = _Calibration(
-                    fit,
-                    StereoEvidence(fitted, grid, self.config.picture),
-                    EdgeGeometry.of_rig(self.config, fitted, grid, self.device),
-                    VisibilityTable.of_camera(grid, fitted.left, fitted.left_from_grid).to(self.device),
-                )
-            # one calibration is what a robot has; a second one allows for switching back
-            self._calibrations = dict(list(self._calibrations.items())[-1:]) | {key: tables}
-        self._current = self._calibrations[key]
+        with memory_guard(self.name, self.device):
+            self._current = self._calibrations.of(rig, grid, lambda: self._tables(rig, grid))
+
+    def _tables(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
+        fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
+        fitted = fit.rig(rig)
+        return _Calibration(
+            fit,
+            StereoEvidence(fitted, grid, self.config.picture),
+            EdgeGeometry.of_rig(self.config, fitted, grid, self.device),
+            VisibilityTable.of_camera(grid, fitted.left, fitted.left_from_grid).to(self.device),
+        )
 
     @torch.inference_mode()
     def infer(self, left: Picture, right: Picture) -> Occupancy:
@@ -164,16 +161,10 @@ def load_network(name: str, weights: Path | str | None) -> OccDepthEdge:
     Raises:
         CheckpointError: the weights are missing, damaged, or of another network.
     """
-    if str(weights) == RANDOM:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return OccDepthEdge(PRESETS["occdepth-edge"])
-    network = OccDepthEdge(PRESETS["occdepth-edge"])
     with resources.as_file(resources.files("occdepth_ros.weights").joinpath(SHIPPED[name])) as shipped:
-        path = shipped if weights is None else Path(weights)
-        state = {key: tensor.float() for key, tensor in read_state(path).items()}
-        load_strict(network, state, where=str(path))
-    return network
+        return with_weights(
+            lambda: OccDepthEdge(PRESETS["occdepth-edge"]), name, shipped if weights is None else weights
+        )
 
 
 def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
