@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from occdepth_ros.checkpoints.loading import check_finite
-from occdepth_ros.checkpoints.recognition import closest, recognise
+from occdepth_ros.checkpoints.published import State, recognise_published
 from occdepth_ros.checkpoints.unpickling import TrainingCheckpoint, read_training_checkpoint
 from occdepth_ros.errors import CheckpointError
 
@@ -25,6 +25,7 @@ class Conversion:
         parameters: number of numbers in them, batch-norm statistics and buffers included.
         checkpoint: what else the file said.
         target: the file that was written.
+        notes: what else was found out about the tensors, one line each.
     """
 
     models: tuple[str, ...]
@@ -32,6 +33,7 @@ class Conversion:
     parameters: int
     checkpoint: TrainingCheckpoint
     target: Path
+    notes: tuple[str, ...] = ()
 
 
 def convert(source: Path, target: Path, *, model: str | None = None) -> Conversion:
@@ -49,28 +51,21 @@ def convert(source: Path, target: Path, *, model: str | None = None) -> Conversi
     where = str(source)
     checkpoint = read_training_checkpoint(source)
     check_finite(checkpoint.state, where)
-    models = recognise(checkpoint.state)
-    if not models:
-        name, differing = closest(checkpoint.state)
-        raise CheckpointError(
-            f"its {len(checkpoint.state)} tensors are of no known configuration; {name} is closest and differs in "
-            f"{differing} names or shapes",
-            where=where,
-            remedy="Published checkpoints of OccDepth fit as they are; one trained with other settings does not.",
-        )
+    published = recognise_published(checkpoint.state, where)
+    models = published.models
     if model is not None and model not in models:
         raise CheckpointError(
             f"this is {' or '.join(models)}, not {model}", where=where, remedy="Ask for what it is, or for nothing."
         )
-    _write(checkpoint, target, model or models[0])
-    count = sum(tensor.numel() for tensor in checkpoint.state.values())
-    return Conversion(tuple(models), len(checkpoint.state), count, checkpoint, target)
+    _write(published.state, target, model or models[0])
+    count = sum(tensor.numel() for tensor in published.state.values())
+    return Conversion(models, len(published.state), count, checkpoint, target, published.notes)
 
 
-def _write(checkpoint: TrainingCheckpoint, target: Path, model: str) -> None:
+def _write(state: State, target: Path, model: str) -> None:
     part = target.with_name(f"{target.name}.part{os.getpid()}")
     try:
-        save_file(checkpoint.state, part, metadata={"format": "pt", "model": model})
+        save_file(state, part, metadata={"format": "pt", "model": model})
         part.replace(target)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, PinholeCamera
+from occdepth_ros.checkpoints.stored_outputs import StoredOutputs, read_stored
 from occdepth_ros.errors import CheckpointError, OccDepthError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
-
-MAX_BYTES = 1 << 30
-"""Largest unpacked golden file that is read."""
 
 RESOLUTION = 0.2
 
@@ -62,18 +58,18 @@ def read_golden(path: Path) -> GoldenFile:
     Raises:
         CheckpointError: it is missing, damaged, too large, or not a golden file of a known OccDepth network.
     """
-    path = Path(path)
-    where = str(path)
-    arrays = _read_arrays(path)
-    if "meta" not in arrays:
-        raise CheckpointError(
-            "this file holds no network's outputs (it has no entry `meta`)",
-            where=where,
-            remedy="Give a golden file such as occdepth_b3.npz.",
-        )
+    return golden_of(read_stored(path))
+
+
+def golden_of(stored: StoredOutputs) -> GoldenFile:
+    """Check that stored outputs are OccDepth's.
+
+    Raises:
+        CheckpointError: they are of another network, or do not hold together.
+    """
+    meta, where = stored.meta, str(stored.path)
     try:
-        meta = json.loads(arrays["meta"].astype(np.uint8).tobytes())
-        name = _PRESET_OF.get(meta.get("config"))
+        name = _PRESET_OF.get(str(meta.get("config")))
         if name is None:
             raise CheckpointError(
                 f"this golden file is of the configuration {meta.get('config')!r}, which is not known here",
@@ -81,43 +77,16 @@ def read_golden(path: Path) -> GoldenFile:
                 remedy=f"Known: {', '.join(sorted(_PRESET_OF))}.",
             )
         config = _configured(PRESETS[name], meta)
-        shapes = {str(k): tuple(int(n) for n in v) for k, v in meta["shapes"].items()}
         frame = meta.get("frame")
-        _check_arrays(arrays, config, with_pictures=frame is None)
-        if any(n < 0 for shape in shapes.values() for n in shape):
-            raise ValueError("a tensor has a negative size")
-        views = _views(arrays, config, meta)
-        golden = GoldenFile(path, config, shapes, int(meta["weights_seed"]), frame, views, arrays)
+        _check_arrays(stored.arrays, config, with_pictures=frame is None)
+        views = _views(stored.arrays, config, meta)
     except CheckpointError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OccDepthError) as error:
         raise CheckpointError(
             f"the golden file's description does not hold together ({error})", where=where, remedy="Fetch it again."
         ) from error
-    return golden
-
-
-def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_BYTES:
-            raise CheckpointError(f"unpacked it would be {size} bytes", where=str(path))
-        with np.load(path, allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot be read ({error.strerror or error})", where=str(path), remedy="Give the path of a golden file."
-        ) from error
-    except CheckpointError:
-        raise
-    # zip, zlib and numpy headers have no common error, and a damaged file may raise any of theirs
-    except Exception as error:
-        raise CheckpointError(
-            f"this is not an .npz file of numbers, or it is damaged ({error})",
-            where=str(path),
-            remedy="Fetch it again.",
-        ) from error
+    return GoldenFile(stored.path, config, stored.shapes, stored.seed, frame, views, stored.arrays)
 
 
 def _configured(preset: OccDepthConfig, meta: Mapping[str, Any]) -> OccDepthConfig:
@@ -145,11 +114,6 @@ def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]], config: OccDepthConfig
     for key, shape in expected.items():
         if arrays[key].shape != shape:
             raise ValueError(f"{key} has the shape {arrays[key].shape}, not {shape}")
-    for key, array in arrays.items():
-        if array.dtype.kind not in "fiu":
-            raise ValueError(f"{key} is not numeric")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(f"{key} holds NaN or infinity")
 
 
 def _views(

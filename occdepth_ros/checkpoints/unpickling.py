@@ -24,6 +24,9 @@ from occdepth_ros.errors import CheckpointError
 MAX_PICKLE_BYTES = 1 << 26
 """Largest pickle that is read; those of real checkpoints hold a few hundred kilobytes beside the tensors."""
 
+STATE_ENTRIES = ("state_dict", "model")
+"""Entries of a training checkpoint that may hold the network's tensors."""
+
 _DTYPES = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,
@@ -136,7 +139,7 @@ class TrainingCheckpoint:
     """What was found in a training checkpoint.
 
     Args:
-        state: tensors of the entry `state_dict`, or of the whole file where there is no such entry.
+        state: tensors of the first of `STATE_ENTRIES` that is there, or of the whole file where there is no such entry.
         facts: plain numbers and texts at the top level, such as epoch and global_step.
         foreign: names of the classes and functions that were replaced by inert objects.
     """
@@ -186,7 +189,7 @@ def _read(archive: zipfile.ZipFile, file_size: int) -> TrainingCheckpoint:
     content = unpickler.load()
     top = content if isinstance(content, Mapping) else {}
     facts = {k: v for k, v in top.items() if isinstance(k, str) and type(v) in (int, float, str)}
-    entries = top.get("state_dict", top)
+    entries = next((top[key] for key in STATE_ENTRIES if isinstance(top.get(key), Mapping)), top)
     if not isinstance(entries, Mapping):
         raise pickle.UnpicklingError("its state_dict is no dictionary")
     records = {k: v for k, v in entries.items() if isinstance(k, str) and isinstance(v, TensorRecord)}

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from occdepth_ros.checkpoints.filling import fill_state
 from occdepth_ros.checkpoints.golden import GoldenFile
 from occdepth_ros.checkpoints.loading import load_strict
-from occdepth_ros.errors import CheckpointError, ImageError, SourceError
+from occdepth_ros.checkpoints.part_checks import PartCheck, differences, equal_labels, within_range
+from occdepth_ros.errors import ImageError, SourceError
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
@@ -44,31 +44,6 @@ class Tolerance:
 
 TOLERANCES = {"b3": Tolerance(), "b4": Tolerance(), "b7": Tolerance(depth=1e-2, logits=3e-3, labels=0.995)}
 """By backbone: deeper networks amplify the rounding of float32."""
-
-
-@dataclass(frozen=True)
-class PartCheck:
-    """One part of the network against its golden numbers.
-
-    Args:
-        part: its name.
-        max_difference, mean_difference: absolute; NaN for labels.
-        measured: the number that the rule judges.
-        limit: the rule's bound.
-        rule: what is measured, and on which side of the bound it must lie.
-    """
-
-    part: str
-    max_difference: float
-    mean_difference: float
-    measured: float
-    limit: float
-    rule: str
-
-    @property
-    def passed(self) -> bool:
-        """Whether the part agrees; NaN never does."""
-        return bool(self.measured >= self.limit if ">=" in self.rule else self.measured <= self.limit)
 
 
 def verify_network(golden: GoldenFile, *, dataset: Path | None = None, device: str = "cpu") -> list[PartCheck]:
@@ -143,13 +118,11 @@ def golden_images(golden: GoldenFile, dataset: Path | None) -> torch.Tensor:
 def _compare(
     golden: GoldenFile, network: OccDepth, images: torch.Tensor, geometry: SceneGeometry
 ) -> Iterator[PartCheck]:
-    config, tolerance = golden.config, TOLERANCES[golden.config.backbone]
+    config, tolerance, where = golden.config, TOLERANCES[golden.config.backbone], str(golden.path)
 
-    def within_range(part: str, key: str, value: torch.Tensor, limit: float) -> Iterator[PartCheck]:
+    def ranged(part: str, key: str, value: torch.Tensor, limit: float) -> Iterator[PartCheck]:
         if key in golden.arrays:
-            difference, span = _differences(golden, key, value)
-            largest, mean = float(difference.max()), float(difference.mean())
-            yield PartCheck(part, largest, mean, largest / span, limit, "max / range <=")
+            yield within_range(part, golden.arrays[key], value, limit, f"{where}: {key}")
 
     features = network.features(images)
     if config.virtual_bf is not None:
@@ -159,38 +132,20 @@ def _compare(
         for view in range(config.views):
             side = ("left", "right")[view]
             value = features[scale][0, view]
-            yield from within_range(f"2-D 1/{scale} {side}", f"rgb{view}_1_{scale}", value, tolerance.features)
+            yield from ranged(f"2-D 1/{scale} {side}", f"rgb{view}_1_{scale}", value, tolerance.features)
     for scale in config.scales:
         lifted = network.volume_of_rows(network.lift_scale(scale, features[scale][0], geometry)[None], geometry)
-        yield from within_range(f"SFA 1/{scale}", f"sfa_{scale}", lifted[0], tolerance.features)
+        yield from ranged(f"SFA 1/{scale}", f"sfa_{scale}", lifted[0], tolerance.features)
     depth = network.depth(features, geometry)
     if depth is not None:
         weight = network.voxel_weight(depth, geometry)
-        yield from within_range("OAD weight", "oad_weight", weight[0], tolerance.depth)
+        yield from ranged("OAD weight", "oad_weight", weight[0], tolerance.depth)
     volume = network.weigh(network.lift(features, geometry), depth, geometry)
-    yield from within_range("3-D input", "x3d", volume[0], tolerance.depth)
+    yield from ranged("3-D input", "x3d", volume[0], tolerance.depth)
     if depth is not None:
-        yield from within_range("depth", "depth_pred", depth[0], tolerance.depth)
+        yield from ranged("depth", "depth_pred", depth[0], tolerance.depth)
     logits = network.net_3d_decoder(volume).logits[0]
-    difference, _ = _differences(golden, "logits", logits)
+    difference, _ = differences(golden.arrays["logits"], logits, where)
     mean = float(difference.mean())
     yield PartCheck("logits", float(difference.max()), mean, mean, tolerance.logits, "mean <=")
-    equal = float((logits.argmax(dim=0).cpu().numpy() == golden.arrays["labels"]).mean())
-    yield PartCheck("labels", float("nan"), float("nan"), equal, tolerance.labels, "equal >=")
-
-
-def _differences(golden: GoldenFile, key: str, value: torch.Tensor) -> tuple[npt.NDArray[np.float64], float]:
-    """Absolute differences to the stored excerpt, and the excerpt's range.
-
-    Golden files keep every n-th element along each axis, from the first on; n follows from the shapes.
-    """
-    stored = golden.arrays[key]
-    steps = [-(-have // max(kept, 1)) for have, kept in zip(value.shape, stored.shape, strict=False)]
-    excerpt = value[tuple(slice(None, None, n) for n in steps)]
-    if excerpt.shape != stored.shape:
-        raise CheckpointError(
-            f"{key} has the shape {stored.shape}, which is no regular excerpt of {tuple(value.shape)}",
-            where=str(golden.path),
-        )
-    numbers = stored.astype(np.float64)
-    return np.abs(excerpt.cpu().numpy().astype(np.float64) - numbers), float(np.ptp(numbers)) or 1.0
+    yield equal_labels(golden.arrays["labels"], logits.argmax(dim=0).cpu().numpy(), tolerance.labels)

@@ -10,13 +10,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from occdepth_ros.checkpoints.conversion import convert as convert_checkpoint
-from occdepth_ros.checkpoints.golden import read_golden
 from occdepth_ros.checkpoints.packing import LICENCES
 from occdepth_ros.checkpoints.packing import pack as pack_weights
-from occdepth_ros.checkpoints.verification import PartCheck, verify_network
+from occdepth_ros.checkpoints.part_checks import PartCheck
+from occdepth_ros.checkpoints.verification_families import verify_file
 from occdepth_ros.models.occdepth.config import PRESETS
 
 SUMMARY = "verify networks against golden outputs, convert published checkpoints, pack own ones"
+
+CONVERTIBLE = [*PRESETS]
+"""Models that published checkpoints are converted for."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     convert.add_argument("source", type=Path, metavar="OFFICIAL.ckpt", help="the checkpoint")
     convert.add_argument("target", type=Path, metavar="OUT.safetensors", help="the file to write")
-    convert.add_argument("--model", choices=sorted(PRESETS), help="fail unless the checkpoint is this model's")
+    convert.add_argument("--model", choices=sorted(CONVERTIBLE), help="fail unless the checkpoint is this model's")
     convert.set_defaults(action=_convert)
     pack = actions.add_parser(
         "pack",
@@ -75,6 +78,8 @@ def _convert(arguments: argparse.Namespace) -> int:
     print(f"{arguments.source}: {' or '.join(done.models)}, {done.tensors} tensors, {done.parameters} numbers")
     for name, value in sorted(done.checkpoint.facts.items()):
         print(f"  {name}: {value}")
+    for note in done.notes:
+        print(f"  {note}")
     if done.checkpoint.foreign:
         names = sorted(done.checkpoint.foreign)
         shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
@@ -94,8 +99,8 @@ def _pack(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    golden = read_golden(arguments.file)
-    checks = verify_network(golden, dataset=arguments.dataset, device=arguments.device)
+    found = verify_file(arguments.file, dataset=arguments.dataset, device=arguments.device)
+    checks = found.checks
     passed = all(check.passed for check in checks)
     if arguments.json:
         parts = [
@@ -103,9 +108,9 @@ def _verify(arguments: argparse.Namespace) -> int:
             | {"passed": check.passed}
             for check in checks
         ]
-        print(json.dumps({"file": str(arguments.file), "model": golden.config.name, "passed": passed, "parts": parts}))
+        print(json.dumps({"file": str(arguments.file), "model": found.model, "passed": passed, "parts": parts}))
     else:
-        print(f"{golden.config.name}, {len(golden.shapes)} tensors, {arguments.file}")
+        print(f"{found.model}, {found.tensors} tensors, {arguments.file}")
         print(format_table(checks))
         wrong = sum(not check.passed for check in checks)
         print("all parts agree" if passed else f"{wrong} of {len(checks)} parts are beyond the tolerance")

@@ -1,0 +1,64 @@
+"""Whose network a published checkpoint is: what its names say, and what of it the networks here take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+import torch
+
+from occdepth_ros.checkpoints.recognition import closest, recognise
+from occdepth_ros.errors import CheckpointError
+
+State = dict[str, torch.Tensor]
+
+_PARALLEL = "module."
+"""Prefix of every name that torch's DataParallel leaves."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A checkpoint that was recognised.
+
+    Args:
+        models: models that the tensors fit; several where they differ in nothing learned.
+        state: the tensors that these take, under their names.
+        notes: what else a user should know, one line each.
+    """
+
+    models: tuple[str, ...]
+    state: State
+    notes: tuple[str, ...] = ()
+
+
+Recogniser = Callable[[State, str], Published]
+"""From tensors and the file's name, for error texts, to what they are; CheckpointError where they do not fit."""
+
+FAMILIES: dict[str, str] = {}
+"""By the name of a parameter that only this family has: "module:Recogniser". OccDepth's checkpoints are all others."""
+
+
+def recognise_published(state: State, where: str) -> Published:
+    """Find out which models the tensors of a published checkpoint are for.
+
+    Raises:
+        CheckpointError: none fits; the text says which is closest.
+    """
+    if all(name.startswith(_PARALLEL) for name in state):
+        state = {name.removeprefix(_PARALLEL): tensor for name, tensor in state.items()}
+    for parameter, target in FAMILIES.items():
+        if parameter in state:
+            module, _, name = target.partition(":")
+            recogniser: Recogniser = getattr(import_module(module), name)
+            return recogniser(state, where)
+    models = recognise(state)
+    if not models:
+        name, differing = closest(state)
+        raise CheckpointError(
+            f"its {len(state)} tensors are of no known configuration; {name} is closest and differs in "
+            f"{differing} names or shapes",
+            where=where,
+            remedy="Published checkpoints fit as they are; one trained with other settings does not.",
+        )
+    return Published(tuple(models), state)
