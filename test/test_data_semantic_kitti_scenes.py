@@ -12,8 +12,8 @@ from occdepth_ros.camera import PinholeCamera
 from occdepth_ros.data import label_cache, semantic_kitti_scenes
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.lidar_picture import project_scan
-from occdepth_ros.data.scan_completion import RECON10, CompletionRule, complete_scans
-from occdepth_ros.data.semantic_kitti_scenes import DEFAULT_RULE, SCANS, SemanticKittiScenes
+from occdepth_ros.data.scan_completion import AROUND, RECON10, CompletionRule, complete_scans
+from occdepth_ros.data.semantic_kitti_scenes import SCANS, ScanOptions, SemanticKittiScenes
 from occdepth_ros.data.voxelize import PosedScan
 from occdepth_ros.errors import SourceError
 from occdepth_ros.grid import VoxelGrid
@@ -62,8 +62,8 @@ def test_completed_labels_depth_and_classes_of_a_sequence(root: Path, tmp_path: 
 def test_the_cache_is_read_and_never_stale(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"
 
-    def first(rule: CompletionRule = DEFAULT_RULE) -> np.ndarray:
-        return SemanticKittiScenes(root, ["04"], SCANS, cache=cache, rule=rule)[0].target
+    def first(rule: CompletionRule = AROUND) -> np.ndarray:
+        return SemanticKittiScenes(root, ["04"], SCANS, cache=cache, scans=ScanOptions(rule))[0].target
 
     made = first()
     (file,) = cache.iterdir()
@@ -118,7 +118,9 @@ def test_derived_labels_without_scans(tmp_path: Path) -> None:
 
 
 def test_the_last_frame_of_a_drive_is_completed_by_those_before(root: Path) -> None:
-    both, ahead = (SemanticKittiScenes(root, ["04"], SCANS, rule=rule)[2].target for rule in (DEFAULT_RULE, RECON10))
+    both, ahead = (
+        SemanticKittiScenes(root, ["04"], SCANS, scans=ScanOptions(rule))[2].target for rule in (AROUND, RECON10)
+    )
     occupied, alone = ((target != 0) & (target != 255) for target in (both, ahead))
     assert occupied.sum() > 1.1 * alone.sum() and not (alone & ~occupied).any()
 
@@ -177,7 +179,7 @@ def test_the_nearest_point_of_a_pixel_counts() -> None:
 
 def test_completed_scans_mean_what_recon10_means(kitti_mini: Path) -> None:
     derived = SemanticKittiScenes(kitti_mini, ["00"], "recon10")
-    made = SemanticKittiScenes(kitti_mini, ["00"], SCANS, rule=RECON10)
+    made = SemanticKittiScenes(kitti_mini, ["00"], SCANS, scans=ScanOptions(RECON10))
     theirs, ours = (data[data.names.index("00/000000")].target[..., 1:] for data in (derived, made))
     occupied, also = ((target != 0) & (target != 255) for target in (theirs, ours))
     assert (occupied & also).sum() / (occupied | also).sum() > 0.96

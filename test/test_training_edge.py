@@ -20,12 +20,12 @@ from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.evidence import folded
 from occdepth_ros.training.augmentation import Augmentation, shifted
+from occdepth_ros.training.edge_scenes import slab
 from occdepth_ros.training.edge_task import (
     OCCUPIED_WEIGHT,
     EdgeOptions,
     EdgeTask,
     occupancy_terms,
-    slab,
     weighted_cross_entropy,
 )
 from occdepth_ros.training.task import Task, collate

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import DATASETS, open_dataset
+from occdepth_ros.data.scan_completion import RULES
 from occdepth_ros.data.semantic_kitti import OFFICIAL
+from occdepth_ros.data.semantic_kitti_scenes import ScanOptions
+from occdepth_ros.errors import SourceError
 
 
 def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +37,119 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `--rule`, `--later`, `--variants`, for `--labels scans`."""
+    add = parser.add_argument
+    add(
+        "--rule",
+        choices=list(RULES),
+        help="for --labels scans, how they become labels: around (scans before and after the frame; the default) or "
+        "recon10 (the frame and later ones: the nearest to the labels of that name)",
+    )
+    add(
+        "--later",
+        type=int,
+        metavar="K",
+        help="for --labels scans: leave frames out that have fewer later scans within reach (default: 0)",
+    )
+    add(
+        "--variants",
+        type=int,
+        metavar="N",
+        help="for --labels scans: scenes of each frame, the first on the grid as it is, the others on turned and moved "
+        "ones (default: 1)",
+    )
+
+
+def scan_options(rule: str | None, later: int | None, variants: int | None) -> ScanOptions | None:
+    """What these arguments say; None where nothing is said.
+
+    Raises:
+        SourceError: there is no such rule, or a number is out of range.
+    """
+    if rule is None and later is None and variants is None:
+        return None
+    if rule is not None and rule not in RULES:
+        raise SourceError(
+            f"there is no rule {rule!r} by which scans become labels",
+            where="rule",
+            remedy=f"Choose from {', '.join(RULES)}.",
+        )
+    chosen = ScanOptions() if rule is None else ScanOptions(rule=RULES[rule])
+    return replace(
+        chosen,
+        later=chosen.later if later is None else later,
+        variants=chosen.variants if variants is None else variants,
+    )
+
+
 def open_scenes(arguments: argparse.Namespace, cache: Path | None = None) -> SceneDataset:
     """Open what these arguments name; `cache` is the folder for labels that are made once.
 
     Raises:
         OccDepthError: not all of it is there.
     """
-    return open_dataset(arguments.dataset, arguments.root, arguments.sequences, labels=arguments.labels, cache=cache)
+    scans = None
+    if "rule" in arguments:
+        scans = scan_options(arguments.rule, arguments.later, arguments.variants)
+    return open_dataset(
+        arguments.dataset, arguments.root, arguments.sequences, labels=arguments.labels, cache=cache, scans=scans
+    )
+
+
+@dataclass(frozen=True)
+class Share:
+    """One more data set of a mixture.
+
+    Args:
+        share: of the scenes of a training, above 0 and below 1.
+        dataset: its name.
+        scenes: the data set, opened.
+    """
+
+    share: float
+    dataset: str
+    scenes: SceneDataset
+
+
+SHARE_KEYS = ("root", "sequences", "labels", "rule", "later", "variants")
+
+
+def open_share(words: Sequence[str], cache: Path | None = None) -> Share:
+    """Open a data set that is given as SHARE DATASET [KEY=VALUE ...]; several sequences are parted by commas.
+
+    Raises:
+        SourceError: a word is wrong.
+        OccDepthError: not all of the data set is there.
+    """
+    where = f"--and {' '.join(words)}"
+    usage = "Give SHARE DATASET [KEY=VALUE ...], such as 0.4 street root=DIR sequences=train."
+    try:
+        share = float(words[0])
+    except ValueError:
+        raise SourceError(f"{words[0]!r} is not a share", where=where, remedy=usage) from None
+    if not 0 < share < 1:
+        raise SourceError(f"a share of {share:g} is not between 0 and 1", where=where, remedy=usage)
+    if len(words) < 2:
+        raise SourceError("it names no data set", where=where, remedy=usage)
+    values: dict[str, str] = {}
+    for word in words[2:]:
+        key, sign, value = word.partition("=")
+        if key not in SHARE_KEYS or not sign or not value:
+            raise SourceError(
+                f"{word!r} is not KEY=VALUE", where=where, remedy=f"{usage} Keys: {', '.join(SHARE_KEYS)}."
+            )
+        values[key] = value
+    try:
+        later, variants = (int(values[key]) if key in values else None for key in ("later", "variants"))
+    except ValueError:
+        raise SourceError("later and variants are whole numbers", where=where, remedy=usage) from None
+    scenes = open_dataset(
+        words[1],
+        Path(values["root"]) if "root" in values else None,
+        values["sequences"].split(",") if "sequences" in values else (),
+        labels=values.get("labels", OFFICIAL),
+        cache=cache,
+        scans=scan_options(values.get("rule"), later, variants),
+    )
+    return Share(share, words[1], scenes)

@@ -6,7 +6,8 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
-from occdepth_ros.commands.scenes import add_dataset_arguments, open_scenes
+from occdepth_ros.commands.scenes import add_dataset_arguments, add_scan_arguments, open_scenes, open_share
+from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import DATASETS, open_dataset
 from occdepth_ros.errors import TrainingError
 
@@ -27,13 +28,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change the recipe, such as optimization.learning_rate=1e-3; may be given several times",
     )
     add_dataset_arguments(parser)
+    add_scan_arguments(parser)
+    add(
+        "--and",
+        dest="others",
+        action="append",
+        nargs="+",
+        metavar=("SHARE DATASET", "KEY=VALUE"),
+        default=[],
+        help="one more data set, and its share of the scenes (0.4 of 1, the rest is --dataset's), such as "
+        "--and 0.4 street root=DIR sequences=train; keys: root, sequences (parted by commas), labels, rule, later, "
+        "variants; may be given several times",
+    )
     add("--val-dataset", choices=list(DATASETS), help="data set to validate on (default: that of training)")
     add("--val-root", type=Path, metavar="DIR", help="its folder (default: that of training)")
     add("--val-sequences", nargs="+", metavar="S", help="its parts; without any there is no validation")
     add("--val-labels", metavar="NAME", help="its truth (default: that of training)")
     add("--out", type=Path, metavar="DIR", required=True, help="checkpoints, logs, weights.safetensors, scores.json")
     add("--resume", action="store_true", help="go on after the last checkpoint in --out, if there is one")
-    add("--weights", type=Path, metavar="FILE", help="weights of the same network to start from")
+    add("--weights", "--initial", type=Path, metavar="FILE", help="weights of the same network to start from")
     add("--backbone", type=Path, metavar="FILE", help="weights of its 2-D encoder to start from, such as timm's")
     add("--cache", type=Path, metavar="DIR", help="depth maps and labels that are made once (default: OUT/cache)")
     add("--device", metavar="D", default="auto", help="auto, cpu or cuda (default: %(default)s)")
@@ -48,14 +61,26 @@ def run(arguments: argparse.Namespace) -> int:
     if find_spec("lightning") is None:
         raise TrainingError("Lightning is not installed", where="train", remedy="pip install 'occdepth_ros[train]'.")
     from occdepth_ros.training.config import read_recipe
+    from occdepth_ros.training.mixture import MixedScenes
     from occdepth_ros.training.run import train
     from occdepth_ros.training.teachers import with_teacher
 
     recipe = read_recipe(arguments.recipe, arguments.set)
     cache: Path = arguments.cache or arguments.out / "cache"
-    training = with_teacher(
-        open_scenes(arguments, cache), recipe.teacher, cache / f"depth_{recipe.teacher}" / arguments.dataset
-    )
+    shares = [open_share(words, cache) for words in arguments.others]
+    rest = 1 - sum(share.share for share in shares)
+    if shares and rest < 1e-6:
+        raise TrainingError(
+            f"nothing is left for {arguments.dataset}", where="--and", remedy="Give shares that add up to less than 1."
+        )
+
+    def taught(scenes: SceneDataset, name: str) -> SceneDataset:
+        return with_teacher(scenes, recipe.teacher, cache / f"depth_{recipe.teacher}" / name)
+
+    training = taught(open_scenes(arguments, cache), arguments.dataset)
+    if shares:
+        parts = [training, *(taught(share.scenes, share.dataset) for share in shares)]
+        training = MixedScenes(parts, [rest, *(share.share for share in shares)])
     validation = None
     if arguments.val_sequences is not None:
         validation = open_dataset(

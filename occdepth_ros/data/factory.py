@@ -12,7 +12,7 @@ from occdepth_ros.data.folder_scenes import FolderScenes, check_folder
 from occdepth_ros.data.nyu import NyuScenes, check_nyu
 from occdepth_ros.data.semantic_kitti import OFFICIAL, expand_sequences, find_root
 from occdepth_ros.data.semantic_kitti_check import check_sequence
-from occdepth_ros.data.semantic_kitti_scenes import SemanticKittiScenes
+from occdepth_ros.data.semantic_kitti_scenes import SCANS, ScanOptions, SemanticKittiScenes
 from occdepth_ros.data.tartanair import check_tartanair
 from occdepth_ros.data.tartanair_scenes import TartanScenes, Truth
 from occdepth_ros.data.town.dataset import SPLITS, StreetDataset
@@ -29,18 +29,22 @@ class Request:
         sequences: parts of it, in its own terms; none = all.
         labels: which truth, where it has several.
         cache: folder for what is made once and kept; None = nothing is kept.
+        scans: which scenes are made of labelled scans, and how; None = as usual.
     """
 
     root: Path | None = None
     sequences: tuple[str, ...] = ()
     labels: str = OFFICIAL
     cache: Path | None = None
+    scans: ScanOptions | None = None
 
 
 def _semantic_kitti(request: Request) -> SceneDataset:
     root = _root(request, "semantic_kitti", "the folder with dataset/sequences")
     cache = None if request.cache is None else request.cache / "labels"
-    return SemanticKittiScenes(root, request.sequences or ("train",), request.labels, cache=cache)
+    return SemanticKittiScenes(
+        root, request.sequences or ("train",), request.labels, cache=cache, scans=request.scans or ScanOptions()
+    )
 
 
 def _street(request: Request) -> SceneDataset:
@@ -112,12 +116,13 @@ def open_dataset(
     *,
     labels: str = OFFICIAL,
     cache: Path | None = None,
+    scans: ScanOptions | None = None,
 ) -> SceneDataset:
     """Open a data set.
 
     Args:
         kind: a key of `DATASETS`.
-        root, sequences, labels, cache: see `Request`.
+        root, sequences, labels, cache, scans: see `Request`.
 
     Raises:
         SourceError, ImageError, CalibrationError: there is no such data set, or not all of it is there.
@@ -126,7 +131,13 @@ def open_dataset(
         raise SourceError(
             f"there is no data set {kind!r}", where="dataset", remedy=f"Choose from {', '.join(DATASETS)}."
         )
-    return DATASETS[kind](Request(root, tuple(sequences), labels, cache))
+    if scans is not None and (kind, labels) != ("semantic_kitti", SCANS):
+        raise SourceError(
+            f"{kind} with labels {labels!r} is not made of scans",
+            where="rule, later, variants",
+            remedy=f"Leave these out, or ask for semantic_kitti with labels {SCANS}.",
+        )
+    return DATASETS[kind](Request(root, tuple(sequences), labels, cache, scans))
 
 
 def _only(request: Request, kind: str, labels: Sequence[str]) -> None:

@@ -45,8 +45,14 @@ class CompletionRule:
     raised: float = 1.8
 
 
+AROUND = CompletionRule()
+"""Scans before and after the frame: without those before, the last frames of a short drive have one scan each."""
+
 RECON10 = CompletionRule(past=False, trails=True)
 """The nearest to the truth named recon10, which joins ten scans from the frame on to the benchmark's own shadows."""
+
+RULES = {"around": AROUND, "recon10": RECON10}
+"""Rules by name."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +69,22 @@ class CompletedScene:
 
 
 def complete_scans(
-    own: PosedScan, others: Sequence[PosedScan], rule: CompletionRule, grid: VoxelGrid = BENCHMARK_GRID
+    own: PosedScan,
+    others: Sequence[PosedScan],
+    rule: CompletionRule,
+    grid: VoxelGrid = BENCHMARK_GRID,
+    *,
+    floor: bool = True,
 ) -> CompletedScene:
     """Make the truth of one frame.
-
-    As in the benchmark's files, nothing is in the lowest layer of voxels, and all of it is known.
 
     Args:
         own: the frame's own scan, in the grid's frame.
         others: the scans to merge with it; `rule.reach` and `rule.past` have chosen them.
         rule: what becomes of them.
         grid: where the voxels are.
+        floor: nothing is in the lowest layer of voxels and all of it is known, as in the benchmark's files; false for
+            grids that lie elsewhere, where the street may run through that layer.
     """
     votes = Votes(grid)
     votes.add(own)
@@ -81,7 +92,8 @@ def complete_scans(
         still = np.full(len(scan.labels), True) if rule.trails else ~np.isin(scan.labels, MOVING)
         votes.add(replace(scan, points=scan.points[still], labels=scan.labels[still]))
     raw = votes.winners()
-    raw[..., 0] = 0
+    if floor:
+        raw[..., 0] = 0
     sensors = [scan.pose[:3, 3] for scan in (own, *others)]
     occupied = raw != 0
     opaque = occupied | _raised(raw, sensors, rule.raised, grid)
@@ -92,7 +104,8 @@ def complete_scans(
             known |= visible_from(sensor, opaque, grid)
     target = SEMANTIC_KITTI.from_raw(raw)
     target[~(known | occupied)] = UNKNOWN
-    target[..., 0] = EMPTY
+    if floor:
+        target[..., 0] = EMPTY
     return CompletedScene(target, seen & (occupied | known))
 
 

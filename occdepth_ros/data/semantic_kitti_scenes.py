@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.label_cache import LabelCache
 from occdepth_ros.data.lidar_picture import project_scan
-from occdepth_ros.data.scan_completion import CompletedScene, CompletionRule, complete_scans
+from occdepth_ros.data.scan_completion import AROUND, CompletedScene, CompletionRule, complete_scans
 from occdepth_ros.data.semantic_kitti import OFFICIAL, LabelledSequence, SemanticKitti, expand_sequences, find_root
+from occdepth_ros.data.turned_grids import GridMotion
 from occdepth_ros.data.voxelize import PosedScan, visible_from
 from occdepth_ros.data.voxelize_scans import LabelledScans
 from occdepth_ros.errors import SourceError
@@ -22,11 +25,38 @@ from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
 from occdepth_ros.sources.sequence import FileSequence
 from occdepth_ros.sources.truth import BENCHMARK_GRID, read_bits
 
-DEFAULT_RULE = CompletionRule()
-"""Scans before and after the frame: without those before, the last frames of a short drive have one scan each."""
-
 SCANS = "scans"
 """Name of the labels that are completed from the labelled scans of the sequence."""
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """Which scenes are made of labelled scans, and how.
+
+    Args:
+        rule: how scans become truths; `scan_completion.RECON10` is the nearest to recon10.
+        later: frames with fewer later scans within the rule's reach are left out; by a rule that knows only later scans
+            the last frames of a short drive have hardly any truth.
+        variants: scenes of each frame: first on the grid as it is, then on turned and moved ones.
+        stride: every so many labelled scans become scenes.
+        motion: how far the grids of variants are turned and moved.
+        seed: of these grids.
+
+    Raises:
+        SourceError: a number is out of range.
+    """
+
+    rule: CompletionRule = AROUND
+    later: int = 0
+    variants: int = 1
+    stride: int = 1
+    motion: GridMotion = GridMotion()  # noqa: RUF009
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("later", 0), ("variants", 1), ("stride", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise SourceError(f"{getattr(self, name)} is too few", where=name, remedy=f"Give {least} or more.")
 
 
 class SemanticKittiScenes:
@@ -39,8 +69,7 @@ class SemanticKittiScenes:
         sequences: names of sequences or splits, see `expand_sequences`.
         labels: `OFFICIAL`, the name of a derived truth such as "recon10", or `SCANS`.
         cache: folder that keeps the truths of `SCANS`, which take a second each; None makes them every time.
-        rule: how scans become truths, for `SCANS`; `scan_completion.RECON10` is the nearest to recon10.
-        stride: a scene every so many labelled scans, for `SCANS`.
+        scans: which scenes there are of `SCANS`, and how they are made.
 
     Raises:
         SourceError, ImageError, CalibrationError: a sequence is missing, incomplete, or has no such labels.
@@ -53,27 +82,35 @@ class SemanticKittiScenes:
         labels: str = OFFICIAL,
         *,
         cache: Path | None = None,
-        rule: CompletionRule = DEFAULT_RULE,
-        stride: int = 1,
+        scans: ScanOptions = ScanOptions(),
     ) -> None:
-        if stride < 1:
-            raise SourceError(f"a stride of {stride} scans is none", where="stride", remedy="Give 1 or more.")
         parts: list[_Sequence]
         if labels == SCANS:
             folders = [find_root(root) / "sequences" / name for name in expand_sequences(sequences)]
             keeper = None if cache is None else LabelCache(cache)
-            parts = [_FromScans(folder, rule, keeper, stride) for folder in folders]
+            parts = [_FromScans(folder, scans, keeper) for folder in folders]
         else:
             parts = [_FromVoxels(sequence) for sequence in SemanticKitti(root, sequences, labels)]
-        self._places = [_Place(part, row) for part in parts for row in range(len(part.frames))]
+        self._places = [
+            _Place(part, row, variant)
+            for part in parts
+            for row in range(len(part.frames))
+            for variant in range(part.variants)
+        ]
+        if not self._places:
+            raise SourceError(
+                f"no frame has {scans.later} later scans within reach",
+                where=f"sequences {', '.join(sequences)}",
+                remedy="Ask for fewer later scans.",
+            )
 
     def __len__(self) -> int:
         return len(self._places)
 
     @property
     def names(self) -> list[str]:
-        """Names of the scenes, such as "08/000005"."""
-        return [f"{part.name}/{part.frames[row]}" for part, row in self._places]
+        """Names of the scenes, such as "08/000005", and "08/000005-2" for its second turned grid."""
+        return [place.name for place in self._places]
 
     def __getitem__(self, index: int) -> SceneExample:
         """Read one scene.
@@ -82,16 +119,19 @@ class SemanticKittiScenes:
             IndexError: there is no such scene.
             SourceError, ImageError, OutputError: a file of it is damaged or gone; the cache cannot be written.
         """
-        part, row = self._places[index]
+        place = self._places[index]
+        part, row, variant = place
         frame = part.frames[row]
         pair = part.source[part.rows[row]]
-        truth = part.truth(row)
+        truth = part.truth(row, variant)
         rig = part.source.rig
         depth = semantics = None
         if part.scans is not None and frame in part.scans.frames:
             depth, semantics = project_scan(*part.scans.read(frame), rig.left, rig.left_from_grid)
+        if variant:
+            rig = replace(rig, reference_from_grid=rig.reference_from_grid @ part.turned(row, variant))
         return SceneExample(
-            f"{part.name}/{frame}",
+            place.name,
             pair.left,
             pair.right,
             rig,
@@ -104,24 +144,37 @@ class SemanticKittiScenes:
 
 
 class _Sequence(Protocol):
-    """The scenes of one sequence: their names, their rows in `source`, and the scans, if there are any."""
+    """The scenes of one sequence: frames, their rows in `source`, variants of each, and the scans, if there are any."""
 
     name: str
     source: FileSequence
     frames: Sequence[str]
     rows: Sequence[int]
     scans: LabelledScans | None
+    variants: int
 
-    def truth(self, index: int) -> CompletedScene: ...
+    def truth(self, index: int, variant: int) -> CompletedScene: ...
+
+    def turned(self, index: int, variant: int) -> npt.NDArray[np.float64]:
+        """Pose of a variant's grid frame in the frame that the grid has else, `[4, 4]`."""
 
 
 class _Place(NamedTuple):
     part: _Sequence
     row: int
+    variant: int
+
+    @property
+    def name(self) -> str:
+        """Of the scene."""
+        name = f"{self.part.name}/{self.part.frames[self.row]}"
+        return f"{name}-{self.variant}" if self.variant else name
 
 
 class _FromVoxels:
     """Truths that lie in the folder `voxels`."""
+
+    variants = 1
 
     def __init__(self, sequence: LabelledSequence) -> None:
         self.name, self.source = sequence.name, sequence.source
@@ -131,7 +184,10 @@ class _FromVoxels:
         self.scans = LabelledScans(folder) if labelled else None
         self._sequence = sequence
 
-    def truth(self, index: int) -> CompletedScene:
+    def turned(self, index: int, variant: int) -> npt.NDArray[np.float64]:
+        return np.eye(4)
+
+    def truth(self, index: int, variant: int) -> CompletedScene:
         target = self._sequence.truth(index).labels
         path = self._sequence.voxels / f"{self.frames[index]}.occluded"
         occupied = (target != 0) & (target != UNKNOWN)
@@ -147,7 +203,7 @@ class _FromVoxels:
 class _FromScans:
     """Truths that are completed from scans."""
 
-    def __init__(self, folder: Path, rule: CompletionRule, cache: LabelCache | None, stride: int) -> None:
+    def __init__(self, folder: Path, options: ScanOptions, cache: LabelCache | None) -> None:
         self.name = folder.name
         if not folder.is_dir():
             raise SourceError(
@@ -158,7 +214,13 @@ class _FromScans:
         self.scans: LabelledScans | None = LabelledScans(folder)
         self._scans = self.scans
         self.source = open_kitti_odometry(folder)
-        self.frames: Sequence[str] = self._scans.frames[::stride]
+        self._rule, self._options, self._cache = options.rule, options, cache
+        self.variants = options.variants
+        self.frames: Sequence[str] = [
+            frame
+            for frame in self._scans.frames[:: options.stride]
+            if sum(name > frame for name in self._scans.near(frame, self._rule.reach)) >= options.later
+        ]
         row_of = {frame: row for row, frame in enumerate(self.source.frames)}
         missing = [frame for frame in self.frames if frame not in row_of]
         if missing:
@@ -168,9 +230,12 @@ class _FromScans:
                 remedy="Extract the colour pictures of the KITTI odometry data set completely.",
             )
         self.rows: Sequence[int] = [row_of[frame] for frame in self.frames]
-        self._rule, self._cache = rule, cache
 
-    def truth(self, index: int) -> CompletedScene:
+    def turned(self, index: int, variant: int) -> npt.NDArray[np.float64]:
+        seed = [self._options.seed, *self.name.encode(), int(self.frames[index]), variant]
+        return self._options.motion.pose(np.random.default_rng(seed)) if variant else np.eye(4)
+
+    def truth(self, index: int, variant: int) -> CompletedScene:
         frame = self.frames[index]
         merged = [frame] + [
             name
@@ -178,16 +243,17 @@ class _FromScans:
             if name != frame and (self._rule.past or name > frame)
         ]
 
+        from_grid = self.turned(index, variant)
+        poses = [np.linalg.inv(from_grid) @ self._scans.relative_pose(name, frame) for name in merged]
+
         def make() -> CompletedScene:
-            own, *others = (self._posed(name, frame) for name in merged)
-            return complete_scans(own, others, self._rule)
+            own, *others = (PosedScan(*self._scans.read(name), pose) for name, pose in zip(merged, poses, strict=True))
+            return complete_scans(own, others, self._rule, floor=not variant)
 
         if self._cache is None:
             return make()
-        poses = [self._scans.relative_pose(name, frame).round(6).tolist() for name in merged]
         files = [self._scans.size_of(name) for name in merged]
-        made_from = repr((self.name, merged, files, poses, self._rule, BENCHMARK_GRID))
-        return self._cache.get(f"{self.name}_{frame}", made_from, make)
-
-    def _posed(self, name: str, frame: str) -> PosedScan:
-        return PosedScan(*self._scans.read(name), self._scans.relative_pose(name, frame))
+        rounded = [pose.round(6).tolist() for pose in poses]
+        made_from = repr((self.name, merged, files, rounded, self._rule, BENCHMARK_GRID, variant > 0))
+        name = f"{self.name}_{frame}" + (f"-{variant}" if variant else "")
+        return self._cache.get(name, made_from, make)

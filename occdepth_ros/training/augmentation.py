@@ -21,21 +21,34 @@ class Augmentation:
     Args:
         mirror: probability of the scene's mirror image, see `mirrored`.
         brightness, contrast, saturation: largest relative change of each; both eyes are changed alike.
+        gamma: largest logarithm of the exponent of the grey levels, for both eyes alike.
+        tint: largest relative change of each colour, for both eyes alike.
+        exposure: largest relative difference between the eyes.
+        noise: largest standard deviation of noise, as a share of white; half of the pairs have some.
+        blur: probability that a pair is slightly blurred.
     """
 
     mirror: float = 0.5
     brightness: float = 0.4
     contrast: float = 0.4
     saturation: float = 0.4
+    gamma: float = 0.0
+    tint: float = 0.0
+    exposure: float = 0.0
+    noise: float = 0.0
+    blur: float = 0.0
 
 
 def jitter(pictures: torch.Tensor, amount: Augmentation, rng: np.random.Generator) -> torch.Tensor:
-    """Change brightness, contrast and saturation in random order by random factors, the same for all pictures.
+    """Change brightness, contrast and saturation in random order by random factors, then what a camera does.
 
     Args:
         pictures: `[V, 3, H, W]` RGB uint8.
         amount: largest changes; a factor is drawn from 1 - a to 1 + a.
         rng: source of randomness.
+
+    Returns:
+        the same shape and type.
     """
     steps = [
         (tvf.adjust_brightness, amount.brightness),
@@ -46,7 +59,26 @@ def jitter(pictures: torch.Tensor, amount: Augmentation, rng: np.random.Generato
         change, largest = steps[index]
         if largest > 0:
             pictures = change(pictures, rng.uniform(max(0.0, 1 - largest), 1 + largest))
+    if max(amount.gamma, amount.tint, amount.exposure, amount.noise) > 0:
+        pictures = _as_by_another_camera(pictures, amount, rng)
+    if amount.blur > 0 and rng.random() < amount.blur:
+        pictures = tvf.gaussian_blur(pictures, [3, 3], [rng.uniform(0.3, 0.9)])
     return pictures
+
+
+def _as_by_another_camera(pictures: torch.Tensor, amount: Augmentation, rng: np.random.Generator) -> torch.Tensor:
+    """Change gamma, tint, the exposure of each eye, and add noise, `[V, 3, H, W]` uint8 to the same."""
+    levels = np.linspace(0, 1, 256, dtype=np.float32) ** np.exp(rng.uniform(-amount.gamma, amount.gamma))
+    tint = rng.uniform(1 - amount.tint, 1 + amount.tint, 3)
+    exposure = rng.uniform(1 - amount.exposure, 1 + amount.exposure, len(pictures))
+    noise = rng.uniform(0, amount.noise) if amount.noise > 0 and rng.random() < 0.5 else 0.0
+    out = np.empty(pictures.shape, np.float32)
+    for view, channel in np.ndindex(out.shape[:2]):
+        # 256 levels are cheaper to change than all pixels
+        out[view, channel] = (255 * exposure[view] * tint[channel] * levels)[pictures[view, channel].numpy()]
+    if noise > 0:
+        out += rng.standard_normal(out.shape, dtype=np.float32) * np.float32(255 * noise)
+    return torch.from_numpy(np.rint(out.clip(0, 255)).astype(np.uint8))
 
 
 def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:

@@ -50,6 +50,11 @@ class Optimization:
         milestones: fractions of the training.
         decay: see `schedule`.
         warmup: fraction of the training in which the rate rises from nothing.
+        warmup_steps: the same in steps; the longer of both counts.
+        betas: of AdamW: how slowly the means of gradients and of their squares forget.
+        encoder_factor: learning rate of the 2-D encoder, as a share of that of the rest.
+        average: decay of an exponential moving average of the weights per step, such as 0.996; the average is what is
+            validated and written. 0 = none.
     """
 
     learning_rate: float = 2e-4
@@ -59,11 +64,29 @@ class Optimization:
     milestones: tuple[float, ...] = (0.6, 0.8)
     decay: float = 0.4
     warmup: float = 0.0
+    warmup_steps: int = 0
+    betas: tuple[float, float] = (0.9, 0.999)
+    encoder_factor: float = 1.0
+    average: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("average", self.average), ("betas[0]", self.betas[0]), ("betas[1]", self.betas[1])):
+            if not 0 <= value < 1:
+                raise RecipeError(
+                    f"{value:g} is not between 0 and 1", where=f"optimization.{name}", remedy="Such as 0.99."
+                )
+        if self.encoder_factor <= 0:
+            raise RecipeError(
+                f"{self.encoder_factor:g} is not positive",
+                where="optimization.encoder_factor",
+                remedy="Give more than 0; an option of the task freezes the encoder.",
+            )
 
     def factor(self, step: int, steps: int) -> float:
         """Learning rate at a step of so many, as a share of the highest."""
         done = step / steps
-        warm = min(1.0, (step + 1) / (self.warmup * steps)) if self.warmup > 0 else 1.0
+        rising = max(self.warmup * steps, self.warmup_steps)
+        warm = min(1.0, (step + 1) / rising) if rising > 0 else 1.0
         if self.schedule == "cosine":
             return warm * (self.decay + (1 - self.decay) * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
         if self.schedule == "steps":
@@ -79,7 +102,9 @@ class Recipe:
         family: of networks, a key of `FAMILIES`.
         task: options of the family: network, losses, augmentation.
         optimization: AdamW and its schedule.
-        epochs: how often every training scene is seen; rounded so that whole rounds of `save_every` come out.
+        epochs: how often every training scene is seen; rounded so that whole rounds of `save_every` come out. Of
+            several data sets with shares: on average over all of their scenes.
+        steps: of the optimiser; rounded likewise; 0 = as many as `epochs` asks for.
         scenes_per_step: scenes that one step of the optimiser averages over, on all devices together; gradients are
             accumulated to reach it.
         batch_size: scenes that a device runs at once.
@@ -100,6 +125,7 @@ class Recipe:
     task: Mapping[str, Any] = field(default_factory=dict)
     optimization: Optimization = field(default_factory=Optimization)
     epochs: float = 30.0
+    steps: int = 0
     scenes_per_step: int = 4
     batch_size: int = 1
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -117,7 +143,7 @@ class Recipe:
         for name in ("epochs", "scenes_per_step", "batch_size", "save_every", "validate_every", "log_every"):
             if getattr(self, name) <= 0:
                 raise RecipeError(f"{getattr(self, name)} is not positive", where=name, remedy="Give more than 0.")
-        for name in ("workers", "validation_scenes", "seed"):
+        for name in ("steps", "workers", "validation_scenes", "seed"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{getattr(self, name)} is negative", where=name, remedy="Give 0 or more.")
         if self.teacher not in CHOICES:

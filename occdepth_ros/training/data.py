@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from occdepth_ros.data.example import SceneDataset
+from occdepth_ros.training.mixture import Mixture
 from occdepth_ros.training.task import Prepared, Task, collate
 
 Place = tuple[int, int]
@@ -19,18 +21,20 @@ Place = tuple[int, int]
 class RoundSampler(Sampler[Place]):
     """The order of training: epochs without end, each in its own random order, cut into rounds of equal length.
 
-    A checkpoint is written after a round, so that the number of rounds is all that is needed to go on with the scene
-    that comes next, wherever in an epoch that is.
+    Of several data sets each goes through epochs of its own, as fast as its share makes it. A checkpoint is written
+    after a round, so that the number of rounds is all that is needed to go on with the scene that comes next, wherever
+    in an epoch that is.
 
     Args:
-        scenes: number of scenes of the set.
+        mixture: sizes of the data sets and their shares; a number = the scenes of the only one.
         per_round: scenes of a round, on all devices together; a multiple of `devices`.
         seed: of the orders.
         rank, devices: which device takes its share here, of how many.
     """
 
-    def __init__(self, scenes: int, per_round: int, *, seed: int, rank: int = 0, devices: int = 1) -> None:
-        self.scenes, self.per_round = scenes, per_round
+    def __init__(self, mixture: Mixture | int, per_round: int, *, seed: int, rank: int = 0, devices: int = 1) -> None:
+        self.mixture = mixture if isinstance(mixture, Mixture) else Mixture((mixture,), (1.0,))
+        self.per_round = per_round
         self.seed, self.rank, self.devices = seed, rank, devices
         self.round = 0
 
@@ -43,12 +47,22 @@ class RoundSampler(Sampler[Place]):
 
     def __iter__(self) -> Iterator[Place]:
         first = self.round * self.per_round
-        epoch, order = -1, np.empty(0, np.int64)
+        sizes = self.mixture.sizes
+        starts = np.cumsum([0, *sizes])
+        turns = self.mixture.turns(first + self.per_round)
+        # scenes of each data set that came before a place of the order
+        before = np.zeros(len(turns), np.int64)
+        for part in range(len(sizes)):
+            mine = np.flatnonzero(turns == part)
+            before[mine] = np.arange(len(mine))
+        orders: dict[int, tuple[int, npt.NDArray[np.int64]]] = {}
         for position in range(first + self.rank, first + self.per_round, self.devices):
-            if position // self.scenes != epoch:
-                epoch = position // self.scenes
-                order = np.random.default_rng([self.seed, epoch]).permutation(self.scenes)
-            yield epoch, int(order[position % self.scenes])
+            part = int(turns[position])
+            epoch, row = divmod(int(before[position]), sizes[part])
+            if part not in orders or orders[part][0] != epoch:
+                rng = np.random.default_rng([self.seed, epoch, part])
+                orders[part] = epoch, rng.permutation(sizes[part])
+            yield epoch, int(starts[part] + orders[part][1][row])
 
 
 class ValidationSampler(Sampler[Place]):

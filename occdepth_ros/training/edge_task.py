@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,9 +24,12 @@ from occdepth_ros.models.edge.readout import decide, shrunk
 from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.pictures import PictureFit
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
+from occdepth_ros.training.edge_scenes import cut, fitted_truth, slab
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 from occdepth_ros.training.task import Batch, Prepared
 from occdepth_ros.training.typed import updated
+
+Result = TypeVar("Result")
 
 CLASS_POWER = 0.3
 """Class weights are the inverse frequency to this power: rare classes count more, but not by orders of magnitude."""
@@ -64,7 +67,7 @@ class EdgeOptions:
             the time of one teach more than the other half of each.
         freeze_encoder: leave the 2-D encoder as it is: a third of the time, and it forgets nothing.
         imagenet: start the 2-D encoder from ImageNet weights.
-        compile: fuse the 3-D network with torch.compile: costs a minute, then halves the time of a step on a CPU.
+        compile: fuse the network with torch.compile: costs a minute, then halves the time of a step on a CPU.
     """
 
     network: Mapping[str, Any] = field(default_factory=dict)
@@ -107,13 +110,19 @@ class EdgeTask:
         self.options = options or EdgeOptions()
         self.config = self.options.config
         network = OccDepthEdge(self.config)
+        self._occupancy_terms = occupancy_terms
         if self.options.imagenet:
             load_lite0(network.picture_net.encoder)
         if self.options.freeze_encoder:
             network.picture_net.encoder.requires_grad_(False)
         if self.options.compile:
-            for name in ("complete", "lift", "occupancy"):
-                setattr(network, name, torch.compile(getattr(network, name)))
+            for part, name in (
+                *((network, name) for name in ("complete", "lift", "occupancy")),
+                (network.depth_net, "forward"),
+                (network.picture_net, "decode"),
+            ):
+                setattr(part, name, fused(getattr(part, name)))
+            self._occupancy_terms = fused(occupancy_terms)
         self.network: nn.Module = network
         self._net = network
         frequency = np.array(SEMANTIC_KITTI_VOXELS[1:]) / sum(SEMANTIC_KITTI_VOXELS[1:])
@@ -134,23 +143,26 @@ class EdgeTask:
         options = self.options
         if rng is not None:
             example = shifted(example, [int(rng.integers(-s, s + 1)) for s in options.shift])
-            if options.columns is not None:
-                example = slab(example, options.columns, rng)
         self.config.check_grid(example.grid)
-        rig = example.rig
-        fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
-        rig = fit.rig(rig)
+        fit = PictureFit.between((example.rig.left.height, example.rig.left.width), self.config.picture)
+        rig = fit.rig(example.rig)
         left, right = (shrunk(picture, fit) for picture in (example.left, example.right))
-        # matched as taken: the matcher should meet in training what it meets in the field
+        # matched as taken, and on the whole grid: training should meet what the field brings
         measured = StereoEvidence(rig, example.grid, self.config.picture).measure(left, right)
+        if rng is not None and options.columns is not None:
+            whole = example.grid
+            example = slab(example, options.columns, rng)
+            self.config.check_grid(example.grid)
+            measured = cut(measured, whole, example.grid)
         pictures = torch.from_numpy(np.stack([left, right]))
         if rng is not None:
             pictures = jitter(pictures.movedim(-1, 1), options.augmentation, rng).movedim(1, -1)
+        depth, semantics = fitted_truth(example, fit, self.config.picture)
         return {
             "images": self._net.picture_net.normalized(pictures),
             "target": torch.from_numpy(example.target),
-            "depth": self._fitted(fit, example.depth, np.nan),
-            "semantics": self._fitted(fit, example.semantics, UNKNOWN),
+            "depth": torch.from_numpy(depth),
+            "semantics": torch.from_numpy(semantics),
             "geometry": EdgeGeometry.of_rig(self.config, rig, example.grid),
             "measured": measured,
             "mirror": rng is not None and bool(rng.random() < options.augmentation.mirror),
@@ -190,7 +202,7 @@ class EdgeTask:
         output = self._forward(batch, i, mirrored=mirrored)
         target = batch["target"][i]
         target = folded((target.flip(1) if mirrored else target).flatten(), batch["geometry"][i].size)  # [8, X, Y, Z]
-        occupancy, overlap = occupancy_terms(output.occupancy[0].float(), target)
+        occupancy, overlap = self._occupancy_terms(output.occupancy[0].float(), target)
         assert output.semantics is not None
         return {
             "occupancy": occupancy,
@@ -227,31 +239,19 @@ class EdgeTask:
         chosen = logits[1:, row // FINEST, column // FINEST].T.float()
         return weighted_cross_entropy(chosen, semantics[row, column].long() - 1, self._class_weights.to(logits.device))
 
-    def _fitted(self, fit: PictureFit, picture: np.ndarray[Any, Any] | None, missing: float) -> torch.Tensor:
-        """A map of the left picture at the network's scale by nearest pixels, `missing` where there is none."""
-        kind = torch.float32 if np.isnan(missing) else torch.uint8
-        out = torch.full(self.config.picture, missing, dtype=kind)
-        if picture is not None:
-            height, width = fit.content
-            rows = np.arange(height) * fit.source[0] // fit.scaled[0]
-            columns = np.arange(width) * fit.source[1] // fit.scaled[1]
-            out[:height, :width] = torch.from_numpy(picture[rows[:, None], columns[None]])
-        return out
 
+def fused(function: Callable[..., Result]) -> Callable[..., Result]:
+    """A function compiled for training; without gradients it runs as it is.
 
-def slab(example: SceneExample, columns: int, rng: np.random.Generator) -> SceneExample:
-    """The scene on a random slab of its grid, `columns` voxels wide along y and at most as wide as the grid."""
-    grid = example.grid
-    columns = min(columns, grid.size[1])
-    first = int(rng.integers(grid.size[1] - columns + 1))
-    x, y, z = grid.origin
-    cut = slice(first, first + columns)
-    return replace(
-        example,
-        grid=replace(grid, origin=(x, y + first * grid.resolution, z), size=(grid.size[0], columns, grid.size[2])),
-        target=np.ascontiguousarray(example.target[:, cut]),
-        seen=None if example.seen is None else np.ascontiguousarray(example.seen[:, cut]),
-    )
+    Validation sees every scene once, and whole grids instead of slabs: compiling for them takes longer than they do.
+    """
+    compiled = torch.compile(function)
+
+    @wraps(function)
+    def run(*arguments: Any) -> Result:
+        return (compiled if torch.is_grad_enabled() else function)(*arguments)
+
+    return run
 
 
 def occupancy_terms(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

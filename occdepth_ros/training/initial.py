@@ -9,7 +9,13 @@ from torch import nn
 from occdepth_ros.checkpoints.loading import load_strict, read_state
 from occdepth_ros.errors import CheckpointError
 
-BACKBONE_PREFIXES = ("net_rgb.encoder.original_model.", "encoder.original_model.", "encoder.", "backbone.")
+BACKBONE_PREFIXES = (
+    "net_rgb.encoder.original_model.",
+    "encoder.original_model.",
+    "picture_net.encoder.",
+    "encoder.",
+    "backbone.",
+)
 """Where networks keep their 2-D backbone, by parameter name."""
 
 

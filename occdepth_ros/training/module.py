@@ -9,10 +9,11 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
-from occdepth_ros.errors import TrainingError
+from occdepth_ros.errors import RecipeError, TrainingError
 from occdepth_ros.evaluation.metrics import CompletionScores
 from occdepth_ros.evaluation.report import headline
 from occdepth_ros.training.config import Optimization
+from occdepth_ros.training.initial import BACKBONE_PREFIXES
 from occdepth_ros.training.task import Batch, Task
 
 
@@ -38,10 +39,25 @@ class SceneModule(LightningModule):
         self._checked = False
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW on every parameter that learns, its rate set before every step."""
+        """AdamW on every parameter that learns, its rate set before every step.
+
+        Raises:
+            RecipeError: the encoder has a rate of its own, and does not learn.
+        """
         own = self.optimization
-        parameters = [p for p in self.network.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(parameters, lr=own.learning_rate, weight_decay=own.weight_decay)
+        learning = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        groups: list[dict[str, Any]] = [{"params": list(learning.values())}]
+        if own.encoder_factor != 1:
+            encoder = [p for name, p in learning.items() if name.startswith(BACKBONE_PREFIXES)]
+            if not encoder:
+                raise RecipeError(
+                    "no 2-D encoder learns in this training",
+                    where="optimization.encoder_factor",
+                    remedy="Let the encoder learn (task.freeze_encoder=false), or leave the factor at 1.",
+                )
+            rest = [p for name, p in learning.items() if not name.startswith(BACKBONE_PREFIXES)]
+            groups = [{"params": rest}, {"params": encoder, "lr": own.learning_rate * own.encoder_factor}]
+        optimizer = torch.optim.AdamW(groups, lr=own.learning_rate, weight_decay=own.weight_decay, betas=own.betas)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: own.factor(step, self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

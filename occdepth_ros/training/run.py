@@ -14,12 +14,11 @@ from typing import Any
 
 import torch
 import yaml
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 from safetensors.torch import save
 from timm.layers.norm_act import convert_sync_batchnorm
-from torch import nn
 
 from occdepth_ros.checkpoints.loading import check_finite
 from occdepth_ros.data.example import SceneDataset
@@ -27,12 +26,14 @@ from occdepth_ros.errors import OutputError, RecipeError, TrainingError
 from occdepth_ros.files import write_whole
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.layout import channels_last
+from occdepth_ros.training.averaging import ExponentialAverage
 from occdepth_ros.training.config import Recipe, recipe_text
 from occdepth_ros.training.data import PreparedScenes, RoundSampler, ValidationSampler, scene_loader
 from occdepth_ros.training.initial import load_initial
+from occdepth_ros.training.mixture import Mixture
 from occdepth_ros.training.module import SceneModule
 from occdepth_ros.training.reporting import VALIDATION, CsvTable, Reporter
-from occdepth_ros.training.typed import plain
+from occdepth_ros.training.typed import plain, updated
 
 LAST, BEST = "last", "best"
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -62,7 +63,7 @@ class Plan:
 
     @classmethod
     def of(cls, recipe: Recipe, scenes: int, devices: int) -> Plan:
-        """Divide a recipe's epochs.
+        """Divide a recipe's steps or epochs.
 
         Raises:
             RecipeError: the scenes of a step cannot be shared among the devices.
@@ -77,7 +78,7 @@ class Plan:
                 where="scenes_per_step",
                 remedy=f"Give a multiple of {at_once}.",
             )
-        steps = math.ceil(recipe.epochs * scenes / recipe.scenes_per_step)
+        steps = recipe.steps or math.ceil(recipe.epochs * scenes / recipe.scenes_per_step)
         rounds = max(1, round(steps / recipe.save_every))
         return cls(rounds, math.ceil(steps / rounds), recipe.scenes_per_step // at_once)
 
@@ -137,7 +138,7 @@ def train(
     per_round = plan.steps_per_round * recipe.scenes_per_step
     loader = scene_loader(
         PreparedScenes(training, task, recipe.seed),
-        RoundSampler(len(training), per_round, seed=recipe.seed, rank=rank, devices=devices),
+        RoundSampler(Mixture.of(training), per_round, seed=recipe.seed, rank=rank, devices=devices),
         batch_size=recipe.batch_size,
         workers=recipe.workers,
         pin=pin,
@@ -161,7 +162,7 @@ def train(
         raise KeyboardInterrupt from error
     scores: dict[str, Any] = {}
     if rank == 0:
-        scores = _finish(module, out, options.model, recipe, plan)
+        scores = _finish(out, options.model, recipe, plan)
         console.print(f"wrote {out / 'weights.safetensors'}", highlight=False, soft_wrap=True)
     return scores
 
@@ -171,12 +172,14 @@ def make_trainer(
 ) -> Trainer:
     """Lightning's trainer for a plan."""
     local, everywhere = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
-    checkpoints = [
+    callbacks: list[Callback] = [
         ModelCheckpoint(out, LAST, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False)
     ]
     if validates:
         best = ModelCheckpoint(out, BEST, monitor=recipe.best_by, mode="max", enable_version_counter=False)
-        checkpoints.append(best)
+        callbacks.append(best)
+    if recipe.optimization.average > 0:
+        callbacks.append(ExponentialAverage(recipe.optimization.average, target))
     return Trainer(
         accelerator="cpu" if target.type == "cpu" else "cuda",
         devices=local,
@@ -190,7 +193,7 @@ def make_trainer(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         logger=False,
-        callbacks=[*checkpoints, Reporter(out, recipe.log_every, console)],
+        callbacks=[*callbacks, Reporter(out, recipe.log_every, console)],
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=out,
@@ -219,14 +222,13 @@ def network_state(checkpoint: Path) -> dict[str, torch.Tensor]:
     return {name[len(prefix) :]: tensor.contiguous() for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def write_weights(path: Path, network: nn.Module | dict[str, torch.Tensor], *, model: str) -> None:
+def write_weights(path: Path, state: dict[str, torch.Tensor], *, model: str) -> None:
     """Write a safetensors file whose header names the model.
 
     Raises:
         CheckpointError: weights hold NaN or infinity.
         OutputError: it cannot be written.
     """
-    state = network.state_dict() if isinstance(network, nn.Module) else network
     check_finite(state, str(path))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     write_whole(path, save(tensors, {"model": model}))
@@ -249,11 +251,12 @@ def _last_checkpoint(out: Path, recipe: Recipe, resume: bool) -> Path | None:
             "there is a training in this folder already", where=str(out), remedy="Add --resume, or give another folder."
         )
     try:
-        written = yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))
+        # through the dataclass: keys that were added since then have their defaults
+        written = plain(updated(Recipe(), yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"the recipe of this training cannot be read ({error})", where=str(out)) from error
     now = plain(recipe)
-    differing = [key for key in now if key not in FREE_KEYS and now[key] != (written or {}).get(key)]
+    differing = [key for key in now if key not in FREE_KEYS and now[key] != written[key]]
     if differing:
         raise RecipeError(
             f"this training was begun under another recipe: {', '.join(differing)} differ",
@@ -270,12 +273,13 @@ def _opening(recipe: Recipe, model: str, scenes: int, plan: Plan, target: torch.
     )
 
 
-def _finish(module: SceneModule, out: Path, model: str, recipe: Recipe, plan: Plan) -> dict[str, Any]:
+def _finish(out: Path, model: str, recipe: Recipe, plan: Plan) -> dict[str, Any]:
     """Write the weights that validated best, or the last ones, and what is known of them."""
     rows = CsvTable(out / VALIDATION).rows()
     path = out / "weights.safetensors"
     best = max(rows, key=lambda row: float(row[recipe.best_by]), default=None)
-    write_weights(path, module.network if best is None else network_state(out / f"{BEST}.ckpt"), model=model)
+    # of checkpoints alone: they hold the average, where there is one
+    write_weights(path, network_state(out / f"{LAST if best is None else BEST}.ckpt"), model=model)
     scores = {
         "model": model,
         "steps": plan.steps,

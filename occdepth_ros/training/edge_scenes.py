@@ -1,0 +1,71 @@
+"""Parts of scenes and of what was measured in them, and truth at the scale of the network's picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge.evidence import Measurement
+from occdepth_ros.models.pictures import PictureFit
+
+
+def slab(example: SceneExample, columns: int, rng: np.random.Generator) -> SceneExample:
+    """The scene on a random slab of its grid, `columns` voxels wide along y and at most as wide as the grid."""
+    grid = example.grid
+    columns = min(columns, grid.size[1])
+    first = int(rng.integers(grid.size[1] - columns + 1))
+    x, y, z = grid.origin
+    cut = slice(first, first + columns)
+    return replace(
+        example,
+        grid=replace(grid, origin=(x, y + first * grid.resolution, z), size=(grid.size[0], columns, grid.size[2])),
+        target=np.ascontiguousarray(example.target[:, cut]),
+        seen=None if example.seen is None else np.ascontiguousarray(example.seen[:, cut]),
+    )
+
+
+def cut(measured: Measurement, whole: VoxelGrid, part: VoxelGrid) -> Measurement:
+    """What was measured on a grid, on a slab of it along y."""
+    first, columns = part.offset_to(whole)[1], part.size[1]
+    layers = whole.size[2]
+    x, rest = measured.struck // (whole.size[1] * layers), measured.struck % (whole.size[1] * layers)
+    y, z = rest // layers - first, rest % layers
+    inside = (y >= 0) & (y < columns)
+    return replace(
+        measured,
+        struck=((x * columns + y) * layers + z)[inside],
+        hits=measured.hits[inside],
+        ground=measured.ground[:, first : first + columns].contiguous(),
+        ground_seen=measured.ground_seen[:, first : first + columns].contiguous(),
+    )
+
+
+def fitted_truth(
+    example: SceneExample, fit: PictureFit, size: tuple[int, int]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """Depth and classes of the left picture's pixels at the network's scale; the nearest thing in a pixel counts.
+
+    A LiDAR marks one pixel of fifteen; picking every other row and column would lose most of its points.
+
+    Returns:
+        `[H, W]` metres, NaN unknown; and class ids `[H, W]`, 255 unknown.
+    """
+    depth = np.full(example.left.shape[:2], np.nan, np.float32) if example.depth is None else example.depth
+    classes = np.full(depth.shape, UNKNOWN, np.uint8) if example.semantics is None else example.semantics
+    row, column = np.nonzero(~np.isnan(depth) | (classes != UNKNOWN))
+    far, kind = depth[row, column], classes[row, column]
+    # written last counts: the nearest, and what has a depth before what has none
+    order = np.argsort(-np.nan_to_num(far, nan=np.inf), kind="stable")
+    row, column, far, kind = row[order], column[order], far[order], kind[order]
+    row, column = row * fit.scaled[0] // fit.source[0], column * fit.scaled[1] // fit.source[1]
+    height, width = fit.content
+    inside = (row < height) & (column < width)
+    at = row[inside], column[inside]
+    out_depth, out_classes = np.full(size, np.nan, np.float32), np.full(size, UNKNOWN, np.uint8)
+    out_depth[at], out_classes[at] = far[inside], kind[inside]
+    return out_depth, out_classes

@@ -1,0 +1,92 @@
+"""Several data sets in one training, each with its share of the scenes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.data.example import SceneDataset, SceneExample
+from occdepth_ros.errors import TrainingError
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+"""Multiples of the golden section, modulo 1, are spread evenly over every span of them."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How often each of several data sets has its turn.
+
+    Args:
+        sizes: scenes of each data set.
+        shares: of the scenes of a training; they add up to 1.
+
+    Raises:
+        TrainingError: a data set is empty, or a share is not above 0, or they do not add up to 1.
+    """
+
+    sizes: tuple[int, ...]
+    shares: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.sizes or min(self.sizes) == 0:
+            raise TrainingError("the training set is empty", where="dataset", remedy="Give sequences with labels.")
+        if len(self.sizes) != len(self.shares) or not all(0 < share <= 1 for share in self.shares):
+            raise TrainingError(
+                f"shares of {', '.join(f'{share:g}' for share in self.shares)} for {len(self.sizes)} data sets",
+                where="shares",
+                remedy="Give each data set a share above 0.",
+            )
+        if abs(sum(self.shares) - 1) > 1e-6:
+            raise TrainingError(
+                f"shares add up to {sum(self.shares):g}, not to 1", where="shares", remedy="Give shares below 1 in all."
+            )
+
+    @classmethod
+    def of(cls, scenes: SceneDataset) -> Mixture:
+        """The mixture of a data set; one that is no mixture has all of the turns."""
+        return scenes.mixture if isinstance(scenes, MixedScenes) else cls((len(scenes),), (1.0,))
+
+    @property
+    def scenes(self) -> int:
+        """Scenes of all data sets together."""
+        return sum(self.sizes)
+
+    def turns(self, count: int) -> npt.NDArray[np.int64]:
+        """Whose turn it is at the first `count` places of the order, `[count]`.
+
+        The share of every data set is kept within a few scenes over any part of the order, and the order depends on
+        nothing but the shares.
+        """
+        bounds = np.cumsum(self.shares)[:-1]
+        return np.searchsorted(bounds, (0.5 + GOLDEN * np.arange(count)) % 1, side="right").astype(np.int64)
+
+
+class MixedScenes:
+    """Scenes of several data sets, one after the other (a `SceneDataset`).
+
+    Args:
+        parts: the data sets.
+        shares: of the scenes of a training, see `Mixture`.
+
+    Raises:
+        TrainingError: a data set is empty, or a share is wrong.
+    """
+
+    def __init__(self, parts: Sequence[SceneDataset], shares: Sequence[float]) -> None:
+        self.parts = tuple(parts)
+        self.mixture = Mixture(tuple(map(len, parts)), tuple(shares))
+        self._ends = list(accumulate(self.mixture.sizes))
+
+    def __len__(self) -> int:
+        return self.mixture.scenes
+
+    def __getitem__(self, index: int) -> SceneExample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        return self.parts[part][index - self._ends[part] + self.mixture.sizes[part]]
