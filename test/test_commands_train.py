@@ -7,10 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
+from making_sequences import labelled_scans
 
 from occdepth_ros.cli import main
+from occdepth_ros.commands.scenes import open_share, scan_options
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import open_dataset
+from occdepth_ros.data.scan_completion import RECON10
 from occdepth_ros.errors import SourceError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,6 +50,57 @@ def test_a_street_is_learned_and_resumed(street: Path, tmp_path: Path, capsys: p
         assert [row["step"] for row in csv.DictReader(file)] == ["1", "2"]
 
 
+def test_two_data_sets_are_learned_at_once(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = [
+        "--dataset",
+        "street",
+        "--root",
+        str(street),
+        "--and",
+        "0.25",
+        "street",
+        f"root={street}",
+        "sequences=train",
+    ]
+    out = ["--out", str(tmp_path / "out"), "--set", "teacher=sgm", "--set", "steps=2", "--set", "save_every=1"]
+    assert main(["train", *TINY, *CPU, *data, *out]) == 0
+    assert "on 4 scenes: 2 steps" in capsys.readouterr().err
+
+
+def test_scans_become_labels_by_a_rule(tmp_path: Path) -> None:
+    labelled_scans(tmp_path / "sequences" / "04")
+    scans = scan_options("recon10", 1, 2)
+    assert scans is not None and scans.rule == RECON10 and scan_options(None, None, None) is None
+    opened = open_dataset("semantic_kitti", tmp_path, ["04"], labels="scans", scans=scans)
+    assert len(opened) == 4
+    words = ["0.5", "semantic_kitti", f"root={tmp_path}", "sequences=04", "labels=scans", "rule=recon10", "later=2"]
+    share = open_share(words)
+    assert (share.share, share.dataset, len(share.scenes)) == (0.5, "semantic_kitti", 1)
+    with pytest.raises(SourceError, match="not made of scans"):
+        open_dataset("semantic_kitti", tmp_path, ["04"], labels="recon10", scans=scans)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["street"], "'street' is not a share"),
+        (["1.5", "street"], "a share of 1.5 is not between"),
+        (["nan", "street"], "is not between"),
+        (["0.5"], "names no data set"),
+        (["0.5", "town"], "there is no data set 'town'"),
+        (["0.5", "street", "train:0:2"], "'train:0:2' is not KEY=VALUE"),
+        (["0.5", "street", "split=train"], "'split=train' is not KEY=VALUE"),
+        (["0.5", "semantic_kitti", "later=x"], "whole numbers"),
+        (["0.5", "semantic_kitti", "rule=all"], "there is no rule 'all'"),
+        (["0.5", "semantic_kitti", "variants=0"], "variants"),
+        (["0.5", "semantic_kitti", "rule=recon10"], "is not made of scans"),
+    ],
+)
+def test_mistakes_in_a_mixture_are_named(words: list[str], message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        open_share(words)
+
+
 def test_depth_maps_are_made_ahead(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["depth", "--dataset", "street", "--root", str(street), "--out", str(tmp_path)]) == 0
     assert "2 maps in" in capsys.readouterr().out
@@ -60,6 +114,11 @@ def test_depth_maps_are_made_ahead(street: Path, tmp_path: Path, capsys: pytest.
         (["--recipe", "tiny", "--set", "epoch=1", "--dataset", "street"], "Did you mean epochs?"),
         (["--recipe", "tiny", "--dataset", "street"], "train:0:500"),
         (["--recipe", "tiny", "--dataset", "semantic_kitti"], "needs its folder"),
+        (
+            ["--recipe", "tiny", "--dataset", "street", "--sequences", "train:0:1"]
+            + ["--and", "0.5", "street", "sequences=train:1:1"] * 2,
+            "nothing is left for street",
+        ),
         (["--recipe", "tiny", "--dataset", "semantic_kitti", "--root", "nowhere"], "nowhere"),
         (["--recipe", "tiny", "--dataset", "street", "--sequences", "train:0:1", "--weights", "no.pt"], "no.pt"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -18,13 +19,16 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge.evidence import folded
-from occdepth_ros.training.augmentation import Augmentation, shifted
-from occdepth_ros.training.edge_scenes import slab
+from occdepth_ros.models.edge import predictor
+from occdepth_ros.models.edge.evidence import StereoEvidence, folded
+from occdepth_ros.models.pictures import PictureFit
+from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
+from occdepth_ros.training.edge_scenes import cut, fitted_truth, slab
 from occdepth_ros.training.edge_task import (
     OCCUPIED_WEIGHT,
     EdgeOptions,
     EdgeTask,
+    fused,
     occupancy_terms,
     weighted_cross_entropy,
 )
@@ -141,6 +145,82 @@ def test_large_pictures_bring_their_truth_to_the_network_s_size() -> None:
     prepared = task().prepare(large, None)
     np.testing.assert_array_equal(prepared["semantics"], small.semantics)
     np.testing.assert_array_equal(prepared["depth"], small.depth)
+
+
+def test_points_of_a_lidar_survive_the_network_s_size() -> None:
+    small = scene()
+    large = (2 * HEIGHT, 2 * WIDTH)
+    depth, classes = np.full(large, np.nan, np.float32), np.full(large, UNKNOWN, np.uint8)
+    # every point falls between the rows and columns that halving would pick; two of them into one pixel
+    for row, column, far, kind in ((1, 1, 9.0, 3), (1, 3, 8.0, 4), (0, 2, 7.0, 5), (41, 51, 30.0, 6)):
+        depth[row, column], classes[row, column] = far, kind
+    classes[11, 21] = 7
+    pictures = {name: np.zeros((*large, 3), np.uint8) for name in ("left", "right")}
+    example = replace(small, rig=small.rig.scaled(2 * WIDTH, 2 * HEIGHT), depth=depth, semantics=classes, **pictures)
+    fit = PictureFit.between(large, (HEIGHT, WIDTH))
+    found, kinds = fitted_truth(example, fit, (HEIGHT, WIDTH))
+    known = {(int(r), int(c)): (float(found[r, c]), int(kinds[r, c])) for r, c in np.argwhere(np.isfinite(found))}
+    assert known == {(0, 0): (9.0, 3), (0, 1): (7.0, 5), (20, 25): (30.0, 6)}
+    assert kinds[5, 10] == 7 and (kinds != UNKNOWN).sum() == 4
+
+
+def test_a_slab_keeps_what_was_measured_on_the_whole_grid() -> None:
+    whole = StereoEvidence(scene().rig, GRID, (HEIGHT, WIDTH))
+    rng = np.random.default_rng(0)
+    left = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    measured = whole.measure(left, np.roll(left, -8, 1))
+    assert len(measured.struck) > 20
+    part = slab(scene(), 16, rng).grid
+    kept = cut(measured, GRID, part)
+    volume, smaller = torch.zeros(GRID.count), torch.zeros(part.count)
+    volume[measured.struck], smaller[kept.struck] = measured.hits, kept.hits
+    first = part.offset_to(GRID)[1]
+    assert torch.equal(volume.view(GRID.size)[:, first : first + 16].flatten(), smaller) and smaller.any()
+    assert torch.equal(kept.ground, measured.ground[:, first : first + 16])
+    assert kept.ground_seen.shape == (32, 16) and torch.equal(kept.disparity, measured.disparity)
+
+
+def test_pictures_change_as_by_another_camera() -> None:
+    still = replace(STILL, gamma=0.3, tint=0.1, exposure=0.05)
+    grey = torch.arange(256, dtype=torch.uint8).expand(2, 3, 4, 256).contiguous()
+    changed = jitter(grey, still, np.random.default_rng(0))
+    assert changed.shape == grey.shape and changed.dtype == torch.uint8
+    steps = changed.float().diff(dim=3)
+    assert (steps >= 0).all() and not torch.equal(changed, grey)
+    middle = changed[:, :, 0, 128].float()
+    assert (middle[0] / middle[1]).std() < 0.02 and middle[0].std() > 1
+    assert torch.equal(jitter(grey, STILL, np.random.default_rng(0)), grey)
+    noisy = [jitter(grey, replace(STILL, noise=0.03), np.random.default_rng(seed)) for seed in range(8)]
+    shares = [float((picture.float() - grey.float()).std()) / 255 for picture in noisy]
+    assert any(share > 0 for share in shares) and any(share == 0 for share in shares) and max(shares) < 0.031
+    stripes = grey % 2 * 255
+    blurred = jitter(stripes, replace(STILL, blur=1.0), np.random.default_rng(0))
+    assert blurred.float().std() < stripes.float().std()
+
+
+def test_functions_are_fused_for_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda _: lambda value: ("fused", value))
+    both = fused(lambda value: ("plain", value))
+    assert both(1) == ("fused", 1)
+    with torch.no_grad():
+        assert both(1) == ("plain", 1)
+
+
+def test_validation_decides_as_the_predictor_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = task()
+    with torch.no_grad():
+        made._net.head.occupancy.bias.fill_(-1.0)  # type: ignore[union-attr]
+    monkeypatch.setattr(predictor, "load_network", lambda *_: copy.deepcopy(made._net).eval())
+    live = predictor.EdgePredictor(name="occdepth-edge", device="cpu", precision="float32")
+    live.config = made.config
+    live.calibrate(scene().rig, GRID)
+    found = live.infer(scene().left, scene().right)
+    made.network.eval()
+    with torch.inference_mode():
+        labels = made.predict(collate([made.prepare(scene(), None)]))[0].numpy()
+    assert len(np.unique(labels)) > 2
+    # the predictor folds the norms, which rounds otherwise
+    assert (found.labels.reshape(GRID.size) == labels).mean() > 0.999
 
 
 def test_scenes_without_depth_and_classes_say_so() -> None:

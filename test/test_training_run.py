@@ -19,9 +19,11 @@ from safetensors import safe_open
 from occdepth_ros.checkpoints.loading import load_strict, read_state
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import CheckpointError, OutputError, RecipeError, TrainingError
+from occdepth_ros.training.averaging import ExponentialAverage
 from occdepth_ros.training.config import Optimization, Recipe, read_recipe
 from occdepth_ros.training.data import PreparedScenes, RoundSampler, ValidationSampler
 from occdepth_ros.training.initial import load_initial
+from occdepth_ros.training.mixture import MixedScenes
 from occdepth_ros.training.module import SceneModule
 from occdepth_ros.training.occdepth_task import OccDepthTask
 from occdepth_ros.training.run import LAST, Plan, network_state, train
@@ -109,6 +111,103 @@ def test_a_training_goes_on_exactly_where_it_was_cut(trained: Path, tmp_path: Pa
     assert rows(tmp_path / "log.csv") == rows(trained / "log.csv")
     resumed, whole = (network_state(path / f"{LAST}.ckpt") for path in (tmp_path, trained))
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def test_the_average_is_validated_written_and_resumed(tmp_path: Path) -> None:
+    averaging = recipe("steps=6", "save_every=2", "optimization.average=0.8")
+    quiet = Console(quiet=True)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    scores = train(averaging, Scenes(), Scenes(), whole, device="cpu", console=quiet)
+    plain = tmp_path / "plain"
+    train(recipe("steps=6", "save_every=2"), Scenes(), Scenes(), plain, device="cpu", console=quiet)
+    # averaging watches the training and does not change it
+    assert rows(whole / "log.csv") == rows(plain / "log.csv")
+    assert rows(whole / "validation.csv") != rows(plain / "validation.csv")
+    checkpoint = torch.load(whole / f"{LAST}.ckpt", weights_only=True)
+    raw, average = checkpoint["current_model_state"], checkpoint["state_dict"]
+    last = torch.load(plain / f"{LAST}.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(raw[name], last[name]) for name in last)
+    assert sum(not torch.equal(raw[name], average[name]) for name in raw) > len(raw) // 2
+    assert any("running_mean" in name and not torch.equal(raw[name], average[name]) for name in raw)
+    counted = [name for name in raw if name.endswith("num_batches_tracked")]
+    assert counted and all(torch.equal(raw[name], average[name]) for name in counted)
+    # what was written is what was scored
+    task = averaging.task_options().build()
+    load_strict(task.network, read_state(whole / "weights.safetensors"), where="weights")
+    module = SceneModule(task, Optimization(), 1)
+    module.network.eval()
+    for index in range(2):
+        batch = collate([task.prepare(scene(index), None)])
+        with torch.inference_mode():
+            module.scores.add(task.predict(batch)[0].numpy(), batch["target"][0].numpy())
+    assert 100 * module.scores.mean_iou == pytest.approx(scores["validation"]["ssc_miou"], abs=1e-3)
+
+    with pytest.raises(RuntimeError, match="power failure"):
+        train(averaging, Scenes(6), None, cut, device="cpu", console=quiet)
+    train(averaging, Scenes(), None, cut, device="cpu", resume=True, console=quiet)
+    assert rows(cut / "log.csv") == rows(whole / "log.csv")
+    resumed = torch.load(cut / f"{LAST}.ckpt", weights_only=True)
+    for key in ("state_dict", "current_model_state"):
+        assert all(torch.equal(resumed[key][name], checkpoint[key][name]) for name in checkpoint[key])
+    # without validation the last average is written, by a resumed and finished training as well
+    for _ in range(2):
+        written = read_state(cut / "weights.safetensors")
+        assert all(torch.equal(written[name], average[f"network.{name}"]) for name in written)
+        train(averaging, Scenes(), None, cut, device="cpu", resume=True, console=quiet)
+
+
+def test_an_average_forgets_its_beginning() -> None:
+    kept = ExponentialAverage(0.9, torch.device("cpu"))
+    average = torch.zeros(1)
+    for step in range(1, 200):
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * average + (1 - decay) * step
+        average = kept._averaged(average, torch.full((1,), float(step)), step)
+        torch.testing.assert_close(average, expected)
+    # steps lag behind by decay / (1 - decay)
+    assert float(average) == pytest.approx(199 - 9, abs=0.1)
+    assert int(kept._averaged(torch.tensor(3), torch.tensor(7), 5)) == 7
+
+
+def test_two_data_sets_are_mixed_and_resumed(tmp_path: Path) -> None:
+    once = recipe("steps=4", "save_every=2")
+    quiet = Console(quiet=True)
+
+    def mixed(fails_after: int | None = None) -> MixedScenes:
+        return MixedScenes([Scenes(fails_after), Scenes()], [0.75, 0.25])
+
+    train(once, mixed(), None, tmp_path / "whole", device="cpu", console=quiet)
+    with pytest.raises(RuntimeError, match="power failure"):
+        train(once, mixed(4), None, tmp_path / "cut", device="cpu", console=quiet)
+    train(once, mixed(), None, tmp_path / "cut", device="cpu", resume=True, console=quiet)
+    assert rows(tmp_path / "cut" / "log.csv") == rows(tmp_path / "whole" / "log.csv")
+
+
+def test_an_older_recipe_is_resumed(trained: Path, tmp_path: Path) -> None:
+    for name in ("last.ckpt", "log.csv"):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    once = recipe("epochs=12", "save_every=4")
+    lines = (trained / "recipe.yaml").read_text().splitlines()
+    # keys that this version has added are missing
+    older = [line for line in lines if not line.strip().startswith(("steps:", "average:", "encoder_factor:"))]
+    assert len(older) == len(lines) - 3
+    (tmp_path / "recipe.yaml").write_text("\n".join(older))
+    assert train(once, Scenes(), None, tmp_path, device="cpu", resume=True, console=Console(quiet=True))["steps"] == 12
+
+
+def test_the_encoder_may_learn_more_slowly() -> None:
+    task = recipe().task_options().build()
+    own = Optimization(learning_rate=1e-3, encoder_factor=0.1, betas=(0.9, 0.99), weight_decay=0.01)
+    configured = SceneModule(task, own, 10).configure_optimizers()
+    groups = configured["optimizer"].param_groups  # type: ignore[call-overload,index,typeddict-item]
+    encoder = dict(task.network.named_parameters())["net_rgb.encoder.original_model.conv_stem.weight"]
+    assert [group["lr"] for group in groups] == pytest.approx([1e-3, 1e-4])
+    assert all(group["betas"] == (0.9, 0.99) and group["weight_decay"] == 0.01 for group in groups)
+    assert any(p is encoder for p in groups[1]["params"]) and not any(p is encoder for p in groups[0]["params"])
+    assert sum(len(g["params"]) for g in groups) == sum(p.requires_grad for p in task.network.parameters())
+    task.network.net_rgb.encoder.requires_grad_(False)  # type: ignore[union-attr,operator]
+    with pytest.raises(RecipeError, match="no 2-D encoder learns"):
+        SceneModule(task, own, 10).configure_optimizers()
 
 
 def test_half_precision_and_workers_train_too(tmp_path: Path) -> None:
@@ -224,6 +323,7 @@ def test_plans_keep_whole_rounds() -> None:
     assert plan.steps >= 30 * 3834 / 4
     assert plan.steps - 30 * 3834 / 4 < plan.rounds
     assert plan.rounds == 115
+    assert Plan.of(recipe("steps=700", "save_every=250"), 3834, 1).steps == 702
     with pytest.raises(RecipeError, match="3 devices"):
         Plan.of(recipe("scenes_per_step=4"), 8, 3)
     with pytest.raises(TrainingError, match="empty"):
@@ -244,4 +344,6 @@ def test_schedules(schedule: str, expected: list[float]) -> None:
     assert [own.factor(step, 100) for step in (0, 50, 60, 80, 100)] == pytest.approx(expected, abs=0.06)
     warm = Optimization(schedule="constant", warmup=0.1)
     assert [warm.factor(step, 100) for step in (0, 4, 9, 50)] == pytest.approx([0.1, 0.5, 1, 1])
+    longer = Optimization(schedule="constant", warmup=0.1, warmup_steps=20)
+    assert [longer.factor(step, 100) for step in (0, 9, 19, 50)] == pytest.approx([0.05, 0.5, 1, 1])
     assert np.all(np.diff([own.factor(step, 100) for step in range(100)]) <= 0)
