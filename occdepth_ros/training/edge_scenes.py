@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge.evidence import Measurement
+from occdepth_ros.models.edge.evidence import Measurement, evidence
+from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.pictures import PictureFit
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a scene's voxels before anything is learnt.
+
+    A tensor of its own would lose its layout where scenes are put together to batches.
+
+    Args:
+        evidence: see `models.edge.evidence.evidence`, channels innermost.
+    """
+
+    evidence: torch.Tensor
+
+    @classmethod
+    def of(cls, measured: Measurement, geometry: EdgeGeometry) -> Known:
+        """Compare what was measured with every voxel."""
+        return cls(evidence(measured, geometry).contiguous(memory_format=torch.channels_last_3d))
+
+    def to(self, device: torch.device | str) -> Known:
+        """The same on another device."""
+        return Known(self.evidence.to(device))
 
 
 def slab(example: SceneExample, columns: int, rng: np.random.Generator) -> SceneExample:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ from occdepth_ros.models.edge.readout import decide, shrunk
 from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.pictures import PictureFit
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
-from occdepth_ros.training.edge_scenes import cut, fitted_truth, slab
+from occdepth_ros.training.edge_scenes import Known, cut, fitted_truth, slab
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 from occdepth_ros.training.task import Batch, Prepared
 from occdepth_ros.training.typed import updated
@@ -134,7 +134,8 @@ class EdgeTask:
 
         Returns:
             `images` `[2, 3, H, W]`, `target` `[X, Y, Z]`, `depth` `[H, W]` metres, NaN unknown, `semantics` `[H, W]`,
-            255 unknown; `geometry`, `measured` and `mirror`, whether the scene is mirrored after lifting.
+            255 unknown; `measured`, `known`, `geometry` without the tables that `known` was made by, and `mirror`,
+            whether the scene is mirrored after lifting.
 
         Raises:
             GridError: the network cannot predict this grid.
@@ -157,13 +158,17 @@ class EdgeTask:
         pictures = torch.from_numpy(np.stack([left, right]))
         if rng is not None:
             pictures = jitter(pictures.movedim(-1, 1), options.augmentation, rng).movedim(1, -1)
+        geometry = EdgeGeometry.of_rig(self.config, rig, example.grid)
+        nothing = torch.zeros(0)
         depth, semantics = fitted_truth(example, fit, self.config.picture)
         return {
             "images": self._net.picture_net.normalized(pictures),
             "target": torch.from_numpy(example.target),
             "depth": torch.from_numpy(depth),
             "semantics": torch.from_numpy(semantics),
-            "geometry": EdgeGeometry.of_rig(self.config, rig, example.grid),
+            # compared with the voxels here, by a worker, and not while the network waits
+            "known": Known.of(measured, geometry),
+            "geometry": replace(geometry, fine_pixel=nothing, fine_depth=nothing, position=nothing),
             "measured": measured,
             "mirror": rng is not None and bool(rng.random() < options.augmentation.mirror),
         }
@@ -192,7 +197,11 @@ class EdgeTask:
 
     def _forward(self, batch: Batch, i: int, *, mirrored: bool) -> EdgeOutput:
         output: EdgeOutput = self._net(
-            batch["images"][i], batch["measured"][i], batch["geometry"][i], mirrored=mirrored
+            batch["images"][i],
+            batch["measured"][i],
+            batch["geometry"][i],
+            batch["known"][i].evidence,
+            mirrored=mirrored,
         )
         return output
 
