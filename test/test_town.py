@@ -12,10 +12,11 @@ from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.town.dataset import StreetDataset
 from occdepth_ros.data.town.layout import make_street
-from occdepth_ros.data.town.lidar import light_from
+from occdepth_ros.data.town.lidar import light_from, scanned
 from occdepth_ros.data.town.raster import Eye, Hits, SunMap, rasterize
 from occdepth_ros.data.town.relief import Backdrop, with_ground
 from occdepth_ros.data.town.solids import World, ball, box
+from occdepth_ros.sources.truth import BENCHMARK_GRID
 
 STREETS = StreetDataset(seed=3, length=24)
 FORWARD = np.array([[0, 0, 1.0, 0], [-1.0, 0, 0, 0], [0, -1.0, 0, 0], [0, 0, 0, 1.0]])
@@ -146,6 +147,16 @@ def test_truth_is_as_sparse_as_scans_are(examples: list[SceneExample]) -> None:
     occupied = np.mean([((e.target != EMPTY) & (e.target != UNKNOWN)).mean() for e in examples])
     assert 0.35 < unknown < 0.65
     assert 0.02 < occupied / (1 - unknown) < 0.06
+
+
+def test_the_highest_beams_do_not_fill_a_wall() -> None:
+    solid = np.zeros(BENCHMARK_GRID.size, np.uint8)
+    solid[100:200] = SEMANTIC_KITTI.id_of("building")
+    places = np.array([[0.0, 0, 0], [8, 0, 0], [16, 0, 0]])
+    target, _ = scanned(solid, BENCHMARK_GRID, places, 0, np.random.default_rng(0))
+    occupied = (target != EMPTY) & (target != UNKNOWN)
+    assert occupied[100].any()
+    assert not occupied[102:198, 20:-20].any()
 
 
 def test_nothing_above_the_beams_is_occupied(examples: list[SceneExample]) -> None:

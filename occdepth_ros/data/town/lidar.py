@@ -98,7 +98,8 @@ def scanned(solid: Labels, grid: VoxelGrid, places: Matrix, own: int, rng: np.ra
         0 free, class ids, 255 unknown, `[X, Y, Z]`; and which of it the frame's own place sees.
     """
     top = int((places[own, 2] + SHADOWS - grid.origin[2]) / grid.resolution)
-    blocked = solid != EMPTY
+    standing = solid != EMPTY
+    blocked = standing.copy()
     blocked[..., max(top, 0) :] = False
     reached = np.arange(grid.size[2]) <= _ceiling(grid, places)[..., None]
     voxel = (places - np.asarray(grid.origin)) / grid.resolution - 0.5
@@ -108,7 +109,9 @@ def scanned(solid: Labels, grid: VoxelGrid, places: Matrix, own: int, rng: np.ra
     blocked &= reached
     hit = near.copy()
     for i in sorted({0, len(places) // 2, len(places) - 1} - {own}):
-        hit |= beside(light_from(blocked, voxel[i]) > GLIMPSE)
+        # what stands above the highest beam stops light too: cut off there, crowns and walls would let the uppermost
+        # beams in over the steps of the cut, and be found all through
+        hit |= beside(light_from(standing, voxel[i]) > GLIMPSE)
     hit &= blocked & (solid != UNKNOWN)
     # returns and poses scatter: the ground is found in both layers where it passes between two
     ground = SEMANTIC_KITTI.is_ground[solid]
