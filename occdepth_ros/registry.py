@@ -77,6 +77,16 @@ MODELS: dict[str, ModelEntry] = {
         "LMSCNet on the occupancy that semi-global matching measures",
         needs_weights=True,
     ),
+    "aicnet-stereo": ModelEntry(
+        "occdepth_ros.models.aicnet.predictor:AicNetPredictor",
+        "AICNet on the left picture and the depth that semi-global matching measures",
+        needs_weights=True,
+    ),
+    "js3cnet-stereo": ModelEntry(
+        "occdepth_ros.models.js3cnet.predictor:Js3cNetPredictor",
+        "JS3C-Net on the points that semi-global matching measures",
+        needs_weights=True,
+    ),
 }
 
 DEFAULT_MODEL = "occdepth-edge"

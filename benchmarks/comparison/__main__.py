@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from rich.console import Console
 from benchmarks.__main__ import ROOT, machine, table, versions
 from benchmarks.comparison.rows import (
     ANCHORS,
+    SHIPPED,
     TRAINED,
     Labels,
     blind_labels,
     engine_labels,
     minutes_of,
     score,
+    shipped_rows,
     table_rows,
     train_row,
 )
@@ -46,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--steps", type=int, metavar="N", default=240, help="the budget of every row: steps of one scene (%(default)s)")
     add("--seed", type=int, default=42, help="of weights and order (%(default)s)")
     add("--workers", type=int, metavar="K", default=2, help="processes that generate scenes (%(default)s)")
-    add("--rows", nargs="+", metavar="NAME", choices=[*ANCHORS, *(row.model for row in TRAINED)], help="these alone")
+    names = [*ANCHORS, *(row.key for row in TRAINED), *SHIPPED]
+    add("--rows", nargs="+", metavar="NAME", choices=names, help=f"make these alone, of {', '.join(names)}")
     add("--json", type=Path, metavar="FILE", help="default OUT/comparison.json")
     add("--readme", type=Path, metavar="FILE", help="put the table between the markers of this file")
     parsed = parser.parse_args(arguments)
@@ -70,9 +74,9 @@ def run(parsed: argparse.Namespace) -> int:
     budget = {"train": parsed.train, "test": parsed.test, "steps": parsed.steps, "seed": parsed.seed}
     reports: dict[str, dict[str, Any]] = {}
 
-    def row(model: str, make: Callable[[], tuple[Callable[[SceneExample], Labels], dict[str, Any]]]) -> None:
+    def row(name: str, make: Callable[[], tuple[Callable[[SceneExample], Labels], dict[str, Any]]]) -> None:
         """Make and score a row, unless its report is there or other rows are asked for."""
-        path = out / model / "report.json"
+        path = out / name / "report.json"
         if path.exists():
             report = json.loads(path.read_text(encoding="utf-8"))
             if report["budget"] != budget:
@@ -81,28 +85,33 @@ def run(parsed: argparse.Namespace) -> int:
                     where=str(path),
                     remedy="Give another folder by --out.",
                 )
-        elif parsed.rows is None or model in parsed.rows:
-            console.print(f"row {model}")
+        elif parsed.rows is None or name in parsed.rows:
+            console.print(f"row {name}")
             predict, facts = make()
-            report = {"model": model, "truth": "street", "budget": budget, **facts, **score(test, predict)}
+            report = {"row": name, "truth": "street", "budget": budget, **facts, **score(test, predict)}
             write_whole(path, (json.dumps(report, indent=1) + "\n").encode())
         else:
             return
-        reports[model] = report
+        reports[name] = report
 
     row("blind-prior", lambda: (blind_labels(training), {}))
     row("stereo-geometry", lambda: (engine_labels("stereo-geometry", None), {}))
     for trained in TRAINED:
 
         def make() -> tuple[Callable[[SceneExample], Labels], dict[str, Any]]:
-            place = out / trained.model  # noqa: B023  called at once
+            place = out / trained.key  # noqa: B023  called at once
             weights = train_row(trained, training, place, steps=parsed.steps, seed=parsed.seed)  # noqa: B023
             return engine_labels(trained.model, weights), {"minutes": minutes_of(place / LOG)}  # noqa: B023
 
-        row(trained.model, make)
+        row(trained.key, make)
+    for model in SHIPPED:
+        row(model, partial(_shipped, model))
 
-    rows = table_rows(reports)
-    console.print(table(f"comparison on the street world, percent; {parsed.test} held-out scenes", rows))
+    rows, shipped = table_rows(reports), shipped_rows(reports)
+    if rows:
+        console.print(table(f"comparison on the street world, percent; {parsed.test} held-out scenes", rows))
+    if shipped:
+        console.print(table("shipped weights, not trained on this budget, on the same scenes", shipped))
     summary = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": machine(),
@@ -112,8 +121,12 @@ def run(parsed: argparse.Namespace) -> int:
     }
     write_whole(parsed.json or out / "comparison.json", (json.dumps(summary, indent=1) + "\n").encode())
     if parsed.readme is not None:
-        write_section(parsed.readme, rows, summary)
+        write_section(parsed.readme, rows, shipped, summary)
     return 0
+
+
+def _shipped(model: str) -> tuple[Callable[[SceneExample], Labels], dict[str, Any]]:
+    return engine_labels(model, None), {}
 
 
 if __name__ == "__main__":

@@ -12,22 +12,40 @@ from occdepth_ros.files import write_whole
 BEGIN, END = "<!-- comparison:begin -->", "<!-- comparison:end -->"
 
 
-def markdown(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
-    """The table and what it was measured on."""
+SHOWN_APART = (
+    "Weights that ship with the package, on the same held-out scenes; trained at length and elsewhere, not on this "
+    "budget:"
+)
+
+
+def markdown(
+    rows: Sequence[Mapping[str, Any]], shipped: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]
+) -> str:
+    """The table, what it was measured on, and the shipped weights apart."""
     budget, machine = summary["budget"], summary["machine"]
-    columns = list(rows[0])
     lines = [
         f"{budget['steps']} steps of one scene each on {budget['train']} street scenes, scored on {budget['test']} "
         f"held-out ones; percent; {machine['cores']} cores of {machine['cpu']}, {summary['date'][:10]}.",
         "",
-        f"| {' | '.join(columns)} |",
-        f"|---|{'---:|' * (len(columns) - 1)}",
+        *_table(rows),
     ]
-    lines += [f"| {' | '.join(_cell(row[column]) for column in columns)} |" for row in rows]
+    if shipped:
+        lines += ["", SHOWN_APART, "", *_table(shipped)]
     return "\n".join(lines) + "\n"
 
 
-def write_section(path: Path, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
+def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rows:
+        return []
+    # a column that says nothing of any row is left out
+    columns = [column for column in rows[0] if any(row[column] is not None for row in rows)]
+    lines = [f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
+    return lines + [f"| {' | '.join(_cell(row[column]) for column in columns)} |" for row in rows]
+
+
+def write_section(
+    path: Path, rows: Sequence[Mapping[str, Any]], shipped: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]
+) -> None:
     """Replace what stands between the markers of a file.
 
     Raises:
@@ -41,7 +59,7 @@ def write_section(path: Path, rows: Sequence[Mapping[str, Any]], summary: Mappin
     _, end, tail = rest.partition(END)
     if not (begin and end):
         raise OutputError("the markers are missing", where=str(path), remedy=f"Add the lines {BEGIN} and {END}.")
-    write_whole(path, f"{head}{BEGIN}\n{markdown(rows, summary)}{END}{tail}".encode())
+    write_whole(path, f"{head}{BEGIN}\n{markdown(rows, shipped, summary)}{END}{tail}".encode())
 
 
 def _cell(value: object) -> str:

@@ -30,12 +30,14 @@ class SurfacePoints:
     Args:
         x, y, z: `[N]` float32.
         voxel: flat voxel index, `[N]`.
+        pixel: flat index of the pixel in the disparity picture, `[N]`, ascending.
     """
 
     x: npt.NDArray[np.float32]
     y: npt.NDArray[np.float32]
     z: npt.NDArray[np.float32]
     voxel: npt.NDArray[np.intp]
+    pixel: npt.NDArray[np.intp]
 
 
 class SurfaceBinning:
@@ -91,7 +93,7 @@ class SurfaceBinning:
             voxel += value.astype(np.int32)
             axes.append(value)
         x, y, z = (value[inside] for value in axes)
-        return SurfacePoints(x, y, z, voxel[inside])
+        return SurfacePoints(x, y, z, voxel[inside], at[inside])
 
     def occupied(self, points: SurfacePoints) -> npt.NDArray[np.intp]:
         """Flat indices of the voxels that hold enough points, ascending."""

@@ -20,6 +20,8 @@ FAMILIES = {
     "occdepth": "occdepth_ros.training.occdepth_task:OccDepthOptions",
     "edge": "occdepth_ros.training.edge_task:EdgeOptions",
     "lmscnet": "occdepth_ros.training.lmscnet_task:LmscNetOptions",
+    "aicnet": "occdepth_ros.training.aicnet_task:AicNetOptions",
+    "js3cnet": "occdepth_ros.training.js3cnet_task:Js3cNetOptions",
 }
 """Families of networks: "module:dataclass" of their options, see `TaskOptions`."""
 
@@ -159,13 +161,21 @@ class Recipe:
         Raises:
             RecipeError: the family, a key or a value is wrong.
         """
-        if self.family not in FAMILIES:
-            raise RecipeError(
-                f"there is no family {self.family!r}", where="family", remedy=f"Known: {', '.join(FAMILIES)}."
-            )
-        module, _, name = FAMILIES[self.family].partition(":")
-        options: TaskOptions = updated(getattr(import_module(module), name)(), self.task, "task")
+        options: TaskOptions = updated(task_options(self.family)(), self.task, "task")
         return options
+
+
+def task_options(family: str) -> type[Any]:
+    """The dataclass of a family's options.
+
+    Raises:
+        RecipeError: there is no such family.
+    """
+    if family not in FAMILIES:
+        raise RecipeError(f"there is no family {family!r}", where="family", remedy=f"Known: {', '.join(FAMILIES)}.")
+    module, _, name = FAMILIES[family].partition(":")
+    options: type[Any] = getattr(import_module(module), name)
+    return options
 
 
 def recipe_names() -> list[str]:

@@ -5,38 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
 
-from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.pooling import downsample_labels
+from occdepth_ros.geometry.matching import Picture
 from occdepth_ros.geometry.occupancy import StereoOccupancy
 from occdepth_ros.models.lmscnet.config import SCALES, LmscNetConfig
 from occdepth_ros.models.lmscnet.network import LmscNet
-from occdepth_ros.models.window import ColumnWindow
-from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
-from occdepth_ros.training.losses.class_weights import class_weights
+from occdepth_ros.training.augmentation import Augmentation
 from occdepth_ros.training.losses.cross_entropy import class_cross_entropy
+from occdepth_ros.training.measured_task import MeasuredOptions, MeasuredTask, window_of
 from occdepth_ros.training.task import Batch, Prepared
 
 
 @dataclass(frozen=True)
-class LmscNetOptions:
+class LmscNetOptions(MeasuredOptions):
     """The section `task` of a recipe of this family.
 
     Args:
         network: what differs from the published sizes, by field of `LmscNetConfig`.
-        augmentation: of training scenes.
-        window: see `LmscNetTask`.
+        augmentation, window: see `MeasuredOptions`.
 
     Raises:
         RecipeError: a field is wrong.
     """
 
     network: LmscNetConfig = field(default_factory=LmscNetConfig)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    window: int | None = None
 
     @property
     def model(self) -> str:
@@ -48,17 +44,13 @@ class LmscNetOptions:
         return LmscNetTask(self.network, augmentation=self.augmentation, window=self.window)
 
 
-class LmscNetTask:
+class LmscNetTask(MeasuredTask):
     """LMSCNet from the occupancy that stereo matching measures.
 
     Args:
         config: the network.
-        augmentation: of training scenes, before they are matched; None = as OccDepth's.
-        window: edge of a random square of columns that heads and losses are confined to in training, voxels; None =
-            all. The heads cost most of a step, and context is gathered from the whole scene anyway.
+        augmentation, window: see `MeasuredTask`.
     """
-
-    classes = SEMANTIC_KITTI
 
     def __init__(
         self,
@@ -68,42 +60,24 @@ class LmscNetTask:
         window: int | None = None,
     ) -> None:
         self.config = config or LmscNetConfig()
-        self.augmentation = augmentation or Augmentation()
-        self.window = window
-        self.network: nn.Module = LmscNet(self.config)
-        self._class_weights = class_weights(self.config.n_classes)
+        super().__init__(self.config, LmscNet(self.config), augmentation=augmentation, window=window)
+
+    def measured(self, stereo: StereoOccupancy, left: Picture, disparity: npt.NDArray[np.int16]) -> Prepared:
+        """`occupancy` `[X, Y, Z]` float32."""
+        return {"occupancy": torch.from_numpy(stereo.occupied(disparity)).float()}
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
-        """Match the pair and make the targets of one scene.
+        """Match the pair and make the targets of one scene; see `MeasuredTask.prepare`.
 
         Returns:
-            `occupancy` `[X, Y, Z]` float32; `target` `[X, Y, Z]` and `target_s` `[X/s, Y/s, Z/s]` for the coarser
-            scales s, uint8; in training with windows `window`, of which the targets then are.
-
-        Raises:
-            GridError: the truth is not on voxels of the network's size.
-            CalibrationError: the pictures are too small to be matched.
+            also `target_s` `[X/s, Y/s, Z/s]` uint8 for the coarser scales s, in training.
         """
-        self.config.check_grid(example.grid)
-        left, right, window = example.left, example.right, None
-        if rng is not None:
-            if rng.random() < self.augmentation.mirror:
-                example = mirrored(example)
-            pictures = torch.from_numpy(np.stack([example.left, example.right])).movedim(-1, 1)
-            left, right = jitter(pictures, self.augmentation, rng).movedim(1, -1).numpy()
-            if self.window is not None:
-                window = ColumnWindow.draw(self.window, self.config.grid.size[:2], rng)
-        stereo = StereoOccupancy(example.rig, example.grid)
-        disparity, _ = stereo.match(stereo.shrunk(left), stereo.shrunk(right))
-        target = torch.from_numpy(example.target)
-        prepared: Prepared = {"occupancy": torch.from_numpy(stereo.occupied(disparity)).float()}
-        if window is not None:
-            prepared["window"] = window
-            target = window.crop(target)
-        prepared["target"] = target
+        prepared = super().prepare(example, rng)
+        del prepared["truth"]
         if rng is not None:
             for scale in SCALES[:-1]:
-                prepared[_target(scale)] = torch.from_numpy(downsample_labels(target.numpy(), scale))
+                coarser = downsample_labels(prepared["target"].numpy(), scale)
+                prepared[_target(scale)] = torch.from_numpy(coarser)
         return prepared
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -113,8 +87,7 @@ class LmscNetTask:
         terms = {f"cross_entropy_{s}": volumes.new_zeros(()) for s in scales}
         for i in range(len(volumes)):
             # one by one: every scene has its own window
-            window: ColumnWindow | None = batch["window"][i] if "window" in batch else None
-            logits: dict[int, torch.Tensor] = self.network(volumes[i : i + 1], scales, window)
+            logits: dict[int, torch.Tensor] = self.network(volumes[i : i + 1], scales, window_of(batch, i))
             for s in scales:
                 term = class_cross_entropy(logits[s], batch[_target(s)][i : i + 1], self._class_weights)
                 terms[f"cross_entropy_{s}"] = terms[f"cross_entropy_{s}"] + term / len(volumes)

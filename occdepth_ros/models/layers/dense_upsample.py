@@ -1,0 +1,27 @@
+"""Dense upsampling: finer voxels as channels of a coarser one, unfolded (Shi et al., CVPR 2016, in three axes)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class DenseUpsample3d(nn.Module):
+    """One 1x1x1 convolution says something of every fine voxel of a coarse one.
+
+    Args:
+        in_channels, out_channels: channels of input and output.
+        factor: fine voxels along each edge of a coarse one.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, factor: int = 2) -> None:
+        super().__init__()
+        self.factor = factor
+        self.conv = nn.Conv3d(in_channels, out_channels * factor**3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`[B, C, X, Y, Z]` to `[B, C', fX, fY, fZ]`."""
+        f, (b, _, x_size, y_size, z_size) = self.factor, x.shape
+        fine = self.conv(x).view(b, -1, f, f, f, x_size, y_size, z_size)
+        out: torch.Tensor = fine.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, -1, f * x_size, f * y_size, f * z_size)
+        return out

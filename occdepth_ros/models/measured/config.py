@@ -1,0 +1,50 @@
+"""What the sizes of all such networks begin with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from occdepth_ros.errors import GridError
+from occdepth_ros.grid import VoxelGrid
+
+HALVED = 8
+"""Coarsest resolution inside: the voxel edge over that of the prediction."""
+
+
+@dataclass(frozen=True)
+class CompletionConfig:
+    """Name, voxels and classes.
+
+    Args:
+        name: the model's name.
+        grid: voxels of the prediction.
+        n_classes: semantic classes, empty space included.
+
+    Raises:
+        GridError: the grid cannot be halved three times.
+    """
+
+    name: str = ""
+    grid: VoxelGrid = VoxelGrid.semantic_kitti()  # noqa: RUF009
+    n_classes: int = 20
+
+    def __post_init__(self) -> None:
+        if any(n % HALVED for n in self.grid.size):
+            raise GridError(
+                f"the size {self.grid.size} cannot be halved three times", where=self.name, remedy="Use multiples of 8."
+            )
+
+    def check_grid(self, grid: VoxelGrid) -> None:
+        """Accept a grid of the trained size and resolution, wherever it lies.
+
+        Raises:
+            GridError: it has another size or resolution.
+        """
+        mine = self.grid
+        if grid.size != mine.size or abs(grid.resolution - mine.resolution) > 1e-6:
+            raise GridError(
+                f"{self.name} completes {mine.size} voxels of {mine.resolution:g} m, not {grid.size} of "
+                f"{grid.resolution:g} m",
+                where="grid",
+                remedy="Give it this size and resolution; the origin is free.",
+            )
