@@ -13,9 +13,9 @@ from making_scenes import scene
 
 from benchmarks.comparison import __main__ as command
 from benchmarks.comparison import rows as making
-from benchmarks.comparison.rows import TRAINED, blind_labels, recipe_of, score, table_rows
+from benchmarks.comparison.rows import SHIPPED, TRAINED, TrainedRow, blind_labels, recipe_of, score, table_rows
 from benchmarks.comparison.scenes import street_scenes
-from benchmarks.comparison.section import BEGIN, END, write_section
+from benchmarks.comparison.section import BEGIN, END, SHOWN_APART, write_section
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import OutputError
 from occdepth_ros.registry import MODELS
@@ -34,7 +34,7 @@ def scenes(count: int) -> list[SceneExample]:
 
 
 def test_rows_differ_in_the_network_and_nothing_else() -> None:
-    recipes = {row.model: recipe_of(row, 50, 25, 7) for row in TRAINED}
+    recipes = {row.key: recipe_of(row, 50, 25, 7) for row in TRAINED}
     assert set(recipes) <= set(MODELS)
     assert {name: recipe.task_options().model for name, recipe in recipes.items()} == {name: name for name in recipes}
     common = {_without_task(recipe) for recipe in recipes.values()}
@@ -46,6 +46,23 @@ def test_rows_differ_in_the_network_and_nothing_else() -> None:
 def _without_task(recipe: Recipe) -> str:
     values = {name: getattr(recipe, name) for name in recipe.__dataclass_fields__ if name not in ("family", "task")}
     return repr(values)
+
+
+def test_rows_of_one_model_differ_by_what_they_name() -> None:
+    row = TrainedRow("occdepth-small", "without", "occdepth", task={"losses": {"relation": 0.0}}, name="no-relation")
+    recipe = recipe_of(row, 50, 25, 7)
+    assert row.key == "no-relation"
+    options = recipe.task_options()
+    assert (options.model, options.window, options.losses.relation) == ("occdepth-small", 96, 0.0)  # type: ignore[attr-defined]
+
+
+def test_shipped_rows_alone_make_a_section(quick: list[str], tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\n")
+    arguments = ["--out", str(tmp_path), "--train", "3", "--test", "2", "--steps", "5", "--rows", SHIPPED[0]]
+    assert command.main([*arguments, "--readme", str(readme)]) == 0
+    assert quick == []
+    assert f"| {SHIPPED[0]} |" in readme.read_text()
 
 
 def test_the_blind_prior_answers_the_same_for_all() -> None:
@@ -74,7 +91,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     trained: list[str] = []
 
     def train_row(row: making.TrainedRow, training: Any, out: Path, *, steps: int, seed: int) -> Path:
-        trained.append(row.model)
+        trained.append(row.key)
         out.mkdir(parents=True, exist_ok=True)
         (out / LOG).write_text("step,seconds_per_step\n10,6.0\n15,6.0\n")
         return out / "weights.safetensors"
@@ -94,15 +111,21 @@ def test_finished_rows_are_kept_and_all_enter_the_table(
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     assert command.main([*arguments, "--readme", str(readme)]) == 0
-    assert quick == ["monoscene-small", "lmscnet-stereo", "monoscene-stereo-small", "occdepth-small"]
+    others = [row.key for row in TRAINED if row.key != "monoscene-small"]
+    assert quick == ["monoscene-small", *others]
     summary = json.loads((tmp_path / "comparison.json").read_text())
-    assert list(summary["rows"]) == ["blind-prior", "stereo-geometry", *(row.model for row in TRAINED)]
+    assert list(summary["rows"]) == ["blind-prior", "stereo-geometry", *(row.key for row in TRAINED), *SHIPPED]
     assert summary["rows"]["occdepth-small"]["sc_iou"] == 100
     assert summary["rows"]["occdepth-small"]["minutes"] == 1.5
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "| OccDepth | 100.0 |" in text
     assert "stereo geometry" in capsys.readouterr().out
+    # what was not trained on the budget comes after the table, under its own heading
+    table, apart = text.split(SHOWN_APART)
+    assert not any(f"| {name} |" in table for name in SHIPPED)
+    assert all(f"| {name} |" in apart for name in SHIPPED)
+    assert "paper IoU" in table and "paper IoU" not in apart and "minutes" not in apart
 
 
 def test_rows_of_two_budgets_are_not_put_into_one_table(
@@ -123,6 +146,6 @@ def test_the_section_needs_its_markers(tmp_path: Path) -> None:
         if content is not None:
             path.write_text(content)
         with pytest.raises(OutputError):
-            write_section(path, rows, SUMMARY)
+            write_section(path, rows, [], SUMMARY)
         if content is not None:
             assert path.read_text() == content

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from making_walls import rig_of, wall
 from safetensors.torch import save_file
 
-from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CheckpointError, GridError, ModelError
 from occdepth_ros.geometry.occupancy import StereoOccupancy
@@ -93,22 +93,6 @@ def test_it_learns_a_scene_by_heart() -> None:
 def test_sizes_that_do_not_halve_are_refused() -> None:
     with pytest.raises(GridError, match="halved"):
         LmscNetConfig(grid=VoxelGrid((0.0, 0.0, 0.0), (32, 32, 12), 0.2))
-
-
-def rig_of(height: int = 64, width: int = 192) -> StereoRig:
-    k = np.array([[0.5 * width, 0, width / 2], [0, 0.5 * width, height / 2], [0, 0, 1]])
-    pose = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
-    right = np.hstack([k, k @ np.array([[-0.5], [0], [0]])])
-    return StereoRig(
-        PinholeCamera(np.hstack([k, np.zeros((3, 1))]), width, height), PinholeCamera(right, width, height), pose
-    )
-
-
-def wall(depth: float = 4.0, height: int = 64, width: int = 192) -> tuple[np.ndarray, np.ndarray]:
-    """A textured wall across the view: the right picture is the left one moved by fx * baseline / depth."""
-    shift = round(0.5 * width * 0.5 / depth)
-    texture = np.random.default_rng(0).integers(0, 256, (height, width + shift, 3), dtype=np.uint8)
-    return np.ascontiguousarray(texture[:, :width]), np.ascontiguousarray(texture[:, shift:])
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
-from making_scenes import GRID, HEIGHT, WIDTH, scene
+from making_scenes import GRID, scene
+from making_walls import matchable
 
 from occdepth_ros.data.pooling import downsample_labels
 from occdepth_ros.errors import GridError
@@ -21,13 +20,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 CONFIG = LmscNetConfig(grid=GRID, head=4)
 SCALED = {"target_2": 2, "target_4": 4, "target_8": 8}
-
-
-def matchable(seed: int = 0, shift: int = 8):  # type: ignore[no-untyped-def]
-    """The scene, with pictures of a textured wall: fx * baseline / shift = 3.75 m away."""
-    texture = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH + shift, 3), dtype=np.uint8)
-    left, right = (np.ascontiguousarray(t) for t in (texture[:, :WIDTH], texture[:, shift:]))
-    return replace(scene(), left=left, right=right)
 
 
 def test_a_matched_wall_is_the_input() -> None:
