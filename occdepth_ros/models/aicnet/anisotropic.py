@@ -49,6 +49,5 @@ class AnisotropicModule(nn.Module):
 
 
 def _along(axis: int, length: int, channels: int) -> nn.Conv3d:
-    kernel, padding = [1, 1, 1], [0, 0, 0]
-    kernel[axis], padding[axis] = length, length // 2
-    return nn.Conv3d(channels, channels, tuple(kernel), padding=tuple(padding), bias=False)
+    x, y, z = (length if axis == a else 1 for a in range(AXES))
+    return nn.Conv3d(channels, channels, (x, y, z), padding=(x // 2, y // 2, z // 2), bias=False)

@@ -30,7 +30,7 @@ class Sites:
     @classmethod
     def of(cls, voxel: torch.Tensor, size: Size) -> tuple[Sites, torch.Tensor]:
         """The sites of voxels that may repeat, `[N]`, and the site of each, `[N]` int64."""
-        unique, site = voxel.unique(return_inverse=True)
+        unique, site = torch.unique(voxel, return_inverse=True)
         return cls(unique, size), site
 
     def coarser(self) -> tuple[Sites, torch.Tensor]:
