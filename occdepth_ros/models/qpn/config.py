@@ -1,0 +1,71 @@
+"""Sizes of the query proposal network, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from occdepth_ros.errors import GridError, ModelError
+from occdepth_ros.grid import VoxelGrid
+
+SCALES = (2, 4, 8)
+"""Edges of a predicted voxel over that of an input voxel, finest first."""
+
+
+@dataclass(frozen=True)
+class QpnConfig:
+    """One size of the network.
+
+    Args:
+        name: the model's name.
+        grid: voxels of the input; the origin says nothing.
+        heads: scales that predict, 2 among them; VoxFormer's checkpoints have (2,), MonoOcc's all three.
+
+    Raises:
+        GridError: the grid cannot be halved three times.
+        ModelError: there is no such scale, or 2 is missing.
+    """
+
+    name: str = "qpn"
+    grid: VoxelGrid = VoxelGrid.semantic_kitti()  # noqa: RUF009
+    heads: tuple[int, ...] = SCALES
+
+    def __post_init__(self) -> None:
+        if any(n % SCALES[-1] for n in self.grid.size):
+            raise GridError(
+                f"the size {self.grid.size} cannot be halved three times", where=self.name, remedy="Use multiples of 8."
+            )
+        if 2 not in self.heads or set(self.heads) - set(SCALES):
+            raise ModelError(
+                f"heads at the scales {self.heads}", where=self.name, remedy="Take 2, and any of 4 and 8 beside it."
+            )
+
+    @property
+    def widths(self) -> tuple[int, int, int, int]:
+        """Channels of the four encoder blocks: the voxels of a column, half as many more per halving."""
+        column = self.grid.size[2]
+        return column, column * 3 // 2, column * 2, column * 5 // 2
+
+    def check_grid(self, grid: VoxelGrid) -> None:
+        """Accept a grid of the trained size and resolution, wherever it lies.
+
+        Raises:
+            GridError: it has another size or resolution.
+        """
+        mine = self.grid
+        if grid.size != mine.size or abs(grid.resolution - mine.resolution) > 1e-6:
+            raise GridError(
+                f"{self.name} reads {mine.size} voxels of {mine.resolution:g} m, not {grid.size} of "
+                f"{grid.resolution:g} m",
+                where="grid",
+                remedy="Give it this size and resolution; the origin is free.",
+            )
+
+
+_NUSCENES = VoxelGrid((-40.0, -40.0, -1.0), (200, 200, 16), 0.4, "lidar")
+
+PRESETS: dict[str, QpnConfig] = {
+    "qpn": QpnConfig(),
+    "qpn-voxformer": QpnConfig("qpn-voxformer", heads=(2,)),
+    "qpn-ns": QpnConfig("qpn-ns", _NUSCENES),
+}
+"""MonoOcc's network, VoxFormer's (the same without the coarser heads), and MonoOcc's for nuScenes."""
