@@ -46,9 +46,7 @@ class InvertedBlock(nn.Module):
         expansion: channels inside per channel of the input.
     """
 
-    def __init__(
-        self, dims: Dims, in_channels: int, out_channels: int, *, stride: int = 1, expansion: int = 2
-    ) -> None:
+    def __init__(self, dims: Dims, in_channels: int, out_channels: int, *, stride: int = 1, expansion: int = 2) -> None:
         super().__init__()
         inside = in_channels * expansion
         self.adds_input = dims == 2 and stride == 1 and in_channels == out_channels

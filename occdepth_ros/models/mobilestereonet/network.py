@@ -28,12 +28,12 @@ class MobileStereoNet(nn.Module):
     """What both networks share: three hourglasses over a cost volume, and disparity as an expectation.
 
     Args:
-        dims: axes of the volume that are convolved.
         channels: of the volume behind its first layers.
-        max_disparity: largest disparity plus one, pixels; a multiple of 16.
+        max_disparity: largest disparity plus one, pixels; a multiple of 64 in three dimensions.
     """
 
     dims: Dims
+    """Axes of the volume that are convolved."""
 
     def __init__(self, channels: int, max_disparity: int) -> None:
         super().__init__()
@@ -101,9 +101,7 @@ class MobileStereoNet3d(MobileStereoNet):
         super().__init__(32, max_disparity)
 
         def blocks(in_channels: int) -> nn.Sequential:
-            return nn.Sequential(
-                InvertedBlock(3, in_channels, 32, expansion=3), InvertedBlock(3, 32, 32, expansion=3)
-            )
+            return nn.Sequential(InvertedBlock(3, in_channels, 32, expansion=3), InvertedBlock(3, 32, 32, expansion=3))
 
         self.dres0, self.dres1 = blocks(GROUPS), blocks(32)
 

@@ -1,0 +1,96 @@
+"""The networks as sources of depth, for pictures of any size."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.errors import ModelError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.device import pick_device
+from occdepth_ros.models.memory import memory_guard
+from occdepth_ros.models.mobilestereonet.network import (
+    MULTIPLE,
+    MobileStereoNet,
+    MobileStereoNet2d,
+    MobileStereoNet3d,
+)
+from occdepth_ros.models.pictures import normalize
+from occdepth_ros.models.weights import RANDOM, with_weights
+from occdepth_ros.predictor import Picture
+from occdepth_ros.proposals.source import Depth
+
+NETWORKS: dict[str, type[MobileStereoNet2d] | type[MobileStereoNet3d]] = {
+    "mobilestereonet-2d": MobileStereoNet2d,
+    "mobilestereonet-3d": MobileStereoNet3d,
+}
+"""The networks by name."""
+LEAST_DISPARITY = 1e-3
+"""Disparities up to this are no depth, pixels."""
+NOMINAL_BASELINE_M = 0.54
+"""Baseline that the published depth of KITTI was made with; the true ones are 0.4 to 1.4 % shorter."""
+
+
+class StereoNetDepth:
+    """MobileStereoNet with loaded weights on one device; a `DepthSource`.
+
+    Args:
+        name: a key of `NETWORKS`.
+        weights: a weights file, or "random".
+        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
+        baseline_m: taken instead of the rig's, metres, where published networks are to see what they were trained on
+            (`NOMINAL_BASELINE_M`); None = the rig's.
+
+    Raises:
+        ModelError: the name or the device does not exist, or the device has too little memory.
+        CheckpointError: the weights are missing, damaged, or of another network.
+    """
+
+    def __init__(
+        self, name: str, weights: Path | str | None, *, device: str = "auto", baseline_m: float | None = None
+    ) -> None:
+        if name not in NETWORKS:
+            raise ModelError(
+                f"there is no stereo network {name!r}", where="depth", remedy=f"Known: {', '.join(NETWORKS)}."
+            )
+        self.name, self.device, self._baseline_m = name, pick_device(device), baseline_m
+        make: partial[MobileStereoNet] = partial(NETWORKS[name])
+        network = with_weights(make, name, weights)
+        with memory_guard(name, self.device):
+            self.network = network.eval().requires_grad_(False).to(self.device)
+        self.is_random = str(weights) == RANDOM
+
+    def __call__(self, left: Picture, right: Picture, rig: StereoRig, grid: VoxelGrid) -> Depth:
+        """See `DepthSource`; every pixel of the rig's picture has depth unless its disparity is none.
+
+        Raises:
+            ModelError: the device ran out of memory.
+        """
+        shift = self.disparity(left, right) - np.float32(rig.disparity_offset)
+        focal_baseline = rig.left.projection[0, 0] * (self._baseline_m or rig.baseline)
+        found = shift > LEAST_DISPARITY
+        return np.float32(focal_baseline) / np.where(found, shift, np.float32(np.nan))
+
+    @torch.inference_mode()
+    def disparity(self, left: Picture, right: Picture) -> Depth:
+        """Disparity of the left picture, `[H, W]` pixels, from a pair of `[H, W, 3]` RGB uint8.
+
+        Raises:
+            ModelError: the device ran out of memory.
+        """
+        with memory_guard(self.name, self.device):
+            pair = padded(normalize(torch.from_numpy(np.stack([left, right])).to(self.device)))
+            whole = self.network(pair[:1], pair[1:])[0]
+            height, width = left.shape[:2]
+            return np.asarray(whole[whole.shape[0] - height :, :width].cpu().numpy())
+
+
+def padded(pictures: torch.Tensor) -> torch.Tensor:
+    """Zeros at the top and at the right of `[..., H, W]`, until both sides are multiples of 32."""
+    height, width = pictures.shape[-2:]
+    return F.pad(pictures, (0, -width % MULTIPLE, -height % MULTIPLE, 0))

@@ -1,0 +1,75 @@
+"""The network as the last step to proposals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from occdepth_ros.checkpoints.loading import read_state
+from occdepth_ros.errors import CheckpointError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.device import pick_device
+from occdepth_ros.models.layout import channels_last
+from occdepth_ros.models.memory import memory_guard
+from occdepth_ros.models.qpn.config import PRESETS, QpnConfig
+from occdepth_ros.models.qpn.network import QueryProposalNetwork
+from occdepth_ros.models.weights import RANDOM, with_weights
+from occdepth_ros.proposals.source import Proposals, Volume
+
+
+class QpnRefiner:
+    """Measured voxels to proposals by the query proposal network.
+
+    Args:
+        weights: a weights file of the network, with the coarser heads or without, or "random".
+        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
+        config: the network's size; the heads are taken from the weights.
+
+    Raises:
+        CheckpointError: the weights are missing, damaged, or of another network.
+        ModelError: the device does not exist, or has too little memory.
+    """
+
+    def __init__(self, weights: Path | str, *, device: str = "auto", config: QpnConfig | None = None) -> None:
+        config = config or PRESETS["qpn"]
+        if str(weights) != RANDOM:
+            config = replace(config, heads=_heads(Path(weights)))
+        self.device = pick_device(device)
+        self.name = config.name
+        network = with_weights(partial(QueryProposalNetwork, config), config.name, weights)
+        with memory_guard(self.name, self.device):
+            self.network = channels_last(network.eval().requires_grad_(False).to(self.device))
+
+    @torch.inference_mode()
+    def __call__(self, measured: Volume, grid: VoxelGrid) -> Proposals:
+        """Measured voxels `[X, Y, Z]` to proposals `[X/2, Y/2, Z/2]`.
+
+        Raises:
+            GridError: the network reads another grid.
+            ModelError: the device ran out of memory.
+        """
+        self.network.config.check_grid(grid)
+        with memory_guard(self.name, self.device):
+            volume = torch.from_numpy(measured).to(self.device, torch.float32)[None]
+            proposals: Proposals = self.network.proposals(volume)[0].cpu().numpy()
+        return proposals
+
+
+def _heads(weights: Path) -> tuple[int, ...]:
+    """Scales of the heads in a weights file.
+
+    Raises:
+        CheckpointError: there is no head at half the resolution.
+    """
+    names = read_state(weights)
+    heads = tuple(scale for scale in (2, 4, 8) if f"seg_head_1_{scale}.conv0.weight" in names)
+    if 2 not in heads:
+        raise CheckpointError(
+            "these are not weights of a query proposal network",
+            where=str(weights),
+            remedy="Give those that `occdepth train --recipe qpn` or `occdepth weights convert` wrote.",
+        )
+    return heads
