@@ -18,7 +18,12 @@ from occdepth_ros.errors import CheckpointError
 State = dict[str, torch.Tensor]
 """Tensor by parameter or buffer name."""
 
+STATE_ENTRIES = ("state_dict", "model")
+"""Entries of a training checkpoint that may hold the network's tensors."""
+
 _SHOWN = 3
+_PARALLEL = "module."
+"""Prefix of every name that torch's DataParallel leaves."""
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
 
@@ -27,8 +32,8 @@ def read_state(path: Path) -> State:
     """Read the tensors of a weights file.
 
     Accepts safetensors, and what `torch.save` writes as long as it holds nothing but tensors and plain
-    containers: a pickled object is refused, never executed. Of a training checkpoint the entry `state_dict`
-    is taken.
+    containers: a pickled object is refused, never executed. Of a training checkpoint the first of
+    `STATE_ENTRIES` that is there is taken.
 
     Raises:
         CheckpointError: the file is missing, damaged, no weights file, holds other objects, or holds NaN.
@@ -91,8 +96,8 @@ def _read_torch(path: Path) -> object:
 
 
 def _checked(content: object, where: str) -> State:
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    if isinstance(content, Mapping):
+        content = next((content[key] for key in STATE_ENTRIES if isinstance(content.get(key), Mapping)), content)
     if (
         not isinstance(content, Mapping)
         or not content
@@ -101,9 +106,16 @@ def _checked(content: object, where: str) -> State:
         raise CheckpointError(
             "the file does not hold named tensors", where=where, remedy="Give the state dict of a network."
         )
-    state = dict(content)
+    state = without_parallel(dict(content))
     check_finite(state, where)
     return state
+
+
+def without_parallel(state: State) -> State:
+    """The same tensors without the prefix that torch's DataParallel puts before every name."""
+    if not all(name.startswith(_PARALLEL) for name in state):
+        return state
+    return {name.removeprefix(_PARALLEL): tensor for name, tensor in state.items()}
 
 
 def check_finite(state: Mapping[str, torch.Tensor], where: str) -> None:

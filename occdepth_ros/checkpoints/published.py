@@ -6,15 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
-import torch
-
+from occdepth_ros.checkpoints.loading import State, without_parallel
 from occdepth_ros.checkpoints.recognition import closest, recognise
 from occdepth_ros.errors import CheckpointError
-
-State = dict[str, torch.Tensor]
-
-_PARALLEL = "module."
-"""Prefix of every name that torch's DataParallel leaves."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +29,10 @@ class Published:
 Recogniser = Callable[[State, str], Published]
 """From tensors and the file's name, for error texts, to what they are; CheckpointError where they do not fit."""
 
-FAMILIES: dict[str, str] = {}
+FAMILIES: dict[str, str] = {
+    "feature_extraction.firstconv.0.conv.0.weight": "occdepth_ros.checkpoints.proposal_networks:recognise",
+    "Encoder_block1.0.weight": "occdepth_ros.checkpoints.proposal_networks:recognise",
+}
 """By the name of a parameter that only this family has: "module:Recogniser". OccDepth's checkpoints are all others."""
 
 
@@ -45,8 +42,7 @@ def recognise_published(state: State, where: str) -> Published:
     Raises:
         CheckpointError: none fits; the text says which is closest.
     """
-    if all(name.startswith(_PARALLEL) for name in state):
-        state = {name.removeprefix(_PARALLEL): tensor for name, tensor in state.items()}
+    state = without_parallel(state)
     for parameter, target in FAMILIES.items():
         if parameter in state:
             module, _, name = target.partition(":")

@@ -19,13 +19,11 @@ from typing import Any
 
 import torch
 
+from occdepth_ros.checkpoints.loading import STATE_ENTRIES
 from occdepth_ros.errors import CheckpointError
 
 MAX_PICKLE_BYTES = 1 << 26
 """Largest pickle that is read; those of real checkpoints hold a few hundred kilobytes beside the tensors."""
-
-STATE_ENTRIES = ("state_dict", "model")
-"""Entries of a training checkpoint that may hold the network's tensors."""
 
 _DTYPES = {
     "DoubleStorage": torch.float64,

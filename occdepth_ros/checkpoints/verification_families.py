@@ -31,7 +31,10 @@ class Verification:
 Verifier = Callable[[StoredOutputs, str], Verification]
 """From stored outputs and a device ("cpu", "cuda", ...) to what was found."""
 
-FAMILIES: dict[str, str] = {}
+FAMILIES: dict[str, str] = {
+    "feature_extraction.firstconv.0.conv.0.weight": "occdepth_ros.checkpoints.proposal_networks:verify_stereo",
+    "Encoder_block1.0.weight": "occdepth_ros.checkpoints.proposal_networks:verify_qpn",
+}
 """By the name of a parameter that only this family has: "module:Verifier". OccDepth's files are all others."""
 
 

@@ -22,6 +22,7 @@ FAMILIES = {
     "lmscnet": "occdepth_ros.training.lmscnet_task:LmscNetOptions",
     "aicnet": "occdepth_ros.training.aicnet_task:AicNetOptions",
     "js3cnet": "occdepth_ros.training.js3cnet_task:Js3cNetOptions",
+    "qpn": "occdepth_ros.training.qpn_task:QpnOptions",
 }
 """Families of networks: "module:dataclass" of their options, see `TaskOptions`."""
 
