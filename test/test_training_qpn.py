@@ -71,6 +71,20 @@ def test_a_shifted_grid_shifts_measurement_and_truth_alike() -> None:
     assert all((d["measured"] <= 1).all() and d["target"].shape == (16, 16, 8) for d in drawn)
 
 
+def test_training_sees_a_window_of_columns_and_validation_all() -> None:
+    whole = QpnTask(options()).prepare(scene(), None)
+    task = QpnTask(options(window=16))
+    part = task.prepare(scene(), np.random.default_rng(3))
+    assert part["measured"].shape == (16, 16, 16) and part["target_8"].shape == (2, 2, 2)
+    places = [(x, y) for x in range(0, 24, 8) for y in range(0, 24, 8)]
+    assert any(
+        torch.equal(part["measured"], whole["measured"][x : x + 16, y : y + 16])
+        and torch.equal(part["target"], whole["target"][x // 2 : x // 2 + 8, y // 2 : y // 2 + 8])
+        for x, y in places
+    )
+    assert task.prepare(scene(), None)["measured"].shape == (32, 32, 16)
+
+
 def test_other_grids_are_refused() -> None:
     with pytest.raises(GridError, match="the origin is free"):
         QpnTask(QpnOptions(QpnConfig(grid=VoxelGrid((0, 0, 0), (16, 16, 8), 0.2)), STILL)).prepare(scene(), None)
@@ -104,7 +118,7 @@ def test_the_recipe_is_whole() -> None:
     assert task.options.alpha == 0.54
 
 
-@pytest.mark.parametrize("wrong", [{"alpha": 1.0}, {"min_points": 0}, {"shift": -1}])
+@pytest.mark.parametrize("wrong", [{"alpha": 1.0}, {"min_points": 0}, {"shift": -1}, {"window": 12}])
 def test_wrong_numbers_in_a_recipe_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(RecipeError, match=f"task.{next(iter(wrong))}"):
         Recipe(family="qpn", task=wrong)

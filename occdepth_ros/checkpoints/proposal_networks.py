@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from occdepth_ros.checkpoints.filling import fill_state
-from occdepth_ros.checkpoints.loading import load_strict
+from occdepth_ros.checkpoints.loading import State, load_strict
 from occdepth_ros.checkpoints.part_checks import PartCheck, equal_labels, within_range
-from occdepth_ros.checkpoints.published import Published, State
+from occdepth_ros.checkpoints.published import Published
 from occdepth_ros.checkpoints.stored_outputs import StoredOutputs
 from occdepth_ros.checkpoints.verification_families import Verification
 from occdepth_ros.errors import CheckpointError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ class StereoNetDepth:
                 f"there is no stereo network {name!r}", where="depth", remedy=f"Known: {', '.join(NETWORKS)}."
             )
         self.name, self.device, self._baseline_m = name, pick_device(device), baseline_m
-        make: partial[MobileStereoNet] = partial(NETWORKS[name])
+        make: Callable[[], MobileStereoNet] = NETWORKS[name]
         network = with_weights(make, name, weights)
         with memory_guard(name, self.device):
             self.network = network.eval().requires_grad_(False).to(self.device)
@@ -71,10 +71,10 @@ class StereoNetDepth:
         Raises:
             ModelError: the device ran out of memory.
         """
-        shift = self.disparity(left, right) - np.float32(rig.disparity_offset)
+        shift = self.disparity(left, right) - rig.disparity_offset
         focal_baseline = rig.left.projection[0, 0] * (self._baseline_m or rig.baseline)
         found = shift > LEAST_DISPARITY
-        return np.float32(focal_baseline) / np.where(found, shift, np.float32(np.nan))
+        return (focal_baseline / np.where(found, shift, np.nan)).astype(np.float32)
 
     @torch.inference_mode()
     def disparity(self, left: Picture, right: Picture) -> Depth:

@@ -111,7 +111,8 @@ class MobileStereoNet3d(MobileStereoNet):
         costs = left.new_zeros(batch, GROUPS, self.bins, height, width)
         for d in range(min(self.bins, width)):
             products = left[..., d:] * right[..., : width - d]
-            costs[:, :, d, :, d:] = products.unflatten(1, (GROUPS, CHANNELS // GROUPS)).mean(dim=2)
+            grouped = products.view(batch, GROUPS, CHANNELS // GROUPS, height, width - d)
+            costs[:, :, d, :, d:] = grouped.mean(dim=2)
         first = self.dres0(costs)
         return cast(torch.Tensor, self.dres1(first) + first)
 
