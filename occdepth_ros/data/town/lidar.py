@@ -26,8 +26,9 @@ RING = (HIGHEST - LOWEST) / 63
 CLEAR, GLIMPSE = 0.8, 0.08
 """Shares of light: what counts as looked through, and what is enough for a beam."""
 LEAVES = SEMANTIC_KITTI.id_of("vegetation")
-SHADOWS = 2.4
-"""What stands higher than so many metres above the scanner throws no shadow: few scans of a drive saw it."""
+SHADOWS = (0.4, 2.4)
+"""Metres above the scanner between which lies, from street to street, where things cease to throw shadows: that depends
+on how far off the scans of a drive saw them."""
 REACH = 62.0
 """Beyond so many metres no return is counted on."""
 
@@ -97,20 +98,20 @@ def scanned(solid: Labels, grid: VoxelGrid, places: Matrix, own: int, rng: np.ra
     Returns:
         0 free, class ids, 255 unknown, `[X, Y, Z]`; and which of it the frame's own place sees.
     """
-    top = int((places[own, 2] + SHADOWS - grid.origin[2]) / grid.resolution)
+    top = int((places[own, 2] + rng.uniform(*SHADOWS) - grid.origin[2]) / grid.resolution)
     standing = solid != EMPTY
-    blocked = standing.copy()
-    blocked[..., max(top, 0) :] = False
-    reached = np.arange(grid.size[2]) <= _ceiling(grid, places)[..., None]
+    layer = np.arange(grid.size[2])
+    reached = layer <= _ceiling(grid, places)[..., None]
+    # above that height nothing was found, and a network must learn that: its space is free, not unknown
+    blocked = standing & (reached | (layer < top))
     voxel = (places - np.asarray(grid.origin)) / grid.resolution - 0.5
-    own_light = light_from(blocked, voxel[own])
-    free = own_light > CLEAR
-    near = beside(own_light > GLIMPSE) & blocked
+    free = light_from(blocked, voxel[own]) > CLEAR
     blocked &= reached
+    # what stands above the highest beam stops the beams, too: cut off there, crowns and walls would let the uppermost
+    # in over the steps of the cut, and be found all through
+    near = beside(light_from(standing, voxel[own]) > GLIMPSE) & blocked
     hit = near.copy()
     for i in sorted({0, len(places) // 2, len(places) - 1} - {own}):
-        # what stands above the highest beam stops light too: cut off there, crowns and walls would let the uppermost
-        # beams in over the steps of the cut, and be found all through
         hit |= beside(light_from(standing, voxel[i]) > GLIMPSE)
     hit &= blocked & (solid != UNKNOWN)
     # returns and poses scatter: the ground is found in both layers where it passes between two
