@@ -33,6 +33,10 @@ PATTERNS: tuple[tuple[tuple[int, int], ...], ...] = (
 """Pixel patterns by number: (column, row) offsets around a voxel's pixel, centre first."""
 
 
+FAR_M = 500.0
+"""From this coordinate of a grid's origin on, float32 is coarser than a thirtieth of a millimetre, and not used."""
+
+
 @dataclass(frozen=True)
 class VoxelPixels:
     """Where the voxels of a grid fall in one picture; arrays are in C order of the grid's (x, y, z).
@@ -58,6 +62,19 @@ def published_centers(grid: VoxelGrid) -> npt.NDArray[np.float32]:
     return replace(grid, origin=(x, y, z)).centers()
 
 
+def rebased(grid: VoxelGrid, camera_from_grid: Matrix) -> tuple[VoxelGrid, Matrix]:
+    """The same voxels with coordinates that float32 holds well, and the pose that goes with them.
+
+    Far from its frame, as in a map's, a grid's centres in float32 would be centimetres off: there the pose takes the
+    way to the grid's corner. Nearer, nothing changes, since published networks were trained on the rounded centres.
+    """
+    if max(map(abs, grid.origin)) <= FAR_M:
+        return grid, camera_from_grid
+    pose = np.array(camera_from_grid, np.float64)
+    pose[:3, 3] += pose[:3, :3] @ grid.origin
+    return replace(grid, origin=(0.0, 0.0, 0.0)), pose
+
+
 def project_voxels(grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Matrix) -> VoxelPixels:
     """Project all voxel centres of `grid` into `camera`.
 
@@ -68,6 +85,7 @@ def project_voxels(grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Mat
         camera_from_grid: pose of the grid's frame in the camera's optical frame, `[4, 4]`.
     """
     k = camera.intrinsics.astype(np.float32).astype(np.float64)
+    grid, camera_from_grid = rebased(grid, camera_from_grid)
     centers = published_centers(grid).astype(np.float64)
     points = centers @ camera_from_grid[:3, :3].T + camera_from_grid[:3, 3]
     depth = points[:, 2]

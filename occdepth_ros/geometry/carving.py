@@ -13,6 +13,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.geometry.matching import SIGMA_PX, STEPS
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.projection import rebased
 
 _BLOCKED = np.iinfo(np.int16).max
 
@@ -35,8 +36,9 @@ class SightCarver:
         self.grid = grid
         fx, fy = camera.projection[0, 0], camera.projection[1, 1]
         cx, cy = camera.projection[0, 2], camera.projection[1, 2]
-        pose = rig.left_from_grid.astype(np.float32)
-        points = grid.centers() @ pose[:3, :3].T + pose[:3, 3]
+        near, exact = rebased(grid, rig.left_from_grid)
+        pose = exact.astype(np.float32)
+        points = near.centers() @ pose[:3, :3].T + pose[:3, 3]
         z = points[:, 2]
         with np.errstate(divide="ignore", invalid="ignore"):
             column, row = np.rint(points[:, 0] * fx / z + cx), np.rint(points[:, 1] * fy / z + cy)

@@ -82,4 +82,5 @@ class PictureFit:
         out[:height, :width] = picture[:height, :width]
         if self.scaled == self.source:
             return out
-        return F.interpolate(out[None, None], size=self.source, mode="nearest")[0, 0]
+        # "exact": pixel centres at whole numbers, as the rig is scaled
+        return F.interpolate(out[None, None], size=self.source, mode="nearest-exact")[0, 0]

@@ -91,8 +91,9 @@ def _camera_points(grid: VoxelGrid, camera_from_grid: Matrix, device: torch.devi
     pose = torch.from_numpy(np.ascontiguousarray(camera_from_grid)).to(device)
     # the pose is linear in the indices, so three rows are added up instead of multiplying all centres
     x, y, z = (step[:, None] * pose[None, :3, axis] for axis, step in enumerate(steps))
-    plane = (x[:, None] + y[None] + pose[:3, 3]).float()
-    return (plane[:, :, None] + z.float()[None, None]).reshape(-1, 3)
+    # the lowest layer belongs to the sum that is made in float64: far origins cancel against the pose there
+    plane = (x[:, None] + y[None] + z[0] + pose[:3, 3]).float()
+    return (plane[:, :, None] + (z - z[0]).float()[None, None]).reshape(-1, 3)
 
 
 def _project(

@@ -39,7 +39,9 @@ def shrunk(picture: Picture, fit: PictureFit) -> Picture:
     """A picture at the scale of the network's, cut to what the network sees, `[h, w, 3]`."""
     height, width = fit.content
     if fit.scaled != fit.source:
-        picture = np.asarray(cv2.resize(picture, fit.scaled[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        # areas of enlarged pictures would be copies of pixels, whose disparities are whole
+        way = cv2.INTER_AREA if fit.scaled <= fit.source else cv2.INTER_LINEAR
+        picture = np.asarray(cv2.resize(picture, fit.scaled[::-1], interpolation=way), np.uint8)
     return np.ascontiguousarray(picture[:height, :width])
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.occdepth.config import DepthBins, OccDepthConfig
-from occdepth_ros.projection import pattern_pixels, project_voxels
+from occdepth_ros.projection import pattern_pixels, project_voxels, rebased
 
 View = tuple[PinholeCamera, Matrix]
 """A camera, and the pose of the grid's frame in its optical frame."""
@@ -106,6 +106,7 @@ def sampling_positions(
         width, height: size of the network's picture, pixels.
     """
     k = camera.intrinsics
+    grid, camera_from_grid = rebased(grid, camera_from_grid)
     centers = grid.centers().astype(np.float64)
     points = centers @ camera_from_grid[:3, :3].T + camera_from_grid[:3, 3]
     z = points[:, 2]
