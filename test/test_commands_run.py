@@ -99,6 +99,26 @@ def test_two_runs_give_equal_files(stage: None, tmp_path: Path, capsys: pytest.C
     assert "thinking" in printed and "against synthetic (1 scenes): SC IoU 100.0 %" in printed
 
 
+def test_the_grid_may_lie_elsewhere(stage: None, tmp_path: Path) -> None:
+    # on the truth's lattice there are scores, between its voxels there are none
+    for name, x, scored in (("on", "1.6", True), ("between", "1.65", False)):
+        out = tmp_path / name
+        place = ["--grid-origin", x, "-25.6", "-2", "--grid-size", "64", "256", "32"]
+        assert main(["run", "--out", str(out), "--count", "1", *place]) == 0
+        with np.load(out / "000000.npz") as result:
+            assert result["origin"].tolist() == [float(x), -25.6, -2.0]
+            assert result["labels"].shape == (64, 256, 32)
+        report = json.loads((out / "report.json").read_text())
+        assert bool(report["scores"]) == scored
+
+
+def test_a_grid_that_is_none_is_refused(stage: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--out", str(tmp_path / "a"), "--grid-size", "0", "256", "32"]) == 2
+    assert "not three positive counts" in capsys.readouterr().err
+    assert main(["run", "--out", str(tmp_path / "a"), "--grid-origin", "nan", "0", "0"]) == 2
+    assert "not three finite numbers" in capsys.readouterr().err
+
+
 def test_the_result_holds_the_prediction(stage: None, tmp_path: Path) -> None:
     assert main(["run", "--out", str(tmp_path), "--start", "3"]) == 0
     with np.load(tmp_path / "000003.npz") as result:

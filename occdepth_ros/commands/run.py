@@ -21,9 +21,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from occdepth_ros import __version__
+from occdepth_ros.commands.grid_options import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.run_files import REPORT, ResultFolder, write_npz
 from occdepth_ros.engine import Engine
-from occdepth_ros.errors import SourceError
+from occdepth_ros.errors import GridError, SourceError
 from occdepth_ros.evaluation.tally import TruthScores, scores_line
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.octomap import write_bt, write_ot
@@ -45,10 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--source", type=Path, metavar="PATH", help="KITTI sequence, raw drive, folder (default: the bundled sample)")
     add("--out", type=Path, metavar="DIR", required=True, help="result folder: new, empty, or of an earlier run")
     add("--model", metavar="NAME", default=DEFAULT_MODEL, help="one of those below (default: %(default)s)")
-    add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
+    add("--weights", type=Path, metavar="FILE", help="checkpoint of the model, or what occdepth export made of it")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--start", type=int, metavar="N", default=0, help="first frame (default: %(default)s)")
     add("--count", type=int, metavar="N", help="number of frames (default: all)")
+    add_grid_arguments(parser)
     add("--octomap", action="store_true", help="write OctoMap files: FFFFFF.bt, FFFFFF.ot with colour")
     add("--pictures", action="store_true", help="write frame_FFFFFF.png and the single panels")
     add("--json", action="store_true", help="print the report as JSON instead of tables")
@@ -62,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     source = open_source(arguments.source)
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
-    grid = VoxelGrid.semantic_kitti(source.grid_frame)
+    grid = chosen_grid(arguments, source.grid_frame)
     engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
     make_repeatable(engine)
     results = ResultFolder(arguments.out)
@@ -205,7 +207,7 @@ def predict_frames(
         for index in frames:
             frame = source[index]
             prediction = engine.predict(frame.left, frame.right, stamp_ns=frame.stamp_ns)
-            truth = source.truth(index)
+            truth = comparable(source.truth(index), engine.grid)
             scores = tally.add(prediction, truth)
             stem = f"{index:06d}"
             tally.names[stem] = frame.name
@@ -216,6 +218,17 @@ def predict_frames(
             if pictures:
                 write_pictures(results, stem, prediction, frame, engine, source.name, truth, scores)
             progress.update(task, advance=1, rate=f"{tally.rate:.1f} Hz predicting")
+
+
+def comparable(truth: SceneTruth | None, grid: VoxelGrid) -> SceneTruth | None:
+    """The truth where its voxels are voxels of the grid; None where the grid was placed between them."""
+    if truth is None:
+        return None
+    try:
+        truth.grid.offset_to(grid)
+    except GridError:
+        return None
+    return truth
 
 
 def arrays_of(prediction: OccupancyPrediction) -> dict[str, Any]:
