@@ -1,0 +1,101 @@
+"""What `benchmarks/gpu.sh` runs, as data. Standard library only, so that any Python can say it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+EXPORTED = ("occdepth-edge", "occdepth-b3")
+RUNTIME = "onnxruntime-gpu"
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def models() -> list[str]:
+    """The models that `occdepth bench` knows, by their predictors; the text of the registry is enough for that."""
+    text = (ROOT / "occdepth_ros" / "registry.py").read_text(encoding="utf-8")
+    return re.findall(r'^    "([\w-]+)": ModelEntry\(\s*(?:_OCCDEPTH|_EDGE),', text, re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command.
+
+    Args:
+        name: of its log and its row; the part before a colon is the kind.
+        command: what runs, `python` being the environment's.
+        needs: what it needs besides the environment.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    needs: str = "a CUDA GPU"
+
+    @property
+    def stem(self) -> str:
+        """Its name as files bear it."""
+        return self.name.replace(":", "_")
+
+
+def steps(out: Path, frames: int) -> list[Step]:
+    """All steps, in order; results go below `out`."""
+    python = ("python", "-m")
+    cli = (*python, "occdepth_ros.cli")
+    launcher = (*python, "torch.distributed.run", "--nproc-per-node", "1")
+    runtime = out / "runtime"
+    tiny = (*cli, "train", "--recipe", "tiny", "--dataset", "street", "--sequences", "train:0:8", "--device", "cuda")
+    found = [Step("tests", (*python, "pytest", "-m", "gpu", f"--junitxml={out / 'tests.xml'}"))]
+    for model in models():
+        result = str(out / f"bench_{model}.json")
+        bench = (*cli, "bench", "--model", model, "--device", "cuda", "--frames", str(frames), "--json", result)
+        found.append(Step(f"bench:{model}", bench))
+    found += [
+        Step("network", (*python, "benchmarks", "network", "--json", str(out / "network.json"))),
+        Step(
+            "runtime",
+            (*python, "pip", "install", "--no-deps", "--quiet", "--upgrade", "--target", str(runtime), RUNTIME),
+            "the package index; it is installed beside the environment, not into it",
+        ),
+    ]
+    for model in EXPORTED:
+        weights = () if model.startswith("occdepth-edge") else ("--weights", "random")
+        export = (*cli, "export", "--model", model, *weights, "--device", "cuda", "--frames", str(frames), "--json")
+        found.append(Step(f"export:{model}", (*export, str(out / f"{model}.onnx")), f"a CUDA GPU, {RUNTIME}"))
+    engine = (*cli, "export", "--model", "occdepth-edge", "--device", "cuda", "--tensorrt", "--json")
+    found += [
+        Step("tensorrt", (*engine, str(out / "tensorrt.onnx")), "a CUDA GPU, TensorRT (left out without)"),
+        Step("train", (*tiny, "--set", "epochs=4", "--out", str(out / "train"))),
+        Step("nccl", ("python", "benchmarks/gpu_nccl.py")),
+        Step("torchrun", (*launcher, "-m", *tiny[2:], "--set", "epochs=1", "--out", str(out / "torchrun"))),
+    ]
+    return found
+
+
+def lacking() -> list[str]:
+    """What this machine lacks, as far as it can be seen without a library."""
+    found = []
+    if shutil.which("nvidia-smi") is None:
+        found.append("an NVIDIA driver (nvidia-smi is absent): nothing below can run here")
+    return found
+
+
+def main() -> int:
+    """Print what would run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("out/gpu"))
+    parser.add_argument("--frames", type=int, default=10)
+    arguments = parser.parse_args()
+    for what in lacking():
+        print(f"# this machine lacks {what}")
+    for step in steps(arguments.out, arguments.frames):
+        print(f"{shlex.join(step.command)}  # {step.name}; needs {step.needs}")
+    print("# then a table with date and card in benchmarks/gpu/")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
