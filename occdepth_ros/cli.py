@@ -25,6 +25,7 @@ VERBS = {
     "submit": "write and check a submission to the SemanticKITTI completion benchmark",
     "voxelize": "make completion labels from labelled LiDAR scans with poses",
     "bench": "time a network plain and as the predictor runs it",
+    "export": "write a network with one calibration as an ONNX file, and check it",
     "weights": "verify networks against golden outputs, convert published checkpoints",
     "doctor": "say what this machine has and what is missing",
 }

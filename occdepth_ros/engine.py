@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.errors import ImageError
+from occdepth_ros.errors import CalibrationError, ImageError
 from occdepth_ros.geometry.swap_guard import SwapGuard
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import OccupancyPrediction
@@ -20,10 +20,11 @@ class Engine:
     """One model on one rig and one grid.
 
     Args:
-        rig: the calibrated cameras.
+        rig: the calibrated cameras; None takes those that an exported model was made for.
         grid: the voxels to predict.
         model: a name of `occdepth_ros.registry.MODELS`.
-        weights: a checkpoint file; None takes the model's own weights, where it needs any.
+        weights: a checkpoint file, or what `occdepth export` made of one; None takes the model's own weights, where it
+            needs any.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
@@ -32,7 +33,7 @@ class Engine:
 
     def __init__(
         self,
-        rig: StereoRig,
+        rig: StereoRig | None,
         grid: VoxelGrid,
         *,
         model: str = "stereo-geometry",
@@ -41,7 +42,10 @@ class Engine:
     ) -> None:
         self.grid = grid
         self.predictor: Predictor = create_predictor(model, weights=weights, device=device)
-        self.calibrate(rig)
+        known: StereoRig | None = getattr(self.predictor, "rig", None)
+        if (chosen := rig or known) is None:
+            raise CalibrationError(f"{model} is bound to no rig", where="rig", remedy="Give the calibrated cameras.")
+        self.calibrate(chosen)
 
     def calibrate(self, rig: StereoRig, grid: VoxelGrid | None = None) -> None:
         """Take over a new calibration, and another grid if one is given.

@@ -94,8 +94,18 @@ FALLBACK_MODEL = "stereo-geometry"
 """What the node goes on with when another model cannot run: it needs no weights, no GPU and no torch."""
 
 
+EXPORTED_SUFFIX = ".onnx"
+"""Weights files that hold the whole model, as `occdepth export` writes them."""
+_EXPORTED = "occdepth_ros.exporting.predictor:ExportedPredictor"
+
+
+def is_exported(weights: Path | None) -> bool:
+    """Whether the weights are an exported model, which knows its rig and its grid."""
+    return weights is not None and weights.suffix == EXPORTED_SUFFIX
+
+
 def create_predictor(model: str, *, weights: Path | None = None, device: str = "auto") -> Predictor:
-    """Make the predictor called `model`.
+    """Make the predictor called `model`; with an exported file as weights, the one that runs this file.
 
     Raises:
         ModelError: no model has this name.
@@ -104,5 +114,7 @@ def create_predictor(model: str, *, weights: Path | None = None, device: str = "
     entry = MODELS.get(model)
     if entry is None:
         raise ModelError(f"there is no model {model!r}", where="model", remedy=f"Choose one of {', '.join(MODELS)}.")
+    if is_exported(weights):
+        entry = ModelEntry(_EXPORTED, entry.summary, needs_weights=True)
     predictor: Predictor = entry.load()(name=model, weights=weights, device=device)
     return predictor

@@ -33,6 +33,14 @@ def test_missing_library_is_named_with_its_remedy(
     assert "pip install no-such-distribution" in text
 
 
+def test_what_is_optional_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "OPTIONAL", {"occdepth_no_such_module": "nothing", "numpy": "arrays"})
+    absent, present = doctor.examine_optional()
+    assert (absent.state, absent.remedy) == (State.NOTE, "pip install 'occdepth_ros[export]'")
+    assert "absent: nothing" in absent.text
+    assert (present.state, present.remedy) == (State.OK, "")
+
+
 def test_every_ros_package_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = {module: {"file": f"/opt/prefix/{module}/__init__.py"} for module in doctor.ROS_PACKAGES}
     answer["rclpy"]["rmw"] = "rmw_fastrtps_cpp"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -31,6 +32,11 @@ LIBRARIES = {  # module: distribution on PyPI
     "torch": "torch",
     "torchvision": "torchvision",
     "timm": "timm",
+}
+OPTIONAL = {  # module: what it is for
+    "onnx": "occdepth export, exported models",
+    "onnxscript": "occdepth export",
+    "onnxruntime": "exported models",
 }
 ROS_PACKAGES = {  # module that the nodes import: package of a ROS installation
     "rclpy": "rclpy",
@@ -115,6 +121,7 @@ def examine() -> Iterator[Finding]:
     """Look at everything, the foundations first."""
     yield from examine_machine()
     yield from examine_libraries()
+    yield from examine_optional()
     yield examine_gpu()
     yield from examine_ros()
     yield from examine_models()
@@ -149,6 +156,15 @@ def examine_libraries() -> Iterator[Finding]:
             yield Finding(module, State.MISSING, reason, f"pip install {distribution}")
         else:
             yield Finding(module, State.OK, str(getattr(loaded, "__version__", None) or _version(distribution)))
+
+
+def examine_optional() -> Iterator[Finding]:
+    """Look for the libraries of the extra `export`, without importing them."""
+    for module, use in OPTIONAL.items():
+        if importlib.util.find_spec(module) is None:
+            yield Finding(module, State.NOTE, f"absent: {use}", "pip install 'occdepth_ros[export]'")
+        else:
+            yield Finding(module, State.OK, _version(module))
 
 
 def examine_gpu() -> Finding:

@@ -19,7 +19,7 @@ from occdepth_ros.nodes.conversions import Picture, pose_of
 from occdepth_ros.nodes.faults import FaultBoard, NamedError, Topic
 from occdepth_ros.nodes.parameters import Settings
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.registry import FALLBACK_MODEL
+from occdepth_ros.registry import FALLBACK_MODEL, is_exported
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,11 @@ class ModelHost:
         return GpuMemory(torch.cuda.memory_allocated() / mib, torch.cuda.memory_reserved() / mib, total / mib)
 
     def _load(self, model: str, weights: str) -> Engine:
-        rig = _nominal_rig(self._settings)
         path = Path(weights).expanduser() if weights else None
+        rig = None if is_exported(path) else _nominal_rig(self._settings)
         engine = Engine(rig, self.grid, model=model, weights=path, device=self._settings.device)
         if self._settings.warm_up:
-            empty = np.zeros((rig.left.height, rig.left.width, 3), np.uint8)
+            empty = np.zeros((engine.rig.left.height, engine.rig.left.width, 3), np.uint8)
             engine.predict(empty, empty)
         return engine
 

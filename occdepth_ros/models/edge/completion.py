@@ -71,18 +71,20 @@ class EdgeHead(nn.Module):
         logits: torch.Tensor = self.occupancy(volume)
         return logits
 
-    def classify(self, volume: torch.Tensor, lifted: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def classify(self, volume: torch.Tensor, lifted: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Class logits of the voxels in some lifted voxels.
 
         Args:
             volume: the completed volume, `[1, C, X, Y, Z]`.
             lifted: the lifted 2-D features, `[1, F, X, Y, Z]`: the sharp picture beside the smooth volume.
-            rows: flat indices of lifted voxels, `[R]`.
+            rows: flat indices of lifted voxels, `[R]`; None = all of them.
 
         Returns:
             logits of the classes 1 to n - 1, `[R, 8, n_classes - 1]`.
         """
-        both = [v[0].permute(1, 2, 3, 0).flatten(0, 2)[rows] for v in (volume, lifted)]
+        both = [v[0].permute(1, 2, 3, 0).flatten(0, 2) for v in (volume, lifted)]
+        if rows is not None:
+            both = [v[rows] for v in both]
         hidden = F.relu(self.hidden(torch.cat(both, 1)))
         logits: torch.Tensor = self.classes(hidden).unflatten(1, (FINE, self.n_classes - 1))
         return logits

@@ -47,7 +47,10 @@ class EdgeDepth(nn.Module):
         """
         depth = geometry.focal_baseline / measured.disparity.clamp_min(1e-3)
         depth = torch.where(measured.disparity > 0, depth, torch.nan)
-        histogram, share = depth_histogram(depth, self.bin_edges, SCALE)
+        return self.corrected(features, *depth_histogram(depth, self.bin_edges, SCALE))
+
+    def corrected(self, features: torch.Tensor, histogram: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        """The same from what `depth_histogram` says of the matched depths."""
         x = self.measured(torch.cat([histogram, share])[None]) + self.appearance(features)
         x = self.out(self.context(F.relu(x)))
         # what was matched speaks for itself until the rest has learnt better

@@ -101,25 +101,42 @@ def evidence(measured: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
     Returns:
         `[1, CHANNELS, X, Y, Z]` on the lifted grid, all but the position within [-1, 1]; 0 where nothing was matched.
     """
+    hits = torch.zeros_like(geometry.fine_depth)
+    hits[measured.struck] = measured.hits
+    return compared(measured.disparity, hits, measured.ground, measured.ground_seen, geometry)
+
+
+def compared(
+    disparity: torch.Tensor,
+    hits: torch.Tensor,
+    ground: torch.Tensor,
+    ground_seen: torch.Tensor,
+    geometry: EdgeGeometry,
+) -> torch.Tensor:
+    """`evidence` from a measurement in arrays of one shape, whatever was measured.
+
+    Args:
+        disparity, ground, ground_seen: as in `Measurement`.
+        hits: how many pixels end in each voxel, `[M]` float32.
+        geometry: tables of the calibration, on the same device.
+    """
     size = geometry.size
-    disparity = measured.disparity.flatten()[geometry.fine_pixel]  # [M]
+    disparity = disparity.flatten().index_select(0, geometry.fine_pixel)  # [M]
     depth = geometry.fine_depth
     valid = (disparity > 0) & depth.isfinite()
     surface = geometry.focal_baseline / disparity.clamp_min(0.05)
     behind = torch.where(valid, depth - surface, 0.0)  # metres behind the measured surface
     residual = torch.where(valid, disparity - geometry.focal_baseline / depth, 0.0)
     expected = geometry.face / depth.nan_to_num(60.0).square()  # pixels that a face of the voxel covers
-    filled = torch.zeros_like(depth)
-    filled[measured.struck] = measured.hits
-    filled = (filled / (0.5 * expected + 1)).clamp_max(1)
+    filled = (hits / (0.5 * expected + 1)).clamp_max(1)
     x, y, z = size
     layer = torch.arange(LIFT * z, device=depth.device) + 0.5
-    above = (layer - measured.ground[..., None]).flatten()
+    above = (layer - ground[..., None]).flatten()
     fine = [
         folded(value, size)
         for value in ((behind / FINE_REACH).clamp(-1, 1), filled, (above / GROUND_REACH[0]).clamp(-1, 1))
     ]
-    seen = measured.ground_seen.float().view(x, LIFT, y, LIFT).amax((1, 3))
+    seen = ground_seen.float().view(x, LIFT, y, LIFT).amax((1, 3))
     coarse = [
         folded(value, size).mean(0, keepdim=True)
         for value in (

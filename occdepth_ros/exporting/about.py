@@ -1,0 +1,205 @@
+"""What an exported file says of itself: model, grid, rig, pictures; and the inputs and outputs that follow from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros import __version__
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.errors import CalibrationError, CheckpointError, GridError, OccDepthError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge.config import PRESETS as EDGE_PRESETS
+from occdepth_ros.models.edge.config import EdgeConfig
+from occdepth_ros.models.edge.predictor import SHIPPED
+from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
+from occdepth_ros.models.pictures import PictureFit
+
+KEY = "occdepth_ros"
+"""Name of the metadata entry, JSON."""
+FORMAT = 1
+"""Rises with every change that older readers would misread."""
+PIXELS, POSE, METRES = 0.1, 5e-4, 1e-4
+"""How far intrinsics (pixels), poses (radian, metres) and grid origins (metres) may be from those of the file."""
+
+Signature = dict[str, tuple[str, tuple[int, ...]]]
+"""Type ("uint8", "float32") and shape by name, in order."""
+
+
+@dataclass(frozen=True)
+class About:
+    """One exported model.
+
+    Args:
+        model: its name in the registry.
+        rig: the cameras that its tables were computed for.
+        grid: the voxels that it predicts.
+        version: version of the package that wrote it.
+        weights: what its weights came from, for people.
+    """
+
+    model: str
+    rig: StereoRig
+    grid: VoxelGrid
+    version: str = __version__
+    weights: str = ""
+
+    @property
+    def config(self) -> OccDepthConfig | EdgeConfig:
+        """The network's configuration."""
+        return EDGE_PRESETS["occdepth-edge"] if self.is_edge else PRESETS[self.model]
+
+    @property
+    def is_edge(self) -> bool:
+        """Whether it is an occdepth-edge, which takes what stereo matching found besides pictures."""
+        return self.model in SHIPPED
+
+    @property
+    def fit(self) -> PictureFit:
+        """How the rig's picture becomes the network's."""
+        return PictureFit.between((self.rig.left.height, self.rig.left.width), self.config.picture)
+
+    @property
+    def inputs(self) -> Signature:
+        """Inputs of the graph."""
+        config = self.config
+        if isinstance(config, EdgeConfig):
+            picture = ("uint8", (*self.fit.content, 3))
+            x, y, z = self.grid.size
+            return {
+                "left": picture,
+                "right": picture,
+                "disparity": ("float32", config.picture),
+                "hits": ("float32", (x, y, z)),
+                "ground": ("float32", (x, y)),
+                "ground_seen": ("float32", (x, y)),
+            }
+        picture = ("uint8", (self.rig.left.height, self.rig.left.width, 3))
+        return dict.fromkeys(("left", "right")[: config.views], picture)
+
+    @property
+    def outputs(self) -> Signature:
+        """Outputs of the graph."""
+        out: Signature = {"labels": ("uint8", self.grid.size), "confidence": ("uint8", self.grid.size)}
+        return out if self.config.depth is None else out | {"depth": ("float32", self.config.picture)}
+
+    def to_json(self) -> str:
+        """The text of the metadata entry."""
+        rig, grid = self.rig, self.grid
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "model": self.model,
+                "version": self.version,
+                "weights": self.weights,
+                "grid": {
+                    "origin": grid.origin,
+                    "size": grid.size,
+                    "resolution": grid.resolution,
+                    "frame_id": grid.frame_id,
+                },
+                "rig": {
+                    "left_projection": rig.left.projection.tolist(),
+                    "right_projection": rig.right.projection.tolist(),
+                    "reference_from_grid": rig.reference_from_grid.tolist(),
+                    "width": rig.left.width,
+                    "height": rig.left.height,
+                    "frame_id": rig.frame_id,
+                },
+                "network_picture": {"height": self.config.picture[0], "width": self.config.picture[1]},
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> About:
+        """Read the metadata entry of a file that nobody vouches for.
+
+        Raises:
+            CheckpointError: it is malformed, of another format, or of a model that is not known.
+        """
+        try:
+            entry = json.loads(text)
+            if entry["format"] != FORMAT:
+                raise CheckpointError(
+                    f"the file has format {entry['format']!r}, this version reads {FORMAT}",
+                    where=where,
+                    remedy="Export it again with the version that is to run it.",
+                )
+            model = entry["model"]
+            if model not in SHIPPED and model not in PRESETS:
+                raise CheckpointError(f"the file is of an unknown model {model!r}", where=where)
+            about = cls(model, _rig(entry["rig"]), _grid(entry["grid"]), str(entry["version"]), str(entry["weights"]))
+            about.config.check_grid(about.grid)
+            size = entry["network_picture"]
+            if (size["height"], size["width"]) != about.config.picture:
+                raise ValueError("another picture size")
+        except CheckpointError:
+            raise
+        except (OccDepthError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            raise CheckpointError(
+                f"what the file says of itself cannot be used ({error})", where=where, remedy="Export it again."
+            ) from error
+        return about
+
+    def check_calibration(self, rig: StereoRig, grid: VoxelGrid, where: str) -> None:
+        """Accept the calibration that the file was made for, whatever its frames are called.
+
+        Raises:
+            CalibrationError, GridError: it is another one.
+        """
+        remedy = "Export the model for this calibration: occdepth export --source."
+        if grid.size != self.grid.size or abs(grid.resolution - self.grid.resolution) > 1e-6:
+            raise GridError(
+                f"the file predicts {self.grid.size} voxels of {self.grid.resolution:g} m, not {grid.size} of "
+                f"{grid.resolution:g} m",
+                where=where,
+                remedy=remedy,
+            )
+        if _apart(grid.origin, self.grid.origin) > METRES:
+            raise GridError(
+                f"the file predicts a grid from {self.grid.origin}, not {grid.origin}", where=where, remedy=remedy
+            )
+        mine, theirs = self.rig.left, rig.left
+        if (theirs.width, theirs.height) != (mine.width, mine.height):
+            raise CalibrationError(
+                f"the file is for pictures of {mine.width}x{mine.height}, not {theirs.width}x{theirs.height}",
+                where=where,
+                remedy=remedy,
+            )
+        pixels = max(
+            _apart(rig.left.intrinsics, self.rig.left.intrinsics),
+            _apart(rig.right.intrinsics, self.rig.right.intrinsics),
+        )
+        poses = max(
+            _apart(rig.left_from_grid, self.rig.left_from_grid), _apart(rig.right_from_grid, self.rig.right_from_grid)
+        )
+        if pixels > PIXELS or poses > POSE:
+            raise CalibrationError(
+                f"the file was made for another calibration: intrinsics differ by {pixels:.3g} pixels, poses by "
+                f"{poses:.3g}",
+                where=where,
+                remedy=remedy,
+            )
+
+
+def _apart(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
+    return float(np.abs(np.asarray(a) - np.asarray(b)).max())
+
+
+def _grid(entry: dict[str, Any]) -> VoxelGrid:
+    return VoxelGrid(tuple(entry["origin"]), tuple(entry["size"]), entry["resolution"], str(entry["frame_id"]))
+
+
+def _rig(entry: dict[str, Any]) -> StereoRig:
+    width, height = entry["width"], entry["height"]
+    if not (isinstance(width, int) and isinstance(height, int) and max(width, height) <= 1 << 14):
+        raise ValueError("the picture size is none")
+    left, right = (PinholeCamera(np.array(entry[f"{side}_projection"], np.float64), width, height) for side in _SIDES)
+    return StereoRig(left, right, np.array(entry["reference_from_grid"], np.float64), str(entry["frame_id"]))
+
+
+_SIDES = ("left", "right")

@@ -1,0 +1,92 @@
+"""An exported model against the network that it was made from, on real pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from occdepth_ros.exporting.predictor import ExportedPredictor
+from occdepth_ros.models.edge.predictor import EdgePredictor
+from occdepth_ros.models.predictor import OccDepthPredictor
+from occdepth_ros.predictor import Picture
+
+REQUIRED = 0.999
+"""Smallest fraction of voxels whose label must be equal."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a comparison found.
+
+    Args:
+        labels: fraction of all voxels of all frames whose label is equal.
+        confidence: the same for confidences that differ by one of 255 at most.
+        depth: largest difference of the depths, metres; NaN where the model tells none.
+        kinds: different labels that the network gave; one alone would make agreement worth nothing.
+        network_ms, exported_ms: time of one frame each way, the last one, milliseconds.
+        provider: execution provider of the exported model.
+    """
+
+    labels: float
+    confidence: float
+    depth: float
+    kinds: int
+    network_ms: float
+    exported_ms: float
+    provider: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether enough labels are equal."""
+        return self.labels >= REQUIRED
+
+
+def compare(
+    exported: ExportedPredictor,
+    weights: Path | str | None,
+    pairs: Sequence[tuple[Picture, Picture]],
+    device: str = "cpu",
+) -> Agreement:
+    """Run both on the same pairs, in float32.
+
+    Args:
+        exported: the exported model.
+        weights: what it was made from.
+        pairs: left and right pictures, at least one pair.
+        device: where the network runs.
+
+    Raises:
+        OccDepthError: one of them cannot run.
+    """
+    about = exported.about
+    kind = EdgePredictor if about.is_edge else OccDepthPredictor
+    network = kind(name=about.model, weights=weights, device=device, precision="float32")
+    network.calibrate(about.rig, about.grid)
+    exported.calibrate(about.rig, about.grid)
+    labels, confidence, depth = [], [], []
+    kinds: set[int] = set()
+    times = [0.0, 0.0]
+    for left, right in pairs:
+        begin = time.perf_counter()
+        a = network.infer(left, right)
+        between = time.perf_counter()
+        b = exported.infer(left, right)
+        times = [between - begin, time.perf_counter() - between]
+        labels.append(float((a.labels == b.labels).mean()))
+        confidence.append(float((np.abs(a.confidence.astype(int) - b.confidence) <= 1).mean()))
+        apart = np.abs(a.depth - b.depth)
+        depth.append(float(np.nanmax(apart)) if np.isfinite(apart).any() else float("nan"))
+        kinds.update(np.unique(a.labels).tolist())
+    return Agreement(
+        float(np.mean(labels)),
+        float(np.mean(confidence)),
+        max(depth),
+        len(kinds),
+        1e3 * times[0],
+        1e3 * times[1],
+        exported.session.provider,
+    )

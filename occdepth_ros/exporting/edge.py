@@ -1,0 +1,112 @@
+"""occdepth-edge with one calibration built in, as the exporter traces it. Stereo matching stays outside the graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from occdepth_ros.exporting.sampling import FixedSampler
+from occdepth_ros.models.edge.depth import SCALE, expected_depth
+from occdepth_ros.models.edge.evidence import compared, unfolded
+from occdepth_ros.models.edge.geometry import EdgeGeometry
+from occdepth_ros.models.edge.network import OccDepthEdge
+from occdepth_ros.models.edge.readout import OCCUPIED_IN_VIEW, OCCUPIED_OUT_OF_VIEW
+
+
+class ExportableEdge(nn.Module):
+    """Shrunk pictures and what stereo matching found in, labels out.
+
+    Args:
+        network: with its weights, in evaluation mode, in float32 on the CPU.
+        geometry: tables of the fitted rig.
+    """
+
+    threshold: torch.Tensor
+
+    def __init__(self, network: OccDepthEdge, geometry: EdgeGeometry) -> None:
+        super().__init__()
+        self.network = network
+        self.geometry = replace(geometry, pixels=geometry.pixels.int(), fine_pixel=geometry.fine_pixel.int())
+        height, width = network.config.picture
+        shape = (network.config.depth.count, height // SCALE, width // SCALE)
+        self.sampler = FixedSampler(geometry.depth_grid, shape)
+        threshold = torch.where(geometry.visible[0], OCCUPIED_IN_VIEW, OCCUPIED_OUT_OF_VIEW)
+        self.register_buffer("threshold", threshold, persistent=False)  # [N]
+
+    def forward(
+        self,
+        left: torch.Tensor,
+        right: torch.Tensor,
+        disparity: torch.Tensor,
+        hits: torch.Tensor,
+        ground: torch.Tensor,
+        ground_seen: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Predict.
+
+        Args:
+            left, right: pictures at the network's scale, `[h, w, 3]` RGB uint8.
+            disparity: of the left picture, `[H, W]` float32, pixels of the network's picture; 0 = none.
+            hits: matched pixels that end in each voxel, `[X, Y, Z]` float32.
+            ground: height of the ground by column, `[X, Y]` float32, voxel edges above the grid's lower face.
+            ground_seen: 1 where the picture shows it, else 0, `[X, Y]` float32.
+
+        Returns:
+            labels and confidence `[X, Y, Z]` uint8, and the depth of the network's left picture, `[H, W]` float32,
+            metres.
+        """
+        network, geometry = self.network, self.geometry
+        images = network.picture_net.normalized(torch.stack([left, right]))
+        pyramid, features = network.picture_net(images)
+        matched = geometry.focal_baseline / disparity.clamp_min(1e-3)
+        depth = torch.where(disparity > 0, matched, -1.0)
+        histogram, share = dense_histogram(depth, network.depth_net.bin_edges, SCALE)
+        distribution = network.depth_net.corrected(pyramid[SCALE][:1], histogram, share)
+        known = compared(disparity, hits.flatten(), ground, ground_seen, geometry)
+        known = torch.cat([known, self.voxel_depth(distribution)], 1)
+        lifted = network.lift(features, geometry)
+        volume = network.complete(lifted, known)
+        occupied = network.occupancy(volume, known)[0].sigmoid().flatten(1)  # [8, N]
+        labels, confidence = self.decide(volume, lifted, occupied)
+        coarse = expected_depth(distribution, network.depth_net.bin_edges)
+        size = network.config.picture
+        full = F.interpolate(coarse[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+        return labels, confidence, torch.where(disparity > 0, matched, full)
+
+    def voxel_depth(self, logits: torch.Tensor) -> torch.Tensor:
+        """As `models.edge.depth.voxel_depth`."""
+        probability = logits[0].softmax(0)
+        before = probability.cumsum(0) - probability
+        return self.sampler(torch.stack([probability, before])).view(1, 2, *self.geometry.size)
+
+    def decide(
+        self, volume: torch.Tensor, lifted: torch.Tensor, occupied: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `models.edge.readout.decide`, but of all voxels: what is occupied has no fixed size."""
+        logits = self.network.head.classify(volume, lifted)  # [N, 8, n - 1]
+        best, label = logits.max(2)
+        probability = (best - logits.logsumexp(2)).exp()
+        taken = occupied > self.threshold
+        labels = torch.where(taken, label.T.int() + 1, 0)
+        sure = torch.where(taken, occupied * probability.T, 1 - occupied)
+        size = self.geometry.size
+        return unfolded(labels, size).to(torch.uint8), unfolded((sure * 255).round(), size).to(torch.uint8)
+
+
+def dense_histogram(depth: torch.Tensor, edges: torch.Tensor, scale: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """`depth_histogram` without scattering, which TensorRT cannot sum.
+
+    Args:
+        depth: `[H, W]`, metres, negative = unknown.
+        edges: as there.
+        scale: as there.
+    """
+    above = depth[None] > edges[:, None, None]  # [D + 1, H, W]
+    inside = (above[:-1] & ~above[1:]).float()
+    share = F.avg_pool2d(inside, scale)
+    total = share.sum(0, keepdim=True)
+    # at least one pixel of the cell, as the counts would be divided
+    return share / total.clamp_min(1 / scale**2), total

@@ -1,0 +1,36 @@
+"""The optional libraries that exporting and exported models need, or an error that says how to get them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from occdepth_ros.errors import ModelError
+
+_REMEDIES = {
+    "onnx": "pip install 'occdepth_ros[export]', or pip install onnx onnxscript onnxruntime.",
+    "onnxscript": "pip install 'occdepth_ros[export]', or pip install onnx onnxscript onnxruntime.",
+    "onnxruntime": "pip install onnxruntime, or onnxruntime-gpu for NVIDIA GPUs.",
+    "tensorrt": "Install NVIDIA's TensorRT with its Python module (pip install tensorrt), on a machine with its GPU.",
+}
+
+
+def library(name: str, purpose: str) -> Any:
+    """Import one of them.
+
+    Args:
+        name: module name.
+        purpose: what it is needed for, to complete "... is needed".
+
+    Raises:
+        ModelError: it is not installed, or does not load.
+    """
+    try:
+        return import_module(name)
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(
+            f"the library {name} is needed {purpose}, and cannot be imported ({reason})",
+            where=name,
+            remedy=_REMEDIES[name],
+        ) from error

@@ -1,0 +1,66 @@
+"""OccDepth with one calibration built in, as the exporter traces it."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from occdepth_ros.exporting.pictures import FixedFit
+from occdepth_ros.exporting.sampling import FixedSampler
+from occdepth_ros.models.occdepth.geometry import SceneGeometry
+from occdepth_ros.models.occdepth.network import WEIGHT_GAIN, OccDepth
+from occdepth_ros.models.occdepth.readout import expected_depth, labels_and_confidence
+from occdepth_ros.models.pictures import PictureFit
+
+
+class ExportableOccDepth(nn.Module):
+    """Pictures of the rig's size in, labels out; everything between is fixed by the calibration.
+
+    Args:
+        network: with its weights, in evaluation mode, on the CPU.
+        geometry: tables of the fitted rig.
+        fit: how the rig's picture becomes the network's.
+    """
+
+    def __init__(self, network: OccDepth, geometry: SceneGeometry, fit: PictureFit) -> None:
+        super().__init__()
+        self.network = network
+        self.fit = FixedFit(fit)
+        self.geometry = geometry
+        self.samplers = nn.ModuleList()
+        height, width = network.config.picture
+        if geometry.oad_grid is not None and network.config.depth is not None:
+            cells = (network.config.depth.count, -(-height // 8), -(-width // 8))
+            for view in geometry.oad_grid:
+                sampler = FixedSampler(view, cells)
+                if geometry.oad_inside is not None:
+                    inside = geometry.oad_inside.flatten()
+                    sampler.weight = torch.where(inside > 0, sampler.weight / inside.clamp_min(1e-30), 0.0)
+                self.samplers.append(sampler)
+
+    def forward(self, *pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Predict.
+
+        Args:
+            pictures: one per view, `[H, W, 3]` RGB uint8.
+
+        Returns:
+            labels and confidence `[X, Y, Z]` uint8; with a depth module also the depth of the network's left
+            picture, `[h, w]` float32, metres.
+        """
+        network, geometry = self.network, self.geometry
+        features = network.features(self.fit(torch.stack(pictures))[None], network.config.scales)
+        volume = network.lift(features, geometry)
+        depth = network.depth(features, geometry)
+        if depth is not None:
+            volume = volume * (self.voxel_weight(depth) * WEIGHT_GAIN)
+        full, _ = network.net_3d_decoder.volume(volume)
+        logits, _ = network.net_3d_decoder.head(full)
+        decided = labels_and_confidence(logits[0])
+        return decided if depth is None else (*decided, expected_depth(depth, network.config))
+
+    def voxel_weight(self, depth: torch.Tensor) -> torch.Tensor:
+        """The depth distribution `[1, V, D, h, w]` read at every lifted voxel, `[1, 1, X, Y, Z]`."""
+        samples = [sampler(depth[:, view])[0] for view, sampler in enumerate(self.samplers)]
+        weight = sum(samples[1:], start=samples[0]).view(1, 1, *self.geometry.size)
+        return weight if self.network.config.layout == "kitti" else weight.transpose(3, 4)

@@ -1,0 +1,109 @@
+"""Writing a network with one calibration as an ONNX file."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.errors import ModelError
+from occdepth_ros.exporting.about import KEY, About
+from occdepth_ros.exporting.edge import ExportableEdge
+from occdepth_ros.exporting.libraries import library
+from occdepth_ros.exporting.occdepth import ExportableOccDepth
+from occdepth_ros.files import write_whole
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge.geometry import EdgeGeometry
+from occdepth_ros.models.edge.predictor import SHIPPED
+from occdepth_ros.models.edge.predictor import load_network as load_edge
+from occdepth_ros.models.fusion import fold_norms
+from occdepth_ros.models.occdepth.config import PRESETS
+from occdepth_ros.models.occdepth.geometry import SceneGeometry
+from occdepth_ros.models.predictor import load_network
+
+OPSET = 18
+"""Operators of 2022: every runtime of today has them."""
+
+MODELS = [*SHIPPED, *(name for name, config in PRESETS.items() if config.virtual_bf is None)]
+"""The models that can be exported: all whose pictures a stereo rig takes."""
+
+
+def export(path: Path, model: str, rig: StereoRig, grid: VoxelGrid, weights: Path | str | None = None) -> About:
+    """Write a model for one rig and grid as an ONNX file in float32; the tables of the calibration are constants in it.
+
+    Args:
+        path: the file to write, whole or not at all.
+        model: one of `MODELS`.
+        rig: the cameras; pictures go in as they give them (for occdepth-edge, as `PictureFit` shrinks them).
+        grid: the voxels to predict.
+        weights: a weights file, "random", or None for those that ship.
+
+    Raises:
+        ModelError: the model cannot be exported, or a library is missing.
+        CheckpointError, GridError, OutputError: as their texts say.
+    """
+    if model not in MODELS:
+        raise ModelError(f"{model!r} cannot be exported", where="model", remedy=f"Choose one of {', '.join(MODELS)}.")
+    onnx = library("onnx", "to export")
+    library("onnxscript", "to export")
+    source = "shipped" if weights is None else Path(weights).name
+    about = About(model, rig, grid, weights=source)
+    about.config.check_grid(grid)
+    module = exportable(about, weights).eval().requires_grad_(False)
+    examples = tuple(torch.zeros(shape, dtype=getattr(torch, kind)) for kind, shape in about.inputs.values())
+    with quiet(), torch.no_grad():
+        program: Any = torch.onnx.export(
+            module,
+            examples,
+            input_names=list(about.inputs),
+            output_names=list(about.outputs),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    proto = program.model_proto
+    strip(proto.graph)
+    proto.doc_string = f"{model} of occdepth_ros {about.version}"
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = KEY, about.to_json()
+    onnx.checker.check_model(proto)
+    write_whole(path, proto.SerializeToString(deterministic=True))
+    return about
+
+
+def exportable(about: About, weights: Path | str | None) -> nn.Module:
+    """The module whose graph is written: the network in float32 with the tables of the calibration."""
+    fitted = about.fit.rig(about.rig)
+    if about.is_edge:
+        edge = fold_norms(load_edge(about.model, weights).eval())
+        return ExportableEdge(edge, EdgeGeometry.of_rig(edge.config, fitted, about.grid))
+    network = load_network(about.model, weights).eval()
+    return ExportableOccDepth(network, SceneGeometry.of_rig(network.config, fitted, about.grid), about.fit)
+
+
+def strip(graph: Any) -> None:
+    """Remove what the exporter notes of the machine and of the source lines."""
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what the exporter says of itself from the terminal."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
