@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from occdepth_ros.camera import StereoRig
+from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError
 from occdepth_ros.geometry.swap_guard import SwapGuard
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.predictor import Picture, Predictor
+from occdepth_ros.predictor import Picture, PlacedPredictor, Predictor
 from occdepth_ros.registry import create_predictor
 
 
@@ -57,12 +57,16 @@ class Engine:
         self.rig, self.grid = rig, grid
         self._swap_guard = SwapGuard(rig)
 
-    def predict(self, left: Picture, right: Picture, *, stamp_ns: int = 0) -> OccupancyPrediction:
+    def predict(
+        self, left: Picture, right: Picture, *, stamp_ns: int = 0, world_from_grid: Matrix | None = None
+    ) -> OccupancyPrediction:
         """Complete the scene of one rectified pair.
 
         Args:
             left, right: `[H, W, 3]` RGB uint8, of the rig's size.
             stamp_ns: time of the pictures, nanoseconds; passed through.
+            world_from_grid: pose of the grid's frame in a fixed one, `[4, 4]`, for models that remember earlier pairs;
+                None = not known.
 
         Raises:
             ImageError: a picture has another size, shape or type than the calibration, or they are swapped.
@@ -77,6 +81,8 @@ class Engine:
                 )
         self._swap_guard.check(left, right)
         start = time.perf_counter()
+        if isinstance(self.predictor, PlacedPredictor):
+            self.predictor.place(world_from_grid)
         result = self.predictor.infer(left, right)
         timings = dict(result.timings_ms)
         timings["total"] = 1e3 * (time.perf_counter() - start)

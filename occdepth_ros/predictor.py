@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.camera import StereoRig
+from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.grid import VoxelGrid
 
 Picture = npt.NDArray[np.uint8]
@@ -23,6 +23,18 @@ class Occupancy:
     visibility: npt.NDArray[np.uint8]
     depth: npt.NDArray[np.float32]
     timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class PlacedPredictor(Protocol):
+    """A predictor that also looks at earlier pairs, where it is told from where they were taken."""
+
+    def place(self, world_from_grid: Matrix | None) -> None:
+        """Say where the grid's frame is when the next pair is taken.
+
+        Args:
+            world_from_grid: its pose in a frame that does not move, `[4, 4]`; None = not known, which ends the memory.
+        """
 
 
 class Predictor(Protocol):

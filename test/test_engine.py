@@ -68,6 +68,24 @@ def test_predictions_carry_everything(fake: str) -> None:
     assert prediction.timings_ms["total"] > 0
 
 
+class Remembering(Fake):
+    """A predictor that looks at earlier pairs."""
+
+    def place(self, world_from_grid: np.ndarray | None) -> None:
+        self.placed = world_from_grid
+
+
+def test_predictors_that_remember_are_told_where_the_pair_was_taken(fake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(make_rig(), GRID, model=fake, device="cpu")
+    engine.predict(picture(1), picture(1), world_from_grid=np.eye(4))  # others need not be
+    monkeypatch.setitem(MODELS, "fake", ModelEntry(f"{__name__}:Remembering", "for tests", needs_weights=False))
+    engine = Engine(make_rig(), GRID, model=fake, device="cpu")
+    engine.predict(picture(1), picture(1), world_from_grid=(pose := 2 * np.eye(4)))
+    assert isinstance(engine.predictor, Remembering) and engine.predictor.placed is pose
+    engine.predict(picture(1), picture(1))
+    assert engine.predictor.placed is None
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from making_scenes import HEIGHT, WIDTH, scene
 from PIL import Image
+from safetensors.torch import save_file
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.data.example import SceneExample
-from occdepth_ros.errors import RecipeError, SourceError
+from occdepth_ros.errors import CheckpointError, RecipeError, SourceError
+from occdepth_ros.models.mobilestereonet.depth import StereoNetDepth
+from occdepth_ros.models.mobilestereonet.network import MobileStereoNet2d
 from occdepth_ros.training.teachers import (
     DepthCache,
     SemiGlobalTeacher,
@@ -120,3 +124,29 @@ def test_another_calibration_gets_another_matcher() -> None:
         example.rig.left, replace(example.rig.right, projection=projection), example.rig.reference_from_grid
     )
     assert np.nanmedian(teacher(replace(example, rig=wider))) == pytest.approx(2 * first, rel=0.02)
+
+
+def test_a_stereo_network_teaches_pictures_of_any_size(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights = tmp_path / "msnet.safetensors"
+    save_file(MobileStereoNet2d().state_dict(), weights)
+    example = replace(shifted_pair(6), name="000000")
+    cache = DepthCache(tmp_path / "maps", "mobilestereonet-2d", weights)
+    depth = cache.depth(example)
+    expected = StereoNetDepth("mobilestereonet-2d", weights, device="cpu")(
+        example.left, example.right, example.rig, example.grid
+    )
+    assert depth.shape == (HEIGHT, WIDTH)
+    kept = np.isfinite(depth)
+    assert kept.any() and np.abs(depth - expected)[kept].max() <= 0.5 / 256
+    # the map is there: nobody needs the weights any more
+    assert np.array_equal(DepthCache(tmp_path / "maps", "mobilestereonet-2d").depth(example), depth, equal_nan=True)
+
+
+def test_teachers_get_the_weights_that_they_need(tmp_path: Path) -> None:
+    example = replace(shifted_pair(6), name="000000")
+    with pytest.raises(CheckpointError, match="needs a weights file"):
+        DepthCache(tmp_path, "mobilestereonet-3d").depth(example)
+    with pytest.raises(RecipeError, match="has no weights"):
+        DepthCache(tmp_path, "sgm", tmp_path / "w.safetensors").depth(example)
+    assert list(tmp_path.iterdir()) == []

@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_dataset_arguments(parser)
     parser.add_argument("--teacher", choices=list(TEACHERS), default="sgm", help="(default: %(default)s)")
     parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="of the teacher, where it is a network: occdepth weights convert"
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
@@ -36,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
         OccDepthError: the data set cannot be read, or a map cannot be written.
     """
     scenes = open_scenes(arguments, arguments.out)
-    cache = DepthCache(arguments.out / f"depth_{arguments.teacher}" / arguments.dataset, arguments.teacher)
+    cache = DepthCache(
+        arguments.out / f"depth_{arguments.teacher}" / arguments.dataset, arguments.teacher, arguments.weights
+    )
     covered = []
     for index in track(range(len(scenes)), arguments.teacher, console=Console(stderr=True)):
         covered.append(np.isfinite(cache.depth(scenes[index])).mean())

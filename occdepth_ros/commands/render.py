@@ -121,7 +121,9 @@ def draw_frames(
         task = progress.add_task(engine.predictor.name, total=len(frames))
         for index in frames:
             frame = source[index]
-            prediction = engine.predict(frame.left, frame.right, stamp_ns=frame.stamp_ns)
+            prediction = engine.predict(
+                frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=frame.world_from_grid
+            )
             truth = source.truth(index) if with_truth else None
             own = scores.add(prediction, truth)
             if mesh is not None:

@@ -206,7 +206,9 @@ def predict_frames(
         task = progress.add_task(engine.predictor.name, total=len(frames), rate="")
         for index in frames:
             frame = source[index]
-            prediction = engine.predict(frame.left, frame.right, stamp_ns=frame.stamp_ns)
+            prediction = engine.predict(
+                frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=frame.world_from_grid
+            )
             truth = comparable(source.truth(index), engine.grid)
             scores = tally.add(prediction, truth)
             stem = f"{index:06d}"

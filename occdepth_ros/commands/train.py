@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", required=True, help="checkpoints, logs, weights.safetensors, scores.json")
     add("--resume", action="store_true", help="go on after the last checkpoint in --out, if there is one")
     add("--weights", "--initial", type=Path, metavar="FILE", help="weights of the same network to start from")
+    add("--teacher-weights", type=Path, metavar="FILE", help="weights of the recipe's depth teacher, where it has any")
     add("--backbone", type=Path, metavar="FILE", help="weights of its 2-D encoder to start from, such as timm's")
     add("--cache", type=Path, metavar="DIR", help="depth maps and labels that are made once (default: OUT/cache)")
     add("--device", metavar="D", default="auto", help="auto, cpu or cuda (default: %(default)s)")
@@ -75,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
 
     def taught(scenes: SceneDataset, name: str) -> SceneDataset:
-        return with_teacher(scenes, recipe.teacher, cache / f"depth_{recipe.teacher}" / name)
+        return with_teacher(scenes, recipe.teacher, cache / f"depth_{recipe.teacher}" / name, arguments.teacher_weights)
 
     training = taught(open_scenes(arguments, cache), arguments.dataset)
     if shares:

@@ -6,7 +6,8 @@ A map is a 16-bit PNG of metres times 256, 0 where there is none, as KITTI store
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -52,8 +53,47 @@ class SemiGlobalTeacher:
         return self._matcher[1]
 
 
-TEACHERS: dict[str, Callable[[], Teacher]] = {"sgm": SemiGlobalTeacher}
-"""How each teacher is made, by name."""
+class NetworkTeacher:
+    """MobileStereoNet: depth of every pixel of the picture, of any size.
+
+    Args:
+        name: a key of `occdepth_ros.models.mobilestereonet.depth.NETWORKS`.
+        weights: its weights file.
+
+    Raises:
+        CheckpointError: the weights are missing, damaged, or of another network.
+    """
+
+    def __init__(self, name: str, weights: Path | None) -> None:
+        # the other teachers need no torch
+        from torch.utils.data import get_worker_info
+
+        from occdepth_ros.models.mobilestereonet.depth import StereoNetDepth
+
+        # CUDA does not survive the fork of a loader's worker; `occdepth depth` makes maps beforehand, on the GPU
+        self._depth = StereoNetDepth(name, weights, device="auto" if get_worker_info() is None else "cpu")
+
+    def __call__(self, example: SceneExample) -> Depth:
+        """See `Teacher`."""
+        return self._depth(example.left, example.right, example.rig, example.grid)
+
+
+def _semi_global(weights: Path | None) -> Teacher:
+    if weights is not None:
+        raise RecipeError(
+            "semi-global matching has no weights",
+            where=str(weights),
+            remedy="Leave the weights out, or name a network.",
+        )
+    return SemiGlobalTeacher()
+
+
+TEACHERS: dict[str, Callable[[Path | None], Teacher]] = {
+    "sgm": _semi_global,
+    "mobilestereonet-2d": partial(NetworkTeacher, "mobilestereonet-2d"),
+    "mobilestereonet-3d": partial(NetworkTeacher, "mobilestereonet-3d"),
+}
+"""How each teacher is made from its weights file, by name."""
 
 FROM_DATASET, NONE = "dataset", "none"
 CHOICES = (FROM_DATASET, NONE, *TEACHERS)
@@ -67,6 +107,7 @@ class DepthCache:
     Args:
         folder: FOLDER/SCENE.png, SCENE being the scene's name, which may have folders in it.
         name: the teacher's, a key of `TEACHERS`.
+        weights: its weights file, where it has one; without, maps that are missing cannot be made.
 
     Raises:
         RecipeError: there is no such teacher.
@@ -74,13 +115,15 @@ class DepthCache:
 
     folder: Path
     name: str
+    weights: Path | None = None
+    # made when the first map is missing: a training reads maps that are all there without the teacher's weights
+    _made: list[Teacher] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.name not in TEACHERS:
             raise RecipeError(
                 f"there is no depth teacher {self.name!r}", where="teacher", remedy=f"Known: {', '.join(TEACHERS)}."
             )
-        object.__setattr__(self, "_teacher", TEACHERS[self.name]())
 
     def path(self, scene: str) -> Path:
         """The file of a scene.
@@ -100,11 +143,13 @@ class DepthCache:
             SourceError: its file is damaged or of another picture.
             OutputError: it cannot be written.
             CalibrationError: the pictures cannot be matched.
+            CheckpointError: the map is missing, and so are the teacher's weights, or they do not fit.
         """
         path = self.path(example.name)
         if not path.exists():
-            teacher: Teacher = self._teacher  # type: ignore[attr-defined]
-            write_depth(path, teacher(example), example.rig.fingerprint)
+            if not self._made:
+                self._made.append(TEACHERS[self.name](self.weights))
+            write_depth(path, self._made[0](example), example.rig.fingerprint)
         # read even if it was just made: the first epoch must not see finer depth than the others
         return read_depth(path, example)
 
@@ -173,14 +218,15 @@ class TaughtScenes:
         return replace(example, depth=None if self._cache is None else self._cache.depth(example))
 
 
-def with_teacher(scenes: SceneDataset, teacher: str, folder: Path) -> SceneDataset:
+def with_teacher(scenes: SceneDataset, teacher: str, folder: Path, weights: Path | None = None) -> SceneDataset:
     """Scenes with the depth that a recipe asks for.
 
     Args:
         scenes: the data set.
         teacher: one of `CHOICES`.
         folder: of the maps of a teacher.
+        weights: of the teacher, where it has any.
     """
     if teacher == FROM_DATASET:
         return scenes
-    return TaughtScenes(scenes, None if teacher == NONE else DepthCache(folder, teacher))
+    return TaughtScenes(scenes, None if teacher == NONE else DepthCache(folder, teacher, weights))
