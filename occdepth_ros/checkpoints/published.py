@@ -32,6 +32,7 @@ Recogniser = Callable[[State, str], Published]
 FAMILIES: dict[str, str] = {
     "feature_extraction.firstconv.0.conv.0.weight": "occdepth_ros.checkpoints.proposal_networks:recognise",
     "Encoder_block1.0.weight": "occdepth_ros.checkpoints.proposal_networks:recognise",
+    "pts_bbox_head.mask_embed.weight": "occdepth_ros.models.monoocc.published:recognise_published",
 }
 """By the name of a parameter that only this family has: "module:Recogniser". OccDepth's checkpoints are all others."""
 

@@ -34,6 +34,9 @@ Verifier = Callable[[StoredOutputs, str], Verification]
 FAMILIES: dict[str, str] = {
     "feature_extraction.firstconv.0.conv.0.weight": "occdepth_ros.checkpoints.proposal_networks:verify_stereo",
     "Encoder_block1.0.weight": "occdepth_ros.checkpoints.proposal_networks:verify_qpn",
+    "pts_bbox_head.mask_embed.weight": "occdepth_ros.checkpoints.monoocc_verification:verify_monoocc",
+    "layers.0.cross_attn_ffn.q_proj.weight": "occdepth_ros.checkpoints.monoocc_verification:verify_cross_view",
+    "levels.0.blocks.0.dcn.offset.weight": "occdepth_ros.checkpoints.monoocc_verification:verify_internimage",
 }
 """By the name of a parameter that only this family has: "module:Verifier". OccDepth's files are all others."""
 

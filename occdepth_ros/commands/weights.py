@@ -15,12 +15,13 @@ from occdepth_ros.checkpoints.packing import pack as pack_weights
 from occdepth_ros.checkpoints.part_checks import PartCheck
 from occdepth_ros.checkpoints.verification_families import verify_file
 from occdepth_ros.models.mobilestereonet.depth import NETWORKS as STEREO_NETWORKS
+from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.qpn.config import PRESETS as QPN_PRESETS
 
 SUMMARY = "verify networks against golden outputs, convert published checkpoints, pack own ones"
 
-CONVERTIBLE = [*PRESETS, *STEREO_NETWORKS, *QPN_PRESETS]
+CONVERTIBLE = [*PRESETS, *STEREO_NETWORKS, *QPN_PRESETS, *MONOOCC]
 """Models that published checkpoints are converted for."""
 
 

@@ -1,0 +1,154 @@
+"""Golden files of MonoOcc's second stage and of its parts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from occdepth_ros.checkpoints.filling import fill_state
+from occdepth_ros.checkpoints.loading import load_strict
+from occdepth_ros.checkpoints.part_checks import PartCheck, differences, equal_labels, within_range
+from occdepth_ros.checkpoints.stored_outputs import StoredOutputs
+from occdepth_ros.checkpoints.verification_families import Verification
+from occdepth_ros.errors import CheckpointError, GridError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.device import pick_device
+from occdepth_ros.models.monoocc.config import SCALE, MonoOccConfig
+from occdepth_ros.models.monoocc.cross_view import CrossViewTransformer, with_position
+from occdepth_ros.models.monoocc.internimage import InternImage, InternImageConfig
+from occdepth_ros.models.monoocc.network import MonoOcc
+from occdepth_ros.models.monoocc.published import HEAD, flagged, load_published
+from occdepth_ros.models.monoocc.references import References
+
+FEATURES = 1e-4
+"""Largest difference of features, as a fraction of their range."""
+LOGITS = 3e-4
+"""Mean difference of the logits."""
+LABELS = 0.999
+"""Fraction of the voxels whose label is equal."""
+EXTENT = 51.2
+"""Length of the scene of every file, metres; its grid's lower corner is the benchmark's."""
+
+
+def verify_monoocc(stored: StoredOutputs, device: str) -> Verification:
+    """MonoOcc whole, with one picture or several.
+
+    Raises:
+        CheckpointError: the stored names, shapes or parts do not fit the network.
+        ModelError: the device does not exist.
+    """
+    place = pick_device(device)
+    state = fill_state(stored.shapes, stored.seed)
+    config = _config(stored, state)
+    network = MonoOcc(config).eval()
+    load_published(network, state, where=str(stored.path))
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        checks = list(_compare(stored, network.to(place), place))
+    return Verification("monoocc", len(stored.shapes), checks)
+
+
+def verify_cross_view(stored: StoredOutputs, device: str) -> Verification:
+    """The cross view transformer by itself.
+
+    Raises:
+        CheckpointError, ModelError: as `verify_monoocc`.
+    """
+    place, where = pick_device(device), str(stored.path)
+    names = ("a", "b", "position_a", "position_b", "out_a", "out_b")
+    for name in names:
+        stored.expect({name: stored.arrays["a"].shape if "a" in stored.arrays else ()})
+    network = CrossViewTransformer(stored.arrays["a"].shape[1]).eval()
+    load_strict(network, fill_state(stored.shapes, stored.seed), where=where)
+    network = network.to(place)
+    with torch.inference_mode():
+        inputs = [with_position(torch.from_numpy(stored.arrays[name][0]).to(place)) for name in ("a", "b")]
+        outputs = [*inputs, *network(*inputs)]
+    checks = [
+        within_range(name, stored.arrays[name], value[None], FEATURES, where)
+        for name, value in zip(names[2:], outputs, strict=True)
+    ]
+    return Verification("monoocc cross view transformer", len(stored.shapes), checks)
+
+
+def verify_internimage(stored: StoredOutputs, device: str) -> Verification:
+    """InternImage by itself.
+
+    Raises:
+        CheckpointError, ModelError: as `verify_monoocc`.
+    """
+    place, where = pick_device(device), str(stored.path)
+    state = fill_state(stored.shapes, stored.seed)
+    depths: list[int] = []
+    while any(name.startswith(f"levels.{len(depths)}.") for name in state):
+        prefix = f"levels.{len(depths)}.blocks."
+        depths.append(len({name.split(".")[3] for name in state if name.startswith(prefix)}))
+    stem = state.get("patch_embed.conv2.weight")
+    if stem is None or stem.dim() != 4 or "image" not in stored.arrays:
+        raise CheckpointError("the golden file has no stem or no picture", where=where, remedy="Fetch it again.")
+    network = InternImage(InternImageConfig(stem.shape[0], tuple(depths))).eval()
+    load_strict(network, state, where=where)
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        stages = network.to(place).stages(torch.from_numpy(stored.arrays["image"]).to(place))
+    keys = [f"stage{i}" for i in range(len(stages))]
+    checks = [
+        within_range(key, stored.arrays[key], value, FEATURES, where)
+        for key, value in zip(keys, stages, strict=True)
+        if key in stored.arrays
+    ]
+    return Verification("internimage", len(stored.shapes), checks)
+
+
+def _config(stored: StoredOutputs, state: dict[str, torch.Tensor]) -> MonoOccConfig:
+    """The network that a file's logits, tables and flags describe."""
+    where = str(stored.path)
+    try:
+        _, x, y, z = stored.arrays["logits"].shape
+        flags = json.loads(str(stored.meta["config"]).partition("flags ")[2] or "{}")
+        grid = VoxelGrid((0.0, -EXTENT / 2, -2.0), (x, y, z), EXTENT / x)
+        columns = state[HEAD + "positional_encoding.col_embed.weight"].shape[0]
+        backbone = "internimage-xl" if "img_backbone.patch_embed.conv1.weight" in state else "resnet50"
+        config = flagged(
+            MonoOccConfig("monoocc-golden", backbone, columns=columns, grid=grid),  # type: ignore[arg-type]
+            state,
+        )
+        # stand-in weights are nowhere zero: here the flag is written
+        config = replace(config, late=bool(flags.get("look_ahead")))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, GridError) as error:
+        raise CheckpointError(
+            f"the golden file's description does not hold together ({error})", where=where, remedy="Fetch it again."
+        ) from error
+    cameras, voxels = config.cameras, config.voxels
+    height, width = stored.arrays["image"].shape[-2:] if "image" in stored.arrays else (0, 0)
+    stored.expect(
+        {"image": (cameras, 3, height, width), "proposal": (math.ceil(voxels / 8),), "lidar2img": (cameras, 4, 4)}
+    )
+    return config
+
+
+def _compare(stored: StoredOutputs, network: MonoOcc, place: torch.device) -> Iterator[PartCheck]:
+    arrays, head, where = stored.arrays, network.pts_bbox_head, str(stored.path)
+    config = network.config
+    pictures = torch.from_numpy(arrays["image"]).to(place)
+    grid = config.working_grid(config.grid)
+    assert grid.resolution == SCALE * config.grid.resolution
+    references = References.of_matrices(grid, list(arrays["lidar2img"]), tuple(pictures.shape[-2:])).to(place)
+    packed = arrays["proposal"].astype(np.uint8)
+    proposed = torch.from_numpy(np.unpackbits(packed)[: config.voxels].astype(bool)).to(place)
+    features = network.features(pictures)
+    volumes = network.volumes(features, references, proposed)
+    logits = head.classify(volumes.last)
+    parts = {"fpn": features, "cross": volumes.cross, "self": volumes.attended, "late": volumes.late}
+    if config.semantic:
+        parts["semantic_logit"] = head.sem_decoder(head.exchanged(features))
+    for key, value in parts.items():
+        if value is not None and key in arrays:
+            yield within_range(key, arrays[key], value, FEATURES, where)
+    difference, _ = differences(arrays["logits"], logits, where)
+    mean = float(difference.mean())
+    yield PartCheck("logits", float(difference.max()), mean, mean, LOGITS, "mean <=")
+    yield equal_labels(arrays["logits"].argmax(0), logits.argmax(0).cpu().numpy(), LABELS)

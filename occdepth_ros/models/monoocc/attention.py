@@ -1,0 +1,187 @@
+"""Deformable attention from voxels to pictures and among voxels (MonoOcc, section 3; after Zhu et al., ICLR 2021).
+
+Parameter names are those of published checkpoints.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from occdepth_ros.models.monoocc.config import MonoOccConfig
+from occdepth_ros.models.monoocc.sampling import padded_map, sample_and_sum
+
+QUEUE = 2
+"""Copies of the volume that attention among voxels looks at: published weights hold points for both."""
+
+
+class PointAttention(nn.Module):
+    """What both kinds share: where a query looks, how much each point counts, and the values to look at.
+
+    Args:
+        queries: channels of a query.
+        config: channels, heads and points.
+        copies: sets of points.
+    """
+
+    def __init__(self, queries: int, config: MonoOccConfig, copies: int = 1) -> None:
+        super().__init__()
+        self.heads, self.points, self.copies = config.heads, config.points, copies
+        count = config.heads * copies * config.points
+        self.sampling_offsets = nn.Linear(queries, 2 * count)
+        self.attention_weights = nn.Linear(queries, count)
+        self.value_proj = nn.Linear(config.channels, config.channels)
+        nn.init.zeros_(self.sampling_offsets.weight)
+        with torch.no_grad():
+            self.sampling_offsets.bias.copy_(ring_of_points(config.heads, copies, config.points).flatten())
+        nn.init.zeros_(self.attention_weights.weight)
+        nn.init.zeros_(self.attention_weights.bias)
+        xavier_(self.value_proj)
+
+    def table(self, features: torch.Tensor) -> torch.Tensor:
+        """Values of a map of features, `[h, w, C]`, as `sample_and_sum` takes them."""
+        values: torch.Tensor = self.value_proj(features)
+        return padded_map(values.unflatten(-1, (self.heads, -1)))
+
+    def split(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Offsets `[N, heads, copies * points, 2]`, pixels, and weights `[N, heads, copies * points]`.
+
+        Args:
+            projected: outputs of `sampling_offsets` and `attention_weights` side by side, `[N, 3 * heads * ...]`.
+        """
+        count = self.heads * self.copies * self.points
+        offsets = projected[:, : 2 * count].float().unflatten(1, (self.heads, -1, 2))
+        scores = projected[:, 2 * count :].float().unflatten(1, (self.heads, self.copies, self.points))
+        # points of all copies at once: the mean over the copies is a factor of the weights
+        return offsets, (scores.softmax(-1) / self.copies).flatten(2)
+
+    def joint(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight and bias of both projections of the query as one."""
+        a, b = self.sampling_offsets, self.attention_weights
+        return torch.cat([a.weight, b.weight]), torch.cat([a.bias, b.bias])
+
+
+class CrossAttention(nn.Module):
+    """From queries to the pictures that show them; the mean over these.
+
+    Invisible queries get what the output projection makes of zero.
+    """
+
+    def __init__(self, config: MonoOccConfig) -> None:
+        super().__init__()
+        self.deformable_attention = PointAttention(config.channels, config)
+        self.output_proj = nn.Linear(config.channels, config.channels)
+        self.dropout = nn.Dropout(config.dropout)
+        xavier_(self.output_proj)
+
+    def forward(
+        self,
+        queries: torch.Tensor,
+        tables: Sequence[torch.Tensor],
+        seen: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    ) -> torch.Tensor:
+        """Attend, and add the queries.
+
+        Args:
+            queries: `[N, C]`.
+            tables: of every picture, from `PointAttention.table`.
+            seen: for every picture the rows of the queries that it shows, `[M]`, and their reference points as
+                fractions of it, `[M, 2]`.
+
+        Returns:
+            `[N, C]`.
+        """
+        attention = self.deformable_attention
+        weight, bias = attention.joint()
+        total = torch.zeros(queries.shape, device=queries.device)
+        counts = torch.zeros(len(queries), 1, device=queries.device)
+        for table, (rows, points) in zip(tables, seen, strict=True):
+            if len(rows) == 0:
+                continue
+            offsets, shares = attention.split(F.linear(queries[rows], weight, bias))
+            size = points.new_tensor([table.shape[1] - 3, table.shape[0] - 3])
+            found = sample_and_sum(table, offsets + (points * size - 0.5)[:, None, None], shares)
+            total = total.index_add(0, rows, found)
+            if len(tables) > 1:
+                counts.index_add_(0, rows, counts.new_ones(len(rows), 1))
+        if len(tables) > 1:
+            total = total / counts.clamp_min(1)
+        out: torch.Tensor = self.dropout(self.output_proj(total)) + queries
+        return out
+
+
+class SelfAttention(PointAttention):
+    """Among voxels that are laid out as a map, row by row in their flat order.
+
+    Published networks concatenate a voxel's features with the same plus its position code; here the query's projection
+    is split into a part of the features and one of the codes, which is a sum of one table by row and one by column.
+    """
+
+    def __init__(self, config: MonoOccConfig) -> None:
+        super().__init__(2 * config.channels, config, QUEUE)
+        self.output_proj = nn.Linear(config.channels, config.channels)
+        self.dropout = nn.Dropout(config.dropout)
+        xavier_(self.output_proj)
+
+    def by_position(self, rows: torch.Tensor, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the position codes add to the query's projection.
+
+        Args:
+            rows, columns: codes of the map's rows and columns, `[r, C/2]` and `[c, C/2]`; a voxel's code is its
+                column's, then its row's.
+
+        Returns:
+            tables `[r, K]` and `[c, K]`, to be added up.
+        """
+        weight, bias = self.joint()
+        half = columns.shape[1]
+        channels = 2 * half
+        by_column = F.linear(columns, weight[:, channels : channels + half])
+        return F.linear(rows, weight[:, channels + half :]) + bias, by_column
+
+    def by_features(self, features: torch.Tensor) -> torch.Tensor:
+        """What the features add to the query's projection: `[N, C]` to `[N, K]`."""
+        weight, _ = self.joint()
+        channels = features.shape[1]
+        return F.linear(features, weight[:, :channels] + weight[:, channels:])
+
+    def attend(
+        self, features: torch.Tensor, projected: torch.Tensor, table: torch.Tensor, row: int, columns: int
+    ) -> torch.Tensor:
+        """Attend from whole rows of the map, and add their features.
+
+        Args:
+            features: of the rows' voxels, `[N, C]`.
+            projected: their projected queries, `[N, K]`.
+            table: values of the whole map, from `table`.
+            row: first row.
+            columns: voxels of a row.
+
+        Returns:
+            `[N, C]`.
+        """
+        offsets, shares = self.split(projected)
+        cell = torch.arange(len(features), device=features.device)
+        place = torch.stack([cell % columns, row + cell // columns], -1).float()
+        found = sample_and_sum(table, offsets + place[:, None, None], shares)
+        out: torch.Tensor = self.dropout(self.output_proj(found)) + features
+        return out
+
+
+def ring_of_points(heads: int, copies: int, points: int) -> torch.Tensor:
+    """First offsets: one direction per head, the n-th point n cells away, `[heads, copies, points, 2]`."""
+    angles = torch.arange(heads) * (2 * math.pi / heads)
+    directions = torch.stack([angles.cos(), angles.sin()], -1)
+    directions = directions / directions.abs().amax(-1, keepdim=True)
+    steps = torch.arange(1, points + 1).float()
+    return directions[:, None, None] * steps[:, None].expand(heads, copies, points, 1)
+
+
+def xavier_(layer: nn.Linear) -> None:
+    """Xavier-uniform weights, no bias."""
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)

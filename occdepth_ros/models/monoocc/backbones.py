@@ -1,0 +1,108 @@
+"""Picture encoders, and the neck that brings their features to the width of the queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.models import resnet50
+
+from occdepth_ros.models.monoocc.config import Backbone
+from occdepth_ros.models.monoocc.internimage import InternImage
+
+
+class ResNet50(nn.Module):
+    """torchvision's ResNet-50 up to the stage of stride 16, under torchvision's names.
+
+    As the published network is trained: no batch norm learns or updates its statistics, and stem and first stage stay.
+    """
+
+    channels = (1024,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        full = resnet50(weights=None)
+        for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3"):
+            setattr(self, name, getattr(full, name))
+        for part in (self.conv1, self.layer1, *self._norms()):
+            part.requires_grad_(False)
+
+    def _norms(self) -> list[nn.BatchNorm2d]:
+        return [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
+
+    def train(self, mode: bool = True) -> ResNet50:
+        """Set the mode of all but the batch norms."""
+        super().train(mode)
+        for norm in self._norms():
+            norm.eval()
+        return self
+
+    def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        """`[B, 3, H, W]` normalised to a list of one, `[B, 1024, H/16, W/16]`, rounded up."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(pictures))))
+        return [self.layer3(self.layer2(self.layer1(x)))]
+
+
+class EfficientNetLite0(nn.Module):
+    """timm's EfficientNet-Lite0 up to stride 16: a backbone for small computers. Its features at 1/8 and 1/16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(2, 3))
+        # timm builds what lies behind as well
+        self.net.blocks = self.net.blocks[:5]
+        # timm builds what lies behind as well
+        self.net.blocks = self.net.blocks[:5]
+        self.channels = tuple(self.net.feature_info.channels())
+
+    def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        """`[B, 3, H, W]` normalised to `[B, 40, H/8, W/8]` and `[B, 112, H/16, W/16]`, rounded up."""
+        out: list[torch.Tensor] = self.net(pictures)
+        return out
+
+
+class ConvolutionHolder(nn.Module):
+    """A convolution under the name `conv`, as published checkpoints nest it."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The convolution."""
+        out: torch.Tensor = self.conv(x)
+        return out
+
+
+class PyramidNeck(nn.Module):
+    """Feature pyramid whose finest level alone comes out (Lin et al., CVPR 2017); no norms, no activations.
+
+    Args:
+        inputs: channels of the levels, finest first.
+        channels: of the output.
+    """
+
+    def __init__(self, inputs: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.lateral_convs = nn.ModuleList(ConvolutionHolder(nn.Conv2d(c, channels, 1)) for c in inputs)
+        self.fpn_convs = nn.ModuleList([ConvolutionHolder(nn.Conv2d(channels, channels, 3, padding=1))])
+
+    def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """`[B, C_i, h_i, w_i]`, finest first, to `[B, C, h_0, w_0]`."""
+        laterals = [conv(x) for conv, x in zip(self.lateral_convs, maps, strict=True)]
+        merged = laterals.pop()
+        while laterals:
+            finer = laterals.pop()
+            merged = finer + F.interpolate(merged, size=finer.shape[-2:], mode="nearest")
+        out: torch.Tensor = self.fpn_convs[0](merged)
+        return out
+
+
+def make_backbone(name: Backbone) -> ResNet50 | InternImage | EfficientNetLite0:
+    """The encoder of this name, with fresh weights."""
+    if name == "resnet50":
+        return ResNet50()
+    return InternImage() if name == "internimage-xl" else EfficientNetLite0()

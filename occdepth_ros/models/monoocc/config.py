@@ -1,0 +1,119 @@
+"""The configurations of MonoOcc's second stage, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from occdepth_ros.errors import GridError
+from occdepth_ros.grid import VoxelGrid
+
+Backbone = Literal["resnet50", "internimage-xl", "efficientnet-lite0"]
+
+SEMANTIC_KITTI_GRID = VoxelGrid.semantic_kitti()
+SCALE = 2
+"""Edge of a working voxel, voxels of the prediction."""
+PAST_FRAMES = (-12, -9, -6, -3)
+"""Frames beside the present one that the privileged branch sees, at 10 Hz, as VoxFormer-T has them."""
+
+
+@dataclass(frozen=True)
+class MonoOccConfig:
+    """One configuration of the network.
+
+    Args:
+        name: its preset name.
+        backbone: the 2-D encoder.
+        width: pictures of about this width are taken as they are, others are scaled to it, pixels.
+        channels: of picture features, queries and volume.
+        heads: of every attention; they share the channels.
+        points: sampling points of a head in one picture; attention among voxels has twice as many.
+        hidden: channels inside the feed-forward blocks.
+        cross_layers, self_layers, late_layers: of attention from proposals to the pictures, among all voxels, and from
+            all voxels to the pictures.
+        dropout: in the attention and feed-forward blocks, in training.
+        columns: columns of the map that the working voxels are laid out on, in flat order, for attention among them.
+        cameras: pictures of one prediction, earlier frames included.
+        late: whether all voxels look at the pictures once more behind the attention among them (the paper's
+            image-conditioned cross-attention module).
+        semantic: whether the network has the decoder of the auxiliary 2-D loss.
+        cross_view: whether features are exchanged between the pictures (the paper's cross view transformer).
+        n_classes: semantic classes, empty space included.
+        grid: the voxels of the prediction; its origin is free.
+
+    Raises:
+        GridError: the grid's working voxels do not fill whole rows of the map.
+    """
+
+    name: str = "monoocc-s"
+    backbone: Backbone = "resnet50"
+    width: int = 1241
+    channels: int = 128
+    heads: int = 8
+    points: int = 8
+    hidden: int = 256
+    cross_layers: int = 3
+    self_layers: int = 2
+    late_layers: int = 3
+    dropout: float = 0.1
+    columns: int = 512
+    cameras: int = 1
+    late: bool = True
+    semantic: bool = True
+    cross_view: bool = False
+    n_classes: int = 20
+    grid: VoxelGrid = SEMANTIC_KITTI_GRID
+
+    def __post_init__(self) -> None:
+        if any(n % SCALE for n in self.grid.size) or self.voxels % self.columns:
+            raise GridError(
+                f"the working voxels of a grid of {self.grid.size} do not fill rows of {self.columns}",
+                where=self.name,
+                remedy="Choose even sizes, and columns that divide an eighth of their product.",
+            )
+
+    @property
+    def working_size(self) -> tuple[int, int, int]:
+        """Working voxels along x, y, z."""
+        x, y, z = self.grid.size
+        return x // SCALE, y // SCALE, z // SCALE
+
+    @property
+    def voxels(self) -> int:
+        """Number of working voxels."""
+        x, y, z = self.working_size
+        return x * y * z
+
+    @property
+    def rows(self) -> int:
+        """Rows of the map that the working voxels are laid out on."""
+        return self.voxels // self.columns
+
+    def working_grid(self, grid: VoxelGrid) -> VoxelGrid:
+        """The working voxels of a grid that the network predicts."""
+        return VoxelGrid(grid.origin, self.working_size, SCALE * grid.resolution, grid.frame_id)
+
+    def check_grid(self, grid: VoxelGrid) -> None:
+        """Accept a grid of the trained size and resolution, wherever it lies.
+
+        Raises:
+            GridError: it has another size or resolution: every voxel has an embedding of its own.
+        """
+        if grid.size != self.grid.size or abs(grid.resolution - self.grid.resolution) > 1e-6:
+            raise GridError(
+                f"{self.name} completes {self.grid.size} voxels of {self.grid.resolution:g} m, not {grid.size} of "
+                f"{grid.resolution:g} m",
+                where="grid",
+                remedy="Give it this size and resolution; the origin is free.",
+            )
+
+
+PRESETS: dict[str, MonoOccConfig] = {
+    "monoocc-s": MonoOccConfig(),
+    "monoocc-l": MonoOccConfig("monoocc-l", "internimage-xl"),
+    "monoocc-s-shipped": MonoOccConfig("monoocc-s-shipped", late=False, semantic=False),
+    "monoocc-teacher": MonoOccConfig(
+        "monoocc-teacher", "internimage-xl", cameras=1 + len(PAST_FRAMES), cross_view=True
+    ),
+}
+"""Configurations by name. The paper's S has all contributions; what the authors' S configuration file says has none."""

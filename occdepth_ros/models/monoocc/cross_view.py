@@ -1,0 +1,162 @@
+"""Cross view transformer of the privileged branch: attention between the features of two pictures.
+
+As in GMFlow (Xu et al., CVPR 2022): self- and cross-attention inside the windows of a 2x2 split, every other block
+with windows shifted by half their size.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+SPLIT = 2
+"""Windows along either axis."""
+APART = -100.0
+"""Added to the attention between parts of a shifted window that are no neighbours."""
+
+
+class Sublayer(nn.Module):
+    """Attention inside windows; with `ffn` followed by a feed-forward block on the input and the result.
+
+    Args:
+        channels: of the features.
+        ffn: whether there is such a block.
+    """
+
+    def __init__(self, channels: int, *, ffn: bool) -> None:
+        super().__init__()
+        for name in ("q_proj", "k_proj", "v_proj", "merge"):
+            setattr(self, name, nn.Linear(channels, channels, bias=False))
+        self.norm1 = nn.LayerNorm(channels)
+        if ffn:
+            self.mlp = nn.Sequential(
+                nn.Linear(2 * channels, 8 * channels, bias=False),
+                nn.GELU(),
+                nn.Linear(8 * channels, channels, bias=False),
+            )
+            self.norm2 = nn.LayerNorm(channels)
+        self.ffn = ffn
+        for p in self.parameters():
+            if p.dim() > 1:
+                nn.init.xavier_uniform_(p)
+
+    def forward(self, source: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Add to `source` what it finds in `target`, `[B, h, w, C]` both.
+
+        Args:
+            source, target: the maps.
+            mask: None for plain windows; for shifted ones, what is added to the scores, `[4, L, L]`.
+        """
+        height, width = source.shape[1:3]
+        shift = (height // (2 * SPLIT), width // (2 * SPLIT)) if mask is not None else (0, 0)
+        q, k, v = (
+            windows(layer(x), shift)
+            for layer, x in ((self.q_proj, source), (self.k_proj, target), (self.v_proj, target))
+        )  # [B, 4, L, C]
+        bias = None if mask is None else mask.to(q.dtype)
+        found = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        message = self.norm1(self.merge(unwindowed(found, (height, width), shift)))
+        if self.ffn:
+            message = self.norm2(self.mlp(torch.cat([source, message], -1)))
+        out: torch.Tensor = source + message
+        return out
+
+
+class Block(nn.Module):
+    """Self-attention, then cross-attention with a feed-forward block."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.self_attn = Sublayer(channels, ffn=False)
+        self.cross_attn_ffn = Sublayer(channels, ffn=True)
+
+    def forward(self, source: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """`[B, h, w, C]` both; the new source."""
+        source = self.self_attn(source, source, mask)
+        out: torch.Tensor = self.cross_attn_ffn(source, target, mask)
+        return out
+
+
+class CrossViewTransformer(nn.Module):
+    """Blocks of alternating windows over a pair of feature maps.
+
+    Args:
+        channels: of the features.
+        blocks: number of blocks.
+    """
+
+    def __init__(self, channels: int = 128, blocks: int = 6) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Block(channels) for _ in range(blocks))
+
+    def exchange(self, features: torch.Tensor) -> torch.Tensor:
+        """Let the pictures of one sample exchange features, each with the next: `[V, C, h, w]` to the same.
+
+        Maps with an odd side stay as they are: published networks skip them.
+        """
+        if features.shape[-1] % SPLIT or features.shape[-2] % SPLIT:
+            return features
+        maps = list(features)
+        for j in range(len(maps) - 1):
+            maps[j], maps[j + 1] = self(with_position(maps[j]), with_position(maps[j + 1]))
+        return torch.stack(maps)
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Two maps `[C, h, w]`, position codes added, to the same."""
+        both = torch.stack([a, b]).movedim(1, -1)
+        other = both.flip(0)
+        mask = shifted_mask(both.shape[1], both.shape[2]).to(both.device)
+        for number, block in enumerate(self.layers):
+            both = block(both, other, mask if number % 2 else None)
+            other = both.flip(0)
+        first, second = both.movedim(-1, 1)
+        return first, second
+
+
+def windows(x: torch.Tensor, shift: tuple[int, int]) -> torch.Tensor:
+    """`[B, h, w, C]`, rolled back by `shift`, to windows `[B, 4, h/2 * w/2, C]`."""
+    if any(shift):
+        x = x.roll((-shift[0], -shift[1]), (1, 2))
+    b, h, w, c = x.shape
+    x = x.view(b, SPLIT, h // SPLIT, SPLIT, w // SPLIT, c)
+    return x.transpose(2, 3).reshape(b, SPLIT * SPLIT, -1, c)
+
+
+def unwindowed(x: torch.Tensor, size: tuple[int, int], shift: tuple[int, int]) -> torch.Tensor:
+    """The inverse of `windows`."""
+    b, _, _, c = x.shape
+    h, w = size
+    x = x.view(b, SPLIT, SPLIT, h // SPLIT, w // SPLIT, c).transpose(2, 3).reshape(b, h, w, c)
+    return x.roll(shift, (1, 2)) if any(shift) else x
+
+
+def shifted_mask(height: int, width: int) -> torch.Tensor:
+    """What keeps parts of shifted windows apart that rolling brought together, `[4, L, L]` (Liu et al., ICCV 2021)."""
+
+    def bands(size: int) -> torch.Tensor:
+        window, shift = size // SPLIT, size // (2 * SPLIT)
+        place = torch.arange(size)
+        return (place >= size - window).long() + (place >= size - shift).long()
+
+    region = 3 * bands(height)[:, None] + bands(width)
+    cells = windows(region[None, :, :, None], (0, 0))[0, :, :, 0]  # [4, L]
+    return torch.where(cells[:, :, None] == cells[:, None], 0.0, APART)
+
+
+def with_position(features: torch.Tensor) -> torch.Tensor:
+    """Add the fixed sine code of every quarter of the map, each with its own coordinates: `[C, h, w]` to the same."""
+    channels, height, width = features.shape
+    along_y, along_x = (sine_code(n // SPLIT, channels // 2, features).repeat(SPLIT, 1) for n in (height, width))
+    code = torch.cat([along_y.T[:, :, None].expand(-1, -1, width), along_x.T[:, None].expand(-1, height, -1)])
+    return features + code
+
+
+def sine_code(length: int, channels: int, like: torch.Tensor) -> torch.Tensor:
+    """Sines and cosines of positions 1 to length, scaled to a full turn, `[length, channels]` (DETR's code)."""
+    place = torch.arange(1, length + 1, dtype=torch.float32) / (length + 1e-6) * (2 * math.pi)
+    slowness = 10000 ** (2 * torch.arange(channels // 2, dtype=torch.float32) / channels)
+    angle = place[:, None] / slowness
+    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1).to(like)

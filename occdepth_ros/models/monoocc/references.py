@@ -1,0 +1,94 @@
+"""Where working voxels fall in the pictures: the reference points of deformable cross-attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from occdepth_ros.camera import Matrix, PinholeCamera
+from occdepth_ros.grid import VoxelGrid
+
+NEAREST = 1e-5
+"""Depth at which a voxel counts as in front of the camera, metres."""
+
+
+@dataclass(frozen=True)
+class References:
+    """Reference points of all working voxels in every picture.
+
+    Args:
+        points: u and v as fractions of the picture's width and height, `[V, N, 2]` float32.
+        visible: in front of the camera and strictly inside the picture, `[V, N]`.
+    """
+
+    points: torch.Tensor
+    visible: torch.Tensor
+
+    @classmethod
+    def of_matrices(cls, grid: VoxelGrid, matrices: Sequence[Matrix], size: tuple[int, int]) -> References:
+        """Project the centres of voxels, in float32 as published networks were trained.
+
+        Args:
+            grid: the working voxels.
+            matrices: for each picture, from the grid's frame to homogeneous pixels, `[4, 4]` or `[3, 4]`.
+            size: height and width of the pictures, pixels.
+        """
+        centers = torch.from_numpy(grid.centers())
+        homogeneous = torch.cat([centers, torch.ones(len(centers), 1)], 1)
+        stacked = torch.from_numpy(np.stack([m[:3] for m in matrices]).astype(np.float32))  # [V, 3, 4]
+        u, v, depth = torch.einsum("vij,nj->ivn", stacked, homogeneous)
+        height, width = size
+        scale = torch.tensor([width, height], dtype=torch.float32)
+        points = torch.stack([u, v], -1) / depth.clamp_min(NEAREST)[..., None] / scale
+        visible = (depth > NEAREST) & ((points > 0) & (points < 1)).all(-1)
+        return cls(points, visible)
+
+    @classmethod
+    def of_cameras(cls, grid: VoxelGrid, cameras: Sequence[tuple[PinholeCamera, Matrix]]) -> References:
+        """The references of calibrated cameras, each with the pose of the grid's frame in its own, `[4, 4]`."""
+        first = cameras[0][0]
+        matrices = [camera.intrinsics @ pose[:3] for camera, pose in cameras]
+        return cls.of_matrices(grid, matrices, (first.height, first.width))
+
+    def to(self, device: torch.device | str) -> References:
+        """The same on another device."""
+        return References(self.points.to(device), self.visible.to(device))
+
+    def views(self, index: torch.Tensor | None = None) -> list[CameraView]:
+        """What each picture shows of the queries.
+
+        Args:
+            index: the queries, flat indices of working voxels, `[Q]`; None = all of them.
+        """
+        out = []
+        for points, visible in zip(self.points, self.visible, strict=True):
+            if index is not None:
+                points, visible = points[index], visible[index]
+            rows = visible.nonzero().flatten()
+            out.append(CameraView(rows, points[rows], len(visible)))
+        return out
+
+
+@dataclass(frozen=True)
+class CameraView:
+    """The queries that one picture shows.
+
+    Args:
+        rows: which ones, ascending, `[M]` int64.
+        points: their reference points, fractions of the picture, `[M, 2]`.
+        queries: number of all queries.
+    """
+
+    rows: torch.Tensor
+    points: torch.Tensor
+    queries: int
+
+    def chunks(self, size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Rows, counted from the chunk's first query, and points of every chunk of so many queries."""
+        starts = torch.arange(0, self.queries, size, device=self.rows.device)
+        bounds = [*torch.searchsorted(self.rows, starts).tolist(), len(self.rows)]
+        return [(self.rows[a:b] - k * size, self.points[a:b]) for k, (a, b) in enumerate(pairwise(bounds))]

@@ -1,0 +1,90 @@
+"""Classes of fine voxels from a coarse volume: trilinear upsampling, layer norm, linear layer.
+
+The norm stands behind the interpolation, and yet nothing of the coarse channels has to be upsampled. With the voxels
+centred (their mean over the channels subtracted), the interpolated voxel is centred as well, so the linear layer may
+come first; what the norm adds is one divisor per fine voxel, its standard deviation, and the square of that is a
+quadratic form of the interpolation's weights whose coefficients are the inner products of neighbouring coarse voxels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class UpsampledHead(nn.Module):
+    """The head; `mlp_head.0` and `mlp_head.1` are the norm and the linear layer.
+
+    Args:
+        channels: of the volume.
+        n_classes: semantic classes, empty space included.
+    """
+
+    def __init__(self, channels: int, n_classes: int) -> None:
+        super().__init__()
+        self.mlp_head = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, n_classes))
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        """Class logits at twice the resolution, corners aligned.
+
+        Args:
+            volume: `[X, Y, Z, C]`, at least two voxels along every axis.
+
+        Returns:
+            `[n_classes, 2X, 2Y, 2Z]` float32.
+        """
+        norm, linear = self.mlp_head
+        assert isinstance(norm, nn.LayerNorm) and isinstance(linear, nn.Linear)
+        with torch.autocast(volume.device.type, enabled=False):
+            volume = volume.float()
+            centered = volume - volume.mean(-1, keepdim=True)
+            deviation = (interpolated_squares(centered) / volume.shape[-1] + norm.eps).rsqrt()
+            scores = F.linear(centered, linear.weight * norm.weight).movedim(-1, 0)
+            fine = F.interpolate(scores[None], scale_factor=2, mode="trilinear", align_corners=True)[0]
+            shift = F.linear(norm.bias, linear.weight, linear.bias)
+            return torch.addcmul(shift[:, None, None, None], fine, deviation)
+
+
+def interpolated_squares(volume: torch.Tensor) -> torch.Tensor:
+    """Squared length of the vectors that trilinear upsampling by 2 with aligned corners makes: `[X, Y, Z, C]` to
+    `[2X, 2Y, 2Z]`.
+    """
+    size_x, size_y, size_z = volume.shape[:3]
+    here, next_x = volume, volume[1:]
+    # inner products with voxels further along y (0 or 1) and z (0, 1, or -1): at one x, and both ways across to the next
+    at_x: dict[tuple[int, int], torch.Tensor] = {}
+    across_x: dict[tuple[int, int], torch.Tensor] = {}
+    own, beside = _gram(here, here), _gram(here[:, :-1], here[:, 1:])
+    ahead = _gram(here[:-1], next_x)
+    skew = _gram(here[:-1, :-1], next_x[:, 1:]) + _gram(next_x[:, :-1], here[:-1, 1:])
+    at_x[0, 0], at_x[0, 1] = _diagonal(own, 0), _diagonal(own, 1)
+    across_x[0, 0], across_x[0, 1] = 2 * _diagonal(ahead, 0), _diagonal(ahead, 1) + _diagonal(ahead, -1)
+    for dz in (-1, 0, 1):
+        at_x[1, dz], across_x[1, dz] = _diagonal(beside, dz), _diagonal(skew, dz)
+    fine_x = {key: _blend(at_x[key], across_x[key], 0, size_x) for key in at_x}
+    equal_z = _blend(fine_x[0, 0], 2 * fine_x[1, 0], 1, size_y)
+    next_z = _blend(fine_x[0, 1], fine_x[1, 1] + fine_x[1, -1], 1, size_y)
+    # rounding may leave a tiny negative number where all is nearly zero
+    return _blend(equal_z, 2 * next_z, 2, size_z).clamp_min(0)
+
+
+def _gram(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Inner products along columns: two `[x, y, Z, C]` to `[x, y, Z, Z]`."""
+    x, y, z, c = a.shape
+    return torch.bmm(a.reshape(x * y, z, c), b.reshape(x * y, z, c).mT).view(x, y, z, z)
+
+
+def _diagonal(gram: torch.Tensor, offset: int) -> torch.Tensor:
+    return gram.diagonal(offset, -2, -1)
+
+
+def _blend(at: torch.Tensor, across: torch.Tensor, axis: int, size: int) -> torch.Tensor:
+    """Interpolate squares along an axis: (1 - t)^2 at[i] + t^2 at[i + 1] + t (1 - t) across[i]."""
+    place = torch.arange(2 * size, device=at.device, dtype=torch.float64) * ((size - 1) / (2 * size - 1))
+    low = place.floor().long().clamp_max(size - 2)
+    shape = [1] * at.dim()
+    shape[axis] = 2 * size
+    t = (place - low).to(at.dtype).view(shape)
+    lower, upper, mixed = at.index_select(axis, low), at.index_select(axis, low + 1), across.index_select(axis, low)
+    return (1 - t).square() * lower + t.square() * upper + t * (1 - t) * mixed
