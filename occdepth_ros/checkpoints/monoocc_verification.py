@@ -136,7 +136,8 @@ def _compare(stored: StoredOutputs, network: MonoOcc, place: torch.device) -> It
     pictures = torch.from_numpy(arrays["image"]).to(place)
     grid = config.working_grid(config.grid)
     assert grid.resolution == SCALE * config.grid.resolution
-    references = References.of_matrices(grid, list(arrays["lidar2img"]), tuple(pictures.shape[-2:])).to(place)
+    size = pictures.shape[-2], pictures.shape[-1]
+    references = References.of_matrices(grid, list(arrays["lidar2img"]), size).to(place)
     packed = arrays["proposal"].astype(np.uint8)
     proposed = torch.from_numpy(np.unpackbits(packed)[: config.voxels].astype(bool)).to(place)
     features = network.features(pictures)

@@ -45,7 +45,7 @@ class PointAttention(nn.Module):
     def table(self, features: torch.Tensor) -> torch.Tensor:
         """Values of a map of features, `[h, w, C]`, as `sample_and_sum` takes them."""
         values: torch.Tensor = self.value_proj(features)
-        return padded_map(values.unflatten(-1, (self.heads, -1)))
+        return padded_map(values.view(*values.shape[:-1], self.heads, -1))
 
     def split(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Offsets `[N, heads, copies * points, 2]`, pixels, and weights `[N, heads, copies * points]`.
@@ -54,8 +54,8 @@ class PointAttention(nn.Module):
             projected: outputs of `sampling_offsets` and `attention_weights` side by side, `[N, 3 * heads * ...]`.
         """
         count = self.heads * self.copies * self.points
-        offsets = projected[:, : 2 * count].float().unflatten(1, (self.heads, -1, 2))
-        scores = projected[:, 2 * count :].float().unflatten(1, (self.heads, self.copies, self.points))
+        offsets = projected[:, : 2 * count].float().reshape(len(projected), self.heads, -1, 2)
+        scores = projected[:, 2 * count :].float().reshape(-1, self.heads, self.copies, self.points)
         # points of all copies at once: the mean over the copies is a factor of the weights
         return offsets, (scores.softmax(-1) / self.copies).flatten(2)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.models import resnet50
+from torchvision.models import resnet50  # type: ignore[import-untyped]
 
 from occdepth_ros.models.monoocc.config import Backbone
 from occdepth_ros.models.monoocc.internimage import InternImage
@@ -25,8 +26,8 @@ class ResNet50(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         full = resnet50(weights=None)
-        for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3"):
-            setattr(self, name, getattr(full, name))
+        self.conv1, self.bn1, self.relu, self.maxpool = full.conv1, full.bn1, full.relu, full.maxpool
+        self.layer1, self.layer2, self.layer3 = full.layer1, full.layer2, full.layer3
         for part in (self.conv1, self.layer1, *self._norms()):
             part.requires_grad_(False)
 
@@ -51,7 +52,9 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(2, 3))
+        self.net: Any = timm.create_model(
+            "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(2, 3)
+        )
         # timm builds what lies behind as well
         self.net.blocks = self.net.blocks[:5]
         # timm builds what lies behind as well

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
@@ -108,6 +108,17 @@ class MonoOccConfig:
             )
 
 
+_SMALL: dict[str, Any] = {
+    "backbone": "efficientnet-lite0",
+    "channels": 32,
+    "heads": 2,
+    "points": 4,
+    "hidden": 64,
+    "cross_layers": 2,
+    "self_layers": 1,
+    "late_layers": 1,
+}
+
 PRESETS: dict[str, MonoOccConfig] = {
     "monoocc-s": MonoOccConfig(),
     "monoocc-l": MonoOccConfig("monoocc-l", "internimage-xl"),
@@ -115,5 +126,8 @@ PRESETS: dict[str, MonoOccConfig] = {
     "monoocc-teacher": MonoOccConfig(
         "monoocc-teacher", "internimage-xl", cameras=1 + len(PAST_FRAMES), cross_view=True
     ),
+    "monoocc-edge": MonoOccConfig("monoocc-edge", width=640, **_SMALL),
+    "monoocc-edge-teacher": MonoOccConfig("monoocc-edge-teacher", cameras=2, cross_view=True, **_SMALL),
 }
-"""Configurations by name. The paper's S has all contributions; what the authors' S configuration file says has none."""
+"""Configurations by name. The paper's S has all contributions; the authors' configuration file of S has none. The small
+ones are for computers without a GPU; their teacher looks at both pictures, whole."""

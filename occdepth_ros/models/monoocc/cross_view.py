@@ -28,8 +28,9 @@ class Sublayer(nn.Module):
 
     def __init__(self, channels: int, *, ffn: bool) -> None:
         super().__init__()
-        for name in ("q_proj", "k_proj", "v_proj", "merge"):
-            setattr(self, name, nn.Linear(channels, channels, bias=False))
+        self.q_proj, self.k_proj, self.v_proj, self.merge = (
+            nn.Linear(channels, channels, bias=False) for _ in range(4)
+        )
         self.norm1 = nn.LayerNorm(channels)
         if ffn:
             self.mlp = nn.Sequential(

@@ -73,6 +73,11 @@ class MonoOccHead(nn.Module):
             self.sem_decoder = SemanticDecoder(config.channels, config.n_classes, config.dropout)
         self.header = UpsampledHead(config.channels, config.n_classes)
 
+    def transformers(self) -> list[nn.Module]:
+        """The three, or two, stacks of attention."""
+        both: list[nn.Module] = [self.cross_transformer, self.self_transformer]
+        return [*both, self.cross_transformer_late] if self.config.late else both
+
     def exchanged(self, features: torch.Tensor) -> torch.Tensor:
         """Features of the pictures, `[V, C, h, w]`, after the cross view transformer where there is one."""
         return self.cvt.exchange(features) if self.config.cross_view else features
@@ -110,7 +115,7 @@ class MonoOccHead(nn.Module):
 
     def classify(self, volume: torch.Tensor) -> torch.Tensor:
         """Class logits of the fine voxels, `[n_classes, X, Y, Z]`, from working voxels `[N, C]`."""
-        logits: torch.Tensor = self.header(volume.unflatten(0, self.config.working_size))
+        logits: torch.Tensor = self.header(volume.view(*self.config.working_size, -1))
         return logits
 
 

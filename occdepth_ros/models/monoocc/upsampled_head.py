@@ -52,7 +52,7 @@ def interpolated_squares(volume: torch.Tensor) -> torch.Tensor:
     """
     size_x, size_y, size_z = volume.shape[:3]
     here, next_x = volume, volume[1:]
-    # inner products with voxels further along y (0 or 1) and z (0, 1, or -1): at one x, and both ways across to the next
+    # inner products with voxels further along y (0 or 1) and z (0, 1 or -1): at one x, and both ways across to the next
     at_x: dict[tuple[int, int], torch.Tensor] = {}
     across_x: dict[tuple[int, int], torch.Tensor] = {}
     own, beside = _gram(here, here), _gram(here[:, :-1], here[:, 1:])
