@@ -40,6 +40,8 @@ _OCCDEPTH = "occdepth_ros.models.predictor:OccDepthPredictor"
 
 _EDGE = "occdepth_ros.models.edge.predictor:EdgePredictor"
 
+_MONOOCC = "occdepth_ros.models.monoocc.predictor:MonoOccPredictor"
+
 MODELS: dict[str, ModelEntry] = {
     "occdepth-edge": ModelEntry(
         _EDGE, "OccDepth's steps sized for small computers, taught on generated streets; its weights ship", False
@@ -87,6 +89,14 @@ MODELS: dict[str, ModelEntry] = {
         "JS3C-Net on the points that semi-global matching measures",
         needs_weights=True,
     ),
+    "monoocc-s": ModelEntry(
+        _MONOOCC, "MonoOcc-S of the paper (ResNet-50) on query proposals from stereo matching", True, published=True
+    ),
+    "monoocc-s-shipped": ModelEntry(
+        _MONOOCC, "MonoOcc-S as its authors configured it, none of its contributions: VoxFormer-S", True, published=True
+    ),
+    "monoocc-edge": ModelEntry(_MONOOCC, "MonoOcc in a size that a CPU runs and trains, half-size pictures", True),
+    "monoocc-l": ModelEntry(_MONOOCC, "MonoOcc-L of the paper (InternImage-XL)", True, published=True),
 }
 
 DEFAULT_MODEL = "occdepth-edge"

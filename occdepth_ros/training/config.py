@@ -23,6 +23,7 @@ FAMILIES = {
     "aicnet": "occdepth_ros.training.aicnet_task:AicNetOptions",
     "js3cnet": "occdepth_ros.training.js3cnet_task:Js3cNetOptions",
     "qpn": "occdepth_ros.training.qpn_task:QpnOptions",
+    "monoocc": "occdepth_ros.training.monoocc_task:MonoOccOptions",
 }
 """Families of networks: "module:dataclass" of their options, see `TaskOptions`."""
 

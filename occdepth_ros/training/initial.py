@@ -14,6 +14,8 @@ BACKBONE_PREFIXES = (
     "encoder.original_model.",
     "picture_net.encoder.",
     "encoder.",
+    "img_backbone.net.",
+    "img_backbone.",
     "backbone.",
 )
 """Where networks keep their 2-D backbone, by parameter name."""

@@ -1,0 +1,265 @@
+"""What MonoOcc's second stage learns from a scene: classes of voxels and pixels, and a teacher's volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from occdepth_ros.checkpoints.loading import read_state
+from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.data.pooling import downsample_labels
+from occdepth_ros.errors import RecipeError
+from occdepth_ros.models.layers.imagenet import load_lite0
+from occdepth_ros.models.monoocc.backbones import EfficientNetLite0
+from occdepth_ros.models.monoocc.config import PRESETS, SCALE, MonoOccConfig
+from occdepth_ros.models.monoocc.network import MonoOcc
+from occdepth_ros.models.monoocc.predictor import picture_fit
+from occdepth_ros.models.monoocc.published import load_published
+from occdepth_ros.models.monoocc.references import References
+from occdepth_ros.models.window import ColumnWindow
+from occdepth_ros.proposals.source import ProposalSource
+from occdepth_ros.proposals.stereo import StereoProposals
+from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
+from occdepth_ros.training.losses.distillation import channel_divergence, published_divergence
+from occdepth_ros.training.losses.monoocc import LossWeights, pixel_cross_entropy, voxel_losses
+from occdepth_ros.training.task import Batch, Prepared
+
+DIVERGENCES = {"channels": channel_divergence, "published": published_divergence}
+
+
+@dataclass(frozen=True)
+class MonoOccOptions:
+    """The section `task` of a recipe of this family.
+
+    Args:
+        preset: a key of `occdepth_ros.models.monoocc.config.PRESETS`.
+        late, semantic: whether the network has image-conditioned cross-attention, and learns from pixels too.
+        imagenet: begin with ImageNet weights of the backbone, where a package brings them (EfficientNet-Lite0).
+        augmentation: of training scenes.
+        window: see `MonoOccTask`.
+        losses: factors of the terms.
+        teacher: weights of a teacher that is imitated; empty = none.
+        teacher_preset: its network.
+        divergence: how it is imitated, a key of `DIVERGENCES`.
+
+    Raises:
+        RecipeError: a field is wrong.
+    """
+
+    preset: str = "monoocc-edge"
+    late: bool = True
+    semantic: bool = True
+    imagenet: bool = False
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    window: int | None = None
+    losses: LossWeights = field(default_factory=LossWeights)
+    teacher: str = ""
+    teacher_preset: str = "monoocc-edge-teacher"
+    divergence: Literal["channels", "published"] = "channels"
+
+    def __post_init__(self) -> None:
+        for name in ("preset", "teacher_preset"):
+            if getattr(self, name) not in PRESETS:
+                raise RecipeError(
+                    f"there is no network {getattr(self, name)!r}",
+                    where=f"task.{name}",
+                    remedy=f"Known: {', '.join(PRESETS)}.",
+                )
+        for name in ("preset", "teacher_preset"):
+            if PRESETS[getattr(self, name)].cameras > 2:
+                raise RecipeError(
+                    f"{getattr(self, name)} sees more pictures than the two of a scene",
+                    where=f"task.{name}",
+                    remedy="Choose a network of one picture, or of two.",
+                )
+        if self.imagenet and PRESETS[self.preset].backbone != "efficientnet-lite0":
+            raise RecipeError(
+                "no package brings ImageNet weights of this backbone",
+                where="task.imagenet",
+                remedy="Give them as a file with --backbone, or leave this off.",
+            )
+        if self.teacher and PRESETS[self.preset].channels != PRESETS[self.teacher_preset].channels:
+            raise RecipeError(
+                "teacher and student have volumes of different channels", where="task.teacher_preset", remedy="Match."
+            )
+
+    @property
+    def model(self) -> str:
+        """Name of the model that the weights are for."""
+        return self.preset
+
+    def build(self) -> MonoOccTask:
+        """Make the task, its network with fresh weights, and its teacher.
+
+        Raises:
+            CheckpointError: the weights of the backbone or of the teacher are missing or of another network.
+        """
+        config = replace(PRESETS[self.preset], late=self.late, semantic=self.semantic)
+        task = MonoOccTask(
+            config,
+            augmentation=self.augmentation,
+            window=self.window,
+            losses=self.losses,
+            teacher=load_teacher(self.teacher_preset, Path(self.teacher)) if self.teacher else None,
+            divergence=self.divergence,
+        )
+        if self.imagenet:
+            backbone = task.network.img_backbone
+            assert isinstance(backbone, EfficientNetLite0)
+            load_lite0(backbone.net)
+        return task
+
+
+def load_teacher(preset: str, weights: Path) -> MonoOcc:
+    """A network that is imitated, with its weights, for inference.
+
+    Raises:
+        CheckpointError: the weights are missing, damaged, or of another network.
+    """
+    network = MonoOcc(replace(PRESETS[preset], semantic=False))
+    load_published(network, read_state(weights), where=str(weights))
+    return network.eval().requires_grad_(False)
+
+
+class MonoOccTask:
+    """MonoOcc from query proposals of stereo matching.
+
+    Args:
+        config: the network; with two pictures, the second one is the right camera's.
+        augmentation: of training scenes, before they are matched; None = as OccDepth's.
+        window: edge of a random square of columns that the losses on voxels are confined to in training, voxels;
+            None = all.
+        losses: factors of the terms.
+        teacher: a network whose volume the student's is to resemble; None = none.
+        divergence: how that is measured, a key of `DIVERGENCES`.
+        proposals: where proposals come from; None = semi-global matching.
+    """
+
+    classes = SEMANTIC_KITTI
+
+    def __init__(
+        self,
+        config: MonoOccConfig,
+        *,
+        augmentation: Augmentation | None = None,
+        window: int | None = None,
+        losses: LossWeights | None = None,
+        teacher: MonoOcc | None = None,
+        divergence: Literal["channels", "published"] = "channels",
+        proposals: ProposalSource | None = None,
+    ) -> None:
+        self.config = config
+        self.augmentation = augmentation or Augmentation()
+        self.window = window
+        self.weights = losses or LossWeights()
+        self.network: MonoOcc = MonoOcc(config)
+        self.teacher = teacher
+        self._divergence = DIVERGENCES[divergence]
+        self._proposals = proposals
+
+    def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
+        """Match the pair, project the voxels, make the targets of one scene.
+
+        Returns:
+            `picture_v` and `references_v` for the student (v = s) and, in training, a teacher (v = t): pictures
+            `[V, 3, H, W]` normalised float32 and where voxels fall in them; `proposed` `[N]` bool; `target`
+            `[X, Y, Z]` uint8; in training also `semantics` `[H, W]` uint8 at the size of the student's picture (255
+            all over where the scene brings none), `coarse` `[N]` uint8 with a teacher, and `window` with windows.
+
+        Raises:
+            GridError: the truth is not on voxels of the network's size.
+            CalibrationError: the pictures are too small to be matched.
+        """
+        self.config.check_grid(example.grid)
+        window = None
+        pictures = torch.from_numpy(np.stack([example.left, example.right])).movedim(-1, 1)
+        if rng is not None:
+            if rng.random() < self.augmentation.mirror:
+                example = mirrored(example)
+                pictures = torch.from_numpy(np.stack([example.left, example.right])).movedim(-1, 1)
+            pictures = jitter(pictures, self.augmentation, rng)
+            if self.window is not None:
+                window = ColumnWindow.draw(self.window, self.config.grid.size[:2], rng)
+        channels_behind = pictures.movedim(1, -1).contiguous()
+        left, right = channels_behind.numpy()
+        # one for every scene: a source remembers the last calibration, and workers are processes
+        source = self._proposals or StereoProposals()
+        proposed = source(left, right, example.rig, example.grid)
+        prepared: Prepared = {
+            "proposed": torch.from_numpy(proposed.reshape(-1)),
+            "target": torch.from_numpy(example.target),
+        }
+        self._look(prepared, "s", self.config, channels_behind, example)
+        if rng is None:
+            return prepared
+        if window is not None:
+            prepared["window"] = window
+        semantics = example.semantics
+        if semantics is None:
+            semantics = np.full(example.left.shape[:2], UNKNOWN, np.uint8)
+        size = prepared["picture_s"].shape[-2:]
+        prepared["semantics"] = F.interpolate(
+            torch.from_numpy(semantics)[None, None].float(), size=size, mode="nearest"
+        )[0, 0].to(torch.uint8)
+        if self.teacher is not None:
+            prepared["coarse"] = torch.from_numpy(downsample_labels(example.target, SCALE).reshape(-1))
+            self._look(prepared, "t", self.teacher.config, channels_behind, example)
+        return prepared
+
+    @staticmethod
+    def _look(
+        prepared: Prepared, who: str, config: MonoOccConfig, pictures: torch.Tensor, example: SceneExample
+    ) -> None:
+        fit = picture_fit(config, example.rig)
+        rig = fit.rig(example.rig)
+        cameras = [(rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)][: config.cameras]
+        prepared[f"picture_{who}"] = fit.apply(pictures[: config.cameras])
+        prepared[f"references_{who}"] = References.of_cameras(config.working_grid(example.grid), cameras)
+
+    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """The weighted terms, means over the scenes."""
+        terms: dict[str, torch.Tensor] = {}
+        count = len(batch["target"])
+        for i in range(count):
+            for name, term in self._scene_losses(batch, i).items():
+                terms[name] = terms.get(name, term.new_zeros(())) + term / count
+        return terms
+
+    def _scene_losses(self, batch: Batch, i: int) -> dict[str, torch.Tensor]:
+        network, head = self.network, self.network.pts_bbox_head
+        features = network.features(batch["picture_s"][i])
+        volume = network.volumes(features, batch["references_s"][i], batch["proposed"][i]).last
+        logits, target = head.classify(volume), batch["target"][i]
+        if "window" in batch:
+            window: ColumnWindow = batch["window"][i]
+            logits, target = window.crop(logits), window.crop(target)
+        terms = voxel_losses(logits[None], target[None], self.weights)
+        if self.config.semantic and "semantics" in batch:
+            decoded = head.sem_decoder(features[:1])
+            terms["pixels"] = self.weights.pixels * pixel_cross_entropy(decoded, batch["semantics"][i : i + 1])
+        if self.teacher is not None and "coarse" in batch:
+            theirs = self._imitated(batch, i)
+            divergence = self._divergence(volume, theirs, batch["coarse"][i])
+            terms["distillation"] = self.weights.distillation * divergence
+        return terms
+
+    @torch.no_grad()
+    def _imitated(self, batch: Batch, i: int) -> torch.Tensor:
+        assert self.teacher is not None
+        pictures = batch["picture_t"][i]
+        if next(self.teacher.parameters()).device != pictures.device:
+            self.teacher.to(pictures.device)
+        features = self.teacher.features(pictures)
+        return self.teacher.volumes(features, batch["references_t"][i], batch["proposed"][i]).last
+
+    def predict(self, batch: Batch) -> torch.Tensor:
+        """Labels of every scene, `[B, X, Y, Z]` uint8."""
+        inputs = zip(batch["picture_s"], batch["references_s"], batch["proposed"], strict=True)
+        network: Any = self.network
+        return torch.stack([network(*scene).argmax(0).to(torch.uint8) for scene in inputs])

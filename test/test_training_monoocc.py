@@ -1,0 +1,185 @@
+"""What MonoOcc learns from a scene: its losses against golden numbers, and a task in a small size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.errors import CheckpointError, RecipeError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
+from occdepth_ros.models.monoocc.network import MonoOcc
+from occdepth_ros.training.config import read_recipe
+from occdepth_ros.training.losses.distillation import channel_divergence, published_divergence
+from occdepth_ros.training.losses.monoocc import CLASS_WEIGHTS, LossWeights, pixel_cross_entropy, voxel_losses
+from occdepth_ros.training.monoocc_task import MonoOccOptions, MonoOccTask, load_teacher
+from occdepth_ros.training.task import collate
+
+GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
+TINY = MonoOccConfig(
+    "tiny",
+    "efficientnet-lite0",
+    width=192,
+    channels=16,
+    heads=2,
+    points=2,
+    hidden=24,
+    cross_layers=1,
+    self_layers=1,
+    late_layers=1,
+    columns=32,
+    grid=GRID,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.mark.golden
+def test_losses_agree_with_golden_file(golden_dir: Path) -> None:
+    with np.load(golden_dir / "monoocc_losses.npz", allow_pickle=False) as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    assert np.allclose(arrays["class_weights"], CLASS_WEIGHTS)
+    target = torch.from_numpy(arrays["target"])
+    terms = voxel_losses(torch.from_numpy(arrays["pred"]), target, LossWeights())
+    expected = {"cross_entropy": "ce", "semantic_affinity": "sem", "geometric_affinity": "geo"}
+    for name, key in expected.items():
+        assert float(terms[name]) == pytest.approx(float(arrays[key]), rel=2e-5), name
+    student, teacher = (torch.from_numpy(arrays[key])[0].flatten(1).T for key in ("student", "teacher"))
+    divergence = LossWeights().distillation * published_divergence(student, teacher, target.flatten())
+    assert float(divergence) == pytest.approx(float(arrays["distill"]), rel=2e-5)
+
+
+def test_the_divergence_is_one() -> None:
+    student, teacher = torch.randn(6, 4, requires_grad=True), torch.randn(6, 4, requires_grad=True)
+    target = torch.tensor([0, 255, 1, 2, 3, 19])
+    same = channel_divergence(teacher.detach() + 3, teacher, target)
+    assert float(same) == pytest.approx(0, abs=1e-6)
+    loss = channel_divergence(student, teacher, target)
+    p, q = teacher[2:].softmax(1), student[2:].softmax(1)
+    assert float(loss) == pytest.approx(float((p * (p / q).log()).sum(1).mean()), rel=1e-4)
+    loss.backward()
+    assert teacher.grad is None
+    assert student.grad is not None
+    assert student.grad[:2].abs().sum() == 0
+    assert student.grad[2:].abs().sum() > 0
+    nothing = torch.tensor([0, 255, 0, 0, 0, 255])
+    assert float(channel_divergence(student, teacher, nothing)) == 0
+    assert float(published_divergence(student, teacher, nothing)) == 0
+
+
+def test_unknown_pixels_do_not_count() -> None:
+    logits = torch.randn(1, 20, 2, 2)
+    semantics = torch.full((1, 4, 4), 255, dtype=torch.uint8)
+    assert float(pixel_cross_entropy(logits, semantics)) == 0
+    semantics[0, 0, 0] = 7
+    semantics[0, 2, 0] = 0
+    expected = -logits[0, :, 0, 0].log_softmax(0)[7]
+    assert float(pixel_cross_entropy(logits, semantics)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def example() -> SceneExample:
+    """A textured wall 4 m ahead."""
+    height, width = 64, 192
+    k = np.array([[0.5 * width, 0, width / 2], [0, 0.5 * width, height / 2], [0, 0, 1]])
+    pose = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    right = np.hstack([k, k @ np.array([[-0.5], [0], [0]])])
+    left = np.hstack([k, np.zeros((3, 1))])
+    rig = StereoRig(PinholeCamera(left, width, height), PinholeCamera(right, width, height), pose)
+    texture = np.random.default_rng(0).integers(0, 256, (height, width + 12, 3), dtype=np.uint8)
+    target = np.zeros(GRID.size, np.uint8)
+    target[20] = 13
+    target[21:] = 255
+    semantics = np.full((height, width), 13, np.uint8)
+    pictures = np.ascontiguousarray(texture[:, :width]), np.ascontiguousarray(texture[:, 12:])
+    return SceneExample("wall", *pictures, rig, GRID, target, semantics=semantics)
+
+
+def test_a_scene_is_prepared_and_proposals_are_where_the_wall_is() -> None:
+    prepared = MonoOccTask(TINY).prepare(example(), None)
+    assert set(prepared) == {"proposed", "target", "picture_s", "references_s"}
+    assert prepared["picture_s"].shape == (1, 3, 64, 192)
+    x = prepared["proposed"].view(16, 16, 8).any(2).any(1).nonzero().flatten().tolist()
+    assert set(x) <= {9, 10}
+    assert int(prepared["proposed"].sum()) > 20
+
+
+def test_all_terms_are_there_and_reach_the_network() -> None:
+    teacher = MonoOcc(replace(TINY, cameras=2, cross_view=True, semantic=False)).eval().requires_grad_(False)
+    task = MonoOccTask(TINY, window=16, teacher=teacher)
+    batch = collate([task.prepare(example(), np.random.default_rng(seed)) for seed in (0, 1)])
+    terms = task.losses(batch)
+    assert set(terms) == {"cross_entropy", "semantic_affinity", "geometric_affinity", "pixels", "distillation"}
+    assert all(term.isfinite() and term >= 0 for term in terms.values())
+    sum(terms.values(), start=torch.zeros(())).backward()
+    names = [n for n, p in task.network.named_parameters() if p.grad is not None and p.grad.any()]
+    for part in ("img_backbone", "img_neck", "bev_embed", "cross_transformer_late", "sem_decoder", "header"):
+        assert any(part in name for name in names), part
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_mirrored_scenes_bring_no_semantics_but_a_loss_of_zero() -> None:
+    task = MonoOccTask(TINY)
+    scenes = [task.prepare(example(), np.random.default_rng(seed)) for seed in range(8)]
+    bare = [scene for scene in scenes if (scene["semantics"] == 255).all()]
+    assert 0 < len(bare) < 8
+    assert float(task.losses(collate(bare[:1]))["pixels"]) == 0
+
+
+def test_it_learns_a_scene_by_heart() -> None:
+    task = MonoOccTask(replace(TINY, dropout=0.0))
+    batch = collate([task.prepare(example(), None)])
+    optimizer = torch.optim.Adam([p for p in task.network.parameters() if p.requires_grad], 1e-2)
+    totals = []
+    for _ in range(25):
+        loss = sum(task.losses(batch).values(), start=torch.zeros(()))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        totals.append(float(loss))
+    assert totals[-1] < 0.5 * totals[0]
+    task.network.eval()
+    with torch.inference_mode():
+        labels = task.predict(batch)
+    known = batch["target"] != 255
+    assert float((labels == batch["target"])[known].float().mean()) > 0.9
+
+
+def test_options_that_contradict_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="there is no network"):
+        MonoOccOptions(preset="monoocc-xxl")
+    with pytest.raises(RecipeError, match="more pictures"):
+        MonoOccOptions(preset="monoocc-teacher")
+    with pytest.raises(RecipeError, match="ImageNet"):
+        MonoOccOptions(preset="monoocc-s", imagenet=True)
+    with pytest.raises(RecipeError, match="different channels"):
+        MonoOccOptions(preset="monoocc-s", teacher="file")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        MonoOccOptions(teacher=str(tmp_path / "absent.safetensors")).build()
+
+
+def test_a_teacher_is_loaded_without_its_decoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(PRESETS, "monoocc-edge-teacher", TINY)
+    whole = MonoOcc(TINY)
+    save_file(whole.state_dict(), tmp_path / "t.safetensors")
+    teacher = load_teacher("monoocc-edge-teacher", tmp_path / "t.safetensors")
+    assert not hasattr(teacher.pts_bbox_head, "sem_decoder")
+    assert torch.equal(teacher.pts_bbox_head.bev_embed.weight, whole.pts_bbox_head.bev_embed.weight)
+
+
+def test_recipes_of_the_family_are_whole() -> None:
+    recipe = read_recipe("monoocc-comparison", ["task.late=false", "task.semantic=false"])
+    options = recipe.task_options()
+    assert isinstance(options, MonoOccOptions)
+    assert (options.late, options.semantic, options.model) == (False, False, "monoocc-edge")
