@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import timm
@@ -52,14 +52,12 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net: Any = timm.create_model(
-            "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(2, 3)
-        )
+        make: Callable[..., Any] = timm.create_model
+        net = make("tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(2, 3))
         # timm builds what lies behind as well
-        self.net.blocks = self.net.blocks[:5]
-        # timm builds what lies behind as well
-        self.net.blocks = self.net.blocks[:5]
-        self.channels = tuple(self.net.feature_info.channels())
+        net.blocks = net.blocks[:5]
+        self.net = net
+        self.channels: tuple[int, ...] = tuple(net.feature_info.channels())
 
     def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
         """`[B, 3, H, W]` normalised to `[B, 40, H/8, W/8]` and `[B, 112, H/16, W/16]`, rounded up."""
