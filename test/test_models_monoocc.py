@@ -21,6 +21,7 @@ from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
 from occdepth_ros.models.monoocc.cross_view import CrossViewTransformer, unwindowed, windows
 from occdepth_ros.models.monoocc.layers import first_other
 from occdepth_ros.models.monoocc.network import MonoOcc
+from occdepth_ros.models.monoocc.plain import plain_logits
 from occdepth_ros.models.monoocc.references import References
 from occdepth_ros.models.monoocc.sampling import padded_map, sample_and_sum
 from occdepth_ros.models.monoocc.semantic_decoder import ZeroStuffing
@@ -188,6 +189,17 @@ def test_no_proposals_and_nothing_but_proposals(proposed: torch.Tensor) -> None:
         logits = small_network().eval()(torch.randn(1, 3, 64, 192), references(), proposed)
     assert logits.shape == (20, 32, 32, 16)
     assert logits.isfinite().all()
+
+
+def test_the_plain_formulation_says_the_same() -> None:
+    network = shaken(small_network(cross_layers=2)).eval()
+    assert isinstance(network, MonoOcc)
+    pictures = torch.randn(1, 3, 64, 192)
+    with torch.inference_mode():
+        ours = network(pictures, references(), some_proposals())
+        plain = plain_logits(network, pictures, references(), some_proposals())
+    assert torch.allclose(ours, plain, atol=1e-4)
+    assert float(ours.std()) > 0.1
 
 
 def test_every_part_learns() -> None:

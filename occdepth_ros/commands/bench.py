@@ -13,6 +13,8 @@ from occdepth_ros.files import write_whole
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.comparison import Comparison, compare, plain_way
 from occdepth_ros.models.edge.predictor import SHIPPED, EdgePredictor
+from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
+from occdepth_ros.models.monoocc.predictor import MonoOccPredictor
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.predictor import OccDepthPredictor
 from occdepth_ros.models.weights import RANDOM
@@ -21,7 +23,11 @@ from occdepth_ros.sources import open_source
 
 SUMMARY = "time a network plain and as the predictor runs it"
 
-MODELS = [*SHIPPED, *(name for name, config in PRESETS.items() if config.virtual_bf is None)]
+MODELS = [
+    *SHIPPED,
+    *(name for name, config in PRESETS.items() if config.virtual_bf is None),
+    *(name for name, config in MONOOCC.items() if config.cameras == 1),
+]
 """The models whose pictures a stereo sequence holds."""
 
 
@@ -58,7 +64,7 @@ def compare_on(
     Raises:
         OccDepthError: the sequence cannot be read, or one of the ways cannot run.
     """
-    kind = EdgePredictor if model in SHIPPED else OccDepthPredictor
+    kind = MonoOccPredictor if model in MONOOCC else EdgePredictor if model in SHIPPED else OccDepthPredictor
     predictor = kind(name=model, weights=weights, device=device)
     source = open_source(sequence)
     chosen = [source[i] for i in range(min(frames, len(source)))]

@@ -16,6 +16,11 @@ import torch
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.predictor import EdgePredictor
+from occdepth_ros.models.monoocc.network import MonoOcc
+from occdepth_ros.models.monoocc.plain import plain_logits
+from occdepth_ros.models.monoocc.predictor import MonoOccPredictor, picture_fit
+from occdepth_ros.models.monoocc.predictor import load_network as load_monoocc
+from occdepth_ros.models.monoocc.references import References
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.readout import labels_and_confidence
@@ -32,6 +37,7 @@ Stages = dict[str, float]
 Result = TypeVar("Result")
 Way = Callable[[Picture, Picture], tuple[Labels, Stages]]
 """From a pair of pictures to labels, `[X, Y, Z]`, and milliseconds by stage."""
+Compared = OccDepthPredictor | EdgePredictor | MonoOccPredictor
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,13 @@ class Comparison:
 
     def rows(self) -> list[tuple[str, float, float]]:
         """Name of every stage, and its time both ways, in the order in which they run."""
-        return [(stage, plain, self.fast_stages[stage]) for stage, plain in self.plain_stages.items()]
+        fast = dict(self.fast_stages)
+        if set(fast) != set(self.plain_stages):
+            # what the plain network does in one stage: its time beside the sum of the predictor's
+            whole = [stage for stage in self.plain_stages if stage not in fast]
+            inside = sum(fast.pop(stage) for stage in [*fast] if stage not in self.plain_stages)
+            fast |= dict.fromkeys(whole[:1], inside)
+        return [(stage, plain, fast[stage]) for stage, plain in self.plain_stages.items()]
 
     def record(self) -> dict[str, object]:
         """The comparison as JSON holds it."""
@@ -125,9 +137,38 @@ class PlainNetwork:
         return found, clock.milliseconds()
 
 
+class PlainMonoOcc:
+    """MonoOcc in float32, its equations as they are usually written; proposals as the predictor makes them."""
+
+    def __init__(self, network: MonoOcc, predictor: MonoOccPredictor, rig: StereoRig, grid: VoxelGrid) -> None:
+        self.network = network.eval().requires_grad_(False).to(predictor.device)
+        self.predictor, self.rig, self.grid = predictor, rig, grid
+        self.fit = picture_fit(network.config, rig)
+        fitted = self.fit.rig(rig)
+        references = References.of_cameras(network.config.working_grid(grid), [(fitted.left, fitted.left_from_grid)])
+        self.references = references.to(predictor.device)
+
+    @torch.inference_mode()
+    def infer(self, left: Picture, right: Picture) -> tuple[Labels, Stages]:
+        """Labels of one pair, `[X, Y, Z]`, and milliseconds by stage."""
+        device = self.predictor.device
+        clock = StageClock(device)
+        proposed = self.predictor.proposals(left, right, self.rig, self.grid)
+        clock.lap("proposals")
+        pictures = self.fit.apply(torch.from_numpy(left[None]).to(device))
+        wanted = torch.from_numpy(proposed.reshape(-1)).to(device)
+        clock.lap("preprocess")
+        logits = plain_logits(self.network, pictures, self.references, wanted)
+        clock.lap("network")
+        labels, _ = labels_and_confidence(logits)
+        found = labels.cpu().numpy()
+        clock.lap("postprocess")
+        return found, clock.milliseconds()
+
+
 def plain_way(
     model: str,
-    predictor: OccDepthPredictor | EdgePredictor,
+    predictor: Compared,
     weights: Path | str | None,
     rig: StereoRig,
     grid: VoxelGrid,
@@ -137,6 +178,8 @@ def plain_way(
     Raises:
         GridError, ModelError, CheckpointError: as the predictor's.
     """
+    if isinstance(predictor, MonoOccPredictor):
+        return PlainMonoOcc(load_monoocc(model, weights), predictor, rig, grid).infer
     if isinstance(predictor, OccDepthPredictor):
         return PlainNetwork(load_network(model, weights), predictor.device, rig, grid).infer
     plain = EdgePredictor(name=model, weights=weights, device=str(predictor.device), precision="float32")
@@ -150,7 +193,7 @@ def plain_way(
 
 
 def compare(
-    predictor: OccDepthPredictor | EdgePredictor,
+    predictor: Compared,
     plain: Way,
     rig: StereoRig,
     grid: VoxelGrid,
