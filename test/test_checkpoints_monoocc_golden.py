@@ -35,6 +35,6 @@ def test_a_file_whose_parts_do_not_fit_is_refused(golden_dir: Path, tmp_path: Pa
     np.savez(path, **{**arrays, "proposal": arrays["proposal"][:-1]})
     with pytest.raises(CheckpointError, match="proposal is"):
         verify_file(path)
-    np.savez(path, **{**arrays, "cross": arrays["cross"][:, :3]})
+    np.savez(path, **{**arrays, "cross": arrays["cross"][:, :31]})
     with pytest.raises(CheckpointError, match="no regular excerpt"):
         verify_file(path)
