@@ -415,6 +415,23 @@ def test_auto_takes_the_parameters_after_a_while_and_says_so(made: list[Bench]) 
     np.testing.assert_allclose(bench.node.pipeline.calibration.current.left_from_grid[:3, 3], translation)
 
 
+def test_models_that_remember_are_told_where_each_pair_was_taken(made: list[Bench]) -> None:
+    made.append(bench := Bench(fixed_frame="odom"))
+    bench.wait_active()
+    placed: list[Any] = []
+    bench.node.pipeline.host._engine.predictor.place = placed.append
+    bench.good_pair()
+    assert placed[-1] is None  # TF knows nothing of odom
+    there = bench.static_transform((4.0, 5.0, 6.0))
+    there.header.frame_id, there.child_frame_id = "odom", "velodyne"
+    there.transform.rotation.x, there.transform.rotation.w = 0.0, 1.0
+    there.transform.rotation.y = there.transform.rotation.z = 0.0
+    tf2_ros.StaticTransformBroadcaster(bench.tester).sendTransform(there)
+    bench.wait(lambda: bench.node.pipeline.extrinsics.world_from_grid(0) is not None, "the transform did not come")
+    bench.good_pair()
+    np.testing.assert_allclose(placed[-1][:3, 3], [4, 5, 6])
+
+
 def test_raw_pictures_are_rectified(made: list[Bench]) -> None:
     """A shift of the principal point between K and P moves the picture by as many pixels."""
     made.append(bench := Bench(rectify=True))

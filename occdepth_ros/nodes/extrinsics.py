@@ -36,7 +36,7 @@ class Extrinsics:
 
     Args:
         node: whose TF to listen to.
-        settings: `extrinsics`, `camera_from_grid_*`, `grid_frame` and `tf_timeout` are used.
+        settings: `extrinsics`, `camera_from_grid_*`, `grid_frame`, `fixed_frame` and `tf_timeout` are used.
     """
 
     def __init__(self, node: Node, settings: Settings) -> None:
@@ -82,6 +82,16 @@ class Extrinsics:
                 f"TF does not connect the grid's frame {grid_frame!r} with the camera's {camera_frame!r} ({error})",
                 remedy="Publish that transform, or set extrinsics to parameters and camera_from_grid_*.",
             ) from error
+
+    def world_from_grid(self, stamp_ns: int) -> Matrix | None:
+        """Pose of the grid's frame in `fixed_frame` at a time, `[4, 4]`; None where TF does not have it then."""
+        settings = self._settings
+        try:
+            found = self._buffer.lookup_transform(settings.fixed_frame, settings.grid_frame, Time(nanoseconds=stamp_ns))
+        except tf2_ros.TransformException:
+            return None
+        matrix = matrix_of(found.transform)
+        return matrix if np.isfinite(matrix).all() else None
 
     def _from_parameters(self) -> GridPose:
         settings = self._settings

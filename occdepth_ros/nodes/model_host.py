@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CalibrationError, CheckpointError, GridError, ImageError, ModelError, OccDepthError
 from occdepth_ros.grid import VoxelGrid
@@ -19,6 +19,7 @@ from occdepth_ros.nodes.conversions import Picture, pose_of
 from occdepth_ros.nodes.faults import FaultBoard, NamedError, Topic
 from occdepth_ros.nodes.parameters import Settings
 from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.predictor import PlacedPredictor
 from occdepth_ros.registry import FALLBACK_MODEL, is_exported
 
 
@@ -47,6 +48,16 @@ class ModelHost:
         self.grid = VoxelGrid((ox, oy, oz), (nx, ny, nz), settings.grid_resolution, settings.grid_frame)
         self._engine: Engine | None = None
         self._fallen_at: float | None = None
+        self._pose: Matrix | None = None
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the model looks at earlier pairs, and wants to be told where each was taken."""
+        return self._engine is not None and isinstance(self._engine.predictor, PlacedPredictor)
+
+    def place(self, world_from_grid: Matrix | None) -> None:
+        """Say where the grid's frame is when the next pair is taken, `[4, 4]`; None = not known."""
+        self._pose = world_from_grid
 
     @property
     def name(self) -> str:
@@ -128,7 +139,7 @@ class ModelHost:
             raise ModelError("no model is loaded", where="model", remedy="Configure the node.")
         if engine.rig.fingerprint != rig.fingerprint:
             engine.calibrate(rig)
-        return engine.predict(left, right, stamp_ns=stamp_ns)
+        return engine.predict(left, right, stamp_ns=stamp_ns, world_from_grid=self._pose)
 
     def _fall_back(self, error: Exception) -> None:
         """Replace the model by the one without weights, or pass the error on as a named one."""

@@ -91,6 +91,12 @@ class Settings:
     )
     grid_size: tuple[int, ...] = _parameter((256, 256, 32), "Grid", "Voxels along x, y, z.", low=1, high=4096)
     grid_resolution: float = _parameter(0.2, "Grid", "Edge of a voxel, m.", low=1e-3, high=100.0)
+    fixed_frame: str = _parameter(
+        "map",
+        "Grid",
+        "Frame that does not move, in which TF says where `grid_frame` is: models that merge earlier pairs do so where "
+        "TF has it, and see each pair alone where not.",
+    )
 
     extrinsics: str = _parameter(
         "auto",

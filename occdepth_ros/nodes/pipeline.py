@@ -90,6 +90,8 @@ class Pipeline:
         right = self.calibration.rectified("right", picture_of(pair.right, "right/image_rect"))
         pose = self.extrinsics.pose(camera_frame, pair.stamp_ns)
         rig = self.calibration.rig(pose.left_from_grid, camera_frame)
+        if self.host.remembers:
+            self.host.place(self.extrinsics.world_from_grid(pair.stamp_ns))
         prepared = time.monotonic()
         prediction = self.host.predict(rig, left, right, pair.stamp_ns)
         predicted = time.monotonic()
