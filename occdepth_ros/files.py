@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from occdepth_ros.errors import OutputError
@@ -32,7 +32,9 @@ def whole_file(path: Path) -> Iterator[Path]:
             remedy="Give a place that you may write to, with free space.",
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        # below a file there is nothing to remove, and no second error must hide the first
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:
