@@ -15,7 +15,7 @@ BACKBONES = {variant: f"tf_efficientnet_{variant}.ns_jft_in1k" for variant in ("
 }
 """timm's name of every variant: the published ones, and one that a CPU can train."""
 
-_TAPPED_STAGES = {0: 2, 1: 4, 2: 8, 4: 16}
+TAPPED_STAGES = {0: 2, 1: 4, 2: 8, 4: 16}
 """EfficientNet stage whose output is the map at 1/2, 1/4, 1/8, 1/16."""
 
 
@@ -38,7 +38,7 @@ class Encoder(nn.Module):
         # the weights come with the checkpoint: nothing is ever downloaded here
         model: Any = timm.create_model(BACKBONES[backbone], pretrained=False, num_classes=0, global_pool="")
         self.original_model = model
-        self.skip_channels = {1: 3} | {scale: _out_channels(model.blocks[i]) for i, scale in _TAPPED_STAGES.items()}
+        self.skip_channels = {1: 3} | {scale: _out_channels(model.blocks[i]) for i, scale in TAPPED_STAGES.items()}
         self.out_channels: int = model.conv_head.out_channels
 
     def forward(self, images: torch.Tensor) -> dict[int, torch.Tensor]:
@@ -55,8 +55,8 @@ class Encoder(nn.Module):
         x = model.bn1(model.conv_stem(images))
         for index, stage in enumerate(model.blocks):
             x = stage(x)
-            if index in _TAPPED_STAGES:
-                maps[_TAPPED_STAGES[index]] = x
+            if index in TAPPED_STAGES:
+                maps[TAPPED_STAGES[index]] = x
         # the tap lies before the last norm and activation, which therefore never run
         maps[32] = model.conv_head(x)
         return maps

@@ -1,0 +1,156 @@
+"""A convolution that applies its batch norm, a summand and an activation in the same pass over memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from timm.layers import Conv2dSame, pad_same
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+ActivationName = Literal["none", "relu", "leaky_relu", "silu", "relu6"]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What is applied to every output.
+
+    Args:
+        attr, scalars: name and parameters in oneDNN's fused convolutions.
+        apply: the same as a torch function that may work in place.
+    """
+
+    attr: str
+    scalars: tuple[float, ...]
+    apply: Callable[[torch.Tensor], torch.Tensor]
+
+
+ACTIVATIONS: dict[ActivationName, Activation] = {
+    "none": Activation("none", (), lambda x: x),
+    "relu": Activation("relu", (), torch.relu_),
+    "leaky_relu": Activation("leaky_relu", (0.01,), lambda x: F.leaky_relu_(x, 0.01)),
+    "silu": Activation("swish", (), lambda x: F.silu(x, inplace=True)),
+    "relu6": Activation("hardtanh", (0.0, 6.0), lambda x: F.hardtanh_(x, 0.0, 6.0)),
+}
+
+_NAMES: dict[type[nn.Module], ActivationName] = {
+    nn.Identity: "none",
+    nn.ReLU: "relu",
+    nn.LeakyReLU: "leaky_relu",
+    nn.SiLU: "silu",
+    nn.ReLU6: "relu6",
+}
+
+
+def activation_of(module: nn.Module | None) -> ActivationName:
+    """Name of an activation module; None is none."""
+    return "none" if module is None else _NAMES[type(module)]
+
+
+_Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose3d
+
+
+class FusedConv(nn.Module):
+    """activation(norm(conv(x)) + summand), for inference.
+
+    On a CPU oneDNN does all of it in one kernel, on weights that it lays out once: the operators that torch.compile
+    generates calls of. They have no public name; without them the same is done step by step, as on other devices.
+
+    Args:
+        conv: the convolution, 2-D, 3-D or transposed 3-D.
+        norm: the batch norm behind it; None = none.
+        activation: what follows.
+        dtype: number format of the weights; inputs must have it.
+    """
+
+    def __init__(
+        self,
+        conv: nn.Module,
+        norm: nn.Module | None = None,
+        activation: ActivationName = "none",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        source = cast(_Conv, conv)
+        self.transposed = isinstance(conv, nn.ConvTranspose3d)
+        weight, bias = folded(source, norm)
+        layout = torch.channels_last if weight.ndim == 4 else torch.channels_last_3d
+        self.weight: torch.Tensor | None
+        self.bias: torch.Tensor | None
+        self.register_buffer("weight", weight.to(dtype).contiguous(memory_format=layout), persistent=False)
+        self.register_buffer("bias", None if bias is None else bias.to(dtype), persistent=False)
+        self.activation = ACTIVATIONS[activation]
+        self.same = isinstance(conv, Conv2dSame)
+        self.kernel, self.stride = list(source.kernel_size), list(source.stride)
+        self.dilation, self.groups = list(source.dilation), source.groups
+        self.padding = [0] * len(self.stride) if isinstance(source.padding, str) else [int(p) for p in source.padding]
+        self.output_padding = list(cast(Any, source).output_padding)
+        self._packed: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor, summand: torch.Tensor | None = None) -> torch.Tensor:
+        """`[B, C, ...]` to `[B, C', ...]`; the summand has the output's shape and may be overwritten."""
+        if self.same:
+            x = pad_same(x, self.kernel, self.stride, self.dilation)
+        if not self.transposed and x.device.type == "cpu" and _HAS_FUSED:
+            return self._fused(x, summand)
+        assert self.weight is not None
+        if self.transposed:
+            out = F.conv_transpose3d(
+                x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+            )
+        else:
+            function: Any = F.conv2d if x.ndim == 4 else F.conv3d
+            out = function(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        if summand is not None:
+            out += summand
+        return self.activation.apply(out)
+
+    def _fused(self, x: torch.Tensor, summand: torch.Tensor | None) -> torch.Tensor:
+        operators: Any = torch.ops.mkldnn
+        x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
+        if self._packed is None:
+            self._packed = operators._reorder_convolution_weight(
+                self.weight, self.padding, self.stride, self.dilation, self.groups, list(x.shape)
+            )
+            self.weight = None
+        place = self.padding, self.stride, self.dilation, self.groups
+        attr, scalars = self.activation.attr, list(self.activation.scalars)
+        if summand is None:
+            out: torch.Tensor = operators._convolution_pointwise(
+                x, self._packed, self.bias, *place, attr, scalars, ""
+            )
+            return out
+        # behind a summand only this one can be fused
+        fused = attr if attr == "relu" else None
+        out = operators._convolution_pointwise_.binary(
+            summand, x, self._packed, self.bias, *place, "add", 1.0, fused, [], ""
+        )
+        return out if fused else self.activation.apply(out)
+
+
+def folded(conv: nn.Module, norm: nn.Module | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Weight and bias of a convolution that does the work of the batch norm behind it, too."""
+    source = cast(_Conv, conv)
+    if norm is None:
+        return source.weight.detach(), None if source.bias is None else source.bias.detach()
+    bn = cast(_BatchNorm, norm)
+    assert bn.running_mean is not None and bn.running_var is not None
+    weight, bias = fuse_conv_bn_weights(
+        source.weight, source.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias,
+        transpose=isinstance(conv, nn.ConvTranspose3d),
+    )  # fmt: skip
+    return weight.detach(), bias.detach()
+
+
+def _has_fused() -> bool:
+    operators: Any = torch.ops.mkldnn
+    wanted = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
+    return torch.backends.mkldnn.is_available() and all(hasattr(operators, name) for name in wanted)
+
+
+_HAS_FUSED = _has_fused()
