@@ -20,7 +20,7 @@ from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.readout import VisibilityTable, expected_depth, labels_and_confidence
 from occdepth_ros.models.pictures import normalize
-from occdepth_ros.models.predictor import OccDepthPredictor
+from occdepth_ros.models.predictor import OccDepthPredictor, load_network
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.registry import MODELS
 
@@ -102,12 +102,12 @@ def test_the_same_pictures_give_the_same_bytes(predictor: OccDepthPredictor) -> 
 
 
 def test_random_weights_are_seeded_and_say_so() -> None:
-    one = OccDepthPredictor(name="occdepth-b3", weights=Path("random"), device="cpu")
+    one = load_network("occdepth-b3", Path("random"))
     state = torch.random.get_rng_state()
-    two = OccDepthPredictor(name="occdepth-b3", weights="random", device="cpu")
+    two = load_network("occdepth-b3", "random")
     assert torch.equal(state, torch.random.get_rng_state())
-    assert "random" in one.name
-    a, b = one.network.state_dict(), two.network.state_dict()
+    assert "random" in OccDepthPredictor(name="occdepth-b3", weights="random", device="cpu").name
+    a, b = one.state_dict(), two.state_dict()
     assert all(torch.equal(a[key], b[key]) for key in a)
 
 

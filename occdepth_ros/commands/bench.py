@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.table import Table
 
+from occdepth_ros.errors import ModelError
 from occdepth_ros.files import write_whole
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.comparison import Comparison, compare, plain_way
@@ -16,10 +18,13 @@ from occdepth_ros.models.edge.predictor import SHIPPED, EdgePredictor
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.monoocc.predictor import MonoOccPredictor
 from occdepth_ros.models.occdepth.config import PRESETS
+from occdepth_ros.models.occdepth.fast.network import Precision
 from occdepth_ros.models.predictor import OccDepthPredictor
 from occdepth_ros.models.weights import RANDOM
 from occdepth_ros.registry import DEFAULT_MODEL
 from occdepth_ros.sources import open_source
+
+PRECISIONS = get_args(Precision)
 
 SUMMARY = "time a network plain and as the predictor runs it"
 
@@ -38,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", metavar="FILE", help="checkpoint, or random: seeded ones (default: those that ship, else random)")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--source", type=Path, metavar="PATH", help="stereo sequence (default: the bundled sample)")
+    add("--precision", choices=PRECISIONS, help="number formats of the fast path (default: the predictor's)")
     add("--frames", type=_positive, metavar="N", default=1, help="frames, each run both ways (default: %(default)s)")
     add("--json", type=Path, metavar="OUT.json", help="write the numbers to this file as well")
 
@@ -49,7 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
         OccDepthError: the weights, the device or the sequence cannot be used.
     """
     weights = arguments.weights or (None if arguments.model in SHIPPED else RANDOM)
-    done = compare_on(arguments.model, weights, arguments.source, arguments.frames, device=arguments.device)
+    done = compare_on(
+        arguments.model,
+        weights,
+        arguments.source,
+        arguments.frames,
+        device=arguments.device,
+        precision=arguments.precision,
+    )
     Console(highlight=False).print(table(done))
     if arguments.json is not None:
         write_whole(arguments.json, (json.dumps([done.record()], indent=1) + "\n").encode())
@@ -57,15 +70,30 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def compare_on(
-    model: str, weights: Path | str | None, sequence: Path | None, frames: int, *, device: str = "auto"
+    model: str,
+    weights: Path | str | None,
+    sequence: Path | None,
+    frames: int,
+    *,
+    device: str = "auto",
+    precision: str | None = None,
 ) -> Comparison:
     """Compare on the first frames of a stereo sequence, None = the bundled sample.
+
+    Args:
+        model, weights, device: of the predictor.
+        sequence: the stereo sequence.
+        frames: number of frames.
+        precision: number formats of the fast path; None = the predictor's default.
 
     Raises:
         OccDepthError: the sequence cannot be read, or one of the ways cannot run.
     """
-    kind = MonoOccPredictor if model in MONOOCC else EdgePredictor if model in SHIPPED else OccDepthPredictor
-    predictor = kind(name=model, weights=weights, device=device)
+    kind: Any = MonoOccPredictor if model in MONOOCC else EdgePredictor if model in SHIPPED else OccDepthPredictor
+    if precision is not None and (model in MONOOCC or (precision == "mixed" and model in SHIPPED)):
+        raise ModelError(f"{model} knows no precision {precision}", where="precision", remedy="Leave it out.")
+    options = {} if precision is None else {"precision": precision}
+    predictor = kind(name=model, weights=weights, device=device, **options)
     source = open_source(sequence)
     chosen = [source[i] for i in range(min(frames, len(source)))]
     grid = VoxelGrid.semantic_kitti(source.grid_frame)

@@ -121,9 +121,7 @@ class FusedConv(nn.Module):
         place = self.padding, self.stride, self.dilation, self.groups
         attr, scalars = self.activation.attr, list(self.activation.scalars)
         if summand is None:
-            out: torch.Tensor = operators._convolution_pointwise(
-                x, self._packed, self.bias, *place, attr, scalars, ""
-            )
+            out: torch.Tensor = operators._convolution_pointwise(x, self._packed, self.bias, *place, attr, scalars, "")
             return out
         # behind a summand only this one can be fused
         fused = attr if attr == "relu" else None

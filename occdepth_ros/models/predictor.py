@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,9 +15,10 @@ from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.calibrations import RecentCalibrations
 from occdepth_ros.models.device import pick_device
-from occdepth_ros.models.layout import channels_last
-from occdepth_ros.models.memory import memory_guard
+from occdepth_ros.models.memory import keep_freed_memory, memory_guard
 from occdepth_ros.models.occdepth.config import PRESETS
+from occdepth_ros.models.occdepth.fast.network import FastOccDepth, Precision, compiled
+from occdepth_ros.models.occdepth.fast.tables import FastTables
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.readout import VisibilityTable, expected_depth, labels_and_confidence
@@ -27,26 +27,25 @@ from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.weights import RANDOM, with_weights
 from occdepth_ros.predictor import Occupancy, Picture
 
-Precision = Literal["float32", "bfloat16", "float16"]
-
 
 @dataclass(frozen=True)
 class _Calibration:
     fit: PictureFit
-    geometry: SceneGeometry
+    tables: FastTables
     visibility: VisibilityTable
 
 
 class OccDepthPredictor:
-    """OccDepth with loaded weights on one device.
+    """OccDepth with loaded weights on one device, on the inference path (`models/occdepth/fast`).
 
     Args:
         name: a preset of `occdepth_ros.models.occdepth.config.PRESETS`.
         weights: a weights file, or "random".
         device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
-        precision: number format of the convolutions. "float32" keeps the labels; under the golden file's stand-in
-            weights bfloat16 keeps 71 % of them on a real frame and takes half the time on a CPU, and nearly all of
-            that loss comes from the 2-D network. Trained weights are tamer: measure with yours.
+        precision: number formats. "float32" keeps the labels; "mixed" computes the 3-D network and the head in
+            bfloat16, which is where most of the time goes, and "bfloat16" everything. What they keep of the labels
+            is in benchmarks/README.md; trained weights differ: measure with yours.
+        compile: hand the networks to torch.compile and CUDA graphs; CUDA devices only.
 
     Raises:
         ModelError: the name or the device does not exist, or the device has too little memory.
@@ -54,7 +53,13 @@ class OccDepthPredictor:
     """
 
     def __init__(
-        self, *, name: str, weights: Path | str | None = None, device: str = "auto", precision: Precision = "float32"
+        self,
+        *,
+        name: str,
+        weights: Path | str | None = None,
+        device: str = "auto",
+        precision: Precision = "float32",
+        compile: bool = False,
     ) -> None:
         if name not in PRESETS:
             raise ModelError(f"there is no network {name!r}", where="model", remedy=f"Known: {', '.join(PRESETS)}.")
@@ -62,9 +67,16 @@ class OccDepthPredictor:
         self.device = pick_device(device)
         self.precision: Precision = precision
         self.name = name if str(weights) != RANDOM else f"{name} (random weights)"
+        if compile and self.device.type != "cuda":
+            raise ModelError(
+                f"compile is for CUDA devices, not for {self.device}", where="compile", remedy="Leave it out."
+            )
         network = load_network(name, weights).eval().requires_grad_(False)
+        keep_freed_memory(self.device)
         with memory_guard(self.name, self.device):
-            self.network = channels_last(network.to(self.device))
+            self.network = FastOccDepth(network, precision, self.device).to(self.device)
+        if compile:
+            compiled(self.network)
         # one calibration is what a robot has; a second one allows for switching back
         self._calibrations: RecentCalibrations[_Calibration] = RecentCalibrations(2)
         self._current: _Calibration | None = None
@@ -85,7 +97,7 @@ class OccDepthPredictor:
         fitted = fit.rig(rig)
         return _Calibration(
             fit,
-            SceneGeometry.of_rig(self.config, fitted, grid).to(self.device),
+            self.network.tables(SceneGeometry.of_rig(self.config, fitted, grid)).to(self.device),
             VisibilityTable.of_camera(grid, fitted.left, fitted.left_from_grid).to(self.device),
         )
 
@@ -104,29 +116,27 @@ class OccDepthPredictor:
             return self._infer(self._current, (left, right)[: self.config.views])
 
     def _infer(self, calibration: _Calibration, pictures: tuple[Picture, ...]) -> Occupancy:
-        network, geometry = self.network, calibration.geometry
+        network, tables = self.network, calibration.tables
         clock = StageClock(self.device)
         uploaded = torch.from_numpy(np.stack(pictures)).to(self.device)
-        images = calibration.fit.apply(uploaded).contiguous(memory_format=torch.channels_last)
+        images = network.prepared(calibration.fit.apply(uploaded))
         clock.lap("preprocess")
-        half = getattr(torch, self.precision)
-        with torch.autocast(self.device.type, half, enabled=self.precision != "float32"):
-            maps = network.net_rgb.encoder(images)
-            clock.lap("encoder")
-            wanted = self.config.scales
-            features = {s: m[None] for s, m in network.net_rgb.decoder(maps, wanted).items()}
-            del maps
-            clock.lap("decoder2d")
-            volume = network.lift(features, geometry)
-            clock.lap("sfa")
-            depth = network.depth(features, geometry)
-            del features
-            volume = network.weigh(volume, depth, geometry)
-            clock.lap("oad")
-            full, _ = network.net_3d_decoder.volume(volume)
-            clock.lap("net3d")
-            logits, _ = network.net_3d_decoder.head(full)
-            clock.lap("head")
+        coarse = network.encoder(images)
+        clock.lap("encoder")
+        maps, rows = network.features(coarse, tables)
+        del coarse
+        clock.lap("decoder2d")
+        lifted = network.lift(maps, rows, tables)
+        clock.lap("sfa")
+        depth = network.depth(maps, tables)
+        volume = network.weigh(lifted, depth, tables)
+        del maps, rows, lifted
+        clock.lap("oad")
+        volume = network.unet.volume(volume)
+        clock.lap("net3d")
+        logits = network.unet.head(volume)
+        del volume
+        clock.lap("head")
         labels, confidence = labels_and_confidence(logits[0])
         pixels = expected_depth(depth, self.config)
         visibility = calibration.visibility.classify(pixels)

@@ -118,10 +118,10 @@ class FastUpBlock(nn.Module):
             out: torch.Tensor = self.second(self.first(torch.cat([x, skip], 1)))
             return out
         sums = self._sum_of((x.shape[2], x.shape[3]), (size[0], size[1]))
-        summed = torch.stack([sums(products_of(view, self.taps)) for view in x])  # [V, H W, C']
-        maps = summed.movedim(2, 1).unflatten(2, size)
-        out = self.second(self.first(skip, maps))
-        return out
+        rows = torch.stack([sums(products_of(view, self.taps)) for view in x])  # [V, H W, C']
+        maps = rows.movedim(2, 1).unflatten(2, size)
+        summed_up: torch.Tensor = self.second(self.first(skip, maps))
+        return summed_up
 
     def _sum_of(self, low: tuple[int, int], high: tuple[int, int]) -> TapSum:
         key = (*low, *high)

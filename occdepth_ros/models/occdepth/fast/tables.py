@@ -95,7 +95,11 @@ def _corners(
     for corner in range(8):
         flat, share = offset, torch.ones((), dtype=torch.float64)
         for cell, n, stride, high in zip(
-            cells, (width, height, bins), (1, width, height * width), (corner & 1, corner >> 1 & 1, corner >> 2), strict=True
+            cells,
+            (width, height, bins),
+            (1, width, height * width),
+            (corner & 1, corner >> 1 & 1, corner >> 2),
+            strict=True,
         ):
             low = cell.floor()
             place = low.long() + high
