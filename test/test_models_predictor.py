@@ -198,8 +198,11 @@ def test_order_of_calls_and_lack_of_memory_are_named(
         predictor.infer(*pair())
 
 
-def test_labels_and_confidence_are_the_softmax() -> None:
-    logits = torch.randn(5, 3, 4, 2) * 3
+@pytest.mark.parametrize("innermost", [False, True])
+def test_labels_and_confidence_are_the_softmax(innermost: bool) -> None:
+    logits = torch.randn(5, 40, 30, 20) * 3
+    if innermost:
+        logits = logits.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
     labels, confidence = labels_and_confidence(logits)
     best = logits.softmax(dim=0).max(dim=0)
     assert torch.equal(labels.long(), best.indices)

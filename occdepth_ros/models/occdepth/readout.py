@@ -14,6 +14,9 @@ from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.projection import project_voxels
 
+VOXELS = 16384
+"""Voxels that are read out at a time on a CPU."""
+
 
 def labels_and_confidence(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Most likely class and its probability.
@@ -24,9 +27,24 @@ def labels_and_confidence(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
     Returns:
         labels `[X, Y, Z]` uint8, and probability times 255, rounded, `[X, Y, Z]` uint8.
     """
+    if logits.device.type == "cpu" and logits.stride(0) == 1:
+        return _by_the_cacheful(logits)
     best, labels = logits.max(dim=0)
     probability = (best.float() - logits.float().logsumexp(dim=0)).exp()
     return labels.to(torch.uint8).contiguous(), (probability * 255).round().to(torch.uint8).contiguous()
+
+
+def _by_the_cacheful(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`labels_and_confidence` of logits with classes innermost: turned around in small parts, which stay in the cache."""
+    rows = logits.movedim(0, -1).flatten(0, 2)  # [N, n_classes]
+    labels, confidence = (torch.empty(len(rows), dtype=torch.uint8) for _ in range(2))
+    parts = zip(rows.split(VOXELS), labels.split(VOXELS), confidence.split(VOXELS), strict=True)
+    for part, label, share in parts:
+        classes = part.T.clone(memory_format=torch.contiguous_format).float()
+        best, index = classes.max(dim=0)
+        label.copy_(index)
+        share.copy_((255 / classes.sub_(best).exp_().sum(dim=0)).round_())
+    return labels.view(logits.shape[1:]), confidence.view(logits.shape[1:])
 
 
 def expected_depth(depth: torch.Tensor | None, config: OccDepthConfig) -> torch.Tensor:
