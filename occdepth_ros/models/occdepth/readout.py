@@ -35,7 +35,7 @@ def labels_and_confidence(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
 
 
 def _by_the_cacheful(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """`labels_and_confidence` of logits with classes innermost: turned around in small parts, which stay in the cache."""
+    """`labels_and_confidence` of logits with classes innermost: turned around in parts that stay in the cache."""
     rows = logits.movedim(0, -1).flatten(0, 2)  # [N, n_classes]
     labels, confidence = (torch.empty(len(rows), dtype=torch.uint8) for _ in range(2))
     parts = zip(rows.split(VOXELS), labels.split(VOXELS), confidence.split(VOXELS), strict=True)
