@@ -8,7 +8,8 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from timm.layers import Conv2dSame, pad_same
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.padding import pad_same
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -148,7 +149,8 @@ def folded(conv: nn.Module, norm: nn.Module | None) -> tuple[torch.Tensor, torch
 def _has_fused() -> bool:
     operators: Any = torch.ops.mkldnn
     wanted = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
-    return torch.backends.mkldnn.is_available() and all(hasattr(operators, name) for name in wanted)
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and all(hasattr(operators, name) for name in wanted)
 
 
 _HAS_FUSED = _has_fused()

@@ -38,12 +38,12 @@ def _by_the_cacheful(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """`labels_and_confidence` of logits with classes innermost: turned around in parts that stay in the cache."""
     rows = logits.movedim(0, -1).flatten(0, 2)  # [N, n_classes]
     labels, confidence = (torch.empty(len(rows), dtype=torch.uint8) for _ in range(2))
-    parts = zip(rows.split(VOXELS), labels.split(VOXELS), confidence.split(VOXELS), strict=True)
-    for part, label, share in parts:
-        classes = part.T.clone(memory_format=torch.contiguous_format).float()
+    for start in range(0, len(rows), VOXELS):
+        part = slice(start, start + VOXELS)
+        classes = rows[part].T.clone(memory_format=torch.contiguous_format).float()
         best, index = classes.max(dim=0)
-        label.copy_(index)
-        share.copy_((255 / classes.sub_(best).exp_().sum(dim=0)).round_())
+        labels[part] = index
+        confidence[part] = (255 / classes.sub_(best).exp_().sum(dim=0)).round_()
     return labels.view(logits.shape[1:]), confidence.view(logits.shape[1:])
 
 

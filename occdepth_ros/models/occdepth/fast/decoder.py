@@ -105,7 +105,7 @@ class FastUpBlock(nn.Module):
         rest = nn.Conv2d(weight.shape[1] - below, weight.shape[0], 3, padding=1)
         with torch.no_grad():
             rest.weight.copy_(weight[:, below:])
-            rest.bias.copy_(bias)  # type: ignore[union-attr]
+            cast(torch.Tensor, rest.bias).copy_(cast(torch.Tensor, bias))
         self.first = FusedConv(rest, None, "leaky_relu", dtype)
         self.taps = tap_weights(weight[:, :below]).to(dtype)
         self._sums: dict[tuple[int, ...], TapSum] = {}
@@ -119,7 +119,7 @@ class FastUpBlock(nn.Module):
             return out
         sums = self._sum_of((x.shape[2], x.shape[3]), (size[0], size[1]))
         rows = torch.stack([sums(products_of(view, self.taps)) for view in x])  # [V, H W, C']
-        maps = rows.movedim(2, 1).unflatten(2, size)
+        maps = rows.movedim(2, 1).view(len(x), -1, *size)
         summed_up: torch.Tensor = self.second(self.first(skip, maps))
         return summed_up
 
@@ -185,7 +185,8 @@ class FinestBlock(nn.Module):
         inner[:-1].addmm_(patches, self.patch).add_(self.bias)
         F.leaky_relu_(inner, SLOPE)
         out = inner.new_empty(len(looked.neighbours) // 9, self.project.shape[1])
-        for rows, chosen in zip(out.split(ROWS), looked.neighbours.split(9 * ROWS), strict=True):
+        for start in range(0, len(out), ROWS):
+            rows, chosen = out[start : start + ROWS], looked.neighbours[9 * start : 9 * (start + ROWS)]
             near = inner.index_select(0, chosen).view(-1, self.second.shape[0])
             found = F.leaky_relu_(torch.addmm(self.second_bias, near, self.second), SLOPE)
             torch.addmm(self.project_bias, found, self.project, out=rows)

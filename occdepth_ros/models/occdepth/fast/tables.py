@@ -51,7 +51,7 @@ class FastTables:
         for scale, all_pixels in geometry.pixels.items():
             pixels = all_pixels[:, seen]
             if scale == 1 and sparse:
-                chosen = [pixels[v][visible[v]].unique() for v in range(views)]
+                chosen = [torch.unique(pixels[v][visible[v]]) for v in range(views)]
                 looked, places = look(chosen, height, width)
                 found = torch.stack([places[v][pixels[v]] for v in range(views)])
             else:

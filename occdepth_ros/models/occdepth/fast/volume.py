@@ -31,7 +31,7 @@ class FastBottleneck(nn.Module):
         self.down = self.down2 = self.down3 = self.down4 = None
         if b.stride != 1:
             self.down2, self.down3, self.down4 = (
-                _pooled(cast(nn.Sequential, down), dtype) for down in (b.downsample2, b.downsample3, b.downsample4)
+                _pooled(down, dtype) for down in (b.downsample2, b.downsample3, b.downsample4)
             )
         if b.downsample is not None:
             self.down = _pooled(cast(nn.Sequential, b.downsample), dtype)
@@ -68,7 +68,7 @@ def _bottlenecks(stage: nn.Module, dtype: torch.dtype) -> nn.Sequential:
     """Every bottleneck of a stage, in sequence."""
     found: list[nn.Module] = []
     for part in cast(nn.Sequential, stage):
-        blocks = cast(Process, part).main if isinstance(part, Process) else [cast(Downsample, part).main]
+        blocks = part.main if isinstance(part, Process) else [cast(Downsample, part).main]
         found.extend(FastBottleneck(cast(Bottleneck3d, block), dtype) for block in blocks)
     return nn.Sequential(*found)
 
@@ -101,11 +101,11 @@ class FastContextPrior(nn.Module):
     def __init__(self, prior: ContextPrior, dtype: torch.dtype) -> None:
         super().__init__()
         self.aspp = FastBranches(prior.aspp, dtype)
-        context = prior.mega_context[0]
+        context = cast(nn.Conv3d, prior.mega_context[0])
         channels = context.in_channels
         self.context = FusedConv(context, None, "none", dtype)
         self.dtype, self.n_super, self.count = dtype, prior.n_super, len(prior.context_prior_logits)
-        convs = [cast(nn.Conv3d, logits[0]) for logits in prior.context_prior_logits]
+        convs = [cast(nn.Conv3d, cast(nn.Sequential, logits)[0]) for logits in prior.context_prior_logits]
         relation = torch.cat([conv.weight.flatten(1) for conv in convs])  # [R M, C]
         bias = torch.cat([cast(torch.Tensor, conv.bias) for conv in convs])
         mix = cast(nn.Conv3d, prior.resize[0]).weight.flatten(1)  # [C, C + R 2C]
@@ -116,7 +116,7 @@ class FastContextPrior(nn.Module):
         self.register_buffer("relation", relation.detach().T.to(dtype).contiguous(), persistent=False)
         self.register_buffer("relation_bias", bias.detach().to(dtype), persistent=False)
         self.register_buffer("keep", mix[:, :channels].detach().T.to(dtype).contiguous(), persistent=False)
-        parts = mix[:, channels:].unflatten(1, (self.count, 2 * channels)).permute(1, 2, 0)
+        parts = mix[:, channels:].view(channels, self.count, 2 * channels).permute(1, 2, 0)
         self.register_buffer("mix", parts.detach().to(dtype).contiguous(), persistent=False)  # [R, 2C, C]
         self.after = nn.Sequential(
             *(FastBottleneck(cast(Bottleneck3d, block), dtype) for block in cast(Process, prior.resize[1]).main)
@@ -131,7 +131,7 @@ class FastContextPrior(nn.Module):
         relation = torch.addmm(self.relation_bias, rows, self.relation).sigmoid_()  # [N, R M]
         kept = x[0].permute(1, 2, 3, 0).flatten(0, 2) @ self.keep
         mixed = torch.addmm(kept, relation, contexts)
-        volume = mixed.T.unflatten(1, x.shape[2:])[None]
+        volume = mixed.view(1, *x.shape[2:], -1).movedim(-1, 1)
         out: torch.Tensor = self.after(volume)
         return out
 
