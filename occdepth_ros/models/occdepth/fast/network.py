@@ -50,14 +50,14 @@ class FastOccDepth(nn.Module):
     """OccDepth rearranged for inference.
 
     The same computation as the plain network's, up to rounding: norms are folded, activations and sums ride on the
-    convolutions, both views form one batch, taps of the 2-D decoder are computed before its upsampling, its finest
-    block only for pixels that some voxel reads, and nothing is computed for voxels outside all views before the 3-D
-    network. The steps are methods, as those of the plain network.
+    convolutions, both views form one batch, and nothing is computed for voxels outside all views before the 3-D
+    network. In float32 on a CPU the taps of the 2-D decoder are computed before its upsampling, and its finest block
+    only for pixels that some voxel reads. The steps are methods, as those of the plain network.
 
     Args:
         network: the plain network with its weights, in evaluation mode; its parameters may be shared.
         precision: number formats.
-        device: where it will run; a CUDA device computes whole maps, which suit it better.
+        device: where it will run.
     """
 
     def __init__(self, network: OccDepth, precision: Precision = "float32", device: torch.device | None = None) -> None:
@@ -69,11 +69,11 @@ class FastOccDepth(nn.Module):
         deep: torch.dtype = torch.bfloat16 if precision == "mixed" else flat
         self.picture_dtype = flat
         config = self.config
-        self.sparse = on_cpu and 1 in config.scales and config.virtual_bf is None
         wanted = config.scales if config.depth is None else tuple({*config.scales, DEPTH_SCALE})
         self.encoder = FastEncoder(network.net_rgb.encoder, flat)
-        # the tap sums want float32 multiplications to be dear, as they are on a CPU
+        # both trade multiplications for gathers, which pays where multiplications are dear: not in bfloat16, not on GPUs
         commute = on_cpu and flat == torch.float32
+        self.sparse = commute and 1 in config.scales and config.virtual_bf is None
         self.decoder = FastDecoder(network.net_rgb.decoder, wanted, dtype=flat, commute=commute)
         self.depth_net: FastDepthNet | None = None
         if network.flosp_depth is not None:
