@@ -74,3 +74,8 @@ def test_frames_are_a_positive_number(frames: str, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         main(["bench", "--frames", frames])
     assert "--frames" in capsys.readouterr().err
+
+
+def test_a_precision_that_a_model_does_not_know_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--model", "occdepth-edge", "--precision", "mixed"]) != 0
+    assert "precision" in capsys.readouterr().err

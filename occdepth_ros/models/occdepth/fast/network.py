@@ -71,7 +71,7 @@ class FastOccDepth(nn.Module):
         config = self.config
         wanted = config.scales if config.depth is None else tuple({*config.scales, DEPTH_SCALE})
         self.encoder = FastEncoder(network.net_rgb.encoder, flat)
-        # both trade multiplications for gathers, which pays where multiplications are dear: not in bfloat16, not on GPUs
+        # both trade multiplications for gathers, which pays where those are dear: not in bfloat16, not on GPUs
         commute = on_cpu and flat == torch.float32
         self.sparse = commute and 1 in config.scales and config.virtual_bf is None
         self.decoder = FastDecoder(network.net_rgb.decoder, wanted, dtype=flat, commute=commute)
