@@ -112,7 +112,7 @@ def test_it_completes_a_pair_like_the_plain_network(weights: Path, published: di
 
 def test_the_engine_knows_it_by_name_with_random_weights() -> None:
     assert MODELS["monoocc-s"].needs_weights
-    prediction = Engine(rig_of(), GRID, model="monoocc-edge", weights="random", device="cpu").predict(*wall())
+    prediction = Engine(rig_of(), GRID, model="monoocc-edge", weights=Path("random"), device="cpu").predict(*wall())
     assert prediction.model == "monoocc-edge (random weights)"
     assert prediction.labels.shape == GRID.size
 
