@@ -111,7 +111,8 @@ _EXPORTED = "occdepth_ros.exporting.predictor:ExportedPredictor"
 
 def is_exported(weights: Path | None) -> bool:
     """Whether the weights are an exported model, which knows its rig and its grid."""
-    return weights is not None and weights.suffix == EXPORTED_SUFFIX
+    # predictors take text as well, such as "random"
+    return weights is not None and Path(weights).suffix == EXPORTED_SUFFIX
 
 
 def create_predictor(model: str, *, weights: Path | None = None, device: str = "auto") -> Predictor:
