@@ -76,6 +76,7 @@ def test_frames_are_a_positive_number(frames: str, capsys: pytest.CaptureFixture
     assert "--frames" in capsys.readouterr().err
 
 
-def test_a_precision_that_a_model_does_not_know_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--model", "occdepth-edge", "--precision", "mixed"]) != 0
-    assert "precision" in capsys.readouterr().err
+@pytest.mark.parametrize("option", [("--precision", "mixed"), ("--compile",)])
+def test_what_a_model_cannot_do_is_refused(option: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--model", "occdepth-edge", *option]) == 2
+    assert option[0].strip("-") in capsys.readouterr().err

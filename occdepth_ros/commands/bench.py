@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--source", type=Path, metavar="PATH", help="stereo sequence (default: the bundled sample)")
     add("--precision", choices=PRECISIONS, help="number formats of the fast path (default: the predictor's)")
+    add("--compile", action="store_true", help="torch.compile and CUDA graphs for the fast path; OccDepth on CUDA only")
     add("--frames", type=_positive, metavar="N", default=1, help="frames, each run both ways (default: %(default)s)")
     add("--json", type=Path, metavar="OUT.json", help="write the numbers to this file as well")
 
@@ -62,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.frames,
         device=arguments.device,
         precision=arguments.precision,
+        compile=arguments.compile,
     )
     Console(highlight=False).print(table(done))
     if arguments.json is not None:
@@ -77,6 +79,7 @@ def compare_on(
     *,
     device: str = "auto",
     precision: str | None = None,
+    compile: bool = False,
 ) -> Comparison:
     """Compare on the first frames of a stereo sequence, None = the bundled sample.
 
@@ -85,6 +88,7 @@ def compare_on(
         sequence: the stereo sequence.
         frames: number of frames.
         precision: number formats of the fast path; None = the predictor's default.
+        compile: whether the fast path is compiled.
 
     Raises:
         OccDepthError: the sequence cannot be read, or one of the ways cannot run.
@@ -92,7 +96,9 @@ def compare_on(
     kind: Any = MonoOccPredictor if model in MONOOCC else EdgePredictor if model in SHIPPED else OccDepthPredictor
     if precision is not None and (model in MONOOCC or (precision == "mixed" and model in SHIPPED)):
         raise ModelError(f"{model} knows no precision {precision}", where="precision", remedy="Leave it out.")
-    options = {} if precision is None else {"precision": precision}
+    if compile and kind is not OccDepthPredictor:
+        raise ModelError(f"{model} cannot be compiled", where="compile", remedy="Leave it out.")
+    options: dict[str, Any] = ({"precision": precision} if precision else {}) | ({"compile": True} if compile else {})
     predictor = kind(name=model, weights=weights, device=device, **options)
     source = open_source(sequence)
     chosen = [source[i] for i in range(min(frames, len(source)))]

@@ -75,6 +75,7 @@ class OccDepthPredictor:
         keep_freed_memory(self.device)
         with memory_guard(self.name, self.device):
             self.network = FastOccDepth(network, precision, self.device).to(self.device)
+        self._compiled = compile
         if compile:
             compiled(self.network)
         # one calibration is what a robot has; a second one allows for switching back
@@ -117,6 +118,9 @@ class OccDepthPredictor:
 
     def _infer(self, calibration: _Calibration, pictures: tuple[Picture, ...]) -> Occupancy:
         network, tables = self.network, calibration.tables
+        if self._compiled:
+            # what the graphs of the last pair returned may be overwritten from here on
+            torch.compiler.cudagraph_mark_step_begin()
         clock = StageClock(self.device)
         uploaded = torch.from_numpy(np.stack(pictures)).to(self.device)
         images = network.prepared(calibration.fit.apply(uploaded))
