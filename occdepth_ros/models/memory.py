@@ -6,6 +6,7 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -41,9 +42,21 @@ def keep_freed_memory(device: torch.device) -> None:
     Otherwise every tensor beyond 32 MiB is mapped anew, and the kernel clears its pages once more: a third of the
     time of a large network. The process holds on to its peak.
     """
-    if device.type != "cpu" or not sys.platform.startswith("linux"):
+    if device.type != "cpu":
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _of_glibc("mallopt")
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def release_freed_memory() -> None:
+    """Give what was freed back to the system, so that the resident memory is what is in use."""
+    trim = _of_glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_glibc(name: str) -> Any:
+    """A function of the C library, None where it has none of that name."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None

@@ -120,7 +120,7 @@ class OccDepthPredictor:
         network, tables = self.network, calibration.tables
         if self._compiled:
             # what the graphs of the last pair returned may be overwritten from here on
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         clock = StageClock(self.device)
         uploaded = torch.from_numpy(np.stack(pictures)).to(self.device)
         images = network.prepared(calibration.fit.apply(uploaded))
