@@ -13,7 +13,7 @@ from occdepth_ros.models.edge.evidence import unfolded
 from occdepth_ros.models.pictures import PictureFit
 from occdepth_ros.predictor import Picture
 
-OCCUPIED_IN_VIEW = 0.14
+OCCUPIED_IN_VIEW = 0.2
 OCCUPIED_OUT_OF_VIEW = 0.5
 """Probability above which a voxel counts as occupied, by whether the left picture shows its place.
 
