@@ -23,6 +23,7 @@ from occdepth_ros.models.monoocc.published import HEAD, LATE, UNUSED
 from occdepth_ros.models.monoocc.references import References
 from occdepth_ros.models.pictures import normalize
 from occdepth_ros.prediction import Visibility
+from occdepth_ros.predictor import PlacedPredictor
 from occdepth_ros.registry import MODELS
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
@@ -115,6 +116,24 @@ def test_the_engine_knows_it_by_name_with_random_weights() -> None:
     prediction = Engine(rig_of(), GRID, model="monoocc-edge", weights=Path("random"), device="cpu").predict(*wall())
     assert prediction.model == "monoocc-edge (random weights)"
     assert prediction.labels.shape == GRID.size
+
+
+def test_published_presets_merge_earlier_pairs_by_pose() -> None:
+    found = {}
+    for name in ("monoocc-s-shipped", "monoocc-edge"):
+        predictor = MonoOccPredictor(name=name, weights="random", device="cpu")
+        assert isinstance(predictor, PlacedPredictor)
+        counts = []
+        for x in (0.0, 1.0, None):
+            pose = None if x is None else np.eye(4)
+            if pose is not None:
+                pose[0, 3] = x
+            predictor.place(pose)
+            counts.append(predictor.proposals(*wall(), rig_of(), GRID).sum())
+        found[name] = counts
+    alone, merged, forgotten = found["monoocc-s-shipped"]
+    assert merged > 1.3 * alone and forgotten == alone
+    assert len(set(found["monoocc-edge"])) == 1
 
 
 def test_half_precision_is_nearly_the_same(weights: Path) -> None:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from occdepth_ros.camera import StereoRig
+from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.checkpoints.loading import read_state
 from occdepth_ros.errors import CheckpointError, ModelError
 from occdepth_ros.grid import VoxelGrid
@@ -63,6 +63,10 @@ class _Calibration:
     visibility: VisibilityTable
 
 
+SWEEPS = 9
+"""Earlier pairs that the published networks' proposals were merged from; the small preset learns from single pairs."""
+
+
 class MonoOccPredictor:
     """MonoOcc with loaded weights on one device.
 
@@ -73,7 +77,8 @@ class MonoOccPredictor:
         precision: number format of convolutions and linear layers; "auto" takes bfloat16 where the hardware
             multiplies it. Where samples are taken is float32 in any case.
         depth: where the proposals' depth comes from; None = semi-global matching.
-        proposals: where proposals come from; None = the voxels that `depth` measures.
+        proposals: where proposals come from; None = the voxels that `depth` measures, in the published networks'
+            presets merged with `SWEEPS` earlier pairs, where `place` says how the grid's frame moved.
 
     Raises:
         ModelError: the name or the device does not exist, the network wants several pictures, or the device has too
@@ -105,10 +110,15 @@ class MonoOccPredictor:
             for part in (self.network.img_backbone, self.network.img_neck, *head.transformers()):
                 stored_as(part, self.dtype)
         self._depth = RememberedDepth(depth or SemiGlobalDepth())
-        self.proposals: ProposalSource = proposals or StereoProposals(self._depth)
+        history = 0 if name.startswith("monoocc-edge") else SWEEPS
+        self.proposals: ProposalSource = proposals or StereoProposals(self._depth, history=history)
         # one calibration is what a robot has; a second one allows for switching back
         self._calibrations: RecentCalibrations[_Calibration] = RecentCalibrations(2)
         self._current: _Calibration | None = None
+
+    def place(self, world_from_grid: Matrix | None) -> None:
+        """See `occdepth_ros.predictor.PlacedPredictor`."""
+        self.proposals.place(world_from_grid)
 
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
         """Compute the tables of a calibration, or take those of an earlier, equal one.
