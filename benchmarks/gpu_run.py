@@ -73,7 +73,7 @@ def finding(step: Step, out: Path, text: str) -> str:
         suite = next(ElementTree.parse(out / "tests.xml").iter("testsuite")).attrib
         skipped = int(suite["skipped"])
         return f"{int(suite['tests']) - skipped} passed" + (f", {skipped} skipped: see the log" if skipped else "")
-    if kind == "bench":
+    if kind in ("bench", "compiled"):
         (entry,) = json.loads((out / f"{step.stem}.json").read_text())
         return comparison(entry)
     if kind == "network":

@@ -53,6 +53,9 @@ def steps(out: Path, frames: int) -> list[Step]:
         result = str(out / f"bench_{model}.json")
         bench = (*cli, "bench", "--model", model, "--device", "cuda", "--frames", str(frames), "--json", result)
         found.append(Step(f"bench:{model}", bench))
+        if not model.startswith("occdepth-edge"):
+            compiled = (*bench[:-1], str(out / f"compiled_{model}.json"), "--compile")
+            found.append(Step(f"compiled:{model}", compiled))
     found += [
         Step("network", (*python, "benchmarks", "network", "--json", str(out / "network.json"))),
         Step(
