@@ -73,13 +73,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--depth", choices=["sgm", *NETWORKS], default="sgm", help="(default: %(default)s)")
     parser.add_argument("--depth-weights", type=Path, metavar="FILE", help="of the stereo network")
     parser.add_argument("--qpn", type=Path, metavar="FILE", help="weights of the query proposal network")
+    parser.add_argument("--threshold", type=float, default=0.5, help="probability that it proposes from (default: 0.5)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     arguments = parser.parse_args(argv)
     depth: DepthSource = SemiGlobalDepth()
     if arguments.depth != "sgm":
         depth = StereoNetDepth(arguments.depth, arguments.depth_weights, device=arguments.device)
-    refine = None if arguments.qpn is None else QpnRefiner(arguments.qpn, device=arguments.device)
+    refine = (
+        None
+        if arguments.qpn is None
+        else QpnRefiner(arguments.qpn, device=arguments.device, threshold=arguments.threshold)
+    )
     rows: dict[str, Row] = {}
     seconds: list[float] = []
     frames = 0

@@ -53,6 +53,20 @@ def test_ties_are_free() -> None:
     assert network.proposals(torch.ones(1, 16, 24, 8)).all()
 
 
+def test_a_lower_threshold_proposes_more() -> None:
+    torch.manual_seed(0)
+    network = QueryProposalNetwork(TINY).eval()
+    volume = torch.rand(1, 16, 24, 8)
+    with torch.inference_mode():
+        probability = network(volume, (2,))[2].softmax(1)[:, 1]
+        for threshold in (0.3, 0.5, float(probability.median()) + 1e-3):
+            found = network.proposals(volume, threshold)
+            assert (found == (probability > threshold)).float().mean() > 0.99
+        assert network.proposals(volume, 0.01).sum() > network.proposals(volume, 0.99).sum()
+    with pytest.raises(ModelError, match="between 0 and 1"):
+        QpnRefiner("random", device="cpu", config=TINY, threshold=1.0)
+
+
 def test_context_keeps_its_place() -> None:
     """Moving the scene by a whole cell of the coarsest map moves the proposals; away from the margins."""
     torch.manual_seed(0)

@@ -5,6 +5,8 @@ A column of voxels is a vector of channels. Parameters have the published names,
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -90,10 +92,19 @@ class QueryProposalNetwork(nn.Module):
         wanted = self.config.heads if scales is None else scales
         return {scale: self.get_submodule(f"seg_head_1_{scale}")(columns[scale]) for scale in wanted}
 
-    def proposals(self, occupancy: torch.Tensor) -> torch.Tensor:
-        """Whether a voxel of twice the edge is likely occupied: `[B, X, Y, Z]` to bool `[B, X/2, Y/2, Z/2]`."""
-        logits = self(occupancy, (2,))[2]
-        return logits[:, OCCUPIED] > logits[:, 1 - OCCUPIED]
+    def proposals(self, occupancy: torch.Tensor, threshold: float = 0.5) -> torch.Tensor:
+        """Whether a voxel of twice the edge is occupied with more than this probability.
+
+        Args:
+            occupancy: as of `forward`.
+            threshold: 0.5 as published: the larger logit decides, and ties are free.
+
+        Returns:
+            `[B, X/2, Y/2, Z/2]` bool.
+        """
+        logits = self(occupancy, (2,))[2].float()
+        # of two logits the difference is that of the probability; exact for ties
+        return logits[:, OCCUPIED] - logits[:, 1 - OCCUPIED] > math.log(threshold / (1 - threshold))
 
     def columns(self, occupancy: torch.Tensor) -> dict[int, torch.Tensor]:
         """The maps that the heads unfold, `[B, Z/s, X/s, Y/s]` by scale s."""

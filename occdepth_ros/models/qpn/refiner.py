@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from occdepth_ros.checkpoints.loading import read_state
-from occdepth_ros.errors import CheckpointError
+from occdepth_ros.errors import CheckpointError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.layout import channels_last
@@ -27,13 +27,19 @@ class QpnRefiner:
         weights: a weights file of the network, with the coarser heads or without, or "random".
         device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
         config: the network's size; the heads are taken from the weights.
+        threshold: probability above which a voxel is proposed, within (0, 1); 0.5 as published.
 
     Raises:
         CheckpointError: the weights are missing, damaged, or of another network.
-        ModelError: the device does not exist, or has too little memory.
+        ModelError: the device does not exist or has too little memory, or the threshold is no probability.
     """
 
-    def __init__(self, weights: Path | str, *, device: str = "auto", config: QpnConfig | None = None) -> None:
+    def __init__(
+        self, weights: Path | str, *, device: str = "auto", config: QpnConfig | None = None, threshold: float = 0.5
+    ) -> None:
+        if not 0 < threshold < 1:
+            raise ModelError(f"{threshold} is not between 0 and 1", where="threshold", remedy="Give a probability.")
+        self._threshold = threshold
         config = config or PRESETS["qpn"]
         if str(weights) != RANDOM:
             config = replace(config, heads=_heads(Path(weights)))
@@ -54,7 +60,7 @@ class QpnRefiner:
         self.network.config.check_grid(grid)
         with memory_guard(self.name, self.device):
             volume = torch.from_numpy(measured).to(self.device, torch.float32)[None]
-            proposals: Proposals = self.network.proposals(volume)[0].cpu().numpy()
+            proposals: Proposals = self.network.proposals(volume, self._threshold)[0].cpu().numpy()
         return proposals
 
 
