@@ -130,6 +130,23 @@ class VoxelGrid:
         nx, ny, nz = self.size
         return replace(self, size=(nx // factor, ny // factor, nz // factor), resolution=self.resolution * factor)
 
+    def accept(self, given: VoxelGrid, *, who: str) -> None:
+        """Accept a grid of this size and resolution, wherever it lies.
+
+        Args:
+            given: the grid in question.
+            who: the start of the error's sentence, such as "occdepth-b3 predicts".
+
+        Raises:
+            GridError: it has another size or resolution.
+        """
+        if given.size != self.size or abs(given.resolution - self.resolution) > 1e-6:
+            raise GridError(
+                f"{who} {self.size} voxels of {self.resolution:g} m, not {given.size} of {given.resolution:g} m",
+                where="grid",
+                remedy="Give it this size and resolution; the origin is free.",
+            )
+
     def offset_to(self, other: VoxelGrid) -> tuple[int, int, int]:
         """Voxel index in `other` of this grid's voxel (0, 0, 0), for two grids on one lattice.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from inspect import signature
 from pathlib import Path
 from typing import get_args
 
@@ -120,7 +119,6 @@ def test_half_formats_keep_the_labels_of_trained_weights(precision: str) -> None
     assert len(np.unique(results[0].labels)) > 3
 
 
-@pytest.mark.skipif("compile" not in signature(OccDepthPredictor).parameters, reason="this predictor compiles nothing")
 def test_compiled_graphs_say_what_the_plain_path_says(weights: Path) -> None:
     plain = predicted(weights, "cuda")
     predictor = OccDepthPredictor(name=NAME, weights=weights, device="cuda", compile=True)

@@ -99,13 +99,7 @@ class MonoOccConfig:
         Raises:
             GridError: it has another size or resolution: every voxel has an embedding of its own.
         """
-        if grid.size != self.grid.size or abs(grid.resolution - self.grid.resolution) > 1e-6:
-            raise GridError(
-                f"{self.name} completes {self.grid.size} voxels of {self.grid.resolution:g} m, not {grid.size} of "
-                f"{grid.resolution:g} m",
-                where="grid",
-                remedy="Give it this size and resolution; the origin is free.",
-            )
+        self.grid.accept(grid, who=f"{self.name} completes")
 
 
 _SMALL: dict[str, Any] = {

@@ -156,14 +156,7 @@ class OccDepthConfig:
         Raises:
             GridError: the weights are tied to another size (through the context prior) or resolution.
         """
-        mine = self.grid
-        if grid.size != mine.size or abs(grid.resolution - mine.resolution) > 1e-6:
-            raise GridError(
-                f"{self.name} predicts {mine.size} voxels of {mine.resolution:g} m, not {grid.size} of "
-                f"{grid.resolution:g} m",
-                where="grid",
-                remedy="Give it this size and resolution; the origin is free.",
-            )
+        self.grid.accept(grid, who=f"{self.name} predicts")
 
 
 _KITTI = OccDepthConfig("occdepth-b3", backbone="b3", feature=32)

@@ -51,14 +51,7 @@ class QpnConfig:
         Raises:
             GridError: it has another size or resolution.
         """
-        mine = self.grid
-        if grid.size != mine.size or abs(grid.resolution - mine.resolution) > 1e-6:
-            raise GridError(
-                f"{self.name} reads {mine.size} voxels of {mine.resolution:g} m, not {grid.size} of "
-                f"{grid.resolution:g} m",
-                where="grid",
-                remedy="Give it this size and resolution; the origin is free.",
-            )
+        self.grid.accept(grid, who=f"{self.name} reads")
 
 
 _NUSCENES = VoxelGrid((-40.0, -40.0, -1.0), (200, 200, 16), 0.4, "lidar")
