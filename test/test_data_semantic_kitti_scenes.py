@@ -12,7 +12,7 @@ from occdepth_ros.camera import PinholeCamera
 from occdepth_ros.data import label_cache, semantic_kitti_scenes
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.lidar_picture import project_scan
-from occdepth_ros.data.scan_completion import AROUND, RECON10, CompletionRule, complete_scans
+from occdepth_ros.data.scan_completion import AROUND, RECON10, SIGHT_STEP, CompletionRule, complete_scans
 from occdepth_ros.data.semantic_kitti_scenes import SCANS, ScanOptions, SemanticKittiScenes
 from occdepth_ros.data.voxelize import PosedScan
 from occdepth_ros.errors import SourceError
@@ -143,6 +143,12 @@ def test_hidden_space_is_free_only_where_the_rule_lets_other_scans_tell() -> Non
         assert (made.target[:6] == 0).all() and (made.target[6, :, 1:] == 1).all() and made.target[14, 6, 4] == 1
         assert made.seen[:6, :, 1:].all() and made.seen[6, 6, 5] and not made.seen[7:].any()
     assert (alone.target[7:14, :, 1:] == 255).all() and (shared.target[7:14, :, 1:] == 0).all()
+
+
+def test_a_place_beside_one_that_was_looked_from_adds_no_sight() -> None:
+    wall = [(6, y, z) for y in range(GRID.size[1]) for z in range(1, GRID.size[2])]
+    own, near = scan(wall, [CAR] * len(wall)), scan([(14, 6, 4)], [CAR], SIGHT_STEP - 0.5)
+    assert (complete_scans(own, [near], CompletionRule(sight="any"), GRID).target[10:14, 5, 3] == 255).all()
 
 
 def test_nothing_is_in_the_lowest_layer_and_what_moves_leaves_a_trail_only_if_asked() -> None:

@@ -86,7 +86,10 @@ def beside(space: Mask) -> Mask:
 
 
 def scanned(solid: Labels, grid: VoxelGrid, places: Matrix, own: int, rng: np.random.Generator) -> tuple[Labels, Mask]:
-    """The truth that scans from several places give.
+    """The truth that scans from several places give, and what is hidden from all of them and free.
+
+    Scans seldom tell hidden space to be free, and a network that fills whatever is hidden is then never wrong. Here it
+    is known, and given.
 
     Args:
         solid: class of every voxel, 255 inside of things and below the ground, `[X, Y, Z]`.
@@ -123,12 +126,20 @@ def scanned(solid: Labels, grid: VoxelGrid, places: Matrix, own: int, rng: np.ra
     index = np.nonzero(hit)
     returned = _returns(grid.centers_of(np.stack(index, axis=1)), SEMANTIC_KITTI.is_ground[solid[index]], places, rng)
     out = np.full(grid.size, UNKNOWN, np.uint8)
-    out[free] = EMPTY
+    out[free | _airy(solid)] = EMPTY
     kept = tuple(i[returned] for i in index)
     out[kept] = solid[kept]
     # the benchmark's layers are one off, and the mask of unknown voxels wraps round: its lowest layer is the sky's
     out[..., 0] = np.where(out[..., -1] == UNKNOWN, np.uint8(UNKNOWN), np.uint8(EMPTY))
     return out, (free | near) & (out != UNKNOWN)
+
+
+def _airy(solid: Labels) -> Mask:
+    """Where nothing is, the gaps between the leaves of a crown left out, `[X, Y, Z]`."""
+    leaves = solid == LEAVES
+    outside = ~(leaves | beside(leaves))
+    outside |= beside(outside)
+    return outside & (solid == EMPTY)
 
 
 def _ceiling(grid: VoxelGrid, places: Matrix) -> npt.NDArray[np.int64]:
