@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -22,6 +23,7 @@ from occdepth_ros.models.edge.evidence import (
     FINE_KINDS,
     FINE_REACH,
     GROUND_REACH,
+    MATCH_SCALE,
     Measurement,
     StereoEvidence,
     evidence,
@@ -34,6 +36,7 @@ from occdepth_ros.models.edge.readout import OCCUPIED_IN_VIEW, OCCUPIED_OUT_OF_V
 from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.layers import imagenet
 from occdepth_ros.models.occdepth.config import DepthBins
+from occdepth_ros.models.pictures import PictureFit
 from occdepth_ros.projection import project_voxels
 
 GRID = VoxelGrid((0.0, -6.4, -1.6), (64, 64, 16), 0.2)
@@ -245,7 +248,8 @@ def test_struck_voxels_and_no_others_are_filled() -> None:
 
 
 def test_matching_a_wall_measures_it() -> None:
-    measured = StereoEvidence(RIG, GRID, (HEIGHT + 8, WIDTH + 8)).measure(*pictures(5.0))
+    fit = PictureFit((HEIGHT, WIDTH), (HEIGHT, WIDTH), (HEIGHT + 8, WIDTH + 8))
+    measured = StereoEvidence(RIG, GRID, fit).measure(*pictures(5.0))
     assert measured.disparity.shape == (HEIGHT + 8, WIDTH + 8)
     assert not measured.disparity[HEIGHT:].any() and not measured.disparity[:, WIDTH:].any()
     found = measured.disparity[measured.disparity > 0]
@@ -258,6 +262,23 @@ def test_matching_a_wall_measures_it() -> None:
     assert measured.hits.min() >= 1 and len(measured.hits) == len(measured.struck)
     assert measured.ground.shape == measured.ground_seen.shape == GRID.size[:2]
     assert measured.ground.isfinite().all() and measured.ground.dtype == torch.float32
+
+
+def test_larger_pictures_are_matched_finer_and_measured_in_the_network_s_pixels() -> None:
+    rng = np.random.default_rng(0)
+    shift = 21
+    right = rng.integers(0, 256, (2 * HEIGHT, 2 * WIDTH, 3), dtype=np.uint8)
+    right = np.asarray(cv2.GaussianBlur(right, (0, 0), 1.5), np.uint8)
+    fit = PictureFit.between((2 * HEIGHT, 2 * WIDTH), (HEIGHT, WIDTH))
+    matcher = StereoEvidence(RIG.scaled(2 * WIDTH, 2 * HEIGHT), GRID, fit)
+    assert matcher.fit.scaled == (round(MATCH_SCALE * HEIGHT), round(MATCH_SCALE * WIDTH))
+    measured = matcher.measure(np.roll(right, shift, 1), right)
+    assert measured.disparity.shape == (HEIGHT, WIDTH)
+    found = measured.disparity[measured.disparity > 0]
+    assert found.median() == pytest.approx(shift / 2, abs=0.2)
+    # as many pixels of the network's end in voxels as show something within the grid
+    inside = float((found > 0).sum())
+    assert 0.5 * inside < float(measured.hits.sum()) < 1.3 * inside
 
 
 def test_the_mirrored_scene_has_the_mirrored_evidence() -> None:

@@ -16,11 +16,10 @@ from occdepth_ros.geometry.carving import SightCarver
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.config import PRESETS as EDGE_PRESETS
 from occdepth_ros.models.edge.geometry import EdgeGeometry
-from occdepth_ros.models.edge.readout import shrunk
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.readout import VisibilityTable
-from occdepth_ros.models.pictures import PictureFit
+from occdepth_ros.models.pictures import PictureFit, shrunk
 
 SIZE = (16, 16, 16)
 EDGE = EDGE_PRESETS["occdepth-edge"]

@@ -165,7 +165,7 @@ def test_points_of_a_lidar_survive_the_network_s_size() -> None:
 
 
 def test_a_slab_keeps_what_was_measured_on_the_whole_grid() -> None:
-    whole = StereoEvidence(scene().rig, GRID, (HEIGHT, WIDTH))
+    whole = StereoEvidence(scene().rig, GRID, PictureFit.between((HEIGHT, WIDTH), (HEIGHT, WIDTH)))
     rng = np.random.default_rng(0)
     left = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     measured = whole.measure(left, np.roll(left, -8, 1))

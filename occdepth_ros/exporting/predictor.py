@@ -14,8 +14,8 @@ from occdepth_ros.exporting.reading import read_exported
 from occdepth_ros.exporting.runtime import Arrays, Session
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.evidence import StereoEvidence
-from occdepth_ros.models.edge.readout import shrunk
 from occdepth_ros.models.occdepth.readout import VisibilityTable
+from occdepth_ros.models.pictures import shrunk
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.predictor import Occupancy, Picture
 
@@ -70,7 +70,7 @@ class ExportedPredictor:
         fitted = about.fit.rig(about.rig)
         self._visibility = VisibilityTable.of_camera(about.grid, fitted.left, fitted.left_from_grid)
         if about.is_edge:
-            self._evidence = StereoEvidence(fitted, about.grid, about.config.picture)
+            self._evidence = StereoEvidence(about.rig, about.grid, about.fit)
 
     @torch.inference_mode()
     def infer(self, left: Picture, right: Picture) -> Occupancy:
@@ -106,13 +106,12 @@ class ExportedPredictor:
         if self._evidence is None:
             pictures = {"left": left, "right": right}
             return {name: np.ascontiguousarray(pictures[name]) for name in about.inputs}
-        left, right = shrunk(left, about.fit), shrunk(right, about.fit)
         measured = self._evidence.measure(left, right)
         hits = np.zeros(about.grid.count, np.float32)
         hits[measured.struck.numpy()] = measured.hits.numpy()
         return {
-            "left": left,
-            "right": right,
+            "left": shrunk(left, about.fit),
+            "right": shrunk(right, about.fit),
             "disparity": measured.disparity.numpy(),
             "hits": hits.reshape(about.grid.size),
             "ground": measured.ground.numpy(),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from occdepth_ros.camera import StereoRig
+from occdepth_ros.predictor import Picture
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -56,6 +59,13 @@ class PictureFit:
         """Height and width of the part of the network's picture that shows the scene."""
         return min(self.scaled[0], self.target[0]), min(self.scaled[1], self.target[1])
 
+    def finer(self, factor: float) -> PictureFit:
+        """The fit to a picture `factor` times as large as the network's; at most as large as the rig's own allows."""
+        height, width = self.scaled
+        factor = max(1.0, min(factor, self.source[0] / height, self.source[1] / width))
+        rows, columns = (round(factor * n) for n in self.content)
+        return PictureFit(self.source, (round(factor * height), round(factor * width)), (rows, columns))
+
     def rig(self, rig: StereoRig) -> StereoRig:
         """The rig that would have taken the network's picture, without the filling."""
         if self.scaled != self.source:
@@ -84,3 +94,13 @@ class PictureFit:
             return out
         # "exact": pixel centres at whole numbers, as the rig is scaled
         return F.interpolate(out[None, None], size=self.source, mode="nearest-exact")[0, 0]
+
+
+def shrunk(picture: Picture, fit: PictureFit) -> Picture:
+    """A picture at the scale of a fit, cut to what it shows, `[h, w, 3]` uint8."""
+    height, width = fit.content
+    if fit.scaled != fit.source:
+        # areas of enlarged pictures would be copies of pixels, whose disparities are whole
+        way = cv2.INTER_AREA if fit.scaled <= fit.source else cv2.INTER_LINEAR
+        picture = np.asarray(cv2.resize(picture, fit.scaled[::-1], interpolation=way), np.uint8)
+    return np.ascontiguousarray(picture[:height, :width])

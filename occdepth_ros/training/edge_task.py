@@ -20,9 +20,9 @@ from occdepth_ros.models.edge.evidence import StereoEvidence, folded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import EdgeOutput, OccDepthEdge
 from occdepth_ros.models.edge.pictures import FINEST
-from occdepth_ros.models.edge.readout import decide, shrunk
+from occdepth_ros.models.edge.readout import decide
 from occdepth_ros.models.layers.imagenet import load_lite0
-from occdepth_ros.models.pictures import PictureFit
+from occdepth_ros.models.pictures import PictureFit, shrunk
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
 from occdepth_ros.training.edge_scenes import Known, cut, fitted_truth, slab
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
@@ -149,7 +149,7 @@ class EdgeTask:
         rig = fit.rig(example.rig)
         left, right = (shrunk(picture, fit) for picture in (example.left, example.right))
         # matched as taken, and on the whole grid: training should meet what the field brings
-        measured = StereoEvidence(rig, example.grid, self.config.picture).measure(left, right)
+        measured = StereoEvidence(example.rig, example.grid, fit).measure(example.left, example.right)
         if rng is not None and options.columns is not None:
             whole = example.grid
             example = slab(example, options.columns, rng)

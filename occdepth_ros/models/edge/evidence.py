@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from occdepth_ros.camera import StereoRig
@@ -14,6 +14,8 @@ from occdepth_ros.geometry.matching import STEPS, SemiGlobalMatcher
 from occdepth_ros.geometry.surface import SurfaceBinning
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.geometry import LIFT, EdgeGeometry
+from occdepth_ros.models.pictures import PictureFit, shrunk
+from occdepth_ros.predictor import Picture
 
 FINE = LIFT**3
 """Voxels of the prediction in a lifted voxel."""
@@ -30,6 +32,9 @@ COARSE_REACH = 4.0
 """The same for the coarse channel."""
 GROUND_REACH = (2.0, 10.0)
 """Height above the ground at which its fine and its coarse channel saturate, voxel edges."""
+MATCH_SCALE = 1.5
+"""How much larger than the network's the pictures are that are matched, where those of the cameras are: depth errors
+fall with them, and matching is cheap beside the network."""
 RESIDUAL_REACH = 1.5
 """Difference of disparities at which the residual saturates, pixels."""
 
@@ -39,9 +44,9 @@ class Measurement:
     """What the matcher found in one pair.
 
     Args:
-        disparity: of the left picture, `[H, W]` float32, pixels; 0 = none.
+        disparity: of the network's left picture, `[H, W]` float32, its pixels; 0 = none.
         struck: flat indices of the voxels that matched pixels end in, `[K]` int64.
-        hits: how many pixels end in each of them, `[K]` float32.
+        hits: how many of its pixels end in each of them, `[K]` float32; finer pictures give fractions.
         ground: height of the ground in every column of the grid, `[X, Y]` float32, voxel edges above its lower face.
         ground_seen: whether the picture shows it there, `[X, Y]` bool.
     """
@@ -61,31 +66,42 @@ class StereoEvidence:
     """Matcher and binning of one calibration.
 
     Args:
-        rig: the cameras at the size of the pictures that are matched.
+        rig: the cameras as they are.
         grid: the voxels of the prediction.
-        picture: height and width of the network's picture, at least the rig's; the rest holds no match.
+        fit: how their pictures become the network's.
+
+    Raises:
+        CalibrationError: the pictures are too small to be matched.
     """
 
-    def __init__(self, rig: StereoRig, grid: VoxelGrid, picture: tuple[int, int]) -> None:
+    def __init__(self, rig: StereoRig, grid: VoxelGrid, fit: PictureFit) -> None:
+        self.fit = fit.finer(MATCH_SCALE)
+        rig = self.fit.rig(rig)
         self.matcher = SemiGlobalMatcher(rig, nearest_m=NEAREST_M)
         self.binning = SurfaceBinning(rig, grid, self.matcher.focal_baseline)
         self.ground = GroundFinder(rig, grid, self.matcher.focal_baseline)
         self._count = grid.count
-        self._picture = picture
+        self._coarse = fit
+        self._finer = self.fit.scaled[1] / fit.scaled[1]
 
-    def measure(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Measurement:
-        """Match one pair, `[h, w, 3]` RGB uint8 each, of the rig's size."""
-        steps = self.binning.without_splinters(self.matcher.match(left, right))
+    def measure(self, left: Picture, right: Picture) -> Measurement:
+        """Match one pair, as the cameras took it: `[H, W, 3]` RGB uint8 each."""
+        steps = self.matcher.match(shrunk(left, self.fit), shrunk(right, self.fit))
+        steps = self.binning.without_splinters(steps)
         points = self.binning.points(steps)
         hits = np.bincount(points.voxel, minlength=self._count)
         struck = np.flatnonzero(hits)
         ground = self.ground.find(points, self.binning.occupied(points), steps)
-        disparity = np.zeros(self._picture, np.float32)
-        disparity[: steps.shape[0], : steps.shape[1]] = np.maximum(steps, 0) / np.float32(STEPS)
+        height, width = self._coarse.content
+        if self._finer != 1:
+            # disparities of neighbours must not be mixed: between two surfaces there is none
+            steps = np.asarray(cv2.resize(steps, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.int16)
+        disparity = np.zeros(self._coarse.target, np.float32)
+        disparity[:height, :width] = np.maximum(steps, 0) / np.float32(STEPS * self._finer)
         return Measurement(
             torch.from_numpy(disparity),
             torch.from_numpy(struck),
-            torch.from_numpy(hits[struck].astype(np.float32)),
+            torch.from_numpy(hits[struck].astype(np.float32) / np.float32(self._finer**2)),
             torch.from_numpy(ground.height),
             torch.from_numpy(ground.seen),
         )

@@ -21,12 +21,12 @@ from occdepth_ros.models.edge.depth import SCALE, expected_depth, voxel_depth
 from occdepth_ros.models.edge.evidence import Measurement, StereoEvidence, evidence
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
-from occdepth_ros.models.edge.readout import decide, shrunk
+from occdepth_ros.models.edge.readout import decide
 from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.occdepth.readout import VisibilityTable
-from occdepth_ros.models.pictures import PictureFit
+from occdepth_ros.models.pictures import PictureFit, shrunk
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.weights import RANDOM, with_weights
 from occdepth_ros.predictor import Occupancy, Picture
@@ -89,7 +89,7 @@ class EdgePredictor:
         fitted = fit.rig(rig)
         return _Calibration(
             fit,
-            StereoEvidence(fitted, grid, self.config.picture),
+            StereoEvidence(rig, grid, fit),
             EdgeGeometry.of_rig(self.config, fitted, grid, self.device),
             VisibilityTable.of_camera(grid, fitted.left, fitted.left_from_grid).to(self.device),
         )
@@ -110,9 +110,9 @@ class EdgePredictor:
 
     def _infer(self, tables: _Calibration, pictures: tuple[Picture, Picture]) -> Occupancy:
         network, geometry, clock = self.network, tables.geometry, StageClock(self.device)
-        left, right = (shrunk(picture, tables.fit) for picture in pictures)
-        measured = tables.evidence.measure(left, right).to(self.device)
+        measured = tables.evidence.measure(*pictures).to(self.device)
         clock.lap("matching")
+        left, right = (shrunk(picture, tables.fit) for picture in pictures)
         images = network.picture_net.normalized(torch.from_numpy(np.stack([left, right])).to(self.device))
         clock.lap("preprocess")
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):

@@ -1,17 +1,13 @@
-"""Into the network and out of it: pictures at its scale, and labels from the cascade of occupancy and classes."""
+"""Out of the network: labels from the cascade of occupancy and classes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
 import torch
 
 from occdepth_ros.models.edge.completion import EdgeHead
 from occdepth_ros.models.edge.evidence import unfolded
-from occdepth_ros.models.pictures import PictureFit
-from occdepth_ros.predictor import Picture
 
 OCCUPIED_IN_VIEW = 0.2
 OCCUPIED_OUT_OF_VIEW = 0.5
@@ -33,16 +29,6 @@ class Decision:
 
     labels: torch.Tensor
     confidence: torch.Tensor
-
-
-def shrunk(picture: Picture, fit: PictureFit) -> Picture:
-    """A picture at the scale of the network's, cut to what the network sees, `[h, w, 3]`."""
-    height, width = fit.content
-    if fit.scaled != fit.source:
-        # areas of enlarged pictures would be copies of pixels, whose disparities are whole
-        way = cv2.INTER_AREA if fit.scaled <= fit.source else cv2.INTER_LINEAR
-        picture = np.asarray(cv2.resize(picture, fit.scaled[::-1], interpolation=way), np.uint8)
-    return np.ascontiguousarray(picture[:height, :width])
 
 
 def decide(
