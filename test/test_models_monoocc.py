@@ -136,7 +136,7 @@ def test_merged_points_are_two_passes_over_equal_copies() -> None:
     query = torch.cat([x, x + position], 1)
     by_row, by_column = attention.by_position(rows, columns)
     projected = attention.by_features(x) + (by_row[:, None] + by_column).flatten(0, 1)
-    ours = attention.attend(x, projected, attention.table(x.view(4, 32, 16)), 0, 32)
+    ours = attention.attend(x, projected, attention.table(x.view(4, 32, 16)), torch.arange(128), 32)
     offsets = attention.sampling_offsets(query).view(128, 2, 2, 2, 2)
     weights = attention.attention_weights(query).view(128, 2, 2, 2).softmax(-1)
     values = attention.value_proj(x).view(4, 32, 2, 8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -234,32 +234,37 @@ class MonoOccTask:
     def _scene_losses(self, batch: Batch, i: int) -> dict[str, torch.Tensor]:
         network, head = self.network, self.network.pts_bbox_head
         features = network.features(batch["picture_s"][i])
-        volume = network.volumes(features, batch["references_s"][i], batch["proposed"][i]).last
-        logits, target = head.classify(volume), batch["target"][i]
-        if "window" in batch:
-            window: ColumnWindow = batch["window"][i]
-            logits, target = window.crop(logits), window.crop(target)
+        window: ColumnWindow | None = batch["window"][i] if "window" in batch else None
+        # voxels that no loss looks at are not computed: with a window of 96 that is five sixths of them
+        wanted = None if window is None else head.needed(window).to(features.device)
+        volume = network.volumes(features, batch["references_s"][i], batch["proposed"][i], wanted).last
+        target = batch["target"][i]
+        if window is None:
+            logits = head.classify(volume)
+        else:
+            logits, target = head.classify_window(volume, window), window.crop(target)
         terms = voxel_losses(logits[None], target[None], self.weights)
         if self.config.semantic and "semantics" in batch:
             decoded = head.sem_decoder(features[:1])
             terms["pixels"] = self.weights.pixels * pixel_cross_entropy(decoded, batch["semantics"][i : i + 1])
         if self.teacher is not None and "coarse" in batch:
-            theirs = self._imitated(batch, i)
-            divergence = self._divergence(volume, theirs, batch["coarse"][i])
+            theirs, coarse = self._imitated(batch, i, wanted), batch["coarse"][i]
+            divergence = self._divergence(volume, theirs, coarse if wanted is None else coarse[wanted])
             terms["distillation"] = self.weights.distillation * divergence
         return terms
 
     @torch.no_grad()
-    def _imitated(self, batch: Batch, i: int) -> torch.Tensor:
+    def _imitated(self, batch: Batch, i: int, wanted: torch.Tensor | None) -> torch.Tensor:
         assert self.teacher is not None
         pictures = batch["picture_t"][i]
         if next(self.teacher.parameters()).device != pictures.device:
             self.teacher.to(pictures.device)
         features = self.teacher.features(pictures)
-        return self.teacher.volumes(features, batch["references_t"][i], batch["proposed"][i]).last
+        return self.teacher.volumes(features, batch["references_t"][i], batch["proposed"][i], wanted).last
 
     def predict(self, batch: Batch) -> torch.Tensor:
         """Labels of every scene, `[B, X, Y, Z]` uint8."""
-        inputs = zip(batch["picture_s"], batch["references_s"], batch["proposed"], strict=True)
-        network: Any = self.network
-        return torch.stack([network(*scene).argmax(0).to(torch.uint8) for scene in inputs])
+        network, head, labels = self.network, self.network.pts_bbox_head, []
+        for pictures, *rest in zip(batch["picture_s"], batch["references_s"], batch["proposed"], strict=True):
+            labels.append(head.read_out(network.volumes(network.features(pictures), *rest).last)[0])
+        return torch.stack(labels)

@@ -37,10 +37,14 @@ class PointAttention(nn.Module):
         self.value_proj = nn.Linear(config.channels, config.channels)
         nn.init.zeros_(self.sampling_offsets.weight)
         with torch.no_grad():
-            self.sampling_offsets.bias.copy_(ring_of_points(config.heads, copies, config.points).flatten())
+            self.sampling_offsets.bias.copy_(self.first_offsets(config).flatten())
         nn.init.zeros_(self.attention_weights.weight)
         nn.init.zeros_(self.attention_weights.bias)
         xavier_(self.value_proj)
+
+    def first_offsets(self, config: MonoOccConfig) -> torch.Tensor:
+        """Where points lie before anything is learnt, `[heads, copies, points, 2]`."""
+        return ring_of_points(self.heads, self.copies, self.points)
 
     def table(self, features: torch.Tensor) -> torch.Tensor:
         """Values of a map of features, `[h, w, C]`, as `sample_and_sum` takes them."""
@@ -127,6 +131,12 @@ class SelfAttention(PointAttention):
         self.dropout = nn.Dropout(config.dropout)
         xavier_(self.output_proj)
 
+    def first_offsets(self, config: MonoOccConfig) -> torch.Tensor:
+        """See `PointAttention`."""
+        if config.spatial:
+            return nearest_neighbours(self.heads, self.copies, self.points, config.working_size[2])
+        return super().first_offsets(config)
+
     def by_position(self, rows: torch.Tensor, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What the position codes add to the query's projection.
 
@@ -150,23 +160,22 @@ class SelfAttention(PointAttention):
         return F.linear(features, weight[:, :channels] + weight[:, channels:])
 
     def attend(
-        self, features: torch.Tensor, projected: torch.Tensor, table: torch.Tensor, row: int, columns: int
+        self, features: torch.Tensor, projected: torch.Tensor, table: torch.Tensor, cells: torch.Tensor, columns: int
     ) -> torch.Tensor:
-        """Attend from whole rows of the map, and add their features.
+        """Attend from some cells of the map, and add their features.
 
         Args:
-            features: of the rows' voxels, `[N, C]`.
+            features: of the cells' voxels, `[N, C]`.
             projected: their projected queries, `[N, K]`.
             table: values of the whole map, from `table`.
-            row: first row.
-            columns: voxels of a row.
+            cells: their flat indices, `[N]`.
+            columns: voxels of a row of the map.
 
         Returns:
             `[N, C]`.
         """
         offsets, shares = self.split(projected)
-        cell = torch.arange(len(features), device=features.device)
-        place = torch.stack([cell % columns, row + cell // columns], -1).float()
+        place = torch.stack([cells % columns, cells // columns], -1).float()
         found = sample_and_sum(table, offsets + place[:, None, None], shares)
         out: torch.Tensor = self.dropout(self.output_proj(found)) + features
         return out
@@ -179,6 +188,22 @@ def ring_of_points(heads: int, copies: int, points: int) -> torch.Tensor:
     directions = directions / directions.abs().amax(-1, keepdim=True)
     steps = torch.arange(1, points + 1).float()
     return directions[:, None, None] * steps[:, None].expand(heads, copies, points, 1)
+
+
+def nearest_neighbours(heads: int, copies: int, points: int, height: int) -> torch.Tensor:
+    """First offsets on a map whose rows are y-z planes, `[heads, copies, points, 2]`.
+
+    One direction per head, along z, y, x and a diagonal of the ground; its points take turns on either side and move
+    outward, through all copies.
+
+    Args:
+        heads, copies, points: numbers of them.
+        height: voxels along z.
+    """
+    directions = torch.tensor([[1.0, 0], [height, 0], [0, 1], [height, 1]])[torch.arange(heads) % 4]
+    turn = torch.arange(copies * points)
+    steps = (1 + turn // 2) * (1 - 2 * (turn % 2))
+    return directions[:, None, None] * steps.view(copies, points, 1)
 
 
 def xavier_(layer: nn.Linear) -> None:

@@ -33,6 +33,11 @@ class MonoOccConfig:
             all voxels to the pictures.
         dropout: in the attention and feed-forward blocks, in training.
         columns: columns of the map that the working voxels are laid out on, in flat order, for attention among them.
+            Where a row of it is a whole y-z plane, neighbours on the map are neighbours in space, and attention begins
+            by looking at the nearest ones along x, y and z.
+        placed: whether voxels begin with the sum of one shared token and their own position code, instead of an
+            embedding of their own where they are proposals and the bare token elsewhere. Then there are 30 times fewer
+            weights, and a voxel that no picture shows knows where it is before the training is long.
         cameras: pictures of one prediction, earlier frames included.
         late: whether all voxels look at the pictures once more behind the attention among them (the paper's
             image-conditioned cross-attention module).
@@ -57,6 +62,7 @@ class MonoOccConfig:
     late_layers: int = 3
     dropout: float = 0.1
     columns: int = 512
+    placed: bool = False
     cameras: int = 1
     late: bool = True
     semantic: bool = True
@@ -77,6 +83,11 @@ class MonoOccConfig:
         """Working voxels along x, y, z."""
         x, y, z = self.grid.size
         return x // SCALE, y // SCALE, z // SCALE
+
+    @property
+    def spatial(self) -> bool:
+        """Whether a row of the map is a whole y-z plane."""
+        return self.columns == self.working_size[1] * self.working_size[2]
 
     @property
     def voxels(self) -> int:
@@ -105,12 +116,15 @@ class MonoOccConfig:
 _SMALL: dict[str, Any] = {
     "backbone": "efficientnet-lite0",
     "channels": 32,
-    "heads": 2,
-    "points": 4,
+    "heads": 4,
+    "points": 2,
     "hidden": 64,
     "cross_layers": 2,
     "self_layers": 1,
     "late_layers": 1,
+    "dropout": 0.0,
+    "columns": 2048,
+    "placed": True,
 }
 
 PRESETS: dict[str, MonoOccConfig] = {
@@ -121,7 +135,7 @@ PRESETS: dict[str, MonoOccConfig] = {
         "monoocc-teacher", "internimage-xl", cameras=1 + len(PAST_FRAMES), cross_view=True
     ),
     "monoocc-edge": MonoOccConfig("monoocc-edge", width=640, **_SMALL),
-    "monoocc-edge-teacher": MonoOccConfig("monoocc-edge-teacher", cameras=2, cross_view=True, **_SMALL),
+    "monoocc-edge-teacher": MonoOccConfig("monoocc-edge-teacher", width=640, cameras=2, cross_view=True, **_SMALL),
 }
 """Configurations by name. The paper's S has all contributions; the authors' configuration file of S has none. The small
 ones are for computers without a GPU; their teacher looks at both pictures, whole."""

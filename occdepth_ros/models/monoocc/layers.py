@@ -17,6 +17,8 @@ LEVELS = 4
 """Feature levels that published weights hold an embedding for; the first is used."""
 CHUNK = {"cpu": 4096, "cuda": 65536}
 """Queries at a time: what stays in a CPU's second-level cache, and what fills a GPU."""
+LEARNING_CHUNK = 65536
+"""The same where gradients are kept: each chunk's are a whole table, whose zeros and sums cost more than a cache."""
 
 
 class FeedForward(nn.Module):
@@ -132,6 +134,7 @@ class SelfTransformer(nn.Module):
         columns: torch.Tensor,
         chunk: int,
         distinct: torch.Tensor | None = None,
+        wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Let voxels exchange what they know.
 
@@ -141,15 +144,45 @@ class SelfTransformer(nn.Module):
             chunk: about so many voxels at a time.
             distinct: flat indices of the voxels that differ from the rest, ascending, where all the rest are equal;
                 what the first layer computes of the rest is then computed once.
+            wanted: flat indices of the voxels that matter, `[W]`, ascending: the last layer attends from these alone;
+                None = all.
 
         Returns:
-            `[N, C]`.
+            `[N, C]`, or `[W, C]`.
         """
-        for layer in self.encoder.layers:
+        *before, last = self.encoder.layers
+        for layer in before:
             assert isinstance(layer, Layer)
-            volume = self._layer(layer, volume, rows, columns, max(1, chunk // self.columns), distinct)
+            volume = self._layer(layer, volume, rows, columns, chunk, distinct)
             distinct = None
-        return volume
+        assert isinstance(last, Layer)
+        if wanted is not None:
+            return self._part_of_layer(last, volume, rows, columns, chunk, wanted)
+        return self._layer(last, volume, rows, columns, chunk, distinct)
+
+    def _part_of_layer(
+        self,
+        layer: Layer,
+        volume: torch.Tensor,
+        rows: torch.Tensor,
+        columns: torch.Tensor,
+        chunk: int,
+        wanted: torch.Tensor,
+    ) -> torch.Tensor:
+        attention = layer.attentions[0]
+        assert isinstance(attention, SelfAttention)
+        table = attention.table(volume.view(len(rows), self.columns, -1))
+        by_row, by_column = attention.by_position(rows, columns)
+        parts = wanted.split(chunk)
+
+        def part(index: int) -> torch.Tensor:
+            cells = parts[index]
+            features = volume[cells]
+            by_place = by_row[cells // self.columns] + by_column[cells % self.columns]
+            projected = attention.by_features(features) + by_place
+            return layer.rest(attention.attend(features, projected, table, cells, self.columns))
+
+        return joined(part, len(parts), volume[: len(wanted)])
 
     def _layer(
         self,
@@ -157,11 +190,12 @@ class SelfTransformer(nn.Module):
         volume: torch.Tensor,
         rows: torch.Tensor,
         columns: torch.Tensor,
-        step: int,
+        chunk: int,
         distinct: torch.Tensor | None,
     ) -> torch.Tensor:
         attention = layer.attentions[0]
         assert isinstance(attention, SelfAttention)
+        step = max(1, chunk // self.columns)
         common = None if distinct is None else first_other(distinct, len(volume))
         if distinct is None or common is None:
             table = attention.table(volume.view(len(rows), self.columns, -1))
@@ -185,7 +219,8 @@ class SelfTransformer(nn.Module):
                 mine = distinct[bounds[index] : bounds[index + 1]]
                 extra = attention.by_features(torch.cat([volume[common : common + 1], volume[mine]]))
                 projected = (by_place + extra[0]).index_add(0, mine - start, (extra[1:] - extra[0]).to(by_place.dtype))
-            return layer.rest(attention.attend(features, projected, table, first, self.columns))
+            cells = torch.arange(start, stop, device=volume.device)
+            return layer.rest(attention.attend(features, projected, table, cells, self.columns))
 
         return joined(part, -(-len(rows) // step), volume)
 

@@ -5,6 +5,8 @@ Parameter names are those of published checkpoints; `published.py` brings their 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -13,10 +15,16 @@ from torch import nn
 from occdepth_ros.models.monoocc.backbones import PyramidNeck, make_backbone
 from occdepth_ros.models.monoocc.config import MonoOccConfig
 from occdepth_ros.models.monoocc.cross_view import CrossViewTransformer
-from occdepth_ros.models.monoocc.layers import CHUNK, CrossTransformer, SelfTransformer
+from occdepth_ros.models.monoocc.layers import CHUNK, LEARNING_CHUNK, CrossTransformer, SelfTransformer
 from occdepth_ros.models.monoocc.references import CameraView, References
 from occdepth_ros.models.monoocc.semantic_decoder import SemanticDecoder
-from occdepth_ros.models.monoocc.upsampled_head import UpsampledHead
+from occdepth_ros.models.monoocc.upsampled_head import UpsampledHead, coarse_range
+from occdepth_ros.models.occdepth.readout import labels_and_confidence
+from occdepth_ros.models.window import ColumnWindow
+
+
+NARROW = 64
+"""Channels below which attention is computed in float32 in any case."""
 
 
 class PositionTables(nn.Module):
@@ -27,6 +35,17 @@ class PositionTables(nn.Module):
         self.row_embed = nn.Embedding(config.rows, config.channels // 2)
         self.col_embed = nn.Embedding(config.columns, config.channels // 2)
 
+    def all(self) -> torch.Tensor:
+        """Codes of all voxels in flat order, their column's and then their row's, `[N, C]`."""
+        rows, columns = self.row_embed.weight, self.col_embed.weight
+        shape = len(rows), len(columns), -1
+        return torch.cat([columns.expand(shape), rows[:, None].expand(shape)], -1).flatten(0, 1)
+
+    def of(self, voxels: torch.Tensor) -> torch.Tensor:
+        """Codes of some voxels by their flat indices, `[Q, C]`."""
+        columns = self.col_embed.num_embeddings
+        return torch.cat([self.col_embed(voxels % columns), self.row_embed(voxels // columns)], -1)
+
 
 @dataclass(frozen=True)
 class Volumes:
@@ -35,8 +54,8 @@ class Volumes:
     Args:
         proposals: flat indices of the proposals, `[Q]`, ascending.
         cross: their queries behind the cross-transformer, `[Q, C]`.
-        attended: behind the self-transformer, `[N, C]`.
-        late: behind the late cross-transformer, `[N, C]`; None without one.
+        attended: behind the self-transformer, `[N, C]`, or `[W, C]` where W voxels were wanted.
+        late: the same behind the late cross-transformer; None without one.
     """
 
     proposals: torch.Tensor
@@ -46,7 +65,7 @@ class Volumes:
 
     @property
     def last(self) -> torch.Tensor:
-        """What the head reads, and what students imitate, `[N, C]`."""
+        """What the head reads, and what students imitate, `[N, C]` or `[W, C]`."""
         return self.attended if self.late is None else self.late
 
 
@@ -60,7 +79,7 @@ class MonoOccHead(nn.Module):
     def __init__(self, config: MonoOccConfig) -> None:
         super().__init__()
         self.config = config
-        self.bev_embed = nn.Embedding(config.voxels, config.channels)
+        self.bev_embed = nn.Embedding(1 if config.placed else config.voxels, config.channels)
         self.mask_embed = nn.Embedding(1, config.channels)
         self.positional_encoding = PositionTables(config)
         self.cross_transformer = CrossTransformer(config, config.cross_layers)
@@ -82,6 +101,20 @@ class MonoOccHead(nn.Module):
         """Features of the pictures, `[V, C, h, w]`, after the cross view transformer where there is one."""
         return self.cvt.exchange(features) if self.config.cross_view else features
 
+    def queries(self, proposals: torch.Tensor) -> torch.Tensor:
+        """What proposals, flat indices `[Q]`, begin with, `[Q, C]`."""
+        if self.config.placed:
+            return self.bev_embed.weight + self.positional_encoding.of(proposals)
+        out: torch.Tensor = self.bev_embed(proposals)
+        return out
+
+    def assembled(self, proposals: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
+        """The volume `[N, C]` with queries `[Q, C]` at the proposals, and what other voxels begin with elsewhere."""
+        token = self.mask_embed.weight
+        if self.config.placed:
+            token = token + self.positional_encoding.all()
+        return token.to(queries.dtype).expand(self.config.voxels, -1).index_copy(0, proposals, queries)
+
     def cross(self, features: torch.Tensor, references: References, proposals: torch.Tensor) -> torch.Tensor:
         """Queries of the proposals, after they looked at the pictures.
 
@@ -93,18 +126,28 @@ class MonoOccHead(nn.Module):
         Returns:
             `[Q, C]`.
         """
-        queries = self.bev_embed(proposals)
         views = references.views(proposals)
-        out: torch.Tensor = self.cross_transformer(queries, features, views, chunk_of(features))
+        out: torch.Tensor = self.cross_transformer(self.queries(proposals), features, views, chunk_of(features))
         return out
 
-    def attend(self, proposals: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
-        """Attention among all voxels: the proposals' queries `[Q, C]` to `[N, C]`."""
-        volume = self.mask_embed.weight.to(queries.dtype).expand(self.config.voxels, -1)
-        volume = volume.index_copy(0, proposals, queries)
+    def attend(
+        self, proposals: torch.Tensor, queries: torch.Tensor, wanted: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Attention among all voxels: the proposals' queries `[Q, C]` to `[N, C]`.
+
+        Args:
+            proposals: flat indices, `[Q]`, ascending.
+            queries: theirs.
+            wanted: flat indices of the voxels that matter, `[W]`, ascending: `[W, C]` comes out; None = all.
+        """
         tables = self.positional_encoding
         out: torch.Tensor = self.self_transformer(
-            volume, tables.row_embed.weight, tables.col_embed.weight, chunk_of(queries), proposals
+            self.assembled(proposals, queries),
+            tables.row_embed.weight,
+            tables.col_embed.weight,
+            chunk_of(queries),
+            None if self.config.placed else proposals,
+            wanted,
         )
         return out
 
@@ -112,6 +155,28 @@ class MonoOccHead(nn.Module):
         """The image-conditioned cross-attention: all voxels, `[N, C]`, look at the pictures, `[V, C, h, w]`."""
         out: torch.Tensor = self.cross_transformer_late(volume, features, views, chunk_of(features))
         return out
+
+    def classify_window(self, volume: torch.Tensor, window: ColumnWindow) -> torch.Tensor:
+        """Class logits of a window, `[n_classes, size, size, Z]`, from the working voxels that `needed` names."""
+        fine, coarse = self._ranges(window)
+        return self.header.part(volume.view(*map(len, coarse), -1), fine, self.config.working_size)
+
+    def needed(self, window: ColumnWindow) -> torch.Tensor:
+        """Flat indices of the working voxels that a window of the prediction lies among, ascending."""
+        x, y, z = (torch.tensor(r) for r in self._ranges(window)[1])
+        size = self.config.working_size
+        return ((x[:, None, None] * size[1] + y[:, None]) * size[2] + z).flatten()
+
+    def _ranges(self, window: ColumnWindow) -> tuple[list[range], list[range]]:
+        fine = [range(s.start, s.stop) for s in window.slices()] + [range(self.config.grid.size[2])]
+        return fine, [coarse_range(r, n) for r, n in zip(fine, self.config.working_size, strict=True)]
+
+    def read_out(self, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Labels of the fine voxels and their probability times 255, `[X, Y, Z]` uint8, from working voxels `[N, C]`."""
+        volume = volume.view(*self.config.working_size, -1)
+        if volume.device.type == "cpu":
+            return self.header.read_out(volume)
+        return labels_and_confidence(self.header(volume))
 
     def classify(self, volume: torch.Tensor) -> torch.Tensor:
         """Class logits of the fine voxels, `[n_classes, X, Y, Z]`, from working voxels `[N, C]`."""
@@ -138,20 +203,29 @@ class MonoOcc(nn.Module):
         out: torch.Tensor = self.img_neck(self.img_backbone(pictures))
         return out
 
-    def volumes(self, features: torch.Tensor, references: References, proposed: torch.Tensor) -> Volumes:
+    def volumes(
+        self,
+        features: torch.Tensor,
+        references: References,
+        proposed: torch.Tensor,
+        wanted: torch.Tensor | None = None,
+    ) -> Volumes:
         """The volume of working voxels.
 
         Args:
             features: from `features`, `[V, C, h, w]`.
             references: where the working voxels fall in the V pictures.
             proposed: whether a working voxel is a proposal, `[N]`.
+            wanted: flat indices of the voxels whose features are asked for, `[W]`, ascending; None = all. What they are
+                does not depend on it.
         """
         head = self.pts_bbox_head
-        features = head.exchanged(features)
         proposals = proposed.nonzero().flatten()
-        queries = head.cross(features, references, proposals)
-        attended = head.attend(proposals, queries)
-        late = head.look_again(attended, features, references.views()) if self.config.late else None
+        with attention_format(self.config, features) as features:
+            features = head.exchanged(features)
+            queries = head.cross(features, references, proposals)
+            attended = head.attend(proposals, queries, wanted)
+            late = head.look_again(attended, features, references.views(wanted)) if self.config.late else None
         return Volumes(proposals, queries, attended, late)
 
     def forward(self, pictures: torch.Tensor, references: References, proposed: torch.Tensor) -> torch.Tensor:
@@ -159,6 +233,21 @@ class MonoOcc(nn.Module):
         return self.pts_bbox_head.classify(self.volumes(self.features(pictures), references, proposed).last)
 
 
+@contextmanager
+def attention_format(config: MonoOccConfig, features: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Within it attention is computed in its number format; gives the features in it.
+
+    In narrow layers turning numbers into bfloat16 and back costs more than their products.
+    """
+    if config.channels >= NARROW:
+        yield features
+        return
+    with torch.autocast(features.device.type, enabled=False):
+        yield features.float()
+
+
 def chunk_of(x: torch.Tensor) -> int:
     """Queries at a time on the tensor's device."""
+    if torch.is_grad_enabled():
+        return LEARNING_CHUNK
     return CHUNK.get(x.device.type, CHUNK["cuda"])

@@ -31,10 +31,9 @@ def plain_logits(
     proposals = proposed.nonzero().flatten()
     points, visible = references.points[0], references.visible[0]
     queries = plain_cross(
-        head.cross_transformer, head.bev_embed(proposals), features, points[proposals], visible[proposals]
+        head.cross_transformer, head.queries(proposals), features, points[proposals], visible[proposals]
     )
-    volume = head.mask_embed.weight.repeat(config.voxels, 1)
-    volume[proposals] = queries
+    volume = head.assembled(proposals, queries)
     rows, columns = head.positional_encoding.row_embed.weight, head.positional_encoding.col_embed.weight
     position = torch.cat([columns.repeat(len(rows), 1), rows.repeat_interleave(len(columns), 0)], 1)
     for layer in head.self_transformer.encoder.layers:

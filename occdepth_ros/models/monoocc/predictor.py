@@ -22,12 +22,12 @@ from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.edge.predictor import Precision, pick_precision
 from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.layout import channels_last
-from occdepth_ros.models.memory import memory_guard
+from occdepth_ros.models.memory import keep_freed_memory, memory_guard
 from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
-from occdepth_ros.models.monoocc.network import MonoOcc
+from occdepth_ros.models.monoocc.network import NARROW, MonoOcc, attention_format
 from occdepth_ros.models.monoocc.published import load_published, recognise, was_late_trained
 from occdepth_ros.models.monoocc.references import References
-from occdepth_ros.models.occdepth.readout import VisibilityTable, labels_and_confidence
+from occdepth_ros.models.occdepth.readout import VisibilityTable
 from occdepth_ros.models.pictures import SAME_SCALE, PictureFit
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.weights import RANDOM, with_weights
@@ -107,7 +107,9 @@ class MonoOccPredictor:
         with memory_guard(self.name, self.device):
             self.network = channels_last(network.to(self.device))
             head = self.network.pts_bbox_head
-            for part in (self.network.img_backbone, self.network.img_neck, *head.transformers()):
+            keep_freed_memory(self.device)
+            wide = head.transformers() if self.config.channels >= NARROW else []
+            for part in (self.network.img_backbone, self.network.img_neck, *wide):
                 stored_as(part, self.dtype)
         self._depth = RememberedDepth(depth or SemiGlobalDepth())
         history = 0 if name.startswith("monoocc-edge") else SWEEPS
@@ -165,16 +167,16 @@ class MonoOccPredictor:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             features = network.features(pictures.contiguous(memory_format=torch.channels_last))
             clock.lap("pictures")
-            queries = head.cross(features, tables.references, proposals)
-            clock.lap("cross")
-            volume = head.attend(proposals, queries)
-            clock.lap("self")
-            if self.config.late:
-                volume = head.look_again(volume, features, tables.references.views())
-                clock.lap("late")
-        logits = head.classify(volume)
+            with attention_format(self.config, features) as features:
+                queries = head.cross(features, tables.references, proposals)
+                clock.lap("cross")
+                volume = head.attend(proposals, queries)
+                clock.lap("self")
+                if self.config.late:
+                    volume = head.look_again(volume, features, tables.references.views())
+                    clock.lap("late")
+        labels, confidence = head.read_out(volume)
         clock.lap("head")
-        labels, confidence = labels_and_confidence(logits)
         visibility = tables.visibility.classify(torch.from_numpy(depth).to(self.device))
         result = Occupancy(labels.cpu().numpy(), confidence.cpu().numpy(), visibility.cpu().numpy(), depth)
         clock.lap("postprocess")
