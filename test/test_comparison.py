@@ -13,15 +13,17 @@ from making_scenes import scene
 
 from benchmarks.comparison import __main__ as command
 from benchmarks.comparison import rows as making
+from benchmarks.comparison.ablation import ABLATION, TEACHER
 from benchmarks.comparison.rows import SHIPPED, TRAINED, TrainedRow, blind_labels, recipe_of, score, table_rows
 from benchmarks.comparison.scenes import street_scenes
-from benchmarks.comparison.section import BEGIN, END, SHOWN_APART, write_section
+from benchmarks.comparison.section import SHOWN_APART, markers, write_section
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import OutputError
 from occdepth_ros.registry import MODELS
 from occdepth_ros.training.config import Recipe
 from occdepth_ros.training.reporting import LOG
 
+BEGIN, END = markers("comparison")
 SUMMARY = {
     "budget": {"train": 3, "test": 2, "steps": 5, "seed": 0},
     "machine": {"cores": 2, "cpu": "a CPU"},
@@ -90,7 +92,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Tiny scenes, and networks whose training is a note of its name."""
     trained: list[str] = []
 
-    def train_row(row: making.TrainedRow, training: Any, out: Path, *, steps: int, seed: int) -> Path:
+    def train_row(
+        row: making.TrainedRow, training: Any, out: Path, *, steps: int, seed: int, teacher: Path | None = None
+    ) -> Path:
+        assert teacher == (out.parent / row.teacher / "weights.safetensors" if row.teacher else None)
+        if row.key in trained:
+            return out / "weights.safetensors"
         trained.append(row.key)
         out.mkdir(parents=True, exist_ok=True)
         (out / LOG).write_text("step,seconds_per_step\n10,6.0\n15,6.0\n")
@@ -126,6 +133,33 @@ def test_finished_rows_are_kept_and_all_enter_the_table(
     assert not any(f"| {name} |" in table for name in SHIPPED)
     assert all(f"| {name} |" in apart for name in SHIPPED)
     assert "paper IoU" in table and "paper IoU" not in apart and "minutes" not in apart
+
+
+def test_a_teacher_is_trained_before_who_imitates_it(quick: list[str], tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("".join(f"{a}\n{b}\n" for a, b in (markers("comparison"), markers("ablation"))))
+    arguments = ["--out", str(tmp_path), "--train", "3", "--test", "2", "--steps", "5", "--table", "ablation"]
+    assert command.main([*arguments, "--rows", "monoocc"]) == 0
+    assert quick == [TEACHER, "monoocc"]
+    assert command.main([*arguments, "--readme", str(readme)]) == 0
+    assert sorted(quick) == sorted(row.key for row in ABLATION)
+    comparison, ablation = readme.read_text().split(markers("ablation")[0])
+    assert comparison == "".join(f"{line}\n" for line in markers("comparison"))
+    assert all(f"| {row.title} |" in ablation for row in ABLATION)
+
+
+def test_rows_of_the_ablation_differ_by_their_contributions() -> None:
+    recipes = {row.key: recipe_of(row, 5, 5, 0, Path("t") if row.teacher else None) for row in ABLATION}
+    options: dict[str, Any] = {name: recipe.task_options() for name, recipe in recipes.items()}
+    assert len({_without_task(recipe) for recipe in recipes.values()}) == 1
+    assert options.pop(TEACHER).preset == TEACHER
+    found = {name: (o.preset, o.semantic, o.late, o.teacher) for name, o in options.items()}
+    assert found == {
+        "monoocc": ("monoocc-edge", True, True, "t"),
+        "monoocc-undistilled": ("monoocc-edge", True, True, ""),
+        "monoocc-no-late": ("monoocc-edge", True, False, "t"),
+        "monoocc-no-pixels": ("monoocc-edge", False, True, "t"),
+    }
 
 
 def test_rows_of_two_budgets_are_not_put_into_one_table(

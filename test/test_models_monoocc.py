@@ -25,7 +25,8 @@ from occdepth_ros.models.monoocc.plain import plain_logits
 from occdepth_ros.models.monoocc.references import References
 from occdepth_ros.models.monoocc.sampling import padded_map, sample_and_sum
 from occdepth_ros.models.monoocc.semantic_decoder import ZeroStuffing
-from occdepth_ros.models.monoocc.upsampled_head import UpsampledHead
+from occdepth_ros.models.monoocc.upsampled_head import UpsampledHead, coarse_range, interpolation
+from occdepth_ros.models.window import ColumnWindow
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 TINY = MonoOccConfig(
@@ -312,3 +313,73 @@ def test_points_of_a_head_share_its_weight() -> None:
     attention = PointAttention(16, TINY, 2)
     _, weights = attention.split(torch.randn(5, 3 * 2 * 2 * 2))
     assert torch.allclose(weights.sum(-1), torch.ones(5, 2))
+
+
+SPATIAL = replace(TINY, columns=128, placed=True, heads=4)
+
+
+@pytest.mark.parametrize("config", [TINY, SPATIAL], ids=["published", "small"])
+def test_wanted_voxels_are_what_they_are_among_all(config: MonoOccConfig) -> None:
+    network = shaken(MonoOcc(replace(config, semantic=False))).eval()
+    assert isinstance(network, MonoOcc)
+    head, pictures = network.pts_bbox_head, torch.randn(1, 3, 64, 192)
+    window = ColumnWindow(8, 16, 16)
+    wanted = head.needed(window)
+    with torch.no_grad():
+        features = network.features(pictures)
+        whole = network.volumes(features, references(), some_proposals()).last
+        part = network.volumes(features, references(), some_proposals(), wanted).last
+        assert len(part) < len(whole) / 2
+        assert torch.allclose(part, whole[wanted], atol=1e-4)
+        assert torch.allclose(head.classify_window(part, window), window.crop(head.classify(whole)), atol=1e-3)
+
+
+def test_labels_are_read_out_as_of_all_logits() -> None:
+    head = shaken(UpsampledHead(6, 5))
+    assert isinstance(head, UpsampledHead)
+    volume = torch.randn(3, 2, 5, 6)
+    with torch.no_grad():
+        probability = head(volume).softmax(0)
+        labels, confidence = head.read_out(volume)
+    assert labels.dtype == confidence.dtype == torch.uint8
+    assert torch.equal(labels.long(), probability.argmax(0))
+    assert (confidence.float() - 255 * probability.amax(0)).abs().max() < 0.51
+
+
+@given(st.integers(2, 9), st.data())
+def test_coarse_voxels_of_fine_ones(size: int, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, 2 * size - 1))
+    fine = range(start, data.draw(st.integers(start + 1, 2 * size)))
+    coarse, weights = coarse_range(fine, size), interpolation(fine, size)
+    assert coarse.start >= 0 and coarse.stop <= size
+    assert weights.shape == (len(fine), len(coarse))
+    assert torch.allclose(weights.sum(1), torch.ones(len(fine)), atol=1e-6)
+    axis = torch.rand(size)
+    expected = F.interpolate(axis[None, None], scale_factor=2, mode="linear", align_corners=True)[0, 0]
+    assert torch.allclose(weights @ axis[coarse.start : coarse.stop], expected[fine.start : fine.stop], atol=1e-5)
+
+
+def test_where_rows_are_planes_attention_begins_at_the_neighbours() -> None:
+    assert SPATIAL.spatial and not TINY.spatial
+    attention = SelfAttention(SPATIAL)
+    offsets = attention.sampling_offsets.bias.detach().view(4, 4, 2)
+    size = SPATIAL.working_size
+    flat = (offsets[..., 0] + SPATIAL.columns * offsets[..., 1]).long()
+    middle = torch.tensor([size[0] // 2, size[1] // 2, size[2] // 2])
+    voxels = flat + (middle[0] * size[1] + middle[1]) * size[2] + middle[2]
+    found = torch.stack(torch.unravel_index(voxels, size), -1) - middle
+    steps = torch.tensor([1, -1, 2, -2])[:, None]
+    for axis, direction in zip(found, ([0, 0, 1], [0, 1, 0], [1, 0, 0], [1, 1, 0]), strict=True):
+        assert torch.equal(axis, steps * torch.tensor(direction))
+
+
+def test_placed_voxels_know_where_they_are() -> None:
+    head = MonoOcc(SPATIAL).pts_bbox_head
+    assert head.bev_embed.weight.shape == (1, 16)
+    proposals = torch.tensor([5, 200, 300])
+    codes = head.positional_encoding.all()
+    assert torch.equal(codes[proposals], head.positional_encoding.of(proposals))
+    assert len(codes.unique(dim=0)) == SPATIAL.voxels
+    volume = head.assembled(proposals, head.queries(proposals))
+    assert torch.equal(volume[proposals], codes[proposals] + head.bev_embed.weight)
+    assert torch.equal(volume[6], codes[6] + head.mask_embed.weight[0])

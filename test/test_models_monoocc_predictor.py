@@ -24,6 +24,7 @@ from occdepth_ros.models.monoocc.references import References
 from occdepth_ros.models.pictures import normalize
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.predictor import PlacedPredictor
+from occdepth_ros.proposals.stereo import StereoProposals
 from occdepth_ros.registry import MODELS
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
@@ -118,6 +119,16 @@ def test_the_engine_knows_it_by_name_with_random_weights() -> None:
     assert prediction.labels.shape == GRID.size
 
 
+def test_the_small_teacher_looks_at_both_pictures() -> None:
+    left, right = wall()
+    predictor = MonoOccPredictor(name="monoocc-edge-teacher", weights="random", device="cpu")
+    predictor.calibrate(rig_of(), GRID)
+    depth = lambda *_: np.full(left.shape[:2], 4, np.float32)  # noqa: E731
+    predictor.proposals = StereoProposals(depth)
+    one, other = (predictor.infer(left, picture).confidence for picture in (right, np.zeros_like(right)))
+    assert (one != other).any()
+
+
 def test_published_presets_merge_earlier_pairs_by_pose() -> None:
     found = {}
     for name in ("monoocc-s-shipped", "monoocc-edge"):
@@ -168,8 +179,8 @@ def test_other_weights_are_named(weights: Path, tmp_path: Path) -> None:
         predictor(tmp_path / "more.safetensors")
     with pytest.raises(CheckpointError, match="needs a weights file"):
         MonoOccPredictor(name="monoocc-s", device="cpu")
-    for name in ("monoocc-xxl", "monoocc-edge-teacher"):
-        with pytest.raises(ModelError, match="for one picture"):
+    for name in ("monoocc-xxl", "monoocc-teacher"):
+        with pytest.raises(ModelError, match="for one pair"):
             predictor("random", name)
 
 

@@ -17,11 +17,12 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.__main__ import ROOT, machine, table, versions
+from benchmarks.comparison.ablation import TABLES
 from benchmarks.comparison.rows import (
     ANCHORS,
     SHIPPED,
-    TRAINED,
     Labels,
+    TrainedRow,
     blind_labels,
     engine_labels,
     minutes_of,
@@ -49,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--steps", type=int, metavar="N", default=240, help="the budget of every row: steps of one scene (%(default)s)")
     add("--seed", type=int, default=42, help="of weights and order (%(default)s)")
     add("--workers", type=int, metavar="K", default=2, help="processes that generate scenes (%(default)s)")
-    names = [*ANCHORS, *(row.key for row in TRAINED), *SHIPPED]
+    add("--table", choices=TABLES, default="comparison", help="which rows (%(default)s); ablation: MonoOcc's")
+    names = [*ANCHORS, *(row.key for rows in TABLES.values() for row in rows), *SHIPPED]
     add("--rows", nargs="+", metavar="NAME", choices=names, help=f"make these alone, of {', '.join(names)}")
-    add("--json", type=Path, metavar="FILE", help="default OUT/comparison.json")
+    add("--json", type=Path, metavar="FILE", help="default OUT/TABLE.json")
     add("--readme", type=Path, metavar="FILE", help="put the table between the markers of this file")
     parsed = parser.parse_args(arguments)
     try:
@@ -96,20 +98,25 @@ def run(parsed: argparse.Namespace) -> int:
 
     row("blind-prior", lambda: (blind_labels(training), {}))
     row("stereo-geometry", lambda: (engine_labels("stereo-geometry", None), {}))
-    for trained in TRAINED:
+    of_table = {trained.key: trained for trained in TABLES[parsed.table]}
 
-        def make() -> tuple[Callable[[SceneExample], Labels], dict[str, Any]]:
-            place = out / trained.key  # noqa: B023  called at once
-            weights = train_row(trained, training, place, steps=parsed.steps, seed=parsed.seed)  # noqa: B023
-            return engine_labels(trained.model, weights), {"minutes": minutes_of(place / LOG)}  # noqa: B023
+    def weights_of(trained: TrainedRow) -> Path:
+        """Weights of a row, which is trained where that has not been done, its teacher first."""
+        of_teacher = {"teacher": weights_of(of_table[trained.teacher])} if trained.teacher else {}
+        return train_row(trained, training, out / trained.key, steps=parsed.steps, seed=parsed.seed, **of_teacher)
 
-        row(trained.key, make)
-    for model in SHIPPED:
+    def trained_row(trained: TrainedRow) -> tuple[Callable[[SceneExample], Labels], dict[str, Any]]:
+        weights = weights_of(trained)
+        return engine_labels(trained.model, weights), {"minutes": minutes_of(out / trained.key / LOG)}
+
+    for name, trained in of_table.items():
+        row(name, partial(trained_row, trained))
+    for model in SHIPPED if parsed.table == "comparison" else ():
         row(model, partial(_shipped, model))
 
-    rows, shipped = table_rows(reports), shipped_rows(reports)
+    rows, shipped = table_rows(reports, TABLES[parsed.table]), shipped_rows(reports)
     if rows:
-        console.print(table(f"comparison on the street world, percent; {parsed.test} held-out scenes", rows))
+        console.print(table(f"{parsed.table} on the street world, percent; {parsed.test} held-out scenes", rows))
     if shipped:
         console.print(table("shipped weights, not trained on this budget, on the same scenes", shipped))
     summary = {
@@ -119,9 +126,9 @@ def run(parsed: argparse.Namespace) -> int:
         "budget": budget,
         "rows": reports,
     }
-    write_whole(parsed.json or out / "comparison.json", (json.dumps(summary, indent=1) + "\n").encode())
+    write_whole(parsed.json or out / f"{parsed.table}.json", (json.dumps(summary, indent=1) + "\n").encode())
     if parsed.readme is not None:
-        write_section(parsed.readme, rows, shipped, summary)
+        write_section(parsed.readme, rows, shipped, summary, name=parsed.table)
     return 0
 
 

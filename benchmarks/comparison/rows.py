@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class TrainedRow:
         paper: SC IoU and SSC mIoU in the paper's table 1, percent; None = it is not in it.
         task: what its section `task` has besides the common one, such as a loss that is switched off.
         name: of the row, for folders and `--rows`; empty = the model's. Rows of one model need several.
+        recipe: the one that it shares with the other rows of its table.
+        teacher: name of the row whose weights it imitates, which is trained first; empty = none.
     """
 
     model: str
@@ -46,6 +48,8 @@ class TrainedRow:
     paper: tuple[float, float] | None = None
     task: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
+    recipe: str = RECIPE
+    teacher: str = ""
 
     @property
     def key(self) -> str:
@@ -69,18 +73,35 @@ SHIPPED = ("occdepth-edge", "occdepth-edge-kitti")
 """Models whose weights come with the package, trained at length and elsewhere: scored here, shown apart."""
 
 
-def recipe_of(row: TrainedRow, steps: int, scenes: int, seed: int) -> Recipe:
-    """The common recipe in a row's terms, for so many steps on so many scenes."""
-    recipe = read_recipe(RECIPE)
+def recipe_of(row: TrainedRow, steps: int, scenes: int, seed: int, teacher: Path | None = None) -> Recipe:
+    """The common recipe in a row's terms, for so many steps on so many scenes.
+
+    Args:
+        row: the row.
+        steps, scenes, seed: the budget.
+        teacher: weights of the row's teacher; None = it has none.
+    """
+    recipe = read_recipe(row.recipe)
     # a family has those of the common options that its networks have a use for
     known = {option.name for option in fields(task_options(row.family))}
     common = {key: value for key, value in {**recipe.task, "preset": row.model}.items() if key in known}
     epochs = steps * recipe.scenes_per_step / scenes
-    return replace(recipe, family=row.family, task={**common, **row.task}, epochs=epochs, seed=seed)
+    imitation = {} if teacher is None else {"teacher": str(teacher)}
+    task = {**common, **row.task, **imitation}
+    return replace(recipe, family=row.family, task=task, epochs=epochs, seed=seed)
 
 
-def train_row(row: TrainedRow, training: SceneDataset, out: Path, *, steps: int, seed: int) -> Path:
+def train_row(
+    row: TrainedRow, training: SceneDataset, out: Path, *, steps: int, seed: int, teacher: Path | None = None
+) -> Path:
     """Train a row, or go on where it was cut off; a finished one is left as it is.
+
+    Args:
+        row: the row.
+        training: the scenes.
+        out: folder of its training.
+        steps, seed: the budget.
+        teacher: weights of the row's teacher; None = it has none.
 
     Returns:
         the weights file in `out`.
@@ -89,7 +110,7 @@ def train_row(row: TrainedRow, training: SceneDataset, out: Path, *, steps: int,
         OccDepthError: the scenes do not fit, or the folder holds the training of another budget.
     """
     weights = out / "weights.safetensors"
-    recipe = recipe_of(row, steps, len(training), seed)
+    recipe = recipe_of(row, steps, len(training), seed, teacher)
     if not (out / "scores.json").exists():
         train(recipe, training, None, out, device="cpu", resume=True)
     return weights
@@ -144,10 +165,12 @@ def blind_labels(training: SceneDataset) -> Callable[[SceneExample], Labels]:
     return lambda _: labels
 
 
-def table_rows(reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The table, in percent: anchors first, then the networks in the order of the paper."""
+def table_rows(
+    reports: Mapping[str, Mapping[str, Any]], trained: Sequence[TrainedRow] = TRAINED
+) -> list[dict[str, Any]]:
+    """The table, in percent: anchors first, then the networks in their order."""
     rows = [_scored(title, reports[name]) for name, title in ANCHORS.items() if name in reports]
-    for row in TRAINED:
+    for row in trained:
         if row.key in reports:
             rows.append(_scored(row.title, reports[row.key], row.paper))
     return rows

@@ -9,9 +9,6 @@ from typing import Any
 from occdepth_ros.errors import OutputError
 from occdepth_ros.files import write_whole
 
-BEGIN, END = "<!-- comparison:begin -->", "<!-- comparison:end -->"
-
-
 SHOWN_APART = (
     "Weights that ship with the package, on the same held-out scenes; trained at length and elsewhere, not on this "
     "budget:"
@@ -44,9 +41,14 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def write_section(
-    path: Path, rows: Sequence[Mapping[str, Any]], shipped: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    shipped: Sequence[Mapping[str, Any]],
+    summary: Mapping[str, Any],
+    *,
+    name: str = "comparison",
 ) -> None:
-    """Replace what stands between the markers of a file.
+    """Replace what stands between the markers of a table, by its name, in a file.
 
     Raises:
         OutputError: the file cannot be read or written, or has no markers.
@@ -55,11 +57,17 @@ def write_section(
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OutputError(f"cannot be read ({error})", where=str(path), remedy="Give a Markdown file.") from error
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    first, last = markers(name)
+    head, begin, rest = text.partition(first)
+    _, end, tail = rest.partition(last)
     if not (begin and end):
-        raise OutputError("the markers are missing", where=str(path), remedy=f"Add the lines {BEGIN} and {END}.")
-    write_whole(path, f"{head}{BEGIN}\n{markdown(rows, shipped, summary)}{END}{tail}".encode())
+        raise OutputError("the markers are missing", where=str(path), remedy=f"Add the lines {first} and {last}.")
+    write_whole(path, f"{head}{first}\n{markdown(rows, shipped, summary)}{last}{tail}".encode())
+
+
+def markers(name: str) -> tuple[str, str]:
+    """Lines that a table stands between."""
+    return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
 
 
 def _cell(value: object) -> str:

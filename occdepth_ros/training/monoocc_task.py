@@ -19,7 +19,7 @@ from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.monoocc.backbones import EfficientNetLite0
 from occdepth_ros.models.monoocc.config import PRESETS, SCALE, MonoOccConfig
 from occdepth_ros.models.monoocc.network import MonoOcc
-from occdepth_ros.models.monoocc.predictor import picture_fit
+from occdepth_ros.models.monoocc.predictor import picture_fit, views_of
 from occdepth_ros.models.monoocc.published import load_published
 from occdepth_ros.models.monoocc.references import References
 from occdepth_ros.models.window import ColumnWindow
@@ -218,9 +218,8 @@ class MonoOccTask:
     ) -> None:
         fit = picture_fit(config, example.rig)
         rig = fit.rig(example.rig)
-        cameras = [(rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)][: config.cameras]
         prepared[f"picture_{who}"] = fit.apply(pictures[: config.cameras])
-        prepared[f"references_{who}"] = References.of_cameras(config.working_grid(example.grid), cameras)
+        prepared[f"references_{who}"] = References.of_cameras(config.working_grid(example.grid), views_of(config, rig))
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The weighted terms, means over the scenes."""

@@ -173,16 +173,15 @@ class SelfTransformer(nn.Module):
         assert isinstance(attention, SelfAttention)
         table = attention.table(volume.view(len(rows), self.columns, -1))
         by_row, by_column = attention.by_position(rows, columns)
-        parts = wanted.split(chunk)
 
         def part(index: int) -> torch.Tensor:
-            cells = parts[index]
+            cells = wanted[index * chunk : (index + 1) * chunk]
             features = volume[cells]
             by_place = by_row[cells // self.columns] + by_column[cells % self.columns]
             projected = attention.by_features(features) + by_place
             return layer.rest(attention.attend(features, projected, table, cells, self.columns))
 
-        return joined(part, len(parts), volume[: len(wanted)])
+        return joined(part, -(-len(wanted) // chunk), volume[: len(wanted)])
 
     def _layer(
         self,

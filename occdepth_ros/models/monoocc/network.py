@@ -22,7 +22,6 @@ from occdepth_ros.models.monoocc.upsampled_head import UpsampledHead, coarse_ran
 from occdepth_ros.models.occdepth.readout import labels_and_confidence
 from occdepth_ros.models.window import ColumnWindow
 
-
 NARROW = 64
 """Channels below which attention is computed in float32 in any case."""
 
@@ -172,7 +171,7 @@ class MonoOccHead(nn.Module):
         return fine, [coarse_range(r, n) for r, n in zip(fine, self.config.working_size, strict=True)]
 
     def read_out(self, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Labels of the fine voxels and their probability times 255, `[X, Y, Z]` uint8, from working voxels `[N, C]`."""
+        """Labels, and their probability times 255, `[X, Y, Z]` uint8 both, from working voxels `[N, C]`."""
         volume = volume.view(*self.config.working_size, -1)
         if volume.device.type == "cpu":
             return self.header.read_out(volume)

@@ -1,6 +1,6 @@
 """MonoOcc behind the engine's contract: a stereo pair in, arrays of an occupancy prediction out.
 
-The network looks at the left picture alone; the right one is where the query proposals get their depth from.
+The network looks at the left picture alone, a small teacher at both; query proposals get their depth from the pair.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from occdepth_ros.camera import Matrix, StereoRig
+from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.checkpoints.loading import read_state
 from occdepth_ros.errors import CheckpointError, ModelError
 from occdepth_ros.grid import VoxelGrid
@@ -63,6 +63,8 @@ class _Calibration:
     visibility: VisibilityTable
 
 
+PAIR = 2
+"""Pictures that there are of one moment."""
 SWEEPS = 9
 """Earlier pairs that the published networks' proposals were merged from; the small preset learns from single pairs."""
 
@@ -71,7 +73,7 @@ class MonoOccPredictor:
     """MonoOcc with loaded weights on one device.
 
     Args:
-        name: a preset of `occdepth_ros.models.monoocc.config.PRESETS` with one picture.
+        name: a preset of `occdepth_ros.models.monoocc.config.PRESETS` with one picture, or with both of a pair.
         weights: a weights file, or "random". Whether its image-conditioned cross-attention was trained is read off it.
         device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N"; matching runs on the CPU.
         precision: number format of convolutions and linear layers; "auto" takes bfloat16 where the hardware
@@ -81,7 +83,7 @@ class MonoOccPredictor:
             presets merged with `SWEEPS` earlier pairs, where `place` says how the grid's frame moved.
 
     Raises:
-        ModelError: the name or the device does not exist, the network wants several pictures, or the device has too
+        ModelError: the name or the device does not exist, the network wants earlier pictures, or the device has too
             little memory.
         CheckpointError: the weights are missing, damaged, or of another network.
     """
@@ -96,9 +98,9 @@ class MonoOccPredictor:
         depth: DepthSource | None = None,
         proposals: ProposalSource | None = None,
     ) -> None:
-        if name not in PRESETS or PRESETS[name].cameras != 1:
-            known = ", ".join(key for key, config in PRESETS.items() if config.cameras == 1)
-            raise ModelError(f"there is no network {name!r} for one picture", where="model", remedy=f"Known: {known}.")
+        if name not in PRESETS or PRESETS[name].cameras > PAIR:
+            known = ", ".join(key for key, config in PRESETS.items() if config.cameras <= PAIR)
+            raise ModelError(f"there is no network {name!r} for one pair", where="model", remedy=f"Known: {known}.")
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
         self.name = name if str(weights) != RANDOM else f"{name} (random weights)"
@@ -136,7 +138,7 @@ class MonoOccPredictor:
     def _tables(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
         fit = picture_fit(self.config, rig)
         fitted = fit.rig(rig)
-        references = References.of_cameras(self.config.working_grid(grid), [(fitted.left, fitted.left_from_grid)])
+        references = References.of_cameras(self.config.working_grid(grid), views_of(self.config, fitted))
         visibility = VisibilityTable.of_camera(grid, rig.left, rig.left_from_grid)
         return _Calibration(rig, grid, fit, references.to(self.device), visibility.to(self.device))
 
@@ -161,13 +163,15 @@ class MonoOccPredictor:
         proposed = self.proposals(left, right, tables.rig, tables.grid)
         depth = self._full_depth(tables)
         clock.lap("proposals")
-        pictures = tables.fit.apply(torch.from_numpy(left[None]).to(self.device))
+        taken = np.stack([left, right][: self.config.cameras])
+        pictures = tables.fit.apply(torch.from_numpy(taken).to(self.device))
         proposals = torch.from_numpy(proposed.reshape(-1)).to(self.device).nonzero().flatten()
         clock.lap("preprocess")
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             features = network.features(pictures.contiguous(memory_format=torch.channels_last))
-            clock.lap("pictures")
             with attention_format(self.config, features) as features:
+                features = head.exchanged(features)
+                clock.lap("pictures")
                 queries = head.cross(features, tables.references, proposals)
                 clock.lap("cross")
                 volume = head.attend(proposals, queries)
@@ -193,6 +197,11 @@ class MonoOccPredictor:
             # nearest: a mean over an edge would be a depth where nothing is
             measured = np.asarray(cv2.resize(measured, size[::-1], interpolation=cv2.INTER_NEAREST), np.float32)
         return measured
+
+
+def views_of(config: MonoOccConfig, rig: StereoRig) -> list[tuple[PinholeCamera, Matrix]]:
+    """The cameras of a rig that a network looks through, each with the pose of the grid's frame in its own."""
+    return [(rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)][: config.cameras]
 
 
 def picture_fit(config: MonoOccConfig, rig: StereoRig) -> PictureFit:

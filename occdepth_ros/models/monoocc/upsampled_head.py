@@ -47,7 +47,6 @@ class UpsampledHead(nn.Module):
             shift = F.linear(norm.bias, linear.weight, linear.bias)
             return torch.addcmul(shift[:, None, None, None], fine, deviation)
 
-
     def part(self, volume: torch.Tensor, fine: Sequence[range], size: Sequence[int]) -> torch.Tensor:
         """Class logits of a box of fine voxels, for training.
 
