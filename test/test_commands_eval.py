@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from making_sequences import kitti_odometry
+from making_sequences import kitti_odometry, labelled_scans
 
 from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.cli import main
@@ -90,6 +90,12 @@ def test_a_perfect_prediction_scores_everything(
     assert drawn == {"best_1_08_000000.png", "best_2_08_000005.png"}
 
 
+def test_labels_are_made_of_scans_by_a_rule(knowing: None, tmp_path: Path) -> None:
+    labelled_scans(tmp_path / "dataset" / "sequences" / "08")
+    report = evaluate(tmp_path, tmp_path / "e.json", "--labels", "scans", "--rule", "any-sight", "--later", "1")
+    assert report["truth"] == "scans, any-sight" and report["later"] == 1 and report["frames"] == 2
+
+
 def test_voxels_are_compared_at_one_place_or_of_one_index(knowing: None, root: Path, tmp_path: Path) -> None:
     by_index = evaluate(root, tmp_path / "e.json", "--align", "index")
     # one layer off, only the inner layers of the car meet
@@ -122,6 +128,7 @@ def test_voxels_of_the_invalid_file_do_not_count(knowing: None, root: Path, tmp_
         (["--sequences", "07"], "sequence 07 is missing; there are 08"),
         (["--sequences", "33"], "there is no sequence '33'"),
         (["--labels", "recon10"], r"--labels official"),
+        (["--rule", "recon10"], "labels of the kind official are not made of scans"),
         (["--json", "."], "something else of this name"),
         (["--count", "0"], "--count: 0 scenes are none"),
         (["--dataset", "street"], "there are no scenes (test-SEED-INDEX.npz)"),

@@ -82,7 +82,7 @@ def test_a_voxel_appears_where_it_projects_to_in_its_colour() -> None:
     assert red > 100 and red > 3 * green and red > 3 * blue
 
 
-def test_completed_voxels_are_paler() -> None:
+def test_completed_voxels_are_dusty() -> None:
     labels = np.zeros(SMALL.size, np.uint8)
     labels[10:14, 10:14, 3] = 1
     pixel, _ = view().project(SMALL.centers_of(np.array([[12, 12, 3]])))

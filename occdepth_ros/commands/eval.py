@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from occdepth_ros.commands.eval_data import SCORED, Opened, open_scenes
 from occdepth_ros.commands.run import Tally, make_repeatable, sha256_of
+from occdepth_ros.commands.scenes import add_scan_arguments
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import CHECKS
 from occdepth_ros.data.semantic_kitti import OFFICIAL, expand_sequences
@@ -55,7 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="numbers, or train, val (default: 08); nyu: train or test; tartanair: such as Easy/P005, or train, val; "
         "folder: names of folders below the root",
     )
-    add("--labels", metavar="NAME", default=OFFICIAL, help="official, or a derived truth such as recon10")
+    add("--labels", metavar="NAME", default=OFFICIAL, help="official, scans, or a derived truth such as recon10")
+    add_scan_arguments(parser)
     add("--count", type=int, metavar="N", help="only the first N scenes (default: all; generated streets: 32)")
     add("--seed", type=int, metavar="S", default=0, help="of generated streets (default: %(default)s)")
     add("--model", choices=list(MODELS), metavar="NAME", default=DEFAULT_MODEL, help="model (default: %(default)s)")

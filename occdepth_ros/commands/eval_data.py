@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from occdepth_ros.commands.scenes import scan_options
 from occdepth_ros.data.example import SceneDataset, SceneExample
 from occdepth_ros.data.folder_scenes import FolderScenes
+from occdepth_ros.data.scan_completion import RULES
 from occdepth_ros.data.semantic_kitti import OFFICIAL, SCANS, expand_sequences, voxel_frames
-from occdepth_ros.data.semantic_kitti_scenes import SemanticKittiScenes
+from occdepth_ros.data.semantic_kitti_scenes import SCANS as LABELLED_SCANS
+from occdepth_ros.data.semantic_kitti_scenes import ScanOptions, SemanticKittiScenes
 from occdepth_ros.data.town.dataset import StreetDataset
 from occdepth_ros.data.town.folder import StreetFolder
 from occdepth_ros.errors import SourceError
@@ -95,13 +98,24 @@ def _semantic_kitti(arguments: argparse.Namespace) -> Opened:
             "the folder of the data set is not given", where="--root", remedy="Give the folder with dataset/."
         )
     names = expand_sequences(arguments.sequences or ["val"])
-    scenes: SceneDataset = SemanticKittiScenes(arguments.root, names, arguments.labels)
+    scans = scan_options(arguments.rule, arguments.later, arguments.variants)
+    if scans is not None and arguments.labels != LABELLED_SCANS:
+        raise SourceError(
+            f"labels of the kind {arguments.labels} are not made of scans",
+            where="--rule, --later, --variants",
+            remedy=f"Add --labels {LABELLED_SCANS}, or leave them out.",
+        )
+    options = scans or ScanOptions()
+    scenes: SceneDataset = SemanticKittiScenes(arguments.root, names, arguments.labels, scans=options)
     scenes = scenes if arguments.count is None else FirstScenes(scenes, arguments.count)
     official = arguments.labels == OFFICIAL
     expected = sum(len(voxel_frames(name)) for name in names if name in SCANS)
     complete = official and len(scenes) == expected
     about = {"sequences": names, "benchmark_frames": expected, "complete": complete}
     truth = "semantic_kitti" if official else arguments.labels
+    if truth == LABELLED_SCANS:
+        truth = f"scans, {next(name for name, rule in RULES.items() if rule == options.rule)}"
+        about["later"] = options.later
     caveat = ""
     if not official:
         caveat = f"{truth} is not the benchmark's truth: compare these scores with each other only."

@@ -43,8 +43,9 @@ def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--rule",
         choices=list(RULES),
-        help="for --labels scans, how they become labels: around (scans before and after the frame; the default) or "
-        "recon10 (the frame and later ones: the nearest to the labels of that name)",
+        help="for --labels scans, how they become labels: around (scans before and after the frame; the default), "
+        "recon10 (the frame and later ones: the nearest to the labels of that name), any-sight (as recon10, and hidden "
+        "space that later scans found free is known)",
     )
     add(
         "--later",

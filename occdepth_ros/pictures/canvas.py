@@ -18,7 +18,17 @@ LINE: Color = (205, 211, 218)
 NO_DATA: Color = (226, 230, 235)
 """Where nothing is known: unknown columns, pixels without depth."""
 
+DUST = 165
+"""Grey that what is guessed is drawn under; paler road would be parking in the benchmark's colours."""
+KEPT = 0.5
+"""How much of its colour a completed voxel keeps."""
+
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def dusty(color: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Colours of completed voxels, `[..., 3]`, by those of seen ones."""
+    return KEPT * color + (1 - KEPT) * DUST
 
 
 @functools.cache

@@ -76,7 +76,7 @@ class FilmSheet:
         self._draw_legend(draw, MARGIN + PICTURE + 2 * GAP, y, height)
         y += height + GAP
         completed = prediction.completed
-        name = f"{prediction.model}{'  ·  paler: completed, not seen' if completed.any() else ''}"
+        name = f"{prediction.model}{'  ·  greyer: completed, not seen' if completed.any() else ''}"
         self._draw_row(sheet, y, name, prediction.labels, prediction.grid, completed)
         if self.truth:
             y += CAPTION + PLAN + GAP

@@ -12,13 +12,23 @@ from PIL import Image, ImageDraw
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.pictures.canvas import INK, LINE, MUTED, NO_DATA, PAGE, Picture, blank, text, text_width, to_array
+from occdepth_ros.pictures.canvas import (
+    INK,
+    LINE,
+    MUTED,
+    NO_DATA,
+    PAGE,
+    Picture,
+    blank,
+    dusty,
+    text,
+    text_width,
+    to_array,
+)
 from occdepth_ros.pictures.voxels import ring_step
 
 NEAREST_M, FARTHEST_M = 2.0, 80.0
 FREE_SPACE = (246, 248, 250)
-PALE = 0.45
-"""How much of its colour a completed voxel keeps; the rest is white."""
 
 
 def draw_depth(depth: npt.NDArray[np.float32], width: int) -> Picture:
@@ -107,7 +117,7 @@ def draw_from_above(
         classes: colours.
         size: width and height of the panel, pixels.
         window: the part to show; by default all of the grid.
-        completed: `[X, Y, Z]`, voxels to draw paler.
+        completed: `[X, Y, Z]`, voxels to draw dusty.
 
     Returns:
         `[size, size, 3]` RGB.
@@ -146,8 +156,8 @@ def _floor_plan(labels: npt.NDArray[np.uint8], classes: ClassTable, completed: n
     at = (*np.indices(top.shape), top)
     color = classes.colors[labels[at]].astype(np.float32)
     if completed is not None:
-        pale = completed[at]
-        color[pale] = PALE * color[pale] + (1 - PALE) * 255
+        guessed = completed[at]
+        color[guessed] = dusty(color[guessed])
     height = cv2.GaussianBlur(top.astype(np.float32), (3, 3), 0)
     slope = np.clip((np.gradient(height, axis=0) + np.gradient(height, axis=1)) * 0.10, -0.3, 0.25)
     shade = 0.78 + 0.22 * top / max(nz - 1, 1) - slope
@@ -208,7 +218,7 @@ def draw_legend(classes: ClassTable, present: npt.NDArray[np.integer], width: in
     """
     shown = [int(i) for i in np.unique(present) if 0 < i < len(classes)]
     sample = classes.rgb[shown[0]] if shown else (100, 150, 245)
-    red, green, blue = (round(PALE * c + (1 - PALE) * 255) for c in sample)
+    red, green, blue = (round(float(c)) for c in dusty(np.array(sample, np.float64)))
     entries = [(classes.names[i], classes.rgb[i]) for i in shown]
     states = [("seen", sample), ("completed", (red, green, blue)), ("free", FREE_SPACE), ("unknown", NO_DATA)]
     size, row, swatch, gap, divide = 16, 30, 18, 24, 16

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import ClassTable
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.pictures.canvas import dusty
 
 Picture = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float64]
@@ -98,7 +99,7 @@ def render_voxels(
         grid: where the voxels are.
         view: from where.
         classes: colours.
-        completed: `[X, Y, Z]`, voxels to draw paler.
+        completed: `[X, Y, Z]`, voxels to draw dusty.
         rig: draw the left camera's viewing pyramid.
 
     Returns:
@@ -158,8 +159,8 @@ def _paint_faces(
         # pure hues (0, 0, 255) cannot be shaded: pull them a little towards grey first
         color = 0.9 * color + 0.1 * 128
         if completed is not None:
-            pale = completed[tuple(cell.T)]
-            color[pale] = 0.45 * color[pale] + 0.55 * 255
+            guessed = completed[tuple(cell.T)]
+            color[guessed] = dusty(color[guessed])
         color *= light[:, None]
         haze = np.clip((depth.mean(axis=1) / focus - 1) / 4, 0, 0.4)[:, None]
         quads.append(pixels)

@@ -9,8 +9,8 @@ import torch
 from occdepth_ros.models.edge.completion import EdgeHead
 from occdepth_ros.models.edge.evidence import unfolded
 
-OCCUPIED_IN_VIEW = 0.2
-OCCUPIED_OUT_OF_VIEW = 0.5
+OCCUPIED_IN_VIEW = 0.1
+OCCUPIED_OUT_OF_VIEW = 0.3
 """Probability above which a voxel counts as occupied, by whether the left picture shows its place.
 
 The best threshold for an intersection over union J is J / (1 + J) for calibrated probabilities (compare Lipton et al.,
