@@ -15,15 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from making_scenes import GRID, HEIGHT, WIDTH, scene
 
-from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge import predictor
-from occdepth_ros.models.edge.evidence import StereoEvidence, folded
+from occdepth_ros.models.edge.evidence import FINE, StereoEvidence, folded, unfolded
+from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.pictures import PictureFit
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
-from occdepth_ros.training.edge_scenes import cut, fitted_truth, slab
+from occdepth_ros.training.edge_scenes import cut, fitted_truth, guessable, slab
 from occdepth_ros.training.edge_task import (
     OCCUPIED_WEIGHT,
     EdgeOptions,
@@ -178,6 +179,20 @@ def test_a_slab_keeps_what_was_measured_on_the_whole_grid() -> None:
     assert torch.equal(volume.view(GRID.size)[:, first : first + 16].flatten(), smaller) and smaller.any()
     assert torch.equal(kept.ground, measured.ground[:, first : first + 16])
     assert kept.ground_seen.shape == (32, 16) and torch.equal(kept.disparity, measured.disparity)
+
+
+def test_hidden_free_space_is_learnt_only_where_the_picture_shows_it() -> None:
+    example = scene()
+    fit = PictureFit.between((HEIGHT, WIDTH), (HEIGHT, WIDTH))
+    geometry = EdgeGeometry.of_rig(task().config, fit.rig(example.rig), GRID)
+    rng = np.random.default_rng(0)
+    target = torch.from_numpy(rng.choice(np.array([EMPTY, 1, UNKNOWN], np.uint8), GRID.size))
+    seen = torch.from_numpy(rng.random(GRID.size) < 0.5)
+    learnt = guessable(target, seen, geometry)
+    shown = unfolded(geometry.visible[0][None].expand(FINE, -1).contiguous(), geometry.size)
+    dropped = (target == EMPTY) & ~seen & ~shown
+    assert dropped.any() and (learnt[dropped] == UNKNOWN).all() and torch.equal(learnt[~dropped], target[~dropped])
+    assert shown.float().mean() > 0.1
 
 
 def test_pictures_change_as_by_another_camera() -> None:

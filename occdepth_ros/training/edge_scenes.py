@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge.evidence import Measurement, evidence
+from occdepth_ros.models.edge.evidence import FINE, Measurement, evidence, unfolded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.pictures import PictureFit
 
@@ -67,6 +67,22 @@ def cut(measured: Measurement, whole: VoxelGrid, part: VoxelGrid) -> Measurement
         ground=measured.ground[:, first : first + columns].contiguous(),
         ground_seen=measured.ground_seen[:, first : first + columns].contiguous(),
     )
+
+
+def guessable(target: torch.Tensor, seen: torch.Tensor, geometry: EdgeGeometry) -> torch.Tensor:
+    """A truth without the hidden free space that the left picture does not show, `[X, Y, Z]`.
+
+    Hidden surfaces are known where some scan struck them, hidden free space nearly everywhere. Before the camera the
+    picture says which is more likely; out of its view, a network that is told of free space so much more often learns
+    that nothing stands there.
+
+    Args:
+        target: class ids, 255 unknown.
+        seen: what the frame's own place sees.
+        geometry: tables of the calibration on the same grid.
+    """
+    in_view = unfolded(geometry.visible[0][None].expand(FINE, -1).contiguous(), geometry.size)
+    return torch.where((target == EMPTY) & ~seen & ~in_view, UNKNOWN, target)
 
 
 def fitted_truth(

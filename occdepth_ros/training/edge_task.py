@@ -24,7 +24,7 @@ from occdepth_ros.models.edge.readout import decide
 from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.pictures import PictureFit, shrunk
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
-from occdepth_ros.training.edge_scenes import Known, cut, fitted_truth, slab
+from occdepth_ros.training.edge_scenes import Known, cut, fitted_truth, guessable, slab
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 from occdepth_ros.training.task import Batch, Prepared
 from occdepth_ros.training.typed import updated
@@ -159,11 +159,14 @@ class EdgeTask:
         if rng is not None:
             pictures = jitter(pictures.movedim(-1, 1), options.augmentation, rng).movedim(1, -1)
         geometry = EdgeGeometry.of_rig(self.config, rig, example.grid)
+        target = torch.from_numpy(example.target)
+        if rng is not None and example.seen is not None:
+            target = guessable(target, torch.from_numpy(example.seen), geometry)
         nothing = torch.zeros(0)
         depth, semantics = fitted_truth(example, fit, self.config.picture)
         return {
             "images": self._net.picture_net.normalized(pictures),
-            "target": torch.from_numpy(example.target),
+            "target": target,
             "depth": torch.from_numpy(depth),
             "semantics": torch.from_numpy(semantics),
             # compared with the voxels here, by a worker, and not while the network waits
