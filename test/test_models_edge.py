@@ -32,7 +32,7 @@ from occdepth_ros.models.edge.evidence import (
 )
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge, mirror
-from occdepth_ros.models.edge.readout import OCCUPIED_IN_VIEW, OCCUPIED_OUT_OF_VIEW, decide
+from occdepth_ros.models.edge.readout import HIDDEN, ON_SURFACES, OUT_OF_VIEW, decide, thresholds
 from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.layers import imagenet
 from occdepth_ros.models.occdepth.config import DepthBins
@@ -393,11 +393,11 @@ def test_classes_are_given_where_occupancy_passes_the_threshold() -> None:
     rng = torch.Generator().manual_seed(0)
     volume, lifted = torch.randn(1, 8, 4, 4, 2, generator=rng), torch.randn(1, 8, 4, 4, 2, generator=rng)
     occupied = torch.rand(FINE, 32, generator=rng)
-    in_view = torch.arange(32) % 2 == 0
-    threshold = torch.where(in_view, OCCUPIED_IN_VIEW, OCCUPIED_OUT_OF_VIEW).expand(FINE, 32)
+    each = torch.linspace(0.1, 0.6, 32)
+    threshold = each.expand(FINE, 32)
     occupied[:, :3] = threshold[:, :3] - 0.01
     with torch.inference_mode():
-        found = decide(net.head, volume, lifted, occupied, in_view)
+        found = decide(net.head, volume, lifted, occupied, each)
         probability = net.head.classify(volume, lifted, torch.arange(32)).softmax(2).max(2)
     dense, taken = unfolded(occupied, (4, 4, 2)), unfolded(occupied > threshold, (4, 4, 2))
     assert found.labels.shape == found.confidence.shape == (8, 8, 4)
@@ -409,12 +409,23 @@ def test_classes_are_given_where_occupancy_passes_the_threshold() -> None:
     assert (found.confidence.float() / 255 - sure).abs().max() < 0.01
 
 
+def test_what_a_wall_hides_has_another_threshold_than_the_wall() -> None:
+    geometry = geometry_of()
+    threshold = thresholds(evidence(plane(3.0), geometry), geometry.visible[0]).view(geometry.size)
+    middle = threshold[:, threshold.shape[1] // 2, threshold.shape[2] // 2]
+    x = GRID.coarsened(2).axis_centers(0)
+    expected = np.where(x > 4.2, HIDDEN, ON_SURFACES)
+    sure = (x > 2.0) & (abs(x - 4.0) > 0.3)
+    np.testing.assert_allclose(middle.numpy()[sure], expected[sure], rtol=1e-6)
+    assert torch.equal(threshold.flatten() == OUT_OF_VIEW, ~geometry.visible[0])
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_empty_and_full_scenes_are_read_out(value: float) -> None:
     net = network()
     volume = torch.zeros(1, 8, 4, 4, 2)
     with torch.inference_mode():
-        found = decide(net.head, volume, volume, torch.full((FINE, 32), value), torch.ones(32, dtype=torch.bool))
+        found = decide(net.head, volume, volume, torch.full((FINE, 32), value), torch.full((32,), 0.5))
     assert bool((found.labels > 0).all()) is (value == 1.0) and bool((found.labels == 0).all()) is (value == 0.0)
 
 

@@ -13,7 +13,7 @@ from occdepth_ros.models.edge.depth import SCALE, expected_depth
 from occdepth_ros.models.edge.evidence import compared, unfolded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
-from occdepth_ros.models.edge.readout import OCCUPIED_IN_VIEW, OCCUPIED_OUT_OF_VIEW
+from occdepth_ros.models.edge.readout import thresholds
 
 
 class ExportableEdge(nn.Module):
@@ -24,8 +24,6 @@ class ExportableEdge(nn.Module):
         geometry: tables of the fitted rig.
     """
 
-    threshold: torch.Tensor
-
     def __init__(self, network: OccDepthEdge, geometry: EdgeGeometry) -> None:
         super().__init__()
         self.network = network
@@ -33,8 +31,6 @@ class ExportableEdge(nn.Module):
         height, width = network.config.picture
         shape = (network.config.depth.count, height // SCALE, width // SCALE)
         self.sampler = FixedSampler(geometry.depth_grid, shape)
-        threshold = torch.where(geometry.visible[0], OCCUPIED_IN_VIEW, OCCUPIED_OUT_OF_VIEW)
-        self.register_buffer("threshold", threshold, persistent=False)  # [N]
 
     def forward(
         self,
@@ -70,7 +66,8 @@ class ExportableEdge(nn.Module):
         lifted = network.lift(features, geometry)
         volume = network.complete(lifted, known)
         occupied = network.occupancy(volume, known)[0].sigmoid().flatten(1)  # [8, N]
-        labels, confidence = self.decide(volume, lifted, occupied)
+        threshold = thresholds(known, geometry.visible[0])
+        labels, confidence = self.decide(volume, lifted, occupied, threshold)
         coarse = expected_depth(distribution, network.depth_net.bin_edges)
         size = network.config.picture
         full = F.interpolate(coarse[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
@@ -83,13 +80,13 @@ class ExportableEdge(nn.Module):
         return self.sampler(torch.stack([probability, before])).view(1, 2, *self.geometry.size)
 
     def decide(
-        self, volume: torch.Tensor, lifted: torch.Tensor, occupied: torch.Tensor
+        self, volume: torch.Tensor, lifted: torch.Tensor, occupied: torch.Tensor, threshold: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """As `models.edge.readout.decide`, but of all voxels: what is occupied has no fixed size."""
         logits = self.network.head.classify(volume, lifted)  # [N, 8, n - 1]
         best, label = logits.max(2)
         probability = (best - logits.logsumexp(2)).exp()
-        taken = occupied > self.threshold
+        taken = occupied > threshold
         labels = torch.where(taken, label.T.int() + 1, 0)
         sure = torch.where(taken, occupied * probability.T, 1 - occupied)
         size = self.geometry.size

@@ -20,7 +20,7 @@ from occdepth_ros.models.edge.evidence import StereoEvidence, folded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import EdgeOutput, OccDepthEdge
 from occdepth_ros.models.edge.pictures import FINEST
-from occdepth_ros.models.edge.readout import decide
+from occdepth_ros.models.edge.readout import decide, thresholds
 from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.pictures import PictureFit, shrunk
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
@@ -194,8 +194,8 @@ class EdgeTask:
         for i in range(len(batch["images"])):
             output = self._forward(batch, i, mirrored=False)
             occupied = output.occupancy[0].float().sigmoid().flatten(1)
-            in_view = batch["geometry"][i].visible[0]
-            labels.append(decide(self._net.head, output.volume, output.lifted, occupied, in_view).labels)
+            threshold = thresholds(batch["known"][i].evidence, batch["geometry"][i].visible[0])
+            labels.append(decide(self._net.head, output.volume, output.lifted, occupied, threshold).labels)
         return torch.stack(labels)
 
     def _forward(self, batch: Batch, i: int, *, mirrored: bool) -> EdgeOutput:

@@ -24,6 +24,8 @@ FINE_KINDS = 3
 CHANNELS = FINE_KINDS * FINE + 5 + 4
 """Channels of `evidence`: the fine ones; by lifted voxel distance, disparity residual, validity, height above the
 ground and whether the ground was seen; position."""
+BEHIND = FINE_KINDS * FINE
+"""Channel of `evidence` with the metres behind the measured surface, over `COARSE_REACH`."""
 NEAREST_M = 3.0
 """Smallest depth that is matched, metres."""
 FINE_REACH = 0.6

@@ -21,7 +21,7 @@ from occdepth_ros.models.edge.depth import SCALE, expected_depth, voxel_depth
 from occdepth_ros.models.edge.evidence import Measurement, StereoEvidence, evidence
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
-from occdepth_ros.models.edge.readout import decide
+from occdepth_ros.models.edge.readout import decide, thresholds
 from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.memory import memory_guard
@@ -126,7 +126,8 @@ class EdgePredictor:
             volume = network.complete(lifted, known)
             clock.lap("net3d")
             occupied = network.occupancy(volume, known)[0].float().sigmoid().flatten(1)  # [8, N]
-            decided = decide(network.head, volume, lifted, occupied, geometry.visible[0])
+            threshold = thresholds(known, geometry.visible[0])
+            decided = decide(network.head, volume, lifted, occupied, threshold)
         clock.lap("head")
         depth = self._depth(distribution, measured, geometry)
         visibility = tables.visibility.classify(depth)

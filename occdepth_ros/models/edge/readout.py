@@ -7,15 +7,30 @@ from dataclasses import dataclass
 import torch
 
 from occdepth_ros.models.edge.completion import EdgeHead
-from occdepth_ros.models.edge.evidence import unfolded
+from occdepth_ros.models.edge.evidence import BEHIND, COARSE_REACH, unfolded
 
-OCCUPIED_IN_VIEW = 0.1
-OCCUPIED_OUT_OF_VIEW = 0.3
-"""Probability above which a voxel counts as occupied, by whether the left picture shows its place.
+ON_SURFACES = 0.15
+HIDDEN = 0.05
+OUT_OF_VIEW = 0.25
+"""Probability above which a voxel counts as occupied: where the left picture shows its place, behind what it shows
+there, and elsewhere.
 
 The best threshold for an intersection over union J is J / (1 + J) for calibrated probabilities (compare Lipton et al.,
 2014, for F1). These are not calibrated: thin surfaces are spread over neighbours where they are seen, and guessed
-where they are not. Both were chosen on the scenes that the weights learnt from."""
+where they are not. All were chosen on the scenes that the weights learnt from."""
+HIDDEN_M = 1.0
+"""So many metres behind the measured surface a voxel is hidden; nearer, it may be part of it."""
+
+
+def thresholds(known: torch.Tensor, in_view: torch.Tensor) -> torch.Tensor:
+    """The probability that each lifted voxel's must pass, `[N]` float32.
+
+    Args:
+        known: `evidence` of the scene, `[1, CHANNELS, X, Y, Z]`, or with more channels behind.
+        in_view: whether the left picture shows the place of a lifted voxel, `[N]` bool.
+    """
+    hidden = known[0, BEHIND].flatten() > HIDDEN_M / COARSE_REACH
+    return torch.where(in_view, torch.where(hidden, HIDDEN, ON_SURFACES), OUT_OF_VIEW)
 
 
 @dataclass(frozen=True)
@@ -32,7 +47,7 @@ class Decision:
 
 
 def decide(
-    head: EdgeHead, volume: torch.Tensor, lifted: torch.Tensor, occupied: torch.Tensor, in_view: torch.Tensor
+    head: EdgeHead, volume: torch.Tensor, lifted: torch.Tensor, occupied: torch.Tensor, threshold: torch.Tensor
 ) -> Decision:
     """Labels from the cascade; classes are computed only where something is.
 
@@ -40,9 +55,8 @@ def decide(
         head: the network's head.
         volume, lifted: what it classifies by, see `EdgeHead.classify`.
         occupied: probability by lifted voxel, `[8, N]`.
-        in_view: whether the left picture shows the place of a lifted voxel, `[N]` bool.
+        threshold: that it must pass to count, `[N]`, see `thresholds`.
     """
-    threshold = torch.where(in_view, OCCUPIED_IN_VIEW, OCCUPIED_OUT_OF_VIEW)
     rows = (occupied > threshold).any(0).nonzero()[:, 0]
     probability, best = head.classify(volume, lifted, rows).float().softmax(2).max(2)  # [R, 8]
     here = occupied[:, rows]
