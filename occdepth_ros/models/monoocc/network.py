@@ -33,6 +33,14 @@ class PositionTables(nn.Module):
         super().__init__()
         self.row_embed = nn.Embedding(config.rows, config.channels // 2)
         self.col_embed = nn.Embedding(config.columns, config.channels // 2)
+        if config.placed and config.spatial:
+            # random codes of single voxels would take an epoch of epochs to become a notion of near and far
+            x, y, z = config.working_size
+            half = config.channels // 4
+            across, up = waves(y, config.channels // 2 - half), waves(z, half)
+            with torch.no_grad():
+                self.row_embed.weight.copy_(waves(x, config.channels // 2))
+                self.col_embed.weight.copy_(torch.cat([up.repeat(y, 1), across.repeat_interleave(z, 0)], 1))
 
     def all(self) -> torch.Tensor:
         """Codes of all voxels in flat order, their column's and then their row's, `[N, C]`."""
@@ -44,6 +52,13 @@ class PositionTables(nn.Module):
         """Codes of some voxels by their flat indices, `[Q, C]`."""
         columns = self.col_embed.num_embeddings
         return torch.cat([self.col_embed(voxels % columns), self.row_embed(voxels // columns)], -1)
+
+
+def waves(count: int, channels: int) -> torch.Tensor:
+    """Codes of places along an axis, cosines and sines of half a turn and its multiples, `[count, channels]`."""
+    angle = torch.pi * (torch.arange(count) + 0.5)[:, None] / count
+    turns = 1 + torch.arange(channels) // 2
+    return torch.where(torch.arange(channels) % 2 == 0, (turns * angle).cos(), (turns * angle).sin())
 
 
 @dataclass(frozen=True)
