@@ -1,7 +1,8 @@
 """Networks in plain float32 against their predictors, on real frames where there are some, else on the sample.
 
 Times are milliseconds of wall clock. occdepth-edge has the weights that ship; plain is its predictor in float32.
-OccDepth has stand-in weights; plain is each view by itself, every 2-D scale, torch's default memory layout.
+OccDepth has stand-in weights; plain is each view by itself, every 2-D scale, torch's default memory layout. MonoOcc has
+seeded random ones; plain is grid_sample, two passes among the voxels, and a head that upsamples all channels.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from occdepth_ros.models.comparison import Comparison
 from occdepth_ros.models.weights import RANDOM
 
 EDGE, EDGE_FRAMES = "occdepth-edge", 5
+MONOOCC, MONOOCC_FRAMES = "monoocc-edge", 3
 OCCDEPTH, OCCDEPTH_FRAMES = "occdepth-b3", 1
 
 
@@ -31,13 +33,14 @@ def run() -> list[dict[str, Any]]:
     folder = shared / "data" / "kitti_mini" / "dataset" / "sequences" / "00"
     sequence = folder if folder.is_dir() else None
     edge = compare_on(EDGE, None, sequence, EDGE_FRAMES)
+    monoocc = compare_on(MONOOCC, RANDOM, sequence, MONOOCC_FRAMES)
     with tempfile.TemporaryDirectory() as scratch:
         weights: Path | str = RANDOM
         if golden.is_file():
             weights = Path(scratch) / "stand_in.safetensors"
             state = golden_network(read_golden(golden)).state_dict()
             save_file({name: tensor.contiguous() for name, tensor in state.items()}, weights)
-        return rows(edge) + rows(compare_on(OCCDEPTH, weights, sequence, OCCDEPTH_FRAMES))
+        return rows(edge) + rows(monoocc) + rows(compare_on(OCCDEPTH, weights, sequence, OCCDEPTH_FRAMES))
 
 
 def rows(done: Comparison) -> list[dict[str, Any]]:

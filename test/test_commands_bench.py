@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from shipped import shipped_weights
 
 from benchmarks.bench_network import rows
@@ -15,7 +17,9 @@ from occdepth_ros.commands import bench
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models import predictor as predictors
 from occdepth_ros.models.comparison import Comparison
+from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.occdepth.config import PRESETS
+from occdepth_ros.models.timing import StageClock, counting_cpu_time
 
 STAGES = ("preprocess", "encoder", "decoder2d", "sfa", "oad", "net3d", "head", "postprocess")
 EDGE_STAGES = ("matching", "preprocess", "pictures", "oad", "sfa", "net3d", "head", "postprocess")
@@ -56,6 +60,32 @@ def test_the_shipped_network_agrees_with_itself_in_float32(
     assert record["model"] == "occdepth-edge" and record["label_agreement"] >= 0.98
     assert list(record["stages"]) == list(EDGE_STAGES)
     assert "matching" in capsys.readouterr().out
+
+
+def test_monoocc_agrees_with_its_plain_form(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = replace(MONOOCC["monoocc-edge"], grid=SMALL_GRID, width=192, columns=16 * 8)
+    monkeypatch.setitem(MONOOCC, "monoocc-edge", small)
+    monkeypatch.setattr(VoxelGrid, "semantic_kitti", lambda frame_id="velodyne": replace(SMALL_GRID, frame_id=frame_id))
+    path = tmp_path / "bench.json"
+    options = ["--device", "cpu", "--precision", "float32", "--cpu-time", "--json", str(path)]
+    assert main(["bench", "--model", "monoocc-edge", *options]) == 0
+    (record,) = json.loads(path.read_text())
+    assert record["label_agreement"] >= 0.999
+    assert list(record["stages"]) == ["proposals", "preprocess", "network", "postprocess"]
+    assert StageClock.now is time.perf_counter
+    assert "network" in capsys.readouterr().out
+
+
+def test_cpu_time_is_what_the_process_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    worked = iter((10.0, 10.25))
+    monkeypatch.setattr(time, "process_time", lambda: next(worked))
+    with counting_cpu_time():
+        clock = StageClock(torch.device("cpu"))
+        clock.lap("work")
+    assert clock.milliseconds() == {"work": 250.0}
+    assert StageClock.now is time.perf_counter
 
 
 def test_ratios_and_sums() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,12 +15,14 @@ from occdepth_ros.errors import ModelError
 from occdepth_ros.files import write_whole
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.comparison import Comparison, compare, plain_way
+from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.edge.predictor import SHIPPED, EdgePredictor
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.monoocc.predictor import MonoOccPredictor
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.fast.network import Precision
 from occdepth_ros.models.predictor import OccDepthPredictor
+from occdepth_ros.models.timing import counting_cpu_time
 from occdepth_ros.models.weights import RANDOM
 from occdepth_ros.registry import DEFAULT_MODEL
 from occdepth_ros.sources import open_source
@@ -45,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--source", type=Path, metavar="PATH", help="stereo sequence (default: the bundled sample)")
     add("--precision", choices=PRECISIONS, help="number formats of the fast path (default: the predictor's)")
     add("--compile", action="store_true", help="torch.compile and CUDA graphs for the fast path; OccDepth on CUDA only")
+    add("--cpu-time", action="store_true", help="time by CPU time, on a machine that others use; not for CUDA")
     add("--frames", type=_positive, metavar="N", default=1, help="frames, each run both ways (default: %(default)s)")
     add("--json", type=Path, metavar="OUT.json", help="write the numbers to this file as well")
 
@@ -64,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         precision=arguments.precision,
         compile=arguments.compile,
+        cpu_time=arguments.cpu_time,
     )
     Console(highlight=False).print(table(done))
     if arguments.json is not None:
@@ -80,6 +85,7 @@ def compare_on(
     device: str = "auto",
     precision: str | None = None,
     compile: bool = False,
+    cpu_time: bool = False,
 ) -> Comparison:
     """Compare on the first frames of a stereo sequence, None = the bundled sample.
 
@@ -89,22 +95,28 @@ def compare_on(
         frames: number of frames.
         precision: number formats of the fast path; None = the predictor's default.
         compile: whether the fast path is compiled.
+        cpu_time: whether CPU time is measured instead of wall clock.
 
     Raises:
         OccDepthError: the sequence cannot be read, or one of the ways cannot run.
     """
     kind: Any = MonoOccPredictor if model in MONOOCC else EdgePredictor if model in SHIPPED else OccDepthPredictor
-    if precision is not None and (model in MONOOCC or (precision == "mixed" and model in SHIPPED)):
+    if precision == "mixed" and (model in MONOOCC or model in SHIPPED):
         raise ModelError(f"{model} knows no precision {precision}", where="precision", remedy="Leave it out.")
     if compile and kind is not OccDepthPredictor:
         raise ModelError(f"{model} cannot be compiled", where="compile", remedy="Leave it out.")
     options: dict[str, Any] = ({"precision": precision} if precision else {}) | ({"compile": True} if compile else {})
+    if cpu_time and pick_device(device).type != "cpu":
+        raise ModelError(
+            "CPU time says nothing of a GPU", where="cpu-time", remedy="Leave it out, or add --device cpu."
+        )
     predictor = kind(name=model, weights=weights, device=device, **options)
     source = open_source(sequence)
     chosen = [source[i] for i in range(min(frames, len(source)))]
     grid = VoxelGrid.semantic_kitti(source.grid_frame)
     plain = plain_way(model, predictor, weights, source.rig, grid)
-    return compare(predictor, plain, source.rig, grid, [(frame.left, frame.right) for frame in chosen])
+    with counting_cpu_time() if cpu_time else nullcontext():
+        return compare(predictor, plain, source.rig, grid, [(frame.left, frame.right) for frame in chosen])
 
 
 def table(done: Comparison) -> Table:
