@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -16,8 +16,8 @@ class StageClock:
     On a CUDA device events are recorded in its stream, so that timing never makes the host wait in between.
     """
 
-    now: ClassVar[Callable[[], float]] = staticmethod(time.perf_counter)
-    """Seconds on a CPU."""
+    cpu_time: ClassVar[bool] = False
+    """Whether stages on a CPU are timed by what the process's threads work, and not by the clock on the wall."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
@@ -31,7 +31,7 @@ class StageClock:
             event.record()
             self._marks.append(event)
         else:
-            self._marks.append(self.now())
+            self._marks.append(time.process_time() if self.cpu_time else time.perf_counter())
 
     def lap(self, name: str) -> None:
         """End the stage that began at the last lap, or at the clock's making."""
@@ -47,13 +47,12 @@ class StageClock:
 
 @contextmanager
 def counting_cpu_time() -> Iterator[None]:
-    """Within it stages on a CPU are timed by what the process's threads work, and not by the clock on the wall."""
-    before = StageClock.now
-    StageClock.now = staticmethod(time.process_time)
+    """Within it clocks have `cpu_time`."""
+    before, StageClock.cpu_time = StageClock.cpu_time, True
     try:
         yield
     finally:
-        StageClock.now = staticmethod(before)
+        StageClock.cpu_time = before
 
 
 def _between(start: float | torch.cuda.Event, end: float | torch.cuda.Event) -> float:
