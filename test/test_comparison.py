@@ -41,7 +41,7 @@ def test_rows_differ_in_the_network_and_nothing_else() -> None:
     assert {name: recipe.task_options().model for name, recipe in recipes.items()} == {name: name for name in recipes}
     common = {_without_task(recipe) for recipe in recipes.values()}
     assert len(common) == 1
-    assert {recipe.task["window"] for recipe in recipes.values()} == {96}
+    assert {recipe.task["window"] for recipe in recipes.values()} == {64}
     assert all(recipe.epochs == 2 and recipe.seed == 7 for recipe in recipes.values())
 
 
@@ -55,7 +55,7 @@ def test_rows_of_one_model_differ_by_what_they_name() -> None:
     recipe = recipe_of(row, 50, 25, 7)
     assert row.key == "no-relation"
     options = recipe.task_options()
-    assert (options.model, options.window, options.losses.relation) == ("occdepth-small", 96, 0.0)  # type: ignore[attr-defined]
+    assert (options.model, options.window, options.losses.relation) == ("occdepth-small", 64, 0.0)  # type: ignore[attr-defined]
 
 
 def test_shipped_rows_alone_make_a_section(quick: list[str], tmp_path: Path) -> None:

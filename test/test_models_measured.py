@@ -74,3 +74,4 @@ def test_dense_upsampling_is_a_transposed_convolution_whose_blocks_do_not_overla
         dense.conv.bias.copy_(transposed.bias.repeat_interleave(8))
     x = torch.randn(1, 3, 3, 4, 2)
     assert torch.allclose(dense(x), transposed(x), atol=1e-6)
+    assert DenseUpsample3d(3, 2, kernel=3)(x).shape == transposed(x).shape

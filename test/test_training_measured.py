@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,10 +14,13 @@ from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.aicnet.config import AicNetConfig
 from occdepth_ros.models.js3cnet.config import Js3cNetConfig
-from occdepth_ros.training.aicnet_task import AicNetTask
+from occdepth_ros.training.aicnet_task import AicNetOptions, AicNetTask
 from occdepth_ros.training.augmentation import Augmentation
 from occdepth_ros.training.config import read_recipe
-from occdepth_ros.training.js3cnet_task import Js3cNetTask
+from occdepth_ros.training.js3cnet_task import Js3cNetOptions, Js3cNetTask
+from occdepth_ros.training.lmscnet_task import LmscNetOptions
+from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
+from occdepth_ros.training.measured_task import MeasuredOptions
 from occdepth_ros.training.task import Task, collate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -141,3 +146,13 @@ def test_recipes_name_the_family(family: str) -> None:
     options = read_recipe("tiny", changes).task_options()
     task = options.build()
     assert (options.model, task.window) == (f"{family}-stereo", 16)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("options", [AicNetOptions, Js3cNetOptions, LmscNetOptions])
+def test_heads_begin_with_the_frequencies_of_the_classes(options: type[MeasuredOptions]) -> None:
+    task = replace(options(), frequencies=True).build()
+    share = SEMANTIC_KITTI_VOXELS[0] / sum(SEMANTIC_KITTI_VOXELS)
+    for head in task.heads():
+        assert head.bias is not None
+        first = head.bias.view(20, -1).softmax(0)[0]  # of every fine voxel that is told at once
+        assert torch.allclose(first, torch.full_like(first, share), rtol=1e-4)

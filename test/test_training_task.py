@@ -17,8 +17,16 @@ from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.pictures import PictureFit
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
+from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 from occdepth_ros.training.losses.depth import NO_BIN
-from occdepth_ros.training.occdepth_task import LossWeights, OccDepthTask, class_table, fit_depth, freeze_unused
+from occdepth_ros.training.occdepth_task import (
+    LossWeights,
+    OccDepthOptions,
+    OccDepthTask,
+    class_table,
+    fit_depth,
+    freeze_unused,
+)
 from occdepth_ros.training.task import Task, collate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -197,6 +205,40 @@ def test_a_window_confines_full_resolution_and_nothing_else() -> None:
     assert all(p.grad is not None for p in task.network.parameters() if p.requires_grad)
     with pytest.raises(ModelError, match="KITTI layout"):
         OccDepthTask(small_config("occdepth-nyu-b4", **INDOORS), window=16)
+
+
+def test_a_frozen_encoder_keeps_its_weights_and_statistics_and_sees_the_views_at_once() -> None:
+    torch.manual_seed(0)
+    task = OccDepthTask(small_config(), freeze_encoder=True)
+    encoder = task.network.get_submodule("net_rgb.encoder")
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    batches: list[int] = []
+    handle = encoder.register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs[0])))
+    task.network.train()
+    sum(task.losses(collate([task.prepare(scene(), None)])).values(), torch.zeros(())).backward()
+    handle.remove()
+    assert batches == [2]
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+    assert all(p.grad is None for p in encoder.parameters())
+    decoder = task.network.get_submodule("net_rgb.decoder")
+    assert all(p.grad is not None for p in decoder.parameters() if p.requires_grad)
+    # what each view becomes does not depend on the other one
+    images = task.prepare(scene(), None)["images"][None]
+    network = task.network
+    assert isinstance(network, OccDepth)
+    both, first = network.features(images), network.features(images[:, :1])
+    assert all(torch.allclose(both[s][:, :1], first[s], atol=1e-5) for s in first)
+
+
+def test_heads_begin_with_the_frequencies_of_the_classes() -> None:
+    task = OccDepthOptions(preset="occdepth-small", frequencies=True).build()
+    head = task.network.get_submodule("net_3d_decoder.ssc_head")
+    share = SEMANTIC_KITTI_VOXELS[0] / sum(SEMANTIC_KITTI_VOXELS)
+    for name in ("conv_classes", "occ_classes"):
+        bias = head.get_submodule(name).bias
+        assert isinstance(bias, torch.Tensor)
+        assert float(bias.softmax(0)[0]) == pytest.approx(share, rel=1e-4)
+        assert abs(float(bias.mean())) < 1e-5
 
 
 def test_unused_parameters_are_the_published_67() -> None:

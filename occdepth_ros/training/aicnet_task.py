@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from torch import nn
 
 from occdepth_ros.models.aicnet.config import AicNetConfig
 from occdepth_ros.models.aicnet.network import AicNet
@@ -20,7 +21,7 @@ class AicNetOptions(MeasuredOptions):
 
     Args:
         network: what differs from the default sizes, by field of `AicNetConfig`.
-        augmentation, window: see `MeasuredOptions`.
+        augmentation, window, frequencies: see `MeasuredOptions`.
 
     Raises:
         RecipeError: a field is wrong.
@@ -35,7 +36,7 @@ class AicNetOptions(MeasuredOptions):
 
     def build(self) -> AicNetTask:
         """Make the task, its network with fresh weights."""
-        return AicNetTask(self.network, augmentation=self.augmentation, window=self.window)
+        return self.begun(AicNetTask(self.network, augmentation=self.augmentation, window=self.window))
 
 
 class AicNetTask(MeasuredTask):
@@ -55,6 +56,10 @@ class AicNetTask(MeasuredTask):
     ) -> None:
         self.config = config or AicNetConfig()
         super().__init__(self.config, AicNet(self.config), augmentation=augmentation, window=window)
+
+    def heads(self) -> list[nn.Conv3d]:
+        """The head of the completion."""
+        return [self.network.classes.conv]
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Class-weighted cross entropy of the voxels."""

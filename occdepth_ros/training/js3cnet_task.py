@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from torch import nn
 
 from occdepth_ros.models.js3cnet.config import Js3cNetConfig
 from occdepth_ros.models.js3cnet.network import Js3cNet
@@ -20,7 +21,7 @@ class Js3cNetOptions(MeasuredOptions):
 
     Args:
         network: what differs from the default sizes, by field of `Js3cNetConfig`.
-        augmentation, window: see `MeasuredOptions`.
+        augmentation, window, frequencies: see `MeasuredOptions`.
 
     Raises:
         RecipeError: a field is wrong.
@@ -35,7 +36,7 @@ class Js3cNetOptions(MeasuredOptions):
 
     def build(self) -> Js3cNetTask:
         """Make the task, its network with fresh weights."""
-        return Js3cNetTask(self.network, augmentation=self.augmentation, window=self.window)
+        return self.begun(Js3cNetTask(self.network, augmentation=self.augmentation, window=self.window))
 
 
 class Js3cNetTask(MeasuredTask):
@@ -58,6 +59,10 @@ class Js3cNetTask(MeasuredTask):
     ) -> None:
         self.config = config or Js3cNetConfig()
         super().__init__(self.config, Js3cNet(self.config), augmentation=augmentation, window=window)
+
+    def heads(self) -> list[nn.Conv3d]:
+        """The head of the completion."""
+        return [self.network.classes.conv]
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Class-weighted cross entropies of voxels, points, and points after they saw the completion.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.pooling import downsample_labels
@@ -26,7 +27,7 @@ class LmscNetOptions(MeasuredOptions):
 
     Args:
         network: what differs from the published sizes, by field of `LmscNetConfig`.
-        augmentation, window: see `MeasuredOptions`.
+        augmentation, window, frequencies: see `MeasuredOptions`.
 
     Raises:
         RecipeError: a field is wrong.
@@ -41,7 +42,7 @@ class LmscNetOptions(MeasuredOptions):
 
     def build(self) -> LmscNetTask:
         """Make the task, its network with fresh weights."""
-        return LmscNetTask(self.network, augmentation=self.augmentation, window=self.window)
+        return self.begun(LmscNetTask(self.network, augmentation=self.augmentation, window=self.window))
 
 
 class LmscNetTask(MeasuredTask):
@@ -79,6 +80,10 @@ class LmscNetTask(MeasuredTask):
                 coarser = downsample_labels(prepared["target"].numpy(), scale)
                 prepared[_target(scale)] = torch.from_numpy(coarser)
         return prepared
+
+    def heads(self) -> list[nn.Conv3d]:
+        """The last convolution at every scale."""
+        return [self.network.get_submodule(f"heads.{scale}.classes") for scale in SCALES]
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Class-weighted cross entropies by scale, equally weighted; without coarser targets the finest alone."""

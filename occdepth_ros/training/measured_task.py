@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,10 @@ from occdepth_ros.models.measured.config import CompletionConfig
 from occdepth_ros.models.measured.surface import MatchedSurface
 from occdepth_ros.models.window import ColumnWindow
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
-from occdepth_ros.training.losses.class_weights import class_weights
+from occdepth_ros.training.losses.class_weights import begin_at_frequencies, class_weights
 from occdepth_ros.training.task import Batch, Prepared
+
+Begun = TypeVar("Begun", bound="MeasuredTask")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class MeasuredOptions:
     Args:
         augmentation: of training scenes.
         window: see `MeasuredTask`.
+        frequencies: begin with heads that say how frequent the classes are (see `begin_at_frequencies`).
 
     Raises:
         RecipeError: a field is wrong.
@@ -36,6 +40,14 @@ class MeasuredOptions:
 
     augmentation: Augmentation = field(default_factory=Augmentation)
     window: int | None = None
+    frequencies: bool = False
+
+    def begun(self, task: Begun) -> Begun:
+        """A task whose network was made just now, as these options want it to begin."""
+        if self.frequencies:
+            for head in task.heads():
+                begin_at_frequencies(head, task.config.n_classes)
+        return task
 
 
 class MeasuredTask(ABC):
@@ -63,12 +75,16 @@ class MeasuredTask(ABC):
         self.network = network
         self.augmentation = augmentation or Augmentation()
         self.window = window
-        self._config = config
+        self.config = config
         self._class_weights = class_weights(config.n_classes)
 
     def measured(self, stereo: StereoOccupancy, left: Picture, disparity: npt.NDArray[np.int16]) -> Prepared:
         """What the network takes; arguments as for `MatchedSurface.of`."""
         return {"surface": MatchedSurface.of(stereo, left, disparity)}
+
+    @abstractmethod
+    def heads(self) -> list[nn.Conv3d]:
+        """The convolutions that tell the voxels' classes."""
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -89,7 +105,7 @@ class MeasuredTask(ABC):
             GridError: the truth is not on voxels of the network's size.
             CalibrationError: the pictures are too small to be matched.
         """
-        self._config.check_grid(example.grid)
+        self.config.check_grid(example.grid)
         left, right, window = example.left, example.right, None
         if rng is not None:
             if rng.random() < self.augmentation.mirror:
@@ -97,7 +113,7 @@ class MeasuredTask(ABC):
             pictures = torch.from_numpy(np.stack([example.left, example.right])).movedim(-1, 1)
             left, right = jitter(pictures, self.augmentation, rng).movedim(1, -1).numpy()
             if self.window is not None:
-                window = ColumnWindow.draw(self.window, self._config.grid.size[:2], rng)
+                window = ColumnWindow.draw(self.window, self.config.grid.size[:2], rng)
         stereo = StereoOccupancy(example.rig, example.grid)
         small = stereo.shrunk(left)
         disparity, _ = stereo.match(small, stereo.shrunk(right))

@@ -92,7 +92,7 @@ class AicNet(nn.Module):
         )
         self.up = Upsample3d(2 * width, width)
         self.refine = AnisotropicModule(width, kernels)
-        self.classes = DenseUpsample3d(width, config.n_classes, LIFT)
+        self.classes = DenseUpsample3d(width, config.n_classes, LIFT, kernel=3)
 
     def forward(self, surface: MatchedSurface, window: ColumnWindow | None = None) -> torch.Tensor:
         """Complete one scene.

@@ -54,7 +54,7 @@ class Js3cNet(nn.Module):
         self.context = Aspp3d(2 * width)
         self.up = Upsample3d(2 * width, width)
         self.join = _conv(2 * width, 2 * width)
-        self.classes = DenseUpsample3d(2 * width, config.n_classes, LIFT)
+        self.classes = DenseUpsample3d(2 * width, config.n_classes, LIFT, kernel=3)
         self.interaction = PointVoxelInteraction(2 * width)
         self.name_again = nn.Linear(2 * fine + 2 * width, config.n_classes)
 

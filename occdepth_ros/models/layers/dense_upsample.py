@@ -7,17 +7,18 @@ from torch import nn
 
 
 class DenseUpsample3d(nn.Module):
-    """One 1x1x1 convolution says something of every fine voxel of a coarse one.
+    """One convolution says something of every fine voxel of a coarse one.
 
     Args:
         in_channels, out_channels: channels of input and output.
         factor: fine voxels along each edge of a coarse one.
+        kernel: edge of what it sees, coarse voxels, odd.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, factor: int = 2) -> None:
+    def __init__(self, in_channels: int, out_channels: int, factor: int = 2, *, kernel: int = 1) -> None:
         super().__init__()
         self.factor = factor
-        self.conv = nn.Conv3d(in_channels, out_channels * factor**3, 1)
+        self.conv = nn.Conv3d(in_channels, out_channels * factor**3, kernel, padding=kernel // 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`[B, C, X, Y, Z]` to `[B, C', fX, fY, fZ]`."""

@@ -95,13 +95,17 @@ class OccDepth(nn.Module):
         """2-D features by scale; `wanted` as in the decoder.
 
         Views run one by one in training, because each is normalised by its own statistics there, and together
-        otherwise.
+        otherwise. An encoder that was set to inference sees them together in training too.
         """
         b, v = images.shape[:2]
         if not self.training:
             maps = self.net_rgb(images.flatten(0, 1), wanted)
             return {scale: m.unflatten(0, (b, v)) for scale, m in maps.items()}
-        views = [self.net_rgb(images[:, i], wanted) for i in range(v)]
+        if self.net_rgb.encoder.training:
+            views = [self.net_rgb(images[:, i], wanted) for i in range(v)]
+        else:
+            seen = self.net_rgb.encoder(images.flatten(0, 1))
+            views = [self.net_rgb.decoder({s: m[i::v] for s, m in seen.items()}, wanted) for i in range(v)]
         return {scale: torch.stack([view[scale] for view in views], dim=1) for scale in views[0]}
 
     def with_virtual_view(self, features: Features, measured_depth: torch.Tensor) -> dict[int, torch.Tensor]:

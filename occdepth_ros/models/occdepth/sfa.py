@@ -28,7 +28,9 @@ def gather_view(features: torch.Tensor, pixels: torch.Tensor, visible: torch.Ten
     # rows of C numbers: one contiguous read per voxel instead of C scattered ones
     rows = features.flatten(1).T.contiguous()  # [h*w, C]
     if pixels.shape[1] == 1:
-        return rows[pixels[:, 0]] * visible.to(rows.dtype)
+        # a row of zeros for what is invisible: a mask would be one more pass over all voxels, two in training
+        rows = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
+        return rows[torch.where(visible[:, 0], pixels[:, 0], len(rows) - 1)]
     total = torch.zeros(pixels.shape[0], rows.shape[1], dtype=rows.dtype, device=rows.device)
     for k in range(pixels.shape[1]):
         total += rows[pixels[:, k]] * visible[:, k : k + 1].to(rows.dtype)

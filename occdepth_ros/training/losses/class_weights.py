@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import nn
 
 from occdepth_ros.errors import ModelError
 
@@ -37,6 +38,34 @@ def class_weights(n_classes: int) -> torch.Tensor:
     if n_classes == len(SEMANTIC_KITTI_VOXELS):
         return weights_of_counts(SEMANTIC_KITTI_VOXELS)
     return torch.tensor([EMPTY_WEIGHT] + [1.0] * (n_classes - 1))
+
+
+def class_logits(n_classes: int) -> torch.Tensor:
+    """What a head that knows nothing of a voxel should say: logits of the classes' frequencies, `[n_classes]`.
+
+    Of 20 classes SemanticKITTI's, of others all equal; raises as `class_weights`.
+    """
+    _check(n_classes)
+    if n_classes == len(SEMANTIC_KITTI_VOXELS):
+        return torch.tensor(SEMANTIC_KITTI_VOXELS).log()
+    return torch.zeros(n_classes)
+
+
+def begin_at_frequencies(head: nn.Conv3d, n_classes: int) -> None:
+    """Set the biases of a convolution that tells classes to `class_logits`, less their mean.
+
+    From equal logits hundreds of steps are spent on learning that nearly all space is empty.
+
+    Args:
+        head: its channels are classes, or classes times the fine voxels that it tells at once, classes outermost.
+        n_classes: of them; 2 = free and occupied.
+    """
+    assert head.bias is not None
+    logits = class_logits(len(SEMANTIC_KITTI_VOXELS) if n_classes == 2 else n_classes)
+    if n_classes == 2:
+        logits = torch.stack([logits[0], logits[1:].logsumexp(0)])
+    with torch.no_grad():
+        head.bias.copy_((logits - logits.mean()).repeat_interleave(head.out_channels // n_classes))
 
 
 def occupancy_weights(n_classes: int) -> torch.Tensor:

@@ -19,7 +19,8 @@ def relation_targets(labels: torch.Tensor, n_relations: int = 4) -> torch.Tensor
         n_relations: 4, see `RELATIONS`, or 2: different and same class, the empty one being a class too.
 
     Returns:
-        `[B, R, N, M]` bool with M super-voxels; nothing holds for an unknown voxel.
+        `[B, R, N, M]` bool with M super-voxels, N innermost in memory as in the logits that they are compared with;
+        nothing holds for an unknown voxel.
     """
     if n_relations not in (2, 4):
         raise ValueError(f"there are 2 or 4 relations, not {n_relations}")
@@ -33,15 +34,15 @@ def relation_targets(labels: torch.Tensor, n_relations: int = 4) -> torch.Tensor
     has_empty = present[:, :, EMPTY]
     kinds = present.sum(dim=2)
     rows = labels.flatten(1).long()  # [B, N]
-    same = torch.stack([scene[:, ids].T for scene, ids in zip(present, rows, strict=True)])  # [B, N, M]
-    known = (rows != UNKNOWN)[:, :, None]
+    same = torch.stack([scene[:, ids] for scene, ids in zip(present, rows, strict=True)])  # [B, M, N]
+    known = (rows != UNKNOWN)[:, None]
     if n_relations == 2:
-        return torch.stack([known & (kinds[:, None] > same.long()), same], dim=1)
-    solid, empty = known & (rows != EMPTY)[:, :, None], (rows == EMPTY)[:, :, None]
-    solid_kinds = (kinds - has_empty.long())[:, None]
-    different = solid & (solid_kinds > same.long())
-    mixed = (solid & has_empty[:, None]) | (empty & (solid_kinds > 0))
-    return torch.stack([solid & same, different, empty & same, mixed], dim=1)
+        return torch.stack([known & (kinds[:, :, None] > same), same], dim=1).transpose(2, 3)
+    solid, empty = known & (rows != EMPTY)[:, None], (rows == EMPTY)[:, None]
+    solid_kinds = (kinds - has_empty.long())[:, :, None]
+    different = solid & (solid_kinds > same)
+    mixed = (solid & has_empty[:, :, None]) | (empty & (solid_kinds > 0))
+    return torch.stack([solid & same, different, empty & same, mixed], dim=1).transpose(2, 3)
 
 
 def relation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
