@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -59,7 +60,8 @@ class AicNetTask(MeasuredTask):
 
     def heads(self) -> list[nn.Conv3d]:
         """The head of the completion."""
-        return [self.network.classes.conv]
+        head: Any = self.network.get_submodule("classes.conv")
+        return [head]
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Class-weighted cross entropy of the voxels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -62,7 +63,8 @@ class Js3cNetTask(MeasuredTask):
 
     def heads(self) -> list[nn.Conv3d]:
         """The head of the completion."""
-        return [self.network.classes.conv]
+        head: Any = self.network.get_submodule("classes.conv")
+        return [head]
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Class-weighted cross entropies of voxels, points, and points after they saw the completion.

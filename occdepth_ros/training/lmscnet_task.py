@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +84,8 @@ class LmscNetTask(MeasuredTask):
 
     def heads(self) -> list[nn.Conv3d]:
         """The last convolution at every scale."""
-        return [self.network.get_submodule(f"heads.{scale}.classes") for scale in SCALES]
+        heads: Any = self.network.get_submodule("heads")
+        return [heads[str(scale)].classes for scale in SCALES]
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Class-weighted cross entropies by scale, equally weighted; without coarser targets the finest alone."""

@@ -26,6 +26,7 @@ from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import DEPTH_SCALE, OccDepth, OccDepthOutput
+from occdepth_ros.models.occdepth.unet3d import STAGE_NAMES
 from occdepth_ros.models.pictures import PictureFit
 from occdepth_ros.models.window import ColumnWindow
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
@@ -123,8 +124,7 @@ class OccDepthOptions:
         if self.imagenet:
             load_lite0(task.network.get_submodule("net_rgb.encoder.original_model"))
         if self.frequencies:
-            names = task.network.get_submodule("net_3d_decoder").names
-            head = task.network.get_submodule(f"net_3d_decoder.{names.head}")
+            head: Any = task.network.get_submodule(f"net_3d_decoder.{STAGE_NAMES[self.config.layout].head}")
             begin_at_frequencies(head.conv_classes, self.config.n_classes)
             if head.occ_classes is not None:
                 begin_at_frequencies(head.occ_classes, 2)
