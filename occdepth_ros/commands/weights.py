@@ -1,4 +1,4 @@
-"""`occdepth weights`: check networks against golden outputs, convert published checkpoints, pack own ones."""
+"""`occdepth weights`: check networks with golden outputs, convert published checkpoints, average and pack own ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from occdepth_ros.checkpoints.averaging import average
 from occdepth_ros.checkpoints.conversion import convert as convert_checkpoint
 from occdepth_ros.checkpoints.packing import LICENCES
 from occdepth_ros.checkpoints.packing import pack as pack_weights
@@ -19,7 +20,7 @@ from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.qpn.config import PRESETS as QPN_PRESETS
 
-SUMMARY = "verify networks against golden outputs, convert published checkpoints, pack own ones"
+SUMMARY = "verify networks against golden outputs, convert published checkpoints, average and pack own ones"
 
 CONVERTIBLE = [*PRESETS, *STEREO_NETWORKS, *QPN_PRESETS, *MONOOCC]
 """Models that published checkpoints are converted for."""
@@ -68,6 +69,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     pack.add_argument("--recipe", metavar="NAME", help="recipe for the header (default: the one named like the model)")
     pack.set_defaults(action=_pack)
+    mean = actions.add_parser(
+        "mean",
+        help="average trainings of one network",
+        description="Write the mean of weights files, such as those before and after a network was adapted to a place.",
+    )
+    mean.add_argument("sources", type=Path, nargs="+", metavar="FILE", help="weights of one network, two or more")
+    mean.add_argument("--out", type=Path, required=True, metavar="OUT.safetensors", help="the file to write")
+    mean.add_argument("--shares", type=float, nargs="+", metavar="S", help="of each file (default: equal ones)")
+    mean.set_defaults(action=_mean)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -98,6 +108,12 @@ def _pack(arguments: argparse.Namespace) -> int:
         print(f"  {name}: {value}")
     print(f"  largest rounding error: {done.worst:.1e} of its tensor's largest weight")
     print(f"wrote {done.target}: {done.size} bytes, sha256 {done.sha256}")
+    return 0
+
+
+def _mean(arguments: argparse.Namespace) -> int:
+    header = average(arguments.sources, arguments.out, arguments.shares)
+    print(f"wrote {arguments.out}: mean of {len(arguments.sources)} files, model {header.get('model', 'unnamed')}")
     return 0
 
 

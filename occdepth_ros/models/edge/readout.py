@@ -9,9 +9,9 @@ import torch
 from occdepth_ros.models.edge.completion import EdgeHead
 from occdepth_ros.models.edge.evidence import BEHIND, COARSE_REACH, unfolded
 
-ON_SURFACES = 0.15
-HIDDEN = 0.05
-OUT_OF_VIEW = 0.25
+ON_SURFACES = 0.08
+HIDDEN = 0.04
+OUT_OF_VIEW = 0.5
 """Probability above which a voxel counts as occupied: where the left picture shows its place, behind what it shows
 there, and elsewhere.
 

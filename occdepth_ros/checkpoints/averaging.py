@@ -1,0 +1,69 @@
+"""The mean of trainings of one network: where they share their beginning, it often beats each (Wortsman et al., 2022).
+
+Weights that were adapted to one place forget some of what they knew before; halfway between before and after, networks
+keep both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from occdepth_ros.checkpoints.loading import check_finite, read_state
+from occdepth_ros.checkpoints.packing import header_of
+from occdepth_ros.errors import CheckpointError
+from occdepth_ros.files import write_whole
+
+
+def average(sources: Sequence[Path], target: Path, shares: Sequence[float] | None = None) -> dict[str, str]:
+    """Write the mean of weights files.
+
+    Args:
+        sources: safetensors or state dicts of torch.save, all of one network; never executed.
+        target: the file to write, in the number formats and with the header of the first.
+        shares: of each file, positive; their sum does not matter. None = equal ones.
+
+    Returns:
+        the header.
+
+    Raises:
+        CheckpointError: a file is damaged, or they are not of one network.
+        OutputError: the target cannot be written.
+    """
+    shares = [1.0] * len(sources) if shares is None else shares
+    if len(sources) < 2 or len(shares) != len(sources) or min(shares) <= 0:
+        raise CheckpointError(
+            f"{len(sources)} files and {len(shares)} shares make no mean",
+            where="weights mean",
+            remedy="Give two files or more, and as many positive shares or none.",
+        )
+    states = [read_state(source) for source in sources]
+    first = states[0]
+    for source, state in zip(sources[1:], states[1:], strict=True):
+        wrong = [name for name in first.keys() | state.keys() if _shape(first.get(name)) != _shape(state.get(name))]
+        if wrong:
+            raise CheckpointError(
+                f"{len(wrong)} tensors are not those of {sources[0].name}, such as {min(wrong)}",
+                where=str(source),
+                remedy="Give trainings of one network.",
+            )
+    total = sum(shares)
+    mean = {}
+    for name, tensor in first.items():
+        if not tensor.is_floating_point():
+            # counters of batches, which no prediction reads
+            mean[name] = tensor.contiguous()
+            continue
+        parts = [state[name].double() * (share / total) for state, share in zip(states, shares, strict=True)]
+        mean[name] = torch.stack(parts).sum(0).to(tensor.dtype).contiguous()
+    check_finite(mean, str(target))
+    header = header_of(sources[0])
+    write_whole(target, save(mean, header or None))
+    return header
+
+
+def _shape(tensor: torch.Tensor | None) -> tuple[int, ...] | None:
+    return None if tensor is None else tuple(tensor.shape)
