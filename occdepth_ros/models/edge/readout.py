@@ -17,7 +17,7 @@ there, and elsewhere.
 
 The best threshold for an intersection over union J is J / (1 + J) for calibrated probabilities (compare Lipton et al.,
 2014, for F1). These are not calibrated: thin surfaces are spread over neighbours where they are seen, and guessed
-where they are not. All were chosen on the scenes that the weights learnt from."""
+where they are not. They were chosen on frames of KITTI 00, 01, 06 and 09; docs/model_card_occdepth_edge.md has more."""
 HIDDEN_M = 1.0
 """So many metres behind the measured surface a voxel is hidden; nearer, it may be part of it."""
 
