@@ -16,7 +16,7 @@ from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.monoocc import layers
 from occdepth_ros.models.monoocc.attention import PointAttention, SelfAttention, ring_of_points
-from occdepth_ros.models.monoocc.backbones import PyramidNeck, ResNet50, make_backbone
+from occdepth_ros.models.monoocc.backbones import EfficientNetLite0, PyramidNeck, ResNet50, make_backbone
 from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
 from occdepth_ros.models.monoocc.cross_view import CrossViewTransformer, unwindowed, windows
 from occdepth_ros.models.monoocc.layers import first_other
@@ -276,6 +276,21 @@ def test_resnet_keeps_its_norms_and_stem() -> None:
     learning = {n.split(".")[0] for n, p in network.named_parameters() if p.requires_grad}
     assert learning == {"layer2", "layer3"}
     assert not any("bn" in n for n, p in network.named_parameters() if p.requires_grad)
+
+
+def test_a_settled_encoder_keeps_its_norms_and_first_stages() -> None:
+    network = EfficientNetLite0()
+    assert all(p.requires_grad for p in network.parameters())
+    network.settle()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.train()
+    out = network(torch.randn(1, 3, 32, 64))
+    assert [tuple(x.shape) for x in out] == [(1, 40, 4, 8), (1, 112, 2, 4)]
+    sum((x.square().sum() for x in out), start=torch.zeros(())).backward()
+    learning = {name for name, p in network.named_parameters() if p.grad is not None}
+    assert {name.split(".")[2] for name in learning} == {"2", "3", "4"}
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert network.net.blocks[3].training and not network.net.bn1.training
 
 
 def test_the_neck_merges_levels() -> None:

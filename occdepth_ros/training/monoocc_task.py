@@ -40,7 +40,8 @@ class MonoOccOptions:
     Args:
         preset: a key of `occdepth_ros.models.monoocc.config.PRESETS`.
         late, semantic: whether the network has image-conditioned cross-attention, and learns from pixels too.
-        imagenet: begin with ImageNet weights of the backbone, where a package brings them (EfficientNet-Lite0).
+        imagenet: begin with ImageNet weights of the backbone, where a package brings them (EfficientNet-Lite0); its
+            first stages and its batch norms then stay as they are.
         augmentation: of training scenes.
         window: see `MonoOccTask`.
         losses: factors of the terms.
@@ -113,6 +114,7 @@ class MonoOccOptions:
             backbone = task.network.img_backbone
             assert isinstance(backbone, EfficientNetLite0)
             load_lite0(backbone.net)
+            backbone.settle()
         return task
 
 

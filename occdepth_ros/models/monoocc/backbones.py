@@ -15,6 +15,11 @@ from occdepth_ros.models.monoocc.config import Backbone
 from occdepth_ros.models.monoocc.internimage import InternImage
 
 
+def norms_of(network: nn.Module) -> list[nn.BatchNorm2d]:
+    """All batch norms of a network."""
+    return [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
 class ResNet50(nn.Module):
     """torchvision's ResNet-50 up to the stage of stride 16, under torchvision's names.
 
@@ -28,16 +33,13 @@ class ResNet50(nn.Module):
         full = resnet50(weights=None)
         self.conv1, self.bn1, self.relu, self.maxpool = full.conv1, full.bn1, full.relu, full.maxpool
         self.layer1, self.layer2, self.layer3 = full.layer1, full.layer2, full.layer3
-        for part in (self.conv1, self.layer1, *self._norms()):
+        for part in (self.conv1, self.layer1, *norms_of(self)):
             part.requires_grad_(False)
-
-    def _norms(self) -> list[nn.BatchNorm2d]:
-        return [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
 
     def train(self, mode: bool = True) -> ResNet50:
         """Set the mode of all but the batch norms."""
         super().train(mode)
-        for norm in self._norms():
+        for norm in norms_of(self):
             norm.eval()
         return self
 
@@ -58,6 +60,26 @@ class EfficientNetLite0(nn.Module):
         net.blocks = net.blocks[:5]
         self.net = net
         self.channels: tuple[int, ...] = tuple(net.feature_info.channels())
+        self._settled = False
+
+    def settle(self) -> None:
+        """Train as the published backbone is trained, for weights that have seen many pictures.
+
+        No batch norm learns or updates its statistics, which those of a single scene would spoil, and what lies before
+        stride 8 stays as it is: half of the time of a backward pass.
+        """
+        self._settled = True
+        for part in (self.net.conv_stem, self.net.bn1, self.net.blocks[:2], *norms_of(self)):
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> EfficientNetLite0:
+        """Set the mode of all, or of all but the batch norms."""
+        super().train(mode)
+        if self._settled:
+            for norm in norms_of(self):
+                norm.eval()
+        return self
 
     def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
         """`[B, 3, H, W]` normalised to `[B, 40, H/8, W/8]` and `[B, 112, H/16, W/16]`, rounded up."""

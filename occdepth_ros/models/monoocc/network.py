@@ -235,8 +235,8 @@ class MonoOcc(nn.Module):
         """
         head = self.pts_bbox_head
         proposals = proposed.nonzero().flatten()
+        features = head.exchanged(features)
         with attention_format(self.config, features) as features:
-            features = head.exchanged(features)
             queries = head.cross(features, references, proposals)
             attended = head.attend(proposals, queries, wanted)
             late = head.look_again(attended, features, references.views(wanted)) if self.config.late else None

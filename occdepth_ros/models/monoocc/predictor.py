@@ -169,9 +169,9 @@ class MonoOccPredictor:
         clock.lap("preprocess")
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             features = network.features(pictures.contiguous(memory_format=torch.channels_last))
+            features = head.exchanged(features)
+            clock.lap("pictures")
             with attention_format(self.config, features) as features:
-                features = head.exchanged(features)
-                clock.lap("pictures")
                 queries = head.cross(features, tables.references, proposals)
                 clock.lap("cross")
                 volume = head.attend(proposals, queries)
