@@ -191,6 +191,19 @@ def test_options_that_contradict_are_refused(tmp_path: Path) -> None:
         MonoOccOptions(teacher=str(tmp_path / "absent.safetensors")).build()
 
 
+def test_the_head_begins_at_the_frequencies_and_the_encoder_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(PRESETS, "monoocc-edge", TINY)
+    options = replace(read_recipe("monoocc-comparison").task_options(), imagenet=False)  # type: ignore[type-var]
+    task = options.build()
+    assert isinstance(task, MonoOccTask)
+    head = task.network.pts_bbox_head.header.mlp_head[1]
+    assert int(head.bias.argmax()) == 0 and float(head.bias.detach().sum()) == pytest.approx(0, abs=1e-4)
+    assert not any(p.requires_grad for p in task.network.img_backbone.parameters())
+    assert all(p.requires_grad for p in task.network.img_neck.parameters())
+
+
 def test_a_teacher_is_loaded_without_its_decoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(PRESETS, "monoocc-edge-teacher", TINY)
     whole = MonoOcc(TINY)

@@ -26,6 +26,7 @@ from occdepth_ros.models.window import ColumnWindow
 from occdepth_ros.proposals.source import ProposalSource
 from occdepth_ros.proposals.stereo import StereoProposals
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
+from occdepth_ros.training.losses.class_weights import class_logits
 from occdepth_ros.training.losses.distillation import channel_divergence, published_divergence
 from occdepth_ros.training.losses.monoocc import LossWeights, pixel_cross_entropy, voxel_losses
 from occdepth_ros.training.task import Batch, Prepared
@@ -42,6 +43,8 @@ class MonoOccOptions:
         late, semantic: whether the network has image-conditioned cross-attention, and learns from pixels too.
         imagenet: begin with ImageNet weights of the backbone, where a package brings them (EfficientNet-Lite0); its
             first stages and its batch norms then stay as they are.
+        freeze_encoder: leave all of the backbone as it is.
+        frequencies: begin with a head that says how frequent the classes are.
         augmentation: of training scenes.
         window: see `MonoOccTask`.
         losses: factors of the terms.
@@ -57,6 +60,8 @@ class MonoOccOptions:
     late: bool = True
     semantic: bool = True
     imagenet: bool = False
+    freeze_encoder: bool = False
+    frequencies: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     window: int | None = None
     losses: LossWeights = field(default_factory=LossWeights)
@@ -115,6 +120,12 @@ class MonoOccOptions:
             assert isinstance(backbone, EfficientNetLite0)
             load_lite0(backbone.net)
             backbone.settle()
+        if self.freeze_encoder:
+            task.network.img_backbone.requires_grad_(False)
+        if self.frequencies:
+            logits = class_logits(config.n_classes)
+            with torch.no_grad():
+                task.network.pts_bbox_head.header.mlp_head[1].bias.copy_(logits - logits.mean())
         return task
 
 
