@@ -19,6 +19,7 @@ from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.training.config import read_recipe
 from occdepth_ros.training.losses.distillation import channel_divergence, published_divergence
 from occdepth_ros.training.losses.monoocc import CLASS_WEIGHTS, LossWeights, pixel_cross_entropy, voxel_losses
+from occdepth_ros.training.module import SceneModule
 from occdepth_ros.training.monoocc_task import MonoOccOptions, MonoOccTask, load_teacher
 from occdepth_ros.training.task import collate
 
@@ -195,13 +196,15 @@ def test_the_head_begins_at_the_frequencies_and_the_encoder_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(PRESETS, "monoocc-edge", TINY)
-    options = replace(read_recipe("monoocc-comparison").task_options(), imagenet=False)  # type: ignore[type-var]
+    recipe = read_recipe("monoocc-comparison")
+    options = replace(recipe.task_options(), imagenet=False)  # type: ignore[type-var]
     task = options.build()
     assert isinstance(task, MonoOccTask)
     head = task.network.pts_bbox_head.header.mlp_head[1]
     assert int(head.bias.argmax()) == 0 and float(head.bias.detach().sum()) == pytest.approx(0, abs=1e-4)
     assert not any(p.requires_grad for p in task.network.img_backbone.parameters())
     assert all(p.requires_grad for p in task.network.img_neck.parameters())
+    SceneModule(task, recipe.optimization, 10).configure_optimizers()
 
 
 def test_a_teacher_is_loaded_without_its_decoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from occdepth_ros.checkpoints.loading import read_state
 from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
@@ -124,8 +125,10 @@ class MonoOccOptions:
             task.network.img_backbone.requires_grad_(False)
         if self.frequencies:
             logits = class_logits(config.n_classes)
+            linear = task.network.pts_bbox_head.header.mlp_head[1]
+            assert isinstance(linear, nn.Linear)
             with torch.no_grad():
-                task.network.pts_bbox_head.header.mlp_head[1].bias.copy_(logits - logits.mean())
+                linear.bias.copy_(logits - logits.mean())
         return task
 
 
