@@ -16,12 +16,14 @@ from occdepth_ros.errors import CheckpointError, RecipeError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
 from occdepth_ros.models.monoocc.network import MonoOcc
+from occdepth_ros.training.augmentation import Augmentation
 from occdepth_ros.training.config import read_recipe
 from occdepth_ros.training.losses.distillation import channel_divergence, published_divergence
 from occdepth_ros.training.losses.monoocc import CLASS_WEIGHTS, LossWeights, pixel_cross_entropy, voxel_losses
 from occdepth_ros.training.module import SceneModule
 from occdepth_ros.training.monoocc_task import MonoOccOptions, MonoOccTask, load_teacher
 from occdepth_ros.training.task import collate
+from occdepth_ros.training.volume_cache import VolumeCache
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 TINY = MonoOccConfig(
@@ -150,6 +152,30 @@ def test_a_window_costs_less_and_changes_no_loss_within_it() -> None:
     assert len(wanted) < len(volume) / 2
     for name, value in expected.items():
         assert float(found[name]) == pytest.approx(float(value), rel=1e-3), name
+
+
+def test_a_teacher_that_is_kept_says_the_same_without_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = MonoOcc(replace(TINY, semantic=False)).eval().requires_grad_(False)
+    cache = VolumeCache(tmp_path, "a", (TINY.voxels, TINY.channels))
+    config = replace(TINY, dropout=0.0)
+    plain = Augmentation(brightness=0, contrast=0, saturation=0, mirror=0)
+    tasks = [MonoOccTask(config, augmentation=plain, window=16, teacher=teacher, cache=c) for c in (None, cache)]
+    tasks[1].network.load_state_dict(tasks[0].network.state_dict())
+    found = []
+    for task in (*tasks, tasks[1]):
+        task.network.eval()
+        batch = collate([task.prepare(example(), np.random.default_rng(2))])
+        found.append(task.losses(batch)["distillation"])
+        if len(found) == 2:
+            assert [file.name for file in tmp_path.iterdir()] == ["wall.safetensors"]
+            monkeypatch.setattr(teacher, "features", lambda _: pytest.fail("it looked"))
+    values = [float(term.detach()) for term in found]
+    assert values[1] == values[2] == pytest.approx(values[0], rel=1e-2)
+    assert values[0] > 0
+    found[2].backward()
+    mirrored = MonoOccTask(config, augmentation=replace(plain, mirror=1), teacher=teacher, cache=cache)
+    kept = mirrored.prepare(example(), np.random.default_rng(2))["imitated"]
+    assert kept.voxels is None and kept.path.name == "wall.mirrored.safetensors"
 
 
 def test_mirrored_scenes_bring_no_semantics_but_a_loss_of_zero() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from occdepth_ros.checkpoints.loading import read_state
-from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
+from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.pooling import downsample_labels
 from occdepth_ros.errors import RecipeError
@@ -31,6 +32,7 @@ from occdepth_ros.training.losses.class_weights import class_logits
 from occdepth_ros.training.losses.distillation import channel_divergence, published_divergence
 from occdepth_ros.training.losses.monoocc import LossWeights, pixel_cross_entropy, voxel_losses
 from occdepth_ros.training.task import Batch, Prepared
+from occdepth_ros.training.volume_cache import Imitated, VolumeCache, rows_among
 
 DIVERGENCES = {"channels": channel_divergence, "published": published_divergence}
 
@@ -51,6 +53,8 @@ class MonoOccOptions:
         losses: factors of the terms.
         teacher: weights of a teacher that is imitated; empty = none.
         teacher_preset: its network.
+        teacher_cache: folder where its features of occupied voxels are kept, so that it looks at every scene only once
+            and without jitter; empty = it looks every time.
         divergence: how it is imitated, a key of `DIVERGENCES`.
 
     Raises:
@@ -68,6 +72,7 @@ class MonoOccOptions:
     losses: LossWeights = field(default_factory=LossWeights)
     teacher: str = ""
     teacher_preset: str = "monoocc-edge-teacher"
+    teacher_cache: str = ""
     divergence: Literal["channels", "published"] = "channels"
 
     def __post_init__(self) -> None:
@@ -108,12 +113,19 @@ class MonoOccOptions:
             CheckpointError: the weights of the backbone or of the teacher are missing or of another network.
         """
         config = replace(PRESETS[self.preset], late=self.late, semantic=self.semantic)
+        teacher, cache = None, None
+        if self.teacher:
+            teacher = load_teacher(self.teacher_preset, Path(self.teacher))
+        if self.teacher and self.teacher_cache:
+            fingerprint = hashlib.sha256(Path(self.teacher).read_bytes()).hexdigest()
+            cache = VolumeCache(Path(self.teacher_cache), fingerprint, (config.voxels, config.channels))
         task = MonoOccTask(
             config,
             augmentation=self.augmentation,
             window=self.window,
             losses=self.losses,
-            teacher=load_teacher(self.teacher_preset, Path(self.teacher)) if self.teacher else None,
+            teacher=teacher,
+            cache=cache,
             divergence=self.divergence,
         )
         if self.imagenet:
@@ -153,6 +165,7 @@ class MonoOccTask:
             None = all.
         losses: factors of the terms.
         teacher: a network whose volume the student's is to resemble; None = none.
+        cache: where its features are kept; None = nowhere.
         divergence: how that is measured, a key of `DIVERGENCES`.
         proposals: where proposals come from; None = semi-global matching.
     """
@@ -167,6 +180,7 @@ class MonoOccTask:
         window: int | None = None,
         losses: LossWeights | None = None,
         teacher: MonoOcc | None = None,
+        cache: VolumeCache | None = None,
         divergence: Literal["channels", "published"] = "channels",
         proposals: ProposalSource | None = None,
     ) -> None:
@@ -176,6 +190,7 @@ class MonoOccTask:
         self.weights = losses or LossWeights()
         self.network: MonoOcc = MonoOcc(config)
         self.teacher = teacher
+        self._cache = cache
         self._divergence = DIVERGENCES[divergence]
         self._proposals = proposals
 
@@ -186,19 +201,21 @@ class MonoOccTask:
             `picture_v` and `references_v` for the student (v = s) and, in training, a teacher (v = t): pictures
             `[V, 3, H, W]` normalised float32 and where voxels fall in them; `proposed` `[N]` bool; `target`
             `[X, Y, Z]` uint8; in training also `semantics` `[H, W]` uint8 at the size of the student's picture (255
-            all over where the scene brings none), `coarse` `[N]` uint8 with a teacher, and `window` with windows.
+            all over where the scene brings none), `coarse` `[N]` uint8 with a teacher, `imitated` with a cache, and
+            `window` with windows.
 
         Raises:
             GridError: the truth is not on voxels of the network's size.
+            SourceError: a file of the cache is damaged, or of another teacher.
             CalibrationError: the pictures are too small to be matched.
         """
         self.config.check_grid(example.grid)
-        window = None
-        pictures = torch.from_numpy(np.stack([example.left, example.right])).movedim(-1, 1)
+        window, turned = None, rng is not None and bool(rng.random() < self.augmentation.mirror)
+        if turned:
+            example = mirrored(example)
+        taken = torch.from_numpy(np.stack([example.left, example.right]))
+        pictures = taken.movedim(-1, 1)
         if rng is not None:
-            if rng.random() < self.augmentation.mirror:
-                example = mirrored(example)
-                pictures = torch.from_numpy(np.stack([example.left, example.right])).movedim(-1, 1)
             pictures = jitter(pictures, self.augmentation, rng)
             if self.window is not None:
                 window = ColumnWindow.draw(self.window, self.config.grid.size[:2], rng)
@@ -225,7 +242,10 @@ class MonoOccTask:
         )[0, 0].to(torch.uint8)
         if self.teacher is not None:
             prepared["coarse"] = torch.from_numpy(downsample_labels(example.target, SCALE).reshape(-1))
-            self._look(prepared, "t", self.teacher.config, channels_behind, example)
+            # what is kept for all epochs is not of one epoch's jitter
+            self._look(prepared, "t", self.teacher.config, taken if self._cache else channels_behind, example)
+            if self._cache is not None:
+                prepared["imitated"] = self._cache.read(example.name, mirrored=turned)
         return prepared
 
     @staticmethod
@@ -263,13 +283,31 @@ class MonoOccTask:
             decoded = head.sem_decoder(features[:1])
             terms["pixels"] = self.weights.pixels * pixel_cross_entropy(decoded, batch["semantics"][i : i + 1])
         if self.teacher is not None and "coarse" in batch:
-            theirs, coarse = self._imitated(batch, i, wanted), batch["coarse"][i]
-            divergence = self._divergence(volume, theirs, coarse if wanted is None else coarse[wanted])
-            terms["distillation"] = self.weights.distillation * divergence
+            theirs, rows, coarse = self._imitated(batch, i, wanted)
+            terms["distillation"] = self.weights.distillation * self._divergence(volume[rows], theirs, coarse)
         return terms
 
     @torch.no_grad()
-    def _imitated(self, batch: Batch, i: int, wanted: torch.Tensor | None) -> torch.Tensor:
+    def _imitated(
+        self, batch: Batch, i: int, wanted: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The teacher's features of some voxels, `[K, C]`, their rows among the wanted ones, and their true classes."""
+        coarse = batch["coarse"][i]
+        if self._cache is None:
+            where = torch.arange(len(coarse), device=coarse.device) if wanted is None else wanted
+            return self._taught(batch, i, wanted), torch.arange(len(where), device=coarse.device), coarse[where]
+        kept: Imitated = batch["imitated"][i]
+        voxels, features = kept.voxels, kept.features
+        if voxels is None or features is None:
+            voxels = ((coarse != EMPTY) & (coarse != UNKNOWN)).nonzero().flatten()
+            features = self._taught(batch, i, voxels)
+            self._cache.keep(kept.path, voxels, features)
+            # as it will be read: the first epoch must not see finer features than the others
+            features = features.half().float()
+        chosen, rows = rows_among(voxels, wanted)
+        return features[chosen], rows, coarse[voxels[chosen]]
+
+    def _taught(self, batch: Batch, i: int, wanted: torch.Tensor | None) -> torch.Tensor:
         assert self.teacher is not None
         pictures = batch["picture_t"][i]
         if next(self.teacher.parameters()).device != pictures.device:

@@ -1,0 +1,117 @@
+"""Features of a MonoOcc teacher, kept as files: what it says of a scene's occupied voxels, in half precision.
+
+A teacher that stays the same need not look at a scene again in every epoch. Its whole volume would be 67 MB in half
+precision; students imitate it where something is, which is a twentieth of that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+
+from occdepth_ros.errors import SourceError
+from occdepth_ros.files import write_whole
+
+REMEDY = "Remove the file; it is made again when it is missing."
+
+
+@dataclass(frozen=True)
+class Imitated:
+    """What a teacher says of a scene.
+
+    Args:
+        path: the file of it.
+        voxels: flat indices of working voxels, `[M]` int64, ascending; None where the file is still to be made.
+        features: the teacher's, `[M, C]` float32; None with `voxels`.
+    """
+
+    path: Path
+    voxels: torch.Tensor | None = None
+    features: torch.Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Imitated:
+        """The same on another device."""
+        if self.voxels is None or self.features is None:
+            return self
+        return Imitated(self.path, self.voxels.to(device), self.features.to(device))
+
+
+@dataclass(frozen=True)
+class VolumeCache:
+    """Files FOLDER/SCENE.safetensors, and FOLDER/SCENE.mirrored.safetensors of mirrored scenes.
+
+    Args:
+        folder: where they lie.
+        teacher: a fingerprint of the teacher's weights: a file that another one made is refused.
+        shape: working voxels, and channels of the teacher's volume.
+    """
+
+    folder: Path
+    teacher: str
+    shape: tuple[int, int]
+
+    def path(self, scene: str, *, mirrored: bool) -> Path:
+        """The file of a scene.
+
+        Raises:
+            SourceError: the name leads out of the folder.
+        """
+        name = PurePosixPath(scene)
+        if name.is_absolute() or ".." in name.parts or not name.parts:
+            raise SourceError(f"{scene!r} is no name for a file", where=str(self.folder))
+        return self.folder / f"{name}{'.mirrored' if mirrored else ''}.safetensors"
+
+    def read(self, scene: str, *, mirrored: bool) -> Imitated:
+        """What is kept of a scene, which may be nothing.
+
+        Raises:
+            SourceError: its file is damaged, or of another teacher.
+        """
+        path = self.path(scene, mirrored=mirrored)
+        if not path.exists():
+            return Imitated(path)
+        try:
+            with safe_open(str(path), framework="pt") as file:  # type: ignore[no-untyped-call]
+                teacher = (file.metadata() or {}).get("teacher")
+                voxels, features = file.get_tensor("voxels"), file.get_tensor("features")
+        except Exception as error:  # a damaged file surfaces as any exception
+            raise SourceError(f"the features cannot be read ({error})", where=str(path), remedy=REMEDY) from error
+        if teacher != self.teacher:
+            raise SourceError("these are features of another teacher", where=str(path), remedy=REMEDY)
+        count, channels = self.shape
+        fits = voxels.dim() == 1 and features.shape == (len(voxels), channels)
+        types = voxels.dtype == torch.int32 and features.dtype == torch.float16
+        if not (fits and types and bool(((voxels >= 0) & (voxels < count)).all()) and bool(features.isfinite().all())):
+            raise SourceError("these are no features of this network's voxels", where=str(path), remedy=REMEDY)
+        return Imitated(path, voxels.long(), features.float())
+
+    def keep(self, path: Path, voxels: torch.Tensor, features: torch.Tensor) -> None:
+        """Write a file of `path`, which was read as missing.
+
+        Args:
+            path: the file.
+            voxels: flat indices, `[M]`, ascending.
+            features: theirs, `[M, C]`.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        tensors = {"voxels": voxels.int().cpu().contiguous(), "features": features.half().cpu().contiguous()}
+        write_whole(path, save(tensors, {"teacher": self.teacher}))
+
+
+def rows_among(voxels: torch.Tensor, wanted: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where voxels stand among wanted ones, both ascending flat indices.
+
+    Returns:
+        which of `voxels` are wanted, `[K]` positions in it, and their positions in `wanted`, `[K]`; None = all are.
+    """
+    if wanted is None:
+        return torch.arange(len(voxels), device=voxels.device), voxels
+    place = torch.searchsorted(wanted, voxels).clamp_max(max(0, len(wanted) - 1))
+    found = (wanted[place] == voxels).nonzero().flatten() if len(wanted) else place[:0]
+    return found, place[found]
