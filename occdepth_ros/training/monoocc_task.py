@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from occdepth_ros.checkpoints.loading import read_state
-from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
+from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.pooling import downsample_labels
 from occdepth_ros.errors import RecipeError
@@ -22,7 +21,6 @@ from occdepth_ros.models.monoocc.backbones import EfficientNetLite0
 from occdepth_ros.models.monoocc.config import PRESETS, SCALE, MonoOccConfig
 from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.models.monoocc.predictor import picture_fit, views_of
-from occdepth_ros.models.monoocc.published import load_published
 from occdepth_ros.models.monoocc.references import References
 from occdepth_ros.models.window import ColumnWindow
 from occdepth_ros.proposals.source import ProposalSource
@@ -31,8 +29,9 @@ from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.class_weights import class_logits
 from occdepth_ros.training.losses.distillation import channel_divergence, published_divergence
 from occdepth_ros.training.losses.monoocc import LossWeights, pixel_cross_entropy, voxel_losses
+from occdepth_ros.training.monoocc_teacher import VolumeTeacher, load_teacher
 from occdepth_ros.training.task import Batch, Prepared
-from occdepth_ros.training.volume_cache import Imitated, VolumeCache, rows_among
+from occdepth_ros.training.volume_cache import VolumeCache
 
 DIVERGENCES = {"channels": channel_divergence, "published": published_divergence}
 
@@ -144,17 +143,6 @@ class MonoOccOptions:
         return task
 
 
-def load_teacher(preset: str, weights: Path) -> MonoOcc:
-    """A network that is imitated, with its weights, for inference.
-
-    Raises:
-        CheckpointError: the weights are missing, damaged, or of another network.
-    """
-    network = MonoOcc(replace(PRESETS[preset], semantic=False))
-    load_published(network, read_state(weights), where=str(weights))
-    return network.eval().requires_grad_(False)
-
-
 class MonoOccTask:
     """MonoOcc from query proposals of stereo matching.
 
@@ -189,8 +177,7 @@ class MonoOccTask:
         self.window = window
         self.weights = losses or LossWeights()
         self.network: MonoOcc = MonoOcc(config)
-        self.teacher = teacher
-        self._cache = cache
+        self.teacher = None if teacher is None else VolumeTeacher(teacher, cache)
         self._divergence = DIVERGENCES[divergence]
         self._proposals = proposals
 
@@ -243,9 +230,10 @@ class MonoOccTask:
         if self.teacher is not None:
             prepared["coarse"] = torch.from_numpy(downsample_labels(example.target, SCALE).reshape(-1))
             # what is kept for all epochs is not of one epoch's jitter
-            self._look(prepared, "t", self.teacher.config, taken if self._cache else channels_behind, example)
-            if self._cache is not None:
-                prepared["imitated"] = self._cache.read(example.name, mirrored=turned)
+            cache = self.teacher.cache
+            self._look(prepared, "t", self.teacher.network.config, taken if cache else channels_behind, example)
+            if cache is not None:
+                prepared["imitated"] = cache.read(example.name, mirrored=turned)
         return prepared
 
     @staticmethod
@@ -283,37 +271,9 @@ class MonoOccTask:
             decoded = head.sem_decoder(features[:1])
             terms["pixels"] = self.weights.pixels * pixel_cross_entropy(decoded, batch["semantics"][i : i + 1])
         if self.teacher is not None and "coarse" in batch:
-            theirs, rows, coarse = self._imitated(batch, i, wanted)
+            theirs, rows, coarse = self.teacher.imitated(batch, i, wanted)
             terms["distillation"] = self.weights.distillation * self._divergence(volume[rows], theirs, coarse)
         return terms
-
-    @torch.no_grad()
-    def _imitated(
-        self, batch: Batch, i: int, wanted: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The teacher's features of some voxels, `[K, C]`, their rows among the wanted ones, and their true classes."""
-        coarse = batch["coarse"][i]
-        if self._cache is None:
-            where = torch.arange(len(coarse), device=coarse.device) if wanted is None else wanted
-            return self._taught(batch, i, wanted), torch.arange(len(where), device=coarse.device), coarse[where]
-        kept: Imitated = batch["imitated"][i]
-        voxels, features = kept.voxels, kept.features
-        if voxels is None or features is None:
-            voxels = ((coarse != EMPTY) & (coarse != UNKNOWN)).nonzero().flatten()
-            features = self._taught(batch, i, voxels)
-            self._cache.keep(kept.path, voxels, features)
-            # as it will be read: the first epoch must not see finer features than the others
-            features = features.half().float()
-        chosen, rows = rows_among(voxels, wanted)
-        return features[chosen], rows, coarse[voxels[chosen]]
-
-    def _taught(self, batch: Batch, i: int, wanted: torch.Tensor | None) -> torch.Tensor:
-        assert self.teacher is not None
-        pictures = batch["picture_t"][i]
-        if next(self.teacher.parameters()).device != pictures.device:
-            self.teacher.to(pictures.device)
-        features = self.teacher.features(pictures)
-        return self.teacher.volumes(features, batch["references_t"][i], batch["proposed"][i], wanted).last
 
     def predict(self, batch: Batch) -> torch.Tensor:
         """Labels of every scene, `[B, X, Y, Z]` uint8."""
