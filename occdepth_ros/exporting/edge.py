@@ -14,6 +14,7 @@ from occdepth_ros.models.edge.evidence import compared, unfolded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
 from occdepth_ros.models.edge.readout import thresholds
+from occdepth_ros.models.edge.taught import raised
 
 
 class ExportableEdge(nn.Module):
@@ -21,11 +22,13 @@ class ExportableEdge(nn.Module):
 
     Args:
         network: with its weights, in evaluation mode, in float32 on the CPU.
-        geometry: tables of the fitted rig.
+        geometry: tables of the fitted rig on the taught grid.
+        layers: by how many layers the grid of the prediction lies higher, see `models.edge.taught`.
     """
 
-    def __init__(self, network: OccDepthEdge, geometry: EdgeGeometry) -> None:
+    def __init__(self, network: OccDepthEdge, geometry: EdgeGeometry, layers: int = 0) -> None:
         super().__init__()
+        self.layers = layers
         self.network = network
         self.geometry = replace(geometry, pixels=geometry.pixels.int(), fine_pixel=geometry.fine_pixel.int())
         height, width = network.config.picture
@@ -71,6 +74,7 @@ class ExportableEdge(nn.Module):
         coarse = expected_depth(distribution, network.depth_net.bin_edges)
         size = network.config.picture
         full = F.interpolate(coarse[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+        labels, confidence = (raised(volume, self.layers) for volume in (labels, confidence))
         return labels, confidence, torch.where(disparity > 0, matched, full)
 
     def voxel_depth(self, logits: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from occdepth_ros.exporting.reading import read_exported
 from occdepth_ros.exporting.runtime import Arrays, Session
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.evidence import StereoEvidence
+from occdepth_ros.models.edge.taught import taught_grid
 from occdepth_ros.models.occdepth.readout import VisibilityTable
 from occdepth_ros.models.pictures import shrunk
 from occdepth_ros.models.timing import StageClock
@@ -70,7 +71,7 @@ class ExportedPredictor:
         fitted = about.fit.rig(about.rig)
         self._visibility = VisibilityTable.of_camera(about.grid, fitted.left, fitted.left_from_grid)
         if about.is_edge:
-            self._evidence = StereoEvidence(about.rig, about.grid, about.fit)
+            self._evidence = StereoEvidence(about.rig, taught_grid(about.grid)[0], about.fit)
 
     @torch.inference_mode()
     def infer(self, left: Picture, right: Picture) -> Occupancy:

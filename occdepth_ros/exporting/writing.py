@@ -23,6 +23,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.predictor import SHIPPED
 from occdepth_ros.models.edge.predictor import load_network as load_edge
+from occdepth_ros.models.edge.taught import taught_grid
 from occdepth_ros.models.fusion import fold_norms
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
@@ -84,7 +85,8 @@ def exportable(about: About, weights: Path | str | None) -> nn.Module:
     fitted = about.fit.rig(about.rig)
     if about.is_edge:
         edge = fold_norms(load_edge(about.model, weights).eval())
-        return ExportableEdge(edge, EdgeGeometry.of_rig(edge.config, fitted, about.grid))
+        taught, layers = taught_grid(about.grid)
+        return ExportableEdge(edge, EdgeGeometry.of_rig(edge.config, fitted, taught), layers)
     network = load_network(about.model, weights).eval()
     return ExportableOccDepth(network, SceneGeometry.of_rig(network.config, fitted, about.grid), about.fit)
 

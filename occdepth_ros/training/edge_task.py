@@ -21,6 +21,7 @@ from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import EdgeOutput, OccDepthEdge
 from occdepth_ros.models.edge.pictures import FINEST
 from occdepth_ros.models.edge.readout import decide, thresholds
+from occdepth_ros.models.edge.taught import taught_grid
 from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.pictures import PictureFit, shrunk
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
@@ -142,6 +143,9 @@ class EdgeTask:
             CalibrationError: the pictures are too small to be matched.
         """
         options = self.options
+        _, layers = taught_grid(example.grid)
+        if layers:
+            example = shifted(example, (0, 0, -layers))
         if rng is not None:
             example = shifted(example, [int(rng.integers(-s, s + 1)) for s in options.shift])
         self.config.check_grid(example.grid)

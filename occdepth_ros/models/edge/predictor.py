@@ -22,6 +22,7 @@ from occdepth_ros.models.edge.evidence import Measurement, StereoEvidence, evide
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
 from occdepth_ros.models.edge.readout import decide, thresholds
+from occdepth_ros.models.edge.taught import raised, taught_grid
 from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.memory import memory_guard
@@ -40,6 +41,7 @@ class _Calibration:
     evidence: StereoEvidence
     geometry: EdgeGeometry
     visibility: VisibilityTable
+    layers: int
 
 
 class EdgePredictor:
@@ -87,11 +89,13 @@ class EdgePredictor:
     def _tables(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
         fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
         fitted = fit.rig(rig)
+        taught, layers = taught_grid(grid)
         return _Calibration(
             fit,
-            StereoEvidence(rig, grid, fit),
-            EdgeGeometry.of_rig(self.config, fitted, grid, self.device),
+            StereoEvidence(rig, taught, fit),
+            EdgeGeometry.of_rig(self.config, fitted, taught, self.device),
             VisibilityTable.of_camera(grid, fitted.left, fitted.left_from_grid).to(self.device),
+            layers,
         )
 
     @torch.inference_mode()
@@ -132,8 +136,8 @@ class EdgePredictor:
         depth = self._depth(distribution, measured, geometry)
         visibility = tables.visibility.classify(depth)
         result = Occupancy(
-            decided.labels.cpu().numpy(),
-            decided.confidence.cpu().numpy(),
+            raised(decided.labels, tables.layers).cpu().numpy(),
+            raised(decided.confidence, tables.layers).cpu().numpy(),
             visibility.cpu().numpy(),
             tables.fit.restore(depth).cpu().numpy(),
         )

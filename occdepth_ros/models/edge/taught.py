@@ -1,0 +1,40 @@
+"""The height at which the network was taught its layers, and predictions for grids that lie a little beside it.
+
+Streets and KITTI's frames are taught on one grid, whose layers the network learns by their number: asked for one that
+lies a voxel higher, it lost 8 of 63 points of SC IoU on frames of KITTI. So it predicts on the grid that it knows, and
+the result moves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+
+from occdepth_ros.grid import VoxelGrid
+
+TAUGHT_Z = -2.2
+"""Lower face of the grids that the network was taught, metres in the frame of KITTI's LiDAR: the benchmark's truth."""
+FARTHEST = 2
+"""A grid that lies more layers higher or lower is predicted as it is: it belongs to another mounting."""
+
+
+def taught_grid(grid: VoxelGrid) -> tuple[VoxelGrid, int]:
+    """The grid to predict on in place of `grid`, and by how many layers `grid` lies higher.
+
+    It is `grid` itself, and 0, unless a shift by one or two whole layers leads to the height that was taught.
+    """
+    x, y, z = grid.origin
+    distance = (z - TAUGHT_Z) / grid.resolution
+    layers = round(distance)
+    if abs(distance - layers) > 1e-3 or not 0 < abs(layers) <= FARTHEST:
+        return grid, 0
+    return replace(grid, origin=(x, y, TAUGHT_Z)), layers
+
+
+def raised(volume: torch.Tensor, layers: int) -> torch.Tensor:
+    """A volume of the taught grid on the one that lies `layers` higher, `[X, Y, Z]`; 0 in layers that it has not."""
+    if layers >= 0:
+        return F.pad(volume[..., layers:], (0, layers))
+    return F.pad(volume[..., :layers], (-layers, 0))
