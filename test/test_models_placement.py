@@ -29,6 +29,7 @@ OPTICAL = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])
 sizes = st.tuples(st.integers(60, 1300), st.integers(80, 2000))
 angles = st.tuples(*[st.floats(-0.4, 0.4)] * 3)
 places = st.tuples(*[st.floats(-3.0, 3.0)] * 3)
+zooms = st.floats(0.3, 4.0)
 
 
 def turned(roll: float, pitch: float, yaw: float) -> npt.NDArray[np.float64]:
@@ -44,11 +45,18 @@ def turned(roll: float, pitch: float, yaw: float) -> npt.NDArray[np.float64]:
 
 
 def rig_of(
-    size: tuple[int, int], turn: tuple[float, float, float] = (0, 0, 0), at: tuple[float, float, float] = (0, 0, 0)
+    size: tuple[int, int],
+    turn: tuple[float, float, float] = (0, 0, 0),
+    at: tuple[float, float, float] = (0, 0, 0),
+    zoom: float = 1.0,
 ) -> StereoRig:
-    """A rig whose camera is mounted anywhere, pitched, rolled and yawed; its principal points differ by 7 pixels."""
+    """A rig whose camera is mounted anywhere, pitched, rolled and yawed; its principal points differ by 7 pixels.
+
+    Its view is 80 degrees wide; a zoom of 0.3 makes it 140, one of 4 makes it 24.
+    """
     height, width = size
-    left = np.array([[0.6 * width, 0, 0.48 * width], [0, 0.62 * width, 0.53 * height], [0, 0, 1]])
+    focal = zoom * width
+    left = np.array([[0.6 * focal, 0, 0.48 * width], [0, 0.62 * focal, 0.53 * height], [0, 0, 1]])
     right = left.copy()
     right[0, 2] -= 7
     pose = np.eye(4)
@@ -90,11 +98,15 @@ def inside(image: npt.NDArray[np.float64], fit: PictureFit, margin: float) -> np
 
 
 @settings(max_examples=40)
-@given(sizes, st.sampled_from([KITTI.picture, EDGE.picture, (64, 192)]), angles, places)
+@given(sizes, st.sampled_from([KITTI.picture, EDGE.picture, (64, 192)]), angles, places, zooms)
 def test_a_fitted_rig_projects_to_the_scaled_and_cropped_pixel(
-    size: tuple[int, int], target: tuple[int, int], turn: tuple[float, float, float], at: tuple[float, float, float]
+    size: tuple[int, int],
+    target: tuple[int, int],
+    turn: tuple[float, float, float],
+    at: tuple[float, float, float],
+    zoom: float,
 ) -> None:
-    rig, fit = rig_of(size, turn, at), PictureFit.between(size, target)
+    rig, fit = rig_of(size, turn, at, zoom), PictureFit.between(size, target)
     points = np.random.default_rng(0).uniform((4, -6, -2), (40, 6, 4), (30, 3))
     grid = VoxelGrid((0.0, 0.0, 0.0), SIZE, 1.0)
     fitted = fit.rig(rig)
@@ -143,16 +155,17 @@ def check_pixels(
 
 
 @settings(max_examples=12)
-@given(sizes, angles, places, st.tuples(*[st.floats(-4, 12)] * 3))
+@given(sizes, angles, places, st.tuples(*[st.floats(-4, 12)] * 3), zooms)
 def test_tables_of_occdepth_are_the_projection(
     size: tuple[int, int],
     turn: tuple[float, float, float],
     at: tuple[float, float, float],
     origin: tuple[float, float, float],
+    zoom: float,
 ) -> None:
     grid = VoxelGrid(origin, SIZE, 0.6, "anywhere")
     config = replace(KITTI, grid=grid)
-    rig, fit = rig_of(size, turn, at), PictureFit.between(size, config.picture)
+    rig, fit = rig_of(size, turn, at, zoom), PictureFit.between(size, config.picture)
     fitted = fit.rig(rig)
     tables = SceneGeometry.of_rig(config, fitted, grid)
     images = by_hand(rig, grid.coarsened(config.project_scale), fit)
@@ -174,15 +187,16 @@ def test_tables_of_occdepth_are_the_projection(
 
 
 @settings(max_examples=12)
-@given(sizes, angles, places, st.tuples(*[st.floats(-4, 12)] * 3))
+@given(sizes, angles, places, st.tuples(*[st.floats(-4, 12)] * 3), zooms)
 def test_tables_of_occdepth_edge_are_the_projection(
     size: tuple[int, int],
     turn: tuple[float, float, float],
     at: tuple[float, float, float],
     origin: tuple[float, float, float],
+    zoom: float,
 ) -> None:
     grid = VoxelGrid(origin, SIZE, 0.6, "anywhere")
-    rig, fit = rig_of(size, turn, at), PictureFit.between(size, EDGE.picture)
+    rig, fit = rig_of(size, turn, at, zoom), PictureFit.between(size, EDGE.picture)
     tables = EdgeGeometry.of_rig(EDGE, fit.rig(rig), grid)
     coarse = by_hand(rig, grid.coarsened(2), fit)
     for view, image in enumerate(coarse):
@@ -197,6 +211,21 @@ def test_tables_of_occdepth_edge_are_the_projection(
     disparity = left[:, 0] - right[:, 0] - fit.rig(rig).disparity_offset
     within = left[:, 2] > 1
     np.testing.assert_allclose(disparity[within] * left[within, 2], tables.focal_baseline, rtol=0.02)
+
+
+@pytest.mark.parametrize("zoom", [0.5, 1.0, 2.0])
+def test_another_field_of_view_is_read_at_its_own_pixels(zoom: float) -> None:
+    """A picture of the network's size is not resized, whatever its focal length: voxels go where the rig sees them."""
+    size = (370, 1200)
+    rig, fit = rig_of(size, zoom=zoom), PictureFit.between(size, KITTI.picture)
+    assert fit.scaled == size
+    grid = VoxelGrid((10.0, -3.2, -3.2), SIZE, 0.4)
+    tables = SceneGeometry.of_rig(replace(KITTI, grid=grid, project_scale=1), fit.rig(rig), grid)
+    columns = (tables.pixels[1] % KITTI.picture[1])[0, :, 0].view(*SIZE)
+    # voxels 13 m ahead, whose centres are 3.2 m apart across
+    one, other = (7, 0, 8), (7, 8, 8)
+    assert tables.visible[0, :, 0].view(*SIZE)[[7, 7], [0, 8], [8, 8]].all()
+    assert float(columns[one] - columns[other]) == pytest.approx(0.6 * zoom * size[1] * 3.2 / 13, abs=1)
 
 
 @pytest.mark.parametrize("away", [(700.0, -40.0, 3.0), (1e4, -1e4, 100.0), (4.5e5, 5.4e6, 800.0)])
