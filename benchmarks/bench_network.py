@@ -1,8 +1,9 @@
 """Networks in plain float32 against their predictors, on real frames where there are some, else on the sample.
 
-Times are milliseconds of wall clock. occdepth-edge has the weights that ship; plain is its predictor in float32.
-OccDepth has stand-in weights; plain is each view by itself, every 2-D scale, torch's default memory layout. MonoOcc has
-seeded random ones; plain is grid_sample, two passes among the voxels, and a head that upsamples all channels.
+Times are milliseconds of wall clock, beside them those that the CPU worked. occdepth-edge has the weights that ship;
+plain is its predictor in float32. OccDepth has stand-in weights; plain is each view by itself, every 2-D scale, torch's
+default memory layout. MonoOcc has seeded random ones; plain is grid_sample, two passes among the voxels, and a head
+that upsamples all channels.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ def rows(done: Comparison) -> list[dict[str, Any]]:
         {"stage": name, "plain_ms": plain, "fast_ms": fast, "speedup": plain / fast} for name, plain, fast in parts
     ]
     found[-1] |= {
+        "plain_cpu_ms": done.plain_cpu_ms,
+        "fast_cpu_ms": done.fast_cpu_ms,
+        "cpu_speedup": done.cpu_speedup,
         "label_agreement": done.label_agreement,
         "plain_peak_mb": done.plain_peak_mb,
         "peak_mb": done.peak_mb,

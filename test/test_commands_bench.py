@@ -46,6 +46,8 @@ def test_both_ways_agree_and_are_written(
     assert list(record["stages"]) == list(STAGES)
     assert record["plain_ms"] == pytest.approx(sum(s["plain_ms"] for s in record["stages"].values()))
     assert record["speedup"] == pytest.approx(record["plain_ms"] / record["fast_ms"])
+    assert record["cpu_speedup"] == pytest.approx(record["plain_cpu_ms"] / record["fast_cpu_ms"])
+    assert record["plain_cpu_ms"] > 0
     assert "decoder2d" in capsys.readouterr().out
 
 
@@ -91,11 +93,14 @@ def test_cpu_time_is_what_the_process_works(monkeypatch: pytest.MonkeyPatch) -> 
 def test_ratios_and_sums() -> None:
     record = made().record()
     assert (record["plain_ms"], record["fast_ms"], record["speedup"]) == (80.0, 32.0, 2.5)
+    assert record["cpu_speedup"] is None
+    assert made(plain_cpu_ms=90.0, fast_cpu_ms=30.0).record()["cpu_speedup"] == 3.0
     last = rows(made())[-1]
     assert (last["speedup"], last["label_agreement"], last["peak_mb"]) == (2.5, 0.9995, 1500.0)
 
 
-def test_memory_that_is_not_known_is_left_out() -> None:
+def test_what_is_not_known_is_left_out() -> None:
+    assert bench.table(made(plain_cpu_ms=90.0, fast_cpu_ms=30.0)).row_count == bench.table(made()).row_count + 1
     assert bench.table(made()).row_count == bench.table(made(peak_mb=None)).row_count + 1
 
 

@@ -18,14 +18,15 @@ from torch import nn
 from occdepth_ros.checkpoints.golden import read_golden
 from occdepth_ros.checkpoints.verification import golden_images, golden_network
 from occdepth_ros.errors import ModelError
-from occdepth_ros.models import fused
+from occdepth_ros.models import fused, memory
 from occdepth_ros.models.fused import FusedConv
-from occdepth_ros.models.memory import keep_freed_memory
+from occdepth_ros.models.memory import keep_freed_memory, memory_by_default
 from occdepth_ros.models.occdepth.config import PRESETS, DepthBins, OccDepthConfig
 from occdepth_ros.models.occdepth.decoder import UpBlock
 from occdepth_ros.models.occdepth.fast.decoder import FinestBlock, look
 from occdepth_ros.models.occdepth.fast.network import FastOccDepth, Precision
 from occdepth_ros.models.occdepth.fast.upsampling import TapSum, tap_weights
+from occdepth_ros.models.occdepth.fast.winograd import WinogradConv
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.predictor import OccDepthPredictor
@@ -94,6 +95,17 @@ def test_taps_before_the_upsampling_equal_the_convolution_behind_it(
     expected = F.conv2d(F.interpolate(x[None], size=high, mode="bilinear", align_corners=True), weight, padding=1)[0]
     found = TapSum(low, high)(x.permute(1, 2, 0).flatten(0, 1) @ tap_weights(weight))
     assert torch.allclose(found.T.reshape(expected.shape), expected, atol=1e-4)
+
+
+@settings(max_examples=25)
+@given(size=st.tuples(st.integers(1, 14), st.integers(1, 14)), views=st.integers(1, 3), seed=st.integers(0, 9))
+def test_fewer_multiplications_give_the_same_convolution(size: tuple[int, int], views: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    conv, norm = nn.Conv2d(5, 7, 3, padding=1), with_statistics(nn.BatchNorm2d(7))
+    x = torch.randn(views, 5, *size)
+    with torch.inference_mode():
+        expected = F.leaky_relu(norm(conv(x)), 0.01)
+        assert torch.allclose(WinogradConv(conv, norm, "leaky_relu")(x), expected, atol=1e-4)
 
 
 def test_the_finest_block_equals_the_map_where_it_is_looked_at() -> None:
@@ -190,6 +202,19 @@ def test_memory_is_kept_on_cpus_only() -> None:
     keep_freed_memory(torch.device("cuda"))
     keep_freed_memory(torch.device("cpu"))
     assert torch.zeros(1 << 24).sum() == 0
+
+
+def test_memory_is_managed_by_default_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+    monkeypatch.setattr(memory, "_of_glibc", lambda name: lambda *values: calls.append(values))
+    monkeypatch.setattr(memory, "_kept", False)
+    with memory_by_default():
+        assert not calls  # nothing was changed that could be set back
+    keep_freed_memory(torch.device("cpu"))
+    kept = list(calls)
+    with memory_by_default():
+        assert set(memory.DEFAULTS.items()) <= set(calls[len(kept) :])
+    assert calls[-len(kept) :] == kept
 
 
 def test_pictures_of_another_size_get_tables_of_their_own() -> None:

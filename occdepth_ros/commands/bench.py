@@ -127,6 +127,9 @@ def table(done: Comparison) -> Table:
         made.add_column(column, justify="left" if column == "stage" else "right")
     for name, plain, fast in [*done.rows(), ("all", done.plain_ms, done.fast_ms)]:
         made.add_row(name, f"{plain:.1f}", f"{fast:.1f}", f"{plain / fast:.2f}")
+    if done.plain_cpu_ms is not None and done.fast_cpu_ms is not None:
+        plain, fast = done.plain_cpu_ms, done.fast_cpu_ms
+        made.add_row("CPU time", f"{plain:.1f}", f"{fast:.1f}", f"{plain / fast:.2f}")
     if done.plain_peak_mb is not None and done.peak_mb is not None:
         plain, fast = done.plain_peak_mb, done.peak_mb
         made.add_row("peak memory, MB", f"{plain:.0f}", f"{fast:.0f}", f"{plain / fast:.2f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ import torch
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.predictor import EdgePredictor
-from occdepth_ros.models.memory import release_freed_memory
+from occdepth_ros.models.memory import memory_by_default, release_freed_memory
 from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.models.monoocc.plain import plain_logits
 from occdepth_ros.models.monoocc.predictor import MonoOccPredictor, picture_fit
@@ -53,6 +54,8 @@ class Comparison:
         label_agreement: fraction of all voxels of all frames whose label is equal.
         plain_peak_mb, peak_mb: peak memory of the plain network and of the predictor, 10^6 bytes: allocated on a CUDA
             device; of the whole process on a CPU, both networks' weights included; None where the system tells none.
+        plain_cpu_ms, fast_cpu_ms: what all threads of the process worked for one frame, which other processes do not
+            lengthen as they do the clock on the wall; None on a CUDA device.
     """
 
     model: str
@@ -63,6 +66,8 @@ class Comparison:
     label_agreement: float
     plain_peak_mb: float | None
     peak_mb: float | None
+    plain_cpu_ms: float | None = None
+    fast_cpu_ms: float | None = None
 
     @property
     def plain_ms(self) -> float:
@@ -73,6 +78,13 @@ class Comparison:
     def fast_ms(self) -> float:
         """Time of the predictor for one frame."""
         return sum(self.fast_stages.values())
+
+    @property
+    def cpu_speedup(self) -> float | None:
+        """How many times less the CPU works for the predictor's frame."""
+        if self.plain_cpu_ms is None or self.fast_cpu_ms is None:
+            return None
+        return self.plain_cpu_ms / self.fast_cpu_ms
 
     def rows(self) -> list[tuple[str, float, float]]:
         """Name of every stage, and its time both ways, in the order in which they run."""
@@ -93,6 +105,9 @@ class Comparison:
             "plain_ms": self.plain_ms,
             "fast_ms": self.fast_ms,
             "speedup": self.plain_ms / self.fast_ms,
+            "plain_cpu_ms": self.plain_cpu_ms,
+            "fast_cpu_ms": self.fast_cpu_ms,
+            "cpu_speedup": self.cpu_speedup,
             "label_agreement": self.label_agreement,
             "plain_peak_mb": self.plain_peak_mb,
             "peak_mb": self.peak_mb,
@@ -200,7 +215,10 @@ def compare(
     grid: VoxelGrid,
     pairs: Sequence[tuple[Picture, Picture]],
 ) -> Comparison:
-    """Run both ways on the same pairs, in turns, after one unmeasured inference of the predictor.
+    """Run both ways on the same pairs, in turns.
+
+    The plain way gets its memory as a program of its own would. Before the predictor is timed it predicts the pair once
+    unmeasured, so that it finds the memory that it keeps, as it does in a running system.
 
     Args:
         predictor: the path to measure.
@@ -213,15 +231,22 @@ def compare(
         GridError, ModelError, CheckpointError: as the predictor's.
     """
     predictor.calibrate(rig, grid)
-    # the first inference pays for memory and for the choice of kernels
-    _, peak = _with_peak(predictor.device, partial(predictor.infer, *pairs[0]))
-    plain_stages, fast_stages, equal, plain_peaks, fast_peaks = [], [], [], [], [peak]
+    on_cpu = predictor.device.type == "cpu"
+    plain_stages, fast_stages, plain_cpu, fast_cpu = [], [], [], []
+    equal, plain_peaks, fast_peaks = [], [], []
     for left, right in pairs:
-        (labels, stages), peak = _with_peak(predictor.device, partial(plain, left, right))
+        with memory_by_default():
+            start = time.process_time()
+            (labels, stages), peak = _with_peak(predictor.device, partial(plain, left, right))
+            plain_cpu.append(1e3 * (time.process_time() - start))
         plain_stages.append(stages)
         plain_peaks.append(peak)
-        # on a CPU the memory that the predictor keeps was counted above; without it it would be timed slower than it is
+        # the first inference pays for memory and for the choice of kernels
+        _, peak = _with_peak(predictor.device, partial(predictor.infer, left, right))
+        fast_peaks.append(peak)
+        start = time.process_time()
         result = predictor.infer(left, right)
+        fast_cpu.append(1e3 * (time.process_time() - start))
         fast_stages.append(dict(result.timings_ms))
         equal.append(float((result.labels == labels).mean()))
     return Comparison(
@@ -233,6 +258,8 @@ def compare(
         statistics.fmean(equal),
         _largest(plain_peaks),
         _largest(fast_peaks),
+        statistics.median(plain_cpu) if on_cpu else None,
+        statistics.median(fast_cpu) if on_cpu else None,
     )
 
 

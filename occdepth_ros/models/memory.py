@@ -12,9 +12,16 @@ import torch
 
 from occdepth_ros.errors import ModelError
 
-# parameters of glibc's mallopt (malloc.h): how many blocks may be mapped; how much free memory is kept
+# parameters of glibc's mallopt (malloc.h): how much free memory is kept; from which size on, and how many, blocks
+# are mapped
 M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
 M_MMAP_MAX = -4
+
+# what they are after the first large blocks of a process that sets none of them
+DEFAULTS = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 64 << 20}
+
+_kept = False
 
 
 @contextmanager
@@ -42,12 +49,30 @@ def keep_freed_memory(device: torch.device) -> None:
     Otherwise every tensor beyond 32 MiB is mapped anew, and the kernel clears its pages once more: a third of the
     time of a large network. The process holds on to its peak.
     """
+    global _kept
     if device.type != "cpu":
         return
     mallopt = _of_glibc("mallopt")
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        _kept = True
+
+
+@contextmanager
+def memory_by_default() -> Iterator[None]:
+    """Within it the C library manages memory as in a process that never called `keep_freed_memory`."""
+    mallopt = _of_glibc("mallopt")
+    if not _kept or mallopt is None:
+        yield
+        return
+    release_freed_memory()
+    for parameter, value in DEFAULTS.items():
+        mallopt(parameter, value)
+    try:
+        yield
+    finally:
+        keep_freed_memory(torch.device("cpu"))
 
 
 def release_freed_memory() -> None:

@@ -13,9 +13,16 @@ from torch import nn
 from occdepth_ros.models.fused import FusedConv, folded
 from occdepth_ros.models.occdepth.decoder import Decoder, UpBlock
 from occdepth_ros.models.occdepth.fast.upsampling import TapSum, tap_weights
+from occdepth_ros.models.occdepth.fast.winograd import WinogradConv
 
 SLOPE = 0.01
 """Of the decoder's LeakyReLU."""
+
+WIDE = 128
+"""Channels from which on Winograd's transforms earn back what they cost."""
+
+FINE = 2
+"""The coarsest scale that may have a number format of its own: it and finer ones are read by the lifting alone."""
 
 ROWS = 8192
 """Pixels at a time: their neighbourhoods stay in a core's cache."""
@@ -87,14 +94,20 @@ class FastUpBlock(nn.Module):
     Args:
         block: the plain block.
         below: channels that come from below.
-        commute: whether the first convolution's taps are computed before the upsampling.
+        commute: whether multiplications are traded for memory: the first convolution's taps before the upsampling,
+            Winograd's transforms for the second.
         dtype: number format.
     """
 
     def __init__(self, block: UpBlock, below: int, *, commute: bool, dtype: torch.dtype) -> None:
         super().__init__()
         net = block._net
-        self.second = FusedConv(net[3], net[4], "leaky_relu", dtype)
+        wide = commute and cast(nn.Conv2d, net[3]).in_channels >= WIDE
+        self.second: nn.Module
+        if wide:
+            self.second = WinogradConv(net[3], net[4], "leaky_relu")
+        else:
+            self.second = FusedConv(net[3], net[4], "leaky_relu", dtype)
         self.taps: torch.Tensor | None
         self.register_buffer("taps", None, persistent=False)
         if not commute:
@@ -199,12 +212,16 @@ class FastDecoder(nn.Module):
     Args:
         decoder: the plain one, in evaluation mode.
         wanted: scales that are lifted.
-        dtype: number format.
-        commute: whether convolutions run before the upsampling; it pays where multiplications are dear.
+        dtype: number format of the blocks coarser than scale 2.
+        fine: number format of those of scales 2 and 1.
+        commute: whether multiplications are traded for memory where they are in float32; it pays where they are dear.
     """
 
-    def __init__(self, decoder: Decoder, wanted: tuple[int, ...], *, dtype: torch.dtype, commute: bool) -> None:
+    def __init__(
+        self, decoder: Decoder, wanted: tuple[int, ...], *, dtype: torch.dtype, fine: torch.dtype, commute: bool
+    ) -> None:
         super().__init__()
+        self.fine = fine
         self.entry = FusedConv(decoder.conv2, None, "none", dtype)
         self.scales, self.wanted = decoder.scales, wanted
         self.blocks, self.projections = nn.ModuleDict(), nn.ModuleDict()
@@ -213,11 +230,13 @@ class FastDecoder(nn.Module):
         for scale in decoder.scales:
             block = cast(UpBlock, decoder.get_submodule(f"up{scale}"))
             project = cast(nn.Conv2d, decoder.get_submodule(f"resize_output_1_{scale}"))
-            self.blocks[str(scale)] = FastUpBlock(block, below, commute=commute and scale > 1, dtype=dtype)
+            kind = fine if scale <= FINE else dtype
+            dear = commute and kind == torch.float32
+            self.blocks[str(scale)] = FastUpBlock(block, below, commute=dear and scale > 1, dtype=kind)
             if scale in wanted:
-                self.projections[str(scale)] = FusedConv(project, None, "none", dtype)
+                self.projections[str(scale)] = FusedConv(project, None, "none", kind)
             if scale == 1:
-                self.finest = FinestBlock(block, below, project, dtype)
+                self.finest = FinestBlock(block, below, project, kind)
             below = cast(nn.Conv2d, block._net[0]).out_channels
 
     def forward(
@@ -235,7 +254,10 @@ class FastDecoder(nn.Module):
             if scale == 1 and looked is not None:
                 assert self.finest is not None
                 return out, self.finest(x, maps[1], looked)
-            x = self.blocks[str(scale)](x, maps[scale])
+            skip = maps[scale]
+            if scale <= FINE:
+                x, skip = x.to(self.fine), skip.to(self.fine)
+            x = self.blocks[str(scale)](x, skip)
             if scale in self.wanted:
                 out[scale] = self.projections[str(scale)](x)
         return out, None

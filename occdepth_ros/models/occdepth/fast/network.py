@@ -20,7 +20,7 @@ from occdepth_ros.models.occdepth.oad import BasicBlock, DepthNet, OccupancyAwar
 from occdepth_ros.models.occdepth.virtual_stereo import warp_to_right
 
 Precision = Literal["float32", "mixed", "bfloat16", "float16"]
-"""mixed: 2-D networks in float32, 3-D network and head in bfloat16."""
+"""mixed: encoder, depth and the 2-D maps that it reads in float32; finer maps, 3-D network and head in bfloat16."""
 
 
 class FastDepthNet(nn.Module):
@@ -51,8 +51,9 @@ class FastOccDepth(nn.Module):
 
     The same computation as the plain network's, up to rounding: norms are folded, activations and sums ride on the
     convolutions, both views form one batch, and nothing is computed for voxels outside all views before the 3-D
-    network. In float32 on a CPU the taps of the 2-D decoder are computed before its upsampling, and its finest block
-    only for pixels that some voxel reads. The steps are methods, as those of the plain network.
+    network. In float32 on a CPU the taps of the 2-D decoder are computed before its upsampling, its wide convolutions
+    by Winograd's transforms, and its finest block only for pixels that some voxel reads. The steps are methods, as
+    those of the plain network.
 
     Args:
         network: the plain network with its weights, in evaluation mode; its parameters may be shared.
@@ -73,8 +74,8 @@ class FastOccDepth(nn.Module):
         self.encoder = FastEncoder(network.net_rgb.encoder, flat)
         # both trade multiplications for gathers, which pays where those are dear: not in bfloat16, not on GPUs
         commute = on_cpu and flat == torch.float32
-        self.sparse = commute and 1 in config.scales and config.virtual_bf is None
-        self.decoder = FastDecoder(network.net_rgb.decoder, wanted, dtype=flat, commute=commute)
+        self.sparse = commute and deep == torch.float32 and 1 in config.scales and config.virtual_bf is None
+        self.decoder = FastDecoder(network.net_rgb.decoder, wanted, dtype=flat, fine=deep, commute=commute)
         self.depth_net: FastDepthNet | None = None
         if network.flosp_depth is not None:
             oad: OccupancyAwareDepth = network.flosp_depth
