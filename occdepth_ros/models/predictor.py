@@ -42,9 +42,9 @@ class OccDepthPredictor:
         name: a preset of `occdepth_ros.models.occdepth.config.PRESETS`.
         weights: a weights file, or "random".
         device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
-        precision: number formats. "float32" keeps the labels; "mixed" computes the 3-D network and the head in
-            bfloat16, which is where most of the time goes, and "bfloat16" everything. What they keep of the labels
-            is in benchmarks/README.md; trained weights differ: measure with yours.
+        precision: number formats. "float32" keeps the labels; "mixed" computes the finest 2-D maps, the 3-D
+            network and the head in bfloat16, which is where most of the time goes, and "bfloat16" everything. What
+            they keep of the labels is in benchmarks/README.md; trained weights differ: measure with yours.
         compile: hand the networks to torch.compile and CUDA graphs; CUDA devices only.
 
     Raises:

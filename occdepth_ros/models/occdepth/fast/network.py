@@ -20,7 +20,7 @@ from occdepth_ros.models.occdepth.oad import BasicBlock, DepthNet, OccupancyAwar
 from occdepth_ros.models.occdepth.virtual_stereo import warp_to_right
 
 Precision = Literal["float32", "mixed", "bfloat16", "float16"]
-"""mixed: encoder, depth and the 2-D maps that it reads in float32; finer maps, 3-D network and head in bfloat16."""
+"""mixed: encoder, depth and 2-D maps up to scale 1/4 in float32; finer maps, 3-D network and head in bfloat16."""
 
 
 class FastDepthNet(nn.Module):
