@@ -25,6 +25,7 @@ from occdepth_ros.models.weights import RANDOM
 EDGE, EDGE_FRAMES = "occdepth-edge", 5
 MONOOCC, MONOOCC_FRAMES = "monoocc-edge", 3
 OCCDEPTH, OCCDEPTH_FRAMES = "occdepth-b3", 1
+OCCDEPTH_PRECISIONS = ("float32", "mixed")
 
 
 def run() -> list[dict[str, Any]]:
@@ -41,13 +42,18 @@ def run() -> list[dict[str, Any]]:
             weights = Path(scratch) / "stand_in.safetensors"
             state = golden_network(read_golden(golden)).state_dict()
             save_file({name: tensor.contiguous() for name, tensor in state.items()}, weights)
-        return rows(edge) + rows(monoocc) + rows(compare_on(OCCDEPTH, weights, sequence, OCCDEPTH_FRAMES))
+        found = rows(edge) + rows(monoocc)
+        for precision in OCCDEPTH_PRECISIONS:
+            done = compare_on(OCCDEPTH, weights, sequence, OCCDEPTH_FRAMES, precision=precision)
+            found += rows(done, precision)
+        return found
 
 
-def rows(done: Comparison) -> list[dict[str, Any]]:
-    """The comparison as rows of a table."""
+def rows(done: Comparison, precision: str | None = None) -> list[dict[str, Any]]:
+    """The comparison as rows of a table, the last one names the number formats where it is told."""
     parts = done.rows()
-    parts.append((f"{done.model} on {done.device}", done.plain_ms, done.fast_ms))
+    kind = f"{done.model}, {precision}," if precision else done.model
+    parts.append((f"{kind} on {done.device}", done.plain_ms, done.fast_ms))
     found: list[dict[str, Any]] = [
         {"stage": name, "plain_ms": plain, "fast_ms": fast, "speedup": plain / fast} for name, plain, fast in parts
     ]
