@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from occdepth_ros.errors import OccDepthError, RecipeError
 from occdepth_ros.training.config import Recipe, read_recipe, recipe_names, recipe_text
 from occdepth_ros.training.lmscnet_task import LmscNetTask
-from occdepth_ros.training.occdepth_task import OccDepthOptions
+from occdepth_ros.training.occdepth_options import OccDepthOptions
 from occdepth_ros.training.typed import plain, updated
 
 

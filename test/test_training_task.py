@@ -19,9 +19,9 @@ from occdepth_ros.models.pictures import PictureFit
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 from occdepth_ros.training.losses.depth import NO_BIN
+from occdepth_ros.training.occdepth_options import OccDepthOptions
 from occdepth_ros.training.occdepth_task import (
     LossWeights,
-    OccDepthOptions,
     OccDepthTask,
     class_table,
     fit_depth,

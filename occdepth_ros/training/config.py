@@ -17,7 +17,7 @@ from occdepth_ros.training.teachers import CHOICES
 from occdepth_ros.training.typed import plain, updated
 
 FAMILIES = {
-    "occdepth": "occdepth_ros.training.occdepth_task:OccDepthOptions",
+    "occdepth": "occdepth_ros.training.occdepth_options:OccDepthOptions",
     "edge": "occdepth_ros.training.edge_task:EdgeOptions",
     "lmscnet": "occdepth_ros.training.lmscnet_task:LmscNetOptions",
     "aicnet": "occdepth_ros.training.aicnet_task:AicNetOptions",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,27 +16,24 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import SEMANTIC_KITTI, ClassTable
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.pooling import downsample_labels
-from occdepth_ros.errors import GridError, ModelError, RecipeError
+from occdepth_ros.errors import GridError, ModelError
 from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.calibrations import RecentCalibrations
 from occdepth_ros.models.layers.bottleneck import Bottleneck3d
-from occdepth_ros.models.layers.imagenet import load_lite0
-from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
+from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import DEPTH_SCALE, OccDepth, OccDepthOutput
-from occdepth_ros.models.occdepth.unet3d import STAGE_NAMES
 from occdepth_ros.models.pictures import PictureFit
 from occdepth_ros.models.window import ColumnWindow
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.affinity import SoftCounts, geometric_affinity, semantic_affinity
-from occdepth_ros.training.losses.class_weights import begin_at_frequencies, class_weights, occupancy_weights
+from occdepth_ros.training.losses.class_weights import class_weights, occupancy_weights
 from occdepth_ros.training.losses.cross_entropy import class_cross_entropy, occupancy_cross_entropy
 from occdepth_ros.training.losses.depth import NO_BIN, depth_bins, depth_loss
 from occdepth_ros.training.losses.frustum import frustum_loss, frustum_tiles
 from occdepth_ros.training.losses.relation import relation_loss, relation_targets
 from occdepth_ros.training.task import Batch, Prepared
-from occdepth_ros.training.typed import updated
 
 KEPT_CALIBRATIONS = 8
 """Tables of so many calibrations are kept in every worker."""
@@ -54,81 +50,6 @@ class LossWeights:
     relation: float = 1.0
     frustum: float = 1.0
     depth: float = 1.0
-
-
-@dataclass(frozen=True)
-class OccDepthOptions:
-    """The section `task` of a recipe of this family.
-
-    Args:
-        preset: name of a configuration.
-        network: what differs from it, by field of `OccDepthConfig`.
-        losses: weights of the loss terms.
-        augmentation: of training scenes.
-        align: see `OccDepthTask`.
-        second_view_gradient: see `OccDepthTask`.
-        window: see `OccDepthTask`.
-        imagenet: start the 2-D encoder from ImageNet weights; for lite0 alone, whose weights a package brings (for
-            others there is `occdepth train --backbone`).
-        freeze_encoder: see `OccDepthTask`.
-        frequencies: begin with heads that say how frequent the classes are (see `begin_at_frequencies`).
-
-    Raises:
-        RecipeError: there is no such preset, or a field is wrong.
-    """
-
-    preset: str = "occdepth-b3"
-    network: Mapping[str, Any] = field(default_factory=dict)
-    losses: LossWeights = field(default_factory=LossWeights)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    align: Literal["place", "index"] = "place"
-    second_view_gradient: bool = True
-    window: int | None = None
-    imagenet: bool = False
-    freeze_encoder: bool = False
-    frequencies: bool = False
-
-    def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise RecipeError(
-                f"there is no network {self.preset!r}", where="task.preset", remedy=f"Known: {', '.join(PRESETS)}."
-            )
-        if self.config.backbone != "lite0" and self.imagenet:
-            raise RecipeError(
-                f"no package brings ImageNet weights of {self.config.backbone}",
-                where="task.imagenet",
-                remedy="Give a file of them with --backbone.",
-            )
-
-    @cached_property
-    def config(self) -> OccDepthConfig:
-        """The configuration of the network."""
-        return updated(PRESETS[self.preset], self.network, "task.network")
-
-    @property
-    def model(self) -> str:
-        """The preset's name."""
-        return self.preset
-
-    def build(self) -> OccDepthTask:
-        """Make the task, its network with fresh weights."""
-        task = OccDepthTask(
-            self.config,
-            weights=self.losses,
-            augmentation=self.augmentation,
-            align=self.align,
-            second_view_gradient=self.second_view_gradient,
-            window=self.window,
-            freeze_encoder=self.freeze_encoder,
-        )
-        if self.imagenet:
-            load_lite0(task.network.get_submodule("net_rgb.encoder.original_model"))
-        if self.frequencies:
-            head: Any = task.network.get_submodule(f"net_3d_decoder.{STAGE_NAMES[self.config.layout].head}")
-            begin_at_frequencies(head.conv_classes, self.config.n_classes)
-            if head.occ_classes is not None:
-                begin_at_frequencies(head.occ_classes, 2)
-        return task
 
 
 @dataclass(frozen=True)

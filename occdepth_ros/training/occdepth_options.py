@@ -1,0 +1,92 @@
+"""The section `task` of a recipe of OccDepth and its kin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from occdepth_ros.errors import RecipeError
+from occdepth_ros.models.layers.imagenet import load_lite0
+from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
+from occdepth_ros.models.occdepth.unet3d import STAGE_NAMES
+from occdepth_ros.training.augmentation import Augmentation
+from occdepth_ros.training.losses.class_weights import begin_at_frequencies
+from occdepth_ros.training.occdepth_task import LossWeights, OccDepthTask
+from occdepth_ros.training.typed import updated
+
+
+@dataclass(frozen=True)
+class OccDepthOptions:
+    """The section `task` of a recipe of this family.
+
+    Args:
+        preset: name of a configuration.
+        network: what differs from it, by field of `OccDepthConfig`.
+        losses: weights of the loss terms.
+        augmentation: of training scenes.
+        align: see `OccDepthTask`.
+        second_view_gradient: see `OccDepthTask`.
+        window: see `OccDepthTask`.
+        imagenet: start the 2-D encoder from ImageNet weights; for lite0 alone, whose weights a package brings (for
+            others there is `occdepth train --backbone`).
+        freeze_encoder: see `OccDepthTask`.
+        frequencies: begin with heads that say how frequent the classes are (see `begin_at_frequencies`).
+
+    Raises:
+        RecipeError: there is no such preset, or a field is wrong.
+    """
+
+    preset: str = "occdepth-b3"
+    network: Mapping[str, Any] = field(default_factory=dict)
+    losses: LossWeights = field(default_factory=LossWeights)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    align: Literal["place", "index"] = "place"
+    second_view_gradient: bool = True
+    window: int | None = None
+    imagenet: bool = False
+    freeze_encoder: bool = False
+    frequencies: bool = False
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise RecipeError(
+                f"there is no network {self.preset!r}", where="task.preset", remedy=f"Known: {', '.join(PRESETS)}."
+            )
+        if self.config.backbone != "lite0" and self.imagenet:
+            raise RecipeError(
+                f"no package brings ImageNet weights of {self.config.backbone}",
+                where="task.imagenet",
+                remedy="Give a file of them with --backbone.",
+            )
+
+    @cached_property
+    def config(self) -> OccDepthConfig:
+        """The configuration of the network."""
+        return updated(PRESETS[self.preset], self.network, "task.network")
+
+    @property
+    def model(self) -> str:
+        """The preset's name."""
+        return self.preset
+
+    def build(self) -> OccDepthTask:
+        """Make the task, its network with fresh weights."""
+        task = OccDepthTask(
+            self.config,
+            weights=self.losses,
+            augmentation=self.augmentation,
+            align=self.align,
+            second_view_gradient=self.second_view_gradient,
+            window=self.window,
+            freeze_encoder=self.freeze_encoder,
+        )
+        if self.imagenet:
+            load_lite0(task.network.get_submodule("net_rgb.encoder.original_model"))
+        if self.frequencies:
+            head: Any = task.network.get_submodule(f"net_3d_decoder.{STAGE_NAMES[self.config.layout].head}")
+            begin_at_frequencies(head.conv_classes, self.config.n_classes)
+            if head.occ_classes is not None:
+                begin_at_frequencies(head.occ_classes, 2)
+        return task
