@@ -9,11 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from making_scenes import scene
+from safetensors.torch import load_file
 
 from benchmarks.comparison import __main__ as command
 from benchmarks.comparison import rows as making
 from benchmarks.comparison.ablation import ABLATION, TEACHER
+from benchmarks.comparison.balance import LEVELS, REACH, addend_of, balanced, level
 from benchmarks.comparison.rows import SHIPPED, TRAINED, TrainedRow, blind_labels, recipe_of, score, table_rows
 from benchmarks.comparison.scenes import street_scenes
 from benchmarks.comparison.section import SHOWN_APART, markers, write_section
@@ -22,6 +27,8 @@ from occdepth_ros.errors import OutputError
 from occdepth_ros.registry import MODELS
 from occdepth_ros.training.config import Recipe
 from occdepth_ros.training.reporting import LOG
+from occdepth_ros.training.run import write_weights
+from occdepth_ros.training.task import ClassifyingTask
 
 BEGIN, END = markers("comparison")
 SUMMARY = {
@@ -105,6 +112,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(command, "street_scenes", lambda folder, split, count, workers: scenes(count))
     monkeypatch.setattr(command, "train_row", train_row)
+    monkeypatch.setattr(command, "balance_row", lambda row, training, weights: (weights, -1.0))
     monkeypatch.setattr(command, "engine_labels", lambda model, weights: lambda example: example.target)
     return trained
 
@@ -124,6 +132,8 @@ def test_finished_rows_are_kept_and_all_enter_the_table(
     assert list(summary["rows"]) == ["blind-prior", "stereo-geometry", *(row.key for row in TRAINED), *SHIPPED]
     assert summary["rows"]["occdepth-small"]["sc_iou"] == 100
     assert summary["rows"]["occdepth-small"]["minutes"] == 1.5
+    assert summary["rows"]["occdepth-small"]["addend"] == -1
+    assert summary["rows"]["occdepth-small"]["as_trained"]["sc_iou"] == 100
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "| OccDepth | 100.0 |" in text
@@ -183,3 +193,68 @@ def test_the_section_needs_its_markers(tmp_path: Path) -> None:
             write_section(path, rows, [], SUMMARY)
         if content is not None:
             assert path.read_text() == content
+
+
+class Painted:
+    """A task that says what a scene's own arrays say: logits of three classes."""
+
+    classes = ("empty", "road", "car")
+
+    def __init__(self) -> None:
+        self.network = torch.nn.Module()
+        self.network.bias = torch.nn.Parameter(torch.tensor([0.5, 0.5, 0.0, 0.0, -1.0, -1.0]))  # two fine voxels
+
+    def prepare(self, example: Any, rng: object) -> Any:
+        return example
+
+    def logits(self, batch: Any) -> torch.Tensor:
+        return batch["logits"]
+
+
+def iou(logits: torch.Tensor, target: torch.Tensor, addend: float) -> float:
+    """SC IoU of the argmax with an addend of the empty class."""
+    known = target != 255
+    found = (logits[1:].amax(0) > logits[0] + addend)[known]
+    true = (target != 0)[known]
+    return float((found & true).sum() / (found | true).sum().clamp_min(1))
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(-3, 3))
+def test_no_other_addend_scores_higher_on_the_scenes(seed: int, lean: float) -> None:
+    random = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn((3, 4, 5, 6), generator=random).clamp(-1.2, 1.2)
+    target = torch.randint(0, 3, (4, 5, 6), generator=random).to(torch.uint8)
+    logits[0] += lean
+    target[0, 0] = 255
+    levels = level(logits.flatten(1))
+    counts = [
+        np.bincount(levels[chosen.flatten()].numpy(), minlength=LEVELS + 1)
+        for chosen in (target == 0, (target != 0) & (target != 255))
+    ]
+    best = iou(logits, target, addend_of(*counts))
+    between = (np.arange(LEVELS + 1) - 0.5) * 2 * REACH / LEVELS - REACH
+    assert best == max(iou(logits, target, float(addend)) for addend in between)
+
+
+def test_balanced_weights_differ_in_the_biases_of_the_empty_class(tmp_path: Path) -> None:
+    task: Any = Painted()
+    file = tmp_path / "row" / "weights.safetensors"
+    write_weights(file, task.network.state_dict(), model="row")
+    target = torch.zeros((2, 2, 2), dtype=torch.uint8)
+    target[0] = 1
+    # occupied voxels are 1.05 short of being called so
+    logits = torch.stack(
+        [torch.full((2, 2, 2), 1.0), torch.where(target == 1, -0.05, -3.0), torch.full((2, 2, 2), -9.0)]
+    )
+    scenes: Any = [{"logits": logits, "target": target}] * 3
+    addend = balanced(task, file, scenes, tmp_path / "row" / "b.safetensors", bias="bias", precision="float32")
+    assert -4 < addend < -1.05
+    found = load_file(tmp_path / "row" / "b.safetensors")["bias"]
+    assert torch.allclose(found, torch.tensor([0.5 + addend, 0.5 + addend, 0.0, 0.0, -1.0, -1.0]))
+
+
+def test_every_row_names_the_biases_of_its_classes() -> None:
+    for row in (*TRAINED, *ABLATION):
+        task = recipe_of(row, 1, 1, 0).task_options().build()
+        assert isinstance(task, ClassifyingTask)
+        assert task.network.get_parameter(row.bias).numel() % len(task.classes) == 0

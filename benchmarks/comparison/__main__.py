@@ -23,6 +23,7 @@ from benchmarks.comparison.rows import (
     SHIPPED,
     Labels,
     TrainedRow,
+    balance_row,
     blind_labels,
     engine_labels,
     minutes_of,
@@ -70,7 +71,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Generate, train, score, print, write; what is there already is kept."""
     out: Path = parsed.out
     folder = parsed.scenes or out / "scenes"
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
     training = street_scenes(folder, "train", parsed.train, workers=parsed.workers)
     test = street_scenes(folder, "test", parsed.test, workers=parsed.workers)
     budget = {"train": parsed.train, "test": parsed.test, "steps": parsed.steps, "seed": parsed.seed}
@@ -107,7 +108,10 @@ def run(parsed: argparse.Namespace) -> int:
 
     def trained_row(trained: TrainedRow) -> tuple[Callable[[SceneExample], Labels], dict[str, Any]]:
         weights = weights_of(trained)
-        return engine_labels(trained.model, weights), {"minutes": minutes_of(out / trained.key / LOG)}
+        as_trained = score(test, engine_labels(trained.model, weights))
+        balanced, addend = balance_row(trained, training, weights)
+        facts = {"minutes": minutes_of(out / trained.key / LOG), "addend": addend, "as_trained": as_trained}
+        return engine_labels(trained.model, balanced), facts
 
     for name, trained in of_table.items():
         row(name, partial(trained_row, trained))

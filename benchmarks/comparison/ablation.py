@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.comparison.rows import TRAINED, TrainedRow
 
 TEACHER = "monoocc-edge-teacher"
-_row = partial(TrainedRow, family="monoocc", recipe="monoocc-comparison")
+_row = partial(TrainedRow, family="monoocc", recipe="monoocc-comparison", bias="pts_bbox_head.header.mlp_head.1.bias")
 
 
 def _student(name: str, title: str, teacher: str = TEACHER, task: Mapping[str, Any] | None = None) -> TrainedRow:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.anchors.prior import BlindPrior
+from benchmarks.comparison.balance import balanced
 from occdepth_ros.data.example import SceneDataset, SceneExample
 from occdepth_ros.engine import Engine
 from occdepth_ros.evaluation.regions import fixed_regions
@@ -19,6 +20,7 @@ from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.training.config import Recipe, read_recipe, task_options
 from occdepth_ros.training.reporting import CsvTable
 from occdepth_ros.training.run import train
+from occdepth_ros.training.task import ClassifyingTask
 
 Labels = npt.NDArray[np.uint8]
 
@@ -40,6 +42,7 @@ class TrainedRow:
         name: of the row, for folders and `--rows`; empty = the model's. Rows of one model need several.
         recipe: the one that it shares with the other rows of its table.
         teacher: name of the row whose weights it imitates, which is trained first; empty = none.
+        bias: name of the weights that are added to the class logits, see `benchmarks.comparison.balance`.
     """
 
     model: str
@@ -50,6 +53,7 @@ class TrainedRow:
     name: str = ""
     recipe: str = RECIPE
     teacher: str = ""
+    bias: str = "classes.conv.bias"
 
     @property
     def key(self) -> str:
@@ -57,13 +61,14 @@ class TrainedRow:
         return self.name or self.model
 
 
+_OCCDEPTH = "net_3d_decoder.ssc_head.conv_classes.bias"
 TRAINED = (
-    TrainedRow("lmscnet-stereo", "LMSCNet, stereo occupancy", "lmscnet", (33.00, 5.80)),
+    TrainedRow("lmscnet-stereo", "LMSCNet, stereo occupancy", "lmscnet", (33.00, 5.80), bias="heads.1.classes.bias"),
     TrainedRow("aicnet-stereo", "AICNet, RGB and stereo depth", "aicnet", (32.80, 6.80)),
     TrainedRow("js3cnet-stereo", "JS3C-Net, stereo points", "js3cnet", (34.00, 8.97)),
-    TrainedRow("monoscene-small", "MonoScene", "occdepth", (34.16, 11.08)),
-    TrainedRow("monoscene-stereo-small", "MonoScene-stereo", "occdepth", (40.84, 13.57)),
-    TrainedRow("occdepth-small", "OccDepth", "occdepth", (45.10, 15.90)),
+    TrainedRow("monoscene-small", "MonoScene", "occdepth", (34.16, 11.08), bias=_OCCDEPTH),
+    TrainedRow("monoscene-stereo-small", "MonoScene-stereo", "occdepth", (40.84, 13.57), bias=_OCCDEPTH),
+    TrainedRow("occdepth-small", "OccDepth", "occdepth", (45.10, 15.90), bias=_OCCDEPTH),
 )
 """In the order of the paper's table."""
 
@@ -114,6 +119,15 @@ def train_row(
     if not (out / "scores.json").exists():
         train(recipe, training, None, out, device="cpu", resume=True)
     return weights
+
+
+def balance_row(row: TrainedRow, training: SceneDataset, weights: Path) -> tuple[Path, float]:
+    """The row's weights with the best addend of the empty class's logit on training scenes, and that addend."""
+    recipe = recipe_of(row, 1, len(training), 0)
+    task = recipe.task_options().build()
+    assert isinstance(task, ClassifyingTask)
+    path = weights.with_name("balanced.safetensors")
+    return path, balanced(task, weights, training, path, bias=row.bias, precision=recipe.precision)
 
 
 def minutes_of(log: Path) -> float:
@@ -182,6 +196,7 @@ def shipped_rows(reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any
 
 
 def _scored(title: str, report: Mapping[str, Any], paper: tuple[float, float] | None = None) -> dict[str, Any]:
+    as_trained = report.get("as_trained", {})
     return {
         "row": title,
         "SC IoU": report["sc_iou"],
@@ -191,6 +206,7 @@ def _scored(title: str, report: Mapping[str, Any], paper: tuple[float, float] | 
         "IoU in view": report["regions"]["in_view"]["sc_iou"],
         "mIoU in view": report["regions"]["in_view"]["ssc_miou"],
         "IoU 25.6 m": report["regions"]["range_25.6"]["sc_iou"],
+        "IoU as trained": as_trained.get("sc_iou"),
         "paper IoU": None if paper is None else paper[0],
         "paper mIoU": None if paper is None else paper[1],
         "minutes": report.get("minutes"),

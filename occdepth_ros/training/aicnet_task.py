@@ -73,6 +73,6 @@ class AicNetTask(MeasuredTask):
         ]
         return {"cross_entropy": torch.stack(scenes).mean()}
 
-    def predict(self, batch: Batch) -> torch.Tensor:
-        """Labels of every scene, `[B, X, Y, Z]` uint8."""
-        return torch.cat([self.network(surface).argmax(dim=1) for surface in batch["surface"]]).to(torch.uint8)
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """See `ClassifyingTask`."""
+        return torch.cat([self.network(surface) for surface in batch["surface"]])

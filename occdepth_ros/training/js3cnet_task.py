@@ -83,6 +83,6 @@ class Js3cNetTask(MeasuredTask):
                 terms[name].append(class_cross_entropy(logits, target, self._class_weights))
         return {name: torch.stack(values).mean() for name, values in terms.items()}
 
-    def predict(self, batch: Batch) -> torch.Tensor:
-        """Labels of every scene, `[B, X, Y, Z]` uint8."""
-        return torch.cat([self.network(s).completion.argmax(dim=1) for s in batch["surface"]]).to(torch.uint8)
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """See `ClassifyingTask`."""
+        return torch.cat([self.network(surface).completion for surface in batch["surface"]])

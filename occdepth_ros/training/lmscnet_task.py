@@ -100,10 +100,10 @@ class LmscNetTask(MeasuredTask):
                 terms[f"cross_entropy_{s}"] = terms[f"cross_entropy_{s}"] + term / len(volumes)
         return terms
 
-    def predict(self, batch: Batch) -> torch.Tensor:
-        """Labels of every scene, `[B, X, Y, Z]` uint8."""
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """See `ClassifyingTask`."""
         logits: torch.Tensor = self.network(batch["occupancy"], scales=(1,))[1]
-        return logits.argmax(dim=1).to(torch.uint8)
+        return logits
 
 
 def _target(scale: int) -> str:

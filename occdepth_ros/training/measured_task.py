@@ -91,8 +91,12 @@ class MeasuredTask(ABC):
         """See `Task`."""
 
     @abstractmethod
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """See `ClassifyingTask`."""
+
     def predict(self, batch: Batch) -> torch.Tensor:
-        """See `Task`."""
+        """Labels of every scene, `[B, X, Y, Z]` uint8."""
+        return self.logits(batch).argmax(dim=1).to(torch.uint8)
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
         """Match the pair and make the targets of one scene.

@@ -275,6 +275,14 @@ class MonoOccTask:
             terms["distillation"] = self.weights.distillation * self._divergence(volume[rows], theirs, coarse)
         return terms
 
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """See `ClassifyingTask`."""
+        network, logits = self.network, []
+        for pictures, *rest in zip(batch["picture_s"], batch["references_s"], batch["proposed"], strict=True):
+            volume = network.volumes(network.features(pictures), *rest).last
+            logits.append(network.pts_bbox_head.classify(volume))
+        return torch.stack(logits)
+
     def predict(self, batch: Batch) -> torch.Tensor:
         """Labels of every scene, `[B, X, Y, Z]` uint8."""
         network, head, labels = self.network, self.network.pts_bbox_head, []

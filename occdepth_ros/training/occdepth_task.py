@@ -199,10 +199,13 @@ class OccDepthTask:
             add("frustum", lambda: frustum_loss(probabilities, target, batch["tiles"]))
         return terms
 
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """Class logits of one scene, `[1, classes, X, Y, Z]`; raises as `losses`."""
+        return self._along_grid(self._forward(batch).completion.logits)
+
     def predict(self, batch: Batch) -> torch.Tensor:
         """Labels of one scene, `[1, X, Y, Z]` uint8; raises as `losses`."""
-        logits = self._along_grid(self._forward(batch).completion.logits)
-        return logits.argmax(dim=1).to(torch.uint8)
+        return self.logits(batch).argmax(dim=1).to(torch.uint8)
 
     def _forward(self, batch: Batch) -> OccDepthOutput:
         network, images = self.network, batch["images"]

@@ -51,6 +51,14 @@ class Task(Protocol):
         """Labels of every scene on the grid of `target`, `[B, X, Y, Z]` uint8."""
 
 
+@runtime_checkable
+class ClassifyingTask(Task, Protocol):
+    """A task whose labels are the classes of the highest logits, the empty one among them."""
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """Class logits of every scene on the grid of `target`, `[B, classes, X, Y, Z]`."""
+
+
 def collate(scenes: Sequence[Prepared]) -> dict[str, Any]:
     """Put prepared scenes together to a batch, see `Batch`."""
     batch: dict[str, Any] = {}
