@@ -96,7 +96,6 @@ MODELS: dict[str, ModelEntry] = {
         _MONOOCC, "MonoOcc-S as its authors configured it, none of its contributions: VoxFormer-S", True, published=True
     ),
     "monoocc-edge": ModelEntry(_MONOOCC, "MonoOcc in a size that a CPU runs and trains, half-size pictures", True),
-    "monoocc-edge-teacher": ModelEntry(_MONOOCC, "what monoocc-edge learns from: it looks at both pictures", True),
     "monoocc-l": ModelEntry(_MONOOCC, "MonoOcc-L of the paper (InternImage-XL)", True, published=True),
 }
 

@@ -110,9 +110,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (out / LOG).write_text("step,seconds_per_step\n10,6.0\n15,6.0\n")
         return out / "weights.safetensors"
 
-    monkeypatch.setattr(command, "street_scenes", lambda folder, split, count, workers: scenes(count))
+    monkeypatch.setattr(command, "street_scenes", lambda folder, split, count, workers, past: scenes(count))
     monkeypatch.setattr(command, "train_row", train_row)
     monkeypatch.setattr(command, "balance_row", lambda row, training, weights: (weights, -1.0))
+    monkeypatch.setattr(command, "row_labels", lambda row, weights: lambda example: example.target)
     monkeypatch.setattr(command, "engine_labels", lambda model, weights: lambda example: example.target)
     return trained
 

@@ -27,6 +27,7 @@ from benchmarks.comparison.rows import (
     blind_labels,
     engine_labels,
     minutes_of,
+    row_labels,
     score,
     shipped_rows,
     table_rows,
@@ -72,8 +73,9 @@ def run(parsed: argparse.Namespace) -> int:
     out: Path = parsed.out
     folder = parsed.scenes or out / "scenes"
     console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
-    training = street_scenes(folder, "train", parsed.train, workers=parsed.workers)
-    test = street_scenes(folder, "test", parsed.test, workers=parsed.workers)
+    past = tuple(sorted({offset for row in TABLES[parsed.table] for offset in row.past}))
+    training = street_scenes(folder, "train", parsed.train, workers=parsed.workers, past=past)
+    test = street_scenes(folder, "test", parsed.test, workers=parsed.workers, past=past)
     budget = {"train": parsed.train, "test": parsed.test, "steps": parsed.steps, "seed": parsed.seed}
     reports: dict[str, dict[str, Any]] = {}
 
@@ -108,10 +110,10 @@ def run(parsed: argparse.Namespace) -> int:
 
     def trained_row(trained: TrainedRow) -> tuple[Callable[[SceneExample], Labels], dict[str, Any]]:
         weights = weights_of(trained)
-        as_trained = score(test, engine_labels(trained.model, weights))
+        as_trained = score(test, row_labels(trained, weights))
         balanced, addend = balance_row(trained, training, weights)
         facts = {"minutes": minutes_of(out / trained.key / LOG), "addend": addend, "as_trained": as_trained}
-        return engine_labels(trained.model, balanced), facts
+        return row_labels(trained, balanced), facts
 
     for name, trained in of_table.items():
         row(name, partial(trained_row, trained))

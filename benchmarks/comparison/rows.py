@@ -10,17 +10,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from safetensors.torch import load_file
 
 from benchmarks.anchors.prior import BlindPrior
 from benchmarks.comparison.balance import balanced
+from occdepth_ros.checkpoints.loading import load_strict
 from occdepth_ros.data.example import SceneDataset, SceneExample
 from occdepth_ros.engine import Engine
 from occdepth_ros.evaluation.regions import fixed_regions
 from occdepth_ros.evaluation.report import SetScores
+from occdepth_ros.registry import MODELS
 from occdepth_ros.training.config import Recipe, read_recipe, task_options
 from occdepth_ros.training.reporting import CsvTable
 from occdepth_ros.training.run import train
-from occdepth_ros.training.task import ClassifyingTask
+from occdepth_ros.training.task import ClassifyingTask, collate
 
 Labels = npt.NDArray[np.uint8]
 
@@ -54,6 +58,12 @@ class TrainedRow:
     recipe: str = RECIPE
     teacher: str = ""
     bias: str = "classes.conv.bias"
+
+    @property
+    def past(self) -> tuple[int, ...]:
+        """Offsets of the earlier pictures that the row looks at."""
+        past: tuple[int, ...] = getattr(recipe_of(self, 1, 1, 0).task_options(), "past", ())
+        return past
 
     @property
     def key(self) -> str:
@@ -168,6 +178,24 @@ def engine_labels(model: str, weights: Path | None) -> Callable[[SceneExample], 
         else:
             engine.calibrate(example.rig)
         return engine.predict(example.left, example.right).labels
+
+    return predict
+
+
+def row_labels(row: TrainedRow, weights: Path) -> Callable[[SceneExample], Labels]:
+    """Labels of a row: the engine's, or training's where no live model is of its kind."""
+    return engine_labels(row.model, weights) if row.model in MODELS else task_labels(row, weights)
+
+
+def task_labels(row: TrainedRow, weights: Path) -> Callable[[SceneExample], Labels]:
+    """Labels as training predicts them, for networks that look at more than a live pair."""
+    task = recipe_of(row, 1, 1, 0).task_options().build()
+    load_strict(task.network, load_file(weights), where=str(weights))
+    task.network.eval()
+
+    @torch.inference_mode()
+    def predict(example: SceneExample) -> Labels:
+        return np.asarray(task.predict(collate([task.prepare(example, None)]))[0].numpy())
 
     return predict
 

@@ -28,7 +28,9 @@ class Scenes:
         return read_scene(self.files[index])
 
 
-def street_scenes(folder: Path, split: str, count: int, *, workers: int = 1) -> SceneDataset:
+def street_scenes(
+    folder: Path, split: str, count: int, *, workers: int = 1, past: tuple[int, ...] = ()
+) -> SceneDataset:
     """The first scenes of a split; those that the folder lacks are generated.
 
     Args:
@@ -36,11 +38,12 @@ def street_scenes(folder: Path, split: str, count: int, *, workers: int = 1) -> 
         split: "train" or "test"; no street is in both.
         count: how many.
         workers: processes that generate.
+        past: offsets of earlier pictures that they bring; scenes that are there already keep what they have.
 
     Raises:
         OutputError: a scene cannot be written.
     """
-    streets = StreetDataset(SEED, count, split=split)
+    streets = StreetDataset(SEED, count, split=split, past=past)
     files = [folder / f"{streets.name(index)}.npz" for index in range(count)]
     missing = [index for index, file in enumerate(files) if not file.exists()]
     if missing:

@@ -84,8 +84,8 @@ def scan_options(rule: str | None, later: int | None, variants: int | None) -> S
     )
 
 
-def open_scenes(arguments: argparse.Namespace, cache: Path | None = None) -> SceneDataset:
-    """Open what these arguments name; `cache` is the folder for labels that are made once.
+def open_scenes(arguments: argparse.Namespace, cache: Path | None = None, past: Sequence[int] = ()) -> SceneDataset:
+    """Open what these arguments name; `cache` is the folder for labels that are made once, `past` as in `Request`.
 
     Raises:
         OccDepthError: not all of it is there.
@@ -94,7 +94,13 @@ def open_scenes(arguments: argparse.Namespace, cache: Path | None = None) -> Sce
     if "rule" in arguments:
         scans = scan_options(arguments.rule, arguments.later, arguments.variants)
     return open_dataset(
-        arguments.dataset, arguments.root, arguments.sequences, labels=arguments.labels, cache=cache, scans=scans
+        arguments.dataset,
+        arguments.root,
+        arguments.sequences,
+        labels=arguments.labels,
+        cache=cache,
+        scans=scans,
+        past=past,
     )
 
 
@@ -116,8 +122,10 @@ class Share:
 SHARE_KEYS = ("root", "sequences", "labels", "rule", "later", "variants")
 
 
-def open_share(words: Sequence[str], cache: Path | None = None) -> Share:
+def open_share(words: Sequence[str], cache: Path | None = None, past: Sequence[int] = ()) -> Share:
     """Open a data set that is given as SHARE DATASET [KEY=VALUE ...]; several sequences are parted by commas.
+
+    `cache` and `past` as in `open_scenes`.
 
     Raises:
         SourceError: a word is wrong.
@@ -152,5 +160,6 @@ def open_share(words: Sequence[str], cache: Path | None = None) -> Share:
         labels=values.get("labels", OFFICIAL),
         cache=cache,
         scans=scan_options(values.get("rule"), later, variants),
+        past=past,
     )
     return Share(share, words[1], scenes)

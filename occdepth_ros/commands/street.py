@@ -12,10 +12,13 @@ from rich.console import Console
 from rich.progress import track
 
 from occdepth_ros.data.town.dataset import SPLITS, StreetDataset
-from occdepth_ros.data.town.folder import write_scene
+from occdepth_ros.data.town.folder import MOST_EARLIER, write_scene
 from occdepth_ros.errors import OutputError
 
 SUMMARY = "generate random street scenes for training: stereo pairs with depth, semantics and voxel truth"
+
+FARTHEST = -20
+"""Streets end behind the car; so many frames ago it was still on them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--split", choices=sorted(SPLITS), default="train", help="streets of one split are in no other (%(default)s)")
     add("--first", type=int, metavar="I", default=0, help="index of the first scene (%(default)s)")
     add("--workers", type=int, metavar="K", default=1, help="processes (%(default)s)")
+    add(
+        "--past",
+        type=int,
+        nargs="+",
+        metavar="OFFSET",
+        default=[],
+        help="also what the left camera saw so many frames of 0.1 s before, such as -6 -3, for networks that look back",
+    )
     add("--size", type=int, nargs=2, metavar=("W", "H"), default=(620, 188), help="of the pictures (620 188)")
 
 
@@ -45,7 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
     if not (64 <= width <= 4096 and 64 <= height <= 4096):
         raise OutputError(f"{width}x{height} is no size of a picture", where="--size", remedy="Give 64 to 4096 pixels.")
     first, last = arguments.first, arguments.first + arguments.count
-    streets = StreetDataset(arguments.seed, last, width, height, split=arguments.split)
+    past = tuple(arguments.past)
+    if len(past) > MOST_EARLIER or len(set(past)) < len(past) or not all(FARTHEST <= offset < 0 for offset in past):
+        raise OutputError(
+            f"{' '.join(map(str, past))} are no offsets of earlier frames",
+            where="--past",
+            remedy=f"Give up to {MOST_EARLIER} different ones from {FARTHEST} to -1.",
+        )
+    streets = StreetDataset(arguments.seed, last, width, height, split=arguments.split, past=past)
     missing = [i for i in range(first, last) if not (arguments.out / f"{streets.name(i)}.npz").exists()]
     write = partial(_write, streets, arguments.out)
     console = Console(stderr=True)

@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     recipe = read_recipe(arguments.recipe, arguments.set)
     cache: Path = arguments.cache or arguments.out / "cache"
-    shares = [open_share(words, cache) for words in arguments.others]
+    past: tuple[int, ...] = getattr(recipe.task_options(), "past", ())
+    shares = [open_share(words, cache, past) for words in arguments.others]
     rest = 1 - sum(share.share for share in shares)
     if shares and rest < 1e-6:
         raise TrainingError(
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     def taught(scenes: SceneDataset, name: str) -> SceneDataset:
         return with_teacher(scenes, recipe.teacher, cache / f"depth_{recipe.teacher}" / name, arguments.teacher_weights)
 
-    training = taught(open_scenes(arguments, cache), arguments.dataset)
+    training = taught(open_scenes(arguments, cache, past), arguments.dataset)
     if shares:
         parts = [training, *(taught(share.scenes, share.dataset) for share in shares)]
         training = MixedScenes(parts, [rest, *(share.share for share in shares)])
@@ -90,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.val_sequences,
             labels=arguments.val_labels or arguments.labels,
             cache=cache,
+            past=past,
         )
     train(
         recipe,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
+from occdepth_ros.data.earlier import EarlierView
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 
@@ -26,6 +28,8 @@ class SceneExample:
         seen: whether a voxel's truth was seen from the frame's own place, `[X, Y, Z]`; None = not known.
         depth: of the left picture, `[H, W]` float32 metres, NaN = unknown, infinity = sky; None = none at all.
         semantics: classes of the left picture's pixels, `[H, W]` uint8 class ids, 255 = unknown; None = none at all.
+        earlier: what the left camera saw before, by offset in frames of 0.1 s, such as -3; offsets before the drive
+            began are missing. None = no earlier pictures are known.
         virtual: there was one camera, with depth: the right picture is what the left one and its depth say that a
             second camera of `rig` would see, black where they do not say. A network that warps features by depth
             instead (OccDepth, section 4.1, for RGB-D) takes `left` and `depth` alone.
@@ -44,6 +48,7 @@ class SceneExample:
     depth: npt.NDArray[np.float32] | None = field(default=None)
     semantics: npt.NDArray[np.uint8] | None = field(default=None)
     virtual: bool = False
+    earlier: Mapping[int, EarlierView] | None = field(default=None)
 
     def __post_init__(self) -> None:
         picture = (self.rig.left.height, self.rig.left.width)
@@ -55,8 +60,10 @@ class SceneExample:
             "depth": (picture, np.float32),
             "semantics": (picture, np.uint8),
         }
+        of_earlier = {f"earlier {offset}": view.picture for offset, view in (self.earlier or {}).items()}
+        wanted |= dict.fromkeys(of_earlier, wanted["left"])
         for name, (shape, kind) in wanted.items():
-            array = getattr(self, name)
+            array = of_earlier[name] if name in of_earlier else getattr(self, name)
             if array is not None and (array.shape != shape or array.dtype != kind):
                 raise GridError(
                     f"{name} is {array.dtype} {array.shape}, not {np.dtype(kind)} {shape}", where=f"scene {self.name}"

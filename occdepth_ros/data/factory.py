@@ -30,6 +30,7 @@ class Request:
         labels: which truth, where it has several.
         cache: folder for what is made once and kept; None = nothing is kept.
         scans: which scenes are made of labelled scans, and how; None = as usual.
+        past: offsets in frames of earlier pictures that scenes must bring.
     """
 
     root: Path | None = None
@@ -37,13 +38,19 @@ class Request:
     labels: str = OFFICIAL
     cache: Path | None = None
     scans: ScanOptions | None = None
+    past: tuple[int, ...] = ()
 
 
 def _semantic_kitti(request: Request) -> SceneDataset:
     root = _root(request, "semantic_kitti", "the folder with dataset/sequences")
     cache = None if request.cache is None else request.cache / "labels"
     return SemanticKittiScenes(
-        root, request.sequences or ("train",), request.labels, cache=cache, scans=request.scans or ScanOptions()
+        root,
+        request.sequences or ("train",),
+        request.labels,
+        cache=cache,
+        scans=request.scans or ScanOptions(),
+        past=request.past,
     )
 
 
@@ -62,7 +69,7 @@ def _street(request: Request) -> SceneDataset:
             where="sequences",
             remedy=f"Give SPLIT:SEED:COUNT, such as train:0:500 (splits {', '.join(SPLITS)}), or a root to read from.",
         )
-    return StreetDataset(int(seed), int(count), split=split)
+    return StreetDataset(int(seed), int(count), split=split, past=request.past)
 
 
 def _nyu(request: Request) -> SceneDataset:
@@ -92,6 +99,9 @@ DATASETS: dict[str, Callable[[Request], SceneDataset]] = {
 }
 """How each data set is opened, by name."""
 
+LOOK_BACK = ("semantic_kitti", "street")
+"""Those whose scenes may bring earlier pictures."""
+
 
 def _check_semantic_kitti(root: Path, sequences: Sequence[str]) -> Iterator[Problem]:
     folder = find_root(root) / "sequences"
@@ -117,12 +127,13 @@ def open_dataset(
     labels: str = OFFICIAL,
     cache: Path | None = None,
     scans: ScanOptions | None = None,
+    past: Sequence[int] = (),
 ) -> SceneDataset:
     """Open a data set.
 
     Args:
         kind: a key of `DATASETS`.
-        root, sequences, labels, cache, scans: see `Request`.
+        root, sequences, labels, cache, scans, past: see `Request`.
 
     Raises:
         SourceError, ImageError, CalibrationError: there is no such data set, or not all of it is there.
@@ -137,7 +148,13 @@ def open_dataset(
             where="rule, later, variants",
             remedy=f"Leave these out, or ask for semantic_kitti with labels {SCANS}.",
         )
-    return DATASETS[kind](Request(root, tuple(sequences), labels, cache, scans))
+    if past and kind not in LOOK_BACK:
+        raise SourceError(
+            f"{kind} brings no earlier pictures, and the network looks at some",
+            where="dataset",
+            remedy=f"Take {' or '.join(LOOK_BACK)}, or a network that does not look back.",
+        )
+    return DATASETS[kind](Request(root, tuple(sequences), labels, cache, scans, tuple(past)))
 
 
 def _only(request: Request, kind: str, labels: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.data.earlier import EarlierView
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.label_cache import LabelCache
 from occdepth_ros.data.lidar_picture import project_scan
@@ -70,6 +71,7 @@ class SemanticKittiScenes:
         labels: `OFFICIAL`, the name of a derived truth such as "recon10", or `SCANS`.
         cache: folder that keeps the truths of `SCANS`, which take a second each; None makes them every time.
         scans: which scenes there are of `SCANS`, and how they are made.
+        past: offsets of the left camera's earlier pictures in frames, such as -3; they need `poses.txt`.
 
     Raises:
         SourceError, ImageError, CalibrationError: a sequence is missing, incomplete, or has no such labels.
@@ -83,7 +85,9 @@ class SemanticKittiScenes:
         *,
         cache: Path | None = None,
         scans: ScanOptions = ScanOptions(),
+        past: Sequence[int] = (),
     ) -> None:
+        self._past = tuple(past)
         parts: list[_Sequence]
         if labels == SCANS:
             folders = [find_root(root) / "sequences" / name for name in expand_sequences(sequences)]
@@ -128,6 +132,7 @@ class SemanticKittiScenes:
         depth = semantics = None
         if part.scans is not None and frame in part.scans.frames:
             depth, semantics = project_scan(*part.scans.read(frame), rig.left, rig.left_from_grid)
+        earlier = self._earlier(part.source, part.rows[row]) if self._past else None
         if variant:
             rig = replace(rig, reference_from_grid=rig.reference_from_grid @ part.turned(row, variant))
         return SceneExample(
@@ -140,7 +145,23 @@ class SemanticKittiScenes:
             seen=truth.seen,
             depth=depth,
             semantics=semantics,
+            earlier=earlier,
         )
+
+    def _earlier(self, source: FileSequence, row: int) -> dict[int, EarlierView]:
+        now, out = source[row].world_from_grid, {}
+        for offset in self._past:
+            if row + offset < 0:
+                continue
+            then = source[row + offset]
+            if now is None or then.world_from_grid is None:
+                raise SourceError(
+                    "it has no poses, and earlier pictures are wanted",
+                    where=source.name,
+                    remedy="Copy poses.txt of the odometry benchmark into the sequence's folder.",
+                )
+            out[offset] = EarlierView.of_poses(then.left, source.rig, now, then.world_from_grid)
+        return out
 
 
 class _Sequence(Protocol):

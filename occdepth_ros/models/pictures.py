@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from occdepth_ros.camera import StereoRig
+from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.predictor import Picture
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -68,10 +68,14 @@ class PictureFit:
 
     def rig(self, rig: StereoRig) -> StereoRig:
         """The rig that would have taken the network's picture, without the filling."""
+        return replace(rig, left=self.camera(rig.left), right=self.camera(rig.right))
+
+    def camera(self, camera: PinholeCamera) -> PinholeCamera:
+        """The same for one camera."""
         if self.scaled != self.source:
-            rig = rig.scaled(self.scaled[1], self.scaled[0])
+            camera = camera.scaled(self.scaled[1], self.scaled[0])
         height, width = self.content
-        return rig.cropped(width, height)
+        return camera.cropped(width, height)
 
     def apply(self, pictures: torch.Tensor) -> torch.Tensor:
         """`[V, H, W, 3]` RGB uint8 of the source size to `[V, 3, h, w]` float32 of the target size, normalised."""

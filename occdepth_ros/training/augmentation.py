@@ -10,6 +10,7 @@ import torch
 from torchvision.transforms.v2 import functional as tvf  # type: ignore[import-untyped]
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.data.earlier import EarlierView
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.evaluation.alignment import aligned_labels
 
@@ -110,7 +111,17 @@ def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:
         moved[0, 3] -= moved[0, 0] * rig.baseline
         right = replace(left, projection=moved)
         pictures = pictures[0], pictures[0]
-    pose = np.diag([-1.0, 1, 1, 1]) @ rig.reference_from_grid @ np.diag([1.0, -1, 1, 1])
+    turn = np.diag([-1.0, 1, 1, 1])
+    pose = turn @ rig.reference_from_grid @ np.diag([1.0, -1, 1, 1])
+    earlier = example.earlier
+    if earlier is not None:
+        # they stay what their camera saw, whichever side of the mirrored rig it is on
+        earlier = {
+            offset: EarlierView(
+                np.ascontiguousarray(view.picture[:, ::-1]), _mirrored(view.camera), turn @ view.moved @ turn
+            )
+            for offset, view in earlier.items()
+        }
     grid = example.grid
     x, y, z = grid.origin
     return replace(
@@ -123,6 +134,7 @@ def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:
         seen=None if example.seen is None else np.ascontiguousarray(example.seen[:, ::-1]),
         depth=depth,
         semantics=semantics,
+        earlier=earlier,
     )
 
 

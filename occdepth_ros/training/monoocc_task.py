@@ -20,8 +20,6 @@ from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.monoocc.backbones import EfficientNetLite0
 from occdepth_ros.models.monoocc.config import PRESETS, SCALE, MonoOccConfig
 from occdepth_ros.models.monoocc.network import MonoOcc
-from occdepth_ros.models.monoocc.predictor import picture_fit, views_of
-from occdepth_ros.models.monoocc.references import References
 from occdepth_ros.models.window import ColumnWindow
 from occdepth_ros.proposals.source import ProposalSource
 from occdepth_ros.proposals.stereo import StereoProposals
@@ -30,6 +28,7 @@ from occdepth_ros.training.losses.class_weights import class_logits
 from occdepth_ros.training.losses.distillation import channel_divergence, published_divergence
 from occdepth_ros.training.losses.monoocc import LossWeights, pixel_cross_entropy, voxel_losses
 from occdepth_ros.training.monoocc_teacher import VolumeTeacher, load_teacher
+from occdepth_ros.training.monoocc_views import SceneViews
 from occdepth_ros.training.task import Batch, Prepared
 from occdepth_ros.training.volume_cache import VolumeCache
 
@@ -82,13 +81,6 @@ class MonoOccOptions:
                     where=f"task.{name}",
                     remedy=f"Known: {', '.join(PRESETS)}.",
                 )
-        for name in ("preset", "teacher_preset"):
-            if PRESETS[getattr(self, name)].cameras > 2:
-                raise RecipeError(
-                    f"{getattr(self, name)} sees more pictures than the two of a scene",
-                    where=f"task.{name}",
-                    remedy="Choose a network of one picture, or of two.",
-                )
         if self.imagenet and PRESETS[self.preset].backbone != "efficientnet-lite0":
             raise RecipeError(
                 "no package brings ImageNet weights of this backbone",
@@ -104,6 +96,12 @@ class MonoOccOptions:
     def model(self) -> str:
         """Name of the model that the weights are for."""
         return self.preset
+
+    @property
+    def past(self) -> tuple[int, ...]:
+        """Offsets of the earlier pictures that scenes must bring."""
+        imitated = PRESETS[self.teacher_preset].past if self.teacher else ()
+        return tuple(sorted({*PRESETS[self.preset].past, *imitated}))
 
     def build(self) -> MonoOccTask:
         """Make the task, its network with fresh weights, and its teacher.
@@ -147,7 +145,7 @@ class MonoOccTask:
     """MonoOcc from query proposals of stereo matching.
 
     Args:
-        config: the network; with two pictures, the second one is the right camera's.
+        config: the network.
         augmentation: of training scenes, before they are matched; None = as OccDepth's.
         window: edge of a random square of columns that the losses on voxels are confined to in training, voxels;
             None = all.
@@ -179,6 +177,7 @@ class MonoOccTask:
         self.network: MonoOcc = MonoOcc(config)
         self.teacher = None if teacher is None else VolumeTeacher(teacher, cache)
         self._divergence = DIVERGENCES[divergence]
+        self._past = tuple(sorted({*config.past, *(() if teacher is None else teacher.config.past)}))
         self._proposals = proposals
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
@@ -193,21 +192,22 @@ class MonoOccTask:
 
         Raises:
             GridError: the truth is not on voxels of the network's size.
-            SourceError: a file of the cache is damaged, or of another teacher.
+            SourceError: a file of the cache is damaged, or of another teacher; the scene brings no earlier pictures
+                and a network looks at them.
             CalibrationError: the pictures are too small to be matched.
         """
         self.config.check_grid(example.grid)
         window, turned = None, rng is not None and bool(rng.random() < self.augmentation.mirror)
         if turned:
             example = mirrored(example)
-        taken = torch.from_numpy(np.stack([example.left, example.right]))
-        pictures = taken.movedim(-1, 1)
+        taken = SceneViews.of(example, self._past)
+        pictures = taken.pictures.movedim(-1, 1)
         if rng is not None:
             pictures = jitter(pictures, self.augmentation, rng)
             if self.window is not None:
                 window = ColumnWindow.draw(self.window, self.config.grid.size[:2], rng)
-        channels_behind = pictures.movedim(1, -1).contiguous()
-        left, right = channels_behind.numpy()
+        views = taken.with_pictures(pictures.movedim(1, -1).contiguous())
+        left, right = views.pictures[:2].numpy()
         # one for every scene: a source remembers the last calibration, and workers are processes
         source = self._proposals or StereoProposals()
         proposed = source(left, right, example.rig, example.grid)
@@ -215,7 +215,7 @@ class MonoOccTask:
             "proposed": torch.from_numpy(proposed.reshape(-1)),
             "target": torch.from_numpy(example.target),
         }
-        self._look(prepared, "s", self.config, channels_behind, example)
+        prepared["picture_s"], prepared["references_s"] = views.shown(self.config, example)
         if rng is None:
             return prepared
         if window is not None:
@@ -231,19 +231,11 @@ class MonoOccTask:
             prepared["coarse"] = torch.from_numpy(downsample_labels(example.target, SCALE).reshape(-1))
             # what is kept for all epochs is not of one epoch's jitter
             cache = self.teacher.cache
-            self._look(prepared, "t", self.teacher.network.config, taken if cache else channels_behind, example)
+            theirs = (taken if cache else views).shown(self.teacher.network.config, example)
+            prepared["picture_t"], prepared["references_t"] = theirs
             if cache is not None:
                 prepared["imitated"] = cache.read(example.name, mirrored=turned)
         return prepared
-
-    @staticmethod
-    def _look(
-        prepared: Prepared, who: str, config: MonoOccConfig, pictures: torch.Tensor, example: SceneExample
-    ) -> None:
-        fit = picture_fit(config, example.rig)
-        rig = fit.rig(example.rig)
-        prepared[f"picture_{who}"] = fit.apply(pictures[: config.cameras])
-        prepared[f"references_{who}"] = References.of_cameras(config.working_grid(example.grid), views_of(config, rig))
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The weighted terms, means over the scenes."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
+from occdepth_ros.data.earlier import EarlierView
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.town.camera import Film
 from occdepth_ros.data.town.layout import Street, make_street
@@ -40,6 +41,8 @@ class StreetDataset:
         width, height: of the pictures, pixels.
         split: "train", or "test" for scenes to judge by; no street is in both.
         grid: where the truth is given; the benchmark's by default.
+        past: offsets of the left camera's earlier pictures, frames of 0.1 s, such as -3; nothing but the car has moved
+            since. A scene is the same in all else with and without them.
 
     Raises:
         SourceError: there is no such split.
@@ -51,6 +54,7 @@ class StreetDataset:
     height: int = 188
     split: str = "train"
     grid: VoxelGrid = BENCHMARK_GRID
+    past: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -95,7 +99,29 @@ class StreetDataset:
         with np.errstate(divide="ignore"):
             depth = np.asarray(1 / inverse[0], np.float32)
         target, seen = self._truth(street, pose, rng)
-        return SceneExample(self.name(index), pictures[0], pictures[1], rig, self.grid, target, seen, depth, classes[0])
+        earlier: dict[int, EarlierView] = {}
+        rng = np.random.default_rng([SPLITS[self.split], self.seed, index, 1])
+        pace = rng.uniform(0.4, 1.3)
+        for offset in self.past:
+            then = _along(street, pose, pace * offset)
+            eye = Eye.of(rig.left.intrinsics, then @ np.linalg.inv(rig.left_from_grid), self.width, self.height)
+            hits = rasterize(eye, street.world)
+            w, grounded = with_ground(eye, hits, street.ground, street.backdrop)
+            linear = shade(eye, street, weather, hits, w, grounded, sun, shadows)
+            picture = film.develop(linear, exposure * np.exp(rng.normal(0, 0.03)), rng)
+            earlier[offset] = EarlierView.of_poses(picture, rig, pose, then)
+        return SceneExample(
+            self.name(index),
+            pictures[0],
+            pictures[1],
+            rig,
+            self.grid,
+            target,
+            seen,
+            depth,
+            classes[0],
+            earlier=earlier if self.past else None,
+        )
 
     def _truth(
         self, street: Street, pose: Matrix, rng: np.random.Generator
@@ -145,6 +171,20 @@ def _pose(rng: np.random.Generator, street: Street) -> Matrix:
     y = street.lane + rng.normal(0, 0.3)
     pose[:3, 3] = [0, y, float(street.ground.height(0.0, y)) + rng.normal(1.73, 0.04)]
     return pose
+
+
+def _along(street: Street, pose: Matrix, way: float) -> Matrix:
+    """Pose of the LiDAR after so many metres along its lane, turned as the street turns."""
+    x, y = pose[:2, 3]
+    reach = np.array([0.0, way])
+    middle, ahead = (street.ground.middle(x + reach + step) for step in (0.0, 1.0))
+    slope = ahead - middle
+    out = pose.copy()
+    out[:3, :3] = turned(float(np.diff(np.arctan(slope))[0]), 0, 0) @ pose[:3, :3]
+    out[0, 3] += way
+    out[1, 3] += float(np.diff(middle)[0])
+    out[2, 3] += float(street.ground.height(out[0, 3], out[1, 3]) - street.ground.height(x, y))
+    return out
 
 
 def _sun(rng: np.random.Generator) -> SunMap:

@@ -2,12 +2,15 @@
 
 `left`, `right`: JPEG bytes, uint8 `[N]`; `labels`: `[X, Y, Z]` uint8; `seen`: packed bits; `depth`: `[H, W]` float16
 metres, infinity in the sky; `semantics`: `[H, W]` uint8; `left_projection`, `right_projection`: `[3, 4]` pixels;
-`reference_from_grid`: `[4, 4]`; `origin`: `[3]` metres; `resolution`: metres. Names are SPLIT-SEED-INDEX.npz.
+`reference_from_grid`: `[4, 4]`; `origin`: `[3]` metres; `resolution`: metres; of scenes with earlier pictures
+`earlier_offsets`: `[K]` frames, `earlier_moved`: `[K, 4, 4]`, `earlier_0` and so on: JPEG bytes of the left camera.
+Names are SPLIT-SEED-INDEX.npz.
 """
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.data.earlier import EarlierView
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import OccDepthError, OutputError, SourceError
 from occdepth_ros.files import whole_file
@@ -25,6 +29,7 @@ QUALITY = 95
 LARGEST = 1 << 26
 """A scene file never holds so many bytes, packed or unpacked."""
 MOST_PIXELS = 1 << 23
+MOST_EARLIER = 16
 _REPAIR = "Generate the scene again with `occdepth street`, or remove the file."
 
 
@@ -50,6 +55,7 @@ def write_scene(scene: SceneExample, path: Path) -> None:
             reference_from_grid=scene.rig.reference_from_grid,
             origin=np.array(scene.grid.origin),
             resolution=np.array(scene.grid.resolution),
+            **_packed(scene.earlier),
         )
 
 
@@ -147,4 +153,28 @@ def _scene(arrays: dict[str, npt.NDArray[Any]], name: str) -> SceneExample:
         seen=np.unpackbits(seen, count=labels.size).reshape(labels.shape).astype(bool),
         depth=depth.astype(np.float32),
         semantics=arrays["semantics"],
+        earlier=_earlier(arrays, rig),
     )
+
+
+def _packed(earlier: Mapping[int, EarlierView] | None) -> dict[str, Any]:
+    if earlier is None:
+        return {}
+    pictures = {f"earlier_{k}": _encoded(view.picture) for k, view in enumerate(earlier.values())}
+    moved = np.stack([view.moved for view in earlier.values()])
+    return {"earlier_offsets": np.array(list(earlier), np.int32), "earlier_moved": moved, **pictures}
+
+
+def _earlier(arrays: dict[str, npt.NDArray[Any]], rig: StereoRig) -> dict[int, EarlierView] | None:
+    if "earlier_offsets" not in arrays:
+        return None
+    offsets, moved = arrays["earlier_offsets"], arrays["earlier_moved"]
+    if offsets.dtype != np.int32 or offsets.ndim != 1 or not 0 < len(offsets) <= MOST_EARLIER:
+        raise ValueError("earlier_offsets are not some int32")
+    if moved.dtype != np.float64 or moved.shape != (len(offsets), 4, 4):
+        raise ValueError("earlier_moved has not one float64 [4, 4] for each picture")
+    size = rig.left.height, rig.left.width
+    return {
+        int(offset): EarlierView(_decoded(arrays[f"earlier_{k}"], *size), rig.left, moved[k])
+        for k, offset in enumerate(offsets)
+    }

@@ -39,6 +39,8 @@ class MonoOccConfig:
             embedding of their own where they are proposals and the bare token elsewhere. Then there are 30 times fewer
             weights, and a voxel that no picture shows knows where it is before the training is long.
         cameras: pictures of one prediction, earlier frames included.
+        past: offsets of the earlier frames, in frames of 0.1 s, in the order of their pictures behind the present left
+            one; empty = there are none, and a second picture is the right one.
         late: whether all voxels look at the pictures once more behind the attention among them (the paper's
             image-conditioned cross-attention module).
         semantic: whether the network has the decoder of the auxiliary 2-D loss.
@@ -64,6 +66,7 @@ class MonoOccConfig:
     columns: int = 512
     placed: bool = False
     cameras: int = 1
+    past: tuple[int, ...] = ()
     late: bool = True
     semantic: bool = True
     cross_view: bool = False
@@ -132,10 +135,12 @@ PRESETS: dict[str, MonoOccConfig] = {
     "monoocc-l": MonoOccConfig("monoocc-l", "internimage-xl"),
     "monoocc-s-shipped": MonoOccConfig("monoocc-s-shipped", late=False, semantic=False),
     "monoocc-teacher": MonoOccConfig(
-        "monoocc-teacher", "internimage-xl", cameras=1 + len(PAST_FRAMES), cross_view=True
+        "monoocc-teacher", "internimage-xl", cameras=1 + len(PAST_FRAMES), past=PAST_FRAMES, cross_view=True
     ),
     "monoocc-edge": MonoOccConfig("monoocc-edge", width=640, **_SMALL),
-    "monoocc-edge-teacher": MonoOccConfig("monoocc-edge-teacher", width=640, cameras=2, cross_view=True, **_SMALL),
+    "monoocc-edge-teacher": MonoOccConfig(
+        "monoocc-edge-teacher", width=640, cameras=3, past=PAST_FRAMES[2:], cross_view=True, **_SMALL
+    ),
 }
 """Configurations by name. The paper's S has all contributions; the authors' configuration file of S has none. The small
-ones are for computers without a GPU; their teacher looks at both pictures, whole."""
+ones are for computers without a GPU. Teachers look back, which only training can do: of a live pair nothing is left."""

@@ -1,6 +1,6 @@
 """MonoOcc behind the engine's contract: a stereo pair in, arrays of an occupancy prediction out.
 
-The network looks at the left picture alone, a small teacher at both; query proposals get their depth from the pair.
+The network looks at the left picture alone; query proposals get their depth from the pair.
 """
 
 from __future__ import annotations
@@ -63,8 +63,6 @@ class _Calibration:
     visibility: VisibilityTable
 
 
-PAIR = 2
-"""Pictures that there are of one moment."""
 SWEEPS = 9
 """Earlier pairs that the published networks' proposals were merged from; the small preset learns from single pairs."""
 
@@ -73,7 +71,7 @@ class MonoOccPredictor:
     """MonoOcc with loaded weights on one device.
 
     Args:
-        name: a preset of `occdepth_ros.models.monoocc.config.PRESETS` with one picture, or with both of a pair.
+        name: a preset of `occdepth_ros.models.monoocc.config.PRESETS` that does not look back.
         weights: a weights file, or "random". Whether its image-conditioned cross-attention was trained is read off it.
         device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N"; matching runs on the CPU.
         precision: number format of convolutions and linear layers; "auto" takes bfloat16 where the hardware
@@ -98,8 +96,8 @@ class MonoOccPredictor:
         depth: DepthSource | None = None,
         proposals: ProposalSource | None = None,
     ) -> None:
-        if name not in PRESETS or PRESETS[name].cameras > PAIR:
-            known = ", ".join(key for key, config in PRESETS.items() if config.cameras <= PAIR)
+        if name not in PRESETS or PRESETS[name].past:
+            known = ", ".join(key for key, config in PRESETS.items() if not config.past)
             raise ModelError(f"there is no network {name!r} for one pair", where="model", remedy=f"Known: {known}.")
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)

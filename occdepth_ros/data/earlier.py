@@ -1,0 +1,55 @@
+"""What the left camera saw before a scene: pictures for networks that look back (MonoOcc's privileged branch)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
+from occdepth_ros.errors import GridError
+
+
+@dataclass(frozen=True)
+class EarlierView:
+    """One earlier picture of the left camera.
+
+    Args:
+        picture: `[H, W, 3]` RGB uint8.
+        camera: what took it, in the rig's reference frame.
+        moved: pose of the reference frame of the scene in that of the picture, `[4, 4]`, metres: how the car went on.
+
+    Raises:
+        GridError: the picture is not the camera's, or the pose is not finite or no `[4, 4]`.
+    """
+
+    picture: npt.NDArray[np.uint8]
+    camera: PinholeCamera
+    moved: Matrix
+
+    def __post_init__(self) -> None:
+        wanted = (self.camera.height, self.camera.width, 3)
+        if self.picture.shape != wanted or self.picture.dtype != np.uint8:
+            raise GridError(
+                f"an earlier picture is {self.picture.dtype} {self.picture.shape}, not uint8 {wanted}", where="earlier"
+            )
+        if self.moved.shape != (4, 4) or not np.isfinite(self.moved).all():
+            raise GridError("the pose of an earlier picture is no finite [4, 4]", where="earlier")
+
+    def camera_from_grid(self, rig: StereoRig) -> Matrix:
+        """Pose of the grid's frame in the camera as it stood then, `[4, 4]`.
+
+        Args:
+            rig: of the scene.
+        """
+        return self.camera.from_reference @ self.moved @ rig.reference_from_grid
+
+    @classmethod
+    def of_poses(
+        cls, picture: npt.NDArray[np.uint8], rig: StereoRig, world_from_now: Matrix, world_from_then: Matrix
+    ) -> EarlierView:
+        """A picture of a rig's left camera, from the poses of the grid's frame in the world now and then, `[4, 4]`."""
+        reference_from_grid = rig.reference_from_grid
+        between = np.linalg.inv(world_from_then) @ world_from_now
+        return cls(picture, rig.left, reference_from_grid @ between @ np.linalg.inv(reference_from_grid))
