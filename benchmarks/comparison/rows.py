@@ -101,7 +101,8 @@ def recipe_of(row: TrainedRow, steps: int, scenes: int, seed: int, teacher: Path
     known = {option.name for option in fields(task_options(row.family))}
     common = {key: value for key, value in {**recipe.task, "preset": row.model}.items() if key in known}
     epochs = steps * recipe.scenes_per_step / scenes
-    imitation = {} if teacher is None else {"teacher": str(teacher)}
+    # what it says of a scene is the same for all who imitate it
+    imitation = {} if teacher is None else {"teacher": str(teacher), "teacher_cache": str(teacher.parent / "volumes")}
     task = {**common, **row.task, **imitation}
     return replace(recipe, family=row.family, task=task, epochs=epochs, seed=seed)
 
