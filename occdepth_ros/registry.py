@@ -95,7 +95,9 @@ MODELS: dict[str, ModelEntry] = {
     "monoocc-s-shipped": ModelEntry(
         _MONOOCC, "MonoOcc-S as its authors configured it, none of its contributions: VoxFormer-S", True, published=True
     ),
-    "monoocc-edge": ModelEntry(_MONOOCC, "MonoOcc in a size that a CPU runs and trains, half-size pictures", True),
+    "monoocc-edge": ModelEntry(
+        _MONOOCC, "MonoOcc in a size that a CPU runs and trains, taught on generated streets; its weights ship", False
+    ),
     "monoocc-l": ModelEntry(_MONOOCC, "MonoOcc-L of the paper (InternImage-XL)", True, published=True),
 }
 

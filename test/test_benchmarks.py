@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,10 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as runner
+from benchmarks.bench_network import measured
+from benchmarks.growth import VARIANTS, times
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.occdepth.config import PRESETS
 
 
 def offer(monkeypatch: pytest.MonkeyPatch, **runs: Any) -> None:
@@ -51,6 +56,26 @@ def test_a_failure_is_told_and_the_others_run(
     results = json.loads(path.read_text())["benchmarks"]
     assert "no such luck" in results["bad"]["error"]
     assert results["good"]["rows"] == [{"ms": 1}]
+
+
+def test_a_part_that_fails_is_a_row_and_no_success(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offer(monkeypatch, net=lambda: measured(["--model", "occdepth-edge", "--precision", "mixed"], "occdepth-edge"))
+    assert runner.main(["--json", str(tmp_path / "bench.json")]) == 1
+    assert "occdepth-edge" in (text := capsys.readouterr().out) and "knows no precision mixed" in " ".join(text.split())
+
+
+def test_growth_varies_one_thing_at_a_time() -> None:
+    base, *others = VARIANTS.values()
+    changed = [
+        {key for key, value in vars(base).items() if getattr(other, key) != value} - {"name"} for other in others
+    ]
+    assert changed == [{"picture"}, {"grid"}, {"feature"}, {"backbone", "feature"}]
+    small = replace(PRESETS["occdepth-small"], grid=VoxelGrid((0.0, -3.2, -2.0), (32, 32, 32), 0.2), picture=(64, 128))
+    found = times(small, None, 1, "float32")
+    assert found["all"] == pytest.approx(sum(value for stage, value in found.items() if stage != "all"))
+    assert "growth" not in PRESETS
 
 
 def test_names_choose_and_unknown_ones_are_refused(

@@ -95,9 +95,9 @@ def test_ratios_and_sums() -> None:
     assert (record["plain_ms"], record["fast_ms"], record["speedup"]) == (80.0, 32.0, 2.5)
     assert record["cpu_speedup"] is None
     assert made(plain_cpu_ms=90.0, fast_cpu_ms=30.0).record()["cpu_speedup"] == 3.0
-    last = rows(made())[-1]
+    last = rows(made().record())[-1]
     assert (last["speedup"], last["label_agreement"], last["peak_mb"]) == (2.5, 0.9995, 1500.0)
-    assert rows(made(), "mixed")[-1]["stage"] == "occdepth-b3, mixed, on cpu"
+    assert rows(made().record(), "mixed")[-1]["stage"] == "occdepth-b3, mixed, on cpu"
 
 
 def test_what_is_not_known_is_left_out() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.errors import CheckpointError, GridError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge.config import EdgeConfig
+from occdepth_ros.models.edge.config import EdgeConfig, Thresholds
 from occdepth_ros.models.edge.depth import depth_histogram, expected_depth, voxel_depth
 from occdepth_ros.models.edge.evidence import (
     CHANNELS,
@@ -32,7 +32,7 @@ from occdepth_ros.models.edge.evidence import (
 )
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge, mirror
-from occdepth_ros.models.edge.readout import HIDDEN, ON_SURFACES, OUT_OF_VIEW, decide, thresholds
+from occdepth_ros.models.edge.readout import decide, thresholds
 from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.layers import imagenet
 from occdepth_ros.models.occdepth.config import DepthBins
@@ -411,13 +411,14 @@ def test_classes_are_given_where_occupancy_passes_the_threshold() -> None:
 
 def test_what_a_wall_hides_has_another_threshold_than_the_wall() -> None:
     geometry = geometry_of()
-    threshold = thresholds(evidence(plane(3.0), geometry), geometry.visible[0]).view(geometry.size)
+    chosen = Thresholds(0.3, 0.2, 0.6)
+    threshold = thresholds(evidence(plane(3.0), geometry), geometry.visible[0], chosen).view(geometry.size)
     middle = threshold[:, threshold.shape[1] // 2, threshold.shape[2] // 2]
     x = GRID.coarsened(2).axis_centers(0)
-    expected = np.where(x > 4.2, HIDDEN, ON_SURFACES)
+    expected = np.where(x > 4.2, 0.2, 0.3)
     sure = (x > 2.0) & (abs(x - 4.0) > 0.3)
     np.testing.assert_allclose(middle.numpy()[sure], expected[sure], rtol=1e-6)
-    assert torch.equal(threshold.flatten() == OUT_OF_VIEW, ~geometry.visible[0])
+    assert torch.equal(threshold.flatten() == np.float32(0.6), ~geometry.visible[0])
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

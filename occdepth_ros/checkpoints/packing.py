@@ -5,24 +5,37 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import nn
 
 from occdepth_ros.checkpoints.loading import check_finite, load_strict, read_state
 from occdepth_ros.errors import CheckpointError
 from occdepth_ros.files import write_whole
 from occdepth_ros.models.edge.config import PRESETS
 from occdepth_ros.models.edge.network import OccDepthEdge
+from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
+from occdepth_ros.models.monoocc.network import MonoOcc
 
 LARGEST = 16_000_000
 """Bytes that a file in the package may have."""
-LICENCES = {"occdepth-edge": "Apache-2.0", "occdepth-edge-kitti": "CC-BY-NC-SA-3.0 AND CC-BY-NC-SA-4.0"}
+LICENCES = {
+    "occdepth-edge": "Apache-2.0",
+    "occdepth-edge-kitti": "CC-BY-NC-SA-3.0 AND CC-BY-NC-SA-4.0",
+    "monoocc-edge": "Apache-2.0",
+}
 """Licence of each model's shipped weights, as an SPDX expression."""
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "occdepth-edge": lambda: OccDepthEdge(PRESETS["occdepth-edge"]),
+    "occdepth-edge-kitti": lambda: OccDepthEdge(PRESETS["occdepth-edge-kitti"]),
+    "monoocc-edge": lambda: MonoOcc(MONOOCC["monoocc-edge"]),
+}
+"""What each is the network of."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class Packed:
 
 
 def pack(source: Path, target: Path, *, model: str | None = None, recipe: str | None = None) -> Packed:
-    """Write weights of occdepth-edge in half precision; equal weights give equal bytes.
+    """Write weights of a model that ships in half precision; equal weights give equal bytes.
 
     Args:
         source: safetensors or a state dict of torch.save; never executed.
@@ -71,7 +84,7 @@ def pack(source: Path, target: Path, *, model: str | None = None, recipe: str | 
             where=str(source),
             remedy=f"Say which one it is: --model NAME, one of {known}.",
         )
-    load_strict(OccDepthEdge(PRESETS["occdepth-edge"]), state, where=str(source))
+    load_strict(NETWORKS[model](), state, where=str(source))
     packed = {name: halved(tensor) for name, tensor in state.items()}
     check_finite(packed, str(source))
     about = {"model": model, "licence": LICENCES[model], "recipe": recipe or f"{model}.yaml"}

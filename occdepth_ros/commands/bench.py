@@ -25,6 +25,7 @@ from occdepth_ros.models.predictor import OccDepthPredictor
 from occdepth_ros.models.timing import counting_cpu_time
 from occdepth_ros.models.weights import RANDOM
 from occdepth_ros.registry import DEFAULT_MODEL
+from occdepth_ros.registry import MODELS as MODEL_ENTRIES
 from occdepth_ros.sources import open_source
 
 PRECISIONS = get_args(Precision)
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         OccDepthError: the weights, the device or the sequence cannot be used.
     """
-    weights = arguments.weights or (None if arguments.model in SHIPPED else RANDOM)
+    weights = arguments.weights or (None if not MODEL_ENTRIES[arguments.model].needs_weights else RANDOM)
     done = compare_on(
         arguments.model,
         weights,

@@ -51,7 +51,7 @@ class About:
     @property
     def config(self) -> OccDepthConfig | EdgeConfig:
         """The network's configuration."""
-        return EDGE_PRESETS["occdepth-edge"] if self.is_edge else PRESETS[self.model]
+        return EDGE_PRESETS[self.model] if self.is_edge else PRESETS[self.model]
 
     @property
     def is_edge(self) -> bool:

@@ -69,7 +69,7 @@ class ExportableEdge(nn.Module):
         lifted = network.lift(features, geometry)
         volume = network.complete(lifted, known)
         occupied = network.occupancy(volume, known)[0].sigmoid().flatten(1)  # [8, N]
-        threshold = thresholds(known, geometry.visible[0])
+        threshold = thresholds(known, geometry.visible[0], network.config.thresholds)
         labels, confidence = self.decide(volume, lifted, occupied, threshold)
         coarse = expected_depth(distribution, network.depth_net.bin_edges)
         size = network.config.picture

@@ -198,7 +198,7 @@ class EdgeTask:
         for i in range(len(batch["images"])):
             output = self._forward(batch, i, mirrored=False)
             occupied = output.occupancy[0].float().sigmoid().flatten(1)
-            threshold = thresholds(batch["known"][i].evidence, batch["geometry"][i].visible[0])
+            threshold = thresholds(batch["known"][i].evidence, batch["geometry"][i].visible[0], self.config.thresholds)
             labels.append(decide(self._net.head, output.volume, output.lifted, occupied, threshold).labels)
         return torch.stack(labels)
 

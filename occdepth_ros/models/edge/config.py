@@ -12,6 +12,26 @@ SEMANTIC_KITTI_GRID = VoxelGrid.semantic_kitti()
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Probability above which a voxel counts as occupied.
+
+    The best threshold for an intersection over union J is J / (1 + J) for calibrated probabilities (compare Lipton et
+    al., 2014, for F1). These are not calibrated: thin surfaces are spread over neighbours where they are seen, and
+    guessed where they are not. So they belong to weights, and were chosen on frames of KITTI 00, 01, 06 and 09;
+    docs/model_card_occdepth_edge.md has more.
+
+    Args:
+        on_surfaces: where the left picture shows its place.
+        hidden: behind what it shows there.
+        out_of_view: elsewhere.
+    """
+
+    on_surfaces: float = 0.08
+    hidden: float = 0.04
+    out_of_view: float = 0.5
+
+
+@dataclass(frozen=True)
 class EdgeConfig:
     """One configuration of the network.
 
@@ -25,6 +45,7 @@ class EdgeConfig:
         depth: bins of the occupancy-aware depth module, the same for supervision and for sampling.
         hidden: channels of the class head.
         n_classes: semantic classes, empty space included.
+        thresholds: of occupancy, as its weights need them.
         grid: the voxels that the network predicts; its origin is free.
     """
 
@@ -37,6 +58,7 @@ class EdgeConfig:
     depth: DepthBins = DepthBins(near=2.0, far=60.0, count=64, supervised="lid", sampling="lid")  # noqa: RUF009
     hidden: int = 64
     n_classes: int = 20
+    thresholds: Thresholds = Thresholds()
     grid: VoxelGrid = SEMANTIC_KITTI_GRID
 
     @property
@@ -59,5 +81,8 @@ class EdgeConfig:
             )
 
 
-PRESETS: dict[str, EdgeConfig] = {"occdepth-edge": EdgeConfig()}
-"""Configurations by name."""
+PRESETS: dict[str, EdgeConfig] = {
+    "occdepth-edge": EdgeConfig(),
+    "occdepth-edge-kitti": EdgeConfig("occdepth-edge-kitti", thresholds=Thresholds(0.12, 0.05, 0.5)),
+}
+"""Configurations by name: one network, and what the weights that ship need."""

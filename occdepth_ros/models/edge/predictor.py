@@ -63,7 +63,7 @@ class EdgePredictor:
     ) -> None:
         if name not in SHIPPED:
             raise ModelError(f"there is no network {name!r}", where="model", remedy=f"Known: {', '.join(SHIPPED)}.")
-        self.config = PRESETS["occdepth-edge"]
+        self.config = PRESETS[name]
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
         self.name = name if str(weights) != RANDOM else f"{name} (random weights)"
@@ -130,7 +130,7 @@ class EdgePredictor:
             volume = network.complete(lifted, known)
             clock.lap("net3d")
             occupied = network.occupancy(volume, known)[0].float().sigmoid().flatten(1)  # [8, N]
-            threshold = thresholds(known, geometry.visible[0])
+            threshold = thresholds(known, geometry.visible[0], self.config.thresholds)
             decided = decide(network.head, volume, lifted, occupied, threshold)
         clock.lap("head")
         depth = self._depth(distribution, measured, geometry)
@@ -167,9 +167,7 @@ def load_network(name: str, weights: Path | str | None) -> OccDepthEdge:
         CheckpointError: the weights are missing, damaged, or of another network.
     """
     with resources.as_file(resources.files("occdepth_ros.weights").joinpath(SHIPPED[name])) as shipped:
-        return with_weights(
-            lambda: OccDepthEdge(PRESETS["occdepth-edge"]), name, shipped if weights is None else weights
-        )
+        return with_weights(lambda: OccDepthEdge(PRESETS[name]), name, shipped if weights is None else weights)
 
 
 def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:

@@ -7,30 +7,23 @@ from dataclasses import dataclass
 import torch
 
 from occdepth_ros.models.edge.completion import EdgeHead
+from occdepth_ros.models.edge.config import Thresholds
 from occdepth_ros.models.edge.evidence import BEHIND, COARSE_REACH, unfolded
 
-ON_SURFACES = 0.08
-HIDDEN = 0.04
-OUT_OF_VIEW = 0.5
-"""Probability above which a voxel counts as occupied: where the left picture shows its place, behind what it shows
-there, and elsewhere.
-
-The best threshold for an intersection over union J is J / (1 + J) for calibrated probabilities (compare Lipton et al.,
-2014, for F1). These are not calibrated: thin surfaces are spread over neighbours where they are seen, and guessed
-where they are not. They were chosen on frames of KITTI 00, 01, 06 and 09; docs/model_card_occdepth_edge.md has more."""
 HIDDEN_M = 1.0
 """So many metres behind the measured surface a voxel is hidden; nearer, it may be part of it."""
 
 
-def thresholds(known: torch.Tensor, in_view: torch.Tensor) -> torch.Tensor:
+def thresholds(known: torch.Tensor, in_view: torch.Tensor, chosen: Thresholds) -> torch.Tensor:
     """The probability that each lifted voxel's must pass, `[N]` float32.
 
     Args:
         known: `evidence` of the scene, `[1, CHANNELS, X, Y, Z]`, or with more channels behind.
         in_view: whether the left picture shows the place of a lifted voxel, `[N]` bool.
+        chosen: of the configuration.
     """
     hidden = known[0, BEHIND].flatten() > HIDDEN_M / COARSE_REACH
-    return torch.where(in_view, torch.where(hidden, HIDDEN, ON_SURFACES), OUT_OF_VIEW)
+    return torch.where(in_view, torch.where(hidden, chosen.hidden, chosen.on_surfaces), chosen.out_of_view)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import resources
 from pathlib import Path
 
 import cv2
@@ -212,8 +213,12 @@ def picture_fit(config: MonoOccConfig, rig: StereoRig) -> PictureFit:
     return PictureFit(source, scaled, scaled)
 
 
+SHIPPED = {"monoocc-edge": "monoocc-edge.safetensors"}
+"""Weights file of each preset that has one in `occdepth_ros/weights`."""
+
+
 def load_network(name: str, weights: Path | str | None) -> MonoOcc:
-    """The network of a preset on the CPU with the weights of a file or, for "random", seeded random ones.
+    """The network of a preset on the CPU with the weights of a file, those that ship or, for "random", seeded ones.
 
     Only what a prediction needs: without the decoder of the auxiliary loss, and without the image-conditioned
     cross-attention where the weights never learnt it.
@@ -222,9 +227,13 @@ def load_network(name: str, weights: Path | str | None) -> MonoOcc:
         CheckpointError: the weights are missing, damaged, or of another network.
     """
     config = replace(PRESETS[name], semantic=False)
-    if weights is None or str(weights) == RANDOM:
+    if str(weights) == RANDOM or (weights is None and name not in SHIPPED):
         return with_weights(partial(MonoOcc, config), name, weights)
-    state = read_state(Path(weights))
+    if weights is None:
+        with resources.as_file(resources.files("occdepth_ros.weights").joinpath(SHIPPED[name])) as weights:
+            state = read_state(weights)
+    else:
+        state = read_state(Path(weights))
     network = MonoOcc(replace(config, late=config.late and was_late_trained(state)))
     try:
         load_published(network, state, where=str(weights))
