@@ -72,7 +72,7 @@ def test_monoocc_agrees_with_its_plain_form(
     monkeypatch.setattr(VoxelGrid, "semantic_kitti", lambda frame_id="velodyne": replace(SMALL_GRID, frame_id=frame_id))
     path = tmp_path / "bench.json"
     options = ["--device", "cpu", "--precision", "float32", "--cpu-time", "--json", str(path)]
-    assert main(["bench", "--model", "monoocc-edge", *options]) == 0
+    assert main(["bench", "--model", "monoocc-edge", "--weights", "random", *options]) == 0
     (record,) = json.loads(path.read_text())
     assert record["label_agreement"] >= 0.999
     assert list(record["stages"]) == ["proposals", "preprocess", "network", "postprocess"]
