@@ -22,6 +22,7 @@ from occdepth_ros.models.monoocc.predictor import MonoOccPredictor, picture_fit
 from occdepth_ros.models.monoocc.published import HEAD, LATE, UNUSED
 from occdepth_ros.models.monoocc.references import References
 from occdepth_ros.models.pictures import normalize
+from occdepth_ros.models.taught import TAUGHT_Z, raised
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.predictor import PlacedPredictor
 from occdepth_ros.registry import MODELS
@@ -212,3 +213,16 @@ def test_published_checkpoints_are_converted(published: dict[str, torch.Tensor],
     with pytest.raises(CheckpointError, match="monoocc-s is closest and differs in"):
         convert(tmp_path / "broken.pth", tmp_path / "b.safetensors")
     assert not (tmp_path / "b.safetensors").exists()
+
+
+def test_what_was_taught_here_is_predicted_at_the_taught_height_and_moved() -> None:
+    low, high = (replace(GRID, origin=(0.0, -3.2, z)) for z in (TAUGHT_Z, TAUGHT_Z + GRID.resolution))
+    found = {}
+    for name in ("monoocc-edge", "monoocc-s-shipped"):
+        predictor = MonoOccPredictor(name=name, weights="random", device="cpu")
+        labels = []
+        for grid in (low, high):
+            predictor.calibrate(rig_of(), grid)
+            labels.append(torch.from_numpy(predictor.infer(*wall()).labels))
+        found[name] = torch.equal(raised(labels[0], 1), labels[1])
+    assert found == {"monoocc-edge": True, "monoocc-s-shipped": False}

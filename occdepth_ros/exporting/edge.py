@@ -14,7 +14,7 @@ from occdepth_ros.models.edge.evidence import compared, unfolded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
 from occdepth_ros.models.edge.readout import thresholds
-from occdepth_ros.models.edge.taught import raised
+from occdepth_ros.models.taught import raised
 
 
 class ExportableEdge(nn.Module):
@@ -23,7 +23,7 @@ class ExportableEdge(nn.Module):
     Args:
         network: with its weights, in evaluation mode, in float32 on the CPU.
         geometry: tables of the fitted rig on the taught grid.
-        layers: by how many layers the grid of the prediction lies higher, see `models.edge.taught`.
+        layers: by how many layers the grid of the prediction lies higher, see `models.taught`.
     """
 
     def __init__(self, network: OccDepthEdge, geometry: EdgeGeometry, layers: int = 0) -> None:

@@ -14,9 +14,9 @@ from occdepth_ros.exporting.reading import read_exported
 from occdepth_ros.exporting.runtime import Arrays, Session
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.evidence import StereoEvidence
-from occdepth_ros.models.edge.taught import taught_grid
 from occdepth_ros.models.occdepth.readout import VisibilityTable
 from occdepth_ros.models.pictures import shrunk
+from occdepth_ros.models.taught import taught_grid
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.predictor import Occupancy, Picture
 

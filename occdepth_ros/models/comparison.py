@@ -28,6 +28,7 @@ from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.readout import labels_and_confidence
 from occdepth_ros.models.pictures import PictureFit
 from occdepth_ros.models.predictor import OccDepthPredictor, load_network
+from occdepth_ros.models.taught import raised, taught_grid
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.predictor import Picture
 
@@ -158,10 +159,12 @@ class PlainMonoOcc:
 
     def __init__(self, network: MonoOcc, predictor: MonoOccPredictor, rig: StereoRig, grid: VoxelGrid) -> None:
         self.network = network.eval().requires_grad_(False).to(predictor.device)
-        self.predictor, self.rig, self.grid = predictor, rig, grid
+        self.predictor, self.rig = predictor, rig
+        self.grid, self.layers = taught_grid(grid) if network.config.placed else (grid, 0)
         self.fit = picture_fit(network.config, rig)
         fitted = self.fit.rig(rig)
-        references = References.of_cameras(network.config.working_grid(grid), [(fitted.left, fitted.left_from_grid)])
+        working = network.config.working_grid(self.grid)
+        references = References.of_cameras(working, [(fitted.left, fitted.left_from_grid)])
         self.references = references.to(predictor.device)
 
     @torch.inference_mode()
@@ -177,7 +180,7 @@ class PlainMonoOcc:
         logits = plain_logits(self.network, pictures, self.references, wanted)
         clock.lap("network")
         labels, _ = labels_and_confidence(logits)
-        found = labels.cpu().numpy()
+        found = raised(labels, self.layers).cpu().numpy()
         clock.lap("postprocess")
         return found, clock.milliseconds()
 

@@ -22,12 +22,12 @@ from occdepth_ros.models.edge.evidence import Measurement, StereoEvidence, evide
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
 from occdepth_ros.models.edge.readout import decide, thresholds
-from occdepth_ros.models.edge.taught import raised, taught_grid
 from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.occdepth.readout import VisibilityTable
 from occdepth_ros.models.pictures import PictureFit, shrunk
+from occdepth_ros.models.taught import raised, taught_grid
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.weights import RANDOM, with_weights
 from occdepth_ros.predictor import Occupancy, Picture

@@ -30,6 +30,7 @@ from occdepth_ros.models.monoocc.published import load_published, recognise, was
 from occdepth_ros.models.monoocc.references import References
 from occdepth_ros.models.occdepth.readout import VisibilityTable
 from occdepth_ros.models.pictures import SAME_SCALE, PictureFit
+from occdepth_ros.models.taught import raised, taught_grid
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.weights import RANDOM, with_weights
 from occdepth_ros.predictor import Occupancy, Picture
@@ -58,7 +59,8 @@ class RememberedDepth:
 @dataclass(frozen=True)
 class _Calibration:
     rig: StereoRig
-    grid: VoxelGrid
+    taught: VoxelGrid
+    layers: int
     fit: PictureFit
     references: References
     visibility: VisibilityTable
@@ -137,9 +139,11 @@ class MonoOccPredictor:
     def _tables(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
         fit = picture_fit(self.config, rig)
         fitted = fit.rig(rig)
-        references = References.of_cameras(self.config.working_grid(grid), views_of(self.config, fitted))
+        # published weights are used to the grid that they were trained with, the small ones to this package's truth
+        taught, layers = taught_grid(grid) if self.config.placed else (grid, 0)
+        references = References.of_cameras(self.config.working_grid(taught), views_of(self.config, fitted))
         visibility = VisibilityTable.of_camera(grid, rig.left, rig.left_from_grid)
-        return _Calibration(rig, grid, fit, references.to(self.device), visibility.to(self.device))
+        return _Calibration(rig, taught, layers, fit, references.to(self.device), visibility.to(self.device))
 
     @torch.inference_mode()
     def infer(self, left: Picture, right: Picture) -> Occupancy:
@@ -159,7 +163,7 @@ class MonoOccPredictor:
     def _infer(self, tables: _Calibration, left: Picture, right: Picture) -> Occupancy:
         network, head, clock = self.network, self.network.pts_bbox_head, StageClock(self.device)
         self._depth.last = None
-        proposed = self.proposals(left, right, tables.rig, tables.grid)
+        proposed = self.proposals(left, right, tables.rig, tables.taught)
         depth = self._full_depth(tables)
         clock.lap("proposals")
         taken = np.stack([left, right][: self.config.cameras])
@@ -178,7 +182,7 @@ class MonoOccPredictor:
                 if self.config.late:
                     volume = head.look_again(volume, features, tables.references.views())
                     clock.lap("late")
-        labels, confidence = head.read_out(volume)
+        labels, confidence = (raised(part, tables.layers) for part in head.read_out(volume))
         clock.lap("head")
         visibility = tables.visibility.classify(torch.from_numpy(depth).to(self.device))
         result = Occupancy(labels.cpu().numpy(), confidence.cpu().numpy(), visibility.cpu().numpy(), depth)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge.taught import FARTHEST, TAUGHT_Z, raised, taught_grid
+from occdepth_ros.models.taught import FARTHEST, TAUGHT_Z, raised, taught_grid
 from occdepth_ros.sources.truth import BENCHMARK_GRID
 
 GRID = replace(VoxelGrid.semantic_kitti(), size=(4, 6, 8))
