@@ -17,8 +17,8 @@ class Thresholds:
 
     The best threshold for an intersection over union J is J / (1 + J) for calibrated probabilities (compare Lipton et
     al., 2014, for F1). These are not calibrated: thin surfaces are spread over neighbours where they are seen, and
-    guessed where they are not. So they belong to weights, and were chosen on frames of KITTI 00, 01, 06 and 09;
-    docs/model_card_occdepth_edge.md has more.
+    guessed where they are not. So they belong to weights; docs/model_card_occdepth_edge.md says how they were
+    chosen.
 
     Args:
         on_surfaces: where the left picture shows its place.
