@@ -20,7 +20,7 @@ build: ## build the package with colcon again, whatever has changed
 	@tools/env/make_env.sh
 
 demo: env ## replay -> node -> topics on the sample; SOURCE=path MODEL=name WEIGHTS=file COUNT=n OUT=dir
-	@$(PYTHON_ENV) -m occdepth_ros.nodes.demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(MODEL),--model '$(MODEL)') \
+	@$(PYTHON_ENV) -m occdepth_ros.demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(MODEL),--model '$(MODEL)') \
 	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(COUNT),--count '$(COUNT)') $(if $(OUT),--out '$(OUT)') $(ARGS)
 
 test: env ## all tests; ARGS are pytest's, for example ARGS="-k grid"

@@ -19,8 +19,8 @@ from rich.console import Console
 from benchmarks.__main__ import machine, table
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
-from occdepth_ros.models.occdepth.fast.network import Precision
-from occdepth_ros.models.predictor import OccDepthPredictor
+from occdepth_ros.models.occdepth.optimized.network import Precision
+from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
 from occdepth_ros.models.timing import counting_cpu_time
 from occdepth_ros.sources import open_source
 

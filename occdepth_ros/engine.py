@@ -9,11 +9,11 @@ import numpy as np
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError
-from occdepth_ros.geometry.swap_guard import SwapGuard
+from occdepth_ros.stereo.swap_guard import SwapGuard
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.predictor import Picture, PlacedPredictor, Predictor
-from occdepth_ros.registry import create_predictor
+from occdepth_ros.models.predictor import Picture, PlacedPredictor, Predictor
+from occdepth_ros.models.registry import create_predictor
 
 
 class Engine:
@@ -22,7 +22,7 @@ class Engine:
     Args:
         rig: the calibrated cameras; None takes those that an exported model was made for.
         grid: the voxels to predict.
-        model: a name of `occdepth_ros.registry.MODELS`.
+        model: a name of `occdepth_ros.models.registry.MODELS`.
         weights: a checkpoint file, or what `occdepth export` made of one; None takes the model's own weights, where it
             needs any.
         device: "auto", "cpu", "cuda" or "cuda:N".

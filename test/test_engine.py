@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shipped import shipped_weights
+from helpers.weights import shipped_weights
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CalibrationError, ImageError, ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.predictor import Occupancy, Picture
-from occdepth_ros.registry import DEFAULT_MODEL, FALLBACK_MODEL, MODELS, ModelEntry, create_predictor
+from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.registry import DEFAULT_MODEL, FALLBACK_MODEL, MODELS, ModelEntry, create_predictor
 
 GRID = VoxelGrid((0, 0, 0), (4, 5, 6), 0.2)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.semantic_kitti_scenes import SemanticKittiScenes
-from occdepth_ros.data.town.dataset import StreetDataset
+from occdepth_ros.data.synthetic.dataset import StreetDataset
 from occdepth_ros.errors import SourceError
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 
 from occdepth_ros.data.example import SceneDataset, SceneExample
-from occdepth_ros.data.town.dataset import StreetDataset
-from occdepth_ros.data.town.folder import read_scene, write_scene
+from occdepth_ros.data.synthetic.dataset import StreetDataset
+from occdepth_ros.data.synthetic.folder import read_scene, write_scene
 
 SEED = 0
 

@@ -23,7 +23,7 @@ from occdepth_ros.models.monoocc.cross_view import CrossViewTransformer, with_po
 from occdepth_ros.models.monoocc.internimage import InternImage, InternImageConfig
 from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.models.monoocc.published import HEAD, flagged, load_published
-from occdepth_ros.models.monoocc.references import References
+from occdepth_ros.models.monoocc.reference_points import References
 
 FEATURES = 1e-4
 """Largest difference of features, as a fraction of their range."""

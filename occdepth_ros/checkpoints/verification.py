@@ -19,7 +19,7 @@ from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
-from occdepth_ros.models.pictures import normalize
+from occdepth_ros.models.images import normalize
 
 DEPTH_GAIN = 4.0
 """Golden files sharpen the depth distribution of the stand-in weights by this factor."""

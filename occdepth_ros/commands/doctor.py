@@ -18,7 +18,7 @@ from enum import Enum
 from pathlib import Path
 
 from occdepth_ros import __version__
-from occdepth_ros.registry import MODELS
+from occdepth_ros.models.registry import MODELS
 
 SUMMARY = "say what this machine has and what is missing"
 

@@ -14,8 +14,8 @@ from occdepth_ros.data.scan_completion import RULES
 from occdepth_ros.data.semantic_kitti import OFFICIAL, SCANS, expand_sequences, voxel_frames
 from occdepth_ros.data.semantic_kitti_scenes import SCANS as LABELLED_SCANS
 from occdepth_ros.data.semantic_kitti_scenes import ScanOptions, SemanticKittiScenes
-from occdepth_ros.data.town.dataset import StreetDataset
-from occdepth_ros.data.town.folder import StreetFolder
+from occdepth_ros.data.synthetic.dataset import StreetDataset
+from occdepth_ros.data.synthetic.folder import StreetFolder
 from occdepth_ros.errors import SourceError
 
 STREETS = 32

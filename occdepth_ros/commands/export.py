@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from occdepth_ros.commands.grid_options import add_grid_arguments, chosen_grid
 from occdepth_ros.errors import OutputError
-from occdepth_ros.registry import DEFAULT_MODEL, EXPORTED_SUFFIX
+from occdepth_ros.models.registry import DEFAULT_MODEL, EXPORTED_SUFFIX
 from occdepth_ros.sources import open_source
 
 if TYPE_CHECKING:

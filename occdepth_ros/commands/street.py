@@ -11,8 +11,8 @@ import cv2
 from rich.console import Console
 from rich.progress import track
 
-from occdepth_ros.data.town.dataset import SPLITS, StreetDataset
-from occdepth_ros.data.town.folder import MOST_EARLIER, write_scene
+from occdepth_ros.data.synthetic.dataset import SPLITS, StreetDataset
+from occdepth_ros.data.synthetic.folder import MOST_EARLIER, write_scene
 from occdepth_ros.errors import OutputError
 
 SUMMARY = "generate random street scenes for training: stereo pairs with depth, semantics and voxel truth"

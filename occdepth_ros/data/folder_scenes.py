@@ -32,7 +32,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.folder import is_folder, open_folder
 from occdepth_ros.sources.images import missing_names, read_levels
 from occdepth_ros.sources.sequence import FileSequence
-from occdepth_ros.sources.truth import BENCHMARK_GRID, read_benchmark
+from occdepth_ros.sources.ground_truth import BENCHMARK_GRID, read_benchmark
 
 DEPTH_UNIT = 1 / 256
 _REPAIR = "Write the file again; `occdepth_ros/data/folder_scenes.py` shows the format."

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.data.voxelize import MOVING, Mask, PosedScan, RawLabels, Votes, visible_from
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.sources.truth import BENCHMARK_GRID
+from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 HIGHEST_BEAM = np.deg2rad(1.5)
 """Elevation that the LiDAR surely reaches: its highest beam has 2 degrees, and the car pitches."""

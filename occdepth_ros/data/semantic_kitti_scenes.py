@@ -14,7 +14,7 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.earlier import EarlierView
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.label_cache import LabelCache
-from occdepth_ros.data.lidar_picture import project_scan
+from occdepth_ros.data.lidar_image import project_scan
 from occdepth_ros.data.scan_completion import AROUND, CompletedScene, CompletionRule, complete_scans
 from occdepth_ros.data.semantic_kitti import OFFICIAL, LabelledSequence, SemanticKitti, expand_sequences, find_root
 from occdepth_ros.data.turned_grids import GridMotion
@@ -24,7 +24,7 @@ from occdepth_ros.errors import SourceError
 from occdepth_ros.sources.images import missing_names
 from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
 from occdepth_ros.sources.sequence import FileSequence
-from occdepth_ros.sources.truth import BENCHMARK_GRID, read_bits
+from occdepth_ros.sources.ground_truth import BENCHMARK_GRID, read_bits
 
 SCANS = "scans"
 """Name of the labels that are completed from the labelled scans of the sequence."""

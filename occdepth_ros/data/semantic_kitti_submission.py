@@ -16,7 +16,7 @@ import numpy.typing as npt
 from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.data.semantic_kitti import SPLITS, voxel_frames
 from occdepth_ros.errors import OutputError
-from occdepth_ros.sources.truth import BENCHMARK_GRID
+from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 _BYTES = 2 * BENCHMARK_GRID.count
 _EPOCH = (1980, 1, 1, 0, 0, 0)

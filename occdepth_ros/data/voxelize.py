@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.sources.truth import BENCHMARK_GRID
+from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 Mask = npt.NDArray[np.bool_]
 RawLabels = npt.NDArray[np.uint16]

@@ -15,8 +15,8 @@ from occdepth_ros.evaluation.regions import Mask, fixed_regions, sight_regions
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
-from occdepth_ros.registry import DEFAULT_MODEL, MODELS
-from occdepth_ros.sources.truth import BENCHMARK_GRID
+from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
+from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 
 def default_alignment(model: str) -> str:
@@ -28,7 +28,7 @@ class SceneModel:
     """Predicts scenes of changing rigs and grids with one engine, calibrated again only where they change.
 
     Args:
-        model: a name of `occdepth_ros.registry.MODELS`.
+        model: a name of `occdepth_ros.models.registry.MODELS`.
         weights: a checkpoint file; None takes the model's own.
         device: "auto", "cpu", "cuda" or "cuda:N".
         align: "place" predicts the voxels of the truth, wherever they are; "index" predicts those that published

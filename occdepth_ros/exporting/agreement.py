@@ -11,8 +11,8 @@ import numpy as np
 
 from occdepth_ros.exporting.predictor import ExportedPredictor
 from occdepth_ros.models.edge.predictor import EdgePredictor
-from occdepth_ros.models.predictor import OccDepthPredictor
-from occdepth_ros.predictor import Picture
+from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
+from occdepth_ros.models.predictor import Picture
 
 REQUIRED = 0.999
 """Smallest fraction of voxels whose label must be equal."""

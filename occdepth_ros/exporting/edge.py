@@ -14,7 +14,7 @@ from occdepth_ros.models.edge.evidence import compared, unfolded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
 from occdepth_ros.models.edge.readout import thresholds
-from occdepth_ros.models.taught import raised
+from occdepth_ros.models.trained_height import raised
 
 
 class ExportableEdge(nn.Module):

@@ -26,8 +26,8 @@ from occdepth_ros.models.edge.predictor import load_network as load_edge
 from occdepth_ros.models.fusion import fold_norms
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
-from occdepth_ros.models.predictor import load_network
-from occdepth_ros.models.taught import taught_grid
+from occdepth_ros.models.occdepth.predictor import load_network
+from occdepth_ros.models.trained_height import taught_grid
 
 OPSET = 18
 """Operators of 2022: every runtime of today has them."""

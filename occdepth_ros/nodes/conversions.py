@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError
-from occdepth_ros.nodes.faults import NamedError, Topic
+from occdepth_ros.nodes.stereo_occ.faults import NamedError, Topic
 
 Picture = npt.NDArray[np.uint8]
 

@@ -13,7 +13,7 @@ from occdepth_ros.data.example import SceneExample
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.evidence import FINE, Measurement, evidence, unfolded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
-from occdepth_ros.models.pictures import PictureFit
+from occdepth_ros.models.images import PictureFit
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from occdepth_ros.models.edge.depth import SCALE, depth_histogram
 from occdepth_ros.models.edge.evidence import StereoEvidence, folded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import EdgeOutput, OccDepthEdge
-from occdepth_ros.models.edge.pictures import FINEST
+from occdepth_ros.models.edge.image_encoder import FINEST
 from occdepth_ros.models.edge.readout import decide, thresholds
 from occdepth_ros.models.layers.imagenet import load_lite0
-from occdepth_ros.models.pictures import PictureFit, shrunk
-from occdepth_ros.models.taught import taught_grid
+from occdepth_ros.models.images import PictureFit, shrunk
+from occdepth_ros.models.trained_height import taught_grid
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
 from occdepth_ros.training.edge_scenes import Known, cut, fitted_truth, guessable, slab
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS

@@ -13,7 +13,7 @@ from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import SourceError
 from occdepth_ros.models.monoocc.config import MonoOccConfig
 from occdepth_ros.models.monoocc.predictor import picture_fit
-from occdepth_ros.models.monoocc.references import References
+from occdepth_ros.models.monoocc.reference_points import References
 
 LEFT, RIGHT = 0, 1
 

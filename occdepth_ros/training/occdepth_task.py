@@ -24,7 +24,7 @@ from occdepth_ros.models.layers.bottleneck import Bottleneck3d
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import DEPTH_SCALE, OccDepth, OccDepthOutput
-from occdepth_ros.models.pictures import PictureFit
+from occdepth_ros.models.images import PictureFit
 from occdepth_ros.models.window import ColumnWindow
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.affinity import SoftCounts, geometric_affinity, semantic_affinity

@@ -19,7 +19,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.data.example import SceneDataset, SceneExample
 from occdepth_ros.errors import RecipeError, SourceError
 from occdepth_ros.files import whole_file
-from occdepth_ros.geometry.matching import SemiGlobalMatcher
+from occdepth_ros.stereo.matching import SemiGlobalMatcher
 
 Depth = npt.NDArray[np.float32]
 

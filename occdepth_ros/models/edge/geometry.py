@@ -11,7 +11,7 @@ import torch
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.config import EdgeConfig
-from occdepth_ros.models.edge.pictures import FINEST
+from occdepth_ros.models.edge.image_encoder import FINEST
 
 LIFT = 2
 """Edge of a lifted voxel, in voxels of the prediction."""

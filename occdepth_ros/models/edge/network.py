@@ -12,7 +12,7 @@ from occdepth_ros.models.edge.config import EdgeConfig
 from occdepth_ros.models.edge.depth import SCALE, EdgeDepth, voxel_depth
 from occdepth_ros.models.edge.evidence import CHANNELS, FINE, FINE_KINDS, Measurement, evidence
 from occdepth_ros.models.edge.geometry import LIFT, EdgeGeometry
-from occdepth_ros.models.edge.pictures import FINEST, PictureNet
+from occdepth_ros.models.edge.image_encoder import FINEST, PictureNet
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from occdepth_ros.models.mobilestereonet.network import (
     MobileStereoNet2d,
     MobileStereoNet3d,
 )
-from occdepth_ros.models.pictures import normalize
+from occdepth_ros.models.images import normalize
 from occdepth_ros.models.weights import RANDOM, with_weights
-from occdepth_ros.predictor import Picture
-from occdepth_ros.proposals.source import Depth
+from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.monoocc.proposals.source import Depth
 
 NETWORKS: dict[str, type[MobileStereoNet2d] | type[MobileStereoNet3d]] = {
     "mobilestereonet-2d": MobileStereoNet2d,

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from occdepth_ros.models.monoocc.attention import CrossAttention, SelfAttention
 from occdepth_ros.models.monoocc.config import MonoOccConfig
-from occdepth_ros.models.monoocc.references import CameraView
+from occdepth_ros.models.monoocc.reference_points import CameraView
 from occdepth_ros.models.monoocc.sampling import padded_map
 
 LEVELS = 4

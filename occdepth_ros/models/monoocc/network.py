@@ -16,7 +16,7 @@ from occdepth_ros.models.monoocc.backbones import PyramidNeck, make_backbone
 from occdepth_ros.models.monoocc.config import MonoOccConfig
 from occdepth_ros.models.monoocc.cross_view import CrossViewTransformer
 from occdepth_ros.models.monoocc.layers import CHUNK, LEARNING_CHUNK, CrossTransformer, SelfTransformer
-from occdepth_ros.models.monoocc.references import CameraView, References
+from occdepth_ros.models.monoocc.reference_points import CameraView, References
 from occdepth_ros.models.monoocc.semantic_decoder import SemanticDecoder
 from occdepth_ros.models.monoocc.upsampled_head import UpsampledHead, coarse_range
 from occdepth_ros.models.occdepth.readout import labels_and_confidence

@@ -27,16 +27,16 @@ from occdepth_ros.models.memory import keep_freed_memory, memory_guard
 from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
 from occdepth_ros.models.monoocc.network import NARROW, MonoOcc, attention_format
 from occdepth_ros.models.monoocc.published import load_published, recognise, was_late_trained
-from occdepth_ros.models.monoocc.references import References
+from occdepth_ros.models.monoocc.reference_points import References
 from occdepth_ros.models.occdepth.readout import VisibilityTable
-from occdepth_ros.models.pictures import SAME_SCALE, PictureFit
-from occdepth_ros.models.taught import raised, taught_grid
+from occdepth_ros.models.images import SAME_SCALE, PictureFit
+from occdepth_ros.models.trained_height import raised, taught_grid
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.weights import RANDOM, with_weights
-from occdepth_ros.predictor import Occupancy, Picture
-from occdepth_ros.proposals.semi_global import SemiGlobalDepth
-from occdepth_ros.proposals.source import Depth, DepthSource, ProposalSource
-from occdepth_ros.proposals.stereo import StereoProposals
+from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.monoocc.proposals.semi_global import SemiGlobalDepth
+from occdepth_ros.models.monoocc.proposals.source import Depth, DepthSource, ProposalSource
+from occdepth_ros.models.monoocc.proposals.stereo import StereoProposals
 
 
 class RememberedDepth:
@@ -122,7 +122,7 @@ class MonoOccPredictor:
         self._current: _Calibration | None = None
 
     def place(self, world_from_grid: Matrix | None) -> None:
-        """See `occdepth_ros.predictor.PlacedPredictor`."""
+        """See `occdepth_ros.models.predictor.PlacedPredictor`."""
         self.proposals.place(world_from_grid)
 
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:

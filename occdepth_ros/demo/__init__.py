@@ -1,0 +1,1 @@
+"""The demo: replay and node as processes over DDS, a listener, and a report."""

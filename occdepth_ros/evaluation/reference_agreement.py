@@ -1,0 +1,291 @@
+"""The plain network and the predictor's path side by side: stage times, peak memory, agreement of the labels."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge.predictor import EdgePredictor
+from occdepth_ros.models.memory import memory_by_default, release_freed_memory
+from occdepth_ros.models.monoocc.network import MonoOcc
+from occdepth_ros.models.monoocc.reference import plain_logits
+from occdepth_ros.models.monoocc.predictor import MonoOccPredictor, picture_fit
+from occdepth_ros.models.monoocc.predictor import load_network as load_monoocc
+from occdepth_ros.models.monoocc.reference_points import References
+from occdepth_ros.models.occdepth.geometry import SceneGeometry
+from occdepth_ros.models.occdepth.network import OccDepth
+from occdepth_ros.models.occdepth.readout import labels_and_confidence
+from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.occdepth.predictor import OccDepthPredictor, load_network
+from occdepth_ros.models.trained_height import raised, taught_grid
+from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.predictor import Picture
+
+STATUS = Path("/proc/self/status")
+RESET = Path("/proc/self/clear_refs")
+
+Labels = npt.NDArray[np.uint8]
+Stages = dict[str, float]
+Result = TypeVar("Result")
+Way = Callable[[Picture, Picture], tuple[Labels, Stages]]
+"""From a pair of pictures to labels, `[X, Y, Z]`, and milliseconds by stage."""
+Compared = OccDepthPredictor | EdgePredictor | MonoOccPredictor
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Medians over the frames.
+
+    Args:
+        model: name of the model.
+        device: where both ran.
+        frames: number of frames.
+        plain_stages, fast_stages: milliseconds by stage.
+        label_agreement: fraction of all voxels of all frames whose label is equal.
+        plain_peak_mb, peak_mb: peak memory of the plain network and of the predictor, 10^6 bytes: allocated on a CUDA
+            device; of the whole process on a CPU, both networks' weights included; None where the system tells none.
+        plain_cpu_ms, fast_cpu_ms: what all threads of the process worked for one frame, which other processes do not
+            lengthen as they do the clock on the wall; None on a CUDA device.
+    """
+
+    model: str
+    device: str
+    frames: int
+    plain_stages: Stages
+    fast_stages: Stages
+    label_agreement: float
+    plain_peak_mb: float | None
+    peak_mb: float | None
+    plain_cpu_ms: float | None = None
+    fast_cpu_ms: float | None = None
+
+    @property
+    def plain_ms(self) -> float:
+        """Time of the plain network for one frame."""
+        return sum(self.plain_stages.values())
+
+    @property
+    def fast_ms(self) -> float:
+        """Time of the predictor for one frame."""
+        return sum(self.fast_stages.values())
+
+    @property
+    def cpu_speedup(self) -> float | None:
+        """How many times less the CPU works for the predictor's frame."""
+        if self.plain_cpu_ms is None or self.fast_cpu_ms is None:
+            return None
+        return self.plain_cpu_ms / self.fast_cpu_ms
+
+    def rows(self) -> list[tuple[str, float, float]]:
+        """Name of every stage, and its time both ways, in the order in which they run."""
+        fast = dict(self.fast_stages)
+        if set(fast) != set(self.plain_stages):
+            # what the plain network does in one stage: its time beside the sum of the predictor's
+            whole = [stage for stage in self.plain_stages if stage not in fast]
+            inside = sum(fast.pop(stage) for stage in [*fast] if stage not in self.plain_stages)
+            fast |= dict.fromkeys(whole[:1], inside)
+        return [(stage, plain, fast[stage]) for stage, plain in self.plain_stages.items()]
+
+    def record(self) -> dict[str, object]:
+        """The comparison as JSON holds it."""
+        return {
+            "model": self.model,
+            "device": self.device,
+            "frames": self.frames,
+            "plain_ms": self.plain_ms,
+            "fast_ms": self.fast_ms,
+            "speedup": self.plain_ms / self.fast_ms,
+            "plain_cpu_ms": self.plain_cpu_ms,
+            "fast_cpu_ms": self.fast_cpu_ms,
+            "cpu_speedup": self.cpu_speedup,
+            "label_agreement": self.label_agreement,
+            "plain_peak_mb": self.plain_peak_mb,
+            "peak_mb": self.peak_mb,
+            "stages": {s: {"plain_ms": plain, "fast_ms": fast} for s, plain, fast in self.rows()},
+        }
+
+
+class PlainNetwork:
+    """OccDepth in float32 as its authors run it: each view by itself, every 2-D scale, torch's default layout."""
+
+    def __init__(self, network: OccDepth, device: torch.device, rig: StereoRig, grid: VoxelGrid) -> None:
+        config = network.config
+        self.network = network.eval().requires_grad_(False).to(device)
+        self.device = device
+        self.fit = PictureFit.between((rig.left.height, rig.left.width), config.picture)
+        self.geometry = SceneGeometry.of_rig(config, self.fit.rig(rig), grid).to(device)
+
+    @torch.inference_mode()
+    def infer(self, left: Picture, right: Picture) -> tuple[Labels, Stages]:
+        """Labels of one pair, `[X, Y, Z]`, and milliseconds by stage."""
+        network, clock = self.network, StageClock(self.device)
+        pictures = torch.from_numpy(np.stack((left, right)[: network.config.views])).to(self.device)
+        images = self.fit.apply(pictures).contiguous()
+        clock.lap("preprocess")
+        maps = [network.net_rgb.encoder(images[i : i + 1]) for i in range(len(images))]
+        clock.lap("encoder")
+        views = [network.net_rgb.decoder(m) for m in maps]
+        features = {scale: torch.stack([view[scale] for view in views], dim=1) for scale in views[0]}
+        del maps, views
+        clock.lap("decoder2d")
+        volume = network.lift(features, self.geometry)
+        clock.lap("sfa")
+        volume = network.weigh(volume, network.depth(features, self.geometry), self.geometry).contiguous()
+        del features
+        clock.lap("oad")
+        full, _ = network.net_3d_decoder.volume(volume)
+        clock.lap("net3d")
+        logits, _ = network.net_3d_decoder.head(full)
+        clock.lap("head")
+        labels, _ = labels_and_confidence(logits[0])
+        found = labels.cpu().numpy()
+        clock.lap("postprocess")
+        return found, clock.milliseconds()
+
+
+class PlainMonoOcc:
+    """MonoOcc in float32, its equations as they are usually written; proposals as the predictor makes them."""
+
+    def __init__(self, network: MonoOcc, predictor: MonoOccPredictor, rig: StereoRig, grid: VoxelGrid) -> None:
+        self.network = network.eval().requires_grad_(False).to(predictor.device)
+        self.predictor, self.rig = predictor, rig
+        self.grid, self.layers = taught_grid(grid) if network.config.placed else (grid, 0)
+        self.fit = picture_fit(network.config, rig)
+        fitted = self.fit.rig(rig)
+        working = network.config.working_grid(self.grid)
+        references = References.of_cameras(working, [(fitted.left, fitted.left_from_grid)])
+        self.references = references.to(predictor.device)
+
+    @torch.inference_mode()
+    def infer(self, left: Picture, right: Picture) -> tuple[Labels, Stages]:
+        """Labels of one pair, `[X, Y, Z]`, and milliseconds by stage."""
+        device = self.predictor.device
+        clock = StageClock(device)
+        proposed = self.predictor.proposals(left, right, self.rig, self.grid)
+        clock.lap("proposals")
+        pictures = self.fit.apply(torch.from_numpy(left[None]).to(device))
+        wanted = torch.from_numpy(proposed.reshape(-1)).to(device)
+        clock.lap("preprocess")
+        logits = plain_logits(self.network, pictures, self.references, wanted)
+        clock.lap("network")
+        labels, _ = labels_and_confidence(logits)
+        found = raised(labels, self.layers).cpu().numpy()
+        clock.lap("postprocess")
+        return found, clock.milliseconds()
+
+
+def plain_way(
+    model: str,
+    predictor: Compared,
+    weights: Path | str | None,
+    rig: StereoRig,
+    grid: VoxelGrid,
+) -> Way:
+    """What a predictor is compared with: the network in float32, for OccDepth as its authors run it.
+
+    Raises:
+        GridError, ModelError, CheckpointError: as the predictor's.
+    """
+    if isinstance(predictor, MonoOccPredictor):
+        return PlainMonoOcc(load_monoocc(model, weights), predictor, rig, grid).infer
+    if isinstance(predictor, OccDepthPredictor):
+        return PlainNetwork(load_network(model, weights), predictor.device, rig, grid).infer
+    plain = EdgePredictor(name=model, weights=weights, device=str(predictor.device), precision="float32")
+    plain.calibrate(rig, grid)
+
+    def infer(left: Picture, right: Picture) -> tuple[Labels, Stages]:
+        found = plain.infer(left, right)
+        return found.labels, dict(found.timings_ms)
+
+    return infer
+
+
+def compare(
+    predictor: Compared,
+    plain: Way,
+    rig: StereoRig,
+    grid: VoxelGrid,
+    pairs: Sequence[tuple[Picture, Picture]],
+) -> Comparison:
+    """Run both ways on the same pairs, in turns.
+
+    The plain way gets its memory as a program of its own would. Before the predictor is timed it predicts the pair once
+    unmeasured, so that it finds the memory that it keeps, as it does in a running system.
+
+    Args:
+        predictor: the path to measure.
+        plain: the other path, on the same device, calibrated.
+        rig: calibration of the pairs.
+        grid: the voxels to predict.
+        pairs: left and right pictures, at least one pair.
+
+    Raises:
+        GridError, ModelError, CheckpointError: as the predictor's.
+    """
+    predictor.calibrate(rig, grid)
+    on_cpu = predictor.device.type == "cpu"
+    plain_stages, fast_stages, plain_cpu, fast_cpu = [], [], [], []
+    equal, plain_peaks, fast_peaks = [], [], []
+    for left, right in pairs:
+        with memory_by_default():
+            start = time.process_time()
+            (labels, stages), peak = _with_peak(predictor.device, partial(plain, left, right))
+            plain_cpu.append(1e3 * (time.process_time() - start))
+        plain_stages.append(stages)
+        plain_peaks.append(peak)
+        # the first inference pays for memory and for the choice of kernels
+        _, peak = _with_peak(predictor.device, partial(predictor.infer, left, right))
+        fast_peaks.append(peak)
+        start = time.process_time()
+        result = predictor.infer(left, right)
+        fast_cpu.append(1e3 * (time.process_time() - start))
+        fast_stages.append(dict(result.timings_ms))
+        equal.append(float((result.labels == labels).mean()))
+    return Comparison(
+        predictor.name,
+        str(predictor.device),
+        len(pairs),
+        _medians(plain_stages),
+        _medians(fast_stages),
+        statistics.fmean(equal),
+        _largest(plain_peaks),
+        _largest(fast_peaks),
+        statistics.median(plain_cpu) if on_cpu else None,
+        statistics.median(fast_cpu) if on_cpu else None,
+    )
+
+
+def _medians(runs: Sequence[Stages]) -> Stages:
+    return {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
+
+
+def _largest(peaks: Sequence[float | None]) -> float | None:
+    return max((p for p in peaks if p is not None), default=None)
+
+
+def _with_peak(device: torch.device, work: Callable[[], Result]) -> tuple[Result, float | None]:
+    """The work's result and the peak of memory during it, 10^6 bytes."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        result = work()
+        return result, torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        # 5 sets the peak of the resident memory back to what is resident now
+        release_freed_memory()
+        RESET.write_text("5")
+    except OSError:
+        return work(), None
+    result = work()
+    line = next((x for x in STATUS.read_text().splitlines() if x.startswith("VmHWM:")), None)
+    return result, None if line is None else int(line.split()[1]) * 1024 / 1e6

@@ -1,0 +1,124 @@
+"""AICNet: colour and depth features in 2-D, lifted by depth, fused in 3-D stage by stage (Li et al., CVPR 2020)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from occdepth_ros.models.comparison.aicnet.anisotropic import AnisotropicModule
+from occdepth_ros.models.comparison.aicnet.config import AicNetConfig
+from occdepth_ros.models.layers.dense_upsample import DenseUpsample3d
+from occdepth_ros.models.layers.upsample import Upsample3d
+from occdepth_ros.models.comparison.evidence.scatter import as_volume, coarse_index, scatter_mean
+from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
+from occdepth_ros.models.window import ColumnWindow
+
+LIFT = 2
+"""Edge of the voxels that pixels are lifted to, in voxels of the prediction."""
+DEPTH_UNIT_M = 25.6
+"""Depths are read in this unit, which brings those of the benchmark's grid between 0 and 2."""
+DILATIONS = (1, 2)
+"""Of the residual blocks of the 2-D networks."""
+
+
+class Residual2d(nn.Module):
+    """Two dilated 3x3 convolutions and the input: `[B, C, H, W]` to the same shape."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+
+        def conv() -> nn.Conv2d:
+            return nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
+
+        self.main = nn.Sequential(
+            conv(), nn.BatchNorm2d(channels), nn.ReLU(inplace=True), conv(), nn.BatchNorm2d(channels)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`[B, C, H, W]` to the same shape."""
+        return torch.relu(x + self.main(x))
+
+
+class Branch(nn.Module):
+    """One modality: 2-D features, and what becomes of them after they were lifted.
+
+    Args:
+        in_channels: of its picture.
+        config: sizes.
+    """
+
+    def __init__(self, in_channels: int, config: AicNetConfig) -> None:
+        super().__init__()
+        width = config.feature
+        self.picture = nn.Sequential(
+            nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            *(Residual2d(width, d) for d in DILATIONS),
+        )
+        self.down = nn.Sequential(
+            nn.Conv3d(width, 2 * width, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm3d(2 * width),
+            nn.ReLU(inplace=True),
+        )
+        self.stages = nn.ModuleList(AnisotropicModule(2 * width, config.kernels) for _ in range(config.stages))
+
+    def forward(self, volume: torch.Tensor) -> list[torch.Tensor]:
+        """Lifted features `[B, C, X, Y, Z]` to the output of every stage, `[B, 2C, X/2, Y/2, Z/2]` each."""
+        out = [self.down(volume)]
+        for stage in self.stages:
+            out.append(stage(out[-1]))
+        return out
+
+
+class AicNet(nn.Module):
+    """The network, on what stereo matching shows in place of an RGB-D camera.
+
+    The published one predicts at the resolution of its coarsest volume, a quarter of the measured one; here a decoder
+    of two more modules brings it back to the benchmark's voxels.
+    """
+
+    def __init__(self, config: AicNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, kernels = config.feature, config.kernels
+        self.colour = Branch(3, config)
+        self.depth = Branch(2, config)
+        self.aggregate = nn.Sequential(
+            nn.Conv3d(2 * width * (config.stages + 1), 2 * width, 1, bias=False),
+            nn.BatchNorm3d(2 * width),
+            nn.ReLU(inplace=True),
+            AnisotropicModule(2 * width, kernels),
+        )
+        self.up = Upsample3d(2 * width, width)
+        self.refine = AnisotropicModule(width, kernels)
+        self.classes = DenseUpsample3d(width, config.n_classes, LIFT, kernel=3)
+
+    def forward(self, surface: MatchedSurface, window: ColumnWindow | None = None) -> torch.Tensor:
+        """Complete one scene.
+
+        Args:
+            surface: what was matched.
+            window: the columns to predict at full resolution; None = all. Context is gathered from all columns anyway.
+
+        Returns:
+            class logits `[1, n_classes, X, Y, Z]` (of the window's columns).
+        """
+        measured = torch.stack([surface.depth / DEPTH_UNIT_M, (surface.depth > 0).float()])
+        colour = self.lift(self.colour.picture(surface.picture[None]), surface)
+        depth = self.lift(self.depth.picture(measured[None]), surface)
+        fused = [a + b for a, b in zip(self.colour(colour), self.depth(depth), strict=True)]
+        coarse = self.aggregate(torch.cat(fused, dim=1))
+        fine = self.refine(self.up(coarse) + colour + depth)
+        if window is not None:
+            x, y = window.slices(LIFT)
+            fine = fine[:, :, x, y]
+        logits: torch.Tensor = self.classes(fine)
+        return logits
+
+    def lift(self, features: torch.Tensor, surface: MatchedSurface) -> torch.Tensor:
+        """Mean of the features of the pixels in every lifted voxel: `[1, C, h, w]` to `[1, C, X/2, Y/2, Z/2]`."""
+        grid = self.config.grid.coarsened(LIFT)
+        rows = features[0].flatten(1).T[surface.pixel]  # [N, C]
+        index = coarse_index(surface.voxel, self.config.grid.size, LIFT)
+        return as_volume(scatter_mean(rows, index, grid.count), grid)

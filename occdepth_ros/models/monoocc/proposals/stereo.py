@@ -1,0 +1,103 @@
+"""From a stereo pair to query proposals in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from occdepth_ros.camera import Matrix, StereoRig
+from occdepth_ros.errors import ModelError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.monoocc.proposals.pseudo_lidar import PseudoLidar, SweepMemory, voxelize_points
+from occdepth_ros.models.monoocc.proposals.semi_global import SemiGlobalDepth
+from occdepth_ros.models.monoocc.proposals.source import DepthSource, Proposals, Volume
+
+Refiner = Callable[[Volume, VoxelGrid], Proposals]
+"""Measured voxels `[X, Y, Z]` to proposals `[X/2, Y/2, Z/2]`, such as `models.qpn.refiner.QpnRefiner`."""
+
+
+class StereoProposals:
+    """Depth, points, sweeps, voxels, proposals; a `ProposalSource`.
+
+    Args:
+        depth: where depth comes from; None = semi-global matching.
+        refine: what makes proposals of measured voxels; None = a proposal is where any of its eight voxels was
+            measured, `dilation` apart.
+        history: so many earlier pairs are merged with the present one, where `place` is told the poses; published
+            networks had 9.
+        min_points: points that make a voxel measured; published networks had 1.
+        dilation: without `refine`: proposals this many steps beside a measured voxel count too.
+
+    Raises:
+        ModelError: a number is negative, or `min_points` is not positive.
+    """
+
+    def __init__(
+        self,
+        depth: DepthSource | None = None,
+        refine: Refiner | None = None,
+        *,
+        history: int = 0,
+        min_points: int = 1,
+        dilation: int = 0,
+    ) -> None:
+        for name, value, least in (("history", history, 0), ("min_points", min_points, 1), ("dilation", dilation, 0)):
+            if value < least:
+                raise ModelError(f"{value} is less than {least}", where=name, remedy=f"Give {least} or more.")
+        self._depth: DepthSource = depth or SemiGlobalDepth()
+        self._refine = refine
+        self._min_points = min_points
+        self._dilation = dilation
+        self._sweeps = SweepMemory(history)
+        self._rays: tuple[str, PseudoLidar] | None = None
+        self._pose: Matrix | None = None
+
+    def place(self, world_from_grid: Matrix | None) -> None:
+        """See `ProposalSource`."""
+        self._pose = world_from_grid
+
+    def __call__(self, left: Picture, right: Picture, rig: StereoRig, grid: VoxelGrid) -> Proposals:
+        """See `ProposalSource`.
+
+        Raises:
+            CalibrationError, GridError, ModelError: the rig or the grid cannot be used.
+        """
+        measured = self.measure(left, right, rig, grid)
+        if self._refine is not None:
+            return self._refine(measured, grid)
+        return dilated(halved(measured), self._dilation)
+
+    def measure(self, left: Picture, right: Picture, rig: StereoRig, grid: VoxelGrid) -> Volume:
+        """The voxels that the pair and the sweeps in memory show a surface in, `[X, Y, Z]`; the pair is remembered.
+
+        Raises:
+            CalibrationError, GridError, ModelError: as `__call__`.
+        """
+        depth = self._depth(left, right, rig, grid)
+        lidar = self._lidar(rig, (depth.shape[0], depth.shape[1]))
+        pose, self._pose = self._pose, None
+        return voxelize_points(self._sweeps.merge(lidar.points(depth), pose), grid, min_points=self._min_points)
+
+    def _lidar(self, rig: StereoRig, size: tuple[int, int]) -> PseudoLidar:
+        if self._rays is None or self._rays[0] != rig.fingerprint or self._rays[1].size != size:
+            self._rays = rig.fingerprint, PseudoLidar(rig, size)
+        return self._rays[1]
+
+
+def halved(volume: Volume) -> Proposals:
+    """Whether any of the eight voxels is set: `[X, Y, Z]` to `[X/2, Y/2, Z/2]`."""
+    x, y, z = volume.shape
+    return np.asarray(volume.reshape(x // 2, 2, y // 2, 2, z // 2, 2).any(axis=(1, 3, 5)))
+
+
+def dilated(volume: Proposals, steps: int) -> Proposals:
+    """Whether a voxel or one within so many steps, along faces, edges or corners, is set; `[X, Y, Z]` both."""
+    # a box is the same along one axis after the other
+    for axis in range(3 if steps else 0):
+        padded = np.pad(np.moveaxis(volume, axis, 0), ((steps, steps), (0, 0), (0, 0)))
+        count = padded.shape[0] - 2 * steps
+        along = np.logical_or.reduce([padded[step : step + count] for step in range(2 * steps + 1)])
+        volume = np.moveaxis(along, 0, axis)
+    return volume

@@ -1,0 +1,263 @@
+"""The 2-D decoder: upsampled maps are never stored, and the finest block runs on the pixels that voxels look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from occdepth_ros.models.fused import FusedConv, folded
+from occdepth_ros.models.occdepth.decoder import Decoder, UpBlock
+from occdepth_ros.models.occdepth.optimized.upsampling import TapSum, tap_weights
+from occdepth_ros.models.occdepth.optimized.winograd import WinogradConv
+
+SLOPE = 0.01
+"""Of the decoder's LeakyReLU."""
+
+WIDE = 128
+"""Channels from which on Winograd's transforms earn back what they cost."""
+
+FINE = 2
+"""The coarsest scale that may have a number format of its own: it and finer ones are read by the lifting alone."""
+
+ROWS = 8192
+"""Pixels at a time: their neighbourhoods stay in a core's cache."""
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """The pixels of the finest map that voxels look at, in all V views; rows count through the views.
+
+    Args:
+        around: by view, flat indices of the pixels whose inner value is needed, sorted: those looked at and their
+            neighbours.
+        neighbours: rows of `around` in the 3x3 neighbourhood of every pixel looked at, `[P * 9]`; the row behind the
+            last one stands for what is outside the picture.
+        patches: first number of the three rows of the 3x3 image patch of every row of `around`, `[A * 3]`, in the
+            padded pictures, flattened as `[V, H + 2, W + 2, 3]`.
+    """
+
+    around: tuple[torch.Tensor, ...]
+    neighbours: torch.Tensor
+    patches: torch.Tensor
+
+    def to(self, device: torch.device | str) -> LookedAt:
+        """The same tables on another device."""
+        around = tuple(view.to(device) for view in self.around)
+        return LookedAt(around, self.neighbours.to(device), self.patches.to(device))
+
+
+def look(pixels: list[torch.Tensor], height: int, width: int) -> tuple[LookedAt, list[torch.Tensor]]:
+    """What the finest block must compute.
+
+    Args:
+        pixels: by view, flat indices of the pixels that voxels look at, sorted and unique.
+        height, width: of the finest map.
+
+    Returns:
+        the tables, and by view the row of every pixel of the map among the results (-1 where there is none).
+    """
+    shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    around, neighbours, patches, rows = [], [], [], []
+    above = below = 0
+    for view, chosen in enumerate(pixels):
+        mask = torch.zeros(1, 1, height, width)
+        mask.view(-1)[chosen] = 1
+        near = F.max_pool2d(mask, 3, 1, 1).view(-1).nonzero()[:, 0]
+        # one ring of -1 around the picture
+        place = torch.full((height + 2, width + 2), -1)
+        inner = torch.full((height * width,), -1)
+        inner[near] = torch.arange(len(near)) + above
+        place[1:-1, 1:-1] = inner.view(height, width)
+        y, x = chosen // width + 1, chosen % width + 1
+        neighbours.append(torch.stack([place[y + dy, x + dx] for dy, dx in shifts], 1))
+        y, x = near // width, near % width
+        corner = ((view * (height + 2) + y) * (width + 2) + x) * 3
+        patches.append(torch.stack([corner + dy * (width + 2) * 3 for dy in range(3)], 1))
+        found = torch.full((height * width,), -1)
+        found[chosen] = torch.arange(len(chosen)) + below
+        rows.append(found)
+        around.append(near)
+        above, below = above + len(near), below + len(chosen)
+    index = torch.cat(neighbours)
+    index = torch.where(index < 0, above, index)
+    return LookedAt(tuple(around), index.flatten(), torch.cat(patches).flatten()), rows
+
+
+class FastUpBlock(nn.Module):
+    """An up-block on whole maps.
+
+    Args:
+        block: the plain block.
+        below: channels that come from below.
+        commute: whether multiplications are traded for memory: the first convolution's taps before the upsampling,
+            Winograd's transforms for the second.
+        dtype: number format.
+    """
+
+    def __init__(self, block: UpBlock, below: int, *, commute: bool, dtype: torch.dtype) -> None:
+        super().__init__()
+        net = block._net
+        wide = commute and cast(nn.Conv2d, net[3]).in_channels >= WIDE
+        self.second: nn.Module
+        if wide:
+            self.second = WinogradConv(net[3], net[4], "leaky_relu")
+        else:
+            self.second = FusedConv(net[3], net[4], "leaky_relu", dtype)
+        self.taps: torch.Tensor | None
+        self.register_buffer("taps", None, persistent=False)
+        if not commute:
+            self.first = FusedConv(net[0], net[1], "leaky_relu", dtype)
+            return
+        conv = cast(nn.Conv2d, net[0])
+        weight, bias = folded(conv, net[1])
+        rest = nn.Conv2d(weight.shape[1] - below, weight.shape[0], 3, padding=1)
+        with torch.no_grad():
+            rest.weight.copy_(weight[:, below:])
+            cast(torch.Tensor, rest.bias).copy_(cast(torch.Tensor, bias))
+        self.first = FusedConv(rest, None, "leaky_relu", dtype)
+        self.taps = tap_weights(weight[:, :below]).to(dtype)
+        self._sums: dict[tuple[int, ...], TapSum] = {}
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        """As the plain block: `[V, C, h, w]` and `[V, S, H, W]` to `[V, C', H, W]`."""
+        size = skip.shape[2:]
+        if self.taps is None:
+            x = F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+            out: torch.Tensor = self.second(self.first(torch.cat([x, skip], 1)))
+            return out
+        sums = self._sum_of((x.shape[2], x.shape[3]), (size[0], size[1]))
+        rows = torch.stack([sums(products_of(view, self.taps)) for view in x])  # [V, H W, C']
+        maps = rows.movedim(2, 1).view(len(x), -1, *size)
+        summed_up: torch.Tensor = self.second(self.first(skip, maps))
+        return summed_up
+
+    def _sum_of(self, low: tuple[int, int], high: tuple[int, int]) -> TapSum:
+        key = (*low, *high)
+        if key not in self._sums:
+            # a picture size is for life; another one replaces it
+            self._sums = {key: TapSum(low, high)}
+        return self._sums[key]
+
+
+def products_of(view: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
+    """Nine products of every pixel, `[C, h, w]` to `[h w, 9 C']`."""
+    return view.permute(1, 2, 0).flatten(0, 1) @ taps
+
+
+class FinestBlock(nn.Module):
+    """The up-block at the picture's own resolution and the projection behind it, on the pixels looked at."""
+
+    def __init__(self, block: UpBlock, below: int, project: nn.Conv2d, dtype: torch.dtype) -> None:
+        super().__init__()
+        net = block._net
+        weight, bias = folded(net[0], net[1])
+        second, second_bias = folded(net[3], net[4])
+        assert bias is not None and second_bias is not None
+
+        self.taps: torch.Tensor
+        self.patch: torch.Tensor
+        self.bias: torch.Tensor
+        self.second: torch.Tensor
+        self.second_bias: torch.Tensor
+        self.project: torch.Tensor
+        self.project_bias: torch.Tensor
+
+        def keep(name: str, tensor: torch.Tensor) -> None:
+            self.register_buffer(name, tensor.detach().to(dtype).contiguous(), persistent=False)
+
+        keep("taps", tap_weights(weight[:, :below]))
+        # a patch is three rows of three pixels of three colours
+        keep("patch", weight[:, below:].permute(2, 3, 1, 0).flatten(0, 2))
+        keep("bias", bias)
+        keep("second", second.permute(2, 3, 1, 0).flatten(0, 2))
+        keep("second_bias", second_bias)
+        keep("project", project.weight.flatten(1).T)
+        keep("project_bias", cast(torch.Tensor, project.bias))
+        self._sums: list[TapSum] = []
+        self._of: LookedAt | None = None
+
+    def forward(self, x: torch.Tensor, images: torch.Tensor, looked: LookedAt) -> torch.Tensor:
+        """`[V, C, h, w]` and the pictures `[V, 3, H, W]` to rows of the pixels looked at, `[P, feature]`."""
+        if self._of is not looked:
+            low, high = (x.shape[2], x.shape[3]), (images.shape[2], images.shape[3])
+            self._sums, self._of = [TapSum(low, high, near) for near in looked.around], looked
+        padded = F.pad(images, (1, 1, 1, 1)).permute(0, 2, 3, 1).contiguous().flatten()
+        strips = padded.as_strided((padded.numel() - 8, 9), (1, 1))
+        patches = strips.index_select(0, looked.patches).view(-1, 27)
+        inner = patches.new_zeros(len(patches) + 1, self.bias.numel())
+        start = 0
+        for view, sums in zip(x, self._sums, strict=True):
+            summed = sums(products_of(view, self.taps))
+            inner[start : start + len(summed)] = summed
+            start += len(summed)
+        inner[:-1].addmm_(patches, self.patch).add_(self.bias)
+        F.leaky_relu_(inner, SLOPE)
+        out = inner.new_empty(len(looked.neighbours) // 9, self.project.shape[1])
+        for start in range(0, len(out), ROWS):
+            rows, chosen = out[start : start + ROWS], looked.neighbours[9 * start : 9 * (start + ROWS)]
+            near = inner.index_select(0, chosen).view(-1, self.second.shape[0])
+            found = F.leaky_relu_(torch.addmm(self.second_bias, near, self.second), SLOPE)
+            torch.addmm(self.project_bias, found, self.project, out=rows)
+        return out
+
+
+class FastDecoder(nn.Module):
+    """The decoder.
+
+    Args:
+        decoder: the plain one, in evaluation mode.
+        wanted: scales that are lifted.
+        dtype: number format of the blocks coarser than scale 2.
+        fine: number format of those of scales 2 and 1.
+        commute: whether multiplications are traded for memory where they are in float32; it pays where they are dear.
+    """
+
+    def __init__(
+        self, decoder: Decoder, wanted: tuple[int, ...], *, dtype: torch.dtype, fine: torch.dtype, commute: bool
+    ) -> None:
+        super().__init__()
+        self.fine = fine
+        self.entry = FusedConv(decoder.conv2, None, "none", dtype)
+        self.scales, self.wanted = decoder.scales, wanted
+        self.blocks, self.projections = nn.ModuleDict(), nn.ModuleDict()
+        self.finest: FinestBlock | None = None
+        below = decoder.conv2.out_channels
+        for scale in decoder.scales:
+            block = cast(UpBlock, decoder.get_submodule(f"up{scale}"))
+            project = cast(nn.Conv2d, decoder.get_submodule(f"resize_output_1_{scale}"))
+            kind = fine if scale <= FINE else dtype
+            dear = commute and kind == torch.float32
+            self.blocks[str(scale)] = FastUpBlock(block, below, commute=dear and scale > 1, dtype=kind)
+            if scale in wanted:
+                self.projections[str(scale)] = FusedConv(project, None, "none", kind)
+            if scale == 1:
+                self.finest = FinestBlock(block, below, project, kind)
+            below = cast(nn.Conv2d, block._net[0]).out_channels
+
+    def forward(
+        self, maps: Mapping[int, torch.Tensor], looked: LookedAt | None = None
+    ) -> tuple[dict[int, torch.Tensor], torch.Tensor | None]:
+        """Feature maps `[V, feature, h, w]` by lifted scale, and the finest as rows `[P, feature]`.
+
+        Args:
+            maps: the encoder's maps by scale.
+            looked: the pixels of scale 1 that are looked at; None = the whole map is computed, and no rows.
+        """
+        x = self.entry(maps[32])
+        out: dict[int, torch.Tensor] = {}
+        for scale in self.scales:
+            if scale == 1 and looked is not None:
+                assert self.finest is not None
+                return out, self.finest(x, maps[1], looked)
+            skip = maps[scale]
+            if scale <= FINE:
+                x, skip = x.to(self.fine), skip.to(self.fine)
+            x = self.blocks[str(scale)](x, skip)
+            if scale in self.wanted:
+                out[scale] = self.projections[str(scale)](x)
+        return out, None

@@ -1,0 +1,1 @@
+"""The node `replay`: recorded stereo sequences as live topics."""

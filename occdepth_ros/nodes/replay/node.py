@@ -1,0 +1,227 @@
+"""The node `replay`: a recorded stereo sequence as live camera topics, TF and /clock.
+
+python -m occdepth_ros.nodes.replay.node --ros-args -p source:=/data/kitti/dataset/sequences/00 -p rate:=0.5
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import rclpy
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
+from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
+
+from occdepth_ros.camera import Matrix
+from occdepth_ros.errors import OccDepthError
+from occdepth_ros.nodes.qos import REPLAYED, overridable
+from occdepth_ros.nodes.replay.declare import declare
+from occdepth_ros.nodes.replay.messages import camera_infos, image_message, time_message, transform_message
+from occdepth_ros.nodes.replay.schedule import Pace, Timeline, frame_order, read_ahead
+from occdepth_ros.nodes.replay.settings import NOW
+from occdepth_ros.nodes.signals import interrupted_once
+from occdepth_ros.sources import StereoSource, open_source
+
+DISCOVERY_S = 1.0
+"""Subscribers are seen by a publisher a little before they see the publisher."""
+ACKNOWLEDGE_S = 10.0
+"""How long reliable subscribers may take to receive the last pairs."""
+LINGER_S = 1.0
+"""How long best-effort subscribers have to fetch them: they acknowledge nothing, and shared memory ends with us."""
+
+
+@dataclass
+class Prepared:
+    """One pair as messages that lack their stamps."""
+
+    stamp_ns: int
+    images: tuple[Image, Image]
+    pose: Matrix | None
+
+
+class Replay(Node):
+    """Publishes a sequence once, or for ever.
+
+    Raises:
+        OccDepthError: a parameter or the sequence cannot be used.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("replay")
+        self.settings = declare(self)
+        self.source: StereoSource = open_source(self.settings.source)
+        self.order = frame_order(len(self.source), self.settings)
+        self.grid_frame = self.settings.grid_frame or self.source.grid_frame
+        self.infos = camera_infos(self.source.rig, self.settings.left_frame, self.settings.right_frame)
+        self.image_publishers = [self._camera_publisher(Image, f"{side}/image_rect") for side in ("left", "right")]
+        self.info_publishers = [self._camera_publisher(CameraInfo, f"{side}/camera_info") for side in ("left", "right")]
+        self.clock_publisher = self.create_publisher(Clock, "/clock", REPLAYED) if self.settings.clock_hz > 0 else None
+        self.tf = TransformBroadcaster(self)
+        self.static_tf = StaticTransformBroadcaster(self)
+        self.timeline = Timeline(round(self.source.period_s() * 1e9))
+        self.pace = Pace(self.settings.rate)
+        self.moments: tuple[float, ...] = ()
+        self.published = 0
+
+    def _camera_publisher(self, kind: type, topic: str) -> Publisher:
+        return self.create_publisher(kind, topic, REPLAYED, qos_overriding_options=overridable())
+
+    def play(self) -> None:
+        """Publish all frames at their times; returns early when ROS shuts down.
+
+        Raises:
+            OccDepthError: a frame cannot be read.
+        """
+        self.get_logger().info(
+            f"{self.source.name}: {len(self.source)} frames, one every {self.source.period_s():.3f} s"
+        )
+        try:
+            self._publish_rig()
+            self._wait_for_subscribers()
+            self._publish_all()
+            self._drain()
+        except KeyboardInterrupt:
+            pass
+        except RuntimeError:  # rclpy's errors are such: ROS shut down in the middle of a call
+            if rclpy.ok():
+                raise
+        self._summarise()
+
+    def _publish_all(self) -> None:
+        for prepared in read_ahead(self.order, self._prepare):
+            stamp = self.timeline.stamp(prepared.stamp_ns)
+            if prepared.pose is None and not self.published:
+                self.get_logger().warning(f"the sequence has no poses: TF ends at {self.grid_frame!r}")
+            if not self._wait_until(self.pace.due(stamp)):
+                return
+            self._publish(prepared, stamp)
+            self.moments = (self.moments[0] if self.moments else time.monotonic(), time.monotonic())
+            self.published += 1
+
+    def _prepare(self, index: int) -> Prepared:
+        frame = self.source[index]
+        left = image_message(frame.left, self.settings.left_frame, grey=frame.grey)
+        right = image_message(frame.right, self.settings.right_frame, grey=frame.grey)
+        return Prepared(frame.stamp_ns, (left, right), frame.world_from_grid)
+
+    def _wait_for_subscribers(self) -> None:
+        wanted = self.settings.wait_for_subscribers
+        publishers = (*self.image_publishers, *self.info_publishers)
+        waited = 0.0
+        while rclpy.ok() and min(publisher.get_subscription_count() for publisher in publishers) < wanted:
+            if round(waited, 2) % 5 == 0:
+                self.get_logger().info(f"waiting for {wanted} subscriber(s) of every camera topic")
+            time.sleep(0.05)
+            waited += 0.05
+        if wanted:
+            time.sleep(DISCOVERY_S)
+
+    def _wait_until(self, due: float) -> bool:
+        """Sleep until `due` (steady clock), with /clock running. Returns whether ROS still runs."""
+        while rclpy.ok():
+            now = time.monotonic()
+            if now >= due:
+                return True
+            tick = now + 1 / self.settings.clock_hz if self.settings.clock_hz > 0 else due
+            time.sleep(max(min(tick, due, now + 0.1) - now, 0))
+            moment = time.monotonic()
+            stamp = time.time_ns() if self.settings.stamps == NOW else self.pace.stamp_at(moment)
+            if moment < due and stamp is not None:
+                self._publish_clock(stamp)
+        return False
+
+    def _publish_clock(self, stamp_ns: int) -> None:
+        if self.clock_publisher is not None:
+            self.clock_publisher.publish(Clock(clock=time_message(stamp_ns)))
+
+    def _publish_rig(self) -> None:
+        rig = self.source.rig
+        cameras = ((rig.left_from_grid, self.settings.left_frame), (rig.right_from_grid, self.settings.right_frame))
+        # static transforms hold at all times, so their stamp says nothing
+        self.static_tf.sendTransform(
+            [transform_message(np.asarray(np.linalg.inv(pose)), self.grid_frame, frame, 0) for pose, frame in cameras]
+        )
+
+    def _publish(self, prepared: Prepared, recorded_ns: int) -> None:
+        stamp_ns = time.time_ns() if self.settings.stamps == NOW else recorded_ns
+        stamp = time_message(stamp_ns)
+        self._publish_clock(stamp_ns)
+        if prepared.pose is not None:
+            self.tf.sendTransform(transform_message(prepared.pose, self.settings.map_frame, self.grid_frame, stamp_ns))
+        for info, publisher in zip(self.infos, self.info_publishers, strict=True):
+            info.header.stamp = stamp
+            publisher.publish(info)
+        for image, publisher in zip(prepared.images, self.image_publishers, strict=True):
+            image.header.stamp = stamp
+            publisher.publish(image)
+
+    def _drain(self) -> None:
+        """Wait until the subscribers have the last pair: it would be lost with the publishers."""
+        deadline = time.monotonic() + ACKNOWLEDGE_S
+        for publisher in (*self.image_publishers, *self.info_publishers):
+            left = deadline - time.monotonic()
+            if left > 0 and rclpy.ok():
+                publisher.wait_for_all_acked(Duration(seconds=left))
+        if rclpy.ok() and any(publisher.get_subscription_count() for publisher in self.image_publishers):
+            time.sleep(LINGER_S)
+
+    def _summarise(self) -> None:
+        seconds = self.moments[1] - self.moments[0] if self.moments else 0.0
+        hz = (self.published - 1) / seconds if seconds > 0 else 0.0
+        wanted = f" of {self.settings.rate / self.source.period_s():.2f}" if self.settings.rate else ""
+        late = f", {self.pace.late} late" if self.pace.late else ""
+        print(f"replay: {self.published} pairs in {seconds:.2f} s, {hz:.2f}{wanted} Hz{late}", flush=True)
+
+
+@interrupted_once()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node.
+
+    Returns:
+        0 at the end of the sequence or when interrupted, 2 on an error that the user can repair.
+    """
+    rclpy.init(args=list(arguments) if arguments is not None else None)
+    executor = SingleThreadedExecutor()
+    spinner = threading.Thread(target=_spin, args=(executor,), daemon=True)
+    node: Replay | None = None
+    try:
+        node = Replay()
+        executor.add_node(node)
+        # answers parameter services while this thread keeps the pace
+        spinner.start()
+        node.play()
+    except OccDepthError as error:
+        print(f"replay: {error}", file=sys.stderr, flush=True)
+        return 2
+    except KeyboardInterrupt:
+        pass
+    finally:
+        rclpy.try_shutdown()
+        if spinner.ident is not None:
+            # a thread inside the executor would outlive what it spins
+            spinner.join()
+        executor.shutdown()
+        if node is not None:
+            node.destroy_node()
+    return 0
+
+
+def _spin(executor: SingleThreadedExecutor) -> None:
+    # a wait without an end can miss the shutdown when it comes while the wait begins
+    with suppress(ExternalShutdownException):
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=0.2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The lifecycle node `stereo_occ`: stereo images in, semantic occupancy out."""

@@ -1,0 +1,138 @@
+"""`/diagnostics`: one status per part of the node, by diagnostic_updater."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_updater import DiagnosticStatusWrapper, Updater
+from rclpy.node import Node
+
+from occdepth_ros.nodes.stereo_occ.faults import FaultBoard, Topic
+from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
+from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
+from occdepth_ros.nodes.stereo_occ.sync import SIDES, PairSynchronizer
+from occdepth_ros.nodes.stereo_occ.worker import Worker
+
+PLAUSIBLE_LATENCY_MS = 60_000.0
+"""Beyond this the stamps are of another clock than the node's (a recording without use_sim_time)."""
+
+
+class NodeDiagnostics:
+    """Publishes what is wrong and how the node does.
+
+    Args:
+        node: whose diagnostics.
+        faults: what is wrong.
+        state: label of the lifecycle state.
+    """
+
+    def __init__(self, node: Node, faults: FaultBoard, state: Callable[[], str]) -> None:
+        self._faults = faults
+        self._state = state
+        self.pipeline: Pipeline | None = None
+        self.synchronizer: PairSynchronizer | None = None
+        self.worker: Worker | None = None  # type: ignore[type-arg]
+        self._updater = Updater(node, period=1.0)
+        self._updater.setHardwareID("stereo_occ")
+        tasks = {
+            Topic.INPUT: self._input,
+            Topic.SYNC: self._synchronisation,
+            Topic.CALIBRATION: self._calibration,
+            Topic.EXTRINSICS: self._extrinsics,
+            Topic.MODEL: self._model,
+            Topic.OUTPUT: self._outputs,
+        }
+        for topic, fill in tasks.items():
+            self._updater.add(topic.value, self._task(topic, fill))
+
+    def update(self) -> None:
+        """Publish now instead of at the next period."""
+        self._updater.force_update()
+
+    def _task(
+        self, topic: Topic, fill: Callable[[DiagnosticStatusWrapper], None]
+    ) -> Callable[[DiagnosticStatusWrapper], DiagnosticStatusWrapper]:
+        def run(status: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
+            present = self._faults.present(topic)
+            if present:
+                level = DiagnosticStatus.ERROR if any(f.is_error for f in present) else DiagnosticStatus.WARN
+                status.summary(level, " | ".join(f"{f.name}: {f.text}" for f in present))
+                status.add("faults", " ".join(f.name for f in present))
+            else:
+                status.summary(DiagnosticStatus.OK, self._state())
+            try:
+                fill(status)
+            except Exception as error:  # a failing report must not end the node
+                status.add("report failed", f"{type(error).__name__}: {error}")
+            return status
+
+        return run
+
+    def _input(self, status: DiagnosticStatusWrapper) -> None:
+        sync = self.synchronizer
+        now = time.monotonic()
+        for side in SIDES if sync else ():
+            assert sync is not None
+            arrival = sync.last_arrival[side]
+            status.add(f"{side} pictures", str(sync.received[side]))
+            status.add(f"{side} age s", "never" if arrival is None else f"{now - arrival:.2f}")
+        last = self._faults.last
+        status.add("last error", f"{last.name}: {last.text}" if last else "none")
+
+    def _synchronisation(self, status: DiagnosticStatusWrapper) -> None:
+        if self.synchronizer is not None:
+            status.add("pairs", str(self.synchronizer.pairs))
+            for side in SIDES:
+                alone = self.synchronizer.received[side] - self.synchronizer.pairs - self.synchronizer.stragglers[side]
+                status.add(f"{side} without partner", str(max(0, alone)))
+                status.add(f"{side} out of order", str(self.synchronizer.stragglers[side]))
+        if self.worker is not None:
+            status.add("dropped pairs", str(self.worker.slot.dropped))
+
+    def _calibration(self, status: DiagnosticStatusWrapper) -> None:
+        rig = self.pipeline.calibration.current if self.pipeline else None
+        if rig is not None:
+            status.add("picture", f"{rig.left.width}x{rig.left.height}")
+            status.add("focal length px", f"{rig.left.projection[0, 0]:.2f}")
+            status.add("baseline m", f"{rig.baseline:.4f}")
+
+    def _extrinsics(self, status: DiagnosticStatusWrapper) -> None:
+        pose = self.pipeline.extrinsics.last if self.pipeline else None
+        if pose is not None:
+            status.add("source", pose.source)
+            status.add("TF age s", f"{pose.age:.3f}")
+
+    def _model(self, status: DiagnosticStatusWrapper) -> None:
+        if self.pipeline is None:
+            return
+        host, settings = self.pipeline.host, self.pipeline.settings
+        status.add("model", host.name)
+        status.add("wished model", settings.model)
+        status.add("weights", settings.weights or "the model's own")
+        status.add("device", host.device)
+        memory = ModelHost.gpu_memory()
+        if memory is not None:
+            status.add("GPU memory MiB", f"{memory.allocated:.0f} in use, {memory.reserved:.0f} held")
+            status.add("GPU memory total MiB", f"{memory.total:.0f}")
+
+    def _outputs(self, status: DiagnosticStatusWrapper) -> None:
+        pipeline = self.pipeline
+        if pipeline is None:
+            return
+        status.add("rate Hz", f"{pipeline.processing.rate():.2f}")
+        for name, statistics in (("processing", pipeline.processing), ("latency", pipeline.latency)):
+            p50, p95, top = statistics.percentiles(50, 95, 100)
+            if math.isnan(p50):
+                text = "none"
+            elif name == "latency" and not -PLAUSIBLE_LATENCY_MS < p50 < PLAUSIBLE_LATENCY_MS:
+                text = "stamps are of another clock"
+            else:
+                text = f"{p50:.1f} {p95:.1f} {top:.1f}"
+            status.add(f"{name} ms p50 p95 max", text)
+        status.add("processed pairs", str(pipeline.processed))
+        status.add("unusable pairs", str(pipeline.failed))
+        for output in pipeline.outputs.outputs:
+            status.add(output.spec.name, f"{output.count} messages, last {output.size} bytes")

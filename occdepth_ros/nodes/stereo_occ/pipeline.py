@@ -1,0 +1,161 @@
+"""What happens to one pair: decode, calibrate, predict, publish. Runs in the worker thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from occdepth_ros.errors import OccDepthError
+from occdepth_ros.stereo.swap_guard import SwappedError
+from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
+from occdepth_ros.nodes.conversions import picture_of
+from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
+from occdepth_ros.nodes.stereo_occ.faults import FaultBoard, NamedError, Topic
+from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
+from occdepth_ros.nodes.stereo_occ.parameters import Settings
+from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
+from occdepth_ros.nodes.stereo_occ.sync import ImagePair
+from occdepth_ros.nodes.stereo_occ.timing import Statistics, TimingPublishers
+
+WATCHED = ("stream_stopped",)
+"""Faults that the watch over the streams ends, not a good pair."""
+PATIENT = ("camera_info", "missing_tf")
+"""Faults that may pass in a moment: a pair can overtake its calibration or its transform."""
+PATIENCE = 1.0
+"""Seconds that a pair waits for them, unless a newer one comes."""
+
+
+class Pipeline:
+    """Turns pairs into messages.
+
+    Args:
+        settings: the parameters; replaced by assignment when they change.
+        host, calibration, extrinsics, outputs, timings, faults: the parts.
+        now_ns: the ROS clock.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        host: ModelHost,
+        calibration: StereoCalibration,
+        extrinsics: Extrinsics,
+        outputs: OutputSet,
+        timings: TimingPublishers,
+        faults: FaultBoard,
+        now_ns: Callable[[], int],
+    ) -> None:
+        self.settings = settings
+        self.host = host
+        self.calibration = calibration
+        self.extrinsics = extrinsics
+        self.outputs = outputs
+        self.timings = timings
+        self.faults = faults
+        self._now_ns = now_ns
+        self.processing = Statistics()
+        self.latency = Statistics()
+        self.processed = 0
+        self.failed = 0
+        self.waiting: ImagePair | None = None
+
+    def process(self, pair: ImagePair) -> None:
+        """Predict and publish one pair.
+
+        Raises:
+            OccDepthError: the pair, the calibration or the model cannot be used; nothing was published.
+        """
+        self.waiting = None
+        try:
+            self._process(pair)
+        except NamedError as error:
+            if error.name in PATIENT and time.monotonic() - pair.arrived < PATIENCE:
+                self.waiting = pair
+            raise
+
+    def idle(self) -> None:
+        """Try the waiting pair again, and serve those who came late to a latched topic.
+
+        Raises:
+            OccDepthError: as `process`.
+        """
+        self.outputs.serve_late(self.settings)
+        if self.waiting is not None:
+            self.process(self.waiting)
+
+    def _process(self, pair: ImagePair) -> None:
+        started = time.monotonic()
+        camera_frame = self._camera_frame(pair)
+        left = self.calibration.rectified("left", picture_of(pair.left, "left/image_rect"))
+        right = self.calibration.rectified("right", picture_of(pair.right, "right/image_rect"))
+        pose = self.extrinsics.pose(camera_frame, pair.stamp_ns)
+        rig = self.calibration.rig(pose.left_from_grid, camera_frame)
+        if self.host.remembers:
+            self.host.place(self.extrinsics.world_from_grid(pair.stamp_ns))
+        prepared = time.monotonic()
+        prediction = self.host.predict(rig, left, right, pair.stamp_ns)
+        predicted = time.monotonic()
+        encoding, publishing = self.outputs.publish(prediction, self.settings, camera_frame)
+        ended = time.monotonic()
+
+        self._note_good(pair, camera_frame, pose.source)
+        self.processing.add(1e3 * (ended - pair.arrived))
+        self.latency.add((self._now_ns() - pair.stamp_ns) * 1e-6)
+        self.processed += 1
+        if self.settings.publish_processing_time:
+            # some models do a part of the preparation and of the finish themselves, and say how long it took
+            before, after = (prediction.timings_ms.get(stage, 0.0) for stage in ("preprocess", "postprocess"))
+            self.timings.publish(
+                {
+                    "sync": 1e3 * (started - pair.arrived),
+                    "preprocess": 1e3 * (prepared - started) + before,
+                    "inference": 1e3 * (predicted - prepared) - before - after,
+                    "postprocess": encoding + after,
+                    "publish": publishing,
+                    "total": 1e3 * (ended - pair.arrived),
+                }
+            )
+
+    def note_bad(self, error: Exception) -> NamedError:
+        """Count a pair that could not be used; returns the error under the name of its fault."""
+        if self.waiting is None:
+            self.failed += 1
+        if isinstance(error, NamedError):
+            return error
+        if isinstance(error, SwappedError):
+            return NamedError("swapped", Topic.INPUT, error.what, where=error.where, remedy=error.remedy)
+        if isinstance(error, OccDepthError):
+            return NamedError("inference", Topic.MODEL, error.what, where=error.where, remedy=error.remedy)
+        text = f"the model failed on this pair ({type(error).__name__}: {error})"
+        return NamedError("inference", Topic.MODEL, text, where=self.host.name)
+
+    def _camera_frame(self, pair: ImagePair) -> str:
+        frame: str = pair.left.header.frame_id
+        if not frame:
+            raise NamedError(
+                "frame_id",
+                Topic.INPUT,
+                "the header has no frame_id",
+                where="left/image_rect",
+                remedy="Let the driver name the optical frame of the left camera.",
+            )
+        return frame
+
+    def _note_good(self, pair: ImagePair, camera_frame: str, pose_source: str) -> None:
+        info_frame = self.calibration.info_frame("left")
+        mismatch = info_frame != camera_frame
+        keep = (*WATCHED, "frame_id") if mismatch else WATCHED
+        self.faults.clear_topic(Topic.INPUT, keep=keep)
+        self.faults.clear_topic(Topic.CALIBRATION)
+        from_parameters = pose_source == "parameters" and self.settings.extrinsics == "auto"
+        self.faults.clear_topic(Topic.EXTRINSICS, keep=("no_tf",) if from_parameters else ())
+        self.faults.clear("inference")
+        if mismatch:
+            text = f"left/image_rect is in {camera_frame!r}, left/camera_info in {info_frame!r}: taking the picture's."
+            self.faults.put("frame_id", Topic.INPUT, text, is_error=False)
+        if from_parameters:
+            text = (
+                f"TF does not connect {self.settings.grid_frame!r} with {camera_frame!r}: "
+                "taking camera_from_grid_* of the parameters."
+            )
+            self.faults.put("no_tf", Topic.EXTRINSICS, text, is_error=False)

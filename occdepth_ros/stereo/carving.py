@@ -1,0 +1,86 @@
+"""Free space by sight: where lines of sight pass there is nothing.
+
+Comparisons are made between disparities rather than depths: the error of a match is about constant in pixels, so one
+margin holds at all ranges, which is the margin d^2 / (fx * baseline) * sigma in metres (Gallup et al., 2008, eq. 1).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.stereo.matching import SIGMA_PX, STEPS
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.layers.projection import rebased
+
+_BLOCKED = np.iinfo(np.int16).max
+
+
+class SightCarver:
+    """Free voxels of a disparity picture.
+
+    A voxel is free when every match within the window that it covers in the left picture lies behind it, by a margin
+    of two standard deviations, and at least half of that window is matched. Windows come from a pyramid whose cells
+    hold the nearest surface of their pixels, so a single far pixel frees nothing and a voxel costs one look-up.
+
+    Args:
+        rig: the calibrated cameras.
+        grid: the voxels.
+        focal_baseline: depth times disparity, pixel metres.
+    """
+
+    def __init__(self, rig: StereoRig, grid: VoxelGrid, focal_baseline: float) -> None:
+        camera = rig.left
+        self.grid = grid
+        fx, fy = camera.projection[0, 0], camera.projection[1, 1]
+        cx, cy = camera.projection[0, 2], camera.projection[1, 2]
+        near, exact = rebased(grid, rig.left_from_grid)
+        pose = exact.astype(np.float32)
+        points = near.centers() @ pose[:3, :3].T + pose[:3, 3]
+        z = points[:, 2]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            column, row = np.rint(points[:, 0] * fx / z + cx), np.rint(points[:, 1] * fy / z + cy)
+        seen = (z > grid.resolution) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+        self.in_view = np.flatnonzero(seen)
+        """Flat indices of the voxels whose centre is in the left picture, ascending, `[N]`."""
+        z = z[seen]
+        footprint = fx * grid.resolution / z
+        level = np.clip(np.floor(np.log2(np.maximum(footprint / 3, 1))), 0, 6).astype(np.int64)
+        self._shapes, starts = [], []
+        height, width, start = camera.height, camera.width, 0
+        for _ in range(int(level.max(initial=0)) + 1):
+            self._shapes.append((height, width))
+            starts.append(start)
+            start += height * width
+            height, width = (height + 1) // 2, (width + 1) // 2
+        self._cells = start
+        row_at, column_at = row[seen].astype(np.int64) >> level, column[seen].astype(np.int64) >> level
+        widths = np.array([shape[1] for shape in self._shapes])
+        self._look_up = (np.array(starts)[level] + row_at * widths[level] + column_at).astype(np.intp)
+        limit = focal_baseline * STEPS / (z + grid.resolution / 2) - 2 * SIGMA_PX * STEPS
+        self._free_below = np.clip(limit, -1, _BLOCKED - 1).astype(np.int16)
+
+    def free(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
+        """Which voxels of `in_view` lines of sight pass through, `[N]`; `disparity` as from `SemiGlobalMatcher`."""
+        nearest = np.empty(self._cells, np.int16)
+        matched: cv2.typing.MatLike = 255 * (disparity >= 0).astype(np.uint8)
+        start = 0
+        for level, (height, width) in enumerate(self._shapes):
+            if level:
+                disparity = _halved_max(disparity)
+                matched = cv2.resize(matched, (width, height), interpolation=cv2.INTER_AREA)
+            window = cv2.dilate(disparity, np.ones((3, 3), np.uint8))
+            window[cv2.blur(matched, (3, 3)) < 128] = _BLOCKED
+            nearest[start : start + height * width] = window.ravel()
+            start += height * width
+        return nearest.take(self._look_up, mode="clip") < self._free_below
+
+
+def _halved_max(picture: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """Maximum of every 2x2 block; odd sizes repeat their last line."""
+    height, width = picture.shape
+    even = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    rows = np.maximum(even[0::2], even[1::2])
+    return np.maximum(rows[:, 0::2], rows[:, 1::2])

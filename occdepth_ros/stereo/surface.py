@@ -1,0 +1,113 @@
+"""Surface points: every matched pixel as a point of the grid, and the voxels that such points fall into."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.stereo.matching import NO_MATCH, SIGMA_PX, STEPS
+from occdepth_ros.grid import VoxelGrid
+
+MIN_HITS = 3
+"""Pixels that must end in a voxel before it counts as occupied."""
+MIN_SHARE = 0.35
+"""The same for far voxels, as a share of the pixels that a face of the voxel covers; never less than one."""
+SPLINTER_PX = 400
+"""Matched pixels that hang together and are near enough for a voxel's face to cover half as many: fewer are a splinter.
+
+Sky and glare are full of them, and each would be an obstacle a few metres ahead."""
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """Matched pixels whose surface lies in the grid; coordinates in voxel edges from the grid's lower corner.
+
+    Args:
+        x, y, z: `[N]` float32.
+        voxel: flat voxel index, `[N]`.
+        pixel: flat index of the pixel in the disparity picture, `[N]`, ascending.
+    """
+
+    x: npt.NDArray[np.float32]
+    y: npt.NDArray[np.float32]
+    z: npt.NDArray[np.float32]
+    voxel: npt.NDArray[np.intp]
+    pixel: npt.NDArray[np.intp]
+
+
+class SurfaceBinning:
+    """Lines of sight of one calibration, and the binning of what they end in.
+
+    Args:
+        rig: the calibrated cameras.
+        grid: the voxels.
+        focal_baseline: depth times disparity, pixel metres.
+    """
+
+    def __init__(self, rig: StereoRig, grid: VoxelGrid, focal_baseline: float) -> None:
+        camera = rig.left
+        k = camera.projection
+        column, row = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+        optical = np.stack([(column - k[0, 2]) / k[0, 0], (row - k[1, 2]) / k[1, 1], np.ones(column.shape)])
+        grid_from_left = np.linalg.inv(rig.left_from_grid)
+        scale = focal_baseline * STEPS / grid.resolution
+        rays = scale * np.tensordot(grid_from_left[:3, :3], optical, 1)
+        self._rays = rays.reshape(3, -1).astype(np.float32)
+        self.eye: npt.NDArray[np.float32] = ((grid_from_left[:3, 3] - grid.origin) / grid.resolution).astype(np.float32)
+        """The left camera's centre in voxel edges, `[3]`."""
+        self._size = grid.size
+        self._count = grid.count
+        self._edge = grid.resolution
+        self._focal_baseline = focal_baseline
+        self._face = (k[0, 0] * grid.resolution) * (k[1, 1] * grid.resolution)
+        # a face covers (disparity * edge / baseline)^2 pixels
+        self._splinter_steps = STEPS * rig.baseline / grid.resolution * math.sqrt(SPLINTER_PX / 2)
+        self._forward = (rig.left_from_grid[2, :3] * grid.resolution).astype(np.float32)
+
+    def without_splinters(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+        """The disparity picture without near surfaces that are smaller than anything that fills a voxel."""
+        near = (disparity > self._splinter_steps).astype(np.uint8)
+        _, component, statistics, _ = cv2.connectedComponentsWithStats(near, connectivity=4, ltype=cv2.CV_32S)
+        small = statistics[:, cv2.CC_STAT_AREA] < SPLINTER_PX
+        small[0] = False
+        return np.where(small[component], np.int16(NO_MATCH), disparity) if small.any() else disparity
+
+    def points(self, disparity: npt.NDArray[np.int16]) -> SurfacePoints:
+        """Points of a disparity picture as `SemiGlobalMatcher.match` returns it."""
+        at = np.flatnonzero(disparity > 0)
+        inverse = np.float32(1) / disparity.ravel()[at]
+        axes = []
+        inside = np.ones(len(at), bool)
+        voxel = np.zeros(len(at), np.intp)
+        for ray, eye, size in zip(self._rays, self.eye, self._size, strict=True):
+            value = ray[at]
+            value *= inverse
+            value += eye
+            inside &= (value >= 0) & (value < size)
+            voxel *= size
+            voxel += value.astype(np.int32)
+            axes.append(value)
+        x, y, z = (value[inside] for value in axes)
+        return SurfacePoints(x, y, z, voxel[inside], at[inside])
+
+    def occupied(self, points: SurfacePoints) -> npt.NDArray[np.intp]:
+        """Flat indices of the voxels that hold enough points, ascending."""
+        hits = np.bincount(points.voxel, minlength=self._count)
+        struck = np.flatnonzero(hits)
+        wanted = np.clip(MIN_SHARE * self._face / np.square(self._depth(struck)), 1, MIN_HITS)
+        return struck[hits[struck] >= np.rint(wanted)]
+
+    def sharpness(self, voxels: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
+        """Voxel edge over edge plus depth error, times 255, `[N]`; the error is depth^2 sigma / (fx * baseline)."""
+        error = np.square(self._depth(voxels)) * np.float32(SIGMA_PX / self._focal_baseline)
+        return (255 * self._edge / (self._edge + error)).astype(np.uint8)
+
+    def _depth(self, voxels: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """Depth of voxel centres in the left camera, metres, at least half an edge, `[N]`."""
+        index = np.stack(np.unravel_index(voxels, self._size), 1).astype(np.float32) + np.float32(0.5)
+        return np.maximum((index - self.eye) @ self._forward, np.float32(self._edge / 2))

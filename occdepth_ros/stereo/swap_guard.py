@@ -1,0 +1,84 @@
+"""Finds out whether left and right pictures were swapped: then surfaces lie at negative disparities."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.errors import ImageError
+from occdepth_ros.stereo.matching import STEPS, create_matcher
+
+Picture = npt.NDArray[np.uint8]
+
+WIDTH = 320
+"""Pictures are compared at about this width, pixels."""
+REACH = 32
+"""Disparities from -REACH to REACH pixels around infinity compete with each other."""
+LEAST = 0.3
+"""Share of pixels that must lie beyond infinity before anything is said."""
+RATIO = 5.0
+"""How many times more pixels must lie beyond infinity than before it.
+
+On KITTI 92 to 98 % lie before infinity in the right order and at most 1 % beyond; swapped, the other way round."""
+PERIOD = 50
+"""Pairs between two looks: cables are rarely exchanged while a robot runs."""
+
+
+class SwappedError(ImageError):
+    """The right camera's pictures came as the left ones."""
+
+
+class SwapGuard:
+    """Looks at the first pair of a calibration and at every fiftieth after it; after a swapped one, at every pair.
+
+    Args:
+        rig: the calibrated cameras.
+    """
+
+    def __init__(self, rig: StereoRig) -> None:
+        self._offset = rig.disparity_offset
+        self._countdown = 0
+
+    def check(self, left: Picture, right: Picture) -> None:
+        """Look at one pair, `[H, W, 3]` RGB uint8 each; takes about 10 ms when it looks.
+
+        Raises:
+            SwappedError: the pictures are swapped.
+        """
+        if self._countdown:
+            self._countdown -= 1
+            return
+        if pictures_look_swapped(left, right, offset=self._offset):
+            raise SwappedError(
+                "left and right are swapped: surfaces match at negative disparities only",
+                where="stereo pair",
+                remedy="Exchange the two pictures or topics; each CameraInfo must go with its own camera.",
+            )
+        self._countdown = PERIOD - 1
+
+
+def pictures_look_swapped(left: Picture, right: Picture, *, offset: float = 0.0) -> bool:
+    """Whether most surfaces lie beyond infinity; False for pictures too small to tell.
+
+    Args:
+        left, right: `[H, W, 3]` RGB uint8, rectified.
+        offset: disparity of what lies at infinity, pixels (`StereoRig.disparity_offset`).
+    """
+    height, width = left.shape[:2]
+    infinity = round(offset * min(1.0, WIDTH / width))
+    if width < 3 * REACH or height < 16:
+        return False
+    if width > WIDTH:
+        height, width = max(16, round(height * WIDTH / width)), WIDTH
+    grey = [
+        cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (width, height), interpolation=cv2.INTER_AREA)
+        for picture in (left, right)
+    ]
+    lowest = infinity - REACH
+    disparity = create_matcher(lowest, 2 * REACH, speckles=50).compute(grey[0], grey[1])[:, REACH:-REACH]
+    # what lies at infinity has no sign, and what has no match carries less than the lowest value
+    beyond = float(((disparity < (infinity - 1) * STEPS) & (disparity >= lowest * STEPS)).mean())
+    before = float((disparity > (infinity + 1) * STEPS).mean())
+    return beyond > LEAST and beyond > RATIO * before

@@ -1,0 +1,94 @@
+"""Video files: OpenCV's encoders where its build has them, an animated GIF where it has none."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import cv2
+from PIL import Image
+
+from occdepth_ros.errors import OutputError
+from occdepth_ros.files import whole_file
+from occdepth_ros.visualization.canvas import Picture
+
+CODECS = {".mp4": "mp4v", ".webm": "VP90", ".avi": "MJPG"}
+"""Codec by suffix: those that OpenCV's packages for pip can write."""
+FALLBACK = ".gif"
+SUFFIXES = (*CODECS, FALLBACK)
+
+
+def check_video_name(path: Path) -> None:
+    """Refuse a name that no video can be written under.
+
+    Raises:
+        OutputError: the suffix is none of `SUFFIXES`, or a folder has the name.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise OutputError(
+            f"{path.suffix or 'a name without suffix'} is no video format",
+            where=str(path),
+            remedy=f"Give a name that ends in {', '.join(SUFFIXES)}.",
+        )
+    if path.is_dir():
+        raise OutputError("there is a folder of this name", where=str(path), remedy="Give another name.")
+
+
+def write_video(path: Path, frames: Iterable[Picture], fps: float, tell: Callable[[str], None] = print) -> Path:
+    """Write a video, complete or not at all; frames are taken one by one and not kept.
+
+    Args:
+        path: the suffix chooses the format, see `CODECS`.
+        frames: `[H, W, 3]` RGB each, all of one size with even sides.
+        fps: frames a second.
+        tell: takes a message where another format than the wished one is written.
+
+    Returns:
+        The file that was written: `path`, or one with the suffix `FALLBACK` where OpenCV cannot encode.
+
+    Raises:
+        OutputError: there are no frames, or the file cannot be written.
+    """
+    check_video_name(path)
+    stream = iter(frames)
+    first = next(stream, None)
+    if first is None:
+        raise OutputError("there are no frames", where=str(path), remedy="Give a source with at least one frame.")
+    stream = itertools.chain([first], stream)
+    codec = CODECS.get(path.suffix.lower())
+    if codec is not None:
+        try:
+            _encode(path, codec, stream, fps, (first.shape[1], first.shape[0]))
+            return path
+        except _NoEncoder:
+            wished, path = path, path.with_suffix(FALLBACK)
+            tell(f"OpenCV on this machine cannot write {wished.suffix} ({codec}): writing {path.name} instead")
+    _write_gif(path, stream, fps)
+    return path
+
+
+class _NoEncoder(Exception):
+    """OpenCV was built without this codec."""
+
+
+def _encode(path: Path, codec: str, stream: Iterator[Picture], fps: float, size: tuple[int, int]) -> None:
+    with whole_file(path) as partial:
+        writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*codec), fps, size)
+        try:
+            if not writer.isOpened():
+                raise _NoEncoder
+            for frame in stream:
+                writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        finally:
+            writer.release()
+        if not partial.is_file():
+            raise OSError("the encoder wrote nothing")
+
+
+def _write_gif(path: Path, stream: Iterator[Picture], fps: float) -> None:
+    images = (Image.fromarray(frame).quantize(128, Image.Quantize.FASTOCTREE) for frame in stream)
+    with whole_file(path) as partial:
+        # hundredths of a second are what the format knows
+        duration = max(20, 10 * round(100 / fps))
+        next(images).save(partial, "GIF", save_all=True, append_images=images, duration=duration, loop=0)

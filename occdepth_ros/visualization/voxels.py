@@ -1,0 +1,255 @@
+"""Voxels in class colours from any viewpoint: a painter's-algorithm renderer without a graphics stack.
+
+A voxel grid needs no depth buffer. Along any line of sight the cell index moves away from the eye on every axis,
+so painting cells by falling Manhattan distance to the eye's cell is an exact back-to-front order. OpenCV fills the
+faces that look at the eye. That runs the same on a bare robot, in a container and on a server: no display, no
+OpenGL, and equal inputs give equal pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.classes import ClassTable
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.visualization.canvas import dusty
+
+Picture = npt.NDArray[np.uint8]
+Float = npt.NDArray[np.float64]
+
+NEAR = 0.1
+SUPERSAMPLING = 2
+SUBPIXEL_BITS = 4
+EDGE_FROM_PX = 5.0
+"""Faces at least this large, in output pixels, get an edge line; smaller ones would turn into noise."""
+SUN = np.array([-0.45, 0.55, 1.0])
+SKY_TOP, SKY_BOTTOM = np.array([214.0, 226, 238]), np.array([250.0, 251, 252])
+
+# corners of the face that looks along +axis or -axis, as offsets from the voxel's lower corner
+_FACES: tuple[tuple[int, int, tuple[tuple[int, int, int], ...]], ...] = (
+    (0, 1, ((1, 0, 0), (1, 1, 0), (1, 1, 1), (1, 0, 1))),
+    (0, -1, ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1))),
+    (1, 1, ((0, 1, 0), (1, 1, 0), (1, 1, 1), (0, 1, 1))),
+    (1, -1, ((0, 0, 0), (1, 0, 0), (1, 0, 1), (0, 0, 1))),
+    (2, 1, ((0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1))),
+    (2, -1, ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0))),
+)
+
+
+@dataclass(frozen=True)
+class Viewpoint:
+    """A virtual camera in the grid's frame.
+
+    Args:
+        eye: position, metres.
+        target: the point in the centre of the picture, metres.
+        view_deg: horizontal angle of view, degrees.
+        width, height: picture size, pixels.
+    """
+
+    eye: tuple[float, float, float]
+    target: tuple[float, float, float]
+    view_deg: float
+    width: int
+    height: int
+
+    @classmethod
+    def behind(cls, rig: StereoRig, grid: VoxelGrid, width: int, height: int) -> Viewpoint:
+        """Over the left camera's shoulder, looking where it looks: 8 m behind and 5 m above a grid 51.2 m long."""
+        pose = np.linalg.inv(rig.left_from_grid)
+        camera, forward = pose[:3, 3], pose[:3, 2] * [1, 1, 0]
+        forward = forward / max(float(np.linalg.norm(forward)), 1e-9)
+        scale = max(grid.extent[:2]) / 51.2
+        eye = camera + scale * (-8.0 * forward + [0, 0, 5.4])
+        target = camera + scale * (12.0 * forward + [0, 0, -1.6])
+        return cls((eye[0], eye[1], eye[2]), (target[0], target[1], target[2]), 64.0, width, height)
+
+    def project(self, points: Float) -> tuple[Float, Float]:
+        """Pixels `[..., 2]` and depth `[...]` (metres along the line of sight) of points `[..., 3]`."""
+        forward = np.subtract(self.target, self.eye)
+        forward = forward / np.linalg.norm(forward)
+        right = np.cross(forward, [0.0, 0.0, 1.0])
+        right = right / np.linalg.norm(right)
+        axes = np.stack([right, np.cross(forward, right), forward])
+        local = (points - np.asarray(self.eye)) @ axes.T
+        focal = self.width / 2 / np.tan(np.radians(self.view_deg) / 2)
+        depth = local[..., 2]
+        center = np.array([self.width, self.height]) / 2
+        return local[..., :2] * (focal / np.maximum(depth, NEAR)[..., None]) + center, depth
+
+
+def render_voxels(
+    labels: npt.NDArray[np.uint8],
+    grid: VoxelGrid,
+    view: Viewpoint,
+    classes: ClassTable,
+    *,
+    completed: npt.NDArray[np.bool_] | None = None,
+    rig: StereoRig | None = None,
+) -> Picture:
+    """Draw the occupied voxels; free and unknown space stays empty.
+
+    Args:
+        labels: `[X, Y, Z]` class ids; 0 and 255 are not drawn.
+        grid: where the voxels are.
+        view: from where.
+        classes: colours.
+        completed: `[X, Y, Z]`, voxels to draw dusty.
+        rig: draw the left camera's viewing pyramid.
+
+    Returns:
+        `[height, width, 3]` RGB.
+    """
+    scale = SUPERSAMPLING
+    ramp = np.linspace(0, 1, view.height * scale)[:, None, None]
+    canvas = np.broadcast_to(SKY_TOP + (SKY_BOTTOM - SKY_TOP) * ramp, (view.height * scale, view.width * scale, 3))
+    canvas = np.ascontiguousarray(canvas.astype(np.uint8))
+    occupied = (labels != 0) & (labels != 255)
+    floor = _floor_height(occupied, grid)
+    _draw_floor(canvas, grid, view, floor)
+    _paint_faces(canvas, labels, occupied, completed, grid, view, classes)
+    if rig is not None:
+        _draw_camera(canvas, rig, view, depth=max(grid.extent[:2]) / 51.2)
+    return cv2.resize(canvas, (view.width, view.height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _floor_height(occupied: npt.NDArray[np.bool_], grid: VoxelGrid) -> float:
+    """Lower face of the layer that most columns stand on, metres."""
+    columns = occupied.any(axis=2)
+    if not columns.any():
+        return grid.origin[2]
+    lowest = np.bincount(occupied.argmax(axis=2)[columns], minlength=grid.size[2])
+    return grid.origin[2] + grid.resolution * float(lowest.argmax())
+
+
+def _paint_faces(
+    canvas: Picture,
+    labels: npt.NDArray[np.uint8],
+    occupied: npt.NDArray[np.bool_],
+    completed: npt.NDArray[np.bool_] | None,
+    grid: VoxelGrid,
+    view: Viewpoint,
+    classes: ClassTable,
+) -> None:
+    origin, eye = np.asarray(grid.origin), np.asarray(view.eye)
+    eye_cell = np.floor((eye - origin) / grid.resolution).astype(np.int64)
+    padded = np.pad(occupied, 3)
+    crowd = _box_mean(padded.astype(np.float32))
+    focus = np.linalg.norm(eye - view.target)
+    quads, colors, order, sizes = [], [], [], []
+    for axis, sign, corners in _FACES:
+        neighbor = np.roll(padded, -sign, axis)[3:-3, 3:-3, 3:-3]
+        cell = np.argwhere(occupied & ~neighbor)
+        plane = cell[:, axis] + (sign > 0)
+        cell = cell[sign * (eye[axis] - (origin[axis] + plane * grid.resolution)) > 0]
+        if not len(cell):
+            continue
+        points = origin + grid.resolution * (cell[:, None, :] + np.array(corners))
+        pixels, depth = view.project(points)
+        low, high = pixels.min(axis=1), pixels.max(axis=1)
+        seen = (depth.min(axis=1) > NEAR) & (high > 0).all(axis=1) & (low < (view.width, view.height)).all(axis=1)
+        cell, pixels, depth = cell[seen], pixels[seen], depth[seen]
+        light = _light(cell, axis, sign, padded, crowd)
+        color = classes.colors[labels[tuple(cell.T)]].astype(np.float64)
+        # pure hues (0, 0, 255) cannot be shaded: pull them a little towards grey first
+        color = 0.9 * color + 0.1 * 128
+        if completed is not None:
+            guessed = completed[tuple(cell.T)]
+            color[guessed] = dusty(color[guessed])
+        color *= light[:, None]
+        haze = np.clip((depth.mean(axis=1) / focus - 1) / 4, 0, 0.4)[:, None]
+        quads.append(pixels)
+        colors.append(color * (1 - haze) + SKY_BOTTOM * haze)
+        order.append(np.abs(cell - eye_cell).sum(axis=1))
+        sizes.append((high - low)[seen].max(axis=1))
+    if not quads:
+        return
+    sequence = np.argsort(-np.concatenate(order), kind="stable")
+    fixed = SUPERSAMPLING * (1 << SUBPIXEL_BITS)
+    corners_px = np.rint(np.concatenate(quads)[sequence] * fixed).astype(np.int32)
+    paint = np.clip(np.concatenate(colors)[sequence], 0, 255)
+    fill, edge = paint.tolist(), (0.78 * paint).tolist()
+    edged = (np.concatenate(sizes)[sequence] >= EDGE_FROM_PX).tolist()
+    for quad, inner, outer, line in zip(corners_px, fill, edge, edged, strict=True):
+        cv2.fillConvexPoly(canvas, quad, inner, cv2.LINE_8, SUBPIXEL_BITS)
+        if line:
+            cv2.polylines(canvas, [quad], True, outer, 1, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _box_mean(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Mean over 5x5x5 cells."""
+    flat = cv2.blur(values.reshape(values.shape[0], values.shape[1], -1), (5, 5), borderType=cv2.BORDER_REPLICATE)
+    flat = flat.reshape(-1, values.shape[2])
+    return cv2.blur(flat, (5, 1), borderType=cv2.BORDER_REPLICATE).reshape(values.shape)  # type: ignore[return-value]
+
+
+def _light(
+    cell: npt.NDArray[np.int64],
+    axis: int,
+    sign: int,
+    padded: npt.NDArray[np.bool_],
+    crowd: npt.NDArray[np.float32],
+) -> Float:
+    """Brightness of faces: sun with shadows from other voxels, less sky light where the surroundings are crowded."""
+    normal = np.zeros(3, np.int64)
+    normal[axis] = sign
+    sun = SUN / np.linalg.norm(SUN)
+    front = cell + 3 + 2 * normal
+    sky = 1.0 - 0.9 * np.clip(crowd[tuple(front.T)] - 0.12, 0, 0.5)
+    facing = max(float(sun @ normal), 0.0)
+    base = {2: 0.80 if sign > 0 else 0.5, 1: 0.70, 0: 0.62}[axis]
+    if facing == 0.0:
+        return base * sky
+    start = cell + 3.5 + 0.51 * normal
+    shadow = np.zeros(len(cell), bool)
+    limit = np.array(padded.shape)
+    for step in np.arange(1.0, 34.0, 0.9):
+        at = (start + step * sun).astype(np.int64)
+        inside = ((at >= 0) & (at < limit)).all(axis=1)
+        at[~inside] = 0
+        shadow |= inside & padded[tuple(at.T)]
+    return (base + 0.34 * facing * np.where(shadow, 0.25, 1.0)) * sky
+
+
+def ring_step(extent_m: float) -> float:
+    """Distance between lines of equal range in a scene of this length, metres."""
+    return 10.0 if extent_m > 30 else 5.0 if extent_m > 12 else 1.0
+
+
+def _draw_floor(canvas: Picture, grid: VoxelGrid, view: Viewpoint, height: float) -> None:
+    """Lines every ten (or five, or one) metres on the ground, so that distances can be read where nothing stands."""
+    ex, ey, _ = grid.extent
+    ox, oy, _ = grid.origin
+    step = ring_step(max(ex, ey))
+    xs = np.arange(np.ceil(ox / step) * step, ox + ex + 0.01, step)
+    ys = np.arange(np.ceil(oy / step) * step, oy + ey + 0.01, step)
+    lines = [((x, oy), (x, oy + ey)) for x in xs] + [((ox, y), (ox + ex, y)) for y in ys]
+    for start, end in lines:
+        along = np.linspace(start, end, 65)
+        _draw_line(canvas, view, np.column_stack([along, np.full(65, height)]), (205, 211, 218), 2)
+
+
+def _draw_camera(canvas: Picture, rig: StereoRig, view: Viewpoint, *, depth: float) -> None:
+    """The left camera's viewing pyramid, `depth` metres deep."""
+    corners = np.array([[0, 0], [rig.left.width, 0], [rig.left.width, rig.left.height], [0, rig.left.height]])
+    k = rig.left.intrinsics
+    rays = np.column_stack([(corners - k[:2, 2]) / k[[0, 1], [0, 1]], np.ones(4)]) * depth
+    pose = np.linalg.inv(rig.left_from_grid)
+    base = rays @ pose[:3, :3].T + pose[:3, 3]
+    for i in range(4):
+        for line in (np.stack([pose[:3, 3], base[i]]), np.stack([base[i], base[(i + 1) % 4]])):
+            _draw_line(canvas, view, line, (24, 32, 44), 4)
+
+
+def _draw_line(canvas: Picture, view: Viewpoint, points: Float, color: tuple[int, int, int], thickness: int) -> None:
+    pixels, depth = view.project(points)
+    fixed = np.rint(pixels * SUPERSAMPLING * (1 << SUBPIXEL_BITS))
+    ahead = (depth > NEAR) & (np.abs(fixed) < 1 << 24).all(axis=1)
+    fixed = fixed.astype(np.int32)
+    for i in np.flatnonzero(ahead[:-1] & ahead[1:]):
+        cv2.polylines(canvas, [fixed[i : i + 2]], False, color, thickness, cv2.LINE_AA, SUBPIXEL_BITS)

@@ -1,0 +1,250 @@
+"""`occdepth run`: complete, repeatable, and never over somebody else's files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.cli import main
+from occdepth_ros.commands import run as verb
+from occdepth_ros.commands.run_files import ResultFolder, is_ours, write_npz
+from occdepth_ros.errors import ImageError, OutputError, SourceError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.sources.base import SceneTruth, StereoFrame
+
+FOCAL = 180.0
+LEFT_P = np.array([[FOCAL, 0, 80, 0], [0, FOCAL, 24, 0], [0, 0, 1, 0]])
+RIGHT_P = LEFT_P - np.array([[0, 0, 0, 0.5 * FOCAL], [0, 0, 0, 0], [0, 0, 0, 0]])
+OPTICAL_FROM_GRID = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+
+
+class FourFrames:
+    """A sequence of four small frames; every second one has ground truth."""
+
+    name = "four frames"
+    grid_frame = "velodyne"
+    rig = StereoRig(PinholeCamera(LEFT_P, 160, 48), PinholeCamera(RIGHT_P, 160, 48), OPTICAL_FROM_GRID)
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> StereoFrame:
+        picture = np.full((48, 160, 3), 40 * index, np.uint8)
+        return StereoFrame(f"frame-{index}", index * 100_000_000, picture, picture)
+
+    def truth(self, index: int) -> SceneTruth | None:
+        grid = VoxelGrid.semantic_kitti()
+        return SceneTruth(labels_of(grid), grid, "synthetic") if index % 2 == 0 else None
+
+    def period_s(self) -> float:
+        return 0.1
+
+
+def labels_of(grid: VoxelGrid) -> np.ndarray:
+    labels = np.zeros(grid.size, np.uint8)
+    labels[:, :, :2] = 9
+    labels[30:40, 100:110, 2:8] = 1
+    return labels
+
+
+class Knowing:
+    """A predictor that knows `FourFrames`."""
+
+    name = "stereo-geometry"
+
+    def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
+        self.grid = grid
+
+    def infer(self, left: Picture, right: Picture) -> Occupancy:
+        labels = labels_of(self.grid)
+        full = np.full(self.grid.size, 200, np.uint8)
+        seen = np.ones(self.grid.size, np.uint8)
+        return Occupancy(labels, full, seen, np.full(left.shape[:2], 7.0, np.float32), {"thinking": 1.0})
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "open_source", lambda path: FourFrames())
+    monkeypatch.setattr("occdepth_ros.engine.create_predictor", lambda *_, **__: Knowing())
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return json.loads((folder / "manifest.json").read_text())["files"]
+
+
+def test_two_runs_give_equal_files(stage: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        assert main(["run", "--out", str(tmp_path / name), "--count", "2", "--pictures", "--octomap"]) == 0
+    first, second = ((tmp_path / name / "manifest.json").read_bytes() for name in "ab")
+    assert first == second
+    files = digests(tmp_path / "a")
+    assert {
+        "000000.npz",
+        "000001.npz",
+        "000000.bt",
+        "000001.ot",
+        "frame_000000.png",
+        "panels/000000_truth_view.png",
+    } <= set(files)
+    assert "panels/000001_truth_view.png" not in files
+    for name, digest in files.items():
+        assert hashlib.sha256((tmp_path / "a" / name).read_bytes()).hexdigest() == digest
+    printed = capsys.readouterr().out
+    assert "thinking" in printed and "against synthetic (1 scenes): SC IoU 100.0 %" in printed
+
+
+def test_the_grid_may_lie_elsewhere(stage: None, tmp_path: Path) -> None:
+    # on the truth's lattice there are scores, between its voxels there are none
+    for name, x, scored in (("on", "1.6", True), ("between", "1.65", False)):
+        out = tmp_path / name
+        place = ["--grid-origin", x, "-25.6", "-2", "--grid-size", "64", "256", "32"]
+        assert main(["run", "--out", str(out), "--count", "1", *place]) == 0
+        with np.load(out / "000000.npz") as result:
+            assert result["origin"].tolist() == [float(x), -25.6, -2.0]
+            assert result["labels"].shape == (64, 256, 32)
+        report = json.loads((out / "report.json").read_text())
+        assert bool(report["scores"]) == scored
+
+
+def test_a_grid_that_is_none_is_refused(stage: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--out", str(tmp_path / "a"), "--grid-size", "0", "256", "32"]) == 2
+    assert "not three positive counts" in capsys.readouterr().err
+    assert main(["run", "--out", str(tmp_path / "a"), "--grid-origin", "nan", "0", "0"]) == 2
+    assert "not three finite numbers" in capsys.readouterr().err
+
+
+def test_the_result_holds_the_prediction(stage: None, tmp_path: Path) -> None:
+    assert main(["run", "--out", str(tmp_path), "--start", "3"]) == 0
+    with np.load(tmp_path / "000003.npz") as result:
+        assert np.array_equal(result["labels"], labels_of(VoxelGrid.semantic_kitti()))
+        assert (result["confidence"] == 200).all() and (result["visibility"] == 1).all()
+        assert result["origin"].tolist() == [0.0, -25.6, -2.0] and result["resolution"] == 0.2
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["complete"] and manifest["frames"] == {"000003": "frame-3"}
+    assert manifest["model"] == "stereo-geometry" and manifest["grid"]["size"] == [256, 256, 32]
+
+
+def test_the_report_as_json(stage: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--out", str(tmp_path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads((tmp_path / "report.json").read_text())
+    assert report["frames"] == 4 and report["timings_ms"]["thinking"] == {"mean": 1.0, "p95": 1.0}
+
+
+def test_a_failing_frame_leaves_the_finished_ones(
+    stage: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = FourFrames.__getitem__
+
+    def broken(self: FourFrames, index: int) -> StereoFrame:
+        if index == 1:
+            raise ImageError("the picture is cut off", where="000001.png")
+        return good(self, index)
+
+    monkeypatch.setattr(FourFrames, "__getitem__", broken)
+    assert main(["run", "--out", str(tmp_path)]) == 2
+    assert "000001.png: the picture is cut off" in capsys.readouterr().err
+    assert list(digests(tmp_path)) == ["000000.npz"]
+    assert json.loads((tmp_path / "manifest.json").read_text())["complete"] is False
+
+
+def put(folder: ResultFolder, name: str, content: bytes) -> None:
+    folder.write(name, lambda path: path.write_bytes(content) and None)
+
+
+def test_npz_bytes_depend_on_the_arrays_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = {"labels": np.arange(24, dtype=np.uint8).reshape(2, 3, 4), "resolution": np.array(0.2)}
+    write_npz(tmp_path / "a.npz", arrays)
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    write_npz(tmp_path / "b.npz", arrays)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    with np.load(tmp_path / "a.npz") as back:
+        assert np.array_equal(back["labels"], arrays["labels"]) and back["resolution"] == 0.2
+
+
+def test_a_foreign_folder_is_refused_untouched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"thesis\.txt"):
+        ResultFolder(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_an_earlier_run_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    first = ResultFolder(tmp_path / "out")
+    put(first, "000000.npz", b"a")
+    put(first, "panels/000000_view.png", b"b")
+    first.write_manifest({}, complete=True)
+    second = ResultFolder(tmp_path / "out")
+    assert not (tmp_path / "out" / "000000.npz").exists()
+    put(second, "000001.npz", b"c")
+    second.write_manifest({"model": "m"}, complete=True)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert list(manifest["files"]) == ["000001.npz"] and manifest["complete"] and manifest["model"] == "m"
+
+
+@pytest.mark.parametrize("change", ["edited", "added", "linked"])
+def test_files_that_a_user_touched_are_kept(tmp_path: Path, change: str) -> None:
+    first = ResultFolder(tmp_path)
+    put(first, "000000.npz", b"a")
+    first.write_manifest({}, complete=True)
+    victim = tmp_path / "000000.npz"
+    if change == "edited":
+        victim.write_bytes(b"edited")
+    elif change == "added":
+        victim = tmp_path / "000007.npz"
+        victim.write_bytes(b"mine")
+    else:
+        victim.rename(tmp_path.parent / "elsewhere.npz")
+        victim.symlink_to(tmp_path.parent / "elsewhere.npz")
+    before = victim.read_bytes()
+    with pytest.raises(OutputError, match=victim.name):
+        ResultFolder(tmp_path)
+    assert victim.read_bytes() == before
+
+
+def test_a_killed_run_can_be_repeated(tmp_path: Path) -> None:
+    first = ResultFolder(tmp_path)
+    put(first, "000000.npz", b"a")
+    (tmp_path / ".000001.partial.npz").write_bytes(b"half")
+    ResultFolder(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
+    folder = ResultFolder(tmp_path)
+
+    def full(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left on device"):
+        folder.write("000000.npz", full)
+    assert [p.name for p in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_an_unwritable_place_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        ResultFolder(tmp_path / "file" / "out")
+
+
+def test_names_of_results_are_recognised() -> None:
+    assert all(map(is_ours, ("000000.npz", "123456.bt", "000001.ot", "frame_000000.png", "panels/000000_view.png")))
+    assert not any(map(is_ours, ("notes.txt", "0.npz", "frame_000000.jpg", "../000000.npz", "panels/../x.png")))
+
+
+@pytest.mark.parametrize(("start", "count"), [(-1, None), (5, None), (0, 0), (0, -2), (3, 3), (0, 6)])
+def test_ranges_that_do_not_fit_are_errors(start: int, count: int | None) -> None:
+    with pytest.raises(SourceError, match="5 frames"):
+        verb.select_frames(5, start, count, "sequence")
+
+
+def test_ranges() -> None:
+    assert list(verb.select_frames(5, 0, None, "")) == [0, 1, 2, 3, 4]
+    assert list(verb.select_frames(5, 3, 2, "")) == [3, 4]

@@ -1,0 +1,129 @@
+"""`occdepth submit`: what the benchmark takes, and what it would refuse."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.sequences import kitti_odometry
+
+from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
+from occdepth_ros.cli import main
+from occdepth_ros.data import semantic_kitti
+from occdepth_ros.data.semantic_kitti_submission import check_submission
+from occdepth_ros.errors import OutputError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.predictor import Occupancy, Picture
+
+LABEL = "sequences/11/predictions/000000.label"
+
+
+class Layers:
+    """A predictor whose labels tell the height: unknown at -2.0 m, then classes 1 to 19, then empty."""
+
+    name = "stereo-geometry"
+
+    def calibrate(self, rig: Any, grid: VoxelGrid) -> None:
+        self.size, self.lowest = grid.size, round((-2.0 - grid.origin[2]) / grid.resolution)
+
+    def infer(self, left: Picture, right: Picture) -> Occupancy:
+        labels = np.zeros(self.size, np.uint8)
+        labels[..., self.lowest] = UNKNOWN
+        labels[..., self.lowest + 1 : self.lowest + 20] = np.arange(1, 20)
+        full = np.full(self.size, 200, np.uint8)
+        return Occupancy(labels, full, full // 200, np.full(left.shape[:2], 7.0, np.float32))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Test sequences that are made out to be two, of six frames and one."""
+    monkeypatch.setitem(semantic_kitti.SPLITS, "test", ("11", "12"))
+    monkeypatch.setattr("occdepth_ros.engine.create_predictor", lambda *_, **__: Layers())
+    for name, scans in (("11", 6), ("12", 1)):
+        monkeypatch.setitem(semantic_kitti.SCANS, name, scans)
+        kitti_odometry(tmp_path / "dataset" / "sequences" / name, scans)
+    return tmp_path
+
+
+def written(root: Path, *more: str) -> Path:
+    file = root / "out" / "submission.zip"
+    assert main(["submit", str(file), "--root", str(root), *more]) == 0
+    return file
+
+
+def rewritten(file: Path, change: Any) -> Path:
+    """A copy of a zip whose entries `change(name, content)` replaces, or drops by None."""
+    copy = file.with_name("changed.zip")
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED) as new:
+        for entry in old.infolist():
+            content = change(entry.filename, old.read(entry))
+            if content is not None:
+                new.writestr(entry, content)
+    return copy
+
+
+@pytest.mark.parametrize(("align", "lift"), [("place", 1), ("index", 0)])
+def test_a_submission_holds_raw_ids_on_the_benchmark_s_layers(
+    root: Path, align: str, lift: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(root, "--align", align)
+    assert "complete and valid" in capsys.readouterr().out
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        labels = np.frombuffer(archive.read(LABEL), "<u2").reshape(256, 256, 32)
+    assert [name for name in names if name.endswith(".label")] == [
+        LABEL,
+        "sequences/11/predictions/000005.label",
+        "sequences/12/predictions/000000.label",
+    ]
+    assert {"sequences/", "sequences/12/predictions/"} <= set(names)
+    assert (labels[..., : lift + 1] == 0).all()
+    for layer in range(1, 20):
+        assert (labels[..., layer + lift] == SEMANTIC_KITTI.class_to_raw[layer]).all()
+
+
+def test_what_the_benchmark_would_refuse_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(root)
+    cases = {
+        f"{LABEL}: missing": lambda name, content: None if name == LABEL else content,
+        f"{LABEL}: 8 bytes, not 4194304": lambda name, content: bytes(8) if name == LABEL else content,
+        f"{LABEL}: holds ids that are no class": lambda name, content: (
+            b"\x07\x00" + content[2:] if name == LABEL else content
+        ),
+        "sequences/12/: the folder is no entry": lambda name, content: None if name == "sequences/12/" else content,
+    }
+    for expected, change in cases.items():
+        (problem,) = check_submission(rewritten(file, change))
+        assert problem.startswith(expected)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("description.txt", "ours")
+    assert not list(check_submission(file))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("notes.txt", "ours")
+    assert main(["submit", str(file)]) == 1
+    assert "notes.txt: a submission must not hold this" in capsys.readouterr().out
+
+
+def test_nothing_is_written_over_or_left_half(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = root / "out" / "submission.zip"
+    picture = root / "dataset" / "sequences" / "12" / "image_3" / "000000.png"
+    picture.write_bytes(picture.read_bytes()[:-50])
+    assert main(["submit", str(file), "--root", str(root)]) == 2
+    assert "000000.png" in capsys.readouterr().err and not list(file.parent.iterdir())
+    file.write_bytes(b"mine")
+    assert main(["submit", str(file), "--root", str(root)]) == 2
+    assert "there already" in capsys.readouterr().err and file.read_bytes() == b"mine"
+    with pytest.raises(OutputError, match="cannot be read"):
+        list(check_submission(file))
+
+
+def test_incomplete_sequences_are_refused_before_anything_is_predicted(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for side in ("image_2", "image_3"):
+        (root / "dataset" / "sequences" / "11" / side / "000005.png").unlink()
+    assert main(["submit", str(root / "s.zip"), "--root", str(root)]) == 2
+    assert "1 frames of the benchmark have no pictures: 000005" in capsys.readouterr().err

@@ -1,0 +1,168 @@
+"""Earlier pictures of the left camera: where they were taken, on disk and in a mirror, and who looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.cli import main
+from occdepth_ros.data.earlier import EarlierView
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.data.factory import open_dataset
+from occdepth_ros.data.semantic_kitti_scenes import SemanticKittiScenes
+from occdepth_ros.data.synthetic.dataset import StreetDataset
+from occdepth_ros.data.synthetic.folder import read_scene, write_scene
+from occdepth_ros.errors import GridError, SourceError
+from occdepth_ros.models.monoocc.config import PRESETS
+from occdepth_ros.training.augmentation import mirrored
+from occdepth_ros.training.monoocc_task import MonoOccOptions
+from occdepth_ros.training.monoocc_views import SceneViews
+
+PAST = (-6, -3)
+Picture = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def streets() -> list[SceneExample]:
+    made = StreetDataset(3, 4, past=PAST)
+    return [made[index] for index in range(4)]
+
+
+def color_errors(scene: SceneExample, offset: int, pose: Callable[[EarlierView], np.ndarray]) -> float:
+    """Median difference of colours between pixels of known depth and where they were in an earlier picture."""
+    assert scene.earlier is not None and scene.depth is not None
+    view = scene.earlier[offset]
+    v, u = np.nonzero(np.isfinite(scene.depth) & (scene.depth > 4) & (scene.depth < 25))
+    left = scene.rig.left
+    rays = np.linalg.inv(left.intrinsics) @ np.stack([u, v, np.ones_like(u)])
+    in_left = np.vstack([rays * scene.depth[v, u], np.ones_like(u)])
+    in_grid = np.linalg.inv(scene.rig.left_from_grid) @ in_left
+    x, y, z = view.camera.intrinsics @ (pose(view) @ in_grid)[:3]
+    column, row = np.rint(x / z), np.rint(y / z)
+    inside = (z > 1) & (column >= 0) & (row >= 0) & (column < left.width) & (row < left.height)
+    assert inside.sum() > 500
+    column, row = column[inside].astype(int), row[inside].astype(int)
+    then, now = (p.astype(float) for p in (view.picture[row, column], scene.left[v[inside], u[inside]]))
+    return float(np.median(np.abs(then - now).mean(axis=1)))
+
+
+@pytest.mark.parametrize("offset", PAST)
+def test_the_pose_says_where_surfaces_were_in_an_earlier_picture(streets: list[SceneExample], offset: int) -> None:
+    for scene in streets:
+        right = color_errors(scene, offset, lambda view, scene=scene: view.camera_from_grid(scene.rig))  # type: ignore[misc]
+        wrong = color_errors(scene, offset, lambda _, scene=scene: scene.rig.left_from_grid)  # type: ignore[misc]
+        assert right < 0.75 * wrong
+
+
+def test_the_pose_holds_on_real_pictures_too(kitti_mini: Path) -> None:
+    scenes = SemanticKittiScenes(kitti_mini, ["05"], "recon10", past=PAST)
+    first, sixth = scenes[0], scenes[1]
+    assert first.name == "05/000000" and first.earlier == {}
+    assert sixth.earlier is not None and list(sixth.earlier) == [-3], "frame 5 has no frame -1"
+    right = color_errors(sixth, -3, lambda view: view.camera_from_grid(sixth.rig))
+    assert right < 0.75 * color_errors(sixth, -3, lambda _: sixth.rig.left_from_grid)
+
+
+def test_a_scene_is_the_same_in_all_else(streets: list[SceneExample]) -> None:
+    plain = StreetDataset(3, 4)[1]
+    assert plain.earlier is None
+    for name in ("left", "right", "target", "seen", "semantics"):
+        np.testing.assert_array_equal(getattr(plain, name), getattr(streets[1], name))
+
+
+def test_mirrored_points_are_at_mirrored_pixels(streets: list[SceneExample]) -> None:
+    scene = streets[0]
+    points = np.random.default_rng(0).uniform((8, -4, -1.5, 1), (30, 4, 1, 1), (40, 4))
+    assert scene.earlier is not None
+    for swap in (True, False):
+        other = mirrored(scene, swap_eyes=swap)
+        assert other.earlier is not None and list(other.earlier) == list(scene.earlier)
+        for offset, view in scene.earlier.items():
+            twin = other.earlier[offset]
+            assert np.array_equal(twin.picture, view.picture[:, ::-1])
+            u, v = _pixels(view, scene.rig, points)
+            flipped, same = _pixels(twin, other.rig, points * [1, -1, 1, 1])
+            assert np.allclose(flipped, view.camera.width - 1 - u) and np.allclose(same, v)
+
+
+def _pixels(view: EarlierView, rig: StereoRig, points: np.ndarray) -> np.ndarray:
+    x, y, z = view.camera.intrinsics @ (view.camera_from_grid(rig) @ points.T)[:3]
+    return np.stack([x / z, y / z])
+
+
+def test_scenes_on_disk_keep_them(streets: list[SceneExample], tmp_path: Path) -> None:
+    path = tmp_path / f"{streets[0].name}.npz"
+    write_scene(streets[0], path)
+    made, back = streets[0].earlier, read_scene(path).earlier
+    assert made is not None and back is not None and list(back) == list(PAST)
+    for offset in PAST:
+        assert np.array_equal(back[offset].moved, made[offset].moved)
+        assert np.abs(back[offset].picture.astype(int) - made[offset].picture).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"earlier_offsets": np.array([[-3]], np.int32)}, "earlier_offsets"),
+        ({"earlier_offsets": np.arange(-40, 0, dtype=np.int32)}, "earlier_offsets"),
+        ({"earlier_moved": np.eye(4)}, "earlier_moved"),
+        ({"earlier_moved": np.full((2, 4, 4), np.nan)}, "no finite"),
+        ({"earlier_1": np.zeros(9, np.uint8)}, "a picture is damaged"),
+    ],
+)
+def test_wrong_ones_are_named(
+    streets: list[SceneExample], tmp_path: Path, change: dict[str, np.ndarray], words: str
+) -> None:
+    path = tmp_path / "train-3-000000.npz"
+    write_scene(streets[0], path)
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    np.savez(path, **(arrays | change))  # type: ignore[arg-type]
+    with pytest.raises(SourceError, match=words):
+        read_scene(path)
+
+
+def test_another_size_than_the_pair_is_refused(streets: list[SceneExample]) -> None:
+    small = PinholeCamera(np.eye(3, 4), 8, 8)
+    with pytest.raises(GridError, match="earlier -3"):
+        replace(streets[0], earlier={-3: EarlierView(np.zeros((8, 8, 3), np.uint8), small, np.eye(4))})
+    with pytest.raises(GridError, match="not uint8"):
+        EarlierView(np.zeros((8, 9, 3), np.uint8), small, np.eye(4))
+
+
+def test_networks_look_at_what_they_name_and_at_the_present_where_the_drive_began(
+    streets: list[SceneExample],
+) -> None:
+    scene = streets[0]
+    assert scene.earlier is not None
+    begun = replace(scene, earlier={-3: scene.earlier[-3]})
+    back, live = PRESETS["monoocc-edge-teacher"], PRESETS["monoocc-edge"]
+    assert back.cameras == 1 + len(back.past)
+    views = SceneViews.of(begun, back.past)
+    pictures, references = views.shown(back, begun)
+    alone, own = views.shown(live, begun)
+    assert len(pictures) == 3 and len(alone) == 1
+    assert torch.equal(pictures[0], alone[0]) and torch.equal(pictures[1], alone[0])
+    assert torch.equal(references.points[1], own.points[0]) and not torch.equal(references.points[2], own.points[0])
+    assert (pictures[2] - alone[0]).abs().mean() > 0.1
+
+
+def test_who_looks_back_says_so_and_data_without_a_past_are_named(
+    streets: list[SceneExample], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert MonoOccOptions(preset="monoocc-edge-teacher").past == PAST
+    assert MonoOccOptions().past == ()
+    assert MonoOccOptions(teacher="some.safetensors").past == PAST
+    with pytest.raises(SourceError, match=r"no earlier pictures.*--past -6 -3"):
+        SceneViews.of(replace(streets[0], earlier=None), PAST)
+    with pytest.raises(SourceError, match="nyu brings no earlier pictures"):
+        open_dataset("nyu", tmp_path, past=PAST)
+    assert main(["street", "--count", "1", "--out", str(tmp_path), "--past", "3"]) == 2
+    assert "--past: 3 are no offsets" in capsys.readouterr().err

@@ -1,0 +1,194 @@
+"""SemanticKITTI as scenes: official, derived and completed labels; the cache; LiDAR in the picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.sequences import LANDMARK, WIDTH, kitti_odometry, labelled_scans, picture
+
+from occdepth_ros.camera import PinholeCamera
+from occdepth_ros.data import label_cache, semantic_kitti_scenes
+from occdepth_ros.data.example import SceneDataset
+from occdepth_ros.data.lidar_image import project_scan
+from occdepth_ros.data.scan_completion import AROUND, RECON10, SIGHT_STEP, CompletionRule, complete_scans
+from occdepth_ros.data.semantic_kitti_scenes import SCANS, ScanOptions, SemanticKittiScenes
+from occdepth_ros.data.voxelize import PosedScan
+from occdepth_ros.errors import SourceError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
+
+ROAD_CLASS, SIGN_CLASS = 9, 19
+GRID = VoxelGrid((0.0, -1.2, -1.0), (16, 12, 10), 0.2)
+CAR, MOVING_CAR, BUILDING, OTHER_OBJECT = 10, 252, 50, 99
+
+
+def scan(cells: list[tuple[int, int, int]], labels: list[int], x: float = 0.0) -> PosedScan:
+    """Points in the middle of cells, from a LiDAR that stands at (x, 0, 0)."""
+    pose = np.eye(4)
+    pose[0, 3] = x
+    return PosedScan(GRID.centers_of(np.array(cells).reshape(-1, 3)) - pose[:3, 3], np.array(labels, np.uint16), pose)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    labelled_scans(tmp_path / "sequences" / "04")
+    return tmp_path
+
+
+def test_completed_labels_depth_and_classes_of_a_sequence(root: Path, tmp_path: Path) -> None:
+    data = SemanticKittiScenes(root, ["4"], SCANS, cache=tmp_path / "cache")
+    assert isinstance(data, SceneDataset)
+    assert data.names == ["04/000000", "04/000001", "04/000002"] and len(data) == 3
+    scene = data[0]
+    np.testing.assert_array_equal(scene.left, picture(0))
+    np.testing.assert_array_equal(scene.right, picture(100))
+    assert scene.grid == BENCHMARK_GRID
+    (cell,), _ = scene.grid.index_of(LANDMARK[None])
+    assert np.argwhere(scene.target == SIGN_CLASS).tolist() == [cell.tolist()]
+    assert (scene.target == ROAD_CLASS).sum() > 2000
+    assert scene.seen is not None and scene.seen[tuple(cell)] and not scene.seen[scene.target == 255].any()
+    assert scene.depth is not None and scene.semantics is not None
+    at = scene.rig.left_from_grid @ [*LANDMARK, 1]
+    u, v, _ = scene.rig.left.intrinsics @ at[:3] / at[2]
+    pixel = round(v), round(u)
+    assert scene.depth[pixel] == pytest.approx(at[2], abs=1e-4) and scene.semantics[pixel] == SIGN_CLASS
+    np.testing.assert_array_equal(np.isnan(scene.depth), scene.semantics == 255)
+    with pytest.raises(IndexError):
+        data[3]
+
+
+def test_the_cache_is_read_and_never_stale(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+
+    def first(rule: CompletionRule = AROUND) -> np.ndarray:
+        return SemanticKittiScenes(root, ["04"], SCANS, cache=cache, scans=ScanOptions(rule))[0].target
+
+    made = first()
+    (file,) = cache.iterdir()
+    monkeypatch.setattr(semantic_kitti_scenes, "complete_scans", lambda *_: pytest.fail("made again"))
+    np.testing.assert_array_equal(first(), made)
+    monkeypatch.undo()
+    file.write_bytes(file.read_bytes()[:100])
+    np.testing.assert_array_equal(first(), made)
+    np.testing.assert_array_equal(first(), made)
+    first(CompletionRule(reach=1.0))
+    assert len(list(cache.iterdir())) == 2, "another reach"
+    poses = root / "sequences" / "04" / "poses.txt"
+    first_pose, *rest = poses.read_text().splitlines()
+    poses.write_text("\n".join([first_pose, *reversed(rest)]))
+    first()
+    assert len(list(cache.iterdir())) == 3, "other poses"
+    monkeypatch.setattr(label_cache, "__version__", "0.0.0")
+    first()
+    assert len(list(cache.iterdir())) == 4, "another version"
+
+
+def test_official_labels_with_their_own_shadows(root: Path) -> None:
+    voxels = root / "sequences" / "04" / "voxels"
+    voxels.mkdir()
+    raw = np.zeros(BENCHMARK_GRID.size, "<u2")
+    raw[10, 10, 4], raw[20, 20, 4] = 40, 50
+    masks = {kind: np.zeros(raw.shape, bool) for kind in ("invalid", "occluded", "bin")}
+    masks["bin"][10, 10, 4] = True
+    masks["occluded"][10, 10, 4] = masks["occluded"][20:, 20, 4] = True
+    masks["invalid"][30:, 20, 4] = True
+    raw.tofile(voxels / "000000.label")
+    for kind, mask in masks.items():
+        (voxels / f"000000.{kind}").write_bytes(np.packbits(mask).tobytes())
+    scene = SemanticKittiScenes(root, ["04"])[0]
+    assert scene.name == "04/000000" and scene.seen is not None
+    assert scene.target[10, 10, 4] == 9 and scene.target[20, 20, 4] == 13
+    assert (scene.target[30:, 20, 4] == 255).all() and (scene.target == 255).sum() == 226
+    assert scene.seen[10, 10, 4] and not scene.seen[20:, 20, 4].any() and scene.seen[20, 21].all()
+
+
+def test_derived_labels_without_scans(tmp_path: Path) -> None:
+    folder = kitti_odometry(tmp_path / "sequences" / "04", 1)
+    (folder / "voxels").mkdir()
+    target = np.zeros(BENCHMARK_GRID.size, np.uint8)
+    target[20] = 13
+    target[21:] = 255
+    np.savez(folder / "voxels" / "000000.mine.npz", target=target)
+    scene = SemanticKittiScenes(tmp_path, ["04"], "mine")[0]
+    np.testing.assert_array_equal(scene.target, target)
+    assert scene.depth is None and scene.semantics is None and scene.seen is not None
+    assert scene.seen[:20].all() and scene.seen[20, 108:148, 8:24].all() and not scene.seen[21:].any()
+
+
+def test_the_last_frame_of_a_drive_is_completed_by_those_before(root: Path) -> None:
+    both, ahead = (
+        SemanticKittiScenes(root, ["04"], SCANS, scans=ScanOptions(rule))[2].target for rule in (AROUND, RECON10)
+    )
+    occupied, alone = ((target != 0) & (target != 255) for target in (both, ahead))
+    assert occupied.sum() > 1.1 * alone.sum() and not (alone & ~occupied).any()
+
+
+def test_scans_without_pictures_are_named(root: Path) -> None:
+    for side in ("image_2", "image_3"):
+        (root / "sequences" / "04" / side / "000001.png").unlink()
+    with pytest.raises(SourceError, match=r"1 of 3 labelled scans have no pictures: 000001"):
+        SemanticKittiScenes(root, ["04"], SCANS)
+    with pytest.raises(SourceError, match="sequence 05 is missing"):
+        SemanticKittiScenes(root, ["05"], SCANS)
+
+
+def test_hidden_space_is_free_only_where_the_rule_lets_other_scans_tell() -> None:
+    wall = [(6, y, z) for y in range(GRID.size[1]) for z in range(1, GRID.size[2])]
+    own, other = scan(wall, [CAR] * len(wall)), scan([(14, 6, 4)], [CAR], 2.5)
+    alone = complete_scans(own, [other], CompletionRule(sight="own"), GRID)
+    shared = complete_scans(own, [other], CompletionRule(sight="any"), GRID)
+    for made in (alone, shared):
+        assert (made.target[:6] == 0).all() and (made.target[6, :, 1:] == 1).all() and made.target[14, 6, 4] == 1
+        assert made.seen[:6, :, 1:].all() and made.seen[6, 6, 5] and not made.seen[7:].any()
+    assert (alone.target[7:14, :, 1:] == 255).all() and (shared.target[7:14, :, 1:] == 0).all()
+
+
+def test_a_place_beside_one_that_was_looked_from_adds_no_sight() -> None:
+    wall = [(6, y, z) for y in range(GRID.size[1]) for z in range(1, GRID.size[2])]
+    own, near = scan(wall, [CAR] * len(wall)), scan([(14, 6, 4)], [CAR], SIGHT_STEP - 0.5)
+    assert (complete_scans(own, [near], CompletionRule(sight="any"), GRID).target[10:14, 5, 3] == 255).all()
+
+
+def test_nothing_is_in_the_lowest_layer_and_what_moves_leaves_a_trail_only_if_asked() -> None:
+    own = scan([(4, 6, 0), (4, 6, 5)], [CAR, MOVING_CAR])
+    other = scan([(9, 6, 5), (9, 2, 5)], [MOVING_CAR, OTHER_OBJECT], 1.0)
+    clean = complete_scans(own, [other], CompletionRule(trails=False), GRID)
+    trail = complete_scans(own, [other], CompletionRule(trails=True), GRID)
+    assert np.argwhere(clean.target == 1).tolist() == [[4, 6, 5]]
+    assert np.argwhere(trail.target == 1).tolist() == [[4, 6, 5], [9, 6, 5]]
+    assert (clean.target[..., 0] == 0).all() and clean.target[9, 2, 5] == 255
+
+
+def test_a_house_hides_what_no_beam_could_see_above_it() -> None:
+    house = scan([(8, y, z) for y in range(GRID.size[1]) for z in range(1, 6)], [BUILDING] * GRID.size[1] * 5)
+    cars = scan([(8, y, z) for y in range(GRID.size[1]) for z in range(1, 6)], [CAR] * GRID.size[1] * 5)
+    behind = (slice(12, None), slice(None), slice(8, None))
+    assert (complete_scans(house, [], CompletionRule(), GRID).target[8:, :, 6:] == 255).all()
+    assert (complete_scans(house, [], CompletionRule(raised=-9.0), GRID).target[behind] == 0).any()
+    assert (complete_scans(cars, [], CompletionRule(), GRID).target[behind] == 0).any()
+
+
+def test_the_nearest_point_of_a_pixel_counts() -> None:
+    camera = PinholeCamera(np.array([[100.0, 0, 80, 0], [0, 100, 24, 0], [0, 0, 1, 0]]), WIDTH, 48)
+    points = np.array([[0.0, 0, 9], [0, 0, 5], [0, 0, 7], [1, 0, 10], [0, 0, -5], [50, 0, 5], [0.1, 0, 2]])
+    labels = np.array([40, 10, 50, 0, 71, 71, 252], np.uint16)
+    depth, classes = project_scan(points, labels, camera, np.eye(4))
+    assert {(int(r), int(c)): float(depth[r, c]) for r, c in np.argwhere(np.isfinite(depth))} == {
+        (24, 80): 5.0,
+        (24, 90): 10.0,
+        (24, 85): 2.0,
+    }
+    assert classes[24, 80] == 1 and classes[24, 90] == 255 and classes[24, 85] == 1
+
+
+def test_completed_scans_mean_what_recon10_means(kitti_mini: Path) -> None:
+    derived = SemanticKittiScenes(kitti_mini, ["00"], "recon10")
+    made = SemanticKittiScenes(kitti_mini, ["00"], SCANS, scans=ScanOptions(RECON10))
+    theirs, ours = (data[data.names.index("00/000000")].target[..., 1:] for data in (derived, made))
+    occupied, also = ((target != 0) & (target != 255) for target in (theirs, ours))
+    assert (occupied & also).sum() / (occupied | also).sum() > 0.96
+    assert (theirs == ours)[occupied & also].mean() > 0.998
+    both = (theirs != 255) & (ours != 255)
+    assert (occupied == also)[both].mean() > 0.999 and both.sum() / (theirs != 255).sum() > 0.9

@@ -1,0 +1,114 @@
+"""One model on scenes of many rigs and grids: when it is calibrated, on which voxels, and what counts as seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.evaluation.report import SetScores
+from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.registry import MODELS
+from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
+
+SMALL = VoxelGrid((0.0, -1.6, -1.0), (16, 16, 8), 0.2)
+AXES = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+
+
+def scene(name: str = "08/000000", focal: float = 60.0, grid: VoxelGrid = SMALL, seen: bool = True) -> SceneExample:
+    left = np.array([[focal, 0, 48, 0], [0, focal, 32, 0], [0, 0, 1, 0]])
+    right = left.copy()
+    right[0, 3] = -0.5 * focal
+    rig = StereoRig(PinholeCamera(left, 96, 64), PinholeCamera(right, 96, 64), AXES)
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
+    target = rng.choice(np.array([0, 1, 9, UNKNOWN], np.uint8), grid.size)
+    half = np.zeros(grid.size, bool)
+    half[: grid.size[0] // 2] = True
+    return SceneExample(name, pictures[0], pictures[1], rig, grid, target, half if seen else None)
+
+
+class Counting:
+    """A predictor that keeps what it was calibrated for, and sees nothing but the far half."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.calibrations: list[tuple[StereoRig, VoxelGrid]] = []
+
+    def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
+        self.calibrations.append((rig, grid))
+
+    def infer(self, left: Picture, right: Picture) -> Occupancy:
+        size = self.calibrations[-1][1].size
+        sight = np.full(size, 2, np.uint8)
+        sight[size[0] // 2 :] = 1
+        return Occupancy(np.ones(size, np.uint8), sight, sight, np.full(left.shape[:2], 7.0, np.float32))
+
+
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
+    predictor = Counting()
+    monkeypatch.setattr("occdepth_ros.engine.create_predictor", lambda *_, **__: predictor)
+    return predictor
+
+
+def test_it_is_calibrated_when_rig_or_grid_change(counting: Counting) -> None:
+    model = SceneModel()
+    other = replace(SMALL, size=(16, 16, 16))
+    for example in (scene(), scene("08/000005"), scene(focal=61), scene(focal=61, grid=other)):
+        assert model.predict(example).grid == example.grid
+    assert [(rig.left.intrinsics[0, 0], grid) for rig, grid in counting.calibrations] == [
+        (60, SMALL),
+        (61, SMALL),
+        (61, other),
+    ]
+
+
+def test_index_moves_the_benchmark_s_grid_alone(counting: Counting) -> None:
+    by_index = SceneModel(align="index")
+    assert by_index.grid_of(BENCHMARK_GRID) == VoxelGrid.semantic_kitti()
+    assert by_index.grid_of(replace(BENCHMARK_GRID, frame_id="lidar")).origin[2] == -2.0
+    assert by_index.grid_of(SMALL) == SMALL
+    assert SceneModel().grid_of(BENCHMARK_GRID) == BENCHMARK_GRID
+
+
+def test_published_checkpoints_are_scored_by_index() -> None:
+    by_index = {name for name in MODELS if default_alignment(name) == "index"}
+    assert {"occdepth-b3", "monoscene"} <= by_index
+    assert (
+        not {"stereo-geometry", "occdepth-edge", "occdepth-edge-kitti", "occdepth-small", "lmscnet-stereo"} & by_index
+    )
+
+
+def test_what_the_truth_saw_comes_before_what_the_prediction_saw(counting: Counting) -> None:
+    model = SceneModel()
+    for given, side in ((True, np.s_[:8]), (False, np.s_[8:])):
+        example = scene(seen=given)
+        regions = model.regions(example, model.predict(example))
+        expected = np.zeros(SMALL.size, bool)
+        expected[side] = True
+        if given:
+            expected &= regions["in_view"]
+        np.testing.assert_array_equal(regions["seen"], expected)
+        np.testing.assert_array_equal(regions["completed"], ~expected)
+
+
+def test_names_are_sequence_and_frame(counting: Counting) -> None:
+    model, scores = SceneModel(), SetScores()
+    for name in ("08/000000", "09/000005", "alone"):
+        example = scene(name)
+        model.count(scores, example, model.predict(example))
+    assert [(row["sequence"], row["frame"]) for row in scores.by_frame] == [
+        ("08", "000000"),
+        ("09", "000005"),
+        ("", "alone"),
+    ]
+    known = int((example.target != UNKNOWN).sum())
+    assert scores.total.confusion.sum() == 3 * known

@@ -1,0 +1,166 @@
+"""LMSCNet: its shapes, that every part learns, and its predictor, in a size that a test can afford."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.walls import rig_of, wall
+from safetensors.torch import save_file
+
+from occdepth_ros.engine import Engine
+from occdepth_ros.errors import CheckpointError, GridError, ModelError
+from occdepth_ros.stereo.occupancy import StereoOccupancy
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.comparison.lmscnet.config import SCALES, LmscNetConfig
+from occdepth_ros.models.comparison.lmscnet.network import LmscNet
+from occdepth_ros.models.comparison.lmscnet.predictor import LmscNetPredictor
+from occdepth_ros.models.window import ColumnWindow
+from occdepth_ros.prediction import Visibility
+from occdepth_ros.models.registry import MODELS
+
+GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
+CONFIG = LmscNetConfig(grid=GRID, head=4)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def surfaces(batch: int = 1, seed: int = 0) -> torch.Tensor:
+    return (torch.rand(batch, *GRID.size, generator=torch.Generator().manual_seed(seed)) < 0.1).float()
+
+
+def test_every_scale_predicts_its_share_of_the_grid() -> None:
+    out = LmscNet(CONFIG)(surfaces(2))
+    assert {s: tuple(t.shape) for s, t in out.items()} == {s: (2, 20, 32 // s, 32 // s, 16 // s) for s in SCALES}
+
+
+def test_published_widths_on_the_benchmarks_grid() -> None:
+    assert LmscNetConfig().widths == {1: 32, 2: 48, 4: 64, 8: 80}
+
+
+def test_all_parameters_learn_from_all_scales() -> None:
+    network = LmscNet(CONFIG)
+    loss = sum((t.square().mean() for t in network(surfaces()).values()), start=torch.zeros(()))
+    loss.backward()
+    idle = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert idle == []
+
+
+def test_a_window_is_a_part_of_the_whole() -> None:
+    """Away from the window's edges the heads say the same: context comes from all columns."""
+    network = LmscNet(CONFIG).eval()
+    whole = network(surfaces())
+    window = network(surfaces(), window=ColumnWindow(0, 16, 16))
+    for scale in SCALES:
+        edge = 8 // scale
+        assert window[scale].shape[2:4] == (2 * edge, 2 * edge)
+    # 1 + 3 + 3 + 1 voxels: what the head sees around a voxel
+    inner = window[1][:, :, :8, 8:]
+    assert torch.allclose(inner, whole[1][:, :, :8, 24:], atol=1e-5)
+    assert not torch.allclose(window[1], whole[1][:, :, :16, 16:], atol=1e-5)
+
+
+def test_the_input_matters_everywhere() -> None:
+    network = LmscNet(CONFIG).eval()
+    changed = surfaces()
+    changed[0, 8:24, 8:24] = 1
+    before, after = network(surfaces()), network(changed)
+    assert all((before[s] != after[s]).any() for s in SCALES)
+
+
+def test_it_learns_a_scene_by_heart() -> None:
+    torch.manual_seed(0)
+    network, volume = LmscNet(CONFIG), surfaces()
+    target = (volume * 13).long()
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    losses = []
+    for _ in range(12):
+        loss = torch.nn.functional.cross_entropy(network(volume, scales=(1,))[1], target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_sizes_that_do_not_halve_are_refused() -> None:
+    with pytest.raises(GridError, match="halved"):
+        LmscNetConfig(grid=VoxelGrid((0.0, 0.0, 0.0), (32, 32, 12), 0.2))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(1)
+    network = LmscNet(CONFIG)
+    with torch.no_grad():
+        network.get_submodule("heads.1.classes").weight.mul_(30)
+    path = tmp_path_factory.mktemp("weights") / "lmscnet.safetensors"
+    save_file(network.state_dict(), path)
+    return path
+
+
+def test_a_wall_becomes_occupancy_at_its_depth() -> None:
+    stereo = StereoOccupancy(rig_of(), GRID)
+    disparity, depth = stereo.match(*wall())
+    # the left margin of the left picture is what the right camera cannot see
+    assert np.nanmedian(depth) == pytest.approx(4.0, abs=0.05)
+    volume = stereo.occupied(disparity)
+    assert volume.shape == GRID.size
+    x = np.flatnonzero(volume.any(axis=(1, 2)))
+    assert set(x) <= {18, 19, 20, 21}
+    assert volume.sum() > 50
+
+
+def test_large_pictures_are_matched_small_and_depth_keeps_their_size() -> None:
+    stereo = StereoOccupancy(rig_of(), GRID, working_width=96)
+    left, right = (stereo.shrunk(picture) for picture in wall())
+    assert left.shape == (32, 96, 3)
+    disparity, depth = stereo.match(left, right)
+    assert disparity.shape == (32, 96)
+    assert depth.shape == (64, 192)
+
+
+def test_the_predictor_says_what_the_network_says(weights: Path) -> None:
+    predictor = LmscNetPredictor(weights=weights, device="cpu", config=CONFIG)
+    rig, (left, right) = rig_of(), wall()
+    predictor.calibrate(rig, GRID)
+    result = predictor.infer(left, right)
+    stereo = StereoOccupancy(rig, GRID)
+    disparity, depth = stereo.match(left, right)
+    volume = torch.from_numpy(stereo.occupied(disparity)).float()[None]
+    with torch.inference_mode():
+        expected = predictor.network.eval()(volume)[1][0].argmax(dim=0)
+    assert np.array_equal(result.labels, expected.numpy())
+    assert len(np.unique(result.labels)) > 1
+    assert result.confidence.dtype == np.uint8
+    assert np.array_equal(np.isnan(result.depth), np.isnan(depth))
+    assert set(np.unique(result.visibility)) == {Visibility.SEEN, Visibility.HIDDEN, Visibility.OUTSIDE}
+    assert set(result.timings_ms) == {"matching", "surface", "network", "postprocess"}
+
+
+def test_the_engine_runs_it_by_name() -> None:
+    grid = LmscNetConfig().grid
+    assert MODELS["lmscnet-stereo"].needs_weights
+    engine = Engine(rig_of(), grid, model="lmscnet-stereo", weights="random", device="cpu")
+    prediction = engine.predict(*wall())
+    assert prediction.labels.shape == grid.size
+    assert prediction.model == "lmscnet-stereo (random weights)"
+
+
+def test_what_does_not_fit_is_named(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="needs a weights file"):
+        LmscNetPredictor(device="cpu")
+    with pytest.raises(CheckpointError, match="not for this network"):
+        LmscNetPredictor(weights=weights, device="cpu")
+    predictor = LmscNetPredictor(weights=weights, device="cpu", config=CONFIG)
+    with pytest.raises(ModelError, match="no calibration"):
+        predictor.infer(*wall())
+    with pytest.raises(GridError, match="completes"):
+        predictor.calibrate(rig_of(), VoxelGrid.semantic_kitti())

@@ -1,0 +1,195 @@
+"""occdepth-edge with the weights that ship, behind the engine's contract, on the bundled sample."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from helpers.weights import shipped_weights
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.engine import Engine
+from occdepth_ros.errors import CalibrationError, CheckpointError, GridError, ModelError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge import predictor as module
+from occdepth_ros.models.edge.predictor import SHIPPED, EdgePredictor, pick_precision
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
+from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.registry import MODELS
+from occdepth_ros.sources import open_source
+
+STAGES = {"matching", "preprocess", "pictures", "oad", "sfa", "net3d", "head", "postprocess", "total"}
+NEAR = VoxelGrid((0.0, -12.8, -2.0), (128, 128, 32), 0.2)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def sample() -> tuple[StereoRig, Picture, Picture]:
+    source = open_source(None)
+    frame = source[0]
+    return source.rig, frame.left, frame.right
+
+
+@pytest.fixture(scope="module")
+def engine(sample: tuple[StereoRig, Picture, Picture]) -> Engine:
+    """The shipped network on the CPU, calibrated for the near grid."""
+    shipped_weights("occdepth-edge")
+    return Engine(sample[0], NEAR, model="occdepth-edge", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def near(engine: Engine, sample: tuple[StereoRig, Picture, Picture]) -> OccupancyPrediction:
+    engine.calibrate(sample[0], NEAR)
+    return engine.predict(*sample[1:], stamp_ns=7)
+
+
+def test_both_names_are_registered_with_weights_that_ship() -> None:
+    assert set(SHIPPED) == {name for name in MODELS if MODELS[name].load() is EdgePredictor}
+    assert not any(MODELS[name].needs_weights or MODELS[name].published for name in SHIPPED)
+
+
+@pytest.mark.parametrize(("name", "licence"), [("occdepth-edge", "Apache-2.0"), ("occdepth-edge-kitti", "CC-BY-NC-SA")])
+def test_shipped_files_are_small_and_say_what_they_are(name: str, licence: str) -> None:
+    path = shipped_weights(name)
+    assert path.stat().st_size <= 16_000_000
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+    assert about["model"] == name and about["licence"].startswith(licence) and about["recipe"].endswith(".yaml")
+    assert path.with_name(f"LICENSE-{name}.txt").is_file() or about["licence"] == "Apache-2.0"
+    kernels = {tensor.dtype for tensor in load_file(path).values() if tensor.dim() > 1}
+    assert kernels == {torch.float16}
+
+
+def test_the_sample_becomes_a_prediction(near: OccupancyPrediction, sample: tuple[StereoRig, Picture, Picture]) -> None:
+    assert near.labels.shape == near.confidence.shape == near.visibility.shape == NEAR.size
+    assert near.labels.dtype == near.confidence.dtype == near.visibility.dtype == np.uint8
+    assert near.depth.shape == sample[1].shape[:2] and near.depth.dtype == np.float32
+    assert np.isfinite(near.depth).mean() > 0.9 and np.nanmin(near.depth) > 0
+    assert int(near.labels.max()) <= 19 and 0.01 < (near.labels > 0).mean() < 0.5
+    assert set(np.unique(near.visibility)) == {Visibility.SEEN, Visibility.HIDDEN, Visibility.OUTSIDE}
+    assert near.stamp_ns == 7 and near.model == "occdepth-edge" and set(near.timings_ms) == STAGES
+    # something is completed behind what the cameras see
+    assert (near.labels[near.visibility == Visibility.HIDDEN] > 0).any()
+
+
+def test_the_same_pair_gives_the_same_prediction(
+    engine: Engine, near: OccupancyPrediction, sample: tuple[StereoRig, Picture, Picture]
+) -> None:
+    engine.calibrate(sample[0], NEAR)
+    again = engine.predict(*sample[1:])
+    assert np.array_equal(again.labels, near.labels) and np.array_equal(again.confidence, near.confidence)
+    np.testing.assert_array_equal(again.depth, near.depth)
+
+
+def test_the_benchmarks_grid_agrees_with_the_nearer_one(
+    engine: Engine, near: OccupancyPrediction, sample: tuple[StereoRig, Picture, Picture]
+) -> None:
+    whole = VoxelGrid.semantic_kitti()
+    engine.calibrate(sample[0], whole)
+    labels = engine.predict(*sample[1:]).labels
+    assert labels.shape == whole.size
+    # both networks see the same voxels, but the margins of the smaller grid end there
+    inner = labels[:112, 80:176], near.labels[:112, 16:112]
+    assert ((inner[0] > 0) == (inner[1] > 0)).mean() > 0.97
+
+
+def test_another_origin_moves_the_scene(
+    engine: Engine, near: OccupancyPrediction, sample: tuple[StereoRig, Picture, Picture]
+) -> None:
+    moved = replace(NEAR, origin=(1.6, -12.8, -2.0))
+    engine.calibrate(sample[0], moved)
+    labels = engine.predict(*sample[1:]).labels
+    shared = labels[8:104, 16:112] > 0, near.labels[16:112, 16:112] > 0
+    assert (shared[0] == shared[1]).mean() > 0.97
+    assert (shared[0] & shared[1]).sum() > 0.6 * (shared[0] | shared[1]).sum()
+
+
+def test_a_larger_picture_of_the_same_scene_is_seen_alike(
+    engine: Engine, near: OccupancyPrediction, sample: tuple[StereoRig, Picture, Picture]
+) -> None:
+    rig, left, right = sample
+    height, width = (round(1.5 * n) for n in left.shape[:2])
+    larger = [
+        np.asarray(cv2.resize(p, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8) for p in (left, right)
+    ]
+    engine.calibrate(rig.scaled(width, height), NEAR)
+    found = engine.predict(*larger)
+    assert found.depth.shape == (height, width)
+    both = found.labels > 0, near.labels > 0
+    assert (both[0] == both[1]).mean() > 0.97
+    assert (both[0] & both[1]).sum() > 0.6 * (both[0] | both[1]).sum()
+
+
+def test_a_grid_of_other_sizes_works_and_one_that_does_not_halve_is_refused(
+    engine: Engine, sample: tuple[StereoRig, Picture, Picture]
+) -> None:
+    grid = VoxelGrid((2.0, -4.8, -2.0), (80, 48, 16), 0.2)
+    engine.calibrate(sample[0], grid)
+    assert engine.predict(*sample[1:]).labels.shape == grid.size
+    for wrong in (replace(grid, size=(80, 50, 16)), replace(grid, resolution=0.4)):
+        with pytest.raises(GridError, match="in sizes that 16 divides"):
+            engine.calibrate(sample[0], wrong)
+    with pytest.raises(CalibrationError):
+        engine.calibrate(sample[0].scaled(2000, 8), grid)
+    assert engine.predict(*sample[1:]).labels.shape == grid.size
+
+
+def test_bfloat16_says_what_float32_says(sample: tuple[StereoRig, Picture, Picture]) -> None:
+    shipped_weights("occdepth-edge")
+    labels = []
+    for precision in ("float32", "bfloat16"):
+        predictor = EdgePredictor(name="occdepth-edge", device="cpu", precision=precision)  # type: ignore[arg-type]
+        predictor.calibrate(sample[0], NEAR)
+        labels.append(predictor.infer(*sample[1:]).labels)
+    assert (labels[0] == labels[1]).mean() >= 0.99
+    occupied = labels[0] > 0
+    assert (labels[0] == labels[1])[occupied].mean() >= 0.9
+
+
+def test_precision_follows_the_hardware() -> None:
+    cpu = torch.device("cpu")
+    assert pick_precision("float32", cpu) == torch.float32
+    assert pick_precision("bfloat16", cpu) == torch.bfloat16
+    assert pick_precision("auto", cpu) in {torch.float32, torch.bfloat16}
+
+
+def test_random_weights_predict_something_of_the_right_shape(sample: tuple[StereoRig, Picture, Picture]) -> None:
+    grid = VoxelGrid((0.0, -3.2, -1.6), (64, 32, 16), 0.2)
+    engine = Engine(sample[0], grid, model="occdepth-edge", weights=Path("random"), device="cpu")
+    prediction = engine.predict(*sample[1:])
+    assert prediction.labels.shape == grid.size and prediction.model == "occdepth-edge (random weights)"
+
+
+def test_wrong_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = module.load_network("occdepth-edge", "random")
+    state = network.state_dict()
+    foreign, cut, broken = (tmp_path / f"{name}.safetensors" for name in ("foreign", "cut", "broken"))
+    save_file({"a": torch.zeros(3)}, foreign)
+    save_file(state, cut)
+    cut.write_bytes(cut.read_bytes()[:-1000])
+    key = "head.occupancy.bias"
+    save_file({**state, key: torch.full_like(state[key], torch.nan)}, broken)
+    for path, said in ((foreign, "not for this network"), (cut, "damaged or cut"), (broken, "NaN or infinity")):
+        with pytest.raises(CheckpointError, match=said) as caught:
+            EdgePredictor(name="occdepth-edge", weights=path, device="cpu")
+        assert path.name in str(caught.value)
+    with pytest.raises(CheckpointError, match=r"nowhere\.pt"):
+        EdgePredictor(name="occdepth-edge", weights=tmp_path / "nowhere.pt", device="cpu")
+    monkeypatch.setitem(SHIPPED, "occdepth-edge", "absent.safetensors")
+    with pytest.raises(CheckpointError, match=r"absent\.safetensors"):
+        EdgePredictor(name="occdepth-edge", device="cpu")
+
+
+def test_what_is_asked_too_early_or_does_not_exist_is_named(sample: tuple[StereoRig, Picture, Picture]) -> None:
+    with pytest.raises(ModelError, match="no network 'occdepth-edge-9'"):
+        EdgePredictor(name="occdepth-edge-9", weights="random")
+    predictor = EdgePredictor(name="occdepth-edge", weights="random", device="cpu")
+    with pytest.raises(ModelError, match="no calibration"):
+        predictor.infer(*sample[1:])

@@ -1,0 +1,232 @@
+"""OccDepth's inference path against the plain network, and its parts against their definitions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_models_occdepth import tiny, views
+from timm.layers import Conv2dSame
+from torch import nn
+
+from occdepth_ros.checkpoints.golden import read_golden
+from occdepth_ros.checkpoints.verification import golden_images, golden_network
+from occdepth_ros.errors import ModelError
+from occdepth_ros.models import fused, memory
+from occdepth_ros.models.fused import FusedConv
+from occdepth_ros.models.memory import keep_freed_memory, memory_by_default
+from occdepth_ros.models.occdepth.config import PRESETS, DepthBins, OccDepthConfig
+from occdepth_ros.models.occdepth.decoder import UpBlock
+from occdepth_ros.models.occdepth.optimized.decoder import FinestBlock, look
+from occdepth_ros.models.occdepth.optimized.network import FastOccDepth, Precision
+from occdepth_ros.models.occdepth.optimized.upsampling import TapSum, tap_weights
+from occdepth_ros.models.occdepth.optimized.winograd import WinogradConv
+from occdepth_ros.models.occdepth.geometry import SceneGeometry
+from occdepth_ros.models.occdepth.network import OccDepth
+from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ACTIVATIONS = {
+    "none": lambda x: x,
+    "relu": torch.relu,
+    "silu": F.silu,
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.01),
+    "relu6": F.relu6,
+}
+
+
+def with_statistics(network: nn.Module) -> nn.Module:
+    """Norms that do something: a fresh network's hardly do."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+            nn.init.normal_(module.running_mean, 0, 0.1)
+            nn.init.uniform_(module.running_var, 0.6, 1.4)
+            nn.init.normal_(module.bias, 0, 0.1)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("operators", ["fused", "step by step"])
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
+@pytest.mark.parametrize(
+    ("conv", "size"),
+    [
+        (nn.Conv2d(8, 16, 3, padding=1), (9, 11)),
+        (Conv2dSame(8, 8, 5, stride=2, groups=8, bias=False), (9, 12)),
+        (nn.Conv3d(8, 12, 3, padding=2, dilation=2), (6, 7, 5)),
+        (nn.Conv3d(8, 8, (1, 1, 3), padding=(0, 0, 1), bias=False), (6, 7, 5)),
+        (nn.ConvTranspose3d(8, 4, 3, 2, 1, 1), (3, 4, 2)),
+    ],
+)
+def test_one_pass_equals_its_steps(
+    conv: nn.Module, size: tuple[int, ...], activation: str, operators: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if operators == "step by step":
+        monkeypatch.setattr(fused, "_HAS_FUSED", False)
+    norm = with_statistics((nn.BatchNorm2d if len(size) == 2 else nn.BatchNorm3d)(conv.out_channels))
+    x = torch.randn(2, 8, *size)
+    with torch.inference_mode():
+        plain = norm(conv(x))
+        other = torch.randn_like(plain)
+        one = FusedConv(conv, norm, activation)  # type: ignore[arg-type]
+        # the second call runs on weights that the first one laid out
+        for _ in range(2):
+            assert torch.allclose(one(x), ACTIVATIONS[activation](plain), atol=1e-5)
+            assert torch.allclose(one(x, other.clone()), ACTIVATIONS[activation](plain + other), atol=1e-5)
+
+
+@settings(max_examples=25)
+@given(
+    low=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    high=st.tuples(st.integers(1, 14), st.integers(1, 14)),
+    seed=st.integers(0, 9),
+)
+def test_taps_before_the_upsampling_equal_the_convolution_behind_it(
+    low: tuple[int, int], high: tuple[int, int], seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    x, weight = torch.randn(5, *low, generator=generator), torch.randn(3, 5, 3, 3, generator=generator)
+    expected = F.conv2d(F.interpolate(x[None], size=high, mode="bilinear", align_corners=True), weight, padding=1)[0]
+    found = TapSum(low, high)(x.permute(1, 2, 0).flatten(0, 1) @ tap_weights(weight))
+    assert torch.allclose(found.T.reshape(expected.shape), expected, atol=1e-4)
+
+
+@settings(max_examples=25)
+@given(size=st.tuples(st.integers(1, 14), st.integers(1, 14)), views=st.integers(1, 3), seed=st.integers(0, 9))
+def test_fewer_multiplications_give_the_same_convolution(size: tuple[int, int], views: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    conv, norm = nn.Conv2d(5, 7, 3, padding=1), with_statistics(nn.BatchNorm2d(7))
+    x = torch.randn(views, 5, *size)
+    with torch.inference_mode():
+        expected = F.leaky_relu(norm(conv(x)), 0.01)
+        assert torch.allclose(WinogradConv(conv, norm, "leaky_relu")(x), expected, atol=1e-4)
+
+
+def test_the_finest_block_equals_the_map_where_it_is_looked_at() -> None:
+    torch.manual_seed(0)
+    height, width = 10, 13
+    block, project = with_statistics(UpBlock(6 + 3, 4)), nn.Conv2d(4, 5, 1)
+    x, images = torch.randn(2, 6, 5, 7), torch.randn(2, 3, height, width)
+    # corners and edges, a pixel alone, neighbours
+    chosen = [torch.tensor([0, 12, 40, 41, 54, 129]), torch.tensor([7, 117])]
+    looked, places = look(chosen, height, width)
+    with torch.inference_mode():
+        whole = project(block(x, images))
+        rows = FinestBlock(block, 6, project, torch.float32)(x, images, looked)
+    for view, pixels in enumerate(chosen):
+        assert torch.allclose(rows[places[view][pixels]], whole[view].flatten(1).T[pixels], atol=1e-4)
+        assert int((places[view] >= 0).sum()) == len(pixels)
+
+
+def agreement(config: OccDepthConfig, precision: Precision) -> tuple[float, float]:
+    """Share of equal labels, and the largest difference of the logits in their deviations."""
+    torch.manual_seed(0)
+    network = with_statistics(OccDepth(config))
+    geometry = SceneGeometry.of_views(config, views(config), config.grid)
+    images, measured = torch.randn(1, config.pictures, 3, *config.picture), torch.full((1, *config.picture), 3.0)
+    fast = FastOccDepth(network, precision)
+    with torch.inference_mode():
+        plain = network(images, geometry, measured)
+        logits, depth = fast(images[0], fast.tables(geometry), measured)
+    expected = plain.completion.logits
+    assert len(expected.argmax(1).unique()) > 1
+    assert (depth is None) == (plain.depth is None)
+    if depth is not None:
+        assert torch.allclose(depth, plain.depth, atol=1e-5 if precision != "bfloat16" else 1e-2)
+    equal = float((logits.argmax(1) == expected.argmax(1)).float().mean())
+    return equal, float((logits.float() - expected).abs().max() / expected.std())
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_equals_the_plain_network(name: str) -> None:
+    backbone = PRESETS[name].backbone
+    equal, difference = agreement(tiny(name, backbone=backbone if backbone == "lite0" else "b3"), "float32")
+    assert equal >= 0.999
+    assert difference < 1e-3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pattern": 5},
+        {"project_scale": 1, "crp": False},
+        {"depth": DepthBins(sampling="uniform"), "views": 1},
+        {"scales": (2, 8), "finest_scale": 2, "fusion": "mean"},
+        {"scales": (1, 4), "depth": None},
+        {"occluded": True, "n_relations": 2},
+    ],
+)
+def test_options_that_no_preset_uses_equal_the_plain_network(options: dict[str, object]) -> None:
+    equal, difference = agreement(tiny(backbone="lite0", decoder_width=0.25, **options), "float32")
+    assert equal >= 0.999
+    assert difference < 1e-3
+
+
+def test_operators_without_a_public_name_are_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "_HAS_FUSED", False)
+    equal, difference = agreement(tiny(), "float32")
+    assert equal >= 0.999
+    assert difference < 1e-3
+
+
+@pytest.mark.parametrize("precision", ["mixed", "bfloat16"])
+def test_lower_precision_keeps_nearly_all_labels(precision: Precision) -> None:
+    equal, difference = agreement(tiny(), precision)
+    assert equal >= 0.99
+    assert 0 < difference < 0.2
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("name", ["occdepth_b3", "occdepth_mono"])
+def test_the_inference_path_computes_the_golden_labels(golden_dir: Path, name: str) -> None:
+    golden = read_golden(golden_dir / f"{name}.npz")
+    fast = FastOccDepth(golden_network(golden).requires_grad_(False))
+    tables = fast.tables(SceneGeometry.of_views(golden.config, golden.views, golden.config.grid))
+    with torch.inference_mode():
+        logits, _ = fast(golden_images(golden, None)[0], tables)
+    assert float((logits[0].argmax(0).numpy() == golden.arrays["labels"]).mean()) >= 0.999
+
+
+def test_compilation_is_for_cuda() -> None:
+    with pytest.raises(ModelError, match="CUDA"):
+        OccDepthPredictor(name="occdepth-small", weights="random", device="cpu", compile=True)
+
+
+def test_memory_is_kept_on_cpus_only() -> None:
+    keep_freed_memory(torch.device("cuda"))
+    keep_freed_memory(torch.device("cpu"))
+    assert torch.zeros(1 << 24).sum() == 0
+
+
+def test_memory_is_managed_by_default_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+    monkeypatch.setattr(memory, "_of_glibc", lambda name: lambda *values: calls.append(values))
+    monkeypatch.setattr(memory, "_kept", False)
+    with memory_by_default():
+        assert not calls  # nothing was changed that could be set back
+    keep_freed_memory(torch.device("cpu"))
+    kept = list(calls)
+    with memory_by_default():
+        assert set(memory.DEFAULTS.items()) <= set(calls[len(kept) :])
+    assert calls[-len(kept) :] == kept
+
+
+def test_pictures_of_another_size_get_tables_of_their_own() -> None:
+    config = tiny(backbone="lite0", decoder_width=0.25)
+    network = with_statistics(OccDepth(config))
+    fast = FastOccDepth(network)
+    for height, width in ((64, 96), (48, 80), (64, 96)):
+        sized = replace(config, picture=(height, width))
+        geometry = SceneGeometry.of_views(sized, views(sized), sized.grid)
+        images = torch.randn(1, 2, 3, height, width)
+        network.config = fast.config = sized
+        with torch.inference_mode():
+            logits, _ = fast(images[0], fast.tables(geometry))
+            expected = network(images, geometry).completion.logits
+        assert np.allclose(logits.numpy(), expected.numpy(), atol=1e-3)

@@ -1,0 +1,212 @@
+"""The replay node as a process, listened to over DDS."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.sequences import BASELINE, FOCAL, HEIGHT, LIDAR_TO_CAMERA, WIDTH, kitti_odometry, lidar_poses, picture
+
+pytestmark = pytest.mark.ros
+for module in ("rclpy", "tf2_ros", "sensor_msgs", "tf2_msgs"):
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"no {module}: the replay node needs a ROS 2 environment", allow_module_level=True)
+
+import rclpy  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+from tf2_msgs.msg import TFMessage  # noqa: E402
+
+DOMAIN = 100 + os.getpid() % 100
+CAMERA = {
+    "left/image_rect": Image,
+    "right/image_rect": Image,
+    "left/camera_info": CameraInfo,
+    "right/camera_info": CameraInfo,
+}
+Heard = dict[str, list[Any]]
+
+
+class Listener:
+    """Collects every message of the replay's topics."""
+
+    def __init__(self, prefix: str = "/", *, reliable: bool = False) -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=DOMAIN)
+        self.node = rclpy.create_node("listener", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.heard: Heard = defaultdict(list)
+        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        for topic, kind in CAMERA.items():
+            # best effort on one side, reliable on the other: both are served
+            qos = qos_profile_sensor_data if topic.startswith("left") and not reliable else 10
+            self.node.create_subscription(kind, prefix + topic, self.heard[topic].append, qos)
+        self.node.create_subscription(Clock, "/clock", self.heard["clock"].append, qos_profile_sensor_data)
+        self.node.create_subscription(TFMessage, "/tf", self.heard["tf"].append, 100)
+        self.node.create_subscription(TFMessage, "/tf_static", self.heard["tf_static"].append, latched)
+
+    def hear(self, process: subprocess.Popen[str], limit_s: float = 30.0) -> Heard:
+        deadline = time.monotonic() + limit_s
+        while process.poll() is None and time.monotonic() < deadline:
+            self.executor.spin_once(timeout_sec=0.05)
+        for _ in range(20):
+            self.executor.spin_once(timeout_sec=0.01)
+        return self.heard
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    made = Listener()
+    yield made
+    made.close()
+
+
+def replay(*arguments: str, **parameters: object) -> subprocess.Popen[str]:
+    options = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+    return subprocess.Popen(
+        [sys.executable, "-m", "occdepth_ros.nodes.replay.node", "--ros-args", *options, *arguments],
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def stamp_of(message: Any) -> int:
+    return int(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
+
+
+def pose_of(transform: Any) -> np.ndarray:
+    t, q = transform.translation, transform.rotation
+    x, y, z, w = q.x, q.y, q.z, q.w
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w), t.x],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w), t.y],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y), t.z],
+            [0, 0, 0, 1],
+        ]
+    )
+
+
+def test_every_topic_carries_the_recorded_frames(tmp_path: Path, listener: Listener) -> None:
+    process = replay(source=kitti_odometry(tmp_path / "00", 4), count=6, rate=2.0)
+    heard = listener.hear(process)
+    output, errors = process.communicate(timeout=10)
+    assert process.returncode == 0, errors
+    assert "replay: 6 pairs" in output
+
+    stamps = [i * 100_000_000 for i in range(6)]
+    for topic in CAMERA:
+        assert [stamp_of(m) for m in heard[topic]] == stamps, topic
+    for i, (left, right) in enumerate(zip(heard["left/image_rect"], heard["right/image_rect"], strict=True)):
+        assert (left.encoding, left.height, left.width, left.step) == ("rgb8", HEIGHT, WIDTH, 3 * WIDTH)
+        assert (left.header.frame_id, right.header.frame_id) == ("camera_left_optical", "camera_right_optical")
+        np.testing.assert_array_equal(np.asarray(left.data).reshape(HEIGHT, WIDTH, 3), picture(i % 4))
+        np.testing.assert_array_equal(np.asarray(right.data).reshape(HEIGHT, WIDTH, 3), picture(100 + i % 4))
+
+    left, right = heard["left/camera_info"][0], heard["right/camera_info"][0]
+    assert (left.width, left.height, left.distortion_model) == (WIDTH, HEIGHT, "plumb_bob")
+    np.testing.assert_allclose(left.p, [FOCAL, 0, 80, 0, 0, FOCAL, 24, 0, 0, 0, 1, 0])
+    np.testing.assert_allclose(right.p, [FOCAL, 0, 80, -FOCAL * BASELINE, 0, FOCAL, 24, 0, 0, 0, 1, 0], atol=1e-9)
+    np.testing.assert_allclose(left.k, [FOCAL, 0, 80, 0, FOCAL, 24, 0, 0, 1])
+    assert list(left.r) == [1, 0, 0, 0, 1, 0, 0, 0, 1]
+    assert list(left.d) == [0] * 5
+
+    clock = [m.clock.sec * 10**9 + m.clock.nanosec for m in heard["clock"]]
+    assert clock == sorted(clock)
+    assert set(stamps) <= set(clock)
+    assert len(clock) > 12, "the clock runs between the frames too"
+
+    static = {t.child_frame_id: t for m in heard["tf_static"] for t in m.transforms}
+    camera_from_lidar = np.vstack([LIDAR_TO_CAMERA, [0, 0, 0, 1]])
+    camera_from_lidar[0, 3] += 0.06
+    for frame, shift in (("camera_left_optical", 0.0), ("camera_right_optical", BASELINE)):
+        assert static[frame].header.frame_id == "velodyne"
+        expected = np.linalg.inv(camera_from_lidar)
+        expected[:3, 3] += expected[:3, 0] * shift
+        np.testing.assert_allclose(pose_of(static[frame].transform), expected, atol=1e-9)
+
+    moving = [t for m in heard["tf"] for t in m.transforms]
+    assert [stamp_of(t) for t in moving] == stamps
+    for i, transform in enumerate(moving):
+        assert (transform.header.frame_id, transform.child_frame_id) == ("map", "velodyne")
+        np.testing.assert_allclose(pose_of(transform.transform), lidar_poses(4)[i % 4], atol=1e-9)
+
+
+def test_grey_pictures_present_stamps_and_frame_names(tmp_path: Path, listener: Listener) -> None:
+    before = time.time_ns()
+    process = replay(
+        source=kitti_odometry(tmp_path / "00", 3, grey=True),
+        stamps="now",
+        left_frame="eye",
+        grid_frame="base_link",
+        start=1,
+    )
+    heard = listener.hear(process)
+    process.communicate(timeout=10)
+    images = heard["left/image_rect"]
+    assert len(images) == 2
+    assert (images[0].encoding, images[0].step, images[0].header.frame_id) == ("mono8", WIDTH, "eye")
+    np.testing.assert_array_equal(np.asarray(images[0].data).reshape(HEIGHT, WIDTH), picture(1, grey=True))
+    assert before < stamp_of(images[0]) < stamp_of(images[1]) < time.time_ns()
+    assert [stamp_of(m) for m in heard["right/camera_info"]] == [stamp_of(m) for m in images]
+    assert {t.child_frame_id for m in heard["tf"] for t in m.transforms} == {"base_link"}
+
+
+def test_topics_follow_the_namespace_and_the_sample_is_the_default() -> None:
+    # best effort may lose one of such large pictures
+    listener = Listener("/robot/", reliable=True)
+    try:
+        process = replay("-r", "__ns:=/robot", count=2)
+        heard = listener.hear(process)
+        _, errors = process.communicate(timeout=10)
+        assert process.returncode == 0, errors
+        assert [len(heard[topic]) for topic in CAMERA] == [2, 2, 2, 2]
+    finally:
+        listener.close()
+
+
+def test_a_cut_picture_ends_the_replay_with_one_line_and_code_2(tmp_path: Path) -> None:
+    sequence = kitti_odometry(tmp_path / "00", 3)
+    victim = sequence / "image_3" / "000002.png"
+    victim.write_bytes(victim.read_bytes()[:500])
+    process = replay(source=sequence, rate=0.0, wait_for_subscribers=0)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "000002.png" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"source": "nowhere"}, "replay: nowhere: the path does not exist"),
+        ({"rate": -1}, "replay: rate: -1.0 is not within 0 to 1000"),
+        ({"stamps": "never"}, "replay: stamps: 'never' is not one of recorded, now"),
+    ],
+)
+def test_user_errors_are_one_line_and_code_2(parameters: dict[str, object], message: str) -> None:
+    process = replay(**parameters)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert message in errors
+    assert "Traceback" not in errors

@@ -1,0 +1,467 @@
+"""Replay and node as two processes: every topic holds what the engine predicts offline on the same pair."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
+pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
+pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
+pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
+
+from helpers import sequences
+import rclpy
+import tf2_ros
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Float64
+from visualization_msgs.msg import Marker, MarkerArray
+
+from occdepth_ros.engine import Engine
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.nodes.conversions import camera_of, matrix_of, rig_of
+from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS, Settings, rule_of
+from occdepth_ros.nodes.stereo_occ.publishers import OUTPUTS
+from occdepth_ros.nodes.qos import LATCHED, SENSOR_DATA
+from occdepth_ros.nodes.stereo_occ.timing import STAGES
+from occdepth_ros.outputs.octree.files import write_octree
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
+from occdepth_ros.sources import open_source
+
+pytestmark = pytest.mark.ros
+
+FRAMES = 6
+NEWEST_NS = (FRAMES - 1) * 100_000_000
+DISPARITY = 6
+GRID = VoxelGrid((0.0, -6.4, -3.2), (48, 64, 32), 0.2)
+PATIENT = QoSProfile(depth=20)
+"""A listener on a busy machine is late, and must not lose what it looks at."""
+DOMAIN = 1 + (os.getpid() + 50) % 100
+TRUTH_M = sequences.FOCAL * sequences.BASELINE / DISPARITY
+
+
+def _sequence(folder: Path) -> Path:
+    """A textured wall TRUTH_M before the camera, another texture in every frame."""
+    sequences.kitti_odometry(folder, FRAMES)
+    for i in range(FRAMES):
+        shape = (sequences.HEIGHT, sequences.WIDTH + DISPARITY, 3)
+        texture = cv2.GaussianBlur(np.random.default_rng(i).integers(0, 255, shape, np.uint8), (3, 3), 0)
+        sequences.save(folder / "image_2" / f"{i:06d}.png", texture[:, :-DISPARITY])
+        sequences.save(folder / "image_3" / f"{i:06d}.png", texture[:, DISPARITY:])
+    return folder
+
+
+class Process:
+    """A node in a process group of its own."""
+
+    def __init__(self, module: str, log: Path, *, files: Sequence[Path] = (), **parameters: Any) -> None:
+        given = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
+        given += [item for file in files for item in ("--params-file", str(file))]
+        self.log = log
+        self._file = log.open("wb")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, "--ros-args", *given],
+            env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "OMP_NUM_THREADS": "1"},
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def end(self, sign: signal.Signals = signal.SIGINT) -> int:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, sign)
+        try:
+            return self.process.wait(10.0)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
+        finally:
+            self._file.close()
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+class Listener:
+    """Hears everything in the domain."""
+
+    def __init__(self) -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=DOMAIN)
+        self.node = rclpy.create_node("listener", context=self.context)
+        self.heard: dict[str, list[Any]] = defaultdict(list)
+        self.buffer = tf2_ros.Buffer()
+        self.tf = tf2_ros.TransformListener(self.buffer, self.node)
+        for spec in OUTPUTS:
+            self.hear(spec.message, f"/stereo_occ/{spec.name}", PATIENT)
+        for stage in STAGES:
+            self.hear(Float64, f"/stereo_occ/debug/processing_time/{stage}_ms", PATIENT)
+        self.hear(DiagnosticArray, "/diagnostics", 10)
+        for side in ("left", "right"):
+            self.hear(CameraInfo, f"/{side}/camera_info", SENSOR_DATA)
+            self.hear(Image, f"/{side}/image_rect", SENSOR_DATA)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.thread = threading.Thread(target=self.executor.spin, daemon=True)
+        self.thread.start()
+
+    def hear(self, kind: type, topic: str, qos: Any, key: str = "") -> None:
+        self.node.create_subscription(kind, topic, self.heard[key or topic].append, qos)
+
+    def outputs(self, name: str) -> list[Any]:
+        return self.heard[f"/stereo_occ/{name}"]
+
+    def wait(self, condition: Any, what: str, timeout: float, *processes: Process) -> None:
+        end = time.monotonic() + timeout
+        while not condition():
+            counts = {topic: len(messages) for topic, messages in self.heard.items()}
+            logs = "\n".join(process.text()[-3000:] for process in processes)
+            assert time.monotonic() < end, f"{what}; heard {counts}\n{logs}"
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        self.thread.join(5.0)
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, Process, Path]]:
+    """One run of replay and node; what was heard is looked at by all tests."""
+    folder = tmp_path_factory.mktemp("run")
+    sequence = _sequence(folder / "sequences" / "00")
+    listener = Listener()
+    node = Process(
+        "occdepth_ros.nodes.stereo_occ.node",
+        folder / "node.log",
+        model="stereo-geometry",
+        grid_size=list(GRID.size),
+        grid_origin=list(GRID.origin),
+        extrinsics="tf",
+        warm_up=False,
+        octomap_include="seen",
+    )
+    replay = None
+    try:
+        # both have found each other when its report of being active arrives
+        listener.wait(lambda: _is_active(listener), "the node does not report that it is active", 60, node)
+        listener.wait(lambda: listener.node.count_subscribers("/left/image_rect") > 1, "it does not listen", 30, node)
+        time.sleep(0.5)
+        # the second subscriber is the listener
+        given = {"source": sequence, "rate": 0.25, "wait_for_subscribers": 2}
+        replay = Process("occdepth_ros.nodes.replay.node", folder / "replay.log", **given)
+        listener.wait(lambda: _answered(listener), "the newest pair was not answered", 30, node, replay)
+        listener.wait(lambda: listener.heard["/diagnostics"], "no diagnostics", 5, node)
+        yield listener, node, sequence
+        assert replay.end() == 0, replay.text()
+        assert node.end() == 0, node.text()
+        assert "Traceback" not in node.text()
+    finally:
+        for process in (replay, node):
+            if process is not None and process.process.poll() is None:
+                process.end(signal.SIGKILL)
+        listener.close()
+
+
+def _is_active(listener: Listener) -> bool:
+    reports = (status for message in listener.heard["/diagnostics"] for status in message.status)
+    return any(status.name == "stereo_occ: outputs" and status.message == "active" for status in reports)
+
+
+def _stamp(header: Any) -> int:
+    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
+
+def _header(message: Any) -> Any:
+    return message.markers[0].header if isinstance(message, MarkerArray) else message.header
+
+
+def _answered(listener: Listener) -> bool:
+    """Whether the newest pair has come out of every output. A busy machine may drop an older one."""
+    newest = [listener.outputs(spec.name)[-1:] for spec in OUTPUTS]
+    times = [listener.outputs(f"debug/processing_time/{stage}_ms") for stage in STAGES]
+    return all(times) and all(message and _stamp(_header(message[0])) == NEWEST_NS for message in newest)
+
+
+@pytest.fixture(scope="module")
+def predictions(run: tuple[Listener, Process, Path]) -> dict[int, OccupancyPrediction]:
+    """What the engine says offline of the frames, by stamp, with the rig as the topics describe it."""
+    listener, _, sequence = run
+    source = open_source(sequence)
+    left, right = (camera_of(listener.heard[f"/{side}/camera_info"][0], side) for side in ("left", "right"))
+    frame = listener.heard["/left/camera_info"][0].header.frame_id
+    pose = matrix_of(listener.buffer.lookup_transform(frame, "velodyne", Time()).transform)
+    engine = Engine(rig_of(left, right, pose, frame), GRID, model="stereo-geometry")
+    pairs = [source[index] for index in range(FRAMES)]
+    return {pair.stamp_ns: engine.predict(pair.left, pair.right, stamp_ns=pair.stamp_ns) for pair in pairs}
+
+
+def test_pairs_are_answered_once_and_in_order_on_every_output(run: tuple[Listener, Process, Path]) -> None:
+    listener = run[0]
+    for spec in OUTPUTS:
+        stamps = [_stamp(_header(message)) for message in listener.outputs(spec.name)]
+        assert stamps == sorted(set(stamps)), spec.name
+        assert len(stamps) >= FRAMES // 2, f"{spec.name}: {stamps}\n{run[1].text()}"
+
+
+def test_every_message_is_the_offline_prediction(
+    run: tuple[Listener, Process, Path], predictions: dict[int, OccupancyPrediction]
+) -> None:
+    listener = run[0]
+    settings = Settings.from_values({"octomap_include": "seen"})
+    frame = listener.heard["/left/camera_info"][0].header.frame_id
+    for spec in OUTPUTS:
+        for message in listener.outputs(spec.name):
+            expected = spec.encode(predictions[_stamp(_header(message))], settings, frame)
+            assert message == deserialize_message(expected, spec.message), spec.name
+
+
+def test_the_grid_holds_the_labels_and_the_wall(
+    run: tuple[Listener, Process, Path], predictions: dict[int, OccupancyPrediction]
+) -> None:
+    for message in run[0].outputs("grid"):
+        prediction = predictions[_stamp(message.header)]
+        size = (message.size_x, message.size_y, message.size_z)
+        assert size == GRID.size and message.resolution == GRID.resolution
+        assert (message.origin.x, message.origin.y, message.origin.z) == GRID.origin
+        assert message.header.frame_id == "velodyne" and message.model == "stereo-geometry"
+        for name in ("labels", "confidence", "visibility"):
+            values = np.asarray(getattr(message, name), np.uint8).reshape(size)
+            np.testing.assert_array_equal(values, getattr(prediction, name), err_msg=name)
+        assert message.class_names[1] == "car" and bytes(message.class_colors[3:6]) == bytes((100, 150, 245))
+        wall = GRID.centers_of(np.argwhere(prediction.occupied))
+        assert len(wall) > 50
+        # the camera stands 0.3 m before the LiDAR
+        assert np.median(wall[:, 0]) == pytest.approx(TRUTH_M + 0.3, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind", "suffix"), [("octomap_binary", "OcTree", "bt"), ("octomap_full", "ColorOcTree", "ot")]
+)
+def test_the_octomap_library_finds_the_seen_cells(
+    run: tuple[Listener, Process, Path],
+    predictions: dict[int, OccupancyPrediction],
+    tmp_path: Path,
+    topic: str,
+    kind: str,
+    suffix: str,
+) -> None:
+    pyoctomap = pytest.importorskip("pyoctomap", reason="pyoctomap is not installed: run make env")
+    message = run[0].outputs(topic)[-1]
+    assert (message.id, message.binary) == (kind, kind == "OcTree")
+    assert message.resolution == GRID.resolution and message.header.frame_id == "velodyne"
+    file = tmp_path / f"map.{suffix}"
+    write_octree(file, kind, np.asarray(message.data, np.int8).tobytes(), message.resolution)
+    if kind == "OcTree":
+        tree = pyoctomap.OcTree(GRID.resolution)
+        assert tree.readBinary(str(file))
+    else:
+        tree = pyoctomap.ColorOcTree(GRID.resolution).read(str(file))
+    prediction = predictions[_stamp(message.header)]
+    seen = prediction.visibility == Visibility.SEEN
+    chosen = np.random.default_rng(0).choice(GRID.count, 4000, replace=False)
+    cells = np.concatenate([np.argwhere(prediction.occupied), np.stack(np.unravel_index(chosen, GRID.size), -1)])
+    for index in map(tuple, cells):
+        node = tree.search(GRID.centers_of(np.array(index)))
+        if not seen[index] or prediction.unknown[index]:
+            assert node is None
+            continue
+        assert tree.isNodeOccupied(node) == prediction.occupied[index]
+        if kind == "ColorOcTree" and prediction.occupied[index]:
+            assert tuple(node.getColor()) == prediction.classes.rgb[prediction.labels[index]]
+
+
+def test_the_cloud_holds_the_occupied_voxels(
+    run: tuple[Listener, Process, Path], predictions: dict[int, OccupancyPrediction]
+) -> None:
+    for message in run[0].outputs("points"):
+        prediction = predictions[_stamp(message.header)]
+        kinds = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
+        layout = np.dtype(
+            {
+                "names": [f.name for f in message.fields],
+                "formats": [kinds[f.datatype] for f in message.fields],
+                "offsets": [f.offset for f in message.fields],
+                "itemsize": message.point_step,
+            }
+        )
+        points = np.frombuffer(bytes(message.data), layout)
+        index, inside = GRID.index_of(np.stack([points["x"], points["y"], points["z"]], -1).astype(np.float64))
+        assert inside.all() and len(points) == prediction.occupied.sum()
+        labels = prediction.labels[tuple(index.T)]
+        np.testing.assert_array_equal(points["label"], labels)
+        rgb = points["rgb"].view(np.uint32)
+        colors = np.stack([rgb >> 16 & 255, rgb >> 8 & 255, rgb & 255], -1)
+        np.testing.assert_array_equal(colors, prediction.classes.colors[labels])
+
+
+def test_the_markers_are_cubes_in_the_grid(run: tuple[Listener, Process, Path]) -> None:
+    for message in run[0].outputs("markers"):
+        cubes = [marker for marker in message.markers if marker.type == Marker.CUBE_LIST and marker.points]
+        assert cubes and sum(len(marker.points) for marker in cubes) <= Settings().max_markers
+        for marker in cubes:
+            assert len(marker.points) == len(marker.colors) and marker.scale.x > 0
+            assert marker.header.frame_id == "velodyne"
+            centers = np.array([(p.x, p.y, p.z) for p in marker.points])
+            assert GRID.index_of(centers)[1].all()
+
+
+def test_the_occupancy_grid_lies_on_the_voxel_grid(run: tuple[Listener, Process, Path]) -> None:
+    for message in run[0].outputs("occupancy_grid"):
+        info = message.info
+        assert (info.width, info.height) == GRID.size[:2]
+        assert info.resolution == pytest.approx(GRID.resolution)
+        assert (info.origin.position.x, info.origin.position.y) == GRID.origin[:2]
+        values = np.asarray(message.data, np.int8)
+        assert len(values) == GRID.size[0] * GRID.size[1] and values.min() >= -1 and values.max() <= 100
+        assert (values == -1).any() and (values == 100).any()
+
+
+def test_the_depth_is_that_of_the_wall(
+    run: tuple[Listener, Process, Path], predictions: dict[int, OccupancyPrediction]
+) -> None:
+    for message in run[0].outputs("depth"):
+        assert message.encoding == "32FC1" and message.header.frame_id == "camera_left_optical"
+        depth = np.frombuffer(bytes(message.data), np.float32).reshape(message.height, message.width)
+        np.testing.assert_array_equal(depth, predictions[_stamp(message.header)].depth)
+        assert np.nanmedian(depth) == pytest.approx(TRUTH_M, rel=0.02)
+
+
+def test_latched_topics_reach_whoever_comes_later(run: tuple[Listener, Process, Path]) -> None:
+    listener = run[0]
+    latched = [spec for spec in OUTPUTS if spec.qos is LATCHED]
+    assert {spec.name for spec in latched} == {"octomap_binary", "octomap_full", "occupancy_grid"}
+    for spec in latched:
+        listener.hear(spec.message, f"/stereo_occ/{spec.name}", LATCHED, f"late {spec.name}")
+    listener.wait(lambda: all(listener.heard[f"late {spec.name}"] for spec in latched), "nothing came late", 5)
+    for spec in latched:
+        late = listener.heard[f"late {spec.name}"]
+        assert len(late) == 1
+        assert late[0] == listener.outputs(spec.name)[-1]
+
+
+def test_times_and_diagnostics(run: tuple[Listener, Process, Path]) -> None:
+    listener, node, _ = run
+    for stage in STAGES:
+        values = [message.data for message in listener.outputs(f"debug/processing_time/{stage}_ms")]
+        assert len(values) >= FRAMES // 2 and all(0 <= value < 60_000 for value in values), stage
+    tell = listener.heard["/diagnostics"]
+
+    def complete() -> bool:
+        status = {s.name: s for s in tell[-1].status}.get("stereo_occ: outputs")
+        processed = {v.key: v.value for v in status.values}.get("processed pairs", "0") if status else "0"
+        return int(processed) >= len(listener.outputs("grid"))
+
+    listener.wait(complete, "the diagnostics do not count the pairs", 5, node)
+    status = {s.name.removeprefix("stereo_occ: "): s for s in tell[-1].status}
+    assert set(status) == {"input", "synchronisation", "calibration", "extrinsics", "model", "outputs"}
+    values = {name: {v.key: v.value for v in s.values} for name, s in status.items()}
+    assert values["model"]["model"] == "stereo-geometry" and int(values["synchronisation"]["pairs"]) <= FRAMES
+    assert float(values["calibration"]["baseline m"]) == pytest.approx(sequences.BASELINE)
+    assert values["extrinsics"]["source"] == "static tf"
+
+
+def test_poses_reach_tf(run: tuple[Listener, Process, Path]) -> None:
+    listener = run[0]
+    # a recording that begins at 0 cannot be asked for its first moment: tf2 takes 0 for the latest; what the replay
+    # says last may leave with it
+    stamps = [index * 100_000_000 for index in range(1, FRAMES - 1)]
+    moved = []
+    frames = "map", "camera_left_optical"
+    last = Time(nanoseconds=stamps[-1])
+    listener.wait(lambda: listener.buffer.can_transform(*frames, last), "the poses did not come", 10)
+    for stamp in stamps:
+        found = listener.buffer.lookup_transform(*frames, Time(nanoseconds=stamp))
+        moved.append(matrix_of(found.transform)[:3, 3])
+    expected = sequences.lidar_poses(FRAMES)[1:-1, :3, 3]
+    np.testing.assert_allclose(np.diff(moved, axis=0)[:, 0], np.diff(expected, axis=0)[:, 0], atol=0.05)
+
+
+def _call(listener: Listener, kind: type, service: str, request: Any) -> Any:
+    client = listener.node.create_client(kind, f"/stereo_occ/{service}")
+    assert client.wait_for_service(10.0)
+    answer = client.call_async(request)
+    listener.wait(answer.done, f"no answer of {service}", 20)
+    return answer.result()
+
+
+def test_parameters_are_described_and_refused_with_reasons_over_services(run: tuple[Listener, Process, Path]) -> None:
+    listener = run[0]
+    names = list(PARAMETERS)
+    described = _call(listener, DescribeParameters, "describe_parameters", DescribeParameters.Request(names=names))
+    assert [d.description for d in described.descriptors] == [rule_of(name).text for name in names]
+    for name, value, said in (
+        ("max_markers", 0, "out of range"),
+        ("octomap_include", "everything", "'everything' is not one of seen, seen+completed, all"),
+        ("model", "occdepth-b3", "takes effect on configuring only"),
+    ):
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        result = _call(listener, SetParameters, "set_parameters", request).results[0]
+        assert not result.successful and said in result.reason
+
+
+def test_the_node_brought_itself_up_and_obeys_a_lifecycle_manager(run: tuple[Listener, Process, Path]) -> None:
+    listener = run[0]
+
+    def state() -> str:
+        return str(_call(listener, GetState, "get_state", GetState.Request()).current_state.label)
+
+    assert state() == "active"
+    for transition, reached in (
+        (Transition.TRANSITION_DEACTIVATE, "inactive"),
+        (Transition.TRANSITION_CLEANUP, "unconfigured"),
+        (Transition.TRANSITION_CONFIGURE, "inactive"),
+        (Transition.TRANSITION_ACTIVATE, "active"),
+    ):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert _call(listener, ChangeState, "change_state", request).success
+        assert state() == reached
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"grid_size": "[1, 2]"}, "grid_size: (1, 2) is not an array of 3 numbers"),
+        ({"model": "nothing"}, "'nothing' is not one of occdepth-edge, occdepth-edge-kitti, stereo-geometry"),
+        ({"grid_resolution": "-1.0"}, "grid_resolution"),
+        ({"occupancy_min_height": "9.0"}, "is empty"),
+    ],
+)
+def test_a_bad_parameter_ends_the_start_with_one_clear_line(
+    parameters: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    process = Process("occdepth_ros.nodes.stereo_occ.node", tmp_path / "node.log", **parameters)
+    assert process.process.wait(20.0) == 2
+    assert process.end() == 2
+    assert said in process.text() and "Traceback" not in process.text(), process.text()
+
+
+def test_an_unreadable_parameter_file_ends_the_start_with_one_clear_line(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("stereo_occ:\n  ros__parameters: [oops\n")
+    process = Process("occdepth_ros.nodes.stereo_occ.node", tmp_path / "node.log", files=[broken])
+    assert process.process.wait(20.0) == 2
+    assert process.end() == 2
+    assert "broken.yaml" in process.text() and "Traceback" not in process.text(), process.text()

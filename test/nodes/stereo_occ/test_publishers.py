@@ -1,0 +1,91 @@
+"""The highest rate of an output, and the formulas that turn messages into cameras and poses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
+pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
+pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
+
+import cv2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sensor_msgs.msg import CameraInfo
+
+from occdepth_ros.nodes.conversions import camera_of, pose_of
+from occdepth_ros.nodes.stereo_occ.faults import NamedError
+from occdepth_ros.nodes.stereo_occ.parameters import Settings
+from occdepth_ros.nodes.stereo_occ.publishers import RateLimit
+
+pytestmark = pytest.mark.ros
+
+
+def _passes(times: list[float], rate: float) -> int:
+    limit, count = RateLimit(), 0
+    for now in times:
+        if limit.is_due(rate, now):
+            limit.passed(rate, now)
+            count += 1
+    return count
+
+
+@given(st.lists(st.floats(0.0, 0.3), min_size=1, max_size=200), st.floats(0.5, 50.0))
+def test_the_rate_is_never_exceeded_for_long(gaps: list[float], rate: float) -> None:
+    times = (1000.0 + np.cumsum(gaps)).tolist()
+    assert _passes(times, rate) <= rate * (times[-1] - times[0]) + 2
+
+
+def test_jitter_does_not_halve_an_input_of_the_same_rate() -> None:
+    rng = np.random.default_rng(0)
+    times = (1000.0 + np.arange(200) * 0.1 + rng.uniform(-0.008, 0.008, 200)).tolist()
+    assert _passes(times, 10.0) >= 198
+    assert _passes(times, 5.0) == pytest.approx(100, abs=2)
+    assert _passes(times, 3.0) == pytest.approx(60, abs=8)
+    assert _passes(times, 0.0) == 200
+
+
+@given(st.lists(st.floats(-3.0, 3.0), min_size=3, max_size=3))
+def test_roll_pitch_yaw_turn_about_the_fixed_axes_in_this_order(angles: list[float]) -> None:
+    about = [cv2.Rodrigues(np.eye(3)[axis] * angle)[0] for axis, angle in enumerate(angles)]
+    np.testing.assert_allclose(pose_of((1, 2, 3), angles)[:3, :3], about[2] @ about[1] @ about[0], atol=1e-12)
+
+
+@given(st.lists(st.floats(-1.0, 1.0), min_size=4, max_size=4).filter(lambda q: np.linalg.norm(q) > 0.1))
+def test_a_quaternion_of_any_length_is_a_rotation(quaternion: list[float]) -> None:
+    pose = pose_of((0, 0, 0), quaternion)
+    np.testing.assert_allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-12)
+    axis, w = np.array(quaternion[:3]), quaternion[3]
+    np.testing.assert_allclose(pose[:3, :3] @ axis, axis, atol=1e-12)
+    assert np.trace(pose[:3, :3]) == pytest.approx(4 * w * w / np.dot(quaternion, quaternion) - 1)
+
+
+def test_the_default_rotation_is_a_level_camera_looking_along_x() -> None:
+    pose = pose_of((0, 0, 0), Settings().camera_from_grid_rotation)
+    np.testing.assert_allclose(pose[:3, :3], [[0, -1, 0], [0, 0, -1], [1, 0, 0]], atol=1e-15)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 4), st.integers(0, 20), st.integers(0, 10))
+def test_region_and_binning_move_pixels_as_the_camera_does(binning: int, x: int, y: int) -> None:
+    info = CameraInfo(width=640, height=480, binning_x=binning, binning_y=binning)
+    info.p = [500.0, 0.0, 320.0, -50.0, 0.0, 500.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    info.roi.width, info.roi.height, info.roi.x_offset, info.roi.y_offset = 480, 360, x, y
+    camera = camera_of(info, "left/camera_info")
+    assert (camera.width, camera.height) == (480 // binning, 360 // binning)
+    point = np.array([0.3, -0.2, 4.0, 1.0])
+    full = np.asarray(info.p).reshape(3, 4) @ point
+    here = camera.projection @ point
+    # the middle of a binned pixel is the middle of its full-size pixels
+    wanted = (full[:2] / full[2] - (x, y) + 0.5) / binning - 0.5
+    np.testing.assert_allclose(here[:2] / here[2], wanted, atol=0.5)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -500.0])
+def test_focal_lengths_that_are_none_are_refused(value: float) -> None:
+    info = CameraInfo(width=640, height=480)
+    info.p = [value, 0.0, 320.0, 0.0, 0.0, 500.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    with pytest.raises(NamedError, match="right/camera_info") as refusal:
+        camera_of(info, "right/camera_info")
+    assert refusal.value.name == "intrinsics" and refusal.value.remedy

@@ -1,0 +1,56 @@
+"""A node's process ends cleanly, however impatiently it is told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
+pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
+
+from helpers import sequences
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+@pytest.mark.parametrize(("node", "ready"), [("stereo_occ", "configured"), ("replay", "waiting")])
+def test_a_second_ctrl_c_does_not_cut_the_clean_up_short(node: str, ready: str, pause: float, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", f"occdepth_ros.nodes.{node}.node"]
+    if node == "replay":
+        sequences.kitti_odometry(tmp_path, 3)
+        command += ["--ros-args", "-p", f"source:={tmp_path}"]
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    try:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if ready in line:
+                break
+        time.sleep(0.5)
+        for _ in range(2):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+            time.sleep(pause)
+        lines += process.stdout.readlines()
+        output = "".join(lines)
+        assert process.wait() == 0, output
+        assert "Traceback" not in output
+        assert "terminate called" not in output
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.wait()
+        process.stdout.close()

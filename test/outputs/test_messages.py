@@ -1,0 +1,180 @@
+"""Every message, deserialised by rclpy into the real classes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from helpers.predictions import STAMP_NS, predict, random_labels
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
+pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
+pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
+
+from nav_msgs.msg import OccupancyGrid
+from occdepth_ros.msg import SemanticGrid
+from octomap_msgs.msg import Octomap
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import Image, PointCloud2, PointField
+from std_msgs.msg import Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from occdepth_ros.outputs.depth_image import encode_depth
+from occdepth_ros.outputs.markers import COMPLETED_ALPHA, SEEN_ALPHA, encode_markers, surface_cubes
+from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid, traversability
+from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_full, occupancy_stream, semantic_stream
+from occdepth_ros.outputs.points import encode_points
+from occdepth_ros.outputs.selection import select
+from occdepth_ros.outputs.semantic_grid import encode_semantic_grid
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
+
+pytestmark = pytest.mark.ros
+
+# lengths of 1 to 8 put every field behind it at every alignment
+FRAMES = ["", "a", "ab", "map", "odom", "lidar", "camera", "base_link"]
+
+
+@pytest.fixture(scope="module")
+def prediction() -> OccupancyPrediction:
+    rng = np.random.default_rng(7)
+    size = (12, 10, 8)
+    labels = random_labels(rng, size)
+    labels[:4, :4, :4] = 13
+    visibility = rng.integers(0, 3, size, dtype=np.uint8)
+    visibility[:4, :4, :4] = Visibility.SEEN
+    return predict(labels, visibility=visibility, confidence=rng.integers(0, 256, size, dtype=np.uint8))
+
+
+def check_header(header: Header, frame_id: str) -> None:
+    assert header.stamp.sec * 10**9 + header.stamp.nanosec == STAMP_NS
+    assert header.frame_id == frame_id
+
+
+@pytest.mark.parametrize("frame_id", FRAMES)
+@pytest.mark.parametrize("include", ["seen", "seen+completed", "all"])
+def test_octomap(prediction: OccupancyPrediction, frame_id: str, include: str) -> None:
+    for encode, stream, kind in (
+        (encode_octomap_binary, occupancy_stream, "OcTree"),
+        (encode_octomap_full, semantic_stream, "ColorOcTree"),
+    ):
+        data = encode(prediction, frame_id, include)
+        message = deserialize_message(data, Octomap)
+        check_header(message.header, frame_id)
+        assert message.binary == (kind == "OcTree")
+        assert message.id == kind
+        assert message.resolution == prediction.grid.resolution
+        assert np.array(message.data, np.int8).tobytes() == stream(prediction, include)
+
+
+@pytest.mark.parametrize("frame_id", FRAMES)
+def test_markers(prediction: OccupancyPrediction, frame_id: str) -> None:
+    message = deserialize_message(encode_markers(prediction, frame_id, "all"), MarkerArray)
+    first, *lists = message.markers
+    assert first.action == Marker.DELETEALL
+    cubes = {
+        tuple(center): (size.level, int(key))
+        for size in surface_cubes(prediction, "all", 10**6)[0]
+        for center, key in zip(size.centers(prediction.grid), size.keys, strict=True)
+    }
+    assert sum(len(marker.points) for marker in lists) == len(cubes)
+    assert len({(marker.ns, marker.id) for marker in lists}) == len(lists)
+    known = {tuple(np.round(center, 6)): value for center, value in cubes.items()}
+    for marker in message.markers:
+        check_header(marker.header, frame_id)
+        assert marker.pose.orientation.w == 1.0
+    for marker in lists:
+        assert (marker.type, marker.action) == (Marker.CUBE_LIST, Marker.ADD)
+        assert marker.scale.x == marker.scale.y == marker.scale.z == pytest.approx(0.2 * marker.id)
+        assert len(marker.points) == len(marker.colors) > 0
+        for point, color in zip(marker.points, marker.colors, strict=True):
+            level, key = known[tuple(np.round((point.x, point.y, point.z), 6))]
+            completed, label = divmod(key, len(prediction.classes))
+            assert marker.id == 2**level
+            assert marker.ns == ("completed" if completed else "seen")
+            assert color.a == (COMPLETED_ALPHA if completed else SEEN_ALPHA)
+            rgb = [round(255 * channel) for channel in (color.r, color.g, color.b)]
+            assert rgb == list(prediction.classes.rgb[label])
+
+
+def test_markers_of_nothing_delete_what_was(prediction: OccupancyPrediction) -> None:
+    empty = predict(np.zeros((4, 4, 4), np.uint8))
+    message = deserialize_message(encode_markers(empty, "map", "all"), MarkerArray)
+    assert [marker.action for marker in message.markers] == [Marker.DELETEALL]
+
+
+@pytest.mark.parametrize("frame_id", FRAMES)
+@pytest.mark.parametrize("include", ["seen", "all"])
+def test_points(prediction: OccupancyPrediction, frame_id: str, include: str) -> None:
+    message = deserialize_message(encode_points(prediction, frame_id, include), PointCloud2)
+    check_header(message.header, frame_id)
+    types = {PointField.FLOAT32: "<f4", PointField.UINT8: "u1"}
+    assert [field.name for field in message.fields] == ["x", "y", "z", "rgb", "label", "confidence", "visibility"]
+    dtype = np.dtype(
+        {
+            "names": [field.name for field in message.fields],
+            "formats": [types[field.datatype] for field in message.fields],
+            "offsets": [field.offset for field in message.fields],
+            "itemsize": message.point_step,
+        }
+    )
+    points = np.frombuffer(message.data, dtype)
+    voxels = np.argwhere(select(prediction, include)[0])
+    where = tuple(voxels.T)
+    assert (message.height, message.width) == (1, len(voxels))
+    assert message.row_step == len(message.data) == message.point_step * len(voxels)
+    assert message.is_dense and not message.is_bigendian
+    xyz = np.stack([points["x"], points["y"], points["z"]], 1)
+    assert np.allclose(xyz, prediction.grid.centers_of(voxels), atol=1e-6)
+    for name, values in (
+        ("label", prediction.labels),
+        ("confidence", prediction.confidence),
+        ("visibility", prediction.visibility),
+    ):
+        assert np.array_equal(points[name], values[where])
+    packed = points["rgb"].copy().view(np.uint32)
+    rgb = np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], 1)
+    assert np.array_equal(rgb, prediction.classes.colors[prediction.labels[where]])
+
+
+@pytest.mark.parametrize("frame_id", FRAMES)
+def test_semantic_grid(prediction: OccupancyPrediction, frame_id: str) -> None:
+    data = encode_semantic_grid(prediction, frame_id)
+    message = deserialize_message(data, SemanticGrid)
+    check_header(message.header, frame_id)
+    assert message.model == prediction.model
+    assert (message.origin.x, message.origin.y, message.origin.z) == prediction.grid.origin
+    assert message.resolution == prediction.grid.resolution
+    assert (message.size_x, message.size_y, message.size_z) == prediction.grid.size
+    assert tuple(message.class_names) == prediction.classes.names
+    assert np.array_equal(np.reshape(message.class_colors, (-1, 3)), prediction.classes.rgb)
+    for name in ("labels", "confidence", "visibility"):
+        assert np.array_equal(np.reshape(getattr(message, name), prediction.grid.size), getattr(prediction, name))
+
+
+@pytest.mark.parametrize("frame_id", FRAMES)
+def test_occupancy_grid(prediction: OccupancyPrediction, frame_id: str) -> None:
+    data = encode_occupancy_grid(prediction, frame_id, "all", 0.2, 1.0)
+    message = deserialize_message(data, OccupancyGrid)
+    check_header(message.header, frame_id)
+    grid = prediction.grid
+    assert message.info.map_load_time == message.header.stamp
+    assert (message.info.width, message.info.height) == grid.size[:2]
+    assert message.info.resolution == pytest.approx(grid.resolution)
+    position = message.info.origin.position
+    assert (position.x, position.y, position.z) == grid.origin
+    assert message.info.origin.orientation.w == 1.0
+    costs = traversability(prediction, "all", 0.2, 1.0)
+    for x in range(grid.size[0]):
+        for y in range(grid.size[1]):
+            assert message.data[y * message.info.width + x] == costs[x, y]
+
+
+@pytest.mark.parametrize("frame_id", FRAMES)
+def test_depth(prediction: OccupancyPrediction, frame_id: str) -> None:
+    data = encode_depth(prediction, frame_id)
+    message = deserialize_message(data, Image)
+    check_header(message.header, frame_id)
+    assert (message.height, message.width, message.encoding, message.step) == (1, 3, "32FC1", 12)
+    depth = np.frombuffer(message.data, "<f4")
+    assert depth[0] == 1.5 and math.isnan(depth[1]) and depth[2] == 3.0

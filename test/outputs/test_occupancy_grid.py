@@ -1,0 +1,99 @@
+"""Where a robot can drive: slopes, overhangs, holes in the ground."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from helpers.predictions import predict, predictions
+
+from occdepth_ros.errors import OccDepthError
+from occdepth_ros.outputs.occupancy_grid import FREE, LETHAL, NO_INFORMATION, traversability
+from occdepth_ros.prediction import OccupancyPrediction
+
+ROAD, CAR, VEGETATION, SIGN = 9, 1, 15, 19
+BAND = 0.3, 2.0
+"""Metres: voxels of 0.2 m from the second to the tenth above the ground reach into it."""
+
+
+def cost(column: dict[int, int], fill: int = 255) -> int:
+    """Cost of a column with these labels by layer, `fill` elsewhere, next to a column of plain road in layer 2."""
+    labels = np.full((2, 1, 24), 255, np.uint8)
+    labels[0, 0] = fill
+    for layer, label in column.items():
+        labels[0, 0, layer] = label
+    labels[1, 0, 2] = ROAD
+    return int(traversability(predict(labels), "all", *BAND)[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("column", "fill", "expected"),
+    [
+        ({2: ROAD}, 255, FREE),
+        ({2: ROAD}, 0, FREE),
+        ({}, 255, NO_INFORMATION),
+        ({}, 0, FREE),
+        ({2: ROAD, 5: CAR}, 0, LETHAL),
+        ({2: ROAD, 3: CAR}, 0, FREE),  # 0.2 m high: below the band
+        ({2: ROAD, 4: CAR}, 0, LETHAL),  # from 0.2 to 0.4 m
+        ({2: ROAD, 12: SIGN}, 0, LETHAL),  # from 1.8 to 2.0 m
+        ({2: ROAD, 13: SIGN, 14: VEGETATION}, 0, FREE),  # from 2.0 m: hangs above the robot
+        ({13: VEGETATION}, 255, NO_INFORMATION),  # above the height of the neighbour's ground
+        ({5: CAR}, 255, LETHAL),
+        ({8: ROAD, 9: ROAD, 11: CAR}, 0, LETHAL),  # a ramp: heights count from its own top
+        ({8: ROAD, 9: ROAD, 10: CAR}, 0, FREE),
+        ({2: ROAD, 20: ROAD, 22: CAR}, 0, FREE),  # a bridge with a car on it
+        ({4: 200}, 255, LETHAL),  # a label without a name is an obstacle, not nothing
+    ],
+)
+def test_columns(column: dict[int, int], fill: int, expected: int) -> None:
+    assert cost(column, fill) == expected
+
+
+def test_without_any_ground_nothing_is_free() -> None:
+    labels = np.zeros((2, 2, 8), np.uint8)
+    labels[0, 0, 7] = VEGETATION
+    assert traversability(predict(labels), "all", *BAND).tolist() == [[LETHAL, NO_INFORMATION], [NO_INFORMATION] * 2]
+
+
+def test_holes_take_the_height_of_the_nearest_ground() -> None:
+    labels = np.full((9, 1, 20), 255, np.uint8)
+    labels[0, 0, 1] = ROAD
+    labels[8, 0, 12] = ROAD
+    labels[1:8, 0, 5] = CAR  # 0.6 m above the low ground, below the high one
+    assert traversability(predict(labels), "all", *BAND)[:, 0].tolist()[:4] == [FREE, LETHAL, LETHAL, LETHAL]
+    assert traversability(predict(labels), "all", *BAND)[5:, 0].tolist() == [NO_INFORMATION] * 3 + [FREE]
+
+
+def test_what_is_left_out_does_not_count() -> None:
+    labels = np.full((1, 2, 8), 255, np.uint8)
+    labels[0, :, 1] = ROAD
+    labels[0, 0, 4] = CAR
+    visibility = np.ones_like(labels)
+    visibility[0, 0, 4] = 2
+    prediction = predict(labels, visibility=visibility)
+    assert traversability(prediction, "seen", *BAND).tolist() == [[FREE, FREE]]
+    assert traversability(prediction, "seen+completed", *BAND).tolist() == [[LETHAL, FREE]]
+
+
+@given(predictions(), st.integers(-3, 6), st.integers(1, 9))
+def test_agrees_with_a_column_by_column_walk(prediction: OccupancyPrediction, low: int, extent: int) -> None:
+    resolution = prediction.grid.resolution
+    costs = traversability(prediction, "all", low * resolution, (low + extent) * resolution)
+    ground = prediction.classes.is_ground[prediction.labels]
+    for x, y in np.argwhere(ground.any(axis=2)):
+        column = prediction.labels[x, y]
+        top = int(ground[x, y].argmax())
+        while top + 1 < len(column) and ground[x, y, top + 1]:
+            top += 1
+        # layers from low * resolution to (low + extent) * resolution above the ground's top
+        band = range(max(0, top + 1 + low), min(len(column), top + 1 + low + extent))
+        blocked = any(column[z] not in (0, 255) and not ground[x, y, z] for z in band)
+        assert costs[x, y] == (LETHAL if blocked else FREE)
+
+
+@pytest.mark.parametrize("band", [(1.0, 1.0), (2.0, 1.0), (float("nan"), 1.0), (0.0, float("inf"))])
+def test_an_empty_band_is_refused(band: tuple[float, float]) -> None:
+    with pytest.raises(OccDepthError, match="empty"):
+        traversability(predict(np.zeros((1, 1, 4), np.uint8)), "all", *band)

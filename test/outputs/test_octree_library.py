@@ -1,0 +1,113 @@
+"""The C++ octomap library (through pyoctomap) reads our trees as we mean them, and writes them back byte for byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from helpers.predictions import predict, predictions, random_labels
+
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.outputs import octomap
+from occdepth_ros.outputs.octree import read_binary_stream
+from occdepth_ros.outputs.octree.files import node_count
+from occdepth_ros.prediction import OccupancyPrediction
+
+pyoctomap = pytest.importorskip("pyoctomap", reason="pyoctomap is not installed: run make env")
+
+in_one_folder = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def body(path: Path) -> bytes:
+    return path.read_bytes().partition(b"\ndata\n")[2]
+
+
+def read_back(path: Path) -> Any:
+    if path.suffix == ".ot":
+        return pyoctomap.ColorOcTree(0.1).read(str(path))
+    tree = pyoctomap.OcTree(0.1)
+    assert tree.readBinary(str(path))
+    return tree
+
+
+@in_one_folder
+@given(prediction=predictions())
+def test_the_library_writes_the_same_bytes(tmp_path: Path, prediction: OccupancyPrediction) -> None:
+    ours, theirs = tmp_path / "ours.bt", tmp_path / "theirs.bt"
+    octomap.write_bt(ours, prediction, "all")
+    tree = read_back(ours)
+    assert tree.size() == node_count("OcTree", body(ours))
+    assert tree.writeBinary(str(theirs))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+    if prediction.unknown.all():
+        return  # the library cannot update a tree without a root
+    ours, theirs = tmp_path / "ours.ot", tmp_path / "theirs.ot"
+    octomap.write_ot(ours, prediction, "all")
+    tree = read_back(ours)
+    tree.updateInnerOccupancy()
+    assert tree.write(str(theirs))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_every_cell_is_found_with_state_and_colour(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    grid = VoxelGrid((-1.0, -0.6, -0.4), (9, 7, 6), 0.2)
+    labels = random_labels(rng, grid.size)
+    labels[:4, :4, :4] = 9
+    prediction = predict(labels, grid=grid)
+    octomap.write_bt(tmp_path / "a.bt", prediction, "all")
+    octomap.write_ot(tmp_path / "a.ot", prediction, "all")
+    binary, color = read_back(tmp_path / "a.bt"), read_back(tmp_path / "a.ot")
+    for index in np.ndindex(grid.size):
+        center = grid.centers_of(np.array(index))
+        for tree in (binary, color):
+            node = tree.search(center)
+            if labels[index] == 255:
+                assert node is None
+            else:
+                assert tree.isNodeOccupied(node) == (labels[index] != 0)
+        if labels[index] not in (0, 255):
+            assert tuple(color.search(center).getColor()) == prediction.classes.rgb[labels[index]]
+
+
+@in_one_folder
+@given(prediction=predictions())
+def test_trees_are_as_small_as_the_library_prunes_them(tmp_path: Path, prediction: OccupancyPrediction) -> None:
+    octomap.write_bt(tmp_path / "a.bt", prediction, "all")
+    tree = pyoctomap.OcTree(prediction.grid.resolution)
+    for state, voxels in ((True, prediction.occupied), (False, prediction.free)):
+        for center in prediction.grid.centers_of(np.argwhere(voxels)):
+            tree.updateNode(center, state)
+    if tree.size():
+        tree.toMaxLikelihood()
+        tree.updateInnerOccupancy()
+        tree.writeBinary(str(tmp_path / "b.bt"))  # prunes first
+    assert body(tmp_path / "a.bt") == (body(tmp_path / "b.bt") if tree.size() else b"")
+
+
+def test_colour_trees_of_one_class_are_as_small_as_the_library_prunes_them(tmp_path: Path) -> None:
+    labels = np.where(random_labels(np.random.default_rng(5), (16, 16, 16), 4) == 0, 0, 9).astype(np.uint8)
+    octomap.write_ot(tmp_path / "a.ot", predict(labels), "all")
+    tree = read_back(tmp_path / "a.ot")
+    size = tree.size()
+    assert size == node_count("ColorOcTree", body(tmp_path / "a.ot"))
+    tree.prune()
+    assert tree.size() == size
+
+
+def test_a_labelled_street_survives(tmp_path: Path, kitti_mini: Path) -> None:
+    with np.load(kitti_mini / "dataset/sequences/00/voxels/000000.recon10.npz") as data:
+        prediction = predict(np.ascontiguousarray(data["target"]), grid=VoxelGrid.semantic_kitti())
+    octomap.write_bt(tmp_path / "a.bt", prediction, "all")
+    octomap.write_ot(tmp_path / "a.ot", prediction, "all")
+    read_back(tmp_path / "a.bt").writeBinary(str(tmp_path / "b.bt"))
+    read_back(tmp_path / "a.ot").write(str(tmp_path / "b.ot"))
+    assert (tmp_path / "a.bt").read_bytes() == (tmp_path / "b.bt").read_bytes()
+    assert (tmp_path / "a.ot").read_bytes() == (tmp_path / "b.ot").read_bytes()
+    occupied, free = read_binary_stream(body(tmp_path / "b.bt"), prediction.grid)
+    assert np.array_equal(occupied, prediction.occupied)
+    assert np.array_equal(free, prediction.free)

@@ -1,0 +1,40 @@
+"""Which voxels enter a message."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from helpers.predictions import predict, predictions
+
+from occdepth_ros.errors import OccDepthError
+from occdepth_ros.outputs.selection import INCLUDES, select, selected_labels
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
+
+ALLOWED = {
+    "seen": {Visibility.SEEN},
+    "seen+completed": {Visibility.SEEN, Visibility.HIDDEN},
+    "all": set(Visibility),
+}
+
+
+@given(predictions(), st.sampled_from(INCLUDES), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+def test_voxels_are_taken_by_visibility_and_confidence(
+    prediction: OccupancyPrediction, include: str, least: float
+) -> None:
+    before = prediction.labels.copy()
+    labels = selected_labels(prediction, include, least)
+    occupied, free = select(prediction, include, least)
+    for index in np.ndindex(prediction.grid.size):
+        allowed = prediction.visibility[index] in ALLOWED[include] and prediction.confidence[index] >= 255 * least
+        label = prediction.labels[index]
+        assert labels[index] == (label if allowed else 255)
+        assert occupied[index] == (allowed and label not in (0, 255))
+        assert free[index] == (allowed and label == 0)
+    assert np.array_equal(prediction.labels, before)
+
+
+def test_an_unknown_choice_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(OccDepthError, match=r"seen\+completed"):
+        select(predict(np.zeros((2, 2, 2), np.uint8)), "everything")

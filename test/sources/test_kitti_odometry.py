@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.sequences import BASELINE, FOCAL, LIDAR_TO_CAMERA, kitti_odometry, lidar_poses, picture, save
+
+from occdepth_ros.errors import CalibrationError, ImageError, OccDepthError, SourceError
+from occdepth_ros.sources import open_source
+
+
+@pytest.fixture
+def sequence(tmp_path: Path) -> Path:
+    return kitti_odometry(tmp_path / "dataset" / "sequences" / "00")
+
+
+def expect(path: Path, *words: str, error: type[OccDepthError] = SourceError) -> None:
+    with pytest.raises(error) as caught:
+        source = open_source(path)
+        for i in range(len(source)):
+            source[i]
+    text = str(caught.value)
+    assert type(caught.value) is error
+    for word in words:
+        assert re.search(word, text), text
+
+
+def test_frames_calibration_times_and_poses(sequence: Path) -> None:
+    source = open_source(str(sequence))
+    assert len(source) == 3
+    assert source.grid_frame == "velodyne"
+    assert source.rig.baseline == pytest.approx(BASELINE)
+    assert source.rig.left.projection[0, 0] == FOCAL
+    np.testing.assert_allclose(source.rig.reference_from_grid[:3], LIDAR_TO_CAMERA)
+    assert source.period_s() == pytest.approx(0.1)
+    for i in range(3):
+        frame = source[i]
+        assert (frame.name, frame.stamp_ns, frame.grey) == (f"{i:06d}", i * 100_000_000, False)
+        np.testing.assert_array_equal(frame.left, picture(i))
+        np.testing.assert_array_equal(frame.right, picture(100 + i))
+        assert frame.world_from_grid is not None
+        np.testing.assert_allclose(frame.world_from_grid, lidar_poses(3)[i], atol=1e-9)
+    assert source.truth(0) is None
+    with pytest.raises(IndexError):
+        source[3]
+
+
+def test_grey_cameras_use_their_own_projections_and_repeat_the_channel(tmp_path: Path) -> None:
+    source = open_source(kitti_odometry(tmp_path / "07", grey=True))
+    frame = source[1]
+    assert frame.grey
+    np.testing.assert_array_equal(frame.left, picture(1, grey=True)[..., None].repeat(3, axis=2))
+    assert source.rig.left.projection[0, 3] == 0
+
+
+def test_jpeg_pictures(tmp_path: Path) -> None:
+    frame = open_source(kitti_odometry(tmp_path / "07", suffix=".jpg"))[0]
+    assert frame.left.shape == (48, 160, 3)
+
+
+def test_without_times_frames_are_at_ten_hertz_and_without_poses_there_is_none(sequence: Path) -> None:
+    (sequence / "times.txt").unlink()
+    (sequence / "poses.txt").unlink()
+    frame = open_source(sequence)[2]
+    assert frame.stamp_ns == 200_000_000
+    assert frame.world_from_grid is None
+
+
+def test_poses_beside_the_sequences_folder_as_the_benchmark_ships_them(sequence: Path) -> None:
+    poses = sequence.parent.parent / "poses" / "00.txt"
+    poses.parent.mkdir()
+    (sequence / "poses.txt").rename(poses)
+    np.testing.assert_allclose(open_source(sequence)[2].world_from_grid, lidar_poses(3)[2], atol=1e-9)
+
+
+def test_a_part_of_a_sequence_takes_the_times_and_poses_of_its_frame_numbers(sequence: Path) -> None:
+    for side in ("image_2", "image_3"):
+        (sequence / side / "000000.png").unlink()
+    source = open_source(sequence)
+    assert [source[i].stamp_ns for i in range(2)] == [100_000_000, 200_000_000]
+    np.testing.assert_allclose(source[0].world_from_grid, lidar_poses(3)[1], atol=1e-9)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("kept", [0.95, 0.5, 0.02, 0.0])
+def test_a_cut_picture_is_refused_with_its_name(tmp_path: Path, suffix: str, kept: float) -> None:
+    sequence = kitti_odometry(tmp_path / "00", suffix=suffix)
+    victim = sequence / "image_3" / f"000001{suffix}"
+    contents = victim.read_bytes()
+    victim.write_bytes(contents[: int(kept * len(contents))])
+    expect(sequence, f"000001{suffix}", "cut off|empty", error=ImageError)
+    victim.write_bytes(contents[: int(kept * len(contents))] + bytes(len(contents) - int(kept * len(contents))))
+    expect(sequence, f"000001{suffix}", "cut off|neither", error=ImageError)
+
+
+def test_a_flipped_bit_in_a_png_is_refused(sequence: Path) -> None:
+    victim = sequence / "image_2" / "000002.png"
+    contents = bytearray(victim.read_bytes())
+    contents[len(contents) // 2] ^= 4
+    victim.write_bytes(contents)
+    expect(sequence, "000002.png", "damaged", error=ImageError)
+
+
+def test_a_file_that_is_no_picture_is_refused(sequence: Path) -> None:
+    (sequence / "image_2" / "000001.png").write_text("<html>not found</html>")
+    expect(sequence, "000001.png", "neither PNG nor JPEG", error=ImageError)
+
+
+def test_a_picture_removed_after_opening_is_an_image_error(sequence: Path) -> None:
+    source = open_source(sequence)
+    (sequence / "image_2" / "000001.png").unlink()
+    with pytest.raises(ImageError, match=r"000001\.png.*cannot be read"):
+        source[1]
+
+
+def test_unequal_counts_name_the_missing_files(sequence: Path) -> None:
+    (sequence / "image_3" / "000001.png").unlink()
+    expect(sequence, "image_3", "missing: 000001")
+    (sequence / "image_2" / "000000.png").unlink()
+    (sequence / "image_2" / "000001.png").unlink()
+    expect(sequence, "image_2", "missing: 000000")
+
+
+def test_a_picture_of_another_size_is_refused(sequence: Path) -> None:
+    save(sequence / "image_2" / "000001.png", np.zeros((48, 161, 3), np.uint8))
+    expect(sequence, r"000001\.png", "161x48.*160x48", error=ImageError)
+
+
+def test_pictures_that_were_all_resized_do_not_fit_the_calibration(sequence: Path) -> None:
+    for path in sequence.glob("image_?/*.png"):
+        save(path, np.zeros((24, 80, 3), np.uint8))
+    expect(sequence, r"calib\.txt", "principal point", "80x24", error=CalibrationError)
+
+
+def test_a_calibration_without_tr_says_which_archive_has_it(sequence: Path) -> None:
+    file = sequence / "calib.txt"
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("Tr")))
+    expect(sequence, r"calib\.txt", "Tr is missing", "archive", error=CalibrationError)
+
+
+@pytest.mark.parametrize(("text", "message"), [("P2: 1 2 3", "3 numbers"), ("P2: 1 nan 3", "NaN"), ("", "no calibr")])
+def test_a_damaged_calibration_is_refused(sequence: Path, text: str, message: str) -> None:
+    (sequence / "calib.txt").write_text(text)
+    with pytest.raises(OccDepthError, match=message):
+        open_source(sequence)
+
+
+def test_swapped_folders_are_refused_by_the_baseline(sequence: Path) -> None:
+    file = sequence / "calib.txt"
+    swapped = {"P2": "P3", "P3": "P2"}
+    file.write_text(re.sub(r"P[23]", lambda m: swapped[m[0]], file.read_text()))
+    expect(sequence, "baseline", "swapped", error=CalibrationError)
+
+
+def test_a_missing_calibration_is_named(sequence: Path) -> None:
+    (sequence / "calib.txt").unlink()
+    expect(sequence, r"calib\.txt is missing")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("times.txt", "0\n0.2\n0.1\n", ("000002", "not after", "000001")),
+        ("times.txt", "0\n0.1\n", (r"times\.txt", "2 lines", "000002")),
+        ("times.txt", "0\nnan\n0.2\n", (r"times\.txt, line 2", "NaN")),
+        ("times.txt", "0\nlater\n0.2\n", ("line 2", "'later'")),
+        ("times.txt", "", ("empty",)),
+        ("poses.txt", "1 0 0 0 0 1 0 0 0 0 1 0\n", (r"poses\.txt", "1 lines", "000001")),
+        ("poses.txt", 3 * "1 0 0 nan 0 1 0 0 0 0 1 0\n", (r"poses\.txt, line 1", "NaN")),
+        ("poses.txt", 3 * "1 0 0 0 0 1 0 0 0 0 1\n", ("11 numbers", "12")),
+        ("poses.txt", 3 * "1 0 0 0 0 2 0 0 0 0 1 0\n", ("pose 0", "rotation")),
+    ],
+)
+def test_damaged_times_and_poses_are_refused(sequence: Path, file: str, text: str, words: tuple[str, ...]) -> None:
+    (sequence / file).write_text(text)
+    expect(sequence, *words)
+
+
+def test_an_empty_folder_lists_what_was_looked_for(tmp_path: Path) -> None:
+    expect(tmp_path, "no stereo sequence", "KITTI odometry", "image_2")
+    (tmp_path / "image_2").mkdir()
+    (tmp_path / "image_3").mkdir()
+    expect(tmp_path, "image_2", "no .png or .jpg")
+
+
+def test_a_folder_at_another_level_names_the_right_one(sequence: Path) -> None:
+    expect(sequence.parents[1], "Give one sequence", re.escape(str(sequence)))
+    expect(sequence.parents[2], "Give one sequence", re.escape(str(sequence)))
+    expect(sequence / "image_2", "Give the folder above", re.escape(str(sequence)))
+    expect(sequence / "calib.txt", "Give the folder above", re.escape(str(sequence)))
+
+
+def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
+    expect(tmp_path / "nowhere", "nowhere", "does not exist")
+
+
+def test_real_frames(shared_dir: Path) -> None:
+    source = open_source(shared_dir / "data" / "kitti_mini" / "dataset" / "sequences" / "00")
+    assert len(source) == 10
+    assert source.rig.baseline == pytest.approx(0.537, abs=0.01)
+    frame = source[1]
+    assert frame.left.shape == (376, 1241, 3)
+    assert frame.stamp_ns == pytest.approx(103735900, abs=100)
+    # the car drives forward, along the LiDAR's x axis
+    assert frame.world_from_grid is not None
+    assert frame.world_from_grid[0, 3] == pytest.approx(0.67, abs=0.05)
+    truth = source.truth(0)
+    assert truth is not None
+    assert (truth.name, truth.grid.origin[2]) == ("recon10", -2.2)
+    assert source.truth(1) is None

@@ -1,0 +1,384 @@
+"""What a scene becomes for occdepth-edge: slabs and shifts, targets, losses, gradients."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from helpers.scenes import GRID, HEIGHT, WIDTH, scene
+
+from occdepth_ros.classes import EMPTY, UNKNOWN
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.errors import GridError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge import predictor
+from occdepth_ros.models.edge.evidence import FINE, StereoEvidence, folded, unfolded
+from occdepth_ros.models.edge.geometry import EdgeGeometry
+from occdepth_ros.models.images import PictureFit
+from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
+from occdepth_ros.training.edge_scenes import cut, fitted_truth, guessable, slab
+from occdepth_ros.training.edge_task import (
+    OCCUPIED_WEIGHT,
+    EdgeOptions,
+    EdgeTask,
+    fused,
+    occupancy_terms,
+    weighted_cross_entropy,
+)
+from occdepth_ros.training.task import Task, collate
+
+SMALL: dict[str, Any] = {
+    "picture": [HEIGHT, WIDTH],
+    "feature": 8,
+    "pyramid": 8,
+    "stages": [8, 8, 8],
+    "depths": [0, 1, 1],
+    "hidden": 8,
+}
+TERMS = {"occupancy", "overlap", "classes", "depth", "pixels"}
+STILL = Augmentation(mirror=0, brightness=0, contrast=0, saturation=0)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def task(**changes: Any) -> EdgeTask:
+    """A task in a size that a test can afford, in training mode."""
+    torch.manual_seed(0)
+    made = EdgeOptions(**{"network": SMALL, "imagenet": False, "freeze_encoder": False, **changes}).build()
+    made.network.train()
+    return made
+
+
+@cache
+def numbered() -> SceneExample:
+    """A scene whose voxels all differ from their neighbours, so that a wrong place shows."""
+    target = (np.arange(GRID.count) % 251 % 20).astype(np.uint8).reshape(GRID.size)
+    return replace(scene(), target=target, seen=target % 2 == 0)
+
+
+# ---- slabs and shifts
+
+
+@settings(max_examples=40, deadline=None)
+@given(columns=st.integers(1, 48), seed=st.integers(0, 2**31))
+def test_a_slab_is_a_part_of_the_scene_at_its_place(columns: int, seed: int) -> None:
+    whole = numbered()
+    part = slab(whole, columns, np.random.default_rng(seed))
+    assert part.grid.size == (GRID.size[0], min(columns, GRID.size[1]), GRID.size[2])
+    first = round((part.grid.origin[1] - whole.grid.origin[1]) / GRID.resolution)
+    assert 0 <= first <= GRID.size[1] - part.grid.size[1]
+    np.testing.assert_array_equal(part.target, whole.target[:, first : first + part.grid.size[1]])
+    assert part.seen is not None and whole.seen is not None
+    np.testing.assert_array_equal(part.seen, whole.seen[:, first : first + part.grid.size[1]])
+    index, inside = whole.grid.index_of(part.grid.centers())
+    assert inside.all()
+    np.testing.assert_array_equal(whole.target[tuple(index.T)], part.target.flatten())
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=st.tuples(*[st.integers(-40, 40)] * 3))
+def test_a_shift_moves_the_grid_and_not_the_world(steps: tuple[int, int, int]) -> None:
+    whole = numbered()
+    moved = shifted(whole, steps)
+    assert moved.grid.size == whole.grid.size and moved.rig is whole.rig
+    index, inside = whole.grid.index_of(moved.grid.centers())
+    labels = moved.target.flatten()
+    np.testing.assert_array_equal(labels[inside], whole.target[tuple(index[inside].T)])
+    assert (labels[~inside] == UNKNOWN).all()
+    back = shifted(moved, [-s for s in steps])
+    kept = back.target != UNKNOWN
+    np.testing.assert_array_equal(back.target[kept], whole.target[kept])
+    assert kept.sum() == inside.sum()
+    np.testing.assert_allclose(back.grid.origin, whole.grid.origin, atol=1e-9)
+
+
+def test_random_slabs_reach_both_edges() -> None:
+    rng = np.random.default_rng(0)
+    origins = {round(slab(numbered(), 30, rng).grid.origin[1], 6) for _ in range(40)}
+    assert len(origins) == 3 and min(origins) == pytest.approx(GRID.origin[1])
+
+
+# ---- what a scene becomes
+
+
+def test_prepared_scenes_have_the_documented_shapes() -> None:
+    made = task()
+    assert isinstance(made, Task)
+    prepared = made.prepare(scene(), None)
+    assert prepared["images"].shape == (2, 3, HEIGHT, WIDTH)
+    assert prepared["target"].shape == GRID.size and prepared["target"].dtype == torch.uint8
+    assert prepared["depth"].shape == prepared["semantics"].shape == (HEIGHT, WIDTH)
+    assert prepared["mirror"] is False and prepared["geometry"].size == (16, 16, 8)
+    np.testing.assert_array_equal(prepared["semantics"], scene().semantics)
+    np.testing.assert_array_equal(prepared["depth"], scene().depth)
+
+
+def test_augmentation_depends_on_the_generator_alone() -> None:
+    made = task(columns=16, shift=(4, 4, 1))
+    first, second, other = (made.prepare(scene(), np.random.default_rng(seed)) for seed in (5, 5, 6))
+    assert first["target"].shape == (32, 16, 16)
+    assert torch.equal(first["images"], second["images"]) and torch.equal(first["target"], second["target"])
+    assert not torch.equal(first["images"], other["images"])
+    assert torch.equal(first["geometry"].pixels, second["geometry"].pixels)
+
+
+def test_what_is_matched_is_not_jittered() -> None:
+    made = task(columns=None, shift=(0, 0, 0), augmentation=replace(STILL, brightness=0.4))
+    plain, changed = made.prepare(scene(), None), made.prepare(scene(), np.random.default_rng(1))
+    assert not torch.equal(plain["images"], changed["images"])
+    assert torch.equal(plain["measured"].disparity, changed["measured"].disparity)
+    assert torch.equal(plain["measured"].struck, changed["measured"].struck)
+
+
+def test_large_pictures_bring_their_truth_to_the_network_s_size() -> None:
+    small = scene()
+    doubled = {name: np.repeat(np.repeat(getattr(small, name), 2, 0), 2, 1) for name in ("left", "right", "depth")}
+    semantics = np.repeat(np.repeat(np.asarray(small.semantics), 2, 0), 2, 1)
+    large = replace(small, rig=small.rig.scaled(2 * WIDTH, 2 * HEIGHT), semantics=semantics, **doubled)
+    prepared = task().prepare(large, None)
+    np.testing.assert_array_equal(prepared["semantics"], small.semantics)
+    np.testing.assert_array_equal(prepared["depth"], small.depth)
+
+
+def test_points_of_a_lidar_survive_the_network_s_size() -> None:
+    small = scene()
+    large = (2 * HEIGHT, 2 * WIDTH)
+    depth, classes = np.full(large, np.nan, np.float32), np.full(large, UNKNOWN, np.uint8)
+    # every point falls between the rows and columns that halving would pick; two of them into one pixel
+    for row, column, far, kind in ((1, 1, 9.0, 3), (1, 3, 8.0, 4), (0, 2, 7.0, 5), (41, 51, 30.0, 6)):
+        depth[row, column], classes[row, column] = far, kind
+    classes[11, 21] = 7
+    pictures = {name: np.zeros((*large, 3), np.uint8) for name in ("left", "right")}
+    example = replace(small, rig=small.rig.scaled(2 * WIDTH, 2 * HEIGHT), depth=depth, semantics=classes, **pictures)
+    fit = PictureFit.between(large, (HEIGHT, WIDTH))
+    found, kinds = fitted_truth(example, fit, (HEIGHT, WIDTH))
+    known = {(int(r), int(c)): (float(found[r, c]), int(kinds[r, c])) for r, c in np.argwhere(np.isfinite(found))}
+    assert known == {(0, 0): (9.0, 3), (0, 1): (7.0, 5), (20, 25): (30.0, 6)}
+    assert kinds[5, 10] == 7 and (kinds != UNKNOWN).sum() == 4
+
+
+def test_a_slab_keeps_what_was_measured_on_the_whole_grid() -> None:
+    whole = StereoEvidence(scene().rig, GRID, PictureFit.between((HEIGHT, WIDTH), (HEIGHT, WIDTH)))
+    rng = np.random.default_rng(0)
+    left = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    measured = whole.measure(left, np.roll(left, -8, 1))
+    assert len(measured.struck) > 20
+    part = slab(scene(), 16, rng).grid
+    kept = cut(measured, GRID, part)
+    volume, smaller = torch.zeros(GRID.count), torch.zeros(part.count)
+    volume[measured.struck], smaller[kept.struck] = measured.hits, kept.hits
+    first = part.offset_to(GRID)[1]
+    assert torch.equal(volume.view(GRID.size)[:, first : first + 16].flatten(), smaller) and smaller.any()
+    assert torch.equal(kept.ground, measured.ground[:, first : first + 16])
+    assert kept.ground_seen.shape == (32, 16) and torch.equal(kept.disparity, measured.disparity)
+
+
+def test_hidden_free_space_is_learnt_only_where_the_picture_shows_it() -> None:
+    example = scene()
+    fit = PictureFit.between((HEIGHT, WIDTH), (HEIGHT, WIDTH))
+    geometry = EdgeGeometry.of_rig(task().config, fit.rig(example.rig), GRID)
+    rng = np.random.default_rng(0)
+    target = torch.from_numpy(rng.choice(np.array([EMPTY, 1, UNKNOWN], np.uint8), GRID.size))
+    seen = torch.from_numpy(rng.random(GRID.size) < 0.5)
+    learnt = guessable(target, seen, geometry)
+    shown = unfolded(geometry.visible[0][None].expand(FINE, -1).contiguous(), geometry.size)
+    dropped = (target == EMPTY) & ~seen & ~shown
+    assert dropped.any() and (learnt[dropped] == UNKNOWN).all() and torch.equal(learnt[~dropped], target[~dropped])
+    assert shown.float().mean() > 0.1
+
+
+def test_pictures_change_as_by_another_camera() -> None:
+    still = replace(STILL, gamma=0.3, tint=0.1, exposure=0.05)
+    grey = torch.arange(256, dtype=torch.uint8).expand(2, 3, 4, 256).contiguous()
+    changed = jitter(grey, still, np.random.default_rng(0))
+    assert changed.shape == grey.shape and changed.dtype == torch.uint8
+    steps = changed.float().diff(dim=3)
+    assert (steps >= 0).all() and not torch.equal(changed, grey)
+    middle = changed[:, :, 0, 128].float()
+    assert (middle[0] / middle[1]).std() < 0.02 and middle[0].std() > 1
+    assert torch.equal(jitter(grey, STILL, np.random.default_rng(0)), grey)
+    noisy = [jitter(grey, replace(STILL, noise=0.03), np.random.default_rng(seed)) for seed in range(8)]
+    shares = [float((picture.float() - grey.float()).std()) / 255 for picture in noisy]
+    assert any(share > 0 for share in shares) and any(share == 0 for share in shares) and max(shares) < 0.031
+    stripes = grey % 2 * 255
+    blurred = jitter(stripes, replace(STILL, blur=1.0), np.random.default_rng(0))
+    assert blurred.float().std() < stripes.float().std()
+
+
+def test_functions_are_fused_for_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda _: lambda value: ("fused", value))
+    both = fused(lambda value: ("plain", value))
+    assert both(1) == ("fused", 1)
+    with torch.no_grad():
+        assert both(1) == ("plain", 1)
+
+
+def test_validation_decides_as_the_predictor_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = task()
+    with torch.no_grad():
+        made._net.head.occupancy.bias.fill_(-1.0)  # type: ignore[union-attr]
+    monkeypatch.setattr(predictor, "load_network", lambda *_: copy.deepcopy(made._net).eval())
+    live = predictor.EdgePredictor(name="occdepth-edge", device="cpu", precision="float32")
+    live.config = made.config
+    live.calibrate(scene().rig, GRID)
+    found = live.infer(scene().left, scene().right)
+    made.network.eval()
+    with torch.inference_mode():
+        labels = made.predict(collate([made.prepare(scene(), None)]))[0].numpy()
+    assert len(np.unique(labels)) > 2
+    # the predictor folds the norms, which rounds otherwise
+    assert (found.labels.reshape(GRID.size) == labels).mean() > 0.999
+
+
+def test_scenes_without_depth_and_classes_say_so() -> None:
+    prepared = task().prepare(replace(scene(), depth=None, semantics=None), None)
+    assert prepared["depth"].isnan().all() and (prepared["semantics"] == UNKNOWN).all()
+
+
+def test_grids_that_do_not_halve_are_refused() -> None:
+    grid = VoxelGrid(GRID.origin, (32, 32, 12), 0.2)
+    with pytest.raises(GridError, match="in sizes that 8 divides"):
+        task().prepare(replace(scene(), grid=grid, target=scene().target[:, :, :12].copy(), seen=None), None)
+
+
+# ---- losses
+
+
+def test_every_parameter_that_learns_gets_a_gradient() -> None:
+    made = task()
+    terms = made.losses(collate([made.prepare(scene(), None), made.prepare(scene(1), None)]))
+    assert set(terms) == TERMS
+    assert all(term.ndim == 0 and term.isfinite() and term > 0 for term in terms.values())
+    sum(terms.values()).backward()  # type: ignore[union-attr]
+    idle = [n for n, p in made.network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert idle == []
+
+
+def test_a_frozen_encoder_stays_as_it_is() -> None:
+    made = task(freeze_encoder=True)
+    before = {name: tensor.clone() for name, tensor in made.network.state_dict().items()}
+    sum(made.losses(collate([made.prepare(scene(), None)])).values()).backward()  # type: ignore[union-attr]
+    frozen = [n for n, p in made.network.named_parameters() if not p.requires_grad]
+    assert frozen and all(name.startswith("picture_net.encoder.") for name in frozen)
+    assert all(p.grad is None for p in made.network.parameters() if not p.requires_grad)
+    after = made.network.state_dict()
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    # statistics of the other norms have moved, the encoder's have not
+    assert changed and not any(name.startswith("picture_net.encoder.") for name in changed)
+
+
+DEGENERATE = {
+    "all unknown": (np.full(GRID.size, UNKNOWN, np.uint8), {"classes", "occupancy", "overlap"}),
+    "nothing occupied": (np.zeros(GRID.size, np.uint8), {"classes"}),
+    "all occupied": (np.full(GRID.size, 9, np.uint8), set()),
+}
+
+
+@pytest.mark.parametrize("kind", DEGENERATE)
+@pytest.mark.parametrize("bare", [False, True])
+def test_degenerate_scenes_give_finite_losses_and_gradients(kind: str, bare: bool) -> None:
+    made = task()
+    target, zero = DEGENERATE[kind]
+    example = replace(scene(), target=target, seen=None)
+    if bare:
+        example = replace(example, depth=None, semantics=None)
+        zero = zero | {"depth", "pixels"}
+    terms = made.losses(collate([made.prepare(example, None)]))
+    assert {name for name, term in terms.items() if term == 0} == zero
+    sum(terms.values()).backward()  # type: ignore[union-attr]
+    grads = [p.grad for p in made.network.parameters() if p.grad is not None]
+    assert grads and all(grad.isfinite().all() for grad in grads)
+
+
+def test_pictures_without_a_match_give_finite_losses() -> None:
+    made = task()
+    blank = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    prepared = made.prepare(replace(scene(), left=blank, right=blank), None)
+    assert not prepared["measured"].disparity.any()
+    assert all(term.isfinite() for term in made.losses(collate([prepared])).values())
+
+
+def test_losses_of_a_batch_are_the_mean_of_its_scenes() -> None:
+    made = task()
+    made.network.eval()
+    # the loss of the pixels' classes needs the training mode of the network alone, not of its norms
+    made.network.training = True
+    scenes = [made.prepare(scene(seed), None) for seed in (0, 1)]
+    both = made.losses(collate(scenes))
+    each = [made.losses(collate([one])) for one in scenes]
+    for name in ("occupancy", "overlap", "classes", "depth"):
+        torch.testing.assert_close(both[name], (each[0][name] + each[1][name]) / 2)
+
+
+def test_mirrored_scenes_are_scored_against_the_mirrored_truth() -> None:
+    made = task(columns=None, shift=(0, 0, 0), augmentation=replace(STILL, mirror=1.0))
+    plain, mirror = made.prepare(scene(), None), made.prepare(scene(), np.random.default_rng(0))
+    assert mirror["mirror"] is True and torch.equal(mirror["target"], plain["target"])
+    made.network.eval()
+    made.network.training = True
+    batch = collate([mirror])
+    occupancy, overlap = occupancy_terms(
+        made._forward(batch, 0, mirrored=True).occupancy[0], folded(plain["target"].flip(1).flatten(), (16, 16, 8))
+    )
+    terms, weights = made.losses(batch), made.options.losses
+    torch.testing.assert_close(terms["occupancy"], occupancy * weights.occupancy)
+    torch.testing.assert_close(terms["overlap"], overlap * weights.overlap)
+    assert not torch.isclose(terms["occupancy"], made.losses(collate([plain]))["occupancy"])
+
+
+def test_occupancy_is_a_weighted_cross_entropy_over_known_voxels() -> None:
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(8, 4, 4, 2, generator=rng)
+    target = torch.randint(0, 3, logits.shape, generator=rng, dtype=torch.uint8)
+    target[torch.rand(logits.shape, generator=rng) < 0.3] = UNKNOWN
+    known, occupied = target != UNKNOWN, ((target > 0) & (target != UNKNOWN)).float()
+    entropy, overlap = occupancy_terms(logits, target)
+    weight = torch.where(occupied > 0, OCCUPIED_WEIGHT, 1.0)
+    expected = F.binary_cross_entropy_with_logits(logits[known], occupied[known], weight[known])
+    torch.testing.assert_close(entropy, expected)
+    p, y = logits.sigmoid()[known], occupied[known]
+    torch.testing.assert_close(overlap, 1 - ((p * y).sum() + 1) / ((p + y - p * y).sum() + 1))
+    sure = torch.where(occupied > 0, 40.0, -40.0)
+    assert all(term < 1e-5 for term in occupancy_terms(sure, target))
+    assert all(term > 0.9 for term in occupancy_terms(-sure, target))
+
+
+def test_cross_entropy_of_no_rows_is_zero_with_a_gradient() -> None:
+    logits = torch.zeros(0, 19, requires_grad=True)
+    loss = weighted_cross_entropy(logits, torch.zeros(0, dtype=torch.int64), torch.ones(19))
+    loss.backward()
+    assert loss == 0 and logits.grad is not None
+
+
+def test_a_scene_is_learnt_by_heart() -> None:
+    made = task()
+    batch = collate([made.prepare(scene(), None)])
+    optimizer = torch.optim.Adam([p for p in made.network.parameters() if p.requires_grad], 2e-2)
+    first = last = 0.0
+    for step in range(30):
+        terms = made.losses(batch)
+        loss = torch.stack(list(terms.values())).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        last = float(loss.detach())
+        first = first or last
+        assert np.isfinite(last), step
+    assert last < 0.5 * first
+    with torch.inference_mode():
+        labels = made.predict(batch)
+    target = batch["target"]
+    known = target != UNKNOWN
+    assert labels.shape == target.shape and labels.dtype == torch.uint8
+    found, truth = (labels > 0)[known], (target > 0)[known]
+    assert (found & truth).sum() > 0.7 * (found | truth).sum()
+    both = known & (labels > 0) & (target > 0)
+    assert (labels == target)[both].float().mean() > 0.7

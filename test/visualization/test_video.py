@@ -1,0 +1,96 @@
+"""Films: every frame of one size, truth beside prediction, a file that a player can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from test_pictures import SMALL, make_prediction, make_rig
+
+from occdepth_ros.classes import SEMANTIC_KITTI
+from occdepth_ros.errors import OutputError
+from occdepth_ros.visualization import video_file as video
+from occdepth_ros.visualization.video_frame import CAPTION, GAP, PLAN, FilmSheet
+from occdepth_ros.visualization.video_file import CODECS, write_video
+from occdepth_ros.sources.base import SceneTruth
+
+COLORS = ((220, 30, 30), (30, 200, 30), (30, 30, 220))
+
+
+def frames(count: int = 3) -> list[np.ndarray]:
+    return [np.full((64, 96, 3), COLORS[i % 3], np.uint8) for i in range(count)]
+
+
+def test_a_sheet_keeps_its_size_and_shows_the_truth_it_was_given() -> None:
+    rig, prediction = make_rig(), make_prediction()
+    left = np.full((96, 320, 3), 90, np.uint8)
+    sheet = FilmSheet(rig, SEMANTIC_KITTI, "street", truth=True)
+    labels = np.zeros(SMALL.size, np.uint8)
+    labels[:, :, 0] = SEMANTIC_KITTI.id_of("vegetation")
+    without = sheet.draw(left, prediction, caption="frame 0")
+    shown = sheet.draw(left, prediction, SceneTruth(labels, SMALL, "exact"), caption="frame 1")
+    assert without.shape == shown.shape and without.shape[0] % 2 == without.shape[1] % 2 == 0
+    row = np.s_[-(PLAN + GAP) :]
+    green = (shown[row][..., 1] > 60 + shown[row].max(axis=2, where=[True, False, True], initial=0)).mean()
+    assert green > 0.15
+    assert (without[row].std(axis=(0, 1)) < 20).all()
+    # the prediction's row is the same in both
+    top = without.shape[0] - 2 * (PLAN + CAPTION + GAP)
+    np.testing.assert_array_equal(without[top : top + PLAN], shown[top : top + PLAN])
+    alone = FilmSheet(rig, SEMANTIC_KITTI, "street").draw(left, prediction)
+    assert alone.shape[0] < shown.shape[0] - PLAN and alone.shape[0] % 2 == 0
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+def test_a_video_reads_back_in_order(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "deep" / f"film{suffix}"
+    told: list[str] = []
+    written = write_video(path, iter(frames()), 12.5, tell=told.append)
+    assert [file.name for file in path.parent.iterdir()] == [written.name]
+    if told:
+        pytest.skip(f"this OpenCV has no encoder: {told[0]}")
+    capture = cv2.VideoCapture(str(written))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(12.5, rel=0.02)
+    for color in COLORS:
+        ok, frame = capture.read()
+        assert ok
+        np.testing.assert_allclose(frame[..., ::-1].mean(axis=(0, 1)), color, atol=25)
+    assert not capture.read()[0]
+
+
+def test_without_an_encoder_a_gif_is_written_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(video.CODECS, ".mp4", "????")
+    told: list[str] = []
+    written = write_video(tmp_path / "film.mp4", iter(frames()), 10, tell=told.append)
+    assert written == tmp_path / "film.gif" and "film.gif" in told[0]
+    assert [file.name for file in tmp_path.iterdir()] == ["film.gif"]
+    with Image.open(written) as image:
+        assert image.n_frames == 3 and image.info["duration"] == 100
+        image.seek(1)
+        np.testing.assert_allclose(np.asarray(image.convert("RGB")).mean(axis=(0, 1)), COLORS[1], atol=25)
+
+
+def test_what_cannot_be_a_video_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"\.mov is no video format"):
+        write_video(tmp_path / "film.mov", frames(), 10)
+    with pytest.raises(OutputError, match="a name without suffix"):
+        write_video(tmp_path / "film", frames(), 10)
+    with pytest.raises(OutputError, match="there are no frames"):
+        write_video(tmp_path / "film.mp4", iter(()), 10)
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(OutputError, match="a folder of this name"):
+        write_video(tmp_path / "folder.mp4", frames(), 10)
+
+
+def test_a_film_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
+    def broken() -> object:
+        yield frames()[0]
+        raise OutputError("the disk is gone")
+
+    for name in ("film.mp4", "film.gif"):
+        with pytest.raises(OutputError, match="disk is gone"):
+            write_video(tmp_path / name, broken(), 10)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
