@@ -21,10 +21,10 @@ from rich.progress import track
 from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.data.pooling import downsample_labels
 from occdepth_ros.models.mobilestereonet.depth import NETWORKS, StereoNetDepth
-from occdepth_ros.models.qpn.refiner import QpnRefiner
 from occdepth_ros.models.monoocc.proposals.semi_global import SemiGlobalDepth
 from occdepth_ros.models.monoocc.proposals.source import DepthSource
 from occdepth_ros.models.monoocc.proposals.stereo import Refiner, StereoProposals, dilated, halved
+from occdepth_ros.models.qpn.refiner import QpnRefiner
 from occdepth_ros.sources.base import SceneTruth, StereoSource
 from occdepth_ros.sources.factory import open_source
 

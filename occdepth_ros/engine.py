@@ -9,11 +9,11 @@ import numpy as np
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError
-from occdepth_ros.stereo.swap_guard import SwapGuard
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.models.predictor import Picture, PlacedPredictor, Predictor
 from occdepth_ros.models.registry import create_predictor
+from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.stereo.swap_guard import SwapGuard
 
 
 class Engine:

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from occdepth_ros.errors import ModelError
+from occdepth_ros.evaluation.reference_agreement import Comparison, compare, plain_way
 from occdepth_ros.files import write_whole
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.evaluation.reference_agreement import Comparison, compare, plain_way
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.edge.predictor import SHIPPED, EdgePredictor
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
@@ -22,10 +22,10 @@ from occdepth_ros.models.monoocc.predictor import MonoOccPredictor
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.optimized.network import Precision
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
-from occdepth_ros.models.timing import counting_cpu_time
-from occdepth_ros.models.weights import RANDOM
 from occdepth_ros.models.registry import DEFAULT_MODEL
 from occdepth_ros.models.registry import MODELS as MODEL_ENTRIES
+from occdepth_ros.models.timing import counting_cpu_time
+from occdepth_ros.models.weights import RANDOM
 from occdepth_ros.sources import open_source
 
 PRECISIONS = get_args(Precision)

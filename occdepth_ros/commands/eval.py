@@ -22,9 +22,9 @@ from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.evaluation.report import HEADLINE, SetScores, print_report, write_report
 from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
 from occdepth_ros.files import write_whole
-from occdepth_ros.visualization import draw_frame, frame_title
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.sources.base import SceneTruth
+from occdepth_ros.visualization import draw_frame, frame_title
 
 SUMMARY = "score a model against the ground truth of a data set"
 

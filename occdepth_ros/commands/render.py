@@ -14,13 +14,13 @@ from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError
 from occdepth_ros.evaluation.tally import TruthScores, scores_line
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.outputs.mesh import voxel_mesh, write_ply
-from occdepth_ros.visualization.canvas import Picture
-from occdepth_ros.visualization.video_frame import FilmSheet
-from occdepth_ros.visualization.video_file import SUFFIXES, check_video_name, write_video
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
+from occdepth_ros.outputs.mesh import voxel_mesh, write_ply
 from occdepth_ros.sources import open_source
 from occdepth_ros.sources.base import SceneTruth, StereoSource
+from occdepth_ros.visualization.canvas import Picture
+from occdepth_ros.visualization.video_file import SUFFIXES, check_video_name, write_video
+from occdepth_ros.visualization.video_frame import FilmSheet
 
 SUMMARY = "make a video of the completed scene along a sequence, and meshes"
 

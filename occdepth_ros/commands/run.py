@@ -27,12 +27,12 @@ from occdepth_ros.engine import Engine
 from occdepth_ros.errors import GridError, SourceError
 from occdepth_ros.evaluation.tally import TruthScores, scores_line
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.outputs.octomap import write_bt, write_ot
-from occdepth_ros.visualization import draw_frame, frame_title
-from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
+from occdepth_ros.outputs.octomap import write_bt, write_ot
+from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources import open_source
 from occdepth_ros.sources.base import SceneTruth, StereoFrame, StereoSource
+from occdepth_ros.visualization import draw_frame, frame_title
 
 SUMMARY = "predict every frame of a stereo sequence and write the results"
 

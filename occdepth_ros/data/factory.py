@@ -13,10 +13,10 @@ from occdepth_ros.data.nyu import NyuScenes, check_nyu
 from occdepth_ros.data.semantic_kitti import OFFICIAL, expand_sequences, find_root
 from occdepth_ros.data.semantic_kitti_check import check_sequence
 from occdepth_ros.data.semantic_kitti_scenes import SCANS, ScanOptions, SemanticKittiScenes
-from occdepth_ros.data.tartanair import check_tartanair
-from occdepth_ros.data.tartanair_scenes import TartanScenes, Truth
 from occdepth_ros.data.synthetic.dataset import SPLITS, StreetDataset
 from occdepth_ros.data.synthetic.folder import StreetFolder
+from occdepth_ros.data.tartanair import check_tartanair
+from occdepth_ros.data.tartanair_scenes import TartanScenes, Truth
 from occdepth_ros.errors import SourceError
 
 

@@ -30,9 +30,9 @@ from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import GridError, OccDepthError, SourceError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.folder import is_folder, open_folder
+from occdepth_ros.sources.ground_truth import BENCHMARK_GRID, read_benchmark
 from occdepth_ros.sources.images import missing_names, read_levels
 from occdepth_ros.sources.sequence import FileSequence
-from occdepth_ros.sources.ground_truth import BENCHMARK_GRID, read_benchmark
 
 DEPTH_UNIT = 1 / 256
 _REPAIR = "Write the file again; `occdepth_ros/data/folder_scenes.py` shows the format."

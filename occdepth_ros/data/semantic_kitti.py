@@ -16,10 +16,10 @@ from pathlib import Path
 
 from occdepth_ros.errors import SourceError
 from occdepth_ros.sources.base import SceneTruth
+from occdepth_ros.sources.ground_truth import read_benchmark, read_derived
 from occdepth_ros.sources.images import missing_names
 from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
 from occdepth_ros.sources.sequence import FileSequence
-from occdepth_ros.sources.ground_truth import read_benchmark, read_derived
 
 OFFICIAL = "official"
 """Name of the benchmark's own labels; every other name stands for a derived truth."""

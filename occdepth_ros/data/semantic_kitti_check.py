@@ -9,9 +9,9 @@ from pathlib import Path
 from occdepth_ros.data.checks import Problem
 from occdepth_ros.data.semantic_kitti import SPLITS, voxel_frames
 from occdepth_ros.errors import OccDepthError
+from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 from occdepth_ros.sources.images import SUFFIXES, image_size, missing_names
 from occdepth_ros.sources.tables import read_calibration
-from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 _VOXELS = BENCHMARK_GRID.count
 VOXEL_BYTES = {"bin": _VOXELS // 8, "label": 2 * _VOXELS, "invalid": _VOXELS // 8, "occluded": _VOXELS // 8}

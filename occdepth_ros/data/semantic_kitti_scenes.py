@@ -21,10 +21,10 @@ from occdepth_ros.data.turned_grids import GridMotion
 from occdepth_ros.data.voxelize import PosedScan, visible_from
 from occdepth_ros.data.voxelize_scans import LabelledScans
 from occdepth_ros.errors import SourceError
+from occdepth_ros.sources.ground_truth import BENCHMARK_GRID, read_bits
 from occdepth_ros.sources.images import missing_names
 from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
 from occdepth_ros.sources.sequence import FileSequence
-from occdepth_ros.sources.ground_truth import BENCHMARK_GRID, read_bits
 
 SCANS = "scans"
 """Name of the labels that are completed from the labelled scans of the sequence."""

@@ -17,8 +17,8 @@ from types import FrameType
 from rich.console import Console
 
 from occdepth_ros.errors import CheckpointError, ModelError, OccDepthError, SourceError
-from occdepth_ros.nodes.middleware import large_message_environment
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
+from occdepth_ros.nodes.middleware import large_message_environment
 from occdepth_ros.sources import open_source
 from occdepth_ros.sources.base import StereoSource
 

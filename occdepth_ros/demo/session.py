@@ -20,14 +20,14 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rich.console import Console
 
-from occdepth_ros.errors import OccDepthError, OutputError
-from occdepth_ros.evaluation.tally import TruthScores
-from occdepth_ros.files import whole_file, write_whole
 from occdepth_ros.demo import report as demo_report
 from occdepth_ros.demo.observer import DEPTH, GRID, LEFT, Observations, Observer
 from occdepth_ros.demo.processes import Child, ProcessError
-from occdepth_ros.visualization import draw_frame, frame_title
+from occdepth_ros.errors import OccDepthError, OutputError
+from occdepth_ros.evaluation.tally import TruthScores
+from occdepth_ros.files import whole_file, write_whole
 from occdepth_ros.sources.base import StereoSource
+from occdepth_ros.visualization import draw_frame, frame_title
 
 START_PATIENCE_S = 90.0
 """How long the node may take to load its model and subscribe."""

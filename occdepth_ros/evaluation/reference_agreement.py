@@ -17,20 +17,20 @@ import torch
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.predictor import EdgePredictor
+from occdepth_ros.models.images import PictureFit
 from occdepth_ros.models.memory import memory_by_default, release_freed_memory
 from occdepth_ros.models.monoocc.network import MonoOcc
-from occdepth_ros.models.monoocc.reference import plain_logits
 from occdepth_ros.models.monoocc.predictor import MonoOccPredictor, picture_fit
 from occdepth_ros.models.monoocc.predictor import load_network as load_monoocc
+from occdepth_ros.models.monoocc.reference import plain_logits
 from occdepth_ros.models.monoocc.reference_points import References
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
-from occdepth_ros.models.occdepth.readout import labels_and_confidence
-from occdepth_ros.models.images import PictureFit
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor, load_network
-from occdepth_ros.models.trained_height import raised, taught_grid
-from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.occdepth.readout import labels_and_confidence
 from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.trained_height import raised, taught_grid
 
 STATUS = Path("/proc/self/status")
 RESET = Path("/proc/self/clear_refs")

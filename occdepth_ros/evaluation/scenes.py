@@ -14,8 +14,8 @@ from occdepth_ros.engine import Engine
 from occdepth_ros.evaluation.regions import Mask, fixed_regions, sight_regions
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 

@@ -16,8 +16,8 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.config import PRESETS as EDGE_PRESETS
 from occdepth_ros.models.edge.config import EdgeConfig
 from occdepth_ros.models.edge.predictor import SHIPPED
-from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
 from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
 
 KEY = "occdepth_ros"
 """Name of the metadata entry, JSON."""

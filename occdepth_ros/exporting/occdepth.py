@@ -7,10 +7,10 @@ from torch import nn
 
 from occdepth_ros.exporting.images import FixedFit
 from occdepth_ros.exporting.sampling import FixedSampler
+from occdepth_ros.models.images import PictureFit
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import WEIGHT_GAIN, OccDepth
 from occdepth_ros.models.occdepth.readout import expected_depth, labels_and_confidence
-from occdepth_ros.models.images import PictureFit
 
 
 class ExportableOccDepth(nn.Module):

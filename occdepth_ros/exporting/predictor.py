@@ -14,11 +14,11 @@ from occdepth_ros.exporting.reading import read_exported
 from occdepth_ros.exporting.runtime import Arrays, Session
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.evidence import StereoEvidence
-from occdepth_ros.models.occdepth.readout import VisibilityTable
 from occdepth_ros.models.images import shrunk
-from occdepth_ros.models.trained_height import taught_grid
-from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.occdepth.readout import VisibilityTable
 from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.trained_height import taught_grid
 
 
 class ExportedPredictor:

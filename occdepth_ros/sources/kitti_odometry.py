@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError, SourceError
+from occdepth_ros.sources.ground_truth import read_truth
 from occdepth_ros.sources.images import image_size
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
 from occdepth_ros.sources.tables import read_calibration, read_poses, read_times
-from occdepth_ros.sources.ground_truth import read_truth
 
 CAMERAS = (("image_2", "image_3", "P2", "P3"), ("image_0", "image_1", "P0", "P1"))
 PERIOD_NS = 100_000_000

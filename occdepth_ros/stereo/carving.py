@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.stereo.matching import SIGMA_PX, STEPS
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.layers.projection import rebased
+from occdepth_ros.stereo.matching import SIGMA_PX, STEPS
 
 _BLOCKED = np.iinfo(np.int16).max
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
+from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.stereo.matching import STEPS
 from occdepth_ros.stereo.surface import SurfacePoints
-from occdepth_ros.grid import VoxelGrid
 
 STEEPEST = 0.2
 """Largest slope of the ground against the grid's xy plane, metres per metre."""

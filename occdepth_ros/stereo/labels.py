@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import SEMANTIC_KITTI
-from occdepth_ros.stereo.matching import Picture
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.stereo.matching import Picture
 
 ROAD, TERRAIN, VEGETATION, CAR, BUILDING = (
     np.uint8(SEMANTIC_KITTI.id_of(name)) for name in ("road", "terrain", "vegetation", "car", "building")

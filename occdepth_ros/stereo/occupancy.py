@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
+from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.stereo.matching import Picture, SemiGlobalMatcher
 from occdepth_ros.stereo.surface import SurfaceBinning
-from occdepth_ros.grid import VoxelGrid
 
 WORKING_WIDTH = 640
 """Pictures are matched at about this width, pixels. Full KITTI size takes 2.5 times as long (76 against 30 ms) and

@@ -10,13 +10,13 @@ import numpy as np
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.errors import ModelError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.carving import SightCarver
 from occdepth_ros.stereo.ground import GroundFinder
 from occdepth_ros.stereo.labels import SurfaceLabels
 from occdepth_ros.stereo.occupancy import WORKING_WIDTH, StereoOccupancy
-from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.prediction import Visibility
-from occdepth_ros.models.predictor import Occupancy, Picture
 
 GROUND_BAND = 1.5
 """A surface voxel whose centre is no more than this above the ground belongs to it, in voxel edges."""

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.stereo.matching import NO_MATCH, SIGMA_PX, STEPS
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.stereo.matching import NO_MATCH, SIGMA_PX, STEPS
 
 MIN_HITS = 3
 """Pixels that must end in a voxel before it counts as occupied."""

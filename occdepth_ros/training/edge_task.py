@@ -18,11 +18,11 @@ from occdepth_ros.models.edge.config import PRESETS, EdgeConfig
 from occdepth_ros.models.edge.depth import SCALE, depth_histogram
 from occdepth_ros.models.edge.evidence import StereoEvidence, folded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
-from occdepth_ros.models.edge.network import EdgeOutput, OccDepthEdge
 from occdepth_ros.models.edge.image_encoder import FINEST
+from occdepth_ros.models.edge.network import EdgeOutput, OccDepthEdge
 from occdepth_ros.models.edge.readout import decide, thresholds
-from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.images import PictureFit, shrunk
+from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.trained_height import taught_grid
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
 from occdepth_ros.training.edge_scenes import Known, cut, fitted_truth, guessable, slab

@@ -13,11 +13,11 @@ from torch import nn
 
 from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.data.example import SceneExample
-from occdepth_ros.stereo.matching import Picture
-from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.models.comparison.evidence.config import CompletionConfig
 from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
 from occdepth_ros.models.window import ColumnWindow
+from occdepth_ros.stereo.matching import Picture
+from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.class_weights import begin_at_frequencies, class_weights
 from occdepth_ros.training.task import Batch, Prepared

@@ -12,13 +12,13 @@ from torch import nn
 
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.pooling import downsample_labels
-from occdepth_ros.stereo.matching import Picture
-from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.models.comparison.lmscnet.config import SCALES, LmscNetConfig
 from occdepth_ros.models.comparison.lmscnet.network import LmscNet
+from occdepth_ros.stereo.matching import Picture
+from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.training.augmentation import Augmentation
-from occdepth_ros.training.losses.cross_entropy import class_cross_entropy
 from occdepth_ros.training.evidence_task import MeasuredOptions, MeasuredTask, window_of
+from occdepth_ros.training.losses.cross_entropy import class_cross_entropy
 from occdepth_ros.training.task import Batch, Prepared
 
 

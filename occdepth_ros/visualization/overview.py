@@ -14,12 +14,12 @@ from PIL import Image, ImageDraw
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.registry import MODELS
+from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.sources.base import SceneTruth
 from occdepth_ros.visualization.canvas import INK, LINE, MUTED, Picture, blank, text, to_array
 from occdepth_ros.visualization.panels import Window, draw_depth, draw_from_above, draw_legend
 from occdepth_ros.visualization.voxels import Viewpoint, render_voxels
-from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.models.registry import MODELS
-from occdepth_ros.sources.base import SceneTruth
 
 WIDTH, MARGIN, GAP, CAPTION = 1920, 32, 20, 30
 PLAN = 560

@@ -12,11 +12,11 @@ from PIL import Image, ImageDraw
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import UNKNOWN, ClassTable
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.sources.base import SceneTruth
 from occdepth_ros.visualization.canvas import INK, LINE, MUTED, NO_DATA, Picture, blank, text, text_width, to_array
 from occdepth_ros.visualization.panels import draw_from_above
 from occdepth_ros.visualization.voxels import Viewpoint, render_voxels
-from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.sources.base import SceneTruth
 
 WIDTH, MARGIN, GAP, CAPTION = 1280, 16, 12, 26
 PLAN = 360

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.scenes import scene
 from hypothesis import given
 from hypothesis import strategies as st
-from helpers.scenes import scene
 from safetensors.torch import load_file
 
 from benchmarks.comparison import __main__ as command

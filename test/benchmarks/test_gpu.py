@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.exports import GRID, occdepth_export, pair, rig_of, small_preset
-from safetensors.torch import save_file
 from helpers.weights import shipped_weights
+from safetensors.torch import save_file
 
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import ModelError

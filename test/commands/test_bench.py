@@ -14,10 +14,10 @@ from helpers.weights import shipped_weights
 from benchmarks.bench_network import rows
 from occdepth_ros.cli import main
 from occdepth_ros.commands import bench
-from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.occdepth import predictor as predictors
 from occdepth_ros.evaluation.reference_agreement import Comparison
+from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
+from occdepth_ros.models.occdepth import predictor as predictors
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.timing import StageClock, counting_cpu_time
 

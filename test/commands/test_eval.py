@@ -21,8 +21,8 @@ from occdepth_ros.evaluation.regions import fixed_regions, range_mask, sight_reg
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import Occupancy, Picture
-from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
+from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
 
 SIZE = BENCHMARK_GRID.size
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.sequences import LANDMARK, labelled_scans
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from helpers.sequences import LANDMARK, labelled_scans
 
 from occdepth_ros.data import semantic_kitti_scenes
 from occdepth_ros.data.scan_completion import RECON10

@@ -13,15 +13,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import cv2
-from helpers import sequences
 import numpy as np
 import pytest
+from helpers import sequences
 from helpers.weights import shipped_weights
 
-from occdepth_ros.nodes import middleware
 from occdepth_ros.demo import __main__ as demo
 from occdepth_ros.demo.processes import Child, ProcessError
 from occdepth_ros.models.registry import DEFAULT_MODEL
+from occdepth_ros.nodes import middleware
 
 
 @pytest.mark.parametrize(

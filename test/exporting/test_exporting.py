@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.exports import GRID, PICTURE, Exported, edge_export, occdepth_export, pair, rig_of, small_preset
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from helpers.exports import GRID, PICTURE, Exported, edge_export, occdepth_export, pair, rig_of, small_preset
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.cli import main

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from helpers.scenes import HEIGHT, WIDTH, scene
 
+from helpers.scenes import HEIGHT, WIDTH, scene
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.data.example import SceneExample
-from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
+from occdepth_ros.stereo.occupancy import StereoOccupancy
 
 
 def rig_of(height: int = 64, width: int = 192) -> StereoRig:

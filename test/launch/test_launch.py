@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS
 from occdepth_ros.nodes.replay.settings import PARAMETERS as REPLAY_PARAMETERS
+from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "launch"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+from helpers.predictions import predict, predictions
 from hypothesis import given
 from hypothesis import strategies as st
-from helpers.predictions import predict, predictions
 
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.outputs.markers import Cubes, surface_cubes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.predictions import predict, predictions
 from hypothesis import given
 from hypothesis import strategies as st
-from helpers.predictions import predict, predictions
 
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.outputs.occupancy_grid import FREE, LETHAL, NO_INFORMATION, traversability

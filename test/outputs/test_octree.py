@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.predictions import predict, predictions, random_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from helpers.predictions import predict, predictions, random_labels
 
 from occdepth_ros.classes import ClassTable
 from occdepth_ros.errors import GridError, OccDepthError

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
 from helpers.predictions import predict, predictions, random_labels
+from hypothesis import HealthCheck, given, settings
 
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs import octomap

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.scenes import GRID, HEIGHT, WIDTH, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from helpers.scenes import GRID, HEIGHT, WIDTH, scene
 
 from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.data.example import SceneExample

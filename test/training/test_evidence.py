@@ -17,10 +17,10 @@ from occdepth_ros.models.comparison.js3cnet.config import Js3cNetConfig
 from occdepth_ros.training.aicnet_task import AicNetOptions, AicNetTask
 from occdepth_ros.training.augmentation import Augmentation
 from occdepth_ros.training.config import read_recipe
+from occdepth_ros.training.evidence_task import MeasuredOptions
 from occdepth_ros.training.js3cnet_task import Js3cNetOptions, Js3cNetTask
 from occdepth_ros.training.lmscnet_task import LmscNetOptions
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
-from occdepth_ros.training.evidence_task import MeasuredOptions
 from occdepth_ros.training.task import Task, collate
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.scenes import scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from helpers.scenes import scene
 
 from occdepth_ros.data.example import SceneDataset, SceneExample
 from occdepth_ros.errors import TrainingError

@@ -13,8 +13,8 @@ from helpers.scenes import GRID, scene
 from occdepth_ros.data.pooling import downsample_labels
 from occdepth_ros.errors import GridError, RecipeError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.qpn.config import QpnConfig
 from occdepth_ros.models.monoocc.proposals.stereo import StereoProposals
+from occdepth_ros.models.qpn.config import QpnConfig
 from occdepth_ros.training.augmentation import Augmentation
 from occdepth_ros.training.config import Recipe, read_recipe
 from occdepth_ros.training.losses.proposals import proposal_loss

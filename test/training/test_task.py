@@ -12,10 +12,10 @@ from helpers.scenes import GRID, HEIGHT, WIDTH, rig, scene, small_config
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import GridError, ModelError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.images import PictureFit
 from occdepth_ros.models.occdepth.config import PRESETS, DepthBins
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
-from occdepth_ros.models.images import PictureFit
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 from occdepth_ros.training.losses.depth import NO_BIN

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.scenes import HEIGHT, WIDTH, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from helpers.scenes import HEIGHT, WIDTH, scene
 from PIL import Image
 from safetensors.torch import save_file
 

@@ -7,18 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.drawing import SMALL, make_prediction, make_rig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.classes import SEMANTIC_KITTI, ClassTable
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.sources.base import SceneTruth
 from occdepth_ros.visualization import draw_frame
 from occdepth_ros.visualization.canvas import NO_DATA
 from occdepth_ros.visualization.panels import FREE_SPACE, Window, draw_depth, draw_from_above, draw_legend
 from occdepth_ros.visualization.voxels import Viewpoint, render_voxels
-from occdepth_ros.prediction import OccupancyPrediction, Visibility
-from occdepth_ros.sources.base import SceneTruth
 
 RED_BLUE = ClassTable(
     names=("empty", "red", "blue"),
@@ -27,29 +26,6 @@ RED_BLUE = ClassTable(
     class_to_raw={},
     ground=frozenset(),
 )
-SMALL = VoxelGrid((0.0, -3.0, -1.0), (24, 24, 8), 0.25)
-# optical axes (right, down, forward) in the grid's (forward, left, up)
-OPTICAL_FROM_GRID = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
-
-
-def make_rig(width: int = 320, height: int = 96) -> StereoRig:
-    focal = 180.0
-    left = np.array([[focal, 0, width / 2, 0], [0, focal, height / 2, 0], [0, 0, 1, 0]])
-    right = left.copy()
-    right[0, 3] = -focal * 0.5
-    return StereoRig(PinholeCamera(left, width, height), PinholeCamera(right, width, height), OPTICAL_FROM_GRID)
-
-
-def make_prediction(grid: VoxelGrid = SMALL) -> OccupancyPrediction:
-    labels = np.zeros(grid.size, np.uint8)
-    labels[:, :, :2] = 9
-    labels[grid.size[0] // 2 :, : grid.size[1] // 3, 2:5] = 1
-    labels[:, -2:, :] = 255
-    visibility = np.full(grid.size, Visibility.SEEN, np.uint8)
-    visibility[grid.size[0] // 2 :] = Visibility.HIDDEN
-    depth = np.full((96, 320), 8.0, np.float32)
-    depth[:, :40] = np.nan
-    return OccupancyPrediction(grid, labels, np.full(grid.size, 255, np.uint8), visibility, depth, model="test-model")
 
 
 def view(width: int = 160, height: int = 120) -> Viewpoint:

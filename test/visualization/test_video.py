@@ -7,15 +7,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers.drawing import SMALL, make_prediction, make_rig
 from PIL import Image
-from test_pictures import SMALL, make_prediction, make_rig
 
 from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.errors import OutputError
-from occdepth_ros.visualization import video_file as video
-from occdepth_ros.visualization.video_frame import CAPTION, GAP, PLAN, FilmSheet
-from occdepth_ros.visualization.video_file import CODECS, write_video
 from occdepth_ros.sources.base import SceneTruth
+from occdepth_ros.visualization import video_file as video
+from occdepth_ros.visualization.video_file import CODECS, write_video
+from occdepth_ros.visualization.video_frame import CAPTION, GAP, PLAN, FilmSheet
 
 COLORS = ((220, 30, 30), (30, 200, 30), (30, 30, 220))
 

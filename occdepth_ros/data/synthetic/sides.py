@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from occdepth_ros.data.synthetic import plants
-from occdepth_ros.data.synthetic import things
+from occdepth_ros.data.synthetic import plants, things
 from occdepth_ros.data.synthetic.ground import Ground
 from occdepth_ros.data.synthetic.solids import Color, Part, placed, post
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.stereo.ground import GroundFinder
-from occdepth_ros.stereo.matching import STEPS, SemiGlobalMatcher
-from occdepth_ros.stereo.surface import SurfaceBinning
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.geometry import LIFT, EdgeGeometry
 from occdepth_ros.models.images import PictureFit, shrunk
 from occdepth_ros.models.predictor import Picture
+from occdepth_ros.stereo.ground import GroundFinder
+from occdepth_ros.stereo.matching import STEPS, SemiGlobalMatcher
+from occdepth_ros.stereo.surface import SurfaceBinning
 
 FINE = LIFT**3
 """Voxels of the prediction in a lifted voxel."""

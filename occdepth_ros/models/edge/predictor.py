@@ -23,14 +23,14 @@ from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
 from occdepth_ros.models.edge.readout import decide, thresholds
 from occdepth_ros.models.fusion import fold_norms, stored_as
+from occdepth_ros.models.images import PictureFit, shrunk
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.occdepth.readout import VisibilityTable
-from occdepth_ros.models.images import PictureFit, shrunk
-from occdepth_ros.models.trained_height import raised, taught_grid
-from occdepth_ros.models.timing import StageClock
-from occdepth_ros.models.weights import RANDOM, with_weights
 from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.trained_height import raised, taught_grid
+from occdepth_ros.models.weights import RANDOM, with_weights
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 

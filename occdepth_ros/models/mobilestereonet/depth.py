@@ -13,6 +13,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
+from occdepth_ros.models.images import normalize
 from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.mobilestereonet.network import (
     MULTIPLE,
@@ -20,10 +21,9 @@ from occdepth_ros.models.mobilestereonet.network import (
     MobileStereoNet2d,
     MobileStereoNet3d,
 )
-from occdepth_ros.models.images import normalize
-from occdepth_ros.models.weights import RANDOM, with_weights
-from occdepth_ros.models.predictor import Picture
 from occdepth_ros.models.monoocc.proposals.source import Depth
+from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.weights import RANDOM, with_weights
 
 NETWORKS: dict[str, type[MobileStereoNet2d] | type[MobileStereoNet3d]] = {
     "mobilestereonet-2d": MobileStereoNet2d,

@@ -22,21 +22,21 @@ from occdepth_ros.models.calibrations import RecentCalibrations
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.edge.predictor import Precision, pick_precision
 from occdepth_ros.models.fusion import fold_norms, stored_as
+from occdepth_ros.models.images import SAME_SCALE, PictureFit
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.memory import keep_freed_memory, memory_guard
 from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
 from occdepth_ros.models.monoocc.network import NARROW, MonoOcc, attention_format
-from occdepth_ros.models.monoocc.published import load_published, recognise, was_late_trained
-from occdepth_ros.models.monoocc.reference_points import References
-from occdepth_ros.models.occdepth.readout import VisibilityTable
-from occdepth_ros.models.images import SAME_SCALE, PictureFit
-from occdepth_ros.models.trained_height import raised, taught_grid
-from occdepth_ros.models.timing import StageClock
-from occdepth_ros.models.weights import RANDOM, with_weights
-from occdepth_ros.models.predictor import Occupancy, Picture
 from occdepth_ros.models.monoocc.proposals.semi_global import SemiGlobalDepth
 from occdepth_ros.models.monoocc.proposals.source import Depth, DepthSource, ProposalSource
 from occdepth_ros.models.monoocc.proposals.stereo import StereoProposals
+from occdepth_ros.models.monoocc.published import load_published, recognise, was_late_trained
+from occdepth_ros.models.monoocc.reference_points import References
+from occdepth_ros.models.occdepth.readout import VisibilityTable
+from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.trained_height import raised, taught_grid
+from occdepth_ros.models.weights import RANDOM, with_weights
 
 
 class RememberedDepth:

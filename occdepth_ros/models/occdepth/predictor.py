@@ -15,17 +15,17 @@ from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.calibrations import RecentCalibrations
 from occdepth_ros.models.device import pick_device
+from occdepth_ros.models.images import PictureFit
 from occdepth_ros.models.memory import keep_freed_memory, memory_guard
 from occdepth_ros.models.occdepth.config import PRESETS
-from occdepth_ros.models.occdepth.optimized.network import FastOccDepth, Precision, compiled
-from occdepth_ros.models.occdepth.optimized.tables import FastTables
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
+from occdepth_ros.models.occdepth.optimized.network import FastOccDepth, Precision, compiled
+from occdepth_ros.models.occdepth.optimized.tables import FastTables
 from occdepth_ros.models.occdepth.readout import VisibilityTable, expected_depth, labels_and_confidence
-from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.predictor import Occupancy, Picture
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.weights import RANDOM, with_weights
-from occdepth_ros.models.predictor import Occupancy, Picture
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.memory import memory_guard
+from occdepth_ros.models.monoocc.proposals.source import Proposals, Volume
 from occdepth_ros.models.qpn.config import PRESETS, QpnConfig
 from occdepth_ros.models.qpn.network import QueryProposalNetwork
 from occdepth_ros.models.weights import RANDOM, with_weights
-from occdepth_ros.models.monoocc.proposals.source import Proposals, Volume
 
 
 class QpnRefiner:

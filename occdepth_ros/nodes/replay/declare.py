@@ -7,8 +7,8 @@ import math
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from occdepth_ros.nodes.stereo_occ.parameters import checked_scalar
 from occdepth_ros.nodes.replay.settings import PARAMETERS, ReplaySettings, rule_of
+from occdepth_ros.nodes.stereo_occ.parameters import checked_scalar
 
 
 def declare(node: Node) -> ReplaySettings:

@@ -15,12 +15,12 @@ from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CalibrationError, CheckpointError, GridError, ImageError, ModelError, OccDepthError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.predictor import PlacedPredictor
+from occdepth_ros.models.registry import FALLBACK_MODEL, is_exported
 from occdepth_ros.nodes.conversions import Picture, pose_of
 from occdepth_ros.nodes.stereo_occ.faults import FaultBoard, NamedError, Topic
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.models.predictor import PlacedPredictor
-from occdepth_ros.models.registry import FALLBACK_MODEL, is_exported
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image
 
 from occdepth_ros.errors import OccDepthError
+from occdepth_ros.nodes.qos import SENSOR_DATA, fresh, overridable
+from occdepth_ros.nodes.signals import interrupted_once
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.declare import ParameterBinding
 from occdepth_ros.nodes.stereo_occ.diagnostics import NodeDiagnostics
@@ -26,8 +28,6 @@ from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
-from occdepth_ros.nodes.qos import SENSOR_DATA, fresh, overridable
-from occdepth_ros.nodes.signals import interrupted_once
 from occdepth_ros.nodes.stereo_occ.sync import SIDES, ImagePair, PairSynchronizer
 from occdepth_ros.nodes.stereo_occ.timing import TimingPublishers
 from occdepth_ros.nodes.stereo_occ.watch import StreamWatch

@@ -12,8 +12,8 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 
 from occdepth_ros.errors import OccDepthError
-from occdepth_ros.outputs.selection import INCLUDES, Include
 from occdepth_ros.models.registry import DEFAULT_MODEL, FALLBACK_MODEL, MODELS
+from occdepth_ros.outputs.selection import INCLUDES, Include
 
 T = TypeVar("T")
 

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 
 from occdepth_ros.errors import OccDepthError
-from occdepth_ros.stereo.swap_guard import SwappedError
-from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.conversions import picture_of
+from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
 from occdepth_ros.nodes.stereo_occ.faults import FaultBoard, NamedError, Topic
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
@@ -16,6 +15,7 @@ from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
 from occdepth_ros.nodes.stereo_occ.sync import ImagePair
 from occdepth_ros.nodes.stereo_occ.timing import Statistics, TimingPublishers
+from occdepth_ros.stereo.swap_guard import SwappedError
 
 WATCHED = ("stream_stopped",)
 """Faults that the watch over the streams ends, not a good pair."""

@@ -15,8 +15,8 @@ from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from occdepth_ros.msg import SemanticGrid
-from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.qos import LATCHED, RESULT, fresh
+from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.outputs.depth_image import encode_depth
 from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid

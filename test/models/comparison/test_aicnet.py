@@ -19,8 +19,8 @@ from occdepth_ros.models.comparison.aicnet.config import AicNetConfig
 from occdepth_ros.models.comparison.aicnet.network import AicNet
 from occdepth_ros.models.comparison.aicnet.predictor import AicNetPredictor
 from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
-from occdepth_ros.models.window import ColumnWindow
 from occdepth_ros.models.registry import MODELS
+from occdepth_ros.models.window import ColumnWindow
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 CONFIG = AicNetConfig(grid=GRID, feature=4)

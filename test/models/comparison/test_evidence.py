@@ -7,11 +7,11 @@ import pytest
 import torch
 from helpers.walls import rig_of, surface_of, wall
 
-from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.layers.dense_upsample import DenseUpsample3d
 from occdepth_ros.models.comparison.evidence.scatter import as_volume, coarse_index, scatter_max, scatter_mean
 from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
+from occdepth_ros.models.layers.dense_upsample import DenseUpsample3d
+from occdepth_ros.stereo.occupancy import StereoOccupancy
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 24, 16), 0.2)
 

@@ -34,10 +34,10 @@ from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge, mirror
 from occdepth_ros.models.edge.readout import decide, thresholds
 from occdepth_ros.models.fusion import fold_norms, stored_as
-from occdepth_ros.models.layers import imagenet
-from occdepth_ros.models.occdepth.config import DepthBins
 from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.layers import imagenet
 from occdepth_ros.models.layers.projection import project_voxels
+from occdepth_ros.models.occdepth.config import DepthBins
 
 GRID = VoxelGrid((0.0, -6.4, -1.6), (64, 64, 16), 0.2)
 HEIGHT, WIDTH = 64, 192

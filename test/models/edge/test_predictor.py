@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.weights import shipped_weights
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from helpers.weights import shipped_weights
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.engine import Engine
@@ -19,9 +19,9 @@ from occdepth_ros.errors import CalibrationError, CheckpointError, GridError, Mo
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge import predictor as module
 from occdepth_ros.models.edge.predictor import SHIPPED, EdgePredictor, pick_precision
-from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.models.predictor import Picture
 from occdepth_ros.models.registry import MODELS
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources import open_source
 
 STAGES = {"matching", "preprocess", "pictures", "oad", "sfa", "net3d", "head", "postprocess", "total"}

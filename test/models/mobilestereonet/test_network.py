@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.scenes import HEIGHT, WIDTH, scene
 from hypothesis import given
 from hypothesis import strategies as st
-from helpers.scenes import HEIGHT, WIDTH, scene
 from safetensors.torch import save_file
 
 from occdepth_ros.camera import StereoRig

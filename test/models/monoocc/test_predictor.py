@@ -16,16 +16,16 @@ from occdepth_ros.checkpoints.conversion import convert
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CheckpointError, GridError, ModelError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.images import normalize
 from occdepth_ros.models.monoocc.config import PRESETS
 from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.models.monoocc.predictor import MonoOccPredictor, picture_fit
 from occdepth_ros.models.monoocc.published import HEAD, LATE, UNUSED
 from occdepth_ros.models.monoocc.reference_points import References
-from occdepth_ros.models.images import normalize
-from occdepth_ros.models.trained_height import TAUGHT_Z, raised
-from occdepth_ros.prediction import Visibility
 from occdepth_ros.models.predictor import PlacedPredictor
 from occdepth_ros.models.registry import MODELS
+from occdepth_ros.models.trained_height import TAUGHT_Z, raised
+from occdepth_ros.prediction import Visibility
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 

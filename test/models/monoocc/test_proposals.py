@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.scenes import HEIGHT, WIDTH, scene
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from helpers.scenes import HEIGHT, WIDTH, scene
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ModelError

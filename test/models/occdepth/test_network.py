@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from helpers.occdepth import tiny, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occdepth_ros.camera import PinholeCamera
 from occdepth_ros.errors import GridError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.layers.bottleneck import Downsample, Process
 from occdepth_ros.models.layers.upsample import Upsample3d
-from occdepth_ros.models.occdepth.config import PRESETS, DepthBins, OccDepthConfig
+from occdepth_ros.models.occdepth.config import PRESETS, DepthBins
 from occdepth_ros.models.occdepth.crp import ContextPrior
 from occdepth_ros.models.occdepth.geometry import SceneGeometry, sampling_positions
 from occdepth_ros.models.occdepth.network import OccDepth
@@ -25,24 +25,7 @@ from occdepth_ros.models.occdepth.oad import sample_weight
 from occdepth_ros.models.occdepth.sfa import fuse_views, lift_views
 from occdepth_ros.models.occdepth.virtual_stereo import warp_to_right
 
-AXES = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
-
-
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def tiny(name: str = "occdepth-b3", **changes: object) -> OccDepthConfig:
-    grid = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
-    return replace(PRESETS[name], **{"grid": grid, "picture": (64, 96), "feature": 8, **changes})
-
-
-def views(config: OccDepthConfig) -> list[tuple[PinholeCamera, npt.NDArray[np.float64]]]:
-    height, width = config.picture
-    k = np.array([[60.0, 0, width / 2, 0], [0, 60, height / 2, 0], [0, 0, 1, 0]])
-    poses = [AXES.copy() for _ in range(config.views)]
-    for i, pose in enumerate(poses):
-        pose[0, 3] = -0.5 * i
-    return [(PinholeCamera(k, width, height), pose) for pose in poses]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.occdepth import tiny, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_models_occdepth import tiny, views
 from timm.layers import Conv2dSame
 from torch import nn
 
@@ -23,12 +23,12 @@ from occdepth_ros.models.fused import FusedConv
 from occdepth_ros.models.memory import keep_freed_memory, memory_by_default
 from occdepth_ros.models.occdepth.config import PRESETS, DepthBins, OccDepthConfig
 from occdepth_ros.models.occdepth.decoder import UpBlock
+from occdepth_ros.models.occdepth.geometry import SceneGeometry
+from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.optimized.decoder import FinestBlock, look
 from occdepth_ros.models.occdepth.optimized.network import FastOccDepth, Precision
 from occdepth_ros.models.occdepth.optimized.upsampling import TapSum, tap_weights
 from occdepth_ros.models.occdepth.optimized.winograd import WinogradConv
-from occdepth_ros.models.occdepth.geometry import SceneGeometry
-from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
-from occdepth_ros.stereo.carving import SightCarver
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.config import PRESETS as EDGE_PRESETS
 from occdepth_ros.models.edge.geometry import EdgeGeometry
+from occdepth_ros.models.images import PictureFit, shrunk
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.readout import VisibilityTable
-from occdepth_ros.models.images import PictureFit, shrunk
+from occdepth_ros.stereo.carving import SightCarver
 
 SIZE = (16, 16, 16)
 EDGE = EDGE_PRESETS["occdepth-edge"]

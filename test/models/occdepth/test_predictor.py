@@ -15,14 +15,14 @@ from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CheckpointError, GridError, ModelError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.images import normalize
 from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
-from occdepth_ros.models.occdepth.readout import VisibilityTable, expected_depth, labels_and_confidence
-from occdepth_ros.models.images import normalize
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor, load_network
-from occdepth_ros.prediction import Visibility
+from occdepth_ros.models.occdepth.readout import VisibilityTable, expected_depth, labels_and_confidence
 from occdepth_ros.models.registry import MODELS
+from occdepth_ros.prediction import Visibility
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 SIZE = (64, 192)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occdepth_ros.errors import ImageError, SourceError
-from occdepth_ros.nodes.stereo_occ.parameters import ParameterError
 from occdepth_ros.nodes.replay.schedule import READ_AHEAD, Pace, Timeline, frame_order, read_ahead
 from occdepth_ros.nodes.replay.settings import PARAMETERS, ReplaySettings, rule_of
+from occdepth_ros.nodes.stereo_occ.parameters import ParameterError
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,10 @@ pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
-from helpers import sequences
 import rclpy
 import tf2_ros
 from diagnostic_msgs.msg import DiagnosticArray
+from helpers import sequences
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters, SetParameters
@@ -41,9 +41,9 @@ from visualization_msgs.msg import Marker, MarkerArray
 from occdepth_ros.engine import Engine
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.nodes.conversions import camera_of, matrix_of, rig_of
+from occdepth_ros.nodes.qos import LATCHED, SENSOR_DATA
 from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS, Settings, rule_of
 from occdepth_ros.nodes.stereo_occ.publishers import OUTPUTS
-from occdepth_ros.nodes.qos import LATCHED, SENSOR_DATA
 from occdepth_ros.nodes.stereo_occ.timing import STAGES
 from occdepth_ros.outputs.octree.files import write_octree
 from occdepth_ros.prediction import OccupancyPrediction, Visibility

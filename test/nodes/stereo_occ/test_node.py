@@ -20,8 +20,8 @@ pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: ru
 
 import tf2_ros
 from builtin_interfaces.msg import Time
-from nav_msgs.msg import OccupancyGrid
 from helpers.node_bench import FOCAL, FRAME, HEIGHT, WIDTH, Bench, image_message, info_message
+from nav_msgs.msg import OccupancyGrid
 from occdepth_ros.msg import SemanticGrid
 from octomap_msgs.msg import Octomap
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -34,7 +34,7 @@ from visualization_msgs.msg import MarkerArray
 
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import ModelError
-from occdepth_ros.nodes.stereo_occ.node import model_host
+from occdepth_ros.nodes.stereo_occ import model_host
 from occdepth_ros.nodes.stereo_occ.timing import STAGES
 from occdepth_ros.prediction import OccupancyPrediction
 

@@ -14,16 +14,16 @@ from torch import nn
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ModelError
-from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.device import pick_device
-from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.comparison.evidence.config import CompletionConfig
 from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
+from occdepth_ros.models.device import pick_device
+from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.occdepth.readout import VisibilityTable, labels_and_confidence
+from occdepth_ros.models.predictor import Occupancy, Picture
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.weights import RANDOM, with_weights
-from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.stereo.occupancy import StereoOccupancy
 
 Measured = TypeVar("Measured")
 """What a network takes of a matched pair."""

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from occdepth_ros.models.images import normalize
 from occdepth_ros.stereo.matching import Picture
 from occdepth_ros.stereo.occupancy import StereoOccupancy
-from occdepth_ros.models.images import normalize
 
 
 @dataclass(frozen=True)

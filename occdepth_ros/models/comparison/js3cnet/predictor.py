@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from occdepth_ros.models.comparison.js3cnet.config import Js3cNetConfig
-from occdepth_ros.models.comparison.js3cnet.network import Js3cNet
 from occdepth_ros.models.comparison.evidence.predictor import SurfacePredictor
 from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
+from occdepth_ros.models.comparison.js3cnet.config import Js3cNetConfig
+from occdepth_ros.models.comparison.js3cnet.network import Js3cNet
 
 
 class Js3cNetPredictor(SurfacePredictor):

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from occdepth_ros.stereo.occupancy import StereoOccupancy
+from occdepth_ros.models.comparison.evidence.predictor import CompletionPredictor
 from occdepth_ros.models.comparison.lmscnet.config import LmscNetConfig
 from occdepth_ros.models.comparison.lmscnet.network import LmscNet
-from occdepth_ros.models.comparison.evidence.predictor import CompletionPredictor
 from occdepth_ros.models.predictor import Picture
+from occdepth_ros.stereo.occupancy import StereoOccupancy
 
 
 class LmscNetPredictor(CompletionPredictor[torch.Tensor]):

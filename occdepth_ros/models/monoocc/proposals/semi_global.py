@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.stereo.occupancy import WORKING_WIDTH, StereoOccupancy
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import Picture
 from occdepth_ros.models.monoocc.proposals.source import Depth
+from occdepth_ros.models.predictor import Picture
+from occdepth_ros.stereo.occupancy import WORKING_WIDTH, StereoOccupancy
 
 
 class SemiGlobalDepth:

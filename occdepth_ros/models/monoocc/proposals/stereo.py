@@ -9,10 +9,10 @@ import numpy as np
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import Picture
 from occdepth_ros.models.monoocc.proposals.pseudo_lidar import PseudoLidar, SweepMemory, voxelize_points
 from occdepth_ros.models.monoocc.proposals.semi_global import SemiGlobalDepth
 from occdepth_ros.models.monoocc.proposals.source import DepthSource, Proposals, Volume
+from occdepth_ros.models.predictor import Picture
 
 Refiner = Callable[[Volume, VoxelGrid], Proposals]
 """Measured voxels `[X, Y, Z]` to proposals `[X/2, Y/2, Z/2]`, such as `models.qpn.refiner.QpnRefiner`."""

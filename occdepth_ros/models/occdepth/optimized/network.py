@@ -9,14 +9,14 @@ from torch import nn
 
 from occdepth_ros.models.fused import FusedConv
 from occdepth_ros.models.occdepth.config import OccDepthConfig
+from occdepth_ros.models.occdepth.geometry import SceneGeometry
+from occdepth_ros.models.occdepth.network import DEPTH_SCALE, WEIGHT_GAIN, OccDepth
+from occdepth_ros.models.occdepth.oad import BasicBlock, DepthNet, OccupancyAwareDepth
 from occdepth_ros.models.occdepth.optimized.decoder import FastDecoder
 from occdepth_ros.models.occdepth.optimized.encoder import FastEncoder
 from occdepth_ros.models.occdepth.optimized.lifting import lift_seen, seen_weight
 from occdepth_ros.models.occdepth.optimized.tables import FastTables
 from occdepth_ros.models.occdepth.optimized.volume import FastUNet3d
-from occdepth_ros.models.occdepth.geometry import SceneGeometry
-from occdepth_ros.models.occdepth.network import DEPTH_SCALE, WEIGHT_GAIN, OccDepth
-from occdepth_ros.models.occdepth.oad import BasicBlock, DepthNet, OccupancyAwareDepth
 from occdepth_ros.models.occdepth.virtual_stereo import warp_to_right
 
 Precision = Literal["float32", "mixed", "bfloat16", "float16"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from occdepth_ros.models.occdepth.config import OccDepthConfig
-from occdepth_ros.models.occdepth.optimized.decoder import LookedAt, look
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
+from occdepth_ros.models.occdepth.optimized.decoder import LookedAt, look
 
 
 @dataclass(frozen=True)
