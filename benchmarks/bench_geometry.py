@@ -1,4 +1,4 @@
-"""Stereo geometry on KITTI frames: per cent against recon10 (a derived, partial truth), milliseconds a frame."""
+"""Stereo geometry on KITTI frames: per cent against recon10 (a derived, partial ground truth), milliseconds a frame."""
 
 from __future__ import annotations
 
@@ -54,21 +54,21 @@ def run() -> list[dict[str, Any]]:
 def score_sequence(source: StereoSource, shipped: tuple[Tally, ...], full: Tally, points: Tally) -> None:
     """Add the labelled frames of one sequence."""
     grid = VoxelGrid.semantic_kitti()
-    engine, unshrunk = Engine(source.rig, grid), Engine(source.rig, grid)
-    geometry = unshrunk.predictor = StereoGeometry(working_width=source.rig.left.width)
-    unshrunk.calibrate(source.rig)
+    engine, unresized = Engine(source.rig, grid), Engine(source.rig, grid)
+    geometry = unresized.predictor = StereoGeometry(working_width=source.rig.left.width)
+    unresized.calibrate(source.rig)
     for index in range(len(source)):
-        truth = source.truth(index)
-        if truth is None:
+        ground_truth = source.ground_truth(index)
+        if ground_truth is None:
             continue
         frame = source[index]
-        for each, tallies in ((engine, shipped), (unshrunk, (full,))):
+        for each, tallies in ((engine, shipped), (unresized, (full,))):
             each.predict(frame.left, frame.right)
             prediction = each.predict(frame.left, frame.right)
             for tally in tallies:
-                tally.scores.add_scene(prediction, truth)
+                tally.scores.add_scene(prediction, ground_truth)
                 tally.times.append(dict(prediction.timings_ms))
         ends = geometry.binning.points(geometry.matcher.match(frame.left, frame.right)).voxel
         labels = np.zeros(grid.count, np.uint8)
         labels[ends] = VEGETATION
-        points.scores.add(aligned_labels(labels.reshape(grid.size), grid, truth.grid), truth.labels)
+        points.scores.add(aligned_labels(labels.reshape(grid.size), grid, ground_truth.grid), ground_truth.labels)

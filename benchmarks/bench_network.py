@@ -72,11 +72,12 @@ def measured(options: list[str], model: str, precision: str | None = None) -> li
 def rows(record: Mapping[str, Any], precision: str | None = None) -> list[dict[str, Any]]:
     """A comparison's record as rows of a table, the last one names the number formats where it is told."""
     kind = f"{record['model']}, {precision}," if precision else record["model"]
-    parts = [(stage, times["plain_ms"], times["fast_ms"]) for stage, times in record["stages"].items()]
-    parts.append((f"{kind} on {record['device']}", record["plain_ms"], record["fast_ms"]))
+    parts = [(stage, times["reference_ms"], times["optimized_ms"]) for stage, times in record["stages"].items()]
+    parts.append((f"{kind} on {record['device']}", record["reference_ms"], record["optimized_ms"]))
     found: list[dict[str, Any]] = [
-        {"stage": name, "plain_ms": plain, "fast_ms": fast, "speedup": plain / fast} for name, plain, fast in parts
+        {"stage": name, "reference_ms": reference, "optimized_ms": optimized, "speedup": reference / optimized}
+        for name, reference, optimized in parts
     ]
-    of_all = ("plain_cpu_ms", "fast_cpu_ms", "cpu_speedup", "label_agreement", "plain_peak_mb", "peak_mb")
+    of_all = ("reference_cpu_ms", "optimized_cpu_ms", "cpu_speedup", "label_agreement", "reference_peak_mb", "peak_mb")
     found[-1] |= {key: record[key] for key in of_all}
     return found

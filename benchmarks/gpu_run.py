@@ -95,7 +95,7 @@ def comparison(entry: dict[str, Any]) -> str:
     """A row of `occdepth bench`."""
     peak = "" if entry["peak_mb"] is None else f", peak {entry['peak_mb']:.0f} MB"
     return (
-        f"plain {entry['plain_ms']:.1f} ms, fast {entry['fast_ms']:.1f} ms: {entry['speedup']:.2f} x, "
+        f"plain {entry['reference_ms']:.1f} ms, fast {entry['optimized_ms']:.1f} ms: {entry['speedup']:.2f} x, "
         f"labels equal on {entry['label_agreement']:.3%}{peak}"
     )
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.growth`: how OccDepth's cost grows with pictures, grid and channels, one change each.
+"""`python -m benchmarks.growth`: how OccDepth's cost grows with images, grid and channels, one change each.
 
 The predictor's path with seeded random weights, CPU milliseconds of all threads by stage, the median of a few frames
 after one that is not counted.
@@ -25,11 +25,11 @@ from occdepth_ros.models.timing import counting_cpu_time
 from occdepth_ros.sources import open_source
 
 B3 = PRESETS["occdepth-b3"]
-HEIGHT, WIDTH = B3.picture
+HEIGHT, WIDTH = B3.image
 X, Y, Z = B3.grid.size
 VARIANTS: dict[str, OccDepthConfig] = {
     f"occdepth-b3: {HEIGHT}x{WIDTH}, {X}x{Y}x{Z}, {B3.feature} channels": B3,
-    "a quarter of the pixels": replace(B3, picture=(HEIGHT // 2, WIDTH // 2)),
+    "a quarter of the pixels": replace(B3, image=(HEIGHT // 2, WIDTH // 2)),
     "half of the voxels": replace(B3, grid=VoxelGrid(B3.grid.origin, (X // 2, Y, Z), B3.grid.resolution)),
     "twice the channels": replace(B3, feature=2 * B3.feature),
     "occdepth-b7": PRESETS["occdepth-b7"],

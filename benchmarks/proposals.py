@@ -1,7 +1,7 @@
 """How much of what is occupied query proposals cover: `python -m benchmarks.proposals KITTI_SEQUENCE ...`.
 
 Recall and precision of voxels of 0.4 m against the occupied ones of the ground truth beside a sequence, unknown voxels
-apart, for every frame with a truth and enough frames before it.
+apart, for every frame with a ground truth and enough frames before it.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from occdepth_ros.models.monoocc.proposals.semi_global import SemiGlobalDepth
 from occdepth_ros.models.monoocc.proposals.source import DepthSource
 from occdepth_ros.models.monoocc.proposals.stereo import Refiner, StereoProposals, dilated, halved
 from occdepth_ros.models.qpn.refiner import QpnRefiner
-from occdepth_ros.sources.base import SceneTruth, StereoSource
+from occdepth_ros.sources.base import SceneGroundTruth, StereoSource
 from occdepth_ros.sources.factory import open_source
 
 
 @dataclass(frozen=True)
 class Row:
-    """Proposals of one kind against the truth, over all frames.
+    """Proposals of one kind against the ground truth, over all frames.
 
     Args:
         name: of the kind.
         hits: proposals that are occupied.
-        proposals: proposals where the truth is known.
+        proposals: proposals where the ground truth is known.
         occupied: occupied voxels.
     """
 
@@ -45,10 +45,10 @@ class Row:
     proposals: int = 0
     occupied: int = 0
 
-    def counted(self, proposals: npt.NDArray[np.bool_], truth: npt.NDArray[np.uint8]) -> Row:
-        """The row with one frame more; `truth` at the proposals' resolution."""
-        known = truth != UNKNOWN
-        occupied = known & (truth != EMPTY)
+    def counted(self, proposals: npt.NDArray[np.bool_], ground_truth: npt.NDArray[np.uint8]) -> Row:
+        """The row with one frame more; `ground_truth` at the proposals' resolution."""
+        known = ground_truth != UNKNOWN
+        occupied = known & (ground_truth != EMPTY)
         return replace(
             self,
             hits=self.hits + int((proposals & occupied).sum()),
@@ -67,7 +67,7 @@ class Row:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table, and write it where that is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.proposals", description=__doc__)
-    parser.add_argument("sources", nargs="+", metavar="SEQUENCE", help="KITTI odometry sequences with truths")
+    parser.add_argument("sources", nargs="+", metavar="SEQUENCE", help="KITTI odometry sequences with ground truths")
     parser.add_argument("--history", type=int, default=5, help="earlier pairs that are merged (default: %(default)s)")
     parser.add_argument("--min-points", type=int, default=1, help="points that make a voxel measured (default: 1)")
     parser.add_argument("--depth", choices=["sgm", *NETWORKS], default="sgm", help="(default: %(default)s)")
@@ -90,11 +90,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     frames = 0
     for path in track(arguments.sources, "sequences", console=Console(stderr=True)):
         source = open_source(path)
-        for index, truth in _truths(source, arguments.history):
+        for index, ground_truth in _ground_truths(source, arguments.history):
             frames += 1
             for history in dict.fromkeys((0, arguments.history)):
                 maker = StereoProposals(depth, history=history, min_points=arguments.min_points)
-                seconds += _score(rows, maker, source, index, truth, history, refine)
+                seconds += _score(rows, maker, source, index, ground_truth, history, refine)
     for row in rows.values():
         text = "  ".join(f"{name} {value:5.1f} %" for name, value in row.scores.items())
         print(f"{row.name:<42}{text}")
@@ -104,11 +104,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         arguments.json.write_text(json.dumps({"frames": frames, "rows": found}, indent=1) + "\n")
 
 
-def _truths(source: StereoSource, history: int) -> Iterator[tuple[int, SceneTruth]]:
+def _ground_truths(source: StereoSource, history: int) -> Iterator[tuple[int, SceneGroundTruth]]:
     for index in range(history, len(source)):
-        truth = source.truth(index)
-        if truth is not None:
-            yield index, truth
+        ground_truth = source.ground_truth(index)
+        if ground_truth is not None:
+            yield index, ground_truth
 
 
 def _score(
@@ -116,7 +116,7 @@ def _score(
     maker: StereoProposals,
     source: StereoSource,
     index: int,
-    truth: SceneTruth,
+    ground_truth: SceneGroundTruth,
     history: int,
     refine: Refiner | None,
 ) -> list[float]:
@@ -126,13 +126,13 @@ def _score(
         frame = source[i]
         start = time.perf_counter()
         maker.place(frame.world_from_grid)
-        measured = maker.measure(frame.left, frame.right, source.rig, truth.grid)
+        measured = maker.measure(frame.left, frame.right, source.rig, ground_truth.grid)
         seconds.append(time.perf_counter() - start)
     coarse = halved(measured)
     kinds = {"half resolution": coarse, "half resolution, dilated by 1": dilated(coarse, 1)}
     if refine is not None:
-        kinds["QPN"] = refine(measured, truth.grid)
-    labels = downsample_labels(truth.labels, 2)
+        kinds["QPN"] = refine(measured, ground_truth.grid)
+    labels = downsample_labels(ground_truth.labels, 2)
     for name, proposals in kinds.items():
         key = f"{1 + history} pairs, {name}" if history else f"1 pair, {name}"
         rows[key] = rows.get(key, Row(key)).counted(proposals, labels)

@@ -19,7 +19,7 @@ PACKAGE = "occdepth_ros"
 
 REPLAY = {
     "source": (str, "sample", "KITTI sequence, KITTI raw drive, folder or bag; sample is the one in the package."),
-    "rate": (float, "1.0", "Speed: 1 is as recorded, 2 twice as fast, 0 as fast as pictures can be read."),
+    "rate": (float, "1.0", "Speed: 1 is as recorded, 2 twice as fast, 0 as fast as images can be read."),
     "loop": (bool, "false", "true begins anew after the last frame, for ever."),
     "start": (int, "0", "First frame."),
     "count": (int, "0", "How many pairs, beginning anew after the last frame; 0 publishes each once."),
@@ -65,6 +65,6 @@ def generate_launch_description() -> LaunchDescription:
         # the replay publishes /clock, so that latency is counted in recorded time at any rate
         launch_arguments={**passed, "use_sim_time": "true"}.items(),
     )
-    # pictures are larger than what Fast DDS passes between processes by itself
+    # images are larger than what Fast DDS passes between processes by itself
     middleware = [SetEnvironmentVariable(name, value) for name, value in large_message_environment().items()]
     return LaunchDescription([*middleware, *declared, node, replay])

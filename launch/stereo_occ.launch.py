@@ -42,10 +42,10 @@ ARGUMENTS = {
     "extrinsics": ("", "Where the grid's pose comes from: auto, tf or parameters. Empty: as the parameter file says."),
     "approximate_sync": (
         "",
-        "true pairs pictures whose stamps differ by up to slop. Empty: as the parameter file says.",
+        "true pairs images whose stamps differ by up to slop. Empty: as the parameter file says.",
     ),
     "slop": ("", "Largest difference of stamps with approximate_sync, s. Empty: as the parameter file says."),
-    "rectify": ("", "true for raw pictures: they are rectified by CameraInfo. Empty: as the parameter file says."),
+    "rectify": ("", "true for raw images: they are rectified by CameraInfo. Empty: as the parameter file says."),
     "autostart": (
         "",
         "false leaves configuring and activating to a lifecycle manager. Empty: as the parameter file says.",
@@ -127,6 +127,6 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=PathJoinSubstitution([share, "config", file]), description=text)
         for name, (file, text) in files.items()
     ]
-    # pictures are larger than what Fast DDS passes between processes by itself
+    # images are larger than what Fast DDS passes between processes by itself
     middleware = [SetEnvironmentVariable(name, value) for name, value in large_message_environment().items()]
     return LaunchDescription([*middleware, *declared, OpaqueFunction(function=make_nodes)])

@@ -24,12 +24,12 @@ class PinholeCamera:
     """A rectified, undistorted camera.
 
     Args:
-        projection: P = K [I | t], `[3, 4]`, pixels; from the reference frame, metres, to the picture.
-        width: picture width, pixels.
-        height: picture height, pixels.
+        projection: P = K [I | t], `[3, 4]`, pixels; from the reference frame, metres, to the image.
+        width: image width, pixels.
+        height: image height, pixels.
 
     Raises:
-        CalibrationError: P is not finite, its focal lengths are not positive, or the picture has no size.
+        CalibrationError: P is not finite, its focal lengths are not positive, or the image has no size.
     """
 
     projection: Matrix
@@ -54,10 +54,10 @@ class PinholeCamera:
             raise CalibrationError(
                 "the projection matrix is not of the rectified form K [I | t]",
                 where="P",
-                remedy="Rectify the pictures, and give the P of the rectified camera.",
+                remedy="Rectify the images, and give the P of the rectified camera.",
             )
         if self.width < 1 or self.height < 1:
-            raise CalibrationError(f"the picture size {self.width}x{self.height} is empty", where="camera")
+            raise CalibrationError(f"the image size {self.width}x{self.height} is empty", where="camera")
         p.setflags(write=False)
         object.__setattr__(self, "projection", p)
 
@@ -79,12 +79,12 @@ class PinholeCamera:
         return pose
 
     def cropped(self, width: int, height: int, x: int = 0, y: int = 0) -> PinholeCamera:
-        """The camera whose picture is the window of `width` x `height` pixels at (x, y)."""
+        """The camera whose image is the window of `width` x `height` pixels at (x, y)."""
         shift = np.array([[1.0, 0, -x], [0, 1, -y], [0, 0, 1]])
         return PinholeCamera(shift @ self.projection, width, height)
 
     def scaled(self, width: int, height: int) -> PinholeCamera:
-        """The camera whose picture is resized to `width` x `height` (pixel centres at whole numbers)."""
+        """The camera whose image is resized to `width` x `height` (pixel centres at whole numbers)."""
         sx, sy = width / self.width, height / self.height
         scale = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
         return PinholeCamera(scale @ self.projection, width, height)
@@ -100,7 +100,7 @@ class StereoRig:
         frame_id: name of the reference frame.
 
     Raises:
-        CalibrationError: the baseline is not positive (pictures swapped, or a missing Tx), the picture sizes
+        CalibrationError: the baseline is not positive (images swapped, or a missing Tx), the image sizes
             or focal lengths differ, or the pose is not a rigid transform.
     """
 
@@ -122,7 +122,7 @@ class StereoRig:
             )
         if (self.left.width, self.left.height) != (self.right.width, self.right.height):
             raise CalibrationError(
-                f"the left picture is {self.left.width}x{self.left.height} and the right one "
+                f"the left image is {self.left.width}x{self.left.height} and the right one "
                 f"{self.right.width}x{self.right.height}",
                 where="stereo calibration",
                 remedy="Rectify both to one size.",
@@ -150,7 +150,7 @@ class StereoRig:
 
         Args:
             calibration: `P0`..`P3` and `Tr`, `[3, 4]` or twelve numbers each.
-            width, height: picture size, pixels.
+            width, height: image size, pixels.
             left, right: which projections to use (P2, P3 colour; P0, P1 grey).
 
         Raises:
@@ -206,11 +206,11 @@ class StereoRig:
         )
 
     def cropped(self, width: int, height: int, x: int = 0, y: int = 0) -> StereoRig:
-        """The rig whose pictures are cropped to one window."""
+        """The rig whose images are cropped to one window."""
         return replace(self, left=self.left.cropped(width, height, x, y), right=self.right.cropped(width, height, x, y))
 
     def scaled(self, width: int, height: int) -> StereoRig:
-        """The rig whose pictures are resized."""
+        """The rig whose images are resized."""
         return replace(self, left=self.left.scaled(width, height), right=self.right.scaled(width, height))
 
     @property

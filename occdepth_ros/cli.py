@@ -17,7 +17,7 @@ from occdepth_ros.errors import OccDepthError
 VERBS = {
     "run": "predict every frame of a stereo sequence and write the results",
     "sample": "generate a stereo street sequence with exact ground truth",
-    "street": "generate random street scenes for training: stereo pairs with depth, semantics and voxel truth",
+    "street": "generate random street scenes for training: stereo pairs with depth, semantics and voxel ground truth",
     "train": "teach a network a data set",
     "depth": "make depth maps of a teacher, to be distilled in training",
     "eval": "score a model against the ground truth of a data set",
@@ -29,6 +29,9 @@ VERBS = {
     "weights": "verify networks against golden outputs, convert published checkpoints",
     "doctor": "say what this machine has and what is missing",
 }
+
+RENAMED = {"--pictures": "--images", "--truth": "--ground-truth"}
+"""Options by their former names; a former name still works and prints a warning."""
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
@@ -48,6 +51,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; errors that the user can repair end as one line on stderr and exit code 2."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    argv = [_current_name(argument) for argument in argv]
     verb = next((a for a in argv if a in VERBS), None)
     parsed = build_parser(verb).parse_args(argv)
     try:
@@ -57,6 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _current_name(argument: str) -> str:
+    """Replace the former name of an option, with a warning on stderr."""
+    option, separator, value = argument.partition("=")
+    if option not in RENAMED:
+        return argument
+    print(f"occdepth: {option} is deprecated; use {RENAMED[option]}", file=sys.stderr)
+    return RENAMED[option] + separator + value
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import Picture, PlacedPredictor, Predictor
+from occdepth_ros.models.predictor import ImageArray, PlacedPredictor, Predictor
 from occdepth_ros.models.registry import create_predictor
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.stereo.swap_guard import SwapGuard
@@ -58,26 +58,26 @@ class Engine:
         self._swap_guard = SwapGuard(rig)
 
     def predict(
-        self, left: Picture, right: Picture, *, stamp_ns: int = 0, world_from_grid: Matrix | None = None
+        self, left: ImageArray, right: ImageArray, *, stamp_ns: int = 0, world_from_grid: Matrix | None = None
     ) -> OccupancyPrediction:
         """Complete the scene of one rectified pair.
 
         Args:
             left, right: `[H, W, 3]` RGB uint8, of the rig's size.
-            stamp_ns: time of the pictures, nanoseconds; passed through.
+            stamp_ns: time of the images, nanoseconds; passed through.
             world_from_grid: pose of the grid's frame in a fixed one, `[4, 4]`, for models that remember earlier pairs;
                 None = not known.
 
         Raises:
-            ImageError: a picture has another size, shape or type than the calibration, or they are swapped.
+            ImageError: an image has another size, shape or type than the calibration, or they are swapped.
         """
-        for side, picture in (("left", left), ("right", right)):
+        for side, image in (("left", left), ("right", right)):
             expected = (self.rig.left.height, self.rig.left.width, 3)
-            if picture.shape != expected or picture.dtype != np.uint8:
+            if image.shape != expected or image.dtype != np.uint8:
                 raise ImageError(
-                    f"the picture is {picture.dtype} {picture.shape}, the calibration wants uint8 {expected}",
-                    where=f"{side} picture",
-                    remedy="Use the CameraInfo that belongs to this picture, at this resolution.",
+                    f"the image is {image.dtype} {image.shape}, the calibration wants uint8 {expected}",
+                    where=f"{side} image",
+                    remedy="Use the CameraInfo that belongs to this image, at this resolution.",
                 )
         self._swap_guard.check(left, right)
         start = time.perf_counter()

@@ -32,7 +32,7 @@ class GridError(OccDepthError):
 
 
 class ImageError(OccDepthError):
-    """A picture that is missing, unreadable, or does not fit the calibration."""
+    """An image that is missing, unreadable, or does not fit the calibration."""
 
 
 class SourceError(OccDepthError):

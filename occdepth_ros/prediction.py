@@ -34,8 +34,8 @@ class OccupancyPrediction:
         labels: `[X, Y, Z]` uint8, class id (0 = free), 255 = unknown.
         confidence: `[X, Y, Z]` uint8, probability of the label times 255; 0 where unknown.
         visibility: `[X, Y, Z]` uint8, values of `Visibility`.
-        depth: `[H, W]` float32, expected depth (z) of the left picture's pixels, metres, NaN = none.
-        stamp_ns: time of the picture, nanoseconds.
+        depth: `[H, W]` float32, expected depth (z) of the left image's pixels, metres, NaN = none.
+        stamp_ns: time of the image, nanoseconds.
         model: name of the model that predicted it.
         classes: what the labels mean.
         timings_ms: stage name to milliseconds.

@@ -55,13 +55,11 @@ def test_a_crop_moves_pixels_by_its_corner(at: npt.NDArray[np.float64], x: int, 
 
 
 @given(points, st.integers(10, 3000), st.integers(10, 3000))
-def test_scaling_keeps_points_at_their_share_of_the_picture(
-    at: npt.NDArray[np.float64], width: int, height: int
-) -> None:
+def test_scaling_keeps_points_at_their_share_of_the_image(at: npt.NDArray[np.float64], width: int, height: int) -> None:
     whole, small = rig(), rig().scaled(width, height)
     sizes = np.array([whole.left.width, whole.left.height]), np.array([width, height])
     for before, after in zip(project_grid(whole, at), project_grid(small, at), strict=True):
-        # pixel centres at whole numbers: the picture spans -0.5 to size - 0.5
+        # pixel centres at whole numbers: the image spans -0.5 to size - 0.5
         np.testing.assert_allclose((after + 0.5) / sizes[1], (before + 0.5) / sizes[0], atol=1e-7)
     assert small.baseline == pytest.approx(whole.baseline)
     assert small.disparity_offset == pytest.approx(whole.disparity_offset * width / whole.left.width)
@@ -156,7 +154,7 @@ def test_unusable_projections_are_refused(projection: Matrix, message: str) -> N
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 375), (1242, 0), (-1, 375)])
-def test_cameras_without_a_picture_are_refused(width: int, height: int) -> None:
+def test_cameras_without_a_image_are_refused(width: int, height: int) -> None:
     with pytest.raises(CalibrationError, match="empty"):
         PinholeCamera(camera().projection, width, height)
 

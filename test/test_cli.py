@@ -102,3 +102,15 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_errors_read_as_sentences(arguments: dict[str, str], text: str) -> None:
     assert str(OccDepthError("it broke", **arguments)) == text
+
+
+def test_a_former_option_name_works_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = SimpleNamespace(
+        add_arguments=lambda parser: parser.add_argument("--images", required=True),
+        run=lambda arguments: 7 if arguments.images == "out" else 1,
+    )
+    monkeypatch.setitem(sys.modules, "occdepth_ros.commands.run", module)
+    assert main(["run", "--pictures=out"]) == 7
+    assert "--pictures is deprecated; use --images" in capsys.readouterr().err

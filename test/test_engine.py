@@ -12,7 +12,7 @@ from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CalibrationError, ImageError, ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.models.registry import DEFAULT_MODEL, FALLBACK_MODEL, MODELS, ModelEntry, create_predictor
 
 GRID = VoxelGrid((0, 0, 0), (4, 5, 6), 0.2)
@@ -37,7 +37,7 @@ class Fake:
             raise CalibrationError("too small")
         self.calibrations.append((rig, grid))
 
-    def infer(self, left: Picture, right: Picture) -> Occupancy:
+    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
         zeros = np.zeros(GRID.size, np.uint8)
         return Occupancy(
             zeros + left[0, 0, 0], zeros + right[0, 0, 0], zeros, np.ones((32, 64), np.float32), {"a": 1.5}
@@ -50,7 +50,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> str:
     return "fake"
 
 
-def picture(value: int, shape: tuple[int, ...] = (32, 64, 3)) -> Picture:
+def image(value: int, shape: tuple[int, ...] = (32, 64, 3)) -> ImageArray:
     return np.full(shape, value, np.uint8)
 
 
@@ -60,7 +60,7 @@ def test_predictions_carry_everything(fake: str) -> None:
     assert isinstance(made, Fake)
     assert (made.name, made.weights, made.device) == ("fake", Path("w.npz"), "cpu")
     assert made.calibrations == [(engine.rig, GRID)]
-    prediction = engine.predict(picture(9), picture(4), stamp_ns=7)
+    prediction = engine.predict(image(9), image(4), stamp_ns=7)
     assert (prediction.labels == 9).all()
     assert (prediction.confidence == 4).all()
     assert (prediction.grid, prediction.stamp_ns, prediction.model) == (GRID, 7, "fake")
@@ -77,33 +77,33 @@ class Remembering(Fake):
 
 def test_predictors_that_remember_are_told_where_the_pair_was_taken(fake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(make_rig(), GRID, model=fake, device="cpu")
-    engine.predict(picture(1), picture(1), world_from_grid=np.eye(4))  # others need not be
+    engine.predict(image(1), image(1), world_from_grid=np.eye(4))  # others need not be
     monkeypatch.setitem(MODELS, "fake", ModelEntry(f"{__name__}:Remembering", "for tests", needs_weights=False))
     engine = Engine(make_rig(), GRID, model=fake, device="cpu")
-    engine.predict(picture(1), picture(1), world_from_grid=(pose := 2 * np.eye(4)))
+    engine.predict(image(1), image(1), world_from_grid=(pose := 2 * np.eye(4)))
     assert isinstance(engine.predictor, Remembering) and engine.predictor.placed is pose
-    engine.predict(picture(1), picture(1))
+    engine.predict(image(1), image(1))
     assert engine.predictor.placed is None
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        picture(0, (32, 63, 3)),
-        picture(0, (33, 64, 3)),
-        picture(0, (32, 64)),
-        picture(0, (32, 64, 4)),
+        image(0, (32, 63, 3)),
+        image(0, (33, 64, 3)),
+        image(0, (32, 64)),
+        image(0, (32, 64, 4)),
         np.zeros((32, 64, 3), np.float32),
-        picture(0, (0, 0, 3)),
+        image(0, (0, 0, 3)),
     ],
 )
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_pictures_that_do_not_fit_are_refused(fake: str, wrong: Picture, side: str) -> None:
+def test_images_that_do_not_fit_are_refused(fake: str, wrong: ImageArray, side: str) -> None:
     engine = Engine(make_rig(), GRID, model=fake)
-    pair = {"left": picture(1), "right": picture(1)} | {side: wrong}
-    with pytest.raises(ImageError, match=f"{side} picture: the picture is .* the calibration wants"):
+    pair = {"left": image(1), "right": image(1)} | {side: wrong}
+    with pytest.raises(ImageError, match=f"{side} image: the image is .* the calibration wants"):
         engine.predict(pair["left"], pair["right"])
-    assert (engine.predict(picture(1), picture(1)).labels == 1).all()
+    assert (engine.predict(image(1), image(1)).labels == 1).all()
 
 
 def test_a_refused_calibration_leaves_the_old_one(fake: str) -> None:
@@ -112,7 +112,7 @@ def test_a_refused_calibration_leaves_the_old_one(fake: str) -> None:
     with pytest.raises(CalibrationError, match="too small"):
         engine.calibrate(make_rig(8, 8))
     assert engine.rig is first
-    engine.predict(picture(1), picture(1))
+    engine.predict(image(1), image(1))
 
 
 def test_unknown_models_are_refused() -> None:

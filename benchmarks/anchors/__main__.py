@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--dataset", choices=["semantic_kitti", "street"], default="semantic_kitti", help="default: %(default)s")
     add("--root", type=Path, metavar="DIR", help="the folder with dataset/, or dataset itself")
-    add("--labels", metavar="NAME", default="official", help="official, or a derived truth such as recon10")
+    add("--labels", metavar="NAME", default="official", help="official, or a derived ground truth such as recon10")
     add("--train", nargs="+", metavar="SS", required=True, help="sequences to fit to; of the street: how many scenes")
     add("--test", nargs="+", metavar="SS", required=True, help="sequences to score on; of the street: how many scenes")
     add("--json", type=Path, metavar="FILE", help="write the reports there")
@@ -46,9 +46,9 @@ def run(parsed: argparse.Namespace) -> int:
     start = time.perf_counter()
     scores = anchors.score(test)
     seconds = {**anchors.seconds, "scoring": round(time.perf_counter() - start, 1)}
-    truth = parsed.labels if parsed.dataset == "semantic_kitti" else parsed.dataset
+    ground_truth = parsed.labels if parsed.dataset == "semantic_kitti" else parsed.dataset
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    title = f"anchors on {truth}, percent; fitted to {' '.join(parsed.train)}, scored on {' '.join(parsed.test)}"
+    title = f"anchors on {ground_truth}, percent; fitted to {' '.join(parsed.train)}, scored on {' '.join(parsed.test)}"
     console.print(table(title, rows(scores)))
     thresholds = {"blind-prior": anchors.prior.threshold, "boosted-trees": anchors.trees.threshold}
     console.print(", ".join(f"{name} {took:.1f} s" for name, took in seconds.items()))
@@ -59,7 +59,7 @@ def run(parsed: argparse.Namespace) -> int:
             "machine": machine(),
             "versions": versions(),
             "dataset": parsed.dataset,
-            "truth": truth,
+            "ground_truth": ground_truth,
             "train": {"names": parsed.train, "scenes": len(train)},
             "test": {"names": parsed.test, "scenes": len(test)},
             "thresholds": thresholds,

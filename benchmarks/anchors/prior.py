@@ -1,4 +1,4 @@
-"""The blind prior: what training scenes hold on average, voxel by voxel, whatever the pictures show."""
+"""The blind prior: what training scenes hold on average, voxel by voxel, whatever the images show."""
 
 from __future__ import annotations
 

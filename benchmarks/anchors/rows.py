@@ -79,7 +79,8 @@ class Anchors:
     def score(self, test: SceneDataset) -> dict[str, SetScores]:
         """Score every row of `ROWS` on scenes on the same grid.
 
-        `seen` and `completed` are told apart alike for all rows: by the truth, or by what stereo-geometry measured.
+        `seen` and `completed` are told apart alike for all rows: by the ground truth, or by what stereo-geometry
+        measured.
         """
         scores = {name: SetScores() for name in ROWS}
         maker, model = FeatureMaker(), SceneModel("stereo-geometry")

@@ -93,7 +93,7 @@ def run(parsed: argparse.Namespace) -> int:
         elif parsed.rows is None or name in parsed.rows:
             console.print(f"row {name}")
             predict, facts = make()
-            report = {"row": name, "truth": "street", "budget": budget, **facts, **score(test, predict)}
+            report = {"row": name, "ground_truth": "street", "budget": budget, **facts, **score(test, predict)}
             write_whole(path, (json.dumps(report, indent=1) + "\n").encode())
         else:
             return

@@ -1,7 +1,7 @@
 """How ready a trained network is to call a voxel occupied, chosen on training scenes as the anchors' thresholds are.
 
 After a small budget most of what separates two networks may be this one number, which class weights and losses move
-more than pictures do. It is an addend of the empty class's logit, which the biases of the weights can hold.
+more than images do. It is an addend of the empty class's logit, which the biases of the weights can hold.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class TrainedRow:
 
     @property
     def past(self) -> tuple[int, ...]:
-        """Offsets of the earlier pictures that the row looks at."""
+        """Offsets of the earlier images that the row looks at."""
         past: tuple[int, ...] = getattr(recipe_of(self, 1, 1, 0).task_options(), "past", ())
         return past
 

@@ -38,7 +38,7 @@ def street_scenes(
         split: "train" or "test"; no street is in both.
         count: how many.
         workers: processes that generate.
-        past: offsets of earlier pictures that they bring; scenes that are there already keep what they have.
+        past: offsets of earlier images that they bring; scenes that are there already keep what they have.
 
     Raises:
         OutputError: a scene cannot be written.

@@ -35,10 +35,10 @@ class GoldenFile:
 
     Args:
         path: where it was read.
-        config: the network that it belongs to, with its scene and picture size.
+        config: the network that it belongs to, with its scene and image size.
         shapes: shape of every filled tensor by name.
         seed: seed of the filling rule.
-        frame: "SEQUENCE/FRAME" of the dataset that is the input; None = the file holds its pictures.
+        frame: "SEQUENCE/FRAME" of the dataset that is the input; None = the file holds its images.
         views: camera of every view, and the pose of the grid's frame in it.
         arrays: everything stored, by key.
     """
@@ -78,7 +78,7 @@ def golden_of(stored: StoredOutputs) -> GoldenFile:
             )
         config = _configured(PRESETS[name], meta)
         frame = meta.get("frame")
-        _check_arrays(stored.arrays, config, with_pictures=frame is None)
+        _check_arrays(stored.arrays, config, with_images=frame is None)
         views = _views(stored.arrays, config, meta)
     except CheckpointError:
         raise
@@ -98,17 +98,17 @@ def _configured(preset: OccDepthConfig, meta: Mapping[str, Any]) -> OccDepthConf
         return preset
     origin, scene = small["origin"], meta["scene"]
     grid = VoxelGrid((origin[0], origin[1], origin[2]), (scene[0], scene[1], scene[2]), RESOLUTION)
-    return replace(preset, grid=grid, picture=(int(small["H"]), int(small["W"])))
+    return replace(preset, grid=grid, image=(int(small["H"]), int(small["W"])))
 
 
-def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]], config: OccDepthConfig, *, with_pictures: bool) -> None:
+def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]], config: OccDepthConfig, *, with_images: bool) -> None:
     expected: dict[str, tuple[int, ...]] = {"labels": config.volume_size}
     if config.layout == "nyu":
-        expected |= {"image_u8": (*config.picture, 3), "depth": config.picture}
+        expected |= {"image_u8": (*config.image, 3), "depth": config.image}
     else:
         expected |= {"cam_k": (config.views, 3, 3), "T_velo_2_cam": (config.views, 4, 4)}
-        if with_pictures:
-            expected["image"] = (config.pictures, 3, *config.picture)
+        if with_images:
+            expected["image"] = (config.images, 3, *config.image)
     if "logits" not in arrays:
         raise KeyError("logits")
     for key, shape in expected.items():
@@ -126,6 +126,6 @@ def _views(
         intrinsics, poses = [_NYU_INTRINSICS] * 2, [left, right]
     else:
         intrinsics, poses = list(arrays["cam_k"]), [t.astype(np.float64) for t in arrays["T_velo_2_cam"]]
-    height, width = config.picture
+    height, width = config.image
     projections = [np.hstack([k, np.zeros((3, 1))]) for k in intrinsics]
     return [(PinholeCamera(p, width, height), t) for p, t in zip(projections, poses, strict=True)]

@@ -36,7 +36,7 @@ EXTENT = 51.2
 
 
 def verify_monoocc(stored: StoredOutputs, device: str) -> Verification:
-    """MonoOcc whole, with one picture or several.
+    """MonoOcc whole, with one image or several.
 
     Raises:
         CheckpointError: the stored names, shapes or parts do not fit the network.
@@ -89,7 +89,7 @@ def verify_internimage(stored: StoredOutputs, device: str) -> Verification:
         depths.append(len({name.split(".")[3] for name in state if name.startswith(prefix)}))
     stem = state.get("patch_embed.conv2.weight")
     if stem is None or stem.dim() != 4 or "image" not in stored.arrays:
-        raise CheckpointError("the golden file has no stem or no picture", where=where, remedy="Fetch it again.")
+        raise CheckpointError("the golden file has no stem or no image", where=where, remedy="Fetch it again.")
     network = InternImage(InternImageConfig(stem.shape[0], tuple(depths))).eval()
     load_strict(network, state, where=where)
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
@@ -133,14 +133,14 @@ def _config(stored: StoredOutputs, state: dict[str, torch.Tensor]) -> MonoOccCon
 def _compare(stored: StoredOutputs, network: MonoOcc, place: torch.device) -> Iterator[PartCheck]:
     arrays, head, where = stored.arrays, network.pts_bbox_head, str(stored.path)
     config = network.config
-    pictures = torch.from_numpy(arrays["image"]).to(place)
+    images = torch.from_numpy(arrays["image"]).to(place)
     grid = config.working_grid(config.grid)
     assert grid.resolution == SCALE * config.grid.resolution
-    size = pictures.shape[-2], pictures.shape[-1]
+    size = images.shape[-2], images.shape[-1]
     references = References.of_matrices(grid, list(arrays["lidar2img"]), size).to(place)
     packed = arrays["proposal"].astype(np.uint8)
     proposed = torch.from_numpy(np.unpackbits(packed)[: config.voxels].astype(bool)).to(place)
-    features = network.features(pictures)
+    features = network.features(images)
     volumes = network.volumes(features, references, proposed)
     logits = head.classify(volumes.last)
     parts = {"fpn": features, "cross": volumes.cross, "self": volumes.attended, "late": volumes.late}

@@ -85,7 +85,7 @@ def golden_network(golden: GoldenFile) -> OccDepth:
 
 
 def golden_images(golden: GoldenFile, dataset: Path | None) -> torch.Tensor:
-    """The input pictures, `[1, V, 3, H, W]`, normalised."""
+    """The input images, `[1, V, 3, H, W]`, normalised."""
     if "image_u8" in golden.arrays:
         return normalize(torch.from_numpy(golden.arrays["image_u8"]))[None, None]
     if golden.frame is None:
@@ -100,19 +100,19 @@ def golden_images(golden: GoldenFile, dataset: Path | None) -> torch.Tensor:
             where=str(root),
             remedy="Give the folder above `sequences` with --dataset.",
         )
-    height, width = golden.config.picture
-    pictures = []
+    height, width = golden.config.image
+    images = []
     for camera in (2, 3)[: golden.config.views]:
         path = folder / f"image_{camera}" / f"{frame}.png"
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
-        if picture is None or picture.shape[0] < height or picture.shape[1] < width:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+        if image is None or image.shape[0] < height or image.shape[1] < width:
             raise ImageError(
-                f"the picture is missing, damaged, or smaller than {width}x{height}",
+                f"the image is missing, damaged, or smaller than {width}x{height}",
                 where=str(path),
                 remedy="Golden outputs belong to this very frame: fetch the dataset's original.",
             )
-        pictures.append(cv2.cvtColor(picture[:height, :width], cv2.COLOR_BGR2RGB))
-    return normalize(torch.from_numpy(np.stack(pictures)))[None]
+        images.append(cv2.cvtColor(image[:height, :width], cv2.COLOR_BGR2RGB))
+    return normalize(torch.from_numpy(np.stack(images)))[None]
 
 
 def _compare(

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from occdepth_ros.errors import ModelError
-from occdepth_ros.evaluation.reference_agreement import Comparison, compare, plain_way
+from occdepth_ros.evaluation.reference_agreement import Comparison, compare, reference_path
 from occdepth_ros.files import write_whole
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
@@ -37,7 +37,7 @@ MODELS = [
     *(name for name, config in PRESETS.items() if config.virtual_bf is None),
     *(name for name, config in MONOOCC.items() if config.cameras == 1),
 ]
-"""The models whose pictures a stereo sequence holds."""
+"""The models whose images a stereo sequence holds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,9 +115,9 @@ def compare_on(
     source = open_source(sequence)
     chosen = [source[i] for i in range(min(frames, len(source)))]
     grid = VoxelGrid.semantic_kitti(source.grid_frame)
-    plain = plain_way(model, predictor, weights, source.rig, grid)
+    reference = reference_path(model, predictor, weights, source.rig, grid)
     with counting_cpu_time() if cpu_time else nullcontext():
-        return compare(predictor, plain, source.rig, grid, [(frame.left, frame.right) for frame in chosen])
+        return compare(predictor, reference, source.rig, grid, [(frame.left, frame.right) for frame in chosen])
 
 
 def table(done: Comparison) -> Table:
@@ -126,14 +126,14 @@ def table(done: Comparison) -> Table:
     made = Table(title=title, title_justify="left")
     for column in ("stage", "plain ms", "fast ms", "ratio"):
         made.add_column(column, justify="left" if column == "stage" else "right")
-    for name, plain, fast in [*done.rows(), ("all", done.plain_ms, done.fast_ms)]:
-        made.add_row(name, f"{plain:.1f}", f"{fast:.1f}", f"{plain / fast:.2f}")
-    if done.plain_cpu_ms is not None and done.fast_cpu_ms is not None:
-        plain, fast = done.plain_cpu_ms, done.fast_cpu_ms
-        made.add_row("CPU time", f"{plain:.1f}", f"{fast:.1f}", f"{plain / fast:.2f}")
-    if done.plain_peak_mb is not None and done.peak_mb is not None:
-        plain, fast = done.plain_peak_mb, done.peak_mb
-        made.add_row("peak memory, MB", f"{plain:.0f}", f"{fast:.0f}", f"{plain / fast:.2f}")
+    for name, reference, optimized in [*done.rows(), ("all", done.reference_ms, done.optimized_ms)]:
+        made.add_row(name, f"{reference:.1f}", f"{optimized:.1f}", f"{reference / optimized:.2f}")
+    if done.reference_cpu_ms is not None and done.optimized_cpu_ms is not None:
+        reference, optimized = done.reference_cpu_ms, done.optimized_cpu_ms
+        made.add_row("CPU time", f"{reference:.1f}", f"{optimized:.1f}", f"{reference / optimized:.2f}")
+    if done.reference_peak_mb is not None and done.peak_mb is not None:
+        reference, optimized = done.reference_peak_mb, done.peak_mb
+        made.add_row("peak memory, MB", f"{reference:.0f}", f"{optimized:.0f}", f"{reference / optimized:.2f}")
     return made
 
 

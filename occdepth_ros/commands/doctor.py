@@ -234,7 +234,7 @@ def examine_programs(distro: str) -> Iterator[Finding]:
     """Look for the programs that are useful, but that the nodes do not need."""
     for program, package, use in (
         ("ros2", "ros2cli", "ros2 launch and ros2 topic; without it `make demo` and .venv/bin/python start the nodes"),
-        ("rviz2", "rviz2", "the live view; without it the demo writes pictures"),
+        ("rviz2", "rviz2", "the live view; without it the demo writes images"),
     ):
         path = shutil.which(program)
         if path:

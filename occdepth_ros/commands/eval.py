@@ -23,13 +23,13 @@ from occdepth_ros.evaluation.report import HEADLINE, SetScores, print_report, wr
 from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
 from occdepth_ros.files import write_whole
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
-from occdepth_ros.sources.base import SceneTruth
+from occdepth_ros.sources.base import SceneGroundTruth
 from occdepth_ros.visualization import draw_frame, frame_title
 
 SUMMARY = "score a model against the ground truth of a data set"
 
-PICTURED = 3
-"""Pictures are made of this many of the best frames and as many of the worst."""
+DRAWN = 3
+"""Images are made of this many of the best frames and as many of the worst."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="numbers, or train, val (default: 08); nyu: train or test; tartanair: such as Easy/P005, or train, val; "
         "folder: names of folders below the root",
     )
-    add("--labels", metavar="NAME", default=OFFICIAL, help="official, scans, or a derived truth such as recon10")
+    add("--labels", metavar="NAME", default=OFFICIAL, help="official, scans, or a derived ground truth such as recon10")
     add_scan_arguments(parser)
     add("--count", type=int, metavar="N", help="only the first N scenes (default: all; generated streets: 32)")
     add("--seed", type=int, metavar="S", default=0, help="of generated streets (default: %(default)s)")
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--check", action="store_true", help="only name every file of the sequences that is missing, cut or wrong")
     add("--json", type=Path, metavar="FILE", help="write the report there")
-    add("--pictures", type=Path, metavar="DIR", help=f"draw the {PICTURED} best and worst frames beside their truth")
+    add("--images", type=Path, metavar="DIR", help=f"draw the {DRAWN} best and worst frames beside their ground truth")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.check:
         return check_files(arguments.dataset, arguments.root, arguments.sequences)
-    for place, is_wrong in ((arguments.json, Path.is_dir), (arguments.pictures, Path.is_file)):
+    for place, is_wrong in ((arguments.json, Path.is_dir), (arguments.images, Path.is_file)):
         if place is not None and is_wrong(place):
             raise OutputError("there is something else of this name", where=str(place), remedy="Give another name.")
     opened = open_scenes(arguments)
@@ -97,8 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
         Console().print(opened.caveat, highlight=False)
     if arguments.json is not None:
         write_report(arguments.json, report)
-    if arguments.pictures is not None:
-        draw_extremes(model, opened, scores.by_frame, arguments.pictures)
+    if arguments.images is not None:
+        draw_extremes(model, opened, scores.by_frame, arguments.images)
     return 0
 
 
@@ -142,7 +142,7 @@ def describe(arguments: argparse.Namespace, opened: Opened, align: str) -> dict[
     digest = sha256_of(weights) if weights is not None and weights.is_file() else None
     return {
         "dataset": arguments.dataset,
-        "truth": opened.truth,
+        "ground_truth": opened.ground_truth,
         "model": arguments.model,
         "weights": None if weights is None else {"name": weights.name, "sha256": digest},
         "align": align,
@@ -151,26 +151,26 @@ def describe(arguments: argparse.Namespace, opened: Opened, align: str) -> dict[
 
 
 def draw_extremes(model: SceneModel, opened: Opened, by_frame: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Predict the best and the worst frames by SC IoU once more, and draw each beside its truth.
+    """Predict the best and the worst frames by SC IoU once more, and draw each beside its ground truth.
 
     Raises:
-        OutputError: a picture cannot be written.
+        OutputError: an image cannot be written.
     """
     ranked = sorted(range(len(by_frame)), key=lambda index: -by_frame[index]["sc_iou"])
-    count = min(PICTURED, len(ranked))
+    count = min(DRAWN, len(ranked))
     chosen = {f"best_{rank + 1}": ranked[rank] for rank in range(count)}
     chosen |= {f"worst_{rank + 1}": ranked[-1 - rank] for rank in range(min(count, len(ranked) - count))}
     for name, index in chosen.items():
         example, row = opened.scenes[index], by_frame[index]
-        picture = draw_frame(
+        image = draw_frame(
             model.predict(example),
             example.left,
             example.rig,
             title=frame_title(f"{opened.title}/{row['sequence']}".rstrip("/"), row["frame"]),
-            truth=SceneTruth(example.target, example.grid, opened.truth),
+            ground_truth=SceneGroundTruth(example.target, example.grid, opened.ground_truth),
             scores={HEADLINE[key]: row[key] / 100 for key in ("sc_iou", "ssc_miou")},
         )
         buffer = io.BytesIO()
-        Image.fromarray(picture.overview).save(buffer, "PNG", compress_level=4)
+        Image.fromarray(image.overview).save(buffer, "PNG", compress_level=4)
         stem = "_".join(part for part in (name, row["sequence"], row["frame"]) if part)
         write_whole(folder / f"{stem}.png", buffer.getvalue())

@@ -28,14 +28,14 @@ class Opened:
 
     Args:
         scenes: the data set.
-        truth: name of the truth, for reports.
-        title: name of the set, for pictures.
+        ground truth: name of the ground truth, for reports.
+        title: name of the set, for images.
         about: what the report says of the set.
         caveat: why the scores are not a benchmark's; empty where they are.
     """
 
     scenes: SceneDataset
-    truth: str
+    ground_truth: str
     title: str
     about: dict[str, Any] = field(default_factory=dict)
     caveat: str = ""
@@ -112,16 +112,16 @@ def _semantic_kitti(arguments: argparse.Namespace) -> Opened:
     expected = sum(len(voxel_frames(name)) for name in names if name in SCANS)
     complete = official and len(scenes) == expected
     about = {"sequences": names, "benchmark_frames": expected, "complete": complete}
-    truth = "semantic_kitti" if official else arguments.labels
-    if truth == LABELLED_SCANS:
-        truth = f"scans, {next(name for name, rule in RULES.items() if rule == options.rule)}"
+    ground_truth = "semantic_kitti" if official else arguments.labels
+    if ground_truth == LABELLED_SCANS:
+        ground_truth = f"scans, {next(name for name, rule in RULES.items() if rule == options.rule)}"
         about["later"] = options.later
     caveat = ""
     if not official:
-        caveat = f"{truth} is not the benchmark's truth: compare these scores with each other only."
+        caveat = f"{ground_truth} is not the benchmark's ground truth: compare these scores with each other only."
     elif not complete:
         caveat = f"{len(scenes)} of the {expected} frames that the benchmark scores."
-    return Opened(scenes, truth, arguments.root.name, about, caveat)
+    return Opened(scenes, ground_truth, arguments.root.name, about, caveat)
 
 
 def _folder(arguments: argparse.Namespace) -> Opened:

@@ -1,4 +1,4 @@
-"""`occdepth render`: a film of the completed scene along a sequence, beside its truth, and meshes of it."""
+"""`occdepth render`: a film of the completed scene along a sequence, beside its ground truth, and meshes of it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from occdepth_ros.commands.run import make_repeatable, select_frames
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError
-from occdepth_ros.evaluation.tally import TruthScores, scores_line
+from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.mesh import voxel_mesh, write_ply
 from occdepth_ros.sources import open_source
-from occdepth_ros.sources.base import SceneTruth, StereoSource
-from occdepth_ros.visualization.canvas import Picture
+from occdepth_ros.sources.base import SceneGroundTruth, StereoSource
+from occdepth_ros.visualization.canvas import ImageArray
 from occdepth_ros.visualization.video_file import SUFFIXES, check_video_name, write_video
-from occdepth_ros.visualization.video_frame import FilmSheet
+from occdepth_ros.visualization.video_frame import VideoFrame
 
 SUMMARY = "make a video of the completed scene along a sequence, and meshes"
 
@@ -30,8 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--source", type=Path, metavar="PATH", help="KITTI sequence, raw drive, bag, folder (default: bundled sample)")
     add("--out", type=Path, metavar="FILE", help=f"the video, {', '.join(SUFFIXES)}")
-    add("--mesh", type=Path, metavar="DIR", help="write FFFFFF.ply for each frame, and FFFFFF_truth.ply with --truth")
-    add("--truth", action="store_true", help="show the ground truth too; frames without one show the last that was")
+    add(
+        "--mesh",
+        type=Path,
+        metavar="DIR",
+        help="write a mesh of each frame, and of its ground truth, as PLY files there",
+    )
+    add(
+        "--ground-truth",
+        action="store_true",
+        help="show the ground truth too; frames without one show the last that was",
+    )
     add("--model", choices=list(MODELS), metavar="NAME", default=DEFAULT_MODEL, help="model (default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
@@ -60,21 +69,27 @@ def run(arguments: argparse.Namespace) -> int:
     grid = VoxelGrid.semantic_kitti(source.grid_frame)
     engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
     make_repeatable(engine)
-    scores = TruthScores()
-    pictures = draw_frames(
-        source, engine, frames, scores, mesh=arguments.mesh, film=arguments.out is not None, with_truth=arguments.truth
+    scores = GroundTruthScores()
+    images = draw_frames(
+        source,
+        engine,
+        frames,
+        scores,
+        mesh=arguments.mesh,
+        video=arguments.out is not None,
+        with_ground_truth=arguments.ground_truth,
     )
     console = Console()
     if arguments.out is None:
-        for _ in pictures:
+        for _ in images:
             pass
     else:
-        written = write_video(arguments.out, pictures, fps, tell=lambda message: console.print(message, soft_wrap=True))
+        written = write_video(arguments.out, images, fps, tell=lambda message: console.print(message, soft_wrap=True))
         console.print(f"{len(frames)} frames at {fps:.3g} Hz in {written}", soft_wrap=True, highlight=False)
     if arguments.mesh is not None:
         console.print(f"{len(frames)} meshes in {arguments.mesh}", soft_wrap=True, highlight=False)
-    for truth, values in scores.summary().items():
-        console.print(scores_line(truth, values), soft_wrap=True, highlight=False)
+    for ground_truth, values in scores.summary().items():
+        console.print(scores_line(ground_truth, values), soft_wrap=True, highlight=False)
     return 0
 
 
@@ -96,13 +111,13 @@ def draw_frames(
     source: StereoSource,
     engine: Engine,
     frames: range,
-    scores: TruthScores,
+    scores: GroundTruthScores,
     *,
     mesh: Path | None,
-    film: bool,
-    with_truth: bool,
-) -> Iterator[Picture]:
-    """Predict frame after frame, score it where there is a truth, write its meshes, and draw it.
+    video: bool,
+    with_ground_truth: bool,
+) -> Iterator[ImageArray]:
+    """Predict frame after frame, score it where there is a ground truth, write its meshes, and draw it.
 
     Args:
         source: the sequence.
@@ -111,10 +126,10 @@ def draw_frames(
         scores: counts them.
         mesh: folder of the meshes, None = none.
         film: whether to draw; else nothing is yielded.
-        with_truth: whether truth is drawn and written too.
+        with_truth: whether ground truth is drawn and written too.
     """
-    sheet: FilmSheet | None = None
-    shown: SceneTruth | None = None
+    figure: VideoFrame | None = None
+    shown: SceneGroundTruth | None = None
     shown_frame = ""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
@@ -124,29 +139,29 @@ def draw_frames(
             prediction = engine.predict(
                 frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=frame.world_from_grid
             )
-            truth = source.truth(index) if with_truth else None
-            own = scores.add(prediction, truth)
+            ground_truth = source.ground_truth(index) if with_ground_truth else None
+            own = scores.add(prediction, ground_truth)
             if mesh is not None:
                 comment = f"{source.name} frame {frame.name}"
                 shape = voxel_mesh(prediction.labels, prediction.grid)
                 write_ply(
                     mesh / f"{index:06d}.ply", shape, prediction.classes, comment=f"{comment}, {prediction.model}"
                 )
-                if truth is not None:
-                    shape = voxel_mesh(truth.labels, truth.grid)
-                    place = mesh / f"{index:06d}_truth.ply"
-                    write_ply(place, shape, prediction.classes, comment=f"{comment}, truth {truth.name}")
-            if film:
+                if ground_truth is not None:
+                    shape = voxel_mesh(ground_truth.labels, ground_truth.grid)
+                    place = mesh / f"{index:06d}_ground_truth.ply"
+                    write_ply(place, shape, prediction.classes, comment=f"{comment}, ground truth {ground_truth.name}")
+            if video:
                 title = "/".join(Path(source.name).parts[-2:])
-                sheet = sheet or FilmSheet(engine.rig, prediction.classes, title, with_truth)
-                if truth is not None:
-                    shown, shown_frame = truth, frame.name
+                figure = figure or VideoFrame(engine.rig, prediction.classes, title, with_ground_truth)
+                if ground_truth is not None:
+                    shown, shown_frame = ground_truth, frame.name
                 caption = "    ".join(f"{name} {100 * value:.1f} %" for name, value in own.items())
-                yield sheet.draw(
+                yield figure.draw(
                     frame.left,
                     prediction,
                     shown,
-                    truth_frame="" if truth is not None else shown_frame,
+                    ground_truth_frame="" if ground_truth is not None else shown_frame,
                     caption=f"{caption}    frame {frame.name}".strip(),
                 )
             progress.update(task, advance=1)

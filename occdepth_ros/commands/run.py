@@ -25,13 +25,13 @@ from occdepth_ros.commands.grid_options import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.run_files import REPORT, ResultFolder, write_npz
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import GridError, SourceError
-from occdepth_ros.evaluation.tally import TruthScores, scores_line
+from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.octomap import write_bt, write_ot
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources import open_source
-from occdepth_ros.sources.base import SceneTruth, StereoFrame, StereoSource
+from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame, StereoSource
 from occdepth_ros.visualization import draw_frame, frame_title
 
 SUMMARY = "predict every frame of a stereo sequence and write the results"
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--count", type=int, metavar="N", help="number of frames (default: all)")
     add_grid_arguments(parser)
     add("--octomap", action="store_true", help="write OctoMap files: FFFFFF.bt, FFFFFF.ot with colour")
-    add("--pictures", action="store_true", help="write frame_FFFFFF.png and the single panels")
+    add("--images", action="store_true", help="write frame_FFFFFF.png and the single panels")
     add("--json", action="store_true", help="print the report as JSON instead of tables")
 
 
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     began = time.perf_counter()
     complete = False
     try:
-        predict_frames(source, engine, frames, results, tally, octomap=arguments.octomap, pictures=arguments.pictures)
+        predict_frames(source, engine, frames, results, tally, octomap=arguments.octomap, images=arguments.images)
         complete = True
     finally:
         results.write_manifest({**about, "frames": tally.names}, complete=complete)
@@ -168,13 +168,13 @@ class Tally:
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
         self.stages: dict[str, list[float]] = {}
-        self.scores = TruthScores()
+        self.scores = GroundTruthScores()
 
-    def add(self, prediction: OccupancyPrediction, truth: SceneTruth | None) -> dict[str, float]:
+    def add(self, prediction: OccupancyPrediction, ground_truth: SceneGroundTruth | None) -> dict[str, float]:
         """Note a frame; returns its own scores, empty without ground truth."""
         for stage, value in prediction.timings_ms.items():
             self.stages.setdefault(stage, []).append(value)
-        return self.scores.add(prediction, truth)
+        return self.scores.add(prediction, ground_truth)
 
     @property
     def rate(self) -> float:
@@ -198,7 +198,7 @@ def predict_frames(
     tally: Tally,
     *,
     octomap: bool = False,
-    pictures: bool = False,
+    images: bool = False,
 ) -> None:
     """Predict, write and score the frames in order, with a progress line on stderr."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -209,28 +209,28 @@ def predict_frames(
             prediction = engine.predict(
                 frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=frame.world_from_grid
             )
-            truth = comparable(source.truth(index), engine.grid)
-            scores = tally.add(prediction, truth)
+            ground_truth = comparable(source.ground_truth(index), engine.grid)
+            scores = tally.add(prediction, ground_truth)
             stem = f"{index:06d}"
             tally.names[stem] = frame.name
             results.write(f"{stem}.npz", partial(write_npz, arrays=arrays_of(prediction)))
             if octomap:
                 results.write(f"{stem}.bt", partial(write_bt, prediction=prediction))
                 results.write(f"{stem}.ot", partial(write_ot, prediction=prediction))
-            if pictures:
-                write_pictures(results, stem, prediction, frame, engine, source.name, truth, scores)
+            if images:
+                write_images(results, stem, prediction, frame, engine, source.name, ground_truth, scores)
             progress.update(task, advance=1, rate=f"{tally.rate:.1f} Hz predicting")
 
 
-def comparable(truth: SceneTruth | None, grid: VoxelGrid) -> SceneTruth | None:
-    """The truth where its voxels are voxels of the grid; None where the grid was placed between them."""
-    if truth is None:
+def comparable(ground_truth: SceneGroundTruth | None, grid: VoxelGrid) -> SceneGroundTruth | None:
+    """The ground truth where its voxels are voxels of the grid; None where the grid was placed between them."""
+    if ground_truth is None:
         return None
     try:
-        truth.grid.offset_to(grid)
+        ground_truth.grid.offset_to(grid)
     except GridError:
         return None
-    return truth
+    return ground_truth
 
 
 def arrays_of(prediction: OccupancyPrediction) -> dict[str, Any]:
@@ -246,23 +246,23 @@ def arrays_of(prediction: OccupancyPrediction) -> dict[str, Any]:
     }
 
 
-def write_pictures(
+def write_images(
     results: ResultFolder,
     stem: str,
     prediction: OccupancyPrediction,
     frame: StereoFrame,
     engine: Engine,
     source: str,
-    truth: SceneTruth | None,
+    ground_truth: SceneGroundTruth | None,
     scores: Mapping[str, float],
 ) -> None:
     """Write the overview and the single panels of a frame."""
     title = frame_title(source, frame.name)
-    drawn = draw_frame(prediction, frame.left, engine.rig, title=title, truth=truth, scores=scores)
-    sheets = {f"frame_{stem}.png": drawn.overview}
-    sheets.update({f"panels/{stem}_{name}.png": panel for name, panel in drawn.panels.items()})
-    for name, sheet in sheets.items():
-        results.write(name, partial(Image.fromarray(sheet).save, compress_level=4))
+    drawn = draw_frame(prediction, frame.left, engine.rig, title=title, ground_truth=ground_truth, scores=scores)
+    figures = {f"frame_{stem}.png": drawn.overview}
+    figures.update({f"panels/{stem}_{name}.png": panel for name, panel in drawn.panels.items()})
+    for name, figure in figures.items():
+        results.write(name, partial(Image.fromarray(figure).save, compress_level=4))
 
 
 def print_report(report: Mapping[str, Any], out: Path, files: int) -> None:
@@ -276,6 +276,6 @@ def print_report(report: Mapping[str, Any], out: Path, files: int) -> None:
     for stage, values in report["timings_ms"].items():
         table.add_row(stage, f"{values['mean']:.1f}", f"{values['p95']:.1f}")
     console.print(table)
-    for truth, scores in report["scores"].items():
-        console.print(scores_line(truth, scores), soft_wrap=True, highlight=False)
+    for ground_truth, scores in report["scores"].items():
+        console.print(scores_line(ground_truth, scores), soft_wrap=True, highlight=False)
     console.print(f"{files} files in {out}, {report['seconds']:.1f} s", soft_wrap=True, highlight=False)

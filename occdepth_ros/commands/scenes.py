@@ -33,7 +33,7 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels",
         metavar="NAME",
         default=OFFICIAL,
-        help="official, scans, or a derived truth such as recon10; tartanair: fused, visible",
+        help="official, scans, or a derived ground truth such as recon10; tartanair: fused, visible",
     )
 
 

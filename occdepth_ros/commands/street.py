@@ -15,7 +15,7 @@ from occdepth_ros.data.synthetic.dataset import SPLITS, StreetDataset
 from occdepth_ros.data.synthetic.folder import MOST_EARLIER, write_scene
 from occdepth_ros.errors import OutputError
 
-SUMMARY = "generate random street scenes for training: stereo pairs with depth, semantics and voxel truth"
+SUMMARY = "generate random street scenes for training: stereo pairs with depth, semantics and voxel ground truth"
 
 FARTHEST = -20
 """Streets end behind the car; so many frames ago it was still on them."""
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="also what the left camera saw so many frames of 0.1 s before, such as -6 -3, for networks that look back",
     )
-    add("--size", type=int, nargs=2, metavar=("W", "H"), default=(620, 188), help="of the pictures (620 188)")
+    add("--size", type=int, nargs=2, metavar=("W", "H"), default=(620, 188), help="of the images (620 188)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
     width, height = arguments.size
     if not (64 <= width <= 4096 and 64 <= height <= 4096):
-        raise OutputError(f"{width}x{height} is no size of a picture", where="--size", remedy="Give 64 to 4096 pixels.")
+        raise OutputError(f"{width}x{height} is no size of an image", where="--size", remedy="Give 64 to 4096 pixels.")
     first, last = arguments.first, arguments.first + arguments.count
     past = tuple(arguments.past)
     if len(past) > MOST_EARLIER or len(set(past)) < len(past) or not all(FARTHEST <= offset < 0 for offset in past):

@@ -76,7 +76,7 @@ def write_submission(arguments: argparse.Namespace) -> None:
 
 
 def open_test_sequence(folder: Path) -> FileSequence:
-    """Open a sequence that has pictures for every frame of the benchmark.
+    """Open a sequence that has images for every frame of the benchmark.
 
     Raises:
         SourceError, ImageError, CalibrationError: it has not, or is unusable.
@@ -87,9 +87,9 @@ def open_test_sequence(folder: Path) -> FileSequence:
     missing = sorted({f"{frame:06d}" for frame in voxel_frames(folder.name)} - set(source.frames))
     if missing:
         raise SourceError(
-            f"{len(missing)} frames of the benchmark have no pictures: {missing_names(missing)}",
+            f"{len(missing)} frames of the benchmark have no images: {missing_names(missing)}",
             where=str(folder),
-            remedy="Extract the colour pictures of the KITTI odometry data set completely.",
+            remedy="Extract the colour images of the KITTI odometry data set completely.",
         )
     return source
 

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--val-dataset", choices=list(DATASETS), help="data set to validate on (default: that of training)")
     add("--val-root", type=Path, metavar="DIR", help="its folder (default: that of training)")
     add("--val-sequences", nargs="+", metavar="S", help="its parts; without any there is no validation")
-    add("--val-labels", metavar="NAME", help="its truth (default: that of training)")
+    add("--val-labels", metavar="NAME", help="its ground truth (default: that of training)")
     add("--out", type=Path, metavar="DIR", required=True, help="checkpoints, logs, weights.safetensors, scores.json")
     add("--resume", action="store_true", help="go on after the last checkpoint in --out, if there is one")
     add("--weights", "--initial", type=Path, metavar="FILE", help="weights of the same network to start from")
@@ -76,12 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
             f"nothing is left for {arguments.dataset}", where="--and", remedy="Give shares that add up to less than 1."
         )
 
-    def taught(scenes: SceneDataset, name: str) -> SceneDataset:
+    def trained(scenes: SceneDataset, name: str) -> SceneDataset:
         return with_teacher(scenes, recipe.teacher, cache / f"depth_{recipe.teacher}" / name, arguments.teacher_weights)
 
-    training = taught(open_scenes(arguments, cache, past), arguments.dataset)
+    training = trained(open_scenes(arguments, cache, past), arguments.dataset)
     if shares:
-        parts = [training, *(taught(share.scenes, share.dataset) for share in shares)]
+        parts = [training, *(trained(share.scenes, share.dataset) for share in shares)]
         training = MixedScenes(parts, [rest, *(share.share for share in shares)])
     validation = None
     if arguments.val_sequences is not None:

@@ -16,7 +16,7 @@ from occdepth_ros.data.voxelize_scans import LabelledScans
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.files import write_whole
 
-SUMMARY = "make completion labels from labelled LiDAR scans, or depth pictures, with poses"
+SUMMARY = "make completion labels from labelled LiDAR scans, or depth images, with poses"
 
 REACH = 70.0
 """Metres; the scans of a drive that see something of the grid."""
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--frames", type=int, nargs="+", metavar="N", help=f"frame numbers (default: every {STRIDE}th scan)")
     add("--reach", type=float, metavar="M", help="merge scans within so many metres (70; tartanair: 12)")
     add(
-        "--truth",
+        "--ground-truth",
         choices=["fused", "visible"],
         default="fused",
         help="tartanair: merge the frames of the trajectory, or see one alone, as published (%(default)s)",

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from occdepth_ros.data.tartanair import Trajectory
-from occdepth_ros.data.tartanair_scenes import STRIDE, make_truth
+from occdepth_ros.data.tartanair_scenes import STRIDE, make_ground_truth
 from occdepth_ros.data.tartanair_voxels import TARTANAIR_GRID
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.files import whole_file
@@ -38,7 +38,7 @@ def run_tartanair(arguments: argparse.Namespace, reach: float) -> int:
                 "the file is there already", where=str(path), remedy="Give a new folder, or move the file away."
             )
     for frame, path in track(paths.items(), "voxelize", console=Console(stderr=True)):
-        scene = make_truth(part, frame, part.read(frame), arguments.truth, reach, STRIDE)
+        scene = make_ground_truth(part, frame, part.read(frame), arguments.ground_truth, reach, STRIDE)
         with whole_file(path) as partial:
             np.savez_compressed(
                 partial,

@@ -1,4 +1,4 @@
-"""What the left camera saw before a scene: pictures for networks that look back (MonoOcc's privileged branch)."""
+"""What the left camera saw before a scene: images for networks that look back (MonoOcc's privileged branch)."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from occdepth_ros.errors import GridError
 
 @dataclass(frozen=True)
 class EarlierView:
-    """One earlier picture of the left camera.
+    """One earlier image of the left camera.
 
     Args:
-        picture: `[H, W, 3]` RGB uint8.
+        image: `[H, W, 3]` RGB uint8.
         camera: what took it, in the rig's reference frame.
-        moved: pose of the reference frame of the scene in that of the picture, `[4, 4]`, metres: how the car went on.
+        moved: pose of the reference frame of the scene in that of the image, `[4, 4]`, metres: how the car went on.
 
     Raises:
-        GridError: the picture is not the camera's, or the pose is not finite or no `[4, 4]`.
+        GridError: the image is not the camera's, or the pose is not finite or no `[4, 4]`.
     """
 
-    picture: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8]
     camera: PinholeCamera
     moved: Matrix
 
     def __post_init__(self) -> None:
         wanted = (self.camera.height, self.camera.width, 3)
-        if self.picture.shape != wanted or self.picture.dtype != np.uint8:
+        if self.image.shape != wanted or self.image.dtype != np.uint8:
             raise GridError(
-                f"an earlier picture is {self.picture.dtype} {self.picture.shape}, not uint8 {wanted}", where="earlier"
+                f"an earlier image is {self.image.dtype} {self.image.shape}, not uint8 {wanted}", where="earlier"
             )
         if self.moved.shape != (4, 4) or not np.isfinite(self.moved).all():
-            raise GridError("the pose of an earlier picture is no finite [4, 4]", where="earlier")
+            raise GridError("the pose of an earlier image is no finite [4, 4]", where="earlier")
 
     def camera_from_grid(self, rig: StereoRig) -> Matrix:
         """Pose of the grid's frame in the camera as it stood then, `[4, 4]`.
@@ -47,9 +47,9 @@ class EarlierView:
 
     @classmethod
     def of_poses(
-        cls, picture: npt.NDArray[np.uint8], rig: StereoRig, world_from_now: Matrix, world_from_then: Matrix
+        cls, image: npt.NDArray[np.uint8], rig: StereoRig, world_from_now: Matrix, world_from_then: Matrix
     ) -> EarlierView:
-        """A picture of a rig's left camera, from the poses of the grid's frame in the world now and then, `[4, 4]`."""
+        """An image of a rig's left camera, from the poses of the grid's frame in the world now and then, `[4, 4]`."""
         reference_from_grid = rig.reference_from_grid
         between = np.linalg.inv(world_from_then) @ world_from_now
-        return cls(picture, rig.left, reference_from_grid @ between @ np.linalg.inv(reference_from_grid))
+        return cls(image, rig.left, reference_from_grid @ between @ np.linalg.inv(reference_from_grid))

@@ -1,4 +1,4 @@
-"""One scene to learn from: a stereo pair, its calibration and every truth that is known of it."""
+"""One scene to learn from: a stereo pair, its calibration and every ground truth that is known of it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class SceneExample:
         rig: the cameras and the place of the grid's frame before them.
         grid: where the voxels of `target` are.
         target: `[X, Y, Z]` uint8: 0 free, class ids, 255 unknown.
-        seen: whether a voxel's truth was seen from the frame's own place, `[X, Y, Z]`; None = not known.
-        depth: of the left picture, `[H, W]` float32 metres, NaN = unknown, infinity = sky; None = none at all.
-        semantics: classes of the left picture's pixels, `[H, W]` uint8 class ids, 255 = unknown; None = none at all.
+        seen: whether a voxel's ground truth was seen from the frame's own place, `[X, Y, Z]`; None = not known.
+        depth: of the left image, `[H, W]` float32 metres, NaN = unknown, infinity = sky; None = none at all.
+        semantics: classes of the left image's pixels, `[H, W]` uint8 class ids, 255 = unknown; None = none at all.
         earlier: what the left camera saw before, by offset in frames of 0.1 s, such as -3; offsets before the drive
-            began are missing. None = no earlier pictures are known.
-        virtual: there was one camera, with depth: the right picture is what the left one and its depth say that a
+            began are missing. None = no earlier images are known.
+        virtual: there was one camera, with depth: the right image is what the left one and its depth say that a
             second camera of `rig` would see, black where they do not say. A network that warps features by depth
             instead (OccDepth, section 4.1, for RGB-D) takes `left` and `depth` alone.
 
@@ -51,16 +51,16 @@ class SceneExample:
     earlier: Mapping[int, EarlierView] | None = field(default=None)
 
     def __post_init__(self) -> None:
-        picture = (self.rig.left.height, self.rig.left.width)
+        image = (self.rig.left.height, self.rig.left.width)
         wanted = {
-            "left": ((*picture, 3), np.uint8),
-            "right": ((*picture, 3), np.uint8),
+            "left": ((*image, 3), np.uint8),
+            "right": ((*image, 3), np.uint8),
             "target": (self.grid.size, np.uint8),
             "seen": (self.grid.size, np.bool_),
-            "depth": (picture, np.float32),
-            "semantics": (picture, np.uint8),
+            "depth": (image, np.float32),
+            "semantics": (image, np.uint8),
         }
-        of_earlier = {f"earlier {offset}": view.picture for offset, view in (self.earlier or {}).items()}
+        of_earlier = {f"earlier {offset}": view.image for offset, view in (self.earlier or {}).items()}
         wanted |= dict.fromkeys(of_earlier, wanted["left"])
         for name, (shape, kind) in wanted.items():
             array = of_earlier[name] if name in of_earlier else getattr(self, name)

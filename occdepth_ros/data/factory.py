@@ -16,7 +16,7 @@ from occdepth_ros.data.semantic_kitti_scenes import SCANS, ScanOptions, Semantic
 from occdepth_ros.data.synthetic.dataset import SPLITS, StreetDataset
 from occdepth_ros.data.synthetic.folder import StreetFolder
 from occdepth_ros.data.tartanair import check_tartanair
-from occdepth_ros.data.tartanair_scenes import TartanScenes, Truth
+from occdepth_ros.data.tartanair_scenes import GroundTruth, TartanScenes
 from occdepth_ros.errors import SourceError
 
 
@@ -27,10 +27,10 @@ class Request:
     Args:
         root: its folder; None for data that are generated.
         sequences: parts of it, in its own terms; none = all.
-        labels: which truth, where it has several.
+        labels: which ground truth, where it has several.
         cache: folder for what is made once and kept; None = nothing is kept.
         scans: which scenes are made of labelled scans, and how; None = as usual.
-        past: offsets in frames of earlier pictures that scenes must bring.
+        past: offsets in frames of earlier images that scenes must bring.
     """
 
     root: Path | None = None
@@ -81,8 +81,8 @@ def _tartanair(request: Request) -> SceneDataset:
     _only(request, "tartanair", (OFFICIAL, "fused", "visible"))
     root = _root(request, "tartanair", "the folder with office/Easy/P000")
     cache = None if request.cache is None else request.cache / "labels"
-    truth: Truth = "visible" if request.labels == "visible" else "fused"
-    return TartanScenes(root, request.sequences or ("train",), truth=truth, cache=cache)
+    ground_truth: GroundTruth = "visible" if request.labels == "visible" else "fused"
+    return TartanScenes(root, request.sequences or ("train",), ground_truth=ground_truth, cache=cache)
 
 
 def _folder(request: Request) -> SceneDataset:
@@ -100,7 +100,7 @@ DATASETS: dict[str, Callable[[Request], SceneDataset]] = {
 """How each data set is opened, by name."""
 
 LOOK_BACK = ("semantic_kitti", "street")
-"""Those whose scenes may bring earlier pictures."""
+"""Those whose scenes may bring earlier images."""
 
 
 def _check_semantic_kitti(root: Path, sequences: Sequence[str]) -> Iterator[Problem]:
@@ -150,7 +150,7 @@ def open_dataset(
         )
     if past and kind not in LOOK_BACK:
         raise SourceError(
-            f"{kind} brings no earlier pictures, and the network looks at some",
+            f"{kind} brings no earlier images, and the network looks at some",
             where="dataset",
             remedy=f"Take {' or '.join(LOOK_BACK)}, or a network that does not look back.",
         )

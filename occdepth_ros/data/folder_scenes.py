@@ -1,4 +1,4 @@
-"""Scenes of one's own: a folder as `occdepth_ros.sources.folder` reads it, with truths beside the pictures.
+"""Scenes of one's own: a folder as `occdepth_ros.sources.folder` reads it, with ground truths beside the images.
 
 FOLDER/left, FOLDER/right, FOLDER/calibration.yaml    rectified pairs; see `occdepth_ros/sources/folder.py`
 FOLDER/voxels/NAME.label    SemanticKITTI's format on its grid: uint16 raw ids, 256x256x32; NAME.invalid, one bit a
@@ -6,11 +6,11 @@ FOLDER/voxels/NAME.label    SemanticKITTI's format on its grid: uint16 raw ids, 
 FOLDER/voxels/NAME.npz      or any other grid: `target` uint8 `[X, Y, Z]`, 0 free, class ids, 255 unknown; `origin`
                             `[3]` and `resolution`, metres, in the calibration's grid_frame (SemanticKITTI's where
                             absent); optionally `seen`, bits packed as np.packbits does, see `SceneExample`
-FOLDER/depth/NAME.npy       optional, of the left picture: float32 `[H, W]` metres, NaN = unknown, infinity = sky;
+FOLDER/depth/NAME.npy       optional, of the left image: float32 `[H, W]` metres, NaN = unknown, infinity = sky;
                             or NAME.png, 16 bits, 1/256 m, 0 = unknown (KITTI's format)
-FOLDER/semantics/NAME.png   optional, of the left picture: 8 bits, class ids, 255 = unknown
+FOLDER/semantics/NAME.png   optional, of the left image: 8 bits, class ids, 255 = unknown
 
-NAME is that of the pictures. Pictures without voxels are no scenes. `occdepth voxelize` writes both kinds of voxels.
+NAME is that of the images. Images without voxels are no scenes. `occdepth voxelize` writes both kinds of voxels.
 """
 
 from __future__ import annotations
@@ -47,23 +47,24 @@ class FolderScenes:
         classes: number of classes that labels may name.
 
     Raises:
-        SourceError, ImageError, CalibrationError: a folder cannot be used, has no voxels, or voxels without pictures.
+        SourceError, ImageError, CalibrationError: a folder cannot be used, has no voxels, or voxels without images.
     """
 
     def __init__(self, root: Path, parts: Sequence[str] = (), *, classes: int = len(SEMANTIC_KITTI)) -> None:
         self._classes = classes
         self._places: list[tuple[str, FileSequence, int, Path]] = []
         for name, folder in folders_of(root, parts):
-            source, truths = open_folder(folder), _truths(folder)
+            source, ground_truths = open_folder(folder), _ground_truths(folder)
             row_of = {frame: row for row, frame in enumerate(source.frames)}
-            lacking = [frame for frame in truths if frame not in row_of]
+            lacking = [frame for frame in ground_truths if frame not in row_of]
             if lacking:
                 raise SourceError(
-                    f"{len(lacking)} of {len(truths)} frames with voxels have no pictures: {missing_names(lacking)}",
+                    f"{len(lacking)} of {len(ground_truths)} frames with voxels have no images: "
+                    f"{missing_names(lacking)}",
                     where=str(folder),
                     remedy="Add them, or remove the voxels.",
                 )
-            self._places += [(f"{name}{frame}", source, row_of[frame], path) for frame, path in truths.items()]
+            self._places += [(f"{name}{frame}", source, row_of[frame], path) for frame, path in ground_truths.items()]
 
     def __len__(self) -> int:
         return len(self._places)
@@ -80,11 +81,11 @@ class FolderScenes:
             IndexError: there is no such scene.
             SourceError, ImageError, GridError: a file of it is damaged, or does not fit the others.
         """
-        name, source, row, truth = self._places[index]
+        name, source, row, ground_truth = self._places[index]
         pair = source[row]
-        folder, frame = truth.parents[1], source.frames[row]
+        folder, frame = ground_truth.parents[1], source.frames[row]
         size = (source.rig.left.width, source.rig.left.height)
-        target, seen, grid = read_own_voxels(truth, source.grid_frame, self._classes)
+        target, seen, grid = read_own_voxels(ground_truth, source.grid_frame, self._classes)
         depth = read_own_depth(folder, frame, size)
         semantics = read_own_semantics(folder, frame, size, self._classes)
         return SceneExample(name, pair.left, pair.right, source.rig, grid, target, seen, depth, semantics)
@@ -121,8 +122,8 @@ def read_own_voxels(
         SourceError: the file is damaged, or holds other arrays or labels.
     """
     if path.suffix == ".label":
-        truth = read_benchmark(path)
-        return truth.labels, None, replace(truth.grid, frame_id=frame_id)
+        ground_truth = read_benchmark(path)
+        return ground_truth.labels, None, replace(ground_truth.grid, frame_id=frame_id)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             names = ("target", "origin", "resolution", "seen")
@@ -157,7 +158,7 @@ def read_own_depth(folder: Path, frame: str, size: tuple[int, int]) -> npt.NDArr
     """Depth of a frame, `[H, W]` metres, None where there is no file.
 
     Raises:
-        SourceError, ImageError: the file is damaged, or of another size than the pictures.
+        SourceError, ImageError: the file is damaged, or of another size than the images.
     """
     array = folder / "depth" / f"{frame}.npy"
     if array.is_file():
@@ -168,10 +169,10 @@ def read_own_depth(folder: Path, frame: str, size: tuple[int, int]) -> npt.NDArr
         if not isinstance(depth, np.ndarray) or depth.dtype != np.float32 or depth.shape != size[::-1]:
             raise SourceError(f"depth is not float32 {size[::-1]}", where=str(array), remedy=_REPAIR)
         return depth
-    picture = array.with_suffix(".png")
-    if not picture.is_file():
+    image = array.with_suffix(".png")
+    if not image.is_file():
         return None
-    levels = read_levels(picture, size).astype(np.float32)
+    levels = read_levels(image, size).astype(np.float32)
     return np.where(levels > 0, levels * DEPTH_UNIT, np.nan).astype(np.float32)
 
 
@@ -197,19 +198,19 @@ def check_folder(root: Path, parts: Sequence[str], *, classes: int = len(SEMANTI
     """
     for _, folder in folders_of(root, parts):
         try:
-            source, truths = open_folder(folder), _truths(folder)
+            source, ground_truths = open_folder(folder), _ground_truths(folder)
         except OccDepthError as error:
             yield Problem(Path(error.where or folder), error.what)
             continue
         beside = {path.stem for part in ("depth", "semantics") for path in (folder / part).glob("*.*")}
-        for frame in sorted(beside.union(truths).difference(source.frames)):
-            yield Problem(folder, f"frame {frame} has a truth, but no pictures")
+        for frame in sorted(beside.union(ground_truths).difference(source.frames)):
+            yield Problem(folder, f"frame {frame} has a ground truth, but no images")
         for row in range(len(source)):
-            yield from _check_frame(folder, source, row, truths, classes)
+            yield from _check_frame(folder, source, row, ground_truths, classes)
 
 
 def _check_frame(
-    folder: Path, source: FileSequence, row: int, truths: Mapping[str, Path], classes: int
+    folder: Path, source: FileSequence, row: int, ground_truths: Mapping[str, Path], classes: int
 ) -> Iterator[Problem]:
     frame, size = source.frames[row], (source.rig.left.width, source.rig.left.height)
     looks: list[Callable[[], object]] = [
@@ -217,8 +218,8 @@ def _check_frame(
         lambda: read_own_depth(folder, frame, size),
         lambda: read_own_semantics(folder, frame, size, classes),
     ]
-    if frame in truths:
-        looks.append(lambda: read_own_voxels(truths[frame], source.grid_frame, classes))
+    if frame in ground_truths:
+        looks.append(lambda: read_own_voxels(ground_truths[frame], source.grid_frame, classes))
     for look in looks:
         try:
             look()
@@ -226,7 +227,7 @@ def _check_frame(
             yield Problem(Path(error.where or folder), error.what)
 
 
-def _truths(folder: Path) -> dict[str, Path]:
+def _ground_truths(folder: Path) -> dict[str, Path]:
     """Voxel files by frame; `.label` comes before `.npz`."""
     voxels = folder / "voxels"
     found = {path.stem: path for suffix in ("npz", "label") for path in voxels.glob(f"*.{suffix}")}

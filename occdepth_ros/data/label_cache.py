@@ -1,4 +1,4 @@
-"""Truths that take seconds to make, kept in a folder."""
+"""Ground truths that take seconds to make, kept in a folder."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from occdepth_ros.data.scan_completion import CompletedScene
 from occdepth_ros.files import whole_file
 
 REVISION = 1
-"""Counts up with every change of how truths are made, which makes older files of the cache stale."""
+"""Counts up with every change of how ground truths are made, which makes older files of the cache stale."""
 
 
 class LabelCache:
-    """One compressed file a truth; what it was made from is part of its name, so that a stale one is never read.
+    """One compressed file a ground truth; what it was made from is part of its name, so that a stale one is never read.
 
     Several processes may use one folder.
 
     Args:
-        folder: made when the first truth is kept.
+        folder: made when the first ground truth is kept.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def get(self, name: str, made_from: str, make: Callable[[], CompletedScene]) -> CompletedScene:
-        """Read a truth, or make and keep it; a damaged file is made again.
+        """Read a ground truth, or make and keep it; a damaged file is made again.
 
         Args:
             name: of the frame, such as "08_000005".
-            made_from: everything that the truth depends on but the package's version.
+            made_from: everything that the ground truth depends on but the package's version.
             make: makes it.
 
         Raises:

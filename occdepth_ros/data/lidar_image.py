@@ -1,4 +1,4 @@
-"""A labelled LiDAR scan in a camera's picture: sparse depth and classes."""
+"""A labelled LiDAR scan in a camera's image: sparse depth and classes."""
 
 from __future__ import annotations
 

@@ -37,10 +37,10 @@ FINE = (240, 144, 240)
 """Voxels of a file along x, up, y."""
 FACTOR = 4
 RESOLUTION = 0.08
-PICTURE = (640, 480)
+IMAGE = (640, 480)
 FOCAL = 518.8579
 BASELINE = 0.1
-"""Metres to the camera that networks for two pictures are given in place of depth (OccDepth, RGB-D experiments)."""
+"""Metres to the camera that networks for two images are given in place of depth (OccDepth, RGB-D experiments)."""
 DEPTH_UNIT = 1 / 8000
 MAX_DEPTH = 10.0
 _HEADER = 4 * 19
@@ -123,7 +123,7 @@ class NyuScenes:
                     f"{len(lacking)} of {len(self.names)} scenes have no {pattern.format('NAME')}: "
                     f"{missing_names(lacking)}",
                     where=str(self.folder),
-                    remedy="Extract pictures and depth completely.",
+                    remedy="Extract images and depth completely.",
                 )
 
     def __len__(self) -> int:
@@ -138,7 +138,7 @@ class NyuScenes:
         """
         name = self.names[index]
         voxels = read_voxels(self.folder / f"{name}.bin")
-        left, _ = read_image(self.folder / f"{name}_color.jpg", PICTURE)
+        left, _ = read_image(self.folder / f"{name}_color.jpg", IMAGE)
         depth = read_depth(self.folder / f"{name}.png")
         occupied = (voxels.labels != EMPTY) & (voxels.labels != UNKNOWN)
         seen = visible_from(voxels.room_from_camera[:3, 3], occupied, voxels.grid, surfaces=True)
@@ -165,7 +165,7 @@ def nyu_rig(room_from_camera: Matrix) -> StereoRig:
     pose = np.eye(4)
     pose[:3, :3] = (u @ vt).T
     pose[:3, 3] = -pose[:3, :3] @ room_from_camera[:3, 3]
-    return StereoRig(PinholeCamera(left, *PICTURE), PinholeCamera(right, *PICTURE), pose)
+    return StereoRig(PinholeCamera(left, *IMAGE), PinholeCamera(right, *IMAGE), pose)
 
 
 def read_depth(path: Path) -> npt.NDArray[np.float32]:
@@ -174,7 +174,7 @@ def read_depth(path: Path) -> npt.NDArray[np.float32]:
     Raises:
         ImageError: the file is damaged, or of another size.
     """
-    levels = read_levels(path, PICTURE).astype(np.float32)
+    levels = read_levels(path, IMAGE).astype(np.float32)
     return np.where(levels > 0, np.minimum(levels * DEPTH_UNIT, MAX_DEPTH), np.nan).astype(np.float32)
 
 
@@ -221,8 +221,8 @@ def check_nyu(root: Path, split: str) -> Iterator[Problem]:
 
 
 def _check_color(path: Path) -> None:
-    if (size := image_size(path)) != PICTURE:
-        raise SourceError(f"the picture is {size[0]}x{size[1]}, not 640x480", where=str(path))
+    if (size := image_size(path)) != IMAGE:
+        raise SourceError(f"the image is {size[0]}x{size[1]}, not 640x480", where=str(path))
 
 
 _CHECKS = {".bin": read_voxels, "_color.jpg": _check_color, ".png": read_depth}

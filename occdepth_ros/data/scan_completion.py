@@ -29,7 +29,7 @@ _TALL = [SEMANTIC_KITTI.id_of(name) for name in ("building", "vegetation", "trun
 
 @dataclass(frozen=True)
 class CompletionRule:
-    """How scans become a truth.
+    """How scans become a ground truth.
 
     Args:
         reach: scans within so many metres of the frame's own are merged.
@@ -45,14 +45,14 @@ class CompletionRule:
     past: bool = True
     trails: bool = False
     sight: Literal["own", "any"] = "own"
-    raised: float = 1.8
+    shifted: float = 1.8
 
 
 AROUND = CompletionRule()
 """Scans before and after the frame: without those before, the last frames of a short drive have one scan each."""
 
 RECON10 = CompletionRule(past=False, trails=True)
-"""The nearest to the truth named recon10, which joins ten scans from the frame on to the benchmark's own shadows."""
+"""The rule closest to the ground truth recon10, which merges ten scans from the frame on."""
 
 ANY_SIGHT = CompletionRule(past=False, trails=True, sight="any")
 """As recon10, with hidden space that a later scan found to be free: without it, a network that fills all that is hidden
@@ -64,7 +64,7 @@ RULES = {"around": AROUND, "recon10": RECON10, "any-sight": ANY_SIGHT}
 
 @dataclass(frozen=True)
 class CompletedScene:
-    """The truth of one frame.
+    """The ground truth of one frame.
 
     Args:
         target: `[X, Y, Z]` uint8: 0 free, class ids, 255 unknown.
@@ -83,7 +83,7 @@ def complete_scans(
     *,
     floor: bool = True,
 ) -> CompletedScene:
-    """Make the truth of one frame.
+    """Make the ground truth of one frame.
 
     Args:
         own: the frame's own scan, in the grid's frame.
@@ -103,7 +103,7 @@ def complete_scans(
         raw[..., 0] = 0
     sensors = [scan.pose[:3, 3] for scan in (own, *others)]
     occupied = raw != 0
-    opaque = occupied | _raised(raw, sensors, rule.raised, grid)
+    opaque = occupied | _shifted(raw, sensors, rule.shifted, grid)
     seen = visible_from(sensors[0], opaque, grid, surfaces=True)
     known = seen & ~opaque
     if rule.sight == "any":
@@ -126,7 +126,7 @@ def _apart(places: Sequence[npt.NDArray[np.float64]]) -> list[npt.NDArray[np.flo
     return kept
 
 
-def _raised(raw: RawLabels, sensors: Sequence[npt.NDArray[np.float64]], height: float, grid: VoxelGrid) -> Mask:
+def _shifted(raw: RawLabels, sensors: Sequence[npt.NDArray[np.float64]], height: float, grid: VoxelGrid) -> Mask:
     """What surely goes on above the highest beam of every sensor, `[X, Y, Z]`."""
     own = sensors[0]
     # the farther a sensor, the higher up a thing its beams reach

@@ -1,11 +1,11 @@
 """SemanticKITTI, the semantic scene completion benchmark, in its official layout.
 
-ROOT/dataset/sequences/SS/image_2, image_3     stereo pictures of every scan (KITTI odometry)
+ROOT/dataset/sequences/SS/image_2, image_3     stereo images of every scan (KITTI odometry)
 ROOT/dataset/sequences/SS/calib.txt            with Tr
 ROOT/dataset/sequences/SS/voxels/FFFFFF.label  uint16 raw ids, 256x256x32, C order of (x, y, z); every fifth scan
 ROOT/dataset/sequences/SS/voxels/FFFFFF.bin, .invalid, .occluded   one bit a voxel, most significant bit first
 
-Partial truths that were derived from scans lie beside them, as `FFFFFF.<name>.npz`.
+Partial ground truths that were derived from scans lie beside them, as `FFFFFF.<name>.npz`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from occdepth_ros.errors import SourceError
-from occdepth_ros.sources.base import SceneTruth
+from occdepth_ros.sources.base import SceneGroundTruth
 from occdepth_ros.sources.ground_truth import read_benchmark, read_derived
 from occdepth_ros.sources.images import missing_names
 from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
 from occdepth_ros.sources.sequence import FileSequence
 
 OFFICIAL = "official"
-"""Name of the benchmark's own labels; every other name stands for a derived truth."""
+"""Name of the benchmark's own labels; every other name stands for a derived ground truth."""
 
 STRIDE = 5
 """The benchmark has voxels for every fifth scan."""
@@ -102,14 +102,14 @@ def expand_sequences(names: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class LabelledSequence:
-    """The frames of one sequence that have a truth.
+    """The frames of one sequence that have a ground truth.
 
     Args:
         name: such as "08".
-        source: the stereo pictures of all frames.
-        voxels: the folder of the truths.
-        labels: which truth, `OFFICIAL` or the name of a derived one.
-        frames: frame names that have this truth, in order.
+        source: the stereo images of all frames.
+        voxels: the folder of the ground truths.
+        labels: which ground truth, `OFFICIAL` or the name of a derived one.
+        frames: frame names that have this ground truth, in order.
         rows: index in `source` of each of them.
     """
 
@@ -123,7 +123,7 @@ class LabelledSequence:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def truth(self, index: int) -> SceneTruth:
+    def ground_truth(self, index: int) -> SceneGroundTruth:
         """Ground truth of the frame `frames[index]`.
 
         Raises:
@@ -136,15 +136,16 @@ class LabelledSequence:
 
 
 class SemanticKitti:
-    """Stereo pictures with voxel truths, sequence by sequence.
+    """Stereo images with voxel ground truths, sequence by sequence.
 
     Args:
         root: the folder with `dataset`, or that folder.
         sequences: names of sequences or splits, see `expand_sequences`.
-        labels: `OFFICIAL`, or the name of a derived truth such as "recon10".
+        labels: `OFFICIAL`, or the name of a derived ground truth such as "recon10".
 
     Raises:
-        SourceError: the root is none, or a sequence is missing, has no such truth, or a truth without pictures; all
+        SourceError: the root is none, or a sequence is missing, has no such ground truth, or a ground truth without
+        images; all
             sequences are looked at before anything is opened.
     """
 
@@ -152,10 +153,10 @@ class SemanticKitti:
         self.root = find_root(root)
         self.labels = labels
         self.names = expand_sequences(sequences)
-        self._frames = {name: _frames_with_truth(self.root, name, labels) for name in self.names}
+        self._frames = {name: _frames_with_ground_truth(self.root, name, labels) for name in self.names}
 
     def __len__(self) -> int:
-        """Number of frames with a truth."""
+        """Number of frames with a ground truth."""
         return sum(map(len, self._frames.values()))
 
     def folder(self, sequence: str) -> Path:
@@ -166,7 +167,7 @@ class SemanticKitti:
         """Open one sequence after the other.
 
         Raises:
-            SourceError, ImageError, CalibrationError: pictures or calibration of a sequence cannot be used.
+            SourceError, ImageError, CalibrationError: images or calibration of a sequence cannot be used.
         """
         return map(self.open, self.names)
 
@@ -179,16 +180,16 @@ class SemanticKitti:
         missing = [frame for frame in frames if frame not in row_of]
         if missing:
             raise SourceError(
-                f"{len(missing)} of {len(frames)} frames with labels have no pictures: {missing_names(missing)}",
+                f"{len(missing)} of {len(frames)} frames with labels have no images: {missing_names(missing)}",
                 where=str(folder),
-                remedy="Extract the colour pictures of the KITTI odometry data set completely.",
+                remedy="Extract the colour images of the KITTI odometry data set completely.",
             )
         return LabelledSequence(
             sequence, source, folder / "voxels", self.labels, frames, [row_of[frame] for frame in frames]
         )
 
 
-def _frames_with_truth(root: Path, sequence: str, labels: str) -> list[str]:
+def _frames_with_ground_truth(root: Path, sequence: str, labels: str) -> list[str]:
     folder = root / "sequences" / sequence
     if not folder.is_dir():
         present = sorted(path.name for path in folder.parent.iterdir() if path.is_dir())

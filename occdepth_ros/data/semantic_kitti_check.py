@@ -41,7 +41,7 @@ def check_sequence(folder: Path) -> Iterator[Problem]:
         return
     yield from _check_calibration(folder / "calib.txt")
     for name in ("image_2", "image_3"):
-        yield from _check_pictures(folder / name, frames)
+        yield from _check_images(folder / name, frames)
     kinds = UNLABELLED if folder.name in SPLITS["test"] else tuple(VOXEL_BYTES)
     for kind in kinds:
         yield from _check_voxels(folder / "voxels", kind, frames)
@@ -58,9 +58,9 @@ def _check_calibration(path: Path) -> Iterator[Problem]:
         yield Problem(path, f"no twelve numbers for {', '.join(wrong)}; use {ARCHIVES['calib.txt']}")
 
 
-def _check_pictures(folder: Path, frames: Sequence[str]) -> Iterator[Problem]:
+def _check_images(folder: Path, frames: Sequence[str]) -> Iterator[Problem]:
     present = {file.stem: file for file in folder.glob("*") if file.suffix.lower() in SUFFIXES}
-    yield from _missing(folder, "pictures", frames, present)
+    yield from _missing(folder, "images", frames, present)
     sizes: dict[Path, tuple[int, int]] = {}
     for frame in frames:
         if frame in present:
@@ -72,7 +72,7 @@ def _check_pictures(folder: Path, frames: Sequence[str]) -> Iterator[Problem]:
         (width, height), _ = Counter(sizes.values()).most_common(1)[0]
         for path, size in sizes.items():
             if size != (width, height):
-                yield Problem(path, f"the picture is {size[0]}x{size[1]}, most others are {width}x{height}")
+                yield Problem(path, f"the image is {size[0]}x{size[1]}, most others are {width}x{height}")
 
 
 def _check_voxels(folder: Path, kind: str, frames: Sequence[str]) -> Iterator[Problem]:

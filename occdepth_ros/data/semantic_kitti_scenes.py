@@ -35,9 +35,9 @@ class ScanOptions:
     """Which scenes are made of labelled scans, and how.
 
     Args:
-        rule: how scans become truths; `scan_completion.RECON10` is the nearest to recon10.
+        rule: how scans become ground truths; `scan_completion.RECON10` is the nearest to recon10.
         later: frames with fewer later scans within the rule's reach are left out; by a rule that knows only later scans
-            the last frames of a short drive have hardly any truth.
+            the last frames of a short drive have hardly any ground truth.
         variants: scenes of each frame: first on the grid as it is, then on turned and moved ones.
         stride: every so many labelled scans become scenes.
         motion: how far the grids of variants are turned and moved.
@@ -63,15 +63,15 @@ class ScanOptions:
 class SemanticKittiScenes:
     """Scenes of SemanticKITTI (a `SceneDataset`).
 
-    Depth and classes of the left picture's pixels come from the frame's own labelled scan, where there is one.
+    Depth and classes of the left image's pixels come from the frame's own labelled scan, where there is one.
 
     Args:
         root: the folder with `dataset`, or that folder.
         sequences: names of sequences or splits, see `expand_sequences`.
-        labels: `OFFICIAL`, the name of a derived truth such as "recon10", or `SCANS`.
-        cache: folder that keeps the truths of `SCANS`, which take a second each; None makes them every time.
+        labels: `OFFICIAL`, the name of a derived ground truth such as "recon10", or `SCANS`.
+        cache: folder that keeps the ground truths of `SCANS`, which take a second each; None makes them every time.
         scans: which scenes there are of `SCANS`, and how they are made.
-        past: offsets of the left camera's earlier pictures in frames, such as -3; they need `poses.txt`.
+        past: offsets of the left camera's earlier images in frames, such as -3; they need `poses.txt`.
 
     Raises:
         SourceError, ImageError, CalibrationError: a sequence is missing, incomplete, or has no such labels.
@@ -127,7 +127,7 @@ class SemanticKittiScenes:
         part, row, variant = place
         frame = part.frames[row]
         pair = part.source[part.rows[row]]
-        truth = part.truth(row, variant)
+        ground_truth = part.ground_truth(row, variant)
         rig = part.source.rig
         depth = semantics = None
         if part.scans is not None and frame in part.scans.frames:
@@ -141,8 +141,8 @@ class SemanticKittiScenes:
             pair.right,
             rig,
             BENCHMARK_GRID,
-            truth.target,
-            seen=truth.seen,
+            ground_truth.target,
+            seen=ground_truth.seen,
             depth=depth,
             semantics=semantics,
             earlier=earlier,
@@ -156,7 +156,7 @@ class SemanticKittiScenes:
             then = source[row + offset]
             if now is None or then.world_from_grid is None:
                 raise SourceError(
-                    "it has no poses, and earlier pictures are wanted",
+                    "it has no poses, and earlier images are wanted",
                     where=source.name,
                     remedy="Copy poses.txt of the odometry benchmark into the sequence's folder.",
                 )
@@ -174,7 +174,7 @@ class _Sequence(Protocol):
     scans: LabelledScans | None
     variants: int
 
-    def truth(self, index: int, variant: int) -> CompletedScene: ...
+    def ground_truth(self, index: int, variant: int) -> CompletedScene: ...
 
     def turned(self, index: int, variant: int) -> npt.NDArray[np.float64]:
         """Pose of a variant's grid frame in the frame that the grid has else, `[4, 4]`."""
@@ -193,7 +193,7 @@ class _Place(NamedTuple):
 
 
 class _FromVoxels:
-    """Truths that lie in the folder `voxels`."""
+    """Ground truths that lie in the folder `voxels`."""
 
     variants = 1
 
@@ -208,8 +208,8 @@ class _FromVoxels:
     def turned(self, index: int, variant: int) -> npt.NDArray[np.float64]:
         return np.eye(4)
 
-    def truth(self, index: int, variant: int) -> CompletedScene:
-        target = self._sequence.truth(index).labels
+    def ground_truth(self, index: int, variant: int) -> CompletedScene:
+        target = self._sequence.ground_truth(index).labels
         path = self._sequence.voxels / f"{self.frames[index]}.occluded"
         occupied = (target != 0) & (target != UNKNOWN)
         if path.is_file():
@@ -222,7 +222,7 @@ class _FromVoxels:
 
 
 class _FromScans:
-    """Truths that are completed from scans."""
+    """Ground truths that are completed from scans."""
 
     def __init__(self, folder: Path, options: ScanOptions, cache: LabelCache | None) -> None:
         self.name = folder.name
@@ -246,9 +246,9 @@ class _FromScans:
         missing = [frame for frame in self.frames if frame not in row_of]
         if missing:
             raise SourceError(
-                f"{len(missing)} of {len(self.frames)} labelled scans have no pictures: {missing_names(missing)}",
+                f"{len(missing)} of {len(self.frames)} labelled scans have no images: {missing_names(missing)}",
                 where=str(folder),
-                remedy="Extract the colour pictures of the KITTI odometry data set completely.",
+                remedy="Extract the colour images of the KITTI odometry data set completely.",
             )
         self.rows: Sequence[int] = [row_of[frame] for frame in self.frames]
 
@@ -256,7 +256,7 @@ class _FromScans:
         seed = [self._options.seed, *self.name.encode(), int(self.frames[index]), variant]
         return self._options.motion.pose(np.random.default_rng(seed)) if variant else np.eye(4)
 
-    def truth(self, index: int, variant: int) -> CompletedScene:
+    def ground_truth(self, index: int, variant: int) -> CompletedScene:
         frame = self.frames[index]
         merged = [frame] + [
             name

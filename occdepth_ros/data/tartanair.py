@@ -35,7 +35,7 @@ SPLITS = {
     "val": ("Easy/P005",),
 }
 """Trajectories of each split."""
-PICTURE = (640, 480)
+IMAGE = (640, 480)
 INTRINSICS = np.array([[320.0, 0, 320, 0], [0, 320, 240, 0], [0, 0, 1, 0]])
 SKY = 1000.0
 """Depth beyond which, metres, the renderer met nothing."""
@@ -77,7 +77,7 @@ class Trajectory:
         folder: such as ROOT/office/Easy/P000.
 
     Raises:
-        SourceError: pictures, depth, segmentation or poses are missing; the first frames that lack one are named.
+        SourceError: images, depth, segmentation or poses are missing; the first frames that lack one are named.
         CalibrationError: the right camera is not to the right of the left one.
     """
 
@@ -129,14 +129,14 @@ class Trajectory:
         ids = _array(self.path("seg_left", frame), np.uint8)
         return TartanFrame(depth, ids, self.pose(frame))
 
-    def pictures(self, frame: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Left and right picture, `[480, 640, 3]` RGB.
+    def images(self, frame: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Left and right image, `[480, 640, 3]` RGB.
 
         Raises:
             ImageError: one is missing or damaged.
         """
-        left, _ = read_image(self.path("image_left", frame), PICTURE)
-        right, _ = read_image(self.path("image_right", frame), PICTURE)
+        left, _ = read_image(self.path("image_left", frame), IMAGE)
+        right, _ = read_image(self.path("image_right", frame), IMAGE)
         return left, right
 
     def rig(self, frame: str) -> StereoRig:
@@ -144,7 +144,7 @@ class Trajectory:
         right = INTRINSICS.copy()
         right[0, 3] = -right[0, 0] * self.baseline
         pose = np.linalg.inv(self.pose(frame)) @ level_frame(self.pose(frame))
-        return StereoRig(PinholeCamera(INTRINSICS, *PICTURE), PinholeCamera(right, *PICTURE), pose)
+        return StereoRig(PinholeCamera(INTRINSICS, *IMAGE), PinholeCamera(right, *IMAGE), pose)
 
 
 def level_frame(world_from_camera: Matrix) -> Matrix:
@@ -271,8 +271,8 @@ def _check_trajectory(folder: Path) -> Iterator[Problem]:
 
 def _check_file(path: Path, part: str) -> None:
     if part in ("image_left", "image_right"):
-        if (size := image_size(path)) != PICTURE:
-            raise SourceError(f"the picture is {size[0]}x{size[1]}, not 640x480", where=str(path))
+        if (size := image_size(path)) != IMAGE:
+            raise SourceError(f"the image is {size[0]}x{size[1]}, not 640x480", where=str(path))
     elif part == "depth_left":
         _array(path, np.float32)
     else:
@@ -290,9 +290,9 @@ def _array(path: Path, kind: type[Number]) -> npt.NDArray[Number]:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise SourceError(f"the array cannot be read ({error})", where=str(path), remedy=_REPAIR) from error
-    if not isinstance(array, np.ndarray) or array.shape != PICTURE[::-1] or array.dtype != kind:
+    if not isinstance(array, np.ndarray) or array.shape != IMAGE[::-1] or array.dtype != kind:
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "no array"
-        raise SourceError(f"there is {found}, not {np.dtype(kind)} {PICTURE[::-1]}", where=str(path), remedy=_REPAIR)
+        raise SourceError(f"there is {found}, not {np.dtype(kind)} {IMAGE[::-1]}", where=str(path), remedy=_REPAIR)
     return array
 
 

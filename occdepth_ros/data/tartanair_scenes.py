@@ -21,7 +21,7 @@ STRIDE = 5
 REACH = 12.0
 """Frames within so many metres are merged; the grid is as long."""
 
-Truth = Literal["fused", "visible"]
+GroundTruth = Literal["fused", "visible"]
 
 
 class TartanScenes:
@@ -30,9 +30,10 @@ class TartanScenes:
     Args:
         root: the folder with office, or that folder.
         trajectories: such as "Easy/P000", or names of splits, "train" and "val".
-        truth: "fused" merges the frames of the trajectory, see `fused_scene`; "visible" is the published export, one
+        ground truth: "fused" merges the frames of the trajectory, see `fused_scene`; "visible" is the published
+        export, one
             frame's visible surface, see `visible_surface`.
-        cache: folder that keeps the fused truths, which take seconds each; None makes them every time.
+        cache: folder that keeps the fused ground truths, which take seconds each; None makes them every time.
         reach: frames within so many metres of a frame are merged with it.
         stride: a scene, and a merged frame, every so many frames.
 
@@ -45,14 +46,14 @@ class TartanScenes:
         root: Path,
         trajectories: Sequence[str] = ("val",),
         *,
-        truth: Truth = "fused",
+        ground_truth: GroundTruth = "fused",
         cache: Path | None = None,
         reach: float = REACH,
         stride: int = STRIDE,
     ) -> None:
         if stride < 1:
             raise SourceError(f"a stride of {stride} frames is none", where="stride", remedy="Give 1 or more.")
-        self._truth, self._reach, self._stride = truth, reach, stride
+        self._ground_truth, self._reach, self._stride = ground_truth, reach, stride
         self._cache = None if cache is None else LabelCache(cache)
         parts = open_trajectories(root, trajectories)
         self._places = [(part, frame) for part in parts for frame in part.frames[::stride]]
@@ -73,9 +74,9 @@ class TartanScenes:
             SourceError, ImageError, OutputError: a file of it is damaged or gone; the cache cannot be written.
         """
         part, frame = self._places[index]
-        left, right = part.pictures(frame)
+        left, right = part.images(frame)
         own = part.read(frame)
-        scene = self.truth(part, frame, own)
+        scene = self.ground_truth(part, frame, own)
         semantics = np.where(np.isfinite(own.depth), TARTANAIR.from_raw(own.ids), UNKNOWN)
         return SceneExample(
             f"{part.name}/{frame}",
@@ -89,13 +90,13 @@ class TartanScenes:
             semantics=semantics.astype(np.uint8),
         )
 
-    def truth(self, part: Trajectory, frame: str, own: TartanFrame) -> CompletedScene:
+    def ground_truth(self, part: Trajectory, frame: str, own: TartanFrame) -> CompletedScene:
         """Voxels of a frame."""
 
         def make() -> CompletedScene:
-            return make_truth(part, frame, own, self._truth, self._reach, self._stride)
+            return make_ground_truth(part, frame, own, self._ground_truth, self._reach, self._stride)
 
-        if self._cache is None or self._truth == "visible":
+        if self._cache is None or self._ground_truth == "visible":
             return make()
         merged = near(part, frame, self._reach, self._stride)
         poses = [part.pose(name).round(6).tolist() for name in (frame, *merged)]
@@ -103,15 +104,15 @@ class TartanScenes:
         return self._cache.get(f"{part.name}/{frame}".replace("/", "_"), made_from, make)
 
 
-def make_truth(
-    part: Trajectory, frame: str, own: TartanFrame, truth: Truth, reach: float, stride: int
+def make_ground_truth(
+    part: Trajectory, frame: str, own: TartanFrame, ground_truth: GroundTruth, reach: float, stride: int
 ) -> CompletedScene:
     """Voxels of a frame on `TARTANAIR_GRID`; the arguments are those of `TartanScenes`.
 
     Raises:
         SourceError: a file of a merged frame is damaged.
     """
-    if truth == "visible":
+    if ground_truth == "visible":
         target = visible_surface(own)
         return CompletedScene(target, fused_scene(own, ()).seen | (target != EMPTY))
     return fused_scene(own, (part.read(name) for name in near(part, frame, reach, stride)))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import Matrix
 from occdepth_ros.classes import EMPTY, TARTANAIR, UNKNOWN
 from occdepth_ros.data.scan_completion import CompletedScene
-from occdepth_ros.data.tartanair import INTRINSICS, PICTURE, TartanFrame, level_frame
+from occdepth_ros.data.tartanair import IMAGE, INTRINSICS, TartanFrame, level_frame
 from occdepth_ros.data.voxelize import Mask, PosedScan, Votes
 from occdepth_ros.grid import VoxelGrid
 
@@ -25,7 +25,7 @@ _RAW = 256
 
 
 def visible_surface(frame: TartanFrame) -> npt.NDArray[np.uint8]:
-    """The published truth: classes of the voxels that hold a depth pixel of this frame; all others are "free".
+    """The published ground truth: classes of the voxels that hold a depth pixel of this frame; all others are "free".
 
     Nothing is unknown in it, and nothing behind the visible surface is occupied. Points are rounded to voxel corners,
     half a voxel off the centres, as in the published export. For comparison with published results only.
@@ -53,8 +53,8 @@ def visible_surface(frame: TartanFrame) -> npt.NDArray[np.uint8]:
 def fused_scene(own: TartanFrame, others: Iterable[TartanFrame], grid: VoxelGrid = TARTANAIR_GRID) -> CompletedScene:
     """What frames of a trajectory together know of the space before one of them.
 
-    A voxel is occupied by the most frequent class of the pixels in it; otherwise it is free where a picture's depth
-    goes on behind it, and unknown where none does. The room is the truth behind what hides it.
+    A voxel is occupied by the most frequent class of the pixels in it; otherwise it is free where an image's depth
+    goes on behind it, and unknown where none does. The room is the ground truth behind what hides it.
 
     Args:
         own: the frame.
@@ -100,7 +100,7 @@ def _carve(
     """Voxels before the depth of their pixel, and those at it, `[X, Y, Z]` each."""
     camera_from_grid = np.linalg.inv(grid_from_camera)
     x, y, z = (centers @ camera_from_grid[:3, :3].T + camera_from_grid[:3, 3]).T
-    width, height = PICTURE
+    width, height = IMAGE
     fx, fy, cx, cy = INTRINSICS[[0, 1, 0, 1], [0, 1, 2, 2]]
     ahead = np.flatnonzero(z > grid.resolution / 2)
     column = np.rint(x[ahead] / z[ahead] * fx + cx)

@@ -1,7 +1,7 @@
-"""Grids turned and moved about the vehicle: a truth made from scans can be made for any of them.
+"""Grids turned and moved about the vehicle: a ground truth made from scans can be made for any of them.
 
 One drive shows one heading and one mounting; a network that only ever met those learns where streets use to lie
-instead of looking. Moving the grid, and not the pictures, leaves what the cameras saw as it was.
+instead of looking. Moving the grid, and not the images, leaves what the cameras saw as it was.
 """
 
 from __future__ import annotations

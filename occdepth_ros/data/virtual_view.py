@@ -1,4 +1,4 @@
-"""The picture that a second camera would take, from a picture with depth."""
+"""The image that a second camera would take, from an image with depth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def right_view(
         focal_baseline: fx times baseline, pixel metres.
 
     Returns:
-        `[H, W, 3]`, black where no pixel of the left picture lands; cracks one pixel wide are closed.
+        `[H, W, 3]`, black where no pixel of the left image lands; cracks one pixel wide are closed.
     """
     height, width = depth.shape
     known = depth > 0
@@ -31,6 +31,6 @@ def right_view(
     source[row[order], target[order]] = column[order]
     crack = (source[:, 1:-1] < 0) & (source[:, :-2] >= 0) & (source[:, 2:] >= 0)
     source[:, 1:-1][crack] = source[:, :-2][crack]
-    picture = np.take_along_axis(left, np.maximum(source, 0)[..., None], axis=1)
-    picture[source < 0] = 0
-    return picture
+    image = np.take_along_axis(left, np.maximum(source, 0)[..., None], axis=1)
+    image[source < 0] = 0
+    return image

@@ -56,7 +56,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--count", type=int, metavar="N", help="number of pairs (default: 6 to 30 s of the sequence, repeated)")
     add("--rate", type=float, metavar="R", default=1.0, help="speed of the replay (default: 1, real time)")
-    add("--out", type=Path, metavar="DIR", default=Path("out/demo"), help="report and pictures (default: %(default)s)")
+    add("--out", type=Path, metavar="DIR", default=Path("out/demo"), help="report and images (default: %(default)s)")
     return parser.parse_args(arguments)
 
 
@@ -85,7 +85,7 @@ def check(options: argparse.Namespace) -> StereoSource:
 
 
 def isolate() -> None:
-    """Keep to this machine, away from other systems on it unless a domain was chosen, and let pictures pass whole."""
+    """Keep to this machine, away from other systems on it unless a domain was chosen, and let images pass whole."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     # 0 to 101 are free of port conflicts on every system; 0 is what everybody else uses
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 101))

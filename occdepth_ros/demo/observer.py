@@ -84,11 +84,11 @@ class Observations:
 
     Args:
         topics: traffic by topic.
-        published_ns: stamp of a pair to the time at which the publisher sent its first picture.
-        frame_of: stamp of a pair to the frame of the source whose left picture it is.
+        published_ns: stamp of a pair to the time at which the publisher sent its first image.
+        frame_of: stamp of a pair to the frame of the source whose left image it is.
         latency_ms: output topic to latencies.
         answered: stamps of pairs that an occupancy grid came out for.
-        kept: stamp to topic to serialised message, of the results that scores and pictures are made from.
+        kept: stamp to topic to serialised message, of the results that scores and images are made from.
         stages_ms: stage to processing times.
         diagnostics: the last status of each name.
         errors: the message of each status that is an error now.
@@ -125,9 +125,9 @@ class Observer:
 
     def __init__(self, node: Node) -> None:
         self.seen = Observations()
-        self.frame_of_picture: dict[int, int] = {}
-        """CRC-32 of a left picture's bytes to its frame in the source."""
-        self.with_truth: set[int] = set()
+        self.frame_of_image: dict[int, int] = {}
+        """CRC-32 of a left image's bytes to its frame in the source."""
+        self.with_ground_truth: set[int] = set()
         """Frames whose results are kept before those of others; the first result of each counts."""
         self._lock = threading.Lock()
         for name, kind in CONTRACT.items():
@@ -144,7 +144,7 @@ class Observer:
         seen = self.seen
         seen.topics[name].add(len(message), received_ns)
         if name in (LEFT, RIGHT):
-            self._note_picture(name, message, sent_ns)
+            self._note_image(name, message, sent_ns)
         elif name in OUTPUTS:
             stamp = stamp_of(message, kind=OUTPUTS[name])
             if stamp in seen.published_ns:
@@ -164,13 +164,13 @@ class Observer:
                 if status.level == DiagnosticStatus.ERROR:
                     seen.errors[status.name] = status.message
 
-    def _note_picture(self, name: str, message: bytes, sent_ns: int) -> None:
+    def _note_image(self, name: str, message: bytes, sent_ns: int) -> None:
         stamp = stamp_of(message, kind=Image)
         if stamp in self.seen.published_ns:
             self.seen.paired.add(stamp)
         self.seen.published_ns[stamp] = min(sent_ns, self.seen.published_ns.get(stamp, sent_ns))
         if name == LEFT:
-            frame = self.frame_of_picture.get(zlib.crc32(deserialize_message(message, Image).data))
+            frame = self.frame_of_image.get(zlib.crc32(deserialize_message(message, Image).data))
             if frame is not None:
                 self.seen.frame_of[stamp] = frame
 
@@ -181,8 +181,8 @@ class Observer:
             frame = frame_of.get(stamp)
             if frame is None or frame in frames:
                 return
-            scored = frame in self.with_truth
-            alike = sum((other in self.with_truth) == scored for other in frames)
+            scored = frame in self.with_ground_truth
+            alike = sum((other in self.with_ground_truth) == scored for other in frames)
             if alike >= (MOST_SCORED if scored else MOST_OTHERS):
                 return
         kept.setdefault(stamp, {})[name] = message

@@ -1,4 +1,4 @@
-"""What the demo leaves behind: the report, the table, and the pictures."""
+"""What the demo leaves behind: the report, the table, and the images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float | None]:
 def build_report(seen: Observations, *, source: str, model: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     """The content of `report.json`.
 
-    `latency_ms` is the wall time from sending the first picture of a pair to receiving its `~/grid`;
+    `latency_ms` is the wall time from sending the first image of a pair to receiving its `~/grid`;
     `latency_ms_by_topic` holds the same for every output.
     """
     return {
@@ -73,7 +73,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         f"{report['frames']} pairs sent, {report['dropped']} dropped because a newer pair had come",
         f"latency from sending a pair to receiving its grid: p50 {_number(latency['p50'])}, "
         f"p95 {_number(latency['p95'])}, max {_number(latency['max'])} ms",
-        *(scores_line(truth, scores) for truth, scores in report["scores"].items()),
+        *(scores_line(ground_truth, scores) for ground_truth, scores in report["scores"].items()),
     ):
         console.print(line, soft_wrap=True)
 
@@ -96,7 +96,7 @@ def prediction_from_messages(grid_message: bytes, depth_message: bytes | None, r
     Args:
         grid_message: serialised SemanticGrid.
         depth_message: serialised 32FC1 Image, None = did not come.
-        rig: for the size of the depth picture where it did not come.
+        rig: for the size of the depth image where it did not come.
     """
     message = deserialize_message(grid_message, SemanticGrid)
     size = (message.size_x, message.size_y, message.size_z)
@@ -109,9 +109,9 @@ def prediction_from_messages(grid_message: bytes, depth_message: bytes | None, r
     if depth_message is None:
         depth = np.full((rig.left.height, rig.left.width), np.nan, np.float32)
     else:
-        picture = deserialize_message(depth_message, Image)
-        rows = np.frombuffer(memoryview(picture.data), np.uint8).reshape(picture.height, picture.step)
-        depth = rows[:, : 4 * picture.width].copy().view("<f4").astype(np.float32)
+        image = deserialize_message(depth_message, Image)
+        rows = np.frombuffer(memoryview(image.data), np.uint8).reshape(image.height, image.step)
+        depth = rows[:, : 4 * image.width].copy().view("<f4").astype(np.float32)
     stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
     return OccupancyPrediction(grid, labels, confidence, visibility, depth, stamp_ns=stamp, model=message.model)
 

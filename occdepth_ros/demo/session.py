@@ -15,7 +15,7 @@ from threading import Thread
 import numpy as np
 import numpy.typing as npt
 import rclpy
-from PIL import Image as Sheet
+from PIL import Image as Figure
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rich.console import Console
@@ -24,7 +24,7 @@ from occdepth_ros.demo import report as demo_report
 from occdepth_ros.demo.observer import DEPTH, GRID, LEFT, Observations, Observer
 from occdepth_ros.demo.processes import Child, ProcessError
 from occdepth_ros.errors import OccDepthError, OutputError
-from occdepth_ros.evaluation.tally import TruthScores
+from occdepth_ros.evaluation.tally import GroundTruthScores
 from occdepth_ros.files import whole_file, write_whole
 from occdepth_ros.sources.base import StereoSource
 from occdepth_ros.visualization import draw_frame, frame_title
@@ -38,7 +38,7 @@ SLOWEST_FIRST_MS = 15000.0
 MODEL_STATUS = "stereo_occ: model"
 LEAST_S, MOST_S = 6.0, 30.0
 """A shorter sequence is repeated, for rates need a while to settle; of a longer one the beginning is played."""
-MOST_PICTURES = 4
+MAX_IMAGES = 4
 
 
 class Session:
@@ -85,7 +85,7 @@ class Session:
         write_whole(self.out / "report.json", text.encode())
         demo_report.print_report(report, self.console)
         drawn = sorted(self.out.glob("*.png"))
-        self.console.print(f"report and {len(drawn)} pictures in {self.out}", soft_wrap=True)
+        self.console.print(f"report and {len(drawn)} images in {self.out}", soft_wrap=True)
         silent = self._silent(seen)
         if silent:
             raise OccDepthError(demo_report.silent_sentence(silent), where="topics", remedy="See the logs there.")
@@ -106,13 +106,13 @@ class Session:
         return [name for name in seen.silent if name not in mute]
 
     def _introduce_frames(self, observer: Observer) -> None:
-        """Tell the observer by which left pictures it knows the frames, in each order of channels, and their truths."""
+        """Register the left images of all frames, in each channel order, and their ground truth with the observer."""
         for i in self.frames:
             frame = self.source[i]
             for sent in (frame.left, frame.left[..., ::-1], *([frame.left[..., 0]] if frame.grey else [])):
-                observer.frame_of_picture[zlib.crc32(sent.tobytes())] = i
-            if self.source.truth(i) is not None:
-                observer.with_truth.add(i)
+                observer.frame_of_image[zlib.crc32(sent.tobytes())] = i
+            if self.source.ground_truth(i) is not None:
+                observer.with_ground_truth.add(i)
 
     def _play(self, observer: Observer, node: Node) -> None:
         with Child(
@@ -187,27 +187,32 @@ class Session:
     def _score_and_draw(self, seen: Observations) -> dict[str, dict[str, float]]:
         """Score what came over the topics, and draw some of it: frames with ground truth first."""
         results = {seen.frame_of[stamp]: messages for stamp, messages in seen.kept.items() if GRID in messages}
-        truths = {frame: self.source.truth(frame) for frame in sorted(results)}
-        drawn = sorted(results, key=lambda frame: (truths[frame] is None, frame))[:MOST_PICTURES]
-        tally = TruthScores()
+        ground_truths = {frame: self.source.ground_truth(frame) for frame in sorted(results)}
+        drawn = sorted(results, key=lambda frame: (ground_truths[frame] is None, frame))[:MAX_IMAGES]
+        tally = GroundTruthScores()
         for frame, messages in sorted(results.items()):
             prediction = demo_report.prediction_from_messages(messages[GRID], messages.get(DEPTH), self.source.rig)
-            scores = tally.add(prediction, truths[frame])
+            scores = tally.add(prediction, ground_truths[frame])
             if frame in drawn:
                 pair = self.source[frame]
                 title = frame_title(self.source.name, pair.name)
-                pictures = draw_frame(
-                    prediction, pair.left, self.source.rig, title=title, truth=truths[frame], scores=scores
+                images = draw_frame(
+                    prediction,
+                    pair.left,
+                    self.source.rig,
+                    title=title,
+                    ground_truth=ground_truths[frame],
+                    scores=scores,
                 )
-                self._save(f"frame_{frame:06d}.png", pictures.overview)
+                self._save(f"frame_{frame:06d}.png", images.overview)
                 if frame == drawn[0]:
-                    for name, panel in pictures.panels.items():
+                    for name, panel in images.panels.items():
                         self._save(f"{name}.png", panel)
         return tally.summary()
 
-    def _save(self, name: str, picture: npt.NDArray[np.uint8]) -> None:
+    def _save(self, name: str, image: npt.NDArray[np.uint8]) -> None:
         with whole_file(self.out / name) as partial:
-            Sheet.fromarray(picture).save(partial, compress_level=4)
+            Figure.fromarray(image).save(partial, compress_level=4)
 
 
 def default_pairs(frames: int, period_s: float) -> int:

@@ -1,1 +1,1 @@
-"""Metrics, reports and pictures."""
+"""Metrics, reports and images."""

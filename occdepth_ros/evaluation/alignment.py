@@ -1,4 +1,4 @@
-"""Predictions on the grid of a truth: two grids on one lattice that differ by whole voxels."""
+"""Predictions on the grid of a ground truth: two grids on one lattice that differ by whole voxels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occdepth_ros.grid import VoxelGrid
 def aligned_labels(labels: npt.NDArray[np.uint8], source: VoxelGrid, target: VoxelGrid) -> npt.NDArray[np.uint8]:
     """Put labels of one grid onto another one.
 
-    The voxels of the benchmark's truths start at z = -2.2 m (a point at height z lies in their layer
+    The voxels of the benchmark's ground truths start at z = -2.2 m (a point at height z lies in their layer
     floor((z + 2.0) / 0.2) + 1), those of published predictions at -2.0 m: one layer apart.
 
     Args:

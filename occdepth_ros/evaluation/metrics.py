@@ -1,7 +1,7 @@
 """Scene-completion and semantic-scene-completion scores, as the SemanticKITTI benchmark counts them.
 
-Counts are accumulated over a whole set and divided once at the end. Voxels whose truth is unknown (255) are dropped;
-all others count, whether a camera could see them or not. A prediction of 255 counts as empty.
+Counts are accumulated over a whole set and divided once at the end. Voxels whose ground truth is unknown (255) are
+dropped; all others count, whether a camera could see them or not. A prediction of 255 counts as empty.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN, ClassTable
 from occdepth_ros.errors import GridError
 from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.sources.base import SceneTruth
+from occdepth_ros.sources.base import SceneGroundTruth
 
 MOST_PARTS = 16
 """So many parts of a scene are counted in one pass."""
@@ -30,7 +30,7 @@ class CompletionScores:
     """Streaming scores over any number of scenes.
 
     SC (scene completion): occupied or not, over all voxels. SSC (semantic scene completion): IoU of every class, and
-    their plain mean without the empty class; a class that is absent from prediction and truth contributes 0.
+    their plain mean without the empty class; a class that is absent from prediction and ground truth contributes 0.
     All scores are fractions of 1.
 
     Args:
@@ -44,21 +44,21 @@ class CompletionScores:
         self.confusion: npt.NDArray[np.int64] = np.zeros((len(classes), len(classes)), np.int64)
         """Voxel counts, `[true class, predicted class]`."""
 
-    def add(self, predicted: Labels, truth: Labels) -> None:
+    def add(self, predicted: Labels, ground_truth: Labels) -> None:
         """Count one scene, both label arrays of one shape on one grid.
 
         Raises:
             GridError: shapes differ, or a label is neither a class nor 255.
         """
-        self.add_parts(predicted, truth, ())
+        self.add_parts(predicted, ground_truth, ())
 
     def add_parts(
-        self, predicted: Labels, truth: Labels, masks: Sequence[npt.NDArray[np.bool_]]
+        self, predicted: Labels, ground_truth: Labels, masks: Sequence[npt.NDArray[np.bool_]]
     ) -> list[npt.NDArray[np.int64]]:
         """Count one scene, and parts of it apart in the same pass.
 
         Args:
-            predicted, truth: as for `add`.
+            predicted, ground truth: as for `add`.
             masks: parts that may overlap, each broadcasts to the scene's shape; at most 16.
 
         Returns:
@@ -68,15 +68,17 @@ class CompletionScores:
             GridError: as `add`.
             ValueError: there are too many parts.
         """
-        if predicted.shape != truth.shape:
-            raise GridError(f"prediction {predicted.shape} and truth {truth.shape} differ in shape", where="scores")
+        if predicted.shape != ground_truth.shape:
+            raise GridError(
+                f"prediction {predicted.shape} and ground truth {ground_truth.shape} differ in shape", where="scores"
+            )
         if len(masks) > MOST_PARTS:
             raise ValueError(f"{len(masks)} parts are more than {MOST_PARTS}")
         count = len(self.classes)
-        known = truth != UNKNOWN
-        true, found = truth[known], predicted[known]
+        known = ground_truth != UNKNOWN
+        true, found = ground_truth[known], predicted[known]
         found = np.where(found == UNKNOWN, EMPTY, found).astype(np.uint8)
-        for name, labels in (("prediction", found), ("truth", true)):
+        for name, labels in (("prediction", found), ("ground_truth", true)):
             if labels.max(initial=0) >= count:
                 raise GridError(
                     f"the {name} holds the label {labels.max()}, which is none of the {count} classes",
@@ -84,7 +86,7 @@ class CompletionScores:
                     remedy="Map raw dataset ids to class ids first.",
                 )
         # which parts a voxel lies in is one number, so that all of them cost one count
-        inside = np.zeros(truth.shape, np.uint16)
+        inside = np.zeros(ground_truth.shape, np.uint16)
         for bit, mask in enumerate(masks):
             inside |= mask.astype(np.uint16) << np.uint16(bit)
         pair = true.astype(np.int32) * np.int32(count) + found
@@ -98,13 +100,13 @@ class CompletionScores:
         self.scenes += 1
         return [by_kind[kinds >> bit & 1 == 1].sum(0) for bit in range(len(masks))]
 
-    def add_scene(self, prediction: OccupancyPrediction, truth: SceneTruth) -> None:
-        """Count one prediction against a truth whose grid may be shifted by whole voxels.
+    def add_scene(self, prediction: OccupancyPrediction, ground_truth: SceneGroundTruth) -> None:
+        """Count one prediction against a ground truth whose grid may be shifted by whole voxels.
 
         Raises:
             GridError: the grids do not share a lattice.
         """
-        self.add(aligned_labels(prediction.labels, prediction.grid, truth.grid), truth.labels)
+        self.add(aligned_labels(prediction.labels, prediction.grid, ground_truth.grid), ground_truth.labels)
 
     @property
     def _occupied(self) -> tuple[int, int, int]:

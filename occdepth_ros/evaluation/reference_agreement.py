@@ -17,20 +17,20 @@ import torch
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.predictor import EdgePredictor
-from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.memory import memory_by_default, release_freed_memory
 from occdepth_ros.models.monoocc.network import MonoOcc
-from occdepth_ros.models.monoocc.predictor import MonoOccPredictor, picture_fit
+from occdepth_ros.models.monoocc.predictor import MonoOccPredictor, image_fit
 from occdepth_ros.models.monoocc.predictor import load_network as load_monoocc
-from occdepth_ros.models.monoocc.reference import plain_logits
+from occdepth_ros.models.monoocc.reference import reference_logits
 from occdepth_ros.models.monoocc.reference_points import References
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor, load_network
 from occdepth_ros.models.occdepth.readout import labels_and_confidence
-from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.predictor import ImageArray
 from occdepth_ros.models.timing import StageClock
-from occdepth_ros.models.trained_height import raised, taught_grid
+from occdepth_ros.models.trained_height import shifted, trained_grid
 
 STATUS = Path("/proc/self/status")
 RESET = Path("/proc/self/clear_refs")
@@ -38,8 +38,8 @@ RESET = Path("/proc/self/clear_refs")
 Labels = npt.NDArray[np.uint8]
 Stages = dict[str, float]
 Result = TypeVar("Result")
-Way = Callable[[Picture, Picture], tuple[Labels, Stages]]
-"""From a pair of pictures to labels, `[X, Y, Z]`, and milliseconds by stage."""
+Way = Callable[[ImageArray, ImageArray], tuple[Labels, Stages]]
+"""From a pair of images to labels, `[X, Y, Z]`, and milliseconds by stage."""
 Compared = OccDepthPredictor | EdgePredictor | MonoOccPredictor
 
 
@@ -62,40 +62,40 @@ class Comparison:
     model: str
     device: str
     frames: int
-    plain_stages: Stages
-    fast_stages: Stages
+    reference_stages: Stages
+    optimized_stages: Stages
     label_agreement: float
-    plain_peak_mb: float | None
+    reference_peak_mb: float | None
     peak_mb: float | None
-    plain_cpu_ms: float | None = None
-    fast_cpu_ms: float | None = None
+    reference_cpu_ms: float | None = None
+    optimized_cpu_ms: float | None = None
 
     @property
-    def plain_ms(self) -> float:
+    def reference_ms(self) -> float:
         """Time of the plain network for one frame."""
-        return sum(self.plain_stages.values())
+        return sum(self.reference_stages.values())
 
     @property
-    def fast_ms(self) -> float:
+    def optimized_ms(self) -> float:
         """Time of the predictor for one frame."""
-        return sum(self.fast_stages.values())
+        return sum(self.optimized_stages.values())
 
     @property
     def cpu_speedup(self) -> float | None:
         """How many times less the CPU works for the predictor's frame."""
-        if self.plain_cpu_ms is None or self.fast_cpu_ms is None:
+        if self.reference_cpu_ms is None or self.optimized_cpu_ms is None:
             return None
-        return self.plain_cpu_ms / self.fast_cpu_ms
+        return self.reference_cpu_ms / self.optimized_cpu_ms
 
     def rows(self) -> list[tuple[str, float, float]]:
         """Name of every stage, and its time both ways, in the order in which they run."""
-        fast = dict(self.fast_stages)
-        if set(fast) != set(self.plain_stages):
+        optimized = dict(self.optimized_stages)
+        if set(optimized) != set(self.reference_stages):
             # what the plain network does in one stage: its time beside the sum of the predictor's
-            whole = [stage for stage in self.plain_stages if stage not in fast]
-            inside = sum(fast.pop(stage) for stage in [*fast] if stage not in self.plain_stages)
-            fast |= dict.fromkeys(whole[:1], inside)
-        return [(stage, plain, fast[stage]) for stage, plain in self.plain_stages.items()]
+            whole = [stage for stage in self.reference_stages if stage not in optimized]
+            inside = sum(optimized.pop(stage) for stage in [*optimized] if stage not in self.reference_stages)
+            optimized |= dict.fromkeys(whole[:1], inside)
+        return [(stage, reference, optimized[stage]) for stage, reference in self.reference_stages.items()]
 
     def record(self) -> dict[str, object]:
         """The comparison as JSON holds it."""
@@ -103,35 +103,37 @@ class Comparison:
             "model": self.model,
             "device": self.device,
             "frames": self.frames,
-            "plain_ms": self.plain_ms,
-            "fast_ms": self.fast_ms,
-            "speedup": self.plain_ms / self.fast_ms,
-            "plain_cpu_ms": self.plain_cpu_ms,
-            "fast_cpu_ms": self.fast_cpu_ms,
+            "reference_ms": self.reference_ms,
+            "optimized_ms": self.optimized_ms,
+            "speedup": self.reference_ms / self.optimized_ms,
+            "reference_cpu_ms": self.reference_cpu_ms,
+            "optimized_cpu_ms": self.optimized_cpu_ms,
             "cpu_speedup": self.cpu_speedup,
             "label_agreement": self.label_agreement,
-            "plain_peak_mb": self.plain_peak_mb,
+            "reference_peak_mb": self.reference_peak_mb,
             "peak_mb": self.peak_mb,
-            "stages": {s: {"plain_ms": plain, "fast_ms": fast} for s, plain, fast in self.rows()},
+            "stages": {
+                s: {"reference_ms": reference, "optimized_ms": optimized} for s, reference, optimized in self.rows()
+            },
         }
 
 
-class PlainNetwork:
+class ReferenceNetwork:
     """OccDepth in float32 as its authors run it: each view by itself, every 2-D scale, torch's default layout."""
 
     def __init__(self, network: OccDepth, device: torch.device, rig: StereoRig, grid: VoxelGrid) -> None:
         config = network.config
         self.network = network.eval().requires_grad_(False).to(device)
         self.device = device
-        self.fit = PictureFit.between((rig.left.height, rig.left.width), config.picture)
+        self.fit = ImageFit.between((rig.left.height, rig.left.width), config.image)
         self.geometry = SceneGeometry.of_rig(config, self.fit.rig(rig), grid).to(device)
 
     @torch.inference_mode()
-    def infer(self, left: Picture, right: Picture) -> tuple[Labels, Stages]:
+    def infer(self, left: ImageArray, right: ImageArray) -> tuple[Labels, Stages]:
         """Labels of one pair, `[X, Y, Z]`, and milliseconds by stage."""
         network, clock = self.network, StageClock(self.device)
-        pictures = torch.from_numpy(np.stack((left, right)[: network.config.views])).to(self.device)
-        images = self.fit.apply(pictures).contiguous()
+        images = torch.from_numpy(np.stack((left, right)[: network.config.views])).to(self.device)
+        images = self.fit.apply(images).contiguous()
         clock.lap("preprocess")
         maps = [network.net_rgb.encoder(images[i : i + 1]) for i in range(len(images))]
         clock.lap("encoder")
@@ -154,38 +156,38 @@ class PlainNetwork:
         return found, clock.milliseconds()
 
 
-class PlainMonoOcc:
+class ReferenceMonoOcc:
     """MonoOcc in float32, its equations as they are usually written; proposals as the predictor makes them."""
 
     def __init__(self, network: MonoOcc, predictor: MonoOccPredictor, rig: StereoRig, grid: VoxelGrid) -> None:
         self.network = network.eval().requires_grad_(False).to(predictor.device)
         self.predictor, self.rig = predictor, rig
-        self.grid, self.layers = taught_grid(grid) if network.config.placed else (grid, 0)
-        self.fit = picture_fit(network.config, rig)
+        self.grid, self.layers = trained_grid(grid) if network.config.placed else (grid, 0)
+        self.fit = image_fit(network.config, rig)
         fitted = self.fit.rig(rig)
         working = network.config.working_grid(self.grid)
         references = References.of_cameras(working, [(fitted.left, fitted.left_from_grid)])
         self.references = references.to(predictor.device)
 
     @torch.inference_mode()
-    def infer(self, left: Picture, right: Picture) -> tuple[Labels, Stages]:
+    def infer(self, left: ImageArray, right: ImageArray) -> tuple[Labels, Stages]:
         """Labels of one pair, `[X, Y, Z]`, and milliseconds by stage."""
         device = self.predictor.device
         clock = StageClock(device)
         proposed = self.predictor.proposals(left, right, self.rig, self.grid)
         clock.lap("proposals")
-        pictures = self.fit.apply(torch.from_numpy(left[None]).to(device))
+        images = self.fit.apply(torch.from_numpy(left[None]).to(device))
         wanted = torch.from_numpy(proposed.reshape(-1)).to(device)
         clock.lap("preprocess")
-        logits = plain_logits(self.network, pictures, self.references, wanted)
+        logits = reference_logits(self.network, images, self.references, wanted)
         clock.lap("network")
         labels, _ = labels_and_confidence(logits)
-        found = raised(labels, self.layers).cpu().numpy()
+        found = shifted(labels, self.layers).cpu().numpy()
         clock.lap("postprocess")
         return found, clock.milliseconds()
 
 
-def plain_way(
+def reference_path(
     model: str,
     predictor: Compared,
     weights: Path | str | None,
@@ -198,14 +200,14 @@ def plain_way(
         GridError, ModelError, CheckpointError: as the predictor's.
     """
     if isinstance(predictor, MonoOccPredictor):
-        return PlainMonoOcc(load_monoocc(model, weights), predictor, rig, grid).infer
+        return ReferenceMonoOcc(load_monoocc(model, weights), predictor, rig, grid).infer
     if isinstance(predictor, OccDepthPredictor):
-        return PlainNetwork(load_network(model, weights), predictor.device, rig, grid).infer
-    plain = EdgePredictor(name=model, weights=weights, device=str(predictor.device), precision="float32")
-    plain.calibrate(rig, grid)
+        return ReferenceNetwork(load_network(model, weights), predictor.device, rig, grid).infer
+    reference = EdgePredictor(name=model, weights=weights, device=str(predictor.device), precision="float32")
+    reference.calibrate(rig, grid)
 
-    def infer(left: Picture, right: Picture) -> tuple[Labels, Stages]:
-        found = plain.infer(left, right)
+    def infer(left: ImageArray, right: ImageArray) -> tuple[Labels, Stages]:
+        found = reference.infer(left, right)
         return found.labels, dict(found.timings_ms)
 
     return infer
@@ -213,10 +215,10 @@ def plain_way(
 
 def compare(
     predictor: Compared,
-    plain: Way,
+    reference: Way,
     rig: StereoRig,
     grid: VoxelGrid,
-    pairs: Sequence[tuple[Picture, Picture]],
+    pairs: Sequence[tuple[ImageArray, ImageArray]],
 ) -> Comparison:
     """Run both ways on the same pairs, in turns.
 
@@ -228,41 +230,41 @@ def compare(
         plain: the other path, on the same device, calibrated.
         rig: calibration of the pairs.
         grid: the voxels to predict.
-        pairs: left and right pictures, at least one pair.
+        pairs: left and right images, at least one pair.
 
     Raises:
         GridError, ModelError, CheckpointError: as the predictor's.
     """
     predictor.calibrate(rig, grid)
     on_cpu = predictor.device.type == "cpu"
-    plain_stages, fast_stages, plain_cpu, fast_cpu = [], [], [], []
-    equal, plain_peaks, fast_peaks = [], [], []
+    reference_stages, optimized_stages, reference_cpu, optimized_cpu = [], [], [], []
+    equal, reference_peaks, optimized_peaks = [], [], []
     for left, right in pairs:
         with memory_by_default():
             start = time.process_time()
-            (labels, stages), peak = _with_peak(predictor.device, partial(plain, left, right))
-            plain_cpu.append(1e3 * (time.process_time() - start))
-        plain_stages.append(stages)
-        plain_peaks.append(peak)
+            (labels, stages), peak = _with_peak(predictor.device, partial(reference, left, right))
+            reference_cpu.append(1e3 * (time.process_time() - start))
+        reference_stages.append(stages)
+        reference_peaks.append(peak)
         # the first inference pays for memory and for the choice of kernels
         _, peak = _with_peak(predictor.device, partial(predictor.infer, left, right))
-        fast_peaks.append(peak)
+        optimized_peaks.append(peak)
         start = time.process_time()
         result = predictor.infer(left, right)
-        fast_cpu.append(1e3 * (time.process_time() - start))
-        fast_stages.append(dict(result.timings_ms))
+        optimized_cpu.append(1e3 * (time.process_time() - start))
+        optimized_stages.append(dict(result.timings_ms))
         equal.append(float((result.labels == labels).mean()))
     return Comparison(
         predictor.name,
         str(predictor.device),
         len(pairs),
-        _medians(plain_stages),
-        _medians(fast_stages),
+        _medians(reference_stages),
+        _medians(optimized_stages),
         statistics.fmean(equal),
-        _largest(plain_peaks),
-        _largest(fast_peaks),
-        statistics.median(plain_cpu) if on_cpu else None,
-        statistics.median(fast_cpu) if on_cpu else None,
+        _largest(reference_peaks),
+        _largest(optimized_peaks),
+        statistics.median(reference_cpu) if on_cpu else None,
+        statistics.median(optimized_cpu) if on_cpu else None,
     )
 
 

@@ -30,7 +30,7 @@ def range_mask(grid: VoxelGrid, edge: float) -> Mask:
 
 
 def view_mask(grid: VoxelGrid, rig: StereoRig) -> Mask:
-    """Voxels whose centre falls into the left picture, whether something hides it or not, `[X, Y, Z]`."""
+    """Voxels whose centre falls into the left image, whether something hides it or not, `[X, Y, Z]`."""
     return project_voxels(grid, rig.left, rig.left_from_grid).visible.reshape(grid.size)
 
 

@@ -50,21 +50,21 @@ class SetScores:
         sequence: str,
         frame: str,
         predicted: npt.NDArray[np.uint8],
-        truth: npt.NDArray[np.uint8],
+        ground_truth: npt.NDArray[np.uint8],
         regions: Mapping[str, npt.NDArray[np.bool_]],
     ) -> None:
         """Count one frame.
 
         Args:
             sequence, frame: its names.
-            predicted, truth: `[X, Y, Z]` class ids on one grid, 255 unknown.
+            predicted, ground truth: `[X, Y, Z]` class ids on one grid, 255 unknown.
             regions: name to mask that broadcasts to `[X, Y, Z]`; at most 16.
 
         Raises:
             GridError: shapes or labels do not fit.
         """
         alone = CompletionScores(self.classes)
-        parts = alone.add_parts(predicted, truth, list(regions.values()))
+        parts = alone.add_parts(predicted, ground_truth, list(regions.values()))
         for scores in (self.total, self.by_sequence.setdefault(sequence, CompletionScores(self.classes))):
             scores.confusion += alone.confusion
             scores.scenes += 1
@@ -115,7 +115,7 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:
     """The tables for people, all scores in percent."""
-    table = Table(title=f"{report['model']} against {report['truth']}, {report['frames']} frames, percent")
+    table = Table(title=f"{report['model']} against {report['ground_truth']}, {report['frames']} frames, percent")
     table.add_column("", no_wrap=True)
     for name in HEADLINE.values():
         table.add_column(name, justify="right")

@@ -1,4 +1,4 @@
-"""One model on the scenes of any data set: predict, bring onto the truth's grid, count."""
+"""One model on the scenes of any data set: predict, bring onto the ground truth's grid, count."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SceneModel:
         model: a name of `occdepth_ros.models.registry.MODELS`.
         weights: a checkpoint file; None takes the model's own.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        align: "place" predicts the voxels of the truth, wherever they are; "index" predicts those that published
+        align: "place" predicts the voxels of the ground truth, wherever they are; "index" predicts those that published
             networks project with, 0.2 m higher than the benchmark's, which they were trained to fill index by index.
     """
 
@@ -49,11 +49,11 @@ class SceneModel:
         self._regions_of = ""
         self._regions: dict[str, Mask] = {}
 
-    def grid_of(self, truth: VoxelGrid) -> VoxelGrid:
-        """The grid that is predicted for a truth on the given one."""
-        if self.align == "index" and replace(truth, frame_id=BENCHMARK_GRID.frame_id) == BENCHMARK_GRID:
-            return VoxelGrid.semantic_kitti(truth.frame_id)
-        return truth
+    def grid_of(self, ground_truth: VoxelGrid) -> VoxelGrid:
+        """The grid that is predicted for a ground truth on the given one."""
+        if self.align == "index" and replace(ground_truth, frame_id=BENCHMARK_GRID.frame_id) == BENCHMARK_GRID:
+            return VoxelGrid.semantic_kitti(ground_truth.frame_id)
+        return ground_truth
 
     def engine_for(self, example: SceneExample) -> Engine:
         """The engine, calibrated for a scene.
@@ -72,15 +72,15 @@ class SceneModel:
         """Complete one scene.
 
         Raises:
-            OccDepthError: model, calibration or pictures cannot be used.
+            OccDepthError: model, calibration or images cannot be used.
         """
         return self.engine_for(example).predict(example.left, example.right)
 
     def regions(self, example: SceneExample, prediction: OccupancyPrediction) -> Mapping[str, Mask]:
         """The parts of the scene that are scored apart, by name; masks broadcast to `[X, Y, Z]`.
 
-        What the frame itself could see is taken from the truth where it says so, and so is the same for all models;
-        else from the prediction's own lines of sight.
+        What the frame itself could see is taken from the ground truth where it says so, and so is the same for all
+        models; else from the prediction's own lines of sight.
         """
         key = f"{example.rig.fingerprint} {example.grid}"
         if key != self._regions_of:
@@ -95,7 +95,7 @@ class SceneModel:
         """Count a prediction of this scene; scenes are named SEQUENCE/FRAME, or FRAME alone.
 
         Raises:
-            GridError: prediction and truth differ in shape, or hold labels that are no classes.
+            GridError: prediction and ground truth differ in shape, or hold labels that are no classes.
         """
         labels: npt.NDArray[np.uint8] = prediction.labels
         sequence, _, frame = example.name.rpartition("/")

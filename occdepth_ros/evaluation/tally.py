@@ -1,4 +1,4 @@
-"""Scores of a run over frames of which some have ground truth, kept apart by the kind of truth."""
+"""Scores of a run over frames of which some have ground truth, kept apart by the kind of ground truth."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from collections.abc import Mapping
 from occdepth_ros.evaluation.metrics import CompletionScores
 from occdepth_ros.evaluation.report import HEADLINE, headline
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.sources.base import SceneTruth
+from occdepth_ros.sources.base import SceneGroundTruth
 
 
-class TruthScores:
-    """Accumulates predictions by the name of the truth that they are compared with."""
+class GroundTruthScores:
+    """Accumulates predictions by the name of the ground truth that they are compared with."""
 
     def __init__(self) -> None:
-        self._by_truth: dict[str, CompletionScores] = {}
+        self._by_ground_truth: dict[str, CompletionScores] = {}
 
-    def add(self, prediction: OccupancyPrediction, truth: SceneTruth | None) -> dict[str, float]:
+    def add(self, prediction: OccupancyPrediction, ground_truth: SceneGroundTruth | None) -> dict[str, float]:
         """Count one frame; returns its own headline scores, fractions of 1, empty without ground truth.
 
         Raises:
-            GridError: prediction and truth do not share a lattice.
+            GridError: prediction and ground truth do not share a lattice.
         """
-        if truth is None:
+        if ground_truth is None:
             return {}
         alone = CompletionScores(prediction.classes)
-        alone.add_scene(prediction, truth)
-        total = self._by_truth.setdefault(truth.name, CompletionScores(prediction.classes))
+        alone.add_scene(prediction, ground_truth)
+        total = self._by_ground_truth.setdefault(ground_truth.name, CompletionScores(prediction.classes))
         total.confusion += alone.confusion
         total.scenes += 1
         own = alone.summary()
         return {name: own[name] for name in ("SC IoU", "SSC mIoU")}
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Name of the truth to number of scenes and scores, in percent, under the keys of `occdepth eval`."""
-        return {name: {"scenes": scores.scenes, **headline(scores)} for name, scores in self._by_truth.items()}
+        """Name of the ground truth to number of scenes and scores, in percent, under the keys of `occdepth eval`."""
+        return {name: {"scenes": scores.scenes, **headline(scores)} for name, scores in self._by_ground_truth.items()}
 
 
-def scores_line(truth: str, scores: Mapping[str, float]) -> str:
+def scores_line(ground_truth: str, scores: Mapping[str, float]) -> str:
     """One line for people."""
     shares = ", ".join(f"{name} {scores[key]:.1f} %" for key, name in HEADLINE.items())
-    return f"against {truth} ({scores['scenes']} scenes): {shares}"
+    return f"against {ground_truth} ({scores['scenes']} scenes): {shares}"

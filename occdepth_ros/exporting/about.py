@@ -1,4 +1,4 @@
-"""What an exported file says of itself: model, grid, rig, pictures; and the inputs and outputs that follow from it."""
+"""What an exported file says of itself: model, grid, rig, images; and the inputs and outputs that follow from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.config import PRESETS as EDGE_PRESETS
 from occdepth_ros.models.edge.config import EdgeConfig
 from occdepth_ros.models.edge.predictor import SHIPPED
-from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
 
 KEY = "occdepth_ros"
@@ -55,37 +55,37 @@ class About:
 
     @property
     def is_edge(self) -> bool:
-        """Whether it is an occdepth-edge, which takes what stereo matching found besides pictures."""
+        """Whether it is an occdepth-edge, which takes what stereo matching found besides images."""
         return self.model in SHIPPED
 
     @property
-    def fit(self) -> PictureFit:
-        """How the rig's picture becomes the network's."""
-        return PictureFit.between((self.rig.left.height, self.rig.left.width), self.config.picture)
+    def fit(self) -> ImageFit:
+        """How the rig's image becomes the network's."""
+        return ImageFit.between((self.rig.left.height, self.rig.left.width), self.config.image)
 
     @property
     def inputs(self) -> Signature:
         """Inputs of the graph."""
         config = self.config
         if isinstance(config, EdgeConfig):
-            picture = ("uint8", (*self.fit.content, 3))
+            image = ("uint8", (*self.fit.content, 3))
             x, y, z = self.grid.size
             return {
-                "left": picture,
-                "right": picture,
-                "disparity": ("float32", config.picture),
+                "left": image,
+                "right": image,
+                "disparity": ("float32", config.image),
                 "hits": ("float32", (x, y, z)),
                 "ground": ("float32", (x, y)),
                 "ground_seen": ("float32", (x, y)),
             }
-        picture = ("uint8", (self.rig.left.height, self.rig.left.width, 3))
-        return dict.fromkeys(("left", "right")[: config.views], picture)
+        image = ("uint8", (self.rig.left.height, self.rig.left.width, 3))
+        return dict.fromkeys(("left", "right")[: config.views], image)
 
     @property
     def outputs(self) -> Signature:
         """Outputs of the graph."""
         out: Signature = {"labels": ("uint8", self.grid.size), "confidence": ("uint8", self.grid.size)}
-        return out if self.config.depth is None else out | {"depth": ("float32", self.config.picture)}
+        return out if self.config.depth is None else out | {"depth": ("float32", self.config.image)}
 
     def to_json(self) -> str:
         """The text of the metadata entry."""
@@ -110,7 +110,7 @@ class About:
                     "height": rig.left.height,
                     "frame_id": rig.frame_id,
                 },
-                "network_picture": {"height": self.config.picture[0], "width": self.config.picture[1]},
+                "network_picture": {"height": self.config.image[0], "width": self.config.image[1]},
             }
         )
 
@@ -135,8 +135,8 @@ class About:
             about = cls(model, _rig(entry["rig"]), _grid(entry["grid"]), str(entry["version"]), str(entry["weights"]))
             about.config.check_grid(about.grid)
             size = entry["network_picture"]
-            if (size["height"], size["width"]) != about.config.picture:
-                raise ValueError("another picture size")
+            if (size["height"], size["width"]) != about.config.image:
+                raise ValueError("another image size")
         except CheckpointError:
             raise
         except (OccDepthError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
@@ -166,7 +166,7 @@ class About:
         mine, theirs = self.rig.left, rig.left
         if (theirs.width, theirs.height) != (mine.width, mine.height):
             raise CalibrationError(
-                f"the file is for pictures of {mine.width}x{mine.height}, not {theirs.width}x{theirs.height}",
+                f"the file is for images of {mine.width}x{mine.height}, not {theirs.width}x{theirs.height}",
                 where=where,
                 remedy=remedy,
             )
@@ -197,7 +197,7 @@ def _grid(entry: dict[str, Any]) -> VoxelGrid:
 def _rig(entry: dict[str, Any]) -> StereoRig:
     width, height = entry["width"], entry["height"]
     if not (isinstance(width, int) and isinstance(height, int) and max(width, height) <= 1 << 14):
-        raise ValueError("the picture size is none")
+        raise ValueError("the image size is none")
     left, right = (PinholeCamera(np.array(entry[f"{side}_projection"], np.float64), width, height) for side in _SIDES)
     return StereoRig(left, right, np.array(entry["reference_from_grid"], np.float64), str(entry["frame_id"]))
 

@@ -1,4 +1,4 @@
-"""An exported model against the network that it was made from, on real pictures."""
+"""An exported model against the network that it was made from, on real images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from occdepth_ros.exporting.predictor import ExportedPredictor
 from occdepth_ros.models.edge.predictor import EdgePredictor
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
-from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.predictor import ImageArray
 
 REQUIRED = 0.999
 """Smallest fraction of voxels whose label must be equal."""
@@ -48,7 +48,7 @@ class Agreement:
 def compare(
     exported: ExportedPredictor,
     weights: Path | str | None,
-    pairs: Sequence[tuple[Picture, Picture]],
+    pairs: Sequence[tuple[ImageArray, ImageArray]],
     device: str = "cpu",
 ) -> Agreement:
     """Run both on the same pairs, in float32.
@@ -56,7 +56,7 @@ def compare(
     Args:
         exported: the exported model.
         weights: what it was made from.
-        pairs: left and right pictures, at least one pair.
+        pairs: left and right images, at least one pair.
         device: where the network runs.
 
     Raises:

@@ -14,16 +14,16 @@ from occdepth_ros.models.edge.evidence import compared, unfolded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
 from occdepth_ros.models.edge.readout import thresholds
-from occdepth_ros.models.trained_height import raised
+from occdepth_ros.models.trained_height import shifted
 
 
 class ExportableEdge(nn.Module):
-    """Shrunk pictures and what stereo matching found in, labels out.
+    """Shrunk images and what stereo matching found in, labels out.
 
     Args:
         network: with its weights, in evaluation mode, in float32 on the CPU.
         geometry: tables of the fitted rig on the taught grid.
-        layers: by how many layers the grid of the prediction lies higher, see `models.taught`.
+        layers: by how many layers the grid of the prediction lies higher, see `models.trained`.
     """
 
     def __init__(self, network: OccDepthEdge, geometry: EdgeGeometry, layers: int = 0) -> None:
@@ -31,7 +31,7 @@ class ExportableEdge(nn.Module):
         self.layers = layers
         self.network = network
         self.geometry = replace(geometry, pixels=geometry.pixels.int(), fine_pixel=geometry.fine_pixel.int())
-        height, width = network.config.picture
+        height, width = network.config.image
         shape = (network.config.depth.count, height // SCALE, width // SCALE)
         self.sampler = FixedSampler(geometry.depth_grid, shape)
 
@@ -47,14 +47,14 @@ class ExportableEdge(nn.Module):
         """Predict.
 
         Args:
-            left, right: pictures at the network's scale, `[h, w, 3]` RGB uint8.
-            disparity: of the left picture, `[H, W]` float32, pixels of the network's picture; 0 = none.
+            left, right: images at the network's scale, `[h, w, 3]` RGB uint8.
+            disparity: of the left image, `[H, W]` float32, pixels of the network's image; 0 = none.
             hits: matched pixels that end in each voxel, `[X, Y, Z]` float32.
             ground: height of the ground by column, `[X, Y]` float32, voxel edges above the grid's lower face.
-            ground_seen: 1 where the picture shows it, else 0, `[X, Y]` float32.
+            ground_seen: 1 where the image shows it, else 0, `[X, Y]` float32.
 
         Returns:
-            labels and confidence `[X, Y, Z]` uint8, and the depth of the network's left picture, `[H, W]` float32,
+            labels and confidence `[X, Y, Z]` uint8, and the depth of the network's left image, `[H, W]` float32,
             metres.
         """
         network, geometry = self.network, self.geometry
@@ -72,9 +72,9 @@ class ExportableEdge(nn.Module):
         threshold = thresholds(known, geometry.visible[0], network.config.thresholds)
         labels, confidence = self.decide(volume, lifted, occupied, threshold)
         coarse = expected_depth(distribution, network.depth_net.bin_edges)
-        size = network.config.picture
+        size = network.config.image
         full = F.interpolate(coarse[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
-        labels, confidence = (raised(volume, self.layers) for volume in (labels, confidence))
+        labels, confidence = (shifted(volume, self.layers) for volume in (labels, confidence))
         return labels, confidence, torch.where(disparity > 0, matched, full)
 
     def voxel_depth(self, logits: torch.Tensor) -> torch.Tensor:

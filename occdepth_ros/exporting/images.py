@@ -1,4 +1,4 @@
-"""From the rig's picture to the network's inside an exported graph: crop, scale, filling and normalisation."""
+"""From the rig's image to the network's inside an exported graph: crop, scale, filling and normalisation."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from occdepth_ros.models.images import PictureFit, normalize
+from occdepth_ros.models.images import ImageFit, normalize
 
 
 class FixedFit(nn.Module):
-    """`PictureFit.apply` with operators that every ONNX runtime has: resizing is two matrix products.
+    """`ImageFit.apply` with operators that every ONNX runtime has: resizing is two matrix products.
 
     Args:
-        fit: the fit of the rig's picture in the network's.
+        fit: the fit of the rig's image in the network's.
     """
 
     rows: torch.Tensor | None
     columns: torch.Tensor | None
 
-    def __init__(self, fit: PictureFit) -> None:
+    def __init__(self, fit: ImageFit) -> None:
         super().__init__()
         self.fit = fit
         resized = fit.scaled != fit.source
         self.register_buffer("rows", resizing(fit.source[0], fit.scaled[0]) if resized else None, persistent=False)
         self.register_buffer("columns", resizing(fit.source[1], fit.scaled[1]) if resized else None, persistent=False)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         """`[V, H, W, 3]` RGB uint8 of the source size to `[V, 3, h, w]` float32 of the target size, normalised."""
         height, width = self.fit.content
         if self.rows is not None and self.columns is not None:
-            planes = pictures.permute(0, 3, 1, 2).float()
+            planes = images.permute(0, 3, 1, 2).float()
             planes = self.rows @ planes @ self.columns.T
-            pictures = planes.permute(0, 2, 3, 1)
+            images = planes.permute(0, 2, 3, 1)
         target = self.fit.target
-        pictures = pictures[:, :height, :width]
-        return F.pad(normalize(pictures), (0, target[1] - width, 0, target[0] - height))
+        images = images[:, :height, :width]
+        return F.pad(normalize(images), (0, target[1] - width, 0, target[0] - height))
 
 
 def resizing(before: int, after: int) -> torch.Tensor:
     """The antialiased bilinear resizing of `before` samples to `after` as a matrix, `[after, before]`."""
-    # one sample at a time as a picture; of a single column, torch's own resizing is wrong
+    # one sample at a time as an image; of a single column, torch's own resizing is wrong
     unit = torch.eye(before)[:, None, :, None].expand(-1, -1, -1, 2).contiguous()
     resized = F.interpolate(unit, size=(after, 2), mode="bilinear", align_corners=False, antialias=True)
     return resized[:, 0, :, 0].T.contiguous()

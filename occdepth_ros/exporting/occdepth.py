@@ -7,28 +7,28 @@ from torch import nn
 
 from occdepth_ros.exporting.images import FixedFit
 from occdepth_ros.exporting.sampling import FixedSampler
-from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import WEIGHT_GAIN, OccDepth
 from occdepth_ros.models.occdepth.readout import expected_depth, labels_and_confidence
 
 
 class ExportableOccDepth(nn.Module):
-    """Pictures of the rig's size in, labels out; everything between is fixed by the calibration.
+    """Images of the rig's size in, labels out; everything between is fixed by the calibration.
 
     Args:
         network: with its weights, in evaluation mode, on the CPU.
         geometry: tables of the fitted rig.
-        fit: how the rig's picture becomes the network's.
+        fit: how the rig's image becomes the network's.
     """
 
-    def __init__(self, network: OccDepth, geometry: SceneGeometry, fit: PictureFit) -> None:
+    def __init__(self, network: OccDepth, geometry: SceneGeometry, fit: ImageFit) -> None:
         super().__init__()
         self.network = network
         self.fit = FixedFit(fit)
         self.geometry = geometry
         self.samplers = nn.ModuleList()
-        height, width = network.config.picture
+        height, width = network.config.image
         if geometry.oad_grid is not None and network.config.depth is not None:
             cells = (network.config.depth.count, -(-height // 8), -(-width // 8))
             for view in geometry.oad_grid:
@@ -38,18 +38,18 @@ class ExportableOccDepth(nn.Module):
                     sampler.weight = torch.where(inside > 0, sampler.weight / inside.clamp_min(1e-30), 0.0)
                 self.samplers.append(sampler)
 
-    def forward(self, *pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Predict.
 
         Args:
-            pictures: one per view, `[H, W, 3]` RGB uint8.
+            images: one per view, `[H, W, 3]` RGB uint8.
 
         Returns:
             labels and confidence `[X, Y, Z]` uint8; with a depth module also the depth of the network's left
-            picture, `[h, w]` float32, metres.
+            image, `[h, w]` float32, metres.
         """
         network, geometry = self.network, self.geometry
-        features = network.features(self.fit(torch.stack(pictures))[None], network.config.scales)
+        features = network.features(self.fit(torch.stack(images))[None], network.config.scales)
         volume = network.lift(features, geometry)
         depth = network.depth(features, geometry)
         if depth is not None:

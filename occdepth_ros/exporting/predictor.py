@@ -14,11 +14,11 @@ from occdepth_ros.exporting.reading import read_exported
 from occdepth_ros.exporting.runtime import Arrays, Session
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.evidence import StereoEvidence
-from occdepth_ros.models.images import shrunk
+from occdepth_ros.models.images import resized
 from occdepth_ros.models.occdepth.readout import VisibilityTable
-from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.models.timing import StageClock
-from occdepth_ros.models.trained_height import taught_grid
+from occdepth_ros.models.trained_height import trained_grid
 
 
 class ExportedPredictor:
@@ -71,10 +71,10 @@ class ExportedPredictor:
         fitted = about.fit.rig(about.rig)
         self._visibility = VisibilityTable.of_camera(about.grid, fitted.left, fitted.left_from_grid)
         if about.is_edge:
-            self._evidence = StereoEvidence(about.rig, taught_grid(about.grid)[0], about.fit)
+            self._evidence = StereoEvidence(about.rig, trained_grid(about.grid)[0], about.fit)
 
     @torch.inference_mode()
-    def infer(self, left: Picture, right: Picture) -> Occupancy:
+    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
         """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each, of the calibrated size.
 
         Raises:
@@ -89,7 +89,7 @@ class ExportedPredictor:
         clock.lap("preprocess")
         outputs = self.session.run(inputs)
         clock.lap("network")
-        nothing = np.full(self.about.config.picture, np.nan, np.float32)
+        nothing = np.full(self.about.config.image, np.nan, np.float32)
         depth = torch.from_numpy(outputs.get("depth", nothing))
         visibility = self._visibility.classify(depth)
         result = Occupancy(
@@ -102,17 +102,17 @@ class ExportedPredictor:
         result.timings_ms = clock.milliseconds()
         return result
 
-    def _inputs(self, left: Picture, right: Picture) -> Arrays:
+    def _inputs(self, left: ImageArray, right: ImageArray) -> Arrays:
         about = self.about
         if self._evidence is None:
-            pictures = {"left": left, "right": right}
-            return {name: np.ascontiguousarray(pictures[name]) for name in about.inputs}
+            images = {"left": left, "right": right}
+            return {name: np.ascontiguousarray(images[name]) for name in about.inputs}
         measured = self._evidence.measure(left, right)
         hits = np.zeros(about.grid.count, np.float32)
-        hits[measured.struck.numpy()] = measured.hits.numpy()
+        hits[measured.hit_voxels.numpy()] = measured.hits.numpy()
         return {
-            "left": shrunk(left, about.fit),
-            "right": shrunk(right, about.fit),
+            "left": resized(left, about.fit),
+            "right": resized(right, about.fit),
             "disparity": measured.disparity.numpy(),
             "hits": hits.reshape(about.grid.size),
             "ground": measured.ground.numpy(),

@@ -27,13 +27,13 @@ from occdepth_ros.models.fusion import fold_norms
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.predictor import load_network
-from occdepth_ros.models.trained_height import taught_grid
+from occdepth_ros.models.trained_height import trained_grid
 
 OPSET = 18
 """Operators of 2022: every runtime of today has them."""
 
 MODELS = [*SHIPPED, *(name for name, config in PRESETS.items() if config.virtual_bf is None)]
-"""The models that can be exported: all whose pictures a stereo rig takes."""
+"""The models that can be exported: all whose images a stereo rig takes."""
 
 
 def export(path: Path, model: str, rig: StereoRig, grid: VoxelGrid, weights: Path | str | None = None) -> About:
@@ -42,7 +42,7 @@ def export(path: Path, model: str, rig: StereoRig, grid: VoxelGrid, weights: Pat
     Args:
         path: the file to write, whole or not at all.
         model: one of `MODELS`.
-        rig: the cameras; pictures go in as they give them (for occdepth-edge, as `PictureFit` shrinks them).
+        rig: the cameras; images go in as they give them (for occdepth-edge, as `ImageFit` shrinks them).
         grid: the voxels to predict.
         weights: a weights file, "random", or None for those that ship.
 
@@ -85,8 +85,8 @@ def exportable(about: About, weights: Path | str | None) -> nn.Module:
     fitted = about.fit.rig(about.rig)
     if about.is_edge:
         edge = fold_norms(load_edge(about.model, weights).eval())
-        taught, layers = taught_grid(about.grid)
-        return ExportableEdge(edge, EdgeGeometry.of_rig(edge.config, fitted, taught), layers)
+        trained, layers = trained_grid(about.grid)
+        return ExportableEdge(edge, EdgeGeometry.of_rig(edge.config, fitted, trained), layers)
     network = load_network(about.model, weights).eval()
     return ExportableOccDepth(network, SceneGeometry.of_rig(network.config, fitted, about.grid), about.fit)
 

@@ -30,7 +30,7 @@ def fold_norms(network: Network) -> Network:
 def stored_as(network: Network, dtype: torch.dtype) -> Network:
     """Keep the weights of convolutions and linear layers in the format that autocast would turn them into, in place.
 
-    Autocast keeps no copies of weights that need no gradient: it would convert all of them for every picture.
+    Autocast keeps no copies of weights that need no gradient: it would convert all of them for every image.
     """
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)):

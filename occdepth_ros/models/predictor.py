@@ -11,7 +11,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.grid import VoxelGrid
 
-Picture = npt.NDArray[np.uint8]
+ImageArray = npt.NDArray[np.uint8]
 
 
 @dataclass
@@ -49,5 +49,5 @@ class Predictor(Protocol):
             CalibrationError, GridError, ModelError: the model cannot work on this rig or grid.
         """
 
-    def infer(self, left: Picture, right: Picture) -> Occupancy:
+    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
         """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each, of the calibrated size."""

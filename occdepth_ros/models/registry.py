@@ -65,13 +65,13 @@ MODELS: dict[str, ModelEntry] = {
     ),
     "occdepth-b7-flosp": ModelEntry(_OCCDEPTH, "occdepth-b7 without the depth module", True, published=True),
     "occdepth-mono": ModelEntry(
-        _OCCDEPTH, "OccDepth on the left picture alone (24 channels, no CRP, no cascade)", True, published=True
+        _OCCDEPTH, "OccDepth on the left image alone (24 channels, no CRP, no cascade)", True, published=True
     ),
-    "monoscene": ModelEntry(_OCCDEPTH, "MonoScene on the left picture, which OccDepth builds on", True, published=True),
+    "monoscene": ModelEntry(_OCCDEPTH, "MonoScene on the left image, which OccDepth builds on", True, published=True),
     "monoscene-stereo": ModelEntry(
-        _OCCDEPTH, "MonoScene on both pictures, their features averaged", True, published=True
+        _OCCDEPTH, "MonoScene on both images, their features averaged", True, published=True
     ),
-    "occdepth-small": ModelEntry(_OCCDEPTH, "OccDepth behind EfficientNet-Lite0, half-size pictures", True),
+    "occdepth-small": ModelEntry(_OCCDEPTH, "OccDepth behind EfficientNet-Lite0, half-size images", True),
     "monoscene-small": ModelEntry(_OCCDEPTH, "monoscene in the size of occdepth-small", True),
     "monoscene-stereo-small": ModelEntry(_OCCDEPTH, "monoscene-stereo in the size of occdepth-small", True),
     "lmscnet-stereo": ModelEntry(
@@ -81,7 +81,7 @@ MODELS: dict[str, ModelEntry] = {
     ),
     "aicnet-stereo": ModelEntry(
         "occdepth_ros.models.comparison.aicnet.predictor:AicNetPredictor",
-        "AICNet on the left picture and the depth that semi-global matching measures",
+        "AICNet on the left image and the depth that semi-global matching measures",
         needs_weights=True,
     ),
     "js3cnet-stereo": ModelEntry(

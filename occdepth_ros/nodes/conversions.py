@@ -1,4 +1,4 @@
-"""ROS messages to the nouns of the core: pictures, cameras, poses. Every refusal is a named error."""
+"""ROS messages to the nouns of the core: images, cameras, poses. Every refusal is a named error."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError
 from occdepth_ros.nodes.stereo_occ.faults import NamedError, Topic
 
-Picture = npt.NDArray[np.uint8]
+ImageArray = npt.NDArray[np.uint8]
 
 _BRIDGE = CvBridge()
 _ALIASES = {"8UC1": "mono8"}
 _FISHEYE = ("equidistant", "fisheye")
 
 
-def picture_of(message: Image, where: str) -> Picture:
-    """Decode a picture of any 8-bit colour, grey, Bayer or YUV encoding to `[H, W, 3]` RGB uint8.
+def image_of(message: Image, where: str) -> ImageArray:
+    """Decode an image of any 8-bit colour, grey, Bayer or YUV encoding to `[H, W, 3]` RGB uint8.
 
     Raises:
         NamedError: "image_data" for sizes that contradict each other, "image_encoding" for an unknown encoding.
@@ -34,14 +34,14 @@ def picture_of(message: Image, where: str) -> Picture:
         raise NamedError(
             "image_data",
             Topic.INPUT,
-            f"the picture of {width}x{height} pixels with {step} bytes a row holds {size} bytes",
+            f"the image of {width}x{height} pixels with {step} bytes a row holds {size} bytes",
             where=where,
             remedy="The driver or the recording is damaged: height times step must be the number of bytes.",
         )
     if message.encoding in _ALIASES:
         message.encoding = _ALIASES[message.encoding]
     try:
-        picture: npt.NDArray[Any] = np.asarray(_BRIDGE.imgmsg_to_cv2(message, "rgb8"))
+        image: npt.NDArray[Any] = np.asarray(_BRIDGE.imgmsg_to_cv2(message, "rgb8"))
     except Exception as error:  # cv_bridge, OpenCV and numpy each raise their own
         raise NamedError(
             "image_encoding",
@@ -50,22 +50,22 @@ def picture_of(message: Image, where: str) -> Picture:
             where=where,
             remedy="Publish rgb8, bgr8, mono8 or an 8-bit Bayer pattern.",
         ) from error
-    if picture.shape != (height, width, 3) or picture.dtype != np.uint8:
+    if image.shape != (height, width, 3) or image.dtype != np.uint8:
         raise NamedError(
             "image_encoding",
             Topic.INPUT,
-            f"the encoding {message.encoding!r} gives {picture.dtype} {picture.shape}, not three bytes a pixel",
+            f"the encoding {message.encoding!r} gives {image.dtype} {image.shape}, not three bytes a pixel",
             where=where,
             remedy="Publish rgb8, bgr8, mono8 or an 8-bit Bayer pattern.",
         )
-    return np.ascontiguousarray(picture)
+    return np.ascontiguousarray(image)
 
 
 def camera_of(info: CameraInfo, where: str) -> PinholeCamera:
-    """The rectified camera of a CameraInfo: its P, for the picture that binning and region of interest leave.
+    """The rectified camera of a CameraInfo: its P, for the image that binning and region of interest leave.
 
     Raises:
-        NamedError: "intrinsics": NaN, zeros, or no picture size.
+        NamedError: "intrinsics": NaN, zeros, or no image size.
     """
     try:
         camera = PinholeCamera(np.asarray(info.p, np.float64).reshape(3, 4), int(info.width), int(info.height))
@@ -109,7 +109,7 @@ def rig_of(left: PinholeCamera, right: PinholeCamera, left_from_grid: Matrix, fr
 
 
 class Rectifier:
-    """Undistorts and rectifies raw pictures of one camera by its K, D, R and P.
+    """Undistorts and rectifies raw images of one camera by its K, D, R and P.
 
     Raises:
         NamedError: "intrinsics": K is unusable, or the distortion model is unknown.
@@ -128,7 +128,7 @@ class Rectifier:
                 Topic.CALIBRATION,
                 "K, D, R or P hold NaN, or the focal lengths of K are not positive",
                 where=where,
-                remedy="Calibrate the camera, or set rectify to false for pictures that are rectified.",
+                remedy="Calibrate the camera, or set rectify to false for images that are rectified.",
             )
         if not rotation.any():
             rotation = np.eye(3)
@@ -147,9 +147,9 @@ class Rectifier:
             ) from error
         self._maps = maps
 
-    def __call__(self, picture: Picture) -> Picture:
-        """The rectified picture, `[H, W, 3]`, of the same size."""
-        return np.asarray(cv2.remap(picture, *self._maps, cv2.INTER_LINEAR), np.uint8)
+    def __call__(self, image: ImageArray) -> ImageArray:
+        """The rectified image, `[H, W, 3]`, of the same size."""
+        return np.asarray(cv2.remap(image, *self._maps, cv2.INTER_LINEAR), np.uint8)
 
 
 def matrix_of(transform: Transform) -> Matrix:

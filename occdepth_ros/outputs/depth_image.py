@@ -1,4 +1,4 @@
-"""sensor_msgs/Image of the expected depth of the left picture."""
+"""sensor_msgs/Image of the expected depth of the left image."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError, SourceError
-from occdepth_ros.sources.bag_images import camera_of, picture_of, rectifier_of
+from occdepth_ros.sources.bag_images import camera_of, image_of, rectifier_of
 from occdepth_ros.sources.bag_tf import TransformTree
 from occdepth_ros.sources.bag_topics import StereoTopics, choose_topics
-from occdepth_ros.sources.base import SceneTruth, StereoFrame
+from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame
 
 GRID_FRAMES = ("velodyne", "velo_link", "lidar", "lidar_link", "os_sensor", "base_link", "base_footprint")
 """Frames that the voxel grid is fixed in, the first one in the bag's TF counts."""
@@ -40,7 +40,7 @@ def is_bag(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a picture is in the bag."""
+    """Where an image is in the bag."""
 
     bag_ns: int
     stamp_ns: int
@@ -81,18 +81,16 @@ class BagSequence:
 
         Raises:
             IndexError: there is no such frame.
-            ImageError: a picture is damaged or of another size than the calibration.
+            ImageError: an image is damaged or of another size than the calibration.
         """
         pair = self._pairs[index]
         left, right = self._thread.submit(lambda: [self._message(s, place) for s, place in enumerate(pair)]).result()
-        pictures = [self._picture(side, message) for side, message in enumerate((left, right))]
+        images = [self._image(side, message) for side, message in enumerate((left, right))]
         stamp = pair[0].stamp_ns
         pose = self._tree.pose(self._tree.root(self.grid_frame), self.grid_frame, stamp) if self._has_poses else None
-        return StereoFrame(
-            f"{index:06d}", stamp, pictures[0][0], pictures[1][0], pose, grey=pictures[0][1] and pictures[1][1]
-        )
+        return StereoFrame(f"{index:06d}", stamp, images[0][0], images[1][0], pose, grey=images[0][1] and images[1][1])
 
-    def truth(self, index: int) -> SceneTruth | None:
+    def ground_truth(self, index: int) -> SceneGroundTruth | None:
         """None: bags carry no ground truth."""
         return None
 
@@ -111,8 +109,8 @@ class BagSequence:
         infos, self._tree, self._pairs = self._scan(kinds)
         frame_id = infos["left_frame"]
         left, right = (camera_of(infos[side], f"{self.name} {side} camera_info") for side in ("left", "right"))
-        pictures = ((infos["left"], self._topics.left), (infos["right"], self._topics.right))
-        self._maps = [rectifier_of(info, topic) for info, topic in pictures]
+        images = ((infos["left"], self._topics.left), (infos["right"], self._topics.right))
+        self._maps = [rectifier_of(info, topic) for info, topic in images]
         self.grid_frame, left_from_grid = self._grid_pose(frame_id)
         self._has_poses = self._tree.moves(self.grid_frame)
         try:
@@ -122,7 +120,7 @@ class BagSequence:
             raise CalibrationError(error.what, where=self.name, remedy=error.remedy) from error
 
     def _scan(self, kinds: dict[str, str]) -> tuple[dict[str, Any], TransformTree, list[tuple[_Place, _Place]]]:
-        """One pass over the bag: calibrations, transforms, and where the pictures are."""
+        """One pass over the bag: calibrations, transforms, and where the images are."""
         topics, tree = self._topics, TransformTree()
         infos: dict[str, Any] = {}
         places: dict[str, list[_Place]] = {topics.left: [], topics.right: []}
@@ -148,7 +146,7 @@ class BagSequence:
         return infos, tree, self._paired(places[topics.left], places[topics.right])
 
     def _paired(self, lefts: list[_Place], rights: list[_Place]) -> list[tuple[_Place, _Place]]:
-        """Pairs whose stamps are near, by time; a picture without a partner is left out."""
+        """Pairs whose stamps are near, by time; an image without a partner is left out."""
         lefts, rights = (sorted(side, key=lambda place: place.stamp_ns) for side in (lefts, rights))
         stamps = np.array([place.stamp_ns for place in rights], np.int64)
         pairs: list[tuple[_Place, _Place]] = []
@@ -161,7 +159,7 @@ class BagSequence:
                 pairs.append((left, rights[best]))
         if not pairs:
             raise SourceError(
-                f"none of {len(lefts)} left and {len(rights)} right pictures were taken within {SYNC_NS * 1e-6:.0f} ms",
+                f"none of {len(lefts)} left and {len(rights)} right images were taken within {SYNC_NS * 1e-6:.0f} ms",
                 where=self.name,
                 remedy="Synchronise the cameras, or repair the stamps.",
             )
@@ -188,22 +186,22 @@ class BagSequence:
         for connection, _, data in self._reader.messages(connections, place.bag_ns, place.bag_ns + 1):
             if self._stamp(data) in (place.stamp_ns, 0):
                 return self._reader.deserialize(data, connection.msgtype)
-        raise ImageError("the picture has vanished from the bag", where=f"{self.name} {topic}")
+        raise ImageError("the image has vanished from the bag", where=f"{self.name} {topic}")
 
-    def _picture(self, side: int, message: Any) -> tuple[npt.NDArray[np.uint8], bool]:
+    def _image(self, side: int, message: Any) -> tuple[npt.NDArray[np.uint8], bool]:
         topic = (self._topics.left, self._topics.right)[side]
-        picture, grey = picture_of(message, f"{self.name} {topic}")
+        image, grey = image_of(message, f"{self.name} {topic}")
         expected = (self.rig.left.width, self.rig.left.height)
-        if picture.shape[1::-1] != expected:
-            size = picture.shape[1::-1]
+        if image.shape[1::-1] != expected:
+            size = image.shape[1::-1]
             raise ImageError(
-                f"the picture is {size[0]}x{size[1]}, its CameraInfo says {expected[0]}x{expected[1]}",
+                f"the image is {size[0]}x{size[1]}, its CameraInfo says {expected[0]}x{expected[1]}",
                 where=f"{self.name} {topic}",
             )
         maps = self._maps[side]
         if maps is not None:
-            picture = np.asarray(cv2.remap(picture, *maps, cv2.INTER_LINEAR), np.uint8)
-        return picture, grey
+            image = np.asarray(cv2.remap(image, *maps, cv2.INTER_LINEAR), np.uint8)
+        return image, grey
 
 
 def _nanoseconds(stamp: Any) -> int:

@@ -1,4 +1,4 @@
-"""Pictures and calibrations in recorded ROS messages."""
+"""Images and calibrations in recorded ROS messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import PinholeCamera
 from occdepth_ros.errors import CalibrationError, ImageError
-from occdepth_ros.sources.images import Picture, decode
+from occdepth_ros.sources.images import ImageArray, decode
 
 _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "8UC1": 1, "8UC3": 3}
 _TO_RGB = {
@@ -27,7 +27,7 @@ _BAYER = {
 }
 
 
-def picture_of(message: Any, where: str) -> tuple[Picture, bool]:
+def image_of(message: Any, where: str) -> tuple[ImageArray, bool]:
     """Decode sensor_msgs/Image or CompressedImage.
 
     Returns:
@@ -46,7 +46,7 @@ def picture_of(message: Any, where: str) -> tuple[Picture, bool]:
     data = np.asarray(message.data, np.uint8).ravel()
     if min(height, width) < 1 or step < width * channels or data.size != step * height:
         raise ImageError(
-            f"a picture of {width}x{height} pixels with {step} bytes a row holds {data.size} bytes", where=where
+            f"an image of {width}x{height} pixels with {step} bytes a row holds {data.size} bytes", where=where
         )
     pixels = data.reshape(height, step)[:, : width * channels].reshape(height, width, channels)
     if encoding in _BAYER:
@@ -72,9 +72,9 @@ def camera_of(info: Any, where: str) -> PinholeCamera:
 
 
 def rectifier_of(info: Any, topic: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-    """Maps that rectify the pictures of a topic, None where they are rectified already.
+    """Maps that rectify the images of a topic, None where they are rectified already.
 
-    KITTI's recorders call rectified pictures image_raw, and keep the distortion of the unrectified camera.
+    KITTI's recorders call rectified images image_raw, and keep the distortion of the unrectified camera.
     """
     distortion = np.asarray(_field(info, "d"), np.float64)
     if "rect" in topic or topic.startswith("/kitti") or not distortion.any():

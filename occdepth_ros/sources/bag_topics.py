@@ -30,7 +30,7 @@ class StereoTopics:
     """The topics of a stereo pair.
 
     Args:
-        left, right: pictures.
+        left, right: images.
         left_info, right_info: calibrations.
     """
 
@@ -48,14 +48,14 @@ def choose_topics(topics: Mapping[str, str], bag: str) -> StereoTopics:
         bag: for error texts.
 
     Raises:
-        SourceError: there is no pair of pictures, or a calibration is missing; the text lists what there is.
+        SourceError: there is no pair of images, or a calibration is missing; the text lists what there is.
     """
-    pictures = sorted(name for name, kind in topics.items() if kind in IMAGE_TYPES)
+    images = sorted(name for name, kind in topics.items() if kind in IMAGE_TYPES)
     infos = {name for name, kind in topics.items() if kind == INFO_TYPE}
-    pairs = [(left, right) for left in pictures for right in _partners(left) if right in pictures]
+    pairs = [(left, right) for left in images for right in _partners(left) if right in images]
     if not pairs:
         raise SourceError(
-            f"no pair of left and right pictures among its topics ({_listed(pictures) or 'no pictures at all'})",
+            f"no pair of left and right images among its topics ({_listed(images) or 'no images at all'})",
             where=bag,
             remedy="Record both cameras, as left/image_rect and right/image_rect with their camera_info.",
         )

@@ -13,13 +13,13 @@ from occdepth_ros.grid import VoxelGrid
 
 
 @dataclass(frozen=True)
-class SceneTruth:
+class SceneGroundTruth:
     """Ground truth of one frame.
 
     Args:
         labels: `[X, Y, Z]` uint8 class ids, 255 = unknown (not scored).
         grid: where the labels are; may be shifted by whole voxels against a prediction's grid.
-        name: which truth it is, for reports ("synthetic", "recon10", "semantic_kitti").
+        name: which ground truth it is, for reports ("synthetic", "recon10", "semantic_kitti").
     """
 
     labels: npt.NDArray[np.uint8]
@@ -34,7 +34,7 @@ class StereoFrame:
     Args:
         name: the frame's name on disk, such as "000000".
         stamp_ns: recording time, nanoseconds.
-        left, right: `[H, W, 3]` RGB uint8; grey pictures are repeated over the channels.
+        left, right: `[H, W, 3]` RGB uint8; grey images are repeated over the channels.
         world_from_grid: pose of the grid's frame (LiDAR, or vehicle) in a fixed frame, `[4, 4]`, None = not known.
         grey: whether the cameras are grey, so that the three channels are equal.
     """
@@ -50,7 +50,7 @@ class StereoFrame:
 class StereoSource(Protocol):
     """A finite, ordered stereo sequence with one calibration.
 
-    Indexing reads pictures from disk and raises ImageError or SourceError with file name and remedy.
+    Indexing reads images from disk and raises ImageError or SourceError with file name and remedy.
     """
 
     name: str
@@ -63,7 +63,7 @@ class StereoSource(Protocol):
 
     def __getitem__(self, index: int) -> StereoFrame: ...
 
-    def truth(self, index: int) -> SceneTruth | None:
+    def ground_truth(self, index: int) -> SceneGroundTruth | None:
         """Ground truth of a frame, None where there is none."""
 
     def period_s(self) -> float:

@@ -75,7 +75,7 @@ def _suggestion(path: Path) -> str:
             if found:
                 more = f" (or one of {len(found) - 1} more)" if len(found) > 1 else ""
                 return f"Give one sequence, such as {found[0]}{more}"
-    return "Give the folder that holds the pictures' folders and the calibration."
+    return "Give the folder that holds the images' folders and the calibration."
 
 
 def _folders(path: Path) -> list[Path]:

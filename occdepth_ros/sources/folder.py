@@ -1,6 +1,6 @@
-"""Plain folders of rectified pictures with a calibration in YAML.
+"""Plain folders of rectified images with a calibration in YAML.
 
-    FOLDER/left, FOLDER/right    pictures, equal names on both sides
+    FOLDER/left, FOLDER/right    images, equal names on both sides
     FOLDER/calibration.yaml      see below; or left.yaml and right.yaml as ROS camera calibration writes them
     FOLDER/timestamps.txt        optional, one line a frame: seconds, or whole nanoseconds; without it file names that
                                  are nanoseconds count, and otherwise 10 Hz is assumed
@@ -44,7 +44,7 @@ _NANOSECONDS = 10**14
 
 
 def is_folder(path: Path) -> bool:
-    """Whether the folder has pictures by side."""
+    """Whether the folder has images by side."""
     return (path / "left").is_dir() or (path / "right").is_dir()
 
 
@@ -124,7 +124,7 @@ def _camera(entries: Mapping[str, Any], side: str, file: Path, size: tuple[int, 
     given = tuple(entry.get(name, wanted) for name, wanted in zip(("image_width", "image_height"), size, strict=True))
     if given != size:
         raise CalibrationError(
-            f"{side} is for {given[0]}x{given[1]} pixels, the pictures have {size[0]}x{size[1]}",
+            f"{side} is for {given[0]}x{given[1]} pixels, the images have {size[0]}x{size[1]}",
             where=str(file),
             remedy="Use the calibration of this resolution.",
         )

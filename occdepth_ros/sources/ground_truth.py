@@ -12,14 +12,14 @@ import numpy.typing as npt
 from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.errors import SourceError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.sources.base import SceneTruth
+from occdepth_ros.sources.base import SceneGroundTruth
 
 BENCHMARK_GRID = replace(VoxelGrid.semantic_kitti(), origin=(0.0, -25.6, -2.2))
 """Where the benchmark's voxels are: a LiDAR point lands one layer higher than z = -2.0 m says (measured)."""
 _REPAIR = "Copy or download the file again, or remove it."
 
 
-def read_truth(folder: Path, frame: str) -> SceneTruth | None:
+def read_ground_truth(folder: Path, frame: str) -> SceneGroundTruth | None:
     """Ground truth of a frame, None where `folder` has none.
 
     `FRAME.label` and `FRAME.invalid` (SemanticKITTI) come before `FRAME.<name>.npz` with `target`
@@ -36,7 +36,7 @@ def read_truth(folder: Path, frame: str) -> SceneTruth | None:
     return read_derived(derived[0], derived[0].name[len(frame) + 1 : -len(".npz")]) if derived else None
 
 
-def read_benchmark(path: Path) -> SceneTruth:
+def read_benchmark(path: Path) -> SceneGroundTruth:
     """The benchmark's labels, voxels of the `.invalid` file beside them unknown.
 
     Raises:
@@ -48,7 +48,7 @@ def read_benchmark(path: Path) -> SceneTruth:
     invalid = path.with_suffix(".invalid")
     if invalid.is_file():
         labels[read_bits(invalid)] = UNKNOWN
-    return SceneTruth(labels, BENCHMARK_GRID, "semantic_kitti")
+    return SceneGroundTruth(labels, BENCHMARK_GRID, "semantic_kitti")
 
 
 def read_bits(path: Path) -> npt.NDArray[np.bool_]:
@@ -71,8 +71,8 @@ def _contents(path: Path, expected: int) -> bytes:
         raise SourceError(f"the file cannot be read ({error.strerror})", where=str(path)) from error
 
 
-def read_derived(path: Path, name: str) -> SceneTruth:
-    """Labels derived from other data in an npz file; the arrays are those that `read_truth` lists.
+def read_derived(path: Path, name: str) -> SceneGroundTruth:
+    """Labels derived from other data in an npz file; the arrays are those that `read_ground_truth` lists.
 
     Raises:
         SourceError: the file is missing, damaged, or holds other arrays.
@@ -94,4 +94,4 @@ def read_derived(path: Path, name: str) -> SceneTruth:
             raise SourceError(f"invalid has {bits.size} bits, not {labels.size}", where=str(path), remedy=_REPAIR)
         labels[bits.reshape(size).astype(bool)] = UNKNOWN
     grid = replace(BENCHMARK_GRID, origin=(float(origin[0]), float(origin[1]), float(origin[2])))
-    return SceneTruth(labels, grid, name)
+    return SceneGroundTruth(labels, grid, name)

@@ -1,6 +1,6 @@
-"""Picture files of recorded sequences: read whole, or refused.
+"""Image files of recorded sequences: read whole, or refused.
 
-A decoder given half a file returns a picture whose lower half is grey, so files are checked before they are decoded.
+A decoder given half a file returns an image whose lower half is grey, so files are checked before they are decoded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from occdepth_ros.errors import ImageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
-Picture = npt.NDArray[np.uint8]
+ImageArray = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -28,7 +28,7 @@ _COPY_AGAIN = "Copy or download the file again."
 
 
 def image_size(path: Path) -> Size:
-    """Width and height of a picture file, from its header; the file is checked to be complete.
+    """Width and height of an image file, from its header; the file is checked to be complete.
 
     Raises:
         ImageError: the file cannot be read, is no PNG or JPEG, is damaged or cut off, or is absurdly large.
@@ -36,7 +36,7 @@ def image_size(path: Path) -> Size:
     return _checked_size(_contents(path), str(path))
 
 
-def read_image(path: Path, expected: Size) -> tuple[Picture, bool]:
+def read_image(path: Path, expected: Size) -> tuple[ImageArray, bool]:
     """Read a PNG or JPEG file.
 
     Args:
@@ -44,7 +44,7 @@ def read_image(path: Path, expected: Size) -> tuple[Picture, bool]:
         expected: width and height by the calibration, pixels.
 
     Returns:
-        the picture, `[H, W, 3]` RGB uint8, and whether the file is grey.
+        the image, `[H, W, 3]` RGB uint8, and whether the file is grey.
 
     Raises:
         ImageError: as for `image_size`, or the size is not the expected one.
@@ -53,15 +53,15 @@ def read_image(path: Path, expected: Size) -> tuple[Picture, bool]:
     size = _checked_size(contents, str(path))
     if size != expected:
         raise ImageError(
-            f"the picture is {size[0]}x{size[1]}, calibration and first picture say {expected[0]}x{expected[1]}",
+            f"the image is {size[0]}x{size[1]}, calibration and first image say {expected[0]}x{expected[1]}",
             where=str(path),
-            remedy="Use pictures of one size with the calibration that belongs to them.",
+            remedy="Use images of one size with the calibration that belongs to them.",
         )
     return decode(contents, str(path))
 
 
 def read_levels(path: Path, expected: Size) -> npt.NDArray[np.uint16]:
-    """Read a picture of one channel, such as depth or class ids, `[H, W]`; 8 or 16 bits a pixel.
+    """Read an image of one channel, such as depth or class ids, `[H, W]`; 8 or 16 bits a pixel.
 
     Args:
         path: a PNG file.
@@ -74,17 +74,17 @@ def read_levels(path: Path, expected: Size) -> npt.NDArray[np.uint16]:
     size = _checked_size(contents, str(path))
     if size != expected:
         raise ImageError(
-            f"the picture is {size[0]}x{size[1]}, not {expected[0]}x{expected[1]}",
+            f"the image is {size[0]}x{size[1]}, not {expected[0]}x{expected[1]}",
             where=str(path),
-            remedy="Use pictures of one size with the calibration that belongs to them.",
+            remedy="Use images of one size with the calibration that belongs to them.",
         )
     levels = cv2.imdecode(np.frombuffer(contents, np.uint8), cv2.IMREAD_UNCHANGED)
     if levels is None or levels.ndim != 2 or levels.dtype not in (np.uint8, np.uint16):
-        raise ImageError("the picture has not one channel of 8 or 16 bits", where=str(path), remedy=_COPY_AGAIN)
+        raise ImageError("the image has not one channel of 8 or 16 bits", where=str(path), remedy=_COPY_AGAIN)
     return levels.astype(np.uint16)
 
 
-def decode(contents: bytes, where: str) -> tuple[Picture, bool]:
+def decode(contents: bytes, where: str) -> tuple[ImageArray, bool]:
     """Decode the contents of a PNG or JPEG file to `[H, W, 3]` RGB uint8; also whether it is grey.
 
     Raises:
@@ -93,14 +93,14 @@ def decode(contents: bytes, where: str) -> tuple[Picture, bool]:
     width, height = _checked_size(contents, where)
     decoded = cv2.imdecode(np.frombuffer(contents, np.uint8), cv2.IMREAD_ANYCOLOR)
     if decoded is None or decoded.shape[:2] != (height, width):
-        raise ImageError("the picture cannot be decoded", where=where, remedy=_COPY_AGAIN)
+        raise ImageError("the image cannot be decoded", where=where, remedy=_COPY_AGAIN)
     grey = decoded.ndim == 2
     code = cv2.COLOR_GRAY2RGB if grey else cv2.COLOR_BGR2RGB
     return np.asarray(cv2.cvtColor(decoded, code), np.uint8), grey
 
 
 def list_images(folder: Path) -> dict[str, Path]:
-    """Picture files of a folder by stem, sorted; hidden files (such as a Mac's `._` copies) do not count.
+    """Image files of a folder by stem, sorted; hidden files (such as a Mac's `._` copies) do not count.
 
     Raises:
         ImageError: two files share a stem.
@@ -123,9 +123,9 @@ def _contents(path: Path) -> bytes:
     try:
         contents = path.read_bytes()
     except OSError as error:
-        raise ImageError(f"the picture cannot be read ({error.strerror})", where=str(path)) from error
+        raise ImageError(f"the image cannot be read ({error.strerror})", where=str(path)) from error
     if not contents:
-        raise ImageError("the picture file is empty", where=str(path), remedy=_COPY_AGAIN)
+        raise ImageError("the image file is empty", where=str(path), remedy=_COPY_AGAIN)
     return contents
 
 
@@ -137,9 +137,9 @@ def _checked_size(contents: bytes, where: str) -> Size:
     else:
         raise ImageError("the file is neither PNG nor JPEG", where=where, remedy="Convert it to PNG or JPEG.")
     if size is None:
-        raise ImageError("the picture file is damaged or cut off", where=where, remedy=_COPY_AGAIN)
+        raise ImageError("the image file is damaged or cut off", where=where, remedy=_COPY_AGAIN)
     if not all(0 < side <= _MAX_SIDE for side in size):
-        raise ImageError(f"the picture claims to be {size[0]}x{size[1]} pixels", where=where, remedy=_COPY_AGAIN)
+        raise ImageError(f"the image claims to be {size[0]}x{size[1]} pixels", where=where, remedy=_COPY_AGAIN)
     return size
 
 

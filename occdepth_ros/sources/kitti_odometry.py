@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError, SourceError
-from occdepth_ros.sources.ground_truth import read_truth
+from occdepth_ros.sources.ground_truth import read_ground_truth
 from occdepth_ros.sources.images import image_size
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
 from occdepth_ros.sources.tables import read_calibration, read_poses, read_times
@@ -63,14 +63,14 @@ def open_kitti_odometry(path: Path) -> FileSequence:
         right=right,
         stamps_ns=_stamps(path, names),
         poses=_poses(path, names, rig),
-        find_truth=lambda frame: read_truth(path / "voxels", frame),
+        find_ground_truth=lambda frame: read_ground_truth(path / "voxels", frame),
     )
 
 
-def check_size_fits(rig: StereoRig, picture: Path, calibration: Path) -> None:
-    """Refuse a picture whose size cannot belong to the calibration: a KITTI odometry calibration has no size in it.
+def check_size_fits(rig: StereoRig, image: Path, calibration: Path) -> None:
+    """Refuse an image whose size cannot belong to the calibration: a KITTI odometry calibration has no size in it.
 
-    The optical axis of a rectified KITTI camera passes near the middle of the picture (within 2 % of the width).
+    The optical axis of a rectified KITTI camera passes near the middle of the image (within 2 % of the width).
 
     Raises:
         CalibrationError: the principal point is far from the middle.
@@ -80,9 +80,9 @@ def check_size_fits(rig: StereoRig, picture: Path, calibration: Path) -> None:
     if not (0.35 < (cx + 0.5) / camera.width < 0.65 and 0.3 < (cy + 0.5) / camera.height < 0.7):
         raise CalibrationError(
             f"the principal point ({cx:.1f}, {cy:.1f}) is far from the middle of a {camera.width}x{camera.height} "
-            f"picture such as {picture.name}: the pictures were resized, or the calibration is another sequence's",
+            f"image such as {image.name}: the images were resized, or the calibration is another sequence's",
             where=str(calibration),
-            remedy="Use the original pictures, or scale P0 to P3 with them.",
+            remedy="Use the original images, or scale P0 to P3 with them.",
         )
 
 

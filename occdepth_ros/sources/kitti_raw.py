@@ -100,13 +100,13 @@ def _rectification(entries: dict[str, Matrix], file: Path) -> Matrix:
     return turn
 
 
-def _camera(entries: dict[str, Matrix], number: str, size: tuple[int, int], file: Path, picture: Path) -> PinholeCamera:
+def _camera(entries: dict[str, Matrix], number: str, size: tuple[int, int], file: Path, image: Path) -> PinholeCamera:
     width, height = (int(v) for v in _entry(entries, f"S_rect_{number}", (2,), file))
     if (width, height) != size:
         raise CalibrationError(
-            f"the calibration is for {width}x{height} pixels, {picture.name} has {size[0]}x{size[1]}",
+            f"the calibration is for {width}x{height} pixels, {image.name} has {size[0]}x{size[1]}",
             where=f"{file}, S_rect_{number}",
-            remedy="Use the drive's rectified pictures (sync) with the calibration of the same date.",
+            remedy="Use the drive's rectified images (sync) with the calibration of the same date.",
         )
     return PinholeCamera(_entry(entries, f"P_rect_{number}", (3, 4), file), width, height)
 

@@ -1,4 +1,4 @@
-"""A stereo sequence of picture files, whatever text files its times and poses came from."""
+"""A stereo sequence of image files, whatever text files its times and poses came from."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import SourceError
-from occdepth_ros.sources.base import SceneTruth, StereoFrame
+from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame
 from occdepth_ros.sources.images import list_images, missing_names, read_image
 
 
-def no_truth(name: str) -> SceneTruth | None:
-    """The truth of a sequence without ground truth."""
+def no_ground_truth(name: str) -> SceneGroundTruth | None:
+    """The ground truth of a sequence without ground truth."""
     return None
 
 
 @dataclass(eq=False)
 class FileSequence:
-    """A `StereoSource` over picture files; pictures are read when a frame is asked for, and not kept.
+    """A `StereoSource` over image files; images are read when a frame is asked for, and not kept.
 
     Args:
         name: what the user gave.
         rig: the calibrated cameras.
         grid_frame: name of the frame that voxel grids are fixed in.
         frames: frame names, in order.
-        left, right: one picture file per frame.
+        left, right: one image file per frame.
         stamps_ns: `[N]` times, strictly increasing.
         poses: `[N, 4, 4]` poses of the grid's frame in a fixed frame, None = not known.
         find_truth: frame name to its ground truth.
@@ -46,7 +46,7 @@ class FileSequence:
     right: Sequence[Path]
     stamps_ns: npt.NDArray[np.int64]
     poses: npt.NDArray[np.float64] | None = None
-    find_truth: Callable[[str], SceneTruth | None] = field(default=no_truth, repr=False)
+    find_ground_truth: Callable[[str], SceneGroundTruth | None] = field(default=no_ground_truth, repr=False)
 
     def __post_init__(self) -> None:
         steps = np.diff(self.stamps_ns)
@@ -74,9 +74,9 @@ class FileSequence:
         pose = None if self.poses is None else self.poses[index]
         return StereoFrame(self.frames[index], int(self.stamps_ns[index]), left, right, pose, grey=grey and right_grey)
 
-    def truth(self, index: int) -> SceneTruth | None:
+    def ground_truth(self, index: int) -> SceneGroundTruth | None:
         """Ground truth of a frame, None where there is none."""
-        return self.find_truth(self.frames[index])
+        return self.find_ground_truth(self.frames[index])
 
     def period_s(self) -> float:
         """Median time between frames, seconds; 0.1 for a single frame."""
@@ -84,19 +84,19 @@ class FileSequence:
 
 
 def pair_images(left: Path, right: Path) -> tuple[list[str], list[Path], list[Path]]:
-    """Frames that two folders of pictures hold: names, left files, right files, sorted by name.
+    """Frames that two folders of images hold: names, left files, right files, sorted by name.
 
     Raises:
-        SourceError: a folder is missing or without pictures, or a frame has a picture on one side only.
+        SourceError: a folder is missing or without images, or a frame has an image on one side only.
     """
     lefts, rights = _images(left), _images(right)
     for here, images, there, others in ((left, lefts, right, rights), (right, rights, left, lefts)):
         missing = sorted(images.keys() - others.keys())
         if missing:
             raise SourceError(
-                f"{len(others)} pictures, but {len(images)} in {here}; missing: {missing_names(missing)}",
+                f"{len(others)} images, but {len(images)} in {here}; missing: {missing_names(missing)}",
                 where=str(there),
-                remedy="Copy the missing pictures, or remove their partners.",
+                remedy="Copy the missing images, or remove their partners.",
             )
     names = sorted(lefts)
     return names, [lefts[name] for name in names], [rights[name] for name in names]
@@ -104,10 +104,10 @@ def pair_images(left: Path, right: Path) -> tuple[list[str], list[Path], list[Pa
 
 def _images(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise SourceError("the folder of pictures is missing", where=str(folder), remedy="Copy or extract it too.")
+        raise SourceError("the folder of images is missing", where=str(folder), remedy="Copy or extract it too.")
     images = list_images(folder)
     if not images:
-        raise SourceError("the folder holds no .png or .jpg pictures", where=str(folder))
+        raise SourceError("the folder holds no .png or .jpg images", where=str(folder))
     return images
 
 
@@ -131,6 +131,6 @@ def rows_of_frames(rows: npt.NDArray[np.generic], names: Sequence[str], path: Pa
         raise SourceError(
             f"there are {len(rows)} lines, none for frame {name} and {int(beyond.sum()) - 1} more",
             where=str(path),
-            remedy="Use the file that belongs to these pictures.",
+            remedy="Use the file that belongs to these images.",
         )
     return rows[numbers]

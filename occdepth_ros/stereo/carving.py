@@ -19,9 +19,9 @@ _BLOCKED = np.iinfo(np.int16).max
 
 
 class SightCarver:
-    """Free voxels of a disparity picture.
+    """Free voxels of a disparity image.
 
-    A voxel is free when every match within the window that it covers in the left picture lies behind it, by a margin
+    A voxel is free when every match within the window that it covers in the left image lies behind it, by a margin
     of two standard deviations, and at least half of that window is matched. Windows come from a pyramid whose cells
     hold the nearest surface of their pixels, so a single far pixel frees nothing and a voxel costs one look-up.
 
@@ -44,7 +44,7 @@ class SightCarver:
             column, row = np.rint(points[:, 0] * fx / z + cx), np.rint(points[:, 1] * fy / z + cy)
         seen = (z > grid.resolution) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
         self.in_view = np.flatnonzero(seen)
-        """Flat indices of the voxels whose centre is in the left picture, ascending, `[N]`."""
+        """Flat indices of the voxels whose centre is in the left image, ascending, `[N]`."""
         z = z[seen]
         footprint = fx * grid.resolution / z
         level = np.clip(np.floor(np.log2(np.maximum(footprint / 3, 1))), 0, 6).astype(np.int64)
@@ -78,9 +78,9 @@ class SightCarver:
         return nearest.take(self._look_up, mode="clip") < self._free_below
 
 
-def _halved_max(picture: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+def _halved_max(image: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
     """Maximum of every 2x2 block; odd sizes repeat their last line."""
-    height, width = picture.shape
-    even = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    height, width = image.shape
+    even = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     rows = np.maximum(even[0::2], even[1::2])
     return np.maximum(rows[:, 0::2], rows[:, 1::2])

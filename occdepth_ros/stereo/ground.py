@@ -66,7 +66,7 @@ class Ground:
 
     Args:
         height: `[X, Y]` float32, height of the ground in each column, in voxel edges above the grid's lower face.
-        seen: `[X, Y]`, columns where the picture shows the ground itself.
+        seen: `[X, Y]`, columns where the image shows the ground itself.
         voxels: flat indices of the voxels within half an edge of the seen ground, ascending.
     """
 
@@ -79,7 +79,7 @@ class GroundFinder:
     """Finds the ground below the points of one calibration.
 
     The plane holds near the camera; its residual, averaged over cells and smoothed, follows kerbs and slopes. A column
-    counts as seen where the pixel that shows its ground is matched at the ground's disparity: the rows of a picture lie
+    counts as seen where the pixel that shows its ground is matched at the ground's disparity: the rows of an image lie
     metres apart on far ground, and points alone would leave it in stripes. Gaps of up to four voxels are closed.
 
     Args:
@@ -150,7 +150,7 @@ class GroundFinder:
     def _seen(
         self, height: npt.NDArray[np.float32], eye_above: float, disparity: npt.NDArray[np.int16]
     ) -> npt.NDArray[np.bool_]:
-        """Columns whose ground is matched where it appears in the picture, `[X, Y]`."""
+        """Columns whose ground is matched where it appears in the image, `[X, Y]`."""
         k = self._camera.projection.astype(np.float32)
         right, down, depth = (foot + up * height for foot, up in zip(self._foot, self._up, strict=True))
         depth = np.maximum(depth, np.float32(self._nearest))

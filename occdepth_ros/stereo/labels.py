@@ -7,7 +7,7 @@ the pixel that shows a voxel, four rules are left that paid on the frames they w
 * obstacles that are green or dark are vegetation, as most obstacles beside roads are;
 * grey ones are cars where nothing around them is taller than a car, and buildings where something is.
 
-Pictures without colour cannot tell green from grey: there, ground is road and obstacles are vegetation.
+Images without colour cannot tell green from grey: there, ground is road and obstacles are vegetation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.stereo.matching import Picture
+from occdepth_ros.stereo.matching import ImageArray
 
 ROAD, TERRAIN, VEGETATION, CAR, BUILDING = (
     np.uint8(SEMANTIC_KITTI.id_of(name)) for name in ("road", "terrain", "vegetation", "car", "building")
@@ -53,7 +53,7 @@ class SurfaceLabels:
         ground: npt.NDArray[np.intp],
         obstacles: npt.NDArray[np.intp],
         above: npt.NDArray[np.floating],
-        left: Picture,
+        left: ImageArray,
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """Class of surface voxels.
 
@@ -88,7 +88,7 @@ class SurfaceLabels:
     def _colors(
         self, voxels: npt.NDArray[np.intp], smooth: cv2.typing.MatLike
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Excess green and brightness of the pixel that shows each voxel, in a smoothed picture, `[N]` each."""
+        """Excess green and brightness of the pixel that shows each voxel, in a smoothed image, `[N]` each."""
         index = np.stack(np.unravel_index(voxels, self._grid.size), 1)
         points = self._grid.centers_of(index) @ self._pose[:3, :3].T + self._pose[:3, 3]
         k = self._camera.projection

@@ -1,4 +1,4 @@
-"""Semi-global matching (Hirschmüller, 2008) of a rectified pair: two pictures become disparity and depth."""
+"""Semi-global matching (Hirschmüller, 2008) of a rectified pair: two images become disparity and depth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError
 
-Picture = npt.NDArray[np.uint8]
+ImageArray = npt.NDArray[np.uint8]
 
 STEPS = 16
 """Fixed-point steps of a disparity, per pixel: what OpenCV's matchers return."""
@@ -26,18 +26,18 @@ NO_MATCH = -1
 
 
 class SemiGlobalMatcher:
-    """Dense disparity of the left picture.
+    """Dense disparity of the left image.
 
     Three-path semi-global matching with sub-pixel interpolation, then left-right consistency, uniqueness and speckle
-    tests; what fails one of them is no match. The pictures are widened to the left by the largest disparity, so that
-    the left margin is matched as far as the right picture shows it.
+    tests; what fails one of them is no match. The images are widened to the left by the largest disparity, so that
+    the left margin is matched as far as the right image shows it.
 
     Args:
         rig: the calibrated cameras.
         nearest_m: smallest depth to be found, metres; with fx * baseline it sets the number of disparities.
 
     Raises:
-        CalibrationError: the picture is too narrow for the disparities that the calibration asks for.
+        CalibrationError: the image is too narrow for the disparities that the calibration asks for.
     """
 
     def __init__(self, rig: StereoRig, *, nearest_m: float) -> None:
@@ -46,11 +46,11 @@ class SemiGlobalMatcher:
         self.offset = rig.disparity_offset
         self.lowest = math.floor(self.offset)
         wanted = self.focal_baseline / nearest_m + self.offset - self.lowest
-        # a surface that would shift by more than half a picture is seen by neither camera whole
+        # a surface that would shift by more than half an image is seen by neither camera whole
         self.count = 16 * max(1, min(math.ceil(wanted / 16), rig.left.width // 32))
         if rig.left.width < 64 or rig.left.height < 16:
             raise CalibrationError(
-                f"pictures of {rig.left.width}x{rig.left.height} are too small for stereo matching",
+                f"images of {rig.left.width}x{rig.left.height} are too small for stereo matching",
                 where="stereo calibration",
                 remedy="Use at least 64x16 pixels.",
             )
@@ -58,7 +58,7 @@ class SemiGlobalMatcher:
         self._margin = max(self.lowest + self.count, 0)
         self._matcher = create_matcher(self.lowest, self.count)
 
-    def match(self, left: Picture, right: Picture) -> npt.NDArray[np.int16]:
+    def match(self, left: ImageArray, right: ImageArray) -> npt.NDArray[np.int16]:
         """Match one pair.
 
         Args:
@@ -68,10 +68,10 @@ class SemiGlobalMatcher:
             `[H, W]` int16: disparity minus the rig's offset, in `1 / STEPS` pixels, so that
             depth = focal_baseline * STEPS / value; at least 0, `NO_MATCH` where there is none.
         """
-        grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (left, right)]
-        wide = [cv2.copyMakeBorder(picture, 0, 0, self._margin, 0, cv2.BORDER_REPLICATE) for picture in grey]
+        grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (left, right)]
+        wide = [cv2.copyMakeBorder(image, 0, 0, self._margin, 0, cv2.BORDER_REPLICATE) for image in grey]
         raw = self._matcher.compute(wide[0], wide[1])[:, self._margin :]
-        # a match beyond the right picture's margin met the widening, not a surface
+        # a match beyond the right image's margin met the widening, not a surface
         found = (raw >= self.lowest * STEPS) & (raw <= self.columns) & ~is_blank(grey[0])
         shift = round(self.offset * STEPS)
         return np.where(found & (raw >= shift), raw - np.int16(shift), np.int16(NO_MATCH)).astype(np.int16, copy=False)

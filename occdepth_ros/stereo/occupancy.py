@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.stereo.matching import Picture, SemiGlobalMatcher
+from occdepth_ros.stereo.matching import ImageArray, SemiGlobalMatcher
 from occdepth_ros.stereo.surface import SurfaceBinning
 
 WORKING_WIDTH = 640
-"""Pictures are matched at about this width, pixels. Full KITTI size takes 2.5 times as long (76 against 30 ms) and
+"""Images are matched at about this width, pixels. Full KITTI size takes 2.5 times as long (76 against 30 ms) and
 gains 0.6 points of SC IoU on recon10 (`make bench`)."""
 NEAREST_VOXELS = 15
 """Smallest depth that is matched, in voxel edges: 3 m in the 0.2 m grid of the benchmark."""
@@ -24,11 +24,11 @@ class StereoOccupancy:
     Args:
         rig: the calibrated cameras.
         grid: the voxels.
-        working_width: larger pictures are matched at the whole fraction of their size that comes nearest to this
+        working_width: larger images are matched at the whole fraction of their size that comes nearest to this
             width, pixels.
 
     Raises:
-        CalibrationError: the pictures are too small for the disparities that the calibration asks for.
+        CalibrationError: the images are too small for the disparities that the calibration asks for.
     """
 
     def __init__(self, rig: StereoRig, grid: VoxelGrid, *, working_width: int = WORKING_WIDTH) -> None:
@@ -41,20 +41,20 @@ class StereoOccupancy:
         self.matcher = SemiGlobalMatcher(self.rig, nearest_m=NEAREST_VOXELS * grid.resolution)
         self.binning = SurfaceBinning(self.rig, grid, self.matcher.focal_baseline)
 
-    def shrunk(self, picture: Picture) -> Picture:
-        """A picture of the rig's size at working size."""
+    def resized(self, image: ImageArray) -> ImageArray:
+        """An image of the rig's size at working size."""
         if self._working_size == self._size:
-            return picture
-        return np.asarray(cv2.resize(picture, self._working_size, interpolation=cv2.INTER_AREA), np.uint8)
+            return image
+        return np.asarray(cv2.resize(image, self._working_size, interpolation=cv2.INTER_AREA), np.uint8)
 
-    def match(self, left: Picture, right: Picture) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]:
+    def match(self, left: ImageArray, right: ImageArray) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]:
         """Match one rectified pair.
 
         Args:
-            left, right: `[h, w, 3]` RGB uint8 at working size, as from `shrunk`.
+            left, right: `[h, w, 3]` RGB uint8 at working size, as from `resized`.
 
         Returns:
-            disparity `[h, w]` as `SemiGlobalMatcher.match` gives it, without splinters; and depth of the left picture
+            disparity `[h, w]` as `SemiGlobalMatcher.match` gives it, without splinters; and depth of the left image
             at the rig's size, `[H, W]` metres, NaN without a match.
         """
         disparity = self.binning.without_splinters(self.matcher.match(left, right))

@@ -11,7 +11,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.carving import SightCarver
 from occdepth_ros.stereo.ground import GroundFinder
@@ -21,7 +21,7 @@ from occdepth_ros.stereo.occupancy import WORKING_WIDTH, StereoOccupancy
 GROUND_BAND = 1.5
 """A surface voxel whose centre is no more than this above the ground belongs to it, in voxel edges."""
 FREE_CONFIDENCE = 254
-"""Of free voxels, 0.4 % are occupied in the truth that this was measured on (recon10)."""
+"""Of free voxels, 0.4 % are occupied in the ground truth that this was measured on (recon10)."""
 GROUND_CONFIDENCE = 165
 """Of ground voxels, 65 % have the right class there, and 93 % are occupied."""
 
@@ -37,7 +37,7 @@ class StereoGeometry:
         name: the name it is registered under.
         weights: must be None: there is nothing to load.
         device: accepted for the protocol's sake; it runs on the CPU.
-        working_width: larger pictures are matched at the whole fraction of their size that comes nearest to this
+        working_width: larger images are matched at the whole fraction of their size that comes nearest to this
             width, pixels.
 
     Raises:
@@ -68,10 +68,10 @@ class StereoGeometry:
         self._unseen = np.full(grid.count, Visibility.OUTSIDE, np.uint8)
         self._unseen[self.carver.in_view] = Visibility.HIDDEN
 
-    def infer(self, left: Picture, right: Picture) -> Occupancy:
+    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
         """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each."""
         clock = [time.perf_counter()]
-        left, right = self.stereo.shrunk(left), self.stereo.shrunk(right)
+        left, right = self.stereo.resized(left), self.stereo.resized(right)
         disparity, depth = self.stereo.match(left, right)
         clock.append(time.perf_counter())
         points = self.binning.points(disparity)

@@ -30,7 +30,7 @@ class SurfacePoints:
     Args:
         x, y, z: `[N]` float32.
         voxel: flat voxel index, `[N]`.
-        pixel: flat index of the pixel in the disparity picture, `[N]`, ascending.
+        pixel: flat index of the pixel in the disparity image, `[N]`, ascending.
     """
 
     x: npt.NDArray[np.float32]
@@ -70,7 +70,7 @@ class SurfaceBinning:
         self._forward = (rig.left_from_grid[2, :3] * grid.resolution).astype(np.float32)
 
     def without_splinters(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-        """The disparity picture without near surfaces that are smaller than anything that fills a voxel."""
+        """The disparity image without near surfaces that are smaller than anything that fills a voxel."""
         near = (disparity > self._splinter_steps).astype(np.uint8)
         _, component, statistics, _ = cv2.connectedComponentsWithStats(near, connectivity=4, ltype=cv2.CV_32S)
         small = statistics[:, cv2.CC_STAT_AREA] < SPLINTER_PX
@@ -78,7 +78,7 @@ class SurfaceBinning:
         return np.where(small[component], np.int16(NO_MATCH), disparity) if small.any() else disparity
 
     def points(self, disparity: npt.NDArray[np.int16]) -> SurfacePoints:
-        """Points of a disparity picture as `SemiGlobalMatcher.match` returns it."""
+        """Points of a disparity image as `SemiGlobalMatcher.match` returns it."""
         at = np.flatnonzero(disparity > 0)
         inverse = np.float32(1) / disparity.ravel()[at]
         axes = []
@@ -98,9 +98,9 @@ class SurfaceBinning:
     def occupied(self, points: SurfacePoints) -> npt.NDArray[np.intp]:
         """Flat indices of the voxels that hold enough points, ascending."""
         hits = np.bincount(points.voxel, minlength=self._count)
-        struck = np.flatnonzero(hits)
-        wanted = np.clip(MIN_SHARE * self._face / np.square(self._depth(struck)), 1, MIN_HITS)
-        return struck[hits[struck] >= np.rint(wanted)]
+        hit_voxels = np.flatnonzero(hits)
+        wanted = np.clip(MIN_SHARE * self._face / np.square(self._depth(hit_voxels)), 1, MIN_HITS)
+        return hit_voxels[hits[hit_voxels] >= np.rint(wanted)]
 
     def sharpness(self, voxels: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
         """Voxel edge over edge plus depth error, times 255, `[N]`; the error is depth^2 sigma / (fx * baseline)."""

@@ -1,4 +1,4 @@
-"""Finds out whether left and right pictures were swapped: then surfaces lie at negative disparities."""
+"""Finds out whether left and right images were swapped: then surfaces lie at negative disparities."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ImageError
 from occdepth_ros.stereo.matching import STEPS, create_matcher
 
-Picture = npt.NDArray[np.uint8]
+ImageArray = npt.NDArray[np.uint8]
 
 WIDTH = 320
-"""Pictures are compared at about this width, pixels."""
+"""Images are compared at about this width, pixels."""
 REACH = 32
 """Disparities from -REACH to REACH pixels around infinity compete with each other."""
 LEAST = 0.3
@@ -27,7 +27,7 @@ PERIOD = 50
 
 
 class SwappedError(ImageError):
-    """The right camera's pictures came as the left ones."""
+    """The right camera's images came as the left ones."""
 
 
 class SwapGuard:
@@ -41,26 +41,26 @@ class SwapGuard:
         self._offset = rig.disparity_offset
         self._countdown = 0
 
-    def check(self, left: Picture, right: Picture) -> None:
+    def check(self, left: ImageArray, right: ImageArray) -> None:
         """Look at one pair, `[H, W, 3]` RGB uint8 each; takes about 10 ms when it looks.
 
         Raises:
-            SwappedError: the pictures are swapped.
+            SwappedError: the images are swapped.
         """
         if self._countdown:
             self._countdown -= 1
             return
-        if pictures_look_swapped(left, right, offset=self._offset):
+        if images_look_swapped(left, right, offset=self._offset):
             raise SwappedError(
                 "left and right are swapped: surfaces match at negative disparities only",
                 where="stereo pair",
-                remedy="Exchange the two pictures or topics; each CameraInfo must go with its own camera.",
+                remedy="Exchange the two images or topics; each CameraInfo must go with its own camera.",
             )
         self._countdown = PERIOD - 1
 
 
-def pictures_look_swapped(left: Picture, right: Picture, *, offset: float = 0.0) -> bool:
-    """Whether most surfaces lie beyond infinity; False for pictures too small to tell.
+def images_look_swapped(left: ImageArray, right: ImageArray, *, offset: float = 0.0) -> bool:
+    """Whether most surfaces lie beyond infinity; False for images too small to tell.
 
     Args:
         left, right: `[H, W, 3]` RGB uint8, rectified.
@@ -73,8 +73,8 @@ def pictures_look_swapped(left: Picture, right: Picture, *, offset: float = 0.0)
     if width > WIDTH:
         height, width = max(16, round(height * WIDTH / width)), WIDTH
     grey = [
-        cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (width, height), interpolation=cv2.INTER_AREA)
-        for picture in (left, right)
+        cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (width, height), interpolation=cv2.INTER_AREA)
+        for image in (left, right)
     ]
     lowest = infinity - REACH
     disparity = create_matcher(lowest, 2 * REACH, speckles=50).compute(grey[0], grey[1])[:, REACH:-REACH]

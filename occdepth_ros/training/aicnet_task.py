@@ -1,4 +1,4 @@
-"""What AICNet learns from a scene: picture and matched depth in, classes of the voxels (Li et al., CVPR 2020)."""
+"""What AICNet learns from a scene: image and matched depth in, classes of the voxels (Li et al., CVPR 2020)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class AicNetOptions(MeasuredOptions):
 
 
 class AicNetTask(MeasuredTask):
-    """AICNet from a picture and its matched depth.
+    """AICNet from an image and its matched depth.
 
     Args:
         config: the network.

@@ -1,4 +1,4 @@
-"""Random changes of a scene that keep pictures, calibration and truth consistent with one another."""
+"""Random changes of a scene that keep images, calibration and ground truth consistent with one another."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Augmentation:
     blur: float = 0.0
 
 
-def jitter(pictures: torch.Tensor, amount: Augmentation, rng: np.random.Generator) -> torch.Tensor:
+def jitter(images: torch.Tensor, amount: Augmentation, rng: np.random.Generator) -> torch.Tensor:
     """Change brightness, contrast and saturation in random order by random factors, then what a camera does.
 
     Args:
-        pictures: `[V, 3, H, W]` RGB uint8.
+        images: `[V, 3, H, W]` RGB uint8.
         amount: largest changes; a factor is drawn from 1 - a to 1 + a.
         rng: source of randomness.
 
@@ -59,24 +59,24 @@ def jitter(pictures: torch.Tensor, amount: Augmentation, rng: np.random.Generato
     for index in rng.permutation(len(steps)):
         change, largest = steps[index]
         if largest > 0:
-            pictures = change(pictures, rng.uniform(max(0.0, 1 - largest), 1 + largest))
+            images = change(images, rng.uniform(max(0.0, 1 - largest), 1 + largest))
     if max(amount.gamma, amount.tint, amount.exposure, amount.noise) > 0:
-        pictures = _as_by_another_camera(pictures, amount, rng)
+        images = _as_by_another_camera(images, amount, rng)
     if amount.blur > 0 and rng.random() < amount.blur:
-        pictures = tvf.gaussian_blur(pictures, [3, 3], [rng.uniform(0.3, 0.9)])
-    return pictures
+        images = tvf.gaussian_blur(images, [3, 3], [rng.uniform(0.3, 0.9)])
+    return images
 
 
-def _as_by_another_camera(pictures: torch.Tensor, amount: Augmentation, rng: np.random.Generator) -> torch.Tensor:
+def _as_by_another_camera(images: torch.Tensor, amount: Augmentation, rng: np.random.Generator) -> torch.Tensor:
     """Change gamma, tint, the exposure of each eye, and add noise, `[V, 3, H, W]` uint8 to the same."""
     levels = np.linspace(0, 1, 256, dtype=np.float32) ** np.exp(rng.uniform(-amount.gamma, amount.gamma))
     tint = rng.uniform(1 - amount.tint, 1 + amount.tint, 3)
-    exposure = rng.uniform(1 - amount.exposure, 1 + amount.exposure, len(pictures))
+    exposure = rng.uniform(1 - amount.exposure, 1 + amount.exposure, len(images))
     noise = rng.uniform(0, amount.noise) if amount.noise > 0 and rng.random() < 0.5 else 0.0
-    out = np.empty(pictures.shape, np.float32)
+    out = np.empty(images.shape, np.float32)
     for view, channel in np.ndindex(out.shape[:2]):
         # 256 levels are cheaper to change than all pixels
-        out[view, channel] = (255 * exposure[view] * tint[channel] * levels)[pictures[view, channel].numpy()]
+        out[view, channel] = (255 * exposure[view] * tint[channel] * levels)[images[view, channel].numpy()]
     if noise > 0:
         out += rng.standard_normal(out.shape, dtype=np.float32) * np.float32(255 * noise)
     return torch.from_numpy(np.rint(out.clip(0, 255)).astype(np.uint8))
@@ -86,31 +86,31 @@ def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:
     """The scene in a mirror that stands along the direction of travel: y becomes -y.
 
     What the right camera saw, flipped, is what a left camera sees in the mirrored world; so the eyes change places,
-    the baseline stays positive and matching works as ever. Published code flips the pictures of both views instead,
-    keeps their roles and the truth, and thereby trains on pairs with a negative baseline.
+    the baseline stays positive and matching works as ever. Published code flips the images of both views instead,
+    keeps their roles and the ground truth, and thereby trains on pairs with a negative baseline.
 
     Args:
         example: the scene.
-        swap_eyes: False = the left picture stays the left one and the right camera goes to its other side; the right
-            picture is then the left one, for networks that do not look at it.
+        swap_eyes: False = the left image stays the left one and the right camera goes to its other side; the right
+            image is then the left one, for networks that do not look at it.
 
     Returns:
-        the mirrored scene; with swapped eyes without depth and semantics, which were the old left picture's.
+        the mirrored scene; with swapped eyes without depth and semantics, which were the old left image's.
     """
     rig = example.rig
     left, right = _mirrored(rig.left), _mirrored(rig.right)
-    pictures = example.left[:, ::-1], example.right[:, ::-1]
+    images = example.left[:, ::-1], example.right[:, ::-1]
     depth = None if example.depth is None else np.ascontiguousarray(example.depth[:, ::-1])
     semantics = None if example.semantics is None else np.ascontiguousarray(example.semantics[:, ::-1])
     if swap_eyes:
         left, right = right, left
-        pictures = pictures[1], pictures[0]
+        images = images[1], images[0]
         depth = semantics = None
     else:
         moved = left.projection.copy()
         moved[0, 3] -= moved[0, 0] * rig.baseline
         right = replace(left, projection=moved)
-        pictures = pictures[0], pictures[0]
+        images = images[0], images[0]
     turn = np.diag([-1.0, 1, 1, 1])
     pose = turn @ rig.reference_from_grid @ np.diag([1.0, -1, 1, 1])
     earlier = example.earlier
@@ -118,7 +118,7 @@ def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:
         # they stay what their camera saw, whichever side of the mirrored rig it is on
         earlier = {
             offset: EarlierView(
-                np.ascontiguousarray(view.picture[:, ::-1]), _mirrored(view.camera), turn @ view.moved @ turn
+                np.ascontiguousarray(view.image[:, ::-1]), _mirrored(view.camera), turn @ view.moved @ turn
             )
             for offset, view in earlier.items()
         }
@@ -126,8 +126,8 @@ def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:
     x, y, z = grid.origin
     return replace(
         example,
-        left=np.ascontiguousarray(pictures[0]),
-        right=np.ascontiguousarray(pictures[1]),
+        left=np.ascontiguousarray(images[0]),
+        right=np.ascontiguousarray(images[1]),
         rig=StereoRig(left, right, pose, rig.frame_id),
         grid=replace(grid, origin=(x, -(y + grid.extent[1]), z)),
         target=np.ascontiguousarray(example.target[:, ::-1]),
@@ -139,7 +139,7 @@ def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:
 
 
 def shifted(example: SceneExample, steps: Sequence[int]) -> SceneExample:
-    """The scene on a grid that was moved by whole voxels; what the truth did not reach is unknown.
+    """The scene on a grid that was moved by whole voxels; what the ground truth did not reach is unknown.
 
     Args:
         example: the scene.
@@ -155,7 +155,7 @@ def shifted(example: SceneExample, steps: Sequence[int]) -> SceneExample:
 
 
 def _mirrored(camera: PinholeCamera) -> PinholeCamera:
-    """The camera that takes the flipped picture of a world whose x axis (of the reference frame) is flipped."""
+    """The camera that takes the flipped image of a world whose x axis (of the reference frame) is flipped."""
     k = camera.intrinsics.copy()
     k[0, 1] *= -1
     k[0, 2] = camera.width - 1 - k[0, 2]

@@ -14,7 +14,7 @@ import yaml
 from occdepth_ros.errors import RecipeError
 from occdepth_ros.training.task import Task
 from occdepth_ros.training.teachers import CHOICES
-from occdepth_ros.training.typed import plain, updated
+from occdepth_ros.training.typed import reference, updated
 
 FAMILIES = {
     "occdepth": "occdepth_ros.training.occdepth_options:OccDepthOptions",
@@ -210,7 +210,7 @@ def read_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
 
 def recipe_text(recipe: Recipe) -> str:
     """The whole recipe as YAML, defaults written out."""
-    return str(yaml.safe_dump(plain(recipe), sort_keys=False))
+    return str(yaml.safe_dump(reference(recipe), sort_keys=False))
 
 
 def _values_of(name: str) -> dict[str, Any]:

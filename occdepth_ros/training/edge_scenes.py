@@ -1,4 +1,4 @@
-"""Parts of scenes and of what was measured in them, and truth at the scale of the network's picture."""
+"""Parts of scenes and of what was measured in them, and ground truth at the scale of the network's image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from occdepth_ros.data.example import SceneExample
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.evidence import FINE, Measurement, evidence, unfolded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
-from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.images import ImageFit
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ def cut(measured: Measurement, whole: VoxelGrid, part: VoxelGrid) -> Measurement
     """What was measured on a grid, on a slab of it along y."""
     first, columns = part.offset_to(whole)[1], part.size[1]
     layers = whole.size[2]
-    x, rest = measured.struck // (whole.size[1] * layers), measured.struck % (whole.size[1] * layers)
+    x, rest = measured.hit_voxels // (whole.size[1] * layers), measured.hit_voxels % (whole.size[1] * layers)
     y, z = rest // layers - first, rest % layers
     inside = (y >= 0) & (y < columns)
     return replace(
         measured,
-        struck=((x * columns + y) * layers + z)[inside],
+        hit_voxels=((x * columns + y) * layers + z)[inside],
         hits=measured.hits[inside],
         ground=measured.ground[:, first : first + columns].contiguous(),
         ground_seen=measured.ground_seen[:, first : first + columns].contiguous(),
@@ -70,10 +70,10 @@ def cut(measured: Measurement, whole: VoxelGrid, part: VoxelGrid) -> Measurement
 
 
 def guessable(target: torch.Tensor, seen: torch.Tensor, geometry: EdgeGeometry) -> torch.Tensor:
-    """A truth without the hidden free space that the left picture does not show, `[X, Y, Z]`.
+    """A ground truth without the hidden free space that the left image does not show, `[X, Y, Z]`.
 
     Hidden surfaces are known where some scan struck them, hidden free space nearly everywhere. Before the camera the
-    picture says which is more likely; out of its view, a network that is told of free space so much more often learns
+    image says which is more likely; out of its view, a network that is told of free space so much more often learns
     that nothing stands there.
 
     Args:
@@ -85,10 +85,10 @@ def guessable(target: torch.Tensor, seen: torch.Tensor, geometry: EdgeGeometry) 
     return torch.where((target == EMPTY) & ~seen & ~in_view, UNKNOWN, target)
 
 
-def fitted_truth(
-    example: SceneExample, fit: PictureFit, size: tuple[int, int]
+def fitted_ground_truth(
+    example: SceneExample, fit: ImageFit, size: tuple[int, int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Depth and classes of the left picture's pixels at the network's scale; the nearest thing in a pixel counts.
+    """Depth and classes of the left image's pixels at the network's scale; the nearest thing in a pixel counts.
 
     A LiDAR marks one pixel of fifteen; picking every other row and column would lose most of its points.
 

@@ -21,11 +21,11 @@ from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.image_encoder import FINEST
 from occdepth_ros.models.edge.network import EdgeOutput, OccDepthEdge
 from occdepth_ros.models.edge.readout import decide, thresholds
-from occdepth_ros.models.images import PictureFit, shrunk
+from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.layers.imagenet import load_lite0
-from occdepth_ros.models.trained_height import taught_grid
+from occdepth_ros.models.trained_height import trained_grid
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
-from occdepth_ros.training.edge_scenes import Known, cut, fitted_truth, guessable, slab
+from occdepth_ros.training.edge_scenes import Known, cut, fitted_ground_truth, guessable, slab
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 from occdepth_ros.training.task import Batch, Prepared
 from occdepth_ros.training.typed import updated
@@ -41,7 +41,7 @@ OCCUPIED_WEIGHT = 2.0
 ROWS = 12_000
 """Occupied lifted voxels that the class loss draws from a scene, at most."""
 PIXELS = 20_000
-"""Labelled pixels that the loss of the pixels' classes draws from a picture, at most."""
+"""Labelled pixels that the loss of the pixels' classes draws from an image, at most."""
 
 
 @dataclass(frozen=True)
@@ -140,18 +140,18 @@ class EdgeTask:
 
         Raises:
             GridError: the network cannot predict this grid.
-            CalibrationError: the pictures are too small to be matched.
+            CalibrationError: the images are too small to be matched.
         """
         options = self.options
-        _, layers = taught_grid(example.grid)
+        _, layers = trained_grid(example.grid)
         if layers:
             example = shifted(example, (0, 0, -layers))
         if rng is not None:
             example = shifted(example, [int(rng.integers(-s, s + 1)) for s in options.shift])
         self.config.check_grid(example.grid)
-        fit = PictureFit.between((example.rig.left.height, example.rig.left.width), self.config.picture)
+        fit = ImageFit.between((example.rig.left.height, example.rig.left.width), self.config.image)
         rig = fit.rig(example.rig)
-        left, right = (shrunk(picture, fit) for picture in (example.left, example.right))
+        left, right = (resized(image, fit) for image in (example.left, example.right))
         # matched as taken, and on the whole grid: training should meet what the field brings
         measured = StereoEvidence(example.rig, example.grid, fit).measure(example.left, example.right)
         if rng is not None and options.columns is not None:
@@ -159,17 +159,17 @@ class EdgeTask:
             example = slab(example, options.columns, rng)
             self.config.check_grid(example.grid)
             measured = cut(measured, whole, example.grid)
-        pictures = torch.from_numpy(np.stack([left, right]))
+        images = torch.from_numpy(np.stack([left, right]))
         if rng is not None:
-            pictures = jitter(pictures.movedim(-1, 1), options.augmentation, rng).movedim(1, -1)
+            images = jitter(images.movedim(-1, 1), options.augmentation, rng).movedim(1, -1)
         geometry = EdgeGeometry.of_rig(self.config, rig, example.grid)
         target = torch.from_numpy(example.target)
         if rng is not None and example.seen is not None:
             target = guessable(target, torch.from_numpy(example.seen), geometry)
         nothing = torch.zeros(0)
-        depth, semantics = fitted_truth(example, fit, self.config.picture)
+        depth, semantics = fitted_ground_truth(example, fit, self.config.image)
         return {
-            "images": self._net.picture_net.normalized(pictures),
+            "images": self._net.picture_net.normalized(images),
             "target": target,
             "depth": torch.from_numpy(depth),
             "semantics": torch.from_numpy(semantics),
@@ -213,7 +213,7 @@ class EdgeTask:
         return output
 
     def _terms(self, batch: Batch, i: int) -> dict[str, torch.Tensor]:
-        """Unweighted terms of one scene; each a scalar, 0 where the scene has no such truth."""
+        """Unweighted terms of one scene; each a scalar, 0 where the scene has no such ground truth."""
         mirrored: bool = batch["mirror"][i]
         output = self._forward(batch, i, mirrored=mirrored)
         target = batch["target"][i]

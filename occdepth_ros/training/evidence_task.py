@@ -16,7 +16,7 @@ from occdepth_ros.data.example import SceneExample
 from occdepth_ros.models.comparison.evidence.config import CompletionConfig
 from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
 from occdepth_ros.models.window import ColumnWindow
-from occdepth_ros.stereo.matching import Picture
+from occdepth_ros.stereo.matching import ImageArray
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.class_weights import begin_at_frequencies, class_weights
@@ -78,7 +78,7 @@ class MeasuredTask(ABC):
         self.config = config
         self._class_weights = class_weights(config.n_classes)
 
-    def measured(self, stereo: StereoOccupancy, left: Picture, disparity: npt.NDArray[np.int16]) -> Prepared:
+    def measured(self, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> Prepared:
         """What the network takes; arguments as for `MatchedSurface.of`."""
         return {"surface": MatchedSurface.of(stereo, left, disparity)}
 
@@ -102,29 +102,33 @@ class MeasuredTask(ABC):
         """Match the pair and make the targets of one scene.
 
         Returns:
-            what `measured` makes of it; `truth` `[X, Y, Z]` uint8; `target`, the same, in training with windows of the
-            columns of `window`.
+            what `measured` makes of it; `ground_truth` `[X, Y, Z]` uint8; `target`, the same, in training with windows
+            of the columns of `window`.
 
         Raises:
-            GridError: the truth is not on voxels of the network's size.
-            CalibrationError: the pictures are too small to be matched.
+            GridError: the ground truth is not on voxels of the network's size.
+            CalibrationError: the images are too small to be matched.
         """
         self.config.check_grid(example.grid)
         left, right, window = example.left, example.right, None
         if rng is not None:
             if rng.random() < self.augmentation.mirror:
                 example = mirrored(example)
-            pictures = torch.from_numpy(np.stack([example.left, example.right])).movedim(-1, 1)
-            left, right = jitter(pictures, self.augmentation, rng).movedim(1, -1).numpy()
+            images = torch.from_numpy(np.stack([example.left, example.right])).movedim(-1, 1)
+            left, right = jitter(images, self.augmentation, rng).movedim(1, -1).numpy()
             if self.window is not None:
                 window = ColumnWindow.draw(self.window, self.config.grid.size[:2], rng)
         stereo = StereoOccupancy(example.rig, example.grid)
-        small = stereo.shrunk(left)
-        disparity, _ = stereo.match(small, stereo.shrunk(right))
-        truth = torch.from_numpy(example.target)
-        prepared: Prepared = {**self.measured(stereo, small, disparity), "truth": truth, "target": truth}
+        small = stereo.resized(left)
+        disparity, _ = stereo.match(small, stereo.resized(right))
+        ground_truth = torch.from_numpy(example.target)
+        prepared: Prepared = {
+            **self.measured(stereo, small, disparity),
+            "ground_truth": ground_truth,
+            "target": ground_truth,
+        }
         if window is not None:
-            prepared |= {"window": window, "target": window.crop(truth)}
+            prepared |= {"window": window, "target": window.crop(ground_truth)}
         return prepared
 
 

@@ -43,7 +43,8 @@ class Js3cNetOptions(MeasuredOptions):
 class Js3cNetTask(MeasuredTask):
     """JS3C-Net from the points that stereo matching measures.
 
-    A point's truth is the class of the voxel that it was matched into: the truth that all networks of the comparison
+    A point's ground truth is the class of the voxel that it was matched into: the ground truth that all networks of
+    the comparison
     have, and no label of a pixel or of a LiDAR point. The empty class then means a match where nothing is.
 
     Args:
@@ -74,7 +75,7 @@ class Js3cNetTask(MeasuredTask):
         terms: dict[str, list[torch.Tensor]] = {"completion": [], "points": [], "interaction": []}
         for i, surface in enumerate(batch["surface"]):
             out = self.network(surface, window_of(batch, i), interact=True)
-            named = batch["truth"][i].flatten()[surface.voxel]
+            named = batch["ground_truth"][i].flatten()[surface.voxel]
             for name, logits, target in (
                 ("completion", out.completion, batch["target"][i : i + 1]),
                 ("points", out.points, named),

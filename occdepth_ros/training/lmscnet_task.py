@@ -14,7 +14,7 @@ from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.pooling import downsample_labels
 from occdepth_ros.models.comparison.lmscnet.config import SCALES, LmscNetConfig
 from occdepth_ros.models.comparison.lmscnet.network import LmscNet
-from occdepth_ros.stereo.matching import Picture
+from occdepth_ros.stereo.matching import ImageArray
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.training.augmentation import Augmentation
 from occdepth_ros.training.evidence_task import MeasuredOptions, MeasuredTask, window_of
@@ -64,7 +64,7 @@ class LmscNetTask(MeasuredTask):
         self.config = config or LmscNetConfig()
         super().__init__(self.config, LmscNet(self.config), augmentation=augmentation, window=window)
 
-    def measured(self, stereo: StereoOccupancy, left: Picture, disparity: npt.NDArray[np.int16]) -> Prepared:
+    def measured(self, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> Prepared:
         """`occupancy` `[X, Y, Z]` float32."""
         return {"occupancy": torch.from_numpy(stereo.occupied(disparity)).float()}
 
@@ -75,7 +75,7 @@ class LmscNetTask(MeasuredTask):
             also `target_s` `[X/s, Y/s, Z/s]` uint8 for the coarser scales s, in training.
         """
         prepared = super().prepare(example, rng)
-        del prepared["truth"]
+        del prepared["ground_truth"]
         if rng is not None:
             for scale in SCALES[:-1]:
                 coarser = downsample_labels(prepared["target"].numpy(), scale)

@@ -119,8 +119,8 @@ class SceneModule(LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         """Count one batch."""
         predicted = self.task.predict(batch).cpu().numpy()
-        for found, truth in zip(predicted, batch["target"].cpu().numpy(), strict=True):
-            self.scores.add(found, truth)
+        for found, ground_truth in zip(predicted, batch["target"].cpu().numpy(), strict=True):
+            self.scores.add(found, ground_truth)
 
     def on_validation_epoch_end(self) -> None:
         """Add up the counts of all devices."""

@@ -99,7 +99,7 @@ class MonoOccOptions:
 
     @property
     def past(self) -> tuple[int, ...]:
-        """Offsets of the earlier pictures that scenes must bring."""
+        """Offsets of the earlier images that scenes must bring."""
         imitated = PRESETS[self.teacher_preset].past if self.teacher else ()
         return tuple(sorted({*PRESETS[self.preset].past, *imitated}))
 
@@ -184,30 +184,30 @@ class MonoOccTask:
         """Match the pair, project the voxels, make the targets of one scene.
 
         Returns:
-            `picture_v` and `references_v` for the student (v = s) and, in training, a teacher (v = t): pictures
+            `image_v` and `references_v` for the student (v = s) and, in training, a teacher (v = t): images
             `[V, 3, H, W]` normalised float32 and where voxels fall in them; `proposed` `[N]` bool; `target`
-            `[X, Y, Z]` uint8; in training also `semantics` `[H, W]` uint8 at the size of the student's picture (255
+            `[X, Y, Z]` uint8; in training also `semantics` `[H, W]` uint8 at the size of the student's image (255
             all over where the scene brings none), `coarse` `[N]` uint8 with a teacher, `imitated` with a cache, and
             `window` with windows.
 
         Raises:
-            GridError: the truth is not on voxels of the network's size.
-            SourceError: a file of the cache is damaged, or of another teacher; the scene brings no earlier pictures
+            GridError: the ground truth is not on voxels of the network's size.
+            SourceError: a file of the cache is damaged, or of another teacher; the scene brings no earlier images
                 and a network looks at them.
-            CalibrationError: the pictures are too small to be matched.
+            CalibrationError: the images are too small to be matched.
         """
         self.config.check_grid(example.grid)
         window, turned = None, rng is not None and bool(rng.random() < self.augmentation.mirror)
         if turned:
             example = mirrored(example)
         taken = SceneViews.of(example, self._past)
-        pictures = taken.pictures.movedim(-1, 1)
+        images = taken.images.movedim(-1, 1)
         if rng is not None:
-            pictures = jitter(pictures, self.augmentation, rng)
+            images = jitter(images, self.augmentation, rng)
             if self.window is not None:
                 window = ColumnWindow.draw(self.window, self.config.grid.size[:2], rng)
-        views = taken.with_pictures(pictures.movedim(1, -1).contiguous())
-        left, right = views.pictures[:2].numpy()
+        views = taken.with_images(images.movedim(1, -1).contiguous())
+        left, right = views.images[:2].numpy()
         # one for every scene: a source remembers the last calibration, and workers are processes
         source = self._proposals or StereoProposals()
         proposed = source(left, right, example.rig, example.grid)
@@ -215,7 +215,7 @@ class MonoOccTask:
             "proposed": torch.from_numpy(proposed.reshape(-1)),
             "target": torch.from_numpy(example.target),
         }
-        prepared["picture_s"], prepared["references_s"] = views.shown(self.config, example)
+        prepared["image_s"], prepared["references_s"] = views.shown(self.config, example)
         if rng is None:
             return prepared
         if window is not None:
@@ -223,7 +223,7 @@ class MonoOccTask:
         semantics = example.semantics
         if semantics is None:
             semantics = np.full(example.left.shape[:2], UNKNOWN, np.uint8)
-        size = prepared["picture_s"].shape[-2:]
+        size = prepared["image_s"].shape[-2:]
         prepared["semantics"] = F.interpolate(
             torch.from_numpy(semantics)[None, None].float(), size=size, mode="nearest"
         )[0, 0].to(torch.uint8)
@@ -232,7 +232,7 @@ class MonoOccTask:
             # what is kept for all epochs is not of one epoch's jitter
             cache = self.teacher.cache
             theirs = (taken if cache else views).shown(self.teacher.network.config, example)
-            prepared["picture_t"], prepared["references_t"] = theirs
+            prepared["image_t"], prepared["references_t"] = theirs
             if cache is not None:
                 prepared["imitated"] = cache.read(example.name, mirrored=turned)
         return prepared
@@ -248,7 +248,7 @@ class MonoOccTask:
 
     def _scene_losses(self, batch: Batch, i: int) -> dict[str, torch.Tensor]:
         network, head = self.network, self.network.pts_bbox_head
-        features = network.features(batch["picture_s"][i])
+        features = network.features(batch["image_s"][i])
         window: ColumnWindow | None = batch["window"][i] if "window" in batch else None
         # voxels that no loss looks at are not computed: with a window of 96 that is five sixths of them
         wanted = None if window is None else head.needed(window).to(features.device)
@@ -270,14 +270,14 @@ class MonoOccTask:
     def logits(self, batch: Batch) -> torch.Tensor:
         """See `ClassifyingTask`."""
         network, logits = self.network, []
-        for pictures, *rest in zip(batch["picture_s"], batch["references_s"], batch["proposed"], strict=True):
-            volume = network.volumes(network.features(pictures), *rest).last
+        for images, *rest in zip(batch["image_s"], batch["references_s"], batch["proposed"], strict=True):
+            volume = network.volumes(network.features(images), *rest).last
             logits.append(network.pts_bbox_head.classify(volume))
         return torch.stack(logits)
 
     def predict(self, batch: Batch) -> torch.Tensor:
         """Labels of every scene, `[B, X, Y, Z]` uint8."""
         network, head, labels = self.network, self.network.pts_bbox_head, []
-        for pictures, *rest in zip(batch["picture_s"], batch["references_s"], batch["proposed"], strict=True):
-            labels.append(head.read_out(network.volumes(network.features(pictures), *rest).last)[0])
+        for images, *rest in zip(batch["image_s"], batch["references_s"], batch["proposed"], strict=True):
+            labels.append(head.read_out(network.volumes(network.features(images), *rest).last)[0])
         return torch.stack(labels)

@@ -46,7 +46,7 @@ class VolumeTeacher:
         """What a student should resemble in a scene.
 
         Args:
-            batch: `picture_t`, `references_t`, `proposed`, `coarse` and, with a cache, `imitated`.
+            batch: `image_t`, `references_t`, `proposed`, `coarse` and, with a cache, `imitated`.
             i: the scene.
             wanted: flat indices of the voxels that the student computes, `[W]`, ascending; None = all.
 
@@ -69,8 +69,8 @@ class VolumeTeacher:
         return features[chosen], rows, coarse[voxels[chosen]]
 
     def _look(self, batch: Batch, i: int, wanted: torch.Tensor | None) -> torch.Tensor:
-        pictures = batch["picture_t"][i]
-        if next(self.network.parameters()).device != pictures.device:
-            self.network.to(pictures.device)
-        features = self.network.features(pictures)
+        images = batch["image_t"][i]
+        if next(self.network.parameters()).device != images.device:
+            self.network.to(images.device)
+        features = self.network.features(images)
         return self.network.volumes(features, batch["references_t"][i], batch["proposed"][i], wanted).last

@@ -1,4 +1,4 @@
-"""The pictures of a scene that MonoOcc and its teachers may look at, and which of them a network does."""
+"""The images of a scene that MonoOcc and its teachers may look at, and which of them a network does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occdepth_ros.camera import Matrix, PinholeCamera
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import SourceError
 from occdepth_ros.models.monoocc.config import MonoOccConfig
-from occdepth_ros.models.monoocc.predictor import picture_fit
+from occdepth_ros.models.monoocc.predictor import image_fit
 from occdepth_ros.models.monoocc.reference_points import References
 
 LEFT, RIGHT = 0, 1
@@ -20,49 +20,49 @@ LEFT, RIGHT = 0, 1
 
 @dataclass(frozen=True)
 class SceneViews:
-    """Left, right, and earlier left pictures.
+    """Left, right, and earlier left images.
 
     Args:
-        pictures: `[V, H, W, 3]` RGB uint8.
+        images: `[V, H, W, 3]` RGB uint8.
         cameras: what took each, with the pose of the grid's frame in it then.
-        rows: row of the earlier picture of each offset.
+        rows: row of the earlier image of each offset.
     """
 
-    pictures: torch.Tensor
+    images: torch.Tensor
     cameras: Sequence[tuple[PinholeCamera, Matrix]]
     rows: dict[int, int]
 
     @classmethod
     def of(cls, example: SceneExample, past: Sequence[int]) -> SceneViews:
-        """The pictures of a scene, of these offsets too; the present one where the drive began later (section 6.1).
+        """The images of a scene, of these offsets too; the present one where the drive began later (section 6.1).
 
         Raises:
-            SourceError: earlier pictures are wanted and the scene's data set has none.
+            SourceError: earlier images are wanted and the scene's data set has none.
         """
         rig, earlier = example.rig, example.earlier
         if past and earlier is None:
             raise SourceError(
-                "the scene brings no earlier pictures, and the network looks at some",
+                "the scene brings no earlier images, and the network looks at some",
                 where=example.name,
                 remedy=f"Generate streets with --past {' '.join(map(str, past))}, or take semantic_kitti.",
             )
-        pictures = [example.left, example.right]
+        images = [example.left, example.right]
         cameras = [(rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)]
         rows: dict[int, int] = {}
         for offset in past:
             view = None if earlier is None else earlier.get(offset)
-            rows[offset] = LEFT if view is None else len(pictures)
+            rows[offset] = LEFT if view is None else len(images)
             if view is not None:
-                pictures.append(view.picture)
+                images.append(view.image)
                 cameras.append((view.camera, view.camera_from_grid(rig)))
-        return cls(torch.from_numpy(np.stack(pictures)), cameras, rows)
+        return cls(torch.from_numpy(np.stack(images)), cameras, rows)
 
-    def with_pictures(self, pictures: torch.Tensor) -> SceneViews:
+    def with_images(self, images: torch.Tensor) -> SceneViews:
         """Others from the same cameras, `[V, H, W, 3]` uint8."""
-        return replace(self, pictures=pictures)
+        return replace(self, images=images)
 
     def shown(self, config: MonoOccConfig, example: SceneExample) -> tuple[torch.Tensor, References]:
-        """What a network looks at: pictures `[C, 3, h, w]` normalised float32, and where voxels fall in them.
+        """What a network looks at: images `[C, 3, h, w]` normalised float32, and where voxels fall in them.
 
         Args:
             config: the network.
@@ -70,6 +70,6 @@ class SceneViews:
         """
         chosen = [LEFT, *(self.rows[offset] for offset in config.past)] if config.past else [LEFT, RIGHT]
         chosen = chosen[: config.cameras]
-        fit = picture_fit(config, example.rig)
+        fit = image_fit(config, example.rig)
         cameras = [(fit.camera(camera), pose) for camera, pose in (self.cameras[row] for row in chosen)]
-        return fit.apply(self.pictures[chosen]), References.of_cameras(config.working_grid(example.grid), cameras)
+        return fit.apply(self.images[chosen]), References.of_cameras(config.working_grid(example.grid), cameras)

@@ -20,7 +20,7 @@ from occdepth_ros.errors import GridError, ModelError
 from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.calibrations import RecentCalibrations
-from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.layers.bottleneck import Bottleneck3d
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
@@ -54,7 +54,7 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class _Calibration:
-    fit: PictureFit
+    fit: ImageFit
     geometry: SceneGeometry
     tiles: torch.Tensor
 
@@ -66,8 +66,9 @@ class OccDepthTask:
         config: the network.
         weights: of the loss terms; None = 1 each, as published.
         augmentation: of training scenes; None = as published.
-        align: which voxels a truth is learned by: those at its "place", or, as published networks were, those of the
-            same "index", although the benchmark's truths lie 0.2 m lower than the grid that they project with.
+        align: which voxels a ground truth is learned by: those at its "place", or, as published networks were, those
+        of the
+            same "index", although the benchmark's ground truths lie 0.2 m lower than the grid that they project with.
         second_view_gradient: whether views after the first one train the 2-D network too.
         window: edge of a random square of columns that full resolution and losses are confined to in training, voxels;
             None = all. The head costs most of a step, and context is gathered from the whole scene anyway.
@@ -120,25 +121,25 @@ class OccDepthTask:
             `window` in training with windows, of which `target` and `tiles` then are.
 
         Raises:
-            GridError: the truth is not on the network's voxels.
+            GridError: the ground truth is not on the network's voxels.
             ModelError: a virtual view needs depth and the scene has none.
         """
         config, virtual = self.config, self.config.virtual_bf is not None
         depth, depth_view = example.depth, 0
         if rng is not None and rng.random() < self.augmentation.mirror:
             if not virtual:
-                # the depth is that of the picture which becomes the right one
+                # the depth is that of the image which becomes the right one
                 depth, depth_view = None if depth is None else depth[:, ::-1].copy(), 1
             example = mirrored(example, swap_eyes=not virtual)
             depth = example.depth if virtual else depth
         grid, target = self._grid_and_target(example)
         tables = self._calibration(example.rig, grid)
-        pictures = torch.from_numpy(np.stack([example.left, example.right][: config.pictures]))
+        images = torch.from_numpy(np.stack([example.left, example.right][: config.images]))
         if rng is not None:
-            pictures = jitter(pictures.movedim(-1, 1), self.augmentation, rng).movedim(1, -1)
+            images = jitter(images.movedim(-1, 1), self.augmentation, rng).movedim(1, -1)
         fitted = None if depth is None else fit_depth(tables.fit, torch.from_numpy(depth))
         prepared: Prepared = {
-            "images": tables.fit.apply(pictures),
+            "images": tables.fit.apply(images),
             "target": torch.from_numpy(target),
             "geometry": tables.geometry,
             "tiles": tables.tiles,
@@ -237,7 +238,7 @@ class OccDepthTask:
         return {scale: torch.cat([first[scale], others[scale]], dim=1) for scale in first}
 
     def _grid_and_target(self, example: SceneExample) -> tuple[VoxelGrid, npt.NDArray[np.uint8]]:
-        """Where the network is to predict, and the truth there; smaller networks get their part of it."""
+        """Where the network is to predict, and the ground truth there; smaller networks get their part of it."""
         own, given = self.config.grid, example.grid
         if own.size == given.size:
             self.config.check_grid(given)
@@ -247,7 +248,7 @@ class OccDepthTask:
         target = aligned_labels(example.target, given, own)
         if (target == 255).all() and not (example.target == 255).all():
             raise GridError(
-                f"nothing of the truth lies on the voxels of {self.config.name}",
+                f"nothing of the ground truth lies on the voxels of {self.config.name}",
                 where=example.name,
                 remedy="Give the network a grid that overlaps the data set's.",
             )
@@ -257,7 +258,7 @@ class OccDepthTask:
         return self._calibrations.of(rig, grid, lambda: self._tables(rig, grid))
 
     def _tables(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
-        fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
+        fit = ImageFit.between((rig.left.height, rig.left.width), self.config.image)
         fitted = fit.rig(rig)
         views = [(fitted.left, fitted.left_from_grid), (fitted.right, fitted.right_from_grid)]
         views = views[: self.config.views]
@@ -265,7 +266,7 @@ class OccDepthTask:
 
     def _depth_bins(self, depth: torch.Tensor | None, view: int) -> torch.Tensor:
         assert self.config.depth is not None
-        height, width = (-(-n // DEPTH_SCALE) for n in self.config.picture)
+        height, width = (-(-n // DEPTH_SCALE) for n in self.config.image)
         bins = torch.full((self.config.views, height, width), NO_BIN)
         if depth is not None and view < self.config.views:
             bins[view] = depth_bins(depth[None], (height, width), self.config.depth, DEPTH_SCALE)[0]
@@ -295,11 +296,11 @@ def freeze_unused(network: OccDepth) -> OccDepth:
     return network
 
 
-def fit_depth(fit: PictureFit, depth: torch.Tensor) -> torch.Tensor:
-    """A rig picture's depth as the network's picture shows it, by nearest pixels.
+def fit_depth(fit: ImageFit, depth: torch.Tensor) -> torch.Tensor:
+    """A rig image's depth as the network's image shows it, by nearest pixels.
 
     Args:
-        fit: how the picture becomes the network's.
+        fit: how the image becomes the network's.
         depth: `[H, W]` metres; NaN or infinite = none.
 
     Returns:

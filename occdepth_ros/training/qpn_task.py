@@ -95,8 +95,8 @@ class QpnTask:
             alone.
 
         Raises:
-            GridError: the truth is not on voxels of the network's size.
-            CalibrationError: the pictures are too small to be matched.
+            GridError: the ground truth is not on voxels of the network's size.
+            CalibrationError: the images are too small to be matched.
         """
         options = self.options
         if rng is not None:
@@ -123,8 +123,8 @@ class QpnTask:
         if options.shift:
             reach = (options.shift, options.shift, min(options.shift, 2))
             example = shifted(example, [int(rng.integers(-n, n + 1)) for n in reach])
-        pictures = torch.from_numpy(np.stack([example.left, example.right])).movedim(-1, 1)
-        left, right = jitter(pictures, options.augmentation, rng).movedim(1, -1).contiguous().numpy()
+        images = torch.from_numpy(np.stack([example.left, example.right])).movedim(-1, 1)
+        left, right = jitter(images, options.augmentation, rng).movedim(1, -1).contiguous().numpy()
         return replace(example, left=left, right=right)
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:

@@ -33,7 +33,7 @@ from occdepth_ros.training.initial import load_initial
 from occdepth_ros.training.mixture import Mixture
 from occdepth_ros.training.module import SceneModule
 from occdepth_ros.training.reporting import VALIDATION, CsvTable, Reporter
-from occdepth_ros.training.typed import plain, updated
+from occdepth_ros.training.typed import reference, updated
 
 LAST, BEST = "last", "best"
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -252,10 +252,10 @@ def _last_checkpoint(out: Path, recipe: Recipe, resume: bool) -> Path | None:
         )
     try:
         # through the dataclass: keys that were added since then have their defaults
-        written = plain(updated(Recipe(), yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))))
+        written = reference(updated(Recipe(), yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"the recipe of this training cannot be read ({error})", where=str(out)) from error
-    now = plain(recipe)
+    now = reference(recipe)
     differing = [key for key in now if key not in FREE_KEYS and now[key] != written[key]]
     if differing:
         raise RecipeError(

@@ -1,4 +1,4 @@
-"""Teachers of depth: maps of the left picture that are made once, kept as files, and distilled in training.
+"""Teachers of depth: maps of the left image that are made once, kept as files, and distilled in training.
 
 A map is a 16-bit PNG of metres times 256, 0 where there is none, as KITTI stores depth.
 """
@@ -33,7 +33,7 @@ class Teacher(Protocol):
     """Makes depth from a stereo pair."""
 
     def __call__(self, example: SceneExample) -> Depth:
-        """Depth of the left picture, `[H, W]` float32 metres, NaN where there is none."""
+        """Depth of the left image, `[H, W]` float32 metres, NaN where there is none."""
 
 
 class SemiGlobalTeacher:
@@ -54,7 +54,7 @@ class SemiGlobalTeacher:
 
 
 class NetworkTeacher:
-    """MobileStereoNet: depth of every pixel of the picture, of any size.
+    """MobileStereoNet: depth of every pixel of the image, of any size.
 
     Args:
         name: a key of `occdepth_ros.models.mobilestereonet.depth.NETWORKS`.
@@ -140,9 +140,9 @@ class DepthCache:
         """Read the map of a scene, or make it and keep it.
 
         Raises:
-            SourceError: its file is damaged or of another picture.
+            SourceError: its file is damaged or of another image.
             OutputError: it cannot be written.
-            CalibrationError: the pictures cannot be matched.
+            CalibrationError: the images cannot be matched.
             CheckpointError: the map is missing, and so are the teacher's weights, or they do not fit.
         """
         path = self.path(example.name)
@@ -176,16 +176,16 @@ def read_depth(path: Path, example: SceneExample) -> Depth:
     """
     remedy = "Remove the file; it is made again when it is missing."
     try:
-        with Image.open(path, formats=["PNG"]) as picture:
+        with Image.open(path, formats=["PNG"]) as image:
             # header first: a bomb is refused by its size before it is unpacked
-            size, rig = (picture.height, picture.width), picture.info.get(_RIG, example.rig.fingerprint)
-            if size != example.left.shape[:2] or not picture.mode.startswith("I"):
+            size, rig = (image.height, image.width), image.info.get(_RIG, example.rig.fingerprint)
+            if size != example.left.shape[:2] or not image.mode.startswith("I"):
                 raise SourceError(
-                    f"the depth map is {picture.mode} {size}, not 16-bit {example.left.shape[:2]}",
+                    f"the depth map is {image.mode} {size}, not 16-bit {example.left.shape[:2]}",
                     where=str(path),
                     remedy=remedy,
                 )
-            steps = np.asarray(picture, np.float32)
+            steps = np.asarray(image, np.float32)
     except SourceError:
         raise
     except Exception as error:  # a damaged file surfaces as any exception
@@ -199,7 +199,7 @@ def read_depth(path: Path, example: SceneExample) -> Depth:
     return np.where(steps > 0, steps / STEPS_PER_METRE, np.nan).astype(np.float32)
 
 
-class TaughtScenes:
+class TrainedScenes:
     """Scenes of a data set with the depth of a teacher, or with none.
 
     Args:
@@ -229,4 +229,4 @@ def with_teacher(scenes: SceneDataset, teacher: str, folder: Path, weights: Path
     """
     if teacher == FROM_DATASET:
         return scenes
-    return TaughtScenes(scenes, None if teacher == NONE else DepthCache(folder, teacher, weights))
+    return TrainedScenes(scenes, None if teacher == NONE else DepthCache(folder, teacher, weights))

@@ -39,14 +39,14 @@ def updated(record: Record, values: Mapping[str, Any], where: str = "") -> Recor
     return dataclasses.replace(record, **changes)  # type: ignore[type-var]
 
 
-def plain(value: Any) -> Any:
+def reference(value: Any) -> Any:
     """The reverse: dataclasses to mappings and tuples to lists, ready for YAML."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
+        return {field.name: reference(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: reference(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [reference(item) for item in value]
     return value
 
 

@@ -1,5 +1,5 @@
-"""Pictures of predictions: what a person looks at; needs neither a display nor a graphics stack."""
+"""Images of predictions: what a person looks at; needs neither a display nor a graphics stack."""
 
-from occdepth_ros.visualization.overview import FramePictures, draw_frame, frame_title
+from occdepth_ros.visualization.overview import FrameImages, draw_frame, frame_title
 
-__all__ = ["FramePictures", "draw_frame", "frame_title"]
+__all__ = ["FrameImages", "draw_frame", "frame_title"]

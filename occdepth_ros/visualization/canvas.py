@@ -1,4 +1,4 @@
-"""Colours, type and small drawing helpers that all pictures share."""
+"""Colours, type and small drawing helpers that all images share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-Picture = npt.NDArray[np.uint8]
+ImageArray = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
 
 PAGE: Color = (255, 255, 255)
@@ -33,7 +33,7 @@ def dusty(color: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 
 @functools.cache
 def font(size: int) -> Font:
-    """Pillow's built-in face, so that pictures look alike on every machine."""
+    """Pillow's built-in face, so that images look alike on every machine."""
     return ImageFont.load_default(size)
 
 
@@ -53,7 +53,7 @@ def text(
     halo: bool = False,
     bold: bool = False,
 ) -> None:
-    """Write one line; `halo` puts a white rim around it, for text on a picture."""
+    """Write one line; `halo` puts a white rim around it, for text on an image."""
     if halo:
         draw.text(at, content, color, font(size), anchor, stroke_width=max(2, size // 8), stroke_fill=PAGE)
     # the built-in face has one weight
@@ -66,6 +66,6 @@ def text_width(content: str, size: int) -> float:
     return float(font(size).getlength(content))
 
 
-def to_array(image: Image.Image) -> Picture:
+def to_array(image: Image.Image) -> ImageArray:
     """RGB array `[H, W, 3]` of a sheet."""
     return np.array(image.convert("RGB"))

@@ -1,4 +1,4 @@
-"""The flat panels: depth of the left picture, the scene from above, and the class legend."""
+"""The flat panels: depth of the left image, the scene from above, and the class legend."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from occdepth_ros.visualization.canvas import (
     MUTED,
     NO_DATA,
     PAGE,
-    Picture,
+    ImageArray,
     blank,
     dusty,
     text,
@@ -31,7 +31,7 @@ NEAREST_M, FARTHEST_M = 2.0, 80.0
 FREE_SPACE = (246, 248, 250)
 
 
-def draw_depth(depth: npt.NDArray[np.float32], width: int) -> Picture:
+def draw_depth(depth: npt.NDArray[np.float32], width: int) -> ImageArray:
     """Depth in a perceptually even colour map, near is bright, with a logarithmic metre scale under it.
 
     Args:
@@ -46,24 +46,24 @@ def draw_depth(depth: npt.NDArray[np.float32], width: int) -> Picture:
     colored = _depth_colors(np.clip(position, 0, 1))
     colored[~known] = NO_DATA
     height = round(width * depth.shape[0] / depth.shape[1])
-    picture = cv2.resize(colored, (width, height), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(colored, (width, height), interpolation=cv2.INTER_AREA)
     bar_height, left, right = 34, 10, width - 10
-    sheet = blank(width, height + bar_height)
-    sheet.paste(Image.fromarray(picture), (0, 0))
+    figure = blank(width, height + bar_height)
+    figure.paste(Image.fromarray(image), (0, 0))
     ramp = _depth_colors(np.linspace(0, 1, right - left)[None, :].repeat(9, axis=0))
-    sheet.paste(Image.fromarray(ramp), (left, height + 6))
-    draw = ImageDraw.Draw(sheet)
+    figure.paste(Image.fromarray(ramp), (left, height + 6))
+    draw = ImageDraw.Draw(figure)
     for metres in (2, 3, 5, 10, 20, 40, 80):
         x = left + (right - left) * np.log(metres / NEAREST_M) / np.log(FARTHEST_M / NEAREST_M)
         anchor = "la" if metres == NEAREST_M else "ra" if metres == FARTHEST_M else "ma"
         text(draw, (x, height + 18), f"{metres} m", 13, color=MUTED, anchor=anchor)
-    return to_array(sheet)
+    return to_array(figure)
 
 
-def _depth_colors(position: npt.NDArray[np.floating]) -> Picture:
+def _depth_colors(position: npt.NDArray[np.floating]) -> ImageArray:
     # without the darkest tenth, in which far things could not be told apart
     level = np.rint(255 - 225 * position).astype(np.uint8)
-    colored: Picture = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1].copy()  # type: ignore[assignment]
+    colored: ImageArray = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1].copy()  # type: ignore[assignment]
     return colored
 
 
@@ -104,7 +104,7 @@ def draw_from_above(
     *,
     window: Window | None = None,
     completed: npt.NDArray[np.bool_] | None = None,
-) -> Picture:
+) -> ImageArray:
     """The scene from above, driving direction up: the highest occupied voxel of each column, shaded by its height.
 
     Columns that are free are nearly white, columns of which nothing is known are grey. Range rings start at the
@@ -130,10 +130,10 @@ def draw_from_above(
     whole = int(np.ceil(scale))
     fine = plan.repeat(whole, axis=0).repeat(whole, axis=1)
     width, height = round(plan.shape[1] * scale), round(plan.shape[0] * scale)
-    picture = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
-    sheet = blank(size, size, NO_DATA)
+    image = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
+    figure = blank(size, size, NO_DATA)
     left, top = (size - width) // 2, size - height
-    sheet.paste(Image.fromarray(picture), (left, top))
+    figure.paste(Image.fromarray(image), (left, top))
     per_metre = scale / grid.resolution
     x_far = grid.origin[0] + window.x[1] * grid.resolution
     y_far = grid.origin[1] + window.y[1] * grid.resolution
@@ -141,12 +141,14 @@ def draw_from_above(
     def pixel(x: float, y: float) -> tuple[float, float]:
         return left + (y_far - y) * per_metre, top + (x_far - x) * per_metre
 
-    _draw_view(sheet, rig, pixel, per_metre)
-    _draw_metre_scale(sheet, per_metre)
-    return to_array(sheet)
+    _draw_view(figure, rig, pixel, per_metre)
+    _draw_metre_scale(figure, per_metre)
+    return to_array(figure)
 
 
-def _floor_plan(labels: npt.NDArray[np.uint8], classes: ClassTable, completed: npt.NDArray[np.bool_] | None) -> Picture:
+def _floor_plan(
+    labels: npt.NDArray[np.uint8], classes: ClassTable, completed: npt.NDArray[np.bool_] | None
+) -> ImageArray:
     """Colour of each column seen from above, `[X, Y, 3]`."""
     occupied = (labels != EMPTY) & (labels != UNKNOWN)
     nz = labels.shape[2]
@@ -166,9 +168,9 @@ def _floor_plan(labels: npt.NDArray[np.uint8], classes: ClassTable, completed: n
     return np.clip(plan, 0, 255).astype(np.uint8)
 
 
-def _draw_view(sheet: Image.Image, rig: StereoRig, pixel: object, per_metre: float) -> None:
+def _draw_view(figure: Image.Image, rig: StereoRig, pixel: object, per_metre: float) -> None:
     assert callable(pixel)
-    overlay = Image.new("RGBA", sheet.size, (0, 0, 0, 0))
+    overlay = Image.new("RGBA", figure.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(overlay)
     pose = np.linalg.inv(rig.left_from_grid)
     camera = pose[:3, 3]
@@ -180,24 +182,24 @@ def _draw_view(sheet: Image.Image, rig: StereoRig, pixel: object, per_metre: flo
         bearings.append(float(np.degrees(np.arctan2(-ray[0], -ray[1]))))
         far = camera + 200.0 * ray / np.linalg.norm(ray[:2])
         draw.line([(cx, cy), pixel(far[0], far[1])], fill=(*INK, 150), width=2)
-    step = ring_step(sheet.width / per_metre)
-    rings = [r for r in step * np.arange(1, 20) if r * per_metre < cy + 0.35 * sheet.width]
+    step = ring_step(figure.width / per_metre)
+    rings = [r for r in step * np.arange(1, 20) if r * per_metre < cy + 0.35 * figure.width]
     for radius in rings:
         r = radius * per_metre
         draw.arc([cx - r, cy - r, cx + r, cy + r], min(bearings), max(bearings), fill=(*INK, 120), width=1)
     draw.polygon([(cx, cy - 11), (cx - 7, cy + 5), (cx + 7, cy + 5)], fill=(*INK, 255), outline=(255, 255, 255, 255))
-    sheet.paste(Image.alpha_composite(sheet.convert("RGBA"), overlay).convert("RGB"))
-    labels = ImageDraw.Draw(sheet)
+    figure.paste(Image.alpha_composite(figure.convert("RGBA"), overlay).convert("RGB"))
+    labels = ImageDraw.Draw(figure)
     for radius in rings:
         at = cy - radius * per_metre
         if at > 12:
             text(labels, (cx, at), f"{radius:g} m", 13, anchor="mm", halo=True)
 
 
-def _draw_metre_scale(sheet: Image.Image, per_metre: float) -> None:
-    draw = ImageDraw.Draw(sheet)
-    metres = next((m for m in (10, 5, 2, 1) if m * per_metre < sheet.width / 3), 1)
-    x, y = 14, sheet.height - 16
+def _draw_metre_scale(figure: Image.Image, per_metre: float) -> None:
+    draw = ImageDraw.Draw(figure)
+    metres = next((m for m in (10, 5, 2, 1) if m * per_metre < figure.width / 3), 1)
+    x, y = 14, figure.height - 16
     end = x + metres * per_metre
     draw.line([(x, y), (end, y)], fill=INK, width=3)
     for tick in (x, end):
@@ -205,12 +207,12 @@ def _draw_metre_scale(sheet: Image.Image, per_metre: float) -> None:
     text(draw, ((x + end) / 2, y - 5), f"{metres} m", 13, anchor="md", halo=True)
 
 
-def draw_legend(classes: ClassTable, present: npt.NDArray[np.integer], width: int) -> Picture:
+def draw_legend(classes: ClassTable, present: npt.NDArray[np.integer], width: int) -> ImageArray:
     """Names and colours of the classes that occur, and how seen, completed, free and unknown space are drawn.
 
     Args:
         classes: names and colours.
-        present: the labels that occur in the pictures.
+        present: the labels that occur in the images.
         width: width of the panel, pixels.
 
     Returns:
@@ -234,8 +236,8 @@ def draw_legend(classes: ClassTable, present: npt.NDArray[np.integer], width: in
             x, y = 0.0, y + row
         places.append((x, y))
         x += length + gap
-    sheet = blank(width, y + row, PAGE)
-    draw = ImageDraw.Draw(sheet)
+    figure = blank(width, y + row, PAGE)
+    draw = ImageDraw.Draw(figure)
     left, top = places[len(entries)]
     if left > 0:
         draw.line([(left - gap, top + 4), (left - gap, top + row - 4)], fill=MUTED, width=1)
@@ -243,4 +245,4 @@ def draw_legend(classes: ClassTable, present: npt.NDArray[np.integer], width: in
         box = [left, top + 6, left + swatch, top + 6 + swatch]
         draw.rounded_rectangle(box, 4, fill=color, outline=LINE, width=1)
         text(draw, (left + swatch + 8, top + 6 + swatch / 2), name, size, anchor="lm")
-    return to_array(sheet)
+    return to_array(figure)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from occdepth_ros.errors import OutputError
 from occdepth_ros.files import whole_file
-from occdepth_ros.visualization.canvas import Picture
+from occdepth_ros.visualization.canvas import ImageArray
 
 CODECS = {".mp4": "mp4v", ".webm": "VP90", ".avi": "MJPG"}
 """Codec by suffix: those that OpenCV's packages for pip can write."""
@@ -35,7 +35,7 @@ def check_video_name(path: Path) -> None:
         raise OutputError("there is a folder of this name", where=str(path), remedy="Give another name.")
 
 
-def write_video(path: Path, frames: Iterable[Picture], fps: float, tell: Callable[[str], None] = print) -> Path:
+def write_video(path: Path, frames: Iterable[ImageArray], fps: float, tell: Callable[[str], None] = print) -> Path:
     """Write a video, complete or not at all; frames are taken one by one and not kept.
 
     Args:
@@ -62,8 +62,8 @@ def write_video(path: Path, frames: Iterable[Picture], fps: float, tell: Callabl
             _encode(path, codec, stream, fps, (first.shape[1], first.shape[0]))
             return path
         except _NoEncoder:
-            wished, path = path, path.with_suffix(FALLBACK)
-            tell(f"OpenCV on this machine cannot write {wished.suffix} ({codec}): writing {path.name} instead")
+            requested, path = path, path.with_suffix(FALLBACK)
+            tell(f"OpenCV on this machine cannot write {requested.suffix} ({codec}): writing {path.name} instead")
     _write_gif(path, stream, fps)
     return path
 
@@ -72,7 +72,7 @@ class _NoEncoder(Exception):
     """OpenCV was built without this codec."""
 
 
-def _encode(path: Path, codec: str, stream: Iterator[Picture], fps: float, size: tuple[int, int]) -> None:
+def _encode(path: Path, codec: str, stream: Iterator[ImageArray], fps: float, size: tuple[int, int]) -> None:
     with whole_file(path) as partial:
         writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*codec), fps, size)
         try:
@@ -86,7 +86,7 @@ def _encode(path: Path, codec: str, stream: Iterator[Picture], fps: float, size:
             raise OSError("the encoder wrote nothing")
 
 
-def _write_gif(path: Path, stream: Iterator[Picture], fps: float) -> None:
+def _write_gif(path: Path, stream: Iterator[ImageArray], fps: float) -> None:
     images = (Image.fromarray(frame).quantize(128, Image.Quantize.FASTOCTREE) for frame in stream)
     with whole_file(path) as partial:
         # hundredths of a second are what the format knows

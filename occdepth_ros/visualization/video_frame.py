@@ -1,4 +1,4 @@
-"""One frame of a film along a sequence: the left picture, the predicted voxels, and the truth under them."""
+"""One frame of a film along a sequence: the left image, the predicted voxels, and the ground truth under them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import UNKNOWN, ClassTable
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.sources.base import SceneTruth
-from occdepth_ros.visualization.canvas import INK, LINE, MUTED, NO_DATA, Picture, blank, text, text_width, to_array
+from occdepth_ros.sources.base import SceneGroundTruth
+from occdepth_ros.visualization.canvas import INK, LINE, MUTED, NO_DATA, ImageArray, blank, text, text_width, to_array
 from occdepth_ros.visualization.panels import draw_from_above
 from occdepth_ros.visualization.voxels import Viewpoint, render_voxels
 
@@ -22,84 +22,85 @@ WIDTH, MARGIN, GAP, CAPTION = 1280, 16, 12, 26
 PLAN = 360
 """Side of the square panel from above."""
 CHASE = WIDTH - 2 * MARGIN - GAP - PLAN
-PICTURE = 760
-"""Width of the left picture, pixels; the legend takes the rest of its row."""
+IMAGE = 760
+"""Width of the left image, pixels; the legend takes the rest of its row."""
 
 
 @dataclass(frozen=True)
-class FilmSheet:
+class VideoFrame:
     """The layout of all frames of a film, so that nothing jumps from one to the next.
 
     Args:
         rig: the cameras.
         classes: names and colours.
         title: what the film shows.
-        truth: whether there is a row for ground truth.
+        ground truth: whether there is a row for ground truth.
     """
 
     rig: StereoRig
     classes: ClassTable
     title: str
-    truth: bool = False
+    ground_truth: bool = False
 
     def draw(
         self,
-        left: Picture,
+        left: ImageArray,
         prediction: OccupancyPrediction,
-        truth: SceneTruth | None = None,
+        ground_truth: SceneGroundTruth | None = None,
         *,
-        truth_frame: str = "",
+        ground_truth_frame: str = "",
         caption: str = "",
-    ) -> Picture:
+    ) -> ImageArray:
         """Draw one frame.
 
         Args:
-            left: the left picture, `[H, W, 3]` RGB.
+            left: the left image, `[H, W, 3]` RGB.
             prediction: what was predicted.
-            truth: ground truth; its row says so where there is none.
-            truth_frame: the frame that the truth is of, where that is an earlier one.
+            ground truth: ground truth; its row says so where there is none.
+            ground_truth_frame: the frame that the ground truth is of, where that is an earlier one.
             caption: what is said of this frame, such as its name and scores.
 
         Returns:
             `[height, width, 3]` RGB with even sides, of one size for one sheet.
         """
-        height = round(PICTURE * self.rig.left.height / self.rig.left.width)
-        rows = 2 if self.truth else 1
+        height = round(IMAGE * self.rig.left.height / self.rig.left.width)
+        rows = 2 if self.ground_truth else 1
         total = 2 * MARGIN + 2 * CAPTION + height + rows * (CAPTION + PLAN + GAP)
-        sheet = blank(WIDTH, total + total % 2)
-        draw = ImageDraw.Draw(sheet)
+        figure = blank(WIDTH, total + total % 2)
+        draw = ImageDraw.Draw(figure)
         text(draw, (MARGIN, MARGIN), self.title, 20, bold=True)
         text(draw, (WIDTH - MARGIN, MARGIN + 2), caption, 18, anchor="ra", color=MUTED)
         y = MARGIN + 2 * CAPTION - 14
-        picture = cv2.resize(left, (PICTURE, height), interpolation=cv2.INTER_AREA)
-        sheet.paste(Image.fromarray(np.asarray(picture, np.uint8)), (MARGIN, y))
-        self._draw_legend(draw, MARGIN + PICTURE + 2 * GAP, y, height)
+        image = cv2.resize(left, (IMAGE, height), interpolation=cv2.INTER_AREA)
+        figure.paste(Image.fromarray(np.asarray(image, np.uint8)), (MARGIN, y))
+        self._draw_legend(draw, MARGIN + IMAGE + 2 * GAP, y, height)
         y += height + GAP
         completed = prediction.completed
         name = f"{prediction.model}{'  ·  greyer: completed, not seen' if completed.any() else ''}"
-        self._draw_row(sheet, y, name, prediction.labels, prediction.grid, completed)
-        if self.truth:
+        self._draw_row(figure, y, name, prediction.labels, prediction.grid, completed)
+        if self.ground_truth:
             y += CAPTION + PLAN + GAP
-            if truth is None:
+            if ground_truth is None:
                 text(draw, (MARGIN, y + CAPTION - 8), "Ground truth: none yet", 16, anchor="ls", color=MUTED)
                 for x, width in ((MARGIN, CHASE), (MARGIN + CHASE + GAP, PLAN)):
                     box = [x, y + CAPTION, x + width - 1, y + CAPTION + PLAN - 1]
                     draw.rectangle(box, fill=NO_DATA, outline=LINE)
             else:
-                name = f"Ground truth ({truth.name}){f' of frame {truth_frame}' if truth_frame else ''}"
-                self._draw_row(sheet, y, name, truth.labels, truth.grid)
-        return to_array(sheet)
+                frame = f" of frame {ground_truth_frame}" if ground_truth_frame else ""
+                name = f"Ground truth ({ground_truth.name}){frame}"
+                self._draw_row(figure, y, name, ground_truth.labels, ground_truth.grid)
+        return to_array(figure)
 
     def _draw_row(
         self,
-        sheet: Image.Image,
+        figure: Image.Image,
         y: int,
         name: str,
         labels: npt.NDArray[np.uint8],
         grid: VoxelGrid,
         completed: npt.NDArray[np.bool_] | None = None,
     ) -> None:
-        draw = ImageDraw.Draw(sheet)
+        draw = ImageDraw.Draw(figure)
         text(draw, (MARGIN, y + CAPTION - 8), name, 16, anchor="ls", color=INK)
         view = Viewpoint.behind(self.rig, grid, CHASE, PLAN)
         panels = (
@@ -110,12 +111,12 @@ class FilmSheet:
             ),
         )
         for x, panel in panels:
-            sheet.paste(Image.fromarray(panel), (x, y + CAPTION))
+            figure.paste(Image.fromarray(panel), (x, y + CAPTION))
             box = [x, y + CAPTION, x + panel.shape[1] - 1, y + CAPTION + PLAN - 1]
             draw.rectangle(box, outline=LINE)
 
     def _draw_legend(self, draw: ImageDraw.ImageDraw, x: int, y: int, height: int) -> None:
-        """All classes, whether they occur or not, in columns that fit beside the picture."""
+        """All classes, whether they occur or not, in columns that fit beside the image."""
         names = [(name, self.classes.rgb[i]) for i, name in enumerate(self.classes.names) if i not in (0, UNKNOWN)]
         size, step = 14, 22
         rows = max(1, height // step)

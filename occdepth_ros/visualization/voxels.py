@@ -19,7 +19,7 @@ from occdepth_ros.classes import ClassTable
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.visualization.canvas import dusty
 
-Picture = npt.NDArray[np.uint8]
+ImageArray = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float64]
 
 NEAR = 0.1
@@ -47,9 +47,9 @@ class Viewpoint:
 
     Args:
         eye: position, metres.
-        target: the point in the centre of the picture, metres.
+        target: the point in the centre of the image, metres.
         view_deg: horizontal angle of view, degrees.
-        width, height: picture size, pixels.
+        width, height: image size, pixels.
     """
 
     eye: tuple[float, float, float]
@@ -91,7 +91,7 @@ def render_voxels(
     *,
     completed: npt.NDArray[np.bool_] | None = None,
     rig: StereoRig | None = None,
-) -> Picture:
+) -> ImageArray:
     """Draw the occupied voxels; free and unknown space stays empty.
 
     Args:
@@ -128,7 +128,7 @@ def _floor_height(occupied: npt.NDArray[np.bool_], grid: VoxelGrid) -> float:
 
 
 def _paint_faces(
-    canvas: Picture,
+    canvas: ImageArray,
     labels: npt.NDArray[np.uint8],
     occupied: npt.NDArray[np.bool_],
     completed: npt.NDArray[np.bool_] | None,
@@ -221,7 +221,7 @@ def ring_step(extent_m: float) -> float:
     return 10.0 if extent_m > 30 else 5.0 if extent_m > 12 else 1.0
 
 
-def _draw_floor(canvas: Picture, grid: VoxelGrid, view: Viewpoint, height: float) -> None:
+def _draw_floor(canvas: ImageArray, grid: VoxelGrid, view: Viewpoint, height: float) -> None:
     """Lines every ten (or five, or one) metres on the ground, so that distances can be read where nothing stands."""
     ex, ey, _ = grid.extent
     ox, oy, _ = grid.origin
@@ -234,7 +234,7 @@ def _draw_floor(canvas: Picture, grid: VoxelGrid, view: Viewpoint, height: float
         _draw_line(canvas, view, np.column_stack([along, np.full(65, height)]), (205, 211, 218), 2)
 
 
-def _draw_camera(canvas: Picture, rig: StereoRig, view: Viewpoint, *, depth: float) -> None:
+def _draw_camera(canvas: ImageArray, rig: StereoRig, view: Viewpoint, *, depth: float) -> None:
     """The left camera's viewing pyramid, `depth` metres deep."""
     corners = np.array([[0, 0], [rig.left.width, 0], [rig.left.width, rig.left.height], [0, rig.left.height]])
     k = rig.left.intrinsics
@@ -246,7 +246,7 @@ def _draw_camera(canvas: Picture, rig: StereoRig, view: Viewpoint, *, depth: flo
             _draw_line(canvas, view, line, (24, 32, 44), 4)
 
 
-def _draw_line(canvas: Picture, view: Viewpoint, points: Float, color: tuple[int, int, int], thickness: int) -> None:
+def _draw_line(canvas: ImageArray, view: Viewpoint, points: Float, color: tuple[int, int, int], thickness: int) -> None:
     pixels, depth = view.project(points)
     fixed = np.rint(pixels * SUPERSAMPLING * (1 << SUBPIXEL_BITS))
     ahead = (depth > NEAR) & (np.abs(fixed) < 1 << 24).all(axis=1)

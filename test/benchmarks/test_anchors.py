@@ -40,7 +40,7 @@ def make_rig() -> StereoRig:
 
 
 def wall_scene(name: str, disparity: int = 12) -> SceneExample:
-    """A building's front across the view, as the pictures show it, and free space before it."""
+    """A building's front across the view, as the images show it, and free space before it."""
     rng = np.random.default_rng(disparity)
     rig = make_rig()
     wall = int(rig.left.intrinsics[0, 0] * rig.baseline / disparity / GRID.resolution)
@@ -48,9 +48,9 @@ def wall_scene(name: str, disparity: int = 12) -> SceneExample:
     target[wall, :, 2:] = BUILDING
     target[wall + 1 :] = UNKNOWN
     grey = cv2.GaussianBlur(rng.integers(0, 256, (120, 320 + disparity), dtype=np.uint8), (3, 3), 0)
-    picture = np.repeat(np.asarray(grey, np.uint8)[:, :, None], 3, axis=2)
+    image = np.repeat(np.asarray(grey, np.uint8)[:, :, None], 3, axis=2)
     # what the right camera sees lies further to the left
-    left, right = (np.ascontiguousarray(part) for part in (picture[:, :320], picture[:, disparity:]))
+    left, right = (np.ascontiguousarray(part) for part in (image[:, :320], image[:, disparity:]))
     return SceneExample(name, left, right, rig, GRID, target)
 
 
@@ -113,7 +113,7 @@ def test_features_say_where_matching_met_the_wall() -> None:
     assert one[0, NAMES.index("red")] == pytest.approx(color, abs=1)
 
 
-def test_trees_use_the_pictures_and_the_prior_cannot() -> None:
+def test_trees_use_the_images_and_the_prior_cannot() -> None:
     train = Scenes(wall_scene(f"{i:02}/000000", i) for i in (7, 8, 9, 11, 13, 16, 18, 20))
     anchors = Anchors(train)
     scores = anchors.score(Scenes([wall_scene("90/000000", 12), wall_scene("91/000000", 14)]))

@@ -71,8 +71,8 @@ def test_growth_varies_one_thing_at_a_time() -> None:
     changed = [
         {key for key, value in vars(base).items() if getattr(other, key) != value} - {"name"} for other in others
     ]
-    assert changed == [{"picture"}, {"grid"}, {"feature"}, {"backbone", "feature"}]
-    small = replace(PRESETS["occdepth-small"], grid=VoxelGrid((0.0, -3.2, -2.0), (32, 32, 32), 0.2), picture=(64, 128))
+    assert changed == [{"image"}, {"grid"}, {"feature"}, {"backbone", "feature"}]
+    small = replace(PRESETS["occdepth-small"], grid=VoxelGrid((0.0, -3.2, -2.0), (32, 32, 32), 0.2), image=(64, 128))
     found = times(small, None, 1, "float32")
     assert found["all"] == pytest.approx(sum(value for stage, value in found.items() if stage != "all"))
     assert "growth" not in PRESETS

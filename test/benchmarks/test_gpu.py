@@ -85,7 +85,7 @@ def test_gpu_and_cpu_say_the_same_in_float32(weights: Path) -> None:
 
 
 def test_later_frames_are_not_mixed_up_with_earlier_ones(weights: Path) -> None:
-    # captured graphs and streams read what lies in their buffers: every frame must find its own pictures there
+    # captured graphs and streams read what lies in their buffers: every frame must find its own images there
     predictor = OccDepthPredictor(name=NAME, weights=weights, device="cuda")
     predictor.calibrate(rig_of(*SIZE), GRID)
     first = [predictor.infer(*pair(*SIZE, seed=seed)) for seed in range(4)]
@@ -119,13 +119,13 @@ def test_half_formats_keep_the_labels_of_trained_weights(precision: str) -> None
     assert len(np.unique(results[0].labels)) > 3
 
 
-def test_compiled_graphs_say_what_the_plain_path_says(weights: Path) -> None:
-    plain = predicted(weights, "cuda")
+def test_compiled_graphs_say_what_the_reference_path_says(weights: Path) -> None:
+    reference = predicted(weights, "cuda")
     predictor = OccDepthPredictor(name=NAME, weights=weights, device="cuda", compile=True)
     predictor.calibrate(rig_of(*SIZE), GRID)
     # the first runs warm up and capture, later ones replay: none may show the frame before
     results = [predictor.infer(*pair(*SIZE, seed=seed)) for seed in (1, 2, 3, 0)]
-    assert (results[-1].labels == plain.labels).mean() >= 0.995
+    assert (results[-1].labels == reference.labels).mean() >= 0.995
     assert any((results[-1].labels != earlier.labels).any() for earlier in results[:-1])
 
 

@@ -20,7 +20,7 @@ from occdepth_ros.commands import bench
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "benchmarks" / "gpu.sh"
 COMPARED = {
-    "plain_ms": 80.0, "fast_ms": 20.0, "speedup": 4.0, "label_agreement": 0.9995, "peak_mb": 1500.0,
+    "reference_ms": 80.0, "optimized_ms": 20.0, "speedup": 4.0, "label_agreement": 0.9995, "peak_mb": 1500.0,
 }  # fmt: skip
 
 

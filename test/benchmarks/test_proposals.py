@@ -12,8 +12,8 @@ from benchmarks.proposals import Row, main
 
 
 def test_unknown_voxels_do_not_count() -> None:
-    truth = np.array([[[0, 3, 255, 19]]], np.uint8)
-    row = Row("x").counted(np.array([[[True, True, True, False]]]), truth)
+    ground_truth = np.array([[[0, 3, 255, 19]]], np.uint8)
+    row = Row("x").counted(np.array([[[True, True, True, False]]]), ground_truth)
     assert (row.hits, row.proposals, row.occupied) == (1, 2, 2)
     assert row.scores == {"recall": 50.0, "precision": 50.0, "iou": 33.3}
     assert Row("nothing").scores == {"recall": 0.0, "precision": 0.0, "iou": 0.0}

@@ -22,20 +22,20 @@ from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.timing import StageClock, counting_cpu_time
 
 STAGES = ("preprocess", "encoder", "decoder2d", "sfa", "oad", "net3d", "head", "postprocess")
-EDGE_STAGES = ("matching", "preprocess", "pictures", "oad", "sfa", "net3d", "head", "postprocess")
+EDGE_STAGES = ("matching", "preprocess", "images", "oad", "sfa", "net3d", "head", "postprocess")
 SMALL_GRID = VoxelGrid((0.0, -3.2, -1.6), (32, 32, 16), 0.2, "velodyne")
 
 
 def made(**changes: object) -> Comparison:
-    plain = dict.fromkeys(STAGES, 10.0)
-    fast = dict.fromkeys(STAGES, 4.0)
-    return replace(Comparison("occdepth-b3", "cpu", 1, plain, fast, 0.9995, 2000.0, 1500.0), **changes)  # type: ignore[arg-type]
+    reference = dict.fromkeys(STAGES, 10.0)
+    optimized = dict.fromkeys(STAGES, 4.0)
+    return replace(Comparison("occdepth-b3", "cpu", 1, reference, optimized, 0.9995, 2000.0, 1500.0), **changes)  # type: ignore[arg-type]
 
 
 def test_both_ways_agree_and_are_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = replace(PRESETS["occdepth-b3"], grid=SMALL_GRID, picture=(94, 306))
+    small = replace(PRESETS["occdepth-b3"], grid=SMALL_GRID, image=(94, 306))
     monkeypatch.setitem(predictors.PRESETS, "occdepth-b3", small)
     monkeypatch.setattr(VoxelGrid, "semantic_kitti", lambda frame_id="velodyne": replace(SMALL_GRID, frame_id=frame_id))
     path = tmp_path / "bench.json"
@@ -44,10 +44,10 @@ def test_both_ways_agree_and_are_written(
     # wrong order of the views, of the scales or of the stages would cost far more than rounding does
     assert record["label_agreement"] >= 0.999
     assert list(record["stages"]) == list(STAGES)
-    assert record["plain_ms"] == pytest.approx(sum(s["plain_ms"] for s in record["stages"].values()))
-    assert record["speedup"] == pytest.approx(record["plain_ms"] / record["fast_ms"])
-    assert record["cpu_speedup"] == pytest.approx(record["plain_cpu_ms"] / record["fast_cpu_ms"])
-    assert record["plain_cpu_ms"] > 0
+    assert record["reference_ms"] == pytest.approx(sum(s["reference_ms"] for s in record["stages"].values()))
+    assert record["speedup"] == pytest.approx(record["reference_ms"] / record["optimized_ms"])
+    assert record["cpu_speedup"] == pytest.approx(record["reference_cpu_ms"] / record["optimized_cpu_ms"])
+    assert record["reference_cpu_ms"] > 0
     assert "decoder2d" in capsys.readouterr().out
 
 
@@ -64,7 +64,7 @@ def test_the_shipped_network_agrees_with_itself_in_float32(
     assert "matching" in capsys.readouterr().out
 
 
-def test_monoocc_agrees_with_its_plain_form(
+def test_monoocc_agrees_with_its_reference_form(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = replace(MONOOCC["monoocc-edge"], grid=SMALL_GRID, width=192, columns=16 * 8)
@@ -92,16 +92,18 @@ def test_cpu_time_is_what_the_process_works(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_ratios_and_sums() -> None:
     record = made().record()
-    assert (record["plain_ms"], record["fast_ms"], record["speedup"]) == (80.0, 32.0, 2.5)
+    assert (record["reference_ms"], record["optimized_ms"], record["speedup"]) == (80.0, 32.0, 2.5)
     assert record["cpu_speedup"] is None
-    assert made(plain_cpu_ms=90.0, fast_cpu_ms=30.0).record()["cpu_speedup"] == 3.0
+    assert made(reference_cpu_ms=90.0, optimized_cpu_ms=30.0).record()["cpu_speedup"] == 3.0
     last = rows(made().record())[-1]
     assert (last["speedup"], last["label_agreement"], last["peak_mb"]) == (2.5, 0.9995, 1500.0)
     assert rows(made().record(), "mixed")[-1]["stage"] == "occdepth-b3, mixed, on cpu"
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    assert bench.table(made(plain_cpu_ms=90.0, fast_cpu_ms=30.0)).row_count == bench.table(made()).row_count + 1
+    assert (
+        bench.table(made(reference_cpu_ms=90.0, optimized_cpu_ms=30.0)).row_count == bench.table(made()).row_count + 1
+    )
     assert bench.table(made()).row_count == bench.table(made(peak_mb=None)).row_count + 1
 
 

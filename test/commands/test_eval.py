@@ -20,14 +20,14 @@ from occdepth_ros.evaluation.metrics import CompletionScores
 from occdepth_ros.evaluation.regions import fixed_regions, range_mask, sight_regions
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
 
 SIZE = BENCHMARK_GRID.size
 
 
-def truth_labels() -> np.ndarray:
+def ground_truth_labels() -> np.ndarray:
     labels = np.zeros(SIZE, np.uint8)
     labels[:, :, 3] = SEMANTIC_KITTI.id_of("road")
     labels[40:60, 100:140, 4:10] = SEMANTIC_KITTI.id_of("car")
@@ -37,7 +37,7 @@ def truth_labels() -> np.ndarray:
 def write_labels(sequence: Path, frame: str, invalid: np.ndarray | None = None) -> None:
     folder = sequence / "voxels"
     folder.mkdir(exist_ok=True)
-    SEMANTIC_KITTI.to_raw(truth_labels()).astype("<u2").tofile(folder / f"{frame}.label")
+    SEMANTIC_KITTI.to_raw(ground_truth_labels()).astype("<u2").tofile(folder / f"{frame}.label")
     np.packbits(np.zeros(SIZE, bool) if invalid is None else invalid).tofile(folder / f"{frame}.invalid")
 
 
@@ -58,8 +58,8 @@ class Knowing:
     def calibrate(self, rig: Any, grid: VoxelGrid) -> None:
         self.lift = grid.offset_to(BENCHMARK_GRID)[2]
 
-    def infer(self, left: Picture, right: Picture) -> Occupancy:
-        labels = np.roll(truth_labels(), -self.lift, axis=2)
+    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
+        labels = np.roll(ground_truth_labels(), -self.lift, axis=2)
         full = np.full(SIZE, 200, np.uint8)
         return Occupancy(labels, full, full // 200, np.full(left.shape[:2], 7.0, np.float32))
 
@@ -77,8 +77,8 @@ def evaluate(root: Path, out: Path, *more: str) -> dict[str, Any]:
 def test_a_perfect_prediction_scores_everything(
     knowing: None, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = evaluate(root, tmp_path / "e.json", "--pictures", str(tmp_path / "drawn"))
-    assert report["frames"] == 2 and report["sequences"] == ["08"] and report["truth"] == "semantic_kitti"
+    report = evaluate(root, tmp_path / "e.json", "--images", str(tmp_path / "drawn"))
+    assert report["frames"] == 2 and report["sequences"] == ["08"] and report["ground_truth"] == "semantic_kitti"
     assert report["sc_iou"] == report["sc_precision"] == report["sc_recall"] == 100
     assert report["per_class"]["road"] == report["per_class"]["car"] == pytest.approx(100, abs=1e-3)
     assert report["ssc_miou"] == pytest.approx(200 / 19, abs=1e-3)
@@ -93,7 +93,7 @@ def test_a_perfect_prediction_scores_everything(
 def test_labels_are_made_of_scans_by_a_rule(knowing: None, tmp_path: Path) -> None:
     labelled_scans(tmp_path / "dataset" / "sequences" / "08")
     report = evaluate(tmp_path, tmp_path / "e.json", "--labels", "scans", "--rule", "any-sight", "--later", "1")
-    assert report["truth"] == "scans, any-sight" and report["later"] == 1 and report["frames"] == 2
+    assert report["ground_truth"] == "scans, any-sight" and report["later"] == 1 and report["frames"] == 2
 
 
 def test_voxels_are_compared_at_one_place_or_of_one_index(knowing: None, root: Path, tmp_path: Path) -> None:
@@ -109,7 +109,8 @@ def test_regions_share_all_known_voxels(knowing: None, root: Path, tmp_path: Pat
     assert voxels["range_51.2"] == voxels["in_view"] + voxels["out_of_view"] == everything
     assert voxels["range_25.6"] == everything // 4 and voxels["range_12.8"] == everything // 16
     assert voxels["seen"] + voxels["completed"] == everything
-    # the truth says what the frame saw, the picture's borders limit it; the predictor claims to have seen everything
+    # the ground truth says what the frame saw, the image's borders limit it; the predictor claims to have seen
+    # everything
     assert 0.3 * voxels["in_view"] < voxels["seen"] < voxels["in_view"]
 
 
@@ -150,11 +151,11 @@ def test_a_wrong_root_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "no such folder" in capsys.readouterr().err
 
 
-def test_labels_without_invalid_or_pictures_are_refused(root: Path) -> None:
+def test_labels_without_invalid_or_images_are_refused(root: Path) -> None:
     sequence = root / "dataset" / "sequences" / "08"
     (sequence / "image_2" / "000005.png").unlink()
     (sequence / "image_3" / "000005.png").unlink()
-    with pytest.raises(SourceError, match="1 of 2 frames with labels have no pictures: 000005"):
+    with pytest.raises(SourceError, match="1 of 2 frames with labels have no images: 000005"):
         list(SemanticKitti(root, ["08"]))
     (sequence / "voxels" / "000000.invalid").unlink()
     with pytest.raises(SourceError, match=r"1 of 2 frames have labels without \.invalid: 000000"):
@@ -163,10 +164,10 @@ def test_labels_without_invalid_or_pictures_are_refused(root: Path) -> None:
 
 def test_derived_labels_keep_their_name(root: Path) -> None:
     voxels = root / "dataset" / "sequences" / "08" / "voxels"
-    np.savez_compressed(voxels / "000003.recon10.npz", target=truth_labels())
+    np.savez_compressed(voxels / "000003.recon10.npz", target=ground_truth_labels())
     (sequence,) = SemanticKitti(root, ["val"], "recon10")
     assert list(sequence.frames) == ["000003"] and list(sequence.rows) == [3]
-    assert sequence.truth(0).name == "recon10"
+    assert sequence.ground_truth(0).name == "recon10"
 
 
 def test_only_the_first_frames(knowing: None, root: Path, tmp_path: Path) -> None:
@@ -176,10 +177,15 @@ def test_only_the_first_frames(knowing: None, root: Path, tmp_path: Path) -> Non
 
 def test_held_out_streets_are_generated_and_read(tmp_path: Path) -> None:
     out = tmp_path / "street.json"
-    arguments = ["--dataset", "street", "--pictures", str(tmp_path / "drawn"), "--json", str(out)]
+    arguments = ["--dataset", "street", "--images", str(tmp_path / "drawn"), "--json", str(out)]
     assert main(["eval", *arguments, "--count", "2", "--seed", "3"]) == 0
     report = json.loads(out.read_text())
-    assert report["frames"] == 2 and report["truth"] == "street" and report["split"] == "test" and report["seed"] == 3
+    assert (
+        report["frames"] == 2
+        and report["ground_truth"] == "street"
+        and report["split"] == "test"
+        and report["seed"] == 3
+    )
     names = [row["frame"] for row in report["by_frame"]]
     assert names == ["test-3-000000", "test-3-000001"] and report["align"] == "place"
     assert report["sc_precision"] > 40 and report["per_class"]["road"] > 10
@@ -187,7 +193,7 @@ def test_held_out_streets_are_generated_and_read(tmp_path: Path) -> None:
     write_scene(StreetDataset(3, 1, split="test")[0], tmp_path / "scenes" / "test-3-000000.npz")
     assert main(["eval", *arguments, "--root", str(tmp_path / "scenes")]) == 0
     again = json.loads(out.read_text())
-    # the scene's pictures went through JPEG
+    # the scene's images went through JPEG
     assert again["by_frame"][0]["sc_iou"] == pytest.approx(report["by_frame"][0]["sc_iou"], abs=2)
 
 
@@ -210,10 +216,10 @@ def test_a_set_is_scored_as_one(root: Path) -> None:
     together, apart = CompletionScores(), SetScores()
     for frame in range(3):
         predicted = rng.integers(0, 20, grid.size, dtype=np.uint8)
-        truth = rng.choice(np.array([0, 1, 9, UNKNOWN], np.uint8), grid.size)
-        together.add(predicted, truth)
+        ground_truth = rng.choice(np.array([0, 1, 9, UNKNOWN], np.uint8), grid.size)
+        together.add(predicted, ground_truth)
         sight = rng.integers(0, 3, grid.size, dtype=np.uint8)
-        apart.add("08", str(frame), predicted, truth, {**fixed_regions(grid, rig), **sight_regions(sight)})
+        apart.add("08", str(frame), predicted, ground_truth, {**fixed_regions(grid, rig), **sight_regions(sight)})
     np.testing.assert_array_equal(apart.total.confusion, together.confusion)
     for pair in (("seen", "completed"), ("in_view", "out_of_view")):
         parts = sum(apart.by_region[name].confusion for name in pair)
@@ -232,5 +238,5 @@ def test_real_frames(kitti_mini: Path, tmp_path: Path) -> None:
     report = evaluate(
         kitti_mini, tmp_path / "e.json", "--sequences", "00", "--labels", "recon10", "--model", "stereo-geometry"
     )
-    assert report["frames"] == 2 and report["truth"] == "recon10"
+    assert report["frames"] == 2 and report["ground_truth"] == "recon10"
     assert 26 < report["sc_iou"] < 32 and report["per_class"]["road"] > 30

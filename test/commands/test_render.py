@@ -11,17 +11,17 @@ from occdepth_ros.cli import main
 
 
 def test_film_and_meshes_of_the_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    film, meshes = tmp_path / "film.mp4", tmp_path / "mesh"
-    arguments = ["--truth", "--start", "1", "--count", "2", "--out", str(film), "--mesh", str(meshes)]
+    video, meshes = tmp_path / "film.mp4", tmp_path / "mesh"
+    arguments = ["--ground-truth", "--start", "1", "--count", "2", "--out", str(video), "--mesh", str(meshes)]
     assert main(["render", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "2 frames at 10 Hz" in printed and "2 meshes" in printed and "against synthetic (2 scenes)" in printed
     names = sorted(path.name for path in meshes.iterdir())
-    assert names == ["000001.ply", "000001_truth.ply", "000002.ply", "000002_truth.ply"]
+    assert names == ["000001.ply", "000001_ground_truth.ply", "000002.ply", "000002_ground_truth.ply"]
     assert all((meshes / name).stat().st_size > 100_000 for name in names)
-    if not film.exists():
+    if not video.exists():
         pytest.skip(f"this OpenCV cannot encode: {printed}")
-    capture = cv2.VideoCapture(str(film))
+    capture = cv2.VideoCapture(str(video))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 2
     ok, frame = capture.read()
     assert ok and frame.std() > 30

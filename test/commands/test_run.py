@@ -15,8 +15,8 @@ from occdepth_ros.commands import run as verb
 from occdepth_ros.commands.run_files import ResultFolder, is_ours, write_npz
 from occdepth_ros.errors import ImageError, OutputError, SourceError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import Occupancy, Picture
-from occdepth_ros.sources.base import SceneTruth, StereoFrame
+from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame
 
 FOCAL = 180.0
 LEFT_P = np.array([[FOCAL, 0, 80, 0], [0, FOCAL, 24, 0], [0, 0, 1, 0]])
@@ -35,12 +35,12 @@ class FourFrames:
         return 4
 
     def __getitem__(self, index: int) -> StereoFrame:
-        picture = np.full((48, 160, 3), 40 * index, np.uint8)
-        return StereoFrame(f"frame-{index}", index * 100_000_000, picture, picture)
+        image = np.full((48, 160, 3), 40 * index, np.uint8)
+        return StereoFrame(f"frame-{index}", index * 100_000_000, image, image)
 
-    def truth(self, index: int) -> SceneTruth | None:
+    def ground_truth(self, index: int) -> SceneGroundTruth | None:
         grid = VoxelGrid.semantic_kitti()
-        return SceneTruth(labels_of(grid), grid, "synthetic") if index % 2 == 0 else None
+        return SceneGroundTruth(labels_of(grid), grid, "synthetic") if index % 2 == 0 else None
 
     def period_s(self) -> float:
         return 0.1
@@ -61,7 +61,7 @@ class Knowing:
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
         self.grid = grid
 
-    def infer(self, left: Picture, right: Picture) -> Occupancy:
+    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
         labels = labels_of(self.grid)
         full = np.full(self.grid.size, 200, np.uint8)
         seen = np.ones(self.grid.size, np.uint8)
@@ -80,7 +80,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_two_runs_give_equal_files(stage: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
-        assert main(["run", "--out", str(tmp_path / name), "--count", "2", "--pictures", "--octomap"]) == 0
+        assert main(["run", "--out", str(tmp_path / name), "--count", "2", "--images", "--octomap"]) == 0
     first, second = ((tmp_path / name / "manifest.json").read_bytes() for name in "ab")
     assert first == second
     files = digests(tmp_path / "a")
@@ -90,9 +90,9 @@ def test_two_runs_give_equal_files(stage: None, tmp_path: Path, capsys: pytest.C
         "000000.bt",
         "000001.ot",
         "frame_000000.png",
-        "panels/000000_truth_view.png",
+        "panels/000000_ground_truth_view.png",
     } <= set(files)
-    assert "panels/000001_truth_view.png" not in files
+    assert "panels/000001_ground_truth_view.png" not in files
     for name, digest in files.items():
         assert hashlib.sha256((tmp_path / "a" / name).read_bytes()).hexdigest() == digest
     printed = capsys.readouterr().out
@@ -100,7 +100,7 @@ def test_two_runs_give_equal_files(stage: None, tmp_path: Path, capsys: pytest.C
 
 
 def test_the_grid_may_lie_elsewhere(stage: None, tmp_path: Path) -> None:
-    # on the truth's lattice there are scores, between its voxels there are none
+    # on the ground truth's lattice there are scores, between its voxels there are none
     for name, x, scored in (("on", "1.6", True), ("between", "1.65", False)):
         out = tmp_path / name
         place = ["--grid-origin", x, "-25.6", "-2", "--grid-size", "64", "256", "32"]
@@ -144,12 +144,12 @@ def test_a_failing_frame_leaves_the_finished_ones(
 
     def broken(self: FourFrames, index: int) -> StereoFrame:
         if index == 1:
-            raise ImageError("the picture is cut off", where="000001.png")
+            raise ImageError("the image is cut off", where="000001.png")
         return good(self, index)
 
     monkeypatch.setattr(FourFrames, "__getitem__", broken)
     assert main(["run", "--out", str(tmp_path)]) == 2
-    assert "000001.png: the picture is cut off" in capsys.readouterr().err
+    assert "000001.png: the image is cut off" in capsys.readouterr().err
     assert list(digests(tmp_path)) == ["000000.npz"]
     assert json.loads((tmp_path / "manifest.json").read_text())["complete"] is False
 

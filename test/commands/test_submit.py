@@ -16,7 +16,7 @@ from occdepth_ros.data import semantic_kitti
 from occdepth_ros.data.semantic_kitti_submission import check_submission
 from occdepth_ros.errors import OutputError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.predictor import ImageArray, Occupancy
 
 LABEL = "sequences/11/predictions/000000.label"
 
@@ -29,7 +29,7 @@ class Layers:
     def calibrate(self, rig: Any, grid: VoxelGrid) -> None:
         self.size, self.lowest = grid.size, round((-2.0 - grid.origin[2]) / grid.resolution)
 
-    def infer(self, left: Picture, right: Picture) -> Occupancy:
+    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
         labels = np.zeros(self.size, np.uint8)
         labels[..., self.lowest] = UNKNOWN
         labels[..., self.lowest + 1 : self.lowest + 20] = np.arange(1, 20)
@@ -109,8 +109,8 @@ def test_what_the_benchmark_would_refuse_is_named(root: Path, capsys: pytest.Cap
 
 def test_nothing_is_written_over_or_left_half(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = root / "out" / "submission.zip"
-    picture = root / "dataset" / "sequences" / "12" / "image_3" / "000000.png"
-    picture.write_bytes(picture.read_bytes()[:-50])
+    image = root / "dataset" / "sequences" / "12" / "image_3" / "000000.png"
+    image.write_bytes(image.read_bytes()[:-50])
     assert main(["submit", str(file), "--root", str(root)]) == 2
     assert "000000.png" in capsys.readouterr().err and not list(file.parent.iterdir())
     file.write_bytes(b"mine")
@@ -126,4 +126,4 @@ def test_incomplete_sequences_are_refused_before_anything_is_predicted(
     for side in ("image_2", "image_3"):
         (root / "dataset" / "sequences" / "11" / side / "000005.png").unlink()
     assert main(["submit", str(root / "s.zip"), "--root", str(root)]) == 2
-    assert "1 frames of the benchmark have no pictures: 000005" in capsys.readouterr().err
+    assert "1 frames of the benchmark have no images: 000005" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from occdepth_ros.errors import SourceError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-TINY = ["--recipe", "tiny", "--set", "task.network.grid.size=[32,32,16]", "--set", "task.network.picture=[32,96]"]
+TINY = ["--recipe", "tiny", "--set", "task.network.grid.size=[32,32,16]", "--set", "task.network.image=[32,96]"]
 CPU = ["--device", "cpu"]
 
 

@@ -11,7 +11,7 @@ from helpers.sequences import LANDMARK, ROAD, SIGN, labelled_scans, lidar_poses
 from occdepth_ros.cli import main
 from occdepth_ros.data.voxelize_scans import LabelledScans
 from occdepth_ros.errors import SourceError
-from occdepth_ros.sources.ground_truth import read_truth
+from occdepth_ros.sources.ground_truth import read_ground_truth
 
 COUNT = 3
 
@@ -29,13 +29,13 @@ def test_the_files_are_read_back_as_ground_truth(sequence: Path, tmp_path: Path)
     bits = 256 * 256 * 32 // 8
     kinds = {"label": 16 * bits, "bin": bits, "invalid": bits, "occluded": bits}
     assert sizes == {f"000000.{kind}": size for kind, size in kinds.items()}
-    truth = read_truth(out, "000000")
-    assert truth is not None
-    (cell,), _ = truth.grid.index_of(LANDMARK[None])
-    assert np.argwhere(truth.labels == 19).tolist() == [cell.tolist()]
-    assert (truth.labels == 9).sum() > 2000
-    assert (truth.labels[40:80, 120:136, 0] == 255).all(), "below the road"
-    assert (truth.labels[40:80, 120:136, 5:10] == 0).all(), "above it"
+    ground_truth = read_ground_truth(out, "000000")
+    assert ground_truth is not None
+    (cell,), _ = ground_truth.grid.index_of(LANDMARK[None])
+    assert np.argwhere(ground_truth.labels == 19).tolist() == [cell.tolist()]
+    assert (ground_truth.labels == 9).sum() > 2000
+    assert (ground_truth.labels[40:80, 120:136, 0] == 255).all(), "below the road"
+    assert (ground_truth.labels[40:80, 120:136, 5:10] == 0).all(), "above it"
 
 
 def test_nothing_is_overwritten(sequence: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

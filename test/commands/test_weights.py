@@ -114,7 +114,7 @@ def test_a_missing_dataset_is_named(golden_dir: Path, tmp_path: Path, capsys: py
     assert "--dataset" in capsys.readouterr().err
     folder = tmp_path / "sequences" / "00" / "image_2"
     folder.mkdir(parents=True)
-    (folder / "000000.png").write_bytes(b"no picture")
+    (folder / "000000.png").write_bytes(b"no image")
     assert main(["weights", "verify", str(file), "--dataset", str(tmp_path)]) == 2
     assert "000000.png" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Earlier pictures of the left camera: where they were taken, on disk and in a mirror, and who looks at them."""
+"""Earlier images of the left camera: where they were taken, on disk and in a mirror, and who looks at them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from occdepth_ros.training.monoocc_task import MonoOccOptions
 from occdepth_ros.training.monoocc_views import SceneViews
 
 PAST = (-6, -3)
-Picture = npt.NDArray[np.uint8]
+ImageArray = npt.NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def streets() -> list[SceneExample]:
 
 
 def color_errors(scene: SceneExample, offset: int, pose: Callable[[EarlierView], np.ndarray]) -> float:
-    """Median difference of colours between pixels of known depth and where they were in an earlier picture."""
+    """Median difference of colours between pixels of known depth and where they were in an earlier image."""
     assert scene.earlier is not None and scene.depth is not None
     view = scene.earlier[offset]
     v, u = np.nonzero(np.isfinite(scene.depth) & (scene.depth > 4) & (scene.depth < 25))
@@ -49,19 +49,19 @@ def color_errors(scene: SceneExample, offset: int, pose: Callable[[EarlierView],
     inside = (z > 1) & (column >= 0) & (row >= 0) & (column < left.width) & (row < left.height)
     assert inside.sum() > 500
     column, row = column[inside].astype(int), row[inside].astype(int)
-    then, now = (p.astype(float) for p in (view.picture[row, column], scene.left[v[inside], u[inside]]))
+    then, now = (p.astype(float) for p in (view.image[row, column], scene.left[v[inside], u[inside]]))
     return float(np.median(np.abs(then - now).mean(axis=1)))
 
 
 @pytest.mark.parametrize("offset", PAST)
-def test_the_pose_says_where_surfaces_were_in_an_earlier_picture(streets: list[SceneExample], offset: int) -> None:
+def test_the_pose_says_where_surfaces_were_in_an_earlier_image(streets: list[SceneExample], offset: int) -> None:
     for scene in streets:
         right = color_errors(scene, offset, lambda view, scene=scene: view.camera_from_grid(scene.rig))  # type: ignore[misc]
         wrong = color_errors(scene, offset, lambda _, scene=scene: scene.rig.left_from_grid)  # type: ignore[misc]
         assert right < 0.75 * wrong
 
 
-def test_the_pose_holds_on_real_pictures_too(kitti_mini: Path) -> None:
+def test_the_pose_holds_on_real_images_too(kitti_mini: Path) -> None:
     scenes = SemanticKittiScenes(kitti_mini, ["05"], "recon10", past=PAST)
     first, sixth = scenes[0], scenes[1]
     assert first.name == "05/000000" and first.earlier == {}
@@ -71,10 +71,10 @@ def test_the_pose_holds_on_real_pictures_too(kitti_mini: Path) -> None:
 
 
 def test_a_scene_is_the_same_in_all_else(streets: list[SceneExample]) -> None:
-    plain = StreetDataset(3, 4)[1]
-    assert plain.earlier is None
+    reference = StreetDataset(3, 4)[1]
+    assert reference.earlier is None
     for name in ("left", "right", "target", "seen", "semantics"):
-        np.testing.assert_array_equal(getattr(plain, name), getattr(streets[1], name))
+        np.testing.assert_array_equal(getattr(reference, name), getattr(streets[1], name))
 
 
 def test_mirrored_points_are_at_mirrored_pixels(streets: list[SceneExample]) -> None:
@@ -86,7 +86,7 @@ def test_mirrored_points_are_at_mirrored_pixels(streets: list[SceneExample]) -> 
         assert other.earlier is not None and list(other.earlier) == list(scene.earlier)
         for offset, view in scene.earlier.items():
             twin = other.earlier[offset]
-            assert np.array_equal(twin.picture, view.picture[:, ::-1])
+            assert np.array_equal(twin.image, view.image[:, ::-1])
             u, v = _pixels(view, scene.rig, points)
             flipped, same = _pixels(twin, other.rig, points * [1, -1, 1, 1])
             assert np.allclose(flipped, view.camera.width - 1 - u) and np.allclose(same, v)
@@ -104,7 +104,7 @@ def test_scenes_on_disk_keep_them(streets: list[SceneExample], tmp_path: Path) -
     assert made is not None and back is not None and list(back) == list(PAST)
     for offset in PAST:
         assert np.array_equal(back[offset].moved, made[offset].moved)
-        assert np.abs(back[offset].picture.astype(int) - made[offset].picture).mean() < 3
+        assert np.abs(back[offset].image.astype(int) - made[offset].image).mean() < 3
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_scenes_on_disk_keep_them(streets: list[SceneExample], tmp_path: Path) -
         ({"earlier_offsets": np.arange(-40, 0, dtype=np.int32)}, "earlier_offsets"),
         ({"earlier_moved": np.eye(4)}, "earlier_moved"),
         ({"earlier_moved": np.full((2, 4, 4), np.nan)}, "no finite"),
-        ({"earlier_1": np.zeros(9, np.uint8)}, "a picture is damaged"),
+        ({"earlier_1": np.zeros(9, np.uint8)}, "an image is damaged"),
     ],
 )
 def test_wrong_ones_are_named(
@@ -146,12 +146,12 @@ def test_networks_look_at_what_they_name_and_at_the_present_where_the_drive_bega
     back, live = PRESETS["monoocc-edge-teacher"], PRESETS["monoocc-edge"]
     assert back.cameras == 1 + len(back.past)
     views = SceneViews.of(begun, back.past)
-    pictures, references = views.shown(back, begun)
+    images, references = views.shown(back, begun)
     alone, own = views.shown(live, begun)
-    assert len(pictures) == 3 and len(alone) == 1
-    assert torch.equal(pictures[0], alone[0]) and torch.equal(pictures[1], alone[0])
+    assert len(images) == 3 and len(alone) == 1
+    assert torch.equal(images[0], alone[0]) and torch.equal(images[1], alone[0])
     assert torch.equal(references.points[1], own.points[0]) and not torch.equal(references.points[2], own.points[0])
-    assert (pictures[2] - alone[0]).abs().mean() > 0.1
+    assert (images[2] - alone[0]).abs().mean() > 0.1
 
 
 def test_who_looks_back_says_so_and_data_without_a_past_are_named(
@@ -160,9 +160,9 @@ def test_who_looks_back_says_so_and_data_without_a_past_are_named(
     assert MonoOccOptions(preset="monoocc-edge-teacher").past == PAST
     assert MonoOccOptions().past == ()
     assert MonoOccOptions(teacher="some.safetensors").past == PAST
-    with pytest.raises(SourceError, match=r"no earlier pictures.*--past -6 -3"):
+    with pytest.raises(SourceError, match=r"no earlier images.*--past -6 -3"):
         SceneViews.of(replace(streets[0], earlier=None), PAST)
-    with pytest.raises(SourceError, match="nyu brings no earlier pictures"):
+    with pytest.raises(SourceError, match="nyu brings no earlier images"):
         open_dataset("nyu", tmp_path, past=PAST)
     assert main(["street", "--count", "1", "--out", str(tmp_path), "--past", "3"]) == 2
     assert "--past: 3 are no offsets" in capsys.readouterr().err

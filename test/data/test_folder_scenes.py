@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers.rooms import quaternion, room
-from helpers.sequences import BASELINE, HEIGHT, WIDTH, picture, projection, save
+from helpers.sequences import BASELINE, HEIGHT, WIDTH, make_image, projection, save
 
 from occdepth_ros.cli import main
 from occdepth_ros.data.example import SceneDataset
@@ -29,8 +29,8 @@ def target(seed: int) -> np.ndarray:
 def own_folder(path: Path) -> Path:
     """Three pairs: b has voxels, depth and semantics, c has voxels, a has none."""
     for i, name in enumerate("abc"):
-        save(path / "left" / f"{name}.png", picture(i))
-        save(path / "right" / f"{name}.png", picture(100 + i))
+        save(path / "left" / f"{name}.png", make_image(i))
+        save(path / "right" / f"{name}.png", make_image(100 + i))
     calibration = {
         "left": {"image_width": WIDTH, "image_height": HEIGHT, "projection_matrix": projection().ravel().tolist()},
         "baseline": BASELINE,
@@ -54,8 +54,8 @@ def test_scenes_of_one_folder(tmp_path: Path) -> None:
     data = FolderScenes(own_folder(tmp_path))
     assert isinstance(data, SceneDataset) and data.names == ["b", "c"]
     b, c = data[0], data[1]
-    np.testing.assert_array_equal(b.left, picture(1))
-    np.testing.assert_array_equal(b.right, picture(101))
+    np.testing.assert_array_equal(b.left, make_image(1))
+    np.testing.assert_array_equal(b.right, make_image(101))
     np.testing.assert_array_equal(b.target, target(1))
     assert b.grid.origin == (1, -2, 0) and b.grid.resolution == 0.4 and b.grid.frame_id == "base_link"
     np.testing.assert_array_equal(b.seen, target(1) == 9)
@@ -82,7 +82,7 @@ def test_several_folders_below_one_root(tmp_path: Path) -> None:
         open_dataset("folder", tmp_path, ["friday"])
     (tmp_path / "monday" / "left" / "c.png").unlink()
     (tmp_path / "monday" / "right" / "c.png").unlink()
-    with pytest.raises(SourceError, match="1 of 2 frames with voxels have no pictures: c"):
+    with pytest.raises(SourceError, match="1 of 2 frames with voxels have no images: c"):
         FolderScenes(tmp_path)
 
 
@@ -96,18 +96,18 @@ def test_the_check_names_every_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     np.savez(folder / "voxels" / "b.npz", target=np.full(SIZE, 20, np.uint8))
     np.savez(folder / "voxels" / "z.npz", target=target(0))
     np.save(folder / "depth" / "a.npy", np.zeros((2, 2), np.float32))
-    assert cv2.imwrite(str(folder / "semantics" / "b.png"), picture(0))
+    assert cv2.imwrite(str(folder / "semantics" / "b.png"), make_image(0))
     image = folder / "right" / "c.png"
     image.write_bytes(image.read_bytes()[:-9])
     assert main(check) == 1
     found = capsys.readouterr().out.replace(f"{folder}", "").splitlines()
     assert found[-1] == "folder: 6 problems" and len(found) == 7
     starts = [
-        ": frame z has a truth, but no pictures",
+        ": frame z has a ground truth, but no images",
         "/depth/a.npy: depth is not float32 (48, 160)",
-        "/semantics/b.png: the picture has not one channel",
+        "/semantics/b.png: the image has not one channel",
         "/voxels/b.npz: 20 is no class",
-        "/right/c.png: the picture file is damaged",
+        "/right/c.png: the image file is damaged",
         "/voxels/c.npz: the voxels cannot be read",
     ]
     assert all(line.startswith(start) for line, start in zip(found, starts, strict=False))
@@ -136,11 +136,21 @@ def test_other_arrays_are_refused(tmp_path: Path, arrays: dict[str, object], tex
 def test_voxels_of_tartanair_on_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     places = [((0.0, 0.0, 0.0), quaternion(0.1)), ((6.5, 0.2, 0.0), quaternion(3.0))]
     trajectory = room(tmp_path / "office" / "Easy" / "P005", places)
-    for truth in ("fused", "visible"):
-        out = tmp_path / truth
-        command = ["voxelize", "--kind", "tartanair", "--source", str(trajectory), "--out", str(out), "--truth", truth]
+    for ground_truth in ("fused", "visible"):
+        out = tmp_path / ground_truth
+        command = [
+            "voxelize",
+            "--kind",
+            "tartanair",
+            "--source",
+            str(trajectory),
+            "--out",
+            str(out),
+            "--ground-truth",
+            ground_truth,
+        ]
         assert main(command) == 0
-        scene = open_dataset("tartanair", tmp_path, ["val"], labels=truth)[0]
+        scene = open_dataset("tartanair", tmp_path, ["val"], labels=ground_truth)[0]
         with np.load(out / "000000.npz") as arrays:
             np.testing.assert_array_equal(arrays["target"], scene.target)
             np.testing.assert_array_equal(arrays["seen"], np.packbits(scene.seen))

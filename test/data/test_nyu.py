@@ -1,4 +1,4 @@
-"""NYUv2: voxels by run length, virtual right pictures, and the check of a download."""
+"""NYUv2: voxels by run length, virtual right images, and the check of a download."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_the_check_names_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert found[0] == ": there are 2 scenes, not 654"
     assert found[1].startswith("/NYU0004_0000.bin: the runs hold")
     assert found[2].startswith(": 1 of 2 scenes have no _color.jpg file: NYU0003_0000")
-    assert found[3].startswith("/NYU0003_0000.png: the picture file is damaged")
+    assert found[3].startswith("/NYU0003_0000.png: the image file is damaged")
     with pytest.raises(SourceError, match=r"1 of 2 scenes have no NAME_color\.jpg: NYU0003_0000"):
         NyuScenes(tmp_path, "test")
     with pytest.raises(SourceError, match="there is no folder NYUtrain"):

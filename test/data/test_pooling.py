@@ -23,7 +23,7 @@ def test_pooling_gives_the_published_labels(golden_dir: Path) -> None:
         assert np.array_equal(pool_labels(labels, 2), stored["label_major2"])
 
 
-def plain_block(block: np.ndarray, *, sparse_share: float | None) -> int:
+def reference_block(block: np.ndarray, *, sparse_share: float | None) -> int:
     values = block.ravel().tolist()
     empty, unknown = values.count(0), values.count(255)
     occupied = [v for v in values if v not in (0, 255)]
@@ -47,8 +47,8 @@ def test_pooling_is_a_count_of_every_block(labels: np.ndarray, background: int |
     assert sparse.shape == dense.shape == (2, 1, 3)
     for index in np.ndindex(2, 1, 3):
         block = labels[tuple(slice(3 * i, 3 * i + 3) for i in index)]
-        assert sparse[index] == plain_block(block, sparse_share=0.95)
-        assert dense[index] == plain_block(block, sparse_share=None)
+        assert sparse[index] == reference_block(block, sparse_share=0.95)
+        assert dense[index] == reference_block(block, sparse_share=None)
 
 
 @pytest.mark.parametrize("label", [0, 7, 255])

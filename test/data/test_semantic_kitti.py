@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.sequences import kitti_odometry, picture, save
+from helpers.sequences import kitti_odometry, make_image, save
 
 from occdepth_ros.cli import main
 from occdepth_ros.data import semantic_kitti
@@ -42,9 +42,9 @@ def test_missing_files_are_named_with_their_archive(root: Path, capsys: pytest.C
     (sequence / "voxels" / "000005.invalid").unlink()
     (sequence / "image_3" / "000000.png").unlink()
     (sequence / "calib.txt").unlink()
-    calibration, pictures, voxels = problems(root)
+    calibration, images, voxels = problems(root)
     assert calibration.startswith("04/calib.txt: the file cannot be read") and "with Tr" in calibration
-    assert pictures.startswith("04/image_3: 1 of 2 pictures are missing (000000); they are in data_odometry_color.zip")
+    assert images.startswith("04/image_3: 1 of 2 images are missing (000000); they are in data_odometry_color.zip")
     assert voxels.startswith("04/voxels: 1 of 2 .invalid files are missing (000005); they are in the voxel archive")
     assert main(["eval", "--root", str(root), "--sequences", "04", "08", "--check"]) == 1
     printed = capsys.readouterr().out
@@ -66,15 +66,15 @@ def test_cut_and_wrong_files_are_named(root: Path) -> None:
     assert "no voxels for this frame" in found[1] and "16 bytes, not 4194304" in found[2]
 
 
-def test_a_picture_of_another_size_is_named(root: Path) -> None:
+def test_a_image_of_another_size_is_named(root: Path) -> None:
     sequence = root / "dataset" / "sequences" / "12"
     semantic_kitti.SCANS["12"] = 11
     for frame in (0, 5, 10):
         (sequence / "voxels" / f"{frame:06d}.bin").write_bytes(bytes(VOXEL_BYTES["bin"]))
         for side in ("image_2", "image_3"):
-            save(sequence / side / f"{frame:06d}.png", picture(frame))
-    save(sequence / "image_2" / "000005.png", picture(0)[:-1])
-    assert problems(root, "12") == ["12/image_2/000005.png: the picture is 160x47, most others are 160x48"]
+            save(sequence / side / f"{frame:06d}.png", make_image(frame))
+    save(sequence / "image_2" / "000005.png", make_image(0)[:-1])
+    assert problems(root, "12") == ["12/image_2/000005.png: the image is 160x47, most others are 160x48"]
 
 
 def test_a_calibration_without_the_lidar_is_named(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""SemanticKITTI as scenes: official, derived and completed labels; the cache; LiDAR in the picture."""
+"""SemanticKITTI as scenes: official, derived and completed labels; the cache; LiDAR in the image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.sequences import LANDMARK, WIDTH, kitti_odometry, labelled_scans, picture
+from helpers.sequences import LANDMARK, WIDTH, kitti_odometry, labelled_scans, make_image
 
 from occdepth_ros.camera import PinholeCamera
 from occdepth_ros.data import label_cache, semantic_kitti_scenes
@@ -42,8 +42,8 @@ def test_completed_labels_depth_and_classes_of_a_sequence(root: Path, tmp_path: 
     assert isinstance(data, SceneDataset)
     assert data.names == ["04/000000", "04/000001", "04/000002"] and len(data) == 3
     scene = data[0]
-    np.testing.assert_array_equal(scene.left, picture(0))
-    np.testing.assert_array_equal(scene.right, picture(100))
+    np.testing.assert_array_equal(scene.left, make_image(0))
+    np.testing.assert_array_equal(scene.right, make_image(100))
     assert scene.grid == BENCHMARK_GRID
     (cell,), _ = scene.grid.index_of(LANDMARK[None])
     assert np.argwhere(scene.target == SIGN_CLASS).tolist() == [cell.tolist()]
@@ -125,10 +125,10 @@ def test_the_last_frame_of_a_drive_is_completed_by_those_before(root: Path) -> N
     assert occupied.sum() > 1.1 * alone.sum() and not (alone & ~occupied).any()
 
 
-def test_scans_without_pictures_are_named(root: Path) -> None:
+def test_scans_without_images_are_named(root: Path) -> None:
     for side in ("image_2", "image_3"):
         (root / "sequences" / "04" / side / "000001.png").unlink()
-    with pytest.raises(SourceError, match=r"1 of 3 labelled scans have no pictures: 000001"):
+    with pytest.raises(SourceError, match=r"1 of 3 labelled scans have no images: 000001"):
         SemanticKittiScenes(root, ["04"], SCANS)
     with pytest.raises(SourceError, match="sequence 05 is missing"):
         SemanticKittiScenes(root, ["05"], SCANS)
@@ -166,7 +166,7 @@ def test_a_house_hides_what_no_beam_could_see_above_it() -> None:
     cars = scan([(8, y, z) for y in range(GRID.size[1]) for z in range(1, 6)], [CAR] * GRID.size[1] * 5)
     behind = (slice(12, None), slice(None), slice(8, None))
     assert (complete_scans(house, [], CompletionRule(), GRID).target[8:, :, 6:] == 255).all()
-    assert (complete_scans(house, [], CompletionRule(raised=-9.0), GRID).target[behind] == 0).any()
+    assert (complete_scans(house, [], CompletionRule(shifted=-9.0), GRID).target[behind] == 0).any()
     assert (complete_scans(cars, [], CompletionRule(), GRID).target[behind] == 0).any()
 
 

@@ -1,4 +1,4 @@
-"""SemanticTartanAir from a small room: poses, both truths, the cache and the check of a download."""
+"""SemanticTartanAir from a small room: poses, both ground truths, the cache and the check of a download."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_trajectory_completes_the_room(root: Path, tmp_path: Path) -> None:
     assert scene.seen is not None and scene.depth is not None and scene.semantics is not None
     shadow = hall & (x > 4.8) & (np.abs(y) < 0.4) & (z > 0.0) & (z < 0.8)
     assert (scene.target[shadow] == 0).mean() > 0.95 and not scene.seen[shadow].any()
-    # the rig projects the grid into the picture: the block's front is at the depth that was rendered there
+    # the rig projects the grid into the image: the block's front is at the depth that was rendered there
     point = scene.rig.left_from_grid @ [3.5, 0.1, -0.5, 1]
     u, v, _ = scene.rig.left.intrinsics @ point[:3] / point[2]
     assert scene.depth[round(v), round(u)] == pytest.approx(point[2], abs=0.01)
@@ -106,10 +106,10 @@ def test_the_trajectory_completes_the_room(root: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(data[0].target, scene.target)
 
 
-def test_the_published_truth_is_one_frame_s_surface(root: Path) -> None:
+def test_the_published_ground_truth_is_one_frame_s_surface(root: Path) -> None:
     frame = Trajectory(root / "office" / "Easy" / "P005").read("000000")
     target = visible_surface(frame)
-    scene = TartanScenes(root, ["P005"], truth="visible")[0]
+    scene = TartanScenes(root, ["P005"], ground_truth="visible")[0]
     np.testing.assert_array_equal(scene.target, target)
     assert not (target == 255).any() and scene.seen is not None and scene.seen[target != 0].all()
     # the block's front at x = 3.5 m is rounded to cell 35
@@ -145,7 +145,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     found = [str(p).removeprefix(f"{tmp_path}/office/Easy/") for p in check_tartanair(tmp_path, ["P001", "P002"])]
     assert found[0] == "P001/pose_left.txt: there are 1 poses for 2 frames"
     assert found[1].startswith("P001/pose_right.txt: the file cannot be read")
-    assert found[2].startswith("P001/image_right/000001_right.png: the picture file is damaged")
+    assert found[2].startswith("P001/image_right/000001_right.png: the image file is damaged")
     assert found[3].startswith("P001/depth_left/000000_left_depth.npy: the array cannot be read")
     assert found[4] == "P001/seg_left: 1 of 2 files are missing (000001)"
     assert found[5:] == ["P002: the trajectory is missing"]

@@ -1,4 +1,4 @@
-"""Grids turned and moved about the vehicle, and the truths that are made for them."""
+"""Grids turned and moved about the vehicle, and the ground truths that are made for them."""
 
 from __future__ import annotations
 

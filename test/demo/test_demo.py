@@ -202,7 +202,7 @@ def wall(folder: Path, frames: int) -> Path:
 
 
 @pytest.mark.ros
-def test_the_demo_hears_every_topic_and_leaves_report_and_pictures(tmp_path: Path) -> None:
+def test_the_demo_hears_every_topic_and_leaves_report_and_images(tmp_path: Path) -> None:
     sequence, out = wall(tmp_path / "wall", 3), tmp_path / "out"
     command = [sys.executable, "-m", "occdepth_ros.demo", "--source", str(sequence), "--out", str(out)]
     command += ["--model", "stereo-geometry"]
@@ -223,8 +223,8 @@ def test_the_demo_hears_every_topic_and_leaves_report_and_pictures(tmp_path: Pat
     latency = report["latency_ms"]
     assert 0 < latency["p50"] <= latency["p95"] <= latency["max"] < 60_000
     assert report["scores"]["wall"]["scenes"] == 1 and report["scores"]["wall"]["sc_iou"] > 0
-    assert {"input.png", "depth.png", "view.png", "above.png", "truth_view.png", "frame_000000.png"} <= {
-        picture.name for picture in out.glob("*.png")
+    assert {"input.png", "depth.png", "view.png", "above.png", "ground_truth_view.png", "frame_000000.png"} <= {
+        image.name for image in out.glob("*.png")
     }
     assert "24 pairs sent" in done.stdout and "~/octomap_binary" in done.stdout
 
@@ -243,7 +243,7 @@ def test_the_default_model_goes_the_whole_way(tmp_path: Path) -> None:
     report = json.loads((out / "report.json").read_text())
     counts = {name: topic["count"] for name, topic in report["topics"].items()}
     assert report["model"] == "occdepth-edge" and all(counts.values()), counts
-    # slower than the pictures come on many a machine: what was dropped is said
+    # slower than the images come on many a machine: what was dropped is said
     assert report["frames"] == 12 and report["dropped"] == 12 - counts["/stereo_occ/grid"]
     assert list(out.glob("frame_??????.png")) and (out / "view.png").is_file()
 

@@ -1,4 +1,4 @@
-"""Scores against scikit-learn and the golden arrays, and truths on shifted grids."""
+"""Scores against scikit-learn and the golden arrays, and ground truths on shifted grids."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.evaluation.metrics import CompletionScores
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.sources.base import SceneTruth
+from occdepth_ros.sources.base import SceneGroundTruth
 
 LABELS = st.sampled_from([*range(20), UNKNOWN])
 
 
-def scores_of(predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> CompletionScores:
+def scores_of(predicted: npt.NDArray[np.uint8], ground_truth: npt.NDArray[np.uint8]) -> CompletionScores:
     scores = CompletionScores()
-    scores.add(predicted, truth)
+    scores.add(predicted, ground_truth)
     return scores
 
 
@@ -30,8 +30,8 @@ def scores_of(predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) ->
 def test_golden_arrays(golden_dir: Path) -> None:
     with np.load(golden_dir / "occdepth_parts.npz") as golden:
         scores = CompletionScores()
-        for predicted, truth in zip(golden["metric_pred"], golden["metric_true"], strict=True):
-            scores.add(predicted.astype(np.uint8), truth.astype(np.uint8))
+        for predicted, ground_truth in zip(golden["metric_pred"], golden["metric_true"], strict=True):
+            scores.add(predicted.astype(np.uint8), ground_truth.astype(np.uint8))
         assert scores.scenes == 3
         assert scores.precision == pytest.approx(float(golden["metric_precision"]), rel=1e-12)
         assert scores.recall == pytest.approx(float(golden["metric_recall"]), rel=1e-12)
@@ -44,21 +44,21 @@ def test_golden_arrays(golden_dir: Path) -> None:
 @given(hnp.arrays(np.uint8, (2, 4, 5, 6), elements=LABELS))
 def test_confusion_matches_scikit_learn(pair: npt.NDArray[np.uint8]) -> None:
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
-    predicted, truth = pair
-    known = truth != UNKNOWN
+    predicted, ground_truth = pair
+    known = ground_truth != UNKNOWN
     if not known.any():
         return
     expected = metrics.confusion_matrix(
-        truth[known], np.where(predicted == UNKNOWN, 0, predicted)[known], labels=range(20)
+        ground_truth[known], np.where(predicted == UNKNOWN, 0, predicted)[known], labels=range(20)
     )
-    np.testing.assert_array_equal(scores_of(predicted, truth).confusion, expected)
+    np.testing.assert_array_equal(scores_of(predicted, ground_truth).confusion, expected)
 
 
 @given(hnp.arrays(np.uint8, (3, 2, 4, 3, 2), elements=LABELS))
 def test_adding_scenes_equals_one_large_scene(scenes: npt.NDArray[np.uint8]) -> None:
     scores = CompletionScores()
-    for predicted, truth in scenes:
-        scores.add(predicted, truth)
+    for predicted, ground_truth in scenes:
+        scores.add(predicted, ground_truth)
     whole = scores_of(scenes[:, 0], scenes[:, 1])
     np.testing.assert_array_equal(scores.confusion, whole.confusion)
     assert scores.summary() == whole.summary()
@@ -70,13 +70,13 @@ def test_adding_scenes_equals_one_large_scene(scenes: npt.NDArray[np.uint8]) -> 
     st.lists(hnp.arrays(np.bool_, st.sampled_from([(4, 5, 6), (4, 5, 1), (4, 1, 1)])), max_size=5),
 )
 def test_parts_of_a_scene_are_those_scenes(pair: npt.NDArray[np.uint8], masks: list[npt.NDArray[np.bool_]]) -> None:
-    predicted, truth = pair
+    predicted, ground_truth = pair
     scores = CompletionScores()
-    parts = scores.add_parts(predicted, truth, masks)
-    np.testing.assert_array_equal(scores.confusion, scores_of(predicted, truth).confusion)
+    parts = scores.add_parts(predicted, ground_truth, masks)
+    np.testing.assert_array_equal(scores.confusion, scores_of(predicted, ground_truth).confusion)
     assert scores.scenes == 1 and len(parts) == len(masks)
     for part, mask in zip(parts, masks, strict=True):
-        alone = scores_of(predicted, np.where(mask, truth, np.uint8(UNKNOWN)))
+        alone = scores_of(predicted, np.where(mask, ground_truth, np.uint8(UNKNOWN)))
         np.testing.assert_array_equal(part, alone.confusion)
 
 
@@ -86,9 +86,9 @@ def test_more_parts_than_bits_are_refused() -> None:
 
 
 def test_counts_by_hand() -> None:
-    truth = np.array([0, 0, 1, 1, 9, 255, 9], np.uint8)
+    ground_truth = np.array([0, 0, 1, 1, 9, 255, 9], np.uint8)
     predicted = np.array([0, 1, 1, 9, 255, 1, 9], np.uint8)
-    scores = scores_of(predicted, truth)
+    scores = scores_of(predicted, ground_truth)
     assert scores.precision == pytest.approx(3 / 4)
     assert scores.recall == pytest.approx(3 / 4)
     assert scores.iou == pytest.approx(3 / 5)
@@ -99,27 +99,29 @@ def test_counts_by_hand() -> None:
 
 
 def test_perfect_and_empty_predictions() -> None:
-    truth = np.arange(20, dtype=np.uint8).reshape(2, 2, 5)
-    assert scores_of(truth, truth).iou == 1
-    assert scores_of(truth, truth).mean_iou == pytest.approx(1, abs=1e-4)
+    ground_truth = np.arange(20, dtype=np.uint8).reshape(2, 2, 5)
+    assert scores_of(ground_truth, ground_truth).iou == 1
+    assert scores_of(ground_truth, ground_truth).mean_iou == pytest.approx(1, abs=1e-4)
     for blank in (0, UNKNOWN):
-        scores = scores_of(np.full_like(truth, blank), truth)
+        scores = scores_of(np.full_like(ground_truth, blank), ground_truth)
         assert (scores.iou, scores.precision, scores.recall, scores.mean_iou) == (0, 0, 0, 0)
     assert CompletionScores().summary() == dict.fromkeys(CompletionScores().summary(), 0.0)
 
 
 @pytest.mark.parametrize(
-    ("predicted", "truth", "message"),
+    ("predicted", "ground_truth", "message"),
     [
         (np.zeros((2, 2, 2)), np.zeros((2, 2, 3)), "differ in shape"),
         (np.full((2, 2, 2), 20), np.zeros((2, 2, 2)), "prediction holds the label 20"),
-        (np.zeros((2, 2, 2)), np.full((2, 2, 2), 254), "truth holds the label 254"),
+        (np.zeros((2, 2, 2)), np.full((2, 2, 2), 254), "ground truth holds the label 254"),
     ],
 )
-def test_wrong_arrays_are_refused(predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], message: str) -> None:
+def test_wrong_arrays_are_refused(
+    predicted: npt.NDArray[np.uint8], ground_truth: npt.NDArray[np.uint8], message: str
+) -> None:
     scores = CompletionScores()
     with pytest.raises(GridError, match=message):
-        scores.add(predicted.astype(np.uint8), truth.astype(np.uint8))
+        scores.add(predicted.astype(np.uint8), ground_truth.astype(np.uint8))
     assert scores.scenes == 0
     assert not scores.confusion.any()
 
@@ -140,15 +142,15 @@ def test_alignment_keeps_every_label_at_its_place(shift: tuple[int, int, int], s
 
 def test_alignment_shifts_a_prediction_onto_the_benchmark_s_layers() -> None:
     grid = VoxelGrid((0, 0, -2.0), (2, 2, 4), 0.2)
-    truth_grid = VoxelGrid((0, 0, -2.2), (2, 2, 4), 0.2)
+    ground_truth_grid = VoxelGrid((0, 0, -2.2), (2, 2, 4), 0.2)
     labels = np.zeros(grid.size, np.uint8)
     labels[..., 1] = 9
     zeros = np.zeros(grid.size, np.uint8)
     prediction = OccupancyPrediction(grid, labels, zeros, zeros, np.zeros((1, 1), np.float32))
-    truth = np.zeros(grid.size, np.uint8)
-    truth[..., 2] = 9
+    ground_truth = np.zeros(grid.size, np.uint8)
+    ground_truth[..., 2] = 9
     scores = CompletionScores(SEMANTIC_KITTI)
-    scores.add_scene(prediction, SceneTruth(truth, truth_grid, "made"))
+    scores.add_scene(prediction, SceneGroundTruth(ground_truth, ground_truth_grid, "made"))
     assert scores.iou == 1
 
 

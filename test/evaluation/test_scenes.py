@@ -13,7 +13,7 @@ from occdepth_ros.data.example import SceneExample
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.models.registry import MODELS
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
@@ -27,11 +27,11 @@ def scene(name: str = "08/000000", focal: float = 60.0, grid: VoxelGrid = SMALL,
     right[0, 3] = -0.5 * focal
     rig = StereoRig(PinholeCamera(left, 96, 64), PinholeCamera(right, 96, 64), AXES)
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
+    images = rng.integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
     target = rng.choice(np.array([0, 1, 9, UNKNOWN], np.uint8), grid.size)
     half = np.zeros(grid.size, bool)
     half[: grid.size[0] // 2] = True
-    return SceneExample(name, pictures[0], pictures[1], rig, grid, target, half if seen else None)
+    return SceneExample(name, images[0], images[1], rig, grid, target, half if seen else None)
 
 
 class Counting:
@@ -45,7 +45,7 @@ class Counting:
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
         self.calibrations.append((rig, grid))
 
-    def infer(self, left: Picture, right: Picture) -> Occupancy:
+    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
         size = self.calibrations[-1][1].size
         sight = np.full(size, 2, np.uint8)
         sight[size[0] // 2 :] = 1
@@ -87,7 +87,7 @@ def test_published_checkpoints_are_scored_by_index() -> None:
     )
 
 
-def test_what_the_truth_saw_comes_before_what_the_prediction_saw(counting: Counting) -> None:
+def test_what_the_ground_truth_saw_comes_before_what_the_prediction_saw(counting: Counting) -> None:
     model = SceneModel()
     for given, side in ((True, np.s_[:8]), (False, np.s_[8:])):
         example = scene(seen=given)

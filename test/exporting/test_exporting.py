@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.exports import GRID, PICTURE, Exported, edge_export, occdepth_export, pair, rig_of, small_preset
+from helpers.exports import GRID, IMAGE, Exported, edge_export, occdepth_export, pair, rig_of, small_preset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +31,7 @@ from occdepth_ros.exporting.runtime import CPU, CUDA, TENSORRT, providers
 from occdepth_ros.exporting.sampling import FixedSampler
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.depth import depth_histogram
-from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
 
 SIZE, EDGE_SIZE = (90, 250), (180, 620)
@@ -172,7 +172,7 @@ def test_what_a_file_says_of_itself_is_read_back(origin: tuple[float, float, flo
         ({"grid": {"origin": [0, 0, 0], "size": [64, 64, 16], "resolution": 0.2, "frame_id": ""}}, "cannot be used"),
         ({"grid": None}, "cannot be used"),
         ({"rig": {}}, "cannot be used"),
-        ({"network_picture": {"height": 370, "width": 1220}}, "another picture size"),
+        ({"network_picture": {"height": 370, "width": 1220}}, "another image size"),
     ],
 )
 def test_malformed_descriptions_are_refused(change: dict[str, object], message: str) -> None:
@@ -200,9 +200,9 @@ def test_fixed_sampling_is_grid_sample(seed: int, shape: tuple[int, int, int]) -
 
 @pytest.mark.parametrize("size", [(64, 192), (66, 198), (60, 190), (90, 250), (40, 100), (200, 300)])
 def test_fixed_fitting_is_the_fit(size: tuple[int, int]) -> None:
-    fit = PictureFit.between(size, PICTURE)
-    pictures = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
-    torch.testing.assert_close(FixedFit(fit)(pictures), fit.apply(pictures), atol=1e-4, rtol=0)
+    fit = ImageFit.between(size, IMAGE)
+    images = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
+    torch.testing.assert_close(FixedFit(fit)(images), fit.apply(images), atol=1e-4, rtol=0)
 
 
 def test_dense_histograms_are_the_scattered_ones() -> None:

@@ -17,7 +17,7 @@ from occdepth_ros.exporting.reading import read_exported
 
 onnx = pytest.importorskip("onnx", reason="the optional library onnx is absent: pip install 'occdepth_ros[export]'")
 
-# monoscene has no depth module and one picture: the smallest signature
+# monoscene has no depth module and one image: the smallest signature
 ABOUT = About("monoscene", rig_of(90, 250), GRID)
 
 
@@ -119,8 +119,8 @@ def a_bomb(model: Any) -> None:
     model.graph.node.append(onnx.helper.make_node("ConstantOfShape", ["shape"], ["huge"]))
 
 
-def a_shape_of_the_picture(model: Any) -> None:
-    # as many zeros as the picture has bright pixels
+def a_shape_of_the_image(model: Any) -> None:
+    # as many zeros as the image has bright pixels
     model.graph.node.append(onnx.helper.make_node("NonZero", ["left"], ["bright"]))
 
 
@@ -157,7 +157,7 @@ def a_wrong_description(model: Any) -> None:
         (another_type, "its outputs are labels float32"),
         (a_free_dimension, "its inputs are left uint8\\[-1"),
         (a_bomb, "'huge' has the shape"),
-        (a_shape_of_the_picture, "'bright' has the shape"),
+        (a_shape_of_the_image, "'bright' has the shape"),
         (wrong_shapes, "do not fit together"),
         (an_absurd_constant, "absurd size"),
         (no_description, "not a model that `occdepth export` wrote"),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.exports import GRID, PICTURE, pair, rig_of, small_preset
+from helpers.exports import GRID, IMAGE, pair, rig_of, small_preset
 from safetensors.torch import save_file
 
 from occdepth_ros.errors import ModelError, OutputError
@@ -36,21 +36,21 @@ def test_the_traced_module_says_what_the_predictor_says(name: str, tmp_path: Pat
         weights = tmp_path / "small.safetensors"
         save_file({key: value.contiguous() for key, value in network.state_dict().items()}, weights)
         about = About(name, rig_of(90, 250), GRID)
-        pictures = pair(90, 250)
+        images = pair(90, 250)
         module = exportable(about, weights).eval()
         with torch.no_grad():
-            found = module(*(torch.from_numpy(p) for p in pictures[: len(about.inputs)]))
+            found = module(*(torch.from_numpy(p) for p in images[: len(about.inputs)]))
         assert len(found) == len(about.outputs)
         for value, (kind, shape) in zip(found, about.outputs.values(), strict=True):
             assert (str(value.dtype).removeprefix("torch."), tuple(value.shape)) == (kind, shape)
         predictor = OccDepthPredictor(name=name, weights=weights, device="cpu", precision="float32")
         predictor.calibrate(about.rig, GRID)
-        expected = predictor.infer(*pictures)
+        expected = predictor.infer(*images)
         assert len(np.unique(expected.labels)) > 3
         assert (found[0].numpy() == expected.labels).mean() >= 0.999
         assert (np.abs(found[1].numpy().astype(int) - expected.confidence) <= 2).mean() >= 0.999
         if len(found) > 2:
-            assert found[2].shape == PICTURE
+            assert found[2].shape == IMAGE
             back = about.fit.restore(found[2]).numpy()
             assert np.nanmax(np.abs(back - expected.depth)) < 1e-2
 

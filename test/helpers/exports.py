@@ -23,7 +23,7 @@ from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.network import OccDepth
 
 GRID = VoxelGrid((1.0, -3.2, -1.0), (32, 32, 16), 0.2)
-PICTURE = (64, 192)
+IMAGE = (64, 192)
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def pair(height: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray
     rng = np.random.default_rng(seed)
     coarse = torch.from_numpy(rng.random((1, 3, height // 4, width // 4 + 8), np.float32))
     wide = nn.functional.interpolate(coarse, size=(height, width + 9), mode="bicubic")[0].clamp(0, 1)
-    picture = (255 * wide).byte().permute(1, 2, 0).numpy()
-    return np.ascontiguousarray(picture[:, :width]), np.ascontiguousarray(picture[:, 9:])
+    image = (255 * wide).byte().permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(image[:, :width]), np.ascontiguousarray(image[:, 9:])
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def small_preset(name: str) -> Iterator[None]:
         PRESETS[name], backbone="lite0", feature=8, decoder_width=0.25, grid=replace(GRID, origin=(0.0, 0, 0))
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, name, replace(config, picture=PICTURE))
+        patch.setitem(PRESETS, name, replace(config, image=IMAGE))
         yield
 
 

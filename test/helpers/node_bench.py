@@ -30,19 +30,19 @@ DOMAINS = itertools.count(os.getpid())
 """A domain for each bench, so that nodes of one test run do not hear each other."""
 
 
-def stereo_pictures(disparity: int = 12, seed: int = 0) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def stereo_images(disparity: int = 12, seed: int = 0) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """A textured wall at FOCAL * BASELINE / disparity metres, left and right, `[H, W, 3]`."""
     texture = np.random.default_rng(seed).integers(0, 255, (HEIGHT, WIDTH + disparity), np.uint8)
     left, right = texture[:, :WIDTH], texture[:, disparity : disparity + WIDTH]
     return np.repeat(left[..., None], 3, -1), np.repeat(right[..., None], 3, -1)
 
 
-def image_message(picture: npt.NDArray[np.uint8], stamp_ns: int, encoding: str = "rgb8", frame: str = FRAME) -> Image:
-    message = Image(height=picture.shape[0], width=picture.shape[1], encoding=encoding)
+def image_message(image: npt.NDArray[np.uint8], stamp_ns: int, encoding: str = "rgb8", frame: str = FRAME) -> Image:
+    message = Image(height=image.shape[0], width=image.shape[1], encoding=encoding)
     message.header.frame_id = frame
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
-    message.step = picture.size // picture.shape[0]
-    message.data = picture.tobytes()
+    message.step = image.size // image.shape[0]
+    message.data = image.tobytes()
     return message
 
 
@@ -84,7 +84,7 @@ class Bench:
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
         self.stamp_ns = 100_000_000_000
-        self.left, self.right = stereo_pictures()
+        self.left, self.right = stereo_images()
 
     def close(self) -> None:
         self._executor.shutdown()
@@ -129,8 +129,8 @@ class Bench:
     def send_pair(self, left: Image | None = None, right: Image | None = None) -> int:
         """A good pair, or one with replaced messages; returns the stamp."""
         stamp = self.next_stamp()
-        for side, given, picture in (("left", left, self.left), ("right", right, self.right)):
-            message = given if given is not None else image_message(picture, stamp)
+        for side, given, image in (("left", left, self.left), ("right", right, self.right)):
+            message = given if given is not None else image_message(image, stamp)
             message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 1_000_000_000)
             self.send_image(side, message)
         return stamp

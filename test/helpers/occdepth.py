@@ -16,11 +16,11 @@ AXES = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 
 def tiny(name: str = "occdepth-b3", **changes: object) -> OccDepthConfig:
     grid = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
-    return replace(PRESETS[name], **{"grid": grid, "picture": (64, 96), "feature": 8, **changes})
+    return replace(PRESETS[name], **{"grid": grid, "image": (64, 96), "feature": 8, **changes})
 
 
 def views(config: OccDepthConfig) -> list[tuple[PinholeCamera, npt.NDArray[np.float64]]]:
-    height, width = config.picture
+    height, width = config.image
     k = np.array([[60.0, 0, width / 2, 0], [0, 60, height / 2, 0], [0, 0, 1, 0]])
     poses = [AXES.copy() for _ in range(config.views)]
     for i, pose in enumerate(poses):

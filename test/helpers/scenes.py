@@ -18,8 +18,8 @@ WIDTH, HEIGHT = 96, 64
 
 
 def small_config(name: str = "occdepth-b3", **changes: object) -> OccDepthConfig:
-    """A preset that costs little: few voxels, few channels, small pictures."""
-    small = {"grid": GRID, "picture": (HEIGHT, WIDTH), "feature": 8, "backbone": "lite0", "decoder_width": 0.1}
+    """A preset that costs little: few voxels, few channels, small images."""
+    small = {"grid": GRID, "image": (HEIGHT, WIDTH), "feature": 8, "backbone": "lite0", "decoder_width": 0.1}
     return replace(PRESETS[name], **{**small, **changes})
 
 
@@ -35,7 +35,7 @@ def rig(width: int = WIDTH, height: int = HEIGHT) -> StereoRig:
 
 @cache
 def scene(seed: int = 0, grid: VoxelGrid = GRID, n_classes: int = 20) -> SceneExample:
-    """Ground, a wall and boxes, with random pictures."""
+    """Ground, a wall and boxes, with random images."""
     rng = np.random.default_rng(seed)
     target = np.zeros(grid.size, np.uint8)
     target[:, :, :2] = 9 % n_classes

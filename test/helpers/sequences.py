@@ -22,7 +22,7 @@ def projection(tx: float = 0.0) -> np.ndarray:
     return np.array([[FOCAL, 0, 80, FOCAL * tx], [0, FOCAL, 24, 0], [0, 0, 1, 0]])
 
 
-def picture(seed: int, *, grey: bool = False) -> np.ndarray:
+def make_image(seed: int, *, grey: bool = False) -> np.ndarray:
     shape = (HEIGHT, WIDTH) if grey else (HEIGHT, WIDTH, 3)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
@@ -42,11 +42,11 @@ def lidar_poses(count: int) -> np.ndarray:
 
 
 def kitti_odometry(folder: Path, count: int = 3, *, suffix: str = ".png", grey: bool = False) -> Path:
-    """A sequence folder with times and poses; frame i is `picture(i)` and `picture(100 + i)`."""
+    """A sequence folder with times and poses; frame i is `image(i)` and `image(100 + i)`."""
     left, right = ("image_0", "image_1") if grey else ("image_2", "image_3")
     for i in range(count):
-        save(folder / left / f"{i:06d}{suffix}", picture(i, grey=grey))
-        save(folder / right / f"{i:06d}{suffix}", picture(100 + i, grey=grey))
+        save(folder / left / f"{i:06d}{suffix}", make_image(i, grey=grey))
+        save(folder / right / f"{i:06d}{suffix}", make_image(100 + i, grey=grey))
     shifts = {"P0": 0.0, "P1": -BASELINE, "P2": 0.06, "P3": 0.06 - BASELINE}
     lines = [f"{key}: {row(projection(tx))}" for key, tx in shifts.items()]
     (folder / "calib.txt").write_text("\n".join([*lines, f"Tr: {row(LIDAR_TO_CAMERA)}"]) + "\n")
@@ -78,8 +78,8 @@ def kitti_raw(folder: Path, count: int = 3) -> Path:
     """A drive folder in its date's folder; the LiDAR moves as in `lidar_poses`, up to the Earth's curvature."""
     names = [f"{i:010d}" for i in range(count)]
     for i, name in enumerate(names):
-        save(folder / "image_02" / "data" / f"{name}.png", picture(i))
-        save(folder / "image_03" / "data" / f"{name}.png", picture(100 + i))
+        save(folder / "image_02" / "data" / f"{name}.png", make_image(i))
+        save(folder / "image_03" / "data" / f"{name}.png", make_image(100 + i))
     for side in ("image_02", "image_03"):
         stamps = [f"2011-09-26 13:04:{38 + i // 10}.{i % 10}50000001\n" for i in range(count)]
         (folder / side / "timestamps.txt").write_text("".join(stamps))

@@ -24,7 +24,7 @@ def rig_of(height: int = 64, width: int = 192) -> StereoRig:
 
 
 def wall(depth: float = 4.0, height: int = 64, width: int = 192, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The wall before the cameras of `rig_of`: the right picture is the left one moved by fx * baseline / depth."""
+    """The wall before the cameras of `rig_of`: the right image is the left one moved by fx * baseline / depth."""
     return moved(round(0.5 * width * 0.5 / depth), height, width, seed)
 
 
@@ -42,6 +42,6 @@ def surface_of(grid: VoxelGrid, depth: float = 4.0) -> MatchedSurface:
 
 
 def matchable(seed: int = 0, shift: int = 8) -> SceneExample:
-    """The scene of `helpers.scenes`, with pictures of a wall: fx * baseline / shift = 3.75 m away."""
+    """The scene of `helpers.scenes`, with images of a wall: fx * baseline / shift = 3.75 m away."""
     left, right = moved(shift, HEIGHT, WIDTH, seed)
     return replace(scene(), left=left, right=right)

@@ -1,4 +1,4 @@
-"""From a rig's picture to the network's."""
+"""From a rig's image to the network's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
-from occdepth_ros.models.images import PictureFit, normalize
+from occdepth_ros.models.images import ImageFit, normalize
 
 KITTI = (370, 1220)
 
@@ -25,8 +25,8 @@ def rig_of(height: int, width: int) -> StereoRig:
 
 
 @pytest.mark.parametrize("size", [(370, 1220), (376, 1241), (375, 1242), (370, 1226), (374, 1238), (370, 1224)])
-def test_pictures_of_kitti_keep_their_scale_and_intrinsics(size: tuple[int, int]) -> None:
-    fit = PictureFit.between(size, KITTI)
+def test_images_of_kitti_keep_their_scale_and_intrinsics(size: tuple[int, int]) -> None:
+    fit = ImageFit.between(size, KITTI)
     assert fit.scaled == size
     assert fit.content == KITTI
     before, after = rig_of(*size), fit.rig(rig_of(*size))
@@ -36,13 +36,13 @@ def test_pictures_of_kitti_keep_their_scale_and_intrinsics(size: tuple[int, int]
 
 
 def test_a_crop_is_the_upper_left_window() -> None:
-    pictures = torch.randint(0, 256, (2, 376, 1241, 3), dtype=torch.uint8)
-    out = PictureFit.between((376, 1241), KITTI).apply(pictures)
-    assert torch.equal(out, normalize(pictures[:, :370, :1220]))
+    images = torch.randint(0, 256, (2, 376, 1241, 3), dtype=torch.uint8)
+    out = ImageFit.between((376, 1241), KITTI).apply(images)
+    assert torch.equal(out, normalize(images[:, :370, :1220]))
 
 
-def test_a_slightly_smaller_picture_is_padded_with_the_mean_colour() -> None:
-    fit = PictureFit.between((360, 1200), KITTI)
+def test_a_slightly_smaller_image_is_padded_with_the_mean_colour() -> None:
+    fit = ImageFit.between((360, 1200), KITTI)
     out = fit.apply(torch.full((1, 360, 1200, 3), 255, dtype=torch.uint8))
     assert out.shape == (1, 3, *KITTI)
     assert (out[:, :, :360, :1200] > 1).all()
@@ -55,7 +55,7 @@ def test_a_slightly_smaller_picture_is_padded_with_the_mean_colour() -> None:
 @settings(deadline=None)
 @given(height=st.integers(8, 2000), width=st.integers(8, 3000))
 def test_any_size_fits_in_wholly_or_is_cropped_a_little(height: int, width: int) -> None:
-    fit = PictureFit.between((height, width), KITTI)
+    fit = ImageFit.between((height, width), KITTI)
     assert fit.content[0] <= KITTI[0]
     assert fit.content[1] <= KITTI[1]
     if fit.scaled == (height, width):
@@ -68,17 +68,17 @@ def test_any_size_fits_in_wholly_or_is_cropped_a_little(height: int, width: int)
 
 
 @pytest.mark.parametrize("size", [(480, 640), (720, 1280), (1080, 1920), (200, 300)])
-def test_a_resized_picture_and_its_rig_agree_on_where_a_point_is(size: tuple[int, int]) -> None:
-    rig, fit = rig_of(*size), PictureFit.between(size, KITTI)
+def test_a_resized_image_and_its_rig_agree_on_where_a_point_is(size: tuple[int, int]) -> None:
+    rig, fit = rig_of(*size), ImageFit.between(size, KITTI)
     fitted = fit.rig(rig)
     point = np.array([4.0, 0.3, -0.2, 1.0])
     at = rig.left.projection @ rig.reference_from_grid @ point
     u, v = at[:2] / at[2]
-    # a blob around the point's pixel, resized like the picture
+    # a blob around the point's pixel, resized like the image
     rows, columns = np.mgrid[: size[0], : size[1]]
     blob = 255 * np.exp(-((columns - u) ** 2 + (rows - v) ** 2) / (2 * (size[1] / 40) ** 2))
-    picture = torch.from_numpy(np.repeat(blob.astype(np.uint8)[None, ..., None], 3, axis=3))
-    small = fit.apply(picture)[0, 0].numpy()
+    image = torch.from_numpy(np.repeat(blob.astype(np.uint8)[None, ..., None], 3, axis=3))
+    small = fit.apply(image)[0, 0].numpy()
     small = (small - small.min()) * (np.arange(KITTI[0])[:, None] < fit.content[0])
     small *= np.arange(KITTI[1]) < fit.content[1]
     weights = np.where(small > 0.1 * small.max(), small - small.min(), 0)
@@ -91,11 +91,11 @@ def test_a_resized_picture_and_its_rig_agree_on_where_a_point_is(size: tuple[int
 
 def test_depth_comes_back_in_the_source_size_with_nothing_invented() -> None:
     depth = torch.arange(370.0)[:, None] * 2000 + torch.arange(1220.0)
-    back = PictureFit.between((376, 1241), KITTI).restore(depth)
+    back = ImageFit.between((376, 1241), KITTI).restore(depth)
     assert back.shape == (376, 1241)
     assert torch.equal(back[:370, :1220], depth)
     assert back[370:].isnan().all()
     assert back[:, 1220:].isnan().all()
-    resized = PictureFit.between((720, 1280), KITTI).restore(torch.full(KITTI, 7.0))
+    resized = ImageFit.between((720, 1280), KITTI).restore(torch.full(KITTI, 7.0))
     assert resized.shape == (720, 1280)
     assert (resized == 7).all()

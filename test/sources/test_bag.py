@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from helpers.sequences import BASELINE, FOCAL, HEIGHT, WIDTH, lidar_poses, picture, projection
+from helpers.sequences import BASELINE, FOCAL, HEIGHT, WIDTH, lidar_poses, make_image, projection
 
 from occdepth_ros.errors import CalibrationError, ImageError, OccDepthError, SourceError
 from occdepth_ros.sources import open_source
@@ -118,11 +118,11 @@ class Recorder:
 
 
 def stereo(bag: Recorder, left: str, right: str, count: int = 3, frame: str = "camera", **info: Any) -> None:
-    """Pictures and calibrations of a pair; the right stamps are half a millisecond earlier, as KITTI's."""
+    """Images and calibrations of a pair; the right stamps are half a millisecond earlier, as KITTI's."""
     for i in range(count):
         stamp = START + i * 100_000_000
-        bag.image(left, picture(i), stamp, frame)
-        bag.image(right, picture(100 + i), stamp - 500_000, frame)
+        bag.image(left, make_image(i), stamp, frame)
+        bag.image(right, make_image(100 + i), stamp - 500_000, frame)
         bag.info(left.rsplit("/", 1)[0] + "/camera_info", projection(0.06), stamp, **info)
         bag.info(right.rsplit("/", 1)[0] + "/camera_info", projection(0.06 - BASELINE), stamp, **info)
 
@@ -167,17 +167,17 @@ def test_every_container(tmp_path: Path, kind: str) -> None:
     for i in (2, 0, 1):
         frame = source[i]
         assert frame.stamp_ns == START + i * 100_000_000
-        np.testing.assert_array_equal(frame.left, picture(i))
-        np.testing.assert_array_equal(frame.right, picture(100 + i))
+        np.testing.assert_array_equal(frame.left, make_image(i))
+        np.testing.assert_array_equal(frame.right, make_image(100 + i))
         np.testing.assert_allclose(frame.world_from_grid, lidar_poses(3)[i] @ velo, atol=1e-9)
-    assert source.truth(0) is None
+    assert source.ground_truth(0) is None
 
 
 def test_single_mcap_file(tmp_path: Path) -> None:
     with Recorder(tmp_path / "drive", "mcap") as bag:
         stereo(bag, *STYLES["this package"])
     file = next((tmp_path / "drive").glob("*.mcap"))
-    np.testing.assert_array_equal(open_source(file)[1].left, picture(1))
+    np.testing.assert_array_equal(open_source(file)[1].left, make_image(1))
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -186,7 +186,7 @@ def test_every_naming_opens(tmp_path: Path, style: str) -> None:
         stereo(bag, *STYLES[style], count=1)
     source = open_source(tmp_path / "drive")
     assert source.rig.baseline == pytest.approx(BASELINE)
-    np.testing.assert_array_equal(source[0].right, picture(100))
+    np.testing.assert_array_equal(source[0].right, make_image(100))
     # nothing is known of the mounting: level, at the camera
     np.testing.assert_allclose(source.rig.left_from_grid[:3, :3], [[0, -1, 0], [0, 0, -1], [1, 0, 0]])
     assert source[0].world_from_grid is None
@@ -208,9 +208,9 @@ def test_rectified_colour_is_preferred(tmp_path: Path) -> None:
     assert (chosen.left, chosen.right_info) == ("/color/left/image_rect", "/color/right/camera_info")
 
 
-def test_raw_pictures_with_distortion_are_rectified(tmp_path: Path) -> None:
+def test_raw_images_with_distortion_are_rectified(tmp_path: Path) -> None:
     k = projection()[:, :3]
-    smooth = cv2.GaussianBlur(picture(0), (0, 0), 3)
+    smooth = cv2.GaussianBlur(make_image(0), (0, 0), 3)
     with Recorder(tmp_path / "drive", "mcap") as bag:
         for side, tx in (("left", 0.0), ("right", -BASELINE)):
             bag.image(f"/{side}/image_raw", smooth, START, "camera")
@@ -240,15 +240,15 @@ def test_encodings(tmp_path: Path, encoding: str) -> None:
     np.testing.assert_array_equal(frame.left[4:-4, 4:-4], expected[4:-4, 4:-4])
 
 
-def test_compressed_pictures_and_damage_in_them(tmp_path: Path) -> None:
-    contents = cv2.imencode(".png", picture(0)[..., ::-1])[1].tobytes()
+def test_compressed_images_and_damage_in_them(tmp_path: Path) -> None:
+    contents = cv2.imencode(".png", make_image(0)[..., ::-1])[1].tobytes()
     with Recorder(tmp_path / "drive", "mcap") as bag:
         for side, tx in (("left", 0.0), ("right", -BASELINE)):
             bag.compressed(f"/{side}/image_rect/compressed", contents, START)
             bag.compressed(f"/{side}/image_rect/compressed", contents[:-500], START + 100_000_000)
             bag.info(f"/{side}/camera_info", projection(tx), START)
     source = open_source(tmp_path / "drive")
-    np.testing.assert_array_equal(source[0].left, picture(0))
+    np.testing.assert_array_equal(source[0].left, make_image(0))
     with pytest.raises(ImageError, match=r"left/image_rect.*cut off"):
         source[1]
 
@@ -262,15 +262,15 @@ def expect(path: Path, *words: str, error: type[OccDepthError] = SourceError) ->
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with Recorder(tmp_path / "mono", "mcap") as bag:
-        bag.image("/kitti/camera_color_left/image_raw", picture(0), START, "camera")
+        bag.image("/kitti/camera_color_left/image_raw", make_image(0), START, "camera")
     expect(tmp_path / "mono", "no pair", "/kitti/camera_color_left/image_raw")
     with Recorder(tmp_path / "uncalibrated", "mcap") as bag:
-        bag.image("/left/image_rect", picture(0), START, "camera")
-        bag.image("/right/image_rect", picture(0), START, "camera")
+        bag.image("/left/image_rect", make_image(0), START, "camera")
+        bag.image("/right/image_rect", make_image(0), START, "camera")
     expect(tmp_path / "uncalibrated", "no camera_info", "no CameraInfo at all")
     with Recorder(tmp_path / "unsynchronised", "mcap") as bag:
         for i, side in enumerate(("left", "right")):
-            bag.image(f"/{side}/image_rect", picture(0), START + i * 10**9, "camera")
+            bag.image(f"/{side}/image_rect", make_image(0), START + i * 10**9, "camera")
             bag.info(f"/{side}/camera_info", projection(-i * BASELINE), START)
     expect(tmp_path / "unsynchronised", "none of 1 left and 1 right", "20 ms")
 
@@ -279,7 +279,7 @@ def test_unusable_calibrations(tmp_path: Path) -> None:
     for name, left, right in (("zeros", np.zeros((3, 4)), projection(-1)), ("swapped", projection(), projection(1))):
         with Recorder(tmp_path / name, "mcap") as bag:
             for side, p in (("left", left), ("right", right)):
-                bag.image(f"/{side}/image_rect", picture(0), START, "camera")
+                bag.image(f"/{side}/image_rect", make_image(0), START, "camera")
                 bag.info(f"/{side}/camera_info", p, START)
     expect(tmp_path / "zeros", "left camera_info", "not positive", error=CalibrationError)
     expect(tmp_path / "swapped", "baseline", "swapped", error=CalibrationError)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from helpers.sequences import BASELINE, HEIGHT, WIDTH, lidar_poses, picture, projection, row, save
+from helpers.sequences import BASELINE, HEIGHT, WIDTH, lidar_poses, make_image, projection, row, save
 
 from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
 from occdepth_ros.sources import open_source
@@ -19,8 +19,8 @@ LEVEL = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])
 def folder(tmp_path: Path) -> Path:
     path = tmp_path / "drive"
     for i, name in enumerate(("a", "b", "c")):
-        save(path / "left" / f"{name}.png", picture(i))
-        save(path / "right" / f"{name}.png", picture(100 + i))
+        save(path / "left" / f"{name}.png", make_image(i))
+        save(path / "right" / f"{name}.png", make_image(100 + i))
     calibrate(path)
     return path
 
@@ -68,8 +68,8 @@ def test_baseline_and_pose_of_one_file(folder: Path) -> None:
     np.testing.assert_allclose(source.rig.left_from_grid, expected, atol=1e-12)
     frame = source[2]
     assert (frame.name, frame.stamp_ns, frame.world_from_grid) == ("c", 200_000_000, None)
-    np.testing.assert_array_equal(frame.left, picture(2))
-    np.testing.assert_array_equal(frame.right, picture(102))
+    np.testing.assert_array_equal(frame.left, make_image(2))
+    np.testing.assert_array_equal(frame.right, make_image(102))
 
 
 def test_the_example_in_the_documentation_is_valid(folder: Path) -> None:

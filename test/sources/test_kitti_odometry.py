@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.sequences import BASELINE, FOCAL, LIDAR_TO_CAMERA, kitti_odometry, lidar_poses, picture, save
+from helpers.sequences import BASELINE, FOCAL, LIDAR_TO_CAMERA, kitti_odometry, lidar_poses, make_image, save
 
 from occdepth_ros.errors import CalibrationError, ImageError, OccDepthError, SourceError
 from occdepth_ros.sources import open_source
@@ -38,11 +38,11 @@ def test_frames_calibration_times_and_poses(sequence: Path) -> None:
     for i in range(3):
         frame = source[i]
         assert (frame.name, frame.stamp_ns, frame.grey) == (f"{i:06d}", i * 100_000_000, False)
-        np.testing.assert_array_equal(frame.left, picture(i))
-        np.testing.assert_array_equal(frame.right, picture(100 + i))
+        np.testing.assert_array_equal(frame.left, make_image(i))
+        np.testing.assert_array_equal(frame.right, make_image(100 + i))
         assert frame.world_from_grid is not None
         np.testing.assert_allclose(frame.world_from_grid, lidar_poses(3)[i], atol=1e-9)
-    assert source.truth(0) is None
+    assert source.ground_truth(0) is None
     with pytest.raises(IndexError):
         source[3]
 
@@ -51,11 +51,11 @@ def test_grey_cameras_use_their_own_projections_and_repeat_the_channel(tmp_path:
     source = open_source(kitti_odometry(tmp_path / "07", grey=True))
     frame = source[1]
     assert frame.grey
-    np.testing.assert_array_equal(frame.left, picture(1, grey=True)[..., None].repeat(3, axis=2))
+    np.testing.assert_array_equal(frame.left, make_image(1, grey=True)[..., None].repeat(3, axis=2))
     assert source.rig.left.projection[0, 3] == 0
 
 
-def test_jpeg_pictures(tmp_path: Path) -> None:
+def test_jpeg_images(tmp_path: Path) -> None:
     frame = open_source(kitti_odometry(tmp_path / "07", suffix=".jpg"))[0]
     assert frame.left.shape == (48, 160, 3)
 
@@ -85,7 +85,7 @@ def test_a_part_of_a_sequence_takes_the_times_and_poses_of_its_frame_numbers(seq
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 @pytest.mark.parametrize("kept", [0.95, 0.5, 0.02, 0.0])
-def test_a_cut_picture_is_refused_with_its_name(tmp_path: Path, suffix: str, kept: float) -> None:
+def test_a_cut_image_is_refused_with_its_name(tmp_path: Path, suffix: str, kept: float) -> None:
     sequence = kitti_odometry(tmp_path / "00", suffix=suffix)
     victim = sequence / "image_3" / f"000001{suffix}"
     contents = victim.read_bytes()
@@ -103,12 +103,12 @@ def test_a_flipped_bit_in_a_png_is_refused(sequence: Path) -> None:
     expect(sequence, "000002.png", "damaged", error=ImageError)
 
 
-def test_a_file_that_is_no_picture_is_refused(sequence: Path) -> None:
+def test_a_file_that_is_no_image_is_refused(sequence: Path) -> None:
     (sequence / "image_2" / "000001.png").write_text("<html>not found</html>")
     expect(sequence, "000001.png", "neither PNG nor JPEG", error=ImageError)
 
 
-def test_a_picture_removed_after_opening_is_an_image_error(sequence: Path) -> None:
+def test_a_image_removed_after_opening_is_an_image_error(sequence: Path) -> None:
     source = open_source(sequence)
     (sequence / "image_2" / "000001.png").unlink()
     with pytest.raises(ImageError, match=r"000001\.png.*cannot be read"):
@@ -123,12 +123,12 @@ def test_unequal_counts_name_the_missing_files(sequence: Path) -> None:
     expect(sequence, "image_2", "missing: 000000")
 
 
-def test_a_picture_of_another_size_is_refused(sequence: Path) -> None:
+def test_a_image_of_another_size_is_refused(sequence: Path) -> None:
     save(sequence / "image_2" / "000001.png", np.zeros((48, 161, 3), np.uint8))
     expect(sequence, r"000001\.png", "161x48.*160x48", error=ImageError)
 
 
-def test_pictures_that_were_all_resized_do_not_fit_the_calibration(sequence: Path) -> None:
+def test_images_that_were_all_resized_do_not_fit_the_calibration(sequence: Path) -> None:
     for path in sequence.glob("image_?/*.png"):
         save(path, np.zeros((24, 80, 3), np.uint8))
     expect(sequence, r"calib\.txt", "principal point", "80x24", error=CalibrationError)
@@ -206,7 +206,7 @@ def test_real_frames(shared_dir: Path) -> None:
     # the car drives forward, along the LiDAR's x axis
     assert frame.world_from_grid is not None
     assert frame.world_from_grid[0, 3] == pytest.approx(0.67, abs=0.05)
-    truth = source.truth(0)
-    assert truth is not None
-    assert (truth.name, truth.grid.origin[2]) == ("recon10", -2.2)
-    assert source.truth(1) is None
+    ground_truth = source.ground_truth(0)
+    assert ground_truth is not None
+    assert (ground_truth.name, ground_truth.grid.origin[2]) == ("recon10", -2.2)
+    assert source.ground_truth(1) is None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.sequences import BASELINE, LIDAR_TO_CAMERA, kitti_raw, lidar_poses, picture, save
+from helpers.sequences import BASELINE, LIDAR_TO_CAMERA, kitti_raw, lidar_poses, make_image, save
 
 from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
 from occdepth_ros.sources import open_source
@@ -32,10 +32,10 @@ def test_frames_calibration_times_and_poses(drive: Path) -> None:
     for i in range(3):
         frame = source[i]
         assert frame.stamp_ns == 1317042278_050000001 + i * 100_000_000
-        np.testing.assert_array_equal(frame.left, picture(i))
-        np.testing.assert_array_equal(frame.right, picture(100 + i))
+        np.testing.assert_array_equal(frame.left, make_image(i))
+        np.testing.assert_array_equal(frame.right, make_image(100 + i))
         np.testing.assert_allclose(frame.world_from_grid, lidar_poses(3)[i], atol=1e-4)
-    assert source.truth(0) is None
+    assert source.ground_truth(0) is None
 
 
 def test_the_lidar_pose_is_rectified_and_offset_from_the_imu(drive: Path) -> None:
@@ -83,13 +83,13 @@ def test_a_missing_entry_is_named(drive: Path, key: str) -> None:
     expect(drive, key, "calib_cam_to_cam", error=CalibrationError)
 
 
-def test_pictures_of_another_size_than_the_calibration(drive: Path) -> None:
+def test_images_of_another_size_than_the_calibration(drive: Path) -> None:
     for path in drive.glob("image_0?/data/*.png"):
         save(path, np.zeros((60, 200, 3), np.uint8))
     expect(drive, "160x48", "200x60", "S_rect_02", error=CalibrationError)
 
 
-def test_missing_pictures_and_records_are_named(drive: Path) -> None:
+def test_missing_images_and_records_are_named(drive: Path) -> None:
     (drive / "oxts/data/0000000001.txt").unlink()
     expect(drive, r"0000000001\.txt", "missing")
     (drive / "image_03/data/0000000002.png").unlink()

@@ -45,18 +45,18 @@ def true_depth() -> npt.NDArray[np.float64]:
 
 
 def make_pair() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Left and right picture of the scene: the surfaces carry a random texture that both cameras see."""
+    """Left and right image of the scene: the surfaces carry a random texture that both cameras see."""
     random = np.random.default_rng(7)
     texture = cv2.GaussianBlur(random.integers(0, 256, (HEIGHT, 2 * WIDTH), dtype=np.uint8), (0, 0), 1.0)
     texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
     disparity = FOCAL * BASELINE / true_depth()
-    # depth depends on the row only, so a row of the right picture is the left one's moved by one disparity
+    # depth depends on the row only, so a row of the right image is the left one's moved by one disparity
     column, row = np.meshgrid(np.arange(WIDTH, dtype=np.float32), np.arange(HEIGHT, dtype=np.float32))
     pair = [
         cv2.remap(texture, (column + WIDTH / 2 + shift).astype(np.float32), row, cv2.INTER_LINEAR)
         for shift in (0 * disparity, disparity)
     ]
-    left, right = (cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB) for picture in pair)
+    left, right = (cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) for image in pair)
     return left, right
 
 
@@ -68,10 +68,10 @@ def prediction() -> OccupancyPrediction:
 def test_depth_is_the_scene_s(prediction: OccupancyPrediction) -> None:
     rows = slice(20, HEIGHT - 8)
     found = prediction.depth[rows]
-    truth = true_depth()[rows]
+    ground_truth = true_depth()[rows]
     matched = np.isfinite(found)
     assert matched.mean() > 0.8
-    assert np.quantile(np.abs(found - truth)[matched] / truth[matched], 0.95) < 0.05
+    assert np.quantile(np.abs(found - ground_truth)[matched] / ground_truth[matched], 0.95) < 0.05
 
 
 def test_wall_and_road_are_occupied_and_the_air_is_free(prediction: OccupancyPrediction) -> None:
@@ -145,7 +145,7 @@ def test_a_shifted_principal_point_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 255])
-def test_pictures_without_texture_say_nothing_of_surfaces(value: int) -> None:
+def test_images_without_texture_say_nothing_of_surfaces(value: int) -> None:
     blank = np.full((HEIGHT, WIDTH, 3), value, np.uint8)
     prediction = Engine(make_rig(), GRID).predict(blank, blank)
     assert not prediction.occupied.any()
@@ -172,13 +172,13 @@ def test_odd_grids_work(grid: VoxelGrid) -> None:
     assert prediction.labels.shape == grid.size
 
 
-def test_tiny_pictures_are_refused() -> None:
+def test_tiny_images_are_refused() -> None:
     with pytest.raises(CalibrationError, match="too small for stereo matching"):
         Engine(make_rig().scaled(40, 12), GRID)
 
 
 def carve(disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-    """Free voxels of a disparity picture, on the whole grid."""
+    """Free voxels of a disparity image, on the whole grid."""
     carver = SightCarver(make_rig(), GRID, FOCAL * BASELINE)
     free = np.zeros(GRID.count, bool)
     free[carver.in_view[carver.free(disparity)]] = True
@@ -247,12 +247,12 @@ BINNING = SurfaceBinning(make_rig(), GRID, FOCAL * BASELINE)
 def test_near_splinters_go_and_small_far_things_stay() -> None:
     wall, near = flat(14.0), flat(3.0)[0, 0]
     for rows, kept in ((slice(40, 50), False), (slice(40, 100), True)):
-        picture = wall.copy()
-        picture[rows, 100:110] = near
-        expected = picture.copy()
+        image = wall.copy()
+        image[rows, 100:110] = near
+        expected = image.copy()
         if not kept:
             expected[rows, 100:110] = NO_MATCH
-        np.testing.assert_array_equal(BINNING.without_splinters(picture), expected)
+        np.testing.assert_array_equal(BINNING.without_splinters(image), expected)
     spot = flat(14.0)
     spot[40:44, 100:104] = flat(12.0)[0, 0]
     assert BINNING.without_splinters(spot) is spot

@@ -138,7 +138,7 @@ def in_venv(code: str, cwd: Path, **variables: str) -> list[str]:
 
 
 @pytest.mark.ros
-def test_plain_python_of_venv_finds_ros_and_this_checkout_from_anywhere(tmp_path: Path) -> None:
+def test_reference_python_of_venv_finds_ros_and_this_checkout_from_anywhere(tmp_path: Path) -> None:
     code = (
         "import json, rclpy, octomap_msgs.msg, tf2_ros, occdepth_ros.grid; from occdepth_ros.msg import SemanticGrid;"
         "SemanticGrid(); print(json.dumps([occdepth_ros.grid.__file__]))"

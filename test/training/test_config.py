@@ -14,7 +14,7 @@ from occdepth_ros.errors import OccDepthError, RecipeError
 from occdepth_ros.training.config import Recipe, read_recipe, recipe_names, recipe_text
 from occdepth_ros.training.lmscnet_task import LmscNetTask
 from occdepth_ros.training.occdepth_options import OccDepthOptions
-from occdepth_ros.training.typed import plain, updated
+from occdepth_ros.training.typed import reference, updated
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -74,9 +74,9 @@ def test_encoders_may_start_from_imagenet() -> None:
         ("epochs=many", "epochs: 'many' is not a number"),
         ("channels_last=1", "true or false"),
         ("family=[1]", "not text"),
-        ("task.network.picture=[1]", "a list of 2"),
-        ("task.network.picture=5", "a list"),
-        ("task.network.picture=[1,x]", r"task.network.picture\[1\]: 'x' is not a whole number"),
+        ("task.network.image=[1]", "a list of 2"),
+        ("task.network.image=5", "a list"),
+        ("task.network.image=[1,x]", r"task.network.image\[1\]: 'x' is not a whole number"),
         ("optimization=3", "a set of keys and values"),
         ("task=3", "a set of keys and values"),
         ("task.preset=b3", "task.preset: there is no network 'b3'"),
@@ -118,4 +118,4 @@ def test_recipes_survive_yaml(epochs: float, milestones: list[float], seed: int,
     own = {"milestones": milestones, "schedule": schedule}
     recipe = updated(Recipe(), {"epochs": epochs, "seed": seed, "optimization": own})
     assert updated(Recipe(), yaml.safe_load(recipe_text(recipe))) == recipe
-    assert plain(recipe)["optimization"]["milestones"] == milestones
+    assert reference(recipe)["optimization"]["milestones"] == milestones

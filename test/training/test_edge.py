@@ -22,9 +22,9 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge import predictor
 from occdepth_ros.models.edge.evidence import FINE, StereoEvidence, folded, unfolded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
-from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.images import ImageFit
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
-from occdepth_ros.training.edge_scenes import cut, fitted_truth, guessable, slab
+from occdepth_ros.training.edge_scenes import cut, fitted_ground_truth, guessable, slab
 from occdepth_ros.training.edge_task import (
     OCCUPIED_WEIGHT,
     EdgeOptions,
@@ -36,7 +36,7 @@ from occdepth_ros.training.edge_task import (
 from occdepth_ros.training.task import Task, collate
 
 SMALL: dict[str, Any] = {
-    "picture": [HEIGHT, WIDTH],
+    "image": [HEIGHT, WIDTH],
     "feature": 8,
     "pyramid": 8,
     "stages": [8, 8, 8],
@@ -132,13 +132,13 @@ def test_augmentation_depends_on_the_generator_alone() -> None:
 
 def test_what_is_matched_is_not_jittered() -> None:
     made = task(columns=None, shift=(0, 0, 0), augmentation=replace(STILL, brightness=0.4))
-    plain, changed = made.prepare(scene(), None), made.prepare(scene(), np.random.default_rng(1))
-    assert not torch.equal(plain["images"], changed["images"])
-    assert torch.equal(plain["measured"].disparity, changed["measured"].disparity)
-    assert torch.equal(plain["measured"].struck, changed["measured"].struck)
+    reference, changed = made.prepare(scene(), None), made.prepare(scene(), np.random.default_rng(1))
+    assert not torch.equal(reference["images"], changed["images"])
+    assert torch.equal(reference["measured"].disparity, changed["measured"].disparity)
+    assert torch.equal(reference["measured"].hit_voxels, changed["measured"].hit_voxels)
 
 
-def test_large_pictures_bring_their_truth_to_the_network_s_size() -> None:
+def test_large_images_bring_their_ground_truth_to_the_network_s_size() -> None:
     small = scene()
     doubled = {name: np.repeat(np.repeat(getattr(small, name), 2, 0), 2, 1) for name in ("left", "right", "depth")}
     semantics = np.repeat(np.repeat(np.asarray(small.semantics), 2, 0), 2, 1)
@@ -156,46 +156,46 @@ def test_points_of_a_lidar_survive_the_network_s_size() -> None:
     for row, column, far, kind in ((1, 1, 9.0, 3), (1, 3, 8.0, 4), (0, 2, 7.0, 5), (41, 51, 30.0, 6)):
         depth[row, column], classes[row, column] = far, kind
     classes[11, 21] = 7
-    pictures = {name: np.zeros((*large, 3), np.uint8) for name in ("left", "right")}
-    example = replace(small, rig=small.rig.scaled(2 * WIDTH, 2 * HEIGHT), depth=depth, semantics=classes, **pictures)
-    fit = PictureFit.between(large, (HEIGHT, WIDTH))
-    found, kinds = fitted_truth(example, fit, (HEIGHT, WIDTH))
+    images = {name: np.zeros((*large, 3), np.uint8) for name in ("left", "right")}
+    example = replace(small, rig=small.rig.scaled(2 * WIDTH, 2 * HEIGHT), depth=depth, semantics=classes, **images)
+    fit = ImageFit.between(large, (HEIGHT, WIDTH))
+    found, kinds = fitted_ground_truth(example, fit, (HEIGHT, WIDTH))
     known = {(int(r), int(c)): (float(found[r, c]), int(kinds[r, c])) for r, c in np.argwhere(np.isfinite(found))}
     assert known == {(0, 0): (9.0, 3), (0, 1): (7.0, 5), (20, 25): (30.0, 6)}
     assert kinds[5, 10] == 7 and (kinds != UNKNOWN).sum() == 4
 
 
 def test_a_slab_keeps_what_was_measured_on_the_whole_grid() -> None:
-    whole = StereoEvidence(scene().rig, GRID, PictureFit.between((HEIGHT, WIDTH), (HEIGHT, WIDTH)))
+    whole = StereoEvidence(scene().rig, GRID, ImageFit.between((HEIGHT, WIDTH), (HEIGHT, WIDTH)))
     rng = np.random.default_rng(0)
     left = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     measured = whole.measure(left, np.roll(left, -8, 1))
-    assert len(measured.struck) > 20
+    assert len(measured.hit_voxels) > 20
     part = slab(scene(), 16, rng).grid
     kept = cut(measured, GRID, part)
     volume, smaller = torch.zeros(GRID.count), torch.zeros(part.count)
-    volume[measured.struck], smaller[kept.struck] = measured.hits, kept.hits
+    volume[measured.hit_voxels], smaller[kept.hit_voxels] = measured.hits, kept.hits
     first = part.offset_to(GRID)[1]
     assert torch.equal(volume.view(GRID.size)[:, first : first + 16].flatten(), smaller) and smaller.any()
     assert torch.equal(kept.ground, measured.ground[:, first : first + 16])
     assert kept.ground_seen.shape == (32, 16) and torch.equal(kept.disparity, measured.disparity)
 
 
-def test_hidden_free_space_is_learnt_only_where_the_picture_shows_it() -> None:
+def test_hidden_free_space_is_learned_only_where_the_image_shows_it() -> None:
     example = scene()
-    fit = PictureFit.between((HEIGHT, WIDTH), (HEIGHT, WIDTH))
+    fit = ImageFit.between((HEIGHT, WIDTH), (HEIGHT, WIDTH))
     geometry = EdgeGeometry.of_rig(task().config, fit.rig(example.rig), GRID)
     rng = np.random.default_rng(0)
     target = torch.from_numpy(rng.choice(np.array([EMPTY, 1, UNKNOWN], np.uint8), GRID.size))
     seen = torch.from_numpy(rng.random(GRID.size) < 0.5)
-    learnt = guessable(target, seen, geometry)
+    learned = guessable(target, seen, geometry)
     shown = unfolded(geometry.visible[0][None].expand(FINE, -1).contiguous(), geometry.size)
     dropped = (target == EMPTY) & ~seen & ~shown
-    assert dropped.any() and (learnt[dropped] == UNKNOWN).all() and torch.equal(learnt[~dropped], target[~dropped])
+    assert dropped.any() and (learned[dropped] == UNKNOWN).all() and torch.equal(learned[~dropped], target[~dropped])
     assert shown.float().mean() > 0.1
 
 
-def test_pictures_change_as_by_another_camera() -> None:
+def test_images_change_as_by_another_camera() -> None:
     still = replace(STILL, gamma=0.3, tint=0.1, exposure=0.05)
     grey = torch.arange(256, dtype=torch.uint8).expand(2, 3, 4, 256).contiguous()
     changed = jitter(grey, still, np.random.default_rng(0))
@@ -206,7 +206,7 @@ def test_pictures_change_as_by_another_camera() -> None:
     assert (middle[0] / middle[1]).std() < 0.02 and middle[0].std() > 1
     assert torch.equal(jitter(grey, STILL, np.random.default_rng(0)), grey)
     noisy = [jitter(grey, replace(STILL, noise=0.03), np.random.default_rng(seed)) for seed in range(8)]
-    shares = [float((picture.float() - grey.float()).std()) / 255 for picture in noisy]
+    shares = [float((image.float() - grey.float()).std()) / 255 for image in noisy]
     assert any(share > 0 for share in shares) and any(share == 0 for share in shares) and max(shares) < 0.031
     stripes = grey % 2 * 255
     blurred = jitter(stripes, replace(STILL, blur=1.0), np.random.default_rng(0))
@@ -215,10 +215,10 @@ def test_pictures_change_as_by_another_camera() -> None:
 
 def test_functions_are_fused_for_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda _: lambda value: ("fused", value))
-    both = fused(lambda value: ("plain", value))
+    both = fused(lambda value: ("reference", value))
     assert both(1) == ("fused", 1)
     with torch.no_grad():
-        assert both(1) == ("plain", 1)
+        assert both(1) == ("reference", 1)
 
 
 def test_validation_decides_as_the_predictor_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +298,7 @@ def test_degenerate_scenes_give_finite_losses_and_gradients(kind: str, bare: boo
     assert grads and all(grad.isfinite().all() for grad in grads)
 
 
-def test_pictures_without_a_match_give_finite_losses() -> None:
+def test_images_without_a_match_give_finite_losses() -> None:
     made = task()
     blank = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     prepared = made.prepare(replace(scene(), left=blank, right=blank), None)
@@ -318,20 +318,20 @@ def test_losses_of_a_batch_are_the_mean_of_its_scenes() -> None:
         torch.testing.assert_close(both[name], (each[0][name] + each[1][name]) / 2)
 
 
-def test_mirrored_scenes_are_scored_against_the_mirrored_truth() -> None:
+def test_mirrored_scenes_are_scored_against_the_mirrored_ground_truth() -> None:
     made = task(columns=None, shift=(0, 0, 0), augmentation=replace(STILL, mirror=1.0))
-    plain, mirror = made.prepare(scene(), None), made.prepare(scene(), np.random.default_rng(0))
-    assert mirror["mirror"] is True and torch.equal(mirror["target"], plain["target"])
+    reference, mirror = made.prepare(scene(), None), made.prepare(scene(), np.random.default_rng(0))
+    assert mirror["mirror"] is True and torch.equal(mirror["target"], reference["target"])
     made.network.eval()
     made.network.training = True
     batch = collate([mirror])
     occupancy, overlap = occupancy_terms(
-        made._forward(batch, 0, mirrored=True).occupancy[0], folded(plain["target"].flip(1).flatten(), (16, 16, 8))
+        made._forward(batch, 0, mirrored=True).occupancy[0], folded(reference["target"].flip(1).flatten(), (16, 16, 8))
     )
     terms, weights = made.losses(batch), made.options.losses
     torch.testing.assert_close(terms["occupancy"], occupancy * weights.occupancy)
     torch.testing.assert_close(terms["overlap"], overlap * weights.overlap)
-    assert not torch.isclose(terms["occupancy"], made.losses(collate([plain]))["occupancy"])
+    assert not torch.isclose(terms["occupancy"], made.losses(collate([reference]))["occupancy"])
 
 
 def test_occupancy_is_a_weighted_cross_entropy_over_known_voxels() -> None:
@@ -358,7 +358,7 @@ def test_cross_entropy_of_no_rows_is_zero_with_a_gradient() -> None:
     assert loss == 0 and logits.grad is not None
 
 
-def test_a_scene_is_learnt_by_heart() -> None:
+def test_a_scene_is_learned_by_heart() -> None:
     made = task()
     batch = collate([made.prepare(scene(), None)])
     optimizer = torch.optim.Adam([p for p in made.network.parameters() if p.requires_grad], 2e-2)
@@ -378,7 +378,7 @@ def test_a_scene_is_learnt_by_heart() -> None:
     target = batch["target"]
     known = target != UNKNOWN
     assert labels.shape == target.shape and labels.dtype == torch.uint8
-    found, truth = (labels > 0)[known], (target > 0)[known]
-    assert (found & truth).sum() > 0.7 * (found | truth).sum()
+    found, ground_truth = (labels > 0)[known], (target > 0)[known]
+    assert (found & ground_truth).sum() > 0.7 * (found | ground_truth).sum()
     both = known & (labels > 0) & (target > 0)
     assert (labels == target)[both].float().mean() > 0.7

@@ -52,15 +52,15 @@ def test_windows_cut_the_target_and_nothing_else(family: str) -> None:
     prepared = task_of(family, window=16).prepare(matchable(), np.random.default_rng(1))
     x, y = prepared["window"].slices()
     assert np.array_equal(prepared["target"].numpy(), scene().target[x, y])
-    assert np.array_equal(prepared["truth"].numpy(), scene().target)
+    assert np.array_equal(prepared["ground_truth"].numpy(), scene().target)
 
 
 @FAMILIES
 def test_the_mirror_turns_surface_and_target_around(family: str) -> None:
-    plain = task_of(family).prepare(matchable(), None)
+    reference = task_of(family).prepare(matchable(), None)
     mirror = task_of(family, mirror=1.0).prepare(matchable(), np.random.default_rng(0))
-    assert torch.equal(mirror["target"], plain["target"].flip(1))
-    x = [p["surface"].points[:, 0].median() for p in (plain, mirror)]
+    assert torch.equal(mirror["target"], reference["target"].flip(1))
+    x = [p["surface"].points[:, 0].median() for p in (reference, mirror)]
     assert float(x[0]) == pytest.approx(float(x[1]), abs=2)
 
 
@@ -98,20 +98,20 @@ def test_it_learns_a_scene_by_heart(family: str) -> None:
 
 
 def test_points_are_named_by_the_voxels_that_they_were_matched_into() -> None:
-    """The network's names are right or wrong by the whole truth, in a window or not."""
+    """The network's names are right or wrong by the whole ground truth, in a window or not."""
     task = task_of("js3cnet", window=16)
     batch = collate([task.prepare(matchable(), np.random.default_rng(0))])
     surface = batch["surface"][0]
-    named = batch["truth"][0].flatten()[surface.voxel].long()
+    named = batch["ground_truth"][0].flatten()[surface.voxel].long()
     assert len(named.unique()) > 1
 
     class Knowing(torch.nn.Module):
         def forward(self, surface, window=None, *, interact=False):  # type: ignore[no-untyped-def]
-            out = plain(surface, window, interact=interact)
+            out = reference(surface, window, interact=interact)
             right = torch.nn.functional.one_hot(named.clamp_max(19), 20) * 50.0
             return type(out)(out.completion, right, -right)
 
-    plain, task.network = task.network, Knowing()
+    reference, task.network = task.network, Knowing()
     terms = task.losses(batch)
     assert float(terms["points"]) == pytest.approx(0, abs=1e-5)
     assert float(terms["interaction"]) > 10
@@ -123,7 +123,7 @@ def test_a_scene_without_a_match_still_teaches_the_volume(family: str) -> None:
     example = scene(3)
     batch = collate([task.prepare(example, None)])
     surface = batch["surface"][0]
-    few = type(surface)(surface.picture, surface.depth, surface.points[:1], surface.voxel[:1], surface.pixel[:1])
+    few = type(surface)(surface.image, surface.depth, surface.points[:1], surface.voxel[:1], surface.pixel[:1])
     for kept in (few, type(surface)(*few_of(few))):
         terms = task.losses({**batch, "surface": [kept]})
         assert all(term.isfinite() for term in terms.values())
@@ -131,7 +131,7 @@ def test_a_scene_without_a_match_still_teaches_the_volume(family: str) -> None:
 
 def few_of(surface) -> list[torch.Tensor]:  # type: ignore[no-untyped-def]
     """The parts of a surface without any point."""
-    return [surface.picture, surface.depth, surface.points[:0], surface.voxel[:0], surface.pixel[:0]]
+    return [surface.image, surface.depth, surface.points[:0], surface.voxel[:0], surface.pixel[:0]]
 
 
 @FAMILIES

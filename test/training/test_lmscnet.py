@@ -47,12 +47,12 @@ def test_training_scenes_have_targets_at_every_scale_of_one_window() -> None:
 def test_the_mirror_turns_input_and_target_around() -> None:
     still = Augmentation(mirror=1.0, brightness=0, contrast=0, saturation=0)
     example = matchable()
-    plain = LmscNetTask(CONFIG).prepare(example, None)
+    reference = LmscNetTask(CONFIG).prepare(example, None)
     mirror = LmscNetTask(CONFIG, augmentation=still).prepare(example, np.random.default_rng(0))
-    assert torch.equal(mirror["target"], plain["target"].flip(1))
+    assert torch.equal(mirror["target"], reference["target"].flip(1))
     # the other eye matches: about the same voxels, seen from half a metre aside
     assert mirror["occupancy"].any(dim=2).any(dim=1).nonzero().float().mean() == pytest.approx(
-        float(plain["occupancy"].any(dim=2).any(dim=1).nonzero().float().mean()), abs=2
+        float(reference["occupancy"].any(dim=2).any(dim=1).nonzero().float().mean()), abs=2
     )
 
 

@@ -87,7 +87,7 @@ def test_depth_loss_and_targets_are_the_published_ones(parts: dict[str, np.ndarr
     assert float(found) == pytest.approx(float(parts["loss_depth"]), rel=2e-6)
 
 
-def plain_relations(labels: np.ndarray) -> np.ndarray:
+def reference_relations(labels: np.ndarray) -> np.ndarray:
     """Straight from the definition, pair by pair."""
     x, y, z = labels.shape
     supers = list(itertools.product(range(x // 2), range(y // 2), range(z // 2)))
@@ -105,7 +105,7 @@ def plain_relations(labels: np.ndarray) -> np.ndarray:
 @settings(max_examples=30, deadline=None)
 @given(labels=arrays(np.uint8, (4, 3, 5), elements=st.sampled_from([0, 0, 1, 2, 19, 255])))
 def test_relations_follow_their_definition(labels: np.ndarray) -> None:
-    assert np.array_equal(relation_targets(torch.from_numpy(labels)[None])[0].numpy(), plain_relations(labels))
+    assert np.array_equal(relation_targets(torch.from_numpy(labels)[None])[0].numpy(), reference_relations(labels))
 
 
 def test_relations_are_two_or_four() -> None:
@@ -207,11 +207,13 @@ def test_volume_losses_are_finite_for_targets_of_one_label(
 
 
 @pytest.mark.parametrize("loss", VOLUME_LOSSES)
-def test_volume_losses_vanish_for_the_truth_alone(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+def test_volume_losses_vanish_for_the_ground_truth_alone(
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> None:
     target = (torch.arange(32) % 2).to(torch.uint8).reshape(1, *SIZE)
-    truth = torch.nn.functional.one_hot(target.long(), 20).float().movedim(-1, 1) * 30
-    assert float(loss(truth, target)) == pytest.approx(0, abs=1e-4)
-    assert float(loss(truth.roll(1, dims=4), target)) > 0.1
+    ground_truth = torch.nn.functional.one_hot(target.long(), 20).float().movedim(-1, 1) * 30
+    assert float(loss(ground_truth, target)) == pytest.approx(0, abs=1e-4)
+    assert float(loss(ground_truth.roll(1, dims=4), target)) > 0.1
 
 
 @pytest.mark.parametrize("holds", [True, False])

@@ -107,14 +107,14 @@ def example() -> SceneExample:
     target[20] = 13
     target[21:] = 255
     semantics = np.full((height, width), 13, np.uint8)
-    pictures = np.ascontiguousarray(texture[:, :width]), np.ascontiguousarray(texture[:, 12:])
-    return SceneExample("wall", *pictures, rig, GRID, target, semantics=semantics)
+    images = np.ascontiguousarray(texture[:, :width]), np.ascontiguousarray(texture[:, 12:])
+    return SceneExample("wall", *images, rig, GRID, target, semantics=semantics)
 
 
 def test_a_scene_is_prepared_and_proposals_are_where_the_wall_is() -> None:
     prepared = MonoOccTask(TINY).prepare(example(), None)
-    assert set(prepared) == {"proposed", "target", "picture_s", "references_s"}
-    assert prepared["picture_s"].shape == (1, 3, 64, 192)
+    assert set(prepared) == {"proposed", "target", "image_s", "references_s"}
+    assert prepared["image_s"].shape == (1, 3, 64, 192)
     x = prepared["proposed"].view(16, 16, 8).any(2).any(1).nonzero().flatten().tolist()
     assert set(x) <= {9, 10}
     assert int(prepared["proposed"].sum()) > 20
@@ -143,8 +143,8 @@ def test_a_window_costs_less_and_changes_no_loss_within_it() -> None:
     head, inputs = task.network.pts_bbox_head, (batch["references_s"][0], batch["proposed"][0])
     with torch.no_grad():
         found = task.losses(batch)
-        volume = task.network.volumes(task.network.features(batch["picture_s"][0]), *inputs).last
-        theirs = teacher.volumes(teacher.features(batch["picture_t"][0]), *inputs).last
+        volume = task.network.volumes(task.network.features(batch["image_s"][0]), *inputs).last
+        theirs = teacher.volumes(teacher.features(batch["image_t"][0]), *inputs).last
         logits, target = window.crop(head.classify(volume)), window.crop(batch["target"][0])
         expected = voxel_losses(logits[None], target[None], LossWeights())
         wanted = head.needed(window)
@@ -159,8 +159,8 @@ def test_a_teacher_that_is_kept_says_the_same_without_looking(tmp_path: Path, mo
     teacher = MonoOcc(replace(TINY, semantic=False)).eval().requires_grad_(False)
     cache = VolumeCache(tmp_path, "a", (TINY.voxels, TINY.channels))
     config = replace(TINY, dropout=0.0)
-    plain = Augmentation(brightness=0, contrast=0, saturation=0, mirror=0)
-    tasks = [MonoOccTask(config, augmentation=plain, window=16, teacher=teacher, cache=c) for c in (None, cache)]
+    reference = Augmentation(brightness=0, contrast=0, saturation=0, mirror=0)
+    tasks = [MonoOccTask(config, augmentation=reference, window=16, teacher=teacher, cache=c) for c in (None, cache)]
     tasks[1].network.load_state_dict(tasks[0].network.state_dict())
     found = []
     for task in (*tasks, tasks[1]):
@@ -174,7 +174,7 @@ def test_a_teacher_that_is_kept_says_the_same_without_looking(tmp_path: Path, mo
     assert values[1] == values[2] == pytest.approx(values[0], rel=1e-2)
     assert values[0] > 0
     found[2].backward()
-    mirrored = MonoOccTask(config, augmentation=replace(plain, mirror=1), teacher=teacher, cache=cache)
+    mirrored = MonoOccTask(config, augmentation=replace(reference, mirror=1), teacher=teacher, cache=cache)
     kept = mirrored.prepare(example(), np.random.default_rng(2))["imitated"]
     assert kept.voxels is None and kept.path.name == "wall.mirrored.safetensors"
 

@@ -39,9 +39,11 @@ def test_the_loss_is_a_mean_over_known_voxels() -> None:
     terms = proposal_loss(logits, targets, alpha=0.7)
     for scale, factor in ((2, 1.0), (4, 0.9)):
         known = targets[scale] != 255
-        truth = (targets[scale][known] > 0).long()
-        each = F.cross_entropy(logits[scale].movedim(1, -1)[known], truth, reduction="none")
-        assert terms[scale].item() == pytest.approx(factor * (each * torch.tensor([0.3, 0.7])[truth]).mean().item())
+        ground_truth = (targets[scale][known] > 0).long()
+        each = F.cross_entropy(logits[scale].movedim(1, -1)[known], ground_truth, reduction="none")
+        assert terms[scale].item() == pytest.approx(
+            factor * (each * torch.tensor([0.3, 0.7])[ground_truth]).mean().item()
+        )
 
 
 def test_nothing_known_is_no_loss() -> None:
@@ -63,7 +65,7 @@ def test_scenes_are_prepared_as_they_are_measured_live() -> None:
     assert set(task.prepare(example, np.random.default_rng(0))) == {"measured", "target", "target_4", "target_8"}
 
 
-def test_a_shifted_grid_shifts_measurement_and_truth_alike() -> None:
+def test_a_shifted_grid_shifts_measurement_and_ground_truth_alike() -> None:
     example = scene()
     task = QpnTask(options(shift=2))
     drawn = [task.prepare(example, np.random.default_rng(seed)) for seed in range(6)]

@@ -32,7 +32,7 @@ from occdepth_ros.training.task import Batch, collate
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 GRID = ["task.network.grid.size=[32,32,16]", "task.network.grid.origin=[0,-3.2,-1.0]"]
-SMALL = [*GRID, "task.network.picture=[64,96]", "task.augmentation.brightness=0.2"]
+SMALL = [*GRID, "task.network.image=[64,96]", "task.augmentation.brightness=0.2"]
 
 
 def recipe(*changes: str) -> Recipe:
@@ -118,14 +118,14 @@ def test_the_average_is_validated_written_and_resumed(tmp_path: Path) -> None:
     quiet = Console(quiet=True)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     scores = train(averaging, Scenes(), Scenes(), whole, device="cpu", console=quiet)
-    plain = tmp_path / "plain"
-    train(recipe("steps=6", "save_every=2"), Scenes(), Scenes(), plain, device="cpu", console=quiet)
+    reference = tmp_path / "reference"
+    train(recipe("steps=6", "save_every=2"), Scenes(), Scenes(), reference, device="cpu", console=quiet)
     # averaging watches the training and does not change it
-    assert rows(whole / "log.csv") == rows(plain / "log.csv")
-    assert rows(whole / "validation.csv") != rows(plain / "validation.csv")
+    assert rows(whole / "log.csv") == rows(reference / "log.csv")
+    assert rows(whole / "validation.csv") != rows(reference / "validation.csv")
     checkpoint = torch.load(whole / f"{LAST}.ckpt", weights_only=True)
     raw, average = checkpoint["current_model_state"], checkpoint["state_dict"]
-    last = torch.load(plain / f"{LAST}.ckpt", weights_only=True)["state_dict"]
+    last = torch.load(reference / f"{LAST}.ckpt", weights_only=True)["state_dict"]
     assert all(torch.equal(raw[name], last[name]) for name in last)
     assert sum(not torch.equal(raw[name], average[name]) for name in raw) > len(raw) // 2
     assert any("running_mean" in name and not torch.equal(raw[name], average[name]) for name in raw)
@@ -254,7 +254,7 @@ def test_a_loss_that_fails_once_is_computed_again(monkeypatch: pytest.MonkeyPatc
     task = recipe().task_options().build()
     module = SceneModule(task, Optimization(), 1)
     batch = collate([PreparedScenes(Scenes(), task, None)[0, 1]])
-    plain = float(task.losses(batch)["frustum"].detach())
+    reference = float(task.losses(batch)["frustum"].detach())
     state = {name: value.clone() for name, value in task.network.state_dict().items()}
     losses = task.losses
     calls = []
@@ -272,7 +272,7 @@ def test_a_loss_that_fails_once_is_computed_again(monkeypatch: pytest.MonkeyPatc
     with pytest.warns(UserWarning, match="scene 000001: the loss was no finite number"):
         total = module.training_step(batch, 0)
     assert total.isfinite()
-    assert float(module.terms["frustum"]) == pytest.approx(plain, rel=1e-4)
+    assert float(module.terms["frustum"]) == pytest.approx(reference, rel=1e-4)
     once = task.network.state_dict()
     task.network.load_state_dict(state)
     losses(batch)

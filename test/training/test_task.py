@@ -12,7 +12,7 @@ from helpers.scenes import GRID, HEIGHT, WIDTH, rig, scene, small_config
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import GridError, ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.occdepth.config import PRESETS, DepthBins
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
@@ -82,12 +82,12 @@ def test_the_mirror_moves_voxels_to_the_other_side_and_is_its_own_inverse() -> N
 
 
 def test_jitter_changes_both_eyes_alike() -> None:
-    picture = torch.from_numpy(scene().left).movedim(-1, 0)
-    changed = jitter(torch.stack([picture, picture]), Augmentation(), np.random.default_rng(3))
+    image = torch.from_numpy(scene().left).movedim(-1, 0)
+    changed = jitter(torch.stack([image, image]), Augmentation(), np.random.default_rng(3))
     assert torch.equal(changed[0], changed[1])
-    assert not torch.equal(changed[0], picture)
+    assert not torch.equal(changed[0], image)
     none = Augmentation(brightness=0, contrast=0, saturation=0)
-    assert torch.equal(jitter(picture[None], none, np.random.default_rng(3))[0], picture)
+    assert torch.equal(jitter(image[None], none, np.random.default_rng(3))[0], image)
 
 
 def test_augmentation_depends_on_the_generator_alone() -> None:
@@ -114,12 +114,12 @@ def test_prepared_scenes_have_the_documented_shapes() -> None:
 
 def test_mirrored_scenes_supervise_the_depth_of_the_other_view() -> None:
     task = OccDepthTask(small_config(), augmentation=MIRROR)
-    plain, mirror = task.prepare(scene(), None), task.prepare(scene(), np.random.default_rng(0))
-    assert torch.equal(mirror["depth_bins"][1], plain["depth_bins"][0].flip(-1))
+    reference, mirror = task.prepare(scene(), None), task.prepare(scene(), np.random.default_rng(0))
+    assert torch.equal(mirror["depth_bins"][1], reference["depth_bins"][0].flip(-1))
     assert (mirror["depth_bins"][0] == NO_BIN).all()
-    assert torch.equal(mirror["target"], plain["target"].flip(1))
+    assert torch.equal(mirror["target"], reference["target"].flip(1))
     # a mirrored voxel reads the flipped pixel of the other eye
-    y, visible = plain["geometry"].size[1], plain["geometry"].visible
+    y, visible = reference["geometry"].size[1], reference["geometry"].visible
     grid_shape = (2, 16, y, 8)
     assert torch.equal(mirror["geometry"].visible.reshape(grid_shape), visible.reshape(grid_shape).flip(0).flip(2))
 
@@ -135,8 +135,8 @@ def test_calibrations_are_computed_once() -> None:
 @pytest.mark.parametrize(("align", "height"), [("place", -1.2), ("index", -1.0)])
 def test_alignment_decides_where_voxels_are_projected(align: str, height: float) -> None:
     task = OccDepthTask(small_config(), align=align)  # type: ignore[arg-type]
-    truth_grid = replace(GRID, origin=(0.0, -3.2, -1.2))
-    prepared = task.prepare(scene(grid=truth_grid), None)
+    ground_truth_grid = replace(GRID, origin=(0.0, -3.2, -1.2))
+    prepared = task.prepare(scene(grid=ground_truth_grid), None)
     expected = SceneGeometry.of_rig(task.config, rig(), replace(GRID, origin=(0.0, -3.2, height)))
     assert torch.equal(prepared["geometry"].pixels[1], expected.pixels[1])
     assert np.array_equal(prepared["target"].numpy(), scene().target)
@@ -148,19 +148,19 @@ def test_a_smaller_network_learns_its_part_of_the_scene() -> None:
     prepared = OccDepthTask(small_config()).prepare(example, None)
     assert np.array_equal(prepared["target"].numpy(), example.target[:32, 16:48, 1:17])
     far = replace(example, grid=replace(large, origin=(100.0, -6.4, -1.2)))
-    with pytest.raises(GridError, match="nothing of the truth"):
+    with pytest.raises(GridError, match="nothing of the ground truth"):
         OccDepthTask(small_config()).prepare(far, None)
 
 
 def test_depth_is_fitted_by_nearest_pixels() -> None:
     depth = torch.arange(32.0).reshape(4, 8) + 1
     depth[0, 0], depth[0, 1] = torch.nan, torch.inf
-    cropped = fit_depth(PictureFit((4, 8), (4, 8), (3, 10)), depth)
+    cropped = fit_depth(ImageFit((4, 8), (4, 8), (3, 10)), depth)
     assert cropped.shape == (3, 10)
     assert torch.equal(cropped[:, 2:8], depth[:3, 2:])
     assert not cropped[0, :2].any()
     assert not cropped[:, 8:].any()
-    resized = fit_depth(PictureFit((4, 8), (2, 4), (2, 4)), depth)
+    resized = fit_depth(ImageFit((4, 8), (2, 4), (2, 4)), depth)
     assert set(resized.flatten().tolist()) <= set(depth.nan_to_num(0, 0, 0).flatten().tolist())
 
 
@@ -247,7 +247,7 @@ def test_unused_parameters_are_the_published_67() -> None:
     assert sum(not p.requires_grad for p in network.parameters()) == 67
 
 
-def test_prediction_is_that_of_the_plain_network() -> None:
+def test_prediction_is_that_of_the_reference_network() -> None:
     task = OccDepthTask(small_config())
     batch = collate([task.prepare(scene(), None)])
     task.network.eval()
@@ -277,13 +277,13 @@ def test_weights_scale_terms_and_leave_them_out() -> None:
     task.network.eval()
     scaled = task.losses(batch)
     task.weights = LossWeights()
-    plain = task.losses(batch)
-    assert set(plain) - set(scaled) == {"depth"}
-    assert float(scaled["frustum"].detach()) == pytest.approx(2 * float(plain["frustum"].detach()), rel=1e-4)
-    assert float(scaled["relation"].detach()) == pytest.approx(0.5 * float(plain["relation"].detach()), rel=1e-4)
+    reference = task.losses(batch)
+    assert set(reference) - set(scaled) == {"depth"}
+    assert float(scaled["frustum"].detach()) == pytest.approx(2 * float(reference["frustum"].detach()), rel=1e-4)
+    assert float(scaled["relation"].detach()) == pytest.approx(0.5 * float(reference["relation"].detach()), rel=1e-4)
 
 
-def test_losses_are_finite_without_any_truth() -> None:
+def test_losses_are_finite_without_any_ground_truth() -> None:
     task = OccDepthTask(small_config())
     empty = replace(scene(), target=np.full(GRID.size, 255, np.uint8), depth=None)
     terms = task.losses(collate([task.prepare(empty, np.random.default_rng(1))]))

@@ -23,7 +23,7 @@ from occdepth_ros.models.mobilestereonet.network import MobileStereoNet2d
 from occdepth_ros.training.teachers import (
     DepthCache,
     SemiGlobalTeacher,
-    TaughtScenes,
+    TrainedScenes,
     read_depth,
     with_teacher,
     write_depth,
@@ -31,7 +31,7 @@ from occdepth_ros.training.teachers import (
 
 
 def shifted_pair(disparity: int) -> SceneExample:
-    """A textured wall parallel to the pictures, so many pixels apart in them."""
+    """A textured wall parallel to the images, so many pixels apart in them."""
     base = scene()
     wide = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH + disparity), dtype=np.uint8)
     left, right = (np.repeat(a[..., None], 3, -1) for a in (wide[:, :WIDTH], wide[:, disparity:]))
@@ -105,10 +105,10 @@ def test_scenes_get_the_depth_that_is_asked_for(tmp_path: Path) -> None:
     given_depth = with_teacher(scenes, "dataset", tmp_path)[0].depth
     assert given_depth is scene().depth
     assert with_teacher(scenes, "none", tmp_path)[0].depth is None
-    taught = with_teacher(scenes, "sgm", tmp_path)
-    assert isinstance(taught, TaughtScenes)
-    assert len(taught) == 1
-    depth = taught[0].depth
+    trained = with_teacher(scenes, "sgm", tmp_path)
+    assert isinstance(trained, TrainedScenes)
+    assert len(trained) == 1
+    depth = trained[0].depth
     assert depth is not None
     assert np.nanmedian(depth) == pytest.approx(5.0, rel=0.02)
     with pytest.raises(RecipeError, match="oracle"):
@@ -126,7 +126,7 @@ def test_another_calibration_gets_another_matcher() -> None:
     assert np.nanmedian(teacher(replace(example, rig=wider))) == pytest.approx(2 * first, rel=0.02)
 
 
-def test_a_stereo_network_teaches_pictures_of_any_size(tmp_path: Path) -> None:
+def test_a_stereo_network_teaches_images_of_any_size(tmp_path: Path) -> None:
     torch.manual_seed(0)
     weights = tmp_path / "msnet.safetensors"
     save_file(MobileStereoNet2d().state_dict(), weights)

@@ -1,4 +1,4 @@
-"""Pictures: what is drawn, where, in which colour; and that nothing is drawn that is not known."""
+"""Images: what is drawn, where, in which colour; and that nothing is drawn that is not known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from occdepth_ros.classes import SEMANTIC_KITTI, ClassTable
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.sources.base import SceneTruth
+from occdepth_ros.sources.base import SceneGroundTruth
 from occdepth_ros.visualization import draw_frame
 from occdepth_ros.visualization.canvas import NO_DATA
 from occdepth_ros.visualization.panels import FREE_SPACE, Window, draw_depth, draw_from_above, draw_legend
@@ -76,7 +76,7 @@ def test_near_voxels_hide_far_ones(seed: int, eye: tuple[float, float, float]) -
     grid = VoxelGrid((0.0, -1.5, -0.5), (12, 12, 6), 0.25)
     labels = np.where(rng.random(grid.size) < 0.15, rng.integers(1, 3, grid.size), 0).astype(np.uint8)
     viewpoint = Viewpoint(eye, (1.5, 0.0, 0.25), 60.0, 384, 288)
-    picture = render_voxels(labels, grid, viewpoint, RED_BLUE).astype(int)
+    image = render_voxels(labels, grid, viewpoint, RED_BLUE).astype(int)
     forward = np.subtract(viewpoint.target, eye) / np.linalg.norm(np.subtract(viewpoint.target, eye))
     right = np.cross(forward, [0, 0, 1.0])
     right /= np.linalg.norm(right)
@@ -94,7 +94,7 @@ def test_near_voxels_hide_far_ones(seed: int, eye: tuple[float, float, float]) -
         answers.append(met[np.arange(len(rays)), (met > 0).argmax(axis=1)])
     # pixels on an outline mix two colours: only those count whose neighbours see the same
     clear = np.all(np.equal(answers, answers[0]), axis=0)
-    red, blue = picture[rows, columns, 0], picture[rows, columns, 2]
+    red, blue = image[rows, columns, 0], image[rows, columns, 2]
     shown = np.where(red > 2 * blue, 1, np.where(blue > 2 * red, 2, 0))
     assert clear.sum() > 50
     assert (shown == answers[0])[clear].mean() > 0.98
@@ -151,24 +151,34 @@ def test_the_legend_names_the_present_classes_only() -> None:
     assert not (few == np.array(SEMANTIC_KITTI.rgb[13])).all(axis=2).any()
 
 
-def test_a_frame_comes_with_every_panel_and_fast() -> None:
+def test_a_frame_comes_with_every_panel_and_optimized() -> None:
     prediction = make_prediction()
     left = np.full((96, 320, 3), 90, np.uint8)
-    truth = SceneTruth(prediction.labels, SMALL, "synthetic")
+    ground_truth = SceneGroundTruth(prediction.labels, SMALL, "synthetic")
     start = time.perf_counter()
-    pictures = draw_frame(prediction, left, make_rig(), title="frame 000000", truth=truth, scores={"SC IoU": 0.5})
+    images = draw_frame(
+        prediction, left, make_rig(), title="frame 000000", ground_truth=ground_truth, scores={"SC IoU": 0.5}
+    )
     assert time.perf_counter() - start < 5
-    assert set(pictures.panels) == {"input", "depth", "view", "above", "truth_view", "truth_above", "legend"}
-    assert pictures.overview.shape[1] == 1920 and pictures.overview.dtype == np.uint8
+    assert set(images.panels) == {
+        "input",
+        "depth",
+        "view",
+        "above",
+        "ground_truth_view",
+        "ground_truth_above",
+        "legend",
+    }
+    assert images.overview.shape[1] == 1920 and images.overview.dtype == np.uint8
     without = draw_frame(prediction, left, make_rig(), title="frame 000000")
     assert set(without.panels) == {"input", "depth", "view", "above", "legend"}
-    assert without.overview.shape[0] < pictures.overview.shape[0]
+    assert without.overview.shape[0] < images.overview.shape[0]
 
 
 def test_a_shifted_ground_truth_and_an_empty_prediction_are_drawn() -> None:
     prediction = make_prediction()
     nothing = replace(prediction, labels=np.full(SMALL.size, 255, np.uint8))
     shifted = replace(SMALL, origin=(0.5, -3.0, -1.25))
-    truth = SceneTruth(prediction.labels, shifted, "synthetic")
-    pictures = draw_frame(nothing, np.zeros((96, 320, 3), np.uint8), make_rig(), title="frame", truth=truth)
-    assert "truth_view" in pictures.panels
+    ground_truth = SceneGroundTruth(prediction.labels, shifted, "synthetic")
+    images = draw_frame(nothing, np.zeros((96, 320, 3), np.uint8), make_rig(), title="frame", ground_truth=ground_truth)
+    assert "ground_truth_view" in images.panels

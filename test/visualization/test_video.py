@@ -1,4 +1,4 @@
-"""Films: every frame of one size, truth beside prediction, a file that a player can read."""
+"""Films: every frame of one size, ground truth beside prediction, a file that a player can read."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from PIL import Image
 
 from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.errors import OutputError
-from occdepth_ros.sources.base import SceneTruth
+from occdepth_ros.sources.base import SceneGroundTruth
 from occdepth_ros.visualization import video_file as video
 from occdepth_ros.visualization.video_file import CODECS, write_video
-from occdepth_ros.visualization.video_frame import CAPTION, GAP, PLAN, FilmSheet
+from occdepth_ros.visualization.video_frame import CAPTION, GAP, PLAN, VideoFrame
 
 COLORS = ((220, 30, 30), (30, 200, 30), (30, 30, 220))
 
@@ -24,14 +24,14 @@ def frames(count: int = 3) -> list[np.ndarray]:
     return [np.full((64, 96, 3), COLORS[i % 3], np.uint8) for i in range(count)]
 
 
-def test_a_sheet_keeps_its_size_and_shows_the_truth_it_was_given() -> None:
+def test_a_sheet_keeps_its_size_and_shows_the_ground_truth_it_was_given() -> None:
     rig, prediction = make_rig(), make_prediction()
     left = np.full((96, 320, 3), 90, np.uint8)
-    sheet = FilmSheet(rig, SEMANTIC_KITTI, "street", truth=True)
+    figure = VideoFrame(rig, SEMANTIC_KITTI, "street", ground_truth=True)
     labels = np.zeros(SMALL.size, np.uint8)
     labels[:, :, 0] = SEMANTIC_KITTI.id_of("vegetation")
-    without = sheet.draw(left, prediction, caption="frame 0")
-    shown = sheet.draw(left, prediction, SceneTruth(labels, SMALL, "exact"), caption="frame 1")
+    without = figure.draw(left, prediction, caption="frame 0")
+    shown = figure.draw(left, prediction, SceneGroundTruth(labels, SMALL, "exact"), caption="frame 1")
     assert without.shape == shown.shape and without.shape[0] % 2 == without.shape[1] % 2 == 0
     row = np.s_[-(PLAN + GAP) :]
     green = (shown[row][..., 1] > 60 + shown[row].max(axis=2, where=[True, False, True], initial=0)).mean()
@@ -40,7 +40,7 @@ def test_a_sheet_keeps_its_size_and_shows_the_truth_it_was_given() -> None:
     # the prediction's row is the same in both
     top = without.shape[0] - 2 * (PLAN + CAPTION + GAP)
     np.testing.assert_array_equal(without[top : top + PLAN], shown[top : top + PLAN])
-    alone = FilmSheet(rig, SEMANTIC_KITTI, "street").draw(left, prediction)
+    alone = VideoFrame(rig, SEMANTIC_KITTI, "street").draw(left, prediction)
     assert alone.shape[0] < shown.shape[0] - PLAN and alone.shape[0] % 2 == 0
 
 

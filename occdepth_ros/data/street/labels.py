@@ -1,4 +1,4 @@
-"""Voxel truth of a scene: solids sampled on the grid, and what nobody on the street can see left unknown."""
+"""Voxel ground truth of a scene: solids sampled on the grid, and what nobody on the street can see left unknown."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def _tile(base: Color, *layers: Array) -> Array:
 
 
 @cache
-def plain(color: Color, seed: int = 1, contrast: float = 0.05, metres: float = 1.5) -> Texture:
+def reference(color: Color, seed: int = 1, contrast: float = 0.05, metres: float = 1.5) -> Texture:
     """A nearly uniform surface: paint, cloth, metal."""
     return Texture.from_tile(_tile(color, contrast * noise(seed, slope=0.8)), metres)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from occdepth_ros.data.street.materials import Color, Textured, asphalt, face_coordinates, grain, plain
+from occdepth_ros.data.street.materials import Color, Textured, asphalt, face_coordinates, grain, reference
 from occdepth_ros.data.street.shapes import Array, Mask
 
 Paint = Callable[[Array, Array, Array], tuple[Array, Array]]
@@ -63,7 +63,7 @@ class RoadLines:
         blend(base, cover < 0.33, (0.09, 0.085, 0.08))
         blend(base, (cover < 0.36) & (cover > 0.31), (0.3, 0.29, 0.27))
         worn = grain(90, 0.5, 4.0, 2.2).sample(x, y, footprint)[:, 0]
-        # a line thinner than a picture sample covers a part of it
+        # a line thinner than an image sample covers a part of it
         soft = np.maximum(footprint, 0.01)
 
         def line(distance: Array, half: float) -> Array:
@@ -281,9 +281,9 @@ class SignFace:
 
 def cloth(color: Color) -> Textured:
     """A garment."""
-    return Textured(plain(color, 2, 0.12, 0.5), stain=0.0)
+    return Textured(reference(color, 2, 0.12, 0.5), stain=0.0)
 
 
 def metal(color: Color = (0.33, 0.34, 0.35)) -> Textured:
     """Galvanised or painted steel."""
-    return Textured(plain(color, 3, 0.06, 0.8), stain=0.05, gloss=0.12)
+    return Textured(reference(color, 3, 0.06, 0.8), stain=0.05, gloss=0.12)

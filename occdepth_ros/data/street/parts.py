@@ -6,7 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.classes import SEMANTIC_KITTI
-from occdepth_ros.data.street.materials import Color, Leaves, Painted, Slats, Textured, bark, plain, roof_tiles, wood
+from occdepth_ros.data.street.materials import (
+    Color,
+    Leaves,
+    Painted,
+    Slats,
+    Textured,
+    bark,
+    reference,
+    roof_tiles,
+    wood,
+)
 from occdepth_ros.data.street.paint import CarBody, CarCabin, HouseFront, SignFace, cloth, metal, tyre
 from occdepth_ros.data.street.scene import Material, Solid, turned
 from occdepth_ros.data.street.shapes import Array, Convex, Cylinder, Ellipsoid, Shape
@@ -57,7 +67,7 @@ def car(color: Color, *, estate: bool = False, length: float = 4.3) -> list[Soli
     for x in (-axle, axle):
         for sign in (-1, 1):
             parts.append(_solid(Cylinder(0.315, 0.22), Painted(tyre), "car", (x, sign * 0.685, 0.315), outward[sign]))
-    mirror = Textured(plain(color, 4, 0.02), stain=0.0, gloss=0.3)
+    mirror = Textured(reference(color, 4, 0.02), stain=0.0, gloss=0.3)
     parts += [_solid(_ball((0.08, 0.1, 0.07)), mirror, "car", (0.72, sign * 0.95, 0.98)) for sign in (-1, 1)]
     return parts
 
@@ -213,7 +223,7 @@ def house(
         _solid(Cylinder(0.055, height), metal((0.3, 0.31, 0.32)), "building", (width / 2 - 0.12, -0.07, 0)),
         _solid(
             Convex.box((-0.9, -0.7, 0), (0.9, 0, 0.18)),
-            Textured(plain((0.38, 0.37, 0.35), 5)),
+            Textured(reference((0.38, 0.37, 0.35), 5)),
             "building",
             (pitch / 2, 0, 0),
         ),
@@ -222,7 +232,7 @@ def house(
     parts.append(
         _solid(
             Convex.box((-0.4, -0.3, 0), (0.4, 0.3, 0.6 * rise + 0.9)),
-            Textured(plain((0.3, 0.17, 0.12), 6)),
+            Textured(reference((0.3, 0.17, 0.12), 6)),
             "building",
             stack,
         )

@@ -36,7 +36,7 @@ class Material(Protocol):
 
         Args:
             points, normals: `[3, N]` in the solid's own frame.
-            footprint: `[N]` width of a picture sample on the surface, metres.
+            footprint: `[N]` width of an image sample on the surface, metres.
         """
 
     def keeps(self, points: Array) -> Mask | None:

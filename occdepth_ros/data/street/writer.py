@@ -1,4 +1,4 @@
-"""A generated drive in the layout of KITTI odometry, with voxel truth beside it."""
+"""A generated drive in the layout of KITTI odometry, with voxel ground truth beside it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StreetDrive:
 
     Args:
         seed: of the street.
-        width, height: of the pictures, pixels.
+        width, height: of the images, pixels.
         focal: focal length, pixels.
         samples: rays per pixel and axis.
         ahead: how far beyond the last frame the labels' LiDAR drives on, metres.
@@ -85,7 +85,7 @@ class StreetDrive:
         """Exact depth z at the pixel centres, `[H, W]`, infinity in the sky."""
         return cast_view(self.view(time_s, side), scene.at(time_s))[0]
 
-    def pictures(self, scene: Scene, time_s: float) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    def images(self, scene: Scene, time_s: float) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """What the two cameras take, `[H, W, 3]` RGB each."""
         solids = scene.at(time_s)
         open_sky = OpenSky.of(solids, *BESIDE)
@@ -110,7 +110,7 @@ def write_sequence(
 
     Args:
         out: must not exist, or be empty.
-        drive: equal drives give equal pictures and labels.
+        drive: equal drives give equal images and labels.
         frames: number of stereo pairs.
         quality: of the JPEG files, 1..100.
         report: called with the number of finished frames.
@@ -144,9 +144,9 @@ def _write(folder: Path, frames: int, drive: StreetDrive, quality: int, report: 
     grid = VoxelGrid.semantic_kitti()
     panoramas = drive.panoramas(scene, float(poses[-1, 0, 3]) + drive.ahead)
     for i, time_s in enumerate(times):
-        for name, picture in zip(("image_2", "image_3"), drive.pictures(scene, time_s), strict=True):
+        for name, image in zip(("image_2", "image_3"), drive.images(scene, time_s), strict=True):
             file = folder / name / f"{i:06d}.jpg"
-            if not cv2.imwrite(str(file), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]):
+            if not cv2.imwrite(str(file), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]):
                 raise OSError(0, f"cannot write {file.name}")
         target = benchmark_labels(scene.at(time_s), grid, poses[i], panoramas)
         np.savez_compressed(folder / "voxels" / f"{i:06d}.synthetic.npz", target=target, origin=np.array(grid.origin))

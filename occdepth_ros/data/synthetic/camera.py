@@ -12,11 +12,11 @@ from occdepth_ros.data.synthetic.raster import Array
 
 
 @dataclass(frozen=True)
-class Film:
+class Video:
     """A camera's setting, shared by both cameras of a rig but for small differences.
 
     Args:
-        brightness: mean of the encoded picture, 0..1, that the exposure is chosen for.
+        brightness: mean of the encoded image, 0..1, that the exposure is chosen for.
         black: what the sensor takes for black, 0..1.
         gamma: of the encoding.
         contrast: strength of an S curve, 0..1.
@@ -38,7 +38,7 @@ class Film:
     noise: float
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Film:
+    def draw(cls, rng: np.random.Generator) -> Video:
         """A random one around KITTI's: hard contrast, highlights blown out."""
         return cls(
             brightness=float(rng.normal(0.36, 0.05)),
@@ -68,7 +68,7 @@ class Film:
         return np.asarray(x + np.float32(self.contrast) * (x * x * (3 - 2 * x) - x), np.float32)
 
     def develop(self, linear: Array, exposure: float, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-        """A picture from linear light, `[H, W, 3]` RGB."""
+        """An image from linear light, `[H, W, 3]` RGB."""
         height, width = linear.shape[:2]
         x = cv2.GaussianBlur(np.minimum(linear, 4), (5, 5), self.blur)
         v, u = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)

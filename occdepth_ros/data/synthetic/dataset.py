@@ -11,7 +11,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.data.earlier import EarlierView
 from occdepth_ros.data.example import SceneExample
-from occdepth_ros.data.synthetic.camera import Film
+from occdepth_ros.data.synthetic.camera import Video
 from occdepth_ros.data.synthetic.layout import Street, make_street
 from occdepth_ros.data.synthetic.lidar import scanned
 from occdepth_ros.data.synthetic.raster import Eye, SunMap, rasterize
@@ -24,7 +24,7 @@ from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 KITTI_FOCAL = 718.0 / 1242
 SCANS = 10
-"""So many scans of the drive make the truth."""
+"""So many scans of the drive make the ground truth."""
 
 
 SPLITS = {"train": 0, "test": 1}
@@ -38,10 +38,10 @@ class StreetDataset:
     Args:
         seed: of the whole set.
         length: number of scenes.
-        width, height: of the pictures, pixels.
+        width, height: of the images, pixels.
         split: "train", or "test" for scenes to judge by; no street is in both.
-        grid: where the truth is given; the benchmark's by default.
-        past: offsets of the left camera's earlier pictures, frames of 0.1 s, such as -3; nothing but the car has moved
+        grid: where the ground truth is given; the benchmark's by default.
+        past: offsets of the left camera's earlier images, frames of 0.1 s, such as -3; nothing but the car has moved
             since. A scene is the same in all else with and without them.
 
     Raises:
@@ -82,8 +82,8 @@ class StreetDataset:
         sun = _sun(rng)
         shadows = rasterize(sun, street.world)
         exposure = 0.0
-        weather, film = Weather.draw(rng), Film.draw(rng)
-        pictures: list[npt.NDArray[np.uint8]] = []
+        weather, video = Weather.draw(rng), Video.draw(rng)
+        images: list[npt.NDArray[np.uint8]] = []
         inverse: list[npt.NDArray[np.float32]] = []
         classes: list[npt.NDArray[np.uint8]] = []
         for camera, camera_from_grid in ((rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)):
@@ -94,11 +94,11 @@ class StreetDataset:
             if not classes:
                 classes.append(semantics(eye, street, hits, w, grounded))
             linear = shade(eye, street, weather, hits, w, grounded, sun, shadows)
-            exposure = exposure or film.exposure(linear)
-            pictures.append(film.develop(linear, exposure * np.exp(rng.normal(0, 0.03)), rng))
+            exposure = exposure or video.exposure(linear)
+            images.append(video.develop(linear, exposure * np.exp(rng.normal(0, 0.03)), rng))
         with np.errstate(divide="ignore"):
             depth = np.asarray(1 / inverse[0], np.float32)
-        target, seen = self._truth(street, pose, rng)
+        target, seen = self._ground_truth(street, pose, rng)
         earlier: dict[int, EarlierView] = {}
         rng = np.random.default_rng([SPLITS[self.split], self.seed, index, 1])
         pace = rng.uniform(0.4, 1.3)
@@ -108,12 +108,12 @@ class StreetDataset:
             hits = rasterize(eye, street.world)
             w, grounded = with_ground(eye, hits, street.ground, street.backdrop)
             linear = shade(eye, street, weather, hits, w, grounded, sun, shadows)
-            picture = film.develop(linear, exposure * np.exp(rng.normal(0, 0.03)), rng)
-            earlier[offset] = EarlierView.of_poses(picture, rig, pose, then)
+            image = video.develop(linear, exposure * np.exp(rng.normal(0, 0.03)), rng)
+            earlier[offset] = EarlierView.of_poses(image, rig, pose, then)
         return SceneExample(
             self.name(index),
-            pictures[0],
-            pictures[1],
+            images[0],
+            images[1],
             rig,
             self.grid,
             target,
@@ -123,7 +123,7 @@ class StreetDataset:
             earlier=earlier if self.past else None,
         )
 
-    def _truth(
+    def _ground_truth(
         self, street: Street, pose: Matrix, rng: np.random.Generator
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
         solid = solid_labels(street, self.grid, pose)

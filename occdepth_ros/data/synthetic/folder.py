@@ -2,7 +2,7 @@
 
 `left`, `right`: JPEG bytes, uint8 `[N]`; `labels`: `[X, Y, Z]` uint8; `seen`: packed bits; `depth`: `[H, W]` float16
 metres, infinity in the sky; `semantics`: `[H, W]` uint8; `left_projection`, `right_projection`: `[3, 4]` pixels;
-`reference_from_grid`: `[4, 4]`; `origin`: `[3]` metres; `resolution`: metres; of scenes with earlier pictures
+`reference_from_grid`: `[4, 4]`; `origin`: `[3]` metres; `resolution`: metres; of scenes with earlier images
 `earlier_offsets`: `[K]` frames, `earlier_moved`: `[K, 4, 4]`, `earlier_0` and so on: JPEG bytes of the left camera.
 Names are SPLIT-SEED-INDEX.npz.
 """
@@ -107,26 +107,26 @@ class StreetFolder:
         return read_scene(self.files[index])
 
 
-def _encoded(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _encoded(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     flags = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return np.asarray(cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), flags)[1], np.uint8)
+    return np.asarray(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags)[1], np.uint8)
 
 
 def _decoded(content: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[np.uint8]:
     if content.dtype != np.uint8 or content.ndim != 1 or not content.size:
-        raise ValueError("a picture is not bytes")
+        raise ValueError("an image is not bytes")
     bgr = cv2.imdecode(content, cv2.IMREAD_COLOR)
     if bgr is None:
-        raise ValueError("a picture is damaged")
+        raise ValueError("an image is damaged")
     if bgr.shape != (height, width, 3):
-        raise ValueError(f"a picture is {bgr.shape}, not {(height, width, 3)}")
+        raise ValueError(f"an image is {bgr.shape}, not {(height, width, 3)}")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _scene(arrays: dict[str, npt.NDArray[Any]], name: str) -> SceneExample:
     depth, labels = arrays["depth"], arrays["labels"]
     if depth.dtype != np.float16 or depth.ndim != 2 or not 0 < depth.size <= MOST_PIXELS or (depth < 0).any():
-        raise ValueError("depth is not a picture of float16 metres")
+        raise ValueError("depth is not an image of float16 metres")
     if labels.dtype != np.uint8 or labels.ndim != 3:
         raise ValueError("labels are not a volume of uint8")
     bad = (labels > 19) & (labels != 255)
@@ -160,9 +160,9 @@ def _scene(arrays: dict[str, npt.NDArray[Any]], name: str) -> SceneExample:
 def _packed(earlier: Mapping[int, EarlierView] | None) -> dict[str, Any]:
     if earlier is None:
         return {}
-    pictures = {f"earlier_{k}": _encoded(view.picture) for k, view in enumerate(earlier.values())}
+    images = {f"earlier_{k}": _encoded(view.image) for k, view in enumerate(earlier.values())}
     moved = np.stack([view.moved for view in earlier.values()])
-    return {"earlier_offsets": np.array(list(earlier), np.int32), "earlier_moved": moved, **pictures}
+    return {"earlier_offsets": np.array(list(earlier), np.int32), "earlier_moved": moved, **images}
 
 
 def _earlier(arrays: dict[str, npt.NDArray[Any]], rig: StereoRig) -> dict[int, EarlierView] | None:
@@ -172,7 +172,7 @@ def _earlier(arrays: dict[str, npt.NDArray[Any]], rig: StereoRig) -> dict[int, E
     if offsets.dtype != np.int32 or offsets.ndim != 1 or not 0 < len(offsets) <= MOST_EARLIER:
         raise ValueError("earlier_offsets are not some int32")
     if moved.dtype != np.float64 or moved.shape != (len(offsets), 4, 4):
-        raise ValueError("earlier_moved has not one float64 [4, 4] for each picture")
+        raise ValueError("earlier_moved has not one float64 [4, 4] for each image")
     size = rig.left.height, rig.left.width
     return {
         int(offset): EarlierView(_decoded(arrays[f"earlier_{k}"], *size), rig.left, moved[k])

@@ -1,4 +1,4 @@
-"""What labelled LiDAR scans tell of a street, which is how the benchmark's completion truth comes about.
+"""What labelled LiDAR scans tell of a street, which is how the benchmark's completion ground truth comes about.
 
 A drive's scans, merged, say where surfaces are; what the frame's own scanner cannot look past these surfaces at is
 unknown (Behley et al., SemanticKITTI, ICCV 2019, section 3.3). What a network must know of it to be right by that
@@ -86,7 +86,7 @@ def beside(space: Mask) -> Mask:
 
 
 def scanned(solid: Labels, grid: VoxelGrid, places: Matrix, own: int, rng: np.random.Generator) -> tuple[Labels, Mask]:
-    """The truth that scans from several places give, and what is hidden from all of them and free.
+    """The ground truth that scans from several places give, and what is hidden from all of them and free.
 
     Scans seldom tell hidden space to be free, and a network that fills whatever is hidden is then never wrong. Here it
     is known, and given.

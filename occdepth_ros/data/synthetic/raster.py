@@ -1,4 +1,4 @@
-"""First hits of all rays of a picture, by closed formulas instead of a search.
+"""First hits of all rays of an image, by closed formulas instead of a search.
 
 Along the ray through pixel h = (u, v, 1) let w be the inverse depth 1/z (camera) or minus the distance (sun). On a
 plane w is affine in h; a convex block is met where the least w of its front planes exceeds the greatest of its back
@@ -27,7 +27,7 @@ _SMALL = 1e-6
 
 @dataclass(frozen=True)
 class Hits:
-    """What the rays of a picture meet.
+    """What the rays of an image meet.
 
     Args:
         w: inverse depth, or minus the distance from the reference plane along sun rays, `[H, W]`.
@@ -104,7 +104,7 @@ class Eye:
         ], depth
 
     def points(self, w: Array) -> Array:
-        """World points of a picture of w, `[3, H, W]`."""
+        """World points of an image of w, `[3, H, W]`."""
         depth = 1 / np.maximum(w, np.float32(1e-4))
         return np.asarray(self.origin.astype(np.float32)[:, None, None] + self.directions() * depth, np.float32)
 

@@ -1,4 +1,4 @@
-"""Where the rays of a picture meet the land: a coarse march along them, then Newton's steps at every pixel."""
+"""Where the rays of an image meet the land: a coarse march along them, then Newton's steps at every pixel."""
 
 from __future__ import annotations
 

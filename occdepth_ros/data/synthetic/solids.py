@@ -21,7 +21,7 @@ _CHOICE = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, 8).T
 class Paint(IntEnum):
     """How a surface is painted beyond its base colour."""
 
-    PLAIN = 0
+    REFERENCE = 0
     FACADE = 1
     GLASSHOUSE = 2
     FOLIAGE = 3
@@ -84,7 +84,7 @@ def box(
     lower: Triple,
     upper: Triple,
     color: Color,
-    paint: Paint = Paint.PLAIN,
+    paint: Paint = Paint.REFERENCE,
     cuts: Sequence[tuple[Triple, Triple]] = (),
 ) -> Block:
     """An axis-aligned box, less what lies before the planes `cuts` (outward normal, a point on it)."""
@@ -109,7 +109,7 @@ def post(name: str, radius: float, height: float, color: Color, at: Triple = (0.
     return moved
 
 
-def ball(name: str, center: Triple, radii: Triple, color: Color, paint: Paint = Paint.PLAIN) -> Ball:
+def ball(name: str, center: Triple, radii: Triple, color: Color, paint: Paint = Paint.REFERENCE) -> Ball:
     """An ellipsoid with its axes along x, y, z."""
     return Ball(np.array(center), radii, LABEL[name], color, paint, np.eye(3))
 

@@ -73,7 +73,7 @@ def lorry(name: str, color: Color, length: float, height: float) -> list[Part]:
     """A truck with a box, or a bus where the name is another vehicle's."""
     half = length / 2
     load = half - 2.0 if name == "truck" else half
-    parts: list[Part] = [box(name, (-half, -1.2, 0.6), (load, 1.2, height), color, Paint.PLAIN)]
+    parts: list[Part] = [box(name, (-half, -1.2, 0.6), (load, 1.2, height), color, Paint.REFERENCE)]
     if name == "truck":
         parts.append(box(name, (load + 0.15, -1.1, 0.4), (half, 1.1, 2.5), color, Paint.GLOSS))
         parts.append(box(name, (half - 0.3, -1.0, 1.5), (half + 0.02, 1.0, 2.2), GLASS, Paint.GLOSS))
@@ -143,7 +143,7 @@ def house(rng: np.random.Generator, width: float, depth: float, wall: Color, roo
         parts.append(box("building", (x, depth / 2 - 0.3, eave - 1), (x + 0.6, depth / 2 + 0.3, eave + 0.7), roof))
     if rng.random() < 0.4:
         x = rng.uniform(-width / 3, width / 3)
-        parts.append(box("building", (x - 0.9, -1.0, -1), (x + 0.9, 0.1, 2.6), wall, Paint.PLAIN))
+        parts.append(box("building", (x - 0.9, -1.0, -1), (x + 0.9, 0.1, 2.6), wall, Paint.REFERENCE))
     return parts
 
 

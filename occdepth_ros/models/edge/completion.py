@@ -76,7 +76,7 @@ class EdgeHead(nn.Module):
 
         Args:
             volume: the completed volume, `[1, C, X, Y, Z]`.
-            lifted: the lifted 2-D features, `[1, F, X, Y, Z]`: the sharp picture beside the smooth volume.
+            lifted: the lifted 2-D features, `[1, F, X, Y, Z]`: the sharp image beside the smooth volume.
             rows: flat indices of lifted voxels, `[R]`; None = all of them.
 
         Returns:

@@ -21,7 +21,7 @@ class Thresholds:
     chosen.
 
     Args:
-        on_surfaces: where the left picture shows its place.
+        on_surfaces: where the left image shows its place.
         hidden: behind what it shows there.
         out_of_view: elsewhere.
     """
@@ -37,7 +37,7 @@ class EdgeConfig:
 
     Args:
         name: its preset name.
-        picture: height and width of the network's picture, pixels; half of KITTI's.
+        image: height and width of the network's image, pixels; half of KITTI's.
         feature: channels of the lifted 2-D features and of the first 3-D stage.
         pyramid: channels of the 2-D decoder.
         stages: channels of the 3-D stages, from the lifted volume down; the first is `feature`.
@@ -50,7 +50,7 @@ class EdgeConfig:
     """
 
     name: str = "occdepth-edge"
-    picture: tuple[int, int] = (192, 640)
+    image: tuple[int, int] = (192, 640)
     feature: int = 32
     pyramid: int = 64
     stages: tuple[int, ...] = (32, 64, 96, 96)

@@ -16,7 +16,7 @@ SCALE = 8
 
 
 class EdgeDepth(nn.Module):
-    """A depth distribution per cell of the left picture, from matched depth and features.
+    """A depth distribution per cell of the left image, from matched depth and features.
 
     Args:
         config: bins and channels.
@@ -38,7 +38,7 @@ class EdgeDepth(nn.Module):
         """Logits of the distribution.
 
         Args:
-            features: pyramid of the left picture at 1/8, `[1, pyramid, H/8, W/8]`.
+            features: pyramid of the left image at 1/8, `[1, pyramid, H/8, W/8]`.
             measured: the matcher's result.
             geometry: tables of the calibration.
 

@@ -11,8 +11,8 @@ import torch
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.geometry import LIFT, EdgeGeometry
-from occdepth_ros.models.images import PictureFit, shrunk
-from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.images import ImageFit, resized
+from occdepth_ros.models.predictor import ImageArray
 from occdepth_ros.stereo.ground import GroundFinder
 from occdepth_ros.stereo.matching import STEPS, SemiGlobalMatcher
 from occdepth_ros.stereo.surface import SurfaceBinning
@@ -35,7 +35,7 @@ COARSE_REACH = 4.0
 GROUND_REACH = (2.0, 10.0)
 """Height above the ground at which its fine and its coarse channel saturate, voxel edges."""
 MATCH_SCALE = 1.5
-"""How much larger than the network's the pictures are that are matched, where those of the cameras are: depth errors
+"""How much larger than the network's the images are that are matched, where those of the cameras are: depth errors
 fall with them, and matching is cheap beside the network."""
 RESIDUAL_REACH = 1.5
 """Difference of disparities at which the residual saturates, pixels."""
@@ -46,15 +46,15 @@ class Measurement:
     """What the matcher found in one pair.
 
     Args:
-        disparity: of the network's left picture, `[H, W]` float32, its pixels; 0 = none.
+        disparity: of the network's left image, `[H, W]` float32, its pixels; 0 = none.
         struck: flat indices of the voxels that matched pixels end in, `[K]` int64.
-        hits: how many of its pixels end in each of them, `[K]` float32; finer pictures give fractions.
+        hits: how many of its pixels end in each of them, `[K]` float32; finer images give fractions.
         ground: height of the ground in every column of the grid, `[X, Y]` float32, voxel edges above its lower face.
-        ground_seen: whether the picture shows it there, `[X, Y]` bool.
+        ground_seen: whether the image shows it there, `[X, Y]` bool.
     """
 
     disparity: torch.Tensor
-    struck: torch.Tensor
+    hit_voxels: torch.Tensor
     hits: torch.Tensor
     ground: torch.Tensor
     ground_seen: torch.Tensor
@@ -70,13 +70,13 @@ class StereoEvidence:
     Args:
         rig: the cameras as they are.
         grid: the voxels of the prediction.
-        fit: how their pictures become the network's.
+        fit: how their images become the network's.
 
     Raises:
-        CalibrationError: the pictures are too small to be matched.
+        CalibrationError: the images are too small to be matched.
     """
 
-    def __init__(self, rig: StereoRig, grid: VoxelGrid, fit: PictureFit) -> None:
+    def __init__(self, rig: StereoRig, grid: VoxelGrid, fit: ImageFit) -> None:
         self.fit = fit.finer(MATCH_SCALE)
         rig = self.fit.rig(rig)
         self.matcher = SemiGlobalMatcher(rig, nearest_m=NEAREST_M)
@@ -86,13 +86,13 @@ class StereoEvidence:
         self._coarse = fit
         self._finer = self.fit.scaled[1] / fit.scaled[1]
 
-    def measure(self, left: Picture, right: Picture) -> Measurement:
+    def measure(self, left: ImageArray, right: ImageArray) -> Measurement:
         """Match one pair, as the cameras took it: `[H, W, 3]` RGB uint8 each."""
-        steps = self.matcher.match(shrunk(left, self.fit), shrunk(right, self.fit))
+        steps = self.matcher.match(resized(left, self.fit), resized(right, self.fit))
         steps = self.binning.without_splinters(steps)
         points = self.binning.points(steps)
         hits = np.bincount(points.voxel, minlength=self._count)
-        struck = np.flatnonzero(hits)
+        hit_voxels = np.flatnonzero(hits)
         ground = self.ground.find(points, self.binning.occupied(points), steps)
         height, width = self._coarse.content
         if self._finer != 1:
@@ -102,8 +102,8 @@ class StereoEvidence:
         disparity[:height, :width] = np.maximum(steps, 0) / np.float32(STEPS * self._finer)
         return Measurement(
             torch.from_numpy(disparity),
-            torch.from_numpy(struck),
-            torch.from_numpy(hits[struck].astype(np.float32) / np.float32(self._finer**2)),
+            torch.from_numpy(hit_voxels),
+            torch.from_numpy(hits[hit_voxels].astype(np.float32) / np.float32(self._finer**2)),
             torch.from_numpy(ground.height),
             torch.from_numpy(ground.seen),
         )
@@ -120,7 +120,7 @@ def evidence(measured: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
         `[1, CHANNELS, X, Y, Z]` on the lifted grid, all but the position within [-1, 1]; 0 where nothing was matched.
     """
     hits = torch.zeros_like(geometry.fine_depth)
-    hits[measured.struck] = measured.hits
+    hits[measured.hit_voxels] = measured.hits
     return compared(measured.disparity, hits, measured.ground, measured.ground_seen, geometry)
 
 

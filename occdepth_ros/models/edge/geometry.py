@@ -1,4 +1,4 @@
-"""What occdepth-edge needs to know of one calibration: where voxels lie in the pictures, computed on the device."""
+"""What occdepth-edge needs to know of one calibration: where voxels lie in the images, computed on the device."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class EdgeGeometry:
 
     Args:
         size: lifted voxels along x, y, z.
-        pixels: flat cell of every lifted voxel in the map at 1/4 of each picture, `[2, N]` int64, 0 where invisible.
-        visible: whether a lifted voxel's centre is in each picture, `[2, N]` bool.
-        fine_pixel: flat pixel index of every voxel in the left picture, `[M]` int64, 0 where invisible.
+        pixels: flat cell of every lifted voxel in the map at 1/4 of each image, `[2, N]` int64, 0 where invisible.
+        visible: whether a lifted voxel's centre is in each image, `[2, N]` bool.
+        fine_pixel: flat pixel index of every voxel in the left image, `[M]` int64, 0 where invisible.
         fine_depth: depth (z) of every voxel in the left camera, `[M]` float32, metres; NaN where invisible.
         position: place of the lifted voxels in the left camera's frame, scaled, and 1 where visible there,
             `[4, X, Y, Z]`.
         depth_grid: where lifted voxels sample the left depth distribution, `[X, Y, Z, 3]`, as `grid_sample` wants it.
-        focal_baseline: depth times disparity in the network's picture, pixel metres.
+        focal_baseline: depth times disparity in the network's image, pixel metres.
         face: pixels that a voxel's face covers, times depth squared.
     """
 
@@ -51,8 +51,8 @@ class EdgeGeometry:
     def of_rig(
         cls, config: EdgeConfig, rig: StereoRig, grid: VoxelGrid, device: torch.device | str = "cpu"
     ) -> EdgeGeometry:
-        """Tables of a rig whose pictures are the network's (they may be smaller, never larger)."""
-        width = config.picture[1]
+        """Tables of a rig whose images are the network's (they may be smaller, never larger)."""
+        width = config.image[1]
         lifted = grid.coarsened(LIFT)
         cells, masks = [], []
         for camera, pose in ((rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)):
@@ -113,11 +113,11 @@ def _project(
 
 
 def _sampling_positions(config: EdgeConfig, points: torch.Tensor, camera: PinholeCamera) -> torch.Tensor:
-    """Normalised place (u, v, bin) of points in the left depth distribution at 1/8 of the picture, `[N, 3]`.
+    """Normalised place (u, v, bin) of points in the left depth distribution at 1/8 of the image, `[N, 3]`.
 
     The map's cells are 8 pixels wide and the pixel (0, 0) lies half a pixel inside the first.
     """
-    height, width = config.picture
+    height, width = config.image
     k = camera.intrinsics
     depth = points[:, 2].clamp_min(0.1)
     u = (points[:, 0] / depth * float(k[0, 0]) + float(k[0, 2]) + 0.5) / width * 2 - 1

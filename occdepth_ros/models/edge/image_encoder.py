@@ -20,8 +20,8 @@ SMOOTHED = (4, 8, 16)
 """Scales whose sum is smoothed."""
 
 
-class PictureNet(nn.Module):
-    """Pictures to feature maps at the lifted scales, and class logits of the pixels for the auxiliary loss.
+class ImageEncoder(nn.Module):
+    """Images to feature maps at the lifted scales, and class logits of the pixels for the auxiliary loss.
 
     Args:
         config: channels and scales.
@@ -37,7 +37,7 @@ class PictureNet(nn.Module):
         self.lateral = nn.ModuleDict({str(s): nn.Conv2d(c, width, 1) for s, c in zip(TAPS, channels, strict=True)})
         self.smooth = nn.ModuleDict({str(s): _conv(width) for s in SMOOTHED})
         self.lifted = nn.Conv2d(width, config.feature, 1)
-        self.size = config.picture
+        self.size = config.image
         self.semantic = nn.Sequential(_conv(width), nn.Conv2d(width, config.n_classes, 1))
 
     def forward(self, images: torch.Tensor) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
@@ -52,16 +52,16 @@ class PictureNet(nn.Module):
         maps = dict(zip(TAPS, self.encoder(images), strict=True))
         return self.decode(maps)
 
-    def normalized(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Pictures as the encoder wants them: in [-1, 1], padded at the right and below with the mean.
+    def normalized(self, images: torch.Tensor) -> torch.Tensor:
+        """Images as the encoder wants them: in [-1, 1], padded at the right and below with the mean.
 
         Args:
-            pictures: `[B, h, w, 3]` RGB uint8, at most of the network's size.
+            images: `[B, h, w, 3]` RGB uint8, at most of the network's size.
 
         Returns:
             `[B, 3, H, W]` float32, channels innermost.
         """
-        planes = (pictures.movedim(-1, 1).float() - 127.5) / 127.5
+        planes = (images.movedim(-1, 1).float() - 127.5) / 127.5
         padded = F.pad(planes, (0, self.size[1] - planes.shape[3], 0, self.size[0] - planes.shape[2]))
         return padded.contiguous(memory_format=torch.channels_last)
 

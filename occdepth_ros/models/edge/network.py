@@ -1,4 +1,4 @@
-"""occdepth-edge whole: pictures, matched disparity and calibration in, semantic occupancy out."""
+"""occdepth-edge whole: images, matched disparity and calibration in, semantic occupancy out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occdepth_ros.models.edge.config import EdgeConfig
 from occdepth_ros.models.edge.depth import SCALE, EdgeDepth, voxel_depth
 from occdepth_ros.models.edge.evidence import CHANNELS, FINE, FINE_KINDS, Measurement, evidence
 from occdepth_ros.models.edge.geometry import LIFT, EdgeGeometry
-from occdepth_ros.models.edge.image_encoder import FINEST, PictureNet
+from occdepth_ros.models.edge.image_encoder import FINEST, ImageEncoder
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class EdgeOutput:
         occupancy: occupancy logits by lifted voxel, `[1, 8, X, Y, Z]`.
         volume: the completed volume, `[1, C, X, Y, Z]`.
         lifted: the lifted 2-D features, `[1, F, X, Y, Z]`.
-        depth: logits of the left picture's depth distribution, `[1, D, H/8, W/8]`.
-        semantics: class logits of the left picture's pixels, `[1, n_classes, H/4, W/4]`; None unless training.
+        depth: logits of the left image's depth distribution, `[1, D, H/8, W/8]`.
+        semantics: class logits of the left image's pixels, `[1, n_classes, H/4, W/4]`; None unless training.
     """
 
     occupancy: torch.Tensor
@@ -45,7 +45,7 @@ class OccDepthEdge(nn.Module):
     def __init__(self, config: EdgeConfig) -> None:
         super().__init__()
         self.config = config
-        self.picture_net = PictureNet(config)
+        self.picture_net = ImageEncoder(config)
         self.depth_net = EdgeDepth(config)
         known = CHANNELS + 2
         width = config.feature
@@ -67,7 +67,7 @@ class OccDepthEdge(nn.Module):
         """Predict one scene.
 
         Args:
-            images: both normalised pictures, `[2, 3, H, W]`.
+            images: both normalised images, `[2, 3, H, W]`.
             measured: the matcher's result.
             geometry: tables of the calibration, on the same device.
             known: the evidence of this measurement, if it was computed before.

@@ -1,4 +1,4 @@
-"""occdepth-edge behind the engine's contract: two pictures in, arrays of an occupancy prediction out."""
+"""occdepth-edge behind the engine's contract: two images in, arrays of an occupancy prediction out."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
 from occdepth_ros.models.edge.readout import decide, thresholds
 from occdepth_ros.models.fusion import fold_norms, stored_as
-from occdepth_ros.models.images import PictureFit, shrunk
+from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.occdepth.readout import VisibilityTable
-from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.models.timing import StageClock
-from occdepth_ros.models.trained_height import raised, taught_grid
+from occdepth_ros.models.trained_height import shifted, trained_grid
 from occdepth_ros.models.weights import RANDOM, with_weights
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -37,7 +37,7 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class _Calibration:
-    fit: PictureFit
+    fit: ImageFit
     evidence: StereoEvidence
     geometry: EdgeGeometry
     visibility: VisibilityTable
@@ -79,7 +79,7 @@ class EdgePredictor:
 
         Raises:
             GridError: the network cannot predict this grid.
-            CalibrationError: the pictures are too small to be matched.
+            CalibrationError: the images are too small to be matched.
             ModelError: the device has too little memory.
         """
         self.config.check_grid(grid)
@@ -87,19 +87,19 @@ class EdgePredictor:
             self._current = self._calibrations.of(rig, grid, lambda: self._tables(rig, grid))
 
     def _tables(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
-        fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
+        fit = ImageFit.between((rig.left.height, rig.left.width), self.config.image)
         fitted = fit.rig(rig)
-        taught, layers = taught_grid(grid)
+        trained, layers = trained_grid(grid)
         return _Calibration(
             fit,
-            StereoEvidence(rig, taught, fit),
-            EdgeGeometry.of_rig(self.config, fitted, taught, self.device),
+            StereoEvidence(rig, trained, fit),
+            EdgeGeometry.of_rig(self.config, fitted, trained, self.device),
             VisibilityTable.of_camera(grid, fitted.left, fitted.left_from_grid).to(self.device),
             layers,
         )
 
     @torch.inference_mode()
-    def infer(self, left: Picture, right: Picture) -> Occupancy:
+    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
         """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each, of the calibrated size.
 
         Raises:
@@ -112,16 +112,16 @@ class EdgePredictor:
         with memory_guard(self.name, self.device):
             return self._infer(self._current, (left, right))
 
-    def _infer(self, tables: _Calibration, pictures: tuple[Picture, Picture]) -> Occupancy:
+    def _infer(self, tables: _Calibration, images: tuple[ImageArray, ImageArray]) -> Occupancy:
         network, geometry, clock = self.network, tables.geometry, StageClock(self.device)
-        measured = tables.evidence.measure(*pictures).to(self.device)
+        measured = tables.evidence.measure(*images).to(self.device)
         clock.lap("matching")
-        left, right = (shrunk(picture, tables.fit) for picture in pictures)
-        images = network.picture_net.normalized(torch.from_numpy(np.stack([left, right])).to(self.device))
+        left, right = (resized(image, tables.fit) for image in images)
+        normalized = network.picture_net.normalized(torch.from_numpy(np.stack([left, right])).to(self.device))
         clock.lap("preprocess")
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            pyramid, features = network.picture_net(images)
-            clock.lap("pictures")
+            pyramid, features = network.picture_net(normalized)
+            clock.lap("images")
             distribution = network.depth_net(pyramid[SCALE][:1], measured, geometry)
             known = torch.cat([evidence(measured, geometry), voxel_depth(distribution, geometry)], 1)
             clock.lap("oad")
@@ -136,8 +136,8 @@ class EdgePredictor:
         depth = self._depth(distribution, measured, geometry)
         visibility = tables.visibility.classify(depth)
         result = Occupancy(
-            raised(decided.labels, tables.layers).cpu().numpy(),
-            raised(decided.confidence, tables.layers).cpu().numpy(),
+            shifted(decided.labels, tables.layers).cpu().numpy(),
+            shifted(decided.confidence, tables.layers).cpu().numpy(),
             visibility.cpu().numpy(),
             tables.fit.restore(depth).cpu().numpy(),
         )
@@ -146,9 +146,9 @@ class EdgePredictor:
         return result
 
     def _depth(self, distribution: torch.Tensor, measured: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
-        """Depth of the network's left picture, `[h, w]`, metres: matched where it was, else the expectation."""
+        """Depth of the network's left image, `[h, w]`, metres: matched where it was, else the expectation."""
         coarse = expected_depth(distribution, self.network.depth_net.bin_edges)
-        full = F.interpolate(coarse[None, None], size=self.config.picture, mode="bilinear", align_corners=False)[0, 0]
+        full = F.interpolate(coarse[None, None], size=self.config.image, mode="bilinear", align_corners=False)[0, 0]
         matched = geometry.focal_baseline / measured.disparity.clamp_min(1e-3)
         return torch.where(measured.disparity > 0, matched, full)
 
@@ -177,5 +177,5 @@ def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
         return chosen
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    fast: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if fast else torch.float32
+    optimized: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if optimized else torch.float32

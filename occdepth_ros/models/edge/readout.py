@@ -19,7 +19,7 @@ def thresholds(known: torch.Tensor, in_view: torch.Tensor, chosen: Thresholds) -
 
     Args:
         known: `evidence` of the scene, `[1, CHANNELS, X, Y, Z]`, or with more channels behind.
-        in_view: whether the left picture shows the place of a lifted voxel, `[N]` bool.
+        in_view: whether the left image shows the place of a lifted voxel, `[N]` bool.
         chosen: of the configuration.
     """
     hidden = known[0, BEHIND].flatten() > HIDDEN_M / COARSE_REACH

@@ -39,12 +39,12 @@ FAR_M = 500.0
 
 @dataclass(frozen=True)
 class VoxelPixels:
-    """Where the voxels of a grid fall in one picture; arrays are in C order of the grid's (x, y, z).
+    """Where the voxels of a grid fall in one image; arrays are in C order of the grid's (x, y, z).
 
     Args:
-        column, row: pixel of the voxel centre, `[N]` int64, rounded half to even; may lie outside the picture.
+        column, row: pixel of the voxel centre, `[N]` int64, rounded half to even; may lie outside the image.
         depth: z of the centre in the camera frame, `[N]` float64, metres.
-        visible: inside the picture and in front of the camera, `[N]`.
+        visible: inside the image and in front of the camera, `[N]`.
     """
 
     column: npt.NDArray[np.int64]
@@ -80,7 +80,7 @@ def project_voxels(grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Mat
 
     Args:
         grid: the voxels.
-        camera: intrinsics and picture size; only fx, fy, cx, cy are used, rounded to float32 as published
+        camera: intrinsics and image size; only fx, fy, cx, cy are used, rounded to float32 as published
             networks were trained with.
         camera_from_grid: pose of the grid's frame in the camera's optical frame, `[4, 4]`.
     """
@@ -106,11 +106,11 @@ def pattern_pixels(
 
     Args:
         pixels: where the N voxel centres fall.
-        camera: the picture's size.
+        camera: the image's size.
         pattern: index into `PATTERNS`.
 
     Returns:
-        column and row `[N, P]`, and whether each is in the picture while its voxel lies before the camera `[N, P]`.
+        column and row `[N, P]`, and whether each is in the image while its voxel lies before the camera `[N, P]`.
     """
     if not 0 <= pattern < len(PATTERNS):
         raise ModelError(f"there is no pixel pattern {pattern}", remedy=f"Choose 0 to {len(PATTERNS) - 1}.")

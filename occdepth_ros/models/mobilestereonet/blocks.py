@@ -29,8 +29,8 @@ def normed(dims: Dims, in_channels: int, out_channels: int, kernel: int) -> nn.S
 
 def doubling(dims: Dims, in_channels: int, out_channels: int) -> nn.Sequential:
     """Transposed convolution that doubles every axis, then batch norm."""
-    raised = _TRANSPOSED[dims](in_channels, out_channels, 3, stride=2, padding=1, output_padding=1, bias=False)
-    return nn.Sequential(raised, _NORM[dims](out_channels))
+    shifted = _TRANSPOSED[dims](in_channels, out_channels, 3, stride=2, padding=1, output_padding=1, bias=False)
+    return nn.Sequential(shifted, _NORM[dims](out_channels))
 
 
 class InvertedBlock(nn.Module):
@@ -68,7 +68,7 @@ class InvertedBlock(nn.Module):
 
 
 class SeparableBlock(nn.Module):
-    """Residual block of two depthwise separable convolutions (MobileNetV1) on a picture.
+    """Residual block of two depthwise separable convolutions (MobileNetV1) on an image.
 
     Args:
         in_channels, out_channels: channels of input and output.

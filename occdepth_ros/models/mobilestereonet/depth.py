@@ -1,4 +1,4 @@
-"""The networks as sources of depth, for pictures of any size."""
+"""The networks as sources of depth, for images of any size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from occdepth_ros.models.mobilestereonet.network import (
     MobileStereoNet3d,
 )
 from occdepth_ros.models.monoocc.proposals.source import Depth
-from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.predictor import ImageArray
 from occdepth_ros.models.weights import RANDOM, with_weights
 
 NETWORKS: dict[str, type[MobileStereoNet2d] | type[MobileStereoNet3d]] = {
@@ -65,8 +65,8 @@ class StereoNetDepth:
             self.network = network.eval().requires_grad_(False).to(self.device)
         self.is_random = str(weights) == RANDOM
 
-    def __call__(self, left: Picture, right: Picture, rig: StereoRig, grid: VoxelGrid) -> Depth:
-        """See `DepthSource`; every pixel of the rig's picture has depth unless its disparity is none.
+    def __call__(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Depth:
+        """See `DepthSource`; every pixel of the rig's image has depth unless its disparity is none.
 
         Raises:
             ModelError: the device ran out of memory.
@@ -77,8 +77,8 @@ class StereoNetDepth:
         return (focal_baseline / np.where(found, shift, np.nan)).astype(np.float32)
 
     @torch.inference_mode()
-    def disparity(self, left: Picture, right: Picture) -> Depth:
-        """Disparity of the left picture, `[H, W]` pixels, from a pair of `[H, W, 3]` RGB uint8.
+    def disparity(self, left: ImageArray, right: ImageArray) -> Depth:
+        """Disparity of the left image, `[H, W]` pixels, from a pair of `[H, W, 3]` RGB uint8.
 
         Raises:
             ModelError: the device ran out of memory.
@@ -90,7 +90,7 @@ class StereoNetDepth:
             return np.asarray(whole[whole.shape[0] - height :, :width].cpu().numpy())
 
 
-def padded(pictures: torch.Tensor) -> torch.Tensor:
+def padded(images: torch.Tensor) -> torch.Tensor:
     """Zeros at the top and at the right of `[..., H, W]`, until both sides are multiples of 32."""
-    height, width = pictures.shape[-2:]
-    return F.pad(pictures, (0, -width % MULTIPLE, -height % MULTIPLE, 0))
+    height, width = images.shape[-2:]
+    return F.pad(images, (0, -width % MULTIPLE, -height % MULTIPLE, 0))

@@ -1,4 +1,4 @@
-"""What both pictures go through before they are matched: features at a quarter of their size."""
+"""What both images go through before they are matched: features at a quarter of their size."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class FeatureExtraction(nn.Module):
             width = channels
         self.layer1, self.layer2, self.layer3, self.layer4 = layers
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         """`[B, 3, H, W]`, normalised, to `[B, 320, H/4, W/4]`."""
-        second = self.layer2(self.layer1(self.firstconv(pictures)))
+        second = self.layer2(self.layer1(self.firstconv(images)))
         third = self.layer3(second)
         return torch.cat([second, third, self.layer4(third)], dim=1)

@@ -15,9 +15,9 @@ from occdepth_ros.models.mobilestereonet.blocks import Dims, Hourglass, Inverted
 from occdepth_ros.models.mobilestereonet.features import CHANNELS, FeatureExtraction
 
 STEP = 4
-"""Pixels of the picture per cell of the cost volume."""
+"""Pixels of the image per cell of the cost volume."""
 MULTIPLE = 32
-"""Both sides of the pictures must be multiples of this."""
+"""Both sides of the images must be multiples of this."""
 LOSS_WEIGHTS = (0.5, 0.5, 0.7, 1.0)
 """Of the disparities behind the first layers and behind each hourglass (smooth L1, section 4.1)."""
 GROUPS = 40
@@ -52,7 +52,7 @@ class MobileStereoNet(nn.Module):
         return self.max_disparity // STEP
 
     def volume(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Features `[B, 320, h, w]` of both pictures to the cost volume behind its first layers."""
+        """Features `[B, 320, h, w]` of both images to the cost volume behind its first layers."""
         raise NotImplementedError
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -62,7 +62,7 @@ class MobileStereoNet(nn.Module):
             left, right: `[B, 3, H, W]`, normalised as ImageNet is; H and W multiples of 32.
 
         Returns:
-            disparity of the left picture, `[B, H, W]`, pixels, from 0 to `max_disparity` - 1.
+            disparity of the left image, `[B, H, W]`, pixels, from 0 to `max_disparity` - 1.
         """
         return self._disparity(3, self._costs(left, right)[3])
 

@@ -1,4 +1,4 @@
-"""Deformable attention from voxels to pictures and among voxels (MonoOcc, section 3; after Zhu et al., ICLR 2021).
+"""Deformable attention from voxels to images and among voxels (MonoOcc, section 3; after Zhu et al., ICLR 2021).
 
 Parameter names are those of published checkpoints.
 """
@@ -70,7 +70,7 @@ class PointAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """From queries to the pictures that show them; the mean over these.
+    """From queries to the images that show them; the mean over these.
 
     Invisible queries get what the output projection makes of zero.
     """
@@ -92,8 +92,8 @@ class CrossAttention(nn.Module):
 
         Args:
             queries: `[N, C]`.
-            tables: of every picture, from `PointAttention.table`.
-            seen: for every picture the rows of the queries that it shows, `[M]`, and their reference points as
+            tables: of every image, from `PointAttention.table`.
+            seen: for every image the rows of the queries that it shows, `[M]`, and their reference points as
                 fractions of it, `[M, 2]`.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Picture encoders, and the neck that brings their features to the width of the queries."""
+"""Image encoders, and the neck that brings their features to the width of the queries."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class ResNet50(nn.Module):
             norm.eval()
         return self
 
-    def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """`[B, 3, H, W]` normalised to a list of one, `[B, 1024, H/16, W/16]`, rounded up."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(pictures))))
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         return [self.layer3(self.layer2(self.layer1(x)))]
 
 
@@ -63,7 +63,7 @@ class EfficientNetLite0(nn.Module):
         self._settled = False
 
     def settle(self) -> None:
-        """Train as the published backbone is trained, for weights that have seen many pictures.
+        """Train as the published backbone is trained, for weights that have seen many images.
 
         No batch norm learns or updates its statistics, which those of a single scene would spoil, and what lies before
         stride 8 stays as it is: half of the time of a backward pass.
@@ -81,9 +81,9 @@ class EfficientNetLite0(nn.Module):
                 norm.eval()
         return self
 
-    def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """`[B, 3, H, W]` normalised to `[B, 40, H/8, W/8]` and `[B, 112, H/16, W/16]`, rounded up."""
-        out: list[torch.Tensor] = self.net(pictures)
+        out: list[torch.Tensor] = self.net(images)
         return out
 
 

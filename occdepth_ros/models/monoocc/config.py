@@ -24,27 +24,27 @@ class MonoOccConfig:
     Args:
         name: its preset name.
         backbone: the 2-D encoder.
-        width: pictures of about this width are taken as they are, others are scaled to it, pixels.
-        channels: of picture features, queries and volume.
+        width: images of about this width are taken as they are, others are scaled to it, pixels.
+        channels: of image features, queries and volume.
         heads: of every attention; they share the channels.
-        points: sampling points of a head in one picture; attention among voxels has twice as many.
+        points: sampling points of a head in one image; attention among voxels has twice as many.
         hidden: channels inside the feed-forward blocks.
-        cross_layers, self_layers, late_layers: of attention from proposals to the pictures, among all voxels, and from
-            all voxels to the pictures.
+        cross_layers, self_layers, late_layers: of attention from proposals to the images, among all voxels, and from
+            all voxels to the images.
         dropout: in the attention and feed-forward blocks, in training.
         columns: columns of the map that the working voxels are laid out on, in flat order, for attention among them.
             Where a row of it is a whole y-z plane, neighbours on the map are neighbours in space, and attention begins
             by looking at the nearest ones along x, y and z.
         placed: whether voxels begin with the sum of one shared token and their own position code, instead of an
             embedding of their own where they are proposals and the bare token elsewhere. Then there are 30 times fewer
-            weights, and a voxel that no picture shows knows where it is before the training is long.
-        cameras: pictures of one prediction, earlier frames included.
-        past: offsets of the earlier frames, in frames of 0.1 s, in the order of their pictures behind the present left
-            one; empty = there are none, and a second picture is the right one.
-        late: whether all voxels look at the pictures once more behind the attention among them (the paper's
+            weights, and a voxel that no image shows knows where it is before the training is long.
+        cameras: images of one prediction, earlier frames included.
+        past: offsets of the earlier frames, in frames of 0.1 s, in the order of their images behind the present left
+            one; empty = there are none, and a second image is the right one.
+        late: whether all voxels look at the images once more behind the attention among them (the paper's
             image-conditioned cross-attention module).
         semantic: whether the network has the decoder of the auxiliary 2-D loss.
-        cross_view: whether features are exchanged between the pictures (the paper's cross view transformer).
+        cross_view: whether features are exchanged between the images (the paper's cross view transformer).
         n_classes: semantic classes, empty space included.
         grid: the voxels of the prediction; its origin is free.
 

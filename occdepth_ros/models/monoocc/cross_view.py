@@ -1,4 +1,4 @@
-"""Cross view transformer of the privileged branch: attention between the features of two pictures.
+"""Cross view transformer of the privileged branch: attention between the features of two images.
 
 As in GMFlow (Xu et al., CVPR 2022): self- and cross-attention inside the windows of a 2x2 split, every other block
 with windows shifted by half their size.
@@ -94,7 +94,7 @@ class CrossViewTransformer(nn.Module):
         self.layers = nn.ModuleList(Block(channels) for _ in range(blocks))
 
     def exchange(self, features: torch.Tensor) -> torch.Tensor:
-        """Let the pictures of one sample exchange features, each with the next: `[V, C, h, w]` to the same.
+        """Let the images of one sample exchange features, each with the next: `[V, C, h, w]` to the same.
 
         Maps with an odd side stay as they are: published networks skip them.
         """

@@ -134,7 +134,7 @@ class Halving(nn.Module):
 
 
 class Stem(nn.Module):
-    """Picture to a quarter of its size."""
+    """Image to a quarter of its size."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -176,9 +176,9 @@ class InternImage(nn.Module):
         )
         self.channels = (config.channels << (count - 1),)
 
-    def stages(self, pictures: torch.Tensor) -> list[torch.Tensor]:
-        """Features of every stage, `[B, C, h, w]`, from normalised pictures `[B, 3, H, W]`."""
-        x, out = self.patch_embed(pictures), []
+    def stages(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Features of every stage, `[B, C, h, w]`, from normalised images `[B, 3, H, W]`."""
+        x, out = self.patch_embed(images), []
         for stage in self.levels:
             assert isinstance(stage, Stage)
             for block in stage.blocks:
@@ -188,6 +188,6 @@ class InternImage(nn.Module):
                 x = stage.downsample(x)
         return out
 
-    def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """The last stage alone, as a list of one: `[B, C, H/16, W/16]` of three stages."""
-        return self.stages(pictures)[-1:]
+        return self.stages(images)[-1:]

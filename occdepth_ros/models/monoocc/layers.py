@@ -66,7 +66,7 @@ class Encoder(nn.Module):
 
 
 class CrossTransformer(nn.Module):
-    """Deformable cross-attention from voxels to the pictures.
+    """Deformable cross-attention from voxels to the images.
 
     Args:
         config: channels and cameras.
@@ -82,12 +82,12 @@ class CrossTransformer(nn.Module):
     def forward(
         self, queries: torch.Tensor, features: torch.Tensor, views: Sequence[CameraView], chunk: int
     ) -> torch.Tensor:
-        """Let queries gather what the pictures show of them.
+        """Let queries gather what the images show of them.
 
         Args:
             queries: `[N, C]`.
             features: `[V, C, h, w]`.
-            views: which queries each picture shows, and where.
+            views: which queries each image shows, and where.
             chunk: so many queries at a time.
 
         Returns:

@@ -1,4 +1,4 @@
-"""MonoOcc's second stage: pictures and query proposals in, classes of all voxels out (section 3 of the paper).
+"""MonoOcc's second stage: images and query proposals in, classes of all voxels out (section 3 of the paper).
 
 Parameter names are those of published checkpoints; `published.py` brings their tensors to what is computed here.
 """
@@ -84,7 +84,7 @@ class Volumes:
 
 
 class MonoOccHead(nn.Module):
-    """From features of the pictures to class logits.
+    """From features of the images to class logits.
 
     Args:
         config: sizes and contributions.
@@ -112,7 +112,7 @@ class MonoOccHead(nn.Module):
         return [*both, self.cross_transformer_late] if self.config.late else both
 
     def exchanged(self, features: torch.Tensor) -> torch.Tensor:
-        """Features of the pictures, `[V, C, h, w]`, after the cross view transformer where there is one."""
+        """Features of the images, `[V, C, h, w]`, after the cross view transformer where there is one."""
         return self.cvt.exchange(features) if self.config.cross_view else features
 
     def queries(self, proposals: torch.Tensor) -> torch.Tensor:
@@ -130,11 +130,11 @@ class MonoOccHead(nn.Module):
         return token.to(queries.dtype).expand(self.config.voxels, -1).index_copy(0, proposals, queries)
 
     def cross(self, features: torch.Tensor, references: References, proposals: torch.Tensor) -> torch.Tensor:
-        """Queries of the proposals, after they looked at the pictures.
+        """Queries of the proposals, after they looked at the images.
 
         Args:
             features: `[V, C, h, w]`.
-            references: where the working voxels fall in the pictures.
+            references: where the working voxels fall in the images.
             proposals: flat indices, `[Q]`, ascending.
 
         Returns:
@@ -166,7 +166,7 @@ class MonoOccHead(nn.Module):
         return out
 
     def look_again(self, volume: torch.Tensor, features: torch.Tensor, views: list[CameraView]) -> torch.Tensor:
-        """The image-conditioned cross-attention: all voxels, `[N, C]`, look at the pictures, `[V, C, h, w]`."""
+        """The image-conditioned cross-attention: all voxels, `[N, C]`, look at the images, `[V, C, h, w]`."""
         out: torch.Tensor = self.cross_transformer_late(volume, features, views, chunk_of(features))
         return out
 
@@ -212,9 +212,9 @@ class MonoOcc(nn.Module):
         self.img_neck = PyramidNeck(self.img_backbone.channels, config.channels)
         self.pts_bbox_head = MonoOccHead(config)
 
-    def features(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Normalised pictures `[V, 3, H, W]` to `[V, C, h, w]`; what the auxiliary loss reads."""
-        out: torch.Tensor = self.img_neck(self.img_backbone(pictures))
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised images `[V, 3, H, W]` to `[V, C, h, w]`; what the auxiliary loss reads."""
+        out: torch.Tensor = self.img_neck(self.img_backbone(images))
         return out
 
     def volumes(
@@ -228,7 +228,7 @@ class MonoOcc(nn.Module):
 
         Args:
             features: from `features`, `[V, C, h, w]`.
-            references: where the working voxels fall in the V pictures.
+            references: where the working voxels fall in the V images.
             proposed: whether a working voxel is a proposal, `[N]`.
             wanted: flat indices of the voxels whose features are asked for, `[W]`, ascending; None = all. What they are
                 does not depend on it.
@@ -242,9 +242,9 @@ class MonoOcc(nn.Module):
             late = head.look_again(attended, features, references.views(wanted)) if self.config.late else None
         return Volumes(proposals, queries, attended, late)
 
-    def forward(self, pictures: torch.Tensor, references: References, proposed: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor, references: References, proposed: torch.Tensor) -> torch.Tensor:
         """Class logits `[n_classes, X, Y, Z]` of one sample; arguments as of `features` and `volumes`."""
-        return self.pts_bbox_head.classify(self.volumes(self.features(pictures), references, proposed).last)
+        return self.pts_bbox_head.classify(self.volumes(self.features(images), references, proposed).last)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """MonoOcc behind the engine's contract: a stereo pair in, arrays of an occupancy prediction out.
 
-The network looks at the left picture alone; query proposals get their depth from the pair.
+The network looks at the left image alone; query proposals get their depth from the pair.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from occdepth_ros.models.calibrations import RecentCalibrations
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.edge.predictor import Precision, pick_precision
 from occdepth_ros.models.fusion import fold_norms, stored_as
-from occdepth_ros.models.images import SAME_SCALE, PictureFit
+from occdepth_ros.models.images import SAME_SCALE, ImageFit
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.memory import keep_freed_memory, memory_guard
 from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
@@ -33,9 +33,9 @@ from occdepth_ros.models.monoocc.proposals.stereo import StereoProposals
 from occdepth_ros.models.monoocc.published import load_published, recognise, was_late_trained
 from occdepth_ros.models.monoocc.reference_points import References
 from occdepth_ros.models.occdepth.readout import VisibilityTable
-from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.models.timing import StageClock
-from occdepth_ros.models.trained_height import raised, taught_grid
+from occdepth_ros.models.trained_height import shifted, trained_grid
 from occdepth_ros.models.weights import RANDOM, with_weights
 
 
@@ -50,7 +50,7 @@ class RememberedDepth:
         self._source = source
         self.last: Depth | None = None
 
-    def __call__(self, left: Picture, right: Picture, rig: StereoRig, grid: VoxelGrid) -> Depth:
+    def __call__(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Depth:
         """See `DepthSource`."""
         self.last = self._source(left, right, rig, grid)
         return self.last
@@ -59,9 +59,9 @@ class RememberedDepth:
 @dataclass(frozen=True)
 class _Calibration:
     rig: StereoRig
-    taught: VoxelGrid
+    trained: VoxelGrid
     layers: int
-    fit: PictureFit
+    fit: ImageFit
     references: References
     visibility: VisibilityTable
 
@@ -84,7 +84,7 @@ class MonoOccPredictor:
             presets merged with `SWEEPS` earlier pairs, where `place` says how the grid's frame moved.
 
     Raises:
-        ModelError: the name or the device does not exist, the network wants earlier pictures, or the device has too
+        ModelError: the name or the device does not exist, the network wants earlier images, or the device has too
             little memory.
         CheckpointError: the weights are missing, damaged, or of another network.
     """
@@ -137,21 +137,22 @@ class MonoOccPredictor:
             self._current = self._calibrations.of(rig, grid, lambda: self._tables(rig, grid))
 
     def _tables(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
-        fit = picture_fit(self.config, rig)
+        fit = image_fit(self.config, rig)
         fitted = fit.rig(rig)
-        # published weights are used to the grid that they were trained with, the small ones to this package's truth
-        taught, layers = taught_grid(grid) if self.config.placed else (grid, 0)
-        references = References.of_cameras(self.config.working_grid(taught), views_of(self.config, fitted))
+        # published weights are used to the grid that they were trained with, the small ones to this package's ground
+        # ground truth
+        trained, layers = trained_grid(grid) if self.config.placed else (grid, 0)
+        references = References.of_cameras(self.config.working_grid(trained), views_of(self.config, fitted))
         visibility = VisibilityTable.of_camera(grid, rig.left, rig.left_from_grid)
-        return _Calibration(rig, taught, layers, fit, references.to(self.device), visibility.to(self.device))
+        return _Calibration(rig, trained, layers, fit, references.to(self.device), visibility.to(self.device))
 
     @torch.inference_mode()
-    def infer(self, left: Picture, right: Picture) -> Occupancy:
+    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
         """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each, of the calibrated size.
 
         Raises:
             ModelError: it was not calibrated, or the device ran out of memory.
-            CalibrationError: the pictures are too small to be matched.
+            CalibrationError: the images are too small to be matched.
         """
         if self._current is None:
             raise ModelError(
@@ -160,20 +161,20 @@ class MonoOccPredictor:
         with memory_guard(self.name, self.device):
             return self._infer(self._current, left, right)
 
-    def _infer(self, tables: _Calibration, left: Picture, right: Picture) -> Occupancy:
+    def _infer(self, tables: _Calibration, left: ImageArray, right: ImageArray) -> Occupancy:
         network, head, clock = self.network, self.network.pts_bbox_head, StageClock(self.device)
         self._depth.last = None
-        proposed = self.proposals(left, right, tables.rig, tables.taught)
+        proposed = self.proposals(left, right, tables.rig, tables.trained)
         depth = self._full_depth(tables)
         clock.lap("proposals")
         taken = np.stack([left, right][: self.config.cameras])
-        pictures = tables.fit.apply(torch.from_numpy(taken).to(self.device))
+        images = tables.fit.apply(torch.from_numpy(taken).to(self.device))
         proposals = torch.from_numpy(proposed.reshape(-1)).to(self.device).nonzero().flatten()
         clock.lap("preprocess")
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            features = network.features(pictures.contiguous(memory_format=torch.channels_last))
+            features = network.features(images.contiguous(memory_format=torch.channels_last))
             features = head.exchanged(features)
-            clock.lap("pictures")
+            clock.lap("images")
             with attention_format(self.config, features) as features:
                 queries = head.cross(features, tables.references, proposals)
                 clock.lap("cross")
@@ -182,7 +183,7 @@ class MonoOccPredictor:
                 if self.config.late:
                     volume = head.look_again(volume, features, tables.references.views())
                     clock.lap("late")
-        labels, confidence = (raised(part, tables.layers) for part in head.read_out(volume))
+        labels, confidence = (shifted(part, tables.layers) for part in head.read_out(volume))
         clock.lap("head")
         visibility = tables.visibility.classify(torch.from_numpy(depth).to(self.device))
         result = Occupancy(labels.cpu().numpy(), confidence.cpu().numpy(), visibility.cpu().numpy(), depth)
@@ -207,14 +208,14 @@ def views_of(config: MonoOccConfig, rig: StereoRig) -> list[tuple[PinholeCamera,
     return [(rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)][: config.cameras]
 
 
-def picture_fit(config: MonoOccConfig, rig: StereoRig) -> PictureFit:
-    """How a rig's picture becomes the network's: as it is where it has about the trained width, else scaled to it."""
+def image_fit(config: MonoOccConfig, rig: StereoRig) -> ImageFit:
+    """How a rig's image becomes the network's: as it is where it has about the trained width, else scaled to it."""
     source = rig.left.height, rig.left.width
     ratio = config.width / source[1]
     if abs(ratio - 1) <= SAME_SCALE:
-        return PictureFit(source, source, source)
+        return ImageFit(source, source, source)
     scaled = max(1, round(source[0] * ratio)), config.width
-    return PictureFit(source, scaled, scaled)
+    return ImageFit(source, scaled, scaled)
 
 
 SHIPPED = {"monoocc-edge": "monoocc-edge.safetensors"}

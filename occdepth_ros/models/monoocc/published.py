@@ -106,8 +106,10 @@ def recognise(state: Mapping[str, torch.Tensor]) -> list[str]:
 def _same(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> bool:
     # the decoder of the auxiliary loss changes no prediction: it may be there or not
     decoder = HEAD + "sem_decoder."
-    plain = [{n: s for n, s in shapes.items() if not n.startswith(decoder)} for shapes in (wanted, found)]
-    return plain[0] == plain[1] and all(wanted.get(n, s) == s for n, s in found.items() if n.startswith(decoder))
+    reference = [{n: s for n, s in shapes.items() if not n.startswith(decoder)} for shapes in (wanted, found)]
+    return reference[0] == reference[1] and all(
+        wanted.get(n, s) == s for n, s in found.items() if n.startswith(decoder)
+    )
 
 
 def recognise_published(state: State, where: str) -> Published:

@@ -19,18 +19,18 @@ CHUNK = 32768
 """Queries at a time."""
 
 
-def plain_logits(
-    network: MonoOcc, pictures: torch.Tensor, references: References, proposed: torch.Tensor
+def reference_logits(
+    network: MonoOcc, images: torch.Tensor, references: References, proposed: torch.Tensor
 ) -> torch.Tensor:
-    """Class logits of one sample of one picture, `[n_classes, X, Y, Z]`; arguments as of the network.
+    """Class logits of one sample of one image, `[n_classes, X, Y, Z]`; arguments as of the network.
 
-    For evaluation only: no gradients, no dropout, no exchange between pictures.
+    For evaluation only: no gradients, no dropout, no exchange between images.
     """
     head, config = network.pts_bbox_head, network.config
-    features = network.features(pictures)
+    features = network.features(images)
     proposals = proposed.nonzero().flatten()
     points, visible = references.points[0], references.visible[0]
-    queries = plain_cross(
+    queries = reference_cross(
         head.cross_transformer, head.queries(proposals), features, points[proposals], visible[proposals]
     )
     volume = head.assembled(proposals, queries)
@@ -40,21 +40,21 @@ def plain_logits(
         assert isinstance(layer, Layer)
         volume = _self_layer(layer, volume, position, config.columns)
     if config.late:
-        volume = plain_cross(head.cross_transformer_late, volume, features, points, visible)
+        volume = reference_cross(head.cross_transformer_late, volume, features, points, visible)
     coarse = volume.view(*config.working_size, -1).movedim(-1, 0)[None]
     fine = F.interpolate(coarse, scale_factor=2, mode="trilinear", align_corners=True)[0]
     logits: torch.Tensor = head.header.mlp_head(fine.movedim(0, -1)).movedim(-1, 0)
     return logits
 
 
-def plain_cross(
+def reference_cross(
     transformer: CrossTransformer,
     queries: torch.Tensor,
     features: torch.Tensor,
     points: torch.Tensor,
     visible: torch.Tensor,
 ) -> torch.Tensor:
-    """A cross-transformer over one picture: queries `[N, C]`, their points `[N, 2]` and visibility `[N]`."""
+    """A cross-transformer over one image: queries `[N, C]`, their points `[N, 2]` and visibility `[N]`."""
     tokens = features[0].movedim(0, -1) + transformer.cams_embeds[0] + transformer.level_embeds[0]
     for layer in transformer.encoder.layers:
         assert isinstance(layer, Layer)

@@ -1,4 +1,4 @@
-"""Where working voxels fall in the pictures: the reference points of deformable cross-attention."""
+"""Where working voxels fall in the images: the reference points of deformable cross-attention."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NEAREST = 1e-5
 
 @dataclass(frozen=True)
 class References:
-    """Reference points of all working voxels in every picture.
+    """Reference points of all working voxels in every image.
 
     Args:
-        points: u and v as fractions of the picture's width and height, `[V, N, 2]` float32.
-        visible: in front of the camera and strictly inside the picture, `[V, N]`.
+        points: u and v as fractions of the image's width and height, `[V, N, 2]` float32.
+        visible: in front of the camera and strictly inside the image, `[V, N]`.
     """
 
     points: torch.Tensor
@@ -34,8 +34,8 @@ class References:
 
         Args:
             grid: the working voxels.
-            matrices: for each picture, from the grid's frame to homogeneous pixels, `[4, 4]` or `[3, 4]`.
-            size: height and width of the pictures, pixels.
+            matrices: for each image, from the grid's frame to homogeneous pixels, `[4, 4]` or `[3, 4]`.
+            size: height and width of the images, pixels.
         """
         centers = torch.from_numpy(grid.centers())
         homogeneous = torch.cat([centers, torch.ones(len(centers), 1)], 1)
@@ -59,7 +59,7 @@ class References:
         return References(self.points.to(device), self.visible.to(device))
 
     def views(self, index: torch.Tensor | None = None) -> list[CameraView]:
-        """What each picture shows of the queries.
+        """What each image shows of the queries.
 
         Args:
             index: the queries, flat indices of working voxels, `[Q]`; None = all of them.
@@ -75,11 +75,11 @@ class References:
 
 @dataclass(frozen=True)
 class CameraView:
-    """The queries that one picture shows.
+    """The queries that one image shows.
 
     Args:
         rows: which ones, ascending, `[M]` int64.
-        points: their reference points, fractions of the picture, `[M, 2]`.
+        points: their reference points, fractions of the image, `[M, 2]`.
         queries: number of all queries.
     """
 

@@ -22,7 +22,7 @@ class ZeroStuffing(nn.Module):
 
 
 class SemanticDecoder(nn.Module):
-    """Class logits of a picture at four times the resolution of its features.
+    """Class logits of an image at four times the resolution of its features.
 
     Args:
         channels: of the features.

@@ -70,7 +70,7 @@ class OccDepthConfig:
         name: its preset name.
         backbone: EfficientNet variant of the 2-D encoder ("b3", "b4", "b5", "b7", "lite0").
         feature: channels of the 2-D feature maps and of the first 3-D stage.
-        views: pictures fused per scene.
+        views: images fused per scene.
         depth: bins of the occupancy-aware depth module; None leaves the module out.
         crp: whether the context relation prior sits at the bottom of the 3-D network.
         cascade: whether the head predicts occupancy first and classes from it.
@@ -78,11 +78,11 @@ class OccDepthConfig:
         fusion: how a voxel's features of several views become one: weighted by their cosine similarity
             (Stereo-SFA), or their mean over the views that see it.
         virtual_bf: baseline times focal length of a second view that is warped from the first by its depth,
-            pixels times metres; None where all views are pictures.
+            pixels times metres; None where all views are images.
         n_classes: semantic classes, empty space included.
         grid: the voxels that the network predicts.
         project_scale: factor by which the lifted volume is coarser than the prediction (1 or 2).
-        picture: height and width of the network's picture, pixels.
+        image: height and width of the network's image, pixels.
         scales: 2-D scales that are lifted.
         finest_scale: finest scale that the 2-D decoder builds (1, 2, 4, 8 or 16).
         decoder_width: channels inside the 2-D decoder, as a share of the published ones.
@@ -104,7 +104,7 @@ class OccDepthConfig:
     n_classes: int = 20
     grid: VoxelGrid = SEMANTIC_KITTI_GRID
     project_scale: int = 2
-    picture: tuple[int, int] = (370, 1220)
+    image: tuple[int, int] = (370, 1220)
     scales: tuple[int, ...] = (1, 2, 4, 8)
     finest_scale: int = 1
     decoder_width: float = 1.0
@@ -130,12 +130,12 @@ class OccDepthConfig:
 
     @property
     def lifted_grid(self) -> VoxelGrid:
-        """The voxels that pictures are lifted to."""
+        """The voxels that images are lifted to."""
         return self.grid.coarsened(self.project_scale)
 
     @property
-    def pictures(self) -> int:
-        """Number of pictures that go in; a virtual view needs none."""
+    def images(self) -> int:
+        """Number of images that go in; a virtual view needs none."""
         return self.views if self.virtual_bf is None else 1
 
     @property
@@ -172,7 +172,7 @@ _NYU = OccDepthConfig(
     n_classes=12,
     grid=VoxelGrid((0.0, 0.0, 0.0), (60, 60, 36), 0.08, "world"),
     project_scale=1,
-    picture=(480, 640),
+    image=(480, 640),
     layout="nyu",
 )
 _MONOSCENE = OccDepthConfig("monoscene", backbone="b7", feature=64, views=1, depth=None, cascade=False)
@@ -182,8 +182,8 @@ _SMALL = OccDepthConfig(
     feature=16,
     # new training need not repeat the published mismatch of its bins
     depth=DepthBins(sampling="uniform"),
-    picture=(185, 610),
-    # of half-size pictures, what scale 2 is of full ones
+    image=(185, 610),
+    # of half-size images, what scale 2 is of full ones
     scales=(2, 4, 8),
     finest_scale=2,
     decoder_width=0.25,
@@ -206,4 +206,4 @@ PRESETS: dict[str, OccDepthConfig] = {
     )
 }
 """Every published configuration by name, the baseline that it was compared with, and small ones that a CPU can train:
-the same modules behind a small encoder, on pictures of half the size."""
+the same modules behind a small encoder, on images of half the size."""

@@ -26,7 +26,7 @@ class SceneGeometry:
     Args:
         size: lifted voxels along x, y, z.
         pixels: by 2-D scale, flat pixel index in that scale's map, `[V, N, P]` int64, 0 where invisible.
-        visible: whether the pattern pixel is in the picture and before the camera, `[V, N, P]` bool.
+        visible: whether the pattern pixel is in the image and before the camera, `[V, N, P]` bool.
         camera_scalar: 1000 sqrt(1/fx² + 1/fy²), `[V]`.
         oad_grid: where voxels sample the depth distribution, `[V, X, Y, Z, 3]`; None without depth module.
         oad_inside: sum over the views of how much of each sample is in bounds, `[X, Y, Z]`; None for one view.
@@ -41,7 +41,7 @@ class SceneGeometry:
 
     @classmethod
     def of_rig(cls, config: OccDepthConfig, rig: StereoRig, grid: VoxelGrid) -> SceneGeometry:
-        """Tables of a stereo rig whose pictures are the network's."""
+        """Tables of a stereo rig whose images are the network's."""
         views = [(rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)][: config.views]
         return cls.of_views(config, views, grid)
 
@@ -51,10 +51,10 @@ class SceneGeometry:
 
         Args:
             config: the network.
-            views: cameras (their sizes may be smaller than the network's picture, never larger) and poses.
+            views: cameras (their sizes may be smaller than the network's image, never larger) and poses.
             grid: the voxels to predict, at full resolution.
         """
-        height, width = config.picture
+        height, width = config.image
         lifted = grid.coarsened(config.project_scale)
         pixels: dict[int, list[npt.NDArray[np.int64]]] = {scale: [] for scale in config.scales}
         masks = []
@@ -103,7 +103,7 @@ def sampling_positions(
         grid: the lifted voxels.
         camera, camera_from_grid: the view.
         bins: the distribution's bins.
-        width, height: size of the network's picture, pixels.
+        width, height: size of the network's image, pixels.
     """
     k = camera.intrinsics
     grid, camera_from_grid = rebased(grid, camera_from_grid)

@@ -1,4 +1,4 @@
-"""The whole network: pictures and calibration in, semantic occupancy out (OccDepth, figure 2)."""
+"""The whole network: images and calibration in, semantic occupancy out (OccDepth, figure 2)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WEIGHT_GAIN = 100.0
 
 
 class UNet2d(nn.Module):
-    """Encoder and decoder of the pictures."""
+    """Encoder and decoder of the images."""
 
     def __init__(self, config: OccDepthConfig) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class OccDepth(nn.Module):
         """Predict.
 
         Args:
-            images: normalised pictures, `[B, V, 3, H, W]`, one (V = 1) where the second view is virtual.
+            images: normalised images, `[B, V, 3, H, W]`, one (V = 1) where the second view is virtual.
             geometry: the tables of the calibration, on the same device.
             measured_depth: depth of the first view for a virtual second one, `[B, H, W]`, metres, 0 = none.
         """

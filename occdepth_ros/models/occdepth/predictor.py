@@ -1,4 +1,4 @@
-"""OccDepth behind the engine's contract: two pictures in, arrays of an occupancy prediction out."""
+"""OccDepth behind the engine's contract: two images in, arrays of an occupancy prediction out."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.calibrations import RecentCalibrations
 from occdepth_ros.models.device import pick_device
-from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.memory import keep_freed_memory, memory_guard
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
-from occdepth_ros.models.occdepth.optimized.network import FastOccDepth, Precision, compiled
-from occdepth_ros.models.occdepth.optimized.tables import FastTables
+from occdepth_ros.models.occdepth.optimized.network import OptimizedOccDepth, Precision, compiled
+from occdepth_ros.models.occdepth.optimized.tables import OptimizedTables
 from occdepth_ros.models.occdepth.readout import VisibilityTable, expected_depth, labels_and_confidence
-from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.weights import RANDOM, with_weights
 
 
 @dataclass(frozen=True)
 class _Calibration:
-    fit: PictureFit
-    tables: FastTables
+    fit: ImageFit
+    tables: OptimizedTables
     visibility: VisibilityTable
 
 
 class OccDepthPredictor:
-    """OccDepth with loaded weights on one device, on the inference path (`models/occdepth/fast`).
+    """OccDepth with loaded weights on one device, on the inference path (`models/occdepth/optimized`).
 
     Args:
         name: a preset of `occdepth_ros.models.occdepth.config.PRESETS`.
@@ -74,7 +74,7 @@ class OccDepthPredictor:
         network = load_network(name, weights).eval().requires_grad_(False)
         keep_freed_memory(self.device)
         with memory_guard(self.name, self.device):
-            self.network = FastOccDepth(network, precision, self.device).to(self.device)
+            self.network = OptimizedOccDepth(network, precision, self.device).to(self.device)
         self._compiled = compile
         if compile:
             compiled(self.network)
@@ -94,7 +94,7 @@ class OccDepthPredictor:
             self._current = self._calibrations.of(rig, grid, lambda: self._tables(rig, grid))
 
     def _tables(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
-        fit = PictureFit.between((rig.left.height, rig.left.width), self.config.picture)
+        fit = ImageFit.between((rig.left.height, rig.left.width), self.config.image)
         fitted = fit.rig(rig)
         return _Calibration(
             fit,
@@ -103,7 +103,7 @@ class OccDepthPredictor:
         )
 
     @torch.inference_mode()
-    def infer(self, left: Picture, right: Picture) -> Occupancy:
+    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
         """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each, of the calibrated size.
 
         Raises:
@@ -116,16 +116,16 @@ class OccDepthPredictor:
         with memory_guard(self.name, self.device):
             return self._infer(self._current, (left, right)[: self.config.views])
 
-    def _infer(self, calibration: _Calibration, pictures: tuple[Picture, ...]) -> Occupancy:
+    def _infer(self, calibration: _Calibration, images: tuple[ImageArray, ...]) -> Occupancy:
         network, tables = self.network, calibration.tables
         if self._compiled:
             # what the graphs of the last pair returned may be overwritten from here on
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         clock = StageClock(self.device)
-        uploaded = torch.from_numpy(np.stack(pictures)).to(self.device)
-        images = network.prepared(calibration.fit.apply(uploaded))
+        uploaded = torch.from_numpy(np.stack(images)).to(self.device)
+        prepared = network.prepared(calibration.fit.apply(uploaded))
         clock.lap("preprocess")
-        coarse = network.encoder(images)
+        coarse = network.encoder(prepared)
         clock.lap("encoder")
         maps, rows = network.features(coarse, tables)
         del coarse

@@ -51,13 +51,13 @@ def expected_depth(depth: torch.Tensor | None, config: OccDepthConfig) -> torch.
     """Expectation of the first view's depth distribution over its supervised bins.
 
     Args:
-        depth: `[B, V, D, h, w]` at 1/8 of the picture; None without depth module.
-        config: bins and picture size.
+        depth: `[B, V, D, h, w]` at 1/8 of the image; None without depth module.
+        config: bins and image size.
 
     Returns:
         `[H, W]` float32, metres; NaN without depth module.
     """
-    height, width = config.picture
+    height, width = config.image
     if depth is None or config.depth is None:
         return torch.full((height, width), float("nan"))
     bins = config.depth
@@ -69,12 +69,12 @@ def expected_depth(depth: torch.Tensor | None, config: OccDepthConfig) -> torch.
 
 @dataclass(frozen=True)
 class VisibilityTable:
-    """Where every predicted voxel lies in the left picture.
+    """Where every predicted voxel lies in the left image.
 
     Args:
         pixel: flat pixel index y * width + x, `[X, Y, Z]` int32, -1 outside the view.
         depth: z of the voxel's centre, `[X, Y, Z]` float32, metres.
-        width: width of the camera's picture, pixels.
+        width: width of the camera's image, pixels.
         margin: by how much a voxel's centre may lie behind the surface that it still belongs to, metres.
     """
 
@@ -104,7 +104,7 @@ class VisibilityTable:
         """Compare every voxel with the surface that its pixel shows.
 
         Args:
-            surface: depth of the left picture, `[H, W]`, at least as large as the camera's picture, metres; NaN =
+            surface: depth of the left image, `[H, W]`, at least as large as the camera's image, metres; NaN =
                 none.
 
         Returns:

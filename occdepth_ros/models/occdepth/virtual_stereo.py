@@ -11,7 +11,7 @@ def warp_to_right(features: torch.Tensor, depth: torch.Tensor, bf: float) -> tor
 
     Args:
         features: the left map, `[B, C, h, w]`.
-        depth: depth of the left picture, `[B, H, W]`, metres, 0 = none; pixels without depth do not move.
+        depth: depth of the left image, `[B, H, W]`, metres, 0 = none; pixels without depth do not move.
         bf: baseline times focal length, metres times pixels of the feature map.
 
     Returns:

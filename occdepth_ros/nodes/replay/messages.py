@@ -19,14 +19,14 @@ def time_message(stamp_ns: int) -> Time:
     return Time(sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)
 
 
-def image_message(picture: npt.NDArray[np.uint8], frame_id: str, *, grey: bool) -> Image:
-    """A picture `[H, W, 3]` RGB as rgb8, or its first channel as mono8 when all channels are equal.
+def image_message(image: npt.NDArray[np.uint8], frame_id: str, *, grey: bool) -> Image:
+    """An image `[H, W, 3]` RGB as rgb8, or its first channel as mono8 when all channels are equal.
 
     `data` is an array.array: the setter checks every element of anything else, one by one.
     """
-    pixels = np.ascontiguousarray(picture[..., 0] if grey else picture)
-    message = Image(height=picture.shape[0], width=picture.shape[1], encoding="mono8" if grey else "rgb8")
-    message.step = picture.shape[1] * (1 if grey else 3)
+    pixels = np.ascontiguousarray(image[..., 0] if grey else image)
+    message = Image(height=image.shape[0], width=image.shape[1], encoding="mono8" if grey else "rgb8")
+    message.step = image.shape[1] * (1 if grey else 3)
     message.header.frame_id = frame_id
     data = array("B")
     data.frombytes(pixels.data.cast("B"))

@@ -40,7 +40,7 @@ class ReplaySettings:
     )
     loop: bool = _parameter(False, "Sequence", "Never end: begin anew at `start` each time.")
     rate: float = _parameter(
-        1.0, "Time", "Speed: 1 as recorded, 2 twice as fast, 0 as fast as pictures can be read.", low=0.0, high=1000.0
+        1.0, "Time", "Speed: 1 as recorded, 2 twice as fast, 0 as fast as images can be read.", low=0.0, high=1000.0
     )
     stamps: str = _parameter(
         RECORDED,

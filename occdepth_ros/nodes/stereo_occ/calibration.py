@@ -8,7 +8,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
-from occdepth_ros.nodes.conversions import Picture, Rectifier, camera_of, rig_of
+from occdepth_ros.nodes.conversions import ImageArray, Rectifier, camera_of, rig_of
 from occdepth_ros.nodes.stereo_occ.faults import NamedError, Topic
 
 POSE_TOLERANCE = 1e-4
@@ -29,7 +29,7 @@ class StereoCalibration:
     """Both cameras' calibration; one thread calls `update`, another may call the rest.
 
     Args:
-        rectify: whether pictures arrive raw.
+        rectify: whether images arrive raw.
     """
 
     def __init__(self, *, rectify: bool) -> None:
@@ -52,23 +52,23 @@ class StereoCalibration:
         """Sides whose CameraInfo has not come yet."""
         return [side for side in ("left", "right") if side not in self._infos]
 
-    def rectified(self, side: str, picture: Picture) -> Picture:
-        """The picture as the rig's cameras would take it: checked for its size, rectified if it is raw.
+    def rectified(self, side: str, image: ImageArray) -> ImageArray:
+        """The image as the rig's cameras would take it: checked for its size, rectified if it is raw.
 
         Raises:
             NamedError: "camera_info", "intrinsics" or "image_size".
         """
         known = self._side(side)
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         if (width, height) != (known.camera.width, known.camera.height):
             raise NamedError(
                 "image_size",
                 Topic.INPUT,
-                f"the picture has {width}x{height} pixels, its CameraInfo {known.camera.width}x{known.camera.height}",
+                f"the image has {width}x{height} pixels, its CameraInfo {known.camera.width}x{known.camera.height}",
                 where=f"{side}/image_rect",
                 remedy="Publish the CameraInfo of this resolution, or resize both.",
             )
-        return known.rectifier(picture) if known.rectifier else picture
+        return known.rectifier(image) if known.rectifier else image
 
     def info_frame(self, side: str) -> str:
         """Frame that the CameraInfo of a side names."""

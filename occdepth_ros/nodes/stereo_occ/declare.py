@@ -50,7 +50,7 @@ class ParameterBinding:
             default = list(entry.default) if isinstance(entry.default, tuple) else entry.default
             try:
                 node.declare_parameter(name, default, _descriptor(name))
-                checked(name, _plain(node.get_parameter(name).value))
+                checked(name, _reference(node.get_parameter(name).value))
             except ParameterException as error:
                 raise ParameterError(str(error), where=name, remedy=rule_of(name).text) from error
         self.settings()
@@ -66,10 +66,10 @@ class ParameterBinding:
         return Settings.from_values(self._values())
 
     def _values(self) -> dict[str, Any]:
-        return {name: _plain(self._node.get_parameter(name).value) for name in PARAMETERS}
+        return {name: _reference(self._node.get_parameter(name).value) for name in PARAMETERS}
 
     def _check(self, changes: list[Parameter]) -> SetParametersResult:
-        ours = {change.name: _plain(change.value) for change in changes if change.name in PARAMETERS}
+        ours = {change.name: _reference(change.value) for change in changes if change.name in PARAMETERS}
         try:
             for name, value in ours.items():
                 same = checked(name, value) == checked(name, self._values()[name])
@@ -89,7 +89,7 @@ class ParameterBinding:
             self._on_change(self.settings())
 
 
-def _plain(value: Any) -> Any:
+def _reference(value: Any) -> Any:
     return tuple(value) if isinstance(value, array | list) else value
 
 

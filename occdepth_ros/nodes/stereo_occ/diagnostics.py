@@ -77,7 +77,7 @@ class NodeDiagnostics:
         for side in SIDES if sync else ():
             assert sync is not None
             arrival = sync.last_arrival[side]
-            status.add(f"{side} pictures", str(sync.received[side]))
+            status.add(f"{side} images", str(sync.received[side]))
             status.add(f"{side} age s", "never" if arrival is None else f"{now - arrival:.2f}")
         last = self._faults.last
         status.add("last error", f"{last.name}: {last.text}" if last else "none")
@@ -95,7 +95,7 @@ class NodeDiagnostics:
     def _calibration(self, status: DiagnosticStatusWrapper) -> None:
         rig = self.pipeline.calibration.current if self.pipeline else None
         if rig is not None:
-            status.add("picture", f"{rig.left.width}x{rig.left.height}")
+            status.add("image", f"{rig.left.width}x{rig.left.height}")
             status.add("focal length px", f"{rig.left.projection[0, 0]:.2f}")
             status.add("baseline m", f"{rig.baseline:.4f}")
 

@@ -23,7 +23,7 @@ class GridPose:
     Args:
         left_from_grid: `[4, 4]`, from the grid's frame to the left optical frame.
         source: "tf", "static tf" or "parameters".
-        age: stamp of the pictures minus stamp of the transform, seconds; 0 where it never changes.
+        age: stamp of the images minus stamp of the transform, seconds; 0 where it never changes.
     """
 
     left_from_grid: Matrix

@@ -17,7 +17,7 @@ from occdepth_ros.errors import CalibrationError, CheckpointError, GridError, Im
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import PlacedPredictor
 from occdepth_ros.models.registry import FALLBACK_MODEL, is_exported
-from occdepth_ros.nodes.conversions import Picture, pose_of
+from occdepth_ros.nodes.conversions import ImageArray, pose_of
 from occdepth_ros.nodes.stereo_occ.faults import FaultBoard, NamedError, Topic
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.prediction import OccupancyPrediction
@@ -51,7 +51,7 @@ class ModelHost:
         self._pose: Matrix | None = None
 
     @property
-    def remembers(self) -> bool:
+    def stateful(self) -> bool:
         """Whether the model looks at earlier pairs, and wants to be told where each was taken."""
         return self._engine is not None and isinstance(self._engine.predictor, PlacedPredictor)
 
@@ -87,13 +87,13 @@ class ModelHost:
         except Exception as error:
             self._fall_back(error)
 
-    def predict(self, rig: StereoRig, left: Picture, right: Picture, stamp_ns: int) -> OccupancyPrediction:
+    def predict(self, rig: StereoRig, left: ImageArray, right: ImageArray, stamp_ns: int) -> OccupancyPrediction:
         """Predict one pair, after calibrating where the rig is a new one.
 
         Raises:
             OccDepthError: the pair, the rig or the grid cannot be used, or the model failed.
         """
-        self._try_wished_again()
+        self._retry_requested()
         try:
             return self._predict(rig, left, right, stamp_ns)
         except (ImageError, CalibrationError, GridError):
@@ -133,7 +133,7 @@ class ModelHost:
             engine.predict(empty, empty)
         return engine
 
-    def _predict(self, rig: StereoRig, left: Picture, right: Picture, stamp_ns: int) -> OccupancyPrediction:
+    def _predict(self, rig: StereoRig, left: ImageArray, right: ImageArray, stamp_ns: int) -> OccupancyPrediction:
         engine = self._engine
         if engine is None:
             raise ModelError("no model is loaded", where="model", remedy="Configure the node.")
@@ -143,18 +143,18 @@ class ModelHost:
 
     def _fall_back(self, error: Exception) -> None:
         """Replace the model by the one without weights, or pass the error on as a named one."""
-        wished = self._settings.model
+        requested = self._settings.model
         named = _named(error, self._settings)
-        if not self._settings.fallback or wished == FALLBACK_MODEL:
+        if not self._settings.fallback or requested == FALLBACK_MODEL:
             self._faults.put(named.name, Topic.MODEL, str(named))
             raise named from error
         self.release()
         self._engine = self._load(FALLBACK_MODEL, "")
         self._fallen_at = time.monotonic()
-        text = f"{named} Going on with {FALLBACK_MODEL} instead of {wished}."
+        text = f"{named} Going on with {FALLBACK_MODEL} instead of {requested}."
         self._faults.put(named.name, Topic.MODEL, text, is_error=False)
 
-    def _try_wished_again(self) -> None:
+    def _retry_requested(self) -> None:
         period = self._settings.fallback_retry
         if self._fallen_at is None or not period or time.monotonic() - self._fallen_at < period:
             return

@@ -1,4 +1,4 @@
-"""The lifecycle node `stereo_occ`: stereo pictures in, semantic occupancy out."""
+"""The lifecycle node `stereo_occ`: stereo images in, semantic occupancy out."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class StereoOccNode(LifecycleNode):
         )
         names = {}
         for side in SIDES:
-            names[side] = self._subscribe(Image, f"{side}/image_rect", partial(self._picture, side))
+            names[side] = self._subscribe(Image, f"{side}/image_rect", partial(self._image, side))
             self._subscribe(CameraInfo, f"{side}/camera_info", partial(self._calibration, side))
         self._watch = StreamWatch(self.synchronizer, self.pipeline.calibration, self.faults, names)
         self._diagnostics.synchronizer = self.synchronizer
@@ -159,7 +159,7 @@ class StereoOccNode(LifecycleNode):
         self._subscriptions_made.append(made)
         return str(made.topic_name)
 
-    def _picture(self, side: str, message: Image) -> None:
+    def _image(self, side: str, message: Image) -> None:
         if self.synchronizer is None:
             return
         try:

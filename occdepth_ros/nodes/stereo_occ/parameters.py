@@ -121,12 +121,12 @@ class Settings:
         1.0, "Extrinsics", "How long `auto` waits for TF before it takes the parameters, s.", low=0.0, high=3600.0
     )
 
-    approximate_sync: bool = _parameter(False, "Input", "Pair pictures whose stamps differ by up to `slop`.")
+    approximate_sync: bool = _parameter(False, "Input", "Pair images whose stamps differ by up to `slop`.")
     slop: float = _parameter(
         0.02, "Input", "Largest difference of stamps with `approximate_sync`, s.", low=0.0, high=1.0
     )
-    queue_size: int = _parameter(10, "Input", "Pictures per side that wait for their partner.", low=1, high=1000)
-    rectify: bool = _parameter(False, "Input", "The pictures are raw: undistort and rectify them by CameraInfo.")
+    queue_size: int = _parameter(10, "Input", "Images per side that wait for their partner.", low=1, high=1000)
+    rectify: bool = _parameter(False, "Input", "The images are raw: undistort and rectify them by CameraInfo.")
     input_timeout: float = _parameter(
         2.0,
         "Input",

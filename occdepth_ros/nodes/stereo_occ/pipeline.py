@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from occdepth_ros.errors import OccDepthError
-from occdepth_ros.nodes.conversions import picture_of
+from occdepth_ros.nodes.conversions import image_of
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
 from occdepth_ros.nodes.stereo_occ.faults import FaultBoard, NamedError, Topic
@@ -86,11 +86,11 @@ class Pipeline:
     def _process(self, pair: ImagePair) -> None:
         started = time.monotonic()
         camera_frame = self._camera_frame(pair)
-        left = self.calibration.rectified("left", picture_of(pair.left, "left/image_rect"))
-        right = self.calibration.rectified("right", picture_of(pair.right, "right/image_rect"))
+        left = self.calibration.rectified("left", image_of(pair.left, "left/image_rect"))
+        right = self.calibration.rectified("right", image_of(pair.right, "right/image_rect"))
         pose = self.extrinsics.pose(camera_frame, pair.stamp_ns)
         rig = self.calibration.rig(pose.left_from_grid, camera_frame)
-        if self.host.remembers:
+        if self.host.stateful:
             self.host.place(self.extrinsics.world_from_grid(pair.stamp_ns))
         prepared = time.monotonic()
         prediction = self.host.predict(rig, left, right, pair.stamp_ns)
@@ -151,7 +151,7 @@ class Pipeline:
         self.faults.clear_topic(Topic.EXTRINSICS, keep=("no_tf",) if from_parameters else ())
         self.faults.clear("inference")
         if mismatch:
-            text = f"left/image_rect is in {camera_frame!r}, left/camera_info in {info_frame!r}: taking the picture's."
+            text = f"left/image_rect is in {camera_frame!r}, left/camera_info in {info_frame!r}: taking the image's."
             self.faults.put("frame_id", Topic.INPUT, text, is_error=False)
         if from_parameters:
             text = (

@@ -164,7 +164,7 @@ class OutputSet:
     def serve_late(self, settings: Settings) -> None:
         """Publish the newest prediction on latched topics that did not carry it yet.
 
-        Somebody may have come after it, or the rate may have held it back when the pictures stopped.
+        Somebody may have come after it, or the rate may have held it back when the images stopped.
         """
         if self._latest is not None:
             self._publish((o for o in self.outputs if o.spec.qos is LATCHED), settings)

@@ -1,4 +1,4 @@
-"""Pairs left and right pictures by their stamps, and survives clocks that jump back."""
+"""Pairs left and right images by their stamps, and survives clocks that jump back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occdepth_ros.nodes.stereo_occ.faults import NamedError, Topic
 SIDES = ("left", "right")
 JUMP_BACK_NS = 1_000_000_000
 """A stamp this much older than its predecessor is a jump of the clock at once; a smaller step back is taken for a
-straggler and dropped, unless the next picture of that side is old as well."""
+straggler and dropped, unless the next image of that side is old as well."""
 
 
 def stamp_ns(message: Image) -> int:
@@ -24,7 +24,7 @@ def stamp_ns(message: Image) -> int:
 
 @dataclass(frozen=True)
 class ImagePair:
-    """Two pictures of one moment.
+    """Two images of one moment.
 
     Args:
         left, right: the messages.
@@ -37,7 +37,7 @@ class ImagePair:
 
     @property
     def stamp_ns(self) -> int:
-        """Stamp of the left picture, nanoseconds."""
+        """Stamp of the left image, nanoseconds."""
         return stamp_ns(self.left)
 
 
@@ -48,7 +48,7 @@ class PairSynchronizer:
         on_pair: receives each pair.
         on_jump: called with the step back in seconds after everything waiting was forgotten.
         approximate: pair stamps that differ by up to `slop` seconds instead of equal ones.
-        queue_size: pictures per side that wait for their partner.
+        queue_size: images per side that wait for their partner.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class PairSynchronizer:
         self._synchronizer.registerCallback(self._paired)
 
     def add(self, side: str, message: Image) -> None:
-        """Take one picture of "left" or "right".
+        """Take one image of "left" or "right".
 
         Raises:
             NamedError: "stamp": the header's time is none.
@@ -100,7 +100,7 @@ class PairSynchronizer:
                 Topic.INPUT,
                 f"the stamp of {seconds} s and {nanoseconds} ns is no time",
                 where=f"{side}/image_rect",
-                remedy="Let the driver stamp its pictures with the ROS clock.",
+                remedy="Let the driver stamp its images with the ROS clock.",
             )
         stamp = stamp_ns(message)
         self.last_arrival[side] = now

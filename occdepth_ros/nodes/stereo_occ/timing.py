@@ -14,9 +14,9 @@ from std_msgs.msg import Float64
 from occdepth_ros.nodes.qos import RESULT
 
 STAGES = ("sync", "preprocess", "inference", "postprocess", "publish", "total")
-"""sync: arrival of the pair's first picture until the worker takes the pair; preprocess: decoding, rectification,
+"""sync: arrival of the pair's first image until the worker takes the pair; preprocess: decoding, rectification,
 calibration; inference: the model; postprocess: encoding of messages; publish: handing them to the middleware;
-total: arrival of the pair's first picture until the last message is out."""
+total: arrival of the pair's first image until the last message is out."""
 
 
 class TimingPublishers:

@@ -1,4 +1,4 @@
-"""Watches the streams: which stopped, which never came, and whether pictures find their partners."""
+"""Watches the streams: which stopped, which never came, and whether images find their partners."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class StreamWatch:
     Args:
         synchronizer, calibration: what is watched.
         faults: receives "stream_stopped", "camera_info" and "unsynchronised".
-        names: the resolved topic names of the pictures by side, for the texts.
+        names: the resolved topic names of the images by side, for the texts.
     """
 
     def __init__(

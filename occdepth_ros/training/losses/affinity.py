@@ -14,7 +14,7 @@ LOWEST_LOG = -100.0
 
 @dataclass(frozen=True)
 class SoftCounts:
-    """Sums over the known voxels of all scenes, `[C]` float64 each, p the probabilities and t the one-hot truth.
+    """Sums over the known voxels of all scenes, `[C]` float64 each, p the probabilities and t the one-hot ground truth.
 
     Args:
         hit: sum of p t by class.

@@ -33,14 +33,14 @@ def depth_bins(depth: torch.Tensor, size: tuple[int, int], bins: DepthBins, scal
 
 
 def depth_loss(probabilities: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
-    """Binary cross entropy of every bin against the one-hot truth, summed, per block that has a truth.
+    """Binary cross entropy of every bin against the one-hot ground truth, summed, per block that has a ground truth.
 
     Args:
         probabilities: depth distribution of the supervised view, `[B, D, h, w]`.
         bins: `[B, h, w]` int64, `NO_BIN` where none.
 
     Returns:
-        a scalar, float32; 0 where no block has a truth.
+        a scalar, float32; 0 where no block has a ground truth.
     """
     valid = bins != NO_BIN
     predicted = probabilities.float().movedim(1, -1)[valid]  # [blocks, D]

@@ -1,4 +1,4 @@
-"""Frustum proportion: class shares of the space behind each tile of a picture (MonoScene, section 3.4.2)."""
+"""Frustum proportion: class shares of the space behind each tile of an image (MonoScene, section 3.4.2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.grid import VoxelGrid
 
 TILES = 8
-"""Tiles along each side of a picture."""
+"""Tiles along each side of an image."""
 
 SMALLEST_SHARE = 1e-12
 """Bound of a predicted share within the logarithm."""
@@ -21,7 +21,7 @@ SMALLEST_SHARE = 1e-12
 def frustum_tiles(grid: VoxelGrid, views: Sequence[tuple[PinholeCamera, Matrix]], tiles: int = TILES) -> torch.Tensor:
     """The tile of each view that a voxel's centre falls into, `[V, X, Y, Z]` int16.
 
-    Tiles are numbered row by row; `tiles²` stands for none: outside the picture, behind the camera, or the same tile
+    Tiles are numbered row by row; `tiles²` stands for none: outside the image, behind the camera, or the same tile
     number as in an earlier view, since a frustum counts a voxel once.
 
     Args:

@@ -25,7 +25,7 @@ class LossWeights:
         voxels: of the cross entropy of voxels.
         semantic: of the semantic affinity.
         geometric: of the geometric affinity.
-        pixels: of the auxiliary cross entropy of the left picture's pixels.
+        pixels: of the auxiliary cross entropy of the left image's pixels.
         distillation: of the imitation of a teacher.
     """
 
@@ -69,7 +69,7 @@ def weighted_mean_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> t
 
 
 def pixel_cross_entropy(logits: torch.Tensor, semantics: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of a picture's pixels; the truth is resized to the logits by the nearest neighbour.
+    """Cross entropy of an image's pixels; the ground truth is resized to the logits by the nearest neighbour.
 
     Args:
         logits: `[B, 20, h, w]`.

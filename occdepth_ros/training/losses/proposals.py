@@ -33,8 +33,8 @@ def proposal_loss(
     """
     terms = {}
     for level, scale in enumerate(sorted(logits)):
-        truth = occupied(targets[scale]).long()
+        ground_truth = occupied(targets[scale]).long()
         weights = logits[scale].new_tensor([1 - alpha, alpha], dtype=torch.float32)
-        total = F.cross_entropy(logits[scale].float(), truth, weights, ignore_index=UNKNOWN, reduction="sum")
-        terms[scale] = SCALE_DECAY**level * total / (truth != UNKNOWN).sum().clamp_min(1)
+        total = F.cross_entropy(logits[scale].float(), ground_truth, weights, ignore_index=UNKNOWN, reduction="sum")
+        terms[scale] = SCALE_DECAY**level * total / (ground_truth != UNKNOWN).sum().clamp_min(1)
     return terms

@@ -63,7 +63,7 @@ def test_splits_share_no_street(tmp_path: Path) -> None:
         ({"labels": np.full((4, 4, 4), 30, np.uint8)}, "no class 30"),
         ({"labels": np.zeros((4, 4), np.uint8)}, "labels"),
         ({"left": np.zeros(10, np.uint8)}, "damaged"),
-        ({"depth": np.zeros((3, 3), np.float16)}, "picture"),
+        ({"depth": np.zeros((3, 3), np.float16)}, "image"),
         ({"depth": np.zeros((64, 160), np.float64)}, "float16"),
         ({"seen": np.zeros(3, np.uint8)}, "bit"),
         ({"left_projection": np.zeros((3, 4))}, "focal"),

@@ -1,4 +1,4 @@
-"""Random streets for training: repeatable, and pictures, depth and labels tell one story."""
+"""Random streets for training: repeatable, and images, depth and labels tell one story."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_block_throws_its_shadow_away_from_the_sun() -> None:
     np.testing.assert_array_equal(sun.lights(hits, places), [0, 1, 1, 1])
 
 
-def test_the_right_picture_is_the_left_one_moved_by_the_exact_depth(examples: list[SceneExample]) -> None:
+def test_the_right_image_is_the_left_one_moved_by_the_exact_depth(examples: list[SceneExample]) -> None:
     errors: list[float] = []
     shifted: list[float] = []
     for e in examples[:6]:
@@ -77,7 +77,7 @@ def test_the_right_picture_is_the_left_one_moved_by_the_exact_depth(examples: li
     assert np.mean(errors) < 0.75 * np.mean(shifted)
 
 
-def test_surfaces_in_the_picture_are_occupied_in_the_labels(examples: list[SceneExample]) -> None:
+def test_surfaces_in_the_image_are_occupied_in_the_labels(examples: list[SceneExample]) -> None:
     for e in examples:
         assert e.depth is not None
         v, u = np.mgrid[: e.depth.shape[0], : e.depth.shape[1]]
@@ -87,7 +87,7 @@ def test_surfaces_in_the_picture_are_occupied_in_the_labels(examples: list[Scene
         pose = np.linalg.inv(e.rig.left_from_grid)
         grid = STREETS.grid
         place = pose[:3, :3] @ points + pose[:3, 3:]
-        # what stands above the scanner's beams, or in the lowest layer, is not in the truth
+        # what stands above the scanner's beams, or in the lowest layer, is not in the ground truth
         index, inside = grid.index_of(place[:, (place[2] < 0) & (place[2] > grid.origin[2] + 0.3)].T)
         occupied = cv2.dilate(
             ((e.target != EMPTY) & (e.target != UNKNOWN)).astype(np.uint8).reshape(256, -1), np.ones((3, 1), np.uint8)
@@ -96,7 +96,7 @@ def test_surfaces_in_the_picture_are_occupied_in_the_labels(examples: list[Scene
         assert occupied[tuple(index[inside].T)].mean() > 0.9
 
 
-def test_seen_truth_is_part_of_the_completed_one(examples: list[SceneExample]) -> None:
+def test_seen_ground_truth_is_part_of_the_completed_one(examples: list[SceneExample]) -> None:
     for e in examples:
         assert e.seen is not None
         known = e.target != UNKNOWN
@@ -134,14 +134,14 @@ def test_a_ray_meets_the_land_where_it_says(examples: list[SceneExample]) -> Non
     np.testing.assert_allclose(p[2], ground.height(p[0], p[1]), atol=0.06)
 
 
-def test_every_class_of_the_picture_is_one_of_the_table(examples: list[SceneExample]) -> None:
+def test_every_class_of_the_image_is_one_of_the_table(examples: list[SceneExample]) -> None:
     for e in examples:
         assert e.semantics is not None and e.depth is not None
         assert e.semantics.max() < len(SEMANTIC_KITTI.names)
         np.testing.assert_array_equal(e.semantics == EMPTY, np.isinf(e.depth))
 
 
-def test_truth_is_as_sparse_as_scans_are(examples: list[SceneExample]) -> None:
+def test_ground_truth_is_as_sparse_as_scans_are(examples: list[SceneExample]) -> None:
     # what is unknown is inside of things; of recon10, made from ten real scans, 1.8 % of the grid is occupied
     unknown = np.mean([(e.target == UNKNOWN).mean() for e in examples])
     occupied = np.mean([((e.target != EMPTY) & (e.target != UNKNOWN)).mean() for e in examples])

@@ -1,4 +1,4 @@
-"""The bundled sample and the generator that made it: pictures, depth and labels tell one story."""
+"""The bundled sample and the generator that made it: images, depth and labels tell one story."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_sample_has_the_calibration_of_the_generator(sample: StereoSource) -
     assert sample.rig.baseline == pytest.approx(0.537)
 
 
-def test_the_right_picture_is_the_left_one_moved_by_the_exact_depth(sample: StereoSource, depth: np.ndarray) -> None:
+def test_the_right_image_is_the_left_one_moved_by_the_exact_depth(sample: StereoSource, depth: np.ndarray) -> None:
     frame = sample[5]
     v, u = np.mgrid[: depth.shape[0], : depth.shape[1]].astype(np.float32)
     disparity = sample.rig.left.projection[0, 0] * sample.rig.baseline / depth
@@ -83,12 +83,12 @@ def test_semi_global_matching_finds_the_exact_depth(sample: StereoSource, depth:
 
 
 @pytest.mark.parametrize("index", [0, 11])
-def test_what_the_camera_sees_is_occupied_in_the_truth(sample: StereoSource, scene: Scene, index: int) -> None:
-    truth = sample.truth(index)
-    assert truth is not None
-    assert truth.name == "synthetic"
+def test_what_the_camera_sees_is_occupied_in_the_ground_truth(sample: StereoSource, scene: Scene, index: int) -> None:
+    ground_truth = sample.ground_truth(index)
+    assert ground_truth is not None
+    assert ground_truth.name == "synthetic"
     depth = StreetDrive(SEED).depth(scene, 0.1 * index)
-    labels, grid = truth.labels, truth.grid
+    labels, grid = ground_truth.labels, ground_truth.grid
     v, u = np.mgrid[: depth.shape[0] : 3, : depth.shape[1] : 3]
     z = depth[v, u]
     rays = np.linalg.inv(sample.rig.left.intrinsics) @ np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
@@ -108,15 +108,15 @@ def test_what_the_camera_sees_is_occupied_in_the_truth(sample: StereoSource, sce
     assert (halfway[grid.index_of(0.5 * in_grid)[1][inside]] == 0).mean() > 0.9
 
 
-def test_the_truth_holds_what_stands_in_the_street(sample: StereoSource) -> None:
-    truth = sample.truth(0)
-    assert truth is not None
-    present = {SEMANTIC_KITTI.names[label] for label in np.unique(truth.labels) if label < 20}
+def test_the_ground_truth_holds_what_stands_in_the_street(sample: StereoSource) -> None:
+    ground_truth = sample.ground_truth(0)
+    assert ground_truth is not None
+    present = {SEMANTIC_KITTI.names[label] for label in np.unique(ground_truth.labels) if label < 20}
     assert present >= {
         "empty", "car", "person", "road", "parking", "sidewalk", "building",
         "fence", "vegetation", "trunk", "terrain", "pole", "traffic-sign",
     }  # fmt: skip
-    unknown = (truth.labels == UNKNOWN).mean()
+    unknown = (ground_truth.labels == UNKNOWN).mean()
     assert 0.2 < unknown < 0.7
 
 
@@ -146,12 +146,12 @@ def test_a_written_drive_opens_and_nothing_else_is_left(tmp_path: Path, scene: S
     source = open_source(tmp_path / "new" / "drive")
     assert source.rig.fingerprint == SMALL.rig.fingerprint
     frame = source[0]
-    # noise included, the same pictures come again
-    for written, taken in zip((frame.left, frame.right), SMALL.pictures(scene, 0.0), strict=True):
+    # noise included, the same images come again
+    for written, taken in zip((frame.left, frame.right), SMALL.images(scene, 0.0), strict=True):
         assert np.abs(written.astype(int) - taken).mean() < 4
-    truth = source.truth(0)
-    assert truth is not None
-    assert truth.grid.origin[2] == -2.0
+    ground_truth = source.ground_truth(0)
+    assert ground_truth is not None
+    assert ground_truth.grid.origin[2] == -2.0
 
 
 def test_a_folder_with_files_is_left_alone(tmp_path: Path) -> None:

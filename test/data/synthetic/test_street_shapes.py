@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occdepth_ros.data.street.materials import Slats, Textured, plain
+from occdepth_ros.data.street.materials import Slats, Textured, reference
 from occdepth_ros.data.street.raycast import PinholeView, cast_sphere, cast_view, shadowed
 from occdepth_ros.data.street.scene import Body, Solid, turned
 from occdepth_ros.data.street.shapes import Convex, Cylinder, Ellipsoid, Shape
@@ -16,7 +16,7 @@ SHAPES: list[Shape] = [
     Ellipsoid(np.array([1.0, 0.4, 0.7], np.float32)),
     Cylinder(0.6, 1.3),
 ]
-PLAIN = Textured(plain((0.5, 0.5, 0.5)))
+REFERENCE = Textured(reference((0.5, 0.5, 0.5)))
 
 
 def rays(seed: int, count: int = 200) -> tuple[np.ndarray, np.ndarray]:
@@ -66,8 +66,8 @@ def ahead(width: int = 41, height: int = 31, focal: float = 40.0) -> PinholeView
 
 
 def test_depth_is_z_and_the_nearest_solid_wins() -> None:
-    wall = Solid(Convex.box((8, -20, -20), (9, 20, 20)), PLAIN, 13)
-    pole = Solid(Cylinder(0.5, 10), PLAIN, 18, position=np.array([5, 0, -5], np.float32))
+    wall = Solid(Convex.box((8, -20, -20), (9, 20, 20)), REFERENCE, 13)
+    pole = Solid(Cylinder(0.5, 10), REFERENCE, 18, position=np.array([5, 0, -5], np.float32))
     depth, index = cast_view(ahead(), [wall, pole])
     np.testing.assert_allclose(depth[:, 0], 8, atol=1e-4)
     assert depth[15, 20] == pytest.approx(4.5, abs=1e-4)
@@ -83,7 +83,7 @@ def test_the_search_window_of_a_solid_loses_nothing() -> None:
     for _ in range(40):
         shape = SHAPES[rng.integers(len(SHAPES))]
         solid = Solid(
-            shape, PLAIN, 1, turned(*rng.uniform(-3, 3, 3)), rng.uniform([1, -4, -4], [9, 4, 4]).astype(np.float32)
+            shape, REFERENCE, 1, turned(*rng.uniform(-3, 3, 3)), rng.uniform([1, -4, -4], [9, 4, 4]).astype(np.float32)
         )
         depth, _ = cast_view(view, [solid])
         rotation, directions = solid.rotation, view.directions().reshape(3, -1)
@@ -94,7 +94,7 @@ def test_the_search_window_of_a_solid_loses_nothing() -> None:
 def test_a_panorama_agrees_with_single_rays() -> None:
     rng = np.random.default_rng(2)
     solids = [
-        Solid(SHAPES[i % 4], PLAIN, 1, turned(*rng.uniform(-3, 3, 3)), (rng.normal(size=3) * 4).astype(np.float32))
+        Solid(SHAPES[i % 4], REFERENCE, 1, turned(*rng.uniform(-3, 3, 3)), (rng.normal(size=3) * 4).astype(np.float32))
         for i in range(30)
     ]
     origin = np.array([[0.0], [0], [9]], np.float32)
@@ -114,7 +114,7 @@ def test_a_panorama_agrees_with_single_rays() -> None:
 
 
 def test_shadows_fall_away_from_the_sun() -> None:
-    post = Solid(Cylinder(0.2, 2.0), PLAIN, 18)
+    post = Solid(Cylinder(0.2, 2.0), REFERENCE, 18)
     ground = np.array([[1.0, -1.0, 2.5, 1.0], [0, 0, 0, 1.0], [0, 0, 0, 0]], np.float32)
     up = np.tile(np.array([[0], [0], [1]], np.float32), 4)
     sun = np.array([-1, 0, 1], np.float32) / np.float32(np.sqrt(2))
@@ -123,14 +123,14 @@ def test_shadows_fall_away_from_the_sun() -> None:
 
 def test_fences_have_gaps_that_rays_pass() -> None:
     boards = Convex.box((-5, -0.02, 0), (5, 0.02, 1))
-    fence = Solid(boards, Slats(PLAIN, 0.5, 0.4, 1.0), 14, turned(np.pi / 2), np.array([3, 0, -0.5], np.float32))
+    fence = Solid(boards, Slats(REFERENCE, 0.5, 0.4, 1.0), 14, turned(np.pi / 2), np.array([3, 0, -0.5], np.float32))
     depth, _ = cast_view(ahead(201, 11, 100.0), [fence])
     share = np.isfinite(depth[5]).mean()
     assert 0.5 < share < 0.7
 
 
 def test_bodies_move_and_turn() -> None:
-    box = Solid(Convex.box((0, 0, 0), (1, 1, 1)), PLAIN, 1)
+    box = Solid(Convex.box((0, 0, 0), (1, 1, 1)), REFERENCE, 1)
     (moved,) = Body([box], np.pi / 2, (10, 0, 0), (0, 2, 0)).at(1.5)
     np.testing.assert_allclose(moved.corners.min(axis=1), [9, 3, 0], atol=1e-6)
     np.testing.assert_allclose(moved.corners.max(axis=1), [10, 4, 1], atol=1e-6)

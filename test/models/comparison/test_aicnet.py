@@ -91,9 +91,9 @@ def test_features_are_lifted_to_where_their_pixels_are_matched(surface: MatchedS
     network = AicNet(CONFIG)
     ones = torch.ones(1, 1, *surface.depth.shape)
     volume = network.lift(ones, surface)[0, 0]
-    struck = torch.zeros(GRID.count)
-    struck[surface.voxel] = 1
-    coarse = torch.nn.functional.max_pool3d(struck.view(1, 1, *GRID.size), 2)[0, 0]
+    hit_voxels = torch.zeros(GRID.count)
+    hit_voxels[surface.voxel] = 1
+    coarse = torch.nn.functional.max_pool3d(hit_voxels.view(1, 1, *GRID.size), 2)[0, 0]
     assert torch.equal(volume, coarse)
     assert 0 < coarse.mean() < 1
 
@@ -110,7 +110,7 @@ def test_colour_and_depth_both_matter(surface: MatchedSurface) -> None:
     with torch.inference_mode():
         before = network(surface)
         for changed in (
-            replace(surface, picture=surface.picture.flip(2)),
+            replace(surface, image=surface.image.flip(2)),
             replace(surface, depth=surface.depth * 2),
             replace(surface, points=surface.points[:0], voxel=surface.voxel[:0], pixel=surface.pixel[:0]),
         ):
@@ -141,7 +141,7 @@ def test_the_predictor_says_what_the_network_says(weights: Path, surface: Matche
     assert set(result.timings_ms) == {"matching", "surface", "network", "postprocess"}
 
 
-def test_pictures_without_a_match_are_no_error(weights: Path) -> None:
+def test_images_without_a_match_are_no_error(weights: Path) -> None:
     predictor = AicNetPredictor(weights=weights, device="cpu", config=CONFIG)
     predictor.calibrate(rig_of(), GRID)
     white = np.full((64, 192, 3), 255, np.uint8)

@@ -27,7 +27,7 @@ def test_points_lie_in_their_voxels_and_at_the_depth_of_their_pixels() -> None:
     at = surface.depth.flatten()[surface.pixel]
     assert torch.allclose(surface.points[:, 0] * 0.2, at, atol=1e-3)
     assert float(at.median()) == pytest.approx(4.0, abs=0.05)
-    assert surface.picture.shape == (3, 64, 192)
+    assert surface.image.shape == (3, 64, 192)
     assert (surface.depth == 0).any()
 
 

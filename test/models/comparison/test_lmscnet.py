@@ -109,7 +109,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_wall_becomes_occupancy_at_its_depth() -> None:
     stereo = StereoOccupancy(rig_of(), GRID)
     disparity, depth = stereo.match(*wall())
-    # the left margin of the left picture is what the right camera cannot see
+    # the left margin of the left image is what the right camera cannot see
     assert np.nanmedian(depth) == pytest.approx(4.0, abs=0.05)
     volume = stereo.occupied(disparity)
     assert volume.shape == GRID.size
@@ -118,9 +118,9 @@ def test_a_wall_becomes_occupancy_at_its_depth() -> None:
     assert volume.sum() > 50
 
 
-def test_large_pictures_are_matched_small_and_depth_keeps_their_size() -> None:
+def test_large_images_are_matched_small_and_depth_keeps_their_size() -> None:
     stereo = StereoOccupancy(rig_of(), GRID, working_width=96)
-    left, right = (stereo.shrunk(picture) for picture in wall())
+    left, right = (stereo.resized(image) for image in wall())
     assert left.shape == (32, 96, 3)
     disparity, depth = stereo.match(left, right)
     assert disparity.shape == (32, 96)

@@ -34,7 +34,7 @@ from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge, mirror
 from occdepth_ros.models.edge.readout import decide, thresholds
 from occdepth_ros.models.fusion import fold_norms, stored_as
-from occdepth_ros.models.images import PictureFit
+from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.layers import imagenet
 from occdepth_ros.models.layers.projection import project_voxels
 from occdepth_ros.models.occdepth.config import DepthBins
@@ -43,7 +43,7 @@ GRID = VoxelGrid((0.0, -6.4, -1.6), (64, 64, 16), 0.2)
 HEIGHT, WIDTH = 64, 192
 BINS = DepthBins(near=2.0, far=20.0, count=16, supervised="lid", sampling="lid")
 CONFIG = EdgeConfig(
-    picture=(HEIGHT, WIDTH), feature=8, pyramid=16, stages=(8, 8, 8), depths=(0, 1, 1), depth=BINS, hidden=8, grid=GRID
+    image=(HEIGHT, WIDTH), feature=8, pyramid=16, stages=(8, 8, 8), depths=(0, 1, 1), depth=BINS, hidden=8, grid=GRID
 )
 BEHIND, HITS, HEIGHT_ABOVE, COARSE = 0, FINE, 2 * FINE, FINE_KINDS * FINE
 RESIDUAL, VALID, COARSE_ABOVE, SHOWN, POSITION = (COARSE + i for i in range(1, 6))
@@ -53,7 +53,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rig_of(focal: float = 97.3, baseline: float = 0.5, height: int = HEIGHT, width: int = WIDTH) -> StereoRig:
-    """A level rig at the grid's origin whose left picture is symmetric about the optical axis."""
+    """A level rig at the grid's origin whose left image is symmetric about the optical axis."""
     k = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
     pose = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
     right = np.hstack([k, k @ np.array([[-baseline], [0], [0]])])
@@ -70,12 +70,12 @@ def geometry_of(rig: StereoRig = RIG, grid: VoxelGrid = GRID) -> EdgeGeometry:
 
 
 def measurement(
-    disparity: torch.Tensor, struck: torch.Tensor | None = None, hits: torch.Tensor | None = None
+    disparity: torch.Tensor, hit_voxels: torch.Tensor | None = None, hits: torch.Tensor | None = None
 ) -> Measurement:
     """Over level ground 3.5 voxels above the grid's lower face, which is nowhere seen."""
     return Measurement(
         disparity,
-        torch.empty(0, dtype=torch.int64) if struck is None else struck,
+        torch.empty(0, dtype=torch.int64) if hit_voxels is None else hit_voxels,
         torch.empty(0) if hits is None else hits,
         torch.full(GRID.size[:2], 3.5),
         torch.zeros(GRID.size[:2], dtype=torch.bool),
@@ -96,13 +96,13 @@ def measured_at_random(seed: int = 0) -> Measurement:
     rng = torch.Generator().manual_seed(seed)
     disparity = 2 + 14 * torch.rand(HEIGHT, WIDTH, generator=rng)
     disparity[torch.rand(HEIGHT, WIDTH, generator=rng) < 0.3] = 0
-    struck = torch.randperm(GRID.count, generator=rng)[:500].sort().values
+    hit_voxels = torch.randperm(GRID.count, generator=rng)[:500].sort().values
     ground = 3 + 2 * torch.rand(GRID.size[:2], generator=rng)
     seen = torch.rand(GRID.size[:2], generator=rng) < 0.2
-    return Measurement(disparity, struck, 1 + 9 * torch.rand(500, generator=rng), ground, seen)
+    return Measurement(disparity, hit_voxels, 1 + 9 * torch.rand(500, generator=rng), ground, seen)
 
 
-def pictures(depth: float = 5.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def raw_images(depth: float = 5.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """A textured wall as both cameras see it."""
     shift = round(float(RIG.left.projection[0, 0]) * RIG.baseline / depth)
     texture = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH + shift, 3), dtype=np.uint8)
@@ -134,7 +134,7 @@ def test_voxels_fall_where_the_published_projection_puts_them(focal: float) -> N
     assert not geometry.fine_pixel.numpy()[~visible].any()
 
 
-def test_lifted_voxels_fall_into_the_quarter_maps_of_both_pictures() -> None:
+def test_lifted_voxels_fall_into_the_quarter_maps_of_both_images() -> None:
     geometry = geometry_of()
     lifted = GRID.coarsened(2)
     assert geometry.size == lifted.size == (32, 32, 8)
@@ -243,13 +243,13 @@ def test_struck_voxels_and_no_others_are_filled() -> None:
     filled = unfolded(evidence(measured, geometry_of())[0, HITS:HEIGHT_ABOVE], (32, 32, 8)).flatten()
     # a face of an invisible voxel has no expected number of pixels, but what was struck was visible
     wanted = torch.zeros(GRID.count, dtype=torch.bool)
-    wanted[measured.struck] = True
+    wanted[measured.hit_voxels] = True
     assert torch.equal(filled > 0, wanted)
 
 
 def test_matching_a_wall_measures_it() -> None:
-    fit = PictureFit((HEIGHT, WIDTH), (HEIGHT, WIDTH), (HEIGHT + 8, WIDTH + 8))
-    measured = StereoEvidence(RIG, GRID, fit).measure(*pictures(5.0))
+    fit = ImageFit((HEIGHT, WIDTH), (HEIGHT, WIDTH), (HEIGHT + 8, WIDTH + 8))
+    measured = StereoEvidence(RIG, GRID, fit).measure(*raw_images(5.0))
     assert measured.disparity.shape == (HEIGHT + 8, WIDTH + 8)
     assert not measured.disparity[HEIGHT:].any() and not measured.disparity[:, WIDTH:].any()
     found = measured.disparity[measured.disparity > 0]
@@ -257,19 +257,19 @@ def test_matching_a_wall_measures_it() -> None:
     assert len(found) > 0.5 * HEIGHT * WIDTH
     assert found.median() == pytest.approx(shift, abs=0.1)
     depth = float(RIG.left.projection[0, 0]) * RIG.baseline / shift
-    x = measured.struck // (GRID.size[1] * GRID.size[2])
+    x = measured.hit_voxels // (GRID.size[1] * GRID.size[2])
     assert abs(float(x.float().median()) * 0.2 + 0.1 - depth) < 0.3
-    assert measured.hits.min() >= 1 and len(measured.hits) == len(measured.struck)
+    assert measured.hits.min() >= 1 and len(measured.hits) == len(measured.hit_voxels)
     assert measured.ground.shape == measured.ground_seen.shape == GRID.size[:2]
     assert measured.ground.isfinite().all() and measured.ground.dtype == torch.float32
 
 
-def test_larger_pictures_are_matched_finer_and_measured_in_the_network_s_pixels() -> None:
+def test_larger_images_are_matched_finer_and_measured_in_the_network_s_pixels() -> None:
     rng = np.random.default_rng(0)
     shift = 21
     right = rng.integers(0, 256, (2 * HEIGHT, 2 * WIDTH, 3), dtype=np.uint8)
     right = np.asarray(cv2.GaussianBlur(right, (0, 0), 1.5), np.uint8)
-    fit = PictureFit.between((2 * HEIGHT, 2 * WIDTH), (HEIGHT, WIDTH))
+    fit = ImageFit.between((2 * HEIGHT, 2 * WIDTH), (HEIGHT, WIDTH))
     matcher = StereoEvidence(RIG.scaled(2 * WIDTH, 2 * HEIGHT), GRID, fit)
     assert matcher.fit.scaled == (round(MATCH_SCALE * HEIGHT), round(MATCH_SCALE * WIDTH))
     measured = matcher.measure(np.roll(right, shift, 1), right)
@@ -286,11 +286,11 @@ def test_the_mirrored_scene_has_the_mirrored_evidence() -> None:
     logits = torch.randn(1, BINS.count, HEIGHT // 8, WIDTH // 8, generator=torch.Generator().manual_seed(1))
     known = torch.cat([evidence(measured, geometry), voxel_depth(logits, geometry)], 1)
     full = torch.zeros(GRID.count)
-    full[measured.struck] = measured.hits
+    full[measured.hit_voxels] = measured.hits
     full = full.view(GRID.size).flip(1).flatten()
-    struck = full.nonzero()[:, 0]
+    hit_voxels = full.nonzero()[:, 0]
     ground, seen = measured.ground.flip(1), measured.ground_seen.flip(1)
-    other = Measurement(measured.disparity.flip(1), struck, full[struck], ground, seen)
+    other = Measurement(measured.disparity.flip(1), hit_voxels, full[hit_voxels], ground, seen)
     expected = torch.cat([evidence(other, geometry), voxel_depth(logits.flip(3), geometry)], 1)
     assert known[:, -2:].any()
     # pixels that lie between two may be rounded to the other side
@@ -340,7 +340,7 @@ def test_depth_of_one_bin_is_read_where_the_voxels_are() -> None:
 
 def test_shapes_of_every_output() -> None:
     net, geometry = network(), geometry_of()
-    images = net.picture_net.normalized(torch.from_numpy(np.stack(pictures())))
+    images = net.picture_net.normalized(torch.from_numpy(np.stack(raw_images())))
     assert images.shape == (2, 3, HEIGHT, WIDTH) and images.abs().max() <= 1
     out = net.train()(images, measured_at_random(), geometry)
     assert out.occupancy.shape == (1, FINE, 32, 32, 8)
@@ -352,7 +352,7 @@ def test_shapes_of_every_output() -> None:
     assert net.eval()(images, measured_at_random(), geometry).semantics is None
 
 
-def test_smaller_pictures_are_padded_with_the_mean_and_seen_by_no_voxel() -> None:
+def test_smaller_images_are_padded_with_the_mean_and_seen_by_no_voxel() -> None:
     net = network()
     images = net.picture_net.normalized(torch.full((1, 48, 160, 3), 255, dtype=torch.uint8))
     assert (images[:, :, :48, :160] == 1).all()
@@ -376,13 +376,13 @@ def test_lifting_weighs_by_the_agreement_of_both_views() -> None:
 
 def test_mirroring_twice_in_the_network_is_no_mirroring_of_the_input() -> None:
     net, geometry = network().eval(), geometry_of()
-    images = net.picture_net.normalized(torch.from_numpy(np.stack(pictures())))
+    images = net.picture_net.normalized(torch.from_numpy(np.stack(raw_images())))
     with torch.inference_mode():
-        plain = net(images, measured_at_random(), geometry)
+        reference = net(images, measured_at_random(), geometry)
         mirrored = net(images, measured_at_random(), geometry, mirrored=True)
-    assert torch.equal(mirrored.lifted, plain.lifted.flip(3))
-    assert torch.equal(mirrored.depth, plain.depth)
-    assert not torch.equal(mirrored.occupancy, plain.occupancy)
+    assert torch.equal(mirrored.lifted, reference.lifted.flip(3))
+    assert torch.equal(mirrored.depth, reference.depth)
+    assert not torch.equal(mirrored.occupancy, reference.occupancy)
 
 
 # ---- readout
@@ -459,7 +459,7 @@ def test_missing_or_foreign_imagenet_weights_are_named(monkeypatch: pytest.Monke
 
 def test_folded_norms_change_nothing_but_rounding() -> None:
     net, geometry = network(), geometry_of()
-    images = net.picture_net.normalized(torch.from_numpy(np.stack(pictures())))
+    images = net.picture_net.normalized(torch.from_numpy(np.stack(raw_images())))
     rng = torch.Generator().manual_seed(0)
     for module in net.modules():
         if isinstance(module, (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)):

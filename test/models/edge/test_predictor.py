@@ -19,33 +19,33 @@ from occdepth_ros.errors import CalibrationError, CheckpointError, GridError, Mo
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge import predictor as module
 from occdepth_ros.models.edge.predictor import SHIPPED, EdgePredictor, pick_precision
-from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.predictor import ImageArray
 from occdepth_ros.models.registry import MODELS
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources import open_source
 
-STAGES = {"matching", "preprocess", "pictures", "oad", "sfa", "net3d", "head", "postprocess", "total"}
+STAGES = {"matching", "preprocess", "images", "oad", "sfa", "net3d", "head", "postprocess", "total"}
 NEAR = VoxelGrid((0.0, -12.8, -2.0), (128, 128, 32), 0.2)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def sample() -> tuple[StereoRig, Picture, Picture]:
+def sample() -> tuple[StereoRig, ImageArray, ImageArray]:
     source = open_source(None)
     frame = source[0]
     return source.rig, frame.left, frame.right
 
 
 @pytest.fixture(scope="module")
-def engine(sample: tuple[StereoRig, Picture, Picture]) -> Engine:
+def engine(sample: tuple[StereoRig, ImageArray, ImageArray]) -> Engine:
     """The shipped network on the CPU, calibrated for the near grid."""
     shipped_weights("occdepth-edge")
     return Engine(sample[0], NEAR, model="occdepth-edge", device="cpu")
 
 
 @pytest.fixture(scope="module")
-def near(engine: Engine, sample: tuple[StereoRig, Picture, Picture]) -> OccupancyPrediction:
+def near(engine: Engine, sample: tuple[StereoRig, ImageArray, ImageArray]) -> OccupancyPrediction:
     engine.calibrate(sample[0], NEAR)
     return engine.predict(*sample[1:], stamp_ns=7)
 
@@ -67,7 +67,9 @@ def test_shipped_files_are_small_and_say_what_they_are(name: str, licence: str) 
     assert kernels == {torch.float16}
 
 
-def test_the_sample_becomes_a_prediction(near: OccupancyPrediction, sample: tuple[StereoRig, Picture, Picture]) -> None:
+def test_the_sample_becomes_a_prediction(
+    near: OccupancyPrediction, sample: tuple[StereoRig, ImageArray, ImageArray]
+) -> None:
     assert near.labels.shape == near.confidence.shape == near.visibility.shape == NEAR.size
     assert near.labels.dtype == near.confidence.dtype == near.visibility.dtype == np.uint8
     assert near.depth.shape == sample[1].shape[:2] and near.depth.dtype == np.float32
@@ -80,7 +82,7 @@ def test_the_sample_becomes_a_prediction(near: OccupancyPrediction, sample: tupl
 
 
 def test_the_same_pair_gives_the_same_prediction(
-    engine: Engine, near: OccupancyPrediction, sample: tuple[StereoRig, Picture, Picture]
+    engine: Engine, near: OccupancyPrediction, sample: tuple[StereoRig, ImageArray, ImageArray]
 ) -> None:
     engine.calibrate(sample[0], NEAR)
     again = engine.predict(*sample[1:])
@@ -89,7 +91,7 @@ def test_the_same_pair_gives_the_same_prediction(
 
 
 def test_the_benchmarks_grid_agrees_with_the_nearer_one(
-    engine: Engine, near: OccupancyPrediction, sample: tuple[StereoRig, Picture, Picture]
+    engine: Engine, near: OccupancyPrediction, sample: tuple[StereoRig, ImageArray, ImageArray]
 ) -> None:
     whole = VoxelGrid.semantic_kitti()
     engine.calibrate(sample[0], whole)
@@ -101,7 +103,7 @@ def test_the_benchmarks_grid_agrees_with_the_nearer_one(
 
 
 def test_another_origin_moves_the_scene(
-    engine: Engine, near: OccupancyPrediction, sample: tuple[StereoRig, Picture, Picture]
+    engine: Engine, near: OccupancyPrediction, sample: tuple[StereoRig, ImageArray, ImageArray]
 ) -> None:
     moved = replace(NEAR, origin=(1.6, -12.8, -2.0))
     engine.calibrate(sample[0], moved)
@@ -111,8 +113,8 @@ def test_another_origin_moves_the_scene(
     assert (shared[0] & shared[1]).sum() > 0.6 * (shared[0] | shared[1]).sum()
 
 
-def test_a_larger_picture_of_the_same_scene_is_seen_alike(
-    engine: Engine, near: OccupancyPrediction, sample: tuple[StereoRig, Picture, Picture]
+def test_a_larger_image_of_the_same_scene_is_seen_alike(
+    engine: Engine, near: OccupancyPrediction, sample: tuple[StereoRig, ImageArray, ImageArray]
 ) -> None:
     rig, left, right = sample
     height, width = (round(1.5 * n) for n in left.shape[:2])
@@ -128,7 +130,7 @@ def test_a_larger_picture_of_the_same_scene_is_seen_alike(
 
 
 def test_a_grid_of_other_sizes_works_and_one_that_does_not_halve_is_refused(
-    engine: Engine, sample: tuple[StereoRig, Picture, Picture]
+    engine: Engine, sample: tuple[StereoRig, ImageArray, ImageArray]
 ) -> None:
     grid = VoxelGrid((2.0, -4.8, -2.0), (80, 48, 16), 0.2)
     engine.calibrate(sample[0], grid)
@@ -141,7 +143,7 @@ def test_a_grid_of_other_sizes_works_and_one_that_does_not_halve_is_refused(
     assert engine.predict(*sample[1:]).labels.shape == grid.size
 
 
-def test_bfloat16_says_what_float32_says(sample: tuple[StereoRig, Picture, Picture]) -> None:
+def test_bfloat16_says_what_float32_says(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
     shipped_weights("occdepth-edge")
     labels = []
     for precision in ("float32", "bfloat16"):
@@ -160,7 +162,7 @@ def test_precision_follows_the_hardware() -> None:
     assert pick_precision("auto", cpu) in {torch.float32, torch.bfloat16}
 
 
-def test_random_weights_predict_something_of_the_right_shape(sample: tuple[StereoRig, Picture, Picture]) -> None:
+def test_random_weights_predict_something_of_the_right_shape(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
     grid = VoxelGrid((0.0, -3.2, -1.6), (64, 32, 16), 0.2)
     engine = Engine(sample[0], grid, model="occdepth-edge", weights=Path("random"), device="cpu")
     prediction = engine.predict(*sample[1:])
@@ -187,7 +189,7 @@ def test_wrong_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         EdgePredictor(name="occdepth-edge", device="cpu")
 
 
-def test_what_is_asked_too_early_or_does_not_exist_is_named(sample: tuple[StereoRig, Picture, Picture]) -> None:
+def test_what_is_asked_too_early_or_does_not_exist_is_named(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
     with pytest.raises(ModelError, match="no network 'occdepth-edge-9'"):
         EdgePredictor(name="occdepth-edge-9", weights="random")
     predictor = EdgePredictor(name="occdepth-edge", weights="random", device="cpu")

@@ -1,4 +1,4 @@
-"""MobileStereoNet: the published names, pictures of any size, and depth in metres."""
+"""MobileStereoNet: the published names, images of any size, and depth in metres."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_sizes_are_the_published_ones() -> None:
     assert counts == [2_352_706, 1_855_608]
 
 
-def test_inverted_blocks_add_their_input_on_pictures_alone() -> None:
+def test_inverted_blocks_add_their_input_on_images_alone() -> None:
     flat, deep = InvertedBlock(2, 8, 8), InvertedBlock(3, 8, 8)
     for block in (flat, deep):
         torch.nn.init.zeros_(block.conv[-1].weight)  # what is learned adds nothing
@@ -75,12 +75,12 @@ def test_padding_is_at_the_top_and_at_the_right(height: int, width: int) -> None
 
 
 @pytest.mark.parametrize("size", [(370, 1226), (376, 1241), (375, 1242)])
-def test_kitti_pictures_are_padded_as_published(size: tuple[int, int]) -> None:
+def test_kitti_images_are_padded_as_published(size: tuple[int, int]) -> None:
     assert padded(torch.zeros(3, *size)).shape == (3, 384, 1248)
 
 
 class Constant(torch.nn.Module):
-    """A network that sees one disparity everywhere, but for the picture's lower left corner."""
+    """A network that sees one disparity everywhere, but for the image's lower left corner."""
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         out = left.new_full((1, *left.shape[2:]), 8.0)

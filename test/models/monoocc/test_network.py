@@ -21,7 +21,7 @@ from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
 from occdepth_ros.models.monoocc.cross_view import CrossViewTransformer, unwindowed, windows
 from occdepth_ros.models.monoocc.layers import first_other
 from occdepth_ros.models.monoocc.network import MonoOcc
-from occdepth_ros.models.monoocc.reference import plain_logits
+from occdepth_ros.models.monoocc.reference import reference_logits
 from occdepth_ros.models.monoocc.reference_points import References
 from occdepth_ros.models.monoocc.sampling import padded_map, sample_and_sum
 from occdepth_ros.models.monoocc.semantic_decoder import ZeroStuffing
@@ -91,8 +91,8 @@ def test_weighted_samples_are_those_of_grid_sample_with_their_gradients() -> Non
         inputs = [t.clone().requires_grad_() for t in (values, locations, weights)]
         out = form(*inputs)
         results.append([out, *torch.autograd.grad(out.square().sum(), inputs)])
-    for ours, plain in zip(*results, strict=True):
-        assert torch.allclose(ours, plain, atol=1e-4)
+    for ours, reference in zip(*results, strict=True):
+        assert torch.allclose(ours, reference, atol=1e-4)
 
 
 def test_samples_at_no_place_give_no_number_but_no_crash() -> None:
@@ -114,12 +114,12 @@ def test_the_head_is_upsampling_then_norm_then_linear() -> None:
         head.mlp_head[0].bias.normal_()
     volume = torch.randn(3, 4, 5, 6, requires_grad=True)
     fine = F.interpolate(volume.movedim(-1, 0)[None], scale_factor=2, mode="trilinear", align_corners=True)[0]
-    plain = head.mlp_head(fine.movedim(0, -1)).movedim(-1, 0)
+    reference = head.mlp_head(fine.movedim(0, -1)).movedim(-1, 0)
     ours = head(volume)
     assert ours.shape == (5, 6, 8, 10)
-    assert torch.allclose(ours, plain, atol=1e-4)
+    assert torch.allclose(ours, reference, atol=1e-4)
     weight = torch.randn(ours.shape)
-    one, two = (torch.autograd.grad((out * weight).sum(), volume)[0] for out in (ours, plain))
+    one, two = (torch.autograd.grad((out * weight).sum(), volume)[0] for out in (ours, reference))
     assert torch.allclose(one, two, atol=1e-3)
 
 
@@ -168,18 +168,18 @@ def small_network(**changes: object) -> MonoOcc:
 def test_chunks_and_shared_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     network = shaken(small_network()).eval()
     assert isinstance(network, MonoOcc)
-    pictures = torch.randn(1, 3, 64, 192)
-    whole = network(pictures, references(), some_proposals())
+    images = torch.randn(1, 3, 64, 192)
+    whole = network(images, references(), some_proposals())
     monkeypatch.setitem(layers.CHUNK, "cpu", 100)
     with torch.inference_mode():
-        assert torch.allclose(whole, network(pictures, references(), some_proposals()), atol=1e-4)
+        assert torch.allclose(whole, network(images, references(), some_proposals()), atol=1e-4)
         head = network.pts_bbox_head
         volume, tables = torch.randn(TINY.voxels, 16), head.positional_encoding
         rows, columns = tables.row_embed.weight, tables.col_embed.weight
         volume[100:1000] = volume[0]
         distinct = torch.cat([torch.arange(1, 100), torch.arange(1000, TINY.voxels)])
-        plain = head.self_transformer(volume, rows, columns, 4096)
-        assert torch.allclose(head.self_transformer(volume, rows, columns, 256, distinct), plain, atol=1e-4)
+        reference = head.self_transformer(volume, rows, columns, 4096)
+        assert torch.allclose(head.self_transformer(volume, rows, columns, 256, distinct), reference, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -192,14 +192,14 @@ def test_no_proposals_and_nothing_but_proposals(proposed: torch.Tensor) -> None:
     assert logits.isfinite().all()
 
 
-def test_the_plain_formulation_says_the_same() -> None:
+def test_the_reference_formulation_says_the_same() -> None:
     network = shaken(small_network(cross_layers=2)).eval()
     assert isinstance(network, MonoOcc)
-    pictures = torch.randn(1, 3, 64, 192)
+    images = torch.randn(1, 3, 64, 192)
     with torch.inference_mode():
-        ours = network(pictures, references(), some_proposals())
-        plain = plain_logits(network, pictures, references(), some_proposals())
-    assert torch.allclose(ours, plain, atol=1e-4)
+        ours = network(images, references(), some_proposals())
+        reference = reference_logits(network, images, references(), some_proposals())
+    assert torch.allclose(ours, reference, atol=1e-4)
     assert float(ours.std()) > 0.1
 
 
@@ -215,7 +215,7 @@ def test_every_part_learns() -> None:
     assert idle == []
 
 
-def test_invisible_queries_get_the_output_bias_and_many_pictures_their_mean() -> None:
+def test_invisible_queries_get_the_output_bias_and_many_images_their_mean() -> None:
     attention = layers.CrossTransformer(replace(TINY, cameras=2), 1).encoder.layers[0].attentions[0].eval()
     queries, values = torch.randn(3, 16), torch.randn(4, 6, 16)
     table = attention.deformable_attention.table(values)
@@ -236,7 +236,7 @@ def test_references_are_strictly_inside_and_in_front() -> None:
     v = 96 * -centers[:, 2] / centers[:, 0] + 32
     assert np.allclose(seen.points[0].numpy(), np.stack([u / 192, v / 64], 1), atol=1e-5)
     inside = (u > 0) & (u < 192) & (v > 0) & (v < 64)
-    # on the picture's border rounding decides
+    # on the image's border rounding decides
     clear = (np.abs(np.stack([u, u - 192, v, v - 64])) > 1e-3).all(axis=0)
     assert clear.sum() > 1900
     assert np.array_equal(seen.visible[0].numpy()[clear], inside[clear])
@@ -337,11 +337,11 @@ SPATIAL = replace(TINY, columns=128, placed=True, heads=4)
 def test_wanted_voxels_are_what_they_are_among_all(config: MonoOccConfig) -> None:
     network = shaken(MonoOcc(replace(config, semantic=False))).eval()
     assert isinstance(network, MonoOcc)
-    head, pictures = network.pts_bbox_head, torch.randn(1, 3, 64, 192)
+    head, images = network.pts_bbox_head, torch.randn(1, 3, 64, 192)
     window = ColumnWindow(8, 16, 16)
     wanted = head.needed(window)
     with torch.no_grad():
-        features = network.features(pictures)
+        features = network.features(images)
         whole = network.volumes(features, references(), some_proposals()).last
         part = network.volumes(features, references(), some_proposals(), wanted).last
         assert len(part) < len(whole) / 2

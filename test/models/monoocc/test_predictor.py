@@ -19,12 +19,12 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.images import normalize
 from occdepth_ros.models.monoocc.config import PRESETS
 from occdepth_ros.models.monoocc.network import MonoOcc
-from occdepth_ros.models.monoocc.predictor import MonoOccPredictor, picture_fit
+from occdepth_ros.models.monoocc.predictor import MonoOccPredictor, image_fit
 from occdepth_ros.models.monoocc.published import HEAD, LATE, UNUSED
 from occdepth_ros.models.monoocc.reference_points import References
 from occdepth_ros.models.predictor import PlacedPredictor
 from occdepth_ros.models.registry import MODELS
-from occdepth_ros.models.trained_height import TAUGHT_Z, raised
+from occdepth_ros.models.trained_height import TRAINED_Z, shifted
 from occdepth_ros.prediction import Visibility
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
@@ -89,13 +89,13 @@ def predictor(weights: Path | str, name: str = "monoocc-s", **more: object) -> M
     return MonoOccPredictor(name=name, weights=weights, device="cpu", **more)  # type: ignore[arg-type]
 
 
-def test_it_completes_a_pair_like_the_plain_network(weights: Path, published: dict[str, torch.Tensor]) -> None:
+def test_it_completes_a_pair_like_the_reference_network(weights: Path, published: dict[str, torch.Tensor]) -> None:
     made = predictor(weights, precision="float32")
     made.calibrate(rig_of(), GRID)
     result = made.infer(*wall())
     assert result.labels.shape == GRID.size
     assert set(result.timings_ms) == {
-        *("proposals", "preprocess", "pictures", "cross", "self", "late", "head", "postprocess")
+        *("proposals", "preprocess", "images", "cross", "self", "late", "head", "postprocess")
     }
     network = shaken("monoocc-s").eval()
     rig = rig_of()
@@ -188,10 +188,10 @@ def test_it_wants_its_grid_and_a_calibration() -> None:
         made.calibrate(rig_of(), VoxelGrid.semantic_kitti())
 
 
-def test_pictures_of_about_the_trained_width_stay_as_they_are() -> None:
+def test_images_of_about_the_trained_width_stay_as_they_are() -> None:
     config = PRESETS["monoocc-s"]
-    assert picture_fit(config, rig_of(60, 190)).target == (60, 190)
-    assert picture_fit(config, rig_of(128, 384)).target == (64, 192)
+    assert image_fit(config, rig_of(60, 190)).target == (60, 190)
+    assert image_fit(config, rig_of(128, 384)).target == (64, 192)
     made = predictor("random", "monoocc-edge")
     made.calibrate(rig_of(128, 384), GRID)
     result = made.infer(*wall(128, 384))
@@ -215,8 +215,8 @@ def test_published_checkpoints_are_converted(published: dict[str, torch.Tensor],
     assert not (tmp_path / "b.safetensors").exists()
 
 
-def test_what_was_taught_here_is_predicted_at_the_taught_height_and_moved() -> None:
-    low, high = (replace(GRID, origin=(0.0, -3.2, z)) for z in (TAUGHT_Z, TAUGHT_Z + GRID.resolution))
+def test_what_was_trained_here_is_predicted_at_the_trained_height_and_moved() -> None:
+    low, high = (replace(GRID, origin=(0.0, -3.2, z)) for z in (TRAINED_Z, TRAINED_Z + GRID.resolution))
     found = {}
     for name in ("monoocc-edge", "monoocc-s-shipped"):
         predictor = MonoOccPredictor(name=name, weights="random", device="cpu")
@@ -224,5 +224,5 @@ def test_what_was_taught_here_is_predicted_at_the_taught_height_and_moved() -> N
         for grid in (low, high):
             predictor.calibrate(rig_of(), grid)
             labels.append(torch.from_numpy(predictor.infer(*wall()).labels))
-        found[name] = torch.equal(raised(labels[0], 1), labels[1])
+        found[name] = torch.equal(shifted(labels[0], 1), labels[1])
     assert found == {"monoocc-edge": True, "monoocc-s-shipped": False}

@@ -51,12 +51,12 @@ def test_points_project_back_to_their_pixels() -> None:
     assert np.allclose(seen[:2] / seen[2], [column, row], atol=1e-2)
 
 
-def test_smaller_depth_pictures_are_of_the_same_scene() -> None:
+def test_smaller_depth_images_are_of_the_same_scene() -> None:
     rig = scene().rig
     whole, half = (
         PseudoLidar(rig, s).points(np.full(s, 9.0, np.float32)) for s in ((HEIGHT, WIDTH), (HEIGHT // 2, WIDTH // 2))
     )
-    # mean over the picture; the centres of pixels differ by less than a pixel
+    # mean over the image; the centres of pixels differ by less than a pixel
     assert np.allclose(whole.mean(1), half.mean(1), atol=0.05)
     assert half.shape[1] * 4 == whole.shape[1]
 
@@ -197,11 +197,11 @@ def test_proposals_of_a_real_frame_lie_where_it_is_occupied(kitti_mini: Path) ->
     from occdepth_ros.sources.factory import open_source
 
     source = open_source(str(kitti_mini / "dataset" / "sequences" / "00"))
-    truth = source.truth(0)
-    assert truth is not None
+    ground_truth = source.ground_truth(0)
+    assert ground_truth is not None
     frame = source[0]
-    proposals = StereoProposals(SemiGlobalDepth(), dilation=1)(frame.left, frame.right, source.rig, truth.grid)
-    half = downsample_labels(truth.labels, 2)
+    proposals = StereoProposals(SemiGlobalDepth(), dilation=1)(frame.left, frame.right, source.rig, ground_truth.grid)
+    half = downsample_labels(ground_truth.labels, 2)
     known = half != 255
     occupied = known & (half > 0)
     chance = occupied.sum() / known.sum()

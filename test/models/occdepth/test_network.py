@@ -78,7 +78,7 @@ def test_a_small_encoder_feeds_a_narrow_decoder_and_all_of_it_learns() -> None:
     config = tiny("occdepth-small")
     network = OccDepth(config)
     geometry = SceneGeometry.of_views(config, views(config), config.grid)
-    out = network(torch.randn(1, 2, 3, *config.picture), geometry)
+    out = network(torch.randn(1, 2, 3, *config.image), geometry)
     assert set(network.net_rgb.decoder.state_dict()) >= {"up2._net.0.weight"}
     assert network.net_rgb.decoder.conv2.out_channels == 320
     out.completion.logits.square().mean().backward()
@@ -121,9 +121,9 @@ def test_forward_shapes(name: str) -> None:
     config = tiny(name, backbone="b3", occluded=True)
     network = OccDepth(config).eval()
     geometry = SceneGeometry.of_views(config, views(config), config.grid)
-    images = torch.randn(2, config.pictures, 3, *config.picture)
+    images = torch.randn(2, config.images, 3, *config.image)
     with torch.inference_mode():
-        out = network(images, geometry, torch.full((2, *config.picture), 3.0))
+        out = network(images, geometry, torch.full((2, *config.image), 3.0))
     size = (32, 32, 16) if config.layout == "kitti" else (32, 16, 32)
     assert out.completion.logits.shape == (2, config.n_classes, *size)
     assert out.completion.occluded_logits.shape == (2, 2, *size)
@@ -142,7 +142,7 @@ def test_a_scene_does_not_depend_on_its_neighbour_in_the_batch() -> None:
     config = tiny()
     network = OccDepth(config).eval()
     geometry = SceneGeometry.of_views(config, views(config), config.grid)
-    images = torch.randn(2, 2, 3, *config.picture)
+    images = torch.randn(2, 2, 3, *config.image)
     with torch.inference_mode():
         both = network(images, geometry).completion.logits
         second = network(images[1:], geometry).completion.logits
@@ -163,7 +163,7 @@ def test_training_gives_every_used_parameter_a_finite_gradient() -> None:
     config = tiny()
     network = OccDepth(config).train()
     geometry = SceneGeometry.of_views(config, views(config), config.grid)
-    out = network(torch.randn(1, 2, 3, *config.picture), geometry)
+    out = network(torch.randn(1, 2, 3, *config.image), geometry)
     total = out.completion.logits.square().mean() + out.completion.relation_logits.square().mean()
     (total + out.completion.occupancy_logits.square().mean() + out.depth.square().mean()).backward()
     without = [name for name, p in network.named_parameters() if p.grad is None]
@@ -253,7 +253,7 @@ def test_lifting_reads_the_pixel_that_a_voxel_falls_on() -> None:
     network = OccDepth(config).eval()
     [(cam, pose)] = views(config)
     geometry = SceneGeometry.of_views(config, [(cam, pose)], config.grid)
-    height, width = config.picture
+    height, width = config.image
     maps = {}
     for scale in config.scales:
         row, column = torch.meshgrid(torch.arange(-(-height // scale)), torch.arange(-(-width // scale)), indexing="ij")
@@ -280,7 +280,7 @@ def numpy_trilinear(volume: npt.NDArray[np.float64], position: npt.NDArray[np.fl
 
 
 def test_depth_weight_equals_its_definition() -> None:
-    config = tiny(depth=DepthBins(near=1.0, far=5.0, count=13), picture=(64, 96))
+    config = tiny(depth=DepthBins(near=1.0, far=5.0, count=13), image=(64, 96))
     assert config.depth is not None
     rng = np.random.default_rng(0)
     depth = rng.random((2, 13, 8, 12))
@@ -288,7 +288,7 @@ def test_depth_weight_equals_its_definition() -> None:
     geometry = SceneGeometry.of_views(config, cams, config.grid)
     assert geometry.oad_grid is not None
     weight = sample_weight(torch.from_numpy(depth)[None], geometry.oad_grid, geometry.oad_inside)[0, 0].numpy()
-    lifted, height, width, d = config.lifted_grid, *config.picture, 13
+    lifted, height, width, d = config.lifted_grid, *config.image, 13
     delta = 2 * (5.0 - 1.0) / (d * (d + 1))
     for index in list(np.ndindex(*lifted.size))[::17]:
         total = inside = 0.0

@@ -26,7 +26,7 @@ from occdepth_ros.models.occdepth.decoder import UpBlock
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.optimized.decoder import FinestBlock, look
-from occdepth_ros.models.occdepth.optimized.network import FastOccDepth, Precision
+from occdepth_ros.models.occdepth.optimized.network import OptimizedOccDepth, Precision
 from occdepth_ros.models.occdepth.optimized.upsampling import TapSum, tap_weights
 from occdepth_ros.models.occdepth.optimized.winograd import WinogradConv
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
@@ -72,13 +72,13 @@ def test_one_pass_equals_its_steps(
     norm = with_statistics((nn.BatchNorm2d if len(size) == 2 else nn.BatchNorm3d)(conv.out_channels))
     x = torch.randn(2, 8, *size)
     with torch.inference_mode():
-        plain = norm(conv(x))
-        other = torch.randn_like(plain)
+        reference = norm(conv(x))
+        other = torch.randn_like(reference)
         one = FusedConv(conv, norm, activation)  # type: ignore[arg-type]
         # the second call runs on weights that the first one laid out
         for _ in range(2):
-            assert torch.allclose(one(x), ACTIVATIONS[activation](plain), atol=1e-5)
-            assert torch.allclose(one(x, other.clone()), ACTIVATIONS[activation](plain + other), atol=1e-5)
+            assert torch.allclose(one(x), ACTIVATIONS[activation](reference), atol=1e-5)
+            assert torch.allclose(one(x, other.clone()), ACTIVATIONS[activation](reference + other), atol=1e-5)
 
 
 @settings(max_examples=25)
@@ -129,22 +129,22 @@ def agreement(config: OccDepthConfig, precision: Precision) -> tuple[float, floa
     torch.manual_seed(0)
     network = with_statistics(OccDepth(config))
     geometry = SceneGeometry.of_views(config, views(config), config.grid)
-    images, measured = torch.randn(1, config.pictures, 3, *config.picture), torch.full((1, *config.picture), 3.0)
-    fast = FastOccDepth(network, precision)
+    images, measured = torch.randn(1, config.images, 3, *config.image), torch.full((1, *config.image), 3.0)
+    optimized = OptimizedOccDepth(network, precision)
     with torch.inference_mode():
-        plain = network(images, geometry, measured)
-        logits, depth = fast(images[0], fast.tables(geometry), measured)
-    expected = plain.completion.logits
+        reference = network(images, geometry, measured)
+        logits, depth = optimized(images[0], optimized.tables(geometry), measured)
+    expected = reference.completion.logits
     assert len(expected.argmax(1).unique()) > 1
-    assert (depth is None) == (plain.depth is None)
+    assert (depth is None) == (reference.depth is None)
     if depth is not None:
-        assert torch.allclose(depth, plain.depth, atol=1e-5 if precision != "bfloat16" else 1e-2)
+        assert torch.allclose(depth, reference.depth, atol=1e-5 if precision != "bfloat16" else 1e-2)
     equal = float((logits.argmax(1) == expected.argmax(1)).float().mean())
     return equal, float((logits.float() - expected).abs().max() / expected.std())
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
-def test_every_preset_equals_the_plain_network(name: str) -> None:
+def test_every_preset_equals_the_reference_network(name: str) -> None:
     backbone = PRESETS[name].backbone
     equal, difference = agreement(tiny(name, backbone=backbone if backbone == "lite0" else "b3"), "float32")
     assert equal >= 0.999
@@ -162,7 +162,7 @@ def test_every_preset_equals_the_plain_network(name: str) -> None:
         {"occluded": True, "n_relations": 2},
     ],
 )
-def test_options_that_no_preset_uses_equal_the_plain_network(options: dict[str, object]) -> None:
+def test_options_that_no_preset_uses_equal_the_reference_network(options: dict[str, object]) -> None:
     equal, difference = agreement(tiny(backbone="lite0", decoder_width=0.25, **options), "float32")
     assert equal >= 0.999
     assert difference < 1e-3
@@ -186,10 +186,10 @@ def test_lower_precision_keeps_nearly_all_labels(precision: Precision) -> None:
 @pytest.mark.parametrize("name", ["occdepth_b3", "occdepth_mono"])
 def test_the_inference_path_computes_the_golden_labels(golden_dir: Path, name: str) -> None:
     golden = read_golden(golden_dir / f"{name}.npz")
-    fast = FastOccDepth(golden_network(golden).requires_grad_(False))
-    tables = fast.tables(SceneGeometry.of_views(golden.config, golden.views, golden.config.grid))
+    optimized = OptimizedOccDepth(golden_network(golden).requires_grad_(False))
+    tables = optimized.tables(SceneGeometry.of_views(golden.config, golden.views, golden.config.grid))
     with torch.inference_mode():
-        logits, _ = fast(golden_images(golden, None)[0], tables)
+        logits, _ = optimized(golden_images(golden, None)[0], tables)
     assert float((logits[0].argmax(0).numpy() == golden.arrays["labels"]).mean()) >= 0.999
 
 
@@ -217,16 +217,16 @@ def test_memory_is_managed_by_default_in_between(monkeypatch: pytest.MonkeyPatch
     assert calls[-len(kept) :] == kept
 
 
-def test_pictures_of_another_size_get_tables_of_their_own() -> None:
+def test_images_of_another_size_get_tables_of_their_own() -> None:
     config = tiny(backbone="lite0", decoder_width=0.25)
     network = with_statistics(OccDepth(config))
-    fast = FastOccDepth(network)
+    optimized = OptimizedOccDepth(network)
     for height, width in ((64, 96), (48, 80), (64, 96)):
-        sized = replace(config, picture=(height, width))
+        sized = replace(config, image=(height, width))
         geometry = SceneGeometry.of_views(sized, views(sized), sized.grid)
         images = torch.randn(1, 2, 3, height, width)
-        network.config = fast.config = sized
+        network.config = optimized.config = sized
         with torch.inference_mode():
-            logits, _ = fast(images[0], fast.tables(geometry))
+            logits, _ = optimized(images[0], optimized.tables(geometry))
             expected = network(images, geometry).completion.logits
         assert np.allclose(logits.numpy(), expected.numpy(), atol=1e-3)

@@ -1,4 +1,4 @@
-"""Any picture size, any rig, any place of the grid: tables of the networks against projecting point by point."""
+"""Any image size, any rig, any place of the grid: tables of the networks against projecting point by point."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.config import PRESETS as EDGE_PRESETS
 from occdepth_ros.models.edge.geometry import EdgeGeometry
-from occdepth_ros.models.images import PictureFit, shrunk
+from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.readout import VisibilityTable
@@ -77,8 +77,8 @@ def pixels_of(rig: StereoRig, points: npt.NDArray[np.float64]) -> list[npt.NDArr
     return [np.hstack([image[:, :2] / image[:, 2:], image[:, 2:]]) for image in images]
 
 
-def by_hand(rig: StereoRig, grid: VoxelGrid, fit: PictureFit) -> list[npt.NDArray[np.float64]]:
-    """Where voxel centres lie in the network's picture: projected into the rig's own, then scaled as its pixels are."""
+def by_hand(rig: StereoRig, grid: VoxelGrid, fit: ImageFit) -> list[npt.NDArray[np.float64]]:
+    """Where voxel centres lie in the network's image: projected into the rig's own, then scaled as its pixels are."""
     index = np.stack(np.unravel_index(np.arange(grid.count), grid.size), 1)
     out = []
     for image in pixels_of(rig, grid.centers_of(index)):
@@ -89,8 +89,8 @@ def by_hand(rig: StereoRig, grid: VoxelGrid, fit: PictureFit) -> list[npt.NDArra
     return out
 
 
-def inside(image: npt.NDArray[np.float64], fit: PictureFit, margin: float) -> npt.NDArray[np.bool_]:
-    """Points that lie in the part of the network's picture that shows the scene, by a margin in pixels."""
+def inside(image: npt.NDArray[np.float64], fit: ImageFit, margin: float) -> npt.NDArray[np.bool_]:
+    """Points that lie in the part of the network's image that shows the scene, by a margin in pixels."""
     height, width = fit.content
     u, v, z = image.T
     low, high = -0.5 + margin, -0.5 - margin
@@ -98,7 +98,7 @@ def inside(image: npt.NDArray[np.float64], fit: PictureFit, margin: float) -> np
 
 
 @settings(max_examples=40)
-@given(sizes, st.sampled_from([KITTI.picture, EDGE.picture, (64, 192)]), angles, places, zooms)
+@given(sizes, st.sampled_from([KITTI.image, EDGE.image, (64, 192)]), angles, places, zooms)
 def test_a_fitted_rig_projects_to_the_scaled_and_cropped_pixel(
     size: tuple[int, int],
     target: tuple[int, int],
@@ -106,7 +106,7 @@ def test_a_fitted_rig_projects_to_the_scaled_and_cropped_pixel(
     at: tuple[float, float, float],
     zoom: float,
 ) -> None:
-    rig, fit = rig_of(size, turn, at, zoom), PictureFit.between(size, target)
+    rig, fit = rig_of(size, turn, at, zoom), ImageFit.between(size, target)
     points = np.random.default_rng(0).uniform((4, -6, -2), (40, 6, 4), (30, 3))
     grid = VoxelGrid((0.0, 0.0, 0.0), SIZE, 1.0)
     fitted = fit.rig(rig)
@@ -121,10 +121,10 @@ def test_a_fitted_rig_projects_to_the_scaled_and_cropped_pixel(
 @settings(max_examples=25)
 @given(sizes, st.integers(0, 2**31))
 def test_what_comes_back_lies_where_it_was_seen(size: tuple[int, int], seed: int) -> None:
-    fit = PictureFit.between(size, (64, 192))
+    fit = ImageFit.between(size, (64, 192))
     rng = np.random.default_rng(seed)
     v, u = int(rng.integers(size[0])), int(rng.integers(size[1]))
-    # the network's picture holds its own coordinates: column plus a thousand rows
+    # the network's image holds its own coordinates: column plus a thousand rows
     rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(192.0), indexing="ij")
     back = fit.restore(columns + 1000 * rows)
     assert back.shape == size
@@ -140,7 +140,7 @@ def check_pixels(
     flat: npt.NDArray[np.int64],
     visible: npt.NDArray[np.bool_],
     image: npt.NDArray[np.float64],
-    fit: PictureFit,
+    fit: ImageFit,
     cell: int,
     row_width: int,
 ) -> None:
@@ -165,18 +165,18 @@ def test_tables_of_occdepth_are_the_projection(
 ) -> None:
     grid = VoxelGrid(origin, SIZE, 0.6, "anywhere")
     config = replace(KITTI, grid=grid)
-    rig, fit = rig_of(size, turn, at, zoom), PictureFit.between(size, config.picture)
+    rig, fit = rig_of(size, turn, at, zoom), ImageFit.between(size, config.image)
     fitted = fit.rig(rig)
     tables = SceneGeometry.of_rig(config, fitted, grid)
     images = by_hand(rig, grid.coarsened(config.project_scale), fit)
     for view, image in enumerate(images):
         visible = tables.visible[view, :, 0].numpy()
         for scale, flat in tables.pixels.items():
-            width = -(-config.picture[1] // scale)
+            width = -(-config.image[1] // scale)
             check_pixels(flat[view, :, 0].numpy(), visible, image, fit, scale, width)
-        # the depth distribution is read at the same place: u and v of the picture's corners are -1 and 1
+        # the depth distribution is read at the same place: u and v of the image's corners are -1 and 1
         assert tables.oad_grid is not None
-        u = (tables.oad_grid[view].reshape(-1, 3)[:, 0].numpy() + 1) / 2 * (config.picture[1] - 1)
+        u = (tables.oad_grid[view].reshape(-1, 3)[:, 0].numpy() + 1) / 2 * (config.image[1] - 1)
         within = inside(image, fit, 0.01) & (image[:, 2] > 2.1) & (image[:, 2] < 50)
         np.testing.assert_allclose(u[within], image[within, 0], atol=1e-2)
     table = VisibilityTable.of_camera(grid, fitted.left, fitted.left_from_grid)
@@ -196,17 +196,17 @@ def test_tables_of_occdepth_edge_are_the_projection(
     zoom: float,
 ) -> None:
     grid = VoxelGrid(origin, SIZE, 0.6, "anywhere")
-    rig, fit = rig_of(size, turn, at, zoom), PictureFit.between(size, EDGE.picture)
+    rig, fit = rig_of(size, turn, at, zoom), ImageFit.between(size, EDGE.image)
     tables = EdgeGeometry.of_rig(EDGE, fit.rig(rig), grid)
     coarse = by_hand(rig, grid.coarsened(2), fit)
     for view, image in enumerate(coarse):
         cells = tables.pixels[view].numpy()
-        check_pixels(cells, tables.visible[view].numpy(), image, fit, 4, EDGE.picture[1] // 4)
+        check_pixels(cells, tables.visible[view].numpy(), image, fit, 4, EDGE.image[1] // 4)
     image = by_hand(rig, grid, fit)[0]
     shown = tables.fine_depth.isfinite().numpy()
-    check_pixels(tables.fine_pixel.numpy(), shown, image, fit, 1, EDGE.picture[1])
+    check_pixels(tables.fine_pixel.numpy(), shown, image, fit, 1, EDGE.image[1])
     np.testing.assert_allclose(tables.fine_depth.numpy()[shown], image[shown, 2], atol=1e-4)
-    # depth times disparity in the network's picture: what matching measures there
+    # depth times disparity in the network's image: what matching measures there
     left, right = coarse
     disparity = left[:, 0] - right[:, 0] - fit.rig(rig).disparity_offset
     within = left[:, 2] > 1
@@ -215,13 +215,13 @@ def test_tables_of_occdepth_edge_are_the_projection(
 
 @pytest.mark.parametrize("zoom", [0.5, 1.0, 2.0])
 def test_another_field_of_view_is_read_at_its_own_pixels(zoom: float) -> None:
-    """A picture of the network's size is not resized, whatever its focal length: voxels go where the rig sees them."""
+    """An image of the network's size is not resized, whatever its focal length: voxels go where the rig sees them."""
     size = (370, 1200)
-    rig, fit = rig_of(size, zoom=zoom), PictureFit.between(size, KITTI.picture)
+    rig, fit = rig_of(size, zoom=zoom), ImageFit.between(size, KITTI.image)
     assert fit.scaled == size
     grid = VoxelGrid((10.0, -3.2, -3.2), SIZE, 0.4)
     tables = SceneGeometry.of_rig(replace(KITTI, grid=grid, project_scale=1), fit.rig(rig), grid)
-    columns = (tables.pixels[1] % KITTI.picture[1])[0, :, 0].view(*SIZE)
+    columns = (tables.pixels[1] % KITTI.image[1])[0, :, 0].view(*SIZE)
     # voxels 13 m ahead, whose centres are 3.2 m apart across
     one, other = (7, 0, 8), (7, 8, 8)
     assert tables.visible[0, :, 0].view(*SIZE)[[7, 7], [0, 8], [8, 8]].all()
@@ -242,7 +242,7 @@ def test_a_grid_far_from_its_frame_loses_nothing(away: tuple[float, float, float
     assert (here.pixels[1] == far.pixels[1]).float().mean() > 0.999
     assert here.oad_grid is not None and far.oad_grid is not None
     torch.testing.assert_close(here.oad_grid, far.oad_grid, atol=1e-4, rtol=0)
-    fit = PictureFit.between((370, 1220), EDGE.picture)
+    fit = ImageFit.between((370, 1220), EDGE.image)
     a, b = (EdgeGeometry.of_rig(EDGE, fit.rig(r), g) for r, g in ((rig, grid), (moved_rig, moved)))
     assert (a.fine_pixel == b.fine_pixel).float().mean() > 0.995
     torch.testing.assert_close(a.position, b.position, atol=1e-5, rtol=0)
@@ -252,12 +252,12 @@ def test_a_grid_far_from_its_frame_loses_nothing(away: tuple[float, float, float
 
 @pytest.mark.parametrize("size", [(96, 320), (120, 400), (376, 1241), (720, 1280)])
 def test_shrinking_and_enlarging_keep_points_where_the_fitted_rig_sees_them(size: tuple[int, int]) -> None:
-    fit = PictureFit.between(size, EDGE.picture)
+    fit = ImageFit.between(size, EDGE.image)
     rows, columns = np.mgrid[: size[0], : size[1]]
     v, u = 0.4 * size[0], 0.3 * size[1]
     spread = size[1] / 40
     blob = (250 * np.exp(-((columns - u) ** 2 + (rows - v) ** 2) / (2 * spread**2))).astype(np.uint8)
-    small = shrunk(np.repeat(blob[..., None], 3, 2), fit)[..., 0].astype(float)
+    small = resized(np.repeat(blob[..., None], 3, 2), fit)[..., 0].astype(float)
     small[small < 10] = 0
     found = [float((axis * small).sum() / small.sum()) for axis in np.mgrid[: small.shape[0], : small.shape[1]]]
     expected = [(n + 0.5) * fit.scaled[i] / size[i] - 0.5 for i, n in enumerate((v, u))]

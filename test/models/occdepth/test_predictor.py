@@ -31,7 +31,7 @@ STAGES = {"preprocess", "encoder", "decoder2d", "sfa", "oad", "net3d", "head", "
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny() -> Iterator[OccDepthConfig]:
-    config = replace(PRESETS["occdepth-b3"], feature=8, grid=GRID, picture=SIZE)
+    config = replace(PRESETS["occdepth-b3"], feature=8, grid=GRID, image=SIZE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "occdepth-b3", config)
         patch.setitem(PRESETS, "occdepth-b7-flosp", replace(config, name="flosp", depth=None))
@@ -71,18 +71,18 @@ def predictor(weights: Path) -> OccDepthPredictor:
     return OccDepthPredictor(name="occdepth-b3", weights=weights, device="cpu")
 
 
-def test_engine_predicts_what_the_plain_network_says(weights: Path, tiny: OccDepthConfig) -> None:
+def test_engine_predicts_what_the_reference_network_says(weights: Path, tiny: OccDepthConfig) -> None:
     rig, (left, right) = rig_of(), pair()
     result = Engine(rig, GRID, model="occdepth-b3", weights=weights, device="cpu").predict(left, right, stamp_ns=5)
     assert (result.model, result.stamp_ns) == ("occdepth-b3", 5)
     assert set(result.timings_ms) == STAGES | {"total"}
     assert all(ms >= 0 for ms in result.timings_ms.values())
 
-    plain = OccDepth(tiny).eval()
-    plain.load_state_dict(load_file(weights))
+    reference = OccDepth(tiny).eval()
+    reference.load_state_dict(load_file(weights))
     geometry = SceneGeometry.of_rig(tiny, rig, GRID)
     with torch.inference_mode():
-        out = plain(normalize(torch.from_numpy(np.stack([left, right])))[None], geometry)
+        out = reference(normalize(torch.from_numpy(np.stack([left, right])))[None], geometry)
     probability = out.completion.logits[0].softmax(dim=0)
     assert len(np.unique(result.labels)) > 3
     assert (probability.argmax(dim=0).numpy() == result.labels).mean() >= 0.999
@@ -93,7 +93,7 @@ def test_engine_predicts_what_the_plain_network_says(weights: Path, tiny: OccDep
     assert ((result.depth >= 2) & (result.depth <= 54)).all()
 
 
-def test_the_same_pictures_give_the_same_bytes(predictor: OccDepthPredictor) -> None:
+def test_the_same_images_give_the_same_bytes(predictor: OccDepthPredictor) -> None:
     predictor.calibrate(rig_of(), GRID)
     first, second = predictor.infer(*pair()), predictor.infer(*pair())
     for name in ("labels", "confidence", "visibility", "depth"):
@@ -135,7 +135,7 @@ def test_a_grid_placed_with_its_camera_gives_the_same_prediction(predictor: OccD
 
 
 @pytest.mark.parametrize("size", [(66, 198), (62, 186), (240, 320)])
-def test_pictures_of_other_sizes_work(predictor: OccDepthPredictor, size: tuple[int, int]) -> None:
+def test_images_of_other_sizes_work(predictor: OccDepthPredictor, size: tuple[int, int]) -> None:
     predictor.calibrate(rig_of(*size), GRID)
     result = predictor.infer(*pair(*size))
     assert result.depth.shape == size
@@ -230,7 +230,7 @@ def test_visibility_ends_at_the_surface() -> None:
     assert np.array_equal(visibility == Visibility.SEEN, seen)
 
 
-def test_every_registered_network_is_a_preset_that_works_on_pictures_alone() -> None:
+def test_every_registered_network_is_a_preset_that_works_on_images_alone() -> None:
     names = [name for name, entry in MODELS.items() if entry.load() is OccDepthPredictor]
     assert len(names) >= 6
     assert all(PRESETS[name].virtual_bf is None for name in names)

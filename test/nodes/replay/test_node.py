@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.sequences import BASELINE, FOCAL, HEIGHT, LIDAR_TO_CAMERA, WIDTH, kitti_odometry, lidar_poses, picture
+from helpers.sequences import BASELINE, FOCAL, HEIGHT, LIDAR_TO_CAMERA, WIDTH, kitti_odometry, lidar_poses, make_image
 
 pytestmark = pytest.mark.ros
 for module in ("rclpy", "tf2_ros", "sensor_msgs", "tf2_msgs"):
@@ -120,8 +120,8 @@ def test_every_topic_carries_the_recorded_frames(tmp_path: Path, listener: Liste
     for i, (left, right) in enumerate(zip(heard["left/image_rect"], heard["right/image_rect"], strict=True)):
         assert (left.encoding, left.height, left.width, left.step) == ("rgb8", HEIGHT, WIDTH, 3 * WIDTH)
         assert (left.header.frame_id, right.header.frame_id) == ("camera_left_optical", "camera_right_optical")
-        np.testing.assert_array_equal(np.asarray(left.data).reshape(HEIGHT, WIDTH, 3), picture(i % 4))
-        np.testing.assert_array_equal(np.asarray(right.data).reshape(HEIGHT, WIDTH, 3), picture(100 + i % 4))
+        np.testing.assert_array_equal(np.asarray(left.data).reshape(HEIGHT, WIDTH, 3), make_image(i % 4))
+        np.testing.assert_array_equal(np.asarray(right.data).reshape(HEIGHT, WIDTH, 3), make_image(100 + i % 4))
 
     left, right = heard["left/camera_info"][0], heard["right/camera_info"][0]
     assert (left.width, left.height, left.distortion_model) == (WIDTH, HEIGHT, "plumb_bob")
@@ -152,7 +152,7 @@ def test_every_topic_carries_the_recorded_frames(tmp_path: Path, listener: Liste
         np.testing.assert_allclose(pose_of(transform.transform), lidar_poses(4)[i % 4], atol=1e-9)
 
 
-def test_grey_pictures_present_stamps_and_frame_names(tmp_path: Path, listener: Listener) -> None:
+def test_grey_images_present_stamps_and_frame_names(tmp_path: Path, listener: Listener) -> None:
     before = time.time_ns()
     process = replay(
         source=kitti_odometry(tmp_path / "00", 3, grey=True),
@@ -166,14 +166,14 @@ def test_grey_pictures_present_stamps_and_frame_names(tmp_path: Path, listener: 
     images = heard["left/image_rect"]
     assert len(images) == 2
     assert (images[0].encoding, images[0].step, images[0].header.frame_id) == ("mono8", WIDTH, "eye")
-    np.testing.assert_array_equal(np.asarray(images[0].data).reshape(HEIGHT, WIDTH), picture(1, grey=True))
+    np.testing.assert_array_equal(np.asarray(images[0].data).reshape(HEIGHT, WIDTH), make_image(1, grey=True))
     assert before < stamp_of(images[0]) < stamp_of(images[1]) < time.time_ns()
     assert [stamp_of(m) for m in heard["right/camera_info"]] == [stamp_of(m) for m in images]
     assert {t.child_frame_id for m in heard["tf"] for t in m.transforms} == {"base_link"}
 
 
 def test_topics_follow_the_namespace_and_the_sample_is_the_default() -> None:
-    # best effort may lose one of such large pictures
+    # best effort may lose one of such large images
     listener = Listener("/robot/", reliable=True)
     try:
         process = replay("-r", "__ns:=/robot", count=2)
@@ -185,7 +185,7 @@ def test_topics_follow_the_namespace_and_the_sample_is_the_default() -> None:
         listener.close()
 
 
-def test_a_cut_picture_ends_the_replay_with_one_line_and_code_2(tmp_path: Path) -> None:
+def test_a_cut_image_ends_the_replay_with_one_line_and_code_2(tmp_path: Path) -> None:
     sequence = kitti_odometry(tmp_path / "00", 3)
     victim = sequence / "image_3" / "000002.png"
     victim.write_bytes(victim.read_bytes()[:500])

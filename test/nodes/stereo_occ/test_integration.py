@@ -58,7 +58,7 @@ GRID = VoxelGrid((0.0, -6.4, -3.2), (48, 64, 32), 0.2)
 PATIENT = QoSProfile(depth=20)
 """A listener on a busy machine is late, and must not lose what it looks at."""
 DOMAIN = 1 + (os.getpid() + 50) % 100
-TRUTH_M = sequences.FOCAL * sequences.BASELINE / DISPARITY
+GROUND_TRUTH_M = sequences.FOCAL * sequences.BASELINE / DISPARITY
 
 
 def _sequence(folder: Path) -> Path:
@@ -254,7 +254,7 @@ def test_the_grid_holds_the_labels_and_the_wall(
         wall = GRID.centers_of(np.argwhere(prediction.occupied))
         assert len(wall) > 50
         # the camera stands 0.3 m before the LiDAR
-        assert np.median(wall[:, 0]) == pytest.approx(TRUTH_M + 0.3, abs=0.3)
+        assert np.median(wall[:, 0]) == pytest.approx(GROUND_TRUTH_M + 0.3, abs=0.3)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_the_depth_is_that_of_the_wall(
         assert message.encoding == "32FC1" and message.header.frame_id == "camera_left_optical"
         depth = np.frombuffer(bytes(message.data), np.float32).reshape(message.height, message.width)
         np.testing.assert_array_equal(depth, predictions[_stamp(message.header)].depth)
-        assert np.nanmedian(depth) == pytest.approx(TRUTH_M, rel=0.02)
+        assert np.nanmedian(depth) == pytest.approx(GROUND_TRUTH_M, rel=0.02)
 
 
 def test_latched_topics_reach_whoever_comes_later(run: tuple[Listener, Process, Path]) -> None:

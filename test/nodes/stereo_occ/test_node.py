@@ -222,7 +222,7 @@ def _image(**changes: Any) -> Image:
         ("left", _image(frame=""), "frame_id", "no frame_id"),
     ],
 )
-def test_a_bad_picture_is_named_and_the_next_good_one_works(
+def test_a_bad_image_is_named_and_the_next_good_one_works(
     bench: Bench, side: str, message: Image, fault: str, said: str
 ) -> None:
     before = bench.processed
@@ -233,12 +233,12 @@ def test_a_bad_picture_is_named_and_the_next_good_one_works(
     assert fault not in bench.fault_names()
 
 
-def test_swapped_pictures_are_named_and_the_right_order_works(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_swapped_images_are_named_and_the_right_order_works(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.node.pipeline.host._engine._swap_guard, "_countdown", 0)
     before = bench.processed
     for _ in range(2):
         bench.send_pair(image_message(bench.right, 0), image_message(bench.left, 0))
-        bench.expect_fault("swapped", "Exchange the two pictures")
+        bench.expect_fault("swapped", "Exchange the two images")
     assert bench.processed == before
     bench.good_pair()
     assert "swapped" not in bench.fault_names()
@@ -432,8 +432,8 @@ def test_models_that_remember_are_told_where_each_pair_was_taken(made: list[Benc
     np.testing.assert_allclose(placed[-1][:3, 3], [4, 5, 6])
 
 
-def test_raw_pictures_are_rectified(made: list[Bench]) -> None:
-    """A shift of the principal point between K and P moves the picture by as many pixels."""
+def test_raw_images_are_rectified(made: list[Bench]) -> None:
+    """A shift of the principal point between K and P moves the image by as many pixels."""
     made.append(bench := Bench(rectify=True))
     bench.wait_active()
     infos = {side: info_message(side) for side in ("left", "right")}
@@ -507,11 +507,11 @@ class GreedyEngine(Engine):
         super().__init__(rig, grid)
         self.predictor.name = model
 
-    def predict(self, *pictures: Any, **options: Any) -> Any:
+    def predict(self, *images: Any, **options: Any) -> Any:
         if self.predictor.name != "stereo-geometry" and GreedyEngine.full:
             # the way the networks of this package say it
             raise ModelError("it does not fit") from OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-        return super().predict(*pictures, **options)
+        return super().predict(*images, **options)
 
 
 def test_full_gpu_memory_falls_back_and_finds_the_way_back(made: list[Bench], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Pairing by stamps, late pictures, and clocks that jump back."""
+"""Pairing by stamps, late images, and clocks that jump back."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_large_step_back_is_a_jump_at_once() -> None:
     assert log.jumps and log.jumps[0] == pytest.approx(9.6)
 
 
-def test_a_small_step_back_is_a_jump_when_the_next_picture_agrees() -> None:
+def test_a_small_step_back_is_a_jump_when_the_next_image_agrees() -> None:
     log = Log()
     for stamp in (100, 200, 300, 100, 200, 300, 400):
         log.both(stamp)

@@ -154,7 +154,7 @@ def test_too_little_data_is_refused() -> None:
         point_cloud2.read_points(cloud)
 
 
-def test_fields_of_different_types_are_no_plain_array() -> None:
+def test_fields_of_different_types_are_no_reference_array() -> None:
     cloud = point_cloud2.create_cloud(Header(), MIXED, mixed_points(2), STEP)
     with pytest.raises(AssertionError):
         point_cloud2.read_points_numpy(cloud)

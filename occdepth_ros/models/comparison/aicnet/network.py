@@ -43,14 +43,14 @@ class Branch(nn.Module):
     """One modality: 2-D features, and what becomes of them after they were lifted.
 
     Args:
-        in_channels: of its picture.
+        in_channels: of its image.
         config: sizes.
     """
 
     def __init__(self, in_channels: int, config: AicNetConfig) -> None:
         super().__init__()
         width = config.feature
-        self.picture = nn.Sequential(
+        self.image = nn.Sequential(
             nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
@@ -105,8 +105,8 @@ class AicNet(nn.Module):
             class logits `[1, n_classes, X, Y, Z]` (of the window's columns).
         """
         measured = torch.stack([surface.depth / DEPTH_UNIT_M, (surface.depth > 0).float()])
-        colour = self.lift(self.colour.picture(surface.picture[None]), surface)
-        depth = self.lift(self.depth.picture(measured[None]), surface)
+        colour = self.lift(self.colour.image(surface.image[None]), surface)
+        depth = self.lift(self.depth.image(measured[None]), surface)
         fused = [a + b for a, b in zip(self.colour(colour), self.depth(depth), strict=True)]
         coarse = self.aggregate(torch.cat(fused, dim=1))
         fine = self.refine(self.up(coarse) + colour + depth)

@@ -1,4 +1,4 @@
-"""AICNet on the picture and the depth of stereo matching, behind the engine's contract."""
+"""AICNet on the image and the depth of stereo matching, behind the engine's contract."""
 
 from __future__ import annotations
 

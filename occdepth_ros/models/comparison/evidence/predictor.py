@@ -20,7 +20,7 @@ from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.layout import channels_last
 from occdepth_ros.models.occdepth.readout import VisibilityTable, labels_and_confidence
-from occdepth_ros.models.predictor import Occupancy, Picture
+from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.weights import RANDOM, with_weights
 from occdepth_ros.stereo.occupancy import StereoOccupancy
@@ -61,7 +61,7 @@ class CompletionPredictor(ABC, Generic[Measured]):
         self._stereo: StereoOccupancy | None = None
 
     @abstractmethod
-    def measured(self, stereo: StereoOccupancy, left: Picture, disparity: npt.NDArray[np.int16]) -> Measured:
+    def measured(self, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> Measured:
         """What the network takes, on its device; arguments as for `MatchedSurface.of`."""
 
     @abstractmethod
@@ -73,14 +73,14 @@ class CompletionPredictor(ABC, Generic[Measured]):
 
         Raises:
             GridError: the network cannot complete this grid.
-            CalibrationError: the pictures are too small to be matched.
+            CalibrationError: the images are too small to be matched.
         """
         self._config.check_grid(grid)
         self._stereo = StereoOccupancy(rig, grid)
         self._visibility = VisibilityTable.of_camera(grid, rig.left, rig.left_from_grid)
 
     @torch.inference_mode()
-    def infer(self, left: Picture, right: Picture) -> Occupancy:
+    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
         """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each, of the calibrated size.
 
         Raises:
@@ -91,8 +91,8 @@ class CompletionPredictor(ABC, Generic[Measured]):
                 "the predictor knows no calibration yet", where=self.name, remedy="Call calibrate(rig, grid) first."
             )
         stereo, clock = self._stereo, StageClock(self.device)
-        small = stereo.shrunk(left)
-        disparity, depth = stereo.match(small, stereo.shrunk(right))
+        small = stereo.resized(left)
+        disparity, depth = stereo.match(small, stereo.resized(right))
         clock.lap("matching")
         measured = self.measured(stereo, small, disparity)
         clock.lap("surface")
@@ -109,7 +109,7 @@ class CompletionPredictor(ABC, Generic[Measured]):
 class SurfacePredictor(CompletionPredictor[MatchedSurface]):
     """A network from a `MatchedSurface` to logits `[1, n_classes, X, Y, Z]`; arguments as `CompletionPredictor`."""
 
-    def measured(self, stereo: StereoOccupancy, left: Picture, disparity: npt.NDArray[np.int16]) -> MatchedSurface:
+    def measured(self, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> MatchedSurface:
         """The matched surface."""
         return MatchedSurface.of(stereo, left, disparity).to(self.device)
 

@@ -9,33 +9,33 @@ import numpy.typing as npt
 import torch
 
 from occdepth_ros.models.images import normalize
-from occdepth_ros.stereo.matching import Picture
+from occdepth_ros.stereo.matching import ImageArray
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 
 
 @dataclass(frozen=True)
 class MatchedSurface:
-    """Picture, depth and points of one scene.
+    """Image, depth and points of one scene.
 
     Points are the matched pixels in voxels that enough of them end in (see `SurfaceBinning.occupied`), the same voxels
     that `StereoOccupancy.occupied` marks.
 
     Args:
-        picture: left picture at matching size, normalised, `[3, h, w]` float32.
+        image: left image at matching size, normalised, `[3, h, w]` float32.
         depth: of its pixels, `[h, w]` float32, metres; 0 = no match.
         points: `[N, 3]` float32, voxel edges from the grid's lower corner.
         voxel: flat index of every point's voxel, `[N]` int64.
         pixel: flat index of every point's pixel, `[N]` int64.
     """
 
-    picture: torch.Tensor
+    image: torch.Tensor
     depth: torch.Tensor
     points: torch.Tensor
     voxel: torch.Tensor
     pixel: torch.Tensor
 
     @classmethod
-    def of(cls, stereo: StereoOccupancy, left: Picture, disparity: npt.NDArray[np.int16]) -> MatchedSurface:
+    def of(cls, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> MatchedSurface:
         """The surface of one pair.
 
         Args:

@@ -64,7 +64,7 @@ class Js3cNet(nn.Module):
         """Segment and complete one scene.
 
         Args:
-            surface: what was matched; the picture is not looked at.
+            surface: what was matched; the image is not looked at.
             window: the columns to predict at full resolution; None = all. Context is gathered from all columns anyway.
             interact: whether points look at the completion, which teaches both and changes neither completion.
         """

@@ -104,7 +104,7 @@ class LmscNet(nn.Module):
             skips[scale] = x
         out: dict[int, torch.Tensor] = {}
         for scale in SCALES:
-            raised = [self.raise_to[f"{other}_{scale}"](columns) for other, columns in out.items()]
-            decoded = self.decoder[str(scale)](torch.cat([skips[scale], *raised], dim=1))
+            shifted = [self.raise_to[f"{other}_{scale}"](columns) for other, columns in out.items()]
+            decoded = self.decoder[str(scale)](torch.cat([skips[scale], *shifted], dim=1))
             out[scale] = self.to_column[str(scale)](decoded)
         return out

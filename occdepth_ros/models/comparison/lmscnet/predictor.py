@@ -12,7 +12,7 @@ import torch
 from occdepth_ros.models.comparison.evidence.predictor import CompletionPredictor
 from occdepth_ros.models.comparison.lmscnet.config import LmscNetConfig
 from occdepth_ros.models.comparison.lmscnet.network import LmscNet
-from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.predictor import ImageArray
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 
 
@@ -41,7 +41,7 @@ class LmscNetPredictor(CompletionPredictor[torch.Tensor]):
         config = config or LmscNetConfig()
         super().__init__(config, partial(LmscNet, config), name=name, weights=weights, device=device)
 
-    def measured(self, stereo: StereoOccupancy, left: Picture, disparity: npt.NDArray[np.int16]) -> torch.Tensor:
+    def measured(self, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> torch.Tensor:
         """Occupancy, `[1, X, Y, Z]` float32."""
         return torch.from_numpy(stereo.occupied(disparity)).to(self.device, torch.float32)[None]
 

@@ -1,4 +1,4 @@
-"""Depth of a picture as points of the grid's frame, a few sweeps of them, and the voxels that they are in."""
+"""Depth of an image as points of the grid's frame, a few sweeps of them, and the voxels that they are in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PseudoLidar:
 
     Args:
         rig: the calibrated cameras.
-        size: height and width of the depth pictures; the rig's are taken as resized to it.
+        size: height and width of the depth images; the rig's are taken as resized to it.
     """
 
     def __init__(self, rig: StereoRig, size: tuple[int, int]) -> None:
@@ -41,7 +41,7 @@ class PseudoLidar:
         self._eye = grid_from_left[:3, 3].astype(np.float32)
 
     def points(self, depth: Depth) -> Points:
-        """Points of a depth picture, `[h, w]` metres, NaN = none, in the grid's frame: `[3, N]` metres."""
+        """Points of a depth image, `[h, w]` metres, NaN = none, in the grid's frame: `[3, N]` metres."""
         flat = depth.ravel()
         with np.errstate(invalid="ignore"):
             seen = np.flatnonzero((flat > 0) & (flat < FARTHEST_M))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.monoocc.proposals.source import Depth
-from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.predictor import ImageArray
 from occdepth_ros.stereo.occupancy import WORKING_WIDTH, StereoOccupancy
 
 
@@ -13,7 +13,7 @@ class SemiGlobalDepth:
     """What matches reliably, and no splinters; a `DepthSource` without weights.
 
     Args:
-        working_width: larger pictures are matched at the whole fraction of their size that comes nearest to this
+        working_width: larger images are matched at the whole fraction of their size that comes nearest to this
             width, pixels; the depth has that size.
     """
 
@@ -21,15 +21,15 @@ class SemiGlobalDepth:
         self._working_width = working_width
         self._stereo: tuple[tuple[str, VoxelGrid], StereoOccupancy] | None = None
 
-    def __call__(self, left: Picture, right: Picture, rig: StereoRig, grid: VoxelGrid) -> Depth:
+    def __call__(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Depth:
         """See `DepthSource`.
 
         Raises:
-            CalibrationError: the pictures are too small to be matched.
+            CalibrationError: the images are too small to be matched.
         """
         key = rig.fingerprint, grid
         if self._stereo is None or self._stereo[0] != key:
             self._stereo = key, StereoOccupancy(rig, grid, working_width=self._working_width)
         stereo = self._stereo[1]
-        disparity = stereo.matcher.match(stereo.shrunk(left), stereo.shrunk(right))
+        disparity = stereo.matcher.match(stereo.resized(left), stereo.resized(right))
         return stereo.matcher.depth(stereo.binning.without_splinters(disparity))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.predictor import ImageArray
 
 Depth = npt.NDArray[np.float32]
 Proposals = npt.NDArray[np.bool_]
@@ -19,8 +19,8 @@ Volume = npt.NDArray[np.bool_]
 class DepthSource(Protocol):
     """Makes metric depth from a rectified pair."""
 
-    def __call__(self, left: Picture, right: Picture, rig: StereoRig, grid: VoxelGrid) -> Depth:
-        """Depth of the left picture.
+    def __call__(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Depth:
+        """Depth of the left image.
 
         Args:
             left, right: `[H, W, 3]` RGB uint8, of the rig's size.
@@ -28,7 +28,7 @@ class DepthSource(Protocol):
             grid: the voxels that the depth is for.
 
         Returns:
-            `[h, w]` float32 metres along the optical axis, NaN where there is none; the whole picture at its own size
+            `[h, w]` float32 metres along the optical axis, NaN where there is none; the whole image at its own size
             or a smaller one.
 
         Raises:
@@ -40,7 +40,7 @@ class DepthSource(Protocol):
 class ProposalSource(Protocol):
     """Says which voxels of twice the grid's edge are worth a query."""
 
-    def __call__(self, left: Picture, right: Picture, rig: StereoRig, grid: VoxelGrid) -> Proposals:
+    def __call__(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Proposals:
         """Proposals from one rectified pair, and from earlier ones where the source remembers them.
 
         Args:

@@ -12,7 +12,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.monoocc.proposals.pseudo_lidar import PseudoLidar, SweepMemory, voxelize_points
 from occdepth_ros.models.monoocc.proposals.semi_global import SemiGlobalDepth
 from occdepth_ros.models.monoocc.proposals.source import DepthSource, Proposals, Volume
-from occdepth_ros.models.predictor import Picture
+from occdepth_ros.models.predictor import ImageArray
 
 Refiner = Callable[[Volume, VoxelGrid], Proposals]
 """Measured voxels `[X, Y, Z]` to proposals `[X/2, Y/2, Z/2]`, such as `models.qpn.refiner.QpnRefiner`."""
@@ -58,7 +58,7 @@ class StereoProposals:
         """See `ProposalSource`."""
         self._pose = world_from_grid
 
-    def __call__(self, left: Picture, right: Picture, rig: StereoRig, grid: VoxelGrid) -> Proposals:
+    def __call__(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Proposals:
         """See `ProposalSource`.
 
         Raises:
@@ -69,7 +69,7 @@ class StereoProposals:
             return self._refine(measured, grid)
         return dilated(halved(measured), self._dilation)
 
-    def measure(self, left: Picture, right: Picture, rig: StereoRig, grid: VoxelGrid) -> Volume:
+    def measure(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Volume:
         """The voxels that the pair and the sweeps in memory show a surface in, `[X, Y, Z]`; the pair is remembered.
 
         Raises:

@@ -36,9 +36,9 @@ class LookedAt:
         around: by view, flat indices of the pixels whose inner value is needed, sorted: those looked at and their
             neighbours.
         neighbours: rows of `around` in the 3x3 neighbourhood of every pixel looked at, `[P * 9]`; the row behind the
-            last one stands for what is outside the picture.
+            last one stands for what is outside the image.
         patches: first number of the three rows of the 3x3 image patch of every row of `around`, `[A * 3]`, in the
-            padded pictures, flattened as `[V, H + 2, W + 2, 3]`.
+            padded images, flattened as `[V, H + 2, W + 2, 3]`.
     """
 
     around: tuple[torch.Tensor, ...]
@@ -68,7 +68,7 @@ def look(pixels: list[torch.Tensor], height: int, width: int) -> tuple[LookedAt,
         mask = torch.zeros(1, 1, height, width)
         mask.view(-1)[chosen] = 1
         near = F.max_pool2d(mask, 3, 1, 1).view(-1).nonzero()[:, 0]
-        # one ring of -1 around the picture
+        # one ring of -1 around the image
         place = torch.full((height + 2, width + 2), -1)
         inner = torch.full((height * width,), -1)
         inner[near] = torch.arange(len(near)) + above
@@ -88,7 +88,7 @@ def look(pixels: list[torch.Tensor], height: int, width: int) -> tuple[LookedAt,
     return LookedAt(tuple(around), index.flatten(), torch.cat(patches).flatten()), rows
 
 
-class FastUpBlock(nn.Module):
+class OptimizedUpBlock(nn.Module):
     """An up-block on whole maps.
 
     Args:
@@ -139,7 +139,7 @@ class FastUpBlock(nn.Module):
     def _sum_of(self, low: tuple[int, int], high: tuple[int, int]) -> TapSum:
         key = (*low, *high)
         if key not in self._sums:
-            # a picture size is for life; another one replaces it
+            # an image size is for life; another one replaces it
             self._sums = {key: TapSum(low, high)}
         return self._sums[key]
 
@@ -150,7 +150,7 @@ def products_of(view: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
 
 
 class FinestBlock(nn.Module):
-    """The up-block at the picture's own resolution and the projection behind it, on the pixels looked at."""
+    """The up-block at the image's own resolution and the projection behind it, on the pixels looked at."""
 
     def __init__(self, block: UpBlock, below: int, project: nn.Conv2d, dtype: torch.dtype) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class FinestBlock(nn.Module):
         self._of: LookedAt | None = None
 
     def forward(self, x: torch.Tensor, images: torch.Tensor, looked: LookedAt) -> torch.Tensor:
-        """`[V, C, h, w]` and the pictures `[V, 3, H, W]` to rows of the pixels looked at, `[P, feature]`."""
+        """`[V, C, h, w]` and the images `[V, 3, H, W]` to rows of the pixels looked at, `[P, feature]`."""
         if self._of is not looked:
             low, high = (x.shape[2], x.shape[3]), (images.shape[2], images.shape[3])
             self._sums, self._of = [TapSum(low, high, near) for near in looked.around], looked
@@ -206,7 +206,7 @@ class FinestBlock(nn.Module):
         return out
 
 
-class FastDecoder(nn.Module):
+class OptimizedDecoder(nn.Module):
     """The decoder.
 
     Args:
@@ -232,7 +232,7 @@ class FastDecoder(nn.Module):
             project = cast(nn.Conv2d, decoder.get_submodule(f"resize_output_1_{scale}"))
             kind = fine if scale <= FINE else dtype
             dear = commute and kind == torch.float32
-            self.blocks[str(scale)] = FastUpBlock(block, below, commute=dear and scale > 1, dtype=kind)
+            self.blocks[str(scale)] = OptimizedUpBlock(block, below, commute=dear and scale > 1, dtype=kind)
             if scale in wanted:
                 self.projections[str(scale)] = FusedConv(project, None, "none", kind)
             if scale == 1:

@@ -11,7 +11,7 @@ from occdepth_ros.models.fused import FusedConv, activation_of
 from occdepth_ros.models.occdepth.encoder import TAPPED_STAGES, Encoder
 
 
-class FastBlock(nn.Module):
+class OptimizedBlock(nn.Module):
     """A depthwise-separable or inverted-residual block of timm's, of which it takes the weights over."""
 
     def __init__(self, block: Any, dtype: torch.dtype) -> None:
@@ -38,7 +38,7 @@ class FastBlock(nn.Module):
         return out
 
 
-class FastEncoder(nn.Module):
+class OptimizedEncoder(nn.Module):
     """The encoder.
 
     Args:
@@ -51,7 +51,7 @@ class FastEncoder(nn.Module):
         model = encoder.original_model
         self.stem = _fused(model, "conv_stem", "bn1", dtype)
         self.stages = nn.ModuleList(
-            nn.Sequential(*(FastBlock(block, dtype) for block in stage)) for stage in model.blocks
+            nn.Sequential(*(OptimizedBlock(block, dtype) for block in stage)) for stage in model.blocks
         )
         self.head = FusedConv(model.conv_head, None, "none", dtype)
 

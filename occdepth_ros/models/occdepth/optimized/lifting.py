@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import torch
 
 from occdepth_ros.models.occdepth.config import OccDepthConfig
-from occdepth_ros.models.occdepth.optimized.tables import FastTables
+from occdepth_ros.models.occdepth.optimized.tables import OptimizedTables
 from occdepth_ros.models.occdepth.sfa import EPSILON, average_views, fuse_views
 
 CHUNK = 16384
 """Voxels at a time on a CPU: their features stay in a core's cache."""
 
 
-def lift_seen(config: OccDepthConfig, rows: Mapping[int, torch.Tensor], tables: FastTables) -> torch.Tensor:
+def lift_seen(config: OccDepthConfig, rows: Mapping[int, torch.Tensor], tables: OptimizedTables) -> torch.Tensor:
     """Sum of the fused features over the scales, `[S, C]` float32.
 
     Args:
@@ -65,7 +65,7 @@ def _mean(rows: torch.Tensor, index: torch.Tensor, visible: torch.Tensor) -> tor
     return total / visible.sum(1, keepdim=True).clamp_min(1)
 
 
-def seen_weight(depth: torch.Tensor, tables: FastTables) -> torch.Tensor:
+def seen_weight(depth: torch.Tensor, tables: OptimizedTables) -> torch.Tensor:
     """The depth distributions `[1, V, D, h, w]` read at the seen voxels, `[S]`."""
     assert tables.corners is not None and tables.corner_weights is not None
     flat = depth.contiguous().flatten()

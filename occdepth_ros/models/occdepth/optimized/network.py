@@ -1,4 +1,4 @@
-"""The inference path of every OccDepth configuration: one scene, pictures to class logits."""
+"""The inference path of every OccDepth configuration: one scene, images to class logits."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import DEPTH_SCALE, WEIGHT_GAIN, OccDepth
 from occdepth_ros.models.occdepth.oad import BasicBlock, DepthNet, OccupancyAwareDepth
-from occdepth_ros.models.occdepth.optimized.decoder import FastDecoder
-from occdepth_ros.models.occdepth.optimized.encoder import FastEncoder
+from occdepth_ros.models.occdepth.optimized.decoder import OptimizedDecoder
+from occdepth_ros.models.occdepth.optimized.encoder import OptimizedEncoder
 from occdepth_ros.models.occdepth.optimized.lifting import lift_seen, seen_weight
-from occdepth_ros.models.occdepth.optimized.tables import FastTables
-from occdepth_ros.models.occdepth.optimized.volume import FastUNet3d
+from occdepth_ros.models.occdepth.optimized.tables import OptimizedTables
+from occdepth_ros.models.occdepth.optimized.volume import OptimizedUNet3d
 from occdepth_ros.models.occdepth.virtual_stereo import warp_to_right
 
 Precision = Literal["float32", "mixed", "bfloat16", "float16"]
 """mixed: encoder, depth and 2-D maps up to scale 1/4 in float32; finer maps, 3-D network and head in bfloat16."""
 
 
-class FastDepthNet(nn.Module):
+class OptimizedDepthNet(nn.Module):
     """The depth network with fused convolutions."""
 
     def __init__(self, net: DepthNet, dtype: torch.dtype) -> None:
@@ -46,7 +46,7 @@ class FastDepthNet(nn.Module):
         return logits.float().softmax(dim=1)[None]
 
 
-class FastOccDepth(nn.Module):
+class OptimizedOccDepth(nn.Module):
     """OccDepth rearranged for inference.
 
     The same computation as the plain network's, up to rounding: norms are folded, activations and sums ride on the
@@ -68,31 +68,31 @@ class FastOccDepth(nn.Module):
         self.precision = precision
         flat: torch.dtype = torch.float32 if precision == "mixed" else getattr(torch, precision)
         deep: torch.dtype = torch.bfloat16 if precision == "mixed" else flat
-        self.picture_dtype = flat
+        self.image_dtype = flat
         config = self.config
         wanted = config.scales if config.depth is None else tuple({*config.scales, DEPTH_SCALE})
-        self.encoder = FastEncoder(network.net_rgb.encoder, flat)
+        self.encoder = OptimizedEncoder(network.net_rgb.encoder, flat)
         # both trade multiplications for gathers, which pays where those are dear: not in bfloat16, not on GPUs
         commute = on_cpu and flat == torch.float32
         self.sparse = commute and deep == torch.float32 and 1 in config.scales and config.virtual_bf is None
-        self.decoder = FastDecoder(network.net_rgb.decoder, wanted, dtype=flat, fine=deep, commute=commute)
-        self.depth_net: FastDepthNet | None = None
+        self.decoder = OptimizedDecoder(network.net_rgb.decoder, wanted, dtype=flat, fine=deep, commute=commute)
+        self.depth_net: OptimizedDepthNet | None = None
         if network.flosp_depth is not None:
             oad: OccupancyAwareDepth = network.flosp_depth
-            self.depth_net = FastDepthNet(cast(DepthNet, oad.depth_net[0]), flat)
-        self.unet = FastUNet3d(network.net_3d_decoder, deep)
+            self.depth_net = OptimizedDepthNet(cast(DepthNet, oad.depth_net[0]), flat)
+        self.unet = OptimizedUNet3d(network.net_3d_decoder, deep)
 
-    def tables(self, geometry: SceneGeometry) -> FastTables:
+    def tables(self, geometry: SceneGeometry) -> OptimizedTables:
         """Tables of a calibration, on the CPU; `geometry` must be there, too."""
-        return FastTables.of(self.config, geometry, sparse=self.sparse)
+        return OptimizedTables.of(self.config, geometry, sparse=self.sparse)
 
     def forward(
-        self, images: torch.Tensor, tables: FastTables, measured_depth: torch.Tensor | None = None
+        self, images: torch.Tensor, tables: OptimizedTables, measured_depth: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Predict one scene.
 
         Args:
-            images: normalised pictures, `[V, 3, H, W]`.
+            images: normalised images, `[V, 3, H, W]`.
             tables: of the calibration, on the same device.
             measured_depth: depth of the first view for a virtual second one, `[1, H, W]`, metres, 0 = none.
 
@@ -105,11 +105,11 @@ class FastOccDepth(nn.Module):
         return self.unet.head(self.unet.volume(self.weigh(lifted, depth, tables))), depth
 
     def prepared(self, images: torch.Tensor) -> torch.Tensor:
-        """Pictures in the format and layout of the encoder."""
-        return images.to(self.picture_dtype).contiguous(memory_format=torch.channels_last)
+        """Images in the format and layout of the encoder."""
+        return images.to(self.image_dtype).contiguous(memory_format=torch.channels_last)
 
     def features(
-        self, maps: dict[int, torch.Tensor], tables: FastTables, measured_depth: torch.Tensor | None = None
+        self, maps: dict[int, torch.Tensor], tables: OptimizedTables, measured_depth: torch.Tensor | None = None
     ) -> tuple[dict[int, torch.Tensor], torch.Tensor | None]:
         """2-D features of the encoder's maps, `[V, C, h, w]` by scale, and rows of the finest scale, `[P, C]`."""
         found, rows = self.decoder(maps, tables.looked)
@@ -119,21 +119,21 @@ class FastOccDepth(nn.Module):
             found = {s: torch.cat([m, warp_to_right(m, measured_depth, bf / s)]) for s, m in found.items()}
         return found, rows
 
-    def lift(self, maps: dict[int, torch.Tensor], rows: torch.Tensor | None, tables: FastTables) -> torch.Tensor:
+    def lift(self, maps: dict[int, torch.Tensor], rows: torch.Tensor | None, tables: OptimizedTables) -> torch.Tensor:
         """Fused features of the seen voxels, `[S, C]`."""
         pixels = {s: maps[s].permute(0, 2, 3, 1).flatten(0, 2) for s in self.config.scales if s in maps}
         if rows is not None:
             pixels[1] = rows
         return lift_seen(self.config, pixels, tables)
 
-    def depth(self, maps: dict[int, torch.Tensor], tables: FastTables) -> torch.Tensor | None:
+    def depth(self, maps: dict[int, torch.Tensor], tables: OptimizedTables) -> torch.Tensor | None:
         """Depth distribution of every view, `[1, V, D, h, w]`; None without depth module."""
         if self.depth_net is None:
             return None
         found: torch.Tensor = self.depth_net(maps[DEPTH_SCALE], tables.geometry.camera_scalar)
         return found
 
-    def weigh(self, lifted: torch.Tensor, depth: torch.Tensor | None, tables: FastTables) -> torch.Tensor:
+    def weigh(self, lifted: torch.Tensor, depth: torch.Tensor | None, tables: OptimizedTables) -> torch.Tensor:
         """The 3-D network's input, `[1, C, X, Y, Z]`."""
         if depth is not None:
             lifted = lifted * (seen_weight(depth, tables) * WEIGHT_GAIN)[:, None]
@@ -144,7 +144,7 @@ class FastOccDepth(nn.Module):
         return volume if self.config.layout == "kitti" else volume.transpose(3, 4)
 
 
-def compiled(network: FastOccDepth) -> FastOccDepth:
+def compiled(network: OptimizedOccDepth) -> OptimizedOccDepth:
     """Hand the networks to torch.compile with CUDA graphs, in place; for CUDA devices.
 
     Every part has one shape for life, which graphs want. What reads tables stays outside: they change with the

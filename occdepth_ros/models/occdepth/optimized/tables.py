@@ -12,7 +12,7 @@ from occdepth_ros.models.occdepth.optimized.decoder import LookedAt, look
 
 
 @dataclass(frozen=True)
-class FastTables:
+class OptimizedTables:
     """Tables for N lifted voxels, of which S are seen by some view, V views, P pattern pixels.
 
     Args:
@@ -35,7 +35,7 @@ class FastTables:
     corner_weights: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, config: OccDepthConfig, geometry: SceneGeometry, *, sparse: bool) -> FastTables:
+    def of(cls, config: OccDepthConfig, geometry: SceneGeometry, *, sparse: bool) -> OptimizedTables:
         """Tables of a calibration, on the CPU.
 
         Args:
@@ -45,7 +45,7 @@ class FastTables:
         """
         seen = geometry.visible.any(2).any(0).nonzero()[:, 0]
         visible = geometry.visible[:, seen]
-        height, width = config.picture
+        height, width = config.image
         views = len(visible)
         rows, looked = {}, None
         for scale, all_pixels in geometry.pixels.items():
@@ -65,13 +65,13 @@ class FastTables:
             corners, corner_weights = _corners(geometry.oad_grid.flatten(1, 3)[:, seen], inside, shape)
         return cls(geometry, seen, rows, visible, looked, corners, corner_weights)
 
-    def to(self, device: torch.device | str) -> FastTables:
+    def to(self, device: torch.device | str) -> OptimizedTables:
         """The same tables on another device."""
 
         def moved(value: torch.Tensor | None) -> torch.Tensor | None:
             return None if value is None else value.to(device)
 
-        return FastTables(
+        return OptimizedTables(
             self.geometry.to(device),
             self.seen.to(device),
             {scale: value.to(device) for scale, value in self.rows.items()},

@@ -1,7 +1,7 @@
 """A 3x3 convolution of an upsampled map, computed on the map before it was upsampled.
 
 Mixing channels and interpolating pixels commute: the nine taps are products at the low resolution, a quarter of the
-multiplications, and every output pixel is a weighted sum of up to 36 of their rows, the same for every picture.
+multiplications, and every output pixel is a weighted sum of up to 36 of their rows, the same for every image.
 """
 
 from __future__ import annotations

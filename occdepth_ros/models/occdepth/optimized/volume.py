@@ -17,7 +17,7 @@ from occdepth_ros.models.occdepth.head import SegmentationHead
 from occdepth_ros.models.occdepth.unet3d import UNet3d
 
 
-class FastBottleneck(nn.Module):
+class OptimizedBottleneck(nn.Module):
     """The bottleneck; its sums ride on the convolutions."""
 
     def __init__(self, block: Bottleneck3d, dtype: torch.dtype) -> None:
@@ -69,11 +69,11 @@ def _bottlenecks(stage: nn.Module, dtype: torch.dtype) -> nn.Sequential:
     found: list[nn.Module] = []
     for part in cast(nn.Sequential, stage):
         blocks = part.main if isinstance(part, Process) else [cast(Downsample, part).main]
-        found.extend(FastBottleneck(cast(Bottleneck3d, block), dtype) for block in blocks)
+        found.extend(OptimizedBottleneck(cast(Bottleneck3d, block), dtype) for block in blocks)
     return nn.Sequential(*found)
 
 
-class FastBranches(nn.Module):
+class OptimizedBranches(nn.Module):
     """The dilated pyramid; its sum is kept in one volume."""
 
     def __init__(self, branches: DilatedBranches, dtype: torch.dtype) -> None:
@@ -95,12 +95,12 @@ class FastBranches(nn.Module):
         return out
 
 
-class FastContextPrior(nn.Module):
+class OptimizedContextPrior(nn.Module):
     """The context prior; what follows its contexts is linear, so it is applied to the super-voxels, which are fewer."""
 
     def __init__(self, prior: ContextPrior, dtype: torch.dtype) -> None:
         super().__init__()
-        self.aspp = FastBranches(prior.aspp, dtype)
+        self.aspp = OptimizedBranches(prior.aspp, dtype)
         context = cast(nn.Conv3d, prior.mega_context[0])
         channels = context.in_channels
         self.context = FusedConv(context, None, "none", dtype)
@@ -119,7 +119,7 @@ class FastContextPrior(nn.Module):
         parts = mix[:, channels:].view(channels, self.count, 2 * channels).permute(1, 2, 0)
         self.register_buffer("mix", parts.detach().to(dtype).contiguous(), persistent=False)  # [R, 2C, C]
         self.after = nn.Sequential(
-            *(FastBottleneck(cast(Bottleneck3d, block), dtype) for block in cast(Process, prior.resize[1]).main)
+            *(OptimizedBottleneck(cast(Bottleneck3d, block), dtype) for block in cast(Process, prior.resize[1]).main)
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -136,7 +136,7 @@ class FastContextPrior(nn.Module):
         return out
 
 
-class FastUpsample(nn.Module):
+class OptimizedUpsample(nn.Module):
     """The transposed convolution and what is added behind its activation."""
 
     def __init__(self, up: Upsample3d, dtype: torch.dtype) -> None:
@@ -149,13 +149,13 @@ class FastUpsample(nn.Module):
         return out if skip is None else out.add_(skip)
 
 
-class FastHead(nn.Module):
+class OptimizedHead(nn.Module):
     """The head."""
 
     def __init__(self, head: SegmentationHead, dtype: torch.dtype) -> None:
         super().__init__()
         self.conv0 = FusedConv(head.conv0, None, "relu", dtype)
-        self.branches = FastBranches(head, dtype)
+        self.branches = OptimizedBranches(head, dtype)
         self.occupancy = None if head.occ_classes is None else FusedConv(head.occ_classes, None, "none", dtype)
         self.classes = FusedConv(head.conv_classes, None, "none", dtype)
 
@@ -176,7 +176,7 @@ class FastHead(nn.Module):
         return out
 
 
-class FastUNet3d(nn.Module):
+class OptimizedUNet3d(nn.Module):
     """The 3-D network.
 
     Args:
@@ -190,13 +190,13 @@ class FastUNet3d(nn.Module):
         self.dtype = dtype
         self.down1 = _bottlenecks(net.get_submodule(names.down1), dtype)
         self.down2 = _bottlenecks(net.get_submodule(names.down2), dtype)
-        self.prior = None if net.CP_mega_voxels is None else FastContextPrior(net.CP_mega_voxels, dtype)
-        self.up2 = FastUpsample(cast(Upsample3d, net.get_submodule(names.up2)), dtype)
-        self.up1 = FastUpsample(cast(Upsample3d, net.get_submodule(names.up1)), dtype)
-        self.up_full: FastUpsample | None = None
+        self.prior = None if net.CP_mega_voxels is None else OptimizedContextPrior(net.CP_mega_voxels, dtype)
+        self.up2 = OptimizedUpsample(cast(Upsample3d, net.get_submodule(names.up2)), dtype)
+        self.up1 = OptimizedUpsample(cast(Upsample3d, net.get_submodule(names.up1)), dtype)
+        self.up_full: OptimizedUpsample | None = None
         if names.up_full is not None:
-            self.up_full = FastUpsample(cast(Upsample3d, net.get_submodule(names.up_full)), dtype)
-        self.head = FastHead(cast(SegmentationHead, net.get_submodule(names.head)), dtype)
+            self.up_full = OptimizedUpsample(cast(Upsample3d, net.get_submodule(names.up_full)), dtype)
+        self.head = OptimizedHead(cast(SegmentationHead, net.get_submodule(names.head)), dtype)
 
     def volume(self, x: torch.Tensor) -> torch.Tensor:
         """The volume that the head reads, from the lifted one, `[1, C, X, Y, Z]`."""

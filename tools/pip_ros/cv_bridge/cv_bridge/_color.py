@@ -9,7 +9,7 @@ from cv_bridge._encodings import CvBridgeError, Encoding, Image, parse_encoding
 
 # ROS names a Bayer pattern by the first two rows, OpenCV by the second row's second and third pixel.
 _BAYER = {"bayer_rggb": "BayerBG", "bayer_bggr": "BayerRG", "bayer_gbrg": "BayerGR", "bayer_grbg": "BayerGB"}
-_PLAIN = ("gray", "rgb", "bgr", "rgba", "bgra")
+_REFERENCE = ("gray", "rgb", "bgr", "rgba", "bgra")
 _PACKED = {"uyvy": "YUV2{}_UYVY", "yuyv": "YUV2{}_YUY2"}
 
 
@@ -44,7 +44,7 @@ def _color_code(source: Encoding, target: Encoding) -> int | None:
         if source.channels != target.channels:
             raise CvBridgeError(f"[{source.name}] and [{target.name}] do not have the same number of channels")
         return None
-    if source.color == target.color and source.color in _PLAIN:
+    if source.color == target.color and source.color in _REFERENCE:
         return None
     name = _conversion_name(source.color, target.color)
     if name is None or not hasattr(cv2, f"COLOR_{name}"):
@@ -56,9 +56,9 @@ def _conversion_name(source: str, target: str) -> str | None:
     """Return how OpenCV names the conversion between two colour models, without its prefix."""
     if source in _BAYER and target in ("gray", "rgb", "bgr"):
         return f"{_BAYER[source]}2{target.upper()}"
-    if source in _PACKED and target in _PLAIN:
+    if source in _PACKED and target in _REFERENCE:
         return _PACKED[source].format(target.upper())
-    if source in _PLAIN and target in _PLAIN:
+    if source in _REFERENCE and target in _REFERENCE:
         return f"{source.upper()}2{target.upper()}"
     return None
 
