@@ -112,5 +112,5 @@ def test_a_former_option_name_works_with_a_warning(
         run=lambda arguments: 7 if arguments.images == "out" else 1,
     )
     monkeypatch.setitem(sys.modules, "occdepth_ros.commands.run", module)
-    assert main(["run", "--pictures=out"]) == 7
+    assert cli.main(["run", "--pictures=out"]) == 7
     assert "--pictures is deprecated; use --images" in capsys.readouterr().err
