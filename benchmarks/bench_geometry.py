@@ -13,9 +13,9 @@ from occdepth_ros.engine import Engine
 from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.evaluation.metrics import CompletionScores
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.stereo_geometry import StereoGeometry
 from occdepth_ros.sources import StereoSource, open_source
 from occdepth_ros.stereo.labels import VEGETATION
-from occdepth_ros.stereo.predictor import StereoGeometry
 
 ROOT = Path(__file__).resolve().parents[1]
 

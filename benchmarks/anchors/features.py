@@ -9,8 +9,8 @@ from scipy.ndimage import uniform_filter
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.layers.projection import project_voxels
 from occdepth_ros.stereo.matching import STEPS, SemiGlobalMatcher
+from occdepth_ros.stereo.projection import project_voxels
 from occdepth_ros.stereo.surface import SurfaceBinning
 
 Features = npt.NDArray[np.float32]

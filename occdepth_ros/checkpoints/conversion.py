@@ -9,10 +9,10 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from occdepth_ros.checkpoints.loading import State, check_finite
 from occdepth_ros.checkpoints.published import recognise_published
 from occdepth_ros.checkpoints.unpickling import TrainingCheckpoint, read_training_checkpoint
 from occdepth_ros.errors import CheckpointError
+from occdepth_ros.models.loading import State, check_finite
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from occdepth_ros.checkpoints.filling import fill_state
-from occdepth_ros.checkpoints.loading import load_strict
 from occdepth_ros.checkpoints.part_checks import PartCheck, differences, equal_labels, within_range
 from occdepth_ros.checkpoints.stored_outputs import StoredOutputs
 from occdepth_ros.checkpoints.verification_families import Verification
 from occdepth_ros.errors import CheckpointError, GridError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
+from occdepth_ros.models.loading import load_strict
 from occdepth_ros.models.monoocc.config import SCALE, MonoOccConfig
 from occdepth_ros.models.monoocc.cross_view import CrossViewTransformer, with_position
 from occdepth_ros.models.monoocc.internimage import InternImage, InternImageConfig

@@ -14,11 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from occdepth_ros.checkpoints.loading import check_finite, load_strict, read_state
 from occdepth_ros.errors import CheckpointError
 from occdepth_ros.files import write_whole
 from occdepth_ros.models.edge.config import PRESETS
 from occdepth_ros.models.edge.network import OccDepthEdge
+from occdepth_ros.models.loading import check_finite, load_strict, read_state
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.monoocc.network import MonoOcc
 

@@ -10,16 +10,16 @@ import torch
 from torch import nn
 
 from occdepth_ros.checkpoints.filling import fill_state
-from occdepth_ros.checkpoints.loading import State, load_strict
 from occdepth_ros.checkpoints.part_checks import PartCheck, equal_labels, within_range
-from occdepth_ros.checkpoints.published import Published
 from occdepth_ros.checkpoints.stored_outputs import StoredOutputs
 from occdepth_ros.checkpoints.verification_families import Verification
 from occdepth_ros.errors import CheckpointError
 from occdepth_ros.models.device import pick_device
+from occdepth_ros.models.loading import State, load_strict
 from occdepth_ros.models.mobilestereonet.depth import NETWORKS
 from occdepth_ros.models.mobilestereonet.features import CHANNELS
 from occdepth_ros.models.mobilestereonet.network import MULTIPLE, STEP, MobileStereoNet
+from occdepth_ros.models.published import Published
 from occdepth_ros.models.qpn.config import PRESETS
 from occdepth_ros.models.qpn.network import QueryProposalNetwork
 

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 
-from occdepth_ros.checkpoints.loading import State, without_parallel
-from occdepth_ros.checkpoints.recognition import closest, recognise
 from occdepth_ros.errors import CheckpointError
-
-
-@dataclass(frozen=True)
-class Published:
-    """A checkpoint that was recognised.
-
-    Args:
-        models: models that the tensors fit; several where they differ in nothing learned.
-        state: the tensors that these take, under their names.
-        notes: what else a user should know, one line each.
-    """
-
-    models: tuple[str, ...]
-    state: State
-    notes: tuple[str, ...] = ()
-
+from occdepth_ros.models.loading import State, without_parallel
+from occdepth_ros.models.occdepth.recognition import closest, recognise
+from occdepth_ros.models.published import Published
 
 Recogniser = Callable[[State, str], Published]
 """From tensors and the file's name, for error texts, to what they are; CheckpointError where they do not fit."""

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from occdepth_ros.checkpoints.loading import STATE_ENTRIES
 from occdepth_ros.errors import CheckpointError
+from occdepth_ros.models.loading import STATE_ENTRIES
 
 MAX_PICKLE_BYTES = 1 << 26
 """Largest pickle that is read; those of real checkpoints hold a few hundred kilobytes beside the tensors."""

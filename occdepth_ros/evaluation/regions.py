@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.layers.projection import project_voxels
 from occdepth_ros.prediction import Visibility
+from occdepth_ros.stereo.projection import project_voxels
 
 Mask = npt.NDArray[np.bool_]
 

@@ -50,7 +50,7 @@ MODELS: dict[str, ModelEntry] = {
         _EDGE, "occdepth-edge adapted to KITTI; its weights ship, for non-commercial use only", False
     ),
     "stereo-geometry": ModelEntry(
-        "occdepth_ros.stereo.predictor:StereoGeometry",
+        "occdepth_ros.models.stereo_geometry:StereoGeometry",
         "semi-global matching, no weights, nothing completed: the honest baseline",
         needs_weights=False,
     ),

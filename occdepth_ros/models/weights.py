@@ -9,8 +9,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from occdepth_ros.checkpoints.loading import load_strict, read_state
 from occdepth_ros.errors import CheckpointError
+from occdepth_ros.models.loading import load_strict, read_state
 
 RANDOM = "random"
 """In place of a weights file: seeded random weights, for timing and tests only."""

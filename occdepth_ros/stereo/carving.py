@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.layers.projection import rebased
 from occdepth_ros.stereo.matching import SIGMA_PX, STEPS
+from occdepth_ros.stereo.projection import rebased
 
 _BLOCKED = np.iinfo(np.int16).max
 

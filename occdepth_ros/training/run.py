@@ -20,12 +20,12 @@ from rich.console import Console
 from safetensors.torch import save
 from timm.layers.norm_act import convert_sync_batchnorm
 
-from occdepth_ros.checkpoints.loading import check_finite
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.errors import OutputError, RecipeError, TrainingError
 from occdepth_ros.files import write_whole
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.layout import channels_last
+from occdepth_ros.models.loading import check_finite
 from occdepth_ros.training.averaging import ExponentialAverage
 from occdepth_ros.training.config import Recipe, recipe_text
 from occdepth_ros.training.data import PreparedScenes, RoundSampler, ValidationSampler, scene_loader

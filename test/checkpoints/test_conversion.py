@@ -20,13 +20,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from occdepth_ros.checkpoints.conversion import convert
-from occdepth_ros.checkpoints.recognition import recognise
 from occdepth_ros.checkpoints.unpickling import read_training_checkpoint
 from occdepth_ros.cli import main
 from occdepth_ros.errors import CheckpointError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.network import OccDepth
+from occdepth_ros.models.occdepth.recognition import recognise
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,11 +12,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from occdepth_ros.checkpoints.loading import read_state
 from occdepth_ros.checkpoints.proposal_networks import MAKERS
 from occdepth_ros.checkpoints.verification_families import verify_file
 from occdepth_ros.cli import main
 from occdepth_ros.errors import CheckpointError
+from occdepth_ros.models.loading import read_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -13,11 +13,11 @@ from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CalibrationError, ModelError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.stereo_geometry import StereoGeometry
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.stereo.carving import SightCarver
 from occdepth_ros.stereo.ground import ground_plane
 from occdepth_ros.stereo.matching import NO_MATCH, STEPS, SemiGlobalMatcher
-from occdepth_ros.stereo.predictor import StereoGeometry
 from occdepth_ros.stereo.surface import SurfaceBinning
 
 WIDTH, HEIGHT, FOCAL, BASELINE = 480, 160, 280.0, 0.5

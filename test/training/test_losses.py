@@ -16,8 +16,8 @@ from hypothesis.extra.numpy import arrays
 from occdepth_ros.camera import PinholeCamera
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.layers.projection import project_voxels
 from occdepth_ros.models.occdepth.config import DepthBins
+from occdepth_ros.stereo.projection import project_voxels
 from occdepth_ros.training.losses.affinity import SoftCounts, geometric_affinity, semantic_affinity
 from occdepth_ros.training.losses.class_weights import class_weights, occupancy_weights
 from occdepth_ros.training.losses.cross_entropy import class_cross_entropy, occupancy_cross_entropy, occupied

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
-from occdepth_ros.checkpoints.loading import read_state
 from occdepth_ros.errors import CheckpointError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.calibrations import RecentCalibrations
@@ -24,6 +23,7 @@ from occdepth_ros.models.edge.predictor import Precision, pick_precision
 from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.images import SAME_SCALE, ImageFit
 from occdepth_ros.models.layout import channels_last
+from occdepth_ros.models.loading import read_state
 from occdepth_ros.models.memory import keep_freed_memory, memory_guard
 from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
 from occdepth_ros.models.monoocc.network import NARROW, MonoOcc, attention_format

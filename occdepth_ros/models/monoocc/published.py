@@ -8,11 +8,11 @@ from functools import cache
 
 import torch
 
-from occdepth_ros.checkpoints.loading import load_strict
-from occdepth_ros.checkpoints.published import Published
 from occdepth_ros.errors import CheckpointError
+from occdepth_ros.models.loading import load_strict
 from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
 from occdepth_ros.models.monoocc.network import MonoOcc
+from occdepth_ros.models.published import Published
 
 State = dict[str, torch.Tensor]
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.layers.projection import pattern_pixels, project_voxels, rebased
 from occdepth_ros.models.occdepth.config import DepthBins, OccDepthConfig
+from occdepth_ros.stereo.projection import pattern_pixels, project_voxels, rebased
 
 View = tuple[PinholeCamera, Matrix]
 """A camera, and the pose of the grid's frame in its optical frame."""

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.checkpoints.recognition import recognise
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.calibrations import RecentCalibrations
@@ -23,6 +22,7 @@ from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.optimized.network import OptimizedOccDepth, Precision, compiled
 from occdepth_ros.models.occdepth.optimized.tables import OptimizedTables
 from occdepth_ros.models.occdepth.readout import VisibilityTable, expected_depth, labels_and_confidence
+from occdepth_ros.models.occdepth.recognition import recognise
 from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.weights import RANDOM, with_weights

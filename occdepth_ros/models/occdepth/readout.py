@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 from occdepth_ros.camera import Matrix, PinholeCamera
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.layers.projection import project_voxels
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.prediction import Visibility
+from occdepth_ros.stereo.projection import project_voxels
 
 VOXELS = 16384
 """Voxels that are read out at a time on a CPU."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from occdepth_ros.checkpoints.loading import read_state
 from occdepth_ros.errors import CheckpointError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.layout import channels_last
+from occdepth_ros.models.loading import read_state
 from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.monoocc.proposals.source import Proposals, Volume
 from occdepth_ros.models.qpn.config import PRESETS, QpnConfig

@@ -36,8 +36,8 @@ from occdepth_ros.models.edge.readout import decide, thresholds
 from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.layers import imagenet
-from occdepth_ros.models.layers.projection import project_voxels
 from occdepth_ros.models.occdepth.config import DepthBins
+from occdepth_ros.stereo.projection import project_voxels
 
 GRID = VoxelGrid((0.0, -6.4, -1.6), (64, 64, 16), 0.2)
 HEIGHT, WIDTH = 64, 192

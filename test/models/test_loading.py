@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from occdepth_ros.checkpoints.filling import fill_state, fill_tensor
-from occdepth_ros.checkpoints.loading import load_strict, read_state
 from occdepth_ros.errors import CheckpointError
+from occdepth_ros.models.loading import load_strict, read_state
 
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "bn.num_batches_tracked": torch.tensor(3)}
 

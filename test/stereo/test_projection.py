@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.layers.projection import PATTERNS, pattern_pixels, project_voxels
+from occdepth_ros.stereo.projection import PATTERNS, pattern_pixels, project_voxels
 
 # the grid's x forward, y left, z up in a camera's z forward, x right, y down
 AXES = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
