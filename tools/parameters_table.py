@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Print what the declarations of the node's parameters say: the README's table, or the commented YAML.
+"""Print the declared parameters of the node as the table of docs/parameters.md or as the commented YAML file.
 
-tools/parameters_table.py             the Markdown table
-tools/parameters_table.py --yaml      config/stereo_occ.yaml
-tools/parameters_table.py --write     write both into place
+tools/parameters_table.py             print the Markdown table
+tools/parameters_table.py --yaml      print config/stereo_occ.yaml
+tools/parameters_table.py --write     write both files
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KINDS = {bool: "bool", int: "int", float: "float", str: "string"}
 
 
 def table() -> str:
-    """The Markdown table, a heading row per group."""
+    """Return the Markdown table with one heading row per group."""
     lines = ["| Parameter | Type | Default | Meaning |", "|---|---|---|---|"]
     for group, names in _groups():
         lines.append(f"| **{group}** | | | |")
@@ -38,7 +38,7 @@ def table() -> str:
 
 
 def yaml() -> str:
-    """A parameter file with every default and its meaning."""
+    """Return a parameter file with the default and the description of every parameter."""
     lines = [
         "# Parameters of the node stereo_occ with their defaults; written by tools/parameters_table.py --write.",
         "# Those marked live may change while the node runs, the others take effect on configuring.",
@@ -55,11 +55,11 @@ def yaml() -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_table(readme: str) -> str:
-    """The README with the table between its markers; a README without markers stays as it is."""
-    before, begin, rest = readme.partition(BEGIN)
+def with_table(page: str) -> str:
+    """Replace the table between the markers of a page; a page without markers is returned unchanged."""
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
-    return f"{before}{begin}\n{table()}{end}{after}" if begin and end else readme
+    return f"{before}{begin}\n{table()}{end}{after}" if begin and end else page
 
 
 def _groups() -> Iterator[tuple[str, list[str]]]:
@@ -93,18 +93,17 @@ def _limits(rule: Rule, *, markdown: bool) -> str:
 
 
 def main() -> int:
-    """Print, or write with --write."""
+    """Print the table or the YAML file; with --write, write both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--yaml", action="store_true", help="print the parameter file instead of the table")
-    parser.add_argument("--write", action="store_true", help="write both into place")
+    parser.add_argument("--write", action="store_true", help="write both files")
     arguments = parser.parse_args()
     if not arguments.write:
         print(yaml() if arguments.yaml else table(), end="")
         return 0
     (ROOT / "config" / "stereo_occ.yaml").write_text(yaml(), encoding="utf-8")
-    readme = ROOT / "README.md"
-    if readme.exists():
-        readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    page = ROOT / "docs" / "parameters.md"
+    page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

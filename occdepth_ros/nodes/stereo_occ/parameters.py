@@ -1,6 +1,6 @@
 """The parameters of the node `stereo_occ`, declared once: name, type, default, range, meaning.
 
-The ROS declarations, the checks, `config/stereo_occ.yaml` and the table of the README all come from `Settings`.
+The ROS declarations, the checks, `config/stereo_occ.yaml` and the table of docs/parameters.md all come from `Settings`.
 This module does not import ROS.
 """
 

@@ -81,9 +81,9 @@ def test_the_parameter_file_is_the_declarations() -> None:
     assert Settings.from_values(values) == Settings()
 
 
-def test_the_readme_holds_the_table() -> None:
+def test_the_parameters_page_contains_the_generated_table() -> None:
     tool = _tool()
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
     assert tool.BEGIN in text and tool.END in text
     assert tool.with_table(text) == text, "run tools/parameters_table.py --write"
 
