@@ -18,7 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS, Rule, rule_of  # noqa: E402
+from occdepth_ros.nodes.parameters import Rule  # noqa: E402
+from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS, rule_of  # noqa: E402
 
 BEGIN, END = "<!-- parameters:begin -->", "<!-- parameters:end -->"
 KINDS = {bool: "bool", int: "int", float: "float", str: "string"}

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError
-from occdepth_ros.nodes.stereo_occ.faults import NamedError, Topic
+from occdepth_ros.nodes.faults import Component, NamedError
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -33,7 +33,7 @@ def image_of(message: Image, where: str) -> ImageArray:
     if min(height, width) < 1 or step < width or step * height != size:
         raise NamedError(
             "image_data",
-            Topic.INPUT,
+            Component.INPUT,
             f"the image of {width}x{height} pixels with {step} bytes a row holds {size} bytes",
             where=where,
             remedy="The driver or the recording is damaged: height times step must be the number of bytes.",
@@ -45,7 +45,7 @@ def image_of(message: Image, where: str) -> ImageArray:
     except Exception as error:  # cv_bridge, OpenCV and numpy each raise their own
         raise NamedError(
             "image_encoding",
-            Topic.INPUT,
+            Component.INPUT,
             f"the encoding {message.encoding!r} cannot be turned into colours ({error})",
             where=where,
             remedy="Publish rgb8, bgr8, mono8 or an 8-bit Bayer pattern.",
@@ -53,7 +53,7 @@ def image_of(message: Image, where: str) -> ImageArray:
     if image.shape != (height, width, 3) or image.dtype != np.uint8:
         raise NamedError(
             "image_encoding",
-            Topic.INPUT,
+            Component.INPUT,
             f"the encoding {message.encoding!r} gives {image.dtype} {image.shape}, not three bytes a pixel",
             where=where,
             remedy="Publish rgb8, bgr8, mono8 or an 8-bit Bayer pattern.",
@@ -76,7 +76,7 @@ def camera_of(info: CameraInfo, where: str) -> PinholeCamera:
         if bin_x > 1 or bin_y > 1:
             camera = camera.scaled(camera.width // bin_x, camera.height // bin_y)
     except CalibrationError as error:
-        raise NamedError("intrinsics", Topic.CALIBRATION, error.what, where=where, remedy=error.remedy) from error
+        raise NamedError("intrinsics", Component.CALIBRATION, error.what, where=where, remedy=error.remedy) from error
     return camera
 
 
@@ -93,7 +93,7 @@ def rig_of(left: PinholeCamera, right: PinholeCamera, left_from_grid: Matrix, fr
     if baseline <= 0:
         raise NamedError(
             "baseline",
-            Topic.CALIBRATION,
+            Component.CALIBRATION,
             f"the baseline is {baseline:.4f} m, not positive",
             where="right/camera_info P[0,3]",
             remedy="Left and right may be swapped, or P[0,3] = -fx * baseline is missing from the right camera.",
@@ -104,7 +104,7 @@ def rig_of(left: PinholeCamera, right: PinholeCamera, left_from_grid: Matrix, fr
         return StereoRig(shifted.left, shifted.right, left_from_grid, frame_id)
     except CalibrationError as error:
         raise NamedError(
-            "calibration", Topic.CALIBRATION, error.what, where=error.where, remedy=error.remedy
+            "calibration", Component.CALIBRATION, error.what, where=error.where, remedy=error.remedy
         ) from error
 
 
@@ -125,7 +125,7 @@ class Rectifier:
         if not all(np.isfinite(m).all() for m in numbers) or k[0, 0] <= 0 or k[1, 1] <= 0 or min(size) < 1:
             raise NamedError(
                 "intrinsics",
-                Topic.CALIBRATION,
+                Component.CALIBRATION,
                 "K, D, R or P hold NaN, or the focal lengths of K are not positive",
                 where=where,
                 remedy="Calibrate the camera, or set rectify to false for images that are rectified.",
@@ -140,7 +140,7 @@ class Rectifier:
         except cv2.error as error:
             raise NamedError(
                 "intrinsics",
-                Topic.CALIBRATION,
+                Component.CALIBRATION,
                 f"the distortion {info.distortion_model!r} with {distortion.size} numbers cannot be used ({error.err})",
                 where=where,
                 remedy="Use plumb_bob, rational_polynomial or equidistant.",

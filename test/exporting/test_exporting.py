@@ -88,7 +88,7 @@ def test_the_engine_runs_a_file_as_one_more_backend(b3: Exported) -> None:
 
 @pytest.mark.ros
 def test_the_node_loads_a_file_before_a_camera_has_spoken(b3: Exported) -> None:
-    from occdepth_ros.nodes.stereo_occ.faults import FaultBoard
+    from occdepth_ros.nodes.faults import FaultBoard
     from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
     from occdepth_ros.nodes.stereo_occ.parameters import Settings
 

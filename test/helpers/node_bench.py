@@ -20,6 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from occdepth_ros.nodes.qos import LATCHED, RESULT
 from occdepth_ros.nodes.stereo_occ.node import StereoOccNode
+from occdepth_ros.prediction import OccupancyPrediction
 
 WIDTH, HEIGHT, FOCAL, BASELINE = 160, 96, 100.0, 0.5
 FRAME = "camera_left_optical"
@@ -162,13 +163,13 @@ class Bench:
         self.wait(lambda: name in self.fault_names(), f"the fault {name} did not come")
         fault = next(f for f in self.node.faults.present() if f.name == name)
         assert said in fault.text, fault.text
-        topic = fault.topic.value
+        component = fault.component.value
         self.wait(
-            lambda: topic in self.diagnostics and f"{name}: " in self.diagnostics[topic].message,
+            lambda: component in self.diagnostics and f"{name}: " in self.diagnostics[component].message,
             f"{name} is not in the diagnostics",
         )
         wanted = b"\x02" if fault.is_error else (b"\x01", b"\x02")
-        assert self.diagnostics[topic].level in wanted
+        assert self.diagnostics[component].level in wanted
 
     def static_transform(self, translation: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> TransformStamped:
         """velodyne -> camera, axes as a level camera."""
@@ -178,3 +179,10 @@ class Bench:
         t.x, t.y, t.z = translation
         q.x, q.y, q.z, q.w = -0.5, 0.5, -0.5, 0.5
         return message
+
+
+def stamp_of(message: Any) -> int:
+    """Stamp of a message or of a prediction, nanoseconds."""
+    if isinstance(message, OccupancyPrediction):
+        return message.stamp_ns
+    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from occdepth_ros.nodes.replay.settings import PARAMETERS as REPLAY_PARAMETERS
+from occdepth_ros.nodes.replay.parameters import ReplaySettings
 from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,7 +87,7 @@ def test_the_replay_arguments_are_parameters_of_the_replay_in_their_types_and_de
         assert isinstance(key, ast.Constant) and isinstance(value, ast.Tuple)
         kind, default = value.elts[0], value.elts[1]
         assert isinstance(kind, ast.Name) and isinstance(default, ast.Constant)
-        wanted = REPLAY_PARAMETERS[key.value].default
+        wanted = ReplaySettings.declared()[key.value].default
         assert kind.id == type(wanted).__name__, key.value
         assert yaml.safe_load(default.value) == wanted, key.value
 

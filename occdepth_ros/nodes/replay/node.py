@@ -24,11 +24,11 @@ from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.errors import OccDepthError
+from occdepth_ros.nodes.parameter_binding import declare_parameters
 from occdepth_ros.nodes.qos import REPLAYED, overridable
-from occdepth_ros.nodes.replay.declare import declare
 from occdepth_ros.nodes.replay.messages import camera_infos, image_message, time_message, transform_message
+from occdepth_ros.nodes.replay.parameters import NOW, ReplaySettings
 from occdepth_ros.nodes.replay.schedule import Pace, Timeline, frame_order, read_ahead
-from occdepth_ros.nodes.replay.settings import NOW
 from occdepth_ros.nodes.signals import interrupted_once
 from occdepth_ros.sources import StereoSource, open_source
 
@@ -58,7 +58,7 @@ class Replay(Node):
 
     def __init__(self) -> None:
         super().__init__("replay")
-        self.settings = declare(self)
+        self.settings = declare_parameters(self, ReplaySettings, read_only=frozenset(ReplaySettings.declared()))
         self.source: StereoSource = open_source(self.settings.source)
         self.order = frame_order(len(self.source), self.settings)
         self.grid_frame = self.settings.grid_frame or self.source.grid_frame

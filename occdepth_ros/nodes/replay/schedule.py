@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from occdepth_ros.errors import SourceError
-from occdepth_ros.nodes.replay.settings import ReplaySettings
+from occdepth_ros.nodes.replay.parameters import ReplaySettings
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from sensor_msgs.msg import CameraInfo
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.nodes.conversions import ImageArray, Rectifier, camera_of, rig_of
-from occdepth_ros.nodes.stereo_occ.faults import NamedError, Topic
+from occdepth_ros.nodes.faults import Component, NamedError
 
 POSE_TOLERANCE = 1e-4
 """A change of the grid's pose below this (metres, or of the rotation matrix) keeps the tables of the calibration."""
@@ -63,7 +63,7 @@ class StereoCalibration:
         if (width, height) != (known.camera.width, known.camera.height):
             raise NamedError(
                 "image_size",
-                Topic.INPUT,
+                Component.INPUT,
                 f"the image has {width}x{height} pixels, its CameraInfo {known.camera.width}x{known.camera.height}",
                 where=f"{side}/image_rect",
                 remedy="Publish the CameraInfo of this resolution, or resize both.",
@@ -96,7 +96,7 @@ class StereoCalibration:
         if info is None:
             raise NamedError(
                 "camera_info",
-                Topic.CALIBRATION,
+                Component.CALIBRATION,
                 "no message yet",
                 where=f"{side}/camera_info",
                 remedy="Publish the calibration of this camera, or remap the topic.",

@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import DiagnosticStatusWrapper, Updater
 from rclpy.node import Node
 
-from occdepth_ros.nodes.stereo_occ.faults import FaultBoard, Topic
+from occdepth_ros.nodes.faults import Component, FaultBoard
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
 from occdepth_ros.nodes.stereo_occ.sync import SIDES, PairSynchronizer
@@ -38,12 +38,12 @@ class NodeDiagnostics:
         self._updater = Updater(node, period=1.0)
         self._updater.setHardwareID("stereo_occ")
         tasks = {
-            Topic.INPUT: self._input,
-            Topic.SYNC: self._synchronisation,
-            Topic.CALIBRATION: self._calibration,
-            Topic.EXTRINSICS: self._extrinsics,
-            Topic.MODEL: self._model,
-            Topic.OUTPUT: self._outputs,
+            Component.INPUT: self._input,
+            Component.SYNC: self._synchronisation,
+            Component.CALIBRATION: self._calibration,
+            Component.EXTRINSICS: self._extrinsics,
+            Component.MODEL: self._model,
+            Component.OUTPUT: self._outputs,
         }
         for topic, fill in tasks.items():
             self._updater.add(topic.value, self._task(topic, fill))
@@ -53,7 +53,7 @@ class NodeDiagnostics:
         self._updater.force_update()
 
     def _task(
-        self, topic: Topic, fill: Callable[[DiagnosticStatusWrapper], None]
+        self, topic: Component, fill: Callable[[DiagnosticStatusWrapper], None]
     ) -> Callable[[DiagnosticStatusWrapper], DiagnosticStatusWrapper]:
         def run(status: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
             present = self._faults.present(topic)

@@ -12,7 +12,7 @@ from rclpy.time import Time
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.nodes.conversions import matrix_of, pose_of
-from occdepth_ros.nodes.stereo_occ.faults import NamedError, Topic
+from occdepth_ros.nodes.faults import Component, NamedError
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 
 
@@ -78,7 +78,7 @@ class Extrinsics:
             grid_frame = self._settings.grid_frame
             raise NamedError(
                 "missing_tf",
-                Topic.EXTRINSICS,
+                Component.EXTRINSICS,
                 f"TF does not connect the grid's frame {grid_frame!r} with the camera's {camera_frame!r} ({error})",
                 remedy="Publish that transform, or set extrinsics to parameters and camera_from_grid_*.",
             ) from error

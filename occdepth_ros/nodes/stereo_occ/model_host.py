@@ -18,7 +18,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import PlacedPredictor
 from occdepth_ros.models.registry import FALLBACK_MODEL, is_exported
 from occdepth_ros.nodes.conversions import ImageArray, pose_of
-from occdepth_ros.nodes.stereo_occ.faults import FaultBoard, NamedError, Topic
+from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.prediction import OccupancyPrediction
 
@@ -83,7 +83,7 @@ class ModelHost:
         try:
             self._engine = self._load(self._settings.model, self._settings.weights)
             self._fallen_at = None
-            self._faults.clear_topic(Topic.MODEL)
+            self._faults.clear_component(Component.MODEL)
         except Exception as error:
             self._fall_back(error)
 
@@ -146,13 +146,13 @@ class ModelHost:
         requested = self._settings.model
         named = _named(error, self._settings)
         if not self._settings.fallback or requested == FALLBACK_MODEL:
-            self._faults.put(named.name, Topic.MODEL, str(named))
+            self._faults.put(named.name, Component.MODEL, str(named))
             raise named from error
         self.release()
         self._engine = self._load(FALLBACK_MODEL, "")
         self._fallen_at = time.monotonic()
         text = f"{named} Going on with {FALLBACK_MODEL} instead of {requested}."
-        self._faults.put(named.name, Topic.MODEL, text, is_error=False)
+        self._faults.put(named.name, Component.MODEL, text, is_error=False)
 
     def _retry_requested(self) -> None:
         period = self._settings.fallback_retry
@@ -164,11 +164,11 @@ class ModelHost:
         except Exception as error:
             named = _named(error, self._settings)
             text = f"{named} Going on with {FALLBACK_MODEL} instead of {self._settings.model}."
-            self._faults.put(named.name, Topic.MODEL, text, is_error=False)
+            self._faults.put(named.name, Component.MODEL, text, is_error=False)
             return
         self._engine = engine
         self._fallen_at = None
-        self._faults.clear_topic(Topic.MODEL)
+        self._faults.clear_component(Component.MODEL)
 
 
 def _torch_with_gpu() -> Any:
@@ -191,17 +191,17 @@ def _named(error: Exception, settings: Settings) -> NamedError:
     if _is_out_of_memory(error):
         return NamedError(
             "gpu_memory",
-            Topic.MODEL,
+            Component.MODEL,
             f"the memory of {settings.device} is full ({str(error).splitlines()[0] if str(error) else 'no details'})",
             where=settings.model,
             remedy="Free memory or use a smaller model.",
         )
     if isinstance(error, OccDepthError):
         name = "checkpoint" if isinstance(error, CheckpointError) else "model"
-        return NamedError(name, Topic.MODEL, error.what, where=error.where, remedy=error.remedy)
+        return NamedError(name, Component.MODEL, error.what, where=error.where, remedy=error.remedy)
     return NamedError(
         "model",
-        Topic.MODEL,
+        Component.MODEL,
         f"the model failed ({type(error).__name__}: {error})",
         where=settings.model,
         remedy="Run `occdepth doctor`, or choose another device or model.",

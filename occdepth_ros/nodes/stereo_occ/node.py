@@ -17,13 +17,13 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image
 
 from occdepth_ros.errors import OccDepthError
+from occdepth_ros.nodes.faults import Component, Fault, FaultBoard, NamedError
+from occdepth_ros.nodes.parameter_binding import ParameterBinding
 from occdepth_ros.nodes.qos import SENSOR_DATA, fresh, overridable
 from occdepth_ros.nodes.signals import interrupted_once
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
-from occdepth_ros.nodes.stereo_occ.declare import ParameterBinding
 from occdepth_ros.nodes.stereo_occ.diagnostics import NodeDiagnostics
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
-from occdepth_ros.nodes.stereo_occ.faults import Fault, FaultBoard, NamedError, Topic
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
@@ -57,7 +57,13 @@ class StereoOccNode(LifecycleNode):
         self._told: set[str] = set()
         self._subscriptions_made: list[Subscription] = []
         self._watch: StreamWatch | None = None
-        self._binding = ParameterBinding(self, lambda: self.pipeline is not None, self._settings_changed)
+        self._binding = ParameterBinding(
+            self,
+            Settings,
+            lambda: self.pipeline is not None,
+            self._settings_changed,
+            read_only=frozenset({"autostart"}),
+        )
         self._diagnostics = NodeDiagnostics(self, self.faults, lambda: self.label)
         # the clock of the cameras may stop; silence must be noticed all the same
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -66,18 +72,18 @@ class StereoOccNode(LifecycleNode):
             JumpThreshold(min_forward=None, min_backward=Duration(seconds=-0.5), on_clock_change=False),
             post_callback=lambda jump: self._clock_jumped(-jump.delta.nanoseconds * 1e-9),
         )
-        if self._binding.settings().autostart:
+        if self._binding.values().autostart:
             self._start_timer = self.create_timer(0.0, self._bring_up, clock=self._steady)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model, warm it up, and make the topics."""
         try:
-            settings = self._binding.settings()
+            settings = self._binding.values()
             host = ModelHost(settings, self.faults)
             host.load()
         except OccDepthError as error:
-            if not self.faults.present(Topic.MODEL):
-                self.faults.put("configure", Topic.MODEL, str(error))
+            if not self.faults.present(Component.MODEL):
+                self.faults.put("configure", Component.MODEL, str(error))
             self.get_logger().error("not configured; mend what the fault says, then configure and activate again")
             return TransitionCallbackReturn.FAILURE
         self.faults.clear("configure")
@@ -165,7 +171,7 @@ class StereoOccNode(LifecycleNode):
         try:
             self.synchronizer.add(side, message)
         except NamedError as error:
-            self.faults.put(error.name, error.topic, str(error))
+            self.faults.put(error.name, error.component, str(error))
 
     def _calibration(self, side: str, message: CameraInfo) -> None:
         if self.pipeline is not None and self.worker is not None:
@@ -181,8 +187,8 @@ class StereoOccNode(LifecycleNode):
             self.worker.stop()
         self.synchronizer = self._watch = None
         self._diagnostics.synchronizer = None
-        for topic in (Topic.INPUT, Topic.SYNC, Topic.CALIBRATION, Topic.EXTRINSICS):
-            self.faults.clear_topic(topic)
+        for topic in (Component.INPUT, Component.SYNC, Component.CALIBRATION, Component.EXTRINSICS):
+            self.faults.clear_component(topic)
 
     def _release(self) -> None:
         self._stop()
@@ -195,8 +201,8 @@ class StereoOccNode(LifecycleNode):
                 self.destroy_publisher(publisher)
         self.pipeline = self.worker = None
         self._diagnostics.pipeline = self._diagnostics.worker = None
-        self.faults.clear_topic(Topic.MODEL)
-        self.faults.clear_topic(Topic.OUTPUT)
+        self.faults.clear_component(Component.MODEL)
+        self.faults.clear_component(Component.OUTPUT)
         self.label = "unconfigured"
 
     def _settings_changed(self, settings: Settings) -> None:
@@ -225,15 +231,15 @@ class StereoOccNode(LifecycleNode):
         self.pipeline.waiting = None
         self.pipeline.extrinsics.reset()
         text = f"the clock jumped back by {seconds:.3f} s: everything that waited was forgotten."
-        self.faults.put("clock_jump", Topic.SYNC, text, is_error=False, lasts=JUMP_FAULT_LASTS)
+        self.faults.put("clock_jump", Component.SYNC, text, is_error=False, lasts=JUMP_FAULT_LASTS)
 
     def _pair_failed(self, error: Exception) -> None:
         if self.pipeline is not None:
             named = self.pipeline.note_bad(error)
-            self.faults.put(named.name, named.topic, str(named))
+            self.faults.put(named.name, named.component, str(named))
 
     def _output_failed(self, output: str, error: Exception) -> None:
-        self.faults.put(f"output_{output}", Topic.OUTPUT, f"~/{output}: {error}", lasts=JUMP_FAULT_LASTS)
+        self.faults.put(f"output_{output}", Component.OUTPUT, f"~/{output}: {error}", lasts=JUMP_FAULT_LASTS)
 
     def _log(self, fault: Fault) -> None:
         now = time.monotonic()

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.nodes.conversions import image_of
+from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
-from occdepth_ros.nodes.stereo_occ.faults import FaultBoard, NamedError, Topic
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
@@ -123,18 +123,18 @@ class Pipeline:
         if isinstance(error, NamedError):
             return error
         if isinstance(error, SwappedError):
-            return NamedError("swapped", Topic.INPUT, error.what, where=error.where, remedy=error.remedy)
+            return NamedError("swapped", Component.INPUT, error.what, where=error.where, remedy=error.remedy)
         if isinstance(error, OccDepthError):
-            return NamedError("inference", Topic.MODEL, error.what, where=error.where, remedy=error.remedy)
+            return NamedError("inference", Component.MODEL, error.what, where=error.where, remedy=error.remedy)
         text = f"the model failed on this pair ({type(error).__name__}: {error})"
-        return NamedError("inference", Topic.MODEL, text, where=self.host.name)
+        return NamedError("inference", Component.MODEL, text, where=self.host.name)
 
     def _camera_frame(self, pair: ImagePair) -> str:
         frame: str = pair.left.header.frame_id
         if not frame:
             raise NamedError(
                 "frame_id",
-                Topic.INPUT,
+                Component.INPUT,
                 "the header has no frame_id",
                 where="left/image_rect",
                 remedy="Let the driver name the optical frame of the left camera.",
@@ -145,17 +145,17 @@ class Pipeline:
         info_frame = self.calibration.info_frame("left")
         mismatch = info_frame != camera_frame
         keep = (*WATCHED, "frame_id") if mismatch else WATCHED
-        self.faults.clear_topic(Topic.INPUT, keep=keep)
-        self.faults.clear_topic(Topic.CALIBRATION)
+        self.faults.clear_component(Component.INPUT, keep=keep)
+        self.faults.clear_component(Component.CALIBRATION)
         from_parameters = pose_source == "parameters" and self.settings.extrinsics == "auto"
-        self.faults.clear_topic(Topic.EXTRINSICS, keep=("no_tf",) if from_parameters else ())
+        self.faults.clear_component(Component.EXTRINSICS, keep=("no_tf",) if from_parameters else ())
         self.faults.clear("inference")
         if mismatch:
             text = f"left/image_rect is in {camera_frame!r}, left/camera_info in {info_frame!r}: taking the image's."
-            self.faults.put("frame_id", Topic.INPUT, text, is_error=False)
+            self.faults.put("frame_id", Component.INPUT, text, is_error=False)
         if from_parameters:
             text = (
                 f"TF does not connect {self.settings.grid_frame!r} with {camera_frame!r}: "
                 "taking camera_from_grid_* of the parameters."
             )
-            self.faults.put("no_tf", Topic.EXTRINSICS, text, is_error=False)
+            self.faults.put("no_tf", Component.EXTRINSICS, text, is_error=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from message_filters import ApproximateTimeSynchronizer, SimpleFilter, TimeSynchronizer
 from sensor_msgs.msg import Image
 
-from occdepth_ros.nodes.stereo_occ.faults import NamedError, Topic
+from occdepth_ros.nodes.faults import Component, NamedError
 
 SIDES = ("left", "right")
 JUMP_BACK_NS = 1_000_000_000
@@ -97,7 +97,7 @@ class PairSynchronizer:
         if seconds < 0 or nanoseconds >= 1_000_000_000:
             raise NamedError(
                 "stamp",
-                Topic.INPUT,
+                Component.INPUT,
                 f"the stamp of {seconds} s and {nanoseconds} ns is no time",
                 where=f"{side}/image_rect",
                 remedy="Let the driver stamp its images with the ROS clock.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from occdepth_ros.nodes.faults import Component, FaultBoard
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
-from occdepth_ros.nodes.stereo_occ.faults import FaultBoard, Topic
 from occdepth_ros.nodes.stereo_occ.sync import SIDES, PairSynchronizer
 
 
@@ -39,7 +39,7 @@ class StreamWatch:
         silent = [text for side in SIDES if (text := self._silence(side, now, timeout))]
         if silent:
             text = f"{'; '.join(silent)}. Start the camera, or remap the topic (`ros2 topic info -v` shows who sends)."
-            self._faults.put("stream_stopped", Topic.INPUT, text)
+            self._faults.put("stream_stopped", Component.INPUT, text)
         else:
             self._faults.clear("stream_stopped")
         self._check_partners(now, timeout, is_silent=bool(silent))
@@ -48,7 +48,7 @@ class StreamWatch:
             text = (
                 f"no message on {', '.join(f'{side}/camera_info' for side in missing)}. Publish it, or remap the topic."
             )
-            self._faults.put("camera_info", Topic.CALIBRATION, text)
+            self._faults.put("camera_info", Component.CALIBRATION, text)
 
     def _silence(self, side: str, now: float, timeout: float) -> str:
         arrival = self._synchronizer.last_arrival[side]
@@ -68,4 +68,4 @@ class StreamWatch:
             f"both streams arrive, but no two stamps match (the newest differ by {difference}). Trigger the cameras "
             "together, or set approximate_sync and a slop above the difference."
         )
-        self._faults.put("unsynchronised", Topic.SYNC, text)
+        self._faults.put("unsynchronised", Component.SYNC, text)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occdepth_ros.errors import ImageError, SourceError
+from occdepth_ros.nodes.parameters import ParameterError
+from occdepth_ros.nodes.replay.parameters import ReplaySettings
 from occdepth_ros.nodes.replay.schedule import READ_AHEAD, Pace, Timeline, frame_order, read_ahead
-from occdepth_ros.nodes.replay.settings import PARAMETERS, ReplaySettings, rule_of
-from occdepth_ros.nodes.stereo_occ.parameters import ParameterError
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,10 @@ def test_bad_parameters_are_named(values: dict[str, Any], message: str) -> None:
 
 
 def test_every_parameter_is_described_and_its_default_keeps_its_rule() -> None:
-    assert ReplaySettings.from_values({name: entry.default for name, entry in PARAMETERS.items()}) == ReplaySettings()
-    for name in PARAMETERS:
-        assert rule_of(name).text.endswith(".")
+    assert (
+        ReplaySettings.from_values({name: entry.default for name, entry in ReplaySettings.declared().items()})
+        == ReplaySettings()
+    )
+    for name in ReplaySettings.declared():
+        assert ReplaySettings.rule(name).text.endswith(".")
     assert ReplaySettings.from_values({"rate": 2}).rate == 2.0

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +17,20 @@ pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
-import rclpy
-import tf2_ros
-from diagnostic_msgs.msg import DiagnosticArray
 from helpers import sequences
+from helpers.node_processes import Listener, Process
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters, SetParameters
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.time import Time
-from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Float64
 from visualization_msgs.msg import Marker, MarkerArray
 
 from occdepth_ros.engine import Engine
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.nodes.conversions import camera_of, matrix_of, rig_of
-from occdepth_ros.nodes.qos import LATCHED, SENSOR_DATA
+from occdepth_ros.nodes.qos import LATCHED
 from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS, Settings, rule_of
 from occdepth_ros.nodes.stereo_occ.publishers import OUTPUTS
 from occdepth_ros.nodes.stereo_occ.timing import STAGES
@@ -55,14 +44,11 @@ FRAMES = 6
 NEWEST_NS = (FRAMES - 1) * 100_000_000
 DISPARITY = 6
 GRID = VoxelGrid((0.0, -6.4, -3.2), (48, 64, 32), 0.2)
-PATIENT = QoSProfile(depth=20)
-"""A listener on a busy machine is late, and must not lose what it looks at."""
-DOMAIN = 1 + (os.getpid() + 50) % 100
 GROUND_TRUTH_M = sequences.FOCAL * sequences.BASELINE / DISPARITY
 
 
 def _sequence(folder: Path) -> Path:
-    """A textured wall TRUTH_M before the camera, another texture in every frame."""
+    """A textured wall GROUND_TRUTH_M before the camera, another texture in every frame."""
     sequences.kitti_odometry(folder, FRAMES)
     for i in range(FRAMES):
         shape = (sequences.HEIGHT, sequences.WIDTH + DISPARITY, 3)
@@ -70,81 +56,6 @@ def _sequence(folder: Path) -> Path:
         sequences.save(folder / "image_2" / f"{i:06d}.png", texture[:, :-DISPARITY])
         sequences.save(folder / "image_3" / f"{i:06d}.png", texture[:, DISPARITY:])
     return folder
-
-
-class Process:
-    """A node in a process group of its own."""
-
-    def __init__(self, module: str, log: Path, *, files: Sequence[Path] = (), **parameters: Any) -> None:
-        given = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
-        given += [item for file in files for item in ("--params-file", str(file))]
-        self.log = log
-        self._file = log.open("wb")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", module, "--ros-args", *given],
-            env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "OMP_NUM_THREADS": "1"},
-            stdout=self._file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-    def end(self, sign: signal.Signals = signal.SIGINT) -> int:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, sign)
-        try:
-            return self.process.wait(10.0)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            raise
-        finally:
-            self._file.close()
-
-    def text(self) -> str:
-        return self.log.read_text(errors="replace")
-
-
-class Listener:
-    """Hears everything in the domain."""
-
-    def __init__(self) -> None:
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=DOMAIN)
-        self.node = rclpy.create_node("listener", context=self.context)
-        self.heard: dict[str, list[Any]] = defaultdict(list)
-        self.buffer = tf2_ros.Buffer()
-        self.tf = tf2_ros.TransformListener(self.buffer, self.node)
-        for spec in OUTPUTS:
-            self.hear(spec.message, f"/stereo_occ/{spec.name}", PATIENT)
-        for stage in STAGES:
-            self.hear(Float64, f"/stereo_occ/debug/processing_time/{stage}_ms", PATIENT)
-        self.hear(DiagnosticArray, "/diagnostics", 10)
-        for side in ("left", "right"):
-            self.hear(CameraInfo, f"/{side}/camera_info", SENSOR_DATA)
-            self.hear(Image, f"/{side}/image_rect", SENSOR_DATA)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self.executor.spin, daemon=True)
-        self.thread.start()
-
-    def hear(self, kind: type, topic: str, qos: Any, key: str = "") -> None:
-        self.node.create_subscription(kind, topic, self.heard[key or topic].append, qos)
-
-    def outputs(self, name: str) -> list[Any]:
-        return self.heard[f"/stereo_occ/{name}"]
-
-    def wait(self, condition: Any, what: str, timeout: float, *processes: Process) -> None:
-        end = time.monotonic() + timeout
-        while not condition():
-            counts = {topic: len(messages) for topic, messages in self.heard.items()}
-            logs = "\n".join(process.text()[-3000:] for process in processes)
-            assert time.monotonic() < end, f"{what}; heard {counts}\n{logs}"
-            time.sleep(0.02)
-
-    def close(self) -> None:
-        self.executor.shutdown()
-        self.thread.join(5.0)
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
 
 
 @pytest.fixture(scope="module")
@@ -438,30 +349,3 @@ def test_the_node_brought_itself_up_and_obeys_a_lifecycle_manager(run: tuple[Lis
         request = ChangeState.Request(transition=Transition(id=transition))
         assert _call(listener, ChangeState, "change_state", request).success
         assert state() == reached
-
-
-@pytest.mark.parametrize(
-    ("parameters", "said"),
-    [
-        ({"grid_size": "[1, 2]"}, "grid_size: (1, 2) is not an array of 3 numbers"),
-        ({"model": "nothing"}, "'nothing' is not one of occdepth-edge, occdepth-edge-kitti, stereo-geometry"),
-        ({"grid_resolution": "-1.0"}, "grid_resolution"),
-        ({"occupancy_min_height": "9.0"}, "is empty"),
-    ],
-)
-def test_a_bad_parameter_ends_the_start_with_one_clear_line(
-    parameters: dict[str, str], said: str, tmp_path: Path
-) -> None:
-    process = Process("occdepth_ros.nodes.stereo_occ.node", tmp_path / "node.log", **parameters)
-    assert process.process.wait(20.0) == 2
-    assert process.end() == 2
-    assert said in process.text() and "Traceback" not in process.text(), process.text()
-
-
-def test_an_unreadable_parameter_file_ends_the_start_with_one_clear_line(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.yaml"
-    broken.write_text("stereo_occ:\n  ros__parameters: [oops\n")
-    process = Process("occdepth_ros.nodes.stereo_occ.node", tmp_path / "node.log", files=[broken])
-    assert process.process.wait(20.0) == 2
-    assert process.end() == 2
-    assert "broken.yaml" in process.text() and "Traceback" not in process.text(), process.text()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS, ParameterError, Settings, checked, rule_of
+from occdepth_ros.nodes.parameters import ParameterError
+from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS, Settings, rule_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -56,15 +57,15 @@ def test_every_output_has_a_switch_and_a_rate() -> None:
 )
 def test_bad_values_are_refused_with_the_reason(name: str, value: object, said: str) -> None:
     with pytest.raises(ParameterError, match=name) as refusal:
-        checked(name, value)
+        Settings.checked(name, value)
     assert said in str(refusal.value)
     assert rule_of(name).text.rstrip(".") in str(refusal.value), "the remedy tells what the parameter means"
 
 
 def test_whole_numbers_are_welcome_where_floats_are_wanted() -> None:
-    value = checked("grid_resolution", 1)
+    value = Settings.checked("grid_resolution", 1)
     assert value == 1.0 and isinstance(value, float)
-    assert checked("grid_origin", [0, -25, -2]) == (0.0, -25.0, -2.0)
+    assert Settings.checked("grid_origin", [0, -25, -2]) == (0.0, -25.0, -2.0)
 
 
 def test_contradictions_are_refused() -> None:

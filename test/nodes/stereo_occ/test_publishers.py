@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo
 
 from occdepth_ros.nodes.conversions import camera_of, pose_of
-from occdepth_ros.nodes.stereo_occ.faults import NamedError
+from occdepth_ros.nodes.faults import NamedError
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.publishers import RateLimit
 

@@ -1,4 +1,4 @@
-"""Faults by name: what is wrong now, since when, and what to do; raised anywhere, read by the diagnostics."""
+"""Named faults: raised by any part of a node, read by its diagnostics."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from enum import Enum
 from occdepth_ros.errors import OccDepthError
 
 
-class Topic(str, Enum):
-    """The part of the node that a fault belongs to; each is one diagnostic status."""
+class Component(str, Enum):
+    """Part of the node that a fault belongs to; each is one status of `/diagnostics`."""
 
     INPUT = "input"
     SYNC = "synchronisation"
@@ -23,19 +23,19 @@ class Topic(str, Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong.
+    """One present fault.
 
     Args:
-        name: short fixed name, such as "image_size"; tests and dashboards key on it.
-        topic: where it belongs.
+        name: fixed identifier, such as "image_size"; tests and dashboards match it.
+        component: part of the node that it belongs to.
         text: what is wrong, where, and what to do.
-        is_error: False for a state that the node works on in spite of.
-        since: when it began, seconds of `time.monotonic`.
-        lasts: seconds after which it ends by itself; 0 lasts until cleared.
+        is_error: False for a warning, with which the node continues.
+        since: start time, seconds of `time.monotonic`.
+        lasts: seconds after which the fault expires; 0 keeps it until it is cleared.
     """
 
     name: str
-    topic: Topic
+    component: Component
     text: str
     is_error: bool
     since: float
@@ -43,17 +43,17 @@ class Fault:
 
 
 class NamedError(OccDepthError):
-    """An error that knows the fault it stands for.
+    """An error with the name and the component of its fault.
 
     Args:
-        name, topic: as in `Fault`.
+        name, component: as in `Fault`.
         what, where, remedy: as in `OccDepthError`.
     """
 
-    def __init__(self, name: str, topic: Topic, what: str, *, where: str = "", remedy: str = "") -> None:
+    def __init__(self, name: str, component: Component, what: str, *, where: str = "", remedy: str = "") -> None:
         super().__init__(what, where=where, remedy=remedy)
         self.name = name
-        self.topic = topic
+        self.component = component
 
 
 class FaultBoard:
@@ -64,42 +64,46 @@ class FaultBoard:
         self._present: dict[str, Fault] = {}
         self._last: Fault | None = None
 
-    def put(self, name: str, topic: Topic, text: str, *, is_error: bool = True, lasts: float = 0.0) -> bool:
-        """Note a fault; returns whether it is new or its text changed, which is when it deserves a log line."""
+    def put(self, name: str, component: Component, text: str, *, is_error: bool = True, lasts: float = 0.0) -> bool:
+        """Set a fault; returns whether it is new or its text changed."""
         now = time.monotonic()
         with self._lock:
             self._expire(now)
             old = self._present.get(name)
             since = old.since if old and not lasts else now
-            fault = Fault(name, topic, text, is_error, since, lasts)
+            fault = Fault(name, component, text, is_error, since, lasts)
             self._present[name] = fault
             self._last = fault
         return old is None or old.text != text
 
     def clear(self, *names: str) -> list[str]:
-        """End these faults; returns the names that were present."""
+        """Remove faults by name; returns the names that were present."""
         with self._lock:
             return [name for name in names if self._present.pop(name, None) is not None]
 
-    def clear_topic(self, topic: Topic, *, keep: tuple[str, ...] = ()) -> list[str]:
-        """End all faults of one part, except `keep`; returns the names that were present."""
+    def clear_component(self, component: Component, *, keep: tuple[str, ...] = ()) -> list[str]:
+        """Remove all faults of a component except `keep`; returns the names that were present."""
         with self._lock:
-            names = [f.name for f in self._present.values() if f.topic is topic and f.name not in keep and not f.lasts]
+            names = [
+                f.name
+                for f in self._present.values()
+                if f.component is component and f.name not in keep and not f.lasts
+            ]
             for name in names:
                 del self._present[name]
         return names
 
-    def present(self, topic: Topic | None = None) -> list[Fault]:
-        """The faults of one part (or all), errors first, then the oldest first."""
+    def present(self, component: Component | None = None) -> list[Fault]:
+        """The present faults of a component (None: all), errors first, then by start time."""
         now = time.monotonic()
         with self._lock:
             self._expire(now)
-            found = [f for f in self._present.values() if topic is None or f.topic is topic]
+            found = [f for f in self._present.values() if component is None or f.component is component]
         return sorted(found, key=lambda f: (not f.is_error, f.since))
 
     @property
     def last(self) -> Fault | None:
-        """The newest fault, present or not."""
+        """The most recently set fault, present or not."""
         return self._last
 
     def _expire(self, now: float) -> None:

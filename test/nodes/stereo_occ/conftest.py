@@ -1,0 +1,40 @@
+"""Running nodes for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from helpers.node_bench import Bench
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Bench]:
+    # imported here: collecting the tests must work without ROS
+    from helpers.node_bench import Bench
+
+    bench = Bench(input_timeout=0.5)
+    bench.wait_active()
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def bench(shared: Bench) -> Iterator[Bench]:
+    """The shared node in good health, with a new octomap listener."""
+    shared.good_pair()
+    yield shared
+    shared.good_pair()
+    shared.wait(lambda: shared.fault_names() <= {"clock_jump"}, "faults stayed after a good pair")
+
+
+@pytest.fixture
+def made() -> Iterator[list[Bench]]:
+    """For tests that need a node of their own."""
+    benches: list[Bench] = []
+    yield benches
+    for bench in benches:
+        bench.close()

@@ -1,0 +1,65 @@
+"""The pose of the grid in the running node: TF, parameters, and the fixed frame."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
+pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
+pytest.importorskip("message_filters", reason="message_filters is not installed: run make env")
+pytest.importorskip("cv_bridge", reason="cv_bridge is not installed: run make env")
+pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not installed: run make env")
+pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
+pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
+
+import tf2_ros
+from helpers.node_bench import Bench
+
+pytestmark = pytest.mark.ros
+
+
+def test_a_missing_transform_is_named_and_its_coming_helps(made: list[Bench]) -> None:
+    made.append(bench := Bench(extrinsics="tf"))
+    bench.wait_active()
+    bench.send_infos()
+    time.sleep(0.05)
+    bench.send_pair()
+    bench.expect_fault("missing_tf", "'velodyne'")
+    bench.wait(lambda: bench.node.pipeline.failed == 1, "the pair waits for ever")
+    assert bench.processed == 0 and bench.node.pipeline.waiting is None
+    broadcaster = tf2_ros.StaticTransformBroadcaster(bench.tester)
+    broadcaster.sendTransform(bench.static_transform((1.0, 2.0, 3.0)))
+    bench.good_pair()
+    assert "missing_tf" not in bench.fault_names()
+    np.testing.assert_allclose(bench.node.pipeline.calibration.current.left_from_grid[:3, 3], [2, 3, -1], atol=1e-9)
+    assert bench.node.pipeline.extrinsics.last.source == "static tf"
+
+
+def test_auto_takes_the_parameters_after_a_while_and_says_so(made: list[Bench]) -> None:
+    translation = [0.1, 0.2, 0.3]
+    made.append(bench := Bench(extrinsics="auto", tf_timeout=0.1, camera_from_grid_translation=translation))
+    bench.wait_active()
+    bench.good_pair()
+    bench.expect_fault("no_tf", "camera_from_grid")
+    np.testing.assert_allclose(bench.node.pipeline.calibration.current.left_from_grid[:3, 3], translation)
+
+
+def test_models_that_remember_are_told_where_each_pair_was_taken(made: list[Bench]) -> None:
+    made.append(bench := Bench(fixed_frame="odom"))
+    bench.wait_active()
+    placed: list[Any] = []
+    bench.node.pipeline.host._engine.predictor.place = placed.append
+    bench.good_pair()
+    assert placed[-1] is None  # TF knows nothing of odom
+    there = bench.static_transform((4.0, 5.0, 6.0))
+    there.header.frame_id, there.child_frame_id = "odom", "velodyne"
+    there.transform.rotation.x, there.transform.rotation.w = 0.0, 1.0
+    there.transform.rotation.y = there.transform.rotation.z = 0.0
+    tf2_ros.StaticTransformBroadcaster(bench.tester).sendTransform(there)
+    bench.wait(lambda: bench.node.pipeline.extrinsics.world_from_grid(0) is not None, "the transform did not come")
+    bench.good_pair()
+    np.testing.assert_allclose(placed[-1][:3, 3], [4, 5, 6])

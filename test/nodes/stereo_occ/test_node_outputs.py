@@ -1,0 +1,132 @@
+"""Outputs of the running node: content, switches, rates, late subscribers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
+pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
+pytest.importorskip("message_filters", reason="message_filters is not installed: run make env")
+pytest.importorskip("cv_bridge", reason="cv_bridge is not installed: run make env")
+pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not installed: run make env")
+pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
+pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
+
+from helpers.node_bench import FOCAL, FRAME, HEIGHT, WIDTH, Bench, stamp_of
+from nav_msgs.msg import OccupancyGrid
+from occdepth_ros.msg import SemanticGrid
+from octomap_msgs.msg import Octomap
+from rclpy.parameter import Parameter
+from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import Image, PointCloud2
+from std_msgs.msg import Float64
+from visualization_msgs.msg import MarkerArray
+
+from occdepth_ros.nodes.stereo_occ.timing import STAGES
+
+pytestmark = pytest.mark.ros
+
+
+def test_every_output_comes_with_the_stamp_and_frame_of_its_pair(bench: Bench) -> None:
+    kinds = {
+        "octomap_binary": (Octomap, True),
+        "octomap_full": (Octomap, True),
+        "markers": (MarkerArray, False),
+        "points": (PointCloud2, False),
+        "grid": (SemanticGrid, False),
+        "occupancy_grid": (OccupancyGrid, True),
+        "depth": (Image, False),
+    }
+    heard = {name: bench.listen(kind, name, latched=latched) for name, (kind, latched) in kinds.items()}
+    times = {stage: bench.listen(Float64, f"debug/processing_time/{stage}_ms") for stage in STAGES}
+    bench.wait(lambda: heard["octomap_binary"], "the latched map did not reach a late listener")
+    outputs = {o.spec.name: o.publisher for o in bench.node.pipeline.outputs.outputs}
+    bench.wait(lambda: all(p.get_subscription_count() for p in outputs.values()), "not all connected")
+    stamp = bench.send_pair()
+
+    def newest(name: str) -> Any:
+        return heard[name][-1].markers[0].header if name == "markers" else heard[name][-1].header
+
+    def complete() -> bool:
+        return all(heard[n] and newest(n).stamp.sec * 10**9 + newest(n).stamp.nanosec == stamp for n in kinds) and all(
+            times.values()
+        )
+
+    bench.wait(complete, "some output is missing")
+    assert {newest(name).frame_id for name in kinds if name != "depth"} == {"velodyne"}
+    assert newest("depth").frame_id == FRAME
+    milliseconds = {stage: values[-1].data for stage, values in times.items()}
+    parts = sum(milliseconds[s] for s in ("sync", "preprocess", "inference", "postprocess", "publish"))
+    assert 0 < milliseconds["inference"] < milliseconds["total"]
+    assert parts == pytest.approx(milliseconds["total"], abs=5.0)
+
+    depth = np.frombuffer(bytes(heard["depth"][-1].data), np.float32).reshape(HEIGHT, WIDTH)
+    assert np.nanmedian(depth) == pytest.approx(FOCAL * 0.5 / 12, rel=0.05)
+    grid = heard["grid"][-1]
+    labels = np.asarray(grid.labels).reshape(grid.size_x, grid.size_y, grid.size_z)
+    occupied = np.argwhere((labels > 0) & (labels < 255))
+    assert len(occupied) > 20
+    assert np.median(occupied[:, 0] * grid.resolution) == pytest.approx(FOCAL * 0.5 / 12, abs=0.4)
+    bench.tester.destroy_subscription(list(bench.tester.subscriptions)[-1])
+
+
+def test_nothing_is_encoded_for_nobody(made: list[Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    made.append(bench := Bench())
+    bench.wait_active()
+    bench.good_pair()
+    assert all(o.count == 0 for o in bench.node.pipeline.outputs.outputs)
+
+
+def test_a_switch_and_a_rate_hold_an_output_back(bench: Bench) -> None:
+    heard = bench.listen(PointCloud2, "points")
+    output = next(o for o in bench.node.pipeline.outputs.outputs if o.spec.name == "points")
+    bench.wait(output.publisher.get_subscription_count, "not connected")
+    assert bench.node.set_parameters([Parameter("publish_points", value=False)])[0].successful
+    bench.good_pair()
+    assert not heard
+    bench.node.set_parameters([Parameter("publish_points", value=True), Parameter("points_rate", value=0.02)])
+    for _ in range(4):
+        bench.good_pair()
+    bench.wait(lambda: heard, "nothing was published")
+    assert len(heard) == 1
+    bench.node.set_parameters([Parameter("points_rate", value=0.0)])
+
+
+def test_quality_of_service_can_be_overridden(made: list[Bench]) -> None:
+    reliable = {"qos_overrides./left/image_rect.subscription.reliability": "reliable"}
+    made.append(bench := Bench(**reliable))
+    bench.wait_active()
+    name = "qos_overrides./stereo_occ/grid.publisher.depth"
+    assert bench.node.get_parameter(name).value == 1
+    for side, wanted in (("left", ReliabilityPolicy.RELIABLE), ("right", ReliabilityPolicy.BEST_EFFORT)):
+        found = bench.tester.get_subscriptions_info_by_topic(f"/{side}/image_rect")
+        assert [endpoint.qos_profile.reliability for endpoint in found] == [wanted], side
+
+
+def test_an_old_pair_is_never_predicted_after_a_newer_one(bench: Bench) -> None:
+    heard = bench.listen(SemanticGrid, "grid")
+    output = next(o for o in bench.node.pipeline.outputs.outputs if o.spec.name == "grid")
+    bench.wait(output.publisher.get_subscription_count, "not connected")
+    for _ in range(20):
+        bench.send_pair()
+    newest = bench.stamp_ns
+    bench.wait(lambda: heard and stamp_of(heard[-1]) == newest, "the newest pair was not predicted")
+    stamps = [stamp_of(message) for message in heard]
+    assert stamps == sorted(stamps)
+
+
+def test_an_output_that_breaks_does_not_take_the_others_down(
+    made: list[Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.append(bench := Bench())
+    bench.wait_active()
+    broken, heard = bench.listen(PointCloud2, "points"), bench.listen(Image, "depth")
+    outputs = {o.spec.name: o for o in bench.node.pipeline.outputs.outputs}
+    bench.wait(lambda: all(outputs[n].publisher.get_subscription_count() for n in ("points", "depth")), "unheard")
+    monkeypatch.setattr(outputs["points"], "encode", lambda *inputs: 1 / 0)
+    bench.good_pair()
+    bench.expect_fault("output_points", "division")
+    assert heard and not broken

@@ -1,0 +1,91 @@
+"""Streams of the running node that stop, do not match, or jump back in time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
+pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
+pytest.importorskip("message_filters", reason="message_filters is not installed: run make env")
+pytest.importorskip("cv_bridge", reason="cv_bridge is not installed: run make env")
+pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not installed: run make env")
+pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
+pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
+
+from builtin_interfaces.msg import Time
+from helpers.node_bench import Bench, image_message, stamp_of
+from rosgraph_msgs.msg import Clock
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.mark.parametrize(("seconds", "nanoseconds"), [(-5, 0), (100, 2**32 - 1)])
+def test_a_stamp_that_is_no_time_is_named(bench: Bench, seconds: int, nanoseconds: int) -> None:
+    message = image_message(bench.left, 0)
+    message.header.stamp.sec, message.header.stamp.nanosec = seconds, nanoseconds
+    bench.send_image("left", message)
+    bench.expect_fault("stamp", f"{seconds} s and {nanoseconds} ns")
+    bench.good_pair()
+    assert "stamp" not in bench.fault_names()
+
+
+def _fault_text(bench: Bench, name: str) -> str:
+    return next((fault.text for fault in bench.node.faults.present() if fault.name == name), "")
+
+
+def test_a_stopped_stream_is_named(bench: Bench) -> None:
+    def only_the_right_one_stopped() -> bool:
+        bench.send_image("left", image_message(bench.left, bench.next_stamp()))
+        time.sleep(0.02)
+        text = _fault_text(bench, "stream_stopped")
+        return "/right/image_rect stopped" in text and "/left/image_rect" not in text
+
+    bench.wait(only_the_right_one_stopped, "the right stream was not named")
+    bench.expect_fault("stream_stopped")
+
+
+def test_streams_without_common_stamps_are_named(bench: Bench) -> None:
+    def named() -> bool:
+        stamp = bench.next_stamp()
+        bench.send_image("left", image_message(bench.left, stamp))
+        bench.send_image("right", image_message(bench.right, stamp + 7_000_000))
+        time.sleep(0.02)
+        return "differ by" in _fault_text(bench, "unsynchronised")
+
+    bench.wait(named, "the streams were not named")
+    bench.expect_fault("unsynchronised", "set approximate_sync")
+
+
+def test_a_clock_that_jumps_back_is_survived(bench: Bench) -> None:
+    before = bench.processed
+    bench.stamp_ns -= 50_000_000_000
+    bench.good_pair()
+    bench.expect_fault("clock_jump", "jumped back by")
+    assert bench.processed > before
+
+
+def test_a_simulated_clock_that_jumps_back_is_survived(made: list[Bench]) -> None:
+    made.append(bench := Bench(use_sim_time=True))
+    bench.wait_active()
+    clock = bench.tester.create_publisher(Clock, "/clock", 10)
+    bench.wait(clock.get_subscription_count, "the node does not listen to /clock")
+
+    def set_clock(seconds: int) -> None:
+        clock.publish(Clock(clock=Time(sec=seconds)))
+        bench.wait(lambda: bench.node.get_clock().now().nanoseconds == seconds * 10**9, "the clock did not move")
+
+    set_clock(100)
+    bench.good_pair()
+    set_clock(40)
+    bench.expect_fault("clock_jump", "back by 60.000 s")
+    bench.stamp_ns = 40 * 10**9
+    bench.good_pair()
+    assert stamp_of(bench.node.pipeline.outputs._latest[0]) < 50 * 10**9
+
+
+def test_nothing_at_all_is_named_too(made: list[Bench]) -> None:
+    made.append(bench := Bench(input_timeout=0.2))
+    bench.wait_active()
+    bench.expect_fault("stream_stopped", "nothing came on /left/image_rect")
