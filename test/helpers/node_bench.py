@@ -105,14 +105,14 @@ class Bench:
         self.tester.create_subscription(kind, f"/stereo_occ/{topic}", heard.append, LATCHED if latched else RESULT)
         return heard
 
-    def wait(self, condition: Callable[[], Any], what: str, timeout: float = 20.0) -> None:
+    def wait(self, condition: Callable[[], Any], what: str, timeout: float = 60.0) -> None:
         end = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < end, f"{what}; faults: {[(f.name, f.text) for f in self.node.faults.present()]}"
             time.sleep(0.01)
 
     def wait_active(self) -> None:
-        self.wait(lambda: self.node.label == "active", "the node did not become active", 60.0)
+        self.wait(lambda: self.node.label == "active", "the node did not become active", 180.0)
         senders = self._senders.values()
         self.wait(lambda: all(s.get_subscription_count() for s in senders), "the node did not subscribe")
 
@@ -142,7 +142,7 @@ class Bench:
 
     def good_pair(self) -> None:
         """Send good calibrations and a good pair, again if it was lost, until one was predicted and none waits."""
-        before, end = self.processed, time.monotonic() + 10.0
+        before, end = self.processed, time.monotonic() + 60.0
         self.send_infos()
         while self.processed == before:
             assert time.monotonic() < end, f"no good pair was predicted; faults: {self.fault_names()}"

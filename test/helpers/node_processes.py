@@ -50,7 +50,7 @@ class Process:
         if self.process.poll() is None:
             os.killpg(self.process.pid, sign)
         try:
-            return self.process.wait(10.0)
+            return self.process.wait(60.0)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             raise

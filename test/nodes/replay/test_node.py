@@ -57,7 +57,7 @@ class Listener:
         self.node.create_subscription(TFMessage, "/tf", self.heard["tf"].append, 100)
         self.node.create_subscription(TFMessage, "/tf_static", self.heard["tf_static"].append, latched)
 
-    def hear(self, process: subprocess.Popen[str], limit_s: float = 30.0) -> Heard:
+    def hear(self, process: subprocess.Popen[str], limit_s: float = 120.0) -> Heard:
         deadline = time.monotonic() + limit_s
         while process.poll() is None and time.monotonic() < deadline:
             self.executor.spin_once(timeout_sec=0.05)
@@ -110,7 +110,7 @@ def pose_of(transform: Any) -> np.ndarray:
 def test_every_topic_carries_the_recorded_frames(tmp_path: Path, listener: Listener) -> None:
     process = replay(source=kitti_odometry(tmp_path / "00", 4), count=6, rate=2.0)
     heard = listener.hear(process)
-    output, errors = process.communicate(timeout=10)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "replay: 6 pairs" in output
 
@@ -162,7 +162,7 @@ def test_grey_images_present_stamps_and_frame_names(tmp_path: Path, listener: Li
         start=1,
     )
     heard = listener.hear(process)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     images = heard["left/image_rect"]
     assert len(images) == 2
     assert (images[0].encoding, images[0].step, images[0].header.frame_id) == ("mono8", WIDTH, "eye")
@@ -178,7 +178,7 @@ def test_topics_follow_the_namespace_and_the_sample_is_the_default() -> None:
     try:
         process = replay("-r", "__ns:=/robot", count=2)
         heard = listener.hear(process)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         assert [len(heard[topic]) for topic in CAMERA] == [2, 2, 2, 2]
     finally:
@@ -190,7 +190,7 @@ def test_a_cut_image_ends_the_replay_with_one_line_and_code_2(tmp_path: Path) ->
     victim = sequence / "image_3" / "000002.png"
     victim.write_bytes(victim.read_bytes()[:500])
     process = replay(source=sequence, rate=0.0, wait_for_subscribers=0)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "000002.png" in errors
     assert "Traceback" not in errors
@@ -206,7 +206,7 @@ def test_a_cut_image_ends_the_replay_with_one_line_and_code_2(tmp_path: Path) ->
 )
 def test_user_errors_are_one_line_and_code_2(parameters: dict[str, object], message: str) -> None:
     process = replay(**parameters)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert message in errors
     assert "Traceback" not in errors

@@ -77,14 +77,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, Pr
     replay = None
     try:
         # both have found each other when its report of being active arrives
-        listener.wait(lambda: _is_active(listener), "the node does not report that it is active", 60, node)
-        listener.wait(lambda: listener.node.count_subscribers("/left/image_rect") > 1, "it does not listen", 30, node)
+        listener.wait(lambda: _is_active(listener), "the node does not report that it is active", 240, node)
+        listener.wait(lambda: listener.node.count_subscribers("/left/image_rect") > 1, "it does not listen", 120, node)
         time.sleep(0.5)
         # the second subscriber is the listener
         given = {"source": sequence, "rate": 0.25, "wait_for_subscribers": 2}
         replay = Process("occdepth_ros.nodes.replay.node", folder / "replay.log", **given)
-        listener.wait(lambda: _answered(listener), "the newest pair was not answered", 30, node, replay)
-        listener.wait(lambda: listener.heard["/diagnostics"], "no diagnostics", 5, node)
+        listener.wait(lambda: _answered(listener), "the newest pair was not answered", 120, node, replay)
+        listener.wait(lambda: listener.heard["/diagnostics"], "no diagnostics", 60, node)
         yield listener, node, sequence
         assert replay.end() == 0, replay.text()
         assert node.end() == 0, node.text()
@@ -266,7 +266,7 @@ def test_latched_topics_reach_whoever_comes_later(run: tuple[Listener, Process, 
     assert {spec.name for spec in latched} == {"octomap_binary", "octomap_full", "occupancy_grid"}
     for spec in latched:
         listener.hear(spec.message, f"/stereo_occ/{spec.name}", LATCHED, f"late {spec.name}")
-    listener.wait(lambda: all(listener.heard[f"late {spec.name}"] for spec in latched), "nothing came late", 5)
+    listener.wait(lambda: all(listener.heard[f"late {spec.name}"] for spec in latched), "nothing came late", 60)
     for spec in latched:
         late = listener.heard[f"late {spec.name}"]
         assert len(late) == 1
@@ -285,7 +285,7 @@ def test_times_and_diagnostics(run: tuple[Listener, Process, Path]) -> None:
         processed = {v.key: v.value for v in status.values}.get("processed pairs", "0") if status else "0"
         return int(processed) >= len(listener.outputs("grid"))
 
-    listener.wait(complete, "the diagnostics do not count the pairs", 5, node)
+    listener.wait(complete, "the diagnostics do not count the pairs", 60, node)
     status = {s.name.removeprefix("stereo_occ: "): s for s in tell[-1].status}
     assert set(status) == {"input", "synchronisation", "calibration", "extrinsics", "model", "outputs"}
     values = {name: {v.key: v.value for v in s.values} for name, s in status.items()}
@@ -302,7 +302,7 @@ def test_poses_reach_tf(run: tuple[Listener, Process, Path]) -> None:
     moved = []
     frames = "map", "camera_left_optical"
     last = Time(nanoseconds=stamps[-1])
-    listener.wait(lambda: listener.buffer.can_transform(*frames, last), "the poses did not come", 10)
+    listener.wait(lambda: listener.buffer.can_transform(*frames, last), "the poses did not come", 60)
     for stamp in stamps:
         found = listener.buffer.lookup_transform(*frames, Time(nanoseconds=stamp))
         moved.append(matrix_of(found.transform)[:3, 3])
@@ -312,9 +312,9 @@ def test_poses_reach_tf(run: tuple[Listener, Process, Path]) -> None:
 
 def _call(listener: Listener, kind: type, service: str, request: Any) -> Any:
     client = listener.node.create_client(kind, f"/stereo_occ/{service}")
-    assert client.wait_for_service(10.0)
+    assert client.wait_for_service(60.0)
     answer = client.call_async(request)
-    listener.wait(answer.done, f"no answer of {service}", 20)
+    listener.wait(answer.done, f"no answer of {service}", 120)
     return answer.result()
 
 

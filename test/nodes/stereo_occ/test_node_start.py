@@ -29,7 +29,7 @@ def test_a_bad_parameter_ends_the_start_with_one_clear_line(
     parameters: dict[str, str], said: str, tmp_path: Path
 ) -> None:
     process = Process("occdepth_ros.nodes.stereo_occ.node", tmp_path / "node.log", **parameters)
-    assert process.process.wait(20.0) == 2
+    assert process.process.wait(120.0) == 2
     assert process.end() == 2
     assert said in process.text() and "Traceback" not in process.text(), process.text()
 
@@ -38,6 +38,6 @@ def test_an_unreadable_parameter_file_ends_the_start_with_one_clear_line(tmp_pat
     broken = tmp_path / "broken.yaml"
     broken.write_text("stereo_occ:\n  ros__parameters: [oops\n")
     process = Process("occdepth_ros.nodes.stereo_occ.node", tmp_path / "node.log", files=[broken])
-    assert process.process.wait(20.0) == 2
+    assert process.process.wait(120.0) == 2
     assert process.end() == 2
     assert "broken.yaml" in process.text() and "Traceback" not in process.text(), process.text()
