@@ -1,0 +1,84 @@
+"""Parameters of the fused map, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from occdepth_ros.classes import ClassTable
+from occdepth_ros.errors import GridError
+
+BYTES_PER_VOXEL = 7
+"""Bytes that one voxel of the window takes; see `occdepth_ros.mapping.state.MapState`."""
+BLOCK = 16
+"""Edge of a stored block, voxels."""
+
+DYNAMIC_CLASSES = frozenset(
+    {"car", "bicycle", "motorcycle", "truck", "other-vehicle", "person", "bicyclist", "motorcyclist"}
+)
+"""SemanticKITTI's classes whose objects move."""
+
+
+@dataclass(frozen=True)
+class MapConfig:
+    """Parameters of `OccupancyMap`.
+
+    Args:
+        resolution: edge of a voxel, metres.
+        size: voxels of the dense window along x, y, z; multiples of `BLOCK`.
+        hit: log-odds that an occupied voxel of confidence 1 adds.
+        miss: log-odds that a free voxel of confidence 1 subtracts.
+        clamp: lower and upper bound of the log-odds.
+        dynamic_clamp: upper bound for voxels of dynamic classes, so that few free observations clear them.
+        dynamic_s: seconds after which an unobserved voxel of a dynamic class becomes unknown.
+        completed_s: seconds after which a voxel that was only completed becomes unknown.
+        static_s: seconds after which a seen static voxel becomes unknown; 0 keeps it until it is seen free.
+        dynamic_classes: names of the classes whose objects move.
+        completed_weight: weight of a completed voxel against a seen one.
+        max_bytes: upper bound of the memory of window and store together, bytes.
+        max_range: distance from the vehicle at which stored blocks are dropped, metres; 0 keeps them until `max_bytes`.
+        max_step: largest motion between predictions, metres; a larger one resets the map as a jump of the odometry.
+        max_stamp_step_back: seconds that stamps may go back before the map is reset.
+
+    Raises:
+        GridError: a size is no multiple of the block edge, or the window alone exceeds `max_bytes`.
+    """
+
+    resolution: float = 0.2
+    size: tuple[int, int, int] = (512, 512, 64)
+    hit: float = 0.85
+    miss: float = 0.65
+    clamp: tuple[float, float] = (-2.0, 3.5)
+    dynamic_clamp: float = 1.0
+    dynamic_s: float = 1.5
+    completed_s: float = 20.0
+    static_s: float = 0.0
+    dynamic_classes: frozenset[str] = DYNAMIC_CLASSES
+    completed_weight: float = 0.5
+    max_bytes: int = 256 << 20
+    max_range: float = 0.0
+    max_step: float = 5.0
+    max_stamp_step_back: float = 1.0
+
+    def __post_init__(self) -> None:
+        if any(n % BLOCK or n <= 0 for n in self.size):
+            raise GridError(
+                f"the map window {self.size} is not made of whole blocks",
+                where="map_size",
+                remedy=f"Use multiples of {BLOCK} voxels.",
+            )
+        if self.window_bytes > self.max_bytes:
+            raise GridError(
+                f"the map window takes {self.window_bytes >> 20} MB, more than max_bytes = {self.max_bytes >> 20} MB",
+                where="map_size",
+                remedy="Use a smaller window or a higher limit.",
+            )
+
+    @property
+    def window_bytes(self) -> int:
+        """Memory of the dense window, bytes."""
+        nx, ny, nz = self.size
+        return nx * ny * nz * BYTES_PER_VOXEL
+
+    def dynamic_ids(self, classes: ClassTable) -> list[int]:
+        """Ids of the dynamic classes that a class table has."""
+        return [index for index, name in enumerate(classes.names) if name in self.dynamic_classes]

@@ -1,0 +1,284 @@
+"""Fusion of predictions into a map in a fixed frame (log-odds after Moravec and Elfes, 1985; votes for classes)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN, ClassTable
+from occdepth_ros.errors import GridError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.mapping import codes as code
+from occdepth_ros.mapping.alignment import WORD, align
+from occdepth_ros.mapping.config import BLOCK, MapConfig
+from occdepth_ros.mapping.sliding import slide
+from occdepth_ros.mapping.state import COMPLETED, SEEN, Lattice, MapState
+from occdepth_ros.mapping.store import BlockStore
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
+
+TICK_NS = 100_000_000
+FADE_STEPS = 4
+"""Passes of halving after which a completed voxel has faded."""
+MAX_AGE = 30_000
+"""Ticks after which an observation counts as this old: the counter of 16 bits wraps at 65,536."""
+
+
+class OccupancyMap:
+    """A rolling window of voxels around the vehicle, and a store of the blocks that left it.
+
+    Seen evidence and completed evidence are kept apart: where anything was seen, the completed evidence has no
+    influence. Voxels of dynamic classes become unknown `dynamic_s` seconds after their last observation, completed
+    voxels fade within about `completed_s` seconds, seen static voxels stay until they are seen free.
+
+    Args:
+        config: sizes, rates and limits.
+        classes: what the labels mean.
+    """
+
+    def __init__(self, config: MapConfig | None = None, classes: ClassTable = SEMANTIC_KITTI) -> None:
+        self.config = config or MapConfig()
+        self.classes = classes
+        self._increments = code.increments(self.config).view(np.int16)[:, 0]
+        self._limits = np.rint(np.array(self.config.clamp) / code.UNIT).clip(-127, 127).astype(np.int8)
+        self._dynamic = np.zeros(256, bool)
+        self._dynamic[self.config.dynamic_ids(classes)] = True
+        self._dynamic_limit = np.int8(round(self.config.dynamic_clamp / code.UNIT))
+        self.events: list[str] = []
+        self.reset()
+
+    def reset(self, reason: str = "") -> None:
+        """Forget everything; a reason is appended to `events`."""
+        self.state: MapState | None = None
+        self.store = BlockStore(self.config.max_bytes - self.config.window_bytes)
+        self.stamp_ns: int | None = None
+        self._pose: npt.NDArray[np.float64] | None = None
+        self._swept = 0.0
+        self._row = 0
+        if reason:
+            self.events.append(reason)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of window and store, bytes; never above `MapConfig.max_bytes`."""
+        return (0 if self.state is None else self.state.nbytes) + self.store.nbytes
+
+    def integrate(self, prediction: OccupancyPrediction, map_from_grid: npt.NDArray[np.float64]) -> None:
+        """Fuse one prediction.
+
+        Args:
+            prediction: on a grid of the map's resolution.
+            map_from_grid: pose of the grid's frame in the map's frame at the time of the images, `[4, 4]`.
+
+        Raises:
+            GridError: another resolution, a height that is no multiple of 8, or a pose that is no rigid transform.
+        """
+        grid = prediction.grid
+        self._check(grid, map_from_grid)
+        self._watch_for_jumps(map_from_grid, prediction.stamp_ns)
+        state = self._follow(grid, map_from_grid)
+        columns = align(
+            code.encode(prediction), grid, map_from_grid, self.config.resolution, state.low[2], state.size[2]
+        )
+        index = state.column(columns.x, columns.y)
+        kept = index >= 0
+        index, observed = (index, columns.codes) if kept.all() else (index[kept], columns.codes[kept])
+        if turn := state.low[2] % state.size[2]:
+            observed = np.roll(observed, turn, axis=1)
+        previous, self.stamp_ns = self.stamp_ns, max(prediction.stamp_ns, self.stamp_ns or 0)
+        self._add(state, index, np.ascontiguousarray(observed))
+        self._sweep(state, (self.stamp_ns - (previous or self.stamp_ns)) / 1e9)
+        self._pose = map_from_grid.copy()
+
+    def window(self) -> VoxelGrid | None:
+        """The grid of the window in the map's frame, None before the first prediction."""
+        if self.state is None:
+            return None
+        return self._grid_of(self.state.low, self.state.size)
+
+    def snapshot(self, low: Lattice | None = None, size: Lattice | None = None) -> OccupancyPrediction | None:
+        """The map as a prediction, which every encoder of `occdepth_ros.outputs` takes.
+
+        Visibility is SEEN where anything was seen, HIDDEN where all is completed, OUTSIDE where nothing is known.
+
+        Args:
+            low: lattice index of the lowest voxel of a part; None takes the whole window.
+            size: voxels of the part, which must lie inside the window.
+
+        Returns:
+            None before the first prediction.
+        """
+        state = self.state
+        if state is None:
+            return None
+        low, size = low or state.low, size or state.size
+        occupancy = state.unrolled(state.occupancy, low, size)
+        label = state.unrolled(state.label, low, size)
+        tick = state.unrolled(state.tick, low, size)
+        seen = occupancy[..., SEEN]
+        was_seen = seen != 0
+        steps = np.where(was_seen, seen, occupancy[..., COMPLETED])
+        labels = np.where(steps > 0, label, np.uint8(EMPTY))
+        expired = self._expired(labels, tick)
+        nothing = (steps == 0) | expired
+        labels[nothing] = UNKNOWN
+        confidence = _PROBABILITY[np.abs(steps.astype(np.int16))]
+        confidence[nothing] = 0
+        visibility = np.where(was_seen, np.uint8(Visibility.SEEN), np.uint8(Visibility.HIDDEN))
+        visibility[nothing] = int(Visibility.OUTSIDE)
+        return OccupancyPrediction(
+            self._grid_of(low, size),
+            np.ascontiguousarray(labels),
+            np.ascontiguousarray(confidence),
+            np.ascontiguousarray(visibility),
+            np.full((1, 1), np.nan, np.float32),
+            stamp_ns=self.stamp_ns or 0,
+            model="map",
+            classes=self.classes,
+        )
+
+    def _grid_of(self, low: Lattice, size: Lattice) -> VoxelGrid:
+        x, y, z = (n * self.config.resolution for n in low)
+        return VoxelGrid((x, y, z), size, self.config.resolution, "map")
+
+    def _check(self, grid: VoxelGrid, pose: npt.NDArray[np.float64]) -> None:
+        if abs(grid.resolution - self.config.resolution) > 1e-6 or grid.size[2] % WORD:
+            raise GridError(
+                f"the map fuses voxels of {self.config.resolution:g} m in columns of multiples of {WORD}, not "
+                f"{grid.size} of {grid.resolution:g} m",
+                where="map",
+                remedy="Set the resolution of the map to that of the grid.",
+            )
+        rotation = pose[:3, :3]
+        if not np.isfinite(pose).all() or np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3:
+            raise GridError(
+                "the pose is not a rotation with a translation", where="map", remedy="Check the source of the pose."
+            )
+
+    def _watch_for_jumps(self, pose: npt.NDArray[np.float64], stamp_ns: int) -> None:
+        if self._pose is None or self.stamp_ns is None:
+            return
+        behind = (self.stamp_ns - stamp_ns) / 1e9
+        if behind > self.config.max_stamp_step_back:
+            self.reset(f"stamps went back by {behind:.1f} s")
+            return
+        step = float(np.linalg.norm(pose[:3, 3] - self._pose[:3, 3]))
+        allowed = self.config.max_step * max(1.0, -behind / 0.1)
+        if step > allowed:
+            self.reset(f"the pose jumped by {step:.1f} m")
+
+    def _follow(self, grid: VoxelGrid, pose: npt.NDArray[np.float64]) -> MapState:
+        """Move the window so that the centre of the grid and the vehicle lie well inside it."""
+        resolution = self.config.resolution
+        center = pose[:3, :3] @ (np.asarray(grid.origin) + np.asarray(grid.extent) / 2) + pose[:3, 3]
+        focus = center / resolution
+        low = []
+        for axis, n in enumerate(self.config.size):
+            ideal = focus[axis] - n / 2
+            if self.state is not None and abs(ideal - self.state.low[axis]) <= 0.75 * BLOCK:
+                low.append(self.state.low[axis])
+            else:
+                low.append(int(np.floor(ideal / BLOCK + 0.5)) * BLOCK)
+        target: Lattice = (low[0], low[1], low[2])
+        if self.state is None:
+            self.state = MapState.empty(self.config, target)
+            slide(self.state, self.store, None)
+        elif target != self.state.low:
+            slide(self.state, self.store, target)
+            self.store.drop_beyond(
+                (focus[0] / BLOCK, focus[1] / BLOCK), self.config.max_range / (resolution * BLOCK), 512
+            )
+        return self.state
+
+    def _add(self, state: MapState, index: npt.NDArray[np.int64], observed: npt.NDArray[np.uint8]) -> None:
+        height = state.size[2]
+        occupancy = state.occupancy.reshape(-1, 2 * height)
+        steps = cv2.LUT(observed, self._increments).view(np.int8).reshape(len(index), 2 * height)
+        before = occupancy[index]
+        after = cv2.add(before, steps)
+        after = np.maximum(after, self._limits[0], out=after)
+        if self._limits[1] < 127:
+            np.minimum(after, self._limits[1], out=after)
+        words = np.flatnonzero(observed.view(np.uint64).ravel() & np.uint64(0x8080808080808080))
+        bytes_of = observed.reshape(-1, WORD)[words]
+        row, layer = np.nonzero(bytes_of & np.uint8(code.OCCUPIED))
+        local = words[row] * WORD + layer  # in [columns, layers]
+        voxel = index[local // height] * height + local % height
+        self._vote(
+            state,
+            voxel,
+            observed.ravel()[local],
+            after.reshape(-1, 2),
+            before.reshape(-1, 2),
+            steps.reshape(-1, 2),
+            local,
+        )
+        occupancy[index] = after
+
+    def _vote(
+        self,
+        state: MapState,
+        voxel: npt.NDArray[np.int64],
+        observed: npt.NDArray[np.uint8],
+        after: npt.NDArray[np.int8],
+        before: npt.NDArray[np.int8],
+        steps: npt.NDArray[np.int8],
+        local: npt.NDArray[np.int64],
+    ) -> None:
+        """Count the votes of occupied voxels: leader, runner-up and the margin between them (Boyer and Moore, 1981)."""
+        label, runner_up = state.label.reshape(-1), state.runner_up.reshape(-1)
+        margin, tick = state.margin.reshape(-1), state.tick.reshape(-1)
+        leader, lead = label[voxel], margin[voxel]
+        expired = self._expired(leader, tick[voxel])
+        if expired.any():
+            # the voxel starts anew: what was here has left
+            gone = local[expired]
+            after[gone] = steps[gone]
+            leader[expired], lead[expired] = 0, 0
+        # completed evidence names only what was never seen
+        seen = (observed & code.SEEN) > 0
+        counts = seen | (before[local, SEEN] == 0)
+        name = observed & np.uint8(code.CLASS_MASK)
+        vote = 2 + 2 * seen.view(np.uint8) + ((observed & code.SURE) > 0).view(np.uint8)
+        vote[~counts] = 0
+        same = name == leader
+        gained = np.minimum(lead.astype(np.int16) + vote, 255)
+        lost = lead.astype(np.int16) - vote
+        overtaken = ~same & (lost < 0)
+        lead = np.where(same, gained, np.abs(lost)).astype(np.uint8)
+        runner_up[voxel] = np.where(overtaken, leader, np.where(same | ~counts, runner_up[voxel], name))
+        leader = np.where(overtaken, name, leader)
+        label[voxel], margin[voxel], tick[voxel] = leader, lead, self._now()
+        moving = local[self._dynamic[leader]]
+        after[moving] = np.minimum(after[moving], self._dynamic_limit)
+
+    def _expired(self, labels: npt.NDArray[np.uint8], tick: npt.NDArray[np.uint16]) -> npt.NDArray[np.bool_]:
+        """Whether voxels of these classes, last observed as occupied then, have become unknown."""
+        age = np.uint16(self._now()) - tick
+        out: npt.NDArray[np.bool_] = self._dynamic[labels] & (age > np.uint16(self.config.dynamic_s * 10))
+        if self.config.static_s > 0:
+            out |= (labels != EMPTY) & (age > np.uint16(min(self.config.static_s * 10, MAX_AGE)))
+        return out
+
+    def _now(self) -> int:
+        return ((self.stamp_ns or 0) // TICK_NS) & 0xFFFF
+
+    def _sweep(self, state: MapState, elapsed: float) -> None:
+        """Fade completed voxels and limit ages, a few rows at a time: all rows in a quarter of `completed_s`."""
+        self._swept += state.size[0] * elapsed / (self.config.completed_s / FADE_STEPS)
+        count = min(int(self._swept), state.size[0])
+        self._swept -= int(self._swept)
+        for first, last in ((self._row, min(self._row + count, state.size[0])), (0, self._row + count - state.size[0])):
+            if first < last:
+                rows = slice(first, last)
+                completed = state.occupancy[rows, :, :, COMPLETED]
+                # towards zero from both sides
+                completed -= (completed >> 1) + (completed & 1)
+                tick = state.tick[rows]
+                age = np.uint16(self._now()) - tick
+                np.copyto(tick, np.uint16((self._now() - MAX_AGE) & 0xFFFF), where=age > MAX_AGE)
+        self._row = (self._row + count) % state.size[0]
+
+
+_PROBABILITY = np.rint(255 / (1 + np.exp(-np.arange(256) * code.UNIT))).astype(np.uint8)
+"""Probability of the state by the steps of its log-odds, times 255."""

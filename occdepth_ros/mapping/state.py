@@ -1,0 +1,71 @@
+"""The dense window of the map: arrays per voxel that are addressed modulo their size, so that it moves without copying.
+
+The occupancy of a voxel is two numbers, evidence that was seen and evidence that was completed. What was seen decides
+wherever there is any, so a completed voxel can never clear a seen one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.mapping.config import MapConfig
+
+Lattice = tuple[int, int, int]
+T = TypeVar("T", bound=np.generic)
+
+SEEN, COMPLETED = 0, 1
+"""Last axis of `MapState.occupancy`."""
+
+
+@dataclass
+class MapState:
+    """State of every voxel of the window.
+
+    Args:
+        size: voxels along x, y, z.
+        low: lattice index of the window's lowest voxel; multiples of `BLOCK`.
+        occupancy: log-odds in steps of `codes.UNIT`, `[X, Y, Z, 2]` int8: seen and completed; 0 = no evidence.
+        label: class with the most votes, `[X, Y, Z]` uint8; 0 = none.
+        runner_up: class with the second most votes.
+        margin: votes by which `label` leads, uint8.
+        tick: time of the last observation as occupied, uint16 tenths of a second, modulo 2^16.
+    """
+
+    size: Lattice
+    low: Lattice
+    occupancy: npt.NDArray[np.int8]
+    label: npt.NDArray[np.uint8]
+    runner_up: npt.NDArray[np.uint8]
+    margin: npt.NDArray[np.uint8]
+    tick: npt.NDArray[np.uint16]
+
+    @classmethod
+    def empty(cls, config: MapConfig, low: Lattice) -> MapState:
+        """A window without any evidence."""
+        size = config.size
+        label, runner_up, margin = (np.zeros(size, np.uint8) for _ in range(3))
+        return cls(size, low, np.zeros((*size, 2), np.int8), label, runner_up, margin, np.zeros(size, np.uint16))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays, bytes."""
+        return sum(a.nbytes for a in self.arrays())
+
+    def arrays(self) -> tuple[npt.NDArray[np.generic], ...]:
+        """All arrays, in a fixed order."""
+        return self.occupancy, self.label, self.runner_up, self.margin, self.tick
+
+    def column(self, x: npt.NDArray[np.int64], y: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Flat index of columns by their lattice index, and -1 outside the window, `[N]`."""
+        inside = (x >= self.low[0]) & (x < self.low[0] + self.size[0])
+        inside &= (y >= self.low[1]) & (y < self.low[1] + self.size[1])
+        return np.where(inside, x % self.size[0] * self.size[1] + y % self.size[1], -1)
+
+    def unrolled(self, array: npt.NDArray[T], low: Lattice, size: Lattice) -> npt.NDArray[T]:
+        """A copy of a box of the window in order, `[*size, ...]`; the box must lie inside the window."""
+        index = [(np.arange(n) + start) % total for n, start, total in zip(size, low, self.size, strict=True)]
+        return array[np.ix_(*index)]

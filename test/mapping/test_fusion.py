@@ -1,0 +1,224 @@
+"""Fusion of predictions: where evidence lands, what beats what, what fades, and what a jump does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.errors import GridError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.mapping import MapConfig, OccupancyMap
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
+
+GRID = VoxelGrid((0.0, -1.6, -0.8), (16, 16, 8), 0.2)
+SMALL = MapConfig(size=(48, 48, 32), max_bytes=2 << 20)
+CAR, ROAD, BUILDING = 1, 9, 13
+SEEN, HIDDEN = int(Visibility.SEEN), int(Visibility.HIDDEN)
+
+
+def predict(
+    labels: npt.NDArray[np.uint8] | int, visibility: int = SEEN, *, at_s: float = 0.0, grid: VoxelGrid = GRID
+) -> OccupancyPrediction:
+    array = np.full(grid.size, labels, np.uint8) if isinstance(labels, int) else labels
+    return OccupancyPrediction(
+        grid,
+        array,
+        np.where(array == UNKNOWN, 0, 250).astype(np.uint8),
+        np.full(grid.size, visibility, np.uint8),
+        np.full((1, 1), np.nan, np.float32),
+        stamp_ns=round(at_s * 1e9),
+    )
+
+
+def pose(
+    x: float = 0.0, y: float = 0.0, z: float = 0.0, *, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0
+) -> npt.NDArray[np.float64]:
+    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    out = np.eye(4)
+    out[:3, :3] = (
+        np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+        @ np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+        @ np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    )
+    out[:3, 3] = x, y, z
+    return out
+
+
+def labels_at(world: OccupancyMap, points: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    snapshot = world.snapshot()
+    assert snapshot is not None
+    index, inside = snapshot.grid.index_of(points)
+    found = snapshot.labels[tuple(index.T)]
+    return np.where(inside, found, UNKNOWN).astype(np.uint8)
+
+
+def test_a_prediction_at_the_origin_is_stored_voxel_by_voxel() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.choice([0, CAR, ROAD, BUILDING, UNKNOWN], GRID.size).astype(np.uint8)
+    world = OccupancyMap(SMALL)
+    world.integrate(predict(labels), pose())
+    snapshot = world.snapshot((0, -8, -4), GRID.size)
+    assert snapshot is not None and snapshot.grid.origin == pytest.approx(GRID.origin)
+    assert np.array_equal(snapshot.labels, labels)
+    assert (snapshot.visibility[labels != UNKNOWN] == SEEN).all()
+    assert (snapshot.visibility[labels == UNKNOWN] == int(Visibility.OUTSIDE)).all()
+
+
+@given(
+    yaw=st.floats(-3.2, 3.2),
+    pitch=st.floats(-0.5, 0.5),
+    roll=st.floats(-0.5, 0.5),
+    x=st.floats(-3, 3),
+    y=st.floats(-3, 3),
+    z=st.floats(-1, 1),
+)
+def test_evidence_lands_where_the_pose_puts_it(
+    yaw: float, pitch: float, roll: float, x: float, y: float, z: float
+) -> None:
+    labels = np.full(GRID.size, UNKNOWN, np.uint8)
+    labels[4:12, 4:12, 2:6] = BUILDING
+    labels[4:12, 4:8, 2:6] = ROAD
+    at = pose(x, y, z, yaw=yaw, pitch=pitch, roll=roll)
+    world = OccupancyMap(SMALL)
+    world.integrate(predict(labels), at)
+    # the middle of each half lies at least one voxel and a half from every border
+    for columns, expected in (((5.5, 6.5), ROAD), ((9.5, 10.5), BUILDING)):
+        inner = np.array([[i, j, k] for i in (6, 8, 9) for j in columns for k in (3.5, 4.5)])
+        points = (np.asarray(GRID.origin) + inner * GRID.resolution) @ at[:3, :3].T + at[:3, 3]
+        assert (labels_at(world, points) == expected).all()
+
+
+def test_rotated_maps_have_no_holes() -> None:
+    world = OccupancyMap(SMALL)
+    world.integrate(predict(ROAD), pose(yaw=0.6, pitch=0.03, roll=-0.02))
+    inner = np.array([[i, j, k] for i in range(2, 14) for j in range(2, 14) for k in range(1, 7)]) + 0.5
+    at = pose(yaw=0.6, pitch=0.03, roll=-0.02)
+    points = (np.asarray(GRID.origin) + inner * GRID.resolution) @ at[:3, :3].T + at[:3, 3]
+    assert (labels_at(world, points) == ROAD).all()
+
+
+@pytest.mark.parametrize(("seen", "completed"), [(0, BUILDING), (BUILDING, 0), (ROAD, BUILDING)])
+def test_completed_evidence_never_changes_what_was_seen(seen: int, completed: int) -> None:
+    world = OccupancyMap(SMALL)
+    world.integrate(predict(seen), pose())
+    for i in range(1, 30):
+        world.integrate(predict(completed, HIDDEN, at_s=0.1 * i), pose())
+    snapshot = world.snapshot((0, -8, -4), GRID.size)
+    assert snapshot is not None
+    assert (snapshot.labels == seen).all() and (snapshot.visibility == SEEN).all()
+
+
+def test_one_seen_observation_replaces_completed_ones() -> None:
+    world = OccupancyMap(SMALL)
+    for i in range(10):
+        world.integrate(predict(BUILDING, HIDDEN, at_s=0.1 * i), pose())
+    world.integrate(predict(0, at_s=1.0), pose())
+    snapshot = world.snapshot((0, -8, -4), GRID.size)
+    assert snapshot is not None and (snapshot.labels == 0).all()
+
+
+def test_unknown_predictions_leave_the_map_as_it_is() -> None:
+    world = OccupancyMap(SMALL)
+    world.integrate(predict(BUILDING), pose())
+    for i in range(1, 40):
+        world.integrate(predict(UNKNOWN, at_s=0.1 * i), pose())
+    snapshot = world.snapshot((0, -8, -4), GRID.size)
+    assert snapshot is not None and (snapshot.labels == BUILDING).all()
+
+
+def test_unobserved_dynamic_voxels_expire_and_static_ones_stay() -> None:
+    labels = np.full(GRID.size, UNKNOWN, np.uint8)
+    labels[2:6], labels[8:12] = CAR, BUILDING
+    world = OccupancyMap(SMALL)
+    for i in range(5):
+        world.integrate(predict(labels, at_s=0.1 * i), pose())
+    world.integrate(predict(UNKNOWN, at_s=2.4), pose())
+    snapshot = world.snapshot((0, -8, -4), GRID.size)
+    assert snapshot is not None
+    assert (snapshot.labels[2:6] == UNKNOWN).all() and (snapshot.labels[8:12] == BUILDING).all()
+
+
+@pytest.mark.parametrize(("label", "frames"), [(CAR, 2), (BUILDING, 6)])
+def test_observed_free_space_clears_dynamic_classes_sooner(label: int, frames: int) -> None:
+    world = OccupancyMap(SMALL)
+    for i in range(20):
+        world.integrate(predict(label, at_s=0.1 * i), pose())
+    cleared = None
+    for i in range(20):
+        world.integrate(predict(0, at_s=2 + 0.1 * i), pose())
+        snapshot = world.snapshot((0, -8, -4), GRID.size)
+        assert snapshot is not None
+        if (snapshot.labels == 0).all():
+            cleared = i + 1
+            break
+    assert cleared == frames
+
+
+def test_completed_voxels_fade() -> None:
+    config = replace(SMALL, completed_s=2.0)
+    world = OccupancyMap(config)
+    world.integrate(predict(BUILDING, HIDDEN), pose())
+    world.integrate(predict(UNKNOWN, at_s=0.5), pose())
+    early = world.snapshot()
+    for i in range(40):
+        world.integrate(predict(UNKNOWN, at_s=0.5 + 0.1 * i), pose())
+    late = world.snapshot()
+    assert early is not None and early.occupied.any()
+    assert late is not None and not late.occupied.any()
+
+
+def test_the_majority_of_votes_names_a_voxel() -> None:
+    world = OccupancyMap(SMALL)
+    for i, label in enumerate([ROAD, BUILDING, ROAD, ROAD, BUILDING]):
+        world.integrate(predict(label, at_s=0.1 * i), pose())
+    snapshot = world.snapshot((0, -8, -4), GRID.size)
+    assert snapshot is not None and (snapshot.labels == ROAD).all()
+
+
+def test_what_leaves_the_window_returns_when_the_vehicle_does() -> None:
+    world = OccupancyMap(SMALL)
+    labels = np.full(GRID.size, UNKNOWN, np.uint8)
+    labels[3:6, 3:6, 2:4] = BUILDING
+    world.integrate(predict(labels), pose())
+    for i, x in enumerate([*np.arange(0, 30, 2.0), *np.arange(30, -1, -2.0)]):
+        world.integrate(predict(UNKNOWN, at_s=0.1 * (i + 1)), pose(float(x)))
+    snapshot = world.snapshot((0, -8, -4), GRID.size)
+    assert snapshot is not None and np.array_equal(snapshot.labels, labels)
+
+
+def test_memory_stays_below_the_limit_on_a_drive_of_ten_kilometres() -> None:
+    config = replace(SMALL, max_bytes=SMALL.window_bytes + (200 << 10))
+    world = OccupancyMap(config)
+    labels = np.random.default_rng(2).choice([0, BUILDING, UNKNOWN], GRID.size).astype(np.uint8)
+    for i in range(2500):
+        world.integrate(predict(labels, at_s=0.1 * i), pose(4.0 * i, yaw=0.1))
+        assert world.nbytes <= config.max_bytes
+    assert world.store.evicted > 0 and world.nbytes > config.window_bytes + (150 << 10)
+    assert not world.events
+
+
+def test_jumps_of_pose_and_time_reset_the_map_by_name() -> None:
+    world = OccupancyMap(SMALL)
+    world.integrate(predict(BUILDING, at_s=5), pose())
+    world.integrate(predict(ROAD, at_s=5.1), pose(x=100.0))
+    world.integrate(predict(ROAD, at_s=1.0), pose(x=100.0))
+    assert world.events == ["the pose jumped by 100.0 m", "stamps went back by 4.1 s"]
+    assert (labels_at(world, np.array([[1.5, 0.0, 0.0]])) == UNKNOWN).all()
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    world = OccupancyMap(SMALL)
+    with pytest.raises(GridError, match="resolution"):
+        world.integrate(predict(0, grid=replace(GRID, resolution=0.4)), pose())
+    with pytest.raises(GridError, match="rotation"):
+        world.integrate(predict(0), 2 * np.eye(4))
+    with pytest.raises(GridError, match="whole blocks"):
+        replace(SMALL, size=(40, 48, 32))
+    with pytest.raises(GridError, match="max_bytes"):
+        replace(SMALL, max_bytes=1000)

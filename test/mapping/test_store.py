@@ -1,0 +1,51 @@
+"""Packed blocks: equal after a round trip, refused when damaged, and bounded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from occdepth_ros.mapping.store import ENTRY_BYTES, VOXELS, BlockArrays, BlockStore, pack, unpack
+
+
+@given(seed=st.integers(0, 2**32 - 1), share=st.floats(0, 1))
+def test_packed_blocks_survive_a_round_trip(seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    occupancy = np.where(rng.random((VOXELS, 2)) < share, rng.integers(-100, 127, (VOXELS, 2)), 0).astype(np.int8)
+    fields = [rng.integers(0, 20, VOXELS).astype(np.uint8) for _ in range(3)]
+    tick = rng.integers(0, 65536, VOXELS).astype(np.uint16)
+    payload = pack(BlockArrays(occupancy, *fields, tick))
+    if not occupancy.any():
+        assert payload == b""
+        return
+    block = unpack(payload)
+    state = np.where(occupancy[:, 0] != 0, occupancy[:, 0], occupancy[:, 1])
+    again = np.where(block.occupancy[:, 0] != 0, block.occupancy[:, 0], block.occupancy[:, 1])
+    assert np.array_equal(np.sign(state), np.sign(again))
+    occupied = state > 0
+    assert np.array_equal(block.label[occupied], fields[0][occupied])
+    assert np.array_equal(block.tick[occupied], tick[occupied])
+    assert pack(block) == payload
+
+
+def test_damaged_payloads_are_refused() -> None:
+    with pytest.raises(ValueError, match="bytes"):
+        unpack(b"\0" * 1023)
+    with pytest.raises(ValueError, match="voxel"):
+        unpack(b"\0" * 1024 + b"\xff" * 9)
+
+
+def test_the_oldest_blocks_go_first() -> None:
+    store = BlockStore(3 * (100 + ENTRY_BYTES))
+    for i in range(5):
+        store.put((i, 0, 0), b"x" * 100)
+        assert store.nbytes <= store.max_bytes
+    assert store.keys() == [(2, 0, 0), (3, 0, 0), (4, 0, 0)] and store.evicted == 2
+    store.put((2, 0, 0), b"y" * 100)
+    assert store.keys()[-1] == (2, 0, 0) and store.get((2, 0, 0)) == b"y" * 100
+    store.drop_beyond((4.0, 0.0), 1.5, 10)
+    assert store.keys() == [(3, 0, 0), (4, 0, 0)]
+    store.clear()
+    assert len(store) == 0 and store.nbytes == 0
