@@ -20,6 +20,7 @@ VERBS = {
     "street": "generate random street scenes for training: stereo pairs with depth, semantics and voxel ground truth",
     "train": "teach a network a data set",
     "depth": "make depth maps of a teacher, to be distilled in training",
+    "map": "fuse the predictions of a drive into one map, and score it",
     "eval": "score a model against the ground truth of a data set",
     "render": "make a video of the completed scene along a sequence, and meshes",
     "submit": "write and check a submission to the SemanticKITTI completion benchmark",

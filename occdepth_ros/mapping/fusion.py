@@ -12,9 +12,9 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.mapping import codes as code
 from occdepth_ros.mapping.alignment import WORD, align
 from occdepth_ros.mapping.config import BLOCK, MapConfig
-from occdepth_ros.mapping.sliding import slide
+from occdepth_ros.mapping.sliding import fill, packed_blocks, slide
 from occdepth_ros.mapping.state import COMPLETED, SEEN, Lattice, MapState
-from occdepth_ros.mapping.store import BlockStore
+from occdepth_ros.mapping.store import BlockStore, Key
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 TICK_NS = 100_000_000
@@ -108,10 +108,11 @@ class OccupancyMap:
         Returns:
             None before the first prediction.
         """
-        state = self.state
-        if state is None:
+        if self.state is None:
             return None
-        low, size = low or state.low, size or state.size
+        return self._prediction(self.state, low or self.state.low, size or self.state.size)
+
+    def _prediction(self, state: MapState, low: Lattice, size: Lattice) -> OccupancyPrediction:
         occupancy = state.unrolled(state.occupancy, low, size)
         label = state.unrolled(state.label, low, size)
         tick = state.unrolled(state.tick, low, size)
@@ -136,6 +137,35 @@ class OccupancyMap:
             model="map",
             classes=self.classes,
         )
+
+    def blocks(self) -> dict[Key, bytes]:
+        """All blocks with evidence, of the window and of the store, packed."""
+        stored = dict(self.store.items())
+        return stored if self.state is None else stored | packed_blocks(self.state)
+
+    def replace_blocks(self, blocks: dict[Key, bytes], stamp_ns: int) -> None:
+        """Forget everything and keep these packed blocks; the window fills from them with the next prediction."""
+        self.reset()
+        for key, payload in blocks.items():
+            self.store.put(key, payload)
+        self.stamp_ns = stamp_ns
+
+    def whole(self) -> OccupancyPrediction:
+        """The whole map, stored blocks included, as a prediction on the box that holds all blocks.
+
+        Raises:
+            GridError: the map is empty, or its box is too large for a dense grid.
+        """
+        blocks = self.blocks()
+        if not blocks:
+            raise GridError("the map is empty", where="map", remedy="Fuse a prediction first.")
+        keys = np.array(list(blocks))
+        low, high = keys.min(axis=0), keys.max(axis=0) + 1
+        first, size = (low * BLOCK).tolist(), ((high - low) * BLOCK).tolist()
+        self._grid_of((first[0], first[1], first[2]), (size[0], size[1], size[2]))  # refuses a box that is too large
+        everything = MapState.of_size((size[0], size[1], size[2]), (first[0], first[1], first[2]))
+        fill(everything, blocks)
+        return self._prediction(everything, everything.low, everything.size)
 
     def _grid_of(self, low: Lattice, size: Lattice) -> VoxelGrid:
         x, y, z = (n * self.config.resolution for n in low)

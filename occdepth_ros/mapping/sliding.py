@@ -39,6 +39,12 @@ def packed_blocks(state: MapState) -> dict[Key, bytes]:
     return {key: payload for key, payload in found.items() if payload}
 
 
+def fill(state: MapState, blocks: dict[Key, bytes]) -> None:
+    """Write packed blocks, all of which lie inside it, into a window."""
+    for key, payload in blocks.items():
+        _write(state, key, payload)
+
+
 def _blocks(low: Lattice, size: Lattice) -> list[Key]:
     ranges = [range(a // BLOCK, (a + n) // BLOCK) for a, n in zip(low, size, strict=True)]
     return list(product(*ranges))  # type: ignore[arg-type]
@@ -66,8 +72,11 @@ def _leave(state: MapState, store: BlockStore, key: Key) -> None:
 
 def _restore(state: MapState, store: BlockStore, key: Key) -> None:
     payload = store.pop(key)
-    if payload is None:
-        return
+    if payload is not None:
+        _write(state, key, payload)
+
+
+def _write(state: MapState, key: Key, payload: bytes) -> None:
     where = _place(state, key)
     block = unpack(payload)
     shape = (BLOCK, BLOCK, BLOCK)

@@ -46,7 +46,11 @@ class MapState:
     @classmethod
     def empty(cls, config: MapConfig, low: Lattice) -> MapState:
         """A window without any evidence."""
-        size = config.size
+        return cls.of_size(config.size, low)
+
+    @classmethod
+    def of_size(cls, size: Lattice, low: Lattice) -> MapState:
+        """A window of any size without any evidence."""
         label, runner_up, margin = (np.zeros(size, np.uint8) for _ in range(3))
         return cls(size, low, np.zeros((*size, 2), np.int8), label, runner_up, margin, np.zeros(size, np.uint16))
 

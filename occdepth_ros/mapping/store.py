@@ -6,6 +6,7 @@ completed. Blocks that left the window first are dropped first when the limit is
 
 from __future__ import annotations
 
+from collections.abc import ItemsView
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,6 +108,10 @@ class BlockStore:
     def keys(self) -> list[Key]:
         """Positions of all blocks, in blocks from the lattice's origin."""
         return list(self._blocks)
+
+    def items(self) -> ItemsView[Key, bytes]:
+        """Positions and payloads of all blocks, oldest first."""
+        return self._blocks.items()
 
     def put(self, key: Key, payload: bytes) -> None:
         """Keep a block as the newest one, and drop the oldest ones beyond the limit."""

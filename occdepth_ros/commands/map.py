@@ -1,0 +1,162 @@
+"""`occdepth map`: fuse the predictions of a whole drive into one map, without ROS."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from occdepth_ros.commands.grid_options import add_grid_arguments, chosen_grid
+from occdepth_ros.commands.run import comparable, make_repeatable, select_frames
+from occdepth_ros.engine import Engine
+from occdepth_ros.errors import SourceError
+from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
+from occdepth_ros.files import write_whole
+from occdepth_ros.mapping import MapConfig, OccupancyMap
+from occdepth_ros.mapping.files import SUFFIXES, save_map
+from occdepth_ros.mapping.resampling import resample
+from occdepth_ros.models.registry import DEFAULT_MODEL
+from occdepth_ros.sources.base import StereoSource
+from occdepth_ros.sources.factory import open_source
+from occdepth_ros.visualization.map_view import draw_map
+
+SUMMARY = "fuse the predictions of a drive into one map, and score it"
+
+
+@dataclass
+class MapReport:
+    """Measurements of one `occdepth map`.
+
+    Args:
+        single: scores of the single frames.
+        causal: scores of the map as it is after each frame, read on the frame's grid.
+        whole: scores of the finished map, read on the grid of every frame.
+        fusion_ms: time of each fusion, milliseconds.
+        track: positions of the grid's frame in the map, metres.
+    """
+
+    single: GroundTruthScores = field(default_factory=GroundTruthScores)
+    causal: GroundTruthScores = field(default_factory=GroundTruthScores)
+    whole: GroundTruthScores = field(default_factory=GroundTruthScores)
+    fusion_ms: list[float] = field(default_factory=list)
+    track: list[tuple[float, float]] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return {
+            "frames": len(self.fusion_ms),
+            "fusion_ms": {
+                "p50": round(float(np.percentile(self.fusion_ms, 50)), 2),
+                "p95": round(float(np.percentile(self.fusion_ms, 95)), 2),
+            },
+            "scores": {
+                "single frames": self.single.summary(),
+                "map so far": self.causal.summary(),
+                "whole map": self.whole.summary(),
+            },
+        }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    add = parser.add_argument
+    add("--source", type=Path, metavar="PATH", help="KITTI sequence, raw drive, bag, folder (default: bundled sample)")
+    add("--out", type=Path, metavar="FILE", required=True, help=f"the map: {', '.join(SUFFIXES)}")
+    add("--model", metavar="NAME", default=DEFAULT_MODEL, help="model (default: %(default)s)")
+    add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
+    add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--start", type=int, metavar="N", default=0, help="first frame (default: %(default)s)")
+    add("--count", type=int, metavar="N", help="number of frames (default: all)")
+    add_grid_arguments(parser)
+    add("--image", type=Path, metavar="FILE", help="draw the map from above, with the track, as PNG")
+    add("--report", type=Path, metavar="FILE", help="write scores and timings as JSON")
+    add("--json", action="store_true", help="print the report as JSON instead of lines")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        OccDepthError: the source has no poses, or source, model, range or output cannot be used.
+    """
+    if arguments.out.suffix not in SUFFIXES:
+        raise SourceError(
+            f"maps are written as {', '.join(SUFFIXES)}", where=str(arguments.out), remedy="Change the suffix of --out."
+        )
+    source = open_source(arguments.source)
+    frames = select_frames(len(source), arguments.start, arguments.count, source.name)
+    if source[frames[0]].world_from_grid is None:
+        raise SourceError(
+            "the recording has no poses, so its frames cannot be fused",
+            where=source.name,
+            remedy="Add poses.txt (KITTI), OXTS records, or TF to a fixed frame (bags); `occdepth run` needs none.",
+        )
+    grid = chosen_grid(arguments, source.grid_frame)
+    engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
+    make_repeatable(engine)
+    world = OccupancyMap(MapConfig(resolution=grid.resolution))
+    report = fuse_drive(source, engine, frames, world)
+    save_map(arguments.out, world)
+    if arguments.image:
+        figure = draw_map(world.whole(), report.track)
+        Image.fromarray(figure).save(arguments.image)
+    summary = {"source": source.name, "model": engine.predictor.name, "events": world.events, **report.summary()}
+    if arguments.report:
+        write_whole(arguments.report, json.dumps(summary, indent=2).encode())
+    if arguments.json:
+        print(json.dumps(summary, indent=2))
+    else:
+        print_report(summary, arguments.out)
+    return 0
+
+
+def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], world: OccupancyMap) -> MapReport:
+    """Predict and fuse the frames in order, and score single frames, the map after each, and the finished map.
+
+    Raises:
+        SourceError: a frame has no pose.
+    """
+    report = MapReport()
+    scored = []
+    for index in track(frames, description=engine.predictor.name, console=Console(stderr=True)):
+        frame = source[index]
+        pose = frame.world_from_grid
+        if pose is None:
+            raise SourceError(f"frame {frame.name} has no pose", where=source.name, remedy="Leave it out.")
+        prediction = engine.predict(frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=pose)
+        began = time.perf_counter()
+        world.integrate(prediction, pose)
+        report.fusion_ms.append(1e3 * (time.perf_counter() - began))
+        report.track.append((float(pose[0, 3]), float(pose[1, 3])))
+        ground_truth = comparable(source.ground_truth(index), engine.grid)
+        if ground_truth is not None and (snapshot := world.snapshot()) is not None:
+            report.single.add(prediction, ground_truth)
+            report.causal.add(resample(snapshot, engine.grid, pose), ground_truth)
+            scored.append((index, pose))
+    if scored:
+        whole = world.whole()
+        for index, pose in scored:
+            report.whole.add(resample(whole, engine.grid, pose), comparable(source.ground_truth(index), engine.grid))
+    return report
+
+
+def print_report(summary: dict[str, Any], out: Path) -> None:
+    """Print scores and timings as lines."""
+    console = Console()
+    console.print(f"{summary['model']}, {summary['frames']} frames fused", style="bold", highlight=False)
+    for kind, scores in summary["scores"].items():
+        for ground_truth, values in scores.items():
+            console.print(f"{kind} {scores_line(ground_truth, values)}", soft_wrap=True, highlight=False)
+    for event in summary["events"]:
+        console.print(f"the map was reset: {event}", highlight=False)
+    times = summary["fusion_ms"]
+    console.print(f"fusion p50 {times['p50']} ms, p95 {times['p95']} ms; map in {out}", soft_wrap=True, highlight=False)
