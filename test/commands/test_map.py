@@ -1,0 +1,115 @@
+"""`occdepth map`: the map of a drive, its scores, its files, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.cli import main
+from occdepth_ros.commands import map as verb
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.mapping import MapConfig, OccupancyMap
+from occdepth_ros.mapping.files import load_map
+from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.prediction import Visibility
+from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame
+
+LEFT_P = np.array([[180.0, 0, 80, 0], [0, 180, 24, 0], [0, 0, 1, 0]])
+RIGHT_P = LEFT_P - np.array([[0, 0, 0, 90.0], [0, 0, 0, 0], [0, 0, 0, 0]])
+OPTICAL_FROM_GRID = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+GRID = VoxelGrid.semantic_kitti()
+STEP_M = 2.0
+
+
+def world_labels(shift: int) -> np.ndarray:
+    """A road and a house, seen from a vehicle that has driven `shift` voxels."""
+    labels = np.zeros(GRID.size, np.uint8)
+    labels[:, :, :2] = 9
+    labels[max(0, 100 - shift) : 140 - shift, 150:170, 2:20] = 13
+    return labels
+
+
+class Drive:
+    """Six frames, each two metres farther; ground truth for all."""
+
+    name = "drive"
+    grid_frame = "velodyne"
+    rig = StereoRig(PinholeCamera(LEFT_P, 160, 48), PinholeCamera(RIGHT_P, 160, 48), OPTICAL_FROM_GRID)
+    has_poses = True
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> StereoFrame:
+        image = np.full((48, 160, 3), index, np.uint8)
+        pose = np.eye(4)
+        pose[0, 3] = STEP_M * index
+        frame = StereoFrame(f"{index:06d}", index * 100_000_000, image, image, pose)
+        return frame if self.has_poses else replace(frame, world_from_grid=None)
+
+    def ground_truth(self, index: int) -> SceneGroundTruth:
+        return SceneGroundTruth(world_labels(round(STEP_M / GRID.resolution) * index), GRID, "synthetic")
+
+    def period_s(self) -> float:
+        return 0.1
+
+
+class Noisy:
+    """A predictor that misses a random fifth of the voxels."""
+
+    name = "stereo-geometry"
+
+    def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
+        pass
+
+    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
+        index = int(left[0, 0, 0])
+        labels = world_labels(round(STEP_M / GRID.resolution) * index)
+        labels[np.random.default_rng(index).random(GRID.size) < 0.2] = 255
+        confidence = np.where(labels == 255, 0, 250).astype(np.uint8)
+        visibility = np.full(GRID.size, int(Visibility.SEEN), np.uint8)
+        return Occupancy(labels, confidence, visibility, np.full((48, 160), np.nan, np.float32))
+
+
+@pytest.fixture
+def drive(monkeypatch: pytest.MonkeyPatch) -> Drive:
+    source = Drive()
+    monkeypatch.setattr(verb, "open_source", lambda path: source)
+    monkeypatch.setattr("occdepth_ros.engine.create_predictor", lambda *_, **__: Noisy())
+    monkeypatch.setattr("occdepth_ros.engine.SwapGuard.check", lambda *_: None)
+    return source
+
+
+def test_fusion_fills_what_single_frames_miss(drive: Drive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, image, report = tmp_path / "map.npz", tmp_path / "map.png", tmp_path / "report.json"
+    assert main(["map", "--out", str(out), "--image", str(image), "--report", str(report), "--json"]) == 0
+    scores = json.loads(report.read_text())["scores"]
+    single, so_far, whole = (
+        scores[kind]["synthetic"]["sc_iou"] for kind in ("single frames", "map so far", "whole map")
+    )
+    assert single < 85 < so_far < whole and whole > 95
+    assert json.loads(capsys.readouterr().out)["scores"] == scores
+    assert image.stat().st_size > 1000
+    world = OccupancyMap(MapConfig())
+    load_map(out, world)
+    assert (world.whole().labels == 13).any()
+
+
+@pytest.mark.parametrize("suffix", [".bt", ".ot"])
+def test_octomap_files_are_written(drive: Drive, tmp_path: Path, suffix: str) -> None:
+    assert main(["map", "--count", "2", "--out", str(tmp_path / f"map{suffix}")]) == 0
+    assert (tmp_path / f"map{suffix}").read_bytes().startswith(b"# Octomap OcTree")
+
+
+def test_what_cannot_be_fused_is_named(drive: Drive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["map", "--out", str(tmp_path / "map.txt")]) == 2
+    assert ".npz, .bt, .ot" in capsys.readouterr().err
+    drive.has_poses = False
+    assert main(["map", "--out", str(tmp_path / "map.npz")]) == 2
+    assert "no poses" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
