@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -22,7 +23,7 @@ MAX_FILE_BYTES = 1 << 30
 """Largest content of an `.npz` that is read."""
 _DAMAGE = (
     *(ValueError, KeyError, TypeError, EOFError, OverflowError, RuntimeError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(zipfile.BadZipFile, zlib.error, struct.error, SyntaxError, tokenize.TokenError),
 )
 """Exceptions of zipfile and numpy for damaged archives."""
 
