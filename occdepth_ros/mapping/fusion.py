@@ -230,19 +230,13 @@ class OccupancyMap:
         # np.clip is ten times as fast as np.maximum with a scalar
         np.clip(after, self._limits[0], self._limits[1], out=after)
         words = np.flatnonzero(observed.view(np.uint64).ravel() & np.uint64(0x8080808080808080))
-        bytes_of = observed.reshape(-1, WORD)[words]
-        row, layer = np.nonzero(bytes_of & np.uint8(code.OCCUPIED))
-        local = words[row] * WORD + layer  # in [columns, layers]
-        voxel = index[local // height] * height + local % height
-        self._vote(
-            state,
-            voxel,
-            observed.ravel()[local],
-            after.reshape(-1, 2),
-            before.reshape(-1, 2),
-            steps.reshape(-1, 2),
-            local,
-        )
+        occupied = np.flatnonzero(observed.reshape(-1, WORD)[words].ravel() & np.uint8(code.OCCUPIED))
+        if len(occupied):
+            local = words[occupied >> 3] * WORD + (occupied & 7)  # in [columns, layers]
+            column = local // height
+            voxel = index[column] * height + (local - column * height)
+            pairs = (after.reshape(-1, 2), before.reshape(-1, 2), steps.reshape(-1, 2))
+            self._vote(state, voxel, observed.ravel()[local], *pairs, local)
         occupancy[index] = after
 
     def _vote(
