@@ -111,20 +111,21 @@ def test_unobserved_dynamic_voxels_expire_and_static_ones_stay() -> None:
     assert (snapshot.labels[2:6] == UNKNOWN).all() and (snapshot.labels[8:12] == BUILDING).all()
 
 
-@pytest.mark.parametrize(("label", "frames"), [(CAR, 2), (BUILDING, 6)])
-def test_observed_free_space_clears_dynamic_classes_sooner(label: int, frames: int) -> None:
+def frames_until_free(label: int) -> int:
     world = OccupancyMap(SMALL)
     for i in range(20):
         world.integrate(predict(label, at_s=0.1 * i), pose())
-    cleared = None
-    for i in range(20):
+    for i in range(40):
         world.integrate(predict(0, at_s=2 + 0.1 * i), pose())
         snapshot = world.snapshot((0, -8, -4), GRID.size)
         assert snapshot is not None
         if (snapshot.labels == 0).all():
-            cleared = i + 1
-            break
-    assert cleared == frames
+            return i + 1
+    pytest.fail("the voxels were not cleared")
+
+
+def test_observed_free_space_clears_dynamic_classes_sooner() -> None:
+    assert 1 < frames_until_free(CAR) <= 10 < frames_until_free(BUILDING)
 
 
 def test_completed_voxels_fade() -> None:
