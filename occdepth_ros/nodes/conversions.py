@@ -3,62 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from cv_bridge import CvBridge
 from geometry_msgs.msg import Transform
 from sensor_msgs.msg import CameraInfo, Image
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
-from occdepth_ros.errors import CalibrationError
+from occdepth_ros.errors import CalibrationError, ImageError
 from occdepth_ros.nodes.faults import Component, NamedError
+from occdepth_ros.sources.encodings import EncodingError, ImageDecoder
 
 ImageArray = npt.NDArray[np.uint8]
 
-_BRIDGE = CvBridge()
-_ALIASES = {"8UC1": "mono8"}
 _FISHEYE = ("equidistant", "fisheye")
 
 
-def image_of(message: Image, where: str) -> ImageArray:
-    """Decode an image of any 8-bit colour, grey, Bayer or YUV encoding to `[H, W, 3]` RGB uint8.
+def image_of(message: Image, where: str, decoder: ImageDecoder | None = None) -> ImageArray:
+    """Decode an image of any of `sources.encodings.ENCODINGS` to `[H, W, 3]` RGB uint8.
+
+    Args:
+        message: the image.
+        where: topic, for messages.
+        decoder: keeps the range of 16-bit samples over the images of a pair of cameras; None = that of this image.
 
     Raises:
-        NamedError: "image_data" for sizes that contradict each other, "image_encoding" for an unknown encoding.
+        NamedError: "image_data" for inconsistent sizes, "image_encoding" for an encoding that is not supported.
     """
-    height, width, step, size = int(message.height), int(message.width), int(message.step), len(message.data)
-    if min(height, width) < 1 or step < width or step * height != size:
-        raise NamedError(
-            "image_data",
-            Component.INPUT,
-            f"the image of {width}x{height} pixels with {step} bytes a row holds {size} bytes",
-            where=where,
-            remedy="The driver or the recording is damaged: height times step must be the number of bytes.",
-        )
-    if message.encoding in _ALIASES:
-        message.encoding = _ALIASES[message.encoding]
     try:
-        image: npt.NDArray[Any] = np.asarray(_BRIDGE.imgmsg_to_cv2(message, "rgb8"))
-    except Exception as error:  # cv_bridge, OpenCV and numpy each raise their own
-        raise NamedError(
-            "image_encoding",
-            Component.INPUT,
-            f"the encoding {message.encoding!r} cannot be turned into colours ({error})",
-            where=where,
-            remedy="Publish rgb8, bgr8, mono8 or an 8-bit Bayer pattern.",
-        ) from error
-    if image.shape != (height, width, 3) or image.dtype != np.uint8:
-        raise NamedError(
-            "image_encoding",
-            Component.INPUT,
-            f"the encoding {message.encoding!r} gives {image.dtype} {image.shape}, not three bytes a pixel",
-            where=where,
-            remedy="Publish rgb8, bgr8, mono8 or an 8-bit Bayer pattern.",
-        )
-    return np.ascontiguousarray(image)
+        return (decoder or ImageDecoder())(message, where)[0]
+    except ImageError as error:
+        name = "image_encoding" if isinstance(error, EncodingError) else "image_data"
+        raise NamedError(name, Component.INPUT, error.what, where=error.where, remedy=error.remedy) from error
 
 
 def camera_of(info: CameraInfo, where: str) -> PinholeCamera:

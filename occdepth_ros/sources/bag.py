@@ -19,17 +19,17 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError, SourceError
-from occdepth_ros.sources.bag_images import camera_of, image_of, rectifier_of
+from occdepth_ros.sources.bag_images import camera_of, rectifier_of
 from occdepth_ros.sources.bag_tf import TransformTree
 from occdepth_ros.sources.bag_topics import StereoTopics, choose_topics
 from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame
+from occdepth_ros.sources.encodings import ImageDecoder
+from occdepth_ros.sources.pairing import Pairing, pair_stamps
 
 GRID_FRAMES = ("velodyne", "velo_link", "lidar", "lidar_link", "os_sensor", "base_link", "base_footprint")
 """Frames that the voxel grid is fixed in, the first one in the bag's TF counts."""
 LEVEL = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 """Pose of a grid's frame in the optical frame of a level camera that looks along x."""
-SYNC_NS = 20_000_000
-"""Largest difference of stamps within a pair, nanoseconds: KITTI's cameras differ by half a millisecond."""
 _TF_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
 
@@ -59,6 +59,8 @@ class BagSequence:
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
+        self._decoder = ImageDecoder()
+        self.pairing: Pairing
         self._highlevel = _rosbags("rosbags.highlevel")
         # sqlite3 allows a connection in one thread only
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bag")
@@ -146,24 +148,17 @@ class BagSequence:
         return infos, tree, self._paired(places[topics.left], places[topics.right])
 
     def _paired(self, lefts: list[_Place], rights: list[_Place]) -> list[tuple[_Place, _Place]]:
-        """Pairs whose stamps are near, by time; an image without a partner is left out."""
-        lefts, rights = (sorted(side, key=lambda place: place.stamp_ns) for side in (lefts, rights))
-        stamps = np.array([place.stamp_ns for place in rights], np.int64)
-        pairs: list[tuple[_Place, _Place]] = []
-        for left in lefts:
-            after = int(np.searchsorted(stamps, left.stamp_ns))
-            near = [i for i in (after - 1, after) if 0 <= i < len(rights)]
-            best = min(near, key=lambda i: abs(int(stamps[i]) - left.stamp_ns), default=None)
-            fresh = not pairs or left.stamp_ns > pairs[-1][0].stamp_ns
-            if best is not None and fresh and abs(int(stamps[best]) - left.stamp_ns) <= SYNC_NS:
-                pairs.append((left, rights[best]))
-        if not pairs:
+        """Pairs of one moment, in order of time; images without a partner are left out."""
+        pairing = pair_stamps([place.stamp_ns for place in lefts], [place.stamp_ns for place in rights])
+        self.pairing = pairing
+        if not pairing.pairs:
             raise SourceError(
-                f"none of {len(lefts)} left and {len(rights)} right images were taken within {SYNC_NS * 1e-6:.0f} ms",
+                f"none of {len(lefts)} left and {len(rights)} right images have stamps within "
+                f"{pairing.tolerance_ns * 1e-6:.1f} ms of each other",
                 where=self.name,
-                remedy="Synchronise the cameras, or repair the stamps.",
+                remedy="Trigger the cameras together, or correct the stamps.",
             )
-        return pairs
+        return [(lefts[i], rights[j]) for i, j in pairing.pairs]
 
     def _stamp(self, data: bytes) -> int:
         """header.stamp of a serialised message, nanoseconds: it comes first, behind 4 bytes in CDR and in ROS 1."""
@@ -190,7 +185,7 @@ class BagSequence:
 
     def _image(self, side: int, message: Any) -> tuple[npt.NDArray[np.uint8], bool]:
         topic = (self._topics.left, self._topics.right)[side]
-        image, grey = image_of(message, f"{self.name} {topic}")
+        image, grey = self._decoder(message, f"{self.name} {topic}")
         expected = (self.rig.left.width, self.rig.left.height)
         if image.shape[1::-1] != expected:
             size = image.shape[1::-1]

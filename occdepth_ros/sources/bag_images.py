@@ -1,4 +1,4 @@
-"""Images and calibrations in recorded ROS messages."""
+"""Calibrations in recorded ROS messages."""
 
 from __future__ import annotations
 
@@ -9,53 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import PinholeCamera
-from occdepth_ros.errors import CalibrationError, ImageError
-from occdepth_ros.sources.images import ImageArray, decode
-
-_CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "8UC1": 1, "8UC3": 3}
-_TO_RGB = {
-    "bgr8": cv2.COLOR_BGR2RGB,
-    "8UC3": cv2.COLOR_BGR2RGB,
-    "rgba8": cv2.COLOR_RGBA2RGB,
-    "bgra8": cv2.COLOR_BGRA2RGB,
-}
-_BAYER = {
-    "bayer_rggb8": cv2.COLOR_BayerRGGB2RGB,
-    "bayer_bggr8": cv2.COLOR_BayerBGGR2RGB,
-    "bayer_gbrg8": cv2.COLOR_BayerGBRG2RGB,
-    "bayer_grbg8": cv2.COLOR_BayerGRBG2RGB,
-}
-
-
-def image_of(message: Any, where: str) -> tuple[ImageArray, bool]:
-    """Decode sensor_msgs/Image or CompressedImage.
-
-    Returns:
-        `[H, W, 3]` RGB uint8, and whether the camera is grey.
-
-    Raises:
-        ImageError: the sizes contradict each other, or the encoding is not an 8-bit one.
-    """
-    if not hasattr(message, "encoding"):
-        return decode(bytes(message.data), where)
-    height, width, step, encoding = int(message.height), int(message.width), int(message.step), str(message.encoding)
-    channels = 1 if encoding in _BAYER else _CHANNELS.get(encoding)
-    if channels is None:
-        known = ", ".join([*_CHANNELS, *_BAYER])
-        raise ImageError(f"the encoding is {encoding!r}", where=where, remedy=f"Readable are {known}.")
-    data = np.asarray(message.data, np.uint8).ravel()
-    if min(height, width) < 1 or step < width * channels or data.size != step * height:
-        raise ImageError(
-            f"an image of {width}x{height} pixels with {step} bytes a row holds {data.size} bytes", where=where
-        )
-    pixels = data.reshape(height, step)[:, : width * channels].reshape(height, width, channels)
-    if encoding in _BAYER:
-        return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), _BAYER[encoding]), np.uint8), False
-    if channels == 1:
-        return np.repeat(pixels, 3, axis=2), True
-    if encoding in _TO_RGB:
-        return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), _TO_RGB[encoding]), np.uint8), False
-    return np.ascontiguousarray(pixels), False
+from occdepth_ros.errors import CalibrationError
 
 
 def camera_of(info: Any, where: str) -> PinholeCamera:

@@ -1,50 +1,101 @@
-"""Image files of recorded sequences: read whole, or refused.
+"""Image files of recorded sequences: decoded completely, or refused.
 
-A decoder given half a file returns an image whose lower half is grey, so files are checked before they are decoded.
+OpenCV decodes half a file to an image whose lower half is grey, so files are checked before they are decoded.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
 
 from occdepth_ros.errors import ImageError
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".tif", ".tiff")
 
 ImageArray = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
+_OTHERS = (b"P5", b"P6", b"BM", b"II*\0", b"MM\0*")
+"""First bytes of PGM, PPM, BMP and TIFF files."""
 _MAX_SIDE = 1 << 14
+_MAX_12_BITS = (1 << 12) - 1
+_ORIENTATION = 0x0112
+"""Tag of the orientation in EXIF; 1 = as stored."""
 _COPY_AGAIN = "Copy or download the file again."
 
 
+class LevelRange:
+    """Range of the 16-bit samples of one pair of cameras.
+
+    Cameras of 10 and 12 bits write their samples unscaled into 16 bits, so samples count as 12 bits until one exceeds
+    4095; from then on all images of the pair of cameras have the full range. A covered lens stays dark therefore.
+    """
+
+    def __init__(self) -> None:
+        self.is_full = False
+
+    def to_8_bits(self, samples: npt.NDArray[np.integer]) -> ImageArray:
+        """Scale samples of 8 or 16 bits to 0..255."""
+        if samples.dtype == np.uint8:
+            return np.asarray(samples, np.uint8)
+        self.is_full = self.is_full or bool(samples.max(initial=0) > _MAX_12_BITS)
+        return (samples >> (8 if self.is_full else 4)).astype(np.uint8)
+
+
 def image_size(path: Path) -> Size:
-    """Width and height of an image file, from its header; the file is checked to be complete.
+    """Return width and height of an image file; the file is checked to be complete.
 
     Raises:
-        ImageError: the file cannot be read, is no PNG or JPEG, is damaged or cut off, or is absurdly large.
+        ImageError: the file cannot be read, is not an image, is damaged or cut off, or a side exceeds 16384 pixels.
     """
     return _checked_size(_contents(path), str(path))
 
 
-def read_image(path: Path, expected: Size) -> tuple[ImageArray, bool]:
-    """Read a PNG or JPEG file.
+def header_size(path: Path) -> Size:
+    """Return width and height as the header of an image file states them; only the header is read.
+
+    Raises:
+        ImageError: the file cannot be read, or has no header of an image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except UnidentifiedImageError:
+        return image_size(path)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"the image cannot be read ({error})", where=str(path)) from error
+
+
+def exif_orientation(path: Path) -> int:
+    """Return the orientation that the EXIF data of a file state, 1 to 8; 1 where there are none."""
+    try:
+        with Image.open(path) as image:
+            return int(image.getexif().get(_ORIENTATION, 1))
+    except (OSError, ValueError, TypeError, SyntaxError):
+        return 1
+
+
+def read_image(path: Path, expected: Size, levels: LevelRange | None = None) -> tuple[ImageArray, bool]:
+    """Read an image file.
 
     Args:
-        path: the file.
+        path: a file with one of `SUFFIXES`.
         expected: width and height by the calibration, pixels.
+        levels: range of 16-bit samples; None = that of this image.
 
     Returns:
-        the image, `[H, W, 3]` RGB uint8, and whether the file is grey.
+        the image as it is stored, `[H, W, 3]` RGB uint8, and whether the file is grey.
 
     Raises:
         ImageError: as for `image_size`, or the size is not the expected one.
@@ -57,7 +108,7 @@ def read_image(path: Path, expected: Size) -> tuple[ImageArray, bool]:
             where=str(path),
             remedy="Use images of one size with the calibration that belongs to them.",
         )
-    return decode(contents, str(path))
+    return decode(contents, str(path), levels)
 
 
 def read_levels(path: Path, expected: Size) -> npt.NDArray[np.uint16]:
@@ -80,27 +131,41 @@ def read_levels(path: Path, expected: Size) -> npt.NDArray[np.uint16]:
         )
     levels = cv2.imdecode(np.frombuffer(contents, np.uint8), cv2.IMREAD_UNCHANGED)
     if levels is None or levels.ndim != 2 or levels.dtype not in (np.uint8, np.uint16):
-        raise ImageError("the image has not one channel of 8 or 16 bits", where=str(path), remedy=_COPY_AGAIN)
+        raise ImageError("the image does not have one channel of 8 or 16 bits", where=str(path), remedy=_COPY_AGAIN)
     return levels.astype(np.uint16)
 
 
-def decode(contents: bytes, where: str) -> tuple[ImageArray, bool]:
-    """Decode the contents of a PNG or JPEG file to `[H, W, 3]` RGB uint8; also whether it is grey.
+def decode(contents: bytes, where: str, levels: LevelRange | None = None) -> tuple[ImageArray, bool]:
+    """Decode the contents of an image file to `[H, W, 3]` RGB uint8; also return whether it is grey.
+
+    An orientation in EXIF is ignored, because calibrations refer to the pixels as they are stored.
 
     Raises:
         ImageError: as for `image_size`.
     """
+    decoded = (levels or LevelRange()).to_8_bits(decode_levels(contents, where))
+    grey = decoded.ndim == 2
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_GRAY2RGB if grey else cv2.COLOR_BGR2RGB), np.uint8), grey
+
+
+def decode_levels(contents: bytes, where: str) -> npt.NDArray[np.integer]:
+    """Decode the contents of an image file to its samples as stored, `[H, W]` or BGR `[H, W, 3]`, uint8 or uint16.
+
+    Raises:
+        ImageError: as for `image_size`, or the samples have another type.
+    """
     width, height = _checked_size(contents, where)
-    decoded = cv2.imdecode(np.frombuffer(contents, np.uint8), cv2.IMREAD_ANYCOLOR)
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    decoded = cv2.imdecode(np.frombuffer(contents, np.uint8), flags)
     if decoded is None or decoded.shape[:2] != (height, width):
         raise ImageError("the image cannot be decoded", where=where, remedy=_COPY_AGAIN)
-    grey = decoded.ndim == 2
-    code = cv2.COLOR_GRAY2RGB if grey else cv2.COLOR_BGR2RGB
-    return np.asarray(cv2.cvtColor(decoded, code), np.uint8), grey
+    if decoded.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"the samples are {decoded.dtype}, not 8 or 16 bits", where=where, remedy="Convert the file.")
+    return np.asarray(decoded)
 
 
 def list_images(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by stem, sorted; hidden files (such as a Mac's `._` copies) do not count.
+    """Return the image files of a folder by stem, sorted; hidden files (such as `._` copies of macOS) are ignored.
 
     Raises:
         ImageError: two files share a stem.
@@ -134,8 +199,10 @@ def _checked_size(contents: bytes, where: str) -> Size:
         size = _png_size(contents)
     elif contents.startswith(_JPEG):
         size = _jpeg_size(contents)
+    elif contents.startswith(_OTHERS):
+        size = _decoded_size(contents)
     else:
-        raise ImageError("the file is neither PNG nor JPEG", where=where, remedy="Convert it to PNG or JPEG.")
+        _raise_no_image(where)
     if size is None:
         raise ImageError("the image file is damaged or cut off", where=where, remedy=_COPY_AGAIN)
     if not all(0 < side <= _MAX_SIDE for side in size):
@@ -143,8 +210,23 @@ def _checked_size(contents: bytes, where: str) -> Size:
     return size
 
 
+def _raise_no_image(where: str) -> NoReturn:
+    known = "PNG, JPEG, PPM, PGM, BMP or TIFF"
+    raise ImageError(f"the file is not {known}", where=where, remedy="Convert it to PNG.")
+
+
+def _decoded_size(contents: bytes) -> Size | None:
+    """Size of a file that Pillow decodes completely; None where it is damaged."""
+    try:
+        with Image.open(io.BytesIO(contents)) as image:
+            image.load()
+            return image.size
+    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError):
+        return None
+
+
 def _png_size(contents: bytes) -> Size | None:
-    """Size by IHDR, or None where a chunk is cut, its checksum is wrong, or IEND is missing (ISO/IEC 15948, 5.3)."""
+    """Size in IHDR; None where a chunk is cut off, its checksum is wrong, or IEND is missing (ISO/IEC 15948, 5.3)."""
     size: Size | None = None
     at = len(_PNG)
     view = memoryview(contents)
@@ -166,7 +248,7 @@ def _png_size(contents: bytes) -> Size | None:
 
 
 def _jpeg_size(contents: bytes) -> Size | None:
-    """Size by the frame header, or None where the end-of-image marker after the scan is missing (ITU-T T.81, B.1)."""
+    """Size in the frame header; None where the end-of-image marker after the scan is missing (ITU-T T.81, B.1)."""
     size: Size | None = None
     at = len(_JPEG)
     while at + 4 <= len(contents):
@@ -188,6 +270,6 @@ def _jpeg_size(contents: bytes) -> Size | None:
 
 
 def missing_names(names: Sequence[str], *, shown: int = 5) -> str:
-    """The names as one phrase, the rest counted: "000003, 000004 and 7 more"."""
+    """Format names as one phrase, with the rest counted: "000003, 000004 and 7 more"."""
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")

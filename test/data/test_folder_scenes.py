@@ -105,7 +105,7 @@ def test_the_check_names_every_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     starts = [
         ": frame z has a ground truth, but no images",
         "/depth/a.npy: depth is not float32 (48, 160)",
-        "/semantics/b.png: the image has not one channel",
+        "/semantics/b.png: the image does not have one channel",
         "/voxels/b.npz: 20 is no class",
         "/right/c.png: the image file is damaged",
         "/voxels/c.npz: the voxels cannot be read",

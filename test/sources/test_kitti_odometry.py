@@ -92,7 +92,7 @@ def test_a_cut_image_is_refused_with_its_name(tmp_path: Path, suffix: str, kept:
     victim.write_bytes(contents[: int(kept * len(contents))])
     expect(sequence, f"000001{suffix}", "cut off|empty", error=ImageError)
     victim.write_bytes(contents[: int(kept * len(contents))] + bytes(len(contents) - int(kept * len(contents))))
-    expect(sequence, f"000001{suffix}", "cut off|neither", error=ImageError)
+    expect(sequence, f"000001{suffix}", "cut off|is not PNG", error=ImageError)
 
 
 def test_a_flipped_bit_in_a_png_is_refused(sequence: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_flipped_bit_in_a_png_is_refused(sequence: Path) -> None:
 
 def test_a_file_that_is_no_image_is_refused(sequence: Path) -> None:
     (sequence / "image_2" / "000001.png").write_text("<html>not found</html>")
-    expect(sequence, "000001.png", "neither PNG nor JPEG", error=ImageError)
+    expect(sequence, "000001.png", "is not PNG, JPEG", error=ImageError)
 
 
 def test_a_image_removed_after_opening_is_an_image_error(sequence: Path) -> None:

@@ -15,6 +15,7 @@ from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
 from occdepth_ros.nodes.stereo_occ.sync import ImagePair
 from occdepth_ros.nodes.stereo_occ.timing import Statistics, TimingPublishers
+from occdepth_ros.sources.encodings import ImageDecoder
 from occdepth_ros.stereo.swap_guard import SwappedError
 
 WATCHED = ("stream_stopped",)
@@ -53,6 +54,7 @@ class Pipeline:
         self.timings = timings
         self.faults = faults
         self._now_ns = now_ns
+        self._decoder = ImageDecoder()
         self.processing = Statistics()
         self.latency = Statistics()
         self.processed = 0
@@ -86,8 +88,8 @@ class Pipeline:
     def _process(self, pair: ImagePair) -> None:
         started = time.monotonic()
         camera_frame = self._camera_frame(pair)
-        left = self.calibration.rectified("left", image_of(pair.left, "left/image_rect"))
-        right = self.calibration.rectified("right", image_of(pair.right, "right/image_rect"))
+        left = self.calibration.rectified("left", image_of(pair.left, "left/image_rect", self._decoder))
+        right = self.calibration.rectified("right", image_of(pair.right, "right/image_rect", self._decoder))
         pose = self.extrinsics.pose(camera_frame, pair.stamp_ns)
         rig = self.calibration.rig(pose.left_from_grid, camera_frame)
         if self.host.stateful:

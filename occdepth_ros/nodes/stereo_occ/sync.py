@@ -1,24 +1,25 @@
-"""Pairs left and right images by their stamps, and survives clocks that jump back."""
+"""Pairs the live left and right images by their stamps; handles out-of-order images and clocks that jump back."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from message_filters import ApproximateTimeSynchronizer, SimpleFilter, TimeSynchronizer
 from sensor_msgs.msg import Image
 
 from occdepth_ros.nodes.faults import Component, NamedError
+from occdepth_ros.sources.pairing import PairMatcher
 
 SIDES = ("left", "right")
 JUMP_BACK_NS = 1_000_000_000
-"""A stamp this much older than its predecessor is a jump of the clock at once; a smaller step back is taken for a
-straggler and dropped, unless the next image of that side is old as well."""
+"""A step back of the stamps of at least this size is a jump of the clock. After a smaller step the image counts as out
+of order and is dropped, unless the next image of that side is older too."""
 
 
 def stamp_ns(message: Image) -> int:
-    """The header's stamp, nanoseconds."""
+    """Return the stamp of the header, nanoseconds."""
     return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
@@ -28,7 +29,7 @@ class ImagePair:
 
     Args:
         left, right: the messages.
-        arrived: when the first of the two arrived, seconds of `time.monotonic`.
+        arrived: arrival of the first of the two, seconds of `time.monotonic`.
     """
 
     left: Image
@@ -41,13 +42,23 @@ class ImagePair:
         return stamp_ns(self.left)
 
 
+@dataclass(frozen=True)
+class _Arrival:
+    """An image and its arrival, seconds of `time.monotonic`."""
+
+    message: Image
+    at: float
+
+
 class PairSynchronizer:
-    """Feeds a message_filters synchronizer and hands out pairs.
+    """Pairs the images of both sides with `sources.pairing`, as the bag reader does.
 
     Args:
-        on_pair: receives each pair.
-        on_jump: called with the step back in seconds after everything waiting was forgotten.
-        approximate: pair stamps that differ by up to `slop` seconds instead of equal ones.
+        on_pair: called with each pair.
+        on_jump: called with the step back in seconds, after all waiting images were dropped.
+        approximate: pair stamps that differ by up to `slop` and by less than half of the measured period; False = pair
+            equal stamps only.
+        slop: seconds.
         queue_size: images per side that wait for their partner.
     """
 
@@ -62,35 +73,52 @@ class PairSynchronizer:
     ) -> None:
         self._on_pair = on_pair
         self._on_jump = on_jump
-        self._approximate = approximate
-        self._slop = slop
-        self._queue_size = queue_size
+        self._new_matcher = partial(
+            PairMatcher[_Arrival], exact=not approximate, limit_ns=round(slop * 1e9), queue_size=queue_size
+        )
+        self._dropped_before = dict.fromkeys(SIDES, 0)
         self.last_arrival: dict[str, float | None] = dict.fromkeys(SIDES)
         self.last_stamp: dict[str, int | None] = dict.fromkeys(SIDES)
         self.received = dict.fromkeys(SIDES, 0)
         self.pairs = 0
         self.stragglers = dict.fromkeys(SIDES, 0)
         self.last_pair: float | None = None
+        self._matcher = self._new_matcher()
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that waits; stamps may start anew."""
-        self._arrivals: dict[tuple[str, int], float] = {}
+        """Drop all waiting images; the next stamps may be older."""
+        self._dropped_before = self.dropped
+        self._matcher = self._new_matcher()
         self._newest: dict[str, int | None] = dict.fromkeys(SIDES)
         self._straggled = dict.fromkeys(SIDES, False)
-        self._inputs = {side: SimpleFilter() for side in SIDES}
-        filters = [self._inputs[side] for side in SIDES]
-        if self._approximate:
-            self._synchronizer = ApproximateTimeSynchronizer(filters, self._queue_size, self._slop)
-        else:
-            self._synchronizer = TimeSynchronizer(filters, self._queue_size)
-        self._synchronizer.registerCallback(self._paired)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Number of images that were dropped without a partner, by side."""
+        now = dict(zip(SIDES, self._matcher.dropped, strict=True))
+        return {side: self._dropped_before[side] + now[side] for side in SIDES}
+
+    @property
+    def waiting(self) -> int:
+        """Number of images that wait for their partner."""
+        return self._matcher.waiting
+
+    @property
+    def tolerance_ns(self) -> int:
+        """Largest difference of stamps within a pair at present, nanoseconds."""
+        return self._matcher.tolerance_ns
+
+    @property
+    def periods_ns(self) -> dict[str, int | None]:
+        """Measured periods of both streams, nanoseconds; None = not measured."""
+        return dict(zip(SIDES, self._matcher.periods_ns, strict=True))
 
     def add(self, side: str, message: Image) -> None:
-        """Take one image of "left" or "right".
+        """Add one image of "left" or "right".
 
         Raises:
-            NamedError: "stamp": the header's time is none.
+            NamedError: "stamp": the stamp of the header is not a valid time.
         """
         now = time.monotonic()
         seconds, nanoseconds = message.header.stamp.sec, message.header.stamp.nanosec
@@ -98,7 +126,7 @@ class PairSynchronizer:
             raise NamedError(
                 "stamp",
                 Component.INPUT,
-                f"the stamp of {seconds} s and {nanoseconds} ns is no time",
+                f"the stamp of {seconds} s and {nanoseconds} ns is not a valid time",
                 where=f"{side}/image_rect",
                 remedy="Let the driver stamp its images with the ROS clock.",
             )
@@ -116,16 +144,7 @@ class PairSynchronizer:
             self._on_jump((newest - stamp) * 1e-9)
         self._newest[side] = stamp
         self._straggled[side] = False
-        self._arrivals[side, stamp] = now
-        while len(self._arrivals) > 2 * self._queue_size:
-            del self._arrivals[next(iter(self._arrivals))]
-        self._inputs[side].signalMessage(message)
-
-    def _paired(self, left: Image, right: Image) -> None:
-        now = time.monotonic()
-        first = min(
-            self._arrivals.pop(("left", stamp_ns(left)), now), self._arrivals.pop(("right", stamp_ns(right)), now)
-        )
-        self.pairs += 1
-        self.last_pair = now
-        self._on_pair(ImagePair(left, right, first))
+        for left, right in self._matcher.add(SIDES.index(side), stamp, _Arrival(message, now)):
+            self.pairs += 1
+            self.last_pair = time.monotonic()
+            self._on_pair(ImagePair(left.message, right.message, min(left.at, right.at)))
