@@ -1,4 +1,4 @@
-"""`occdepth run`: predict every frame of a stereo sequence and write the results, without ROS, repeatably."""
+"""`occdepth run`: predict every frame of a stereo sequence and write the results, repeatably and without ROS."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.octomap import write_bt, write_ot
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources import open_source
-from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame, StereoSource
+from occdepth_ros.sources.base import SceneGroundTruth, SizedSource, StereoFrame, StereoSource
 from occdepth_ros.visualization import draw_frame, frame_title
 
 SUMMARY = "predict every frame of a stereo sequence and write the results"
@@ -43,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "models:\n" + "\n".join(f"  {name:{width}}  {entry.summary}" for name, entry in MODELS.items())
     add = parser.add_argument
-    add("--source", type=Path, metavar="PATH", help="KITTI sequence, raw drive, folder (default: the bundled sample)")
+    add(
+        "--source",
+        type=Path,
+        metavar="PATH",
+        help="KITTI sequence, ROS bag or image folder (default: bundled sample)",
+    )
     add("--out", type=Path, metavar="DIR", required=True, help="result folder: new, empty, or of an earlier run")
     add("--model", metavar="NAME", default=DEFAULT_MODEL, help="one of those below (default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint of the model, or what occdepth export made of it")
@@ -71,21 +76,28 @@ def run(arguments: argparse.Namespace) -> int:
     about = describe(source, engine, arguments)
     tally = Tally()
     began = time.perf_counter()
-    complete = False
+    error: BaseException | None = None
     try:
+        if isinstance(source, SizedSource):
+            source.check_sizes(frames)
         predict_frames(source, engine, frames, results, tally, octomap=arguments.octomap, images=arguments.images)
-        complete = True
+    except BaseException as raised:  # an interruption by the user ends with a report too
+        error = raised
+        raise
     finally:
-        results.write_manifest({**about, "frames": tally.names}, complete=complete)
-    report = {
-        "source": source.name,
-        "model": engine.predictor.name,
-        "frames": len(frames),
-        "seconds": round(time.perf_counter() - began, 3),
-        "timings_ms": tally.timings(),
-        "scores": tally.scores.summary(),
-    }
-    results.write_json(REPORT, report)
+        results.write_manifest({**about, "frames": tally.names}, complete=error is None)
+        report = {
+            "source": source.name,
+            "model": engine.predictor.name,
+            "complete": error is None,
+            "error": None if error is None else str(error) or type(error).__name__,
+            "frames": len(tally.names),
+            "requested_frames": len(frames),
+            "seconds": round(time.perf_counter() - began, 3),
+            "timings_ms": tally.timings(),
+            "scores": tally.scores.summary(),
+        }
+        results.write_json(REPORT, report)
     if arguments.json:
         print(json.dumps(report, indent=2))
     else:
@@ -94,16 +106,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def select_frames(length: int, start: int, count: int | None, where: str) -> range:
-    """The frames that `--start` and `--count` ask for.
+    """Return the frames that `--start` and `--count` select.
 
     Raises:
-        SourceError: the range is empty or reaches beyond the sequence.
+        SourceError: the range is empty or exceeds the sequence.
     """
     stop = length if count is None else start + count
     if start < 0 or start >= length or stop <= start or stop > length:
-        asked = f"--start {start}" + ("" if count is None else f" --count {count}")
+        given = f"--start {start}" + ("" if count is None else f" --count {count}")
         raise SourceError(
-            f"{asked} does not fit a sequence of {length} frames",
+            f"{given} exceeds a sequence of {length} frames",
             where=where,
             remedy=f"Frames are 0 to {length - 1}; --count is at least 1.",
         )
@@ -111,7 +123,7 @@ def select_frames(length: int, start: int, count: int | None, where: str) -> ran
 
 
 def make_repeatable(engine: Engine) -> None:
-    """Let a model on a GPU take the algorithms that add in one order, though others may be faster."""
+    """Select deterministic algorithms for a model on a GPU, at some cost in speed."""
     torch = sys.modules.get("torch")
     if torch is not None and str(getattr(engine.predictor, "device", "cpu")).startswith("cuda"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -120,7 +132,7 @@ def make_repeatable(engine: Engine) -> None:
 
 
 def describe(source: StereoSource, engine: Engine, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the results were made from, for the manifest: equal for runs that must give equal files."""
+    """Return the inputs of the results for the manifest; runs with equal inputs give equal files."""
     rig, grid = engine.rig, engine.grid
     weights = arguments.weights
     return {
@@ -152,7 +164,7 @@ def describe(source: StereoSource, engine: Engine, arguments: argparse.Namespace
 
 
 def sha256_of(path: Path) -> str | None:
-    """Digest of a file, None where the name stands for no file."""
+    """Return the SHA-256 of a file, None where the path is not a file."""
     if not path.is_file():
         return None
     digest = hashlib.sha256()
@@ -163,7 +175,7 @@ def sha256_of(path: Path) -> str | None:
 
 
 class Tally:
-    """What a run measures over its frames."""
+    """Timings and scores over the frames of a run."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
@@ -171,19 +183,19 @@ class Tally:
         self.scores = GroundTruthScores()
 
     def add(self, prediction: OccupancyPrediction, ground_truth: SceneGroundTruth | None) -> dict[str, float]:
-        """Note a frame; returns its own scores, empty without ground truth."""
+        """Add a frame; return its scores, empty without ground truth."""
         for stage, value in prediction.timings_ms.items():
             self.stages.setdefault(stage, []).append(value)
         return self.scores.add(prediction, ground_truth)
 
     @property
     def rate(self) -> float:
-        """Predictions per second of prediction time."""
+        """Predictions per second, without reading and writing."""
         total = self.stages.get("total", [])
         return 1e3 * len(total) / sum(total) if sum(total) > 0 else 0.0
 
     def timings(self) -> dict[str, dict[str, float]]:
-        """Mean and 95th percentile of each stage, milliseconds."""
+        """Return mean and 95th percentile of each stage, milliseconds."""
         return {
             stage: {"mean": round(float(np.mean(values)), 2), "p95": round(float(np.percentile(values, 95)), 2)}
             for stage, values in self.stages.items()
@@ -200,7 +212,7 @@ def predict_frames(
     octomap: bool = False,
     images: bool = False,
 ) -> None:
-    """Predict, write and score the frames in order, with a progress line on stderr."""
+    """Predict, write and score the frames in order, with a progress bar on stderr."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[rate]}"), console=Console(stderr=True)) as progress:
         task = progress.add_task(engine.predictor.name, total=len(frames), rate="")
@@ -223,7 +235,7 @@ def predict_frames(
 
 
 def comparable(ground_truth: SceneGroundTruth | None, grid: VoxelGrid) -> SceneGroundTruth | None:
-    """The ground truth where its voxels are voxels of the grid; None where the grid was placed between them."""
+    """Return the ground truth if its voxels coincide with voxels of the grid, else None."""
     if ground_truth is None:
         return None
     try:
@@ -234,7 +246,7 @@ def comparable(ground_truth: SceneGroundTruth | None, grid: VoxelGrid) -> SceneG
 
 
 def arrays_of(prediction: OccupancyPrediction) -> dict[str, Any]:
-    """The content of a frame's npz file."""
+    """Return the arrays of a frame's npz file."""
     grid = prediction.grid
     return {
         "labels": prediction.labels,
@@ -266,7 +278,7 @@ def write_images(
 
 
 def print_report(report: Mapping[str, Any], out: Path, files: int) -> None:
-    """The tables at the end of a run."""
+    """Print the tables at the end of a run."""
     console = Console()
     console.print(f"{report['model']}, {report['frames']} frames", style="bold", highlight=False)
     table = Table()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -68,3 +69,15 @@ class StereoSource(Protocol):
 
     def period_s(self) -> float:
         """Median time between frames, seconds."""
+
+
+@runtime_checkable
+class SizedSource(Protocol):
+    """A source that checks image sizes without decoding the images."""
+
+    def check_sizes(self, frames: Sequence[int]) -> None:
+        """Check the image sizes of frames against the calibration.
+
+        Raises:
+            ImageError: an image has another size; the text names the first ones.
+        """

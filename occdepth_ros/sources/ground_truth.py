@@ -1,4 +1,4 @@
-"""Ground truth beside a sequence: voxel labels of the benchmark, or derived ones in npz files."""
+"""Ground truth of a sequence: voxel labels of the SemanticKITTI benchmark, or derived labels in npz files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.base import SceneGroundTruth
 
 BENCHMARK_GRID = replace(VoxelGrid.semantic_kitti(), origin=(0.0, -25.6, -2.2))
-"""Where the benchmark's voxels are: a LiDAR point lands one layer higher than z = -2.0 m says (measured)."""
+"""Grid of the benchmark's voxels: LiDAR points are one layer higher than with an origin at z = -2.0 m (measured)."""
 _REPAIR = "Copy or download the file again, or remove it."
 
 
 def read_ground_truth(folder: Path, frame: str) -> SceneGroundTruth | None:
-    """Ground truth of a frame, None where `folder` has none.
+    """Return the ground truth of a frame, None where `folder` has none.
 
-    `FRAME.label` and `FRAME.invalid` (SemanticKITTI) come before `FRAME.<name>.npz` with `target`
+    `FRAME.label` and `FRAME.invalid` (SemanticKITTI) precede `FRAME.<name>.npz` with `target`
     (`[X, Y, Z]` uint8 class ids, 255 unknown), optionally `invalid` (packed bits), and `origin` (`[3]` metres;
     the benchmark's where absent).
 
@@ -37,7 +37,7 @@ def read_ground_truth(folder: Path, frame: str) -> SceneGroundTruth | None:
 
 
 def read_benchmark(path: Path) -> SceneGroundTruth:
-    """The benchmark's labels, voxels of the `.invalid` file beside them unknown.
+    """Return the benchmark's labels; voxels in the `.invalid` file beside them are unknown.
 
     Raises:
         SourceError: a file is missing, unreadable or of the wrong size.
@@ -52,7 +52,7 @@ def read_benchmark(path: Path) -> SceneGroundTruth:
 
 
 def read_bits(path: Path) -> npt.NDArray[np.bool_]:
-    """One of the benchmark's masks (`.bin`, `.invalid`, `.occluded`), `[X, Y, Z]`.
+    """Return one of the benchmark's masks (`.bin`, `.invalid`, `.occluded`), `[X, Y, Z]`.
 
     Raises:
         SourceError: the file is missing, unreadable or of the wrong size.
@@ -72,10 +72,10 @@ def _contents(path: Path, expected: int) -> bytes:
 
 
 def read_derived(path: Path, name: str) -> SceneGroundTruth:
-    """Labels derived from other data in an npz file; the arrays are those that `read_ground_truth` lists.
+    """Return labels derived from other data, in an npz file with the arrays that `read_ground_truth` lists.
 
     Raises:
-        SourceError: the file is missing, damaged, or holds other arrays.
+        SourceError: the file is missing or damaged, or has other arrays.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:

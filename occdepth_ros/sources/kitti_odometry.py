@@ -1,14 +1,15 @@
-"""KITTI odometry sequences, and SemanticKITTI folders, which share their layout.
+"""KITTI odometry sequences, and SemanticKITTI folders, which have the same layout.
 
 SS/calib.txt             P0..P3 and Tr, rows of twelve numbers (Tr: LiDAR to camera 0)
 SS/image_2, SS/image_3   colour left and right; or image_0, image_1 (grey)
-SS/times.txt             seconds, optional (10 Hz without)
-SS/poses.txt             or ../../poses/SS.txt: poses of camera 0 in the first camera 0, optional
+SS/times.txt             seconds, optional (without: frame numbers at 10 Hz)
+SS/poses.txt             or ../../poses/SS.txt: poses of camera 0 in the first camera 0, optional; SS may be a link
 SS/voxels/               ground truth, optional
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +17,22 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError, SourceError
+from occdepth_ros.sources.frame_names import assumed_stamps
 from occdepth_ros.sources.ground_truth import read_ground_truth
 from occdepth_ros.sources.images import image_size
+from occdepth_ros.sources.links import beside
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
 from occdepth_ros.sources.tables import read_calibration, read_poses, read_times
 
 CAMERAS = (("image_2", "image_3", "P2", "P3"), ("image_0", "image_1", "P0", "P1"))
-PERIOD_NS = 100_000_000
-"""Time between frames where none is recorded: the LiDAR of KITTI turns at 10 Hz."""
+_REMEDIES = {
+    "Tr": "The copy of calib.txt in the archive of colour images lacks Tr: take the one of the calibration archive.",
+    "P": "calib.txt has P0 to P3 of all cameras: extract data_odometry_calib.zip again.",
+}
 
 
 def is_kitti_odometry(path: Path) -> bool:
-    """Whether the folder looks like a sequence."""
+    """Return whether the folder looks like a sequence."""
     return any((path / folder).is_dir() for pair in CAMERAS for folder in pair[:2])
 
 
@@ -50,7 +55,9 @@ def open_kitti_odometry(path: Path) -> FileSequence:
         )
     width, height = image_size(left[0])
     try:
-        rig = StereoRig.from_kitti(read_calibration(calibration_file), width, height, left=left_key, right=right_key)
+        entries = read_calibration(calibration_file)
+        _check_entries(entries, (left_key, right_key, "Tr"))
+        rig = StereoRig.from_kitti(entries, width, height, left=left_key, right=right_key)
     except CalibrationError as error:
         raise CalibrationError(error.what, where=str(calibration_file), remedy=error.remedy) from error
     check_size_fits(rig, left[0], calibration_file)
@@ -67,19 +74,35 @@ def open_kitti_odometry(path: Path) -> FileSequence:
     )
 
 
-def check_size_fits(rig: StereoRig, image: Path, calibration: Path) -> None:
-    """Refuse an image whose size cannot belong to the calibration: a KITTI odometry calibration has no size in it.
-
-    The optical axis of a rectified KITTI camera passes near the middle of the image (within 2 % of the width).
+def _check_entries(entries: Mapping[str, npt.NDArray[np.float64]], keys: tuple[str, ...]) -> None:
+    """Name the missing entries, each with its own remedy.
 
     Raises:
-        CalibrationError: the principal point is far from the middle.
+        CalibrationError: an entry is missing or malformed.
+    """
+    for key in keys:
+        if key in entries and entries[key].size != 12:
+            raise CalibrationError(f"the entry {key} has {entries[key].size} numbers, not 12", where="calib.txt")
+    missing = [key for key in keys if key not in entries]
+    if missing:
+        remedies = dict.fromkeys(_REMEDIES["Tr" if key == "Tr" else "P"] for key in missing)
+        are = "are" if len(missing) > 1 else "is"
+        raise CalibrationError(f"{' and '.join(missing)} {are} missing", where="calib.txt", remedy=" ".join(remedies))
+
+
+def check_size_fits(rig: StereoRig, image: Path, calibration: Path) -> None:
+    """Refuse an image whose size does not match the calibration, which does not contain the size.
+
+    The principal point of the rectified KITTI cameras is within 2 % of the width from the image centre.
+
+    Raises:
+        CalibrationError: the principal point is far from the image centre.
     """
     camera = rig.left
     cx, cy = camera.projection[:2, 2]
     if not (0.35 < (cx + 0.5) / camera.width < 0.65 and 0.3 < (cy + 0.5) / camera.height < 0.7):
         raise CalibrationError(
-            f"the principal point ({cx:.1f}, {cy:.1f}) is far from the middle of a {camera.width}x{camera.height} "
+            f"the principal point ({cx:.1f}, {cy:.1f}) is far from the centre of a {camera.width}x{camera.height} "
             f"image such as {image.name}: the images were resized, or the calibration is another sequence's",
             where=str(calibration),
             remedy="Use the original images, or scale P0 to P3 with them.",
@@ -89,15 +112,13 @@ def check_size_fits(rig: StereoRig, image: Path, calibration: Path) -> None:
 def _stamps(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
     file = path / "times.txt"
     if not file.is_file():
-        return np.arange(len(names), dtype=np.int64) * PERIOD_NS
+        return assumed_stamps(names)
     return np.asarray(rows_of_frames(read_times(file), names, file), np.int64)
 
 
 def _poses(path: Path, names: list[str], rig: StereoRig) -> npt.NDArray[np.float64] | None:
     """LiDAR poses in the first LiDAR frame, `[N, 4, 4]`: inv(Tr) pose Tr."""
-    resolved = path.resolve()
-    candidates = (path / "poses.txt", resolved.parent.parent / "poses" / f"{resolved.name}.txt")
-    file = next((candidate for candidate in candidates if candidate.is_file()), None)
+    file = beside(path, "poses.txt") or beside(path, "../../poses/{name}.txt")
     if file is None:
         return None
     camera_poses = np.asarray(rows_of_frames(read_poses(file), names, file), np.float64)

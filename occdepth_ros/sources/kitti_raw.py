@@ -4,7 +4,7 @@ DATE/calib_cam_to_cam.txt             P_rect_0x, R_rect_00, S_rect_0x
 DATE/calib_velo_to_cam.txt            R, T: LiDAR to camera 0
 DATE/calib_imu_to_velo.txt            R, T: IMU to LiDAR, for the poses
 DATE/DRIVE/image_02, image_03         data/ and timestamps.txt; or image_00, image_01 (grey)
-DATE/DRIVE/oxts/data                  GPS/IMU records, optional
+DATE/DRIVE/oxts/data                  GPS/IMU records, optional; DRIVE may be a link
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError, SourceError
 from occdepth_ros.sources.images import image_size
+from occdepth_ros.sources.links import beside
 from occdepth_ros.sources.oxts import read_oxts
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
 from occdepth_ros.sources.tables import read_calibration, read_date_times
@@ -25,7 +26,7 @@ CAMERAS = (("02", "03"), ("00", "01"))
 
 
 def is_kitti_raw(path: Path) -> bool:
-    """Whether the folder looks like a drive."""
+    """Return whether the folder looks like a drive."""
     return any((path / f"image_{number}").is_dir() for pair in CAMERAS for number in pair)
 
 
@@ -37,10 +38,9 @@ def open_kitti_raw(path: Path) -> FileSequence:
     """
     left_number, right_number = next((pair for pair in CAMERAS if (path / f"image_{pair[0]}").is_dir()), CAMERAS[0])
     names, left, right = pair_images(path / f"image_{left_number}/data", path / f"image_{right_number}/data")
-    date = path.resolve().parent
-    cameras = date / "calib_cam_to_cam.txt"
-    entries = _calibration(cameras)
-    pose = _rigid(date / "calib_velo_to_cam.txt")
+    cameras = _calibration(path, "calib_cam_to_cam.txt")
+    entries = read_calibration(cameras)
+    pose = _rigid(_calibration(path, "calib_velo_to_cam.txt"))
     pose = _rectification(entries, cameras) @ pose
     size = image_size(left[0])
     rig = StereoRig(
@@ -60,25 +60,27 @@ def open_kitti_raw(path: Path) -> FileSequence:
         left=left,
         right=right,
         stamps_ns=np.asarray(rows_of_frames(read_date_times(stamps_file), names, stamps_file), np.int64),
-        poses=_poses(path, date, names),
+        poses=_poses(path, names),
     )
 
 
-def _calibration(file: Path) -> dict[str, Matrix]:
-    if not file.is_file():
+def _calibration(path: Path, name: str) -> Path:
+    """A calibration file of the date, beside the drive's link or beside its target."""
+    file = beside(path, f"../{name}")
+    if file is None:
         raise SourceError(
-            f"{file.name} is missing",
-            where=str(file.parent),
+            f"{name} is missing",
+            where=str(path.absolute().parent),
             remedy="Extract the calibration archive of this date beside the drive.",
         )
-    return read_calibration(file)
+    return file
 
 
 def _entry(entries: dict[str, Matrix], key: str, shape: tuple[int, ...], file: Path) -> Matrix:
     value = entries.get(key)
     if value is None or value.size != int(np.prod(shape)):
         raise CalibrationError(
-            f"the entry {key} is missing or has not {int(np.prod(shape))} numbers",
+            f"the entry {key} is missing or does not have {int(np.prod(shape))} numbers",
             where=str(file),
             remedy="Extract the calibration archive of this date again.",
         )
@@ -86,18 +88,18 @@ def _entry(entries: dict[str, Matrix], key: str, shape: tuple[int, ...], file: P
 
 
 def _rigid(file: Path) -> Matrix:
-    """Pose of a calibration file with R and T, `[4, 4]`."""
-    entries = _calibration(file)
+    """Pose in a calibration file with R and T, `[4, 4]`."""
+    entries = read_calibration(file)
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = _entry(entries, "R", (3, 3), file), _entry(entries, "T", (3,), file)
     return pose
 
 
 def _rectification(entries: dict[str, Matrix], file: Path) -> Matrix:
-    """Rotation from camera 0 to its rectified frame, which the P_rect start from, `[4, 4]`."""
-    turn = np.eye(4)
-    turn[:3, :3] = _entry(entries, "R_rect_00", (3, 3), file)
-    return turn
+    """Rotation from camera 0 to its rectified frame, the reference of all P_rect, `[4, 4]`."""
+    pose = np.eye(4)
+    pose[:3, :3] = _entry(entries, "R_rect_00", (3, 3), file)
+    return pose
 
 
 def _camera(entries: dict[str, Matrix], number: str, size: tuple[int, int], file: Path, image: Path) -> PinholeCamera:
@@ -111,11 +113,11 @@ def _camera(entries: dict[str, Matrix], number: str, size: tuple[int, int], file
     return PinholeCamera(_entry(entries, f"P_rect_{number}", (3, 4), file), width, height)
 
 
-def _poses(path: Path, date: Path, names: list[str]) -> npt.NDArray[np.float64] | None:
+def _poses(path: Path, names: list[str]) -> npt.NDArray[np.float64] | None:
     """LiDAR poses in the first LiDAR frame, `[N, 4, 4]`; None without GPS/IMU records."""
     folder = path / "oxts" / "data"
     if not folder.is_dir():
         return None
-    lidar_from_imu = _rigid(date / "calib_imu_to_velo.txt")
+    lidar_from_imu = _rigid(_calibration(path, "calib_imu_to_velo.txt"))
     poses = read_oxts(folder, names) @ np.linalg.inv(lidar_from_imu)
     return np.asarray(np.linalg.inv(poses[0]) @ poses)

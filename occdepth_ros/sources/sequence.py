@@ -1,4 +1,4 @@
-"""A stereo sequence of image files, whatever text files its times and poses came from."""
+"""A stereo sequence of image files."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.errors import SourceError
+from occdepth_ros.errors import ImageError, SourceError
 from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame
-from occdepth_ros.sources.images import list_images, missing_names, read_image
+from occdepth_ros.sources.frame_names import frame_order
+from occdepth_ros.sources.images import SUFFIXES, LevelRange, header_size, list_images, missing_names, read_image
 
 
 def no_ground_truth(name: str) -> SceneGroundTruth | None:
-    """The ground truth of a sequence without ground truth."""
+    """Return None: the sequence has no ground truth."""
     return None
 
 
 @dataclass(eq=False)
 class FileSequence:
-    """A `StereoSource` over image files; images are read when a frame is asked for, and not kept.
+    """A `StereoSource` over image files; images are read on access and not kept.
 
     Args:
-        name: what the user gave.
+        name: path given by the user.
         rig: the calibrated cameras.
-        grid_frame: name of the frame that voxel grids are fixed in.
+        grid_frame: name of the frame in which voxel grids are fixed.
         frames: frame names, in order.
         left, right: one image file per frame.
         stamps_ns: `[N]` times, strictly increasing.
-        poses: `[N, 4, 4]` poses of the grid's frame in a fixed frame, None = not known.
-        find_truth: frame name to its ground truth.
+        poses: `[N, 4, 4]` poses of the grid's frame in a fixed frame, None = unknown.
+        find_ground_truth: frame name to its ground truth.
 
     Raises:
-        SourceError: there is no frame, or times do not increase.
+        SourceError: times do not increase.
     """
 
     name: str
@@ -49,13 +50,14 @@ class FileSequence:
     find_ground_truth: Callable[[str], SceneGroundTruth | None] = field(default=no_ground_truth, repr=False)
 
     def __post_init__(self) -> None:
+        self._levels = LevelRange()
         steps = np.diff(self.stamps_ns)
         if (steps <= 0).any():
             at = int((steps <= 0).argmax())
             raise SourceError(
                 f"the time of frame {self.frames[at + 1]} is not after that of frame {self.frames[at]}",
                 where=self.name,
-                remedy="Sort the frames by time, or repair the file of times.",
+                remedy="Sort the frames by time, or correct the file of times.",
             )
 
     def __len__(self) -> int:
@@ -69,8 +71,8 @@ class FileSequence:
             ImageError: a file is missing, damaged, cut off, or of another size than the calibration.
         """
         size = (self.rig.left.width, self.rig.left.height)
-        left, grey = read_image(self.left[index], size)
-        right, right_grey = read_image(self.right[index], size)
+        left, grey = read_image(self.left[index], size, self._levels)
+        right, right_grey = read_image(self.right[index], size, self._levels)
         pose = None if self.poses is None else self.poses[index]
         return StereoFrame(self.frames[index], int(self.stamps_ns[index]), left, right, pose, grey=grey and right_grey)
 
@@ -78,13 +80,29 @@ class FileSequence:
         """Ground truth of a frame, None where there is none."""
         return self.find_ground_truth(self.frames[index])
 
+    def check_sizes(self, frames: Sequence[int]) -> None:
+        """Check the image sizes of frames by the headers of the files.
+
+        Raises:
+            ImageError: an image is missing or has another size than the calibration; the text names the first ones.
+        """
+        expected = (self.rig.left.width, self.rig.left.height)
+        files = [side[index] for index in frames for side in (self.left, self.right)]
+        wrong = [f"{path} ({size[0]}x{size[1]})" for path in files if (size := header_size(path)) != expected]
+        if wrong:
+            raise ImageError(
+                f"{len(wrong)} of {len(files)} images are not {expected[0]}x{expected[1]}: {missing_names(wrong)}",
+                where=self.name,
+                remedy="Remove these frames with --start and --count, or use images of one size.",
+            )
+
     def period_s(self) -> float:
         """Median time between frames, seconds; 0.1 for a single frame."""
         return float(np.median(np.diff(self.stamps_ns))) * 1e-9 if len(self) > 1 else 0.1
 
 
 def pair_images(left: Path, right: Path) -> tuple[list[str], list[Path], list[Path]]:
-    """Frames that two folders of images hold: names, left files, right files, sorted by name.
+    """Return the frames in two folders of images: names, left files and right files, ordered by number.
 
     Raises:
         SourceError: a folder is missing or without images, or a frame has an image on one side only.
@@ -98,7 +116,7 @@ def pair_images(left: Path, right: Path) -> tuple[list[str], list[Path], list[Pa
                 where=str(there),
                 remedy="Copy the missing images, or remove their partners.",
             )
-    names = sorted(lefts)
+    names = frame_order(lefts)
     return names, [lefts[name] for name in names], [rights[name] for name in names]
 
 
@@ -107,24 +125,18 @@ def _images(folder: Path) -> dict[str, Path]:
         raise SourceError("the folder of images is missing", where=str(folder), remedy="Copy or extract it too.")
     images = list_images(folder)
     if not images:
-        raise SourceError("the folder holds no .png or .jpg images", where=str(folder))
+        raise SourceError(f"the folder has no images ({', '.join(SUFFIXES)})", where=str(folder))
     return images
 
 
-def frame_numbers(names: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Row of each frame in files with one line per frame: its number where all names are numbers, else its rank."""
-    if all(name.isdecimal() and len(name) < 16 for name in names):
-        return np.array([int(name) for name in names], np.int64)
-    return np.arange(len(names))
-
-
 def rows_of_frames(rows: npt.NDArray[np.generic], names: Sequence[str], path: Path) -> npt.NDArray[np.generic]:
-    """The rows that belong to the frames, `[N, ...]`.
+    """Return the rows of the frames, `[N, ...]`: by number where all names are numbers, else in order.
 
     Raises:
         SourceError: a frame has no row.
     """
-    numbers = frame_numbers(names)
+    are_numbers = all(name.isdecimal() and len(name) < 16 for name in names)
+    numbers = np.array([int(name) for name in names], np.int64) if are_numbers else np.arange(len(names))
     beyond = numbers >= len(rows)
     if beyond.any():
         name = names[int(beyond.argmax())]

@@ -1,7 +1,8 @@
-"""Text files of recorded sequences: calibrations, poses, times; parsed strictly."""
+"""Text files of recorded sequences: calibrations, poses and times, parsed strictly."""
 
 from __future__ import annotations
 
+import codecs
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -16,15 +17,17 @@ _MAX_BYTES = 1 << 28
 
 
 def read_text(path: Path) -> str:
-    """Contents of a text file.
+    """Return the contents of a text file, UTF-8 with or without a byte order mark, or UTF-16 with one.
 
     Raises:
-        SourceError: it is missing, unreadable, not text, or absurdly large.
+        SourceError: it is missing, unreadable, not text, or larger than 256 MB.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise SourceError("the text file is larger than 256 MB", where=str(path))
-        return path.read_text(encoding="utf-8")
+        contents = path.read_bytes()
+        is_utf16 = contents.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return contents.decode("utf-16" if is_utf16 else "utf-8-sig")
     except OSError as error:
         raise SourceError(f"the file cannot be read ({error.strerror})", where=str(path)) from error
     except UnicodeDecodeError as error:
@@ -32,10 +35,10 @@ def read_text(path: Path) -> str:
 
 
 def read_calibration(path: Path) -> dict[str, Matrix]:
-    """Entries of a KITTI calibration file, `name: numbers`; entries that are not numbers (dates) are left out.
+    """Return the entries `name: numbers` of a KITTI calibration file; other entries, such as dates, are ignored.
 
     Raises:
-        SourceError: the file is missing, holds no entry, or NaN or infinity.
+        SourceError: the file is missing, has no entry, or contains NaN or infinity.
     """
     entries: dict[str, Matrix] = {}
     for line in read_text(path).splitlines():
@@ -47,7 +50,7 @@ def read_calibration(path: Path) -> dict[str, Matrix]:
         except ValueError:
             continue
         if not np.isfinite(numbers).all():
-            raise SourceError(f"the entry {name} holds NaN or infinity", where=str(path))
+            raise SourceError(f"the entry {name} contains NaN or infinity", where=str(path))
         entries[name.strip()] = numbers
     if not entries:
         raise SourceError("no calibration entry of the form 'P2: numbers' was found", where=str(path))
@@ -55,10 +58,10 @@ def read_calibration(path: Path) -> dict[str, Matrix]:
 
 
 def read_rows(path: Path, columns: int) -> Matrix:
-    """Rows of `columns` finite numbers, `[N, columns]`.
+    """Return rows of `columns` finite numbers, `[N, columns]`.
 
     Raises:
-        SourceError: names the line with the wrong count, a word that is no number, NaN or infinity.
+        SourceError: a line has another count, a word that is not a number, NaN or infinity; the text names the line.
     """
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -73,7 +76,7 @@ def read_rows(path: Path, columns: int) -> Matrix:
         if len(row) != columns:
             raise SourceError(f"the line has {len(row)} numbers, not {columns}", where=where)
         if not np.isfinite(row).all():
-            raise SourceError("the line holds NaN or infinity", where=where, remedy="Repair or remove the file.")
+            raise SourceError("the line contains NaN or infinity", where=where, remedy="Correct or remove the file.")
         rows.append(row)
     if not rows:
         raise SourceError("the file is empty", where=str(path))
@@ -81,7 +84,7 @@ def read_rows(path: Path, columns: int) -> Matrix:
 
 
 def read_poses(path: Path) -> Matrix:
-    """Rigid poses from rows of twelve numbers (3x4, row by row), `[N, 4, 4]`.
+    """Return rigid poses from rows of twelve numbers (3x4, row by row), `[N, 4, 4]`.
 
     Raises:
         SourceError: as for `read_rows`, or a row is not a rotation and a translation.
@@ -98,15 +101,21 @@ def read_poses(path: Path) -> Matrix:
 
 
 def read_times(path: Path) -> npt.NDArray[np.int64]:
-    """One time a line, in seconds, as nanoseconds `[N]`."""
+    """Return the times of a file with one time per line in seconds, as nanoseconds `[N]`."""
     seconds = read_rows(path, 1)[:, 0]
     if np.abs(seconds).max() > 9e9:
-        raise SourceError("a time is larger than any date", where=str(path), remedy="Give seconds.")
+        raise SourceError("a time exceeds 9e9 s", where=str(path), remedy="Write seconds.")
     return np.rint(seconds * 1e9).astype(np.int64)
 
 
 def read_date_times(path: Path) -> npt.NDArray[np.int64]:
-    """One date and time a line, "2011-09-26 13:04:38.541329152" (UTC), as nanoseconds since 1970 `[N]`."""
+    """Return dates and times as nanoseconds since 1970 `[N]`.
+
+    Each line is a date and time in UTC, such as "2011-09-26 13:04:38.541329152".
+
+    Raises:
+        SourceError: a line is malformed, or there is none.
+    """
     stamps = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():

@@ -1,4 +1,4 @@
-"""Video files: OpenCV's encoders where its build has them, an animated GIF where it has none."""
+"""Video files by OpenCV's encoders; an animated GIF where its build has no encoder."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from occdepth_ros.files import whole_file
 from occdepth_ros.visualization.canvas import ImageArray
 
 CODECS = {".mp4": "mp4v", ".webm": "VP90", ".avi": "MJPG"}
-"""Codec by suffix: those that OpenCV's packages for pip can write."""
+"""Codec by suffix, of those in OpenCV's packages for pip."""
 FALLBACK = ".gif"
 SUFFIXES = (*CODECS, FALLBACK)
 
 
 def check_video_name(path: Path) -> None:
-    """Refuse a name that no video can be written under.
+    """Refuse a name that is not that of a video.
 
     Raises:
         OutputError: the suffix is none of `SUFFIXES`, or a folder has the name.
@@ -36,19 +36,19 @@ def check_video_name(path: Path) -> None:
 
 
 def write_video(path: Path, frames: Iterable[ImageArray], fps: float, tell: Callable[[str], None] = print) -> Path:
-    """Write a video, complete or not at all; frames are taken one by one and not kept.
+    """Write a video, completely or not at all; frames are consumed one by one and not kept.
 
     Args:
         path: the suffix chooses the format, see `CODECS`.
         frames: `[H, W, 3]` RGB each, all of one size with even sides.
         fps: frames a second.
-        tell: takes a message where another format than the wished one is written.
+        tell: called with a message where another format than the requested one is written.
 
     Returns:
-        The file that was written: `path`, or one with the suffix `FALLBACK` where OpenCV cannot encode.
+        The written file: `path`, or one with the suffix `FALLBACK` where OpenCV cannot encode.
 
     Raises:
-        OutputError: there are no frames, or the file cannot be written.
+        OutputError: there are no frames, or the file cannot be written completely.
     """
     check_video_name(path)
     stream = iter(frames)
@@ -75,15 +75,33 @@ class _NoEncoder(Exception):
 def _encode(path: Path, codec: str, stream: Iterator[ImageArray], fps: float, size: tuple[int, int]) -> None:
     with whole_file(path) as partial:
         writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*codec), fps, size)
+        count = 0
         try:
             if not writer.isOpened():
                 raise _NoEncoder
             for frame in stream:
                 writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+                count += 1
         finally:
             writer.release()
-        if not partial.is_file():
-            raise OSError("the encoder wrote nothing")
+        # OpenCV reports no failed write, so a full disk shows only in the file
+        readable = _frame_count(partial)
+        if readable != count:
+            raise OSError(f"the video has {readable} of {count} frames; the disk may be full")
+
+
+def _frame_count(path: Path) -> int:
+    """Number of frames that can be read from a video, 0 where it cannot be opened."""
+    if not path.is_file():
+        return 0
+    capture = cv2.VideoCapture(str(path))
+    try:
+        count = 0
+        while capture.grab():
+            count += 1
+        return count
+    finally:
+        capture.release()
 
 
 def _write_gif(path: Path, stream: Iterator[ImageArray], fps: float) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.sequences import kitti_odometry, save
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.cli import main
@@ -16,6 +18,7 @@ from occdepth_ros.commands.run_files import ResultFolder, is_ours, write_npz
 from occdepth_ros.errors import ImageError, OutputError, SourceError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.sources import open_source
 from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame
 
 FOCAL = 180.0
@@ -135,6 +138,52 @@ def test_the_report_as_json(stage: None, tmp_path: Path, capsys: pytest.CaptureF
     report = json.loads(capsys.readouterr().out)
     assert report == json.loads((tmp_path / "report.json").read_text())
     assert report["frames"] == 4 and report["timings_ms"]["thinking"] == {"mean": 1.0, "p95": 1.0}
+
+
+def test_a_wrong_size_ends_a_run_before_the_first_frame(
+    stage: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = kitti_odometry(tmp_path / "00", 4)
+    save(path / "image_3" / "000002.png", np.zeros((48, 162, 3), np.uint8))
+    monkeypatch.setattr(verb, "open_source", lambda _: open_source(path))
+    assert main(["run", "--out", str(tmp_path / "out")]) == 2
+    assert "1 of 8 images are not 160x48" in (said := " ".join(capsys.readouterr().err.split()))
+    assert "000002.png (162x48)" in said
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["complete"] is False and "000002.png" in report["error"]
+    assert (report["frames"], report["requested_frames"]) == (0, 4)
+    # frames before the wrong one can be run
+    assert main(["run", "--out", str(tmp_path / "out"), "--count", "2"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["complete"] is True and report["error"] is None and report["frames"] == 2
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), OSError("the disk is gone")])
+def test_an_interrupted_run_has_a_report(
+    stage: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
+) -> None:
+    good = FourFrames.__getitem__
+
+    def interrupted(self: FourFrames, index: int) -> StereoFrame:
+        if index == 2:
+            raise interruption
+        return good(self, index)
+
+    monkeypatch.setattr(FourFrames, "__getitem__", interrupted)
+    arguments = argparse.ArgumentParser()
+    verb.add_arguments(arguments)
+    with pytest.raises(type(interruption)):
+        verb.run(arguments.parse_args(["--out", str(tmp_path)]))
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["frames"] == 2 and report["complete"] is False
+    assert report["error"] == (str(interruption) or "KeyboardInterrupt")
+    assert report["timings_ms"]["thinking"]["mean"] == 1.0
+
+
+def test_help_names_bags(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert "bag" in capsys.readouterr().out
 
 
 def test_a_failing_frame_leaves_the_finished_ones(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from helpers.sequences import BASELINE, FOCAL, LIDAR_TO_CAMERA, kitti_odometry, lidar_poses, make_image, save
@@ -58,6 +59,24 @@ def test_grey_cameras_use_their_own_projections_and_repeat_the_channel(tmp_path:
 def test_jpeg_images(tmp_path: Path) -> None:
     frame = open_source(kitti_odometry(tmp_path / "07", suffix=".jpg"))[0]
     assert frame.left.shape == (48, 160, 3)
+
+
+@pytest.mark.parametrize("suffix", [".ppm", ".bmp", ".tif", ".tiff"])
+def test_other_image_formats_are_read_and_cut_ones_refused(tmp_path: Path, suffix: str) -> None:
+    sequence = kitti_odometry(tmp_path / "07", suffix=suffix)
+    np.testing.assert_array_equal(open_source(sequence)[2].left, make_image(2))
+    victim = sequence / "image_3" / f"000001{suffix}"
+    victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
+    expect(sequence, f"000001{suffix}", "damaged or cut off", error=ImageError)
+
+
+def test_grey_images_with_12_bits_in_16_are_scaled(tmp_path: Path) -> None:
+    sequence = kitti_odometry(tmp_path / "07", suffix=".pgm", grey=True)
+    for path in sequence.glob("image_?/*.pgm"):
+        save(path, cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.uint16) << 4)
+    frame = open_source(sequence)[1]
+    assert frame.grey
+    np.testing.assert_array_equal(frame.left, make_image(1, grey=True)[..., None].repeat(3, axis=2))
 
 
 def test_without_times_frames_are_at_ten_hertz_and_without_poses_there_is_none(sequence: Path) -> None:
@@ -182,7 +201,7 @@ def test_an_empty_folder_lists_what_was_looked_for(tmp_path: Path) -> None:
     expect(tmp_path, "no stereo sequence", "KITTI odometry", "image_2")
     (tmp_path / "image_2").mkdir()
     (tmp_path / "image_3").mkdir()
-    expect(tmp_path, "image_2", "no .png or .jpg")
+    expect(tmp_path, "image_2", "no images")
 
 
 def test_a_folder_at_another_level_names_the_right_one(sequence: Path) -> None:

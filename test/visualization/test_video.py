@@ -1,7 +1,9 @@
-"""Films: every frame of one size, ground truth beside prediction, a file that a player can read."""
+"""Videos: every frame of one size, ground truth beside prediction, a file that a player can read."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -46,7 +48,7 @@ def test_a_sheet_keeps_its_size_and_shows_the_ground_truth_it_was_given() -> Non
 
 @pytest.mark.parametrize("suffix", CODECS)
 def test_a_video_reads_back_in_order(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / "deep" / f"film{suffix}"
+    path = tmp_path / "deep" / f"video{suffix}"
     told: list[str] = []
     written = write_video(path, iter(frames()), 12.5, tell=told.append)
     assert [file.name for file in path.parent.iterdir()] == [written.name]
@@ -64,9 +66,9 @@ def test_a_video_reads_back_in_order(tmp_path: Path, suffix: str) -> None:
 def test_without_an_encoder_a_gif_is_written_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(video.CODECS, ".mp4", "????")
     told: list[str] = []
-    written = write_video(tmp_path / "film.mp4", iter(frames()), 10, tell=told.append)
-    assert written == tmp_path / "film.gif" and "film.gif" in told[0]
-    assert [file.name for file in tmp_path.iterdir()] == ["film.gif"]
+    written = write_video(tmp_path / "video.mp4", iter(frames()), 10, tell=told.append)
+    assert written == tmp_path / "video.gif" and "video.gif" in told[0]
+    assert [file.name for file in tmp_path.iterdir()] == ["video.gif"]
     with Image.open(written) as image:
         assert image.n_frames == 3 and image.info["duration"] == 100
         image.seek(1)
@@ -75,22 +77,45 @@ def test_without_an_encoder_a_gif_is_written_and_said(tmp_path: Path, monkeypatc
 
 def test_what_cannot_be_a_video_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"\.mov is no video format"):
-        write_video(tmp_path / "film.mov", frames(), 10)
+        write_video(tmp_path / "video.mov", frames(), 10)
     with pytest.raises(OutputError, match="a name without suffix"):
-        write_video(tmp_path / "film", frames(), 10)
+        write_video(tmp_path / "video", frames(), 10)
     with pytest.raises(OutputError, match="there are no frames"):
-        write_video(tmp_path / "film.mp4", iter(()), 10)
+        write_video(tmp_path / "video.mp4", iter(()), 10)
     (tmp_path / "folder.mp4").mkdir()
     with pytest.raises(OutputError, match="a folder of this name"):
         write_video(tmp_path / "folder.mp4", frames(), 10)
 
 
-def test_a_film_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [*CODECS, ".gif"])
+def test_a_video_that_a_full_disk_cuts_off_is_an_error_and_no_file(tmp_path: Path, suffix: str) -> None:
+    """A limit of the file size acts as a full disk does, in a process of its own."""
+    program = f"""
+import resource, sys
+import numpy as np
+import subprocess
+import sys
+from pathlib import Path
+from occdepth_ros.errors import OutputError
+from occdepth_ros.visualization.video_file import write_video
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+noise = np.random.default_rng(0).integers(0, 256, (12, 128, 192, 3), dtype=np.uint8)
+try:
+    write_video(Path({str(tmp_path / ("video" + suffix))!r}), iter(noise), 10)
+except OutputError as error:
+    sys.exit(str(error))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "cannot write" in done.stderr, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_video_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
     def broken() -> object:
         yield frames()[0]
         raise OutputError("the disk is gone")
 
-    for name in ("film.mp4", "film.gif"):
+    for name in ("video.mp4", "video.gif"):
         with pytest.raises(OutputError, match="disk is gone"):
             write_video(tmp_path / name, broken(), 10)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
