@@ -1,8 +1,8 @@
-"""Rectified cameras and stereo rigs: how a point of the grid's frame becomes a pixel.
+"""Rectified cameras and stereo rigs: the projection of points of the grid's frame into the images.
 
 Frames: a camera's frame is optical (x right, y down, z forward; REP-103). The *reference* frame of a rig is
-the rectified optical frame that its projection matrices start from: the left camera's for a ROS CameraInfo
-pair, camera 0's for KITTI.
+the rectified optical frame that its projection matrices map from: the left camera's for a ROS CameraInfo pair,
+camera 0's for KITTI.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class PinholeCamera:
         height: image height, pixels.
 
     Raises:
-        CalibrationError: P is not finite, its focal lengths are not positive, or the image has no size.
+        CalibrationError: P is not finite, a focal length is not positive, or the image size is not positive.
     """
 
     projection: Matrix
@@ -42,7 +42,7 @@ class PinholeCamera:
             raise CalibrationError(f"the projection matrix has shape {p.shape}, not (3, 4)", where="P")
         if not np.isfinite(p).all():
             raise CalibrationError(
-                "the projection matrix holds NaN or infinity", where="P", remedy="Calibrate the camera again."
+                "the projection matrix contains NaN or infinity", where="P", remedy="Calibrate the camera again."
             )
         if p[0, 0] <= 0 or p[1, 1] <= 0:
             raise CalibrationError(
@@ -54,7 +54,7 @@ class PinholeCamera:
             raise CalibrationError(
                 "the projection matrix is not of the rectified form K [I | t]",
                 where="P",
-                remedy="Rectify the images, and give the P of the rectified camera.",
+                remedy="Rectify the images, and use the P of the rectified camera.",
             )
         if self.width < 1 or self.height < 1:
             raise CalibrationError(f"the image size {self.width}x{self.height} is empty", where="camera")
@@ -68,7 +68,7 @@ class PinholeCamera:
 
     @property
     def translation(self) -> Matrix:
-        """t = K^-1 P[:, 3]: the reference frame's origin seen from this camera, `[3]`, metres."""
+        """t = K^-1 P[:, 3]: origin of the reference frame in this camera's frame, `[3]`, metres."""
         return np.asarray(np.linalg.solve(self.intrinsics, self.projection[:, 3]))
 
     @property
@@ -79,12 +79,12 @@ class PinholeCamera:
         return pose
 
     def cropped(self, width: int, height: int, x: int = 0, y: int = 0) -> PinholeCamera:
-        """The camera whose image is the window of `width` x `height` pixels at (x, y)."""
+        """Return the camera of the image cropped to `width` x `height` pixels, with its upper left corner at (x, y)."""
         shift = np.array([[1.0, 0, -x], [0, 1, -y], [0, 0, 1]])
         return PinholeCamera(shift @ self.projection, width, height)
 
     def scaled(self, width: int, height: int) -> PinholeCamera:
-        """The camera whose image is resized to `width` x `height` (pixel centres at whole numbers)."""
+        """Return the camera of the image resized to `width` x `height` pixels (pixel centres at integers)."""
         sx, sy = width / self.width, height / self.height
         scale = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
         return PinholeCamera(scale @ self.projection, width, height)
@@ -92,16 +92,16 @@ class PinholeCamera:
 
 @dataclass(frozen=True)
 class StereoRig:
-    """Two rectified cameras and the place of the voxel grid's frame before them.
+    """Two rectified cameras and the pose of the voxel grid's frame relative to them.
 
     Args:
-        left, right: the cameras; both projections start from one reference frame.
+        left, right: the cameras; both projections map from the same reference frame.
         reference_from_grid: pose of the grid's frame in the reference frame, `[4, 4]`.
         frame_id: name of the reference frame.
 
     Raises:
-        CalibrationError: the baseline is not positive (images swapped, or a missing Tx), the image sizes
-            or focal lengths differ, or the pose is not a rigid transform.
+        CalibrationError: the baseline is not positive (images swapped, or Tx missing), the image sizes or focal
+            lengths differ, or the pose is not a rigid transform.
     """
 
     left: PinholeCamera
@@ -116,7 +116,7 @@ class StereoRig:
         rotation = pose[:3, :3]
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
             raise CalibrationError(
-                "the grid's pose is not a rotation and a translation",
+                "the grid's pose is not a rigid transform",
                 where="extrinsics",
                 remedy="Check Tr of the calibration file, or the TF tree.",
             )
@@ -125,13 +125,13 @@ class StereoRig:
                 f"the left image is {self.left.width}x{self.left.height} and the right one "
                 f"{self.right.width}x{self.right.height}",
                 where="stereo calibration",
-                remedy="Rectify both to one size.",
+                remedy="Rectify both images to the same size.",
             )
         if np.abs(self.left.intrinsics - self.right.intrinsics)[:2, :2].max() > 1e-3 * self.left.projection[0, 0]:
             raise CalibrationError(
                 "the focal lengths of the two cameras differ",
                 where="stereo calibration",
-                remedy="Rectify both with one projection.",
+                remedy="Rectify both images with the same focal length.",
             )
         if self.baseline <= 0:
             raise CalibrationError(
@@ -146,12 +146,12 @@ class StereoRig:
     def from_kitti(
         cls, calibration: Mapping[str, Matrix], width: int, height: int, *, left: str = "P2", right: str = "P3"
     ) -> StereoRig:
-        """Rig of a KITTI odometry sequence; the grid's frame is the LiDAR's.
+        """Return the rig of a KITTI odometry sequence; the grid's frame is the LiDAR's.
 
         Args:
             calibration: `P0`..`P3` and `Tr`, `[3, 4]` or twelve numbers each.
             width, height: image size, pixels.
-            left, right: which projections to use (P2, P3 colour; P0, P1 grey).
+            left, right: names of the projections to use (P2, P3 colour; P0, P1 grey).
 
         Raises:
             CalibrationError: an entry is missing or malformed.
@@ -175,7 +175,7 @@ class StereoRig:
 
     @property
     def baseline(self) -> float:
-        """Distance between the optical centres along the left camera's x axis, metres."""
+        """Distance of the optical centres along the x axis of the left camera, metres."""
         return float(self.left.translation[0] - self.right.translation[0])
 
     @property
@@ -190,11 +190,11 @@ class StereoRig:
 
     @property
     def disparity_offset(self) -> float:
-        """cx of the left minus cx of the right camera, pixels: disparity = fx * baseline / depth + offset."""
+        """cx of the left minus cx of the right camera, pixels: disparity = fx * baseline / depth + disparity_offset."""
         return float(self.left.projection[0, 2] - self.right.projection[0, 2])
 
     def referenced_to_left(self, frame_id: str = "camera_left_optical") -> StereoRig:
-        """The same rig with the left optical frame as reference, as ROS CameraInfo wants it: P_left = K [I | 0]."""
+        """Return this rig with the left optical frame as reference: P_left = K [I | 0], as in CameraInfo."""
         left = self.left.intrinsics @ np.eye(3, 4)
         offset = (self.right.translation - self.left.translation)[:, None]
         right = self.right.intrinsics @ np.hstack([np.eye(3), offset])
@@ -206,16 +206,16 @@ class StereoRig:
         )
 
     def cropped(self, width: int, height: int, x: int = 0, y: int = 0) -> StereoRig:
-        """The rig whose images are cropped to one window."""
+        """Return the rig with both images cropped to the same window, as `PinholeCamera.cropped`."""
         return replace(self, left=self.left.cropped(width, height, x, y), right=self.right.cropped(width, height, x, y))
 
     def scaled(self, width: int, height: int) -> StereoRig:
-        """The rig whose images are resized."""
+        """Return the rig with both images resized, as `PinholeCamera.scaled`."""
         return replace(self, left=self.left.scaled(width, height), right=self.right.scaled(width, height))
 
     @property
     def fingerprint(self) -> str:
-        """A short digest of all numbers: equal for equal calibrations, the key of per-calibration caches."""
+        """Digest of all calibration values (16 hexadecimal digits), the key of per-calibration caches."""
         numbers = np.concatenate(
             [self.left.projection.ravel(), self.right.projection.ravel(), self.reference_from_grid.ravel()]
         )

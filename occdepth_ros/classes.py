@@ -1,4 +1,4 @@
-"""Semantic classes: names, colours, and the maps between raw dataset ids and class ids.
+"""Semantic classes: names, colours, and mappings between raw dataset ids and class ids.
 
 Class ids follow the SemanticKITTI learning map (semantic-kitti.yaml of the benchmark): 0 is empty space,
 1 to 19 are occupied by that class, 255 is unknown.
@@ -24,9 +24,9 @@ class ClassTable:
     Args:
         names: one name per class id; index 0 is empty space.
         rgb: one colour per class id, red, green, blue in 0..255.
-        raw_to_class: raw dataset id to class id; a raw id that is not listed is unknown.
-        class_to_raw: class id to the raw id that submissions use.
-        ground: ids of the classes that a wheeled robot may stand on.
+        raw_to_class: raw dataset id to class id; raw ids that are not listed are unknown.
+        class_to_raw: class id to raw id, for benchmark submissions.
+        ground: ids of the ground classes, which a wheeled robot can drive on.
     """
 
     names: tuple[str, ...]
@@ -67,15 +67,19 @@ class ClassTable:
         return table
 
     def from_raw(self, raw: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint8]:
-        """Map raw dataset ids (lower 16 bits count) to class ids; what is not listed becomes 255."""
+        """Map raw dataset ids (lower 16 bits) to class ids; unlisted ids become 255."""
         return self._from_raw[np.asarray(raw).astype(np.uint16)]
 
     def to_raw(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
-        """Map class ids to the raw ids of a submission; unknown becomes 0."""
+        """Map class ids to the raw ids of a benchmark submission; unknown becomes 0."""
         return self._to_raw[labels]
 
     def id_of(self, name: str) -> int:
-        """Return the class id of `name`; raises KeyError with the known names otherwise."""
+        """Return the class id of `name`.
+
+        Raises:
+            KeyError: there is no such class; the text lists the names.
+        """
         try:
             return self.names.index(name)
         except ValueError:
@@ -194,7 +198,7 @@ NYU = ClassTable(
     class_to_raw={label: _NYU_OF_37.index(label) for label in range(12)},
     ground=frozenset({2}),
 )
-"""NYUv2: 11 classes of things indoors."""
+"""NYUv2: 11 indoor classes."""
 
 _TARTANAIR_IDS: dict[int, tuple[int, ...]] = {
     1: (22, 147),
@@ -210,7 +214,7 @@ _TARTANAIR_IDS: dict[int, tuple[int, ...]] = {
     11: (28,),
     12: (137, 249),
 }
-"""Segmentation ids of TartanAir's scene "office"; an id in two rows belongs to the later one."""
+"""Segmentation ids of TartanAir's scene "office"; an id in two rows counts in the later one."""
 
 TARTANAIR = ClassTable(
     names=(
@@ -249,4 +253,4 @@ TARTANAIR = ClassTable(
     class_to_raw={label: raws[0] for label, raws in _TARTANAIR_IDS.items()} | {13: 0},
     ground=frozenset({2, 6}),
 )
-"""SemanticTartanAir: 13 classes of things in an office."""
+"""SemanticTartanAir: 13 classes of an office."""

@@ -1,4 +1,4 @@
-"""Engine: calibrated rig + voxel grid + model -> predict(left, right) -> OccupancyPrediction."""
+"""The engine: predicts occupancy of stereo pairs with one model, one calibrated rig and one voxel grid."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from occdepth_ros.stereo.swap_guard import SwapGuard
 
 
 class Engine:
-    """One model on one rig and one grid.
+    """A model with its rig and grid.
 
     Args:
-        rig: the calibrated cameras; None takes those that an exported model was made for.
-        grid: the voxels to predict.
+        rig: the calibrated cameras; None uses the rig of an exported model.
+        grid: the voxel grid to predict.
         model: a name of `occdepth_ros.models.registry.MODELS`.
-        weights: a checkpoint file, or what `occdepth export` made of one; None takes the model's own weights, where it
-            needs any.
+        weights: a checkpoint file, or a model exported by `occdepth export`; None uses the model's default weights.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
-        ModelError, CheckpointError, CalibrationError, GridError: as their texts say.
+        ModelError: the model is unknown or cannot run on this machine.
+        CheckpointError: the weights are missing, damaged or of another network.
+        CalibrationError, GridError: the model cannot use this rig or grid.
     """
 
     def __init__(
@@ -42,15 +43,18 @@ class Engine:
     ) -> None:
         self.grid = grid
         self.predictor: Predictor = create_predictor(model, weights=weights, device=device)
-        known: StereoRig | None = getattr(self.predictor, "rig", None)
-        if (chosen := rig or known) is None:
-            raise CalibrationError(f"{model} is bound to no rig", where="rig", remedy="Give the calibrated cameras.")
+        exported: StereoRig | None = getattr(self.predictor, "rig", None)
+        if (chosen := rig or exported) is None:
+            raise CalibrationError(f"{model} has no rig of its own", where="rig", remedy="Give the calibrated cameras.")
         self.calibrate(chosen)
 
     def calibrate(self, rig: StereoRig, grid: VoxelGrid | None = None) -> None:
-        """Take over a new calibration, and another grid if one is given.
+        """Set a new calibration, and optionally a new grid.
 
-        Costs the per-calibration tables, so call it on change only.
+        Recomputes all per-calibration tables; call it only when the calibration changes.
+
+        Raises:
+            CalibrationError, GridError: the model cannot use this rig or grid.
         """
         grid = grid or self.grid
         self.predictor.calibrate(rig, grid)
@@ -58,26 +62,36 @@ class Engine:
         self._swap_guard = SwapGuard(rig)
 
     def predict(
-        self, left: ImageArray, right: ImageArray, *, stamp_ns: int = 0, world_from_grid: Matrix | None = None
+        self,
+        left: ImageArray,
+        right: ImageArray,
+        *,
+        stamp_ns: int = 0,
+        world_from_grid: Matrix | None = None,
+        rig: StereoRig | None = None,
     ) -> OccupancyPrediction:
-        """Complete the scene of one rectified pair.
+        """Predict the occupancy of one rectified pair.
 
         Args:
             left, right: `[H, W, 3]` RGB uint8, of the rig's size.
-            stamp_ns: time of the images, nanoseconds; passed through.
-            world_from_grid: pose of the grid's frame in a fixed one, `[4, 4]`, for models that remember earlier pairs;
-                None = not known.
+            stamp_ns: time of the images, nanoseconds; copied to the prediction.
+            world_from_grid: pose of the grid's frame in a fixed frame, `[4, 4]`, for stateful models; None = unknown.
+            rig: calibration of this pair, where the cameras move relative to the grid's frame; None = unchanged.
 
         Raises:
-            ImageError: an image has another size, shape or type than the calibration, or they are swapped.
+            ImageError: an image does not have the shape and type that the calibration requires, or the images are
+                swapped.
+            CalibrationError: the model cannot use `rig`.
         """
+        if rig is not None and rig.fingerprint != self.rig.fingerprint:
+            self.calibrate(rig)
         for side, image in (("left", left), ("right", right)):
             expected = (self.rig.left.height, self.rig.left.width, 3)
             if image.shape != expected or image.dtype != np.uint8:
                 raise ImageError(
-                    f"the image is {image.dtype} {image.shape}, the calibration wants uint8 {expected}",
+                    f"the image is {image.dtype} {image.shape}, the calibration requires uint8 {expected}",
                     where=f"{side} image",
-                    remedy="Use the CameraInfo that belongs to this image, at this resolution.",
+                    remedy="Use the CameraInfo of this camera at this resolution.",
                 )
         self._swap_guard.check(left, right)
         start = time.perf_counter()

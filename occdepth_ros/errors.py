@@ -1,18 +1,20 @@
-"""The errors that a user of this package can cause.
+"""Errors caused by user input.
 
-Every message answers three questions: what was wrong, where, and what to do about it.
+Every message states what is wrong, where, and how to correct it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class OccDepthError(Exception):
-    """Base of all errors that a user can cause and repair.
+    """Base class of all errors that a user can cause and correct.
 
     Args:
-        what: what was wrong, in one sentence.
-        where: the file, topic or parameter that it was found in.
-        remedy: what the user can do about it.
+        what: what is wrong, one sentence.
+        where: the file, topic or parameter concerned.
+        remedy: how to correct it.
     """
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
@@ -21,6 +23,27 @@ class OccDepthError(Exception):
         self.remedy = remedy
         message = f"{where}: {what}" if where else what
         super().__init__(f"{message}. {remedy}" if remedy else message)
+
+
+@dataclass(frozen=True)
+class InputWarning:
+    """A doubtful input that is used all the same.
+
+    Args:
+        name: short fixed name, such as "body_frame"; the node uses it as the name of the fault.
+        what: what is doubtful, with the values, one sentence.
+        where: the file, topic or parameter concerned.
+        remedy: how to correct it.
+    """
+
+    name: str
+    what: str
+    where: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        message = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{message}. {self.remedy}" if self.remedy else message
 
 
 class CalibrationError(OccDepthError):
@@ -32,7 +55,7 @@ class GridError(OccDepthError):
 
 
 class ImageError(OccDepthError):
-    """An image that is missing, unreadable, or does not fit the calibration."""
+    """An image that is missing, unreadable, or does not match the calibration."""
 
 
 class SourceError(OccDepthError):
@@ -40,7 +63,7 @@ class SourceError(OccDepthError):
 
 
 class CheckpointError(OccDepthError):
-    """A weights file that is missing, damaged, unsafe, or meant for another network."""
+    """A weights file that is missing, damaged, unsafe, or of another network."""
 
 
 class ModelError(OccDepthError):
@@ -48,12 +71,12 @@ class ModelError(OccDepthError):
 
 
 class OutputError(OccDepthError):
-    """Results that cannot be written where they were asked for."""
+    """Results that cannot be written to the requested path."""
 
 
 class RecipeError(OccDepthError):
-    """A training recipe that cannot be used: an unknown key, a value of the wrong kind, a contradiction."""
+    """A training recipe with an unknown key, a value of the wrong type, or contradictory values."""
 
 
 class TrainingError(OccDepthError):
-    """A training that cannot start or go on."""
+    """A training that cannot start or continue."""

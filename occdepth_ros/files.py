@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic file writing: a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from occdepth_ros.errors import OutputError
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path` to write under; it takes the final name when the block ends well.
+    """Yield a temporary path in the folder of `path`; rename it to `path` when the block ends without an exception.
 
-    Missing folders are made. The temporary name keeps the suffix, which some writers look at, and names the process, so
-    that several may write one file: the last one wins.
+    Missing folders are created. The temporary name keeps the suffix, because video writers derive the format from it,
+    and contains the process id: of several processes that write the same file, the last one wins.
 
     Raises:
-        OutputError: the disk is full, or the place is not writable.
+        OutputError: the disk is full, or the folder is not writable.
     """
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
@@ -29,19 +29,19 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise OutputError(
             f"cannot write: {error.strerror or error}",
             where=str(path),
-            remedy="Give a place that you may write to, with free space.",
+            remedy="Give a writable path on a disk with free space.",
         ) from error
     finally:
-        # below a file there is nothing to remove, and no second error must hide the first
+        # the parent may be a file, and an error here would hide the first one
         with suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file as a whole.
+    """Write a file atomically.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     with whole_file(path) as partial:
         partial.write_bytes(content)

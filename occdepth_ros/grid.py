@@ -1,4 +1,4 @@
-"""The voxel grid: where each cell of an occupancy prediction lies in the world."""
+"""The voxel grid: position of each voxel of an occupancy prediction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from occdepth_ros.errors import GridError
 
 MAX_VOXELS = 1 << 28
-"""Largest grid that is accepted; a larger one is a mistyped parameter rather than a wish."""
+"""Largest accepted number of voxels; a larger grid is almost certainly a mistyped parameter."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class VoxelGrid:
         origin: lower corner of voxel (0, 0, 0) in `frame_id`, metres.
         size: number of voxels along x, y, z.
         resolution: edge length of a voxel, metres.
-        frame_id: the frame that the grid is fixed in.
+        frame_id: the frame in which the grid is fixed.
 
     Raises:
-        GridError: sizes or resolution are not positive, or not finite, or the grid is absurdly large.
+        GridError: a size or the resolution is not positive or not finite, or there are more than `MAX_VOXELS` voxels.
     """
 
     origin: tuple[float, float, float]
@@ -44,10 +44,10 @@ class VoxelGrid:
             object.__setattr__(self, "resolution", float(self.resolution))
         except (TypeError, ValueError, OverflowError):
             raise GridError(
-                f"origin {self.origin}, size {self.size} and resolution {self.resolution} are not all numbers of "
-                "the right kind",
+                f"origin {self.origin}, size {self.size} and resolution {self.resolution} are not all numbers "
+                "of the required type",
                 where=where,
-                remedy="Give three numbers, three whole numbers, and one number.",
+                remedy="Give three numbers, three integers, and one number.",
             ) from None
         if len(self.origin) != 3 or not np.isfinite(self.origin).all():
             raise GridError(
@@ -72,7 +72,7 @@ class VoxelGrid:
 
     @classmethod
     def semantic_kitti(cls, frame_id: str = "velodyne") -> VoxelGrid:
-        """The benchmark's grid: 256x256x32 voxels of 0.2 m from (0, -25.6, -2.0) in the LiDAR frame."""
+        """Return the SemanticKITTI benchmark's grid: 256x256x32 voxels of 0.2 m from (0, -25.6, -2.0), LiDAR frame."""
         return cls((0.0, -25.6, -2.0), (256, 256, 32), 0.2, frame_id)
 
     @property
@@ -82,17 +82,17 @@ class VoxelGrid:
 
     @property
     def extent(self) -> tuple[float, float, float]:
-        """Edge lengths of the whole grid, metres."""
+        """Edge lengths of the grid, metres."""
         nx, ny, nz = self.size
         return nx * self.resolution, ny * self.resolution, nz * self.resolution
 
     def axis_centers(self, axis: int) -> npt.NDArray[np.float64]:
-        """Centres of the voxels along one axis, `[size[axis]]`, metres."""
+        """Return the coordinates of the voxel centres along one axis, `[size[axis]]`, metres."""
         index = np.arange(self.size[axis], dtype=np.float64)
         return self.origin[axis] + self.resolution * index + self.resolution / 2
 
     def centers(self) -> npt.NDArray[np.float32]:
-        """Centres of all voxels, `[X*Y*Z, 3]` float32, metres, in C order of (x, y, z).
+        """Return the centres of all voxels, `[X*Y*Z, 3]` float32, metres, in C order of (x, y, z).
 
         Computed in float64 and rounded once.
         """
@@ -103,62 +103,66 @@ class VoxelGrid:
         return out.reshape(-1, 3)
 
     def centers_of(self, index: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-        """Centres of the voxels `index` `[N, 3]`, metres, `[N, 3]`."""
+        """Return the centres of the voxels `index` `[N, 3]`, metres, `[N, 3]`."""
         return np.asarray(self.origin) + (np.asarray(index) + 0.5) * self.resolution
 
     def index_of(self, points: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Return the voxel of each point and whether it lies inside.
 
         Args:
-            points: `[N, 3]` metres, in `frame_id`; NaN and infinity count as outside.
+            points: `[N, 3]` metres, in `frame_id`; NaN and infinity are outside.
 
         Returns:
-            indices `[N, 3]` (meaningful where inside) and inside `[N]`.
+            indices `[N, 3]` (valid where inside) and inside `[N]`.
         """
         cell = np.floor((np.asarray(points, np.float64) - self.origin) / self.resolution)
         inside: npt.NDArray[np.bool_] = np.all((cell >= 0) & (cell < self.size), axis=-1)
         return np.where(inside[..., None], cell, 0).astype(np.int64), inside
 
     def coarsened(self, factor: int) -> VoxelGrid:
-        """The same space in voxels `factor` times as long; every size must divide."""
+        """Return the grid of the same extent with voxels `factor` times as large.
+
+        Raises:
+            GridError: a size is not a multiple of `factor`.
+        """
         if factor < 1 or any(n % factor for n in self.size):
             raise GridError(
-                f"the size {self.size} cannot be divided by {factor}",
+                f"the size {self.size} is not divisible by {factor}",
                 where="grid",
-                remedy="Use sizes that are multiples of it.",
+                remedy=f"Use sizes that are multiples of {factor}.",
             )
         nx, ny, nz = self.size
         return replace(self, size=(nx // factor, ny // factor, nz // factor), resolution=self.resolution * factor)
 
     def accept(self, given: VoxelGrid, *, who: str) -> None:
-        """Accept a grid of this size and resolution, wherever it lies.
+        """Check that a grid has this size and resolution; its origin is free.
 
         Args:
-            given: the grid in question.
-            who: the start of the error's sentence, such as "occdepth-b3 predicts".
+            given: the grid to check.
+            who: subject and verb of the error message, such as "occdepth-b3 predicts".
 
         Raises:
-            GridError: it has another size or resolution.
+            GridError: the size or resolution differs.
         """
         if given.size != self.size or abs(given.resolution - self.resolution) > 1e-6:
             raise GridError(
                 f"{who} {self.size} voxels of {self.resolution:g} m, not {given.size} of {given.resolution:g} m",
                 where="grid",
-                remedy="Give it this size and resolution; the origin is free.",
+                remedy="Use this size and resolution; the origin is free.",
             )
 
     def offset_to(self, other: VoxelGrid) -> tuple[int, int, int]:
-        """Voxel index in `other` of this grid's voxel (0, 0, 0), for two grids on one lattice.
+        """Return the index in `other` of this grid's voxel (0, 0, 0), for two grids on the same lattice.
 
         Raises:
-            GridError: resolutions differ, or the origins differ by a broken number of voxels.
+            GridError: the resolutions differ, or the origins do not differ by an integer number of voxels.
         """
         shift = (np.asarray(self.origin) - other.origin) / self.resolution
         whole = np.rint(shift)
         if abs(self.resolution - other.resolution) > 1e-9 or np.abs(shift - whole).max() > 1e-3:
             raise GridError(
-                f"{self} and {other} do not share a lattice",
+                f"{self} and {other} are not on the same lattice",
                 where="grid",
-                remedy="Resample one of them first.",
+                remedy="Resample one of the grids first.",
             )
         return int(whole[0]), int(whole[1]), int(whole[2])

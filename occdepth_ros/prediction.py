@@ -1,4 +1,4 @@
-"""The typed result of one stereo pair: what is where, how surely, and whether it was seen."""
+"""Result of one stereo pair: class, confidence and visibility of each voxel."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from occdepth_ros.grid import VoxelGrid
 
 
 class Visibility(IntEnum):
-    """How a voxel relates to what the cameras measured in this frame."""
+    """Relation of a voxel to the stereo measurement of the frame."""
 
     OUTSIDE = 0
-    """Outside the left camera's view: whatever is said of it was completed."""
+    """Outside the left image: the label was completed by the model."""
     SEEN = 1
-    """A line of sight passed through it or ended in it."""
+    """A line of sight with a valid match passes through the voxel or ends in it."""
     HIDDEN = 2
-    """Inside the view but behind the first surface, or without measured depth: completed."""
+    """Inside the left image, but behind the first surface or without a valid match: the label was completed."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class OccupancyPrediction:
         visibility: `[X, Y, Z]` uint8, values of `Visibility`.
         depth: `[H, W]` float32, expected depth (z) of the left image's pixels, metres, NaN = none.
         stamp_ns: time of the image, nanoseconds.
-        model: name of the model that predicted it.
-        classes: what the labels mean.
-        timings_ms: stage name to milliseconds.
+        model: name of the model.
+        classes: the class table of the labels.
+        timings_ms: stage name to duration, milliseconds.
     """
 
     grid: VoxelGrid
@@ -61,22 +61,22 @@ class OccupancyPrediction:
 
     @property
     def occupied(self) -> npt.NDArray[np.bool_]:
-        """Voxels that hold something, `[X, Y, Z]`."""
+        """Voxels with an occupied class, `[X, Y, Z]`."""
         # one unsigned comparison instead of two: 0 wraps to 255, 255 to 254
         return (self.labels - np.uint8(1)) < np.uint8(UNKNOWN - 1)
 
     @property
     def free(self) -> npt.NDArray[np.bool_]:
-        """Voxels that are known to be empty, `[X, Y, Z]`."""
+        """Voxels predicted as free, `[X, Y, Z]`."""
         return self.labels == EMPTY
 
     @property
     def unknown(self) -> npt.NDArray[np.bool_]:
-        """Voxels that nothing is said of, `[X, Y, Z]`."""
+        """Voxels without a prediction, `[X, Y, Z]`."""
         return self.labels == UNKNOWN
 
     @property
     def completed(self) -> npt.NDArray[np.bool_]:
-        """Occupied voxels that no line of sight reached, `[X, Y, Z]`."""
+        """Occupied voxels that the cameras did not see, `[X, Y, Z]`."""
         # the bare int: an IntEnum member makes numpy compare in 64 bits, 14 times as slow
         return self.occupied & (self.visibility != int(Visibility.SEEN))

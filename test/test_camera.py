@@ -36,8 +36,8 @@ def project(cam: PinholeCamera, points: npt.NDArray[np.float64]) -> npt.NDArray[
 
 def project_grid(of: StereoRig, points: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
     """Left and right pixels of points of the grid's frame."""
-    seen = np.hstack([points, np.ones((len(points), 1))]) @ of.reference_from_grid.T
-    return project(of.left, seen[:, :3]), project(of.right, seen[:, :3])
+    reference = np.hstack([points, np.ones((len(points), 1))]) @ of.reference_from_grid.T
+    return project(of.left, reference[:, :3]), project(of.right, reference[:, :3])
 
 
 points = st.lists(
@@ -46,7 +46,7 @@ points = st.lists(
 
 
 @given(points, st.integers(-50, 200), st.integers(-50, 100))
-def test_a_crop_moves_pixels_by_its_corner(at: npt.NDArray[np.float64], x: int, y: int) -> None:
+def test_cropping_shifts_pixels_by_the_corner_of_the_window(at: npt.NDArray[np.float64], x: int, y: int) -> None:
     whole, window = rig(), rig().cropped(300, 200, x, y)
     for before, after in zip(project_grid(whole, at), project_grid(window, at), strict=True):
         np.testing.assert_allclose(after, before - [x, y], atol=1e-6)
@@ -55,7 +55,7 @@ def test_a_crop_moves_pixels_by_its_corner(at: npt.NDArray[np.float64], x: int, 
 
 
 @given(points, st.integers(10, 3000), st.integers(10, 3000))
-def test_scaling_keeps_points_at_their_share_of_the_image(at: npt.NDArray[np.float64], width: int, height: int) -> None:
+def test_scaling_keeps_relative_image_positions(at: npt.NDArray[np.float64], width: int, height: int) -> None:
     whole, small = rig(), rig().scaled(width, height)
     sizes = np.array([whole.left.width, whole.left.height]), np.array([width, height])
     for before, after in zip(project_grid(whole, at), project_grid(small, at), strict=True):
@@ -103,7 +103,7 @@ def test_kitti_calibration(kitti_mini: Path) -> None:
         grey = StereoRig.from_kitti(calibration, 1241, 376, left="P0", right="P1")
         assert 0.53 < color.baseline < 0.54
         assert 0.53 < grey.baseline < 0.54
-        # colour and grey cameras sit six centimetres apart and look the same way
+        # the colour and grey cameras are 6 cm apart with parallel optical axes
         assert abs(color.left_from_grid[0, 3] - grey.left_from_grid[0, 3]) == pytest.approx(0.06, abs=0.01)
         ahead = np.array([[20.0, 0.0, 0.0]])
         left, right = project_grid(color, ahead)
@@ -113,20 +113,20 @@ def test_kitti_calibration(kitti_mini: Path) -> None:
         np.testing.assert_array_equal(color.reference_from_grid[:3].ravel(), calibration["Tr"])
 
 
-MADE = {"P2": camera((0.06, 0, 0)).projection, "P3": camera((-0.48, 0, 0)).projection.ravel(), "Tr": POSE[:3]}
+CALIBRATION = {"P2": camera((0.06, 0, 0)).projection, "P3": camera((-0.48, 0, 0)).projection.ravel(), "Tr": POSE[:3]}
 
 
 def test_kitti_entries_may_be_flat() -> None:
-    of = StereoRig.from_kitti(MADE, 1242, 375)
+    of = StereoRig.from_kitti(CALIBRATION, 1242, 375)
     assert of.baseline == pytest.approx(0.54)
 
 
 @pytest.mark.parametrize("key", ["P2", "P3", "Tr"])
 def test_incomplete_kitti_calibrations_are_refused(key: str) -> None:
     with pytest.raises(CalibrationError, match=f"{key} is missing"):
-        StereoRig.from_kitti({k: v for k, v in MADE.items() if k != key}, 1242, 375)
+        StereoRig.from_kitti({k: v for k, v in CALIBRATION.items() if k != key}, 1242, 375)
     with pytest.raises(CalibrationError, match=f"{key} has 11 numbers"):
-        StereoRig.from_kitti(MADE | {key: np.zeros(11)}, 1242, 375)
+        StereoRig.from_kitti(CALIBRATION | {key: np.zeros(11)}, 1242, 375)
 
 
 def with_entry(row: int, column: int, value: float) -> Matrix:
@@ -154,7 +154,7 @@ def test_unusable_projections_are_refused(projection: Matrix, message: str) -> N
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 375), (1242, 0), (-1, 375)])
-def test_cameras_without_a_image_are_refused(width: int, height: int) -> None:
+def test_image_sizes_that_are_not_positive_are_refused(width: int, height: int) -> None:
     with pytest.raises(CalibrationError, match="empty"):
         PinholeCamera(camera().projection, width, height)
 
@@ -177,9 +177,9 @@ LEFT, RIGHT = camera((0.06, 0, 0)), camera((-0.48, 0, 0))
         ({"right": camera((-0.48, 0, 0), K * np.array([[1.1], [1], [1]]))}, "focal lengths"),
         ({"reference_from_grid": POSE[:3]}, "4x4"),
         ({"reference_from_grid": POSE * np.nan}, "4x4"),
-        ({"reference_from_grid": pose_with(2 * np.eye(3))}, "rotation"),
-        ({"reference_from_grid": pose_with(np.diag([1.0, 1, -1]))}, "rotation"),
-        ({"reference_from_grid": np.zeros((4, 4))}, "rotation"),
+        ({"reference_from_grid": pose_with(2 * np.eye(3))}, "rigid"),
+        ({"reference_from_grid": pose_with(np.diag([1.0, 1, -1]))}, "rigid"),
+        ({"reference_from_grid": np.zeros((4, 4))}, "rigid"),
     ],
 )
 def test_unusable_rigs_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -188,7 +188,7 @@ def test_unusable_rigs_are_refused(arguments: dict[str, Any], message: str) -> N
         StereoRig(**(usable | arguments))
 
 
-def test_calibrations_are_read_only_copies() -> None:
+def test_calibrations_are_read_only_copies_of_the_arguments() -> None:
     projection = K @ np.eye(3, 4)
     pose = POSE.copy()
     cam = PinholeCamera(projection, 10, 10)
@@ -201,7 +201,7 @@ def test_calibrations_are_read_only_copies() -> None:
             array[0, 0] = 1
 
 
-def test_fingerprints_tell_calibrations_apart() -> None:
+def test_fingerprints_differ_between_calibrations() -> None:
     moved = POSE.copy()
     moved[0, 3] += 1e-9
     rigs = [

@@ -1,4 +1,4 @@
-"""The engine: checks, passes on, and keeps what it had."""
+"""The engine: image checks, calibration changes, and the registered models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make_rig(width: int = 64, height: int = 32) -> StereoRig:
 
 
 class Fake:
-    """A predictor that remembers what it was told."""
+    """A predictor that records its calibrations."""
 
     def __init__(self, name: str, weights: Path | None, device: str) -> None:
         self.name, self.weights, self.device = name, weights, device
@@ -54,7 +54,7 @@ def image(value: int, shape: tuple[int, ...] = (32, 64, 3)) -> ImageArray:
     return np.full(shape, value, np.uint8)
 
 
-def test_predictions_carry_everything(fake: str) -> None:
+def test_predictions_contain_the_arrays_stamp_model_and_timings(fake: str) -> None:
     engine = Engine(make_rig(), GRID, model=fake, weights=Path("w.npz"), device="cpu")
     made = engine.predictor
     assert isinstance(made, Fake)
@@ -69,15 +69,15 @@ def test_predictions_carry_everything(fake: str) -> None:
 
 
 class Remembering(Fake):
-    """A predictor that looks at earlier pairs."""
+    """A stateful predictor."""
 
     def place(self, world_from_grid: np.ndarray | None) -> None:
         self.placed = world_from_grid
 
 
-def test_predictors_that_remember_are_told_where_the_pair_was_taken(fake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stateful_predictors_receive_the_pose_of_the_pair(fake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(make_rig(), GRID, model=fake, device="cpu")
-    engine.predict(image(1), image(1), world_from_grid=np.eye(4))  # others need not be
+    engine.predict(image(1), image(1), world_from_grid=np.eye(4))  # ignored by stateless predictors
     monkeypatch.setitem(MODELS, "fake", ModelEntry(f"{__name__}:Remembering", "for tests", needs_weights=False))
     engine = Engine(make_rig(), GRID, model=fake, device="cpu")
     engine.predict(image(1), image(1), world_from_grid=(pose := 2 * np.eye(4)))
@@ -98,15 +98,15 @@ def test_predictors_that_remember_are_told_where_the_pair_was_taken(fake: str, m
     ],
 )
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_images_that_do_not_fit_are_refused(fake: str, wrong: ImageArray, side: str) -> None:
+def test_images_that_do_not_match_the_calibration_are_refused(fake: str, wrong: ImageArray, side: str) -> None:
     engine = Engine(make_rig(), GRID, model=fake)
     pair = {"left": image(1), "right": image(1)} | {side: wrong}
-    with pytest.raises(ImageError, match=f"{side} image: the image is .* the calibration wants"):
+    with pytest.raises(ImageError, match=f"{side} image: the image is .* the calibration requires"):
         engine.predict(pair["left"], pair["right"])
     assert (engine.predict(image(1), image(1)).labels == 1).all()
 
 
-def test_a_refused_calibration_leaves_the_old_one(fake: str) -> None:
+def test_a_refused_calibration_keeps_the_previous_one(fake: str) -> None:
     engine = Engine(make_rig(), GRID, model=fake)
     first = engine.rig
     with pytest.raises(CalibrationError, match="too small"):

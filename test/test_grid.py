@@ -1,4 +1,4 @@
-"""Voxel grids: indices, centres, lattices, and every refusal."""
+"""Voxel grids: indices, centres, lattices, and invalid arguments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_centre_of_a_voxel_lies_in_it(grid: VoxelGrid, data: st.DataObject) 
 
 
 @given(grids, st.tuples(*[st.floats(-0.3, 1.3)] * 3))
-def test_a_point_lies_within_half_an_edge_of_its_voxel_s_centre(
+def test_points_are_within_half_an_edge_of_the_centre_of_their_voxel(
     grid: VoxelGrid, share: tuple[float, float, float]
 ) -> None:
     point = np.asarray(grid.origin) + np.asarray(share) * grid.extent
@@ -45,7 +45,7 @@ def test_a_point_lies_within_half_an_edge_of_its_voxel_s_centre(
 
 
 @given(grids)
-def test_all_centres_are_the_single_ones_in_c_order(grid: VoxelGrid) -> None:
+def test_centers_are_in_c_order(grid: VoxelGrid) -> None:
     index = np.stack(np.unravel_index(np.arange(grid.count), grid.size), 1)
     centers = grid.centers()
     assert centers.dtype == np.float32
@@ -56,7 +56,7 @@ def test_all_centres_are_the_single_ones_in_c_order(grid: VoxelGrid) -> None:
         np.testing.assert_allclose(grid.axis_centers(axis)[index[:, axis]], grid.centers_of(index)[:, axis], atol=1e-9)
 
 
-def test_points_that_are_no_points_are_outside() -> None:
+def test_points_that_are_not_finite_are_outside() -> None:
     grid = VoxelGrid.semantic_kitti()
     bad = np.array([[np.nan, 0, 0], [np.inf, 0, 0], [0, -np.inf, 0], [1, 1, 1e300]])
     index, inside = grid.index_of(bad)
@@ -77,7 +77,7 @@ def test_benchmark_grid() -> None:
 
 
 @given(grids, st.integers(1, 4))
-def test_coarsening_keeps_the_space(grid: VoxelGrid, factor: int) -> None:
+def test_coarsening_keeps_the_extent(grid: VoxelGrid, factor: int) -> None:
     nx, ny, nz = grid.size
     fine = VoxelGrid(grid.origin, (factor * nx, factor * ny, factor * nz), grid.resolution)
     coarse = fine.coarsened(factor)
@@ -87,8 +87,8 @@ def test_coarsening_keeps_the_space(grid: VoxelGrid, factor: int) -> None:
 
 
 @pytest.mark.parametrize("factor", [0, -2, 3])
-def test_coarsening_by_what_does_not_divide_is_refused(factor: int) -> None:
-    with pytest.raises(GridError, match="cannot be divided"):
+def test_coarsening_by_a_factor_that_does_not_divide_the_size_is_refused(factor: int) -> None:
+    with pytest.raises(GridError, match="not divisible"):
         VoxelGrid((0, 0, 0), (4, 4, 4), 0.1).coarsened(factor)
 
 
@@ -101,7 +101,7 @@ def test_offset_of_a_shifted_grid_is_the_shift(grid: VoxelGrid, shift: tuple[int
 
 
 @pytest.mark.parametrize("other", [VoxelGrid((0.05, 0, 0), (4, 4, 4), 0.1), VoxelGrid((0, 0, 0), (4, 4, 4), 0.2)])
-def test_grids_off_the_lattice_have_no_offset(other: VoxelGrid) -> None:
+def test_grids_on_different_lattices_have_no_offset(other: VoxelGrid) -> None:
     with pytest.raises(GridError, match="lattice"):
         VoxelGrid((0, 0, 0), (4, 4, 4), 0.1).offset_to(other)
 

@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from occdepth_ros.commands.run import make_repeatable, select_frames
+from occdepth_ros.commands.source_options import add_source_arguments, announce_source, open_chosen_source
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError
 from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.mesh import voxel_mesh, write_ply
-from occdepth_ros.sources import open_source
 from occdepth_ros.sources.base import SceneGroundTruth, StereoSource
 from occdepth_ros.visualization.canvas import ImageArray
 from occdepth_ros.visualization.video_file import SUFFIXES, check_video_name, write_video
@@ -28,7 +28,7 @@ SUMMARY = "make a video of the completed scene along a sequence, and meshes"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
-    add("--source", type=Path, metavar="PATH", help="KITTI sequence, raw drive, bag, folder (default: bundled sample)")
+    add_source_arguments(parser)
     add("--out", type=Path, metavar="FILE", help=f"the video, {', '.join(SUFFIXES)}")
     add(
         "--mesh",
@@ -63,10 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
         check_video_name(arguments.out)
     if arguments.mesh is not None and arguments.mesh.is_file():
         raise OutputError("there is a file of this name", where=str(arguments.mesh), remedy="Give a folder.")
-    source = open_source(arguments.source)
+    source = open_chosen_source(arguments)
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
     fps = frames_a_second(arguments.fps, source)
     grid = VoxelGrid.semantic_kitti(source.grid_frame)
+    announce_source(source, grid)
     engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
     make_repeatable(engine)
     scores = GroundTruthScores()
@@ -137,7 +138,11 @@ def draw_frames(
         for index in frames:
             frame = source[index]
             prediction = engine.predict(
-                frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=frame.world_from_grid
+                frame.left,
+                frame.right,
+                stamp_ns=frame.stamp_ns,
+                world_from_grid=frame.world_from_grid,
+                rig=frame.rig,
             )
             ground_truth = source.ground_truth(index) if with_ground_truth else None
             own = scores.add(prediction, ground_truth)

@@ -23,6 +23,7 @@ from rich.table import Table
 from occdepth_ros import __version__
 from occdepth_ros.commands.grid_options import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.run_files import REPORT, ResultFolder, write_npz
+from occdepth_ros.commands.source_options import add_source_arguments, announce_source, open_chosen_source
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import GridError, SourceError
 from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
@@ -30,7 +31,6 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.octomap import write_bt, write_ot
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.sources import open_source
 from occdepth_ros.sources.base import SceneGroundTruth, SizedSource, StereoFrame, StereoSource
 from occdepth_ros.visualization import draw_frame, frame_title
 
@@ -43,12 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "models:\n" + "\n".join(f"  {name:{width}}  {entry.summary}" for name, entry in MODELS.items())
     add = parser.add_argument
-    add(
-        "--source",
-        type=Path,
-        metavar="PATH",
-        help="KITTI sequence, ROS bag or image folder (default: bundled sample)",
-    )
+    add_source_arguments(parser)
     add("--out", type=Path, metavar="DIR", required=True, help="result folder: new, empty, or of an earlier run")
     add("--model", metavar="NAME", default=DEFAULT_MODEL, help="one of those below (default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint of the model, or what occdepth export made of it")
@@ -67,9 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         OccDepthError: the source, the model, the range or the folder cannot be used.
     """
-    source = open_source(arguments.source)
+    source = open_chosen_source(arguments)
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
     grid = chosen_grid(arguments, source.grid_frame)
+    announce_source(source, grid)
     engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
     make_repeatable(engine)
     results = ResultFolder(arguments.out)
@@ -96,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
             "seconds": round(time.perf_counter() - began, 3),
             "timings_ms": tally.timings(),
             "scores": tally.scores.summary(),
+            "warnings": [f"{warning.name}: {warning}" for warning in source.description.warnings],
         }
         results.write_json(REPORT, report)
     if arguments.json:
@@ -219,7 +216,11 @@ def predict_frames(
         for index in frames:
             frame = source[index]
             prediction = engine.predict(
-                frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=frame.world_from_grid
+                frame.left,
+                frame.right,
+                stamp_ns=frame.stamp_ns,
+                world_from_grid=frame.world_from_grid,
+                rig=frame.rig,
             )
             ground_truth = comparable(source.ground_truth(index), engine.grid)
             scores = tally.add(prediction, ground_truth)

@@ -1,6 +1,6 @@
 """Stereo sequences for replay: `open_source(path)` recognises the layout."""
 
-from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame, StereoSource
+from occdepth_ros.sources.base import SceneGroundTruth, SourceOptions, StereoFrame, StereoSource
 from occdepth_ros.sources.factory import open_source
 
-__all__ = ["SceneGroundTruth", "StereoFrame", "StereoSource", "open_source"]
+__all__ = ["SceneGroundTruth", "SourceOptions", "StereoFrame", "StereoSource", "open_source"]

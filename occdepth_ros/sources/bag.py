@@ -1,8 +1,9 @@
 """ROS 1 and ROS 2 bags with a stereo pair, read without ROS by the package rosbags.
 
 Topics are found by name (`bag_topics`), so that bags of kitti2bag (raw and odometry), kitti_to_ros2bag and common
-camera drivers open as they are. The pose of the grid's frame comes from recorded TF; without it a level camera is
-assumed, with the grid's frame at the left camera.
+camera drivers open as they are; of several pairs one is chosen by its calibration and by what it shows of the grid
+(`bag_rig`). The pose of the grid's frame comes from recorded TF, for each pair where the cameras move; without TF a
+level camera is assumed, with the grid's frame at the left camera.
 """
 
 from __future__ import annotations
@@ -13,23 +14,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError, SourceError
-from occdepth_ros.sources.bag_images import camera_of, rectifier_of
+from occdepth_ros.sources.bag_rig import ChosenPair, Recording, choose_pair
 from occdepth_ros.sources.bag_tf import TransformTree
-from occdepth_ros.sources.bag_topics import StereoTopics, choose_topics
-from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame
+from occdepth_ros.sources.bag_topics import INFO_TYPE, StereoTopics, canonical, stereo_candidates
+from occdepth_ros.sources.base import SceneGroundTruth, SourceDescription, SourceOptions, StereoFrame
 from occdepth_ros.sources.encodings import ImageDecoder
 from occdepth_ros.sources.pairing import Pairing, pair_stamps
+from occdepth_ros.stereo.camera_info import CameraCalibration, ImageCalibration
+from occdepth_ros.stereo.rectification import Kind, Rectifier, decide
 
-GRID_FRAMES = ("velodyne", "velo_link", "lidar", "lidar_link", "os_sensor", "base_link", "base_footprint")
-"""Frames that the voxel grid is fixed in, the first one in the bag's TF counts."""
-LEVEL = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
-"""Pose of a grid's frame in the optical frame of a level camera that looks along x."""
 _TF_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
 
@@ -51,16 +49,18 @@ class BagSequence:
 
     Args:
         path: the bag.
+        options: names of topics and of the grid's frame.
 
     Raises:
         SourceError: rosbags is missing, the bag is damaged, or has no stereo pair.
         CalibrationError: the recorded CameraInfo is unusable.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, options: SourceOptions | None = None) -> None:
         self.name = str(path)
         self._decoder = ImageDecoder()
         self.pairing: Pairing
+        self._options = options or SourceOptions()
         self._highlevel = _rosbags("rosbags.highlevel")
         # sqlite3 allows a connection in one thread only
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bag")
@@ -90,7 +90,9 @@ class BagSequence:
         images = [self._image(side, message) for side, message in enumerate((left, right))]
         stamp = pair[0].stamp_ns
         pose = self._tree.pose(self._tree.root(self.grid_frame), self.grid_frame, stamp) if self._has_poses else None
-        return StereoFrame(f"{index:06d}", stamp, images[0][0], images[1][0], pose, grey=images[0][1] and images[1][1])
+        rig = self._rig(self._chosen.pose.at(stamp)) if self._moves else None
+        grey = images[0][1] and images[1][1]
+        return StereoFrame(f"{index:06d}", stamp, images[0][0], images[1][0], pose, grey=grey, rig=rig)
 
     def ground_truth(self, index: int) -> SceneGroundTruth | None:
         """None: bags carry no ground truth."""
@@ -107,45 +109,82 @@ class BagSequence:
         self._reader = self._highlevel.AnyReader([path], default_typestore=store)
         self._reader.open()
         kinds = {connection.topic: connection.msgtype for connection in self._reader.connections}
-        self._topics: StereoTopics = choose_topics(kinds, self.name)
-        infos, self._tree, self._pairs = self._scan(kinds)
-        frame_id = infos["left_frame"]
-        left, right = (camera_of(infos[side], f"{self.name} {side} camera_info") for side in ("left", "right"))
-        images = ((infos["left"], self._topics.left), (infos["right"], self._topics.right))
-        self._maps = [rectifier_of(info, topic) for info, topic in images]
-        self.grid_frame, left_from_grid = self._grid_pose(frame_id)
+        candidates = stereo_candidates(kinds, self.name, self._options)
+        recording, places = self._scan(kinds, candidates)
+        self._chosen: ChosenPair = choose_pair(candidates, recording, self.name, self._options.grid_frame)
+        self._topics: StereoTopics = self._chosen.topics
+        self._pairs = self._paired(places[self._topics.left], places[self._topics.right])
+        self._tree, self.grid_frame = recording.tree, self._chosen.pose.grid_frame
+        stamps = [pair[0].stamp_ns for pair in self._pairs]
         self._has_poses = self._tree.moves(self.grid_frame)
+        self._moves = self._chosen.pose.moves(stamps)
+        chosen = self._chosen
+        self.description = SourceDescription(
+            f"{self._topics.left} and {self._topics.right}", chosen.choice, chosen.pose.source, chosen.warnings
+        ).with_warnings(*chosen.pose.warnings, *chosen.pose.gaps(stamps))
+        self._calibrate()
+        self.rig = self._rig(self._chosen.pose.at(stamps[0]))
+
+    def _calibrate(self) -> None:
+        """Adapt the calibrations to the size of the first images, and find out whether these are raw."""
+        topics = (self._topics.left, self._topics.right)
+        messages = [self._message(side, place) for side, place in enumerate(self._pairs[0])]
+        left, right = (self._decoder(m, f"{self.name} {topic}")[0] for m, topic in zip(messages, topics, strict=True))
+        infos = self._chosen.infos
+        self._adapted: list[ImageCalibration] = [
+            info.for_image(image.shape[1], image.shape[0]) for info, image in zip(infos, (left, right), strict=True)
+        ]
+        decision = decide(infos, (left, right), topics)
+        self._rectifiers: list[Rectifier | None] = [None, None]
+        if decision.kind is Kind.RAW:
+            self._rectifiers = [Rectifier(info, image) for info, image in zip(infos, self._adapted, strict=True)]
+        sizes = [warning for adapted in self._adapted for warning in adapted.warnings]
+        self.description = self.description.with_warnings(*sizes, *decision.warnings)
+
+    def _rig(self, left_from_grid: Matrix) -> StereoRig:
+        left, right = (adapted.camera for adapted in self._adapted)
         try:
             rig = StereoRig(left, right, np.eye(4)).referenced_to_left()
-            self.rig = StereoRig(rig.left, rig.right, left_from_grid)
+            return StereoRig(rig.left, rig.right, left_from_grid)
         except CalibrationError as error:
             raise CalibrationError(error.what, where=self.name, remedy=error.remedy) from error
 
-    def _scan(self, kinds: dict[str, str]) -> tuple[dict[str, Any], TransformTree, list[tuple[_Place, _Place]]]:
-        """One pass over the bag: calibrations, transforms, and where the images are."""
-        topics, tree = self._topics, TransformTree()
-        infos: dict[str, Any] = {}
-        places: dict[str, list[_Place]] = {topics.left: [], topics.right: []}
-        sides = {topics.left_info: "left", topics.right_info: "right"}
+    def _scan(self, kinds: dict[str, str], candidates: list[StereoTopics]) -> tuple[Recording, dict[str, list[_Place]]]:
+        """One pass over the bag: calibrations, transforms, and where the images of all candidates are."""
+        tree = TransformTree()
+        infos: dict[str, CameraCalibration] = {}
+        failed: dict[str, CalibrationError] = {}
+        frames: dict[str, str] = {}
+        places: dict[str, list[_Place]] = {topic: [] for c in candidates for topic in (c.left, c.right)}
+        sides = {topic for c in candidates for topic in (c.left_info, c.right_info)}
         transforms = {topic for topic, kind in kinds.items() if kind in _TF_TYPES}
-        wanted = [c for c in self._reader.connections if c.topic in {*places, *sides, *transforms}]
+        wanted = [
+            c
+            for c in self._reader.connections
+            if canonical(c.topic) in places
+            or (canonical(c.topic) in sides and kinds[c.topic] == INFO_TYPE)
+            or c.topic in transforms
+        ]
         for connection, bag_ns, data in self._reader.messages(wanted):
-            if connection.topic in places:
+            topic = canonical(connection.topic)
+            if topic in places:
                 stamp = self._stamp(data)
-                places[connection.topic].append(_Place(bag_ns, stamp or bag_ns))
-                if connection.topic == topics.left and "left_frame" not in infos:
-                    infos["left_frame"] = self._reader.deserialize(data, connection.msgtype).header.frame_id
+                places[topic].append(_Place(bag_ns, stamp or bag_ns))
+                if topic not in frames:
+                    frames[topic] = self._reader.deserialize(data, connection.msgtype).header.frame_id
             elif connection.topic in transforms:
                 for entry in self._reader.deserialize(data, connection.msgtype).transforms:
                     t, q, stamp = entry.transform.translation, entry.transform.rotation, entry.header.stamp
                     row = (t.x, t.y, t.z, q.x, q.y, q.z, q.w)
                     tree.add(entry.header.frame_id, entry.child_frame_id, _nanoseconds(stamp), row)
-            elif sides[connection.topic] not in infos:
-                infos[sides[connection.topic]] = self._reader.deserialize(data, connection.msgtype)
-        for side in ("left", "right"):
-            if side not in infos:
-                raise SourceError(f"there is no message of the {side} camera_info", where=self.name)
-        return infos, tree, self._paired(places[topics.left], places[topics.right])
+            elif topic not in infos and topic not in failed:
+                message = self._reader.deserialize(data, connection.msgtype)
+                try:
+                    infos[topic] = CameraCalibration.from_message(message, f"{self.name} {topic}")
+                except CalibrationError as error:
+                    failed[topic] = error
+        start = min((place.stamp_ns for found in places.values() for place in found[:1]), default=0)
+        return Recording(infos, frames, tree, start, failed), places
 
     def _paired(self, lefts: list[_Place], rights: list[_Place]) -> list[tuple[_Place, _Place]]:
         """Pairs of one moment, in order of time; images without a partner are left out."""
@@ -165,19 +204,9 @@ class BagSequence:
         at = np.frombuffer(data, "<u4", 2, 4)
         return int(at[0]) * 1_000_000_000 + int(at[1])
 
-    def _grid_pose(self, camera_frame: str) -> tuple[str, Matrix]:
-        """Name of the grid's frame, and its pose in the left optical frame."""
-        stamp = self._pairs[0][0].stamp_ns
-        for name in GRID_FRAMES:
-            if name in self._tree.frames:
-                pose = self._tree.pose(camera_frame, name, stamp)
-                if pose is not None:
-                    return name, pose
-        return GRID_FRAMES[0], LEVEL
-
     def _message(self, side: int, place: _Place) -> Any:
         topic = (self._topics.left, self._topics.right)[side]
-        connections = [c for c in self._reader.connections if c.topic == topic]
+        connections = [c for c in self._reader.connections if canonical(c.topic) == topic]
         for connection, _, data in self._reader.messages(connections, place.bag_ns, place.bag_ns + 1):
             if self._stamp(data) in (place.stamp_ns, 0):
                 return self._reader.deserialize(data, connection.msgtype)
@@ -190,13 +219,11 @@ class BagSequence:
         if image.shape[1::-1] != expected:
             size = image.shape[1::-1]
             raise ImageError(
-                f"the image is {size[0]}x{size[1]}, its CameraInfo says {expected[0]}x{expected[1]}",
+                f"the image is {size[0]}x{size[1]}, the first one {expected[0]}x{expected[1]}",
                 where=f"{self.name} {topic}",
             )
-        maps = self._maps[side]
-        if maps is not None:
-            image = np.asarray(cv2.remap(image, *maps, cv2.INTER_LINEAR), np.uint8)
-        return image, grey
+        rectifier = self._rectifiers[side]
+        return (rectifier(image) if rectifier else image), grey
 
 
 def _nanoseconds(stamp: Any) -> int:

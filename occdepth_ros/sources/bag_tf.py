@@ -1,24 +1,33 @@
-"""The transforms of a bag: frames as a tree, poses interpolated over time."""
+"""The transforms of a bag: a tree of frames whose poses are interpolated over time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix
 
 
 @dataclass
 class _Link:
-    """A frame's pose in its parent over time."""
+    """Pose of a frame in its parent over time."""
 
     parent: str
     rows: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    _stamps: npt.NDArray[np.int64] | None = None
+
+    @property
+    def stamps(self) -> npt.NDArray[np.int64]:
+        """Times of the transforms, ascending, nanoseconds."""
+        if self._stamps is None or len(self._stamps) != len(self.rows):
+            self._stamps = np.array(sorted(self.rows), np.int64)
+        return self._stamps
 
     def pose(self, stamp_ns: int) -> Matrix:
-        """`[4, 4]` at a time, held before the first and after the last one."""
-        stamps = np.array(sorted(self.rows), np.int64)
+        """Return the pose at a time, `[4, 4]`; the first and the last one are held outside their range."""
+        stamps = self.stamps
         after = int(np.searchsorted(stamps, stamp_ns))
         low, high = stamps[max(after - 1, 0)], stamps[min(after, len(stamps) - 1)]
         share = (stamp_ns - low) / (high - low) if high > low else 0.0
@@ -29,15 +38,15 @@ class _Link:
 
 
 class TransformTree:
-    """Frames of a recorded TF tree."""
+    """Frames of a recorded TF tree; a leading slash of a name is ignored."""
 
     def __init__(self) -> None:
         self._links: dict[str, _Link] = {}
 
     def add(self, parent: str, child: str, stamp_ns: int, row: tuple[float, ...]) -> None:
-        """Take one transform: translation x, y, z and quaternion x, y, z, w of `child` in `parent`.
+        """Add one transform: translation x, y, z and quaternion x, y, z, w of `child` in `parent`.
 
-        What is not finite, has no rotation, or would close a loop is left out.
+        Transforms that are not finite, have no rotation, or would close a loop are left out.
         """
         parent, child = parent.lstrip("/"), child.lstrip("/")
         if not np.isfinite(row).all() or np.linalg.norm(row[3:]) < 1e-6 or child in self._line(parent):
@@ -52,19 +61,30 @@ class TransformTree:
         return {*self._links, *(link.parent for link in self._links.values())}
 
     def root(self, frame: str) -> str:
-        """The frame that everything above `frame` hangs from."""
+        """Return the topmost ancestor of a frame."""
         return self._line(frame.lstrip("/"))[-1]
 
     def moves(self, frame: str) -> bool:
-        """Whether the frame's pose in its root changes over time."""
+        """Whether the pose of the frame in its root changes over time."""
         return any(len(self._links[name].rows) > 1 for name in self._line(frame.lstrip("/"))[:-1])
 
     def pose(self, target: str, source: str, stamp_ns: int) -> Matrix | None:
-        """Pose of `source` in `target`, `[4, 4]`, None where they are not connected."""
+        """Return the pose of `source` in `target`, `[4, 4]`, None where they are not connected."""
         target, source = target.lstrip("/"), source.lstrip("/")
         if self.root(target) != self.root(source):
             return None
         return np.asarray(np.linalg.inv(self._from_root(target, stamp_ns)) @ self._from_root(source, stamp_ns))
+
+    def changing_links(self, target: str, source: str) -> list[str]:
+        """Return the frames between `target` and `source` whose pose in their parent was recorded more than once."""
+        lines = [self._line(frame.lstrip("/")) for frame in (target, source)]
+        common = set(lines[0]) & set(lines[1])
+        return [name for line in lines for name in line if name not in common and len(self._links[name].rows) > 1]
+
+    def recorded(self, frame: str) -> tuple[int, int]:
+        """Return the first and the last time of the transforms of a frame, nanoseconds."""
+        stamps = self._links[frame].stamps
+        return int(stamps[0]), int(stamps[-1])
 
     def _from_root(self, frame: str, stamp_ns: int) -> Matrix:
         pose = np.eye(4)
@@ -73,7 +93,7 @@ class TransformTree:
         return pose
 
     def _line(self, frame: str) -> list[str]:
-        """The frame and all above it."""
+        """Return the frame and its ancestors."""
         line = [frame]
         while line[-1] in self._links:
             line.append(self._links[line[-1]].parent)

@@ -1,15 +1,16 @@
-"""What a recorded stereo sequence offers, whatever its layout on disk."""
+"""Interface of a recorded stereo sequence, independent of its layout on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
+from occdepth_ros.errors import InputWarning
 from occdepth_ros.grid import VoxelGrid
 
 
@@ -20,7 +21,7 @@ class SceneGroundTruth:
     Args:
         labels: `[X, Y, Z]` uint8 class ids, 255 = unknown (not scored).
         grid: where the labels are; may be shifted by whole voxels against a prediction's grid.
-        name: which ground truth it is, for reports ("synthetic", "recon10", "semantic_kitti").
+        name: name of the ground truth, for reports ("synthetic", "recon10", "semantic_kitti").
     """
 
     labels: npt.NDArray[np.uint8]
@@ -29,15 +30,58 @@ class SceneGroundTruth:
 
 
 @dataclass(frozen=True)
+class SourceOptions:
+    """Choices of the user where a source contains several cameras or frames; empty = chosen automatically.
+
+    Args:
+        topics: part of the names of the image topics of a bag, such as the namespace of a robot.
+        left, right: image topics of a bag.
+        grid_frame: frame of a bag's TF in which the voxel grid is fixed.
+    """
+
+    topics: str = ""
+    left: str = ""
+    right: str = ""
+    grid_frame: str = ""
+
+    @property
+    def of_topics(self) -> bool:
+        """Whether a topic is named."""
+        return bool(self.topics or self.left or self.right)
+
+
+@dataclass(frozen=True)
+class SourceDescription:
+    """Origin of the images and of the calibration, for reports.
+
+    Args:
+        images: the left and the right image topic or folder.
+        choice: why this pair was chosen, empty where there is only one.
+        pose: origin of the pose of the cameras in the grid's frame, such as "TF" or "calib.txt".
+        warnings: doubtful inputs, in the order in which they were found.
+    """
+
+    images: str = ""
+    choice: str = ""
+    pose: str = ""
+    warnings: tuple[InputWarning, ...] = ()
+
+    def with_warnings(self, *warnings: InputWarning) -> SourceDescription:
+        """Return the description with more warnings."""
+        return replace(self, warnings=(*self.warnings, *warnings))
+
+
+@dataclass(frozen=True)
 class StereoFrame:
     """One rectified stereo pair.
 
     Args:
-        name: the frame's name on disk, such as "000000".
+        name: name of the frame on disk, such as "000000".
         stamp_ns: recording time, nanoseconds.
         left, right: `[H, W, 3]` RGB uint8; grey images are repeated over the channels.
-        world_from_grid: pose of the grid's frame (LiDAR, or vehicle) in a fixed frame, `[4, 4]`, None = not known.
+        world_from_grid: pose of the grid's frame (LiDAR, or vehicle) in a fixed frame, `[4, 4]`, None = unknown.
         grey: whether the cameras are grey, so that the three channels are equal.
+        rig: calibration of this pair where the cameras move relative to the grid's frame; None = the source's rig.
     """
 
     name: str
@@ -46,29 +90,32 @@ class StereoFrame:
     right: npt.NDArray[np.uint8]
     world_from_grid: npt.NDArray[np.float64] | None = None
     grey: bool = False
+    rig: StereoRig | None = None
 
 
 class StereoSource(Protocol):
-    """A finite, ordered stereo sequence with one calibration.
+    """A finite, ordered stereo sequence with one pair of cameras.
 
-    Indexing reads images from disk and raises ImageError or SourceError with file name and remedy.
+    Indexing reads images from disk and raises ImageError or SourceError.
     """
 
     name: str
-    """What the user gave, for titles and reports."""
+    """Path given by the user, for titles and reports."""
     rig: StereoRig
     grid_frame: str
-    """Name of the frame that voxel grids are fixed in ("velodyne" for KITTI)."""
+    """Name of the frame in which voxel grids are fixed ("velodyne" for KITTI)."""
+    description: SourceDescription
+    """Origin of images and calibration, and warnings; read it again after the last frame."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> StereoFrame: ...
 
     def ground_truth(self, index: int) -> SceneGroundTruth | None:
-        """Ground truth of a frame, None where there is none."""
+        """Return the ground truth of a frame, None where there is none."""
 
     def period_s(self) -> float:
-        """Median time between frames, seconds."""
+        """Return the median time between frames, seconds."""
 
 
 @runtime_checkable

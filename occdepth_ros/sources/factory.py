@@ -1,4 +1,4 @@
-"""From a path to the stereo sequence in it, whatever its layout."""
+"""Opening of a stereo sequence on disk, whose layout is recognised."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from occdepth_ros.errors import SourceError
+from occdepth_ros.errors import CalibrationError, SourceError
 from occdepth_ros.sources.bag import BagSequence, is_bag
-from occdepth_ros.sources.base import StereoSource
+from occdepth_ros.sources.base import SourceOptions, StereoSource
 from occdepth_ros.sources.folder import is_folder, open_folder
 from occdepth_ros.sources.kitti_odometry import is_kitti_odometry, open_kitti_odometry
 from occdepth_ros.sources.kitti_raw import is_kitti_raw, open_kitti_raw
+from occdepth_ros.stereo.calibration_checks import check_calibration
+from occdepth_ros.stereo.extrinsics_checks import check_extrinsics
 
 SAMPLE = "sample"
 SAMPLE_FOLDER = Path(__file__).resolve().parent.parent / "data" / "sample"
 
 
 class Layout(NamedTuple):
-    """One way to store a sequence: what it is called, how it is recognised, how it is opened."""
+    """A layout of sequences on disk: its description, and functions that recognise and open it."""
 
     description: str
     recognises: Callable[[Path], bool]
@@ -33,15 +35,17 @@ LAYOUTS = (
 )
 
 
-def open_source(path: str | Path | None = None) -> StereoSource:
+def open_source(path: str | Path | None = None, options: SourceOptions | None = None) -> StereoSource:
     """Open a recorded stereo sequence.
 
     Args:
         path: a folder or file in one of `LAYOUTS`; None, "" or "sample" is the sequence bundled with the package.
+        options: topics and grid frame of a bag with several.
 
     Raises:
-        SourceError: there is nothing, or no sequence, at the path; the text names the path to give, where it can.
-        ImageError, CalibrationError: the sequence is damaged or its calibration unusable.
+        SourceError: there is no file, or no sequence, at the path; the text names a path to give, where it can.
+        ImageError: an image is damaged.
+        CalibrationError: the calibration is not usable or not plausible.
     """
     if path is None or str(path) in ("", SAMPLE):
         path = SAMPLE_FOLDER
@@ -50,7 +54,7 @@ def open_source(path: str | Path | None = None) -> StereoSource:
         raise SourceError("the path does not exist", where=str(path), remedy="Check the spelling and the mounts.")
     for layout in LAYOUTS:
         if layout.recognises(path):
-            return layout.open(path)
+            return _checked(_open(layout, path, options or SourceOptions()))
     raise SourceError(
         f"no stereo sequence here; looked for {'; '.join(layout.description for layout in LAYOUTS)}",
         where=str(path),
@@ -58,8 +62,47 @@ def open_source(path: str | Path | None = None) -> StereoSource:
     )
 
 
+def _open(layout: Layout, path: Path, options: SourceOptions) -> StereoSource:
+    if layout.open is BagSequence:
+        return BagSequence(path, options)
+    source = layout.open(path)
+    if options.of_topics:
+        raise SourceError(
+            f"the path is {layout.description}, which has no topics",
+            where=str(path),
+            remedy="Leave out --topics, --left and --right.",
+        )
+    if options.grid_frame.strip("/") not in ("", source.grid_frame):
+        raise SourceError(
+            f"the grid frame of this sequence is {source.grid_frame!r}, not {options.grid_frame!r}",
+            where=str(path),
+            remedy="Leave out --grid-frame, or set grid_frame in calibration.yaml.",
+        )
+    return source
+
+
+def _checked(source: StereoSource) -> StereoSource:
+    """Check the plausibility of the rig, and add the warnings to the description.
+
+    Raises:
+        CalibrationError: the calibration or the pose is not plausible.
+    """
+    where = source.description.images or source.name
+    try:
+        warnings = (
+            *check_calibration(source.rig, where),
+            *check_extrinsics(source.rig, source.description.pose or where),
+        )
+    except CalibrationError as error:
+        if source.name in error.where:
+            raise
+        raise CalibrationError(error.what, where=f"{source.name} {error.where}", remedy=error.remedy) from error
+    source.description = source.description.with_warnings(*warnings)
+    return source
+
+
 def _suggestion(path: Path) -> str:
-    """Which path to give instead, when one above or below holds a sequence."""
+    """Return a remedy with the path of a sequence above or below, where there is one."""
 
     def recognised(candidate: Path) -> bool:
         return any(layout.recognises(candidate) for layout in LAYOUTS)
@@ -75,7 +118,7 @@ def _suggestion(path: Path) -> str:
             if found:
                 more = f" (or one of {len(found) - 1} more)" if len(found) > 1 else ""
                 return f"Give one sequence, such as {found[0]}{more}"
-    return "Give the folder that holds the images' folders and the calibration."
+    return "Give the folder that contains the image folders and the calibration."
 
 
 def _folders(path: Path) -> list[Path]:

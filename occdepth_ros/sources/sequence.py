@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ImageError, SourceError
-from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame
+from occdepth_ros.sources.base import SceneGroundTruth, SourceDescription, StereoFrame
 from occdepth_ros.sources.frame_names import frame_order
 from occdepth_ros.sources.images import SUFFIXES, LevelRange, header_size, list_images, missing_names, read_image
 
@@ -34,6 +34,7 @@ class FileSequence:
         stamps_ns: `[N]` times, strictly increasing.
         poses: `[N, 4, 4]` poses of the grid's frame in a fixed frame, None = unknown.
         find_ground_truth: frame name to its ground truth.
+        description: origin of images and calibration, and warnings.
 
     Raises:
         SourceError: times do not increase.
@@ -48,6 +49,7 @@ class FileSequence:
     stamps_ns: npt.NDArray[np.int64]
     poses: npt.NDArray[np.float64] | None = None
     find_ground_truth: Callable[[str], SceneGroundTruth | None] = field(default=no_ground_truth, repr=False)
+    description: SourceDescription = field(default_factory=SourceDescription)
 
     def __post_init__(self) -> None:
         self._levels = LevelRange()

@@ -19,7 +19,7 @@ from occdepth_ros.errors import ImageError, OutputError, SourceError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.sources import open_source
-from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame
+from occdepth_ros.sources.base import SceneGroundTruth, SourceDescription, StereoFrame
 
 FOCAL = 180.0
 LEFT_P = np.array([[FOCAL, 0, 80, 0], [0, FOCAL, 24, 0], [0, 0, 1, 0]])
@@ -32,6 +32,7 @@ class FourFrames:
 
     name = "four frames"
     grid_frame = "velodyne"
+    description = SourceDescription()
     rig = StereoRig(PinholeCamera(LEFT_P, 160, 48), PinholeCamera(RIGHT_P, 160, 48), OPTICAL_FROM_GRID)
 
     def __len__(self) -> int:
@@ -73,7 +74,7 @@ class Knowing:
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "open_source", lambda path: FourFrames())
+    monkeypatch.setattr(verb, "open_chosen_source", lambda arguments: FourFrames())
     monkeypatch.setattr("occdepth_ros.engine.create_predictor", lambda *_, **__: Knowing())
 
 
@@ -145,7 +146,7 @@ def test_a_wrong_size_ends_a_run_before_the_first_frame(
 ) -> None:
     path = kitti_odometry(tmp_path / "00", 4)
     save(path / "image_3" / "000002.png", np.zeros((48, 162, 3), np.uint8))
-    monkeypatch.setattr(verb, "open_source", lambda _: open_source(path))
+    monkeypatch.setattr(verb, "open_chosen_source", lambda _: open_source(path))
     assert main(["run", "--out", str(tmp_path / "out")]) == 2
     assert "1 of 8 images are not 160x48" in (said := " ".join(capsys.readouterr().err.split()))
     assert "000002.png (162x48)" in said

@@ -12,7 +12,7 @@ from helpers.sequences import BASELINE, FOCAL, lidar_poses, make_image, projecti
 
 from occdepth_ros.errors import CalibrationError, ImageError, OccDepthError, SourceError
 from occdepth_ros.sources import open_source
-from occdepth_ros.sources.bag_topics import choose_topics
+from occdepth_ros.sources.bag_topics import stereo_candidates
 
 pytest.importorskip("rosbags", reason="no rosbags: bags cannot be read")
 from helpers.bags import START, STYLES, Recorder, kitti_tf, stereo
@@ -74,7 +74,7 @@ def test_rectified_colour_is_preferred(tmp_path: Path) -> None:
             topic = family.format(side)
             kinds[topic] = f"sensor_msgs/msg/{'CompressedImage' if 'compressed' in topic else 'Image'}"
             kinds[topic.split(f"/{side}/")[0] + f"/{side}/camera_info"] = "sensor_msgs/msg/CameraInfo"
-    chosen = choose_topics(kinds, "bag")
+    chosen = stereo_candidates(kinds, "bag")[0]
     assert (chosen.left, chosen.right_info) == ("/color/left/image_rect", "/color/right/camera_info")
 
 
@@ -132,7 +132,7 @@ def test_unusable_calibrations(tmp_path: Path) -> None:
             for side, p in (("left", left), ("right", right)):
                 bag.image(f"/{side}/image_rect", make_image(0), START, "camera")
                 bag.info(f"/{side}/camera_info", p, START)
-    expect(tmp_path / "zeros", "left camera_info", "not positive", error=CalibrationError)
+    expect(tmp_path / "zeros", "left/camera_info", "not positive", error=CalibrationError)
     expect(tmp_path / "swapped", "baseline", "swapped", error=CalibrationError)
 
 

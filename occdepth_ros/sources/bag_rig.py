@@ -1,0 +1,267 @@
+"""The rig of a bag: choice among its stereo pairs, and the pose of the cameras in the grid's frame over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
+from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.sources.bag_tf import TransformTree
+from occdepth_ros.sources.bag_topics import StereoTopics
+from occdepth_ros.sources.grid_frames import GRID_FRAMES, grid_frame_candidates
+from occdepth_ros.stereo.calibration_checks import MAX_BASELINE
+from occdepth_ros.stereo.camera_info import CameraCalibration
+from occdepth_ros.stereo.extrinsics_checks import OPTICAL_FROM_BODY, body_frame_warning, is_body_frame, share_in_view
+
+LEVEL = OPTICAL_FROM_BODY
+"""Pose of a grid's frame in the optical frame of a level camera that looks along x."""
+MOVED = 1e-3
+"""Change of the cameras' pose in the grid's frame that needs a new calibration, metres or of the rotation matrix."""
+TF_GAP_NS = 1_000_000_000
+"""Time outside the recorded transforms of a moving frame that is warned above, nanoseconds."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What one pass over a bag found.
+
+    Args:
+        infos: topic of a CameraInfo to its first message.
+        frames: image topic to the frame of its first message.
+        tree: recorded TF.
+        start_ns: time of the first image, nanoseconds.
+        failed: topic of a CameraInfo that is not usable to the reason.
+    """
+
+    infos: Mapping[str, CameraCalibration]
+    frames: Mapping[str, str]
+    tree: TransformTree
+    start_ns: int = 0
+    failed: Mapping[str, CalibrationError] = field(default_factory=dict)
+
+
+@dataclass
+class GridPose:
+    """Pose of the grid's frame in the left optical frame.
+
+    Args:
+        tree: recorded TF.
+        camera_frame: frame of the left images.
+        grid_frame: name of the grid's frame.
+        connected: whether TF connects the two; otherwise the pose is `LEVEL`.
+        body: whether the camera's frame is a body frame.
+    """
+
+    tree: TransformTree
+    camera_frame: str
+    grid_frame: str
+    connected: bool
+    body: bool = False
+    warnings: list[InputWarning] = field(default_factory=list)
+
+    @classmethod
+    def find(cls, recording: Recording, topics: StereoTopics, requested: str = "") -> GridPose:
+        """Find the grid's frame of a pair: the requested one, else the first of `GRID_FRAMES` that TF connects.
+
+        Raises:
+            SourceError: TF does not connect the requested frame with the camera.
+        """
+        tree, stamp = recording.tree, recording.start_ns
+        frame = recording.frames.get(topics.left, "")
+        of_info = recording.infos[topics.left_info].frame_id if topics.left_info in recording.infos else ""
+        warnings = []
+        if frame.lstrip("/") not in tree.frames and of_info.lstrip("/") in tree.frames:
+            if frame:
+                text = f"the images are in frame {frame!r}, which TF lacks, their CameraInfo in {of_info!r}"
+                warnings.append(InputWarning("frame_id", f"{text}: the latter is used", topics.left))
+            frame = of_info
+        frame = frame or of_info
+        if requested:
+            wanted = [name for name in tree.frames if name == requested.strip("/")]
+            if not wanted or tree.pose(frame, wanted[0], stamp) is None:
+                raise SourceError(
+                    f"TF does not connect the grid frame {requested!r} with the camera's frame {frame!r} "
+                    f"(frames: {_listed(sorted(tree.frames)) or 'no TF at all'})",
+                    where=topics.left,
+                    remedy="Give one of these frames with --grid-frame, or leave the option out.",
+                )
+            candidates = wanted
+        else:
+            candidates = list(grid_frame_candidates(tree.frames))
+        for name in candidates:
+            pose = tree.pose(frame, name, stamp) if frame else None
+            if pose is not None and name != frame.lstrip("/"):
+                body = is_body_frame(pose)
+                if body:
+                    warnings.append(body_frame_warning(frame, pose))
+                return cls(tree, frame, name, connected=True, body=body, warnings=warnings)
+        known = _listed(sorted(tree.frames))
+        text = (
+            f"TF does not connect the camera's frame {frame!r} with a known grid frame (frames: {known})"
+            if known
+            else "the recording has no TF"
+        )
+        warnings.append(
+            InputWarning(
+                "no_tf",
+                f"{text}: a level camera at the origin of the grid's frame {GRID_FRAMES[0]!r} is assumed",
+                topics.left,
+                "Record /tf and /tf_static, or choose a frame with --grid-frame.",
+            )
+        )
+        return cls(tree, frame, GRID_FRAMES[0], connected=False, warnings=warnings)
+
+    def at(self, stamp_ns: int) -> Matrix:
+        """Return the pose at a time, `[4, 4]`."""
+        pose = self.tree.pose(self.camera_frame, self.grid_frame, stamp_ns) if self.connected else None
+        if pose is None:
+            return LEVEL
+        return OPTICAL_FROM_BODY @ pose if self.body else pose
+
+    @property
+    def source(self) -> str:
+        """Origin of the pose, for reports."""
+        if not self.connected:
+            return "the assumption of a level camera at the grid's origin"
+        moving = " (moving)" if self.tree.changing_links(self.camera_frame, self.grid_frame) else ""
+        return f"TF{moving}, {self.camera_frame} in {self.grid_frame}"
+
+    def moves(self, stamps_ns: Sequence[int]) -> bool:
+        """Whether the pose changes between the given times by more than `MOVED`."""
+        if not self.connected or not self.tree.changing_links(self.camera_frame, self.grid_frame):
+            return False
+        first = self.at(stamps_ns[0])
+        return any(np.abs(self.at(stamp) - first).max() > MOVED for stamp in stamps_ns[1:])
+
+    def gaps(self, stamps_ns: Sequence[int]) -> list[InputWarning]:
+        """Warn where images were taken long before or after the recorded transforms of a moving frame."""
+        warnings = []
+        links = self.tree.changing_links(self.camera_frame, self.grid_frame) if self.connected else []
+        for name in links:
+            first, last = self.tree.recorded(name)
+            outside = [max(first - stamp, stamp - last) for stamp in stamps_ns]
+            late = sum(gap > TF_GAP_NS for gap in outside)
+            if late:
+                text = (
+                    f"TF of {name!r} was recorded for {(last - first) * 1e-9:.1f} s only: {late} of {len(stamps_ns)} "
+                    f"pairs are up to {max(outside) * 1e-9:.1f} s outside, and use the nearest pose"
+                )
+                warnings.append(InputWarning("old_tf", text, "TF", "Record TF as long as the images."))
+        return warnings
+
+
+@dataclass(frozen=True)
+class ChosenPair:
+    """A stereo pair of a bag.
+
+    Args:
+        topics: its topics.
+        infos: calibrations of left and right.
+        pose: the grid's pose.
+        choice: why it was chosen, empty where it is the only one.
+        warnings: doubts about the choice.
+    """
+
+    topics: StereoTopics
+    infos: tuple[CameraCalibration, CameraCalibration]
+    pose: GridPose
+    choice: str = ""
+    warnings: tuple[InputWarning, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Rated:
+    topics: StereoTopics
+    pose: GridPose
+    baseline: float
+    share: float
+
+    @property
+    def plausible(self) -> bool:
+        return 0 < self.baseline <= MAX_BASELINE
+
+    @property
+    def rating(self) -> tuple[bool, bool, int]:
+        """A plausible baseline first, then cameras that TF places, then the share of the grid in view."""
+        return self.plausible, self.pose.connected, round(20 * self.share)
+
+
+def choose_pair(candidates: Sequence[StereoTopics], recording: Recording, bag: str, grid_frame: str = "") -> ChosenPair:
+    """Choose among stereo pairs: a plausible baseline first, then the largest share of the grid in view, then names.
+
+    Args:
+        candidates: the pairs, the best name first.
+        recording: calibrations, frames and TF.
+        bag: for error messages.
+        grid_frame: requested frame of the grid, empty = found.
+
+    Raises:
+        SourceError: no pair has messages of both calibrations, or TF lacks the requested frame.
+        CalibrationError: no pair has two usable calibrations.
+    """
+    complete = [c for c in candidates if c.left_info in recording.infos and c.right_info in recording.infos]
+    if not complete:
+        topics = candidates[0]
+        for info in (topics.left_info, topics.right_info):
+            if info in recording.failed:
+                raise recording.failed[info]
+        side = "left" if topics.left_info not in recording.infos else "right"
+        raise SourceError(
+            f"there is no message of the {side} camera_info",
+            where=bag,
+            remedy="Record the camera_info topics of both cameras too.",
+        )
+    rated = [_rated(topics, recording, grid_frame) for topics in complete]
+    best = max(rated, key=lambda entry: entry.rating)
+    infos = recording.infos[best.topics.left_info], recording.infos[best.topics.right_info]
+    # one camera has several image topics: raw, rectified, compressed
+    others = [r for r in rated if r.topics.left_info != best.topics.left_info]
+    rivals = list({r.topics.left_info: r for r in others}.values())
+    if not rivals:
+        return ChosenPair(best.topics, infos, best.pose)
+    names = ", ".join(r.topics.left for r in (best, *rivals))
+    if not any(r.plausible for r in rivals) and best.plausible:
+        choice = f"of {len(rivals) + 1} pairs the only one with a plausible baseline: {names}"
+    elif any(r.rating >= best.rating for r in rivals):
+        choice = f"of {len(rivals) + 1} pairs the first by its name: {names}"
+    else:
+        choice = f"of {len(rivals) + 1} pairs the one with most of the grid in view, {best.share:.0%}: {names}"
+    warnings: tuple[InputWarning, ...] = ()
+    if any(r.rating >= best.rating and not _same_camera(best, r) for r in rivals):
+        text = f"{best.topics.left} was chosen {choice}"
+        remedy = "Choose with --topics, --left and --right."
+        warnings = (InputWarning("several_pairs", text, bag, remedy),)
+    return ChosenPair(best.topics, infos, best.pose, choice, warnings)
+
+
+def _rated(topics: StereoTopics, recording: Recording, grid_frame: str) -> _Rated:
+    pose = GridPose.find(recording, topics, grid_frame)
+    left, right = recording.infos[topics.left_info], recording.infos[topics.right_info]
+    try:
+        size = left.size if all(left.size) else (max(1, round(2 * left.p[0, 2])), max(1, round(2 * left.p[1, 2])))
+        cameras = [PinholeCamera(info.p, *size) for info in (left, right)]
+        baseline = float(cameras[0].translation[0] - cameras[1].translation[0])
+        rig = StereoRig(cameras[0], cameras[1], np.eye(4)).referenced_to_left()
+        rig = StereoRig(rig.left, rig.right, pose.at(recording.start_ns))
+    except CalibrationError:
+        return _Rated(topics, pose, 0.0, 0.0)
+    return _Rated(topics, pose, baseline, share_in_view(rig, VoxelGrid.semantic_kitti(pose.grid_frame)))
+
+
+def _same_camera(a: _Rated, b: _Rated) -> bool:
+    """Whether two pairs are the colour and the grey cameras of one rig: the same names but for that word."""
+
+    def plain(name: str) -> str:
+        for word in ("color", "colour", "gray", "grey", "mono"):
+            name = name.replace(word, "")
+        return "".join(character for character in name if not character.isdigit())
+
+    return plain(a.topics.left_info) == plain(b.topics.left_info)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
