@@ -61,7 +61,7 @@ class MapConfig:
     max_stamp_step_back: float = 1.0
 
     def __post_init__(self) -> None:
-        if any(n % BLOCK or n <= 0 for n in self.size):
+        if len(self.size) != 3 or any(n % BLOCK or n <= 0 for n in self.size):
             raise GridError(
                 f"the map window {self.size} is not made of whole blocks",
                 where="map_size",

@@ -139,6 +139,26 @@ class OccupancyMap:
             classes=self.classes,
         )
 
+    def clear_box(self, low: tuple[float, float, float], high: tuple[float, float, float]) -> None:
+        """Make every voxel of the window and the store whose centre lies in a box unknown.
+
+        Args:
+            low, high: corners of the box in the map's frame, metres; any order.
+        """
+        first = np.ceil(np.minimum(low, high) / np.float64(self.config.resolution) - 0.5).astype(np.int64)
+        last = np.floor(np.maximum(low, high) / np.float64(self.config.resolution) - 0.5).astype(np.int64)
+        if self.state is not None:
+            self.state.clear(first, last)
+        for key in list(self.store.keys()):
+            start = np.array(key) * BLOCK
+            if (start <= last).all() and (start + BLOCK > first).all():
+                payload = self.store.get(key)
+                assert payload is not None
+                block = MapState.of_size((BLOCK, BLOCK, BLOCK), (int(start[0]), int(start[1]), int(start[2])))
+                fill(block, {key: payload})
+                block.clear(first, last)
+                self.store.replace(key, packed_blocks(block).get(key, b""))
+
     def blocks(self) -> dict[Key, bytes]:
         """All blocks with evidence, of the window and of the store, packed."""
         stored = dict(self.store.items())

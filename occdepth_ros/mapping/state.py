@@ -69,6 +69,15 @@ class MapState:
         inside &= (y >= self.low[1]) & (y < self.low[1] + self.size[1])
         return np.where(inside, x % self.size[0] * self.size[1] + y % self.size[1], -1)
 
+    def clear(self, first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> None:
+        """Remove all evidence from the voxels of a box that lie in the window; lattice indices, `last` included."""
+        low = np.maximum(first, self.low)
+        high = np.minimum(last, np.array(self.low) + self.size - 1)
+        if (low <= high).all():
+            index = [np.arange(a, b + 1) % n for a, b, n in zip(low, high, self.size, strict=True)]
+            for array in self.arrays():
+                array[np.ix_(*index)] = 0
+
     def unrolled(self, array: npt.NDArray[T], low: Lattice, size: Lattice) -> npt.NDArray[T]:
         """A copy of a box of the window in order, `[*size, ...]`; the box must lie inside the window."""
         index = [(np.arange(n) + start) % total for n, start, total in zip(size, low, self.size, strict=True)]

@@ -124,6 +124,17 @@ class BlockStore:
             self.pop(next(iter(self._blocks)))
             self.evicted += 1
 
+    def replace(self, key: Key, payload: bytes) -> None:
+        """Change the payload of a block without making it the newest; an empty payload removes it."""
+        before = self._blocks.get(key)
+        if before is None:
+            return
+        if not payload:
+            self.pop(key)
+            return
+        self._blocks[key] = payload
+        self.nbytes += len(payload) - len(before)
+
     def get(self, key: Key) -> bytes | None:
         """The payload of a block, None where there is none."""
         return self._blocks.get(key)

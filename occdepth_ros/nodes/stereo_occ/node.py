@@ -24,6 +24,7 @@ from occdepth_ros.nodes.signals import interrupted_once
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.diagnostics import NodeDiagnostics
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
+from occdepth_ros.nodes.stereo_occ.map_server import MapServer, map_config
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
@@ -79,6 +80,8 @@ class StereoOccNode(LifecycleNode):
         """Load the model, warm it up, and make the topics."""
         try:
             settings = self._binding.values()
+            if settings.map_mode != "off":
+                map_config(settings)
             host = ModelHost(settings, self.faults)
             host.load()
         except OccDepthError as error:
@@ -94,6 +97,7 @@ class StereoOccNode(LifecycleNode):
             StereoCalibration(rectify=settings.rectify),
             Extrinsics(self, settings),
             OutputSet(create, self._output_failed),
+            MapServer(self, settings, create, self._output_failed, self.faults) if settings.map_mode != "off" else None,
             TimingPublishers(self.create_lifecycle_publisher),
             self.faults,
             lambda: int(self.get_clock().now().nanoseconds),
@@ -123,6 +127,8 @@ class StereoOccNode(LifecycleNode):
         self._watch = StreamWatch(self.synchronizer, self.pipeline.calibration, self.faults, names)
         self._diagnostics.synchronizer = self.synchronizer
         self.worker.start()
+        if self.pipeline.world is not None:
+            self.pipeline.world.start()
         self.label = "active"
         return result
 
@@ -185,6 +191,8 @@ class StereoOccNode(LifecycleNode):
         self._subscriptions_made.clear()
         if self.worker is not None:
             self.worker.stop()
+        if self.pipeline is not None and self.pipeline.world is not None:
+            self.pipeline.world.stop()
         self.synchronizer = self._watch = None
         self._diagnostics.synchronizer = None
         for topic in (Component.INPUT, Component.SYNC, Component.CALIBRATION, Component.EXTRINSICS):
@@ -196,6 +204,9 @@ class StereoOccNode(LifecycleNode):
             self.pipeline.extrinsics.close()
             self.pipeline.host.release()
             made = [o.publisher for o in self.pipeline.outputs.outputs]
+            if self.pipeline.world is not None:
+                self.pipeline.world.close()
+                made += [o.publisher for o in self.pipeline.world.outputs.outputs]
             for publisher in (*made, *self.pipeline.timings.publishers.values()):
                 self._managed_entities.discard(publisher)
                 self.destroy_publisher(publisher)
@@ -208,6 +219,8 @@ class StereoOccNode(LifecycleNode):
     def _settings_changed(self, settings: Settings) -> None:
         if self.pipeline is not None:
             self.pipeline.settings = settings
+            if self.pipeline.world is not None:
+                self.pipeline.world.settings = settings
 
     def _check_streams(self) -> None:
         if self._watch is not None and self.pipeline is not None:

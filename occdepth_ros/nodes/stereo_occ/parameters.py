@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from occdepth_ros.mapping.config import DYNAMIC_CLASSES
 from occdepth_ros.models.registry import DEFAULT_MODEL, FALLBACK_MODEL, MODELS
 from occdepth_ros.nodes.parameters import ParameterError, ParameterSet, parameter
 from occdepth_ros.outputs.selection import INCLUDES, Include
@@ -135,6 +136,58 @@ class Settings(ParameterSet):
     )
     occupancy_max_height: float = parameter(
         2.0, "Outputs", "Upper edge of the obstacle band of `~/occupancy_grid`, m above the local ground.", live=True
+    )
+
+    map_mode: str = parameter(
+        "on_demand",
+        "Map",
+        "When predictions are fused into `~/map/*`: `on_demand` (from the first subscriber or service call on), "
+        "`always`, or `off`. Fusion needs TF from `fixed_frame` to `grid_frame`.",
+        choices=("on_demand", "always", "off"),
+    )
+    publish_map: bool = parameter(
+        True, "Map", "Whether `~/map/*` topics are published (when somebody listens).", live=True
+    )
+    map_rate: float = parameter(1.0, "Map", "Highest rate of each `~/map/*` topic, Hz.", low=0.0, high=100.0, live=True)
+    map_size: tuple[int, ...] = parameter(
+        (512, 512, 64), "Map", "Voxels of the map's window along x, y, z; multiples of 16.", low=16, high=4096
+    )
+    map_max_mb: int = parameter(
+        256,
+        "Map",
+        "Highest memory of window and stored blocks, MB; oldest blocks go first.",
+        low=1,
+        high=1 << 20,
+    )
+    map_max_range: float = parameter(
+        0.0,
+        "Map",
+        "Distance beyond which stored blocks are dropped, m; 0 keeps them.",
+        low=0.0,
+        high=1e6,
+    )
+    map_dynamic_s: float = parameter(
+        1.5, "Map", "Time after which an unobserved voxel of a dynamic class is unknown, s.", low=0.1, high=3000.0
+    )
+    map_completed_s: float = parameter(
+        20.0, "Map", "Time within which a voxel that was completed, never seen, fades, s.", low=0.1, high=3000.0
+    )
+    map_static_s: float = parameter(
+        0.0,
+        "Map",
+        "Time after which a seen static voxel is unknown, s; 0 is never.",
+        low=0.0,
+        high=3000.0,
+    )
+    map_dynamic_classes: str = parameter(
+        ", ".join(sorted(DYNAMIC_CLASSES)), "Map", "Classes whose objects move, separated by commas."
+    )
+    map_max_step: float = parameter(
+        5.0,
+        "Map",
+        "Largest motion in 0.1 s, m; a larger one resets the map.",
+        low=0.1,
+        high=1e6,
     )
 
     def __post_init__(self) -> None:

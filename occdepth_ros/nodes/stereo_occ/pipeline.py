@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.nodes.conversions import image_of
 from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
+from occdepth_ros.nodes.stereo_occ.map_server import MapServer
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
@@ -32,6 +34,7 @@ class Pipeline:
     Args:
         settings: the parameters; replaced by assignment when they change.
         host, calibration, extrinsics, outputs, timings, faults: the parts.
+        world: the map over time; None where `map_mode` is off.
         now_ns: the ROS clock.
     """
 
@@ -42,6 +45,7 @@ class Pipeline:
         calibration: StereoCalibration,
         extrinsics: Extrinsics,
         outputs: OutputSet,
+        world: MapServer | None,
         timings: TimingPublishers,
         faults: FaultBoard,
         now_ns: Callable[[], int],
@@ -51,6 +55,7 @@ class Pipeline:
         self.calibration = calibration
         self.extrinsics = extrinsics
         self.outputs = outputs
+        self.world = world
         self.timings = timings
         self.faults = faults
         self._now_ns = now_ns
@@ -98,6 +103,8 @@ class Pipeline:
         prediction = self.host.predict(rig, left, right, pair.stamp_ns)
         predicted = time.monotonic()
         encoding, publishing = self.outputs.publish(prediction, self.settings, camera_frame)
+        if self.world is not None:
+            self.world.offer(prediction, partial(self.extrinsics.world_from_grid, pair.stamp_ns))
         ended = time.monotonic()
 
         self._note_good(pair, camera_frame, pose.source)

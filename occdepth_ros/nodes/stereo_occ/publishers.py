@@ -38,12 +38,24 @@ class OutputSpec:
         message: its type.
         qos: its quality of service.
         encode: makes the serialised message.
+        group: prefix of the parameters instead of the name, for topics that share one switch and one rate.
     """
 
     name: str
     message: type[Any]
     qos: QoSProfile
     encode: Encoder
+    group: str = ""
+
+    @property
+    def switch(self) -> str:
+        """Name of the parameter that switches the topic on."""
+        return f"publish_{self.group or self.name}"
+
+    @property
+    def rate(self) -> str:
+        """Name of the parameter with the highest rate."""
+        return f"{self.group or self.name}_rate"
 
 
 OUTPUTS = (
@@ -123,10 +135,10 @@ class Output:
 
     def encode(self, prediction: OccupancyPrediction, settings: Settings, camera_frame: str) -> bytes | None:
         """The serialised message, or None where it is switched off, unheard, too early, or already published."""
-        name, now = self.spec.name, time.monotonic()
-        rate = getattr(settings, f"{name}_rate")
+        now = time.monotonic()
+        rate = getattr(settings, self.spec.rate)
         if (
-            not getattr(settings, f"publish_{name}")
+            not getattr(settings, self.spec.switch)
             or not self.publisher.get_subscription_count()
             or self._published is prediction
             or not self._limit.is_due(rate, now)
@@ -149,10 +161,16 @@ class OutputSet:
     Args:
         create: makes a lifecycle publisher from type, topic and quality of service.
         failed: told the topic and what its encoder raised; the other topics go on.
+        specs: the topics.
     """
 
-    def __init__(self, create: Callable[..., LifecyclePublisher], failed: Callable[[str, Exception], None]) -> None:
-        self.outputs = [Output(spec, create(spec.message, f"~/{spec.name}", fresh(spec.qos))) for spec in OUTPUTS]
+    def __init__(
+        self,
+        create: Callable[..., LifecyclePublisher],
+        failed: Callable[[str, Exception], None],
+        specs: Iterable[OutputSpec] = OUTPUTS,
+    ) -> None:
+        self.outputs = [Output(spec, create(spec.message, f"~/{spec.name}", fresh(spec.qos))) for spec in specs]
         self._failed = failed
         self._latest: tuple[OccupancyPrediction, str] | None = None
 
@@ -168,6 +186,10 @@ class OutputSet:
         """
         if self._latest is not None:
             self._publish((o for o in self.outputs if o.spec.qos is LATCHED), settings)
+
+    def wanted(self, settings: Settings) -> bool:
+        """Whether a topic is switched on and has a subscriber."""
+        return any(getattr(settings, o.spec.switch) and o.publisher.get_subscription_count() > 0 for o in self.outputs)
 
     def forget(self) -> None:
         """Drop the newest prediction."""

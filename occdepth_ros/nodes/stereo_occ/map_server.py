@@ -1,0 +1,226 @@
+"""The map over time of the node: `~/map/*` topics, and the services of octomap_server with saving and loading."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nav_msgs.msg import OccupancyGrid
+from octomap_msgs.msg import Octomap
+from octomap_msgs.srv import BoundingBoxQuery, GetOctomap
+from rclpy.lifecycle import LifecyclePublisher
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import PointCloud2
+from std_srvs.srv import Empty
+from visualization_msgs.msg import MarkerArray
+
+from occdepth_ros.camera import Matrix
+from occdepth_ros.errors import OccDepthError
+from occdepth_ros.mapping import MapConfig, OccupancyMap
+from occdepth_ros.mapping.files import load_map, save_map
+from occdepth_ros.nodes.faults import Component, FaultBoard
+from occdepth_ros.nodes.stereo_occ.parameters import Settings
+from occdepth_ros.nodes.stereo_occ.publishers import OUTPUTS, OutputSet, OutputSpec, RateLimit
+from occdepth_ros.nodes.stereo_occ.worker import Worker
+from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_full
+from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.srv import MapFile
+
+TOPICS = {
+    "octomap_binary": Octomap,
+    "octomap_full": Octomap,
+    "markers": MarkerArray,
+    "points": PointCloud2,
+    "occupancy_grid": OccupancyGrid,
+}
+"""Outputs of a prediction that the map has, too."""
+MAP_OUTPUTS = tuple(
+    OutputSpec(f"map/{spec.name}", spec.message, spec.qos, spec.encode, group="map")
+    for spec in OUTPUTS
+    if spec.name in TOPICS
+)
+FAULT_LASTS = 10.0
+"""Seconds that a reset of the map stays in the diagnostics."""
+
+
+@dataclass(frozen=True)
+class PlacedPrediction:
+    """A prediction and the pose of its grid's frame in the fixed frame, `[4, 4]`."""
+
+    prediction: OccupancyPrediction
+    map_from_grid: Matrix
+
+
+def map_config(settings: Settings) -> MapConfig:
+    """The map's configuration by the node's parameters.
+
+    Raises:
+        GridError: the window is not made of whole blocks, or exceeds `map_max_mb`.
+    """
+    names = frozenset(name.strip() for name in settings.map_dynamic_classes.split(",") if name.strip())
+    return MapConfig(
+        resolution=settings.grid_resolution,
+        size=(settings.map_size[0], settings.map_size[1], settings.map_size[2]),
+        dynamic_s=settings.map_dynamic_s,
+        completed_s=settings.map_completed_s,
+        static_s=settings.map_static_s,
+        dynamic_classes=names,
+        max_bytes=settings.map_max_mb << 20,
+        max_range=settings.map_max_range,
+        max_step=settings.map_max_step,
+    )
+
+
+class MapServer:
+    """Fuses predictions in a thread of its own, publishes the map, and answers the services.
+
+    Args:
+        node: for services.
+        settings: replaced by assignment when they change.
+        create: makes a lifecycle publisher from type, topic and quality of service.
+        failed: told the topic and what its encoder raised.
+        faults: where resets and missing poses are reported.
+
+    Raises:
+        GridError: the parameters of the map contradict each other.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: Settings,
+        create: Callable[..., LifecyclePublisher],
+        failed: Callable[[str, Exception], None],
+        faults: FaultBoard,
+    ) -> None:
+        self.settings = settings
+        self.world = OccupancyMap(map_config(settings))
+        self.outputs = OutputSet(create, failed, MAP_OUTPUTS)
+        self.fused = 0
+        self._faults = faults
+        self._requested = settings.map_mode == "always"
+        self._lock = threading.Lock()
+        self._limit = RateLimit()
+        self._worker: Worker[PlacedPrediction] = Worker(self._fuse, self._publish, self._note_failure)
+        self._node = node
+        self._services = [
+            node.create_service(GetOctomap, "~/map/octomap_binary", self._binary),
+            node.create_service(GetOctomap, "~/map/octomap_full", self._full),
+            node.create_service(BoundingBoxQuery, "~/map/clear_bbox", self._clear_box),
+            node.create_service(Empty, "~/map/reset", self._reset),
+            node.create_service(MapFile, "~/map/save_map", self._save),
+            node.create_service(MapFile, "~/map/load_map", self._load),
+        ]
+
+    def start(self) -> None:
+        """Begin to fuse."""
+        self._worker.start()
+
+    def stop(self) -> None:
+        """End the thread; the map stays."""
+        self._worker.stop()
+
+    def close(self) -> None:
+        """Stop and remove the services."""
+        self.stop()
+        for service in self._services:
+            self._node.destroy_service(service)
+
+    def offer(self, prediction: OccupancyPrediction, map_from_grid: Callable[[], Matrix | None]) -> None:
+        """Hand over a prediction; the pose is looked up only when the map is used.
+
+        A prediction that is still waiting is replaced.
+        """
+        if not self._requested:
+            self._requested = self.outputs.wanted(self.settings)
+        if not self._requested:
+            return
+        pose = map_from_grid()
+        if pose is None:
+            text = (
+                f"TF has no transform from {self.settings.fixed_frame!r} to {self.settings.grid_frame!r} at the time "
+                "of the images: the map is not updated. Publish odometry to TF, or set map_mode to off."
+            )
+            self._faults.put("map_pose", Component.OUTPUT, text, is_error=False)
+            return
+        self._faults.clear("map_pose")
+        self._worker.slot.put(PlacedPrediction(prediction, pose))
+
+    def _fuse(self, item: PlacedPrediction) -> None:
+        with self._lock:
+            self.world.integrate(item.prediction, item.map_from_grid)
+            events, self.world.events = self.world.events, []
+        self.fused += 1
+        for event in events:
+            text = f"the map was reset: {event}."
+            self._faults.put("map_reset", Component.OUTPUT, text, is_error=False, lasts=FAULT_LASTS)
+
+    def _publish(self) -> None:
+        now = time.monotonic()
+        if not self._limit.is_due(self.settings.map_rate, now) or not self.outputs.wanted(self.settings):
+            return
+        snapshot = self._snapshot()
+        if snapshot is not None:
+            self._limit.passed(self.settings.map_rate, now)
+            self.outputs.publish(snapshot, self.settings, self.settings.fixed_frame)
+
+    def _snapshot(self) -> OccupancyPrediction | None:
+        with self._lock:
+            snapshot = self.world.snapshot()
+        if snapshot is None:
+            return None
+        return replace(snapshot, grid=replace(snapshot.grid, frame_id=self.settings.fixed_frame))
+
+    def _note_failure(self, error: Exception) -> None:
+        text = str(error) if isinstance(error, OccDepthError) else f"{type(error).__name__}: {error}"
+        self._faults.put("map", Component.OUTPUT, f"the prediction was not fused: {text}", lasts=FAULT_LASTS)
+
+    def _binary(self, request: Any, response: Any) -> Any:
+        return self._octomap(response, encode_octomap_binary)
+
+    def _full(self, request: Any, response: Any) -> Any:
+        return self._octomap(response, encode_octomap_full)
+
+    def _octomap(self, response: Any, encode: Callable[..., bytes]) -> Any:
+        self._requested = True
+        snapshot = self._snapshot()
+        if snapshot is not None:
+            content = encode(
+                snapshot, self.settings.fixed_frame, self.settings.octomap_include, self.settings.min_confidence
+            )
+            response.map = deserialize_message(content, Octomap)
+        return response
+
+    def _clear_box(self, request: Any, response: Any) -> Any:
+        low = (request.min.x, request.min.y, request.min.z)
+        high = (request.max.x, request.max.y, request.max.z)
+        with self._lock:
+            self.world.clear_box(low, high)
+        return response
+
+    def _reset(self, request: Any, response: Any) -> Any:
+        with self._lock:
+            self.world.reset()
+        self.outputs.forget()
+        return response
+
+    def _save(self, request: Any, response: Any) -> Any:
+        return self._with_file(request, response, save_map, "saved")
+
+    def _load(self, request: Any, response: Any) -> Any:
+        self._requested = True
+        return self._with_file(request, response, load_map, "loaded")
+
+    def _with_file(self, request: Any, response: Any, act: Callable[[Path, OccupancyMap], None], done: str) -> Any:
+        try:
+            with self._lock:
+                act(Path(request.path).expanduser(), self.world)
+            response.success, response.message = True, f"{done} {request.path}"
+        except OccDepthError as error:
+            response.success, response.message = False, str(error)
+        return response

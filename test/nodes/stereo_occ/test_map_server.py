@@ -1,0 +1,144 @@
+"""The map of the running node: topics, services, and what happens without a pose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
+pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
+pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
+pytest.importorskip("occdepth_ros.srv", reason="the interfaces are not built: run make env")
+
+import tf2_ros
+from geometry_msgs.msg import TransformStamped
+from helpers.node_bench import Bench
+from nav_msgs.msg import OccupancyGrid
+from occdepth_ros.srv import MapFile
+from octomap_msgs.msg import Octomap
+from octomap_msgs.srv import BoundingBoxQuery, GetOctomap
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import PointCloud2
+from std_srvs.srv import Empty
+
+from occdepth_ros.nodes.stereo_occ.map_server import MAP_OUTPUTS
+
+pytestmark = pytest.mark.ros
+WALL_M = 100.0 * 0.5 / 12
+
+
+@pytest.fixture(scope="module")
+def mapper() -> Iterator[Bench]:
+    bench = Bench(map_mode="always", map_size=[64, 64, 32], map_max_mb=8, map_rate=0.0)
+    bench.wait_active()
+    broadcaster = tf2_ros.StaticTransformBroadcaster(bench.tester)
+    at = TransformStamped(child_frame_id="velodyne")
+    at.header.frame_id = "map"
+    at.transform.translation.x, at.transform.rotation.w = 1.0, 1.0
+    broadcaster.sendTransform(at)
+    feed(bench)
+    yield bench
+    bench.close()
+
+
+def fused(bench: Bench) -> int:
+    return bench.node.pipeline.world.fused
+
+
+def feed(bench: Bench) -> None:
+    """Send pairs until one more is fused."""
+    before = fused(bench)
+    for _ in range(60):
+        bench.good_pair()
+        if fused(bench) > before:
+            return
+    pytest.fail(f"no prediction was fused; faults: {bench.fault_names()}")
+
+
+def call(bench: Bench, kind: Any, name: str, request: Any = None) -> Any:
+    client = bench.tester.create_client(kind, f"/stereo_occ/map/{name}")
+    assert client.wait_for_service(10.0), f"no service {name}"
+    future = client.call_async(request or kind.Request())
+    bench.wait(future.done, f"{name} did not answer")
+    return future.result()
+
+
+def test_every_map_topic_is_published_in_the_fixed_frame(mapper: Bench) -> None:
+    heard = {
+        spec.name: mapper.listen(spec.message, spec.name, latched=spec.qos.durability.name == "TRANSIENT_LOCAL")
+        for spec in MAP_OUTPUTS
+    }
+    feed(mapper)
+    mapper.wait(lambda: feed(mapper) or all(heard.values()), "a topic of the map is missing")
+    for name, messages in heard.items():
+        message = messages[-1].markers[0] if name == "map/markers" else messages[-1]
+        assert message.header.frame_id == "map", name
+    assert {type(messages[0]) for messages in heard.values()} >= {Octomap, OccupancyGrid, PointCloud2}
+    cloud = heard["map/points"][-1]
+    xyz = np.frombuffer(bytes(cloud.data), np.uint8).reshape(-1, cloud.point_step)[:, :4].copy().view(np.float32)
+    # the wall lies WALL_M ahead of the camera, and the vehicle 1 m ahead of the map's origin
+    assert abs(np.median(xyz) - (1.0 + WALL_M)) < 0.3
+
+
+def test_the_services_of_octomap_server_answer(mapper: Bench) -> None:
+    for name, kind in (("octomap_binary", "OcTree"), ("octomap_full", "ColorOcTree")):
+        octomap = call(mapper, GetOctomap, name).map
+        assert octomap.id == kind and octomap.header.frame_id == "map" and len(octomap.data) > 10
+    request = BoundingBoxQuery.Request()
+    for corner, value in ((request.min, -100.0), (request.max, 100.0)):
+        corner.x = corner.y = corner.z = value
+    call(mapper, BoundingBoxQuery, "clear_bbox", request)
+    assert not mapper.node.pipeline.world.world.snapshot().occupied.any()
+    feed(mapper)
+    assert mapper.node.pipeline.world.world.snapshot().occupied.any()
+    call(mapper, Empty, "reset")
+    assert mapper.node.pipeline.world.world.snapshot() is None
+    feed(mapper)
+
+
+def test_maps_are_saved_and_loaded(mapper: Bench, tmp_path: Path) -> None:
+    feed(mapper)
+    path = tmp_path / "map.npz"
+    answer = call(mapper, MapFile, "save_map", MapFile.Request(path=str(path)))
+    assert answer.success and path.is_file(), answer.message
+    call(mapper, Empty, "reset")
+    answer = call(mapper, MapFile, "load_map", MapFile.Request(path=str(path)))
+    assert answer.success, answer.message
+    assert mapper.node.pipeline.world.world.whole().occupied.any()
+    answer = call(mapper, MapFile, "load_map", MapFile.Request(path=str(tmp_path / "absent.npz")))
+    assert not answer.success and "absent.npz" in answer.message
+    feed(mapper)
+
+
+def test_a_missing_pose_is_named_and_nothing_is_fused(made: list[Bench]) -> None:
+    bench = Bench(map_mode="always", map_size=[64, 64, 32], map_max_mb=8)
+    made.append(bench)
+    bench.wait_active()
+    bench.good_pair()
+    bench.expect_fault("map_pose", "no transform from 'map' to 'velodyne'")
+    assert fused(bench) == 0
+
+
+def test_nothing_is_fused_before_somebody_listens(made: list[Bench]) -> None:
+    bench = Bench(map_size=[64, 64, 32], map_max_mb=8)
+    made.append(bench)
+    bench.wait_active()
+    bench.good_pair()
+    assert fused(bench) == 0 and "map_pose" not in bench.fault_names()
+    bench.listen(PointCloud2, "map/points")
+    bench.wait(lambda: bench.node.pipeline.world.outputs.wanted(bench.node.pipeline.settings), "no subscription")
+    bench.good_pair()
+    bench.expect_fault("map_pose")
+
+
+def test_a_window_that_does_not_fit_is_refused_at_the_start(made: list[Bench]) -> None:
+    bench = Bench(map_size=[500, 512, 64])
+    made.append(bench)
+    bench.wait(lambda: "configure" in bench.fault_names(), "the fault did not come")
+    assert "whole blocks" in next(f.text for f in bench.node.faults.present() if f.name == "configure")
+    assert bench.node.label == "unconfigured"
+    bench.node.set_parameters([Parameter("map_size", value=[64, 64, 32])])
