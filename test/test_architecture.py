@@ -15,9 +15,7 @@ PACKAGE = ROOT / "occdepth_ros"
 DIAGRAM = ROOT / "docs" / "architecture.md"
 NOUNS = {"grid", "camera", "classes", "prediction", "errors", "files"}
 GENERATED = {"msg", "srv", "action", "__version__"}
-ROS = re.compile(
-    r"(rclpy|launch|launch_ros|tf2_ros|message_filters|cv_bridge|diagnostic_updater|rosidl\w*|\w+_msgs)(\.|$)"
-)
+ROS = re.compile(r"(rclpy|launch|launch_ros|tf2_ros|diagnostic_updater|std_srvs|rosidl\w*|\w+_msgs)(\.|$)")
 
 
 def diagram_edges() -> set[tuple[str, str]]:

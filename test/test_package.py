@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "occdepth_ros"
 ROS_FOLDERS = (PACKAGE / "nodes", PACKAGE / "demo")
 ROS_MODULES = re.compile(
-    r"(rclpy|launch|launch_ros|tf2_ros|tf2_py|message_filters|cv_bridge|sensor_msgs_py|diagnostic_updater|"
-    r"ament_index_python|builtin_interfaces|rcl_interfaces|\w+_msgs)(\.|$)"
+    r"(rclpy|launch|launch_ros|tf2_ros|tf2_py|sensor_msgs_py|diagnostic_updater|"
+    r"ament_index_python|builtin_interfaces|rcl_interfaces|std_srvs|\w+_msgs)(\.|$)"
 )
 PROVIDERS = {"tf2_ros": "tf2_ros_py", "ament_index_python": "ament_index_python"}
 TEXTS = {".py", ".md", ".xml", ".txt", ".toml", ".yaml", ".yml", ".rviz", ".msg", ".srv", ".sh", ".in", ".action", ""}

@@ -47,8 +47,7 @@ ROS_PACKAGES = {  # module that the nodes import: package of a ROS installation
     "octomap_msgs.msg": "octomap_msgs",
     "tf2_msgs.msg": "tf2_msgs",
     "tf2_ros": "tf2_ros_py",
-    "message_filters": "message_filters",
-    "cv_bridge": "cv_bridge",
+    "std_srvs.srv": "std_srvs",
     "diagnostic_updater": "diagnostic_updater",
     "occdepth_ros.msg": "occdepth_ros",
 }

@@ -62,17 +62,17 @@ def test_no_ros_is_a_note_but_a_broken_sourced_one_is_missing(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("found", "installed", "state", "remedy"),
     [
-        ({"file": "/opt/ros/jazzy/lib/cv_bridge/__init__.py"}, True, State.OK, ""),
-        ({"file": "/home/u/x/tools/pip_ros/cv_bridge/cv_bridge/__init__.py"}, False, State.OK, ""),
-        ({"file": "/c/pip_ros-0a1b/lib/cv_bridge/__init__.py"}, True, State.NOTE, "ros-jazzy-cv-bridge"),
-        ({"error": "ModuleNotFoundError: x"}, True, State.MISSING, "ros-jazzy-cv-bridge"),
+        ({"file": "/opt/ros/jazzy/lib/tf2_ros/__init__.py"}, True, State.OK, ""),
+        ({"file": "/home/u/x/tools/pip_ros/tf2_ros/tf2_ros/__init__.py"}, False, State.OK, ""),
+        ({"file": "/c/pip_ros-0a1b/lib/tf2_ros/__init__.py"}, True, State.NOTE, "ros-jazzy-tf2-ros"),
+        ({"error": "ModuleNotFoundError: x"}, True, State.MISSING, "ros-jazzy-tf2-ros"),
         ({"error": "ModuleNotFoundError: x"}, False, State.MISSING, "make env"),
     ],
 )
 def test_real_stand_in_and_missing_are_told_apart(
     found: dict[str, str], installed: bool, state: State, remedy: str
 ) -> None:
-    finding = ros_finding("cv_bridge", found, "jazzy", installed=installed)
+    finding = ros_finding("tf2_ros", found, "jazzy", installed=installed)
     assert isinstance(finding, Finding)
     assert finding.state is state
     assert remedy in finding.remedy
