@@ -20,8 +20,8 @@ from typing import Any
 from safetensors.torch import save_file
 
 from benchmarks.__main__ import ROOT
-from occdepth_ros.checkpoints.golden import read_golden
-from occdepth_ros.checkpoints.verification import golden_network
+from occdepth_ros.checkpoints.golden.occdepth import golden_network
+from occdepth_ros.checkpoints.golden.occdepth_file import read_golden
 from occdepth_ros.models.weights import RANDOM
 
 EDGE, EDGE_FRAMES = "occdepth-edge", 5

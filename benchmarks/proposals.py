@@ -125,7 +125,7 @@ def _score(
     for i in range(index - history, index + 1):
         frame = source[i]
         start = time.perf_counter()
-        maker.place(frame.world_from_grid)
+        maker.set_pose(frame.world_from_grid)
         measured = maker.measure(frame.left, frame.right, source.rig, ground_truth.grid)
         seconds.append(time.perf_counter() - start)
     coarse = halved(measured)

@@ -10,7 +10,7 @@ import numpy as np
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import ImageArray, PlacedPredictor, Predictor
+from occdepth_ros.models.predictor import ImageArray, Predictor, StatefulPredictor
 from occdepth_ros.models.registry import create_predictor
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.stereo.swap_guard import SwapGuard
@@ -95,8 +95,8 @@ class Engine:
                 )
         self._swap_guard.check(left, right)
         start = time.perf_counter()
-        if isinstance(self.predictor, PlacedPredictor):
-            self.predictor.place(world_from_grid)
+        if isinstance(self.predictor, StatefulPredictor):
+            self.predictor.set_pose(world_from_grid)
         result = self.predictor.infer(left, right)
         timings = dict(result.timings_ms)
         timings["total"] = 1e3 * (time.perf_counter() - start)

@@ -71,7 +71,7 @@ def test_predictions_contain_the_arrays_stamp_model_and_timings(fake: str) -> No
 class Remembering(Fake):
     """A stateful predictor."""
 
-    def place(self, world_from_grid: np.ndarray | None) -> None:
+    def set_pose(self, world_from_grid: np.ndarray | None) -> None:
         self.placed = world_from_grid
 
 

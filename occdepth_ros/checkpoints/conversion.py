@@ -1,8 +1,7 @@
-"""From published training checkpoints to plain weights files."""
+"""Conversion of training checkpoints to safetensors."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,20 +11,21 @@ from safetensors.torch import save_file
 from occdepth_ros.checkpoints.published import recognise_published
 from occdepth_ros.checkpoints.unpickling import TrainingCheckpoint, read_training_checkpoint
 from occdepth_ros.errors import CheckpointError
-from occdepth_ros.models.loading import State, check_finite
+from occdepth_ros.files import whole_file
+from occdepth_ros.models.loading import check_finite
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion found.
+    """Result of a conversion.
 
     Args:
-        models: presets that the tensors fit; several where they differ in nothing learned.
+        models: models that the tensors fit; several where only untrained parts differ.
         tensors: number of tensors written.
-        parameters: number of numbers in them, batch-norm statistics and buffers included.
-        checkpoint: what else the file said.
+        parameters: number of values in them, batch-norm statistics and buffers included.
+        checkpoint: content of the source.
         target: the file that was written.
-        notes: what else was found out about the tensors, one line each.
+        notes: further findings, one line each.
     """
 
     models: tuple[str, ...]
@@ -40,13 +40,13 @@ def convert(source: Path, target: Path, *, model: str | None = None) -> Conversi
     """Write the weights of a training checkpoint as safetensors.
 
     Args:
-        source: a checkpoint written by torch.save, such as PyTorch-Lightning's; never executed.
+        source: a checkpoint of torch.save, such as PyTorch-Lightning's, legacy ones included; never executed.
         target: the file to write; it appears complete or not at all.
-        model: the preset that it must be; None takes what it is.
+        model: the model that it must fit; None accepts any.
 
     Raises:
-        CheckpointError: the source is damaged, of no known configuration, or not `model`; or the target cannot
-            be written.
+        CheckpointError: the source is damaged, or fits no network or not `model`.
+        OutputError: the target cannot be written.
     """
     where = str(source)
     checkpoint = read_training_checkpoint(source)
@@ -55,21 +55,13 @@ def convert(source: Path, target: Path, *, model: str | None = None) -> Conversi
     models = published.models
     if model is not None and model not in models:
         raise CheckpointError(
-            f"this is {' or '.join(models)}, not {model}", where=where, remedy="Ask for what it is, or for nothing."
+            f"this is {' or '.join(models)}, not {model}", where=where, remedy="Name that model, or none."
         )
-    _write(published.state, target, model or models[0])
+    tensors = {name: tensor.contiguous() for name, tensor in published.state.items()}
+    with whole_file(target) as partial:
+        try:
+            save_file(tensors, partial, {"format": "pt", "model": model or models[0]})
+        except SafetensorError as error:
+            raise OSError(f"cannot write: {error}") from error
     count = sum(tensor.numel() for tensor in published.state.values())
-    return Conversion(models, len(published.state), count, checkpoint, target, published.notes)
-
-
-def _write(state: State, target: Path, model: str) -> None:
-    part = target.with_name(f"{target.name}.part{os.getpid()}")
-    try:
-        save_file(state, part, metadata={"format": "pt", "model": model})
-        part.replace(target)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"cannot be written ({error})", where=str(target), remedy="Choose another place."
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    return Conversion(models, len(tensors), count, checkpoint, target, (*checkpoint.notes, *published.notes))

@@ -1,8 +1,9 @@
-"""Reading tensors out of training checkpoints whose pickles hold foreign objects, without running any of it.
+"""Tensors of training checkpoints whose pickles hold foreign objects, read without executing any of them.
 
-A checkpoint of PyTorch-Lightning is a zip archive with one pickle, which refers to tensors by name, and one
-uncompressed entry per tensor. Here every class and function that the pickle names is replaced by an inert
-object, except for what tensors and ordered dictionaries are made of; nothing foreign is imported or called.
+A checkpoint of torch.save is a zip archive with one pickle, which refers to storages by name, and one uncompressed
+entry per storage. Files of torch before 1.6 (legacy format) are five pickles in a row (magic number, protocol, system,
+content, names of the storages) and the storages behind them. Every class and function that a pickle names is replaced
+by an inert object, except the constructors of tensors and ordered dictionaries; nothing foreign is imported or called.
 """
 
 from __future__ import annotations
@@ -10,20 +11,26 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import struct
+import tarfile
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from occdepth_ros.errors import CheckpointError
-from occdepth_ros.models.loading import STATE_ENTRIES
+from occdepth_ros.models.unwrapping import network_entry, unwrapped
 
 MAX_PICKLE_BYTES = 1 << 26
 """Largest pickle that is read; those of real checkpoints hold a few hundred kilobytes beside the tensors."""
+
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_PROTOCOL = 1001
+"""First two pickles of a legacy file."""
 
 _DTYPES = {
     "DoubleStorage": torch.float64,
@@ -40,12 +47,12 @@ _DTYPES = {
 
 
 class InertObject:
-    """Stands for any foreign object: takes whatever the pickle does to it, and does nothing."""
+    """Placeholder of any foreign object: accepts every operation of a pickle and does nothing."""
 
     def __init__(self, *_: object, **__: object) -> None: ...
 
     def __call__(self, *_: object, **__: object) -> InertObject:
-        """As a function does."""
+        """Ignore a call."""
         return self
 
     def __setstate__(self, _: object) -> None: ...
@@ -53,16 +60,16 @@ class InertObject:
     def __setitem__(self, _: object, __: object) -> None: ...
 
     def append(self, _: object) -> None:
-        """As a list does."""
+        """Ignore elements of a list."""
 
     def extend(self, _: object) -> None:
-        """As a list does."""
+        """Ignore elements of a list."""
 
     def add(self, _: object) -> None:
-        """As a set does."""
+        """Ignore an element of a set."""
 
 
-# With slots, so that a pickle cannot change them after they were checked.
+# with slots, so that a pickle cannot change them after they were checked
 @dataclass(frozen=True, slots=True)
 class _Storage:
     dtype: torch.dtype
@@ -72,10 +79,10 @@ class _Storage:
 
 @dataclass(frozen=True, slots=True)
 class TensorRecord:
-    """A tensor that is still in its archive.
+    """A tensor that is not read yet.
 
     Args:
-        storage: the archive's entry.
+        storage: its storage in the file.
         offset: first element in it.
         size, stride: as of torch tensors.
     """
@@ -110,6 +117,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
         self.foreign: set[str] = set()
+        self.storages: dict[str, _Storage] = {}
         # a class of this reading alone: a pickle may set attributes of what it names
         self._inert = type("Inert", (InertObject,), {})
 
@@ -126,25 +134,29 @@ class _RestrictedUnpickler(pickle.Unpickler):
         return self._inert
 
     def persistent_load(self, pid: Any) -> _Storage:
-        _, dtype, key, _, count = pid
+        _, dtype, key, _, count, *view = pid
+        if view not in ([], [None]):
+            raise pickle.UnpicklingError("its storages are views of others, as torch before 0.4 wrote them")
         if not isinstance(dtype, torch.dtype) or not isinstance(key, str) or type(count) is not int:
             raise pickle.UnpicklingError("a storage of unknown kind")
-        return _Storage(dtype, key, count)
+        return self.storages.setdefault(key, _Storage(dtype, key, count))
 
 
 @dataclass(frozen=True)
 class TrainingCheckpoint:
-    """What was found in a training checkpoint.
+    """Content of a training checkpoint.
 
     Args:
-        state: tensors of the first of `STATE_ENTRIES` that is there, or of the whole file where there is no such entry.
-        facts: plain numbers and texts at the top level, such as epoch and global_step.
+        state: the network's tensors, under its own names (see `unwrapping`).
+        facts: numbers and texts at the top level, such as epoch and global_step.
         foreign: names of the classes and functions that were replaced by inert objects.
+        notes: the entry that the tensors were taken from and the prefixes that were removed, one line each.
     """
 
     state: dict[str, torch.Tensor]
     facts: dict[str, int | float | str] = field(default_factory=dict)
     foreign: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 def read_training_checkpoint(path: Path) -> TrainingCheckpoint:
@@ -156,21 +168,36 @@ def read_training_checkpoint(path: Path) -> TrainingCheckpoint:
     path = Path(path)
     where = str(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _read(archive, path.stat().st_size)
+        with path.open("rb") as file:
+            head = file.read(9)
+            file.seek(0)
+            if head[8:] == b"{":
+                raise CheckpointError(
+                    "this is a safetensors file, which needs no conversion", where=where, remedy="Use it as it is."
+                )
+            if head.startswith(b"\x80"):
+                return _read_legacy(file, path.stat().st_size)
+            if not zipfile.is_zipfile(file) and tarfile.is_tarfile(path):
+                raise CheckpointError(
+                    "this is a tar archive, the format of torch before 0.2",
+                    where=where,
+                    remedy="Load and save it with torch 0.2 to 1.5 on a machine that you trust it on.",
+                )
+            with zipfile.ZipFile(file) as archive:
+                return _read(archive, path.stat().st_size)
     except CheckpointError:
         raise
     except OSError as error:
         raise CheckpointError(
             f"cannot be read ({error.strerror or error})", where=where, remedy="Give the path of a checkpoint."
         ) from error
-    # what a damaged or hostile pickle raises is anybody's guess
+    # a damaged or hostile pickle may raise any exception
     except Exception as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(
             f"this is not a PyTorch checkpoint, or it is damaged or cut ({reason})",
             where=where,
-            remedy="Fetch it again and compare its size and checksum with the publisher's.",
+            remedy="Download it again and compare its size and checksum with the publisher's.",
         ) from error
 
 
@@ -184,25 +211,67 @@ def _read(archive: zipfile.ZipFile, file_size: int) -> TrainingCheckpoint:
     if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
         raise pickle.UnpicklingError("its numbers are not little-endian")
     unpickler = _RestrictedUnpickler(io.BytesIO(archive.read(pickles[0])))
-    content = unpickler.load()
+
+    def content_of(storage: _Storage) -> bytes:
+        entry = archive.getinfo(f"{folder}data/{storage.key}")
+        expected = storage.count * storage.dtype.itemsize
+        if entry.file_size != expected or expected > file_size:
+            raise pickle.UnpicklingError(f"{entry.filename} has {entry.file_size} bytes instead of {expected}")
+        return archive.read(entry)
+
+    return _checkpoint(unpickler.load(), unpickler.foreign, content_of)
+
+
+def _read_legacy(file: BinaryIO, file_size: int) -> TrainingCheckpoint:
+    pickles = io.BytesIO(file.read(MAX_PICKLE_BYTES))
+
+    if (_unpickled(pickles), _unpickled(pickles)) != (LEGACY_MAGIC, LEGACY_PROTOCOL):
+        raise pickle.UnpicklingError("a pickle, but not one of torch.save")
+    system = _unpickled(pickles)
+    if not isinstance(system, Mapping) or system.get("little_endian") is not True:
+        raise pickle.UnpicklingError("its numbers are not little-endian")
+    unpickler = _RestrictedUnpickler(pickles)
+    content, keys = unpickler.load(), _unpickled(pickles)
+    storages = unpickler.storages
+    if not isinstance(keys, list) or not all(isinstance(key, str) and key in storages for key in keys):
+        raise pickle.UnpicklingError("the names of its storages do not fit its tensors")
+    # the storages lie in this order, each behind its number of elements
+    begins, position = {}, pickles.tell()
+    for key in keys:
+        begins[key] = position + 8
+        position += 8 + storages[key].count * storages[key].dtype.itemsize
+    if position > file_size:
+        raise pickle.UnpicklingError("its storages reach beyond the file")
+
+    def content_of(storage: _Storage) -> bytes:
+        file.seek(begins[storage.key] - 8)
+        (count,) = struct.unpack("<q", file.read(8))
+        if count != storage.count:
+            raise pickle.UnpicklingError(f"the storage {storage.key} has {count} elements instead of {storage.count}")
+        return file.read(count * storage.dtype.itemsize)
+
+    return _checkpoint(content, unpickler.foreign, content_of)
+
+
+def _unpickled(file: io.BytesIO) -> Any:
+    return _RestrictedUnpickler(file).load()
+
+
+def _checkpoint(content: object, foreign: set[str], content_of: Callable[[_Storage], bytes]) -> TrainingCheckpoint:
     top = content if isinstance(content, Mapping) else {}
     facts = {k: v for k, v in top.items() if isinstance(k, str) and type(v) in (int, float, str)}
-    entries = next((top[key] for key in STATE_ENTRIES if isinstance(top.get(key), Mapping)), top)
-    if not isinstance(entries, Mapping):
-        raise pickle.UnpicklingError("its state_dict is no dictionary")
+    entries, notes = network_entry(top, lambda value: isinstance(value, TensorRecord))
     records = {k: v for k, v in entries.items() if isinstance(k, str) and isinstance(v, TensorRecord)}
     if not records or (entries is not top and len(records) != len(entries)):
         raise pickle.UnpicklingError("its state_dict holds something else than named tensors")
-    state = {name: _tensor(archive, folder, record, file_size) for name, record in records.items()}
-    return TrainingCheckpoint(state, facts, frozenset(unpickler.foreign))
+    records, removed = unwrapped(records)
+    state = {name: _tensor(record, content_of) for name, record in records.items()}
+    return TrainingCheckpoint(state, facts, frozenset(foreign), (*notes, *removed))
 
 
-def _tensor(archive: zipfile.ZipFile, folder: str, record: TensorRecord, file_size: int) -> torch.Tensor:
-    entry = archive.getinfo(f"{folder}data/{record.storage.key}")
-    expected = record.storage.count * record.storage.dtype.itemsize
-    if entry.file_size != expected or expected > file_size:
-        raise pickle.UnpicklingError(f"{entry.filename} has {entry.file_size} bytes instead of {expected}")
+def _tensor(record: TensorRecord, content_of: Callable[[_Storage], bytes]) -> torch.Tensor:
+    content = content_of(record.storage)
     if 0 in record.size:
         return torch.empty(record.size, dtype=record.storage.dtype)
-    flat = torch.frombuffer(bytearray(archive.read(entry)), dtype=record.storage.dtype)
+    flat = torch.frombuffer(bytearray(content), dtype=record.storage.dtype)
     return flat.as_strided(record.size, record.stride, record.offset).clone(memory_format=torch.contiguous_format)

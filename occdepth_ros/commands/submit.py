@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
 from occdepth_ros.commands.run import make_repeatable
-from occdepth_ros.data.semantic_kitti import SPLITS, find_root, voxel_frames
+from occdepth_ros.data.semantic_kitti import LISTED_ONLY, SPLITS, benchmark_frames, find_root
 from occdepth_ros.data.semantic_kitti_submission import SubmissionWriter, check_submission
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError, SourceError
@@ -25,14 +26,15 @@ from occdepth_ros.sources.sequence import FileSequence
 SUMMARY = "write and check a submission to the SemanticKITTI completion benchmark"
 
 SHOWN = 20
-"""Problems that are printed one by one."""
+"""Number of problems that are printed."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
-    add("file", type=Path, metavar="ZIP", help="the submission: new with --root, else only checked")
-    add("--root", type=Path, metavar="DIR", help="the folder with dataset/sequences/11 to 21: predict them")
+    add("file", type=Path, metavar="ZIP", help="the submission: written with --root, otherwise only checked")
+    add("--root", type=Path, metavar="DIR", help="the folder with dataset/sequences/11 to 21: predict these sequences")
+    add("--check", action="store_true", help="only check ZIP, with --root against the voxel files of the data set")
     add("--model", choices=list(MODELS), metavar="NAME", default=DEFAULT_MODEL, help="model (default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
@@ -40,24 +42,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the verb; the exit code is 1 where the benchmark would refuse the submission.
+    """Run the verb; the exit code is 1 if the benchmark would refuse the submission.
 
     Raises:
         OccDepthError: data set, model or file cannot be used.
     """
-    if arguments.root is not None:
-        write_submission(arguments)
-    problems = list(check_submission(arguments.file))
+    root = None if arguments.root is None else find_root(arguments.root)
+    if root is not None and not arguments.check:
+        write_submission(arguments, root)
+    problems = list(check_submission(arguments.file, root))
     for problem in problems[:SHOWN]:
         print(problem)
     if len(problems) > SHOWN:
         print(f"and {len(problems) - SHOWN} more")
+    if root is None and set(LISTED_ONLY) & set(SPLITS["test"]):
+        print(f"the frames of sequence {', '.join(LISTED_ONLY)} can be checked only with --check --root DIR")
     print(f"{arguments.file}: {f'{len(problems)} problems' if problems else 'complete and valid'}")
     return 1 if problems else 0
 
 
-def write_submission(arguments: argparse.Namespace) -> None:
+def write_submission(arguments: argparse.Namespace, root: Path) -> None:
     """Predict all test sequences into the zip, which is complete or absent.
+
+    Args:
+        arguments: of the verb.
+        root: the folder with `sequences`.
 
     Raises:
         OccDepthError: as for `run`.
@@ -65,26 +74,26 @@ def write_submission(arguments: argparse.Namespace) -> None:
     path: Path = arguments.file
     if path.exists():
         raise OutputError("the file is there already", where=str(path), remedy="Give a new name, or move it away.")
-    folder = find_root(arguments.root) / "sequences"
-    sources = {name: open_test_sequence(folder / name) for name in SPLITS["test"]}
+    frames = {name: benchmark_frames(name, root) for name in SPLITS["test"]}
+    sources = {name: open_test_sequence(root / "sequences" / name, frames[name]) for name in frames}
     with whole_file(path) as partial:
         writer = SubmissionWriter(partial)
         try:
-            predict_sequences(arguments, sources, writer)
+            predict_sequences(arguments, sources, frames, writer)
         finally:
             writer.close()
 
 
-def open_test_sequence(folder: Path) -> FileSequence:
-    """Open a sequence that has images for every frame of the benchmark.
+def open_test_sequence(folder: Path, frames: Sequence[str]) -> FileSequence:
+    """Open a sequence that has images of these frames.
 
     Raises:
-        SourceError, ImageError, CalibrationError: it has not, or is unusable.
+        SourceError, ImageError, CalibrationError: images are missing, or the sequence cannot be used.
     """
     if not folder.is_dir():
         raise SourceError("the sequence is missing", where=str(folder), remedy="A submission needs all of 11 to 21.")
     source = open_kitti_odometry(folder)
-    missing = sorted({f"{frame:06d}" for frame in voxel_frames(folder.name)} - set(source.frames))
+    missing = sorted(set(frames) - set(source.frames))
     if missing:
         raise SourceError(
             f"{len(missing)} frames of the benchmark have no images: {missing_names(missing)}",
@@ -95,9 +104,12 @@ def open_test_sequence(folder: Path) -> FileSequence:
 
 
 def predict_sequences(
-    arguments: argparse.Namespace, sources: dict[str, FileSequence], writer: SubmissionWriter
+    arguments: argparse.Namespace,
+    sources: Mapping[str, FileSequence],
+    frames: Mapping[str, Sequence[str]],
+    writer: SubmissionWriter,
 ) -> None:
-    """Predict the benchmark's frames of all sequences into the writer."""
+    """Predict the frames of all sequences into the writer."""
     by_index = (arguments.align or default_alignment(arguments.model)) == "index"
     engine: Engine | None = None
     for name, source in sources.items():
@@ -108,7 +120,7 @@ def predict_sequences(
         else:
             engine.calibrate(source.rig)
         row_of = {frame: row for row, frame in enumerate(source.frames)}
-        for number in track(voxel_frames(name), f"sequence {name}", console=Console(stderr=True)):
-            frame = source[row_of[f"{number:06d}"]]
+        for frame_name in track(frames[name], f"sequence {name}", console=Console(stderr=True)):
+            frame = source[row_of[frame_name]]
             prediction = engine.predict(frame.left, frame.right, stamp_ns=frame.stamp_ns)
             writer.add(name, frame.name, prediction.labels)

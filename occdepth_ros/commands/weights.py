@@ -1,4 +1,4 @@
-"""`occdepth weights`: check networks with golden outputs, convert published checkpoints, average and pack own ones."""
+"""`occdepth weights`: verify networks with golden outputs, convert checkpoints, average and pack weights."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from pathlib import Path
 
 from occdepth_ros.checkpoints.averaging import average
 from occdepth_ros.checkpoints.conversion import convert as convert_checkpoint
+from occdepth_ros.checkpoints.golden.part_checks import PartCheck
+from occdepth_ros.checkpoints.golden.verify import verify_file
+from occdepth_ros.checkpoints.other_networks import NETWORKS_BY_NAME
 from occdepth_ros.checkpoints.packing import LICENCES
 from occdepth_ros.checkpoints.packing import pack as pack_weights
-from occdepth_ros.checkpoints.part_checks import PartCheck
-from occdepth_ros.checkpoints.verification_families import verify_file
-from occdepth_ros.models.mobilestereonet.depth import NETWORKS as STEREO_NETWORKS
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.occdepth.config import PRESETS
-from occdepth_ros.models.qpn.config import PRESETS as QPN_PRESETS
 
-SUMMARY = "verify networks against golden outputs, convert published checkpoints, average and pack own ones"
+SUMMARY = "verify networks with golden outputs, convert checkpoints, average and pack weights"
 
-CONVERTIBLE = [*PRESETS, *STEREO_NETWORKS, *QPN_PRESETS, *MONOOCC]
-"""Models that published checkpoints are converted for."""
+CONVERTIBLE = [*PRESETS, *NETWORKS_BY_NAME, *MONOOCC]
+"""Networks whose checkpoints are converted."""
+
+_JSON = {"value": "measured"}
+"""Keys of the JSON output that differ from the attributes of `PartCheck`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify.set_defaults(action=_verify)
     convert = actions.add_parser(
         "convert",
-        help="turn a published training checkpoint into a plain weights file",
-        description="Read a checkpoint of the published code (PyTorch-Lightning) without executing anything in it, "
-        "find out which configuration it is, and write its weights as safetensors.",
+        help="convert a training checkpoint to safetensors",
+        description="Read a checkpoint of torch.save (PyTorch-Lightning, legacy files included) without executing "
+        "anything in it, find the network that its tensors fit, and write them as safetensors.",
     )
     convert.add_argument("source", type=Path, metavar="OFFICIAL.ckpt", help="the checkpoint")
     convert.add_argument("target", type=Path, metavar="OUT.safetensors", help="the file to write")
@@ -58,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.set_defaults(action=_convert)
     pack = actions.add_parser(
         "pack",
-        help="write trained weights of occdepth-edge as they ship, in half precision",
-        description="Read weights that `occdepth train` wrote, check that they are occdepth-edge's, and write them in "
+        help="write trained weights in half precision, as they ship",
+        description="Read weights that `occdepth train` wrote, check that they fit the model, and write them in "
         "half precision with model, licence and recipe in the header. Equal weights give equal bytes.",
     )
     pack.add_argument("source", type=Path, metavar="IN", help="safetensors, or a state dict of torch.save")
@@ -71,24 +73,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.set_defaults(action=_pack)
     mean = actions.add_parser(
         "mean",
-        help="average trainings of one network",
-        description="Write the mean of weights files, such as those before and after a network was adapted to a place.",
+        help="average weights of one network",
+        description="Write the mean of weights files of one network, such as those before and after fine-tuning.",
     )
     mean.add_argument("sources", type=Path, nargs="+", metavar="FILE", help="weights of one network, two or more")
     mean.add_argument("--out", type=Path, required=True, metavar="OUT.safetensors", help="the file to write")
-    mean.add_argument("--shares", type=float, nargs="+", metavar="S", help="of each file (default: equal ones)")
+    mean.add_argument("--shares", type=float, nargs="+", metavar="S", help="weight of each file (default: equal)")
     mean.set_defaults(action=_mean)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked; verify: 0 if all parts agree, 1 if not."""
+    """Run the action; verify returns 0 if all parts agree, 1 if not."""
     action: Callable[[argparse.Namespace], int] = arguments.action
     return action(arguments)
 
 
 def _convert(arguments: argparse.Namespace) -> int:
     done = convert_checkpoint(arguments.source, arguments.target, model=arguments.model)
-    print(f"{arguments.source}: {' or '.join(done.models)}, {done.tensors} tensors, {done.parameters} numbers")
+    print(f"{arguments.source}: {' or '.join(done.models)}, {done.tensors} tensors, {done.parameters} values")
     for name, value in sorted(done.checkpoint.facts.items()):
         print(f"  {name}: {value}")
     for note in done.notes:
@@ -103,7 +105,7 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 def _pack(arguments: argparse.Namespace) -> int:
     done = pack_weights(arguments.source, arguments.target, model=arguments.model, recipe=arguments.recipe)
-    print(f"{arguments.source}: {done.tensors} tensors, {done.parameters} numbers")
+    print(f"{arguments.source}: {done.tensors} tensors, {done.parameters} values")
     for name, value in done.about.items():
         print(f"  {name}: {value}")
     print(f"  largest rounding error: {done.worst:.1e} of its tensor's largest weight")
@@ -123,7 +125,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     passed = all(check.passed for check in checks)
     if arguments.json:
         parts = [
-            {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(check).items()}
+            {_JSON.get(k, k): None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(check).items()}
             | {"passed": check.passed}
             for check in checks
         ]
@@ -138,15 +140,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def format_table(checks: Sequence[PartCheck]) -> str:
     """The checks as lines of text."""
-    lines = [f"{'part':<16}{'max diff':>11}{'mean diff':>11}   {'measured':>9} {'rule':<16}{'limit':>8}  verdict"]
+    lines = [f"{'part':<16}{'max diff':>11}{'mean diff':>11}   {'value':>9} {'rule':<16}{'limit':>8}  verdict"]
     for check in checks:
         differences = "".join(
             " " * 11 if math.isnan(value) else f"{value:>11.2e}"
             for value in (check.max_difference, check.mean_difference)
         )
-        measured = f"{check.measured:>9.5f}" if ">=" in check.rule else f"{check.measured:>9.2e}"
+        value = f"{check.value:>9.5f}" if ">=" in check.rule else f"{check.value:>9.2e}"
         lines.append(
-            f"{check.part:<16}{differences}   {measured} {check.rule:<16}{check.limit:>8g}  "
+            f"{check.part:<16}{differences}   {value} {check.rule:<16}{check.limit:>8g}  "
             f"{'ok' if check.passed else 'BEYOND'}"
         )
     return "\n".join(lines)

@@ -61,9 +61,38 @@ SPLITS: dict[str, tuple[str, ...]] = {
 """Sequences of each split; those of `test` have no public labels."""
 
 
+LISTED_ONLY = ("21",)
+"""Sequences whose frames follow from the data set's voxel files alone: of 21 the benchmark uses fewer than every fifth
+scan, 523 of 545 in release 1.0 and 432 in release 1.1 (PRBonn/semantic-kitti-api, issue 59)."""
+
+
 def voxel_frames(sequence: str) -> range:
-    """Numbers of the frames that the complete benchmark has voxels for."""
+    """Numbers of the frames that the complete benchmark has voxels for, except for `LISTED_ONLY`."""
     return range(0, SCANS[sequence], STRIDE)
+
+
+def benchmark_frames(sequence: str, root: Path | None = None) -> list[str]:
+    """Names of the frames that the benchmark scores.
+
+    Args:
+        sequence: a name such as "11".
+        root: the folder with `sequences`, see `find_root`. Where its folder `voxels` of this sequence holds files
+            `FFFFFF.bin`, these are the frames; otherwise they are every fifth scan.
+
+    Raises:
+        SourceError: the sequence is one of `LISTED_ONLY` and the folder does not hold such files.
+    """
+    folder = None if root is None else root / "sequences" / sequence / "voxels"
+    listed = [] if folder is None else sorted(path.stem for path in folder.glob("[0-9]*.bin"))
+    if listed:
+        return listed
+    if sequence in LISTED_ONLY:
+        raise SourceError(
+            f"the frames of sequence {sequence} are unknown: the benchmark does not use every fifth scan of it",
+            where=sequence if folder is None else str(folder),
+            remedy="Extract data_odometry_voxels.zip of SemanticKITTI (sequences/11 to 21/voxels/*.bin).",
+        )
+    return [f"{number:06d}" for number in voxel_frames(sequence)]
 
 
 def find_root(path: Path) -> Path:

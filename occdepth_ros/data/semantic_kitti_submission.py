@@ -1,4 +1,4 @@
-"""Submissions to the scene completion benchmark: a zip of raw labels for every fifth scan of the test sequences.
+"""Submissions to the scene completion benchmark: a zip of raw labels for the benchmark's frames of the test sequences.
 
 sequences/SS/predictions/FFFFFF.label   uint16 raw ids, 256x256x32, C order of (x, y, z); SS from 11 to 21
 """
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.classes import SEMANTIC_KITTI
-from occdepth_ros.data.semantic_kitti import SPLITS, voxel_frames
+from occdepth_ros.data.semantic_kitti import LISTED_ONLY, SPLITS, benchmark_frames, voxel_frames
 from occdepth_ros.errors import OutputError
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
@@ -35,9 +35,9 @@ def folder_names() -> list[str]:
     return ["sequences/", *(f"sequences/{name}" for name in below)]
 
 
-def expected_names() -> list[str]:
-    """The label files of a complete submission."""
-    return [entry_name(name, f"{frame:06d}") for name in SPLITS["test"] for frame in voxel_frames(name)]
+def expected_names(root: Path | None = None) -> list[str]:
+    """The label files of a complete submission; arguments and errors as of `benchmark_frames`."""
+    return [entry_name(name, frame) for name in SPLITS["test"] for frame in benchmark_frames(name, root)]
 
 
 class SubmissionWriter:
@@ -55,7 +55,7 @@ class SubmissionWriter:
             self._archive.writestr(folder, b"")
 
     def add(self, sequence: str, frame: str, labels: npt.NDArray[np.uint8]) -> None:
-        """Add a frame; `labels` are class ids `[256, 256, 32]` on the benchmark's grid, unknown counts as empty."""
+        """Add a frame; `labels` are class ids `[256, 256, 32]` on the benchmark's grid, unknown is written as empty."""
         entry = zipfile.ZipInfo(entry_name(sequence, frame), _EPOCH)
         entry.compress_type = zipfile.ZIP_DEFLATED
         entry.external_attr = 0o644 << 16
@@ -66,22 +66,42 @@ class SubmissionWriter:
         self._archive.close()
 
 
-def check_submission(path: Path) -> Iterator[str]:
-    """What the benchmark would refuse a submission for, one phrase each.
+def check_submission(path: Path, root: Path | None = None) -> Iterator[str]:
+    """Reasons for which the benchmark would refuse a submission, one phrase each.
+
+    The rules are those of the official validator (semantic-kitti-api, validate_submission.py --task completion): name
+    and folders of the zip, one label file of the full size per voxel file of the data set, nothing else but
+    `DESCRIPTION`. Class ids, which the validator leaves to the evaluation, are checked too.
+
+    Args:
+        path: the zip.
+        root: as of `benchmark_frames`; without it the frames of `LISTED_ONLY` are not checked for completeness.
 
     Raises:
         OutputError: the file cannot be read as a zip.
+        SourceError: the data set lacks the list of a sequence.
     """
+    if path.suffix != ".zip":
+        yield f"{path.name}: the name does not end in .zip"
     try:
         with zipfile.ZipFile(path) as archive:
-            yield from _check(archive)
+            yield from _check(archive, root)
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise OutputError(f"the zip cannot be read ({error})", where=str(path), remedy="Write it again.") from error
 
 
-def _check(archive: zipfile.ZipFile) -> Iterator[str]:
+def _check(archive: zipfile.ZipFile, root: Path | None) -> Iterator[str]:
     entries = {entry.filename: entry for entry in archive.infolist()}
-    expected = expected_names()
+    if root is None:
+        # of sequences without a known count: those frames of every fifth scan that the zip holds, at least one
+        known = [name for name in SPLITS["test"] if name not in LISTED_ONLY]
+        possible = [entry_name(s, f"{n:06d}") for s in SPLITS["test"] if s in LISTED_ONLY for n in voxel_frames(s)]
+        present = [name for name in possible if name in entries]
+        if possible and not present:
+            yield f"sequences {', '.join(LISTED_ONLY)}: no label file"
+        expected = [entry_name(name, frame) for name in known for frame in benchmark_frames(name)] + present
+    else:
+        expected = expected_names(root)
     if len(entries) < len(archive.infolist()):
         yield "the zip lists a name twice"
     for name in folder_names():
@@ -89,12 +109,12 @@ def _check(archive: zipfile.ZipFile) -> Iterator[str]:
             yield f"{name}: the folder is no entry of the zip"
     for name in sorted(entries.keys() - {*expected, *folder_names(), DESCRIPTION}):
         yield f"{name}: a submission must not hold this"
-    known = np.fromiter(SEMANTIC_KITTI.class_to_raw.values(), np.uint16)
+    classes = np.fromiter(SEMANTIC_KITTI.class_to_raw.values(), np.uint16)
     for name in expected:
         entry = entries.get(name)
         if entry is None:
             yield f"{name}: missing"
         elif entry.file_size != _BYTES:
             yield f"{name}: {entry.file_size} bytes, not {_BYTES}"
-        elif not np.isin(np.frombuffer(archive.read(entry), "<u2"), known).all():
+        elif not np.isin(np.frombuffer(archive.read(entry), "<u2"), classes).all():
             yield f"{name}: holds ids that are no class of the benchmark"

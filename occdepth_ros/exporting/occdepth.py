@@ -10,7 +10,8 @@ from occdepth_ros.exporting.sampling import FixedSampler
 from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import WEIGHT_GAIN, OccDepth
-from occdepth_ros.models.occdepth.readout import expected_depth, labels_and_confidence
+from occdepth_ros.models.occdepth.oad import expected_depth
+from occdepth_ros.models.readout import labels_and_confidence
 
 
 class ExportableOccDepth(nn.Module):

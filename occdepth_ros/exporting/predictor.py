@@ -1,37 +1,52 @@
-"""An exported model behind the engine's contract: ONNX Runtime in place of the network."""
+"""Predictor that runs an exported model by ONNX Runtime."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.errors import CheckpointError, ModelError
+from occdepth_ros.errors import CheckpointError
 from occdepth_ros.exporting.about import About
 from occdepth_ros.exporting.reading import read_exported
 from occdepth_ros.exporting.runtime import Arrays, Session
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.evidence import StereoEvidence
 from occdepth_ros.models.images import resized
-from occdepth_ros.models.occdepth.readout import VisibilityTable
+from occdepth_ros.models.network_predictor import NetworkPredictor
 from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.models.readout import VisibilityTable
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.trained_height import trained_grid
 
 
-class ExportedPredictor:
+@dataclass(frozen=True)
+class ExportedTables:
+    """Tables of the exported calibration.
+
+    Args:
+        visibility: projection of the predicted voxels.
+        evidence: the matcher; None where the graph takes images only.
+    """
+
+    visibility: VisibilityTable
+    evidence: StereoEvidence | None
+
+
+class ExportedPredictor(NetworkPredictor[ExportedTables]):
     """A file that `occdepth export` wrote, on one device.
 
     Args:
-        name: the model that it is expected to be; None takes any.
+        name: the model that the file must hold; None accepts any.
         weights: the file.
-        device: as for `Session`.
+        device: as for `Session`; pre- and postprocessing run on the CPU.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another model, or not ours.
-        ModelError: a library or the device is not there.
+        CheckpointError: the file is missing, damaged, of another model, or not an exported one.
+        ModelError: a library or the device is missing.
     """
 
     def __init__(self, *, weights: Path, name: str | None = None, device: str = "auto") -> None:
@@ -44,18 +59,22 @@ class ExportedPredictor:
                 where=where,
                 remedy=f"Choose the model {self.about.model}, or another file.",
             )
+        super().__init__(f"{self.about.model} (exported)", None, "cpu")
         self.session = Session(exported.content, device, where)
-        self.device = self.session.device
-        self.name = f"{self.about.model} (exported)"
+        self.device = torch.device(self.session.device)
         self._where = where
-        self._host = torch.device("cpu")
-        self._evidence: StereoEvidence | None = None
-        self._visibility: VisibilityTable | None = None
 
     @property
     def rig(self) -> StereoRig:
         """The only calibration that it works on."""
         return self.about.rig
+
+    def clock(self) -> StageClock:
+        """A clock of the CPU: ONNX Runtime returns when the device has finished."""
+        return StageClock(torch.device("cpu"))
+
+    def check_grid(self, grid: VoxelGrid) -> None:
+        """See `calibrate`, which compares grid and rig with the file's."""
 
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
         """Check that this is the calibration that the file was made for.
@@ -63,58 +82,47 @@ class ExportedPredictor:
         Raises:
             CalibrationError, GridError: it is another one.
         """
-        about = self.about
-        about.check_calibration(rig, grid, self._where)
-        if self._visibility is not None:
-            return
-        # tables of the file's own rig, as those inside it
-        fitted = about.fit.rig(about.rig)
-        self._visibility = VisibilityTable.of_camera(about.grid, fitted.left, fitted.left_from_grid)
-        if about.is_edge:
-            self._evidence = StereoEvidence(about.rig, trained_grid(about.grid)[0], about.fit)
+        self.about.check_calibration(rig, grid, self._where)
+        # the tables inside the file are those of its own rig
+        super().calibrate(self.about.rig, self.about.grid)
 
-    @torch.inference_mode()
-    def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
-        """Predict from one rectified pair, `[H, W, 3]` RGB uint8 each, of the calibrated size.
+    def tables(self, rig: StereoRig, grid: VoxelGrid) -> ExportedTables:
+        """Tables of one calibration."""
+        about = self.about
+        network_rig = about.fit.rig(rig)
+        visibility = VisibilityTable.of_camera(grid, network_rig.left, network_rig.left_from_grid)
+        return ExportedTables(
+            visibility, StereoEvidence(rig, trained_grid(grid)[0], about.fit) if about.is_edge else None
+        )
+
+    def predict(self, tables: ExportedTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> Occupancy:
+        """Predict one pair, see `NetworkPredictor.predict`.
 
         Raises:
-            ModelError: the device ran out of memory, or the runtime failed.
+            ModelError: the device ran out of memory, or ONNX Runtime failed.
         """
-        if self._visibility is None:
-            raise ModelError(
-                "the predictor knows no calibration yet", where=self.name, remedy="Call calibrate(rig, grid) first."
-            )
-        clock = StageClock(self._host)
-        inputs = self._inputs(left, right)
+        inputs = self._inputs(tables, images)
         clock.lap("preprocess")
         outputs = self.session.run(inputs)
         clock.lap("network")
-        nothing = np.full(self.about.config.image, np.nan, np.float32)
-        depth = torch.from_numpy(outputs.get("depth", nothing))
-        visibility = self._visibility.classify(depth)
-        result = Occupancy(
-            outputs["labels"],
-            outputs["confidence"],
-            visibility.numpy(),
-            self.about.fit.restore(depth).numpy(),
-        )
-        clock.lap("postprocess")
-        result.timings_ms = clock.milliseconds()
-        return result
+        no_depth = np.full(self.about.config.image, np.nan, np.float32)
+        depth = torch.from_numpy(outputs.get("depth", no_depth))
+        visibility = tables.visibility.classify(depth).numpy()
+        return Occupancy(outputs["labels"], outputs["confidence"], visibility, self.about.fit.restore(depth).numpy())
 
-    def _inputs(self, left: ImageArray, right: ImageArray) -> Arrays:
+    def _inputs(self, tables: ExportedTables, images: tuple[ImageArray, ImageArray]) -> Arrays:
         about = self.about
-        if self._evidence is None:
-            images = {"left": left, "right": right}
-            return {name: np.ascontiguousarray(images[name]) for name in about.inputs}
-        measured = self._evidence.measure(left, right)
+        if tables.evidence is None:
+            # a single-image model has no input "right"
+            return {name: np.ascontiguousarray(image) for name, image in zip(about.inputs, images, strict=False)}
+        evidence = tables.evidence.measure(*images)
         hits = np.zeros(about.grid.count, np.float32)
-        hits[measured.hit_voxels.numpy()] = measured.hits.numpy()
+        hits[evidence.hit_voxels.numpy()] = evidence.hits.numpy()
         return {
-            "left": resized(left, about.fit),
-            "right": resized(right, about.fit),
-            "disparity": measured.disparity.numpy(),
+            "left": resized(images[0], about.fit),
+            "right": resized(images[1], about.fit),
+            "disparity": evidence.disparity.numpy(),
             "hits": hits.reshape(about.grid.size),
-            "ground": measured.ground.numpy(),
-            "ground_seen": measured.ground_seen.numpy().astype(np.float32),
+            "ground": evidence.ground.numpy(),
+            "ground_seen": evidence.ground_seen.numpy().astype(np.float32),
         }

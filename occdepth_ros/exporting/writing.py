@@ -23,7 +23,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.predictor import SHIPPED
 from occdepth_ros.models.edge.predictor import load_network as load_edge
-from occdepth_ros.models.fusion import fold_norms
+from occdepth_ros.models.inference import fold_norms
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.predictor import load_network

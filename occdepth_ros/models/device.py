@@ -1,20 +1,24 @@
-"""Which device a network runs on."""
+"""Device and number format that a network runs in."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 
 from occdepth_ros.errors import ModelError
 
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
 
 def pick_device(text: str) -> torch.device:
-    """The device that a user named.
+    """The device of a user's text.
 
     Args:
         text: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
 
     Raises:
-        ModelError: there is no such device on this machine.
+        ModelError: this machine has no such device.
     """
     if text == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -31,3 +35,14 @@ def pick_device(text: str) -> torch.device:
             remedy="Use auto or cpu, or look at `occdepth doctor`.",
         )
     return device
+
+
+def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
+    """The requested number format; for "auto" the fastest one that the device multiplies in hardware."""
+    if precision != "auto":
+        chosen: torch.dtype = getattr(torch, precision)
+        return chosen
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    has_bfloat16: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if has_bfloat16 else torch.float32

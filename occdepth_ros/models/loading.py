@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 import struct
@@ -14,16 +15,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from occdepth_ros.errors import CheckpointError
+from occdepth_ros.models.unwrapping import network_entry, unwrapped
 
 State = dict[str, torch.Tensor]
 """Tensor by parameter or buffer name."""
 
-STATE_ENTRIES = ("state_dict", "model")
-"""Entries of a training checkpoint that may hold the network's tensors."""
-
 _SHOWN = 3
-_PARALLEL = "module."
-"""Prefix of every name that torch's DataParallel leaves."""
+_LOG = logging.getLogger(__name__)
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
 
@@ -31,9 +29,9 @@ _PICKLE_MAGIC = b"\x80"
 def read_state(path: Path) -> State:
     """Read the tensors of a weights file.
 
-    Accepts safetensors, and what `torch.save` writes as long as it holds nothing but tensors and plain
-    containers: a pickled object is refused, never executed. Of a training checkpoint the first of
-    `STATE_ENTRIES` that is there is taken.
+    Accepts safetensors, and files of `torch.save`, legacy ones included, that hold nothing but tensors and containers:
+    other pickled objects are refused, never executed. Entries of a training checkpoint and prefixes of wrappers (see
+    `unwrapping`) are resolved; a log message names them.
 
     Raises:
         CheckpointError: the file is missing, damaged, no weights file, holds other objects, or holds NaN.
@@ -70,7 +68,7 @@ def _read_safetensors(path: Path) -> State:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(
-            f"the file is damaged or cut ({error})", where=str(path), remedy="Fetch it again."
+            f"the file is damaged or cut ({error})", where=str(path), remedy="Download it again."
         ) from error
 
 
@@ -82,47 +80,44 @@ def _read_torch(path: Path) -> object:
         refused = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if refused:
             raise CheckpointError(
-                f"the file holds Python objects besides tensors ({refused[1]}), which are not executed here;"
-                " training checkpoints of the published code do",
+                f"the file holds Python objects besides tensors ({refused[1]}), which are never executed",
                 where=str(path),
-                remedy="Convert it first: occdepth weights convert FILE OUT.safetensors.",
+                remedy="Extract its tensors: occdepth weights convert FILE OUT.safetensors; then use OUT.safetensors.",
             ) from error
         # the unpickler's own text advises to load unsafely
         unpickling = isinstance(error, pickle.UnpicklingError)
         reason = "its pickle cannot be read" if unpickling else str(error).partition("\n")[0]
         raise CheckpointError(
-            f"the file is damaged or cut ({reason})", where=str(path), remedy="Fetch it again."
+            f"the file is damaged or cut ({reason})", where=str(path), remedy="Download it again."
         ) from error
 
 
 def _checked(content: object, where: str) -> State:
+    notes: list[str] = []
     if isinstance(content, Mapping):
-        content = next((content[key] for key in STATE_ENTRIES if isinstance(content.get(key), Mapping)), content)
+        content, notes = network_entry(content, lambda value: isinstance(value, torch.Tensor))
     if (
         not isinstance(content, Mapping)
         or not content
         or not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in content.items())
     ):
         raise CheckpointError(
-            "the file does not hold named tensors", where=where, remedy="Give the state dict of a network."
+            "the file does not hold named tensors",
+            where=where,
+            remedy="Give the state dict of a network, or a checkpoint with it as the entry state_dict.",
         )
-    state = without_parallel(dict(content))
+    state, removed = unwrapped(content)
+    for note in (*notes, *removed):
+        _LOG.warning("%s: %s", where, note)
     check_finite(state, where)
     return state
 
 
-def without_parallel(state: State) -> State:
-    """The same tensors without the prefix that torch's DataParallel puts before every name."""
-    if not all(name.startswith(_PARALLEL) for name in state):
-        return state
-    return {name.removeprefix(_PARALLEL): tensor for name, tensor in state.items()}
-
-
 def check_finite(state: Mapping[str, torch.Tensor], where: str) -> None:
-    """Refuse weights with NaN or infinity in them.
+    """Check that all weights are finite.
 
     Raises:
-        CheckpointError: some have; the text names the first ones.
+        CheckpointError: tensors hold NaN or infinity; the text names the first ones.
     """
     broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
@@ -134,7 +129,7 @@ def check_finite(state: Mapping[str, torch.Tensor], where: str) -> None:
 
 
 def load_strict(module: nn.Module, state: Mapping[str, torch.Tensor], *, where: str) -> None:
-    """Load `state` into `module`: every name must be there, none too many, every shape equal.
+    """Load `state` into `module`, which must have exactly these names and shapes.
 
     Raises:
         CheckpointError: names or shapes differ; the text counts them and shows the first ones.

@@ -1,4 +1,4 @@
-"""What a model has to offer to the Engine: the joint between networks, geometry and everything that uses them."""
+"""The protocol of a model: what the Engine calls on networks and on the geometric baseline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ ImageArray = npt.NDArray[np.uint8]
 
 @dataclass
 class Occupancy:
-    """What a predictor returns: the arrays of an OccupancyPrediction, on the predictor's grid."""
+    """Result of a predictor: the arrays of an OccupancyPrediction on the calibrated grid.
+
+    Args:
+        labels: class ids, `[X, Y, Z]`; 0 = free, 255 = unknown.
+        confidence: probability of the label times 255, `[X, Y, Z]`.
+        visibility: values of `occdepth_ros.prediction.Visibility`, `[X, Y, Z]`.
+        depth: depth of the left image, `[H, W]`, metres; NaN = none.
+        timings_ms: duration of every stage, milliseconds.
+    """
 
     labels: npt.NDArray[np.uint8]
     confidence: npt.NDArray[np.uint8]
@@ -26,14 +34,14 @@ class Occupancy:
 
 
 @runtime_checkable
-class PlacedPredictor(Protocol):
-    """A predictor that also looks at earlier pairs, where it is told from where they were taken."""
+class StatefulPredictor(Protocol):
+    """A predictor that also uses earlier pairs, for which it needs the pose of each."""
 
-    def place(self, world_from_grid: Matrix | None) -> None:
-        """Say where the grid's frame is when the next pair is taken.
+    def set_pose(self, world_from_grid: Matrix | None) -> None:
+        """Set the pose of the grid's frame at the time of the next pair.
 
         Args:
-            world_from_grid: its pose in a frame that does not move, `[4, 4]`; None = not known, which ends the memory.
+            world_from_grid: its pose in a fixed frame, `[4, 4]`; None = unknown: the earlier pairs are dropped.
         """
 
 

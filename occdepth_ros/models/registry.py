@@ -75,17 +75,17 @@ MODELS: dict[str, ModelEntry] = {
     "monoscene-small": ModelEntry(_OCCDEPTH, "monoscene in the size of occdepth-small", True),
     "monoscene-stereo-small": ModelEntry(_OCCDEPTH, "monoscene-stereo in the size of occdepth-small", True),
     "lmscnet-stereo": ModelEntry(
-        "occdepth_ros.models.comparison.lmscnet.predictor:LmscNetPredictor",
+        "occdepth_ros.models.comparison.predictors:LmscNetPredictor",
         "LMSCNet on the occupancy that semi-global matching measures",
         needs_weights=True,
     ),
     "aicnet-stereo": ModelEntry(
-        "occdepth_ros.models.comparison.aicnet.predictor:AicNetPredictor",
+        "occdepth_ros.models.comparison.predictors:AicNetPredictor",
         "AICNet on the left image and the depth that semi-global matching measures",
         needs_weights=True,
     ),
     "js3cnet-stereo": ModelEntry(
-        "occdepth_ros.models.comparison.js3cnet.predictor:Js3cNetPredictor",
+        "occdepth_ros.models.comparison.predictors:Js3cNetPredictor",
         "JS3C-Net on the points that semi-global matching measures",
         needs_weights=True,
     ),

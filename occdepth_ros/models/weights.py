@@ -1,8 +1,9 @@
-"""A network on the CPU with the weights that a user names."""
+"""Networks on the CPU with the weights of a file, those that ship, or random ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from occdepth_ros.errors import CheckpointError
-from occdepth_ros.models.loading import load_strict, read_state
+from occdepth_ros.models.loading import State, load_strict, read_state
 
 RANDOM = "random"
 """In place of a weights file: seeded random weights, for timing and tests only."""
@@ -19,23 +20,28 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def with_weights(
-    make: Callable[[], Network],
+    make: Callable[[State | None], Network],
     name: str,
     weights: Path | str | None,
-    recognise: Callable[[dict[str, torch.Tensor]], list[str]] = lambda _: [],
+    *,
+    shipped: str | None = None,
+    recognise: Callable[[State], list[str]] = lambda _: [],
+    load: Callable[..., None] = load_strict,
 ) -> Network:
-    """Make a network and fill it with the weights of a file or, for "random", with seeded random ones.
+    """Make a network on the CPU, in float32, and fill it with weights.
 
     Args:
-        make: makes the network.
+        make: makes the network for these weights; None = seeded random ones.
         name: the model's name, for error texts.
-        weights: the file, or "random".
-        recognise: names of the models that tensors which do not fit would be for.
+        weights: a weights file, "random", or None for those that ship.
+        shipped: file in `occdepth_ros/weights` that ships for this model; None = there is none.
+        recognise: names of the models that given tensors fit, for the error text.
+        load: loads the tensors: `load(network, state, where=FILE)`; CheckpointError where they do not fit.
 
     Raises:
         CheckpointError: the weights are missing, damaged, or of another network.
     """
-    if weights is None:
+    if weights is None and shipped is None:
         raise CheckpointError(
             f"{name} needs a weights file and none ships with this package",
             where="weights",
@@ -44,14 +50,18 @@ def with_weights(
     if str(weights) == RANDOM:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return make()
+            return make(None)
     # read first: a wrong file is found before the network is built
-    state = read_state(Path(weights))
-    network = make()
+    if weights is None and shipped is not None:
+        with resources.as_file(resources.files("occdepth_ros.weights").joinpath(shipped)) as path:
+            weights, state = path, read_state(path)
+    else:
+        state = read_state(Path(str(weights)))
+    network = make(state)
     try:
-        load_strict(network, state, where=str(weights))
+        load(network, state, where=str(weights))
     except CheckpointError as error:
-        others = recognise(state)
+        others = [other for other in recognise(state) if other != name]
         if not others:
             raise
         raise CheckpointError(

@@ -13,9 +13,9 @@ from torch import nn
 
 from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.data.example import SceneExample
-from occdepth_ros.models.comparison.evidence.config import CompletionConfig
-from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
-from occdepth_ros.models.window import ColumnWindow
+from occdepth_ros.models.column_window import ColumnWindow
+from occdepth_ros.models.comparison.config import CompletionConfig
+from occdepth_ros.models.comparison.surface import MatchedSurface
 from occdepth_ros.stereo.matching import ImageArray
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored

@@ -16,13 +16,13 @@ from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.pooling import downsample_labels
 from occdepth_ros.errors import RecipeError
+from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.monoocc.backbones import EfficientNetLite0
 from occdepth_ros.models.monoocc.config import PRESETS, SCALE, MonoOccConfig
 from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.models.monoocc.proposals.source import ProposalSource
 from occdepth_ros.models.monoocc.proposals.stereo import StereoProposals
-from occdepth_ros.models.window import ColumnWindow
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.class_weights import class_logits
 from occdepth_ros.training.losses.distillation import channel_divergence, published_divergence

@@ -19,13 +19,13 @@ from occdepth_ros.data.pooling import downsample_labels
 from occdepth_ros.errors import GridError, ModelError
 from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.calibrations import RecentCalibrations
+from occdepth_ros.models.calibration_cache import CalibrationCache
+from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.layers.bottleneck import Bottleneck3d
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import DEPTH_SCALE, OccDepth, OccDepthOutput
-from occdepth_ros.models.window import ColumnWindow
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.affinity import SoftCounts, geometric_affinity, semantic_affinity
 from occdepth_ros.training.losses.class_weights import class_weights, occupancy_weights
@@ -110,7 +110,7 @@ class OccDepthTask:
         self._wanted = tuple({*config.scales, DEPTH_SCALE} if config.depth else config.scales)
         self._class_weights = class_weights(config.n_classes)
         self._occupancy_weights = occupancy_weights(config.n_classes)
-        self._calibrations: RecentCalibrations[_Calibration] = RecentCalibrations(KEPT_CALIBRATIONS)
+        self._calibrations: CalibrationCache[_Calibration] = CalibrationCache(KEPT_CALIBRATIONS)
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
         """Make inputs and targets of one scene.
@@ -255,7 +255,7 @@ class OccDepthTask:
         return own, target
 
     def _calibration(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
-        return self._calibrations.of(rig, grid, lambda: self._tables(rig, grid))
+        return self._calibrations.get(rig, grid, lambda: self._tables(rig, grid))
 
     def _tables(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
         fit = ImageFit.between((rig.left.height, rig.left.width), self.config.image)

@@ -12,10 +12,10 @@ from occdepth_ros.classes import ClassTable
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.pooling import downsample_labels
 from occdepth_ros.errors import RecipeError
+from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.monoocc.proposals.stereo import StereoProposals
 from occdepth_ros.models.qpn.config import QpnConfig
 from occdepth_ros.models.qpn.network import QueryProposalNetwork
-from occdepth_ros.models.window import ColumnWindow
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored, shifted
 from occdepth_ros.training.losses.proposals import ALPHA, proposal_loss
 from occdepth_ros.training.task import Batch, Prepared

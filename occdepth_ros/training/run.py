@@ -24,7 +24,7 @@ from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.errors import OutputError, RecipeError, TrainingError
 from occdepth_ros.files import write_whole
 from occdepth_ros.models.device import pick_device
-from occdepth_ros.models.layout import channels_last
+from occdepth_ros.models.inference import channels_last
 from occdepth_ros.models.loading import check_finite
 from occdepth_ros.training.averaging import ExponentialAverage
 from occdepth_ros.training.config import Recipe, recipe_text

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from occdepth_ros.checkpoints.conversion import convert
 from occdepth_ros.checkpoints.unpickling import read_training_checkpoint
 from occdepth_ros.cli import main
-from occdepth_ros.errors import CheckpointError
+from occdepth_ros.errors import CheckpointError, OutputError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.network import OccDepth
@@ -265,5 +265,5 @@ def test_missing_files_and_places_are_named(state: dict[str, torch.Tensor], tmp_
     with pytest.raises(CheckpointError, match="not a PyTorch checkpoint"):
         convert(tmp_path / "text.ckpt", tmp_path / "out.safetensors")
     source = lightning(state, tmp_path / "w.ckpt")
-    with pytest.raises(CheckpointError, match="cannot be written"):
-        convert(source, tmp_path / "absent" / "out.safetensors")
+    with pytest.raises(OutputError, match="cannot write"):
+        convert(source, tmp_path / "text.ckpt" / "out.safetensors")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from occdepth_ros.checkpoints.golden import read_golden
-from occdepth_ros.checkpoints.verification import verify_network
+from occdepth_ros.checkpoints.golden.occdepth import verify_network
+from occdepth_ros.checkpoints.golden.occdepth_file import read_golden
 
 pytestmark = pytest.mark.golden
 

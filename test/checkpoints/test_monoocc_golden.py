@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from occdepth_ros.checkpoints.verification_families import verify_file
+from occdepth_ros.checkpoints.golden.verify import verify_file
 from occdepth_ros.errors import CheckpointError
 
 pytestmark = [pytest.mark.golden, pytest.mark.usefixtures("one_thread")]

@@ -12,8 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from occdepth_ros.checkpoints.proposal_networks import MAKERS
-from occdepth_ros.checkpoints.verification_families import verify_file
+from occdepth_ros.checkpoints.golden.verify import verify_file
+from occdepth_ros.checkpoints.other_networks import PROPOSAL_NETWORKS
 from occdepth_ros.cli import main
 from occdepth_ros.errors import CheckpointError
 from occdepth_ros.models.loading import read_state
@@ -33,10 +33,10 @@ def published(path: Path, network: nn.Module, *, parallel: bool) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", list(MAKERS))
+@pytest.mark.parametrize("name", list(PROPOSAL_NETWORKS))
 def test_published_checkpoints_are_converted(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
-    network = MAKERS[name]()
+    network = PROPOSAL_NETWORKS[name]()
     source = published(tmp_path / "best.ckpt", network, parallel=name.startswith("mobile"))
     target = tmp_path / "out.safetensors"
     assert main(["weights", "convert", str(source), str(target), "--model", name]) == 0
@@ -49,14 +49,14 @@ def test_published_checkpoints_are_converted(name: str, tmp_path: Path, capsys: 
 
 
 def test_checkpoints_without_foreign_objects_are_read_as_they_are(tmp_path: Path) -> None:
-    state = MAKERS["qpn"]().state_dict()
+    state = PROPOSAL_NETWORKS["qpn"]().state_dict()
     torch.save({"epoch": 3, "model": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "c.pth")
     read = read_state(tmp_path / "c.pth")
     assert read.keys() == state.keys() and all(torch.equal(read[k], v) for k, v in state.items())
 
 
 def test_checkpoints_of_other_sizes_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    network = MAKERS["qpn"]()
+    network = PROPOSAL_NETWORKS["qpn"]()
     network.conv1_4 = nn.Conv2d(3, 3, 3)
     source = published(tmp_path / "best.ckpt", network, parallel=False)
     assert main(["weights", "convert", str(source), str(tmp_path / "o.safetensors")]) != 0
@@ -109,5 +109,5 @@ def test_damaged_golden_files_are_refused(golden_dir: Path, tmp_path: Path, chan
             value = np.frombuffer(json.dumps(value(json.loads(bytes(arrays[key])))).encode(), np.uint8)
         arrays[key] = value
     np.savez(tmp_path / "g.npz", **{key: value for key, value in arrays.items() if value is not None})
-    with pytest.raises(CheckpointError, match=r"does not hold together|no known configuration"):
+    with pytest.raises(CheckpointError, match=r"does not hold together|fit no configuration"):
         verify_file(tmp_path / "g.npz")

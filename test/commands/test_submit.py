@@ -127,3 +127,44 @@ def test_incomplete_sequences_are_refused_before_anything_is_predicted(
         (root / "dataset" / "sequences" / "11" / side / "000005.png").unlink()
     assert main(["submit", str(root / "s.zip"), "--root", str(root)]) == 2
     assert "1 frames of the benchmark have no images: 000005" in capsys.readouterr().err
+
+
+def test_frames_are_those_of_the_data_sets_voxel_files(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    voxels = root / "dataset" / "sequences" / "11" / "voxels"
+    voxels.mkdir()
+    for name in ("000003.bin", "000003.invalid", "000004.label"):
+        (voxels / name).touch()
+    file = written(root)
+    with zipfile.ZipFile(file) as archive:
+        labels = [name for name in archive.namelist() if name.endswith(".label")]
+    assert labels == ["sequences/11/predictions/000003.label", "sequences/12/predictions/000000.label"]
+    capsys.readouterr()
+    # without the data set's list every fifth frame is expected
+    assert main(["submit", str(file)]) == 1
+    assert "000000.label: missing" in capsys.readouterr().out
+    assert main(["submit", str(file), "--check", "--root", str(root)]) == 0
+
+
+def test_frames_of_sequence_21_need_the_data_sets_voxel_files(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(root)
+    monkeypatch.setitem(semantic_kitti.SPLITS, "test", ("11", "12", "21"))
+    monkeypatch.setitem(semantic_kitti.SCANS, "21", 11)
+    folder = root / "dataset" / "sequences" / "21"
+    kitti_odometry(folder, 11)
+    assert main(["submit", str(root / "second.zip"), "--root", str(root)]) == 2
+    assert "data_odometry_voxels.zip" in capsys.readouterr().err and not (root / "second.zip").exists()
+    assert main(["submit", str(file)]) == 1
+    assert "sequences 21: no label file" in capsys.readouterr().out
+    (folder / "voxels").mkdir()
+    (folder / "voxels" / "000005.bin").touch()
+    assert main(["submit", str(root / "second.zip"), "--root", str(root)]) == 0
+    assert main(["submit", str(root / "second.zip")]) == 0
+    assert "can be checked only with --check --root DIR" in capsys.readouterr().out
+
+
+def test_the_name_of_a_submission_ends_in_zip(root: Path) -> None:
+    file = written(root)
+    renamed = file.rename(file.with_suffix(".dat"))
+    assert list(check_submission(renamed)) == ["submission.dat: the name does not end in .zip"]

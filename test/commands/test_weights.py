@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from occdepth_ros.checkpoints.golden import read_golden
+from occdepth_ros.checkpoints.golden.occdepth_file import read_golden
 from occdepth_ros.checkpoints.packing import halved
 from occdepth_ros.cli import main
 from occdepth_ros.errors import CheckpointError

@@ -10,7 +10,7 @@ from helpers.scenes import HEIGHT, WIDTH, scene
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
+from occdepth_ros.models.comparison.surface import MatchedSurface
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 
 

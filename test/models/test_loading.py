@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from occdepth_ros.checkpoints.filling import fill_state, fill_tensor
+from occdepth_ros.checkpoints.golden.filling import fill_state, fill_tensor
 from occdepth_ros.errors import CheckpointError
 from occdepth_ros.models.loading import load_strict, read_state
 

@@ -60,7 +60,7 @@ class StereoNetDepth:
             )
         self.name, self.device, self._baseline_m = name, pick_device(device), baseline_m
         make: Callable[[], MobileStereoNet] = NETWORKS[name]
-        network = with_weights(make, name, weights)
+        network = with_weights(lambda _: make(), name, weights)
         with memory_guard(name, self.device):
             self.network = network.eval().requires_grad_(False).to(self.device)
         self.is_random = str(weights) == RANDOM

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.monoocc.backbones import PyramidNeck, make_backbone
 from occdepth_ros.models.monoocc.config import MonoOccConfig
 from occdepth_ros.models.monoocc.cross_view import CrossViewTransformer
@@ -19,8 +20,7 @@ from occdepth_ros.models.monoocc.layers import CHUNK, LEARNING_CHUNK, CrossTrans
 from occdepth_ros.models.monoocc.reference_points import CameraView, References
 from occdepth_ros.models.monoocc.semantic_decoder import SemanticDecoder
 from occdepth_ros.models.monoocc.upsampled_head import UpsampledHead, coarse_range
-from occdepth_ros.models.occdepth.readout import labels_and_confidence
-from occdepth_ros.models.window import ColumnWindow
+from occdepth_ros.models.readout import labels_and_confidence
 
 NARROW = 64
 """Channels below which attention is computed in float32 in any case."""
@@ -165,7 +165,7 @@ class MonoOccHead(nn.Module):
         )
         return out
 
-    def look_again(self, volume: torch.Tensor, features: torch.Tensor, views: list[CameraView]) -> torch.Tensor:
+    def attend_late(self, volume: torch.Tensor, features: torch.Tensor, views: list[CameraView]) -> torch.Tensor:
         """The image-conditioned cross-attention: all voxels, `[N, C]`, look at the images, `[V, C, h, w]`."""
         out: torch.Tensor = self.cross_transformer_late(volume, features, views, chunk_of(features))
         return out
@@ -239,7 +239,7 @@ class MonoOcc(nn.Module):
         with attention_format(self.config, features) as features:
             queries = head.cross(features, references, proposals)
             attended = head.attend(proposals, queries, wanted)
-            late = head.look_again(attended, features, references.views(wanted)) if self.config.late else None
+            late = head.attend_late(attended, features, references.views(wanted)) if self.config.late else None
         return Volumes(proposals, queries, attended, late)
 
     def forward(self, images: torch.Tensor, references: References, proposed: torch.Tensor) -> torch.Tensor:

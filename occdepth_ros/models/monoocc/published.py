@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 
 import torch
 
-from occdepth_ros.errors import CheckpointError
-from occdepth_ros.models.loading import load_strict
+from occdepth_ros.models.loading import State, load_strict
 from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
 from occdepth_ros.models.monoocc.network import MonoOcc
-from occdepth_ros.models.published import Published
-
-State = dict[str, torch.Tensor]
+from occdepth_ros.models.recognition import Published, Shapes, fits_nothing, shapes_of
 
 HEAD = "pts_bbox_head."
 UNUSED = (
@@ -88,10 +84,8 @@ def load_published(network: MonoOcc, state: Mapping[str, torch.Tensor], *, where
     load_strict(network, wanted_part(network, state), where=where)
 
 
-@cache
-def _shapes(config: MonoOccConfig) -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):
-        return {name: tuple(tensor.shape) for name, tensor in MonoOcc(config).state_dict().items()}
+def _networks() -> dict[str, Shapes]:
+    return {name: shapes_of(MonoOcc, config) for name, config in PRESETS.items()}
 
 
 def recognise(state: Mapping[str, torch.Tensor]) -> list[str]:
@@ -100,7 +94,7 @@ def recognise(state: Mapping[str, torch.Tensor]) -> list[str]:
     late = was_late_trained(state)
     if not late:
         found = {n: shape for n, shape in found.items() if not n.startswith(LATE)}
-    return [name for name, config in PRESETS.items() if _same(_shapes(config), found)]
+    return [name for name, shapes in _networks().items() if _same(shapes, found)]
 
 
 def _same(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> bool:
@@ -120,15 +114,9 @@ def recognise_published(state: State, where: str) -> Published:
     """
     models = recognise(state)
     if not models:
-        found = {(name, tuple(tensor.shape)) for name, tensor in state.items() if not name.startswith(UNUSED)}
-        differing = {name: len(found ^ set(_shapes(config).items())) for name, config in PRESETS.items()}
-        best = min(differing, key=lambda name: differing[name])
-        raise CheckpointError(
-            f"its {len(state)} tensors are of no known configuration of MonoOcc; {best} is closest and differs in "
-            f"{differing[best]} names or shapes",
-            where=where,
-            remedy="Checkpoints of MonoOcc-S, -L and VoxFormer-S for SemanticKITTI fit; other data sets' do not.",
-        )
+        used = {name: tensor for name, tensor in state.items() if not name.startswith(UNUSED)}
+        remedy = "Checkpoints of MonoOcc-S, -L and VoxFormer-S for SemanticKITTI fit; those of other data sets do not."
+        raise fits_nothing(used, _networks(), where, remedy=remedy)
     kept = dict(state)
     if not was_late_trained(state):
         kept = {name: tensor for name, tensor in kept.items() if not name.startswith(LATE)}

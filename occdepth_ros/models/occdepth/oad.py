@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -129,3 +130,23 @@ def sample_weight(depth: torch.Tensor, grid: torch.Tensor, inside: torch.Tensor 
     if inside is None:
         return total
     return torch.where(inside > 0, total / inside.clamp_min(torch.finfo(inside.dtype).tiny), 0.0)
+
+
+def expected_depth(depth: torch.Tensor | None, config: OccDepthConfig) -> torch.Tensor:
+    """Expectation of the first view's depth distribution over its supervised bins.
+
+    Args:
+        depth: `[B, V, D, h, w]` at 1/8 of the image; None without depth module.
+        config: bins and image size.
+
+    Returns:
+        `[H, W]` float32, metres; NaN without depth module.
+    """
+    height, width = config.image
+    if depth is None or config.depth is None:
+        return torch.full((height, width), float("nan"))
+    bins = config.depth
+    centers = torch.from_numpy(bins.centers().astype(np.float32)).to(depth.device)
+    coarse = torch.einsum("dhw,d->hw", depth[0, 0].float(), centers)
+    full = F.interpolate(coarse[None, None], scale_factor=8.0, mode="bilinear", align_corners=False)[0, 0]
+    return full[:height, :width].contiguous()

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.layers.bottleneck import Downsample, Process
 from occdepth_ros.models.layers.upsample import Upsample3d
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.crp import ContextPrior
 from occdepth_ros.models.occdepth.head import OccludedHead, SegmentationHead
-from occdepth_ros.models.window import ColumnWindow
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,7 +10,7 @@ import torch
 from occdepth_ros.errors import CheckpointError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
-from occdepth_ros.models.layout import channels_last
+from occdepth_ros.models.inference import channels_last
 from occdepth_ros.models.loading import read_state
 from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.monoocc.proposals.source import Proposals, Volume
@@ -45,7 +44,7 @@ class QpnRefiner:
             config = replace(config, heads=_heads(Path(weights)))
         self.device = pick_device(device)
         self.name = config.name
-        network = with_weights(partial(QueryProposalNetwork, config), config.name, weights)
+        network = with_weights(lambda _: QueryProposalNetwork(config), config.name, weights)
         with memory_guard(self.name, self.device):
             self.network = channels_last(network.eval().requires_grad_(False).to(self.device))
 

@@ -15,7 +15,7 @@ from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CalibrationError, CheckpointError, GridError, ImageError, ModelError, OccDepthError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import PlacedPredictor
+from occdepth_ros.models.predictor import StatefulPredictor
 from occdepth_ros.models.registry import FALLBACK_MODEL, is_exported
 from occdepth_ros.nodes.conversions import ImageArray, pose_of
 from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError
@@ -53,7 +53,7 @@ class ModelHost:
     @property
     def stateful(self) -> bool:
         """Whether the model looks at earlier pairs, and wants to be told where each was taken."""
-        return self._engine is not None and isinstance(self._engine.predictor, PlacedPredictor)
+        return self._engine is not None and isinstance(self._engine.predictor, StatefulPredictor)
 
     def place(self, world_from_grid: Matrix | None) -> None:
         """Say where the grid's frame is when the next pair is taken, `[4, 4]`; None = not known."""

@@ -14,13 +14,13 @@ from safetensors.torch import save_file
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CheckpointError, GridError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.comparison.aicnet.anisotropic import AnisotropicModule
 from occdepth_ros.models.comparison.aicnet.config import AicNetConfig
 from occdepth_ros.models.comparison.aicnet.network import AicNet
-from occdepth_ros.models.comparison.aicnet.predictor import AicNetPredictor
-from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
+from occdepth_ros.models.comparison.predictors import AicNetPredictor
+from occdepth_ros.models.comparison.surface import MatchedSurface
 from occdepth_ros.models.registry import MODELS
-from occdepth_ros.models.window import ColumnWindow
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 CONFIG = AicNetConfig(grid=GRID, feature=4)

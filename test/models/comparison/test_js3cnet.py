@@ -16,14 +16,14 @@ from safetensors.torch import save_file
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CheckpointError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
+from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.comparison.js3cnet.config import Js3cNetConfig
 from occdepth_ros.models.comparison.js3cnet.interaction import PointVoxelInteraction, cell_corners
 from occdepth_ros.models.comparison.js3cnet.network import Js3cNet
-from occdepth_ros.models.comparison.js3cnet.predictor import Js3cNetPredictor
 from occdepth_ros.models.comparison.js3cnet.sparse import SiteNorm, Sites, SparseUNet, SubmanifoldConv
+from occdepth_ros.models.comparison.predictors import Js3cNetPredictor
+from occdepth_ros.models.comparison.surface import MatchedSurface
 from occdepth_ros.models.registry import MODELS
-from occdepth_ros.models.window import ColumnWindow
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 CONFIG = Js3cNetConfig(grid=GRID, widths=(4, 6, 8), feature=4)

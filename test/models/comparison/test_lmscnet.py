@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CheckpointError, GridError, ModelError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.comparison.lmscnet.config import SCALES, LmscNetConfig
 from occdepth_ros.models.comparison.lmscnet.network import LmscNet
-from occdepth_ros.models.comparison.lmscnet.predictor import LmscNetPredictor
+from occdepth_ros.models.comparison.predictors import LmscNetPredictor
 from occdepth_ros.models.registry import MODELS
-from occdepth_ros.models.window import ColumnWindow
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 

@@ -33,8 +33,8 @@ from occdepth_ros.models.edge.evidence import (
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge, mirror
 from occdepth_ros.models.edge.readout import decide, thresholds
-from occdepth_ros.models.fusion import fold_norms, stored_as
 from occdepth_ros.models.images import ImageFit
+from occdepth_ros.models.inference import fold_norms, stored_as
 from occdepth_ros.models.layers import imagenet
 from occdepth_ros.models.occdepth.config import DepthBins
 from occdepth_ros.stereo.projection import project_voxels

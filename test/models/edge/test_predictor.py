@@ -17,8 +17,9 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CalibrationError, CheckpointError, GridError, ModelError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.device import pick_precision
 from occdepth_ros.models.edge import predictor as module
-from occdepth_ros.models.edge.predictor import SHIPPED, EdgePredictor, pick_precision
+from occdepth_ros.models.edge.predictor import SHIPPED, EdgePredictor
 from occdepth_ros.models.predictor import ImageArray
 from occdepth_ros.models.registry import MODELS
 from occdepth_ros.prediction import OccupancyPrediction, Visibility

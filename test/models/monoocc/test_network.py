@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from occdepth_ros.camera import PinholeCamera
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.monoocc import layers
 from occdepth_ros.models.monoocc.attention import PointAttention, SelfAttention, ring_of_points
 from occdepth_ros.models.monoocc.backbones import EfficientNetLite0, PyramidNeck, ResNet50, make_backbone
@@ -26,7 +27,6 @@ from occdepth_ros.models.monoocc.reference_points import References
 from occdepth_ros.models.monoocc.sampling import padded_map, sample_and_sum
 from occdepth_ros.models.monoocc.semantic_decoder import ZeroStuffing
 from occdepth_ros.models.monoocc.upsampled_head import UpsampledHead, coarse_range, interpolation
-from occdepth_ros.models.window import ColumnWindow
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 TINY = MonoOccConfig(

@@ -22,7 +22,7 @@ from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.models.monoocc.predictor import MonoOccPredictor, image_fit
 from occdepth_ros.models.monoocc.published import HEAD, LATE, UNUSED
 from occdepth_ros.models.monoocc.reference_points import References
-from occdepth_ros.models.predictor import PlacedPredictor
+from occdepth_ros.models.predictor import StatefulPredictor
 from occdepth_ros.models.registry import MODELS
 from occdepth_ros.models.trained_height import TRAINED_Z, shifted
 from occdepth_ros.prediction import Visibility
@@ -121,7 +121,7 @@ def test_the_engine_knows_it_by_name_with_random_weights() -> None:
 
 def test_what_looks_back_is_no_live_model() -> None:
     assert "monoocc-edge-teacher" not in MODELS
-    with pytest.raises(ModelError, match="no network 'monoocc-edge-teacher' for one pair"):
+    with pytest.raises(ModelError, match="no network 'monoocc-edge-teacher'"):
         MonoOccPredictor(name="monoocc-edge-teacher", weights="random", device="cpu")
 
 
@@ -129,13 +129,13 @@ def test_published_presets_merge_earlier_pairs_by_pose() -> None:
     found = {}
     for name in ("monoocc-s-shipped", "monoocc-edge"):
         predictor = MonoOccPredictor(name=name, weights="random", device="cpu")
-        assert isinstance(predictor, PlacedPredictor)
+        assert isinstance(predictor, StatefulPredictor)
         counts = []
         for x in (0.0, 1.0, None):
             pose = None if x is None else np.eye(4)
             if pose is not None:
                 pose[0, 3] = x
-            predictor.place(pose)
+            predictor.set_pose(pose)
             counts.append(predictor.proposals(*wall(), rig_of(), GRID).sum())
         found[name] = counts
     alone, merged, forgotten = found["monoocc-s-shipped"]
@@ -176,7 +176,7 @@ def test_other_weights_are_named(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="needs a weights file"):
         MonoOccPredictor(name="monoocc-s", device="cpu")
     for name in ("monoocc-xxl", "monoocc-teacher"):
-        with pytest.raises(ModelError, match="for one pair"):
+        with pytest.raises(ModelError, match="there is no network"):
             predictor("random", name)
 
 

@@ -120,11 +120,11 @@ def test_history_adds_what_was_seen_before() -> None:
     pair = (example.left, example.right, example.rig, example.grid)
     alone = StereoProposals(Wall(4.0)).measure(*pair)
     source = StereoProposals(Wall(4.0), history=1)
-    source.place(pose(0.0))
+    source.set_pose(pose(0.0))
     assert np.array_equal(source.measure(*pair), alone)
-    source.place(pose(0.0))
+    source.set_pose(pose(0.0))
     assert np.array_equal(source.measure(*pair), alone)
-    source.place(pose(1.0))
+    source.set_pose(pose(1.0))
     both = source.measure(*pair)
     assert (both & alone).sum() == alone.sum() and both.sum() > 1.5 * alone.sum()
     # nobody said where this pair was taken
@@ -138,7 +138,7 @@ def test_points_of_all_sweeps_count_towards_the_threshold() -> None:
     for history in (0, 1):
         source = StereoProposals(Wall(6.0), history=history, min_points=8)
         for _ in range(2):
-            source.place(pose(0.0))
+            source.set_pose(pose(0.0))
             measured = source.measure(*pair)
         counts.append(measured.sum())
     assert counts[1] > counts[0]

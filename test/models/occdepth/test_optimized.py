@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from timm.layers import Conv2dSame
 from torch import nn
 
-from occdepth_ros.checkpoints.golden import read_golden
-from occdepth_ros.checkpoints.verification import golden_images, golden_network
+from occdepth_ros.checkpoints.golden.occdepth import golden_images, golden_network
+from occdepth_ros.checkpoints.golden.occdepth_file import read_golden
 from occdepth_ros.errors import ModelError
 from occdepth_ros.models import fused, memory
-from occdepth_ros.models.fused import FusedConv
+from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.memory import keep_freed_memory, memory_by_default
 from occdepth_ros.models.occdepth.config import PRESETS, DepthBins, OccDepthConfig
 from occdepth_ros.models.occdepth.decoder import UpBlock

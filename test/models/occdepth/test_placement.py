@@ -18,7 +18,7 @@ from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
-from occdepth_ros.models.occdepth.readout import VisibilityTable
+from occdepth_ros.models.readout import VisibilityTable
 from occdepth_ros.stereo.carving import SightCarver
 
 SIZE = (16, 16, 16)

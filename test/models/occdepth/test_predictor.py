@@ -19,8 +19,9 @@ from occdepth_ros.models.images import normalize
 from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
+from occdepth_ros.models.occdepth.oad import expected_depth
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor, load_network
-from occdepth_ros.models.occdepth.readout import VisibilityTable, expected_depth, labels_and_confidence
+from occdepth_ros.models.readout import VisibilityTable, labels_and_confidence
 from occdepth_ros.models.registry import MODELS
 from occdepth_ros.prediction import Visibility
 

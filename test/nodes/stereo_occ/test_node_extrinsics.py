@@ -50,7 +50,7 @@ def test_models_that_remember_are_told_where_each_pair_was_taken(made: list[Benc
     made.append(bench := Bench(fixed_frame="odom"))
     bench.wait_active()
     placed: list[Any] = []
-    bench.node.pipeline.host._engine.predictor.place = placed.append
+    bench.node.pipeline.host._engine.predictor.set_pose = placed.append
     bench.good_pair()
     assert placed[-1] is None  # TF knows nothing of odom
     there = bench.static_transform((4.0, 5.0, 6.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from occdepth_ros.models.comparison.evidence.config import CompletionConfig
+from occdepth_ros.models.comparison.config import CompletionConfig
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.comparison.aicnet.anisotropic import AnisotropicModule
 from occdepth_ros.models.comparison.aicnet.config import AicNetConfig
-from occdepth_ros.models.comparison.evidence.scatter import as_volume, coarse_index, scatter_mean
-from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
+from occdepth_ros.models.comparison.scatter import as_volume, coarse_index, scatter_mean
+from occdepth_ros.models.comparison.surface import MatchedSurface
 from occdepth_ros.models.layers.dense_upsample import DenseUpsample3d
 from occdepth_ros.models.layers.upsample import Upsample3d
-from occdepth_ros.models.window import ColumnWindow
 
 LIFT = 2
 """Edge of the voxels that pixels are lifted to, in voxels of the prediction."""

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from occdepth_ros.models.comparison.evidence.scatter import as_volume, coarse_index, scatter_max
-from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
+from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.comparison.js3cnet.config import Js3cNetConfig
 from occdepth_ros.models.comparison.js3cnet.interaction import PointVoxelInteraction
 from occdepth_ros.models.comparison.js3cnet.sparse import SiteNorm, Sites, SparseUNet
+from occdepth_ros.models.comparison.scatter import as_volume, coarse_index, scatter_max
+from occdepth_ros.models.comparison.surface import MatchedSurface
 from occdepth_ros.models.layers.aspp import Aspp3d
 from occdepth_ros.models.layers.dense_upsample import DenseUpsample3d
 from occdepth_ros.models.layers.upsample import Upsample3d
-from occdepth_ros.models.window import ColumnWindow
 
 LIFT = 2
 """Edge of the dense volume's voxels, in voxels of the prediction."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from occdepth_ros.models.comparison.evidence.scatter import coarse_index, scatter_max
+from occdepth_ros.models.comparison.scatter import coarse_index, scatter_max
 
 Size = tuple[int, int, int]
 NEIGHBOURS = 27

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.comparison.lmscnet.config import SCALES, LmscNetConfig
 from occdepth_ros.models.layers.aspp import DilatedBranches
-from occdepth_ros.models.window import ColumnWindow
 
 
 class ColumnBlock(nn.Sequential):

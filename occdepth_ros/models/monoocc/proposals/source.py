@@ -1,4 +1,4 @@
-"""What proposals are, and what they are made of: the joints that depth and networks plug into."""
+"""Types of depth and proposals, and the protocols of their sources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Volume = npt.NDArray[np.bool_]
 
 
 class DepthSource(Protocol):
-    """Makes metric depth from a rectified pair."""
+    """Computes metric depth from a rectified pair."""
 
     def __call__(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Depth:
         """Depth of the left image.
@@ -38,10 +38,10 @@ class DepthSource(Protocol):
 
 @runtime_checkable
 class ProposalSource(Protocol):
-    """Says which voxels of twice the grid's edge are worth a query."""
+    """Proposes the voxels, of twice the grid's edge, that the network queries."""
 
     def __call__(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Proposals:
-        """Proposals from one rectified pair, and from earlier ones where the source remembers them.
+        """Proposals from one rectified pair, and from earlier ones where the source is stateful.
 
         Args:
             left, right: `[H, W, 3]` RGB uint8, of the rig's size.
@@ -55,9 +55,9 @@ class ProposalSource(Protocol):
             CalibrationError, GridError, ModelError: the rig or the grid cannot be used.
         """
 
-    def place(self, world_from_grid: Matrix | None) -> None:
-        """Say where the grid's frame is when the next pair is taken.
+    def set_pose(self, world_from_grid: Matrix | None) -> None:
+        """Set the pose of the grid's frame at the time of the next pair.
 
         Args:
-            world_from_grid: its pose in a frame that does not move, `[4, 4]`; None = not known, which ends the memory.
+            world_from_grid: its pose in a fixed frame, `[4, 4]`; None = unknown: the earlier pairs are dropped.
         """

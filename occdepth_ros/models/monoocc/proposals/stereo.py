@@ -54,7 +54,7 @@ class StereoProposals:
         self._rays: tuple[str, PseudoLidar] | None = None
         self._pose: Matrix | None = None
 
-    def place(self, world_from_grid: Matrix | None) -> None:
+    def set_pose(self, world_from_grid: Matrix | None) -> None:
         """See `ProposalSource`."""
         self._pose = world_from_grid
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from occdepth_ros.models.fused import FusedConv, folded
+from occdepth_ros.models.layers.fused_conv import FusedConv, folded
 from occdepth_ros.models.occdepth.decoder import Decoder, UpBlock
 from occdepth_ros.models.occdepth.optimized.upsampling import TapSum, tap_weights
 from occdepth_ros.models.occdepth.optimized.winograd import WinogradConv

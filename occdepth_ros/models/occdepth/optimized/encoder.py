@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from occdepth_ros.models.fused import FusedConv, activation_of
+from occdepth_ros.models.layers.fused_conv import FusedConv, activation_of
 from occdepth_ros.models.occdepth.encoder import TAPPED_STAGES, Encoder
 
 

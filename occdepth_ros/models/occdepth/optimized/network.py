@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from occdepth_ros.models.fused import FusedConv
+from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import DEPTH_SCALE, WEIGHT_GAIN, OccDepth

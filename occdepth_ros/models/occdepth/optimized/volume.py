@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import nn
 
-from occdepth_ros.models.fused import FusedConv
 from occdepth_ros.models.layers.aspp import DilatedBranches
 from occdepth_ros.models.layers.bottleneck import Bottleneck3d, Downsample, Process
+from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.upsample import Upsample3d
 from occdepth_ros.models.occdepth.crp import ContextPrior
 from occdepth_ros.models.occdepth.head import SegmentationHead

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from occdepth_ros.models.fused import ACTIVATIONS, ActivationName, folded
+from occdepth_ros.models.layers.fused_conv import ACTIVATIONS, ActivationName, folded
 
 TILE = 4
 """Height and width of what one tile puts out."""

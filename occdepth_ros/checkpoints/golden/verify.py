@@ -1,4 +1,4 @@
-"""Which family of networks a golden file belongs to, told from its parameter names, and how that is verified."""
+"""Verification of a golden file: the family of its network, by a parameter name, and the comparison."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from occdepth_ros.checkpoints.golden import golden_of
-from occdepth_ros.checkpoints.part_checks import PartCheck
-from occdepth_ros.checkpoints.stored_outputs import StoredOutputs, read_stored
-from occdepth_ros.checkpoints.verification import verify_network
+from occdepth_ros.checkpoints.golden.occdepth import verify_network
+from occdepth_ros.checkpoints.golden.occdepth_file import golden_of
+from occdepth_ros.checkpoints.golden.part_checks import PartCheck
+from occdepth_ros.checkpoints.golden.stored_outputs import StoredOutputs, read_stored
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What a verification found.
+    """Result of a verification.
 
     Args:
         model: name of the network.
-        tensors: number of tensors that were filled.
-        checks: every stored part against the network's.
+        tensors: number of tensors filled with stand-in weights.
+        checks: comparison of every stored part with the network's.
     """
 
     model: str
@@ -29,14 +29,14 @@ class Verification:
 
 
 Verifier = Callable[[StoredOutputs, str], Verification]
-"""From stored outputs and a device ("cpu", "cuda", ...) to what was found."""
+"""Compares stored outputs with a network on a device ("cpu", "cuda", ...)."""
 
 FAMILIES: dict[str, str] = {
-    "feature_extraction.firstconv.0.conv.0.weight": "occdepth_ros.checkpoints.proposal_networks:verify_stereo",
-    "Encoder_block1.0.weight": "occdepth_ros.checkpoints.proposal_networks:verify_qpn",
-    "pts_bbox_head.mask_embed.weight": "occdepth_ros.checkpoints.monoocc_verification:verify_monoocc",
-    "layers.0.cross_attn_ffn.q_proj.weight": "occdepth_ros.checkpoints.monoocc_verification:verify_cross_view",
-    "levels.0.blocks.0.dcn.offset.weight": "occdepth_ros.checkpoints.monoocc_verification:verify_internimage",
+    "feature_extraction.firstconv.0.conv.0.weight": "occdepth_ros.checkpoints.golden.proposal_networks:verify_stereo",
+    "Encoder_block1.0.weight": "occdepth_ros.checkpoints.golden.proposal_networks:verify_qpn",
+    "pts_bbox_head.mask_embed.weight": "occdepth_ros.checkpoints.golden.monoocc:verify_monoocc",
+    "layers.0.cross_attn_ffn.q_proj.weight": "occdepth_ros.checkpoints.golden.monoocc:verify_cross_view",
+    "levels.0.blocks.0.dcn.offset.weight": "occdepth_ros.checkpoints.golden.monoocc:verify_internimage",
 }
 """By the name of a parameter that only this family has: "module:Verifier". OccDepth's files are all others."""
 
@@ -50,8 +50,8 @@ def verify_file(path: Path, *, dataset: Path | None = None, device: str = "cpu")
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
-        CheckpointError: the file is damaged or of no known network, or does not fit it.
-        SourceError, ImageError: the real frame is not there.
+        CheckpointError: the file is damaged, or fits no network of this package.
+        SourceError, ImageError: the real frame is missing.
         ModelError: the device does not exist.
     """
     stored = read_stored(path)

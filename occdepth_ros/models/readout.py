@@ -1,4 +1,4 @@
-"""From the network's outputs to what a user reads: labels, confidence, depth, visibility."""
+"""From class logits and depth to labels, confidence and visibility."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from occdepth_ros.camera import Matrix, PinholeCamera
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.projection import project_voxels
 
 VOXELS = 16384
-"""Voxels that are read out at a time on a CPU."""
+"""Voxels that are read out at a time on a CPU: they fit its cache."""
 
 
 def labels_and_confidence(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,14 +26,14 @@ def labels_and_confidence(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
         labels `[X, Y, Z]` uint8, and probability times 255, rounded, `[X, Y, Z]` uint8.
     """
     if logits.device.type == "cpu" and logits.stride(0) == 1:
-        return _by_the_cacheful(logits)
+        return _labels_by_chunk(logits)
     best, labels = logits.max(dim=0)
     probability = (best.float() - logits.float().logsumexp(dim=0)).exp()
     return labels.to(torch.uint8).contiguous(), (probability * 255).round().to(torch.uint8).contiguous()
 
 
-def _by_the_cacheful(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """`labels_and_confidence` of logits with classes innermost: turned around in parts that stay in the cache."""
+def _labels_by_chunk(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`labels_and_confidence` of logits with classes innermost: transposed in chunks that fit the cache."""
     rows = logits.movedim(0, -1).flatten(0, 2)  # [N, n_classes]
     labels, confidence = (torch.empty(len(rows), dtype=torch.uint8) for _ in range(2))
     for start in range(0, len(rows), VOXELS):
@@ -45,26 +43,6 @@ def _by_the_cacheful(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         labels[part] = index
         confidence[part] = (255 / classes.sub_(best).exp_().sum(dim=0)).round_()
     return labels.view(logits.shape[1:]), confidence.view(logits.shape[1:])
-
-
-def expected_depth(depth: torch.Tensor | None, config: OccDepthConfig) -> torch.Tensor:
-    """Expectation of the first view's depth distribution over its supervised bins.
-
-    Args:
-        depth: `[B, V, D, h, w]` at 1/8 of the image; None without depth module.
-        config: bins and image size.
-
-    Returns:
-        `[H, W]` float32, metres; NaN without depth module.
-    """
-    height, width = config.image
-    if depth is None or config.depth is None:
-        return torch.full((height, width), float("nan"))
-    bins = config.depth
-    centers = torch.from_numpy(bins.centers().astype(np.float32)).to(depth.device)
-    coarse = torch.einsum("dhw,d->hw", depth[0, 0].float(), centers)
-    full = F.interpolate(coarse[None, None], scale_factor=8.0, mode="bilinear", align_corners=False)[0, 0]
-    return full[:height, :width].contiguous()
 
 
 @dataclass(frozen=True)

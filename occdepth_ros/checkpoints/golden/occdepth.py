@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import torch
 
-from occdepth_ros.checkpoints.filling import fill_state
-from occdepth_ros.checkpoints.golden import GoldenFile
-from occdepth_ros.checkpoints.part_checks import PartCheck, differences, equal_labels, within_range
+from occdepth_ros.checkpoints.golden.filling import fill_state
+from occdepth_ros.checkpoints.golden.occdepth_file import GoldenFile
+from occdepth_ros.checkpoints.golden.part_checks import PartCheck, differences, equal_labels, within_range
 from occdepth_ros.errors import ImageError, SourceError
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.images import normalize
-from occdepth_ros.models.layout import channels_last
+from occdepth_ros.models.inference import channels_last
 from occdepth_ros.models.loading import load_strict
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth

@@ -1,64 +1,29 @@
-"""MobileStereoNet and the query proposal network: whose a checkpoint is, and comparison with golden files."""
+"""Golden files of MobileStereoNet and of the query proposal network."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from functools import cache, partial
 
 import numpy as np
 import torch
 from torch import nn
 
-from occdepth_ros.checkpoints.filling import fill_state
-from occdepth_ros.checkpoints.part_checks import PartCheck, equal_labels, within_range
-from occdepth_ros.checkpoints.stored_outputs import StoredOutputs
-from occdepth_ros.checkpoints.verification_families import Verification
+from occdepth_ros.checkpoints.golden.filling import fill_state
+from occdepth_ros.checkpoints.golden.part_checks import PartCheck, equal_labels, within_range
+from occdepth_ros.checkpoints.golden.stored_outputs import StoredOutputs
+from occdepth_ros.checkpoints.golden.verify import Verification
+from occdepth_ros.checkpoints.other_networks import PROPOSAL_NETWORKS
 from occdepth_ros.errors import CheckpointError
 from occdepth_ros.models.device import pick_device
-from occdepth_ros.models.loading import State, load_strict
-from occdepth_ros.models.mobilestereonet.depth import NETWORKS
+from occdepth_ros.models.loading import load_strict
 from occdepth_ros.models.mobilestereonet.features import CHANNELS
 from occdepth_ros.models.mobilestereonet.network import MULTIPLE, STEP, MobileStereoNet
-from occdepth_ros.models.published import Published
 from occdepth_ros.models.qpn.config import PRESETS
 from occdepth_ros.models.qpn.network import QueryProposalNetwork
+from occdepth_ros.models.recognition import shapes_of
 
 TOLERANCE = 1e-3
 """Largest difference of features, disparity and logits, as a fraction of their range."""
 LABELS = 0.9999
 """Fraction of the proposals that must be equal."""
-
-MAKERS: dict[str, Callable[[], nn.Module]] = {
-    **NETWORKS,
-    **{name: partial(QueryProposalNetwork, config) for name, config in PRESETS.items()},
-}
-"""How each network is made, by name."""
-
-
-def recognise(state: State, where: str) -> Published:
-    """Find out which of the networks the tensors of a published checkpoint are for.
-
-    Raises:
-        CheckpointError: none fits; the text says which is closest.
-    """
-    found = {(name, tuple(tensor.shape)) for name, tensor in state.items()}
-    differing = {name: len(found ^ _tensors(name)) for name in MAKERS}
-    best = min(differing, key=lambda name: differing[name])
-    if differing[best]:
-        raise CheckpointError(
-            f"its {len(state)} tensors are of no known configuration; {best} is closest and differs in "
-            f"{differing[best]} names or shapes",
-            where=where,
-            remedy="Published checkpoints fit as they are; one trained with other settings does not.",
-        )
-    return Published((best,), state)
-
-
-@cache
-def _tensors(name: str) -> frozenset[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of a network's tensors; no memory is taken for them."""
-    with torch.device("meta"):
-        return frozenset((key, tuple(tensor.shape)) for key, tensor in MAKERS[name]().state_dict().items())
 
 
 def verify_stereo(stored: StoredOutputs, device: str) -> Verification:
@@ -106,9 +71,9 @@ def verify_qpn(stored: StoredOutputs, device: str) -> Verification:
     assert isinstance(network, QueryProposalNetwork)
     bits = np.unpackbits(stored.arrays["pseudo"].astype(np.uint8)).reshape(1, *size)
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        measured = torch.from_numpy(bits).to(pick_device(device), torch.float32)
-        logits = network(measured)
-        proposals = network.proposals(measured)[0].cpu().numpy()
+        occupancy = torch.from_numpy(bits).to(pick_device(device), torch.float32)
+        logits = network(occupancy)
+        proposals = network.proposals(occupancy)[0].cpu().numpy()
     checks: list[PartCheck] = []
     for scale, key in ((2, "half_logits_s4"), (4, "quarter_logits_s4"), (8, "eighth_logits_s2")):
         if scale in logits and key in stored.arrays:
@@ -119,20 +84,19 @@ def verify_qpn(stored: StoredOutputs, device: str) -> Verification:
 
 
 def _named(stored: StoredOutputs) -> str:
-    """Which network the stored names belong to."""
-    shapes: Mapping[str, tuple[int, ...]] = stored.shapes
-    for name in MAKERS:
-        if _tensors(name) == set(shapes.items()):
+    """Name of the network that the stored names belong to."""
+    for name, make in PROPOSAL_NETWORKS.items():
+        if shapes_of(make) == stored.shapes:
             return name
     raise CheckpointError(
-        f"this golden file's {len(shapes)} tensors are of no known configuration",
+        f"this golden file's {len(stored.shapes)} tensors fit no configuration of this package",
         where=str(stored.path),
-        remedy=f"Known: {', '.join(MAKERS)}.",
+        remedy=f"Supported: {', '.join(PROPOSAL_NETWORKS)}.",
     )
 
 
 def _filled(name: str, stored: StoredOutputs, device: str) -> nn.Module:
-    network = MAKERS[name]().eval()
+    network = PROPOSAL_NETWORKS[name]().eval()
     load_strict(network, fill_state(stored.shapes, stored.seed), where=str(stored.path))
     return network.to(pick_device(device))
 

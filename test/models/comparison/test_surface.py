@@ -8,8 +8,8 @@ import torch
 from helpers.walls import rig_of, surface_of, wall
 
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.comparison.evidence.scatter import as_volume, coarse_index, scatter_max, scatter_mean
-from occdepth_ros.models.comparison.evidence.surface import MatchedSurface
+from occdepth_ros.models.comparison.scatter import as_volume, coarse_index, scatter_max, scatter_mean
+from occdepth_ros.models.comparison.surface import MatchedSurface
 from occdepth_ros.models.layers.dense_upsample import DenseUpsample3d
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 

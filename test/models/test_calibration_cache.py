@@ -1,4 +1,4 @@
-"""Tables of calibrations are computed once, and the oldest give way."""
+"""Tables of calibrations are computed once; the oldest are dropped first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.calibrations import RecentCalibrations
+from occdepth_ros.models.calibration_cache import CalibrationCache
 
 GRID = VoxelGrid((0.0, 0.0, 0.0), (16, 16, 16), 0.2)
 
@@ -18,8 +18,8 @@ def rig(focal: float) -> StereoRig:
     return StereoRig(PinholeCamera(left, 64, 32), PinholeCamera(right, 64, 32), np.eye(4))
 
 
-def test_the_oldest_of_more_than_are_kept_is_computed_again() -> None:
-    recent: RecentCalibrations[float] = RecentCalibrations(2)
+def test_dropped_tables_are_computed_again() -> None:
+    recent: CalibrationCache[float] = CalibrationCache(2)
     made: list[float] = []
 
     def tables_of(focal: float) -> float:
@@ -27,7 +27,7 @@ def test_the_oldest_of_more_than_are_kept_is_computed_again() -> None:
             made.append(focal)
             return focal
 
-        return recent.of(rig(focal), GRID, make)
+        return recent.get(rig(focal), GRID, make)
 
     assert [tables_of(f) for f in (50.0, 60.0, 50.0, 60.0)] == [50.0, 60.0, 50.0, 60.0]
     assert made == [50.0, 60.0]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, PinholeCamera
-from occdepth_ros.checkpoints.stored_outputs import StoredOutputs, read_stored
+from occdepth_ros.checkpoints.golden.stored_outputs import StoredOutputs, read_stored
 from occdepth_ros.errors import CheckpointError, OccDepthError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig

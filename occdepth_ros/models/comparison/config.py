@@ -1,4 +1,4 @@
-"""What the sizes of all such networks begin with."""
+"""Base of the comparison networks' configurations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 
 HALVED = 8
-"""Coarsest resolution inside: the voxel edge over that of the prediction."""
+"""Edge of a voxel at the coarsest resolution, in voxels of the prediction."""
 
 
 @dataclass(frozen=True)

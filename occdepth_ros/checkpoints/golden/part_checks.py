@@ -1,4 +1,4 @@
-"""One part of a network against the numbers that are stored of it."""
+"""Comparison of one part of a network with its stored values."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from occdepth_ros.errors import CheckpointError
 
 @dataclass(frozen=True)
 class PartCheck:
-    """One part of the network against its golden numbers.
+    """Comparison of one part of the network with its golden values.
 
     Args:
         part: its name.
         max_difference, mean_difference: absolute; NaN for labels.
-        measured: the number that the rule judges.
-        limit: the rule's bound.
-        rule: what is measured, and on which side of the bound it must lie.
+        value: the quantity that the rule compares with the limit.
+        limit: bound of the rule.
+        rule: the quantity, and the side of the bound on which it must lie.
     """
 
     part: str
     max_difference: float
     mean_difference: float
-    measured: float
+    value: float
     limit: float
     rule: str
 
     @property
     def passed(self) -> bool:
-        """Whether the part agrees; NaN never does."""
-        return bool(self.measured >= self.limit if ">=" in self.rule else self.measured <= self.limit)
+        """Whether the part agrees; NaN does not."""
+        return bool(self.value >= self.limit if ">=" in self.rule else self.value <= self.limit)
 
 
 def differences(stored: npt.NDArray[Any], value: torch.Tensor, where: str) -> tuple[npt.NDArray[np.float64], float]:

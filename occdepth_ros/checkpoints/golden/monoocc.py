@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from occdepth_ros.checkpoints.filling import fill_state
-from occdepth_ros.checkpoints.part_checks import PartCheck, differences, equal_labels, within_range
-from occdepth_ros.checkpoints.stored_outputs import StoredOutputs
-from occdepth_ros.checkpoints.verification_families import Verification
+from occdepth_ros.checkpoints.golden.filling import fill_state
+from occdepth_ros.checkpoints.golden.part_checks import PartCheck, differences, equal_labels, within_range
+from occdepth_ros.checkpoints.golden.stored_outputs import StoredOutputs
+from occdepth_ros.checkpoints.golden.verify import Verification
 from occdepth_ros.errors import CheckpointError, GridError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device

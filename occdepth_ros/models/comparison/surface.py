@@ -1,4 +1,4 @@
-"""The surface that a stereo pair shows, as networks read it: pixels that are points in voxels."""
+"""The surface that a stereo pair shows: matched pixels as points in voxels."""
 
 from __future__ import annotations
 
