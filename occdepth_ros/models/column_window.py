@@ -1,4 +1,4 @@
-"""A part of the columns of a volume: what heads at full resolution work on when a step must be cheap."""
+"""A part of the columns of a volume: heads at full resolution train on such a part of each scene."""
 
 from __future__ import annotations
 
@@ -28,7 +28,12 @@ class ColumnWindow:
 
     @classmethod
     def draw(cls, size: int, columns: tuple[int, int], rng: np.random.Generator) -> ColumnWindow:
-        """A random window in a volume of so many columns along x and y.
+        """A random window.
+
+        Args:
+            size: columns along either axis.
+            columns: columns of the volume along x and y.
+            rng: source of randomness.
 
         Raises:
             GridError: the size is no multiple of 8 or larger than the volume.
@@ -43,7 +48,7 @@ class ColumnWindow:
         return cls(x, y, size)
 
     def to(self, device: torch.device | str) -> ColumnWindow:
-        """The same: it holds no tensors."""
+        """The window itself: it holds no tensors."""
         return self
 
     def crop(self, volume: torch.Tensor, factor: int = 1) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Images as 2-D networks want them: the right size, normalised."""
+"""From the rig's images to a network's: resizing, cropping, padding and normalisation."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class ImageFit:
-    """How a rig's image becomes the network's.
+    """Mapping from a rig's image to the network's.
 
-    An image of about the network's size keeps its scale, as in training: what is beyond the right and lower
-    edges is cut off. Any other is resized, aspect kept, until it fits in wholly. What the network's image has
-    in excess, at the right and below, is filled with the mean colour and belongs to no voxel.
+    An image within 5 % of the network's size keeps its scale, as in training, and is cropped at the right and lower
+    edges. Any other image is resized, with its aspect ratio, to fit inside. The network's image is padded at the right
+    and below with the mean colour; no voxel projects into the padding.
 
     Args:
         source: height and width of the rig's image, pixels.
@@ -60,14 +60,14 @@ class ImageFit:
         return min(self.scaled[0], self.target[0]), min(self.scaled[1], self.target[1])
 
     def finer(self, factor: float) -> ImageFit:
-        """The fit to an image `factor` times as large as the network's; at most as large as the rig's own allows."""
+        """The fit to an image `factor` times as large as the network's, limited by the size of the rig's."""
         height, width = self.scaled
         factor = max(1.0, min(factor, self.source[0] / height, self.source[1] / width))
         rows, columns = (round(factor * n) for n in self.content)
         return ImageFit(self.source, (round(factor * height), round(factor * width)), (rows, columns))
 
     def rig(self, rig: StereoRig) -> StereoRig:
-        """The rig that would have taken the network's image, without the filling."""
+        """The rig whose images are the network's, without the padding."""
         return replace(rig, left=self.camera(rig.left), right=self.camera(rig.right))
 
     def camera(self, camera: PinholeCamera) -> PinholeCamera:
@@ -90,7 +90,7 @@ class ImageFit:
         return F.pad(normalize(images), (0, self.target[1] - width, 0, self.target[0] - height))
 
     def restore(self, image: torch.Tensor) -> torch.Tensor:
-        """`[h, w]` of the target size back to `[H, W]` of the source size; NaN where the network saw nothing."""
+        """`[h, w]` of the target size back to `[H, W]` of the source size; NaN outside the content."""
         height, width = self.content
         out = image.new_full(self.scaled, float("nan"))
         out[:height, :width] = image[:height, :width]
@@ -101,10 +101,10 @@ class ImageFit:
 
 
 def resized(image: ImageArray, fit: ImageFit) -> ImageArray:
-    """An image at the scale of a fit, cut to what it shows, `[h, w, 3]` uint8."""
+    """An image at the scale of a fit, cropped to its content, `[h, w, 3]` uint8."""
     height, width = fit.content
     if fit.scaled != fit.source:
-        # areas of enlarged images would be copies of pixels, whose disparities are whole
-        way = cv2.INTER_AREA if fit.scaled <= fit.source else cv2.INTER_LINEAR
-        image = np.asarray(cv2.resize(image, fit.scaled[::-1], interpolation=way), np.uint8)
+        # area interpolation of an enlarged image would copy pixels, and their disparities would be whole numbers
+        method = cv2.INTER_AREA if fit.scaled <= fit.source else cv2.INTER_LINEAR
+        image = np.asarray(cv2.resize(image, fit.scaled[::-1], interpolation=method), np.uint8)
     return np.ascontiguousarray(image[:height, :width])

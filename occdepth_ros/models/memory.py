@@ -1,4 +1,4 @@
-"""GPU memory that runs out, as an error that says what to do; CPU memory that need not be cleared twice."""
+"""Exhausted GPU memory as a user error; reuse of freed CPU memory between predictions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import torch
 
 from occdepth_ros.errors import ModelError
 
-# parameters of glibc's mallopt (malloc.h): how much free memory is kept; from which size on, and how many, blocks
-# are mapped
+# parameters of glibc's mallopt (malloc.h): free memory that is kept, and size and number of blocks that are mapped
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 M_MMAP_MAX = -4
 
-# what they are after the first large blocks of a process that sets none of them
+# their values after the first large blocks of a process that sets none of them
 DEFAULTS = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 64 << 20}
 
 _kept = False
@@ -26,11 +25,14 @@ _kept = False
 
 @contextmanager
 def memory_guard(name: str, device: torch.device) -> Iterator[None]:
-    """Turn an exhausted GPU into a ModelError and free what the attempt held.
+    """Turn exhausted GPU memory into a ModelError and free the memory of the attempt.
 
     Args:
-        name: of the model, for the text.
-        device: where it runs.
+        name: the model's name, for the text.
+        device: the device that it runs on.
+
+    Raises:
+        ModelError: the GPU's memory is exhausted.
     """
     try:
         yield
@@ -44,10 +46,10 @@ def memory_guard(name: str, device: torch.device) -> Iterator[None]:
 
 
 def keep_freed_memory(device: torch.device) -> None:
-    """Let the C library keep what large tensors free, for the next ones; for CPUs, with glibc only.
+    """Make the C library keep the memory of freed large tensors for later ones; for CPUs, with glibc only.
 
-    Otherwise every tensor beyond 32 MiB is mapped anew, and the kernel clears its pages once more: a third of the
-    time of a large network. The process holds on to its peak.
+    By default every tensor beyond 32 MiB is mapped anew, and clearing its pages takes a third of the time of a large
+    network. The process keeps its peak memory.
     """
     global _kept
     if device.type != "cpu":
@@ -61,7 +63,7 @@ def keep_freed_memory(device: torch.device) -> None:
 
 @contextmanager
 def memory_by_default() -> Iterator[None]:
-    """Within it the C library manages memory as in a process that never called `keep_freed_memory`."""
+    """Context in which the C library manages memory as without `keep_freed_memory`."""
     mallopt = _of_glibc("mallopt")
     if not _kept or mallopt is None:
         yield
@@ -76,7 +78,7 @@ def memory_by_default() -> Iterator[None]:
 
 
 def release_freed_memory() -> None:
-    """Give what was freed back to the system, so that the resident memory is what is in use."""
+    """Return freed memory to the system, so that the resident memory is the memory in use."""
     trim = _of_glibc("malloc_trim")
     if trim is not None:
         trim(0)

@@ -53,7 +53,7 @@ class VisibilityTable:
         pixel: flat pixel index y * width + x, `[X, Y, Z]` int32, -1 outside the view.
         depth: z of the voxel's centre, `[X, Y, Z]` float32, metres.
         width: width of the camera's image, pixels.
-        margin: by how much a voxel's centre may lie behind the surface that it still belongs to, metres.
+        margin: largest distance of a voxel's centre behind the surface that it belongs to, metres.
     """
 
     pixel: torch.Tensor

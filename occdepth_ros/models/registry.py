@@ -1,4 +1,4 @@
-"""The models by name, and how each is made. Heavy imports wait until a model is asked for."""
+"""The models by name, and how each is made. A model's module is imported when the model is made."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from occdepth_ros.models.predictor import Predictor
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model that users can name.
+    """A model in the registry.
 
     Args:
         factory: "module:callable"; the callable takes the keywords `name`, `weights` and `device`.
         summary: one line for help texts.
-        needs_weights: whether the user must give a checkpoint: it is worth nothing without, and none ships.
-        published: whether its checkpoints come from the authors, who trained on the benchmark's labels index by index
-            though these lie one layer lower than the grid that they project with.
+        needs_weights: whether the user must give a checkpoint because none ships.
+        published: whether its checkpoints come from the authors, who trained on the benchmark's labels by index
+            although these lie one layer (0.2 m) below the grid that they project with.
     """
 
     factory: str
@@ -44,14 +44,14 @@ _MONOOCC = "occdepth_ros.models.monoocc.predictor:MonoOccPredictor"
 
 MODELS: dict[str, ModelEntry] = {
     "occdepth-edge": ModelEntry(
-        _EDGE, "OccDepth's steps sized for small computers, taught on generated streets; its weights ship", False
+        _EDGE, "OccDepth's steps sized for small computers, trained on synthetic streets; its weights ship", False
     ),
     "occdepth-edge-kitti": ModelEntry(
-        _EDGE, "occdepth-edge adapted to KITTI; its weights ship, for non-commercial use only", False
+        _EDGE, "occdepth-edge fine-tuned on KITTI; its weights ship, for non-commercial use only", False
     ),
     "stereo-geometry": ModelEntry(
         "occdepth_ros.models.stereo_geometry:StereoGeometry",
-        "semi-global matching, no weights, nothing completed: the honest baseline",
+        "semi-global matching without weights and without completion: the baseline",
         needs_weights=False,
     ),
     "occdepth-b3": ModelEntry(
@@ -76,49 +76,52 @@ MODELS: dict[str, ModelEntry] = {
     "monoscene-stereo-small": ModelEntry(_OCCDEPTH, "monoscene-stereo in the size of occdepth-small", True),
     "lmscnet-stereo": ModelEntry(
         "occdepth_ros.models.comparison.predictors:LmscNetPredictor",
-        "LMSCNet on the occupancy that semi-global matching measures",
+        "LMSCNet on the occupancy from semi-global matching",
         needs_weights=True,
     ),
     "aicnet-stereo": ModelEntry(
         "occdepth_ros.models.comparison.predictors:AicNetPredictor",
-        "AICNet on the left image and the depth that semi-global matching measures",
+        "AICNet on the left image and the depth from semi-global matching",
         needs_weights=True,
     ),
     "js3cnet-stereo": ModelEntry(
         "occdepth_ros.models.comparison.predictors:Js3cNetPredictor",
-        "JS3C-Net on the points that semi-global matching measures",
+        "JS3C-Net on the points from semi-global matching",
         needs_weights=True,
     ),
     "monoocc-s": ModelEntry(
         _MONOOCC, "MonoOcc-S of the paper (ResNet-50) on query proposals from stereo matching", True, published=True
     ),
     "monoocc-s-shipped": ModelEntry(
-        _MONOOCC, "MonoOcc-S as its authors configured it, none of its contributions: VoxFormer-S", True, published=True
+        _MONOOCC,
+        "MonoOcc-S as configured by its authors, without the paper's contributions",
+        True,
+        published=True,
     ),
     "monoocc-edge": ModelEntry(
-        _MONOOCC, "MonoOcc in a size that a CPU runs and trains, taught on generated streets; its weights ship", False
+        _MONOOCC, "MonoOcc in a size for CPUs, trained on synthetic streets; its weights ship", False
     ),
     "monoocc-l": ModelEntry(_MONOOCC, "MonoOcc-L of the paper (InternImage-XL)", True, published=True),
 }
 
 DEFAULT_MODEL = "occdepth-edge"
 FALLBACK_MODEL = "stereo-geometry"
-"""What the node goes on with when another model cannot run: it needs no weights, no GPU and no torch."""
+"""Model that the node falls back to when another one cannot run: it needs no weights, no GPU and no PyTorch."""
 
 
 EXPORTED_SUFFIX = ".onnx"
-"""Weights files that hold the whole model, as `occdepth export` writes them."""
+"""Suffix of weights files that hold a whole model, as `occdepth export` writes them."""
 _EXPORTED = "occdepth_ros.exporting.predictor:ExportedPredictor"
 
 
 def is_exported(weights: Path | None) -> bool:
-    """Whether the weights are an exported model, which knows its rig and its grid."""
-    # predictors take text as well, such as "random"
+    """Whether the weights are an exported model, which holds its rig and its grid."""
+    # predictors accept text too, such as "random"
     return weights is not None and Path(weights).suffix == EXPORTED_SUFFIX
 
 
 def create_predictor(model: str, *, weights: Path | None = None, device: str = "auto") -> Predictor:
-    """Make the predictor called `model`; with an exported file as weights, the one that runs this file.
+    """Make the predictor of a model; with an exported file as weights, the predictor that runs this file.
 
     Raises:
         ModelError: no model has this name.

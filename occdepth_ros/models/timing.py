@@ -13,11 +13,11 @@ import torch
 class StageClock:
     """Times consecutive stages.
 
-    On a CUDA device events are recorded in its stream, so that timing never makes the host wait in between.
+    On a CUDA device events are recorded in its stream, so that the host does not wait between stages.
     """
 
     cpu_time: ClassVar[bool] = False
-    """Whether stages on a CPU are timed by what the process's threads work, and not by the clock on the wall."""
+    """Whether stages on a CPU are timed by CPU time of the process instead of wall clock."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
@@ -34,7 +34,7 @@ class StageClock:
             self._marks.append(time.process_time() if self.cpu_time else time.perf_counter())
 
     def lap(self, name: str) -> None:
-        """End the stage that began at the last lap, or at the clock's making."""
+        """End the stage that began at the last lap, or when the clock was made."""
         self._names.append(name)
         self._mark()
 
@@ -47,7 +47,7 @@ class StageClock:
 
 @contextmanager
 def counting_cpu_time() -> Iterator[None]:
-    """Within it clocks have `cpu_time`."""
+    """Context in which clocks measure CPU time."""
     before, StageClock.cpu_time = StageClock.cpu_time, True
     try:
         yield

@@ -1,8 +1,8 @@
-"""The height at which networks of this package were taught their layers, and predictions for grids a little beside it.
+"""The grid height that this package's networks are trained at, and predictions for grids one or two layers beside it.
 
-Streets and KITTI's frames are taught on one grid, whose layers networks learn by their number: asked for one that lies
-a voxel higher, occdepth-edge lost 8 of 63 points of SC IoU on frames of KITTI, and monoocc-edge 12 of 42. So they
-predict on the grid that they know, and the result moves.
+All training scenes share one grid, and the networks depend on the number of a layer: on a grid one voxel (0.2 m)
+higher, occdepth-edge lost 8 of 63 points of SC IoU on KITTI frames, and monoocc-edge 12 of 42. Predictors therefore
+predict on the trained grid and shift the result.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import torch.nn.functional as F
 from occdepth_ros.grid import VoxelGrid
 
 TRAINED_Z = -2.2
-"""Lower face of the grids that they were taught, metres in the frame of KITTI's LiDAR: the benchmark's ground truth."""
+"""Lower face of the training grid, metres in the frame of KITTI's LiDAR: that of the benchmark's ground truth."""
 FARTHEST = 2
-"""A grid that lies more layers higher or lower is predicted as it is: it belongs to another mounting."""
+"""Largest shift, layers; grids farther above or below belong to another mounting and are predicted as they are."""
 
 
 def trained_grid(grid: VoxelGrid) -> tuple[VoxelGrid, int]:
-    """The grid to predict on in place of `grid`, and by how many layers `grid` lies higher.
+    """The grid to predict on in place of `grid`, and the number of layers that `grid` lies above it.
 
-    It is `grid` itself, and 0, unless a shift by one or two whole layers leads to the height that was taught.
+    This is `grid` itself, and 0, unless a shift by one or two whole layers leads to the trained height.
     """
     x, y, z = grid.origin
     distance = (z - TRAINED_Z) / grid.resolution
@@ -34,7 +34,7 @@ def trained_grid(grid: VoxelGrid) -> tuple[VoxelGrid, int]:
 
 
 def shifted(volume: torch.Tensor, layers: int) -> torch.Tensor:
-    """A volume of the taught grid on the one that lies `layers` higher, `[X, Y, Z]`; 0 in layers that it has not."""
+    """A volume `[X, Y, Z]` of the trained grid on the grid `layers` layers higher; 0 in layers outside the volume."""
     if layers >= 0:
         return F.pad(volume[..., layers:], (0, layers))
     return F.pad(volume[..., :layers], (-layers, 0))
