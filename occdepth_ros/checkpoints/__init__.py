@@ -1,1 +1,1 @@
-"""Weights: safe and strict loading, and checks against golden outputs."""
+"""Weights files: conversion of training checkpoints, packing and averaging, and verification with golden outputs."""

@@ -1,7 +1,7 @@
-"""The mean of trainings of one network: where they share their beginning, it often beats each (Wortsman et al., 2022).
+"""Mean of several trainings of one network (Wortsman et al., "Model soups", ICML 2022).
 
-Weights that were adapted to one place forget some of what they knew before; halfway between before and after, networks
-keep both.
+Trainings that share their initial weights can be averaged; the mean of the weights before and after fine-tuning keeps
+accuracy on both data sets.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def average(sources: Sequence[Path], target: Path, shares: Sequence[float] | Non
     """Write the mean of weights files.
 
     Args:
-        sources: safetensors or state dicts of torch.save, all of one network; never executed.
+        sources: safetensors or state dicts of torch.save, all of one network; no code in them is executed.
         target: the file to write, in the number formats and with the header of the first.
-        shares: of each file, positive; their sum does not matter. None = equal ones.
+        shares: weight of each file in the mean, positive; normalised to a sum of 1. None = equal.
 
     Returns:
         the header.
@@ -36,9 +36,9 @@ def average(sources: Sequence[Path], target: Path, shares: Sequence[float] | Non
     shares = [1.0] * len(sources) if shares is None else shares
     if len(sources) < 2 or len(shares) != len(sources) or min(shares) <= 0:
         raise CheckpointError(
-            f"{len(sources)} files and {len(shares)} shares make no mean",
+            f"{len(sources)} files with {len(shares)} shares cannot be averaged",
             where="weights mean",
-            remedy="Give two files or more, and as many positive shares or none.",
+            remedy="Give two files or more, and one positive share per file or none.",
         )
     states = [read_state(source) for source in sources]
     first = states[0]
@@ -46,15 +46,15 @@ def average(sources: Sequence[Path], target: Path, shares: Sequence[float] | Non
         wrong = [name for name in first.keys() | state.keys() if _shape(first.get(name)) != _shape(state.get(name))]
         if wrong:
             raise CheckpointError(
-                f"{len(wrong)} tensors are not those of {sources[0].name}, such as {min(wrong)}",
+                f"{len(wrong)} tensors differ in name or shape from those of {sources[0].name}, such as {min(wrong)}",
                 where=str(source),
-                remedy="Give trainings of one network.",
+                remedy="Give weights of one network.",
             )
     total = sum(shares)
     mean = {}
     for name, tensor in first.items():
         if not tensor.is_floating_point():
-            # counters of batches, which no prediction reads
+            # counters of batches: no prediction depends on them
             mean[name] = tensor.contiguous()
             continue
         parts = [state[name].double() * (share / total) for state, share in zip(states, shares, strict=True)]

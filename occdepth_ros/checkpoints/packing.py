@@ -1,4 +1,4 @@
-"""Weights as they ship: one safetensors file in half precision whose header says what it is."""
+"""Packing of weights for shipping: a safetensors file in half precision with licence and recipe in its header."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.monoocc.network import MonoOcc
 
 LARGEST = 16_000_000
-"""Bytes that a file in the package may have."""
+"""Largest size of a weights file in the package, bytes."""
 LICENCES = {
     "occdepth-edge": "Apache-2.0",
     "occdepth-edge-kitti": "CC-BY-NC-SA-3.0 AND CC-BY-NC-SA-4.0",
@@ -35,21 +35,21 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "occdepth-edge-kitti": lambda: OccDepthEdge(PRESETS["occdepth-edge-kitti"]),
     "monoocc-edge": lambda: MonoOcc(MONOOCC["monoocc-edge"]),
 }
-"""What each is the network of."""
+"""Constructor of each network."""
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A file that was written.
+    """Result of packing.
 
     Args:
         target: the file.
-        about: what its header says.
+        about: entries of its header.
         tensors: number of tensors.
-        parameters: number of numbers in them.
+        parameters: number of values in them.
         size: bytes.
         sha256: hexadecimal digest of the file.
-        worst: largest rounding error of a weight relative to the largest weight of its tensor.
+        worst: largest rounding error of a value, relative to the largest value of its tensor.
     """
 
     target: Path
@@ -65,24 +65,24 @@ def pack(source: Path, target: Path, *, model: str | None = None, recipe: str | 
     """Write weights of a model that ships in half precision; equal weights give equal bytes.
 
     Args:
-        source: safetensors or a state dict of torch.save; never executed.
-        target: the file to write; it appears whole or not at all.
-        model: the name to ship under; None takes what the source's header says.
+        source: safetensors or a state dict of torch.save; no code in it is executed.
+        target: the file to write; written completely or not at all.
+        model: the name to ship under; None takes the one in the source's header.
         recipe: the recipe it was trained by; None takes the one named like the model.
 
     Raises:
-        CheckpointError: the source is damaged, of another network, or does not say which model it is; or the result
-            is too large for the package.
+        CheckpointError: the source is damaged, of another network, or names no model; or the result is too large for
+            the package.
         OutputError: the target cannot be written.
     """
     state = read_state(source)
     model = model or header_of(source).get("model", "")
     if model not in LICENCES:
-        known = ", ".join(LICENCES)
+        names = ", ".join(LICENCES)
         raise CheckpointError(
             f"its header names the model {model!r}, which does not ship" if model else "its header names no model",
             where=str(source),
-            remedy=f"Say which one it is: --model NAME, one of {known}.",
+            remedy=f"Name the model: --model NAME, one of {names}.",
         )
     load_strict(NETWORKS[model](), state, where=str(source))
     packed = {name: halved(tensor) for name, tensor in state.items()}
@@ -108,9 +108,9 @@ def pack(source: Path, target: Path, *, model: str | None = None, recipe: str | 
 
 
 def halved(tensor: torch.Tensor) -> torch.Tensor:
-    """Kernels and matrices as float16; the rest as it is, float32 at most.
+    """Convert kernels and matrices to float16, and the other tensors to float32 at most.
 
-    Biases and statistics of batch norm are a hundredth of the numbers, and variances may be larger than float16 holds.
+    Biases and batch-norm statistics are 1 % of the values, and variances may exceed the range of float16.
     """
     if not tensor.is_floating_point():
         return tensor.contiguous()
@@ -134,7 +134,7 @@ def header_of(path: Path) -> dict[str, str]:
 
 
 def _sorted_header(content: bytes) -> bytes:
-    """The same file with its header in order: the writer lays the metadata out in a different one each time."""
+    """The same file with a sorted header: the order that the writer gives the metadata varies."""
     (length,) = struct.unpack("<Q", content[:8])
     header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)

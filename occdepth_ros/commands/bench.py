@@ -1,4 +1,4 @@
-"""`occdepth bench`: the plain float32 network against the predictor's path, in one run."""
+"""`occdepth bench`: the reference network in float32 and the predictor's optimized path, timed in one run."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from occdepth_ros.sources import open_source
 
 PRECISIONS = get_args(Precision)
 
-SUMMARY = "time a network plain and as the predictor runs it"
+SUMMARY = "time a model's reference network and its optimized path"
 
 MODELS = [
     *SHIPPED,
     *(name for name, config in PRESETS.items() if config.virtual_bf is None),
     *(name for name, config in MONOOCC.items() if config.cameras == 1),
 ]
-"""The models whose images a stereo sequence holds."""
+"""The models whose inputs are images of a stereo sequence."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +47,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", metavar="FILE", help="checkpoint, or random: seeded ones (default: those that ship, else random)")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--source", type=Path, metavar="PATH", help="stereo sequence (default: the bundled sample)")
-    add("--precision", choices=PRECISIONS, help="number formats of the fast path (default: the predictor's)")
-    add("--compile", action="store_true", help="torch.compile and CUDA graphs for the fast path; OccDepth on CUDA only")
-    add("--cpu-time", action="store_true", help="time by CPU time, on a machine that others use; not for CUDA")
-    add("--frames", type=_positive, metavar="N", default=1, help="frames, each run both ways (default: %(default)s)")
+    add("--precision", choices=PRECISIONS, help="number formats of the optimized path (default: the predictor's)")
+    add(
+        "--compile",
+        action="store_true",
+        help="compile the optimized path, with CUDA graphs; OccDepth on CUDA only",
+    )
+    add("--cpu-time", action="store_true", help="measure CPU time, for machines under other load; not for CUDA")
+    add(
+        "--frames",
+        type=_positive,
+        metavar="N",
+        default=1,
+        help="frames predicted by both paths (default: %(default)s)",
+    )
     add("--json", type=Path, metavar="OUT.json", help="write the numbers to this file as well")
 
 
@@ -94,22 +104,22 @@ def compare_on(
         model, weights, device: of the predictor.
         sequence: the stereo sequence.
         frames: number of frames.
-        precision: number formats of the fast path; None = the predictor's default.
-        compile: whether the fast path is compiled.
+        precision: number formats of the optimized path; None = the predictor's default.
+        compile: whether the optimized path is compiled.
         cpu_time: whether CPU time is measured instead of wall clock.
 
     Raises:
-        OccDepthError: the sequence cannot be read, or one of the ways cannot run.
+        OccDepthError: the sequence cannot be read, or one of the paths cannot run.
     """
     kind: Any = MonoOccPredictor if model in MONOOCC else EdgePredictor if model in SHIPPED else OccDepthPredictor
     if precision == "mixed" and (model in MONOOCC or model in SHIPPED):
-        raise ModelError(f"{model} knows no precision {precision}", where="precision", remedy="Leave it out.")
+        raise ModelError(f"{model} has no precision {precision}", where="precision", remedy="Leave it out.")
     if compile and kind is not OccDepthPredictor:
         raise ModelError(f"{model} cannot be compiled", where="compile", remedy="Leave it out.")
     options: dict[str, Any] = ({"precision": precision} if precision else {}) | ({"compile": True} if compile else {})
     if cpu_time and pick_device(device).type != "cpu":
         raise ModelError(
-            "CPU time says nothing of a GPU", where="cpu-time", remedy="Leave it out, or add --device cpu."
+            "CPU time does not measure a GPU", where="cpu-time", remedy="Leave it out, or add --device cpu."
         )
     predictor = kind(name=model, weights=weights, device=device, **options)
     source = open_source(sequence)
@@ -124,7 +134,7 @@ def table(done: Comparison) -> Table:
     """Stages as rows, milliseconds."""
     title = f"{done.model} on {done.device}, {done.frames} frames, labels equal on {done.label_agreement:.3%}"
     made = Table(title=title, title_justify="left")
-    for column in ("stage", "plain ms", "fast ms", "ratio"):
+    for column in ("stage", "reference ms", "optimized ms", "ratio"):
         made.add_column(column, justify="left" if column == "stage" else "right")
     for name, reference, optimized in [*done.rows(), ("all", done.reference_ms, done.optimized_ms)]:
         made.add_row(name, f"{reference:.1f}", f"{optimized:.1f}", f"{reference / optimized:.2f}")

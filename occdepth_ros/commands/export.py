@@ -1,4 +1,4 @@
-"""`occdepth export`: a network with one calibration as an ONNX file, checked on real frames; TensorRT from it."""
+"""`occdepth export`: a network with one calibration as an ONNX file, checked on frames, and as a TensorRT engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from occdepth_ros.sources import open_source
 if TYPE_CHECKING:
     from occdepth_ros.exporting.agreement import Agreement
 
-SUMMARY = "write a network with one calibration as an ONNX file, and check it"
+SUMMARY = "export a network with one calibration as an ONNX file, and check it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,33 +27,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="NAME", default=DEFAULT_MODEL, help="(default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint, or random (default: those that ship)")
     add("--source", type=Path, metavar="PATH", help="stereo sequence of the rig (default: the bundled sample)")
-    add("--frames", type=int, metavar="N", default=1, help="frames to check on, 0 for none (default: %(default)s)")
-    add("--device", metavar="D", default="cpu", help="where both are checked: cpu, cuda, cuda:N (default: %(default)s)")
+    add(
+        "--frames",
+        type=int,
+        metavar="N",
+        default=1,
+        help="frames to check on, 0 = none (default: %(default)s)",
+    )
+    add("--device", metavar="D", default="cpu", help="device of the check: cpu, cuda, cuda:N (default: %(default)s)")
     add("--tensorrt", action="store_true", help="also build a TensorRT engine for this machine's GPU: OUT.engine")
     add("--json", action="store_true", help="print JSON instead of lines")
     add_grid_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the verb; 1 if the exported model does not agree with the network, which leaves no file behind.
+    """Run the verb; returns 1, and leaves no file, if the exported model does not agree with the network.
 
     Raises:
-        OccDepthError: the model, the sequence, a library or the place of the file cannot be used.
+        OccDepthError: the model, the sequence or a library cannot be used, or the file cannot be written.
     """
-    # heavy imports wait until the arguments are known to be good
+    # imported late, so that errors in the arguments are reported at once
     from occdepth_ros.exporting import agreement, tensorrt, writing
     from occdepth_ros.exporting.predictor import ExportedPredictor
 
     out: Path = arguments.out
     if out.suffix != EXPORTED_SUFFIX:
         raise OutputError(
-            f"the name does not end in {EXPORTED_SUFFIX}", where=str(out), remedy="The engine goes by this ending."
+            f"the name does not end in {EXPORTED_SUFFIX}",
+            where=str(out),
+            remedy="Exported models have this suffix.",
         )
     if arguments.tensorrt:
         tensorrt.load()
     source = open_source(arguments.source)
     grid = chosen_grid(arguments, source.grid_frame)
-    # beside its final place until the check has passed
+    # beside its final name until the check has passed
     unchecked = out.with_name(f".{out.stem}.{os.getpid()}.unchecked{out.suffix}")
     try:
         about = writing.export(unchecked, arguments.model, source.rig, grid, arguments.weights)

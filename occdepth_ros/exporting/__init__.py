@@ -1,1 +1,1 @@
-"""Networks as ONNX files: writing them for one calibration, checking them, and running them behind the engine."""
+"""Export of networks as ONNX files for one calibration, their verification, and a predictor that runs them."""

@@ -1,4 +1,4 @@
-"""What an exported file says of itself: model, grid, rig, images; and the inputs and outputs that follow from it."""
+"""Metadata of exported files: model, grid, rig and image size, and the graph's inputs and outputs that follow."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
 KEY = "occdepth_ros"
 """Name of the metadata entry, JSON."""
 FORMAT = 1
-"""Rises with every change that older readers would misread."""
+"""Version of the format; incremented by changes that older readers would misread."""
 PIXELS, POSE, METRES = 0.1, 5e-4, 1e-4
-"""How far intrinsics (pixels), poses (radian, metres) and grid origins (metres) may be from those of the file."""
+"""Tolerances of intrinsics (pixels), poses (radian, metres) and grid origins (metres) against those of the file."""
 
 Signature = dict[str, tuple[str, tuple[int, ...]]]
 """Type ("uint8", "float32") and shape by name, in order."""
@@ -32,14 +32,14 @@ Signature = dict[str, tuple[str, tuple[int, ...]]]
 
 @dataclass(frozen=True)
 class About:
-    """One exported model.
+    """Metadata of one exported model.
 
     Args:
         model: its name in the registry.
-        rig: the cameras that its tables were computed for.
+        rig: the cameras of its tables.
         grid: the voxels that it predicts.
         version: version of the package that wrote it.
-        weights: what its weights came from, for people.
+        weights: source of its weights, for information.
     """
 
     model: str
@@ -55,7 +55,7 @@ class About:
 
     @property
     def is_edge(self) -> bool:
-        """Whether it is an occdepth-edge, which takes what stereo matching found besides images."""
+        """Whether it is an occdepth-edge, whose graph takes stereo evidence besides images."""
         return self.model in SHIPPED
 
     @property
@@ -116,10 +116,10 @@ class About:
 
     @classmethod
     def from_json(cls, text: str, where: str) -> About:
-        """Read the metadata entry of a file that nobody vouches for.
+        """Read the metadata entry of an untrusted file.
 
         Raises:
-            CheckpointError: it is malformed, of another format, or of a model that is not known.
+            CheckpointError: it is malformed, of another format, or of an unknown model.
         """
         try:
             entry = json.loads(text)
@@ -127,7 +127,7 @@ class About:
                 raise CheckpointError(
                     f"the file has format {entry['format']!r}, this version reads {FORMAT}",
                     where=where,
-                    remedy="Export it again with the version that is to run it.",
+                    remedy="Export it again with this version.",
                 )
             model = entry["model"]
             if model not in SHIPPED and model not in PRESETS:
@@ -141,12 +141,12 @@ class About:
             raise
         except (OccDepthError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise CheckpointError(
-                f"what the file says of itself cannot be used ({error})", where=where, remedy="Export it again."
+                f"the metadata cannot be used ({error})", where=where, remedy="Export it again."
             ) from error
         return about
 
     def check_calibration(self, rig: StereoRig, grid: VoxelGrid, where: str) -> None:
-        """Accept the calibration that the file was made for, whatever its frames are called.
+        """Compare a calibration with the file's, without the names of frames.
 
         Raises:
             CalibrationError, GridError: it is another one.

@@ -1,4 +1,4 @@
-"""An exported model against the network that it was made from, on real images."""
+"""Comparison of an exported model with its network on real images."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
 from occdepth_ros.models.predictor import ImageArray
 
 REQUIRED = 0.999
-"""Smallest fraction of voxels whose label must be equal."""
+"""Smallest fraction of voxels with equal labels."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a comparison found.
+    """Result of a comparison.
 
     Args:
-        labels: fraction of all voxels of all frames whose label is equal.
+        labels: fraction of the voxels of all frames with equal labels.
         confidence: the same for confidences that differ by one of 255 at most.
-        depth: largest difference of the depths, metres; NaN where the model tells none.
-        kinds: different labels that the network gave; one alone would make agreement worth nothing.
-        network_ms, exported_ms: time of one frame each way, the last one, milliseconds.
+        depth: largest difference of the depths, metres; NaN if the model has no depth.
+        kinds: number of distinct labels that the network predicted; agreement on a single label proves nothing.
+        network_ms, exported_ms: time of the last frame, milliseconds.
         provider: execution provider of the exported model.
     """
 
@@ -41,7 +41,7 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
-        """Whether enough labels are equal."""
+        """Whether the fraction of equal labels reaches `REQUIRED`."""
         return self.labels >= REQUIRED
 
 
@@ -55,12 +55,12 @@ def compare(
 
     Args:
         exported: the exported model.
-        weights: what it was made from.
+        weights: the weights that it was exported from.
         pairs: left and right images, at least one pair.
         device: where the network runs.
 
     Raises:
-        OccDepthError: one of them cannot run.
+        OccDepthError: the network or the exported model cannot run.
     """
     about = exported.about
     kind = EdgePredictor if about.is_edge else OccDepthPredictor

@@ -1,4 +1,4 @@
-"""occdepth-edge with one calibration built in, as the exporter traces it. Stereo matching stays outside the graph."""
+"""occdepth-edge with the tables of one calibration, as a module for the exporter; stereo matching is not part of it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from occdepth_ros.models.trained_height import shifted
 
 
 class ExportableEdge(nn.Module):
-    """Shrunk images and what stereo matching found in, labels out.
+    """From resized images and stereo evidence to labels.
 
     Args:
-        network: with its weights, in evaluation mode, in float32 on the CPU.
-        geometry: tables of the fitted rig on the taught grid.
-        layers: by how many layers the grid of the prediction lies higher, see `models.trained`.
+        network: the network with its weights, in evaluation mode, in float32 on the CPU.
+        geometry: tables of the rig of the network's images on the trained grid.
+        layers: number of layers that the predicted grid lies above the trained one, see `models.trained_height`.
     """
 
     def __init__(self, network: OccDepthEdge, geometry: EdgeGeometry, layers: int = 0) -> None:
@@ -51,7 +51,7 @@ class ExportableEdge(nn.Module):
             disparity: of the left image, `[H, W]` float32, pixels of the network's image; 0 = none.
             hits: matched pixels that end in each voxel, `[X, Y, Z]` float32.
             ground: height of the ground by column, `[X, Y]` float32, voxel edges above the grid's lower face.
-            ground_seen: 1 where the image shows it, else 0, `[X, Y]` float32.
+            ground_seen: 1 where the ground is visible in the image, else 0, `[X, Y]` float32.
 
         Returns:
             labels and confidence `[X, Y, Z]` uint8, and the depth of the network's left image, `[H, W]` float32,
@@ -64,12 +64,12 @@ class ExportableEdge(nn.Module):
         depth = torch.where(disparity > 0, matched, -1.0)
         histogram, share = dense_histogram(depth, network.depth_net.bin_edges, SCALE)
         distribution = network.depth_net.corrected(pyramid[SCALE][:1], histogram, share)
-        known = compared(disparity, hits.flatten(), ground, ground_seen, geometry)
-        known = torch.cat([known, self.voxel_depth(distribution)], 1)
+        evidence = compared(disparity, hits.flatten(), ground, ground_seen, geometry)
+        evidence = torch.cat([evidence, self.voxel_depth(distribution)], 1)
         lifted = network.lift(features, geometry)
-        volume = network.complete(lifted, known)
-        occupied = network.occupancy(volume, known)[0].sigmoid().flatten(1)  # [8, N]
-        threshold = thresholds(known, geometry.visible[0], network.config.thresholds)
+        volume = network.complete(lifted, evidence)
+        occupied = network.occupancy(volume, evidence)[0].sigmoid().flatten(1)  # [8, N]
+        threshold = thresholds(evidence, geometry.visible[0], network.config.thresholds)
         labels, confidence = self.decide(volume, lifted, occupied, threshold)
         coarse = expected_depth(distribution, network.depth_net.bin_edges)
         size = network.config.image
@@ -78,7 +78,7 @@ class ExportableEdge(nn.Module):
         return labels, confidence, torch.where(disparity > 0, matched, full)
 
     def voxel_depth(self, logits: torch.Tensor) -> torch.Tensor:
-        """As `models.edge.depth.voxel_depth`."""
+        """See `models.edge.depth.voxel_depth`."""
         probability = logits[0].softmax(0)
         before = probability.cumsum(0) - probability
         return self.sampler(torch.stack([probability, before])).view(1, 2, *self.geometry.size)
@@ -86,7 +86,7 @@ class ExportableEdge(nn.Module):
     def decide(
         self, volume: torch.Tensor, lifted: torch.Tensor, occupied: torch.Tensor, threshold: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `models.edge.readout.decide`, but of all voxels: what is occupied has no fixed size."""
+        """See `models.edge.readout.decide`; all voxels are classified, since the number of occupied ones varies."""
         logits = self.network.head.classify(volume, lifted)  # [N, 8, n - 1]
         best, label = logits.max(2)
         probability = (best - logits.logsumexp(2)).exp()
@@ -98,16 +98,15 @@ class ExportableEdge(nn.Module):
 
 
 def dense_histogram(depth: torch.Tensor, edges: torch.Tensor, scale: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """`depth_histogram` without scattering, which TensorRT cannot sum.
+    """`depth_histogram` without scattered sums, which TensorRT does not support.
 
     Args:
         depth: `[H, W]`, metres, negative = unknown.
-        edges: as there.
-        scale: as there.
+        edges, scale: see `depth_histogram`.
     """
     above = depth[None] > edges[:, None, None]  # [D + 1, H, W]
     inside = (above[:-1] & ~above[1:]).float()
     share = F.avg_pool2d(inside, scale)
     total = share.sum(0, keepdim=True)
-    # at least one pixel of the cell, as the counts would be divided
+    # at least one pixel of the cell, as in the division of counts
     return share / total.clamp_min(1 / scale**2), total

@@ -1,4 +1,4 @@
-"""From the rig's image to the network's inside an exported graph: crop, scale, filling and normalisation."""
+"""From the rig's image to the network's inside an exported graph: cropping, resizing, padding and normalisation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from occdepth_ros.models.images import ImageFit, normalize
 
 
 class FixedFit(nn.Module):
-    """`ImageFit.apply` with operators that every ONNX runtime has: resizing is two matrix products.
+    """`ImageFit.apply` with operators that all ONNX runtimes support: resizing is two matrix products.
 
     Args:
         fit: the fit of the rig's image in the network's.
@@ -40,7 +40,7 @@ class FixedFit(nn.Module):
 
 def resizing(before: int, after: int) -> torch.Tensor:
     """The antialiased bilinear resizing of `before` samples to `after` as a matrix, `[after, before]`."""
-    # one sample at a time as an image; of a single column, torch's own resizing is wrong
+    # each sample as an image two columns wide: torch resizes images of one column wrongly
     unit = torch.eye(before)[:, None, :, None].expand(-1, -1, -1, 2).contiguous()
     resized = F.interpolate(unit, size=(after, 2), mode="bilinear", align_corners=False, antialias=True)
     return resized[:, 0, :, 0].T.contiguous()

@@ -1,4 +1,4 @@
-"""The optional libraries that exporting and exported models need, or an error that says how to get them."""
+"""Import of the optional libraries for exporting and exported models."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _REMEDIES = {
 
 
 def library(name: str, purpose: str) -> Any:
-    """Import one of them.
+    """Import an optional library.
 
     Args:
         name: module name.
-        purpose: what it is needed for, to complete "... is needed".
+        purpose: completes the sentence "... is needed".
 
     Raises:
-        ModelError: it is not installed, or does not load.
+        ModelError: the library is not installed, or fails to load.
     """
     try:
         return import_module(name)

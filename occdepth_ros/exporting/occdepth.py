@@ -1,4 +1,4 @@
-"""OccDepth with one calibration built in, as the exporter traces it."""
+"""OccDepth with the tables of one calibration, as a module for the exporter."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from occdepth_ros.models.readout import labels_and_confidence
 
 
 class ExportableOccDepth(nn.Module):
-    """Images of the rig's size in, labels out; everything between is fixed by the calibration.
+    """From images of the rig's size to labels, for one calibration.
 
     Args:
-        network: with its weights, in evaluation mode, on the CPU.
-        geometry: tables of the fitted rig.
+        network: the network with its weights, in evaluation mode, on the CPU.
+        geometry: tables of the rig of the network's images.
         fit: how the rig's image becomes the network's.
     """
 

@@ -1,4 +1,4 @@
-"""Exported files are hostile until checked: what a graph may hold before a runtime is given it."""
+"""Reading of exported files, which are checked before a runtime gets them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_BYTES = (1 << 31) - 1
 """Largest file that the format allows in one piece."""
 MAX_NODES = 20_000
 MAX_ELEMENTS = 1 << 28
-"""Largest tensor inside a graph; the largest of OccDepth's holds 150 million numbers."""
+"""Largest number of elements of a tensor inside a graph; OccDepth's largest has 150 million."""
 _SCALES_BYTES = 64
-"""Float constants up to this size may be factors of resizing, which decide on shapes."""
+"""Float constants up to this size may be factors of resizing, on which shapes depend."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ExportedFile:
     """A checked file.
 
     Args:
-        about: what it says of itself; its graph has the inputs and outputs that follow from it.
+        about: its metadata; the graph has the inputs and outputs that follow.
         content: the whole file.
     """
 
@@ -37,11 +37,11 @@ class ExportedFile:
 def read_exported(path: Path) -> ExportedFile:
     """Read and check an exported model.
 
-    Nothing outside the file is ever opened, no operator of unknown origin and no loop is accepted, and every tensor
-    has a fixed size below `MAX_ELEMENTS`.
+    No other file is opened. Operators outside ONNX, subgraphs and tensors without a fixed size below `MAX_ELEMENTS` are
+    refused.
 
     Raises:
-        CheckpointError: the file is missing, damaged, not ours, or holds what it must not.
+        CheckpointError: the file is missing, damaged, not an exported model, or holds forbidden content.
         ModelError: the library onnx is missing.
     """
     onnx = library("onnx", "to read exported models")
@@ -65,14 +65,14 @@ def read_exported(path: Path) -> ExportedFile:
 
 
 def check_graph(model: Any, about: About, where: str) -> None:
-    """Check a parsed model (which loses its weights by it) against what it says of itself.
+    """Check a parsed model against its metadata; the model loses its weights.
 
     Raises:
-        CheckpointError: something is not as it must be.
+        CheckpointError: the graph has forbidden content, or does not fit the metadata.
     """
     graph = model.graph
     if model.functions or any(entry.domain not in ("", "ai.onnx") for entry in model.opset_import):
-        raise _refused("it uses operators of its own", where)
+        raise _refused("it defines its own operators", where)
     if len(graph.node) > MAX_NODES:
         raise _refused(f"it has {len(graph.node)} nodes, more than {MAX_NODES}", where)
     for node in graph.node:
@@ -113,15 +113,15 @@ def _check_signature(values: Iterable[Any], expected: Signature, what: str, wher
 
 
 def _check_sizes(model: Any, where: str) -> None:
-    """Infer the shape of every value, and refuse what is not fixed or absurdly large."""
+    """Infer the shape of every value, and refuse shapes that are not fixed or too large."""
     onnx = library("onnx", "to read exported models")
     for tensor in model.graph.initializer:
         if min(tensor.dims, default=1) < 0 or math.prod(tensor.dims) > MAX_ELEMENTS:
-            raise _refused(f"its constant {tensor.name!r} has an absurd size", where)
+            raise _refused(f"its constant {tensor.name!r} has an invalid size", where)
         if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.raw_data) > _SCALES_BYTES:
-            # of weights the shape is enough; whole numbers and factors may decide on shapes
+            # shape inference needs the values of integers and small factors only
             tensor.raw_data = b""
-    # what the file claims of its values is not believed
+    # shapes that the file states are not trusted
     del model.graph.value_info[:]
     try:
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
@@ -129,11 +129,11 @@ def _check_sizes(model: Any, where: str) -> None:
         reason = str(error).partition("\n")[0][:200]
         raise _refused(f"its shapes do not fit together ({reason})", where) from error
     values = [*inferred.graph.value_info, *inferred.graph.output]
-    known = {value.name: _type_and_shape(value)[1] for value in values}
+    shapes = {value.name: _type_and_shape(value)[1] for value in values}
     for name in (name for node in model.graph.node for name in node.output if name):
-        shape = known.get(name, (-1,))
+        shape = shapes.get(name, (-1,))
         if min(shape, default=1) < 0 or math.prod(shape) > MAX_ELEMENTS:
-            raise _refused(f"its value {name!r} has the shape {list(shape)}, not a fixed and sane one", where)
+            raise _refused(f"its value {name!r} has the shape {list(shape)}, which is not fixed or too large", where)
 
 
 def _type_and_shape(value: Any) -> tuple[str, tuple[int, ...]]:

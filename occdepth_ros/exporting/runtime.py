@@ -1,4 +1,4 @@
-"""ONNX Runtime: which execution provider a device means, and sessions on it."""
+"""Sessions of ONNX Runtime, and the execution providers of a device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 class Session:
-    """A graph that is ready to run.
+    """A graph loaded on a device.
 
     Args:
         content: a checked file (see `reading`).
@@ -24,37 +24,37 @@ class Session:
         where: the file, for error texts.
 
     Raises:
-        ModelError: the device, or ONNX Runtime, is not there; or its memory is full.
+        ModelError: the device or ONNX Runtime is missing, or the device's memory is full.
         CheckpointError: ONNX Runtime refuses the graph.
     """
 
     def __init__(self, content: bytes, device: str, where: str) -> None:
         ort = library("onnxruntime", "to run exported models")
-        wanted = providers(device, ort.get_available_providers())
+        requested = providers(device, ort.get_available_providers())
         options = ort.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        # a waiting session must not burn the cores that the robot's other nodes need
+        # a waiting session leaves the cores to the robot's other nodes
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.use_deterministic_compute = True
         options.log_severity_level = 4
-        if wanted[0][0] != CPU and hasattr(ort, "preload_dlls"):
-            # the CUDA libraries that came with torch
+        if requested[0][0] != CPU and hasattr(ort, "preload_dlls"):
+            # the CUDA libraries that torch brings
             ort.preload_dlls()
         try:
-            self._session = ort.InferenceSession(content, options, providers=wanted)
-        except Exception as error:  # onnxruntime has a dozen unrelated error types
+            self._session = ort.InferenceSession(content, options, providers=requested)
+        except Exception as error:  # onnxruntime's error types have no common base class
             raise _named(error, device, where, CheckpointError) from error
         self.provider = str(self._session.get_providers()[0])
-        if self.provider != wanted[0][0]:
+        if self.provider != requested[0][0]:
             if device != "auto":
                 raise ModelError(
-                    f"ONNX Runtime cannot use {device!r}: its {wanted[0][0]} does not load",
+                    f"ONNX Runtime cannot use {device!r}: its {requested[0][0]} does not load",
                     where="device",
-                    remedy="Compare the CUDA, cuDNN and TensorRT versions with those that onnxruntime-gpu asks for.",
+                    remedy="Compare the CUDA, cuDNN and TensorRT versions with those that onnxruntime-gpu requires.",
                 )
             self.provider = CPU
-        self.device = "cpu" if self.provider == CPU else f"cuda:{wanted[0][1]['device_id']}"
-        self._where, self._asked = where, device
+        self.device = "cpu" if self.provider == CPU else f"cuda:{requested[0][1]['device_id']}"
+        self._where, self._requested = where, device
 
     def run(self, inputs: Arrays) -> Arrays:
         """Outputs by name.
@@ -65,19 +65,19 @@ class Session:
         try:
             values = self._session.run(None, inputs)
         except Exception as error:
-            raise _named(error, self._asked, self._where, ModelError) from error
+            raise _named(error, self._requested, self._where, ModelError) from error
         return {output.name: value for output, value in zip(self._session.get_outputs(), values, strict=True)}
 
 
 def providers(device: str, available: list[str]) -> list[tuple[str, dict[str, str]]]:
-    """The execution providers of a device with their options, the wished one first.
+    """The execution providers of a device with their options, the requested one first.
 
     Args:
         device: as for `Session`.
-        available: what this ONNX Runtime was built with.
+        available: the providers that this ONNX Runtime was built with.
 
     Raises:
-        ModelError: the text means no device, or this ONNX Runtime was built without it.
+        ModelError: the text names no device, or ONNX Runtime was built without it.
     """
     kind, _, number = device.partition(":")
     remedy = "Use auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N."
@@ -88,14 +88,14 @@ def providers(device: str, available: list[str]) -> list[tuple[str, dict[str, st
     host: list[tuple[str, dict[str, str]]] = [(CPU, {})]
     if kind == "cpu":
         return host
-    wanted = CUDA if kind == "cuda" else TENSORRT
-    if wanted not in available:
+    requested = CUDA if kind == "cuda" else TENSORRT
+    if requested not in available:
         raise ModelError(
             f"this ONNX Runtime has no {kind.upper()} ({', '.join(available)})",
             where="device",
             remedy="pip install onnxruntime-gpu in place of onnxruntime, or use auto or cpu.",
         )
-    # no TF32: the check promises the labels of float32
+    # no TF32: exported models are checked for the labels of float32
     chosen = {"device_id": number or "0"}
     cuda = (CUDA, chosen | {"use_tf32": "0"})
     return [cuda, *host] if kind == "cuda" else [(TENSORRT, chosen), cuda, *host]

@@ -1,7 +1,7 @@
-"""Trilinear sampling at places that do not change, as gathers: what every ONNX runtime and TensorRT can run.
+"""Trilinear sampling at constant positions by gathers, which all ONNX runtimes and TensorRT support.
 
-`GridSample` on volumes needs ONNX opset 20 and is missing from TensorRT; a calibration fixes the places, so that
-corners and weights are known beforehand.
+`GridSample` on volumes needs ONNX opset 20 and is missing from TensorRT. A calibration fixes the positions, so that
+corners and weights are constants.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ CORNERS = 8
 
 
 class FixedSampler(nn.Module):
-    """`grid_sample` (trilinear, zeros outside, corners not aligned) of volumes of one shape at fixed places.
+    """`grid_sample` (trilinear, zeros outside, corners not aligned) of volumes of one shape at constant positions.
 
     Args:
-        places: normalised (x, y, z) as `torch.nn.functional.grid_sample` takes them, `[..., 3]`; M places in all.
+        positions: normalised (x, y, z) as in `torch.nn.functional.grid_sample`, `[..., 3]`; M in all.
         shape: depth, height and width of the volumes that are sampled.
     """
 
     index: torch.Tensor
     weight: torch.Tensor
 
-    def __init__(self, places: torch.Tensor, shape: tuple[int, int, int]) -> None:
+    def __init__(self, positions: torch.Tensor, shape: tuple[int, int, int]) -> None:
         super().__init__()
         sizes = torch.tensor(shape[::-1], dtype=torch.float32)
-        position = ((places.float().reshape(-1, 3) + 1) * sizes - 1) / 2  # [M, 3], cells along x, y, z
+        position = ((positions.float().reshape(-1, 3) + 1) * sizes - 1) / 2  # [M, 3], cells along x, y, z
         low = position.floor()
         fraction = position - low
         _, height, width = shape

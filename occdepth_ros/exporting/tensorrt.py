@@ -17,20 +17,20 @@ def load() -> Any:
     """The library.
 
     Raises:
-        ModelError: it is not installed, or finds no GPU; the text says what to do.
+        ModelError: the library is not installed, or finds no GPU.
     """
     return library("tensorrt", "to build an engine")
 
 
 def build(source: Path, target: Path) -> Path:
-    """Build an engine in float32 and write it; it runs on this kind of GPU and this version of TensorRT only.
+    """Build an engine in float32 and write it; it runs on the same GPU model and version of TensorRT only.
 
     Args:
         source: an exported model.
         target: the file to write.
 
     Raises:
-        ModelError: TensorRT is not there, or cannot build the graph.
+        ModelError: TensorRT is missing, or cannot build the engine.
         CheckpointError, OutputError: the files cannot be used.
     """
     trt = load()
@@ -38,7 +38,7 @@ def build(source: Path, target: Path) -> Path:
     logger = trt.Logger(trt.Logger.ERROR)
     try:
         builder = trt.Builder(logger)
-        # up to version 9 the batch had to be declared explicit; later ones know no other
+        # up to version 9 the explicit batch needs a flag, which later versions lack
         flag = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
         network = builder.create_network(0 if flag is None else 1 << int(flag))
         parser = trt.OnnxParser(network, logger)
@@ -48,7 +48,7 @@ def build(source: Path, target: Path) -> Path:
     except Exception as error:  # TensorRT's bindings raise RuntimeError, TypeError and their own
         raise _failed(str(error), source) from error
     if plan is None:
-        raise _failed(problems or "it says no more; its log is above", source)
+        raise _failed(problems or "see its log above", source)
     write_whole(target, bytes(plan))
     return target
 

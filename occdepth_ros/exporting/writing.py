@@ -1,4 +1,4 @@
-"""Writing a network with one calibration as an ONNX file."""
+"""Export of a network with one calibration as an ONNX file."""
 
 from __future__ import annotations
 
@@ -30,25 +30,27 @@ from occdepth_ros.models.occdepth.predictor import load_network
 from occdepth_ros.models.trained_height import trained_grid
 
 OPSET = 18
-"""Operators of 2022: every runtime of today has them."""
+"""ONNX operator set, of 2022."""
 
 MODELS = [*SHIPPED, *(name for name, config in PRESETS.items() if config.virtual_bf is None)]
-"""The models that can be exported: all whose images a stereo rig takes."""
+"""The models that can be exported: all whose inputs are images of a stereo rig."""
 
 
 def export(path: Path, model: str, rig: StereoRig, grid: VoxelGrid, weights: Path | str | None = None) -> About:
     """Write a model for one rig and grid as an ONNX file in float32; the tables of the calibration are constants in it.
 
     Args:
-        path: the file to write, whole or not at all.
+        path: the file to write; written completely or not at all.
         model: one of `MODELS`.
-        rig: the cameras; images go in as they give them (for occdepth-edge, as `ImageFit` shrinks them).
+        rig: the cameras; the graph takes their images (for occdepth-edge, images resized by `ImageFit`).
         grid: the voxels to predict.
         weights: a weights file, "random", or None for those that ship.
 
     Raises:
         ModelError: the model cannot be exported, or a library is missing.
-        CheckpointError, GridError, OutputError: as their texts say.
+        CheckpointError: the weights are missing, damaged, or of another network.
+        GridError: the network cannot predict this grid.
+        OutputError: the file cannot be written.
     """
     if model not in MODELS:
         raise ModelError(f"{model!r} cannot be exported", where="model", remedy=f"Choose one of {', '.join(MODELS)}.")
@@ -81,18 +83,18 @@ def export(path: Path, model: str, rig: StereoRig, grid: VoxelGrid, weights: Pat
 
 
 def exportable(about: About, weights: Path | str | None) -> nn.Module:
-    """The module whose graph is written: the network in float32 with the tables of the calibration."""
-    fitted = about.fit.rig(about.rig)
+    """The module to export: the network in float32 with the tables of the calibration."""
+    network_rig = about.fit.rig(about.rig)
     if about.is_edge:
         edge = fold_norms(load_edge(about.model, weights).eval())
         trained, layers = trained_grid(about.grid)
-        return ExportableEdge(edge, EdgeGeometry.of_rig(edge.config, fitted, trained), layers)
+        return ExportableEdge(edge, EdgeGeometry.of_rig(edge.config, network_rig, trained), layers)
     network = load_network(about.model, weights).eval()
-    return ExportableOccDepth(network, SceneGeometry.of_rig(network.config, fitted, about.grid), about.fit)
+    return ExportableOccDepth(network, SceneGeometry.of_rig(network.config, network_rig, about.grid), about.fit)
 
 
 def strip(graph: Any) -> None:
-    """Remove what the exporter notes of the machine and of the source lines."""
+    """Remove the exporter's notes on the machine and on source lines."""
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]
         part.doc_string = ""
@@ -100,7 +102,7 @@ def strip(graph: Any) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what the exporter says of itself from the terminal."""
+    """Suppress the exporter's warnings and log messages."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -63,7 +63,7 @@ def test_a_part_that_fails_is_a_row_and_no_success(
 ) -> None:
     offer(monkeypatch, net=lambda: measured(["--model", "occdepth-edge", "--precision", "mixed"], "occdepth-edge"))
     assert runner.main(["--json", str(tmp_path / "bench.json")]) == 1
-    assert "occdepth-edge" in (text := capsys.readouterr().out) and "knows no precision mixed" in " ".join(text.split())
+    assert "occdepth-edge" in (text := capsys.readouterr().out) and "has no precision mixed" in " ".join(text.split())
 
 
 def test_growth_varies_one_thing_at_a_time() -> None:

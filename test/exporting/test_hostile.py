@@ -129,7 +129,7 @@ def wrong_shapes(model: Any) -> None:
     model.graph.node.append(onnx.helper.make_node("MatMul", ["volume", "odd"], ["product"]))
 
 
-def an_absurd_constant(model: Any) -> None:
+def a_constant_of_invalid_size(model: Any) -> None:
     del model.graph.initializer[0].dims[:]
     model.graph.initializer[0].dims.extend([1 << 40])
 
@@ -148,8 +148,8 @@ def a_wrong_description(model: Any) -> None:
         (external, "another file"),
         (external_in_a_node, "another file"),
         (foreign_operator, "com.evil.Shell"),
-        (foreign_domain, "operators of its own"),
-        (own_function, "operators of its own"),
+        (foreign_domain, "its own operators"),
+        (own_function, "its own operators"),
         (a_loop, "graph within a graph"),
         (another_input, "its inputs are"),
         (another_name, "lables"),
@@ -159,7 +159,7 @@ def a_wrong_description(model: Any) -> None:
         (a_bomb, "'huge' has the shape"),
         (a_shape_of_the_image, "'bright' has the shape"),
         (wrong_shapes, "do not fit together"),
-        (an_absurd_constant, "absurd size"),
+        (a_constant_of_invalid_size, "invalid size"),
         (no_description, "not a model that `occdepth export` wrote"),
         (a_wrong_description, "its inputs are"),
     ],

@@ -1,7 +1,6 @@
-"""Deterministic stand-in weights: every tensor from its own name and shape.
+"""Deterministic stand-in weights: every tensor from its own name and shape, by the rule of the golden files.
 
-The rule that golden files are made with. Numpy only, so that every machine and every torch version gets the
-same numbers.
+NumPy only, so that all machines and versions of PyTorch compute the same values.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ import torch
 
 
 def fill_tensor(name: str, shape: Sequence[int], seed: int = 0) -> torch.Tensor:
-    """The tensor that stands for `name`: float32, or int64 zeros for batch counters.
+    """The stand-in of the tensor `name`: float32, or int64 zeros for batch counters.
 
     Each tensor has its own generator, seeded by `seed` and the CRC-32 of its name; the first draw is one
-    standard normal number per element, and the name decides how it is scaled and shifted.
+    standard normal value per element, scaled and shifted by a rule for the kind of tensor.
     """
     shape = tuple(shape)
     if name.endswith("num_batches_tracked"):

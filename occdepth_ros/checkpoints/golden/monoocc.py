@@ -1,4 +1,4 @@
-"""Golden files of MonoOcc's second stage and of its parts."""
+"""Golden files of MonoOcc's second stage, of its cross view transformer and of InternImage."""
 
 from __future__ import annotations
 
@@ -28,45 +28,45 @@ from occdepth_ros.models.monoocc.reference_points import References
 FEATURES = 1e-4
 """Largest difference of features, as a fraction of their range."""
 LOGITS = 3e-4
-"""Mean difference of the logits."""
+"""Largest mean difference of the logits."""
 LABELS = 0.999
-"""Fraction of the voxels whose label is equal."""
+"""Smallest fraction of voxels with equal labels."""
 EXTENT = 51.2
 """Length of the scene of every file, metres; its grid's lower corner is the benchmark's."""
 
 
 def verify_monoocc(stored: StoredOutputs, device: str) -> Verification:
-    """MonoOcc whole, with one image or several.
+    """Verify MonoOcc with one or several images.
 
     Raises:
         CheckpointError: the stored names, shapes or parts do not fit the network.
         ModelError: the device does not exist.
     """
-    place = pick_device(device)
+    target = pick_device(device)
     state = fill_state(stored.shapes, stored.seed)
     config = _config(stored, state)
     network = MonoOcc(config).eval()
     load_published(network, state, where=str(stored.path))
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        checks = list(_compare(stored, network.to(place), place))
+        checks = list(_compare(stored, network.to(target), target))
     return Verification("monoocc", len(stored.shapes), checks)
 
 
 def verify_cross_view(stored: StoredOutputs, device: str) -> Verification:
-    """The cross view transformer by itself.
+    """Verify the cross view transformer.
 
     Raises:
         CheckpointError, ModelError: as `verify_monoocc`.
     """
-    place, where = pick_device(device), str(stored.path)
+    target, where = pick_device(device), str(stored.path)
     names = ("a", "b", "position_a", "position_b", "out_a", "out_b")
     for name in names:
         stored.expect({name: stored.arrays["a"].shape if "a" in stored.arrays else ()})
     network = CrossViewTransformer(stored.arrays["a"].shape[1]).eval()
     load_strict(network, fill_state(stored.shapes, stored.seed), where=where)
-    network = network.to(place)
+    network = network.to(target)
     with torch.inference_mode():
-        inputs = [with_position(torch.from_numpy(stored.arrays[name][0]).to(place)) for name in ("a", "b")]
+        inputs = [with_position(torch.from_numpy(stored.arrays[name][0]).to(target)) for name in ("a", "b")]
         outputs = [*inputs, *network(*inputs)]
     checks = [
         within_range(name, stored.arrays[name], value[None], FEATURES, where)
@@ -76,12 +76,12 @@ def verify_cross_view(stored: StoredOutputs, device: str) -> Verification:
 
 
 def verify_internimage(stored: StoredOutputs, device: str) -> Verification:
-    """InternImage by itself.
+    """Verify InternImage.
 
     Raises:
         CheckpointError, ModelError: as `verify_monoocc`.
     """
-    place, where = pick_device(device), str(stored.path)
+    target, where = pick_device(device), str(stored.path)
     state = fill_state(stored.shapes, stored.seed)
     depths: list[int] = []
     while any(name.startswith(f"levels.{len(depths)}.") for name in state):
@@ -93,7 +93,7 @@ def verify_internimage(stored: StoredOutputs, device: str) -> Verification:
     network = InternImage(InternImageConfig(stem.shape[0], tuple(depths))).eval()
     load_strict(network, state, where=where)
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        stages = network.to(place).stages(torch.from_numpy(stored.arrays["image"]).to(place))
+        stages = network.to(target).stages(torch.from_numpy(stored.arrays["image"]).to(target))
     keys = [f"stage{i}" for i in range(len(stages))]
     checks = [
         within_range(key, stored.arrays[key], value, FEATURES, where)
@@ -104,7 +104,7 @@ def verify_internimage(stored: StoredOutputs, device: str) -> Verification:
 
 
 def _config(stored: StoredOutputs, state: dict[str, torch.Tensor]) -> MonoOccConfig:
-    """The network that a file's logits, tables and flags describe."""
+    """The configuration that a file's logits, tables and flags describe."""
     where = str(stored.path)
     try:
         _, x, y, z = stored.arrays["logits"].shape
@@ -116,7 +116,7 @@ def _config(stored: StoredOutputs, state: dict[str, torch.Tensor]) -> MonoOccCon
             MonoOccConfig("monoocc-golden", backbone, columns=columns, grid=grid),  # type: ignore[arg-type]
             state,
         )
-        # stand-in weights are nowhere zero: here the flag is written
+        # stand-in weights are nonzero everywhere, so the flag comes from the description
         config = replace(config, late=bool(flags.get("look_ahead")))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, GridError) as error:
         raise CheckpointError(
@@ -130,16 +130,16 @@ def _config(stored: StoredOutputs, state: dict[str, torch.Tensor]) -> MonoOccCon
     return config
 
 
-def _compare(stored: StoredOutputs, network: MonoOcc, place: torch.device) -> Iterator[PartCheck]:
+def _compare(stored: StoredOutputs, network: MonoOcc, target: torch.device) -> Iterator[PartCheck]:
     arrays, head, where = stored.arrays, network.pts_bbox_head, str(stored.path)
     config = network.config
-    images = torch.from_numpy(arrays["image"]).to(place)
+    images = torch.from_numpy(arrays["image"]).to(target)
     grid = config.working_grid(config.grid)
     assert grid.resolution == SCALE * config.grid.resolution
     size = images.shape[-2], images.shape[-1]
-    references = References.of_matrices(grid, list(arrays["lidar2img"]), size).to(place)
+    references = References.of_matrices(grid, list(arrays["lidar2img"]), size).to(target)
     packed = arrays["proposal"].astype(np.uint8)
-    proposed = torch.from_numpy(np.unpackbits(packed)[: config.voxels].astype(bool)).to(place)
+    proposed = torch.from_numpy(np.unpackbits(packed)[: config.voxels].astype(bool)).to(target)
     features = network.features(images)
     volumes = network.volumes(features, references, proposed)
     logits = head.classify(volumes.last)

@@ -1,4 +1,4 @@
-"""Comparison of a network with a golden file, part by part."""
+"""Verification of OccDepth with a golden file, part by part."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
 
 DEPTH_GAIN = 4.0
-"""Golden files sharpen the depth distribution of the stand-in weights by this factor."""
+"""Factor of the depth logits' weights in golden files, which sharpens the depth distribution."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far a float32 network may be from the golden numbers.
+    """Largest differences of a float32 network from the golden values.
 
     Args:
         features: largest difference of 2-D features and Stereo-SFA, as a fraction of their range.
-        depth: the same for depth distribution, voxel weight and 3-D input, which lie behind them.
+        depth: the same for depth distribution, voxel weight and 3-D input.
         logits: mean difference of the logits.
-        labels: fraction of the voxels whose label is equal.
+        labels: smallest fraction of voxels with equal labels.
     """
 
     features: float = 1e-3
@@ -43,11 +43,11 @@ class Tolerance:
 
 
 TOLERANCES = {"b3": Tolerance(), "b4": Tolerance(), "b7": Tolerance(depth=1e-2, logits=3e-3, labels=0.995)}
-"""By backbone: deeper networks amplify the rounding of float32."""
+"""By backbone: rounding of float32 grows with the depth of the network."""
 
 
 def verify_network(golden: GoldenFile, *, dataset: Path | None = None, device: str = "cpu") -> list[PartCheck]:
-    """Fill a network with the golden file's stand-in weights, run it in float32, compare every stored part.
+    """Fill a network with the file's stand-in weights, run it in float32 and compare every stored part.
 
     Args:
         golden: the file.
@@ -56,14 +56,14 @@ def verify_network(golden: GoldenFile, *, dataset: Path | None = None, device: s
 
     Raises:
         CheckpointError: the stored names, shapes or parts do not fit the network.
-        SourceError, ImageError: the real frame is not there.
+        SourceError, ImageError: the real frame is missing.
         ModelError: the device does not exist.
     """
-    place = pick_device(device)
-    images = golden_images(golden, dataset).to(place)
-    network = channels_last(golden_network(golden).to(place))
-    geometry = SceneGeometry.of_views(golden.config, golden.views, golden.config.grid).to(place)
-    # TF32 would be a difference of its own
+    target = pick_device(device)
+    images = golden_images(golden, dataset).to(target)
+    network = channels_last(golden_network(golden).to(target))
+    geometry = SceneGeometry.of_views(golden.config, golden.views, golden.config.grid).to(target)
+    # TF32 would add differences
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         return list(_compare(golden, network, images, geometry))
 
@@ -78,7 +78,7 @@ def golden_network(golden: GoldenFile) -> OccDepth:
     for key, array in golden.arrays.items():
         if key.startswith("bn/"):
             state[key.removeprefix("bn/")] = torch.from_numpy(array)
-    # the constants of the configuration are not filled: they are the network's own
+    # buffers with constants of the configuration keep the network's own values
     constants = {k: v for k, v in network.state_dict().items() if k.startswith("flosp_depth.voxel_")}
     load_strict(network, state | constants, where=str(golden.path))
     return network
@@ -109,7 +109,7 @@ def golden_images(golden: GoldenFile, dataset: Path | None) -> torch.Tensor:
             raise ImageError(
                 f"the image is missing, damaged, or smaller than {width}x{height}",
                 where=str(path),
-                remedy="Golden outputs belong to this very frame: fetch the dataset's original.",
+                remedy="The golden outputs were computed from this frame: use the data set's original file.",
             )
         images.append(cv2.cvtColor(image[:height, :width], cv2.COLOR_BGR2RGB))
     return normalize(torch.from_numpy(np.stack(images)))[None]
@@ -126,8 +126,8 @@ def _compare(
 
     features = network.features(images)
     if config.virtual_bf is not None:
-        measured = torch.from_numpy(golden.arrays["depth"]).to(images.device)[None]
-        features = network.with_virtual_view(features, measured)
+        depth_image = torch.from_numpy(golden.arrays["depth"]).to(images.device)[None]
+        features = network.with_virtual_view(features, depth_image)
     for scale in sorted(features):
         for view in range(config.views):
             side = ("left", "right")[view]

@@ -1,4 +1,4 @@
-"""Golden files: outputs of a published network under stand-in weights, as they are stored."""
+"""Golden files of OccDepth: reading and checking their description."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _NYU_BASELINE = 0.1
 
 @dataclass(frozen=True)
 class GoldenFile:
-    """A golden file of OccDepth, checked.
+    """A checked golden file of OccDepth.
 
     Args:
-        path: where it was read.
-        config: the network that it belongs to, with its scene and image size.
+        path: the file.
+        config: its network, with the file's scene and image size.
         shapes: shape of every filled tensor by name.
         seed: seed of the filling rule.
         frame: "SEQUENCE/FRAME" of the dataset that is the input; None = the file holds its images.
         views: camera of every view, and the pose of the grid's frame in it.
-        arrays: everything stored, by key.
+        arrays: all stored arrays, by key.
     """
 
     path: Path
@@ -56,25 +56,25 @@ def read_golden(path: Path) -> GoldenFile:
     """Read and check a golden file.
 
     Raises:
-        CheckpointError: it is missing, damaged, too large, or not a golden file of a known OccDepth network.
+        CheckpointError: it is missing, damaged, too large, or not a golden file of a supported OccDepth network.
     """
     return golden_of(read_stored(path))
 
 
 def golden_of(stored: StoredOutputs) -> GoldenFile:
-    """Check that stored outputs are OccDepth's.
+    """Check that stored outputs belong to OccDepth.
 
     Raises:
-        CheckpointError: they are of another network, or do not hold together.
+        CheckpointError: they belong to another network, or their description is inconsistent.
     """
     meta, where = stored.meta, str(stored.path)
     try:
         name = _PRESET_OF.get(str(meta.get("config")))
         if name is None:
             raise CheckpointError(
-                f"this golden file is of the configuration {meta.get('config')!r}, which is not known here",
+                f"the configuration of this golden file, {meta.get('config')!r}, is not supported",
                 where=where,
-                remedy=f"Known: {', '.join(sorted(_PRESET_OF))}.",
+                remedy=f"Supported: {', '.join(sorted(_PRESET_OF))}.",
             )
         config = _configured(PRESETS[name], meta)
         frame = meta.get("frame")

@@ -1,4 +1,4 @@
-"""A golden file of any network, as it is stored: arrays, and a description that names every filled tensor."""
+"""Golden files of any network: arrays, and a description with the shape of every stand-in tensor."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MAX_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class StoredOutputs:
-    """A golden file whose description can be read; what the arrays mean is for the network's family to say.
+    """Content of a golden file; the meaning of the arrays depends on the network's family.
 
     Args:
-        path: where it was read.
+        path: the file.
         meta: its description.
-        shapes: shape of every filled tensor by name.
+        shapes: shape of every stand-in tensor by name.
         seed: seed of the filling rule.
-        arrays: everything stored, by key; finite numbers.
+        arrays: all stored arrays, by key; finite numbers.
     """
 
     path: Path
@@ -37,10 +37,10 @@ class StoredOutputs:
     arrays: Mapping[str, npt.NDArray[Any]]
 
     def expect(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Refuse the file unless these arrays have these shapes.
+        """Check the shapes of stored arrays.
 
         Raises:
-            CheckpointError: one is missing, or has another shape.
+            CheckpointError: an array is missing, or has another shape.
         """
         for key, shape in shapes.items():
             if key not in self.arrays or self.arrays[key].shape != shape:
@@ -56,14 +56,14 @@ def read_stored(path: Path) -> StoredOutputs:
     """Read a golden file.
 
     Raises:
-        CheckpointError: it is missing, damaged, too large, or describes no network.
+        CheckpointError: the file is missing, damaged, too large, or describes no network.
     """
     path = Path(path)
     where = str(path)
     arrays = read_arrays(path)
     if "meta" not in arrays:
         raise CheckpointError(
-            "this file holds no network's outputs (it has no entry `meta`)",
+            "this file holds no outputs of a network (it has no entry `meta`)",
             where=where,
             remedy="Give a golden file such as occdepth_b3.npz.",
         )
@@ -89,7 +89,7 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """All arrays of an .npz file.
 
     Raises:
-        CheckpointError: it is missing, damaged or too large.
+        CheckpointError: the file is missing, damaged or too large.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -104,7 +104,7 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         ) from error
     except CheckpointError:
         raise
-    # zip, zlib and numpy headers have no common error, and a damaged file may raise any of theirs
+    # errors of zip, zlib and numpy headers have no common base class
     except Exception as error:
         raise CheckpointError(
             f"this is not an .npz file of numbers, or it is damaged ({error})",
