@@ -225,7 +225,7 @@ def _read(archive: zipfile.ZipFile, file_size: int) -> TrainingCheckpoint:
 def _read_legacy(file: BinaryIO, file_size: int) -> TrainingCheckpoint:
     pickles = io.BytesIO(file.read(MAX_PICKLE_BYTES))
 
-    if (_unpickled(pickles), _unpickled(pickles)) != (LEGACY_MAGIC, LEGACY_PROTOCOL):
+    if _unpickled(pickles) != LEGACY_MAGIC or _unpickled(pickles) != LEGACY_PROTOCOL:
         raise pickle.UnpicklingError("a pickle, but not one of torch.save")
     system = _unpickled(pickles)
     if not isinstance(system, Mapping) or system.get("little_endian") is not True:

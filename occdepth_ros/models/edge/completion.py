@@ -1,4 +1,4 @@
-"""3-D network of occdepth-edge: a U-Net that completes, and heads that unfold lifted voxels into fine ones."""
+"""3-D network of occdepth-edge: a U-Net, and heads that unfold lifted voxels into voxels of the prediction."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from occdepth_ros.models.edge.config import EdgeConfig
 from occdepth_ros.models.edge.evidence import FINE
 
 RARE = -3.0
-"""Occupancy logit to start from: one voxel of twenty is occupied."""
+"""Initial bias of the occupancy logits: one voxel of twenty is occupied."""
 
 
 class EdgeUNet(nn.Module):
-    """Stages of halved size; the finest is only entered and left, since it holds most voxels.
+    """A U-Net with stages of halved size. The finest stage, with most voxels, has a single convolution on the way up.
 
     Args:
         config: channels and depths of the stages.
@@ -52,7 +52,7 @@ class EdgeUNet(nn.Module):
 
 
 class EdgeHead(nn.Module):
-    """Occupancy of every voxel, and classes of those that are asked for.
+    """Occupancy of every voxel, and classes of requested voxels.
 
     Args:
         config: channels and classes.
@@ -72,11 +72,11 @@ class EdgeHead(nn.Module):
         return logits
 
     def classify(self, volume: torch.Tensor, lifted: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
-        """Class logits of the voxels in some lifted voxels.
+        """Class logits of the voxels in given lifted voxels.
 
         Args:
             volume: the completed volume, `[1, C, X, Y, Z]`.
-            lifted: the lifted 2-D features, `[1, F, X, Y, Z]`: the sharp image beside the smooth volume.
+            lifted: the lifted 2-D features, `[1, F, X, Y, Z]`.
             rows: flat indices of lifted voxels, `[R]`; None = all of them.
 
         Returns:

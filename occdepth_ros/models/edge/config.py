@@ -15,15 +15,14 @@ SEMANTIC_KITTI_GRID = VoxelGrid.semantic_kitti()
 class Thresholds:
     """Probability above which a voxel counts as occupied.
 
-    The best threshold for an intersection over union J is J / (1 + J) for calibrated probabilities (compare Lipton et
-    al., 2014, for F1). These are not calibrated: thin surfaces are spread over neighbours where they are seen, and
-    guessed where they are not. So they belong to weights; docs/model_card_occdepth_edge.md says how they were
-    chosen.
+    For calibrated probabilities the best threshold for an intersection over union J is J / (1 + J) (Lipton et al.,
+    2014, for F1). The network's probabilities are not calibrated, because thin surfaces spread over neighbouring voxels;
+    therefore the thresholds belong to the weights. docs/model_card_occdepth_edge.md describes how they were chosen.
 
     Args:
-        on_surfaces: where the left image shows its place.
-        hidden: behind what it shows there.
-        out_of_view: elsewhere.
+        on_surfaces: for voxels on or in front of the surface that the left image shows.
+        hidden: for voxels behind that surface.
+        out_of_view: for voxels outside the left image.
     """
 
     on_surfaces: float = 0.08
@@ -45,7 +44,7 @@ class EdgeConfig:
         depth: bins of the occupancy-aware depth module, the same for supervision and for sampling.
         hidden: channels of the class head.
         n_classes: semantic classes, empty space included.
-        thresholds: of occupancy, as its weights need them.
+        thresholds: of occupancy, for its weights.
         grid: the voxels that the network predicts; its origin is free.
     """
 
@@ -67,10 +66,10 @@ class EdgeConfig:
         return 2 ** len(self.stages)
 
     def check_grid(self, grid: VoxelGrid) -> None:
-        """Accept any grid of the trained resolution whose sizes the stages divide.
+        """Accept grids of the trained resolution with sizes that the stages divide.
 
         Raises:
-            GridError: another resolution, or a size that cannot be halved often enough.
+            GridError: the resolution differs, or a size cannot be halved for all stages.
         """
         if abs(grid.resolution - self.grid.resolution) > 1e-6 or any(n % self.coarsest for n in grid.size):
             raise GridError(
@@ -85,4 +84,4 @@ PRESETS: dict[str, EdgeConfig] = {
     "occdepth-edge": EdgeConfig(),
     "occdepth-edge-kitti": EdgeConfig("occdepth-edge-kitti", thresholds=Thresholds(0.12, 0.05, 0.5)),
 }
-"""Configurations by name: one network, and what the weights that ship need."""
+"""Configurations by name: the same network with the thresholds of the weights that ship."""

@@ -1,4 +1,4 @@
-"""Occupancy-aware depth of occdepth-edge: matching corrected by appearance (OccDepth, section 3.3)."""
+"""Occupancy-aware depth of occdepth-edge: matched depth corrected by image features (OccDepth, section 3.3)."""
 
 from __future__ import annotations
 
@@ -28,65 +28,66 @@ class EdgeDepth(nn.Module):
         super().__init__()
         count = config.depth.count
         self.register_buffer("bin_edges", torch.from_numpy(config.depth.edges().astype(np.float32)), persistent=False)
+        # the names are keys of checkpoints
         self.measured = nn.Conv2d(count + 1, width, 1)
         self.appearance = nn.Conv2d(config.pyramid, width, 1)
         self.context = nn.Sequential(_block(width, 1), _block(width, 2), _block(width, 4), _block(width, 1))
         self.out = nn.Conv2d(width, count, 1)
         self.gain = nn.Parameter(torch.tensor(4.0))
 
-    def forward(self, features: torch.Tensor, measured: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
+    def forward(self, features: torch.Tensor, stereo: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
         """Logits of the distribution.
 
         Args:
             features: pyramid of the left image at 1/8, `[1, pyramid, H/8, W/8]`.
-            measured: the matcher's result.
+            stereo: result of matching.
             geometry: tables of the calibration.
 
         Returns:
             `[1, D, H/8, W/8]`.
         """
-        depth = geometry.focal_baseline / measured.disparity.clamp_min(1e-3)
-        depth = torch.where(measured.disparity > 0, depth, torch.nan)
+        depth = geometry.focal_baseline / stereo.disparity.clamp_min(1e-3)
+        depth = torch.where(stereo.disparity > 0, depth, torch.nan)
         return self.corrected(features, *depth_histogram(depth, self.bin_edges, SCALE))
 
     def corrected(self, features: torch.Tensor, histogram: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-        """The same from what `depth_histogram` says of the matched depths."""
+        """Logits from the histogram and the share that `depth_histogram` returns."""
         x = self.measured(torch.cat([histogram, share])[None]) + self.appearance(features)
         x = self.out(self.context(F.relu(x)))
-        # what was matched speaks for itself until the rest has learnt better
+        # initially the matched depths dominate the logits
         logits: torch.Tensor = x + self.gain * histogram
         return logits
 
 
 def depth_histogram(depth: torch.Tensor, edges: torch.Tensor, scale: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """How the known depths of each cell spread over the bins.
+    """Histogram of the depths in each cell.
 
     Args:
-        depth: `[H, W]`, metres, NaN = unknown; beyond the last edge counts as unknown.
+        depth: `[H, W]`, metres; NaN and depths outside the edges are ignored.
         edges: bounds of D bins, `[D + 1]`, ascending.
         scale: edge of a cell, pixels; divides H and W.
 
     Returns:
-        shares of the bins `[D, H/scale, W/scale]`, summing to 1 where anything is known, else 0; and the share of
-        known pixels, `[1, H/scale, W/scale]`.
+        shares of the bins `[D, H/scale, W/scale]`, with sum 1, or 0 in cells without depth; and the share of pixels
+        with depth, `[1, H/scale, W/scale]`.
     """
     height, width = depth.shape[0] // scale, depth.shape[1] // scale
     count = len(edges) - 1
     bins = torch.bucketize(depth.nan_to_num(-1.0).contiguous(), edges) - 1
-    known = (bins >= 0) & (bins < count)
+    valid = (bins >= 0) & (bins < count)
     rows = torch.arange(depth.shape[0], device=depth.device).div(scale, rounding_mode="floor")
     columns = torch.arange(depth.shape[1], device=depth.device).div(scale, rounding_mode="floor")
     cell = rows[:, None] * width + columns[None]
-    flat = torch.where(known, bins, 0) * (height * width) + cell
+    flat = torch.where(valid, bins, 0) * (height * width) + cell
     histogram = torch.zeros(count * height * width, device=depth.device)
-    histogram.index_add_(0, flat.flatten(), known.float().flatten())
+    histogram.index_add_(0, flat.flatten(), valid.float().flatten())
     histogram = histogram.view(count, height, width)
     total = histogram.sum(0, keepdim=True)
     return histogram / total.clamp_min(1), total / scale**2
 
 
 def voxel_depth(logits: torch.Tensor, geometry: EdgeGeometry) -> torch.Tensor:
-    """The distribution read at every lifted voxel.
+    """Sample the depth distribution at every lifted voxel.
 
     Args:
         logits: `[1, D, H/8, W/8]`.

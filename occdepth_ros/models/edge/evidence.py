@@ -1,4 +1,4 @@
-"""What stereo matching says of every voxel: the measured side of occdepth-edge."""
+"""Stereo evidence of every voxel, an input of occdepth-edge."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ from occdepth_ros.stereo.surface import SurfaceBinning
 FINE = LIFT**3
 """Voxels of the prediction in a lifted voxel."""
 FINE_KINDS = 3
-"""Channels of `evidence` that say something of each of the eight: surface distance, hits, height above the ground."""
+"""Kinds of evidence with a channel for each of the eight: distance to the surface, hits, height above the ground."""
 CHANNELS = FINE_KINDS * FINE + 5 + 4
 """Channels of `evidence`: the fine ones; by lifted voxel distance, disparity residual, validity, height above the
 ground and whether the ground was seen; position."""
 BEHIND = FINE_KINDS * FINE
-"""Channel of `evidence` with the metres behind the measured surface, over `COARSE_REACH`."""
+"""Channel of `evidence` with the distance behind the matched surface, divided by `COARSE_REACH`."""
 NEAREST_M = 3.0
 """Smallest depth that is matched, metres."""
 FINE_REACH = 0.6
-"""Distance to the measured surface at which the fine channel saturates, metres."""
+"""Distance to the matched surface at which the fine channel saturates, metres."""
 COARSE_REACH = 4.0
 """The same for the coarse channel."""
 GROUND_REACH = (2.0, 10.0)
 """Height above the ground at which its fine and its coarse channel saturate, voxel edges."""
 MATCH_SCALE = 1.5
-"""How much larger than the network's the images are that are matched, where those of the cameras are: depth errors
-fall with them, and matching is cheap beside the network."""
+"""Size of the matched images relative to the network's, limited by the cameras': depth errors fall with the resolution,
+and matching takes little time compared with the network."""
 RESIDUAL_REACH = 1.5
 """Difference of disparities at which the residual saturates, pixels."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the matcher found in one pair.
+    """Result of matching one pair.
 
     Args:
         disparity: of the network's left image, `[H, W]` float32, its pixels; 0 = none.
-        struck: flat indices of the voxels that matched pixels end in, `[K]` int64.
-        hits: how many of its pixels end in each of them, `[K]` float32; finer images give fractions.
+        hit_voxels: flat indices of the voxels that matched pixels end in, `[K]` int64.
+        hits: number of the network's pixels that end in each of them, `[K]` float32; fractional for larger images.
         ground: height of the ground in every column of the grid, `[X, Y]` float32, voxel edges above its lower face.
-        ground_seen: whether the image shows it there, `[X, Y]` bool.
+        ground_seen: whether the ground is visible in the image, `[X, Y]` bool.
     """
 
     disparity: torch.Tensor
@@ -68,9 +68,9 @@ class StereoEvidence:
     """Matcher and binning of one calibration.
 
     Args:
-        rig: the cameras as they are.
+        rig: the calibrated cameras.
         grid: the voxels of the prediction.
-        fit: how their images become the network's.
+        fit: mapping from their images to the network's.
 
     Raises:
         CalibrationError: the images are too small to be matched.
@@ -87,7 +87,7 @@ class StereoEvidence:
         self._finer = self.fit.scaled[1] / fit.scaled[1]
 
     def measure(self, left: ImageArray, right: ImageArray) -> Measurement:
-        """Match one pair, as the cameras took it: `[H, W, 3]` RGB uint8 each."""
+        """Match one pair of the cameras' size, `[H, W, 3]` RGB uint8 each."""
         steps = self.matcher.match(resized(left, self.fit), resized(right, self.fit))
         steps = self.binning.without_splinters(steps)
         points = self.binning.points(steps)
@@ -96,7 +96,7 @@ class StereoEvidence:
         ground = self.ground.find(points, self.binning.occupied(points), steps)
         height, width = self._coarse.content
         if self._finer != 1:
-            # disparities of neighbours must not be mixed: between two surfaces there is none
+            # nearest: a mean over a depth edge would be the disparity of neither surface
             steps = np.asarray(cv2.resize(steps, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.int16)
         disparity = np.zeros(self._coarse.target, np.float32)
         disparity[:height, :width] = np.maximum(steps, 0) / np.float32(STEPS * self._finer)
@@ -109,19 +109,19 @@ class StereoEvidence:
         )
 
 
-def evidence(measured: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
-    """Compare every voxel with the surface that its pixel shows.
+def evidence(stereo: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
+    """Compare every voxel with the matched surface in its pixel.
 
     Args:
-        measured: the matcher's result.
+        stereo: result of matching.
         geometry: tables of the calibration, on the same device.
 
     Returns:
         `[1, CHANNELS, X, Y, Z]` on the lifted grid, all but the position within [-1, 1]; 0 where nothing was matched.
     """
     hits = torch.zeros_like(geometry.fine_depth)
-    hits[measured.hit_voxels] = measured.hits
-    return compared(measured.disparity, hits, measured.ground, measured.ground_seen, geometry)
+    hits[stereo.hit_voxels] = stereo.hits
+    return compared(stereo.disparity, hits, stereo.ground, stereo.ground_seen, geometry)
 
 
 def compared(
@@ -131,11 +131,11 @@ def compared(
     ground_seen: torch.Tensor,
     geometry: EdgeGeometry,
 ) -> torch.Tensor:
-    """`evidence` from a measurement in arrays of one shape, whatever was measured.
+    """`evidence` from arrays of constant shape.
 
     Args:
         disparity, ground, ground_seen: as in `Measurement`.
-        hits: how many pixels end in each voxel, `[M]` float32.
+        hits: number of pixels that end in each voxel, `[M]` float32.
         geometry: tables of the calibration, on the same device.
     """
     size = geometry.size
@@ -143,7 +143,7 @@ def compared(
     depth = geometry.fine_depth
     valid = (disparity > 0) & depth.isfinite()
     surface = geometry.focal_baseline / disparity.clamp_min(0.05)
-    behind = torch.where(valid, depth - surface, 0.0)  # metres behind the measured surface
+    behind = torch.where(valid, depth - surface, 0.0)  # metres behind the matched surface
     residual = torch.where(valid, disparity - geometry.focal_baseline / depth, 0.0)
     expected = geometry.face / depth.nan_to_num(60.0).square()  # pixels that a face of the voxel covers
     filled = (hits / (0.5 * expected + 1)).clamp_max(1)

@@ -1,4 +1,4 @@
-"""What occdepth-edge needs to know of one calibration: where voxels lie in the images, computed on the device."""
+"""Tables of occdepth-edge for one calibration: projection of the voxels into the images, computed on the device."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class EdgeGeometry:
         visible: whether a lifted voxel's centre is in each image, `[2, N]` bool.
         fine_pixel: flat pixel index of every voxel in the left image, `[M]` int64, 0 where invisible.
         fine_depth: depth (z) of every voxel in the left camera, `[M]` float32, metres; NaN where invisible.
-        position: place of the lifted voxels in the left camera's frame, scaled, and 1 where visible there,
+        position: position of the lifted voxels in the left camera's frame, scaled, and 1 where visible there,
             `[4, X, Y, Z]`.
-        depth_grid: where lifted voxels sample the left depth distribution, `[X, Y, Z, 3]`, as `grid_sample` wants it.
+        depth_grid: positions of the lifted voxels in the left depth distribution for `grid_sample`, `[X, Y, Z, 3]`.
         focal_baseline: depth times disparity in the network's image, pixel metres.
         face: pixels that a voxel's face covers, times depth squared.
     """
@@ -89,9 +89,9 @@ def _camera_points(grid: VoxelGrid, camera_from_grid: Matrix, device: torch.devi
     """Voxel centres in a camera's optical frame, `[N, 3]` float32, metres."""
     steps = [torch.from_numpy(grid.axis_centers(axis)).to(device) for axis in range(3)]
     pose = torch.from_numpy(np.ascontiguousarray(camera_from_grid)).to(device)
-    # the pose is linear in the indices, so three rows are added up instead of multiplying all centres
+    # the pose is linear in the indices: sums of three rows replace products of all centres
     x, y, z = (step[:, None] * pose[None, :3, axis] for axis, step in enumerate(steps))
-    # the lowest layer belongs to the sum that is made in float64: far origins cancel against the pose there
+    # the sum with the lowest layer is computed in float64, in which a far origin cancels against the pose
     plane = (x[:, None] + y[None] + z[0] + pose[:3, 3]).float()
     return (plane[:, :, None] + (z - z[0]).float()[None, None]).reshape(-1, 3)
 
@@ -113,7 +113,7 @@ def _project(
 
 
 def _sampling_positions(config: EdgeConfig, points: torch.Tensor, camera: PinholeCamera) -> torch.Tensor:
-    """Normalised place (u, v, bin) of points in the left depth distribution at 1/8 of the image, `[N, 3]`.
+    """Normalised position (u, v, bin) of points in the left depth distribution at 1/8 of the image, `[N, 3]`.
 
     The map's cells are 8 pixels wide and the pixel (0, 0) lies half a pixel inside the first.
     """
@@ -124,7 +124,7 @@ def _sampling_positions(config: EdgeConfig, points: torch.Tensor, camera: Pinhol
     v = (points[:, 1] / depth * float(k[1, 1]) + float(k[1, 2]) + 0.5) / height * 2 - 1
     bins = config.depth
     position = torch.from_numpy(bins.position(depth.double().cpu().numpy())).to(points.device).float()
-    place = torch.stack([u, v, position / bins.count * 2 - 1], 1)
-    # behind the near bound nothing is sampled; far-off positions must not overflow the sampler's integers
-    place[(points[:, 2] <= 0.1) | ~place.isfinite().all(1)] = -3.0
-    return place.clamp(-3, 3)
+    normalized = torch.stack([u, v, position / bins.count * 2 - 1], 1)
+    # points behind the camera sample outside; the limit keeps far positions within the sampler's integers
+    normalized[(points[:, 2] <= 0.1) | ~normalized.isfinite().all(1)] = -3.0
+    return normalized.clamp(-3, 3)

@@ -15,9 +15,9 @@ from occdepth_ros.models.layers.imagenet import LITE0
 TAPS = (4, 8, 16, 32)
 """2-D scales of the encoder's maps that the pyramid reads."""
 FINEST = 4
-"""2-D scale of the features that are lifted: the pyramid has carried the coarser ones down to it."""
+"""2-D scale of the lifted features, into which the pyramid merges the coarser scales."""
 SMOOTHED = (4, 8, 16)
-"""Scales whose sum is smoothed."""
+"""Scales with a 3x3 convolution after the sum."""
 
 
 class ImageEncoder(nn.Module):
@@ -29,7 +29,7 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, config: EdgeConfig) -> None:
         super().__init__()
-        # the weights come with the checkpoint: nothing is ever downloaded here
+        # weights come from the checkpoint; nothing is downloaded
         encoder: Any = timm.create_model(LITE0, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
         channels: list[int] = encoder.feature_info.channels()
         self.encoder = encoder
@@ -53,7 +53,7 @@ class ImageEncoder(nn.Module):
         return self.decode(maps)
 
     def normalized(self, images: torch.Tensor) -> torch.Tensor:
-        """Images as the encoder wants them: in [-1, 1], padded at the right and below with the mean.
+        """Normalise images to [-1, 1] and pad them at the right and below with the mean.
 
         Args:
             images: `[B, h, w, 3]` RGB uint8, at most of the network's size.
@@ -66,7 +66,7 @@ class ImageEncoder(nn.Module):
         return padded.contiguous(memory_format=torch.channels_last)
 
     def decode(self, maps: dict[int, torch.Tensor]) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
-        """The same from the encoder's maps by scale."""
+        """Pyramid and lifted features from the encoder's maps by scale."""
         pyramid: dict[int, torch.Tensor] = {}
         above: torch.Tensor | None = None
         for scale in reversed(TAPS):

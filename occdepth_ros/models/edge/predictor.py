@@ -96,7 +96,7 @@ class EdgePredictor(NetworkPredictor[EdgeTables]):
     def predict(self, tables: EdgeTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> Occupancy:
         """Predict one pair, see `NetworkPredictor.predict`."""
         network, geometry = self.network, tables.geometry
-        measured = tables.evidence.measure(*images).to(self.device)
+        stereo = tables.evidence.measure(*images).to(self.device)
         clock.lap("matching")
         left, right = (resized(image, tables.fit) for image in images)
         normalized = network.picture_net.normalized(torch.from_numpy(np.stack([left, right])).to(self.device))
@@ -104,18 +104,18 @@ class EdgePredictor(NetworkPredictor[EdgeTables]):
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             pyramid, features = network.picture_net(normalized)
             clock.lap("images")
-            distribution = network.depth_net(pyramid[SCALE][:1], measured, geometry)
-            known = torch.cat([evidence(measured, geometry), voxel_depth(distribution, geometry)], 1)
+            distribution = network.depth_net(pyramid[SCALE][:1], stereo, geometry)
+            voxel_evidence = torch.cat([evidence(stereo, geometry), voxel_depth(distribution, geometry)], 1)
             clock.lap("oad")
             lifted = network.lift(features, geometry)
             clock.lap("sfa")
-            volume = network.complete(lifted, known)
+            volume = network.complete(lifted, voxel_evidence)
             clock.lap("net3d")
-            occupied = network.occupancy(volume, known)[0].float().sigmoid().flatten(1)  # [8, N]
-            threshold = thresholds(known, geometry.visible[0], self.config.thresholds)
+            occupied = network.occupancy(volume, voxel_evidence)[0].float().sigmoid().flatten(1)  # [8, N]
+            threshold = thresholds(voxel_evidence, geometry.visible[0], self.config.thresholds)
             decided = decide(network.head, volume, lifted, occupied, threshold)
         clock.lap("head")
-        depth = self._depth(distribution, measured, geometry)
+        depth = self._depth(distribution, stereo, geometry)
         return occupancy_of(
             shifted(decided.labels, tables.layers),
             shifted(decided.confidence, tables.layers),
@@ -123,12 +123,12 @@ class EdgePredictor(NetworkPredictor[EdgeTables]):
             tables.fit.restore(depth),
         )
 
-    def _depth(self, distribution: torch.Tensor, measured: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
+    def _depth(self, distribution: torch.Tensor, stereo: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
         """Depth of the network's left image, `[h, w]`, metres: matched where there is a match, else the expectation."""
         coarse = expected_depth(distribution, self.network.depth_net.bin_edges)
         full = F.interpolate(coarse[None, None], size=self.config.image, mode="bilinear", align_corners=False)[0, 0]
-        matched = geometry.focal_baseline / measured.disparity.clamp_min(1e-3)
-        return torch.where(measured.disparity > 0, matched, full)
+        matched = geometry.focal_baseline / stereo.disparity.clamp_min(1e-3)
+        return torch.where(stereo.disparity > 0, matched, full)
 
 
 SHIPPED: dict[str, str] = {

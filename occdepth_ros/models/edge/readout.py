@@ -1,4 +1,4 @@
-"""Out of the network: labels from the cascade of occupancy and classes."""
+"""Labels from the cascade of occupancy and classes."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from occdepth_ros.models.edge.config import Thresholds
 from occdepth_ros.models.edge.evidence import BEHIND, COARSE_REACH, unfolded
 
 HIDDEN_M = 1.0
-"""So many metres behind the measured surface a voxel is hidden; nearer, it may be part of it."""
+"""Distance behind the matched surface from which a voxel is hidden, metres; a nearer one may be part of the surface."""
 
 
-def thresholds(known: torch.Tensor, in_view: torch.Tensor, chosen: Thresholds) -> torch.Tensor:
-    """The probability that each lifted voxel's must pass, `[N]` float32.
+def thresholds(voxel_evidence: torch.Tensor, in_view: torch.Tensor, chosen: Thresholds) -> torch.Tensor:
+    """Threshold of the occupancy probability of each lifted voxel, `[N]` float32.
 
     Args:
-        known: `evidence` of the scene, `[1, CHANNELS, X, Y, Z]`, or with more channels behind.
-        in_view: whether the left image shows the place of a lifted voxel, `[N]` bool.
-        chosen: of the configuration.
+        voxel_evidence: `evidence` of the scene, `[1, CHANNELS, X, Y, Z]`, or with more channels behind.
+        in_view: whether a lifted voxel projects into the left image, `[N]` bool.
+        chosen: thresholds of the configuration.
     """
-    hidden = known[0, BEHIND].flatten() > HIDDEN_M / COARSE_REACH
+    hidden = voxel_evidence[0, BEHIND].flatten() > HIDDEN_M / COARSE_REACH
     return torch.where(in_view, torch.where(hidden, chosen.hidden, chosen.on_surfaces), chosen.out_of_view)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What every voxel holds.
+    """Labels and confidence of every voxel.
 
     Args:
         labels: class ids, 0 = free, `[X, Y, Z]` uint8.
@@ -42,13 +42,13 @@ class Decision:
 def decide(
     head: EdgeHead, volume: torch.Tensor, lifted: torch.Tensor, occupied: torch.Tensor, threshold: torch.Tensor
 ) -> Decision:
-    """Labels from the cascade; classes are computed only where something is.
+    """Labels from the cascade; classes are computed for occupied voxels only.
 
     Args:
         head: the network's head.
-        volume, lifted: what it classifies by, see `EdgeHead.classify`.
-        occupied: probability by lifted voxel, `[8, N]`.
-        threshold: that it must pass to count, `[N]`, see `thresholds`.
+        volume, lifted: see `EdgeHead.classify`.
+        occupied: occupancy probability by lifted voxel, `[8, N]`.
+        threshold: see `thresholds`, `[N]`.
     """
     rows = (occupied > threshold).any(0).nonzero()[:, 0]
     probability, best = head.classify(volume, lifted, rows).float().softmax(2).max(2)  # [R, 8]

@@ -1,4 +1,4 @@
-"""MonoOcc behind the engine's contract and from its checkpoints, in a size that a test can afford."""
+"""MonoOcc behind the engine's contract and from its checkpoints, in a small size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OccDepth behind the engine's contract, in a size that a test can afford."""
+"""OccDepth behind the engine's contract, in a small size."""
 
 from __future__ import annotations
 
