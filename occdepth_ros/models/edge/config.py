@@ -17,7 +17,8 @@ class Thresholds:
 
     For calibrated probabilities the best threshold for an intersection over union J is J / (1 + J) (Lipton et al.,
     2014, for F1). The network's probabilities are not calibrated, because thin surfaces spread over neighbouring
-    voxels; therefore the thresholds belong to the weights. docs/model_card_occdepth_edge.md describes how they were chosen.
+    voxels; therefore the thresholds belong to the weights. docs/model_card_occdepth_edge.md
+    describes how they were chosen.
 
     Args:
         on_surfaces: for voxels on or in front of the surface that the left image shows.
