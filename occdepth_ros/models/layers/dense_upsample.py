@@ -7,7 +7,7 @@ from torch import nn
 
 
 class DenseUpsample3d(nn.Module):
-    """One convolution says something of every fine voxel of a coarse one.
+    """One convolution predicts values of every fine voxel in a coarse one.
 
     Args:
         in_channels, out_channels: channels of input and output.

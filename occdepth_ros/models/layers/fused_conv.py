@@ -1,4 +1,4 @@
-"""A convolution that applies its batch norm, a summand and an activation in the same pass over memory."""
+"""A convolution fused with its batch norm, a summand and an activation, in one pass over memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ActivationName = Literal["none", "relu", "leaky_relu", "silu", "relu6"]
 
 @dataclass(frozen=True)
 class Activation:
-    """What is applied to every output.
+    """An activation function.
 
     Args:
         attr, scalars: name and parameters in oneDNN's fused convolutions.
@@ -59,8 +59,8 @@ _Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose3d
 class FusedConv(nn.Module):
     """activation(norm(conv(x)) + summand), for inference.
 
-    On a CPU oneDNN does all of it in one kernel, on weights that it lays out once: the operators that torch.compile
-    generates calls of. They have no public name; without them the same is done step by step, as on other devices.
+    On a CPU oneDNN computes it in one kernel on weights that are packed once, by the private operators that
+    torch.compile uses. Without these, and on other devices, it is computed step by step.
 
     Args:
         conv: the convolution, 2-D, 3-D or transposed 3-D.
@@ -119,21 +119,21 @@ class FusedConv(nn.Module):
                 self.weight, self.padding, self.stride, self.dilation, self.groups, list(x.shape)
             )
             self.weight = None
-        place = self.padding, self.stride, self.dilation, self.groups
+        shape = self.padding, self.stride, self.dilation, self.groups
         attr, scalars = self.activation.attr, list(self.activation.scalars)
         if summand is None:
-            out: torch.Tensor = operators._convolution_pointwise(x, self._packed, self.bias, *place, attr, scalars, "")
+            out: torch.Tensor = operators._convolution_pointwise(x, self._packed, self.bias, *shape, attr, scalars, "")
             return out
-        # behind a summand only this one can be fused
+        # with a summand oneDNN fuses ReLU only
         fused = attr if attr == "relu" else None
         out = operators._convolution_pointwise_.binary(
-            summand, x, self._packed, self.bias, *place, "add", 1.0, fused, [], ""
+            summand, x, self._packed, self.bias, *shape, "add", 1.0, fused, [], ""
         )
         return out if fused else self.activation.apply(out)
 
 
 def folded(conv: nn.Module, norm: nn.Module | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Weight and bias of a convolution that does the work of the batch norm behind it, too."""
+    """Weight and bias of a convolution with the batch norm behind it folded in."""
     source = cast(_Conv, conv)
     if norm is None:
         return source.weight.detach(), None if source.bias is None else source.bias.detach()

@@ -16,7 +16,7 @@ LITE0 = "tf_efficientnet_lite0"
 
 
 def load_lite0(model: Any) -> None:
-    """Fill a timm EfficientNet-Lite0, whole or cut to its features, with ImageNet weights, in place.
+    """Fill a timm EfficientNet-Lite0, whole or its feature extractor, with ImageNet weights, in place.
 
     The package stores the same network with other names in the same order, so tensors are matched by order and
     checked by shape; those of stages that `model` lacks stay unused.

@@ -1,1 +1,1 @@
-"""MobileStereoNet (Shamsafar et al., WACV 2022, arXiv 2108.09770): learned disparity from light convolutions."""
+"""MobileStereoNet (Shamsafar et al., WACV 2022, arXiv 2108.09770): disparity from small convolutions."""

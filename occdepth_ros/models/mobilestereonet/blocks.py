@@ -37,7 +37,7 @@ class InvertedBlock(nn.Module):
     """MobileNetV2's inverted bottleneck: widen, convolve depthwise, narrow.
 
     The input is added where stride and widths allow it, but in two dimensions only: the published 3-D blocks compare
-    their stride in a way that never holds, and the published weights were trained so.
+    their stride under a condition that never holds, and published weights were trained without it.
 
     Args:
         dims: axes that are convolved.

@@ -31,7 +31,7 @@ NETWORKS: dict[str, type[MobileStereoNet2d] | type[MobileStereoNet3d]] = {
 }
 """The networks by name."""
 LEAST_DISPARITY = 1e-3
-"""Disparities up to this are no depth, pixels."""
+"""Disparities up to this value give no depth, pixels."""
 NOMINAL_BASELINE_M = 0.54
 """Baseline that the published depth of KITTI was made with; the true ones are 0.4 to 1.4 % shorter."""
 
@@ -43,7 +43,7 @@ class StereoNetDepth:
         name: a key of `NETWORKS`.
         weights: a weights file, or "random".
         device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
-        baseline_m: taken instead of the rig's, metres, where published networks are to see what they were trained on
+        baseline_m: replaces the rig's baseline, metres, to reproduce the training of published networks
             (`NOMINAL_BASELINE_M`); None = the rig's.
 
     Raises:
@@ -56,7 +56,7 @@ class StereoNetDepth:
     ) -> None:
         if name not in NETWORKS:
             raise ModelError(
-                f"there is no stereo network {name!r}", where="depth", remedy=f"Known: {', '.join(NETWORKS)}."
+                f"there is no stereo network {name!r}", where="depth", remedy=f"Choose one of {', '.join(NETWORKS)}."
             )
         self.name, self.device, self._baseline_m = name, pick_device(device), baseline_m
         make: Callable[[], MobileStereoNet] = NETWORKS[name]
@@ -66,7 +66,7 @@ class StereoNetDepth:
         self.is_random = str(weights) == RANDOM
 
     def __call__(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Depth:
-        """See `DepthSource`; every pixel of the rig's image has depth unless its disparity is none.
+        """See `DepthSource`; every pixel of the rig's image with a positive disparity has depth.
 
         Raises:
             ModelError: the device ran out of memory.

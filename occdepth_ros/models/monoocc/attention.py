@@ -16,11 +16,11 @@ from occdepth_ros.models.monoocc.config import MonoOccConfig
 from occdepth_ros.models.monoocc.sampling import padded_map, sample_and_sum
 
 QUEUE = 2
-"""Copies of the volume that attention among voxels looks at: published weights hold points for both."""
+"""Copies of the volume that attention among voxels samples: published weights hold points for both."""
 
 
 class PointAttention(nn.Module):
-    """What both kinds share: where a query looks, how much each point counts, and the values to look at.
+    """Base of both kinds of attention: sampling offsets, attention weights and values.
 
     Args:
         queries: channels of a query.
@@ -43,7 +43,7 @@ class PointAttention(nn.Module):
         xavier_(self.value_proj)
 
     def first_offsets(self, config: MonoOccConfig) -> torch.Tensor:
-        """Where points lie before anything is learnt, `[heads, copies, points, 2]`."""
+        """Initial offsets, `[heads, copies, points, 2]`."""
         return ring_of_points(self.heads, self.copies, self.points)
 
     def table(self, features: torch.Tensor) -> torch.Tensor:
@@ -70,9 +70,9 @@ class PointAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """From queries to the images that show them; the mean over these.
+    """Attention from queries to the images in which they are visible, averaged over these.
 
-    Invisible queries get what the output projection makes of zero.
+    The result of queries that are visible nowhere is the output projection's bias.
     """
 
     def __init__(self, config: MonoOccConfig) -> None:
@@ -93,8 +93,8 @@ class CrossAttention(nn.Module):
         Args:
             queries: `[N, C]`.
             tables: of every image, from `PointAttention.table`.
-            seen: for every image the rows of the queries that it shows, `[M]`, and their reference points as
-                fractions of it, `[M, 2]`.
+            seen: for every image the rows of the visible queries, `[M]`, and their reference points as fractions of the
+                image, `[M, 2]`.
 
         Returns:
             `[N, C]`.
@@ -119,7 +119,7 @@ class CrossAttention(nn.Module):
 
 
 class SelfAttention(PointAttention):
-    """Among voxels that are laid out as a map, row by row in their flat order.
+    """Attention among voxels, arranged as a map row by row in flat order.
 
     Published networks concatenate a voxel's features with the same plus its position code; here the query's projection
     is split into a part of the features and one of the codes, which is a sum of one table by row and one by column.
@@ -138,7 +138,7 @@ class SelfAttention(PointAttention):
         return super().first_offsets(config)
 
     def by_position(self, rows: torch.Tensor, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the position codes add to the query's projection.
+        """Contribution of the position codes to the projected query.
 
         Args:
             rows, columns: codes of the map's rows and columns, `[r, C/2]` and `[c, C/2]`; a voxel's code is its
@@ -154,7 +154,7 @@ class SelfAttention(PointAttention):
         return F.linear(rows, weight[:, channels + half :]) + bias, by_column
 
     def by_features(self, features: torch.Tensor) -> torch.Tensor:
-        """What the features add to the query's projection: `[N, C]` to `[N, K]`."""
+        """Contribution of the features to the projected query: `[N, C]` to `[N, K]`."""
         weight, _ = self.joint()
         channels = features.shape[1]
         return F.linear(features, weight[:, :channels] + weight[:, channels:])
@@ -162,7 +162,7 @@ class SelfAttention(PointAttention):
     def attend(
         self, features: torch.Tensor, projected: torch.Tensor, table: torch.Tensor, cells: torch.Tensor, columns: int
     ) -> torch.Tensor:
-        """Attend from some cells of the map, and add their features.
+        """Attend from given cells of the map, and add their features.
 
         Args:
             features: of the cells' voxels, `[N, C]`.
@@ -175,8 +175,8 @@ class SelfAttention(PointAttention):
             `[N, C]`.
         """
         offsets, shares = self.split(projected)
-        place = torch.stack([cells % columns, cells // columns], -1).float()
-        found = sample_and_sum(table, offsets + place[:, None, None], shares)
+        centers = torch.stack([cells % columns, cells // columns], -1).float()
+        found = sample_and_sum(table, offsets + centers[:, None, None], shares)
         out: torch.Tensor = self.dropout(self.output_proj(found)) + features
         return out
 
@@ -193,8 +193,8 @@ def ring_of_points(heads: int, copies: int, points: int) -> torch.Tensor:
 def nearest_neighbours(heads: int, copies: int, points: int, height: int) -> torch.Tensor:
     """First offsets on a map whose rows are y-z planes, `[heads, copies, points, 2]`.
 
-    One direction per head, along z, y, x and a diagonal of the ground; its points take turns on either side and move
-    outward, through all copies.
+    One direction per head: along z, y, x and a horizontal diagonal. Its points lie alternately on either side at
+    increasing distance, through all copies.
 
     Args:
         heads, copies, points: numbers of them.

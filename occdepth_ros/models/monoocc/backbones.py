@@ -23,7 +23,7 @@ def norms_of(network: nn.Module) -> list[nn.BatchNorm2d]:
 class ResNet50(nn.Module):
     """torchvision's ResNet-50 up to the stage of stride 16, under torchvision's names.
 
-    As the published network is trained: no batch norm learns or updates its statistics, and stem and first stage stay.
+    As in the published training, batch norms, stem and first stage are frozen.
     """
 
     channels = (1024,)
@@ -56,17 +56,16 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         make: Callable[..., Any] = timm.create_model
         net = make("tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(2, 3))
-        # timm builds what lies behind as well
+        # timm also builds later blocks, which are unused
         net.blocks = net.blocks[:5]
         self.net = net
         self.channels: tuple[int, ...] = tuple(net.feature_info.channels())
         self._settled = False
 
     def settle(self) -> None:
-        """Train as the published backbone is trained, for weights that have seen many images.
+        """Freeze batch norms and all layers before stride 8, as in the published training; for pretrained weights.
 
-        No batch norm learns or updates its statistics, which those of a single scene would spoil, and what lies before
-        stride 8 stays as it is: half of the time of a backward pass.
+        Statistics of single scenes would harm the norms, and the frozen layers save half of the backward pass.
         """
         self._settled = True
         for part in (self.net.conv_stem, self.net.bn1, self.net.blocks[:2], *norms_of(self)):

@@ -24,7 +24,7 @@ class MonoOccConfig:
     Args:
         name: its preset name.
         backbone: the 2-D encoder.
-        width: images of about this width are taken as they are, others are scaled to it, pixels.
+        width: images within 5 % of this width keep their size, others are scaled to it, pixels.
         channels: of image features, queries and volume.
         heads: of every attention; they share the channels.
         points: sampling points of a head in one image; attention among voxels has twice as many.
@@ -32,17 +32,17 @@ class MonoOccConfig:
         cross_layers, self_layers, late_layers: of attention from proposals to the images, among all voxels, and from
             all voxels to the images.
         dropout: in the attention and feed-forward blocks, in training.
-        columns: columns of the map that the working voxels are laid out on, in flat order, for attention among them.
-            Where a row of it is a whole y-z plane, neighbours on the map are neighbours in space, and attention begins
-            by looking at the nearest ones along x, y and z.
-        placed: whether voxels begin with the sum of one shared token and their own position code, instead of an
-            embedding of their own where they are proposals and the bare token elsewhere. Then there are 30 times fewer
-            weights, and a voxel that no image shows knows where it is before the training is long.
+        columns: columns of the map on which the working voxels are arranged in flat order for attention among them. If
+            a row is a whole y-z plane, neighbours on the map are neighbours in space, and the initial offsets of the
+            attention point at the nearest voxels along x, y and z.
+        placed: whether the initial features of a voxel are the sum of a shared token and its position code, instead of
+            an embedding per voxel for proposals and the token alone for others. This needs 30 times fewer weights,
+            and gives voxels outside all images their position from the start of training.
         cameras: images of one prediction, earlier frames included.
         past: offsets of the earlier frames, in frames of 0.1 s, in the order of their images behind the present left
             one; empty = there are none, and a second image is the right one.
-        late: whether all voxels look at the images once more behind the attention among them (the paper's
-            image-conditioned cross-attention module).
+        late: whether a second cross-attention from all voxels to the images follows the attention among them (the
+            paper's image-conditioned cross-attention module).
         semantic: whether the network has the decoder of the auxiliary 2-D loss.
         cross_view: whether features are exchanged between the images (the paper's cross view transformer).
         n_classes: semantic classes, empty space included.
@@ -143,4 +143,4 @@ PRESETS: dict[str, MonoOccConfig] = {
     ),
 }
 """Configurations by name. The paper's S has all contributions; the authors' configuration file of S has none. The small
-ones are for computers without a GPU. Teachers look back, which only training can do: of a live pair nothing is left."""
+ones are for computers without a GPU. Teachers need earlier images, so they serve in training only."""

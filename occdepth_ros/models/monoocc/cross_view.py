@@ -15,7 +15,7 @@ from torch import nn
 SPLIT = 2
 """Windows along either axis."""
 APART = -100.0
-"""Added to the attention between parts of a shifted window that are no neighbours."""
+"""Addend of the scores between parts of a shifted window that are not neighbours."""
 
 
 class Sublayer(nn.Module):
@@ -45,11 +45,11 @@ class Sublayer(nn.Module):
                 nn.init.xavier_uniform_(p)
 
     def forward(self, source: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Add to `source` what it finds in `target`, `[B, h, w, C]` both.
+        """Attend from `source` to `target`, `[B, h, w, C]` both, and add the result to `source`.
 
         Args:
             source, target: the maps.
-            mask: None for plain windows; for shifted ones, what is added to the scores, `[4, L, L]`.
+            mask: addend of the scores of shifted windows, `[4, L, L]`; None = windows are not shifted.
         """
         height, width = source.shape[1:3]
         shift = (height // (2 * SPLIT), width // (2 * SPLIT)) if mask is not None else (0, 0)
@@ -94,7 +94,7 @@ class CrossViewTransformer(nn.Module):
         self.layers = nn.ModuleList(Block(channels) for _ in range(blocks))
 
     def exchange(self, features: torch.Tensor) -> torch.Tensor:
-        """Let the images of one sample exchange features, each with the next: `[V, C, h, w]` to the same.
+        """Exchange features between the images of one sample, each with the next: `[V, C, h, w]` to the same.
 
         Maps with an odd side stay as they are: published networks skip them.
         """
@@ -135,12 +135,12 @@ def unwindowed(x: torch.Tensor, size: tuple[int, int], shift: tuple[int, int]) -
 
 
 def shifted_mask(height: int, width: int) -> torch.Tensor:
-    """What keeps parts of shifted windows apart that rolling brought together, `[4, L, L]` (Liu et al., ICCV 2021)."""
+    """Mask of shifted windows between parts that rolling brought together, `[4, L, L]` (Liu et al., ICCV 2021)."""
 
     def bands(size: int) -> torch.Tensor:
         window, shift = size // SPLIT, size // (2 * SPLIT)
-        place = torch.arange(size)
-        return (place >= size - window).long() + (place >= size - shift).long()
+        position = torch.arange(size)
+        return (position >= size - window).long() + (position >= size - shift).long()
 
     region = 3 * bands(height)[:, None] + bands(width)
     cells = windows(region[None, :, :, None], (0, 0))[0, :, :, 0]  # [4, L]
@@ -157,7 +157,7 @@ def with_position(features: torch.Tensor) -> torch.Tensor:
 
 def sine_code(length: int, channels: int, like: torch.Tensor) -> torch.Tensor:
     """Sines and cosines of positions 1 to length, scaled to a full turn, `[length, channels]` (DETR's code)."""
-    place = torch.arange(1, length + 1, dtype=torch.float32) / (length + 1e-6) * (2 * math.pi)
-    slowness = 10000 ** (2 * torch.arange(channels // 2, dtype=torch.float32) / channels)
-    angle = place[:, None] / slowness
+    position = torch.arange(1, length + 1, dtype=torch.float32) / (length + 1e-6) * (2 * math.pi)
+    period = 10000 ** (2 * torch.arange(channels // 2, dtype=torch.float32) / channels)
+    angle = position[:, None] / period
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1).to(like)

@@ -36,7 +36,7 @@ class InternImageConfig:
 
 
 class DeformableConvolution(nn.Module):
-    """DCNv3: every pixel sums nine samples of each group, at places and with weights that it chooses.
+    """DCNv3: the weighted sum of nine samples per group and pixel, with predicted offsets and weights.
 
     Args:
         channels: of input and output.
@@ -50,7 +50,7 @@ class DeformableConvolution(nn.Module):
         self.groups, self.offset_scale = channels // config.group_width, config.offset_scale
         self.dw_conv = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
-            # the norm is number 1 of 1 in published names; what stands before it only turned the axes
+            # published names number the norm 1, behind a permutation of the axes
             nn.Sequential(nn.Identity(), nn.LayerNorm(channels, EPSILON)),
         )
         self.offset = nn.Linear(channels, self.groups * TAPS * 2)
@@ -77,9 +77,9 @@ class DeformableConvolution(nn.Module):
         offsets = self.offset(chosen).float().view(batch, height * width, self.groups, TAPS, 2)
         weights = self.mask(chosen).float().view(batch, height * width, self.groups, TAPS).softmax(-1)
         cell = torch.arange(height * width, device=x.device)
-        place = torch.stack([cell % width, cell // width], -1).float()[:, None, None]
+        centers = torch.stack([cell % width, cell // width], -1).float()[:, None, None]
         found = [
-            sample_and_sum(padded_map(values[b]), place + self.offset_scale * (self.base + offsets[b]), weights[b])
+            sample_and_sum(padded_map(values[b]), centers + self.offset_scale * (self.base + offsets[b]), weights[b])
             for b in range(batch)
         ]
         out: torch.Tensor = self.output_proj(torch.stack(found).view(batch, height, width, -1))
@@ -151,7 +151,7 @@ class Stem(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks of one resolution, and the way to the next where one follows."""
+    """Blocks of one resolution, and the downsampling to the next stage, if any."""
 
     def __init__(self, channels: int, depth: int, config: InternImageConfig, *, last: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Layers of the transformers, computed a chunk of queries at a time so that memory stays bounded."""
+"""Layers of the transformers, computed in chunks of queries to bound memory."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from occdepth_ros.models.monoocc.sampling import padded_map
 LEVELS = 4
 """Feature levels that published weights hold an embedding for; the first is used."""
 CHUNK = {"cpu": 4096, "cuda": 65536}
-"""Queries at a time: what stays in a CPU's second-level cache, and what fills a GPU."""
+"""Queries per chunk: such that they fit a CPU's second-level cache, and fill a GPU."""
 LEARNING_CHUNK = 65536
-"""The same where gradients are kept: each chunk's are a whole table, whose zeros and sums cost more than a cache."""
+"""Queries per chunk in training, where every chunk has gradients of the size of a whole table."""
 
 
 class FeedForward(nn.Module):
@@ -52,7 +52,7 @@ class Layer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(config.channels) for _ in range(2))
 
     def rest(self, attended: torch.Tensor) -> torch.Tensor:
-        """What follows the attention: `[N, C]` to the same."""
+        """Norms and feed-forward block behind the attention: `[N, C]` to the same."""
         out: torch.Tensor = self.norms[1](self.ffns[0](self.norms[0](attended)))
         return out
 
@@ -82,13 +82,13 @@ class CrossTransformer(nn.Module):
     def forward(
         self, queries: torch.Tensor, features: torch.Tensor, views: Sequence[CameraView], chunk: int
     ) -> torch.Tensor:
-        """Let queries gather what the images show of them.
+        """Attention from queries to the images.
 
         Args:
             queries: `[N, C]`.
             features: `[V, C, h, w]`.
-            views: which queries each image shows, and where.
-            chunk: so many queries at a time.
+            views: queries visible in each image, and their reference points.
+            chunk: number of queries per chunk.
 
         Returns:
             `[N, C]`.
@@ -136,15 +136,15 @@ class SelfTransformer(nn.Module):
         distinct: torch.Tensor | None = None,
         wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Let voxels exchange what they know.
+        """Attention among the voxels.
 
         Args:
             volume: `[N, C]`.
             rows, columns: position codes, `[r, C/2]` and `[c, C/2]`.
-            chunk: about so many voxels at a time.
-            distinct: flat indices of the voxels that differ from the rest, ascending, where all the rest are equal;
-                what the first layer computes of the rest is then computed once.
-            wanted: flat indices of the voxels that matter, `[W]`, ascending: the last layer attends from these alone;
+            chunk: approximate number of voxels per chunk.
+            distinct: flat indices of the voxels that differ from the others, ascending, if all others are equal: the
+                first layer then computes the others once.
+            wanted: flat indices of the requested voxels, `[W]`, ascending: the last layer attends from these only;
                 None = all.
 
         Returns:
@@ -234,13 +234,13 @@ def first_other(distinct: torch.Tensor, count: int) -> int | None:
 def spread(
     linear: Callable[[torch.Tensor], torch.Tensor], volume: torch.Tensor, distinct: torch.Tensor, common: int
 ) -> torch.Tensor:
-    """Apply a layer to `[N, C]` rows that are all like row `common` but for the distinct ones."""
+    """Apply a layer to rows `[N, C]` that equal row `common` except for the distinct ones."""
     few = linear(torch.cat([volume[common : common + 1], volume[distinct]]))
     return few[:1].expand(len(volume), -1).index_copy(0, distinct, few[1:])
 
 
 def joined(part: Callable[[int], torch.Tensor], count: int, like: torch.Tensor) -> torch.Tensor:
-    """Parts 0 to count - 1 one behind the other, `[N, C]`; with gradients, a part is computed once more for them."""
+    """Concatenation of parts 0 to count - 1, `[N, C]`; with gradients, parts are recomputed in the backward pass."""
     if torch.is_grad_enabled():
         if count == 1:
             return part(0)

@@ -1,4 +1,4 @@
-"""MonoOcc's second stage: images and query proposals in, classes of all voxels out (section 3 of the paper).
+"""MonoOcc's second stage: from images and query proposals to classes of all voxels (section 3 of the paper).
 
 Parameter names are those of published checkpoints; `published.py` brings their tensors to what is computed here.
 """
@@ -34,7 +34,7 @@ class PositionTables(nn.Module):
         self.row_embed = nn.Embedding(config.rows, config.channels // 2)
         self.col_embed = nn.Embedding(config.columns, config.channels // 2)
         if config.placed and config.spatial:
-            # random codes of single voxels would take an epoch of epochs to become a notion of near and far
+            # sines and cosines encode distance from the start; random codes would have to learn it
             x, y, z = config.working_size
             half = config.channels // 4
             across, up = waves(y, config.channels // 2 - half), waves(z, half)
@@ -49,13 +49,13 @@ class PositionTables(nn.Module):
         return torch.cat([columns.expand(shape), rows[:, None].expand(shape)], -1).flatten(0, 1)
 
     def of(self, voxels: torch.Tensor) -> torch.Tensor:
-        """Codes of some voxels by their flat indices, `[Q, C]`."""
+        """Codes of voxels with given flat indices, `[Q, C]`."""
         columns = self.col_embed.num_embeddings
         return torch.cat([self.col_embed(voxels % columns), self.row_embed(voxels // columns)], -1)
 
 
 def waves(count: int, channels: int) -> torch.Tensor:
-    """Codes of places along an axis, cosines and sines of half a turn and its multiples, `[count, channels]`."""
+    """Codes of positions along an axis: cosines and sines of multiples of half a turn, `[count, channels]`."""
     angle = torch.pi * (torch.arange(count) + 0.5)[:, None] / count
     turns = 1 + torch.arange(channels) // 2
     return torch.where(torch.arange(channels) % 2 == 0, (turns * angle).cos(), (turns * angle).sin())
@@ -63,7 +63,7 @@ def waves(count: int, channels: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Volumes:
-    """The volume of working voxels on its way, flat in C order.
+    """The volume of working voxels after every step, flat in C order.
 
     Args:
         proposals: flat indices of the proposals, `[Q]`, ascending.
@@ -79,7 +79,7 @@ class Volumes:
 
     @property
     def last(self) -> torch.Tensor:
-        """What the head reads, and what students imitate, `[N, C]` or `[W, C]`."""
+        """The input of the head and of distillation, `[N, C]` or `[W, C]`."""
         return self.attended if self.late is None else self.late
 
 
@@ -116,21 +116,21 @@ class MonoOccHead(nn.Module):
         return self.cvt.exchange(features) if self.config.cross_view else features
 
     def queries(self, proposals: torch.Tensor) -> torch.Tensor:
-        """What proposals, flat indices `[Q]`, begin with, `[Q, C]`."""
+        """Initial queries of proposals with flat indices `[Q]`, `[Q, C]`."""
         if self.config.placed:
             return self.bev_embed.weight + self.positional_encoding.of(proposals)
         out: torch.Tensor = self.bev_embed(proposals)
         return out
 
     def assembled(self, proposals: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
-        """The volume `[N, C]` with queries `[Q, C]` at the proposals, and what other voxels begin with elsewhere."""
+        """The volume `[N, C]`: queries `[Q, C]` at the proposals, initial features elsewhere."""
         token = self.mask_embed.weight
         if self.config.placed:
             token = token + self.positional_encoding.all()
         return token.to(queries.dtype).expand(self.config.voxels, -1).index_copy(0, proposals, queries)
 
     def cross(self, features: torch.Tensor, references: References, proposals: torch.Tensor) -> torch.Tensor:
-        """Queries of the proposals, after they looked at the images.
+        """Queries of the proposals after cross-attention to the images.
 
         Args:
             features: `[V, C, h, w]`.
@@ -152,7 +152,7 @@ class MonoOccHead(nn.Module):
         Args:
             proposals: flat indices, `[Q]`, ascending.
             queries: theirs.
-            wanted: flat indices of the voxels that matter, `[W]`, ascending: `[W, C]` comes out; None = all.
+            wanted: flat indices of the requested voxels, `[W]`, ascending: the result is `[W, C]`; None = all.
         """
         tables = self.positional_encoding
         out: torch.Tensor = self.self_transformer(
@@ -166,7 +166,7 @@ class MonoOccHead(nn.Module):
         return out
 
     def attend_late(self, volume: torch.Tensor, features: torch.Tensor, views: list[CameraView]) -> torch.Tensor:
-        """The image-conditioned cross-attention: all voxels, `[N, C]`, look at the images, `[V, C, h, w]`."""
+        """Image-conditioned cross-attention from all voxels, `[N, C]`, to the images, `[V, C, h, w]`."""
         out: torch.Tensor = self.cross_transformer_late(volume, features, views, chunk_of(features))
         return out
 
@@ -199,7 +199,7 @@ class MonoOccHead(nn.Module):
 
 
 class MonoOcc(nn.Module):
-    """The network for one sample at a time: an image branch and a head.
+    """The network for one sample: an image branch and a head.
 
     Args:
         config: sizes and contributions.
@@ -230,8 +230,8 @@ class MonoOcc(nn.Module):
             features: from `features`, `[V, C, h, w]`.
             references: where the working voxels fall in the V images.
             proposed: whether a working voxel is a proposal, `[N]`.
-            wanted: flat indices of the voxels whose features are asked for, `[W]`, ascending; None = all. What they are
-                does not depend on it.
+            wanted: flat indices of the requested voxels, `[W]`, ascending; None = all. Their features do not depend on
+                the selection.
         """
         head = self.pts_bbox_head
         proposals = proposed.nonzero().flatten()
@@ -249,9 +249,9 @@ class MonoOcc(nn.Module):
 
 @contextmanager
 def attention_format(config: MonoOccConfig, features: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Within it attention is computed in its number format; gives the features in it.
+    """Context in which attention is computed in its number format; yields the features in this format.
 
-    In narrow layers turning numbers into bfloat16 and back costs more than their products.
+    In narrow layers conversion to bfloat16 takes longer than the products save.
     """
     if config.channels >= NARROW:
         yield features

@@ -1,4 +1,4 @@
-"""Published checkpoints of MonoOcc and VoxFormer: what of them is computed with, and what they say of flags."""
+"""Published checkpoints of MonoOcc and VoxFormer: the tensors that are used, and the flags that follow from them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNUSED = (
         )
     ),
 )
-"""What every published checkpoint holds though its network's output does not depend on it."""
+"""Tensors of every published checkpoint on which no output depends."""
 OPTIONAL = tuple(
     HEAD + name
     for name in (
@@ -44,12 +44,12 @@ OPTIONAL = tuple(
         "occupied_header.",
     )
 )
-"""What a published checkpoint may hold besides, for contributions that a configuration may leave out."""
+"""Tensors of contributions that a configuration may leave out."""
 LATE = HEAD + "cross_transformer_late."
 
 
 def was_late_trained(state: Mapping[str, torch.Tensor]) -> bool:
-    """Whether the late cross-transformer ever learnt: it always exists, and its offsets begin at exactly zero."""
+    """Whether the late cross-transformer was trained: checkpoints always hold it, with zero offsets initially."""
     return any(
         bool(tensor.any())
         for name, tensor in state.items()
@@ -70,13 +70,13 @@ def flagged(config: MonoOccConfig, state: Mapping[str, torch.Tensor]) -> MonoOcc
 
 
 def wanted_part(network: MonoOcc, state: Mapping[str, torch.Tensor]) -> State:
-    """The tensors without those that checkpoints may hold and this network does not take."""
+    """The tensors without unused ones and those of contributions that this network lacks."""
     own = network.state_dict()
     return {name: t for name, t in state.items() if name in own or not name.startswith((*UNUSED, *OPTIONAL))}
 
 
 def load_published(network: MonoOcc, state: Mapping[str, torch.Tensor], *, where: str) -> None:
-    """Load tensors under their published names: all that the network has, and none that no checkpoint has.
+    """Load tensors under their published names; unused ones are ignored.
 
     Raises:
         CheckpointError: names or shapes differ.
@@ -98,7 +98,7 @@ def recognise(state: Mapping[str, torch.Tensor]) -> list[str]:
 
 
 def _same(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> bool:
-    # the decoder of the auxiliary loss changes no prediction: it may be there or not
+    # predictions do not depend on the decoder of the auxiliary loss, which is optional
     decoder = HEAD + "sem_decoder."
     reference = [{n: s for n, s in shapes.items() if not n.startswith(decoder)} for shapes in (wanted, found)]
     return reference[0] == reference[1] and all(
@@ -110,7 +110,7 @@ def recognise_published(state: State, where: str) -> Published:
     """The preset of a published checkpoint, its unused tensors left out.
 
     Raises:
-        CheckpointError: the tensors are of no known configuration; the text says which preset is closest.
+        CheckpointError: the tensors fit no configuration; the text names the closest preset.
     """
     models = recognise(state)
     if not models:

@@ -1,7 +1,7 @@
-"""MonoOcc in float32 as its equations are usually written in PyTorch: what the predictor's path is compared with.
+"""Reference formulation of MonoOcc in float32, with which the predictor's path is compared.
 
 Samples by `grid_sample`, attention among voxels as two passes over two copies of the volume with concatenated queries,
-and a head that upsamples all channels before its norm. Queries are cut into large chunks, since a whole pass would take
+and a head that upsamples all channels before its norm. Queries are processed in chunks, since a whole pass needs
 several gigabytes.
 """
 

@@ -1,4 +1,4 @@
-"""Where working voxels fall in the images: the reference points of deformable cross-attention."""
+"""Reference points of deformable cross-attention: projections of the working voxels into the images."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class References:
         return References(self.points.to(device), self.visible.to(device))
 
     def views(self, index: torch.Tensor | None = None) -> list[CameraView]:
-        """What each image shows of the queries.
+        """The queries that are visible in each image.
 
         Args:
             index: the queries, flat indices of working voxels, `[Q]`; None = all of them.
@@ -75,7 +75,7 @@ class References:
 
 @dataclass(frozen=True)
 class CameraView:
-    """The queries that one image shows.
+    """The queries that are visible in one image.
 
     Args:
         rows: which ones, ascending, `[M]` int64.
@@ -88,7 +88,7 @@ class CameraView:
     queries: int
 
     def chunks(self, size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Rows, counted from the chunk's first query, and points of every chunk of so many queries."""
+        """Rows, relative to the chunk's first query, and points of every chunk of `size` queries."""
         starts = torch.arange(0, self.queries, size, device=self.rows.device)
         bounds = [*torch.searchsorted(self.rows, starts).tolist(), len(self.rows)]
         return [(self.rows[a:b] - k * size, self.points[a:b]) for k, (a, b) in enumerate(pairwise(bounds))]

@@ -47,7 +47,7 @@ def sample_and_sum(table: torch.Tensor, locations: torch.Tensor, weights: torch.
     right, below = x - column, y - row
     head = torch.arange(heads, device=table.device, dtype=torch.float32)[:, None]
     first = ((row + 1) * width + (column + 1)) * heads + head
-    # divergent weights make locations that are no numbers: they must end as a loss that is none, not as a bad index
+    # NaN locations of diverged weights must give NaN, not an invalid index
     first = first.nan_to_num(0.0).to(torch.int32)
     steps = torch.tensor([0, heads, width * heads, (width + 1) * heads], device=table.device, dtype=torch.int32)
     index = first[..., None] + steps  # [N, heads, points, 4]

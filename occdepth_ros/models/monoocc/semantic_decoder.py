@@ -7,7 +7,7 @@ from torch import nn
 
 
 class ZeroStuffing(nn.Module):
-    """Doubles a map: every other pixel is the bias alone (a transposed convolution of size 1), then 1x1, norm, ReLU."""
+    """A transposed convolution of size 1 with stride 2 (every other pixel is the bias), then 1x1, norm, ReLU."""
 
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
 """Classes of fine voxels from a coarse volume: trilinear upsampling, layer norm, linear layer.
 
-The norm stands behind the interpolation, and yet nothing of the coarse channels has to be upsampled. With the voxels
-centred (their mean over the channels subtracted), the interpolated voxel is centred as well, so the linear layer may
-come first; what the norm adds is one divisor per fine voxel, its standard deviation, and the square of that is a
-quadratic form of the interpolation's weights whose coefficients are the inner products of neighbouring coarse voxels.
+The norm follows the interpolation, but the coarse channels need not be upsampled. If the voxels are centred (their mean
+over the channels subtracted), interpolated voxels are centred too, so the linear layer can be applied first. The norm
+then divides each fine voxel by its standard deviation, whose square is a quadratic form of the interpolation's weights
+with the inner products of neighbouring coarse voxels as coefficients.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class UpsampledHead(nn.Module):
         """
         with torch.autocast(volume.device.type, enabled=False):
             x, y, z = (interpolation(r, n).to(volume.device) for r, n in zip(fine, size, strict=True))
-            # coarse voxels first: each step makes twice as many
+            # each step doubles the number of voxels
             out = torch.tensordot(x, y @ (z @ volume.float()).flatten(2), 1)
             logits: torch.Tensor = self.mlp_head(out.unflatten(-1, (len(z), -1)))
             return logits.movedim(-1, 0)
@@ -68,8 +68,8 @@ class UpsampledHead(nn.Module):
     def read_out(self, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Most likely class of every fine voxel and its probability, for inference on a CPU.
 
-        One plane of fine voxels after the other, so that their channels and logits never leave the cache: several times
-        faster than `forward` and a maximum over the classes.
+        Plane by plane, so that channels and logits of the fine voxels stay in the cache; several times faster than
+        `forward` and a maximum over the classes.
 
         Args:
             volume: `[X, Y, Z, C]`, at least two voxels along every axis.
@@ -89,10 +89,10 @@ class UpsampledHead(nn.Module):
             labels, confidence = (torch.empty(2 * size[0], 4 * size[1] * size[2], dtype=torch.uint8) for _ in range(2))
             low, lower, upper = -1, plane(0), plane(0)
             for x in range(2 * size[0]):
-                place = x * (size[0] - 1) / (2 * size[0] - 1)
-                while low < min(int(place), size[0] - 2):
+                position = x * (size[0] - 1) / (2 * size[0] - 1)
+                while low < min(int(position), size[0] - 2):
                     low, lower, upper = low + 1, upper, plane(low + 2)
-                logits = F.linear(norm(torch.lerp(lower, upper, place - low)), linear.weight, linear.bias)
+                logits = F.linear(norm(torch.lerp(lower, upper, position - low)), linear.weight, linear.bias)
                 best, labels[x] = logits.max(1)
                 confidence[x] = (255 / logits.sub_(best[:, None]).exp_().sum(1)).round_()
         fine = [2 * n for n in size]
@@ -100,20 +100,24 @@ class UpsampledHead(nn.Module):
 
 
 def coarse_range(fine: range, size: int) -> range:
-    """The coarse voxels, of so many along an axis, that fine ones lie between."""
+    """The coarse voxels, of `size` along an axis, that the fine ones are interpolated from."""
     scale = (size - 1) / (2 * size - 1)
     return range(min(int(fine[0] * scale), size - 2), min(int(fine[-1] * scale) + 1, size - 1) + 1)
 
 
 def interpolation(fine: range, size: int) -> torch.Tensor:
-    """Linear interpolation by 2 with aligned corners along an axis of so many coarse voxels, for some fine ones.
+    """Matrix of linear interpolation by 2 with aligned corners along an axis.
+
+    Args:
+        fine: indices of the fine voxels.
+        size: coarse voxels along the axis.
 
     Returns:
         weights of the voxels of `coarse_range` for each fine one, `[len(fine), ...]` float32.
     """
     coarse = coarse_range(fine, size)
-    place = torch.tensor(fine, dtype=torch.float64) * ((size - 1) / (2 * size - 1))
-    away = (place[:, None] - torch.tensor(coarse, dtype=torch.float64)).abs()
+    position = torch.tensor(fine, dtype=torch.float64) * ((size - 1) / (2 * size - 1))
+    away = (position[:, None] - torch.tensor(coarse, dtype=torch.float64)).abs()
     return (1 - away).clamp_min(0).float()
 
 
@@ -136,7 +140,7 @@ def interpolated_squares(volume: torch.Tensor) -> torch.Tensor:
     fine_x = {key: _blend(at_x[key], across_x[key], 0, size_x) for key in at_x}
     equal_z = _blend(fine_x[0, 0], 2 * fine_x[1, 0], 1, size_y)
     next_z = _blend(fine_x[0, 1], fine_x[1, 1] + fine_x[1, -1], 1, size_y)
-    # rounding may leave a tiny negative number where all is nearly zero
+    # rounding may give small negative values
     return _blend(equal_z, 2 * next_z, 2, size_z).clamp_min(0)
 
 
@@ -152,10 +156,10 @@ def _diagonal(gram: torch.Tensor, offset: int) -> torch.Tensor:
 
 def _blend(at: torch.Tensor, across: torch.Tensor, axis: int, size: int) -> torch.Tensor:
     """Interpolate squares along an axis: (1 - t)^2 at[i] + t^2 at[i + 1] + t (1 - t) across[i]."""
-    place = torch.arange(2 * size, device=at.device, dtype=torch.float64) * ((size - 1) / (2 * size - 1))
-    low = place.floor().long().clamp_max(size - 2)
+    position = torch.arange(2 * size, device=at.device, dtype=torch.float64) * ((size - 1) / (2 * size - 1))
+    low = position.floor().long().clamp_max(size - 2)
     shape = [1] * at.dim()
     shape[axis] = 2 * size
-    t = (place - low).to(at.dtype).view(shape)
+    t = (position - low).to(at.dtype).view(shape)
     lower, upper, mixed = at.index_select(axis, low), at.index_select(axis, low + 1), across.index_select(axis, low)
     return (1 - t).square() * lower + t.square() * upper + t * (1 - t) * mixed

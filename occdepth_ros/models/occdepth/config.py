@@ -180,10 +180,10 @@ _SMALL = OccDepthConfig(
     "occdepth-small",
     backbone="lite0",
     feature=16,
-    # new training need not repeat the published mismatch of its bins
+    # new training uses one spacing for supervision and sampling
     depth=DepthBins(sampling="uniform"),
     image=(185, 610),
-    # of half-size images, what scale 2 is of full ones
+    # scales of half-size images
     scales=(2, 4, 8),
     finest_scale=2,
     decoder_width=0.25,
@@ -205,5 +205,5 @@ PRESETS: dict[str, OccDepthConfig] = {
         replace(_SMALL, name="monoscene-small", depth=None, cascade=False, views=1),
     )
 }
-"""Every published configuration by name, the baseline that it was compared with, and small ones that a CPU can train:
-the same modules behind a small encoder, on images of half the size."""
+"""The published configurations by name, the MonoScene baseline, and small configurations for training on CPUs: the same
+modules with a small encoder on images of half the size."""

@@ -1,4 +1,4 @@
-"""Context relation prior (CRP): what voxels know of the scene's super-voxels (MonoScene, section 3.3)."""
+"""Context relation prior (CRP): relations of voxels and super-voxels (MonoScene, section 3.3)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ContextPrior(nn.Module):
         parts, logits = [x], []
         for prior in self.context_prior_logits:
             relation = prior(spread).flatten(2)  # [B, M, N]
-            # a plain sum over the super-voxels: published weights know no normalisation
+            # a sum without normalisation over the super-voxels, as in published weights
             gathered = context @ torch.sigmoid(relation)  # [B, 2C, N]
             parts.append(gathered.unflatten(2, x.shape[2:]))
             logits.append(relation)

@@ -13,7 +13,7 @@ from occdepth_ros.errors import ModelError
 BACKBONES = {variant: f"tf_efficientnet_{variant}.ns_jft_in1k" for variant in ("b3", "b4", "b5", "b7")} | {
     "lite0": "tf_efficientnet_lite0.in1k"
 }
-"""timm's name of every variant: the published ones, and one that a CPU can train."""
+"""timm's name of every variant: the published ones, and a small one for CPUs."""
 
 TAPPED_STAGES = {0: 2, 1: 4, 2: 8, 4: 16}
 """EfficientNet stage whose output is the map at 1/2, 1/4, 1/8, 1/16."""
@@ -35,7 +35,7 @@ class Encoder(nn.Module):
         super().__init__()
         if backbone not in BACKBONES:
             raise ModelError(f"there is no backbone {backbone!r}", remedy=f"Choose one of {', '.join(BACKBONES)}.")
-        # the weights come with the checkpoint: nothing is ever downloaded here
+        # weights come from the checkpoint; nothing is downloaded
         model: Any = timm.create_model(BACKBONES[backbone], pretrained=False, num_classes=0, global_pool="")
         self.original_model = model
         self.skip_channels = {1: 3} | {scale: _out_channels(model.blocks[i]) for i, scale in TAPPED_STAGES.items()}
@@ -57,7 +57,7 @@ class Encoder(nn.Module):
             x = stage(x)
             if index in TAPPED_STAGES:
                 maps[TAPPED_STAGES[index]] = x
-        # the tap lies before the last norm and activation, which therefore never run
+        # the map is taken before the last norm and activation, which are therefore unused
         maps[32] = model.conv_head(x)
         return maps
 

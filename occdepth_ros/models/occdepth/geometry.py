@@ -1,4 +1,4 @@
-"""What the network needs to know of one calibration, computed once and kept on its device."""
+"""Tables of OccDepth for one calibration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ View = tuple[PinholeCamera, Matrix]
 
 @dataclass(frozen=True)
 class SceneGeometry:
-    """Tables of one calibration, V views, N lifted voxels in C order, P pattern pixels.
+    """Tables of one calibration: V views, N lifted voxels in C order, P pattern pixels.
 
     Args:
         size: lifted voxels along x, y, z.
@@ -29,7 +29,7 @@ class SceneGeometry:
         visible: whether the pattern pixel is in the image and before the camera, `[V, N, P]` bool.
         camera_scalar: 1000 sqrt(1/fx² + 1/fy²), `[V]`.
         oad_grid: where voxels sample the depth distribution, `[V, X, Y, Z, 3]`; None without depth module.
-        oad_inside: sum over the views of how much of each sample is in bounds, `[X, Y, Z]`; None for one view.
+        oad_inside: share of each sample that lies in bounds, summed over the views, `[X, Y, Z]`; None for one view.
     """
 
     size: tuple[int, int, int]
@@ -115,7 +115,7 @@ def sampling_positions(
         out[:, 0] = (points[:, 0] * k[0, 0] / z + k[0, 2]) / (width - 1) * 2 - 1
         out[:, 1] = (points[:, 1] * k[1, 1] / z + k[1, 2]) / (height - 1) * 2 - 1
         out[:, 2] = bins.position(z) / (bins.count - 1) * 2 - 1
-    # Behind the near bound nothing is sampled; far-off positions must not overflow the sampler's integers.
+    # points behind the camera sample outside; the limit keeps far positions within the sampler's integers
     out[(z <= 0) | ~np.isfinite(out).all(axis=1)] = -2.0
     return out.clip(-10.0, 10.0).reshape(*grid.size, 3)
 

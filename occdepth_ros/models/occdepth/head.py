@@ -1,4 +1,4 @@
-"""Heads at full resolution: classes, with or without an occupancy decision before them."""
+"""Heads at full resolution: classes, with or without a preceding occupancy prediction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from occdepth_ros.models.layers.aspp import DilatedBranches
 
 
 class OccludedHead(DilatedBranches):
-    """Tells which voxels the cameras cannot see.
+    """Predicts which voxels are occluded.
 
     Args:
         channels: channels of the volume.

@@ -1,4 +1,4 @@
-"""The whole network: images and calibration in, semantic occupancy out (OccDepth, figure 2)."""
+"""OccDepth: from images and calibration to semantic occupancy (figure 2 of the paper)."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ class OccDepth(nn.Module):
     def features(self, images: torch.Tensor, wanted: tuple[int, ...] | None = None) -> dict[int, torch.Tensor]:
         """2-D features by scale; `wanted` as in the decoder.
 
-        Views run one by one in training, because each is normalised by its own statistics there, and together
-        otherwise. An encoder that was set to inference sees them together in training too.
+        In training, views are processed one by one, since batch norm uses the statistics of each; otherwise, and with
+        an encoder in evaluation mode, they form one batch.
         """
         b, v = images.shape[:2]
         if not self.training:

@@ -87,7 +87,7 @@ class OccupancyAwareDepth(nn.Module):
         super().__init__()
         assert config.depth is not None
         grid = config.lifted_grid
-        # Part of published checkpoints: the grid that they were trained on. Nothing reads them.
+        # buffers of published checkpoints: the grid of their training; unused
         self.register_buffer("voxel_size", torch.tensor([grid.resolution] * 3))
         self.register_buffer("voxel_coord", torch.tensor([o + grid.resolution / 2 for o in grid.origin]))
         self.register_buffer("voxel_num", torch.tensor(grid.size, dtype=torch.int64))
@@ -106,12 +106,12 @@ class OccupancyAwareDepth(nn.Module):
         b, v = features.shape[:2]
         scalars = camera.repeat(b)[:, None].to(features.dtype)
         logits = self.depth_net[0](features.flatten(0, 1), scalars)
-        # in float32: 104 probabilities do not fit the precision of a half type
+        # half precision is too coarse for 104 probabilities
         return logits.float().softmax(dim=1).unflatten(0, (b, v))
 
 
 def sample_weight(depth: torch.Tensor, grid: torch.Tensor, inside: torch.Tensor | None) -> torch.Tensor:
-    """Read the depth distribution at every voxel.
+    """Sample the depth distribution at every voxel.
 
     Args:
         depth: probabilities of all views, `[B, V, D, h, w]`.
@@ -125,7 +125,7 @@ def sample_weight(depth: torch.Tensor, grid: torch.Tensor, inside: torch.Tensor 
     total = torch.zeros(depth.shape[0], 1, *grid.shape[1:4], dtype=depth.dtype, device=depth.device)
     for view in range(depth.shape[1]):
         positions = grid[view].to(depth.dtype).expand(depth.shape[0], -1, -1, -1, -1)
-        # Corners are not aligned here although the positions were normalised as if: published weights expect it.
+        # published weights were trained with unaligned corners, although the positions are normalised for aligned ones
         total += F.grid_sample(depth[:, view, None], positions, align_corners=False)
     if inside is None:
         return total

@@ -1,7 +1,7 @@
 """Stereo soft feature assignment (Stereo-SFA): lifting 2-D features to voxels (OccDepth, section 3.2).
 
-Without parameters: every voxel takes the features of the pixels that its centre falls on, and two views are
-weighted by how well they agree.
+Without parameters: every voxel takes the features of the pixels that its centre projects to, weighted by the cosine
+similarity of the two views.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def gather_view(features: torch.Tensor, pixels: torch.Tensor, visible: torch.Ten
     Returns:
         `[N, C]`, zero where no pattern pixel is visible.
     """
-    # rows of C numbers: one contiguous read per voxel instead of C scattered ones
+    # rows of C values: one contiguous read per voxel instead of C scattered ones
     rows = features.flatten(1).T.contiguous()  # [h*w, C]
     if pixels.shape[1] == 1:
-        # a row of zeros for what is invisible: a mask would be one more pass over all voxels, two in training
+        # invisible voxels read a row of zeros, which avoids a pass over all voxels with a mask
         rows = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
         return rows[torch.where(visible[:, 0], pixels[:, 0], len(rows) - 1)]
     total = torch.zeros(pixels.shape[0], rows.shape[1], dtype=rows.dtype, device=rows.device)
@@ -42,7 +42,7 @@ def fuse_views(views: list[torch.Tensor], visible: torch.Tensor) -> torch.Tensor
 
     A voxel that both views of a pair see gets the pair's sum times their similarity (which may be negative);
     one that a single view sees gets that view's feature; the pairs are summed and divided by V (V - 1), which
-    for two views halves even what one view alone has seen. Published weights expect exactly this.
+    for two views halves also the features seen by one view. Published weights were trained with this.
 
     Args:
         views: V times `[N, C]`, zero where invisible.

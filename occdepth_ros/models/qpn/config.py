@@ -17,12 +17,12 @@ class QpnConfig:
 
     Args:
         name: the model's name.
-        grid: voxels of the input; the origin says nothing.
+        grid: voxels of the input; the origin is not used.
         heads: scales that predict, 2 among them; VoxFormer's checkpoints have (2,), MonoOcc's all three.
 
     Raises:
         GridError: the grid cannot be halved three times.
-        ModelError: there is no such scale, or 2 is missing.
+        ModelError: a scale does not exist, or 2 is missing.
     """
 
     name: str = "qpn"
@@ -36,7 +36,9 @@ class QpnConfig:
             )
         if 2 not in self.heads or set(self.heads) - set(SCALES):
             raise ModelError(
-                f"heads at the scales {self.heads}", where=self.name, remedy="Take 2, and any of 4 and 8 beside it."
+                f"heads at the scales {self.heads} are not supported",
+                where=self.name,
+                remedy="Use 2, and any of 4 and 8.",
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Where something is: a 2-D U-Net over the bird's-eye view of a measured volume, light 3-D heads (after LMSCNet).
+"""Query proposal network: a 2-D U-Net over the bird's-eye view of an occupancy volume, small 3-D heads (after LMSCNet).
 
 A column of voxels is a vector of channels. Parameters have the published names, so that checkpoints load strictly.
 """
@@ -15,7 +15,7 @@ from occdepth_ros.models.qpn.config import QpnConfig
 
 HEAD_CHANNELS = 8
 OCCUPIED = 1
-"""Channel of the logits that speaks for a surface; the other one, for free space."""
+"""Channel of the logits of occupied space; the other one is that of free space."""
 
 
 def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -31,7 +31,7 @@ def _encoder(in_channels: int, out_channels: int, *, pools: bool) -> nn.Sequenti
 class OccupancyHead(DilatedBranches):
     """Free or occupied by voxel: convolution, dilated pyramid, convolution.
 
-    A ReLU ends it, as published: where both logits are cut to zero, the voxel counts as free.
+    The output has a ReLU, as published: if both logits are zero, the voxel counts as free.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class QueryProposalNetwork(nn.Module):
         self.deconv1_4 = nn.ConvTranspose2d(quarter, quarter, 6, 2, padding=2)
         self.conv1_2 = _conv(w2 + quarter + eighth, w2)
         self.conv_out_scale_1_2 = _conv(w2, half)
-        # published checkpoints hold these two, though nothing uses them
+        # unused layers of published checkpoints
         self.deconv_1_8__1_1 = nn.ConvTranspose2d(eighth, eighth, 8, 8)
         self.deconv_1_4__1_1 = nn.ConvTranspose2d(quarter, quarter, 4, 4)
         for unused in (self.deconv_1_8__1_1, self.deconv_1_4__1_1):
@@ -79,10 +79,10 @@ class QueryProposalNetwork(nn.Module):
             self.add_module(f"seg_head_1_{scale}", OccupancyHead())
 
     def forward(self, occupancy: torch.Tensor, scales: tuple[int, ...] | None = None) -> dict[int, torch.Tensor]:
-        """Tell occupied from free voxels.
+        """Classify voxels as free or occupied.
 
         Args:
-            occupancy: 1 where a surface was measured, else 0, `[B, X, Y, Z]`.
+            occupancy: 1 where a surface was matched, else 0, `[B, X, Y, Z]`.
             scales: at which of the heads' scales to predict; None = all.
 
         Returns:
@@ -93,7 +93,7 @@ class QueryProposalNetwork(nn.Module):
         return {scale: self.get_submodule(f"seg_head_1_{scale}")(columns[scale]) for scale in wanted}
 
     def proposals(self, occupancy: torch.Tensor, threshold: float = 0.5) -> torch.Tensor:
-        """Whether a voxel of twice the edge is occupied with more than this probability.
+        """Voxels of twice the edge that are occupied with a probability above a threshold.
 
         Args:
             occupancy: as of `forward`.

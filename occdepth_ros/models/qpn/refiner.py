@@ -1,4 +1,4 @@
-"""The network as the last step to proposals."""
+"""Proposals by the query proposal network."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from occdepth_ros.models.weights import RANDOM, with_weights
 
 
 class QpnRefiner:
-    """Measured voxels to proposals by the query proposal network.
+    """From occupied voxels to proposals by the query proposal network.
 
     Args:
         weights: a weights file of the network, with the coarser heads or without, or "random".
         device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
-        config: the network's size; the heads are taken from the weights.
+        config: the network's size; the heads follow from the weights.
         threshold: probability above which a voxel is proposed, within (0, 1); 0.5 as published.
 
     Raises:
@@ -49,8 +49,8 @@ class QpnRefiner:
             self.network = channels_last(network.eval().requires_grad_(False).to(self.device))
 
     @torch.inference_mode()
-    def __call__(self, measured: Volume, grid: VoxelGrid) -> Proposals:
-        """Measured voxels `[X, Y, Z]` to proposals `[X/2, Y/2, Z/2]`.
+    def __call__(self, occupied: Volume, grid: VoxelGrid) -> Proposals:
+        """Occupied voxels `[X, Y, Z]` to proposals `[X/2, Y/2, Z/2]`.
 
         Raises:
             GridError: the network reads another grid.
@@ -58,7 +58,7 @@ class QpnRefiner:
         """
         self.network.config.check_grid(grid)
         with memory_guard(self.name, self.device):
-            volume = torch.from_numpy(measured).to(self.device, torch.float32)[None]
+            volume = torch.from_numpy(occupied).to(self.device, torch.float32)[None]
             proposals: Proposals = self.network.proposals(volume, self._threshold)[0].cpu().numpy()
         return proposals
 

@@ -141,5 +141,5 @@ def test_weights_are_loaded_strictly(tmp_path: Path) -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ModelError, match=f"Known: {', '.join(NETWORKS)}"):
+    with pytest.raises(ModelError, match=f"Choose one of {', '.join(NETWORKS)}"):
         StereoNetDepth("psmnet", "random")

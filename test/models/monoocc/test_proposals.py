@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.monoocc.proposals.pseudo_lidar import PseudoLidar, SweepMemory, voxelize_points
+from occdepth_ros.models.monoocc.proposals.pseudo_lidar import PseudoLidar, SweepBuffer, voxelize_points
 from occdepth_ros.models.monoocc.proposals.semi_global import SemiGlobalDepth
 from occdepth_ros.models.monoocc.proposals.source import Depth, ProposalSource
 from occdepth_ros.models.monoocc.proposals.stereo import StereoProposals, dilated, halved
@@ -88,7 +88,7 @@ def test_nan_and_huge_points_are_left_out() -> None:
 def test_earlier_sweeps_are_moved_to_the_present_pose() -> None:
     """A post that does not move is seen where it is, from wherever it was seen."""
     post = np.array([12.0, 3.0, 1.0, 1.0])
-    memory = SweepMemory(2)
+    memory = SweepBuffer(2)
     for where in (pose(100.0, 0.3), pose(102.0, 0.1), pose(104.0, -0.2)):
         local = np.linalg.inv(where) @ (pose(100.0) @ post)
         clouds = memory.merge(local[:3, None].astype(np.float32), where)
@@ -99,7 +99,7 @@ def test_earlier_sweeps_are_moved_to_the_present_pose() -> None:
 
 
 def test_without_a_pose_nothing_is_merged_and_all_is_forgotten() -> None:
-    memory = SweepMemory(3)
+    memory = SweepBuffer(3)
     memory.merge(np.zeros((3, 1), np.float32), pose(0))
     assert len(memory.merge(np.zeros((3, 1), np.float32), None)) == 1
     assert len(memory) == 0

@@ -25,7 +25,7 @@ from occdepth_ros.models.occdepth.config import PRESETS, DepthBins, OccDepthConf
 from occdepth_ros.models.occdepth.decoder import UpBlock
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
-from occdepth_ros.models.occdepth.optimized.decoder import FinestBlock, look
+from occdepth_ros.models.occdepth.optimized.decoder import FinestBlock, sparse_pixels_of
 from occdepth_ros.models.occdepth.optimized.network import OptimizedOccDepth, Precision
 from occdepth_ros.models.occdepth.optimized.upsampling import TapSum, tap_weights
 from occdepth_ros.models.occdepth.optimized.winograd import WinogradConv
@@ -108,20 +108,20 @@ def test_fewer_multiplications_give_the_same_convolution(size: tuple[int, int], 
         assert torch.allclose(WinogradConv(conv, norm, "leaky_relu")(x), expected, atol=1e-4)
 
 
-def test_the_finest_block_equals_the_map_where_it_is_looked_at() -> None:
+def test_the_finest_block_equals_the_map_at_the_pixels_that_voxels_read() -> None:
     torch.manual_seed(0)
     height, width = 10, 13
     block, project = with_statistics(UpBlock(6 + 3, 4)), nn.Conv2d(4, 5, 1)
     x, images = torch.randn(2, 6, 5, 7), torch.randn(2, 3, height, width)
     # corners and edges, a pixel alone, neighbours
     chosen = [torch.tensor([0, 12, 40, 41, 54, 129]), torch.tensor([7, 117])]
-    looked, places = look(chosen, height, width)
+    sparse_pixels, row_of = sparse_pixels_of(chosen, height, width)
     with torch.inference_mode():
         whole = project(block(x, images))
-        rows = FinestBlock(block, 6, project, torch.float32)(x, images, looked)
+        rows = FinestBlock(block, 6, project, torch.float32)(x, images, sparse_pixels)
     for view, pixels in enumerate(chosen):
-        assert torch.allclose(rows[places[view][pixels]], whole[view].flatten(1).T[pixels], atol=1e-4)
-        assert int((places[view] >= 0).sum()) == len(pixels)
+        assert torch.allclose(rows[row_of[view][pixels]], whole[view].flatten(1).T[pixels], atol=1e-4)
+        assert int((row_of[view] >= 0).sum()) == len(pixels)
 
 
 def agreement(config: OccDepthConfig, precision: Precision) -> tuple[float, float]:

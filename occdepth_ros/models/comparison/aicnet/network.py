@@ -40,7 +40,7 @@ class Residual2d(nn.Module):
 
 
 class Branch(nn.Module):
-    """One modality: 2-D features, and what becomes of them after they were lifted.
+    """One modality: 2-D features, and their processing after lifting.
 
     Args:
         in_channels: of its image.
@@ -72,10 +72,10 @@ class Branch(nn.Module):
 
 
 class AicNet(nn.Module):
-    """The network, on what stereo matching shows in place of an RGB-D camera.
+    """The network, with depth of stereo matching instead of an RGB-D camera's.
 
-    The published one predicts at the resolution of its coarsest volume, a quarter of the measured one; here a decoder
-    of two more modules brings it back to the benchmark's voxels.
+    The published network predicts at the resolution of its coarsest volume, a quarter of the input's; here a decoder of
+    two more modules restores the benchmark's resolution.
     """
 
     def __init__(self, config: AicNetConfig) -> None:
@@ -98,15 +98,15 @@ class AicNet(nn.Module):
         """Complete one scene.
 
         Args:
-            surface: what was matched.
+            surface: the matched surface.
             window: the columns to predict at full resolution; None = all. Context is gathered from all columns anyway.
 
         Returns:
             class logits `[1, n_classes, X, Y, Z]` (of the window's columns).
         """
-        measured = torch.stack([surface.depth / DEPTH_UNIT_M, (surface.depth > 0).float()])
+        depth_image = torch.stack([surface.depth / DEPTH_UNIT_M, (surface.depth > 0).float()])
         colour = self.lift(self.colour.image(surface.image[None]), surface)
-        depth = self.lift(self.depth.image(measured[None]), surface)
+        depth = self.lift(self.depth.image(depth_image[None]), surface)
         fused = [a + b for a, b in zip(self.colour(colour), self.depth(depth), strict=True)]
         coarse = self.aggregate(torch.cat(fused, dim=1))
         fine = self.refine(self.up(coarse) + colour + depth)

@@ -1,1 +1,1 @@
-"""JS3C-Net (Yan et al., AAAI 2021, arXiv 2012.03762): points named and voxels completed, learnt jointly."""
+"""JS3C-Net (Yan et al., AAAI 2021, arXiv 2012.03762): joint segmentation of points and completion of voxels."""

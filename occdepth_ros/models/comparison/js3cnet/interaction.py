@@ -1,4 +1,4 @@
-"""Point-voxel interaction (Yan et al., AAAI 2021): points look at the completed shape around them."""
+"""Point-voxel interaction (Yan et al., AAAI 2021): points gather features of the completed volume around them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 CORNERS = 8
-"""Voxel centres that a point looks at: the corners of the cell of centres that it lies in, its nearest on each side."""
+"""Voxel centres that a point reads: the corners of the cell of centres around it."""
 
 
 class PointVoxelInteraction(nn.Module):
@@ -39,7 +39,7 @@ class PointVoxelInteraction(nn.Module):
 
 
 def cell_corners(points: torch.Tensor, size: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The voxel centres around each point; at the volume's edge some of them are the same.
+    """The voxel centres around each point; at the volume's edge several of them are equal.
 
     Args:
         points: `[N, 3]`, voxel edges.

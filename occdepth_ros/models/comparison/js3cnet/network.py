@@ -1,4 +1,4 @@
-"""JS3C-Net: a sparse U-Net names points, a dense one completes what they say (Yan et al., AAAI 2021)."""
+"""JS3C-Net: a sparse U-Net segments points, and a dense network completes the volume (Yan et al., AAAI 2021)."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from occdepth_ros.models.layers.upsample import Upsample3d
 LIFT = 2
 """Edge of the dense volume's voxels, in voxels of the prediction."""
 POINT_FEATURES = 7
-"""What a point is described by: place in the grid, place in its voxel, how many share the voxel."""
+"""Input features of a point: position in the grid, position in its voxel, number of points in the voxel."""
 
 
 @dataclass(frozen=True)
 class Js3cNetOutput:
-    """What the network says.
+    """Output of the network.
 
     Args:
         completion: class logits of the voxels, `[1, n_classes, X, Y, Z]` (of the window's columns).
         points: class logits of the points, `[N, n_classes]`.
-        refined: the same by point-voxel interaction; None where it was not asked for.
+        refined: the same after point-voxel interaction; None unless requested.
     """
 
     completion: torch.Tensor
@@ -39,7 +39,7 @@ class Js3cNetOutput:
 
 
 class Js3cNet(nn.Module):
-    """The network, on points of stereo matching in place of a LiDAR's."""
+    """The network, with points of stereo matching instead of a LiDAR's."""
 
     def __init__(self, config: Js3cNetConfig) -> None:
         super().__init__()
@@ -64,9 +64,10 @@ class Js3cNet(nn.Module):
         """Segment and complete one scene.
 
         Args:
-            surface: what was matched; the image is not looked at.
+            surface: the matched surface; the image is not used.
             window: the columns to predict at full resolution; None = all. Context is gathered from all columns anyway.
-            interact: whether points look at the completion, which teaches both and changes neither completion.
+            interact: whether points read the completion: an auxiliary output of training, which does not change the
+                completion.
         """
         features, points = self.name(surface)
         volume = self.complete(features, points, surface)
@@ -90,12 +91,12 @@ class Js3cNet(nn.Module):
         return features, self.name_points(features)
 
     def complete(self, features: torch.Tensor, points: torch.Tensor, surface: MatchedSurface) -> torch.Tensor:
-        """From what is said of points to features of all lifted voxels, `[1, 2 C', X/2, Y/2, Z/2]`."""
+        """From features and logits of the points to features of all lifted voxels, `[1, 2 C', X/2, Y/2, Z/2]`."""
         grid = self.config.grid.coarsened(LIFT)
         fine = self.config.widths[0]
-        said = torch.cat([features[:, fine:], points.softmax(dim=1).to(features.dtype)], dim=1)
+        described_points = torch.cat([features[:, fine:], points.softmax(dim=1).to(features.dtype)], dim=1)
         index = coarse_index(surface.voxel, self.config.grid.size, LIFT)
-        entered = as_volume(scatter_max(self.enter(said), index, grid.count), grid)
+        entered = as_volume(scatter_max(self.enter(described_points), index, grid.count), grid)
         near = self.near(entered)
         far = self.up(self.context(self.down(near)))
         joined: torch.Tensor = self.join(torch.cat([near, far], dim=1))
@@ -103,7 +104,7 @@ class Js3cNet(nn.Module):
 
 
 def described(points: torch.Tensor, site: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
-    """What a point is before anything was learnt, `[N, POINT_FEATURES]`.
+    """Input features of the points, `[N, POINT_FEATURES]`.
 
     Args:
         points: `[N, 3]`, voxel edges from the grid's lower corner.
@@ -111,9 +112,9 @@ def described(points: torch.Tensor, site: torch.Tensor, size: tuple[int, int, in
         size: voxels along x, y, z.
     """
     number = torch.bincount(site)[site] if len(site) else site
-    place = points / torch.tensor(size, device=points.device) * 2 - 1
+    position = points / torch.tensor(size, device=points.device) * 2 - 1
     within = points - points.floor() - 0.5
-    return torch.cat([place, within, number.float().log1p()[:, None]], dim=1)
+    return torch.cat([position, within, number.float().log1p()[:, None]], dim=1)
 
 
 def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:

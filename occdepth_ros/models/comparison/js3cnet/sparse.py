@@ -1,4 +1,4 @@
-"""Submanifold sparse convolution (Graham et al., CVPR 2018) in plain PyTorch: only occupied voxels are computed."""
+"""Submanifold sparse convolution (Graham et al., CVPR 2018) in PyTorch: only occupied voxels are computed."""
 
 from __future__ import annotations
 

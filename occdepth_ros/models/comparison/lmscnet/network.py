@@ -1,7 +1,7 @@
-"""LMSCNet: a 2-D U-Net over the bird's-eye view, heads that are 3-D (Roldão et al., 3DV 2020, section 3).
+"""LMSCNet: a 2-D U-Net over the bird's-eye view with 3-D heads (Roldão et al., 3DV 2020, section 3).
 
-A column of voxels is a vector of channels, so all context is gathered by 2-D convolutions; only at each output scale
-a map is unfolded again into a volume of one channel, on which a light head of dilated 3-D convolutions tells classes.
+A column of voxels is a vector of channels, so context is gathered by 2-D convolutions. At each output scale a map is
+unfolded into a volume of one channel, and a small head of dilated 3-D convolutions predicts classes.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class LmscNet(nn.Module):
         """Complete the scene.
 
         Args:
-            occupancy: 1 where a surface was measured, else 0, `[B, X, Y, Z]`.
+            occupancy: 1 where a surface was matched, else 0, `[B, X, Y, Z]`.
             scales: at which scales to predict.
             window: the columns that the heads work on; None = all. Context is gathered from all columns anyway.
 

@@ -1,4 +1,4 @@
-"""Depth of an image as points of the grid's frame, a few sweeps of them, and the voxels that they are in."""
+"""Points of the grid's frame from depth images, buffered over several pairs, and their voxels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FARTHEST_M = 80.0
 
 
 class PseudoLidar:
-    """Lines of sight of one camera (Wang et al., CVPR 2019, section 3).
+    """Rays of one camera (Wang et al., CVPR 2019, section 3).
 
     Args:
         rig: the calibrated cameras.
@@ -38,14 +38,14 @@ class PseudoLidar:
         optical = np.stack([(column - k[0, 2] - k[0, 1] * y) / k[0, 0], y, np.ones_like(y)])
         rays = np.tensordot(grid_from_left[:3, :3], optical, 1)
         self._rays = rays.reshape(3, -1).astype(np.float32)
-        self._eye = grid_from_left[:3, 3].astype(np.float32)
+        self._origin = grid_from_left[:3, 3].astype(np.float32)
 
     def points(self, depth: Depth) -> Points:
         """Points of a depth image, `[h, w]` metres, NaN = none, in the grid's frame: `[3, N]` metres."""
         flat = depth.ravel()
         with np.errstate(invalid="ignore"):
             seen = np.flatnonzero((flat > 0) & (flat < FARTHEST_M))
-        return self._rays[:, seen] * flat[seen] + self._eye[:, None]
+        return self._rays[:, seen] * flat[seen] + self._origin[:, None]
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class _Sweep:
     world_from_grid: Matrix
 
 
-class SweepMemory:
-    """The points of the last few pairs, moved to where the grid's frame is now.
+class SweepBuffer:
+    """The points of the last pairs, transformed to the present grid's frame.
 
     Args:
-        length: so many earlier pairs are merged with the present one; 0 = none.
+        length: number of earlier pairs that are merged with the present one.
     """
 
     def __init__(self, length: int = 0) -> None:
@@ -67,19 +67,19 @@ class SweepMemory:
     def __len__(self) -> int:
         return len(self._sweeps)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop all sweeps."""
         self._sweeps.clear()
 
     def merge(self, points: Points, world_from_grid: Matrix | None) -> list[Points]:
-        """Points of the present pair and the earlier ones in the present grid's frame; then remember the present one.
+        """Points of the present pair and the stored ones in the present grid's frame; the present pair is stored.
 
         Args:
             points: of the present pair, `[3, N]` metres.
-            world_from_grid: pose of the grid's frame, `[4, 4]`; None = not known: nothing is merged, all is forgotten.
+            world_from_grid: pose of the grid's frame, `[4, 4]`; None = unknown: stored pairs are dropped.
         """
         if world_from_grid is None:
-            self.forget()
+            self.clear()
             return [points]
         now_from_world = np.linalg.inv(world_from_grid)
         clouds = [points]
@@ -92,12 +92,12 @@ class SweepMemory:
 
 
 def voxelize_points(clouds: list[Points], grid: VoxelGrid, *, min_points: int = 1) -> Volume:
-    """Whether a voxel holds enough points of all clouds together.
+    """Voxels that contain enough points of all clouds together.
 
     Args:
         clouds: `[3, N]` metres each, in the grid's frame.
         grid: the voxels.
-        min_points: how many are enough.
+        min_points: number of points from which a voxel is set.
 
     Returns:
         `[X, Y, Z]` bool.
@@ -115,7 +115,7 @@ def _voxels(points: Points, grid: VoxelGrid) -> npt.NDArray[np.int32]:
     for axis, (lower, count) in enumerate(zip(grid.origin, grid.size, strict=True)):
         cell = (points[axis] - np.float32(lower)) * np.float32(1 / grid.resolution)
         inside &= (cell >= 0) & (cell < count)
-        # what is outside may be too large for an integer, and is not looked at
+        # points outside may exceed the range of integers; they are dropped
         with np.errstate(invalid="ignore"):
             flat = flat * np.int32(count) + cell.astype(np.int32)
     return flat[inside]

@@ -10,7 +10,7 @@ from occdepth_ros.stereo.occupancy import WORKING_WIDTH, StereoOccupancy
 
 
 class SemiGlobalDepth:
-    """What matches reliably, and no splinters; a `DepthSource` without weights.
+    """Depth of reliable matches without isolated patches; a `DepthSource` without weights.
 
     Args:
         working_width: larger images are matched at the whole fraction of their size that comes nearest to this

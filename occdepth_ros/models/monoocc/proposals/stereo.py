@@ -9,26 +9,26 @@ import numpy as np
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.monoocc.proposals.pseudo_lidar import PseudoLidar, SweepMemory, voxelize_points
+from occdepth_ros.models.monoocc.proposals.pseudo_lidar import PseudoLidar, SweepBuffer, voxelize_points
 from occdepth_ros.models.monoocc.proposals.semi_global import SemiGlobalDepth
 from occdepth_ros.models.monoocc.proposals.source import DepthSource, Proposals, Volume
 from occdepth_ros.models.predictor import ImageArray
 
 Refiner = Callable[[Volume, VoxelGrid], Proposals]
-"""Measured voxels `[X, Y, Z]` to proposals `[X/2, Y/2, Z/2]`, such as `models.qpn.refiner.QpnRefiner`."""
+"""Occupied voxels `[X, Y, Z]` to proposals `[X/2, Y/2, Z/2]`, such as `models.qpn.refiner.QpnRefiner`."""
 
 
 class StereoProposals:
-    """Depth, points, sweeps, voxels, proposals; a `ProposalSource`.
+    """Proposals from depth, points, earlier pairs and voxels; a `ProposalSource`.
 
     Args:
         depth: where depth comes from; None = semi-global matching.
-        refine: what makes proposals of measured voxels; None = a proposal is where any of its eight voxels was
-            measured, `dilation` apart.
-        history: so many earlier pairs are merged with the present one, where `place` is told the poses; published
-            networks had 9.
-        min_points: points that make a voxel measured; published networks had 1.
-        dilation: without `refine`: proposals this many steps beside a measured voxel count too.
+        refine: makes proposals from occupied voxels; None = proposals with an occupied voxel among their eight, and
+            those within `dilation` steps.
+        history: number of earlier pairs that are merged with the present one if `set_pose` gave their poses; 9 in the
+            published networks.
+        min_points: points from which a voxel is occupied; 1 in the published networks.
+        dilation: without `refine`, number of steps by which proposals are dilated.
 
     Raises:
         ModelError: a number is negative, or `min_points` is not positive.
@@ -50,7 +50,7 @@ class StereoProposals:
         self._refine = refine
         self._min_points = min_points
         self._dilation = dilation
-        self._sweeps = SweepMemory(history)
+        self._sweeps = SweepBuffer(history)
         self._rays: tuple[str, PseudoLidar] | None = None
         self._pose: Matrix | None = None
 
@@ -64,13 +64,13 @@ class StereoProposals:
         Raises:
             CalibrationError, GridError, ModelError: the rig or the grid cannot be used.
         """
-        measured = self.measure(left, right, rig, grid)
+        occupied = self.measure(left, right, rig, grid)
         if self._refine is not None:
-            return self._refine(measured, grid)
-        return dilated(halved(measured), self._dilation)
+            return self._refine(occupied, grid)
+        return dilated(halved(occupied), self._dilation)
 
     def measure(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Volume:
-        """The voxels that the pair and the sweeps in memory show a surface in, `[X, Y, Z]`; the pair is remembered.
+        """The voxels with points of the pair and of stored pairs, `[X, Y, Z]`; the pair is stored.
 
         Raises:
             CalibrationError, GridError, ModelError: as `__call__`.
@@ -93,7 +93,7 @@ def halved(volume: Volume) -> Proposals:
 
 
 def dilated(volume: Proposals, steps: int) -> Proposals:
-    """Whether a voxel or one within so many steps, along faces, edges or corners, is set; `[X, Y, Z]` both."""
+    """Dilate a volume `[X, Y, Z]` by a cube that reaches `steps` voxels to each side."""
     # a box is the same along one axis after the other
     for axis in range(3 if steps else 0):
         padded = np.pad(np.moveaxis(volume, axis, 0), ((steps, steps), (0, 0), (0, 0)))

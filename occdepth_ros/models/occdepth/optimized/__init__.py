@@ -1,1 +1,1 @@
-"""OccDepth for inference: the same numbers as the plain network, rearranged for speed."""
+"""OccDepth for inference: the computation of the reference network, rearranged for speed."""

@@ -1,4 +1,4 @@
-"""The 2-D decoder: upsampled maps are never stored, and the finest block runs on the pixels that voxels look at."""
+"""The 2-D decoder: upsampled maps are not stored, and the finest block computes only pixels that voxels read."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ SLOPE = 0.01
 """Of the decoder's LeakyReLU."""
 
 WIDE = 128
-"""Channels from which on Winograd's transforms earn back what they cost."""
+"""Number of channels from which Winograd's transforms save time."""
 
 FINE = 2
-"""The coarsest scale that may have a number format of its own: it and finer ones are read by the lifting alone."""
+"""The coarsest scale that may have its own number format: only the lifting reads this scale and finer ones."""
 
 ROWS = 8192
-"""Pixels at a time: their neighbourhoods stay in a core's cache."""
+"""Pixels per chunk, whose neighbourhoods fit a core's cache."""
 
 
 @dataclass(frozen=True)
-class LookedAt:
-    """The pixels of the finest map that voxels look at, in all V views; rows count through the views.
+class SparsePixels:
+    """The P pixels of the finest map that voxels read, in all V views; rows are numbered across the views.
 
     Args:
-        around: by view, flat indices of the pixels whose inner value is needed, sorted: those looked at and their
-            neighbours.
-        neighbours: rows of `around` in the 3x3 neighbourhood of every pixel looked at, `[P * 9]`; the row behind the
-            last one stands for what is outside the image.
-        patches: first number of the three rows of the 3x3 image patch of every row of `around`, `[A * 3]`, in the
+        around: by view, sorted flat indices of the A pixels whose inner value is needed: those that voxels read and
+            their neighbours.
+        neighbours: rows of `around` in the 3x3 neighbourhood of every pixel, `[P * 9]`; the row behind the last one
+            stands for pixels outside the image.
+        patches: index of the first value of each of the three rows of the 3x3 image patch around every pixel of
+            `around`, `[A * 3]`, in the
             padded images, flattened as `[V, H + 2, W + 2, 3]`.
     """
 
@@ -45,21 +46,21 @@ class LookedAt:
     neighbours: torch.Tensor
     patches: torch.Tensor
 
-    def to(self, device: torch.device | str) -> LookedAt:
+    def to(self, device: torch.device | str) -> SparsePixels:
         """The same tables on another device."""
         around = tuple(view.to(device) for view in self.around)
-        return LookedAt(around, self.neighbours.to(device), self.patches.to(device))
+        return SparsePixels(around, self.neighbours.to(device), self.patches.to(device))
 
 
-def look(pixels: list[torch.Tensor], height: int, width: int) -> tuple[LookedAt, list[torch.Tensor]]:
-    """What the finest block must compute.
+def sparse_pixels_of(pixels: list[torch.Tensor], height: int, width: int) -> tuple[SparsePixels, list[torch.Tensor]]:
+    """The pixels that the finest block computes.
 
     Args:
-        pixels: by view, flat indices of the pixels that voxels look at, sorted and unique.
+        pixels: by view, flat indices of the pixels that voxels read, sorted and unique.
         height, width: of the finest map.
 
     Returns:
-        the tables, and by view the row of every pixel of the map among the results (-1 where there is none).
+        the tables, and by view the row of every pixel of the map among the results, -1 = none.
     """
     shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
     around, neighbours, patches, rows = [], [], [], []
@@ -69,12 +70,12 @@ def look(pixels: list[torch.Tensor], height: int, width: int) -> tuple[LookedAt,
         mask.view(-1)[chosen] = 1
         near = F.max_pool2d(mask, 3, 1, 1).view(-1).nonzero()[:, 0]
         # one ring of -1 around the image
-        place = torch.full((height + 2, width + 2), -1)
+        row_of = torch.full((height + 2, width + 2), -1)
         inner = torch.full((height * width,), -1)
         inner[near] = torch.arange(len(near)) + above
-        place[1:-1, 1:-1] = inner.view(height, width)
+        row_of[1:-1, 1:-1] = inner.view(height, width)
         y, x = chosen // width + 1, chosen % width + 1
-        neighbours.append(torch.stack([place[y + dy, x + dx] for dy, dx in shifts], 1))
+        neighbours.append(torch.stack([row_of[y + dy, x + dx] for dy, dx in shifts], 1))
         y, x = near // width, near % width
         corner = ((view * (height + 2) + y) * (width + 2) + x) * 3
         patches.append(torch.stack([corner + dy * (width + 2) * 3 for dy in range(3)], 1))
@@ -85,17 +86,17 @@ def look(pixels: list[torch.Tensor], height: int, width: int) -> tuple[LookedAt,
         above, below = above + len(near), below + len(chosen)
     index = torch.cat(neighbours)
     index = torch.where(index < 0, above, index)
-    return LookedAt(tuple(around), index.flatten(), torch.cat(patches).flatten()), rows
+    return SparsePixels(tuple(around), index.flatten(), torch.cat(patches).flatten()), rows
 
 
 class OptimizedUpBlock(nn.Module):
     """An up-block on whole maps.
 
     Args:
-        block: the plain block.
-        below: channels that come from below.
-        commute: whether multiplications are traded for memory: the first convolution's taps before the upsampling,
-            Winograd's transforms for the second.
+        block: the reference block.
+        below: channels of the coarser map.
+        commute: whether the taps of the first convolution are applied before the upsampling, and Winograd's transforms
+            are used for the second: fewer multiplications, more memory accesses.
         dtype: number format.
     """
 
@@ -124,7 +125,7 @@ class OptimizedUpBlock(nn.Module):
         self._sums: dict[tuple[int, ...], TapSum] = {}
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """As the plain block: `[V, C, h, w]` and `[V, S, H, W]` to `[V, C', H, W]`."""
+        """As the reference block: `[V, C, h, w]` and `[V, S, H, W]` to `[V, C', H, W]`."""
         size = skip.shape[2:]
         if self.taps is None:
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=True)
@@ -139,7 +140,7 @@ class OptimizedUpBlock(nn.Module):
     def _sum_of(self, low: tuple[int, int], high: tuple[int, int]) -> TapSum:
         key = (*low, *high)
         if key not in self._sums:
-            # an image size is for life; another one replaces it
+            # one image size at a time
             self._sums = {key: TapSum(low, high)}
         return self._sums[key]
 
@@ -150,7 +151,7 @@ def products_of(view: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
 
 
 class FinestBlock(nn.Module):
-    """The up-block at the image's own resolution and the projection behind it, on the pixels looked at."""
+    """The up-block at the image's resolution and its projection, on the pixels that voxels read."""
 
     def __init__(self, block: UpBlock, below: int, project: nn.Conv2d, dtype: torch.dtype) -> None:
         super().__init__()
@@ -179,16 +180,16 @@ class FinestBlock(nn.Module):
         keep("project", project.weight.flatten(1).T)
         keep("project_bias", cast(torch.Tensor, project.bias))
         self._sums: list[TapSum] = []
-        self._of: LookedAt | None = None
+        self._of: SparsePixels | None = None
 
-    def forward(self, x: torch.Tensor, images: torch.Tensor, looked: LookedAt) -> torch.Tensor:
-        """`[V, C, h, w]` and the images `[V, 3, H, W]` to rows of the pixels looked at, `[P, feature]`."""
-        if self._of is not looked:
+    def forward(self, x: torch.Tensor, images: torch.Tensor, sparse_pixels: SparsePixels) -> torch.Tensor:
+        """`[V, C, h, w]` and the images `[V, 3, H, W]` to rows of the pixels that voxels read, `[P, feature]`."""
+        if self._of is not sparse_pixels:
             low, high = (x.shape[2], x.shape[3]), (images.shape[2], images.shape[3])
-            self._sums, self._of = [TapSum(low, high, near) for near in looked.around], looked
+            self._sums, self._of = [TapSum(low, high, near) for near in sparse_pixels.around], sparse_pixels
         padded = F.pad(images, (1, 1, 1, 1)).permute(0, 2, 3, 1).contiguous().flatten()
         strips = padded.as_strided((padded.numel() - 8, 9), (1, 1))
-        patches = strips.index_select(0, looked.patches).view(-1, 27)
+        patches = strips.index_select(0, sparse_pixels.patches).view(-1, 27)
         inner = patches.new_zeros(len(patches) + 1, self.bias.numel())
         start = 0
         for view, sums in zip(x, self._sums, strict=True):
@@ -197,9 +198,9 @@ class FinestBlock(nn.Module):
             start += len(summed)
         inner[:-1].addmm_(patches, self.patch).add_(self.bias)
         F.leaky_relu_(inner, SLOPE)
-        out = inner.new_empty(len(looked.neighbours) // 9, self.project.shape[1])
+        out = inner.new_empty(len(sparse_pixels.neighbours) // 9, self.project.shape[1])
         for start in range(0, len(out), ROWS):
-            rows, chosen = out[start : start + ROWS], looked.neighbours[9 * start : 9 * (start + ROWS)]
+            rows, chosen = out[start : start + ROWS], sparse_pixels.neighbours[9 * start : 9 * (start + ROWS)]
             near = inner.index_select(0, chosen).view(-1, self.second.shape[0])
             found = F.leaky_relu_(torch.addmm(self.second_bias, near, self.second), SLOPE)
             torch.addmm(self.project_bias, found, self.project, out=rows)
@@ -210,11 +211,11 @@ class OptimizedDecoder(nn.Module):
     """The decoder.
 
     Args:
-        decoder: the plain one, in evaluation mode.
+        decoder: the reference module, in evaluation mode.
         wanted: scales that are lifted.
         dtype: number format of the blocks coarser than scale 2.
         fine: number format of those of scales 2 and 1.
-        commute: whether multiplications are traded for memory where they are in float32; it pays where they are dear.
+        commute: whether multiplications in float32 are replaced by memory accesses, which is faster on CPUs.
     """
 
     def __init__(
@@ -231,8 +232,8 @@ class OptimizedDecoder(nn.Module):
             block = cast(UpBlock, decoder.get_submodule(f"up{scale}"))
             project = cast(nn.Conv2d, decoder.get_submodule(f"resize_output_1_{scale}"))
             kind = fine if scale <= FINE else dtype
-            dear = commute and kind == torch.float32
-            self.blocks[str(scale)] = OptimizedUpBlock(block, below, commute=dear and scale > 1, dtype=kind)
+            commutes = commute and kind == torch.float32
+            self.blocks[str(scale)] = OptimizedUpBlock(block, below, commute=commutes and scale > 1, dtype=kind)
             if scale in wanted:
                 self.projections[str(scale)] = FusedConv(project, None, "none", kind)
             if scale == 1:
@@ -240,20 +241,20 @@ class OptimizedDecoder(nn.Module):
             below = cast(nn.Conv2d, block._net[0]).out_channels
 
     def forward(
-        self, maps: Mapping[int, torch.Tensor], looked: LookedAt | None = None
+        self, maps: Mapping[int, torch.Tensor], sparse_pixels: SparsePixels | None = None
     ) -> tuple[dict[int, torch.Tensor], torch.Tensor | None]:
         """Feature maps `[V, feature, h, w]` by lifted scale, and the finest as rows `[P, feature]`.
 
         Args:
             maps: the encoder's maps by scale.
-            looked: the pixels of scale 1 that are looked at; None = the whole map is computed, and no rows.
+            sparse_pixels: the pixels of scale 1 that voxels read; None = the whole map is computed, and no rows.
         """
         x = self.entry(maps[32])
         out: dict[int, torch.Tensor] = {}
         for scale in self.scales:
-            if scale == 1 and looked is not None:
+            if scale == 1 and sparse_pixels is not None:
                 assert self.finest is not None
-                return out, self.finest(x, maps[1], looked)
+                return out, self.finest(x, maps[1], sparse_pixels)
             skip = maps[scale]
             if scale <= FINE:
                 x, skip = x.to(self.fine), skip.to(self.fine)

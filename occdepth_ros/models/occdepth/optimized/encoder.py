@@ -42,7 +42,7 @@ class OptimizedEncoder(nn.Module):
     """The encoder.
 
     Args:
-        encoder: the plain one, in evaluation mode.
+        encoder: the reference module, in evaluation mode.
         dtype: number format.
     """
 
@@ -56,7 +56,7 @@ class OptimizedEncoder(nn.Module):
         self.head = FusedConv(model.conv_head, None, "none", dtype)
 
     def forward(self, images: torch.Tensor) -> dict[int, torch.Tensor]:
-        """As the plain encoder: `[V, 3, H, W]` to maps by scale."""
+        """As the reference encoder: `[V, 3, H, W]` to maps by scale."""
         maps = {1: images}
         x = self.stem(images)
         for index, stage in enumerate(self.stages):

@@ -1,4 +1,4 @@
-"""Stereo-SFA and the depth weight for the voxels that are seen, a cacheful at a time."""
+"""Stereo-SFA and the depth weight of the visible voxels, in chunks that fit the cache."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from occdepth_ros.models.occdepth.optimized.tables import OptimizedTables
 from occdepth_ros.models.occdepth.sfa import EPSILON, average_views, fuse_views
 
 CHUNK = 16384
-"""Voxels at a time on a CPU: their features stay in a core's cache."""
+"""Voxels per chunk on a CPU, whose features fit a core's cache."""
 
 
 def lift_seen(config: OccDepthConfig, rows: Mapping[int, torch.Tensor], tables: OptimizedTables) -> torch.Tensor:
@@ -27,7 +27,7 @@ def lift_seen(config: OccDepthConfig, rows: Mapping[int, torch.Tensor], tables: 
     channels = next(iter(rows.values())).shape[1]
     out = torch.zeros(count, channels, device=tables.seen.device)
     pair = len(tables.visible) == 2 and tables.visible.shape[2] == 1 and config.fusion == "cosine"
-    # of pixels, of which there are fewer than voxels that read them
+    # of pixels, which are fewer than voxels
     inverse = {s: _inverse_norm(r) for s, r in rows.items()} if pair else {}
     for start in range(0, count, chunk):
         part = slice(start, start + chunk)

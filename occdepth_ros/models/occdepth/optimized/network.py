@@ -29,7 +29,7 @@ class OptimizedDepthNet(nn.Module):
     def __init__(self, net: DepthNet, dtype: torch.dtype) -> None:
         super().__init__()
         self.reduce = FusedConv(net.reduce_conv[0], net.reduce_conv[1], "relu", dtype)
-        # two small matrices per calibration: in float32, as they are
+        # two small matrices per calibration stay in float32
         self.mlp, self.se = net.mlp, net.se
         blocks = [cast(BasicBlock, block) for block in net.depth_conv]
         self.conv1 = nn.ModuleList(FusedConv(b.conv1, b.bn1, "relu", dtype) for b in blocks)
@@ -49,14 +49,14 @@ class OptimizedDepthNet(nn.Module):
 class OptimizedOccDepth(nn.Module):
     """OccDepth rearranged for inference.
 
-    The same computation as the plain network's, up to rounding: norms are folded, activations and sums ride on the
-    convolutions, both views form one batch, and nothing is computed for voxels outside all views before the 3-D
-    network. In float32 on a CPU the taps of the 2-D decoder are computed before its upsampling, its wide convolutions
-    by Winograd's transforms, and its finest block only for pixels that some voxel reads. The steps are methods, as
-    those of the plain network.
+    The same computation as the reference network's, up to rounding: norms are folded, activations and sums are fused
+    into the convolutions, both views form one batch, and voxels outside all views are skipped before the 3-D network.
+    In float32 on a CPU the taps of the 2-D decoder are computed before its upsampling, its wide convolutions by
+    Winograd's transforms, and its finest block only for pixels that voxels read. The steps are methods, as in the
+    reference network.
 
     Args:
-        network: the plain network with its weights, in evaluation mode; its parameters may be shared.
+        network: the reference network with its weights, in evaluation mode; its parameters may be shared.
         precision: number formats.
         device: where it will run.
     """
@@ -72,7 +72,7 @@ class OptimizedOccDepth(nn.Module):
         config = self.config
         wanted = config.scales if config.depth is None else tuple({*config.scales, DEPTH_SCALE})
         self.encoder = OptimizedEncoder(network.net_rgb.encoder, flat)
-        # both trade multiplications for gathers, which pays where those are dear: not in bfloat16, not on GPUs
+        # gathers in place of multiplications are faster in float32 on CPUs only
         commute = on_cpu and flat == torch.float32
         self.sparse = commute and deep == torch.float32 and 1 in config.scales and config.virtual_bf is None
         self.decoder = OptimizedDecoder(network.net_rgb.decoder, wanted, dtype=flat, fine=deep, commute=commute)
@@ -112,7 +112,7 @@ class OptimizedOccDepth(nn.Module):
         self, maps: dict[int, torch.Tensor], tables: OptimizedTables, measured_depth: torch.Tensor | None = None
     ) -> tuple[dict[int, torch.Tensor], torch.Tensor | None]:
         """2-D features of the encoder's maps, `[V, C, h, w]` by scale, and rows of the finest scale, `[P, C]`."""
-        found, rows = self.decoder(maps, tables.looked)
+        found, rows = self.decoder(maps, tables.sparse_pixels)
         bf = self.config.virtual_bf
         if bf is not None:
             assert measured_depth is not None
@@ -145,10 +145,10 @@ class OptimizedOccDepth(nn.Module):
 
 
 def compiled(network: OptimizedOccDepth) -> OptimizedOccDepth:
-    """Hand the networks to torch.compile with CUDA graphs, in place; for CUDA devices.
+    """Compile the networks by torch.compile with CUDA graphs, in place; for CUDA devices.
 
-    Every part has one shape for life, which graphs want. What reads tables stays outside: they change with the
-    calibration.
+    All parts have constant shapes, as CUDA graphs require. Functions that read tables are not compiled, since tables
+    change with the calibration.
     """
     options: dict[str, Any] = {"mode": "reduce-overhead", "dynamic": False}
     for part in (network.encoder, network.decoder, network.depth_net, network.unet):

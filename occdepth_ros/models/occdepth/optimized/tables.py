@@ -1,4 +1,4 @@
-"""Tables of one calibration: which rows of which map every visible voxel reads."""
+"""Tables of one calibration: the rows of each map that every visible voxel reads."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import torch
 
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
-from occdepth_ros.models.occdepth.optimized.decoder import LookedAt, look
+from occdepth_ros.models.occdepth.optimized.decoder import SparsePixels, sparse_pixels_of
 
 
 @dataclass(frozen=True)
 class OptimizedTables:
-    """Tables for N lifted voxels, of which S are seen by some view, V views, P pattern pixels.
+    """Tables for N lifted voxels, S of them visible in at least one of V views, with P pattern pixels.
 
     Args:
-        geometry: the tables of the plain network.
-        seen: indices of the seen voxels in C order, `[S]`.
-        rows: by scale, row of the map that a seen voxel reads, all views' pixels counted through, `[V, S, P]`; row 0
-            where invisible.
+        geometry: the tables of the reference network.
+        seen: indices of the visible voxels in C order, `[S]`.
+        rows: by scale, row of the map that a visible voxel reads, numbered across the views, `[V, S, P]`; 0 where
+            invisible.
         visible: whether a view sees the pattern pixel, `[V, S, P]`.
-        looked: what the finest block computes; None = whole maps.
+        sparse_pixels: the pixels that the finest block computes; None = whole maps.
         corners: flat indices into the depth distributions `[V, D, h, w]`, `[K, S]`; None without depth module.
         corner_weights: their weights, normalised over the views, `[K, S]`.
     """
@@ -30,7 +30,7 @@ class OptimizedTables:
     seen: torch.Tensor
     rows: dict[int, torch.Tensor]
     visible: torch.Tensor
-    looked: LookedAt | None = None
+    sparse_pixels: SparsePixels | None = None
     corners: torch.Tensor | None = None
     corner_weights: torch.Tensor | None = None
 
@@ -41,19 +41,19 @@ class OptimizedTables:
         Args:
             config: the network.
             geometry: its projection.
-            sparse: whether only looked-at pixels of scale 1 are computed, where it is lifted.
+            sparse: whether only those pixels of scale 1 are computed that voxels read.
         """
         seen = geometry.visible.any(2).any(0).nonzero()[:, 0]
         visible = geometry.visible[:, seen]
         height, width = config.image
         views = len(visible)
-        rows, looked = {}, None
+        rows, sparse_pixels = {}, None
         for scale, all_pixels in geometry.pixels.items():
             pixels = all_pixels[:, seen]
             if scale == 1 and sparse:
                 chosen = [torch.unique(pixels[v][visible[v]]) for v in range(views)]
-                looked, places = look(chosen, height, width)
-                found = torch.stack([places[v][pixels[v]] for v in range(views)])
+                sparse_pixels, row_of = sparse_pixels_of(chosen, height, width)
+                found = torch.stack([row_of[v][pixels[v]] for v in range(views)])
             else:
                 size = -(-height // scale) * -(-width // scale)
                 found = pixels + size * torch.arange(views)[:, None, None]
@@ -63,7 +63,7 @@ class OptimizedTables:
             shape = (config.depth.count, -(-height // 8), -(-width // 8))
             inside = None if geometry.oad_inside is None else geometry.oad_inside.flatten()[seen]
             corners, corner_weights = _corners(geometry.oad_grid.flatten(1, 3)[:, seen], inside, shape)
-        return cls(geometry, seen, rows, visible, looked, corners, corner_weights)
+        return cls(geometry, seen, rows, visible, sparse_pixels, corners, corner_weights)
 
     def to(self, device: torch.device | str) -> OptimizedTables:
         """The same tables on another device."""
@@ -76,7 +76,7 @@ class OptimizedTables:
             self.seen.to(device),
             {scale: value.to(device) for scale, value in self.rows.items()},
             self.visible.to(device),
-            None if self.looked is None else self.looked.to(device),
+            None if self.sparse_pixels is None else self.sparse_pixels.to(device),
             moved(self.corners),
             moved(self.corner_weights),
         )
@@ -102,10 +102,10 @@ def _corners(
             strict=True,
         ):
             low = cell.floor()
-            place = low.long() + high
+            index_on_axis = low.long() + high
             part = cell - low if high else 1 - (cell - low)
-            share = share * torch.where((place >= 0) & (place < n), part, 0.0)
-            flat = flat + place.clamp(0, n - 1) * stride
+            share = share * torch.where((index_on_axis >= 0) & (index_on_axis < n), part, 0.0)
+            flat = flat + index_on_axis.clamp(0, n - 1) * stride
         index.append(flat)
         weight.append(share)
     weights = torch.stack(weight).flatten(0, 1)

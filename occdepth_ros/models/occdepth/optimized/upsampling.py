@@ -1,7 +1,7 @@
-"""A 3x3 convolution of an upsampled map, computed on the map before it was upsampled.
+"""A 3x3 convolution of an upsampled map, computed on the map before upsampling.
 
-Mixing channels and interpolating pixels commute: the nine taps are products at the low resolution, a quarter of the
-multiplications, and every output pixel is a weighted sum of up to 36 of their rows, the same for every image.
+Mixing of channels and interpolation of pixels commute: the nine taps are products at the low resolution, a quarter of
+the multiplications, and every output pixel is a weighted sum of at most 36 rows, with weights independent of the image.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ TAPS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 
 
 class TapSum(nn.Module):
-    """Which rows of the nine products every wanted pixel sums, and with which weights.
+    """Weighted sum of the rows of the nine products for every requested pixel.
 
     Args:
         low, high: height and width before and after the upsampling (bilinear, corners aligned).
-        wanted: flat indices of the wanted output pixels; None = all of them.
+        wanted: flat indices of the requested output pixels; None = all.
     """
 
     def __init__(self, low: tuple[int, int], high: tuple[int, int], wanted: torch.Tensor | None = None) -> None:
@@ -57,7 +57,7 @@ def _corner_weights(position: torch.Tensor, low: int, high: int) -> torch.Tensor
     """The two low cells that a high position lies between and their weights, `[P, 2, 2]`; zero outside."""
     inside = (position >= 0) & (position < high)
     exact = position.double() * ((low - 1) / max(high - 1, 1))
-    # a position on a cell must not be taken for one a rounding error beside it
+    # rounding must not move a position off its cell
     nearest = exact.round()
     exact = torch.where((exact - nearest).abs() < 1e-9, nearest, exact).clamp(0, low - 1)
     first = exact.floor()

@@ -1,4 +1,4 @@
-"""The 3-D network with fused convolutions; the context prior without the maps that nobody reads."""
+"""The 3-D network with fused convolutions; the context prior without unused maps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from occdepth_ros.models.occdepth.unet3d import UNet3d
 
 
 class OptimizedBottleneck(nn.Module):
-    """The bottleneck; its sums ride on the convolutions."""
+    """The bottleneck, with its sums fused into the convolutions."""
 
     def __init__(self, block: Bottleneck3d, dtype: torch.dtype) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class OptimizedBranches(nn.Module):
 
 
 class OptimizedContextPrior(nn.Module):
-    """The context prior; what follows its contexts is linear, so it is applied to the super-voxels, which are fewer."""
+    """The context prior; the linear layer behind its contexts is applied to the super-voxels, which are fewer."""
 
     def __init__(self, prior: ContextPrior, dtype: torch.dtype) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class OptimizedUNet3d(nn.Module):
     """The 3-D network.
 
     Args:
-        net: the plain one, in evaluation mode.
+        net: the reference module, in evaluation mode.
         dtype: number format; inputs must have it.
     """
 
