@@ -53,7 +53,7 @@ def test_the_command_averages_in_equal_shares(tmp_path: Path, capsys: pytest.Cap
     assert header_of(tmp_path / "c.safetensors") == {"model": "a"}
 
 
-def test_what_makes_no_mean_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+def test_files_that_cannot_be_averaged_are_reported_and_leave_no_file(tmp_path: Path) -> None:
     one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
     save_file(state(1.0), one)
     save_file({**state(1.0), "b": torch.zeros(2)}, other)

@@ -1,4 +1,4 @@
-"""Published training checkpoints become plain weights files; nothing in them runs."""
+"""Conversion of training checkpoints to safetensors; no code in them is executed."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def test_a_pickle_cannot_change_what_it_names(tmp_path: Path) -> None:
     assert torch.equal(read_training_checkpoint(tmp_path / "good.ckpt").state["a"], torch.ones(2))
 
 
-def test_other_configurations_are_named(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_other_configurations_are_reported(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     source = lightning({k: v for k, v in state.items() if "ssc_head.bn1" not in k}, tmp_path / "w.ckpt")
     with pytest.raises(CheckpointError, match="occdepth-mono is closest and differs in 15 names"):
         convert(source, tmp_path / "out.safetensors")
@@ -249,7 +249,7 @@ def test_other_configurations_are_named(state: dict[str, torch.Tensor], tmp_path
     assert [p.name for p in tmp_path.iterdir()] == ["w.ckpt"]
 
 
-def test_every_preset_is_told_from_the_others() -> None:
+def test_every_preset_is_recognised() -> None:
     for name, config in PRESETS.items():
         with torch.device("meta"):
             found = recognise(OccDepth(config).state_dict())
@@ -258,7 +258,7 @@ def test_every_preset_is_told_from_the_others() -> None:
         assert set(found) == next((twins for twins in pairs if name in twins), {name})
 
 
-def test_missing_files_and_places_are_named(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_missing_files_and_unwritable_targets_are_reported(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be read"):
         convert(tmp_path / "missing.ckpt", tmp_path / "out.safetensors")
     (tmp_path / "text.ckpt").write_text("hello")

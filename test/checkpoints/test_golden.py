@@ -1,4 +1,4 @@
-"""The networks against the numbers that the published implementation computed."""
+"""The networks against outputs of the published implementation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MonoOcc's networks against the numbers that the published implementation computed."""
+"""MonoOcc's networks against outputs of the published implementation."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_networks_agree_with_golden_files(golden_dir: Path, file: str, model: st
 
 
 @pytest.mark.golden
-def test_a_wrong_number_is_found(golden_dir: Path, tmp_path: Path) -> None:
+def test_a_wrong_stored_value_fails_verification(golden_dir: Path, tmp_path: Path) -> None:
     with np.load(golden_dir / "mobilestereonet_2d.npz") as stored:
         arrays = dict(stored)
     arrays["disparity"][0, 5, 7] += 0.5

@@ -32,7 +32,7 @@ def equal(state: dict[str, torch.Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("prefix", [*PREFIXES, "module.model.", "_orig_mod.module.", "model._orig_mod."])
-def test_prefixes_that_all_names_share_are_removed_and_named(
+def test_prefixes_that_all_names_share_are_removed_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, prefix: str
 ) -> None:
     save_file({prefix + name: tensor for name, tensor in STATE.items()}, tmp_path / "w.safetensors")
@@ -72,7 +72,7 @@ def test_names_that_would_become_equal_stay_as_they_are() -> None:
     ],
 )
 @pytest.mark.parametrize("zipped", [True, False])
-def test_the_networks_entry_of_a_checkpoint_is_taken_and_named(
+def test_the_networks_entry_of_a_checkpoint_is_used_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: dict[str, object], zipped: bool
 ) -> None:
     torch.save(content, tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
@@ -144,7 +144,7 @@ def test_a_legacy_file_whose_storages_reach_beyond_it_is_refused(tmp_path: Path)
         read_training_checkpoint(tmp_path / "w.ckpt")
 
 
-def test_other_pickles_and_tar_archives_are_named(tmp_path: Path) -> None:
+def test_other_pickles_and_tar_archives_are_reported(tmp_path: Path) -> None:
     (tmp_path / "w.ckpt").write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(CheckpointError, match=r"not one of torch\.save"):
         read_training_checkpoint(tmp_path / "w.ckpt")

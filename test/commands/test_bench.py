@@ -1,4 +1,4 @@
-"""`occdepth bench`: both ways agree, and what the numbers are made of."""
+"""`occdepth bench`: agreement of both paths, and the composition of the reported times."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_monoocc_agrees_with_its_reference_form(
     assert "network" in capsys.readouterr().out
 
 
-def test_cpu_time_is_what_the_process_works(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpu_time_counts_the_work_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     worked = iter((10.0, 10.25))
     monkeypatch.setattr(time, "process_time", lambda: next(worked))
     with counting_cpu_time():
@@ -100,7 +100,7 @@ def test_ratios_and_sums() -> None:
     assert rows(made().record(), "mixed")[-1]["stage"] == "occdepth-b3, mixed, on cpu"
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_values_are_left_out() -> None:
     assert (
         bench.table(made(reference_cpu_ms=90.0, optimized_cpu_ms=30.0)).row_count == bench.table(made()).row_count + 1
     )
@@ -115,6 +115,6 @@ def test_frames_are_a_positive_number(frames: str, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("option", [("--precision", "mixed"), ("--compile",)])
-def test_what_a_model_cannot_do_is_refused(option: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_unsupported_options_are_refused(option: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--model", "occdepth-edge", *option]) == 2
     assert option[0].strip("-") in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`occdepth submit`: what the benchmark takes, and what it would refuse."""
+"""`occdepth submit`: content of submissions, and the rules of the official validator."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_submission_holds_raw_ids_on_the_benchmark_s_layers(
         assert (labels[..., layer + lift] == SEMANTIC_KITTI.class_to_raw[layer]).all()
 
 
-def test_what_the_benchmark_would_refuse_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reasons_for_refusal_by_the_benchmark_are_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = written(root)
     cases = {
         f"{LABEL}: missing": lambda name, content: None if name == LABEL else content,
@@ -107,7 +107,7 @@ def test_what_the_benchmark_would_refuse_is_named(root: Path, capsys: pytest.Cap
     assert "notes.txt: a submission must not hold this" in capsys.readouterr().out
 
 
-def test_nothing_is_written_over_or_left_half(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_are_not_overwritten_and_not_left_incomplete(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = root / "out" / "submission.zip"
     image = root / "dataset" / "sequences" / "12" / "image_3" / "000000.png"
     image.write_bytes(image.read_bytes()[:-50])

@@ -1,4 +1,4 @@
-"""`occdepth weights verify` and `pack` as a user types them."""
+"""`occdepth weights verify` and `pack`."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_wrong_labels_fail(golden_dir: Path, tmp_path: Path, capsys: pytest.Capt
         ({"logits": None}, "does not hold together"),
     ],
 )
-def test_files_that_do_not_hold_together_are_named(
+def test_inconsistent_golden_files_are_refused(
     golden_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], text: str
 ) -> None:
     file = rewritten(golden_dir / "occdepth_mono.npz", tmp_path / "g.npz", **changes)
@@ -108,7 +108,7 @@ def test_files_that_do_not_hold_together_are_named(
 
 
 @pytest.mark.golden
-def test_a_missing_dataset_is_named(golden_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_dataset_is_reported(golden_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = golden_dir / "occdepth_b3_full.npz"
     assert main(["weights", "verify", str(file), "--dataset", str(tmp_path)]) == 2
     assert "--dataset" in capsys.readouterr().err
@@ -145,7 +145,7 @@ def test_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["weights", "verify", str(tmp_path)]) == 2
 
 
-def test_pack_halves_and_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pack_writes_half_precision_and_a_header(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = load_network("occdepth-edge", "random").state_dict()
     named, bare, out = tmp_path / "named.safetensors", tmp_path / "bare.pt", tmp_path / "new" / "out.safetensors"
     save_file(state, named, metadata={"model": "occdepth-edge"})
@@ -172,7 +172,7 @@ def test_pack_halves_and_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureF
     assert about["licence"].startswith("CC-BY-NC-SA") and about["recipe"] == "a.yaml"
 
 
-def test_pack_refuses_what_is_not_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pack_refuses_weights_of_other_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     foreign = tmp_path / "foreign.safetensors"
     save_file({"a": torch.zeros(3)}, foreign, metadata={"model": "occdepth-edge"})
     assert main(["weights", "pack", str(foreign), str(tmp_path / "out.safetensors")]) == 2
@@ -183,7 +183,7 @@ def test_pack_refuses_what_is_not_the_network(tmp_path: Path, capsys: pytest.Cap
     assert list(tmp_path.iterdir()) == [foreign]
 
 
-def test_numbers_that_half_precision_does_not_hold_stay_single() -> None:
+def test_values_beyond_half_precision_stay_single() -> None:
     assert halved(torch.ones(2, 2)).dtype == torch.float16
     assert halved(torch.full((2, 2), 7e4)).dtype == torch.float32
     assert halved(torch.ones(3, dtype=torch.float64)).dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Exported models: they say what the networks say, run behind the engine, and refuse what is not theirs."""
+"""Exported models: agreement with the networks, metadata, the engine, and refused files."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def edge(libraries: None, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return edge_export(tmp_path_factory.mktemp("edge"), *EDGE_SIZE)
 
 
-def test_both_networks_say_the_same_from_the_file(b3: Exported, edge: Exported) -> None:
+def test_both_exported_networks_agree_with_pytorch(b3: Exported, edge: Exported) -> None:
     for made, size in ((b3, SIZE), (edge, EDGE_SIZE)):
         exported = ExportedPredictor(name=made.about.model, weights=made.path, device="cpu")
         found = compare(exported, made.weights, [pair(*size), pair(*size, seed=1)])
@@ -68,7 +68,7 @@ def test_both_networks_say_the_same_from_the_file(b3: Exported, edge: Exported) 
         assert found.provider == CPU
 
 
-def test_the_engine_runs_a_file_as_one_more_backend(b3: Exported) -> None:
+def test_the_engine_runs_an_exported_file(b3: Exported) -> None:
     left, right = pair(*SIZE)
     network = Engine(b3.about.rig, GRID, model="occdepth-b3", weights=b3.weights, device="cpu").predict(left, right)
     # the rig comes with the file, as the node needs it before a camera has spoken
@@ -87,7 +87,7 @@ def test_the_engine_runs_a_file_as_one_more_backend(b3: Exported) -> None:
 
 
 @pytest.mark.ros
-def test_the_node_loads_a_file_before_a_camera_has_spoken(b3: Exported) -> None:
+def test_the_node_loads_a_file_before_the_first_camera_info(b3: Exported) -> None:
     from occdepth_ros.nodes.faults import FaultBoard
     from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
     from occdepth_ros.nodes.stereo_occ.parameters import Settings
@@ -110,7 +110,7 @@ def test_a_model_without_a_file_needs_a_rig() -> None:
         Engine(None, GRID, model="stereo-geometry")
 
 
-def test_only_its_own_calibration_is_accepted_under_any_name(b3: Exported) -> None:
+def test_only_the_exported_calibration_is_accepted(b3: Exported) -> None:
     predictor = ExportedPredictor(weights=b3.path, device="cpu")
     rig = b3.about.rig
     predictor.calibrate(rig.referenced_to_left("camera"), replace(GRID, frame_id="base_link"))
@@ -140,7 +140,7 @@ def test_a_file_of_another_model_is_refused(b3: Exported) -> None:
         Engine(None, GRID, model="occdepth-edge", weights=b3.path)
 
 
-def test_files_tell_nothing_of_the_machine_that_made_them(b3: Exported, edge: Exported) -> None:
+def test_exported_files_hold_no_data_of_the_machine(b3: Exported, edge: Exported) -> None:
     for made in (b3, edge):
         content = made.path.read_bytes()
         assert str(Path(__file__).resolve().parents[2]).encode() not in content
@@ -155,7 +155,7 @@ def test_every_model_of_a_stereo_rig_can_be_exported() -> None:
 
 @settings(max_examples=30)
 @given(st.tuples(*[st.floats(-100, 100)] * 3), st.floats(-3, 3), st.text(max_size=8))
-def test_what_a_file_says_of_itself_is_read_back(origin: tuple[float, float, float], shift: float, frame: str) -> None:
+def test_metadata_survive_a_round_trip(origin: tuple[float, float, float], shift: float, frame: str) -> None:
     about = About("occdepth-b3", rig_of(*SIZE, shift), replace(GRID, origin=origin, frame_id=frame), weights="w")
     back = About.from_json(about.to_json(), "here")
     assert back.grid == about.grid and back.rig.fingerprint == about.rig.fingerprint
@@ -175,21 +175,21 @@ def test_what_a_file_says_of_itself_is_read_back(origin: tuple[float, float, flo
         ({"network_picture": {"height": 370, "width": 1220}}, "another image size"),
     ],
 )
-def test_malformed_descriptions_are_refused(change: dict[str, object], message: str) -> None:
+def test_malformed_metadata_is_refused(change: dict[str, object], message: str) -> None:
     good = json.loads(About("occdepth-b3", rig_of(*SIZE), GRID).to_json())
     with pytest.raises(CheckpointError, match=message):
         About.from_json(json.dumps(good | change), "here")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "[" * 100_000])
-def test_descriptions_that_are_none_are_refused(text: str) -> None:
+def test_invalid_metadata_is_refused(text: str) -> None:
     with pytest.raises(CheckpointError, match="cannot be used"):
         About.from_json(text, "here")
 
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**31), st.tuples(*[st.integers(1, 9)] * 3))
-def test_fixed_sampling_is_grid_sample(seed: int, shape: tuple[int, int, int]) -> None:
+def test_fixed_sampling_equals_grid_sample(seed: int, shape: tuple[int, int, int]) -> None:
     generator = torch.Generator().manual_seed(seed)
     volumes = torch.rand(2, *shape, generator=generator)
     places = 3 * torch.rand(40, 3, generator=generator) - 1.5
@@ -199,13 +199,13 @@ def test_fixed_sampling_is_grid_sample(seed: int, shape: tuple[int, int, int]) -
 
 
 @pytest.mark.parametrize("size", [(64, 192), (66, 198), (60, 190), (90, 250), (40, 100), (200, 300)])
-def test_fixed_fitting_is_the_fit(size: tuple[int, int]) -> None:
+def test_fixed_fit_equals_image_fit(size: tuple[int, int]) -> None:
     fit = ImageFit.between(size, IMAGE)
     images = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
     torch.testing.assert_close(FixedFit(fit)(images), fit.apply(images), atol=1e-4, rtol=0)
 
 
-def test_dense_histograms_are_the_scattered_ones() -> None:
+def test_dense_histograms_equal_scattered_ones() -> None:
     depth = torch.rand(16, 24) * 70 - 5
     edges = torch.linspace(2, 60, 9)
     depth[0, :9] = edges  # bounds belong to the bin below
@@ -263,7 +263,7 @@ def test_the_command_checks_before_it_writes(
     assert "in  left" in capsys.readouterr().out
 
 
-def test_commands_that_cannot_work_say_why(
+def test_impossible_commands_are_refused_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refused(*arguments: str) -> str:
@@ -288,7 +288,7 @@ def test_without_the_runtime_the_error_names_it(b3: Exported, monkeypatch: pytes
             ExportedPredictor(weights=b3.path)
 
 
-def test_a_network_predicts_a_grid_placed_elsewhere_the_same_way_from_the_file(b3: Exported) -> None:
+def test_an_exported_model_predicts_a_shifted_grid_like_the_network(b3: Exported) -> None:
     # the file's grid starts at x = 1 m, where the preset's own would start at 0
     network = OccDepthPredictor(name="occdepth-b3", weights=b3.weights, device="cpu")
     network.calibrate(b3.about.rig, replace(GRID, origin=(0.0, -3.2, -1.0)))

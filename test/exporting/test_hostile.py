@@ -1,4 +1,4 @@
-"""Exported files that were damaged, or made to do harm: each is refused before a runtime sees it."""
+"""Exported files that are damaged or malicious are refused before a runtime loads them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def read(model: Any, tmp_path: Path) -> None:
     read_exported(path)
 
 
-def test_the_harmless_file_is_read(tmp_path: Path) -> None:
+def test_an_unchanged_file_is_read(tmp_path: Path) -> None:
     read(harmless(), tmp_path)
 
 
@@ -182,7 +182,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
             read_exported(path)
 
 
-def test_what_is_no_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_files_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckpointError, match="No such file"):
         read_exported(tmp_path / "none.onnx")
     with pytest.raises(CheckpointError, match="no file of at most"):

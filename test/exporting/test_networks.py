@@ -1,4 +1,4 @@
-"""Every OccDepth preset as the exporter traces it, and TensorRT as far as it goes without a GPU."""
+"""Every OccDepth preset as a module for the exporter, and TensorRT without a GPU."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in SHIPPED])
-def test_the_traced_module_says_what_the_predictor_says(name: str, tmp_path: Path) -> None:
+def test_the_traced_module_agrees_with_the_predictor(name: str, tmp_path: Path) -> None:
     with small_preset(name):
         torch.manual_seed(1)
         network = OccDepth(PRESETS[name])
@@ -98,7 +98,7 @@ def test_an_engine_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
         tensorrt.build(source, tmp_path / "file" / "a.engine")
 
 
-def test_a_machine_without_tensorrt_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tensorrt_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(ModelError, match="Install NVIDIA's TensorRT"):
         tensorrt.load()

@@ -54,7 +54,7 @@ def test_a_slightly_smaller_image_is_padded_with_the_mean_colour() -> None:
 
 @settings(deadline=None)
 @given(height=st.integers(8, 2000), width=st.integers(8, 3000))
-def test_any_size_fits_in_wholly_or_is_cropped_a_little(height: int, width: int) -> None:
+def test_images_are_cropped_by_at_most_five_percent(height: int, width: int) -> None:
     fit = ImageFit.between((height, width), KITTI)
     assert fit.content[0] <= KITTI[0]
     assert fit.content[1] <= KITTI[1]
@@ -89,7 +89,7 @@ def test_a_resized_image_and_its_rig_agree_on_where_a_point_is(size: tuple[int, 
     assert fitted.baseline == pytest.approx(rig.baseline)
 
 
-def test_depth_comes_back_in_the_source_size_with_nothing_invented() -> None:
+def test_restored_depth_has_the_source_size_and_no_new_values() -> None:
     depth = torch.arange(370.0)[:, None] * 2000 + torch.arange(1220.0)
     back = ImageFit.between((376, 1241), KITTI).restore(depth)
     assert back.shape == (376, 1241)

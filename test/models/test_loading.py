@@ -1,4 +1,4 @@
-"""Weights files: nothing is executed, nothing half-fitting is taken."""
+"""Weights files: no code is executed, and weights that do not fit are refused."""
 
 from __future__ import annotations
 

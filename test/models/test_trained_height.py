@@ -1,4 +1,4 @@
-"""Grids a layer or two beside the taught one."""
+"""Grids one or two layers beside the trained one."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def test_grids_within_reach_are_predicted_at_the_trained_height(layers: int) -> 
         assert found == 0 and trained is grid
 
 
-def test_a_grid_between_two_layers_is_left_where_it_is() -> None:
+def test_a_grid_between_two_layers_is_not_shifted() -> None:
     grid = replace(GRID, origin=(0.0, 0.0, TRAINED_Z + 0.5 * GRID.resolution))
     assert trained_grid(grid) == (grid, 0)
     assert trained_grid(BENCHMARK_GRID) == (BENCHMARK_GRID, 0)
 
 
 @given(layers=st.integers(-FARTHEST, FARTHEST), seed=st.integers(0, 99))
-def test_what_was_predicted_stays_at_its_place(layers: int, seed: int) -> None:
+def test_shifted_predictions_keep_their_position(layers: int, seed: int) -> None:
     grid = replace(GRID, origin=(1.0, -3.0, TRAINED_Z + layers * GRID.resolution))
     trained, _ = trained_grid(grid)
     labels = np.random.default_rng(seed).integers(1, 20, grid.size, dtype=np.uint8)

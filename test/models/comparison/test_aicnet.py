@@ -1,4 +1,4 @@
-"""AICNet: what its module mixes, what moves its output, that every part learns, and its predictor."""
+"""AICNet: anisotropic modules, dependence on the inputs, gradients and the predictor."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_it_predicts_every_voxel_and_a_window_is_a_part_of_it(surface: MatchedSu
     assert torch.allclose(part[:, :, 2:-2, 2:], whole[:, :, 10:22, 18:], atol=1e-5)
 
 
-def test_features_are_lifted_to_where_their_pixels_are_matched(surface: MatchedSurface) -> None:
+def test_features_are_lifted_to_the_voxels_of_their_matched_pixels(surface: MatchedSurface) -> None:
     network = AicNet(CONFIG)
     ones = torch.ones(1, 1, *surface.depth.shape)
     volume = network.lift(ones, surface)[0, 0]
@@ -98,14 +98,14 @@ def test_features_are_lifted_to_where_their_pixels_are_matched(surface: MatchedS
     assert 0 < coarse.mean() < 1
 
 
-def test_all_parameters_learn(surface: MatchedSurface) -> None:
+def test_all_parameters_get_gradients(surface: MatchedSurface) -> None:
     network = AicNet(CONFIG)
     network(surface).square().mean().backward()
     idle = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert idle == []
 
 
-def test_colour_and_depth_both_matter(surface: MatchedSurface) -> None:
+def test_the_output_depends_on_colour_and_depth(surface: MatchedSurface) -> None:
     network = AicNet(CONFIG).eval()
     with torch.inference_mode():
         before = network(surface)
@@ -130,7 +130,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_predictor_says_what_the_network_says(weights: Path, surface: MatchedSurface) -> None:
+def test_the_predictor_agrees_with_the_network(weights: Path, surface: MatchedSurface) -> None:
     predictor = AicNetPredictor(weights=weights, device="cpu", config=CONFIG)
     predictor.calibrate(rig_of(), GRID)
     result = predictor.infer(*wall())
@@ -150,7 +150,7 @@ def test_images_without_a_match_are_no_error(weights: Path) -> None:
     assert np.isnan(result.depth).all()
 
 
-def test_the_engine_runs_it_by_name() -> None:
+def test_the_engine_runs_the_model_by_name() -> None:
     grid = AicNetConfig().grid
     assert MODELS["aicnet-stereo"].needs_weights
     engine = Engine(rig_of(), grid, model="aicnet-stereo", weights="random", device="cpu")
@@ -159,7 +159,7 @@ def test_the_engine_runs_it_by_name() -> None:
     assert prediction.model == "aicnet-stereo (random weights)"
 
 
-def test_what_does_not_fit_is_named(weights: Path) -> None:
+def test_misfits_are_reported(weights: Path) -> None:
     with pytest.raises(CheckpointError, match="needs a weights file"):
         AicNetPredictor(device="cpu")
     with pytest.raises(CheckpointError, match="not for this network"):

@@ -1,4 +1,4 @@
-"""JS3C-Net: sparse convolution against dense, points that look at voxels, that every part learns, its predictor."""
+"""JS3C-Net: sparse against dense convolution, point-voxel interaction, gradients and the predictor."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_sites_repeat_nowhere_and_halve_with_the_grid() -> None:
     assert coarse.voxel[parent].tolist() == [1, 2, 7]
 
 
-def test_context_crosses_levels_but_not_gaps() -> None:
+def test_context_spreads_across_levels_but_not_across_gaps() -> None:
     """Sites in one of the coarsest voxels, or beside it, hear of each other; those farther apart do not."""
     size = (32, 32, 32)
     near = torch.tensor([0, 1])
@@ -80,7 +80,7 @@ def test_context_crosses_levels_but_not_gaps() -> None:
         assert bool((grad[2] != 0).any()) is meets
 
 
-def test_one_site_alone_is_normed_by_what_was_seen_before() -> None:
+def test_a_single_site_is_normalised_by_running_statistics() -> None:
     norm = SiteNorm(2)
     x = torch.tensor([[3.0, -1.0]])
     assert torch.allclose(norm(x), x / (1 + norm.eps) ** 0.5)
@@ -88,7 +88,7 @@ def test_one_site_alone_is_normed_by_what_was_seen_before() -> None:
     assert torch.allclose(norm(torch.cat([x, -x])).mean(dim=0), torch.zeros(2), atol=1e-6)
 
 
-def test_a_point_looks_at_the_eight_centres_around_it() -> None:
+def test_a_point_reads_the_eight_centres_around_it() -> None:
     index, offset = cell_corners(torch.tensor([[1.2, 2.7, 0.1], [5.9, 0.2, 3.9]]), (6, 5, 4))
     corners = torch.stack(torch.unravel_index(index[0], (6, 5, 4)), dim=1)
     assert {tuple(c) for c in corners.tolist()} == {(0, 2, 0), (0, 3, 0), (1, 2, 0), (1, 3, 0)}
@@ -110,7 +110,7 @@ def test_interaction_attends_and_is_local() -> None:
     assert ((felt[:, 0] - 2).abs() <= 1).all() and set(felt[:, 2].tolist()) <= {1, 2}
 
 
-def test_it_names_points_and_completes_all_voxels(surface: MatchedSurface) -> None:
+def test_output_shapes_of_points_and_voxels(surface: MatchedSurface) -> None:
     network = Js3cNet(CONFIG).eval()
     with torch.inference_mode():
         out = network(surface)
@@ -124,7 +124,7 @@ def test_it_names_points_and_completes_all_voxels(surface: MatchedSurface) -> No
     assert part.refined is not None and part.refined.shape == out.points.shape
 
 
-def test_all_parameters_learn(surface: MatchedSurface) -> None:
+def test_all_parameters_get_gradients(surface: MatchedSurface) -> None:
     network = Js3cNet(CONFIG)
     out = network(surface, interact=True)
     assert out.refined is not None
@@ -133,7 +133,7 @@ def test_all_parameters_learn(surface: MatchedSurface) -> None:
     assert idle == []
 
 
-def test_the_interaction_teaches_the_completion(surface: MatchedSurface) -> None:
+def test_the_interaction_gives_the_completion_gradients(surface: MatchedSurface) -> None:
     network = Js3cNet(CONFIG)
     refined = network(surface, interact=True).refined
     assert refined is not None
@@ -165,7 +165,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_predictor_says_what_the_network_says(weights: Path, surface: MatchedSurface) -> None:
+def test_the_predictor_agrees_with_the_network(weights: Path, surface: MatchedSurface) -> None:
     predictor = Js3cNetPredictor(weights=weights, device="cpu", config=CONFIG)
     predictor.calibrate(rig_of(), GRID)
     result = predictor.infer(*wall())
@@ -177,7 +177,7 @@ def test_the_predictor_says_what_the_network_says(weights: Path, surface: Matche
     assert predictor.infer(white, white).labels.shape == GRID.size
 
 
-def test_the_engine_runs_it_by_name() -> None:
+def test_the_engine_runs_the_model_by_name() -> None:
     grid = Js3cNetConfig().grid
     assert MODELS["js3cnet-stereo"].needs_weights
     engine = Engine(rig_of(), grid, model="js3cnet-stereo", weights="random", device="cpu")
@@ -186,7 +186,7 @@ def test_the_engine_runs_it_by_name() -> None:
     assert prediction.model == "js3cnet-stereo (random weights)"
 
 
-def test_what_does_not_fit_is_named(weights: Path) -> None:
+def test_misfits_are_reported(weights: Path) -> None:
     with pytest.raises(CheckpointError, match="needs a weights file"):
         Js3cNetPredictor(device="cpu")
     with pytest.raises(CheckpointError, match="not for this network"):

@@ -1,4 +1,4 @@
-"""LMSCNet: its shapes, that every part learns, and its predictor, in a size that a test can afford."""
+"""LMSCNet: shapes, gradients and the predictor, in a small size."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_published_widths_on_the_benchmarks_grid() -> None:
     assert LmscNetConfig().widths == {1: 32, 2: 48, 4: 64, 8: 80}
 
 
-def test_all_parameters_learn_from_all_scales() -> None:
+def test_all_scales_give_all_parameters_gradients() -> None:
     network = LmscNet(CONFIG)
     loss = sum((t.square().mean() for t in network(surfaces()).values()), start=torch.zeros(()))
     loss.backward()
@@ -67,7 +67,7 @@ def test_a_window_is_a_part_of_the_whole() -> None:
     assert not torch.allclose(window[1], whole[1][:, :, :16, 16:], atol=1e-5)
 
 
-def test_the_input_matters_everywhere() -> None:
+def test_the_output_depends_on_all_inputs() -> None:
     network = LmscNet(CONFIG).eval()
     changed = surfaces()
     changed[0, 8:24, 8:24] = 1
@@ -75,7 +75,7 @@ def test_the_input_matters_everywhere() -> None:
     assert all((before[s] != after[s]).any() for s in SCALES)
 
 
-def test_it_learns_a_scene_by_heart() -> None:
+def test_training_overfits_one_scene() -> None:
     torch.manual_seed(0)
     network, volume = LmscNet(CONFIG), surfaces()
     target = (volume * 13).long()
@@ -90,7 +90,7 @@ def test_it_learns_a_scene_by_heart() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_sizes_that_do_not_halve_are_refused() -> None:
+def test_sizes_that_cannot_be_halved_are_refused() -> None:
     with pytest.raises(GridError, match="halved"):
         LmscNetConfig(grid=VoxelGrid((0.0, 0.0, 0.0), (32, 32, 12), 0.2))
 
@@ -127,7 +127,7 @@ def test_large_images_are_matched_small_and_depth_keeps_their_size() -> None:
     assert depth.shape == (64, 192)
 
 
-def test_the_predictor_says_what_the_network_says(weights: Path) -> None:
+def test_the_predictor_agrees_with_the_network(weights: Path) -> None:
     predictor = LmscNetPredictor(weights=weights, device="cpu", config=CONFIG)
     rig, (left, right) = rig_of(), wall()
     predictor.calibrate(rig, GRID)
@@ -145,7 +145,7 @@ def test_the_predictor_says_what_the_network_says(weights: Path) -> None:
     assert set(result.timings_ms) == {"matching", "surface", "network", "postprocess"}
 
 
-def test_the_engine_runs_it_by_name() -> None:
+def test_the_engine_runs_the_model_by_name() -> None:
     grid = LmscNetConfig().grid
     assert MODELS["lmscnet-stereo"].needs_weights
     engine = Engine(rig_of(), grid, model="lmscnet-stereo", weights="random", device="cpu")
@@ -154,7 +154,7 @@ def test_the_engine_runs_it_by_name() -> None:
     assert prediction.model == "lmscnet-stereo (random weights)"
 
 
-def test_what_does_not_fit_is_named(weights: Path, tmp_path: Path) -> None:
+def test_misfits_are_reported(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="needs a weights file"):
         LmscNetPredictor(device="cpu")
     with pytest.raises(CheckpointError, match="not for this network"):

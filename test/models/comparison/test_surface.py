@@ -1,4 +1,4 @@
-"""The matched surface, what gathers its features, and the layers that both networks on it end in."""
+"""The matched surface, scattered features, and the upsampling layers of the comparison networks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_points_lie_in_their_voxels_and_at_the_depth_of_their_pixels() -> None:
     assert (surface.depth == 0).any()
 
 
-def test_their_voxels_are_the_occupied_ones() -> None:
+def test_voxels_of_the_points_are_the_occupied_ones() -> None:
     stereo = StereoOccupancy(rig_of(), GRID)
     disparity, _ = stereo.match(*wall())
     surface = MatchedSurface.of(stereo, wall()[0], disparity)

@@ -1,4 +1,4 @@
-"""occdepth-edge: geometry, evidence and readout part by part, in a small size."""
+"""occdepth-edge: depth, lifting, mirroring, decoding and initial weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""occdepth-edge with the weights that ship, behind the engine's contract, on the bundled sample."""
+"""occdepth-edge with the weights that ship, on the bundled sample."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_both_names_are_registered_with_weights_that_ship() -> None:
 
 
 @pytest.mark.parametrize(("name", "licence"), [("occdepth-edge", "Apache-2.0"), ("occdepth-edge-kitti", "CC-BY-NC-SA")])
-def test_shipped_files_are_small_and_say_what_they_are(name: str, licence: str) -> None:
+def test_shipped_files_are_small_and_have_a_header(name: str, licence: str) -> None:
     path = shipped_weights(name)
     assert path.stat().st_size <= 16_000_000
     with safe_open(path, "pt") as file:
@@ -130,7 +130,7 @@ def test_a_larger_image_of_the_same_scene_is_seen_alike(
     assert (both[0] & both[1]).sum() > 0.6 * (both[0] | both[1]).sum()
 
 
-def test_a_grid_of_other_sizes_works_and_one_that_does_not_halve_is_refused(
+def test_other_grid_sizes_work_if_they_can_be_halved(
     engine: Engine, sample: tuple[StereoRig, ImageArray, ImageArray]
 ) -> None:
     grid = VoxelGrid((2.0, -4.8, -2.0), (80, 48, 16), 0.2)
@@ -144,7 +144,7 @@ def test_a_grid_of_other_sizes_works_and_one_that_does_not_halve_is_refused(
     assert engine.predict(*sample[1:]).labels.shape == grid.size
 
 
-def test_bfloat16_says_what_float32_says(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
+def test_bfloat16_agrees_with_float32(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
     shipped_weights("occdepth-edge")
     labels = []
     for precision in ("float32", "bfloat16"):
@@ -163,14 +163,14 @@ def test_precision_follows_the_hardware() -> None:
     assert pick_precision("auto", cpu) in {torch.float32, torch.bfloat16}
 
 
-def test_random_weights_predict_something_of_the_right_shape(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
+def test_predictions_of_random_weights_have_the_right_shape(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
     grid = VoxelGrid((0.0, -3.2, -1.6), (64, 32, 16), 0.2)
     engine = Engine(sample[0], grid, model="occdepth-edge", weights=Path("random"), device="cpu")
     prediction = engine.predict(*sample[1:])
     assert prediction.labels.shape == grid.size and prediction.model == "occdepth-edge (random weights)"
 
 
-def test_wrong_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_weights_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = module.load_network("occdepth-edge", "random")
     state = network.state_dict()
     foreign, cut, broken = (tmp_path / f"{name}.safetensors" for name in ("foreign", "cut", "broken"))
@@ -190,7 +190,7 @@ def test_wrong_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         EdgePredictor(name="occdepth-edge", device="cpu")
 
 
-def test_what_is_asked_too_early_or_does_not_exist_is_named(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
+def test_missing_calibration_and_unknown_names_are_reported(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
     with pytest.raises(ModelError, match="no network 'occdepth-edge-9'"):
         EdgePredictor(name="occdepth-edge-9", weights="random")
     predictor = EdgePredictor(name="occdepth-edge", weights="random", device="cpu")

@@ -60,7 +60,7 @@ def test_disparity_is_an_expectation_within_the_range(kind: type[MobileStereoNet
     assert final.min() >= 0 and final.max() <= 63
 
 
-def test_every_parameter_learns() -> None:
+def test_every_parameter_gets_a_gradient() -> None:
     network = MobileStereoNet3d(max_disparity=64)
     sum(d.mean() for d in network.disparities(*torch.rand(2, 2, 3, 32, 64))).backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []

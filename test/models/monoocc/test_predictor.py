@@ -1,4 +1,4 @@
-"""MonoOcc behind the engine's contract and from its checkpoints, in a small size."""
+"""Predictor of MonoOcc and its checkpoints, in a small size."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def predictor(weights: Path | str, name: str = "monoocc-s", **more: object) -> M
     return MonoOccPredictor(name=name, weights=weights, device="cpu", **more)  # type: ignore[arg-type]
 
 
-def test_it_completes_a_pair_like_the_reference_network(weights: Path, published: dict[str, torch.Tensor]) -> None:
+def test_the_predictor_agrees_with_the_reference_network(weights: Path, published: dict[str, torch.Tensor]) -> None:
     made = predictor(weights, precision="float32")
     made.calibrate(rig_of(), GRID)
     result = made.infer(*wall())
@@ -112,14 +112,14 @@ def test_it_completes_a_pair_like_the_reference_network(weights: Path, published
     assert result.visibility[30, 16, 5] == Visibility.HIDDEN
 
 
-def test_the_engine_knows_it_by_name_with_random_weights() -> None:
+def test_the_engine_makes_the_model_by_name_with_random_weights() -> None:
     assert MODELS["monoocc-s"].needs_weights
     prediction = Engine(rig_of(), GRID, model="monoocc-edge", weights=Path("random"), device="cpu").predict(*wall())
     assert prediction.model == "monoocc-edge (random weights)"
     assert prediction.labels.shape == GRID.size
 
 
-def test_what_looks_back_is_no_live_model() -> None:
+def test_networks_with_earlier_images_are_no_live_models() -> None:
     assert "monoocc-edge-teacher" not in MODELS
     with pytest.raises(ModelError, match="no network 'monoocc-edge-teacher'"):
         MonoOccPredictor(name="monoocc-edge-teacher", weights="random", device="cpu")
@@ -152,7 +152,7 @@ def test_half_precision_is_nearly_the_same(weights: Path) -> None:
     assert (labels[0] == labels[1]).mean() > 0.9
 
 
-def test_flags_are_read_off_the_weights(published: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_flags_follow_from_the_weights(published: dict[str, torch.Tensor], tmp_path: Path) -> None:
     untrained = {
         name: torch.zeros_like(t) if name.startswith(LATE) and "sampling_offsets.weight" in name else t
         for name, t in published.items()
@@ -165,7 +165,7 @@ def test_flags_are_read_off_the_weights(published: dict[str, torch.Tensor], tmp_
     assert not predictor(tmp_path / "without.safetensors", "monoocc-s-shipped").config.late
 
 
-def test_other_weights_are_named(weights: Path, tmp_path: Path) -> None:
+def test_weights_of_other_models_are_reported(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="these are weights of monoocc-s, not of monoocc-edge"):
         predictor(weights, "monoocc-edge")
     state = load_file(weights)
@@ -180,7 +180,7 @@ def test_other_weights_are_named(weights: Path, tmp_path: Path) -> None:
             predictor("random", name)
 
 
-def test_it_wants_its_grid_and_a_calibration() -> None:
+def test_another_grid_and_a_missing_calibration_are_refused() -> None:
     made = predictor("random", "monoocc-edge")
     with pytest.raises(ModelError, match="no calibration"):
         made.infer(*wall())
@@ -188,7 +188,7 @@ def test_it_wants_its_grid_and_a_calibration() -> None:
         made.calibrate(rig_of(), VoxelGrid.semantic_kitti())
 
 
-def test_images_of_about_the_trained_width_stay_as_they_are() -> None:
+def test_images_of_about_the_trained_width_keep_their_size() -> None:
     config = PRESETS["monoocc-s"]
     assert image_fit(config, rig_of(60, 190)).target == (60, 190)
     assert image_fit(config, rig_of(128, 384)).target == (64, 192)
@@ -215,7 +215,7 @@ def test_published_checkpoints_are_converted(published: dict[str, torch.Tensor],
     assert not (tmp_path / "b.safetensors").exists()
 
 
-def test_what_was_trained_here_is_predicted_at_the_trained_height_and_moved() -> None:
+def test_small_networks_predict_at_the_trained_height_and_shift_the_result() -> None:
     low, high = (replace(GRID, origin=(0.0, -3.2, z)) for z in (TRAINED_Z, TRAINED_Z + GRID.resolution))
     found = {}
     for name in ("monoocc-edge", "monoocc-s-shipped"):

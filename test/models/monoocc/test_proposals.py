@@ -51,7 +51,7 @@ def test_points_project_back_to_their_pixels() -> None:
     assert np.allclose(seen[:2] / seen[2], [column, row], atol=1e-2)
 
 
-def test_smaller_depth_images_are_of_the_same_scene() -> None:
+def test_smaller_depth_images_give_the_same_points() -> None:
     rig = scene().rig
     whole, half = (
         PseudoLidar(rig, s).points(np.full(s, 9.0, np.float32)) for s in ((HEIGHT, WIDTH), (HEIGHT // 2, WIDTH // 2))
@@ -61,7 +61,7 @@ def test_smaller_depth_images_are_of_the_same_scene() -> None:
     assert half.shape[1] * 4 == whole.shape[1]
 
 
-def test_what_has_no_depth_or_is_far_is_no_point() -> None:
+def test_pixels_without_depth_and_far_ones_give_no_points() -> None:
     depth = np.full((HEIGHT, WIDTH), np.nan, np.float32)
     depth[0, :5] = [0, -1, np.inf, 79, 81]
     assert PseudoLidar(scene().rig, depth.shape).points(depth).shape == (3, 1)
@@ -98,7 +98,7 @@ def test_earlier_sweeps_are_moved_to_the_present_pose() -> None:
     assert len(memory) == 2
 
 
-def test_without_a_pose_nothing_is_merged_and_all_is_forgotten() -> None:
+def test_without_a_pose_earlier_pairs_are_dropped() -> None:
     memory = SweepBuffer(3)
     memory.merge(np.zeros((3, 1), np.float32), pose(0))
     assert len(memory.merge(np.zeros((3, 1), np.float32), None)) == 1
@@ -115,7 +115,7 @@ def test_a_wall_becomes_proposals_at_its_distance() -> None:
     assert np.abs(depth[2] - 4.0).max() < example.grid.resolution * np.sqrt(3)
 
 
-def test_history_adds_what_was_seen_before() -> None:
+def test_history_adds_points_of_earlier_pairs() -> None:
     example = scene()
     pair = (example.left, example.right, example.rig, example.grid)
     alone = StereoProposals(Wall(4.0)).measure(*pair)
@@ -144,7 +144,7 @@ def test_points_of_all_sweeps_count_towards_the_threshold() -> None:
     assert counts[1] > counts[0]
 
 
-def test_a_refiner_has_the_last_word() -> None:
+def test_a_refiner_decides_on_the_proposals() -> None:
     example = scene()
     seen = []
 
@@ -158,7 +158,7 @@ def test_a_refiner_has_the_last_word() -> None:
     assert seen[0][0] > 0 and seen[0][1] == example.grid
 
 
-def test_a_new_calibration_is_taken_over() -> None:
+def test_a_new_calibration_changes_the_prediction() -> None:
     example = scene()
     source = StereoProposals(Wall(4.0))
     first = source(example.left, example.right, example.rig, example.grid)
@@ -179,7 +179,7 @@ def test_halving_keeps_what_is_occupied(volume: np.ndarray) -> None:
 
 
 @given(arrays(bool, (5, 4, 6)), st.integers(0, 2))
-def test_dilation_reaches_so_many_steps(volume: np.ndarray, steps: int) -> None:
+def test_dilation_reaches_the_given_number_of_steps(volume: np.ndarray, steps: int) -> None:
     out = dilated(volume, steps)
     for index in np.ndindex(*out.shape):
         block = tuple(slice(max(0, i - steps), i + steps + 1) for i in index)
@@ -187,7 +187,7 @@ def test_dilation_reaches_so_many_steps(volume: np.ndarray, steps: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("history", -1), ("min_points", 0), ("dilation", -1)])
-def test_senseless_numbers_are_refused(name: str, value: int) -> None:
+def test_invalid_options_are_refused(name: str, value: int) -> None:
     with pytest.raises(ModelError, match=name):
         StereoProposals(Wall(4.0), **{name: value})
 

@@ -1,4 +1,4 @@
-"""OccDepth's modules: names, counts, and re-derivations of the parts without parameters."""
+"""OccDepth's modules: parameter names and counts, output shapes, gradients and options."""
 
 from __future__ import annotations
 

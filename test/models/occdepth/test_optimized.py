@@ -1,4 +1,4 @@
-"""OccDepth's inference path against the plain network, and its parts against their definitions."""
+"""OccDepth's inference path against the reference network, and its parts against their definitions."""
 
 from __future__ import annotations
 

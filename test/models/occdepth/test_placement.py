@@ -1,4 +1,4 @@
-"""Any image size, any rig, any place of the grid: tables of the networks against projecting point by point."""
+"""Tables of the networks for any image size, rig and grid, against projections of single points."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def inside(image: npt.NDArray[np.float64], fit: ImageFit, margin: float) -> npt.
 
 @settings(max_examples=40)
 @given(sizes, st.sampled_from([KITTI.image, EDGE.image, (64, 192)]), angles, places, zooms)
-def test_a_fitted_rig_projects_to_the_scaled_and_cropped_pixel(
+def test_the_rig_of_a_fit_projects_to_the_scaled_and_cropped_pixel(
     size: tuple[int, int],
     target: tuple[int, int],
     turn: tuple[float, float, float],
@@ -120,7 +120,7 @@ def test_a_fitted_rig_projects_to_the_scaled_and_cropped_pixel(
 
 @settings(max_examples=25)
 @given(sizes, st.integers(0, 2**31))
-def test_what_comes_back_lies_where_it_was_seen(size: tuple[int, int], seed: int) -> None:
+def test_restored_images_agree_with_the_source(size: tuple[int, int], seed: int) -> None:
     fit = ImageFit.between(size, (64, 192))
     rng = np.random.default_rng(seed)
     v, u = int(rng.integers(size[0])), int(rng.integers(size[1]))
@@ -229,7 +229,7 @@ def test_another_field_of_view_is_read_at_its_own_pixels(zoom: float) -> None:
 
 
 @pytest.mark.parametrize("away", [(700.0, -40.0, 3.0), (1e4, -1e4, 100.0), (4.5e5, 5.4e6, 800.0)])
-def test_a_grid_far_from_its_frame_loses_nothing(away: tuple[float, float, float]) -> None:
+def test_a_grid_far_from_its_frame_keeps_its_precision(away: tuple[float, float, float]) -> None:
     """A map's frame: float32 coordinates would be centimetres off, and metres in UTM."""
     grid = VoxelGrid((0.6, -4.8, -2.0), SIZE, 0.6, "velodyne")
     rig = rig_of((370, 1220), (0.02, 0.1, -0.05))
@@ -251,7 +251,7 @@ def test_a_grid_far_from_its_frame_loses_nothing(away: tuple[float, float, float
 
 
 @pytest.mark.parametrize("size", [(96, 320), (120, 400), (376, 1241), (720, 1280)])
-def test_shrinking_and_enlarging_keep_points_where_the_fitted_rig_sees_them(size: tuple[int, int]) -> None:
+def test_resized_images_agree_with_their_rig(size: tuple[int, int]) -> None:
     fit = ImageFit.between(size, EDGE.image)
     rows, columns = np.mgrid[: size[0], : size[1]]
     v, u = 0.4 * size[0], 0.3 * size[1]

@@ -1,4 +1,4 @@
-"""OccDepth behind the engine's contract, in a small size."""
+"""Predictor of OccDepth, in a small size."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def predictor(weights: Path) -> OccDepthPredictor:
     return OccDepthPredictor(name="occdepth-b3", weights=weights, device="cpu")
 
 
-def test_engine_predicts_what_the_reference_network_says(weights: Path, tiny: OccDepthConfig) -> None:
+def test_engine_predicts_the_labels_of_the_reference_network(weights: Path, tiny: OccDepthConfig) -> None:
     rig, (left, right) = rig_of(), pair()
     result = Engine(rig, GRID, model="occdepth-b3", weights=weights, device="cpu").predict(left, right, stamp_ns=5)
     assert (result.model, result.stamp_ns) == ("occdepth-b3", 5)
@@ -102,7 +102,7 @@ def test_the_same_images_give_the_same_bytes(predictor: OccDepthPredictor) -> No
     assert not np.array_equal(first.labels, predictor.infer(*pair(seed=1)).labels)
 
 
-def test_random_weights_are_seeded_and_say_so() -> None:
+def test_random_weights_are_seeded_and_marked_in_the_name() -> None:
     one = load_network("occdepth-b3", Path("random"))
     state = torch.random.get_rng_state()
     two = load_network("occdepth-b3", "random")
@@ -166,7 +166,7 @@ def test_a_grid_that_the_network_cannot_predict_is_refused(weights: Path) -> Non
         Engine(rig_of(), VoxelGrid.semantic_kitti(), model="occdepth-b3", weights=weights, device="cpu")
 
 
-def test_missing_and_wrong_weights_are_named(weights: Path, tmp_path: Path) -> None:
+def test_missing_and_wrong_weights_are_reported(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="stereo-geometry"):
         OccDepthPredictor(name="occdepth-b3", device="cpu")
     with pytest.raises(CheckpointError, match=r"nowhere\.pt"):
@@ -183,7 +183,7 @@ def test_devices_and_models_that_do_not_exist_are_refused() -> None:
             OccDepthPredictor(name="occdepth-b3", weights="random", device=device)
 
 
-def test_order_of_calls_and_lack_of_memory_are_named(
+def test_missing_calibration_and_lack_of_memory_are_reported(
     predictor: OccDepthPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predictor, "_current", None)

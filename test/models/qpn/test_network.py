@@ -67,7 +67,7 @@ def test_a_lower_threshold_proposes_more() -> None:
         QpnRefiner("random", device="cpu", config=TINY, threshold=1.0)
 
 
-def test_context_keeps_its_place() -> None:
+def test_context_keeps_its_position() -> None:
     """Moving the scene by a whole cell of the coarsest map moves the proposals; away from the margins."""
     torch.manual_seed(0)
     config = QpnConfig(grid=VoxelGrid((0.0, 0.0, 0.0), (256, 8, 8), 0.2))
@@ -80,14 +80,14 @@ def test_context_keeps_its_place() -> None:
     assert not torch.allclose(here[:, :, 30:90], there[:, :, 30:90], atol=1e-5)
 
 
-def test_parameters_that_nothing_uses_do_not_wait_for_gradients() -> None:
+def test_unused_parameters_are_frozen() -> None:
     network = QueryProposalNetwork(TINY)
     sum(v.mean() for v in network(torch.rand(1, 16, 24, 8)).values()).backward()
     assert [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
 @pytest.mark.parametrize("heads", [(2, 4, 8), (2,)])
-def test_heads_are_told_from_the_weights(tmp_path: Path, heads: tuple[int, ...]) -> None:
+def test_heads_follow_from_the_weights(tmp_path: Path, heads: tuple[int, ...]) -> None:
     config = QpnConfig(grid=TINY.grid, heads=heads)
     network = QueryProposalNetwork(config).eval()
     save_file(network.state_dict(), tmp_path / "w.safetensors")
