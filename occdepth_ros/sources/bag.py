@@ -8,9 +8,9 @@ level camera is assumed, with the grid's frame at the left camera.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError, SourceError
+from occdepth_ros.sources.bag_reader import BagReader
 from occdepth_ros.sources.bag_rig import ChosenPair, Recording, choose_pair
 from occdepth_ros.sources.bag_tf import TransformTree
 from occdepth_ros.sources.bag_topics import INFO_TYPE, StereoTopics, canonical, stereo_candidates
 from occdepth_ros.sources.base import SceneGroundTruth, SourceDescription, SourceOptions, StereoFrame
-from occdepth_ros.sources.encodings import ImageDecoder
+from occdepth_ros.sources.encodings import ImageDecoder, size_of
+from occdepth_ros.sources.images import missing_names
 from occdepth_ros.sources.pairing import Pairing, pair_stamps
 from occdepth_ros.stereo.camera_info import CameraCalibration, ImageCalibration
 from occdepth_ros.stereo.rectification import Kind, Rectifier, decide
@@ -31,17 +33,13 @@ from occdepth_ros.stereo.rectification import Kind, Rectifier, decide
 _TF_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
 
-def is_bag(path: Path) -> bool:
-    """Whether the path is a bag: a file, or a rosbag2 folder."""
-    return path.suffix in (".bag", ".mcap", ".db3") if path.is_file() else (path / "metadata.yaml").is_file()
-
-
 @dataclass(frozen=True)
 class _Place:
-    """Where an image is in the bag."""
+    """Place of an image in the bag, and its size where the header of the message is readable."""
 
     bag_ns: int
     stamp_ns: int
+    size: tuple[int, int] | None
 
 
 class BagSequence:
@@ -61,7 +59,6 @@ class BagSequence:
         self._decoder = ImageDecoder()
         self.pairing: Pairing
         self._options = options or SourceOptions()
-        self._highlevel = _rosbags("rosbags.highlevel")
         # sqlite3 allows a connection in one thread only
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bag")
         try:
@@ -94,6 +91,26 @@ class BagSequence:
         grey = images[0][1] and images[1][1]
         return StereoFrame(f"{index:06d}", stamp, images[0][0], images[1][0], pose, grey=grey, rig=rig)
 
+    def check_sizes(self, frames: Sequence[int]) -> None:
+        """Check the image sizes of frames by the headers of the messages.
+
+        Raises:
+            ImageError: an image has another size than the first one; the text names the first ones.
+        """
+        expected = (self.rig.left.width, self.rig.left.height)
+        wrong = [
+            f"{side} image of frame {index} ({place.size[0]}x{place.size[1]})"
+            for index in frames
+            for side, place in zip(("left", "right"), self._pairs[index], strict=True)
+            if place.size is not None and place.size != expected
+        ]
+        if wrong:
+            raise ImageError(
+                f"{len(wrong)} of {2 * len(frames)} images are not {expected[0]}x{expected[1]}: {missing_names(wrong)}",
+                where=self.name,
+                remedy="Leave these frames out with --start and --count, or record one image size.",
+            )
+
     def ground_truth(self, index: int) -> SceneGroundTruth | None:
         """None: bags carry no ground truth."""
         return None
@@ -104,13 +121,15 @@ class BagSequence:
         return float(np.median(np.diff(stamps))) * 1e-9 if len(stamps) > 1 else 0.1
 
     def _open(self, path: Path) -> None:
-        stores = _rosbags("rosbags.typesys")
-        store = stores.get_typestore(stores.Stores.ROS2_HUMBLE)
-        self._reader = self._highlevel.AnyReader([path], default_typestore=store)
-        self._reader.open()
+        self._reader = BagReader(path)
         kinds = {connection.topic: connection.msgtype for connection in self._reader.connections}
         candidates = stereo_candidates(kinds, self.name, self._options)
-        recording, places = self._scan(kinds, candidates)
+        try:
+            recording, places = self._scan(kinds, candidates)
+        except Exception:  # a damaged chunk: rosbags, sqlite3 and the decompressors each raise their own
+            if not self._reader.recover():
+                raise
+            recording, places = self._scan(kinds, candidates)
         self._chosen: ChosenPair = choose_pair(candidates, recording, self.name, self._options.grid_frame)
         self._topics: StereoTopics = self._chosen.topics
         self._pairs = self._paired(places[self._topics.left], places[self._topics.right])
@@ -121,7 +140,12 @@ class BagSequence:
         chosen = self._chosen
         self.description = SourceDescription(
             f"{self._topics.left} and {self._topics.right}", chosen.choice, chosen.pose.source, chosen.warnings
-        ).with_warnings(*chosen.pose.warnings, *chosen.pose.gaps(stamps))
+        ).with_warnings(
+            *self._reader.warnings,
+            *self.pairing.warnings(f"{self._topics.left}, {self._topics.right}"),
+            *chosen.pose.warnings,
+            *chosen.pose.gaps(stamps),
+        )
         self._calibrate()
         self.rig = self._rig(self._chosen.pose.at(stamps[0]))
 
@@ -169,9 +193,9 @@ class BagSequence:
             topic = canonical(connection.topic)
             if topic in places:
                 stamp = self._stamp(data)
-                places[topic].append(_Place(bag_ns, stamp or bag_ns))
-                if topic not in frames:
-                    frames[topic] = self._reader.deserialize(data, connection.msgtype).header.frame_id
+                message = self._reader.deserialize(data, connection.msgtype)
+                places[topic].append(_Place(bag_ns, stamp or bag_ns, size_of(message)))
+                frames.setdefault(topic, message.header.frame_id)
             elif connection.topic in transforms:
                 for entry in self._reader.deserialize(data, connection.msgtype).transforms:
                     t, q, stamp = entry.transform.translation, entry.transform.rotation, entry.header.stamp
@@ -228,12 +252,3 @@ class BagSequence:
 
 def _nanoseconds(stamp: Any) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
-def _rosbags(module: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise SourceError(
-            "reading bags needs the package rosbags", where=module, remedy="Install it: pip install rosbags"
-        ) from error

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.errors import ImageError
-from occdepth_ros.sources.images import ImageArray, LevelRange, decode, decode_levels
+from occdepth_ros.sources.images import ImageArray, LevelRange, contents_size, decode, decode_levels
 
 _BAYER = {
     "rggb": cv2.COLOR_BayerRGGB2RGB,
@@ -188,6 +188,13 @@ class ImageDecoder:
 
 
 _VIDEO_FORMATS = ("h264", "h265", "hevc", "av1", "vp8", "vp9", "ffmpeg", "theora", "draco")
+
+
+def size_of(message: Any) -> tuple[int, int] | None:
+    """Return width and height of sensor_msgs/Image or CompressedImage by its header; None where it is not readable."""
+    if hasattr(message, "encoding"):
+        return int(message.width), int(message.height)
+    return contents_size(bytes(message.data))
 
 
 def unsupported(what: str, where: str) -> EncodingError:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from occdepth_ros.errors import CalibrationError, SourceError
-from occdepth_ros.sources.bag import BagSequence, is_bag
+from occdepth_ros.sources.bag import BagSequence
+from occdepth_ros.sources.bag_reader import is_bag, suffix_of
 from occdepth_ros.sources.base import SourceOptions, StereoSource
+from occdepth_ros.sources.euroc import is_euroc, open_euroc
 from occdepth_ros.sources.folder import is_folder, open_folder
+from occdepth_ros.sources.kitti_360 import is_kitti_360, open_kitti_360
 from occdepth_ros.sources.kitti_odometry import is_kitti_odometry, open_kitti_odometry
 from occdepth_ros.sources.kitti_raw import is_kitti_raw, open_kitti_raw
 from occdepth_ros.stereo.calibration_checks import check_calibration
@@ -29,9 +32,11 @@ class Layout(NamedTuple):
 
 LAYOUTS = (
     Layout("a KITTI odometry sequence (image_2 and image_3, calib.txt)", is_kitti_odometry, open_kitti_odometry),
+    Layout("a KITTI-360 drive (image_00/data_rect and image_01/data_rect)", is_kitti_360, open_kitti_360),
     Layout("a KITTI raw drive (image_02/data and image_03/data in its date's folder)", is_kitti_raw, open_kitti_raw),
+    Layout("an ASL or EuRoC sequence (mav0/cam0 and mav0/cam1 with sensor.yaml)", is_euroc, open_euroc),
     Layout("a folder with left, right and calibration.yaml", is_folder, open_folder),
-    Layout("a ROS bag (.bag, .mcap, .db3, or a rosbag2 folder with metadata.yaml)", is_bag, BagSequence),
+    Layout("a ROS bag (.bag, .mcap, .db3, or a folder with one recording)", is_bag, BagSequence),
 )
 
 
@@ -111,6 +116,9 @@ def _suggestion(path: Path) -> str:
         if recognised(parent):
             return f"Give the folder above: {parent}"
     if path.is_dir():
+        bags = sorted(file for file in path.iterdir() if file.is_file() and suffix_of(file))
+        if bags:
+            return f"Give one recording, such as {bags[0]} (or one of {len(bags) - 1} more)"
         below = [path]
         for _ in range(4):
             below = [child for folder in below[:64] for child in _folders(folder)]

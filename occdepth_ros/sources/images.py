@@ -77,6 +77,15 @@ def header_size(path: Path) -> Size:
         raise ImageError(f"the image cannot be read ({error})", where=str(path)) from error
 
 
+def contents_size(contents: bytes) -> Size | None:
+    """Return width and height as the header of an image file states them; None where there is no such header."""
+    try:
+        with Image.open(io.BytesIO(contents)) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
 def exif_orientation(path: Path) -> int:
     """Return the orientation that the EXIF data of a file state, 1 to 8; 1 where there are none."""
     try:

@@ -15,6 +15,8 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from occdepth_ros.errors import InputWarning
+
 MAX_TOLERANCE_NS = 20_000_000
 """Largest difference of stamps within a pair at any rate; the cameras of KITTI differ by 0.5 ms."""
 PERIOD_SHARE = 0.4
@@ -88,6 +90,22 @@ class Pairing:
     tolerance_ns: int
     period_ns: int | None
     dropped: tuple[int, int]
+
+    def warnings(self, where: str) -> list[InputWarning]:
+        """Return a warning with the number of dropped images, where there are any."""
+        if not any(self.dropped):
+            return []
+        left, right = (f"{dropped} of {dropped + len(self.pairs)}" for dropped in self.dropped)
+        period = "" if self.period_ns is None else f" (period {self.period_ns * 1e-6:.1f} ms)"
+        return [
+            InputWarning(
+                "dropped_images",
+                f"{left} left and {right} right images have no partner within {self.tolerance_ns * 1e-6:.1f} ms{period}"
+                " and are not used",
+                where,
+                "Reduce the load of recorder and network, or trigger the cameras together.",
+            )
+        ]
 
 
 def pair_stamps(left: Stamps, right: Stamps, limit: int = MAX_TOLERANCE_NS) -> Pairing:

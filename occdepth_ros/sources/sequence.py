@@ -10,10 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.errors import ImageError, SourceError
+from occdepth_ros.errors import ImageError, InputWarning, SourceError
 from occdepth_ros.sources.base import SceneGroundTruth, SourceDescription, StereoFrame
 from occdepth_ros.sources.frame_names import frame_order
-from occdepth_ros.sources.images import SUFFIXES, LevelRange, header_size, list_images, missing_names, read_image
+from occdepth_ros.sources.images import (
+    SUFFIXES,
+    ImageArray,
+    LevelRange,
+    exif_orientation,
+    header_size,
+    list_images,
+    missing_names,
+    read_image,
+)
 
 
 def no_ground_truth(name: str) -> SceneGroundTruth | None:
@@ -35,6 +44,7 @@ class FileSequence:
         poses: `[N, 4, 4]` poses of the grid's frame in a fixed frame, None = unknown.
         find_ground_truth: frame name to its ground truth.
         description: origin of images and calibration, and warnings.
+        rectifiers: functions that rectify the raw left and right images; None = the images are rectified.
 
     Raises:
         SourceError: times do not increase.
@@ -50,6 +60,7 @@ class FileSequence:
     poses: npt.NDArray[np.float64] | None = None
     find_ground_truth: Callable[[str], SceneGroundTruth | None] = field(default=no_ground_truth, repr=False)
     description: SourceDescription = field(default_factory=SourceDescription)
+    rectifiers: tuple[Callable[[ImageArray], ImageArray], Callable[[ImageArray], ImageArray]] | None = None
 
     def __post_init__(self) -> None:
         self._levels = LevelRange()
@@ -61,6 +72,8 @@ class FileSequence:
                 where=self.name,
                 remedy="Sort the frames by time, or correct the file of times.",
             )
+        turned = [warning for side in (self.left, self.right) for warning in orientation_warnings(side[:1])]
+        self.description = self.description.with_warnings(*turned)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -75,6 +88,8 @@ class FileSequence:
         size = (self.rig.left.width, self.rig.left.height)
         left, grey = read_image(self.left[index], size, self._levels)
         right, right_grey = read_image(self.right[index], size, self._levels)
+        if self.rectifiers is not None:
+            left, right = self.rectifiers[0](left), self.rectifiers[1](right)
         pose = None if self.poses is None else self.poses[index]
         return StereoFrame(self.frames[index], int(self.stamps_ns[index]), left, right, pose, grey=grey and right_grey)
 
@@ -95,12 +110,26 @@ class FileSequence:
             raise ImageError(
                 f"{len(wrong)} of {len(files)} images are not {expected[0]}x{expected[1]}: {missing_names(wrong)}",
                 where=self.name,
-                remedy="Remove these frames with --start and --count, or use images of one size.",
+                remedy="Leave these frames out with --start and --count, or use images of one size.",
             )
 
     def period_s(self) -> float:
         """Median time between frames, seconds; 0.1 for a single frame."""
         return float(np.median(np.diff(self.stamps_ns))) * 1e-9 if len(self) > 1 else 0.1
+
+
+def orientation_warnings(paths: Sequence[Path]) -> list[InputWarning]:
+    """Return a warning for each file whose EXIF data state another orientation than that of the stored pixels."""
+    return [
+        InputWarning(
+            "exif_orientation",
+            f"the EXIF orientation {orientation} is ignored, because the calibration refers to the stored pixels",
+            str(path),
+            "Remove the tag from the files, or rotate the images and calibrate them again.",
+        )
+        for path in paths
+        if (orientation := exif_orientation(path)) != 1
+    ]
 
 
 def pair_images(left: Path, right: Path) -> tuple[list[str], list[Path], list[Path]]:

@@ -12,6 +12,7 @@ from helpers.sequences import BASELINE, HEIGHT, WIDTH, lidar_poses, make_image, 
 from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
 from occdepth_ros.sources import open_source
 
+P = projection().ravel().tolist()
 LEVEL = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])
 
 
@@ -146,7 +147,7 @@ def test_bad_times(folder: Path, text: str, words: tuple[str, ...]) -> None:
         ({"left": {"projection_matrix": [1, 2, 3]}}, ("12 finite numbers",)),
         ({"left": {"projection_matrix": [float("nan")] * 12}}, ("12 finite numbers",)),
         ({"left": {"projection_matrix": [0.0] * 12}}, ("focal lengths", "not positive")),
-        ({"left": {"image_width": 640, "image_height": 480}}, ("640x480", "160x48")),
+        ({"left": {"image_width": 640, "image_height": 480, "projection_matrix": P}}, ("640x480", "160x48")),
         ({"grid_from_left": {"rotation": [0, 0, 0, 0]}}, ("quaternion",)),
         ({"grid_from_left": {"translation": [1, 2]}}, ("translation", "3 finite")),
         ({"grid_from_left": [1, 2]}, ("grid_from_left",)),

@@ -1,0 +1,215 @@
+"""Sequential reading of MCAP and ROS 1 bag files without an index: recordings that were cut off or not closed.
+
+Formats: the MCAP specification (mcap.dev/spec), and wiki.ros.org/Bags/Format/2.0. Records are read until the file ends
+or is damaged; chunks that cannot be decompressed are skipped.
+"""
+
+from __future__ import annotations
+
+import bz2
+import struct
+import sys
+from collections.abc import Collection, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+MCAP_MAGIC = b"\x89MCAP0\r\n"
+ROS1_MAGIC = b"#ROSBAG V2.0\n"
+_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _LAST_OPCODE = 3, 4, 5, 6, 15
+_ROS1_MESSAGE, _ROS1_CHUNK, _ROS1_CONNECTION = 2, 5, 7
+
+
+class RecoveredConnection(NamedTuple):
+    """Messages of one type on one topic."""
+
+    id: int
+    topic: str
+    msgtype: str
+
+
+class _Block(NamedTuple):
+    """Records in the file: a chunk, or one record outside of chunks."""
+
+    offset: int
+    length: int
+    compression: str
+
+
+class _Message(NamedTuple):
+    """Place of a message."""
+
+    time: int
+    connection: int
+    block: _Block
+    start: int
+    stop: int
+
+
+class RecoveredBag:
+    """The readable messages of an MCAP or ROS 1 file, with the interface of the readers of rosbags.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ValueError: the file is neither MCAP nor a ROS 1 bag.
+        OSError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = path.open("rb")
+        self._size = path.stat().st_size
+        self._cache: tuple[_Block | None, bytes] = (None, b"")
+        magic = self._file.read(len(ROS1_MAGIC))
+        self._is_ros1 = magic == ROS1_MAGIC
+        if not self._is_ros1 and not magic.startswith(MCAP_MAGIC):
+            self._file.close()
+            raise ValueError("the file is neither MCAP nor a ROS 1 bag")
+        connections: dict[int, RecoveredConnection] = {}
+        self._schemas: dict[int, str] = {}
+        self._messages: list[_Message] = []
+        for block in self._ros1_blocks() if self._is_ros1 else self._mcap_blocks():
+            data = self._content(block)
+            records = _ros1_records(data) if self._is_ros1 else self._mcap_records(data)
+            for record in records:
+                if isinstance(record, RecoveredConnection):
+                    connections[record.id] = record
+                else:
+                    self._messages.append(_Message(record[0], record[1], block, record[2], record[3]))
+        self.connections = list(connections.values())
+        self._messages.sort(key=lambda message: message.time)
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def messages(
+        self, connections: Collection[Any] = (), start: int | None = None, stop: int | None = None
+    ) -> Iterator[tuple[RecoveredConnection, int, bytes]]:
+        """Yield connection, time (nanoseconds) and bytes of the messages from `start` until before `stop`."""
+        chosen = {connection.id: connection for connection in connections or self.connections}
+        for message in self._messages:
+            if message.connection not in chosen or (start is not None and message.time < start):
+                continue
+            if stop is not None and message.time >= stop:
+                return
+            data = self._content(message.block)
+            yield chosen[message.connection], message.time, data[message.start : message.stop]
+
+    def _content(self, block: _Block) -> bytes:
+        if self._cache[0] != block:
+            self._file.seek(block.offset)
+            self._cache = (block, _decompressed(self._file.read(block.length), block.compression))
+        return self._cache[1]
+
+    def _mcap_blocks(self) -> Iterator[_Block]:
+        at = len(MCAP_MAGIC)
+        while at + 9 <= self._size:
+            self._file.seek(at)
+            opcode, length = struct.unpack("<BQ", self._file.read(9))
+            if not 0 < opcode <= _LAST_OPCODE:
+                return
+            if opcode in (_SCHEMA, _CHANNEL, _MESSAGE):
+                yield _Block(at, 9 + length, "")
+            elif opcode == _CHUNK and at + 50 < self._size:
+                head = self._file.read(32)
+                name = self._file.read(struct.unpack_from("<I", head, 28)[0] % 64)
+                (stored,) = struct.unpack("<Q", self._file.read(8).ljust(8, b"\0"))
+                yield _Block(self._file.tell(), min(stored, length), name.decode(errors="replace"))
+            at += 9 + length
+
+    def _mcap_records(self, data: bytes) -> Iterator[RecoveredConnection | tuple[int, int, int, int]]:
+        at = 0
+        while at + 9 <= len(data):
+            opcode, length = struct.unpack_from("<BQ", data, at)
+            at, stop = at + 9, at + 9 + length
+            if stop > len(data) or not 0 < opcode <= _LAST_OPCODE:
+                return
+            if opcode == _SCHEMA:
+                self._schemas[struct.unpack_from("<H", data, at)[0]] = _text(data, at + 2)[0]
+            elif opcode == _CHANNEL:
+                channel, schema = struct.unpack_from("<HH", data, at)
+                yield RecoveredConnection(channel, _text(data, at + 4)[0], self._schemas.get(schema, ""))
+            elif opcode == _MESSAGE and length >= 22:
+                channel, _, time = struct.unpack_from("<HIQ", data, at)
+                yield time, channel, at + 22, stop
+            at = stop
+
+    def _ros1_blocks(self) -> Iterator[_Block]:
+        at = len(ROS1_MAGIC)
+        while at + 4 <= self._size:
+            self._file.seek(at)
+            (length,) = struct.unpack("<I", self._file.read(4))
+            if at + 8 + length > self._size:
+                return
+            fields = _fields(self._file.read(length))
+            (stored,) = struct.unpack("<I", self._file.read(4))
+            kind = fields.get("op", b"\0")[:1]
+            if kind == bytes([_ROS1_CHUNK]):
+                yield _Block(self._file.tell(), stored, fields.get("compression", b"none").decode(errors="replace"))
+            elif kind == bytes([_ROS1_CONNECTION]):
+                yield _Block(at, 8 + length + stored, "none")
+            elif not kind.strip(b"\0"):
+                return
+            at += 8 + length + stored
+
+
+def _ros1_records(data: bytes) -> Iterator[RecoveredConnection | tuple[int, int, int, int]]:
+    at = 0
+    while at + 4 <= len(data):
+        (length,) = struct.unpack_from("<I", data, at)
+        if at + 8 + length > len(data):
+            return
+        fields = _fields(data[at + 4 : at + 4 + length])
+        start = at + 8 + length
+        at = stop = start + struct.unpack_from("<I", data, start - 4)[0]
+        kind = fields.get("op", b"\0")[:1]
+        if stop > len(data) or "conn" not in fields:
+            return
+        (connection,) = struct.unpack("<I", fields["conn"])
+        if kind == bytes([_ROS1_CONNECTION]):
+            kind_name = _fields(data[start:stop]).get("type", b"").decode(errors="replace")
+            topic = fields.get("topic", b"").decode(errors="replace")
+            yield RecoveredConnection(connection, topic, kind_name.replace("/", "/msg/", 1))
+        elif kind == bytes([_ROS1_MESSAGE]):
+            seconds, nanoseconds = struct.unpack("<II", fields["time"])
+            yield seconds * 1_000_000_000 + nanoseconds, connection, start, stop
+
+
+def _fields(header: bytes) -> dict[str, bytes]:
+    """Fields `name=value` of a ROS 1 header, as far as they are complete."""
+    fields, at = {}, 0
+    while at + 4 <= len(header):
+        (length,) = struct.unpack_from("<I", header, at)
+        name, _, value = header[at + 4 : at + 4 + length].partition(b"=")
+        fields[name.decode(errors="replace")] = value
+        at += 4 + length
+    return fields
+
+
+def _text(data: bytes, at: int) -> tuple[str, int]:
+    """String with a length of 4 bytes before it, and the offset behind it."""
+    (length,) = struct.unpack_from("<I", data, at)
+    return data[at + 4 : at + 4 + length].decode(errors="replace"), at + 4 + length
+
+
+def _decompressed(data: bytes, compression: str) -> bytes:
+    """Decompress a chunk, or the readable beginning of one; empty where nothing is readable."""
+    try:
+        if compression in ("", "none"):
+            return data
+        if compression == "bz2":
+            return bz2.BZ2Decompressor().decompress(data)
+        if compression == "lz4":
+            return bytes(import_module("lz4.frame").LZ4FrameDecompressor().decompress(data))
+        if compression == "zstd":
+            # part of Python from 3.14 on; rosbags depends on both packages otherwise
+            module = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+            return bytes(import_module(module).ZstdDecompressor().decompress(data))
+    except Exception:  # each decompressor raises its own for damaged data, which is skipped
+        return b""
+    return b""

@@ -1,0 +1,74 @@
+"""YAML files with calibrations: ROS CameraInfo files, OpenCV FileStorage, Kalibr and ASL files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from occdepth_ros.camera import Matrix
+from occdepth_ros.errors import CalibrationError
+from occdepth_ros.sources.tables import read_text
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML with the matrices of OpenCV as mappings of rows, cols and data."""
+
+
+def _opencv_matrix(loader: yaml.SafeLoader, node: yaml.Node) -> dict[Any, Any]:
+    if not isinstance(node, yaml.MappingNode):
+        raise yaml.constructor.ConstructorError(None, None, "an opencv-matrix is not a mapping", node.start_mark)
+    return loader.construct_mapping(node, deep=True)
+
+
+for _tag in ("opencv-matrix", "opencv-nd-matrix"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _opencv_matrix)
+
+
+def read_yaml(file: Path) -> Mapping[str, Any]:
+    """Return the entries of a YAML file.
+
+    Raises:
+        SourceError: the file cannot be read.
+        CalibrationError: it is not valid YAML, or has no entries.
+    """
+    return parse_yaml(read_text(file), str(file))
+
+
+def parse_yaml(text: str, where: str) -> Mapping[str, Any]:
+    """Return the entries of YAML text; the directive `%YAML:1.0` of OpenCV, which YAML does not allow, is removed.
+
+    Raises:
+        CalibrationError: the text is not valid YAML, or has no entries.
+    """
+    if text.startswith("%YAML:"):
+        text = "#" + text
+    try:
+        entries = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        place = f"{where}, line {line + 1}" if line is not None else where
+        raise CalibrationError("the file is not valid YAML", where=place) from error
+    if not isinstance(entries, Mapping):
+        raise CalibrationError("the file has no entries of the form `name: value`", where=where)
+    return entries
+
+
+def numbers_of(value: object, count: int, name: str, where: Path | str) -> Matrix:
+    """Return finite numbers of a list, or of the entry `data` of a matrix, `[count]`.
+
+    Raises:
+        CalibrationError: the value is missing, or is not `count` finite numbers.
+    """
+    if isinstance(value, Mapping):
+        value = value.get("data")
+    try:
+        numbers = np.asarray(value, np.float64).ravel()
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.size != count or not np.isfinite(numbers).all():
+        raise CalibrationError(f"{name} is missing or not {count} finite numbers", where=str(where))
+    return numbers

@@ -1,0 +1,129 @@
+"""Drives of KITTI-360 (Liao et al., TPAMI 2022): the rectified perspective cameras.
+
+ROOT/calibration/perspective.txt                P_rect_00, P_rect_01, R_rect_00, S_rect_00
+ROOT/calibration/calib_cam_to_velo.txt          3x4: camera 0 to LiDAR
+ROOT/data_2d_raw/DRIVE/image_00, image_01       data_rect/ and timestamps.txt
+ROOT/data_poses/DRIVE/cam0_to_world.txt         frame number and 4x4 pose of the rectified camera 0, optional
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
+from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
+from occdepth_ros.sources.base import SourceDescription
+from occdepth_ros.sources.frame_names import assumed_stamps
+from occdepth_ros.sources.images import image_size
+from occdepth_ros.sources.links import beside
+from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
+from occdepth_ros.sources.tables import read_calibration, read_date_times, read_rows
+
+
+def is_kitti_360(path: Path) -> bool:
+    """Return whether the folder looks like a drive of KITTI-360."""
+    return any((path / camera / "data_rect").is_dir() for camera in ("image_00", "image_01"))
+
+
+def open_kitti_360(path: Path) -> FileSequence:
+    """Open one drive, a folder of `data_2d_raw`; the grid's frame is the LiDAR's, `velodyne`.
+
+    Raises:
+        SourceError: a file of the drive or of the calibration is missing or malformed.
+        ImageError: an image is damaged.
+        CalibrationError: the calibration does not match the images.
+    """
+    names, left, right = pair_images(path / "image_00/data_rect", path / "image_01/data_rect")
+    file = _calibration(path, "perspective.txt")
+    entries = read_calibration(file)
+    size = image_size(left[0])
+    reference_from_grid = _matrix(entries, "R_rect_00", (3, 3), file) @ np.linalg.inv(_lidar_from_camera(path))
+    rig = StereoRig(
+        _camera(entries, "00", size, file), _camera(entries, "01", size, file), reference_from_grid, frame_id="camera_0"
+    )
+    poses, warnings = _poses(path, names, reference_from_grid)
+    return FileSequence(
+        name=str(path),
+        rig=rig,
+        grid_frame="velodyne",
+        frames=names,
+        left=left,
+        right=right,
+        stamps_ns=_stamps(path, names),
+        poses=poses,
+        description=SourceDescription(
+            images=f"{left[0].parent} and {right[0].parent}", pose="calib_cam_to_velo.txt", warnings=warnings
+        ),
+    )
+
+
+def _calibration(path: Path, name: str) -> Path:
+    """A file of ROOT/calibration, beside the drive's link or beside its target."""
+    file = beside(path, f"../../calibration/{name}")
+    if file is None:
+        raise SourceError(
+            f"calibration/{name} is missing",
+            where=str(path.parent.parent),
+            remedy="Extract the calibration archive of KITTI-360 beside data_2d_raw.",
+        )
+    return file
+
+
+def _matrix(entries: dict[str, Matrix], key: str, shape: tuple[int, int], file: Path) -> Matrix:
+    """An entry as a rigid `[4, 4]` where it is 3x3, else as it is."""
+    value = entries.get(key)
+    if value is None or value.size != shape[0] * shape[1]:
+        raise CalibrationError(
+            f"the entry {key} is missing or does not have {shape[0] * shape[1]} numbers",
+            where=str(file),
+            remedy="Extract the calibration archive of KITTI-360 again.",
+        )
+    if shape != (3, 3):
+        return value.reshape(shape)
+    pose = np.eye(4)
+    pose[:3, :3] = value.reshape(3, 3)
+    return pose
+
+
+def _lidar_from_camera(path: Path) -> Matrix:
+    """Pose of camera 0 in the LiDAR's frame, `[4, 4]`."""
+    file = _calibration(path, "calib_cam_to_velo.txt")
+    return np.vstack([read_rows(file, 12)[0].reshape(3, 4), [0, 0, 0, 1]])
+
+
+def _camera(entries: dict[str, Matrix], number: str, size: tuple[int, int], file: Path) -> PinholeCamera:
+    width, height = (int(value) for value in _matrix(entries, f"S_rect_{number}", (1, 2), file)[0])
+    if (width, height) != size:
+        raise CalibrationError(
+            f"the calibration is for {width}x{height} pixels, the images have {size[0]}x{size[1]}",
+            where=f"{file}, S_rect_{number}",
+            remedy="Use the images of data_rect at their original size.",
+        )
+    return PinholeCamera(_matrix(entries, f"P_rect_{number}", (3, 4), file), width, height)
+
+
+def _stamps(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
+    file = path / "image_00/timestamps.txt"
+    if not file.is_file():
+        return assumed_stamps(names)
+    return np.asarray(rows_of_frames(read_date_times(file), names, file), np.int64)
+
+
+def _poses(
+    path: Path, names: list[str], camera_from_lidar: Matrix
+) -> tuple[npt.NDArray[np.float64] | None, tuple[InputWarning, ...]]:
+    """LiDAR poses in the first LiDAR frame, `[N, 4, 4]`; None where a frame has none."""
+    file = beside(path, f"../../data_poses/{path.name}/cam0_to_world.txt")
+    if file is None:
+        return None, ()
+    rows = {int(row[0]): row[1:].reshape(4, 4) for row in read_rows(file, 17)}
+    missing = [name for name in names if int(name) not in rows]
+    if missing:
+        text = f"{len(missing)} of {len(names)} frames have no pose, such as {missing[0]}; poses are not used"
+        remedy = "Use a part of the drive in which the vehicle moves: poses are recorded there."
+        return None, (InputWarning("missing_poses", text, str(file), remedy),)
+    poses = np.array([rows[int(name)] for name in names]) @ camera_from_lidar
+    return np.asarray(np.linalg.inv(poses[0]) @ poses), ()
