@@ -103,7 +103,7 @@ class OccupancyMap:
         Visibility is SEEN where anything was seen, HIDDEN where all is completed, OUTSIDE where nothing is known.
 
         Args:
-            low: lattice index of the lowest voxel of a part; None takes the whole window.
+            low: lattice index of the lowest voxel of a part; None takes the smallest box of blocks with all evidence.
             size: voxels of the part, which must lie inside the window.
 
         Returns:
@@ -111,28 +111,32 @@ class OccupancyMap:
         """
         if self.state is None:
             return None
-        return self._prediction(self.state, low or self.state.low, size or self.state.size)
+        if low is None or size is None:
+            low, size = self.state.extent()
+        return self._prediction(self.state, low, size)
 
     def _prediction(self, state: MapState, low: Lattice, size: Lattice) -> OccupancyPrediction:
         occupancy = state.unrolled(state.occupancy, low, size)
         label = state.unrolled(state.label, low, size)
         tick = state.unrolled(state.tick, low, size)
-        seen = occupancy[..., SEEN]
-        was_seen = seen != 0
-        steps = np.where(was_seen, seen, occupancy[..., COMPLETED])
-        labels = np.where(steps > 0, label, np.uint8(EMPTY))
-        expired = self._expired(labels, tick)
-        nothing = (steps == 0) | expired
+        seen, completed = occupancy[..., SEEN], occupancy[..., COMPLETED]
+        was_seen = np.not_equal(seen, 0)
+        steps = np.where(was_seen, seen, completed)
+        labels = label * np.greater(steps, 0).view(np.uint8)
+        nothing = np.equal(steps, 0)
+        nothing |= self._expired(labels, tick)
         labels[nothing] = UNKNOWN
-        confidence = _PROBABILITY[np.abs(steps.astype(np.int16))]
+        confidence = np.asarray(cv2.LUT(steps.view(np.uint8).reshape(-1, size[2]), _PROBABILITY), np.uint8).reshape(
+            size
+        )
         confidence[nothing] = 0
         visibility = np.where(was_seen, np.uint8(Visibility.SEEN), np.uint8(Visibility.HIDDEN))
         visibility[nothing] = int(Visibility.OUTSIDE)
         return OccupancyPrediction(
             self._grid_of(low, size),
-            np.ascontiguousarray(labels),
-            np.ascontiguousarray(confidence),
-            np.ascontiguousarray(visibility),
+            labels,
+            confidence,
+            visibility,
             np.full((1, 1), np.nan, np.float32),
             stamp_ns=self.stamp_ns or 0,
             model="map",
@@ -323,5 +327,7 @@ class OccupancyMap:
         self._row = (self._row + count) % state.size[0]
 
 
-_PROBABILITY = np.rint(255 / (1 + np.exp(-np.arange(256) * code.UNIT))).astype(np.uint8)
-"""Probability of the state by the steps of its log-odds, times 255."""
+_PROBABILITY = np.rint(255 / (1 + np.exp(-np.abs(np.arange(256).astype(np.int8).astype(float)) * code.UNIT))).astype(
+    np.uint8
+)
+"""Probability of the state, times 255, by the byte of the int8 log-odds."""

@@ -7,12 +7,13 @@ wherever there is any, so a completed voxel can never clear a seen one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.mapping.config import MapConfig
+from occdepth_ros.mapping.config import BLOCK, MapConfig
 
 Lattice = tuple[int, int, int]
 T = TypeVar("T", bound=np.generic)
@@ -80,5 +81,34 @@ class MapState:
 
     def unrolled(self, array: npt.NDArray[T], low: Lattice, size: Lattice) -> npt.NDArray[T]:
         """A copy of a box of the window in order, `[*size, ...]`; the box must lie inside the window."""
-        index = [(np.arange(n) + start) % total for n, start, total in zip(size, low, self.size, strict=True)]
-        return array[np.ix_(*index)]
+        out = np.empty((*size, *array.shape[3:]), array.dtype)
+        for parts in product(*(_runs(a, n, total) for a, n, total in zip(low, size, self.size, strict=True))):
+            out[tuple(to for to, _ in parts)] = array[tuple(source for _, source in parts)]
+        return out
+
+    def extent(self) -> tuple[Lattice, Lattice]:
+        """Lowest index and size of the smallest box of whole blocks that holds all evidence of the window.
+
+        The box has one block where there is no evidence.
+        """
+        blocks = self.occupancy.view(np.uint16).reshape(
+            self.size[0] // BLOCK, BLOCK, self.size[1] // BLOCK, BLOCK, self.size[2]
+        )
+        filled = np.asarray(blocks.any(axis=(1, 3))).reshape(blocks.shape[0], blocks.shape[2], -1, BLOCK).any(axis=3)
+        low, size = [], []
+        for axis, total in enumerate(self.size):
+            others = tuple(a for a in range(3) if a != axis)
+            start = self.low[axis] // BLOCK % (total // BLOCK)
+            present = np.flatnonzero(np.roll(np.asarray(filled).any(axis=others), -start))
+            first, last = (int(present[0]), int(present[-1])) if len(present) else (0, 0)
+            low.append(self.low[axis] + first * BLOCK)
+            size.append((last - first + 1) * BLOCK)
+        return (low[0], low[1], low[2]), (size[0], size[1], size[2])
+
+
+def _runs(first: int, count: int, total: int) -> list[tuple[slice, slice]]:
+    """Positions in a box and in a wrapped axis of `total` voxels, of at most two runs without a wrap."""
+    start = first % total
+    head = min(count, total - start)
+    runs = [(slice(0, head), slice(start, start + head))]
+    return runs if head == count else [*runs, (slice(head, count), slice(0, count - head))]
