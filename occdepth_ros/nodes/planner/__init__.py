@@ -1,0 +1,1 @@
+"""The example node `planner`: a path on the occupancy grid to a goal."""

@@ -1,0 +1,137 @@
+"""The example node `planner`: plans on a nav_msgs/OccupancyGrid and publishes nav_msgs/Path.
+
+Subscribes to `occupancy_grid` (remap it to `/stereo_occ/map/occupancy_grid`) and `goal_pose`; publishes `path`. The
+path never enters a lethal or an unknown cell; an empty path means that there is none.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+import rclpy
+import tf2_ros
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import OccupancyGrid, Path
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.time import Time
+
+from occdepth_ros.camera import Matrix
+from occdepth_ros.errors import OccDepthError
+from occdepth_ros.nodes.conversions import matrix_of
+from occdepth_ros.nodes.parameter_binding import declare_parameters
+from occdepth_ros.nodes.planner.parameters import PlannerSettings
+from occdepth_ros.nodes.qos import LATCHED, RESULT, fresh
+from occdepth_ros.nodes.signals import interrupted_once
+from occdepth_ros.planning.astar import nearest, shortest_path, traversable
+
+
+class Planner(Node):
+    """Plans anew with every grid, at most `rate` times a second.
+
+    Raises:
+        OccDepthError: a parameter cannot be used.
+    """
+
+    def __init__(self, **options: object) -> None:
+        super().__init__("planner", **options)
+        self.settings = declare_parameters(self, PlannerSettings, read_only=frozenset(PlannerSettings.declared()))
+        self.planned = 0
+        self._goal: PoseStamped | None = None
+        self._next = 0.0
+        self._buffer = tf2_ros.Buffer()
+        self._listener = tf2_ros.TransformListener(self._buffer, self)
+        self._path = self.create_publisher(Path, "path", fresh(RESULT))
+        self.create_subscription(OccupancyGrid, "occupancy_grid", self._plan, fresh(LATCHED))
+        self.create_subscription(PoseStamped, "goal_pose", self._set_goal, fresh(RESULT))
+
+    def _set_goal(self, message: PoseStamped) -> None:
+        self._goal = message
+
+    def _plan(self, grid: OccupancyGrid) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + 1 / self.settings.rate
+        shape = (grid.info.height, grid.info.width)
+        if len(grid.data) != shape[0] * shape[1] or not grid.info.resolution > 0:
+            self.get_logger().warning("the occupancy grid has no consistent size or resolution", once=True)
+            return
+        try:
+            robot = self._pose_in(grid.header.frame_id, self.settings.robot_frame)
+            goal = self._goal_in(grid.header.frame_id, robot)
+        except tf2_ros.TransformException as error:
+            self.get_logger().warning(f"no path without TF: {error}", throttle_duration_sec=5.0)
+            return
+        costs = np.asarray(grid.data, np.int8).reshape(shape).T
+        cells = self._search(costs, grid, robot[:2, 3], goal)
+        self._path.publish(self._message(grid, cells))
+        self.planned += 1
+
+    def _search(
+        self, costs: np.ndarray, grid: OccupancyGrid, robot: np.ndarray, goal: np.ndarray
+    ) -> list[tuple[int, int]]:
+        resolution = grid.info.resolution
+        origin = np.array([grid.info.origin.position.x, grid.info.origin.position.y])
+        cells = traversable(costs, self.settings.robot_radius / resolution)
+        ends = []
+        for point, radius in ((robot, self.settings.start_radius), (goal, self.settings.goal_radius)):
+            x, y = (point - origin) / resolution - 0.5
+            end = nearest(cells, (float(x), float(y)), radius / resolution)
+            if end is None:
+                return []
+            ends.append(end)
+        return shortest_path(cells, ends[0], ends[1]) or []
+
+    def _pose_in(self, frame: str, child: str) -> Matrix:
+        return matrix_of(self._buffer.lookup_transform(frame, child, Time()).transform)
+
+    def _goal_in(self, frame: str, robot: Matrix) -> np.ndarray:
+        if self._goal is None:
+            return np.asarray(robot[:2, 3] + self.settings.goal_distance * robot[:2, 0])
+        position = self._goal.pose.position
+        pose = self._pose_in(frame, self._goal.header.frame_id)
+        return np.asarray((pose @ [position.x, position.y, position.z, 1.0])[:2])
+
+    def _message(self, grid: OccupancyGrid, cells: list[tuple[int, int]]) -> Path:
+        path = Path(header=grid.header)
+        origin = grid.info.origin.position
+        for x, y in cells:
+            pose = PoseStamped(header=grid.header)
+            pose.pose.position.x = origin.x + (x + 0.5) * grid.info.resolution
+            pose.pose.position.y = origin.y + (y + 0.5) * grid.info.resolution
+            pose.pose.position.z = origin.z
+            pose.pose.orientation.w = 1.0
+            path.poses.append(pose)
+        return path
+
+
+@interrupted_once()
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node until it is interrupted.
+
+    Returns:
+        0 after an interruption, 2 on an error that the user can repair.
+    """
+    node = None
+    try:
+        rclpy.init(args=arguments)
+        node = Planner()
+    except (OccDepthError, RuntimeError) as error:  # rclpy's own errors are RuntimeErrors
+        print(f"planner: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
+    try:
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
