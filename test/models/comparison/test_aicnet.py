@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from helpers.walls import rig_of, surface_of, wall
-from safetensors.torch import save_file
+from helpers.walls import surface_of
 
-from occdepth_ros.engine import Engine
-from occdepth_ros.errors import CheckpointError, GridError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.comparison.aicnet.anisotropic import AnisotropicModule
 from occdepth_ros.models.comparison.aicnet.config import AicNetConfig
 from occdepth_ros.models.comparison.aicnet.network import AicNet
-from occdepth_ros.models.comparison.predictors import AicNetPredictor
 from occdepth_ros.models.comparison.surface import MatchedSurface
-from occdepth_ros.models.registry import MODELS
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 CONFIG = AicNetConfig(grid=GRID, feature=4)
@@ -117,54 +110,3 @@ def test_the_output_depends_on_colour_and_depth(surface: MatchedSurface) -> None
             after = network(changed)
             assert after.isfinite().all()
             assert not torch.allclose(before, after)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(1)
-    network = AicNet(CONFIG)
-    with torch.no_grad():
-        network.classes.conv.weight.mul_(30)
-    path = tmp_path_factory.mktemp("weights") / "aicnet.safetensors"
-    save_file(network.state_dict(), path)
-    return path
-
-
-def test_the_predictor_agrees_with_the_network(weights: Path, surface: MatchedSurface) -> None:
-    predictor = AicNetPredictor(weights=weights, device="cpu", config=CONFIG)
-    predictor.calibrate(rig_of(), GRID)
-    result = predictor.infer(*wall())
-    with torch.inference_mode():
-        expected = predictor.network(surface)[0].argmax(dim=0)
-    assert np.array_equal(result.labels, expected.numpy())
-    assert len(np.unique(result.labels)) > 1
-    assert set(result.timings_ms) == {"matching", "surface", "network", "postprocess"}
-
-
-def test_images_without_a_match_are_no_error(weights: Path) -> None:
-    predictor = AicNetPredictor(weights=weights, device="cpu", config=CONFIG)
-    predictor.calibrate(rig_of(), GRID)
-    white = np.full((64, 192, 3), 255, np.uint8)
-    result = predictor.infer(white, white)
-    assert result.labels.shape == GRID.size
-    assert np.isnan(result.depth).all()
-
-
-def test_the_engine_runs_the_model_by_name() -> None:
-    grid = AicNetConfig().grid
-    assert MODELS["aicnet-stereo"].needs_weights
-    engine = Engine(rig_of(), grid, model="aicnet-stereo", weights="random", device="cpu")
-    prediction = engine.predict(*wall())
-    assert prediction.labels.shape == grid.size
-    assert prediction.model == "aicnet-stereo (random weights)"
-
-
-def test_misfits_are_reported(weights: Path) -> None:
-    with pytest.raises(CheckpointError, match="needs a weights file"):
-        AicNetPredictor(device="cpu")
-    with pytest.raises(CheckpointError, match="not for this network"):
-        AicNetPredictor(weights=weights, device="cpu")
-    with pytest.raises(GridError, match="completes"):
-        AicNetPredictor(weights=weights, device="cpu", config=CONFIG).calibrate(rig_of(), VoxelGrid.semantic_kitti())
-    with pytest.raises(GridError, match="halved"):
-        AicNetConfig(grid=VoxelGrid((0.0, 0.0, 0.0), (32, 32, 12), 0.2))

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from helpers.walls import rig_of, surface_of, wall
+from helpers.walls import surface_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
 
-from occdepth_ros.engine import Engine
-from occdepth_ros.errors import CheckpointError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.comparison.js3cnet.config import Js3cNetConfig
 from occdepth_ros.models.comparison.js3cnet.interaction import PointVoxelInteraction, cell_corners
 from occdepth_ros.models.comparison.js3cnet.network import Js3cNet
 from occdepth_ros.models.comparison.js3cnet.sparse import SiteNorm, Sites, SparseUNet, SubmanifoldConv
-from occdepth_ros.models.comparison.predictors import Js3cNetPredictor
 from occdepth_ros.models.comparison.surface import MatchedSurface
-from occdepth_ros.models.registry import MODELS
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 CONFIG = Js3cNetConfig(grid=GRID, widths=(4, 6, 8), feature=4)
@@ -152,42 +145,3 @@ def test_points_matter_and_colour_does_not(surface: MatchedSurface) -> None:
     assert empty.completion.isfinite().all()
     assert empty.points.shape == (0, 20)
     assert not torch.allclose(before, empty.completion)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(1)
-    network = Js3cNet(CONFIG)
-    with torch.no_grad():
-        network.classes.conv.weight.mul_(30)
-    path = tmp_path_factory.mktemp("weights") / "js3cnet.safetensors"
-    save_file(network.state_dict(), path)
-    return path
-
-
-def test_the_predictor_agrees_with_the_network(weights: Path, surface: MatchedSurface) -> None:
-    predictor = Js3cNetPredictor(weights=weights, device="cpu", config=CONFIG)
-    predictor.calibrate(rig_of(), GRID)
-    result = predictor.infer(*wall())
-    with torch.inference_mode():
-        expected = predictor.network(surface).completion[0].argmax(dim=0)
-    assert np.array_equal(result.labels, expected.numpy())
-    assert len(np.unique(result.labels)) > 1
-    white = np.full((64, 192, 3), 255, np.uint8)
-    assert predictor.infer(white, white).labels.shape == GRID.size
-
-
-def test_the_engine_runs_the_model_by_name() -> None:
-    grid = Js3cNetConfig().grid
-    assert MODELS["js3cnet-stereo"].needs_weights
-    engine = Engine(rig_of(), grid, model="js3cnet-stereo", weights="random", device="cpu")
-    prediction = engine.predict(*wall())
-    assert prediction.labels.shape == grid.size
-    assert prediction.model == "js3cnet-stereo (random weights)"
-
-
-def test_misfits_are_reported(weights: Path) -> None:
-    with pytest.raises(CheckpointError, match="needs a weights file"):
-        Js3cNetPredictor(device="cpu")
-    with pytest.raises(CheckpointError, match="not for this network"):
-        Js3cNetPredictor(weights=weights, device="cpu")

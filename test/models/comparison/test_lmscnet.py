@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from helpers.walls import rig_of, wall
-from safetensors.torch import save_file
 
-from occdepth_ros.engine import Engine
-from occdepth_ros.errors import CheckpointError, GridError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.comparison.lmscnet.config import SCALES, LmscNetConfig
 from occdepth_ros.models.comparison.lmscnet.network import LmscNet
-from occdepth_ros.models.comparison.predictors import LmscNetPredictor
-from occdepth_ros.models.registry import MODELS
-from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
@@ -90,22 +82,6 @@ def test_training_overfits_one_scene() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_sizes_that_cannot_be_halved_are_refused() -> None:
-    with pytest.raises(GridError, match="halved"):
-        LmscNetConfig(grid=VoxelGrid((0.0, 0.0, 0.0), (32, 32, 12), 0.2))
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(1)
-    network = LmscNet(CONFIG)
-    with torch.no_grad():
-        network.get_submodule("heads.1.classes").weight.mul_(30)
-    path = tmp_path_factory.mktemp("weights") / "lmscnet.safetensors"
-    save_file(network.state_dict(), path)
-    return path
-
-
 def test_a_wall_becomes_occupancy_at_its_depth() -> None:
     stereo = StereoOccupancy(rig_of(), GRID)
     disparity, depth = stereo.match(*wall())
@@ -125,42 +101,3 @@ def test_large_images_are_matched_small_and_depth_keeps_their_size() -> None:
     disparity, depth = stereo.match(left, right)
     assert disparity.shape == (32, 96)
     assert depth.shape == (64, 192)
-
-
-def test_the_predictor_agrees_with_the_network(weights: Path) -> None:
-    predictor = LmscNetPredictor(weights=weights, device="cpu", config=CONFIG)
-    rig, (left, right) = rig_of(), wall()
-    predictor.calibrate(rig, GRID)
-    result = predictor.infer(left, right)
-    stereo = StereoOccupancy(rig, GRID)
-    disparity, depth = stereo.match(left, right)
-    volume = torch.from_numpy(stereo.occupied(disparity)).float()[None]
-    with torch.inference_mode():
-        expected = predictor.network.eval()(volume)[1][0].argmax(dim=0)
-    assert np.array_equal(result.labels, expected.numpy())
-    assert len(np.unique(result.labels)) > 1
-    assert result.confidence.dtype == np.uint8
-    assert np.array_equal(np.isnan(result.depth), np.isnan(depth))
-    assert set(np.unique(result.visibility)) == {Visibility.SEEN, Visibility.HIDDEN, Visibility.OUTSIDE}
-    assert set(result.timings_ms) == {"matching", "surface", "network", "postprocess"}
-
-
-def test_the_engine_runs_the_model_by_name() -> None:
-    grid = LmscNetConfig().grid
-    assert MODELS["lmscnet-stereo"].needs_weights
-    engine = Engine(rig_of(), grid, model="lmscnet-stereo", weights="random", device="cpu")
-    prediction = engine.predict(*wall())
-    assert prediction.labels.shape == grid.size
-    assert prediction.model == "lmscnet-stereo (random weights)"
-
-
-def test_misfits_are_reported(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="needs a weights file"):
-        LmscNetPredictor(device="cpu")
-    with pytest.raises(CheckpointError, match="not for this network"):
-        LmscNetPredictor(weights=weights, device="cpu")
-    predictor = LmscNetPredictor(weights=weights, device="cpu", config=CONFIG)
-    with pytest.raises(ModelError, match="no calibration"):
-        predictor.infer(*wall())
-    with pytest.raises(GridError, match="completes"):
-        predictor.calibrate(rig_of(), VoxelGrid.semantic_kitti())
