@@ -18,7 +18,8 @@ from torch import nn
 from occdepth_ros.checkpoints.golden.occdepth import golden_images, golden_network
 from occdepth_ros.checkpoints.golden.occdepth_file import read_golden
 from occdepth_ros.errors import ModelError
-from occdepth_ros.models import fused, memory
+from occdepth_ros.models import memory
+from occdepth_ros.models.layers import fused_conv
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.memory import keep_freed_memory, memory_by_default
 from occdepth_ros.models.occdepth.config import PRESETS, DepthBins, OccDepthConfig
@@ -68,7 +69,7 @@ def test_one_pass_equals_its_steps(
     conv: nn.Module, size: tuple[int, ...], activation: str, operators: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if operators == "step by step":
-        monkeypatch.setattr(fused, "_HAS_FUSED", False)
+        monkeypatch.setattr(fused_conv, "_HAS_FUSED", False)
     norm = with_statistics((nn.BatchNorm2d if len(size) == 2 else nn.BatchNorm3d)(conv.out_channels))
     x = torch.randn(2, 8, *size)
     with torch.inference_mode():
@@ -169,7 +170,7 @@ def test_options_that_no_preset_uses_equal_the_reference_network(options: dict[s
 
 
 def test_operators_without_a_public_name_are_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "_HAS_FUSED", False)
+    monkeypatch.setattr(fused_conv, "_HAS_FUSED", False)
     equal, difference = agreement(tiny(), "float32")
     assert equal >= 0.999
     assert difference < 1e-3
