@@ -108,5 +108,5 @@ def test_other_weights_and_grids_are_refused(tmp_path: Path) -> None:
         refiner(np.zeros((8, 8, 8), bool), VoxelGrid((0, 0, 0), (8, 8, 8), 0.2))
     with pytest.raises(GridError, match="multiples of 8"):
         QpnConfig(grid=VoxelGrid((0, 0, 0), (12, 8, 8), 0.2))
-    with pytest.raises(ModelError, match="Take 2"):
+    with pytest.raises(ModelError, match="Use 2"):
         QpnConfig(heads=(4,))
