@@ -26,7 +26,7 @@ from occdepth_ros.sources.bag_topics import INFO_TYPE, StereoTopics, canonical, 
 from occdepth_ros.sources.base import SceneGroundTruth, SourceDescription, SourceOptions, StereoFrame
 from occdepth_ros.sources.encodings import ImageDecoder, size_of
 from occdepth_ros.sources.images import missing_names
-from occdepth_ros.sources.pairing import Pairing, pair_stamps
+from occdepth_ros.sources.pairing import Pairing, pair_stamps, smallest_difference
 from occdepth_ros.stereo.camera_info import CameraCalibration, ImageCalibration
 from occdepth_ros.stereo.rectification import Kind, Rectifier, decide
 
@@ -215,9 +215,11 @@ class BagSequence:
         pairing = pair_stamps([place.stamp_ns for place in lefts], [place.stamp_ns for place in rights])
         self.pairing = pairing
         if not pairing.pairs:
+            sides = [sorted(place.stamp_ns for place in side) for side in (lefts, rights)]
+            nearest = f"; the nearest differ by {smallest_difference(*sides) * 1e-6:.1f} ms" if all(sides) else ""
             raise SourceError(
                 f"none of {len(lefts)} left and {len(rights)} right images have stamps within "
-                f"{pairing.tolerance_ns * 1e-6:.1f} ms of each other",
+                f"{pairing.tolerance_ns * 1e-6:.1f} ms of each other{nearest}",
                 where=self.name,
                 remedy="Trigger the cameras together, or correct the stamps.",
             )

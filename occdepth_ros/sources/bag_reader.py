@@ -1,6 +1,6 @@
 """Messages of ROS 1 and ROS 2 bags: one file, a rosbag2 folder, or the parts of a recording without metadata.
 
-Topics of other types than those that are asked for are never parsed, so that unknown or malformed definitions (such as
+Topics of other types than the requested ones are never parsed, so that unknown or malformed definitions (such as
 those of `_service_event` topics) do not matter.
 """
 
@@ -131,8 +131,8 @@ class BagReader:
                     where=str(path),
                     remedy="Copy the .mcap or .db3 files too.",
                 ) from error
-            text = f"metadata.yaml cannot be used ({error}); {len(self._files)} storage files are read without it"
-            self._warn("bag_metadata", text, path, "`ros2 bag reindex FOLDER` writes it again.")
+            text = f"metadata.yaml does not open the recording ({error}); its {len(self._files)} storage files are read"
+            self._warn("bag_metadata", f"{text} one by one", path, "`ros2 bag reindex FOLDER` writes it again.")
 
     def _open_file(self, file: Path) -> Any:
         suffix = suffix_of(file)
@@ -144,6 +144,7 @@ class BagReader:
             else:
                 reader = _rosbags("rosbags.rosbag2.storage_sqlite3").Sqlite3Reader(file)
             reader.open()
+            self._check_log(file)
         except Exception as error:  # rosbags, sqlite3 and struct each raise their own for damaged files
             if suffix == ".db3":
                 raise SourceError(
@@ -151,6 +152,14 @@ class BagReader:
                 ) from error
             return self._recovered(file, str(error))
         return reader
+
+    def _check_log(self, file: Path) -> None:
+        """Warn about the write-ahead log of a SQLite file that was not closed; its messages are not read."""
+        log = file.with_name(f"{file.name}-wal")
+        if log.is_file() and log.stat().st_size:
+            text = f"the file was not closed; the messages in {log.name} ({log.stat().st_size} bytes) are not read"
+            remedy = "`sqlite3 FILE 'PRAGMA wal_checkpoint'` moves them into the file."
+            self._warn("bag_incomplete", text, file, remedy)
 
     def _recovered(self, file: Path, reason: str) -> RecoveredBag:
         repair = REPAIR[suffix_of(file) or ".bag"]

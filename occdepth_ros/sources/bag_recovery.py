@@ -10,6 +10,7 @@ import bz2
 import struct
 import sys
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -17,6 +18,8 @@ from typing import Any, BinaryIO, NamedTuple
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 ROS1_MAGIC = b"#ROSBAG V2.0\n"
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _LAST_OPCODE = 3, 4, 5, 6, 15
+_MAX_CHUNK = 1 << 30
+"""Largest size of a decompressed chunk, bytes."""
 _ROS1_MESSAGE, _ROS1_CHUNK, _ROS1_CONNECTION = 2, 5, 7
 
 
@@ -72,11 +75,13 @@ class RecoveredBag:
         for block in self._ros1_blocks() if self._is_ros1 else self._mcap_blocks():
             data = self._content(block)
             records = _ros1_records(data) if self._is_ros1 else self._mcap_records(data)
-            for record in records:
-                if isinstance(record, RecoveredConnection):
-                    connections[record.id] = record
-                else:
-                    self._messages.append(_Message(record[0], record[1], block, record[2], record[3]))
+            # a record that is not as its format says ends its block
+            with suppress(struct.error, KeyError):
+                for record in records:
+                    if isinstance(record, RecoveredConnection):
+                        connections[record.id] = record
+                    else:
+                        self._messages.append(_Message(record[0], record[1], block, record[2], record[3]))
         self.connections = list(connections.values())
         self._messages.sort(key=lambda message: message.time)
 
@@ -203,13 +208,13 @@ def _decompressed(data: bytes, compression: str) -> bytes:
         if compression in ("", "none"):
             return data
         if compression == "bz2":
-            return bz2.BZ2Decompressor().decompress(data)
+            return bz2.BZ2Decompressor().decompress(data, _MAX_CHUNK)
         if compression == "lz4":
-            return bytes(import_module("lz4.frame").LZ4FrameDecompressor().decompress(data))
+            return bytes(import_module("lz4.frame").LZ4FrameDecompressor().decompress(data, _MAX_CHUNK))
         if compression == "zstd":
             # part of Python from 3.14 on; rosbags depends on both packages otherwise
             module = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
-            return bytes(import_module(module).ZstdDecompressor().decompress(data))
+            return bytes(import_module(module).ZstdDecompressor().decompress(data, _MAX_CHUNK))
     except Exception:  # each decompressor raises its own for damaged data, which is skipped
         return b""
     return b""

@@ -144,8 +144,8 @@ class ImageDecoder:
         rows = height * layout.planes // 2
         if min(size) < 1 or step < row or data.size != step * rows:
             raise ImageError(
-                f"an image of {width}x{height} pixels, encoding {encoding!r}, with {step} bytes per row has "
-                f"{data.size} bytes, not {max(step, row) * rows}",
+                f"an image of {width}x{height} pixels in {encoding!r} requires {rows} rows of at least {row} bytes; "
+                f"it has {step} bytes per row and {data.size} bytes",
                 where=where,
                 remedy="The driver or the recording is faulty: correct height, step and encoding in the driver.",
             )

@@ -107,7 +107,7 @@ def _sensor(camera: Path) -> Path:
     file = camera / "sensor.yaml"
     if not file.is_file():
         raise SourceError(
-            "sensor.yaml is missing", where=str(camera), remedy="Copy it too: it holds the calibration of the camera."
+            "sensor.yaml is missing", where=str(camera), remedy="Copy it too: it has the calibration of the camera."
         )
     return file
 

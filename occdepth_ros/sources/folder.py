@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
-from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
+from occdepth_ros.errors import CalibrationError, SourceError
 from occdepth_ros.sources.base import SourceDescription
 from occdepth_ros.sources.calibration_yaml import numbers_of
 from occdepth_ros.sources.folder_calibration import read_folder_calibration
@@ -37,7 +37,7 @@ from occdepth_ros.sources.frame_names import assumed_stamps
 from occdepth_ros.sources.images import image_size, read_image
 from occdepth_ros.sources.sequence import FileSequence, pair_images
 from occdepth_ros.sources.tables import read_poses, read_text
-from occdepth_ros.stereo.rectification import Decision, Kind, Rectifier, decide
+from occdepth_ros.stereo.rectification import Kind, Rectifier, decide
 
 _Rectifiers = tuple[Rectifier, Rectifier] | None
 
@@ -59,7 +59,7 @@ def open_folder(path: Path) -> FileSequence:
         SourceError, ImageError, CalibrationError: as their texts say.
     """
     names, left, right = pair_images(path / "left", path / "right")
-    rig, grid_frame, decision, rectifiers, warnings = _rig(path, left[0], right[0])
+    rig, grid_frame, rectifiers, description = _rig(path, left[0], right[0])
     poses_file = path / "poses.txt"
     poses = read_poses(poses_file) if poses_file.is_file() else None
     if poses is not None:
@@ -74,16 +74,12 @@ def open_folder(path: Path) -> FileSequence:
         stamps_ns=_stamps(path, names),
         poses=poses,
         rectifiers=rectifiers,
-        description=SourceDescription(
-            images=f"{left[0].parent} and {right[0].parent}, {decision.kind.value} ({decision.reason})",
-            pose="calibration.yaml or a level camera",
-            warnings=(*warnings, *decision.warnings),
-        ),
+        description=description,
     )
 
 
-def _rig(path: Path, left: Path, right: Path) -> tuple[StereoRig, str, Decision, _Rectifiers, list[InputWarning]]:
-    """The rig, the grid's frame, whether the images are raw, functions that rectify them, and doubtful sizes."""
+def _rig(path: Path, left: Path, right: Path) -> tuple[StereoRig, str, _Rectifiers, SourceDescription]:
+    """The rig, the grid's frame, and the rectifiers of raw images; the first pair decides whether images are raw."""
     size = image_size(left)
     calibration = read_folder_calibration(path)
     file = calibration.where
@@ -103,8 +99,12 @@ def _rig(path: Path, left: Path, right: Path) -> tuple[StereoRig, str, Decision,
         if str(path) in error.where:
             raise
         raise CalibrationError(error.what, where=str(file), remedy=error.remedy) from error
-    warnings = [warning for at in adapted for warning in at.warnings]
-    return rig, str(calibration.entries.get("grid_frame", "velodyne")), decision, rectifiers, warnings
+    description = SourceDescription(
+        images=f"{left.parent} and {right.parent}, {decision.kind.value} ({decision.reason})",
+        pose=f"grid_from_left in {file.name}" if "grid_from_left" in calibration.entries else "assumed level",
+        warnings=(*(warning for at in adapted for warning in at.warnings), *decision.warnings),
+    )
+    return rig, str(calibration.entries.get("grid_frame", "velodyne")), rectifiers, description
 
 
 def _grid_from_left(entry: object, file: Path) -> Matrix:

@@ -66,6 +66,16 @@ def mutual_nearest(left: Stamps, right: Stamps, tolerance: int) -> list[tuple[in
     return [(int(i), int(of_left[i])) for i in index[good]]
 
 
+def smallest_difference(left: Stamps, right: Stamps) -> int:
+    """Return the smallest difference between a stamp of one side and one of the other, nanoseconds.
+
+    Args:
+        left, right: increasing stamps, at least one each.
+    """
+    a, b = np.asarray(left, np.int64), np.asarray(right, np.int64)
+    return int(np.abs(b[_nearest(a, b)] - a).min())
+
+
 def _nearest(stamps: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Index of the nearest of the others for each stamp; the earlier of two that are equally near."""
     after = np.clip(np.searchsorted(others, stamps), 1, max(len(others) - 1, 1))

@@ -140,7 +140,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         for i, side in enumerate(("left", "right")):
             bag.image(f"/{side}/image_rect", make_image(0), START + i * 10**9, "camera")
             bag.info(f"/{side}/camera_info", projection(-i * BASELINE), START)
-    expect(tmp_path / "unsynchronised", "none of 1 left and 1 right", "within 4.0 ms")
+    expect(tmp_path / "unsynchronised", "none of 1 left and 1 right", "within 4.0 ms", "nearest differ by 1000.0 ms")
 
 
 def test_unusable_calibrations(tmp_path: Path) -> None:

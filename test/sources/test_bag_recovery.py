@@ -78,7 +78,34 @@ def test_a_cut_sqlite_file_names_the_remedy(tmp_path: Path) -> None:
     expect(path, "cannot be read", ".recover")
 
 
-@pytest.mark.parametrize("kind", ["ros1", "mcap", "sqlite3"])
+def test_messages_in_a_write_ahead_log_are_named(tmp_path: Path) -> None:
+    path = recorded(tmp_path, "sqlite3")
+    (path.parent / "metadata.yaml").unlink()
+    path.with_name(f"{path.name}-wal").write_bytes(b"\0" * 4096)
+    source = open_source(path.parent)
+    assert "wal_checkpoint" in str([w for w in source.description.warnings if w.name == "bag_incomplete"])
+
+
+@pytest.mark.parametrize("kind", ["ros1", "mcap"])
+def test_any_damage_leaves_messages_or_an_error(tmp_path: Path, kind: str) -> None:
+    path = recorded(tmp_path, kind)
+    contents = path.read_bytes()
+    whole = {data for _, _, data in RecoveredBag(path).messages()}
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        damaged = np.frombuffer(contents, np.uint8).copy()
+        start = rng.integers(len(damaged))
+        damaged[start : start + rng.integers(1, 400)] = rng.integers(0, 256)
+        path.write_bytes(damaged[: rng.integers(len(damaged) // 2, len(damaged) + 1)].tobytes())
+        try:
+            found = list(RecoveredBag(path).messages())
+        except ValueError:
+            continue
+        assert len(found) <= 24
+        assert sum(data in whole for _, _, data in found) >= len(found) - 2
+
+
+@pytest.mark.parametrize("kind", ["mcap", "sqlite3", "ros1"])
 def test_an_empty_file_names_the_remedy(tmp_path: Path, kind: str) -> None:
     path = recorded(tmp_path, kind)
     path.write_bytes(b"")

@@ -86,9 +86,8 @@ class NodeDiagnostics:
         if self.synchronizer is not None:
             status.add("pairs", str(self.synchronizer.pairs))
             for side in SIDES:
-                alone = self.synchronizer.received[side] - self.synchronizer.pairs - self.synchronizer.stragglers[side]
-                status.add(f"{side} without partner", str(max(0, alone)))
-                status.add(f"{side} out of order", str(self.synchronizer.stragglers[side]))
+                status.add(f"{side} without partner", str(self.synchronizer.dropped[side]))
+                status.add(f"{side} out of order", str(self.synchronizer.out_of_order[side]))
         if self.worker is not None:
             status.add("dropped pairs", str(self.worker.slot.dropped))
 

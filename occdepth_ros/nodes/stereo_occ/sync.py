@@ -81,7 +81,7 @@ class PairSynchronizer:
         self.last_stamp: dict[str, int | None] = dict.fromkeys(SIDES)
         self.received = dict.fromkeys(SIDES, 0)
         self.pairs = 0
-        self.stragglers = dict.fromkeys(SIDES, 0)
+        self.out_of_order = dict.fromkeys(SIDES, 0)
         self.last_pair: float | None = None
         self._matcher = self._new_matcher()
         self.reset()
@@ -91,7 +91,7 @@ class PairSynchronizer:
         self._dropped_before = self.dropped
         self._matcher = self._new_matcher()
         self._newest: dict[str, int | None] = dict.fromkeys(SIDES)
-        self._straggled = dict.fromkeys(SIDES, False)
+        self._was_out_of_order = dict.fromkeys(SIDES, False)
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -136,14 +136,14 @@ class PairSynchronizer:
         self.received[side] += 1
         newest = self._newest[side]
         if newest is not None and stamp < newest:
-            if newest - stamp < JUMP_BACK_NS and not self._straggled[side]:
-                self._straggled[side] = True
-                self.stragglers[side] += 1
+            if newest - stamp < JUMP_BACK_NS and not self._was_out_of_order[side]:
+                self._was_out_of_order[side] = True
+                self.out_of_order[side] += 1
                 return
             self.reset()
             self._on_jump((newest - stamp) * 1e-9)
         self._newest[side] = stamp
-        self._straggled[side] = False
+        self._was_out_of_order[side] = False
         for left, right in self._matcher.add(SIDES.index(side), stamp, _Arrival(message, now)):
             self.pairs += 1
             self.last_pair = time.monotonic()

@@ -85,8 +85,8 @@ def _image(**changes: Any) -> Image:
         ("left", _image(data=bytes(100)), "image_data", "100 bytes"),
         ("right", _image(data=b""), "image_data", "0 bytes"),
         ("right", _image(width=0), "image_data", "0x96"),
-        ("left", _image(width=2**31), "image_data", "bytes a row"),
-        ("left", _image(step=3), "image_data", "3 bytes a row"),
+        ("left", _image(width=2**31), "image_data", "bytes per row"),
+        ("left", _image(step=3), "image_data", "3 bytes per row"),
         ("left", _image(frame=""), "frame_id", "no frame_id"),
     ],
 )

@@ -64,7 +64,7 @@ def test_an_image_out_of_order_is_dropped() -> None:
     for stamp in (100, 200, 150, 300):
         log.both(stamp)
     assert log.stamps == [100, 200, 300]
-    assert log.sync.stragglers == {"left": 1, "right": 1} and log.jumps == []
+    assert log.sync.out_of_order == {"left": 1, "right": 1} and log.jumps == []
 
 
 @pytest.mark.parametrize("rate", [60, 90])
