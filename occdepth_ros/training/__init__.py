@@ -1,1 +1,1 @@
-"""Training: losses, tasks (what a family of networks learns from a scene), and the loop around them."""
+"""Training: losses, tasks (inputs, targets and losses of a network family), and the training loop."""

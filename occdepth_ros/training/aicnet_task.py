@@ -1,4 +1,4 @@
-"""What AICNet learns from a scene: image and matched depth in, classes of the voxels (Li et al., CVPR 2020)."""
+"""Training task of AICNet: input image and matched depth, target voxel classes (Li et al., CVPR 2020)."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from torch import nn
 from occdepth_ros.models.comparison.aicnet.config import AicNetConfig
 from occdepth_ros.models.comparison.aicnet.network import AicNet
 from occdepth_ros.training.augmentation import Augmentation
-from occdepth_ros.training.evidence_task import MeasuredOptions, MeasuredTask, window_of
+from occdepth_ros.training.evidence_task import EvidenceOptions, EvidenceTask, window_of
 from occdepth_ros.training.losses.cross_entropy import class_cross_entropy
 from occdepth_ros.training.task import Batch
 
 
 @dataclass(frozen=True)
-class AicNetOptions(MeasuredOptions):
+class AicNetOptions(EvidenceOptions):
     """The section `task` of a recipe of this family.
 
     Args:
-        network: what differs from the default sizes, by field of `AicNetConfig`.
-        augmentation, window, frequencies: see `MeasuredOptions`.
+        network: overrides of the default sizes, by field of `AicNetConfig`.
+        augmentation, window, frequencies: see `EvidenceOptions`.
 
     Raises:
-        RecipeError: a field is wrong.
+        RecipeError: a field is invalid.
     """
 
     network: AicNetConfig = field(default_factory=AicNetConfig)
 
     @property
     def model(self) -> str:
-        """Name of the model that the weights are for."""
+        """Name of the model that loads the trained weights."""
         return self.network.name
 
     def build(self) -> AicNetTask:
-        """Make the task, its network with fresh weights."""
+        """Create the task with a newly initialized network."""
         return self.begun(AicNetTask(self.network, augmentation=self.augmentation, window=self.window))
 
 
-class AicNetTask(MeasuredTask):
-    """AICNet from an image and its matched depth.
+class AicNetTask(EvidenceTask):
+    """Trains AICNet on an image and its matched depth.
 
     Args:
         config: the network.
-        augmentation, window: see `MeasuredTask`.
+        augmentation, window: see `EvidenceTask`.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class AicNetTask(MeasuredTask):
         super().__init__(self.config, AicNet(self.config), augmentation=augmentation, window=window)
 
     def heads(self) -> list[nn.Conv3d]:
-        """The head of the completion."""
+        """Return the classification head of the completion network."""
         head: Any = self.network.get_submodule("classes.conv")
         return [head]
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Class-weighted cross entropy of the voxels."""
+        """Return the class-weighted cross entropy of the voxels."""
         scenes = [
             class_cross_entropy(
                 self.network(surface, window_of(batch, i)), batch["target"][i : i + 1], self._class_weights

@@ -1,4 +1,4 @@
-"""Random changes of a scene that keep images, calibration and ground truth consistent with one another."""
+"""Random augmentation of a scene; images, calibration and ground truth stay consistent."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from occdepth_ros.evaluation.alignment import aligned_labels
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much a scene is changed.
+    """Strength of the augmentation.
 
     Args:
         mirror: probability of the scene's mirror image, see `mirrored`.
-        brightness, contrast, saturation: largest relative change of each; both eyes are changed alike.
-        gamma: largest logarithm of the exponent of the grey levels, for both eyes alike.
-        tint: largest relative change of each colour, for both eyes alike.
-        exposure: largest relative difference between the eyes.
-        noise: largest standard deviation of noise, as a share of white; half of the pairs have some.
+        brightness, contrast, saturation: largest relative change of each, equal for both views.
+        gamma: largest logarithm of the exponent of the grey levels, equal for both views.
+        tint: largest relative change of each colour channel, equal for both views.
+        exposure: largest relative difference between the views.
+        noise: largest standard deviation of noise, as a fraction of white; half of the pairs get noise.
         blur: probability that a pair is slightly blurred.
     """
 
@@ -41,7 +41,7 @@ class Augmentation:
 
 
 def jitter(images: torch.Tensor, amount: Augmentation, rng: np.random.Generator) -> torch.Tensor:
-    """Change brightness, contrast and saturation in random order by random factors, then what a camera does.
+    """Change brightness, contrast and saturation in random order by random factors, then simulate camera effects.
 
     Args:
         images: `[V, 3, H, W]` RGB uint8.
@@ -68,7 +68,7 @@ def jitter(images: torch.Tensor, amount: Augmentation, rng: np.random.Generator)
 
 
 def _as_by_another_camera(images: torch.Tensor, amount: Augmentation, rng: np.random.Generator) -> torch.Tensor:
-    """Change gamma, tint, the exposure of each eye, and add noise, `[V, 3, H, W]` uint8 to the same."""
+    """Change gamma, tint and the exposure of each view, and add noise; `[V, 3, H, W]` uint8 in and out."""
     levels = np.linspace(0, 1, 256, dtype=np.float32) ** np.exp(rng.uniform(-amount.gamma, amount.gamma))
     tint = rng.uniform(1 - amount.tint, 1 + amount.tint, 3)
     exposure = rng.uniform(1 - amount.exposure, 1 + amount.exposure, len(images))
@@ -83,11 +83,11 @@ def _as_by_another_camera(images: torch.Tensor, amount: Augmentation, rng: np.ra
 
 
 def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:
-    """The scene in a mirror that stands along the direction of travel: y becomes -y.
+    """Mirror the scene at the x-z plane: y becomes -y.
 
-    What the right camera saw, flipped, is what a left camera sees in the mirrored world; so the eyes change places,
-    the baseline stays positive and matching works as ever. Published code flips the images of both views instead,
-    keeps their roles and the ground truth, and thereby trains on pairs with a negative baseline.
+    The flipped image of the right camera is what a left camera sees in the mirrored world. Therefore the views are
+    swapped, the baseline stays positive, and stereo matching works unchanged. Published code flips the images of both
+    views, keeps their roles and the ground truth, and thereby trains on pairs with a negative baseline.
 
     Args:
         example: the scene.

@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights: calmer than the last ones of a training with small steps."""
+"""Exponential moving average of the weights; it varies less than the weights of the last steps."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from lightning.pytorch.callbacks import WeightAveraging
 
 
 class ExponentialAverage(WeightAveraging):
-    """Averages weights and the norms' statistics after every step.
+    """Averages weights and normalization statistics after every step.
 
-    Lightning validates with the average, writes it to checkpoints as `state_dict`, with what resuming needs beside it,
-    and leaves it in the network at the end.
+    Lightning validates with the average, writes it to checkpoints as `state_dict` together with the state for
+    resuming, and leaves it in the network at the end.
 
     Args:
-        decay: what one step leaves of the average. After n steps it is (1 + n) / (10 + n) at most, so that a short
-            training does not end at the weights that it began with.
-        device: where the average is kept.
+        decay: factor of the average at each step. After n steps it is at most (1 + n) / (10 + n), so that the average
+            of a short training is not dominated by the initial weights.
+        device: device of the average.
     """
 
     def __init__(self, decay: float, device: torch.device) -> None:

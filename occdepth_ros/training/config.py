@@ -1,4 +1,4 @@
-"""Training recipes: what is trained, on what terms; a typed dataclass that YAML files fill."""
+"""Training recipes: typed dataclasses that YAML files fill."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from occdepth_ros.errors import RecipeError
 from occdepth_ros.training.task import Task
 from occdepth_ros.training.teachers import CHOICES
-from occdepth_ros.training.typed import reference, updated
+from occdepth_ros.training.typed import as_yaml, updated
 
 FAMILIES = {
     "occdepth": "occdepth_ros.training.occdepth_options:OccDepthOptions",
@@ -31,14 +31,14 @@ _RECIPES = resources.files("occdepth_ros.training") / "recipes"
 
 
 class TaskOptions(Protocol):
-    """A frozen dataclass with defaults: the section `task` of a recipe, in the terms of one family."""
+    """A frozen dataclass with defaults: the section `task` of a recipe of one family."""
 
     @property
     def model(self) -> str:
-        """Name of the model that the weights are for."""
+        """Name of the model that loads the trained weights."""
 
     def build(self) -> Task:
-        """Make the task, its network with fresh weights."""
+        """Create the task with a newly initialized network."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,19 @@ class Optimization:
     """AdamW and its schedule.
 
     Args:
-        learning_rate: the highest one.
-        weight_decay: of all parameters.
+        learning_rate: maximum of the schedule.
+        weight_decay: weight decay of all parameters.
         clip_norm: largest norm of the gradients; 0 = unlimited.
-        schedule: "steps" multiplies the rate by `decay` at every milestone, "cosine" lets it fall to `decay` of
-            itself by the end, "constant" leaves it.
-        milestones: fractions of the training.
+        schedule: "steps" multiplies the rate by `decay` at every milestone, "cosine" lowers it to `decay` times the
+            maximum by the end, "constant" keeps it.
+        milestones: positions as fractions of the training.
         decay: see `schedule`.
-        warmup: fraction of the training in which the rate rises from nothing.
-        warmup_steps: the same in steps; the longer of both counts.
-        betas: of AdamW: how slowly the means of gradients and of their squares forget.
-        encoder_factor: learning rate of the 2-D encoder, as a share of that of the rest.
-        average: decay of an exponential moving average of the weights per step, such as 0.996; the average is what is
-            validated and written. 0 = none.
+        warmup: fraction of the training in which the rate rises linearly from 0.
+        warmup_steps: the same in steps; the longer of both applies.
+        betas: decay rates of AdamW's running means of the gradient and its square.
+        encoder_factor: learning rate of the 2-D encoder relative to the other parameters.
+        average: decay per step of an exponential moving average of the weights, such as 0.996; the average is
+            validated and written. 0 = no average.
     """
 
     learning_rate: float = 2e-4
@@ -87,7 +87,7 @@ class Optimization:
             )
 
     def factor(self, step: int, steps: int) -> float:
-        """Learning rate at a step of so many, as a share of the highest."""
+        """Learning rate at step `step` of `steps`, relative to the maximum."""
         done = step / steps
         rising = max(self.warmup * steps, self.warmup_steps)
         warm = min(1.0, (step + 1) / rising) if rising > 0 else 1.0
@@ -100,28 +100,27 @@ class Optimization:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything about a training but the data set.
+    """All settings of a training except the data set.
 
     Args:
-        family: of networks, a key of `FAMILIES`.
+        family: network family, a key of `FAMILIES`.
         task: options of the family: network, losses, augmentation.
         optimization: AdamW and its schedule.
-        epochs: how often every training scene is seen; rounded so that whole rounds of `save_every` come out. Of
-            several data sets with shares: on average over all of their scenes.
-        steps: of the optimiser; rounded likewise; 0 = as many as `epochs` asks for.
-        scenes_per_step: scenes that one step of the optimiser averages over, on all devices together; gradients are
-            accumulated to reach it.
-        batch_size: scenes that a device runs at once.
+        epochs: number of passes over the training scenes, rounded to whole rounds of `save_every` steps. For several
+            data sets with shares: the average over all of their scenes.
+        steps: optimizer steps, rounded likewise; 0 = derived from `epochs`.
+        scenes_per_step: scenes per optimizer step on all devices together; gradients are accumulated to reach it.
+        batch_size: scenes per forward pass of a device.
         precision: number format of the convolutions.
-        channels_last: lay convolution weights out with channels innermost; faster on CPUs.
-        teacher: where the depth to be distilled comes from: "dataset" (what the scenes bring), "none", or a teacher's
-            name.
-        workers: processes that prepare scenes, per device; 0 = none besides the training itself.
-        seed: of weights, order and augmentation.
+        channels_last: store convolution weights with channels innermost; faster on CPUs.
+        teacher: source of the depth for distillation: "dataset" (depth of the scenes), "none", or the name of a
+            teacher.
+        workers: processes per device that prepare scenes; 0 = the training process prepares them.
+        seed: seed of weights, order and augmentation.
         save_every: steps between two checkpoints.
         validate_every: checkpoints between two validations.
-        validation_scenes: so many scenes of the validation set, evenly spread; 0 = all.
-        best_by: the validation score that chooses the final weights.
+        validation_scenes: number of validation scenes, evenly spread over the set; 0 = all.
+        best_by: validation score that selects the final weights.
         log_every: steps between two lines of the log.
     """
 
@@ -154,24 +153,24 @@ class Recipe:
             raise RecipeError(
                 f"there is no depth teacher {self.teacher!r}", where="teacher", remedy=f"Known: {', '.join(CHOICES)}."
             )
-        # a mistake in this section is found when the recipe is read
+        # validate this section when the recipe is read
         self.task_options()
 
     def task_options(self) -> TaskOptions:
-        """The section `task` in the terms of its family.
+        """The section `task` as the dataclass of its family.
 
         Raises:
-            RecipeError: the family, a key or a value is wrong.
+            RecipeError: the family, a key or a value is invalid.
         """
         options: TaskOptions = updated(task_options(self.family)(), self.task, "task")
         return options
 
 
 def task_options(family: str) -> type[Any]:
-    """The dataclass of a family's options.
+    """Return the options dataclass of a family.
 
     Raises:
-        RecipeError: there is no such family.
+        RecipeError: the family does not exist.
     """
     if family not in FAMILIES:
         raise RecipeError(f"there is no family {family!r}", where="family", remedy=f"Known: {', '.join(FAMILIES)}.")
@@ -181,7 +180,7 @@ def task_options(family: str) -> type[Any]:
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
+    """Names of the recipes of the package."""
     return sorted(Path(entry.name).stem for entry in _RECIPES.iterdir() if entry.name.endswith(".yaml"))
 
 
@@ -190,10 +189,10 @@ def read_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
 
     Args:
         name: one of `recipe_names`, or the path of a YAML file.
-        changes: "key=value" each, the key dotted and the value YAML, such as "optimization.learning_rate=1e-3".
+        changes: overrides "key=value" with dotted key and YAML value, such as "optimization.learning_rate=1e-3".
 
     Raises:
-        RecipeError: there is no such recipe, or it is wrong; the text names the place.
+        RecipeError: the recipe does not exist or is invalid; the text names the key.
     """
     values = _values_of(name)
     for change in changes:
@@ -209,8 +208,8 @@ def read_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
 
 
 def recipe_text(recipe: Recipe) -> str:
-    """The whole recipe as YAML, defaults written out."""
-    return str(yaml.safe_dump(reference(recipe), sort_keys=False))
+    """Return the recipe as YAML with all defaults."""
+    return str(yaml.safe_dump(as_yaml(recipe), sort_keys=False))
 
 
 def _values_of(name: str) -> dict[str, Any]:

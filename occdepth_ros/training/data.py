@@ -1,4 +1,4 @@
-"""From scenes to batches: a repeatable order, shared among devices, that goes on where a checkpoint was written."""
+"""From scenes to batches in a reproducible order that is shared among devices and can be resumed."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ Place = tuple[int, int]
 
 
 class RoundSampler(Sampler[Place]):
-    """The order of training: epochs without end, each in its own random order, cut into rounds of equal length.
+    """The training order: an endless sequence of shuffled epochs, divided into rounds of equal length.
 
-    Of several data sets each goes through epochs of its own, as fast as its share makes it. A checkpoint is written
-    after a round, so that the number of rounds is all that is needed to go on with the scene that comes next, wherever
-    in an epoch that is.
+    Each of several data sets has its own epochs and advances according to its share. A checkpoint is written after
+    each round; the number of finished rounds therefore determines the scene at which a training resumes.
 
     Args:
-        mixture: sizes of the data sets and their shares; a number = the scenes of the only one.
-        per_round: scenes of a round, on all devices together; a multiple of `devices`.
-        seed: of the orders.
-        rank, devices: which device takes its share here, of how many.
+        mixture: sizes of the data sets and their shares; an int = the number of scenes of a single data set.
+        per_round: scenes per round on all devices together; a multiple of `devices`.
+        seed: seed of the order.
+        rank, devices: index of this device, and number of devices.
     """
 
     def __init__(self, mixture: Mixture | int, per_round: int, *, seed: int, rank: int = 0, devices: int = 1) -> None:
@@ -39,7 +38,7 @@ class RoundSampler(Sampler[Place]):
         self.round = 0
 
     def set_epoch(self, number: int) -> None:
-        """Choose the round; Lightning calls its own unit an epoch."""
+        """Select the round, which Lightning calls an epoch."""
         self.round = number
 
     def __len__(self) -> int:
@@ -50,7 +49,7 @@ class RoundSampler(Sampler[Place]):
         sizes = self.mixture.sizes
         starts = np.cumsum([0, *sizes])
         turns = self.mixture.turns(first + self.per_round)
-        # scenes of each data set that came before a place of the order
+        # number of scenes of each data set before each position of the order
         before = np.zeros(len(turns), np.int64)
         for part in range(len(sizes)):
             mine = np.flatnonzero(turns == part)
@@ -66,11 +65,11 @@ class RoundSampler(Sampler[Place]):
 
 
 class ValidationSampler(Sampler[Place]):
-    """Scenes of a validation set, evenly spread over it, each on one device.
+    """Evenly spread scenes of a validation set, each on one device.
 
     Args:
         scenes: number of scenes of the set.
-        wanted: so many of them; 0 = all.
+        wanted: number of scenes to select; 0 = all.
         rank, devices: as for `RoundSampler`.
     """
 
@@ -86,12 +85,12 @@ class ValidationSampler(Sampler[Place]):
 
 
 class PreparedScenes(Dataset[Prepared]):
-    """Scenes as a task prepares them, by epoch and index.
+    """Prepared scenes by epoch and index.
 
     Args:
         scenes: the data set.
-        task: what prepares them.
-        seed: of the augmentation, which depends on it, on epoch and on index; None = no augmentation.
+        task: the task that prepares the scenes.
+        seed: seed of the augmentation, together with epoch and index; None = no augmentation.
     """
 
     def __init__(self, scenes: SceneDataset, task: Task, seed: int | None) -> None:
@@ -110,14 +109,14 @@ class PreparedScenes(Dataset[Prepared]):
 def scene_loader(
     prepared: PreparedScenes, sampler: Sampler[Place], *, batch_size: int, workers: int, pin: bool
 ) -> DataLoader[Prepared]:
-    """Batches of prepared scenes in a sampler's order.
+    """Return a loader of batches of prepared scenes in the order of a sampler.
 
     Args:
         prepared: the scenes.
-        sampler: their order.
-        batch_size: scenes of a batch.
-        workers: processes that prepare them; 0 = the calling one.
-        pin: whether batches wait in page-locked memory, for a faster copy to a GPU.
+        sampler: the order.
+        batch_size: scenes per batch.
+        workers: processes that prepare scenes; 0 = the calling process.
+        pin: whether batches are stored in page-locked memory, for faster copies to a GPU.
     """
     return DataLoader(
         prepared,
@@ -133,5 +132,5 @@ def scene_loader(
 
 
 def _alone(worker: int) -> None:
-    # OpenCV's threads do not survive a fork, and workers share the cores anyway
+    # OpenCV's threads do not survive a fork, and the workers already use all cores
     cv2.setNumThreads(0)

@@ -1,4 +1,4 @@
-"""Parts of scenes and of what was measured in them, and ground truth at the scale of the network's image."""
+"""Slabs of scenes and of their stereo evidence, and ground truth at the scale of the network's image."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from occdepth_ros.models.images import ImageFit
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of a scene's voxels before anything is learnt.
+class VoxelEvidence:
+    """Stereo evidence of the voxels of a scene.
 
-    A tensor of its own would lose its layout where scenes are put together to batches.
+    This wrapper keeps the memory layout of the tensor when scenes are collated to batches.
 
     Args:
         evidence: see `models.edge.evidence.evidence`, channels innermost.
@@ -29,17 +29,17 @@ class Known:
     evidence: torch.Tensor
 
     @classmethod
-    def of(cls, measured: Measurement, geometry: EdgeGeometry) -> Known:
-        """Compare what was measured with every voxel."""
-        return cls(evidence(measured, geometry).contiguous(memory_format=torch.channels_last_3d))
+    def of(cls, stereo: Measurement, geometry: EdgeGeometry) -> VoxelEvidence:
+        """Compute the evidence of every voxel from a matched pair."""
+        return cls(evidence(stereo, geometry).contiguous(memory_format=torch.channels_last_3d))
 
-    def to(self, device: torch.device | str) -> Known:
-        """The same on another device."""
-        return Known(self.evidence.to(device))
+    def to(self, device: torch.device | str) -> VoxelEvidence:
+        """Return a copy on another device."""
+        return VoxelEvidence(self.evidence.to(device))
 
 
 def slab(example: SceneExample, columns: int, rng: np.random.Generator) -> SceneExample:
-    """The scene on a random slab of its grid, `columns` voxels wide along y and at most as wide as the grid."""
+    """Crop the scene to a random slab of its grid, `columns` voxels wide along y, at most the width of the grid."""
     grid = example.grid
     columns = min(columns, grid.size[1])
     first = int(rng.integers(grid.size[1] - columns + 1))
@@ -53,32 +53,32 @@ def slab(example: SceneExample, columns: int, rng: np.random.Generator) -> Scene
     )
 
 
-def cut(measured: Measurement, whole: VoxelGrid, part: VoxelGrid) -> Measurement:
-    """What was measured on a grid, on a slab of it along y."""
+def cut(stereo: Measurement, whole: VoxelGrid, part: VoxelGrid) -> Measurement:
+    """Crop the stereo evidence of a grid to a slab along y."""
     first, columns = part.offset_to(whole)[1], part.size[1]
     layers = whole.size[2]
-    x, rest = measured.hit_voxels // (whole.size[1] * layers), measured.hit_voxels % (whole.size[1] * layers)
+    x, rest = stereo.hit_voxels // (whole.size[1] * layers), stereo.hit_voxels % (whole.size[1] * layers)
     y, z = rest // layers - first, rest % layers
     inside = (y >= 0) & (y < columns)
     return replace(
-        measured,
+        stereo,
         hit_voxels=((x * columns + y) * layers + z)[inside],
-        hits=measured.hits[inside],
-        ground=measured.ground[:, first : first + columns].contiguous(),
-        ground_seen=measured.ground_seen[:, first : first + columns].contiguous(),
+        hits=stereo.hits[inside],
+        ground=stereo.ground[:, first : first + columns].contiguous(),
+        ground_seen=stereo.ground_seen[:, first : first + columns].contiguous(),
     )
 
 
 def guessable(target: torch.Tensor, seen: torch.Tensor, geometry: EdgeGeometry) -> torch.Tensor:
-    """A ground truth without the hidden free space that the left image does not show, `[X, Y, Z]`.
+    """Mark hidden free space outside the left image as unknown; returns `[X, Y, Z]`.
 
-    Hidden surfaces are known where some scan struck them, hidden free space nearly everywhere. Before the camera the
-    image says which is more likely; out of its view, a network that is told of free space so much more often learns
-    that nothing stands there.
+    Labels of hidden surfaces exist only where a scan hit them, labels of hidden free space almost everywhere. Inside
+    the view the image shows which one is more likely. Outside the view this imbalance would train a network to predict
+    free space.
 
     Args:
         target: class ids, 255 unknown.
-        seen: what the frame's own place sees.
+        seen: voxels that are visible from the pose of the frame.
         geometry: tables of the calibration on the same grid.
     """
     in_view = unfolded(geometry.visible[0][None].expand(FINE, -1).contiguous(), geometry.size)
@@ -88,9 +88,9 @@ def guessable(target: torch.Tensor, seen: torch.Tensor, geometry: EdgeGeometry) 
 def fitted_ground_truth(
     example: SceneExample, fit: ImageFit, size: tuple[int, int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Depth and classes of the left image's pixels at the network's scale; the nearest thing in a pixel counts.
+    """Reduce depth and pixel classes of the left image to the network's scale; the nearest point of a pixel counts.
 
-    A LiDAR marks one pixel of fifteen; picking every other row and column would lose most of its points.
+    LiDAR points cover one pixel in fifteen, so that sampling every second row and column would lose most points.
 
     Returns:
         `[H, W]` metres, NaN unknown; and class ids `[H, W]`, 255 unknown.
@@ -99,7 +99,7 @@ def fitted_ground_truth(
     classes = np.full(depth.shape, UNKNOWN, np.uint8) if example.semantics is None else example.semantics
     row, column = np.nonzero(~np.isnan(depth) | (classes != UNKNOWN))
     far, kind = depth[row, column], classes[row, column]
-    # written last counts: the nearest, and what has a depth before what has none
+    # later writes overwrite earlier ones: write pixels without depth first, then from far to near
     order = np.argsort(-np.nan_to_num(far, nan=np.inf), kind="stable")
     row, column, far, kind = row[order], column[order], far[order], kind[order]
     row, column = row * fit.scaled[0] // fit.source[0], column * fit.scaled[1] // fit.source[1]

@@ -1,4 +1,4 @@
-"""What occdepth-edge learns from a scene: occupancy, classes, depth and the pixels' classes."""
+"""Training task of occdepth-edge: occupancy, classes, depth and pixel classes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.trained_height import trained_grid
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
-from occdepth_ros.training.edge_scenes import Known, cut, fitted_ground_truth, guessable, slab
+from occdepth_ros.training.edge_scenes import VoxelEvidence, cut, fitted_ground_truth, guessable, slab
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 from occdepth_ros.training.task import Batch, Prepared
 from occdepth_ros.training.typed import updated
@@ -33,15 +33,15 @@ from occdepth_ros.training.typed import updated
 Result = TypeVar("Result")
 
 CLASS_POWER = 0.3
-"""Class weights are the inverse frequency to this power: rare classes count more, but not by orders of magnitude."""
+"""Exponent of the inverse class frequency in the class weights; below 1, so that weights differ moderately."""
 CLASS_FLOOR = 2e-3
-"""Frequency below which a class is not weighted any higher."""
+"""Lower bound of the class frequency in the class weights."""
 OCCUPIED_WEIGHT = 2.0
-"""Weight of occupied voxels against free ones, which are twenty times as many."""
+"""Weight of occupied voxels relative to free voxels, which are twenty times as frequent."""
 ROWS = 12_000
-"""Occupied lifted voxels that the class loss draws from a scene, at most."""
+"""Maximum number of occupied lifted voxels that the class loss samples from a scene."""
 PIXELS = 20_000
-"""Labelled pixels that the loss of the pixels' classes draws from an image, at most."""
+"""Maximum number of labelled pixels that the pixel loss samples from an image."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ class EdgeOptions:
     """The section `task` of a recipe of this family.
 
     Args:
-        network: what differs from the preset, by field of `EdgeConfig`.
+        network: overrides of the preset, by field of `EdgeConfig`.
         losses: weights of the loss terms.
-        augmentation: of training scenes; mirroring happens after lifting.
-        shift: how far the grid is moved at most along x, y, z in training, voxels.
-        columns: width of a random slab along y that a training scene is cut to, voxels; None = all. Twice the scenes in
-            the time of one teach more than the other half of each.
-        freeze_encoder: leave the 2-D encoder as it is: a third of the time, and it forgets nothing.
-        imagenet: start the 2-D encoder from ImageNet weights.
-        compile: fuse the network with torch.compile: costs a minute, then halves the time of a step on a CPU.
+        augmentation: augmentation of training scenes; mirroring happens after lifting.
+        shift: largest random shift of the grid along x, y, z in training, voxels.
+        columns: width along y of the random slab to which a training scene is cropped, voxels; None = no cropping.
+            Twice as many cropped scenes per time gave higher scores than whole scenes.
+        freeze_encoder: keep the weights of the 2-D encoder; a step takes a third of the time.
+        imagenet: initialize the 2-D encoder with ImageNet weights.
+        compile: compile the network with torch.compile; takes a minute, then halves the time per step on a CPU.
     """
 
     network: Mapping[str, Any] = field(default_factory=dict)
@@ -91,18 +91,18 @@ class EdgeOptions:
         return self.config.name
 
     def build(self) -> EdgeTask:
-        """Make the task, its network with fresh weights."""
+        """Create the task with a newly initialized network."""
         return EdgeTask(self)
 
 
 class EdgeTask:
-    """occdepth-edge in any configuration.
+    """Trains occdepth-edge in any configuration.
 
     Args:
-        options: as in a recipe.
+        options: the section `task` of a recipe.
 
     Raises:
-        CheckpointError: the ImageNet weights are wanted and not installed.
+        CheckpointError: ImageNet weights are requested but not installed.
     """
 
     classes = SEMANTIC_KITTI
@@ -135,7 +135,7 @@ class EdgeTask:
 
         Returns:
             `images` `[2, 3, H, W]`, `target` `[X, Y, Z]`, `depth` `[H, W]` metres, NaN unknown, `semantics` `[H, W]`,
-            255 unknown; `measured`, `known`, `geometry` without the tables that `known` was made by, and `mirror`,
+            255 unknown; `stereo`, `evidence`, `geometry` without the tables of `evidence`, and `mirror`,
             whether the scene is mirrored after lifting.
 
         Raises:
@@ -152,13 +152,13 @@ class EdgeTask:
         fit = ImageFit.between((example.rig.left.height, example.rig.left.width), self.config.image)
         rig = fit.rig(example.rig)
         left, right = (resized(image, fit) for image in (example.left, example.right))
-        # matched as taken, and on the whole grid: training should meet what the field brings
-        measured = StereoEvidence(example.rig, example.grid, fit).measure(example.left, example.right)
+        # match the original images on the whole grid, as at inference
+        stereo = StereoEvidence(example.rig, example.grid, fit).measure(example.left, example.right)
         if rng is not None and options.columns is not None:
             whole = example.grid
             example = slab(example, options.columns, rng)
             self.config.check_grid(example.grid)
-            measured = cut(measured, whole, example.grid)
+            stereo = cut(stereo, whole, example.grid)
         images = torch.from_numpy(np.stack([left, right]))
         if rng is not None:
             images = jitter(images.movedim(-1, 1), options.augmentation, rng).movedim(1, -1)
@@ -173,10 +173,10 @@ class EdgeTask:
             "target": target,
             "depth": torch.from_numpy(depth),
             "semantics": torch.from_numpy(semantics),
-            # compared with the voxels here, by a worker, and not while the network waits
-            "known": Known.of(measured, geometry),
+            # computed here, in a worker process, so that the training process does not wait for it
+            "evidence": VoxelEvidence.of(stereo, geometry),
             "geometry": replace(geometry, fine_pixel=nothing, fine_depth=nothing, position=nothing),
-            "measured": measured,
+            "stereo": stereo,
             "mirror": rng is not None and bool(rng.random() < options.augmentation.mirror),
         }
 
@@ -193,27 +193,29 @@ class EdgeTask:
         return total
 
     def predict(self, batch: Batch) -> torch.Tensor:
-        """Labels of every scene, `[B, X, Y, Z]` uint8."""
+        """Predict the labels of every scene, `[B, X, Y, Z]` uint8."""
         labels = []
         for i in range(len(batch["images"])):
             output = self._forward(batch, i, mirrored=False)
             occupied = output.occupancy[0].float().sigmoid().flatten(1)
-            threshold = thresholds(batch["known"][i].evidence, batch["geometry"][i].visible[0], self.config.thresholds)
+            threshold = thresholds(
+                batch["evidence"][i].evidence, batch["geometry"][i].visible[0], self.config.thresholds
+            )
             labels.append(decide(self._net.head, output.volume, output.lifted, occupied, threshold).labels)
         return torch.stack(labels)
 
     def _forward(self, batch: Batch, i: int, *, mirrored: bool) -> EdgeOutput:
         output: EdgeOutput = self._net(
             batch["images"][i],
-            batch["measured"][i],
+            batch["stereo"][i],
             batch["geometry"][i],
-            batch["known"][i].evidence,
+            batch["evidence"][i].evidence,
             mirrored=mirrored,
         )
         return output
 
     def _terms(self, batch: Batch, i: int) -> dict[str, torch.Tensor]:
-        """Unweighted terms of one scene; each a scalar, 0 where the scene has no such ground truth."""
+        """Unweighted loss terms of one scene; scalars, 0 if the scene lacks the ground truth of a term."""
         mirrored: bool = batch["mirror"][i]
         output = self._forward(batch, i, mirrored=mirrored)
         target = batch["target"][i]
@@ -240,11 +242,11 @@ class EdgeTask:
         return weighted_cross_entropy(logits[chosen], wanted, self._class_weights.to(logits.device))
 
     def _depth_term(self, logits: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
-        """Cross entropy against how the true depths of every cell spread over the bins (OccDepth, section 3.3)."""
+        """Cross entropy against the distribution of each cell's true depths over the bins (OccDepth, section 3.3)."""
         wanted, share = depth_histogram(depth, self._net.depth_net.bin_edges, SCALE)
-        known = (share[0] > 0).float()
+        labelled = (share[0] > 0).float()
         each = -(wanted * logits[0].float().log_softmax(0)).sum(0)
-        return (each * known).sum() / known.sum().clamp_min(1)
+        return (each * labelled).sum() / labelled.sum().clamp_min(1)
 
     def _pixel_term(self, logits: torch.Tensor, semantics: torch.Tensor) -> torch.Tensor:
         """Cross entropy of the pixels' classes, `logits` `[n_classes, H/4, W/4]`."""
@@ -257,9 +259,10 @@ class EdgeTask:
 
 
 def fused(function: Callable[..., Result]) -> Callable[..., Result]:
-    """A function compiled for training; without gradients it runs as it is.
+    """Compile a function for training; without gradients the original function runs.
 
-    Validation sees every scene once, and whole grids instead of slabs: compiling for them takes longer than they do.
+    Validation processes every scene once and whole grids instead of slabs; compiling for it would take longer than the
+    validation itself.
     """
     compiled = torch.compile(function)
 
@@ -271,26 +274,26 @@ def fused(function: Callable[..., Result]) -> Callable[..., Result]:
 
 
 def occupancy_terms(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weighted binary cross entropy of occupancy, and one minus the soft intersection over union.
+    """Weighted binary cross entropy of occupancy plus (1 - soft intersection over union).
 
     Args:
         logits: any shape.
         target: class ids of the same shape, 255 unknown.
     """
-    known = (target != UNKNOWN).float()
+    labelled = (target != UNKNOWN).float()
     occupied = ((target != EMPTY) & (target != UNKNOWN)).float()
     factor = 1 + (OCCUPIED_WEIGHT - 1) * occupied
     # -y log s(x) w - (1 - y) log(1 - s(x)), both from one softplus
     each = factor * F.softplus(logits) - OCCUPIED_WEIGHT * occupied * logits
-    entropy = (each * known).sum() / known.sum().clamp_min(1)
-    probability = logits.sigmoid() * known
+    entropy = (each * labelled).sum() / labelled.sum().clamp_min(1)
+    probability = logits.sigmoid() * labelled
     both = (probability * occupied).sum()
     union = probability.sum() + occupied.sum() - both
     return entropy, 1 - (both + 1) / (union + 1)
 
 
 def weighted_cross_entropy(logits: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Class-weighted cross entropy of rows, `[R, C]` against `[R]`; 0 without rows."""
+    """Class-weighted cross entropy of `[R, C]` logits against `[R]` class ids; 0 for R = 0."""
     if not len(wanted):
         return logits.sum() * 0
     return F.cross_entropy(logits, wanted, weight=weights)

@@ -1,4 +1,4 @@
-"""What networks on a matched pair have in common in training: augmentation, matching, windows, targets."""
+"""Common part of the tasks that use a matched pair: augmentation, matching, windows, targets."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.class_weights import begin_at_frequencies, class_weights
 from occdepth_ros.training.task import Batch, Prepared
 
-Begun = TypeVar("Begun", bound="MeasuredTask")
+NewTask = TypeVar("NewTask", bound="EvidenceTask")
 
 
 @dataclass(frozen=True)
-class MeasuredOptions:
-    """What the sections `task` of such families begin with.
+class EvidenceOptions:
+    """Common fields of the sections `task` of these families.
 
     Args:
-        augmentation: of training scenes.
-        window: see `MeasuredTask`.
-        frequencies: begin with heads that say how frequent the classes are (see `begin_at_frequencies`).
+        augmentation: augmentation of training scenes.
+        window: see `EvidenceTask`.
+        frequencies: initialize the heads with the class frequencies (see `begin_at_frequencies`).
 
     Raises:
-        RecipeError: a field is wrong.
+        RecipeError: a field is invalid.
     """
 
     augmentation: Augmentation = field(default_factory=Augmentation)
     window: int | None = None
     frequencies: bool = False
 
-    def begun(self, task: Begun) -> Begun:
-        """A task whose network was made just now, as these options want it to begin."""
+    def begun(self, task: NewTask) -> NewTask:
+        """Initialize the heads of a new task as the options request, and return the task."""
         if self.frequencies:
             for head in task.heads():
                 begin_at_frequencies(head, task.config.n_classes)
         return task
 
 
-class MeasuredTask(ABC):
-    """A network on what stereo matching shows.
+class EvidenceTask(ABC):
+    """Trains a network whose input is stereo evidence.
 
     Args:
         config: sizes of the network.
         network: the network.
-        augmentation: of training scenes, before they are matched; None = as OccDepth's.
-        window: edge of a random square of columns that full resolution and its losses are confined to in training,
-            voxels; None = all. Full resolution costs most of a step, and context is gathered from the whole scene
-            anyway.
+        augmentation: augmentation of training scenes before matching; None = as for OccDepth.
+        window: edge of a random square of columns to which full resolution and its losses are limited in training,
+            voxels; None = no limit. Full resolution takes most of the time of a step; the lower resolutions always
+            process the whole scene.
     """
 
     classes = SEMANTIC_KITTI
@@ -78,13 +78,13 @@ class MeasuredTask(ABC):
         self.config = config
         self._class_weights = class_weights(config.n_classes)
 
-    def measured(self, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> Prepared:
-        """What the network takes; arguments as for `MatchedSurface.of`."""
+    def evidence(self, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> Prepared:
+        """Return the inputs of the network; arguments as for `MatchedSurface.of`."""
         return {"surface": MatchedSurface.of(stereo, left, disparity)}
 
     @abstractmethod
     def heads(self) -> list[nn.Conv3d]:
-        """The convolutions that tell the voxels' classes."""
+        """Return the convolutions that classify voxels."""
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -95,18 +95,18 @@ class MeasuredTask(ABC):
         """See `ClassifyingTask`."""
 
     def predict(self, batch: Batch) -> torch.Tensor:
-        """Labels of every scene, `[B, X, Y, Z]` uint8."""
+        """Predict the labels of every scene, `[B, X, Y, Z]` uint8."""
         return self.logits(batch).argmax(dim=1).to(torch.uint8)
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
-        """Match the pair and make the targets of one scene.
+        """Match the pair and create the targets of one scene.
 
         Returns:
-            what `measured` makes of it; `ground_truth` `[X, Y, Z]` uint8; `target`, the same, in training with windows
-            of the columns of `window`.
+            the network inputs of `evidence`; `ground_truth` `[X, Y, Z]` uint8; `target`, the same, cropped to `window`
+            in training with windows.
 
         Raises:
-            GridError: the ground truth is not on voxels of the network's size.
+            GridError: the voxel size of the ground truth differs from the network's.
             CalibrationError: the images are too small to be matched.
         """
         self.config.check_grid(example.grid)
@@ -123,7 +123,7 @@ class MeasuredTask(ABC):
         disparity, _ = stereo.match(small, stereo.resized(right))
         ground_truth = torch.from_numpy(example.target)
         prepared: Prepared = {
-            **self.measured(stereo, small, disparity),
+            **self.evidence(stereo, small, disparity),
             "ground_truth": ground_truth,
             "target": ground_truth,
         }
@@ -133,5 +133,5 @@ class MeasuredTask(ABC):
 
 
 def window_of(batch: Batch, scene: int) -> ColumnWindow | None:
-    """The window of a scene of the batch, None where there are none."""
+    """Return the window of a scene of the batch, None without windows."""
     return batch["window"][scene] if "window" in batch else None

@@ -1,4 +1,4 @@
-"""Weights that a training starts from."""
+"""Initial weights of a training."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ BACKBONE_PREFIXES = (
     "img_backbone.",
     "backbone.",
 )
-"""Where networks keep their 2-D backbone, by parameter name."""
+"""Prefixes of the parameter names of 2-D backbones."""
 
 
 def load_initial(network: nn.Module, initial: Path | None, backbone: Path | None) -> None:
     """Load weights of the whole network, then those of its 2-D backbone.
 
     Args:
-        network: what is to be trained.
-        initial: weights of this very network.
-        backbone: weights of the backbone alone, such as timm's of the same name; a classifier in them is left out.
+        network: the network to train.
+        initial: weights of the same network.
+        backbone: weights of the backbone only, such as those of timm; a classifier in them is ignored.
 
     Raises:
-        CheckpointError: a file is damaged or of another network.
+        CheckpointError: a file is damaged or belongs to another network.
     """
     if initial is not None:
         load_strict(network, read_state(initial), where=str(initial))
@@ -41,7 +41,7 @@ def load_initial(network: nn.Module, initial: Path | None, backbone: Path | None
     for prefix in BACKBONE_PREFIXES:
         inside = {name[len(prefix) :]: tensor for name, tensor in own.items() if name.startswith(prefix)}
         found = {name for name, tensor in inside.items() if name in state and state[name].shape == tensor.shape}
-        # counters of batches are missing from some files and matter to nobody
+        # batch counters of normalization layers are missing from some files and are not used
         lacking = [name for name in inside if name not in found and not name.endswith("num_batches_tracked")]
         if found and not lacking:
             network.load_state_dict({prefix + name: state[name] for name in found}, strict=False)

@@ -1,4 +1,4 @@
-"""What JS3C-Net learns from a scene: names of matched points and classes of all voxels (Yan et al., AAAI 2021)."""
+"""Training task of JS3C-Net: classes of matched points and of all voxels (Yan et al., AAAI 2021)."""
 
 from __future__ import annotations
 
@@ -11,45 +11,44 @@ from torch import nn
 from occdepth_ros.models.comparison.js3cnet.config import Js3cNetConfig
 from occdepth_ros.models.comparison.js3cnet.network import Js3cNet
 from occdepth_ros.training.augmentation import Augmentation
-from occdepth_ros.training.evidence_task import MeasuredOptions, MeasuredTask, window_of
+from occdepth_ros.training.evidence_task import EvidenceOptions, EvidenceTask, window_of
 from occdepth_ros.training.losses.cross_entropy import class_cross_entropy
 from occdepth_ros.training.task import Batch
 
 
 @dataclass(frozen=True)
-class Js3cNetOptions(MeasuredOptions):
+class Js3cNetOptions(EvidenceOptions):
     """The section `task` of a recipe of this family.
 
     Args:
-        network: what differs from the default sizes, by field of `Js3cNetConfig`.
-        augmentation, window, frequencies: see `MeasuredOptions`.
+        network: overrides of the default sizes, by field of `Js3cNetConfig`.
+        augmentation, window, frequencies: see `EvidenceOptions`.
 
     Raises:
-        RecipeError: a field is wrong.
+        RecipeError: a field is invalid.
     """
 
     network: Js3cNetConfig = field(default_factory=Js3cNetConfig)
 
     @property
     def model(self) -> str:
-        """Name of the model that the weights are for."""
+        """Name of the model that loads the trained weights."""
         return self.network.name
 
     def build(self) -> Js3cNetTask:
-        """Make the task, its network with fresh weights."""
+        """Create the task with a newly initialized network."""
         return self.begun(Js3cNetTask(self.network, augmentation=self.augmentation, window=self.window))
 
 
-class Js3cNetTask(MeasuredTask):
-    """JS3C-Net from the points that stereo matching measures.
+class Js3cNetTask(EvidenceTask):
+    """Trains JS3C-Net on the points of stereo matching.
 
-    A point's ground truth is the class of the voxel that it was matched into: the ground truth that all networks of
-    the comparison
-    have, and no label of a pixel or of a LiDAR point. The empty class then means a match where nothing is.
+    The ground truth of a point is the class of its voxel, so that all networks of the comparison use the same labels;
+    labels of pixels or LiDAR points are not used. The empty class marks points that were matched wrongly.
 
     Args:
         config: the network.
-        augmentation, window: see `MeasuredTask`.
+        augmentation, window: see `EvidenceTask`.
     """
 
     def __init__(
@@ -63,14 +62,14 @@ class Js3cNetTask(MeasuredTask):
         super().__init__(self.config, Js3cNet(self.config), augmentation=augmentation, window=window)
 
     def heads(self) -> list[nn.Conv3d]:
-        """The head of the completion."""
+        """Return the classification head of the completion network."""
         head: Any = self.network.get_submodule("classes.conv")
         return [head]
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Class-weighted cross entropies of voxels, points, and points after they saw the completion.
+        """Class-weighted cross entropies of voxels, points, and points refined by the completion.
 
-        Equally weighted: the published weights are learnt, which a budget of hundreds of steps leaves where they start.
+        The terms have equal weights. The published weights are trained, but hundreds of steps hardly change them.
         """
         terms: dict[str, list[torch.Tensor]] = {"completion": [], "points": [], "interaction": []}
         for i, surface in enumerate(batch["surface"]):

@@ -1,4 +1,4 @@
-"""What LMSCNet learns from a scene: measured occupancy in, classes at every scale (Roldão et al., section 3.3)."""
+"""Training task of LMSCNet: input stereo occupancy, target classes at every scale (Roldão et al., section 3.3)."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from occdepth_ros.models.comparison.lmscnet.network import LmscNet
 from occdepth_ros.stereo.matching import ImageArray
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.training.augmentation import Augmentation
-from occdepth_ros.training.evidence_task import MeasuredOptions, MeasuredTask, window_of
+from occdepth_ros.training.evidence_task import EvidenceOptions, EvidenceTask, window_of
 from occdepth_ros.training.losses.cross_entropy import class_cross_entropy
 from occdepth_ros.training.task import Batch, Prepared
 
 
 @dataclass(frozen=True)
-class LmscNetOptions(MeasuredOptions):
+class LmscNetOptions(EvidenceOptions):
     """The section `task` of a recipe of this family.
 
     Args:
-        network: what differs from the published sizes, by field of `LmscNetConfig`.
-        augmentation, window, frequencies: see `MeasuredOptions`.
+        network: overrides of the published sizes, by field of `LmscNetConfig`.
+        augmentation, window, frequencies: see `EvidenceOptions`.
 
     Raises:
-        RecipeError: a field is wrong.
+        RecipeError: a field is invalid.
     """
 
     network: LmscNetConfig = field(default_factory=LmscNetConfig)
 
     @property
     def model(self) -> str:
-        """Name of the model that the weights are for."""
+        """Name of the model that loads the trained weights."""
         return self.network.name
 
     def build(self) -> LmscNetTask:
-        """Make the task, its network with fresh weights."""
+        """Create the task with a newly initialized network."""
         return self.begun(LmscNetTask(self.network, augmentation=self.augmentation, window=self.window))
 
 
-class LmscNetTask(MeasuredTask):
-    """LMSCNet from the occupancy that stereo matching measures.
+class LmscNetTask(EvidenceTask):
+    """Trains LMSCNet on the occupancy of stereo matching.
 
     Args:
         config: the network.
-        augmentation, window: see `MeasuredTask`.
+        augmentation, window: see `EvidenceTask`.
     """
 
     def __init__(
@@ -64,15 +64,15 @@ class LmscNetTask(MeasuredTask):
         self.config = config or LmscNetConfig()
         super().__init__(self.config, LmscNet(self.config), augmentation=augmentation, window=window)
 
-    def measured(self, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> Prepared:
+    def evidence(self, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> Prepared:
         """`occupancy` `[X, Y, Z]` float32."""
         return {"occupancy": torch.from_numpy(stereo.occupied(disparity)).float()}
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
-        """Match the pair and make the targets of one scene; see `MeasuredTask.prepare`.
+        """Match the pair and create the targets of one scene; see `EvidenceTask.prepare`.
 
         Returns:
-            also `target_s` `[X/s, Y/s, Z/s]` uint8 for the coarser scales s, in training.
+            additionally, in training, `target_s` `[X/s, Y/s, Z/s]` uint8 for each coarser scale s.
         """
         prepared = super().prepare(example, rng)
         del prepared["ground_truth"]
@@ -83,17 +83,17 @@ class LmscNetTask(MeasuredTask):
         return prepared
 
     def heads(self) -> list[nn.Conv3d]:
-        """The last convolution at every scale."""
+        """Return the last convolution of every scale."""
         heads: Any = self.network.get_submodule("heads")
         return [heads[str(scale)].classes for scale in SCALES]
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Class-weighted cross entropies by scale, equally weighted; without coarser targets the finest alone."""
+        """Class-weighted cross entropies by scale with equal weights; only the finest without coarser targets."""
         volumes: torch.Tensor = batch["occupancy"]
         scales = tuple(s for s in SCALES if _target(s) in batch)
         terms = {f"cross_entropy_{s}": volumes.new_zeros(()) for s in scales}
         for i in range(len(volumes)):
-            # one by one: every scene has its own window
+            # scene by scene, because every scene has its own window
             logits: dict[int, torch.Tensor] = self.network(volumes[i : i + 1], scales, window_of(batch, i))
             for s in scales:
                 term = class_cross_entropy(logits[s], batch[_target(s)][i : i + 1], self._class_weights)
@@ -107,5 +107,5 @@ class LmscNetTask(MeasuredTask):
 
 
 def _target(scale: int) -> str:
-    """Key of the labels at a scale."""
+    """Return the key of the labels at a scale."""
     return "target" if scale == 1 else f"target_{scale}"

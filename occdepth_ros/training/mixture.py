@@ -1,4 +1,4 @@
-"""Several data sets in one training, each with its share of the scenes."""
+"""Mixture of several data sets, each with its share of the scenes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from occdepth_ros.data.example import SceneDataset, SceneExample
 from occdepth_ros.errors import TrainingError
 
 GOLDEN = (math.sqrt(5) - 1) / 2
-"""Multiples of the golden section, modulo 1, are spread evenly over every span of them."""
+"""Golden ratio conjugate; its multiples modulo 1 are evenly distributed over every interval."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """How often each of several data sets has its turn.
+    """Sizes and shares of several data sets.
 
     Args:
-        sizes: scenes of each data set.
-        shares: of the scenes of a training; they add up to 1.
+        sizes: number of scenes of each data set.
+        shares: fraction of the training scenes from each data set; they add up to 1.
 
     Raises:
-        TrainingError: a data set is empty, or a share is not above 0, or they do not add up to 1.
+        TrainingError: a data set is empty, a share is not above 0, or the shares do not add up to 1.
     """
 
     sizes: tuple[int, ...]
@@ -48,7 +48,7 @@ class Mixture:
 
     @classmethod
     def of(cls, scenes: SceneDataset) -> Mixture:
-        """The mixture of a data set; one that is no mixture has all of the turns."""
+        """Return the mixture of a data set; a single data set has the share 1."""
         return scenes.mixture if isinstance(scenes, MixedScenes) else cls((len(scenes),), (1.0,))
 
     @property
@@ -57,24 +57,24 @@ class Mixture:
         return sum(self.sizes)
 
     def turns(self, count: int) -> npt.NDArray[np.int64]:
-        """Whose turn it is at the first `count` places of the order, `[count]`.
+        """Index of the data set at each of the first `count` positions of the order, `[count]`.
 
-        The share of every data set is kept within a few scenes over any part of the order, and the order depends on
-        nothing but the shares.
+        Over any part of the order, each data set deviates from its share by a few scenes at most. The order depends
+        only on the shares.
         """
         bounds = np.cumsum(self.shares)[:-1]
         return np.searchsorted(bounds, (0.5 + GOLDEN * np.arange(count)) % 1, side="right").astype(np.int64)
 
 
 class MixedScenes:
-    """Scenes of several data sets, one after the other (a `SceneDataset`).
+    """Concatenated scenes of several data sets (a `SceneDataset`).
 
     Args:
         parts: the data sets.
-        shares: of the scenes of a training, see `Mixture`.
+        shares: see `Mixture`.
 
     Raises:
-        TrainingError: a data set is empty, or a share is wrong.
+        TrainingError: a data set is empty, or a share is invalid.
     """
 
     def __init__(self, parts: Sequence[SceneDataset], shares: Sequence[float]) -> None:

@@ -1,4 +1,4 @@
-"""The Lightning module around a task: optimiser, schedule, losses of a step, scores of a validation."""
+"""The Lightning module of a task: optimizer, schedule, loss of a step, scores of a validation."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class SceneModule(LightningModule):
     """Trains a task's network.
 
     Args:
-        task: the network and what it learns.
+        task: the network with its targets and losses.
         optimization: AdamW and its schedule.
-        steps: of the optimiser in the whole training.
+        steps: optimizer steps of the whole training.
     """
 
     def __init__(self, task: Task, optimization: Optimization, steps: int) -> None:
@@ -33,16 +33,16 @@ class SceneModule(LightningModule):
         self.optimization = optimization
         self.steps = steps
         self.scores = CompletionScores(task.classes)
-        """Of the validation that runs, or ran last."""
+        """Scores of the current or last validation."""
         self.terms: dict[str, torch.Tensor] = {}
-        """Loss terms of the batch that was run last, without gradients."""
+        """Loss terms of the last batch, detached."""
         self._checked = False
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW on every parameter that learns, its rate set before every step.
+        """Create AdamW for all parameters with gradients; the learning rate is set before every step.
 
         Raises:
-            RecipeError: the encoder has a rate of its own, and does not learn.
+            RecipeError: the encoder has its own learning rate but is frozen.
         """
         own = self.optimization
         learning = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
@@ -62,14 +62,14 @@ class SceneModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        """Sum of the loss terms.
+        """Return the sum of the loss terms.
 
-        A sum that is no number is computed once more, on one device: in bfloat16 on a CPU it was seen twice in some two
-        hundred batches of a tiny network whose weights and gradients were finite, and not when that was repeated. What
-        caused it is not known.
+        On a single device, a sum that is not finite is computed a second time. In bfloat16 on a CPU this occurred twice
+        in about 200 batches of a tiny network with finite weights and gradients, and not in the repetition. The cause
+        is unknown.
 
         Raises:
-            TrainingError: it is still not a finite number.
+            TrainingError: the sum is still not finite.
         """
         before = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
         total = self._total(batch)
@@ -77,7 +77,7 @@ class SceneModule(LightningModule):
         if not total.isfinite() and not torch.distributed.is_initialized():
             warnings.warn(f"{where}: the loss was no finite number and is computed again", stacklevel=1)
             with torch.no_grad():
-                # statistics of the norms have seen what was no number
+                # the running statistics of the normalization layers may have become NaN
                 for buffer, value in before:
                     buffer.copy_(value)
             total = self._total(batch)
@@ -96,10 +96,10 @@ class SceneModule(LightningModule):
         return torch.stack(list(terms.values())).sum()
 
     def on_after_backward(self) -> None:
-        """Look once whether every parameter learns.
+        """Check once that every trainable parameter has a gradient.
 
         Raises:
-            TrainingError: some get no gradient, which distributed training would wait for in vain.
+            TrainingError: a parameter has no gradient; distributed training would wait for it forever.
         """
         if self._checked:
             return
@@ -113,17 +113,17 @@ class SceneModule(LightningModule):
             )
 
     def on_validation_epoch_start(self) -> None:
-        """Begin to count."""
+        """Reset the scores."""
         self.scores = CompletionScores(self.task.classes)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Count one batch."""
+        """Add one batch to the scores."""
         predicted = self.task.predict(batch).cpu().numpy()
         for found, ground_truth in zip(predicted, batch["target"].cpu().numpy(), strict=True):
             self.scores.add(found, ground_truth)
 
     def on_validation_epoch_end(self) -> None:
-        """Add up the counts of all devices."""
+        """Sum the counts of all devices."""
         counts = torch.from_numpy(self.scores.confusion).to(self.device)
         scenes = torch.tensor(self.scores.scenes, device=self.device)
         reduce: Any = self.trainer.strategy.reduce

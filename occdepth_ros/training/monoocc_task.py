@@ -1,4 +1,4 @@
-"""What MonoOcc's second stage learns from a scene: classes of voxels and pixels, and a teacher's volume."""
+"""Training task of MonoOcc's second stage: classes of voxels and pixels, and distillation from a teacher's volume."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ class MonoOccOptions:
 
     Args:
         preset: a key of `occdepth_ros.models.monoocc.config.PRESETS`.
-        late, semantic: whether the network has image-conditioned cross-attention, and learns from pixels too.
-        imagenet: begin with ImageNet weights of the backbone, where a package brings them (EfficientNet-Lite0); its
-            first stages and its batch norms then stay as they are.
-        freeze_encoder: leave all of the backbone as it is.
-        frequencies: begin with a head that says how frequent the classes are.
-        augmentation: of training scenes.
+        late, semantic: whether the network has image-conditioned cross-attention, and the auxiliary loss on pixels.
+        imagenet: initialize the backbone with ImageNet weights if a package provides them (EfficientNet-Lite0); its
+            first stages and its batch norms are then frozen.
+        freeze_encoder: freeze the whole backbone.
+        frequencies: initialize the head with the class frequencies.
+        augmentation: augmentation of training scenes.
         window: see `MonoOccTask`.
         losses: factors of the terms.
-        teacher: weights of a teacher that is imitated; empty = none.
-        teacher_preset: its network.
-        teacher_cache: folder where its features of occupied voxels are kept, so that it looks at every scene only once
-            and without jitter; empty = it looks every time.
-        divergence: how it is imitated, a key of `DIVERGENCES`.
+        teacher: weights file of the teacher for distillation; empty = no distillation.
+        teacher_preset: network of the teacher.
+        teacher_cache: folder that keeps the teacher's features of occupied voxels, so that the teacher processes every
+            scene once and without colour jitter; empty = it processes every scene in every epoch.
+        divergence: distillation loss, a key of `DIVERGENCES`.
 
     Raises:
-        RecipeError: a field is wrong.
+        RecipeError: a field is invalid.
     """
 
     preset: str = "monoocc-edge"
@@ -94,20 +94,20 @@ class MonoOccOptions:
 
     @property
     def model(self) -> str:
-        """Name of the model that the weights are for."""
+        """Name of the model that loads the trained weights."""
         return self.preset
 
     @property
     def past(self) -> tuple[int, ...]:
-        """Offsets of the earlier images that scenes must bring."""
+        """Frame offsets of the earlier images that scenes must contain."""
         imitated = PRESETS[self.teacher_preset].past if self.teacher else ()
         return tuple(sorted({*PRESETS[self.preset].past, *imitated}))
 
     def build(self) -> MonoOccTask:
-        """Make the task, its network with fresh weights, and its teacher.
+        """Create the task with a newly initialized network and its teacher.
 
         Raises:
-            CheckpointError: the weights of the backbone or of the teacher are missing or of another network.
+            CheckpointError: the weights of the backbone or teacher are missing or belong to another network.
         """
         config = replace(PRESETS[self.preset], late=self.late, semantic=self.semantic)
         teacher, cache = None, None
@@ -142,18 +142,18 @@ class MonoOccOptions:
 
 
 class MonoOccTask:
-    """MonoOcc from query proposals of stereo matching.
+    """Trains MonoOcc on query proposals from stereo matching.
 
     Args:
         config: the network.
-        augmentation: of training scenes, before they are matched; None = as OccDepth's.
-        window: edge of a random square of columns that the losses on voxels are confined to in training, voxels;
-            None = all.
+        augmentation: augmentation of training scenes before matching; None = as for OccDepth.
+        window: edge of a random square of columns to which the voxel losses are limited in training, voxels;
+            None = no limit.
         losses: factors of the terms.
-        teacher: a network whose volume the student's is to resemble; None = none.
-        cache: where its features are kept; None = nowhere.
-        divergence: how that is measured, a key of `DIVERGENCES`.
-        proposals: where proposals come from; None = semi-global matching.
+        teacher: teacher network for distillation; None = no distillation.
+        cache: cache of the teacher's features; None = no cache.
+        divergence: distillation loss, a key of `DIVERGENCES`.
+        proposals: source of the proposals; None = semi-global matching.
     """
 
     classes = SEMANTIC_KITTI
@@ -181,19 +181,19 @@ class MonoOccTask:
         self._proposals = proposals
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
-        """Match the pair, project the voxels, make the targets of one scene.
+        """Match the pair, project the voxels, and create the targets of one scene.
 
         Returns:
             `image_v` and `references_v` for the student (v = s) and, in training, a teacher (v = t): images
-            `[V, 3, H, W]` normalised float32 and where voxels fall in them; `proposed` `[N]` bool; `target`
+            `[V, 3, H, W]` normalized float32, and the pixels of the voxels in them; `proposed` `[N]` bool; `target`
             `[X, Y, Z]` uint8; in training also `semantics` `[H, W]` uint8 at the size of the student's image (255
-            all over where the scene brings none), `coarse` `[N]` uint8 with a teacher, `imitated` with a cache, and
+            everywhere if the scene has none), `coarse` `[N]` uint8 with a teacher, `imitated` with a cache, and
             `window` with windows.
 
         Raises:
-            GridError: the ground truth is not on voxels of the network's size.
-            SourceError: a file of the cache is damaged, or of another teacher; the scene brings no earlier images
-                and a network looks at them.
+            GridError: the voxel size of the ground truth differs from the network's.
+            SourceError: a file of the cache is damaged or belongs to another teacher; or a network uses earlier
+                images and the scene has none.
             CalibrationError: the images are too small to be matched.
         """
         self.config.check_grid(example.grid)
@@ -208,7 +208,7 @@ class MonoOccTask:
                 window = ColumnWindow.draw(self.window, self.config.grid.size[:2], rng)
         views = taken.with_images(images.movedim(1, -1).contiguous())
         left, right = views.images[:2].numpy()
-        # one for every scene: a source remembers the last calibration, and workers are processes
+        # one source for all scenes: it caches the last calibration, and each worker is a process
         source = self._proposals or StereoProposals()
         proposed = source(left, right, example.rig, example.grid)
         prepared: Prepared = {
@@ -229,7 +229,7 @@ class MonoOccTask:
         )[0, 0].to(torch.uint8)
         if self.teacher is not None:
             prepared["coarse"] = torch.from_numpy(downsample_labels(example.target, SCALE).reshape(-1))
-            # what is kept for all epochs is not of one epoch's jitter
+            # the cache serves all epochs and must not contain the jitter of one
             cache = self.teacher.cache
             theirs = (taken if cache else views).shown(self.teacher.network.config, example)
             prepared["image_t"], prepared["references_t"] = theirs
@@ -238,7 +238,7 @@ class MonoOccTask:
         return prepared
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """The weighted terms, means over the scenes."""
+        """Weighted loss terms, averaged over the scenes."""
         terms: dict[str, torch.Tensor] = {}
         count = len(batch["target"])
         for i in range(count):
@@ -250,7 +250,7 @@ class MonoOccTask:
         network, head = self.network, self.network.pts_bbox_head
         features = network.features(batch["image_s"][i])
         window: ColumnWindow | None = batch["window"][i] if "window" in batch else None
-        # voxels that no loss looks at are not computed: with a window of 96 that is five sixths of them
+        # voxels without a loss are not computed: with a window of 96 these are five sixths of the grid
         wanted = None if window is None else head.needed(window).to(features.device)
         volume = network.volumes(features, batch["references_s"][i], batch["proposed"][i], wanted).last
         target = batch["target"][i]
@@ -276,7 +276,7 @@ class MonoOccTask:
         return torch.stack(logits)
 
     def predict(self, batch: Batch) -> torch.Tensor:
-        """Labels of every scene, `[B, X, Y, Z]` uint8."""
+        """Predict the labels of every scene, `[B, X, Y, Z]` uint8."""
         network, head, labels = self.network, self.network.pts_bbox_head, []
         for images, *rest in zip(batch["image_s"], batch["references_s"], batch["proposed"], strict=True):
             labels.append(head.read_out(network.volumes(network.features(images), *rest).last)[0])

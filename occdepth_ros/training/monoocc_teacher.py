@@ -1,4 +1,4 @@
-"""A MonoOcc teacher: a frozen network whose volume of features a student imitates (MonoOcc, section 3)."""
+"""The MonoOcc teacher: a frozen network whose feature volume is distilled into a student (MonoOcc, section 3)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from occdepth_ros.training.volume_cache import Imitated, VolumeCache, rows_among
 
 
 def load_teacher(preset: str, weights: Path) -> MonoOcc:
-    """A network that is imitated, with its weights, for inference.
+    """Load the teacher network in inference mode.
 
     Raises:
-        CheckpointError: the weights are missing, damaged, or of another network.
+        CheckpointError: the weights are missing, damaged, or belong to another network.
     """
     network = MonoOcc(replace(PRESETS[preset], semantic=False))
     load_published(network, read_state(weights), where=str(weights))
@@ -28,11 +28,11 @@ def load_teacher(preset: str, weights: Path) -> MonoOcc:
 
 
 class VolumeTeacher:
-    """Looks at a batch's scenes, or remembers what it saw.
+    """Computes the teacher's features of a batch, or reads them from the cache.
 
     Args:
-        network: the teacher, for inference.
-        cache: where its features are kept; None = nowhere.
+        network: the teacher in inference mode.
+        cache: cache of its features; None = no cache.
     """
 
     def __init__(self, network: MonoOcc, cache: VolumeCache | None = None) -> None:
@@ -43,15 +43,16 @@ class VolumeTeacher:
     def imitated(
         self, batch: Batch, i: int, wanted: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What a student should resemble in a scene.
+        """Return the distillation targets of a scene.
 
         Args:
             batch: `image_t`, `references_t`, `proposed`, `coarse` and, with a cache, `imitated`.
-            i: the scene.
+            i: index of the scene in the batch.
             wanted: flat indices of the voxels that the student computes, `[W]`, ascending; None = all.
 
         Returns:
-            the teacher's features of some of them, `[K, C]`, their rows among the wanted ones, and their true classes.
+            the teacher's features of K of these voxels, `[K, C]`, their positions in `wanted`, `[K]`, and their true
+            classes, `[K]`.
         """
         coarse = batch["coarse"][i]
         if self.cache is None:
@@ -63,7 +64,7 @@ class VolumeTeacher:
             voxels = ((coarse != EMPTY) & (coarse != UNKNOWN)).nonzero().flatten()
             features = self._look(batch, i, voxels)
             self.cache.keep(kept.path, voxels, features)
-            # as it will be read: the first epoch must not see finer features than the others
+            # use the stored precision in the first epoch, too, so that all epochs use equal features
             features = features.half().float()
         chosen, rows = rows_among(voxels, wanted)
         return features[chosen], rows, coarse[voxels[chosen]]

@@ -1,4 +1,4 @@
-"""The images of a scene that MonoOcc and its teachers may look at, and which of them a network does."""
+"""The images of a scene for MonoOcc and its teachers, and the selection of those that a network uses."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class SceneViews:
 
     Args:
         images: `[V, H, W, 3]` RGB uint8.
-        cameras: what took each, with the pose of the grid's frame in it then.
-        rows: row of the earlier image of each offset.
+        cameras: camera of each image, with the pose of the grid frame in it at that time.
+        rows: index of the earlier image of each offset.
     """
 
     images: torch.Tensor
@@ -34,10 +34,12 @@ class SceneViews:
 
     @classmethod
     def of(cls, example: SceneExample, past: Sequence[int]) -> SceneViews:
-        """The images of a scene, of these offsets too; the present one where the drive began later (section 6.1).
+        """Return the images of a scene and of these frame offsets.
+
+        Before the start of the drive, the present image is used (section 6.1).
 
         Raises:
-            SourceError: earlier images are wanted and the scene's data set has none.
+            SourceError: earlier images are requested and the data set of the scene has none.
         """
         rig, earlier = example.rig, example.earlier
         if past and earlier is None:
@@ -58,11 +60,11 @@ class SceneViews:
         return cls(torch.from_numpy(np.stack(images)), cameras, rows)
 
     def with_images(self, images: torch.Tensor) -> SceneViews:
-        """Others from the same cameras, `[V, H, W, 3]` uint8."""
+        """Return a copy with other images of the same cameras, `[V, H, W, 3]` uint8."""
         return replace(self, images=images)
 
     def shown(self, config: MonoOccConfig, example: SceneExample) -> tuple[torch.Tensor, References]:
-        """What a network looks at: images `[C, 3, h, w]` normalised float32, and where voxels fall in them.
+        """Return the inputs of a network: images `[C, 3, h, w]` normalized float32, and the pixels of voxels in them.
 
         Args:
             config: the network.

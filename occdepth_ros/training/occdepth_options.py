@@ -1,4 +1,4 @@
-"""The section `task` of a recipe of OccDepth and its kin."""
+"""The section `task` of a recipe of the OccDepth and MonoScene family."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class OccDepthOptions:
 
     Args:
         preset: name of a configuration.
-        network: what differs from it, by field of `OccDepthConfig`.
+        network: overrides of the preset, by field of `OccDepthConfig`.
         losses: weights of the loss terms.
-        augmentation: of training scenes.
+        augmentation: augmentation of training scenes.
         align: see `OccDepthTask`.
         second_view_gradient: see `OccDepthTask`.
         window: see `OccDepthTask`.
-        imagenet: start the 2-D encoder from ImageNet weights; for lite0 alone, whose weights a package brings (for
-            others there is `occdepth train --backbone`).
+        imagenet: initialize the 2-D encoder with ImageNet weights; only for lite0, whose weights a package provides
+            (for other encoders use `occdepth train --backbone`).
         freeze_encoder: see `OccDepthTask`.
-        frequencies: begin with heads that say how frequent the classes are (see `begin_at_frequencies`).
+        frequencies: initialize the heads with the class frequencies (see `begin_at_frequencies`).
 
     Raises:
-        RecipeError: there is no such preset, or a field is wrong.
+        RecipeError: the preset does not exist, or a field is invalid.
     """
 
     preset: str = "occdepth-b3"
@@ -72,7 +72,7 @@ class OccDepthOptions:
         return self.preset
 
     def build(self) -> OccDepthTask:
-        """Make the task, its network with fresh weights."""
+        """Create the task with a newly initialized network."""
         task = OccDepthTask(
             self.config,
             weights=self.losses,

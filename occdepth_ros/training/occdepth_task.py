@@ -1,4 +1,4 @@
-"""What OccDepth and its kin learn from a scene: inputs, targets and losses (OccDepth, section 3.4)."""
+"""Training task of OccDepth and MonoScene: inputs, targets and losses (OccDepth, section 3.4)."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from occdepth_ros.training.losses.relation import relation_loss, relation_target
 from occdepth_ros.training.task import Batch, Prepared
 
 KEPT_CALIBRATIONS = 8
-"""Tables of so many calibrations are kept in every worker."""
+"""Number of calibrations whose tables each worker caches."""
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weight of each term; 0 leaves it out. A term without its part of the network is left out by itself."""
+    """Weight of each term; 0 disables it. Terms whose part of the network is absent are disabled automatically."""
 
     cross_entropy: float = 1.0
     occupancy: float = 1.0
@@ -60,20 +60,20 @@ class _Calibration:
 
 
 class OccDepthTask:
-    """OccDepth in any configuration.
+    """Trains OccDepth in any configuration.
 
     Args:
         config: the network.
-        weights: of the loss terms; None = 1 each, as published.
-        augmentation: of training scenes; None = as published.
-        align: which voxels a ground truth is learned by: those at its "place", or, as published networks were, those
-        of the
-            same "index", although the benchmark's ground truths lie 0.2 m lower than the grid that they project with.
-        second_view_gradient: whether views after the first one train the 2-D network too.
-        window: edge of a random square of columns that full resolution and losses are confined to in training, voxels;
-            None = all. The head costs most of a step, and context is gathered from the whole scene anyway.
-        freeze_encoder: leave the 2-D encoder as it begins, its norms with the statistics that it came with; a third of
-            the time of a small network, and all views pass it at once.
+        weights: weights of the loss terms; None = 1 each, as published.
+        augmentation: augmentation of training scenes; None = as published.
+        align: how voxels of the ground truth and of the network correspond: by "place", or by "index" as for published
+            networks, although the benchmark's ground truth lies 0.2 m below the grid that they project with.
+        second_view_gradient: whether views after the first also train the 2-D network.
+        window: edge of a random square of columns to which full resolution and losses are limited in training, voxels;
+            None = no limit. The head takes most of the time of a step; the lower resolutions always process the whole
+            scene.
+        freeze_encoder: keep the weights and normalization statistics of the 2-D encoder; a step of a small network
+            then takes a third of the time, and all views pass the encoder in one batch.
 
     Raises:
         ModelError: a part of the network has no loss.
@@ -113,22 +113,22 @@ class OccDepthTask:
         self._calibrations: CalibrationCache[_Calibration] = CalibrationCache(KEPT_CALIBRATIONS)
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
-        """Make inputs and targets of one scene.
+        """Create inputs and targets of one scene.
 
         Returns:
             `images` `[V, 3, H, W]`, `target` `[X, Y, Z]`, `coarse` labels of the relations along the volume's axes,
-            `depth_bins` `[V, h, w]`, `geometry`, `tiles` `[V, X, Y, Z]`; `measured_depth` `[H, W]` for a virtual view;
-            `window` in training with windows, of which `target` and `tiles` then are.
+            `depth_bins` `[V, h, w]`, `geometry`, `tiles` `[V, X, Y, Z]`; `depth` `[H, W]` for a virtual view;
+            `window` in training with windows, to which `target` and `tiles` are then cropped.
 
         Raises:
-            GridError: the ground truth is not on the network's voxels.
+            GridError: the ground truth does not share the network's voxels.
             ModelError: a virtual view needs depth and the scene has none.
         """
         config, virtual = self.config, self.config.virtual_bf is not None
         depth, depth_view = example.depth, 0
         if rng is not None and rng.random() < self.augmentation.mirror:
             if not virtual:
-                # the depth is that of the image which becomes the right one
+                # the depth belongs to the image that becomes the right one
                 depth, depth_view = None if depth is None else depth[:, ::-1].copy(), 1
             example = mirrored(example, swap_eyes=not virtual)
             depth = example.depth if virtual else depth
@@ -156,7 +156,7 @@ class OccDepthTask:
                     where=example.name,
                     remedy="Take a data set with depth, or a depth teacher.",
                 )
-            prepared["measured_depth"] = fitted
+            prepared["depth"] = fitted
         if self.window is not None and rng is not None:
             window = ColumnWindow.draw(self.window, (target.shape[0], target.shape[1]), rng)
             prepared["window"] = window
@@ -220,7 +220,7 @@ class OccDepthTask:
         geometry: SceneGeometry = batch["geometry"][0]
         features = self._features(network, images)
         if self.config.virtual_bf is not None:
-            features = network.with_virtual_view(features, batch["measured_depth"])
+            features = network.with_virtual_view(features, batch["depth"])
         depth = network.depth(features, geometry)
         volume = network.weigh(network.lift(features, geometry), depth, geometry)
         window: ColumnWindow | None = batch["window"][0] if "window" in batch else None
@@ -238,7 +238,7 @@ class OccDepthTask:
         return {scale: torch.cat([first[scale], others[scale]], dim=1) for scale in first}
 
     def _grid_and_target(self, example: SceneExample) -> tuple[VoxelGrid, npt.NDArray[np.uint8]]:
-        """Where the network is to predict, and the ground truth there; smaller networks get their part of it."""
+        """Return the prediction grid and the ground truth on it; smaller networks get a crop."""
         own, given = self.config.grid, example.grid
         if own.size == given.size:
             self.config.check_grid(given)
@@ -280,9 +280,9 @@ class OccDepthTask:
 
 
 def freeze_unused(network: OccDepth) -> OccDepth:
-    """Turn off the gradients of parameters that published checkpoints hold and nothing uses.
+    """Disable the gradients of parameters that published checkpoints contain but the network does not use.
 
-    67 tensors of the released network; distributed training would wait for their gradients in vain.
+    These are 67 tensors of the released network; distributed training would wait for their gradients forever.
     """
     rgb = network.net_rgb
     unused: list[nn.Module] = [rgb.encoder.original_model.bn2]
@@ -297,10 +297,10 @@ def freeze_unused(network: OccDepth) -> OccDepth:
 
 
 def fit_depth(fit: ImageFit, depth: torch.Tensor) -> torch.Tensor:
-    """A rig image's depth as the network's image shows it, by nearest pixels.
+    """Resample the depth of a rig image to the network's image by nearest neighbour.
 
     Args:
-        fit: how the image becomes the network's.
+        fit: transform from the rig image to the network's image.
         depth: `[H, W]` metres; NaN or infinite = none.
 
     Returns:
@@ -314,7 +314,7 @@ def fit_depth(fit: ImageFit, depth: torch.Tensor) -> torch.Tensor:
 
 
 def class_table(n_classes: int) -> ClassTable:
-    """SemanticKITTI's classes, or for another number a table of numbered ones."""
+    """Return the SemanticKITTI classes for 20 classes, otherwise a table with numbered names."""
     if n_classes == len(SEMANTIC_KITTI):
         return SEMANTIC_KITTI
     names = ("empty", *(f"class {i}" for i in range(1, n_classes)))

@@ -1,4 +1,4 @@
-"""What the query proposal network learns from a scene: measured voxels in, occupied voxels of twice the edge out."""
+"""Training task of the query proposal network: input stereo voxels, target occupied voxels of twice the edge."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OCCUPANCY = ClassTable(
     class_to_raw={0: 0, 1: 1},
     ground=frozenset(),
 )
-"""What the network tells apart; its mIoU is the IoU of occupied voxels."""
+"""Classes of the network; the mIoU is the IoU of occupied voxels."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class QpnOptions:
     """The section `task` of a recipe of this family.
 
     Args:
-        network: what differs from the published size, by field of `QpnConfig`.
-        augmentation: of training scenes, before they are matched.
-        shift: in training the grid is moved by up to so many voxels along x and y, and by up to two along z.
-        alpha: weight of occupied voxels in the loss; free ones have the rest to 1.
-        min_points: points that make a voxel measured.
-        window: edge of a random square of columns that training is confined to, voxels, a multiple of 8; None = all.
-            The network is convolutional over columns: a quarter of the scene costs a quarter of a step.
+        network: overrides of the published size, by field of `QpnConfig`.
+        augmentation: augmentation of training scenes before matching.
+        shift: largest random shift of the grid along x and y in training, voxels; along z it is 2 at most.
+        alpha: weight of occupied voxels in the loss; free voxels have 1 - alpha.
+        min_points: number of points from which on a voxel counts as occupied in the input.
+        window: edge of a random square of columns to which training is limited, voxels, a multiple of 8; None = no
+            limit. The network is convolutional over columns: a quarter of the scene takes a quarter of the time.
 
     Raises:
-        RecipeError: a field is wrong.
+        RecipeError: a field is invalid.
     """
 
     network: QpnConfig = field(default_factory=QpnConfig)
@@ -65,16 +65,16 @@ class QpnOptions:
 
     @property
     def model(self) -> str:
-        """Name of the model that the weights are for."""
+        """Name of the model that loads the trained weights."""
         return self.network.name
 
     def build(self) -> QpnTask:
-        """Make the task, its network with fresh weights."""
+        """Create the task with a newly initialized network."""
         return QpnTask(self)
 
 
 class QpnTask:
-    """The network on voxels that semi-global matching measures in one pair.
+    """Trains the network on the occupied voxels of semi-global matching of one pair.
 
     Args:
         options: network, loss and augmentation.
@@ -87,29 +87,29 @@ class QpnTask:
         self.network: nn.Module = QueryProposalNetwork(self.options.network)
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
-        """Match the pair and make the targets of one scene.
+        """Match the pair and create the targets of one scene.
 
         Returns:
-            `measured` `[X, Y, Z]` uint8, 1 where a surface was measured; `target` `[X/2, Y/2, Z/2]` uint8, 0 free, 1
-            occupied, 255 unknown; in training `target_s` for the coarser heads' scales s, and everything of the window
-            alone.
+            `occupancy` `[X, Y, Z]` uint8, 1 for voxels with stereo points; `target` `[X/2, Y/2, Z/2]` uint8, 0 free, 1
+            occupied, 255 unknown; in training `target_s` for each coarser scale s, with all tensors cropped to the
+            window.
 
         Raises:
-            GridError: the ground truth is not on voxels of the network's size.
+            GridError: the voxel size of the ground truth differs from the network's.
             CalibrationError: the images are too small to be matched.
         """
         options = self.options
         if rng is not None:
             example = self._augmented(example, rng)
         options.network.check_grid(example.grid)
-        measured = StereoProposals(min_points=options.min_points).measure(
+        occupancy = StereoProposals(min_points=options.min_points).measure(
             example.left, example.right, example.rig, example.grid
         )
         target = example.target
         if rng is not None and options.window is not None:
             columns = ColumnWindow.draw(options.window, example.grid.size[:2], rng).slices(1)
-            measured, target = measured[columns], target[columns]
-        prepared: Prepared = {"measured": torch.from_numpy(measured.astype(np.uint8))}
+            occupancy, target = occupancy[columns], target[columns]
+        prepared: Prepared = {"occupancy": torch.from_numpy(occupancy.astype(np.uint8))}
         for scale in options.network.heads if rng is not None else (2,):
             labels = downsample_labels(target, scale)
             labels[(labels > 0) & (labels < 255)] = 1
@@ -130,17 +130,17 @@ class QpnTask:
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Cross entropies by scale, see `proposal_loss`."""
         scales = tuple(s for s in self.options.network.heads if _target(s) in batch)
-        logits = self.network(batch["measured"].float(), scales)
+        logits = self.network(batch["occupancy"].float(), scales)
         terms = proposal_loss(logits, {s: batch[_target(s)] for s in scales}, self.options.alpha)
         return {f"cross_entropy_{scale}": term for scale, term in terms.items()}
 
     def predict(self, batch: Batch) -> torch.Tensor:
-        """1 where a proposal is, else 0, `[B, X/2, Y/2, Z/2]` uint8."""
+        """Return 1 for proposals, else 0, `[B, X/2, Y/2, Z/2]` uint8."""
         network = self.network
         assert isinstance(network, QueryProposalNetwork)
-        return network.proposals(batch["measured"].float()).to(torch.uint8)
+        return network.proposals(batch["occupancy"].float()).to(torch.uint8)
 
 
 def _target(scale: int) -> str:
-    """Key of the labels at a scale."""
+    """Return the key of the labels at a scale."""
     return "target" if scale == 2 else f"target_{scale}"

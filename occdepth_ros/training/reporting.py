@@ -1,4 +1,4 @@
-"""What a training says of itself: a bar on a terminal, plain lines otherwise, and tables as CSV."""
+"""Progress of a training: a bar on a terminal, text lines otherwise, and CSV tables."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ VALIDATION = "validation.csv"
 
 
 class CsvTable:
-    """Rows that are appended to a file; the first one decides about the columns.
+    """A CSV file to which rows are appended; the first row determines the columns.
 
     Args:
-        path: the file; it may hold rows of an earlier run already.
+        path: the file; it may contain rows of an earlier run.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,14 +48,14 @@ class CsvTable:
             raise OutputError(f"cannot write ({error.strerror})", where=str(self.path)) from error
 
     def rows(self) -> list[dict[str, str]]:
-        """All rows, none where there is no file."""
+        """Return all rows, none if the file does not exist."""
         if not self.path.exists():
             return []
         with self.path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
     def keep(self, last_step: int) -> None:
-        """Drop the rows after a step: what a training did between its last checkpoint and its end is done again."""
+        """Remove the rows after a step, because a resumed training repeats the steps after the last checkpoint."""
         rows = [row for row in self.rows() if int(row["step"]) <= last_step]
         if self.path.exists():
             columns = self._columns()
@@ -70,12 +70,12 @@ class CsvTable:
 
 
 class Reporter(Callback):
-    """Logs the mean loss terms of every few steps, and every validation.
+    """Logs the mean loss terms of every `every` steps, and every validation.
 
     Args:
         out: folder of the tables.
         every: steps between two rows of the log.
-        console: what the user sees.
+        console: where progress is shown.
     """
 
     def __init__(self, out: Path, every: int, console: Console) -> None:
@@ -89,7 +89,7 @@ class Reporter(Callback):
         self._progress: Progress | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the bar; drop rows that a resumed training will write again."""
+        """Open the progress bar and remove rows that the resumed training will write again."""
         if not trainer.is_global_zero:
             return
         for table in (self.losses, self.validations):
@@ -105,7 +105,7 @@ class Reporter(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Take the terms of a batch; write a row where it ends so many steps."""
+        """Add the terms of a batch; write a row after every `every` steps."""
         assert isinstance(pl_module, SceneModule)
         for name, term in pl_module.terms.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(term)) + term
@@ -144,7 +144,7 @@ class Reporter(Callback):
         self._sums, self._count, self._since = {}, 0, now
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write and show the scores."""
+        """Write and print the scores."""
         assert isinstance(pl_module, SceneModule)
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
@@ -158,17 +158,17 @@ class Reporter(Callback):
         )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go on with the clock: validation and checkpoint do not count as time of steps."""
+        """Restart the clock: validation and checkpoints do not count as time of steps."""
         if self._paused is not None:
             self._since += time.monotonic() - self._paused
             self._paused = None
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the bar."""
+        """Close the progress bar."""
         self._close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close the bar, or the terminal stays without a cursor."""
+        """Close the progress bar; otherwise the terminal stays without a cursor."""
         self._close()
 
     def _close(self) -> None:

@@ -1,4 +1,4 @@
-"""A whole training: from a recipe and data sets to a weights file and its scores."""
+"""Run a training: from a recipe and data sets to a weights file and its scores."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from occdepth_ros.training.initial import load_initial
 from occdepth_ros.training.mixture import Mixture
 from occdepth_ros.training.module import SceneModule
 from occdepth_ros.training.reporting import VALIDATION, CsvTable, Reporter
-from occdepth_ros.training.typed import reference, updated
+from occdepth_ros.training.typed import as_yaml, updated
 
 LAST, BEST = "last", "best"
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 FREE_KEYS = ("workers", "log_every", "validate_every", "validation_scenes", "best_by", "teacher")
-"""Keys of a recipe that a resumed training may change."""
+"""Recipe keys that a resumed training may change."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a training is divided.
+    """Division of a training into rounds and steps.
 
     Args:
-        rounds: between checkpoints.
-        steps_per_round: steps of the optimiser in a round.
-        accumulate: batches of a device that make a step.
+        rounds: number of rounds; a checkpoint ends each.
+        steps_per_round: optimizer steps per round.
+        accumulate: batches per device and step.
     """
 
     rounds: int
@@ -58,16 +58,16 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Steps of the optimiser in the whole training."""
+        """Optimizer steps of the whole training."""
         return self.rounds * self.steps_per_round
 
     @classmethod
     def of(cls, recipe: Recipe, scenes: int, devices: int) -> Plan:
-        """Divide a recipe's steps or epochs.
+        """Divide the steps or epochs of a recipe.
 
         Raises:
-            RecipeError: the scenes of a step cannot be shared among the devices.
-            TrainingError: there are no scenes.
+            RecipeError: the scenes of a step cannot be divided among the devices.
+            TrainingError: the training set is empty.
         """
         if scenes == 0:
             raise TrainingError("the training set is empty", where="dataset", remedy="Give sequences with labels.")
@@ -97,15 +97,15 @@ def train(
 ) -> dict[str, Any]:
     """Train, validate, and write the weights.
 
-    Under torchrun every process calls this, and the devices of all machines share the work.
+    Under torchrun every process calls this function, and the devices of all machines share the work.
 
     Args:
-        recipe: what is trained.
-        training: scenes to learn from.
-        validation: scenes to choose the best weights by; None = the last weights are taken.
+        recipe: the settings.
+        training: training scenes.
+        validation: scenes that select the best weights; None = the last weights are written.
         out: folder of checkpoints, logs, `weights.safetensors` and `scores.json`.
         device: "auto", "cpu" or "cuda".
-        resume: go on after the last checkpoint, if there is one.
+        resume: continue after the last checkpoint, if there is one.
         initial: weights of the same network to start from.
         backbone: weights of the 2-D encoder to start from.
         console: where progress is shown; None = standard error.
@@ -129,7 +129,7 @@ def train(
     if last is None:
         load_initial(task.network, initial, backbone)
     if devices > 1 and target.type == "cuda":
-        # not Lightning's own: it would drop the activations that timm's norms hold
+        # not Lightning's sync_batchnorm: it would remove the activations inside timm's normalization layers
         task.network = convert_sync_batchnorm(task.network)  # type: ignore[no-untyped-call]
     if recipe.channels_last:
         channels_last(task.network)
@@ -158,7 +158,7 @@ def train(
     try:
         trainer.fit(module, loader, val_loader, ckpt_path=last, weights_only=True)
     except SystemExit as error:
-        # Lightning's answer to Ctrl-C; the last checkpoint is whole
+        # Lightning raises this on Ctrl-C; the last checkpoint is complete
         raise KeyboardInterrupt from error
     scores: dict[str, Any] = {}
     if rank == 0:
@@ -170,7 +170,7 @@ def train(
 def make_trainer(
     recipe: Recipe, plan: Plan, out: Path, target: torch.device, *, validates: bool, console: Console
 ) -> Trainer:
-    """Lightning's trainer for a plan."""
+    """Create the Lightning trainer for a plan."""
     local, everywhere = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
     callbacks: list[Callback] = [
         ModelCheckpoint(out, LAST, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False)
@@ -201,14 +201,14 @@ def make_trainer(
 
 
 def quiet_lightning() -> None:
-    """Leave what users read to the reporter."""
+    """Silence Lightning's own messages; the reporter prints progress."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
 
 
 def network_state(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The network's tensors of a training checkpoint, under the names of a weights file.
+    """Read the network's tensors of a training checkpoint, under the names of a weights file.
 
     Raises:
         TrainingError: the file cannot be read.
@@ -216,7 +216,7 @@ def network_state(checkpoint: Path) -> dict[str, torch.Tensor]:
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
         state: dict[str, torch.Tensor] = content["state_dict"]
-    except Exception as error:  # a damaged archive surfaces as any exception
+    except Exception as error:  # a damaged archive can raise any exception
         raise TrainingError(f"the checkpoint cannot be read ({error})", where=str(checkpoint)) from error
     prefix = "network."
     return {name[len(prefix) :]: tensor.contiguous() for name, tensor in state.items() if name.startswith(prefix)}
@@ -226,8 +226,8 @@ def write_weights(path: Path, state: dict[str, torch.Tensor], *, model: str) -> 
     """Write a safetensors file whose header names the model.
 
     Raises:
-        CheckpointError: weights hold NaN or infinity.
-        OutputError: it cannot be written.
+        CheckpointError: the weights contain NaN or infinity.
+        OutputError: the file cannot be written.
     """
     check_finite(state, str(path))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
@@ -235,11 +235,11 @@ def write_weights(path: Path, state: dict[str, torch.Tensor], *, model: str) -> 
 
 
 def _last_checkpoint(out: Path, recipe: Recipe, resume: bool) -> Path | None:
-    """The checkpoint to go on from.
+    """Return the checkpoint to resume from.
 
     Raises:
-        OutputError: there is one and nobody asked to resume.
-        RecipeError: it was written under another recipe.
+        OutputError: a checkpoint exists, but resuming was not requested.
+        RecipeError: the checkpoint was written with another recipe.
     """
     if out.exists() and not out.is_dir():
         raise OutputError("this is no folder", where=str(out), remedy="Give another name.")
@@ -251,11 +251,11 @@ def _last_checkpoint(out: Path, recipe: Recipe, resume: bool) -> Path | None:
             "there is a training in this folder already", where=str(out), remedy="Add --resume, or give another folder."
         )
     try:
-        # through the dataclass: keys that were added since then have their defaults
-        written = reference(updated(Recipe(), yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))))
+        # read through the dataclass, so that keys added since then get their defaults
+        written = as_yaml(updated(Recipe(), yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"the recipe of this training cannot be read ({error})", where=str(out)) from error
-    now = reference(recipe)
+    now = as_yaml(recipe)
     differing = [key for key in now if key not in FREE_KEYS and now[key] != written[key]]
     if differing:
         raise RecipeError(
@@ -274,11 +274,11 @@ def _opening(recipe: Recipe, model: str, scenes: int, plan: Plan, target: torch.
 
 
 def _finish(out: Path, model: str, recipe: Recipe, plan: Plan) -> dict[str, Any]:
-    """Write the weights that validated best, or the last ones, and what is known of them."""
+    """Write the weights with the best validation score, or the last weights, and their scores."""
     rows = CsvTable(out / VALIDATION).rows()
     path = out / "weights.safetensors"
     best = max(rows, key=lambda row: float(row[recipe.best_by]), default=None)
-    # of checkpoints alone: they hold the average, where there is one
+    # read from checkpoints, which contain the moving average if there is one
     write_weights(path, network_state(out / f"{LAST if best is None else BEST}.ckpt"), model=model)
     scores = {
         "model": model,

@@ -1,4 +1,4 @@
-"""The joint between a family of networks and the training loop."""
+"""The interface between a network family and the training loop."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from occdepth_ros.classes import ClassTable
 from occdepth_ros.data.example import SceneExample
 
 Prepared = dict[str, Any]
-"""What a task makes of one scene: tensors without a batch axis, and objects that have a method `to(device)`."""
+"""One prepared scene: tensors without a batch axis, and objects with a method `to(device)`."""
 
 Batch = Mapping[str, Any]
-"""B prepared scenes of equal keys: tensors stacked to `[B, ...]`, anything else as a list of B."""
+"""B prepared scenes with equal keys: tensors stacked to `[B, ...]`, other objects as a list of B."""
 
 
 @runtime_checkable
 class Task(Protocol):
-    """What a family of networks learns from a scene; one class per family.
+    """Inputs, targets and losses of a network family; one class per family.
 
-    Every batch has the key `target`: class ids of the voxels that `predict` answers for, `[B, X, Y, Z]` uint8, 255
+    Every batch has the key `target`: class ids of the voxels that `predict` returns, `[B, X, Y, Z]` uint8, 255
     unknown.
     """
 
     network: nn.Module
-    """What is trained and saved. Its parameter names are those of the weights file; what never gets a gradient has
-    `requires_grad` off."""
+    """The network that is trained and saved. Its parameter names are those of the weights file; parameters that never
+    get a gradient have `requires_grad=False`."""
     classes: ClassTable
-    """What the labels mean."""
+    """Classes of the labels."""
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
-        """Make inputs and targets on the CPU, in a worker of the loader.
+        """Create inputs and targets on the CPU, in a worker of the loader.
 
         Args:
             example: the scene.
-            rng: source of the augmentation's random numbers; None = no augmentation.
+            rng: random generator of the augmentation; None = no augmentation.
 
         Raises:
             OccDepthError: the scene does not fit the network.
         """
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Weighted terms by name, scalars with gradients; their sum is what is minimised."""
+        """Weighted loss terms by name, scalars with gradients; their sum is minimized."""
 
     def predict(self, batch: Batch) -> torch.Tensor:
-        """Labels of every scene on the grid of `target`, `[B, X, Y, Z]` uint8."""
+        """Predict the labels of every scene on the grid of `target`, `[B, X, Y, Z]` uint8."""
 
 
 @runtime_checkable
 class ClassifyingTask(Task, Protocol):
-    """A task whose labels are the classes of the highest logits, the empty one among them."""
+    """A task whose labels are the argmax of class logits that include the empty class."""
 
     def logits(self, batch: Batch) -> torch.Tensor:
-        """Class logits of every scene on the grid of `target`, `[B, classes, X, Y, Z]`."""
+        """Predict class logits of every scene on the grid of `target`, `[B, classes, X, Y, Z]`."""
 
 
 def collate(scenes: Sequence[Prepared]) -> dict[str, Any]:
-    """Put prepared scenes together to a batch, see `Batch`."""
+    """Collate prepared scenes to a batch, see `Batch`."""
     batch: dict[str, Any] = {}
     for key in scenes[0]:
         values = [scene[key] for scene in scenes]

@@ -1,6 +1,6 @@
-"""Teachers of depth: maps of the left image that are made once, kept as files, and distilled in training.
+"""Depth teachers: depth maps of the left image that are computed once, stored as files, and distilled in training.
 
-A map is a 16-bit PNG of metres times 256, 0 where there is none, as KITTI stores depth.
+A map is a 16-bit PNG of metres times 256, 0 without depth, which is KITTI's format.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ Depth = npt.NDArray[np.float32]
 
 STEPS_PER_METRE = 256
 NEAREST_M = 2.0
-"""Depth bins begin here, so nothing nearer is worth matching."""
+"""Lower bound of the depth bins and therefore of matching, metres."""
 _RIG = "rig"
 
 
 class Teacher(Protocol):
-    """Makes depth from a stereo pair."""
+    """Computes depth from a stereo pair."""
 
     def __call__(self, example: SceneExample) -> Depth:
-        """Depth of the left image, `[H, W]` float32 metres, NaN where there is none."""
+        """Return the depth of the left image, `[H, W]` float32 metres, NaN without depth."""
 
 
 class SemiGlobalTeacher:
-    """Semi-global matching at full resolution, what fails its consistency tests left out."""
+    """Semi-global matching at full resolution; pixels that fail the consistency tests have no depth."""
 
     def __init__(self) -> None:
         self._matcher: tuple[str, SemiGlobalMatcher] | None = None
@@ -61,7 +61,7 @@ class NetworkTeacher:
         weights: its weights file.
 
     Raises:
-        CheckpointError: the weights are missing, damaged, or of another network.
+        CheckpointError: the weights are missing, damaged, or belong to another network.
     """
 
     def __init__(self, name: str, weights: Path | None) -> None:
@@ -70,7 +70,7 @@ class NetworkTeacher:
 
         from occdepth_ros.models.mobilestereonet.depth import StereoNetDepth
 
-        # CUDA does not survive the fork of a loader's worker; `occdepth depth` makes maps beforehand, on the GPU
+        # CUDA does not survive the fork of a loader's worker; `occdepth depth` computes maps in advance on the GPU
         self._depth = StereoNetDepth(name, weights, device="auto" if get_worker_info() is None else "cpu")
 
     def __call__(self, example: SceneExample) -> Depth:
@@ -93,30 +93,30 @@ TEACHERS: dict[str, Callable[[Path | None], Teacher]] = {
     "mobilestereonet-2d": partial(NetworkTeacher, "mobilestereonet-2d"),
     "mobilestereonet-3d": partial(NetworkTeacher, "mobilestereonet-3d"),
 }
-"""How each teacher is made from its weights file, by name."""
+"""Factories of the teachers by name; each takes the weights file."""
 
 FROM_DATASET, NONE = "dataset", "none"
 CHOICES = (FROM_DATASET, NONE, *TEACHERS)
-"""What a recipe may name as the source of depth."""
+"""Values of `teacher` in a recipe."""
 
 
 @dataclass(frozen=True)
 class DepthCache:
-    """Depth maps of one teacher on disk, made where they are missing.
+    """Depth maps of one teacher on disk; missing maps are computed.
 
     Args:
-        folder: FOLDER/SCENE.png, SCENE being the scene's name, which may have folders in it.
-        name: the teacher's, a key of `TEACHERS`.
-        weights: its weights file, where it has one; without, maps that are missing cannot be made.
+        folder: folder of the files SCENE.png; the scene name may contain folders.
+        name: a key of `TEACHERS`.
+        weights: weights file of a teacher that is a network; without it, missing maps cannot be computed.
 
     Raises:
-        RecipeError: there is no such teacher.
+        RecipeError: the teacher does not exist.
     """
 
     folder: Path
     name: str
     weights: Path | None = None
-    # made when the first map is missing: a training reads maps that are all there without the teacher's weights
+    # created at the first missing map: a training with complete maps does not need the teacher's weights
     _made: list[Teacher] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -126,7 +126,7 @@ class DepthCache:
             )
 
     def path(self, scene: str) -> Path:
-        """The file of a scene.
+        """Return the file of a scene.
 
         Raises:
             SourceError: the name leads out of the folder.
@@ -137,28 +137,28 @@ class DepthCache:
         return self.folder / f"{name}.png"
 
     def depth(self, example: SceneExample) -> Depth:
-        """Read the map of a scene, or make it and keep it.
+        """Read the map of a scene; compute and store it if it is missing.
 
         Raises:
-            SourceError: its file is damaged or of another image.
-            OutputError: it cannot be written.
+            SourceError: the file is damaged or belongs to another image.
+            OutputError: the file cannot be written.
             CalibrationError: the images cannot be matched.
-            CheckpointError: the map is missing, and so are the teacher's weights, or they do not fit.
+            CheckpointError: the map is missing, and the teacher's weights are missing or do not fit.
         """
         path = self.path(example.name)
         if not path.exists():
             if not self._made:
                 self._made.append(TEACHERS[self.name](self.weights))
             write_depth(path, self._made[0](example), example.rig.fingerprint)
-        # read even if it was just made: the first epoch must not see finer depth than the others
+        # read the stored map in the first epoch, too, so that all epochs use the same precision
         return read_depth(path, example)
 
 
 def write_depth(path: Path, depth: Depth, rig: str) -> None:
-    """Write a map; the calibration's fingerprint goes with it.
+    """Write a map with the fingerprint of its calibration.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     steps = np.rint(np.where(np.isfinite(depth), depth, 0.0) * STEPS_PER_METRE)
     steps[(steps < 0) | (steps > np.iinfo(np.uint16).max)] = 0
@@ -169,15 +169,15 @@ def write_depth(path: Path, depth: Depth, rig: str) -> None:
 
 
 def read_depth(path: Path, example: SceneExample) -> Depth:
-    """Read a map, `[H, W]` float32 metres, NaN where there is none.
+    """Read a map, `[H, W]` float32 metres, NaN without depth.
 
     Raises:
-        SourceError: it is damaged, of another size, or was made with another calibration.
+        SourceError: the map is damaged, has another size, or was computed with another calibration.
     """
     remedy = "Remove the file; it is made again when it is missing."
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            # header first: a bomb is refused by its size before it is unpacked
+            # check the header first, so that a decompression bomb is refused before it is decoded
             size, rig = (image.height, image.width), image.info.get(_RIG, example.rig.fingerprint)
             if size != example.left.shape[:2] or not image.mode.startswith("I"):
                 raise SourceError(
@@ -188,7 +188,7 @@ def read_depth(path: Path, example: SceneExample) -> Depth:
             steps = np.asarray(image, np.float32)
     except SourceError:
         raise
-    except Exception as error:  # a damaged file surfaces as any exception
+    except Exception as error:  # a damaged file can raise any exception
         raise SourceError(f"the depth map cannot be read ({error})", where=str(path), remedy=remedy) from error
     if rig != example.rig.fingerprint:
         raise SourceError(
@@ -200,11 +200,11 @@ def read_depth(path: Path, example: SceneExample) -> Depth:
 
 
 class TrainedScenes:
-    """Scenes of a data set with the depth of a teacher, or with none.
+    """Scenes of a data set with the depth of a teacher, or without depth.
 
     Args:
         scenes: the data set.
-        cache: where the depth comes from; None = the scenes lose theirs.
+        cache: source of the depth; None = the depth is removed.
     """
 
     def __init__(self, scenes: SceneDataset, cache: DepthCache | None) -> None:
@@ -219,13 +219,13 @@ class TrainedScenes:
 
 
 def with_teacher(scenes: SceneDataset, teacher: str, folder: Path, weights: Path | None = None) -> SceneDataset:
-    """Scenes with the depth that a recipe asks for.
+    """Return the scenes with the depth that a recipe requests.
 
     Args:
         scenes: the data set.
         teacher: one of `CHOICES`.
-        folder: of the maps of a teacher.
-        weights: of the teacher, where it has any.
+        folder: folder of the teacher's maps.
+        weights: weights file of the teacher, if it is a network.
     """
     if teacher == FROM_DATASET:
         return scenes

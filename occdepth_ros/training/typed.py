@@ -1,10 +1,11 @@
-"""Plain values, as YAML gives them, into frozen dataclasses by their annotations."""
+"""Conversion of YAML values to frozen dataclasses by their annotations."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import types
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -12,42 +13,57 @@ from occdepth_ros.errors import RecipeError
 
 Record = TypeVar("Record")
 
+RENAMED = {"picture": "image"}
+"""Fields by their former names; a former name still works and causes a FutureWarning."""
+
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
 def updated(record: Record, values: Mapping[str, Any], where: str = "") -> Record:
-    """A copy of a dataclass instance with some fields changed; a mapping changes the fields of a nested one.
+    """Return a copy of a dataclass instance with changed fields; a mapping changes the fields of a nested dataclass.
 
     Args:
-        record: the dataclass instance that holds what `values` does not say.
+        record: the instance with the values of all other fields.
         values: field name to value.
         where: dotted name of the record, for error messages.
 
     Raises:
-        RecipeError: a name is no field (the text names the nearest one), or a value is of the wrong kind.
+        RecipeError: a name is not a field (the text names the nearest one), or a value has the wrong type.
     """
     if not isinstance(values, Mapping):
         raise RecipeError(f"{_shown(values)} is not a set of keys and values", where=where or "recipe")
     kinds = get_type_hints(type(record))
     fields = [field.name for field in dataclasses.fields(record) if field.init]  # type: ignore[arg-type]
     changes: dict[str, Any] = {}
-    for name, value in values.items():
-        place = f"{where}.{name}" if where else str(name)
+    for given, value in values.items():
+        place = f"{where}.{given}" if where else str(given)
+        name = _current_name(given, fields, values, place)
         if name not in fields:
             raise RecipeError("there is no such key", where=place, remedy=_nearest(str(name), fields))
         changes[name] = _converted(value, kinds[name], getattr(record, name), place)
     return dataclasses.replace(record, **changes)  # type: ignore[type-var]
 
 
-def reference(value: Any) -> Any:
-    """The reverse: dataclasses to mappings and tuples to lists, ready for YAML."""
+def as_yaml(value: Any) -> Any:
+    """Convert dataclasses to mappings and tuples to lists for YAML, the reverse of `updated`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: reference(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
+        return {field.name: as_yaml(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
     if isinstance(value, Mapping):
-        return {key: reference(item) for key, item in value.items()}
+        return {key: as_yaml(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [reference(item) for item in value]
+        return [as_yaml(item) for item in value]
     return value
+
+
+def _current_name(name: Any, fields: Sequence[str], values: Mapping[str, Any], where: str) -> Any:
+    """Replace the former name of a field, with a warning."""
+    current = RENAMED.get(name)
+    if name in fields or current not in fields:
+        return name
+    if current in values:
+        raise RecipeError(f"the key is the former name of {current}, which is set, too", where=where)
+    warnings.warn(f"{where} is deprecated; use {current}", FutureWarning, stacklevel=2)
+    return current
 
 
 def _converted(value: Any, kind: Any, current: Any, where: str) -> Any:
@@ -87,7 +103,7 @@ def _of_union(value: Any, kind: Any, current: Any, where: str) -> Any:
     choices = [choice for choice in get_args(kind) if choice is not type(None)]
     if value is None and len(choices) < len(get_args(kind)):
         return None
-    # unions other than "or null" are not used in recipes
+    # recipes use no unions other than "or null"
     return _converted(value, choices[0], current, where)
 
 
@@ -112,6 +128,6 @@ def _shown(value: Any) -> str:
     return text if len(text) < 60 else f"{text[:60]}..."
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
+def _nearest(name: str, fields: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, fields, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]}?" if close else f"Known: {', '.join(fields)}."

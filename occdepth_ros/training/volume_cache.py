@@ -1,7 +1,7 @@
-"""Features of a MonoOcc teacher, kept as files: what it says of a scene's occupied voxels, in half precision.
+"""Cache of a MonoOcc teacher's features of the occupied voxels of a scene, as files in half precision.
 
-A teacher that stays the same need not look at a scene again in every epoch. Its whole volume would be 67 MB in half
-precision; students imitate it where something is, which is a twentieth of that.
+The teacher is frozen, so that one forward pass per scene is enough for all epochs. A whole feature volume has 67 MB in
+half precision; distillation uses the occupied voxels only, about a twentieth of it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ REMEDY = "Remove the file; it is made again when it is missing."
 
 @dataclass(frozen=True)
 class Imitated:
-    """What a teacher says of a scene.
+    """The teacher's features of a scene.
 
     Args:
-        path: the file of it.
-        voxels: flat indices of working voxels, `[M]` int64, ascending; None where the file is still to be made.
-        features: the teacher's, `[M, C]` float32; None with `voxels`.
+        path: the cache file.
+        voxels: flat indices of working voxels, `[M]` int64, ascending; None if the file does not exist yet.
+        features: features of these voxels, `[M, C]` float32; None if `voxels` is None.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class Imitated:
     features: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> Imitated:
-        """The same on another device."""
+        """Return a copy on another device."""
         if self.voxels is None or self.features is None:
             return self
         return Imitated(self.path, self.voxels.to(device), self.features.to(device))
@@ -45,9 +45,9 @@ class VolumeCache:
     """Files FOLDER/SCENE.safetensors, and FOLDER/SCENE.mirrored.safetensors of mirrored scenes.
 
     Args:
-        folder: where they lie.
-        teacher: a fingerprint of the teacher's weights: a file that another one made is refused.
-        shape: working voxels, and channels of the teacher's volume.
+        folder: folder of the files.
+        teacher: fingerprint of the teacher's weights; files of another teacher are refused.
+        shape: number of working voxels, and of channels of the teacher's volume.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class VolumeCache:
     shape: tuple[int, int]
 
     def path(self, scene: str, *, mirrored: bool) -> Path:
-        """The file of a scene.
+        """Return the file of a scene.
 
         Raises:
             SourceError: the name leads out of the folder.
@@ -66,10 +66,10 @@ class VolumeCache:
         return self.folder / f"{name}{'.mirrored' if mirrored else ''}.safetensors"
 
     def read(self, scene: str, *, mirrored: bool) -> Imitated:
-        """What is kept of a scene, which may be nothing.
+        """Read the features of a scene; their fields are None if the file does not exist.
 
         Raises:
-            SourceError: its file is damaged, or of another teacher.
+            SourceError: the file is damaged or belongs to another teacher.
         """
         path = self.path(scene, mirrored=mirrored)
         if not path.exists():
@@ -78,7 +78,7 @@ class VolumeCache:
             with safe_open(str(path), framework="pt") as file:  # type: ignore[no-untyped-call]
                 teacher = (file.metadata() or {}).get("teacher")
                 voxels, features = file.get_tensor("voxels"), file.get_tensor("features")
-        except Exception as error:  # a damaged file surfaces as any exception
+        except Exception as error:  # a damaged file can raise any exception
             raise SourceError(f"the features cannot be read ({error})", where=str(path), remedy=REMEDY) from error
         if teacher != self.teacher:
             raise SourceError("these are features of another teacher", where=str(path), remedy=REMEDY)
@@ -90,25 +90,25 @@ class VolumeCache:
         return Imitated(path, voxels.long(), features.float())
 
     def keep(self, path: Path, voxels: torch.Tensor, features: torch.Tensor) -> None:
-        """Write a file of `path`, which was read as missing.
+        """Write the features of a scene.
 
         Args:
             path: the file.
             voxels: flat indices, `[M]`, ascending.
-            features: theirs, `[M, C]`.
+            features: features of these voxels, `[M, C]`.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the file cannot be written.
         """
         tensors = {"voxels": voxels.int().cpu().contiguous(), "features": features.half().cpu().contiguous()}
         write_whole(path, save(tensors, {"teacher": self.teacher}))
 
 
 def rows_among(voxels: torch.Tensor, wanted: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where voxels stand among wanted ones, both ascending flat indices.
+    """Intersect two ascending lists of flat voxel indices.
 
     Returns:
-        which of `voxels` are wanted, `[K]` positions in it, and their positions in `wanted`, `[K]`; None = all are.
+        positions of the K common voxels in `voxels`, `[K]`, and in `wanted`, `[K]`; `wanted` = None selects all.
     """
     if wanted is None:
         return torch.arange(len(voxels), device=voxels.device), voxels

@@ -1,4 +1,4 @@
-"""Recipes: what is read is what was written, and every mistake is named."""
+"""Recipes: reading returns what was written, and errors name the key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occdepth_ros.errors import OccDepthError, RecipeError
 from occdepth_ros.training.config import Recipe, read_recipe, recipe_names, recipe_text
 from occdepth_ros.training.lmscnet_task import LmscNetTask
 from occdepth_ros.training.occdepth_options import OccDepthOptions
-from occdepth_ros.training.typed import reference, updated
+from occdepth_ros.training.typed import as_yaml, updated
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -118,4 +118,16 @@ def test_recipes_survive_yaml(epochs: float, milestones: list[float], seed: int,
     own = {"milestones": milestones, "schedule": schedule}
     recipe = updated(Recipe(), {"epochs": epochs, "seed": seed, "optimization": own})
     assert updated(Recipe(), yaml.safe_load(recipe_text(recipe))) == recipe
-    assert reference(recipe)["optimization"]["milestones"] == milestones
+    assert as_yaml(recipe)["optimization"]["milestones"] == milestones
+
+
+def test_the_former_name_of_a_key_works_with_a_warning() -> None:
+    with pytest.warns(FutureWarning, match=r"network\.picture is deprecated; use image"):
+        former = read_recipe("tiny", ["task.network={picture: [32, 64]}"]).task_options()
+    assert isinstance(former, OccDepthOptions)
+    assert former.config.image == (32, 64)
+
+
+def test_a_key_and_its_former_name_together_are_refused() -> None:
+    with pytest.raises(RecipeError, match="former name of image"):
+        read_recipe("tiny", ["task.network={picture: [32, 64], image: [64, 192]}"]).task_options()

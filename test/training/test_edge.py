@@ -134,8 +134,8 @@ def test_what_is_matched_is_not_jittered() -> None:
     made = task(columns=None, shift=(0, 0, 0), augmentation=replace(STILL, brightness=0.4))
     reference, changed = made.prepare(scene(), None), made.prepare(scene(), np.random.default_rng(1))
     assert not torch.equal(reference["images"], changed["images"])
-    assert torch.equal(reference["measured"].disparity, changed["measured"].disparity)
-    assert torch.equal(reference["measured"].hit_voxels, changed["measured"].hit_voxels)
+    assert torch.equal(reference["stereo"].disparity, changed["stereo"].disparity)
+    assert torch.equal(reference["stereo"].hit_voxels, changed["stereo"].hit_voxels)
 
 
 def test_large_images_bring_their_ground_truth_to_the_network_s_size() -> None:
@@ -165,20 +165,20 @@ def test_points_of_a_lidar_survive_the_network_s_size() -> None:
     assert kinds[5, 10] == 7 and (kinds != UNKNOWN).sum() == 4
 
 
-def test_a_slab_keeps_what_was_measured_on_the_whole_grid() -> None:
+def test_a_slab_keeps_the_stereo_evidence_of_the_whole_grid() -> None:
     whole = StereoEvidence(scene().rig, GRID, ImageFit.between((HEIGHT, WIDTH), (HEIGHT, WIDTH)))
     rng = np.random.default_rng(0)
     left = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    measured = whole.measure(left, np.roll(left, -8, 1))
-    assert len(measured.hit_voxels) > 20
+    stereo = whole.measure(left, np.roll(left, -8, 1))
+    assert len(stereo.hit_voxels) > 20
     part = slab(scene(), 16, rng).grid
-    kept = cut(measured, GRID, part)
+    kept = cut(stereo, GRID, part)
     volume, smaller = torch.zeros(GRID.count), torch.zeros(part.count)
-    volume[measured.hit_voxels], smaller[kept.hit_voxels] = measured.hits, kept.hits
+    volume[stereo.hit_voxels], smaller[kept.hit_voxels] = stereo.hits, kept.hits
     first = part.offset_to(GRID)[1]
     assert torch.equal(volume.view(GRID.size)[:, first : first + 16].flatten(), smaller) and smaller.any()
-    assert torch.equal(kept.ground, measured.ground[:, first : first + 16])
-    assert kept.ground_seen.shape == (32, 16) and torch.equal(kept.disparity, measured.disparity)
+    assert torch.equal(kept.ground, stereo.ground[:, first : first + 16])
+    assert kept.ground_seen.shape == (32, 16) and torch.equal(kept.disparity, stereo.disparity)
 
 
 def test_hidden_free_space_is_learned_only_where_the_image_shows_it() -> None:
@@ -302,7 +302,7 @@ def test_images_without_a_match_give_finite_losses() -> None:
     made = task()
     blank = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     prepared = made.prepare(replace(scene(), left=blank, right=blank), None)
-    assert not prepared["measured"].disparity.any()
+    assert not prepared["stereo"].disparity.any()
     assert all(term.isfinite() for term in made.losses(collate([prepared])).values())
 
 

@@ -17,7 +17,7 @@ from occdepth_ros.models.comparison.js3cnet.config import Js3cNetConfig
 from occdepth_ros.training.aicnet_task import AicNetOptions, AicNetTask
 from occdepth_ros.training.augmentation import Augmentation
 from occdepth_ros.training.config import read_recipe
-from occdepth_ros.training.evidence_task import MeasuredOptions
+from occdepth_ros.training.evidence_task import EvidenceOptions
 from occdepth_ros.training.js3cnet_task import Js3cNetOptions, Js3cNetTask
 from occdepth_ros.training.lmscnet_task import LmscNetOptions
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
@@ -149,7 +149,7 @@ def test_recipes_name_the_family(family: str) -> None:
 
 
 @pytest.mark.parametrize("options", [AicNetOptions, Js3cNetOptions, LmscNetOptions])
-def test_heads_begin_with_the_frequencies_of_the_classes(options: type[MeasuredOptions]) -> None:
+def test_heads_begin_with_the_frequencies_of_the_classes(options: type[EvidenceOptions]) -> None:
     task = replace(options(), frequencies=True).build()
     share = SEMANTIC_KITTI_VOXELS[0] / sum(SEMANTIC_KITTI_VOXELS)
     for head in task.heads():

@@ -1,4 +1,4 @@
-"""What a scene becomes for LMSCNet: measured occupancy, targets at every scale, losses, gradients."""
+"""Training task of LMSCNet: stereo occupancy, targets at every scale, losses, gradients."""
 
 from __future__ import annotations
 

@@ -51,18 +51,18 @@ def test_nothing_known_is_no_loss() -> None:
     assert terms[2].item() == 0
 
 
-def test_scenes_are_prepared_as_they_are_measured_live() -> None:
+def test_training_input_equals_the_input_at_inference() -> None:
     example = scene()
     task = QpnTask(options())
     assert isinstance(task, Task)
     prepared = task.prepare(example, None)
-    measured = StereoProposals().measure(example.left, example.right, example.rig, example.grid)
-    assert np.array_equal(prepared["measured"].numpy(), measured)
+    occupancy = StereoProposals().measure(example.left, example.right, example.rig, example.grid)
+    assert np.array_equal(prepared["occupancy"].numpy(), occupancy)
     half = downsample_labels(example.target, 2)
     assert np.array_equal(prepared["target"].numpy() == 1, (half > 0) & (half < 255))
     assert np.array_equal(prepared["target"].numpy() == 255, half == 255)
-    assert set(prepared) == {"measured", "target"}
-    assert set(task.prepare(example, np.random.default_rng(0))) == {"measured", "target", "target_4", "target_8"}
+    assert set(prepared) == {"occupancy", "target"}
+    assert set(task.prepare(example, np.random.default_rng(0))) == {"occupancy", "target", "target_4", "target_8"}
 
 
 def test_a_shifted_grid_shifts_measurement_and_ground_truth_alike() -> None:
@@ -70,21 +70,21 @@ def test_a_shifted_grid_shifts_measurement_and_ground_truth_alike() -> None:
     task = QpnTask(options(shift=2))
     drawn = [task.prepare(example, np.random.default_rng(seed)) for seed in range(6)]
     assert len({tuple(d["target"].flatten().tolist()) for d in drawn}) > 1
-    assert all((d["measured"] <= 1).all() and d["target"].shape == (16, 16, 8) for d in drawn)
+    assert all((d["occupancy"] <= 1).all() and d["target"].shape == (16, 16, 8) for d in drawn)
 
 
 def test_training_sees_a_window_of_columns_and_validation_all() -> None:
     whole = QpnTask(options()).prepare(scene(), None)
     task = QpnTask(options(window=16))
     part = task.prepare(scene(), np.random.default_rng(3))
-    assert part["measured"].shape == (16, 16, 16) and part["target_8"].shape == (2, 2, 2)
+    assert part["occupancy"].shape == (16, 16, 16) and part["target_8"].shape == (2, 2, 2)
     places = [(x, y) for x in range(0, 24, 8) for y in range(0, 24, 8)]
     assert any(
-        torch.equal(part["measured"], whole["measured"][x : x + 16, y : y + 16])
+        torch.equal(part["occupancy"], whole["occupancy"][x : x + 16, y : y + 16])
         and torch.equal(part["target"], whole["target"][x // 2 : x // 2 + 8, y // 2 : y // 2 + 8])
         for x, y in places
     )
-    assert task.prepare(scene(), None)["measured"].shape == (32, 32, 16)
+    assert task.prepare(scene(), None)["occupancy"].shape == (32, 32, 16)
 
 
 def test_other_grids_are_refused() -> None:

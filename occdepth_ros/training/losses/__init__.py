@@ -1,1 +1,1 @@
-"""The losses of semantic scene completion, one idea a file; every one is finite for any target."""
+"""Losses of semantic scene completion; every loss is finite for any target."""

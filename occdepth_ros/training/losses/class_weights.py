@@ -1,4 +1,4 @@
-"""Class weights of the cross entropies: the rarer a class, the more a voxel of it counts."""
+"""Class weights of the cross entropies; rare classes have larger weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEMANTIC_KITTI_VOXELS = (
 """Voxels of every class in the training sequences of SemanticKITTI, the empty class first (MonoScene's count)."""
 
 EMPTY_WEIGHT = 0.05
-"""Weight of the empty class indoors, where every occupied class weighs 1 (3DSketch, MonoScene)."""
+"""Weight of the empty class indoors, where every occupied class has weight 1 (3DSketch, MonoScene)."""
 INDOOR_OCCUPIED_WEIGHT = 2.0
 """Weight of occupied voxels in the occupancy loss indoors."""
 
@@ -29,7 +29,7 @@ def weights_of_counts(voxels: Sequence[float]) -> torch.Tensor:
 
 
 def class_weights(n_classes: int) -> torch.Tensor:
-    """Weights of the classes, the empty one first, `[n_classes]`: of 20 classes SemanticKITTI's, of others indoor ones.
+    """Weights of the classes, empty class first, `[n_classes]`: SemanticKITTI's for 20 classes, else indoor weights.
 
     Raises:
         ModelError: less than two classes.
@@ -41,9 +41,9 @@ def class_weights(n_classes: int) -> torch.Tensor:
 
 
 def class_logits(n_classes: int) -> torch.Tensor:
-    """What a head that knows nothing of a voxel should say: logits of the classes' frequencies, `[n_classes]`.
+    """Logits of the class frequencies, `[n_classes]`, the best constant prediction of a head.
 
-    Of 20 classes SemanticKITTI's, of others all equal; raises as `class_weights`.
+    The frequencies are SemanticKITTI's for 20 classes and equal otherwise. Raises as `class_weights`.
     """
     _check(n_classes)
     if n_classes == len(SEMANTIC_KITTI_VOXELS):
@@ -52,13 +52,13 @@ def class_logits(n_classes: int) -> torch.Tensor:
 
 
 def begin_at_frequencies(head: nn.Conv3d, n_classes: int) -> None:
-    """Set the biases of a convolution that tells classes to `class_logits`, less their mean.
+    """Set the biases of a classifying convolution to `class_logits` minus their mean.
 
-    From equal logits hundreds of steps are spent on learning that nearly all space is empty.
+    With equal initial logits, training needs hundreds of steps until the network predicts that most space is empty.
 
     Args:
-        head: its channels are classes, or classes times the fine voxels that it tells at once, classes outermost.
-        n_classes: of them; 2 = free and occupied.
+        head: convolution whose channels are classes, or classes times fine voxels per output, classes outermost.
+        n_classes: number of classes; 2 = free and occupied.
     """
     assert head.bias is not None
     logits = class_logits(len(SEMANTIC_KITTI_VOXELS) if n_classes == 2 else n_classes)
@@ -69,7 +69,7 @@ def begin_at_frequencies(head: nn.Conv3d, n_classes: int) -> None:
 
 
 def occupancy_weights(n_classes: int) -> torch.Tensor:
-    """Weights of free and occupied voxels, `[2]`, for a set of so many classes; raises as `class_weights`."""
+    """Weights of free and occupied voxels, `[2]`, for a data set with `n_classes`; raises as `class_weights`."""
     _check(n_classes)
     if n_classes == len(SEMANTIC_KITTI_VOXELS):
         return weights_of_counts([SEMANTIC_KITTI_VOXELS[0], sum(SEMANTIC_KITTI_VOXELS[1:])])

@@ -1,4 +1,4 @@
-"""Cross entropies over the known voxels: of the classes, and of the cascade's occupancy."""
+"""Cross entropies over the labelled voxels: of the classes, and of the cascade's occupancy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from occdepth_ros.classes import EMPTY, UNKNOWN
 
 
 def class_cross_entropy(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Class-weighted cross entropy: weighted sum over the known voxels, divided by the sum of their weights.
+    """Class-weighted cross entropy: weighted sum over the labelled voxels, divided by the sum of their weights.
 
     Args:
         logits: `[B, C, X, Y, Z]`.
@@ -17,22 +17,22 @@ def class_cross_entropy(logits: torch.Tensor, target: torch.Tensor, weights: tor
         weights: `[C]`.
 
     Returns:
-        a scalar, float32; 0 where every voxel is unknown.
+        a scalar, float32; 0 if every voxel is unknown.
     """
     target = target.long()
     weights = weights.to(logits.device)
     total = F.cross_entropy(logits.float(), target, weight=weights, ignore_index=UNKNOWN, reduction="sum")
-    # weighing a count per class spares a gather over the whole volume
+    # one weighted count per class avoids a gather over the whole volume
     counts = torch.bincount(target.flatten(), minlength=UNKNOWN + 1)[: len(weights)]
     divisor = (counts * weights.double()).sum()
     return total / divisor.clamp_min(torch.finfo(torch.float32).tiny).float()
 
 
 def occupancy_cross_entropy(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """The same for occupied or not (cascade head); `logits` `[B, 2, X, Y, Z]`, `weights` `[2]`."""
+    """Weighted cross entropy of occupancy (cascade head); `logits` `[B, 2, X, Y, Z]`, `weights` `[2]`."""
     return class_cross_entropy(logits, occupied(target), weights)
 
 
 def occupied(target: torch.Tensor) -> torch.Tensor:
-    """0 free, 1 of any class, 255 unknown; shape and type as the class ids `target`."""
+    """Reduce class ids to 0 free, 1 occupied, 255 unknown; shape and type of `target`."""
     return torch.where((target == EMPTY) | (target == UNKNOWN), target, torch.ones_like(target))

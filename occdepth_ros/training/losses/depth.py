@@ -1,4 +1,4 @@
-"""Depth distillation: the depth distribution learns a teacher's depth (OccDepth, section 3.3)."""
+"""Depth distillation: the depth distribution is trained on the depth of a teacher (OccDepth, section 3.3)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from occdepth_ros.models.occdepth.config import DepthBins
 
 NO_BIN = -1
-"""Bin of a block without depth within the bounds."""
+"""Marker of a block without depth within the bounds."""
 
 
 def depth_bins(depth: torch.Tensor, size: tuple[int, int], bins: DepthBins, scale: int = 8) -> torch.Tensor:
-    """The bin of the nearest depth in every block of pixels (BEVDepth).
+    """Return the bin of the nearest depth in every block of pixels (BEVDepth).
 
     Args:
-        depth: `[B, H, W]` metres; NaN, infinity, zero and less stand for none.
-        size: blocks along height and width; their `scale` times is what the map is resized to by nearest pixels.
+        depth: `[B, H, W]` metres; NaN, infinity and values <= 0 mean no depth.
+        size: blocks along height and width; the map is resized to `size` times `scale` by nearest neighbour.
         bins: bounds, number and supervised spacing of the bins.
         scale: edge of a block, pixels.
 
@@ -33,14 +33,14 @@ def depth_bins(depth: torch.Tensor, size: tuple[int, int], bins: DepthBins, scal
 
 
 def depth_loss(probabilities: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
-    """Binary cross entropy of every bin against the one-hot ground truth, summed, per block that has a ground truth.
+    """Binary cross entropy against the one-hot bins, summed over the bins, averaged over the blocks with depth.
 
     Args:
         probabilities: depth distribution of the supervised view, `[B, D, h, w]`.
-        bins: `[B, h, w]` int64, `NO_BIN` where none.
+        bins: `[B, h, w]` int64, `NO_BIN` without depth.
 
     Returns:
-        a scalar, float32; 0 where no block has a ground truth.
+        a scalar, float32; 0 if no block has depth.
     """
     valid = bins != NO_BIN
     predicted = probabilities.float().movedim(1, -1)[valid]  # [blocks, D]

@@ -1,4 +1,4 @@
-"""Imitation of a teacher's volume of features (MonoOcc, section 3, distillation)."""
+"""Distillation of a teacher's feature volume (MonoOcc, section 3, distillation)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from occdepth_ros.classes import EMPTY, UNKNOWN
 
 
 def channel_divergence(student: torch.Tensor, teacher: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Kullback-Leibler divergence of the distributions over channels, mean over the voxels that are truly occupied.
+    """Kullback-Leibler divergence of the channel distributions, averaged over the occupied voxels.
 
     Args:
-        student, teacher: features, `[N, C]`; gradients reach the student alone.
+        student, teacher: features, `[N, C]`; only the student gets gradients.
         target: class ids of the same voxels, 255 unknown, `[N]`.
 
     Returns:
-        a scalar, float32, at least 0; 0 where nothing is occupied.
+        a scalar, float32, at least 0; 0 if no voxel is occupied.
     """
     chosen = (target != EMPTY) & (target != UNKNOWN)
     if not bool(chosen.any()):
@@ -27,10 +27,10 @@ def channel_divergence(student: torch.Tensor, teacher: torch.Tensor, target: tor
 
 
 def published_divergence(student: torch.Tensor, teacher: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """What published code minimises: the mean of exp(t) (t - s) over all channels of the occupied voxels.
+    """The loss of the published code: the mean of exp(t) (t - s) over all channels of the occupied voxels.
 
-    No divergence, since neither side is a distribution: unbounded below, and its gradient does not depend on the
-    student. Arguments as of `channel_divergence`.
+    This is not a divergence, since neither input is normalized: it is unbounded below, and its gradient does not depend
+    on the student. Arguments as for `channel_divergence`.
     """
     chosen = (target != EMPTY) & (target != UNKNOWN)
     if not bool(chosen.any()):

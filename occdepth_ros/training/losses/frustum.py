@@ -19,10 +19,10 @@ SMALLEST_SHARE = 1e-12
 
 
 def frustum_tiles(grid: VoxelGrid, views: Sequence[tuple[PinholeCamera, Matrix]], tiles: int = TILES) -> torch.Tensor:
-    """The tile of each view that a voxel's centre falls into, `[V, X, Y, Z]` int16.
+    """Return the image tile of each voxel centre in each view, `[V, X, Y, Z]` int16.
 
-    Tiles are numbered row by row; `tiles²` stands for none: outside the image, behind the camera, or the same tile
-    number as in an earlier view, since a frustum counts a voxel once.
+    Tiles are numbered row by row. `tiles²` means no tile: the centre is outside the image, behind the camera, or in a
+    tile with the same number as in an earlier view, since a frustum counts a voxel once.
 
     Args:
         grid: the voxels.
@@ -42,7 +42,7 @@ def _tiles_of_view(grid: VoxelGrid, camera: PinholeCamera, pose: Matrix, tiles: 
     rows = camera.intrinsics @ pose[:3]
 
     def affine(row: Matrix) -> np.typing.NDArray[np.float32]:
-        # in parts, so that the whole volume is touched twice only; a tile asks for no more than float32
+        # in parts, so that the whole volume is read twice only; float32 is precise enough for tiles
         plane = (row[0] * x[:, None] + row[1] * y[None, :] + row[3]).astype(np.float32)
         return plane[:, :, None] + (row[2] * z).astype(np.float32)
 
@@ -59,7 +59,7 @@ def _tiles_of_view(grid: VoxelGrid, camera: PinholeCamera, pose: Matrix, tiles: 
 def frustum_loss(
     probabilities: torch.Tensor, target: torch.Tensor, tiles: torch.Tensor, n_tiles: int = TILES * TILES
 ) -> torch.Tensor:
-    """Mean over the tiles of the divergence of predicted from true class shares (equation 6).
+    """Divergence of predicted from true class shares, averaged over the tiles (equation 6).
 
     Args:
         probabilities: float32, `[B, C, X, Y, Z]`.
@@ -68,16 +68,16 @@ def frustum_loss(
         n_tiles: number of tiles; larger numbers belong to none.
 
     Returns:
-        a scalar, float32; 0 where no tile holds a known voxel.
+        a scalar, float32; 0 if no tile contains a labelled voxel.
     """
     classes = probabilities.shape[1]
-    known = target != UNKNOWN
+    labelled = target != UNKNOWN
     predicted = torch.zeros(classes, n_tiles + 1, device=probabilities.device)
     true = torch.zeros((n_tiles + 1) * (UNKNOWN + 1), device=probabilities.device)
     for scene in range(len(probabilities)):
         rows, labels = probabilities[scene].flatten(1), target[scene].flatten().long()
         for view in tiles[scene]:
-            tile = torch.where(known[scene], view, n_tiles).flatten().long()
+            tile = torch.where(labelled[scene], view, n_tiles).flatten().long()
             predicted = predicted.index_add(1, tile, rows)
             true += torch.bincount(tile * (UNKNOWN + 1) + labels, minlength=len(true))
     shares = predicted[:, :-1].T  # [tiles, C]
@@ -89,6 +89,6 @@ def frustum_loss(
 
 
 def share_divergence(predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """KL(true || predicted) over the last axis, of shares that sum to 1; a class without true share adds nothing."""
+    """KL(true || predicted) over the last axis of shares that sum to 1; classes with a true share of 0 add 0."""
     logs = true.clamp_min(SMALLEST_SHARE).log() - predicted.clamp_min(SMALLEST_SHARE).log()
     return (true * logs).sum(dim=-1)

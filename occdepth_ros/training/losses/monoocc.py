@@ -1,4 +1,4 @@
-"""MonoOcc's losses on voxels and pixels, with its class weights (the published configuration of SemanticKITTI)."""
+"""MonoOcc's losses on voxels and pixels with its class weights (published SemanticKITTI configuration)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ CLASS_WEIGHTS = (
     *(0.446, 0.603, 0.852, 0.856, 0.747, 0.734, 0.801, 0.796, 0.818, 0.557),
     *(0.653, 0.568, 0.683, 0.560, 0.603, 0.530, 0.688, 0.574, 0.716, 0.786),
 )
-"""Of the 20 classes, the empty one first."""
+"""Weights of the 20 classes, empty class first."""
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Factors of the terms; the defaults are MonoOcc-S's.
+    """Factors of the loss terms; the defaults are those of MonoOcc-S.
 
     Args:
-        voxels: of the cross entropy of voxels.
-        semantic: of the semantic affinity.
-        geometric: of the geometric affinity.
-        pixels: of the auxiliary cross entropy of the left image's pixels.
-        distillation: of the imitation of a teacher.
+        voxels: factor of the cross entropy of voxels.
+        semantic: factor of the semantic affinity.
+        geometric: factor of the geometric affinity.
+        pixels: factor of the auxiliary cross entropy of the left image's pixels.
+        distillation: factor of the distillation.
     """
 
     voxels: float = 2.0
@@ -37,12 +37,12 @@ class LossWeights:
 
 
 def voxel_losses(logits: torch.Tensor, target: torch.Tensor, factors: LossWeights) -> dict[str, torch.Tensor]:
-    """The three terms on voxels, weighted.
+    """Return the three weighted terms on voxels.
 
     Args:
         logits: `[B, 20, X, Y, Z]`.
         target: class ids, 255 unknown, `[B, X, Y, Z]` uint8.
-        factors: of the terms.
+        factors: factors of the terms.
     """
     logits = logits.float()
     counts = SoftCounts.of(logits.softmax(1), target)
@@ -54,14 +54,14 @@ def voxel_losses(logits: torch.Tensor, target: torch.Tensor, factors: LossWeight
 
 
 def weighted_mean_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Class-weighted cross entropy, divided by the number of known voxels rather than by their weights' sum.
+    """Class-weighted cross entropy, divided by the number of labelled voxels rather than by the sum of their weights.
 
     Args:
         logits: `[B, 20, X, Y, Z]` float32.
         target: class ids, 255 unknown, `[B, X, Y, Z]`.
 
     Returns:
-        a scalar; 0 where every voxel is unknown.
+        a scalar; 0 if every voxel is unknown.
     """
     weights = torch.tensor(CLASS_WEIGHTS, device=logits.device)
     total = F.cross_entropy(logits, target.long(), weights, ignore_index=UNKNOWN, reduction="sum")
@@ -69,14 +69,14 @@ def weighted_mean_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> t
 
 
 def pixel_cross_entropy(logits: torch.Tensor, semantics: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of an image's pixels; the ground truth is resized to the logits by the nearest neighbour.
+    """Cross entropy of image pixels; the ground truth is resized to the logits by nearest neighbour.
 
     Args:
         logits: `[B, 20, h, w]`.
         semantics: class ids, 0 and 255 unknown, `[B, H, W]` uint8.
 
     Returns:
-        a scalar, float32; 0 where every pixel is unknown.
+        a scalar, float32; 0 if every pixel is unknown.
     """
     resized = F.interpolate(semantics[:, None].float(), size=logits.shape[-2:], mode="nearest")[:, 0].long()
     resized = torch.where(resized == EMPTY, UNKNOWN, resized)

@@ -1,4 +1,4 @@
-"""The loss of the query proposal network: occupied or free, at every scale that it predicts."""
+"""Loss of the query proposal network: occupancy at every predicted scale."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.training.losses.cross_entropy import occupied
 
 SCALE_DECAY = 0.9
-"""Weight of a scale's term over that of the next finer one's."""
+"""Ratio of the weight of a scale to that of the next finer scale."""
 ALPHA = 0.54
-"""Weight of occupied voxels as published for SemanticKITTI; 0.7 for nuScenes. Free ones have the rest to 1."""
+"""Published weight of occupied voxels for SemanticKITTI (0.7 for nuScenes); free voxels have 1 - ALPHA."""
 
 
 def proposal_loss(
@@ -21,7 +21,7 @@ def proposal_loss(
 ) -> dict[int, torch.Tensor]:
     """Weighted binary cross entropies (VoxFormer, section 3.2; LMSCNet, section 3.3).
 
-    The mean is over the known voxels, not over their weights.
+    The sum is divided by the number of labelled voxels, not by the sum of their weights.
 
     Args:
         logits: of free and occupied by scale, `[B, 2, X/s, Y/s, Z/s]`.
@@ -29,7 +29,7 @@ def proposal_loss(
         alpha: weight of occupied voxels, within (0, 1).
 
     Returns:
-        weighted terms by scale, scalars; 0 where every voxel is unknown.
+        weighted terms by scale, scalars; 0 if every voxel is unknown.
     """
     terms = {}
     for level, scale in enumerate(sorted(logits)):

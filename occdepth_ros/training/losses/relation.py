@@ -1,4 +1,4 @@
-"""Relations between voxels and super-voxels, which supervise the context prior (MonoScene, section 3.3)."""
+"""Relations between voxels and super-voxels as supervision of the context prior (MonoScene, section 3.3)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import torch.nn.functional as F
 from occdepth_ros.classes import EMPTY, UNKNOWN
 
 RELATIONS = ("same class", "different classes", "both empty", "one empty")
-"""Order of the four relations; of the two in the binary variant: different, same."""
+"""Order of the four relations; the binary variant has the order different, same."""
 
 
 def relation_targets(labels: torch.Tensor, n_relations: int = 4) -> torch.Tensor:
-    """Which relations a voxel has to any voxel of every super-voxel (2x2x2 voxels).
+    """Return the relations of every voxel to the voxels of every super-voxel (2x2x2 voxels).
 
     Args:
         labels: class ids of N voxels, 255 unknown, `[B, X, Y, Z]`; an odd size's last layer belongs to no super-voxel.
-        n_relations: 4, see `RELATIONS`, or 2: different and same class, the empty one being a class too.
+        n_relations: 4, see `RELATIONS`, or 2: different and same class, where the empty class counts as a class.
 
     Returns:
-        `[B, R, N, M]` bool with M super-voxels, N innermost in memory as in the logits that they are compared with;
-        nothing holds for an unknown voxel.
+        `[B, R, N, M]` bool with M super-voxels, N innermost in memory as in the logits of the context prior; all
+        relations of an unknown voxel are False.
     """
     if n_relations not in (2, 4):
         raise ValueError(f"there are 2 or 4 relations, not {n_relations}")
@@ -28,17 +28,17 @@ def relation_targets(labels: torch.Tensor, n_relations: int = 4) -> torch.Tensor
     x, y, z = (n // 2 for n in size)
     blocks = labels[:, : 2 * x, : 2 * y, : 2 * z].reshape(b, x, 2, y, 2, z, 2)
     blocks = blocks.permute(0, 1, 3, 5, 2, 4, 6).reshape(b, x * y * z, 8).long()
-    # which class ids occur in a super-voxel, and how many: a relation is a look-up in them by the voxel's own id
+    # the class ids in a super-voxel and their number; a relation is a look-up by the voxel's own class id
     present = torch.zeros(b, x * y * z, UNKNOWN + 1, dtype=torch.bool, device=labels.device).scatter_(2, blocks, True)
     present[:, :, UNKNOWN] = False
     has_empty = present[:, :, EMPTY]
     kinds = present.sum(dim=2)
     rows = labels.flatten(1).long()  # [B, N]
     same = torch.stack([scene[:, ids] for scene, ids in zip(present, rows, strict=True)])  # [B, M, N]
-    known = (rows != UNKNOWN)[:, None]
+    labelled = (rows != UNKNOWN)[:, None]
     if n_relations == 2:
-        return torch.stack([known & (kinds[:, :, None] > same), same], dim=1).transpose(2, 3)
-    solid, empty = known & (rows != EMPTY)[:, None], (rows == EMPTY)[:, None]
+        return torch.stack([labelled & (kinds[:, :, None] > same), same], dim=1).transpose(2, 3)
+    solid, empty = labelled & (rows != EMPTY)[:, None], (rows == EMPTY)[:, None]
     solid_kinds = (kinds - has_empty.long())[:, :, None]
     different = solid & (solid_kinds > same)
     mixed = (solid & has_empty[:, :, None]) | (empty & (solid_kinds > 0))
@@ -46,14 +46,14 @@ def relation_targets(labels: torch.Tensor, n_relations: int = 4) -> torch.Tensor
 
 
 def relation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Binary cross entropy of every pair and relation; positives of a relation weigh negatives / positives.
+    """Binary cross entropy of every pair and relation; positives have the weight negatives / positives.
 
     Args:
         logits: `[B, R, M, N]`, as the context prior returns them.
         targets: `[B, R, N, M]` bool.
 
     Returns:
-        a scalar, float32; a relation that never holds is learned without a weight.
+        a scalar, float32; a relation without positives has no weight.
     """
     wanted = targets.transpose(2, 3)
     positives = wanted.sum(dim=(0, 2, 3), dtype=torch.float32)
