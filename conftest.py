@@ -1,4 +1,4 @@
-"""For every test folder: ROS traffic kept to this run, and markers that skip with a reason."""
+"""Configuration of all test folders: isolated ROS traffic, and markers that skip with a reason."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-# Set before rclpy is imported, and inherited by the processes that tests start: runs on one machine, or on one
-# network, must not hear one another. Linux leaves domains 0 to 101 free of the ephemeral port range.
+# Set before rclpy is imported and inherited by the processes that tests start, so that test runs on one machine or
+# network do not receive each other's messages. On Linux, domains 0 to 101 do not use ephemeral ports.
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 

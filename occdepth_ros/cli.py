@@ -1,7 +1,7 @@
 """The command `occdepth <verb>`: the package without ROS.
 
 Each verb is a module of `occdepth_ros.commands` with `SUMMARY`, `add_arguments(parser)` and
-`run(arguments) -> int`; modules are imported only when their verb or its help is asked for.
+`run(arguments) -> int`. A module is imported only if its verb or the help of its verb is requested.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ VERBS = {
     "run": "predict every frame of a stereo sequence and write the results",
     "sample": "generate a stereo street sequence with exact ground truth",
     "street": "generate random street scenes for training: stereo pairs with depth, semantics and voxel ground truth",
-    "train": "teach a network a data set",
-    "depth": "make depth maps of a teacher, to be distilled in training",
+    "train": "train a network on a data set",
+    "depth": "compute depth maps of a teacher for distillation in training",
     "map": "fuse the predictions of a drive into one map, and score it",
     "eval": "score a model against the ground truth of a data set",
     "render": "make a video of the completed scene along a sequence, and meshes",
     "submit": "write and check a submission to the SemanticKITTI completion benchmark",
-    "voxelize": "make completion labels from labelled LiDAR scans with poses",
-    "bench": "time a network plain and as the predictor runs it",
+    "voxelize": "create completion labels from labelled LiDAR scans with poses",
+    "bench": "time the reference network and the optimized predictor",
     "export": "write a network with one calibration as an ONNX file, and check it",
     "weights": "verify networks against golden outputs, convert published checkpoints",
-    "doctor": "say what this machine has and what is missing",
+    "doctor": "check this machine and list what is missing",
 }
 
 RENAMED = {"--pictures": "--images", "--truth": "--ground-truth"}
-"""Options by their former names; a former name still works and prints a warning."""
+"""Options by former name; a former name works and prints a warning."""
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
-    """Make the parser; only the arguments of `verb` are filled in, the others stay one-line entries."""
+    """Create the parser; only the arguments of `verb` are declared, other verbs have a summary only."""
     parser = argparse.ArgumentParser(prog="occdepth", description="Live 3-D semantic occupancy for robots.")
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
@@ -50,7 +50,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; errors that the user can repair end as one line on stderr and exit code 2."""
+    """Run one verb; errors that a user can repair are printed as one line on stderr, with exit code 2."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     argv = [_current_name(argument) for argument in argv]
     verb = next((a for a in argv if a in VERBS), None)

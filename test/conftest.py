@@ -1,4 +1,4 @@
-"""What several test files need: folders outside the repository, without which tests skip, and one thread for torch."""
+"""Fixtures of several test files: folders outside the repository (tests skip without them), one thread for torch."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def golden_dir() -> Path:
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Let torch use one thread: small tensors gain nothing from more, and lose much on a busy machine."""
+    """Limit torch to one thread; more threads do not help small tensors and are slow on a busy machine."""
     import torch  # tests without a network must not pay for it
 
     threads = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""The command line: what it says, and how it ends."""
+"""The command line: output and exit codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occdepth_ros.errors import OccDepthError, SourceError
 
 
 def offer(monkeypatch: pytest.MonkeyPatch, run: Any) -> None:
-    """Let `occdepth fake NUMBER` be a verb."""
+    """Add the verb `occdepth fake NUMBER`."""
 
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("number", type=int)
@@ -29,7 +29,9 @@ def test_a_verb_gets_its_arguments_and_gives_the_exit_code(monkeypatch: pytest.M
     assert cli.main(["fake", "41"]) == 42
 
 
-def test_errors_of_the_user_are_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_user_errors_are_printed_as_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def run(arguments: argparse.Namespace) -> int:
         raise SourceError("the folder is empty", where="some/folder", remedy="Unpack the archive.")
 
@@ -40,7 +42,7 @@ def test_errors_of_the_user_are_one_line(monkeypatch: pytest.MonkeyPatch, capsys
     assert captured.out == ""
 
 
-def test_interrupts_end_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupts_end_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(arguments: argparse.Namespace) -> int:
         raise KeyboardInterrupt
 
@@ -48,7 +50,7 @@ def test_interrupts_end_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli.main(["fake", "1"]) == 130
 
 
-def test_mistakes_of_ours_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programming_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(arguments: argparse.Namespace) -> int:
         raise RuntimeError("a bug")
 
@@ -58,7 +60,7 @@ def test_mistakes_of_ours_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("arguments", [[], ["no-such-verb"], ["fake"], ["fake", "x"]])
-def test_wrong_command_lines_end_with_the_usage(
+def test_invalid_command_lines_print_the_usage(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
     offer(monkeypatch, lambda arguments: 0)
@@ -78,7 +80,7 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("verb", sorted(cli.VERBS))
-def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_verb_has_a_help_text(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([verb, "--help"])
     assert ended.value.code == 0
@@ -100,7 +102,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ({"where": "a.npz", "remedy": "Mend it."}, "a.npz: it broke. Mend it."),
     ],
 )
-def test_errors_read_as_sentences(arguments: dict[str, str], text: str) -> None:
+def test_errors_are_sentences(arguments: dict[str, str], text: str) -> None:
     assert str(OccDepthError("it broke", **arguments)) == text
 
 

@@ -1,4 +1,4 @@
-"""The package as a whole: linters, layers, manifests, licence, and what colcon installs."""
+"""The package as a whole: linters, manifests, licence, and the files that colcon installs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TEXTS = {".py", ".md", ".xml", ".txt", ".toml", ".yaml", ".yml", ".rviz", ".msg"
 
 
 def tracked_files() -> list[Path]:
-    """Files that git knows, or all that are not generated where there is no git."""
+    """Return the files tracked by git; without git, all files that are not generated."""
     if shutil.which("git"):
         command = ["git", "ls-files", "-z"]
         listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
@@ -41,7 +41,7 @@ def tracked_files() -> list[Path]:
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    """Names of the modules that a file imports, at any depth of its code."""
+    """Names of all modules that a file imports, including imports inside functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -103,7 +103,7 @@ def test_manifest_names_exactly_the_ros_packages_that_are_imported(manifest: Ele
     }
     declared = dependencies(manifest)
     assert (used | message_packages) - {"occdepth_ros"} <= declared
-    # the rest is needed without being imported: build tools, runtimes, programs and what comes from PyPI
+    # the other dependencies are not imported: build tools, runtimes, programs and packages from PyPI
     tools = {
         name for name in declared if re.match(r"(ament_cmake.*|rosidl_.*|rviz.*|octomap_rviz_plugins|python3-.*)", name)
     }
@@ -133,7 +133,7 @@ def test_licence_is_apache_2() -> None:
     assert "Version 2.0, January 2004" in text
 
 
-def test_no_file_names_a_place_of_one_machine() -> None:
+def test_no_file_contains_a_path_of_one_machine() -> None:
     places = re.compile(r"(?<![\w.$}])/(work|root|tmp|home)/\w")
     hits = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"

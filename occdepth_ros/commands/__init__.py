@@ -1,1 +1,1 @@
-"""The verbs of the command `occdepth`, a module each."""
+"""The verbs of the command `occdepth`, one module each."""

@@ -1,4 +1,4 @@
-"""`occdepth depth`: depth maps of a teacher, to be distilled in training."""
+"""`occdepth depth`: compute depth maps of a teacher for distillation in training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.progress import track
 from occdepth_ros.commands.scenes import add_dataset_arguments, open_scenes
 from occdepth_ros.training.teachers import TEACHERS, DepthCache
 
-SUMMARY = "make depth maps of a teacher, to be distilled in training"
+SUMMARY = "compute depth maps of a teacher for distillation in training"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_dataset_arguments(parser)
     parser.add_argument("--teacher", choices=list(TEACHERS), default="sgm", help="(default: %(default)s)")
     parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="of the teacher, where it is a network: occdepth weights convert"
+        "--weights", type=Path, metavar="FILE", help="weights of a network teacher, from `occdepth weights convert`"
     )
     parser.add_argument(
         "--out",

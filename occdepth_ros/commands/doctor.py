@@ -1,4 +1,4 @@
-"""`occdepth doctor`: what this machine has, and what is missing with the line that installs it."""
+"""`occdepth doctor`: check this machine, and print the command that installs what is missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from occdepth_ros import __version__
 from occdepth_ros.models.registry import MODELS
 
-SUMMARY = "say what this machine has and what is missing"
+SUMMARY = "check this machine and list what is missing"
 
 LIBRARIES = {  # module: distribution on PyPI
     "numpy": "numpy",
@@ -33,12 +33,12 @@ LIBRARIES = {  # module: distribution on PyPI
     "torchvision": "torchvision",
     "timm": "timm",
 }
-OPTIONAL = {  # module: what it is for
+OPTIONAL = {  # module: purpose
     "onnx": "occdepth export, exported models",
     "onnxscript": "occdepth export",
     "onnxruntime": "exported models",
 }
-ROS_PACKAGES = {  # module that the nodes import: package of a ROS installation
+ROS_PACKAGES = {  # module that the nodes import: ROS package that provides it
     "rclpy": "rclpy",
     "sensor_msgs.msg": "sensor_msgs",
     "nav_msgs.msg": "nav_msgs",
@@ -54,7 +54,7 @@ ROS_PACKAGES = {  # module that the nodes import: package of a ROS installation
 RCLPY_DISTROS = {"3.": "humble", "7.": "jazzy", "9.": "kilted"}
 STAND_INS = "pip_ros"
 FREE_BYTES = 2 * 10**9
-# Imports in a process of its own: the core stays free of ROS, and a broken library cannot take the doctor down.
+# Runs in a separate process, so that the core does not import ROS and a broken library cannot end this one.
 PROBE = """
 import importlib, json, sys
 found = {}
@@ -72,7 +72,7 @@ print(json.dumps(found))
 
 
 class State(str, Enum):
-    """How a finding counts: only what is missing makes the exit code 1."""
+    """State of a finding; only MISSING makes the exit code 1."""
 
     OK = "ok"
     NOTE = "note"
@@ -84,10 +84,10 @@ class Finding:
     """One line of the report.
 
     Args:
-        topic: what was looked at.
-        state: whether it is there.
-        text: what was found.
-        remedy: command or advice that mends it; empty if there is nothing to mend.
+        topic: what was checked.
+        state: result of the check.
+        text: description of the result.
+        remedy: command or advice; empty if nothing needs to be done.
     """
 
     topic: str
@@ -102,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Report; 0 if nothing is missing, else 1."""
+    """Print the report; return 0 if nothing is missing, else 1."""
     findings = list(examine())
     healthy = all(finding.state is not State.MISSING for finding in findings)
     if arguments.json:
@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything, the foundations first."""
+    """Run all checks."""
     yield from examine_machine()
     yield from examine_libraries()
     yield from examine_optional()
@@ -127,7 +127,7 @@ def examine() -> Iterator[Finding]:
 
 
 def examine_machine() -> Iterator[Finding]:
-    """Look at the interpreter, the processor and the disk."""
+    """Check interpreter, processor and disk."""
     supported = (3, 10) <= sys.version_info[:2] <= (3, 14)
     yield Finding("occdepth_ros", State.OK, f"{__version__}, {Path(__file__).resolve().parents[1]}")
     yield Finding(
@@ -141,12 +141,12 @@ def examine_machine() -> Iterator[Finding]:
     yield Finding("machine", State.OK, f"{platform.machine()}, {cores} cores, {memory / 1e9:.0f} GB memory")
     free = shutil.disk_usage(Path.cwd()).free
     enough = free >= FREE_BYTES
-    remedy = "" if enough else "free some space: results and bags are written here"
+    remedy = "" if enough else "free disk space: results and bags are written here"
     yield Finding("disk", State.OK if enough else State.NOTE, f"{free / 1e9:.1f} GB free in {Path.cwd()}", remedy)
 
 
 def examine_libraries() -> Iterator[Finding]:
-    """Import what the package needs besides ROS."""
+    """Import the dependencies other than ROS."""
     for module, distribution in LIBRARIES.items():
         try:
             loaded = importlib.import_module(module)
@@ -158,7 +158,7 @@ def examine_libraries() -> Iterator[Finding]:
 
 
 def examine_optional() -> Iterator[Finding]:
-    """Look for the libraries of the extra `export`, without importing them."""
+    """Check the libraries of the extra `export` without importing them."""
     for module, use in OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
             yield Finding(module, State.NOTE, f"absent: {use}", "pip install 'occdepth_ros[export]'")
@@ -167,7 +167,7 @@ def examine_optional() -> Iterator[Finding]:
 
 
 def examine_gpu() -> Finding:
-    """Ask torch for its CUDA device."""
+    """Check whether torch can use a CUDA device."""
     try:
         torch = importlib.import_module("torch")
         if torch.cuda.is_available():
@@ -186,14 +186,14 @@ def examine_gpu() -> Finding:
 
 
 def examine_ros() -> Iterator[Finding]:
-    """Import every ROS package that the nodes use, and look for the programs around them."""
+    """Import every ROS package that the nodes use, and check for related programs."""
     found = probe_ros()
     rclpy = found["rclpy"]
     if "error" in rclpy:
         sourced = os.environ.get("ROS_DISTRO")
         if not sourced and not os.environ.get("AMENT_PREFIX_PATH"):
             remedy = "source a ROS 2 installation, or run `make env` in a checkout and use .venv/bin/occdepth"
-            yield Finding("ROS 2", State.NOTE, "none here: all but the nodes works", remedy)
+            yield Finding("ROS 2", State.NOTE, "not found: everything except the nodes works", remedy)
             return
         remedy = "use the interpreter that this ROS was built for"
         yield Finding("ROS 2", State.MISSING, f"{sourced or 'sourced'}, but {rclpy['error']}", remedy)
@@ -206,7 +206,7 @@ def examine_ros() -> Iterator[Finding]:
 
 
 def probe_ros() -> dict[str, dict[str, str]]:
-    """Import the ROS packages in another process; the answer maps module to `file` or `error`."""
+    """Import the ROS packages in another process; returns a mapping from module to `file` or `error`."""
     command = [sys.executable, "-c", PROBE, *ROS_PACKAGES]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=os.sep)
     try:
@@ -218,19 +218,19 @@ def probe_ros() -> dict[str, dict[str, str]]:
 
 
 def ros_finding(package: str, found: dict[str, str], distro: str, *, installed: bool) -> Finding:
-    """Judge one ROS package from what importing it gave."""
+    """Return the finding of one ROS package from the result of its import."""
     apt = f"sudo apt install ros-{distro}-{package.replace('_', '-')}"
     if "error" in found:
         remedy = apt if installed and package != "occdepth_ros" else "run `make env` (or colcon build, and source it)"
         return Finding(package, State.MISSING, found["error"], remedy)
     if STAND_INS in Path(found["file"]).parent.as_posix().replace("-", "/").split("/"):
-        text = "stand-in from this project: the part that the nodes use"
+        text = "stand-in of this project with the parts that the nodes use"
         return Finding(package, State.NOTE if installed else State.OK, text, apt if installed else "")
     return Finding(package, State.OK, found["file"])
 
 
 def examine_programs(distro: str) -> Iterator[Finding]:
-    """Look for the programs that are useful, but that the nodes do not need."""
+    """Check for optional programs that the nodes do not need."""
     for program, package, use in (
         ("ros2", "ros2cli", "ros2 launch and ros2 topic; without it `make demo` and .venv/bin/python start the nodes"),
         ("rviz2", "rviz2", "the live view; without it the demo writes images"),
@@ -244,7 +244,7 @@ def examine_programs(distro: str) -> Iterator[Finding]:
 
 
 def examine_models() -> Iterator[Finding]:
-    """Say which models can run."""
+    """Check which models can run."""
     for name, entry in MODELS.items():
         if entry.needs_weights:
             yield Finding(name, State.NOTE, "needs a weights file: --weights FILE, or weights:=FILE for the node")
@@ -253,7 +253,7 @@ def examine_models() -> Iterator[Finding]:
 
 
 def _distro() -> tuple[str, str]:
-    """Name of the ROS distribution, and whether it comes from an installation or from PyPI."""
+    """Return the name of the ROS distribution, and whether it comes from an installation or from PyPI."""
     try:
         version = importlib.metadata.version("ros-rclpy")
     except importlib.metadata.PackageNotFoundError:
@@ -263,7 +263,7 @@ def _distro() -> tuple[str, str]:
 
 
 def _version(distribution: str) -> str:
-    """Version of an installed distribution, as far as it is known."""
+    """Return the version of an installed distribution, if available."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""`occdepth eval`: score a model on a data set as its benchmark counts, and by region."""
+"""`occdepth eval`: score a model on a data set like its benchmark, and by region."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from occdepth_ros.visualization import draw_frame, frame_title
 SUMMARY = "score a model against the ground truth of a data set"
 
 DRAWN = 3
-"""Images are made of this many of the best frames and as many of the worst."""
+"""Number of best frames, and of worst frames, that are drawn."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dataset",
         choices=[*SCORED, *(name for name in CHECKS if name not in SCORED)],
         default="semantic_kitti",
-        help="default: %(default)s; nyu and tartanair can be checked only: the models know other classes",
+        help="default: %(default)s; nyu and tartanair can be checked only, because the models have other classes",
     )
     add(
         "--root",
@@ -66,20 +66,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--align",
         choices=["place", "index"],
-        help="compare voxels at one place, or of one index: the benchmark's layers lie 0.2 m lower than the grid that "
-        "published networks project with, though they were trained index by index (default: index for those with "
-        "published checkpoints, place for all others)",
+        help="compare voxels at the same place or with the same index: the benchmark's layers lie 0.2 m below the "
+        "grid that published networks project with, although they were trained index by index (default: index for "
+        "models with published checkpoints, place for all others)",
     )
-    add("--check", action="store_true", help="only name every file of the sequences that is missing, cut or wrong")
+    add("--check", action="store_true", help="only list missing, truncated and wrong files of the sequences")
     add("--json", type=Path, metavar="FILE", help="write the report there")
     add("--images", type=Path, metavar="DIR", help=f"draw the {DRAWN} best and worst frames beside their ground truth")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the verb; with `--check` the exit code is 1 where a file is missing or wrong.
+    """Run the verb; with `--check` the exit code is 1 if a file is missing or wrong.
 
     Raises:
-        OccDepthError: data set, model or a result's place cannot be used.
+        OccDepthError: data set, model or output path is not usable.
     """
     if arguments.check:
         return check_files(arguments.dataset, arguments.root, arguments.sequences)
@@ -103,10 +103,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def score_scenes(model: SceneModel, scenes: SceneDataset, scores: SetScores, timings: Tally) -> None:
-    """Predict and count all scenes in order, with a progress line on stderr.
+    """Predict and score all scenes in order, with a progress line on stderr.
 
     Raises:
-        OccDepthError: a scene or the model cannot be used.
+        OccDepthError: a scene or the model is not usable.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
@@ -122,7 +122,7 @@ def score_scenes(model: SceneModel, scenes: SceneDataset, scores: SetScores, tim
 
 
 def check_files(dataset: str, root: Path | None, sequences: Sequence[str]) -> int:
-    """Name the files of a download that are missing or wrong; 1 where there are some, else 0."""
+    """List the missing and wrong files of a download; return 1 if there are any, else 0."""
     if dataset not in CHECKS:
         raise SourceError(f"{dataset} is no download", where="--check", remedy=f"Check {', '.join(CHECKS)}.")
     if root is None:
@@ -137,7 +137,7 @@ def check_files(dataset: str, root: Path | None, sequences: Sequence[str]) -> in
 
 
 def describe(arguments: argparse.Namespace, opened: Opened, align: str) -> dict[str, Any]:
-    """What was scored against what."""
+    """Return the description of model and ground truth for the report."""
     weights: Path | None = arguments.weights
     digest = sha256_of(weights) if weights is not None and weights.is_file() else None
     return {
@@ -151,7 +151,7 @@ def describe(arguments: argparse.Namespace, opened: Opened, align: str) -> dict[
 
 
 def draw_extremes(model: SceneModel, opened: Opened, by_frame: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Predict the best and the worst frames by SC IoU once more, and draw each beside its ground truth.
+    """Predict the best and worst frames by SC IoU again, and draw each beside its ground truth.
 
     Raises:
         OutputError: an image cannot be written.

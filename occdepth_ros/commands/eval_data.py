@@ -1,4 +1,4 @@
-"""The scenes that `occdepth eval` scores on, and what has to be said of them."""
+"""The scenes of `occdepth eval` and their description."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from occdepth_ros.data.synthetic.folder import StreetFolder
 from occdepth_ros.errors import SourceError
 
 STREETS = 32
-"""So many streets are generated unless another number is asked for."""
+"""Default number of generated scenes."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """Scenes to score on.
+    """Scenes for an evaluation.
 
     Args:
         scenes: the data set.
         ground truth: name of the ground truth, for reports.
         title: name of the set, for images.
-        about: what the report says of the set.
-        caveat: why the scores are not a benchmark's; empty where they are.
+        about: description of the set in the report.
+        caveat: why the scores are not comparable with the benchmark; empty if they are.
     """
 
     scenes: SceneDataset
@@ -45,8 +45,8 @@ class FirstScenes:
     """The first scenes of a data set.
 
     Args:
-        scenes: all of them.
-        count: how many, at most.
+        scenes: all scenes.
+        count: maximum number of scenes.
     """
 
     def __init__(self, scenes: SceneDataset, count: int) -> None:
@@ -62,10 +62,10 @@ class FirstScenes:
 
 
 def open_scenes(arguments: argparse.Namespace) -> Opened:
-    """Open what `--dataset`, `--root`, `--sequences`, `--labels`, `--count` and `--seed` ask for.
+    """Open the scenes of `--dataset`, `--root`, `--sequences`, `--labels`, `--count` and `--seed`.
 
     Raises:
-        SourceError, ImageError, CalibrationError: there is no such data set, or it cannot be used.
+        SourceError, ImageError, CalibrationError: the data set does not exist or is not usable.
     """
     if arguments.count is not None and arguments.count < 1:
         raise SourceError(f"{arguments.count} scenes are none", where="--count", remedy="Give 1 or more.")
@@ -137,4 +137,4 @@ SCORED: dict[str, Callable[[argparse.Namespace], Opened]] = {
     "street": _street,
     "folder": _folder,
 }
-"""The data sets whose classes the models know, and how they are opened."""
+"""Functions that open the data sets with the classes of the models."""

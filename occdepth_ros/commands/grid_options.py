@@ -1,4 +1,4 @@
-"""`--grid-origin` and `--grid-size`: a voxel grid placed elsewhere than SemanticKITTI's."""
+"""The options `--grid-origin` and `--grid-size`."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar=("NX", "NY", "NZ"),
         default=DEFAULT.size,
-        help="voxels of 0.2 m along x, y, z, where the model is not bound to one size (default: 256 256 32)",
+        help="voxels of 0.2 m along x, y, z, if the model allows other sizes (default: 256 256 32)",
     )
 
 
 def chosen_grid(arguments: argparse.Namespace, frame_id: str) -> VoxelGrid:
-    """The grid that the options ask for.
+    """Return the requested grid.
 
     Raises:
-        GridError: it is none.
+        GridError: the grid is invalid.
     """
     return VoxelGrid(tuple(arguments.grid_origin), tuple(arguments.grid_size), DEFAULT.resolution, frame_id)

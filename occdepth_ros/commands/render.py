@@ -1,4 +1,4 @@
-"""`occdepth render`: a film of the completed scene along a sequence, beside its ground truth, and meshes of it."""
+"""`occdepth render`: a video of the completed scene along a sequence with its ground truth, and meshes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--ground-truth",
         action="store_true",
-        help="show the ground truth too; frames without one show the last that was",
+        help="also show the ground truth; frames without ground truth show the last available one",
     )
     add("--model", choices=list(MODELS), metavar="NAME", default=DEFAULT_MODEL, help="model (default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the verb.
 
     Raises:
-        OccDepthError: source, model, range or a result's place cannot be used.
+        OccDepthError: source, model, range or output path is not usable.
     """
     if arguments.out is None and arguments.mesh is None:
         raise OutputError(
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise OutputError("there is a file of this name", where=str(arguments.mesh), remedy="Give a folder.")
     source = open_chosen_source(arguments)
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
-    fps = frames_a_second(arguments.fps, source)
+    fps = frame_rate(arguments.fps, source)
     grid = VoxelGrid.semantic_kitti(source.grid_frame)
     announce_source(source, grid)
     engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
@@ -94,18 +94,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def frames_a_second(asked: float | None, source: StereoSource) -> float:
-    """The rate of the video: the one asked for, or that of the recording within 1 to 60 Hz.
+def frame_rate(requested: float | None, source: StereoSource) -> float:
+    """Return the rate of the video: the requested one, or that of the recording clipped to 1 to 60 Hz.
 
     Raises:
         OutputError: the rate is out of range.
     """
-    if asked is None:
+    if requested is None:
         period = source.period_s()
         return min(60.0, max(1.0, 1 / period)) if period > 0 else 10.0
-    if not 0.1 <= asked <= 120:
-        raise OutputError(f"{asked:g} frames a second cannot be shown", where="--fps", remedy="Give 0.1 to 120.")
-    return asked
+    if not 0.1 <= requested <= 120:
+        raise OutputError(f"{requested:g} frames a second cannot be shown", where="--fps", remedy="Give 0.1 to 120.")
+    return requested
 
 
 def draw_frames(
@@ -118,16 +118,16 @@ def draw_frames(
     video: bool,
     with_ground_truth: bool,
 ) -> Iterator[ImageArray]:
-    """Predict frame after frame, score it where there is a ground truth, write its meshes, and draw it.
+    """Predict each frame, score it if it has ground truth, write its meshes, and draw it.
 
     Args:
         source: the sequence.
-        engine: calibrated for it.
-        frames: which of its frames.
-        scores: counts them.
-        mesh: folder of the meshes, None = none.
-        film: whether to draw; else nothing is yielded.
-        with_truth: whether ground truth is drawn and written too.
+        engine: engine calibrated for the sequence.
+        frames: indices of the frames.
+        scores: accumulates the scores.
+        mesh: folder of the meshes; None = no meshes.
+        video: whether frames are drawn; otherwise nothing is yielded.
+        with_ground_truth: whether ground truth is also drawn and written.
     """
     figure: VideoFrame | None = None
     shown: SceneGroundTruth | None = None

@@ -1,4 +1,4 @@
-"""The result folder of `occdepth run`: files that are complete or absent, equal for equal results, and ours."""
+"""The result folder of `occdepth run`: every file is complete or absent, and equal results give equal files."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ _OURS = re.compile(r"\d{6}\.(npz|bt|ot)|frame_\d{6}\.png|panels/\d{6}_[a-z_]+\.p
 
 
 class ResultFolder:
-    """A folder that holds the results of exactly one run.
+    """A folder with the results of exactly one run.
 
-    `manifest.json` lists every result file with its SHA-256. A folder with somebody else's files in it is refused;
-    the unchanged files of an earlier run are removed first. Each file is written under a temporary name and renamed
-    when it is complete.
+    `manifest.json` lists every result file with its SHA-256. A folder with other files is refused; unchanged files of
+    an earlier run are removed first. Each file is written under a temporary name and renamed when it is complete.
 
     Args:
-        folder: created when it does not exist.
+        folder: the folder; created if it does not exist.
 
     Raises:
-        OutputError: the folder cannot be made or written, or holds files that no earlier run wrote.
+        OutputError: the folder cannot be created or written, or contains files that no earlier run wrote.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,7 +60,7 @@ class ResultFolder:
                 remedy="Give a new or empty folder.",
             )
         files, complete = earlier
-        # a run that was killed could not list its last files: there, the names decide
+        # a run that was killed did not list its last files; those are recognized by name
         unlisted = {name for name in present - set(files) if _PARTIAL.search(name) or (not complete and is_ours(name))}
         foreign = present - set(files) - unlisted - {MANIFEST, REPORT}
         if foreign:
@@ -83,7 +82,7 @@ class ResultFolder:
         (self.folder / REPORT).unlink(missing_ok=True)
 
     def write(self, name: str, produce: Callable[[Path], None]) -> None:
-        """Let `produce` write one result file, then give it its name and list it.
+        """Call `produce` to write one result file, rename the file when it is complete, and list it.
 
         Raises:
             OutputError: the disk is full, or the folder is not writable.
@@ -93,18 +92,18 @@ class ResultFolder:
         self.digests[name] = hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write a JSON file that is not a result of its own: the manifest, the report."""
+        """Write a JSON file that is not listed as a result: the manifest or the report."""
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
         write_whole(self.folder / name, text.encode())
 
     def write_manifest(self, about: Mapping[str, Any], *, complete: bool) -> None:
-        """Write the list of files; `about` says what they were made from."""
+        """Write the list of files; `about` describes their inputs."""
         content = {"format": FORMAT, "complete": complete, **about, "files": dict(sorted(self.digests.items()))}
         self.write_json(MANIFEST, content)
 
 
 def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write a compressed npz file whose bytes depend on the arrays alone (numpy's own holds the time of writing)."""
+    """Write a compressed npz file whose bytes depend only on the arrays (numpy's own writer stores the time)."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
         for name, array in arrays.items():
             buffer = io.BytesIO()
@@ -116,12 +115,12 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 
 def is_ours(name: str) -> bool:
-    """Whether a result file of a frame would be called `name`."""
+    """Return whether `name` is the name of a frame's result file."""
     return _OURS.fullmatch(name) is not None
 
 
 def _read_manifest(path: Path) -> tuple[dict[str, str], bool] | None:
-    """The files of an earlier run by name and whether it came to its end, None when there was none."""
+    """Return the files of an earlier run by name, and whether it completed; None without an earlier run."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -134,5 +133,5 @@ def _read_manifest(path: Path) -> tuple[dict[str, str], bool] | None:
 def _cannot_write(path: Path, error: OSError) -> OutputError:
     reason = error.strerror or str(error)
     return OutputError(
-        f"cannot write: {reason}", where=str(path), remedy="Give a folder on a disk with space that you may write to."
+        f"cannot write: {reason}", where=str(path), remedy="Give a writable folder on a disk with free space."
     )

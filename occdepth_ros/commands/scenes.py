@@ -1,4 +1,4 @@
-"""Arguments that verbs which read a data set of scenes have in common."""
+"""Common arguments of the verbs that read a data set of scenes."""
 
 from __future__ import annotations
 
@@ -43,30 +43,30 @@ def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--rule",
         choices=list(RULES),
-        help="for --labels scans, how they become labels: around (scans before and after the frame; the default), "
-        "recon10 (the frame and later ones: the nearest to the labels of that name), any-sight (as recon10, and hidden "
-        "space that later scans found free is known)",
+        help="for --labels scans, rule for labels: around (scans before and after the frame; the default), "
+        "recon10 (the frame and later scans, similar to the labels of that name), any-sight (as recon10, and hidden "
+        "space that later scans found free is labelled as free)",
     )
     add(
         "--later",
         type=int,
         metavar="K",
-        help="for --labels scans: leave frames out that have fewer later scans within reach (default: 0)",
+        help="for --labels scans: skip frames with fewer later scans within reach (default: 0)",
     )
     add(
         "--variants",
         type=int,
         metavar="N",
-        help="for --labels scans: scenes of each frame, the first on the grid as it is, the others on turned and moved "
-        "ones (default: 1)",
+        help="for --labels scans: scenes of each frame, the first on the original grid, the others on rotated and "
+        "shifted grids (default: 1)",
     )
 
 
 def scan_options(rule: str | None, later: int | None, variants: int | None) -> ScanOptions | None:
-    """What these arguments say; None where nothing is said.
+    """Return the options of these arguments; None if none is set.
 
     Raises:
-        SourceError: there is no such rule, or a number is out of range.
+        SourceError: the rule does not exist, or a number is out of range.
     """
     if rule is None and later is None and variants is None:
         return None
@@ -85,10 +85,10 @@ def scan_options(rule: str | None, later: int | None, variants: int | None) -> S
 
 
 def open_scenes(arguments: argparse.Namespace, cache: Path | None = None, past: Sequence[int] = ()) -> SceneDataset:
-    """Open what these arguments name; `cache` is the folder for labels that are made once, `past` as in `Request`.
+    """Open the data set of these arguments; `cache` is the folder of computed labels, `past` as in `Request`.
 
     Raises:
-        OccDepthError: not all of it is there.
+        OccDepthError: the data set is incomplete.
     """
     scans = None
     if "rule" in arguments:
@@ -106,12 +106,12 @@ def open_scenes(arguments: argparse.Namespace, cache: Path | None = None, past: 
 
 @dataclass(frozen=True)
 class Share:
-    """One more data set of a mixture.
+    """An additional data set of a mixture.
 
     Args:
-        share: of the scenes of a training, above 0 and below 1.
-        dataset: its name.
-        scenes: the data set, opened.
+        share: fraction of the training scenes, above 0 and below 1.
+        dataset: name of the data set.
+        scenes: the opened data set.
     """
 
     share: float
@@ -123,13 +123,13 @@ SHARE_KEYS = ("root", "sequences", "labels", "rule", "later", "variants")
 
 
 def open_share(words: Sequence[str], cache: Path | None = None, past: Sequence[int] = ()) -> Share:
-    """Open a data set that is given as SHARE DATASET [KEY=VALUE ...]; several sequences are parted by commas.
+    """Open the data set of an argument SHARE DATASET [KEY=VALUE ...]; commas separate sequences.
 
     `cache` and `past` as in `open_scenes`.
 
     Raises:
-        SourceError: a word is wrong.
-        OccDepthError: not all of the data set is there.
+        SourceError: a word is invalid.
+        OccDepthError: the data set is incomplete.
     """
     where = f"--and {' '.join(words)}"
     usage = "Give SHARE DATASET [KEY=VALUE ...], such as 0.4 street root=DIR sequences=train."

@@ -1,4 +1,4 @@
-"""`occdepth train`: teach a network a data set."""
+"""`occdepth train`: train a network on a data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import DATASETS, open_dataset
 from occdepth_ros.errors import TrainingError
 
-SUMMARY = "teach a network a data set"
+SUMMARY = "train a network on a data set"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,27 +37,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("SHARE DATASET", "KEY=VALUE"),
         default=[],
         help="one more data set, and its share of the scenes (0.4 of 1, the rest is --dataset's), such as "
-        "--and 0.4 street root=DIR sequences=train; keys: root, sequences (parted by commas), labels, rule, later, "
+        "--and 0.4 street root=DIR sequences=train; keys: root, sequences (separated by commas), labels, rule, later, "
         "variants; may be given several times",
     )
-    add("--val-dataset", choices=list(DATASETS), help="data set to validate on (default: that of training)")
-    add("--val-root", type=Path, metavar="DIR", help="its folder (default: that of training)")
-    add("--val-sequences", nargs="+", metavar="S", help="its parts; without any there is no validation")
-    add("--val-labels", metavar="NAME", help="its ground truth (default: that of training)")
+    add("--val-dataset", choices=list(DATASETS), help="validation data set (default: the training data set)")
+    add("--val-root", type=Path, metavar="DIR", help="its folder (default: as for training)")
+    add("--val-sequences", nargs="+", metavar="S", help="its sequences; without this option there is no validation")
+    add("--val-labels", metavar="NAME", help="its ground truth (default: as for training)")
     add("--out", type=Path, metavar="DIR", required=True, help="checkpoints, logs, weights.safetensors, scores.json")
-    add("--resume", action="store_true", help="go on after the last checkpoint in --out, if there is one")
+    add("--resume", action="store_true", help="continue after the last checkpoint in --out, if there is one")
     add("--weights", "--initial", type=Path, metavar="FILE", help="weights of the same network to start from")
-    add("--teacher-weights", type=Path, metavar="FILE", help="weights of the recipe's depth teacher, where it has any")
-    add("--backbone", type=Path, metavar="FILE", help="weights of its 2-D encoder to start from, such as timm's")
-    add("--cache", type=Path, metavar="DIR", help="depth maps and labels that are made once (default: OUT/cache)")
+    add("--teacher-weights", type=Path, metavar="FILE", help="weights of the depth teacher, if it is a network")
+    add("--backbone", type=Path, metavar="FILE", help="weights of the 2-D encoder to start from, such as timm's")
+    add("--cache", type=Path, metavar="DIR", help="folder of computed depth maps and labels (default: OUT/cache)")
     add("--device", metavar="D", default="auto", help="auto, cpu or cuda (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the verb; under torchrun, one of its processes.
+    """Run the verb; torchrun starts it in several processes.
 
     Raises:
-        OccDepthError: recipe, data set, weights or a place cannot be used.
+        OccDepthError: recipe, data set, weights or output path is not usable.
     """
     if find_spec("lightning") is None:
         raise TrainingError("Lightning is not installed", where="train", remedy="pip install 'occdepth_ros[train]'.")

@@ -1,4 +1,4 @@
-"""`occdepth voxelize`: completion labels from labelled LiDAR scans with poses."""
+"""`occdepth voxelize`: create completion labels from labelled LiDAR scans with poses."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from occdepth_ros.data.voxelize_scans import LabelledScans
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.files import write_whole
 
-SUMMARY = "make completion labels from labelled LiDAR scans, or depth images, with poses"
+SUMMARY = "create completion labels from labelled LiDAR scans, or depth images, with poses"
 
 REACH = 70.0
-"""Metres; the scans of a drive that see something of the grid."""
+"""Distance within which scans are merged, metres; scans farther away do not reach the grid."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,15 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         required=True,
-        help="FFFFFF.label, .invalid, .bin, .occluded go there; tartanair: FFFFFF.npz",
+        help="folder of FFFFFF.label, .invalid, .bin, .occluded; tartanair: FFFFFF.npz",
     )
     add("--frames", type=int, nargs="+", metavar="N", help=f"frame numbers (default: every {STRIDE}th scan)")
-    add("--reach", type=float, metavar="M", help="merge scans within so many metres (70; tartanair: 12)")
+    add("--reach", type=float, metavar="M", help="merge scans within this distance, m (70; tartanair: 12)")
     add(
         "--ground-truth",
         choices=["fused", "visible"],
         default="fused",
-        help="tartanair: merge the frames of the trajectory, or see one alone, as published (%(default)s)",
+        help="tartanair: merge the frames of the trajectory, or use a single frame as published (%(default)s)",
     )
 
 
@@ -54,8 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the verb.
 
     Raises:
-        SourceError: scans, poses or frames cannot be used.
-        OutputError: a file is there already, or cannot be written.
+        SourceError: scans, poses or frames are not usable.
+        OutputError: a file exists already, or cannot be written.
     """
     tartanair = arguments.kind == "tartanair"
     reach: float = arguments.reach if arguments.reach is not None else TARTANAIR_REACH if tartanair else REACH
@@ -79,10 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def select_frames(scans: LabelledScans, numbers: list[int] | None) -> list[str]:
-    """Names of the frames to make labels for.
+    """Return the names of the frames to create labels for.
 
     Raises:
-        SourceError: one has no labelled scan.
+        SourceError: a frame has no labelled scan.
     """
     by_number = {int(name): name for name in scans.frames}
     if numbers is None:
@@ -98,12 +98,12 @@ def select_frames(scans: LabelledScans, numbers: list[int] | None) -> list[str]:
 
 
 def names_of(frame: str) -> list[str]:
-    """File names of a frame's labels."""
+    """Return the file names of a frame's labels."""
     return [f"{frame}.{suffix}" for suffix in ("label", "invalid", "bin", "occluded")]
 
 
 def labels_of(scans: LabelledScans, frame: str, reach: float) -> dict[str, bytes]:
-    """File contents of a frame by suffix, from the scans within `reach` metres."""
+    """Return the file contents of a frame by suffix, from the scans within `reach` metres."""
 
     def posed(name: str) -> PosedScan:
         return PosedScan(*scans.read(name), scans.relative_pose(name, frame))

@@ -1,4 +1,4 @@
-"""`occdepth voxelize --kind tartanair`: voxels of a trajectory of TartanAir, as folders of scenes have them."""
+"""`occdepth voxelize --kind tartanair`: create voxels of a TartanAir trajectory in the layout of scene folders."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from occdepth_ros.files import whole_file
 
 
 def run_tartanair(arguments: argparse.Namespace, reach: float) -> int:
-    """Write FFFFFF.npz with `target`, `seen` (packed bits), `origin` and `resolution` for every frame asked for.
+    """Write FFFFFF.npz with `target`, `seen` (packed bits), `origin` and `resolution` for every requested frame.
 
     Raises:
-        SourceError: the trajectory or a frame cannot be used.
-        OutputError: a file is there already, or cannot be written.
+        SourceError: the trajectory or a frame is not usable.
+        OutputError: a file exists already, or cannot be written.
     """
     part = Trajectory(arguments.source)
     by_number = {int(name): name for name in part.frames}

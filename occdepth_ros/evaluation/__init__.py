@@ -1,1 +1,1 @@
-"""Metrics, reports and images."""
+"""Metrics and reports."""

@@ -1,4 +1,4 @@
-"""Predictions on the grid of a ground truth: two grids on one lattice that differ by whole voxels."""
+"""Alignment of predictions with the grid of the ground truth; the grids differ by whole voxels."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from occdepth_ros.grid import VoxelGrid
 
 
 def aligned_labels(labels: npt.NDArray[np.uint8], source: VoxelGrid, target: VoxelGrid) -> npt.NDArray[np.uint8]:
-    """Put labels of one grid onto another one.
+    """Move labels from one grid to another.
 
-    The voxels of the benchmark's ground truths start at z = -2.2 m (a point at height z lies in their layer
-    floor((z + 2.0) / 0.2) + 1), those of published predictions at -2.0 m: one layer apart.
+    The voxels of the benchmark's ground truth start at z = -2.2 m (a point at height z lies in the layer
+    floor((z + 2.0) / 0.2) + 1), those of published predictions at z = -2.0 m, one layer higher.
 
     Args:
         labels: `[X, Y, Z]` uint8 on `source`.
-        source, target: grids of one resolution whose origins differ by whole voxels; the frames' names are not
-            compared.
+        source, target: grids of equal resolution whose origins differ by whole voxels; frame names are not compared.
 
     Returns:
-        labels on `target`; 255 where `source` has no voxel. The input itself where the grids are equal.
+        labels on `target`, 255 where `source` has no voxel; the input array itself if the grids are equal.
 
     Raises:
         GridError: the grids do not share a lattice.

@@ -1,7 +1,7 @@
-"""Scene-completion and semantic-scene-completion scores, as the SemanticKITTI benchmark counts them.
+"""Scores of scene completion and semantic scene completion as in the SemanticKITTI benchmark.
 
 Counts are accumulated over a whole set and divided once at the end. Voxels whose ground truth is unknown (255) are
-dropped; all others count, whether a camera could see them or not. A prediction of 255 counts as empty.
+ignored; all others count, including voxels outside the view of the cameras. A prediction of 255 counts as empty.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import SceneGroundTruth
 
 MOST_PARTS = 16
-"""So many parts of a scene are counted in one pass."""
+"""Maximum number of parts of a scene that are counted in one pass."""
 
 Labels = npt.NDArray[np.uint8]
 
 _EPSILON = 1e-5
-"""Added to the divisor of a class IoU: what published code does."""
+"""Added to the divisor of a class IoU, as in published code."""
 
 
 class CompletionScores:
     """Streaming scores over any number of scenes.
 
-    SC (scene completion): occupied or not, over all voxels. SSC (semantic scene completion): IoU of every class, and
-    their plain mean without the empty class; a class that is absent from prediction and ground truth contributes 0.
-    All scores are fractions of 1.
+    SC (scene completion) scores occupancy over all voxels. SSC (semantic scene completion) is the IoU of every class
+    and their unweighted mean without the empty class; a class that is absent from prediction and ground truth
+    contributes 0. All scores are fractions of 1.
 
     Args:
-        classes: what the labels mean.
+        classes: classes of the labels.
     """
 
     def __init__(self, classes: ClassTable = SEMANTIC_KITTI) -> None:
@@ -42,10 +42,10 @@ class CompletionScores:
         self.scenes = 0
         """Number of scenes added."""
         self.confusion: npt.NDArray[np.int64] = np.zeros((len(classes), len(classes)), np.int64)
-        """Voxel counts, `[true class, predicted class]`."""
+        """Confusion matrix in voxels, `[true class, predicted class]`."""
 
     def add(self, predicted: Labels, ground_truth: Labels) -> None:
-        """Count one scene, both label arrays of one shape on one grid.
+        """Add one scene; both label arrays have the same shape and grid.
 
         Raises:
             GridError: shapes differ, or a label is neither a class nor 255.
@@ -55,18 +55,19 @@ class CompletionScores:
     def add_parts(
         self, predicted: Labels, ground_truth: Labels, masks: Sequence[npt.NDArray[np.bool_]]
     ) -> list[npt.NDArray[np.int64]]:
-        """Count one scene, and parts of it apart in the same pass.
+        """Add one scene, and count parts of it separately in the same pass.
 
         Args:
-            predicted, ground truth: as for `add`.
-            masks: parts that may overlap, each broadcasts to the scene's shape; at most 16.
+            predicted, ground_truth: as for `add`.
+            masks: parts, which may overlap; each broadcasts to the scene's shape; at most 16.
 
         Returns:
-            The confusion of each part, `[true class, predicted class]`; only the whole scene's is added here.
+            The confusion matrix of each part, `[true class, predicted class]`; only that of the whole scene is added
+            to these scores.
 
         Raises:
-            GridError: as `add`.
-            ValueError: there are too many parts.
+            GridError: as for `add`.
+            ValueError: there are more than 16 parts.
         """
         if predicted.shape != ground_truth.shape:
             raise GridError(
@@ -75,8 +76,8 @@ class CompletionScores:
         if len(masks) > MOST_PARTS:
             raise ValueError(f"{len(masks)} parts are more than {MOST_PARTS}")
         count = len(self.classes)
-        known = ground_truth != UNKNOWN
-        true, found = ground_truth[known], predicted[known]
+        labelled = ground_truth != UNKNOWN
+        true, found = ground_truth[labelled], predicted[labelled]
         found = np.where(found == UNKNOWN, EMPTY, found).astype(np.uint8)
         for name, labels in (("prediction", found), ("ground_truth", true)):
             if labels.max(initial=0) >= count:
@@ -85,12 +86,12 @@ class CompletionScores:
                     where="scores",
                     remedy="Map raw dataset ids to class ids first.",
                 )
-        # which parts a voxel lies in is one number, so that all of them cost one count
+        # encode the parts of a voxel as one number, so that a single histogram counts all parts
         inside = np.zeros(ground_truth.shape, np.uint16)
         for bit, mask in enumerate(masks):
             inside |= mask.astype(np.uint16) << np.uint16(bit)
         pair = true.astype(np.int32) * np.int32(count) + found
-        inside = inside[known]
+        inside = inside[labelled]
         kinds = np.flatnonzero(np.bincount(inside, minlength=1))
         place = np.zeros(kinds.max(initial=0) + 1, np.int32)
         place[kinds] = count * count * np.arange(len(kinds))
@@ -101,7 +102,7 @@ class CompletionScores:
         return [by_kind[kinds >> bit & 1 == 1].sum(0) for bit in range(len(masks))]
 
     def add_scene(self, prediction: OccupancyPrediction, ground_truth: SceneGroundTruth) -> None:
-        """Count one prediction against a ground truth whose grid may be shifted by whole voxels.
+        """Add one prediction; the grid of the ground truth may be shifted by whole voxels.
 
         Raises:
             GridError: the grids do not share a lattice.
@@ -110,7 +111,7 @@ class CompletionScores:
 
     @property
     def _occupied(self) -> tuple[int, int, int]:
-        """True positives, false positives, false negatives of being occupied."""
+        """True positives, false positives and false negatives of occupancy."""
         return (
             int(self.confusion[1:, 1:].sum()),
             int(self.confusion[0, 1:].sum()),
@@ -119,36 +120,36 @@ class CompletionScores:
 
     @property
     def precision(self) -> float:
-        """Share of the predicted occupied voxels that are occupied; 0 without a hit."""
+        """Fraction of the voxels predicted as occupied that are occupied; 0 without true positives."""
         hit, false, _ = self._occupied
         return hit / (hit + false) if hit else 0.0
 
     @property
     def recall(self) -> float:
-        """Share of the occupied voxels that were predicted; 0 without a hit."""
+        """Fraction of the occupied voxels that are predicted as occupied; 0 without true positives."""
         hit, _, missed = self._occupied
         return hit / (hit + missed) if hit else 0.0
 
     @property
     def iou(self) -> float:
-        """Intersection over union of occupied voxels (SC IoU); 0 without a hit."""
+        """Intersection over union of occupied voxels (SC IoU); 0 without true positives."""
         hit, false, missed = self._occupied
         return hit / (hit + false + missed) if hit else 0.0
 
     @property
     def class_iou(self) -> npt.NDArray[np.float64]:
-        """IoU by class id, the empty class included, `[classes]`."""
+        """IoU by class id, including the empty class, `[classes]`."""
         hit = np.diag(self.confusion)
         union = self.confusion.sum(0) + self.confusion.sum(1) - hit
         return hit / (union + _EPSILON)
 
     @property
     def mean_iou(self) -> float:
-        """Plain mean of `class_iou` without the empty class (SSC mIoU)."""
+        """Unweighted mean of `class_iou` without the empty class (SSC mIoU)."""
         return float(self.class_iou[1:].mean())
 
     def summary(self) -> dict[str, float]:
-        """The headline scores by name, fractions of 1."""
+        """Return the headline scores by name, fractions of 1."""
         return {
             "SC IoU": self.iou,
             "SC precision": self.precision,

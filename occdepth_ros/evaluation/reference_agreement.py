@@ -1,4 +1,4 @@
-"""The plain network and the predictor's path side by side: stage times, peak memory, agreement of the labels."""
+"""Comparison of the reference network with the optimized predictor: stage times, peak memory, label agreement."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ RESET = Path("/proc/self/clear_refs")
 Labels = npt.NDArray[np.uint8]
 Stages = dict[str, float]
 Result = TypeVar("Result")
-Way = Callable[[ImageArray, ImageArray], tuple[Labels, Stages]]
-"""From a pair of images to labels, `[X, Y, Z]`, and milliseconds by stage."""
+InferencePath = Callable[[ImageArray, ImageArray], tuple[Labels, Stages]]
+"""A function from an image pair to labels, `[X, Y, Z]`, and milliseconds by stage."""
 Compared = OccDepthPredictor | EdgePredictor | MonoOccPredictor
 
 
@@ -49,14 +49,15 @@ class Comparison:
 
     Args:
         model: name of the model.
-        device: where both ran.
+        device: device of both paths.
         frames: number of frames.
-        plain_stages, fast_stages: milliseconds by stage.
-        label_agreement: fraction of all voxels of all frames whose label is equal.
-        plain_peak_mb, peak_mb: peak memory of the plain network and of the predictor, 10^6 bytes: allocated on a CUDA
-            device; of the whole process on a CPU, both networks' weights included; None where the system tells none.
-        plain_cpu_ms, fast_cpu_ms: what all threads of the process worked for one frame, which other processes do not
-            lengthen as they do the clock on the wall; None on a CUDA device.
+        reference_stages, optimized_stages: milliseconds by stage.
+        label_agreement: fraction of all voxels of all frames with equal labels.
+        reference_peak_mb, peak_mb: peak memory of the reference network and of the predictor, 10^6 bytes: allocated on
+            a CUDA device; of the whole process on a CPU, including the weights of both networks; None if the system
+            does not report it.
+        reference_cpu_ms, optimized_cpu_ms: CPU time of all threads for one frame, which depends less on other
+            processes than wall-clock time; None on a CUDA device.
     """
 
     model: str
@@ -72,33 +73,33 @@ class Comparison:
 
     @property
     def reference_ms(self) -> float:
-        """Time of the plain network for one frame."""
+        """Time of the reference network for one frame, ms."""
         return sum(self.reference_stages.values())
 
     @property
     def optimized_ms(self) -> float:
-        """Time of the predictor for one frame."""
+        """Time of the predictor for one frame, ms."""
         return sum(self.optimized_stages.values())
 
     @property
     def cpu_speedup(self) -> float | None:
-        """How many times less the CPU works for the predictor's frame."""
+        """Ratio of the CPU times of reference network and predictor."""
         if self.reference_cpu_ms is None or self.optimized_cpu_ms is None:
             return None
         return self.reference_cpu_ms / self.optimized_cpu_ms
 
     def rows(self) -> list[tuple[str, float, float]]:
-        """Name of every stage, and its time both ways, in the order in which they run."""
+        """Name of every stage with its time in both paths, in execution order."""
         optimized = dict(self.optimized_stages)
         if set(optimized) != set(self.reference_stages):
-            # what the plain network does in one stage: its time beside the sum of the predictor's
+            # a single stage of the reference network corresponds to several stages of the predictor
             whole = [stage for stage in self.reference_stages if stage not in optimized]
             inside = sum(optimized.pop(stage) for stage in [*optimized] if stage not in self.reference_stages)
             optimized |= dict.fromkeys(whole[:1], inside)
         return [(stage, reference, optimized[stage]) for stage, reference in self.reference_stages.items()]
 
     def record(self) -> dict[str, object]:
-        """The comparison as JSON holds it."""
+        """Return the comparison as a JSON object."""
         return {
             "model": self.model,
             "device": self.device,
@@ -119,7 +120,7 @@ class Comparison:
 
 
 class ReferenceNetwork:
-    """OccDepth in float32 as its authors run it: each view by itself, every 2-D scale, torch's default layout."""
+    """OccDepth in float32 as published: views one by one, every 2-D scale, torch's default memory layout."""
 
     def __init__(self, network: OccDepth, device: torch.device, rig: StereoRig, grid: VoxelGrid) -> None:
         config = network.config
@@ -130,7 +131,7 @@ class ReferenceNetwork:
 
     @torch.inference_mode()
     def infer(self, left: ImageArray, right: ImageArray) -> tuple[Labels, Stages]:
-        """Labels of one pair, `[X, Y, Z]`, and milliseconds by stage."""
+        """Return the labels of one pair, `[X, Y, Z]`, and milliseconds by stage."""
         network, clock = self.network, StageClock(self.device)
         images = torch.from_numpy(np.stack((left, right)[: network.config.views])).to(self.device)
         images = self.fit.apply(images).contiguous()
@@ -157,7 +158,7 @@ class ReferenceNetwork:
 
 
 class ReferenceMonoOcc:
-    """MonoOcc in float32, its equations as they are usually written; proposals as the predictor makes them."""
+    """MonoOcc in float32 with its equations in standard form; proposals are those of the predictor."""
 
     def __init__(self, network: MonoOcc, predictor: MonoOccPredictor, rig: StereoRig, grid: VoxelGrid) -> None:
         self.network = network.eval().requires_grad_(False).to(predictor.device)
@@ -171,7 +172,7 @@ class ReferenceMonoOcc:
 
     @torch.inference_mode()
     def infer(self, left: ImageArray, right: ImageArray) -> tuple[Labels, Stages]:
-        """Labels of one pair, `[X, Y, Z]`, and milliseconds by stage."""
+        """Return the labels of one pair, `[X, Y, Z]`, and milliseconds by stage."""
         device = self.predictor.device
         clock = StageClock(device)
         proposed = self.predictor.proposals(left, right, self.rig, self.grid)
@@ -193,11 +194,11 @@ def reference_path(
     weights: Path | str | None,
     rig: StereoRig,
     grid: VoxelGrid,
-) -> Way:
-    """What a predictor is compared with: the network in float32, for OccDepth as its authors run it.
+) -> InferencePath:
+    """Return the float32 reference network of a predictor; OccDepth runs as published.
 
     Raises:
-        GridError, ModelError, CheckpointError: as the predictor's.
+        GridError, ModelError, CheckpointError: as for the predictor.
     """
     if isinstance(predictor, MonoOccPredictor):
         return ReferenceMonoOcc(load_monoocc(model, weights), predictor, rig, grid).infer
@@ -215,25 +216,25 @@ def reference_path(
 
 def compare(
     predictor: Compared,
-    reference: Way,
+    reference: InferencePath,
     rig: StereoRig,
     grid: VoxelGrid,
     pairs: Sequence[tuple[ImageArray, ImageArray]],
 ) -> Comparison:
-    """Run both ways on the same pairs, in turns.
+    """Run both paths alternately on the same pairs.
 
-    The plain way gets its memory as a program of its own would. Before the predictor is timed it predicts the pair once
-    unmeasured, so that it finds the memory that it keeps, as it does in a running system.
+    The reference network runs with the default memory settings of a program. The predictor predicts each pair once
+    before it is timed, so that its memory is allocated, as in a running system.
 
     Args:
-        predictor: the path to measure.
-        plain: the other path, on the same device, calibrated.
+        predictor: the optimized path.
+        reference: the reference path, calibrated, on the same device.
         rig: calibration of the pairs.
         grid: the voxels to predict.
         pairs: left and right images, at least one pair.
 
     Raises:
-        GridError, ModelError, CheckpointError: as the predictor's.
+        GridError, ModelError, CheckpointError: as for the predictor.
     """
     predictor.calibrate(rig, grid)
     on_cpu = predictor.device.type == "cpu"
@@ -246,7 +247,7 @@ def compare(
             reference_cpu.append(1e3 * (time.process_time() - start))
         reference_stages.append(stages)
         reference_peaks.append(peak)
-        # the first inference pays for memory and for the choice of kernels
+        # the first inference includes memory allocation and kernel selection
         _, peak = _with_peak(predictor.device, partial(predictor.infer, left, right))
         optimized_peaks.append(peak)
         start = time.process_time()
@@ -277,13 +278,13 @@ def _largest(peaks: Sequence[float | None]) -> float | None:
 
 
 def _with_peak(device: torch.device, work: Callable[[], Result]) -> tuple[Result, float | None]:
-    """The work's result and the peak of memory during it, 10^6 bytes."""
+    """Return the result of a function and the peak memory during the call, 10^6 bytes."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         result = work()
         return result, torch.cuda.max_memory_allocated(device) / 1e6
     try:
-        # 5 sets the peak of the resident memory back to what is resident now
+        # 5 resets the peak of the resident memory to its present value
         release_freed_memory()
         RESET.write_text("5")
     except OSError:

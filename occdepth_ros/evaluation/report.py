@@ -1,4 +1,4 @@
-"""The report of an evaluation: scores of a whole set, by region, sequence and frame; as JSON and as tables."""
+"""The report of an evaluation: scores of a set, by region, sequence and frame, as JSON and as tables."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ REGIONS = {
     "seen": "seen",
     "completed": "completed",
 }
-"""Regions of `occdepth_ros.evaluation.regions` in words."""
+"""Display names of the regions of `occdepth_ros.evaluation.regions`."""
 
 
 class SetScores:
-    """Scores of a set of frames, accumulated: all of it, by sequence, by region; and of each frame alone.
+    """Accumulated scores of a set of frames, in total, by sequence and by region, and scores of each frame.
 
     Args:
-        classes: what the labels mean.
+        classes: classes of the labels.
     """
 
     def __init__(self, classes: ClassTable = SEMANTIC_KITTI) -> None:
@@ -53,15 +53,15 @@ class SetScores:
         ground_truth: npt.NDArray[np.uint8],
         regions: Mapping[str, npt.NDArray[np.bool_]],
     ) -> None:
-        """Count one frame.
+        """Add one frame.
 
         Args:
-            sequence, frame: its names.
-            predicted, ground truth: `[X, Y, Z]` class ids on one grid, 255 unknown.
+            sequence, frame: names of the sequence and the frame.
+            predicted, ground_truth: `[X, Y, Z]` class ids on one grid, 255 unknown.
             regions: name to mask that broadcasts to `[X, Y, Z]`; at most 16.
 
         Raises:
-            GridError: shapes or labels do not fit.
+            GridError: shapes differ, or a label is neither a class nor 255.
         """
         alone = CompletionScores(self.classes)
         parts = alone.add_parts(predicted, ground_truth, list(regions.values()))
@@ -75,7 +75,7 @@ class SetScores:
         self.by_frame.append({"sequence": sequence, "frame": frame, **headline(alone)})
 
     def report(self) -> dict[str, Any]:
-        """All scores in percent, under the keys of the JSON report."""
+        """Return all scores in percent, under the keys of the JSON report."""
         per_class = {name: _percent(iou) for name, iou in self.total.by_class().items()}
         regions = [name for name in REGIONS if name in self.by_region]
         return {
@@ -107,14 +107,14 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
     """Write the JSON file, complete or not at all.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     write_whole(path, text.encode())
 
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:
-    """The tables for people, all scores in percent."""
+    """Print the tables, all scores in percent."""
     table = Table(title=f"{report['model']} against {report['ground_truth']}, {report['frames']} frames, percent")
     table.add_column("", no_wrap=True)
     for name in HEADLINE.values():

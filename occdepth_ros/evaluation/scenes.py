@@ -1,4 +1,4 @@
-"""One model on the scenes of any data set: predict, bring onto the ground truth's grid, count."""
+"""Evaluation of a model on the scenes of a data set: predict, align with the ground truth's grid, count."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 
 def default_alignment(model: str) -> str:
-    """How a model's voxels meet the benchmark's, see `SceneModel`: "index" for published checkpoints, else "place"."""
+    """Default alignment of a model, see `SceneModel`: "index" for published checkpoints, else "place"."""
     return "index" if MODELS[model].published else "place"
 
 
 class SceneModel:
-    """Predicts scenes of changing rigs and grids with one engine, calibrated again only where they change.
+    """Predicts scenes with one engine, which is calibrated again only if rig or grid change.
 
     Args:
         model: a name of `occdepth_ros.models.registry.MODELS`.
-        weights: a checkpoint file; None takes the model's own.
+        weights: a checkpoint file; None = the model's own weights.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        align: "place" predicts the voxels of the ground truth, wherever they are; "index" predicts those that published
-            networks project with, 0.2 m higher than the benchmark's, which they were trained to fill index by index.
+        align: "place" predicts the voxels of the ground truth; "index" predicts the grid of published networks, 0.2 m
+            above the benchmark's, and compares it with the ground truth index by index, as in their training.
     """
 
     def __init__(
@@ -50,16 +50,16 @@ class SceneModel:
         self._regions: dict[str, Mask] = {}
 
     def grid_of(self, ground_truth: VoxelGrid) -> VoxelGrid:
-        """The grid that is predicted for a ground truth on the given one."""
+        """Return the prediction grid for a ground truth on `grid`."""
         if self.align == "index" and replace(ground_truth, frame_id=BENCHMARK_GRID.frame_id) == BENCHMARK_GRID:
             return VoxelGrid.semantic_kitti(ground_truth.frame_id)
         return ground_truth
 
     def engine_for(self, example: SceneExample) -> Engine:
-        """The engine, calibrated for a scene.
+        """Return the engine, calibrated for a scene.
 
         Raises:
-            ModelError, CheckpointError, CalibrationError, GridError: as their texts say.
+            ModelError, CheckpointError, CalibrationError, GridError: see their texts.
         """
         grid = self.grid_of(example.grid)
         if self._engine is None:
@@ -72,15 +72,15 @@ class SceneModel:
         """Complete one scene.
 
         Raises:
-            OccDepthError: model, calibration or images cannot be used.
+            OccDepthError: model, calibration or images are not usable.
         """
         return self.engine_for(example).predict(example.left, example.right)
 
     def regions(self, example: SceneExample, prediction: OccupancyPrediction) -> Mapping[str, Mask]:
-        """The parts of the scene that are scored apart, by name; masks broadcast to `[X, Y, Z]`.
+        """Return the separately scored parts of the scene by name; masks broadcast to `[X, Y, Z]`.
 
-        What the frame itself could see is taken from the ground truth where it says so, and so is the same for all
-        models; else from the prediction's own lines of sight.
+        The visibility of the frame is taken from the ground truth if it is available there, which makes it equal for
+        all models, and otherwise from the prediction.
         """
         key = f"{example.rig.fingerprint} {example.grid}"
         if key != self._regions_of:
@@ -92,10 +92,10 @@ class SceneModel:
         return {**self._regions, **sight_regions(visibility)}
 
     def count(self, scores: SetScores, example: SceneExample, prediction: OccupancyPrediction) -> None:
-        """Count a prediction of this scene; scenes are named SEQUENCE/FRAME, or FRAME alone.
+        """Add a prediction of this scene to the scores; scenes are named SEQUENCE/FRAME, or FRAME alone.
 
         Raises:
-            GridError: prediction and ground truth differ in shape, or hold labels that are no classes.
+            GridError: prediction and ground truth differ in shape, or a label is neither a class nor 255.
         """
         labels: npt.NDArray[np.uint8] = prediction.labels
         sequence, _, frame = example.name.rpartition("/")

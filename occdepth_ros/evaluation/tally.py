@@ -1,4 +1,4 @@
-"""Scores of a run over frames of which some have ground truth, kept apart by the kind of ground truth."""
+"""Scores of a run over frames with optional ground truth, separately for each kind of ground truth."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from occdepth_ros.sources.base import SceneGroundTruth
 
 
 class GroundTruthScores:
-    """Accumulates predictions by the name of the ground truth that they are compared with."""
+    """Accumulates scores by the name of the ground truth."""
 
     def __init__(self) -> None:
         self._by_ground_truth: dict[str, CompletionScores] = {}
 
     def add(self, prediction: OccupancyPrediction, ground_truth: SceneGroundTruth | None) -> dict[str, float]:
-        """Count one frame; returns its own headline scores, fractions of 1, empty without ground truth.
+        """Add one frame and return its headline scores, fractions of 1, empty without ground truth.
 
         Raises:
             GridError: prediction and ground truth do not share a lattice.
@@ -33,11 +33,11 @@ class GroundTruthScores:
         return {name: own[name] for name in ("SC IoU", "SSC mIoU")}
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Name of the ground truth to number of scenes and scores, in percent, under the keys of `occdepth eval`."""
+        """Return number of scenes and scores in percent by ground truth name, with the keys of `occdepth eval`."""
         return {name: {"scenes": scores.scenes, **headline(scores)} for name, scores in self._by_ground_truth.items()}
 
 
 def scores_line(ground_truth: str, scores: Mapping[str, float]) -> str:
-    """One line for people."""
+    """Return one line of text with the scores."""
     shares = ", ".join(f"{name} {scores[key]:.1f} %" for key, name in HEADLINE.items())
     return f"against {ground_truth} ({scores['scenes']} scenes): {shares}"

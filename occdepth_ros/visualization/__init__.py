@@ -1,4 +1,4 @@
-"""Images of predictions: what a person looks at; needs neither a display nor a graphics stack."""
+"""Figures and videos of predictions; needs neither a display nor a graphics stack."""
 
 from occdepth_ros.visualization.overview import FrameImages, draw_frame, frame_title
 

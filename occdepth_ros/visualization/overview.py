@@ -1,4 +1,4 @@
-"""All images of one frame: the single panels, and one overview of them."""
+"""All images of one frame: the panels, and a figure that combines them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from occdepth_ros.visualization.voxels import Viewpoint, render_voxels
 
 WIDTH, MARGIN, GAP, CAPTION = 1920, 32, 20, 30
 PLAN = 560
-"""Side of the square panel from above; the panel from the camera's view beside it takes the rest."""
+"""Side of the square panel from above, pixels; the panel from the camera's view takes the remaining width."""
 VIEW = WIDTH - 2 * MARGIN - GAP - PLAN
 HALF = (WIDTH - 2 * MARGIN - GAP) // 2
 
@@ -33,8 +33,8 @@ class FrameImages:
     """The images of one frame, RGB `[H, W, 3]` each.
 
     Args:
-        overview: everything on one sheet.
-        panels: the single images by name: `input`, `depth`, `view`, `above`, `legend`, and with ground truth
+        overview: all panels in one figure.
+        panels: the panels by name: `input`, `depth`, `view`, `above`, `legend`, and with ground truth
             `ground_truth_view`, `ground_truth_above`.
     """
 
@@ -43,7 +43,7 @@ class FrameImages:
 
 
 def frame_title(source: str, frame: str) -> str:
-    """A title from the name of a source, of a path no more than the last two parts, and of a frame."""
+    """Return a title from the name of a source (the last two parts of a path) and of a frame."""
     return f"{'/'.join(Path(source).parts[-2:])}  ·  frame {frame}"
 
 
@@ -59,17 +59,17 @@ def draw_frame(
     """Draw the result of one stereo pair.
 
     Args:
-        prediction: what was predicted.
+        prediction: the prediction.
         left: the left image, `[H, W, 3]` RGB.
-        rig: the cameras, before the grid's frame.
-        title: what the frame is called, see `frame_title`.
-        ground truth: ground truth; drawn in the same views beside the prediction.
+        rig: the cameras with their pose in the grid's frame.
+        title: title of the frame, see `frame_title`.
+        ground_truth: ground truth; drawn in the same views beside the prediction.
         scores: name to value in 0..1, written into the title.
     """
     classes, grid = prediction.classes, prediction.grid
     view = Viewpoint.behind(rig, grid, VIEW, PLAN)
-    known = [(prediction.labels != UNKNOWN).any(axis=2), prediction.occupied.any(axis=2)]
-    windows = [Window.around(grid, known[1])]
+    marked = [(prediction.labels != UNKNOWN).any(axis=2), prediction.occupied.any(axis=2)]
+    windows = [Window.around(grid, marked[1])]
     present = [np.unique(prediction.labels)]
     if ground_truth is not None:
         filled = (ground_truth.labels != UNKNOWN) & (ground_truth.labels != EMPTY)
@@ -104,7 +104,7 @@ def _plan_of(grid: VoxelGrid) -> tuple[float | int, ...]:
 
 
 def _union(windows: list[Window], grid: VoxelGrid) -> Window:
-    """The square that holds all windows, as far as the grid reaches."""
+    """Return the smallest square within the grid that contains all windows."""
     mask = np.zeros(grid.size[:2], bool)
     for w in windows:
         mask[w.x[0] : w.x[1], w.y[0] : w.y[1]] = True

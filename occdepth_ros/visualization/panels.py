@@ -1,4 +1,4 @@
-"""The flat panels: depth of the left image, the scene from above, and the class legend."""
+"""Two-dimensional panels: depth of the left image, the scene from above, and the class legend."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from occdepth_ros.visualization.canvas import (
     PAGE,
     ImageArray,
     blank,
-    dusty,
+    completed_color,
     text,
     text_width,
     to_array,
@@ -32,7 +32,7 @@ FREE_SPACE = (246, 248, 250)
 
 
 def draw_depth(depth: npt.NDArray[np.float32], width: int) -> ImageArray:
-    """Depth in a perceptually even colour map, near is bright, with a logarithmic metre scale under it.
+    """Draw depth in a perceptually uniform colour map, near is bright, with a logarithmic metre scale below.
 
     Args:
         depth: `[H, W]` metres; NaN, infinity and values <= 0 have no colour.
@@ -41,10 +41,10 @@ def draw_depth(depth: npt.NDArray[np.float32], width: int) -> ImageArray:
     Returns:
         `[height + scale, width, 3]` RGB.
     """
-    known = np.isfinite(depth) & (depth > 0)
-    position = np.log(np.where(known, depth, 1.0) / NEAREST_M) / np.log(FARTHEST_M / NEAREST_M)
+    valid = np.isfinite(depth) & (depth > 0)
+    position = np.log(np.where(valid, depth, 1.0) / NEAREST_M) / np.log(FARTHEST_M / NEAREST_M)
     colored = _depth_colors(np.clip(position, 0, 1))
-    colored[~known] = NO_DATA
+    colored[~valid] = NO_DATA
     height = round(width * depth.shape[0] / depth.shape[1])
     image = cv2.resize(colored, (width, height), interpolation=cv2.INTER_AREA)
     bar_height, left, right = 34, 10, width - 10
@@ -61,7 +61,7 @@ def draw_depth(depth: npt.NDArray[np.float32], width: int) -> ImageArray:
 
 
 def _depth_colors(position: npt.NDArray[np.floating]) -> ImageArray:
-    # without the darkest tenth, in which far things could not be told apart
+    # without the darkest tenth of the colour map, in which far depths are indistinguishable
     level = np.rint(255 - 225 * position).astype(np.uint8)
     colored: ImageArray = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1].copy()  # type: ignore[assignment]
     return colored
@@ -69,18 +69,18 @@ def _depth_colors(position: npt.NDArray[np.floating]) -> ImageArray:
 
 @dataclass(frozen=True)
 class Window:
-    """The part of a grid's floor plan that is shown, voxel indices [low, high) along x and y."""
+    """The part of a grid that is shown from above, voxel indices [low, high) along x and y."""
 
     x: tuple[int, int]
     y: tuple[int, int]
 
     @classmethod
-    def around(cls, grid: VoxelGrid, *known: npt.NDArray[np.bool_]) -> Window:
-        """The smallest square-ish window that holds every column which any of `known` `[X, Y]` marks, with a margin.
+    def around(cls, grid: VoxelGrid, *masks: npt.NDArray[np.bool_]) -> Window:
+        """Return the smallest, nearly square window with a margin that contains every column marked in `masks`.
 
-        All of `known` lie on `grid`. The sensor's side (x = 0) always stays in the window.
+        Each mask is `[X, Y]` on `grid`. The side of the sensor (x = 0) is always in the window.
         """
-        columns = np.logical_or.reduce(known)
+        columns = np.logical_or.reduce(masks)
         nx, ny = columns.shape
         if not columns.any():
             return cls((0, nx), (0, ny))
@@ -105,26 +105,26 @@ def draw_from_above(
     window: Window | None = None,
     completed: npt.NDArray[np.bool_] | None = None,
 ) -> ImageArray:
-    """The scene from above, driving direction up: the highest occupied voxel of each column, shaded by its height.
+    """Draw the scene from above, driving direction up: the highest occupied voxel of each column, shaded by height.
 
-    Columns that are free are nearly white, columns of which nothing is known are grey. Range rings start at the
-    left camera; two lines show the limits of its view.
+    Free columns are nearly white, unknown columns are grey. Range rings start at the left camera; two lines show the
+    limits of its view.
 
     Args:
         labels: `[X, Y, Z]` class ids; 255 = unknown.
-        grid: where they are.
+        grid: grid of the labels.
         rig: the cameras.
-        classes: colours.
+        classes: class colours.
         size: width and height of the panel, pixels.
-        window: the part to show; by default all of the grid.
-        completed: `[X, Y, Z]`, voxels to draw dusty.
+        window: the part to show; None = the whole grid.
+        completed: `[X, Y, Z]` mask of voxels to draw in greyer colours.
 
     Returns:
         `[size, size, 3]` RGB.
     """
     window = window or Window((0, grid.size[0]), (0, grid.size[1]))
     plan = _floor_plan(labels, classes, completed)[slice(*window.x), slice(*window.y)]
-    # x forward becomes up, y left becomes left
+    # x (forward) points up, y (left) points left
     plan = np.ascontiguousarray(plan[::-1, ::-1])
     scale = size / max(plan.shape[:2])
     whole = int(np.ceil(scale))
@@ -149,7 +149,7 @@ def draw_from_above(
 def _floor_plan(
     labels: npt.NDArray[np.uint8], classes: ClassTable, completed: npt.NDArray[np.bool_] | None
 ) -> ImageArray:
-    """Colour of each column seen from above, `[X, Y, 3]`."""
+    """Return the colour of each column seen from above, `[X, Y, 3]`."""
     occupied = (labels != EMPTY) & (labels != UNKNOWN)
     nz = labels.shape[2]
     top = nz - 1 - occupied[:, :, ::-1].argmax(axis=2)
@@ -158,8 +158,8 @@ def _floor_plan(
     at = (*np.indices(top.shape), top)
     color = classes.colors[labels[at]].astype(np.float32)
     if completed is not None:
-        guessed = completed[at]
-        color[guessed] = dusty(color[guessed])
+        is_completed = completed[at]
+        color[is_completed] = completed_color(color[is_completed])
     height = cv2.GaussianBlur(top.astype(np.float32), (3, 3), 0)
     slope = np.clip((np.gradient(height, axis=0) + np.gradient(height, axis=1)) * 0.10, -0.3, 0.25)
     shade = 0.78 + 0.22 * top / max(nz - 1, 1) - slope
@@ -208,7 +208,7 @@ def _draw_metre_scale(figure: Image.Image, per_metre: float) -> None:
 
 
 def draw_legend(classes: ClassTable, present: npt.NDArray[np.integer], width: int) -> ImageArray:
-    """Names and colours of the classes that occur, and how seen, completed, free and unknown space are drawn.
+    """Draw the legend: names and colours of the classes that occur, and of seen, completed, free and unknown space.
 
     Args:
         classes: names and colours.
@@ -220,7 +220,7 @@ def draw_legend(classes: ClassTable, present: npt.NDArray[np.integer], width: in
     """
     shown = [int(i) for i in np.unique(present) if 0 < i < len(classes)]
     sample = classes.rgb[shown[0]] if shown else (100, 150, 245)
-    red, green, blue = (round(float(c)) for c in dusty(np.array(sample, np.float64)))
+    red, green, blue = (round(float(c)) for c in completed_color(np.array(sample, np.float64)))
     entries = [(classes.names[i], classes.rgb[i]) for i in shown]
     states = [("seen", sample), ("completed", (red, green, blue)), ("free", FREE_SPACE), ("unknown", NO_DATA)]
     size, row, swatch, gap, divide = 16, 30, 18, 24, 16
@@ -230,7 +230,7 @@ def draw_legend(classes: ClassTable, present: npt.NDArray[np.integer], width: in
     for i, length in enumerate(needed):
         first_state = i == len(entries)
         x += divide if first_state and x > 0 else 0
-        # the states stay together
+        # keep the states on one line
         ahead = sum(needed[i:]) + gap * (len(needed) - i - 1) if first_state else length
         if x > 0 and x + ahead > width:
             x, y = 0.0, y + row

@@ -1,4 +1,4 @@
-"""Video files by OpenCV's encoders; an animated GIF where its build has no encoder."""
+"""Video files: encoded by OpenCV if its build supports the codec, otherwise an animated GIF."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from occdepth_ros.files import whole_file
 from occdepth_ros.visualization.canvas import ImageArray
 
 CODECS = {".mp4": "mp4v", ".webm": "VP90", ".avi": "MJPG"}
-"""Codec by suffix, of those in OpenCV's packages for pip."""
+"""Codec by suffix; OpenCV's pip packages can write these."""
 FALLBACK = ".gif"
 SUFFIXES = (*CODECS, FALLBACK)
 
 
 def check_video_name(path: Path) -> None:
-    """Refuse a name that is not that of a video.
+    """Check that a video can be written to a path.
 
     Raises:
-        OutputError: the suffix is none of `SUFFIXES`, or a folder has the name.
+        OutputError: the suffix is not in `SUFFIXES`, or the path is a folder.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(
@@ -36,16 +36,16 @@ def check_video_name(path: Path) -> None:
 
 
 def write_video(path: Path, frames: Iterable[ImageArray], fps: float, tell: Callable[[str], None] = print) -> Path:
-    """Write a video, completely or not at all; frames are consumed one by one and not kept.
+    """Write a video, complete or not at all; frames are consumed one by one and not kept.
 
     Args:
-        path: the suffix chooses the format, see `CODECS`.
-        frames: `[H, W, 3]` RGB each, all of one size with even sides.
-        fps: frames a second.
-        tell: called with a message where another format than the requested one is written.
+        path: the suffix selects the format, see `CODECS`.
+        frames: `[H, W, 3]` RGB each, all of equal size with even sides.
+        fps: frames per second.
+        tell: called with a message if another format than the requested one is written.
 
     Returns:
-        The written file: `path`, or one with the suffix `FALLBACK` where OpenCV cannot encode.
+        The written file: `path`, or the same name with the suffix `FALLBACK` if OpenCV cannot encode.
 
     Raises:
         OutputError: there are no frames, or the file cannot be written completely.
@@ -69,7 +69,7 @@ def write_video(path: Path, frames: Iterable[ImageArray], fps: float, tell: Call
 
 
 class _NoEncoder(Exception):
-    """OpenCV was built without this codec."""
+    """OpenCV was built without the requested codec."""
 
 
 def _encode(path: Path, codec: str, stream: Iterator[ImageArray], fps: float, size: tuple[int, int]) -> None:
@@ -107,6 +107,6 @@ def _frame_count(path: Path) -> int:
 def _write_gif(path: Path, stream: Iterator[ImageArray], fps: float) -> None:
     images = (Image.fromarray(frame).quantize(128, Image.Quantize.FASTOCTREE) for frame in stream)
     with whole_file(path) as partial:
-        # hundredths of a second are what the format knows
+        # GIF stores durations in hundredths of a second
         duration = max(20, 10 * round(100 / fps))
         next(images).save(partial, "GIF", save_all=True, append_images=images, duration=duration, loop=0)

@@ -1,4 +1,4 @@
-"""One frame of a film along a sequence: the left image, the predicted voxels, and the ground truth under them."""
+"""One frame of a video along a sequence: left image, predicted voxels, and ground truth below them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from occdepth_ros.visualization.voxels import Viewpoint, render_voxels
 
 WIDTH, MARGIN, GAP, CAPTION = 1280, 16, 12, 26
 PLAN = 360
-"""Side of the square panel from above."""
+"""Side of the square panel from above, pixels."""
 CHASE = WIDTH - 2 * MARGIN - GAP - PLAN
 IMAGE = 760
-"""Width of the left image, pixels; the legend takes the rest of its row."""
+"""Width of the left image, pixels; the legend takes the remaining width of its row."""
 
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """The layout of all frames of a film, so that nothing jumps from one to the next.
+    """The layout of all frames of a video, fixed so that panels do not move between frames.
 
     Args:
         rig: the cameras.
-        classes: names and colours.
-        title: what the film shows.
-        ground truth: whether there is a row for ground truth.
+        classes: class names and colours.
+        title: title of the video.
+        ground_truth: whether there is a row for ground truth.
     """
 
     rig: StereoRig
@@ -55,13 +55,13 @@ class VideoFrame:
 
         Args:
             left: the left image, `[H, W, 3]` RGB.
-            prediction: what was predicted.
-            ground truth: ground truth; its row says so where there is none.
-            ground_truth_frame: the frame that the ground truth is of, where that is an earlier one.
-            caption: what is said of this frame, such as its name and scores.
+            prediction: the prediction.
+            ground_truth: ground truth; None leaves a note in its row.
+            ground_truth_frame: name of the frame of the ground truth, if it is an earlier one.
+            caption: text about this frame, such as its name and scores.
 
         Returns:
-            `[height, width, 3]` RGB with even sides, of one size for one sheet.
+            `[height, width, 3]` RGB with even sides, of equal size for all frames.
         """
         height = round(IMAGE * self.rig.left.height / self.rig.left.width)
         rows = 2 if self.ground_truth else 1
@@ -116,7 +116,7 @@ class VideoFrame:
             draw.rectangle(box, outline=LINE)
 
     def _draw_legend(self, draw: ImageDraw.ImageDraw, x: int, y: int, height: int) -> None:
-        """All classes, whether they occur or not, in columns that fit beside the image."""
+        """Draw all classes, including absent ones, in columns that fit beside the image."""
         names = [(name, self.classes.rgb[i]) for i, name in enumerate(self.classes.names) if i not in (0, UNKNOWN)]
         size, step = 14, 22
         rows = max(1, height // step)

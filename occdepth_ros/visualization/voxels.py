@@ -1,9 +1,8 @@
-"""Voxels in class colours from any viewpoint: a painter's-algorithm renderer without a graphics stack.
+"""Voxels in class colours from any viewpoint: a renderer with the painter's algorithm, without a graphics stack.
 
-A voxel grid needs no depth buffer. Along any line of sight the cell index moves away from the eye on every axis,
-so painting cells by falling Manhattan distance to the eye's cell is an exact back-to-front order. OpenCV fills the
-faces that look at the eye. That runs the same on a bare robot, in a container and on a server: no display, no
-OpenGL, and equal inputs give equal pixels.
+A voxel grid needs no depth buffer. Along any ray the cell index moves away from the viewpoint on every axis, so that
+decreasing Manhattan distance to the viewpoint's cell is an exact back-to-front order. OpenCV fills the faces that face
+the viewpoint. The renderer needs neither a display nor OpenGL, and equal inputs give equal pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import ClassTable
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.visualization.canvas import dusty
+from occdepth_ros.visualization.canvas import completed_color
 
 ImageArray = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float64]
@@ -26,11 +25,11 @@ NEAR = 0.1
 SUPERSAMPLING = 2
 SUBPIXEL_BITS = 4
 EDGE_FROM_PX = 5.0
-"""Faces at least this large, in output pixels, get an edge line; smaller ones would turn into noise."""
+"""Minimum size of faces with an edge line, output pixels; edges of smaller faces would look like noise."""
 SUN = np.array([-0.45, 0.55, 1.0])
 SKY_TOP, SKY_BOTTOM = np.array([214.0, 226, 238]), np.array([250.0, 251, 252])
 
-# corners of the face that looks along +axis or -axis, as offsets from the voxel's lower corner
+# corners of the face with the normal +axis or -axis, as offsets from the voxel's lower corner
 _FACES: tuple[tuple[int, int, tuple[tuple[int, int, int], ...]], ...] = (
     (0, 1, ((1, 0, 0), (1, 1, 0), (1, 1, 1), (1, 0, 1))),
     (0, -1, ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1))),
@@ -46,13 +45,13 @@ class Viewpoint:
     """A virtual camera in the grid's frame.
 
     Args:
-        eye: position, metres.
+        position: position, metres.
         target: the point in the centre of the image, metres.
         view_deg: horizontal angle of view, degrees.
         width, height: image size, pixels.
     """
 
-    eye: tuple[float, float, float]
+    position: tuple[float, float, float]
     target: tuple[float, float, float]
     view_deg: float
     width: int
@@ -60,23 +59,23 @@ class Viewpoint:
 
     @classmethod
     def behind(cls, rig: StereoRig, grid: VoxelGrid, width: int, height: int) -> Viewpoint:
-        """Over the left camera's shoulder, looking where it looks: 8 m behind and 5 m above a grid 51.2 m long."""
+        """Return a viewpoint behind and above the left camera: 8 m behind and 5 m above for a grid 51.2 m long."""
         pose = np.linalg.inv(rig.left_from_grid)
         camera, forward = pose[:3, 3], pose[:3, 2] * [1, 1, 0]
         forward = forward / max(float(np.linalg.norm(forward)), 1e-9)
         scale = max(grid.extent[:2]) / 51.2
-        eye = camera + scale * (-8.0 * forward + [0, 0, 5.4])
+        position = camera + scale * (-8.0 * forward + [0, 0, 5.4])
         target = camera + scale * (12.0 * forward + [0, 0, -1.6])
-        return cls((eye[0], eye[1], eye[2]), (target[0], target[1], target[2]), 64.0, width, height)
+        return cls((position[0], position[1], position[2]), (target[0], target[1], target[2]), 64.0, width, height)
 
     def project(self, points: Float) -> tuple[Float, Float]:
-        """Pixels `[..., 2]` and depth `[...]` (metres along the line of sight) of points `[..., 3]`."""
-        forward = np.subtract(self.target, self.eye)
+        """Project points `[..., 3]` to pixels `[..., 2]` and depth `[...]`, metres along the viewing direction."""
+        forward = np.subtract(self.target, self.position)
         forward = forward / np.linalg.norm(forward)
         right = np.cross(forward, [0.0, 0.0, 1.0])
         right = right / np.linalg.norm(right)
         axes = np.stack([right, np.cross(forward, right), forward])
-        local = (points - np.asarray(self.eye)) @ axes.T
+        local = (points - np.asarray(self.position)) @ axes.T
         focal = self.width / 2 / np.tan(np.radians(self.view_deg) / 2)
         depth = local[..., 2]
         center = np.array([self.width, self.height]) / 2
@@ -92,15 +91,15 @@ def render_voxels(
     completed: npt.NDArray[np.bool_] | None = None,
     rig: StereoRig | None = None,
 ) -> ImageArray:
-    """Draw the occupied voxels; free and unknown space stays empty.
+    """Draw the occupied voxels; free and unknown voxels are not drawn.
 
     Args:
         labels: `[X, Y, Z]` class ids; 0 and 255 are not drawn.
-        grid: where the voxels are.
-        view: from where.
-        classes: colours.
-        completed: `[X, Y, Z]`, voxels to draw dusty.
-        rig: draw the left camera's viewing pyramid.
+        grid: grid of the labels.
+        view: the viewpoint.
+        classes: class colours.
+        completed: `[X, Y, Z]` mask of voxels to draw in greyer colours.
+        rig: cameras; the view frustum of the left one is drawn.
 
     Returns:
         `[height, width, 3]` RGB.
@@ -119,7 +118,7 @@ def render_voxels(
 
 
 def _floor_height(occupied: npt.NDArray[np.bool_], grid: VoxelGrid) -> float:
-    """Lower face of the layer that most columns stand on, metres."""
+    """Return the lower face of the layer that is most often the lowest occupied one, metres."""
     columns = occupied.any(axis=2)
     if not columns.any():
         return grid.origin[2]
@@ -136,17 +135,17 @@ def _paint_faces(
     view: Viewpoint,
     classes: ClassTable,
 ) -> None:
-    origin, eye = np.asarray(grid.origin), np.asarray(view.eye)
-    eye_cell = np.floor((eye - origin) / grid.resolution).astype(np.int64)
+    origin, position = np.asarray(grid.origin), np.asarray(view.position)
+    own_cell = np.floor((position - origin) / grid.resolution).astype(np.int64)
     padded = np.pad(occupied, 3)
     crowd = _box_mean(padded.astype(np.float32))
-    focus = np.linalg.norm(eye - view.target)
+    focus = np.linalg.norm(position - view.target)
     quads, colors, order, sizes = [], [], [], []
     for axis, sign, corners in _FACES:
         neighbor = np.roll(padded, -sign, axis)[3:-3, 3:-3, 3:-3]
         cell = np.argwhere(occupied & ~neighbor)
         plane = cell[:, axis] + (sign > 0)
-        cell = cell[sign * (eye[axis] - (origin[axis] + plane * grid.resolution)) > 0]
+        cell = cell[sign * (position[axis] - (origin[axis] + plane * grid.resolution)) > 0]
         if not len(cell):
             continue
         points = origin + grid.resolution * (cell[:, None, :] + np.array(corners))
@@ -156,16 +155,16 @@ def _paint_faces(
         cell, pixels, depth = cell[seen], pixels[seen], depth[seen]
         light = _light(cell, axis, sign, padded, crowd)
         color = classes.colors[labels[tuple(cell.T)]].astype(np.float64)
-        # pure hues (0, 0, 255) cannot be shaded: pull them a little towards grey first
+        # saturated colours such as (0, 0, 255) cannot be shaded: blend them with grey first
         color = 0.9 * color + 0.1 * 128
         if completed is not None:
-            guessed = completed[tuple(cell.T)]
-            color[guessed] = dusty(color[guessed])
+            is_completed = completed[tuple(cell.T)]
+            color[is_completed] = completed_color(color[is_completed])
         color *= light[:, None]
         haze = np.clip((depth.mean(axis=1) / focus - 1) / 4, 0, 0.4)[:, None]
         quads.append(pixels)
         colors.append(color * (1 - haze) + SKY_BOTTOM * haze)
-        order.append(np.abs(cell - eye_cell).sum(axis=1))
+        order.append(np.abs(cell - own_cell).sum(axis=1))
         sizes.append((high - low)[seen].max(axis=1))
     if not quads:
         return
@@ -182,7 +181,7 @@ def _paint_faces(
 
 
 def _box_mean(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Mean over 5x5x5 cells."""
+    """Return the mean over 5x5x5 cells."""
     flat = cv2.blur(values.reshape(values.shape[0], values.shape[1], -1), (5, 5), borderType=cv2.BORDER_REPLICATE)
     flat = flat.reshape(-1, values.shape[2])
     return cv2.blur(flat, (5, 1), borderType=cv2.BORDER_REPLICATE).reshape(values.shape)  # type: ignore[return-value]
@@ -195,7 +194,7 @@ def _light(
     padded: npt.NDArray[np.bool_],
     crowd: npt.NDArray[np.float32],
 ) -> Float:
-    """Brightness of faces: sun with shadows from other voxels, less sky light where the surroundings are crowded."""
+    """Return the brightness of faces: sunlight with shadows of other voxels, and ambient light with occlusion."""
     normal = np.zeros(3, np.int64)
     normal[axis] = sign
     sun = SUN / np.linalg.norm(SUN)
@@ -217,12 +216,12 @@ def _light(
 
 
 def ring_step(extent_m: float) -> float:
-    """Distance between lines of equal range in a scene of this length, metres."""
+    """Return the distance between lines of equal range for a scene of this length, metres."""
     return 10.0 if extent_m > 30 else 5.0 if extent_m > 12 else 1.0
 
 
 def _draw_floor(canvas: ImageArray, grid: VoxelGrid, view: Viewpoint, height: float) -> None:
-    """Lines every ten (or five, or one) metres on the ground, so that distances can be read where nothing stands."""
+    """Draw lines every ten, five or one metres on the ground as a scale."""
     ex, ey, _ = grid.extent
     ox, oy, _ = grid.origin
     step = ring_step(max(ex, ey))
@@ -235,7 +234,7 @@ def _draw_floor(canvas: ImageArray, grid: VoxelGrid, view: Viewpoint, height: fl
 
 
 def _draw_camera(canvas: ImageArray, rig: StereoRig, view: Viewpoint, *, depth: float) -> None:
-    """The left camera's viewing pyramid, `depth` metres deep."""
+    """Draw the view frustum of the left camera up to `depth` metres."""
     corners = np.array([[0, 0], [rig.left.width, 0], [rig.left.width, rig.left.height], [0, rig.left.height]])
     k = rig.left.intrinsics
     rays = np.column_stack([(corners - k[:2, 2]) / k[[0, 1], [0, 1]], np.ones(4)]) * depth

@@ -1,4 +1,4 @@
-"""Anchors: what the blind prior counts, what features say of a voxel, and that trees learn from both."""
+"""Anchors: blind prior, voxel features, and boosted trees trained on both."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def make_rig() -> StereoRig:
 
 
 def wall_scene(name: str, disparity: int = 12) -> SceneExample:
-    """A building's front across the view, as the images show it, and free space before it."""
+    """A scene with a wall across the view and free space in front of it."""
     rng = np.random.default_rng(disparity)
     rig = make_rig()
     wall = int(rig.left.intrinsics[0, 0] * rig.baseline / disparity / GRID.resolution)
@@ -49,7 +49,7 @@ def wall_scene(name: str, disparity: int = 12) -> SceneExample:
     target[wall + 1 :] = UNKNOWN
     grey = cv2.GaussianBlur(rng.integers(0, 256, (120, 320 + disparity), dtype=np.uint8), (3, 3), 0)
     image = np.repeat(np.asarray(grey, np.uint8)[:, :, None], 3, axis=2)
-    # what the right camera sees lies further to the left
+    # points are further to the left in the right image
     left, right = (np.ascontiguousarray(part) for part in (image[:, :320], image[:, disparity:]))
     return SceneExample(name, left, right, rig, GRID, target)
 
@@ -58,7 +58,7 @@ class Scenes(list[SceneExample]):
     """A data set in memory."""
 
 
-def test_the_prior_is_a_mean_over_what_is_known() -> None:
+def test_the_prior_is_a_mean_over_labelled_voxels() -> None:
     targets = [np.array([[[0, 1, 9, UNKNOWN]]], np.uint8), np.array([[[0, 1, 0, UNKNOWN]]], np.uint8)]
     targets.append(np.array([[[UNKNOWN, 9, 9, UNKNOWN]]], np.uint8))
     prior = BlindPrior(targets, [0, 1, 1])
@@ -67,7 +67,7 @@ def test_the_prior_is_a_mean_over_what_is_known() -> None:
     occupancy, classes = prior.without(1)
     np.testing.assert_array_equal(occupancy, [0, 1, 1, 0])
     np.testing.assert_array_equal(classes, [0, 1, 9, 0])
-    # leaving a fold out leaves nothing behind
+    # without its only fold, no scenes are left
     np.testing.assert_allclose(prior.without(2)[0], prior.occupancy)
     prior.threshold = 0.7
     np.testing.assert_array_equal(prior.labels(), [[[0, 1, 0, 0]]])
@@ -78,7 +78,7 @@ counts = hnp.arrays(np.int64, 11, elements=st.integers(0, 50))
 
 @settings(deadline=None)
 @given(counts, counts)
-def test_no_other_threshold_scores_higher(free: npt.NDArray[np.int64], occupied: npt.NDArray[np.int64]) -> None:
+def test_the_selected_threshold_scores_highest(free: npt.NDArray[np.int64], occupied: npt.NDArray[np.int64]) -> None:
     level = np.arange(11) / 10
 
     def iou(threshold: float) -> float:
@@ -90,7 +90,7 @@ def test_no_other_threshold_scores_higher(free: npt.NDArray[np.int64], occupied:
     assert best == pytest.approx(max(iou(threshold) for threshold in np.arange(-0.05, 1, 0.1)))
 
 
-def test_features_say_where_matching_met_the_wall() -> None:
+def test_features_describe_the_matched_wall() -> None:
     example = wall_scene("00/000000")
     features = VoxelFeatures(example.rig, GRID).of(example.left, example.right).reshape(*GRID.size, len(NAMES))
     named = dict(zip(NAMES, np.moveaxis(features, -1, 0), strict=True))
@@ -103,7 +103,7 @@ def test_features_say_where_matching_met_the_wall() -> None:
     assert (np.sign(named["disparity_error"][line][3:]) == np.sign(error)).mean() > 0.95
     for box in (3, 7, 15):
         assert abs(int(named[f"surface_{box}"][line].argmax()) - WALL_X) <= box // 2 + 1
-    # beside the view nothing is measured, and nothing is pretended
+    # outside the view there is no disparity
     assert np.isnan(named["depth_error"][0, 0]).all() and np.isnan(named["red"][0, 0]).all()
     assert np.isfinite(named["surface_3"]).all()
     row, column = 60, 160
@@ -133,7 +133,7 @@ def test_equal_scenes_make_a_perfect_prior() -> None:
     assert scores["blind-prior"].total.iou == 1
 
 
-def test_wrong_scenes_are_named() -> None:
+def test_invalid_scenes_are_refused() -> None:
     with pytest.raises(SourceError, match="no scenes"):
         Anchors(Scenes())
     scene = wall_scene("00/000000")
@@ -142,7 +142,7 @@ def test_wrong_scenes_are_named() -> None:
         Anchors(Scenes([scene, lower]))
 
 
-def test_the_command_wants_a_root(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_requires_a_root(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--train", "00", "--test", "05"]) == 2
     assert "--root" in capsys.readouterr().err
     assert main(["--dataset", "street", "--train", "00", "01", "--test", "1"]) == 2

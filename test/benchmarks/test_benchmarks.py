@@ -19,7 +19,7 @@ from occdepth_ros.models.occdepth.config import PRESETS
 
 
 def offer(monkeypatch: pytest.MonkeyPatch, **runs: Any) -> None:
-    """Let these callables be the only benchmarks."""
+    """Replace all benchmarks by these callables."""
     monkeypatch.setattr(runner, "names", lambda: sorted(runs))
     for name, run in runs.items():
         monkeypatch.setitem(sys.modules, f"benchmarks.bench_{name}", SimpleNamespace(run=run, __doc__=f"About {name}."))
@@ -46,7 +46,7 @@ def test_tables_and_json_hold_every_row(
     assert [p.name for p in path.parent.iterdir()] == ["bench.json"]
 
 
-def test_a_failure_is_told_and_the_others_run(
+def test_a_failure_is_reported_and_the_others_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     offer(monkeypatch, bad=fail, good=lambda: [{"ms": 1}])
@@ -58,7 +58,7 @@ def test_a_failure_is_told_and_the_others_run(
     assert results["good"]["rows"] == [{"ms": 1}]
 
 
-def test_a_part_that_fails_is_a_row_and_no_success(
+def test_a_failed_part_is_a_row_and_a_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     offer(monkeypatch, net=lambda: measured(["--model", "occdepth-edge", "--precision", "mixed"], "occdepth-edge"))
@@ -66,7 +66,7 @@ def test_a_part_that_fails_is_a_row_and_no_success(
     assert "occdepth-edge" in (text := capsys.readouterr().out) and "has no precision mixed" in " ".join(text.split())
 
 
-def test_growth_varies_one_thing_at_a_time() -> None:
+def test_growth_varies_one_size_at_a_time() -> None:
     base, *others = VARIANTS.values()
     changed = [
         {key for key, value in vars(base).items() if getattr(other, key) != value} - {"name"} for other in others
@@ -78,7 +78,7 @@ def test_growth_varies_one_thing_at_a_time() -> None:
     assert "growth" not in PRESETS
 
 
-def test_names_choose_and_unknown_ones_are_refused(
+def test_benchmarks_are_selected_by_name_and_unknown_names_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     offer(monkeypatch, bad=fail, good=lambda: [{"ms": 1}])

@@ -1,4 +1,4 @@
-"""The comparison's budget, its rows, and that it goes on where it was stopped, on few and tiny scenes."""
+"""The comparison: budget, rows, and resuming, on a few tiny scenes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def scenes(count: int) -> list[SceneExample]:
     return [replace(scene(seed), name=f"train-0-{seed:06d}") for seed in range(count)]
 
 
-def test_rows_differ_in_the_network_and_nothing_else() -> None:
+def test_rows_differ_only_in_the_network() -> None:
     recipes = {row.key: recipe_of(row, 50, 25, 7) for row in TRAINED}
     assert set(recipes) <= set(MODELS)
     assert {name: recipe.task_options().model for name, recipe in recipes.items()} == {name: name for name in recipes}
@@ -57,7 +57,7 @@ def _without_task(recipe: Recipe) -> str:
     return repr(values)
 
 
-def test_rows_of_one_model_differ_by_what_they_name() -> None:
+def test_rows_of_one_model_differ_by_their_options() -> None:
     row = TrainedRow("occdepth-small", "without", "occdepth", task={"losses": {"relation": 0.0}}, name="no-relation")
     recipe = recipe_of(row, 50, 25, 7)
     assert row.key == "no-relation"
@@ -65,7 +65,7 @@ def test_rows_of_one_model_differ_by_what_they_name() -> None:
     assert (options.model, options.window, options.losses.relation) == ("occdepth-small", 64, 0.0)  # type: ignore[attr-defined]
 
 
-def test_shipped_rows_alone_make_a_section(quick: list[str], tmp_path: Path) -> None:
+def test_shipped_rows_form_a_section(quick: list[str], tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"{BEGIN}\n{END}\n")
     arguments = ["--out", str(tmp_path), "--train", "3", "--test", "2", "--steps", "5", "--rows", SHIPPED[0]]
@@ -74,18 +74,18 @@ def test_shipped_rows_alone_make_a_section(quick: list[str], tmp_path: Path) -> 
     assert f"| {SHIPPED[0]} |" in readme.read_text()
 
 
-def test_the_blind_prior_answers_the_same_for_all() -> None:
+def test_the_blind_prior_is_equal_for_all_scenes() -> None:
     training = scenes(3)
     predict = blind_labels(training)
     assert np.array_equal(predict(training[0]), predict(training[1]))
     report = score(training, predict)
     assert report["frames"] == 3
-    # three equal scenes: the prior knows them by heart
+    # the prior of three equal scenes predicts them exactly
     assert report["sc_iou"] == 100
     assert set(report["regions"]) >= {"in_view", "range_25.6"}
 
 
-def test_street_scenes_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_synthetic_scenes_are_generated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = street_scenes(tmp_path, "test", 1)
     assert [p.name for p in tmp_path.iterdir()] == ["test-0-000000.npz"]
     assert made[0].name == "test-0-000000"
@@ -96,7 +96,7 @@ def test_street_scenes_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Tiny scenes, and networks whose training is a note of its name."""
+    """Tiny scenes, and networks whose training only records the name."""
     trained: list[str] = []
 
     def train_row(
@@ -118,7 +118,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return trained
 
 
-def test_finished_rows_are_kept_and_all_enter_the_table(
+def test_finished_rows_are_kept_and_all_rows_are_in_the_table(
     quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--out", str(tmp_path), "--train", "3", "--test", "2", "--steps", "5"]
@@ -139,14 +139,14 @@ def test_finished_rows_are_kept_and_all_enter_the_table(
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "| OccDepth | 100.0 |" in text
     assert "stereo geometry" in capsys.readouterr().out
-    # what was not trained on the budget comes after the table, under its own heading
+    # shipped weights, which were not trained on the budget, follow the table under their own heading
     table, apart = text.split(SHOWN_APART)
     assert not any(f"| {name} |" in table for name in SHIPPED)
     assert all(f"| {name} |" in apart for name in SHIPPED)
     assert "paper IoU" in table and "paper IoU" not in apart and "minutes" not in apart
 
 
-def test_a_teacher_is_trained_before_who_imitates_it(quick: list[str], tmp_path: Path) -> None:
+def test_a_teacher_is_trained_before_its_students(quick: list[str], tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("".join(f"{a}\n{b}\n" for a, b in (markers("comparison"), markers("ablation"))))
     arguments = ["--out", str(tmp_path), "--train", "3", "--test", "2", "--steps", "5", "--table", "ablation"]
@@ -173,7 +173,7 @@ def test_rows_of_the_ablation_differ_by_their_contributions() -> None:
     }
 
 
-def test_rows_of_two_budgets_are_not_put_into_one_table(
+def test_rows_of_two_budgets_are_not_combined(
     quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--out", str(tmp_path), "--train", "3", "--test", "2", "--rows", "blind-prior", "--steps"]
@@ -183,7 +183,7 @@ def test_rows_of_two_budgets_are_not_put_into_one_table(
     assert command.main([*arguments, "0"]) == 2
 
 
-def test_the_section_needs_its_markers(tmp_path: Path) -> None:
+def test_the_section_requires_its_markers(tmp_path: Path) -> None:
     report = {"sc_iou": 1.0, "sc_precision": 1.0, "sc_recall": 1.0, "ssc_miou": 1.0}
     rows = table_rows({"blind-prior": {**report, "regions": {"in_view": report, "range_25.6": report}}})
     for content in (None, "no markers", f"{END} {BEGIN}"):
@@ -197,7 +197,7 @@ def test_the_section_needs_its_markers(tmp_path: Path) -> None:
 
 
 class Painted:
-    """A task that says what a scene's own arrays say: logits of three classes."""
+    """A task whose logits of three classes are stored in the scene."""
 
     classes = ("empty", "road", "car")
 
@@ -221,7 +221,7 @@ def iou(logits: torch.Tensor, target: torch.Tensor, addend: float) -> float:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-3, 3))
-def test_no_other_addend_scores_higher_on_the_scenes(seed: int, lean: float) -> None:
+def test_the_selected_addend_scores_highest(seed: int, lean: float) -> None:
     random = torch.Generator().manual_seed(seed)
     logits = 2 * torch.randn((3, 4, 5, 6), generator=random).clamp(-1.2, 1.2)
     target = torch.randint(0, 3, (4, 5, 6), generator=random).to(torch.uint8)
@@ -243,7 +243,7 @@ def test_balanced_weights_differ_in_the_biases_of_the_empty_class(tmp_path: Path
     write_weights(file, task.network.state_dict(), model="row")
     target = torch.zeros((2, 2, 2), dtype=torch.uint8)
     target[0] = 1
-    # occupied voxels are 1.05 short of being called so
+    # the logits of occupied voxels are 1.05 below the decision threshold
     logits = torch.stack(
         [torch.full((2, 2, 2), 1.0), torch.where(target == 1, -0.05, -3.0), torch.full((2, 2, 2), -9.0)]
     )

@@ -1,4 +1,4 @@
-"""What only a GPU can show: placement, number formats, repeatability, exported models. Skipped without one."""
+"""Tests on a GPU: placement, number formats, repeatability, exported models. Skipped without a GPU."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_network_and_tables_live_on_the_device_and_only_labels_come_back(weights
     assert torch.cuda.memory_allocated() == settled
 
 
-def test_gpu_and_cpu_say_the_same_in_float32(weights: Path) -> None:
+def test_gpu_and_cpu_agree_in_float32(weights: Path) -> None:
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         gpu, cpu = predicted(weights, "cuda"), predicted(weights, "cpu")
     assert len(np.unique(cpu.labels)) > 3
@@ -84,8 +84,8 @@ def test_gpu_and_cpu_say_the_same_in_float32(weights: Path) -> None:
     assert np.nanmax(np.abs(gpu.depth - cpu.depth)) < 0.05
 
 
-def test_later_frames_are_not_mixed_up_with_earlier_ones(weights: Path) -> None:
-    # captured graphs and streams read what lies in their buffers: every frame must find its own images there
+def test_buffers_do_not_mix_frames(weights: Path) -> None:
+    # captured graphs and streams read their buffers: every frame must find its own images there
     predictor = OccDepthPredictor(name=NAME, weights=weights, device="cuda")
     predictor.calibrate(rig_of(*SIZE), GRID)
     first = [predictor.infer(*pair(*SIZE, seed=seed)) for seed in range(4)]
@@ -119,11 +119,11 @@ def test_half_formats_keep_the_labels_of_trained_weights(precision: str) -> None
     assert len(np.unique(results[0].labels)) > 3
 
 
-def test_compiled_graphs_say_what_the_reference_path_says(weights: Path) -> None:
+def test_compiled_graphs_agree_with_the_reference(weights: Path) -> None:
     reference = predicted(weights, "cuda")
     predictor = OccDepthPredictor(name=NAME, weights=weights, device="cuda", compile=True)
     predictor.calibrate(rig_of(*SIZE), GRID)
-    # the first runs warm up and capture, later ones replay: none may show the frame before
+    # the first runs warm up and capture, later runs replay: none may return the previous frame
     results = [predictor.infer(*pair(*SIZE, seed=seed)) for seed in (1, 2, 3, 0)]
     assert (results[-1].labels == reference.labels).mean() >= 0.995
     assert any((results[-1].labels != earlier.labels).any() for earlier in results[:-1])
@@ -132,12 +132,12 @@ def test_compiled_graphs_say_what_the_reference_path_says(weights: Path) -> None
 @pytest.mark.parametrize("precision", [p for p in get_args(Precision) if p != "float32"])
 def test_half_formats_stay_finite_and_close_in_occdepth(weights: Path, precision: Precision) -> None:
     full, half = predicted(weights, "cuda"), predicted(weights, "cuda", precision)
-    # random weights amplify rounding: the bound tells a wrong result from a coarse one
+    # random weights amplify rounding: the bound separates wrong results from rounding
     assert (full.labels == half.labels).mean() >= 0.6
     assert np.nanmedian(np.abs(full.depth - half.depth)) < 1.0
 
 
-def test_a_full_gpu_is_an_error_that_says_what_to_do(weights: Path) -> None:
+def test_a_full_gpu_is_an_error_with_a_remedy(weights: Path) -> None:
     torch.cuda.set_per_process_memory_fraction(1e-6)
     try:
         torch.cuda.empty_cache()

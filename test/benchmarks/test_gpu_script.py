@@ -1,4 +1,4 @@
-"""`benchmarks/gpu.sh`: what it would run exists, its table holds what the steps leave, no GPU is said clearly."""
+"""`benchmarks/gpu.sh`: its commands exist, its table contains the results, and a missing GPU is reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMPARED = {
 }  # fmt: skip
 
 
-def test_every_command_that_would_run_is_understood(tmp_path: Path) -> None:
+def test_every_command_of_the_script_can_be_parsed(tmp_path: Path) -> None:
     planned = steps(tmp_path, 3)
     assert len({step.stem for step in planned}) == len(planned)
     cli = ("python", "-m", "occdepth_ros.cli")
@@ -63,7 +63,7 @@ def test_a_dry_run_names_every_step_and_what_is_missing() -> None:
     ("arguments", "code", "text"),
     [((), 3, "--dry-run says"), (("--frames", "0"), 2, "positive number"), (("--fast",), 2, "no option --fast")],
 )
-def test_what_cannot_run_is_said_clearly(arguments: tuple[str, ...], code: int, text: str) -> None:
+def test_steps_that_cannot_run_are_reported(arguments: tuple[str, ...], code: int, text: str) -> None:
     done = subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, check=False, env=without_driver())
     assert done.returncode == code
     assert text in done.stderr
@@ -86,7 +86,7 @@ def test_steps_become_rows(tmp_path: Path) -> None:
     assert "\n| nccl | ok | " in text and " | NCCL is right |\n" in text
 
 
-def test_an_export_is_told_by_its_check(tmp_path: Path) -> None:
+def test_an_export_is_reported_by_its_check(tmp_path: Path) -> None:
     check = {"provider": "CUDAExecutionProvider", "labels": 0.99996, "network_ms": 30.0, "exported_ms": 20.0}
     printed = "a warning\n" + json.dumps({"check": check, "bytes": 2_000_000, "engine": "x.engine"})
     found = gpu_run.finding(Step("tensorrt", ()), tmp_path, printed)

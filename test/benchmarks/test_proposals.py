@@ -19,7 +19,7 @@ def test_unknown_voxels_do_not_count() -> None:
     assert Row("nothing").scores == {"recall": 0.0, "precision": 0.0, "iou": 0.0}
 
 
-def test_history_raises_the_recall_on_real_frames(
+def test_history_increases_the_recall_on_real_frames(
     kitti_mini: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sequence = str(kitti_mini / "dataset" / "sequences" / "00")

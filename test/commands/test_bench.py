@@ -32,7 +32,7 @@ def made(**changes: object) -> Comparison:
     return replace(Comparison("occdepth-b3", "cpu", 1, reference, optimized, 0.9995, 2000.0, 1500.0), **changes)  # type: ignore[arg-type]
 
 
-def test_both_ways_agree_and_are_written(
+def test_reference_and_optimized_path_agree_and_are_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = replace(PRESETS["occdepth-b3"], grid=SMALL_GRID, image=(94, 306))
@@ -41,7 +41,7 @@ def test_both_ways_agree_and_are_written(
     path = tmp_path / "bench.json"
     assert main(["bench", "--model", "occdepth-b3", "--device", "cpu", "--json", str(path)]) == 0
     (record,) = json.loads(path.read_text())
-    # wrong order of the views, of the scales or of the stages would cost far more than rounding does
+    # a wrong order of views, scales or stages would change far more labels than rounding
     assert record["label_agreement"] >= 0.999
     assert list(record["stages"]) == list(STAGES)
     assert record["reference_ms"] == pytest.approx(sum(s["reference_ms"] for s in record["stages"].values()))

@@ -33,7 +33,7 @@ def test_missing_library_is_named_with_its_remedy(
     assert "pip install no-such-distribution" in text
 
 
-def test_what_is_optional_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_optional_libraries_are_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "OPTIONAL", {"occdepth_no_such_module": "nothing", "numpy": "arrays"})
     absent, present = doctor.examine_optional()
     assert (absent.state, absent.remedy) == (State.NOTE, "pip install 'occdepth_ros[export]'")
@@ -69,7 +69,7 @@ def test_no_ros_is_a_note_but_a_broken_sourced_one_is_missing(monkeypatch: pytes
         ({"error": "ModuleNotFoundError: x"}, False, State.MISSING, "make env"),
     ],
 )
-def test_real_stand_in_and_missing_are_told_apart(
+def test_real_stand_in_and_missing_packages_are_distinguished(
     found: dict[str, str], installed: bool, state: State, remedy: str
 ) -> None:
     finding = ros_finding("tf2_ros", found, "jazzy", installed=installed)

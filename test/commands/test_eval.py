@@ -1,4 +1,4 @@
-"""`occdepth eval` and the SemanticKITTI layout that it reads."""
+"""`occdepth eval` and the SemanticKITTI layout."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_labels(sequence: Path, frame: str, invalid: np.ndarray | None = None) 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Sequence 08 with six frames, the first and the last labelled."""
+    """Sequence 08 with six frames; the first and the last have labels."""
     sequence = kitti_odometry(tmp_path / "kitti" / "dataset" / "sequences" / "08", 6)
     for frame in ("000000", "000005"):
         write_labels(sequence, frame)
@@ -51,7 +51,7 @@ def root(tmp_path: Path) -> Path:
 
 
 class Knowing:
-    """A predictor that knows what is where, whatever grid it is asked for."""
+    """A predictor that returns the ground truth on the requested grid."""
 
     name = "stereo-geometry"
 
@@ -74,7 +74,7 @@ def evaluate(root: Path, out: Path, *more: str) -> dict[str, Any]:
     return json.loads(out.read_text())
 
 
-def test_a_perfect_prediction_scores_everything(
+def test_a_perfect_prediction_scores_100_percent(
     knowing: None, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = evaluate(root, tmp_path / "e.json", "--images", str(tmp_path / "drawn"))
@@ -90,27 +90,26 @@ def test_a_perfect_prediction_scores_everything(
     assert drawn == {"best_1_08_000000.png", "best_2_08_000005.png"}
 
 
-def test_labels_are_made_of_scans_by_a_rule(knowing: None, tmp_path: Path) -> None:
+def test_labels_are_created_from_scans_by_a_rule(knowing: None, tmp_path: Path) -> None:
     labelled_scans(tmp_path / "dataset" / "sequences" / "08")
     report = evaluate(tmp_path, tmp_path / "e.json", "--labels", "scans", "--rule", "any-sight", "--later", "1")
     assert report["ground_truth"] == "scans, any-sight" and report["later"] == 1 and report["frames"] == 2
 
 
-def test_voxels_are_compared_at_one_place_or_of_one_index(knowing: None, root: Path, tmp_path: Path) -> None:
+def test_voxels_are_compared_by_place_or_by_index(knowing: None, root: Path, tmp_path: Path) -> None:
     by_index = evaluate(root, tmp_path / "e.json", "--align", "index")
-    # one layer off, only the inner layers of the car meet
+    # with a shift of one layer, only the inner layers of the car overlap
     assert by_index["sc_iou"] < 20 and by_index["per_class"]["road"] == 0
 
 
-def test_regions_share_all_known_voxels(knowing: None, root: Path, tmp_path: Path) -> None:
+def test_regions_partition_the_labelled_voxels(knowing: None, root: Path, tmp_path: Path) -> None:
     report = evaluate(root / "dataset", tmp_path / "e.json")
     voxels = {name: region["voxels"] for name, region in report["regions"].items()}
     everything = 2 * BENCHMARK_GRID.count
     assert voxels["range_51.2"] == voxels["in_view"] + voxels["out_of_view"] == everything
     assert voxels["range_25.6"] == everything // 4 and voxels["range_12.8"] == everything // 16
     assert voxels["seen"] + voxels["completed"] == everything
-    # the ground truth says what the frame saw, the image's borders limit it; the predictor claims to have seen
-    # everything
+    # visibility comes from the ground truth and is limited by the image; the predictor marks everything as seen
     assert 0.3 * voxels["in_view"] < voxels["seen"] < voxels["in_view"]
 
 
@@ -135,14 +134,14 @@ def test_voxels_of_the_invalid_file_do_not_count(knowing: None, root: Path, tmp_
         (["--dataset", "street"], "there are no scenes (test-SEED-INDEX.npz)"),
     ],
 )
-def test_wrong_arguments_are_named(
+def test_invalid_arguments_are_refused(
     root: Path, arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["eval", "--root", str(root), *arguments]) == 2
     assert reason in capsys.readouterr().err
 
 
-def test_a_wrong_root_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_root_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval"]) == 2
     assert "--root: the folder of the data set is not given" in capsys.readouterr().err
     assert main(["eval", "--root", str(tmp_path)]) == 2
@@ -204,12 +203,12 @@ def test_the_splits_of_the_benchmark() -> None:
     assert not set(SPLITS["test"]) & set(SPLITS["train"])
 
 
-def test_the_root_by_three_names(root: Path) -> None:
+def test_the_root_may_be_any_of_three_folders(root: Path) -> None:
     places = [root, root / "dataset", root / "dataset" / "sequences"]
     assert {find_root(place) for place in places} == {root / "dataset"}
 
 
-def test_a_set_is_scored_as_one(root: Path) -> None:
+def test_a_set_is_scored_as_a_whole(root: Path) -> None:
     rng = np.random.default_rng(0)
     rig = open_kitti_odometry(root / "dataset" / "sequences" / "08").rig
     grid = VoxelGrid((0.0, -3.2, -2.2), (32, 32, 16), 0.2)

@@ -1,4 +1,4 @@
-"""`occdepth render`: a film and meshes along the bundled sample."""
+"""`occdepth render`: a video and meshes of the bundled sample."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from occdepth_ros.cli import main
 
 
-def test_film_and_meshes_of_the_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_video_and_meshes_of_the_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video, meshes = tmp_path / "film.mp4", tmp_path / "mesh"
     arguments = ["--ground-truth", "--start", "1", "--count", "2", "--out", str(video), "--mesh", str(meshes)]
     assert main(["render", *arguments]) == 0
@@ -43,7 +43,7 @@ def test_meshes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (["--mesh", __file__], "there is a file of this name"),
     ],
 )
-def test_wrong_arguments_are_named(
+def test_invalid_arguments_are_refused(
     arguments: list[str],
     reason: str,
     tmp_path: Path,

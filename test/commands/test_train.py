@@ -1,4 +1,4 @@
-"""`occdepth train` and `occdepth depth` as a user calls them."""
+"""`occdepth train` and `occdepth depth` on the command line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_street_is_learned_and_resumed(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_on_synthetic_scenes_can_be_resumed(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = ["--dataset", "street", "--root", str(street), "--val-sequences", "train"]
     out = ["--out", str(tmp_path / "out"), "--set", "teacher=sgm", "--set", "epochs=2", "--set", "save_every=1"]
     call = ["train", *TINY, *CPU, *data, *out]
@@ -44,13 +46,13 @@ def test_a_street_is_learned_and_resumed(street: Path, tmp_path: Path, capsys: p
     assert json.loads((tmp_path / "out" / "scores.json").read_text())["validation"]["scenes"] == 2
     assert main(call) == 2
     assert "--resume" in capsys.readouterr().err
-    # a finished training has nothing left to do
+    # a finished training runs no further steps
     assert main([*call, "--resume"]) == 0
     with (tmp_path / "out" / "log.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["1", "2"]
 
 
-def test_two_data_sets_are_learned_at_once(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_on_two_data_sets(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = [
         "--dataset",
         "street",
@@ -67,7 +69,7 @@ def test_two_data_sets_are_learned_at_once(street: Path, tmp_path: Path, capsys:
     assert "on 4 scenes: 2 steps" in capsys.readouterr().err
 
 
-def test_scans_become_labels_by_a_rule(tmp_path: Path) -> None:
+def test_training_on_labels_from_scans(tmp_path: Path) -> None:
     labelled_scans(tmp_path / "sequences" / "04")
     scans = scan_options("recon10", 1, 2)
     assert scans is not None and scans.rule == RECON10 and scan_options(None, None, None) is None
@@ -96,12 +98,14 @@ def test_scans_become_labels_by_a_rule(tmp_path: Path) -> None:
         (["0.5", "semantic_kitti", "rule=recon10"], "is not made of scans"),
     ],
 )
-def test_mistakes_in_a_mixture_are_named(words: list[str], message: str) -> None:
+def test_errors_in_a_mixture_are_named(words: list[str], message: str) -> None:
     with pytest.raises(SourceError, match=message):
         open_share(words)
 
 
-def test_depth_maps_are_made_ahead(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_depth_maps_can_be_computed_in_advance(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["depth", "--dataset", "street", "--root", str(street), "--out", str(tmp_path)]) == 0
     assert "2 maps in" in capsys.readouterr().out
     assert len(list((tmp_path / "depth_sgm" / "street").glob("train-0-*.png"))) == 2
@@ -123,7 +127,7 @@ def test_depth_maps_are_made_ahead(street: Path, tmp_path: Path, capsys: pytest.
         (["--recipe", "tiny", "--dataset", "street", "--sequences", "train:0:1", "--weights", "no.pt"], "no.pt"),
     ],
 )
-def test_mistakes_end_as_one_line(
+def test_user_errors_are_printed_as_one_line(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", *arguments, *CPU, "--out", str(tmp_path / "out")]) == 2
@@ -132,7 +136,7 @@ def test_mistakes_end_as_one_line(
     assert not (tmp_path / "out" / "recipe.yaml").exists()
 
 
-def test_the_factory_opens_what_it_names(street: Path, kitti_mini: Path) -> None:
+def test_the_factory_opens_every_listed_data_set(street: Path, kitti_mini: Path) -> None:
     generated = open_dataset("street", sequences=["train:0:2"])
     assert isinstance(generated, SceneDataset)
     assert len(generated) == len(open_dataset("street", street)) == 2
@@ -144,7 +148,7 @@ def test_the_factory_opens_what_it_names(street: Path, kitti_mini: Path) -> None
 @pytest.mark.parametrize(
     "sequences", [["train"], ["none:0:2"], ["train:x:2"], ["train:0:0"], ["train:0:1", "test:0:1"]]
 )
-def test_streets_that_cannot_be_generated_are_named(sequences: list[str]) -> None:
+def test_invalid_synthetic_requests_are_refused(sequences: list[str]) -> None:
     with pytest.raises(SourceError, match="sequences"):
         open_dataset("street", sequences=sequences)
     with pytest.raises(SourceError, match="semantic_kitti"):

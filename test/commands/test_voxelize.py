@@ -1,4 +1,4 @@
-"""`occdepth voxelize` and the scans that it reads."""
+"""`occdepth voxelize` and its input scans."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COUNT = 3
 
 @pytest.fixture
 def sequence(tmp_path: Path) -> Path:
-    """Three scans of one sign that stands still, and of the road around the vehicle."""
+    """Three scans of a static sign and of the road around the vehicle."""
     return labelled_scans(tmp_path / "sequences" / "00", COUNT)
 
 
-def test_the_files_are_read_back_as_ground_truth(sequence: Path, tmp_path: Path) -> None:
+def test_written_labels_are_read_as_ground_truth(sequence: Path, tmp_path: Path) -> None:
     out = tmp_path / "voxels"
     assert main(["voxelize", "--source", str(sequence), "--out", str(out)]) == 0
     sizes = {path.name: path.stat().st_size for path in out.iterdir()}
@@ -53,7 +53,7 @@ def test_nothing_is_overwritten(sequence: Path, tmp_path: Path, capsys: pytest.C
         (["--reach", "nan"], "is no distance"),
     ],
 )
-def test_wrong_arguments_are_named(
+def test_invalid_arguments_are_refused(
     sequence: Path, tmp_path: Path, arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["voxelize", "--source", str(sequence), "--out", str(tmp_path / "o"), *arguments]) == 2
@@ -61,7 +61,7 @@ def test_wrong_arguments_are_named(
     assert not (tmp_path / "o").exists()
 
 
-def test_poses_are_those_of_the_lidar(sequence: Path) -> None:
+def test_poses_are_converted_to_the_lidar_frame(sequence: Path) -> None:
     scans = LabelledScans(sequence)
     assert scans.frames == ["000000", "000001", "000002"]
     for i, pose in enumerate(lidar_poses(COUNT)):
@@ -84,7 +84,7 @@ def test_compact_scans_fill_the_gaps(sequence: Path) -> None:
     assert labels.tolist() == [SIGN]
 
 
-def test_damaged_files_are_named(sequence: Path) -> None:
+def test_damaged_files_are_refused_by_name(sequence: Path) -> None:
     scan, label = sequence / "velodyne" / "000000.bin", sequence / "labels" / "000000.label"
     whole = label.read_bytes()
     label.write_bytes(whole[:-4])
@@ -106,7 +106,7 @@ def test_damaged_files_are_named(sequence: Path) -> None:
         LabelledScans(sequence).read("000002")
 
 
-def test_missing_calibration_poses_and_scans_are_named(sequence: Path, tmp_path: Path) -> None:
+def test_missing_calibration_poses_and_scans_are_refused(sequence: Path, tmp_path: Path) -> None:
     (sequence / "poses.txt").rename(tmp_path / "poses.txt")
     with pytest.raises(SourceError, match=r"poses\.txt is missing"):
         LabelledScans(sequence)

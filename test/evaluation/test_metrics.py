@@ -1,4 +1,4 @@
-"""Scores against scikit-learn and the golden arrays, and ground truths on shifted grids."""
+"""Scores against scikit-learn and golden arrays, and ground truth on shifted grids."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def scores_of(predicted: npt.NDArray[np.uint8], ground_truth: npt.NDArray[np.uin
 
 
 @pytest.mark.golden
-def test_golden_arrays(golden_dir: Path) -> None:
+def test_scores_agree_with_golden_arrays(golden_dir: Path) -> None:
     with np.load(golden_dir / "occdepth_parts.npz") as golden:
         scores = CompletionScores()
         for predicted, ground_truth in zip(golden["metric_pred"], golden["metric_true"], strict=True):
@@ -69,7 +69,9 @@ def test_adding_scenes_equals_one_large_scene(scenes: npt.NDArray[np.uint8]) -> 
     hnp.arrays(np.uint8, (2, 4, 5, 6), elements=LABELS),
     st.lists(hnp.arrays(np.bool_, st.sampled_from([(4, 5, 6), (4, 5, 1), (4, 1, 1)])), max_size=5),
 )
-def test_parts_of_a_scene_are_those_scenes(pair: npt.NDArray[np.uint8], masks: list[npt.NDArray[np.bool_]]) -> None:
+def test_parts_are_counted_like_separate_scenes(
+    pair: npt.NDArray[np.uint8], masks: list[npt.NDArray[np.bool_]]
+) -> None:
     predicted, ground_truth = pair
     scores = CompletionScores()
     parts = scores.add_parts(predicted, ground_truth, masks)
@@ -80,12 +82,12 @@ def test_parts_of_a_scene_are_those_scenes(pair: npt.NDArray[np.uint8], masks: l
         np.testing.assert_array_equal(part, alone.confusion)
 
 
-def test_more_parts_than_bits_are_refused() -> None:
+def test_more_than_16_parts_are_refused() -> None:
     with pytest.raises(ValueError, match="17 parts"):
         CompletionScores().add_parts(np.zeros(3, np.uint8), np.zeros(3, np.uint8), [np.ones(3, bool)] * 17)
 
 
-def test_counts_by_hand() -> None:
+def test_scores_agree_with_hand_computed_counts() -> None:
     ground_truth = np.array([0, 0, 1, 1, 9, 255, 9], np.uint8)
     predicted = np.array([0, 1, 1, 9, 255, 1, 9], np.uint8)
     scores = scores_of(predicted, ground_truth)
@@ -130,7 +132,7 @@ GRID = VoxelGrid((0, -1, -2.0), (4, 5, 6), 0.2)
 
 
 @given(st.tuples(*[st.integers(-7, 7)] * 3), st.tuples(*[st.integers(1, 7)] * 3))
-def test_alignment_keeps_every_label_at_its_place(shift: tuple[int, int, int], size: tuple[int, int, int]) -> None:
+def test_alignment_keeps_the_position_of_every_label(shift: tuple[int, int, int], size: tuple[int, int, int]) -> None:
     labels = np.arange(GRID.count, dtype=np.uint8).reshape(GRID.size)
     origin = tuple(o + 0.2 * s for o, s in zip(GRID.origin, shift, strict=True))
     target = VoxelGrid(origin, size, 0.2)  # type: ignore[arg-type]
@@ -155,7 +157,7 @@ def test_alignment_shifts_a_prediction_onto_the_benchmark_s_layers() -> None:
 
 
 @pytest.mark.parametrize("target", [VoxelGrid((0.1, -1, -2), (4, 5, 6), 0.2), VoxelGrid((0, -1, -2), (4, 5, 6), 0.4)])
-def test_alignment_wants_one_lattice(target: VoxelGrid) -> None:
+def test_alignment_requires_a_common_lattice(target: VoxelGrid) -> None:
     with pytest.raises(GridError, match="lattice"):
         aligned_labels(np.zeros(GRID.size, np.uint8), GRID, target)
 

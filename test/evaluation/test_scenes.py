@@ -1,4 +1,4 @@
-"""One model on scenes of many rigs and grids: when it is calibrated, on which voxels, and what counts as seen."""
+"""Evaluation of a model on scenes with different rigs and grids: calibration, alignment, visibility."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def scene(name: str = "08/000000", focal: float = 60.0, grid: VoxelGrid = SMALL,
 
 
 class Counting:
-    """A predictor that keeps what it was calibrated for, and sees nothing but the far half."""
+    """A predictor that records its calibrations and marks only the far half as seen."""
 
     name = "counting"
 
@@ -59,7 +59,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
     return predictor
 
 
-def test_it_is_calibrated_when_rig_or_grid_change(counting: Counting) -> None:
+def test_the_engine_is_calibrated_when_rig_or_grid_change(counting: Counting) -> None:
     model = SceneModel()
     other = replace(SMALL, size=(16, 16, 16))
     for example in (scene(), scene("08/000005"), scene(focal=61), scene(focal=61, grid=other)):
@@ -71,7 +71,7 @@ def test_it_is_calibrated_when_rig_or_grid_change(counting: Counting) -> None:
     ]
 
 
-def test_index_moves_the_benchmark_s_grid_alone(counting: Counting) -> None:
+def test_index_alignment_moves_only_the_benchmark_s_grid(counting: Counting) -> None:
     by_index = SceneModel(align="index")
     assert by_index.grid_of(BENCHMARK_GRID) == VoxelGrid.semantic_kitti()
     assert by_index.grid_of(replace(BENCHMARK_GRID, frame_id="lidar")).origin[2] == -2.0
@@ -87,7 +87,7 @@ def test_published_checkpoints_are_scored_by_index() -> None:
     )
 
 
-def test_what_the_ground_truth_saw_comes_before_what_the_prediction_saw(counting: Counting) -> None:
+def test_visibility_of_the_ground_truth_takes_precedence(counting: Counting) -> None:
     model = SceneModel()
     for given, side in ((True, np.s_[:8]), (False, np.s_[8:])):
         example = scene(seen=given)

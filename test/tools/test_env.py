@@ -1,4 +1,4 @@
-"""`make env`: its building blocks, and the `.venv` that it made."""
+"""`make env`: its steps, and the resulting `.venv`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOOLS = ROOT / "tools" / "env"
 
 
 def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Import one module of tools/env, which is no package."""
+    """Import a module of tools/env, which is not a package."""
     monkeypatch.syspath_prepend(str(TOOLS))
     spec = importlib.util.spec_from_file_location(f"occdepth_env_{name}", TOOLS / f"{name}.py")
     assert spec is not None
@@ -64,17 +64,17 @@ def test_a_failed_step_shows_its_output_and_the_remedy(
         ("something else", "resumes"),
     ],
 )
-def test_the_cause_is_named_before_its_consequence(steps: ModuleType, output: str, remedy: str) -> None:
+def test_the_cause_of_a_failure_is_shown_first(steps: ModuleType, output: str, remedy: str) -> None:
     assert remedy in steps.explain("installing", output, Path("log.txt"))
 
 
-def test_files_are_written_whole(steps: ModuleType, tmp_path: Path) -> None:
+def test_files_are_written_completely_or_not_at_all(steps: ModuleType, tmp_path: Path) -> None:
     steps.write_whole(tmp_path / "a" / "script", "#!/bin/sh\n", 0o755)
     assert os.access(tmp_path / "a" / "script", os.X_OK)
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["script"]
 
 
-def test_a_layer_without_its_stamp_or_of_other_inputs_does_not_count(make_env: ModuleType, tmp_path: Path) -> None:
+def test_a_layer_without_stamp_or_with_other_inputs_is_rebuilt(make_env: ModuleType, tmp_path: Path) -> None:
     assert not make_env.is_complete(tmp_path, "k1")
     make_env.complete(tmp_path, "k1")
     assert make_env.is_complete(tmp_path, "k1")
@@ -118,7 +118,7 @@ def test_a_sourced_ros_without_rclpy_is_refused(make_env: ModuleType, monkeypatc
         make_env.detect()
 
 
-def test_own_folders_lead_a_path_variable_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_folders_come_first_in_a_path_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     hook = load("checkout_hook", monkeypatch)
     monkeypatch.setenv("OCCDEPTH_TEST_PATH", "/x:/b::/a")
     assert hook.lead("OCCDEPTH_TEST_PATH", ["/a", "/b"])
@@ -127,7 +127,7 @@ def test_own_folders_lead_a_path_variable_once(monkeypatch: pytest.MonkeyPatch) 
 
 
 def in_venv(code: str, cwd: Path, **variables: str) -> list[str]:
-    """Run code in `.venv` with nothing but `variables` set; the printed JSON list comes back."""
+    """Run code in `.venv` with only `variables` set, and return the printed JSON list."""
     python = ROOT / ".venv" / "bin" / "python"
     if not (ROOT / ".venv" / "complete.json").is_file():
         pytest.skip("this checkout has no .venv; `make env` makes it")
@@ -138,7 +138,7 @@ def in_venv(code: str, cwd: Path, **variables: str) -> list[str]:
 
 
 @pytest.mark.ros
-def test_reference_python_of_venv_finds_ros_and_this_checkout_from_anywhere(tmp_path: Path) -> None:
+def test_python_of_venv_finds_ros_and_this_checkout_from_any_directory(tmp_path: Path) -> None:
     code = (
         "import json, rclpy, octomap_msgs.msg, tf2_ros, occdepth_ros.grid; from occdepth_ros.msg import SemanticGrid;"
         "SemanticGrid(); print(json.dumps([occdepth_ros.grid.__file__]))"

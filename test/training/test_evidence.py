@@ -1,4 +1,4 @@
-"""What a scene becomes for AICNet and JS3C-Net: the matched surface, targets, losses, gradients."""
+"""Training tasks of AICNet and JS3C-Net: the matched surface, targets, losses, gradients."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_matched_wall_is_the_input(family: str) -> None:
 
 
 @FAMILIES
-def test_windows_cut_the_target_and_nothing_else(family: str) -> None:
+def test_windows_crop_only_the_target(family: str) -> None:
     prepared = task_of(family, window=16).prepare(matchable(), np.random.default_rng(1))
     x, y = prepared["window"].slices()
     assert np.array_equal(prepared["target"].numpy(), scene().target[x, y])
@@ -56,7 +56,7 @@ def test_windows_cut_the_target_and_nothing_else(family: str) -> None:
 
 
 @FAMILIES
-def test_the_mirror_turns_surface_and_target_around(family: str) -> None:
+def test_mirroring_flips_surface_and_target(family: str) -> None:
     reference = task_of(family).prepare(matchable(), None)
     mirror = task_of(family, mirror=1.0).prepare(matchable(), np.random.default_rng(0))
     assert torch.equal(mirror["target"], reference["target"].flip(1))
@@ -66,7 +66,7 @@ def test_the_mirror_turns_surface_and_target_around(family: str) -> None:
 
 @FAMILIES
 @pytest.mark.parametrize("window", [None, 16])
-def test_all_parameters_learn_and_predictions_cover_the_scene(family: str, window: int | None) -> None:
+def test_all_parameters_get_gradients_and_predictions_cover_the_scene(family: str, window: int | None) -> None:
     task = task_of(family, window)
     assert isinstance(task, Task)
     rng = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def test_all_parameters_learn_and_predictions_cover_the_scene(family: str, windo
 
 
 @FAMILIES
-def test_it_learns_a_scene_by_heart(family: str) -> None:
+def test_a_single_scene_can_be_overfitted(family: str) -> None:
     task = task_of(family)
     batch = collate([task.prepare(matchable(), np.random.default_rng(0))])
     optimizer = torch.optim.Adam(task.network.parameters(), 2e-2)
@@ -97,8 +97,8 @@ def test_it_learns_a_scene_by_heart(family: str) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_points_are_named_by_the_voxels_that_they_were_matched_into() -> None:
-    """The network's names are right or wrong by the whole ground truth, in a window or not."""
+def test_point_labels_are_those_of_their_voxels() -> None:
+    """Point labels come from the whole ground truth, with and without a window."""
     task = task_of("js3cnet", window=16)
     batch = collate([task.prepare(matchable(), np.random.default_rng(0))])
     surface = batch["surface"][0]
@@ -118,7 +118,7 @@ def test_points_are_named_by_the_voxels_that_they_were_matched_into() -> None:
 
 
 @FAMILIES
-def test_a_scene_without_a_match_still_teaches_the_volume(family: str) -> None:
+def test_a_scene_without_matches_trains_the_volume(family: str) -> None:
     task = task_of(family)
     example = scene(3)
     batch = collate([task.prepare(example, None)])
@@ -141,7 +141,7 @@ def test_other_grids_are_refused(family: str) -> None:
 
 
 @FAMILIES
-def test_recipes_name_the_family(family: str) -> None:
+def test_recipes_select_the_family(family: str) -> None:
     changes = [f"family={family}", "task={}", "task.network.grid.size=[32,32,16]", "task.window=16"]
     options = read_recipe("tiny", changes).task_options()
     task = options.build()
@@ -149,7 +149,7 @@ def test_recipes_name_the_family(family: str) -> None:
 
 
 @pytest.mark.parametrize("options", [AicNetOptions, Js3cNetOptions, LmscNetOptions])
-def test_heads_begin_with_the_frequencies_of_the_classes(options: type[EvidenceOptions]) -> None:
+def test_heads_are_initialized_with_the_class_frequencies(options: type[EvidenceOptions]) -> None:
     task = replace(options(), frequencies=True).build()
     share = SEMANTIC_KITTI_VOXELS[0] / sum(SEMANTIC_KITTI_VOXELS)
     for head in task.heads():

@@ -28,7 +28,7 @@ def test_a_matched_wall_is_the_input() -> None:
     assert prepared["occupancy"].shape == GRID.size
     x = np.flatnonzero(prepared["occupancy"].numpy().any(axis=(1, 2)))
     assert len(x)
-    # the camera stands 0.27 m behind the grid's origin, give or take its own offset
+    # the camera is about 0.27 m behind the origin of the grid
     assert set(x) <= set(range(15, 22))
     assert np.array_equal(prepared["target"].numpy(), scene().target)
 
@@ -44,20 +44,20 @@ def test_training_scenes_have_targets_at_every_scale_of_one_window() -> None:
     assert prepared["occupancy"].shape == GRID.size
 
 
-def test_the_mirror_turns_input_and_target_around() -> None:
+def test_mirroring_flips_input_and_target() -> None:
     still = Augmentation(mirror=1.0, brightness=0, contrast=0, saturation=0)
     example = matchable()
     reference = LmscNetTask(CONFIG).prepare(example, None)
     mirror = LmscNetTask(CONFIG, augmentation=still).prepare(example, np.random.default_rng(0))
     assert torch.equal(mirror["target"], reference["target"].flip(1))
-    # the other eye matches: about the same voxels, seen from half a metre aside
+    # the other view is matched: about the same voxels from half a metre to the side
     assert mirror["occupancy"].any(dim=2).any(dim=1).nonzero().float().mean() == pytest.approx(
         float(reference["occupancy"].any(dim=2).any(dim=1).nonzero().float().mean()), abs=2
     )
 
 
 @pytest.mark.parametrize("window", [None, 16])
-def test_all_parameters_learn_and_predictions_cover_the_scene(window: int | None) -> None:
+def test_all_parameters_get_gradients_and_predictions_cover_the_scene(window: int | None) -> None:
     torch.manual_seed(0)
     task = LmscNetTask(CONFIG, window=window)
     assert isinstance(task, Task)

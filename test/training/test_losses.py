@@ -1,4 +1,4 @@
-"""The losses: stored values of the published ones, plain re-derivations, and degenerate targets."""
+"""Losses: stored values of the published ones, independent re-derivations, and degenerate targets."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def parts(golden_dir: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.golden
-def test_class_weights_are_the_published_ones(parts: dict[str, np.ndarray]) -> None:
+def test_class_weights_equal_the_published_ones(parts: dict[str, np.ndarray]) -> None:
     assert np.allclose(class_weights(20), parts["class_weights"], rtol=1e-6)
     assert np.allclose(occupancy_weights(20), parts["class_weights_occ"], rtol=1e-6)
 
 
 @pytest.mark.golden
-def test_volume_losses_are_the_published_ones(parts: dict[str, np.ndarray]) -> None:
+def test_volume_losses_equal_the_published_ones(parts: dict[str, np.ndarray]) -> None:
     logits = torch.from_numpy(parts["loss_logits"])
     target = torch.from_numpy(parts["loss_target"].astype(np.uint8))
     counts = SoftCounts.of(logits.softmax(dim=1), target)
@@ -58,7 +58,7 @@ def test_volume_losses_are_the_published_ones(parts: dict[str, np.ndarray]) -> N
 
 
 @pytest.mark.golden
-def test_relation_loss_and_targets_are_the_published_ones(parts: dict[str, np.ndarray]) -> None:
+def test_relation_loss_and_targets_equal_the_published_ones(parts: dict[str, np.ndarray]) -> None:
     labels = torch.from_numpy(parts["label_ds8"])[None]
     assert tuple(parts["cp_shape"]) == labels.shape[1:]
     for count in (2, 4):
@@ -69,17 +69,17 @@ def test_relation_loss_and_targets_are_the_published_ones(parts: dict[str, np.nd
 
 
 @pytest.mark.golden
-def test_share_divergence_is_the_published_one(parts: dict[str, np.ndarray]) -> None:
+def test_share_divergence_equals_the_published_one(parts: dict[str, np.ndarray]) -> None:
     found = share_divergence(torch.from_numpy(parts["kl_p"]), torch.from_numpy(parts["kl_q"]))
     assert float(found) == pytest.approx(float(parts["kl"]), rel=2e-6)
 
 
 @pytest.mark.golden
-def test_depth_loss_and_targets_are_the_published_ones(parts: dict[str, np.ndarray]) -> None:
+def test_depth_loss_and_targets_equal_the_published_ones(parts: dict[str, np.ndarray]) -> None:
     bins = depth_bins(torch.from_numpy(parts["depth_map"][0]), (47, 153), DepthBins())
     stored = parts["depth_onehot_argmax"].astype(np.int64)
     valid = bins[0].numpy() != NO_BIN
-    # where no bin is set, the stored arg max is 0 or -1
+    # without a bin, the stored argmax is 0 or -1
     assert np.array_equal(bins[0].numpy()[valid], stored[valid])
     assert (stored[~valid] <= 0).all()
     assert 0 < valid.sum() < valid.size
@@ -88,7 +88,7 @@ def test_depth_loss_and_targets_are_the_published_ones(parts: dict[str, np.ndarr
 
 
 def reference_relations(labels: np.ndarray) -> np.ndarray:
-    """Straight from the definition, pair by pair."""
+    """The definition, evaluated pair by pair."""
     x, y, z = labels.shape
     supers = list(itertools.product(range(x // 2), range(y // 2), range(z // 2)))
     out = np.zeros((4, labels.size, len(supers)), bool)
@@ -117,7 +117,7 @@ def camera(width: int = 80, height: int = 40) -> PinholeCamera:
     return PinholeCamera(np.array([[50.0, 0, 40, 0], [0, 50, 20, 0], [0, 0, 1, 0]]), width, height)
 
 
-def test_tiles_hold_the_voxels_that_project_into_them() -> None:
+def test_tiles_contain_the_voxels_that_project_into_them() -> None:
     grid = VoxelGrid((-1.0, -3.2, -1.6), (32, 32, 16), 0.2)
     right = AXES.copy()
     right[0, 3] = -0.5
@@ -128,7 +128,7 @@ def test_tiles_hold_the_voxels_that_project_into_them() -> None:
         exact = np.where(found.visible, row * 8 // 40 * 8 + column * 8 // 80, 64).reshape(grid.size)
         if tiles is second:
             exact[exact == first] = 64
-        # float32 rounds a pixel otherwise now and then
+        # float32 can round a pixel differently
         assert (tiles == exact).mean() > 0.999
     assert (second != 64).any()
 
@@ -167,7 +167,7 @@ def test_linearly_increasing_bins_can_be_supervised() -> None:
     assert depth_bins(depth, (1, bins.count), bins)[0, 0].tolist() == list(range(bins.count))
 
 
-def test_occupancy_keeps_what_is_unknown() -> None:
+def test_occupancy_keeps_unknown_voxels() -> None:
     assert occupied(torch.tensor([0, 1, 19, 255], dtype=torch.uint8)).tolist() == [0, 1, 1, 255]
 
 
@@ -207,7 +207,7 @@ def test_volume_losses_are_finite_for_targets_of_one_label(
 
 
 @pytest.mark.parametrize("loss", VOLUME_LOSSES)
-def test_volume_losses_vanish_for_the_ground_truth_alone(
+def test_volume_losses_are_zero_only_for_the_ground_truth(
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> None:
     target = (torch.arange(32) % 2).to(torch.uint8).reshape(1, *SIZE)
@@ -229,7 +229,7 @@ def test_relation_loss_is_finite_without_positives_or_negatives(holds: bool) -> 
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_depth_loss_is_finite_where_nothing_is_known_or_all_is_wrong(dtype: torch.dtype) -> None:
+def test_depth_loss_is_finite_without_depth_and_for_wrong_predictions(dtype: torch.dtype) -> None:
     logits = (torch.eye(4)[:, :, None] * 1e4)[None].to(dtype).requires_grad_()  # [1, D = 4, h = 4, w = 1]
     none = depth_loss(logits.softmax(dim=1), torch.full((1, 4, 1), NO_BIN))
     assert float(none.detach()) == 0.0

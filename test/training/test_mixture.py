@@ -1,4 +1,4 @@
-"""Several data sets in one training: shares, order, devices, mistakes."""
+"""Mixtures of data sets: shares, order, devices, errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from occdepth_ros.training.mixture import MixedScenes, Mixture
 
 
 class Named:
-    """So many scenes that bear a name."""
+    """Scenes with a name and an index."""
 
     def __init__(self, name: str, count: int) -> None:
         self.name, self.count = name, count
@@ -41,7 +41,7 @@ def places(sampler: RoundSampler, rounds: range) -> list[tuple[int, int]]:
     return out
 
 
-def test_scenes_follow_one_another_by_data_set() -> None:
+def test_a_mixture_concatenates_its_data_sets() -> None:
     mixed = MixedScenes([Named("a", 3), Named("b", 2)], [0.5, 0.5])
     assert isinstance(mixed, SceneDataset) and len(mixed) == 5
     assert [mixed[i].name for i in range(5)] == ["a0", "a1", "a2", "b0", "b1"]
@@ -61,11 +61,11 @@ def test_shares_hold_over_any_part_of_the_order(weights: list[int], first: int, 
     shares = tuple(weight / sum(weights) for weight in weights)
     turns = Mixture((10,) * len(shares), shares).turns(first + length)[first:]
     counts = np.bincount(turns, minlength=len(shares))
-    # discrepancy of the golden section: about the logarithm of the length
+    # the discrepancy of the golden ratio sequence grows with the logarithm of the length
     assert np.abs(counts - np.array(shares) * length).max() < 5
 
 
-def test_each_data_set_goes_through_epochs_of_its_own() -> None:
+def test_each_data_set_has_its_own_epochs() -> None:
     found = places(RoundSampler(Mixture((4, 7), (0.6, 0.4)), 10, seed=3), range(14))
     for part, (first, last) in enumerate([(0, 4), (4, 11)]):
         mine = [(epoch, index) for epoch, index in found if first <= index < last]
@@ -100,6 +100,6 @@ def test_a_mixed_order_is_resumed_and_shared() -> None:
         ((3, 0), (0.5, 0.5), "is empty"),
     ],
 )
-def test_wrong_shares_are_named(sizes: tuple[int, ...], shares: tuple[float, ...], message: str) -> None:
+def test_invalid_shares_are_refused(sizes: tuple[int, ...], shares: tuple[float, ...], message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         Mixture(sizes, shares)

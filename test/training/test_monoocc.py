@@ -1,4 +1,4 @@
-"""What MonoOcc learns from a scene: its losses against golden numbers, and a task in a small size."""
+"""Training task of MonoOcc: losses against golden values, and a small task."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_losses_agree_with_golden_file(golden_dir: Path) -> None:
     assert float(divergence) == pytest.approx(float(arrays["distill"]), rel=2e-5)
 
 
-def test_the_divergence_is_one() -> None:
+def test_the_divergence_is_a_kullback_leibler_divergence() -> None:
     student, teacher = torch.randn(6, 4, requires_grad=True), torch.randn(6, 4, requires_grad=True)
     target = torch.tensor([0, 255, 1, 2, 3, 19])
     same = channel_divergence(teacher.detach() + 3, teacher, target)
@@ -84,7 +84,7 @@ def test_the_divergence_is_one() -> None:
     assert float(published_divergence(student, teacher, nothing)) == 0
 
 
-def test_unknown_pixels_do_not_count() -> None:
+def test_unknown_pixels_are_ignored() -> None:
     logits = torch.randn(1, 20, 2, 2)
     semantics = torch.full((1, 4, 4), 255, dtype=torch.uint8)
     assert float(pixel_cross_entropy(logits, semantics)) == 0
@@ -111,7 +111,7 @@ def example() -> SceneExample:
     return SceneExample("wall", *images, rig, GRID, target, semantics=semantics)
 
 
-def test_a_scene_is_prepared_and_proposals_are_where_the_wall_is() -> None:
+def test_proposals_of_a_prepared_scene_lie_on_the_wall() -> None:
     prepared = MonoOccTask(TINY).prepare(example(), None)
     assert set(prepared) == {"proposed", "target", "image_s", "references_s"}
     assert prepared["image_s"].shape == (1, 3, 64, 192)
@@ -120,7 +120,7 @@ def test_a_scene_is_prepared_and_proposals_are_where_the_wall_is() -> None:
     assert int(prepared["proposed"].sum()) > 20
 
 
-def test_all_terms_are_there_and_reach_the_network() -> None:
+def test_all_loss_terms_reach_the_network() -> None:
     teacher = MonoOcc(replace(TINY, cameras=2, cross_view=True, semantic=False)).eval().requires_grad_(False)
     task = MonoOccTask(TINY, window=16, teacher=teacher)
     batch = collate([task.prepare(example(), np.random.default_rng(seed)) for seed in (0, 1)])
@@ -134,7 +134,7 @@ def test_all_terms_are_there_and_reach_the_network() -> None:
     assert all(p.grad is None for p in teacher.parameters())
 
 
-def test_a_window_costs_less_and_changes_no_loss_within_it() -> None:
+def test_a_window_computes_fewer_voxels_and_equal_losses() -> None:
     teacher = MonoOcc(replace(TINY, semantic=False)).eval().requires_grad_(False)
     task = MonoOccTask(replace(TINY, dropout=0.0), window=16, teacher=teacher)
     task.network.eval()
@@ -155,7 +155,7 @@ def test_a_window_costs_less_and_changes_no_loss_within_it() -> None:
         assert float(found[name]) == pytest.approx(float(value), rel=1e-3), name
 
 
-def test_a_teacher_that_is_kept_says_the_same_without_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_teacher_features_equal_computed_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     teacher = MonoOcc(replace(TINY, semantic=False)).eval().requires_grad_(False)
     cache = VolumeCache(tmp_path, "a", (TINY.voxels, TINY.channels))
     config = replace(TINY, dropout=0.0)
@@ -179,7 +179,7 @@ def test_a_teacher_that_is_kept_says_the_same_without_looking(tmp_path: Path, mo
     assert kept.voxels is None and kept.path.name == "wall.mirrored.safetensors"
 
 
-def test_mirrored_scenes_bring_no_semantics_but_a_loss_of_zero() -> None:
+def test_mirrored_scenes_have_no_semantics_and_a_zero_loss() -> None:
     task = MonoOccTask(TINY)
     scenes = [task.prepare(example(), np.random.default_rng(seed)) for seed in range(8)]
     bare = [scene for scene in scenes if (scene["semantics"] == 255).all()]
@@ -187,7 +187,7 @@ def test_mirrored_scenes_bring_no_semantics_but_a_loss_of_zero() -> None:
     assert float(task.losses(collate(bare[:1]))["pixels"].detach()) == 0
 
 
-def test_it_learns_a_scene_by_heart() -> None:
+def test_a_single_scene_can_be_overfitted() -> None:
     task = MonoOccTask(replace(TINY, dropout=0.0))
     batch = collate([task.prepare(example(), None)])
     optimizer = torch.optim.Adam([p for p in task.network.parameters() if p.requires_grad], 1e-2)
@@ -206,7 +206,7 @@ def test_it_learns_a_scene_by_heart() -> None:
     assert float((labels == batch["target"])[known].float().mean()) > 0.9
 
 
-def test_options_that_contradict_are_refused(tmp_path: Path) -> None:
+def test_contradicting_options_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="there is no network"):
         MonoOccOptions(preset="monoocc-xxl")
     with pytest.raises(RecipeError, match="ImageNet"):
@@ -217,7 +217,7 @@ def test_options_that_contradict_are_refused(tmp_path: Path) -> None:
         MonoOccOptions(teacher=str(tmp_path / "absent.safetensors")).build()
 
 
-def test_the_head_begins_at_the_frequencies_and_the_encoder_stays(
+def test_the_head_starts_at_class_frequencies_and_the_encoder_is_frozen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(PRESETS, "monoocc-edge", TINY)
@@ -241,7 +241,7 @@ def test_a_teacher_is_loaded_without_its_decoder(monkeypatch: pytest.MonkeyPatch
     assert torch.equal(teacher.pts_bbox_head.bev_embed.weight, whole.pts_bbox_head.bev_embed.weight)
 
 
-def test_recipes_of_the_family_are_whole() -> None:
+def test_recipes_of_the_family_are_complete() -> None:
     recipe = read_recipe("monoocc-comparison", ["task.late=false", "task.semantic=false"])
     options = recipe.task_options()
     assert isinstance(options, MonoOccOptions)

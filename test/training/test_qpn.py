@@ -1,4 +1,4 @@
-"""What the query proposal network learns: loss, targets, augmentation, and that it learns at all."""
+"""Training task of the query proposal network: loss, targets, augmentation, and a step that reduces the loss."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def options(**changes: object) -> QpnOptions:
     return replace(QpnOptions(QpnConfig(grid=GRID), STILL), **changes)
 
 
-def test_the_loss_is_a_mean_over_known_voxels() -> None:
+def test_the_loss_is_a_mean_over_labelled_voxels() -> None:
     torch.manual_seed(0)
     logits = {s: torch.randn(2, 2, 8 // s, 8 // s, 8 // s) for s in (2, 4)}
     targets = {s: torch.randint(0, 20, v[:, 0].shape, dtype=torch.uint8) for s, v in logits.items()}
@@ -46,7 +46,7 @@ def test_the_loss_is_a_mean_over_known_voxels() -> None:
         )
 
 
-def test_nothing_known_is_no_loss() -> None:
+def test_the_loss_without_labels_is_zero() -> None:
     terms = proposal_loss({2: torch.randn(1, 2, 2, 2, 2)}, {2: torch.full((1, 2, 2, 2), 255, dtype=torch.uint8)})
     assert terms[2].item() == 0
 
@@ -65,7 +65,7 @@ def test_training_input_equals_the_input_at_inference() -> None:
     assert set(task.prepare(example, np.random.default_rng(0))) == {"occupancy", "target", "target_4", "target_8"}
 
 
-def test_a_shifted_grid_shifts_measurement_and_ground_truth_alike() -> None:
+def test_a_shifted_grid_shifts_input_and_ground_truth() -> None:
     example = scene()
     task = QpnTask(options(shift=2))
     drawn = [task.prepare(example, np.random.default_rng(seed)) for seed in range(6)]
@@ -73,7 +73,7 @@ def test_a_shifted_grid_shifts_measurement_and_ground_truth_alike() -> None:
     assert all((d["occupancy"] <= 1).all() and d["target"].shape == (16, 16, 8) for d in drawn)
 
 
-def test_training_sees_a_window_of_columns_and_validation_all() -> None:
+def test_training_uses_a_window_of_columns_and_validation_the_grid() -> None:
     whole = QpnTask(options()).prepare(scene(), None)
     task = QpnTask(options(window=16))
     part = task.prepare(scene(), np.random.default_rng(3))
@@ -93,7 +93,7 @@ def test_other_grids_are_refused() -> None:
 
 
 @pytest.mark.parametrize("heads", [(2, 4, 8), (2,)])
-def test_a_step_reaches_every_parameter_and_lowers_the_loss(heads: tuple[int, ...]) -> None:
+def test_a_step_changes_every_parameter_and_reduces_the_loss(heads: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     task = QpnTask(options(network=QpnConfig(grid=GRID, heads=heads)))
     batch = collate([task.prepare(scene(seed), np.random.default_rng(0)) for seed in (0, 1)])
@@ -113,7 +113,7 @@ def test_a_step_reaches_every_parameter_and_lowers_the_loss(heads: tuple[int, ..
     assert predicted.shape == batch["target"].shape and predicted.dtype == torch.uint8 and predicted.max() <= 1
 
 
-def test_the_recipe_is_whole() -> None:
+def test_the_recipe_is_complete() -> None:
     recipe = read_recipe("qpn")
     task = recipe.task_options().build()
     assert recipe.task_options().model == "qpn" and isinstance(task, QpnTask)
@@ -121,6 +121,6 @@ def test_the_recipe_is_whole() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"alpha": 1.0}, {"min_points": 0}, {"shift": -1}, {"window": 12}])
-def test_wrong_numbers_in_a_recipe_are_refused(wrong: dict[str, float]) -> None:
+def test_invalid_numbers_in_a_recipe_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(RecipeError, match=f"task.{next(iter(wrong))}"):
         Recipe(family="qpn", task=wrong)

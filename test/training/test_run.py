@@ -1,4 +1,4 @@
-"""Whole trainings of a tiny network: they learn, resume exactly, and leave what was promised."""
+"""Complete trainings of a tiny network: loss, resuming, and written files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def recipe(*changes: str) -> Recipe:
 
 
 class Scenes:
-    """Two scenes; the power fails when so many were read."""
+    """Two scenes that simulate a power failure after a number of reads."""
 
     def __init__(self, fails_after: int | None = None) -> None:
         self.left = fails_after
@@ -69,7 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_training_learns_its_scenes(trained: Path) -> None:
+def test_a_training_fits_its_scenes(trained: Path) -> None:
     losses = [float(row["total"]) for row in rows(trained / "log.csv")]
     assert len(losses) == 12
     assert losses[-1] < 0.5 * losses[0]
@@ -78,7 +78,7 @@ def test_a_training_learns_its_scenes(trained: Path) -> None:
     assert float(validation[-1]["ssc_miou"]) > float(validation[0]["ssc_miou"])
 
 
-def test_the_weights_are_those_that_validated_best(trained: Path) -> None:
+def test_the_written_weights_have_the_best_validation_score(trained: Path) -> None:
     scores = json.loads((trained / "scores.json").read_text())
     best = max(rows(trained / "validation.csv"), key=lambda row: float(row["ssc_miou"]))
     assert scores["validation"]["step"] == int(best["step"])
@@ -96,10 +96,10 @@ def test_the_weights_are_those_that_validated_best(trained: Path) -> None:
         assert file.metadata() == {"model": "occdepth-small"}
 
 
-def test_a_training_goes_on_exactly_where_it_was_cut(trained: Path, tmp_path: Path) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(trained: Path, tmp_path: Path) -> None:
     once = recipe("epochs=12", "save_every=4")
     with pytest.raises(RuntimeError, match="power failure"):
-        # 8 scenes a round: the failure comes within the second one, after the 7th step
+        # 8 scenes per round: the failure occurs in the second round, after the 7th step
         train(once, Scenes(14), None, tmp_path, device="cpu", console=Console(quiet=True))
     assert [int(row["step"]) for row in rows(tmp_path / "log.csv")] == [1, 2, 3, 4, 5, 6, 7]
     with pytest.raises(OutputError, match="--resume"):
@@ -120,7 +120,7 @@ def test_the_average_is_validated_written_and_resumed(tmp_path: Path) -> None:
     scores = train(averaging, Scenes(), Scenes(), whole, device="cpu", console=quiet)
     reference = tmp_path / "reference"
     train(recipe("steps=6", "save_every=2"), Scenes(), Scenes(), reference, device="cpu", console=quiet)
-    # averaging watches the training and does not change it
+    # averaging does not change the training
     assert rows(whole / "log.csv") == rows(reference / "log.csv")
     assert rows(whole / "validation.csv") != rows(reference / "validation.csv")
     checkpoint = torch.load(whole / f"{LAST}.ckpt", weights_only=True)
@@ -131,7 +131,7 @@ def test_the_average_is_validated_written_and_resumed(tmp_path: Path) -> None:
     assert any("running_mean" in name and not torch.equal(raw[name], average[name]) for name in raw)
     counted = [name for name in raw if name.endswith("num_batches_tracked")]
     assert counted and all(torch.equal(raw[name], average[name]) for name in counted)
-    # what was written is what was scored
+    # the written weights are those that were scored
     task = averaging.task_options().build()
     load_strict(task.network, read_state(whole / "weights.safetensors"), where="weights")
     module = SceneModule(task, Optimization(), 1)
@@ -149,14 +149,14 @@ def test_the_average_is_validated_written_and_resumed(tmp_path: Path) -> None:
     resumed = torch.load(cut / f"{LAST}.ckpt", weights_only=True)
     for key in ("state_dict", "current_model_state"):
         assert all(torch.equal(resumed[key][name], checkpoint[key][name]) for name in checkpoint[key])
-    # without validation the last average is written, by a resumed and finished training as well
+    # without validation the last average is written, also by a resumed training
     for _ in range(2):
         written = read_state(cut / "weights.safetensors")
         assert all(torch.equal(written[name], average[f"network.{name}"]) for name in written)
         train(averaging, Scenes(), None, cut, device="cpu", resume=True, console=quiet)
 
 
-def test_an_average_forgets_its_beginning() -> None:
+def test_an_average_is_independent_of_its_initial_value() -> None:
     kept = ExponentialAverage(0.9, torch.device("cpu"))
     average = torch.zeros(1)
     for step in range(1, 200):
@@ -183,19 +183,19 @@ def test_two_data_sets_are_mixed_and_resumed(tmp_path: Path) -> None:
     assert rows(tmp_path / "cut" / "log.csv") == rows(tmp_path / "whole" / "log.csv")
 
 
-def test_an_older_recipe_is_resumed(trained: Path, tmp_path: Path) -> None:
+def test_a_training_with_an_older_recipe_can_be_resumed(trained: Path, tmp_path: Path) -> None:
     for name in ("last.ckpt", "log.csv"):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     once = recipe("epochs=12", "save_every=4")
     lines = (trained / "recipe.yaml").read_text().splitlines()
-    # keys that this version has added are missing
+    # keys that this version added are missing
     older = [line for line in lines if not line.strip().startswith(("steps:", "average:", "encoder_factor:"))]
     assert len(older) == len(lines) - 3
     (tmp_path / "recipe.yaml").write_text("\n".join(older))
     assert train(once, Scenes(), None, tmp_path, device="cpu", resume=True, console=Console(quiet=True))["steps"] == 12
 
 
-def test_the_encoder_may_learn_more_slowly() -> None:
+def test_the_encoder_can_have_a_smaller_learning_rate() -> None:
     task = recipe().task_options().build()
     own = Optimization(learning_rate=1e-3, encoder_factor=0.1, betas=(0.9, 0.99), weight_decay=0.01)
     configured = SceneModule(task, own, 10).configure_optimizers()
@@ -210,7 +210,7 @@ def test_the_encoder_may_learn_more_slowly() -> None:
         SceneModule(task, own, 10).configure_optimizers()
 
 
-def test_half_precision_and_workers_train_too(tmp_path: Path) -> None:
+def test_training_works_in_half_precision_and_with_workers(tmp_path: Path) -> None:
     once = recipe("epochs=1", "precision=bfloat16", "workers=1", "validation_scenes=1")
     said = Console(record=True, file=(tmp_path / "said").open("w"))
     scores = train(once, Scenes(), Scenes(), tmp_path / "out", device="cpu", console=said)
@@ -237,7 +237,7 @@ def test_training_starts_from_given_weights(trained: Path, tmp_path: Path) -> No
         load_initial(other, None, tmp_path / "wrong.pth")
 
 
-def test_losses_that_are_no_numbers_stop_the_training(tmp_path: Path) -> None:
+def test_losses_that_are_not_finite_stop_the_training(tmp_path: Path) -> None:
     task = OccDepthTask(recipe().task_options().build().config)  # type: ignore[attr-defined]
     with torch.no_grad():
         next(task.network.parameters()).fill_(float("nan"))
@@ -250,7 +250,7 @@ def test_losses_that_are_no_numbers_stop_the_training(tmp_path: Path) -> None:
         module.training_step(batch, 0)
 
 
-def test_a_loss_that_fails_once_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_not_finite_once_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     task = recipe().task_options().build()
     module = SceneModule(task, Optimization(), 1)
     batch = collate([PreparedScenes(Scenes(), task, None)[0, 1]])
@@ -279,7 +279,7 @@ def test_a_loss_that_fails_once_is_computed_again(monkeypatch: pytest.MonkeyPatc
     assert all(torch.equal(once[name], value) for name, value in task.network.state_dict().items())
 
 
-def test_idle_parameters_are_named() -> None:
+def test_parameters_without_gradient_are_named() -> None:
     task = recipe().task_options().build()
     module = SceneModule(task, Optimization(), 1)
     with pytest.raises(TrainingError, match="parameters get no gradient"):
@@ -296,7 +296,7 @@ def places(sampler: RoundSampler, rounds: Sequence[int]) -> list[tuple[int, int]
     return out
 
 
-def test_rounds_cover_epochs_without_gap() -> None:
+def test_rounds_cover_epochs_without_gaps() -> None:
     found = places(RoundSampler(5, 4, seed=1), range(5))
     assert Counter(found) == Counter((epoch, index) for epoch in range(4) for index in range(5))
     assert found[4:8] == places(RoundSampler(5, 4, seed=1), [1])
@@ -310,14 +310,14 @@ def test_devices_share_a_round() -> None:
     assert [whole[rank::3] for rank in range(3)] == parts
 
 
-def test_validation_scenes_are_spread_and_shared() -> None:
+def test_validation_scenes_are_evenly_spread_and_shared_among_devices() -> None:
     assert list(ValidationSampler(10, 4)) == [(0, 0), (0, 2), (0, 5), (0, 7)]
     parts = [list(ValidationSampler(7, rank=rank, devices=3)) for rank in range(3)]
     assert sorted(itertools.chain(*parts)) == [(0, i) for i in range(7)]
     assert len(ValidationSampler(3, 8)) == 3
 
 
-def test_plans_keep_whole_rounds() -> None:
+def test_plans_consist_of_whole_rounds() -> None:
     plan = Plan.of(recipe("epochs=30", "scenes_per_step=4", "save_every=250"), 3834, 2)
     assert plan.accumulate == 2
     assert plan.steps >= 30 * 3834 / 4
@@ -330,7 +330,7 @@ def test_plans_keep_whole_rounds() -> None:
         Plan.of(recipe(), 0, 1)
 
 
-def test_a_cpu_has_no_float16(tmp_path: Path) -> None:
+def test_float16_on_a_cpu_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="float16"):
         train(recipe("precision=float16"), Scenes(), None, tmp_path, device="cpu")
 

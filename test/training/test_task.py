@@ -1,4 +1,4 @@
-"""What a scene becomes for the OccDepth family: augmentation, inputs, targets, losses, gradients."""
+"""Training task of the OccDepth family: augmentation, inputs, targets, losses, gradients."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pixels(one: StereoRig, points: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("swap", [True, False])
-def test_the_mirror_maps_points_to_flipped_pixels(swap: bool) -> None:
+def test_mirroring_maps_points_to_flipped_pixels(swap: bool) -> None:
     example = replace(scene(), rig=rig())
     points = np.random.default_rng(0).uniform((2, -2, -1), (6, 2, 1), (50, 3))
     before = pixels(example.rig, points)
@@ -65,7 +65,7 @@ def test_the_mirror_maps_points_to_flipped_pixels(swap: bool) -> None:
         assert np.array_equal(after.depth, np.asarray(example.depth)[:, ::-1], equal_nan=True)
 
 
-def test_the_mirror_moves_voxels_to_the_other_side_and_is_its_own_inverse() -> None:
+def test_mirroring_moves_voxels_to_the_other_side_and_is_its_own_inverse() -> None:
     example = scene(grid=replace(GRID, origin=(0.0, -2.0, -1.0)))
     after = mirrored(example)
     index = np.argwhere(example.target == 1)
@@ -81,7 +81,7 @@ def test_the_mirror_moves_voxels_to_the_other_side_and_is_its_own_inverse() -> N
     assert np.allclose(again.rig.left.projection, example.rig.left.projection)
 
 
-def test_jitter_changes_both_eyes_alike() -> None:
+def test_jitter_changes_both_views_equally() -> None:
     image = torch.from_numpy(scene().left).movedim(-1, 0)
     changed = jitter(torch.stack([image, image]), Augmentation(), np.random.default_rng(3))
     assert torch.equal(changed[0], changed[1])
@@ -106,7 +106,7 @@ def test_prepared_scenes_have_the_documented_shapes() -> None:
     assert prepared["depth_bins"].shape == (2, 8, 12)
     assert prepared["tiles"].shape == (2, *GRID.size)
     bins = prepared["depth_bins"]
-    # ten rows of sky and ten of unknown depth: two rows of blocks without, and nothing for the right view
+    # ten rows of sky and ten of unknown depth: two rows of blocks without depth, and no depth for the right view
     assert (bins[0, :2] == NO_BIN).all()
     assert (bins[0, 3:] != NO_BIN).any()
     assert (bins[1] == NO_BIN).all()
@@ -118,7 +118,7 @@ def test_mirrored_scenes_supervise_the_depth_of_the_other_view() -> None:
     assert torch.equal(mirror["depth_bins"][1], reference["depth_bins"][0].flip(-1))
     assert (mirror["depth_bins"][0] == NO_BIN).all()
     assert torch.equal(mirror["target"], reference["target"].flip(1))
-    # a mirrored voxel reads the flipped pixel of the other eye
+    # a mirrored voxel reads the flipped pixel of the other view
     y, visible = reference["geometry"].size[1], reference["geometry"].visible
     grid_shape = (2, 16, y, 8)
     assert torch.equal(mirror["geometry"].visible.reshape(grid_shape), visible.reshape(grid_shape).flip(0).flip(2))
@@ -142,7 +142,7 @@ def test_alignment_decides_where_voxels_are_projected(align: str, height: float)
     assert np.array_equal(prepared["target"].numpy(), scene().target)
 
 
-def test_a_smaller_network_learns_its_part_of_the_scene() -> None:
+def test_a_smaller_network_is_trained_on_a_crop_of_the_scene() -> None:
     large = VoxelGrid((0.0, -6.4, -1.2), (48, 64, 24), 0.2)
     example = scene(grid=large)
     prepared = OccDepthTask(small_config()).prepare(example, None)
@@ -152,7 +152,7 @@ def test_a_smaller_network_learns_its_part_of_the_scene() -> None:
         OccDepthTask(small_config()).prepare(far, None)
 
 
-def test_depth_is_fitted_by_nearest_pixels() -> None:
+def test_depth_is_resized_by_nearest_neighbour() -> None:
     depth = torch.arange(32.0).reshape(4, 8) + 1
     depth[0, 0], depth[0, 1] = torch.nan, torch.inf
     cropped = fit_depth(ImageFit((4, 8), (4, 8), (3, 10)), depth)
@@ -165,7 +165,7 @@ def test_depth_is_fitted_by_nearest_pixels() -> None:
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
-def test_every_preset_learns_all_its_parameters(name: str) -> None:
+def test_every_parameter_of_every_preset_gets_a_gradient(name: str) -> None:
     config = small_config(name, **(INDOORS if "nyu" in name else {}))
     torch.manual_seed(0)
     task = OccDepthTask(config)
@@ -190,7 +190,7 @@ def test_every_preset_learns_all_its_parameters(name: str) -> None:
     assert int(labels.max()) < config.n_classes
 
 
-def test_a_window_confines_full_resolution_and_nothing_else() -> None:
+def test_a_window_limits_only_full_resolution() -> None:
     task = OccDepthTask(small_config(), window=16, augmentation=Augmentation(mirror=0))
     whole, part = task.prepare(scene(), None), task.prepare(scene(), np.random.default_rng(2))
     assert "window" not in whole
@@ -207,7 +207,7 @@ def test_a_window_confines_full_resolution_and_nothing_else() -> None:
         OccDepthTask(small_config("occdepth-nyu-b4", **INDOORS), window=16)
 
 
-def test_a_frozen_encoder_keeps_its_weights_and_statistics_and_sees_the_views_at_once() -> None:
+def test_a_frozen_encoder_keeps_weights_and_statistics_and_processes_all_views_at_once() -> None:
     torch.manual_seed(0)
     task = OccDepthTask(small_config(), freeze_encoder=True)
     encoder = task.network.get_submodule("net_rgb.encoder")
@@ -222,7 +222,7 @@ def test_a_frozen_encoder_keeps_its_weights_and_statistics_and_sees_the_views_at
     assert all(p.grad is None for p in encoder.parameters())
     decoder = task.network.get_submodule("net_rgb.decoder")
     assert all(p.grad is not None for p in decoder.parameters() if p.requires_grad)
-    # what each view becomes does not depend on the other one
+    # the features of a view do not depend on the other view
     images = task.prepare(scene(), None)["images"][None]
     network = task.network
     assert isinstance(network, OccDepth)
@@ -230,7 +230,7 @@ def test_a_frozen_encoder_keeps_its_weights_and_statistics_and_sees_the_views_at
     assert all(torch.allclose(both[s][:, :1], first[s], atol=1e-5) for s in first)
 
 
-def test_heads_begin_with_the_frequencies_of_the_classes() -> None:
+def test_heads_are_initialized_with_the_class_frequencies() -> None:
     task = OccDepthOptions(preset="occdepth-small", frequencies=True).build()
     head = task.network.get_submodule("net_3d_decoder.ssc_head")
     share = SEMANTIC_KITTI_VOXELS[0] / sum(SEMANTIC_KITTI_VOXELS)
@@ -247,7 +247,7 @@ def test_unused_parameters_are_the_published_67() -> None:
     assert sum(not p.requires_grad for p in network.parameters()) == 67
 
 
-def test_prediction_is_that_of_the_reference_network() -> None:
+def test_prediction_equals_the_reference_network() -> None:
     task = OccDepthTask(small_config())
     batch = collate([task.prepare(scene(), None)])
     task.network.eval()
@@ -270,7 +270,7 @@ def test_the_second_view_may_be_run_without_gradient() -> None:
     assert all(alone is not None and not torch.allclose(alone, both) for both, alone in pairs[:2])
 
 
-def test_weights_scale_terms_and_leave_them_out() -> None:
+def test_weights_scale_terms_and_zero_disables_them() -> None:
     torch.manual_seed(0)
     task = OccDepthTask(small_config(), weights=LossWeights(depth=0, frustum=2, relation=0.5))
     batch = collate([task.prepare(scene(), None)])
@@ -292,7 +292,7 @@ def test_losses_are_finite_without_any_ground_truth() -> None:
     assert all(p.grad is None or p.grad.isfinite().all() for p in task.network.parameters())
 
 
-def test_what_cannot_be_trained_is_named() -> None:
+def test_networks_that_cannot_be_trained_are_refused() -> None:
     with pytest.raises(ModelError, match="occluded"):
         OccDepthTask(small_config(occluded=True))
     task = OccDepthTask(small_config(depth=DepthBins(count=8)))
@@ -304,6 +304,6 @@ def test_what_cannot_be_trained_is_named() -> None:
         OccDepthTask(config).prepare(replace(scene(grid=config.grid, n_classes=12), depth=None), None)
 
 
-def test_numbered_classes_stand_in_for_an_unknown_table() -> None:
+def test_an_unknown_class_table_is_replaced_by_numbered_classes() -> None:
     assert class_table(20).names[1] == "car"
     assert class_table(12).names[:2] == ("empty", "class 1")

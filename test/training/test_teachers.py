@@ -1,4 +1,4 @@
-"""Depth teachers: maps are made once, kept, checked when they are read, and reach the scenes."""
+"""Depth teachers: maps are computed once, stored, checked when they are read, and assigned to the scenes."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from occdepth_ros.training.teachers import (
 
 
 def shifted_pair(disparity: int) -> SceneExample:
-    """A textured wall parallel to the images, so many pixels apart in them."""
+    """A textured wall parallel to the images, with the given disparity in pixels."""
     base = scene()
     wide = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH + disparity), dtype=np.uint8)
     left, right = (np.repeat(a[..., None], 3, -1) for a in (wide[:, :WIDTH], wide[:, disparity:]))
     return replace(base, left=np.ascontiguousarray(left), right=np.ascontiguousarray(right), depth=None)
 
 
-def test_the_matcher_finds_the_distance_of_a_wall() -> None:
+def test_the_matcher_measures_the_distance_of_a_wall() -> None:
     example = shifted_pair(6)
     depth = SemiGlobalTeacher()(example)
     assert depth.shape == (HEIGHT, WIDTH)
@@ -47,7 +47,7 @@ def test_the_matcher_finds_the_distance_of_a_wall() -> None:
     assert np.nanmedian(depth) == pytest.approx(expected, rel=0.02)
 
 
-def test_maps_are_made_once_and_read_afterwards(tmp_path: Path) -> None:
+def test_maps_are_computed_once_and_read_afterwards(tmp_path: Path) -> None:
     cache = DepthCache(tmp_path, "sgm")
     example = replace(shifted_pair(6), name="08/000005")
     first = cache.depth(example)
@@ -66,7 +66,9 @@ def test_maps_are_made_once_and_read_afterwards(tmp_path: Path) -> None:
         np.float32, (HEIGHT, WIDTH), elements=st.one_of(st.floats(0, 300, width=32), st.just(np.nan), st.just(np.inf))
     )
 )
-def test_maps_survive_to_half_a_step(depth: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_maps_round_trip_within_half_a_quantization_step(
+    depth: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("depth") / "map.png"
     write_depth(path, depth, scene().rig.fingerprint)
     found = read_depth(path, scene())
@@ -75,7 +77,7 @@ def test_maps_survive_to_half_a_step(depth: np.ndarray, tmp_path_factory: pytest
     assert np.isnan(found[~np.isfinite(depth) | (depth > 256)]).all()
 
 
-def test_files_that_are_no_maps_are_named(tmp_path: Path) -> None:
+def test_files_without_a_map_are_refused(tmp_path: Path) -> None:
     example, path = scene(), tmp_path / "map.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n broken")
     with pytest.raises(SourceError, match="cannot be read"):
@@ -89,18 +91,18 @@ def test_files_that_are_no_maps_are_named(tmp_path: Path) -> None:
     write_depth(path, np.ones((HEIGHT, WIDTH), np.float32), "another")
     with pytest.raises(SourceError, match="another calibration"):
         read_depth(path, example)
-    # what others made carries no fingerprint
+    # maps of other programs have no fingerprint
     Image.fromarray(np.full((HEIGHT, WIDTH), 512, np.uint16)).save(path)
     assert (read_depth(path, example) == 2.0).all()
 
 
 @pytest.mark.parametrize("name", ["../up", "/absolute", "a/../../b", ""])
-def test_names_stay_in_the_folder(name: str, tmp_path: Path) -> None:
+def test_names_that_leave_the_folder_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no name for a file"):
         DepthCache(tmp_path, "sgm").path(name)
 
 
-def test_scenes_get_the_depth_that_is_asked_for(tmp_path: Path) -> None:
+def test_scenes_get_the_requested_depth(tmp_path: Path) -> None:
     scenes = [replace(shifted_pair(6), depth=scene().depth)]
     given_depth = with_teacher(scenes, "dataset", tmp_path)[0].depth
     assert given_depth is scene().depth
@@ -126,7 +128,7 @@ def test_another_calibration_gets_another_matcher() -> None:
     assert np.nanmedian(teacher(replace(example, rig=wider))) == pytest.approx(2 * first, rel=0.02)
 
 
-def test_a_stereo_network_teaches_images_of_any_size(tmp_path: Path) -> None:
+def test_a_stereo_network_processes_images_of_any_size(tmp_path: Path) -> None:
     torch.manual_seed(0)
     weights = tmp_path / "msnet.safetensors"
     save_file(MobileStereoNet2d().state_dict(), weights)
@@ -139,11 +141,11 @@ def test_a_stereo_network_teaches_images_of_any_size(tmp_path: Path) -> None:
     assert depth.shape == (HEIGHT, WIDTH)
     kept = np.isfinite(depth)
     assert kept.any() and np.abs(depth - expected)[kept].max() <= 0.5 / 256
-    # the map is there: nobody needs the weights any more
+    # the map exists, so that the weights are not needed
     assert np.array_equal(DepthCache(tmp_path / "maps", "mobilestereonet-2d").depth(example), depth, equal_nan=True)
 
 
-def test_teachers_get_the_weights_that_they_need(tmp_path: Path) -> None:
+def test_network_teachers_load_their_weights(tmp_path: Path) -> None:
     example = replace(shifted_pair(6), name="000000")
     with pytest.raises(CheckpointError, match="needs a weights file"):
         DepthCache(tmp_path, "mobilestereonet-3d").depth(example)

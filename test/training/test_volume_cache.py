@@ -1,4 +1,4 @@
-"""Kept features of a teacher: what is refused, and which rows of a part they are for."""
+"""Cache of a teacher's features: refused files, and the selection of rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occdepth_ros.errors import SourceError
 from occdepth_ros.training.volume_cache import VolumeCache, rows_among
 
 
-def test_features_come_back_in_half_precision(tmp_path: Path) -> None:
+def test_features_round_trip_in_half_precision(tmp_path: Path) -> None:
     cache = VolumeCache(tmp_path, "me", (10, 3))
     missing = cache.read("00/000001", mirrored=True)
     assert missing.features is None and missing.to("cpu") is missing
@@ -28,7 +28,7 @@ def test_features_come_back_in_half_precision(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scene", ["../x", "/x", ""])
-def test_names_stay_in_the_folder(scene: str, tmp_path: Path) -> None:
+def test_names_that_leave_the_folder_are_refused(scene: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no name"):
         VolumeCache(tmp_path, "me", (10, 3)).read(scene, mirrored=False)
 

@@ -1,4 +1,4 @@
-"""Images: what is drawn, where, in which colour; and that nothing is drawn that is not known."""
+"""Figures: position and colour of voxels; free and unknown voxels are not drawn."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_voxel_appears_where_it_projects_to_in_its_colour() -> None:
     assert red > 100 and red > 3 * green and red > 3 * blue
 
 
-def test_completed_voxels_are_dusty() -> None:
+def test_completed_voxels_have_greyer_colours() -> None:
     labels = np.zeros(SMALL.size, np.uint8)
     labels[10:14, 10:14, 3] = 1
     pixel, _ = view().project(SMALL.centers_of(np.array([[12, 12, 3]])))
@@ -69,15 +69,16 @@ def test_completed_voxels_are_dusty() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), eye=st.tuples(st.floats(-4, -1), st.floats(-4, 4), st.floats(-2, 4)))
-def test_near_voxels_hide_far_ones(seed: int, eye: tuple[float, float, float]) -> None:
-    """Against a plain ray march: the painter's order shows the first voxel on every line of sight."""
+@given(seed=st.integers(0, 2**32 - 1), position=st.tuples(st.floats(-4, -1), st.floats(-4, 4), st.floats(-2, 4)))
+def test_near_voxels_hide_far_ones(seed: int, position: tuple[float, float, float]) -> None:
+    """Comparison with ray marching: the painter's algorithm shows the first voxel on every ray."""
     rng = np.random.default_rng(seed)
     grid = VoxelGrid((0.0, -1.5, -0.5), (12, 12, 6), 0.25)
     labels = np.where(rng.random(grid.size) < 0.15, rng.integers(1, 3, grid.size), 0).astype(np.uint8)
-    viewpoint = Viewpoint(eye, (1.5, 0.0, 0.25), 60.0, 384, 288)
+    viewpoint = Viewpoint(position, (1.5, 0.0, 0.25), 60.0, 384, 288)
     image = render_voxels(labels, grid, viewpoint, RED_BLUE).astype(int)
-    forward = np.subtract(viewpoint.target, eye) / np.linalg.norm(np.subtract(viewpoint.target, eye))
+    forward = np.subtract(viewpoint.target, position)
+    forward = forward / np.linalg.norm(forward)
     right = np.cross(forward, [0, 0, 1.0])
     right /= np.linalg.norm(right)
     down = np.cross(forward, right)
@@ -88,11 +89,11 @@ def test_near_voxels_hide_far_ones(seed: int, eye: tuple[float, float, float]) -
     for dx, dy in ((0, 0), (2, 0), (-2, 0), (0, 2), (0, -2)):
         across, up = (columns + dx + 0.5 - 192) / focal, (rows + dy + 0.5 - 144) / focal
         rays = forward + across[:, None] * right + up[:, None] * down
-        path = np.asarray(eye) + rays[:, None, :] * distance[None, :, None]
+        path = np.asarray(position) + rays[:, None, :] * distance[None, :, None]
         cells, inside = grid.index_of(path.reshape(-1, 3))
         met = np.where(inside, labels[tuple(cells.T)], 0).reshape(len(rays), -1)
         answers.append(met[np.arange(len(rays)), (met > 0).argmax(axis=1)])
-    # pixels on an outline mix two colours: only those count whose neighbours see the same
+    # pixels on an outline mix two colours: compare only pixels whose neighbours show the same voxel
     clear = np.all(np.equal(answers, answers[0]), axis=0)
     red, blue = image[rows, columns, 0], image[rows, columns, 2]
     shown = np.where(red > 2 * blue, 1, np.where(blue > 2 * red, 2, 0))
@@ -100,7 +101,7 @@ def test_near_voxels_hide_far_ones(seed: int, eye: tuple[float, float, float]) -
     assert (shown == answers[0])[clear].mean() > 0.98
 
 
-def test_depth_shows_where_nothing_was_measured() -> None:
+def test_pixels_without_depth_are_marked() -> None:
     depth = np.full((40, 100), 5.0, np.float32)
     depth[:, :50] = np.nan
     panel = draw_depth(depth, 200)
@@ -112,11 +113,11 @@ def test_depth_shows_where_nothing_was_measured() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 0.0, 1e30])
-def test_depth_takes_any_number(value: float) -> None:
+def test_depth_accepts_any_number(value: float) -> None:
     assert draw_depth(np.full((10, 20), value, np.float32), 80).shape[1:] == (80, 3)
 
 
-def test_from_above_puts_forward_up_and_left_left() -> None:
+def test_the_view_from_above_has_forward_up_and_left_at_the_left() -> None:
     labels = np.zeros(SMALL.size, np.uint8)
     labels[20, 20, 1] = 1
     panel = draw_from_above(labels, SMALL, make_rig(), RED_BLUE, 240).astype(int)
@@ -126,7 +127,7 @@ def test_from_above_puts_forward_up_and_left_left() -> None:
     assert columns.mean() == pytest.approx(240 - 20.5 * 10, abs=6)
 
 
-def test_from_above_tells_free_from_unknown() -> None:
+def test_the_view_from_above_distinguishes_free_and_unknown() -> None:
     labels = np.full(SMALL.size, 255, np.uint8)
     labels[:, :12] = 0
     panel = draw_from_above(labels, SMALL, make_rig(), RED_BLUE, 240)
@@ -134,7 +135,7 @@ def test_from_above_tells_free_from_unknown() -> None:
     assert tuple(panel[200, 12]) == NO_DATA
 
 
-def test_the_window_leaves_out_what_is_empty() -> None:
+def test_the_window_excludes_empty_columns() -> None:
     known = np.zeros((256, 256), bool)
     known[10:100, 120:150] = True
     window = Window.around(VoxelGrid.semantic_kitti(), known)
@@ -151,7 +152,7 @@ def test_the_legend_names_the_present_classes_only() -> None:
     assert not (few == np.array(SEMANTIC_KITTI.rgb[13])).all(axis=2).any()
 
 
-def test_a_frame_comes_with_every_panel_and_optimized() -> None:
+def test_a_frame_has_every_panel() -> None:
     prediction = make_prediction()
     left = np.full((96, 320, 3), 90, np.uint8)
     ground_truth = SceneGroundTruth(prediction.labels, SMALL, "synthetic")

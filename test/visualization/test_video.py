@@ -1,4 +1,4 @@
-"""Videos: every frame of one size, ground truth beside prediction, a file that a player can read."""
+"""Videos: frames of equal size, ground truth beside the prediction, and a readable file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def frames(count: int = 3) -> list[np.ndarray]:
     return [np.full((64, 96, 3), COLORS[i % 3], np.uint8) for i in range(count)]
 
 
-def test_a_sheet_keeps_its_size_and_shows_the_ground_truth_it_was_given() -> None:
+def test_frames_have_one_size_and_show_the_ground_truth() -> None:
     rig, prediction = make_rig(), make_prediction()
     left = np.full((96, 320, 3), 90, np.uint8)
     figure = VideoFrame(rig, SEMANTIC_KITTI, "street", ground_truth=True)
@@ -63,7 +63,7 @@ def test_a_video_reads_back_in_order(tmp_path: Path, suffix: str) -> None:
     assert not capture.read()[0]
 
 
-def test_without_an_encoder_a_gif_is_written_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_encoder_a_gif_is_written_with_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(video.CODECS, ".mp4", "????")
     told: list[str] = []
     written = write_video(tmp_path / "video.mp4", iter(frames()), 10, tell=told.append)
@@ -75,7 +75,7 @@ def test_without_an_encoder_a_gif_is_written_and_said(tmp_path: Path, monkeypatc
         np.testing.assert_allclose(np.asarray(image.convert("RGB")).mean(axis=(0, 1)), COLORS[1], atol=25)
 
 
-def test_what_cannot_be_a_video_is_refused(tmp_path: Path) -> None:
+def test_invalid_video_arguments_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"\.mov is no video format"):
         write_video(tmp_path / "video.mov", frames(), 10)
     with pytest.raises(OutputError, match="a name without suffix"):
@@ -110,7 +110,7 @@ except OutputError as error:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_video_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
+def test_an_interrupted_video_leaves_no_file(tmp_path: Path) -> None:
     def broken() -> object:
         yield frames()[0]
         raise OutputError("the disk is gone")
