@@ -1,5 +1,5 @@
-"""What `make bench` runs: every module bench_*.py here has `run() -> list[dict]`, one dict a row of its table.
+"""Benchmarks of `make bench`: every module bench_*.py has a function `run() -> list[dict]`, one dict per table row.
 
-Keys are the columns, with their unit where they are not SI ("ms", "bytes"); values are texts, numbers or None. The
-first line of a module's docstring is the title of its table.
+Keys are the columns, with a unit if it is not SI ("ms", "bytes"); values are texts, numbers or None. The first line of
+a module's docstring is the title of its table.
 """

@@ -31,12 +31,12 @@ Rows = list[dict[str, Any]]
 
 
 def names() -> list[str]:
-    """All benchmarks, without `bench_`."""
+    """Return the names of all benchmarks, without the prefix `bench_`."""
     return sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
+    """Return a description of this machine."""
     models = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -52,13 +52,13 @@ def machine() -> dict[str, Any]:
 
 
 def gpu() -> str | None:
-    """Name of the GPU that torch uses, None without one."""
+    """Return the name of the GPU that torch uses, None without a GPU."""
     torch = importlib.import_module("torch")
     return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
 
 
 def versions() -> dict[str, str]:
-    """Versions of what was measured and of what it was measured with."""
+    """Return the versions of the package and of its libraries."""
     found = {"occdepth_ros": occdepth_ros.__version__, "python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -73,7 +73,7 @@ def versions() -> dict[str, str]:
 
 
 def table(title: str, rows: Rows) -> Table:
-    """Rows as a table; numbers to the right with four significant digits."""
+    """Return the rows as a table; numbers are right-aligned with four significant digits."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     made = Table(title=title, title_justify="left")
     for column in columns:
@@ -85,7 +85,7 @@ def table(title: str, rows: Rows) -> Table:
 
 
 def show(value: object) -> str:
-    """One cell."""
+    """Return the text of one cell."""
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -96,7 +96,7 @@ def show(value: object) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the chosen benchmarks; 1 if one of them, or a part of one, failed."""
+    """Run the selected benchmarks; return 1 if a benchmark or a part of one failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default all: {', '.join(names()) or 'none yet'}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="default out/bench/<date>.json")
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = parsed.json or ROOT / "out" / "bench" / f"{now:%Y%m%dT%H%M%SZ}.json"
     write_whole(path, json.dumps(report | {"benchmarks": results}, indent=1, default=str).encode())
     console.print(f"written: {path}")
-    # a benchmark of several parts goes on when one of them fails, and says so in its row
+    # a benchmark with several parts continues after a failure and reports it in a row
     parts = [*results.values(), *(row for result in results.values() for row in result.get("rows", ()))]
     return 1 if any("error" in part for part in parts) else 0
 

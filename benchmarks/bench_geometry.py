@@ -1,4 +1,4 @@
-"""Stereo geometry on KITTI frames: per cent against recon10 (a derived, partial ground truth), milliseconds a frame."""
+"""Stereo geometry on KITTI frames: percent against recon10 (a derived, partial ground truth), milliseconds per frame."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Tally:
 
 
 def run() -> list[dict[str, Any]]:
-    """Score every labelled frame of every sequence; matched at full size, and the bare points, for comparison."""
+    """Score every labelled frame of every sequence; also with full-size matching and with surface points only."""
     shared = Path(os.environ.get("OCCDEPTH_SHARED") or ROOT.parent / "shared")
     folders = sorted((shared / "data/kitti_mini/dataset/sequences").glob("[0-9][0-9]"))
     if not folders:

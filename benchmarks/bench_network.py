@@ -1,9 +1,10 @@
-"""Networks in plain float32 against their predictors, on real frames where there are some, else on the sample.
+"""Reference networks in float32 against their predictors, on real frames if available, otherwise on the sample.
 
-Times are milliseconds of wall clock, beside them those that the CPU worked. occdepth-edge has the weights that ship;
-plain is its predictor in float32. OccDepth has stand-in weights; plain is each view by itself, every 2-D scale, torch's
-default memory layout. MonoOcc plain is grid_sample, two passes among the voxels, and a head that upsamples all
-channels. Each comparison is `occdepth bench` in a process of its own: what one leaves of memory slows the next.
+Times are wall-clock milliseconds and CPU milliseconds. occdepth-edge has the shipped weights, and its reference is the
+predictor in float32. OccDepth has stand-in weights; its reference processes the views one by one, every 2-D scale, in
+torch's default memory layout. The MonoOcc reference uses grid_sample, two passes over the voxels, and a head that
+upsamples all channels. Each comparison runs `occdepth bench` in a separate process, because memory that one comparison
+leaves allocated changes the times of the next.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ OCCDEPTH_PRECISIONS = ("float32", "mixed", "bfloat16")
 
 
 def run() -> list[dict[str, Any]]:
-    """Per network a row for every stage, then the sum, agreement and memory; of a failed comparison what it said."""
+    """Return a row for every stage of each network, then the sum, agreement and memory; for failures the message."""
     shared = Path(os.environ.get("OCCDEPTH_SHARED") or ROOT.parent / "shared")
     golden = shared / "golden" / "occdepth_b3_full.npz"
     folder = shared / "data" / "kitti_mini" / "dataset" / "sequences" / "00"
@@ -51,12 +52,12 @@ def run() -> list[dict[str, Any]]:
 
 
 def measured(options: list[str], model: str, precision: str | None = None) -> list[dict[str, Any]]:
-    """Rows of one comparison, made by a process of its own.
+    """Return the rows of one comparison, which runs in a separate process.
 
     Args:
-        options: of `occdepth bench`.
-        model: its name, for a row that says what went wrong.
-        precision: number formats, named in the last row; None = not named.
+        options: options of `occdepth bench`.
+        model: name of the model, for the row of a failure.
+        precision: number formats, shown in the last row; None = not shown.
     """
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "record.json"
@@ -70,7 +71,7 @@ def measured(options: list[str], model: str, precision: str | None = None) -> li
 
 
 def rows(record: Mapping[str, Any], precision: str | None = None) -> list[dict[str, Any]]:
-    """A comparison's record as rows of a table, the last one names the number formats where it is told."""
+    """Convert the record of a comparison to rows of a table; the last row names the number formats."""
     kind = f"{record['model']}, {precision}," if precision else record["model"]
     parts = [(stage, times["reference_ms"], times["optimized_ms"]) for stage, times in record["stages"].items()]
     parts.append((f"{kind} on {record['device']}", record["reference_ms"], record["optimized_ms"]))

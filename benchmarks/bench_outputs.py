@@ -1,6 +1,6 @@
-"""Messages written by numpy against the same built as Python message objects, and OctoMaps against insertion.
+"""Messages written by numpy against Python message objects, and OctoMaps against insertion of single voxels.
 
-`ms` is the processor time of one core, the median of several runs; a dash means that the other way's packages are not
+`ms` is the CPU time of one core, the median of several runs; a dash means that the packages of the alternative are not
 installed.
 """
 
@@ -27,7 +27,7 @@ FRAME = "lidar"
 INCLUDE = "all"
 RUNS = 15
 GOAL = ("octomap_binary", "octomap_full", "markers", "points")
-"""What the published goal of 10 ms in total is about."""
+"""Messages of the published goal of 10 ms in total."""
 
 ENCODERS: dict[str, Callable[[OccupancyPrediction], bytes]] = {
     "octomap_binary": lambda p: octomap.encode_octomap_binary(p, FRAME, INCLUDE),
@@ -41,7 +41,7 @@ ENCODERS: dict[str, Callable[[OccupancyPrediction], bytes]] = {
 
 
 def run() -> list[dict[str, Any]]:
-    """Measure every encoder on a street of the benchmark's size."""
+    """Measure every encoder on a synthetic prediction of the benchmark's size."""
     prediction = street()
     others = object_builders()
     rows: list[dict[str, Any]] = []
@@ -62,7 +62,7 @@ def run() -> list[dict[str, Any]]:
 
 
 def cpu_ms(call: Callable[[], object], runs: int) -> float:
-    """Processor time of a call, milliseconds, median of `runs` after one to warm up (none for a single run)."""
+    """Return the CPU time of a call, ms, the median of `runs` after a warm-up call (no warm-up for a single run)."""
     if runs > 1:
         call()
     times = []
@@ -74,7 +74,7 @@ def cpu_ms(call: Callable[[], object], runs: int) -> float:
 
 
 def object_builders() -> dict[str, tuple[str, Callable[[OccupancyPrediction], object]]]:
-    """The usual ways to the same messages, by name, as far as their packages are installed."""
+    """Return the usual alternatives for the same messages by name, if their packages are installed."""
     found: dict[str, tuple[str, Callable[[OccupancyPrediction], object]]] = {}
     try:
         from rclpy.serialization import serialize_message
@@ -95,7 +95,7 @@ def object_builders() -> dict[str, tuple[str, Callable[[OccupancyPrediction], ob
 
 
 def marker_objects(prediction: OccupancyPrediction) -> Any:
-    """The marker array of `encode_markers`, one object per point and colour; the cubes are not timed apart."""
+    """Build the marker array of `encode_markers` with one object per point and colour."""
     from geometry_msgs.msg import Point
     from std_msgs.msg import ColorRGBA
     from visualization_msgs.msg import Marker, MarkerArray
@@ -111,7 +111,7 @@ def marker_objects(prediction: OccupancyPrediction) -> Any:
 
 
 def cloud_object(prediction: OccupancyPrediction) -> Any:
-    """The cloud of `encode_points` as an object, its data as `array.array`, the fastest that rclpy takes."""
+    """Build the cloud of `encode_points` with its data as `array.array`, the fastest type that rclpy accepts."""
     from sensor_msgs.msg import PointCloud2, PointField
 
     rows = point_rows(prediction, INCLUDE, 0.0)
@@ -121,7 +121,7 @@ def cloud_object(prediction: OccupancyPrediction) -> Any:
 
 
 def map_object(prediction: OccupancyPrediction) -> Any:
-    """The map of `encode_occupancy_grid` as an object."""
+    """Build the map of `encode_occupancy_grid` as an object."""
     from nav_msgs.msg import OccupancyGrid
 
     costs = traversability(prediction, INCLUDE, 0.3, 2.0)
@@ -129,7 +129,7 @@ def map_object(prediction: OccupancyPrediction) -> Any:
 
 
 def image_object(prediction: OccupancyPrediction) -> Any:
-    """The depth of `encode_depth` as an object."""
+    """Build the depth image of `encode_depth` as an object."""
     from sensor_msgs.msg import Image
 
     height, width = prediction.depth.shape
@@ -143,7 +143,7 @@ def image_object(prediction: OccupancyPrediction) -> Any:
 
 
 def inserted(prediction: OccupancyPrediction) -> Any:
-    """The tree of `encode_octomap_binary`, each known cell put into the C++ library's tree."""
+    """Build the tree of `encode_octomap_binary` by inserting each observed cell into the C++ library's tree."""
     import pyoctomap
 
     tree = pyoctomap.OcTree(prediction.grid.resolution)

@@ -1,4 +1,4 @@
-"""NCCL on one GPU: a process group of one, a sum and a broadcast on the device, checked."""
+"""Check of NCCL on one GPU: a process group of size one, a sum and a broadcast on the device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 
 def main() -> int:
-    """Print one line; 1 if a result is wrong, 3 without a GPU."""
+    """Print one line; return 1 if a result is wrong, 3 without a GPU."""
     if not torch.cuda.is_available():
         print("no NVIDIA GPU that torch can use", file=sys.stderr)
         return 3

@@ -1,4 +1,4 @@
-"""`benchmarks/gpu.sh`, second half: run every step, keep its log, and write one table with date and card."""
+"""Second part of `benchmarks/gpu.sh`: run every step, keep its log, and write one table with date and GPU."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OK, FAILED, LEFT_OUT = "ok", "FAILED", "left out"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a step."""
+    """Result of a step."""
 
     step: Step
     state: str
@@ -39,14 +39,14 @@ class Outcome:
 
 
 def run_step(step: Step, out: Path) -> Outcome:
-    """Run one step with its output in a log; never raises for what the step does."""
+    """Run one step with its output in a log; failures of the step do not raise."""
     if step.name == "tensorrt" and find_spec("tensorrt") is None:
         return Outcome(step, LEFT_OUT, 0.0, "TensorRT is not installed: pip install tensorrt")
     log = out / f"{step.stem}.log"
     command = [sys.executable if part == "python" else part for part in step.command]
     variables = dict(os.environ)
     if step.name.startswith(("export", "tensorrt")):
-        # before the environment's own runtime, which knows no CUDA
+        # precedes the environment's own runtime, which has no CUDA support
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(out / "runtime"), os.environ.get("PYTHONPATH")]))
     begin = time.monotonic()
     with log.open("wb") as file:
@@ -63,10 +63,10 @@ def run_step(step: Step, out: Path) -> Outcome:
 
 
 def finding(step: Step, out: Path, text: str) -> str:
-    """The numbers of a step that ended well, as one line.
+    """Return the numbers of a successful step as one line.
 
     Raises:
-        OSError, ValueError, KeyError, IndexError, ElementTree.ParseError: they are not there.
+        OSError, ValueError, KeyError, IndexError, ElementTree.ParseError: the result is missing or damaged.
     """
     kind = step.name.partition(":")[0]
     if kind == "tests":
@@ -92,22 +92,22 @@ def finding(step: Step, out: Path, text: str) -> str:
 
 
 def comparison(entry: dict[str, Any]) -> str:
-    """A row of `occdepth bench`."""
+    """Return the text of a result of `occdepth bench`."""
     peak = "" if entry["peak_mb"] is None else f", peak {entry['peak_mb']:.0f} MB"
     return (
-        f"plain {entry['reference_ms']:.1f} ms, fast {entry['optimized_ms']:.1f} ms: {entry['speedup']:.2f} x, "
+        f"reference {entry['reference_ms']:.1f} ms, optimized {entry['optimized_ms']:.1f} ms: {entry['speedup']:.2f} x, "
         f"labels equal on {entry['label_agreement']:.3%}{peak}"
     )
 
 
 def table(outcomes: Sequence[Outcome], about: dict[str, Any], when: datetime) -> str:
-    """The outcomes in Markdown."""
+    """Return the results as Markdown."""
     lines = [
         f"# {about['gpu']}, {when:%Y-%m-%d %H:%M} UTC",
         "",
         f"{about['cpu']}, {about['cores']} cores; " + ", ".join(f"{k} {v}" for k, v in versions().items()),
         "",
-        "`benchmarks/gpu.sh`. Weights are those that ship, else random: labels of random weights say little.",
+        "`benchmarks/gpu.sh`. Weights are the shipped ones, else random; label agreement of random weights is not representative.",
         "",
         "| step | state | s | finding |",
         "|---|---|---|---|",
@@ -119,7 +119,7 @@ def table(outcomes: Sequence[Outcome], about: dict[str, Any], when: datetime) ->
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run all steps; 1 if one failed, 3 without a GPU."""
+    """Run all steps; return 1 if a step failed, 3 without a GPU."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_run", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/gpu"))
     parser.add_argument("--frames", type=int, default=10)

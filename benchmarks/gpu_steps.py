@@ -1,4 +1,4 @@
-"""What `benchmarks/gpu.sh` runs, as data. Standard library only, so that any Python can say it."""
+"""The steps of `benchmarks/gpu.sh` as data; standard library only, so that any Python can list them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def models() -> list[str]:
-    """The models that `occdepth bench` knows, by their predictors; the text of the registry is enough for that."""
+    """The models that `occdepth bench` supports, read from the text of the registry by predictor."""
     text = (ROOT / "occdepth_ros" / "registry.py").read_text(encoding="utf-8")
     return re.findall(r'^    "([\w-]+)": ModelEntry\(\s*(?:_OCCDEPTH|_EDGE),', text, re.MULTILINE)
 
@@ -26,9 +26,9 @@ class Step:
     """One command.
 
     Args:
-        name: of its log and its row; the part before a colon is the kind.
-        command: what runs, `python` being the environment's.
-        needs: what it needs besides the environment.
+        name: name of log and row; the part before a colon is the kind.
+        command: the command line; `python` is that of the environment.
+        needs: requirements besides the environment.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Step:
 
     @property
     def stem(self) -> str:
-        """Its name as files bear it."""
+        """Name in file names."""
         return self.name.replace(":", "_")
 
 
 def steps(out: Path, frames: int) -> list[Step]:
-    """All steps, in order; results go below `out`."""
+    """Return all steps in order; results are written below `out`."""
     python = ("python", "-m")
     cli = (*python, "occdepth_ros.cli")
     launcher = (*python, "torch.distributed.run", "--nproc-per-node", "1")
@@ -79,7 +79,7 @@ def steps(out: Path, frames: int) -> list[Step]:
 
 
 def lacking() -> list[str]:
-    """What this machine lacks, as far as it can be seen without a library."""
+    """Return what this machine lacks, as far as the standard library can tell."""
     found = []
     if shutil.which("nvidia-smi") is None:
         found.append("an NVIDIA driver (nvidia-smi is absent): nothing below can run here")
@@ -87,7 +87,7 @@ def lacking() -> list[str]:
 
 
 def main() -> int:
-    """Print what would run."""
+    """Print the steps."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/gpu"))
     parser.add_argument("--frames", type=int, default=10)

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.growth`: how OccDepth's cost grows with images, grid and channels, one change each.
+"""`python -m benchmarks.growth`: cost of OccDepth by image size, grid size and channels, one change at a time.
 
-The predictor's path with seeded random weights, CPU milliseconds of all threads by stage, the median of a few frames
-after one that is not counted.
+The optimized predictor with seeded random weights; CPU milliseconds of all threads by stage, median over the frames
+after a warm-up frame.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ VARIANTS: dict[str, OccDepthConfig] = {
     "twice the channels": replace(B3, feature=2 * B3.feature),
     "occdepth-b7": PRESETS["occdepth-b7"],
 }
-"""Configurations by what changes."""
+"""Configurations by changed size."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def times(config: OccDepthConfig, sequence: Path | None, frames: int, precision: Precision) -> dict[str, Any]:
-    """Milliseconds by stage, and their sum as `all`."""
+    """Return milliseconds by stage, and their sum as `all`."""
     name = "growth"
     PRESETS[name] = config
     try:

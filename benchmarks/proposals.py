@@ -1,7 +1,7 @@
-"""How much of what is occupied query proposals cover: `python -m benchmarks.proposals KITTI_SEQUENCE ...`.
+"""Coverage of occupied voxels by query proposals: `python -m benchmarks.proposals KITTI_SEQUENCE ...`.
 
-Recall and precision of voxels of 0.4 m against the occupied ones of the ground truth beside a sequence, unknown voxels
-apart, for every frame with a ground truth and enough frames before it.
+Recall and precision of voxels of 0.4 m against the occupied voxels of a sequence's ground truth, without unknown
+voxels, for every frame with ground truth and enough earlier frames.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Row:
     """Proposals of one kind against the ground truth, over all frames.
 
     Args:
-        name: of the kind.
-        hits: proposals that are occupied.
-        proposals: proposals where the ground truth is known.
-        occupied: occupied voxels.
+        name: name of the kind.
+        hits: number of proposals that are occupied.
+        proposals: number of proposals with ground truth.
+        occupied: number of occupied voxels.
     """
 
     name: str
@@ -46,34 +46,36 @@ class Row:
     occupied: int = 0
 
     def counted(self, proposals: npt.NDArray[np.bool_], ground_truth: npt.NDArray[np.uint8]) -> Row:
-        """The row with one frame more; `ground_truth` at the proposals' resolution."""
-        known = ground_truth != UNKNOWN
-        occupied = known & (ground_truth != EMPTY)
+        """Return the row with an added frame; `ground_truth` has the resolution of the proposals."""
+        labelled = ground_truth != UNKNOWN
+        occupied = labelled & (ground_truth != EMPTY)
         return replace(
             self,
             hits=self.hits + int((proposals & occupied).sum()),
-            proposals=self.proposals + int((proposals & known).sum()),
+            proposals=self.proposals + int((proposals & labelled).sum()),
             occupied=self.occupied + int(occupied.sum()),
         )
 
     @property
     def scores(self) -> dict[str, float]:
-        """Recall, precision and IoU, percent."""
+        """Return recall, precision and IoU, percent."""
         union = self.proposals + self.occupied - self.hits
         pairs = {"recall": self.occupied, "precision": self.proposals, "iou": union}
         return {name: round(100 * self.hits / max(1, count), 1) for name, count in pairs.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the table, and write it where that is asked for."""
+    """Print the table, and write it if requested."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.proposals", description=__doc__)
     parser.add_argument("sources", nargs="+", metavar="SEQUENCE", help="KITTI odometry sequences with ground truths")
     parser.add_argument("--history", type=int, default=5, help="earlier pairs that are merged (default: %(default)s)")
-    parser.add_argument("--min-points", type=int, default=1, help="points that make a voxel measured (default: 1)")
+    parser.add_argument("--min-points", type=int, default=1, help="number of points of an occupied voxel (default: 1)")
     parser.add_argument("--depth", choices=["sgm", *NETWORKS], default="sgm", help="(default: %(default)s)")
-    parser.add_argument("--depth-weights", type=Path, metavar="FILE", help="of the stereo network")
+    parser.add_argument("--depth-weights", type=Path, metavar="FILE", help="weights of the stereo network")
     parser.add_argument("--qpn", type=Path, metavar="FILE", help="weights of the query proposal network")
-    parser.add_argument("--threshold", type=float, default=0.5, help="probability that it proposes from (default: 0.5)")
+    parser.add_argument(
+        "--threshold", type=float, default=0.5, help="smallest probability of a proposal (default: 0.5)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     arguments = parser.parse_args(argv)
@@ -120,7 +122,7 @@ def _score(
     history: int,
     refine: Refiner | None,
 ) -> list[float]:
-    """Count one frame; returns the seconds of every pair."""
+    """Count one frame; return the seconds of every pair."""
     seconds = []
     for i in range(index - history, index + 1):
         frame = source[i]

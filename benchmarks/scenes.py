@@ -1,4 +1,4 @@
-"""Predictions to measure with: streets of the benchmark's size, made up or from a labelled frame."""
+"""Predictions for benchmarks, of the benchmark's grid size: synthetic, or from a labelled frame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Labels = npt.NDArray[np.uint8]
 
 
 def street(seed: int = 0) -> OccupancyPrediction:
-    """A completed street as a network predicts it: about 145,000 occupied voxels, everything else free."""
+    """Return a synthetic prediction of a street: about 145,000 occupied voxels, all others free."""
     rng = np.random.default_rng(seed)
     grid = VoxelGrid.semantic_kitti()
     nx, ny, nz = grid.size
@@ -50,14 +50,14 @@ def street(seed: int = 0) -> OccupancyPrediction:
 
 
 def labelled(path: Path) -> OccupancyPrediction:
-    """A merged labelled scan (`recon10` file) as if it were predicted: a third to two thirds are unknown."""
+    """Return merged labelled scans (a `recon10` file) as a prediction: one third to two thirds are unknown."""
     with np.load(path) as data:
         labels = np.ascontiguousarray(data["target"])
     return _prediction(labels, np.random.default_rng(0), VoxelGrid.semantic_kitti(), path.stem)
 
 
 def _waves(rng: np.random.Generator, shape: tuple[int, int], length: int) -> npt.NDArray[np.float32]:
-    """Smooth noise in 0..1 with bumps of about `length` voxels."""
+    """Return smooth noise in 0..1 with a correlation length of about `length` voxels."""
     noise = cv2.resize(rng.random((2 + shape[0] // length, 2 + shape[1] // length), np.float32), shape[::-1])
     return np.asarray(noise).reshape(shape)
 
@@ -69,7 +69,7 @@ def _prediction(labels: Labels, rng: np.random.Generator, grid: VoxelGrid, name:
     occupied = (labels != EMPTY) & (labels != UNKNOWN)
     blocked = np.cumsum(occupied, axis=0) > 3
     visibility = np.where(outside, Visibility.OUTSIDE, np.where(blocked, Visibility.HIDDEN, Visibility.SEEN))
-    # a network is sure in open space and inside of things, unsure where they meet and far away
+    # confidence is high in open space and inside objects, low at their surfaces and far away
     edge = occupied ^ np.roll(occupied, 1, 0) | occupied ^ np.roll(occupied, 1, 1) | occupied ^ np.roll(occupied, 1, 2)
     sure = 0.97 - 0.35 * edge - 0.3 * (x / nx)[:, :, None] * _waves(rng, (nx, ny), 24)[:, :, None]
     confidence = np.where(labels == UNKNOWN, 0, 255 * sure).astype(np.uint8)

@@ -11,7 +11,7 @@ from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# a busy machine is no failure
+# a busy machine must not cause failures
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
@@ -51,7 +51,7 @@ def golden_dir() -> Path:
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Limit torch to one thread; more threads do not help small tensors and are slow on a busy machine."""
-    import torch  # tests without a network must not pay for it
+    import torch  # do not import torch for tests without a network
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

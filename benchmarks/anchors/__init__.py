@@ -1,5 +1,5 @@
-"""Anchors: completions without a network, which every network has to beat.
+"""Anchors: completion baselines without a network.
 
-Three rows: the blind prior, which looks at no image; stereo-geometry, which completes nothing; and gradient-boosted
-trees on per-voxel features, which combine the two. All are fitted to given scenes and scored on others.
+There are three rows: the blind prior, which uses no image; stereo-geometry, which completes nothing; and
+gradient-boosted trees on voxel features, which combine the two. They are fitted to training scenes and scored on others.
 """

@@ -21,15 +21,15 @@ from occdepth_ros.files import write_whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; errors that the user can repair end as one line on stderr and exit code 2."""
+    """Run the command; errors that a user can repair are printed as one line on stderr, with exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.anchors", description=__doc__)
     add = parser.add_argument
     add("--dataset", choices=["semantic_kitti", "street"], default="semantic_kitti", help="default: %(default)s")
     add("--root", type=Path, metavar="DIR", help="the folder with dataset/, or dataset itself")
     add("--labels", metavar="NAME", default="official", help="official, or a derived ground truth such as recon10")
-    add("--train", nargs="+", metavar="SS", required=True, help="sequences to fit to; of the street: how many scenes")
-    add("--test", nargs="+", metavar="SS", required=True, help="sequences to score on; of the street: how many scenes")
-    add("--json", type=Path, metavar="FILE", help="write the reports there")
+    add("--train", nargs="+", metavar="SS", required=True, help="sequences to fit to; number of synthetic scenes")
+    add("--test", nargs="+", metavar="SS", required=True, help="sequences to score on; number of synthetic scenes")
+    add("--json", type=Path, metavar="FILE", help="file of the reports")
     parsed = parser.parse_args(arguments)
     try:
         return run(parsed)
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Fit, score, print, write."""
+    """Fit the anchors, score them, print the table, and write the reports."""
     train = open_scenes(parsed, parsed.train, "train")
     test = open_scenes(parsed, parsed.test, "test")
     anchors = Anchors(train)

@@ -1,4 +1,4 @@
-"""What is known of a voxel without learning: where it is, what matching measured there, and its pixel's colour."""
+"""Voxel features without training: position, stereo matching at the voxel, and colour of its pixel."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from occdepth_ros.stereo.surface import SurfaceBinning
 Features = npt.NDArray[np.float32]
 
 BOXES = (3, 7, 15)
-"""Edges of the boxes that surface points are counted in, voxels."""
+"""Edges of the boxes in which surface points are counted, voxels."""
 NEAREST_M = 3.0
 FARTHEST_PX = 64.0
-"""Disparity errors beyond this say no more than this, pixels."""
+"""Bound of the disparity difference, pixels."""
 
 NAMES = (
     "x",
@@ -35,10 +35,11 @@ NAMES = (
 
 
 class VoxelFeatures:
-    """Features of all voxels of a grid before one rig; NaN where a voxel is out of view or its pixel is unmatched.
+    """Features of all voxels of a grid for one rig; NaN for voxels that are out of view or have an unmatched pixel.
 
-    Position in metres; semi-global depth at the voxel's pixel minus the voxel's depth, in metres and as a disparity;
-    surface points in boxes around the voxel, logarithm of one plus their number; mean colour of 5x5 pixels.
+    The features are: position in metres; depth of semi-global matching at the voxel's pixel minus the voxel's depth, in
+    metres and as disparity; logarithm of 1 + the number of surface points in boxes around the voxel; mean colour of 5x5
+    pixels.
 
     Args:
         rig: the calibrated cameras.
@@ -55,7 +56,7 @@ class VoxelFeatures:
         self._depth = pixels.depth[self._visible].astype(np.float32)
 
     def of(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Features:
-        """Features of one rectified pair `[H, W, 3]` RGB, `[X*Y*Z, len(NAMES)]`."""
+        """Return the features of one rectified pair `[H, W, 3]` RGB, `[X*Y*Z, len(NAMES)]`."""
         disparity = self._binning.without_splinters(self._matcher.match(left, right))
         out = np.full((self._grid.count, len(NAMES)), np.nan, np.float32)
         out[:, :3] = self._grid.centers()

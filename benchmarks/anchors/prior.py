@@ -1,4 +1,4 @@
-"""The blind prior: what training scenes hold on average, voxel by voxel, whatever the images show."""
+"""The blind prior: average of the training scenes, voxel by voxel, independent of the images."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
 Labels = npt.NDArray[np.uint8]
 
 STEPS = 100
-"""Resolution of occupancies when a threshold is chosen."""
+"""Number of occupancy levels when a threshold is selected."""
 
 
 class BlindPrior:
     """Mean occupancy and most frequent class of every voxel.
 
     Args:
-        targets: `[X, Y, Z]` class ids of the training scenes, all on one grid; 255 = unknown, which counts as nothing.
-        folds: a number per scene; scenes of one place share it. The threshold is the one that scores the highest
-            SC IoU when each fold is predicted from all others, so with one fold alone there is nothing to choose by
-            and it is 0.5.
+        targets: `[X, Y, Z]` class ids of the training scenes, all on one grid; 255 = unknown, ignored.
+        folds: fold of each scene; scenes of one place have the same fold. The threshold maximizes the SC IoU when each
+            fold is predicted from all others; it is 0.5 if there is only one fold.
     """
 
     def __init__(self, targets: Sequence[Labels], folds: Sequence[int]) -> None:
@@ -33,13 +32,13 @@ class BlindPrior:
         for target in targets:
             _count(self._counts, target, 1)
         self.occupancy: npt.NDArray[np.float32] = _occupancy(self._counts)
-        """Share of the scenes that know a voxel in which it is occupied, `[X*Y*Z]`; 0 where none knows it."""
+        """Fraction of the scenes with a label at a voxel in which it is occupied, `[X*Y*Z]`; 0 without labels."""
         self.classes: npt.NDArray[np.uint8] = _classes(self._counts)
-        """Most frequent class of a voxel where it is occupied, `[X*Y*Z]`; 0 where it never is."""
+        """Most frequent class of a voxel among occupied labels, `[X*Y*Z]`; 0 if it is never occupied."""
         self.threshold = self._best_threshold()
 
     def without(self, fold: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-        """Occupancy and classes from all folds but one: what an honest feature of that fold's own scenes is."""
+        """Return occupancy and classes from all other folds, for use as features of the scenes of a fold."""
         left_out = [target for target, own in zip(self._targets, self._folds, strict=True) if own == fold]
         for target in left_out:
             _count(self._counts, target, -1)
@@ -49,7 +48,7 @@ class BlindPrior:
         return result
 
     def labels(self) -> Labels:
-        """The one prediction for all scenes, `[X, Y, Z]`."""
+        """Return the prediction, which is equal for all scenes, `[X, Y, Z]`."""
         return np.where(self.occupancy > self.threshold, self.classes, EMPTY).astype(np.uint8).reshape(self._shape)
 
     def _best_threshold(self) -> float:
@@ -70,11 +69,11 @@ class BlindPrior:
 
 
 def best_threshold(free: npt.NDArray[np.int64], occupied: npt.NDArray[np.int64]) -> float:
-    """Threshold in 0..1 of the highest SC IoU, from the voxels at each of N evenly spaced levels in 0..1, `[N]`.
+    """Return the threshold in 0..1 with the highest SC IoU from voxel counts at N evenly spaced levels, `[N]`.
 
     Voxels above the threshold are predicted as occupied.
     """
-    # by falling level: how many are predicted when all from this level on are
+    # by decreasing level: number of voxels predicted as occupied at this threshold
     hits, false = np.cumsum(occupied[::-1])[::-1], np.cumsum(free[::-1])[::-1]
     iou = hits / np.maximum(occupied.sum() + false, 1)
     lowest = int(iou.argmax())
@@ -83,13 +82,13 @@ def best_threshold(free: npt.NDArray[np.int64], occupied: npt.NDArray[np.int64])
 
 def _count(counts: npt.NDArray[np.uint16], target: Labels, sign: int) -> None:
     voxels = np.flatnonzero(target != UNKNOWN)
-    # uint16 wraps around: adding 65535 takes one away
+    # uint16 wraps around: adding 65535 subtracts 1
     counts[target.ravel()[voxels], voxels] += np.uint16(sign % (1 << 16))
 
 
 def _occupancy(counts: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
-    known = counts.sum(0, dtype=np.uint32)
-    return ((known - counts[EMPTY]) / np.maximum(known, 1)).astype(np.float32)
+    labelled = counts.sum(0, dtype=np.uint32)
+    return ((labelled - counts[EMPTY]) / np.maximum(labelled, 1)).astype(np.float32)
 
 
 def _classes(counts: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:

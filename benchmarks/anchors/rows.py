@@ -1,4 +1,4 @@
-"""Fit the anchors to training scenes, and score each of them on unseen ones."""
+"""Fit the anchors to training scenes, and score them on held-out scenes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from occdepth_ros.evaluation.scenes import SceneModel
 
 ROWS = ("blind-prior", "stereo-geometry", "boosted-trees")
 FOLDS = 8
-"""Most folds that training scenes are put into, those of one sequence into the same."""
+"""Maximum number of folds; scenes of one sequence are in one fold."""
 
 
 class FeatureMaker:
-    """Features of scenes of changing rigs; the tables are made anew only when rig or grid change."""
+    """Computes features of scenes; the tables are recomputed only if rig or grid change."""
 
     def __init__(self) -> None:
         self._key = ""
 
     def of(self, example: SceneExample) -> Features:
-        """Features of a scene, `[X*Y*Z, F]`."""
+        """Return the features of a scene, `[X*Y*Z, F]`."""
         key = f"{example.rig.fingerprint} {example.grid}"
         if key != self._key:
             self._key, self._features = key, VoxelFeatures(example.rig, example.grid)
@@ -36,19 +36,19 @@ class FeatureMaker:
 
 
 class Anchors:
-    """The anchors, fitted.
+    """The fitted anchors.
 
     Args:
-        train: scenes to fit to, all on one grid; each is read once.
-        seed: of the voxels that are sampled.
+        train: training scenes, all on one grid; each is read once.
+        seed: seed of the voxel sampling.
 
     Attributes:
-        prior, trees: fitted.
-        seconds: what fitting took, by part.
+        prior, trees: the fitted models.
+        seconds: duration of fitting by part.
 
     Raises:
         SourceError: there are no scenes.
-        GridError: two scenes lie on different grids.
+        GridError: two scenes have different grids.
     """
 
     def __init__(self, train: SceneDataset, seed: int = 0) -> None:
@@ -63,7 +63,7 @@ class Anchors:
         for index in range(len(train)):
             example = train[index]
             self._check_grid(example, first=index == 0)
-            # a scene that belongs to no sequence is a place of its own
+            # a scene without a sequence counts as a separate place
             place = example.name.rpartition("/")[0] or example.name
             folds.append(places.setdefault(place, len(places)) % FOLDS)
             targets.append(example.target)
@@ -77,10 +77,9 @@ class Anchors:
         self.seconds = {name: round(float(seconds), 1) for name, seconds in parts}
 
     def score(self, test: SceneDataset) -> dict[str, SetScores]:
-        """Score every row of `ROWS` on scenes on the same grid.
+        """Score every row of `ROWS` on scenes with the same grid.
 
-        `seen` and `completed` are told apart alike for all rows: by the ground truth, or by what stereo-geometry
-        measured.
+        The regions `seen` and `completed` are equal for all rows: from the ground truth, or from stereo-geometry.
         """
         scores = {name: SetScores() for name in ROWS}
         maker, model = FeatureMaker(), SceneModel("stereo-geometry")
@@ -109,7 +108,7 @@ class Anchors:
 
 
 def rows(scores: dict[str, SetScores]) -> list[dict[str, Any]]:
-    """The table, in percent."""
+    """Return the table, in percent."""
     out = []
     for name, scored in scores.items():
         report = scored.report()

@@ -1,4 +1,4 @@
-"""The scenes that anchors are fitted to and scored on."""
+"""Training and test scenes of the anchors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from occdepth_ros.errors import SourceError
 
 
 def open_scenes(parsed: argparse.Namespace, names: Sequence[str], split: str) -> SceneDataset:
-    """The scenes that the command line asks for: sequences, or a number of generated streets of a split.
+    """Return the requested scenes: sequences, or a number of synthetic scenes of a split.
 
     Raises:
-        SourceError: they are missing, or the number is none.
+        SourceError: the scenes are missing, or the number is invalid.
     """
     if parsed.dataset == "street":
         count = int(names[0]) if len(names) == 1 and names[0].isdecimal() else 0

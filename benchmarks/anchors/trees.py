@@ -1,4 +1,4 @@
-"""Gradient-boosted trees on per-voxel features: the best that is to be had in a minute without a network."""
+"""Gradient-boosted trees on voxel features: a baseline without a network that is fitted in a minute."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ from benchmarks.anchors.prior import STEPS, BlindPrior, best_threshold
 from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 
-KNOWN_PER_SCENE, OCCUPIED_PER_SCENE = 16000, 8000
-"""Voxels of a scene that occupancy and classes are fitted to."""
+LABELLED_PER_SCENE, OCCUPIED_PER_SCENE = 16000, 8000
+"""Number of voxels of a scene to which occupancy and classes are fitted."""
 TREES, CLASS_TREES = 150, 60
-"""Rounds of boosting; the classes' rounds grow one tree for each class."""
+"""Boosting rounds; each round of the classes grows one tree per class."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Voxels of one training scene.
+    """Sampled voxels of one training scene.
 
     Args:
         fold: the scene's fold, see `BlindPrior`.
-        known, occupied: features `[N, len(NAMES)]` of random known voxels, and of random occupied ones.
-        at_known, at_occupied: flat indices of these voxels, `[N]`.
-        known_labels, occupied_labels: their class ids, `[N]`.
+        labelled, occupied: features `[N, len(NAMES)]` of random labelled voxels, and of random occupied voxels.
+        at_labelled, at_occupied: flat indices of these voxels, `[N]`.
+        labels, occupied_labels: their class ids, `[N]`.
     """
 
     fold: int
-    known: Features
-    at_known: npt.NDArray[np.intp]
-    known_labels: npt.NDArray[np.uint8]
+    labelled: Features
+    at_labelled: npt.NDArray[np.intp]
+    labels: npt.NDArray[np.uint8]
     occupied: Features
     at_occupied: npt.NDArray[np.intp]
     occupied_labels: npt.NDArray[np.uint8]
 
 
 def draw_sample(example: SceneExample, features: Features, fold: int, rng: np.random.Generator) -> Sample:
-    """Choose voxels of a scene at random; each known one, and each occupied one, is as likely as the others."""
+    """Sample labelled voxels, and occupied voxels, of a scene uniformly."""
     labels = example.target.ravel()
 
     def chosen(of: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.intp]:
         places = np.flatnonzero(of)
         return np.sort(rng.choice(places, min(count, len(places)), replace=False))
 
-    known = chosen(labels != UNKNOWN, KNOWN_PER_SCENE)
+    labelled = chosen(labels != UNKNOWN, LABELLED_PER_SCENE)
     occupied = chosen((labels != UNKNOWN) & (labels != EMPTY), OCCUPIED_PER_SCENE)
-    return Sample(fold, features[known], known, labels[known], features[occupied], occupied, labels[occupied])
+    return Sample(fold, features[labelled], labelled, labels[labelled], features[occupied], occupied, labels[occupied])
 
 
 class BoostedTrees:
-    """Occupancy, then the class of what is occupied, each voxel on its own.
+    """Predicts occupancy, then the class of occupied voxels, each voxel independently.
 
-    The blind prior is a feature too, in training scenes as the other folds see it.
+    The blind prior is a feature, too; for training scenes it is computed from the other folds.
 
     Args:
-        samples: of the training scenes.
-        prior: fitted to the same scenes.
-        seed: of the fit.
+        samples: voxels of the training scenes.
+        prior: blind prior of the same scenes.
+        seed: seed of the fit.
     """
 
     def __init__(self, samples: Sequence[Sample], prior: BlindPrior, seed: int = 0) -> None:
@@ -71,21 +71,21 @@ class BoostedTrees:
             occupancy, classes = prior.without(fold)
             for sample in samples:
                 if sample.fold == fold:
-                    known = _joined(sample.known, sample.at_known, occupancy, classes)
+                    labelled = _joined(sample.labelled, sample.at_labelled, occupancy, classes)
                     occupied = _joined(sample.occupied, sample.at_occupied, occupancy, classes)
-                    parts.append((fold, known, sample.known_labels != EMPTY, occupied, sample.occupied_labels))
+                    parts.append((fold, labelled, sample.labels != EMPTY, occupied, sample.occupied_labels))
         folds = np.concatenate([np.full(len(part[1]), part[0]) for part in parts])
-        known, is_occupied, occupied, labels = (np.concatenate([part[i] for part in parts]) for i in range(1, 5))
-        self.threshold = _honest_threshold(known, is_occupied, folds, seed)
-        self._occupancy = _classifier(TREES, seed).fit(known, is_occupied)
+        labelled, is_occupied, occupied, labels = (np.concatenate([part[i] for part in parts]) for i in range(1, 5))
+        self.threshold = _held_out_threshold(labelled, is_occupied, folds, seed)
+        self._occupancy = _classifier(TREES, seed).fit(labelled, is_occupied)
         self._classes = _classifier(CLASS_TREES, seed).fit(occupied, labels)
 
     def predict(self, features: Features, at: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
-        """Class ids of a scene, `[X*Y*Z]`; free wherever nothing is asked for.
+        """Predict class ids of a scene, `[X*Y*Z]`; voxels that are not requested are free.
 
         Args:
-            features: of all voxels, `[X*Y*Z, len(NAMES)]`.
-            at: flat indices of the voxels to predict, `[N]`; each costs microseconds, so ask for those that matter.
+            features: features of all voxels, `[X*Y*Z, len(NAMES)]`.
+            at: flat indices of the voxels to predict, `[N]`; each takes microseconds.
         """
         asked = _joined(features[at], at, self._prior.occupancy, self._prior.classes)
         occupied = np.flatnonzero(self._occupancy.predict_proba(asked)[:, 1] > self.threshold)
@@ -115,15 +115,15 @@ def _classifier(rounds: int, seed: int) -> HistGradientBoostingClassifier:
     )
 
 
-def _honest_threshold(
-    known: Features, is_occupied: npt.NDArray[np.bool_], folds: npt.NDArray[np.intp], seed: int
+def _held_out_threshold(
+    labelled: Features, is_occupied: npt.NDArray[np.bool_], folds: npt.NDArray[np.intp], seed: int
 ) -> float:
-    """The threshold of the highest SC IoU on a quarter of the folds, for trees fitted to the others."""
+    """Return the threshold with the highest SC IoU on a quarter of the folds, for trees fitted to the others."""
     numbers = np.unique(folds)
     held_out = np.isin(folds, numbers[::4])
     if len(numbers) < 2:
         return 0.5
-    fitted = _classifier(TREES, seed).fit(known[~held_out], is_occupied[~held_out])
-    level = np.rint(STEPS * fitted.predict_proba(known[held_out])[:, 1]).astype(np.intp)
+    fitted = _classifier(TREES, seed).fit(labelled[~held_out], is_occupied[~held_out])
+    level = np.rint(STEPS * fitted.predict_proba(labelled[held_out])[:, 1]).astype(np.intp)
     free, occupied = (np.bincount(level[is_occupied[held_out] == kind], minlength=STEPS + 1) for kind in (False, True))
     return best_threshold(free, occupied)

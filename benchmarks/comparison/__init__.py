@@ -1,5 +1,5 @@
-"""The comparison of OccDepth's table 1 on one small budget, on the street world.
+"""The comparison of OccDepth's table 1 with one small training budget on synthetic scenes.
 
-LMSCNet from stereo occupancy, MonoScene, MonoScene-stereo and OccDepth, each in a size that a CPU trains, see the same
-generated scenes in the same order for the same number of steps; the blind prior and stereo-geometry stand beside them.
+All networks have a size that a CPU can train, and are trained on the same scenes in the same order for the same number
+of steps; the blind prior and stereo-geometry are baselines.
 """

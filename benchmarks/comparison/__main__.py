@@ -1,6 +1,6 @@
 """`python -m benchmarks.comparison`: train and score every row, print the table, write JSON and the README's section.
 
-It may be stopped at any time: finished rows stay, and a training goes on after its last checkpoint.
+The command can be stopped at any time: finished rows are kept, and a training resumes after its last checkpoint.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ from occdepth_ros.training.reporting import LOG
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; errors that the user can repair end as one line on stderr and exit code 2."""
+    """Run the command; errors that a user can repair are printed as one line on stderr, with exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.comparison", description=__doc__)
     add = parser.add_argument
-    add("--out", type=Path, metavar="DIR", default=ROOT / "out/comparison", help="trainings and reports go there")
+    add("--out", type=Path, metavar="DIR", default=ROOT / "out/comparison", help="folder of trainings and reports")
     add("--scenes", type=Path, metavar="DIR", help="scene files; missing ones are generated (default OUT/scenes)")
     add("--train", type=int, metavar="N", default=240, help="training scenes (%(default)s)")
     add("--test", type=int, metavar="N", default=24, help="held-out scenes (%(default)s)")
-    add("--steps", type=int, metavar="N", default=240, help="the budget of every row: steps of one scene (%(default)s)")
-    add("--seed", type=int, default=42, help="of weights and order (%(default)s)")
+    add("--steps", type=int, metavar="N", default=240, help="budget of every row: steps of one scene (%(default)s)")
+    add("--seed", type=int, default=42, help="seed of weights and order (%(default)s)")
     add("--workers", type=int, metavar="K", default=2, help="processes that generate scenes (%(default)s)")
     add("--table", choices=TABLES, default="comparison", help="which rows (%(default)s); ablation: MonoOcc's")
     names = [*ANCHORS, *(row.key for rows in TABLES.values() for row in rows), *SHIPPED]
-    add("--rows", nargs="+", metavar="NAME", choices=names, help=f"make these alone, of {', '.join(names)}")
+    add("--rows", nargs="+", metavar="NAME", choices=names, help=f"compute only these rows of {', '.join(names)}")
     add("--json", type=Path, metavar="FILE", help="default OUT/TABLE.json")
-    add("--readme", type=Path, metavar="FILE", help="put the table between the markers of this file")
+    add("--readme", type=Path, metavar="FILE", help="write the table between the markers of this file")
     parsed = parser.parse_args(arguments)
     try:
         for name in ("train", "test", "steps", "workers"):
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Generate, train, score, print, write; what is there already is kept."""
+    """Generate scenes, train, score, print and write the table; existing results are kept."""
     out: Path = parsed.out
     folder = parsed.scenes or out / "scenes"
     console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
@@ -80,7 +80,7 @@ def run(parsed: argparse.Namespace) -> int:
     reports: dict[str, dict[str, Any]] = {}
 
     def row(name: str, make: Callable[[], tuple[Callable[[SceneExample], Labels], dict[str, Any]]]) -> None:
-        """Make and score a row, unless its report is there or other rows are asked for."""
+        """Train and score a row, unless its report exists or other rows are requested."""
         path = out / name / "report.json"
         if path.exists():
             report = json.loads(path.read_text(encoding="utf-8"))
@@ -104,7 +104,7 @@ def run(parsed: argparse.Namespace) -> int:
     of_table = {trained.key: trained for trained in TABLES[parsed.table]}
 
     def weights_of(trained: TrainedRow) -> Path:
-        """Weights of a row, which is trained where that has not been done, its teacher first."""
+        """Return the weights of a row; the row and its teacher are trained first if necessary."""
         of_teacher = {"teacher": weights_of(of_table[trained.teacher])} if trained.teacher else {}
         return train_row(trained, training, out / trained.key, steps=parsed.steps, seed=parsed.seed, **of_teacher)
 
@@ -122,9 +122,9 @@ def run(parsed: argparse.Namespace) -> int:
 
     rows, shipped = table_rows(reports, TABLES[parsed.table]), shipped_rows(reports)
     if rows:
-        console.print(table(f"{parsed.table} on the street world, percent; {parsed.test} held-out scenes", rows))
+        console.print(table(f"{parsed.table} on synthetic scenes, percent; {parsed.test} held-out scenes", rows))
     if shipped:
-        console.print(table("shipped weights, not trained on this budget, on the same scenes", shipped))
+        console.print(table("shipped weights, not trained with this budget, on the same scenes", shipped))
     summary = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": machine(),

@@ -1,6 +1,6 @@
-"""MonoOcc's contributions one by one: the rows of the ablation.
+"""The rows of the ablation of MonoOcc's contributions.
 
-Each row but the teacher is monoocc-edge with all contributions or without one of them, on one budget.
+Each row except the teacher is monoocc-edge with all contributions or without one of them, with one budget.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ABLATION = (
     _student("monoocc-no-late", "without image-conditioned attention", task={"late": False}),
     _student("monoocc-no-pixels", "without auxiliary 2-D loss", task={"semantic": False}),
 )
-"""The teacher first: the others imitate it."""
+"""Rows of the ablation; the teacher is first, because it is distilled into the others."""
 
 TABLES = {"comparison": TRAINED, "ablation": ABLATION}
-"""Rows of every table that the command makes, by name."""
+"""Rows of each table by name."""

@@ -1,7 +1,7 @@
-"""How ready a trained network is to call a voxel occupied, chosen on training scenes as the anchors' thresholds are.
+"""Decision threshold of occupancy, selected on training scenes like the thresholds of the anchors.
 
-After a small budget most of what separates two networks may be this one number, which class weights and losses move
-more than images do. It is an addend of the empty class's logit, which the biases of the weights can hold.
+After a small budget, differences between networks can mainly be differences of this threshold, which depends more on
+class weights and losses than on images. It is an addend of the empty class's logit and is stored in the biases.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from occdepth_ros.training.task import ClassifyingTask, collate
 Counts = npt.NDArray[np.int64]
 
 REACH = 8.0
-"""Addends from -REACH to REACH are tried."""
+"""Addends from -REACH to REACH are evaluated."""
 LEVELS = 128
-"""Steps between them."""
+"""Number of steps between them."""
 SCENES = 8
-"""Training scenes that it is chosen on, evenly spread."""
+"""Number of training scenes for the selection, evenly spread."""
 
 
 def balanced(
@@ -36,19 +36,18 @@ def balanced(
     """Write weights whose empty class has the addend of the highest SC IoU on training scenes.
 
     Args:
-        task: of the row.
-        weights: the trained ones.
-        training: the scenes; `SCENES` of them are looked at.
+        task: task of the row.
+        weights: the trained weights.
+        training: the training scenes; `SCENES` of them are used.
         out: safetensors file to write.
-        bias: name of the tensor that is added to the class logits, its entries classes times fine voxels, classes
-            outermost.
-        precision: that the row was trained in, "bfloat16" or "float32".
+        bias: name of the bias of the class logits; its entries are classes times fine voxels, classes outermost.
+        precision: precision of the row's training, "bfloat16" or "float32".
 
     Returns:
         the addend.
 
     Raises:
-        OccDepthError: the weights are of another network, or a file cannot be written.
+        OccDepthError: the weights belong to another network, or a file cannot be written.
     """
     state = load_file(weights)
     load_strict(task.network, state, where=str(weights))
@@ -62,12 +61,12 @@ def balanced(
 
 
 def addend_of(free: Counts, occupied: Counts) -> float:
-    """The addend of the empty logit, from numbers of free and occupied voxels by level, see `level`."""
+    """Return the addend of the empty logit from the numbers of free and occupied voxels by level, see `level`."""
     return (2 * best_threshold(free, occupied) - 1) * REACH
 
 
 def level(logits: torch.Tensor) -> torch.Tensor:
-    """How far the best other class is above the empty one, in steps from -REACH, `[C, N]` to `[N]` int64."""
+    """Quantize the margin of the best other class over the empty class, in steps from -REACH, `[C, N]` to `[N]` int64."""
     lead = logits[1:].amax(0) - logits[EMPTY]
     return ((lead + REACH) / (2 * REACH) * LEVELS).round().clamp_(0, LEVELS).long()
 

@@ -1,4 +1,4 @@
-"""The rows: what each is, how it is trained on the common budget, how all are scored."""
+"""The rows of the comparison: definition, training with the common budget, scoring."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Labels = npt.NDArray[np.uint8]
 
 RECIPE = "comparison"
 FOLDS = 8
-"""Parts that training scenes are put into to choose the blind prior's threshold."""
+"""Number of folds of the training scenes for the threshold of the blind prior."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class TrainedRow:
     """A network of the table.
 
     Args:
-        model: its name in the registry.
-        title: what the paper's table calls it.
-        family: of its recipe.
-        paper: SC IoU and SSC mIoU in the paper's table 1, percent; None = it is not in it.
-        task: what its section `task` has besides the common one, such as a loss that is switched off.
-        name: of the row, for folders and `--rows`; empty = the model's. Rows of one model need several.
-        recipe: the one that it shares with the other rows of its table.
-        teacher: name of the row whose weights it imitates, which is trained first; empty = none.
-        bias: name of the weights that are added to the class logits, see `benchmarks.comparison.balance`.
+        model: name in the registry.
+        title: name in the paper's table.
+        family: family of the recipe.
+        paper: SC IoU and SSC mIoU in the paper's table 1, percent; None = not in the table.
+        task: overrides of the recipe's section `task`, such as a disabled loss.
+        name: name of the row for folders and `--rows`; empty = name of the model; must be unique.
+        recipe: recipe of all rows of the table.
+        teacher: name of the teacher's row, which is trained first; empty = no teacher.
+        bias: name of the bias of the class logits, see `benchmarks.comparison.balance`.
     """
 
     model: str
@@ -61,7 +61,7 @@ class TrainedRow:
 
     @property
     def past(self) -> tuple[int, ...]:
-        """Offsets of the earlier images that the row looks at."""
+        """Frame offsets of the earlier images that the row uses."""
         past: tuple[int, ...] = getattr(recipe_of(self, 1, 1, 0).task_options(), "past", ())
         return past
 
@@ -80,28 +80,28 @@ TRAINED = (
     TrainedRow("monoscene-stereo-small", "MonoScene-stereo", "occdepth", (40.84, 13.57), bias=_OCCDEPTH),
     TrainedRow("occdepth-small", "OccDepth", "occdepth", (45.10, 15.90), bias=_OCCDEPTH),
 )
-"""In the order of the paper's table."""
+"""Rows in the order of the paper's table."""
 
 ANCHORS = {"blind-prior": "blind prior", "stereo-geometry": "stereo geometry"}
 
 SHIPPED = ("occdepth-edge", "occdepth-edge-kitti")
-"""Models whose weights come with the package, trained at length and elsewhere: scored here, shown apart."""
+"""Models with shipped weights, which were not trained with this budget; they are shown separately."""
 
 
 def recipe_of(row: TrainedRow, steps: int, scenes: int, seed: int, teacher: Path | None = None) -> Recipe:
-    """The common recipe in a row's terms, for so many steps on so many scenes.
+    """Return the recipe of a row with the common budget.
 
     Args:
         row: the row.
         steps, scenes, seed: the budget.
-        teacher: weights of the row's teacher; None = it has none.
+        teacher: weights of the row's teacher; None = no teacher.
     """
     recipe = read_recipe(row.recipe)
-    # a family has those of the common options that its networks have a use for
+    # a family has only the common options that apply to its networks
     known = {option.name for option in fields(task_options(row.family))}
     common = {key: value for key, value in {**recipe.task, "preset": row.model}.items() if key in known}
     epochs = steps * recipe.scenes_per_step / scenes
-    # what it says of a scene is the same for all who imitate it
+    # the features of a scene are equal for all of its students
     imitation = {} if teacher is None else {"teacher": str(teacher), "teacher_cache": str(teacher.parent / "volumes")}
     task = {**common, **row.task, **imitation}
     return replace(recipe, family=row.family, task=task, epochs=epochs, seed=seed)
@@ -110,20 +110,20 @@ def recipe_of(row: TrainedRow, steps: int, scenes: int, seed: int, teacher: Path
 def train_row(
     row: TrainedRow, training: SceneDataset, out: Path, *, steps: int, seed: int, teacher: Path | None = None
 ) -> Path:
-    """Train a row, or go on where it was cut off; a finished one is left as it is.
+    """Train a row, or resume its training; a finished training is kept.
 
     Args:
         row: the row.
-        training: the scenes.
-        out: folder of its training.
+        training: the training scenes.
+        out: folder of the training.
         steps, seed: the budget.
-        teacher: weights of the row's teacher; None = it has none.
+        teacher: weights of the row's teacher; None = no teacher.
 
     Returns:
         the weights file in `out`.
 
     Raises:
-        OccDepthError: the scenes do not fit, or the folder holds the training of another budget.
+        OccDepthError: the scenes do not fit, or the folder contains a training with another budget.
     """
     weights = out / "weights.safetensors"
     recipe = recipe_of(row, steps, len(training), seed, teacher)
@@ -133,7 +133,7 @@ def train_row(
 
 
 def balance_row(row: TrainedRow, training: SceneDataset, weights: Path) -> tuple[Path, float]:
-    """The row's weights with the best addend of the empty class's logit on training scenes, and that addend."""
+    """Return the row's weights with the best addend of the empty class's logit on training scenes, and the addend."""
     recipe = recipe_of(row, 1, len(training), 0)
     task = recipe.task_options().build()
     assert isinstance(task, ClassifyingTask)
@@ -142,7 +142,7 @@ def balance_row(row: TrainedRow, training: SceneDataset, weights: Path) -> tuple
 
 
 def minutes_of(log: Path) -> float:
-    """Duration of a training by its log, whatever stood between its parts."""
+    """Return the duration of a training from its log, without interruptions."""
     total, done = 0.0, 0
     for line in CsvTable(log).rows():
         total += float(line["seconds_per_step"]) * (int(line["step"]) - done)
@@ -151,11 +151,11 @@ def minutes_of(log: Path) -> float:
 
 
 def score(test: SceneDataset, predict: Callable[[SceneExample], Labels]) -> dict[str, Any]:
-    """The report of a row as `occdepth eval` counts, and seconds a scene.
+    """Return the report of a row as in `occdepth eval`, and seconds per scene.
 
     Args:
         test: the held-out scenes.
-        predict: labels of a scene on its grid, `[X, Y, Z]`.
+        predict: function that returns the labels of a scene on its grid, `[X, Y, Z]`.
     """
     scores = SetScores()
     seconds = 0.0
@@ -169,7 +169,7 @@ def score(test: SceneDataset, predict: Callable[[SceneExample], Labels]) -> dict
 
 
 def engine_labels(model: str, weights: Path | None) -> Callable[[SceneExample], Labels]:
-    """Labels as the engine gives them; every scene has its own rig."""
+    """Predict labels with the engine; every scene has its own rig."""
     engine: Engine | None = None
 
     def predict(example: SceneExample) -> Labels:
@@ -184,12 +184,12 @@ def engine_labels(model: str, weights: Path | None) -> Callable[[SceneExample], 
 
 
 def row_labels(row: TrainedRow, weights: Path) -> Callable[[SceneExample], Labels]:
-    """Labels of a row: the engine's, or training's where no live model is of its kind."""
+    """Predict labels of a row with the engine, or with the training task if the registry has no such model."""
     return engine_labels(row.model, weights) if row.model in MODELS else task_labels(row, weights)
 
 
 def task_labels(row: TrainedRow, weights: Path) -> Callable[[SceneExample], Labels]:
-    """Labels as training predicts them, for networks that look at more than a live pair."""
+    """Predict labels with the training task, for networks whose input is more than a stereo pair."""
     task = recipe_of(row, 1, 1, 0).task_options().build()
     load_strict(task.network, load_file(weights), where=str(weights))
     task.network.eval()
@@ -202,7 +202,7 @@ def task_labels(row: TrainedRow, weights: Path) -> Callable[[SceneExample], Labe
 
 
 def blind_labels(training: SceneDataset) -> Callable[[SceneExample], Labels]:
-    """The blind prior of the training scenes: one answer for every scene."""
+    """Return the blind prior of the training scenes, which is equal for every scene."""
     targets = [training[index].target for index in range(len(training))]
     labels = BlindPrior(targets, [index % FOLDS for index in range(len(targets))]).labels()
     return lambda _: labels
@@ -211,7 +211,7 @@ def blind_labels(training: SceneDataset) -> Callable[[SceneExample], Labels]:
 def table_rows(
     reports: Mapping[str, Mapping[str, Any]], trained: Sequence[TrainedRow] = TRAINED
 ) -> list[dict[str, Any]]:
-    """The table, in percent: anchors first, then the networks in their order."""
+    """Return the table, in percent: anchors first, then the networks in their order."""
     rows = [_scored(title, reports[name]) for name, title in ANCHORS.items() if name in reports]
     for row in trained:
         if row.key in reports:
@@ -220,7 +220,7 @@ def table_rows(
 
 
 def shipped_rows(reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The same of the shipped weights, which the budget does not hold for."""
+    """Return the table of the shipped weights, which were not trained with the budget."""
     return [_scored(name, reports[name]) for name in SHIPPED if name in reports]
 
 

@@ -1,4 +1,4 @@
-"""The scenes of the comparison: generated once, kept on disk, the same for every row."""
+"""The scenes of the comparison: generated once, stored on disk, equal for every row."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Scenes:
 def street_scenes(
     folder: Path, split: str, count: int, *, workers: int = 1, past: tuple[int, ...] = ()
 ) -> SceneDataset:
-    """The first scenes of a split; those that the folder lacks are generated.
+    """Return the first scenes of a split; missing ones are generated.
 
     Args:
-        folder: of scene files, as `occdepth street` writes them.
-        split: "train" or "test"; no street is in both.
-        count: how many.
-        workers: processes that generate.
-        past: offsets of earlier images that they bring; scenes that are there already keep what they have.
+        folder: folder of scene files as written by `occdepth street`.
+        split: "train" or "test"; the splits share no scene.
+        count: number of scenes.
+        workers: number of processes that generate scenes.
+        past: frame offsets of earlier images in generated scenes; existing scenes are not changed.
 
     Raises:
         OutputError: a scene cannot be written.
@@ -47,7 +47,7 @@ def street_scenes(
     files = [folder / f"{streets.name(index)}.npz" for index in range(count)]
     missing = [index for index, file in enumerate(files) if not file.exists()]
     if missing:
-        # a fresh interpreter each: OpenCV's threads do not survive a fork
+        # start new interpreters, because OpenCV's threads do not survive a fork
         with multiprocessing.get_context("spawn").Pool(min(workers, len(missing)), cv2.setNumThreads, (1,)) as pool:
             pool.map(partial(_write, streets, folder), missing, chunksize=1)
     return Scenes(files)

@@ -9,19 +9,16 @@ from typing import Any
 from occdepth_ros.errors import OutputError
 from occdepth_ros.files import write_whole
 
-SHOWN_APART = (
-    "Weights that ship with the package, on the same held-out scenes; trained at length and elsewhere, not on this "
-    "budget:"
-)
+SHOWN_APART = "Shipped weights on the same held-out scenes; they were trained longer and on other data:"
 
 
 def markdown(
     rows: Sequence[Mapping[str, Any]], shipped: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]
 ) -> str:
-    """The table, what it was measured on, and the shipped weights apart."""
+    """Return the table with machine and date, and a separate table of the shipped weights."""
     budget, machine = summary["budget"], summary["machine"]
     lines = [
-        f"{budget['steps']} steps of one scene each on {budget['train']} street scenes, scored on {budget['test']} "
+        f"{budget['steps']} steps of one scene each on {budget['train']} synthetic scenes, scored on {budget['test']} "
         f"held-out ones; percent; {machine['cores']} cores of {machine['cpu']}, {summary['date'][:10]}.",
         "",
         *_table(rows),
@@ -34,7 +31,7 @@ def markdown(
 def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not rows:
         return []
-    # a column that says nothing of any row is left out
+    # columns without values are omitted
     columns = [column for column in rows[0] if any(row[column] is not None for row in rows)]
     lines = [f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
     return lines + [f"| {' | '.join(_cell(row[column]) for column in columns)} |" for row in rows]
@@ -48,7 +45,7 @@ def write_section(
     *,
     name: str = "comparison",
 ) -> None:
-    """Replace what stands between the markers of a table, by its name, in a file.
+    """Replace the text between the markers of a table in a file.
 
     Raises:
         OutputError: the file cannot be read or written, or has no markers.
@@ -66,7 +63,7 @@ def write_section(
 
 
 def markers(name: str) -> tuple[str, str]:
-    """Lines that a table stands between."""
+    """Return the lines before and after a table."""
     return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
 
 

@@ -75,7 +75,7 @@ def test_steps_become_rows(tmp_path: Path) -> None:
     good = gpu_run.run_step(Step("nccl", writes), tmp_path)
     assert (good.state, good.finding) == ("ok", "NCCL is right")
     bench_row = gpu_run.run_step(Step("bench:m", ("python", "-c", "pass")), tmp_path)
-    assert bench_row.finding == "plain 80.0 ms, fast 20.0 ms: 4.00 x, labels equal on 99.950%, peak 1500 MB"
+    assert bench_row.finding == "reference 80.0 ms, optimized 20.0 ms: 4.00 x, labels equal on 99.950%, peak 1500 MB"
     failed = gpu_run.run_step(Step("train", ("python", "-c", "raise SystemExit('no room')")), tmp_path)
     assert failed.state == "FAILED" and "exit code 1: no room" in failed.finding
     unread = gpu_run.run_step(Step("bench:n", ("python", "-c", "pass")), tmp_path)

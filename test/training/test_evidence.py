@@ -154,5 +154,5 @@ def test_heads_are_initialized_with_the_class_frequencies(options: type[Evidence
     share = SEMANTIC_KITTI_VOXELS[0] / sum(SEMANTIC_KITTI_VOXELS)
     for head in task.heads():
         assert head.bias is not None
-        first = head.bias.view(20, -1).softmax(0)[0]  # of every fine voxel that is told at once
+        first = head.bias.view(20, -1).softmax(0)[0]  # one bias for every fine voxel of an output
         assert torch.allclose(first, torch.full_like(first, share), rtol=1e-4)
