@@ -1,4 +1,4 @@
-"""Stereo geometry on KITTI frames: percent against recon10 (a derived, partial ground truth), milliseconds per frame."""
+"""Stereo geometry on KITTI frames: percent against recon10 (a partial ground truth), milliseconds per frame."""
 
 from __future__ import annotations
 

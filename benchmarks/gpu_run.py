@@ -95,8 +95,8 @@ def comparison(entry: dict[str, Any]) -> str:
     """Return the text of a result of `occdepth bench`."""
     peak = "" if entry["peak_mb"] is None else f", peak {entry['peak_mb']:.0f} MB"
     return (
-        f"reference {entry['reference_ms']:.1f} ms, optimized {entry['optimized_ms']:.1f} ms: {entry['speedup']:.2f} x, "
-        f"labels equal on {entry['label_agreement']:.3%}{peak}"
+        f"reference {entry['reference_ms']:.1f} ms, optimized {entry['optimized_ms']:.1f} ms: "
+        f"{entry['speedup']:.2f} x, labels equal on {entry['label_agreement']:.3%}{peak}"
     )
 
 
@@ -107,7 +107,7 @@ def table(outcomes: Sequence[Outcome], about: dict[str, Any], when: datetime) ->
         "",
         f"{about['cpu']}, {about['cores']} cores; " + ", ".join(f"{k} {v}" for k, v in versions().items()),
         "",
-        "`benchmarks/gpu.sh`. Weights are the shipped ones, else random; label agreement of random weights is not representative.",
+        "`benchmarks/gpu.sh`. Weights are the shipped ones, else random; random weights amplify rounding.",
         "",
         "| step | state | s | finding |",
         "|---|---|---|---|",

@@ -20,7 +20,7 @@ def _student(name: str, title: str, teacher: str = TEACHER, task: Mapping[str, A
 
 
 ABLATION = (
-    _row(TEACHER, "teacher: looks back, cross view transformer"),
+    _row(TEACHER, "teacher: earlier images, cross view transformer"),
     _student("monoocc", "MonoOcc: all three contributions"),
     _student("monoocc-undistilled", "without distillation", teacher=""),
     _student("monoocc-no-late", "without image-conditioned attention", task={"late": False}),

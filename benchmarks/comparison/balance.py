@@ -66,7 +66,7 @@ def addend_of(free: Counts, occupied: Counts) -> float:
 
 
 def level(logits: torch.Tensor) -> torch.Tensor:
-    """Quantize the margin of the best other class over the empty class, in steps from -REACH, `[C, N]` to `[N]` int64."""
+    """Quantize the margin of the best other class over the empty class in steps from -REACH, `[C, N]` to `[N]`."""
     lead = logits[1:].amax(0) - logits[EMPTY]
     return ((lead + REACH) / (2 * REACH) * LEVELS).round().clamp_(0, LEVELS).long()
 
