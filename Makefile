@@ -12,10 +12,10 @@ ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-env: ## make or update the environment and build the package (seconds when nothing changed)
+env: ## create or update the environment and build the package (seconds if nothing changed)
 	@tools/env/make_env.sh
 
-build: ## build the package with colcon again, whatever has changed
+build: ## rebuild the package with colcon
 	@rm -f .venv/complete.json
 	@tools/env/make_env.sh
 
@@ -26,14 +26,14 @@ demo: env ## replay -> node -> topics on the sample; SOURCE=path MODEL=name WEIG
 test: env ## all tests; ARGS are pytest's, for example ARGS="-k grid"
 	@$(PYTHON_ENV) -m pytest $(ARGS)
 
-bench: env ## the benchmarks, as a table and as out/bench/<date>.json; ARGS="NAME ..." picks some
+bench: env ## the benchmarks, as a table and as out/bench/<date>.json; ARGS="NAME ..." selects benchmarks
 	@$(PYTHON_ENV) -m benchmarks $(ARGS)
 
 lint: env ## ruff and mypy, as the tests run them
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
-clean: ## remove what was built; the environment stays
+clean: ## remove build outputs; the environment is kept
 	@rm -rf build install log dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .venv/complete.json
 
-distclean: clean ## remove .venv and out/ as well; the cache, which other checkouts share, stays
+distclean: clean ## also remove .venv and out/; the cache, which other checkouts share, is kept
 	@rm -rf .venv out

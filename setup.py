@@ -1,4 +1,4 @@
-"""`pip install .`: the part without ROS and the command `occdepth`; colcon goes by package.xml and CMakeLists.txt."""
+"""`pip install .`: the part without ROS and the command `occdepth`; colcon uses package.xml and CMakeLists.txt."""
 
 import re
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""Joins one checkout's `.venv` to the shared environment; `make env` copies this file into `.venv`.
+"""Connects the `.venv` of a checkout to the shared environment; `make env` copies this file into `.venv`.
 
-Runs at every start of `.venv/bin/python`, from a .pth file, before anything is imported. The shared environment
-(packages, ROS, interfaces) lies in a cache; what belongs to this checkout is found first:
-  - AMENT_PREFIX_PATH and LD_LIBRARY_PATH name this checkout's build and the environment. The dynamic linker reads
-    LD_LIBRARY_PATH only when a process starts, so where it is not yet right, Python is started over, once.
-  - `occdepth_ros` is the source folder of this checkout together with the generated messages of its build, whatever
-    the current directory is.
+It runs at every start of `.venv/bin/python`, from a .pth file, before other imports. The shared environment (packages,
+ROS, interfaces) is in a cache; files of this checkout take precedence:
+  - AMENT_PREFIX_PATH and LD_LIBRARY_PATH contain the build of this checkout and the environment. The dynamic linker
+    reads LD_LIBRARY_PATH only at the start of a process; if the variable changes, Python is restarted once.
+  - `occdepth_ros` is the source folder of this checkout together with the generated messages of its build, independent
+    of the current directory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def lead(variable: str, folders: list[str]) -> bool:
 
 
 class PackageFinder(importlib.abc.MetaPathFinder):
-    """Finds one package in two folders: its sources and what was generated for it."""
+    """Finds one package in two folders: its sources and its generated files."""
 
     def __init__(self, name: str, folders: list[str]) -> None:
         self.name = name
@@ -50,7 +50,7 @@ def start() -> None:
     """Set this process up."""
     settings = json.loads(SETTINGS.read_text(encoding="utf-8"))
     lead("AMENT_PREFIX_PATH", settings["prefixes"])
-    # the ROS wheels start Python over as well, with a path that knows nothing of this checkout
+    # the ROS wheels would restart Python with a path that does not include this checkout
     os.environ["_ROS_WHEELS_BOOTSTRAP_COMPLETE"] = "1"
     if lead("LD_LIBRARY_PATH", settings["libraries"]) and settings["libraries"]:
         os.execv(sys.executable, sys.orig_argv)

@@ -1,4 +1,4 @@
-"""What `make env` builds, where, and from which inputs: the layers and their keys."""
+"""The layers of `make env`: folders, inputs and keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 PIP_ROS = ROOT / "tools" / "pip_ros"
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 STAMP = "complete.json"
-# Asked of the interpreter in a process of its own, because a sourced ROS may hold broken modules.
+# Runs in a separate process, because a sourced ROS may contain broken modules.
 QUESTION = """
 import importlib, importlib.util, json, sys
 kept = {}
@@ -40,7 +40,7 @@ def digest(*parts: str | Path) -> str:
 
 
 def is_complete(folder: Path, key: str) -> bool:
-    """Whether the layer in `folder` was finished from these inputs."""
+    """Return whether the layer in `folder` was completed from these inputs."""
     try:
         return bool(json.loads((folder / STAMP).read_text())["key"] == key)
     except (OSError, ValueError, KeyError, TypeError):
@@ -48,24 +48,24 @@ def is_complete(folder: Path, key: str) -> bool:
 
 
 def complete(folder: Path, key: str) -> None:
-    """Mark a layer as finished."""
+    """Mark a layer as complete."""
     write_whole(folder / STAMP, json.dumps({"key": key}))
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files below a folder, sorted, without caches."""
+    """Return all files below a folder, sorted, without caches."""
     return sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
 
 
 @dataclass
 class Environment:
-    """What to build, and where.
+    """Layers to build, and their folders.
 
     Args:
         ros: distribution of the sourced ROS 2; empty without one.
         absent: top-level modules of tools/pip_ros that this machine lacks.
-        kept: versions of what is taken from the sourced ROS' interpreter even though requirements.txt names it: its
-            compiled modules are bound to that numpy and that OpenCV.
+        kept: versions of the packages of the sourced ROS' interpreter that replace those of requirements.txt, because
+            the compiled ROS modules depend on that numpy and OpenCV.
     """
 
     ros: str

@@ -1,12 +1,12 @@
-"""`make env`: the environment that the package is built, tested and run in.
+"""`make env`: create the environment in which the package is built, tested and run.
 
 Four layers, each rebuilt only when its own inputs change:
   1. the packages of requirements*.txt, in a virtual environment in the cache (about 6 GB, shared by all checkouts);
   2. the interface packages of tools/pip_ros that this machine lacks, built with colcon, in the cache;
   3. this package, built with colcon in the checkout's own build/ and install/;
   4. the checkout's `.venv`: a thin environment that joins the three (see checkout_hook.py).
-With a sourced ROS 2, layer 1 holds no ROS, and layer 2 only what the installation lacks. A layer counts when its
-stamp, which is written last, is there; an interrupted build is taken up again. Standard library only.
+With a sourced ROS 2, layer 1 contains no ROS packages, and layer 2 only those that the installation lacks. A layer is
+complete if its stamp exists, which is written last; an interrupted build is resumed. Standard library only.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def make_packages(env: Environment, steps: Steps) -> None:
         steps.say(f"no environment for these inputs yet; making {folder} (once, about 3 minutes and 6 GB)")
         if not (folder / "bin" / "pip").exists():
             venv.create(folder, with_pip=True, system_site_packages=bool(env.ros), clear=True, symlinks=True)
-        # byte code is made when a module is first used: most of the 10,000 files never are
+        # byte code is compiled on first import, because most of the 10,000 files are never imported
         options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--no-compile"]
         command: list[str | Path] = [python, "-m", "pip", "install", *options]
         for path in wanted(env):
@@ -50,7 +50,7 @@ def make_packages(env: Environment, steps: Steps) -> None:
 
 
 def wanted(env: Environment) -> list[Path]:
-    """The requirement files to install; without the lines of what is kept, and with its numpy held."""
+    """Return the requirement files to install, without the kept packages and with their numpy pinned."""
     if not env.kept:
         return env.requirements
     lines = env.requirements[0].read_text(encoding="utf-8").splitlines()
@@ -62,7 +62,7 @@ def wanted(env: Environment) -> list[Path]:
 
 
 def repair_exports(prefix: Path) -> None:
-    """Replace the build machine's Python paths, which the ROS wheels carry in their CMake files, by our own."""
+    """Replace the Python paths of the build machine in the CMake files of the ROS wheels by those of this machine."""
     for path in prefix.glob("share/*/cmake/*.cmake"):
         text = path.read_text(encoding="utf-8")
         if "/opt/python/" in text:
@@ -113,7 +113,7 @@ def make_checkout(env: Environment, steps: Steps) -> None:
     join(env, site_folder)
     made_with = ROOT / "build" / "environment.txt"
     if not made_with.is_file() or made_with.read_text() != env.interfaces_key:
-        # what CMake found belongs to another environment
+        # the CMake cache belongs to another environment
         shutil.rmtree(ROOT / "build" / "occdepth_ros", ignore_errors=True)
         shutil.rmtree(ROOT / "install", ignore_errors=True)
         write_whole(made_with, env.interfaces_key)
@@ -139,7 +139,7 @@ def write_command(thin: Path, name: str, module: str) -> None:
 
 
 def join(env: Environment, site_folder: Path) -> None:
-    """Write what `.venv` needs to find the layers; see checkout_hook.py."""
+    """Write the files with which `.venv` finds the layers; see checkout_hook.py."""
     own = ROOT / "install" / "occdepth_ros"
     generated = sorted(own.glob("**/occdepth_ros/msg/__init__.py"))
     site_folders = [p for prefix in env.prefixes() for p in prefix.glob(f"lib/{PYTHON}/site-packages")]
@@ -160,7 +160,7 @@ def join(env: Environment, site_folder: Path) -> None:
 
 
 def main() -> int:
-    """Make what is missing; return the exit code."""
+    """Build missing layers; return the exit code."""
     try:
         env = detect()
         steps = Steps(env.cache / f"log-{env.packages_key}.txt")

@@ -1,4 +1,4 @@
-"""Running the steps of `make env`: one line a step on the terminal, everything else in a log file."""
+"""Steps of `make env`: one line per step on the terminal, command output in a log file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEARTBEAT_S = 30.0
 
 
 class StepError(Exception):
-    """A step that failed; the message says what failed and what to do."""
+    """A failed step; the message contains the failure and the remedy."""
 
 
 class Steps:
@@ -35,10 +35,10 @@ class Steps:
         print(f"make env: [{time.monotonic() - self.started:4.0f} s] {text}", flush=True)
 
     def run(self, what: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None = None) -> None:
-        """Run one command; its output goes to the log, a sign of life to the terminal.
+        """Run one command; its output goes to the log, progress to the terminal.
 
         Raises:
-            StepError: the command failed; carries the last lines of its output.
+            StepError: the command failed; the text contains the last lines of its output.
         """
         self.say(what)
         start = time.monotonic()
@@ -81,7 +81,7 @@ def explain(what: str, output: str, log: Path) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path, steps: Steps) -> Iterator[None]:
-    """Hold a lock file, so that two builds of the same thing wait for one another."""
+    """Hold a lock file, so that concurrent builds of one layer wait for each other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         try:
@@ -93,7 +93,7 @@ def locked(path: Path, steps: Steps) -> Iterator[None]:
 
 
 def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a file so that it is there either whole or not at all."""
+    """Write a file completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What this project relies on in ``diagnostic_updater``: true of the stand-in and of the real package."""
+"""Behaviour of ``diagnostic_updater`` that this project uses, for the stand-in and the real package."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_frequency_window_moves_on_and_can_be_cleared() -> None:
     assert values(run(task))["Events since startup"] == "0"
 
 
-def test_equal_bounds_are_told_as_a_target() -> None:
+def test_equal_bounds_are_reported_as_a_target() -> None:
     task = FrequencyStatus(FrequencyStatusParam({"min": 10.0, "max": 10.0}))
     time.sleep(0.01)
     assert float(values(run(task))["Target frequency (Hz)"]) == 10.0

@@ -1,4 +1,4 @@
-"""What this project relies on in ``sensor_msgs_py.point_cloud2``: true of the stand-in and of the real package."""
+"""Behaviour of ``sensor_msgs_py.point_cloud2`` that this project uses, for the stand-in and the real package."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_points_with_nan_are_left_out_on_request() -> None:
     assert point_cloud2.read_points(cloud, skip_nans=True).shape == (4,)
 
 
-def test_xyz_is_float32_whatever_comes_in() -> None:
+def test_xyz_is_always_float32() -> None:
     xyz = np.arange(12, dtype=np.float32).reshape(4, 3)
     cloud = point_cloud2.create_cloud_xyz32(Header(), xyz)
     assert [field.name for field in cloud.fields] == ["x", "y", "z"]
@@ -154,7 +154,7 @@ def test_too_little_data_is_refused() -> None:
         point_cloud2.read_points(cloud)
 
 
-def test_fields_of_different_types_are_no_reference_array() -> None:
+def test_fields_of_different_types_are_not_a_plain_array() -> None:
     cloud = point_cloud2.create_cloud(Header(), MIXED, mixed_points(2), STEP)
     with pytest.raises(AssertionError):
         point_cloud2.read_points_numpy(cloud)

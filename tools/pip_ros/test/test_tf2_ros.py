@@ -1,4 +1,4 @@
-"""What this project relies on in ``tf2_ros``: true of the stand-in and of the real package."""
+"""Behaviour of ``tf2_ros`` that this project uses, for the stand-in and the real package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked for a status at every update."""
+"""Tasks that fill a status at every update."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class CompositeDiagnosticTask(DiagnosticTask):
         self.tasks: list[DiagnosticTask] = []
 
     def run(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
-        """Run all tasks on ``stat``, each from the same summary, and merge what they say."""
+        """Run all tasks on ``stat``, each from the same summary, and merge their summaries."""
         original, combined = DiagnosticStatusWrapper(), DiagnosticStatusWrapper()
         original.summary(stat)
         for task in self.tasks:
@@ -62,7 +62,7 @@ class CompositeDiagnosticTask(DiagnosticTask):
 
 
 class Heartbeat(DiagnosticTask):
-    """A task that is always fine."""
+    """A task whose status is always OK."""
 
     def __init__(self) -> None:
         super().__init__("Heartbeat")

@@ -1,4 +1,4 @@
-"""Asks all tasks in turn and publishes what they say."""
+"""Runs all tasks and publishes their statuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DiagnosticTaskVector:
         self.lock = threading.Lock()
 
     def addedTaskCallback(self, task: DiagnosticTask) -> None:
-        """Told of every task that is added; for derived classes."""
+        """Called for every added task; for derived classes."""
 
     def add(self, *args: Any) -> None:
         """Add a task: ``add(task)`` or ``add(name, function)``."""
@@ -76,7 +76,7 @@ class Updater(DiagnosticTaskVector):
         self.timer = self.node.create_timer(period, self.update)
 
     def update(self) -> None:
-        """Ask all tasks and publish what they say."""
+        """Run all tasks and publish their statuses."""
         statuses = []
         with self.lock:
             for task in self.tasks:

@@ -1,4 +1,4 @@
-"""Stand-in for the ROS 2 package ``tf2_ros`` (Jazzy): who is where relative to whom, and when.
+"""Stand-in for the ROS 2 package ``tf2_ros`` (Jazzy): the tree of coordinate frames over time.
 
 Written for machines whose ROS 2 comes from PyPI, which carries no ``tf2_ros``; where the real package is installed it
 is used and this one is not. The frame tree, which the real package has in C++ (``tf2``), is Python here; names,

@@ -1,4 +1,4 @@
-"""The frame tree: transforms go in, the transform between any two frames at any time comes out."""
+"""The frame tree: stores transforms and returns the transform between two frames at a given time."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class BufferCore:
         self._names: dict[str, str] = {}
 
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
-        """Take in where ``child_frame_id`` is in ``frame_id`` at the stamp; an unusable one is logged and left out."""
+        """Store the pose of ``child_frame_id`` in ``frame_id`` at the stamp; an unusable transform is logged and ignored."""
         self._insert(transform, authority, is_static=False)
 
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
-        """Take in where ``child_frame_id`` is in ``frame_id`` at all times."""
+        """Store the static pose of ``child_frame_id`` in ``frame_id``."""
         self._insert(transform, authority, is_static=True)
 
     def lookup_transform_core(self, target_frame: str, source_frame: str, time: Any) -> TransformStamped:
@@ -101,7 +101,7 @@ class BufferCore:
         return "".join(f"Frame {frame} exists with parent {last[1]}.\n" for frame, last in latest.items() if last)
 
     def all_frames_as_yaml(self, time: Any = None) -> str:
-        """Return the frames as a YAML mapping: parent, who told, the oldest and the latest time, seconds kept."""
+        """Return the frames as a YAML mapping: parent, broadcaster, oldest and latest time, buffer length."""
         lines = []
         with self._lock:
             for frame, cache in self._caches.items():

@@ -1,4 +1,4 @@
-"""What can go wrong when a transform is asked for."""
+"""Errors of transform look-ups."""
 
 
 class TransformException(Exception):

@@ -23,7 +23,7 @@ class StaticEdge:
         self.edge: Edge | None = None
 
     def insert(self, stamp: int, edge: Edge) -> bool:
-        """Take the place of what was there."""
+        """Replace the stored transform."""
         self.edge = edge
         return True
 

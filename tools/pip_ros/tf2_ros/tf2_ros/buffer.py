@@ -24,10 +24,10 @@ BIG_JUMP_BACK = Duration(seconds=3)
 
 
 class Buffer(BufferCore, BufferInterface):
-    """Transforms of the last ``cache_time`` (10 s unless told).
+    """Transforms of the last ``cache_time`` (default 10 s).
 
-    With a ``node`` it follows that node's clock: a jump back in time clears the transforms, and the service
-    ``tf2_frames`` tells the known frames.
+    With a ``node`` the buffer uses the node's clock: a jump back in time clears the transforms, and the service
+    ``tf2_frames`` returns the frames.
     """
 
     def __init__(self, cache_time: Duration | None = None, node: Node | None = None) -> None:
