@@ -64,8 +64,8 @@ def measured(options: list[str], model: str, precision: str | None = None) -> li
         command = [sys.executable, "-m", "occdepth_ros.cli", "bench", *options, "--json", str(out)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode or not out.is_file():
-            told = (done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"])[-1]
-            return [{"stage": " ".join(filter(None, (model, precision))), "error": told}]
+            message = (done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"])[-1]
+            return [{"stage": " ".join(filter(None, (model, precision))), "error": message}]
         (record,) = json.loads(out.read_text(encoding="utf-8"))
     return rows(record, precision)
 

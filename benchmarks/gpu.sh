@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Everything that needs an NVIDIA GPU, in one go: environment, tests, benchmarks, exported models, a short training,
-# and one table with date and card in benchmarks/gpu/. Nothing but a driver and PyPI is needed.
+# All checks that need an NVIDIA GPU: environment, tests, benchmarks, exported models, a short training, and one table
+# with date and GPU in benchmarks/gpu/. Requires only a driver and PyPI.
 #
-#   benchmarks/gpu.sh               run it all; about half an hour
-#   benchmarks/gpu.sh --dry-run     say what would run, and what this machine lacks for it; needs no GPU
+#   benchmarks/gpu.sh               run all steps; about half an hour
+#   benchmarks/gpu.sh --dry-run     list the steps and missing requirements; needs no GPU
 #   benchmarks/gpu.sh --frames 20   pairs per benchmark (default 10)
-#   benchmarks/gpu.sh --out DIR     where logs and JSON go (default out/gpu)
+#   benchmarks/gpu.sh --out DIR     folder of logs and JSON (default out/gpu)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -37,7 +37,7 @@ if [ "$dry" = 0 ]; then
   make --no-print-directory env
   exec .venv/bin/python -m benchmarks.gpu_run --out "$out" --frames "$frames"
 fi
-# whatever Python is there will do to say what would run: the list needs no library
+# any Python can list the steps, which need no library
 python=.venv/bin/python
 [ -x "$python" ] || python=${PYTHON:-python3}
 echo "make env"

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.anchors`: fit the anchors to some scenes, score them on others, print the table."""
+"""`python -m benchmarks.anchors`: fit the anchors to training scenes, score them on test scenes, print the table."""
 
 from __future__ import annotations
 

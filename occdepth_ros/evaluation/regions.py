@@ -41,7 +41,7 @@ def fixed_regions(grid: VoxelGrid, rig: StereoRig) -> dict[str, Mask]:
     return {**ranges, "in_view": inside, "out_of_view": ~inside}
 
 
-def sight_regions(visibility: npt.NDArray[np.uint8]) -> Mapping[str, Mask]:
+def visibility_regions(visibility: npt.NDArray[np.uint8]) -> Mapping[str, Mask]:
     """Regions that depend on the visibility of the prediction, by name, `[X, Y, Z]`.
 
     `seen`: a ray passed through the voxel or ended in it; `completed`: all others. Models with different depth

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.engine import Engine
-from occdepth_ros.evaluation.regions import Mask, fixed_regions, sight_regions
+from occdepth_ros.evaluation.regions import Mask, fixed_regions, visibility_regions
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
@@ -89,7 +89,7 @@ class SceneModel:
         if example.seen is not None:
             seen = example.seen & self._regions["in_view"]
             visibility = np.where(seen, np.uint8(Visibility.SEEN), np.uint8(Visibility.HIDDEN))
-        return {**self._regions, **sight_regions(visibility)}
+        return {**self._regions, **visibility_regions(visibility)}
 
     def count(self, scores: SetScores, example: SceneExample, prediction: OccupancyPrediction) -> None:
         """Add a prediction of this scene to the scores; scenes are named SEQUENCE/FRAME, or FRAME alone.

@@ -95,7 +95,7 @@ def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:
             image is then the left one, for networks that do not look at it.
 
     Returns:
-        the mirrored scene; with swapped eyes without depth and semantics, which were the old left image's.
+        the mirrored scene; with swapped views it has no depth and semantics, which belong to the former left image.
     """
     rig = example.rig
     left, right = _mirrored(rig.left), _mirrored(rig.right)

@@ -44,16 +44,16 @@ def slab(example: SceneExample, columns: int, rng: np.random.Generator) -> Scene
     columns = min(columns, grid.size[1])
     first = int(rng.integers(grid.size[1] - columns + 1))
     x, y, z = grid.origin
-    cut = slice(first, first + columns)
+    columns_kept = slice(first, first + columns)
     return replace(
         example,
         grid=replace(grid, origin=(x, y + first * grid.resolution, z), size=(grid.size[0], columns, grid.size[2])),
-        target=np.ascontiguousarray(example.target[:, cut]),
-        seen=None if example.seen is None else np.ascontiguousarray(example.seen[:, cut]),
+        target=np.ascontiguousarray(example.target[:, columns_kept]),
+        seen=None if example.seen is None else np.ascontiguousarray(example.seen[:, columns_kept]),
     )
 
 
-def cut(stereo: Measurement, whole: VoxelGrid, part: VoxelGrid) -> Measurement:
+def crop(stereo: Measurement, whole: VoxelGrid, part: VoxelGrid) -> Measurement:
     """Crop the stereo evidence of a grid to a slab along y."""
     first, columns = part.offset_to(whole)[1], part.size[1]
     layers = whole.size[2]
@@ -69,7 +69,7 @@ def cut(stereo: Measurement, whole: VoxelGrid, part: VoxelGrid) -> Measurement:
     )
 
 
-def guessable(target: torch.Tensor, seen: torch.Tensor, geometry: EdgeGeometry) -> torch.Tensor:
+def without_hidden_free_space(target: torch.Tensor, seen: torch.Tensor, geometry: EdgeGeometry) -> torch.Tensor:
     """Mark hidden free space outside the left image as unknown; returns `[X, Y, Z]`.
 
     Labels of hidden surfaces exist only where a scan hit them, labels of hidden free space almost everywhere. Inside
@@ -85,7 +85,7 @@ def guessable(target: torch.Tensor, seen: torch.Tensor, geometry: EdgeGeometry) 
     return torch.where((target == EMPTY) & ~seen & ~in_view, UNKNOWN, target)
 
 
-def fitted_ground_truth(
+def resized_ground_truth(
     example: SceneExample, fit: ImageFit, size: tuple[int, int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """Reduce depth and pixel classes of the left image to the network's scale; the nearest point of a pixel counts.

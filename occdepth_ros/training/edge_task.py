@@ -25,7 +25,7 @@ from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.trained_height import trained_grid
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
-from occdepth_ros.training.edge_scenes import VoxelEvidence, cut, fitted_ground_truth, guessable, slab
+from occdepth_ros.training.edge_scenes import VoxelEvidence, crop, resized_ground_truth, slab, without_hidden_free_space
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 from occdepth_ros.training.task import Batch, Prepared
 from occdepth_ros.training.typed import updated
@@ -158,16 +158,16 @@ class EdgeTask:
             whole = example.grid
             example = slab(example, options.columns, rng)
             self.config.check_grid(example.grid)
-            stereo = cut(stereo, whole, example.grid)
+            stereo = crop(stereo, whole, example.grid)
         images = torch.from_numpy(np.stack([left, right]))
         if rng is not None:
             images = jitter(images.movedim(-1, 1), options.augmentation, rng).movedim(1, -1)
         geometry = EdgeGeometry.of_rig(self.config, rig, example.grid)
         target = torch.from_numpy(example.target)
         if rng is not None and example.seen is not None:
-            target = guessable(target, torch.from_numpy(example.seen), geometry)
+            target = without_hidden_free_space(target, torch.from_numpy(example.seen), geometry)
         nothing = torch.zeros(0)
-        depth, semantics = fitted_ground_truth(example, fit, self.config.image)
+        depth, semantics = resized_ground_truth(example, fit, self.config.image)
         return {
             "images": self._net.picture_net.normalized(images),
             "target": target,

@@ -44,7 +44,7 @@ class SceneViews:
         rig, earlier = example.rig, example.earlier
         if past and earlier is None:
             raise SourceError(
-                "the scene brings no earlier images, and the network looks at some",
+                "the scene has no earlier images, but the network requires them",
                 where=example.name,
                 remedy=f"Generate streets with --past {' '.join(map(str, past))}, or take semantic_kitti.",
             )

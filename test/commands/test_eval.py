@@ -17,7 +17,7 @@ from occdepth_ros.data.synthetic.dataset import StreetDataset
 from occdepth_ros.data.synthetic.folder import write_scene
 from occdepth_ros.errors import SourceError
 from occdepth_ros.evaluation.metrics import CompletionScores
-from occdepth_ros.evaluation.regions import fixed_regions, range_mask, sight_regions
+from occdepth_ros.evaluation.regions import fixed_regions, range_mask, visibility_regions
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import ImageArray, Occupancy
@@ -217,8 +217,10 @@ def test_a_set_is_scored_as_a_whole(root: Path) -> None:
         predicted = rng.integers(0, 20, grid.size, dtype=np.uint8)
         ground_truth = rng.choice(np.array([0, 1, 9, UNKNOWN], np.uint8), grid.size)
         together.add(predicted, ground_truth)
-        sight = rng.integers(0, 3, grid.size, dtype=np.uint8)
-        apart.add("08", str(frame), predicted, ground_truth, {**fixed_regions(grid, rig), **sight_regions(sight)})
+        visibility = rng.integers(0, 3, grid.size, dtype=np.uint8)
+        apart.add(
+            "08", str(frame), predicted, ground_truth, {**fixed_regions(grid, rig), **visibility_regions(visibility)}
+        )
     np.testing.assert_array_equal(apart.total.confusion, together.confusion)
     for pair in (("seen", "completed"), ("in_view", "out_of_view")):
         parts = sum(apart.by_region[name].confusion for name in pair)

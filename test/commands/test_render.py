@@ -11,7 +11,7 @@ from occdepth_ros.cli import main
 
 
 def test_video_and_meshes_of_the_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    video, meshes = tmp_path / "film.mp4", tmp_path / "mesh"
+    video, meshes = tmp_path / "video.mp4", tmp_path / "mesh"
     arguments = ["--ground-truth", "--start", "1", "--count", "2", "--out", str(video), "--mesh", str(meshes)]
     assert main(["render", *arguments]) == 0
     printed = capsys.readouterr().out
@@ -37,9 +37,9 @@ def test_meshes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ("arguments", "reason"),
     [
         ([], "--out: there is nothing to write"),
-        (["--out", "film.mov"], ".mov is no video format"),
-        (["--out", "film.mp4", "--fps", "0"], "--fps: 0 frames a second"),
-        (["--out", "film.mp4", "--start", "99"], "does not fit a sequence"),
+        (["--out", "video.mov"], ".mov is no video format"),
+        (["--out", "video.mp4", "--fps", "0"], "--fps: 0 frames a second"),
+        (["--out", "video.mp4", "--start", "99"], "does not fit a sequence"),
         (["--mesh", __file__], "there is a file of this name"),
     ],
 )

@@ -47,9 +47,9 @@ class Counting:
 
     def infer(self, left: ImageArray, right: ImageArray) -> Occupancy:
         size = self.calibrations[-1][1].size
-        sight = np.full(size, 2, np.uint8)
-        sight[size[0] // 2 :] = 1
-        return Occupancy(np.ones(size, np.uint8), sight, sight, np.full(left.shape[:2], 7.0, np.float32))
+        visibility = np.full(size, 2, np.uint8)
+        visibility[size[0] // 2 :] = 1
+        return Occupancy(np.ones(size, np.uint8), visibility, visibility, np.full(left.shape[:2], 7.0, np.float32))
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from occdepth_ros.models.edge.evidence import FINE, StereoEvidence, folded, unfo
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.images import ImageFit
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
-from occdepth_ros.training.edge_scenes import cut, fitted_ground_truth, guessable, slab
+from occdepth_ros.training.edge_scenes import crop, resized_ground_truth, slab, without_hidden_free_space
 from occdepth_ros.training.edge_task import (
     OCCUPIED_WEIGHT,
     EdgeOptions,
@@ -159,7 +159,7 @@ def test_lidar_points_are_kept_at_the_network_s_scale() -> None:
     images = {name: np.zeros((*large, 3), np.uint8) for name in ("left", "right")}
     example = replace(small, rig=small.rig.scaled(2 * WIDTH, 2 * HEIGHT), depth=depth, semantics=classes, **images)
     fit = ImageFit.between(large, (HEIGHT, WIDTH))
-    found, kinds = fitted_ground_truth(example, fit, (HEIGHT, WIDTH))
+    found, kinds = resized_ground_truth(example, fit, (HEIGHT, WIDTH))
     known = {(int(r), int(c)): (float(found[r, c]), int(kinds[r, c])) for r, c in np.argwhere(np.isfinite(found))}
     assert known == {(0, 0): (9.0, 3), (0, 1): (7.0, 5), (20, 25): (30.0, 6)}
     assert kinds[5, 10] == 7 and (kinds != UNKNOWN).sum() == 4
@@ -172,7 +172,7 @@ def test_a_slab_keeps_the_stereo_evidence_of_the_whole_grid() -> None:
     stereo = whole.measure(left, np.roll(left, -8, 1))
     assert len(stereo.hit_voxels) > 20
     part = slab(scene(), 16, rng).grid
-    kept = cut(stereo, GRID, part)
+    kept = crop(stereo, GRID, part)
     volume, smaller = torch.zeros(GRID.count), torch.zeros(part.count)
     volume[stereo.hit_voxels], smaller[kept.hit_voxels] = stereo.hits, kept.hits
     first = part.offset_to(GRID)[1]
@@ -188,7 +188,7 @@ def test_hidden_free_space_is_a_target_only_inside_the_view() -> None:
     rng = np.random.default_rng(0)
     target = torch.from_numpy(rng.choice(np.array([EMPTY, 1, UNKNOWN], np.uint8), GRID.size))
     seen = torch.from_numpy(rng.random(GRID.size) < 0.5)
-    learned = guessable(target, seen, geometry)
+    learned = without_hidden_free_space(target, seen, geometry)
     shown = unfolded(geometry.visible[0][None].expand(FINE, -1).contiguous(), geometry.size)
     dropped = (target == EMPTY) & ~seen & ~shown
     assert dropped.any() and (learned[dropped] == UNKNOWN).all() and torch.equal(learned[~dropped], target[~dropped])

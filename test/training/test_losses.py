@@ -243,5 +243,5 @@ def test_depth_loss_is_finite_without_depth_and_for_wrong_predictions(dtype: tor
 def test_weights_need_two_classes() -> None:
     assert class_weights(12).tolist() == pytest.approx([0.05] + [1.0] * 11)
     assert occupancy_weights(12).tolist() == pytest.approx([0.05, 2.0])
-    with pytest.raises(ModelError, match="told apart"):
+    with pytest.raises(ModelError, match="cannot be distinguished"):
         class_weights(1)

@@ -116,7 +116,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(trained: Path, tmp_path:
 def test_the_average_is_validated_written_and_resumed(tmp_path: Path) -> None:
     averaging = recipe("steps=6", "save_every=2", "optimization.average=0.8")
     quiet = Console(quiet=True)
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole, resumed_out = tmp_path / "whole", tmp_path / "resumed"
     scores = train(averaging, Scenes(), Scenes(), whole, device="cpu", console=quiet)
     reference = tmp_path / "reference"
     train(recipe("steps=6", "save_every=2"), Scenes(), Scenes(), reference, device="cpu", console=quiet)
@@ -143,17 +143,17 @@ def test_the_average_is_validated_written_and_resumed(tmp_path: Path) -> None:
     assert 100 * module.scores.mean_iou == pytest.approx(scores["validation"]["ssc_miou"], abs=1e-3)
 
     with pytest.raises(RuntimeError, match="power failure"):
-        train(averaging, Scenes(6), None, cut, device="cpu", console=quiet)
-    train(averaging, Scenes(), None, cut, device="cpu", resume=True, console=quiet)
-    assert rows(cut / "log.csv") == rows(whole / "log.csv")
-    resumed = torch.load(cut / f"{LAST}.ckpt", weights_only=True)
+        train(averaging, Scenes(6), None, resumed_out, device="cpu", console=quiet)
+    train(averaging, Scenes(), None, resumed_out, device="cpu", resume=True, console=quiet)
+    assert rows(resumed_out / "log.csv") == rows(whole / "log.csv")
+    resumed = torch.load(resumed_out / f"{LAST}.ckpt", weights_only=True)
     for key in ("state_dict", "current_model_state"):
         assert all(torch.equal(resumed[key][name], checkpoint[key][name]) for name in checkpoint[key])
     # without validation the last average is written, also by a resumed training
     for _ in range(2):
-        written = read_state(cut / "weights.safetensors")
+        written = read_state(resumed_out / "weights.safetensors")
         assert all(torch.equal(written[name], average[f"network.{name}"]) for name in written)
-        train(averaging, Scenes(), None, cut, device="cpu", resume=True, console=quiet)
+        train(averaging, Scenes(), None, resumed_out, device="cpu", resume=True, console=quiet)
 
 
 def test_an_average_is_independent_of_its_initial_value() -> None:
@@ -178,9 +178,9 @@ def test_two_data_sets_are_mixed_and_resumed(tmp_path: Path) -> None:
 
     train(once, mixed(), None, tmp_path / "whole", device="cpu", console=quiet)
     with pytest.raises(RuntimeError, match="power failure"):
-        train(once, mixed(4), None, tmp_path / "cut", device="cpu", console=quiet)
-    train(once, mixed(), None, tmp_path / "cut", device="cpu", resume=True, console=quiet)
-    assert rows(tmp_path / "cut" / "log.csv") == rows(tmp_path / "whole" / "log.csv")
+        train(once, mixed(4), None, tmp_path / "resumed", device="cpu", console=quiet)
+    train(once, mixed(), None, tmp_path / "resumed", device="cpu", resume=True, console=quiet)
+    assert rows(tmp_path / "resumed" / "log.csv") == rows(tmp_path / "whole" / "log.csv")
 
 
 def test_a_training_with_an_older_recipe_can_be_resumed(trained: Path, tmp_path: Path) -> None:

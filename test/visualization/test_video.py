@@ -49,11 +49,11 @@ def test_frames_have_one_size_and_show_the_ground_truth() -> None:
 @pytest.mark.parametrize("suffix", CODECS)
 def test_a_video_reads_back_in_order(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "deep" / f"video{suffix}"
-    told: list[str] = []
-    written = write_video(path, iter(frames()), 12.5, tell=told.append)
+    messages: list[str] = []
+    written = write_video(path, iter(frames()), 12.5, tell=messages.append)
     assert [file.name for file in path.parent.iterdir()] == [written.name]
-    if told:
-        pytest.skip(f"this OpenCV has no encoder: {told[0]}")
+    if messages:
+        pytest.skip(f"this OpenCV has no encoder: {messages[0]}")
     capture = cv2.VideoCapture(str(written))
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(12.5, rel=0.02)
     for color in COLORS:
@@ -65,9 +65,9 @@ def test_a_video_reads_back_in_order(tmp_path: Path, suffix: str) -> None:
 
 def test_without_an_encoder_a_gif_is_written_with_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(video.CODECS, ".mp4", "????")
-    told: list[str] = []
-    written = write_video(tmp_path / "video.mp4", iter(frames()), 10, tell=told.append)
-    assert written == tmp_path / "video.gif" and "video.gif" in told[0]
+    messages: list[str] = []
+    written = write_video(tmp_path / "video.mp4", iter(frames()), 10, tell=messages.append)
+    assert written == tmp_path / "video.gif" and "video.gif" in messages[0]
     assert [file.name for file in tmp_path.iterdir()] == ["video.gif"]
     with Image.open(written) as image:
         assert image.n_frames == 3 and image.info["duration"] == 100

@@ -132,7 +132,7 @@ class Environment:
         return ([self.overlay] if self.interfaces else []) + ([] if self.ros else [self.packages])
 
     def libraries(self) -> list[Path]:
-        """The folders of shared libraries of the prefixes; the ROS wheels bring some beside their modules."""
+        """The folders of shared libraries of the prefixes; the ROS wheels contain libraries beside their modules."""
         bundled = [] if self.ros else sorted(self.packages.glob(f"lib/{PYTHON}/site-packages/ros_*.libs"))
         return [prefix / "lib" for prefix in self.prefixes()] + bundled
 

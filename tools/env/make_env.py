@@ -34,7 +34,7 @@ def make_packages(env: Environment, steps: Steps) -> None:
         if free < NEEDED_BYTES:
             raise StepError(
                 f"{free / 1e9:.1f} GB are free under {folder.parent}, 8 GB are needed; "
-                "free some, or set OCCDEPTH_CACHE to a folder on another disk"
+                "free disk space, or set OCCDEPTH_CACHE to a folder on another disk"
             )
         steps.say(f"no environment for these inputs yet; making {folder} (once, about 3 minutes and 6 GB)")
         if not (folder / "bin" / "pip").exists():

@@ -63,8 +63,8 @@ class Steps:
 
 
 def explain(what: str, output: str, log: Path) -> str:
-    """Say what failed, with the end of its output and, for the known causes, the remedy."""
-    remedies = {  # the first sign that is found counts
+    """Return the failure with the end of its output and the remedy for common causes."""
+    remedies = {  # the first match determines the remedy
         "No space left on device": "The disk is full: free 8 GB, or set OCCDEPTH_CACHE to a folder on another disk.",
         "Temporary failure in name resolution": "There is no network; run it again when there is.",
         "CERTIFICATE_VERIFY_FAILED": "A proxy signs the connections here; PIP_CERT=<its certificate file> names it.",

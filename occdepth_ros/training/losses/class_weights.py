@@ -78,4 +78,4 @@ def occupancy_weights(n_classes: int) -> torch.Tensor:
 
 def _check(n_classes: int) -> None:
     if n_classes < 2:
-        raise ModelError(f"{n_classes} classes cannot be told apart", where="n_classes", remedy="Give at least two.")
+        raise ModelError(f"{n_classes} classes cannot be distinguished", where="n_classes", remedy="Give at least two.")

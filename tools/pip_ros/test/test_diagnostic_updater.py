@@ -116,11 +116,13 @@ def test_frequency_is_held_against_its_bounds(ticks: int, level: bytes, message:
     time.sleep(0.1)
     status = run(task)
     assert (status.level, status.message) == (level, message)
-    told = values(status)
-    assert told["Events in window"] == told["Events since startup"] == str(ticks)
-    assert float(told["Actual frequency (Hz)"]) == pytest.approx(ticks / float(told["Duration of window (s)"]), 1e-2)
-    assert float(told["Minimum acceptable frequency (Hz)"]) == pytest.approx(18)
-    assert float(told["Maximum acceptable frequency (Hz)"]) == pytest.approx(220)
+    reported = values(status)
+    assert reported["Events in window"] == reported["Events since startup"] == str(ticks)
+    assert float(reported["Actual frequency (Hz)"]) == pytest.approx(
+        ticks / float(reported["Duration of window (s)"]), 1e-2
+    )
+    assert float(reported["Minimum acceptable frequency (Hz)"]) == pytest.approx(18)
+    assert float(reported["Maximum acceptable frequency (Hz)"]) == pytest.approx(220)
 
 
 def test_frequency_window_moves_on_and_can_be_cleared() -> None:
@@ -209,9 +211,9 @@ def test_updater_publishes_every_task_again_and_again(diagnostics: Any) -> None:
     assert until(lambda: len(calls) >= 3 and any(status.name.endswith("silent") for status in seen))
     latest = {status.name: status for status in seen}
     assert set(latest) == {"updater_test: sync", "updater_test: Heartbeat", "updater_test: silent"}
-    told = latest["updater_test: sync"]
-    assert (told.level, told.message, told.hardware_id) == (WARN, "pairs dropped", "camera 7")
-    assert "dropped" in values(told)
+    reported = latest["updater_test: sync"]
+    assert (reported.level, reported.message, reported.hardware_id) == (WARN, "pairs dropped", "camera 7")
+    assert "dropped" in values(reported)
     assert (latest["updater_test: Heartbeat"].level, latest["updater_test: Heartbeat"].message) == (OK, "Alive")
     assert (latest["updater_test: silent"].level, latest["updater_test: silent"].message) == (
         ERROR,

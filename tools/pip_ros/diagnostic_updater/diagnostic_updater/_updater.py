@@ -97,7 +97,7 @@ class Updater(DiagnosticTaskVector):
         self.publish(statuses)
 
     def force_update(self) -> None:
-        """Update now, whatever the time."""
+        """Update now, independent of the period."""
         self.update()
 
     def broadcast(self, lvl: bytes, msg: str) -> None:

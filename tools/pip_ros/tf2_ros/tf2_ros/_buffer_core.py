@@ -38,7 +38,7 @@ class BufferCore:
         self._names: dict[str, str] = {}
 
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
-        """Store the pose of ``child_frame_id`` in ``frame_id`` at the stamp; an unusable transform is logged and ignored."""
+        """Store the pose of ``child_frame_id`` in ``frame_id`` at the stamp; unusable ones are logged and ignored."""
         self._insert(transform, authority, is_static=False)
 
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:

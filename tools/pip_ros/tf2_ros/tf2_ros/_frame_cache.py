@@ -28,7 +28,7 @@ class StaticEdge:
         return True
 
     def at(self, stamp: int) -> Edge | None:
-        """Return the transform, whatever the time."""
+        """Return the transform, which holds at all times."""
         return self.edge
 
     def latest(self) -> tuple[int, str] | None:

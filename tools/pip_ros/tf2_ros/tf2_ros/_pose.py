@@ -1,4 +1,4 @@
-"""Rigid transforms as plain tuples: for two poses, numpy would cost more than the arithmetic."""
+"""Rigid transforms as tuples; for single poses, numpy calls take longer than the arithmetic."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def rotate(q: Quaternion, v: Vector) -> Vector:
 
 
 def interpolate(a: Pose, b: Pose, share: float) -> Pose:
-    """Return the pose at ``share`` of the way from ``a`` to ``b``: straight in place, the shorter arc in rotation."""
+    """Return the pose at ``share`` of the path from ``a`` to ``b``: straight in place, the shorter arc in rotation."""
     mixed = [p + share * (q - p) for p, q in zip(a.translation, b.translation, strict=True)]
     return Pose((mixed[0], mixed[1], mixed[2]), slerp(a.rotation, b.rotation, share))
 
