@@ -22,10 +22,10 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[[ $frames =~ ^[1-9][0-9]*$ ]] || { echo "benchmarks/gpu.sh: --frames wants a positive number, not $frames" >&2; exit 2; }
+[[ $frames =~ ^[1-9][0-9]*$ ]] || { echo "benchmarks/gpu.sh: --frames must be a positive number, not $frames" >&2; exit 2; }
 
 if [ "$dry" = 0 ] && ! command -v nvidia-smi >/dev/null; then
-  echo "benchmarks/gpu.sh: no NVIDIA driver here (nvidia-smi is absent); --dry-run says what would run" >&2
+  echo "benchmarks/gpu.sh: no NVIDIA driver here (nvidia-smi is absent); --dry-run lists the steps" >&2
   exit 3
 fi
 if [ "$dry" = 0 ] && ! nvidia-smi -L >/dev/null 2>&1; then

@@ -53,7 +53,7 @@ class Anchors:
 
     def __init__(self, train: SceneDataset, seed: int = 0) -> None:
         if not len(train):
-            raise SourceError("there are no scenes to fit to", where="training scenes")
+            raise SourceError("the training set is empty", where="training scenes")
         rng = np.random.default_rng(seed)
         maker = FeatureMaker()
         targets, folds = [], []

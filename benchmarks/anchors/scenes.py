@@ -21,7 +21,7 @@ def open_scenes(parsed: argparse.Namespace, names: Sequence[str], split: str) ->
         count = int(names[0]) if len(names) == 1 and names[0].isdecimal() else 0
         if not count:
             raise SourceError(
-                f"{' '.join(names)} is no number of streets", where=f"--{split}", remedy="Give one number, 1 or more."
+                f"{' '.join(names)} is not a number of scenes", where=f"--{split}", remedy="Give one number, 1 or more."
             )
         return StreetDataset(0, count, split=split)
     if parsed.root is None:

@@ -176,7 +176,7 @@ def examine_gpu() -> Finding:
             return Finding("GPU", State.OK, f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free")
         build = torch.version.cuda
     except (ImportError, OSError, RuntimeError) as error:
-        return Finding("GPU", State.NOTE, f"torch cannot say: {str(error).splitlines()[0]}")
+        return Finding("GPU", State.NOTE, f"torch reports: {str(error).splitlines()[0]}")
     if build is None:
         return Finding("GPU", State.NOTE, "this torch is built without CUDA", "pip install torch (a CUDA build)")
     if shutil.which("nvidia-smi") is None:

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         return check_files(arguments.dataset, arguments.root, arguments.sequences)
     for place, is_wrong in ((arguments.json, Path.is_dir), (arguments.images, Path.is_file)):
         if place is not None and is_wrong(place):
-            raise OutputError("there is something else of this name", where=str(place), remedy="Give another name.")
+            raise OutputError("the path exists and is not a folder", where=str(place), remedy="Give another name.")
     opened = open_scenes(arguments)
     align = arguments.align or default_alignment(arguments.model)
     model = SceneModel(arguments.model, weights=arguments.weights, device=arguments.device, align=align)
@@ -124,7 +124,9 @@ def score_scenes(model: SceneModel, scenes: SceneDataset, scores: SetScores, tim
 def check_files(dataset: str, root: Path | None, sequences: Sequence[str]) -> int:
     """List the missing and wrong files of a download; return 1 if there are any, else 0."""
     if dataset not in CHECKS:
-        raise SourceError(f"{dataset} is no download", where="--check", remedy=f"Check {', '.join(CHECKS)}.")
+        raise SourceError(
+            f"{dataset} is not a downloaded data set", where="--check", remedy=f"Check {', '.join(CHECKS)}."
+        )
     if root is None:
         raise SourceError("a download to check is not given", where="--root", remedy="Give the data set's folder.")
     count = 0

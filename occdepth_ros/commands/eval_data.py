@@ -68,12 +68,14 @@ def open_scenes(arguments: argparse.Namespace) -> Opened:
         SourceError, ImageError, CalibrationError: the data set does not exist or is not usable.
     """
     if arguments.count is not None and arguments.count < 1:
-        raise SourceError(f"{arguments.count} scenes are none", where="--count", remedy="Give 1 or more.")
+        raise SourceError(
+            f"{arguments.count} is not a positive number of scenes", where="--count", remedy="Give 1 or more."
+        )
     if arguments.dataset not in SCORED:
         raise SourceError(
-            f"no model knows the classes of {arguments.dataset}",
+            f"no model has the classes of {arguments.dataset}",
             where="--dataset",
-            remedy=f"Score on {', '.join(SCORED)}; --check looks at its files.",
+            remedy=f"Score on {', '.join(SCORED)}; --check checks its files.",
         )
     return SCORED[arguments.dataset](arguments)
 

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         check_video_name(arguments.out)
     if arguments.mesh is not None and arguments.mesh.is_file():
-        raise OutputError("there is a file of this name", where=str(arguments.mesh), remedy="Give a folder.")
+        raise OutputError("the path is a file", where=str(arguments.mesh), remedy="Give a folder.")
     source = open_chosen_source(arguments)
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
     fps = frame_rate(arguments.fps, source)

@@ -72,7 +72,7 @@ def scan_options(rule: str | None, later: int | None, variants: int | None) -> S
         return None
     if rule is not None and rule not in RULES:
         raise SourceError(
-            f"there is no rule {rule!r} by which scans become labels",
+            f"there is no rule {rule!r} for labels from scans",
             where="rule",
             remedy=f"Choose from {', '.join(RULES)}.",
         )
@@ -140,7 +140,7 @@ def open_share(words: Sequence[str], cache: Path | None = None, past: Sequence[i
     if not 0 < share < 1:
         raise SourceError(f"a share of {share:g} is not between 0 and 1", where=where, remedy=usage)
     if len(words) < 2:
-        raise SourceError("it names no data set", where=where, remedy=usage)
+        raise SourceError("the name of the data set is missing", where=where, remedy=usage)
     values: dict[str, str] = {}
     for word in words[2:]:
         key, sign, value = word.partition("=")
@@ -152,7 +152,7 @@ def open_share(words: Sequence[str], cache: Path | None = None, past: Sequence[i
     try:
         later, variants = (int(values[key]) if key in values else None for key in ("later", "variants"))
     except ValueError:
-        raise SourceError("later and variants are whole numbers", where=where, remedy=usage) from None
+        raise SourceError("later and variants must be whole numbers", where=where, remedy=usage) from None
     scenes = open_dataset(
         words[1],
         Path(values["root"]) if "root" in values else None,

@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     rest = 1 - sum(share.share for share in shares)
     if shares and rest < 1e-6:
         raise TrainingError(
-            f"nothing is left for {arguments.dataset}", where="--and", remedy="Give shares that add up to less than 1."
+            f"no share is left for {arguments.dataset}", where="--and", remedy="Give shares that add up to less than 1."
         )
 
     def trained(scenes: SceneDataset, name: str) -> SceneDataset:

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     tartanair = arguments.kind == "tartanair"
     reach: float = arguments.reach if arguments.reach is not None else TARTANAIR_REACH if tartanair else REACH
     if not reach >= 0:
-        raise SourceError(f"{reach} m is no distance", where="reach", remedy="Give metres, 0 for one scan.")
+        raise SourceError(f"{reach} m is not a valid distance", where="reach", remedy="Give metres, 0 for one scan.")
     if tartanair:
         return run_tartanair(arguments, reach)
     scans = LabelledScans(arguments.source)
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         there = next((file for file in map(arguments.out.joinpath, names_of(frame)) if file.exists()), None)
         if there is not None:
             raise OutputError(
-                "the file is there already", where=str(there), remedy="Give a new folder, or move the file away."
+                "the file exists already", where=str(there), remedy="Give a new folder, or move the file away."
             )
     for frame in track(frames, "voxelize", console=Console(stderr=True)):
         for suffix, content in labels_of(scans, frame, reach).items():

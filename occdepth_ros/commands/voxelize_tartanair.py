@@ -35,7 +35,7 @@ def run_tartanair(arguments: argparse.Namespace, reach: float) -> int:
     for path in paths.values():
         if path.exists():
             raise OutputError(
-                "the file is there already", where=str(path), remedy="Give a new folder, or move the file away."
+                "the file exists already", where=str(path), remedy="Give a new folder, or move the file away."
             )
     for frame, path in track(paths.items(), "voxelize", console=Console(stderr=True)):
         scene = make_ground_truth(part, frame, part.read(frame), arguments.ground_truth, reach, STRIDE)

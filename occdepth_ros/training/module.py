@@ -51,9 +51,9 @@ class SceneModule(LightningModule):
             encoder = [p for name, p in learning.items() if name.startswith(BACKBONE_PREFIXES)]
             if not encoder:
                 raise RecipeError(
-                    "no 2-D encoder learns in this training",
+                    "no 2-D encoder is trained",
                     where="optimization.encoder_factor",
-                    remedy="Let the encoder learn (task.freeze_encoder=false), or leave the factor at 1.",
+                    remedy="Train the encoder (task.freeze_encoder=false), or set the factor to 1.",
                 )
             rest = [p for name, p in learning.items() if not name.startswith(BACKBONE_PREFIXES)]
             groups = [{"params": rest}, {"params": encoder, "lr": own.learning_rate * own.encoder_factor}]
@@ -75,7 +75,7 @@ class SceneModule(LightningModule):
         total = self._total(batch)
         where = f"scene {', '.join(batch['name'])}"
         if not total.isfinite() and not torch.distributed.is_initialized():
-            warnings.warn(f"{where}: the loss was no finite number and is computed again", stacklevel=1)
+            warnings.warn(f"{where}: the loss was not finite and is computed again", stacklevel=1)
             with torch.no_grad():
                 # the running statistics of the normalization layers may have become NaN
                 for buffer, value in before:
@@ -84,7 +84,7 @@ class SceneModule(LightningModule):
         if not total.isfinite():
             shown = ", ".join(f"{name} {float(term):g}" for name, term in self.terms.items())
             raise TrainingError(
-                f"the loss is no finite number ({shown})",
+                f"the loss is not finite ({shown})",
                 where=where,
                 remedy="Lower optimization.learning_rate, or train in float32.",
             )
@@ -109,7 +109,7 @@ class SceneModule(LightningModule):
             raise TrainingError(
                 f"{len(idle)} parameters get no gradient, the first is {idle[0]}",
                 where="network",
-                remedy="Give the loss term that they learn from a weight, or freeze them in the task.",
+                remedy="Give the corresponding loss term a weight, or freeze the parameters in the task.",
             )
 
     def on_validation_epoch_start(self) -> None:

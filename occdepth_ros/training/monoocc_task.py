@@ -83,7 +83,7 @@ class MonoOccOptions:
                 )
         if self.imagenet and PRESETS[self.preset].backbone != "efficientnet-lite0":
             raise RecipeError(
-                "no package brings ImageNet weights of this backbone",
+                "no package provides ImageNet weights of this backbone",
                 where="task.imagenet",
                 remedy="Give them as a file with --backbone, or leave this off.",
             )

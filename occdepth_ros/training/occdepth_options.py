@@ -56,7 +56,7 @@ class OccDepthOptions:
             )
         if self.config.backbone != "lite0" and self.imagenet:
             raise RecipeError(
-                f"no package brings ImageNet weights of {self.config.backbone}",
+                f"no package provides ImageNet weights of {self.config.backbone}",
                 where="task.imagenet",
                 remedy="Give a file of them with --backbone.",
             )

@@ -228,7 +228,7 @@ class OccDepthTask:
 
     def _features(self, network: OccDepth, images: torch.Tensor) -> dict[int, torch.Tensor]:
         if self.freeze_encoder:
-            # every epoch begins with `train()`, which sets norms back to the statistics of what they see
+            # every epoch calls `train()`, which re-enables batch statistics of normalization layers
             network.net_rgb.encoder.eval()
         if not network.training or self.second_view_gradient:
             return network.features(images, self._wanted)

@@ -61,7 +61,7 @@ class QpnOptions:
             if getattr(self, name) < least:
                 raise RecipeError(f"{getattr(self, name)} is less than {least}", where=f"task.{name}")
         if self.window is not None and (self.window < 8 or self.window % 8):
-            raise RecipeError(f"{self.window} is no positive multiple of 8", where="task.window")
+            raise RecipeError(f"{self.window} is not a positive multiple of 8", where="task.window")
 
     @property
     def model(self) -> str:

@@ -242,13 +242,13 @@ def _last_checkpoint(out: Path, recipe: Recipe, resume: bool) -> Path | None:
         RecipeError: the checkpoint was written with another recipe.
     """
     if out.exists() and not out.is_dir():
-        raise OutputError("this is no folder", where=str(out), remedy="Give another name.")
+        raise OutputError("the path is not a folder", where=str(out), remedy="Give another name.")
     path = out / f"{LAST}.ckpt"
     if not path.exists():
         return None
     if not resume:
         raise OutputError(
-            "there is a training in this folder already", where=str(out), remedy="Add --resume, or give another folder."
+            "the folder contains a training", where=str(out), remedy="Add --resume, or give another folder."
         )
     try:
         # read through the dataclass, so that keys added since then get their defaults
@@ -259,9 +259,9 @@ def _last_checkpoint(out: Path, recipe: Recipe, resume: bool) -> Path | None:
     differing = [key for key in now if key not in FREE_KEYS and now[key] != written[key]]
     if differing:
         raise RecipeError(
-            f"this training was begun under another recipe: {', '.join(differing)} differ",
+            f"this training was started with another recipe: {', '.join(differing)} differ",
             where=str(out / "recipe.yaml"),
-            remedy="Resume with the recipe in that file, or begin anew in another folder.",
+            remedy="Resume with the recipe in that file, or start in another folder.",
         )
     return path
 

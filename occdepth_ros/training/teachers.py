@@ -133,7 +133,7 @@ class DepthCache:
         """
         name = PurePosixPath(scene)
         if name.is_absolute() or ".." in name.parts or not name.parts:
-            raise SourceError(f"{scene!r} is no name for a file", where=str(self.folder))
+            raise SourceError(f"{scene!r} is not a valid file name", where=str(self.folder))
         return self.folder / f"{name}.png"
 
     def depth(self, example: SceneExample) -> Depth:

@@ -62,7 +62,7 @@ class VolumeCache:
         """
         name = PurePosixPath(scene)
         if name.is_absolute() or ".." in name.parts or not name.parts:
-            raise SourceError(f"{scene!r} is no name for a file", where=str(self.folder))
+            raise SourceError(f"{scene!r} is not a valid file name", where=str(self.folder))
         return self.folder / f"{name}{'.mirrored' if mirrored else ''}.safetensors"
 
     def read(self, scene: str, *, mirrored: bool) -> Imitated:
@@ -86,7 +86,7 @@ class VolumeCache:
         fits = voxels.dim() == 1 and features.shape == (len(voxels), channels)
         types = voxels.dtype == torch.int32 and features.dtype == torch.float16
         if not (fits and types and bool(((voxels >= 0) & (voxels < count)).all()) and bool(features.isfinite().all())):
-            raise SourceError("these are no features of this network's voxels", where=str(path), remedy=REMEDY)
+            raise SourceError("the features do not fit the voxels of this network", where=str(path), remedy=REMEDY)
         return Imitated(path, voxels.long(), features.float())
 
     def keep(self, path: Path, voxels: torch.Tensor, features: torch.Tensor) -> None:

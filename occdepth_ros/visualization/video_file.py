@@ -27,12 +27,12 @@ def check_video_name(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(
-            f"{path.suffix or 'a name without suffix'} is no video format",
+            f"{path.suffix or 'a name without suffix'} is not a supported video format",
             where=str(path),
             remedy=f"Give a name that ends in {', '.join(SUFFIXES)}.",
         )
     if path.is_dir():
-        raise OutputError("there is a folder of this name", where=str(path), remedy="Give another name.")
+        raise OutputError("the path is a folder", where=str(path), remedy="Give another name.")
 
 
 def write_video(path: Path, frames: Iterable[ImageArray], fps: float, tell: Callable[[str], None] = print) -> Path:

@@ -146,7 +146,7 @@ def test_the_command_requires_a_root(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["--train", "00", "--test", "05"]) == 2
     assert "--root" in capsys.readouterr().err
     assert main(["--dataset", "street", "--train", "00", "01", "--test", "1"]) == 2
-    assert "--train: 00 01 is no number of streets" in capsys.readouterr().err
+    assert "--train: 00 01 is not a number of scenes" in capsys.readouterr().err
 
 
 def test_the_command_on_real_frames(

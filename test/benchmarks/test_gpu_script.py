@@ -61,7 +61,7 @@ def test_a_dry_run_names_every_step_and_what_is_missing() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
-    [((), 3, "--dry-run says"), (("--frames", "0"), 2, "positive number"), (("--fast",), 2, "no option --fast")],
+    [((), 3, "--dry-run lists"), (("--frames", "0"), 2, "positive number"), (("--fast",), 2, "no option --fast")],
 )
 def test_steps_that_cannot_run_are_reported(arguments: tuple[str, ...], code: int, text: str) -> None:
     done = subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, check=False, env=without_driver())

@@ -129,8 +129,8 @@ def test_voxels_of_the_invalid_file_do_not_count(knowing: None, root: Path, tmp_
         (["--sequences", "33"], "there is no sequence '33'"),
         (["--labels", "recon10"], r"--labels official"),
         (["--rule", "recon10"], "labels of the kind official are not made of scans"),
-        (["--json", "."], "something else of this name"),
-        (["--count", "0"], "--count: 0 scenes are none"),
+        (["--json", "."], "exists and is not a folder"),
+        (["--count", "0"], "--count: 0 is not a positive number of scenes"),
         (["--dataset", "street"], "there are no scenes (test-SEED-INDEX.npz)"),
     ],
 )

@@ -37,10 +37,10 @@ def test_meshes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ("arguments", "reason"),
     [
         ([], "--out: there is nothing to write"),
-        (["--out", "video.mov"], ".mov is no video format"),
+        (["--out", "video.mov"], ".mov is not a supported video format"),
         (["--out", "video.mp4", "--fps", "0"], "--fps: 0 frames a second"),
         (["--out", "video.mp4", "--start", "99"], "does not fit a sequence"),
-        (["--mesh", __file__], "there is a file of this name"),
+        (["--mesh", __file__], "the path is a file"),
     ],
 )
 def test_invalid_arguments_are_refused(

@@ -88,7 +88,7 @@ def test_training_on_labels_from_scans(tmp_path: Path) -> None:
         (["street"], "'street' is not a share"),
         (["1.5", "street"], "a share of 1.5 is not between"),
         (["nan", "street"], "is not between"),
-        (["0.5"], "names no data set"),
+        (["0.5"], "the name of the data set is missing"),
         (["0.5", "town"], "there is no data set 'town'"),
         (["0.5", "street", "train:0:2"], "'train:0:2' is not KEY=VALUE"),
         (["0.5", "street", "split=train"], "'split=train' is not KEY=VALUE"),
@@ -121,7 +121,7 @@ def test_depth_maps_can_be_computed_in_advance(
         (
             ["--recipe", "tiny", "--dataset", "street", "--sequences", "train:0:1"]
             + ["--and", "0.5", "street", "sequences=train:1:1"] * 2,
-            "nothing is left for street",
+            "no share is left for street",
         ),
         (["--recipe", "tiny", "--dataset", "semantic_kitti", "--root", "nowhere"], "nowhere"),
         (["--recipe", "tiny", "--dataset", "street", "--sequences", "train:0:1", "--weights", "no.pt"], "no.pt"),

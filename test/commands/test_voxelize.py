@@ -42,7 +42,7 @@ def test_nothing_is_overwritten(sequence: Path, tmp_path: Path, capsys: pytest.C
     (tmp_path / "000002.invalid").write_bytes(b"mine")
     command = ["voxelize", "--source", str(sequence), "--out", str(tmp_path), "--frames", "0", "2"]
     assert main(command) == 2
-    assert "000002.invalid: the file is there already" in capsys.readouterr().err
+    assert "000002.invalid: the file exists already" in capsys.readouterr().err
     assert not (tmp_path / "000000.label").exists()
 
 
@@ -50,7 +50,7 @@ def test_nothing_is_overwritten(sequence: Path, tmp_path: Path, capsys: pytest.C
     ("arguments", "reason"),
     [
         (["--frames", "0", "9"], "frame 9 has no labelled scan"),
-        (["--reach", "nan"], "is no distance"),
+        (["--reach", "nan"], "is not a valid distance"),
     ],
 )
 def test_invalid_arguments_are_refused(

@@ -80,7 +80,7 @@ def test_the_encoder_can_be_initialized_with_imagenet_weights() -> None:
         ("optimization=3", "a set of keys and values"),
         ("task=3", "a set of keys and values"),
         ("task.preset=b3", "task.preset: there is no network 'b3'"),
-        ("task={preset: occdepth-b3, imagenet: true}", "no package brings ImageNet weights of b3"),
+        ("task={preset: occdepth-b3, imagenet: true}", "no package provides ImageNet weights of b3"),
         ("family=yolo", "there is no family 'yolo'"),
         ("save_every=0", "not positive"),
         ("workers=-1", "negative"),

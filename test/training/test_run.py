@@ -206,7 +206,7 @@ def test_the_encoder_can_have_a_smaller_learning_rate() -> None:
     assert any(p is encoder for p in groups[1]["params"]) and not any(p is encoder for p in groups[0]["params"])
     assert sum(len(g["params"]) for g in groups) == sum(p.requires_grad for p in task.network.parameters())
     task.network.net_rgb.encoder.requires_grad_(False)  # type: ignore[union-attr,operator]
-    with pytest.raises(RecipeError, match="no 2-D encoder learns"):
+    with pytest.raises(RecipeError, match="no 2-D encoder is trained"):
         SceneModule(task, own, 10).configure_optimizers()
 
 
@@ -245,7 +245,7 @@ def test_losses_that_are_not_finite_stop_the_training(tmp_path: Path) -> None:
     batch = collate([PreparedScenes(Scenes(), task, None)[0, 1]])
     with (
         pytest.warns(UserWarning, match="computed again"),
-        pytest.raises(TrainingError, match="scene 000001: the loss is no finite number"),
+        pytest.raises(TrainingError, match="scene 000001: the loss is not finite"),
     ):
         module.training_step(batch, 0)
 
@@ -269,7 +269,7 @@ def test_a_loss_that_is_not_finite_once_is_computed_again(monkeypatch: pytest.Mo
         return terms
 
     monkeypatch.setattr(task, "losses", failing)
-    with pytest.warns(UserWarning, match="scene 000001: the loss was no finite number"):
+    with pytest.warns(UserWarning, match="scene 000001: the loss was not finite"):
         total = module.training_step(batch, 0)
     assert total.isfinite()
     assert float(module.terms["frustum"]) == pytest.approx(reference, rel=1e-4)

@@ -98,7 +98,7 @@ def test_files_without_a_map_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../up", "/absolute", "a/../../b", ""])
 def test_names_that_leave_the_folder_are_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no name for a file"):
+    with pytest.raises(SourceError, match="not a valid file name"):
         DepthCache(tmp_path, "sgm").path(name)
 
 

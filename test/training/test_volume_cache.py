@@ -52,7 +52,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     )
     for change in bad:
         save_file({**good, **change}, path, {"teacher": "me"})
-        with pytest.raises(SourceError, match="no features"):
+        with pytest.raises(SourceError, match="do not fit"):
             cache.read("x", mirrored=False)
 
 

@@ -76,14 +76,14 @@ def test_without_an_encoder_a_gif_is_written_with_a_message(tmp_path: Path, monk
 
 
 def test_invalid_video_arguments_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"\.mov is no video format"):
+    with pytest.raises(OutputError, match=r"\.mov is not a supported video format"):
         write_video(tmp_path / "video.mov", frames(), 10)
     with pytest.raises(OutputError, match="a name without suffix"):
         write_video(tmp_path / "video", frames(), 10)
     with pytest.raises(OutputError, match="there are no frames"):
         write_video(tmp_path / "video.mp4", iter(()), 10)
     (tmp_path / "folder.mp4").mkdir()
-    with pytest.raises(OutputError, match="a folder of this name"):
+    with pytest.raises(OutputError, match="the path is a folder"):
         write_video(tmp_path / "folder.mp4", frames(), 10)
 
 
