@@ -17,7 +17,7 @@ from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import SceneGroundTruth
 
-MOST_PARTS = 16
+MAX_PARTS = 16
 """Maximum number of parts of a scene that are counted in one pass."""
 
 Labels = npt.NDArray[np.uint8]
@@ -73,8 +73,8 @@ class CompletionScores:
             raise GridError(
                 f"prediction {predicted.shape} and ground truth {ground_truth.shape} differ in shape", where="scores"
             )
-        if len(masks) > MOST_PARTS:
-            raise ValueError(f"{len(masks)} parts are more than {MOST_PARTS}")
+        if len(masks) > MAX_PARTS:
+            raise ValueError(f"{len(masks)} parts are more than {MAX_PARTS}")
         count = len(self.classes)
         labelled = ground_truth != UNKNOWN
         true, found = ground_truth[labelled], predicted[labelled]

@@ -37,7 +37,7 @@ class AicNetOptions(EvidenceOptions):
 
     def build(self) -> AicNetTask:
         """Create the task with a newly initialized network."""
-        return self.begun(AicNetTask(self.network, augmentation=self.augmentation, window=self.window))
+        return self.initialized(AicNetTask(self.network, augmentation=self.augmentation, window=self.window))
 
 
 class AicNetTask(EvidenceTask):

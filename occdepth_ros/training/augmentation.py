@@ -61,13 +61,13 @@ def jitter(images: torch.Tensor, amount: Augmentation, rng: np.random.Generator)
         if largest > 0:
             images = change(images, rng.uniform(max(0.0, 1 - largest), 1 + largest))
     if max(amount.gamma, amount.tint, amount.exposure, amount.noise) > 0:
-        images = _as_by_another_camera(images, amount, rng)
+        images = _camera_effects(images, amount, rng)
     if amount.blur > 0 and rng.random() < amount.blur:
         images = tvf.gaussian_blur(images, [3, 3], [rng.uniform(0.3, 0.9)])
     return images
 
 
-def _as_by_another_camera(images: torch.Tensor, amount: Augmentation, rng: np.random.Generator) -> torch.Tensor:
+def _camera_effects(images: torch.Tensor, amount: Augmentation, rng: np.random.Generator) -> torch.Tensor:
     """Change gamma, tint and the exposure of each view, and add noise; `[V, 3, H, W]` uint8 in and out."""
     levels = np.linspace(0, 1, 256, dtype=np.float32) ** np.exp(rng.uniform(-amount.gamma, amount.gamma))
     tint = rng.uniform(1 - amount.tint, 1 + amount.tint, 3)
@@ -82,7 +82,7 @@ def _as_by_another_camera(images: torch.Tensor, amount: Augmentation, rng: np.ra
     return torch.from_numpy(np.rint(out.clip(0, 255)).astype(np.uint8))
 
 
-def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:
+def mirrored(example: SceneExample, *, swap_views: bool = True) -> SceneExample:
     """Mirror the scene at the x-z plane: y becomes -y.
 
     The flipped image of the right camera is what a left camera sees in the mirrored world. Therefore the views are
@@ -91,7 +91,7 @@ def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:
 
     Args:
         example: the scene.
-        swap_eyes: False = the left image stays the left one and the right camera goes to its other side; the right
+        swap_views: False = the left image stays the left one and the right camera goes to its other side; the right
             image is then the left one, for networks that do not look at it.
 
     Returns:
@@ -102,7 +102,7 @@ def mirrored(example: SceneExample, *, swap_eyes: bool = True) -> SceneExample:
     images = example.left[:, ::-1], example.right[:, ::-1]
     depth = None if example.depth is None else np.ascontiguousarray(example.depth[:, ::-1])
     semantics = None if example.semantics is None else np.ascontiguousarray(example.semantics[:, ::-1])
-    if swap_eyes:
+    if swap_views:
         left, right = right, left
         images = images[1], images[0]
         depth = semantics = None

@@ -19,7 +19,7 @@ from occdepth_ros.models.comparison.surface import MatchedSurface
 from occdepth_ros.stereo.matching import ImageArray
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
-from occdepth_ros.training.losses.class_weights import begin_at_frequencies, class_weights
+from occdepth_ros.training.losses.class_weights import class_weights, initialize_with_frequencies
 from occdepth_ros.training.task import Batch, Prepared
 
 NewTask = TypeVar("NewTask", bound="EvidenceTask")
@@ -32,7 +32,7 @@ class EvidenceOptions:
     Args:
         augmentation: augmentation of training scenes.
         window: see `EvidenceTask`.
-        frequencies: initialize the heads with the class frequencies (see `begin_at_frequencies`).
+        frequencies: initialize the heads with the class frequencies (see `initialize_with_frequencies`).
 
     Raises:
         RecipeError: a field is invalid.
@@ -42,11 +42,11 @@ class EvidenceOptions:
     window: int | None = None
     frequencies: bool = False
 
-    def begun(self, task: NewTask) -> NewTask:
+    def initialized(self, task: NewTask) -> NewTask:
         """Initialize the heads of a new task as the options request, and return the task."""
         if self.frequencies:
             for head in task.heads():
-                begin_at_frequencies(head, task.config.n_classes)
+                initialize_with_frequencies(head, task.config.n_classes)
         return task
 
 

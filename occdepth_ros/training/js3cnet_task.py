@@ -37,7 +37,7 @@ class Js3cNetOptions(EvidenceOptions):
 
     def build(self) -> Js3cNetTask:
         """Create the task with a newly initialized network."""
-        return self.begun(Js3cNetTask(self.network, augmentation=self.augmentation, window=self.window))
+        return self.initialized(Js3cNetTask(self.network, augmentation=self.augmentation, window=self.window))
 
 
 class Js3cNetTask(EvidenceTask):

@@ -43,7 +43,7 @@ class LmscNetOptions(EvidenceOptions):
 
     def build(self) -> LmscNetTask:
         """Create the task with a newly initialized network."""
-        return self.begun(LmscNetTask(self.network, augmentation=self.augmentation, window=self.window))
+        return self.initialized(LmscNetTask(self.network, augmentation=self.augmentation, window=self.window))
 
 
 class LmscNetTask(EvidenceTask):

@@ -100,8 +100,8 @@ class MonoOccOptions:
     @property
     def past(self) -> tuple[int, ...]:
         """Frame offsets of the earlier images that scenes must contain."""
-        imitated = PRESETS[self.teacher_preset].past if self.teacher else ()
-        return tuple(sorted({*PRESETS[self.preset].past, *imitated}))
+        teacher_past = PRESETS[self.teacher_preset].past if self.teacher else ()
+        return tuple(sorted({*PRESETS[self.preset].past, *teacher_past}))
 
     def build(self) -> MonoOccTask:
         """Create the task with a newly initialized network and its teacher.
@@ -187,7 +187,7 @@ class MonoOccTask:
             `image_v` and `references_v` for the student (v = s) and, in training, a teacher (v = t): images
             `[V, 3, H, W]` normalized float32, and the pixels of the voxels in them; `proposed` `[N]` bool; `target`
             `[X, Y, Z]` uint8; in training also `semantics` `[H, W]` uint8 at the size of the student's image (255
-            everywhere if the scene has none), `coarse` `[N]` uint8 with a teacher, `imitated` with a cache, and
+            everywhere if the scene has none), `coarse` `[N]` uint8 with a teacher, `teacher_features` with a cache, and
             `window` with windows.
 
         Raises:
@@ -234,7 +234,7 @@ class MonoOccTask:
             theirs = (taken if cache else views).shown(self.teacher.network.config, example)
             prepared["image_t"], prepared["references_t"] = theirs
             if cache is not None:
-                prepared["imitated"] = cache.read(example.name, mirrored=turned)
+                prepared["teacher_features"] = cache.read(example.name, mirrored=turned)
         return prepared
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -263,7 +263,7 @@ class MonoOccTask:
             decoded = head.sem_decoder(features[:1])
             terms["pixels"] = self.weights.pixels * pixel_cross_entropy(decoded, batch["semantics"][i : i + 1])
         if self.teacher is not None and "coarse" in batch:
-            theirs, rows, coarse = self.teacher.imitated(batch, i, wanted)
+            theirs, rows, coarse = self.teacher.targets(batch, i, wanted)
             terms["distillation"] = self.weights.distillation * self._divergence(volume[rows], theirs, coarse)
         return terms
 

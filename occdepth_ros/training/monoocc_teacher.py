@@ -13,7 +13,7 @@ from occdepth_ros.models.monoocc.config import PRESETS
 from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.models.monoocc.published import load_published
 from occdepth_ros.training.task import Batch
-from occdepth_ros.training.volume_cache import Imitated, VolumeCache, rows_among
+from occdepth_ros.training.volume_cache import TeacherFeatures, VolumeCache, rows_among
 
 
 def load_teacher(preset: str, weights: Path) -> MonoOcc:
@@ -40,13 +40,13 @@ class VolumeTeacher:
         self.cache = cache
 
     @torch.no_grad()
-    def imitated(
+    def targets(
         self, batch: Batch, i: int, wanted: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the distillation targets of a scene.
 
         Args:
-            batch: `image_t`, `references_t`, `proposed`, `coarse` and, with a cache, `imitated`.
+            batch: `image_t`, `references_t`, `proposed`, `coarse` and, with a cache, `teacher_features`.
             i: index of the scene in the batch.
             wanted: flat indices of the voxels that the student computes, `[W]`, ascending; None = all.
 
@@ -58,7 +58,7 @@ class VolumeTeacher:
         if self.cache is None:
             where = torch.arange(len(coarse), device=coarse.device) if wanted is None else wanted
             return self._look(batch, i, wanted), torch.arange(len(where), device=coarse.device), coarse[where]
-        kept: Imitated = batch["imitated"][i]
+        kept: TeacherFeatures = batch["teacher_features"][i]
         voxels, features = kept.voxels, kept.features
         if voxels is None or features is None:
             voxels = ((coarse != EMPTY) & (coarse != UNKNOWN)).nonzero().flatten()

@@ -12,7 +12,7 @@ from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
 from occdepth_ros.models.occdepth.unet3d import STAGE_NAMES
 from occdepth_ros.training.augmentation import Augmentation
-from occdepth_ros.training.losses.class_weights import begin_at_frequencies
+from occdepth_ros.training.losses.class_weights import initialize_with_frequencies
 from occdepth_ros.training.occdepth_task import LossWeights, OccDepthTask
 from occdepth_ros.training.typed import updated
 
@@ -32,7 +32,7 @@ class OccDepthOptions:
         imagenet: initialize the 2-D encoder with ImageNet weights; only for lite0, whose weights a package provides
             (for other encoders use `occdepth train --backbone`).
         freeze_encoder: see `OccDepthTask`.
-        frequencies: initialize the heads with the class frequencies (see `begin_at_frequencies`).
+        frequencies: initialize the heads with the class frequencies (see `initialize_with_frequencies`).
 
     Raises:
         RecipeError: the preset does not exist, or a field is invalid.
@@ -86,7 +86,7 @@ class OccDepthOptions:
             load_lite0(task.network.get_submodule("net_rgb.encoder.original_model"))
         if self.frequencies:
             head: Any = task.network.get_submodule(f"net_3d_decoder.{STAGE_NAMES[self.config.layout].head}")
-            begin_at_frequencies(head.conv_classes, self.config.n_classes)
+            initialize_with_frequencies(head.conv_classes, self.config.n_classes)
             if head.occ_classes is not None:
-                begin_at_frequencies(head.occ_classes, 2)
+                initialize_with_frequencies(head.occ_classes, 2)
         return task

@@ -130,7 +130,7 @@ class OccDepthTask:
             if not virtual:
                 # the depth belongs to the image that becomes the right one
                 depth, depth_view = None if depth is None else depth[:, ::-1].copy(), 1
-            example = mirrored(example, swap_eyes=not virtual)
+            example = mirrored(example, swap_views=not virtual)
             depth = example.depth if virtual else depth
         grid, target = self._grid_and_target(example)
         tables = self._calibration(example.rig, grid)

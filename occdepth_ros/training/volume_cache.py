@@ -20,7 +20,7 @@ REMEDY = "Remove the file; it is made again when it is missing."
 
 
 @dataclass(frozen=True)
-class Imitated:
+class TeacherFeatures:
     """The teacher's features of a scene.
 
     Args:
@@ -33,11 +33,11 @@ class Imitated:
     voxels: torch.Tensor | None = None
     features: torch.Tensor | None = None
 
-    def to(self, device: torch.device | str) -> Imitated:
+    def to(self, device: torch.device | str) -> TeacherFeatures:
         """Return a copy on another device."""
         if self.voxels is None or self.features is None:
             return self
-        return Imitated(self.path, self.voxels.to(device), self.features.to(device))
+        return TeacherFeatures(self.path, self.voxels.to(device), self.features.to(device))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class VolumeCache:
             raise SourceError(f"{scene!r} is not a valid file name", where=str(self.folder))
         return self.folder / f"{name}{'.mirrored' if mirrored else ''}.safetensors"
 
-    def read(self, scene: str, *, mirrored: bool) -> Imitated:
+    def read(self, scene: str, *, mirrored: bool) -> TeacherFeatures:
         """Read the features of a scene; their fields are None if the file does not exist.
 
         Raises:
@@ -73,7 +73,7 @@ class VolumeCache:
         """
         path = self.path(scene, mirrored=mirrored)
         if not path.exists():
-            return Imitated(path)
+            return TeacherFeatures(path)
         try:
             with safe_open(str(path), framework="pt") as file:  # type: ignore[no-untyped-call]
                 teacher = (file.metadata() or {}).get("teacher")
@@ -87,7 +87,7 @@ class VolumeCache:
         types = voxels.dtype == torch.int32 and features.dtype == torch.float16
         if not (fits and types and bool(((voxels >= 0) & (voxels < count)).all()) and bool(features.isfinite().all())):
             raise SourceError("the features do not fit the voxels of this network", where=str(path), remedy=REMEDY)
-        return Imitated(path, voxels.long(), features.float())
+        return TeacherFeatures(path, voxels.long(), features.float())
 
     def keep(self, path: Path, voxels: torch.Tensor, features: torch.Tensor) -> None:
         """Write the features of a scene.

@@ -153,7 +153,7 @@ def _paint_faces(
         low, high = pixels.min(axis=1), pixels.max(axis=1)
         seen = (depth.min(axis=1) > NEAR) & (high > 0).all(axis=1) & (low < (view.width, view.height)).all(axis=1)
         cell, pixels, depth = cell[seen], pixels[seen], depth[seen]
-        light = _light(cell, axis, sign, padded, crowd)
+        light = _shading(cell, axis, sign, padded, crowd)
         color = classes.colors[labels[tuple(cell.T)]].astype(np.float64)
         # saturated colours such as (0, 0, 255) cannot be shaded: blend them with grey first
         color = 0.9 * color + 0.1 * 128
@@ -187,7 +187,7 @@ def _box_mean(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return cv2.blur(flat, (5, 1), borderType=cv2.BORDER_REPLICATE).reshape(values.shape)  # type: ignore[return-value]
 
 
-def _light(
+def _shading(
     cell: npt.NDArray[np.int64],
     axis: int,
     sign: int,

@@ -175,7 +175,7 @@ def test_cached_teacher_features_equal_computed_ones(tmp_path: Path, monkeypatch
     assert values[0] > 0
     found[2].backward()
     mirrored = MonoOccTask(config, augmentation=replace(reference, mirror=1), teacher=teacher, cache=cache)
-    kept = mirrored.prepare(example(), np.random.default_rng(2))["imitated"]
+    kept = mirrored.prepare(example(), np.random.default_rng(2))["teacher_features"]
     assert kept.voxels is None and kept.path.name == "wall.mirrored.safetensors"
 
 

@@ -50,7 +50,7 @@ def test_mirroring_maps_points_to_flipped_pixels(swap: bool) -> None:
     points = np.random.default_rng(0).uniform((2, -2, -1), (6, 2, 1), (50, 3))
     before = pixels(example.rig, points)
     before[..., 0] = WIDTH - 1 - before[..., 0]
-    after = mirrored(example, swap_eyes=swap)
+    after = mirrored(example, swap_views=swap)
     found = pixels(after.rig, points * [1, -1, 1])
     assert after.rig.baseline == pytest.approx(example.rig.baseline)
     if swap:

@@ -51,7 +51,7 @@ def class_logits(n_classes: int) -> torch.Tensor:
     return torch.zeros(n_classes)
 
 
-def begin_at_frequencies(head: nn.Conv3d, n_classes: int) -> None:
+def initialize_with_frequencies(head: nn.Conv3d, n_classes: int) -> None:
     """Set the biases of a classifying convolution to `class_logits` minus their mean.
 
     With equal initial logits, training needs hundreds of steps until the network predicts that most space is empty.
