@@ -29,7 +29,7 @@ def test_features_round_trip_in_half_precision(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scene", ["../x", "/x", ""])
 def test_names_that_leave_the_folder_are_refused(scene: str, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no name"):
+    with pytest.raises(SourceError, match="not a valid file name"):
         VolumeCache(tmp_path, "me", (10, 3)).read(scene, mirrored=False)
 
 
