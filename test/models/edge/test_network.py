@@ -42,8 +42,8 @@ def test_the_depth_histogram_sums_to_one_in_cells_with_depth() -> None:
     edges = torch.from_numpy(BINS.edges().astype(np.float32))
     histogram, share = depth_histogram(depth, edges, 8)
     assert histogram.shape == (BINS.count, HEIGHT // 8, WIDTH // 8) and share.shape == (1, HEIGHT // 8, WIDTH // 8)
-    known = (depth >= edges[0]) & (depth <= edges[-1])
-    cells = known.view(HEIGHT // 8, 8, WIDTH // 8, 8).float().mean((1, 3))
+    valid = (depth >= edges[0]) & (depth <= edges[-1])
+    cells = valid.view(HEIGHT // 8, 8, WIDTH // 8, 8).float().mean((1, 3))
     torch.testing.assert_close(share[0], cells)
     torch.testing.assert_close(histogram.sum(0), (cells > 0).float())
     assert not share[0, 0, :2].any() and not share[0, 1, 0]

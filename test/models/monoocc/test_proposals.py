@@ -139,8 +139,8 @@ def test_points_of_all_sweeps_count_towards_the_threshold() -> None:
         source = StereoProposals(Wall(6.0), history=history, min_points=8)
         for _ in range(2):
             source.set_pose(pose(0.0))
-            measured = source.measure(*pair)
-        counts.append(measured.sum())
+            occupied = source.measure(*pair)
+        counts.append(occupied.sum())
     assert counts[1] > counts[0]
 
 
@@ -148,8 +148,8 @@ def test_a_refiner_decides_on_the_proposals() -> None:
     example = scene()
     seen = []
 
-    def refine(measured: np.ndarray, grid: VoxelGrid) -> np.ndarray:
-        seen.append((measured.sum(), grid))
+    def refine(occupied: np.ndarray, grid: VoxelGrid) -> np.ndarray:
+        seen.append((occupied.sum(), grid))
         return np.ones((1, 1, 1), bool)
 
     source = StereoProposals(Wall(4.0), refine)
@@ -202,8 +202,8 @@ def test_proposals_of_a_real_frame_lie_where_it_is_occupied(kitti_mini: Path) ->
     frame = source[0]
     proposals = StereoProposals(SemiGlobalDepth(), dilation=1)(frame.left, frame.right, source.rig, ground_truth.grid)
     half = downsample_labels(ground_truth.labels, 2)
-    known = half != 255
-    occupied = known & (half > 0)
-    chance = occupied.sum() / known.sum()
-    assert (proposals & occupied).sum() / (proposals & known).sum() > 2 * chance
+    labelled = half != 255
+    occupied = labelled & (half > 0)
+    chance = occupied.sum() / labelled.sum()
+    assert (proposals & occupied).sum() / (proposals & labelled).sum() > 2 * chance
     assert (proposals & occupied).sum() / occupied.sum() > 0.3

@@ -130,11 +130,11 @@ def agreement(config: OccDepthConfig, precision: Precision) -> tuple[float, floa
     torch.manual_seed(0)
     network = with_statistics(OccDepth(config))
     geometry = SceneGeometry.of_views(config, views(config), config.grid)
-    images, measured = torch.randn(1, config.images, 3, *config.image), torch.full((1, *config.image), 3.0)
+    images, depth_image = torch.randn(1, config.images, 3, *config.image), torch.full((1, *config.image), 3.0)
     optimized = OptimizedOccDepth(network, precision)
     with torch.inference_mode():
-        reference = network(images, geometry, measured)
-        logits, depth = optimized(images[0], optimized.tables(geometry), measured)
+        reference = network(images, geometry, depth_image)
+        logits, depth = optimized(images[0], optimized.tables(geometry), depth_image)
     expected = reference.completion.logits
     assert len(expected.argmax(1).unique()) > 1
     assert (depth is None) == (reference.depth is None)

@@ -92,11 +92,11 @@ def test_heads_follow_from_the_weights(tmp_path: Path, heads: tuple[int, ...]) -
     network = QueryProposalNetwork(config).eval()
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     refiner = QpnRefiner(tmp_path / "w.safetensors", device="cpu", config=TINY)
-    measured = np.random.default_rng(0).random(TINY.grid.size) < 0.2
+    occupied = np.random.default_rng(0).random(TINY.grid.size) < 0.2
     with torch.inference_mode():
-        expected = network.proposals(torch.from_numpy(measured).float()[None])[0].numpy()
+        expected = network.proposals(torch.from_numpy(occupied).float()[None])[0].numpy()
     assert refiner.network.config.heads == heads
-    assert np.array_equal(refiner(measured, TINY.grid), expected)
+    assert np.array_equal(refiner(occupied, TINY.grid), expected)
 
 
 def test_other_weights_and_grids_are_refused(tmp_path: Path) -> None:
