@@ -84,17 +84,17 @@ def test_wrong_labels_fail(golden_dir: Path, tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"meta": None}, "no network's outputs"),
-        ({"meta": with_meta(config="resnet.yaml")}, "'resnet.yaml', which is not known"),
+        ({"meta": None}, "no outputs of a network"),
+        ({"meta": with_meta(config="resnet.yaml")}, "'resnet.yaml', is not supported"),
         ({"meta": with_meta(shapes={"a": [2]})}, "not for this network"),
-        ({"meta": with_meta(shapes={"a": [-2]})}, "does not hold together"),
-        ({"meta": with_meta(small={"H": "x"})}, "does not hold together"),
-        ({"meta": np.zeros(4, np.uint8)}, "does not hold together"),
+        ({"meta": with_meta(shapes={"a": [-2]})}, "is inconsistent"),
+        ({"meta": with_meta(small={"H": "x"})}, "is inconsistent"),
+        ({"meta": np.zeros(4, np.uint8)}, "is inconsistent"),
         ({"image": np.zeros((1, 3, 5, 5), np.float32)}, "image has the shape"),
         ({"labels": np.zeros((3, 3), np.uint8)}, "labels has the shape"),
         ({"x3d": np.zeros((24, 7, 7, 7), np.float32)}, "no regular excerpt"),
         ({"cam_k": np.full((1, 3, 3), np.nan)}, "NaN or infinity"),
-        ({"logits": None}, "does not hold together"),
+        ({"logits": None}, "is inconsistent"),
     ],
 )
 def test_inconsistent_golden_files_are_refused(

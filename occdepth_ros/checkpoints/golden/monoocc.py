@@ -89,7 +89,7 @@ def verify_internimage(stored: StoredOutputs, device: str) -> Verification:
         depths.append(len({name.split(".")[3] for name in state if name.startswith(prefix)}))
     stem = state.get("patch_embed.conv2.weight")
     if stem is None or stem.dim() != 4 or "image" not in stored.arrays:
-        raise CheckpointError("the golden file has no stem or no image", where=where, remedy="Fetch it again.")
+        raise CheckpointError("the golden file has no stem or no image", where=where, remedy="Download it again.")
     network = InternImage(InternImageConfig(stem.shape[0], tuple(depths))).eval()
     load_strict(network, state, where=where)
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
@@ -120,7 +120,7 @@ def _config(stored: StoredOutputs, state: dict[str, torch.Tensor]) -> MonoOccCon
         config = replace(config, late=bool(flags.get("look_ahead")))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, GridError) as error:
         raise CheckpointError(
-            f"the golden file's description does not hold together ({error})", where=where, remedy="Fetch it again."
+            f"the golden file's description is inconsistent ({error})", where=where, remedy="Download it again."
         ) from error
     cameras, voxels = config.cameras, config.voxels
     height, width = stored.arrays["image"].shape[-2:] if "image" in stored.arrays else (0, 0)

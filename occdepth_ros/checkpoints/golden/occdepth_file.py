@@ -84,7 +84,7 @@ def golden_of(stored: StoredOutputs) -> GoldenFile:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OccDepthError) as error:
         raise CheckpointError(
-            f"the golden file's description does not hold together ({error})", where=where, remedy="Fetch it again."
+            f"the golden file's description is inconsistent ({error})", where=where, remedy="Download it again."
         ) from error
     return GoldenFile(stored.path, config, stored.shapes, stored.seed, frame, views, stored.arrays)
 

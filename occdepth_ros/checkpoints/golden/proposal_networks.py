@@ -113,7 +113,7 @@ def _size_of(stored: StoredOutputs, key: str, axes: int) -> tuple[int, ...]:
 
 def _misfit(stored: StoredOutputs, what: str) -> CheckpointError:
     return CheckpointError(
-        f"the golden file's description does not hold together ({what})",
+        f"the golden file's description is inconsistent ({what})",
         where=str(stored.path),
-        remedy="Fetch it again.",
+        remedy="Download it again.",
     )

@@ -46,9 +46,9 @@ class StoredOutputs:
             if key not in self.arrays or self.arrays[key].shape != shape:
                 found = list(self.arrays[key].shape) if key in self.arrays else "missing"
                 raise CheckpointError(
-                    f"the golden file's description does not hold together ({key} is {found}, not {list(shape)})",
+                    f"the golden file's description is inconsistent ({key} is {found}, not {list(shape)})",
                     where=str(self.path),
-                    remedy="Fetch it again.",
+                    remedy="Download it again.",
                 )
 
 
@@ -80,7 +80,7 @@ def read_stored(path: Path) -> StoredOutputs:
                 raise ValueError(f"{key} holds NaN or infinity")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            f"the golden file's description does not hold together ({error})", where=where, remedy="Fetch it again."
+            f"the golden file's description is inconsistent ({error})", where=where, remedy="Download it again."
         ) from error
     return StoredOutputs(path, meta, shapes, seed, arrays)
 
@@ -109,5 +109,5 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise CheckpointError(
             f"this is not an .npz file of numbers, or it is damaged ({error})",
             where=str(path),
-            remedy="Fetch it again.",
+            remedy="Download it again.",
         ) from error
