@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import struct
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from occdepth_ros.checkpoints.conversion import convert
+from occdepth_ros.checkpoints.other_networks import NETWORKS_BY_NAME
 from occdepth_ros.checkpoints.unpickling import read_training_checkpoint
 from occdepth_ros.cli import main
 from occdepth_ros.errors import CheckpointError
+from occdepth_ros.models.comparison.lmscnet.config import LmscNetConfig
+from occdepth_ros.models.comparison.lmscnet.network import LmscNet
 from occdepth_ros.models.loading import read_state
+from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
+from occdepth_ros.models.monoocc.network import MonoOcc
+from occdepth_ros.models.occdepth.recognition import occdepth_shapes
+from occdepth_ros.models.recognition import shapes_of
 from occdepth_ros.models.unwrapping import PREFIXES, unwrapped
 
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "bn.num_batches_tracked": torch.tensor(3)}
@@ -148,8 +156,6 @@ def test_other_pickles_and_tar_archives_are_reported(tmp_path: Path) -> None:
     (tmp_path / "w.ckpt").write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(CheckpointError, match=r"not one of torch\.save"):
         read_training_checkpoint(tmp_path / "w.ckpt")
-    import tarfile
-
     with tarfile.open(tmp_path / "w.tar", "w") as archive:
         archive.addfile(tarfile.TarInfo("pickle"), io.BytesIO())
     with pytest.raises(CheckpointError, match=r"torch before 0\.2"):
@@ -157,9 +163,6 @@ def test_other_pickles_and_tar_archives_are_reported(tmp_path: Path) -> None:
 
 
 def test_no_message_leads_back_to_a_command_that_refuses_the_file(tmp_path: Path) -> None:
-    from occdepth_ros.models.comparison.lmscnet.config import LmscNetConfig
-    from occdepth_ros.models.comparison.lmscnet.network import LmscNet
-
     state = LmscNet(LmscNetConfig()).state_dict()
     wrapped = {f"model.{name}": tensor for name, tensor in state.items()}
     for path in (tmp_path / "zip.ckpt", tmp_path / "legacy.ckpt"):
@@ -171,3 +174,11 @@ def test_no_message_leads_back_to_a_command_that_refuses_the_file(tmp_path: Path
         assert read_state(target).keys() == state.keys()
         with pytest.raises(CheckpointError, match="needs no conversion"):
             convert(target, tmp_path / "again.safetensors")
+
+
+def test_no_network_of_the_package_has_names_that_would_be_unwrapped() -> None:
+    networks = {name: shapes_of(make) for name, make in NETWORKS_BY_NAME.items()}
+    networks |= occdepth_shapes() | {name: shapes_of(MonoOcc, config) for name, config in MONOOCC.items()}
+    assert len(networks) > 20
+    for name, shapes in networks.items():
+        assert unwrapped(shapes) == (shapes, []), name
