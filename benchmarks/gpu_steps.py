@@ -47,7 +47,7 @@ def steps(out: Path, frames: int) -> list[Step]:
     cli = (*python, "occdepth_ros.cli")
     launcher = (*python, "torch.distributed.run", "--nproc-per-node", "1")
     runtime = out / "runtime"
-    tiny = (*cli, "train", "--recipe", "tiny", "--dataset", "street", "--sequences", "train:0:8", "--device", "cuda")
+    tiny = (*cli, "train", "--recipe", "tiny", "--dataset", "synthetic", "--sequences", "train:0:8", "--device", "cuda")
     found = [Step("tests", (*python, "pytest", "-m", "gpu", f"--junitxml={out / 'tests.xml'}"))]
     for model in models():
         result = str(out / f"bench_{model}.json")

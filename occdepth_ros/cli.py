@@ -16,8 +16,8 @@ from occdepth_ros.errors import OccDepthError
 
 VERBS = {
     "run": "predict every frame of a stereo sequence and write the results",
-    "sample": "generate a stereo street sequence with exact ground truth",
-    "street": "generate random street scenes for training: stereo pairs with depth, semantics and voxel ground truth",
+    "sample": "generate a synthetic stereo sequence with complete ground truth",
+    "synthetic": "generate synthetic scenes for training: stereo pairs with depth, semantics and voxel ground truth",
     "train": "train a network on a data set",
     "depth": "compute depth maps of a teacher for distillation in training",
     "map": "fuse the predictions of a drive into one map, and score it",
@@ -33,6 +33,8 @@ VERBS = {
 
 RENAMED = {"--pictures": "--images", "--truth": "--ground-truth"}
 """Options by former name; a former name works and prints a warning."""
+RENAMED_VERBS = {"street": "synthetic"}
+"""Verbs by former name."""
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
@@ -53,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; errors that a user can repair are printed as one line on stderr, with exit code 2."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     argv = [_current_name(argument) for argument in argv]
+    if argv and argv[0] in RENAMED_VERBS:
+        print(f"occdepth: {argv[0]} is deprecated; use {RENAMED_VERBS[argv[0]]}", file=sys.stderr)
+        argv[0] = RENAMED_VERBS[argv[0]]
     verb = next((a for a in argv if a in VERBS), None)
     parsed = build_parser(verb).parse_args(argv)
     try:

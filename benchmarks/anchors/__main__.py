@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; errors that a user can repair are printed as one line on stderr, with exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.anchors", description=__doc__)
     add = parser.add_argument
-    add("--dataset", choices=["semantic_kitti", "street"], default="semantic_kitti", help="default: %(default)s")
+    add("--dataset", choices=["semantic_kitti", "synthetic"], default="semantic_kitti", help="default: %(default)s")
     add("--root", type=Path, metavar="DIR", help="the folder with dataset/, or dataset itself")
     add("--labels", metavar="NAME", default="official", help="official, or a derived ground truth such as recon10")
     add("--train", nargs="+", metavar="SS", required=True, help="sequences to fit to; number of synthetic scenes")

@@ -33,7 +33,7 @@ from benchmarks.comparison.rows import (
     table_rows,
     train_row,
 )
-from benchmarks.comparison.scenes import street_scenes
+from benchmarks.comparison.scenes import synthetic_scenes
 from benchmarks.comparison.section import write_section
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import OccDepthError, OutputError
@@ -74,8 +74,8 @@ def run(parsed: argparse.Namespace) -> int:
     folder = parsed.scenes or out / "scenes"
     console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
     past = tuple(sorted({offset for row in TABLES[parsed.table] for offset in row.past}))
-    training = street_scenes(folder, "train", parsed.train, workers=parsed.workers, past=past)
-    test = street_scenes(folder, "test", parsed.test, workers=parsed.workers, past=past)
+    training = synthetic_scenes(folder, "train", parsed.train, workers=parsed.workers, past=past)
+    test = synthetic_scenes(folder, "test", parsed.test, workers=parsed.workers, past=past)
     budget = {"train": parsed.train, "test": parsed.test, "steps": parsed.steps, "seed": parsed.seed}
     reports: dict[str, dict[str, Any]] = {}
 
@@ -93,7 +93,7 @@ def run(parsed: argparse.Namespace) -> int:
         elif parsed.rows is None or name in parsed.rows:
             console.print(f"row {name}")
             predict, facts = make()
-            report = {"row": name, "ground_truth": "street", "budget": budget, **facts, **score(test, predict)}
+            report = {"row": name, "ground_truth": "synthetic", "budget": budget, **facts, **score(test, predict)}
             write_whole(path, (json.dumps(report, indent=1) + "\n").encode())
         else:
             return

@@ -164,7 +164,7 @@ def score(test: SceneDataset, predict: Callable[[SceneExample], Labels]) -> dict
         start = time.perf_counter()
         labels = predict(example)
         seconds += time.perf_counter() - start
-        scores.add("street", example.name, labels, example.target, fixed_regions(example.grid, example.rig))
+        scores.add("synthetic", example.name, labels, example.target, fixed_regions(example.grid, example.rig))
     return {**scores.report(), "seconds_per_scene": round(seconds / len(test), 3)}
 
 

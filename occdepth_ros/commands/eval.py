@@ -16,7 +16,7 @@ from occdepth_ros.commands.eval_data import SCORED, Opened, open_scenes
 from occdepth_ros.commands.run import Tally, make_repeatable, sha256_of
 from occdepth_ros.commands.scenes import add_scan_arguments
 from occdepth_ros.data.example import SceneDataset
-from occdepth_ros.data.factory import CHECKS
+from occdepth_ros.data.factory import CHECKS, current_name
 from occdepth_ros.data.semantic_kitti import OFFICIAL, expand_sequences
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.evaluation.report import HEADLINE, SetScores, print_report, write_report
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--dataset",
+        type=current_name,
         choices=[*SCORED, *(name for name in CHECKS if name not in SCORED)],
         default="semantic_kitti",
         help="default: %(default)s; nyu and tartanair can be checked only, because the models have other classes",
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--root",
         type=Path,
         metavar="DIR",
-        help="the folder with dataset/, or dataset itself; of the street, a folder that `occdepth street` wrote "
+        help="the folder with dataset/, or dataset itself; for synthetic, a folder that `occdepth synthetic` wrote "
         "(default: held-out scenes are generated)",
     )
     add(
@@ -58,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--labels", metavar="NAME", default=OFFICIAL, help="official, scans, or a derived ground truth such as recon10")
     add_scan_arguments(parser)
-    add("--count", type=int, metavar="N", help="only the first N scenes (default: all; generated streets: 32)")
-    add("--seed", type=int, metavar="S", default=0, help="of generated streets (default: %(default)s)")
+    add("--count", type=int, metavar="N", help="only the first N scenes (default: all; generated scenes: 32)")
+    add("--seed", type=int, metavar="S", default=0, help="of generated scenes (default: %(default)s)")
     add("--model", choices=list(MODELS), metavar="NAME", default=DEFAULT_MODEL, help="model (default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")

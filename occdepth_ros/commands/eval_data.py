@@ -14,11 +14,11 @@ from occdepth_ros.data.scan_completion import RULES
 from occdepth_ros.data.semantic_kitti import OFFICIAL, SCANS, expand_sequences, voxel_frames
 from occdepth_ros.data.semantic_kitti_scenes import SCANS as LABELLED_SCANS
 from occdepth_ros.data.semantic_kitti_scenes import ScanOptions, SemanticKittiScenes
-from occdepth_ros.data.synthetic.dataset import StreetDataset
-from occdepth_ros.data.synthetic.folder import StreetFolder
+from occdepth_ros.data.synthetic.dataset import SyntheticDataset
+from occdepth_ros.data.synthetic.folder import SyntheticFolder
 from occdepth_ros.errors import SourceError
 
-STREETS = 32
+GENERATED = 32
 """Default number of generated scenes."""
 
 
@@ -80,18 +80,18 @@ def open_scenes(arguments: argparse.Namespace) -> Opened:
     return SCORED[arguments.dataset](arguments)
 
 
-def _street(arguments: argparse.Namespace) -> Opened:
+def _synthetic(arguments: argparse.Namespace) -> Opened:
     scenes: SceneDataset
     about: dict[str, Any] = {"split": "test"}
     if arguments.root is None:
         if arguments.seed < 0:
             raise SourceError(f"the seed {arguments.seed} is below 0", where="--seed", remedy="Give 0 or more.")
-        scenes = StreetDataset(arguments.seed, arguments.count or STREETS, split="test")
+        scenes = SyntheticDataset(arguments.seed, arguments.count or GENERATED, split="test")
         about["seed"] = arguments.seed
     else:
-        scenes = StreetFolder(arguments.root, "test")
+        scenes = SyntheticFolder(arguments.root, "test")
         scenes = scenes if arguments.count is None else FirstScenes(scenes, arguments.count)
-    return Opened(scenes, "street", "street", about)
+    return Opened(scenes, "synthetic", "synthetic", about)
 
 
 def _semantic_kitti(arguments: argparse.Namespace) -> Opened:
@@ -136,7 +136,7 @@ def _folder(arguments: argparse.Namespace) -> Opened:
 
 SCORED: dict[str, Callable[[argparse.Namespace], Opened]] = {
     "semantic_kitti": _semantic_kitti,
-    "street": _street,
+    "synthetic": _synthetic,
     "folder": _folder,
 }
 """Functions that open the data sets with the classes of the models."""

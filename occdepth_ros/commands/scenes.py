@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from occdepth_ros.data.example import SceneDataset
-from occdepth_ros.data.factory import DATASETS, open_dataset
+from occdepth_ros.data.factory import DATASETS, current_name, open_dataset
 from occdepth_ros.data.scan_completion import RULES
 from occdepth_ros.data.semantic_kitti import OFFICIAL
 from occdepth_ros.data.semantic_kitti_scenes import ScanOptions
@@ -18,14 +18,14 @@ from occdepth_ros.errors import SourceError
 def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--dataset`, `--root`, `--sequences`, `--labels`."""
     add = parser.add_argument
-    add("--dataset", choices=list(DATASETS), required=True, help="which data set")
-    add("--root", type=Path, metavar="DIR", help="its folder; street without one is generated")
+    add("--dataset", type=current_name, choices=list(DATASETS), required=True, help="which data set")
+    add("--root", type=Path, metavar="DIR", help="its folder; without one, synthetic is generated")
     add(
         "--sequences",
         nargs="+",
         metavar="S",
         default=[],
-        help="semantic_kitti: numbers, train, val (default: train); street: train or test of a folder, or "
+        help="semantic_kitti: numbers, train, val (default: train); synthetic: train or test of a folder, or "
         "SPLIT:SEED:COUNT to be generated; nyu: train or test; tartanair: such as Easy/P000, train, val; folder: names "
         "of folders below the root",
     )
@@ -132,7 +132,7 @@ def open_share(words: Sequence[str], cache: Path | None = None, past: Sequence[i
         OccDepthError: the data set is incomplete.
     """
     where = f"--and {' '.join(words)}"
-    usage = "Give SHARE DATASET [KEY=VALUE ...], such as 0.4 street root=DIR sequences=train."
+    usage = "Give SHARE DATASET [KEY=VALUE ...], such as 0.4 synthetic root=DIR sequences=train."
     try:
         share = float(words[0])
     except ValueError:
@@ -153,8 +153,9 @@ def open_share(words: Sequence[str], cache: Path | None = None, past: Sequence[i
         later, variants = (int(values[key]) if key in values else None for key in ("later", "variants"))
     except ValueError:
         raise SourceError("later and variants must be whole numbers", where=where, remedy=usage) from None
+    kind = current_name(words[1])
     scenes = open_dataset(
-        words[1],
+        kind,
         Path(values["root"]) if "root" in values else None,
         values["sequences"].split(",") if "sequences" in values else (),
         labels=values.get("labels", OFFICIAL),
@@ -162,4 +163,4 @@ def open_share(words: Sequence[str], cache: Path | None = None, past: Sequence[i
         scans=scan_options(values.get("rule"), later, variants),
         past=past,
     )
-    return Share(share, words[1], scenes)
+    return Share(share, kind, scenes)

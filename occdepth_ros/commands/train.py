@@ -8,7 +8,7 @@ from pathlib import Path
 
 from occdepth_ros.commands.scenes import add_dataset_arguments, add_scan_arguments, open_scenes, open_share
 from occdepth_ros.data.example import SceneDataset
-from occdepth_ros.data.factory import DATASETS, open_dataset
+from occdepth_ros.data.factory import DATASETS, current_name, open_dataset
 from occdepth_ros.errors import TrainingError
 
 SUMMARY = "train a network on a data set"
@@ -37,10 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("SHARE DATASET", "KEY=VALUE"),
         default=[],
         help="one more data set, and its share of the scenes (0.4 of 1, the rest is --dataset's), such as "
-        "--and 0.4 street root=DIR sequences=train; keys: root, sequences (separated by commas), labels, rule, later, "
+        "--and 0.4 synthetic root=DIR sequences=train; keys: root, sequences (separated by commas), labels, rule, later, "
         "variants; may be given several times",
     )
-    add("--val-dataset", choices=list(DATASETS), help="validation data set (default: the training data set)")
+    add(
+        "--val-dataset",
+        type=current_name,
+        choices=list(DATASETS),
+        help="validation data set (default: the training data set)",
+    )
     add("--val-root", type=Path, metavar="DIR", help="its folder (default: as for training)")
     add("--val-sequences", nargs="+", metavar="S", help="its sequences; without this option there is no validation")
     add("--val-labels", metavar="NAME", help="its ground truth (default: as for training)")

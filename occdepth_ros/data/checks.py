@@ -1,4 +1,4 @@
-"""What is wrong with a download, file by file."""
+"""Problems of a download, file by file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """Something wrong with a download: the file or folder, and what is wrong with it."""
+    """A problem of a download: the file or folder, and a description."""
 
     where: Path
     what: str

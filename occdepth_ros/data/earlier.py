@@ -1,4 +1,4 @@
-"""What the left camera saw before a scene: images for networks that look back (MonoOcc's privileged branch)."""
+"""Earlier images of the left camera for networks with temporal input (MonoOcc's privileged branch)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class EarlierView:
 
     Args:
         image: `[H, W, 3]` RGB uint8.
-        camera: what took it, in the rig's reference frame.
-        moved: pose of the reference frame of the scene in that of the image, `[4, 4]`, metres: how the car went on.
+        camera: the camera, in the rig's reference frame.
+        moved: pose of the reference frame of the scene in that of the image, `[4, 4]`, metres.
 
     Raises:
-        GridError: the image is not the camera's, or the pose is not finite or no `[4, 4]`.
+        GridError: the image does not have the size of the camera, or the pose is not a finite `[4, 4]`.
     """
 
     image: npt.NDArray[np.uint8]
@@ -29,16 +29,16 @@ class EarlierView:
     moved: Matrix
 
     def __post_init__(self) -> None:
-        wanted = (self.camera.height, self.camera.width, 3)
-        if self.image.shape != wanted or self.image.dtype != np.uint8:
+        expected = (self.camera.height, self.camera.width, 3)
+        if self.image.shape != expected or self.image.dtype != np.uint8:
             raise GridError(
-                f"an earlier image is {self.image.dtype} {self.image.shape}, not uint8 {wanted}", where="earlier"
+                f"an earlier image is {self.image.dtype} {self.image.shape}, not uint8 {expected}", where="earlier"
             )
         if self.moved.shape != (4, 4) or not np.isfinite(self.moved).all():
             raise GridError("the pose of an earlier image is no finite [4, 4]", where="earlier")
 
     def camera_from_grid(self, rig: StereoRig) -> Matrix:
-        """Pose of the grid's frame in the camera as it stood then, `[4, 4]`.
+        """Pose of the grid's frame in the camera at the time of the image, `[4, 4]`.
 
         Args:
             rig: of the scene.

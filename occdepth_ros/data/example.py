@@ -1,4 +1,4 @@
-"""One scene to learn from: a stereo pair, its calibration and every ground truth that is known of it."""
+"""One scene of a data set: a stereo pair, its calibration and its ground truth."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class SceneExample:
     Args:
         name: of the scene in its data set, such as "08/000005".
         left, right: rectified pair, `[H, W, 3]` RGB uint8 each; see `virtual` for data sets of one camera.
-        rig: the cameras and the place of the grid's frame before them.
-        grid: where the voxels of `target` are.
+        rig: the cameras and the pose of the grid's frame.
+        grid: of the voxels of `target`.
         target: `[X, Y, Z]` uint8: 0 free, class ids, 255 unknown.
-        seen: whether a voxel's ground truth was seen from the frame's own place, `[X, Y, Z]`; None = not known.
-        depth: of the left image, `[H, W]` float32 metres, NaN = unknown, infinity = sky; None = none at all.
-        semantics: classes of the left image's pixels, `[H, W]` uint8 class ids, 255 = unknown; None = none at all.
-        earlier: what the left camera saw before, by offset in frames of 0.1 s, such as -3; offsets before the drive
-            began are missing. None = no earlier images are known.
-        virtual: there was one camera, with depth: the right image is what the left one and its depth say that a
-            second camera of `rig` would see, black where they do not say. A network that warps features by depth
-            instead (OccDepth, section 4.1, for RGB-D) takes `left` and `depth` alone.
+        seen: whether a voxel was seen from the sensor position of the frame, `[X, Y, Z]`; None = unknown.
+        depth: of the left image, `[H, W]` float32 metres, NaN = unknown, infinity = sky; None = no depth.
+        semantics: classes of the left image's pixels, `[H, W]` uint8 class ids, 255 = unknown; None = no classes.
+        earlier: earlier images of the left camera by offset in frames of 0.1 s, such as -3; offsets before the start of
+            the drive are missing. None = the data set has no earlier images.
+        virtual: there is one camera, with depth: the right image is synthesized from the left one and its depth, black
+            where there is no data. A network that warps features by depth instead (OccDepth, section 4.1, for RGB-D)
+            uses only `left` and `depth`.
 
     Raises:
-        GridError: an array has another shape or type than the rig or the grid asks for.
+        GridError: the shape or type of an array does not match the rig or the grid.
     """
 
     name: str
@@ -72,10 +72,10 @@ class SceneExample:
 
 @runtime_checkable
 class SceneDataset(Protocol):
-    """What every data set offers to training and evaluation."""
+    """Interface of data sets for training and evaluation."""
 
     def __len__(self) -> int:
         """Number of scenes."""
 
     def __getitem__(self, index: int) -> SceneExample:
-        """Read or make the scene of this index; IndexError past the end."""
+        """Read or generate a scene; IndexError past the end."""

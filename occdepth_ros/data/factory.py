@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ from occdepth_ros.data.nyu import NyuScenes, check_nyu
 from occdepth_ros.data.semantic_kitti import OFFICIAL, expand_sequences, find_root
 from occdepth_ros.data.semantic_kitti_check import check_sequence
 from occdepth_ros.data.semantic_kitti_scenes import SCANS, ScanOptions, SemanticKittiScenes
-from occdepth_ros.data.synthetic.dataset import SPLITS, StreetDataset
-from occdepth_ros.data.synthetic.folder import StreetFolder
+from occdepth_ros.data.synthetic.dataset import SPLITS, SyntheticDataset
+from occdepth_ros.data.synthetic.folder import SyntheticFolder
 from occdepth_ros.data.tartanair import check_tartanair
 from occdepth_ros.data.tartanair_scenes import GroundTruth, TartanScenes
 from occdepth_ros.errors import SourceError
@@ -22,15 +23,15 @@ from occdepth_ros.errors import SourceError
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks of a data set.
+    """Selection of scenes of a data set.
 
     Args:
-        root: its folder; None for data that are generated.
-        sequences: parts of it, in its own terms; none = all.
-        labels: which ground truth, where it has several.
-        cache: folder for what is made once and kept; None = nothing is kept.
-        scans: which scenes are made of labelled scans, and how; None = as usual.
-        past: offsets in frames of earlier images that scenes must bring.
+        root: folder of the data set; None for generated data.
+        sequences: names of its parts; none = all.
+        labels: kind of ground truth, if there are several.
+        cache: folder for derived labels; None = they are not stored.
+        scans: rule and selection for labels made from scans; None = the defaults.
+        past: offsets of the earlier images that scenes need, frames.
     """
 
     root: Path | None = None
@@ -54,22 +55,22 @@ def _semantic_kitti(request: Request) -> SceneDataset:
     )
 
 
-def _street(request: Request) -> SceneDataset:
-    """Of a folder: "train" or "test" or nothing; without one: SPLIT:SEED:COUNT."""
+def _synthetic(request: Request) -> SceneDataset:
+    """Sequences of a folder: "train", "test" or none; without a folder: SPLIT:SEED:COUNT."""
     names = request.sequences
     if len(names) > 1:
-        raise SourceError(f"{len(names)} parts are asked for", where="sequences", remedy="Give one.")
+        raise SourceError(f"{len(names)} sequences are requested", where="sequences", remedy="Give one.")
     if request.root is not None:
-        return StreetFolder(request.root, names[0] if names else None)
+        return SyntheticFolder(request.root, names[0] if names else None)
     split, _, numbers = (names[0] if names else "").partition(":")
     seed, _, count = numbers.partition(":")
     if split not in SPLITS or not seed.isdigit() or not count.isdigit() or int(count) < 1:
         raise SourceError(
-            f"{' '.join(names) or 'nothing'} does not say which streets to generate",
+            f"{' '.join(names) or 'nothing'} does not specify scenes to generate",
             where="sequences",
             remedy=f"Give SPLIT:SEED:COUNT, such as train:0:500 (splits {', '.join(SPLITS)}), or a root to read from.",
         )
-    return StreetDataset(int(seed), int(count), split=split, past=request.past)
+    return SyntheticDataset(int(seed), int(count), split=split, past=request.past)
 
 
 def _nyu(request: Request) -> SceneDataset:
@@ -92,15 +93,26 @@ def _folder(request: Request) -> SceneDataset:
 
 DATASETS: dict[str, Callable[[Request], SceneDataset]] = {
     "semantic_kitti": _semantic_kitti,
-    "street": _street,
+    "synthetic": _synthetic,
     "nyu": _nyu,
     "tartanair": _tartanair,
     "folder": _folder,
 }
-"""How each data set is opened, by name."""
+"""Function that opens each data set, by name."""
 
-LOOK_BACK = ("semantic_kitti", "street")
-"""Those whose scenes may bring earlier images."""
+RENAMED = {"street": "synthetic"}
+"""Data sets by their former names."""
+
+TEMPORAL = ("semantic_kitti", "synthetic")
+"""Data sets whose scenes may have earlier images."""
+
+
+def current_name(kind: str) -> str:
+    """The name of a data set; a former name yields the current one and a warning."""
+    if kind not in RENAMED:
+        return kind
+    warnings.warn(f"data set {kind} is deprecated; use {RENAMED[kind]}", FutureWarning, stacklevel=2)
+    return RENAMED[kind]
 
 
 def _check_semantic_kitti(root: Path, sequences: Sequence[str]) -> Iterator[Problem]:
@@ -115,7 +127,7 @@ CHECKS: dict[str, Callable[[Path, Sequence[str]], Iterable[Problem]]] = {
     "tartanair": lambda root, sequences: check_tartanair(root, sequences or ("val",)),
     "folder": check_folder,
 }
-"""How the files of each data set are looked at one by one: root and parts to what is wrong; no parts = those that
+"""Function that checks the files of each data set, by name: root and sequences to problems; no sequences = those that
 results are reported on."""
 
 
@@ -136,23 +148,22 @@ def open_dataset(
         root, sequences, labels, cache, scans, past: see `Request`.
 
     Raises:
-        SourceError, ImageError, CalibrationError: there is no such data set, or not all of it is there.
+        SourceError, ImageError, CalibrationError: the data set is unknown or incomplete.
     """
+    kind = current_name(kind)
     if kind not in DATASETS:
-        raise SourceError(
-            f"there is no data set {kind!r}", where="dataset", remedy=f"Choose from {', '.join(DATASETS)}."
-        )
+        raise SourceError(f"unknown data set {kind!r}", where="dataset", remedy=f"Choose from {', '.join(DATASETS)}.")
     if scans is not None and (kind, labels) != ("semantic_kitti", SCANS):
         raise SourceError(
-            f"{kind} with labels {labels!r} is not made of scans",
+            f"labels {labels!r} of {kind} are not made from scans",
             where="rule, later, variants",
-            remedy=f"Leave these out, or ask for semantic_kitti with labels {SCANS}.",
+            remedy=f"Omit them, or use semantic_kitti with labels {SCANS}.",
         )
-    if past and kind not in LOOK_BACK:
+    if past and kind not in TEMPORAL:
         raise SourceError(
-            f"{kind} brings no earlier images, and the network looks at some",
+            f"{kind} has no earlier images, and the network needs them",
             where="dataset",
-            remedy=f"Take {' or '.join(LOOK_BACK)}, or a network that does not look back.",
+            remedy=f"Use {' or '.join(TEMPORAL)}, or a network without temporal input.",
         )
     return DATASETS[kind](Request(root, tuple(sequences), labels, cache, scans, tuple(past)))
 
@@ -164,13 +175,13 @@ def _only(request: Request, kind: str, labels: Sequence[str]) -> None:
         )
 
 
-def _split(names: Sequence[str], usual: str) -> str:
+def _split(names: Sequence[str], default: str) -> str:
     if len(names) > 1:
-        raise SourceError(f"{len(names)} splits are asked for", where="sequences", remedy="Give one.")
-    return names[0] if names else usual
+        raise SourceError(f"{len(names)} splits are requested", where="sequences", remedy="Give one.")
+    return names[0] if names else default
 
 
 def _root(request: Request, kind: str, what: str) -> Path:
     if request.root is None:
-        raise SourceError(f"{kind} needs its folder", where="root", remedy=f"Give {what}.")
+        raise SourceError(f"{kind} needs a root folder", where="root", remedy=f"Give {what}.")
     return request.root

@@ -1,4 +1,4 @@
-"""Scenes of one's own: a folder as `occdepth_ros.sources.folder` reads it, with ground truths beside the images.
+"""Scenes of a user: a folder as `occdepth_ros.sources.folder` reads it, with ground truth beside the images.
 
 FOLDER/left, FOLDER/right, FOLDER/calibration.yaml    rectified pairs; see `occdepth_ros/sources/folder.py`
 FOLDER/voxels/NAME.label    SemanticKITTI's format on its grid: uint16 raw ids, 256x256x32; NAME.invalid, one bit a
@@ -10,7 +10,7 @@ FOLDER/depth/NAME.npy       optional, of the left image: float32 `[H, W]` metres
                             or NAME.png, 16 bits, 1/256 m, 0 = unknown (KITTI's format)
 FOLDER/semantics/NAME.png   optional, of the left image: 8 bits, class ids, 255 = unknown
 
-NAME is that of the images. Images without voxels are no scenes. `occdepth voxelize` writes both kinds of voxels.
+NAME is that of the images. Images without voxels are not scenes. `occdepth voxelize` writes both kinds of voxels.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def read_own_semantics(folder: Path, frame: str, size: tuple[int, int], classes:
 
 
 def check_folder(root: Path, parts: Sequence[str], *, classes: int = len(SEMANTIC_KITTI)) -> Iterator[Problem]:
-    """Look at all files of the folders; a problem for each that is damaged or does not fit.
+    """Check all files of the folders; yields damaged and inconsistent ones.
 
     Raises:
         SourceError: there is no such folder.

@@ -1,4 +1,4 @@
-"""Ground truths that take seconds to make, kept in a folder."""
+"""Cache of ground truth that takes seconds to compute."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from occdepth_ros.data.scan_completion import CompletedScene
 from occdepth_ros.files import whole_file
 
 REVISION = 1
-"""Counts up with every change of how ground truths are made, which makes older files of the cache stale."""
+"""Number that increases with every change of the computation, which invalidates older files of the cache."""
 
 
 class LabelCache:
-    """One compressed file a ground truth; what it was made from is part of its name, so that a stale one is never read.
+    """One compressed file for each ground truth; its name holds a hash of its inputs, so stale files are never read.
 
     Several processes may use one folder.
 
     Args:
-        folder: made when the first ground truth is kept.
+        folder: created when the first ground truth is stored.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def get(self, name: str, made_from: str, make: Callable[[], CompletedScene]) -> CompletedScene:
-        """Read a ground truth, or make and keep it; a damaged file is made again.
+        """Read a ground truth, or compute and store it; a damaged file is replaced.
 
         Args:
             name: of the frame, such as "08_000005".
-            made_from: everything that the ground truth depends on but the package's version.
-            make: makes it.
+            made_from: everything that the ground truth depends on except the version of the package.
+            make: computes the ground truth.
 
         Raises:
-            OutputError: the folder cannot be written to.
+            OutputError: the folder cannot be written.
         """
         digest = hashlib.sha256(f"{__version__} {REVISION} {made_from}".encode()).hexdigest()[:16]
         path = self.folder / f"{name}.{digest}.npz"

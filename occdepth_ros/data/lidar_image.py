@@ -1,4 +1,4 @@
-"""A labelled LiDAR scan in a camera's image: sparse depth and classes."""
+"""Projection of a labelled LiDAR scan into an image: sparse depth and classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from occdepth_ros.camera import Matrix, PinholeCamera
 from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
 
 NEAREST = 0.5
-"""Points nearer to the camera's plane than this, metres, are on the vehicle itself, or behind it."""
+"""Minimum depth of a point, metres; nearer points are on the vehicle or behind the camera."""
 
 
 def project_scan(
@@ -18,12 +18,12 @@ def project_scan(
     camera: PinholeCamera,
     camera_from_points: Matrix,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Depth and class of the pixels that points fall into; of several points the nearest counts.
+    """Depth and class of the pixels that points project to; the nearest of several points is kept.
 
     Args:
         points: `[N, 3]` metres.
         labels: `[N]` raw class ids; 0, unlabelled, becomes unknown.
-        camera: the camera; its intrinsics count.
+        camera: its intrinsics are used.
         camera_from_points: pose of the points' frame in the camera's optical frame, `[4, 4]`.
 
     Returns:
@@ -35,7 +35,7 @@ def project_scan(
     column, row, z = (local @ camera.intrinsics.T).T
     column, row = np.rint(column / z), np.rint(row / z)
     inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    # written last counts: the nearest
+    # the nearest point is written last
     order = np.flatnonzero(inside)[np.argsort(-z[inside], kind="stable")]
     pixel = row[order].astype(np.int64), column[order].astype(np.int64)
     depth = np.full((camera.height, camera.width), np.nan, np.float32)

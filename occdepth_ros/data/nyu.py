@@ -31,7 +31,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.images import image_size, missing_names, read_image, read_levels
 
 SPLITS = {"train": ("NYUtrain", 795), "test": ("NYUtest", 654)}
-"""Folder of each split, and how many scenes the complete one has."""
+"""Folder and number of scenes of each split."""
 
 FINE = (240, 144, 240)
 """Voxels of a file along x, up, y."""
@@ -40,7 +40,7 @@ RESOLUTION = 0.08
 IMAGE = (640, 480)
 FOCAL = 518.8579
 BASELINE = 0.1
-"""Metres to the camera that networks for two images are given in place of depth (OccDepth, RGB-D experiments)."""
+"""Baseline of the virtual camera for networks with two images, metres (OccDepth, RGB-D experiments)."""
 DEPTH_UNIT = 1 / 8000
 MAX_DEPTH = 10.0
 _HEADER = 4 * 19
@@ -49,11 +49,11 @@ _REPAIR = "Copy or download the file again."
 
 @dataclass(frozen=True)
 class NyuVoxels:
-    """What a `.bin` file says.
+    """Content of a `.bin` file.
 
     Args:
         labels: class ids, `[60, 60, 36]` uint8, x, y, up.
-        grid: where they are in the room's frame.
+        grid: of the voxels in the room's frame.
         room_from_camera: pose of the camera's optical frame, `[4, 4]`.
     """
 
@@ -99,9 +99,9 @@ def read_voxels(path: Path) -> NyuVoxels:
 
 
 class NyuScenes:
-    """Scenes of NYUv2 (a `SceneDataset`); `virtual`, and with a rig and a grid of their own each.
+    """Scenes of NYUv2 (a `SceneDataset`); `virtual`, each with its own rig and grid.
 
-    Depth is an input here, at inference too: 0 in the file becomes NaN, and what lies beyond 10 m is at 10 m.
+    Depth is an input here, at inference too: 0 in the file becomes NaN, and larger depths are clipped to 10 m.
 
     Args:
         root: the folder with NYUtrain and NYUtest, or its parent where it is named depthbin.
@@ -156,11 +156,11 @@ class NyuScenes:
 
 
 def nyu_rig(room_from_camera: Matrix) -> StereoRig:
-    """The camera of NYUv2 and its virtual right neighbour; the grid's frame is the room's."""
+    """The camera of NYUv2 and the virtual right one; the frame of the grid is that of the room."""
     left = np.array([[FOCAL, 0, 320, 0], [0, FOCAL, 240, 0], [0, 0, 1, 0]])
     right = left.copy()
     right[0, 3] = -FOCAL * BASELINE
-    # a pose of float32 numbers, made orthogonal again
+    # orthogonalize the float32 pose
     u, _, vt = np.linalg.svd(room_from_camera[:3, :3])
     pose = np.eye(4)
     pose[:3, :3] = (u @ vt).T
@@ -195,7 +195,7 @@ def find_split(root: Path, split: str) -> Path:
 
 
 def check_nyu(root: Path, split: str) -> Iterator[Problem]:
-    """Look at all files of a split; a problem for each that is missing, cut off or of another kind.
+    """Check all files of a split; yields missing, truncated and invalid ones.
 
     Raises:
         SourceError: there is no such split, or no folder of it.

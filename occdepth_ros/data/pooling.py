@@ -1,4 +1,4 @@
-"""Coarser labels: one per block of voxels."""
+"""Coarser labels: one for each block of voxels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from occdepth_ros.errors import GridError
 Labels = npt.NDArray[np.uint8]
 
 SPARSE_SHARE = 0.95
-"""A block of which more than this share is empty or unknown counts as not occupied."""
+"""A block with a larger share of empty or unknown voxels is not occupied."""
 
 
 def downsample_labels(labels: Labels, factor: int) -> Labels:
@@ -30,7 +30,7 @@ def downsample_labels(labels: Labels, factor: int) -> Labels:
         `[X/factor, Y/factor, Z/factor]`.
 
     Raises:
-        GridError: the volume does not divide into such blocks.
+        GridError: the volume is not divisible into blocks of this size.
     """
     classes, counts, shape = _count(labels, factor)
     n_empty, n_unknown = counts[:, EMPTY], counts[:, -1]
@@ -41,7 +41,7 @@ def downsample_labels(labels: Labels, factor: int) -> Labels:
 
 
 def pool_labels(labels: Labels, factor: int) -> Labels:
-    """Labels of blocks in which every occupied voxel counts: nothing thin is lost, and known goes before unknown.
+    """Labels of blocks in which every occupied voxel counts: thin objects are kept, empty precedes unknown.
 
     A block takes its most frequent occupied class, the smallest id on ties; without any it is empty if one voxel is,
     else unknown.
@@ -54,7 +54,7 @@ def pool_labels(labels: Labels, factor: int) -> Labels:
         `[X/factor, Y/factor, Z/factor]`.
 
     Raises:
-        GridError: the volume does not divide into such blocks.
+        GridError: the volume is not divisible into blocks of this size.
     """
     classes, counts, shape = _count(labels, factor)
     occupied = _most_frequent_occupied(classes, counts)
@@ -63,7 +63,7 @@ def pool_labels(labels: Labels, factor: int) -> Labels:
 
 
 def _count(labels: Labels, factor: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], tuple[int, ...]]:
-    """Class ids K that occur (0 first and 255 last, always), voxels of each per block `[blocks, K]`, block grid."""
+    """Class ids K that occur (always with 0 first and 255 last), counts in each block `[blocks, K]`, block grid."""
     if labels.ndim != 3 or factor < 1 or any(n % factor for n in labels.shape):
         raise GridError(
             f"a volume of {labels.shape} voxels does not divide into blocks of {factor} voxels an edge",
@@ -74,7 +74,7 @@ def _count(labels: Labels, factor: int) -> tuple[npt.NDArray[np.intp], npt.NDArr
     present = np.bincount(labels.ravel(), minlength=256) > 0
     present[[EMPTY, UNKNOWN]] = True
     classes = np.flatnonzero(present)
-    # few of 256 ids occur: counting ranks instead keeps the table of 2x2x2 blocks at 50 MB, not 500
+    # few of the 256 ids occur: counting ranks limits the table of 2x2x2 blocks to 50 MB instead of 500 MB
     rank = (np.cumsum(present) - 1).astype(np.intp)[labels]
     block = np.arange(x * y * z, dtype=np.intp).reshape(x, 1, y, 1, z, 1) * len(classes)
     bins: npt.NDArray[Any] = rank.reshape(x, factor, y, factor, z, factor) + block
@@ -83,7 +83,7 @@ def _count(labels: Labels, factor: int) -> tuple[npt.NDArray[np.intp], npt.NDArr
 
 
 def _most_frequent_occupied(classes: npt.NDArray[np.intp], counts: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Id of the occupied class that each block has most of, `[blocks]`; unknown where no class occurs at all."""
+    """Id of the most frequent occupied class of each block, `[blocks]`; unknown where no class occurs."""
     if len(classes) == 2:
         return np.full(len(counts), UNKNOWN, np.intp)
     return classes[1:-1][counts[:, 1:-1].argmax(axis=1)]

@@ -1,7 +1,7 @@
-"""Scenes completed from a few labelled scans, to learn from where the benchmark's voxels are missing.
+"""Ground truth completed from a few labelled scans, for training without the benchmark's voxels.
 
-The benchmark merges the scans of a whole drive. Ten scans know less: a LiDAR whose highest beam rises by 2 degrees
-never saw the upper storey of the house that it passed, and a sight line over the last measured point is not free.
+The benchmark merges the scans of a whole drive. Ten scans contain less: the highest beam of the LiDAR has an elevation
+of 2 degrees and misses the upper storeys of nearby houses, and a line of sight beyond the last point is not free.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 HIGHEST_BEAM = np.deg2rad(1.5)
-"""Elevation that the LiDAR surely reaches: its highest beam has 2 degrees, and the car pitches."""
+"""Elevation that the LiDAR reaches in any case: its highest beam has 2 degrees, and the car pitches."""
 
-SIGHT_STEP = 2.5
-"""Metres between the places that sight lines start from; what a nearer one adds is not worth its half second."""
+VIEWPOINT_SPACING = 2.5
+"""Least distance between viewpoints, metres; closer ones add little and cost 0.5 s each."""
 
 _TALL = [SEMANTIC_KITTI.id_of(name) for name in ("building", "vegetation", "trunk", "pole", "traffic-sign")]
 
 
 @dataclass(frozen=True)
 class CompletionRule:
-    """How scans become a ground truth.
+    """Rule by which scans are merged into ground truth.
 
     Args:
-        reach: scans within so many metres of the frame's own are merged.
-        past: whether scans before the frame are merged, too.
-        trails: whether things that moved are taken from all scans, as the benchmark does; else from the own one.
-        sight: whose sight lines tell free from unknown: those of the frame's own place, so that hidden space is
-            unknown except for what is occupied; or those of any scan, so that hidden free space is known too.
-        raised: to this height above the LiDAR, metres, buildings, plants and poles hide what is behind them where
-            no beam could see them; measured against the benchmark's shadows, which whole drives cast.
+        reach: maximum distance of merged scans from the scan of the frame, metres.
+        past: whether earlier scans are merged, too.
+        trails: whether moving objects are taken from all scans, as in the benchmark, or only from that of the frame.
+        sight: whose lines of sight label space as free: those from the position of the frame ("own"), so that hidden
+            space is unknown unless occupied; or those of any scan ("any"), so that hidden free space is labelled, too.
+        shifted: height above the LiDAR, metres, up to which buildings, plants and poles hide the space behind them
+            above the highest beam; chosen by comparison with the benchmark, whose hidden space comes from whole drives.
     """
 
     reach: float = 70.0
@@ -49,14 +49,14 @@ class CompletionRule:
 
 
 AROUND = CompletionRule()
-"""Scans before and after the frame: without those before, the last frames of a short drive have one scan each."""
+"""Scans before and after the frame: without earlier ones, the last frames of a short drive have one scan each."""
 
 RECON10 = CompletionRule(past=False, trails=True)
 """The rule closest to the ground truth recon10, which merges ten scans from the frame on."""
 
 ANY_SIGHT = CompletionRule(past=False, trails=True, sight="any")
-"""As recon10, with hidden space that a later scan found to be free: without it, a network that fills all that is hidden
-is never wrong."""
+"""As recon10, with hidden space labelled as free if a later scan saw it as free; without such labels, a network that
+fills all hidden space is not penalized."""
 
 RULES = {"around": AROUND, "recon10": RECON10, "any-sight": ANY_SIGHT}
 """Rules by name."""
@@ -87,11 +87,11 @@ def complete_scans(
 
     Args:
         own: the frame's own scan, in the grid's frame.
-        others: the scans to merge with it; `rule.reach` and `rule.past` have chosen them.
-        rule: what becomes of them.
-        grid: where the voxels are.
-        floor: nothing is in the lowest layer of voxels and all of it is known, as in the benchmark's files; false for
-            grids that lie elsewhere, where the street may run through that layer.
+        others: the scans to merge with it, selected by `rule.reach` and `rule.past`.
+        rule: of merging.
+        grid: of the voxels.
+        floor: whether the lowest layer of voxels is free, as in the benchmark's files; false for moved grids, in which
+            the road may pass through that layer.
     """
     votes = Votes(grid)
     votes.add(own)
@@ -103,11 +103,11 @@ def complete_scans(
         raw[..., 0] = 0
     sensors = [scan.pose[:3, 3] for scan in (own, *others)]
     occupied = raw != 0
-    opaque = occupied | _shifted(raw, sensors, rule.shifted, grid)
+    opaque = occupied | _continued_upwards(raw, sensors, rule.shifted, grid)
     seen = visible_from(sensors[0], opaque, grid, surfaces=True)
     known = seen & ~opaque
     if rule.sight == "any":
-        for sensor in _apart(sensors)[1:]:
+        for sensor in _spaced(sensors)[1:]:
             known |= visible_from(sensor, opaque, grid)
     target = SEMANTIC_KITTI.from_raw(raw)
     target[~(known | occupied)] = UNKNOWN
@@ -116,20 +116,22 @@ def complete_scans(
     return CompletedScene(target, seen & (occupied | known))
 
 
-def _apart(places: Sequence[npt.NDArray[np.float64]]) -> list[npt.NDArray[np.float64]]:
-    """The first of the places, and of the others, nearest first, those that `SIGHT_STEP` parts from all before."""
+def _spaced(places: Sequence[npt.NDArray[np.float64]]) -> list[npt.NDArray[np.float64]]:
+    """The first position, and of the others, by distance, those at least `VIEWPOINT_SPACING` from all selected ones."""
     first = places[0]
     kept = [first]
     for place in sorted(places[1:], key=lambda p: float(np.linalg.norm(p - first))):
-        if min(float(np.linalg.norm(place - k)) for k in kept) >= SIGHT_STEP:
+        if min(float(np.linalg.norm(place - k)) for k in kept) >= VIEWPOINT_SPACING:
             kept.append(place)
     return kept
 
 
-def _shifted(raw: RawLabels, sensors: Sequence[npt.NDArray[np.float64]], height: float, grid: VoxelGrid) -> Mask:
-    """What surely goes on above the highest beam of every sensor, `[X, Y, Z]`."""
+def _continued_upwards(
+    raw: RawLabels, sensors: Sequence[npt.NDArray[np.float64]], height: float, grid: VoxelGrid
+) -> Mask:
+    """Tall objects continued above the highest beam of every sensor, `[X, Y, Z]`."""
     own = sensors[0]
-    # the farther a sensor, the higher up a thing its beams reach
+    # beams of a more distant sensor reach higher parts of an object
     far = max(sensors, key=lambda place: float(np.linalg.norm(place - own)))
     x, y, z = (grid.axis_centers(axis) for axis in range(3))
     out = np.isin(SEMANTIC_KITTI.from_raw(raw), _TALL)

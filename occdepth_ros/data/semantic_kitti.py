@@ -22,7 +22,7 @@ from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
 from occdepth_ros.sources.sequence import FileSequence
 
 OFFICIAL = "official"
-"""Name of the benchmark's own labels; every other name stands for a derived ground truth."""
+"""Name of the labels of the benchmark; every other name is a derived ground truth."""
 
 STRIDE = 5
 """The benchmark has voxels for every fifth scan."""
@@ -137,7 +137,7 @@ class LabelledSequence:
         name: such as "08".
         source: the stereo images of all frames.
         voxels: the folder of the ground truths.
-        labels: which ground truth, `OFFICIAL` or the name of a derived one.
+        labels: `OFFICIAL`, or the name of a derived ground truth.
         frames: frame names that have this ground truth, in order.
         rows: index in `source` of each of them.
     """
@@ -245,7 +245,7 @@ def _frames_with_ground_truth(root: Path, sequence: str, labels: str) -> list[st
 
 
 def _other_labels(voxels: Path, sequence: str) -> str:
-    """What to do where the wanted labels are missing."""
+    """Remedy for missing labels."""
     names = {path.name.split(".")[1] for path in voxels.glob("*.*.npz")}
     names |= {OFFICIAL} if any(voxels.glob("*.label")) else set()
     if names:

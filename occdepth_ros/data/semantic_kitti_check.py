@@ -1,4 +1,4 @@
-"""Whether a download of SemanticKITTI is complete: what is missing, cut off or of another kind, file by file."""
+"""Check of a download of SemanticKITTI: missing, truncated and invalid files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ARCHIVES = {
 
 
 def check_sequence(folder: Path) -> Iterator[Problem]:
-    """Look at all files of one sequence that the completion benchmark needs.
+    """Check all files of one sequence that the completion benchmark needs.
 
     Args:
         folder: the sequence's folder, named 00 to 21; every fifth scan counts, up to the sequence's last one.

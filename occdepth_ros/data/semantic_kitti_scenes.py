@@ -1,4 +1,4 @@
-"""SemanticKITTI as scenes to learn from: the benchmark's voxels, derived ones, or ones completed from scans."""
+"""Scenes of SemanticKITTI with the benchmark's voxels, derived ones, or ones completed from scans."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ SCANS = "scans"
 
 @dataclass(frozen=True)
 class ScanOptions:
-    """Which scenes are made of labelled scans, and how.
+    """Selection and rule of scenes made from labelled scans.
 
     Args:
-        rule: how scans become ground truths; `scan_completion.RECON10` is the nearest to recon10.
-        later: frames with fewer later scans within the rule's reach are left out; by a rule that knows only later scans
-            the last frames of a short drive have hardly any ground truth.
-        variants: scenes of each frame: first on the grid as it is, then on turned and moved ones.
-        stride: every so many labelled scans become scenes.
-        motion: how far the grids of variants are turned and moved.
+        rule: by which scans are merged; `scan_completion.RECON10` is the nearest to recon10.
+        later: frames with fewer later scans within the rule's reach are omitted; with a rule that uses later scans
+            only, the last frames of a short drive have little ground truth.
+        variants: scenes of each frame: the first on the original grid, the others on moved ones.
+        stride: distance between the scans that become scenes, in scans.
+        motion: ranges of the motion of the grids of variants.
         seed: of these grids.
 
     Raises:
@@ -63,15 +63,15 @@ class ScanOptions:
 class SemanticKittiScenes:
     """Scenes of SemanticKITTI (a `SceneDataset`).
 
-    Depth and classes of the left image's pixels come from the frame's own labelled scan, where there is one.
+    Depth and classes of the left image come from the labelled scan of the frame, if there is one.
 
     Args:
         root: the folder with `dataset`, or that folder.
         sequences: names of sequences or splits, see `expand_sequences`.
         labels: `OFFICIAL`, the name of a derived ground truth such as "recon10", or `SCANS`.
-        cache: folder that keeps the ground truths of `SCANS`, which take a second each; None makes them every time.
-        scans: which scenes there are of `SCANS`, and how they are made.
-        past: offsets of the left camera's earlier images in frames, such as -3; they need `poses.txt`.
+        cache: folder for ground truth of `SCANS`, which takes a second each; None = computed every time.
+        scans: selection and rule of `SCANS`.
+        past: offsets of earlier images of the left camera in frames, such as -3; they need `poses.txt`.
 
     Raises:
         SourceError, ImageError, CalibrationError: a sequence is missing, incomplete, or has no such labels.
@@ -113,7 +113,7 @@ class SemanticKittiScenes:
 
     @property
     def names(self) -> list[str]:
-        """Names of the scenes, such as "08/000005", and "08/000005-2" for its second turned grid."""
+        """Names of the scenes, such as "08/000005", and "08/000005-2" for its second moved grid."""
         return [place.name for place in self._places]
 
     def __getitem__(self, index: int) -> SceneExample:
@@ -177,7 +177,7 @@ class _Sequence(Protocol):
     def ground_truth(self, index: int, variant: int) -> CompletedScene: ...
 
     def turned(self, index: int, variant: int) -> npt.NDArray[np.float64]:
-        """Pose of a variant's grid frame in the frame that the grid has else, `[4, 4]`."""
+        """Pose of a variant's grid frame in the original frame of the grid, `[4, 4]`."""
 
 
 class _Place(NamedTuple):
@@ -193,7 +193,7 @@ class _Place(NamedTuple):
 
 
 class _FromVoxels:
-    """Ground truths that lie in the folder `voxels`."""
+    """Ground truth in the folder `voxels`."""
 
     variants = 1
 
@@ -213,7 +213,7 @@ class _FromVoxels:
         path = self._sequence.voxels / f"{self.frames[index]}.occluded"
         occupied = (target != 0) & (target != UNKNOWN)
         if path.is_file():
-            # the file counts what is occupied as hidden; what the own scan measured is not
+            # the file marks occupied voxels as hidden; those of the scan of the frame are not
             measured = path.with_suffix(".bin")
             surfaces = read_bits(measured) & occupied if measured.is_file() else occupied
             return CompletedScene(target, (~read_bits(path) & (target != UNKNOWN)) | surfaces)
@@ -222,7 +222,7 @@ class _FromVoxels:
 
 
 class _FromScans:
-    """Ground truths that are completed from scans."""
+    """Ground truth completed from scans."""
 
     def __init__(self, folder: Path, options: ScanOptions, cache: LabelCache | None) -> None:
         self.name = folder.name

@@ -21,7 +21,7 @@ from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 _BYTES = 2 * BENCHMARK_GRID.count
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 DESCRIPTION = "description.txt"
-"""The one other file that a submission may hold."""
+"""The only other file that a submission may have."""
 
 
 def entry_name(sequence: str, frame: str) -> str:
@@ -41,7 +41,7 @@ def expected_names(root: Path | None = None) -> list[str]:
 
 
 class SubmissionWriter:
-    """Writes one submission; its bytes depend on the labels alone.
+    """Writer of a submission; its bytes depend only on the labels.
 
     Args:
         path: where the zip is written, label file by label file.
@@ -93,7 +93,7 @@ def check_submission(path: Path, root: Path | None = None) -> Iterator[str]:
 def _check(archive: zipfile.ZipFile, root: Path | None) -> Iterator[str]:
     entries = {entry.filename: entry for entry in archive.infolist()}
     if root is None:
-        # of sequences without a known count: those frames of every fifth scan that the zip holds, at least one
+        # sequences of unknown length: the frames of every fifth scan that the zip has, at least one
         known = [name for name in SPLITS["test"] if name not in LISTED_ONLY]
         possible = [entry_name(s, f"{n:06d}") for s in SPLITS["test"] if s in LISTED_ONLY for n in voxel_frames(s)]
         present = [name for name in possible if name in entries]

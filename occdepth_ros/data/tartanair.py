@@ -38,7 +38,7 @@ SPLITS = {
 IMAGE = (640, 480)
 INTRINSICS = np.array([[320.0, 0, 320, 0], [0, 320, 240, 0], [0, 0, 1, 0]])
 SKY = 1000.0
-"""Depth beyond which, metres, the renderer met nothing."""
+"""Depth above which there is no surface, metres."""
 
 OPTICAL_FROM_NED: Matrix = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
 LEVEL_FROM_NED: Matrix = np.diag([1.0, -1, -1])
@@ -60,7 +60,7 @@ class TartanFrame:
     """The left camera's view.
 
     Args:
-        depth: `[480, 640]` metres along the optical axis; infinity where there is nothing.
+        depth: `[480, 640]` metres along the optical axis; infinity where there is no surface.
         ids: segmentation ids, `[480, 640]`.
         world_from_camera: pose of the left optical frame in the NED world, `[4, 4]`.
     """
@@ -71,7 +71,7 @@ class TartanFrame:
 
 
 class Trajectory:
-    """One trajectory; files are read when a frame is asked for.
+    """One trajectory; files are read on access.
 
     Args:
         folder: such as ROOT/office/Easy/P000.
@@ -148,12 +148,12 @@ class Trajectory:
 
 
 def level_frame(world_from_camera: Matrix) -> Matrix:
-    """Pose in the NED world of the frame at a camera that is level and looks where it looks, `[4, 4]`.
+    """Pose of the level frame of a camera in the NED world, `[4, 4]`.
 
     Its x axis is the camera's viewing direction without its slope, y is left, z is up.
     """
     forward = world_from_camera[:3, 2]
-    # a camera that looks straight up or down has its heading in its other axes; right lies level whatever the pitch
+    # the right axis is level for any pitch, also for a camera that faces up or down
     right = world_from_camera[:3, 0]
     heading = np.arctan2(forward[1], forward[0]) if np.hypot(*forward[:2]) > 1e-6 else np.arctan2(-right[0], right[1])
     c, s = np.cos(heading), np.sin(heading)
@@ -229,7 +229,7 @@ def expand_trajectories(names: Sequence[str]) -> list[str]:
 
 
 def check_tartanair(root: Path, names: Sequence[str]) -> Iterator[Problem]:
-    """Look at all files of trajectories; a problem for each that is missing, cut off or of another kind.
+    """Check all files of trajectories; yields missing, truncated and invalid ones.
 
     Raises:
         SourceError: a name is none.
@@ -297,7 +297,7 @@ def _array(path: Path, kind: type[Number]) -> npt.NDArray[Number]:
 
 
 def _baseline(left: Matrix, right: Matrix, file: Path) -> float:
-    """Metres from the left to the right camera, which must look alike and lie beside each other."""
+    """Distance from the left to the right camera, metres; they must be parallel and side by side."""
     relative = np.linalg.inv(left) @ right
     x, y, z = relative[:3, 3]
     if not (x > 0 and max(abs(y), abs(z)) < 0.02 * x) or np.abs(relative[:3, :3] - np.eye(3)).max() > 1e-3:

@@ -1,4 +1,4 @@
-"""SemanticTartanAir as scenes to learn from."""
+"""Scenes of SemanticTartanAir."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from occdepth_ros.errors import SourceError
 STRIDE = 5
 """Published scenes are every fifth frame."""
 REACH = 12.0
-"""Frames within so many metres are merged; the grid is as long."""
+"""Maximum distance of merged frames, metres; the length of the grid."""
 
 GroundTruth = Literal["fused", "visible"]
 
@@ -33,9 +33,9 @@ class TartanScenes:
         ground truth: "fused" merges the frames of the trajectory, see `fused_scene`; "visible" is the published
         export, one
             frame's visible surface, see `visible_surface`.
-        cache: folder that keeps the fused ground truths, which take seconds each; None makes them every time.
-        reach: frames within so many metres of a frame are merged with it.
-        stride: a scene, and a merged frame, every so many frames.
+        cache: folder for fused ground truth, which takes seconds each; None = computed every time.
+        reach: maximum distance of merged frames, metres.
+        stride: distance between scenes, and between merged frames, in frames.
 
     Raises:
         SourceError, CalibrationError: a trajectory is missing or incomplete.

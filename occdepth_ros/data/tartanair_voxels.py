@@ -1,4 +1,4 @@
-"""Voxels of TartanAir: the visible surface of one frame, or the room that many frames have seen."""
+"""Voxels of TartanAir: the visible surface of one frame, or the fusion of many frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TARTANAIR_GRID = VoxelGrid((0.0, -6.0, -1.8), (120, 120, 48), 0.1, frame_id="lev
 """The published space, 12 m ahead, 6 m to each side, 3 m up and 1.8 m down, in x forward, y left, z up."""
 
 MARGIN = 1.0
-"""A voxel is free where the line of sight goes on for so many voxels behind its centre."""
+"""A voxel is free if the line of sight continues for this number of voxels behind its centre."""
 
 _RAW = 256
 """Votes of LiDAR scans count id 1 as an outlier; class ids are counted above it."""
@@ -51,15 +51,15 @@ def visible_surface(frame: TartanFrame) -> npt.NDArray[np.uint8]:
 
 
 def fused_scene(own: TartanFrame, others: Iterable[TartanFrame], grid: VoxelGrid = TARTANAIR_GRID) -> CompletedScene:
-    """What frames of a trajectory together know of the space before one of them.
+    """Fuse frames of a trajectory into the ground truth of one of them.
 
-    A voxel is occupied by the most frequent class of the pixels in it; otherwise it is free where an image's depth
-    goes on behind it, and unknown where none does. The room is the ground truth behind what hides it.
+    A voxel takes the most frequent class of the pixels in it; without pixels it is free if the depth of any image
+    continues behind it, else unknown.
 
     Args:
         own: the frame.
         others: frames to merge with it.
-        grid: where the voxels are, in the frame's level frame (`level_frame`).
+        grid: of the voxels, in the level frame of the frame (`level_frame`).
     """
     grid_from_world = np.linalg.inv(level_frame(own.world_from_camera))
     votes = Votes(grid)

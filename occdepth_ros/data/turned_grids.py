@@ -1,7 +1,7 @@
-"""Grids turned and moved about the vehicle: a ground truth made from scans can be made for any of them.
+"""Augmentation by rotated and translated grids; ground truth made from scans is available for any grid.
 
-One drive shows one heading and one mounting; a network that only ever met those learns where streets use to lie
-instead of looking. Moving the grid, and not the images, leaves what the cameras saw as it was.
+A drive has few headings and one mounting; a network trained on these alone learns the usual position of the road rather
+than to use the images. The grid is moved, not the images, so the images are unchanged.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class GridMotion:
-    """How far grids are turned and moved at random.
+    """Ranges of the random motion of grids.
 
     Args:
-        yaw: largest turn about the vertical, radians.
+        yaw: largest rotation about the vertical, radians.
         tilt: standard deviation of pitch and of roll, radians.
         lowest, highest: bounds of the shift along x, y, z, metres.
     """
@@ -28,7 +28,7 @@ class GridMotion:
     highest: tuple[float, float, float] = (3.5, 5.0, 0.4)
 
     def pose(self, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-        """A random pose of the turned grid's frame in the frame that the grid had, `[4, 4]`."""
+        """A random pose of the moved grid's frame in the original frame of the grid, `[4, 4]`."""
         yaw = rng.uniform(-self.yaw, self.yaw)
         pitch, roll = rng.normal(0, self.tilt, 2)
         pose = np.eye(4)

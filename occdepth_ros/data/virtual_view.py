@@ -1,4 +1,4 @@
-"""The image that a second camera would take, from an image with depth."""
+"""Synthesis of a second view from an image with depth."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy.typing as npt
 def right_view(
     left: npt.NDArray[np.uint8], depth: npt.NDArray[np.float32], focal_baseline: float
 ) -> npt.NDArray[np.uint8]:
-    """Move every pixel by its disparity, focal_baseline / depth, to the left; the nearest of several counts.
+    """Shift every pixel by its disparity, focal_baseline / depth, to the left; the nearest of several is kept.
 
     Args:
         left: `[H, W, 3]` RGB.
-        depth: `[H, W]` metres; pixels of NaN are left out, infinity moves by nothing.
-        focal_baseline: fx times baseline, pixel metres.
+        depth: `[H, W]` metres; pixels of NaN are omitted, the disparity of infinity is 0.
+        focal_baseline: fx times baseline, pixels times metres.
 
     Returns:
-        `[H, W, 3]`, black where no pixel of the left image lands; cracks one pixel wide are closed.
+        `[H, W, 3]`, black where no pixel of the left image is projected; gaps of one pixel are filled.
     """
     height, width = depth.shape
     known = depth > 0
@@ -27,7 +27,7 @@ def right_view(
     order = np.argsort(disparity, kind="stable")
     order = order[(target[order] >= 0) & (target[order] < width)]
     source = np.full((height, width), -1, np.int64)
-    # written last counts: the nearest
+    # the nearest pixel is written last
     source[row[order], target[order]] = column[order]
     crack = (source[:, 1:-1] < 0) & (source[:, :-2] >= 0) & (source[:, 2:] >= 0)
     source[:, 1:-1][crack] = source[:, :-2][crack]

@@ -1,11 +1,11 @@
-"""Completion labels from labelled LiDAR scans: what the scene completion benchmark of SemanticKITTI is made of.
+"""Completion labels from labelled LiDAR scans, as in the scene completion benchmark of SemanticKITTI.
 
-Four grids a frame: the labels of many scans merged by pose (`.label`), the voxels of the frame's own scan (`.bin`),
-those that its LiDAR could not see past the merged scene (`.occluded`), and those that no scan could see (`.invalid`).
+Four grids for each frame: the labels of many scans merged by pose (`.label`), the voxels of the scan of the frame
+(`.bin`), those that the merged scene hides from its LiDAR (`.occluded`), and those that no scan sees (`.invalid`).
 
-Measured on the benchmark's own files: a voxel takes the most frequent raw id of its points, the smallest on ties; id 1
-(outlier) votes as 0, and a voxel whose vote is 0 is empty. `.occluded` holds the occupied voxels too, and its shadows
-are those of the merged scene, not of the one scan.
+As verified on the files of the benchmark: a voxel takes the most frequent raw id of its points, the smallest on ties;
+id 1 (outlier) votes as 0, and a voxel whose vote is 0 is empty. `.occluded` holds the occupied voxels too, and its
+hidden space is that of the merged scene, not of the single scan.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RawLabels = npt.NDArray[np.uint16]
 
 OUTLIER = 1
 MOVING = range(252, 260)
-"""Raw ids of things that moved while they were scanned."""
+"""Raw ids of moving objects."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class CompletionLabels:
 
 @dataclass(frozen=True)
 class PosedScan:
-    """One scan as it is seen from the frame that labels are made for.
+    """One scan and its pose relative to the labelled frame.
 
     Args:
         points: `[N, 3]` metres in the scan's own LiDAR frame.
@@ -70,12 +70,12 @@ def completion_labels(
 ) -> CompletionLabels:
     """Make the grids of one frame.
 
-    What moved is taken from the frame's own scan alone, so that it leaves no trail.
+    Moving objects are taken only from the scan of the frame, so that they leave no trail.
 
     Args:
         own: the frame's own scan.
         others: the scans to merge with it.
-        grid: where the voxels are, in the frame's LiDAR frame.
+        grid: of the voxels, in the LiDAR frame of the frame.
     """
     own_votes = Votes(grid)
     merged = Votes(grid)
@@ -126,28 +126,28 @@ class Votes:
             total = np.zeros(len(keys), np.int64)
             np.add.at(total, group, np.concatenate(self._counts))
             voxel, raw = keys >> 16, keys & 0xFFFF
-            # of the entries of a voxel the last one counts: the most votes, then the smallest id
+            # the last entry of a voxel is kept: the most votes, then the smallest id
             order = np.lexsort((-raw, total, voxel))
             out[voxel[order]] = raw[order]
         return out.reshape(self.grid.size)
 
 
 def visible_from(sensor: npt.NDArray[np.float64], occupied: Mask, grid: VoxelGrid, *, surfaces: bool = False) -> Mask:
-    """Empty voxels that a sight line from the sensor reaches before it meets an occupied one, `[X, Y, Z]`.
+    """Empty voxels that a line of sight from the sensor reaches before it hits an occupied one, `[X, Y, Z]`.
 
-    One sight line ends in every voxel of the grid's hull, and is looked at once a voxel along its longest axis.
+    One line of sight ends in every voxel of the hull of the grid and is sampled once per voxel along its longest axis.
 
     Args:
         sensor: `[3]` metres in the grid's frame; may lie outside of the grid.
         occupied: `[X, Y, Z]`.
-        grid: where the voxels are.
-        surfaces: mark the occupied voxels that the sight lines meet, too.
+        grid: of the voxels.
+        surfaces: also mark the occupied voxels that are hit.
     """
     size = np.array(grid.size)
     start = ((sensor - np.array(grid.origin)) / grid.resolution).astype(np.float32)
-    way = (_hull(grid.size) + np.float32(0.5)) - start
-    length = np.ceil(np.abs(way).max(axis=1)).clip(1)
-    step = way / length[:, None]
+    direction = (_hull(grid.size) + np.float32(0.5)) - start
+    length = np.ceil(np.abs(direction).max(axis=1)).clip(1)
+    step = direction / length[:, None]
     order = np.argsort(-length, kind="stable")
     step, length = step[order], length[order]
     blocked_at = occupied.ravel()
@@ -156,7 +156,7 @@ def visible_from(sensor: npt.NDArray[np.float64], occupied: Mask, grid: VoxelGri
         reaching = int(np.searchsorted(-length, -count, side="right"))
         step, length = step[:reaching], length[:reaching]
         cell = np.floor(start + count * step).astype(np.int32)
-        # truncation would fold the cells below 0 onto 0; the end of a line may round to just outside
+        # floor keeps cells below 0 apart from cell 0; the end of a line may be rounded to outside
         inside = ((cell >= 0) & (cell < size)).all(axis=1)
         voxel = (cell[:, 0] * grid.size[1] + cell[:, 1]) * grid.size[2] + cell[:, 2]
         voxel[~inside] = 0

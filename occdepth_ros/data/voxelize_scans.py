@@ -73,14 +73,14 @@ class LabelledScans:
         return sum((self.path / name).stat().st_size for name in names)
 
     def near(self, frame: str, reach: float) -> list[str]:
-        """Frames whose LiDAR was within `reach` metres of this frame's, itself among them."""
+        """Frames whose LiDAR was within `reach` metres of that of this frame, including this frame."""
         here = self.pose(frame)[:3, 3]
         return [name for name in self.frames if np.linalg.norm(self.pose(name)[:3, 3] - here) <= reach]
 
     def read(self, frame: str) -> tuple[Points, RawIds]:
         """Points `[N, 3]`, metres in the scan's own LiDAR frame, and their raw class ids `[N]`.
 
-        Points that are not finite are left out.
+        Points that are not finite are omitted.
 
         Raises:
             SourceError: a file is missing, cut off, or belongs to another scan.

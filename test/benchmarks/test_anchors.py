@@ -145,7 +145,7 @@ def test_invalid_scenes_are_refused() -> None:
 def test_the_command_requires_a_root(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--train", "00", "--test", "05"]) == 2
     assert "--root" in capsys.readouterr().err
-    assert main(["--dataset", "street", "--train", "00", "01", "--test", "1"]) == 2
+    assert main(["--dataset", "synthetic", "--train", "00", "01", "--test", "1"]) == 2
     assert "--train: 00 01 is not a number of scenes" in capsys.readouterr().err
 
 

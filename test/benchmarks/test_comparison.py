@@ -20,7 +20,7 @@ from benchmarks.comparison import rows as making
 from benchmarks.comparison.ablation import ABLATION, TEACHER
 from benchmarks.comparison.balance import LEVELS, REACH, addend_of, balanced, level
 from benchmarks.comparison.rows import SHIPPED, TRAINED, TrainedRow, blind_labels, recipe_of, score, table_rows
-from benchmarks.comparison.scenes import street_scenes
+from benchmarks.comparison.scenes import synthetic_scenes
 from benchmarks.comparison.section import SHOWN_APART, markers, write_section
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import OutputError
@@ -86,11 +86,11 @@ def test_the_blind_prior_is_equal_for_all_scenes() -> None:
 
 
 def test_synthetic_scenes_are_generated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = street_scenes(tmp_path, "test", 1)
+    made = synthetic_scenes(tmp_path, "test", 1)
     assert [p.name for p in tmp_path.iterdir()] == ["test-0-000000.npz"]
     assert made[0].name == "test-0-000000"
     before = (tmp_path / "test-0-000000.npz").stat().st_mtime_ns
-    assert len(street_scenes(tmp_path, "test", 1)) == 1
+    assert len(synthetic_scenes(tmp_path, "test", 1)) == 1
     assert (tmp_path / "test-0-000000.npz").stat().st_mtime_ns == before
 
 
@@ -110,7 +110,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (out / LOG).write_text("step,seconds_per_step\n10,6.0\n15,6.0\n")
         return out / "weights.safetensors"
 
-    monkeypatch.setattr(command, "street_scenes", lambda folder, split, count, workers, past: scenes(count))
+    monkeypatch.setattr(command, "synthetic_scenes", lambda folder, split, count, workers, past: scenes(count))
     monkeypatch.setattr(command, "train_row", train_row)
     monkeypatch.setattr(command, "balance_row", lambda row, training, weights: (weights, -1.0))
     monkeypatch.setattr(command, "row_labels", lambda row, weights: lambda example: example.target)

@@ -13,7 +13,7 @@ from helpers.sequences import kitti_odometry, labelled_scans
 from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.cli import main
 from occdepth_ros.data.semantic_kitti import SPLITS, SemanticKitti, expand_sequences, find_root, voxel_frames
-from occdepth_ros.data.synthetic.dataset import StreetDataset
+from occdepth_ros.data.synthetic.dataset import SyntheticDataset
 from occdepth_ros.data.synthetic.folder import write_scene
 from occdepth_ros.errors import SourceError
 from occdepth_ros.evaluation.metrics import CompletionScores
@@ -131,7 +131,7 @@ def test_voxels_of_the_invalid_file_do_not_count(knowing: None, root: Path, tmp_
         (["--rule", "recon10"], "labels of the kind official are not made of scans"),
         (["--json", "."], "exists and is not a folder"),
         (["--count", "0"], "--count: 0 is not a positive number of scenes"),
-        (["--dataset", "street"], "there are no scenes (test-SEED-INDEX.npz)"),
+        (["--dataset", "synthetic"], "there are no scenes (test-SEED-INDEX.npz)"),
     ],
 )
 def test_invalid_arguments_are_refused(
@@ -174,14 +174,14 @@ def test_only_the_first_frames(knowing: None, root: Path, tmp_path: Path) -> Non
     assert [row["frame"] for row in report["by_frame"]] == ["000000"] and report["complete"] is False
 
 
-def test_held_out_streets_are_generated_and_read(tmp_path: Path) -> None:
+def test_held_out_scenes_are_generated_and_read(tmp_path: Path) -> None:
     out = tmp_path / "street.json"
-    arguments = ["--dataset", "street", "--images", str(tmp_path / "drawn"), "--json", str(out)]
+    arguments = ["--dataset", "synthetic", "--images", str(tmp_path / "drawn"), "--json", str(out)]
     assert main(["eval", *arguments, "--count", "2", "--seed", "3"]) == 0
     report = json.loads(out.read_text())
     assert (
         report["frames"] == 2
-        and report["ground_truth"] == "street"
+        and report["ground_truth"] == "synthetic"
         and report["split"] == "test"
         and report["seed"] == 3
     )
@@ -189,7 +189,7 @@ def test_held_out_streets_are_generated_and_read(tmp_path: Path) -> None:
     assert names == ["test-3-000000", "test-3-000001"] and report["align"] == "place"
     assert report["sc_precision"] > 40 and report["per_class"]["road"] > 10
     assert len(list((tmp_path / "drawn").glob("*_test-3-00000[01].png"))) == 2
-    write_scene(StreetDataset(3, 1, split="test")[0], tmp_path / "scenes" / "test-3-000000.npz")
+    write_scene(SyntheticDataset(3, 1, split="test")[0], tmp_path / "scenes" / "test-3-000000.npz")
     assert main(["eval", *arguments, "--root", str(tmp_path / "scenes")]) == 0
     again = json.loads(out.read_text())
     # the scene's images went through JPEG

@@ -24,15 +24,15 @@ CPU = ["--device", "cpu"]
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("street")
-    assert main(["street", "--count", "2", "--out", str(out), "--size", "310", "94"]) == 0
+    out = tmp_path_factory.mktemp("synthetic")
+    assert main(["synthetic", "--count", "2", "--out", str(out), "--size", "310", "94"]) == 0
     return out
 
 
 def test_training_on_synthetic_scenes_can_be_resumed(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = ["--dataset", "street", "--root", str(street), "--val-sequences", "train"]
+    data = ["--dataset", "synthetic", "--root", str(street), "--val-sequences", "train"]
     out = ["--out", str(tmp_path / "out"), "--set", "teacher=sgm", "--set", "epochs=2", "--set", "save_every=1"]
     call = ["train", *TINY, *CPU, *data, *out]
     assert main(call) == 0
@@ -41,7 +41,7 @@ def test_training_on_synthetic_scenes_can_be_resumed(
         *("best.ckpt", "cache", "last.ckpt", "log.csv", "recipe.yaml", "scores.json", "validation.csv"),
         "weights.safetensors",
     }
-    maps = list((tmp_path / "out" / "cache" / "depth_sgm" / "street").glob("*.png"))
+    maps = list((tmp_path / "out" / "cache" / "depth_sgm" / "synthetic").glob("*.png"))
     assert len(maps) == 2
     assert json.loads((tmp_path / "out" / "scores.json").read_text())["validation"]["scenes"] == 2
     assert main(call) == 2
@@ -55,12 +55,12 @@ def test_training_on_synthetic_scenes_can_be_resumed(
 def test_training_on_two_data_sets(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = [
         "--dataset",
-        "street",
+        "synthetic",
         "--root",
         str(street),
         "--and",
         "0.25",
-        "street",
+        "synthetic",
         f"root={street}",
         "sequences=train",
     ]
@@ -85,13 +85,13 @@ def test_training_on_labels_from_scans(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["street"], "'street' is not a share"),
-        (["1.5", "street"], "a share of 1.5 is not between"),
-        (["nan", "street"], "is not between"),
+        (["synthetic"], "'synthetic' is not a share"),
+        (["1.5", "synthetic"], "a share of 1.5 is not between"),
+        (["nan", "synthetic"], "is not between"),
         (["0.5"], "the name of the data set is missing"),
         (["0.5", "town"], "there is no data set 'town'"),
-        (["0.5", "street", "train:0:2"], "'train:0:2' is not KEY=VALUE"),
-        (["0.5", "street", "split=train"], "'split=train' is not KEY=VALUE"),
+        (["0.5", "synthetic", "train:0:2"], "'train:0:2' is not KEY=VALUE"),
+        (["0.5", "synthetic", "split=train"], "'split=train' is not KEY=VALUE"),
         (["0.5", "semantic_kitti", "later=x"], "whole numbers"),
         (["0.5", "semantic_kitti", "rule=all"], "there is no rule 'all'"),
         (["0.5", "semantic_kitti", "variants=0"], "variants"),
@@ -106,25 +106,25 @@ def test_errors_in_a_mixture_are_named(words: list[str], message: str) -> None:
 def test_depth_maps_can_be_computed_in_advance(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["depth", "--dataset", "street", "--root", str(street), "--out", str(tmp_path)]) == 0
+    assert main(["depth", "--dataset", "synthetic", "--root", str(street), "--out", str(tmp_path)]) == 0
     assert "2 maps in" in capsys.readouterr().out
-    assert len(list((tmp_path / "depth_sgm" / "street").glob("train-0-*.png"))) == 2
+    assert len(list((tmp_path / "depth_sgm" / "synthetic").glob("train-0-*.png"))) == 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--recipe", "none", "--dataset", "street"], "there is no recipe 'none'"),
-        (["--recipe", "tiny", "--set", "epoch=1", "--dataset", "street"], "Did you mean epochs?"),
-        (["--recipe", "tiny", "--dataset", "street"], "train:0:500"),
+        (["--recipe", "none", "--dataset", "synthetic"], "there is no recipe 'none'"),
+        (["--recipe", "tiny", "--set", "epoch=1", "--dataset", "synthetic"], "Did you mean epochs?"),
+        (["--recipe", "tiny", "--dataset", "synthetic"], "train:0:500"),
         (["--recipe", "tiny", "--dataset", "semantic_kitti"], "needs its folder"),
         (
-            ["--recipe", "tiny", "--dataset", "street", "--sequences", "train:0:1"]
-            + ["--and", "0.5", "street", "sequences=train:1:1"] * 2,
-            "no share is left for street",
+            ["--recipe", "tiny", "--dataset", "synthetic", "--sequences", "train:0:1"]
+            + ["--and", "0.5", "synthetic", "sequences=train:1:1"] * 2,
+            "no share is left for synthetic",
         ),
         (["--recipe", "tiny", "--dataset", "semantic_kitti", "--root", "nowhere"], "nowhere"),
-        (["--recipe", "tiny", "--dataset", "street", "--sequences", "train:0:1", "--weights", "no.pt"], "no.pt"),
+        (["--recipe", "tiny", "--dataset", "synthetic", "--sequences", "train:0:1", "--weights", "no.pt"], "no.pt"),
     ],
 )
 def test_user_errors_are_printed_as_one_line(
@@ -137,9 +137,9 @@ def test_user_errors_are_printed_as_one_line(
 
 
 def test_the_factory_opens_every_listed_data_set(street: Path, kitti_mini: Path) -> None:
-    generated = open_dataset("street", sequences=["train:0:2"])
+    generated = open_dataset("synthetic", sequences=["train:0:2"])
     assert isinstance(generated, SceneDataset)
-    assert len(generated) == len(open_dataset("street", street)) == 2
+    assert len(generated) == len(open_dataset("synthetic", street)) == 2
     labelled = open_dataset("semantic_kitti", kitti_mini, ["00"], labels="recon10")
     assert isinstance(labelled, SceneDataset)
     assert labelled[0].name.startswith("00/")
@@ -150,6 +150,6 @@ def test_the_factory_opens_every_listed_data_set(street: Path, kitti_mini: Path)
 )
 def test_invalid_synthetic_requests_are_refused(sequences: list[str]) -> None:
     with pytest.raises(SourceError, match="sequences"):
-        open_dataset("street", sequences=sequences)
+        open_dataset("synthetic", sequences=sequences)
     with pytest.raises(SourceError, match="semantic_kitti"):
         open_dataset("kitti")

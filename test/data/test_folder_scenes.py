@@ -164,12 +164,12 @@ def test_voxels_of_tartanair_on_disk(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_every_data_set_that_is_a_download_can_be_checked() -> None:
-    assert set(CHECKS) == set(DATASETS) - {"street"}
+    assert set(CHECKS) == set(DATASETS) - {"synthetic"}
 
 
 @pytest.mark.parametrize("kind", ["nyu", "tartanair", "folder"])
-def test_wrong_wishes_are_named(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(SourceError, match=f"{kind} needs its folder"):
+def test_invalid_requests_are_named(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(SourceError, match=f"{kind} needs a root folder"):
         open_dataset(kind)
     with pytest.raises(SourceError, match="has no labels 'recon10'"):
         open_dataset(kind, tmp_path, labels="recon10")

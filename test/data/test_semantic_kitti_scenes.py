@@ -12,7 +12,7 @@ from occdepth_ros.camera import PinholeCamera
 from occdepth_ros.data import label_cache, semantic_kitti_scenes
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.lidar_image import project_scan
-from occdepth_ros.data.scan_completion import AROUND, RECON10, SIGHT_STEP, CompletionRule, complete_scans
+from occdepth_ros.data.scan_completion import AROUND, RECON10, VIEWPOINT_SPACING, CompletionRule, complete_scans
 from occdepth_ros.data.semantic_kitti_scenes import SCANS, ScanOptions, SemanticKittiScenes
 from occdepth_ros.data.voxelize import PosedScan
 from occdepth_ros.errors import SourceError
@@ -147,7 +147,7 @@ def test_hidden_space_is_free_only_where_the_rule_lets_other_scans_tell() -> Non
 
 def test_a_place_beside_one_that_was_looked_from_adds_no_sight() -> None:
     wall = [(6, y, z) for y in range(GRID.size[1]) for z in range(1, GRID.size[2])]
-    own, near = scan(wall, [CAR] * len(wall)), scan([(14, 6, 4)], [CAR], SIGHT_STEP - 0.5)
+    own, near = scan(wall, [CAR] * len(wall)), scan([(14, 6, 4)], [CAR], VIEWPOINT_SPACING - 0.5)
     assert (complete_scans(own, [near], CompletionRule(sight="any"), GRID).target[10:14, 5, 3] == 255).all()
 
 

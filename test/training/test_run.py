@@ -110,7 +110,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(trained: Path, tmp_path:
     train(once, Scenes(), None, tmp_path, device="cpu", resume=True, console=Console(quiet=True))
     assert rows(tmp_path / "log.csv") == rows(trained / "log.csv")
     resumed, whole = (network_state(path / f"{LAST}.ckpt") for path in (tmp_path, trained))
-    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+    for name in whole:
+        torch.testing.assert_close(resumed[name], whole[name], rtol=1e-4, atol=1e-5)
 
 
 def test_the_average_is_validated_written_and_resumed(tmp_path: Path) -> None:

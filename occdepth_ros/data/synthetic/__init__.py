@@ -1,7 +1,10 @@
-"""Random streets without end for training: stereo pairs, exact depth, classes and voxel ground truth.
+"""Synthetic street scenes: stereo pairs with exact depth, classes and voxel ground truth.
 
-World frame: x along the street at its begin, y left, z up, metres. Every solid is a convex polyhedron or an ellipsoid,
-since the inverse depth of both is a closed formula of the pixel (see `raster`); the land is a height field (see
-`ground`, `relief`), and ground truth is what LiDAR scans of a drive would tell (see `lidar`). `occdepth street` writes
-scenes to disk (see `folder`); docs/street.jpg shows some: image, depth, classes, and the ground truth from above.
+World frame: x along the street at its begin, y left, z up, metres. All solids are convex polyhedra or ellipsoids, whose
+inverse depth is a closed formula of the pixel (see `raster`); the ground is a height field (see `ground`, `relief`).
+
+- `dataset`: random scenes for training by index; ground truth as LiDAR scans yield it (see `lidar`). `folder` stores
+  them, `occdepth synthetic` generates them. docs/synthetic.jpg shows examples.
+- `drive`: the bundled sample, a drive of several frames along one street with moving traffic, detailed images (see
+  `detail`, `painters`, `road`) and complete ground truth (see `complete`). `occdepth sample` writes it.
 """

@@ -1,4 +1,4 @@
-"""What a camera makes of light: lens, exposure, colour, noise."""
+"""Model of a camera: lens, exposure, colour, noise."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.data.synthetic.raster import Array
+from occdepth_ros.data.synthetic.camera_view import Array
 
 
 @dataclass(frozen=True)
-class Video:
-    """A camera's setting, shared by both cameras of a rig but for small differences.
+class CameraResponse:
+    """Settings of the cameras of a rig.
 
     Args:
-        brightness: mean of the encoded image, 0..1, that the exposure is chosen for.
-        black: what the sensor takes for black, 0..1.
+        brightness: target mean of the encoded image for the exposure, 0..1.
+        black: black level of the sensor, 0..1.
         gamma: of the encoding.
         contrast: strength of an S curve, 0..1.
-        saturation: 1 leaves colours as they are.
+        saturation: factor on chroma; 1 = unchanged.
         cast: factors on red, green, blue, `[3]`.
         vignette: loss of light in the corners, 0..1.
         blur: of the lens, pixels.
-        noise: deviation in the dark, grey levels.
+        noise: standard deviation in the dark, grey levels.
     """
 
     brightness: float
@@ -38,8 +38,8 @@ class Video:
     noise: float
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Video:
-        """A random one around KITTI's: hard contrast, highlights blown out."""
+    def draw(cls, rng: np.random.Generator) -> CameraResponse:
+        """Random settings around those of KITTI: high contrast, clipped highlights."""
         return cls(
             brightness=float(rng.normal(0.36, 0.05)),
             black=float(rng.uniform(0.0, 0.09)),
@@ -53,7 +53,7 @@ class Video:
         )
 
     def exposure(self, linear: Array) -> float:
-        """The factor on linear light that gives the wanted brightness, within the reach of a shutter."""
+        """Factor on linear light that yields the target brightness, 0.15 to 6."""
         sample = np.asarray(linear[::6, ::6], np.float32)
         low, high = 0.15, 6.0
         for _ in range(8):

@@ -1,4 +1,4 @@
-"""Random street scenes by index: stereo pair, rig, depth and labels."""
+"""Random synthetic scenes by index: stereo pair, rig, depth and labels."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import numpy.typing as npt
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.data.earlier import EarlierView
 from occdepth_ros.data.example import SceneExample
-from occdepth_ros.data.synthetic.camera import Video
-from occdepth_ros.data.synthetic.layout import Street, make_street
-from occdepth_ros.data.synthetic.lidar import scanned
-from occdepth_ros.data.synthetic.raster import Eye, SunMap, rasterize
-from occdepth_ros.data.synthetic.relief import with_ground
+from occdepth_ros.data.synthetic.camera import CameraResponse
+from occdepth_ros.data.synthetic.camera_view import Array, CameraView
+from occdepth_ros.data.synthetic.layout import Scene, make_scene
+from occdepth_ros.data.synthetic.lidar import lidar_labels
+from occdepth_ros.data.synthetic.raster import Hits, rasterize
+from occdepth_ros.data.synthetic.relief import add_ground
 from occdepth_ros.data.synthetic.shading import Weather, semantics, shade
+from occdepth_ros.data.synthetic.shadow_map import ShadowMap
 from occdepth_ros.data.synthetic.voxels import solid_labels
 from occdepth_ros.errors import SourceError
 from occdepth_ros.grid import VoxelGrid
@@ -24,25 +26,25 @@ from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 KITTI_FOCAL = 718.0 / 1242
 SCANS = 10
-"""So many scans of the drive make the ground truth."""
+"""Number of scans of the drive that make the ground truth."""
 
 
 SPLITS = {"train": 0, "test": 1}
-"""Streets of one split are drawn apart from those of the other, whatever the seed."""
+"""Stream of random numbers of each split; no scene of a split is in another, for any seed."""
 
 
 @dataclass(frozen=True)
-class StreetDataset:
-    """Scenes that depend on split, seed, index and size alone.
+class SyntheticDataset:
+    """Scenes that depend only on split, seed, index and size.
 
     Args:
-        seed: of the whole set.
+        seed: of the data set.
         length: number of scenes.
         width, height: of the images, pixels.
-        split: "train", or "test" for scenes to judge by; no street is in both.
-        grid: where the ground truth is given; the benchmark's by default.
-        past: offsets of the left camera's earlier images, frames of 0.1 s, such as -3; nothing but the car has moved
-            since. A scene is the same in all else with and without them.
+        split: "train" or "test".
+        grid: of the ground truth; that of SemanticKITTI by default.
+        past: offsets of earlier images of the left camera, in frames of 0.1 s, such as -3; only the camera moves
+            between them. They do not change the rest of the scene.
 
     Raises:
         SourceError: there is no such split.
@@ -59,7 +61,7 @@ class StreetDataset:
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise SourceError(
-                f"there is no split {self.split!r}", where="street", remedy=f"Choose from {', '.join(SPLITS)}."
+                f"there is no split {self.split!r}", where="synthetic", remedy=f"Choose from {', '.join(SPLITS)}."
             )
 
     def __len__(self) -> int:
@@ -76,39 +78,41 @@ class StreetDataset:
         if not 0 <= index < self.length:
             raise IndexError(index)
         rng = np.random.default_rng([SPLITS[self.split], self.seed, index])
-        street = make_street(rng)
+        scene = make_scene(rng)
         rig = _rig(rng, self.width, self.height)
-        pose = _pose(rng, street)
+        pose = _pose(rng, scene)
         sun = _sun(rng)
-        shadows = rasterize(sun, street.world)
+        shadows = rasterize(sun, scene.world)
         exposure = 0.0
-        weather, video = Weather.draw(rng), Video.draw(rng)
+        weather, response = Weather.draw(rng), CameraResponse.draw(rng)
         images: list[npt.NDArray[np.uint8]] = []
         inverse: list[npt.NDArray[np.float32]] = []
         classes: list[npt.NDArray[np.uint8]] = []
         for camera, camera_from_grid in ((rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)):
-            eye = Eye.of(camera.intrinsics, pose @ np.linalg.inv(camera_from_grid), self.width, self.height)
-            hits = rasterize(eye, street.world)
-            w, grounded = with_ground(eye, hits, street.ground, street.backdrop)
+            view = CameraView.from_pose(
+                camera.intrinsics, pose @ np.linalg.inv(camera_from_grid), self.width, self.height
+            )
+            hits, w, grounded = _hits(view, scene)
             inverse.append(w)
             if not classes:
-                classes.append(semantics(eye, street, hits, w, grounded))
-            linear = shade(eye, street, weather, hits, w, grounded, sun, shadows)
-            exposure = exposure or video.exposure(linear)
-            images.append(video.develop(linear, exposure * np.exp(rng.normal(0, 0.03)), rng))
+                classes.append(semantics(view, scene, hits, w, grounded))
+            linear = shade(view, scene, weather, hits, w, grounded, sun, shadows)
+            exposure = exposure or response.exposure(linear)
+            images.append(response.develop(linear, exposure * np.exp(rng.normal(0, 0.03)), rng))
         with np.errstate(divide="ignore"):
             depth = np.asarray(1 / inverse[0], np.float32)
-        target, seen = self._ground_truth(street, pose, rng)
+        target, seen = self._ground_truth(scene, pose, rng)
         earlier: dict[int, EarlierView] = {}
         rng = np.random.default_rng([SPLITS[self.split], self.seed, index, 1])
-        pace = rng.uniform(0.4, 1.3)
+        metres_per_frame = rng.uniform(0.4, 1.3)
         for offset in self.past:
-            then = _along(street, pose, pace * offset)
-            eye = Eye.of(rig.left.intrinsics, then @ np.linalg.inv(rig.left_from_grid), self.width, self.height)
-            hits = rasterize(eye, street.world)
-            w, grounded = with_ground(eye, hits, street.ground, street.backdrop)
-            linear = shade(eye, street, weather, hits, w, grounded, sun, shadows)
-            image = video.develop(linear, exposure * np.exp(rng.normal(0, 0.03)), rng)
+            then = along_lane(scene, pose, metres_per_frame * offset)
+            view = CameraView.from_pose(
+                rig.left.intrinsics, then @ np.linalg.inv(rig.left_from_grid), self.width, self.height
+            )
+            hits, w, grounded = _hits(view, scene)
+            linear = shade(view, scene, weather, hits, w, grounded, sun, shadows)
+            image = response.develop(linear, exposure * np.exp(rng.normal(0, 0.03)), rng)
             earlier[offset] = EarlierView.of_poses(image, rig, pose, then)
         return SceneExample(
             self.name(index),
@@ -124,21 +128,27 @@ class StreetDataset:
         )
 
     def _ground_truth(
-        self, street: Street, pose: Matrix, rng: np.random.Generator
+        self, scene: Scene, pose: Matrix, rng: np.random.Generator
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-        solid = solid_labels(street, self.grid, pose)
-        own = int(rng.integers(0, SCANS))
-        x = (np.arange(SCANS) - own) * rng.uniform(0.3, 1.5) * (1.5 if street.kind == "motorway" else 1.0)
-        y = street.ground.middle(x) + street.lane
-        climb = street.ground.height(x, y) - street.ground.height(pose[0, 3], pose[1, 3])
-        places = np.stack([x, y, pose[2, 3] + climb], axis=1)
-        places[own] = pose[:3, 3]
-        local = (places - pose[:3, 3]) @ pose[:3, :3]
-        return scanned(solid, self.grid, local, own, rng)
+        solid = solid_labels(scene, self.grid, pose)
+        reference = int(rng.integers(0, SCANS))
+        x = (np.arange(SCANS) - reference) * rng.uniform(0.3, 1.5) * (1.5 if scene.kind == "motorway" else 1.0)
+        y = scene.ground.middle(x) + scene.lane
+        climb = scene.ground.height(x, y) - scene.ground.height(pose[0, 3], pose[1, 3])
+        positions = np.stack([x, y, pose[2, 3] + climb], axis=1)
+        positions[reference] = pose[:3, 3]
+        local = (positions - pose[:3, 3]) @ pose[:3, :3]
+        return lidar_labels(solid, self.grid, local, reference, rng)
+
+
+def _hits(view: CameraView, scene: Scene) -> tuple[Hits, Array, npt.NDArray[np.bool_]]:
+    """First hits with the solids, inverse depth `[H, W]`, and where the ground is hit."""
+    hits = rasterize(view, scene.world)
+    return hits, *add_ground(view, hits, scene.ground, scene.backdrop)
 
 
 def _rig(rng: np.random.Generator, width: int, height: int) -> StereoRig:
-    """Cameras like those of KITTI's car, more or less: the LiDAR 1.73 m above the road, cameras 0.08 m lower."""
+    """Random cameras around those of KITTI's car: the LiDAR 1.73 m above the road, the cameras 0.08 m lower."""
     focal = KITTI_FOCAL * width * np.exp(rng.normal(0, 0.07))
     principal = (width - 1) * rng.normal(0.49, 0.01), (height - 1) * rng.normal(0.49, 0.02)
     k = np.array([[focal, 0, principal[0]], [0, focal, principal[1]], [0, 0, 1]])
@@ -146,14 +156,14 @@ def _rig(rng: np.random.Generator, width: int, height: int) -> StereoRig:
     left = PinholeCamera(np.hstack([k, shift]), width, height)
     shift[0] = -focal * np.clip(rng.normal(0.535, 0.06), 0.35, 0.75)
     pitch, yaw, roll = rng.normal((0.006, 0, 0), (0.008, 0.004, 0.004))
-    axes = turned(yaw, pitch, roll) @ np.array([[0, -1.0, 0], [0, 0, -1.0], [1.0, 0, 0]]).T
+    axes = rotation_of(yaw, pitch, roll) @ np.array([[0, -1.0, 0], [0, 0, -1.0], [1.0, 0, 0]]).T
     from_grid = np.eye(4)
     from_grid[:3, :3] = axes.T
     from_grid[:3, 3] = axes.T @ -rng.normal((0.29, 0.0, -0.075), (0.05, 0.03, 0.03))
     return StereoRig(left, PinholeCamera(np.hstack([k, shift]), width, height), from_grid)
 
 
-def turned(yaw: float, pitch: float, roll: float) -> Matrix:
+def rotation_of(yaw: float, pitch: float, roll: float) -> Matrix:
     """Rotation `[3, 3]` about z, then y (nose down where positive), then x, radians."""
     cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
     return np.asarray(
@@ -163,31 +173,31 @@ def turned(yaw: float, pitch: float, roll: float) -> Matrix:
     )
 
 
-def _pose(rng: np.random.Generator, street: Street) -> Matrix:
-    """Of the LiDAR in the world: KITTI's looks one hundredth down at the road."""
+def _pose(rng: np.random.Generator, scene: Scene) -> Matrix:
+    """Pose of the LiDAR in the world, `[4, 4]`; that of KITTI is pitched down by 0.011 rad."""
     pose = np.eye(4)
     yaw, pitch, roll = rng.normal((0, 0.011, 0), (0.03, 0.007, 0.008))
-    pose[:3, :3] = turned(yaw, pitch, roll)
-    y = street.lane + rng.normal(0, 0.3)
-    pose[:3, 3] = [0, y, float(street.ground.height(0.0, y)) + rng.normal(1.73, 0.04)]
+    pose[:3, :3] = rotation_of(yaw, pitch, roll)
+    y = scene.lane + rng.normal(0, 0.3)
+    pose[:3, 3] = [0, y, float(scene.ground.height(0.0, y)) + rng.normal(1.73, 0.04)]
     return pose
 
 
-def _along(street: Street, pose: Matrix, way: float) -> Matrix:
-    """Pose of the LiDAR after so many metres along its lane, turned as the street turns."""
+def along_lane(scene: Scene, pose: Matrix, distance: float) -> Matrix:
+    """Pose of the LiDAR after a distance along its lane, metres; it turns with the street."""
     x, y = pose[:2, 3]
-    reach = np.array([0.0, way])
-    middle, ahead = (street.ground.middle(x + reach + step) for step in (0.0, 1.0))
+    steps = np.array([0.0, distance])
+    middle, ahead = (scene.ground.middle(x + steps + step) for step in (0.0, 1.0))
     slope = ahead - middle
     out = pose.copy()
-    out[:3, :3] = turned(float(np.diff(np.arctan(slope))[0]), 0, 0) @ pose[:3, :3]
-    out[0, 3] += way
+    out[:3, :3] = rotation_of(float(np.diff(np.arctan(slope))[0]), 0, 0) @ pose[:3, :3]
+    out[0, 3] += distance
     out[1, 3] += float(np.diff(middle)[0])
-    out[2, 3] += float(street.ground.height(out[0, 3], out[1, 3]) - street.ground.height(x, y))
+    out[2, 3] += float(scene.ground.height(out[0, 3], out[1, 3]) - scene.ground.height(x, y))
     return out
 
 
-def _sun(rng: np.random.Generator) -> SunMap:
+def _sun(rng: np.random.Generator) -> ShadowMap:
     azimuth, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.45, 1.2)
     sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
-    return SunMap(sun, (-12.0, -36.0), 0.12, 700, 600)
+    return ShadowMap(sun, (-12.0, -36.0), 0.12, 700, 600)

@@ -1,8 +1,8 @@
-"""Generated scenes on disk: one compact npz file each.
+"""Synthetic scenes on disk, one compressed npz file each.
 
 `left`, `right`: JPEG bytes, uint8 `[N]`; `labels`: `[X, Y, Z]` uint8; `seen`: packed bits; `depth`: `[H, W]` float16
 metres, infinity in the sky; `semantics`: `[H, W]` uint8; `left_projection`, `right_projection`: `[3, 4]` pixels;
-`reference_from_grid`: `[4, 4]`; `origin`: `[3]` metres; `resolution`: metres; of scenes with earlier images
+`reference_from_grid`: `[4, 4]`; `origin`: `[3]` metres; `resolution`: metres; and for scenes with earlier images
 `earlier_offsets`: `[K]` frames, `earlier_moved`: `[K, 4, 4]`, `earlier_0` and so on: JPEG bytes of the left camera.
 Names are SPLIT-SEED-INDEX.npz.
 """
@@ -27,20 +27,22 @@ from occdepth_ros.grid import VoxelGrid
 
 QUALITY = 95
 LARGEST = 1 << 26
-"""A scene file never holds so many bytes, packed or unpacked."""
+"""Maximum size of a scene file, bytes, packed or unpacked."""
 MOST_PIXELS = 1 << 23
 MOST_EARLIER = 16
-_REPAIR = "Generate the scene again with `occdepth street`, or remove the file."
+_REPAIR = "Generate the scene again with `occdepth synthetic`, or remove the file."
 
 
 def write_scene(scene: SceneExample, path: Path) -> None:
-    """Write a scene as a whole file.
+    """Write a scene; the file appears when it is complete.
 
     Raises:
-        OutputError: it cannot be written, or lacks depth, semantics or `seen`.
+        OutputError: the file cannot be written, or the scene has no depth, semantics or `seen`.
     """
     if scene.depth is None or scene.semantics is None or scene.seen is None:
-        raise OutputError("a scene without depth, semantics or seen is not a generated one", where=scene.name)
+        raise OutputError(
+            "the scene has no depth, semantics or seen mask and cannot be stored as a synthetic scene", where=scene.name
+        )
     with whole_file(path) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file,
@@ -60,10 +62,10 @@ def write_scene(scene: SceneExample, path: Path) -> None:
 
 
 def read_scene(path: Path) -> SceneExample:
-    """Read a scene that `write_scene` wrote; every number in it is checked.
+    """Read a scene that `write_scene` wrote; all contents are checked.
 
     Raises:
-        SourceError: the file is missing, damaged, too large, or holds other arrays.
+        SourceError: the file is missing, damaged, too large, or has other arrays.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -79,12 +81,12 @@ def read_scene(path: Path) -> SceneExample:
         raise SourceError(error.what, where=str(path), remedy=_REPAIR) from error
 
 
-class StreetFolder:
+class SyntheticFolder:
     """The scenes of a folder, by name.
 
     Args:
-        root: folder that `occdepth street` wrote.
-        split: "train" or "test": the scenes of that split alone; None = all.
+        root: folder that `occdepth synthetic` wrote.
+        split: "train" or "test"; None = both.
 
     Raises:
         SourceError: the folder is missing or has no scene of the split.
@@ -97,7 +99,7 @@ class StreetFolder:
             raise SourceError(
                 f"there are no scenes ({split or '*'}-SEED-INDEX.npz)",
                 where=str(root),
-                remedy="Generate some: occdepth street --count N --seed S --out DIR.",
+                remedy="Generate some: occdepth synthetic --count N --seed S --out DIR.",
             )
 
     def __len__(self) -> int:
@@ -114,7 +116,7 @@ def _encoded(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def _decoded(content: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[np.uint8]:
     if content.dtype != np.uint8 or content.ndim != 1 or not content.size:
-        raise ValueError("an image is not bytes")
+        raise ValueError("an image is not a uint8 vector of bytes")
     bgr = cv2.imdecode(content, cv2.IMREAD_COLOR)
     if bgr is None:
         raise ValueError("an image is damaged")
@@ -131,11 +133,11 @@ def _scene(arrays: dict[str, npt.NDArray[Any]], name: str) -> SceneExample:
         raise ValueError("labels are not a volume of uint8")
     bad = (labels > 19) & (labels != 255)
     if bad.any():
-        raise ValueError(f"there is no class {labels[bad][0]}")
+        raise ValueError(f"unknown class {labels[bad][0]}")
     height, width = depth.shape
     seen = arrays["seen"]
     if seen.dtype != np.uint8 or seen.size != -(-labels.size // 8):
-        raise ValueError("seen has not one bit for each voxel")
+        raise ValueError("seen does not have one bit for each voxel")
     x0, y0, z0 = (float(v) for v in arrays["origin"].ravel())
     x, y, z = (int(n) for n in labels.shape)
     rig = StereoRig(
@@ -170,9 +172,9 @@ def _earlier(arrays: dict[str, npt.NDArray[Any]], rig: StereoRig) -> dict[int, E
         return None
     offsets, moved = arrays["earlier_offsets"], arrays["earlier_moved"]
     if offsets.dtype != np.int32 or offsets.ndim != 1 or not 0 < len(offsets) <= MOST_EARLIER:
-        raise ValueError("earlier_offsets are not some int32")
+        raise ValueError(f"earlier_offsets is not an int32 vector of 1 to {MOST_EARLIER} offsets")
     if moved.dtype != np.float64 or moved.shape != (len(offsets), 4, 4):
-        raise ValueError("earlier_moved has not one float64 [4, 4] for each image")
+        raise ValueError("earlier_moved is not float64 [K, 4, 4] with one pose for each image")
     size = rig.left.height, rig.left.width
     return {
         int(offset): EarlierView(_decoded(arrays[f"earlier_{k}"], *size), rig.left, moved[k])

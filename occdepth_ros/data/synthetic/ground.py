@@ -13,19 +13,19 @@ from occdepth_ros.data.synthetic.solids import LABEL
 
 Array = npt.NDArray[np.float32]
 WEST, EAST, SIDE = -24.0, 168.0, 64.0
-"""x range and greatest |y| of the tables, metres; beyond them the last value goes on."""
+"""x range and greatest |y| of the tables, metres; beyond them the last value is repeated."""
 STEP = 0.5
 
 
 @dataclass(frozen=True)
-class SideStreet:
-    """A street that meets the main one at a right angle.
+class Crossing:
+    """A side street that joins the main street at a right angle.
 
     Args:
         x: of its middle, metres.
         half: half of its carriageway, metres.
         walk: width of its sidewalks, metres.
-        left, right: on which sides it goes off.
+        left, right: the sides on which it joins.
     """
 
     x: float
@@ -42,7 +42,7 @@ class Ground:
     Args:
         line: y of the street's middle every STEP metres from WEST, `[N]`.
         heights: metres, every STEP along x and y from (WEST, -SIDE), `[N, M]`.
-        edges: distances from the middle where one strip ends, metres, to the left (positive) and the right, sorted.
+        edges: distances from the middle where a strip ends, metres, positive to the left, sorted.
         labels: class of each strip, one more than edges.
         half: half of the carriageway, metres.
         crossings: side streets.
@@ -53,7 +53,7 @@ class Ground:
     edges: tuple[float, ...]
     labels: tuple[int, ...]
     half: float
-    crossings: tuple[SideStreet, ...]
+    crossings: tuple[Crossing, ...]
 
     def middle(self, x: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """y of the street's middle."""
@@ -72,7 +72,7 @@ class Ground:
         return np.asarray((y - line[i] - slope[i] * STEP * (at - i)) / np.sqrt(1 + slope[i] ** 2), np.float32)
 
     def height(self, x: npt.ArrayLike, y: npt.ArrayLike) -> Array:
-        """z at places, metres, in the shape of x."""
+        """z at points of the ground, metres, in the shape of x."""
         u = ((np.asarray(x, np.float32) - np.float32(WEST)) / np.float32(STEP)).astype(np.float32)
         v = ((np.asarray(y, np.float32) + np.float32(SIDE)) / np.float32(STEP)).astype(np.float32)
         shape = u.shape
@@ -90,7 +90,7 @@ class Ground:
         return float(ends[1] - ends[0]) / 2
 
     def label(self, x: Array, y: Array) -> npt.NDArray[np.uint8]:
-        """Class at places of the ground."""
+        """Class at points of the ground."""
         across = self.across(x, y)
         strip = np.searchsorted(np.asarray(self.edges, np.float32), across.ravel()).reshape(x.shape)
         label = np.asarray(self.labels, np.uint8)[strip]
@@ -100,14 +100,14 @@ class Ground:
             label[side & (off < c.half + c.walk) & (label != LABEL["road"])] = LABEL[
                 "sidewalk" if c.walk else "terrain"
             ]
-            # the kerb swings out at the corner
+            # the kerb is rounded at the corner
             flare = np.maximum(0, 4 - (np.abs(across) - self.half)) ** 2 * np.float32(0.2)
             label[side & (off < c.half + flare)] = LABEL["road"]
         return label
 
 
 def make_line(rng: np.random.Generator, winding: float) -> Matrix:
-    """A middle line that starts at y = 0 along x; `winding` is the usual curvature, 1/metres."""
+    """A middle line that starts at y = 0 along x; `winding` is the standard deviation of the curvature, 1/metres."""
     x = WEST + STEP * np.arange(int((EAST - WEST) / STEP) + 1)
     first, second, change = rng.normal(0, winding), rng.normal(0, 2 * winding), rng.uniform(15, 50)
     curvature = first + (second - first) / (1 + np.exp(-(x - change) / 4))
@@ -120,13 +120,13 @@ def make_line(rng: np.random.Generator, winding: float) -> Matrix:
 def make_heights(
     rng: np.random.Generator, line: Matrix, hilly: float, banks: tuple[tuple[float, float], tuple[float, float]]
 ) -> Array:
-    """Heights `[N, M]` around a line: the street climbs, the land beside it banks.
+    """Heights `[N, M]` around a line: the street has slopes, the land beside it has banks.
 
     Args:
-        rng: for the shape.
+        rng: source of the shape.
         line: see `Ground`.
-        hilly: the usual slope, 0..1.
-        banks: to the left and to the right, where the land begins (metres from the middle) and its slope.
+        hilly: standard deviation of the slope, 0..1.
+        banks: left and right, where the land begins (metres from the middle), and its slope.
     """
     x = WEST + STEP * np.arange(len(line))
     y = -SIDE + STEP * np.arange(int(2 * SIDE / STEP) + 1)

@@ -1,39 +1,43 @@
-"""What kind of street it is, how it runs, and what stands where."""
+"""Random street scenes: kind of street, course, ground, and objects."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from occdepth_ros.data.synthetic.ground import Ground, SideStreet, make_heights, make_line
+from occdepth_ros.data.synthetic.ground import Crossing, Ground, make_heights, make_line
 from occdepth_ros.data.synthetic.relief import Backdrop
 from occdepth_ros.data.synthetic.sides import Side, Site, color, fill_side
-from occdepth_ros.data.synthetic.solids import LABEL, World
+from occdepth_ros.data.synthetic.solids import LABEL, Part, World
 from occdepth_ros.data.synthetic.things import car, guard_rail, lorry, two_wheeler
+
+SPEED = 8.0
+"""Speed of vehicles in traffic, metres per second."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of street; pairs are ranges, single numbers are shares in 0..1.
+    """A kind of street; pairs are ranges, single numbers are fractions in 0..1.
 
     Args:
-        often: how often it is drawn, relative.
+        weight: relative frequency.
         half: half of the carriageway, metres.
         parking, walk, verge: share of sides with a parking bay, a sidewalk, a strip of grass.
-        houses: how densely the sides are built up.
-        woods: how densely trees and shrubs grow beyond the verge.
-        hedges: share of fronts closed by a hedge; fences take half of the rest in the settlements.
+        houses: density of houses.
+        woods: density of trees and shrubs beyond the verge.
+        hedges: share of plots with a hedge; half of the others in settlements have a fence.
         rows: share of sides with a row of street trees.
         rails: share of sides with a guard rail.
-        winding: usual curvature, 1/metres.
-        hilly: usual change of slope.
-        traffic: metres between vehicles on the road.
+        winding: standard deviation of the curvature, 1/metres.
+        hilly: standard deviation of the slope.
+        traffic: distance between vehicles on the road, metres.
         crossing: share of streets with side streets.
-        line: share with a line along the middle.
+        line: share of streets with a centre line.
     """
 
-    often: float
+    weight: float
     half: tuple[float, float]
     parking: float
     walk: float
@@ -62,16 +66,37 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Street:
-    """A random street.
+class Vehicle:
+    """A vehicle in traffic.
 
     Args:
-        kind: its name in `KINDS`.
-        world: its solids.
-        ground: what they stand on.
-        backdrop: what closes the view.
+        parts: solids in the vehicle's frame.
+        x, across: position at time 0, along the street and to the left of its middle, metres.
+        yaw: heading relative to the street, radians.
+        speed: along the street, metres per second.
+    """
+
+    parts: Sequence[Part]
+    x: float
+    across: float
+    yaw: float
+    speed: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A random street scene.
+
+    Args:
+        kind: key of `KINDS`.
+        world: all solids at time 0.
+        ground: surface that they stand on.
+        backdrop: hills and woods at the horizon.
         lane: distance of the driven lane from the street's middle, to the left, metres.
-        line: how its middle is marked: 0 not, 1 dashed, 2 solid.
+        line: marking of the middle: 0 none, 1 dashed, 2 solid.
+        sides: left and right.
+        static: solids that do not move.
+        traffic: vehicles on the road; their solids are the last ones of the world.
     """
 
     kind: str
@@ -80,13 +105,36 @@ class Street:
     backdrop: Backdrop
     lane: float
     line: int
+    sides: tuple[Side, Side]
+    static: Sequence[Part]
+    traffic: Sequence[Vehicle]
+
+    def at(self, time_s: float) -> Scene:
+        """The scene after the vehicles in traffic have moved for a time."""
+        site = Site(self.ground, list(self.static))
+        for v in self.traffic:
+            site.put(list(v.parts), v.x + v.speed * time_s, v.across, v.yaw)
+        return replace(self, world=World.of(site.parts))
+
+    def refined(self, refine: Callable[[Sequence[Part]], Sequence[Part]]) -> Scene:
+        """The scene with the parts of all objects replaced by those that `refine` returns."""
+        traffic = [replace(v, parts=refine(v.parts)) for v in self.traffic]
+        return replace(self, static=refine(self.static), traffic=traffic).at(0.0)
 
 
-def make_street(rng: np.random.Generator) -> Street:
-    """Draw a street."""
-    odds = np.array([k.often for k in KINDS.values()])
-    name = str(rng.choice(list(KINDS), p=odds / odds.sum()))
-    kind = KINDS[name]
+def make_scene(rng: np.random.Generator, kind: str | None = None) -> Scene:
+    """Draw a scene.
+
+    Args:
+        rng: source of everything in the scene.
+        kind: key of `KINDS`; None = a random one.
+    """
+    weights = np.array([k.weight for k in KINDS.values()])
+    name = str(rng.choice(list(KINDS), p=weights / weights.sum())) if kind is None else kind
+    return _draw(rng, name, KINDS[name])
+
+
+def _draw(rng: np.random.Generator, name: str, kind: Kind) -> Scene:
     half = rng.uniform(*kind.half)
     left, right = (_side(rng, kind, half, sign) for sign in (1.0, -1.0))
     line = make_line(rng, kind.winding)
@@ -109,9 +157,13 @@ def make_street(rng: np.random.Generator) -> Street:
         for x in np.arange(-10, 100, 6.0):
             site.put(guard_rail(6.0), float(x), 0.0)
     lane = -half / 2 if half < 5.5 else -half + 2.0
-    _traffic(rng, kind, site, half, lane)
-    marked = 0 if rng.random() > kind.line else int(rng.integers(1, 3))
-    return Street(name, World.of(site.parts), ground, Backdrop.draw(rng), lane, marked)
+    static = tuple(site.parts)
+    traffic = _traffic(rng, kind, half, lane)
+    for v in traffic:
+        site.put(list(v.parts), v.x, v.across, v.yaw)
+    line_mark = 0 if rng.random() > kind.line else int(rng.integers(1, 3))
+    backdrop = Backdrop.draw(rng)
+    return Scene(name, World.of(site.parts), ground, backdrop, lane, line_mark, (left, right), static, traffic)
 
 
 def _side(rng: np.random.Generator, kind: Kind, half: float, sign: float) -> Side:
@@ -143,7 +195,7 @@ def _side(rng: np.random.Generator, kind: Kind, half: float, sign: float) -> Sid
     )
 
 
-def _crossings(rng: np.random.Generator, kind: Kind) -> tuple[SideStreet, ...]:
+def _crossings(rng: np.random.Generator, kind: Kind) -> tuple[Crossing, ...]:
     if rng.random() > kind.crossing:
         return ()
     first = rng.uniform(6, 50)
@@ -152,11 +204,12 @@ def _crossings(rng: np.random.Generator, kind: Kind) -> tuple[SideStreet, ...]:
     for x in places:
         both = int(rng.integers(3))
         walk = rng.uniform(1.2, 2.5) if rng.random() < kind.walk else 0.0
-        out.append(SideStreet(float(x), float(rng.uniform(2.8, 6.0)), float(walk), both != 0, both != 1))
+        out.append(Crossing(float(x), float(rng.uniform(2.8, 6.0)), float(walk), both != 0, both != 1))
     return tuple(out)
 
 
-def _traffic(rng: np.random.Generator, kind: Kind, site: Site, half: float, lane: float) -> None:
+def _traffic(rng: np.random.Generator, kind: Kind, half: float, lane: float) -> tuple[Vehicle, ...]:
+    out: list[Vehicle] = []
     lanes = [(lane, 0.0), (-lane, np.pi)]
     if half > 5.5:
         lanes += [(lane + 3.5, 0.0), (-lane - 3.5, np.pi)]
@@ -165,9 +218,9 @@ def _traffic(rng: np.random.Generator, kind: Kind, site: Site, half: float, lane
         while x < 85:
             draw = rng.random()
             if draw < 0.88:
-                some = car(rng, color(rng))
+                parts = car(rng, color(rng))
             elif draw < 0.94:
-                some = lorry(
+                parts = lorry(
                     "truck" if draw < 0.91 else "other-vehicle",
                     color(rng, 0.1, 0.5),
                     rng.uniform(6, 10),
@@ -176,6 +229,8 @@ def _traffic(rng: np.random.Generator, kind: Kind, site: Site, half: float, lane
             else:
                 heavy = draw > 0.975
                 rider = "motorcyclist" if heavy else "bicyclist"
-                some = two_wheeler("motorcycle" if heavy else "bicycle", color(rng), rider)
-            site.put(some, float(x), across + rng.normal(0, 0.2), yaw)
+                parts = two_wheeler("motorcycle" if heavy else "bicycle", color(rng), rider)
+            speed = (SPEED if draw < 0.94 else 0.6 * SPEED) * (1 if yaw == 0 else -1)
+            out.append(Vehicle(parts, float(x), across + rng.normal(0, 0.2), yaw, speed))
             x += rng.uniform(*kind.traffic)
+    return tuple(out)

@@ -1,10 +1,9 @@
-"""What labelled LiDAR scans tell of a street, which is how the benchmark's completion ground truth comes about.
+"""Completion ground truth as made from labelled LiDAR scans of a drive (Behley et al., SemanticKITTI, ICCV 2019, 3.3).
 
-A drive's scans, merged, say where surfaces are; what the frame's own scanner cannot look past these surfaces at is
-unknown (Behley et al., SemanticKITTI, ICCV 2019, section 3.3). What a network must know of it to be right by that
-measure, with numbers measured on real frames: surfaces are one or two voxels thin and go with the density of the
-rings, nothing above the scanner's highest beam is occupied, and what is behind a surface, crowns and upper storeys
-among it, is unknown rather than free.
+Merged scans locate the surfaces; space hidden behind them from the scanner of the frame is unknown. Properties of such
+labels that are modelled here, after statistics of real frames: surfaces are one or two voxels thick, and their density
+is that of the rings of the scanner; no voxel above the highest beam is occupied; space behind a surface, such as in
+crowns and behind upper storeys, is unknown rather than free.
 """
 
 from __future__ import annotations
@@ -23,22 +22,22 @@ Light = npt.NDArray[np.float32]
 HIGHEST, LOWEST = np.deg2rad(2.2), np.deg2rad(-24.8)
 """Elevation of the outer beams of a Velodyne HDL-64E."""
 RING = (HIGHEST - LOWEST) / 63
-CLEAR, GLIMPSE = 0.8, 0.08
-"""Shares of light: what counts as looked through, and what is enough for a beam."""
+CLEAR, PARTIAL = 0.8, 0.08
+"""Share of light above which a voxel counts as seen through, and above which a beam arrives."""
 LEAVES = SEMANTIC_KITTI.id_of("vegetation")
 SHADOWS = (0.4, 2.4)
-"""Metres above the scanner between which lies, from street to street, where things cease to throw shadows: that depends
-on how far off the scans of a drive saw them."""
-REACH = 62.0
-"""Beyond so many metres no return is counted on."""
+"""Range of the height above the scanner, metres, above which solids do not hide space; it varies between drives with
+the distance of the scans from the solids."""
+MAX_RANGE = 62.0
+"""Distance beyond which there are no returns, metres."""
 
 
-def light_from(blocked: Mask, viewpoint: npt.ArrayLike) -> Light:
-    """How much light of a place arrives in each voxel, 0..1: slice by slice away from it, along x and along y.
+def propagate_light(blocked: Mask, viewpoint: npt.ArrayLike) -> Light:
+    """Share of light from a viewpoint that arrives in each voxel, 0..1, propagated slice by slice along x and along y.
 
     Args:
         blocked: voxels that stop light, `[X, Y, Z]`.
-        viewpoint: in voxels, centres at whole numbers.
+        viewpoint: in voxels, voxel centres at integers.
     """
     clear = (~blocked).astype(np.float32)
     arrived = np.zeros(blocked.shape, np.float32)
@@ -85,85 +84,89 @@ def beside(space: Mask) -> Mask:
     return out
 
 
-def scanned(solid: Labels, grid: VoxelGrid, places: Matrix, own: int, rng: np.random.Generator) -> tuple[Labels, Mask]:
-    """The ground truth that scans from several places give, and what is hidden from all of them and free.
+def lidar_labels(
+    solid: Labels, grid: VoxelGrid, positions: Matrix, reference: int, rng: np.random.Generator
+) -> tuple[Labels, Mask]:
+    """Ground truth of merged scans from several positions.
 
-    Scans seldom tell hidden space to be free, and a network that fills whatever is hidden is then never wrong. Here it
-    is known, and given.
+    Real scans rarely label hidden space as free, so a network that fills all hidden space is not penalized. Here hidden
+    free space is labelled as free.
 
     Args:
-        solid: class of every voxel, 255 inside of things and below the ground, `[X, Y, Z]`.
-        grid: where they are, in the frame of the scanner at its own place.
-        places: of the scanner in that frame, `[P, 3]` metres.
-        own: which of them is the frame's.
-        rng: for the luck of the rings.
+        solid: class of every voxel, 255 inside of solids and below the ground, `[X, Y, Z]`.
+        grid: of the voxels, in the frame of the scanner at its reference position.
+        positions: of the scanner in that frame, `[P, 3]` metres.
+        reference: index of the position of the frame.
+        rng: source of the phases of the rings.
 
     Returns:
-        0 free, class ids, 255 unknown, `[X, Y, Z]`; and which of it the frame's own place sees.
+        0 free, class ids, 255 unknown, `[X, Y, Z]`; and the voxels that the scan at the reference position sees.
     """
-    top = int((places[own, 2] + rng.uniform(*SHADOWS) - grid.origin[2]) / grid.resolution)
+    top = int((positions[reference, 2] + rng.uniform(*SHADOWS) - grid.origin[2]) / grid.resolution)
     standing = solid != EMPTY
     layer = np.arange(grid.size[2])
-    reached = layer <= _ceiling(grid, places)[..., None]
-    # above that height nothing was found, and a network must learn that: its space is free, not unknown
+    reached = layer <= _ceiling(grid, positions)[..., None]
+    # above the highest beam nothing is found, and a network has to learn that: this space is free, not unknown
     blocked = standing & (reached | (layer < top))
-    voxel = (places - np.asarray(grid.origin)) / grid.resolution - 0.5
-    free = light_from(blocked, voxel[own]) > CLEAR
+    voxel = (positions - np.asarray(grid.origin)) / grid.resolution - 0.5
+    free = propagate_light(blocked, voxel[reference]) > CLEAR
     blocked &= reached
-    # what stands above the highest beam stops the beams, too: cut off there, crowns and walls would let the uppermost
-    # in over the steps of the cut, and be found all through
-    near = beside(light_from(standing, voxel[own]) > GLIMPSE) & blocked
+    # solids above the highest beam block beams, too; without them, the uppermost beams would enter crowns and walls at
+    # the steps of the ceiling and label their inside
+    near = beside(propagate_light(standing, voxel[reference]) > PARTIAL) & blocked
     hit = near.copy()
-    for i in sorted({0, len(places) // 2, len(places) - 1} - {own}):
-        hit |= beside(light_from(standing, voxel[i]) > GLIMPSE)
+    for i in sorted({0, len(positions) // 2, len(positions) - 1} - {reference}):
+        hit |= beside(propagate_light(standing, voxel[i]) > PARTIAL)
     hit &= blocked & (solid != UNKNOWN)
-    # returns and poses scatter: the ground is found in both layers where it passes between two
+    # returns and poses scatter: where the ground passes between two layers, both are labelled
     ground = SEMANTIC_KITTI.is_ground[solid]
     hit[..., :-1] |= hit[..., 1:] & ground[..., 1:] & ground[..., :-1]
     # beams reach into a crown by more than one voxel
     for _ in range(2):
         hit |= beside(hit & (solid == LEAVES)) & (solid == LEAVES) & blocked & (rng.random(hit.shape, np.float32) < 0.6)
     index = np.nonzero(hit)
-    returned = _returns(grid.centers_of(np.stack(index, axis=1)), SEMANTIC_KITTI.is_ground[solid[index]], places, rng)
+    returned = _returns(
+        grid.centers_of(np.stack(index, axis=1)), SEMANTIC_KITTI.is_ground[solid[index]], positions, rng
+    )
     out = np.full(grid.size, UNKNOWN, np.uint8)
-    out[free | _airy(solid)] = EMPTY
+    out[free | outside_crowns(solid)] = EMPTY
     kept = tuple(i[returned] for i in index)
     out[kept] = solid[kept]
-    # the benchmark's layers are one off, and the mask of unknown voxels wraps round: its lowest layer is the sky's
+    # the benchmark's layers are shifted by one and its mask of unknown voxels wraps around: the lowest is the sky's
     out[..., 0] = np.where(out[..., -1] == UNKNOWN, np.uint8(UNKNOWN), np.uint8(EMPTY))
     return out, (free | near) & (out != UNKNOWN)
 
 
-def _airy(solid: Labels) -> Mask:
-    """Where nothing is, the gaps between the leaves of a crown left out, `[X, Y, Z]`."""
+def outside_crowns(solid: Labels) -> Mask:
+    """Free voxels except the gaps between the leaves of crowns, `[X, Y, Z]`."""
     leaves = solid == LEAVES
     outside = ~(leaves | beside(leaves))
     outside |= beside(outside)
     return outside & (solid == EMPTY)
 
 
-def _ceiling(grid: VoxelGrid, places: Matrix) -> npt.NDArray[np.int64]:
+def _ceiling(grid: VoxelGrid, positions: Matrix) -> npt.NDArray[np.int64]:
     """The highest layer that any beam reaches, `[X, Y]`."""
     x, y = grid.axis_centers(0)[:, None], grid.axis_centers(1)[None, :]
     top = np.full(grid.size[:2], -np.inf)
-    for p in places:
+    for p in positions:
         np.maximum(top, p[2] + np.tan(HIGHEST) * np.hypot(x - p[0], y - p[1]), out=top)
     return np.floor((top - grid.origin[2]) / grid.resolution).astype(np.int64)
 
 
-def _returns(points: Matrix, level: Mask, places: Matrix, rng: np.random.Generator) -> Mask:
-    """Whether a ring crosses a voxel's surface from any of the places, `[N]`."""
+def _returns(points: Matrix, level: Mask, positions: Matrix, rng: np.random.Generator) -> Mask:
+    """Whether a ring of the scanner at any of the positions crosses a voxel's surface, `[N]`."""
     found = np.zeros(len(points), bool)
     p = points.astype(np.float32)
-    for place in places:
-        d = p - place.astype(np.float32)
+    for position in positions:
+        d = p - position.astype(np.float32)
         far = np.hypot(d[:, 0], d[:, 1])
         elevation = np.arctan2(d[:, 2], far)
-        # the height that the voxel's surface shows to the scanner: its edge, or its length seen at a slant
+        # apparent height of the voxel's surface for the scanner: its edge, or its length at the angle of incidence
         extent = 0.1 * np.where(level, np.abs(d[:, 2]) / far + 0.02, 1.0) / far
         ring = np.float32(rng.uniform()) + elevation / np.float32(RING)
         half = extent / np.float32(RING)
         crossed = np.floor(ring + half) != np.floor(ring - half)
         distance = np.hypot(far, d[:, 2])
-        found |= crossed & (elevation < HIGHEST) & (elevation > LOWEST) & (distance > 2.0) & (distance < REACH)
+        found |= crossed & (elevation < HIGHEST) & (elevation > LOWEST) & (distance > 2.0) & (distance < MAX_RANGE)
     return found

@@ -1,4 +1,4 @@
-"""Trees, hedges, shrubs and woods: leafy lumps with holes and ragged outlines, trunks where one sees them."""
+"""Trees, hedges, shrubs and grass: trunks, and ellipsoids of leaves with gaps and ragged outlines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BARK: Color = (0.07, 0.062, 0.055)
 
 
 def green(rng: np.random.Generator) -> Color:
-    """Leaves: dark green, seldom yellow or rusty."""
+    """Colour of leaves: dark green, rarely yellow or red."""
     light = rng.uniform(0.04, 0.1)
     autumn = max(0.0, rng.normal(-0.2, 0.6)) if rng.random() < 0.35 else 0.0
     red, blue = rng.uniform(0.55, 0.85) + 0.9 * min(autumn, 1.0), rng.uniform(0.22, 0.45)
@@ -24,7 +24,7 @@ def _lump(rng: np.random.Generator, at: tuple[float, float, float], size: float,
 
 
 def tree(rng: np.random.Generator, height: float, low: float, lumps: int = 22) -> list[Part]:
-    """A broadleaf tree; `low` is where its crown begins, as a share of the height."""
+    """A broadleaf tree; `low` is the height at which the crown begins, as a fraction of the height."""
     color = green(rng)
     radius = 0.012 * height + rng.uniform(0.03, 0.09)
     parts: list[Part] = [post("trunk", radius, (0.7 * low + 0.3) * height + 0.3, BARK, (0.0, 0.0, -0.3))]

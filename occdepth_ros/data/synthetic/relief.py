@@ -1,4 +1,4 @@
-"""Where the rays of an image meet the land: a coarse march along them, then Newton's steps at every pixel."""
+"""Intersection of rays with the ground: a coarse march along the rays, then Newton steps at every pixel."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from occdepth_ros.data.synthetic.camera_view import Array, CameraView
 from occdepth_ros.data.synthetic.ground import Ground
-from occdepth_ros.data.synthetic.raster import Array, Eye, Hits
+from occdepth_ros.data.synthetic.raster import Hits
 
 FARTHEST = 260.0
-"""Metres; the backdrop stands there."""
+"""Distance of the backdrop, metres."""
 _COLUMNS, _ROWS = 6, 2
 _STEPS = np.geomspace(2.0, FARTHEST, 64)
 
@@ -22,14 +23,14 @@ class Backdrop:
     """Woods and hills at the horizon, `FARTHEST` metres away.
 
     Args:
-        rise: tangent of their elevation by azimuth, one turn, `[N]`.
+        rise: tangent of their elevation by azimuth over the full circle, `[N]`.
     """
 
     rise: Array
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Backdrop:
-        """A random one: hills, and the tops of woods upon them."""
+        """A random one: hills with the tops of trees."""
         n = 2048
         waves = np.fft.rfft(rng.standard_normal(n))
         k = np.arange(waves.size) + 1.0
@@ -38,21 +39,21 @@ class Backdrop:
         rise = rise + rng.uniform(0.004, 0.015) * (tops - hills) / (tops - hills).std()
         return cls(np.asarray(np.clip(rise, -0.01, 0.16), np.float32))
 
-    def hides(self, direction: Array) -> npt.NDArray[np.bool_]:
-        """Whether it stands in the way of rays `[3, ...]`."""
+    def covers(self, direction: Array) -> npt.NDArray[np.bool_]:
+        """Whether rays `[3, ...]` end on the backdrop."""
         turn = np.arctan2(direction[1], direction[0]) * np.float32(self.rise.size / (2 * np.pi))
         level = np.hypot(direction[0], direction[1])
         return np.asarray(direction[2] < self.rise[turn.astype(np.int32) % self.rise.size] * level)
 
 
-def with_ground(eye: Eye, hits: Hits, ground: Ground, backdrop: Backdrop) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """The first hits of solids, land and backdrop.
+def add_ground(view: CameraView, hits: Hits, ground: Ground, backdrop: Backdrop) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """First hits with solids, ground and backdrop.
 
     Returns:
-        inverse depth `[H, W]`, 0 in the sky; and where it is that of the land or the backdrop rather than of a solid.
+        inverse depth `[H, W]`, 0 in the sky; and where the ground or the backdrop is hit rather than a solid, `[H, W]`.
     """
-    d = eye.directions()
-    o = eye.origin.astype(np.float32)
+    d = view.directions()
+    o = view.origin.astype(np.float32)
     t = _march(ground, o, d)
     for _ in range(4):
         x, y, z = (o[i] + d[i] * t for i in range(3))
@@ -62,13 +63,13 @@ def with_ground(eye: Eye, hits: Hits, ground: Ground, backdrop: Backdrop) -> tup
         rate = np.minimum(rise / (ahead - t), np.float32(-2e-3))
         t = np.clip(t - gap / rate, t * np.float32(0.8), t * np.float32(1.25))
     gap = np.abs(o[2] + d[2] * t - ground.height(o[0] + d[0] * t, o[1] + d[1] * t))
-    met = (gap < 0.03 + 0.002 * t) & (t < FARTHEST)
-    w = np.where(met, 1 / t, np.where(backdrop.hides(d), np.float32(1 / FARTHEST), 0)).astype(np.float32)
+    hit = (gap < 0.03 + 0.002 * t) & (t < FARTHEST)
+    w = np.where(hit, 1 / t, np.where(backdrop.covers(d), np.float32(1 / FARTHEST), 0)).astype(np.float32)
     return np.maximum(hits.w, w), (w >= hits.w) & (w > 0)
 
 
 def _march(ground: Ground, origin: Array, directions: Array) -> Array:
-    """A first guess of the depth at every pixel, `[H, W]`."""
+    """Initial estimate of the depth at every pixel, `[H, W]`."""
     height, width = directions.shape[1:]
     coarse = directions[:, ::_ROWS, ::_COLUMNS]
     steps = _STEPS.astype(np.float32)[:, None, None]

@@ -1,4 +1,4 @@
-"""From hits to colours: patterns, sun with shadows, sky and haze."""
+"""Colours of hits for training scenes: patterns, sun with shadows, sky and haze."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.data.synthetic.layout import Street
-from occdepth_ros.data.synthetic.raster import NOTHING, Array, Eye, Hits, SunMap
+from occdepth_ros.data.synthetic.camera_view import Array, CameraView
+from occdepth_ros.data.synthetic.layout import Scene
+from occdepth_ros.data.synthetic.raster import NOTHING, Hits
 from occdepth_ros.data.synthetic.relief import FARTHEST
-from occdepth_ros.data.synthetic.solids import LABEL, Paint
+from occdepth_ros.data.synthetic.shadow_map import ShadowMap
+from occdepth_ros.data.synthetic.solids import LABEL, Paint, World
 from occdepth_ros.data.synthetic.texture import noise, scatter
 
 _HAZE = np.array([0.5, 0.58, 0.68], np.float32)
@@ -25,10 +27,10 @@ class Weather:
     Args:
         sun, sky: colours of the light from the sun and from the sky, `[3]`.
         horizon, zenith: colours of the sky, `[3]`.
-        clouds: 0 none to 1 overcast.
-        haze: metres at which haze has taken over.
+        clouds: cloud cover, 0..1.
+        haze: distance at which haze reaches 63 %, metres.
         ground: colour by class, `[256, 3]`.
-        worn: how much cracks and patches the carriageway has, 0..1.
+        worn: amount of cracks and patches on the carriageway, 0..1.
         offset: of all patterns on the ground, metres.
     """
 
@@ -44,7 +46,7 @@ class Weather:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Weather:
-        """A random one, mostly clear as on KITTI's days."""
+        """Random weather, mostly clear as in KITTI."""
         ground = np.full((256, 3), 0.1, np.float32)
         warm = np.array([1.04, 1.0, 0.95])
         for name, light in zip(
@@ -72,33 +74,35 @@ class Weather:
         )
 
 
-def semantics(eye: Eye, street: Street, hits: Hits, w: Array, grounded: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+def semantics(
+    view: CameraView, scene: Scene, hits: Hits, w: Array, grounded: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.uint8]:
     """Class ids of a view, 0 in the sky, `[H, W]`; the backdrop counts as vegetation."""
-    out = np.append(street.world.labels(), np.uint8(0))[hits.solid]
-    p = eye.points(w)
-    out[grounded] = street.ground.label(p[0][grounded], p[1][grounded])
+    out = np.append(scene.world.labels(), np.uint8(0))[hits.solid]
+    p = view.points(w)
+    out[grounded] = scene.ground.label(p[0][grounded], p[1][grounded])
     out[grounded & (w < np.float32(1 / 250))] = LABEL["vegetation"]
     return np.asarray(out, np.uint8)
 
 
 def shade(
-    eye: Eye,
-    street: Street,
+    view: CameraView,
+    scene: Scene,
     weather: Weather,
     hits: Hits,
     w: Array,
     grounded: npt.NDArray[np.bool_],
-    sun: SunMap,
+    shadow_map: ShadowMap,
     shadows: Hits,
 ) -> Array:
     """Linear colours of a view, `[H, W, 3]`."""
-    p = eye.points(w)
+    p = view.points(w)
     sky = w <= 0
     normal = np.zeros_like(p)
     normal[2] = 1
-    footprint = (np.float32(np.linalg.norm(eye.rays[:, 0])) / np.maximum(w, np.float32(2e-3))).astype(np.float32)
-    color = np.zeros((eye.height, eye.width, 3), np.float32)
-    color[grounded] = _ground(street, weather, p[:, grounded], footprint[grounded])
+    footprint = (np.float32(np.linalg.norm(view.rays[:, 0])) / np.maximum(w, np.float32(2e-3))).astype(np.float32)
+    color = np.zeros((view.height, view.width, 3), np.float32)
+    color[grounded] = _ground(scene, weather, p[:, grounded], footprint[grounded])
     far = grounded & (w < np.float32(1 / 250))
     bearing = np.arctan2(p[1][far], p[0][far]) * np.float32(FARTHEST)
     leaves = noise(bearing, p[2][far], 0.25, footprint[far]) + 0.8 * noise(bearing, p[2][far], 1.5, footprint[far])
@@ -107,35 +111,35 @@ def shade(
     at = np.nonzero(solid != NOTHING)
     rows, columns = at
     color[at], normal[:, rows, columns] = _solids(
-        street, hits, solid[at], p[:, rows, columns], hits.face[at], footprint[at]
+        scene, hits, solid[at], p[:, rows, columns], hits.face[at], footprint[at]
     )
-    toward = sun.sun.astype(np.float32)
-    lit = np.maximum(np.tensordot(toward, normal, 1), 0) * sun.lights(shadows, p + np.float32(0.15) * normal)
+    toward = shadow_map.sun.astype(np.float32)
+    lit = np.maximum(np.tensordot(toward, normal, 1), 0) * shadow_map.sunlit(shadows.w, p + np.float32(0.15) * normal)
     up = (0.55 + 0.45 * normal[2])[..., None]
     color *= lit[..., None] * weather.sun + up * weather.sky
     haze = (1 - np.exp(-1 / (np.maximum(w, np.float32(1e-3)) * weather.haze)))[..., None]
     color += haze * (_HAZE * weather.horizon.mean() - color)
-    color[sky] = _sky(eye, weather)[sky]
+    color[sky] = _sky(view, weather)[sky]
     return color
 
 
-def _sky(eye: Eye, weather: Weather) -> Array:
-    d = eye.directions()
+def _sky(view: CameraView, weather: Weather) -> Array:
+    d = view.directions()
     rise = np.clip(d[2] / np.hypot(d[0], d[1]) * 2.2, 0, 1)[..., None]
-    heaven = weather.horizon + np.sqrt(rise) * (weather.zenith - weather.horizon)
+    sky = weather.horizon + np.sqrt(rise) * (weather.zenith - weather.horizon)
     if weather.clouds > 0:
         level = np.float32(12) / np.maximum(d[2] / np.hypot(d[0], d[1]) + 0.12, 0.05)
         flat = np.zeros_like(level)
         n = noise(d[0] * level, d[1] * level + weather.offset, 0.5, flat) * 0.5
         cover = np.clip(0.6 * (n + 2.4 * weather.clouds - 1.3), 0, 1)[..., None]
-        heaven = heaven + cover * (weather.horizon * 1.15 - heaven)
-    return np.asarray(heaven, np.float32)
+        sky = sky + cover * (weather.horizon * 1.15 - sky)
+    return np.asarray(sky, np.float32)
 
 
-def _ground(street: Street, weather: Weather, p: Array, footprint: Array) -> Array:
+def _ground(scene: Scene, weather: Weather, p: Array, footprint: Array) -> Array:
     x, y = p[0], p[1]
-    label = street.ground.label(x, y)
-    across = street.ground.across(x, y)
+    label = scene.ground.label(x, y)
+    across = scene.ground.across(x, y)
     color = weather.ground[label]
     u, v = x + np.float32(weather.offset), y + np.float32(weather.offset)
     fine, middle, broad = (noise(u, v, texel, footprint) for texel in (0.02, 0.11, 0.7))
@@ -154,27 +158,27 @@ def _ground(street: Street, weather: Weather, p: Array, footprint: Array) -> Arr
         color[crack] *= 0.5
         patch = road & (scatter(np.floor(x / 3.1), np.floor(across / 1.7)) < 0.1 * weather.worn)
         color[patch] *= 0.72
-    _markings(street, x, across, label, footprint, color)
+    _markings(scene, x, across, label, footprint, color)
     return np.asarray(color, np.float32)
 
 
 def _markings(
-    street: Street, x: Array, across: Array, label: npt.NDArray[np.uint8], footprint: Array, color: Array
+    scene: Scene, x: Array, across: Array, label: npt.NDArray[np.uint8], footprint: Array, color: Array
 ) -> None:
-    """Kerbs and lines, painted into `color`."""
-    half = np.float32(street.ground.half)
+    """Draw kerbs and lines into `color`."""
+    half = np.float32(scene.ground.half)
     wide = np.float32(0.06) + np.float32(0.35) * footprint
     off = np.abs(across)
     road = label == LABEL["road"]
     kerb = (np.abs(off - half - 0.08) < 0.08 + 0.3 * footprint) & ~road & (label != LABEL["terrain"])
     color[kerb] = color[kerb] * 0.5 + 0.12
     color[road & (np.abs(off - half) < 0.12)] *= 0.6
-    if not street.line:
+    if not scene.line:
         return
     far = np.ones_like(road)
-    for c in street.ground.crossings:
+    for c in scene.ground.crossings:
         far &= np.abs(x - np.float32(c.x)) > c.half + 1
-    line = (off < wide) & (far if street.line == 2 else np.mod(x, 9.0) < 4.0)
+    line = (off < wide) & (far if scene.line == 2 else np.mod(x, 9.0) < 4.0)
     if half > 4.5:
         line |= (np.abs(off - half + 0.4) < wide) & far
     if half > 5.5:
@@ -183,13 +187,16 @@ def _markings(
     color[paint] = 0.25 * color[paint] + 0.42
 
 
-def _solids(
-    street: Street, hits: Hits, solid: npt.NDArray[np.int32], p: Array, face: npt.NDArray[np.uint8], footprint: Array
-) -> tuple[Array, Array]:
-    world = street.world
+def normals_of(world: World, solid: npt.NDArray[np.int32], face: npt.NDArray[np.uint8], points: Array) -> Array:
+    """Outward unit normals `[3, N]` at points `[3, N]` of solids.
+
+    Args:
+        world: the solids.
+        solid, face: indices of the solid and of the plane of a block, `[N]`.
+        points: in the world, metres.
+    """
     count = len(world.blocks)
-    color, paint = world.colors()[solid], world.paints()[solid]
-    normal = np.empty_like(p)
+    normal = np.empty_like(points)
     flat = solid < count
     most = max((len(b.planes) for b in world.blocks), default=1)
     table = np.zeros((max(count, 1), most, 3), np.float32)
@@ -198,9 +205,18 @@ def _solids(
     normal[:, flat] = table[solid[flat], face[flat]].T
     b = solid[~flat] - count
     spheres, centers = world.spheres.astype(np.float32), world.centers.astype(np.float32)
-    local = np.einsum("nij,jn->in", spheres[b], p[:, ~flat] - centers[b].T)
+    local = np.einsum("nij,jn->in", spheres[b], points[:, ~flat] - centers[b].T)
     n = np.einsum("nij,in->jn", spheres[b], local)
     normal[:, ~flat] = n / np.linalg.norm(n, axis=0)
+    return normal
+
+
+def _solids(
+    scene: Scene, hits: Hits, solid: npt.NDArray[np.int32], p: Array, face: npt.NDArray[np.uint8], footprint: Array
+) -> tuple[Array, Array]:
+    world = scene.world
+    color, paint = world.colors()[solid], world.paints()[solid]
+    normal = normals_of(world, solid, face, p)
     along = p[0] * -normal[1] + p[1] * normal[0]
     level = np.abs(normal[2]) > 0.7
     u, v = np.where(level, p[0], along), np.where(level, p[1], p[2])
@@ -210,7 +226,7 @@ def _solids(
     grain = np.where(leafy, 0.5 * fine + 0.4 * broad, np.where(shiny, 0.03 * fine, 0.11 * fine + 0.08 * broad))
     color = color * np.clip(1 + grain, 0.12, 3)[:, None]
     if leafy.any():
-        # leaves turn every way: some shine, most are dark
+        # leaves face all directions: a few are bright, most are dark
         at = np.nonzero(leafy)[0]
         far = np.maximum(footprint[at], np.float32(0.035))
         leaf = scatter(*(np.floor(p[i, at] / far) for i in range(3)))
@@ -232,7 +248,7 @@ def _facades(
     footprint: Array,
     color: Array,
 ) -> None:
-    """Windows, tiles, stones and sign faces, painted into `color`."""
+    """Draw windows, tiles, stones and sign faces into `color`."""
     # one storey and window pattern per house
     own = scatter(solid, 5)
     period, storey = 1.8 + 1.8 * own, 2.6 + 0.5 * scatter(solid, 6)

@@ -19,9 +19,9 @@ _CHOICE = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, 8).T
 
 
 class Paint(IntEnum):
-    """How a surface is painted beyond its base colour."""
+    """Pattern of a surface on top of its base colour."""
 
-    REFERENCE = 0
+    UNIFORM = 0
     FACADE = 1
     GLASSHOUSE = 2
     FOLIAGE = 3
@@ -42,10 +42,10 @@ class Block:
         corners: of an enclosing box, `[8, 3]`.
         label: class id.
         color: linear RGB.
-        paint: the pattern on it.
-        turn: the block's own frame to the present one, `[3, 3]`.
-        place: origin of its own frame, `[3]`.
-        half: half of its least thickness, metres.
+        paint: pattern on the surface.
+        turn: rotation from the block's own frame, `[3, 3]`.
+        place: origin of the block's own frame, `[3]`.
+        half: half of the least thickness, metres.
     """
 
     planes: Matrix
@@ -84,10 +84,10 @@ def box(
     lower: Triple,
     upper: Triple,
     color: Color,
-    paint: Paint = Paint.REFERENCE,
+    paint: Paint = Paint.UNIFORM,
     cuts: Sequence[tuple[Triple, Triple]] = (),
 ) -> Block:
-    """An axis-aligned box, less what lies before the planes `cuts` (outward normal, a point on it)."""
+    """An axis-aligned box without the space in front of the planes `cuts` (outward normal, a point on the plane)."""
     low, high = np.array(lower), np.array(upper)
     planes = np.zeros((6 + len(cuts), 4))
     planes[[0, 1, 2], [0, 1, 2]], planes[:3, 3] = 1, high
@@ -104,23 +104,28 @@ def post(name: str, radius: float, height: float, color: Color, at: Triple = (0.
     d = radius / np.sqrt(0.5)
     cuts: list[tuple[Triple, Triple]] = [((a, b, 0.0), (a * d / 2, b * d / 2, 0.0)) for a in (-1, 1) for b in (-1, 1)]
     block = box(name, (-radius, -radius, 0.0), (radius, radius, height), color, cuts=cuts)
-    moved = placed([block], 0.0, at)[0]
-    assert isinstance(moved, Block)
-    return moved
+    (at_place,) = placed([block], 0.0, at)
+    assert isinstance(at_place, Block)
+    return at_place
 
 
-def ball(name: str, center: Triple, radii: Triple, color: Color, paint: Paint = Paint.REFERENCE) -> Ball:
+def ball(name: str, center: Triple, radii: Triple, color: Color, paint: Paint = Paint.UNIFORM) -> Ball:
     """An ellipsoid with its axes along x, y, z."""
     return Ball(np.array(center), radii, LABEL[name], color, paint, np.eye(3))
 
 
 def placed(parts: Sequence[Part], yaw: float, at: Triple, climb: float = 0.0) -> list[Part]:
-    """The parts with their x axis rising by `climb` per metre, turned by `yaw` about z, then moved."""
+    """The parts with their x axis inclined by `climb` (rise over run), rotated by `yaw` about z, then translated."""
     c, s = np.cos(yaw), np.sin(yaw)
-    turn, place = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]), np.array(at)
+    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
     if climb:
         a, b = np.cos(np.arctan(climb)), np.sin(np.arctan(climb))
         turn = turn @ np.array([[a, 0.0, -b], [0.0, 1.0, 0.0], [b, 0.0, a]])
+    return moved(parts, turn, np.array(at))
+
+
+def moved(parts: Sequence[Part], turn: Matrix, place: Matrix) -> list[Part]:
+    """The parts rotated by `turn` `[3, 3]`, then translated by `place` `[3]`, metres."""
     out: list[Part] = []
     for part in parts:
         if isinstance(part, Ball):
@@ -142,7 +147,7 @@ def placed(parts: Sequence[Part], yaw: float, at: Triple, climb: float = 0.0) ->
 
 @dataclass(frozen=True)
 class World:
-    """All solids of a scene, with tables over them: the blocks come first, then the balls.
+    """All solids of a scene and tables of their properties: the blocks come first, then the balls.
 
     Args:
         blocks, balls: the solids.

@@ -1,10 +1,11 @@
-"""Repeatable patterns over surfaces, sharp no finer than a pixel."""
+"""Repeatable patterns on surfaces, filtered to the width of a pixel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -13,12 +14,12 @@ Mask = npt.NDArray[np.bool_]
 SIZE = 256
 LEVELS = 7
 LEAF = 0.07
-"""Edge of a leaf gap, metres, where a pixel is not wider."""
+"""Edge of the gap between leaves, metres, unless a pixel is wider."""
 
 
 @cache
 def noise_levels() -> Array:
-    """Tileable noise with detail at all scales, unit deviation, `[LEVELS, SIZE, SIZE]`; each level twice as blurred."""
+    """Tileable noise with detail at all scales, unit deviation, `[LEVELS, SIZE, SIZE]`; each level doubles the blur."""
     rng = np.random.default_rng(20)
     f = np.fft.fftfreq(SIZE) * SIZE
     radius = np.maximum(np.hypot(f[:, None], f[None, :]), 1.0)
@@ -40,9 +41,24 @@ def noise(u: Array, v: Array, texel: float, footprint: Array) -> Array:
     return noise_levels().reshape(-1)[(level * SIZE + j) * SIZE + i]
 
 
+def smooth_noise(u: Array, v: Array, texel: float, footprint: Array) -> Array:
+    """As `noise`, with bilinear interpolation between texels; `[N]`."""
+    level = np.clip(np.log2(np.maximum(footprint, 1e-4) / texel) + 1, 0, LEVELS - 1).astype(np.int32)
+    out = np.zeros(u.shape, np.float32)
+    for k in np.unique(level):
+        at = np.flatnonzero(level == k)
+        rows = -(-at.size // 512)
+        table = np.zeros((2, rows * 512), np.float32)
+        table[:, : at.size] = np.mod(np.stack([u[at], v[at]]) / texel, SIZE)
+        x, y = table.reshape(2, rows, 512)
+        found = cv2.remap(noise_levels()[k], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        out[at] = found.ravel()[: at.size]
+    return out
+
+
 @cache
 def _gaps() -> npt.NDArray[np.uint8]:
-    """Smooth noise, evenly spread over 0..255, `[64, 64, 64]`."""
+    """Smooth noise, uniformly distributed over 0..255, `[64, 64, 64]`."""
     rng = np.random.default_rng(21)
     cube = rng.standard_normal((64, 64, 64)).astype(np.float32)
     for axis in range(3):
@@ -52,12 +68,12 @@ def _gaps() -> npt.NDArray[np.uint8]:
     return (rank * 256 // cube.size).astype(np.uint8).reshape(cube.shape)
 
 
-def leaf_gaps(points: Sequence[Array], depth: Array, ball: int, whole: Array) -> Mask:
-    """Where a ray passes between leaves, `[N]`: seldom in the middle of a ball (`whole` 1), mostly at its rim (0)."""
+def leaf_gaps(points: Sequence[Array], depth: Array, ball: int, centrality: Array) -> Mask:
+    """Where a ray passes between leaves, `[N]`: rarely in the middle of a ball (`centrality` 1), often at its rim."""
     level = np.clip(np.ceil(np.log2(np.maximum(depth, np.float32(1)) / 22.0)), -1, 4)
     scale = (np.float32(1 / LEAF) * np.exp2(-level)).astype(np.float32)
     i, j, k = (np.floor(p * scale).astype(np.int32) & 63 for p in points)
-    return np.asarray(_gaps()[(i + 17 * ball) & 63, j, k] > 40 + 190 * np.minimum(whole * np.float32(1.3), 1))
+    return np.asarray(_gaps()[(i + 17 * ball) & 63, j, k] > 40 + 190 * np.minimum(centrality * np.float32(1.3), 1))
 
 
 def slat_gaps(points: npt.NDArray[np.float64]) -> Mask:
@@ -71,7 +87,7 @@ def mesh_gaps(points: npt.NDArray[np.float64]) -> Mask:
 
 
 def scatter(*numbers: npt.ArrayLike) -> Array:
-    """A repeatable number in 0..1 per tuple of whole numbers."""
+    """A repeatable number in 0..1 for each tuple of integers."""
     mixed = np.zeros(1, np.uint32)
     for n in numbers:
         mixed = (mixed ^ (np.asarray(n).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)) * np.uint32(0x9E3779B1)

@@ -1,4 +1,4 @@
-"""Things that stand in a street, other than plants: x forward, z up from the ground."""
+"""Vehicles, people, buildings and street furniture: x forward, z up from the ground."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ STEEL: Color = (0.25, 0.26, 0.27)
 PLATE: Color = (0.55, 0.55, 0.5)
 RED: Color = (0.25, 0.012, 0.012)
 LAMP: Color = (0.5, 0.5, 0.48)
+SKIN: Color = (0.4, 0.26, 0.19)
 
 
 def car(rng: np.random.Generator, color: Color) -> list[Part]:
@@ -70,10 +71,10 @@ def car(rng: np.random.Generator, color: Color) -> list[Part]:
 
 
 def lorry(name: str, color: Color, length: float, height: float) -> list[Part]:
-    """A truck with a box, or a bus where the name is another vehicle's."""
+    """A truck with a box body, or a bus if `name` is not "truck"."""
     half = length / 2
     load = half - 2.0 if name == "truck" else half
-    parts: list[Part] = [box(name, (-half, -1.2, 0.6), (load, 1.2, height), color, Paint.REFERENCE)]
+    parts: list[Part] = [box(name, (-half, -1.2, 0.6), (load, 1.2, height), color, Paint.UNIFORM)]
     if name == "truck":
         parts.append(box(name, (load + 0.15, -1.1, 0.4), (half, 1.1, 2.5), color, Paint.GLOSS))
         parts.append(box(name, (half - 0.3, -1.0, 1.5), (half + 0.02, 1.0, 2.2), GLASS, Paint.GLOSS))
@@ -96,17 +97,16 @@ def trailer(color: Color) -> list[Part]:
 
 def person(top: Color, legs: Color, name: str = "person", lift: float = 0.0) -> list[Part]:
     """A standing, walking or riding person."""
-    skin: Color = (0.4, 0.26, 0.19)
     return [
         ball(name, (0.08, 0.08, 0.44 + lift), (0.11, 0.085, 0.46), legs),
         ball(name, (-0.08, -0.08, 0.44 + lift), (0.11, 0.085, 0.46), legs),
         ball(name, (0, 0, 1.12 + lift), (0.15, 0.2, 0.36), top),
-        ball(name, (0, 0, 1.62 + lift), (0.11, 0.1, 0.13), skin),
+        ball(name, (0, 0, 1.62 + lift), (0.11, 0.1, 0.13), SKIN),
     ]
 
 
 def two_wheeler(name: str, color: Color, rider: str | None) -> list[Part]:
-    """A bicycle or motorcycle, with the class of its rider where one sits on it."""
+    """A bicycle or motorcycle; with a rider, all of it has the class `rider`."""
     heavy = name == "motorcycle"
     label = rider or name
     wide = 0.09 if heavy else 0.03
@@ -117,7 +117,7 @@ def two_wheeler(name: str, color: Color, rider: str | None) -> list[Part]:
 
 
 def house(rng: np.random.Generator, width: float, depth: float, wall: Color, roof: Color) -> list[Part]:
-    """A house with a saddle roof along x or across; its front looks along -y and stands at y = 0."""
+    """A house with a saddle roof along x or across; its front faces -y and is at y = 0."""
     height, pitch = rng.uniform(2.8, 9.0), rng.uniform(0.5, 0.95)
     along = rng.random() < 0.65
     if rng.random() < 0.12:
@@ -143,7 +143,7 @@ def house(rng: np.random.Generator, width: float, depth: float, wall: Color, roo
         parts.append(box("building", (x, depth / 2 - 0.3, eave - 1), (x + 0.6, depth / 2 + 0.3, eave + 0.7), roof))
     if rng.random() < 0.4:
         x = rng.uniform(-width / 3, width / 3)
-        parts.append(box("building", (x - 0.9, -1.0, -1), (x + 0.9, 0.1, 2.6), wall, Paint.REFERENCE))
+        parts.append(box("building", (x - 0.9, -1.0, -1), (x + 0.9, 0.1, 2.6), wall, Paint.UNIFORM))
     return parts
 
 
@@ -178,7 +178,7 @@ def lamp(height: float = 7.0) -> list[Part]:
 
 
 def sign(rng: np.random.Generator) -> list[Part]:
-    """A traffic sign that looks along -x."""
+    """A traffic sign that faces -x."""
     z, half = rng.uniform(1.7, 2.3), rng.uniform(0.28, 0.42)
     face: Color = ((0.6, 0.6, 0.6), (0.03, 0.1, 0.45), (0.5, 0.03, 0.03), (0.55, 0.4, 0.03))[int(rng.integers(4))]
     plate = box("traffic-sign", (-0.07, -half, z), (-0.04, half, z + 2 * half), face, Paint.SIGN)
@@ -186,7 +186,7 @@ def sign(rng: np.random.Generator) -> list[Part]:
 
 
 def board(rng: np.random.Generator) -> list[Part]:
-    """A large board on two legs that looks along -x."""
+    """A large board on two posts that faces -x."""
     tint = rng.uniform(0.1, 0.6, 3)
     plate = box("traffic-sign", (-0.06, -1.0, 1.2), (0.0, 1.0, 2.6), (tint[0], tint[1], tint[2]), Paint.SIGN)
     return [plate, *(post("pole", 0.05, 2.6, STEEL, (0.05, y, 0.0)) for y in (-0.8, 0.8))]

@@ -1,4 +1,4 @@
-"""Which voxels the solids and the ground of a street fill."""
+"""Occupancy of voxels by the solids and the ground of a scene."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import numpy.typing as npt
 from occdepth_ros.camera import Matrix
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.synthetic.ground import Ground
-from occdepth_ros.data.synthetic.layout import Street
+from occdepth_ros.data.synthetic.layout import Scene
 from occdepth_ros.data.synthetic.solids import LABEL, Ball, Paint
 from occdepth_ros.grid import VoxelGrid
 
 Labels = npt.NDArray[np.uint8]
 _GROWN, _SHELL = 0.05, 0.4
-_SWAY = {LABEL[name]: 0.06 for name in ("pole", "trunk", "traffic-sign", "fence")}
-"""Merged scans show thin things wider than they are, by so many metres more."""
+_WIDENED = {LABEL[name]: 0.06 for name in ("pole", "trunk", "traffic-sign", "fence")}
+"""Metres by which merged scans widen thin objects, in addition."""
 LEAFY = 0.75
 """Share of the voxels in a crown that hold leaves."""
 _ORDER = {LABEL["building"]: 1, LABEL["vegetation"]: 2, LABEL["trunk"]: 3}
 
 
-def solid_labels(street: Street, grid: VoxelGrid, world_from_grid: Matrix) -> Labels:
+def solid_labels(scene: Scene, grid: VoxelGrid, world_from_grid: Matrix) -> Labels:
     """Class of every voxel centre `[X, Y, Z]`: 0 in the air, 255 deep inside of a block or below the ground."""
     labels = np.zeros(grid.size, np.uint8)
-    _lay_ground(labels, street.ground, grid, world_from_grid)
+    _lay_ground(labels, scene.ground, grid, world_from_grid)
     rotation, shift = world_from_grid[:3, :3], world_from_grid[:3, 3]
-    solids = street.world.solids
-    # beams pass between leaves: a crown is no solid thing to them
+    solids = scene.world.solids
+    # beams pass between leaves: a crown is not opaque
     leaves = np.random.default_rng(len(solids)).random(grid.size, np.float32) < LEAFY
-    corners = (street.world.corners - shift) @ rotation
+    corners = (scene.world.corners - shift) @ rotation
     origin, edge = np.asarray(grid.origin), grid.resolution
     first = np.clip(np.floor((corners.min(axis=1) - 0.1 - origin) / edge), 0, grid.size).astype(int)
     last = np.clip(np.ceil((corners.max(axis=1) + 0.1 - origin) / edge), 0, grid.size).astype(int)
@@ -42,7 +42,7 @@ def solid_labels(street: Street, grid: VoxelGrid, world_from_grid: Matrix) -> La
         part = labels[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
         x, y, z = (origin[a] + edge * (np.arange(low[a], high[a]) + 0.5) for a in range(3))
         if isinstance(solid, Ball):
-            # a voxel counts by its centre: what is thinner than half a voxel is grown to be found
+            # a voxel is occupied if its centre is inside: solids thinner than half a voxel are grown
             grown = np.maximum(np.asarray(solid.radii) + _GROWN, 0.11)
             m = (solid.turn.T / grown[:, None]) @ rotation
             c = (solid.turn.T / grown[:, None]) @ (shift - solid.center)
@@ -57,7 +57,7 @@ def solid_labels(street: Street, grid: VoxelGrid, world_from_grid: Matrix) -> La
         out = np.full(part.shape, -np.inf)
         for k in range(len(n)):
             np.maximum(out, (n[k, 0] * x)[:, None, None] + (n[k, 1] * y)[:, None] + (n[k, 2] * z + c[k]), out=out)
-        part[out <= max(_GROWN, 0.11 - solid.half) + _SWAY.get(solid.label, 0.0)] = solid.label
+        part[out <= max(_GROWN, 0.11 - solid.half) + _WIDENED.get(solid.label, 0.0)] = solid.label
         part[out <= -_SHELL] = UNKNOWN
     return labels
 
@@ -70,7 +70,7 @@ def _lay_ground(labels: Labels, ground: Ground, grid: VoxelGrid, world_from_grid
         place = [r[a, 0] * x + r[a, 1] * y + r[a, 2] * height + t[a] for a in (0, 1, 2)]
         height += ground.height(place[0], place[1]) - place[2]
     label = ground.label(place[0].astype(np.float32), place[1].astype(np.float32))
-    # a slope fills every layer that it passes on its way to the neighbours; returns scatter by some centimetres
+    # a slope fills every layer between it and its neighbours; returns scatter by centimetres
     near = np.ones((3, 3), np.uint8)
     low, high = (height + cv2.erode(height, near)) / 2 - 0.016, (height + cv2.dilate(height, near)) / 2 + 0.016
     bottom, top = (np.floor((h - grid.origin[2]) / grid.resolution)[..., None] for h in (low, high))

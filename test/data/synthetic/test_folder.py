@@ -1,4 +1,4 @@
-"""Generated scenes on disk: written whole, read back as they were, and checked."""
+"""Synthetic scenes on disk: written completely, read back unchanged, and checked."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from occdepth_ros.cli import main
 from occdepth_ros.data.example import SceneDataset
-from occdepth_ros.data.synthetic.dataset import StreetDataset
-from occdepth_ros.data.synthetic.folder import StreetFolder, read_scene
+from occdepth_ros.data.factory import open_dataset
+from occdepth_ros.data.synthetic.dataset import SyntheticDataset
+from occdepth_ros.data.synthetic.folder import SyntheticFolder, read_scene
 from occdepth_ros.errors import SourceError
 
 SIZE = ("--size", "160", "64")
@@ -19,17 +21,17 @@ SIZE = ("--size", "160", "64")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("streets")
-    assert main(["street", "--count", "2", "--seed", "7", "--out", str(out), *SIZE]) == 0
+    out = tmp_path_factory.mktemp("scenes")
+    assert main(["synthetic", "--count", "2", "--seed", "7", "--out", str(out), *SIZE]) == 0
     return out
 
 
 def test_a_scene_on_disk_is_the_generated_one(folder: Path) -> None:
-    streets = StreetDataset(7, 2, 160, 64)
-    read = StreetFolder(folder, "train")
-    assert isinstance(read, SceneDataset) and isinstance(streets, SceneDataset)
+    scenes = SyntheticDataset(7, 2, 160, 64)
+    read = SyntheticFolder(folder, "train")
+    assert isinstance(read, SceneDataset) and isinstance(scenes, SceneDataset)
     assert len(read) == 2
-    made, back = streets[1], read[1]
+    made, back = scenes[1], read[1]
     assert back.name == made.name == "train-7-000001"
     assert back.rig.fingerprint == made.rig.fingerprint
     assert back.grid == made.grid
@@ -42,25 +44,25 @@ def test_a_scene_on_disk_is_the_generated_one(folder: Path) -> None:
 
 def test_a_second_run_keeps_what_is_there(folder: Path) -> None:
     before = {f.name: f.stat().st_mtime_ns for f in folder.iterdir()}
-    assert main(["street", "--count", "3", "--seed", "7", "--out", str(folder), *SIZE]) == 0
+    assert main(["synthetic", "--count", "3", "--seed", "7", "--out", str(folder), *SIZE]) == 0
     after = {f.name: f.stat().st_mtime_ns for f in folder.iterdir()}
     assert set(after) - set(before) == {"train-7-000002.npz"}
     assert all(after[name] == time for name, time in before.items())
 
 
-def test_splits_share_no_street(tmp_path: Path) -> None:
-    train, test = (StreetDataset(7, 1, 160, 64, split=split)[0] for split in ("train", "test"))
+def test_splits_share_no_scene(tmp_path: Path) -> None:
+    train, test = (SyntheticDataset(7, 1, 160, 64, split=split)[0] for split in ("train", "test"))
     assert (train.target != test.target).mean() > 0.05
     with pytest.raises(SourceError, match="validation"):
-        StreetDataset(7, 1, split="validation")
+        SyntheticDataset(7, 1, split="validation")
     with pytest.raises(SourceError, match="no scenes"):
-        StreetFolder(tmp_path, "test")
+        SyntheticFolder(tmp_path, "test")
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"labels": np.full((4, 4, 4), 30, np.uint8)}, "no class 30"),
+        ({"labels": np.full((4, 4, 4), 30, np.uint8)}, "unknown class 30"),
         ({"labels": np.zeros((4, 4), np.uint8)}, "labels"),
         ({"left": np.zeros(10, np.uint8)}, "damaged"),
         ({"depth": np.zeros((3, 3), np.float16)}, "image"),
@@ -86,13 +88,34 @@ def test_a_wrong_file_is_named(folder: Path, tmp_path: Path, change: dict[str, o
     assert str(path) in str(caught.value)
 
 
-def test_a_cut_file_is_named(folder: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_is_named(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "train-1-000000.npz"
     path.write_bytes((folder / "train-7-000000.npz").read_bytes()[:5000])
     with pytest.raises(SourceError, match="cannot be read"):
         read_scene(path)
 
 
+def test_the_former_verb_works_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["street", "--count", "1", "--seed", "7", "--out", str(tmp_path), *SIZE]) == 0
+    assert "street is deprecated; use synthetic" in capsys.readouterr().err
+    assert (tmp_path / "train-7-000000.npz").exists()
+
+
+def test_the_former_data_set_name_works_with_a_warning(folder: Path) -> None:
+    with pytest.warns(FutureWarning, match="street is deprecated; use synthetic"):
+        assert len(open_dataset("street", folder)) >= 2
+
+
+def test_a_figure_shows_the_first_scenes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figure = folder.parent / "figure.png"
+    arguments = ["synthetic", "--count", "2", "--seed", "7", "--out", str(folder), *SIZE, "--figure"]
+    assert main([*arguments, str(figure)]) == 0
+    with Image.open(figure) as image:
+        assert image.size == (3 * 460 + 184, 2 * 184)
+    assert main([*arguments, str(folder.parent / "figure.tiff")]) == 2
+    assert "--figure: unknown image format '.tiff'" in capsys.readouterr().err
+
+
 def test_wrong_numbers_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["street", "--count", "0", "--out", str(tmp_path)]) == 2
+    assert main(["synthetic", "--count", "0", "--out", str(tmp_path)]) == 2
     assert "--count" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Random streets for training: repeatable, and images, depth and labels tell one story."""
+"""Random scenes for training: repeatable; images, depth and labels agree."""
 
 from __future__ import annotations
 
@@ -10,44 +10,45 @@ import pytest
 
 from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.data.example import SceneExample
-from occdepth_ros.data.synthetic.dataset import StreetDataset
-from occdepth_ros.data.synthetic.layout import make_street
-from occdepth_ros.data.synthetic.lidar import light_from, scanned
-from occdepth_ros.data.synthetic.raster import Eye, Hits, SunMap, rasterize
-from occdepth_ros.data.synthetic.relief import Backdrop, with_ground
+from occdepth_ros.data.synthetic.camera_view import CameraView
+from occdepth_ros.data.synthetic.dataset import SyntheticDataset
+from occdepth_ros.data.synthetic.layout import make_scene
+from occdepth_ros.data.synthetic.lidar import lidar_labels, propagate_light
+from occdepth_ros.data.synthetic.raster import Hits, rasterize
+from occdepth_ros.data.synthetic.relief import Backdrop, add_ground
 from occdepth_ros.data.synthetic.solids import World, ball, box
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
-STREETS = StreetDataset(seed=3, length=24)
+SCENES = SyntheticDataset(seed=3, length=24)
 FORWARD = np.array([[0, 0, 1.0, 0], [-1.0, 0, 0, 0], [0, -1.0, 0, 0], [0, 0, 0, 1.0]])
 
 
 @pytest.fixture(scope="module")
 def examples() -> list[SceneExample]:
-    return [STREETS[i] for i in range(12)]
+    return [SCENES[i] for i in range(12)]
 
 
 def test_the_same_index_gives_the_same_bytes(examples: list[SceneExample]) -> None:
-    again = StreetDataset(seed=3, length=99)[4]
+    again = SyntheticDataset(seed=3, length=99)[4]
     for name in ("left", "right", "depth", "target", "seen", "semantics"):
         np.testing.assert_array_equal(getattr(again, name), getattr(examples[4], name))
     assert again.rig.fingerprint == examples[4].rig.fingerprint
     assert any((a.left != b.left).any() for a, b in pairwise(examples))
-    assert (StreetDataset(seed=4, length=99)[4].left != again.left).any()
+    assert (SyntheticDataset(seed=4, length=99)[4].left != again.left).any()
 
 
-def test_it_is_a_finite_sequence() -> None:
-    assert len(STREETS) == 24
+def test_an_index_beyond_the_length_is_refused() -> None:
+    assert len(SCENES) == 24
     with pytest.raises(IndexError):
-        STREETS[24]
+        SCENES[24]
 
 
-def test_a_camera_meets_blocks_and_balls_where_geometry_says() -> None:
+def test_a_camera_hits_blocks_and_balls_where_the_geometry_says() -> None:
     world = World.of(
         [box("building", (10, -1, -1), (12, 1, 1), (1, 1, 1)), ball("vegetation", (8, 0, 0), (2, 0.5, 0.5), (1, 1, 1))]
     )
     k = np.array([[100.0, 0, 50], [0, 100, 50], [0, 0, 1]])
-    hits = rasterize(Eye.of(k, FORWARD, 101, 101), world)
+    hits = rasterize(CameraView.from_pose(k, FORWARD, 101, 101), world)
     assert 1 / hits.w[50, 50] == pytest.approx(6, rel=1e-4)
     assert hits.solid[50, 50] == 1
     # beside the ball, the block: its edge at 10 m lies 10 pixels from the middle
@@ -55,14 +56,7 @@ def test_a_camera_meets_blocks_and_balls_where_geometry_says() -> None:
     assert hits.solid[50, 65] == hits.solid[35, 50] == -1
 
 
-def test_a_block_throws_its_shadow_away_from_the_sun() -> None:
-    sun = SunMap(np.array([-1, 0, 1]) / np.sqrt(2), (-10, -10), 0.1, 200, 200)
-    hits = rasterize(sun, World.of([box("building", (0, -1, 0), (1, 1, 3), (1, 1, 1))]))
-    places = np.array([[2.5, 5.0, -1.0, 2.5], [0, 0, 0, 3.0], [0, 0, 0, 0]], np.float32)
-    np.testing.assert_array_equal(sun.lights(hits, places), [0, 1, 1, 1])
-
-
-def test_the_right_image_is_the_left_one_moved_by_the_exact_depth(examples: list[SceneExample]) -> None:
+def test_the_right_image_is_the_left_one_shifted_by_the_exact_disparity(examples: list[SceneExample]) -> None:
     errors: list[float] = []
     shifted: list[float] = []
     for e in examples[:6]:
@@ -85,9 +79,9 @@ def test_surfaces_in_the_image_are_occupied_in_the_labels(examples: list[SceneEx
         h = np.stack([u[near], v[near], np.ones(near.sum())])
         points = np.linalg.inv(e.rig.left.intrinsics) @ h * e.depth[near]
         pose = np.linalg.inv(e.rig.left_from_grid)
-        grid = STREETS.grid
+        grid = SCENES.grid
         place = pose[:3, :3] @ points + pose[:3, 3:]
-        # what stands above the scanner's beams, or in the lowest layer, is not in the ground truth
+        # the ground truth has no labels above the scanner's beams and in the lowest layer
         index, inside = grid.index_of(place[:, (place[2] < 0) & (place[2] > grid.origin[2] + 0.3)].T)
         occupied = cv2.dilate(
             ((e.target != EMPTY) & (e.target != UNKNOWN)).astype(np.uint8).reshape(256, -1), np.ones((3, 1), np.uint8)
@@ -99,14 +93,14 @@ def test_surfaces_in_the_image_are_occupied_in_the_labels(examples: list[SceneEx
 def test_seen_ground_truth_is_part_of_the_completed_one(examples: list[SceneExample]) -> None:
     for e in examples:
         assert e.seen is not None
-        known = e.target != UNKNOWN
-        assert (known[e.seen]).all()
-        assert 0.1 < e.seen.mean() < known.mean() < 1
+        labelled = e.target != UNKNOWN
+        assert (labelled[e.seen]).all()
+        assert 0.1 < e.seen.mean() < labelled.mean() < 1
 
 
 def test_all_classes_occur(examples: list[SceneExample]) -> None:
     found = np.zeros(256, bool)
-    for e in [*examples, *(STREETS[i] for i in range(12, 24))]:
+    for e in [*examples, *(SCENES[i] for i in range(12, 24))]:
         found[np.unique(e.target)] = True
     rare = {"truck", "other-vehicle", "bicycle", "bicyclist", "motorcycle", "motorcyclist"}
     missing = [name for label, name in enumerate(SEMANTIC_KITTI.names) if not found[label] and name not in rare]
@@ -116,21 +110,21 @@ def test_all_classes_occur(examples: list[SceneExample]) -> None:
 def test_light_does_not_pass_a_wall() -> None:
     blocked = np.zeros((40, 40, 8), bool)
     blocked[20, 10:30] = True
-    light = light_from(blocked, (5.0, 20.0, 4.0))
+    light = propagate_light(blocked, (5.0, 20.0, 4.0))
     assert light[15, 20, 4] > 0.9 and light[30, 2, 4] > 0.5
     assert light[25, 20, 4] < 0.1 and light[35, 15, 4] < 0.1
 
 
-def test_a_ray_meets_the_land_where_it_says(examples: list[SceneExample]) -> None:
-    ground = make_street(np.random.default_rng(5)).ground
+def test_a_ray_hits_the_ground_at_its_height(examples: list[SceneExample]) -> None:
+    ground = make_scene(np.random.default_rng(5)).ground
     k = np.array([[100.0, 0, 50], [0, 100, 20], [0, 0, 1]])
     pose = FORWARD.copy()
     pose[2, 3] = float(ground.height(0.0, 0.0)) + 1.7
-    eye = Eye.of(k, pose, 101, 60)
+    view = CameraView.from_pose(k, pose, 101, 60)
     nothing = Hits(np.zeros((60, 101), np.float32), np.full((60, 101), -1, np.int32), np.zeros((60, 101), np.uint8))
-    w, grounded = with_ground(eye, nothing, ground, Backdrop(np.full(64, -1, np.float32)))
+    w, grounded = add_ground(view, nothing, ground, Backdrop(np.full(64, -1, np.float32)))
     assert grounded[50:].all()
-    p = eye.points(w)[:, 50:]
+    p = view.points(w)[:, 50:]
     np.testing.assert_allclose(p[2], ground.height(p[0], p[1]), atol=0.06)
 
 
@@ -141,28 +135,28 @@ def test_every_class_of_the_image_is_one_of_the_table(examples: list[SceneExampl
         np.testing.assert_array_equal(e.semantics == EMPTY, np.isinf(e.depth))
 
 
-def test_ground_truth_is_as_sparse_as_scans_are(examples: list[SceneExample]) -> None:
-    # what is unknown is inside of things; of recon10, made from ten real scans, 1.8 % of the grid is occupied
-    unknown = np.mean([(e.target == UNKNOWN).mean() for e in examples])
+def test_ground_truth_is_as_sparse_as_scans(examples: list[SceneExample]) -> None:
+    # what is unlabelled is inside of things; of recon10, made from ten real scans, 1.8 % of the grid is occupied
+    unlabelled = np.mean([(e.target == UNKNOWN).mean() for e in examples])
     occupied = np.mean([((e.target != EMPTY) & (e.target != UNKNOWN)).mean() for e in examples])
-    assert 0.1 < unknown < 0.4
+    assert 0.1 < unlabelled < 0.4
     assert 0.01 < occupied < 0.03
 
 
-def test_what_a_wall_hides_is_known_to_be_free() -> None:
+def test_free_space_behind_a_wall_is_labelled_free_but_not_seen() -> None:
     solid = np.zeros(BENCHMARK_GRID.size, np.uint8)
     solid[100:103] = SEMANTIC_KITTI.id_of("building")
-    target, seen = scanned(solid, BENCHMARK_GRID, np.zeros((1, 3)), 0, np.random.default_rng(0))
+    target, seen = lidar_labels(solid, BENCHMARK_GRID, np.zeros((1, 3)), 0, np.random.default_rng(0))
     assert (target[110:] == EMPTY).all()
     assert not seen[110:, 20:-20, :12].any()
 
 
-def test_gaps_between_leaves_stay_unknown() -> None:
+def test_gaps_between_leaves_stay_unlabelled() -> None:
     solid = np.zeros(BENCHMARK_GRID.size, np.uint8)
     crown = np.random.default_rng(0).random((40, 40, 20)) < 0.75
     solid[100:140, 100:140, 6:26][crown] = SEMANTIC_KITTI.id_of("vegetation")
-    target, _ = scanned(solid, BENCHMARK_GRID, np.zeros((1, 3)), 0, np.random.default_rng(0))
-    # the beams' own sight may still clear some at the outside
+    target, _ = lidar_labels(solid, BENCHMARK_GRID, np.zeros((1, 3)), 0, np.random.default_rng(0))
+    # beams may clear voxels at the outside of the crown
     assert (target[110:130, 110:130, 10:16] == EMPTY).mean() < 0.01
 
 
@@ -170,12 +164,12 @@ def test_the_highest_beams_do_not_fill_a_wall() -> None:
     solid = np.zeros(BENCHMARK_GRID.size, np.uint8)
     solid[100:200] = SEMANTIC_KITTI.id_of("building")
     places = np.array([[0.0, 0, 0], [8, 0, 0], [16, 0, 0]])
-    target, _ = scanned(solid, BENCHMARK_GRID, places, 0, np.random.default_rng(0))
+    target, _ = lidar_labels(solid, BENCHMARK_GRID, places, 0, np.random.default_rng(0))
     occupied = (target != EMPTY) & (target != UNKNOWN)
     assert occupied[100].any()
     assert not occupied[102:198, 20:-20].any()
 
 
-def test_nothing_above_the_beams_is_occupied(examples: list[SceneExample]) -> None:
+def test_no_voxel_above_the_beams_is_occupied(examples: list[SceneExample]) -> None:
     for e in examples:
         assert not np.isin(e.target[:32, 112:144, 25:], [EMPTY, UNKNOWN], invert=True).any()

@@ -108,8 +108,8 @@ def test_mirroring_twice_in_the_network_is_no_mirroring_of_the_input() -> None:
     with torch.inference_mode():
         reference = net(images, random_measurement(), geometry)
         mirrored = net(images, random_measurement(), geometry, mirrored=True)
-    assert torch.equal(mirrored.lifted, reference.lifted.flip(3))
-    assert torch.equal(mirrored.depth, reference.depth)
+    torch.testing.assert_close(mirrored.lifted, reference.lifted.flip(3))
+    torch.testing.assert_close(mirrored.depth, reference.depth)
     assert not torch.equal(mirrored.occupancy, reference.occupancy)
 
 
@@ -129,7 +129,8 @@ def test_voxels_above_the_threshold_get_a_class() -> None:
     assert found.labels.dtype == found.confidence.dtype == torch.uint8
     assert torch.equal(found.labels > 0, taken) and int(found.labels.max()) <= 19
     label = unfolded(probability.indices.T + 1, (4, 4, 2))
-    assert torch.equal(found.labels[taken].long(), label[taken])
+    # two classes of nearly equal probability may change places
+    assert (found.labels[taken] == label[taken]).float().mean() > 0.98
     sure = torch.where(taken, dense * unfolded(probability.values.T, (4, 4, 2)), 1 - dense)
     assert (found.confidence.float() / 255 - sure).abs().max() < 0.01
 

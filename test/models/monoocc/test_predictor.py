@@ -224,5 +224,5 @@ def test_small_networks_predict_at_the_trained_height_and_shift_the_result() -> 
         for grid in (low, high):
             predictor.calibrate(rig_of(), grid)
             labels.append(torch.from_numpy(predictor.infer(*wall()).labels))
-        found[name] = torch.equal(shifted(labels[0], 1), labels[1])
+        found[name] = bool((shifted(labels[0], 1) == labels[1]).float().mean() > 0.999)
     assert found == {"monoocc-edge": True, "monoocc-s-shipped": False}

@@ -1,4 +1,4 @@
-"""A generated drive in the layout of KITTI odometry, with voxel ground truth beside it."""
+"""A drive along one synthetic street, as a KITTI odometry sequence with voxel ground truth."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -13,11 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
-from occdepth_ros.data.street.labels import Panorama, benchmark_labels
-from occdepth_ros.data.street.light import OpenSky, develop, render
-from occdepth_ros.data.street.raycast import PinholeView, cast_view
-from occdepth_ros.data.street.scene import Scene
-from occdepth_ros.data.street.street import LANE, make_street
+from occdepth_ros.data.synthetic.camera_view import CameraView
+from occdepth_ros.data.synthetic.complete import complete_labels
+from occdepth_ros.data.synthetic.dataset import along_lane
+from occdepth_ros.data.synthetic.detail import Light, develop, render
+from occdepth_ros.data.synthetic.layout import Scene, make_scene
+from occdepth_ros.data.synthetic.raster import rasterize
+from occdepth_ros.data.synthetic.refine import refined
+from occdepth_ros.data.synthetic.relief import add_ground
+from occdepth_ros.data.synthetic.voxels import solid_labels
 from occdepth_ros.errors import OutputError
 from occdepth_ros.grid import VoxelGrid
 
@@ -27,20 +32,21 @@ CAMERA_FROM_LIDAR = np.array([[0, -1.0, 0, 0], [0, 0, -1.0, -0.08], [1.0, 0, 0, 
 LIDAR_HEIGHT = 1.73
 PERIOD_S = 0.1
 SPEED = 7.0
-BESIDE = (-30.0, -32.0, -1.0), (150.0, 32.0, 14.0)
-"""The box in which light from the sky is worked out."""
+"""Of the camera, metres per second."""
+STREAM = 2
+"""Stream of random numbers: no street of a drive is in a split of the data set."""
 
 
 @dataclass(frozen=True)
-class StreetDrive:
-    """A stereo car driving through a street.
+class SyntheticDrive:
+    """A stereo camera driving along a residential street.
 
     Args:
         seed: of the street.
         width, height: of the images, pixels.
         focal: focal length, pixels.
-        samples: rays per pixel and axis.
-        ahead: how far beyond the last frame the labels' LiDAR drives on, metres.
+        samples: rays per pixel along each axis.
+        ahead: distance ahead of a frame up to which viewpoints contribute to its ground truth, metres.
     """
 
     seed: int
@@ -48,7 +54,13 @@ class StreetDrive:
     height: int = 375
     focal: float = 718.0
     samples: int = 2
-    ahead: float = 55.0
+    ahead: float = 50.0
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The street at time 0."""
+        scene = make_scene(np.random.default_rng([STREAM, self.seed]), "residential")
+        return scene.refined(refined)
 
     @property
     def calibration(self) -> dict[str, Matrix]:
@@ -63,60 +75,67 @@ class StreetDrive:
         return StereoRig.from_kitti(self.calibration, self.width, self.height)
 
     def world_from_lidar(self, time_s: float) -> Matrix:
-        """Pose of the LiDAR in the street: along the lane with a gentle swing, `[4, 4]`."""
-        x = SPEED * time_s
-        y = LANE + 0.12 * np.sin(0.25 * x)
-        yaw = np.arctan(0.12 * 0.25 * np.cos(0.25 * x))
+        """Pose of the LiDAR in the world, `[4, 4]`."""
+        scene = self.scene
         pose = np.eye(4)
-        pose[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
-        pose[:3, 3] = [x, y, LIDAR_HEIGHT]
-        return pose
+        pose[:3, 3] = [0, scene.lane, float(scene.ground.height(0.0, scene.lane)) + LIDAR_HEIGHT]
+        return along_lane(scene, pose, SPEED * time_s)
 
-    def view(self, time_s: float, side: str) -> PinholeView:
+    def view(self, time_s: float, side: str) -> CameraView:
         """Rays of the "left" or "right" camera."""
         rig = self.rig
         camera, camera_from_grid = (
             (rig.left, rig.left_from_grid) if side == "left" else (rig.right, rig.right_from_grid)
         )
         pose = self.world_from_lidar(time_s) @ np.linalg.inv(camera_from_grid)
-        return PinholeView(camera.intrinsics, pose, self.width, self.height)
+        origin, rays = pose[:3, 3], pose[:3, :3] @ np.linalg.inv(camera.intrinsics)
+        return CameraView(origin, rays, self.width, self.height, leaf_scale=2.0)
 
-    def depth(self, scene: Scene, time_s: float, side: str = "left") -> npt.NDArray[np.float32]:
-        """Exact depth z at the pixel centres, `[H, W]`, infinity in the sky."""
-        return cast_view(self.view(time_s, side), scene.at(time_s))[0]
+    def depth(self, time_s: float, side: str = "left") -> npt.NDArray[np.float32]:
+        """Exact depth z at the pixel centres, metres, `[H, W]`, infinity in the sky."""
+        scene, view = self.scene.at(time_s), self.view(time_s, side)
+        w, _ = add_ground(view, rasterize(view, scene.world), scene.ground, scene.backdrop)
+        with np.errstate(divide="ignore"):
+            return np.asarray(1 / w, np.float32)
 
-    def images(self, scene: Scene, time_s: float) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """What the two cameras take, `[H, W, 3]` RGB each."""
-        solids = scene.at(time_s)
-        open_sky = OpenSky.of(solids, *BESIDE)
-        taken = []
+    def images(self, time_s: float) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Images of the two cameras, `[H, W, 3]` RGB each."""
+        scene = self.scene.at(time_s)
+        light = Light.of(scene)
+        out = []
         for number, side in enumerate(("left", "right")):
             rng = np.random.default_rng([self.seed, round(time_s / PERIOD_S), number])
-            taken.append(
-                develop(render(self.view(time_s, side), solids, scene.sun, open_sky, samples=self.samples), rng)
-            )
-        return taken[0], taken[1]
+            out.append(develop(render(self.view(time_s, side), scene, light, self.samples), rng))
+        return out[0], out[1]
 
-    def panoramas(self, scene: Scene, length: float) -> list[Panorama]:
-        """Views of the resting street from the lane, every 5 m up to `length`, metres."""
-        places = np.arange(0.0, length + 1.0, 5.0)
-        return [Panorama.of(scene.still, (x, LANE, LIDAR_HEIGHT)) for x in places]
+    def labels(self, time_s: float, grid: VoxelGrid) -> npt.NDArray[np.uint8]:
+        """Complete ground truth in the frame of the LiDAR: 0 free, class ids, 255 unknown, `[X, Y, Z]`."""
+        pose = self.world_from_lidar(time_s)
+        steps = np.arange(0.0, self.ahead + 1, 5.0)
+        positions = np.stack([along_lane(self.scene, pose, float(step))[:3, 3] for step in steps])
+        viewpoints = (positions - pose[:3, 3]) @ pose[:3, :3]
+        return complete_labels(solid_labels(self.scene.at(time_s), grid, pose), grid, viewpoints)
 
 
 def write_sequence(
-    out: Path, drive: StreetDrive, *, frames: int, quality: int = 86, report: Callable[[int], None] = lambda done: None
+    out: Path,
+    drive: SyntheticDrive,
+    *,
+    frames: int,
+    quality: int = 86,
+    report: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Generate a drive and write it as a KITTI odometry sequence; the folder appears when it is complete.
 
     Args:
         out: must not exist, or be empty.
-        drive: equal drives give equal images and labels.
+        drive: equal drives yield equal images and labels on one machine.
         frames: number of stereo pairs.
         quality: of the JPEG files, 1..100.
         report: called with the number of finished frames.
 
     Raises:
-        OutputError: the folder holds something already, or cannot be written.
+        OutputError: the folder is not empty, or cannot be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError("the folder is not empty", where=str(out), remedy="Give a new folder.")
@@ -130,30 +149,28 @@ def write_sequence(
             shutil.move(folder, out)
     except OSError as error:
         raise OutputError(
-            f"cannot write: {error.strerror}", where=str(out), remedy="Check space and rights."
+            f"cannot write: {error.strerror}", where=str(out), remedy="Check free space and permissions."
         ) from error
 
 
-def _write(folder: Path, frames: int, drive: StreetDrive, quality: int, report: Callable[[int], None]) -> None:
+def _write(folder: Path, frames: int, drive: SyntheticDrive, quality: int, report: Callable[[int], None]) -> None:
     for name in ("image_2", "image_3", "voxels"):
         (folder / name).mkdir(parents=True)
-    scene = make_street(drive.seed)
     times = PERIOD_S * np.arange(frames)
     poses = np.asarray(np.stack([drive.world_from_lidar(float(t)) for t in times]), np.float64)
     _write_tables(folder, drive, np.asarray(times, np.float64), poses)
     grid = VoxelGrid.semantic_kitti()
-    panoramas = drive.panoramas(scene, float(poses[-1, 0, 3]) + drive.ahead)
     for i, time_s in enumerate(times):
-        for name, image in zip(("image_2", "image_3"), drive.images(scene, time_s), strict=True):
+        for name, image in zip(("image_2", "image_3"), drive.images(float(time_s)), strict=True):
             file = folder / name / f"{i:06d}.jpg"
             if not cv2.imwrite(str(file), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]):
                 raise OSError(0, f"cannot write {file.name}")
-        target = benchmark_labels(scene.at(time_s), grid, poses[i], panoramas)
+        target = drive.labels(float(time_s), grid)
         np.savez_compressed(folder / "voxels" / f"{i:06d}.synthetic.npz", target=target, origin=np.array(grid.origin))
         report(i + 1)
 
 
-def _write_tables(folder: Path, drive: StreetDrive, times: npt.NDArray[np.float64], poses: Matrix) -> None:
+def _write_tables(folder: Path, drive: SyntheticDrive, times: npt.NDArray[np.float64], poses: Matrix) -> None:
     lines = [f"{key}: {_row(matrix)}" for key, matrix in drive.calibration.items()]
     (folder / "calib.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "times.txt").write_text("".join(f"{t:.6e}\n" for t in times), encoding="utf-8")

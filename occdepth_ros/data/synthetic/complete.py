@@ -1,0 +1,42 @@
+"""Complete ground truth of the sample drive: all surfaces and free space that any place along the drive sees."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from occdepth_ros.camera import Matrix
+from occdepth_ros.classes import EMPTY, UNKNOWN
+from occdepth_ros.data.synthetic.lidar import LEAVES, PARTIAL, Labels, beside, outside_crowns, propagate_light
+from occdepth_ros.grid import VoxelGrid
+
+CLEAR = 0.5
+"""Share of light above which a free voxel counts as seen."""
+CROWN = 4
+"""Voxels by which beams enter a crown."""
+
+
+def complete_labels(solid: Labels, grid: VoxelGrid, viewpoints: Matrix) -> Labels:
+    """Ground truth without the gaps between LiDAR rings.
+
+    Args:
+        solid: class of every voxel, 255 inside of solids and below the ground, `[X, Y, Z]`.
+        grid: where the voxels are.
+        viewpoints: in the frame of the grid, `[P, 3]` metres.
+
+    Returns:
+        0 free, class ids, 255 for everything that no viewpoint sees, `[X, Y, Z]`.
+    """
+    standing = solid != EMPTY
+    free, lit = np.zeros(solid.shape, bool), np.zeros(solid.shape, bool)
+    for viewpoint in (viewpoints - np.asarray(grid.origin)) / grid.resolution - 0.5:
+        light = propagate_light(standing, viewpoint)
+        free |= light > CLEAR
+        lit |= light > PARTIAL
+    surface = beside(lit) & standing & (solid != UNKNOWN)
+    leaves = solid == LEAVES
+    for _ in range(CROWN):
+        surface |= beside(surface & leaves) & leaves
+    out = np.full(solid.shape, UNKNOWN, np.uint8)
+    out[free & outside_crowns(solid)] = EMPTY
+    out[surface] = solid[surface]
+    return out
