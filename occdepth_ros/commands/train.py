@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("SHARE DATASET", "KEY=VALUE"),
         default=[],
         help="one more data set, and its share of the scenes (0.4 of 1, the rest is --dataset's), such as "
-        "--and 0.4 synthetic root=DIR sequences=train; keys: root, sequences (separated by commas), labels, rule, later, "
-        "variants; may be given several times",
+        "--and 0.4 synthetic root=DIR sequences=train; keys: root, sequences (separated by commas), labels, rule, "
+        "later, variants; may be given several times",
     )
     add(
         "--val-dataset",

@@ -46,7 +46,7 @@ class SceneViews:
             raise SourceError(
                 "the scene has no earlier images, but the network requires them",
                 where=example.name,
-                remedy=f"Generate streets with --past {' '.join(map(str, past))}, or take semantic_kitti.",
+                remedy=f"Generate synthetic scenes with --past {' '.join(map(str, past))}, or take semantic_kitti.",
             )
         images = [example.left, example.right]
         cameras = [(rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)]

@@ -78,7 +78,7 @@ def test_training_on_labels_from_scans(tmp_path: Path) -> None:
     words = ["0.5", "semantic_kitti", f"root={tmp_path}", "sequences=04", "labels=scans", "rule=recon10", "later=2"]
     share = open_share(words)
     assert (share.share, share.dataset, len(share.scenes)) == (0.5, "semantic_kitti", 1)
-    with pytest.raises(SourceError, match="not made of scans"):
+    with pytest.raises(SourceError, match="not made from scans"):
         open_dataset("semantic_kitti", tmp_path, ["04"], labels="recon10", scans=scans)
 
 
@@ -89,13 +89,13 @@ def test_training_on_labels_from_scans(tmp_path: Path) -> None:
         (["1.5", "synthetic"], "a share of 1.5 is not between"),
         (["nan", "synthetic"], "is not between"),
         (["0.5"], "the name of the data set is missing"),
-        (["0.5", "town"], "there is no data set 'town'"),
+        (["0.5", "town"], "unknown data set 'town'"),
         (["0.5", "synthetic", "train:0:2"], "'train:0:2' is not KEY=VALUE"),
         (["0.5", "synthetic", "split=train"], "'split=train' is not KEY=VALUE"),
         (["0.5", "semantic_kitti", "later=x"], "whole numbers"),
         (["0.5", "semantic_kitti", "rule=all"], "there is no rule 'all'"),
         (["0.5", "semantic_kitti", "variants=0"], "variants"),
-        (["0.5", "semantic_kitti", "rule=recon10"], "is not made of scans"),
+        (["0.5", "semantic_kitti", "rule=recon10"], "are not made from scans"),
     ],
 )
 def test_errors_in_a_mixture_are_named(words: list[str], message: str) -> None:
@@ -117,7 +117,7 @@ def test_depth_maps_can_be_computed_in_advance(
         (["--recipe", "none", "--dataset", "synthetic"], "there is no recipe 'none'"),
         (["--recipe", "tiny", "--set", "epoch=1", "--dataset", "synthetic"], "Did you mean epochs?"),
         (["--recipe", "tiny", "--dataset", "synthetic"], "train:0:500"),
-        (["--recipe", "tiny", "--dataset", "semantic_kitti"], "needs its folder"),
+        (["--recipe", "tiny", "--dataset", "semantic_kitti"], "needs a root folder"),
         (
             ["--recipe", "tiny", "--dataset", "synthetic", "--sequences", "train:0:1"]
             + ["--and", "0.5", "synthetic", "sequences=train:1:1"] * 2,
