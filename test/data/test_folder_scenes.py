@@ -156,7 +156,7 @@ def test_voxels_of_tartanair_on_disk(tmp_path: Path, capsys: pytest.CaptureFixtu
             np.testing.assert_array_equal(arrays["seen"], np.packbits(scene.seen))
             assert tuple(arrays["origin"]) == scene.grid.origin and arrays["resolution"] == scene.grid.resolution
         assert [path.name for path in out.iterdir()] == ["000000.npz"]
-        assert main(command) == 2 and "the file is there already" in capsys.readouterr().err
+        assert main(command) == 2 and "the file exists already" in capsys.readouterr().err
     assert isinstance(open_dataset("tartanair", tmp_path, ["Easy/P005"]), TartanScenes)
     assert main(["eval", "--dataset", "tartanair", "--root", str(tmp_path), "--check"]) == 0
     assert main(["eval", "--dataset", "tartanair", "--root", str(tmp_path)]) == 2
