@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
-from occdepth_ros.errors import CalibrationError, SourceError
+from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
 from occdepth_ros.sources.base import SourceDescription
 from occdepth_ros.sources.calibration_yaml import numbers_of
 from occdepth_ros.sources.folder_calibration import read_folder_calibration
@@ -99,10 +99,22 @@ def _rig(path: Path, left: Path, right: Path) -> tuple[StereoRig, str, _Rectifie
         if str(path) in error.where:
             raise
         raise CalibrationError(error.what, where=str(file), remedy=error.remedy) from error
+    doubts = list(decision.warnings)
+    if not decision.conclusive and calibration.stated is None:
+        doubts.append(
+            InputWarning(
+                "raw_or_rectified",
+                f"the images do not show whether they are raw or rectified; they are used as {decision.kind.value} "
+                f"({decision.reason})",
+                str(path),
+                "State `rectified: true` or `rectified: false` in a calibration.yaml with `left: left.yaml` and "
+                "`right: right.yaml`.",
+            )
+        )
     description = SourceDescription(
         images=f"{left.parent} and {right.parent}, {decision.kind.value} ({decision.reason})",
         pose=f"grid_from_left in {file.name}" if "grid_from_left" in calibration.entries else "assumed level",
-        warnings=(*(warning for at in adapted for warning in at.warnings), *decision.warnings),
+        warnings=(*(warning for at in adapted for warning in at.warnings), *doubts),
     )
     return rig, str(calibration.entries.get("grid_frame", "velodyne")), rectifiers, description
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers.sequences import BASELINE, FOCAL, lidar_poses, make_image, projection
+from helpers.sequences import BASELINE, FOCAL, WIDTH, lidar_poses, make_image, projection
 
 from occdepth_ros.errors import CalibrationError, ImageError, OccDepthError, SourceError
 from occdepth_ros.sources import open_source
 from occdepth_ros.sources.bag_topics import stereo_candidates
+from occdepth_ros.sources.base import SizedSource
 
 pytest.importorskip("rosbags", reason="no rosbags: bags cannot be read")
 from helpers.bags import START, STYLES, Recorder, kitti_tf, stereo
@@ -126,6 +127,26 @@ def test_dropped_images_are_counted(tmp_path: Path) -> None:
     warning = source.description.warnings[0]
     assert warning.name == "dropped_images"
     assert "4 of 8 left and 0 of 4 right images have no partner within 6.7 ms (period 16.7 ms)" in str(warning)
+
+
+@pytest.mark.parametrize("form", ["raw", "compressed"])
+def test_the_sizes_of_all_images_are_checked_without_decoding(tmp_path: Path, form: str) -> None:
+    with Recorder(tmp_path / "drive", "mcap") as bag:
+        for i in range(3):
+            stamp = START + i * 100_000_000
+            for side, tx in (("left", 0.0), ("right", -BASELINE)):
+                image = make_image(i)[:, : WIDTH - 2 if (side, i) == ("right", 1) else WIDTH]
+                if form == "raw":
+                    bag.image(f"/{side}/image_rect", np.ascontiguousarray(image), stamp, "camera")
+                else:
+                    contents = cv2.imencode(".jpg", image)[1].tobytes()
+                    bag.compressed(f"/{side}/image_rect/compressed", contents, stamp, "jpeg")
+                bag.info(f"/{side}/camera_info", projection(tx), stamp)
+    source = open_source(tmp_path / "drive")
+    assert isinstance(source, SizedSource)
+    source.check_sizes([0, 2])
+    with pytest.raises(ImageError, match=rf"1 of 6 images are not 160x48: right image of frame 1 \({WIDTH - 2}x48\)"):
+        source.check_sizes(range(3))
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

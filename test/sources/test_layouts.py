@@ -285,6 +285,7 @@ def test_every_calibration_file_gives_the_same_rig(tmp_path: Path, writer: str) 
     assert source.rig.baseline == pytest.approx(-p2[0, 3] / p2[0, 0], rel=1e-6)
     # the images are noise, so that nothing contradicts D: they are raw
     assert "raw" in source.description.images
+    assert "raw_or_rectified" in [warning.name for warning in source.description.warnings]
     assert np.abs(source[0].left.astype(int) - make_image(0)).mean() > 5
 
 
