@@ -82,7 +82,7 @@ def test_mirrored_points_are_at_mirrored_pixels(scenes: list[SceneExample]) -> N
     points = np.random.default_rng(0).uniform((8, -4, -1.5, 1), (30, 4, 1, 1), (40, 4))
     assert scene.earlier is not None
     for swap in (True, False):
-        other = mirrored(scene, swap_eyes=swap)
+        other = mirrored(scene, swap_views=swap)
         assert other.earlier is not None and list(other.earlier) == list(scene.earlier)
         for offset, view in scene.earlier.items():
             twin = other.earlier[offset]
