@@ -134,7 +134,7 @@ def test_equal_scenes_make_a_perfect_prior() -> None:
 
 
 def test_invalid_scenes_are_refused() -> None:
-    with pytest.raises(SourceError, match="no scenes"):
+    with pytest.raises(SourceError, match="training set is empty"):
         Anchors(Scenes())
     scene = wall_scene("00/000000")
     lower = replace(scene, name="01/000000", grid=replace(GRID, origin=(0.0, -6.4, -2.2)))
