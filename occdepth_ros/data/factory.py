@@ -11,6 +11,7 @@ from occdepth_ros.data.checks import Problem
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.folder_scenes import FolderScenes, check_folder
 from occdepth_ros.data.nyu import NyuScenes, check_nyu
+from occdepth_ros.data.semantic_images import SemanticImages
 from occdepth_ros.data.semantic_kitti import OFFICIAL, expand_sequences, find_root
 from occdepth_ros.data.semantic_kitti_check import check_sequence
 from occdepth_ros.data.semantic_kitti_scenes import SCANS, ScanOptions, SemanticKittiScenes
@@ -91,12 +92,18 @@ def _folder(request: Request) -> SceneDataset:
     return FolderScenes(_root(request, "folder", "the folder with left, right and voxels"), request.sequences)
 
 
+def _images(request: Request) -> SceneDataset:
+    _only(request, "images", (OFFICIAL,))
+    return SemanticImages(_root(request, "images", "a folder of images with class ids beside them"), request.sequences)
+
+
 DATASETS: dict[str, Callable[[Request], SceneDataset]] = {
     "semantic_kitti": _semantic_kitti,
     "synthetic": _synthetic,
     "nyu": _nyu,
     "tartanair": _tartanair,
     "folder": _folder,
+    "images": _images,
 }
 """Function that opens each data set, by name."""
 

@@ -44,6 +44,8 @@ class SetScores:
         self.by_sequence: dict[str, CompletionScores] = {}
         self.by_region: dict[str, CompletionScores] = {}
         self.by_frame: list[dict[str, Any]] = []
+        self.pixels = CompletionScores(classes)
+        """Classes of labelled pixels of the left image, for models that name pixels."""
 
     def add(
         self,
@@ -90,6 +92,18 @@ class SetScores:
                 name: {"frames": scores.scenes, **headline(scores)} for name, scores in self.by_sequence.items()
             },
             "by_frame": self.by_frame,
+            **({"pixels": self._pixel_report()} if self.pixels.scenes else {}),
+        }
+
+    def _pixel_report(self) -> dict[str, Any]:
+        """Share of labelled pixels named right, and IoU by class, percent."""
+        right, total = int(np.diag(self.pixels.confusion).sum()), int(self.pixels.confusion.sum())
+        return {
+            "frames": self.pixels.scenes,
+            "labelled": total,
+            "accuracy": _percent(right / max(total, 1)),
+            "miou": _percent(self.pixels.mean_iou),
+            "per_class": {name: _percent(iou) for name, iou in self.pixels.by_class().items()},
         }
 
 
@@ -140,6 +154,12 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
             cells += [name, f"{report['per_class'][name]:.1f}"]
         classes.add_row(*cells)
     console.print(classes)
+    if pixels := report.get("pixels"):
+        console.print(
+            f"pixels of the left image: {pixels['accuracy']:.1f} % of {pixels['labelled']:,} labelled ones right, "
+            f"mIoU {pixels['miou']:.1f} %",
+            highlight=False,
+        )
 
 
 def _cells(scores: Mapping[str, float]) -> list[str]:

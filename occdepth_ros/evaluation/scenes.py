@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.engine import Engine
 from occdepth_ros.evaluation.regions import Mask, fixed_regions, visibility_regions
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.predictor import PixelClassifier
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
@@ -94,9 +96,16 @@ class SceneModel:
     def count(self, scores: SetScores, example: SceneExample, prediction: OccupancyPrediction) -> None:
         """Add a prediction of this scene to the scores; scenes are named SEQUENCE/FRAME, or FRAME alone.
 
+        Models that name pixels are scored on those whose class the scene knows, such as by a projected LiDAR scan.
+
         Raises:
             GridError: prediction and ground truth differ in shape, or a label is neither a class nor 255.
         """
         labels: npt.NDArray[np.uint8] = prediction.labels
         sequence, _, frame = example.name.rpartition("/")
         scores.add(sequence, frame, labels, example.target, self.regions(example, prediction))
+        predictor = self.engine_for(example).predictor
+        if example.semantics is not None and isinstance(predictor, PixelClassifier):
+            # sky is no class of voxels, and no model of this package is scored on it
+            known = np.where(example.semantics == EMPTY, UNKNOWN, example.semantics)
+            scores.pixels.add(predictor.pixel_classes(example.left), known)

@@ -45,6 +45,18 @@ class StatefulPredictor(Protocol):
         """
 
 
+@runtime_checkable
+class PixelClassifier(Protocol):
+    """A predictor that also names the pixels of the left image."""
+
+    def pixel_classes(self, left: ImageArray) -> npt.NDArray[np.uint8]:
+        """Class ids of the pixels without sky, `[H, W]` uint8, 255 where the network does not see the pixel.
+
+        Args:
+            left: `[H, W, 3]` RGB uint8, of the calibrated size.
+        """
+
+
 class Predictor(Protocol):
     """A model that completes the scene in front of a stereo rig."""
 

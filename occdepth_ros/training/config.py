@@ -19,6 +19,8 @@ from occdepth_ros.training.typed import as_yaml, updated
 FAMILIES = {
     "occdepth": "occdepth_ros.training.occdepth_options:OccDepthOptions",
     "edge": "occdepth_ros.training.edge_task:EdgeOptions",
+    "edge_bev": "occdepth_ros.training.edge_bev_task:EdgeBevOptions",
+    "image": "occdepth_ros.training.image_task:ImageOptions",
     "lmscnet": "occdepth_ros.training.lmscnet_task:LmscNetOptions",
     "aicnet": "occdepth_ros.training.aicnet_task:AicNetOptions",
     "js3cnet": "occdepth_ros.training.js3cnet_task:Js3cNetOptions",

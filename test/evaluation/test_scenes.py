@@ -112,3 +112,25 @@ def test_names_are_sequence_and_frame(counting: Counting) -> None:
     ]
     known = int((example.target != UNKNOWN).sum())
     assert scores.total.confusion.sum() == 3 * known
+
+
+def test_models_that_name_pixels_are_scored_on_labelled_ones(
+    counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = np.full((64, 96), 9, np.uint8)
+    monkeypatch.setattr(counting, "pixel_classes", lambda left: named, raising=False)
+    semantics = np.full((64, 96), UNKNOWN, np.uint8)
+    semantics[:2], semantics[2:3], semantics[3:4] = 9, 1, 0
+    model, scores = SceneModel(), SetScores()
+    for example in (replace(scene(), semantics=semantics), scene()):
+        model.count(scores, example, model.predict(example))
+    pixels = scores.report()["pixels"]
+    assert (pixels["frames"], pixels["labelled"], pixels["accuracy"]) == (1, 3 * 96, pytest.approx(66.6667))
+    assert pixels["per_class"]["road"] == pytest.approx(66.6667, abs=1e-3)
+
+
+def test_without_pixel_classes_there_is_no_pixel_score(counting: Counting) -> None:
+    model, scores = SceneModel(), SetScores()
+    example = replace(scene(), semantics=np.full((64, 96), 9, np.uint8))
+    model.count(scores, example, model.predict(example))
+    assert "pixels" not in scores.report()

@@ -1,0 +1,81 @@
+"""Configuration of the bird's-eye-view architecture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from occdepth_ros.errors import GridError
+from occdepth_ros.grid import VoxelGrid
+
+SEMANTIC_KITTI_GRID = VoxelGrid.semantic_kitti()
+
+LIFT = 2
+"""Edge of a lifted voxel, in voxels of the prediction."""
+FINE = LIFT**3
+"""Voxels of the prediction in one lifted voxel."""
+GROUND_CLASSES = (9, 10, 11, 12, 17)
+"""Class ids that the layout of the ground names: road, parking, sidewalk, other-ground, terrain."""
+STANDING_CLASSES = (1, 2, 3, 4, 5, 6, 7, 8, 13, 14, 15, 16, 18, 19)
+"""All other class ids of SemanticKITTI."""
+N_CLASSES = 20
+"""Classes of a pixel (0 = sky) and of a voxel (0 = free)."""
+
+
+@dataclass(frozen=True)
+class BevConfig:
+    """One configuration of the network.
+
+    Args:
+        name: preset name.
+        image: height and width of the network's left image, pixels; three quarters of KITTI's.
+        pyramid: channels of the 2-D decoder.
+        n_features: channels of the image features that are lifted.
+        hidden: channels of the per-voxel multi-layer perceptron.
+        column: channels per lifted voxel that enter the bird's-eye view.
+        stages: channels of the bird's-eye-view stages, finest first.
+        depths: residual blocks of each stage on the descending path.
+        grid: voxels that the network predicts; the origin is free.
+    """
+
+    name: str = "occdepth-edge-kitti"
+    image: tuple[int, int] = (288, 928)
+    pyramid: int = 64
+    n_features: int = 8
+    hidden: int = 64
+    column: int = 12
+    stages: tuple[int, ...] = (96, 128, 176, 176)
+    depths: tuple[int, ...] = (1, 2, 2, 2)
+    grid: VoxelGrid = SEMANTIC_KITTI_GRID
+
+    @property
+    def layers(self) -> int:
+        """Lifted voxels along z: the network stacks them as channels, so their number is fixed."""
+        return self.grid.size[2] // LIFT
+
+    @property
+    def multiple(self) -> int:
+        """Voxels by which the grid's x and y sizes must be divisible."""
+        return 2 ** len(self.stages)
+
+    def check_grid(self, grid: VoxelGrid) -> None:
+        """Accept grids of the trained resolution and height, whose x and y sizes the stages divide.
+
+        Raises:
+            GridError: another resolution or height, or a size that cannot be halved often enough.
+        """
+        resolution, layers = self.grid.resolution, self.grid.size[2]
+        if (
+            abs(grid.resolution - resolution) > 1e-6
+            or grid.size[2] != layers
+            or any(n % self.multiple for n in grid.size[:2])
+        ):
+            raise GridError(
+                f"{self.name} predicts {layers} layers of {resolution:g} m voxels with x and y sizes that "
+                f"{self.multiple} divides, not {grid.size} of {grid.resolution:g} m",
+                where="grid",
+                remedy=f"Set resolution {resolution:g} m, z {layers}, and x and y to multiples of {self.multiple}.",
+            )
+
+
+PRESETS: dict[str, BevConfig] = {"occdepth-edge-kitti": BevConfig()}
+"""Configurations by name."""

@@ -1,0 +1,168 @@
+"""Evidence of stereo matching for the lifted voxels in view, and for the columns of the grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge_bev.config import FINE, LIFT
+from occdepth_ros.models.edge_bev.tables import POSITION_SCALE_M, BevTables
+from occdepth_ros.stereo.ground import GroundFinder
+from occdepth_ros.stereo.matching import STEPS, SemiGlobalMatcher
+from occdepth_ros.stereo.surface import SurfaceBinning
+
+Floats = npt.NDArray[np.float32]
+
+CHANNELS = 2 * FINE + 9
+"""Channels of `voxel_evidence`: distance to the surface and hits of the eight voxels; then of the lifted voxel the
+share of its voxels with a match, the mean distance, the disparity residual, height above the ground on two scales,
+whether the ground was seen, and its position in the camera (forward, right, down)."""
+COLUMN_CHANNELS = 8
+"""Channels of `column_evidence`."""
+BEHIND = 2 * FINE + 1
+"""Channel of the mean distance behind the measured surface, over `COARSE_REACH_M`."""
+RIGHT = 2 * FINE + 7
+"""Channel of the position to the right."""
+NEAREST_M = 3.0
+"""Smallest depth that is matched, metres."""
+FINE_REACH_M = 0.6
+COARSE_REACH_M = 4.0
+"""Distances to the surface at which the channels of the eight voxels and of the lifted voxel saturate, metres."""
+RESIDUAL_REACH_PX = 2.2
+"""Disparity residual at which its channel saturates, pixels."""
+GROUND_REACH = (2.0, 10.0)
+"""Heights above the ground at which its two channels saturate, voxel edges."""
+STANDARD_HEIGHT = 2.35
+"""Height of a level road in the grid of KITTI's cars, voxel edges above its lower face."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Result of matching one pair.
+
+    Args:
+        disparity: of the left image, `[H, W]` int16, 1/16 pixels; at most 0 where there is none.
+        voxel: flat indices of the voxels that hold matched pixels, `[K]`.
+        hits: matched pixels in each of them, `[K]`.
+        ground: height of the ground in every column, `[X, Y]`, voxel edges above the grid's lower face.
+        ground_seen: columns whose ground the image shows, `[X, Y]`.
+    """
+
+    disparity: npt.NDArray[np.int16]
+    voxel: npt.NDArray[np.intp]
+    hits: npt.NDArray[np.int64]
+    ground: Floats
+    ground_seen: npt.NDArray[np.bool_]
+
+
+class StereoEvidence:
+    """Matcher, binning and ground finder of one calibration.
+
+    Args:
+        rig: cameras of the images that are matched.
+        grid: voxels of the prediction.
+
+    Raises:
+        CalibrationError: the images are too small to be matched.
+    """
+
+    def __init__(self, rig: StereoRig, grid: VoxelGrid) -> None:
+        self.matcher = SemiGlobalMatcher(rig, nearest_m=NEAREST_M)
+        self.binning = SurfaceBinning(rig, grid, self.matcher.focal_baseline)
+        self.ground = GroundFinder(rig, grid, self.matcher.focal_baseline)
+        self._count = grid.count
+
+    def measure(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Measurement:
+        """Match one pair, `[H, W, 3]` RGB uint8 each, of the rig's size."""
+        return self.of_disparity(self.matcher.match(left, right))
+
+    def depth(self, measured: Measurement) -> Floats:
+        """Depth (z) of the left image's pixels, `[H, W]`, metres; NaN without a match."""
+        return self.matcher.depth(measured.disparity)
+
+    def of_disparity(self, disparity: npt.NDArray[np.int16]) -> Measurement:
+        """The measurement of a disparity map in 1/16 pixels, `[H, W]`."""
+        disparity = self.binning.without_splinters(disparity)
+        points = self.binning.points(disparity)
+        hits = np.bincount(points.voxel, minlength=self._count)
+        voxel = np.flatnonzero(hits)
+        ground = self.ground.find(points, self.binning.occupied(points), disparity)
+        return Measurement(disparity, voxel, hits[voxel], ground.height, ground.seen)
+
+
+def voxel_evidence(measured: Measurement, tables: BevTables) -> torch.Tensor:
+    """Compare the voxels in view with the surface that their pixels show.
+
+    Returns:
+        `[V, CHANNELS]` float32, within [-1, 1] except for positions; 0 where nothing was matched.
+    """
+    disparity = np.append(measured.disparity.ravel(), np.int16(0)).clip(0).astype(np.float32) / np.float32(STEPS)
+    found = torch.from_numpy(disparity)[tables.pixel]  # [V, 8], pixels
+    invalid = found <= 0
+    behind = (tables.depth - tables.focal_baseline / found).masked_fill_(invalid, 0)
+    residual = (found - tables.expected).masked_fill_(invalid, 0)
+    height, seen = ground_of_lifted(measured)
+    above = tables.layer_centre - torch.from_numpy(height).flatten()[tables.column]
+    out = torch.zeros(len(tables.rows), CHANNELS)
+    out[:, :FINE] = (behind / FINE_REACH_M).clamp_(-1, 1)
+    rest = out[:, 2 * FINE :]
+    rest[:, 0] = 1 - invalid.float().mean(1)
+    rest[:, 1] = behind.div_(COARSE_REACH_M).clamp_(-1, 1).mean(1)
+    rest[:, 2] = residual.div_(RESIDUAL_REACH_PX).clamp_(-1, 1).mean(1)
+    rest[:, 3] = (above / GROUND_REACH[0]).clamp_(-1, 1)
+    rest[:, 4] = (above / GROUND_REACH[1]).clamp_(-1, 1)
+    rest[:, 5] = torch.from_numpy(seen).flatten()[tables.column]
+    rest[:, 6:] = tables.position
+    _add_hits(out, measured, tables)
+    return out
+
+
+def _add_hits(out: torch.Tensor, measured: Measurement, tables: BevTables) -> None:
+    """Write the share of the expected pixels that end in each voxel."""
+    lifted, fine = np.divmod(folded_index(measured.voxel, tables.size), FINE)
+    row = tables.row_of[lifted]
+    row, fine, hits = (torch.from_numpy(values[row >= 0]) for values in (row, fine, measured.hits))
+    depth = tables.depth[row, fine]
+    out[row, FINE + fine] = (hits.float() / (0.5 * tables.face / depth.square() + 1)).clamp_max_(1)
+
+
+def column_evidence(measured: Measurement, tables: BevTables) -> Floats:
+    """Evidence of the lifted columns.
+
+    Returns:
+        `[X/2, Y/2, COLUMN_CHANNELS]`: ground height against a level road, its largest step to a neighbouring column,
+        whether it was seen, whether the image shows the column, forward and right position, distance, and 1.
+    """
+    height, seen = ground_of_lifted(measured)
+    dx, dy = np.gradient(height)
+    foot = tables.foot.reshape(3, height.shape[0], LIFT, height.shape[1], LIFT).mean((2, 4))
+    channels = (
+        np.clip((height - STANDARD_HEIGHT) / 4, -1, 1),
+        np.clip(np.hypot(dx, dy) * 2, 0, 1),
+        seen,
+        tables.shown,
+        foot[2] / POSITION_SCALE_M[0],
+        foot[0] / POSITION_SCALE_M[1],
+        np.hypot(foot[0], foot[2]) / POSITION_SCALE_M[0],
+        np.ones_like(height),
+    )
+    return np.stack([np.asarray(c, np.float32) for c in channels], 2)
+
+
+def ground_of_lifted(measured: Measurement) -> tuple[Floats, Floats]:
+    """Mean height of the ground and share of seen columns by lifted column, `[X/2, Y/2]` each."""
+    x, y = measured.ground.shape
+    shape = (x // LIFT, LIFT, y // LIFT, LIFT)
+    return measured.ground.reshape(shape).mean((1, 3)), measured.ground_seen.reshape(shape).mean((1, 3), np.float32)
+
+
+def folded_index(voxel: npt.NDArray[np.intp], size: tuple[int, int, int]) -> npt.NDArray[np.intp]:
+    """Flat index by (lifted voxel, one of its eight) of flat indices by voxel; `size` in lifted voxels."""
+    x, y, z = np.unravel_index(voxel, tuple(LIFT * n for n in size))
+    lifted = (x // LIFT * size[1] + y // LIFT) * size[2] + z // LIFT
+    return np.asarray(lifted * FINE + (x % LIFT * LIFT + y % LIFT) * LIFT + z % LIFT)

@@ -1,0 +1,181 @@
+"""Training of the bird's-eye-view architecture on scenes: occupancy, classes, ground layout and pixel classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from occdepth_ros.classes import SEMANTIC_KITTI
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.models.edge_bev.config import PRESETS, BevConfig
+from occdepth_ros.models.edge_bev.evidence import StereoEvidence
+from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
+from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev
+from occdepth_ros.models.edge_bev.predictor import scene_inputs
+from occdepth_ros.models.edge_bev.readout import decide, regions
+from occdepth_ros.models.edge_bev.tables import BevTables
+from occdepth_ros.models.images import ImageFit, resized
+from occdepth_ros.models.layers.imagenet import load_lite0
+from occdepth_ros.models.loading import load_strict, read_state
+from occdepth_ros.models.trained_height import trained_grid
+from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
+from occdepth_ros.training.edge_bev_scenes import (
+    PreparedInputs,
+    image_labels,
+    mirrored_inputs,
+    mirrored_target,
+    training_target,
+)
+from occdepth_ros.training.losses.bev_terms import pixel_term, voxel_terms
+from occdepth_ros.training.task import Batch, Prepared
+from occdepth_ros.training.typed import updated
+
+
+@dataclass(frozen=True)
+class BevLossWeights:
+    """Weight of each term; `pixels` counts only while the image network learns."""
+
+    occupancy: float = 2.0
+    overlap: float = 0.5
+    classes: float = 1.0
+    pixels: float = 0.0
+
+
+@dataclass(frozen=True)
+class EdgeBevOptions:
+    """The section `task` of a recipe of this family.
+
+    Args:
+        preset: name of the configuration.
+        network: what differs from it, by field of `BevConfig`.
+        losses: weights of the loss terms.
+        augmentation: of the left image; mirroring happens after lifting.
+        shift: largest shift of the grid along x, y, z, voxels.
+        image_weights: weights of the image network, from a training of the family `image`; none = ImageNet for the
+            encoder and random ones for the rest.
+        freeze_image: leave the image network as it is, except for the features that are lifted.
+    """
+
+    preset: str = "occdepth-edge-kitti"
+    network: Mapping[str, Any] = field(default_factory=dict)
+    losses: BevLossWeights = field(default_factory=BevLossWeights)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    shift: tuple[int, int, int] = (8, 24, 1)
+    image_weights: str = ""
+    freeze_image: bool = True
+
+    @cached_property
+    def config(self) -> BevConfig:
+        """The configuration of the network."""
+        return updated(PRESETS[self.preset], self.network, "task.network")
+
+    @property
+    def model(self) -> str:
+        """The preset's name."""
+        return self.config.name
+
+    def build(self) -> EdgeBevTask:
+        """Make the task, its network with fresh weights."""
+        return EdgeBevTask(self)
+
+
+class EdgeBevTask:
+    """The bird's-eye-view architecture in any configuration.
+
+    Args:
+        options: as in a recipe.
+
+    Raises:
+        CheckpointError: the weights of the image network are missing, damaged, or of another network.
+    """
+
+    classes = SEMANTIC_KITTI
+
+    def __init__(self, options: EdgeBevOptions | None = None) -> None:
+        self.options = options or EdgeBevOptions()
+        self.config = self.options.config
+        network = EdgeBev(self.config)
+        if self.options.image_weights:
+            path = Path(self.options.image_weights)
+            load_strict(network.image_network, read_state(path), where=str(path))
+        else:
+            load_lite0(network.image_network.encoder)
+        if self.options.freeze_image:
+            network.image_network.requires_grad_(False)
+            network.image_network.features.requires_grad_(True)
+        self.network: nn.Module = network
+        self._net = network
+
+    def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
+        """Match the pair, and make inputs and targets of one scene.
+
+        Returns:
+            `image` `[3, H, W]`, `target` `[X, Y, Z]`, `labels` by lifted voxel `[N, 8]`, `semantics` by cell `[h, w]`
+            and `inputs`.
+
+        Raises:
+            GridError: the network cannot predict this grid.
+            CalibrationError: the images are too small to be matched.
+        """
+        options = self.options
+        _, layers = trained_grid(example.grid)
+        if layers:
+            example = shifted(example, (0, 0, -layers))
+        if rng is not None:
+            example = shifted(example, [int(rng.integers(-s, s + 1)) for s in options.shift])
+        self.config.check_grid(example.grid)
+        fit = ImageFit.between((example.rig.left.height, example.rig.left.width), self.config.image)
+        rig = fit.rig(example.rig)
+        tables = BevTables.of_rig(rig, example.grid, self.config.image)
+        measured = StereoEvidence(rig, example.grid).measure(resized(example.left, fit), resized(example.right, fit))
+        scene = scene_inputs(measured, tables)
+        labels = training_target(example)
+        if rng is not None and rng.random() < options.augmentation.mirror:
+            scene = mirrored_inputs(scene, self.config.layers)
+            labels = mirrored_target(labels, tables.size)
+        image = torch.from_numpy(resized(example.left, fit))
+        if rng is not None:
+            image = jitter(image.movedim(2, 0)[None], options.augmentation, rng)[0].movedim(0, 2)
+        padded = torch.full((*self.config.image, 3), 127, dtype=torch.uint8)
+        padded[: image.shape[0], : image.shape[1]] = image
+        height, width = self.config.image
+        return {
+            "image": normalized(padded[None])[0],
+            "target": torch.from_numpy(example.target),
+            "labels": labels,
+            "semantics": image_labels(example, fit.scaled, (height // STRIDE, width // STRIDE), STRIDE),
+            "inputs": PreparedInputs(scene),
+        }
+
+    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Weighted terms, averaged over the scenes of a batch."""
+        if self.options.freeze_image:
+            self._net.image_network.eval()
+        weights, scenes = self.options.losses, len(batch["image"])
+        logits, features = self._net.image_network(batch["image"])
+        outputs = self._net.complete(logits, features, [inputs.scene for inputs in batch["inputs"]])
+        total: dict[str, torch.Tensor] = {}
+        for output, labels in zip(outputs, batch["labels"], strict=True):
+            for name, term in voxel_terms(output, labels).items():
+                total[name] = total.get(name, 0.0) + term * (getattr(weights, name) / scenes)
+        if weights.pixels > 0 and not self.options.freeze_image:
+            total["pixels"] = weights.pixels * pixel_term(logits, batch["semantics"])
+        return total
+
+    def predict(self, batch: Batch) -> torch.Tensor:
+        """Labels of every scene, `[B, X, Y, Z]` uint8."""
+        network = self._net
+        outputs: list[BevOutput] = network(batch["image"], [inputs.scene for inputs in batch["inputs"]])
+        labels = []
+        for output, inputs, target in zip(outputs, batch["inputs"], batch["target"], strict=True):
+            x, y, z = (n // 2 for n in target.shape)
+            region = regions(inputs.scene.evidence, inputs.scene.rows, len(output.occupancy))
+            labels.append(decide(output, region, network.limits, network.calibration, (x, y, z)).labels)
+        return torch.stack(labels)

@@ -1,0 +1,156 @@
+"""Training of the bird's-eye-view architecture: loss terms, mirrored scenes, crops of labelled images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.data.factory import open_dataset
+from occdepth_ros.errors import ImageError, SourceError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, STANDING_CLASSES
+from occdepth_ros.models.edge_bev.network import GROUND, KINDS, N_GROUND, BevOutput
+from occdepth_ros.models.edge_bev.readout import folded
+from occdepth_ros.training.augmentation import mirrored
+from occdepth_ros.training.config import read_recipe
+from occdepth_ros.training.edge_bev_scenes import mirrored_target, training_target
+from occdepth_ros.training.edge_bev_task import EdgeBevOptions
+from occdepth_ros.training.image_task import ImageOptions
+from occdepth_ros.training.losses.bev_terms import FREE_HIDDEN, FREE_OUTSIDE, pixel_term, voxel_terms
+from occdepth_ros.training.task import collate
+
+GRID = VoxelGrid((0.0, -3.2, -2.2), (64, 32, 32), 0.2)
+SIZE = (32, 16, 16)
+SMALL = {"image": [64, 128], "stages": [16, 16, 16, 16], "depths": [1, 1, 1, 1], "hidden": 16}
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def example(seed: int = 0) -> SceneExample:
+    from helpers.exports import pair, rig_of
+
+    rng = np.random.default_rng(seed)
+    target = np.zeros(GRID.size, np.uint8)
+    target[:, :, 2] = 9
+    target[30:40, 4:9, 3:10] = 13
+    target[rng.random(GRID.size) < 0.3] = 255
+    left, right = pair(64, 128, seed)
+    return SceneExample("a", left, right, rig_of(64, 128), GRID, target, seen=target == 9)
+
+
+def output_of(labels: torch.Tensor, strength: float) -> BevOutput:
+    """Logits that say the labels, `[N, 8]`, of one class a lifted voxel."""
+    occupied = (labels > 0) & (labels < FREE_HIDDEN)
+    kinds, layout = torch.zeros(len(labels), KINDS), torch.zeros(len(labels) // SIZE[2], 4, N_GROUND)
+    for index, label in enumerate(STANDING_CLASSES):
+        kinds[:, index] = strength * (labels == label).any(1)
+    kinds[:, GROUND] = strength * torch.isin(labels, torch.tensor(GROUND_CLASSES)).any(1)
+    layout[:, :, 0] = strength
+    nothing = torch.zeros(0, dtype=torch.long)
+    return BevOutput(torch.where(occupied, strength, -strength), kinds, torch.zeros(0, KINDS), nothing, layout)
+
+
+def test_right_logits_cost_less_than_wrong_ones() -> None:
+    labels = training_target(example())
+    right = voxel_terms(output_of(labels, 8.0), labels)
+    wrong = voxel_terms(output_of(labels, -8.0), labels)
+    for name in ("occupancy", "overlap", "classes"):
+        assert 0 <= float(right[name]) < 0.5 * float(wrong[name]), name
+
+
+def test_a_scene_without_labels_costs_nothing() -> None:
+    labels = torch.full((int(np.prod(SIZE)), FINE), 255, dtype=torch.uint8)
+    assert all(float(term) == 0 for term in voxel_terms(output_of(labels, 1.0), labels).values())
+
+
+def test_hidden_free_space_is_marked_by_region() -> None:
+    scene = example()
+    marked = training_target(scene)
+    free = folded(torch.from_numpy(scene.target)) == 0
+    assert set(marked[free].unique().tolist()) == {FREE_HIDDEN, FREE_OUTSIDE}
+    assert torch.equal(marked[~free], folded(torch.from_numpy(scene.target))[~free])
+
+
+def test_mirroring_after_lifting_equals_lifting_the_mirrored_labels() -> None:
+    scene = example()
+    target = folded(torch.from_numpy(scene.target))
+    assert torch.equal(mirrored_target(target, SIZE), folded(torch.from_numpy(mirrored(scene).target)))
+
+
+def test_one_step_teaches_the_network_and_it_predicts_labels() -> None:
+    task = EdgeBevOptions(network=SMALL, shift=(2, 2, 1)).build()
+    batch = collate([task.prepare(example(i), np.random.default_rng(i)) for i in range(2)])
+    terms = task.losses(batch)
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(p.grad is not None for p in task.network.parameters() if p.requires_grad)
+    assert {name.split(".")[0] for name, p in task.network.named_parameters() if not p.requires_grad} == {
+        "image_network"
+    }
+    task.network.eval()
+    assert task.predict(batch).shape == (2, *GRID.size)
+
+
+def test_a_pixel_with_two_possible_classes_counts_as_right_by_either() -> None:
+    logits = torch.zeros(1, 20, 1, 2)
+    logits[0, 16] = 9.0
+    trunk_or_plant, plant = torch.tensor([[[20, 20]]]), torch.tensor([[[15, 15]]])
+    assert float(pixel_term(logits, trunk_or_plant)) < 0.01 < float(pixel_term(logits, plant))
+    assert float(pixel_term(logits, torch.full((1, 1, 2), 255))) == 0
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Two images with ids beside them, half road, half sky."""
+    rng = np.random.default_rng(0)
+    ids = np.full((96, 160), 9, np.uint8)
+    ids[:48] = 0
+    for name in ("a", "b"):
+        cv2.imwrite(str(tmp_path / f"{name}.jpg"), rng.integers(0, 255, (96, 160, 3), np.uint8))
+        cv2.imwrite(str(tmp_path / f"{name}.png"), ids)
+    return tmp_path
+
+
+def test_labelled_images_train_the_image_network(images: Path) -> None:
+    scenes = open_dataset("images", images)
+    assert len(scenes) == 2 and scenes[0].semantics is not None
+    task = ImageOptions(crop=(64, 96), width=160).build()
+    batch = collate([task.prepare(scenes[i], np.random.default_rng(i)) for i in range(2)])
+    assert batch["image"].shape == (2, 3, 64, 96) and batch["target"].shape == (2, 16, 24, 1)
+    assert set(batch["target"].unique().tolist()) <= {0, 9, 255}
+    task.losses(batch)["pixels"].backward()
+    assert all(p.grad is not None for p in task.network.parameters() if p.requires_grad)
+    task.network.eval()
+    whole = collate([task.prepare(scenes[0], None)])
+    assert task.predict(whole).shape == whole["target"].shape
+
+
+def test_cityscapes_ids_become_learning_map_ids(tmp_path: Path) -> None:
+    image, labels = tmp_path / "leftImg8bit/train/bonn", tmp_path / "gtFine/train/bonn"
+    image.mkdir(parents=True)
+    labels.mkdir(parents=True)
+    ids = np.array([[7, 8, 9, 26], [23, 24, 33, 4]], np.uint8)
+    cv2.imwrite(str(image / "bonn_0_1_leftImg8bit.png"), np.zeros((2, 4, 3), np.uint8))
+    with pytest.raises(SourceError, match="labels of an image are missing"):
+        open_dataset("images", tmp_path)
+    cv2.imwrite(str(labels / "bonn_0_1_gtFine_labelIds.png"), ids)
+    semantics = open_dataset("images", tmp_path)[0].semantics
+    assert semantics is not None and semantics.tolist() == [[9, 11, 10, 1], [0, 6, 2, 255]]
+
+
+def test_images_without_labels_and_unknown_ids_are_refused(images: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(images / "a.png"), np.full((96, 160), 77, np.uint8))
+    with pytest.raises(ImageError, match="holds the id 77"):
+        open_dataset("images", images)[0]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(SourceError, match="no images with labels"):
+        open_dataset("images", tmp_path, ["none"])
+
+
+@pytest.mark.parametrize("name", ["occdepth-edge-bev", "occdepth-edge-bev-image"])
+def test_the_recipes_are_read(name: str) -> None:
+    assert read_recipe(name).steps > 0
