@@ -91,8 +91,8 @@ class ImageTask:
             cells = labels[STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
         else:
             image, labels = self._cropped(image, labels, rng)
-            image = jitter(torch.from_numpy(image).movedim(2, 0)[None], self.options.augmentation, rng)[0]
-            image = image.movedim(0, 2).numpy()
+            planes = torch.from_numpy(image).movedim(2, 0)[None]
+            image = jitter(planes, self.options.augmentation, rng)[0].movedim(0, 2).numpy()
             cells = _drawn(labels, rng)
         return {
             "image": normalized(torch.from_numpy(image)[None])[0],

@@ -126,9 +126,10 @@ def _add_hits(out: torch.Tensor, measured: Measurement, tables: BevTables) -> No
     """Write the share of the expected pixels that end in each voxel."""
     lifted, fine = np.divmod(folded_index(measured.voxel, tables.size), FINE)
     row = tables.row_of[lifted]
-    row, fine, hits = (torch.from_numpy(values[row >= 0]) for values in (row, fine, measured.hits))
-    depth = tables.depth[row, fine]
-    out[row, FINE + fine] = (hits.float() / (0.5 * tables.face / depth.square() + 1)).clamp_max_(1)
+    shown = row >= 0
+    at, of_eight, hits = (torch.from_numpy(values[shown]) for values in (row, fine, measured.hits))
+    depth = tables.depth[at, of_eight]
+    out[at, FINE + of_eight] = (hits.float() / (0.5 * tables.face / depth.square() + 1)).clamp_max_(1)
 
 
 def column_evidence(measured: Measurement, tables: BevTables) -> Floats:

@@ -112,7 +112,7 @@ class BevTables:
             ),
             np.moveaxis(lower @ pose[:3, :3].T + pose[:3, 3], 2, 0).astype(np.float32),
             (grid.resolution * pose[:3, 2]).astype(np.float32),
-            visible.reshape(lifted.size).any(2),
+            np.asarray(visible.reshape(lifted.size).any(2), np.bool_),
             camera.width,
             camera.height,
             cells,
