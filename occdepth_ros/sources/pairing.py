@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median_low as median
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -160,7 +161,7 @@ class PairMatcher(Generic[Item]):
     @property
     def periods_ns(self) -> list[int | None]:
         """Measured periods of the left and of the right stream, nanoseconds; None = not measured."""
-        return [int(np.median(steps)) if len(steps) >= MIN_MEASURED else None for steps in self._steps]
+        return [median(steps) if len(steps) >= MIN_MEASURED else None for steps in self._steps]
 
     @property
     def tolerance_ns(self) -> int:
@@ -191,7 +192,9 @@ class PairMatcher(Generic[Item]):
 
     def _take(self) -> list[tuple[Item, Item]]:
         left, right = (list(waiting) for waiting in self._waiting)
-        pairs = []
+        pairs: list[tuple[Item, Item]] = []
+        if not left or not right:
+            return pairs
         for i, j in mutual_nearest(left, right, self.tolerance_ns):
             pairs.append((self._waiting[0].pop(left[i]), self._waiting[1].pop(right[j])))
             # stamps increase on each side, so no partner of an older image can arrive any more
