@@ -77,6 +77,7 @@ class BagReader:
             self._warn("bag_metadata", text, path, "`ros2 bag reindex FOLDER` writes it.")
         if not self._parts:
             self._parts = [self._open_file(file) for file in self._files]
+            self.is_ros1 = self.is_ros1 or any(getattr(part, "is_ros1", False) for part in self._parts)
         stores = self._rosbags["typesys"]
         kind = stores.Stores.ROS1_NOETIC if self.is_ros1 else stores.Stores.ROS2_HUMBLE
         self._store = stores.get_typestore(kind)

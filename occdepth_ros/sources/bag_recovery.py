@@ -71,6 +71,8 @@ class RecoveredBag:
             raise ValueError("the file is neither MCAP nor a ROS 1 bag")
         connections: dict[int, RecoveredConnection] = {}
         self._schemas: dict[int, str] = {}
+        self.is_ros1 = self._is_ros1
+        """Whether messages have the serialization of ROS 1; MCAP files may have either."""
         self._messages: list[_Message] = []
         for block in self._ros1_blocks() if self._is_ros1 else self._mcap_blocks():
             data = self._content(block)
@@ -138,7 +140,9 @@ class RecoveredBag:
                 self._schemas[struct.unpack_from("<H", data, at)[0]] = _text(data, at + 2)[0]
             elif opcode == _CHANNEL:
                 channel, schema = struct.unpack_from("<HH", data, at)
-                yield RecoveredConnection(channel, _text(data, at + 4)[0], self._schemas.get(schema, ""))
+                topic, after = _text(data, at + 4)
+                self.is_ros1 = _text(data, after)[0] == "ros1"
+                yield RecoveredConnection(channel, topic, _type_name(self._schemas.get(schema, "")))
             elif opcode == _MESSAGE and length >= 22:
                 channel, _, time = struct.unpack_from("<HIQ", data, at)
                 yield time, channel, at + 22, stop
@@ -179,10 +183,15 @@ def _ros1_records(data: bytes) -> Iterator[RecoveredConnection | tuple[int, int,
         if kind == bytes([_ROS1_CONNECTION]):
             kind_name = _fields(data[start:stop]).get("type", b"").decode(errors="replace")
             topic = fields.get("topic", b"").decode(errors="replace")
-            yield RecoveredConnection(connection, topic, kind_name.replace("/", "/msg/", 1))
+            yield RecoveredConnection(connection, topic, _type_name(kind_name))
         elif kind == bytes([_ROS1_MESSAGE]):
             seconds, nanoseconds = struct.unpack("<II", fields["time"])
             yield seconds * 1_000_000_000 + nanoseconds, connection, start, stop
+
+
+def _type_name(name: str) -> str:
+    """Name of a message type as in ROS 2, which ROS 1 writes without `msg`."""
+    return name.replace("/", "/msg/") if name.count("/") == 1 else name
 
 
 def _fields(header: bytes) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""`occdepth run`: complete, repeatable, and never over somebody else's files."""
+"""`occdepth run`: complete and repeatable results, reports of runs that failed, and other files kept."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def labels_of(grid: VoxelGrid) -> np.ndarray:
     return labels
 
 
-class Knowing:
-    """A predictor that knows `FourFrames`."""
+class ExactPredictor:
+    """A predictor that returns the ground truth of `FourFrames`."""
 
     name = "stereo-geometry"
 
@@ -75,7 +75,7 @@ class Knowing:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verb, "open_chosen_source", lambda arguments: FourFrames())
-    monkeypatch.setattr("occdepth_ros.engine.create_predictor", lambda *_, **__: Knowing())
+    monkeypatch.setattr("occdepth_ros.engine.create_predictor", lambda *_, **__: ExactPredictor())
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -103,7 +103,7 @@ def test_two_runs_give_equal_files(stage: None, tmp_path: Path, capsys: pytest.C
     assert "thinking" in printed and "against synthetic (1 scenes): SC IoU 100.0 %" in printed
 
 
-def test_the_grid_may_lie_elsewhere(stage: None, tmp_path: Path) -> None:
+def test_the_grid_can_be_placed_elsewhere(stage: None, tmp_path: Path) -> None:
     # on the ground truth's lattice there are scores, between its voxels there are none
     for name, x, scored in (("on", "1.6", True), ("between", "1.65", False)):
         out = tmp_path / name
@@ -116,14 +116,14 @@ def test_the_grid_may_lie_elsewhere(stage: None, tmp_path: Path) -> None:
         assert bool(report["scores"]) == scored
 
 
-def test_a_grid_that_is_none_is_refused(stage: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_grid_is_refused(stage: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--out", str(tmp_path / "a"), "--grid-size", "0", "256", "32"]) == 2
     assert "not three positive counts" in capsys.readouterr().err
     assert main(["run", "--out", str(tmp_path / "a"), "--grid-origin", "nan", "0", "0"]) == 2
     assert "not three finite numbers" in capsys.readouterr().err
 
 
-def test_the_result_holds_the_prediction(stage: None, tmp_path: Path) -> None:
+def test_the_result_contains_the_prediction(stage: None, tmp_path: Path) -> None:
     assert main(["run", "--out", str(tmp_path), "--start", "3"]) == 0
     with np.load(tmp_path / "000003.npz") as result:
         assert np.array_equal(result["labels"], labels_of(VoxelGrid.semantic_kitti()))
@@ -208,7 +208,7 @@ def put(folder: ResultFolder, name: str, content: bytes) -> None:
     folder.write(name, lambda path: path.write_bytes(content) and None)
 
 
-def test_npz_bytes_depend_on_the_arrays_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_npz_bytes_depend_only_on_the_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = {"labels": np.arange(24, dtype=np.uint8).reshape(2, 3, 4), "resolution": np.array(0.2)}
     write_npz(tmp_path / "a.npz", arrays)
     monkeypatch.setattr("time.time", lambda: 2e9)
@@ -218,14 +218,14 @@ def test_npz_bytes_depend_on_the_arrays_alone(tmp_path: Path, monkeypatch: pytes
         assert np.array_equal(back["labels"], arrays["labels"]) and back["resolution"] == 0.2
 
 
-def test_a_foreign_folder_is_refused_untouched(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"thesis\.txt"):
         ResultFolder(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_an_earlier_run_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_an_earlier_run_is_replaced_completely(tmp_path: Path) -> None:
     first = ResultFolder(tmp_path / "out")
     put(first, "000000.npz", b"a")
     put(first, "panels/000000_view.png", b"b")
@@ -239,7 +239,7 @@ def test_an_earlier_run_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["edited", "added", "linked"])
-def test_files_that_a_user_touched_are_kept(tmp_path: Path, change: str) -> None:
+def test_files_that_a_user_changed_are_kept(tmp_path: Path, change: str) -> None:
     first = ResultFolder(tmp_path)
     put(first, "000000.npz", b"a")
     first.write_manifest({}, complete=True)
@@ -266,7 +266,7 @@ def test_a_killed_run_can_be_repeated(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["manifest.json"]
 
 
-def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_partial_file(tmp_path: Path) -> None:
     folder = ResultFolder(tmp_path)
 
     def full(path: Path) -> None:
@@ -278,7 +278,7 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["manifest.json"]
 
 
-def test_an_unwritable_place_is_an_error(tmp_path: Path) -> None:
+def test_an_unwritable_path_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
         ResultFolder(tmp_path / "file" / "out")
@@ -290,11 +290,11 @@ def test_names_of_results_are_recognised() -> None:
 
 
 @pytest.mark.parametrize(("start", "count"), [(-1, None), (5, None), (0, 0), (0, -2), (3, 3), (0, 6)])
-def test_ranges_that_do_not_fit_are_errors(start: int, count: int | None) -> None:
+def test_ranges_outside_the_sequence_are_errors(start: int, count: int | None) -> None:
     with pytest.raises(SourceError, match="5 frames"):
         verb.select_frames(5, start, count, "sequence")
 
 
-def test_ranges() -> None:
+def test_ranges_within_the_sequence() -> None:
     assert list(verb.select_frames(5, 0, None, "")) == [0, 1, 2, 3, 4]
     assert list(verb.select_frames(5, 3, 2, "")) == [3, 4]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,28 @@ def test_a_compressed_ros_1_bag_is_read_without_its_index(tmp_path: Path, compre
     messages = [list(RecoveredBag(tmp_path / name).messages()) for name in ("plain.bag", "packed.bag")]
     assert messages[0] == messages[1] and len(messages[0]) == 24
     assert {c.msgtype for c, _, _ in messages[0]} == {"sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"}
+
+
+def mcap_record(opcode: int, content: bytes) -> bytes:
+    return struct.pack("<BQ", opcode, len(content)) + content
+
+
+def mcap_text(text: str) -> bytes:
+    return struct.pack("<I", len(text)) + text.encode()
+
+
+def test_an_mcap_file_with_messages_of_ros_1_is_read(tmp_path: Path) -> None:
+    source = RecoveredBag(recorded(tmp_path, "ros1"))
+    content = b"\x89MCAP0\r\n" + mcap_record(1, mcap_text("ros1") + mcap_text("test"))
+    for connection in source.connections:
+        name = connection.msgtype.replace("/msg/", "/")
+        schema = struct.pack("<H", connection.id + 1) + mcap_text(name) + mcap_text("ros1msg") + mcap_text("")
+        channel = struct.pack("<HH", connection.id, connection.id + 1) + mcap_text(connection.topic)
+        content += mcap_record(3, schema) + mcap_record(4, channel + mcap_text("ros1") + struct.pack("<I", 0))
+    for connection, time, data in source.messages():
+        content += mcap_record(5, struct.pack("<HIQQ", connection.id, 0, time, time) + data)
+    (tmp_path / "converted.mcap").write_bytes(content)
+    check(tmp_path / "converted.mcap", 6, "bag_incomplete")
 
 
 @pytest.mark.parametrize("name", ["drive.BAG", "Drive.Bag"])

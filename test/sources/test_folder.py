@@ -1,3 +1,5 @@
+"""Plain folders: calibration, times, poses, and the error for each malformed file."""
+
 from __future__ import annotations
 
 import re
@@ -92,7 +94,7 @@ def test_a_level_camera_is_assumed_without_a_pose(folder: Path) -> None:
     np.testing.assert_allclose(source.rig.left_from_grid[:3, :3], LEVEL, atol=1e-12)
 
 
-def test_two_ros_camera_files(folder: Path) -> None:
+def test_two_camera_info_files(folder: Path) -> None:
     (folder / "calibration.yaml").unlink()
     camera_info(folder / "left.yaml", projection())
     camera_info(folder / "right.yaml", projection(-BASELINE))
@@ -116,7 +118,7 @@ def test_times_in_seconds_nanoseconds_or_file_names(folder: Path) -> None:
     assert open_source(folder)[2].stamp_ns == 1403636572763555584
 
 
-def test_poses(folder: Path) -> None:
+def test_poses_need_one_line_per_frame(folder: Path) -> None:
     (folder / "poses.txt").write_text("".join(row(pose[:3]) + "\n" for pose in lidar_poses(3)))
     np.testing.assert_allclose(open_source(folder)[2].world_from_grid, lidar_poses(3)[2], atol=1e-12)
     (folder / "poses.txt").write_text(row(np.eye(4)[:3]) + "\n")
@@ -132,7 +134,7 @@ def test_poses(folder: Path) -> None:
         ("3\n2\n1\n", ("not after",)),
     ],
 )
-def test_bad_times(folder: Path, text: str, words: tuple[str, ...]) -> None:
+def test_malformed_times_name_the_line(folder: Path, text: str, words: tuple[str, ...]) -> None:
     (folder / "timestamps.txt").write_text(text)
     expect(folder, *words, error=SourceError)
 
@@ -154,7 +156,7 @@ def test_bad_times(folder: Path, text: str, words: tuple[str, ...]) -> None:
         ({"right": {"projection_matrix": projection(BASELINE).ravel().tolist()}}, ("baseline", "swapped")),
     ],
 )
-def test_bad_calibrations_name_the_file_and_the_entry(
+def test_malformed_calibrations_name_the_file_and_the_entry(
     folder: Path, changes: dict[str, Any], words: tuple[str, ...]
 ) -> None:
     calibrate(folder, **changes)

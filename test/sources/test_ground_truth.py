@@ -1,3 +1,5 @@
+"""Ground truth of the benchmark and derived ground truth: labels, masks, damaged files."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -31,7 +33,7 @@ def test_official_labels_are_mapped_and_invalid_voxels_are_unknown(tmp_path: Pat
     assert (ground_truth.labels == 0).sum() == np.prod(SIZE) - 5
 
 
-def test_derived_ground_truth_carries_its_name_and_origin(tmp_path: Path) -> None:
+def test_derived_ground_truth_has_its_name_and_origin(tmp_path: Path) -> None:
     target = labels()
     invalid = np.zeros(SIZE, bool)
     invalid[0] = True
@@ -46,7 +48,7 @@ def test_derived_ground_truth_carries_its_name_and_origin(tmp_path: Path) -> Non
     np.testing.assert_array_equal(own.labels, target)
 
 
-def test_no_file_is_no_ground_truth(tmp_path: Path) -> None:
+def test_without_a_file_there_is_no_ground_truth(tmp_path: Path) -> None:
     assert read_ground_truth(tmp_path, "000000") is None
     assert read_ground_truth(tmp_path / "voxels", "000000") is None
 

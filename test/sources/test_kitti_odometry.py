@@ -1,3 +1,5 @@
+"""KITTI odometry sequences: frames, calibration, image formats, and the error for each damaged file."""
+
 from __future__ import annotations
 
 import re
@@ -79,7 +81,7 @@ def test_grey_images_with_12_bits_in_16_are_scaled(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frame.left, make_image(1, grey=True)[..., None].repeat(3, axis=2))
 
 
-def test_without_times_frames_are_at_ten_hertz_and_without_poses_there_is_none(sequence: Path) -> None:
+def test_without_times_frames_are_at_10_hz_and_without_poses_there_are_none(sequence: Path) -> None:
     (sequence / "times.txt").unlink()
     (sequence / "poses.txt").unlink()
     frame = open_source(sequence)[2]
@@ -87,14 +89,14 @@ def test_without_times_frames_are_at_ten_hertz_and_without_poses_there_is_none(s
     assert frame.world_from_grid is None
 
 
-def test_poses_beside_the_sequences_folder_as_the_benchmark_ships_them(sequence: Path) -> None:
+def test_poses_beside_the_sequences_folder_as_in_the_benchmark(sequence: Path) -> None:
     poses = sequence.parent.parent / "poses" / "00.txt"
     poses.parent.mkdir()
     (sequence / "poses.txt").rename(poses)
     np.testing.assert_allclose(open_source(sequence)[2].world_from_grid, lidar_poses(3)[2], atol=1e-9)
 
 
-def test_a_part_of_a_sequence_takes_the_times_and_poses_of_its_frame_numbers(sequence: Path) -> None:
+def test_a_part_of_a_sequence_has_the_times_and_poses_of_its_frame_numbers(sequence: Path) -> None:
     for side in ("image_2", "image_3"):
         (sequence / side / "000000.png").unlink()
     source = open_source(sequence)
@@ -122,12 +124,12 @@ def test_a_flipped_bit_in_a_png_is_refused(sequence: Path) -> None:
     expect(sequence, "000002.png", "damaged", error=ImageError)
 
 
-def test_a_file_that_is_no_image_is_refused(sequence: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused(sequence: Path) -> None:
     (sequence / "image_2" / "000001.png").write_text("<html>not found</html>")
     expect(sequence, "000001.png", "is not PNG, JPEG", error=ImageError)
 
 
-def test_a_image_removed_after_opening_is_an_image_error(sequence: Path) -> None:
+def test_an_image_removed_after_opening_is_an_image_error(sequence: Path) -> None:
     source = open_source(sequence)
     (sequence / "image_2" / "000001.png").unlink()
     with pytest.raises(ImageError, match=r"000001\.png.*cannot be read"):
@@ -142,18 +144,18 @@ def test_unequal_counts_name_the_missing_files(sequence: Path) -> None:
     expect(sequence, "image_2", "missing: 000000")
 
 
-def test_a_image_of_another_size_is_refused(sequence: Path) -> None:
+def test_an_image_of_another_size_is_refused(sequence: Path) -> None:
     save(sequence / "image_2" / "000001.png", np.zeros((48, 161, 3), np.uint8))
     expect(sequence, r"000001\.png", "161x48.*160x48", error=ImageError)
 
 
-def test_images_that_were_all_resized_do_not_fit_the_calibration(sequence: Path) -> None:
+def test_resized_images_do_not_match_the_calibration(sequence: Path) -> None:
     for path in sequence.glob("image_?/*.png"):
         save(path, np.zeros((24, 80, 3), np.uint8))
     expect(sequence, r"calib\.txt", "principal point", "80x24", error=CalibrationError)
 
 
-def test_a_calibration_without_tr_says_which_archive_has_it(sequence: Path) -> None:
+def test_a_calibration_without_tr_names_the_archive_that_has_it(sequence: Path) -> None:
     file = sequence / "calib.txt"
     file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("Tr")))
     expect(sequence, r"calib\.txt", "Tr is missing", "archive", error=CalibrationError)

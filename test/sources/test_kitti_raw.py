@@ -1,3 +1,5 @@
+"""KITTI raw drives: frames, calibration, GPS/IMU poses, and the error for each damaged file."""
+
 from __future__ import annotations
 
 import re
@@ -54,7 +56,7 @@ def test_the_lidar_pose_is_rectified_and_offset_from_the_imu(drive: Path) -> Non
     np.testing.assert_allclose(source[2].world_from_grid, expected, atol=1e-4)
 
 
-def test_mercator_counts_metres_and_turns_counter_clockwise() -> None:
+def test_mercator_poses_are_in_metres_and_yaw_is_counter_clockwise() -> None:
     degree = np.rad2deg(1 / 6378137.0)
     records = np.array([[49, 8, 100, 0, 0, 0], [49 + 10 * degree, 8, 101, 0, 0, np.pi / 2]])
     records = np.vstack([records, [49, 8 + 10 * degree / np.cos(np.deg2rad(49)), 100, 0.1, 0, 0]])
@@ -83,7 +85,7 @@ def test_a_missing_entry_is_named(drive: Path, key: str) -> None:
     expect(drive, key, "calib_cam_to_cam", error=CalibrationError)
 
 
-def test_images_of_another_size_than_the_calibration(drive: Path) -> None:
+def test_images_of_another_size_than_the_calibration_are_refused(drive: Path) -> None:
     for path in drive.glob("image_0?/data/*.png"):
         save(path, np.zeros((60, 200, 3), np.uint8))
     expect(drive, "160x48", "200x60", "S_rect_02", error=CalibrationError)
@@ -104,17 +106,17 @@ def test_missing_images_and_records_are_named(drive: Path) -> None:
         ("13:04\n" * 3, ("line 1", "13:04", "date and time")),
     ],
 )
-def test_damaged_timestamps(drive: Path, text: str, words: tuple[str, ...]) -> None:
+def test_malformed_timestamps_name_the_line(drive: Path, text: str, words: tuple[str, ...]) -> None:
     (drive / "image_02" / "timestamps.txt").write_text(text)
     expect(drive, *words)
 
 
-def test_nan_in_a_record(drive: Path) -> None:
+def test_nan_in_a_record_is_refused(drive: Path) -> None:
     (drive / "oxts/data/0000000001.txt").write_text(" ".join(["nan", *["0"] * 29]))
     expect(drive, r"0000000001\.txt", "NaN")
 
 
-def test_other_levels_name_the_drive(drive: Path) -> None:
+def test_paths_above_and_below_name_the_drive(drive: Path) -> None:
     for path in (drive / "image_02" / "data", drive / "image_02", drive.parent, drive.parent.parent):
         expect(path, re.escape(str(drive)))
 
