@@ -37,8 +37,8 @@ def run() -> list[dict[str, Any]]:
     golden = shared / "golden" / "occdepth_b3_full.npz"
     folder = shared / "data" / "kitti_mini" / "dataset" / "sequences" / "00"
     source = ["--source", str(folder)] if folder.is_dir() else []
-    found = measured(["--model", EDGE, "--frames", str(EDGE_FRAMES), *source], EDGE)
-    found += measured(["--model", MONOOCC, "--frames", str(MONOOCC_FRAMES), *source], MONOOCC)
+    found = compared(["--model", EDGE, "--frames", str(EDGE_FRAMES), *source], EDGE)
+    found += compared(["--model", MONOOCC, "--frames", str(MONOOCC_FRAMES), *source], MONOOCC)
     with tempfile.TemporaryDirectory() as scratch:
         weights = RANDOM
         if golden.is_file():
@@ -47,11 +47,11 @@ def run() -> list[dict[str, Any]]:
             save_file({name: tensor.contiguous() for name, tensor in state.items()}, weights)
         for precision in OCCDEPTH_PRECISIONS:
             options = ["--weights", weights, "--frames", str(OCCDEPTH_FRAMES), "--precision", precision, *source]
-            found += measured(["--model", OCCDEPTH, *options], OCCDEPTH, precision)
+            found += compared(["--model", OCCDEPTH, *options], OCCDEPTH, precision)
     return found
 
 
-def measured(options: list[str], model: str, precision: str | None = None) -> list[dict[str, Any]]:
+def compared(options: list[str], model: str, precision: str | None = None) -> list[dict[str, Any]]:
     """Return the rows of one comparison, which runs in a separate process.
 
     Args:

@@ -128,12 +128,12 @@ def _score(
         frame = source[i]
         start = time.perf_counter()
         maker.set_pose(frame.world_from_grid)
-        measured = maker.measure(frame.left, frame.right, source.rig, ground_truth.grid)
+        occupancy = maker.measure(frame.left, frame.right, source.rig, ground_truth.grid)
         seconds.append(time.perf_counter() - start)
-    coarse = halved(measured)
+    coarse = halved(occupancy)
     kinds = {"half resolution": coarse, "half resolution, dilated by 1": dilated(coarse, 1)}
     if refine is not None:
-        kinds["QPN"] = refine(measured, ground_truth.grid)
+        kinds["QPN"] = refine(occupancy, ground_truth.grid)
     labels = downsample_labels(ground_truth.labels, 2)
     for name, proposals in kinds.items():
         key = f"{1 + history} pairs, {name}" if history else f"1 pair, {name}"

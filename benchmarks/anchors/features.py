@@ -60,11 +60,11 @@ class VoxelFeatures:
         disparity = self._binning.without_splinters(self._matcher.match(left, right))
         out = np.full((self._grid.count, len(NAMES)), np.nan, np.float32)
         out[:, :3] = self._grid.centers()
-        measured = self._matcher.depth(disparity).ravel()[self._pixel]
-        out[self._visible, 3] = measured - self._depth
+        matched_depth = self._matcher.depth(disparity).ravel()[self._pixel]
+        out[self._visible, 3] = matched_depth - self._depth
         product = np.float32(self._matcher.focal_baseline)
         error = product / self._depth - np.maximum(disparity.ravel()[self._pixel], 0) / np.float32(STEPS)
-        error[np.isnan(measured)] = np.nan
+        error[np.isnan(matched_depth)] = np.nan
         out[self._visible, 4] = np.clip(error, -FARTHEST_PX, FARTHEST_PX)
         points = self._binning.points(disparity).voxel
         hits = np.bincount(points, minlength=self._grid.count).astype(np.float32).reshape(self._grid.size)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as runner
-from benchmarks.bench_network import measured
+from benchmarks.bench_network import compared
 from benchmarks.growth import VARIANTS, times
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.occdepth.config import PRESETS
@@ -61,7 +61,7 @@ def test_a_failure_is_reported_and_the_others_run(
 def test_a_failed_part_is_a_row_and_a_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    offer(monkeypatch, net=lambda: measured(["--model", "occdepth-edge", "--precision", "mixed"], "occdepth-edge"))
+    offer(monkeypatch, net=lambda: compared(["--model", "occdepth-edge", "--precision", "mixed"], "occdepth-edge"))
     assert runner.main(["--json", str(tmp_path / "bench.json")]) == 1
     assert "occdepth-edge" in (text := capsys.readouterr().out) and "has no precision mixed" in " ".join(text.split())
 
