@@ -165,9 +165,9 @@ class ReferenceMonoOcc:
         self.predictor, self.rig = predictor, rig
         self.grid, self.layers = trained_grid(grid) if network.config.placed else (grid, 0)
         self.fit = image_fit(network.config, rig)
-        fitted = self.fit.rig(rig)
+        resized = self.fit.rig(rig)
         working = network.config.working_grid(self.grid)
-        references = References.of_cameras(working, [(fitted.left, fitted.left_from_grid)])
+        references = References.of_cameras(working, [(resized.left, resized.left_from_grid)])
         self.references = references.to(predictor.device)
 
     @torch.inference_mode()

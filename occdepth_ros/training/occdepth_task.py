@@ -137,7 +137,7 @@ class OccDepthTask:
         images = torch.from_numpy(np.stack([example.left, example.right][: config.images]))
         if rng is not None:
             images = jitter(images.movedim(-1, 1), self.augmentation, rng).movedim(1, -1)
-        fitted = None if depth is None else fit_depth(tables.fit, torch.from_numpy(depth))
+        resized_depth = None if depth is None else fit_depth(tables.fit, torch.from_numpy(depth))
         prepared: Prepared = {
             "images": tables.fit.apply(images),
             "target": torch.from_numpy(target),
@@ -148,15 +148,15 @@ class OccDepthTask:
             coarse = downsample_labels(target, 4 * config.project_scale)
             prepared["coarse"] = torch.from_numpy(self._along_volume(coarse))
         if config.depth is not None:
-            prepared["depth_bins"] = self._depth_bins(fitted, depth_view)
+            prepared["depth_bins"] = self._depth_bins(resized_depth, depth_view)
         if virtual:
-            if fitted is None:
+            if resized_depth is None:
                 raise ModelError(
                     "the scene has no depth, from which this network makes its second view",
                     where=example.name,
                     remedy="Take a data set with depth, or a depth teacher.",
                 )
-            prepared["depth"] = fitted
+            prepared["depth"] = resized_depth
         if self.window is not None and rng is not None:
             window = ColumnWindow.draw(self.window, (target.shape[0], target.shape[1]), rng)
             prepared["window"] = window
@@ -259,8 +259,8 @@ class OccDepthTask:
 
     def _tables(self, rig: StereoRig, grid: VoxelGrid) -> _Calibration:
         fit = ImageFit.between((rig.left.height, rig.left.width), self.config.image)
-        fitted = fit.rig(rig)
-        views = [(fitted.left, fitted.left_from_grid), (fitted.right, fitted.right_from_grid)]
+        resized = fit.rig(rig)
+        views = [(resized.left, resized.left_from_grid), (resized.right, resized.right_from_grid)]
         views = views[: self.config.views]
         return _Calibration(fit, SceneGeometry.of_views(self.config, views, grid), frustum_tiles(grid, views))
 

@@ -214,9 +214,9 @@ class Painted:
 
 def iou(logits: torch.Tensor, target: torch.Tensor, addend: float) -> float:
     """SC IoU of the argmax with an addend of the empty class."""
-    known = target != 255
-    found = (logits[1:].amax(0) > logits[0] + addend)[known]
-    true = (target != 0)[known]
+    labelled = target != 255
+    found = (logits[1:].amax(0) > logits[0] + addend)[labelled]
+    true = (target != 0)[labelled]
     return float((found & true).sum() / (found | true).sum().clamp_min(1))
 
 

@@ -45,11 +45,11 @@ def test_scores_agree_with_golden_arrays(golden_dir: Path) -> None:
 def test_confusion_matches_scikit_learn(pair: npt.NDArray[np.uint8]) -> None:
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     predicted, ground_truth = pair
-    known = ground_truth != UNKNOWN
-    if not known.any():
+    labelled = ground_truth != UNKNOWN
+    if not labelled.any():
         return
     expected = metrics.confusion_matrix(
-        ground_truth[known], np.where(predicted == UNKNOWN, 0, predicted)[known], labels=range(20)
+        ground_truth[labelled], np.where(predicted == UNKNOWN, 0, predicted)[labelled], labels=range(20)
     )
     np.testing.assert_array_equal(scores_of(predicted, ground_truth).confusion, expected)
 

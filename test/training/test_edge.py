@@ -160,8 +160,8 @@ def test_lidar_points_are_kept_at_the_network_s_scale() -> None:
     example = replace(small, rig=small.rig.scaled(2 * WIDTH, 2 * HEIGHT), depth=depth, semantics=classes, **images)
     fit = ImageFit.between(large, (HEIGHT, WIDTH))
     found, kinds = resized_ground_truth(example, fit, (HEIGHT, WIDTH))
-    known = {(int(r), int(c)): (float(found[r, c]), int(kinds[r, c])) for r, c in np.argwhere(np.isfinite(found))}
-    assert known == {(0, 0): (9.0, 3), (0, 1): (7.0, 5), (20, 25): (30.0, 6)}
+    labelled = {(int(r), int(c)): (float(found[r, c]), int(kinds[r, c])) for r, c in np.argwhere(np.isfinite(found))}
+    assert labelled == {(0, 0): (9.0, 3), (0, 1): (7.0, 5), (20, 25): (30.0, 6)}
     assert kinds[5, 10] == 7 and (kinds != UNKNOWN).sum() == 4
 
 
@@ -339,12 +339,12 @@ def test_occupancy_is_a_weighted_cross_entropy_over_labelled_voxels() -> None:
     logits = torch.randn(8, 4, 4, 2, generator=rng)
     target = torch.randint(0, 3, logits.shape, generator=rng, dtype=torch.uint8)
     target[torch.rand(logits.shape, generator=rng) < 0.3] = UNKNOWN
-    known, occupied = target != UNKNOWN, ((target > 0) & (target != UNKNOWN)).float()
+    labelled, occupied = target != UNKNOWN, ((target > 0) & (target != UNKNOWN)).float()
     entropy, overlap = occupancy_terms(logits, target)
     weight = torch.where(occupied > 0, OCCUPIED_WEIGHT, 1.0)
-    expected = F.binary_cross_entropy_with_logits(logits[known], occupied[known], weight[known])
+    expected = F.binary_cross_entropy_with_logits(logits[labelled], occupied[labelled], weight[labelled])
     torch.testing.assert_close(entropy, expected)
-    p, y = logits.sigmoid()[known], occupied[known]
+    p, y = logits.sigmoid()[labelled], occupied[labelled]
     torch.testing.assert_close(overlap, 1 - ((p * y).sum() + 1) / ((p + y - p * y).sum() + 1))
     sure = torch.where(occupied > 0, 40.0, -40.0)
     assert all(term < 1e-5 for term in occupancy_terms(sure, target))
@@ -376,9 +376,9 @@ def test_a_single_scene_can_be_overfitted() -> None:
     with torch.inference_mode():
         labels = made.predict(batch)
     target = batch["target"]
-    known = target != UNKNOWN
+    labelled = target != UNKNOWN
     assert labels.shape == target.shape and labels.dtype == torch.uint8
-    found, ground_truth = (labels > 0)[known], (target > 0)[known]
+    found, ground_truth = (labels > 0)[labelled], (target > 0)[labelled]
     assert (found & ground_truth).sum() > 0.7 * (found | ground_truth).sum()
-    both = known & (labels > 0) & (target > 0)
+    both = labelled & (labels > 0) & (target > 0)
     assert (labels == target)[both].float().mean() > 0.7

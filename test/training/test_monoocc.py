@@ -202,8 +202,8 @@ def test_a_single_scene_can_be_overfitted() -> None:
     task.network.eval()
     with torch.inference_mode():
         labels = task.predict(batch)
-    known = batch["target"] != 255
-    assert float((labels == batch["target"])[known].float().mean()) > 0.9
+    labelled = batch["target"] != 255
+    assert float((labels == batch["target"])[labelled].float().mean()) > 0.9
 
 
 def test_contradicting_options_are_refused(tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ def test_the_loss_is_a_mean_over_labelled_voxels() -> None:
         target[:, 0], target[:, 1] = 255, 0
     terms = proposal_loss(logits, targets, alpha=0.7)
     for scale, factor in ((2, 1.0), (4, 0.9)):
-        known = targets[scale] != 255
-        ground_truth = (targets[scale][known] > 0).long()
-        each = F.cross_entropy(logits[scale].movedim(1, -1)[known], ground_truth, reduction="none")
+        labelled = targets[scale] != 255
+        ground_truth = (targets[scale][labelled] > 0).long()
+        each = F.cross_entropy(logits[scale].movedim(1, -1)[labelled], ground_truth, reduction="none")
         assert terms[scale].item() == pytest.approx(
             factor * (each * torch.tensor([0.3, 0.7])[ground_truth]).mean().item()
         )
