@@ -1,4 +1,4 @@
-"""config/nav2_params.yaml: every topic exists, with the type and the quality of service that the layer subscribes with."""
+"""config/nav2_params.yaml: its topics exist, with the type and the quality of service that the layers need."""
 
 from __future__ import annotations
 
