@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import struct
 import sys
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -86,6 +87,7 @@ class RecoveredBag:
                         self._messages.append(_Message(record[0], record[1], block, record[2], record[3]))
         self.connections = list(connections.values())
         self._messages.sort(key=lambda message: message.time)
+        self._times = [message.time for message in self._messages]
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -99,11 +101,11 @@ class RecoveredBag:
     ) -> Iterator[tuple[RecoveredConnection, int, bytes]]:
         """Yield connection, time (nanoseconds) and bytes of the messages from `start` until before `stop`."""
         chosen = {connection.id: connection for connection in connections or self.connections}
-        for message in self._messages:
-            if message.connection not in chosen or (start is not None and message.time < start):
+        first = 0 if start is None else bisect_left(self._times, start)
+        last = len(self._times) if stop is None else bisect_left(self._times, stop)
+        for message in self._messages[first:last]:
+            if message.connection not in chosen:
                 continue
-            if stop is not None and message.time >= stop:
-                return
             data = self._content(message.block)
             yield chosen[message.connection], message.time, data[message.start : message.stop]
 
