@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.errors import SourceError
+from occdepth_ros.sources.kitti_odometry import poses_file
 from occdepth_ros.sources.tables import read_calibration, read_poses
 
 Points = npt.NDArray[np.float64]
@@ -140,9 +141,7 @@ def _lidar_poses(path: Path) -> npt.NDArray[np.float64]:
             remedy="Use the calibration of the SemanticKITTI or the odometry LiDAR archive.",
         )
     camera_from_lidar = np.vstack([transform.reshape(3, 4), [0, 0, 0, 1]])
-    resolved = path.resolve()
-    candidates = (path / "poses.txt", resolved.parent.parent / "poses" / f"{resolved.name}.txt")
-    file = next((candidate for candidate in candidates if candidate.is_file()), None)
+    file = poses_file(path)
     if file is None:
         raise SourceError("poses.txt is missing", where=str(path), remedy="Extract the poses of SemanticKITTI too.")
     return np.asarray(np.linalg.inv(camera_from_lidar) @ read_poses(file) @ camera_from_lidar)

@@ -158,7 +158,7 @@ class Session:
             "wait_for_subscribers": "2",
         }
         if self.options.source is not None:
-            values["source"] = str(Path(self.options.source).resolve())
+            values["source"] = str(Path(self.options.source).absolute())
         return ros_arguments(values)
 
     def _wait(

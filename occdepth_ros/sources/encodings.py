@@ -142,6 +142,9 @@ class ImageDecoder:
         width, height = size
         row = width * layout.channels * layout.width
         rows = height * layout.planes // 2
+        if layout.planes != 2 and data.size == row * rows:
+            # image_encodings does not define the step of several planes: drivers write 1, 1.5 or 2 bytes per pixel
+            step = row
         if min(size) < 1 or step < row or data.size != step * rows:
             raise ImageError(
                 f"an image of {width}x{height} pixels in {encoding!r} requires {rows} rows of at least {row} bytes; "

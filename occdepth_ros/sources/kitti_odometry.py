@@ -116,9 +116,14 @@ def _stamps(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
     return np.asarray(rows_of_frames(read_times(file), names, file), np.int64)
 
 
+def poses_file(path: Path) -> Path | None:
+    """Return the file of a sequence's poses: in its folder, or in the folder `poses` of the data set."""
+    return beside(path, "poses.txt") or beside(path, "../../poses/{name}.txt")
+
+
 def _poses(path: Path, names: list[str], rig: StereoRig) -> npt.NDArray[np.float64] | None:
     """LiDAR poses in the first LiDAR frame, `[N, 4, 4]`: inv(Tr) pose Tr."""
-    file = beside(path, "poses.txt") or beside(path, "../../poses/{name}.txt")
+    file = poses_file(path)
     if file is None:
         return None
     camera_poses = np.asarray(rows_of_frames(read_poses(file), names, file), np.float64)

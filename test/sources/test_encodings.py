@@ -134,6 +134,13 @@ def test_padding_at_the_end_of_rows_is_ignored(padding: int) -> None:
         check(decode_raw(data, encoding), encoding)
 
 
+@pytest.mark.parametrize(("encoding", "bytes_per_pixel"), [("nv12", 1.5), ("nv21", 2), ("nv24", 3)])
+def test_the_step_of_several_planes_may_count_all_bytes_of_a_pixel(encoding: str, bytes_per_pixel: float) -> None:
+    data = encode(smooth_image(), encoding).ravel()
+    step = int(bytes_per_pixel * WIDTH)
+    check(ImageDecoder().raw(data, (WIDTH, HEIGHT), step, encoding, "topic")[0], encoding)
+
+
 @pytest.mark.parametrize("encoding", ["mono16", "bayer_rggb16", "16UC1", "rgb16"])
 def test_12_bit_content_in_16_bits_is_scaled(encoding: str) -> None:
     wide = encode(smooth_image(), encoding).view("<u2")
