@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from occdepth_ros.commands.run import make_repeatable, select_frames
-from occdepth_ros.commands.source_options import add_source_arguments, announce_source, open_chosen_source
+from occdepth_ros.commands.source_options import add_source_arguments, checked_rig, open_chosen_source
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError
 from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
@@ -67,8 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
     fps = frame_rate(arguments.fps, source)
     grid = VoxelGrid.semantic_kitti(source.grid_frame)
-    announce_source(source, grid)
-    engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
+    rig = checked_rig(source, grid, frames, use_measured=arguments.measured_pose)
+    engine = Engine(rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
     make_repeatable(engine)
     scores = GroundTruthScores()
     images = draw_frames(

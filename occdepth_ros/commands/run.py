@@ -23,7 +23,7 @@ from rich.table import Table
 from occdepth_ros import __version__
 from occdepth_ros.commands.grid_options import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.run_files import REPORT, ResultFolder, write_npz
-from occdepth_ros.commands.source_options import add_source_arguments, announce_source, open_chosen_source
+from occdepth_ros.commands.source_options import add_source_arguments, checked_rig, open_chosen_source
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import GridError, SourceError
 from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
@@ -65,8 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     source = open_chosen_source(arguments)
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
     grid = chosen_grid(arguments, source.grid_frame)
-    announce_source(source, grid)
-    engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
+    rig = checked_rig(source, grid, frames, use_measured=arguments.measured_pose)
+    engine = Engine(rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
     make_repeatable(engine)
     results = ResultFolder(arguments.out)
     about = describe(source, engine, arguments)

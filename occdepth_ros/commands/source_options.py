@@ -5,12 +5,25 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
-from occdepth_ros.errors import InputWarning
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.errors import CalibrationError, OccDepthError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources import SourceOptions, StereoSource, open_source
-from occdepth_ros.stereo.extrinsics_checks import check_view, summarize
+from occdepth_ros.sources.grid_frames import is_base_frame
+from occdepth_ros.stereo.extrinsics_checks import CameraPose, check_view, summarize
+from occdepth_ros.stereo.ground_pose import (
+    GroundPose,
+    GroundPoseMeter,
+    check_ground_pose,
+    median_pose,
+    with_measured_pose,
+)
+
+MEASURED_PAIRS = 7
+"""Pairs that the ground is measured in, spread over the frames."""
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +39,11 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     add("--left", metavar="TOPIC", default="", help="bag: topic of the left images")
     add("--right", metavar="TOPIC", default="", help="bag: topic of the right images")
     add("--grid-frame", metavar="FRAME", default="", help="bag: frame of TF in which the voxel grid is fixed")
+    add(
+        "--measured-pose",
+        action="store_true",
+        help="use height, pitch and roll of the cameras above the ground that stereo matching finds",
+    )
 
 
 def open_chosen_source(arguments: argparse.Namespace) -> StereoSource:
@@ -38,18 +56,75 @@ def open_chosen_source(arguments: argparse.Namespace) -> StereoSource:
     return open_source(arguments.source, options)
 
 
-def announce_source(source: StereoSource, grid: VoxelGrid) -> None:
-    """Print one line on the rig, and the warnings, to stderr; warnings on the view are added to the description."""
+def checked_rig(source: StereoSource, grid: VoxelGrid, frames: range, *, use_measured: bool) -> StereoRig:
+    """Print one line on the rig, what the ground in the images says about its pose, and the warnings, to stderr.
+
+    Args:
+        source: warnings are added to its description.
+        grid: the voxels.
+        frames: the frames that will be used.
+        use_measured: whether the measured height, pitch and roll replace the stated ones.
+
+    Returns:
+        the rig to use.
+
+    Raises:
+        CalibrationError: the measured pose is requested, and there is none, or the cameras move.
+    """
     source.description = source.description.with_warnings(*check_view(source.rig, grid, source.name))
     about = source.description
+    measured = measured_ground(source, frames)
     line = summarize(source.rig, grid, about.images or source.name, about.choice, about.pose)
-    console = Console(stderr=True)
-    console.print(line, soft_wrap=True, highlight=False, markup=False)
-    print_warnings(about.warnings)
+    ground = f"ground {measured.pose} below the left camera ({measured.pairs} pairs)" if measured else "no ground found"
+    _print(f"{line}; {ground.replace(' high', '')}")
+    is_base = is_base_frame(grid.frame_id)
+    rig = source.rig
+    if use_measured:
+        if measured is None:
+            raise CalibrationError(
+                "stereo matching finds no ground plane in these frames", where="--measured-pose", remedy="Leave it out."
+            )
+        if source[frames[0]].rig is not None:
+            raise CalibrationError(
+                "the cameras move relative to the grid's frame", where="--measured-pose", remedy="Leave it out."
+            )
+        rig = with_measured_pose(source.rig, grid, measured, is_base=is_base)
+        _print(f"using the measured pose: left camera {CameraPose.of(rig.left_from_grid)} in {grid.frame_id}")
+    elif measured is not None:
+        found = check_ground_pose(
+            source.rig,
+            grid,
+            measured,
+            is_base=is_base,
+            where=about.pose or source.name,
+            remedy="Correct the stated pose, or use the measured one with --measured-pose.",
+        )
+        source.description = source.description.with_warnings(*found)
+    for warning in source.description.warnings:
+        _print(f"warning: {warning.name}: {warning}")
+    return rig
 
 
-def print_warnings(warnings: tuple[InputWarning, ...]) -> None:
-    """Print warnings to stderr."""
-    console = Console(stderr=True)
-    for warning in warnings:
-        console.print(f"warning: {warning.name}: {warning}", soft_wrap=True, highlight=False, markup=False)
+def measured_ground(source: StereoSource, frames: range) -> GroundPose | None:
+    """Measure the ground in some of the frames; None where there is none, or the cameras move."""
+    try:
+        meter = GroundPoseMeter(source.rig)
+    except CalibrationError:
+        return None
+    found = []
+    for position in np.unique(np.linspace(0, len(frames) - 1, MEASURED_PAIRS).round().astype(int)):
+        try:
+            frame = source[frames[int(position)]]
+            if (
+                frame.rig is None
+                and frame.left.shape == frame.right.shape
+                and frame.left.shape[1] == source.rig.left.width
+            ):
+                found.append(meter.measure(frame.left, frame.right))
+        except OccDepthError:  # named where the frame is used
+            continue
+    return median_pose(pose for pose in found if pose is not None)
+
+
+def _print(text: str) -> None:
+    Console(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import Transform
@@ -14,10 +13,9 @@ from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError
 from occdepth_ros.nodes.faults import Component, NamedError
 from occdepth_ros.sources.encodings import EncodingError, ImageDecoder
+from occdepth_ros.stereo.camera_info import CameraCalibration
 
 ImageArray = npt.NDArray[np.uint8]
-
-_FISHEYE = ("equidistant", "fisheye")
 
 
 def image_of(message: Image, where: str, decoder: ImageDecoder | None = None) -> ImageArray:
@@ -39,22 +37,16 @@ def image_of(message: Image, where: str, decoder: ImageDecoder | None = None) ->
 
 
 def camera_of(info: CameraInfo, where: str) -> PinholeCamera:
-    """The rectified camera of a CameraInfo: its P, for the image that binning and region of interest leave.
+    """Return the rectified camera of a CameraInfo, for the image that binning and region of interest leave.
 
     Raises:
         NamedError: "intrinsics": NaN, zeros, or no image size.
     """
     try:
-        camera = PinholeCamera(np.asarray(info.p, np.float64).reshape(3, 4), int(info.width), int(info.height))
-        window = info.roi
-        if window.width and window.height:
-            camera = camera.cropped(int(window.width), int(window.height), int(window.x_offset), int(window.y_offset))
-        bin_x, bin_y = max(1, int(info.binning_x)), max(1, int(info.binning_y))
-        if bin_x > 1 or bin_y > 1:
-            camera = camera.scaled(camera.width // bin_x, camera.height // bin_y)
+        calibration = CameraCalibration.from_message(info, where)
+        return calibration.for_image(*calibration.image_size).camera
     except CalibrationError as error:
         raise NamedError("intrinsics", Component.CALIBRATION, error.what, where=where, remedy=error.remedy) from error
-    return camera
 
 
 def rig_of(left: PinholeCamera, right: PinholeCamera, left_from_grid: Matrix, frame_id: str) -> StereoRig:
@@ -83,50 +75,6 @@ def rig_of(left: PinholeCamera, right: PinholeCamera, left_from_grid: Matrix, fr
         raise NamedError(
             "calibration", Component.CALIBRATION, error.what, where=error.where, remedy=error.remedy
         ) from error
-
-
-class Rectifier:
-    """Undistorts and rectifies raw images of one camera by its K, D, R and P.
-
-    Raises:
-        NamedError: "intrinsics": K is unusable, or the distortion model is unknown.
-    """
-
-    def __init__(self, info: CameraInfo, where: str) -> None:
-        k = np.asarray(info.k, np.float64).reshape(3, 3)
-        rotation = np.asarray(info.r, np.float64).reshape(3, 3)
-        projection = np.asarray(info.p, np.float64).reshape(3, 4)[:, :3]
-        distortion = np.asarray(info.d, np.float64)
-        size = (int(info.width), int(info.height))
-        numbers = (k, rotation, projection, distortion)
-        if not all(np.isfinite(m).all() for m in numbers) or k[0, 0] <= 0 or k[1, 1] <= 0 or min(size) < 1:
-            raise NamedError(
-                "intrinsics",
-                Component.CALIBRATION,
-                "K, D, R or P hold NaN, or the focal lengths of K are not positive",
-                where=where,
-                remedy="Calibrate the camera, or set rectify to false for images that are rectified.",
-            )
-        if not rotation.any():
-            rotation = np.eye(3)
-        try:
-            if info.distortion_model in _FISHEYE:
-                maps = cv2.fisheye.initUndistortRectifyMap(k, distortion[:4], rotation, projection, size, cv2.CV_16SC2)
-            else:
-                maps = cv2.initUndistortRectifyMap(k, distortion, rotation, projection, size, cv2.CV_16SC2)
-        except cv2.error as error:
-            raise NamedError(
-                "intrinsics",
-                Component.CALIBRATION,
-                f"the distortion {info.distortion_model!r} with {distortion.size} numbers cannot be used ({error.err})",
-                where=where,
-                remedy="Use plumb_bob, rational_polynomial or equidistant.",
-            ) from error
-        self._maps = maps
-
-    def __call__(self, image: ImageArray) -> ImageArray:
-        """The rectified image, `[H, W, 3]`, of the same size."""
-        return np.asarray(cv2.remap(image, *self._maps, cv2.INTER_LINEAR), np.uint8)
 
 
 def matrix_of(transform: Transform) -> Matrix:

@@ -114,6 +114,11 @@ class CameraCalibration:
             where=where,
         )
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of the image that region of interest and binning leave, pixels."""
+        return self._expected(self.size)
+
     def for_image(self, width: int, height: int) -> ImageCalibration:
         """Adapt K and P to an image, as image_geometry does: the region of interest first, then binning.
 

@@ -22,12 +22,15 @@ _TRIALS = 64
 _SAMPLES = 1500
 
 
-def ground_plane(points: npt.NDArray[np.floating], tolerance: float) -> npt.NDArray[np.float64]:
+def ground_plane(
+    points: npt.NDArray[np.floating], tolerance: float, *, steepest: float = STEEPEST
+) -> npt.NDArray[np.float64]:
     """Fit z = a x + b y + c to ground points among others by random sampling (Fischler and Bolles, 1981).
 
     Args:
         points: `[N, 3]`, z up, any unit: the lowest surface point of each column of the grid.
         tolerance: a point this near to a plane supports it, in the same unit.
+        steepest: largest slope of the plane, per unit.
 
     Returns:
         a, b, c. Repeatable: the samples are drawn from a fixed seed. Fewer than three points, or none that lie flat
@@ -47,7 +50,7 @@ def ground_plane(points: npt.NDArray[np.floating], tolerance: float) -> npt.NDAr
     planes = np.zeros((_TRIALS, 3))
     solvable = np.abs(np.linalg.det(corners)) > 1e-3
     planes[solvable] = np.linalg.solve(corners[solvable], points[picks][solvable][:, :, 2:])[:, :, 0]
-    planes = np.vstack([planes[solvable & (np.hypot(planes[:, 0], planes[:, 1]) <= STEEPEST)], level])
+    planes = np.vstack([planes[solvable & (np.hypot(planes[:, 0], planes[:, 1]) <= steepest)], level])
     above = points[:, 2] - planes @ system.T
     # nothing lies below the ground, so a point beneath a plane speaks against it
     support = (np.abs(above) < tolerance).sum(1) - (above < -2 * tolerance).sum(1)
@@ -55,7 +58,7 @@ def ground_plane(points: npt.NDArray[np.floating], tolerance: float) -> npt.NDAr
     near = np.abs(above[best]) < tolerance
     if near.sum() >= 3:
         refined = np.asarray(np.linalg.lstsq(system[near], points[near, 2], rcond=None)[0])
-        if np.hypot(*refined[:2]) <= STEEPEST:
+        if np.hypot(*refined[:2]) <= steepest:
             return refined
     return np.asarray(planes[best])
 

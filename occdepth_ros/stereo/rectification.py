@@ -8,7 +8,7 @@ the position of the principal points decides, and finally the names of the topic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import cv2
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import PinholeCamera
 from occdepth_ros.errors import CalibrationError, InputWarning
 from occdepth_ros.stereo.camera_info import CameraCalibration, ImageCalibration
-from occdepth_ros.stereo.distortion import Distortion
+from occdepth_ros.stereo.distortion import Distortion, Family
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -90,13 +90,15 @@ class Decision:
     Args:
         kind: raw or rectified.
         reason: the evidence, with numbers.
-        conclusive: whether the images themselves decided.
+        conclusive: whether the images or equal calibrations decided.
+        displacement: largest distance between raw and rectified pixels, pixels; 0 = negligible.
         warnings: disagreement with the names of the topics.
     """
 
     kind: Kind
     reason: str
     conclusive: bool = False
+    displacement: float = 0.0
     warnings: tuple[InputWarning, ...] = ()
 
 
@@ -127,6 +129,8 @@ def decide(
     """
     stated = stated or kind_by_name(topics[0])
     adapted = [info.for_image(image.shape[1], image.shape[0]) for info, image in zip(infos, images, strict=True)]
+    if all(_is_identity(info, image) for info, image in zip(infos, adapted, strict=True)):
+        return Decision(Kind.RECTIFIED, "K, D and R agree with P", conclusive=True)
     try:
         rectifiers = [Rectifier(info, image) for info, image in zip(infos, adapted, strict=True)]
     except CalibrationError:
@@ -140,7 +144,9 @@ def decide(
     if found is None:
         kind = stated or Kind.RAW
         by = f"the name {topics[0]} states it" if stated else "K, D or R differ from P"
-        return Decision(kind, f"{by} (raw and rectified pixels are up to {displacement:.0f} px apart)")
+        reason = f"{by} (raw and rectified pixels are up to {displacement:.0f} px apart)"
+        return Decision(kind, reason, displacement=displacement)
+    found = replace(found, displacement=displacement)
     if stated is None or stated is found.kind:
         return found
     warning = InputWarning(
@@ -150,7 +156,16 @@ def decide(
         f"{topics[0]}, {topics[1]}",
         "Rename the topics, or correct K, D, R and P.",
     )
-    return Decision(found.kind, found.reason, found.conclusive, (warning,))
+    return replace(found, warnings=(warning,))
+
+
+def _is_identity(info: CameraCalibration, image: ImageCalibration) -> bool:
+    """Whether the raw and the rectified image are equal, without computing maps: the usual case."""
+    same = np.abs(image.k - image.camera.intrinsics).max() < 1e-6 and np.abs(info.r - np.eye(3)).max() < 1e-9
+    try:
+        return bool(same) and Distortion.named(info.distortion_model, info.d, info.where).family is Family.NONE
+    except CalibrationError:
+        return False
 
 
 def row_errors(

@@ -80,7 +80,16 @@ class Recorder:
         self.write(topic, "sensor_msgs/msg/CompressedImage", message, stamp + 1_000_000)
 
     def info(
-        self, topic: str, p: np.ndarray, stamp: int, *, d: tuple[float, ...] = (), k: np.ndarray | None = None
+        self,
+        topic: str,
+        p: np.ndarray,
+        stamp: int,
+        *,
+        d: tuple[float, ...] = (),
+        k: np.ndarray | None = None,
+        size: tuple[int, int] = (WIDTH, HEIGHT),
+        model: str = "plumb_bob",
+        frame: str = "camera",
     ) -> None:
         region = self.type("sensor_msgs/msg/RegionOfInterest")(
             x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
@@ -92,10 +101,10 @@ class Recorder:
             "p": p.astype(float).ravel(),
         }
         message = self.type("sensor_msgs/msg/CameraInfo")(
-            header=self.header(stamp, "camera"),
-            height=HEIGHT,
-            width=WIDTH,
-            distortion_model="plumb_bob",
+            header=self.header(stamp, frame),
+            height=size[1],
+            width=size[0],
+            distortion_model=model,
             binning_x=0,
             binning_y=0,
             roi=region,

@@ -1,35 +1,51 @@
-"""The newest CameraInfo of both cameras as a rig, with the tables of rectification kept per calibration."""
+"""The newest CameraInfo of both cameras as a rig, with the rectification maps kept per calibration."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo
 
-from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
-from occdepth_ros.nodes.conversions import ImageArray, Rectifier, camera_of, rig_of
+from occdepth_ros.camera import Matrix, StereoRig
+from occdepth_ros.errors import CalibrationError, InputWarning
+from occdepth_ros.nodes.conversions import ImageArray, rig_of
 from occdepth_ros.nodes.faults import Component, NamedError
+from occdepth_ros.stereo.calibration_checks import check_calibration
+from occdepth_ros.stereo.camera_info import CameraCalibration, ImageCalibration, ImageSizeError
+from occdepth_ros.stereo.rectification import Decision, Kind, Rectifier, decide
 
 POSE_TOLERANCE = 1e-4
 """A change of the grid's pose below this (metres, or of the rotation matrix) keeps the tables of the calibration."""
+RECHECK_PAIRS = 100
+"""Pairs after which images that contradict `rectify` are examined again."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Side:
-    """One camera as its CameraInfo describes it."""
+    """One camera: its CameraInfo, and what follows from it for one image size."""
 
     key: bytes
-    frame_id: str
-    camera: PinholeCamera
-    rectifier: Rectifier | None
+    info: CameraCalibration
+    size: tuple[int, int] = (0, 0)
+    image: ImageCalibration | None = None
+    rectifier: Rectifier | None = None
+
+
+@dataclass
+class _Examination:
+    """Result of comparing the images with `rectify`."""
+
+    decision: Decision
+    countdown: int = RECHECK_PAIRS
+    warnings: tuple[InputWarning, ...] = field(default=())
 
 
 class StereoCalibration:
-    """Both cameras' calibration; one thread calls `update`, another may call the rest.
+    """Calibration of both cameras; one thread calls `update`, another one the other methods.
 
     Args:
-        rectify: whether images arrive raw.
+        rectify: whether the images are raw, as the parameter states.
     """
 
     def __init__(self, *, rectify: bool) -> None:
@@ -37,6 +53,10 @@ class StereoCalibration:
         self._infos: dict[str, CameraInfo] = {}
         self._sides: dict[str, _Side] = {}
         self._rig: StereoRig | None = None
+        self._rig_warnings: tuple[InputWarning, ...] = ()
+        self._examined: _Examination | None = None
+        self.topics = ("left/image_rect", "right/image_rect")
+        """Resolved names of the image topics."""
 
     def update(self, side: str, info: CameraInfo) -> None:
         """Take the newest CameraInfo of "left" or "right"."""
@@ -52,48 +72,68 @@ class StereoCalibration:
         """Sides whose CameraInfo has not come yet."""
         return [side for side in ("left", "right") if side not in self._infos]
 
-    def rectified(self, side: str, image: ImageArray) -> ImageArray:
-        """The image as the rig's cameras would take it: checked for its size, rectified if it is raw.
+    @property
+    def warnings(self) -> tuple[InputWarning, ...]:
+        """Doubts about the calibration in use."""
+        images = [side.image.warnings for side in self._sides.values() if side.image]
+        examined = self._examined.warnings if self._examined else ()
+        return (*(warning for found in images for warning in found), *self._rig_warnings, *examined)
+
+    def rectified(self, left: ImageArray, right: ImageArray) -> tuple[ImageArray, ImageArray]:
+        """Return the images as the rig's cameras take them: sizes are checked, raw images are rectified.
 
         Raises:
             NamedError: "camera_info", "intrinsics" or "image_size".
         """
-        known = self._side(side)
-        height, width = image.shape[:2]
-        if (width, height) != (known.camera.width, known.camera.height):
-            raise NamedError(
-                "image_size",
-                Component.INPUT,
-                f"the image has {width}x{height} pixels, its CameraInfo {known.camera.width}x{known.camera.height}",
-                where=f"{side}/image_rect",
-                remedy="Publish the CameraInfo of this resolution, or resize both.",
-            )
-        return known.rectifier(image) if known.rectifier else image
+        sides = {"left": left, "right": right}
+        if left.shape != right.shape:
+            for name, image in sides.items():
+                info = self._side(name).info
+                if info.size not in ((0, 0), image.shape[1::-1]):
+                    raise _image_size(name, image, f"its CameraInfo {info.size[0]}x{info.size[1]}")
+            raise _image_size("right", right, f"the left one {left.shape[1]}x{left.shape[0]}")
+        found = {name: self._adapted(name, image) for name, image in sides.items()}
+        self._examine(left, right)
+        images = []
+        for name, image in sides.items():
+            rectifier = found[name].rectifier
+            images.append(rectifier(image) if rectifier else image)
+        return images[0], images[1]
 
     def info_frame(self, side: str) -> str:
-        """Frame that the CameraInfo of a side names."""
-        return self._side(side).frame_id
+        """Return the frame that the CameraInfo of a side names."""
+        return self._side(side).info.frame_id
 
     def rig(self, left_from_grid: Matrix, frame_id: str) -> StereoRig:
-        """The rig; the same object as before while nothing has changed.
+        """Return the rig; the same object as before while nothing has changed. `rectified` has to precede.
 
         Raises:
             NamedError: "camera_info", "intrinsics", "baseline" or "calibration".
         """
-        left, right = self._side("left"), self._side("right")
+        left, right = self._side("left").image, self._side("right").image
+        if left is None or right is None:
+            raise RuntimeError("rectified() has to be called first")
         old = self._rig
         if (
             old is None
             or old.frame_id != frame_id
             or np.abs(old.reference_from_grid - left_from_grid).max() > POSE_TOLERANCE
         ):
-            self._rig = rig_of(left.camera, right.camera, left_from_grid, frame_id)
+            rig = rig_of(left.camera, right.camera, left_from_grid, frame_id)
+            try:
+                self._rig_warnings = check_calibration(rig, "left/camera_info and right/camera_info")
+            except CalibrationError as error:
+                name = "baseline" if "baseline is" in error.what[:20] else "calibration"
+                raise NamedError(
+                    name, Component.CALIBRATION, error.what, where=error.where, remedy=error.remedy
+                ) from error
+            self._rig = rig
         assert self._rig is not None
         return self._rig
 
     def _side(self, side: str) -> _Side:
-        info = self._infos.get(side)
-        if info is None:
+        message = self._infos.get(side)
+        if message is None:
             raise NamedError(
                 "camera_info",
                 Component.CALIBRATION,
@@ -101,19 +141,74 @@ class StereoCalibration:
                 where=f"{side}/camera_info",
                 remedy="Publish the calibration of this camera, or remap the topic.",
             )
-        key = _key(info)
+        key = _key(message)
         known = self._sides.get(side)
         if known is None or known.key != key:
-            where = f"{side}/camera_info"
-            self._rig = None
-            camera = camera_of(info, where)
-            rectifier = Rectifier(info, where) if self._rectify else None
-            known = self._sides[side] = _Side(key, info.header.frame_id, camera, rectifier)
+            self._rig = self._examined = None
+            try:
+                info = CameraCalibration.from_message(message, f"{side}/camera_info")
+            except CalibrationError as error:
+                raise _intrinsics(error) from error
+            known = self._sides[side] = _Side(key, info)
         return known
+
+    def _adapted(self, name: str, image: ImageArray) -> _Side:
+        """The side with its calibration for the size of this image."""
+        side = self._side(name)
+        size = (image.shape[1], image.shape[0])
+        if side.image is None or side.size != size:
+            self._rig = self._examined = None
+            try:
+                side.image = side.info.for_image(*size)
+                side.rectifier = Rectifier(side.info, side.image) if self._rectify else None
+            except ImageSizeError as error:
+                expected = error.what.partition("its CameraInfo ")[2]
+                raise _image_size(name, image, f"its CameraInfo {expected}") from error
+            except CalibrationError as error:
+                raise _intrinsics(error) from error
+            side.size = size
+        return side
+
+    def _examine(self, left: ImageArray, right: ImageArray) -> None:
+        """Compare the images with `rectify`; again after `RECHECK_PAIRS` pairs while they contradict it."""
+        examined = self._examined
+        if examined is not None and (not examined.warnings or examined.countdown > 0):
+            examined.countdown -= 1
+            return
+        stated = Kind.RAW if self._rectify else Kind.RECTIFIED
+        infos = self._side("left").info, self._side("right").info
+        try:
+            decision = decide(infos, (left, right), self.topics)
+        except CalibrationError:  # an unsupported model, which rectified images do not need
+            decision = Decision(stated, "the distortion model is not supported")
+        warnings: tuple[InputWarning, ...] = ()
+        if decision.kind is not stated and decision.displacement > 0:
+            wanted = "true" if decision.kind is Kind.RAW else "false"
+            text = (
+                f"the images are {decision.kind.value} ({decision.reason}), but rectify is "
+                f"{'true' if self._rectify else 'false'}: disparities and depths are wrong"
+            )
+            remedy = f"Set rectify to {wanted}, or remap to the {stated.value} images."
+            warnings = (InputWarning("raw_or_rectified", text, " and ".join(self.topics), remedy),)
+        self._examined = _Examination(decision, warnings=warnings)
+
+
+def _intrinsics(error: CalibrationError) -> NamedError:
+    return NamedError("intrinsics", Component.CALIBRATION, error.what, where=error.where, remedy=error.remedy)
+
+
+def _image_size(side: str, image: ImageArray, other: str) -> NamedError:
+    return NamedError(
+        "image_size",
+        Component.INPUT,
+        f"the image has {image.shape[1]}x{image.shape[0]} pixels, {other}",
+        where=f"{side}/image_rect",
+        remedy="Publish the CameraInfo of this resolution, or resize both images.",
+    )
 
 
 def _key(info: CameraInfo) -> bytes:
-    """Everything of a CameraInfo that matters, as bytes to compare."""
+    """All fields of a CameraInfo that matter, as bytes to compare."""
     window = info.roi
     counts = (info.width, info.height, info.binning_x, info.binning_y)
     region = (window.x_offset, window.y_offset, window.width, window.height)

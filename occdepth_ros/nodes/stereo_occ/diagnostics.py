@@ -15,6 +15,7 @@ from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
 from occdepth_ros.nodes.stereo_occ.sync import SIDES, PairSynchronizer
 from occdepth_ros.nodes.stereo_occ.worker import Worker
+from occdepth_ros.stereo.extrinsics_checks import CameraPose
 
 PLAUSIBLE_LATENCY_MS = 60_000.0
 """Beyond this the stamps are of another clock than the node's (a recording without use_sim_time)."""
@@ -103,6 +104,11 @@ class NodeDiagnostics:
         if pose is not None:
             status.add("source", pose.source)
             status.add("TF age s", f"{pose.age:.3f}")
+        checks = self.pipeline.rig_checks if self.pipeline else None
+        if checks is not None and checks.stated is not None:
+            status.add("left camera stated", str(CameraPose.of(checks.stated.left_from_grid)))
+            measured = checks.measured
+            status.add("left camera above ground measured", str(measured.pose) if measured else "not yet")
 
     def _model(self, status: DiagnosticStatusWrapper) -> None:
         if self.pipeline is None:

@@ -1,4 +1,4 @@
-"""The grid's pose in the left camera: from TF, or from parameters where TF has none."""
+"""Pose of the grid in the left camera: from TF, or from parameters where TF has none."""
 
 from __future__ import annotations
 
@@ -7,40 +7,47 @@ from dataclasses import dataclass
 
 import numpy as np
 import tf2_ros
+import yaml
 from rclpy.node import Node
 from rclpy.time import Time
 
 from occdepth_ros.camera import Matrix
+from occdepth_ros.errors import InputWarning
 from occdepth_ros.nodes.conversions import matrix_of, pose_of
 from occdepth_ros.nodes.faults import Component, NamedError
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
+from occdepth_ros.sources.grid_frames import grid_frame_candidates
+from occdepth_ros.stereo.extrinsics_checks import OPTICAL_FROM_BODY, body_frame_warning, is_body_frame
 
 
 @dataclass(frozen=True)
 class GridPose:
-    """A pose and where it came from.
+    """A pose and its origin.
 
     Args:
         left_from_grid: `[4, 4]`, from the grid's frame to the left optical frame.
         source: "tf", "static tf" or "parameters".
-        age: stamp of the images minus stamp of the transform, seconds; 0 where it never changes.
+        age: stamp of the images minus stamp of the newest transform, seconds; 0 for static transforms.
+        warnings: doubts about the frames.
     """
 
     left_from_grid: Matrix
     source: str
     age: float = 0.0
+    warnings: tuple[InputWarning, ...] = ()
 
 
 class Extrinsics:
-    """Looks the grid's pose up for each pair.
+    """Looks up the pose of the grid for each pair.
 
     Args:
-        node: whose TF to listen to.
+        node: subscribes to TF.
         settings: `extrinsics`, `camera_from_grid_*`, `grid_frame`, `fixed_frame` and `tf_timeout` are used.
     """
 
     def __init__(self, node: Node, settings: Settings) -> None:
         self._settings = settings
+        self._grid_frame = settings.grid_frame.lstrip("/")
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node)
         self._waiting_since: float | None = None
@@ -51,17 +58,18 @@ class Extrinsics:
         self._listener.unregister()
 
     def reset(self) -> None:
-        """Forget transforms of a time that the clock jumped away from."""
+        """Discard all transforms, after the clock has jumped back."""
         self._buffer.clear()
 
     def pose(self, camera_frame: str, stamp_ns: int) -> GridPose:
-        """The pose of the grid in `camera_frame` at a time.
+        """Return the pose of the grid in `camera_frame` at a time; a leading slash of a frame is ignored.
 
         Raises:
-            NamedError: "missing_tf": TF does not connect the two frames, and parameters may not stand in (yet).
+            NamedError: "missing_tf": TF does not connect the two frames, and parameters are not used (yet).
         """
-        wish = self._settings.extrinsics
-        if wish == "parameters":
+        camera_frame = camera_frame.lstrip("/")
+        requested = self._settings.extrinsics
+        if requested == "parameters":
             self.last = self._from_parameters()
             return self.last
         try:
@@ -72,22 +80,22 @@ class Extrinsics:
             now = time.monotonic()
             if self._waiting_since is None:
                 self._waiting_since = now
-            if wish == "auto" and now - self._waiting_since >= self._settings.tf_timeout:
+            if requested == "auto" and now - self._waiting_since >= self._settings.tf_timeout:
                 self.last = self._from_parameters()
                 return self.last
-            grid_frame = self._settings.grid_frame
             raise NamedError(
                 "missing_tf",
                 Component.EXTRINSICS,
-                f"TF does not connect the grid's frame {grid_frame!r} with the camera's {camera_frame!r} ({error})",
-                remedy="Publish that transform, or set extrinsics to parameters and camera_from_grid_*.",
+                f"TF does not connect the grid frame {self._grid_frame!r} with the camera's {camera_frame!r} ({error})",
+                remedy=self._remedy(camera_frame),
             ) from error
 
     def world_from_grid(self, stamp_ns: int) -> Matrix | None:
-        """Pose of the grid's frame in `fixed_frame` at a time, `[4, 4]`; None where TF does not have it then."""
+        """Return the pose of the grid's frame in `fixed_frame` at a time, `[4, 4]`; None where TF does not have it."""
         settings = self._settings
         try:
-            found = self._buffer.lookup_transform(settings.fixed_frame, settings.grid_frame, Time(nanoseconds=stamp_ns))
+            fixed_frame = settings.fixed_frame.lstrip("/")
+            found = self._buffer.lookup_transform(fixed_frame, self._grid_frame, Time(nanoseconds=stamp_ns))
         except tf2_ros.TransformException:
             return None
         matrix = matrix_of(found.transform)
@@ -99,16 +107,29 @@ class Extrinsics:
         return GridPose(pose, "parameters")
 
     def _from_tf(self, camera_frame: str, stamp_ns: int) -> GridPose:
-        grid_frame = self._settings.grid_frame
+        grid_frame = self._grid_frame
         try:
             found = self._buffer.lookup_transform(camera_frame, grid_frame, Time(nanoseconds=stamp_ns))
         except tf2_ros.ExtrapolationException:
             found = self._buffer.lookup_transform(camera_frame, grid_frame, Time())
         matrix = matrix_of(found.transform)
         if not np.isfinite(matrix).all():
-            raise tf2_ros.InvalidArgumentException("the transform holds NaN")
+            raise tf2_ros.InvalidArgumentException("the transform contains NaN")
+        warnings: tuple[InputWarning, ...] = ()
+        if is_body_frame(matrix):
+            warnings = (body_frame_warning(camera_frame, matrix),)
+            matrix = np.asarray(OPTICAL_FROM_BODY @ matrix)
         newest = self._buffer.lookup_transform(camera_frame, grid_frame, Time()).header.stamp
         newest_ns = int(newest.sec) * 1_000_000_000 + int(newest.nanosec)
         if newest_ns == 0:
-            return GridPose(matrix, "static tf")
-        return GridPose(matrix, "tf", (stamp_ns - newest_ns) * 1e-9)
+            return GridPose(matrix, "static tf", warnings=warnings)
+        return GridPose(matrix, "tf", (stamp_ns - newest_ns) * 1e-9, warnings)
+
+    def _remedy(self, camera_frame: str) -> str:
+        """Name the frames of TF that could be the grid's."""
+        frames = yaml.safe_load(self._buffer.all_frames_as_yaml())
+        entries = frames if isinstance(frames, dict) else {}
+        names = {*entries, *(str(entry.get("parent", "")) for entry in entries.values())}
+        possible = [name for name in grid_frame_candidates(names) if name != camera_frame]
+        publish = "Publish that transform, or set extrinsics to parameters and camera_from_grid_*."
+        return f"TF has {', '.join(possible[:4])}: set grid_frame to one of them. {publish}" if possible else publish

@@ -55,6 +55,7 @@ class StereoOccNode(LifecycleNode):
         self.worker: Worker[ImagePair] | None = None
         self.label = "unconfigured"
         self._logged: dict[str, float] = {}
+        self._summary = ""
         self._told: set[str] = set()
         self._subscriptions_made: list[Subscription] = []
         self._watch: StreamWatch | None = None
@@ -124,6 +125,7 @@ class StereoOccNode(LifecycleNode):
         for side in SIDES:
             names[side] = self._subscribe(Image, f"{side}/image_rect", partial(self._image, side))
             self._subscribe(CameraInfo, f"{side}/camera_info", partial(self._calibration, side))
+        self.pipeline.calibration.topics = (names["left"], names["right"])
         self._watch = StreamWatch(self.synchronizer, self.pipeline.calibration, self.faults, names)
         self._diagnostics.synchronizer = self.synchronizer
         self.worker.start()
@@ -225,6 +227,9 @@ class StereoOccNode(LifecycleNode):
     def _check_streams(self) -> None:
         if self._watch is not None and self.pipeline is not None:
             self._watch.check(self.pipeline.settings.input_timeout)
+        if self.pipeline is not None and self.pipeline.rig_checks.summary != self._summary:
+            self._summary = self.pipeline.rig_checks.summary
+            self.get_logger().info(self._summary)
         present = {fault.name: fault for fault in self.faults.present()}
         for fault in present.values():
             self._log(fault)

@@ -85,6 +85,22 @@ class Settings(ParameterSet):
     tf_timeout: float = parameter(
         1.0, "Extrinsics", "How long `auto` waits for TF before it takes the parameters, s.", low=0.0, high=3600.0
     )
+    tf_age_warning: float = parameter(
+        1.0, "Extrinsics", "Age of a changing transform above which it is a warning, s.", low=0.0, high=3600.0
+    )
+    tf_age_error: float = parameter(
+        5.0,
+        "Extrinsics",
+        "Age of a changing transform above which it is an error, and pairs are not used, s; 0 never.",
+        low=0.0,
+        high=86400.0,
+    )
+    measured_extrinsics: bool = parameter(
+        False,
+        "Extrinsics",
+        "Replace height, pitch and roll of the cameras by those above the ground that stereo matching finds, once "
+        "measured; heading and horizontal position stay.",
+    )
 
     approximate_sync: bool = parameter(False, "Input", "Pair images whose stamps differ by up to `slop`.")
     slop: float = parameter(

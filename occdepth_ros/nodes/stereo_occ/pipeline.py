@@ -15,6 +15,7 @@ from occdepth_ros.nodes.stereo_occ.map_server import MapServer
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
+from occdepth_ros.nodes.stereo_occ.rig_checks import RigChecks
 from occdepth_ros.nodes.stereo_occ.sync import ImagePair
 from occdepth_ros.nodes.stereo_occ.timing import Statistics, TimingPublishers
 from occdepth_ros.sources.encodings import ImageDecoder
@@ -60,6 +61,7 @@ class Pipeline:
         self.faults = faults
         self._now_ns = now_ns
         self._decoder = ImageDecoder()
+        self.rig_checks = RigChecks(settings, host.grid)
         self.processing = Statistics()
         self.latency = Statistics()
         self.processed = 0
@@ -93,10 +95,13 @@ class Pipeline:
     def _process(self, pair: ImagePair) -> None:
         started = time.monotonic()
         camera_frame = self._camera_frame(pair)
-        left = self.calibration.rectified("left", image_of(pair.left, "left/image_rect", self._decoder))
-        right = self.calibration.rectified("right", image_of(pair.right, "right/image_rect", self._decoder))
+        left, right = self.calibration.rectified(
+            image_of(pair.left, "left/image_rect", self._decoder),
+            image_of(pair.right, "right/image_rect", self._decoder),
+        )
         pose = self.extrinsics.pose(camera_frame, pair.stamp_ns)
-        rig = self.calibration.rig(pose.left_from_grid, camera_frame)
+        stated = self.calibration.rig(pose.left_from_grid, camera_frame)
+        rig = self.rig_checks.checked(stated, pose)
         if self.host.stateful:
             self.host.place(self.extrinsics.world_from_grid(pair.stamp_ns))
         prepared = time.monotonic()
@@ -107,6 +112,7 @@ class Pipeline:
             self.world.offer(prediction, partial(self.extrinsics.world_from_grid, pair.stamp_ns))
         ended = time.monotonic()
 
+        self.rig_checks.measure(left, right)
         self._note_good(pair, camera_frame, pose.source)
         self.processing.add(1e3 * (ended - pair.arrived))
         self.latency.add((self._now_ns() - pair.stamp_ns) * 1e-6)
@@ -154,11 +160,17 @@ class Pipeline:
         info_frame = self.calibration.info_frame("left")
         mismatch = info_frame != camera_frame
         keep = (*WATCHED, "frame_id") if mismatch else WATCHED
+        doubts = (*self.calibration.warnings, *self.rig_checks.warnings)
+        names = tuple(doubt.name for doubt in doubts)
         self.faults.clear_component(Component.INPUT, keep=keep)
-        self.faults.clear_component(Component.CALIBRATION)
+        self.faults.clear_component(Component.CALIBRATION, keep=names)
         from_parameters = pose_source == "parameters" and self.settings.extrinsics == "auto"
-        self.faults.clear_component(Component.EXTRINSICS, keep=("no_tf",) if from_parameters else ())
+        self.faults.clear_component(Component.EXTRINSICS, keep=(*names, "no_tf") if from_parameters else names)
         self.faults.clear("inference")
+        for doubt in self.calibration.warnings:
+            self.faults.put(doubt.name, Component.CALIBRATION, str(doubt), is_error=False)
+        for doubt in self.rig_checks.warnings:
+            self.faults.put(doubt.name, Component.EXTRINSICS, str(doubt), is_error=False)
         if mismatch:
             text = f"left/image_rect is in {camera_frame!r}, left/camera_info in {info_frame!r}: taking the image's."
             self.faults.put("frame_id", Component.INPUT, text, is_error=False)

@@ -1,0 +1,157 @@
+"""Plausibility of the cameras' pose while the node runs: stated pose, age of TF, and the measured ground."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.errors import CalibrationError, InputWarning
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.nodes.conversions import ImageArray
+from occdepth_ros.nodes.faults import Component, NamedError
+from occdepth_ros.nodes.stereo_occ.extrinsics import GridPose
+from occdepth_ros.nodes.stereo_occ.parameters import Settings
+from occdepth_ros.sources.grid_frames import is_base_frame
+from occdepth_ros.stereo.extrinsics_checks import check_extrinsics, check_view, summarize
+from occdepth_ros.stereo.ground_pose import (
+    ENOUGH,
+    GroundPose,
+    GroundPoseMeter,
+    check_ground_pose,
+    median_pose,
+    with_measured_pose,
+)
+
+FIRST_PERIOD, PERIOD = 5, 100
+"""Pairs between two measurements of the ground: before and after `ENOUGH` were made."""
+KEPT = 9
+"""Newest measurements that the median is taken of."""
+MOVED = 0.02
+"""Change of the stated pose that begins the measurements anew, metres or of the rotation matrix."""
+
+
+class RigChecks:
+    """Checks the rig of each pair; used by one thread.
+
+    Args:
+        settings: `tf_age_*`, `measured_extrinsics` and the topics of the grid are used.
+        grid: the voxels.
+    """
+
+    def __init__(self, settings: Settings, grid: VoxelGrid) -> None:
+        self._settings = settings
+        self._grid = grid
+        self._is_base = is_base_frame(grid.frame_id)
+        self.stated: StereoRig | None = None
+        """The rig with the stated pose."""
+        self.summary = ""
+        """One line on the rig in use."""
+        self._pose_source = ""
+        self._meter: GroundPoseMeter | None = None
+        self._measured: list[GroundPose] = []
+        self._countdown = FIRST_PERIOD
+        self._static: tuple[InputWarning, ...] = ()
+        self._age: tuple[InputWarning, ...] = ()
+        self._ground: tuple[InputWarning, ...] = ()
+        self._replaced: StereoRig | None = None
+
+    @property
+    def warnings(self) -> tuple[InputWarning, ...]:
+        """Doubts about the pose in use."""
+        return (*self._static, *self._age, *self._ground)
+
+    @property
+    def measured(self) -> GroundPose | None:
+        """Median of the measurements of the ground, None before the first."""
+        return median_pose(self._measured)
+
+    def checked(self, rig: StereoRig, pose: GridPose) -> StereoRig:
+        """Check the pose of a pair; returns the rig to use, with the measured pose where that is requested.
+
+        Raises:
+            NamedError: "camera_looks_up": the cameras look into the sky; "old_tf": TF has stopped.
+        """
+        self._check_age(pose)
+        if rig is not self.stated:
+            where = "the transform" if "tf" in pose.source else "camera_from_grid_*"
+            try:
+                found = check_extrinsics(rig, where)
+            except CalibrationError as error:
+                raise NamedError(
+                    "camera_looks_up", Component.EXTRINSICS, error.what, where=error.where, remedy=error.remedy
+                ) from error
+            self._static = (*pose.warnings, *found, *check_view(rig, self._grid, where))
+            self._restart_where_moved(rig)
+            first = self.stated is None
+            self.stated = rig
+            self._replaced = None
+            if first or pose.source != self._pose_source:
+                self._pose_source = pose.source
+                self.summary = summarize(rig, self._grid, "left/image_rect and right/image_rect", "", pose.source)
+        return self._with_measured(rig)
+
+    def measure(self, left: ImageArray, right: ImageArray) -> None:
+        """Measure the ground of a pair now and then, and compare it with the stated pose."""
+        if self.stated is None:
+            return
+        self._countdown -= 1
+        if self._countdown > 0:
+            return
+        self._countdown = FIRST_PERIOD if len(self._measured) < ENOUGH else PERIOD
+        try:
+            self._meter = self._meter or GroundPoseMeter(self.stated)
+        except CalibrationError:  # images that are too small for matching: the model says so where it matters
+            self._countdown = PERIOD
+            return
+        found = self._meter.measure(left, right)
+        if found is None:
+            return
+        self._measured = [*self._measured, found][-KEPT:]
+        median = self.measured
+        if median is None or median.pairs < ENOUGH:
+            return
+        if self._settings.measured_extrinsics:
+            self._ground = ()
+            return
+        self._ground = check_ground_pose(
+            self.stated,
+            self._grid,
+            median,
+            is_base=self._is_base,
+            where="extrinsics",
+            remedy="Correct the transform or camera_from_grid_*, or set measured_extrinsics to true.",
+        )
+
+    def _check_age(self, pose: GridPose) -> None:
+        settings = self._settings
+        if settings.tf_age_error and pose.age > settings.tf_age_error:
+            raise NamedError(
+                "old_tf",
+                Component.EXTRINSICS,
+                f"the newest transform is {pose.age:.1f} s older than the images",
+                where=settings.grid_frame,
+                remedy="Restart its publisher, or set tf_age_error to a longer time.",
+            )
+        self._age = ()
+        if pose.age > settings.tf_age_warning:
+            # whole seconds, so that the text (and the log) does not change with every pair
+            text = f"the newest transform is more than {int(pose.age)} s older than the images: the pose may be wrong"
+            self._age = (InputWarning("old_tf", text, settings.grid_frame, "Check the publisher of this transform."),)
+
+    def _restart_where_moved(self, rig: StereoRig) -> None:
+        old = self.stated
+        same_camera = old is not None and np.array_equal(old.left.projection, rig.left.projection)
+        if old is None or not same_camera or np.abs(old.left_from_grid - rig.left_from_grid).max() > MOVED:
+            self._meter, self._measured, self._ground, self._countdown = None, [], (), FIRST_PERIOD
+
+    def _with_measured(self, rig: StereoRig) -> StereoRig:
+        if not self._settings.measured_extrinsics or len(self._measured) < ENOUGH:
+            return rig
+        if self._replaced is None:
+            median = self.measured
+            assert median is not None
+            self._replaced = with_measured_pose(rig, self._grid, median, is_base=self._is_base)
+            self.summary = summarize(
+                self._replaced, self._grid, "left/image_rect and right/image_rect", "", "the measured ground"
+            )
+        return self._replaced

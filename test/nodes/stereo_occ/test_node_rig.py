@@ -1,0 +1,202 @@
+"""Calibration and pose in the running node: raw images, implausible numbers, body frames, TF that has stopped."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
+pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
+pytest.importorskip("message_filters", reason="message_filters is not installed: run make env")
+pytest.importorskip("cv_bridge", reason="cv_bridge is not installed: run make env")
+pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not installed: run make env")
+pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
+pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
+
+import tf2_ros
+from helpers import raytraced
+from helpers.node_bench import BASELINE, FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message
+from sensor_msgs.msg import CameraInfo
+
+from occdepth_ros.nodes.stereo_occ.rig_checks import FIRST_PERIOD
+from occdepth_ros.stereo.extrinsics_checks import CameraPose
+from occdepth_ros.stereo.ground_pose import ENOUGH
+
+pytestmark = pytest.mark.ros
+DISTORTION = [-0.28, 0.09, 0.001, -0.001, 0.0]
+K = np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1.0]])
+
+
+def infos(**changes: Any) -> dict[str, CameraInfo]:
+    made = {}
+    for side in ("left", "right"):
+        made[side] = info_message(side)
+        for name, value in changes.items():
+            setattr(made[side], name, value)
+    return made
+
+
+def pair_until(bench: Bench, fault: str, said: str, **given: CameraInfo) -> None:
+    bench.send_infos(**given)
+    time.sleep(0.05)
+    end = time.monotonic() + 20
+    while fault not in bench.fault_names() and time.monotonic() < end:
+        bench.send_pair()
+        time.sleep(0.1)
+    bench.expect_fault(fault, said)
+
+
+@pytest.mark.parametrize(
+    ("scale", "fault", "said"),
+    [
+        (1000.0, "baseline", "millimetres"),
+        (100.0, "baseline", "centimetres"),
+        (1 / FOCAL, "baseline", "baseline itself"),
+    ],
+)
+def test_baselines_in_other_units_are_refused(bench: Bench, scale: float, fault: str, said: str) -> None:
+    given = infos()
+    given["right"].p[3] = -FOCAL * BASELINE * scale
+    before = bench.processed
+    pair_until(bench, fault, said, **given)
+    assert bench.processed == before
+
+
+def test_rows_that_do_not_match_are_refused(bench: Bench) -> None:
+    given = infos()
+    given["right"].p[6] += 3.0
+    pair_until(bench, "calibration", "rows of the left and the right image", **given)
+
+
+def test_raw_images_on_a_remapped_topic_are_named(bench: Bench) -> None:
+    bench.node.pipeline.calibration.topics = ("/camera/left/image_raw", "/camera/right/image_raw")
+    try:
+        pair_until(bench, "raw_or_rectified", "rectify is false", **infos(d=DISTORTION))
+        assert "/camera/left/image_raw" in next(f.text for f in bench.node.faults.present())
+    finally:
+        bench.node.pipeline.calibration.topics = ("/left/image_rect", "/right/image_rect")
+
+
+def test_raw_images_are_recognised_by_their_rows(bench: Bench) -> None:
+    k, d = raytraced.intrinsics(), tuple(DISTORTION)
+    left, right = raytraced.pair(raytraced.lens_rays(k, d))
+    bench.send_infos(
+        **{
+            side: CameraInfo(
+                width=raytraced.WIDTH,
+                height=raytraced.HEIGHT,
+                distortion_model="plumb_bob",
+                header=info_message(side).header,
+                d=DISTORTION,
+                k=k.ravel(),
+                r=np.eye(3).ravel(),
+                p=raytraced.projection(k, x).ravel(),
+            )
+            for side, x in (("left", 0.0), ("right", raytraced.BASELINE))
+        }
+    )
+    time.sleep(0.05)
+    bench.send_pair(image_message(left, 0), image_message(right, 0))
+    bench.expect_fault("raw_or_rectified", "rows of")
+
+
+def test_an_unknown_distortion_model_is_named_where_images_are_rectified(made: list[Bench]) -> None:
+    made.append(bench := Bench(rectify=True))
+    bench.wait_active()
+    pair_until(bench, "intrinsics", "double_sphere", **infos(distortion_model="double_sphere", d=[0.1, 0.2]))
+
+
+def test_camera_info_without_a_size_is_used_with_that_of_the_image(bench: Bench) -> None:
+    before = bench.processed
+    bench.send_infos(**infos(width=0, height=0))
+    time.sleep(0.05)
+    bench.send_pair()
+    bench.wait(lambda: bench.processed > before, "the pair was not used")
+
+
+def test_a_body_frame_is_named_and_used_as_one(made: list[Bench]) -> None:
+    made.append(bench := Bench(extrinsics="tf"))
+    bench.wait_active()
+    body = bench.static_transform((0.0, 0.0, 1.0))
+    q = body.transform.rotation
+    q.x, q.y, q.z, q.w = 0.0, 0.0, 0.0, 1.0
+    tf2_ros.StaticTransformBroadcaster(bench.tester).sendTransform(body)
+    bench.good_pair()
+    bench.expect_fault("body_frame", "camera_left_optical")
+    pose = CameraPose.of(bench.node.pipeline.calibration.current.left_from_grid)
+    assert (pose.height, pose.pitch) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-6))
+
+
+def test_a_camera_that_looks_into_the_sky_is_refused(made: list[Bench]) -> None:
+    made.append(bench := Bench(camera_from_grid_rotation=[0.0, 0.0, 0.0, 1.0]))
+    bench.wait_active()
+    pair_until(bench, "camera_looks_up", "90 degrees above the horizon")
+    assert bench.processed == 0
+
+
+def test_a_frame_with_a_prefix_is_proposed(made: list[Bench]) -> None:
+    made.append(bench := Bench(extrinsics="tf"))
+    bench.wait_active()
+    prefixed = bench.static_transform()
+    prefixed.header.frame_id = "robot1/velodyne"
+    tf2_ros.StaticTransformBroadcaster(bench.tester).sendTransform(prefixed)
+    bench.wait(lambda: "robot1/velodyne" in bench.node.pipeline.extrinsics._buffer.all_frames_as_yaml(), "no transform")
+    pair_until(bench, "missing_tf", "robot1/velodyne")
+
+
+def test_transforms_that_stopped_are_a_warning_and_then_an_error(made: list[Bench]) -> None:
+    made.append(bench := Bench(extrinsics="tf", grid_frame="/velodyne", tf_age_warning=1.0, tf_age_error=4.0))
+    bench.wait_active()
+    moving = bench.static_transform()
+    stamp = moving.header.stamp
+    broadcaster = tf2_ros.TransformBroadcaster(bench.tester)
+
+    def send(stamp_ns: int) -> None:
+        stamp.sec, stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
+        broadcaster.sendTransform(moving)
+
+    send(bench.stamp_ns)
+    bench.good_pair()
+    assert "old_tf" not in bench.fault_names()
+    bench.stamp_ns += 2_000_000_000
+    bench.good_pair()
+    bench.expect_fault("old_tf", "more than 2 s older")
+    before = bench.processed
+    bench.stamp_ns += 3_000_000_000
+    bench.send_pair()
+    bench.wait(lambda: any(f.is_error for f in bench.node.faults.present() if f.name == "old_tf"), "no error")
+    assert bench.processed == before
+    send(bench.stamp_ns)
+    bench.good_pair()
+    bench.wait(lambda: "old_tf" not in bench.fault_names(), "the fault stayed")
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_a_pose_that_contradicts_the_ground_is_named_or_replaced(made: list[Bench], measured: bool) -> None:
+    k = raytraced.intrinsics()
+    large = {"grid_size": [64, 64, 16], "grid_origin": [0.0, -6.4, -2.0]}
+    translation = {"camera_from_grid_translation": [0.0, 1.2, 0.0]}
+    made.append(bench := Bench(grid_frame="base_link", measured_extrinsics=measured, **large, **translation))
+    bench.wait_active()
+    left, right = raytraced.pair(raytraced.rotated(raytraced.pinhole_rays(k), pitch=15.0))
+    given = {}
+    for side, x in (("left", 0.0), ("right", raytraced.BASELINE)):
+        given[side] = info_message(side)
+        given[side].width, given[side].height = raytraced.WIDTH, raytraced.HEIGHT
+        given[side].k, given[side].p = k.ravel(), raytraced.projection(k, x).ravel()
+    bench.send_infos(**given)
+    time.sleep(0.05)
+    for _ in range(FIRST_PERIOD * ENOUGH + 2):
+        before = bench.processed
+        bench.send_pair(image_message(left, 0), image_message(right, 0))
+        bench.wait(lambda before=before: bench.processed > before, "the pair was not used")  # type: ignore[misc]
+    rig = bench.node.pipeline.host._engine.rig
+    if measured:
+        assert CameraPose.of(rig.left_from_grid).pitch == pytest.approx(-15, abs=1)
+        assert "pose_contradicts_ground" not in bench.fault_names()
+    else:
+        assert CameraPose.of(rig.left_from_grid).pitch == pytest.approx(0, abs=1e-6)
+        bench.expect_fault("pose_contradicts_ground", "+0.0 deg stated")
