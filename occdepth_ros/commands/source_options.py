@@ -121,7 +121,7 @@ def measured_ground(source: StereoSource, frames: range) -> GroundPose | None:
                 and frame.left.shape[1] == source.rig.left.width
             ):
                 found.append(meter.measure(frame.left, frame.right))
-        except OccDepthError:  # named where the frame is used
+        except (OccDepthError, OSError):  # named where the frame is used
             continue
     return median_pose(pose for pose in found if pose is not None)
 

@@ -100,6 +100,9 @@ def _rig(path: Path, left: Path, right: Path) -> tuple[StereoRig, str, _Rectifie
             raise
         raise CalibrationError(error.what, where=str(file), remedy=error.remedy) from error
     doubts = list(decision.warnings)
+    if "grid_from_left" not in calibration.entries:
+        text = "grid_from_left is missing: a level camera at the origin of the grid's frame is assumed"
+        doubts.append(InputWarning("no_pose", text, str(file), "Add grid_from_left to calibration.yaml."))
     if not decision.conclusive and calibration.stated is None:
         doubts.append(
             InputWarning(

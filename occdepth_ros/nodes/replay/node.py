@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import rclpy
+from geometry_msgs.msg import TransformStamped
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -22,15 +23,15 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
-from occdepth_ros.camera import Matrix
-from occdepth_ros.errors import OccDepthError
+from occdepth_ros.camera import Matrix, StereoRig
+from occdepth_ros.errors import OccDepthError, SourceError
 from occdepth_ros.nodes.parameter_binding import declare_parameters
 from occdepth_ros.nodes.qos import REPLAYED, overridable
 from occdepth_ros.nodes.replay.messages import camera_infos, image_message, time_message, transform_message
 from occdepth_ros.nodes.replay.parameters import NOW, ReplaySettings
 from occdepth_ros.nodes.replay.schedule import Pace, Timeline, frame_order, read_ahead
 from occdepth_ros.nodes.signals import interrupted_once
-from occdepth_ros.sources import StereoSource, open_source
+from occdepth_ros.sources import SourceOptions, StereoSource, open_source
 
 DISCOVERY_S = 1.0
 """Subscribers are seen by a publisher a little before they see the publisher."""
@@ -47,6 +48,7 @@ class Prepared:
     stamp_ns: int
     images: tuple[Image, Image]
     pose: Matrix | None
+    rig: StereoRig | None = None
 
 
 class Replay(Node):
@@ -59,7 +61,7 @@ class Replay(Node):
     def __init__(self) -> None:
         super().__init__("replay")
         self.settings = declare_parameters(self, ReplaySettings, read_only=frozenset(ReplaySettings.declared()))
-        self.source: StereoSource = open_source(self.settings.source)
+        self.source: StereoSource = self._open()
         self.order = frame_order(len(self.source), self.settings)
         self.grid_frame = self.settings.grid_frame or self.source.grid_frame
         self.infos = camera_infos(self.source.rig, self.settings.left_frame, self.settings.right_frame)
@@ -72,6 +74,24 @@ class Replay(Node):
         self.pace = Pace(self.settings.rate)
         self.moments: tuple[float, ...] = ()
         self.published = 0
+
+    def _open(self) -> StereoSource:
+        settings = self.settings
+        options = SourceOptions(settings.topics, settings.left_topic, settings.right_topic, settings.grid_frame)
+        try:
+            source = open_source(settings.source, options)
+        except SourceError:
+            if not settings.grid_frame:
+                raise
+            # a name that the sequence does not have renames its grid frame
+            source = open_source(settings.source, replace(options, grid_frame=""))
+        about = source.description
+        self.get_logger().info(
+            f"{about.images or source.name}; {about.choice or 'the only pair'}; pose from {about.pose}"
+        )
+        for warning in about.warnings:
+            self.get_logger().warning(f"{warning.name}: {warning}")
+        return source
 
     def _camera_publisher(self, kind: type, topic: str) -> Publisher:
         return self.create_publisher(kind, topic, REPLAYED, qos_overriding_options=overridable())
@@ -112,7 +132,7 @@ class Replay(Node):
         frame = self.source[index]
         left = image_message(frame.left, self.settings.left_frame, grey=frame.grey)
         right = image_message(frame.right, self.settings.right_frame, grey=frame.grey)
-        return Prepared(frame.stamp_ns, (left, right), frame.world_from_grid)
+        return Prepared(frame.stamp_ns, (left, right), frame.world_from_grid, frame.rig)
 
     def _wait_for_subscribers(self) -> None:
         wanted = self.settings.wait_for_subscribers
@@ -145,12 +165,16 @@ class Replay(Node):
             self.clock_publisher.publish(Clock(clock=time_message(stamp_ns)))
 
     def _publish_rig(self) -> None:
-        rig = self.source.rig
+        if self.source[self.settings.start].rig is None:
+            # static transforms hold at all times, so their stamp is 0
+            self.static_tf.sendTransform(self._camera_transforms(self.source.rig, 0))
+
+    def _camera_transforms(self, rig: StereoRig, stamp_ns: int) -> list[TransformStamped]:
         cameras = ((rig.left_from_grid, self.settings.left_frame), (rig.right_from_grid, self.settings.right_frame))
-        # static transforms hold at all times, so their stamp says nothing
-        self.static_tf.sendTransform(
-            [transform_message(np.asarray(np.linalg.inv(pose)), self.grid_frame, frame, 0) for pose, frame in cameras]
-        )
+        return [
+            transform_message(np.asarray(np.linalg.inv(pose)), self.grid_frame, frame, stamp_ns)
+            for pose, frame in cameras
+        ]
 
     def _publish(self, prepared: Prepared, recorded_ns: int) -> None:
         stamp_ns = time.time_ns() if self.settings.stamps == NOW else recorded_ns
@@ -158,6 +182,8 @@ class Replay(Node):
         self._publish_clock(stamp_ns)
         if prepared.pose is not None:
             self.tf.sendTransform(transform_message(prepared.pose, self.settings.map_frame, self.grid_frame, stamp_ns))
+        if prepared.rig is not None:
+            self.tf.sendTransform(self._camera_transforms(prepared.rig, stamp_ns))
         for info, publisher in zip(self.infos, self.info_publishers, strict=True):
             info.header.stamp = stamp
             publisher.publish(info)

@@ -21,6 +21,9 @@ class ReplaySettings(ParameterSet):
     """
 
     source: str = parameter("sample", "Sequence", "Folder or bag to replay; `sample` is the one in the package.")
+    topics: str = parameter("", "Sequence", "Bag: part of the names of the image topics, such as a namespace.")
+    left_topic: str = parameter("", "Sequence", "Bag: topic of the left images; empty: found by name.")
+    right_topic: str = parameter("", "Sequence", "Bag: topic of the right images; empty: found by name.")
     start: int = parameter(0, "Sequence", "First frame.", low=0, high=2**31)
     count: int = parameter(
         0,
@@ -50,7 +53,12 @@ class ReplaySettings(ParameterSet):
         high=100,
     )
     map_frame: str = parameter("map", "Frames", "Fixed frame that the recorded poses are in.")
-    grid_frame: str = parameter("", "Frames", "Moving frame of the voxel grid; empty: the source's (KITTI: velodyne).")
+    grid_frame: str = parameter(
+        "",
+        "Frames",
+        "Moving frame of the voxel grid; empty: the source's (KITTI: velodyne). A frame of a bag's TF is used with its "
+        "pose, another name renames the source's.",
+    )
     left_frame: str = parameter("camera_left_optical", "Frames", "Optical frame of the left camera.")
     right_frame: str = parameter("camera_right_optical", "Frames", "Optical frame of the right camera.")
 

@@ -10,8 +10,6 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
 pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
-pytest.importorskip("message_filters", reason="message_filters is not installed: run make env")
-pytest.importorskip("cv_bridge", reason="cv_bridge is not installed: run make env")
 pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not installed: run make env")
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
