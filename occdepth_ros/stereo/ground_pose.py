@@ -81,7 +81,7 @@ class GroundPoseMeter:
             )
         depth = self._matcher.depth(self._matcher.match(left, right))[::2, ::2]
         valid = np.isfinite(depth) & (depth > self._nearest) & (depth < FAR)
-        points = self._rays[valid] * depth[valid, None]
+        points = np.asarray(self._rays[valid] * depth[valid, None], np.float64)
         # the lowest points of cells that are not level are biased: the second round has nearly level ones
         found = _plane(points, self._stated_up, STEEPEST)
         found = found and _plane(points, found[0], STEEPEST / 4)
