@@ -16,8 +16,9 @@ import numpy as np
 
 from benchmarks.scenes import street
 from occdepth_ros.outputs import octomap
-from occdepth_ros.outputs.depth_image import encode_depth
-from occdepth_ros.outputs.markers import encode_markers, surface_cubes
+from occdepth_ros.outputs.faces import exposed_rectangles
+from occdepth_ros.outputs.image import encode_depth
+from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid, traversability
 from occdepth_ros.outputs.points import FIELDS, POINT_STEP, encode_points, point_rows
 from occdepth_ros.outputs.semantic_grid import encode_semantic_grid
@@ -100,14 +101,13 @@ def marker_objects(prediction: OccupancyPrediction) -> Any:
     from std_msgs.msg import ColorRGBA
     from visualization_msgs.msg import Marker, MarkerArray
 
-    message = MarkerArray()
-    for size in surface_cubes(prediction, INCLUDE, 50_000)[0]:
-        marker = Marker(type=Marker.CUBE_LIST, id=size.level)
-        marker.points = [Point(x=x, y=y, z=z) for x, y, z in size.centers(prediction.grid).tolist()]
-        colors = prediction.classes.colors[size.keys % len(prediction.classes)] / 255
-        marker.colors = [ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in colors.tolist()]
-        message.markers.append(marker)
-    return message
+    marker = Marker(type=Marker.TRIANGLE_LIST)
+    for found in exposed_rectangles(prediction, INCLUDE, 50_000)[0]:
+        points = found.triangles(prediction.grid).reshape(-1, 3)
+        marker.points += [Point(x=x, y=y, z=z) for x, y, z in points.tolist()]
+        colors = np.repeat(prediction.classes.colors[found.keys & 255] / 255, 6, axis=0)
+        marker.colors += [ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in colors.tolist()]
+    return MarkerArray(markers=[marker])
 
 
 def cloud_object(prediction: OccupancyPrediction) -> Any:

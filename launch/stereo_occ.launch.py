@@ -16,10 +16,15 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from occdepth_ros.nodes.launch_names import camera_topics, logger_name, resolved_namespace
 from occdepth_ros.nodes.middleware import large_message_environment
 
 PACKAGE = "occdepth_ros"
-OUTPUTS = ("octomap_binary", "octomap_full", "markers", "points", "grid", "occupancy_grid", "depth")
+OUTPUTS = (
+    *("octomap_binary", "octomap_full", "markers", "points", "grid", "occupancy_grid", "depth", "depth_color"),
+    *("camera_info", "legend", "map/octomap_binary", "map/octomap_full", "map/markers", "map/points"),
+    *("map/occupancy_grid", "map/path"),
+)
 
 # launch argument -> type of the node's parameter of the same name; an empty argument leaves the file's value
 OVERRIDES: dict[str, type] = {
@@ -55,13 +60,21 @@ ARGUMENTS = {
     "right_namespace": ("right", "Namespace of the right camera's image and camera_info."),
     "image": ("image_rect", "Name of the image topics in these namespaces, such as image_raw with rectify:=true."),
     "use_sim_time": ("false", "true takes time from /clock (a simulator, or a bag played with --clock)."),
-    "log_level": ("info", "Least severity that is logged: debug, info, warn, error."),
+    "log_level": ("info", "Lowest severity that is logged: debug, info, warn, error."),
     "rviz": ("false", "true starts RViz as well."),
 }
 
 
+def viewer_remappings(namespace: str, inputs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Remappings of the absolute topics in the view to those of a node in `namespace`."""
+    node = resolved_namespace(namespace, "stereo_occ")
+    pairs = [(f"/{topic}", resolved_namespace(namespace, target)) for topic, target in inputs]
+    pairs += [(f"/stereo_occ/{topic}", f"{node}/{topic}") for topic in OUTPUTS]
+    return [(topic, target) for topic, target in pairs if topic != target]
+
+
 def make_nodes(context: LaunchContext) -> list[Any]:
-    """The node and RViz, with the arguments as they were given."""
+    """Create the node, and RViz on request, from the launch arguments."""
 
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
@@ -72,15 +85,11 @@ def make_nodes(context: LaunchContext) -> list[Any]:
         if given(name) != ""
     }
     use_sim_time = {"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}
-    image = given("image")
-    inputs = []
-    for side in ("left", "right"):
-        camera = given(f"{side}_namespace").rstrip("/")
-        inputs.append((f"{side}/image_rect", f"{camera}/{image}"))
-        inputs.append((f"{side}/camera_info", f"{camera}/camera_info"))
-    namespace = given("namespace").strip("/")
-    prefix = f"/{namespace}" if namespace else ""
-    logger = f"{prefix}/stereo_occ".strip("/").replace("/", ".")
+    inputs = camera_topics(given("left_namespace"), given("right_namespace"), given("image"))
+    # PushRosNamespace of an including launch file
+    pushed = context.launch_configurations.get("ros_namespace", "")
+    namespace = resolved_namespace(pushed, given("namespace"))
+    logger = logger_name(namespace, "stereo_occ")
     node = Node(
         package=PACKAGE,
         executable="stereo_occ",
@@ -88,26 +97,24 @@ def make_nodes(context: LaunchContext) -> list[Any]:
         namespace=given("namespace"),
         parameters=[given("params_file"), overrides, use_sim_time],
         remappings=inputs,
-        # only the node's own logger: the libraries below it are endless at debug
+        # only the node's own logger: the libraries below it log very much at debug
         arguments=["--ros-args", "--log-level", f"{logger}:={given('log_level')}"],
         output="screen",
     )
-    left = inputs[0][1]
     if not IfCondition(given("rviz")).evaluate(context):
         return [node]
     try:
         get_package_prefix("rviz2")
     except PackageNotFoundError:
-        return [node, LogInfo(msg="rviz2 is not installed, so nothing is shown; rviz:=false leaves it away")]
+        return [node, LogInfo(msg="rviz2 is not installed: nothing is displayed. rviz:=false disables this message")]
     viewer = Node(
         package="rviz2",
         executable="rviz2",
         name="rviz2",
         arguments=["-d", given("rviz_config")],
         parameters=[use_sim_time],
-        # the view names absolute topics
-        remappings=[("/left/image_rect", left if left.startswith("/") else f"{prefix}/{left}")]
-        + [(f"/stereo_occ/{topic}", f"{prefix}/stereo_occ/{topic}") for topic in OUTPUTS if prefix],
+        # the view holds absolute topic names
+        remappings=viewer_remappings(namespace, inputs),
         output="screen",
     )
     return [node, viewer]

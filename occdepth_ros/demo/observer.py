@@ -43,6 +43,9 @@ OUTPUTS: Mapping[str, type] = {
     GRID: SemanticGrid,
     "/stereo_occ/occupancy_grid": OccupancyGrid,
     DEPTH: Image,
+    "/stereo_occ/depth_color": Image,
+    "/stereo_occ/camera_info": CameraInfo,
+    "/stereo_occ/legend": Image,
 }
 STATUS: Mapping[str, type] = {
     **{f"/stereo_occ/debug/processing_time/{stage}_ms": Float64 for stage in STAGES},

@@ -35,7 +35,7 @@ SETTLE_S = 10.0
 """How long the last results may take after the last pair, at least."""
 SLOWEST_FIRST_MS = 15000.0
 """How long a large model may take for its first pair on a small processor."""
-MODEL_STATUS = "stereo_occ: model"
+MODEL_STATUS = "/stereo_occ: model"
 LEAST_S, MOST_S = 6.0, 30.0
 """A shorter sequence is repeated, for rates need a while to settle; of a longer one the beginning is played."""
 MAX_IMAGES = 4

@@ -1,4 +1,4 @@
-"""Quality of service of every topic, named once (REP-2003: sensor data in, maps latched out)."""
+"""Quality of service of all topics (REP-2003: sensor data for inputs, latched maps)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-"""Maps: reliable, and the last one reaches whoever comes later."""
+"""Maps: reliable, and late subscribers receive the last message."""
 
 RESULT = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
@@ -24,7 +24,7 @@ RESULT = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.VOLATILE,
 )
-"""Results of one pair: only the newest counts."""
+"""Results of one pair: reliable, only the newest is kept."""
 
 REPLAYED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
@@ -33,6 +33,10 @@ REPLAYED = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 """Recorded camera streams: reliable, which best-effort and reliable subscribers both accept."""
+
+
+REPLAY_ENDED = "replay_ended"
+"""Latched std_msgs/Header with the stamp of the last pair, which a replay publishes when it has ended."""
 
 
 def fresh(profile: QoSProfile) -> QoSProfile:

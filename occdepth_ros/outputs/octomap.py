@@ -25,30 +25,37 @@ LEVELS = 256 >> _LEVEL_SHIFT
 
 
 def encode_octomap_binary(
-    prediction: OccupancyPrediction, frame_id: str, include: Include = "seen+completed", min_confidence: float = 0.0
+    prediction: OccupancyPrediction,
+    frame_id: str,
+    include: Include = "seen+completed",
+    min_confidence: float = 0.0,
+    border: int = 0,
 ) -> bytes:
     """Serialised octomap_msgs/Octomap holding an OcTree: occupied, free, unknown.
 
     Args:
         prediction: what is where.
         frame_id: frame of the header; the tree's coordinates are those of the grid.
-        include: which voxels enter; all others are unknown.
-        min_confidence: probability below which a voxel is unknown.
+        include, min_confidence, border: which voxels enter, as in `selected_labels`; all others are unknown.
 
     Raises:
         GridError: the grid's origin is not on the octree's lattice.
     """
-    return _message(prediction, frame_id, "OcTree", occupancy_stream(prediction, include, min_confidence))
+    return _message(prediction, frame_id, "OcTree", occupancy_stream(prediction, include, min_confidence, border))
 
 
 def encode_octomap_full(
-    prediction: OccupancyPrediction, frame_id: str, include: Include = "seen+completed", min_confidence: float = 0.0
+    prediction: OccupancyPrediction,
+    frame_id: str,
+    include: Include = "seen+completed",
+    min_confidence: float = 0.0,
+    border: int = 0,
 ) -> bytes:
     """Serialised octomap_msgs/Octomap holding a ColorOcTree: log-odds and class colours.
 
     Arguments and errors as in `encode_octomap_binary`.
     """
-    return _message(prediction, frame_id, "ColorOcTree", semantic_stream(prediction, include, min_confidence))
+    return _message(prediction, frame_id, "ColorOcTree", semantic_stream(prediction, include, min_confidence, border))
 
 
 def write_bt(
@@ -76,18 +83,22 @@ def write_ot(
     write_octree(path, "ColorOcTree", semantic_stream(prediction, include, min_confidence), prediction.grid.resolution)
 
 
-def occupancy_stream(prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0) -> bytes:
+def occupancy_stream(
+    prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
+) -> bytes:
     """Stream of the OcTree."""
-    labels = selected_labels(prediction, include, min_confidence)
+    labels = selected_labels(prediction, include, min_confidence, border)
     # 0 unknown, 1 free, 2 occupied
     states = np.not_equal(labels, UNKNOWN).view(np.uint8)
     states += ((labels - np.uint8(1)) < np.uint8(UNKNOWN - 1)).view(np.uint8)
     return binary_stream_of(states, prediction.grid)
 
 
-def semantic_stream(prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0) -> bytes:
+def semantic_stream(
+    prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
+) -> bytes:
     """Stream of the ColorOcTree."""
-    labels = selected_labels(prediction, include, min_confidence)
+    labels = selected_labels(prediction, include, min_confidence, border)
     cells, leaves = leaf_cells(labels, prediction.confidence, prediction.classes)
     return color_stream(cells, leaves, prediction.grid)
 

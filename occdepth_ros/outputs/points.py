@@ -29,17 +29,20 @@ it; `confidence` is the probability of the label times 255; `visibility` has the
 
 
 def encode_points(
-    prediction: OccupancyPrediction, frame_id: str, include: Include = "all", min_confidence: float = 0.0
+    prediction: OccupancyPrediction,
+    frame_id: str,
+    include: Include = "all",
+    min_confidence: float = 0.0,
+    border: int = 0,
 ) -> bytes:
     """Serialised sensor_msgs/PointCloud2, metres, in the grid's coordinates.
 
     Args:
         prediction: what is where.
         frame_id: frame of the header.
-        include: which voxels enter.
-        min_confidence: probability below which a voxel is left out.
+        include, min_confidence, border: which voxels enter, as in `selected_labels`.
     """
-    points = point_rows(prediction, include, min_confidence)
+    points = point_rows(prediction, include, min_confidence, border)
     message = CdrWriter()
     message.header(prediction.stamp_ns, frame_id)
     message.primitives("II", 1, len(points))
@@ -53,10 +56,12 @@ def encode_points(
     return message.finish()
 
 
-def point_rows(prediction: OccupancyPrediction, include: Include, min_confidence: float) -> npt.NDArray[np.uint32]:
+def point_rows(
+    prediction: OccupancyPrediction, include: Include, min_confidence: float, border: int = 0
+) -> npt.NDArray[np.uint32]:
     """The points as five 32-bit words each, `[N, 5]`, in C order of the voxels."""
     grid = prediction.grid
-    labels = selected_labels(prediction, include, min_confidence)
+    labels = selected_labels(prediction, include, min_confidence, border)
     voxels = set_voxels((labels - np.uint8(1)) < np.uint8(UNKNOWN - 1))
     label = labels.reshape(-1).take(voxels)
     rows = np.empty((len(voxels), POINT_STEP // 4), "<u4")

@@ -18,7 +18,7 @@ camera's view. `all`: also those outside the view."""
 
 
 def selected_labels(
-    prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0
+    prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
 ) -> npt.NDArray[np.uint8]:
     """Labels with 255 (unknown) wherever the voxel is left out, `[X, Y, Z]` uint8; read only, it may be shared.
 
@@ -26,6 +26,8 @@ def selected_labels(
         prediction: what is where.
         include: which voxels count.
         min_confidence: probability below which a voxel is unknown, 0..1.
+        border: completed voxels up to this far from the grid's four side faces are unknown, in voxels. Networks pad
+            their input there and predict thin rims of terrain.
 
     Raises:
         OccDepthError: `include` is none of the three words.
@@ -44,6 +46,11 @@ def selected_labels(
     if least > 0:
         unsure = prediction.confidence < least
         drop = unsure if drop is None else np.bitwise_or(drop, unsure, out=drop)
+    if border > 0:
+        completed = np.zeros(prediction.grid.size, bool)
+        for side in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
+            completed[side] = prediction.visibility[side] != int(Visibility.SEEN)
+        drop = completed if drop is None else np.bitwise_or(drop, completed, out=drop)
     if drop is None:
         return prediction.labels
     # True is the byte 1, so its negative is 255: a masked fill without a branch
@@ -53,11 +60,11 @@ def selected_labels(
 
 
 def select(
-    prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0
+    prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Return the occupied and the free voxels that count, each `[X, Y, Z]` bool; the rest is unknown.
 
     Arguments and errors as in `selected_labels`.
     """
-    labels = selected_labels(prediction, include, min_confidence)
+    labels = selected_labels(prediction, include, min_confidence, border)
     return (labels - np.uint8(1)) < np.uint8(UNKNOWN - 1), labels == EMPTY

@@ -41,10 +41,7 @@ def draw_depth(depth: npt.NDArray[np.float32], width: int) -> ImageArray:
     Returns:
         `[height + scale, width, 3]` RGB.
     """
-    valid = np.isfinite(depth) & (depth > 0)
-    position = np.log(np.where(valid, depth, 1.0) / NEAREST_M) / np.log(FARTHEST_M / NEAREST_M)
-    colored = _depth_colors(np.clip(position, 0, 1))
-    colored[~valid] = NO_DATA
+    colored = colored_depth(depth)
     height = round(width * depth.shape[0] / depth.shape[1])
     image = cv2.resize(colored, (width, height), interpolation=cv2.INTER_AREA)
     bar_height, left, right = 34, 10, width - 10
@@ -58,6 +55,15 @@ def draw_depth(depth: npt.NDArray[np.float32], width: int) -> ImageArray:
         anchor = "la" if metres == NEAREST_M else "ra" if metres == FARTHEST_M else "ma"
         text(draw, (x, height + 18), f"{metres} m", 13, color=MUTED, anchor=anchor)
     return to_array(figure)
+
+
+def colored_depth(depth: npt.NDArray[np.float32]) -> ImageArray:
+    """Depth in metres, `[H, W]`, as RGB `[H, W, 3]` on a logarithmic scale from 2 to 80 m; light grey without depth."""
+    valid = np.isfinite(depth) & (depth > 0)
+    position = np.log(np.where(valid, depth, 1.0) / NEAREST_M) / np.log(FARTHEST_M / NEAREST_M)
+    colored = _depth_colors(np.clip(position, 0, 1))
+    colored[~valid] = NO_DATA
+    return colored
 
 
 def _depth_colors(position: npt.NDArray[np.floating]) -> ImageArray:

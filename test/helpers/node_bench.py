@@ -62,15 +62,16 @@ class Bench:
     """The node, a camera and listeners in one executor.
 
     Args:
+        namespace: of the node; the cameras stay in the root namespace.
         parameters: of the node, beside a small grid, a quick model and extrinsics from parameters.
     """
 
-    def __init__(self, **parameters: Any) -> None:
+    def __init__(self, namespace: str = "", **parameters: Any) -> None:
         values = {**QUICK, "extrinsics": "parameters", **parameters}
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=1 + next(DOMAINS) % 100)
         overrides = [Parameter(name, value=value) for name, value in values.items()]
-        self.node = StereoOccNode(context=self.context, parameter_overrides=overrides)
+        self.node = StereoOccNode(context=self.context, namespace=namespace, parameter_overrides=overrides)
         self.tester = rclpy.create_node("tester", context=self.context)
         self._senders = {
             (side, name): self.tester.create_publisher(kind, f"{side}/{name}", 5)
@@ -105,7 +106,7 @@ class Bench:
         self.tester.create_subscription(kind, f"/stereo_occ/{topic}", heard.append, LATCHED if latched else RESULT)
         return heard
 
-    def wait(self, condition: Callable[[], Any], what: str, timeout: float = 60.0) -> None:
+    def wait(self, condition: Callable[[], Any], what: str, timeout: float = 180.0) -> None:
         end = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < end, f"{what}; faults: {[(f.name, f.text) for f in self.node.faults.present()]}"

@@ -1,4 +1,4 @@
-"""The launch files and the view of RViz: what can be known without launch, and the rest where it is installed."""
+"""The launch files and the view of RViz: static checks, and execution where launch is installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "launch"
-OUTPUTS = {name.removeprefix("publish_") for name in PARAMETERS if name.startswith("publish_")} - {"processing_time"}
+OUTPUTS = {name.removeprefix("publish_") for name in PARAMETERS if name.startswith("publish_")} - {
+    "processing_time",
+    "map",
+}
 
 
 def _constant(file: str, name: str) -> ast.expr:
@@ -38,14 +41,46 @@ def test_overrides_are_parameters_of_the_node_in_their_types() -> None:
     assert found.keys() <= arguments.keys()
 
 
+def _view() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "config" / "occdepth.rviz").read_text(encoding="utf-8"))["Visualization Manager"]
+
+
+def _displays(view: dict[str, Any]) -> list[dict[str, Any]]:
+    nested = [inner for display in view["Displays"] for inner in display.get("Displays", [])]
+    return [*view["Displays"], *nested]
+
+
+def _remapped_outputs() -> set[str]:
+    value = _constant("stereo_occ.launch.py", "OUTPUTS")
+    assert isinstance(value, ast.Tuple)
+    return {name for part in value.elts if isinstance(part, ast.Starred) for name in ast.literal_eval(part.value)}
+
+
 def test_every_output_follows_a_namespace_in_rviz() -> None:
-    assert set(ast.literal_eval(_constant("stereo_occ.launch.py", "OUTPUTS"))) == OUTPUTS
+    remapped = _remapped_outputs()
+    assert {name for name in remapped if not name.startswith("map/")} == OUTPUTS
+    shown = {d["Topic"]["Value"].removeprefix("/stereo_occ/") for d in _displays(_view()) if "Topic" in d}
+    assert shown - {"/left/image_rect"} <= remapped
+
+
+def test_the_dock_state_of_the_view_names_its_panels() -> None:
+    text = (ROOT / "config" / "occdepth.rviz").read_text(encoding="utf-8")
+    state = bytes.fromhex(yaml.safe_load(text)["Window Geometry"]["QMainWindow State"])
+    for name in ("Displays", "Left camera", "Voxels in the image", "Legend", "Depth"):
+        encoded = name.encode("utf-16-be")
+        assert len(encoded).to_bytes(4, "big") + encoded in state, name
+
+
+def test_the_first_view_shows_one_voxel_display_and_the_legend() -> None:
+    enabled = {d["Name"] for d in _view()["Displays"] if d["Enabled"]}
+    assert {name for name in enabled if name.startswith("Voxels: ")} == {"Voxels: markers"}
+    assert {"Legend", "Left camera", "Voxels in the image", "Frames"} <= enabled
 
 
 def test_the_view_shows_our_topics_with_their_durability() -> None:
-    view = yaml.safe_load((ROOT / "config" / "occdepth.rviz").read_text(encoding="utf-8"))["Visualization Manager"]
+    view = _view()
     shown = {d["Topic"]["Value"]: d for d in view["Displays"] if "Topic" in d}
-    latched = {"octomap_binary", "octomap_full", "occupancy_grid"}
+    latched = {"octomap_binary", "octomap_full", "occupancy_grid", "markers", "legend"}
     for topic, display in shown.items():
         if topic.startswith("/stereo_occ/"):
             name = topic.removeprefix("/stereo_occ/")
@@ -55,9 +90,10 @@ def test_the_view_shows_our_topics_with_their_durability() -> None:
             assert display["Topic"]["Reliability Policy"] == "Reliable", topic
     assert shown["/left/image_rect"]["Topic"]["Reliability Policy"] == "Best Effort"
     shown_outputs = {t.removeprefix("/stereo_occ/") for t in shown if t.startswith("/stereo_occ/")}
-    assert shown_outputs == OUTPUTS - {"grid"}, "every output that stock displays can show"
-    classes = {d["Class"].split("/")[0] for d in view["Displays"]}
-    assert classes == {"rviz_default_plugins", "octomap_rviz_plugins"}
+    clouds = {d["Depth Map Topic"].removeprefix("/stereo_occ/") for d in view["Displays"] if "Depth Map Topic" in d}
+    assert shown_outputs | clouds == OUTPUTS - {"grid", "camera_info"}, "every output that stock displays can show"
+    classes = {d["Class"].split("/")[0] for d in _displays(view)}
+    assert classes == {"rviz_default_plugins", "octomap_rviz_plugins", "rviz_common"}
     assert "TF" in {d["Class"].split("/")[1] for d in view["Displays"]}
     assert view["Global Options"]["Fixed Frame"] == PARAMETERS["grid_frame"].default
 
@@ -127,6 +163,51 @@ def test_arguments_become_remappings_and_parameters(
         for key, value in entry.items()
     }
     assert overrides == {**parameters, "use_sim_time": False}
+
+
+def _text(context: Any, value: Any) -> str:
+    from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
+
+    return str(perform_substitutions(context, normalize_to_list_of_substitutions(value)))
+
+
+def _substituted(context: Any, pairs: Any) -> dict[str, str]:
+    return {_text(context, a): _text(context, b) for a, b in pairs}
+
+
+def test_the_replay_publishes_where_the_node_listens() -> None:
+    node_file, replay_file = _description("stereo_occ.launch.py"), _description("kitti_replay.launch.py")
+    from launch import LaunchContext
+
+    context = LaunchContext()
+    context.launch_configurations.update({name: value for name, (value, _) in node_file.ARGUMENTS.items()})
+    context.launch_configurations.update({name: value for name, (_, value, _) in replay_file.REPLAY.items()})
+    given = {"namespace": "robot1", "left_namespace": "cam/l/", "right_namespace": "/cam/r"}
+    context.launch_configurations.update({**given, "params_file": "p.yaml", "rviz_config": "view.rviz"})
+    (node,), (replay,) = node_file.make_nodes(context), replay_file.make_replay(context)
+    assert _substituted(context, replay._Node__remappings) == _substituted(context, node._Node__remappings)
+    for made in (node, replay):
+        assert _text(context, made._Node__node_namespace) == "robot1"
+    description = replay_file.generate_launch_description()
+    assert given.keys() <= {argument.name for argument in description.get_launch_arguments()}
+
+
+def test_log_level_and_view_follow_a_pushed_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = _description("stereo_occ.launch.py")
+    from launch import LaunchContext
+
+    monkeypatch.setattr(module, "get_package_prefix", lambda package: "/opt/ros")
+    context = LaunchContext()
+    context.launch_configurations.update({name: default for name, (default, _) in module.ARGUMENTS.items()})
+    context.launch_configurations.update({"params_file": "p.yaml", "rviz_config": "view.rviz", "rviz": "true"})
+    context.launch_configurations.update({"ros_namespace": "/fleet/robot1", "namespace": "front", "log_level": "debug"})
+    node, viewer = module.make_nodes(context)
+    arguments = [_text(context, part) for part in node._Node__arguments]
+    assert "fleet.robot1.front.stereo_occ:=debug" in arguments
+    remapped = _substituted(context, viewer._Node__remappings)
+    assert remapped["/stereo_occ/markers"] == "/fleet/robot1/front/stereo_occ/markers"
+    assert remapped["/left/image_rect"] == "/fleet/robot1/front/left/image_rect"
+    assert remapped["/left/camera_info"] == "/fleet/robot1/front/left/camera_info"
 
 
 @pytest.mark.parametrize("installed", [True, False])

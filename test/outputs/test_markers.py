@@ -1,4 +1,4 @@
-"""Marker cubes: the surface, all of it, merged where one class fills an aligned block, and never too many."""
+"""Surface rectangles: every exposed face once, merged where faces are alike, and at most the requested number."""
 
 from __future__ import annotations
 
@@ -9,91 +9,139 @@ from helpers.predictions import predict, predictions
 from hypothesis import given
 from hypothesis import strategies as st
 
+from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.errors import OccDepthError
-from occdepth_ros.outputs.markers import Cubes, surface_cubes
+from occdepth_ros.outputs.faces import Rectangles, exposed_rectangles
+from occdepth_ros.outputs.markers import SHADES, class_colors, frustum_lines
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 PLENTY = 1_000_000
 
 
-def on_surface(occupied: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def exposed(occupied: npt.NDArray[np.bool_], axis: int, is_upper: bool) -> npt.NDArray[np.bool_]:
+    """Voxels whose face in this direction is exposed, by the definition."""
     padded = np.pad(occupied, 1)
-    buried = occupied.copy()
-    for axis in range(3):
-        for step in (-1, 1):
-            buried &= np.roll(padded, step, axis)[1:-1, 1:-1, 1:-1]
-    return occupied & ~buried
+    return occupied & ~np.roll(padded, -1 if is_upper else 1, axis)[1:-1, 1:-1, 1:-1]
 
 
-def corners(size: Cubes) -> npt.NDArray[np.int64]:
-    return np.stack([*np.divmod(size.column, size.shape[1]), size.layer], axis=1)
-
-
-def boxes(size: Cubes) -> list[tuple[tuple[slice, ...], int]]:
-    edge = 1 << size.level
-    return [
-        (tuple(slice(edge * int(a), edge * (int(a) + 1)) for a in corner), int(key))
-        for corner, key in zip(corners(size), size.keys, strict=True)
-    ]
+def voxels_of(found: Rectangles, index: int) -> tuple[slice, ...]:
+    lower, size = found.lower[index].copy(), found.size[index].copy()
+    lower[found.axis] -= found.is_upper
+    size[found.axis] = 1
+    return tuple(slice(int(a), int(a + n)) for a, n in zip(lower, size, strict=True))
 
 
 @given(predictions())
-def test_each_surface_voxel_is_drawn_once_by_a_cube_of_its_class(prediction: OccupancyPrediction) -> None:
-    cubes, dropped = surface_cubes(prediction, "all", PLENTY)
-    assert dropped == 0
-    drawn = np.zeros(prediction.grid.size, int)
-    surface = on_surface(prediction.occupied)
-    for size in cubes:
-        for box, key in boxes(size):
-            completed, label = divmod(key, len(prediction.classes))
-            inside = prediction.labels[box]
-            assert inside.shape == (1 << size.level,) * 3
-            assert (inside == label).all()
-            assert ((prediction.visibility[box] != Visibility.SEEN) == completed).all()
-            assert surface[box].any()
+def test_each_exposed_face_is_in_one_rectangle_of_its_class(prediction: OccupancyPrediction) -> None:
+    directions, dropped = exposed_rectangles(prediction, "all", PLENTY)
+    assert dropped == 0 and len(directions) == 6
+    for found in directions:
+        drawn = np.zeros(prediction.grid.size, int)
+        for index, key in enumerate(found.keys):
+            box = voxels_of(found, index)
             drawn[box] += 1
-    assert drawn.max() <= 1
-    assert (drawn[surface] == 1).all()
-    assert (drawn[~prediction.occupied] == 0).all()
+            assert (prediction.labels[box] == (key & 255)).all()
+            assert ((prediction.visibility[box] != Visibility.SEEN) == (key > 255)).all()
+        np.testing.assert_array_equal(drawn, exposed(prediction.occupied, found.axis, found.is_upper))
 
 
-def test_a_block_of_one_class_is_one_cube_and_what_is_inside_is_left_out() -> None:
+def test_a_block_of_one_class_has_six_rectangles() -> None:
     labels = np.zeros((24, 24, 24), np.uint8)
-    labels[8:16, 8:16, 8:16] = 9
-    cubes, _ = surface_cubes(predict(labels), "all", PLENTY)
-    assert [size.count for size in cubes] == [0, 0, 0, 1]
-    cubes, _ = surface_cubes(predict(np.full((24, 24, 24), 9, np.uint8)), "all", PLENTY)
-    assert [size.count for size in cubes] == [0, 0, 0, 26]
+    labels[8:17, 3:16, 9:12] = 9
+    directions, _ = exposed_rectangles(predict(labels), "all", PLENTY)
+    assert [len(found.keys) for found in directions] == [1] * 6
+    full, _ = exposed_rectangles(predict(np.full((5, 6, 7), 9, np.uint8)), "all", PLENTY)
+    assert [len(found.keys) for found in full] == [1] * 6, "the faces of the grid are exposed"
 
 
-def test_the_farthest_cubes_are_dropped() -> None:
-    rng = np.random.default_rng(2)
-    prediction = predict(np.where(rng.random((30, 20, 10)) < 0.2, 15, 0).astype(np.uint8))
-    (everything, *_), _ = surface_cubes(prediction, "all", PLENTY)
-    far = np.sort(np.hypot(*everything.centers(prediction.grid)[:, :2].T))
-    for most in (0, 1, 100):
-        cubes, dropped = surface_cubes(prediction, "all", most)
-        assert sum(size.count for size in cubes) == most
-        assert dropped == prediction.occupied.sum() - most
-        kept = np.sort(np.hypot(*cubes[0].centers(prediction.grid)[:, :2].T))
-        assert np.allclose(kept, far[:most], atol=0.01)
+def test_triangles_span_the_rectangle_and_look_outwards() -> None:
+    labels = np.zeros((8, 8, 8), np.uint8)
+    labels[2:5, 3:7, 1:3] = 11
+    prediction = predict(labels)
+    low = np.asarray(prediction.grid.origin) + prediction.grid.resolution * np.array([2, 3, 1])
+    high = np.asarray(prediction.grid.origin) + prediction.grid.resolution * np.array([5, 7, 3])
+    for found in exposed_rectangles(prediction, "all", PLENTY)[0]:
+        (points,) = found.triangles(prediction.grid)
+        expected_low, expected_high = low.copy(), high.copy()
+        plane = high if found.is_upper else low
+        expected_low[found.axis] = expected_high[found.axis] = plane[found.axis]
+        np.testing.assert_allclose(points.min(axis=0), expected_low)
+        np.testing.assert_allclose(points.max(axis=0), expected_high)
+        area = 0.0
+        for a, b, c in points.reshape(2, 3, 3):
+            normal = np.cross(b - a, c - a) / 2
+            area += np.linalg.norm(normal)
+            assert np.sign(normal[found.axis]) == (1 if found.is_upper else -1)
+        assert area == pytest.approx(np.prod((expected_high - expected_low)[np.arange(3) != found.axis]))
+
+
+def test_the_farthest_rectangles_are_dropped() -> None:
+    labels = np.zeros((30, 20, 10), np.uint8)
+    labels[3, 10, 4] = labels[28, 10, 4] = 15
+    prediction = predict(labels)
+    origin = np.array(prediction.grid.origin[:2])
+    near = np.hypot(*(origin + 0.2 * np.array([3.5, 10.5]))) < np.hypot(*(origin + 0.2 * np.array([28.5, 10.5])))
+    directions, dropped = exposed_rectangles(prediction, "all", 6)
+    assert dropped == 6
+    wanted = 3 if near else 28
+    for found in directions:
+        assert len(found.keys) == 1 and voxels_of(found, 0)[0].start == wanted
 
 
 @given(predictions(), st.integers(0, 60))
-def test_the_cap_is_kept_exactly(prediction: OccupancyPrediction, most: int) -> None:
-    cubes, dropped = surface_cubes(prediction, "all", most)
-    total = sum(size.count for size in surface_cubes(prediction, "all", PLENTY)[0])
-    assert sum(size.count for size in cubes) == min(most, total)
+def test_the_highest_number_is_kept_exactly(prediction: OccupancyPrediction, most: int) -> None:
+    total = sum(len(found.keys) for found in exposed_rectangles(prediction, "all", PLENTY)[0])
+    directions, dropped = exposed_rectangles(prediction, "all", most)
+    assert sum(len(found.keys) for found in directions) == min(most, total)
     assert dropped == max(0, total - most)
 
 
-def test_centers_are_those_of_the_blocks() -> None:
-    prediction = predict(np.full((9, 5, 3), 9, np.uint8))
-    for size in surface_cubes(prediction, "all", PLENTY)[0]:
-        expected = prediction.grid.centers_of(corners(size) * 2**size.level + (2**size.level - 1) / 2)
-        assert np.allclose(size.centers(prediction.grid), expected)
-
-
-def test_a_negative_cap_is_refused() -> None:
+def test_a_negative_number_is_refused() -> None:
     with pytest.raises(OccDepthError, match="max_markers"):
-        surface_cubes(predict(np.zeros((2, 2, 2), np.uint8)), "all", -1)
+        exposed_rectangles(predict(np.zeros((2, 2, 2), np.uint8)), "all", -1)
+
+
+def test_completed_voxels_at_the_side_faces_are_left_out_and_seen_ones_are_not() -> None:
+    labels = np.zeros((12, 12, 6), np.uint8)
+    labels[1, 6, 2] = labels[6, 10, 2] = labels[6, 6, 2] = labels[11, 3, 2] = 9
+    prediction = predict(labels)
+    visibility = np.full(labels.shape, Visibility.HIDDEN, np.uint8)
+    visibility[11, 3, 2] = Visibility.SEEN
+    prediction = OccupancyPrediction(
+        prediction.grid, labels, prediction.confidence, visibility, prediction.depth, classes=prediction.classes
+    )
+
+    def shown(border: int) -> set[tuple[int, ...]]:
+        top = exposed_rectangles(prediction, "all", PLENTY, border=border)[0][4]
+        return {tuple(int(n) for n in lower) for lower in top.lower[:, :2]}
+
+    assert shown(0) == {(1, 6), (6, 10), (6, 6), (11, 3)}
+    assert shown(2) == {(6, 6), (11, 3)}
+    assert shown(1) == {(1, 6), (6, 10), (6, 6), (11, 3)}, "one column inside of the border of one"
+
+
+def test_tops_keep_the_class_colour_and_completed_voxels_are_lighter() -> None:
+    prediction = predict(np.zeros((2, 2, 2), np.uint8))
+    seen, completed = class_colors(prediction.classes)
+    assert SHADES[2, True] == 1.0 == max(SHADES.values())
+    np.testing.assert_allclose(seen * 255, prediction.classes.colors, atol=1e-4)
+    dark = seen.mean(axis=1) < 0.7
+    assert dark.any() and (completed.mean(axis=1) > seen.mean(axis=1))[dark].all()
+
+
+def test_the_frusta_start_at_the_cameras_and_end_at_the_image_corners() -> None:
+    left = np.array([[100.0, 0, 80, 0], [0, 100, 48, 0], [0, 0, 1, 0]])
+    right = left.copy()
+    right[0, 3] = -50.0
+    pose = np.eye(4)
+    pose[:3, :3] = [[0, -1, 0], [0, 0, -1], [1, 0, 0]]
+    pose[:3, 3] = [0.0, -0.1, -0.3]
+    rig = StereoRig(PinholeCamera(left, 160, 96), PinholeCamera(right, 160, 96), pose)
+    lines = frustum_lines(rig, 2.0).reshape(2, 8, 2, 3)
+    for side, pose_of_side in enumerate((rig.left_from_grid, rig.right_from_grid)):
+        in_camera = lines[side] @ pose_of_side[:3, :3].T + pose_of_side[:3, 3]
+        np.testing.assert_allclose(in_camera[:4, 0], 0, atol=1e-12)
+        corners = in_camera[:4, 1]
+        np.testing.assert_allclose(corners[:, 2], 2.0)
+        pixels = corners[:, :2] / corners[:, 2:] * 100 + (80, 48)
+        np.testing.assert_allclose(pixels, [(0, 0), (160, 0), (160, 96), (0, 96)], atol=1e-9)

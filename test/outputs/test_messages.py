@@ -16,12 +16,14 @@ from nav_msgs.msg import OccupancyGrid
 from occdepth_ros.msg import SemanticGrid
 from octomap_msgs.msg import Octomap
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from occdepth_ros.outputs.depth_image import encode_depth
-from occdepth_ros.outputs.markers import COMPLETED_ALPHA, SEEN_ALPHA, encode_markers, surface_cubes
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.outputs.faces import exposed_rectangles
+from occdepth_ros.outputs.image import encode_camera_info, encode_depth, encode_rgb
+from occdepth_ros.outputs.markers import SHADES, class_colors, encode_markers
 from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid, traversability
 from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_full, occupancy_stream, semantic_stream
 from occdepth_ros.outputs.points import encode_points
@@ -72,35 +74,62 @@ def test_markers(prediction: OccupancyPrediction, frame_id: str) -> None:
     message = deserialize_message(encode_markers(prediction, frame_id, "all"), MarkerArray)
     first, *lists = message.markers
     assert first.action == Marker.DELETEALL
-    cubes = {
-        tuple(center): (size.level, int(key))
-        for size in surface_cubes(prediction, "all", 10**6)[0]
-        for center, key in zip(size.centers(prediction.grid), size.keys, strict=True)
-    }
-    assert sum(len(marker.points) for marker in lists) == len(cubes)
-    assert len({(marker.ns, marker.id) for marker in lists}) == len(lists)
-    known = {tuple(np.round(center, 6)): value for center, value in cubes.items()}
     for marker in message.markers:
         check_header(marker.header, frame_id)
         assert marker.pose.orientation.w == 1.0
-    for marker in lists:
-        assert (marker.type, marker.action) == (Marker.CUBE_LIST, Marker.ADD)
-        assert marker.scale.x == marker.scale.y == marker.scale.z == pytest.approx(0.2 * marker.id)
-        assert len(marker.points) == len(marker.colors) > 0
-        for point, color in zip(marker.points, marker.colors, strict=True):
-            level, key = known[tuple(np.round((point.x, point.y, point.z), 6))]
-            completed, label = divmod(key, len(prediction.classes))
-            assert marker.id == 2**level
-            assert marker.ns == ("completed" if completed else "seen")
-            assert color.a == (COMPLETED_ALPHA if completed else SEEN_ALPHA)
-            rgb = [round(255 * channel) for channel in (color.r, color.g, color.b)]
-            assert rgb == list(prediction.classes.rgb[label])
+    assert {marker.ns for marker in lists} <= {"seen", "completed"}
+    directions, _ = exposed_rectangles(prediction, "all", 10**6)
+    for completed, name in enumerate(("seen", "completed")):
+        expected = sum(int(((found.keys > 255) == completed).sum()) for found in directions)
+        found = [marker for marker in lists if marker.ns == name]
+        assert sum(len(marker.points) for marker in found) == 6 * expected
+        allowed = {
+            tuple(np.rint(255 * shade * color).astype(int))
+            for color in class_colors(prediction.classes)[completed]
+            for shade in SHADES.values()
+        }
+        for marker in found:
+            assert (marker.type, marker.action) == (Marker.TRIANGLE_LIST, Marker.ADD)
+            assert marker.scale.x == marker.scale.y == marker.scale.z == 1.0
+            assert len(marker.points) == len(marker.colors) > 0
+            for color in marker.colors:
+                assert color.a == 1.0
+                rgb = np.rint(255 * np.array([color.r, color.g, color.b])).astype(int)
+                assert any(np.abs(rgb - other).max() <= 1 for other in allowed)
 
 
-def test_markers_of_nothing_delete_what_was(prediction: OccupancyPrediction) -> None:
+def test_markers_of_nothing_delete_the_previous_ones_and_show_the_cameras() -> None:
     empty = predict(np.zeros((4, 4, 4), np.uint8))
     message = deserialize_message(encode_markers(empty, "map", "all"), MarkerArray)
     assert [marker.action for marker in message.markers] == [Marker.DELETEALL]
+    message = deserialize_message(encode_markers(empty, "map", "all", rig=small_rig()), MarkerArray)
+    assert [(marker.ns, marker.type) for marker in message.markers[1:]] == [("cameras", Marker.LINE_LIST)]
+    assert len(message.markers[1].points) == len(message.markers[1].colors) == 32
+
+
+def small_rig() -> StereoRig:
+    left = np.array([[100.0, 0, 80, 0], [0, 101, 48, 0], [0, 0, 1, 0]])
+    right = left.copy()
+    right[0, 3] = -50.0
+    return StereoRig(PinholeCamera(left, 160, 96), PinholeCamera(right, 160, 96), np.eye(4))
+
+
+def test_camera_info_is_that_of_the_rectified_left_camera() -> None:
+    message = deserialize_message(encode_camera_info(small_rig(), 5_000_000_007, "optical"), CameraInfo)
+    assert (message.header.stamp.sec, message.header.stamp.nanosec, message.header.frame_id) == (5, 7, "optical")
+    assert (message.width, message.height, message.distortion_model) == (160, 96, "plumb_bob")
+    np.testing.assert_array_equal(message.d, np.zeros(5))
+    np.testing.assert_array_equal(message.k, [100, 0, 80, 0, 101, 48, 0, 0, 1])
+    np.testing.assert_array_equal(message.r, np.eye(3).ravel())
+    np.testing.assert_array_equal(message.p, [100, 0, 80, 0, 0, 101, 48, 0, 0, 0, 1, 0])
+    assert (message.binning_x, message.roi.width, message.roi.do_rectify) == (0, 0, False)
+
+
+def test_rgb_images_are_written_row_by_row() -> None:
+    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    message = deserialize_message(encode_rgb(image[:, ::-1], 1, "optical"), Image)
+    assert (message.height, message.width, message.encoding, message.step) == (2, 3, "rgb8", 9)
+    np.testing.assert_array_equal(np.asarray(message.data).reshape(2, 3, 3), image[:, ::-1])
 
 
 @pytest.mark.parametrize("frame_id", FRAMES)

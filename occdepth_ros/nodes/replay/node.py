@@ -21,29 +21,35 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import OccDepthError, SourceError
 from occdepth_ros.nodes.parameter_binding import declare_parameters
-from occdepth_ros.nodes.qos import REPLAYED, overridable
+from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, REPLAYED, fresh, overridable
 from occdepth_ros.nodes.replay.messages import camera_infos, image_message, time_message, transform_message
 from occdepth_ros.nodes.replay.parameters import NOW, ReplaySettings
 from occdepth_ros.nodes.replay.schedule import Pace, Timeline, frame_order, read_ahead
 from occdepth_ros.nodes.signals import interrupted_once
+from occdepth_ros.nodes.usage import help_requested, usage
 from occdepth_ros.sources import SourceOptions, StereoSource, open_source
 
 DISCOVERY_S = 1.0
-"""Subscribers are seen by a publisher a little before they see the publisher."""
+"""Delay after the subscribers were discovered: a publisher discovers them before they discover the publisher."""
 ACKNOWLEDGE_S = 10.0
-"""How long reliable subscribers may take to receive the last pairs."""
+"""Longest time in which reliable subscribers acknowledge the last pairs."""
 LINGER_S = 1.0
-"""How long best-effort subscribers have to fetch them: they acknowledge nothing, and shared memory ends with us."""
+"""Time for best-effort subscribers, which acknowledge nothing, to read the last pairs from shared memory."""
+SUMMARY = (
+    "Publishes a recorded stereo sequence as left/image_rect, right/image_rect, left/camera_info, right/camera_info, "
+    "TF and /clock, and replay_ended after the last pair."
+)
 
 
 @dataclass
 class Prepared:
-    """One pair as messages that lack their stamps."""
+    """One pair as messages without stamps."""
 
     stamp_ns: int
     images: tuple[Image, Image]
@@ -52,7 +58,7 @@ class Prepared:
 
 
 class Replay(Node):
-    """Publishes a sequence once, or for ever.
+    """Publishes a sequence once, or repeatedly.
 
     Raises:
         OccDepthError: a parameter or the sequence cannot be used.
@@ -68,12 +74,14 @@ class Replay(Node):
         self.image_publishers = [self._camera_publisher(Image, f"{side}/image_rect") for side in ("left", "right")]
         self.info_publishers = [self._camera_publisher(CameraInfo, f"{side}/camera_info") for side in ("left", "right")]
         self.clock_publisher = self.create_publisher(Clock, "/clock", REPLAYED) if self.settings.clock_hz > 0 else None
+        self.end_publisher = self.create_publisher(Header, REPLAY_ENDED, fresh(LATCHED))
         self.tf = TransformBroadcaster(self)
         self.static_tf = StaticTransformBroadcaster(self)
         self.timeline = Timeline(round(self.source.period_s() * 1e9))
         self.pace = Pace(self.settings.rate)
         self.moments: tuple[float, ...] = ()
         self.published = 0
+        self._last_stamp_ns: int | None = None
 
     def _open(self) -> StereoSource:
         settings = self.settings
@@ -109,10 +117,11 @@ class Replay(Node):
             self._publish_rig()
             self._wait_for_subscribers()
             self._publish_all()
+            self._publish_end()
             self._drain()
         except KeyboardInterrupt:
             pass
-        except RuntimeError:  # rclpy's errors are such: ROS shut down in the middle of a call
+        except RuntimeError:  # raised by rclpy when ROS shuts down during a call
             if rclpy.ok():
                 raise
         self._summarise()
@@ -187,14 +196,21 @@ class Replay(Node):
         for info, publisher in zip(self.infos, self.info_publishers, strict=True):
             info.header.stamp = stamp
             publisher.publish(info)
+        self._last_stamp_ns = stamp_ns
         for image, publisher in zip(prepared.images, self.image_publishers, strict=True):
             image.header.stamp = stamp
             publisher.publish(image)
 
+    def _publish_end(self) -> None:
+        if self._last_stamp_ns is not None:
+            message = Header()
+            message.stamp = time_message(self._last_stamp_ns)
+            self.end_publisher.publish(message)
+
     def _drain(self) -> None:
-        """Wait until the subscribers have the last pair: it would be lost with the publishers."""
+        """Wait until the subscribers have received the last pair; it is lost when the publishers are destroyed."""
         deadline = time.monotonic() + ACKNOWLEDGE_S
-        for publisher in (*self.image_publishers, *self.info_publishers):
+        for publisher in (*self.image_publishers, *self.info_publishers, self.end_publisher):
             left = deadline - time.monotonic()
             if left > 0 and rclpy.ok():
                 publisher.wait_for_all_acked(Duration(seconds=left))
@@ -214,8 +230,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node.
 
     Returns:
-        0 at the end of the sequence or when interrupted, 2 on an error that the user can repair.
+        0 at the end of the sequence, after an interrupt or with --help, 2 on an error that the user can correct.
     """
+    if help_requested(arguments):
+        print(usage("replay", SUMMARY, ReplaySettings))
+        return 0
     rclpy.init(args=list(arguments) if arguments is not None else None)
     executor = SingleThreadedExecutor()
     spinner = threading.Thread(target=_spin, args=(executor,), daemon=True)
@@ -223,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         node = Replay()
         executor.add_node(node)
-        # answers parameter services while this thread keeps the pace
+        # the executor answers parameter services while this thread publishes
         spinner.start()
         node.play()
     except OccDepthError as error:
@@ -234,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         rclpy.try_shutdown()
         if spinner.ident is not None:
-            # a thread inside the executor would outlive what it spins
+            # the thread must end before the node that it spins is destroyed
             spinner.join()
         executor.shutdown()
         if node is not None:
@@ -243,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:
-    # a wait without an end can miss the shutdown when it comes while the wait begins
+    # with a timeout: a shutdown at the beginning of an endless wait can be missed
     with suppress(ExternalShutdownException):
         while rclpy.ok():
             executor.spin_once(timeout_sec=0.2)

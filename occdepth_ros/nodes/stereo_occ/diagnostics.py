@@ -1,4 +1,4 @@
-"""`/diagnostics`: one status per part of the node, by diagnostic_updater."""
+"""`/diagnostics`: one status per component of the node, by diagnostic_updater."""
 
 from __future__ import annotations
 
@@ -18,16 +18,22 @@ from occdepth_ros.nodes.stereo_occ.worker import Worker
 from occdepth_ros.stereo.extrinsics_checks import CameraPose
 
 PLAUSIBLE_LATENCY_MS = 60_000.0
-"""Beyond this the stamps are of another clock than the node's (a recording without use_sim_time)."""
+"""Larger latencies show that the stamps are of another clock than the node's (a recording without use_sim_time)."""
+USE_FQN = "diagnostic_updater.use_fqn"
+"""Parameter of diagnostic_updater: whether the names of statuses hold the node's namespace."""
 
 
 class NodeDiagnostics:
-    """Publishes what is wrong and how the node does.
+    """Publishes the faults, counters and statistics of the node.
+
+    The name of each status begins with the fully qualified name of the node, which is the hardware id as well, so that
+    the statuses of several robots differ. Counters begin at zero with every activation and stay until cleanup; with
+    them, pairs = processed + unusable + dropped, plus at most two that wait or are processed.
 
     Args:
-        node: whose diagnostics.
-        faults: what is wrong.
-        state: label of the lifecycle state.
+        node: node of the diagnostics.
+        faults: present faults.
+        state: returns the label of the lifecycle state.
     """
 
     def __init__(self, node: Node, faults: FaultBoard, state: Callable[[], str]) -> None:
@@ -36,8 +42,13 @@ class NodeDiagnostics:
         self.pipeline: Pipeline | None = None
         self.synchronizer: PairSynchronizer | None = None
         self.worker: Worker | None = None  # type: ignore[type-arg]
+        if not node.has_parameter(USE_FQN):
+            node.declare_parameter(USE_FQN, True)
         self._updater = Updater(node, period=1.0)
-        self._updater.setHardwareID("stereo_occ")
+        if node.get_parameter(USE_FQN).value:
+            # the updater would join the root namespace and the name to "//stereo_occ"
+            self._updater.node_name = node.get_fully_qualified_name()
+        self._updater.setHardwareID(node.get_fully_qualified_name())
         tasks = {
             Component.INPUT: self._input,
             Component.SYNC: self._synchronisation,
@@ -50,7 +61,7 @@ class NodeDiagnostics:
             self._updater.add(topic.value, self._task(topic, fill))
 
     def update(self) -> None:
-        """Publish now instead of at the next period."""
+        """Publish now, before the period has passed."""
         self._updater.force_update()
 
     def _task(
@@ -66,7 +77,7 @@ class NodeDiagnostics:
                 status.summary(DiagnosticStatus.OK, self._state())
             try:
                 fill(status)
-            except Exception as error:  # a failing report must not end the node
+            except Exception as error:  # a failing report does not end the node
                 status.add("report failed", f"{type(error).__name__}: {error}")
             return status
 
@@ -115,7 +126,7 @@ class NodeDiagnostics:
             return
         host, settings = self.pipeline.host, self.pipeline.settings
         status.add("model", host.name)
-        status.add("wished model", settings.model)
+        status.add("requested model", settings.model)
         status.add("weights", settings.weights or "the model's own")
         status.add("device", host.device)
         memory = ModelHost.gpu_memory()

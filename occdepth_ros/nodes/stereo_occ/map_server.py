@@ -25,7 +25,7 @@ from occdepth_ros.mapping import MapConfig, OccupancyMap
 from occdepth_ros.mapping.files import load_map, save_map
 from occdepth_ros.nodes.faults import Component, FaultBoard
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
-from occdepth_ros.nodes.stereo_occ.publishers import OUTPUTS, OutputSet, OutputSpec, RateLimit
+from occdepth_ros.nodes.stereo_occ.publishers import OUTPUTS, OutputSet, OutputSpec, RateLimit, Result
 from occdepth_ros.nodes.stereo_occ.worker import Worker
 from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_full
 from occdepth_ros.prediction import OccupancyPrediction
@@ -167,7 +167,7 @@ class MapServer:
         snapshot = self._snapshot()
         if snapshot is not None:
             self._limit.passed(self.settings.map_rate, now)
-            self.outputs.publish(snapshot, self.settings, self.settings.fixed_frame)
+            self.outputs.publish(Result(snapshot, self.settings.fixed_frame), self.settings)
 
     def _snapshot(self) -> OccupancyPrediction | None:
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,13 +14,15 @@ from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import LoggingSeverity
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
 
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.nodes.faults import Component, Fault, FaultBoard, NamedError
 from occdepth_ros.nodes.parameter_binding import ParameterBinding
-from occdepth_ros.nodes.qos import SENSOR_DATA, fresh, overridable
+from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, SENSOR_DATA, fresh, overridable
 from occdepth_ros.nodes.signals import interrupted_once
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.diagnostics import NodeDiagnostics
@@ -29,22 +32,29 @@ from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
-from occdepth_ros.nodes.stereo_occ.sync import SIDES, ImagePair, PairSynchronizer
+from occdepth_ros.nodes.stereo_occ.sync import SIDES, ImagePair, PairSynchronizer, stamp_ns
 from occdepth_ros.nodes.stereo_occ.timing import TimingPublishers
 from occdepth_ros.nodes.stereo_occ.watch import StreamWatch
 from occdepth_ros.nodes.stereo_occ.worker import Worker
+from occdepth_ros.nodes.usage import help_requested, usage
 
 LOG_PERIOD = 30.0
-"""Seconds between two log lines of one lasting fault."""
+"""Seconds between two log messages of one present fault."""
 JUMP_FAULT_LASTS = 10.0
-"""Seconds that a jump of the clock stays in the diagnostics."""
+"""Seconds that a jump of the clock is shown in the diagnostics."""
+
+
+SUMMARY = (
+    "Semantic occupancy from a stereo pair. Subscribes left/image_rect, right/image_rect, left/camera_info and "
+    "right/camera_info; publishes ~/octomap_full, ~/markers, ~/grid and others while they have subscribers."
+)
 
 
 class StereoOccNode(LifecycleNode):
-    """Configuring loads the model and makes the topics; while active, pairs are predicted and published.
+    """Lifecycle node: configuring loads the model and creates the topics; while active, pairs are predicted.
 
     Raises:
-        OccDepthError: a parameter given at start cannot be used.
+        OccDepthError: a start value of a parameter is invalid.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -56,7 +66,7 @@ class StereoOccNode(LifecycleNode):
         self.label = "unconfigured"
         self._logged: dict[str, float] = {}
         self._summary = ""
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._subscriptions_made: list[Subscription] = []
         self._watch: StreamWatch | None = None
         self._binding = ParameterBinding(
@@ -67,7 +77,7 @@ class StereoOccNode(LifecycleNode):
             read_only=frozenset({"autostart"}),
         )
         self._diagnostics = NodeDiagnostics(self, self.faults, lambda: self.label)
-        # the clock of the cameras may stop; silence must be noticed all the same
+        # a steady clock: the simulated clock may stop together with the streams
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._watch_timer = self.create_timer(0.25, self._check_streams, clock=self._steady)
         self._jump_handle = self.get_clock().create_jump_callback(
@@ -78,7 +88,7 @@ class StereoOccNode(LifecycleNode):
             self._start_timer = self.create_timer(0.0, self._bring_up, clock=self._steady)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the model, warm it up, and make the topics."""
+        """Load the model, warm it up, and create the topics."""
         try:
             settings = self._binding.values()
             if settings.map_mode != "off":
@@ -88,7 +98,9 @@ class StereoOccNode(LifecycleNode):
         except OccDepthError as error:
             if not self.faults.present(Component.MODEL):
                 self.faults.put("configure", Component.MODEL, str(error))
-            self.get_logger().error("not configured; mend what the fault says, then configure and activate again")
+            self.get_logger().error(
+                f"configuration failed: {error} Correct this, then configure and activate the node."
+            )
             return TransitionCallbackReturn.FAILURE
         self.faults.clear("configure")
         create = partial(self.create_lifecycle_publisher, qos_overriding_options=overridable())
@@ -102,20 +114,20 @@ class StereoOccNode(LifecycleNode):
             TimingPublishers(self.create_lifecycle_publisher),
             self.faults,
             lambda: int(self.get_clock().now().nanoseconds),
+            self._debug,
         )
         self.worker = Worker(self.pipeline.process, self.pipeline.idle, self._pair_failed)
         self._diagnostics.pipeline, self._diagnostics.worker = self.pipeline, self.worker
-        self.label = "inactive"
-        self.get_logger().info(f"configured: {host.name} on {host.device}")
+        self._enter("inactive", f"configured with {host.name} on {host.device}")
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe and start to predict."""
+        """Subscribe and start the worker; counters begin at zero."""
         assert self.pipeline is not None and self.worker is not None
         result = super().on_activate(state)
         settings = self.pipeline.settings
         self.synchronizer = PairSynchronizer(
-            self.worker.slot.put,
+            self._paired,
             self._clock_jumped,
             approximate=settings.approximate_sync,
             slop=settings.slop,
@@ -127,37 +139,43 @@ class StereoOccNode(LifecycleNode):
             self._subscribe(CameraInfo, f"{side}/camera_info", partial(self._calibration, side))
         self.pipeline.calibration.topics = (names["left"], names["right"])
         self._watch = StreamWatch(self.synchronizer, self.pipeline.calibration, self.faults, names)
+        self._subscriptions_made.append(
+            self.create_subscription(Header, REPLAY_ENDED, self._replay_ended, fresh(LATCHED))
+        )
         self._diagnostics.synchronizer = self.synchronizer
+        self.pipeline.start()
         self.worker.start()
         if self.pipeline.world is not None:
             self.pipeline.world.start()
-        self.label = "active"
+        self._enter("active", f"listens to {names['left']} and {names['right']}")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop to listen and to predict; latched outputs stay."""
+        """Unsubscribe and stop the worker; latched outputs and counters stay."""
         self._stop()
-        self.label = "inactive"
+        self._enter("inactive", "deactivated")
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Give the model and the topics back."""
+        """Release the model and the topics."""
         self._release()
+        self._enter("unconfigured", "cleaned up")
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """End for good."""
+        """Release everything; the node cannot be configured again."""
         self._release()
-        self.label = "finalized"
+        self._enter("finalized", "shut down")
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Return to unconfigured after a transition failed half-way."""
+        """Return to unconfigured after an exception in a transition."""
         self._release()
+        self._enter("unconfigured", "a transition raised an exception")
         return TransitionCallbackReturn.SUCCESS
 
     def close(self) -> None:
-        """Stop the thread and release everything, from whatever state."""
+        """Stop the worker and release everything, in any state."""
         self._release()
         self._jump_handle.unregister()
 
@@ -172,6 +190,31 @@ class StereoOccNode(LifecycleNode):
         )
         self._subscriptions_made.append(made)
         return str(made.topic_name)
+
+    def _enter(self, state: str, text: str) -> None:
+        self.get_logger().info(f"{state}: {text}")
+        self.label = state
+
+    def _debug(self, text: Callable[[], str]) -> None:
+        logger = self.get_logger()
+        if logger.is_enabled_for(LoggingSeverity.DEBUG):
+            logger.debug(text())
+
+    def _paired(self, pair: ImagePair) -> None:
+        assert self.worker is not None and self.synchronizer is not None
+        received = self.synchronizer.received
+        self._debug(
+            lambda: (
+                f"pair {pair.stamp_ns}: right {1e-6 * (stamp_ns(pair.right) - pair.stamp_ns):+.1f} ms, found "
+                f"{1e3 * (time.monotonic() - pair.arrived):.1f} ms after the first image; images left "
+                f"{received['left']}, right {received['right']}"
+            )
+        )
+        self.worker.slot.put(pair)
+
+    def _replay_ended(self, message: Header) -> None:
+        if self._watch is not None:
+            self._watch.replay_ended(int(message.stamp.sec) * 1_000_000_000 + int(message.stamp.nanosec))
 
     def _image(self, side: str, message: Image) -> None:
         if self.synchronizer is None:
@@ -193,12 +236,14 @@ class StereoOccNode(LifecycleNode):
         self._subscriptions_made.clear()
         if self.worker is not None:
             self.worker.stop()
-        if self.pipeline is not None and self.pipeline.world is not None:
-            self.pipeline.world.stop()
+        if self.pipeline is not None:
+            self.pipeline.drop_waiting()
+            if self.pipeline.world is not None:
+                self.pipeline.world.stop()
         self.synchronizer = self._watch = None
-        self._diagnostics.synchronizer = None
-        for topic in (Component.INPUT, Component.SYNC, Component.CALIBRATION, Component.EXTRINSICS):
-            self.faults.clear_component(topic)
+        for component in (Component.INPUT, Component.SYNC, Component.CALIBRATION, Component.EXTRINSICS):
+            self.faults.clear_component(component)
+        self.faults.clear("slow_rate")
 
     def _release(self) -> None:
         self._stop()
@@ -213,7 +258,7 @@ class StereoOccNode(LifecycleNode):
                 self._managed_entities.discard(publisher)
                 self.destroy_publisher(publisher)
         self.pipeline = self.worker = None
-        self._diagnostics.pipeline = self._diagnostics.worker = None
+        self._diagnostics.pipeline = self._diagnostics.worker = self._diagnostics.synchronizer = None
         self.faults.clear_component(Component.MODEL)
         self.faults.clear_component(Component.OUTPUT)
         self.label = "unconfigured"
@@ -226,19 +271,21 @@ class StereoOccNode(LifecycleNode):
 
     def _check_streams(self) -> None:
         if self._watch is not None and self.pipeline is not None:
-            self._watch.check(self.pipeline.settings.input_timeout)
+            pipeline = self.pipeline
+            handled = pipeline.processed + pipeline.failed
+            self._watch.check(pipeline.settings.input_timeout, handled, pipeline.processing.percentiles(50)[0])
         if self.pipeline is not None and self.pipeline.rig_checks.summary != self._summary:
             self._summary = self.pipeline.rig_checks.summary
             self.get_logger().info(self._summary)
         present = {fault.name: fault for fault in self.faults.present()}
         for fault in present.values():
             self._log(fault)
-        for name in self._told - present.keys():
+        for name in self._reported - present.keys():
             self._logged.pop(name, None)
-            self.get_logger().info(f"{name}: over")
-        # the updater's own period is counted by a clock that may have stopped with the cameras
-        if self._told != present.keys():
-            self._told = set(present)
+            self.get_logger().info(f"{name}: cleared")
+        # the updater's timer may have stopped together with the simulated clock
+        if self._reported != present.keys():
+            self._reported = set(present)
             self._diagnostics.update()
 
     def _clock_jumped(self, seconds: float) -> None:
@@ -246,9 +293,9 @@ class StereoOccNode(LifecycleNode):
             return
         self.synchronizer.reset()
         self.worker.slot.clear()
-        self.pipeline.waiting = None
+        self.pipeline.drop_waiting()
         self.pipeline.extrinsics.reset()
-        text = f"the clock jumped back by {seconds:.3f} s: everything that waited was forgotten."
+        text = f"the clock jumped back by {seconds:.3f} s: waiting images, pairs and transforms are dropped."
         self.faults.put("clock_jump", Component.SYNC, text, is_error=False, lasts=JUMP_FAULT_LASTS)
 
     def _pair_failed(self, error: Exception) -> None:
@@ -264,7 +311,7 @@ class StereoOccNode(LifecycleNode):
         if now - self._logged.get(fault.name, -LOG_PERIOD) < LOG_PERIOD:
             return
         self._logged[fault.name] = now
-        # rclpy binds a severity to the line of the call, so each has its own
+        # rclpy binds a severity to the calling line, so each severity needs its own
         if fault.is_error:
             self.get_logger().error(f"{fault.name}: {fault.text}")
         else:
@@ -273,13 +320,16 @@ class StereoOccNode(LifecycleNode):
 
 @interrupted_once()
 def main(arguments: list[str] | None = None) -> int:
-    """Run the node until it is told to stop.
+    """Run the node until it is interrupted.
 
     Returns:
-        0 when it was told to, 2 on an error that the user can repair.
+        0 after an interrupt or with --help, 2 on an error that the user can correct.
     """
-    # torch's threads would spin while they wait, on cores that DDS and the callbacks need; OpenMP reads this on loading
+    # idle OpenMP threads sleep instead of spinning on cores that DDS needs; read when OpenMP is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if help_requested(arguments):
+        print(usage("stereo_occ", SUMMARY, Settings))
+        return 0
     node = None
     try:
         rclpy.init(args=arguments)

@@ -131,12 +131,18 @@ class Settings(ParameterSet):
     occupancy_grid_rate: float = _rate("occupancy_grid")
     publish_depth: bool = _switch("depth")
     depth_rate: float = _rate("depth")
+    publish_depth_color: bool = _switch("depth_color")
+    depth_color_rate: float = _rate("depth_color")
+    publish_camera_info: bool = _switch("camera_info")
+    camera_info_rate: float = _rate("camera_info")
+    publish_legend: bool = _switch("legend")
+    legend_rate: float = _rate("legend")
     publish_processing_time: bool = parameter(
         True, "Outputs", "Whether `~/debug/processing_time/*` is published (when somebody listens).", live=True
     )
     octomap_include: Include = _include("seen+completed", "the OctoMaps")  # noqa: RUF009 a word, not a list
-    markers_include: Include = _include("all", "the markers")  # noqa: RUF009 a word, not a list
-    points_include: Include = _include("all", "the cloud")  # noqa: RUF009 a word, not a list
+    markers_include: Include = _include("seen+completed", "the markers")  # noqa: RUF009 a word, not a list
+    points_include: Include = _include("seen+completed", "the cloud")  # noqa: RUF009 a word, not a list
     occupancy_grid_include: Include = _include("seen+completed", "the occupancy grid")  # noqa: RUF009 a word, not a list
     min_confidence: float = parameter(
         0.0,
@@ -146,7 +152,23 @@ class Settings(ParameterSet):
         high=1.0,
         live=True,
     )
-    max_markers: int = parameter(50000, "Outputs", "Most cubes in `~/markers`.", low=1, high=10_000_000, live=True)
+    max_markers: int = parameter(
+        50000,
+        "Outputs",
+        "Highest number of rectangles in `~/markers`; the farthest are dropped.",
+        low=1,
+        high=10_000_000,
+        live=True,
+    )
+    border_voxels: int = parameter(
+        2,
+        "Outputs",
+        "Completed voxels up to this far from the side faces of the grid are left out of the OctoMaps, `~/markers` and "
+        "`~/points` (networks predict thin rims of terrain there), voxels.",
+        low=0,
+        high=100,
+        live=True,
+    )
     occupancy_min_height: float = parameter(
         0.3, "Outputs", "Lower edge of the obstacle band of `~/occupancy_grid`, m above the local ground.", live=True
     )

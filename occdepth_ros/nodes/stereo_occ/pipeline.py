@@ -1,4 +1,4 @@
-"""What happens to one pair: decode, calibrate, predict, publish. Runs in the worker thread."""
+"""Processing of one pair in the worker thread: decode, calibrate, predict, publish."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
 from occdepth_ros.nodes.stereo_occ.map_server import MapServer
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
-from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
+from occdepth_ros.nodes.stereo_occ.publishers import OutputSet, Result
 from occdepth_ros.nodes.stereo_occ.rig_checks import RigChecks
 from occdepth_ros.nodes.stereo_occ.sync import ImagePair
 from occdepth_ros.nodes.stereo_occ.timing import Statistics, TimingPublishers
 from occdepth_ros.sources.encodings import ImageDecoder
 from occdepth_ros.stereo.swap_guard import SwappedError
 
-WATCHED = ("stream_stopped",)
-"""Faults that the watch over the streams ends, not a good pair."""
+WATCHED = ("stream_stopped", "stream_ended")
+"""Faults that `StreamWatch` clears, not a good pair."""
 PATIENT = ("camera_info", "missing_tf")
-"""Faults that may pass in a moment: a pair can overtake its calibration or its transform."""
+"""Faults of pairs that arrive before their calibration or their transform."""
 PATIENCE = 1.0
-"""Seconds that a pair waits for them, unless a newer one comes."""
+"""Seconds that such a pair is kept, unless a newer one arrives."""
 
 
 class Pipeline:
-    """Turns pairs into messages.
+    """Converts pairs to messages.
 
     Args:
         settings: the parameters; replaced by assignment when they change.
-        host, calibration, extrinsics, outputs, timings, faults: the parts.
+        host, calibration, extrinsics, outputs, timings, faults: the components.
         world: the map over time; None where `map_mode` is off.
-        now_ns: the ROS clock.
+        now_ns: returns the ROS time, nanoseconds.
+        debug: logs the text that a function returns, where debug messages are enabled.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Pipeline:
         timings: TimingPublishers,
         faults: FaultBoard,
         now_ns: Callable[[], int],
+        debug: Callable[[Callable[[], str]], None] = lambda text: None,
     ) -> None:
         self.settings = settings
         self.host = host
@@ -60,6 +62,7 @@ class Pipeline:
         self.timings = timings
         self.faults = faults
         self._now_ns = now_ns
+        self._debug = debug
         self._decoder = ImageDecoder()
         self.rig_checks = RigChecks(settings, host.grid)
         self.processing = Statistics()
@@ -74,16 +77,33 @@ class Pipeline:
         Raises:
             OccDepthError: the pair, the calibration or the model cannot be used; nothing was published.
         """
+        waited = pair is self.waiting
+        if not waited:
+            self.drop_waiting()
         self.waiting = None
         try:
             self._process(pair)
         except NamedError as error:
             if error.name in PATIENT and time.monotonic() - pair.arrived < PATIENCE:
                 self.waiting = pair
+                if not waited:
+                    fault = error.name
+                    self._debug(lambda: f"pair {pair.stamp_ns}: waits up to {PATIENCE:g} s ({fault})")
             raise
 
+    def start(self) -> None:
+        """Reset the counters; called on every activation."""
+        self.processed = self.failed = 0
+        self.waiting = None
+
+    def drop_waiting(self) -> None:
+        """Drop the pair that waits for its calibration or its transform; it counts as unusable."""
+        if self.waiting is not None:
+            self.failed += 1
+            self.waiting = None
+
     def idle(self) -> None:
-        """Try the waiting pair again, and serve those who came late to a latched topic.
+        """Process the waiting pair again, and publish latched topics to late subscribers.
 
         Raises:
             OccDepthError: as `process`.
@@ -107,7 +127,7 @@ class Pipeline:
         prepared = time.monotonic()
         prediction = self.host.predict(rig, left, right, pair.stamp_ns)
         predicted = time.monotonic()
-        encoding, publishing = self.outputs.publish(prediction, self.settings, camera_frame)
+        encoding, publishing = self.outputs.publish(Result(prediction, camera_frame, rig), self.settings)
         if self.world is not None:
             self.world.offer(prediction, partial(self.extrinsics.world_from_grid, pair.stamp_ns))
         ended = time.monotonic()
@@ -117,8 +137,15 @@ class Pipeline:
         self.processing.add(1e3 * (ended - pair.arrived))
         self.latency.add((self._now_ns() - pair.stamp_ns) * 1e-6)
         self.processed += 1
+        self._debug(
+            lambda: (
+                f"pair {pair.stamp_ns}: waited {1e3 * (started - pair.arrived):.1f} ms, preprocess "
+                f"{1e3 * (prepared - started):.1f} ms, model {1e3 * (predicted - prepared):.1f} ms, encode "
+                f"{encoding:.1f} ms, publish {publishing:.1f} ms; grid pose from {pose.source}"
+            )
+        )
         if self.settings.publish_processing_time:
-            # some models do a part of the preparation and of the finish themselves, and say how long it took
+            # models report their own preprocessing and postprocessing, which lie within the predict call
             before, after = (prediction.timings_ms.get(stage, 0.0) for stage in ("preprocess", "postprocess"))
             self.timings.publish(
                 {
@@ -132,7 +159,7 @@ class Pipeline:
             )
 
     def note_bad(self, error: Exception) -> NamedError:
-        """Count a pair that could not be used; returns the error under the name of its fault."""
+        """Count an unusable pair; returns the error with the name of its fault."""
         if self.waiting is None:
             self.failed += 1
         if isinstance(error, NamedError):

@@ -1,4 +1,4 @@
-"""The output topics: encoded only when somebody listens, each with its own switch and rate."""
+"""The output topics: encoded only for subscribers, each with its own switch and maximum rate."""
 
 from __future__ import annotations
 
@@ -7,26 +7,54 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from nav_msgs.msg import OccupancyGrid
 from octomap_msgs.msg import Octomap
 from rclpy.lifecycle import LifecyclePublisher
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
+from occdepth_ros.camera import StereoRig
 from occdepth_ros.msg import SemanticGrid
 from occdepth_ros.nodes.qos import LATCHED, RESULT, fresh
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
-from occdepth_ros.outputs.depth_image import encode_depth
+from occdepth_ros.outputs.image import encode_camera_info, encode_depth, encode_rgb
 from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid
 from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_full
 from occdepth_ros.outputs.points import encode_points
 from occdepth_ros.outputs.semantic_grid import encode_semantic_grid
 from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.visualization.panels import colored_depth, draw_legend
 
-Encoder = Callable[[OccupancyPrediction, Settings, str], bytes]
-"""Prediction, settings and the left camera's frame in, one serialised message out."""
+
+@dataclass(frozen=True)
+class Result:
+    """One prediction with everything that its messages need.
+
+    Args:
+        prediction: the occupancy.
+        camera_frame: optical frame of the left camera.
+        rig: cameras of the prediction; None for a map, which merges several.
+    """
+
+    prediction: OccupancyPrediction
+    camera_frame: str
+    rig: StereoRig | None = None
+
+    @property
+    def grid_frame(self) -> str:
+        """Frame of the voxel grid."""
+        return self.prediction.grid.frame_id
+
+    def border(self, settings: Settings) -> int:
+        """Width of the border that is left out, voxels; 0 for a map."""
+        return settings.border_voxels if self.rig is not None else 0
+
+
+Encoder = Callable[[Result, Settings], bytes]
+"""Returns one serialised message."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +66,7 @@ class OutputSpec:
         message: its type.
         qos: its quality of service.
         encode: makes the serialised message.
+        is_constant: whether the message depends on the class table alone, so that it is published once.
         group: prefix of the parameters instead of the name, for topics that share one switch and one rate.
     """
 
@@ -45,6 +74,7 @@ class OutputSpec:
     message: type[Any]
     qos: QoSProfile
     encode: Encoder
+    is_constant: bool = False
     group: str = ""
 
     @property
@@ -58,51 +88,79 @@ class OutputSpec:
         return f"{self.group or self.name}_rate"
 
 
+def _octomap_binary(result: Result, settings: Settings) -> bytes:
+    options = settings.octomap_include, settings.min_confidence, result.border(settings)
+    return encode_octomap_binary(result.prediction, result.grid_frame, *options)
+
+
+def _octomap_full(result: Result, settings: Settings) -> bytes:
+    options = settings.octomap_include, settings.min_confidence, result.border(settings)
+    return encode_octomap_full(result.prediction, result.grid_frame, *options)
+
+
+def _markers(result: Result, settings: Settings) -> bytes:
+    return encode_markers(
+        result.prediction,
+        result.grid_frame,
+        settings.markers_include,
+        settings.max_markers,
+        settings.min_confidence,
+        border=result.border(settings),
+        rig=result.rig,
+    )
+
+
+def _points(result: Result, settings: Settings) -> bytes:
+    options = settings.points_include, settings.min_confidence, result.border(settings)
+    return encode_points(result.prediction, result.grid_frame, *options)
+
+
+def _occupancy_grid(result: Result, settings: Settings) -> bytes:
+    return encode_occupancy_grid(
+        result.prediction,
+        result.grid_frame,
+        settings.occupancy_grid_include,
+        settings.occupancy_min_height,
+        settings.occupancy_max_height,
+        settings.min_confidence,
+    )
+
+
+def _legend(result: Result, settings: Settings) -> bytes:
+    classes = result.prediction.classes
+    image = draw_legend(classes, np.arange(len(classes)), LEGEND_WIDTH)
+    return encode_rgb(image, result.prediction.stamp_ns, result.camera_frame)
+
+
+def _depth_color(result: Result, settings: Settings) -> bytes:
+    return encode_rgb(colored_depth(result.prediction.depth), result.prediction.stamp_ns, result.camera_frame)
+
+
+def _camera_info(result: Result, settings: Settings) -> bytes:
+    assert result.rig is not None
+    return encode_camera_info(result.rig, result.prediction.stamp_ns, result.camera_frame)
+
+
+LEGEND_WIDTH = 460
+"""Width of `~/legend`, pixels: readable in a dock of RViz."""
+
 OUTPUTS = (
-    OutputSpec(
-        "octomap_binary",
-        Octomap,
-        LATCHED,
-        lambda p, s, _: encode_octomap_binary(p, p.grid.frame_id, s.octomap_include, s.min_confidence),
-    ),
-    OutputSpec(
-        "octomap_full",
-        Octomap,
-        LATCHED,
-        lambda p, s, _: encode_octomap_full(p, p.grid.frame_id, s.octomap_include, s.min_confidence),
-    ),
-    OutputSpec(
-        "markers",
-        MarkerArray,
-        RESULT,
-        lambda p, s, _: encode_markers(p, p.grid.frame_id, s.markers_include, s.max_markers, s.min_confidence),
-    ),
-    OutputSpec(
-        "points",
-        PointCloud2,
-        RESULT,
-        lambda p, s, _: encode_points(p, p.grid.frame_id, s.points_include, s.min_confidence),
-    ),
-    OutputSpec("grid", SemanticGrid, RESULT, lambda p, s, _: encode_semantic_grid(p, p.grid.frame_id)),
-    OutputSpec(
-        "occupancy_grid",
-        OccupancyGrid,
-        LATCHED,
-        lambda p, s, _: encode_occupancy_grid(
-            p,
-            p.grid.frame_id,
-            s.occupancy_grid_include,
-            s.occupancy_min_height,
-            s.occupancy_max_height,
-            s.min_confidence,
-        ),
-    ),
-    OutputSpec("depth", Image, RESULT, lambda p, s, camera_frame: encode_depth(p, camera_frame)),
+    OutputSpec("octomap_binary", Octomap, LATCHED, _octomap_binary),
+    OutputSpec("octomap_full", Octomap, LATCHED, _octomap_full),
+    OutputSpec("markers", MarkerArray, LATCHED, _markers),
+    OutputSpec("points", PointCloud2, RESULT, _points),
+    OutputSpec("grid", SemanticGrid, RESULT, lambda r, _: encode_semantic_grid(r.prediction, r.grid_frame)),
+    OutputSpec("occupancy_grid", OccupancyGrid, LATCHED, _occupancy_grid),
+    OutputSpec("depth", Image, RESULT, lambda r, _: encode_depth(r.prediction, r.camera_frame)),
+    OutputSpec("depth_color", Image, RESULT, _depth_color),
+    # beside the depth image, where RViz's DepthCloud looks for it
+    OutputSpec("camera_info", CameraInfo, RESULT, _camera_info),
+    OutputSpec("legend", Image, LATCHED, _legend, is_constant=True),
 )
 
 
 class RateLimit:
-    """Lets events pass at a highest rate; small jitter of the input does not halve the output."""
+    """Limits the rate of events; jitter of up to a fifth of a period does not halve the output."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -118,12 +176,7 @@ class RateLimit:
 
 
 class Output:
-    """One topic with its publisher.
-
-    Args:
-        spec: what it is.
-        publisher: where to.
-    """
+    """One topic with its publisher and its counters."""
 
     def __init__(self, spec: OutputSpec, publisher: LifecyclePublisher) -> None:
         self.spec = spec
@@ -131,36 +184,41 @@ class Output:
         self.count = 0
         self.size = 0
         self._limit = RateLimit()
-        self._published: OccupancyPrediction | None = None
+        self._published: object = None
 
-    def encode(self, prediction: OccupancyPrediction, settings: Settings, camera_frame: str) -> bytes | None:
-        """The serialised message, or None where it is switched off, unheard, too early, or already published."""
+    def encode(self, result: Result, settings: Settings) -> bytes | None:
+        """The serialised message; None where the topic is disabled, has no subscriber, is too early, or is up to date.
+
+        Raises:
+            Exception: of the encoder.
+        """
         now = time.monotonic()
         rate = getattr(settings, self.spec.rate)
+        content = result.prediction.classes if self.spec.is_constant else result.prediction
         if (
             not getattr(settings, self.spec.switch)
             or not self.publisher.get_subscription_count()
-            or self._published is prediction
+            or self._published is content
             or not self._limit.is_due(rate, now)
         ):
             return None
         self._limit.passed(rate, now)
-        self._published = prediction
-        return self.spec.encode(prediction, settings, camera_frame)
+        self._published = content
+        return self.spec.encode(result, settings)
 
     def publish(self, message: bytes) -> None:
-        """Hand a serialised message to the middleware."""
+        """Publish a serialised message."""
         self.publisher.publish(message)
         self.count += 1
         self.size = len(message)
 
 
 class OutputSet:
-    """All output topics, and the newest prediction for those who come later.
+    """All output topics, and the newest result for late subscribers.
 
     Args:
         create: makes a lifecycle publisher from type, topic and quality of service.
-        failed: told the topic and what its encoder raised; the other topics go on.
+        failed: called with the topic and the exception of its encoder; the other topics are published.
         specs: the topics.
     """
 
@@ -172,19 +230,19 @@ class OutputSet:
     ) -> None:
         self.outputs = [Output(spec, create(spec.message, f"~/{spec.name}", fresh(spec.qos))) for spec in specs]
         self._failed = failed
-        self._latest: tuple[OccupancyPrediction, str] | None = None
+        self.latest: Result | None = None
 
-    def publish(self, prediction: OccupancyPrediction, settings: Settings, camera_frame: str) -> tuple[float, float]:
+    def publish(self, result: Result, settings: Settings) -> tuple[float, float]:
         """Encode and publish where due; returns the milliseconds of encoding and of publishing."""
-        self._latest = (prediction, camera_frame)
+        self.latest = result
         return self._publish(self.outputs, settings)
 
     def serve_late(self, settings: Settings) -> None:
-        """Publish the newest prediction on latched topics that did not carry it yet.
+        """Publish the newest result on latched topics that do not hold it yet.
 
-        Somebody may have come after it, or the rate may have held it back when the images stopped.
+        A subscriber may have connected after the result, or the rate limit may have delayed it.
         """
-        if self._latest is not None:
+        if self.latest is not None:
             self._publish((o for o in self.outputs if o.spec.qos is LATCHED), settings)
 
     def wanted(self, settings: Settings) -> bool:
@@ -192,18 +250,17 @@ class OutputSet:
         return any(getattr(settings, o.spec.switch) and o.publisher.get_subscription_count() > 0 for o in self.outputs)
 
     def forget(self) -> None:
-        """Drop the newest prediction."""
-        self._latest = None
+        """Drop the newest result."""
+        self.latest = None
 
     def _publish(self, outputs: Iterable[Output], settings: Settings) -> tuple[float, float]:
-        assert self._latest is not None
-        prediction, camera_frame = self._latest
+        assert self.latest is not None
         encoding = publishing = 0.0
         for output in outputs:
             start = time.perf_counter()
             try:
-                message = output.encode(prediction, settings, camera_frame)
-            except Exception as error:  # one topic must not take the others down
+                message = output.encode(self.latest, settings)
+            except Exception as error:  # a failing topic does not stop the others
                 self._failed(output.spec.name, error)
                 continue
             encoded = time.perf_counter()

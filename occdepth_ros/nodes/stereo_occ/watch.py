@@ -1,21 +1,44 @@
-"""Watches the streams: which stopped, which never came, and whether images find their partners."""
+"""Supervision of the input streams and of the rates: missing streams, lost images, slow predictions."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
+from dataclasses import dataclass
 
 from occdepth_ros.nodes.faults import Component, FaultBoard
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.sync import SIDES, PairSynchronizer
 
+RATE_WINDOW = 10.0
+"""Seconds over which rates are compared."""
+LEAST_COUNT = 10
+"""Lowest number of images or pairs in the window for a comparison."""
+LOW_SHARE = 0.5
+"""Share of paired images, or of predicted pairs, below which a warning is set."""
+SAME_PHASE = 0.05
+"""Stamps whose difference is within this share of a period of a whole number of periods come from cameras that trigger
+together."""
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Counters at one time, seconds of `time.monotonic`."""
+
+    time: float
+    images: int
+    pairs: int
+    handled: int
+
 
 class StreamWatch:
-    """Turns silence into faults; call `check` now and then.
+    """Sets and clears faults of the streams; `check` is called periodically.
 
     Args:
-        synchronizer, calibration: what is watched.
-        faults: receives "stream_stopped", "camera_info" and "unsynchronised".
-        names: the resolved topic names of the images by side, for the texts.
+        synchronizer, calibration: what is supervised.
+        faults: receives "stream_stopped", "stream_ended", "camera_info", "unsynchronised", "images_lost" and
+            "slow_rate".
+        names: resolved topic names of the images by side.
     """
 
     def __init__(
@@ -30,32 +53,55 @@ class StreamWatch:
         self._faults = faults
         self._names = names
         self._began = time.monotonic()
+        self._history: deque[_Counts] = deque()
+        self._last_stamp_of_replay: int | None = None
 
-    def check(self, timeout: float) -> None:
-        """Compare with the clock; `timeout` in seconds."""
+    def replay_ended(self, last_stamp_ns: int) -> None:
+        """Note that a replay has published its last pair, of this stamp."""
+        self._last_stamp_of_replay = last_stamp_ns
+
+    def check(self, timeout: float, handled: int, processing_ms: float) -> None:
+        """Update the faults.
+
+        Args:
+            timeout: seconds without a message after which a stream counts as stopped.
+            handled: number of pairs that were predicted or refused since the activation.
+            processing_ms: median processing time of a pair, for the text.
+        """
         now = time.monotonic()
+        self._check_rates(now, handled, processing_ms)
         if now - self._began < timeout:
             return
-        silent = [text for side in SIDES if (text := self._silence(side, now, timeout))]
-        if silent:
-            text = f"{'; '.join(silent)}. Start the camera, or remap the topic (`ros2 topic info -v` shows who sends)."
-            self._faults.put("stream_stopped", Component.INPUT, text)
-        else:
-            self._faults.clear("stream_stopped")
-        self._check_partners(now, timeout, is_silent=bool(silent))
+        silent = self._check_silence(now, timeout)
+        self._check_partners(now, timeout, is_silent=silent > 0)
         missing = self._calibration.missing
-        if missing and len(silent) < len(SIDES):
-            text = (
-                f"no message on {', '.join(f'{side}/camera_info' for side in missing)}. Publish it, or remap the topic."
+        if missing and silent < len(SIDES):
+            topics = ", ".join(f"{side}/camera_info" for side in missing)
+            self._faults.put(
+                "camera_info", Component.CALIBRATION, f"no message on {topics}. Publish it, or remap the topic."
             )
-            self._faults.put("camera_info", Component.CALIBRATION, text)
 
-    def _silence(self, side: str, now: float, timeout: float) -> str:
-        arrival = self._synchronizer.last_arrival[side]
-        if arrival is None:
-            return f"nothing came on {self._names[side]}"
-        # whole seconds, so that the text (and the log) does not change with every check
-        return f"{self._names[side]} stopped" if now - arrival > timeout else ""
+    def _check_silence(self, now: float, timeout: float) -> int:
+        """Number of silent streams."""
+        arrivals = self._synchronizer.last_arrival
+        never = [side for side in SIDES if arrivals[side] is None]
+        stopped = [side for side in SIDES if (at := arrivals[side]) is not None and now - at > timeout]
+        if not never and not stopped:
+            self._faults.clear("stream_stopped", "stream_ended")
+            return 0
+        newest = max((stamp for stamp in self._synchronizer.last_stamp.values() if stamp is not None), default=None)
+        if newest is not None and self._last_stamp_of_replay is not None and newest <= self._last_stamp_of_replay:
+            self._faults.clear("stream_stopped")
+            text = "the replay has published its last pair. Outputs keep their last content."
+            self._faults.put("stream_ended", Component.INPUT, text, is_error=False)
+            return len(never) + len(stopped)
+        self._faults.clear("stream_ended")
+        texts = [f"no message yet on {self._names[side]}" for side in never]
+        texts += [f"{self._names[side]} stopped" for side in stopped]
+        text = f"{'; '.join(texts)}. Start the camera, or remap the topic (`ros2 topic info -v` lists publishers)."
+        # before the first message, nothing has failed yet
+        self._faults.put("stream_stopped", Component.INPUT, text, is_error=len(never) < len(SIDES))
+        return len(never) + len(stopped)
 
     def _check_partners(self, now: float, timeout: float, *, is_silent: bool) -> None:
         last = self._synchronizer.last_pair
@@ -63,9 +109,65 @@ class StreamWatch:
             self._faults.clear("unsynchronised")
             return
         left, right = (self._synchronizer.last_stamp[side] for side in SIDES)
-        difference = "unknown" if left is None or right is None else f"{1e-6 * (left - right):.0f} ms"
-        text = (
-            f"both streams arrive, but no two stamps match (the newest differ by {difference}). Trigger the cameras "
-            "together, or set approximate_sync and a slop above the difference."
+        if left is None or right is None:
+            return
+        periods = [period for period in self._synchronizer.periods_ns.values() if period]
+        text = unpaired_text(left - right, min(periods, default=0))
+        self._faults.put("unsynchronised", Component.SYNC, f"both streams arrive, but no two stamps match: {text}")
+
+    def _check_rates(self, now: float, handled: int, processing_ms: float) -> None:
+        synchronizer = self._synchronizer
+        self._history.append(_Counts(now, max(synchronizer.received.values()), synchronizer.pairs, handled))
+        while now - self._history[0].time > RATE_WINDOW:
+            self._history.popleft()
+        first, last = self._history[0], self._history[-1]
+        seconds = last.time - first.time
+        if seconds < 0.9 * RATE_WINDOW:
+            return
+        images, pairs, done = last.images - first.images, last.pairs - first.pairs, last.handled - first.handled
+        if images >= LEAST_COUNT and 0 < pairs < LOW_SHARE * images:
+            text = (
+                f"{images - pairs} of {images} images in {seconds:.0f} s have no partner. If `ros2 topic hz` shows a "
+                f"lower rate than the camera's, images are lost in transport: {TRANSPORT_REMEDY}"
+            )
+            self._faults.put("images_lost", Component.SYNC, text, is_error=False)
+        else:
+            self._faults.clear("images_lost")
+        if pairs >= LEAST_COUNT and done < LOW_SHARE * pairs:
+            text = (
+                f"{done / seconds:.1f} of {pairs / seconds:.1f} pairs per second are predicted ({processing_ms:.0f} ms "
+                "each). Choose a smaller model or a GPU (parameters model, device), reduce grid_size, or reduce the "
+                "camera rate."
+            )
+            self._faults.put("slow_rate", Component.OUTPUT, text, is_error=False)
+        else:
+            self._faults.clear("slow_rate")
+
+
+TRANSPORT_REMEDY = (
+    "set FASTRTPS_DEFAULT_PROFILES_FILE to the package's config/fastdds.xml for the camera driver and this node, "
+    "reduce the image size, or use reliable QoS."
+)
+
+
+def unpaired_text(difference_ns: int, period_ns: int) -> str:
+    """Why images with these stamps do not pair, and the remedy.
+
+    Args:
+        difference_ns: newest left stamp minus newest right stamp.
+        period_ns: measured period of the streams; 0 = not measured.
+    """
+    difference = f"the newest differ by {1e-6 * difference_ns:.0f} ms"
+    if period_ns > 0:
+        periods = round(difference_ns / period_ns)
+        remainder = difference_ns - periods * period_ns
+        if abs(remainder) <= max(SAME_PHASE * period_ns, 1_000_000):
+            return (
+                f"{difference}, {abs(periods)} whole periods of {1e-6 * period_ns:.0f} ms, so partners are lost in "
+                f"transport. Remedy: {TRANSPORT_REMEDY}"
+            )
+        return (
+            f"{difference}, and the cameras trigger {1e-6 * abs(remainder):.0f} ms apart. Trigger them together, or "
+            "set approximate_sync and a slop above the difference."
         )
-        self._faults.put("unsynchronised", Component.SYNC, text)
+    return f"{difference}. Trigger the cameras together, or set approximate_sync and a slop above the difference."

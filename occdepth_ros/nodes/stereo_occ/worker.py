@@ -1,4 +1,4 @@
-"""One thread that always works on the newest item: a slot of one instead of a queue."""
+"""A worker thread that processes the newest item: a slot of one instead of a queue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class NewestSlot(Generic[T]):
-    """Holds at most one item; a newer one replaces it, and the replaced one counts as dropped."""
+    """Holds at most one item; items that are replaced or removed unprocessed count as dropped."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -18,7 +18,7 @@ class NewestSlot(Generic[T]):
         self.dropped = 0
 
     def put(self, item: T) -> None:
-        """Offer a newer item."""
+        """Set the newest item."""
         with self._condition:
             if self._item is not None:
                 self.dropped += 1
@@ -26,7 +26,7 @@ class NewestSlot(Generic[T]):
             self._condition.notify()
 
     def take(self, timeout: float) -> T | None:
-        """Wait up to `timeout` seconds for an item and remove it; None where none came."""
+        """Wait up to `timeout` seconds for an item and remove it; None after a timeout."""
         with self._condition:
             if self._item is None:
                 self._condition.wait(timeout)
@@ -34,8 +34,10 @@ class NewestSlot(Generic[T]):
             return item
 
     def clear(self) -> None:
-        """Forget the waiting item without counting it."""
+        """Drop the waiting item."""
         with self._condition:
+            if self._item is not None:
+                self.dropped += 1
             self._item = None
 
     def wake(self) -> None:
@@ -45,12 +47,12 @@ class NewestSlot(Generic[T]):
 
 
 class Worker(Generic[T]):
-    """Runs `work(item)` on the newest item of a slot, in a thread of its own.
+    """Calls `work(item)` with the newest item of a slot, in its own thread.
 
     Args:
-        work: processes one item; what it raises goes to `failed`, and the thread goes on.
+        work: processes one item; its exceptions are passed to `failed`, and the thread continues.
         idle: called when no item came for `idle_period` seconds, and after each item.
-        failed: receives what `work` or `idle` raised.
+        failed: receives the exceptions of `work` and `idle`.
         idle_period: seconds between idle calls.
     """
 
@@ -71,19 +73,21 @@ class Worker(Generic[T]):
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to work; what the slot still held is forgotten."""
+        """Start the thread with an empty slot and counters at zero."""
         self.slot.clear()
+        self.slot.dropped = 0
         self._stop.clear()
         self._thread = threading.Thread(target=self._run, name="stereo_occ worker", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the current item end, then end the thread; may be called twice."""
+        """Finish the current item, drop the waiting one, and end the thread; may be called repeatedly."""
         self._stop.set()
         self.slot.wake()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+            self.slot.clear()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -92,5 +96,5 @@ class Worker(Generic[T]):
                 if item is not None and not self._stop.is_set():
                     self._work(item)
                 self._idle()
-            except Exception as error:  # one bad pair must not end the thread
+            except Exception as error:  # a bad pair does not end the thread
                 self._failed(error)

@@ -26,7 +26,11 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
 from tf2_msgs.msg import TFMessage  # noqa: E402
+
+from occdepth_ros.nodes.replay.parameters import ReplaySettings  # noqa: E402
+from occdepth_ros.nodes.stereo_occ.parameters import Settings  # noqa: E402
 
 DOMAIN = 100 + os.getpid() % 100
 CAMERA = {
@@ -183,6 +187,26 @@ def test_topics_follow_the_namespace_and_the_sample_is_the_default() -> None:
         assert [len(heard[topic]) for topic in CAMERA] == [2, 2, 2, 2]
     finally:
         listener.close()
+
+
+def test_the_replay_announces_its_end(tmp_path: Path, listener: Listener) -> None:
+    ends: list[Header] = []
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    listener.node.create_subscription(Header, "/replay_ended", ends.append, latched)
+    process = replay(source=kitti_odometry(tmp_path / "00", 3), rate=0.0)
+    heard = listener.hear(process)
+    process.communicate(timeout=60)
+    assert [end.stamp for end in ends] == [heard["left/image_rect"][-1].header.stamp]
+
+
+@pytest.mark.parametrize("node", ["replay", "stereo_occ"])
+def test_help_lists_the_parameters(node: str) -> None:
+    command = [sys.executable, "-m", f"occdepth_ros.nodes.{node}.node", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"ros2 run occdepth_ros {node}" in done.stdout
+    declared = (ReplaySettings if node == "replay" else Settings).declared()
+    assert all(f"  {name} (" in done.stdout for name in declared)
 
 
 def test_a_cut_image_ends_the_replay_with_one_line_and_code_2(tmp_path: Path) -> None:

@@ -27,14 +27,16 @@ from rclpy.serialization import deserialize_message
 from rclpy.time import Time
 from visualization_msgs.msg import Marker, MarkerArray
 
+from occdepth_ros.camera import StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.nodes.conversions import camera_of, matrix_of, rig_of
 from occdepth_ros.nodes.qos import LATCHED
 from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS, Settings, rule_of
-from occdepth_ros.nodes.stereo_occ.publishers import OUTPUTS
+from occdepth_ros.nodes.stereo_occ.publishers import OUTPUTS, Result
 from occdepth_ros.nodes.stereo_occ.timing import STAGES
 from occdepth_ros.outputs.octree.files import write_octree
+from occdepth_ros.outputs.selection import select
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources import open_source
 
@@ -98,7 +100,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, Pr
 
 def _is_active(listener: Listener) -> bool:
     reports = (status for message in listener.heard["/diagnostics"] for status in message.status)
-    return any(status.name == "stereo_occ: outputs" and status.message == "active" for status in reports)
+    return any(status.name == "/stereo_occ: outputs" and status.message == "active" for status in reports)
 
 
 def _stamp(header: Any) -> int:
@@ -111,20 +113,26 @@ def _header(message: Any) -> Any:
 
 def _answered(listener: Listener) -> bool:
     """Whether the newest pair has come out of every output. A busy machine may drop an older one."""
-    newest = [listener.outputs(spec.name)[-1:] for spec in OUTPUTS]
+    newest = [listener.outputs(spec.name)[-1:] for spec in OUTPUTS if not spec.is_constant]
     times = [listener.outputs(f"debug/processing_time/{stage}_ms") for stage in STAGES]
     return all(times) and all(message and _stamp(_header(message[0])) == NEWEST_NS for message in newest)
 
 
 @pytest.fixture(scope="module")
-def predictions(run: tuple[Listener, Process, Path]) -> dict[int, OccupancyPrediction]:
-    """What the engine says offline of the frames, by stamp, with the rig as the topics describe it."""
-    listener, _, sequence = run
-    source = open_source(sequence)
+def rig(run: tuple[Listener, Process, Path]) -> StereoRig:
+    """The rig that the topics describe."""
+    listener = run[0]
     left, right = (camera_of(listener.heard[f"/{side}/camera_info"][0], side) for side in ("left", "right"))
     frame = listener.heard["/left/camera_info"][0].header.frame_id
     pose = matrix_of(listener.buffer.lookup_transform(frame, "velodyne", Time()).transform)
-    engine = Engine(rig_of(left, right, pose, frame), GRID, model="stereo-geometry")
+    return rig_of(left, right, pose, frame)
+
+
+@pytest.fixture(scope="module")
+def predictions(run: tuple[Listener, Process, Path], rig: StereoRig) -> dict[int, OccupancyPrediction]:
+    """Offline predictions of the frames, by stamp."""
+    source = open_source(run[2])
+    engine = Engine(rig, GRID, model="stereo-geometry")
     pairs = [source[index] for index in range(FRAMES)]
     return {pair.stamp_ns: engine.predict(pair.left, pair.right, stamp_ns=pair.stamp_ns) for pair in pairs}
 
@@ -134,18 +142,19 @@ def test_pairs_are_answered_once_and_in_order_on_every_output(run: tuple[Listene
     for spec in OUTPUTS:
         stamps = [_stamp(_header(message)) for message in listener.outputs(spec.name)]
         assert stamps == sorted(set(stamps)), spec.name
-        assert len(stamps) >= FRAMES // 2, f"{spec.name}: {stamps}\n{run[1].text()}"
+        assert len(stamps) >= (1 if spec.is_constant else FRAMES // 2), f"{spec.name}: {stamps}\n{run[1].text()}"
 
 
 def test_every_message_is_the_offline_prediction(
-    run: tuple[Listener, Process, Path], predictions: dict[int, OccupancyPrediction]
+    run: tuple[Listener, Process, Path], predictions: dict[int, OccupancyPrediction], rig: StereoRig
 ) -> None:
     listener = run[0]
     settings = Settings.from_values({"octomap_include": "seen"})
     frame = listener.heard["/left/camera_info"][0].header.frame_id
     for spec in OUTPUTS:
         for message in listener.outputs(spec.name):
-            expected = spec.encode(predictions[_stamp(_header(message))], settings, frame)
+            result = Result(predictions[_stamp(_header(message))], frame, rig)
+            expected = spec.encode(result, settings)
             assert message == deserialize_message(expected, spec.message), spec.name
 
 
@@ -220,7 +229,8 @@ def test_the_cloud_holds_the_occupied_voxels(
         )
         points = np.frombuffer(bytes(message.data), layout)
         index, inside = GRID.index_of(np.stack([points["x"], points["y"], points["z"]], -1).astype(np.float64))
-        assert inside.all() and len(points) == prediction.occupied.sum()
+        kept = select(prediction, "seen+completed", border=Settings().border_voxels)[0]
+        assert inside.all() and len(points) == kept.sum()
         labels = prediction.labels[tuple(index.T)]
         np.testing.assert_array_equal(points["label"], labels)
         rgb = points["rgb"].view(np.uint32)
@@ -228,15 +238,17 @@ def test_the_cloud_holds_the_occupied_voxels(
         np.testing.assert_array_equal(colors, prediction.classes.colors[labels])
 
 
-def test_the_markers_are_cubes_in_the_grid(run: tuple[Listener, Process, Path]) -> None:
+def test_the_markers_are_triangles_in_the_grid(run: tuple[Listener, Process, Path]) -> None:
     for message in run[0].outputs("markers"):
-        cubes = [marker for marker in message.markers if marker.type == Marker.CUBE_LIST and marker.points]
-        assert cubes and sum(len(marker.points) for marker in cubes) <= Settings().max_markers
-        for marker in cubes:
+        surface = [marker for marker in message.markers if marker.type == Marker.TRIANGLE_LIST and marker.points]
+        assert surface and sum(len(marker.points) for marker in surface) <= 6 * Settings().max_markers
+        for marker in surface:
             assert len(marker.points) == len(marker.colors) and marker.scale.x > 0
             assert marker.header.frame_id == "velodyne"
-            centers = np.array([(p.x, p.y, p.z) for p in marker.points])
-            assert GRID.index_of(centers)[1].all()
+            corners = np.array([(p.x, p.y, p.z) for p in marker.points])
+            upper = np.asarray(GRID.origin) + np.asarray(GRID.size) * GRID.resolution
+            assert (corners > np.asarray(GRID.origin) - 0.01).all() and (corners < upper + 0.01).all()
+        assert [marker.ns for marker in message.markers][-1] == "cameras"
 
 
 def test_the_occupancy_grid_lies_on_the_voxel_grid(run: tuple[Listener, Process, Path]) -> None:
@@ -263,7 +275,8 @@ def test_the_depth_is_that_of_the_wall(
 def test_latched_topics_reach_whoever_comes_later(run: tuple[Listener, Process, Path]) -> None:
     listener = run[0]
     latched = [spec for spec in OUTPUTS if spec.qos is LATCHED]
-    assert {spec.name for spec in latched} == {"octomap_binary", "octomap_full", "occupancy_grid"}
+    names = {"octomap_binary", "octomap_full", "occupancy_grid", "markers", "legend"}
+    assert {spec.name for spec in latched} == names
     for spec in latched:
         listener.hear(spec.message, f"/stereo_occ/{spec.name}", LATCHED, f"late {spec.name}")
     listener.wait(lambda: all(listener.heard[f"late {spec.name}"] for spec in latched), "nothing came late", 60)
@@ -281,12 +294,12 @@ def test_times_and_diagnostics(run: tuple[Listener, Process, Path]) -> None:
     tell = listener.heard["/diagnostics"]
 
     def complete() -> bool:
-        status = {s.name: s for s in tell[-1].status}.get("stereo_occ: outputs")
+        status = {s.name: s for s in tell[-1].status}.get("/stereo_occ: outputs")
         processed = {v.key: v.value for v in status.values}.get("processed pairs", "0") if status else "0"
         return int(processed) >= len(listener.outputs("grid"))
 
     listener.wait(complete, "the diagnostics do not count the pairs", 60, node)
-    status = {s.name.removeprefix("stereo_occ: "): s for s in tell[-1].status}
+    status = {s.name.removeprefix("/stereo_occ: "): s for s in tell[-1].status}
     assert set(status) == {"input", "synchronisation", "calibration", "extrinsics", "model", "outputs"}
     values = {name: {v.key: v.value for v in s.values} for name, s in status.items()}
     assert values["model"]["model"] == "stereo-geometry" and int(values["synchronisation"]["pairs"]) <= FRAMES

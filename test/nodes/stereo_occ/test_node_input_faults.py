@@ -164,7 +164,7 @@ def test_a_pair_that_overtakes_its_calibration_waits_for_it(made: list[Bench]) -
     bench.expect_fault("camera_info", "left/camera_info")
     bench.send_infos()
     bench.wait(lambda: bench.processed == 1, "the pair was forgotten")
-    assert bench.node.pipeline.outputs._latest[0].stamp_ns == stamp
+    assert bench.node.pipeline.outputs.latest.prediction.stamp_ns == stamp
     assert bench.node.pipeline.failed == 0 and not bench.fault_names()
 
 

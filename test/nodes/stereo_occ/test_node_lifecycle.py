@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: ru
 from helpers.node_bench import Bench
 from octomap_msgs.msg import Octomap
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.logging import LoggingSeverity
 from rclpy.parameter import Parameter
 
 pytestmark = pytest.mark.ros
@@ -29,6 +31,92 @@ def test_only_live_parameters_change_while_configured(bench: Bench) -> None:
     assert bench.node.set_parameters([Parameter("octomap_include", value="seen")])[0].successful
     assert bench.node.pipeline.settings.octomap_include == "seen"
     bench.node.set_parameters([Parameter("octomap_include", value="seen+completed")])
+
+
+def _values(bench: Bench) -> dict[str, int]:
+    """The counters of the newest diagnostics, by key."""
+    parts = [s for name, s in bench.diagnostics.items() if name in ("input", "synchronisation", "outputs")]
+    return {v.key: int(v.value) for part in parts for v in part.values if v.value.isdecimal()}
+
+
+def test_counters_agree_through_deactivation_cleanup_and_configuration(made: list[Bench]) -> None:
+    made.append(bench := Bench(autostart=False))
+    node = bench.node
+
+    def agree() -> bool:
+        node._diagnostics.update()
+        values = _values(bench)
+        if "pairs" not in values:
+            return False
+        handled = values["processed pairs"] + values["unusable pairs"] + values["dropped pairs"]
+        return values["pairs"] == handled <= min(values["left images"], values["right images"])
+
+    for _ in range(2):
+        assert node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS
+        bench.wait_active()
+        bench.send_pair()  # waits for its calibration, or is replaced by the next one
+        for _ in range(4):
+            bench.send_pair()
+        bench.good_pair()
+        assert node.trigger_deactivate() == SUCCESS
+        bench.wait(agree, f"counters of the inactive node: {_values(bench)}")
+        before = _values(bench)["processed pairs"]
+        assert before >= 1
+        assert node.trigger_activate() == SUCCESS
+        bench.wait_active()
+        bench.good_pair()
+        assert node.trigger_deactivate() == SUCCESS
+        bench.wait(agree, f"counters after a second activation: {_values(bench)}")
+        assert node.trigger_cleanup() == SUCCESS
+        bench.wait(lambda: node._diagnostics.update() or "pairs" not in _values(bench), "counters stay after cleanup")
+
+
+def test_a_failed_configuration_names_the_fault_before_the_remedy(
+    made: list[Bench], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made.append(bench := Bench(model="occdepth-b3", weights=str(tmp_path / "none.ckpt"), fallback=False))
+    bench.expect_fault("checkpoint", "none.ckpt")
+    log = ""
+
+    def logged() -> bool:
+        nonlocal log
+        log += capfd.readouterr().err
+        return "configuration failed: " in log and "configure and activate the node" in log
+
+    bench.wait(logged, "the failure is not logged")
+    line = next(line for line in log.splitlines() if "configuration failed: " in line)
+    assert line.index("none.ckpt") < line.index("configure and activate the node")
+
+
+def test_transitions_are_logged(made: list[Bench], capfd: pytest.CaptureFixture[str]) -> None:
+    made.append(bench := Bench(autostart=False))
+    node = bench.node
+    for transition in (node.trigger_configure, node.trigger_activate, node.trigger_deactivate, node.trigger_cleanup):
+        assert transition() == SUCCESS
+    log = capfd.readouterr().err
+    for text in ("inactive: configured with stereo-geometry", "active: listens to /left/image_rect", "inactive: deact",
+                 "unconfigured: cleaned up"):  # fmt: skip
+        assert text in log
+
+
+def test_debug_messages_name_pairs_and_stages(made: list[Bench], capfd: pytest.CaptureFixture[str]) -> None:
+    made.append(bench := Bench())
+    bench.wait_active()
+    bench.node.get_logger().set_level(LoggingSeverity.DEBUG)
+    try:
+        bench.good_pair()
+    finally:
+        bench.node.get_logger().set_level(LoggingSeverity.INFO)
+    log = capfd.readouterr().err
+    assert "after the first image" in log and "preprocess" in log and "grid pose from parameters" in log
+
+
+def test_the_diagnostics_of_two_robots_differ(made: list[Bench]) -> None:
+    for namespace in ("/fleet/robot1", "/fleet/robot2"):
+        made.append(bench := Bench(namespace=namespace, autostart=False))
+        bench.wait(lambda bench=bench: "model" in bench.diagnostics, "no diagnostics")
+        status = bench.diagnostics["model"]
+        assert status.name == f"{namespace}/stereo_occ: model" and status.hardware_id == f"{namespace}/stereo_occ"
 
 
 def test_the_lifecycle_goes_round(made: list[Bench]) -> None:

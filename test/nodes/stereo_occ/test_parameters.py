@@ -32,7 +32,10 @@ def test_every_output_has_a_switch_and_a_rate() -> None:
     switches = {n.removeprefix("publish_") for n in PARAMETERS if n.startswith("publish_")} - {"processing_time"}
     rates = {n.removesuffix("_rate") for n in PARAMETERS if n.endswith("_rate")}
     assert switches == rates
-    assert {"octomap_binary", "octomap_full", "markers", "points", "grid", "occupancy_grid", "depth", "map"} == switches
+    assert {
+        *("octomap_binary", "octomap_full", "markers", "points", "grid", "occupancy_grid", "depth", "map"),
+        *("depth_color", "camera_info", "legend"),
+    } == switches
     assert all(rule_of(f"publish_{n}").live and rule_of(f"{n}_rate").live for n in switches)
 
 

@@ -17,7 +17,7 @@ def test_a_newer_item_replaces_the_waiting_one_and_counts_it() -> None:
     assert slot.take(0.0) is None
     slot.put(7)
     slot.clear()
-    assert slot.take(0.0) is None and slot.dropped == 4
+    assert slot.take(0.0) is None and slot.dropped == 5
 
 
 def test_a_slow_worker_takes_the_newest_and_never_an_older_one() -> None:

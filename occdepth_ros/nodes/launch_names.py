@@ -1,0 +1,29 @@
+"""Names that launch files need before the nodes exist. Does not import ROS."""
+
+from __future__ import annotations
+
+
+def resolved_namespace(*namespaces: str) -> str:
+    """Join namespaces from the outermost one inwards, such as that of PushRosNamespace and that of a node.
+
+    An absolute namespace replaces those before it. The result is absolute; "/" is the root.
+    """
+    joined = ""
+    for namespace in namespaces:
+        joined = namespace if namespace.startswith("/") else f"{joined}/{namespace}"
+    return "/" + "/".join(part for part in joined.split("/") if part)
+
+
+def logger_name(namespace: str, node: str) -> str:
+    """Name of a node's logger: its fully qualified name with dots."""
+    return ".".join(part for part in (*namespace.split("/"), node) if part)
+
+
+def camera_topics(left_namespace: str, right_namespace: str, image: str = "image_rect") -> list[tuple[str, str]]:
+    """Remappings of the four camera topics to the namespaces of the two cameras."""
+    remappings = []
+    for side, namespace in (("left", left_namespace), ("right", right_namespace)):
+        camera = namespace.rstrip("/")
+        remappings.append((f"{side}/image_rect", f"{camera}/{image}"))
+        remappings.append((f"{side}/camera_info", f"{camera}/camera_info"))
+    return remappings

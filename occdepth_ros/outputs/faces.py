@@ -1,0 +1,179 @@
+"""The visible surface of occupied voxels as axis-aligned rectangles: exposed faces, merged where they are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.errors import OccDepthError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.outputs.selection import Include, selected_labels
+from occdepth_ros.outputs.sparse import set_voxels, unravel
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rectangles:
+    """Rectangles of voxel faces that look along one axis.
+
+    Args:
+        axis: normal of the faces: 0 = x, 1 = y, 2 = z.
+        is_upper: whether they look towards the positive axis.
+        lower: `[N, 3]` voxel indices of the lower corner; the plane is at `lower[:, axis]`, in voxels from the origin.
+        size: `[N, 3]` edge lengths in voxels; 0 along `axis`.
+        keys: `[N]` class id, plus 256 where no line of sight reached the voxels.
+    """
+
+    axis: int
+    is_upper: bool
+    lower: Integers
+    size: Integers
+    keys: Integers
+
+    def taken(self, which: npt.NDArray[np.intp]) -> Rectangles:
+        """The rectangles with the indices `which`."""
+        return replace(self, lower=self.lower[which], size=self.size[which], keys=self.keys[which])
+
+    def triangles(self, grid: VoxelGrid, enlarged: float = 0.0) -> npt.NDArray[np.float64]:
+        """Two triangles per rectangle, `[N, 6, 3]` metres, corners counterclockwise as seen from outside.
+
+        Args:
+            grid: grid of the voxels.
+            enlarged: distance that each edge is moved outwards, voxels.
+        """
+        points = np.empty((len(self.keys), 6, 3))
+        points[..., self.axis] = (grid.origin[self.axis] + grid.resolution * self.lower[:, self.axis])[:, None]
+        turns = ((0, 0), (1, 0), (1, 1), (0, 0), (1, 1), (0, 1))
+        for turn, axis in enumerate(((self.axis + 1) % 3, (self.axis + 2) % 3)):
+            low = grid.origin[axis] + grid.resolution * (self.lower[:, axis] - enlarged)
+            high = low + grid.resolution * (self.size[:, axis] + 2 * enlarged)
+            for corner, ends in enumerate(turns):
+                # the other direction of turning exchanges the two in-plane axes
+                points[:, corner, axis] = high if ends[turn if self.is_upper else 1 - turn] else low
+        return points
+
+
+def exposed_rectangles(
+    prediction: OccupancyPrediction,
+    include: Include,
+    most: int,
+    min_confidence: float = 0.0,
+    border: int = 0,
+) -> tuple[list[Rectangles], int]:
+    """The faces of occupied voxels whose neighbour is not occupied, merged to rectangles per direction.
+
+    A rectangle holds faces of one class and one visibility in one plane. Each face is in one rectangle.
+
+    Args:
+        prediction: the occupancy.
+        include, min_confidence, border: as in `selected_labels`.
+        most: highest number of rectangles; those horizontally farthest from the origin of the grid's frame are dropped.
+
+    Returns:
+        the rectangles of the directions +x, -x, +y, -y, +z, -z, and the number that was dropped.
+
+    Raises:
+        OccDepthError: `most` is negative.
+    """
+    if most < 0:
+        raise OccDepthError(f"{most} is no number of rectangles", where="max_markers", remedy="Give 0 or more.")
+    labels = selected_labels(prediction, include, min_confidence, border)
+    occupied = (labels - np.uint8(1)) < np.uint8(254)
+    voxels = set_voxels(_surface(occupied))
+    keys = labels.reshape(-1).take(voxels).astype(np.int64)
+    keys += np.where(prediction.visibility.reshape(-1).take(voxels) != int(Visibility.SEEN), 256, 0)
+    directions = list(_directions(occupied, voxels, keys))
+    return _nearest(directions, prediction.grid, most)
+
+
+def _directions(occupied: npt.NDArray[np.bool_], voxels: npt.NDArray[np.intp], keys: Integers) -> Iterator[Rectangles]:
+    shape = occupied.shape
+    flat = occupied.reshape(-1)
+    index = unravel(voxels, shape)  # type: ignore[arg-type]
+    strides = (shape[1] * shape[2], shape[2], 1)
+    for axis in range(3):
+        for is_upper, step, last in ((True, strides[axis], shape[axis] - 1), (False, -strides[axis], 0)):
+            # an index beyond the array belongs to a face of the grid, which is exposed whatever is read for it
+            neighbour = flat.take(voxels + step, mode="clip")
+            which = np.flatnonzero(~neighbour | (index[axis] == last))
+            plane = index[axis].take(which) + is_upper
+            first, second = (axis + 1) % 3, (axis + 2) % 3
+            yield _merged(
+                axis,
+                is_upper,
+                plane,
+                index[first].take(which),
+                index[second].take(which),
+                keys.take(which),
+                (shape[first], shape[second]),
+            )
+
+
+def _merged(
+    axis: int,
+    is_upper: bool,
+    plane: Integers,
+    first: Integers,
+    second: Integers,
+    keys: Integers,
+    shape: tuple[int, int],
+) -> Rectangles:
+    """Merge faces of one direction: runs along `second` first, then equal runs that follow each other along `first`."""
+    na, nb = shape[0] + 1, shape[1] + 1
+    # one number per face, whose successor is the next face of a run
+    code, length = _runs(((plane * na + first) * 512 + keys) * nb + second)
+    code, second = code // nb, code % nb
+    code, keys = code >> 9, code & 511
+    plane, first = code // na, code % na
+    code, width = _runs((((plane * nb + second) * nb + length) * 512 + keys) * na + first)
+    code, first = code // na, code % na
+    code, keys = code >> 9, code & 511
+    code, length = code // nb, code % nb
+    plane, second = code // nb, code % nb
+    lower, size = np.zeros((len(keys), 3), np.int64), np.zeros((len(keys), 3), np.int64)
+    a, b = (axis + 1) % 3, (axis + 2) % 3
+    lower[:, axis], lower[:, a], lower[:, b] = plane, first, second
+    size[:, a], size[:, b] = width, length
+    return Rectangles(axis, is_upper, lower, size, keys)
+
+
+def _runs(codes: Integers) -> tuple[Integers, Integers]:
+    """First number and length of each run of consecutive numbers."""
+    codes = np.sort(codes)
+    starts = np.flatnonzero(np.diff(codes, prepend=codes[:1] - 2) != 1)
+    return codes.take(starts), np.diff(starts, append=len(codes)).astype(np.int64)
+
+
+def _surface(occupied: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Occupied voxels with a neighbour that is not, `[X, Y, Z]`; the outside of the grid is not."""
+    flat = occupied.reshape(-1)
+    inside = flat.copy()
+    # neighbours of the flattened grid: wrong only across its faces, which are surface anyway
+    for step in (occupied.shape[1] * occupied.shape[2], occupied.shape[2], 1):
+        inside[step:] &= flat[:-step]
+        inside[:-step] &= flat[step:]
+    dense = inside.reshape(occupied.shape)
+    for axis in range(3):
+        faces = np.moveaxis(dense, axis, 0)
+        faces[0] = faces[-1] = False
+    return np.greater(occupied, dense)
+
+
+def _nearest(directions: list[Rectangles], grid: VoxelGrid, most: int) -> tuple[list[Rectangles], int]:
+    total = sum(len(found.keys) for found in directions)
+    if total <= most:
+        return directions, 0
+    origin = np.asarray(grid.origin[:2])
+    distances = [
+        np.hypot(*(origin + grid.resolution * (found.lower[:, :2] + 0.5 * found.size[:, :2])).T) for found in directions
+    ]
+    chosen = np.zeros(total, bool)
+    chosen[np.argsort(np.concatenate(distances), kind="stable")[:most]] = True
+    parts = np.split(chosen, np.cumsum([len(found.keys) for found in directions])[:-1])
+    kept = [found.taken(np.flatnonzero(part)) for found, part in zip(directions, parts, strict=True)]
+    return kept, total - most
