@@ -82,7 +82,7 @@ class CompletionScores:
         for name, labels in (("prediction", found), ("ground_truth", true)):
             if labels.max(initial=0) >= count:
                 raise GridError(
-                    f"the {name} holds the label {labels.max()}, which is none of the {count} classes",
+                    f"the {name.replace("_", " ")} holds the label {labels.max()}, which is none of the {count} classes",
                     where="scores",
                     remedy="Map raw dataset ids to class ids first.",
                 )

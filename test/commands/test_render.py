@@ -39,7 +39,7 @@ def test_meshes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ([], "--out: there is nothing to write"),
         (["--out", "video.mov"], ".mov is not a supported video format"),
         (["--out", "video.mp4", "--fps", "0"], "--fps: 0 frames a second"),
-        (["--out", "video.mp4", "--start", "99"], "does not fit a sequence"),
+        (["--out", "video.mp4", "--start", "99"], "exceeds a sequence of 12 frames"),
         (["--mesh", __file__], "the path is a file"),
     ],
 )
