@@ -79,10 +79,10 @@ class CompletionScores:
         labelled = ground_truth != UNKNOWN
         true, found = ground_truth[labelled], predicted[labelled]
         found = np.where(found == UNKNOWN, EMPTY, found).astype(np.uint8)
-        for name, labels in (("prediction", found), ("ground_truth", true)):
+        for name, labels in (("prediction", found), ("ground truth", true)):
             if labels.max(initial=0) >= count:
                 raise GridError(
-                    f"the {name.replace("_", " ")} holds the label {labels.max()}, which is none of the {count} classes",
+                    f"the {name} holds the label {labels.max()}, which is none of the {count} classes",
                     where="scores",
                     remedy="Map raw dataset ids to class ids first.",
                 )
