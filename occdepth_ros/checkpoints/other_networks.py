@@ -15,6 +15,8 @@ from occdepth_ros.models.comparison.lmscnet.config import LmscNetConfig
 from occdepth_ros.models.comparison.lmscnet.network import LmscNet
 from occdepth_ros.models.edge.config import PRESETS as EDGE_PRESETS
 from occdepth_ros.models.edge.network import OccDepthEdge
+from occdepth_ros.models.edge_bev.config import PRESETS as EDGE_BEV_PRESETS
+from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.loading import State
 from occdepth_ros.models.mobilestereonet.depth import NETWORKS
 from occdepth_ros.models.qpn.config import PRESETS as QPN_PRESETS
@@ -30,6 +32,7 @@ PROPOSAL_NETWORKS: dict[str, Callable[[], nn.Module]] = {
 NETWORKS_BY_NAME: dict[str, Callable[[], nn.Module]] = {
     **PROPOSAL_NETWORKS,
     **{name: partial(OccDepthEdge, config) for name, config in EDGE_PRESETS.items()},
+    **{name: partial(EdgeBev, config) for name, config in EDGE_BEV_PRESETS.items()},
     "lmscnet-stereo": partial(LmscNet, LmscNetConfig()),
     "aicnet-stereo": partial(AicNet, AicNetConfig()),
     "js3cnet-stereo": partial(Js3cNet, Js3cNetConfig()),

@@ -18,6 +18,8 @@ from occdepth_ros.errors import CheckpointError
 from occdepth_ros.files import write_whole
 from occdepth_ros.models.edge.config import PRESETS
 from occdepth_ros.models.edge.network import OccDepthEdge
+from occdepth_ros.models.edge_bev.config import PRESETS as EDGE_BEV
+from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.loading import check_finite, load_strict, read_state
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.monoocc.network import MonoOcc
@@ -26,13 +28,17 @@ LARGEST = 16_000_000
 """Largest size of a weights file in the package, bytes."""
 LICENCES = {
     "occdepth-edge": "Apache-2.0",
-    "occdepth-edge-kitti": "CC-BY-NC-SA-3.0 AND CC-BY-NC-SA-4.0",
+    "occdepth-edge-kitti": "CC-BY-NC-SA-3.0 AND CC-BY-NC-SA-4.0 AND LicenseRef-Cityscapes",
     "monoocc-edge": "Apache-2.0",
 }
 """Licence of each model's shipped weights, as an SPDX expression."""
+HALF_VECTORS = frozenset({"occdepth-edge-kitti"})
+"""Models whose vectors are stored in half precision, too: their file would exceed `LARGEST` otherwise."""
+SINGLE_VECTORS = (".running_var", "limits", "calibration")
+"""Ends of the names of tensors that keep single precision there: they span several orders of magnitude."""
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "occdepth-edge": lambda: OccDepthEdge(PRESETS["occdepth-edge"]),
-    "occdepth-edge-kitti": lambda: OccDepthEdge(PRESETS["occdepth-edge-kitti"]),
+    "occdepth-edge-kitti": lambda: EdgeBev(EDGE_BEV["occdepth-edge-kitti"]),
     "monoocc-edge": lambda: MonoOcc(MONOOCC["monoocc-edge"]),
 }
 """Constructor of each network."""
@@ -85,7 +91,11 @@ def pack(source: Path, target: Path, *, model: str | None = None, recipe: str | 
             remedy=f"Name the model: --model NAME, one of {names}.",
         )
     load_strict(NETWORKS[model](), state, where=str(source))
-    packed = {name: halved(tensor) for name, tensor in state.items()}
+    half_vectors = model in HALF_VECTORS
+    packed = {
+        name: halved(tensor, vectors=half_vectors and not name.endswith(SINGLE_VECTORS))
+        for name, tensor in state.items()
+    }
     check_finite(packed, str(source))
     about = {"model": model, "licence": LICENCES[model], "recipe": recipe or f"{model}.yaml"}
     content = _sorted_header(save(packed, about))
@@ -107,15 +117,19 @@ def pack(source: Path, target: Path, *, model: str | None = None, recipe: str | 
     )
 
 
-def halved(tensor: torch.Tensor) -> torch.Tensor:
+def halved(tensor: torch.Tensor, *, vectors: bool = False) -> torch.Tensor:
     """Convert kernels and matrices to float16, and the other tensors to float32 at most.
 
     Biases and batch-norm statistics are 1 % of the values, and variances may exceed the range of float16.
+
+    Args:
+        tensor: the tensor.
+        vectors: whether vectors become float16, too.
     """
     if not tensor.is_floating_point():
         return tensor.contiguous()
     is_large = bool(tensor.abs().max() > torch.finfo(torch.float16).max) if tensor.numel() else False
-    return tensor.to(torch.float32 if tensor.dim() < 2 or is_large else torch.float16).contiguous()
+    return tensor.to(torch.float32 if (tensor.dim() < 2 and not vectors) or is_large else torch.float16).contiguous()
 
 
 def header_of(path: Path) -> dict[str, str]:

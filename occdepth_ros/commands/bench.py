@@ -16,7 +16,10 @@ from occdepth_ros.evaluation.reference_agreement import Comparison, compare, ref
 from occdepth_ros.files import write_whole
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
-from occdepth_ros.models.edge.predictor import SHIPPED, EdgePredictor
+from occdepth_ros.models.edge.predictor import SHIPPED as EDGE
+from occdepth_ros.models.edge.predictor import EdgePredictor
+from occdepth_ros.models.edge_bev.predictor import SHIPPED as EDGE_BEV
+from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.monoocc.predictor import MonoOccPredictor
 from occdepth_ros.models.occdepth.config import PRESETS
@@ -33,7 +36,8 @@ PRECISIONS = get_args(Precision)
 SUMMARY = "time a model's reference network and its optimized path"
 
 MODELS = [
-    *SHIPPED,
+    *EDGE,
+    *EDGE_BEV,
     *(name for name, config in PRESETS.items() if config.virtual_bf is None),
     *(name for name, config in MONOOCC.items() if config.cameras == 1),
 ]
@@ -111,8 +115,13 @@ def compare_on(
     Raises:
         OccDepthError: the sequence cannot be read, or one of the paths cannot run.
     """
-    kind: Any = MonoOccPredictor if model in MONOOCC else EdgePredictor if model in SHIPPED else OccDepthPredictor
-    if precision == "mixed" and (model in MONOOCC or model in SHIPPED):
+    kinds: dict[str, Any] = {
+        **dict.fromkeys(MONOOCC, MonoOccPredictor),
+        **dict.fromkeys(EDGE, EdgePredictor),
+        **dict.fromkeys(EDGE_BEV, EdgeBevPredictor),
+    }
+    kind: Any = kinds.get(model, OccDepthPredictor)
+    if precision == "mixed" and model in kinds:
         raise ModelError(f"{model} has no precision {precision}", where="precision", remedy="Leave it out.")
     if compile and kind is not OccDepthPredictor:
         raise ModelError(f"{model} cannot be compiled", where="compile", remedy="Leave it out.")

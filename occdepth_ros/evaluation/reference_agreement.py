@@ -17,6 +17,7 @@ import torch
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.predictor import EdgePredictor
+from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
 from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.memory import memory_by_default, release_freed_memory
 from occdepth_ros.models.monoocc.network import MonoOcc
@@ -40,7 +41,7 @@ Stages = dict[str, float]
 Result = TypeVar("Result")
 InferencePath = Callable[[ImageArray, ImageArray], tuple[Labels, Stages]]
 """A function from an image pair to labels, `[X, Y, Z]`, and milliseconds by stage."""
-Compared = OccDepthPredictor | EdgePredictor | MonoOccPredictor
+Compared = OccDepthPredictor | EdgePredictor | EdgeBevPredictor | MonoOccPredictor
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def reference_path(
         return ReferenceMonoOcc(load_monoocc(model, weights), predictor, rig, grid).infer
     if isinstance(predictor, OccDepthPredictor):
         return ReferenceNetwork(load_network(model, weights), predictor.device, rig, grid).infer
-    reference = EdgePredictor(name=model, weights=weights, device=str(predictor.device), precision="float32")
+    reference = type(predictor)(name=model, weights=weights, device=str(predictor.device), precision="float32")
     reference.calibrate(rig, grid)
 
     def infer(left: ImageArray, right: ImageArray) -> tuple[Labels, Stages]:

@@ -40,6 +40,8 @@ _OCCDEPTH = "occdepth_ros.models.occdepth.predictor:OccDepthPredictor"
 
 _EDGE = "occdepth_ros.models.edge.predictor:EdgePredictor"
 
+_EDGE_BEV = "occdepth_ros.models.edge_bev.predictor:EdgeBevPredictor"
+
 _MONOOCC = "occdepth_ros.models.monoocc.predictor:MonoOccPredictor"
 
 MODELS: dict[str, ModelEntry] = {
@@ -47,7 +49,10 @@ MODELS: dict[str, ModelEntry] = {
         _EDGE, "OccDepth's steps sized for small computers, trained on synthetic streets; its weights ship", False
     ),
     "occdepth-edge-kitti": ModelEntry(
-        _EDGE, "occdepth-edge fine-tuned on KITTI; its weights ship, for non-commercial use only", False
+        _EDGE_BEV,
+        "image semantics and stereo evidence completed over the bird's-eye view, trained on real streets; its weights "
+        "ship, for non-commercial use only",
+        False,
     ),
     "stereo-geometry": ModelEntry(
         "occdepth_ros.models.stereo_geometry:StereoGeometry",

@@ -166,10 +166,10 @@ def test_pack_writes_half_precision_and_a_header(tmp_path: Path, capsys: pytest.
     assert "--model" in capsys.readouterr().err and out.read_bytes() == first
     assert main(["weights", "pack", str(bare), str(out), "--model", "occdepth-edge"]) == 0
     assert out.read_bytes() == first
-    assert main(["weights", "pack", str(bare), str(out), "--model", "occdepth-edge-kitti", "--recipe", "a.yaml"]) == 0
+    assert main(["weights", "pack", str(bare), str(out), "--model", "occdepth-edge", "--recipe", "a.yaml"]) == 0
     with safe_open(out, "pt") as file:
         about = file.metadata()
-    assert about["licence"].startswith("CC-BY-NC-SA") and about["recipe"] == "a.yaml"
+    assert about["licence"] == "Apache-2.0" and about["recipe"] == "a.yaml"
 
 
 def test_pack_refuses_weights_of_other_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,5 +186,8 @@ def test_pack_refuses_weights_of_other_networks(tmp_path: Path, capsys: pytest.C
 def test_values_beyond_half_precision_stay_single() -> None:
     assert halved(torch.ones(2, 2)).dtype == torch.float16
     assert halved(torch.full((2, 2), 7e4)).dtype == torch.float32
+    assert halved(torch.ones(3)).dtype == torch.float32
+    assert halved(torch.ones(3), vectors=True).dtype == torch.float16
+    assert halved(torch.full((3,), 7e4), vectors=True).dtype == torch.float32
     assert halved(torch.ones(3, dtype=torch.float64)).dtype == torch.float32
     assert halved(torch.ones(3, dtype=torch.int64)).dtype == torch.int64

@@ -81,8 +81,5 @@ class EdgeConfig:
             )
 
 
-PRESETS: dict[str, EdgeConfig] = {
-    "occdepth-edge": EdgeConfig(),
-    "occdepth-edge-kitti": EdgeConfig("occdepth-edge-kitti", thresholds=Thresholds(0.12, 0.05, 0.5)),
-}
-"""Configurations by name: the same network with the thresholds of the weights that ship."""
+PRESETS: dict[str, EdgeConfig] = {"occdepth-edge": EdgeConfig()}
+"""Configurations by name."""

@@ -131,10 +131,7 @@ class EdgePredictor(NetworkPredictor[EdgeTables]):
         return torch.where(stereo.disparity > 0, matched, full)
 
 
-SHIPPED: dict[str, str] = {
-    "occdepth-edge": "occdepth-edge.safetensors",
-    "occdepth-edge-kitti": "occdepth-edge-kitti.safetensors",
-}
+SHIPPED: dict[str, str] = {"occdepth-edge": "occdepth-edge.safetensors"}
 """Weights file of each name, in `occdepth_ros/weights`."""
 
 

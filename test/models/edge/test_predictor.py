@@ -51,12 +51,12 @@ def near(engine: Engine, sample: tuple[StereoRig, ImageArray, ImageArray]) -> Oc
     return engine.predict(*sample[1:], stamp_ns=7)
 
 
-def test_both_names_are_registered_with_weights_that_ship() -> None:
+def test_the_name_is_registered_with_weights_that_ship() -> None:
     assert set(SHIPPED) == {name for name in MODELS if MODELS[name].load() is EdgePredictor}
     assert not any(MODELS[name].needs_weights or MODELS[name].published for name in SHIPPED)
 
 
-@pytest.mark.parametrize(("name", "licence"), [("occdepth-edge", "Apache-2.0"), ("occdepth-edge-kitti", "CC-BY-NC-SA")])
+@pytest.mark.parametrize(("name", "licence"), [("occdepth-edge", "Apache-2.0")])
 def test_shipped_files_are_small_and_have_a_header(name: str, licence: str) -> None:
     path = shipped_weights(name)
     assert path.stat().st_size <= 16_000_000

@@ -1,0 +1,124 @@
+"""occdepth-edge-kitti with the weights that ship, behind the engine's contract, on the bundled sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.weights import shipped_weights
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.engine import Engine
+from occdepth_ros.errors import CheckpointError, ModelError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge.predictor import load_network as load_former
+from occdepth_ros.models.edge_bev.predictor import SHIPPED, EdgeBevPredictor, load_network
+from occdepth_ros.models.predictor import ImageArray
+from occdepth_ros.models.registry import MODELS
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
+from occdepth_ros.sources import open_source
+
+NAME = "occdepth-edge-kitti"
+STAGES = {"preprocess", "image", "matching", "evidence", "completion", "head", "postprocess", "total"}
+NEAR = VoxelGrid((0.0, -12.8, -2.2), (128, 128, 32), 0.2)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def sample() -> tuple[StereoRig, ImageArray, ImageArray]:
+    source = open_source(None)
+    frame = source[0]
+    return source.rig, frame.left, frame.right
+
+
+@pytest.fixture(scope="module")
+def engine(sample: tuple[StereoRig, ImageArray, ImageArray]) -> Engine:
+    """The shipped network on the CPU, calibrated for the near grid."""
+    shipped_weights(NAME)
+    return Engine(sample[0], NEAR, model=NAME, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def near(engine: Engine, sample: tuple[StereoRig, ImageArray, ImageArray]) -> OccupancyPrediction:
+    return engine.predict(*sample[1:], stamp_ns=7)
+
+
+def test_the_name_is_registered_with_weights_that_ship() -> None:
+    assert set(SHIPPED) == {name for name in MODELS if MODELS[name].load() is EdgeBevPredictor}
+    assert not any(MODELS[name].needs_weights or MODELS[name].published for name in SHIPPED)
+
+
+def test_the_shipped_file_is_small_and_says_what_it_is() -> None:
+    path = shipped_weights(NAME)
+    assert path.stat().st_size <= 16_000_000
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+    assert about["model"] == NAME and about["licence"].startswith("CC-BY-NC-SA") and about["recipe"].endswith(".yaml")
+    assert path.with_name(f"LICENSE-{NAME}.txt").is_file()
+    state = load_file(path)
+    assert {tensor.dtype for name, tensor in state.items() if tensor.dim() == 4} == {torch.float16}
+    limits = state["limits"].float()
+    assert (limits[:, 0] <= limits[:, 1]).all() and (limits > 0).all() and (limits < 1).all()
+
+
+def test_the_sample_becomes_a_prediction(
+    near: OccupancyPrediction, sample: tuple[StereoRig, ImageArray, ImageArray]
+) -> None:
+    assert near.labels.shape == near.confidence.shape == near.visibility.shape == NEAR.size
+    known = near.labels[near.labels != UNKNOWN]
+    assert int(known.max()) <= 19 and 0.01 < near.occupied.mean() < 0.5
+    assert not near.confidence[near.labels == UNKNOWN].any()
+    assert near.depth.shape == sample[1].shape[:2] and np.nanmin(near.depth) > 0
+    assert set(np.unique(near.visibility)) == {Visibility.SEEN, Visibility.HIDDEN, Visibility.OUTSIDE}
+    assert near.stamp_ns == 7 and near.model == NAME and set(near.timings_ms) == STAGES
+    assert near.completed.any()
+
+
+def test_the_same_pair_gives_the_same_prediction(
+    engine: Engine, near: OccupancyPrediction, sample: tuple[StereoRig, ImageArray, ImageArray]
+) -> None:
+    again = engine.predict(*sample[1:])
+    assert (again.labels == near.labels).mean() > 0.9999
+
+
+def test_where_nothing_was_matched_nothing_counts_as_seen(
+    near: OccupancyPrediction, sample: tuple[StereoRig, ImageArray, ImageArray]
+) -> None:
+    blank = np.full_like(sample[1], 128)
+    engine = Engine(sample[0], NEAR, model=NAME, weights=Path("random"), device="cpu")
+    prediction = engine.predictor.infer(blank, blank)
+    assert np.isnan(prediction.depth).all() and not (prediction.visibility == Visibility.SEEN).any()
+
+
+def test_bfloat16_says_what_float32_says(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
+    shipped_weights(NAME)
+    labels = []
+    for precision in ("float32", "bfloat16"):
+        predictor = EdgeBevPredictor(name=NAME, device="cpu", precision=precision)  # type: ignore[arg-type]
+        predictor.calibrate(sample[0], NEAR)
+        labels.append(predictor.infer(*sample[1:]).labels)
+    assert (labels[0] == labels[1]).mean() >= 0.97
+
+
+def test_wrong_weights_are_named(tmp_path: Path) -> None:
+    foreign, former = tmp_path / "foreign.safetensors", tmp_path / "former.safetensors"
+    save_file({"a": torch.zeros(3)}, foreign)
+    save_file({k: v.contiguous() for k, v in load_former("occdepth-edge", "random").state_dict().items()}, former)
+    with pytest.raises(CheckpointError, match="not for this network"):
+        load_network(NAME, foreign)
+    with pytest.raises(CheckpointError, match="weights of occdepth-edge, not of occdepth-edge-kitti"):
+        load_network(NAME, former)
+
+
+def test_an_early_call_and_an_unknown_name_are_errors(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
+    with pytest.raises(ModelError, match="no network 'occdepth-edge-9'"):
+        EdgeBevPredictor(name="occdepth-edge-9", weights="random")
+    predictor = EdgeBevPredictor(name=NAME, weights="random", device="cpu")
+    with pytest.raises(ModelError, match="knows no calibration"):
+        predictor.infer(*sample[1:])
