@@ -120,5 +120,5 @@ def test_an_early_call_and_an_unknown_name_are_errors(sample: tuple[StereoRig, I
     with pytest.raises(ModelError, match="no network 'occdepth-edge-9'"):
         EdgeBevPredictor(name="occdepth-edge-9", weights="random")
     predictor = EdgeBevPredictor(name=NAME, weights="random", device="cpu")
-    with pytest.raises(ModelError, match="knows no calibration"):
+    with pytest.raises(ModelError, match="has no calibration"):
         predictor.infer(*sample[1:])
