@@ -19,7 +19,7 @@ from occdepth_ros.msg import SemanticGrid
 from octomap_msgs.msg import Octomap
 from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Float64
 from visualization_msgs.msg import MarkerArray
 
@@ -37,7 +37,11 @@ def test_every_output_comes_with_the_stamp_and_frame_of_its_pair(bench: Bench) -
         "grid": (SemanticGrid, False),
         "occupancy_grid": (OccupancyGrid, True),
         "depth": (Image, False),
+        "depth_color": (Image, False),
+        "camera_info": (CameraInfo, False),
+        "legend": (Image, True),
     }
+    of_camera = ("depth", "depth_color", "camera_info", "legend")
     heard = {name: bench.listen(kind, name, latched=latched) for name, (kind, latched) in kinds.items()}
     times = {stage: bench.listen(Float64, f"debug/processing_time/{stage}_ms") for stage in STAGES}
     bench.wait(lambda: heard["octomap_binary"], "the latched map did not reach a late listener")
@@ -49,13 +53,14 @@ def test_every_output_comes_with_the_stamp_and_frame_of_its_pair(bench: Bench) -
         return heard[name][-1].markers[0].header if name == "markers" else heard[name][-1].header
 
     def complete() -> bool:
-        return all(heard[n] and newest(n).stamp.sec * 10**9 + newest(n).stamp.nanosec == stamp for n in kinds) and all(
-            times.values()
-        )
+        return all(
+            heard[n] and newest(n).stamp.sec * 10**9 + newest(n).stamp.nanosec == stamp for n in kinds if n != "legend"
+        ) and all(times.values())
 
     bench.wait(complete, "some output is missing")
-    assert {newest(name).frame_id for name in kinds if name != "depth"} == {"velodyne"}
-    assert newest("depth").frame_id == FRAME
+    assert {newest(name).frame_id for name in kinds if name not in of_camera} == {"velodyne"}
+    assert {newest(name).frame_id for name in of_camera} == {FRAME}
+    assert len(heard["legend"]) == 1, "the legend is published once"
     milliseconds = {stage: values[-1].data for stage, values in times.items()}
     parts = sum(milliseconds[s] for s in ("sync", "preprocess", "inference", "postprocess", "publish"))
     assert 0 < milliseconds["inference"] < milliseconds["total"]
