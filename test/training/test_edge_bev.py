@@ -52,7 +52,15 @@ def output_of(labels: torch.Tensor, strength: float) -> BevOutput:
     kinds[:, GROUND] = strength * torch.isin(labels, torch.tensor(GROUND_CLASSES)).any(1)
     layout[:, :, 0] = strength
     nothing = torch.zeros(0, dtype=torch.long)
-    return BevOutput(torch.where(occupied, strength, -strength), kinds, torch.zeros(0, KINDS), nothing, layout)
+    return BevOutput(
+        torch.where(occupied, strength, -strength),
+        kinds,
+        torch.zeros(0, KINDS + 1),
+        torch.zeros(1, KINDS),
+        nothing,
+        nothing,
+        layout,
+    )
 
 
 def test_right_logits_cost_less_than_wrong_ones() -> None:

@@ -63,14 +63,18 @@ class BevOutput:
     Args:
         occupancy: of the eight voxels of each lifted voxel, `[N, 8]`.
         completed: of the standing classes and of "ground", from the bird's-eye view, `[N, KINDS]`.
-        direct: the same from the pixel that shows a lifted voxel, `[V, KINDS]`.
-        rows: flat indices of the V lifted voxels in view.
+        direct: the same from evidence, and a gate behind them, of the V lifted voxels in view, `[V, KINDS + 1]`.
+        named: the same from the class probabilities of the cells of the image, `[h w, KINDS]`.
+        cell: flat cell that shows each lifted voxel in view, `[V]`.
+        rows: flat indices of the lifted voxels in view, `[V]`.
         layout: of the ground classes by column, `[N / layers, 4, N_GROUND]`.
     """
 
     occupancy: torch.Tensor
     completed: torch.Tensor
     direct: torch.Tensor
+    named: torch.Tensor
+    cell: torch.Tensor
     rows: torch.Tensor
     layout: torch.Tensor
 
@@ -80,7 +84,10 @@ class BevOutput:
         place[self.rows] = torch.arange(len(self.rows), device=rows.device)
         at = place[rows]
         shown = (at >= 0).nonzero()[:, 0]
-        return self.completed[rows].float().index_add(0, shown, self.direct[at[shown]].float())
+        at = at[shown]
+        direct = self.direct.index_select(0, at).float()
+        named = direct[:, KINDS:].sigmoid() * self.named.float().index_select(0, self.cell[at])
+        return self.completed.index_select(0, rows).float().index_add(0, shown, direct[:, :KINDS] + named)
 
 
 class EdgeBev(nn.Module):
@@ -143,7 +150,7 @@ class EdgeBev(nn.Module):
         x = self.unet(x)
         heads = [head(x).movedim(1, 3) for head in (self.occupancy, self.kinds, self.layout)]
         return [
-            self._output(scene, lifted[i][1], lifted[i][2], [head[i] for head in heads])
+            self._output(scene, maps[i][0], lifted[i][1:], [head[i] for head in heads])
             for i, scene in enumerate(scenes)
         ]
 
@@ -155,36 +162,36 @@ class EdgeBev(nn.Module):
     def lift(
         self, scene: SceneInputs, log: torch.Tensor, mapped: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Input of the bird's-eye view `[X/2, Y/2, C]`, direct logits of the voxels in view `[V, FINE + KINDS]`, and
-        direct logits of the ground classes by column `[X, Y, N_GROUND]`."""
+        """Input of the bird's-eye view `[X/2, Y/2, C]`, direct logits of the voxels in view and the gate of their pixel's
+        classes `[V, FINE + KINDS + 1]`, and direct logits of the ground classes by column `[X, Y, N_GROUND]`."""
         x, y, _ = scene.columns.shape
-        hidden = F.relu(self.evidence(scene.evidence) + self.appearance(mapped)[scene.cell])
+        hidden = F.relu(self.evidence(scene.evidence) + self.appearance(mapped).index_select(0, scene.cell))
         volume = hidden.new_zeros(x * y * self.config.layers, self.config.column)
         volume = volume.index_copy(0, scene.rows, F.relu(self.column(hidden)))
         direct = self.voxel(hidden)
-        gate = (direct[:, -1:] + 2 * scene.evidence[:, 2 * FINE : 2 * FINE + 1] - 1).sigmoid()
-        named = gate * self.pixel_kinds(log)[scene.cell]
-        direct = torch.cat([direct[:, :FINE], direct[:, FINE:-1] + named], 1)
+        matched = scene.evidence[:, 2 * FINE : 2 * FINE + 1].to(direct.dtype)
+        direct = torch.cat([direct[:, :-1], direct[:, -1:] + 2 * matched - 1], 1)
         shown = scene.ground_cell >= 0
         cell = scene.ground_cell.clamp_min(0).flatten()
         flags = torch.stack([shown, scene.ground_seen], 2).to(hidden.dtype)
         seen = shown[..., None].to(hidden.dtype)
-        ground = self.ground_appearance(mapped)[cell].view(*shown.shape, -1) * seen
+        ground = self.ground_appearance(mapped).index_select(0, cell).view(*shown.shape, -1) * seen
         ground = torch.cat([ground, flags], 2).view(x, LIFT, y, LIFT, -1).transpose(1, 2).reshape(x, y, -1)
-        layout = self.pixel_ground(log)[cell].view(*shown.shape, N_GROUND) * seen
+        layout = self.pixel_ground(log).index_select(0, cell).view(*shown.shape, N_GROUND) * seen
         columns = torch.cat([volume.view(x, y, -1), ground, scene.columns.to(hidden.dtype)], 2)
         return columns, direct, layout
 
     def _output(
-        self, scene: SceneInputs, direct: torch.Tensor, layout: torch.Tensor, heads: list[torch.Tensor]
+        self, scene: SceneInputs, log: torch.Tensor, lifted: tuple[torch.Tensor, ...], heads: list[torch.Tensor]
     ) -> BevOutput:
+        direct, layout = lifted
         x, y, _ = scene.columns.shape
         occupancy, kinds = heads[0].float().reshape(-1, FINE), heads[1].reshape(-1, KINDS)
         occupancy = occupancy.index_add(0, scene.rows, direct[:, :FINE].float())
         ground = heads[2].float().reshape(x * y, COLUMNS, N_GROUND + 1)
         layout = layout.view(x, LIFT, y, LIFT, N_GROUND).transpose(1, 2).reshape(x * y, COLUMNS, N_GROUND)
         ground = ground[..., :-1] + ground[..., -1:].sigmoid() * layout.float()
-        return BevOutput(occupancy, kinds, direct[:, FINE:], scene.rows, ground)
+        return BevOutput(occupancy, kinds, direct[:, FINE:], self.pixel_kinds(log), scene.cell, scene.rows, ground)
 
 
 def _named(classes: tuple[int, ...], *, ground: bool) -> nn.Linear:

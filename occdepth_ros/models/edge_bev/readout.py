@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from occdepth_ros.classes import EMPTY, UNKNOWN
+from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, LIFT, STANDING_CLASSES
 from occdepth_ros.models.edge_bev.evidence import BEHIND, COARSE_REACH_M
 from occdepth_ros.models.edge_bev.network import GROUND, BevOutput
@@ -57,19 +57,21 @@ def decide(
         calibration: by region scale and offset that turn a logit into the logit of a calibrated probability, `[3, 2]`.
         size: lifted voxels along x, y, z.
     """
-    scale, offset = calibration[region].unbind(1)
-    logit = torch.addcmul(offset[:, None], output.occupancy, scale[:, None])
-    bounds = limits.logit()[region]
-    taken = logit >= bounds[:, 1:]
-    occupied = logit.sigmoid()
-    labels = torch.where(logit < bounds[:, :1], EMPTY, UNKNOWN).to(torch.uint8)
-    confidence = torch.where(labels == EMPTY, 1 - occupied, 0.0)
-    rows = taken.any(1).nonzero()[:, 0]
+    scale, offset = (column.index_select(0, region)[:, None] for column in calibration.unbind(1))
+    low, high = (column.index_select(0, region)[:, None] for column in limits.logit().unbind(1))
+    logit = output.occupancy.mul(scale).add_(offset)
+    rows = (logit.amax(1, keepdim=True) >= high)[:, 0].nonzero()[:, 0]
+    unknown = logit >= low
+    chosen = logit.index_select(0, rows)
+    labels = unknown.to(torch.uint8).mul_(UNKNOWN)
+    # confidence of what is free; 0 where unknown
+    confidence = logit.sigmoid_().mul_(-255).add_(255).round_().to(torch.uint8).mul_(~unknown)
     names, probability = classify(output, rows, size[2])
-    here = taken[rows]
+    here = chosen >= high.index_select(0, rows)
     labels[rows] = torch.where(here, names, labels[rows])
-    confidence[rows] = torch.where(here, occupied[rows] * probability, confidence[rows])
-    return Decision(unfolded(labels, size), unfolded((confidence * 255).round_().to(torch.uint8), size))
+    certain = (chosen.sigmoid_() * probability * 255).round_().to(torch.uint8)
+    confidence[rows] = torch.where(here, certain, confidence[rows])
+    return Decision(unfolded(labels, size), unfolded(confidence, size))
 
 
 def classify(output: BevOutput, rows: torch.Tensor, layers: int) -> tuple[torch.Tensor, torch.Tensor]:

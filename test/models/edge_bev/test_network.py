@@ -130,7 +130,15 @@ def output(kind: int, layout: int, occupancy: float) -> BevOutput:
     kinds[:, kind] = 9.0
     ground[:, :, layout] = 9.0
     nothing = torch.zeros(0, dtype=torch.long)
-    return BevOutput(torch.full((n, FINE), occupancy), kinds, torch.zeros(0, KINDS), nothing, ground)
+    return BevOutput(
+        torch.full((n, FINE), occupancy),
+        kinds,
+        torch.zeros(0, KINDS + 1),
+        torch.zeros(1, KINDS),
+        nothing,
+        nothing,
+        ground,
+    )
 
 
 LIMITS = torch.tensor([[0.5, 0.5], [0.2, 0.6], [0.2, 0.6]])
