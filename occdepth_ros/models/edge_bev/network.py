@@ -162,8 +162,12 @@ class EdgeBev(nn.Module):
     def lift(
         self, scene: SceneInputs, log: torch.Tensor, mapped: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Input of the bird's-eye view `[X/2, Y/2, C]`, direct logits of the voxels in view and the gate of their pixel's
-        classes `[V, FINE + KINDS + 1]`, and direct logits of the ground classes by column `[X, Y, N_GROUND]`."""
+        """Lift one scene.
+
+        Returns:
+            input of the bird's-eye view `[X/2, Y/2, C]`; direct logits of the voxels in view, and the gate of the
+            classes of their pixel, `[V, FINE + KINDS + 1]`; direct logits of the ground classes, `[X, Y, N_GROUND]`.
+        """
         x, y, _ = scene.columns.shape
         hidden = F.relu(self.evidence(scene.evidence) + self.appearance(mapped).index_select(0, scene.cell))
         volume = hidden.new_zeros(x * y * self.config.layers, self.config.column)
