@@ -1,4 +1,4 @@
-"""The model `stereo-geometry`: what two cameras measure, and nothing completed."""
+"""The model `stereo-geometry`: occupied and free voxels from stereo matching alone, without completion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.prediction import Visibility
-from occdepth_ros.stereo.carving import SightCarver
+from occdepth_ros.stereo.carving import RayCarver
 from occdepth_ros.stereo.ground import GroundFinder
 from occdepth_ros.stereo.labels import SurfaceLabels
 from occdepth_ros.stereo.occupancy import WORKING_WIDTH, StereoOccupancy
@@ -21,22 +21,22 @@ from occdepth_ros.stereo.occupancy import WORKING_WIDTH, StereoOccupancy
 GROUND_BAND = 1.5
 """A surface voxel whose centre is no more than this above the ground belongs to it, in voxel edges."""
 FREE_CONFIDENCE = 254
-"""Of free voxels, 0.4 % are occupied in the ground truth that this was measured on (recon10)."""
+"""0.4 % of the free voxels are occupied in the ground truth recon10 of KITTI."""
 GROUND_CONFIDENCE = 165
-"""Of ground voxels, 65 % have the right class there, and 93 % are occupied."""
+"""65 % of the ground voxels have the right class there, and 93 % are occupied."""
 
 
 class StereoGeometry:
-    """Semi-global matching, surfaces into voxels, free space by casting rays; a `Predictor` without weights.
+    """Semi-global matching, binning of surface points, and ray carving; a `Predictor` without weights.
 
-    Occupied is what matched pixels end in, free is what lines of sight pass through, all else is unknown: nothing is
-    completed. Confidence is the measured share of right labels for free space and ground; for obstacles it is the
-    share of the depth error that stays within the voxel, and falls from 0.9 nearby to 0.1 at forty metres.
+    Voxels that hold matched surface points are occupied, voxels that rays pass through are free, and all others are
+    unknown. The confidence of free space and ground is the share of right labels on KITTI; that of obstacles is the
+    voxel edge over the edge plus the depth error, which falls from 0.9 nearby to 0.1 at 40 m.
 
     Args:
         name: the name it is registered under.
-        weights: must be None: there is nothing to load.
-        device: accepted for the protocol's sake; it runs on the CPU.
+        weights: must be None: the model has none.
+        device: ignored; the model runs on the CPU.
         working_width: larger images are matched at the whole fraction of their size that comes nearest to this
             width, pixels.
 
@@ -63,7 +63,7 @@ class StereoGeometry:
         self.matcher, self.binning = stereo.matcher, stereo.binning
         geometry = (stereo.rig, grid, self.matcher.focal_baseline)
         self.ground = GroundFinder(*geometry)
-        self.carver = SightCarver(*geometry)
+        self.carver = RayCarver(*geometry)
         self.labels = SurfaceLabels(stereo.rig, grid)
         self._unseen = np.full(grid.count, Visibility.OUTSIDE, np.uint8)
         self._unseen[self.carver.in_view] = Visibility.HIDDEN
@@ -78,7 +78,7 @@ class StereoGeometry:
         surface = self.binning.occupied(points)
         ground = self.ground.find(points, surface, disparity)
         clock.append(time.perf_counter())
-        free = self.carver.in_view[self.carver.free(disparity)]
+        free = self.carver.in_view[self.carver.carve(disparity).free]
         clock.append(time.perf_counter())
         column, layer = np.divmod(surface, self.grid.size[2])
         above = layer + 0.5 - ground.height.ravel()[column]
@@ -88,12 +88,12 @@ class StereoGeometry:
         confidence = np.zeros(self.grid.count, np.uint8)
         visibility = self._unseen.copy()
         of_ground, of_obstacles = self.labels.label(ground.voxels, obstacle, above[is_obstacle], left)
-        for voxels, classes, sure in (
+        for voxels, classes, certainty in (
             (free, EMPTY, FREE_CONFIDENCE),
             (ground.voxels, of_ground, GROUND_CONFIDENCE),
             (obstacle, of_obstacles, self.binning.sharpness(obstacle)),
         ):
-            labels[voxels], confidence[voxels], visibility[voxels] = classes, sure, Visibility.SEEN
+            labels[voxels], confidence[voxels], visibility[voxels] = classes, certainty, Visibility.SEEN
         clock.append(time.perf_counter())
         timings = dict(zip(("matching", "surface", "carving", "labels"), 1e3 * np.diff(clock), strict=True))
         shape = self.grid.size

@@ -1,1 +1,1 @@
-"""Stereo geometry without learning: the baseline and the fallback."""
+"""Stereo matching, ground, free space and input checks; the model `stereo-geometry`, which has no weights."""

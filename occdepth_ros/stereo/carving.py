@@ -1,10 +1,12 @@
-"""Free space by sight: where lines of sight pass there is nothing.
+"""Free space from stereo matches: voxels in front of the surfaces that matched pixels show.
 
-Comparisons are made between disparities rather than depths: the error of a match is about constant in pixels, so one
-margin holds at all ranges, which is the margin d^2 / (fx * baseline) * sigma in metres (Gallup et al., 2008, eq. 1).
+Voxels and surfaces are compared by disparity instead of depth. The error of a match is about constant in pixels, so one
+margin holds at all ranges; in metres it is d^2 / (fx * baseline) * sigma (Gallup et al., 2008, eq. 1).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,15 +17,30 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.stereo.matching import SIGMA_PX, STEPS
 from occdepth_ros.stereo.projection import rebased
 
-_BLOCKED = np.iinfo(np.int16).max
+_UNMATCHED = np.iinfo(np.int16).max
 
 
-class SightCarver:
-    """Free voxels of a disparity image.
+@dataclass(frozen=True)
+class CarvedSpace:
+    """What the rays of one disparity image say of the N voxels in view.
 
-    A voxel is free when every match within the window that it covers in the left image lies behind it, by a margin
-    of two standard deviations, and at least half of that window is matched. Windows come from a pyramid whose cells
-    hold the nearest surface of their pixels, so a single far pixel frees nothing and a voxel costs one look-up.
+    Args:
+        free: rays pass through the voxel, `[N]`.
+        unmatched: less than half of the pixels around the voxel's centre are matched, so that nothing is measured on
+            its ray, `[N]`. Disjoint from `free`.
+    """
+
+    free: npt.NDArray[np.bool_]
+    unmatched: npt.NDArray[np.bool_]
+
+
+class RayCarver:
+    """Carves free space of one calibration.
+
+    A voxel is free if all matches in the window that it covers in the left image lie behind it by at least two
+    standard deviations, and at least half of the window is matched. Pixels without a match carve nothing. Windows come
+    from an image pyramid whose cells hold the largest disparity (nearest surface) of their pixels, so that one outlier
+    cannot free a voxel and each voxel costs one look-up.
 
     Args:
         rig: the calibrated cameras.
@@ -42,10 +59,10 @@ class SightCarver:
         z = points[:, 2]
         with np.errstate(divide="ignore", invalid="ignore"):
             column, row = np.rint(points[:, 0] * fx / z + cx), np.rint(points[:, 1] * fy / z + cy)
-        seen = (z > grid.resolution) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-        self.in_view = np.flatnonzero(seen)
+        in_view = (z > grid.resolution) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+        self.in_view = np.flatnonzero(in_view)
         """Flat indices of the voxels whose centre is in the left image, ascending, `[N]`."""
-        z = z[seen]
+        z = z[in_view]
         footprint = fx * grid.resolution / z
         level = np.clip(np.floor(np.log2(np.maximum(footprint / 3, 1))), 0, 6).astype(np.int64)
         self._shapes, starts = [], []
@@ -56,14 +73,14 @@ class SightCarver:
             start += height * width
             height, width = (height + 1) // 2, (width + 1) // 2
         self._cells = start
-        row_at, column_at = row[seen].astype(np.int64) >> level, column[seen].astype(np.int64) >> level
+        row_at, column_at = row[in_view].astype(np.int64) >> level, column[in_view].astype(np.int64) >> level
         widths = np.array([shape[1] for shape in self._shapes])
         self._look_up = (np.array(starts)[level] + row_at * widths[level] + column_at).astype(np.intp)
         limit = focal_baseline * STEPS / (z + grid.resolution / 2) - 2 * SIGMA_PX * STEPS
-        self._free_below = np.clip(limit, -1, _BLOCKED - 1).astype(np.int16)
+        self._free_below = np.clip(limit, -1, _UNMATCHED - 1).astype(np.int16)
 
-    def free(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-        """Which voxels of `in_view` lines of sight pass through, `[N]`; `disparity` as from `SemiGlobalMatcher`."""
+    def carve(self, disparity: npt.NDArray[np.int16]) -> CarvedSpace:
+        """Carve along the rays of a disparity image, `[H, W]` as from `SemiGlobalMatcher.match`."""
         nearest = np.empty(self._cells, np.int16)
         matched: cv2.typing.MatLike = 255 * (disparity >= 0).astype(np.uint8)
         start = 0
@@ -72,14 +89,15 @@ class SightCarver:
                 disparity = _halved_max(disparity)
                 matched = cv2.resize(matched, (width, height), interpolation=cv2.INTER_AREA)
             window = cv2.dilate(disparity, np.ones((3, 3), np.uint8))
-            window[cv2.blur(matched, (3, 3)) < 128] = _BLOCKED
+            window[cv2.blur(matched, (3, 3)) < 128] = _UNMATCHED
             nearest[start : start + height * width] = window.ravel()
             start += height * width
-        return nearest.take(self._look_up, mode="clip") < self._free_below
+        found = nearest.take(self._look_up, mode="clip")
+        return CarvedSpace(found < self._free_below, found == _UNMATCHED)
 
 
 def _halved_max(image: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-    """Maximum of every 2x2 block; odd sizes repeat their last line."""
+    """Maximum of each 2x2 block; odd sizes repeat their last row or column."""
     height, width = image.shape
     even = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     rows = np.maximum(even[0::2], even[1::2])

@@ -1,4 +1,4 @@
-"""The ground: a plane by random sampling, a height field on top of it, and the columns where it was really seen."""
+"""Ground estimation: a plane by random sampling, a height field relative to it, and the columns where it is visible."""
 
 from __future__ import annotations
 
@@ -18,8 +18,19 @@ STEEPEST = 0.2
 CELL = 4
 """Edge of a cell of the height field, voxels."""
 
+STEP = (1.1, 3.0)
+"""Deviation of a column's lowest surface from the smooth height field that counts as a step of the ground, voxel edges:
+smaller ones are noise, larger ones obstacles."""
+
+GRADIENT_ROWS = 4
+"""The disparity gradient of the ground is measured over this many rows above and below a pixel."""
+GRADIENT = (0.3, 3.0)
+"""Range of the measured over the expected disparity gradient of visible ground. It is 0 on upright surfaces, and large
+across the edge of a drop."""
+
 _TRIALS = 64
 _SAMPLES = 1500
+_FEWEST = 50
 
 
 def ground_plane(
@@ -33,8 +44,8 @@ def ground_plane(
         steepest: largest slope of the plane, per unit.
 
     Returns:
-        a, b, c. Repeatable: the samples are drawn from a fixed seed. Fewer than three points, or none that lie flat
-        enough, give the level plane through their lowest tenth.
+        a, b, c. Repeatable: the samples are drawn from a fixed seed. With fewer than three points, or without a plane
+        of at most `STEEPEST`, the level plane through the lowest tenth of the points.
     """
     points = np.asarray(points, np.float64)
     level = np.array([0.0, 0.0, np.quantile(points[:, 2], 0.1) if len(points) else 0.0])
@@ -52,7 +63,7 @@ def ground_plane(
     planes[solvable] = np.linalg.solve(corners[solvable], points[picks][solvable][:, :, 2:])[:, :, 0]
     planes = np.vstack([planes[solvable & (np.hypot(planes[:, 0], planes[:, 1]) <= steepest)], level])
     above = points[:, 2] - planes @ system.T
-    # nothing lies below the ground, so a point beneath a plane speaks against it
+    # no surface lies below the ground, so points below a plane count against it
     support = (np.abs(above) < tolerance).sum(1) - (above < -2 * tolerance).sum(1)
     best = int(support.argmax())
     near = np.abs(above[best]) < tolerance
@@ -69,7 +80,7 @@ class Ground:
 
     Args:
         height: `[X, Y]` float32, height of the ground in each column, in voxel edges above the grid's lower face.
-        seen: `[X, Y]`, columns where the image shows the ground itself.
+        seen: `[X, Y]`, columns whose ground is matched in the image.
         voxels: flat indices of the voxels within half an edge of the seen ground, ascending.
     """
 
@@ -79,11 +90,13 @@ class Ground:
 
 
 class GroundFinder:
-    """Finds the ground below the points of one calibration.
+    """Estimates the ground of one calibration from surface points.
 
-    The plane holds near the camera; its residual, averaged over cells and smoothed, follows kerbs and slopes. A column
-    counts as seen where the pixel that shows its ground is matched at the ground's disparity: the rows of an image lie
-    metres apart on far ground, and points alone would leave it in stripes. Gaps of up to four voxels are closed.
+    The plane is a good estimate near the camera; its residual, averaged over cells and smoothed, follows slopes. At
+    steps (kerbs, terraces) the smooth field is wrong by up to half the step, so columns take the height of their lowest
+    surface voxel there. A column is seen if the pixel of its ground is matched at the ground's disparity, and the
+    disparity grows with the row as on a plane at the camera's height. Surface points alone would leave stripes, because
+    image rows are metres apart on far ground. Gaps of up to four voxels are closed.
 
     Args:
         rig: the calibrated cameras.
@@ -95,6 +108,10 @@ class GroundFinder:
         self._size = grid.size
         self._camera = rig.left
         self._steps = np.float32(focal_baseline * STEPS)
+        fy = rig.left.projection[1, 1]
+        # disparity = row * (fx / fy) * baseline / height of the camera above the plane
+        gradient = focal_baseline / fy / grid.resolution * STEPS
+        self._gradient = np.float32(GRADIENT_ROWS * gradient)
         pose = rig.left_from_grid
         nx, ny, _ = grid.size
         self._x, self._y = np.meshgrid(np.arange(nx, dtype=np.float32), np.arange(ny, dtype=np.float32), indexing="ij")
@@ -102,7 +119,7 @@ class GroundFinder:
         lower = np.concatenate([lower, np.full((nx, ny, 1), grid.origin[2])], 2)
         self._foot = np.moveaxis(lower @ pose[:3, :3].T + pose[:3, 3], 2, 0).astype(np.float32)
         self._up = (grid.resolution * pose[:3, 2]).astype(np.float32)
-        self._eye = (np.linalg.inv(pose)[:3, 3] - grid.origin) / grid.resolution
+        self._camera_center = (np.linalg.inv(pose)[:3, 3] - grid.origin) / grid.resolution
         self._nearest = grid.resolution
 
     def find(self, points: SurfacePoints, occupied: npt.NDArray[np.intp], disparity: npt.NDArray[np.int16]) -> Ground:
@@ -116,22 +133,45 @@ class GroundFinder:
         _, ny, nz = self._size
         column = occupied // nz
         lowest = occupied[np.diff(column, prepend=-1) > 0]
-        plane = ground_plane(np.stack(np.unravel_index(lowest, self._size), 1) + 0.5, 0.75).astype(np.float32)
+        flat_columns = lowest[~self._is_upright(lowest, occupied)]
+        samples = flat_columns if len(flat_columns) >= _FEWEST else lowest
+        plane = ground_plane(np.stack(np.unravel_index(samples, self._size), 1) + 0.5, 0.75).astype(np.float32)
         # a, b at column centres
         flat = plane[0] * (self._x + 0.5) + plane[1] * (self._y + 0.5) + plane[2]
-        height = flat + self._residual(points, plane)
-        seen = self._seen(height, float(self._eye[2] - plane @ (self._eye[0], self._eye[1], 1)), disparity)
+        height = self._with_steps(flat + self._residual(points, plane), lowest)
+        x, y, z = self._camera_center
+        seen = self._seen(height, float(z - plane @ (x, y, 1)), disparity)
         x, y = np.nonzero(seen)
         base = np.floor(height[x, y] - np.float32(0.5)).astype(np.intp)
         layers = base[:, None] + np.arange(2)
         voxels = ((x * ny + y) * nz)[:, None] + layers
         return Ground(height, seen, voxels[(layers >= 0) & (layers < nz)])
 
+    def _is_upright(self, lowest: npt.NDArray[np.intp], occupied: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Whether the two voxels above the lowest surface voxel are occupied too, as on a wall, `[N]`.
+
+        The lowest visible part of a wall beyond a drop lies on the ray over its edge, and would tilt the plane.
+        """
+        nz = self._size[2]
+        filled = np.zeros(self._size[0] * self._size[1] * nz + 2, bool)
+        filled[occupied] = True
+        return (lowest % nz < nz - 2) & filled[lowest + 1] & filled[lowest + 2]
+
+    def _with_steps(self, height: npt.NDArray[np.float32], lowest: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """The height field with the height of the lowest surface voxel in columns that contain a step, `[X, Y]`."""
+        column, layer = np.divmod(lowest, self._size[2])
+        # just below the voxel's centre: the ground is in this voxel and not in the one above
+        surface = layer.astype(np.float32) + np.float32(0.49)
+        deviation = np.abs(surface - height.ravel()[column])
+        is_step = (deviation > STEP[0]) & (deviation < STEP[1])
+        height.ravel()[column[is_step]] = surface[is_step]
+        return height
+
     def _residual(self, points: SurfacePoints, plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Height of the ground above the plane by column, `[X, Y]` voxel edges."""
         nx, ny, _ = self._size
         cells = (-(-nx // CELL), -(-ny // CELL))
-        # every other point: a cell holds hundreds where it is near, and far ones are smoothed together anyway
+        # every other point: near cells contain hundreds, and far ones are smoothed together
         x, y, z = points.x[::2], points.y[::2], points.z[::2]
         above = z - (plane[0] * x + plane[1] * y + plane[2])
         candidates = np.flatnonzero(np.abs(above) < 2 + 0.02 * x)
@@ -151,20 +191,45 @@ class GroundFinder:
         return np.asarray(fine[:nx, :ny], np.float32)
 
     def _seen(
-        self, height: npt.NDArray[np.float32], eye_above: float, disparity: npt.NDArray[np.int16]
+        self, height: npt.NDArray[np.float32], camera_height: float, disparity: npt.NDArray[np.int16]
     ) -> npt.NDArray[np.bool_]:
-        """Columns whose ground is matched where it appears in the image, `[X, Y]`."""
+        """Columns whose ground is matched in the image at the ground's disparity, `[X, Y]`."""
         k = self._camera.projection.astype(np.float32)
         right, down, depth = (foot + up * height for foot, up in zip(self._foot, self._up, strict=True))
         depth = np.maximum(depth, np.float32(self._nearest))
         column = np.rint(right * k[0, 0] / depth + k[0, 2])
         row = np.rint(down * k[1, 1] / depth + k[1, 2])
-        shown = (column >= 0) & (column < self._camera.width) & (row >= 0) & (row < self._camera.height)
-        expected = self._steps / depth[shown]
-        found = disparity[row[shown].astype(np.intp), column[shown].astype(np.intp)]
+        visible = (column >= 0) & (column < self._camera.width) & (row >= 0) & (row < self._camera.height)
+        expected = self._steps / depth[visible]
+        found = disparity[row[visible].astype(np.intp), column[visible].astype(np.intp)]
         # three standard deviations of a match, or one voxel of height
-        tolerance = np.maximum(1.5 * STEPS, expected / max(eye_above, 1.0))
+        tolerance = np.maximum(1.5 * STEPS, expected / max(camera_height, 1.0))
         seen = np.zeros(height.shape, np.uint8)
-        seen[shown] = (found > 0) & (np.abs(found - expected) <= tolerance)
+        is_ground = (found > 0) & (np.abs(found - expected) <= tolerance)
+        seen[visible] = is_ground & self._has_gradient(disparity, row[visible], column[visible], camera_height)
+        # gaps between the rows of far ground and single columns without a match
         closed = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
         return np.asarray(closed, bool)
+
+    def _has_gradient(
+        self,
+        disparity: npt.NDArray[np.int16],
+        row: npt.NDArray[np.float32],
+        column: npt.NDArray[np.float32],
+        camera_height: float,
+    ) -> npt.NDArray[np.bool_]:
+        """Whether the disparity changes with the row as on the ground, above a pixel or below it, `[N]`.
+
+        One side is enough: the other may lie beyond the edge of a drop, or of the image.
+        """
+        last = len(disparity) - 1
+        at, here = column.astype(np.intp), row.astype(np.intp)
+        expected = self._gradient / np.float32(max(camera_height, 1.0))
+        center = disparity[here, at].astype(np.float32)
+        result = np.zeros(len(here), bool)
+        for shift in (-GRADIENT_ROWS, GRADIENT_ROWS):
+            there = np.clip(here + shift, 0, last)
+            other = disparity[there, at]
+            ratio = (other - center) / (expected * np.sign(shift))
+            result |= (other > 0) & (there == here + shift) & (ratio > GRADIENT[0]) & (ratio < GRADIENT[1])
+        return result

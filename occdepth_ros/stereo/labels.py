@@ -1,13 +1,12 @@
-"""Classes without learning: rules of thumb that a planner can use and nobody should trust.
+"""Approximate classes from height above the ground and pixel colour, without learning.
 
-Geometry knows no semantics. It does know where the ground runs and how far something rises above it; with the colour of
-the pixel that shows a voxel, four rules are left that paid on the frames they were measured on:
+The rules were chosen on frames of KITTI:
 
-* ground that is green is terrain, other ground is road;
-* obstacles that are green or dark are vegetation, as most obstacles beside roads are;
-* grey ones are cars where nothing around them is taller than a car, and buildings where something is.
+* green ground is terrain, other ground is road;
+* green or dark obstacles are vegetation;
+* grey obstacles are cars if nothing within two columns is taller than a car, else buildings.
 
-Images without colour cannot tell green from grey: there, ground is road and obstacles are vegetation.
+In grey images, ground is road and obstacles are vegetation.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ GREEN_GROUND = 0.03
 GREEN_OBSTACLE = 0.05
 """Excess green from which an obstacle is vegetation."""
 DARK = 20
-"""Mean of the channels below which colour says nothing: foliage in shadow."""
+"""Mean of the channels below which the hue is unreliable; such obstacles are vegetation in shadow."""
 CAR_M = 2.0
-"""Height above the ground that cars stay under, metres."""
+"""Largest height of a car above the ground, metres."""
 
 
 class SurfaceLabels:
@@ -88,7 +87,7 @@ class SurfaceLabels:
     def _colors(
         self, voxels: npt.NDArray[np.intp], smooth: cv2.typing.MatLike
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Excess green and brightness of the pixel that shows each voxel, in a smoothed image, `[N]` each."""
+        """Excess green and brightness of each voxel's pixel in a smoothed image, `[N]` each."""
         index = np.stack(np.unravel_index(voxels, self._grid.size), 1)
         points = self._grid.centers_of(index) @ self._pose[:3, :3].T + self._pose[:3, 3]
         k = self._camera.projection

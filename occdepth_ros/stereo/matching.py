@@ -17,10 +17,16 @@ STEPS = 16
 """Fixed-point steps of a disparity, per pixel: what OpenCV's matchers return."""
 SIGMA_PX = 0.5
 """Standard deviation of a disparity, pixels: what remains against LiDAR on KITTI, outliers apart."""
-BLANK_SLOPE = 6
-"""Mean horizontal Sobel response below which a bright window shows nothing to match."""
-BLANK_BRIGHTNESS = 120
-"""Mean grey level above which a window without texture is not trusted."""
+MIN_STRUCTURE = 3
+"""Smallest mean horizontal Sobel response of a 9x9 window that can be matched, grey levels. Below it all disparities
+cost about the same, and the matcher returns the smallest one or copies a neighbour's."""
+DISTINCT_STRUCTURE = 6
+"""The same where a wrong match is likely (bright windows: sky, glare) or harmful (far matches: they free all space in
+front of them)."""
+BRIGHT = 120
+"""Mean grey level above which a window must have `DISTINCT_STRUCTURE`."""
+FAR_PX = 4
+"""Disparity, pixels, below which a window must have `DISTINCT_STRUCTURE`."""
 NO_MATCH = -1
 """Raw disparity of a pixel without a reliable match."""
 
@@ -28,16 +34,16 @@ NO_MATCH = -1
 class SemiGlobalMatcher:
     """Dense disparity of the left image.
 
-    Three-path semi-global matching with sub-pixel interpolation, then left-right consistency, uniqueness and speckle
-    tests; what fails one of them is no match. The images are widened to the left by the largest disparity, so that
-    the left margin is matched as far as the right image shows it.
+    Three-path semi-global matching with sub-pixel interpolation, followed by tests of left-right consistency,
+    uniqueness, speckles and image structure (`has_structure`). Pixels that fail a test have no match. The images are
+    padded on the left by the largest disparity, so that the left margin is matched as far as the right image shows it.
 
     Args:
         rig: the calibrated cameras.
         nearest_m: smallest depth to be found, metres; with fx * baseline it sets the number of disparities.
 
     Raises:
-        CalibrationError: the image is too narrow for the disparities that the calibration asks for.
+        CalibrationError: the image is smaller than 64x16 pixels.
     """
 
     def __init__(self, rig: StereoRig, *, nearest_m: float) -> None:
@@ -45,9 +51,9 @@ class SemiGlobalMatcher:
         """Depth times disparity, pixel metres."""
         self.offset = rig.disparity_offset
         self.lowest = math.floor(self.offset)
-        wanted = self.focal_baseline / nearest_m + self.offset - self.lowest
-        # a surface that would shift by more than half an image is seen by neither camera whole
-        self.count = 16 * max(1, min(math.ceil(wanted / 16), rig.left.width // 32))
+        span = self.focal_baseline / nearest_m + self.offset - self.lowest
+        # a surface with a disparity above half the image width is not wholly inside either image
+        self.count = 16 * max(1, min(math.ceil(span / 16), rig.left.width // 32))
         if rig.left.width < 64 or rig.left.height < 16:
             raise CalibrationError(
                 f"images of {rig.left.width}x{rig.left.height} are too small for stereo matching",
@@ -66,13 +72,14 @@ class SemiGlobalMatcher:
 
         Returns:
             `[H, W]` int16: disparity minus the rig's offset, in `1 / STEPS` pixels, so that
-            depth = focal_baseline * STEPS / value; at least 0, `NO_MATCH` where there is none.
+            depth = focal_baseline * STEPS / value; at least 0, `NO_MATCH` where there is no match.
         """
         grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (left, right)]
         wide = [cv2.copyMakeBorder(image, 0, 0, self._margin, 0, cv2.BORDER_REPLICATE) for image in grey]
         raw = self._matcher.compute(wide[0], wide[1])[:, self._margin :]
-        # a match beyond the right image's margin met the widening, not a surface
-        found = (raw >= self.lowest * STEPS) & (raw <= self.columns) & ~is_blank(grey[0])
+        # a match outside the right image lies in the padding
+        found = (raw >= self.lowest * STEPS) & (raw <= self.columns)
+        found &= has_structure(grey[0], raw < round((self.offset + FAR_PX) * STEPS))
         shift = round(self.offset * STEPS)
         return np.where(found & (raw >= shift), raw - np.int16(shift), np.int16(NO_MATCH)).astype(np.int16, copy=False)
 
@@ -82,10 +89,23 @@ class SemiGlobalMatcher:
         return np.float32(self.focal_baseline * STEPS) / steps
 
 
-def is_blank(grey: cv2.typing.MatLike) -> npt.NDArray[np.bool_]:
-    """Bright and without texture, `[H, W]`: sky and glare, which smoothing fills from whatever borders them."""
+def has_structure(grey: cv2.typing.MatLike, is_far: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Whether the window around a pixel has enough horizontal structure for its match to be unambiguous, `[H, W]`.
+
+    Args:
+        grey: `[H, W]` uint8.
+        is_far: pixels whose match lies below `FAR_PX`, `[H, W]`.
+    """
+    structure = horizontal_structure(grey)
+    is_distinct = structure >= DISTINCT_STRUCTURE
+    is_distinct |= (structure >= MIN_STRUCTURE) & (cv2.blur(grey, (9, 9)) <= BRIGHT) & ~is_far
+    return is_distinct
+
+
+def horizontal_structure(grey: cv2.typing.MatLike) -> npt.NDArray[np.uint8]:
+    """Mean absolute response of the horizontal 3x3 Sobel filter in a 9x9 window, `[H, W]` uint8, saturated at 255."""
     slope = cv2.convertScaleAbs(cv2.Sobel(grey, cv2.CV_16S, 1, 0))
-    return np.asarray((cv2.blur(slope, (9, 9)) < BLANK_SLOPE) & (cv2.blur(grey, (9, 9)) > BLANK_BRIGHTNESS))
+    return np.asarray(cv2.blur(slope, (9, 9)), np.uint8)
 
 
 def create_matcher(lowest: int, count: int, *, speckles: int = 200) -> cv2.StereoSGBM:

@@ -1,4 +1,4 @@
-"""Occupancy of the surfaces that a stereo pair shows: what networks that complete a measured volume start from."""
+"""Occupancy of matched surfaces: the input of networks that complete a measured volume."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from occdepth_ros.stereo.surface import SurfaceBinning
 
 WORKING_WIDTH = 640
 """Images are matched at about this width, pixels. Full KITTI size takes 2.5 times as long (76 against 30 ms) and
-gains 0.6 points of SC IoU on recon10 (`make bench`)."""
+scores 0.6 points of SC IoU more on recon10 (`make bench`)."""
 NEAREST_VOXELS = 15
 """Smallest depth that is matched, in voxel edges: 3 m in the 0.2 m grid of the benchmark."""
 
 
 class StereoOccupancy:
-    """Matching at a working size, and the voxels that the matched surfaces are in, for one calibration.
+    """Matching at a working size, and binning of the matched surfaces, for one calibration.
 
     Args:
         rig: the calibrated cameras.
@@ -28,7 +28,7 @@ class StereoOccupancy:
             width, pixels.
 
     Raises:
-        CalibrationError: the images are too small for the disparities that the calibration asks for.
+        CalibrationError: the images are too small to be matched.
     """
 
     def __init__(self, rig: StereoRig, grid: VoxelGrid, *, working_width: int = WORKING_WIDTH) -> None:
@@ -54,18 +54,18 @@ class StereoOccupancy:
             left, right: `[h, w, 3]` RGB uint8 at working size, as from `resized`.
 
         Returns:
-            disparity `[h, w]` as `SemiGlobalMatcher.match` gives it, without splinters; and depth of the left image
+            disparity `[h, w]` as from `SemiGlobalMatcher.match`, without splinters; and depth of the left image
             at the rig's size, `[H, W]` metres, NaN without a match.
         """
         disparity = self.binning.without_splinters(self.matcher.match(left, right))
         depth = self.matcher.depth(disparity)
         if self._working_size != self._size:
-            # nearest: a mean over an edge would be a depth where nothing is
+            # nearest: a mean over an edge is the depth of no surface
             depth = np.asarray(cv2.resize(depth, self._size, interpolation=cv2.INTER_NEAREST), np.float32)
         return disparity, depth
 
     def occupied(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-        """Whether a voxel holds a matched surface, `[X, Y, Z]`; `disparity` as from `match`."""
+        """Whether a voxel contains a matched surface, `[X, Y, Z]`; `disparity` as from `match`."""
         volume = np.zeros(self.grid.count, bool)
         volume[self.binning.occupied(self.binning.points(disparity))] = True
         return volume.reshape(self.grid.size)

@@ -1,4 +1,4 @@
-"""Surface points: every matched pixel as a point of the grid, and the voxels that such points fall into."""
+"""Surface points: matched pixels as points in the grid, and the voxels that contain them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.stereo.matching import NO_MATCH, SIGMA_PX, STEPS
 
 MIN_HITS = 3
-"""Pixels that must end in a voxel before it counts as occupied."""
+"""Surface points that a voxel must contain to be occupied."""
 MIN_SHARE = 0.35
-"""The same for far voxels, as a share of the pixels that a face of the voxel covers; never less than one."""
+"""The same for far voxels, as a share of the pixels that a face of the voxel covers; at least one point."""
 SPLINTER_PX = 400
-"""Matched pixels that hang together and are near enough for a voxel's face to cover half as many: fewer are a splinter.
-
-Sky and glare are full of them, and each would be an obstacle a few metres ahead."""
+"""Smallest area of a connected region of near matches, pixels; "near" means that a voxel's face covers at least half
+this area. Smaller regions are wrong matches, frequent in sky and glare, and would appear as obstacles a few metres
+ahead."""
 
 
 @dataclass(frozen=True)
 class SurfacePoints:
-    """Matched pixels whose surface lies in the grid; coordinates in voxel edges from the grid's lower corner.
+    """Matched pixels whose surface point lies in the grid; coordinates in voxel edges from the grid's lower corner.
 
     Args:
         x, y, z: `[N]` float32.
@@ -41,7 +41,7 @@ class SurfacePoints:
 
 
 class SurfaceBinning:
-    """Lines of sight of one calibration, and the binning of what they end in.
+    """Computes surface points of one calibration and counts them by voxel.
 
     Args:
         rig: the calibrated cameras.
@@ -58,7 +58,9 @@ class SurfaceBinning:
         scale = focal_baseline * STEPS / grid.resolution
         rays = scale * np.tensordot(grid_from_left[:3, :3], optical, 1)
         self._rays = rays.reshape(3, -1).astype(np.float32)
-        self.eye: npt.NDArray[np.float32] = ((grid_from_left[:3, 3] - grid.origin) / grid.resolution).astype(np.float32)
+        self.camera_center: npt.NDArray[np.float32] = ((grid_from_left[:3, 3] - grid.origin) / grid.resolution).astype(
+            np.float32
+        )
         """The left camera's centre in voxel edges, `[3]`."""
         self._size = grid.size
         self._count = grid.count
@@ -70,7 +72,7 @@ class SurfaceBinning:
         self._forward = (rig.left_from_grid[2, :3] * grid.resolution).astype(np.float32)
 
     def without_splinters(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-        """The disparity image without near surfaces that are smaller than anything that fills a voxel."""
+        """The disparity image without connected regions of near matches smaller than `SPLINTER_PX`."""
         near = (disparity > self._splinter_steps).astype(np.uint8)
         _, component, statistics, _ = cv2.connectedComponentsWithStats(near, connectivity=4, ltype=cv2.CV_32S)
         small = statistics[:, cv2.CC_STAT_AREA] < SPLINTER_PX
@@ -84,10 +86,10 @@ class SurfaceBinning:
         axes = []
         inside = np.ones(len(at), bool)
         voxel = np.zeros(len(at), np.intp)
-        for ray, eye, size in zip(self._rays, self.eye, self._size, strict=True):
+        for ray, center, size in zip(self._rays, self.camera_center, self._size, strict=True):
             value = ray[at]
             value *= inverse
-            value += eye
+            value += center
             inside &= (value >= 0) & (value < size)
             voxel *= size
             voxel += value.astype(np.int32)
@@ -96,11 +98,11 @@ class SurfaceBinning:
         return SurfacePoints(x, y, z, voxel[inside], at[inside])
 
     def occupied(self, points: SurfacePoints) -> npt.NDArray[np.intp]:
-        """Flat indices of the voxels that hold enough points, ascending."""
+        """Flat indices of the voxels that contain enough points, ascending."""
         hits = np.bincount(points.voxel, minlength=self._count)
         hit_voxels = np.flatnonzero(hits)
-        wanted = np.clip(MIN_SHARE * self._face / np.square(self._depth(hit_voxels)), 1, MIN_HITS)
-        return hit_voxels[hits[hit_voxels] >= np.rint(wanted)]
+        required = np.clip(MIN_SHARE * self._face / np.square(self._depth(hit_voxels)), 1, MIN_HITS)
+        return hit_voxels[hits[hit_voxels] >= np.rint(required)]
 
     def sharpness(self, voxels: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
         """Voxel edge over edge plus depth error, times 255, `[N]`; the error is depth^2 sigma / (fx * baseline)."""
@@ -110,4 +112,4 @@ class SurfaceBinning:
     def _depth(self, voxels: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
         """Depth of voxel centres in the left camera, metres, at least half an edge, `[N]`."""
         index = np.stack(np.unravel_index(voxels, self._size), 1).astype(np.float32) + np.float32(0.5)
-        return np.maximum((index - self.eye) @ self._forward, np.float32(self._edge / 2))
+        return np.maximum((index - self.camera_center) @ self._forward, np.float32(self._edge / 2))

@@ -1,4 +1,4 @@
-"""Finds out whether left and right images were swapped: then surfaces lie at negative disparities."""
+"""Detects swapped left and right images, whose surfaces match at negative disparities."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ ImageArray = npt.NDArray[np.uint8]
 WIDTH = 320
 """Images are compared at about this width, pixels."""
 REACH = 32
-"""Disparities from -REACH to REACH pixels around infinity compete with each other."""
+"""Disparities from -REACH to REACH pixels around that of infinity are searched."""
 LEAST = 0.3
-"""Share of pixels that must lie beyond infinity before anything is said."""
+"""Smallest share of pixels with negative disparity for a pair to count as swapped."""
 RATIO = 5.0
-"""How many times more pixels must lie beyond infinity than before it.
+"""Smallest ratio of pixels with negative to pixels with positive disparity for a pair to count as swapped.
 
-On KITTI 92 to 98 % lie before infinity in the right order and at most 1 % beyond; swapped, the other way round."""
+On KITTI, 92 to 98 % of the pixels have a positive and at most 1 % a negative disparity; in swapped pairs vice versa."""
 PERIOD = 50
-"""Pairs between two looks: cables are rarely exchanged while a robot runs."""
+"""Pairs between two checks."""
 
 
 class SwappedError(ImageError):
-    """The right camera's images came as the left ones."""
+    """Left and right images are exchanged."""
 
 
 class SwapGuard:
-    """Looks at the first pair of a calibration and at every fiftieth after it; after a swapped one, at every pair.
+    """Checks the first pair of a calibration and then every fiftieth; after a swapped pair, every one.
 
     Args:
         rig: the calibrated cameras.
@@ -42,7 +42,7 @@ class SwapGuard:
         self._countdown = 0
 
     def check(self, left: ImageArray, right: ImageArray) -> None:
-        """Look at one pair, `[H, W, 3]` RGB uint8 each; takes about 10 ms when it looks.
+        """Check one pair, `[H, W, 3]` RGB uint8 each; takes about 10 ms for the pairs that are matched.
 
         Raises:
             SwappedError: the images are swapped.
@@ -60,7 +60,7 @@ class SwapGuard:
 
 
 def images_look_swapped(left: ImageArray, right: ImageArray, *, offset: float = 0.0) -> bool:
-    """Whether most surfaces lie beyond infinity; False for images too small to tell.
+    """Whether most matches have negative disparities; False for images too small to be matched.
 
     Args:
         left, right: `[H, W, 3]` RGB uint8, rectified.
@@ -78,7 +78,7 @@ def images_look_swapped(left: ImageArray, right: ImageArray, *, offset: float = 
     ]
     lowest = infinity - REACH
     disparity = create_matcher(lowest, 2 * REACH, speckles=50).compute(grey[0], grey[1])[:, REACH:-REACH]
-    # what lies at infinity has no sign, and what has no match carries less than the lowest value
+    # matches within one pixel of infinity have no sign; pixels without a match are below the lowest disparity
     beyond = float(((disparity < (infinity - 1) * STEPS) & (disparity >= lowest * STEPS)).mean())
     before = float((disparity > (infinity + 1) * STEPS).mean())
     return beyond > LEAST and beyond > RATIO * before

@@ -19,7 +19,7 @@ from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.readout import VisibilityTable
-from occdepth_ros.stereo.carving import SightCarver
+from occdepth_ros.stereo.carving import RayCarver
 
 SIZE = (16, 16, 16)
 EDGE = EDGE_PRESETS["occdepth-edge"]
@@ -246,7 +246,7 @@ def test_a_grid_far_from_its_frame_keeps_its_precision(away: tuple[float, float,
     a, b = (EdgeGeometry.of_rig(EDGE, fit.rig(r), g) for r, g in ((rig, grid), (moved_rig, moved)))
     assert (a.fine_pixel == b.fine_pixel).float().mean() > 0.995
     torch.testing.assert_close(a.position, b.position, atol=1e-5, rtol=0)
-    lines = [SightCarver(r, g, 300.0) for r, g in ((rig, grid), (moved_rig, moved))]
+    lines = [RayCarver(r, g, 300.0) for r, g in ((rig, grid), (moved_rig, moved))]
     assert len(np.setxor1d(lines[0].in_view, lines[1].in_view)) <= 0.001 * grid.count
 
 

@@ -1,0 +1,196 @@
+"""Quality of a stereo pair, checked before prediction: structure, parallax, matches, and change since the last pair.
+
+A pair that fails a check says nothing about the scene. Whoever predicts it gets free space without evidence, so it must
+not be predicted, and the fault is reported by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.errors import ImageError
+from occdepth_ros.stereo.matching import MIN_STRUCTURE, STEPS, create_matcher, horizontal_structure
+
+ImageArray = npt.NDArray[np.uint8]
+
+WIDTH = 160
+"""Images are compared at about this width, pixels."""
+MIN_STRUCTURED = 0.03
+"""Share of pixels with structure below which an image shows nothing to match."""
+MIN_PARALLAX_PX = 0.1
+"""Mean difference of left and right image over mean gradient, a lower bound of the mean disparity in pixels, below
+which both are the same image. At `WIDTH` on KITTI, a scene would have to be 500 m away."""
+MIN_MATCHED = 0.1
+"""Share of the structured pixels that must match."""
+COVERED = 0.25
+"""Share of an image that is black and without structure in one camera only, from which a lens is partly covered."""
+BLACK, WHITE = 30, 225
+"""Grey levels for messages: a uniform image below is black, above is overexposed."""
+
+
+class UnusablePairError(ImageError):
+    """A stereo pair that contains no stereo information.
+
+    Args:
+        name: short fixed name: "no_structure", "equal_images", "few_matches" or "images_unchanged".
+        what, where, remedy: as in `OccDepthError`.
+    """
+
+    def __init__(self, name: str, what: str, *, where: str, remedy: str) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class PairQuality:
+    """Measures of one pair, at about `WIDTH` pixels.
+
+    Args:
+        structured: share of pixels with horizontal structure, left and right.
+        brightness: mean grey level, left and right.
+        covered: share of pixels that are black and without structure in this image but not in the other, left and
+            right.
+        parallax_px: lower bound of the mean disparity where there is structure, pixels; infinity without structure.
+        matched: share of the left image's structured pixels that match; 0 without structure.
+    """
+
+    structured: tuple[float, float]
+    brightness: tuple[float, float]
+    covered: tuple[float, float]
+    parallax_px: float
+    matched: float
+
+
+class InputChecks:
+    """Checks the pairs of one rig in the order of their stamps.
+
+    Args:
+        rig: the calibrated cameras.
+        allow_unchanged: accept images that equal those of the pair before, as simulations without noise give them while
+            nothing moves.
+    """
+
+    def __init__(self, rig: StereoRig, *, allow_unchanged: bool = False) -> None:
+        self._offset = rig.disparity_offset
+        self._allow_unchanged = allow_unchanged
+        self._previous: tuple[ImageArray, ImageArray] | None = None
+
+    def check(self, left: ImageArray, right: ImageArray) -> list[str]:
+        """Check one rectified pair, `[H, W, 3]` RGB uint8 each; takes about 2 ms.
+
+        Returns:
+            warnings: what is wrong with a part of the images.
+
+        Raises:
+            UnusablePairError: the pair contains no stereo information.
+        """
+        previous, self._previous = self._previous, (left, right)
+        quality = assess(left, right, offset=self._offset)
+        _require_structure(quality)
+        if quality.parallax_px < MIN_PARALLAX_PX:
+            raise UnusablePairError(
+                "equal_images",
+                "left and right are the same image: there is no parallax",
+                where="stereo pair",
+                remedy="Give each side the images of its own camera; check topics, remappings and folders.",
+            )
+        if previous is not None and not self._allow_unchanged:
+            _require_change(previous, (left, right))
+        if quality.matched < MIN_MATCHED:
+            raise UnusablePairError(
+                "few_matches",
+                f"only {quality.matched:.0%} of the structure in the left image has a match in the right one",
+                where="stereo pair",
+                remedy="Check that both images are rectified by one calibration, are of one moment and in focus.",
+            )
+        return [
+            f"{side} image: {share:.0%} is black where the other image is not; the lens may be partly covered. "
+            "Nothing is measured there: clean the lens."
+            for side, share in zip(("left", "right"), quality.covered, strict=True)
+            if share > COVERED
+        ]
+
+
+def assess(left: ImageArray, right: ImageArray, *, offset: float = 0.0) -> PairQuality:
+    """Measure one pair.
+
+    Args:
+        left, right: `[H, W, 3]` RGB uint8, rectified.
+        offset: disparity at infinity, pixels (`StereoRig.disparity_offset`).
+    """
+    height, width = left.shape[:2]
+    scale = min(1.0, WIDTH / width)
+    size = max(16, round(width * scale)), max(8, round(height * scale))
+    grey = [
+        cv2.cvtColor(np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)), cv2.COLOR_RGB2GRAY)
+        for image in (left, right)
+    ]
+    structured = [horizontal_structure(image) >= MIN_STRUCTURE for image in grey]
+    black = [~there & (image < BLACK) for there, image in zip(structured, grey, strict=True)]
+    parallax = np.inf
+    matched = 0.0
+    if structured[0].any():
+        difference = cv2.absdiff(grey[0], grey[1])[structured[0]].mean()
+        # the 3x3 Sobel filter responds to a gradient of one grey level per pixel with 8
+        gradient = np.abs(cv2.Sobel(grey[0], cv2.CV_16S, 1, 0))[structured[0]].mean() / 8
+        parallax = float(difference / gradient)
+        matched = _matched_share(grey[0], grey[1], structured[0], offset * scale)
+    return PairQuality(
+        (float(structured[0].mean()), float(structured[1].mean())),
+        (float(grey[0].mean()), float(grey[1].mean())),
+        (float((black[0] & ~black[1]).mean()), float((black[1] & ~black[0]).mean())),
+        parallax,
+        matched,
+    )
+
+
+def _matched_share(
+    left: cv2.typing.MatLike, right: cv2.typing.MatLike, structured: npt.NDArray[np.bool_], offset: float
+) -> float:
+    """Share of the structured pixels of the left image that match, those apart that a near surface may hide."""
+    lowest = round(offset) - 16
+    count = 16 * max(2, min(4, left.shape[1] // 32))
+    disparity = create_matcher(lowest, count, speckles=12).compute(left, right)
+    inside = structured.copy()
+    # the matcher finds nothing where the search range leaves the image
+    inside[:, : max(0, lowest + count)] = False
+    inside[:, left.shape[1] + min(0, lowest) :] = False
+    return float((disparity[inside] >= lowest * STEPS).mean()) if inside.any() else 1.0
+
+
+def _require_structure(quality: PairQuality) -> None:
+    measured = zip(("left", "right"), quality.structured, quality.brightness, strict=True)
+    plain = {side: grey for side, share, grey in measured if share < MIN_STRUCTURED}
+    if not plain:
+        return
+    bad, brightness = list(plain), max(plain.values())
+    kind = "black" if brightness < BLACK else "overexposed" if brightness > WHITE else "uniform"
+    images = f"the {bad[0]} image is" if len(bad) == 1 else "both images are"
+    raise UnusablePairError(
+        "no_structure",
+        f"{images} {kind}, without structure: there is nothing to match",
+        where="stereo pair",
+        remedy="Check for a covered lens, darkness, wrong exposure, or a plain surface that fills the view.",
+    )
+
+
+def _require_change(previous: tuple[ImageArray, ImageArray], current: tuple[ImageArray, ImageArray]) -> None:
+    equal = [
+        side
+        for side, old, new in zip(("left", "right"), previous, current, strict=True)
+        if old.shape == new.shape and np.array_equal(old[::8], new[::8]) and np.array_equal(old, new)
+    ]
+    if equal:
+        images = f"the {equal[0]} image is" if len(equal) == 1 else "both images are"
+        raise UnusablePairError(
+            "images_unchanged",
+            f"{images} the same as in the pair before, though the stamp is new",
+            where="stereo pair",
+            remedy="A camera or driver is frozen, or repeats images. For a simulation without image noise, set "
+            "allow_unchanged_images (occdepth run: --allow-unchanged).",
+        )
