@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import EMPTY, UNKNOWN
@@ -14,7 +15,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.carving import RayCarver
-from occdepth_ros.stereo.ground import GroundFinder
+from occdepth_ros.stereo.ground import Ground, GroundFinder
 from occdepth_ros.stereo.labels import SurfaceLabels
 from occdepth_ros.stereo.occupancy import WORKING_WIDTH, StereoOccupancy
 
@@ -80,17 +81,17 @@ class StereoGeometry:
         clock.append(time.perf_counter())
         free = self.carver.in_view[self.carver.carve(disparity).free]
         clock.append(time.perf_counter())
-        column, layer = np.divmod(surface, self.grid.size[2])
-        above = layer + 0.5 - ground.height.ravel()[column]
-        is_obstacle = above > GROUND_BAND
-        obstacle = surface[is_obstacle]
+        confirmed = ground.confirmed.ravel()[ground.voxels // self.grid.size[2]]
+        on_ground = ground.voxels[confirmed]
+        # surfaces at the height of the ground that do not extend like ground are obstacles
+        obstacle = np.union1d(surface[self._above(surface, ground) > GROUND_BAND], ground.voxels[~confirmed])
         labels = np.full(self.grid.count, UNKNOWN, np.uint8)
         confidence = np.zeros(self.grid.count, np.uint8)
         visibility = self._unseen.copy()
-        of_ground, of_obstacles = self.labels.label(ground.voxels, obstacle, above[is_obstacle], left)
+        of_ground, of_obstacles = self.labels.label(on_ground, obstacle, self._above(obstacle, ground), left)
         for voxels, classes, certainty in (
             (free, EMPTY, FREE_CONFIDENCE),
-            (ground.voxels, of_ground, GROUND_CONFIDENCE),
+            (on_ground, of_ground, GROUND_CONFIDENCE),
             (obstacle, of_obstacles, self.binning.sharpness(obstacle)),
         ):
             labels[voxels], confidence[voxels], visibility[voxels] = classes, certainty, Visibility.SEEN
@@ -104,3 +105,8 @@ class StereoGeometry:
             depth,
             {stage: float(ms) for stage, ms in timings.items()},
         )
+
+    def _above(self, voxels: npt.NDArray[np.intp], ground: Ground) -> npt.NDArray[np.float64]:
+        """Height of voxel centres above the ground, voxel edges, `[N]`."""
+        column, layer = np.divmod(voxels, self.grid.size[2])
+        return layer + 0.5 - ground.height.ravel()[column]

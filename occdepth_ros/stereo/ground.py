@@ -18,13 +18,13 @@ STEEPEST = 0.2
 CELL = 4
 """Edge of a cell of the height field, voxels."""
 
-STEP = (1.1, 3.0)
+STEP = (0.75, 3.0)
 """Deviation of a column's lowest surface from the smooth height field that counts as a step of the ground, voxel edges:
 smaller ones are noise, larger ones obstacles."""
 
 GRADIENT_ROWS = 4
 """The disparity gradient of the ground is measured over this many rows above and below a pixel."""
-GRADIENT = (0.3, 3.0)
+GRADIENT = (0.15, 4.0)
 """Range of the measured over the expected disparity gradient of visible ground. It is 0 on upright surfaces, and large
 across the edge of a drop."""
 
@@ -80,12 +80,15 @@ class Ground:
 
     Args:
         height: `[X, Y]` float32, height of the ground in each column, in voxel edges above the grid's lower face.
-        seen: `[X, Y]`, columns whose ground is matched in the image.
+        seen: `[X, Y]`, columns whose ground is matched in the image, or a surface in its place.
+        confirmed: `[X, Y]`, those of them where the disparity also changes with the row as on the ground. The others
+            show upright surfaces near the height of the ground, such as a wall seen over the edge of a drop.
         voxels: flat indices of the voxels within half an edge of the seen ground, ascending.
     """
 
     height: npt.NDArray[np.float32]
     seen: npt.NDArray[np.bool_]
+    confirmed: npt.NDArray[np.bool_]
     voxels: npt.NDArray[np.intp]
 
 
@@ -93,10 +96,10 @@ class GroundFinder:
     """Estimates the ground of one calibration from surface points.
 
     The plane is a good estimate near the camera; its residual, averaged over cells and smoothed, follows slopes. At
-    steps (kerbs, terraces) the smooth field is wrong by up to half the step, so columns take the height of their lowest
-    surface voxel there. A column is seen if the pixel of its ground is matched at the ground's disparity, and the
-    disparity grows with the row as on a plane at the camera's height. Surface points alone would leave stripes, because
-    image rows are metres apart on far ground. Gaps of up to four voxels are closed.
+    steps (kerbs, terraces) the smooth field is wrong by up to half the step; columns there take the height of their
+    lowest surface voxel. A column is seen if its ground is matched in the image at the ground's disparity. Surface
+    points alone would leave stripes, because image rows are metres apart on far ground. Gaps of up to four voxels are
+    closed.
 
     Args:
         rig: the calibrated cameras.
@@ -120,7 +123,7 @@ class GroundFinder:
         self._foot = np.moveaxis(lower @ pose[:3, :3].T + pose[:3, 3], 2, 0).astype(np.float32)
         self._up = (grid.resolution * pose[:3, 2]).astype(np.float32)
         self._camera_center = (np.linalg.inv(pose)[:3, 3] - grid.origin) / grid.resolution
-        self._nearest = grid.resolution
+        self._edge = grid.resolution
 
     def find(self, points: SurfacePoints, occupied: npt.NDArray[np.intp], disparity: npt.NDArray[np.int16]) -> Ground:
         """Find the ground of one frame.
@@ -140,12 +143,12 @@ class GroundFinder:
         flat = plane[0] * (self._x + 0.5) + plane[1] * (self._y + 0.5) + plane[2]
         height = self._with_steps(flat + self._residual(points, plane), lowest)
         x, y, z = self._camera_center
-        seen = self._seen(height, float(z - plane @ (x, y, 1)), disparity)
+        seen, confirmed = self._seen(height, float(z - plane @ (x, y, 1)), disparity)
         x, y = np.nonzero(seen)
         base = np.floor(height[x, y] - np.float32(0.5)).astype(np.intp)
         layers = base[:, None] + np.arange(2)
         voxels = ((x * ny + y) * nz)[:, None] + layers
-        return Ground(height, seen, voxels[(layers >= 0) & (layers < nz)])
+        return Ground(height, seen, confirmed, voxels[(layers >= 0) & (layers < nz)])
 
     def _is_upright(self, lowest: npt.NDArray[np.intp], occupied: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
         """Whether the two voxels above the lowest surface voxel are occupied too, as on a wall, `[N]`.
@@ -163,8 +166,14 @@ class GroundFinder:
         # just below the voxel's centre: the ground is in this voxel and not in the one above
         surface = layer.astype(np.float32) + np.float32(0.49)
         deviation = np.abs(surface - height.ravel()[column])
-        is_step = (deviation > STEP[0]) & (deviation < STEP[1])
-        height.ravel()[column[is_step]] = surface[is_step]
+        steps = np.zeros(height.size, np.uint8)
+        steps[column] = (deviation > STEP[0]) & (deviation < STEP[1])
+        # single columns are noise
+        opened = cv2.morphologyEx(steps.reshape(height.shape), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        # around a step all columns follow the surface, or the smooth field would end in steps of its own
+        around = cv2.dilate(opened, np.ones((4 * CELL + 1, 4 * CELL + 1), np.uint8))
+        is_near = (around.ravel()[column] > 0) & (deviation < STEP[1])
+        height.ravel()[column[is_near]] = surface[is_near]
         return height
 
     def _residual(self, points: SurfacePoints, plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -192,30 +201,38 @@ class GroundFinder:
 
     def _seen(
         self, height: npt.NDArray[np.float32], camera_height: float, disparity: npt.NDArray[np.int16]
-    ) -> npt.NDArray[np.bool_]:
-        """Columns whose ground is matched in the image at the ground's disparity, `[X, Y]`."""
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """The masks `seen` and `confirmed` of `Ground`, `[X, Y]` each."""
         k = self._camera.projection.astype(np.float32)
         right, down, depth = (foot + up * height for foot, up in zip(self._foot, self._up, strict=True))
-        depth = np.maximum(depth, np.float32(self._nearest))
+        depth = np.maximum(depth, np.float32(self._edge))
         column = np.rint(right * k[0, 0] / depth + k[0, 2])
         row = np.rint(down * k[1, 1] / depth + k[1, 2])
         visible = (column >= 0) & (column < self._camera.width) & (row >= 0) & (row < self._camera.height)
-        expected = self._steps / depth[visible]
-        found = disparity[row[visible].astype(np.intp), column[visible].astype(np.intp)]
+        row, column, depth = row[visible].astype(np.intp), column[visible].astype(np.intp), depth[visible]
+        expected = self._steps / depth
+        # near columns cover many rows, and the upper ones are matched where the centre is nearer than the search range
+        rows = self._camera.projection[1, 1] * camera_height * self._edge**2 / np.square(depth)
+        upper = np.where(rows >= 2 * GRADIENT_ROWS, row - GRADIENT_ROWS, row)
+        row = np.where(disparity[row, column] > 0, row, np.maximum(upper, 0))
+        found = disparity[row, column]
         # three standard deviations of a match, or one voxel of height
         tolerance = np.maximum(1.5 * STEPS, expected / max(camera_height, 1.0))
-        seen = np.zeros(height.shape, np.uint8)
-        is_ground = (found > 0) & (np.abs(found - expected) <= tolerance)
-        seen[visible] = is_ground & self._has_gradient(disparity, row[visible], column[visible], camera_height)
-        # gaps between the rows of far ground and single columns without a match
-        closed = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-        return np.asarray(closed, bool)
+        matched = (found > 0) & (np.abs(found - expected) <= tolerance)
+        has_gradient = self._has_gradient(disparity, row, column, camera_height)
+        masks = []
+        for values in (matched, matched & has_gradient):
+            mask = np.zeros(height.shape, np.uint8)
+            mask[visible] = values
+            # gaps between the rows of far ground, and single columns without a match
+            masks.append(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)).astype(bool))
+        return masks[0], masks[1]
 
     def _has_gradient(
         self,
         disparity: npt.NDArray[np.int16],
-        row: npt.NDArray[np.float32],
-        column: npt.NDArray[np.float32],
+        row: npt.NDArray[np.intp],
+        column: npt.NDArray[np.intp],
         camera_height: float,
     ) -> npt.NDArray[np.bool_]:
         """Whether the disparity changes with the row as on the ground, above a pixel or below it, `[N]`.
@@ -223,13 +240,12 @@ class GroundFinder:
         One side is enough: the other may lie beyond the edge of a drop, or of the image.
         """
         last = len(disparity) - 1
-        at, here = column.astype(np.intp), row.astype(np.intp)
         expected = self._gradient / np.float32(max(camera_height, 1.0))
-        center = disparity[here, at].astype(np.float32)
-        result = np.zeros(len(here), bool)
-        for shift in (-GRADIENT_ROWS, GRADIENT_ROWS):
-            there = np.clip(here + shift, 0, last)
-            other = disparity[there, at]
-            ratio = (other - center) / (expected * np.sign(shift))
-            result |= (other > 0) & (there == here + shift) & (ratio > GRADIENT[0]) & (ratio < GRADIENT[1])
+        center = disparity[row, column].astype(np.float32)
+        result = np.zeros(len(row), bool)
+        for shift in (-2 * GRADIENT_ROWS, -GRADIENT_ROWS, GRADIENT_ROWS):
+            there = np.clip(row + shift, 0, last)
+            other = disparity[there, column]
+            ratio = (other - center) / (expected * np.float32(shift / GRADIENT_ROWS))
+            result |= (other > 0) & (there == row + shift) & (ratio > GRADIENT[0]) & (ratio < GRADIENT[1])
         return result
