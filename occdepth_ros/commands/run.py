@@ -32,6 +32,7 @@ from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.octomap import write_bt, write_ot
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import SceneGroundTruth, SizedSource, StereoFrame, StereoSource
+from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError
 from occdepth_ros.visualization import draw_frame, frame_title
 
 SUMMARY = "predict every frame of a stereo sequence and write the results"
@@ -51,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--start", type=int, metavar="N", default=0, help="first frame (default: %(default)s)")
     add("--count", type=int, metavar="N", help="number of frames (default: all)")
     add_grid_arguments(parser)
+    add(
+        "--allow-unchanged",
+        action="store_true",
+        help="predict pairs with the same images as the pair before; by default they count as of a frozen camera",
+    )
     add("--octomap", action="store_true", help="write OctoMap files: FFFFFF.bt, FFFFFF.ot with colour")
     add("--images", action="store_true", help="write frame_FFFFFF.png and the single panels")
     add("--json", action="store_true", help="print the report as JSON instead of tables")
@@ -76,7 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if isinstance(source, SizedSource):
             source.check_sizes(frames)
-        predict_frames(source, engine, frames, results, tally, octomap=arguments.octomap, images=arguments.images)
+        checks = InputChecks(source.rig, allow_unchanged=arguments.allow_unchanged)
+        predict_frames(
+            source, engine, frames, results, tally, checks, octomap=arguments.octomap, images=arguments.images
+        )
     except BaseException as raised:  # an interruption by the user ends with a report too
         error = raised
         raise
@@ -92,7 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
             "seconds": round(time.perf_counter() - began, 3),
             "timings_ms": tally.timings(),
             "scores": tally.scores.summary(),
-            "warnings": [f"{warning.name}: {warning}" for warning in source.description.warnings],
+            "warnings": [f"{warning.name}: {warning}" for warning in source.description.warnings]
+            + tally.input_warnings(),
         }
         results.write_json(REPORT, report)
     if arguments.json:
@@ -178,6 +188,7 @@ class Tally:
         self.names: dict[str, str] = {}
         self.stages: dict[str, list[float]] = {}
         self.scores = GroundTruthScores()
+        self.faults: dict[str, tuple[str, list[int]]] = {}
 
     def add(self, prediction: OccupancyPrediction, ground_truth: SceneGroundTruth | None) -> dict[str, float]:
         """Add a frame; return its scores, empty without ground truth."""
@@ -190,6 +201,19 @@ class Tally:
         """Predictions per second, without reading and writing."""
         total = self.stages.get("total", [])
         return 1e3 * len(total) / sum(total) if sum(total) > 0 else 0.0
+
+    def note_fault(self, name: str, text: str, index: int) -> None:
+        """Record a fault of one frame's images."""
+        self.faults.setdefault(name, (text, []))[1].append(index)
+
+    def input_warnings(self) -> list[str]:
+        """One line for each fault of the images: name, frames, and the text of the first."""
+        lines = []
+        for name, (text, frames) in self.faults.items():
+            shown = ", ".join(map(str, frames[:5])) + (f" and {len(frames) - 5} more" if len(frames) > 5 else "")
+            result = "predicted" if name == "partly_covered" else "not predicted"
+            lines.append(f"{name} (frame {shown}, {result}): {text}")
+        return lines
 
     def timings(self) -> dict[str, dict[str, float]]:
         """Return mean and 95th percentile of each stage, milliseconds."""
@@ -205,16 +229,33 @@ def predict_frames(
     frames: Sequence[int],
     results: ResultFolder,
     tally: Tally,
+    checks: InputChecks,
     *,
     octomap: bool = False,
     images: bool = False,
 ) -> None:
-    """Predict, write and score the frames in order, with a progress bar on stderr."""
+    """Predict, write and score the frames in order, with a progress bar on stderr.
+
+    Pairs without stereo information are left out and named in `Tally.faults`.
+
+    Raises:
+        UnusablePairError: no pair contains stereo information.
+        OccDepthError: a frame cannot be read, or a result not written.
+    """
+    unusable: UnusablePairError | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[rate]}"), console=Console(stderr=True)) as progress:
         task = progress.add_task(engine.predictor.name, total=len(frames), rate="")
         for index in frames:
             frame = source[index]
+            try:
+                for warning in checks.check(frame.left, frame.right):
+                    tally.note_fault("partly_covered", warning, index)
+            except UnusablePairError as error:
+                unusable = error
+                tally.note_fault(error.name, str(error), index)
+                progress.update(task, advance=1)
+                continue
             prediction = engine.predict(
                 frame.left,
                 frame.right,
@@ -233,6 +274,10 @@ def predict_frames(
             if images:
                 write_images(results, stem, prediction, frame, engine, source.name, ground_truth, scores)
             progress.update(task, advance=1, rate=f"{tally.rate:.1f} Hz predicting")
+    for warning in tally.input_warnings():
+        print(warning, file=sys.stderr)
+    if unusable is not None and not tally.names:
+        raise unusable
 
 
 def comparable(ground_truth: SceneGroundTruth | None, grid: VoxelGrid) -> SceneGroundTruth | None:

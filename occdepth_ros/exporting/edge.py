@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from occdepth_ros.exporting.sampling import FixedSampler
-from occdepth_ros.models.edge.depth import SCALE, expected_depth
+from occdepth_ros.models.edge.depth import SCALE, combined_depth
 from occdepth_ros.models.edge.evidence import compared, unfolded
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
@@ -71,11 +71,9 @@ class ExportableEdge(nn.Module):
         occupied = network.occupancy(volume, evidence)[0].sigmoid().flatten(1)  # [8, N]
         threshold = thresholds(evidence, geometry.visible[0], network.config.thresholds)
         labels, confidence = self.decide(volume, lifted, occupied, threshold)
-        coarse = expected_depth(distribution, network.depth_net.bin_edges)
-        size = network.config.image
-        full = F.interpolate(coarse[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
         labels, confidence = (shifted(volume, self.layers) for volume in (labels, confidence))
-        return labels, confidence, torch.where(disparity > 0, matched, full)
+        combined = combined_depth(distribution, network.depth_net.bin_edges, disparity, geometry.focal_baseline)
+        return labels, confidence, combined
 
     def voxel_depth(self, logits: torch.Tensor) -> torch.Tensor:
         """See `models.edge.depth.voxel_depth`."""

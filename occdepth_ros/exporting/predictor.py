@@ -14,7 +14,7 @@ from occdepth_ros.exporting.about import About
 from occdepth_ros.exporting.reading import read_exported
 from occdepth_ros.exporting.runtime import Arrays, Session
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge.evidence import StereoEvidence
+from occdepth_ros.models.edge.evidence import Measurement, StereoEvidence
 from occdepth_ros.models.images import resized
 from occdepth_ros.models.network_predictor import NetworkPredictor
 from occdepth_ros.models.predictor import ImageArray, Occupancy
@@ -30,10 +30,12 @@ class ExportedTables:
     Args:
         visibility: projection of the predicted voxels.
         evidence: the matcher; None where the graph takes images only.
+        layers: number of layers that the predicted grid lies above the matcher's.
     """
 
     visibility: VisibilityTable
     evidence: StereoEvidence | None
+    layers: int
 
 
 class ExportedPredictor(NetworkPredictor[ExportedTables]):
@@ -91,9 +93,8 @@ class ExportedPredictor(NetworkPredictor[ExportedTables]):
         about = self.about
         network_rig = about.fit.rig(rig)
         visibility = VisibilityTable.of_camera(grid, network_rig.left, network_rig.left_from_grid)
-        return ExportedTables(
-            visibility, StereoEvidence(rig, trained_grid(grid)[0], about.fit) if about.is_edge else None
-        )
+        trained, layers = trained_grid(grid)
+        return ExportedTables(visibility, StereoEvidence(rig, trained, about.fit) if about.is_edge else None, layers)
 
     def predict(self, tables: ExportedTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> Occupancy:
         """Predict one pair, see `NetworkPredictor.predict`.
@@ -101,21 +102,25 @@ class ExportedPredictor(NetworkPredictor[ExportedTables]):
         Raises:
             ModelError: the device ran out of memory, or ONNX Runtime failed.
         """
-        inputs = self._inputs(tables, images)
+        observed = tables.evidence.observe(*images) if tables.evidence is not None else None
+        inputs = self._inputs(observed[0] if observed else None, images)
         clock.lap("preprocess")
         outputs = self.session.run(inputs)
         clock.lap("network")
         no_depth = np.full(self.about.config.image, np.nan, np.float32)
         depth = torch.from_numpy(outputs.get("depth", no_depth))
+        restored = self.about.fit.restore(depth).numpy()
+        if observed is not None:
+            supported = observed[1].raised(tables.layers).applied(outputs["labels"], outputs["confidence"])
+            return Occupancy(*supported, restored)
         visibility = tables.visibility.classify(depth).numpy()
-        return Occupancy(outputs["labels"], outputs["confidence"], visibility, self.about.fit.restore(depth).numpy())
+        return Occupancy(outputs["labels"], outputs["confidence"], visibility, restored)
 
-    def _inputs(self, tables: ExportedTables, images: tuple[ImageArray, ImageArray]) -> Arrays:
+    def _inputs(self, evidence: Measurement | None, images: tuple[ImageArray, ImageArray]) -> Arrays:
         about = self.about
-        if tables.evidence is None:
+        if evidence is None:
             # a single-image model has no input "right"
             return {name: np.ascontiguousarray(image) for name, image in zip(about.inputs, images, strict=False)}
-        evidence = tables.evidence.measure(*images)
         hits = np.zeros(about.grid.count, np.float32)
         hits[evidence.hit_voxels.numpy()] = evidence.hits.numpy()
         return {

@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ImageError
-from occdepth_ros.stereo.matching import MIN_STRUCTURE, STEPS, create_matcher, horizontal_structure
+from occdepth_ros.stereo.matching import DISTINCT_STRUCTURE, STEPS, create_matcher, horizontal_structure
 
 ImageArray = npt.NDArray[np.uint8]
 
 WIDTH = 160
 """Images are compared at about this width, pixels."""
-MIN_STRUCTURED = 0.03
+MIN_STRUCTURED = 0.02
 """Share of pixels with structure below which an image shows nothing to match."""
 MIN_PARALLAX_PX = 0.1
 """Mean difference of left and right image over mean gradient, a lower bound of the mean disparity in pixels, below
@@ -77,7 +77,7 @@ class InputChecks:
 
     def __init__(self, rig: StereoRig, *, allow_unchanged: bool = False) -> None:
         self._offset = rig.disparity_offset
-        self._allow_unchanged = allow_unchanged
+        self.allow_unchanged = allow_unchanged
         self._previous: tuple[ImageArray, ImageArray] | None = None
 
     def check(self, left: ImageArray, right: ImageArray) -> list[str]:
@@ -99,7 +99,7 @@ class InputChecks:
                 where="stereo pair",
                 remedy="Give each side the images of its own camera; check topics, remappings and folders.",
             )
-        if previous is not None and not self._allow_unchanged:
+        if previous is not None and not self.allow_unchanged:
             _require_change(previous, (left, right))
         if quality.matched < MIN_MATCHED:
             raise UnusablePairError(
@@ -130,7 +130,7 @@ def assess(left: ImageArray, right: ImageArray, *, offset: float = 0.0) -> PairQ
         cv2.cvtColor(np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)), cv2.COLOR_RGB2GRAY)
         for image in (left, right)
     ]
-    structured = [horizontal_structure(image) >= MIN_STRUCTURE for image in grey]
+    structured = [horizontal_structure(image) >= DISTINCT_STRUCTURE for image in grey]
     black = [~there & (image < BLACK) for there, image in zip(structured, grey, strict=True)]
     parallax = np.inf
     matched = 0.0

@@ -31,6 +31,8 @@ class FourFrames:
     """A sequence of four small frames; every second one has ground truth."""
 
     name = "four frames"
+    covered: frozenset[int] = frozenset()
+    """Frames whose right lens is covered."""
     grid_frame = "velodyne"
     description = SourceDescription()
     rig = StereoRig(PinholeCamera(LEFT_P, 160, 48), PinholeCamera(RIGHT_P, 160, 48), OPTICAL_FROM_GRID)
@@ -39,8 +41,11 @@ class FourFrames:
         return 4
 
     def __getitem__(self, index: int) -> StereoFrame:
-        image = np.full((48, 160, 3), 40 * index, np.uint8)
-        return StereoFrame(f"frame-{index}", index * 100_000_000, image, image)
+        texture = np.random.default_rng(index).integers(0, 255, (48, 172, 3), np.uint8)
+        left, right = np.ascontiguousarray(texture[:, :160]), np.ascontiguousarray(texture[:, 12:])
+        if index in self.covered:
+            right = np.zeros_like(right)
+        return StereoFrame(f"frame-{index}", index * 100_000_000, left, right)
 
     def ground_truth(self, index: int) -> SceneGroundTruth | None:
         grid = VoxelGrid.semantic_kitti()

@@ -132,7 +132,10 @@ class Bench:
         """A good pair, or one with replaced messages; returns the stamp."""
         stamp = self.next_stamp()
         for side, given, image in (("left", left, self.left), ("right", right, self.right)):
-            message = given if given is not None else image_message(image, stamp)
+            changed = image.copy()
+            # one pixel of sensor noise: images that do not change are a fault
+            changed[0, 0] = stamp // 100_000_000 % 251
+            message = given if given is not None else image_message(changed, stamp)
             message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 1_000_000_000)
             self.send_image(side, message)
         return stamp

@@ -33,7 +33,7 @@ def cost(column: dict[int, int], fill: int = 255) -> int:
         ({2: ROAD}, 255, FREE),
         ({2: ROAD}, 0, FREE),
         ({}, 255, NO_INFORMATION),
-        ({}, 0, FREE),
+        ({}, 0, NO_INFORMATION),  # free space above, but no ground: it may be a drop
         ({2: ROAD, 5: CAR}, 0, LETHAL),
         ({2: ROAD, 3: CAR}, 0, FREE),  # 0.2 m high: below the band
         ({2: ROAD, 4: CAR}, 0, LETHAL),  # from 0.2 to 0.4 m
@@ -41,8 +41,11 @@ def cost(column: dict[int, int], fill: int = 255) -> int:
         ({2: ROAD, 13: SIGN, 14: VEGETATION}, 0, FREE),  # from 2.0 m: hangs above the robot
         ({13: VEGETATION}, 255, NO_INFORMATION),  # above the height of the neighbour's ground
         ({5: CAR}, 255, LETHAL),
-        ({8: ROAD, 9: ROAD, 11: CAR}, 0, LETHAL),  # a ramp: heights count from its own top
-        ({8: ROAD, 9: ROAD, 10: CAR}, 0, FREE),
+        ({2: ROAD, 3: ROAD, 5: CAR}, 0, LETHAL),  # a ramp: heights count from its own top
+        ({2: ROAD, 3: ROAD, 4: CAR}, 0, FREE),
+        ({4: ROAD}, 0, LETHAL),  # 0.4 m above its neighbour
+        ({0: ROAD}, 0, LETHAL),  # 0.4 m below it
+        ({3: ROAD}, 0, FREE),  # 0.2 m is below the resolution
         ({2: ROAD, 20: ROAD, 22: CAR}, 0, FREE),  # a bridge with a car on it
         ({4: 200}, 255, LETHAL),  # a label without a name is an obstacle, not nothing
     ],
@@ -80,20 +83,45 @@ def test_what_is_left_out_does_not_count() -> None:
 @given(predictions(), st.integers(-3, 6), st.integers(1, 9))
 def test_agrees_with_a_column_by_column_walk(prediction: OccupancyPrediction, low: int, extent: int) -> None:
     resolution = prediction.grid.resolution
-    costs = traversability(prediction, "all", low * resolution, (low + extent) * resolution)
+    costs = traversability(prediction, "all", low * resolution, (low + extent) * resolution, max_step=100.0)
     ground = prediction.classes.is_ground[prediction.labels]
     for x, y in np.argwhere(ground.any(axis=2)):
         column = prediction.labels[x, y]
         top = int(ground[x, y].argmax())
         while top + 1 < len(column) and ground[x, y, top + 1]:
             top += 1
+        seen = (prediction.visibility[x, y, int(ground[x, y].argmax()) : top + 1] == 1).any()
         # layers from low * resolution to (low + extent) * resolution above the ground's top
         band = range(max(0, top + 1 + low), min(len(column), top + 1 + low + extent))
         blocked = any(column[z] not in (0, 255) and not ground[x, y, z] for z in band)
-        assert costs[x, y] == (LETHAL if blocked else FREE)
+        assert costs[x, y] == (LETHAL if blocked else FREE if seen else NO_INFORMATION)
 
 
 @pytest.mark.parametrize("band", [(1.0, 1.0), (2.0, 1.0), (float("nan"), 1.0), (0.0, float("inf"))])
 def test_an_empty_band_is_refused(band: tuple[float, float]) -> None:
     with pytest.raises(OccDepthError, match="empty"):
         traversability(predict(np.zeros((1, 1, 4), np.uint8)), "all", *band)
+
+
+def test_completed_ground_costs_what_the_parameter_says() -> None:
+    labels = np.full((1, 2, 8), 255, np.uint8)
+    labels[0, :, 1] = ROAD
+    visibility = np.ones_like(labels)
+    visibility[0, 0] = 2
+    prediction = predict(labels, visibility=visibility)
+    for cost in (NO_INFORMATION, FREE, 60):
+        assert traversability(prediction, "all", *BAND, completed_cost=cost).tolist() == [[cost, FREE]]
+    assert traversability(prediction, "all", *BAND).tolist() == [[NO_INFORMATION, FREE]]
+
+
+@given(predictions())
+def test_only_seen_ground_is_free(prediction: OccupancyPrediction) -> None:
+    free = traversability(prediction, "all", *BAND) == FREE
+    ground = prediction.classes.is_ground[prediction.labels] & (prediction.visibility == 1)
+    assert not (free & ~ground.any(axis=2)).any()
+
+
+@pytest.mark.parametrize("arguments", [{"max_step": 0.0}, {"max_step": float("nan")}, {"completed_cost": 100}])
+def test_arguments_out_of_range_are_refused(arguments: dict[str, float]) -> None:
+    with pytest.raises(OccDepthError):
+        traversability(predict(np.zeros((1, 1, 4), np.uint8)), "all", *BAND, **arguments)

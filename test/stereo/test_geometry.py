@@ -15,7 +15,7 @@ from occdepth_ros.errors import CalibrationError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.stereo_geometry import StereoGeometry
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
-from occdepth_ros.stereo.carving import SightCarver
+from occdepth_ros.stereo.carving import RayCarver
 from occdepth_ros.stereo.ground import ground_plane
 from occdepth_ros.stereo.matching import NO_MATCH, STEPS, SemiGlobalMatcher
 from occdepth_ros.stereo.surface import SurfaceBinning
@@ -179,9 +179,9 @@ def test_tiny_images_are_refused() -> None:
 
 def carve(disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
     """Free voxels of a disparity image, on the whole grid."""
-    carver = SightCarver(make_rig(), GRID, FOCAL * BASELINE)
+    carver = RayCarver(make_rig(), GRID, FOCAL * BASELINE)
     free = np.zeros(GRID.count, bool)
-    free[carver.in_view[carver.free(disparity)]] = True
+    free[carver.in_view[carver.carve(disparity).free]] = True
     return free.reshape(GRID.size)
 
 

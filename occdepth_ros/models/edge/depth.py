@@ -13,6 +13,10 @@ from occdepth_ros.models.edge.geometry import EdgeGeometry
 
 SCALE = 8
 """2-D scale of the depth distribution."""
+MAX_SPREAD = 0.3
+"""Largest standard deviation of a predicted depth, relative to its mean."""
+SUPPORT_PX, MIN_SUPPORT = 12, 0.1
+"""A predicted depth needs matches for this share of the pixels within this distance along each axis."""
 
 
 class EdgeDepth(nn.Module):
@@ -103,9 +107,39 @@ def voxel_depth(logits: torch.Tensor, geometry: EdgeGeometry) -> torch.Tensor:
 
 
 def expected_depth(logits: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-    """Expectation over the bins, `[H/8, W/8]`, metres."""
+    """Expectation over the bins, `[H/8, W/8]`, metres; NaN where the distribution is too wide to be a depth.
+
+    Args:
+        logits: `[1, D, H/8, W/8]`.
+        edges: bounds of the bins, `[D + 1]`, metres.
+    """
     centers = (edges[:-1] + edges[1:]) / 2
-    return torch.einsum("dhw,d->hw", logits[0].float().softmax(0), centers)
+    probability = logits[0].float().softmax(0)
+    mean = torch.einsum("dhw,d->hw", probability, centers)
+    variance = torch.einsum("dhw,d->hw", probability, centers.square()) - mean.square()
+    return torch.where(variance < (MAX_SPREAD * mean).square(), mean, torch.nan)
+
+
+def combined_depth(
+    logits: torch.Tensor, edges: torch.Tensor, disparity: torch.Tensor, focal_baseline: float
+) -> torch.Tensor:
+    """Depth of the left image, `[H, W]` float32, metres.
+
+    The matched depth, or else the expectation of the network where its distribution is narrow and a match is near
+    enough to support it; NaN elsewhere, as in sky and glare.
+
+    Args:
+        logits, edges: as in `expected_depth`.
+        disparity: `[H, W]`, pixels; 0 = no match.
+        focal_baseline: depth times disparity, pixel metres.
+    """
+    coarse = expected_depth(logits, edges)
+    size = (disparity.shape[0], disparity.shape[1])
+    full = F.interpolate(coarse[None, None], size=size, mode="nearest")[0, 0]
+    is_matched = disparity > 0
+    support = F.avg_pool2d(is_matched.float()[None], 2 * SUPPORT_PX + 1, 1, SUPPORT_PX)[0]
+    full = torch.where(support > MIN_SUPPORT, full, torch.nan)
+    return torch.where(is_matched, focal_baseline / disparity.clamp_min(1e-3), full)
 
 
 class _Residual(nn.Module):

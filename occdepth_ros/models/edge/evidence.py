@@ -6,14 +6,18 @@ from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from occdepth_ros.camera import StereoRig
+from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.geometry import LIFT, EdgeGeometry
 from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.predictor import ImageArray
-from occdepth_ros.stereo.ground import GroundFinder
+from occdepth_ros.prediction import Visibility
+from occdepth_ros.stereo.carving import RayCarver
+from occdepth_ros.stereo.ground import Ground, GroundFinder
 from occdepth_ros.stereo.matching import STEPS, SemiGlobalMatcher
 from occdepth_ros.stereo.surface import SurfaceBinning
 
@@ -39,6 +43,9 @@ MATCH_SCALE = 1.5
 and matching takes little time compared with the network."""
 RESIDUAL_REACH = 1.5
 """Difference of disparities at which the residual saturates, pixels."""
+IN_VIEW, PASSED, ENDED, UNMATCHED = 1, 2, 4, 8
+"""Bits of an `Observation`: the voxel's centre is in the left image; rays pass through the voxel; a ray ends in it or
+in a neighbour; less than half of the pixels around its centre are matched."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,49 @@ class Measurement:
         return Measurement(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
+@dataclass(frozen=True)
+class Observation:
+    """What the rays of one pair say of each voxel.
+
+    Args:
+        bits: `[X, Y, Z]` uint8, sums of `IN_VIEW`, `PASSED`, `ENDED` and `UNMATCHED`.
+    """
+
+    bits: npt.NDArray[np.uint8]
+
+    def raised(self, layers: int) -> Observation:
+        """The observation of the grid that lies `layers` higher; layers outside of this grid have no evidence."""
+        bits = np.zeros_like(self.bits)
+        if layers >= 0:
+            bits[..., : self.bits.shape[2] - layers] = self.bits[..., layers:]
+        else:
+            bits[..., -layers:] = self.bits[..., :layers]
+        return Observation(bits)
+
+    def applied(
+        self, labels: npt.NDArray[np.uint8], confidence: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Labels, confidence and visibility of a prediction, as far as this evidence supports them, `[X, Y, Z]` each.
+
+        A free voxel is SEEN only if rays pass through it, an occupied one only if a ray ends in it or next to it. Free
+        voxels in view without a match on their ray become unknown: their only evidence would be the image prior.
+
+        Args:
+            labels: class ids, 0 = free, `[X, Y, Z]` uint8.
+            confidence: probability of the label times 255, `[X, Y, Z]` uint8.
+        """
+        is_free = labels == EMPTY
+        in_view = (self.bits & IN_VIEW) != 0
+        seen = np.where(is_free, self.bits & PASSED, self.bits & ENDED) != 0
+        # layers outside of the trained grid have label and confidence 0
+        unsupported = is_free & (((self.bits & UNMATCHED) != 0) | (confidence == 0))
+        visibility = np.where(in_view, np.uint8(Visibility.HIDDEN), np.uint8(Visibility.OUTSIDE))
+        visibility[seen & in_view] = Visibility.SEEN
+        labels, confidence = labels.copy(), confidence.copy()
+        labels[unsupported], confidence[unsupported] = UNKNOWN, 0
+        return labels, confidence, visibility
+
+
 class StereoEvidence:
     """Matcher and binning of one calibration.
 
@@ -82,31 +132,56 @@ class StereoEvidence:
         self.matcher = SemiGlobalMatcher(rig, nearest_m=NEAREST_M)
         self.binning = SurfaceBinning(rig, grid, self.matcher.focal_baseline)
         self.ground = GroundFinder(rig, grid, self.matcher.focal_baseline)
-        self._count = grid.count
+        self._rig, self._grid, self._count = rig, grid, grid.count
+        self._carver: RayCarver | None = None
         self._coarse = fit
         self._finer = self.fit.scaled[1] / fit.scaled[1]
 
     def measure(self, left: ImageArray, right: ImageArray) -> Measurement:
         """Match one pair of the cameras' size, `[H, W, 3]` RGB uint8 each."""
+        return self._measured(left, right)[0]
+
+    def observe(self, left: ImageArray, right: ImageArray) -> tuple[Measurement, Observation]:
+        """Match one pair as `measure`, and find the voxels that its rays pass through or end in."""
+        measurement, ground, steps = self._measured(left, right)
+        if self._carver is None:
+            self._carver = RayCarver(self._rig, self._grid, self.matcher.focal_baseline)
+        carved = self._carver.carve(steps)
+        _, ny, nz = self._grid.size
+        observation = np.zeros(self._grid.count, np.uint8)
+        observation[self._carver.in_view] = IN_VIEW + PASSED * carved.free + UNMATCHED * carved.unmatched
+        hits = measurement.hit_voxels.numpy()
+        for step in (0, 1, -1, nz, -nz, ny * nz, -ny * nz):
+            # matches at the border of a voxel are evidence of its neighbour too
+            near = hits + step
+            observation[near[(near >= 0) & (near < len(observation))]] |= np.uint8(ENDED)
+        confirmed = ground.confirmed.ravel()[ground.voxels // nz]
+        observation[ground.voxels[confirmed]] |= np.uint8(ENDED)
+        return measurement, Observation(observation.reshape(self._grid.size))
+
+    def _measured(self, left: ImageArray, right: ImageArray) -> tuple[Measurement, Ground, npt.NDArray[np.int16]]:
+        """Measurement, ground, and disparity at matching size."""
         steps = self.matcher.match(resized(left, self.fit), resized(right, self.fit))
         steps = self.binning.without_splinters(steps)
         points = self.binning.points(steps)
         hits = np.bincount(points.voxel, minlength=self._count)
         hit_voxels = np.flatnonzero(hits)
         ground = self.ground.find(points, self.binning.occupied(points), steps)
+        matched = steps
         height, width = self._coarse.content
         if self._finer != 1:
             # nearest: a mean over a depth edge would be the disparity of neither surface
             steps = np.asarray(cv2.resize(steps, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.int16)
         disparity = np.zeros(self._coarse.target, np.float32)
         disparity[:height, :width] = np.maximum(steps, 0) / np.float32(STEPS * self._finer)
-        return Measurement(
+        measurement = Measurement(
             torch.from_numpy(disparity),
             torch.from_numpy(hit_voxels),
             torch.from_numpy(hits[hit_voxels].astype(np.float32) / np.float32(self._finer**2)),
             torch.from_numpy(ground.height),
             torch.from_numpy(ground.seen),
         )
+        return measurement, ground, matched
 
 
 def evidence(stereo: Measurement, geometry: EdgeGeometry) -> torch.Tensor:

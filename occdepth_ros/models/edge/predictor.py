@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import Precision, pick_precision
 from occdepth_ros.models.edge.config import PRESETS
-from occdepth_ros.models.edge.depth import SCALE, expected_depth, voxel_depth
+from occdepth_ros.models.edge.depth import SCALE, combined_depth, voxel_depth
 from occdepth_ros.models.edge.evidence import Measurement, StereoEvidence, evidence
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
@@ -21,9 +20,8 @@ from occdepth_ros.models.edge.readout import decide, thresholds
 from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.inference import channels_last, fold_norms, stored_as
 from occdepth_ros.models.memory import memory_guard
-from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of
+from occdepth_ros.models.network_predictor import NetworkPredictor
 from occdepth_ros.models.predictor import ImageArray, Occupancy
-from occdepth_ros.models.readout import VisibilityTable
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.trained_height import shifted, trained_grid
 from occdepth_ros.models.weights import with_weights
@@ -37,14 +35,12 @@ class EdgeTables:
         fit: how the rig's image becomes the network's.
         evidence: the matcher.
         geometry: projection of the voxels of the trained grid.
-        visibility: projection of the voxels of the predicted grid.
         layers: number of layers that the predicted grid lies above the trained one.
     """
 
     fit: ImageFit
     evidence: StereoEvidence
     geometry: EdgeGeometry
-    visibility: VisibilityTable
     layers: int
 
 
@@ -89,14 +85,14 @@ class EdgePredictor(NetworkPredictor[EdgeTables]):
             fit,
             StereoEvidence(rig, trained, fit),
             EdgeGeometry.of_rig(self.config, network_rig, trained, self.device),
-            VisibilityTable.of_camera(grid, network_rig.left, network_rig.left_from_grid).to(self.device),
             layers,
         )
 
     def predict(self, tables: EdgeTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> Occupancy:
         """Predict one pair, see `NetworkPredictor.predict`."""
         network, geometry = self.network, tables.geometry
-        stereo = tables.evidence.measure(*images).to(self.device)
+        measurement, observation = tables.evidence.observe(*images)
+        stereo = measurement.to(self.device)
         clock.lap("matching")
         left, right = (resized(image, tables.fit) for image in images)
         normalized = network.picture_net.normalized(torch.from_numpy(np.stack([left, right])).to(self.device))
@@ -116,19 +112,13 @@ class EdgePredictor(NetworkPredictor[EdgeTables]):
             decided = decide(network.head, volume, lifted, occupied, threshold)
         clock.lap("head")
         depth = self._depth(distribution, stereo, geometry)
-        return occupancy_of(
-            shifted(decided.labels, tables.layers),
-            shifted(decided.confidence, tables.layers),
-            tables.visibility.classify(depth),
-            tables.fit.restore(depth),
-        )
+        predicted = (shifted(volume, tables.layers).cpu().numpy() for volume in (decided.labels, decided.confidence))
+        supported = observation.raised(tables.layers).applied(*predicted)
+        return Occupancy(*supported, tables.fit.restore(depth).cpu().numpy())
 
     def _depth(self, distribution: torch.Tensor, stereo: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
-        """Depth of the network's left image, `[h, w]`, metres: matched where there is a match, else the expectation."""
-        coarse = expected_depth(distribution, self.network.depth_net.bin_edges)
-        full = F.interpolate(coarse[None, None], size=self.config.image, mode="bilinear", align_corners=False)[0, 0]
-        matched = geometry.focal_baseline / stereo.disparity.clamp_min(1e-3)
-        return torch.where(stereo.disparity > 0, matched, full)
+        """Depth of the network's left image, `[h, w]`, metres, see `combined_depth`."""
+        return combined_depth(distribution, self.network.depth_net.bin_edges, stereo.disparity, geometry.focal_baseline)
 
 
 SHIPPED: dict[str, str] = {"occdepth-edge": "occdepth-edge.safetensors"}

@@ -117,6 +117,14 @@ class Settings(ParameterSet):
         live=True,
     )
 
+    allow_unchanged_images: bool = parameter(
+        False,
+        "Input",
+        "Predict pairs with the same images as the pair before. Off, they are the fault `images_unchanged` of a frozen "
+        "camera; simulations without image noise repeat images while nothing moves.",
+        live=True,
+    )
+
     publish_octomap_binary: bool = _switch("octomap_binary")
     octomap_binary_rate: float = _rate("octomap_binary")
     publish_octomap_full: bool = _switch("octomap_full")
@@ -226,6 +234,24 @@ class Settings(ParameterSet):
         "Largest motion in 0.1 s, m; a larger one resets the map.",
         low=0.1,
         high=1e6,
+    )
+
+    occupancy_max_step: float = parameter(
+        0.25,
+        "Outputs",
+        "Difference in height of neighbouring ground above which its edge is lethal in `~/occupancy_grid`, m; at least "
+        "one voxel.",
+        low=0.01,
+        high=100.0,
+        live=True,
+    )
+    occupancy_completed_cost: int = parameter(
+        -1,
+        "Outputs",
+        "Cost in `~/occupancy_grid` of ground that was completed and not seen: -1 unknown, 0 free, up to 99.",
+        low=-1,
+        high=99,
+        live=True,
     )
 
     def __post_init__(self) -> None:

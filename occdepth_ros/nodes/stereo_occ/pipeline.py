@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.nodes.conversions import image_of
 from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError
@@ -19,6 +20,7 @@ from occdepth_ros.nodes.stereo_occ.rig_checks import RigChecks
 from occdepth_ros.nodes.stereo_occ.sync import ImagePair
 from occdepth_ros.nodes.stereo_occ.timing import Statistics, TimingPublishers
 from occdepth_ros.sources.encodings import ImageDecoder
+from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError
 from occdepth_ros.stereo.swap_guard import SwappedError
 
 WATCHED = ("stream_stopped", "stream_ended")
@@ -65,6 +67,7 @@ class Pipeline:
         self._debug = debug
         self._decoder = ImageDecoder()
         self.rig_checks = RigChecks(settings, host.grid)
+        self._checks: tuple[tuple[float, int, int], InputChecks] | None = None
         self.processing = Statistics()
         self.latency = Statistics()
         self.processed = 0
@@ -124,6 +127,7 @@ class Pipeline:
         rig = self.rig_checks.checked(stated, pose)
         if self.host.stateful:
             self.host.place(self.extrinsics.world_from_grid(pair.stamp_ns))
+        warnings = self._input_checks(rig).check(left, right)
         prepared = time.monotonic()
         prediction = self.host.predict(rig, left, right, pair.stamp_ns)
         predicted = time.monotonic()
@@ -134,6 +138,8 @@ class Pipeline:
 
         self.rig_checks.measure(left, right)
         self._note_good(pair, camera_frame, pose.source)
+        if warnings:
+            self.faults.put("partly_covered", Component.INPUT, " ".join(warnings), is_error=False)
         self.processing.add(1e3 * (ended - pair.arrived))
         self.latency.add((self._now_ns() - pair.stamp_ns) * 1e-6)
         self.processed += 1
@@ -158,12 +164,23 @@ class Pipeline:
                 }
             )
 
+    def _input_checks(self, rig: StereoRig) -> InputChecks:
+        """The checks of this rig; a new calibration starts them anew."""
+        # not the fingerprint: the pose of a moving camera changes with every pair
+        key = (rig.disparity_offset, rig.left.width, rig.left.height)
+        if self._checks is None or self._checks[0] != key:
+            self._checks = key, InputChecks(rig)
+        self._checks[1].allow_unchanged = self.settings.allow_unchanged_images
+        return self._checks[1]
+
     def note_bad(self, error: Exception) -> NamedError:
         """Count an unusable pair; returns the error with the name of its fault."""
         if self.waiting is None:
             self.failed += 1
         if isinstance(error, NamedError):
             return error
+        if isinstance(error, UnusablePairError):
+            return NamedError(error.name, Component.INPUT, error.what, where=error.where, remedy=error.remedy)
         if isinstance(error, SwappedError):
             return NamedError("swapped", Component.INPUT, error.what, where=error.where, remedy=error.remedy)
         if isinstance(error, OccDepthError):

@@ -123,6 +123,8 @@ def _occupancy_grid(result: Result, settings: Settings) -> bytes:
         settings.occupancy_min_height,
         settings.occupancy_max_height,
         settings.min_confidence,
+        max_step=settings.occupancy_max_step,
+        completed_cost=settings.occupancy_completed_cost,
     )
 
 

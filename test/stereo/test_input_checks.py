@@ -1,0 +1,111 @@
+"""Pairs without stereo information are refused by name; good pairs pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError, assess
+
+Image = npt.NDArray[np.uint8]
+
+
+def rig_of(height: int, width: int) -> StereoRig:
+    left = np.array([[width / 2, 0, width / 2, 0], [0, width / 2, height / 2, 0], [0, 0, 1, 0.0]])
+    right = left.copy()
+    right[0, 3] = -width / 2 * 0.3
+    return StereoRig(PinholeCamera(left, width, height), PinholeCamera(right, width, height), np.eye(4))
+
+
+def textured(seed: int = 0, disparity: int = 16, height: int = 120, width: int = 320) -> tuple[Image, Image]:
+    coarse = np.random.default_rng(seed).integers(0, 255, (height // 8, (width + disparity) // 8 + 2, 3), np.uint8)
+    texture = cv2.resize(coarse, (8 * coarse.shape[1], height), interpolation=cv2.INTER_CUBIC)
+    left, right = texture[:, :width], texture[:, disparity : disparity + width]
+    return np.ascontiguousarray(left, np.uint8), np.ascontiguousarray(right, np.uint8)
+
+
+def fault_of(*pairs: tuple[Image, Image], allow_unchanged: bool = False) -> str:
+    """Name of the fault of the last pair, "" for none."""
+    checks = InputChecks(rig_of(*pairs[0][0].shape[:2]), allow_unchanged=allow_unchanged)
+    for pair in pairs[:-1]:
+        checks.check(*pair)
+    try:
+        checks.check(*pairs[-1])
+    except UnusablePairError as error:
+        assert error.remedy
+        return error.name
+    return ""
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(4, 60))
+@settings(max_examples=15, deadline=None)
+def test_textured_pairs_pass(seed: int, disparity: int) -> None:
+    assert fault_of(textured(seed, disparity)) == ""
+
+
+@given(st.integers(0, 255), st.floats(0, 2.0), st.sampled_from(["left", "right", "both"]))
+@settings(max_examples=20, deadline=None)
+def test_a_uniform_image_with_noise_has_no_structure(grey: int, noise: float, side: str) -> None:
+    rng = np.random.default_rng(grey)
+    left, right = textured()
+    plain = [np.clip(grey + rng.normal(0, noise, left.shape), 0, 255).astype(np.uint8) for _ in range(2)]
+    pair = (plain[0] if side != "right" else left, plain[1] if side != "left" else right)
+    assert fault_of(pair) == "no_structure"
+
+
+def test_the_message_names_the_covered_side_and_its_look() -> None:
+    left, right = textured()
+    checks = InputChecks(rig_of(*left.shape[:2]))
+    with pytest.raises(UnusablePairError, match="the right image is black, without structure"):
+        checks.check(left, np.zeros_like(right))
+    with pytest.raises(UnusablePairError, match="both images are overexposed"):
+        checks.check(np.full_like(left, 255), np.full_like(right, 255))
+
+
+def test_the_same_image_on_both_sides_is_refused_even_after_compression() -> None:
+    left, _ = textured()
+    assert fault_of((left, left)) == "equal_images"
+    again = cv2.imdecode(cv2.imencode(".jpg", left, [cv2.IMWRITE_JPEG_QUALITY, 95])[1], cv2.IMREAD_COLOR)
+    assert fault_of((left, np.asarray(again, np.uint8))) == "equal_images"
+
+
+@pytest.mark.parametrize("frozen", ["left", "right", "both"])
+def test_a_frozen_camera_is_named(frozen: str) -> None:
+    old, new = textured(1), textured(2)
+    left = old[0] if frozen != "right" else new[0]
+    right = old[1] if frozen != "left" else new[1]
+    assert fault_of(old, (left, right)) == "images_unchanged"
+    assert fault_of(old, new) == ""
+
+
+def test_unchanged_images_can_be_allowed() -> None:
+    pair = textured()
+    assert fault_of(pair, (pair[0].copy(), pair[1].copy()), allow_unchanged=True) == ""
+
+
+def test_images_of_different_scenes_have_too_few_matches() -> None:
+    assert fault_of((textured(1)[0], textured(2)[1])) == "few_matches"
+
+
+def test_a_partly_covered_lens_is_a_warning() -> None:
+    left, right = textured()
+    right[:, :160] = 0
+    (warning,) = InputChecks(rig_of(*left.shape[:2])).check(left, right)
+    assert "right image" in warning and "covered" in warning
+
+
+def test_real_pairs_pass(kitti_mini: Path) -> None:
+    for number in ("00", "05", "07"):
+        folder = kitti_mini / "dataset" / "sequences" / number
+        left, right = (cv2.imread(str(next((folder / side).glob("000005.*")))) for side in ("image_2", "image_3"))
+        assert left is not None and right is not None
+        quality = assess(left, right)
+        assert quality.matched > 0.4 and quality.parallax_px > 0.5 and min(quality.structured) > 0.3
+        assert max(quality.covered) < 0.1
