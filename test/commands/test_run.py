@@ -303,3 +303,35 @@ def test_ranges_outside_the_sequence_are_errors(start: int, count: int | None) -
 def test_ranges_within_the_sequence() -> None:
     assert list(verb.select_frames(5, 0, None, "")) == [0, 1, 2, 3, 4]
     assert list(verb.select_frames(5, 3, 2, "")) == [3, 4]
+
+
+def test_a_covered_lens_on_the_way_is_named_and_its_frame_left_out(
+    stage: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(FourFrames, "covered", frozenset({1, 2}))
+    assert main(["run", "--out", str(tmp_path)]) == 0
+    assert "no_structure (frame 1, 2, not predicted)" in capsys.readouterr().err
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["frames"] == 2 and "the right image is black" in report["warnings"][0]
+    assert sorted(path.name for path in tmp_path.glob("*.npz")) == ["000000.npz", "000003.npz"]
+
+
+def test_a_run_without_any_usable_pair_fails_by_name(
+    stage: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(FourFrames, "covered", frozenset(range(4)))
+    assert main(["run", "--out", str(tmp_path)]) != 0
+    assert "without structure" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.npz"))
+
+
+def test_a_frozen_camera_is_named_unless_allowed(
+    stage: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = FourFrames()[0]
+    monkeypatch.setattr(FourFrames, "__getitem__", lambda self, index: frame)
+    assert main(["run", "--out", str(tmp_path / "a")]) == 0
+    assert "images_unchanged (frame 1, 2, 3, not predicted)" in capsys.readouterr().err
+    assert len(list((tmp_path / "a").glob("*.npz"))) == 1
+    assert main(["run", "--out", str(tmp_path / "b"), "--allow-unchanged"]) == 0
+    assert len(list((tmp_path / "b").glob("*.npz"))) == 4
