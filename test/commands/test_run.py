@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.sequences import kitti_odometry, save
+from helpers.sequences import kitti_odometry, make_image, save
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.cli import main
@@ -150,6 +150,8 @@ def test_a_wrong_size_ends_a_run_before_the_first_frame(
     stage: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = kitti_odometry(tmp_path / "00", 4)
+    for i in range(4):
+        save(path / "image_3" / f"{i:06d}.png", np.roll(make_image(i), -12, axis=1))
     save(path / "image_3" / "000002.png", np.zeros((48, 162, 3), np.uint8))
     monkeypatch.setattr(verb, "open_chosen_source", lambda _: open_source(path))
     assert main(["run", "--out", str(tmp_path / "out")]) == 2

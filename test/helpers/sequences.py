@@ -23,10 +23,8 @@ def projection(tx: float = 0.0) -> np.ndarray:
 
 
 def make_image(seed: int, *, grey: bool = False) -> np.ndarray:
-    """Random pixels; the image `100 + i` shows those of image i 12 pixels further left, as a right camera does."""
-    shape = (HEIGHT, WIDTH + 12) if grey else (HEIGHT, WIDTH + 12, 3)
-    texture = np.random.default_rng(seed % 100).integers(0, 256, shape, dtype=np.uint8)
-    return np.ascontiguousarray(texture[:, 12:] if seed >= 100 else texture[:, :WIDTH])
+    shape = (HEIGHT, WIDTH) if grey else (HEIGHT, WIDTH, 3)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
 def save(path: Path, image: np.ndarray) -> None:

@@ -74,7 +74,8 @@ def test_the_sample_becomes_a_prediction(
     assert near.labels.shape == near.confidence.shape == near.visibility.shape == NEAR.size
     assert near.labels.dtype == near.confidence.dtype == near.visibility.dtype == np.uint8
     assert near.depth.shape == sample[1].shape[:2] and near.depth.dtype == np.float32
-    assert np.isfinite(near.depth).mean() > 0.9 and np.nanmin(near.depth) > 0
+    # NaN in the sky, where nothing is matched
+    assert 0.8 < np.isfinite(near.depth).mean() < 1 and np.nanmin(near.depth) > 0
     assert int(near.labels.max()) <= 19 and 0.01 < (near.labels > 0).mean() < 0.5
     assert set(np.unique(near.visibility)) == {Visibility.SEEN, Visibility.HIDDEN, Visibility.OUTSIDE}
     assert near.stamp_ns == 7 and near.model == "occdepth-edge" and set(near.timings_ms) == STAGES
