@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 import struct
 import tarfile
 import zipfile
@@ -116,10 +117,17 @@ class _RebuildParameter:
 class _RestrictedUnpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
+        self._file = file
         self.foreign: set[str] = set()
         self.storages: dict[str, _Storage] = {}
         # a class of this reading alone: a pickle may set attributes of what it names
         self._inert = type("Inert", (InertObject,), {})
+
+    def load(self) -> Any:
+        start = self._file.tell()
+        _check_memo(self._file)
+        self._file.seek(start)
+        return super().load()
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -140,6 +148,17 @@ class _RestrictedUnpickler(pickle.Unpickler):
         if not isinstance(dtype, torch.dtype) or not isinstance(key, str) or type(count) is not int:
             raise pickle.UnpicklingError("a storage of unknown kind")
         return self.storages.setdefault(key, _Storage(dtype, key, count))
+
+
+def _check_memo(file: io.BytesIO) -> None:
+    """Refuse a pickle whose memo indices exceed its length: CPython allocates the memo up to the largest index.
+
+    Six bytes would otherwise make the reader allocate and fill 64 GB.
+    """
+    start = file.tell()
+    for opcode, argument, position in pickletools.genops(file):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= (position or 0) - start:
+            raise pickle.UnpicklingError(f"its memo index {argument} exceeds its length")
 
 
 @dataclass(frozen=True)

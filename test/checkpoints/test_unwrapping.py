@@ -142,6 +142,16 @@ def test_damaged_legacy_files_load_or_are_refused_by_name(tmp_path: Path, data: 
         assert all(isinstance(value, torch.Tensor) for value in state.values())
 
 
+@pytest.mark.parametrize("index", [1 << 20, (1 << 32) - 1])
+def test_a_memo_index_beyond_the_pickle_is_refused(tmp_path: Path, index: int) -> None:
+    # CPython would allocate and fill 16 bytes for each index
+    raw = legacy(tmp_path / "w.ckpt", {"a": torch.ones(4)}).read_bytes()
+    bomb = b"K\x01r" + struct.pack("<I", index) + b"0"
+    (tmp_path / "w.ckpt").write_bytes(raw[:2] + bomb + raw[2:])
+    with pytest.raises(CheckpointError, match=f"memo index {index}"):
+        read_training_checkpoint(tmp_path / "w.ckpt")
+
+
 def test_a_legacy_file_whose_storages_reach_beyond_it_is_refused(tmp_path: Path) -> None:
     raw = legacy(tmp_path / "w.ckpt", {"a": torch.ones(4)}).read_bytes()
     (tmp_path / "w.ckpt").write_bytes(raw[:-4])
