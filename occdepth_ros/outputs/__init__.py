@@ -1,1 +1,1 @@
-"""OccupancyPrediction to octree streams, markers, clouds, costs: numpy in, CDR bytes out."""
+"""Encoders that convert an `OccupancyPrediction` to serialised ROS 2 messages and to files."""

@@ -1,7 +1,8 @@
-"""Serialised ROS 2 messages: CDR as written by DDS (OMG DDS-XTypes, XCDR version 1, little endian).
+"""Writer of serialised ROS 2 messages in CDR (OMG DDS-XTypes, XCDR version 1, little endian).
 
-Four encapsulation bytes come first; every primitive is then aligned to its own size, counted from the byte after
-them. Strings are a uint32 length that counts the closing NUL, sequences a uint32 count and their elements.
+A message starts with four encapsulation bytes. Every primitive is aligned to its own size, relative to the first byte
+after the encapsulation. A string is a uint32 length that includes the terminating NUL, followed by the bytes. A
+sequence is a uint32 count, followed by the elements.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _NANOSECONDS = 1_000_000_000
 
 
 class CdrWriter:
-    """Collects the parts of one message; large arrays are referenced and copied once, when they are joined."""
+    """Writer of one message. Arrays are stored by reference and copied once, in `finish`."""
 
     def __init__(self) -> None:
         self._parts: list[bytes | memoryview] = [ENCAPSULATION]
@@ -34,7 +35,7 @@ class CdrWriter:
         self._size += padding + size
 
     def primitives(self, kinds: str, *values: float) -> None:
-        """Write numbers, one per letter of `kinds` (letters of `struct`: ? b B h H i I q Q f d)."""
+        """Write one number per letter of `kinds`, a string of `struct` format letters (? b B h H i I q Q f d)."""
         for kind, value in zip(kinds, values, strict=True):
             part = struct.pack("<" + kind, value)
             self._append(part, len(part), len(part))
@@ -47,7 +48,7 @@ class CdrWriter:
     def sequence(self, elements: npt.NDArray[Any]) -> None:
         """Write a sequence with one element per row of `elements`: numbers `[N]`, or structs of equal fields `[N, F]`.
 
-        The array must not change until `finish`.
+        The array must not be modified before `finish` returns.
         """
         little = np.ascontiguousarray(elements, elements.dtype.newbyteorder("<"))
         self.primitives("I", len(little))
@@ -58,7 +59,7 @@ class CdrWriter:
         """Write a builtin_interfaces/Time.
 
         Raises:
-            OccDepthError: the time does not fit the message's 32-bit seconds.
+            OccDepthError: the seconds exceed the range of int32.
         """
         seconds, nanoseconds = divmod(stamp_ns, _NANOSECONDS)
         if not -(1 << 31) <= seconds < 1 << 31:
@@ -79,5 +80,5 @@ class CdrWriter:
         self.primitives("ddddddd", *position, 0.0, 0.0, 0.0, 1.0)
 
     def finish(self) -> bytes:
-        """Return the whole message, as `rclpy.publisher.Publisher.publish` forwards it."""
+        """Return the message as bytes, which `rclpy.publisher.Publisher.publish` accepts."""
         return b"".join(self._parts)

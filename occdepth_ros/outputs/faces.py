@@ -1,4 +1,4 @@
-"""The visible surface of occupied voxels as axis-aligned rectangles: exposed faces, merged where they are alike."""
+"""Surface of occupied voxels as axis-aligned rectangles of exposed faces with the same class and visibility."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rectangles:
-    """Rectangles of voxel faces that look along one axis.
+    """Rectangles of voxel faces with the same normal.
 
     Args:
         axis: normal of the faces: 0 = x, 1 = y, 2 = z.
-        is_upper: whether they look towards the positive axis.
+        is_upper: whether the normal points in the positive direction of the axis.
         lower: `[N, 3]` voxel indices of the lower corner; the plane is at `lower[:, axis]`, in voxels from the origin.
         size: `[N, 3]` edge lengths in voxels; 0 along `axis`.
-        keys: `[N]` class id, plus 256 where no line of sight reached the voxels.
+        keys: `[N]` class id, plus 256 if no ray reached the voxels.
     """
 
     axis: int
@@ -36,11 +36,11 @@ class Rectangles:
     keys: Integers
 
     def taken(self, which: npt.NDArray[np.intp]) -> Rectangles:
-        """The rectangles with the indices `which`."""
+        """Return the rectangles with the indices `which`, `[M]`."""
         return replace(self, lower=self.lower[which], size=self.size[which], keys=self.keys[which])
 
     def triangles(self, grid: VoxelGrid, enlarged: float = 0.0) -> npt.NDArray[np.float64]:
-        """Two triangles per rectangle, `[N, 6, 3]` metres, corners counterclockwise as seen from outside.
+        """Return two triangles per rectangle, `[N, 6, 3]` metres, with corners counterclockwise as seen from outside.
 
         Args:
             grid: grid of the voxels.
@@ -53,7 +53,7 @@ class Rectangles:
             low = grid.origin[axis] + grid.resolution * (self.lower[:, axis] - enlarged)
             high = low + grid.resolution * (self.size[:, axis] + 2 * enlarged)
             for corner, ends in enumerate(turns):
-                # the other direction of turning exchanges the two in-plane axes
+                # exchanging the two in-plane axes reverses the winding order
                 points[:, corner, axis] = high if ends[turn if self.is_upper else 1 - turn] else low
         return points
 
@@ -65,23 +65,26 @@ def exposed_rectangles(
     min_confidence: float = 0.0,
     border: int = 0,
 ) -> tuple[list[Rectangles], int]:
-    """The faces of occupied voxels whose neighbour is not occupied, merged to rectangles per direction.
+    """Merge the faces between occupied voxels and unoccupied neighbours into rectangles, for each direction.
 
-    A rectangle holds faces of one class and one visibility in one plane. Each face is in one rectangle.
+    All faces of a rectangle have the same plane, class and visibility. Each face belongs to exactly one rectangle.
 
     Args:
         prediction: the occupancy.
         include, min_confidence, border: as in `selected_labels`.
-        most: highest number of rectangles; those horizontally farthest from the origin of the grid's frame are dropped.
+        most: maximum number of rectangles. Rectangles with the largest horizontal distance from the origin of the
+            grid's frame are dropped first.
 
     Returns:
-        the rectangles of the directions +x, -x, +y, -y, +z, -z, and the number that was dropped.
+        The rectangles of the directions +x, -x, +y, -y, +z, -z, and the number of dropped rectangles.
 
     Raises:
         OccDepthError: `most` is negative.
     """
     if most < 0:
-        raise OccDepthError(f"{most} is no number of rectangles", where="max_markers", remedy="Give 0 or more.")
+        raise OccDepthError(
+            f"the number of rectangles {most} is negative", where="max_markers", remedy="Give 0 or more."
+        )
     labels = selected_labels(prediction, include, min_confidence, border)
     occupied = (labels - np.uint8(1)) < np.uint8(254)
     voxels = set_voxels(_surface(occupied))
@@ -98,7 +101,7 @@ def _directions(occupied: npt.NDArray[np.bool_], voxels: npt.NDArray[np.intp], k
     strides = (shape[1] * shape[2], shape[2], 1)
     for axis in range(3):
         for is_upper, step, last in ((True, strides[axis], shape[axis] - 1), (False, -strides[axis], 0)):
-            # an index beyond the array belongs to a face of the grid, which is exposed whatever is read for it
+            # An index outside the array belongs to a face on the boundary of the grid, which is exposed in any case.
             neighbour = flat.take(voxels + step, mode="clip")
             which = np.flatnonzero(~neighbour | (index[axis] == last))
             plane = index[axis].take(which) + is_upper
@@ -123,9 +126,9 @@ def _merged(
     keys: Integers,
     shape: tuple[int, int],
 ) -> Rectangles:
-    """Merge faces of one direction: runs along `second` first, then equal runs that follow each other along `first`."""
+    """Merge faces of one direction: first into runs along `second`, then adjacent equal runs along `first`."""
     na, nb = shape[0] + 1, shape[1] + 1
-    # one number per face, whose successor is the next face of a run
+    # Adjacent faces of a run have consecutive codes.
     code, length = _runs(((plane * na + first) * 512 + keys) * nb + second)
     code, second = code // nb, code % nb
     code, keys = code >> 9, code & 511
@@ -143,17 +146,17 @@ def _merged(
 
 
 def _runs(codes: Integers) -> tuple[Integers, Integers]:
-    """First number and length of each run of consecutive numbers."""
+    """Return the first number and the length of each run of consecutive numbers."""
     codes = np.sort(codes)
     starts = np.flatnonzero(np.diff(codes, prepend=codes[:1] - 2) != 1)
     return codes.take(starts), np.diff(starts, append=len(codes)).astype(np.int64)
 
 
 def _surface(occupied: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Occupied voxels with a neighbour that is not, `[X, Y, Z]`; the outside of the grid is not."""
+    """Return the occupied voxels with an unoccupied neighbour, `[X, Y, Z]`. Space outside the grid is unoccupied."""
     flat = occupied.reshape(-1)
     inside = flat.copy()
-    # neighbours of the flattened grid: wrong only across its faces, which are surface anyway
+    # Neighbours in the flattened grid are wrong only at the boundary of the grid, where every voxel is surface.
     for step in (occupied.shape[1] * occupied.shape[2], occupied.shape[2], 1):
         inside[step:] &= flat[:-step]
         inside[:-step] &= flat[step:]

@@ -1,4 +1,4 @@
-"""sensor_msgs/Image and sensor_msgs/CameraInfo."""
+"""Encoders of sensor_msgs/Image and sensor_msgs/CameraInfo."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from occdepth_ros.prediction import OccupancyPrediction
 
 
 def encode_depth(prediction: OccupancyPrediction, frame_id: str) -> bytes:
-    """Serialised sensor_msgs/Image, encoding 32FC1, metres, NaN where there is no depth (REP-118).
+    """Return a serialised sensor_msgs/Image with encoding 32FC1: depth in metres, NaN for no depth (REP-118).
 
     Args:
-        prediction: holds the depth.
-        frame_id: optical frame of the left camera.
+        prediction: prediction whose `depth`, `[H, W]`, is encoded.
+        frame_id: name of the optical frame of the left camera.
     """
     return _encode(np.ascontiguousarray(prediction.depth, "<f4"), "32FC1", prediction.stamp_ns, frame_id)
 
 
 def encode_rgb(image: npt.NDArray[np.uint8], stamp_ns: int, frame_id: str) -> bytes:
-    """Serialised sensor_msgs/Image, encoding rgb8, of an array `[H, W, 3]`."""
+    """Return a serialised sensor_msgs/Image with encoding rgb8 for an array `[H, W, 3]`."""
     return _encode(np.ascontiguousarray(image), "rgb8", stamp_ns, frame_id)
 
 
 def encode_camera_info(rig: StereoRig, stamp_ns: int, frame_id: str) -> bytes:
-    """Serialised sensor_msgs/CameraInfo of the rectified left camera: no distortion, R = I, P = K [I | 0]."""
+    """Return a serialised sensor_msgs/CameraInfo of the rectified left camera: no distortion, R = I, P = K [I | 0]."""
     camera = rig.left
     k = camera.intrinsics
     message = CdrWriter()

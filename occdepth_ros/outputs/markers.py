@@ -1,8 +1,8 @@
-"""visualization_msgs/MarkerArray of the occupied surface and the cameras, for RViz's stock display.
+"""Encoder of visualization_msgs/MarkerArray with the occupied surface and the cameras, for RViz's MarkerArray display.
 
-RViz does not light markers with colours of their own, and draws half transparent voxels in the wrong order. So the
-surface is a list of triangles that are shaded by the direction they look in, and completed voxels are lighter instead
-of transparent.
+RViz does not apply lighting to markers with a colour per point, and does not sort transparent faces by depth. The
+surface is therefore a triangle list with colours shaded by the face normal, and completed voxels have a lighter,
+opaque colour.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from occdepth_ros.outputs.selection import Include
 from occdepth_ros.prediction import OccupancyPrediction
 
 SHADES = {(2, True): 1.0, (2, False): 0.5, (0, False): 0.85, (0, True): 0.6, (1, True): 0.72, (1, False): 0.72}
-"""Brightness of a face by axis and direction: light from above and from behind the vehicle."""
+"""Brightness of a face by axis and direction, for light from above and from behind the vehicle."""
 COMPLETED_WEIGHT, COMPLETED_GREY = 0.5, 200
-"""Weight of the class colour in the colour of a completed voxel, and the light grey of the rest; mixed with pure white,
-road would have the colour of parking."""
+"""Weight of the class colour in the colour of a completed voxel, and the grey level, 0..255, with which it is mixed.
+A mixture with white would give road the colour of parking."""
 OVERLAP = 0.005
-"""Distance that the edges of rectangles are moved outwards, voxels: closes the gaps where large and small ones meet."""
+"""Enlargement of rectangles at each edge, voxels. It closes gaps between rectangles of different sizes."""
 FRUSTUM_DEPTH_M, FRUSTUM_WIDTH_M = 1.0, 0.04
 FRUSTUM_COLOR = (0.05, 0.35, 0.85, 1.0)
 
@@ -44,16 +44,17 @@ def encode_markers(
     border: int = 0,
     rig: StereoRig | None = None,
 ) -> bytes:
-    """Serialised visualization_msgs/MarkerArray: DELETEALL, the surface as TRIANGLE_LISTs, the cameras as a LINE_LIST.
+    """Return a serialised visualization_msgs/MarkerArray.
 
-    The namespaces `seen`, `completed` and `cameras` can be switched in RViz.
+    The markers are DELETEALL, the surface as TRIANGLE_LIST (namespaces `seen` and `completed`), and the cameras as
+    LINE_LIST (namespace `cameras`). RViz can show and hide each namespace.
 
     Args:
-        prediction: the occupancy.
+        prediction: prediction to encode.
         frame_id: frame of the header.
         include, min_confidence, border: as in `selected_labels`.
-        max_markers: highest number of rectangles, of 240 bytes each; `exposed_rectangles` says which are dropped.
-        rig: cameras to draw; None draws none.
+        max_markers: maximum number of rectangles, 240 bytes each; see `most` of `exposed_rectangles`.
+        rig: cameras to draw; None = no cameras.
 
     Raises:
         OccDepthError: `max_markers` is negative.
@@ -81,14 +82,14 @@ def encode_markers(
 
 
 def class_colors(classes: ClassTable) -> npt.NDArray[np.float32]:
-    """Colours of seen and of completed voxels by label, `[2, 256, 3]`, 0..1, without shading."""
+    """Return the unshaded colours of seen and of completed voxels by label, `[2, 256, 3]`, 0..1."""
     seen = classes.colors.astype(np.float32) / np.float32(255)
     grey = np.float32(COMPLETED_GREY / 255)
     return np.stack([seen, COMPLETED_WEIGHT * seen + (1 - COMPLETED_WEIGHT) * grey])
 
 
 def frustum_lines(rig: StereoRig, depth: float = FRUSTUM_DEPTH_M) -> Points:
-    """Edges of both cameras' view pyramids up to `depth` metres, `[32, 3]`: pairs of ends in the grid's frame."""
+    """Return the edges of both view frustums up to `depth` metres: pairs of points in the grid's frame, `[32, 3]`."""
     lines = []
     for camera, pose in ((rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)):
         u, v = np.array([(0, 0), (camera.width, 0), (camera.width, camera.height), (0, camera.height)], float).T
@@ -104,7 +105,7 @@ def frustum_lines(rig: StereoRig, depth: float = FRUSTUM_DEPTH_M) -> Points:
 def _triangles(
     parts: list[Rectangles], prediction: OccupancyPrediction, colors: npt.NDArray[np.float32]
 ) -> tuple[Points, Colors]:
-    """Corners and colours of two triangles per rectangle, `[6 N, 3]` and `[6 N, 4]`."""
+    """Return corners `[6 N, 3]` and colours `[6 N, 4]` of two triangles per rectangle."""
     points = [part.triangles(prediction.grid, OVERLAP) for part in parts]
     rgba = []
     for part in parts:
@@ -125,7 +126,7 @@ def _write_marker(
     points: Points,
     colors: Colors,
 ) -> None:
-    """Write a visualization_msgs/Marker; it lives until it is replaced."""
+    """Write a visualization_msgs/Marker with unlimited lifetime."""
     message.header(stamp_ns, frame_id)
     message.string(namespace)
     message.primitives("iii", 0, kind, action)

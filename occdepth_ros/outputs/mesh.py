@@ -1,6 +1,7 @@
-"""Occupied voxels as a mesh: the faces that look into free or unknown space, in class colours, as PLY.
+"""Mesh of the faces between occupied voxels and free or unknown space, and its PLY file.
 
-PLY: the polygon file format (Turk, 1994), binary little endian; MeshLab, Blender, CloudCompare and Open3D read it.
+PLY is the polygon file format (Turk, 1994), here binary little endian. MeshLab, Blender, CloudCompare and Open3D read
+it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN, ClassTable
 from occdepth_ros.files import whole_file
 from occdepth_ros.grid import VoxelGrid
 
-# corners of the face towards +axis, counterclockwise seen from outside, as offsets along (axis, next, next but one)
+# Corners of the face towards +axis, counterclockwise as seen from outside: offsets along (axis, axis + 1, axis + 2).
 _TOWARDS = ((1, 0, 0), (1, 1, 0), (1, 1, 1), (1, 0, 1))
 _AWAY = ((0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 1, 0))
 
@@ -25,12 +26,12 @@ _FACE = np.dtype([("count", "u1"), ("corners", "<i4", 4)])
 
 @dataclass(frozen=True)
 class VoxelMesh:
-    """Squares in space.
+    """Mesh of square faces.
 
     Args:
-        vertices: `[V, 3]` float32, metres in the grid's frame; faces of one class share them.
-        labels: class id of each vertex, `[V]`.
-        faces: `[F, 4]` int32 indices of corners, counterclockwise seen from outside.
+        vertices: `[V, 3]` float32, metres in the grid's frame, shared by faces of the same class.
+        labels: `[V]` uint8 class id of each vertex.
+        faces: `[F, 4]` int32 vertex indices, counterclockwise as seen from outside.
     """
 
     vertices: npt.NDArray[np.float32]
@@ -39,11 +40,11 @@ class VoxelMesh:
 
 
 def voxel_mesh(labels: npt.NDArray[np.uint8], grid: VoxelGrid) -> VoxelMesh:
-    """The faces of occupied voxels whose neighbour is free, unknown or outside of the grid.
+    """Return the faces between occupied voxels and neighbours that are free, unknown or outside the grid.
 
     Args:
         labels: `[X, Y, Z]` class ids; 0 = free, 255 = unknown.
-        grid: where the voxels are.
+        grid: grid of the voxels.
     """
     occupied = np.pad((labels != EMPTY) & (labels != UNKNOWN), 1)
     inside = occupied[1:-1, 1:-1, 1:-1]
@@ -64,16 +65,16 @@ def voxel_mesh(labels: npt.NDArray[np.uint8], grid: VoxelGrid) -> VoxelMesh:
 
 
 def write_ply(path: Path, mesh: VoxelMesh, classes: ClassTable = SEMANTIC_KITTI, *, comment: str = "") -> None:
-    """Write a mesh with a colour for each vertex, complete or not at all.
+    """Write a mesh with one colour per vertex as PLY. If writing fails, no file is left behind.
 
     Args:
-        path: the file.
-        mesh: what to write.
-        classes: colours.
-        comment: one line for the header, such as where the mesh comes from.
+        path: path of the file.
+        mesh: mesh to write.
+        classes: class table with the colours.
+        comment: one line for the header, such as the source of the mesh.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     vertices = np.empty(len(mesh.vertices), _VERTEX)
     vertices["xyz"], vertices["rgb"] = mesh.vertices, classes.colors[mesh.labels]

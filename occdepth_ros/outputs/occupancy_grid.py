@@ -1,7 +1,7 @@
-"""nav_msgs/OccupancyGrid for nav2: where a robot on the ground can drive.
+"""Encoder of nav_msgs/OccupancyGrid for nav2: costs for a ground robot.
 
-Heights are measured from the ground of each column, so that slopes and ramps stay free and objects above the robot
-(branches, signs, bridges) do not block it. Only ground that the cameras measured is free; see docs/costmap.md.
+Heights are relative to the ground of each column, so that slopes and ramps are free, and objects above the robot
+(branches, signs, bridges) are not obstacles. Only ground that the cameras observed is free; see docs/costmap.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from occdepth_ros.prediction import OccupancyPrediction, Visibility
 FREE, LETHAL, NO_INFORMATION = 0, 100, -1
 
 MAX_STEP_M = 0.25
-"""Default difference in height between neighbouring ground above which its edge is lethal, metres."""
+"""Default maximum height difference between neighbouring ground cells, metres. Larger differences are lethal."""
 
 _EPSILON = 1e-6
 
@@ -37,17 +37,17 @@ def encode_occupancy_grid(
     max_step: float = MAX_STEP_M,
     completed_cost: int = NO_INFORMATION,
 ) -> bytes:
-    """Serialised nav_msgs/OccupancyGrid; cell (0, 0) starts at the grid's lower corner, x runs fastest.
+    """Return a serialised nav_msgs/OccupancyGrid. Cell (0, 0) is at the grid's lower corner, and x varies fastest.
 
     Args:
         prediction: labels and visibility.
         frame_id: frame of the header.
-        include: which voxels count.
+        include: voxels to use, one of `INCLUDES`.
         min_height, max_height: band above the local ground in which an occupied voxel is an obstacle, metres.
         min_confidence: probability below which a voxel is unknown, 0..1.
-        max_step: difference in height between neighbouring ground above which its edge is lethal, metres; differences
-            of one voxel edge are below the grid's resolution and never lethal.
-        completed_cost: cost of ground that was completed and not seen: -1 unknown, 0 free, up to 99.
+        max_step: maximum height difference between neighbouring ground cells, metres; larger differences are lethal.
+            A difference of one voxel is within the resolution of the grid and is never lethal.
+        completed_cost: cost of ground that was completed but not observed: -1 = unknown, 0 = free, at most 99.
 
     Raises:
         OccDepthError: the band is empty, or `max_step` or `completed_cost` is out of range.
@@ -81,17 +81,16 @@ def traversability(
     max_step: float = MAX_STEP_M,
     completed_cost: int = NO_INFORMATION,
 ) -> npt.NDArray[np.int8]:
-    """Cost of each column, `[X, Y]` int8: 100 lethal, 0 free, -1 unknown.
+    """Return the cost of each column, `[X, Y]` int8: 100 = lethal, 0 = free, -1 = unknown.
 
-    * Lethal: an occupied voxel that is no ground class lies in the band, or the ground of the column and its eight
-      neighbours differs by more than `max_step`. Columns without ground take the height of the nearest ground for the
-      band; if there is no ground at all, all columns with occupied voxels are lethal.
+    * Lethal: an occupied voxel in the band has no ground class, or the ground heights of the column and its eight
+      neighbours differ by more than `max_step`. For columns without ground, the band is relative to the nearest
+      ground. If no column has ground, all columns with occupied voxels are lethal.
     * Free: the column has ground, and a ray ended in it (`Visibility.SEEN`).
-    * `completed_cost`: the column has ground that no ray reached.
-    * Unknown: all others. Free space above the height of the ground does not make a column free: beyond an edge there
-      may be a drop.
+    * `completed_cost`: the column has ground, and no ray ended in it.
+    * Unknown: all other columns. A column with free voxels but without ground is unknown, because it may be a drop.
 
-    Arguments and errors as in `encode_occupancy_grid`.
+    Arguments and errors are those of `encode_occupancy_grid`.
     """
     _check_arguments(min_height, max_height, max_step, completed_cost)
     nx, ny, nz = prediction.grid.size
@@ -114,7 +113,7 @@ def traversability(
     steps = int(np.floor(max(max_step, resolution) / resolution + _EPSILON))
     edge = _edges(top.reshape(nx, ny), has_ground.reshape(nx, ny), steps).reshape(-1)
     top = _nearest(top, has_ground.reshape(nx, ny))
-    # the voxel d layers above the top of the ground spans the heights from d - 1 to d edges
+    # The voxel d layers above the top ground layer spans heights from (d - 1) to d times the resolution.
     low = top + int(np.floor(min_height / resolution + _EPSILON)) + 1
     high = top + int(np.ceil(max_height / resolution - _EPSILON))
     costs = np.where(has_ground, completed_cost, NO_INFORMATION)
@@ -128,31 +127,33 @@ def _check_arguments(min_height: float, max_height: float, max_step: float, comp
         raise OccDepthError(
             f"the band from {min_height:g} m to {max_height:g} m is empty",
             where="min_height, max_height",
-            remedy="Give a lower and an upper height above the ground.",
+            remedy="Set min_height below max_height, both finite, in metres above the ground.",
         )
     if not (np.isfinite(max_step) and max_step > 0):
         raise OccDepthError(
-            f"a step of {max_step:g} m is not positive", where="max_step", remedy="Give metres above 0."
+            f"a step of {max_step:g} m is not positive", where="max_step", remedy="Set a value above 0 m."
         )
     if not NO_INFORMATION <= completed_cost < LETHAL:
         raise OccDepthError(
-            f"the cost {completed_cost} is not within -1 to 99", where="completed_cost", remedy="-1 means unknown."
+            f"the cost {completed_cost} is not within -1 to 99",
+            where="completed_cost",
+            remedy="Set -1 (unknown), or 0 (free) to 99.",
         )
 
 
 def _edges(top: npt.NDArray[np.int64], has_ground: npt.NDArray[np.bool_], largest: int) -> npt.NDArray[np.bool_]:
-    """Columns with ground whose height differs by more than `largest` layers within their 3x3 window, `[X, Y]`."""
+    """Return the ground columns with a height range above `largest` layers in their 3x3 neighbourhood, `[X, Y]`."""
     window = np.ones((3, 3), np.uint8)
-    # int16 holds every layer, and columns without ground take no part in the maximum or the minimum
+    # The fill values exclude columns without ground from the maximum and the minimum; int16 can hold every layer.
     highest = cv2.dilate(np.where(has_ground, top, -1).astype(np.int16), window)
     lowest = cv2.erode(np.where(has_ground, top, np.iinfo(np.int16).max).astype(np.int16), window)
     return has_ground & (highest.astype(np.int32) - lowest > largest)
 
 
 def _lowest_run(ground: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """First and last layer of the lowest unbroken run of each column `[N, Z]`, `[N]` each.
+    """Return the first and the last layer of the lowest contiguous run of each column `[N, Z]`, `[N]` each.
 
-    The lowest run is the ground that the column stands on; a bridge deck above it is another run.
+    The lowest run is the ground of the column; a bridge deck above it is a separate run.
     """
     layers = ground.shape[1]
     first = ground.argmax(axis=1)
@@ -164,7 +165,7 @@ def _lowest_run(ground: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], n
 
 
 def _nearest(values: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Values `[X*Y]`, with those of the nearest valid column `[X, Y]` in all others."""
+    """Return values `[X*Y]` in which each invalid column (`valid` is `[X, Y]`) has the value of the nearest valid one."""
     holes = np.where(valid, 0, 1).astype(np.uint8)
     _, nearest = cv2.distanceTransformWithLabels(holes, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     value_of = np.zeros(int(nearest.max()) + 1, np.int64)
@@ -173,17 +174,17 @@ def _nearest(values: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) -> npt
 
 
 def _bits(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
-    """Columns `[N, Z]` as bits, 64 layers a word, `[N, ceil(Z / 64)]`."""
+    """Pack columns `[N, Z]` into words of 64 layers, `[N, ceil(Z / 64)]`."""
     columns, layers = mask.shape
     words = np.zeros((columns, -(-layers // 64)), np.uint64)
-    # far faster without an axis
+    # np.packbits is much faster without an axis.
     octets = np.packbits(mask, axis=1) if layers % 8 else np.packbits(mask).reshape(columns, layers // 8)
     words.view(np.uint8)[:, : octets.shape[1]] = octets
     return words
 
 
 def _any(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """Whether any bit of a row is set, `[N]`."""
+    """Return whether any bit of each row is set, `[N]`."""
     result = words[:, 0] != 0
     for column in words.T[1:]:
         result |= column != 0
@@ -193,9 +194,9 @@ def _any(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
 def _any_between(
     mask: npt.NDArray[np.bool_], low: npt.NDArray[np.integer[Any]], high: npt.NDArray[np.integer[Any]]
 ) -> npt.NDArray[np.bool_]:
-    """Whether a column `[N, Z]` is set anywhere from layer `low` to `high`, both included, `[N]`."""
+    """Return whether each column `[N, Z]` is set in any layer from `low` to `high`, inclusive, `[N]`."""
     layers = mask.shape[1]
-    # row b: the layers from b upwards
+    # Row b holds the layers from b upwards.
     upwards = _bits(np.arange(layers) >= np.arange(layers + 1)[:, None])
     from_low = upwards.take(low.clip(0, layers), axis=0)
     above_high = upwards.take((high + 1).clip(0, layers), axis=0)

@@ -1,4 +1,4 @@
-"""octomap_msgs/Octomap and OctoMap files of a prediction: OcTree (binary) and ColorOcTree (full)."""
+"""Encoders of octomap_msgs/Octomap and OctoMap files: OcTree (binary) and ColorOcTree (full)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from occdepth_ros.outputs.selection import Include, selected_labels
 from occdepth_ros.prediction import OccupancyPrediction
 
 CLAMP = (0.1192, 0.971)
-"""Occupancy probabilities that the C++ library clamps to by default."""
+"""Default clamping thresholds of the occupancy probability in the C++ library."""
 
 _LEVEL_SHIFT = 6
 LEVELS = 256 >> _LEVEL_SHIFT
-"""Steps that the confidence is rounded to, so that neighbours of one class and sureness become one leaf."""
+"""Number of confidence levels. Quantization lets neighbours of the same class and level be merged into one leaf."""
 
 
 def encode_octomap_binary(
@@ -31,12 +31,12 @@ def encode_octomap_binary(
     min_confidence: float = 0.0,
     border: int = 0,
 ) -> bytes:
-    """Serialised octomap_msgs/Octomap holding an OcTree: occupied, free, unknown.
+    """Return a serialised octomap_msgs/Octomap that holds an OcTree: occupied, free, unknown.
 
     Args:
-        prediction: what is where.
-        frame_id: frame of the header; the tree's coordinates are those of the grid.
-        include, min_confidence, border: which voxels enter, as in `selected_labels`; all others are unknown.
+        prediction: prediction to encode.
+        frame_id: frame of the header; the tree has the coordinates of the grid.
+        include, min_confidence, border: selection of voxels, see `selected_labels`; all others are unknown.
 
     Raises:
         GridError: the grid's origin is not on the octree's lattice.
@@ -51,9 +51,9 @@ def encode_octomap_full(
     min_confidence: float = 0.0,
     border: int = 0,
 ) -> bytes:
-    """Serialised octomap_msgs/Octomap holding a ColorOcTree: log-odds and class colours.
+    """Return a serialised octomap_msgs/Octomap that holds a ColorOcTree: log-odds and class colours.
 
-    Arguments and errors as in `encode_octomap_binary`.
+    Arguments and errors are those of `encode_octomap_binary`.
     """
     return _message(prediction, frame_id, "ColorOcTree", semantic_stream(prediction, include, min_confidence, border))
 
@@ -79,14 +79,14 @@ def write_ot(
     include: Include = "seen+completed",
     min_confidence: float = 0.0,
 ) -> None:
-    """Write the ColorOcTree of a prediction as an `.ot` file; errors as in `write_bt`."""
+    """Write the ColorOcTree of a prediction as an `.ot` file. Errors are those of `write_bt`."""
     write_octree(path, "ColorOcTree", semantic_stream(prediction, include, min_confidence), prediction.grid.resolution)
 
 
 def occupancy_stream(
     prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
 ) -> bytes:
-    """Stream of the OcTree."""
+    """Return the stream of the OcTree."""
     labels = selected_labels(prediction, include, min_confidence, border)
     # 0 unknown, 1 free, 2 occupied
     states = np.not_equal(labels, UNKNOWN).view(np.uint8)
@@ -97,18 +97,18 @@ def occupancy_stream(
 def semantic_stream(
     prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
 ) -> bytes:
-    """Stream of the ColorOcTree."""
+    """Return the stream of the ColorOcTree."""
     labels = selected_labels(prediction, include, min_confidence, border)
     cells, leaves = leaf_cells(labels, prediction.confidence, prediction.classes)
     return color_stream(cells, leaves, prediction.grid)
 
 
 def leaf_table(classes: ClassTable) -> LeafTable:
-    """Log-odds and colours of the cells that `leaf_cells` gives.
+    """Return the log-odds and colours of the cells of `leaf_cells`.
 
-    A label that wins with probability p leaves 1 - p to empty space and all other classes together. Half of it is
-    counted against the label: occupied cells have the occupancy (1 + p) / 2, free ones (1 - p) / 2, so the label
-    decides on which side of OctoMap's threshold 0.5 a cell lies. Both are clamped as the C++ library does.
+    If a label has probability p, empty space and all other classes together have probability 1 - p. Half of 1 - p
+    counts as evidence against the label: occupied cells have occupancy (1 + p) / 2 and free cells (1 - p) / 2. The
+    label therefore determines the side of OctoMap's threshold 0.5. Values are clamped as in the C++ library.
     """
     return _leaf_table(classes.rgb)
 
@@ -126,7 +126,7 @@ def _leaf_table(colors: tuple[tuple[int, int, int], ...]) -> LeafTable:
 def leaf_cells(
     labels: npt.NDArray[np.uint8], confidence: npt.NDArray[np.uint8], classes: ClassTable
 ) -> tuple[Cells, LeafTable]:
-    """Cells of a coloured octree, `[X, Y, Z]`, and what they stand for; labels that have no class are unknown."""
+    """Return the cells of a ColorOcTree, `[X, Y, Z]`, and their leaf table. Labels without a class are unknown."""
     leaves = leaf_table(classes)
     occupied = len(classes) - 1
     dtype = np.uint8 if len(leaves.rgb) < 255 else np.uint16
@@ -137,7 +137,7 @@ def leaf_cells(
     cells: Cells = np.multiply(level, occupied, dtype=dtype)
     cells += labels
     cells += cells.dtype.type(LEVELS)
-    # choose by masks of all ones: cheaper than a branch per voxel
+    # Select by bit masks, which is faster than np.where.
     cells ^= free
     cells &= taken
     cells ^= free

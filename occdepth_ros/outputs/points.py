@@ -1,4 +1,4 @@
-"""sensor_msgs/PointCloud2 of the occupied voxels: one labelled, coloured point at each centre."""
+"""Encoder of sensor_msgs/PointCloud2: one labelled, coloured point at the centre of each occupied voxel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occdepth_ros.outputs.sparse import set_voxels, unravel
 from occdepth_ros.prediction import OccupancyPrediction
 
 POINT_STEP = 20
-"""Bytes of a point; the last one is padding, so that every point starts at a multiple of four."""
+"""Bytes of a point. The last byte is padding, so that every point is aligned to four bytes."""
 
 _UINT8, _FLOAT32 = 2, 7
 FIELDS = (
@@ -24,7 +24,7 @@ FIELDS = (
     ("confidence", 17, _UINT8),
     ("visibility", 18, _UINT8),
 )
-"""Name, byte and sensor_msgs/PointField type. `rgb` holds 0x00RRGGBB in the bits of a float32, as RViz and PCL read
+"""Name, byte offset and sensor_msgs/PointField type. `rgb` holds 0x00RRGGBB in the bits of a float32, as RViz and PCL read
 it; `confidence` is the probability of the label times 255; `visibility` has the values of `Visibility`."""
 
 
@@ -35,12 +35,12 @@ def encode_points(
     min_confidence: float = 0.0,
     border: int = 0,
 ) -> bytes:
-    """Serialised sensor_msgs/PointCloud2, metres, in the grid's coordinates.
+    """Return a serialised sensor_msgs/PointCloud2 in metres, in the grid's frame.
 
     Args:
-        prediction: what is where.
+        prediction: prediction to encode.
         frame_id: frame of the header.
-        include, min_confidence, border: which voxels enter, as in `selected_labels`.
+        include, min_confidence, border: selection of voxels, see `selected_labels`.
     """
     points = point_rows(prediction, include, min_confidence, border)
     message = CdrWriter()
@@ -59,7 +59,7 @@ def encode_points(
 def point_rows(
     prediction: OccupancyPrediction, include: Include, min_confidence: float, border: int = 0
 ) -> npt.NDArray[np.uint32]:
-    """The points as five 32-bit words each, `[N, 5]`, in C order of the voxels."""
+    """Return the points as five 32-bit words each, `[N, 5]`, in C order of the voxels."""
     grid = prediction.grid
     labels = selected_labels(prediction, include, min_confidence, border)
     voxels = set_voxels((labels - np.uint8(1)) < np.uint8(UNKNOWN - 1))
@@ -78,6 +78,6 @@ def point_rows(
 
 
 def packed_colors(classes: ClassTable) -> npt.NDArray[np.uint32]:
-    """0x00RRGGBB of every label, `[256]`."""
+    """Return the colour 0x00RRGGBB of every label, `[256]`."""
     r, g, b = classes.colors.astype(np.uint32).T
     return r << 16 | g << 8 | b

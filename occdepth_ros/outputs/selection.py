@@ -1,4 +1,4 @@
-"""Which voxels of a prediction enter a message: what was seen, what was completed, how sure it must be."""
+"""Selection of the voxels of a prediction by visibility, confidence and distance from the grid's side faces."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from occdepth_ros.errors import OccDepthError
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 Include = str
-"""One of `INCLUDES`; a parameter's text, so it is checked where it is used."""
+"""One of `INCLUDES`. The value of a ROS parameter, therefore validated at run time."""
 
 INCLUDES: tuple[Include, ...] = ("seen", "seen+completed", "all")
-"""`seen`: voxels that a line of sight reached. `seen+completed`: also those hidden behind them, inside the left
-camera's view. `all`: also those outside the view."""
+"""`seen`: voxels that a ray reached. `seen+completed`: also hidden voxels inside the field of view of the left camera.
+`all`: also voxels outside the field of view."""
 
 
 def selected_labels(
     prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
 ) -> npt.NDArray[np.uint8]:
-    """Labels with 255 (unknown) wherever the voxel is left out, `[X, Y, Z]` uint8; read only, it may be shared.
+    """Return the labels with 255 (unknown) for voxels that are not selected, `[X, Y, Z]` uint8.
+
+    The result may share memory with the prediction and must not be modified.
 
     Args:
-        prediction: what is where.
-        include: which voxels count.
+        prediction: prediction to select from.
+        include: voxels to select by visibility, one of `INCLUDES`.
         min_confidence: probability below which a voxel is unknown, 0..1.
-        border: completed voxels up to this far from the grid's four side faces are unknown, in voxels. Networks pad
-            their input there and predict thin rims of terrain.
+        border: distance from the four side faces of the grid, in voxels, up to which completed voxels are unknown.
+            Padding inside networks causes artefacts of terrain there.
 
     Raises:
-        OccDepthError: `include` is none of the three words.
+        OccDepthError: `include` is not one of `INCLUDES`.
     """
     if include not in INCLUDES:
         raise OccDepthError(
-            f"{include!r} is not a choice of voxels", where="include", remedy=f"Use one of {', '.join(INCLUDES)}."
+            f"the selection {include!r} does not exist", where="include", remedy=f"Use one of {', '.join(INCLUDES)}."
         )
-    # an enum member would be compared as int64, ten times slower
+    # Comparison with an enum member would convert to int64, which is ten times slower.
     drop: npt.NDArray[np.bool_] | None = None
     if include == "seen":
         drop = prediction.visibility != int(Visibility.SEEN)
@@ -53,7 +55,7 @@ def selected_labels(
         drop = completed if drop is None else np.bitwise_or(drop, completed, out=drop)
     if drop is None:
         return prediction.labels
-    # True is the byte 1, so its negative is 255: a masked fill without a branch
+    # The negative of True (byte 1) is 255, so a bitwise or sets the masked labels to unknown.
     mask = np.negative(drop.view(np.uint8))
     labels: npt.NDArray[np.uint8] = np.bitwise_or(prediction.labels, mask, out=mask)
     return labels
@@ -62,9 +64,9 @@ def selected_labels(
 def select(
     prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return the occupied and the free voxels that count, each `[X, Y, Z]` bool; the rest is unknown.
+    """Return the selected occupied and free voxels, each `[X, Y, Z]` bool; all others are unknown.
 
-    Arguments and errors as in `selected_labels`.
+    Arguments and errors are those of `selected_labels`.
     """
     labels = selected_labels(prediction, include, min_confidence, border)
     return (labels - np.uint8(1)) < np.uint8(UNKNOWN - 1), labels == EMPTY

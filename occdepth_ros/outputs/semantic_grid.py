@@ -1,4 +1,4 @@
-"""occdepth_ros/SemanticGrid: the whole prediction, dense."""
+"""Encoder of occdepth_ros/SemanticGrid: all voxels of a prediction as dense arrays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from occdepth_ros.prediction import OccupancyPrediction
 
 
 def encode_semantic_grid(prediction: OccupancyPrediction, frame_id: str) -> bytes:
-    """Serialised occdepth_ros/SemanticGrid: labels, confidence, visibility, origin, resolution, class table."""
+    """Return a serialised occdepth_ros/SemanticGrid: labels, confidence, visibility, grid and class table."""
     grid, classes = prediction.grid, prediction.classes
     message = CdrWriter()
     message.header(prediction.stamp_ns, frame_id)

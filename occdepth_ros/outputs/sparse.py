@@ -1,4 +1,4 @@
-"""Where the few set voxels of a dense grid are."""
+"""Indices of the set voxels of a sparse boolean grid."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ Index = npt.NDArray[np.intp]
 
 
 def set_voxels(mask: npt.NDArray[np.bool_]) -> Index:
-    """Flat indices of the True elements, ascending, `[N]`.
+    """Return the flat indices of the True elements in ascending order, `[N]`.
 
-    Looks at eight voxels at a time first: most of a street is empty, and so are most of these groups.
+    Groups of eight voxels are tested first, because most groups of a sparse grid are empty.
     """
     flat = np.ascontiguousarray(mask).reshape(-1)
     if flat.size % 8:
@@ -22,8 +22,8 @@ def set_voxels(mask: npt.NDArray[np.bool_]) -> Index:
 
 
 def unravel(flat: Index, shape: tuple[int, int, int]) -> tuple[Index, Index, Index]:
-    """Voxel indices x, y, z of flat indices."""
-    # a division by one number is vectorised, divmod is not
+    """Return the voxel indices x, y, z, `[N]` each, of flat indices `[N]`."""
+    # numpy vectorises division by a scalar, but not divmod.
     column = flat // shape[2]
     x = column // shape[1]
     return x, column - x * shape[1], flat - column * shape[2]

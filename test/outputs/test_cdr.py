@@ -25,7 +25,7 @@ items = st.one_of(
 
 
 class Reader:
-    """CDR read back the slow and obvious way."""
+    """Independent CDR reader that decodes one value at a time."""
 
     def __init__(self, message: bytes) -> None:
         assert message[:4] == b"\x00\x01\x00\x00"
@@ -49,7 +49,7 @@ class Reader:
 
 
 @given(st.lists(items, max_size=12))
-def test_everything_written_is_read_back_aligned(contents: list[tuple[str, str, Any]]) -> None:
+def test_all_values_round_trip_with_alignment(contents: list[tuple[str, str, Any]]) -> None:
     writer = CdrWriter()
     for what, kind, value in contents:
         if what == "primitive":
@@ -79,7 +79,7 @@ def test_structs_of_equal_fields_are_counted_by_row_and_views_are_copied() -> No
     assert [reader.number("d") for _ in range(6)] == points.ravel().tolist()
 
 
-def test_big_endian_arrays_are_turned() -> None:
+def test_big_endian_arrays_are_written_as_little_endian() -> None:
     writer = CdrWriter()
     writer.sequence(np.array([1, 2], ">u4"))
     reader = Reader(writer.finish())

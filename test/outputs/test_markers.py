@@ -1,4 +1,4 @@
-"""Surface rectangles: every exposed face once, merged where faces are alike, and at most the requested number."""
+"""Surface rectangles: every exposed face is covered once, equal faces are merged, and the maximum number holds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLENTY = 1_000_000
 
 
 def exposed(occupied: npt.NDArray[np.bool_], axis: int, is_upper: bool) -> npt.NDArray[np.bool_]:
-    """Voxels whose face in this direction is exposed, by the definition."""
+    """Return the voxels with an exposed face in this direction, computed voxel by voxel from the definition."""
     padded = np.pad(occupied, 1)
     return occupied & ~np.roll(padded, -1 if is_upper else 1, axis)[1:-1, 1:-1, 1:-1]
 
@@ -54,7 +54,7 @@ def test_a_block_of_one_class_has_six_rectangles() -> None:
     assert [len(found.keys) for found in full] == [1] * 6, "the faces of the grid are exposed"
 
 
-def test_triangles_span_the_rectangle_and_look_outwards() -> None:
+def test_triangles_cover_the_rectangle_and_have_outward_normals() -> None:
     labels = np.zeros((8, 8, 8), np.uint8)
     labels[2:5, 3:7, 1:3] = 11
     prediction = predict(labels)
@@ -89,7 +89,7 @@ def test_the_farthest_rectangles_are_dropped() -> None:
 
 
 @given(predictions(), st.integers(0, 60))
-def test_the_highest_number_is_kept_exactly(prediction: OccupancyPrediction, most: int) -> None:
+def test_the_number_of_rectangles_is_the_maximum_or_all(prediction: OccupancyPrediction, most: int) -> None:
     total = sum(len(found.keys) for found in exposed_rectangles(prediction, "all", PLENTY)[0])
     directions, dropped = exposed_rectangles(prediction, "all", most)
     assert sum(len(found.keys) for found in directions) == min(most, total)
@@ -101,7 +101,7 @@ def test_a_negative_number_is_refused() -> None:
         exposed_rectangles(predict(np.zeros((2, 2, 2), np.uint8)), "all", -1)
 
 
-def test_completed_voxels_at_the_side_faces_are_left_out_and_seen_ones_are_not() -> None:
+def test_the_border_excludes_completed_voxels_but_not_seen_ones() -> None:
     labels = np.zeros((12, 12, 6), np.uint8)
     labels[1, 6, 2] = labels[6, 10, 2] = labels[6, 6, 2] = labels[11, 3, 2] = 9
     prediction = predict(labels)
@@ -117,10 +117,10 @@ def test_completed_voxels_at_the_side_faces_are_left_out_and_seen_ones_are_not()
 
     assert shown(0) == {(1, 6), (6, 10), (6, 6), (11, 3)}
     assert shown(2) == {(6, 6), (11, 3)}
-    assert shown(1) == {(1, 6), (6, 10), (6, 6), (11, 3)}, "one column inside of the border of one"
+    assert shown(1) == {(1, 6), (6, 10), (6, 6), (11, 3)}, "the column at index 1 is inside a border of one voxel"
 
 
-def test_tops_keep_the_class_colour_and_completed_voxels_are_lighter() -> None:
+def test_top_faces_have_the_class_colour_and_completed_voxels_are_lighter() -> None:
     prediction = predict(np.zeros((2, 2, 2), np.uint8))
     seen, completed = class_colors(prediction.classes)
     assert SHADES[2, True] == 1.0 == max(SHADES.values())

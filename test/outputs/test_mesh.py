@@ -1,4 +1,4 @@
-"""Meshes: closed, outward, no inner faces, and a PLY file whose header says what follows."""
+"""Meshes: closed surfaces with outward normals and no inner faces, and PLY files with a matching header."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def normals(mesh: VoxelMesh) -> npt.NDArray[np.float64]:
 
 
 def volume(mesh: VoxelMesh) -> float:
-    """By the divergence theorem: a third of the integral of x over its closed surface."""
+    """Return the enclosed volume by the divergence theorem: a third of the surface integral of the position."""
     return float((mesh.vertices[mesh.faces].astype(np.float64).mean(axis=1) * normals(mesh)).sum() / 3)
 
 
@@ -48,14 +48,14 @@ def test_the_surface_is_closed_and_holds_the_occupied_volume(labels: npt.NDArray
     occupied = np.pad((labels != 0) & (labels != UNKNOWN), 1)
     exposed = sum(int((occupied & ~np.roll(occupied, step, axis)).sum()) for axis in range(3) for step in (1, -1))
     assert len(mesh.faces) == exposed
-    # every vertex is used, and no two of a class lie at one place
+    # Every vertex is used, and vertices of one class have distinct positions.
     assert len(np.unique(mesh.faces)) == len(mesh.vertices)
     assert len(np.unique(np.column_stack([mesh.vertices, mesh.labels]), axis=0)) == len(mesh.vertices)
     assert (mesh.labels[mesh.faces] == mesh.labels[mesh.faces][:, :1]).all()
     np.testing.assert_allclose(volume(mesh), occupied.sum() * GRID.resolution**3, atol=1e-4)
 
 
-def test_a_ply_file_reads_back(tmp_path: Path) -> None:
+def test_a_ply_file_round_trips(tmp_path: Path) -> None:
     labels = np.zeros(GRID.size, np.uint8)
     labels[0, 0], labels[2, 1, 1] = 13, 1
     mesh = voxel_mesh(labels, GRID)
@@ -74,7 +74,7 @@ def test_a_ply_file_reads_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(faces["at"], mesh.faces)
 
 
-def test_an_empty_scene_is_an_empty_mesh(tmp_path: Path) -> None:
+def test_an_empty_scene_gives_an_empty_mesh(tmp_path: Path) -> None:
     mesh = voxel_mesh(np.full(GRID.size, UNKNOWN, np.uint8), GRID)
     assert len(mesh.vertices) == len(mesh.faces) == 0
     write_ply(tmp_path / "empty.ply", mesh)

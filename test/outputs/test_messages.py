@@ -1,4 +1,4 @@
-"""Every message, deserialised by rclpy into the real classes."""
+"""Every serialised message is deserialised by rclpy and has the expected fields."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 pytestmark = pytest.mark.ros
 
-# lengths of 1 to 8 put every field behind it at every alignment
+# Lengths of 1 to 8 test all alignments of the fields that follow.
 FRAMES = ["", "a", "ab", "map", "odom", "lidar", "camera", "base_link"]
 
 
@@ -98,7 +98,7 @@ def test_markers(prediction: OccupancyPrediction, frame_id: str) -> None:
                 assert any(np.abs(rgb - other).max() <= 1 for other in allowed)
 
 
-def test_markers_of_nothing_delete_the_previous_ones_and_show_the_cameras() -> None:
+def test_markers_of_an_empty_scene_delete_previous_markers_and_show_the_cameras() -> None:
     empty = predict(np.zeros((4, 4, 4), np.uint8))
     message = deserialize_message(encode_markers(empty, "map", "all"), MarkerArray)
     assert [marker.action for marker in message.markers] == [Marker.DELETEALL]
@@ -114,7 +114,7 @@ def small_rig() -> StereoRig:
     return StereoRig(PinholeCamera(left, 160, 96), PinholeCamera(right, 160, 96), np.eye(4))
 
 
-def test_camera_info_is_that_of_the_rectified_left_camera() -> None:
+def test_camera_info_describes_the_rectified_left_camera() -> None:
     message = deserialize_message(encode_camera_info(small_rig(), 5_000_000_007, "optical"), CameraInfo)
     assert (message.header.stamp.sec, message.header.stamp.nanosec, message.header.frame_id) == (5, 7, "optical")
     assert (message.width, message.height, message.distortion_model) == (160, 96, "plumb_bob")

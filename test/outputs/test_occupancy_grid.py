@@ -1,4 +1,4 @@
-"""Where a robot can drive: slopes, overhangs, holes in the ground."""
+"""Costs of slopes, overhangs and columns without ground."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from occdepth_ros.prediction import OccupancyPrediction
 
 ROAD, CAR, VEGETATION, SIGN = 9, 1, 15, 19
 BAND = 0.3, 2.0
-"""Metres: voxels of 0.2 m from the second to the tenth above the ground reach into it."""
+"""Height band in metres. It contains the second to the tenth voxel of 0.2 m above the ground."""
 
 
 def cost(column: dict[int, int], fill: int = 255) -> int:
-    """Cost of a column with these labels by layer, `fill` elsewhere, next to a column of plain road in layer 2."""
+    """Return the cost of a column with labels by layer, `fill` elsewhere, next to a column with road in layer 2."""
     labels = np.full((2, 1, 24), 255, np.uint8)
     labels[0, 0] = fill
     for layer, label in column.items():
@@ -41,26 +41,26 @@ def cost(column: dict[int, int], fill: int = 255) -> int:
         ({2: ROAD, 13: SIGN, 14: VEGETATION}, 0, FREE),  # from 2.0 m: hangs above the robot
         ({13: VEGETATION}, 255, NO_INFORMATION),  # above the height of the neighbour's ground
         ({5: CAR}, 255, LETHAL),
-        ({2: ROAD, 3: ROAD, 5: CAR}, 0, LETHAL),  # a ramp: heights count from its own top
+        ({2: ROAD, 3: ROAD, 5: CAR}, 0, LETHAL),  # a ramp: heights are relative to its own top
         ({2: ROAD, 3: ROAD, 4: CAR}, 0, FREE),
         ({4: ROAD}, 0, LETHAL),  # 0.4 m above its neighbour
         ({0: ROAD}, 0, LETHAL),  # 0.4 m below it
         ({3: ROAD}, 0, FREE),  # 0.2 m is below the resolution
         ({2: ROAD, 20: ROAD, 22: CAR}, 0, FREE),  # a bridge with a car on it
-        ({4: 200}, 255, LETHAL),  # a label without a name is an obstacle, not nothing
+        ({4: 200}, 255, LETHAL),  # a label without a class is an obstacle
     ],
 )
 def test_columns(column: dict[int, int], fill: int, expected: int) -> None:
     assert cost(column, fill) == expected
 
 
-def test_without_any_ground_nothing_is_free() -> None:
+def test_no_column_is_free_without_ground() -> None:
     labels = np.zeros((2, 2, 8), np.uint8)
     labels[0, 0, 7] = VEGETATION
     assert traversability(predict(labels), "all", *BAND).tolist() == [[LETHAL, NO_INFORMATION], [NO_INFORMATION] * 2]
 
 
-def test_holes_take_the_height_of_the_nearest_ground() -> None:
+def test_columns_without_ground_use_the_height_of_the_nearest_ground() -> None:
     labels = np.full((9, 1, 20), 255, np.uint8)
     labels[0, 0, 1] = ROAD
     labels[8, 0, 12] = ROAD
@@ -69,7 +69,7 @@ def test_holes_take_the_height_of_the_nearest_ground() -> None:
     assert traversability(predict(labels), "all", *BAND)[5:, 0].tolist() == [NO_INFORMATION] * 3 + [FREE]
 
 
-def test_what_is_left_out_does_not_count() -> None:
+def test_voxels_that_are_not_selected_have_no_effect() -> None:
     labels = np.full((1, 2, 8), 255, np.uint8)
     labels[0, :, 1] = ROAD
     labels[0, 0, 4] = CAR
@@ -81,7 +81,9 @@ def test_what_is_left_out_does_not_count() -> None:
 
 
 @given(predictions(), st.integers(-3, 6), st.integers(1, 9))
-def test_agrees_with_a_column_by_column_walk(prediction: OccupancyPrediction, low: int, extent: int) -> None:
+def test_costs_agree_with_a_column_by_column_computation(
+    prediction: OccupancyPrediction, low: int, extent: int
+) -> None:
     resolution = prediction.grid.resolution
     costs = traversability(prediction, "all", low * resolution, (low + extent) * resolution, max_step=100.0)
     ground = prediction.classes.is_ground[prediction.labels]
@@ -103,7 +105,7 @@ def test_an_empty_band_is_refused(band: tuple[float, float]) -> None:
         traversability(predict(np.zeros((1, 1, 4), np.uint8)), "all", *band)
 
 
-def test_completed_ground_costs_what_the_parameter_says() -> None:
+def test_completed_ground_has_the_configured_cost() -> None:
     labels = np.full((1, 2, 8), 255, np.uint8)
     labels[0, :, 1] = ROAD
     visibility = np.ones_like(labels)

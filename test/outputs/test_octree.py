@@ -1,4 +1,4 @@
-"""Octree streams and files: what is written is read back, whatever the grid; damage is noticed."""
+"""Octree streams and files: round trips for arbitrary grids, and detection of damaged streams."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_color_streams_round_trip(prediction: OccupancyPrediction) -> None:
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(300, 1000))
-def test_more_cells_than_a_byte_can_tell_apart(seed: int, count: int) -> None:
+def test_uint16_cells_round_trip(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     leaves = LeafTable(
         np.concatenate([[0], np.sort(rng.normal(size=count - 1))]).astype(np.float32),
@@ -67,7 +67,7 @@ def test_more_cells_than_a_byte_can_tell_apart(seed: int, count: int) -> None:
     assert np.array_equal(rgb[cells > 0], leaves.rgb[cells[cells > 0]])
 
 
-def test_nothing_known_is_an_empty_stream() -> None:
+def test_a_grid_of_unknown_cells_gives_an_empty_stream() -> None:
     nothing = np.zeros(GRID.size, bool)
     assert binary_stream(nothing, nothing, GRID) == b""
     assert (
@@ -82,12 +82,12 @@ def test_a_full_aligned_block_is_one_leaf() -> None:
     grid = VoxelGrid((0.0, 0.0, 0.0), (16, 16, 16), 0.2)
     full = np.ones(grid.size, bool)
     stream = binary_stream(full, ~full, grid)
-    # one inner node per level from 16 to 5; the last has the block of 16 voxels as its first child
+    # There is one inner node per level from 16 to 5; the first child of the last one is the block of 16 voxels.
     assert len(stream) == 2 * 12
     assert node_count("OcTree", stream) == 13
 
 
-def test_occupied_wins_over_free() -> None:
+def test_cells_marked_occupied_and_free_are_occupied() -> None:
     both = np.ones(GRID.size, bool)
     occupied, free = read_binary_stream(binary_stream(both, both, GRID), GRID)
     assert occupied.all()
@@ -127,10 +127,10 @@ def test_averages_divide_exactly() -> None:
 
 
 def damaged_streams(stream: bytes, node: int) -> list[tuple[bytes, str]]:
-    return [(stream[:-node], "cut short"), (stream[:-1], "ends within a node"), (stream + stream, "goes on after")]
+    return [(stream[:-node], "is truncated"), (stream[:-1], "ends within a node"), (stream + stream, "continues after")]
 
 
-def test_damage_is_noticed() -> None:
+def test_damaged_streams_are_refused() -> None:
     prediction = predict(random_labels(np.random.default_rng(1), GRID.size), grid=GRID)
     for stream, message in damaged_streams(octomap.occupancy_stream(prediction, "all"), 2):
         with pytest.raises(OccDepthError, match=message):
@@ -147,7 +147,7 @@ def test_damage_is_noticed() -> None:
 
 @settings(max_examples=200)
 @given(st.binary(max_size=64))
-def test_garbage_is_refused_or_read_but_never_crashes(garbage: bytes) -> None:
+def test_random_bytes_are_read_or_raise_a_named_error(garbage: bytes) -> None:
     for read in (read_binary_stream, read_color_stream):
         try:
             read(garbage, GRID)
@@ -155,7 +155,7 @@ def test_garbage_is_refused_or_read_but_never_crashes(garbage: bytes) -> None:
             assert "octree" in str(error)
 
 
-def test_sure_cells_are_clamped_and_labels_decide_the_side() -> None:
+def test_log_odds_are_clamped_and_their_sign_follows_the_label() -> None:
     leaves = octomap.leaf_table(predict(np.zeros((1, 1, 1), np.uint8)).classes)
     low, high = (np.log(p / (1 - p)) for p in octomap.CLAMP)
     log_odds = leaves.log_odds[1:]
@@ -166,11 +166,11 @@ def test_sure_cells_are_clamped_and_labels_decide_the_side() -> None:
     assert (log_odds[octomap.LEVELS :] > 0).all()
 
 
-def test_many_classes_need_wider_cells() -> None:
+def test_tables_of_many_classes_use_uint16_cells() -> None:
     names = tuple(f"class {i}" for i in range(150))
     table = ClassTable(names, tuple((i, 255 - i, 7) for i in range(150)), {}, {}, frozenset({1}))
     labels = np.random.default_rng(0).integers(0, 150, (6, 6, 6), dtype=np.uint8)
-    labels[0] = 200  # no class
+    labels[0] = 200  # a label without a class
     prediction = predict(labels, classes=table)
     cells, leaves = octomap.leaf_cells(labels, prediction.confidence, table)
     assert cells.dtype == np.uint16
@@ -180,7 +180,7 @@ def test_many_classes_need_wider_cells() -> None:
     assert (cells[0] == 0).all()
 
 
-def test_files_are_whole_or_not_there(tmp_path: Path) -> None:
+def test_failed_writes_leave_no_file_behind(tmp_path: Path) -> None:
     path = tmp_path / "map.bt"
     write_octree(path, "OcTree", b"", 0.2)
     assert path.read_bytes().startswith(b"# Octomap OcTree binary file\n")

@@ -1,4 +1,4 @@
-"""The C++ octomap library (through pyoctomap) reads our trees as we mean them, and writes them back byte for byte."""
+"""The C++ octomap library (through pyoctomap) reads our trees with the expected cells and writes identical bytes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_library_writes_the_same_bytes(tmp_path: Path, prediction: Occupancy
     assert ours.read_bytes() == theirs.read_bytes()
 
     if prediction.unknown.all():
-        return  # the library cannot update a tree without a root
+        return  # The library cannot update a tree without a root.
     ours, theirs = tmp_path / "ours.ot", tmp_path / "theirs.ot"
     octomap.write_ot(ours, prediction, "all")
     tree = read_back(ours)
@@ -53,7 +53,7 @@ def test_the_library_writes_the_same_bytes(tmp_path: Path, prediction: Occupancy
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_every_cell_is_found_with_state_and_colour(tmp_path: Path) -> None:
+def test_every_cell_has_its_state_and_colour(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     grid = VoxelGrid((-1.0, -0.6, -0.4), (9, 7, 6), 0.2)
     labels = random_labels(rng, grid.size)
@@ -76,7 +76,9 @@ def test_every_cell_is_found_with_state_and_colour(tmp_path: Path) -> None:
 
 @in_one_folder
 @given(prediction=predictions())
-def test_trees_are_as_small_as_the_library_prunes_them(tmp_path: Path, prediction: OccupancyPrediction) -> None:
+def test_trees_have_as_many_nodes_as_after_pruning_by_the_library(
+    tmp_path: Path, prediction: OccupancyPrediction
+) -> None:
     octomap.write_bt(tmp_path / "a.bt", prediction, "all")
     tree = pyoctomap.OcTree(prediction.grid.resolution)
     for state, voxels in ((True, prediction.occupied), (False, prediction.free)):
@@ -85,11 +87,11 @@ def test_trees_are_as_small_as_the_library_prunes_them(tmp_path: Path, predictio
     if tree.size():
         tree.toMaxLikelihood()
         tree.updateInnerOccupancy()
-        tree.writeBinary(str(tmp_path / "b.bt"))  # prunes first
+        tree.writeBinary(str(tmp_path / "b.bt"))  # `writeBinary` prunes the tree before writing
     assert body(tmp_path / "a.bt") == (body(tmp_path / "b.bt") if tree.size() else b"")
 
 
-def test_colour_trees_of_one_class_are_as_small_as_the_library_prunes_them(tmp_path: Path) -> None:
+def test_colour_trees_of_one_class_have_as_many_nodes_as_after_pruning_by_the_library(tmp_path: Path) -> None:
     labels = np.where(random_labels(np.random.default_rng(5), (16, 16, 16), 4) == 0, 0, 9).astype(np.uint8)
     octomap.write_ot(tmp_path / "a.ot", predict(labels), "all")
     tree = read_back(tmp_path / "a.ot")
@@ -99,7 +101,7 @@ def test_colour_trees_of_one_class_are_as_small_as_the_library_prunes_them(tmp_p
     assert tree.size() == size
 
 
-def test_a_labelled_street_survives(tmp_path: Path, kitti_mini: Path) -> None:
+def test_a_semantic_kitti_scene_round_trips(tmp_path: Path, kitti_mini: Path) -> None:
     with np.load(kitti_mini / "dataset/sequences/00/voxels/000000.recon10.npz") as data:
         prediction = predict(np.ascontiguousarray(data["target"]), grid=VoxelGrid.semantic_kitti())
     octomap.write_bt(tmp_path / "a.bt", prediction, "all")

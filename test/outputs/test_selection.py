@@ -1,4 +1,4 @@
-"""Which voxels enter a message."""
+"""Selection of voxels by visibility and confidence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALLOWED = {
 
 
 @given(predictions(), st.sampled_from(INCLUDES), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
-def test_voxels_are_taken_by_visibility_and_confidence(
+def test_voxels_are_selected_by_visibility_and_confidence(
     prediction: OccupancyPrediction, include: str, least: float
 ) -> None:
     before = prediction.labels.copy()
@@ -35,6 +35,6 @@ def test_voxels_are_taken_by_visibility_and_confidence(
     assert np.array_equal(prediction.labels, before)
 
 
-def test_an_unknown_choice_is_refused_with_the_known_ones() -> None:
+def test_an_invalid_selection_is_refused_with_the_valid_ones() -> None:
     with pytest.raises(OccDepthError, match=r"seen\+completed"):
         select(predict(np.zeros((2, 2, 2), np.uint8)), "everything")

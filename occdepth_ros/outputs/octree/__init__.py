@@ -1,4 +1,4 @@
-"""OctoMap streams and files written straight from dense grids, without insertion, and read back."""
+"""Conversion between dense grids and OctoMap streams or files, without insertion of single cells."""
 
 from occdepth_ros.outputs.octree.binary import binary_stream, binary_stream_of
 from occdepth_ros.outputs.octree.color import LeafTable, color_stream

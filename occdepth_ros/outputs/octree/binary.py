@@ -1,7 +1,7 @@
-"""Dense cells to the binary stream of an OcTree: occupied, free, unknown.
+"""Conversion of dense cells to the binary stream of an OcTree: occupied, free, unknown.
 
-The stream walks the tree depth first, children by index, and holds inner nodes only, two bits per child: 0 unknown,
-1 free, 2 occupied, 3 inner node. It is the `data` of a binary octomap_msgs/Octomap and the body of a .bt file.
+The stream lists the inner nodes in depth-first order, children in index order, with two bits per child: 0 = unknown,
+1 = free, 2 = occupied, 3 = inner node. It is the `data` of a binary octomap_msgs/Octomap and the body of a .bt file.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ _FREE, _OCCUPIED, _INNER = 1, 2, 3
 
 
 def binary_stream(occupied: npt.NDArray[np.bool_], free: npt.NDArray[np.bool_], grid: VoxelGrid) -> bytes:
-    """Stream of an OcTree with maximum-likelihood leaves, pruned: what the C++ `writeBinaryData` writes.
+    """Return the stream of a pruned OcTree with maximum-likelihood leaves, as the C++ `writeBinaryData` writes it.
 
     Args:
-        occupied, free: `[X, Y, Z]` bool; where both are set the cell is occupied, where neither is it is unknown.
-        grid: where the cells are.
+        occupied, free: `[X, Y, Z]` bool. A cell with both is occupied, a cell with neither is unknown.
+        grid: grid of the cells.
 
     Raises:
         GridError: the shapes differ, or the grid does not fit an octree's lattice.
     """
     for cells in (occupied, free):
         if cells.shape != grid.size:
-            raise GridError(f"the cells are {cells.shape}, the grid {grid.size}", where="octree")
+            raise GridError(f"the cells have shape {cells.shape}, but the grid has {grid.size}", where="octree")
     states = np.left_shift(occupied, 1, dtype=np.uint8)
     states |= np.greater(free, occupied).view(np.uint8)
     return binary_stream_of(states, grid)
 
 
 def binary_stream_of(states: npt.NDArray[np.uint8], grid: VoxelGrid) -> bytes:
-    """As `binary_stream`, for states `[X, Y, Z]` uint8: 0 unknown, 1 free, 2 occupied."""
+    """Return the stream as `binary_stream` does, from states `[X, Y, Z]` uint8: 0 unknown, 1 free, 2 occupied."""
     forest = grow(states, lattice_key(grid))
     if not forest.tops:
         return b""
@@ -60,11 +60,11 @@ def _inner_node(children: Children) -> Subtree:
 
 
 def _forest_stream(forest: Forest) -> tuple[npt.NDArray[np.uint16], list[int]]:
-    """The streams of the trees one after the other, and where each one ends."""
+    """Return the concatenated streams of the trees, and the end index of each."""
     levels = forest.levels
     size: Index = np.ones(levels[0].count, np.intp)
-    ends: list[Index] = []  # nodes in the subtrees of a level, summed up to each node, from 0
-    firsts: list[Index] = []  # of each node's inner children among the nodes of the level below
+    ends: list[Index] = []  # cumulative number of nodes in the subtrees of a level, starting at 0
+    firsts: list[Index] = []  # index of each node's first inner child in the level below
     for level in levels[1:]:
         ends.append(np.concatenate([[0], np.cumsum(size)]))
         counts = np.bincount(level.parent, minlength=level.count)
@@ -84,7 +84,7 @@ def _forest_stream(forest: Forest) -> tuple[npt.NDArray[np.uint16], list[int]]:
 
 
 def _words(children: Cells) -> npt.NDArray[np.uint16]:
-    """Two bits per child, `[8, N]` to `[N]`; the mark of an inner node is all ones, so its lower two bits are 3."""
+    """Pack two bits per child, `[8, N]` to `[N]`. An inner node's mark has all bits set, so its lower two bits are 3."""
     low = children & np.uint8(3)
     low[1::2] <<= 2
     low = low[0::2] | low[1::2]

@@ -1,8 +1,8 @@
-"""Dense cells to the stream of a ColorOcTree: log-odds and colours.
+"""Conversion of dense cells to the stream of a ColorOcTree: log-odds and colours.
 
-The stream walks the tree depth first, children by index, and holds every node: float32 log-odds, three bytes of
-colour, one byte that tells which children exist. It is the `data` of an octomap_msgs/Octomap that is not binary and
-the body of an .ot file.
+The stream lists all nodes in depth-first order, children in index order. A node is a float32 log-odds, three bytes of
+colour, and one byte as the bit mask of its children. The stream is the `data` of a full octomap_msgs/Octomap and the
+body of an .ot file.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ Words = npt.NDArray[np.uint64]
 Weights = npt.NDArray[np.integer[Any]]
 
 UNSET_COLOR = (255, 255, 255)
-"""What the C++ library takes for a node without colour; such children do not enter an average."""
-
+"""Colour of a node without colour in the C++ library. Such children are excluded from averages."""
 
 _NODE = "<f4B"
 _NOTHING = np.zeros(1, np.uint64)
 
-# Red, green and blue in 21 bits each: sums of eight children, and products with 2^13 / count, fit side by side.
+# Red, green and blue use 21 bits each, which hold the sum of eight children times 2^13 / count without overflow.
 _FIELDS = (0, 21, 42)
 _COUNT_SHIFT = 12  # of the number of summed colours, above the sum of the reds
 _COUNT = np.uint64(15 << _COUNT_SHIFT)
@@ -38,9 +37,9 @@ _BYTES = np.uint64(sum(255 << field for field in _FIELDS))
 
 
 def _division() -> tuple[Words, Words]:
-    """Factor and addend per count c of 0..8: (sum * factor + addend) >> 13 is sum // c in every field.
+    """Return factor and addend for each count c of 0..8: (sum * factor + addend) >> 13 is sum // c in every field.
 
-    Exact for all sums up to 255 c. Without colours it gives white.
+    The result is exact for all sums up to 255 c. For c = 0 it is white.
     """
     factor = np.array([0, *(-(-8192 // count) for count in range(1, 9))], np.uint64)
     addend = np.zeros(9, np.uint64)
@@ -54,14 +53,14 @@ _FACTOR, _ADDEND = _division()
 
 @dataclass(frozen=True)
 class LeafTable:
-    """What the cells of a coloured tree stand for; entry 0 is unknown space and is not written.
+    """Log-odds and colours of the cells of a ColorOcTree. Entry 0 is unknown space and is not written.
 
     Args:
-        log_odds: `[K]` float32, ascending from entry 1 on; occupied from 0 upwards, free below.
-        rgb: `[K, 3]` uint8; white means no colour.
+        log_odds: `[K]` float32, ascending from entry 1 on; cells with a value of 0 or more are occupied, others free.
+        rgb: `[K, 3]` uint8; white = no colour.
 
     Raises:
-        GridError: sizes differ, or the log-odds are not finite and ascending.
+        GridError: the sizes differ, or the log-odds are not finite and ascending.
     """
 
     log_odds: npt.NDArray[np.float32]
@@ -69,30 +68,35 @@ class LeafTable:
 
     def __post_init__(self) -> None:
         if self.rgb.shape != (len(self.log_odds), 3):
-            raise GridError(f"{len(self.log_odds)} log-odds but colours {self.rgb.shape}", where="leaf table")
+            raise GridError(
+                f"there are {len(self.log_odds)} log-odds, but the colours have shape {self.rgb.shape}",
+                where="leaf table",
+            )
         if not np.isfinite(self.log_odds[1:]).all() or (np.diff(self.log_odds[1:]) < 0).any():
             raise GridError("the log-odds are not finite and ascending", where="leaf table", remedy="Sort the entries.")
 
 
 def color_stream(cells: Cells, leaves: LeafTable, grid: VoxelGrid) -> bytes:
-    """Stream of a ColorOcTree: what the C++ `writeData` writes.
+    """Return the stream of a ColorOcTree, as the C++ `writeData` writes it.
 
-    Eight cells become one leaf where log-odds and colour agree, so that reading gives every cell's own colour back
-    (the C++ `prune` compares log-odds only and would mix the colours). Inner nodes hold the largest log-odds of their
-    children and the average of their colours, as `updateInnerOccupancy` leaves them.
+    Eight cells are merged into one leaf if their log-odds and colours are equal, so that the colour of every cell is
+    preserved (the C++ `prune` compares log-odds only and averages the colours). Inner nodes hold the maximum log-odds
+    and the average colour of their children, as after `updateInnerOccupancy`.
 
     Args:
-        cells: `[X, Y, Z]` uint8 or uint16, entries of `leaves`.
+        cells: `[X, Y, Z]` uint8 or uint16, indices into `leaves`.
         leaves: log-odds and colour of each entry.
-        grid: where the cells are.
+        grid: grid of the cells.
 
     Raises:
-        GridError: the shapes differ, an entry does not exist, or the grid does not fit an octree's lattice.
+        GridError: the shapes differ, an index is out of range, or the grid does not fit an octree's lattice.
     """
     if cells.shape != grid.size or cells.dtype not in (np.uint8, np.uint16):
-        raise GridError(f"the cells are {cells.dtype} {cells.shape}, the grid {grid.size}", where="octree")
+        raise GridError(f"the cells are {cells.dtype} {cells.shape}, but the grid has {grid.size}", where="octree")
     if cells.max() >= min(len(leaves.log_odds), inner_mark(cells.dtype)):
-        raise GridError(f"a cell has the entry {cells.max()}, the table {len(leaves.log_odds)}", where="octree")
+        raise GridError(
+            f"a cell has the entry {cells.max()}, but the table has {len(leaves.log_odds)} entries", where="octree"
+        )
     forest = grow(cells, lattice_key(grid))
     if not forest.tops:
         return b""
@@ -119,11 +123,11 @@ def _inner_node(children: Children) -> Subtree:
 
 @dataclass(frozen=True)
 class _Tables:
-    """Lookup by cell. A node's eight bytes: log-odds in bits 0-31, red, green, blue from 32, children from 56."""
+    """Lookup tables by cell. A node has eight bytes: log-odds in bits 0-31, colour from bit 32, children from bit 56."""
 
     log_odds: Words
     node: Words
-    colors: Words  # in `_FIELDS`, with a count of one; nothing where there is no colour
+    colors: Words  # in `_FIELDS`, with a count of one; 0 for cells without colour
 
     @classmethod
     def of(cls, leaves: LeafTable, mark: int) -> _Tables:
@@ -139,7 +143,7 @@ class _Tables:
 
 
 def _bottom_up(levels: list[InnerNodes], tables: _Tables) -> tuple[list[Words], list[Weights]]:
-    """Per level: the eight bytes of its inner nodes `[N]`, and how many nodes each child's subtree has `[8, N]`."""
+    """Return, for each level, the eight bytes of its inner nodes `[N]` and the size of each child's subtree `[8, N]`."""
     values: list[Words] = []
     weights: list[Weights] = []
     best: Cells = levels[0].children[0]
@@ -158,21 +162,21 @@ def _bottom_up(levels: list[InnerNodes], tables: _Tables) -> tuple[list[Words], 
         best = ranks.max(axis=0)
         value = tables.log_odds.take(best)
         value |= mask.astype(np.uint64) << 56
-        # row by row: eight times less memory than one lookup, and it stays in the cache
+        # Accumulating row by row uses an eighth of the memory of one lookup and fits the cache.
         total = tables.colors.take(level.children[0])
         for children in level.children[1:]:
             total += tables.colors.take(children)
         if depth:
-            # sums of runs as differences of running sums: exact, for all of it is modulo 2^64
+            # Sums of runs are differences of cumulative sums, which are exact modulo 2^64.
             running = np.concatenate([_NOTHING, np.cumsum(colors)])
             last = np.cumsum(np.bincount(level.parent, minlength=level.count))
             total += np.diff(running.take(last), prepend=_NOTHING)
-        # signed: numpy 1 takes no unsigned indices
+        # numpy 1 does not accept unsigned indices.
         count = ((total & _COUNT) >> _COUNT_SHIFT).view(np.int64)
         total &= ~_COUNT
         total *= _FACTOR.take(count)
         total += _ADDEND.take(count)
-        # the quotients lie from bit 13 of each field on, a node's colours from bit 32 on
+        # Quotients start at bit 13 of each field; the colour of a node starts at bit 32.
         value |= total << 19 & np.uint64(0xFF << 32)
         value |= total << 6 & np.uint64(0xFF << 40)
         value |= total >> 7 & np.uint64(0xFF << 48)
@@ -183,10 +187,10 @@ def _bottom_up(levels: list[InnerNodes], tables: _Tables) -> tuple[list[Words], 
 
 
 def _forest_stream(levels: list[InnerNodes], tables: _Tables) -> tuple[Words, list[int]]:
-    """The streams of the trees one after the other, and where each one ends.
+    """Return the concatenated streams of the trees, and the end index of each.
 
-    A missing child is written into the place of whatever follows it, which is written later: a higher child index, a
-    leaf of a coarser level, an inner node, or the spare place at the end.
+    A missing child is written to the position of the next node, which is written later and overwrites it. The next node
+    is a child with a higher index, a leaf of a coarser level, an inner node, or the extra element at the end.
     """
     values, weights = _bottom_up(levels, tables)
     sizes = 1 + weights[-1].sum(axis=0, dtype=np.intp)

@@ -1,4 +1,4 @@
-"""Octree streams as files that the C++ library and its tools open: `.bt` (binary) and `.ot` (full)."""
+"""Files of octree streams in the formats of the C++ library: `.bt` (binary) and `.ot` (full)."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ _COLOR_NODE_BYTES = 8
 
 
 def node_count(kind: TreeKind, stream: bytes) -> int:
-    """Number of nodes of the tree in a stream, leaves included."""
+    """Return the number of nodes of the tree in a stream, including leaves."""
     if kind == "ColorOcTree":
         return len(stream) // _COLOR_NODE_BYTES
     words = np.frombuffer(stream, "<u2")
     low, high = words & 0x5555, words >> 1 & 0x5555
-    # an inner child has both bits set and is counted by its own word
+    # An inner child has both bits set and is counted by its own word.
     leaves = (low ^ high).astype(np.uint16)
     return len(words) + int(np.unpackbits(leaves.view(np.uint8)).sum())
 
 
 def write_octree(path: Path | str, kind: TreeKind, stream: bytes, resolution: float) -> None:
-    """Write a tree: an OcTree as `.bt`, a ColorOcTree as `.ot`; the file is whole or not there.
+    """Write an OcTree as `.bt`, or a ColorOcTree as `.ot`. If writing fails, no file is left behind.
 
     Raises:
-        OccDepthError: the name ends in something else, or the file cannot be written.
+        OccDepthError: the file name has a different suffix, or the file cannot be written.
     """
     path = Path(path)
     suffix = ".bt" if kind == "OcTree" else ".ot"
     if path.suffix != suffix:
-        raise OccDepthError(f"the tools look for the ending {suffix}", where=str(path), remedy="Rename it.")
+        raise OccDepthError(f"the suffix of a {kind} file must be {suffix}", where=str(path), remedy="Rename it.")
     about = f"id {kind}\nsize {node_count(kind, stream)}\nres {resolution:.12g}\ndata\n"
     header = f"{_FIRST_LINE[kind]}{_COMMENT}{about}".encode()
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -51,5 +51,5 @@ def write_octree(path: Path | str, kind: TreeKind, stream: bytes, resolution: fl
 
 
 def _unwritable(path: Path, error: OSError) -> OccDepthError:
-    remedy = "Check the folder and the free space."
+    remedy = "Check that the folder exists and is writable, and that the disk has free space."
     return OccDepthError(f"cannot be written: {error.strerror}", where=str(path), remedy=remedy)

@@ -1,4 +1,4 @@
-"""Where a dense grid lies in an octree: keys, padding and child offsets of every level.
+"""Alignment of a dense grid with an octree: keys, padding and child offsets of every level.
 
 OctoMap (Hornung et al., Autonomous Robots 2013) numbers the finest cells with a 16-bit key per axis,
 `key = floor(coordinate / resolution) + 32768`; bit 0 of a child's index is x, bit 1 y, bit 2 z.
@@ -16,25 +16,25 @@ from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 
 DEPTH = 16
-"""Levels below the root; the cells of a `VoxelGrid` are the leaves of the deepest one."""
+"""Number of levels below the root. The cells of a `VoxelGrid` are leaves of the deepest level."""
 
 KEY_ORIGIN = 1 << (DEPTH - 1)
-"""Key of the cell whose lower corner is at the coordinate 0."""
+"""Key of the cell with its lower corner at coordinate 0."""
 
 SNAP = 1e-3
-"""Largest distance of the grid's origin from the octree's lattice, in voxels."""
+"""Maximum distance of the grid's origin from the octree's lattice, in voxels."""
 
 Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class LevelLayout:
-    """How the cells of one level are padded so that they fall into whole blocks of 2x2x2.
+    """Padding of the cells of one level to complete blocks of 2x2x2.
 
     Args:
-        shape: padded shape, all even.
-        inside: where the cells lie in it.
-        whole: nothing had to be padded.
+        shape: padded shape; all sizes are even.
+        inside: slices of the cells in the padded array.
+        whole: whether the level needs no padding.
         child: for every cell of the padded level, the flat index of its first child in the padded level below;
             empty at the finest level.
         offset: flat index of the eight children relative to the first, by child index.
@@ -49,13 +49,13 @@ class LevelLayout:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a grid lies in the levels of an octree, up to the one where it has at most two cells along each axis.
+    """Layout of a grid in the levels of an octree, up to the level with at most two cells along each axis.
 
     Args:
-        levels: from the finest (0) up to the one below the tops.
-        tops: key of each cell at the level above `levels`, in the order of a depth-first walk.
-        index: where the tops are in the flattened cells of their level.
-        child: flat index of their first child in the padded highest level of `levels`.
+        levels: layouts from the finest level (0) to the level below `tops`.
+        tops: key of each cell at the level above `levels`, in depth-first order.
+        index: flat indices of `tops` in the cells of their level.
+        child: flat index of the first child of each of `tops` in the highest padded level of `levels`.
     """
 
     levels: tuple[LevelLayout, ...]
@@ -65,10 +65,10 @@ class Layout:
 
 
 def lattice_key(grid: VoxelGrid) -> Shape:
-    """Key of voxel (0, 0, 0); an origin within `SNAP` voxels of the lattice is snapped to it.
+    """Return the key of voxel (0, 0, 0). An origin within `SNAP` voxels of the lattice is snapped to it.
 
     Raises:
-        GridError: the origin lies between cells of the octree, or the grid leaves the octree's 65536 cells.
+        GridError: the origin is not on the octree's lattice, or the grid exceeds the octree's 65536 cells per axis.
     """
     shift = np.asarray(grid.origin) / grid.resolution
     whole = np.rint(shift)
@@ -76,12 +76,12 @@ def lattice_key(grid: VoxelGrid) -> Shape:
         raise GridError(
             f"the origin {grid.origin} is not a whole number of {grid.resolution} m voxels from 0",
             where="grid",
-            remedy="An OctoMap has its cells at multiples of the resolution: move the origin there.",
+            remedy="Move the origin to a multiple of the resolution, as OctoMap requires.",
         )
     low = whole + KEY_ORIGIN
     if low.min() < 0 or (low + grid.size).max() > 2 * KEY_ORIGIN:
         raise GridError(
-            f"the grid from {grid.origin} leaves the {2 * KEY_ORIGIN} cells per axis of an OctoMap",
+            f"the grid from {grid.origin} exceeds the {2 * KEY_ORIGIN} cells per axis of an OctoMap",
             where="grid",
             remedy="Move the origin closer to 0, or use a coarser resolution.",
         )
@@ -90,7 +90,7 @@ def lattice_key(grid: VoxelGrid) -> Shape:
 
 @lru_cache(maxsize=8)
 def layout_of(low: Shape, size: Shape) -> Layout:
-    """Layout of the cells `low` to `low + size`."""
+    """Return the layout of the cells with keys from `low` to `low + size`."""
     result: list[LevelLayout] = []
     while not result or max(size) > 2:
         before = tuple(a & 1 for a in low)
@@ -98,7 +98,7 @@ def layout_of(low: Shape, size: Shape) -> Layout:
         inside = tuple(slice(b, b + n) for b, n in zip(before, size, strict=True))
         child = np.empty(0, np.intp)
         if result:
-            # the index of a padded cell may be negative, and is never read
+            # Indices of padded cells may be negative; they are never read.
             child = _first_children(result[-1].shape, *(np.arange(n) - b for n, b in zip(shape, before, strict=True)))
         corner = np.arange(8)
         offset = ((corner & 1) * shape[1] + (corner >> 1 & 1)) * shape[2] + (corner >> 2)
@@ -118,6 +118,6 @@ def _first_children(below: tuple[int, ...], *index: npt.NDArray[np.intp]) -> npt
 
 
 def _walk_order(key: Shape) -> list[int]:
-    """The child indices on the way down to a cell."""
+    """Return the child indices on the path from the root to a cell."""
     x, y, z = key
     return [(x >> bit & 1) | (y >> bit & 1) << 1 | (z >> bit & 1) << 2 for bit in range(DEPTH - 1, -1, -1)]

@@ -1,7 +1,7 @@
-"""From dense cells to a pruned octree: pooling from the bottom up, inner nodes in the order of a stream.
+"""Construction of a pruned octree from dense cells by pooling from the finest level upwards.
 
-A cell is a small number: 0 is unknown (no node), the largest number of its type is an inner node, and anything
-between is a leaf with that value. Eight equal leaves are one leaf of the level above.
+A cell is an unsigned integer: 0 is unknown (no node), the maximum of its type is an inner node, and any other value is
+a leaf. Eight equal leaves are merged into one leaf of the level above.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Index = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class InnerNodes:
-    """The N inner nodes of one level, in the order of a depth-first walk.
+    """The N inner nodes of one level, in depth-first order.
 
     Args:
         children: `[8, N]` cells of the children, by child index.
-        parent: which of the N nodes holds each inner node of the level below, in that level's order.
-        inner: where these are in `children.ravel()`.
+        parent: `[M]` index of the parent of each of the M inner nodes of the level below.
+        inner: `[M]` index of each of these nodes in `children.ravel()`.
     """
 
     children: Cells
@@ -39,23 +39,23 @@ class InnerNodes:
 
 
 def inner_mark(dtype: np.dtype[Any]) -> int:
-    """The cell value that marks an inner node."""
+    """Return the cell value of an inner node."""
     return int(np.iinfo(dtype).max)
 
 
 def _wide(rows: Cells) -> Cells:
-    """View the last axis as 64-bit words where it fits: bitwise operations are eight cells at a time."""
+    """View the last axis as 64-bit words if its size allows, so that one operation processes several cells."""
     return rows.view(np.uint64) if rows.shape[-1] * rows.itemsize % 8 == 0 else rows
 
 
 def blockwise(operation: np.ufunc, cells: Cells) -> Cells:
-    """Bitwise `operation` over blocks of 2x2x2, `[X, Y, Z]` of even sizes to `[X/2, Y/2, Z/2]`."""
+    """Reduce blocks of 2x2x2 cells by a bitwise operation: `[X, Y, Z]`, even sizes, to `[X/2, Y/2, Z/2]`."""
     nx, ny, nz = (n // 2 for n in cells.shape)
     planes = _wide(cells.reshape(nx, 2, 4 * ny * nz))
     half = operation(planes[:, 0], planes[:, 1]).view(cells.dtype)
     rows = _wide(half.reshape(nx * ny, 2, 2 * nz))
     quarter = np.empty((nx * ny, rows.shape[2]), rows.dtype)
-    if rows.shape[2] <= 8:  # few words a row: long loops over rows instead of short ones along them
+    if rows.shape[2] <= 8:  # with few words per row, a loop over columns is faster
         for word in range(rows.shape[2]):
             operation(rows[:, 0, word], rows[:, 1, word], out=quarter[:, word])
     else:
@@ -66,14 +66,14 @@ def blockwise(operation: np.ufunc, cells: Cells) -> Cells:
 
 
 def pool(cells: Cells) -> Cells:
-    """Parents of the cells of a level with even sizes: `[X, Y, Z]` to `[X/2, Y/2, Z/2]`.
+    """Return the parents of the cells of a level: `[X, Y, Z]`, even sizes, to `[X/2, Y/2, Z/2]`.
 
-    Eight equal cells give that cell, all others an inner node. The bitwise or and the bitwise and of eight numbers
-    agree only where all are equal.
+    The parent of eight equal cells has their value; any other parent is an inner node. The bitwise or and the bitwise
+    and of eight numbers are equal only if all numbers are equal.
     """
     parents = blockwise(np.bitwise_or, cells)
     differ = parents != blockwise(np.bitwise_and, cells)
-    # all ones, the mark of an inner node, where they differ
+    # Blocks with different cells become inner nodes, whose mark has all bits set.
     parents |= np.negative(differ.view(np.uint8).astype(cells.dtype, copy=False))
     return parents
 
@@ -88,12 +88,13 @@ def _padded(cells: Cells, layout: LevelLayout) -> Cells:
 
 @dataclass(frozen=True)
 class Forest:
-    """The part of an octree that is worth arrays: everything below its few topmost cells.
+    """The levels of an octree that are stored as arrays: all levels below the topmost cells of the grid.
 
     Args:
-        levels: inner nodes per level, from the parents of cells up to the topmost.
-        tops: key and cell of the topmost cells that are known, in order; the inner ones are the highest of `levels`.
-        height: their level; a cell is at 0, the root at 16.
+        levels: inner nodes of each level, from the parents of the finest cells upwards.
+        tops: key and value of the topmost cells that are not unknown, in depth-first order; the inner nodes among
+            them are the last of `levels`.
+        height: level of `tops`; the finest cells are at level 0, the root is at level 16.
     """
 
     levels: list[InnerNodes]

@@ -1,6 +1,6 @@
-"""OctoMap's node streams back to dense grids.
+"""Conversion of OctoMap node streams to dense grids.
 
-A stream lists nodes in the order of a depth-first walk, so a stack of the nodes still to come is all that is needed.
+A stream lists nodes in depth-first order, so the reader keeps a stack of the pending nodes.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ _FREE, _OCCUPIED, _INNER = 1, 2, 3
 _NODE = np.dtype([("log_odds", "<f4"), ("rgb", "u1", 3), ("children", "u1")])
 
 _Node = tuple[int, int, int, int]
-"""Key of the lower corner, and edge length in cells."""
+"""Key of the lower corner (x, y, z), and edge length in cells."""
 
 _ROOT: _Node = (0, 0, 0, 1 << DEPTH)
 
 
 def read_binary_stream(stream: bytes, grid: VoxelGrid) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Occupied and free cells of an OcTree's binary stream, each `[X, Y, Z]`; what lies outside the grid is left out.
+    """Return the occupied and free cells of an OcTree's binary stream, each `[X, Y, Z]`.
+
+    Cells outside the grid are ignored.
 
     Raises:
-        OccDepthError: the stream is cut, too long, or deeper than an octree.
+        OccDepthError: the stream is truncated, too long, or has more than 16 levels.
         GridError: the grid's origin is not on the octree's lattice.
     """
     if len(stream) % 2:
@@ -42,15 +44,17 @@ def read_binary_stream(stream: bytes, grid: VoxelGrid) -> tuple[npt.NDArray[np.b
             elif state:
                 states[_box(_child(node, child), low)] = state
     if pending:
-        raise _damaged("is cut short")
+        raise _damaged("is truncated")
     return states == _OCCUPIED, states == _FREE
 
 
 def read_color_stream(stream: bytes, grid: VoxelGrid) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Log-odds `[X, Y, Z]`, NaN where unknown, and colours `[X, Y, Z, 3]`, white where there is none, of a ColorOcTree.
+    """Return the log-odds `[X, Y, Z]` and colours `[X, Y, Z, 3]` of a ColorOcTree's stream.
+
+    Unknown cells have NaN as log-odds; cells without colour are white. Cells outside the grid are ignored.
 
     Raises:
-        OccDepthError: the stream is cut, too long, deeper than an octree, or holds log-odds that are not finite.
+        OccDepthError: the stream is truncated, too long, has more than 16 levels, or holds non-finite log-odds.
         GridError: the grid's origin is not on the octree's lattice.
     """
     if len(stream) % _NODE.itemsize:
@@ -71,13 +75,13 @@ def read_color_stream(stream: bytes, grid: VoxelGrid) -> tuple[npt.NDArray[np.fl
             log_odds[box] = nodes["log_odds"][index]
             rgb[box] = nodes["rgb"][index]
     if pending:
-        raise _damaged("is cut short")
+        raise _damaged("is truncated")
     return log_odds, rgb
 
 
 def _next(pending: list[_Node]) -> _Node:
     if not pending:
-        raise _damaged("goes on after its last node")
+        raise _damaged("continues after its last node")
     return pending.pop()
 
 
@@ -95,4 +99,6 @@ def _box(node: _Node, low: Shape) -> tuple[slice, slice, slice]:
 
 
 def _damaged(how: str) -> OccDepthError:
-    return OccDepthError(f"the stream {how}", where="octree", remedy="It is damaged, or of another kind of tree.")
+    return OccDepthError(
+        f"the stream {how}", where="octree", remedy="Check that the stream is complete and has the expected tree type."
+    )

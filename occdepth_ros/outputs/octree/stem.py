@@ -1,4 +1,4 @@
-"""The topmost levels of an octree: a few nodes above the grid, joined one by one."""
+"""The topmost levels of an octree, above the grid, built node by node."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ RGB = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Subtree:
-    """A node and everything below it.
+    """A node and all its descendants.
 
     Args:
-        stream: parts of its stream.
+        stream: consecutive parts of its stream.
         leaf: cell value of a leaf, 0 for an inner node.
-        log_odds, rgb: of the node, where the stream has them.
+        log_odds, rgb: values of the node in a ColorOcTree.
     """
 
     stream: list[bytes | memoryview] = field(default_factory=list)
@@ -30,12 +30,12 @@ Children = list[Subtree | None]
 
 
 def join(subtrees: dict[Shape, Subtree], height: int, inner_node: Callable[[Children], Subtree]) -> Subtree:
-    """Join subtrees of one level up to the root; eight equal leaves become one.
+    """Join subtrees of one level up to the root. Eight equal leaves are merged into one.
 
     Args:
-        subtrees: by key at their level, at least one.
-        height: their level; the root is at 16.
-        inner_node: makes a node of eight children, None where there is none.
+        subtrees: at least one subtree, by key at their level.
+        height: level of the subtrees; the root is at level 16.
+        inner_node: function that makes a node from eight children, None for a missing child.
     """
     for _ in range(height, DEPTH):
         parents: dict[Shape, Children] = {}
