@@ -165,7 +165,7 @@ def _lowest_run(ground: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], n
 
 
 def _nearest(values: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Return values `[X*Y]` in which each invalid column (`valid` is `[X, Y]`) has the value of the nearest valid one."""
+    """Return values `[X*Y]` with those of columns outside `valid`, `[X, Y]`, replaced by the nearest valid value."""
     holes = np.where(valid, 0, 1).astype(np.uint8)
     _, nearest = cv2.distanceTransformWithLabels(holes, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     value_of = np.zeros(int(nearest.max()) + 1, np.int64)

@@ -24,8 +24,8 @@ FIELDS = (
     ("confidence", 17, _UINT8),
     ("visibility", 18, _UINT8),
 )
-"""Name, byte offset and sensor_msgs/PointField type. `rgb` holds 0x00RRGGBB in the bits of a float32, as RViz and PCL read
-it; `confidence` is the probability of the label times 255; `visibility` has the values of `Visibility`."""
+"""Name, byte offset and sensor_msgs/PointField type. `rgb` holds 0x00RRGGBB in the bits of a float32, as RViz and PCL
+expect; `confidence` is the probability of the label times 255; `visibility` has the values of `Visibility`."""
 
 
 def encode_points(

@@ -38,7 +38,7 @@ def cost(column: dict[int, int], fill: int = 255) -> int:
         ({2: ROAD, 3: CAR}, 0, FREE),  # 0.2 m high: below the band
         ({2: ROAD, 4: CAR}, 0, LETHAL),  # from 0.2 to 0.4 m
         ({2: ROAD, 12: SIGN}, 0, LETHAL),  # from 1.8 to 2.0 m
-        ({2: ROAD, 13: SIGN, 14: VEGETATION}, 0, FREE),  # from 2.0 m: hangs above the robot
+        ({2: ROAD, 13: SIGN, 14: VEGETATION}, 0, FREE),  # from 2.0 m: above the robot
         ({13: VEGETATION}, 255, NO_INFORMATION),  # above the height of the neighbour's ground
         ({5: CAR}, 255, LETHAL),
         ({2: ROAD, 3: ROAD, 5: CAR}, 0, LETHAL),  # a ramp: heights are relative to its own top

@@ -84,7 +84,7 @@ def _forest_stream(forest: Forest) -> tuple[npt.NDArray[np.uint16], list[int]]:
 
 
 def _words(children: Cells) -> npt.NDArray[np.uint16]:
-    """Pack two bits per child, `[8, N]` to `[N]`. An inner node's mark has all bits set, so its lower two bits are 3."""
+    """Pack two bits per child, `[8, N]` to `[N]`. All bits of an inner node's mark are set, hence its code is 3."""
     low = children & np.uint8(3)
     low[1::2] <<= 2
     low = low[0::2] | low[1::2]

@@ -123,7 +123,7 @@ def _inner_node(children: Children) -> Subtree:
 
 @dataclass(frozen=True)
 class _Tables:
-    """Lookup tables by cell. A node has eight bytes: log-odds in bits 0-31, colour from bit 32, children from bit 56."""
+    """Lookup tables by cell. A node has 64 bits: log-odds from bit 0, colour from bit 32, child mask from bit 56."""
 
     log_odds: Words
     node: Words
@@ -143,7 +143,7 @@ class _Tables:
 
 
 def _bottom_up(levels: list[InnerNodes], tables: _Tables) -> tuple[list[Words], list[Weights]]:
-    """Return, for each level, the eight bytes of its inner nodes `[N]` and the size of each child's subtree `[8, N]`."""
+    """Return, for each level, its inner nodes as uint64 `[N]` and the size of each child's subtree `[8, N]`."""
     values: list[Words] = []
     weights: list[Weights] = []
     best: Cells = levels[0].children[0]
