@@ -38,6 +38,11 @@ from occdepth_ros.visualization import draw_frame, frame_title
 SUMMARY = "predict every frame of a stereo sequence and write the results"
 
 
+PREDICTED = ("partly_covered", "images_unchanged")
+"""Faults of a pair's images that are named although the pair is predicted. The images of a frozen camera give the
+prediction of the pair before, which is correct for its images; the node does not publish it again."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     width = max(map(len, MODELS))
@@ -55,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--allow-unchanged",
         action="store_true",
-        help="predict pairs with the same images as the pair before; by default they count as of a frozen camera",
+        help="no warning about pairs with the same images as the pair before, as of a frozen camera",
     )
     add("--octomap", action="store_true", help="write OctoMap files: FFFFFF.bt, FFFFFF.ot with colour")
     add("--images", action="store_true", help="write frame_FFFFFF.png and the single panels")
@@ -211,7 +216,7 @@ class Tally:
         lines = []
         for name, (text, frames) in self.faults.items():
             shown = ", ".join(map(str, frames[:5])) + (f" and {len(frames) - 5} more" if len(frames) > 5 else "")
-            result = "predicted" if name == "partly_covered" else "not predicted"
+            result = "predicted" if name in PREDICTED else "not predicted"
             lines.append(f"{name} (frame {shown}, {result}): {text}")
         return lines
 
@@ -252,10 +257,11 @@ def predict_frames(
                 for warning in checks.check(frame.left, frame.right):
                     tally.note_fault("partly_covered", warning, index)
             except UnusablePairError as error:
-                unusable = error
                 tally.note_fault(error.name, str(error), index)
-                progress.update(task, advance=1)
-                continue
+                if error.name not in PREDICTED:
+                    unusable = error
+                    progress.update(task, advance=1)
+                    continue
             prediction = engine.predict(
                 frame.left,
                 frame.right,

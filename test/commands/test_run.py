@@ -333,7 +333,8 @@ def test_a_frozen_camera_is_named_unless_allowed(
     frame = FourFrames()[0]
     monkeypatch.setattr(FourFrames, "__getitem__", lambda self, index: frame)
     assert main(["run", "--out", str(tmp_path / "a")]) == 0
-    assert "images_unchanged (frame 1, 2, 3, not predicted)" in capsys.readouterr().err
-    assert len(list((tmp_path / "a").glob("*.npz"))) == 1
+    assert "images_unchanged (frame 1, 2, 3, predicted)" in capsys.readouterr().err
+    assert len(list((tmp_path / "a").glob("*.npz"))) == 4
     assert main(["run", "--out", str(tmp_path / "b"), "--allow-unchanged"]) == 0
+    assert "images_unchanged" not in capsys.readouterr().err
     assert len(list((tmp_path / "b").glob("*.npz"))) == 4
