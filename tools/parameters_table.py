@@ -42,7 +42,7 @@ def yaml() -> str:
     """Return a parameter file with the default and the description of every parameter."""
     lines = [
         "# Parameters of the node stereo_occ with their defaults; written by tools/parameters_table.py --write.",
-        "# Those marked live may change while the node runs, the others take effect on configuring.",
+        "# Those marked live may change while the node runs, the others take effect when the node is configured.",
         "/**:",
         "  ros__parameters:",
     ]

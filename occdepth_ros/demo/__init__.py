@@ -1,1 +1,1 @@
-"""The demo: replay and node as processes over DDS, a listener, and a report."""
+"""The demo: runs the replay and the node as processes over DDS, subscribes to all topics, and writes a report."""

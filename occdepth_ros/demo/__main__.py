@@ -1,4 +1,4 @@
-"""The demo: replay and node as two processes over DDS, and this process as the listener.
+"""Entry point of the demo: starts the replay and the node as two processes over DDS and subscribes to all topics.
 
 `python -m occdepth_ros.demo [--source PATH] [--model NAME] [--weights FILE] [--count N] [--rate R] [--out DIR]`
 """
@@ -24,14 +24,18 @@ from occdepth_ros.sources.base import StereoSource
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; 0 when every topic of the contract spoke and no process failed."""
+    """Run the demo.
+
+    Returns:
+        0 if every topic of the contract had a message and no process failed, 1 after an error, 130 after Ctrl-C.
+    """
     options = parse(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         source = check(options)
         isolate()
-        # only now: importing ROS takes a second that a mistyped path need not wait for
+        # imported after the checks, because importing ROS takes about a second
         from occdepth_ros.demo.session import Session
 
         return Session(source, options, Console()).run()
@@ -42,13 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(f"demo: {error.filename or options.out}: {error.strerror or error}")
         return 1
     except KeyboardInterrupt:
-        _complain("demo: interrupted; replay and node are stopped")
+        _complain("demo: interrupted; the replay and the node were stopped")
         return 130
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="demo", description="Replay stereo frames into the live node and look at it.")
+    """Parse the command line; None takes the arguments of the process."""
+    parser = argparse.ArgumentParser(
+        prog="demo", description="Replay stereo frames to the live node and report its outputs."
+    )
     add = parser.add_argument
     add("--source", type=Path, metavar="PATH", help="KITTI sequence, raw drive, folder (default: the bundled sample)")
     add("--model", metavar="NAME", default=DEFAULT_MODEL, help=f"one of {', '.join(MODELS)} (default: %(default)s)")
@@ -61,12 +67,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def check(options: argparse.Namespace) -> StereoSource:
-    """Everything that can be wrong before a process starts.
+    """Check the command line and open the source before a process starts.
 
     Raises:
-        ModelError: there is no such model.
-        CheckpointError: its weights are missing.
-        SourceError: the source, the count or the rate cannot be used.
+        ModelError: `--model` is not the name of a model.
+        CheckpointError: the weights of the model are missing.
+        SourceError: the source, the count or the rate is invalid.
     """
     entry = MODELS.get(options.model)
     if entry is None:
@@ -75,19 +81,27 @@ def check(options: argparse.Namespace) -> StereoSource:
     if options.weights is not None and str(options.weights) != "random" and not options.weights.is_file():
         raise CheckpointError("there is no such file", where=str(options.weights), remedy="Give a checkpoint file.")
     if options.weights is None and entry.needs_weights:
-        remedy = f"Give --weights FILE, or take --model {DEFAULT_MODEL}."
+        remedy = f"Give --weights FILE, or choose --model {DEFAULT_MODEL}."
         raise CheckpointError(f"the model {options.model} needs weights", where="--weights", remedy=remedy)
     if options.count is not None and options.count < 1:
-        raise SourceError(f"{options.count} pairs are none", where="--count", remedy="Give 1 or more.")
+        raise SourceError(
+            f"the number of pairs, {options.count}, is not positive", where="--count", remedy="Give 1 or more."
+        )
     if not (math.isfinite(options.rate) and options.rate > 0):
-        raise SourceError(f"the speed {options.rate} is not positive", where="--rate", remedy="1 is real time.")
+        raise SourceError(
+            f"the speed {options.rate} is not positive", where="--rate", remedy="Give a number above 0; 1 is real time."
+        )
     return open_source(options.source)
 
 
 def isolate() -> None:
-    """Keep to this machine, away from other systems on it unless a domain was chosen, and let images pass whole."""
+    """Set the ROS environment of the demo.
+
+    Discovery is limited to this machine. The domain differs from that of other systems unless ROS_DOMAIN_ID is set. The
+    middleware is configured for messages of the size of images.
+    """
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    # 0 to 101 are free of port conflicts on every system; 0 is what everybody else uses
+    # domains 0 to 101 have no port conflicts on any system; 0 is the default of other ROS systems
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 101))
     os.environ.update(large_message_environment())
 

@@ -1,4 +1,4 @@
-"""Run a module as a child of the demo: it ends when its parent ends, however that came about.
+"""Run a module as a child process of the demo; the child ends when the demo ends, also after a crash.
 
 `python -m occdepth_ros.demo.child MODULE [ARGUMENTS...]`
 """
@@ -16,9 +16,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Tie this process to its parent, then become the module."""
+    """Request SIGTERM at the end of the parent process, then run the module."""
     parent = int(os.environ.get("OCCDEPTH_DEMO_PID", os.getppid()))
-    # a demo that was started in the background of a script ignores SIGINT, and would hand that down
+    # a demo started as a background job ignores SIGINT, and child processes inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What a listener sees of the running system: every topic of the contract, counted and timed as it arrives."""
+"""Subscribes to every topic of the contract, counts the messages, and measures rates and latencies."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ CONTRACT: Mapping[str, type] = {**INPUTS, **OUTPUTS, **STATUS}
 """Every topic of the contract and its type."""
 
 MOST_SCORED, MOST_OTHERS = 24, 4
-"""Most results that are kept, of frames with ground truth and of others: each holds some megabytes."""
+"""Maximum number of kept results of frames with and without ground truth; one result holds several megabytes."""
 
 
 @dataclass
 class TopicRecord:
-    """The traffic on one topic."""
+    """Number, size and arrival times (ns) of the messages on one topic."""
 
     count: int = 0
     bytes: int = 0
@@ -68,7 +68,7 @@ class TopicRecord:
     last_ns: int = 0
 
     def add(self, size: int, received_ns: int) -> None:
-        """Note one message."""
+        """Count one message of `size` bytes."""
         self.first_ns = self.first_ns if self.count else received_ns
         self.last_ns = received_ns
         self.count += 1
@@ -76,25 +76,25 @@ class TopicRecord:
 
     @property
     def hz(self) -> float:
-        """Mean rate, 0 for fewer than two messages."""
+        """Mean rate, Hz; 0 for fewer than two messages."""
         span = (self.last_ns - self.first_ns) / 1e9
         return (self.count - 1) / span if span > 0 else 0.0
 
 
 @dataclass
 class Observations:
-    """Everything that was received.
+    """All received messages and the values computed from them.
 
     Args:
         topics: traffic by topic.
-        published_ns: stamp of a pair to the time at which the publisher sent its first image.
-        frame_of: stamp of a pair to the frame of the source whose left image it is.
-        latency_ms: output topic to latencies.
-        answered: stamps of pairs that an occupancy grid came out for.
-        kept: stamp to topic to serialised message, of the results that scores and images are made from.
-        stages_ms: stage to processing times.
-        diagnostics: the last status of each name.
-        errors: the message of each status that is an error now.
+        published_ns: stamp of a pair to the time at which the publisher sent its first image, ns.
+        frame_of: stamp of a pair to the index of its frame in the source.
+        latency_ms: output topic to latencies, ms.
+        answered: stamps of pairs for which an occupancy grid was received.
+        kept: stamp to topic to serialised message, for the results that are scored and drawn.
+        stages_ms: stage to processing times, ms.
+        diagnostics: name of a status to its last content.
+        errors: name of each status whose last level is ERROR to its message.
     """
 
     topics: dict[str, TopicRecord] = field(default_factory=lambda: {name: TopicRecord() for name in CONTRACT})
@@ -110,20 +110,20 @@ class Observations:
 
     @property
     def silent(self) -> list[str]:
-        """Topics of the contract on which nothing came."""
+        """Topics of the contract without a message."""
         return [name for name, record in self.topics.items() if record.count == 0]
 
     @property
     def dropped(self) -> int:
-        """Complete pairs that no grid came out for."""
+        """Number of complete pairs for which no grid was received."""
         return len(self.paired - self.answered)
 
 
 class Observer:
-    """Subscribes to the whole contract on `node`; messages stay serialised except for a few small ones.
+    """Subscribes to all topics of the contract on `node`; only left images and diagnostics are deserialised.
 
     Args:
-        node: where to subscribe.
+        node: node of the subscriptions.
     """
 
     def __init__(self, node: Node) -> None:
@@ -131,7 +131,7 @@ class Observer:
         self.frame_of_image: dict[int, int] = {}
         """CRC-32 of a left image's bytes to its frame in the source."""
         self.with_ground_truth: set[int] = set()
-        """Frames whose results are kept before those of others; the first result of each counts."""
+        """Frames with ground truth; only the first result of each frame is kept."""
         self._lock = threading.Lock()
         for name, kind in CONTRACT.items():
             node.create_subscription(kind, name, self._receiver(name), _quality_for(name), raw=True)
@@ -192,9 +192,10 @@ class Observer:
 
 
 def stamp_of(message: bytes, *, kind: type) -> int:
-    """Time stamp in nanoseconds of a serialised message whose type begins with a header, or with a list of such.
+    """Time stamp in nanoseconds of a serialised message whose type begins with a header or a list of headers.
 
-    CDR (OMG DDS-XTypes, plain encoding): four bytes of encapsulation, then little-endian members in order.
+    CDR (OMG DDS-XTypes, plain encoding): four bytes of encapsulation, then little-endian members in order. Returns -1
+    for a message that is too short.
     """
     offset = 8 if kind in (MarkerArray, TFMessage) else 4
     if len(message) < offset + 8:
@@ -204,7 +205,7 @@ def stamp_of(message: bytes, *, kind: type) -> int:
 
 
 def _quality_for(name: str) -> QoSProfile:
-    # reliable all through: the replay offers it, and a listener that loses messages would call them dropped
+    # reliable on all topics: the replay offers it, and messages lost in transport would be counted as dropped
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=20,

@@ -1,4 +1,4 @@
-"""Child processes of the demo: own session each, logs in files, and none of them outlives the demo."""
+"""Child processes of the demo: each has its own session and log file and ends with the demo."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from types import TracebackType
 from occdepth_ros.errors import OccDepthError
 
 PATIENCE_S = (6.0, 3.0, 2.0)
-"""How long SIGINT, SIGTERM and SIGKILL may take, seconds."""
+"""Time to wait for the process to end after SIGINT, SIGTERM and SIGKILL, seconds."""
 
 
 class ProcessError(OccDepthError):
-    """A process of the demo that failed."""
+    """A process of the demo failed."""
 
 
 class Child:
-    """A module in a process group of its own.
+    """Runs a module in its own process group.
 
     Args:
-        name: what the process is called in messages.
-        module: what to run, as in `python -m`.
-        arguments: its command line.
-        log: file that takes its output.
+        name: name of the process in messages.
+        module: module to run, as in `python -m`.
+        arguments: command-line arguments of the module.
+        log: file for standard output and standard error.
     """
 
     def __init__(self, name: str, module: str, arguments: Sequence[str], log: Path) -> None:
@@ -58,37 +58,37 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """Exit code, None while it runs; negative is the signal that ended it."""
+        """Exit code; None while the process runs, the negated signal number if a signal ended it."""
         return self.process.poll()
 
     def check(self) -> None:
-        """Raise when the process has ended with a failure.
+        """Raise if the process has ended with a failure.
 
         Raises:
-            ProcessError: with the last lines of its log.
+            ProcessError: the exit code is not 0; the text contains the last lines of the log.
         """
         code = self.exit_code
         if code not in (None, 0):
             raise self.failure(f"the process {self.name} failed with exit code {code}")
 
     def failure(self, what: str) -> ProcessError:
-        """An error with the tail of the log."""
+        """Return an error with the last lines of the log."""
         return ProcessError(f"{what}; the end of its log:\n{self.tail()}\n", where=str(self.log))
 
     def tail(self, lines: int = 15) -> str:
-        """The last lines of the log."""
+        """Return the last lines of the log; empty if it cannot be read."""
         with contextlib.suppress(OSError):
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         return ""
 
     def stop(self) -> int:
-        """End the whole group: asked politely first. Returns the exit code."""
+        """End the process group with SIGINT, SIGTERM and SIGKILL in turn. Returns the exit code."""
         for sign, patience in zip((signal.SIGINT, signal.SIGTERM, signal.SIGKILL), PATIENCE_S, strict=True):
             if self.process.poll() is None:
                 self._signal(sign)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self.process.wait(patience)
-        # what the process itself may have left in its group
+        # child processes of the process may still run in its group
         self._signal(signal.SIGKILL)
         return int(self.process.wait())
 

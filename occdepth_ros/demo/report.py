@@ -1,4 +1,4 @@
-"""What the demo leaves behind: the report, the table, and the images."""
+"""The report and the tables of the demo, and predictions rebuilt from messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from occdepth_ros.prediction import OccupancyPrediction
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float | None]:
-    """p50, p95 and max; None without values."""
+    """Return p50, p95 and max, rounded to 0.01; None without values."""
     if not values:
         return {"p50": None, "p95": None, "max": None}
     p50, p95 = np.percentile(values, [50, 95])
@@ -29,10 +29,10 @@ def percentiles(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def build_report(seen: Observations, *, source: str, model: str, scores: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `report.json`.
+    """Return the content of `report.json`.
 
     `latency_ms` is the wall time from sending the first image of a pair to receiving its `~/grid`;
-    `latency_ms_by_topic` holds the same for every output.
+    `latency_ms_by_topic` contains the same for every output.
     """
     return {
         "source": source,
@@ -52,7 +52,7 @@ def build_report(seen: Observations, *, source: str, model: str, scores: Mapping
 
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:
-    """The tables at the end of a demo, within 80 columns."""
+    """Print the tables at the end of a demo, at most 80 columns wide."""
     topics = _table("Topics; ms: from sending a pair to receiving the message", "topic", ("count", "Hz", "MB"))
     for heading in ("p50 ms", "p95 ms"):
         topics.add_column(heading, justify="right")
@@ -70,7 +70,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     latency = report["latency_ms"]
     for line in (
         f"{report['model']} on {report['source']}",
-        f"{report['frames']} pairs sent, {report['dropped']} dropped because a newer pair had come",
+        f"{report['frames']} pairs sent, {report['dropped']} dropped because a newer pair had arrived",
         f"latency from sending a pair to receiving its grid: p50 {_number(latency['p50'])}, "
         f"p95 {_number(latency['p95'])}, max {_number(latency['max'])} ms",
         *(scores_line(ground_truth, scores) for ground_truth, scores in report["scores"].items()),
@@ -91,12 +91,12 @@ def _number(value: float | None) -> str:
 
 
 def prediction_from_messages(grid_message: bytes, depth_message: bytes | None, rig: StereoRig) -> OccupancyPrediction:
-    """Rebuild a prediction from what came over the topics, as any listener could.
+    """Rebuild a prediction from the received messages.
 
     Args:
         grid_message: serialised SemanticGrid.
-        depth_message: serialised 32FC1 Image, None = did not come.
-        rig: for the size of the depth image where it did not come.
+        depth_message: serialised 32FC1 Image; None = not received.
+        rig: cameras; gives the size of the depth image if none was received.
     """
     message = deserialize_message(grid_message, SemanticGrid)
     size = (message.size_x, message.size_y, message.size_z)
@@ -117,8 +117,8 @@ def prediction_from_messages(grid_message: bytes, depth_message: bytes | None, r
 
 
 def silent_sentence(silent: Sequence[str]) -> str:
-    """Why a demo with silent topics failed, in one sentence."""
+    """Return a sentence that names the topics without a message."""
     count = "1 topic" if len(silent) == 1 else f"{len(silent)} topics"
     side = "the replay" if all(name in INPUTS for name in silent) else "the node"
-    hint = " (no prediction came out)" if set(OUTPUTS) <= set(silent) else ""
-    return f"{count} of {side} stayed silent{hint}: {', '.join(silent)}"
+    hint = " (the node published no prediction)" if set(OUTPUTS) <= set(silent) else ""
+    return f"{count} of {side} had no message{hint}: {', '.join(silent)}"

@@ -1,4 +1,4 @@
-"""One demo from start to end: start the processes, watch the topics, then score, draw and report."""
+"""One run of the demo: starts the processes, observes the topics, then scores, draws and reports."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ from occdepth_ros.sources.base import StereoSource
 from occdepth_ros.visualization import draw_frame, frame_title
 
 START_PATIENCE_S = 90.0
-"""How long the node may take to load its model and subscribe."""
+"""Time limit for loading the model and subscribing, seconds."""
 SETTLE_S = 10.0
-"""How long the last results may take after the last pair, at least."""
+"""Minimum time to wait for the last results after the last pair, seconds."""
 SLOWEST_FIRST_MS = 15000.0
-"""How long a large model may take for its first pair on a small processor."""
+"""Assumed latency of the first pair if no result has been received, milliseconds."""
 MODEL_STATUS = "/stereo_occ: model"
 LEAST_S, MOST_S = 6.0, 30.0
-"""A shorter sequence is repeated, for rates need a while to settle; of a longer one the beginning is played."""
+"""Range of the duration of a demo, seconds. A shorter sequence is repeated, so that the rates become stable; a longer
+sequence is truncated."""
 MAX_IMAGES = 4
 
 
@@ -45,9 +46,9 @@ class Session:
     """A demo of one source with one model.
 
     Args:
-        source: what is replayed.
+        source: the replayed sequence.
         options: the command line of `occdepth_ros.demo`.
-        console: where progress and tables go.
+        console: output of progress and tables.
     """
 
     def __init__(self, source: StereoSource, options: argparse.Namespace, console: Console) -> None:
@@ -59,7 +60,7 @@ class Session:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"cannot make the folder: {error.strerror}", where=str(self.out), remedy="Give another --out."
+                f"cannot create the folder: {error.strerror}", where=str(self.out), remedy="Give another --out."
             ) from error
         self.pairs = options.count or default_pairs(len(source), max(source.period_s() / options.rate, 1e-3))
         self.frames = range(min(self.pairs, len(source)))
@@ -69,7 +70,7 @@ class Session:
 
         Raises:
             ProcessError: the node or the replay failed.
-            OccDepthError: a topic stayed silent, or the results cannot be written.
+            OccDepthError: a topic had no message, or the results cannot be written.
         """
         for stale in (*self.out.glob("frame_??????.png"), self.out / "report.json"):
             stale.unlink(missing_ok=True)
@@ -88,20 +89,22 @@ class Session:
         self.console.print(f"report and {len(drawn)} images in {self.out}", soft_wrap=True)
         silent = self._silent(seen)
         if silent:
-            raise OccDepthError(demo_report.silent_sentence(silent), where="topics", remedy="See the logs there.")
+            raise OccDepthError(
+                demo_report.silent_sentence(silent), where="topics", remedy=f"See the logs in {self.out}."
+            )
         return 0
 
     @property
     def model(self) -> str:
-        """Name of the model that was asked for."""
+        """Name of the requested model."""
         return str(self.options.model)
 
     def _settled(self, seen: Observations) -> bool:
-        """Whether the newest pair has been answered, and every topic spoke."""
+        """Whether a grid for the newest pair and a message of every topic were received."""
         return max(seen.paired, default=None) in seen.answered and not self._silent(seen)
 
     def _silent(self, seen: Observations) -> list[str]:
-        """Topics that should have spoken; without recorded poses there is nothing for /tf to say."""
+        """Expected topics without a message; /tf is expected only if the sequence has poses."""
         mute = {"/tf"} if self.source[0].world_from_grid is None else set()
         return [name for name in seen.silent if name not in mute]
 
@@ -123,10 +126,10 @@ class Session:
                 return self._wait(reached, patience_s, (live, *others), what, observer.seen)
 
             def listening() -> bool:
-                # this process is one subscriber, the node the second
+                # this process is the first subscriber, the node is the second
                 return node.count_subscribers(LEFT) > 1
 
-            # meanwhile the node loads its model
+            # the node loads its model at the same time
             self._introduce_frames(observer)
             errors = observer.seen.errors
             if not wait(lambda: listening() or MODEL_STATUS in errors, START_PATIENCE_S, f"loading {self.model}"):
@@ -169,7 +172,14 @@ class Session:
         what: str,
         seen: Observations,
     ) -> bool:
-        """Wait until `reached`, watching the children and saying how it goes. Returns whether it was reached."""
+        """Wait until `reached` returns True or `patience_s` has passed; checks the children and prints the progress.
+
+        Returns:
+            the last value of `reached`.
+
+        Raises:
+            ProcessError: a child failed.
+        """
         began = time.monotonic()
         if not self.console.is_terminal:
             self.console.print(what)
@@ -185,7 +195,7 @@ class Session:
         return reached()
 
     def _score_and_draw(self, seen: Observations) -> dict[str, dict[str, float]]:
-        """Score what came over the topics, and draw some of it: frames with ground truth first."""
+        """Score the received results and draw up to `MAX_IMAGES` of them, frames with ground truth first."""
         results = {seen.frame_of[stamp]: messages for stamp, messages in seen.kept.items() if GRID in messages}
         ground_truths = {frame: self.source.ground_truth(frame) for frame in sorted(results)}
         drawn = sorted(results, key=lambda frame: (ground_truths[frame] is None, frame))[:MAX_IMAGES]
@@ -216,20 +226,20 @@ class Session:
 
 
 def default_pairs(frames: int, period_s: float) -> int:
-    """How many pairs to play of a sequence, in whole laps where it is short."""
+    """Return the default number of pairs of a demo; a short sequence is repeated as a whole."""
     laps = max(1, math.ceil(LEAST_S / (frames * period_s)))
     return min(frames * laps, max(1, round(MOST_S / period_s)))
 
 
 def progress(seen: Observations, pairs: int) -> str:
-    """One line on how it goes."""
+    """Return one line with the numbers of pairs and grids, the rate and the latency."""
     latest = seen.latency_ms[GRID][-1:]
     late = f", latency {latest[0]:.0f} ms" if latest else ""
     return f"{len(seen.paired)} of {pairs} pairs, {len(seen.answered)} grids, {seen.topics[GRID].hz:.1f} Hz{late}"
 
 
 def ros_arguments(values: dict[str, str]) -> list[str]:
-    """Parameters on a ROS command line."""
+    """Return the ROS command-line arguments that set these parameters."""
     arguments = ["--ros-args"]
     for name, value in values.items():
         arguments += ["-p", f"{name}:={value}"]
@@ -238,7 +248,7 @@ def ros_arguments(values: dict[str, str]) -> list[str]:
 
 @contextmanager
 def observing() -> Iterator[tuple[Observer, Node]]:
-    """A ROS context with a listener that runs in a thread of its own."""
+    """Create a ROS context with an `Observer` that runs in its own thread."""
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=rclpy.SignalHandlerOptions.NO)
     node = Node("occdepth_demo", context=context, enable_rosout=False, start_parameter_services=False)

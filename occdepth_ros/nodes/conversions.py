@@ -1,4 +1,4 @@
-"""ROS messages to the nouns of the core: images, cameras, poses. Every refusal is a named error."""
+"""Converts ROS messages to images, cameras and poses. Invalid messages raise a `NamedError`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def image_of(message: Image, where: str, decoder: ImageDecoder | None = None) ->
 
     Args:
         message: the image.
-        where: topic, for messages.
-        decoder: keeps the range of 16-bit samples over the images of a pair of cameras; None = that of this image.
+        where: topic, for error messages.
+        decoder: stores the value range of 16-bit images, shared by both cameras; None = range of this image.
 
     Raises:
         NamedError: "image_data" for inconsistent sizes, "image_encoding" for an encoding that is not supported.
@@ -37,10 +37,10 @@ def image_of(message: Image, where: str, decoder: ImageDecoder | None = None) ->
 
 
 def camera_of(info: CameraInfo, where: str) -> PinholeCamera:
-    """Return the rectified camera of a CameraInfo, for the image that binning and region of interest leave.
+    """Return the rectified camera of a CameraInfo, for the image after binning and region of interest.
 
     Raises:
-        NamedError: "intrinsics": NaN, zeros, or no image size.
+        NamedError: "intrinsics" if the CameraInfo contains NaN or zeros, or has no image size.
     """
     try:
         calibration = CameraCalibration.from_message(info, where)
@@ -50,13 +50,18 @@ def camera_of(info: CameraInfo, where: str) -> PinholeCamera:
 
 
 def rig_of(left: PinholeCamera, right: PinholeCamera, left_from_grid: Matrix, frame_id: str) -> StereoRig:
-    """The rig of two cameras whose grid's pose is given in the left optical frame.
+    """Return the rig of two cameras.
 
-    A left P with its own Tx (KITTI's camera 2 counts from camera 0) is shifted to the left camera first, because
-    TF knows the camera by its own frame.
+    If the left P has a Tx (KITTI's camera 2 is relative to camera 0), both cameras are shifted to the left camera,
+    because TF refers to the left camera's own frame.
+
+    Args:
+        left, right: rectified cameras.
+        left_from_grid: `[4, 4]`, from the grid's frame to the left optical frame.
+        frame_id: name of the left optical frame.
 
     Raises:
-        NamedError: "baseline" for a baseline that is not positive, "calibration" for cameras that do not match.
+        NamedError: "baseline" if the baseline is not positive, "calibration" if the cameras do not match.
     """
     baseline = float(left.translation[0] - right.translation[0])
     if baseline <= 0:
@@ -68,7 +73,7 @@ def rig_of(left: PinholeCamera, right: PinholeCamera, left_from_grid: Matrix, fr
             remedy="Left and right may be swapped, or P[0,3] = -fx * baseline is missing from the right camera.",
         )
     try:
-        # only the cameras matter to the shift; the pose is set relative to the left camera afterwards
+        # the shift affects the cameras only; the pose is relative to the left camera already
         shifted = StereoRig(left, right, np.eye(4), frame_id).referenced_to_left(frame_id)
         return StereoRig(shifted.left, shifted.right, left_from_grid, frame_id)
     except CalibrationError as error:
@@ -78,15 +83,18 @@ def rig_of(left: PinholeCamera, right: PinholeCamera, left_from_grid: Matrix, fr
 
 
 def matrix_of(transform: Transform) -> Matrix:
-    """A transform message as `[4, 4]`."""
+    """Return a transform message as a matrix `[4, 4]`."""
     q, t = transform.rotation, transform.translation
     return pose_of((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
 
 def pose_of(translation: Sequence[float], rotation: Sequence[float]) -> Matrix:
-    """`[4, 4]` of a translation, metres, and a rotation: quaternion x, y, z, w, or roll, pitch, yaw, radians.
+    """Return a pose as a matrix `[4, 4]`.
 
-    Roll, pitch and yaw turn about the fixed axes x, y, z in this order (REP-103).
+    Args:
+        translation: x, y, z, metres.
+        rotation: quaternion x, y, z, w, or roll, pitch, yaw in radians about the fixed axes x, y, z in this order
+            (REP-103).
     """
     pose = np.eye(4)
     pose[:3, 3] = translation

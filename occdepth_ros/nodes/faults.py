@@ -28,8 +28,8 @@ class Fault:
     Args:
         name: fixed identifier, such as "image_size"; tests and dashboards match it.
         component: part of the node that it belongs to.
-        text: what is wrong, where, and what to do.
-        is_error: False for a warning, with which the node continues.
+        text: description with location and remedy.
+        is_error: False for a warning; the node continues.
         since: start time, seconds of `time.monotonic`.
         lasts: seconds after which the fault expires; 0 keeps it until it is cleared.
     """
@@ -103,7 +103,7 @@ class FaultBoard:
 
     @property
     def last(self) -> Fault | None:
-        """The most recently set fault, present or not."""
+        """The most recently set fault, also if it has been cleared; None if no fault was set."""
         return self._last
 
     def _expire(self, now: float) -> None:

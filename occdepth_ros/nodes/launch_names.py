@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def resolved_namespace(*namespaces: str) -> str:
-    """Join namespaces from the outermost one inwards, such as that of PushRosNamespace and that of a node.
+    """Join namespaces from the outermost to the innermost, such as those of PushRosNamespace and of a node.
 
     An absolute namespace replaces those before it. The result is absolute; "/" is the root.
     """
@@ -15,12 +15,12 @@ def resolved_namespace(*namespaces: str) -> str:
 
 
 def logger_name(namespace: str, node: str) -> str:
-    """Name of a node's logger: its fully qualified name with dots."""
+    """Return the name of a node's logger: its fully qualified name, separated by dots."""
     return ".".join(part for part in (*namespace.split("/"), node) if part)
 
 
 def camera_topics(left_namespace: str, right_namespace: str, image: str = "image_rect") -> list[tuple[str, str]]:
-    """Remappings of the four camera topics to the namespaces of the two cameras."""
+    """Return the remappings of the four camera topics to the namespaces of the two cameras."""
     remappings = []
     for side, namespace in (("left", left_namespace), ("right", right_namespace)):
         camera = namespace.rstrip("/")

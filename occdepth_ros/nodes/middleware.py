@@ -1,4 +1,4 @@
-"""Settings of the middleware that large messages need, as environment variables of the processes to be started."""
+"""Middleware settings for large messages, as environment variables of the processes that are started."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
 VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-"""The names up to and after Fast DDS 3."""
+"""Environment variables of the profile file: up to Fast DDS 2, and from Fast DDS 3 on."""
 PROFILE = Path("config") / "fastdds.xml"
 SHARED_MEMORY = Path("/dev/shm")
 LEAST_FREE = 160 << 20
-"""Shared memory that a handful of participants may take, bytes; containers often have 64 MiB in all."""
+"""Minimum free shared memory for several participants, bytes; many containers have a total of 64 MiB."""
 
 
 def large_message_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Variables that make Fast DDS use `config/fastdds.xml`.
+    """Return the environment variables that make Fast DDS use `config/fastdds.xml`.
 
-    Measured with replay, node and listener as three processes on two busy cores, pairs of 2.8 MB at 10 Hz: with the
-    built-in transports 4 to 20 of 60 pairs arrived, with this profile all 60.
+    Measured with the replay, the node and a subscriber as three processes on two loaded cores, with pairs of 2.8 MB at
+    10 Hz: 4 to 20 of 60 pairs arrived with the built-in transports, and all 60 with this profile.
 
     Args:
-        environment: what is set already; a profile that a user chose is kept.
+        environment: the current environment; a profile that is set already is kept.
 
     Returns:
-        what to add; empty where a profile is chosen, shared memory is short, or the file is missing.
+        variables to add; empty if a profile is set, shared memory is insufficient, or the file is missing.
     """
     if any(environment.get(name) for name in VARIABLES) or _free(SHARED_MEMORY) < LEAST_FREE:
         return {}

@@ -1,4 +1,4 @@
-"""Declares a `ParameterSet` on a ROS node: descriptors, validation with reasons, changes at run time."""
+"""Declares a `ParameterSet` on a ROS node: descriptors, validation, and changes at run time."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def declare_parameters(
     """Declare all parameters of `kind` on a node and return their validated values.
 
     Args:
-        node: where to declare.
-        kind: the declarations.
+        node: node of the parameters.
+        kind: the parameter set.
         read_only: names that cannot change after the start.
         fixed_text: note in the descriptors of parameters that are not live.
 
@@ -47,7 +47,7 @@ def declare_parameters(
     for name, entry in kind.declared().items():
         default = list(entry.default) if isinstance(entry.default, tuple) else entry.default
         try:
-            # the range is added after our own check, whose messages name the reason
+            # the range is added after `ParameterSet.checked`, whose error messages contain the reason
             value = node.declare_parameter(name, default, ParameterDescriptor(dynamic_typing=True)).value
         except ParameterException as error:
             raise ParameterError(str(error), where=name, remedy=kind.rule(name).text) from error
@@ -57,7 +57,7 @@ def declare_parameters(
 
 
 def read_parameters(node: Node, kind: type[Parameters]) -> Parameters:
-    """The current values of declared parameters.
+    """Return the current values of declared parameters.
 
     Raises:
         ParameterError: values contradict each other.
@@ -69,9 +69,9 @@ class ParameterBinding(Generic[Parameters]):
     """Declares the parameters of a lifecycle node and validates every change.
 
     Args:
-        node: where to declare.
-        kind: the declarations.
-        is_configured: whether the node holds resources now; then only live parameters may change.
+        node: node of the parameters.
+        kind: the parameter set.
+        is_configured: returns whether the node is configured; then only live parameters may change.
         on_change: called with the new values after an accepted change.
         read_only: names that cannot change after the start.
 
@@ -92,12 +92,12 @@ class ParameterBinding(Generic[Parameters]):
         self._kind = kind
         self._is_configured = is_configured
         self._on_change = on_change
-        declare_parameters(node, kind, read_only=read_only, fixed_text="Takes effect on configuring.")
+        declare_parameters(node, kind, read_only=read_only, fixed_text="Takes effect when the node is configured.")
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._announce)
 
     def values(self) -> Parameters:
-        """The current values.
+        """Return the current values.
 
         Raises:
             ParameterError: values contradict each other.
@@ -113,9 +113,9 @@ class ParameterBinding(Generic[Parameters]):
                 same = kind.checked(name, value) == kind.checked(name, current[name])
                 if self._is_configured() and not kind.rule(name).live and not same:
                     raise ParameterError(
-                        "it takes effect on configuring only",
+                        "it takes effect only when the node is configured",
                         where=name,
-                        remedy="Deactivate and clean up the node, set it, then configure and activate.",
+                        remedy="Deactivate and clean up the node, set the parameter, configure and activate.",
                     )
             kind.from_values({**current, **changed})
         except OccDepthError as error:
@@ -144,7 +144,7 @@ def _descriptor(kind: type[ParameterSet], name: str, *, is_read_only: bool, fixe
         type=_ARRAY_TYPES[scalar] if is_array else _TYPES[scalar],
         description=rule.text,
         additional_constraints=" ".join(notes),
-        # integers are accepted for floats, and refusals carry the reasons of `ParameterSet.checked`
+        # `ParameterSet.checked` accepts integers for floats and reports the reason of an error
         dynamic_typing=True,
         read_only=is_read_only,
     )

@@ -20,7 +20,7 @@ _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", 
 
 
 class ParameterError(OccDepthError):
-    """A parameter value that cannot be used."""
+    """A parameter value is invalid."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Rule:
 
     Args:
         text: description, with units.
-        group: heading that it is listed under.
+        group: heading of the parameter in the documentation.
         low, high: inclusive range of a number, or of every number of an array.
         choices: allowed strings; empty allows all.
         lengths: allowed lengths of an array.
-        live: whether it may change while the node is configured.
+        live: whether the parameter may change while the node is configured.
     """
 
     text: str
@@ -46,9 +46,9 @@ class Rule:
 
 
 def parameter(default: T, group: str, text: str, **rule: Any) -> T:
-    """A dataclass field that declares a parameter; keyword arguments as in `Rule`.
+    """Return a dataclass field that declares a parameter; keyword arguments as in `Rule`.
 
-    A tuple is an array parameter; its length is fixed to that of the default unless `lengths` is given.
+    A tuple is an array parameter; its length must be that of the default unless `lengths` is set.
     """
     lengths = rule.pop("lengths", (len(default),) if isinstance(default, tuple) else ())
     declared: T = field(default=default, metadata={"rule": Rule(text, group, lengths=lengths, **rule)})
@@ -61,12 +61,12 @@ class ParameterSet:
 
     @classmethod
     def declared(cls) -> dict[str, Field[Any]]:
-        """All parameters by name, in order of declaration."""
+        """Return all parameters by name, in order of declaration."""
         return {entry.name: entry for entry in fields(cls)}
 
     @classmethod
     def rule(cls, name: str) -> Rule:
-        """The rule of a declared parameter."""
+        """Return the rule of a declared parameter."""
         rule: Rule = cls.__dataclass_fields__[name].metadata["rule"]
         return rule
 
@@ -87,7 +87,7 @@ class ParameterSet:
 
     @classmethod
     def from_values(cls: type[Parameters], values: Mapping[str, Any]) -> Parameters:
-        """Validate every value and build the set; parameters that are not named keep their defaults.
+        """Validate every value and build the set; missing parameters have their default values.
 
         Raises:
             ParameterError: a value is invalid, or values contradict each other.

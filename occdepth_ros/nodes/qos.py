@@ -16,7 +16,7 @@ LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-"""Maps: reliable, and late subscribers receive the last message."""
+"""Maps: reliable, transient local; late subscribers receive the last message."""
 
 RESULT = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
@@ -24,7 +24,7 @@ RESULT = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.VOLATILE,
 )
-"""Results of one pair: reliable, only the newest is kept."""
+"""Results of one pair: reliable, volatile, with a depth of 1."""
 
 REPLAYED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
@@ -32,18 +32,18 @@ REPLAYED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.VOLATILE,
 )
-"""Recorded camera streams: reliable, which best-effort and reliable subscribers both accept."""
+"""Recorded camera streams: reliable, compatible with best-effort and reliable subscribers."""
 
 
 REPLAY_ENDED = "replay_ended"
-"""Latched std_msgs/Header with the stamp of the last pair, which a replay publishes when it has ended."""
+"""Latched std_msgs/Header with the stamp of the last pair, published at the end of a replay."""
 
 
 def fresh(profile: QoSProfile) -> QoSProfile:
-    """A copy for one topic: rclpy writes overrides into the profile that it is given."""
+    """Return a copy for one topic, because rclpy writes overrides into the profile."""
     return copy.copy(profile)
 
 
 def overridable() -> QoSOverridingOptions:
-    """Let users change history, depth and reliability by the standard `qos_overrides` parameters."""
+    """Return options that declare the standard `qos_overrides` parameters for history, depth and reliability."""
     return QoSOverridingOptions.with_default_policies()

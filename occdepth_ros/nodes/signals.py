@@ -1,4 +1,4 @@
-"""Ending a node's process."""
+"""Handling of SIGINT in the processes of the nodes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from types import FrameType
 
 @contextmanager
 def interrupted_once() -> Iterator[None]:
-    """Around a process's `main`: only the first Ctrl-C raises KeyboardInterrupt.
+    """Decorate the `main` of a process so that only the first Ctrl-C raises KeyboardInterrupt.
 
-    One Ctrl-C can arrive twice, from the terminal and from ``ros2 launch``. The second one would cut the clean-up
-    short, and the process would abort on the middleware's running threads.
+    One Ctrl-C can arrive twice, from the terminal and from ``ros2 launch``. The second one would interrupt
+    the clean-up, and the process would abort because threads of the middleware still run.
     """
-    # Not where Ctrl-C is ignored already, as in the background jobs of a shell.
+    # Ctrl-C that is ignored already stays ignored, as in background jobs of a shell.
     handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if threading.current_thread() is not threading.main_thread() or not handled:
         yield
@@ -33,5 +33,5 @@ def interrupted_once() -> Iterator[None]:
     try:
         yield
     finally:
-        # The interpreter's own end, which puts the default action back for handlers, is part of the clean-up.
+        # Ignored until the process ends, because the interpreter restores the default action when it exits.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""`--help` of the nodes."""
+"""The `--help` option of the nodes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from occdepth_ros.nodes.parameters import ParameterSet
 
 
 def help_requested(arguments: Sequence[str] | None) -> bool:
-    """Whether -h or --help stands before --ros-args; None = the process's arguments."""
+    """Return whether -h or --help is before --ros-args; None = arguments of the process."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     own = given[: given.index("--ros-args")] if "--ros-args" in given else given
     return "-h" in own or "--help" in own
 
 
 def usage(node: str, summary: str, parameters: type[ParameterSet]) -> str:
-    """The help text: usage, parameters with defaults, and where to read on."""
+    """Return the help text: usage, summary, and parameters with default values."""
     lines = [
         f"usage: ros2 run occdepth_ros {node} --ros-args [-p PARAMETER:=VALUE ...] [-r FROM:=TO ...]",
         "",

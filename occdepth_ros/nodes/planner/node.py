@@ -1,7 +1,7 @@
 """The example node `planner`: plans on a nav_msgs/OccupancyGrid and publishes nav_msgs/Path.
 
 Subscribes to `occupancy_grid` (remap it to `/stereo_occ/map/occupancy_grid`) and `goal_pose`; publishes `path`. The
-path never enters a lethal or an unknown cell; an empty path means that there is none.
+path contains no lethal and no unknown cell; an empty path means that no path was found.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from occdepth_ros.planning.astar import nearest, shortest_path, traversable
 
 
 class Planner(Node):
-    """Plans anew with every grid, at most `rate` times a second.
+    """Plans a path on every received grid, at most `rate` times per second.
 
     Raises:
-        OccDepthError: a parameter cannot be used.
+        OccDepthError: a parameter is invalid.
     """
 
     def __init__(self, **options: object) -> None:
@@ -57,13 +57,15 @@ class Planner(Node):
         self._next = now + 1 / self.settings.rate
         shape = (grid.info.height, grid.info.width)
         if len(grid.data) != shape[0] * shape[1] or not grid.info.resolution > 0:
-            self.get_logger().warning("the occupancy grid has no consistent size or resolution", once=True)
+            self.get_logger().warning(
+                "the occupancy grid is ignored: its size or resolution is inconsistent", once=True
+            )
             return
         try:
             robot = self._pose_in(grid.header.frame_id, self.settings.robot_frame)
             goal = self._goal_in(grid.header.frame_id, robot)
         except tf2_ros.TransformException as error:
-            self.get_logger().warning(f"no path without TF: {error}", throttle_duration_sec=5.0)
+            self.get_logger().warning(f"cannot plan, a transform is missing: {error}", throttle_duration_sec=5.0)
             return
         costs = np.asarray(grid.data, np.int8).reshape(shape).T
         cells = self._search(costs, grid, robot[:2, 3], goal)
@@ -113,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is interrupted.
 
     Returns:
-        0 after an interruption, 2 on an error that the user can repair.
+        0 after an interrupt, 2 on an error that the user can correct.
     """
     node = None
     try:

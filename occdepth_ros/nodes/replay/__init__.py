@@ -1,1 +1,1 @@
-"""The node `replay`: recorded stereo sequences as live topics."""
+"""The node `replay`: publishes recorded stereo sequences as live topics."""

@@ -1,4 +1,4 @@
-"""Recorded frames and calibrations as ROS messages."""
+"""Converts recorded frames and calibrations to ROS messages."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from occdepth_ros.camera import Matrix, StereoRig
 
 
 def time_message(stamp_ns: int) -> Time:
-    """Nanoseconds since 1970 as a message."""
+    """Convert nanoseconds since 1970 to a time message."""
     return Time(sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)
 
 
 def image_message(image: npt.NDArray[np.uint8], frame_id: str, *, grey: bool) -> Image:
-    """An image `[H, W, 3]` RGB as rgb8, or its first channel as mono8 when all channels are equal.
+    """Convert an image `[H, W, 3]` RGB uint8 to a message: rgb8, or mono8 of the first channel if `grey`.
 
-    `data` is an array.array: the setter checks every element of anything else, one by one.
+    `data` is an array.array, because the setter checks each element of other types separately.
     """
     pixels = np.ascontiguousarray(image[..., 0] if grey else image)
     message = Image(height=image.shape[0], width=image.shape[1], encoding="mono8" if grey else "rgb8")
@@ -35,11 +35,11 @@ def image_message(image: npt.NDArray[np.uint8], frame_id: str, *, grey: bool) ->
 
 
 def camera_infos(rig: StereoRig, left_frame: str, right_frame: str) -> tuple[CameraInfo, CameraInfo]:
-    """Calibrations of the two rectified cameras, as sensor_msgs/CameraInfo defines them.
+    """Return the calibrations of the two rectified cameras as sensor_msgs/CameraInfo.
 
     The left P is K [I | 0]; the right P is K [I | t] with t the left camera's origin in the right camera, so that
-    P[0,3] = -fx * baseline. The definition has no place for a shift along the optical axis; KITTI's (about 1 mm)
-    is left out.
+    P[0,3] = -fx * baseline. CameraInfo cannot represent a shift along the optical axis; that of KITTI (about 1 mm) is
+    omitted.
     """
     referenced = rig.referenced_to_left()
     messages = []
@@ -58,7 +58,7 @@ def camera_infos(rig: StereoRig, left_frame: str, right_frame: str) -> tuple[Cam
 
 
 def transform_message(pose: Matrix, parent: str, child: str, stamp_ns: int) -> TransformStamped:
-    """The pose `[4, 4]` of `child` in `parent`."""
+    """Convert the pose `[4, 4]` of `child` in `parent` to a message."""
     message = TransformStamped()
     message.header.stamp = time_message(stamp_ns)
     message.header.frame_id = parent
@@ -70,7 +70,7 @@ def transform_message(pose: Matrix, parent: str, child: str, stamp_ns: int) -> T
 
 
 def quaternion_of(rotation: Matrix) -> tuple[float, float, float, float]:
-    """Unit quaternion x, y, z, w of a rotation matrix; w is not negative."""
+    """Return the unit quaternion x, y, z, w of a rotation matrix `[3, 3]`; w is not negative."""
     vector = cv2.Rodrigues(np.asarray(rotation, np.float64))[0].ravel()
     angle = float(np.linalg.norm(vector))
     x, y, z = vector * (np.sin(angle / 2) / angle if angle > 1e-12 else 0.5)

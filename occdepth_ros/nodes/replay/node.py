@@ -1,4 +1,4 @@
-"""The node `replay`: a recorded stereo sequence as live camera topics, TF and /clock.
+"""The node `replay`: publishes a recorded stereo sequence as live camera topics, TF and /clock.
 
 python -m occdepth_ros.nodes.replay.node --ros-args -p source:=/data/kitti/dataset/sequences/00 -p rate:=0.5
 """
@@ -36,11 +36,11 @@ from occdepth_ros.nodes.usage import help_requested, usage
 from occdepth_ros.sources import SourceOptions, StereoSource, open_source
 
 DISCOVERY_S = 1.0
-"""Delay after the subscribers were discovered: a publisher discovers them before they discover the publisher."""
+"""Delay after the subscribers were discovered, seconds: they may discover the publisher later."""
 ACKNOWLEDGE_S = 10.0
-"""Longest time in which reliable subscribers acknowledge the last pairs."""
+"""Maximum time to wait for reliable subscribers to acknowledge the last pairs, seconds."""
 LINGER_S = 1.0
-"""Time for best-effort subscribers, which acknowledge nothing, to read the last pairs from shared memory."""
+"""Time for best-effort subscribers, which send no acknowledgement, to read the last pairs, seconds."""
 SUMMARY = (
     "Publishes a recorded stereo sequence as left/image_rect, right/image_rect, left/camera_info, right/camera_info, "
     "TF and /clock, and replay_ended after the last pair."
@@ -49,7 +49,7 @@ SUMMARY = (
 
 @dataclass
 class Prepared:
-    """One pair as messages without stamps."""
+    """One pair, as messages without stamps, with its recorded stamp (ns) and its pose `[4, 4]`."""
 
     stamp_ns: int
     images: tuple[Image, Image]
@@ -58,10 +58,10 @@ class Prepared:
 
 
 class Replay(Node):
-    """Publishes a sequence once, or repeatedly.
+    """Publishes a recorded sequence once or repeatedly.
 
     Raises:
-        OccDepthError: a parameter or the sequence cannot be used.
+        OccDepthError: a parameter is invalid, or the sequence cannot be read.
     """
 
     def __init__(self) -> None:
@@ -91,11 +91,11 @@ class Replay(Node):
         except SourceError:
             if not settings.grid_frame:
                 raise
-            # a name that the sequence does not have renames its grid frame
+            # a name that is not in the TF of the sequence renames its grid frame
             source = open_source(settings.source, replace(options, grid_frame=""))
         about = source.description
         self.get_logger().info(
-            f"{about.images or source.name}; {about.choice or 'the only pair'}; pose from {about.pose}"
+            f"{about.images or source.name}; {about.choice or 'the only stereo pair'}; pose from {about.pose}"
         )
         for warning in about.warnings:
             self.get_logger().warning(f"{warning.name}: {warning}")
@@ -105,14 +105,12 @@ class Replay(Node):
         return self.create_publisher(kind, topic, REPLAYED, qos_overriding_options=overridable())
 
     def play(self) -> None:
-        """Publish all frames at their times; returns early when ROS shuts down.
+        """Publish all frames at their times; returns early if ROS shuts down.
 
         Raises:
             OccDepthError: a frame cannot be read.
         """
-        self.get_logger().info(
-            f"{self.source.name}: {len(self.source)} frames, one every {self.source.period_s():.3f} s"
-        )
+        self.get_logger().info(f"{self.source.name}: {len(self.source)} frames, period {self.source.period_s():.3f} s")
         try:
             self._publish_rig()
             self._wait_for_subscribers()
@@ -130,7 +128,9 @@ class Replay(Node):
         for prepared in read_ahead(self.order, self._prepare):
             stamp = self.timeline.stamp(prepared.stamp_ns)
             if prepared.pose is None and not self.published:
-                self.get_logger().warning(f"the sequence has no poses: TF ends at {self.grid_frame!r}")
+                self.get_logger().warning(
+                    f"the sequence has no poses: TF has no transform to {self.grid_frame!r} from a fixed frame"
+                )
             if not self._wait_until(self.pace.due(stamp)):
                 return
             self._publish(prepared, stamp)
@@ -149,14 +149,14 @@ class Replay(Node):
         waited = 0.0
         while rclpy.ok() and min(publisher.get_subscription_count() for publisher in publishers) < wanted:
             if round(waited, 2) % 5 == 0:
-                self.get_logger().info(f"waiting for {wanted} subscriber(s) of every camera topic")
+                self.get_logger().info(f"waiting until every camera topic has {wanted} subscriber(s)")
             time.sleep(0.05)
             waited += 0.05
         if wanted:
             time.sleep(DISCOVERY_S)
 
     def _wait_until(self, due: float) -> bool:
-        """Sleep until `due` (steady clock), with /clock running. Returns whether ROS still runs."""
+        """Sleep until `due` (steady clock, seconds) and publish /clock meanwhile. Returns False if ROS shuts down."""
         while rclpy.ok():
             now = time.monotonic()
             if now >= due:
@@ -175,7 +175,7 @@ class Replay(Node):
 
     def _publish_rig(self) -> None:
         if self.source[self.settings.start].rig is None:
-            # static transforms hold at all times, so their stamp is 0
+            # static transforms are valid at all times, so their stamp is 0
             self.static_tf.sendTransform(self._camera_transforms(self.source.rig, 0))
 
     def _camera_transforms(self, rig: StereoRig, stamp_ns: int) -> list[TransformStamped]:
@@ -208,7 +208,7 @@ class Replay(Node):
             self.end_publisher.publish(message)
 
     def _drain(self) -> None:
-        """Wait until the subscribers have received the last pair; it is lost when the publishers are destroyed."""
+        """Wait until the subscribers have received the last pair, because destroying the publishers discards it."""
         deadline = time.monotonic() + ACKNOWLEDGE_S
         for publisher in (*self.image_publishers, *self.info_publishers, self.end_publisher):
             left = deadline - time.monotonic()
@@ -262,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:
-    # with a timeout: a shutdown at the beginning of an endless wait can be missed
+    # the timeout is necessary because a shutdown at the beginning of an unlimited wait can be missed
     with suppress(ExternalShutdownException):
         while rclpy.ok():
             executor.spin_once(timeout_sec=0.2)

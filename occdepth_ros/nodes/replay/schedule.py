@@ -1,4 +1,4 @@
-"""When each recorded pair is due: order, stamps over the seams of a loop, pace. Does not import ROS."""
+"""Schedule of a replay: order, stamps and publishing times of the recorded pairs. Does not import ROS."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from occdepth_ros.nodes.replay.parameters import ReplaySettings
 T = TypeVar("T")
 
 READ_AHEAD = 3
-"""Pairs that are read before they are due; the memory of a replay is bounded by it."""
+"""Number of pairs that are read in advance; limits the memory of a replay."""
 
 
 def frame_order(length: int, settings: ReplaySettings) -> Iterator[int]:
-    """Frame indices in the order of publishing, endless with `loop`.
+    """Return the frame indices in the order of publishing, without end if `loop` is set.
 
     Raises:
         SourceError: `start` is beyond the last frame.
@@ -36,7 +36,11 @@ def frame_order(length: int, settings: ReplaySettings) -> Iterator[int]:
 
 
 def read_ahead(items: Iterable[int], read: Callable[[int], T]) -> Iterator[T]:
-    """Results of `read` in order, each begun up to `READ_AHEAD` items early in threads; errors arrive in their turn."""
+    """Yield the results of `read` in order; threads read up to `READ_AHEAD` items in advance.
+
+    Raises:
+        Exception: raised by `read`, at the position of its item.
+    """
     pending: deque[Future[T]] = deque()
     with ThreadPoolExecutor(2, thread_name_prefix="read_ahead") as pool:
         try:
@@ -52,7 +56,7 @@ def read_ahead(items: Iterable[int], read: Callable[[int], T]) -> Iterator[T]:
 
 
 class Timeline:
-    """Stamps that go on where the recording begins anew.
+    """Stamps that continue to increase when the recording is repeated.
 
     Args:
         period_ns: time between the last frame of a lap and the first of the next, nanoseconds.
@@ -64,7 +68,7 @@ class Timeline:
         self._last_ns: int | None = None
 
     def stamp(self, recorded_ns: int) -> int:
-        """The recorded stamp, shifted so that it is later than the one before."""
+        """Return the recorded stamp (ns), shifted so that it is later than the previous one."""
         stamp = recorded_ns + self._shift_ns
         if self._last_ns is not None and stamp <= self._last_ns:
             self._shift_ns += self._last_ns + self._period_ns - stamp
@@ -74,13 +78,13 @@ class Timeline:
 
 
 class Pace:
-    """Maps stamps to the machine's steady clock, at a speed.
+    """Maps recorded stamps to the steady clock, scaled by a rate.
 
-    A pair that comes late moves all later ones, so that a slow disk lowers the rate instead of causing bursts.
+    A late pair delays all later pairs, so that a slow disk lowers the rate and causes no bursts.
 
     Args:
-        rate: recorded seconds per second; 0 waits for nothing.
-        now: the steady clock, seconds.
+        rate: recorded seconds per second; 0 does not wait.
+        now: returns the time of the steady clock, seconds.
     """
 
     TOLERANCE_S = 0.02
@@ -92,7 +96,7 @@ class Pace:
         self.late = 0
 
     def due(self, stamp_ns: int) -> float:
-        """When the pair of this stamp is to be published, on the steady clock, seconds."""
+        """Return the publishing time of the pair with this stamp, on the steady clock, seconds."""
         now = self._now()
         if self._anchor is None or self._rate == 0:
             self._anchor = (now, stamp_ns)
@@ -105,7 +109,7 @@ class Pace:
         return due
 
     def stamp_at(self, moment: float) -> int | None:
-        """Recorded time at a moment of the steady clock, nanoseconds; None before the first pair or without a pace."""
+        """Return the recorded time (ns) at a time of the steady clock (s); None before the first pair or at rate 0."""
         if self._anchor is None or self._rate == 0:
             return None
         return self._anchor[1] + int((moment - self._anchor[0]) * self._rate * 1e9)

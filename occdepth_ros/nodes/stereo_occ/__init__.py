@@ -1,1 +1,1 @@
-"""The lifecycle node `stereo_occ`: stereo images in, semantic occupancy out."""
+"""The lifecycle node `stereo_occ`: predicts semantic occupancy from stereo images."""

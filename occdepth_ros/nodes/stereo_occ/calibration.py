@@ -1,4 +1,4 @@
-"""The newest CameraInfo of both cameras as a rig, with the rectification maps kept per calibration."""
+"""Converts the newest CameraInfo of both cameras to a rig; rectification maps are cached per calibration."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from occdepth_ros.stereo.camera_info import CameraCalibration, ImageCalibration,
 from occdepth_ros.stereo.rectification import Decision, Kind, Rectifier, decide
 
 POSE_TOLERANCE = 1e-4
-"""A change of the grid's pose below this (metres, or of the rotation matrix) keeps the tables of the calibration."""
+"""Maximum change of the elements of the grid's pose (translation in metres) with which the rig is kept."""
 RECHECK_PAIRS = 100
-"""Pairs after which images that contradict `rectify` are examined again."""
+"""Number of pairs after which images that contradict `rectify` are examined again."""
 
 
 @dataclass
 class _Side:
-    """One camera: its CameraInfo, and what follows from it for one image size."""
+    """One camera: its CameraInfo, and the calibration and rectifier for one image size."""
 
     key: bytes
     info: CameraCalibration
@@ -42,10 +42,10 @@ class _Examination:
 
 
 class StereoCalibration:
-    """Calibration of both cameras; one thread calls `update`, another one the other methods.
+    """Calibration of both cameras; one thread may call `update` and another one the other methods.
 
     Args:
-        rectify: whether the images are raw, as the parameter states.
+        rectify: value of the parameter `rectify`; True if the images are raw.
     """
 
     def __init__(self, *, rectify: bool) -> None:
@@ -59,31 +59,32 @@ class StereoCalibration:
         """Resolved names of the image topics."""
 
     def update(self, side: str, info: CameraInfo) -> None:
-        """Take the newest CameraInfo of "left" or "right"."""
+        """Set the newest CameraInfo of "left" or "right"."""
         self._infos[side] = info
 
     @property
     def current(self) -> StereoRig | None:
-        """The rig in use, None before the first good pair."""
+        """The rig in use; None before the first usable pair."""
         return self._rig
 
     @property
     def missing(self) -> list[str]:
-        """Sides whose CameraInfo has not come yet."""
+        """Sides whose CameraInfo has not been received."""
         return [side for side in ("left", "right") if side not in self._infos]
 
     @property
     def warnings(self) -> tuple[InputWarning, ...]:
-        """Doubts about the calibration in use."""
+        """Warnings about the calibration in use."""
         images = [side.image.warnings for side in self._sides.values() if side.image]
         examined = self._examined.warnings if self._examined else ()
         return (*(warning for found in images for warning in found), *self._rig_warnings, *examined)
 
     def rectified(self, left: ImageArray, right: ImageArray) -> tuple[ImageArray, ImageArray]:
-        """Return the images as the rig's cameras take them: sizes are checked, raw images are rectified.
+        """Check the image sizes, rectify raw images, and return images that match the cameras of the rig.
 
         Raises:
-            NamedError: "camera_info", "intrinsics" or "image_size".
+            NamedError: "camera_info" if a CameraInfo is missing, "intrinsics" if it is invalid, "image_size" if the
+                sizes of images and CameraInfo differ.
         """
         sides = {"left": left, "right": right}
         if left.shape != right.shape:
@@ -101,14 +102,15 @@ class StereoCalibration:
         return images[0], images[1]
 
     def info_frame(self, side: str) -> str:
-        """Return the frame that the CameraInfo of a side names."""
+        """Return the frame_id of the CameraInfo of a side."""
         return self._side(side).info.frame_id
 
     def rig(self, left_from_grid: Matrix, frame_id: str) -> StereoRig:
-        """Return the rig; the same object as before while nothing has changed. `rectified` has to precede.
+        """Return the rig; the same object as before if nothing has changed. Call `rectified` first.
 
         Raises:
             NamedError: "camera_info", "intrinsics", "baseline" or "calibration".
+            RuntimeError: `rectified` was not called before.
         """
         left, right = self._side("left").image, self._side("right").image
         if left is None or right is None:
@@ -137,7 +139,7 @@ class StereoCalibration:
             raise NamedError(
                 "camera_info",
                 Component.CALIBRATION,
-                "no message yet",
+                "no message was received",
                 where=f"{side}/camera_info",
                 remedy="Publish the calibration of this camera, or remap the topic.",
             )
@@ -153,7 +155,7 @@ class StereoCalibration:
         return known
 
     def _adapted(self, name: str, image: ImageArray) -> _Side:
-        """The side with its calibration for the size of this image."""
+        """Return the side with its calibration for the size of this image."""
         side = self._side(name)
         size = (image.shape[1], image.shape[0])
         if side.image is None or side.size != size:
@@ -208,7 +210,7 @@ def _image_size(side: str, image: ImageArray, other: str) -> NamedError:
 
 
 def _key(info: CameraInfo) -> bytes:
-    """All fields of a CameraInfo that matter, as bytes to compare."""
+    """Return all fields of a CameraInfo that affect the calibration, as bytes to compare."""
     window = info.roi
     counts = (info.width, info.height, info.binning_x, info.binning_y)
     region = (window.x_offset, window.y_offset, window.width, window.height)

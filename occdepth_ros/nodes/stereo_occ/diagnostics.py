@@ -1,4 +1,4 @@
-"""`/diagnostics`: one status per component of the node, by diagnostic_updater."""
+"""Publishes `/diagnostics` with diagnostic_updater: one status per component of the node."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from occdepth_ros.nodes.stereo_occ.worker import Worker
 from occdepth_ros.stereo.extrinsics_checks import CameraPose
 
 PLAUSIBLE_LATENCY_MS = 60_000.0
-"""Larger latencies show that the stamps are of another clock than the node's (a recording without use_sim_time)."""
+"""Maximum plausible latency. Above it, stamps and node use different clocks (a recording without use_sim_time)."""
 USE_FQN = "diagnostic_updater.use_fqn"
-"""Parameter of diagnostic_updater: whether the names of statuses hold the node's namespace."""
+"""Parameter of diagnostic_updater: whether the names of statuses contain the namespace of the node."""
 
 
 class NodeDiagnostics:
     """Publishes the faults, counters and statistics of the node.
 
-    The name of each status begins with the fully qualified name of the node, which is the hardware id as well, so that
-    the statuses of several robots differ. Counters begin at zero with every activation and stay until cleanup; with
-    them, pairs = processed + unusable + dropped, plus at most two that wait or are processed.
+    The name of each status begins with the fully qualified name of the node, which is also the hardware id, so that
+    the statuses of several robots differ. Counters are set to zero at every activation and kept until cleanup. The
+    number of pairs is the sum of processed, unusable and dropped pairs, plus at most two pairs in progress.
 
     Args:
         node: node of the diagnostics.
@@ -61,7 +61,7 @@ class NodeDiagnostics:
             self._updater.add(topic.value, self._task(topic, fill))
 
     def update(self) -> None:
-        """Publish now, before the period has passed."""
+        """Publish immediately, without waiting for the period."""
         self._updater.force_update()
 
     def _task(
@@ -77,7 +77,7 @@ class NodeDiagnostics:
                 status.summary(DiagnosticStatus.OK, self._state())
             try:
                 fill(status)
-            except Exception as error:  # a failing report does not end the node
+            except Exception as error:  # an error in a report must not end the node
                 status.add("report failed", f"{type(error).__name__}: {error}")
             return status
 
@@ -127,11 +127,11 @@ class NodeDiagnostics:
         host, settings = self.pipeline.host, self.pipeline.settings
         status.add("model", host.name)
         status.add("requested model", settings.model)
-        status.add("weights", settings.weights or "the model's own")
+        status.add("weights", settings.weights or "default weights of the model")
         status.add("device", host.device)
         memory = ModelHost.gpu_memory()
         if memory is not None:
-            status.add("GPU memory MiB", f"{memory.allocated:.0f} in use, {memory.reserved:.0f} held")
+            status.add("GPU memory MiB", f"{memory.allocated:.0f} allocated, {memory.reserved:.0f} reserved")
             status.add("GPU memory total MiB", f"{memory.total:.0f}")
 
     def _outputs(self, status: DiagnosticStatusWrapper) -> None:
@@ -144,7 +144,7 @@ class NodeDiagnostics:
             if math.isnan(p50):
                 text = "none"
             elif name == "latency" and not -PLAUSIBLE_LATENCY_MS < p50 < PLAUSIBLE_LATENCY_MS:
-                text = "stamps are of another clock"
+                text = "stamps and node use different clocks"
             else:
                 text = f"{p50:.1f} {p95:.1f} {top:.1f}"
             status.add(f"{name} ms p50 p95 max", text)

@@ -1,4 +1,4 @@
-"""Pose of the grid in the left camera: from TF, or from parameters where TF has none."""
+"""Pose of the grid in the left camera, from TF or from parameters."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from occdepth_ros.stereo.extrinsics_checks import OPTICAL_FROM_BODY, body_frame_
 
 @dataclass(frozen=True)
 class GridPose:
-    """A pose and its origin.
+    """Pose of the grid in the left camera, with its source and age.
 
     Args:
         left_from_grid: `[4, 4]`, from the grid's frame to the left optical frame.
         source: "tf", "static tf" or "parameters".
         age: stamp of the images minus stamp of the newest transform, seconds; 0 for static transforms.
-        warnings: doubts about the frames.
+        warnings: warnings about the frames.
     """
 
     left_from_grid: Matrix
@@ -41,7 +41,7 @@ class Extrinsics:
     """Looks up the pose of the grid for each pair.
 
     Args:
-        node: subscribes to TF.
+        node: node of the TF subscriptions.
         settings: `extrinsics`, `camera_from_grid_*`, `grid_frame`, `fixed_frame` and `tf_timeout` are used.
     """
 
@@ -54,18 +54,19 @@ class Extrinsics:
         self.last: GridPose | None = None
 
     def close(self) -> None:
-        """Stop listening."""
+        """Unsubscribe from TF."""
         self._listener.unregister()
 
     def reset(self) -> None:
-        """Discard all transforms, after the clock has jumped back."""
+        """Discard all transforms; called after the clock has jumped back."""
         self._buffer.clear()
 
     def pose(self, camera_frame: str, stamp_ns: int) -> GridPose:
-        """Return the pose of the grid in `camera_frame` at a time; a leading slash of a frame is ignored.
+        """Return the pose of the grid in `camera_frame` at a time (ns); a leading slash of a frame is ignored.
 
         Raises:
-            NamedError: "missing_tf": TF does not connect the two frames, and parameters are not used (yet).
+            NamedError: "missing_tf": TF does not connect the two frames, and the parameters are not used, or not before
+                `tf_timeout` has passed.
         """
         camera_frame = camera_frame.lstrip("/")
         requested = self._settings.extrinsics
@@ -86,12 +87,13 @@ class Extrinsics:
             raise NamedError(
                 "missing_tf",
                 Component.EXTRINSICS,
-                f"TF does not connect the grid frame {self._grid_frame!r} with the camera's {camera_frame!r} ({error})",
+                f"TF does not connect the grid frame {self._grid_frame!r} to the camera frame {camera_frame!r} "
+                f"({error})",
                 remedy=self._remedy(camera_frame),
             ) from error
 
     def world_from_grid(self, stamp_ns: int) -> Matrix | None:
-        """Return the pose of the grid's frame in `fixed_frame` at a time, `[4, 4]`; None where TF does not have it."""
+        """Return the pose `[4, 4]` of the grid's frame in `fixed_frame` at a time (ns); None if TF does not have it."""
         settings = self._settings
         try:
             fixed_frame = settings.fixed_frame.lstrip("/")
@@ -126,10 +128,10 @@ class Extrinsics:
         return GridPose(matrix, "tf", (stamp_ns - newest_ns) * 1e-9, warnings)
 
     def _remedy(self, camera_frame: str) -> str:
-        """Name the frames of TF that could be the grid's."""
+        """Return a remedy that lists the TF frames that may be the frame of the grid."""
         frames = yaml.safe_load(self._buffer.all_frames_as_yaml())
         entries = frames if isinstance(frames, dict) else {}
         names = {*entries, *(str(entry.get("parent", "")) for entry in entries.values())}
         possible = [name for name in grid_frame_candidates(names) if name != camera_frame]
-        publish = "Publish that transform, or set extrinsics to parameters and camera_from_grid_*."
+        publish = "Publish the transform, or set extrinsics to parameters and camera_from_grid_*."
         return f"TF has {', '.join(possible[:4])}: set grid_frame to one of them. {publish}" if possible else publish

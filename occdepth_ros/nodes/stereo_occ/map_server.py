@@ -1,4 +1,4 @@
-"""The map over time of the node: `~/map/*` topics, and the services of octomap_server with saving and loading."""
+"""Map of the node: topics `~/map/*`, the services of octomap_server, and services to save and load the map."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ TOPICS = {
     "points": PointCloud2,
     "occupancy_grid": OccupancyGrid,
 }
-"""Outputs of a prediction that the map has, too."""
+"""Outputs of a prediction that are published for the map as well."""
 MAP_OUTPUTS = tuple(
     OutputSpec(f"map/{spec.name}", spec.message, spec.qos, spec.encode, group="map")
     for spec in OUTPUTS
     if spec.name in TOPICS
 )
 FAULT_LASTS = 10.0
-"""Seconds that a reset of the map stays in the diagnostics."""
+"""Duration of a reset of the map in the diagnostics, seconds."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class PlacedPrediction:
 
 
 def map_config(settings: Settings) -> MapConfig:
-    """The map's configuration by the node's parameters.
+    """Return the configuration of the map from the parameters of the node.
 
     Raises:
-        GridError: the window is not made of whole blocks, or exceeds `map_max_mb`.
+        GridError: the size of the window is not a multiple of the block size, or exceeds `map_max_mb`.
     """
     names = frozenset(name.strip() for name in settings.map_dynamic_classes.split(",") if name.strip())
     return MapConfig(
@@ -77,14 +77,14 @@ def map_config(settings: Settings) -> MapConfig:
 
 
 class MapServer:
-    """Fuses predictions in a thread of its own, publishes the map, and answers the services.
+    """Fuses predictions in a separate thread, publishes the map, and provides the services.
 
     Args:
-        node: for services.
-        settings: replaced by assignment when they change.
-        create: makes a lifecycle publisher from type, topic and quality of service.
-        failed: told the topic and what its encoder raised.
-        faults: where resets and missing poses are reported.
+        node: node of the services.
+        settings: the parameters; replaced by assignment when they change.
+        create: creates a lifecycle publisher from type, topic and quality of service.
+        failed: called with the topic and the exception of its encoder.
+        faults: receives "map_reset", "map_pose" and "map" faults.
 
     Raises:
         GridError: the parameters of the map contradict each other.
@@ -118,23 +118,23 @@ class MapServer:
         ]
 
     def start(self) -> None:
-        """Begin to fuse."""
+        """Start the thread."""
         self._worker.start()
 
     def stop(self) -> None:
-        """End the thread; the map stays."""
+        """Stop the thread; the map is kept."""
         self._worker.stop()
 
     def close(self) -> None:
-        """Stop and remove the services."""
+        """Stop the thread and remove the services."""
         self.stop()
         for service in self._services:
             self._node.destroy_service(service)
 
     def offer(self, prediction: OccupancyPrediction, map_from_grid: Callable[[], Matrix | None]) -> None:
-        """Hand over a prediction; the pose is looked up only when the map is used.
+        """Queue a prediction for fusion; its pose is looked up only if the map is in use.
 
-        A prediction that is still waiting is replaced.
+        A queued prediction that has not been processed is replaced.
         """
         if not self._requested:
             self._requested = self.outputs.wanted(self.settings)
@@ -144,7 +144,7 @@ class MapServer:
         if pose is None:
             text = (
                 f"TF has no transform from {self.settings.fixed_frame!r} to {self.settings.grid_frame!r} at the time "
-                "of the images: the map is not updated. Publish odometry to TF, or set map_mode to off."
+                "of the images, so the map is not updated. Publish odometry to TF, or set map_mode to off."
             )
             self._faults.put("map_pose", Component.OUTPUT, text, is_error=False)
             return

@@ -1,4 +1,4 @@
-"""Holds the engine: loads the wished model, falls back to stereo geometry, and finds its way back."""
+"""Owns the engine: loads the requested model, falls back to the stereo model, and retries the requested model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from occdepth_ros.prediction import OccupancyPrediction
 
 @dataclass(frozen=True)
 class GpuMemory:
-    """Memory of the GPU that torch uses, MiB."""
+    """Memory of the GPU used by torch, MiB."""
 
     allocated: float
     reserved: float
@@ -33,7 +33,7 @@ class GpuMemory:
 
 
 class ModelHost:
-    """The model that the node predicts with.
+    """The model with which the node predicts.
 
     Args:
         settings: `model`, `weights`, `device`, `fallback*`, `warm_up` and the grid's parameters are used.
@@ -52,30 +52,30 @@ class ModelHost:
 
     @property
     def stateful(self) -> bool:
-        """Whether the model looks at earlier pairs, and wants to be told where each was taken."""
+        """Whether the model merges earlier pairs, and therefore uses the pose of each pair."""
         return self._engine is not None and isinstance(self._engine.predictor, StatefulPredictor)
 
     def place(self, world_from_grid: Matrix | None) -> None:
-        """Say where the grid's frame is when the next pair is taken, `[4, 4]`; None = not known."""
+        """Set the pose `[4, 4]` of the grid's frame in the fixed frame for the next pair; None = unknown."""
         self._pose = world_from_grid
 
     @property
     def name(self) -> str:
-        """Name of the model that predicts now; empty before loading."""
+        """Name of the model in use; empty before loading."""
         return self._engine.predictor.name if self._engine else ""
 
     @property
     def device(self) -> str:
-        """Where it runs, as the predictor says, otherwise as it was asked."""
+        """Device reported by the predictor, "cpu" if it reports none; empty before loading."""
         return str(getattr(self._engine.predictor, "device", "cpu")) if self._engine else ""
 
     @property
     def on_fallback(self) -> bool:
-        """Whether another model predicts than the wished one."""
+        """Whether the fallback model is used instead of the requested one."""
         return self._fallen_at is not None
 
     def load(self) -> None:
-        """Load the wished model and warm it up; fall back where that is allowed.
+        """Load and warm up the requested model; load the fallback model after an error if `fallback` is set.
 
         Raises:
             OccDepthError: no model could be loaded.
@@ -88,10 +88,10 @@ class ModelHost:
             self._fall_back(error)
 
     def predict(self, rig: StereoRig, left: ImageArray, right: ImageArray, stamp_ns: int) -> OccupancyPrediction:
-        """Predict one pair, after calibrating where the rig is a new one.
+        """Predict one pair; calibrates the engine first if the rig has changed.
 
         Raises:
-            OccDepthError: the pair, the rig or the grid cannot be used, or the model failed.
+            OccDepthError: the pair, the rig or the grid is invalid, or the model failed.
         """
         self._retry_requested()
         try:
@@ -107,7 +107,7 @@ class ModelHost:
         return self._predict(rig, left, right, stamp_ns)
 
     def release(self) -> None:
-        """Give the model and its memory back."""
+        """Release the model and its memory."""
         self._engine = None
         gc.collect()
         torch = _torch_with_gpu()
@@ -116,7 +116,7 @@ class ModelHost:
 
     @staticmethod
     def gpu_memory() -> GpuMemory | None:
-        """Memory of the GPU; None where torch has not used one."""
+        """Return the memory of the GPU; None if torch does not use a GPU."""
         torch = _torch_with_gpu()
         if torch is None:
             return None
@@ -142,7 +142,7 @@ class ModelHost:
         return engine.predict(left, right, stamp_ns=stamp_ns, world_from_grid=self._pose)
 
     def _fall_back(self, error: Exception) -> None:
-        """Replace the model by the one without weights, or pass the error on as a named one."""
+        """Load the fallback model, or raise the error as a `NamedError` if there is no fallback."""
         requested = self._settings.model
         named = _named(error, self._settings)
         if not self._settings.fallback or requested == FALLBACK_MODEL:
@@ -151,7 +151,7 @@ class ModelHost:
         self.release()
         self._engine = self._load(FALLBACK_MODEL, "")
         self._fallen_at = time.monotonic()
-        text = f"{named} Going on with {FALLBACK_MODEL} instead of {requested}."
+        text = f"{named} The node continues with {FALLBACK_MODEL} instead of {requested}."
         self._faults.put(named.name, Component.MODEL, text, is_error=False)
 
     def _retry_requested(self) -> None:
@@ -163,7 +163,7 @@ class ModelHost:
             engine = self._load(self._settings.model, self._settings.weights)
         except Exception as error:
             named = _named(error, self._settings)
-            text = f"{named} Going on with {FALLBACK_MODEL} instead of {self._settings.model}."
+            text = f"{named} The node continues with {FALLBACK_MODEL} instead of {self._settings.model}."
             self._faults.put(named.name, Component.MODEL, text, is_error=False)
             return
         self._engine = engine
@@ -172,7 +172,7 @@ class ModelHost:
 
 
 def _torch_with_gpu() -> Any:
-    """The module torch where it uses a GPU, otherwise None; another thread may just be importing it."""
+    """Return the module torch if it uses a GPU, otherwise None; another thread may be importing it."""
     torch = sys.modules.get("torch")
     is_initialized = getattr(getattr(torch, "cuda", None), "is_initialized", None)
     return torch if is_initialized is not None and is_initialized() else None
@@ -181,7 +181,7 @@ def _torch_with_gpu() -> Any:
 def _is_out_of_memory(error: BaseException | None) -> bool:
     if error is None:
         return False
-    # torch is not imported for its exception type: a model without torch must not pay for it
+    # compared by name, so that torch is not imported for models that do not use it
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error):
         return True
     return _is_out_of_memory(error.__cause__)
@@ -192,7 +192,7 @@ def _named(error: Exception, settings: Settings) -> NamedError:
         return NamedError(
             "gpu_memory",
             Component.MODEL,
-            f"the memory of {settings.device} is full ({str(error).splitlines()[0] if str(error) else 'no details'})",
+            f"device {settings.device} is out of memory ({str(error).splitlines()[0] if str(error) else 'no details'})",
             where=settings.model,
             remedy="Free memory or use a smaller model.",
         )
@@ -209,7 +209,7 @@ def _named(error: Exception, settings: Settings) -> NamedError:
 
 
 def _nominal_rig(settings: Settings) -> StereoRig:
-    """A rig of KITTI's size, to load and warm up a model before the cameras have said what they are."""
+    """Return a rig with the image size of KITTI, to load and warm up a model before a CameraInfo is received."""
     width, height, focal, baseline = 1241, 376, 718.0, 0.54
     left = np.array([[focal, 0, width / 2, 0], [0, focal, height / 2, 0], [0, 0, 1, 0]], np.float64)
     right = left.copy()

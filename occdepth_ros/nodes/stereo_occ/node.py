@@ -1,4 +1,4 @@
-"""The lifecycle node `stereo_occ`: stereo images in, semantic occupancy out."""
+"""The lifecycle node `stereo_occ`: predicts semantic occupancy from stereo images."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from occdepth_ros.nodes.stereo_occ.worker import Worker
 from occdepth_ros.nodes.usage import help_requested, usage
 
 LOG_PERIOD = 30.0
-"""Seconds between two log messages of one present fault."""
+"""Period of the log messages of a present fault, seconds."""
 JUMP_FAULT_LASTS = 10.0
-"""Seconds that a jump of the clock is shown in the diagnostics."""
+"""Duration of a jump of the clock in the diagnostics, seconds."""
 
 
 SUMMARY = (
@@ -51,7 +51,7 @@ SUMMARY = (
 
 
 class StereoOccNode(LifecycleNode):
-    """Lifecycle node: configuring loads the model and creates the topics; while active, pairs are predicted.
+    """Lifecycle node that loads the model when it is configured and predicts pairs while it is active.
 
     Raises:
         OccDepthError: a start value of a parameter is invalid.
@@ -77,7 +77,7 @@ class StereoOccNode(LifecycleNode):
             read_only=frozenset({"autostart"}),
         )
         self._diagnostics = NodeDiagnostics(self, self.faults, lambda: self.label)
-        # a steady clock: the simulated clock may stop together with the streams
+        # steady clock, because the simulated clock may stop together with the streams
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._watch_timer = self.create_timer(0.25, self._check_streams, clock=self._steady)
         self._jump_handle = self.get_clock().create_jump_callback(
@@ -99,7 +99,7 @@ class StereoOccNode(LifecycleNode):
             if not self.faults.present(Component.MODEL):
                 self.faults.put("configure", Component.MODEL, str(error))
             self.get_logger().error(
-                f"configuration failed: {error} Correct this, then configure and activate the node."
+                f"configuration failed: {error} Correct the error, then configure and activate the node."
             )
             return TransitionCallbackReturn.FAILURE
         self.faults.clear("configure")
@@ -122,7 +122,7 @@ class StereoOccNode(LifecycleNode):
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe and start the worker; counters begin at zero."""
+        """Subscribe, set the counters to zero, and start the worker."""
         assert self.pipeline is not None and self.worker is not None
         result = super().on_activate(state)
         settings = self.pipeline.settings
@@ -147,11 +147,11 @@ class StereoOccNode(LifecycleNode):
         self.worker.start()
         if self.pipeline.world is not None:
             self.pipeline.world.start()
-        self._enter("active", f"listens to {names['left']} and {names['right']}")
+        self._enter("active", f"subscribed to {names['left']} and {names['right']}")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Unsubscribe and stop the worker; latched outputs and counters stay."""
+        """Unsubscribe and stop the worker; latched outputs and counters are kept."""
         self._stop()
         self._enter("inactive", "deactivated")
         return super().on_deactivate(state)
@@ -205,7 +205,7 @@ class StereoOccNode(LifecycleNode):
         received = self.synchronizer.received
         self._debug(
             lambda: (
-                f"pair {pair.stamp_ns}: right {1e-6 * (stamp_ns(pair.right) - pair.stamp_ns):+.1f} ms, found "
+                f"pair {pair.stamp_ns}: right {1e-6 * (stamp_ns(pair.right) - pair.stamp_ns):+.1f} ms, complete "
                 f"{1e3 * (time.monotonic() - pair.arrived):.1f} ms after the first image; images left "
                 f"{received['left']}, right {received['right']}"
             )
@@ -283,7 +283,7 @@ class StereoOccNode(LifecycleNode):
         for name in self._reported - present.keys():
             self._logged.pop(name, None)
             self.get_logger().info(f"{name}: cleared")
-        # the updater's timer may have stopped together with the simulated clock
+        # the timer of the updater stops if the simulated clock stops
         if self._reported != present.keys():
             self._reported = set(present)
             self._diagnostics.update()
@@ -295,7 +295,7 @@ class StereoOccNode(LifecycleNode):
         self.worker.slot.clear()
         self.pipeline.drop_waiting()
         self.pipeline.extrinsics.reset()
-        text = f"the clock jumped back by {seconds:.3f} s: waiting images, pairs and transforms are dropped."
+        text = f"the clock jumped back by {seconds:.3f} s: waiting images, pairs and transforms were dropped."
         self.faults.put("clock_jump", Component.SYNC, text, is_error=False, lasts=JUMP_FAULT_LASTS)
 
     def _pair_failed(self, error: Exception) -> None:
@@ -311,7 +311,7 @@ class StereoOccNode(LifecycleNode):
         if now - self._logged.get(fault.name, -LOG_PERIOD) < LOG_PERIOD:
             return
         self._logged[fault.name] = now
-        # rclpy binds a severity to the calling line, so each severity needs its own
+        # rclpy allows one severity per calling line
         if fault.is_error:
             self.get_logger().error(f"{fault.name}: {fault.text}")
         else:
@@ -325,7 +325,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 after an interrupt or with --help, 2 on an error that the user can correct.
     """
-    # idle OpenMP threads sleep instead of spinning on cores that DDS needs; read when OpenMP is loaded
+    # idle OpenMP threads sleep and leave the cores to DDS; OpenMP reads the variable when it is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if help_requested(arguments):
         print(usage("stereo_occ", SUMMARY, Settings))

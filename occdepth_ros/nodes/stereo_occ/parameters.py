@@ -16,58 +16,70 @@ from occdepth_ros.outputs.selection import INCLUDES, Include
 
 
 def _switch(topic: str) -> bool:
-    return parameter(True, "Outputs", f"Whether `~/{topic}` is published (when somebody listens).", live=True)
+    return parameter(True, "Outputs", f"Whether `~/{topic}` is published while it has subscribers.", live=True)
 
 
 def _rate(topic: str) -> float:
-    text = f"Highest rate of `~/{topic}`, Hz; 0 publishes every prediction."
+    text = f"Maximum rate of `~/{topic}`, Hz; 0 publishes every prediction."
     return parameter(0.0, "Outputs", text, low=0.0, high=1000.0, live=True)
 
 
 def _include(default: Include, what: str) -> Include:
-    text = f"Which occupied voxels enter {what}: seen by the cameras, completed inside their view, or all."
+    text = f"Occupied voxels in {what}: seen by the cameras, completed within their field of view, or all."
     return parameter(default, "Outputs", text, choices=INCLUDES, live=True)
 
 
 @dataclass(frozen=True)
 class Settings(ParameterSet):
-    """All parameters with their values; a field is a parameter.
+    """Values of all parameters; each field is a parameter.
 
     Raises:
         ParameterError: values contradict each other.
     """
 
-    autostart: bool = parameter(True, "Life", "Configure and activate at start, without a lifecycle manager.")
+    autostart: bool = parameter(
+        True, "Life", "Whether the node configures and activates itself at start, without a lifecycle manager."
+    )
 
-    model: str = parameter(DEFAULT_MODEL, "Model", "Which model predicts.", choices=tuple(MODELS))
-    weights: str = parameter("", "Model", "Checkpoint file; empty takes the model's own weights.")
-    device: str = parameter("auto", "Model", "Where the model runs: `auto`, `cpu`, `cuda` or `cuda:N`.")
+    model: str = parameter(DEFAULT_MODEL, "Model", "Name of the model.", choices=tuple(MODELS))
+    weights: str = parameter("", "Model", "Checkpoint file; if empty, the default weights of the model are used.")
+    device: str = parameter("auto", "Model", "Device of the model: `auto`, `cpu`, `cuda` or `cuda:N`.")
     fallback: bool = parameter(
-        True, "Model", f"Go on with `{FALLBACK_MODEL}` when the model cannot be loaded or GPU memory is out."
+        True,
+        "Model",
+        f"Whether the node uses `{FALLBACK_MODEL}` if the model cannot be loaded or the GPU is out of memory.",
     )
     fallback_retry: float = parameter(
-        60.0, "Model", "How often the wished model is tried again during a fallback, s; 0 never.", low=0.0, high=86400.0
+        60.0,
+        "Model",
+        "Period of the attempts to load the requested model again during a fallback, s; 0 disables them.",
+        low=0.0,
+        high=86400.0,
     )
-    warm_up: bool = parameter(True, "Model", "Predict an empty pair while configuring, so that the first is not slow.")
+    warm_up: bool = parameter(
+        True, "Model", "Whether an empty pair is predicted during configuration, so that the first pair is not slow."
+    )
 
-    grid_frame: str = parameter("velodyne", "Grid", "Frame that the voxel grid is fixed in; outputs carry it.")
-    grid_origin: tuple[float, ...] = parameter(
-        (0.0, -25.6, -2.0), "Grid", "Lower corner x, y, z of the grid in `grid_frame`, m.", low=-1e4, high=1e4
+    grid_frame: str = parameter(
+        "velodyne", "Grid", "Frame in which the voxel grid is fixed; frame_id of the voxel outputs."
     )
-    grid_size: tuple[int, ...] = parameter((256, 256, 32), "Grid", "Voxels along x, y, z.", low=1, high=4096)
-    grid_resolution: float = parameter(0.2, "Grid", "Edge of a voxel, m.", low=1e-3, high=100.0)
+    grid_origin: tuple[float, ...] = parameter(
+        (0.0, -25.6, -2.0), "Grid", "Minimum corner x, y, z of the grid in `grid_frame`, m.", low=-1e4, high=1e4
+    )
+    grid_size: tuple[int, ...] = parameter((256, 256, 32), "Grid", "Number of voxels along x, y, z.", low=1, high=4096)
+    grid_resolution: float = parameter(0.2, "Grid", "Edge length of a voxel, m.", low=1e-3, high=100.0)
     fixed_frame: str = parameter(
         "map",
         "Grid",
-        "Frame that does not move, in which TF says where `grid_frame` is: models that merge earlier pairs do so where "
-        "TF has it, and see each pair alone where not.",
+        "Fixed frame for poses of `grid_frame` from TF. Models that merge earlier pairs need this transform; without "
+        "it, they predict each pair separately.",
     )
 
     extrinsics: str = parameter(
         "auto",
         "Extrinsics",
-        "Where the grid's pose in the left camera comes from: `tf`, `parameters` (`camera_from_grid_*`), "
-        "or `auto`: TF, and parameters where TF has none.",
+        "Source of the pose of the grid in the left camera: `tf`, `parameters` (`camera_from_grid_*`), or `auto` (TF, "
+        "and the parameters if TF has no transform).",
         choices=("auto", "tf", "parameters"),
     )
     camera_from_grid_translation: tuple[float, ...] = parameter(
@@ -76,42 +88,46 @@ class Settings(ParameterSet):
     camera_from_grid_rotation: tuple[float, ...] = parameter(
         (0.5, -0.5, 0.5, 0.5),
         "Extrinsics",
-        "Rotation of `grid_frame` in the left optical frame: quaternion x, y, z, w, or roll, pitch, yaw, rad "
-        "(default: a level camera looking along x).",
+        "Rotation of `grid_frame` in the left optical frame: quaternion x, y, z, w, or roll, pitch, yaw, rad. The "
+        "default is a level camera whose optical axis is parallel to x.",
         lengths=(3, 4),
         low=-10.0,
         high=10.0,
     )
     tf_timeout: float = parameter(
-        1.0, "Extrinsics", "How long `auto` waits for TF before it takes the parameters, s.", low=0.0, high=3600.0
+        1.0, "Extrinsics", "Time to wait for TF before `auto` uses the parameters, s.", low=0.0, high=3600.0
     )
     tf_age_warning: float = parameter(
-        1.0, "Extrinsics", "Age of a changing transform above which it is a warning, s.", low=0.0, high=3600.0
+        1.0, "Extrinsics", "Age of a dynamic transform above which a warning is reported, s.", low=0.0, high=3600.0
     )
     tf_age_error: float = parameter(
         5.0,
         "Extrinsics",
-        "Age of a changing transform above which it is an error, and pairs are not used, s; 0 never.",
+        "Age of a dynamic transform above which an error is reported and pairs are not predicted, s; 0 disables it.",
         low=0.0,
         high=86400.0,
     )
     measured_extrinsics: bool = parameter(
         False,
         "Extrinsics",
-        "Replace height, pitch and roll of the cameras by those above the ground that stereo matching finds, once "
-        "measured; heading and horizontal position stay.",
+        "Whether height, pitch and roll of the cameras are replaced by values measured from the ground plane by stereo "
+        "matching, as soon as they are available. Heading and horizontal position are kept.",
     )
 
-    approximate_sync: bool = parameter(False, "Input", "Pair images whose stamps differ by up to `slop`.")
+    approximate_sync: bool = parameter(False, "Input", "Whether images whose stamps differ by up to `slop` are paired.")
     slop: float = parameter(
-        0.02, "Input", "Largest difference of stamps with `approximate_sync`, s.", low=0.0, high=1.0
+        0.02, "Input", "Maximum difference of the stamps of a pair with `approximate_sync`, s.", low=0.0, high=1.0
     )
-    queue_size: int = parameter(10, "Input", "Images per side that wait for their partner.", low=1, high=1000)
-    rectify: bool = parameter(False, "Input", "The images are raw: undistort and rectify them by CameraInfo.")
+    queue_size: int = parameter(
+        10, "Input", "Maximum number of images per side that wait for the image of the other side.", low=1, high=1000
+    )
+    rectify: bool = parameter(
+        False, "Input", "Whether the images are raw; they are then undistorted and rectified with CameraInfo."
+    )
     input_timeout: float = parameter(
         2.0,
         "Input",
-        "After this long without a message a stream counts as stopped, s.",
+        "Time without a message after which a stream is reported as stopped, s.",
         low=0.1,
         high=3600.0,
         live=True,
@@ -120,8 +136,8 @@ class Settings(ParameterSet):
     allow_unchanged_images: bool = parameter(
         False,
         "Input",
-        "Predict pairs with the same images as the pair before. Off, they are the fault `images_unchanged` of a frozen "
-        "camera; simulations without image noise repeat images while nothing moves.",
+        "Whether pairs with the same images as the previous pair are predicted. If false, they are reported as the "
+        "fault `images_unchanged` (a frozen camera). Simulations without image noise repeat images of static scenes.",
         live=True,
     )
 
@@ -146,7 +162,7 @@ class Settings(ParameterSet):
     publish_legend: bool = _switch("legend")
     legend_rate: float = _rate("legend")
     publish_processing_time: bool = parameter(
-        True, "Outputs", "Whether `~/debug/processing_time/*` is published (when somebody listens).", live=True
+        True, "Outputs", "Whether `~/debug/processing_time/*` is published while it has subscribers.", live=True
     )
     octomap_include: Include = _include("seen+completed", "the OctoMaps")  # noqa: RUF009 a word, not a list
     markers_include: Include = _include("seen+completed", "the markers")  # noqa: RUF009 a word, not a list
@@ -155,7 +171,7 @@ class Settings(ParameterSet):
     min_confidence: float = parameter(
         0.0,
         "Outputs",
-        "Probability below which a voxel counts as unknown (not in `~/grid`).",
+        "Probability below which a voxel is published as unknown; does not apply to `~/grid`.",
         low=0.0,
         high=1.0,
         live=True,
@@ -163,7 +179,7 @@ class Settings(ParameterSet):
     max_markers: int = parameter(
         50000,
         "Outputs",
-        "Highest number of rectangles in `~/markers`; the farthest are dropped.",
+        "Maximum number of rectangles in `~/markers`; the farthest are omitted.",
         low=1,
         high=10_000_000,
         live=True,
@@ -171,67 +187,71 @@ class Settings(ParameterSet):
     border_voxels: int = parameter(
         2,
         "Outputs",
-        "Completed voxels up to this far from the side faces of the grid are left out of the OctoMaps, `~/markers` and "
-        "`~/points` (networks predict thin rims of terrain there), voxels.",
+        "Distance from the side faces of the grid within which completed voxels are omitted from the OctoMaps, "
+        "`~/markers` and `~/points`, voxels. Networks predict false terrain at these faces.",
         low=0,
         high=100,
         live=True,
     )
     occupancy_min_height: float = parameter(
-        0.3, "Outputs", "Lower edge of the obstacle band of `~/occupancy_grid`, m above the local ground.", live=True
+        0.3, "Outputs", "Minimum height of obstacles in `~/occupancy_grid`, m above the local ground.", live=True
     )
     occupancy_max_height: float = parameter(
-        2.0, "Outputs", "Upper edge of the obstacle band of `~/occupancy_grid`, m above the local ground.", live=True
+        2.0, "Outputs", "Maximum height of obstacles in `~/occupancy_grid`, m above the local ground.", live=True
     )
 
     map_mode: str = parameter(
         "on_demand",
         "Map",
-        "When predictions are fused into `~/map/*`: `on_demand` (from the first subscriber or service call on), "
-        "`always`, or `off`. Fusion needs TF from `fixed_frame` to `grid_frame`.",
+        "When predictions are fused into `~/map/*`: `on_demand` (after the first subscription or service call), "
+        "`always`, or `off`. Fusion requires the transform from `fixed_frame` to `grid_frame` in TF.",
         choices=("on_demand", "always", "off"),
     )
     publish_map: bool = parameter(
-        True, "Map", "Whether `~/map/*` topics are published (when somebody listens).", live=True
+        True, "Map", "Whether the topics `~/map/*` are published while they have subscribers.", live=True
     )
-    map_rate: float = parameter(1.0, "Map", "Highest rate of each `~/map/*` topic, Hz.", low=0.0, high=100.0, live=True)
+    map_rate: float = parameter(1.0, "Map", "Maximum rate of each `~/map/*` topic, Hz.", low=0.0, high=100.0, live=True)
     map_size: tuple[int, ...] = parameter(
-        (512, 512, 64), "Map", "Voxels of the map's window along x, y, z; multiples of 16.", low=16, high=4096
+        (512, 512, 64), "Map", "Number of voxels of the map window along x, y, z; multiples of 16.", low=16, high=4096
     )
     map_max_mb: int = parameter(
         256,
         "Map",
-        "Highest memory of window and stored blocks, MB; oldest blocks go first.",
+        "Maximum memory of the window and the stored blocks, MB; the oldest blocks are dropped first.",
         low=1,
         high=1 << 20,
     )
     map_max_range: float = parameter(
         0.0,
         "Map",
-        "Distance beyond which stored blocks are dropped, m; 0 keeps them.",
+        "Distance beyond which stored blocks are dropped, m; 0 keeps all blocks.",
         low=0.0,
         high=1e6,
     )
     map_dynamic_s: float = parameter(
-        1.5, "Map", "Time after which an unobserved voxel of a dynamic class is unknown, s.", low=0.1, high=3000.0
+        1.5, "Map", "Time after which an unobserved voxel of a dynamic class becomes unknown, s.", low=0.1, high=3000.0
     )
     map_completed_s: float = parameter(
-        20.0, "Map", "Time within which a voxel that was completed, never seen, fades, s.", low=0.1, high=3000.0
+        20.0,
+        "Map",
+        "Time within which a voxel that was completed and never seen becomes unknown, s.",
+        low=0.1,
+        high=3000.0,
     )
     map_static_s: float = parameter(
         0.0,
         "Map",
-        "Time after which a seen static voxel is unknown, s; 0 is never.",
+        "Time after which a seen voxel of a static class becomes unknown, s; 0 disables this.",
         low=0.0,
         high=3000.0,
     )
     map_dynamic_classes: str = parameter(
-        ", ".join(sorted(DYNAMIC_CLASSES)), "Map", "Classes whose objects move, separated by commas."
+        ", ".join(sorted(DYNAMIC_CLASSES)), "Map", "Dynamic classes, separated by commas."
     )
     map_max_step: float = parameter(
         5.0,
         "Map",
-        "Largest motion in 0.1 s, m; a larger one resets the map.",
+        "Maximum motion in 0.1 s, m; a larger motion resets the map.",
         low=0.1,
         high=1e6,
     )
@@ -239,8 +259,8 @@ class Settings(ParameterSet):
     occupancy_max_step: float = parameter(
         0.25,
         "Outputs",
-        "Difference in height of neighbouring ground above which its edge is lethal in `~/occupancy_grid`, m; at least "
-        "one voxel.",
+        "Height difference of neighbouring ground cells above which their edge is lethal in `~/occupancy_grid`, m; "
+        "at least one voxel.",
         low=0.01,
         high=100.0,
         live=True,
@@ -248,7 +268,7 @@ class Settings(ParameterSet):
     occupancy_completed_cost: int = parameter(
         -1,
         "Outputs",
-        "Cost in `~/occupancy_grid` of ground that was completed and not seen: -1 unknown, 0 free, up to 99.",
+        "Cost in `~/occupancy_grid` of ground that was completed and not seen: -1 (unknown), or 0 (free) to 99.",
         low=-1,
         high=99,
         live=True,
@@ -257,13 +277,13 @@ class Settings(ParameterSet):
     def __post_init__(self) -> None:
         if self.occupancy_min_height >= self.occupancy_max_height:
             raise ParameterError(
-                f"the band from {self.occupancy_min_height:g} m to {self.occupancy_max_height:g} m is empty",
+                f"the height range from {self.occupancy_min_height:g} m to {self.occupancy_max_height:g} m is empty",
                 where="occupancy_min_height, occupancy_max_height",
-                remedy="Set both at once, the lower edge below the upper one.",
+                remedy="Set both in one call, the minimum below the maximum.",
             )
         if len(self.camera_from_grid_rotation) == 4 and math.hypot(*self.camera_from_grid_rotation) < 1e-3:
             raise ParameterError(
-                "the quaternion is zero", where="camera_from_grid_rotation", remedy="No rotation is 0, 0, 0, 1."
+                "the quaternion is zero", where="camera_from_grid_rotation", remedy="The identity is 0, 0, 0, 1."
             )
 
 

@@ -24,22 +24,22 @@ from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError
 from occdepth_ros.stereo.swap_guard import SwappedError
 
 WATCHED = ("stream_stopped", "stream_ended")
-"""Faults that `StreamWatch` clears, not a good pair."""
+"""Faults that only `StreamWatch` clears; a usable pair does not clear them."""
 PATIENT = ("camera_info", "missing_tf")
-"""Faults of pairs that arrive before their calibration or their transform."""
+"""Faults of pairs that arrive before their CameraInfo or their transform."""
 PATIENCE = 1.0
-"""Seconds that such a pair is kept, unless a newer one arrives."""
+"""Time for which such a pair is kept unless a newer pair arrives, seconds."""
 
 
 class Pipeline:
-    """Converts pairs to messages.
+    """Predicts pairs and publishes the results.
 
     Args:
         settings: the parameters; replaced by assignment when they change.
         host, calibration, extrinsics, outputs, timings, faults: the components.
-        world: the map over time; None where `map_mode` is off.
+        world: the map; None if `map_mode` is "off".
         now_ns: returns the ROS time, nanoseconds.
-        debug: logs the text that a function returns, where debug messages are enabled.
+        debug: logs the text that a function returns, if debug messages are enabled.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Pipeline:
         """Predict and publish one pair.
 
         Raises:
-            OccDepthError: the pair, the calibration or the model cannot be used; nothing was published.
+            OccDepthError: the pair or the calibration is invalid, or the model failed; nothing was published.
         """
         waited = pair is self.waiting
         if not waited:
@@ -91,7 +91,7 @@ class Pipeline:
                 self.waiting = pair
                 if not waited:
                     fault = error.name
-                    self._debug(lambda: f"pair {pair.stamp_ns}: waits up to {PATIENCE:g} s ({fault})")
+                    self._debug(lambda: f"pair {pair.stamp_ns}: waiting for up to {PATIENCE:g} s ({fault})")
             raise
 
     def start(self) -> None:
@@ -100,7 +100,7 @@ class Pipeline:
         self.waiting = None
 
     def drop_waiting(self) -> None:
-        """Drop the pair that waits for its calibration or its transform; it counts as unusable."""
+        """Drop the pair that waits for its CameraInfo or its transform, and count it as unusable."""
         if self.waiting is not None:
             self.failed += 1
             self.waiting = None
@@ -109,7 +109,7 @@ class Pipeline:
         """Process the waiting pair again, and publish latched topics to late subscribers.
 
         Raises:
-            OccDepthError: as `process`.
+            OccDepthError: as in `process`.
         """
         self.outputs.serve_late(self.settings)
         if self.waiting is not None:
@@ -151,7 +151,7 @@ class Pipeline:
             )
         )
         if self.settings.publish_processing_time:
-            # models report their own preprocessing and postprocessing, which lie within the predict call
+            # the predict call includes the preprocessing and postprocessing times that the model reports
             before, after = (prediction.timings_ms.get(stage, 0.0) for stage in ("preprocess", "postprocess"))
             self.timings.publish(
                 {
@@ -165,8 +165,8 @@ class Pipeline:
             )
 
     def _input_checks(self, rig: StereoRig) -> InputChecks:
-        """The checks of this rig; a new calibration starts them anew."""
-        # not the fingerprint: the pose of a moving camera changes with every pair
+        """Return the input checks of this rig; a new calibration resets them."""
+        # the fingerprint is not used, because the pose of a moving camera changes with every pair
         key = (rig.disparity_offset, rig.left.width, rig.left.height)
         if self._checks is None or self._checks[0] != key:
             self._checks = key, InputChecks(rig)
@@ -174,7 +174,7 @@ class Pipeline:
         return self._checks[1]
 
     def note_bad(self, error: Exception) -> NamedError:
-        """Count an unusable pair; returns the error with the name of its fault."""
+        """Count an unusable pair; returns the error as a `NamedError`."""
         if self.waiting is None:
             self.failed += 1
         if isinstance(error, NamedError):
@@ -196,7 +196,7 @@ class Pipeline:
                 Component.INPUT,
                 "the header has no frame_id",
                 where="left/image_rect",
-                remedy="Let the driver name the optical frame of the left camera.",
+                remedy="Set the frame_id in the camera driver to the optical frame of the left camera.",
             )
         return frame
 
@@ -216,11 +216,14 @@ class Pipeline:
         for doubt in self.rig_checks.warnings:
             self.faults.put(doubt.name, Component.EXTRINSICS, str(doubt), is_error=False)
         if mismatch:
-            text = f"left/image_rect is in {camera_frame!r}, left/camera_info in {info_frame!r}: taking the image's."
+            text = (
+                f"the frame_id of left/image_rect is {camera_frame!r}, that of left/camera_info is {info_frame!r}: "
+                "the frame_id of the image is used."
+            )
             self.faults.put("frame_id", Component.INPUT, text, is_error=False)
         if from_parameters:
             text = (
-                f"TF does not connect {self.settings.grid_frame!r} with {camera_frame!r}: "
-                "taking camera_from_grid_* of the parameters."
+                f"TF does not connect {self.settings.grid_frame!r} to {camera_frame!r}: the parameters "
+                "camera_from_grid_* are used."
             )
             self.faults.put("no_tf", Component.EXTRINSICS, text, is_error=False)

@@ -1,4 +1,4 @@
-"""The output topics: encoded only for subscribers, each with its own switch and maximum rate."""
+"""The output topics: encoded only if they have subscribers, each with a switch and a maximum rate."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from occdepth_ros.visualization.panels import colored_depth, draw_legend
 
 @dataclass(frozen=True)
 class Result:
-    """One prediction with everything that its messages need.
+    """One prediction, with the frame and the cameras of its messages.
 
     Args:
         prediction: the occupancy.
         camera_frame: optical frame of the left camera.
-        rig: cameras of the prediction; None for a map, which merges several.
+        rig: cameras of the prediction; None for a map, which merges several predictions.
     """
 
     prediction: OccupancyPrediction
@@ -49,7 +49,7 @@ class Result:
         return self.prediction.grid.frame_id
 
     def border(self, settings: Settings) -> int:
-        """Width of the border that is left out, voxels; 0 for a map."""
+        """Return the width of the omitted border, voxels; 0 for a map."""
         return settings.border_voxels if self.rig is not None else 0
 
 
@@ -62,12 +62,12 @@ class OutputSpec:
     """One output topic.
 
     Args:
-        name: topic below `~/`, and stem of the parameters `publish_<name>` and `<name>_rate`.
-        message: its type.
-        qos: its quality of service.
-        encode: makes the serialised message.
-        is_constant: whether the message depends on the class table alone, so that it is published once.
-        group: prefix of the parameters instead of the name, for topics that share one switch and one rate.
+        name: topic below `~/`, and part of the names of the parameters `publish_<name>` and `<name>_rate`.
+        message: message type.
+        qos: quality of service.
+        encode: returns the serialised message.
+        is_constant: whether the message depends only on the class table; it is then published once.
+        group: replaces the name in the names of the parameters, for topics that share a switch and a rate.
     """
 
     name: str
@@ -79,12 +79,12 @@ class OutputSpec:
 
     @property
     def switch(self) -> str:
-        """Name of the parameter that switches the topic on."""
+        """Name of the parameter that enables the topic."""
         return f"publish_{self.group or self.name}"
 
     @property
     def rate(self) -> str:
-        """Name of the parameter with the highest rate."""
+        """Name of the parameter with the maximum rate."""
         return f"{self.group or self.name}_rate"
 
 
@@ -144,7 +144,7 @@ def _camera_info(result: Result, settings: Settings) -> bytes:
 
 
 LEGEND_WIDTH = 460
-"""Width of `~/legend`, pixels: readable in a dock of RViz."""
+"""Width of `~/legend`, pixels; legible in a panel of RViz."""
 
 OUTPUTS = (
     OutputSpec("octomap_binary", Octomap, LATCHED, _octomap_binary),
@@ -155,24 +155,24 @@ OUTPUTS = (
     OutputSpec("occupancy_grid", OccupancyGrid, LATCHED, _occupancy_grid),
     OutputSpec("depth", Image, RESULT, lambda r, _: encode_depth(r.prediction, r.camera_frame)),
     OutputSpec("depth_color", Image, RESULT, _depth_color),
-    # beside the depth image, where RViz's DepthCloud looks for it
+    # next to the depth image, because RViz's DepthCloud subscribes to this name
     OutputSpec("camera_info", CameraInfo, RESULT, _camera_info),
     OutputSpec("legend", Image, LATCHED, _legend, is_constant=True),
 )
 
 
 class RateLimit:
-    """Limits the rate of events; jitter of up to a fifth of a period does not halve the output."""
+    """Limits the rate of events, with a tolerance of a fifth of the period for jitter."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def is_due(self, rate: float, now: float) -> bool:
-        """Whether an event may pass now; `rate` in Hz, 0 is unlimited."""
+        """Return whether an event is allowed at `now` (seconds); `rate` in Hz, 0 = unlimited."""
         return rate <= 0 or now >= self._next - 0.2 / rate
 
     def passed(self, rate: float, now: float) -> None:
-        """Note that an event passed."""
+        """Record an event at `now`, seconds."""
         if rate > 0:
             self._next = max(self._next + 1 / rate, now + 0.8 / rate)
 
@@ -189,10 +189,10 @@ class Output:
         self._published: object = None
 
     def encode(self, result: Result, settings: Settings) -> bytes | None:
-        """The serialised message; None where the topic is disabled, has no subscriber, is too early, or is up to date.
+        """Return the serialised message; None if the topic is disabled, not due or up to date, or has no subscriber.
 
         Raises:
-            Exception: of the encoder.
+            Exception: raised by the encoder.
         """
         now = time.monotonic()
         rate = getattr(settings, self.spec.rate)
@@ -216,11 +216,11 @@ class Output:
 
 
 class OutputSet:
-    """All output topics, and the newest result for late subscribers.
+    """All output topics; keeps the newest result for late subscribers.
 
     Args:
-        create: makes a lifecycle publisher from type, topic and quality of service.
-        failed: called with the topic and the exception of its encoder; the other topics are published.
+        create: creates a lifecycle publisher from type, topic and quality of service.
+        failed: called with the topic and the exception of its encoder; the other topics are still published.
         specs: the topics.
     """
 
@@ -235,12 +235,12 @@ class OutputSet:
         self.latest: Result | None = None
 
     def publish(self, result: Result, settings: Settings) -> tuple[float, float]:
-        """Encode and publish where due; returns the milliseconds of encoding and of publishing."""
+        """Encode and publish all topics that are due; returns the times of encoding and publishing, milliseconds."""
         self.latest = result
         return self._publish(self.outputs, settings)
 
     def serve_late(self, settings: Settings) -> None:
-        """Publish the newest result on latched topics that do not hold it yet.
+        """Publish the newest result on latched topics on which it has not been published.
 
         A subscriber may have connected after the result, or the rate limit may have delayed it.
         """
@@ -248,11 +248,11 @@ class OutputSet:
             self._publish((o for o in self.outputs if o.spec.qos is LATCHED), settings)
 
     def wanted(self, settings: Settings) -> bool:
-        """Whether a topic is switched on and has a subscriber."""
+        """Return whether at least one topic is enabled and has a subscriber."""
         return any(getattr(settings, o.spec.switch) and o.publisher.get_subscription_count() > 0 for o in self.outputs)
 
     def forget(self) -> None:
-        """Drop the newest result."""
+        """Discard the newest result."""
         self.latest = None
 
     def _publish(self, outputs: Iterable[Output], settings: Settings) -> tuple[float, float]:
@@ -262,7 +262,7 @@ class OutputSet:
             start = time.perf_counter()
             try:
                 message = output.encode(self.latest, settings)
-            except Exception as error:  # a failing topic does not stop the others
+            except Exception as error:  # an error in one topic must not stop the others
                 self._failed(output.spec.name, error)
                 continue
             encoded = time.perf_counter()

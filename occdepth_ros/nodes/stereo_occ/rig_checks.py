@@ -1,4 +1,4 @@
-"""Plausibility of the cameras' pose while the node runs: stated pose, age of TF, and the measured ground."""
+"""Checks the pose of the cameras while the node runs: configured pose, age of TF, and measured ground plane."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from occdepth_ros.stereo.ground_pose import (
 )
 
 FIRST_PERIOD, PERIOD = 5, 100
-"""Pairs between two measurements of the ground: before and after `ENOUGH` were made."""
+"""Pairs between two measurements of the ground, before and after the first `ENOUGH` measurements."""
 KEPT = 9
-"""Newest measurements that the median is taken of."""
+"""Number of newest measurements in the median."""
 MOVED = 0.02
-"""Change of the stated pose that begins the measurements anew, metres or of the rotation matrix."""
+"""Change of an element of the configured pose (translation in metres) that restarts the measurements."""
 
 
 class RigChecks:
     """Checks the rig of each pair; used by one thread.
 
     Args:
-        settings: `tf_age_*`, `measured_extrinsics` and the topics of the grid are used.
-        grid: the voxels.
+        settings: `tf_age_*`, `measured_extrinsics` and `grid_frame` are used.
+        grid: the voxel grid.
     """
 
     def __init__(self, settings: Settings, grid: VoxelGrid) -> None:
@@ -43,9 +43,9 @@ class RigChecks:
         self._grid = grid
         self._is_base = is_base_frame(grid.frame_id)
         self.stated: StereoRig | None = None
-        """The rig with the stated pose."""
+        """The rig with the configured pose; None before the first pair."""
         self.summary = ""
-        """One line on the rig in use."""
+        """One-line description of the rig in use."""
         self._pose_source = ""
         self._meter: GroundPoseMeter | None = None
         self._measured: list[GroundPose] = []
@@ -57,19 +57,19 @@ class RigChecks:
 
     @property
     def warnings(self) -> tuple[InputWarning, ...]:
-        """Doubts about the pose in use."""
+        """Warnings about the pose in use."""
         return (*self._static, *self._age, *self._ground)
 
     @property
     def measured(self) -> GroundPose | None:
-        """Median of the measurements of the ground, None before the first."""
+        """Median of the measurements of the ground; None before the first one."""
         return median_pose(self._measured)
 
     def checked(self, rig: StereoRig, pose: GridPose) -> StereoRig:
-        """Check the pose of a pair; returns the rig to use, with the measured pose where that is requested.
+        """Check the pose of a pair and return the rig to use, with the measured pose if it is requested.
 
         Raises:
-            NamedError: "camera_looks_up": the cameras look into the sky; "old_tf": TF has stopped.
+            NamedError: "camera_looks_up" if the cameras point at the sky, "old_tf" if the transform is too old.
         """
         self._check_age(pose)
         if rig is not self.stated:
@@ -91,7 +91,7 @@ class RigChecks:
         return self._with_measured(rig)
 
     def measure(self, left: ImageArray, right: ImageArray) -> None:
-        """Measure the ground of a pair now and then, and compare it with the stated pose."""
+        """Measure the ground plane every `FIRST_PERIOD` or `PERIOD` pairs and compare it with the configured pose."""
         if self.stated is None:
             return
         self._countdown -= 1
@@ -100,7 +100,7 @@ class RigChecks:
         self._countdown = FIRST_PERIOD if len(self._measured) < ENOUGH else PERIOD
         try:
             self._meter = self._meter or GroundPoseMeter(self.stated)
-        except CalibrationError:  # images that are too small for matching: the model says so where it matters
+        except CalibrationError:  # images that are too small for stereo matching; models that use it report the error
             self._countdown = PERIOD
             return
         found = self._meter.measure(left, right)
@@ -130,11 +130,11 @@ class RigChecks:
                 Component.EXTRINSICS,
                 f"the newest transform is {pose.age:.1f} s older than the images",
                 where=settings.grid_frame,
-                remedy="Restart its publisher, or set tf_age_error to a longer time.",
+                remedy="Restart the publisher of the transform, or set tf_age_error to a longer time.",
             )
         self._age = ()
         if pose.age > settings.tf_age_warning:
-            # whole seconds, so that the text (and the log) does not change with every pair
+            # whole seconds, so that the text and the log do not change with every pair
             text = f"the newest transform is more than {int(pose.age)} s older than the images: the pose may be wrong"
             self._age = (InputWarning("old_tf", text, settings.grid_frame, "Check the publisher of this transform."),)
 

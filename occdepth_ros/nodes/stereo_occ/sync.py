@@ -1,4 +1,4 @@
-"""Pairs the live left and right images by their stamps; handles out-of-order images and clocks that jump back."""
+"""Pairs live left and right images by their stamps; handles out-of-order images and backward jumps of the clock."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from occdepth_ros.sources.pairing import PairMatcher
 
 SIDES = ("left", "right")
 JUMP_BACK_NS = 1_000_000_000
-"""A step back of the stamps of at least this size is a jump of the clock. After a smaller step the image counts as out
-of order and is dropped, unless the next image of that side is older too."""
+"""Minimum backward step of the stamps that is a jump of the clock. After a smaller step, the image is dropped as out of
+order, unless the next image of that side is older as well."""
 
 
 def stamp_ns(message: Image) -> int:
@@ -25,11 +25,11 @@ def stamp_ns(message: Image) -> int:
 
 @dataclass(frozen=True)
 class ImagePair:
-    """Two images of one moment.
+    """A stereo pair of images.
 
     Args:
         left, right: the messages.
-        arrived: arrival of the first of the two, seconds of `time.monotonic`.
+        arrived: arrival time of the first of the two images, seconds of `time.monotonic`.
     """
 
     left: Image
@@ -44,7 +44,7 @@ class ImagePair:
 
 @dataclass(frozen=True)
 class _Arrival:
-    """An image and its arrival, seconds of `time.monotonic`."""
+    """An image and its arrival time, seconds of `time.monotonic`."""
 
     message: Image
     at: float
@@ -55,11 +55,11 @@ class PairSynchronizer:
 
     Args:
         on_pair: called with each pair.
-        on_jump: called with the step back in seconds, after all waiting images were dropped.
+        on_jump: called with the backward step in seconds, after all waiting images were dropped.
         approximate: pair stamps that differ by up to `slop` and by less than half of the measured period; False = pair
             equal stamps only.
-        slop: seconds.
-        queue_size: images per side that wait for their partner.
+        slop: maximum difference of the stamps of a pair, seconds.
+        queue_size: maximum number of images per side that wait for the other image.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class PairSynchronizer:
         self.reset()
 
     def reset(self) -> None:
-        """Drop all waiting images; the next stamps may be older."""
+        """Drop all waiting images; the next stamps may be older than the previous ones."""
         self._dropped_before = self.dropped
         self._matcher = self._new_matcher()
         self._newest: dict[str, int | None] = dict.fromkeys(SIDES)
@@ -101,12 +101,12 @@ class PairSynchronizer:
 
     @property
     def waiting(self) -> int:
-        """Number of images that wait for their partner."""
+        """Number of images that wait for the image of the other side."""
         return self._matcher.waiting
 
     @property
     def tolerance_ns(self) -> int:
-        """Largest difference of stamps within a pair at present, nanoseconds."""
+        """Current maximum difference of the stamps of a pair, nanoseconds."""
         return self._matcher.tolerance_ns
 
     @property
@@ -118,7 +118,7 @@ class PairSynchronizer:
         """Add one image of "left" or "right".
 
         Raises:
-            NamedError: "stamp": the stamp of the header is not a valid time.
+            NamedError: "stamp" if the stamp of the header is not a valid time.
         """
         now = time.monotonic()
         seconds, nanoseconds = message.header.stamp.sec, message.header.stamp.nanosec
@@ -128,7 +128,7 @@ class PairSynchronizer:
                 Component.INPUT,
                 f"the stamp of {seconds} s and {nanoseconds} ns is not a valid time",
                 where=f"{side}/image_rect",
-                remedy="Let the driver stamp its images with the ROS clock.",
+                remedy="Configure the camera driver to stamp its images with the ROS clock.",
             )
         stamp = stamp_ns(message)
         self.last_arrival[side] = now

@@ -1,4 +1,4 @@
-"""Processing times: debug topics in the manner of Autoware nodes, and percentiles for the diagnostics."""
+"""Processing times: debug topics as in Autoware nodes, and percentiles for the diagnostics."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from std_msgs.msg import Float64
 from occdepth_ros.nodes.qos import RESULT
 
 STAGES = ("sync", "preprocess", "inference", "postprocess", "publish", "total")
-"""sync: arrival of the pair's first image until the worker takes the pair; preprocess: decoding, rectification,
-calibration; inference: the model; postprocess: encoding of messages; publish: handing them to the middleware;
-total: arrival of the pair's first image until the last message is out."""
+"""sync: from the arrival of the first image of a pair to the start of processing; preprocess: decoding, rectification
+and calibration; inference: the model; postprocess: encoding of messages; publish: calls of the publishers; total: from
+the arrival of the first image to the publication of the last message."""
 
 
 class TimingPublishers:
     """`~/debug/processing_time/<stage>_ms`, std_msgs/Float64 in milliseconds.
 
     Args:
-        create: makes a publisher from type, topic and quality of service.
+        create: creates a publisher from type, topic and quality of service.
     """
 
     def __init__(self, create: Callable[..., LifecyclePublisher]) -> None:
         self.publishers = {stage: create(Float64, f"~/debug/processing_time/{stage}_ms", RESULT) for stage in STAGES}
 
     def publish(self, times_ms: Mapping[str, float]) -> None:
-        """Publish the stages that somebody listens to."""
+        """Publish the stages whose topics have subscribers."""
         for stage, publisher in self.publishers.items():
             if stage in times_ms and publisher.get_subscription_count():
                 publisher.publish(Float64(data=float(times_ms[stage])))
@@ -40,8 +40,8 @@ class Statistics:
     """Rate and duration of the latest events, thread-safe.
 
     Args:
-        window: how many events are remembered.
-        horizon: age in seconds beyond which an event no longer counts.
+        window: maximum number of stored events.
+        horizon: maximum age of an event, seconds.
     """
 
     def __init__(self, window: int = 200, horizon: float = 10.0) -> None:
@@ -50,17 +50,17 @@ class Statistics:
         self._horizon = horizon
 
     def add(self, value: float = 0.0) -> None:
-        """Note an event now."""
+        """Record an event at the current time."""
         with self._lock:
             self._events.append((time.monotonic(), value))
 
     def rate(self) -> float:
-        """Events per second over the horizon; 0 with fewer than two."""
+        """Return the rate of events over the horizon, Hz; 0 for fewer than two events."""
         times = [t for t, _ in self._recent()]
         return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
 
     def percentiles(self, *percents: float) -> list[float]:
-        """Percentiles of the values over the horizon; NaN without events."""
+        """Return percentiles of the values over the horizon; NaN without events."""
         values = [value for _, value in self._recent()]
         return np.percentile(values, percents).tolist() if values else [float("nan")] * len(percents)
 

@@ -1,4 +1,4 @@
-"""Supervision of the input streams and of the rates: missing streams, lost images, slow predictions."""
+"""Supervises the input streams and the rates: missing streams, lost images, slow predictions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.sync import SIDES, PairSynchronizer
 
 RATE_WINDOW = 10.0
-"""Seconds over which rates are compared."""
+"""Duration over which rates are compared, seconds."""
 LEAST_COUNT = 10
-"""Lowest number of images or pairs in the window for a comparison."""
+"""Minimum number of images or pairs in the window for a comparison."""
 LOW_SHARE = 0.5
-"""Share of paired images, or of predicted pairs, below which a warning is set."""
+"""Fraction of paired images, or of predicted pairs, below which a warning is set."""
 SAME_PHASE = 0.05
-"""Stamps whose difference is within this share of a period of a whole number of periods come from cameras that trigger
-together."""
+"""Maximum deviation of a stamp difference from a whole number of periods, as a fraction of a period, with which the
+cameras are synchronised."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class StreamWatch:
     """Sets and clears faults of the streams; `check` is called periodically.
 
     Args:
-        synchronizer, calibration: what is supervised.
+        synchronizer, calibration: supervised components.
         faults: receives "stream_stopped", "stream_ended", "camera_info", "unsynchronised", "images_lost" and
             "slow_rate".
         names: resolved topic names of the images by side.
@@ -57,16 +57,16 @@ class StreamWatch:
         self._last_stamp_of_replay: int | None = None
 
     def replay_ended(self, last_stamp_ns: int) -> None:
-        """Note that a replay has published its last pair, of this stamp."""
+        """Record that a replay has published its last pair, with this stamp (ns)."""
         self._last_stamp_of_replay = last_stamp_ns
 
     def check(self, timeout: float, handled: int, processing_ms: float) -> None:
         """Update the faults.
 
         Args:
-            timeout: seconds without a message after which a stream counts as stopped.
-            handled: number of pairs that were predicted or refused since the activation.
-            processing_ms: median processing time of a pair, for the text.
+            timeout: time without a message after which a stream is reported as stopped, seconds.
+            handled: number of pairs that were predicted or rejected since the activation.
+            processing_ms: median processing time of a pair, milliseconds, for the text of a fault.
         """
         now = time.monotonic()
         self._check_rates(now, handled, processing_ms)
@@ -78,11 +78,11 @@ class StreamWatch:
         if missing and silent < len(SIDES):
             topics = ", ".join(f"{side}/camera_info" for side in missing)
             self._faults.put(
-                "camera_info", Component.CALIBRATION, f"no message on {topics}. Publish it, or remap the topic."
+                "camera_info", Component.CALIBRATION, f"no message on {topics}. Publish the topic, or remap it."
             )
 
     def _check_silence(self, now: float, timeout: float) -> int:
-        """Number of silent streams."""
+        """Return the number of streams without a recent message."""
         arrivals = self._synchronizer.last_arrival
         never = [side for side in SIDES if arrivals[side] is None]
         stopped = [side for side in SIDES if (at := arrivals[side]) is not None and now - at > timeout]
@@ -92,14 +92,14 @@ class StreamWatch:
         newest = max((stamp for stamp in self._synchronizer.last_stamp.values() if stamp is not None), default=None)
         if newest is not None and self._last_stamp_of_replay is not None and newest <= self._last_stamp_of_replay:
             self._faults.clear("stream_stopped")
-            text = "the replay has published its last pair. Outputs keep their last content."
+            text = "the replay has published its last pair. The outputs keep their last content."
             self._faults.put("stream_ended", Component.INPUT, text, is_error=False)
             return len(never) + len(stopped)
         self._faults.clear("stream_ended")
-        texts = [f"no message yet on {self._names[side]}" for side in never]
+        texts = [f"no message received on {self._names[side]}" for side in never]
         texts += [f"{self._names[side]} stopped" for side in stopped]
         text = f"{'; '.join(texts)}. Start the camera, or remap the topic (`ros2 topic info -v` lists publishers)."
-        # before the first message, nothing has failed yet
+        # before the first message, a missing stream is a warning
         self._faults.put("stream_stopped", Component.INPUT, text, is_error=len(never) < len(SIDES))
         return len(never) + len(stopped)
 
@@ -151,11 +151,11 @@ TRANSPORT_REMEDY = (
 
 
 def unpaired_text(difference_ns: int, period_ns: int) -> str:
-    """Why images with these stamps do not pair, and the remedy.
+    """Describe why images with these stamps are not paired, with a remedy.
 
     Args:
-        difference_ns: newest left stamp minus newest right stamp.
-        period_ns: measured period of the streams; 0 = not measured.
+        difference_ns: newest left stamp minus newest right stamp, nanoseconds.
+        period_ns: measured period of the streams, nanoseconds; 0 = not measured.
     """
     difference = f"the newest differ by {1e-6 * difference_ns:.0f} ms"
     if period_ns > 0:
@@ -163,7 +163,7 @@ def unpaired_text(difference_ns: int, period_ns: int) -> str:
         remainder = difference_ns - periods * period_ns
         if abs(remainder) <= max(SAME_PHASE * period_ns, 1_000_000):
             return (
-                f"{difference}, {abs(periods)} whole periods of {1e-6 * period_ns:.0f} ms, so partners are lost in "
+                f"{difference}, {abs(periods)} whole periods of {1e-6 * period_ns:.0f} ms, so images are lost in "
                 f"transport. Remedy: {TRANSPORT_REMEDY}"
             )
         return (

@@ -1,4 +1,4 @@
-"""A worker thread that processes the newest item: a slot of one instead of a queue."""
+"""A worker thread that processes the newest item; it uses a slot for one item instead of a queue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class NewestSlot(Generic[T]):
-    """Holds at most one item; items that are replaced or removed unprocessed count as dropped."""
+    """Stores at most one item; items that are replaced or cleared are counted as dropped."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -18,7 +18,7 @@ class NewestSlot(Generic[T]):
         self.dropped = 0
 
     def put(self, item: T) -> None:
-        """Set the newest item."""
+        """Store an item; an unprocessed older item is dropped."""
         with self._condition:
             if self._item is not None:
                 self.dropped += 1
@@ -41,19 +41,19 @@ class NewestSlot(Generic[T]):
             self._item = None
 
     def wake(self) -> None:
-        """Let a waiting `take` return."""
+        """Make a waiting `take` return."""
         with self._condition:
             self._condition.notify_all()
 
 
 class Worker(Generic[T]):
-    """Calls `work(item)` with the newest item of a slot, in its own thread.
+    """Calls `work(item)` with the newest item of a slot in a separate thread.
 
     Args:
         work: processes one item; its exceptions are passed to `failed`, and the thread continues.
-        idle: called when no item came for `idle_period` seconds, and after each item.
+        idle: called after each item, and after `idle_period` seconds without an item.
         failed: receives the exceptions of `work` and `idle`.
-        idle_period: seconds between idle calls.
+        idle_period: period of the calls of `idle`, seconds.
     """
 
     def __init__(
@@ -96,5 +96,5 @@ class Worker(Generic[T]):
                 if item is not None and not self._stop.is_set():
                     self._work(item)
                 self._idle()
-            except Exception as error:  # a bad pair does not end the thread
+            except Exception as error:  # an error in one pair must not end the thread
                 self._failed(error)

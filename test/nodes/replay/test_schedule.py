@@ -128,9 +128,9 @@ def test_an_error_arrives_after_the_good_frames_before_it() -> None:
         ({"count": 2.5}, "count: 2.5 is not a whole number"),
         ({"loop": 1}, "loop: 1 is not true or false"),
         ({"stamps": "later"}, "stamps: 'later' is not one of recorded, now"),
-        ({"map_frame": ""}, "map_frame: '' is no frame name"),
-        ({"left_frame": "/camera"}, "left_frame: '/camera' is no frame name"),
-        ({"left_frame": "map"}, "two frames have one name"),
+        ({"map_frame": ""}, "map_frame: '' is not a valid frame name"),
+        ({"left_frame": "/camera"}, "left_frame: '/camera' is not a valid frame name"),
+        ({"left_frame": "map"}, "two frames have the same name"),
     ],
 )
 def test_bad_parameters_are_named(values: dict[str, Any], message: str) -> None:

@@ -339,7 +339,7 @@ def test_parameters_are_described_and_refused_with_reasons_over_services(run: tu
     for name, value, said in (
         ("max_markers", 0, "out of range"),
         ("octomap_include", "everything", "'everything' is not one of seen, seen+completed, all"),
-        ("model", "occdepth-b3", "takes effect on configuring only"),
+        ("model", "occdepth-b3", "takes effect only when the node is configured"),
     ):
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
         result = _call(listener, SetParameters, "set_parameters", request).results[0]

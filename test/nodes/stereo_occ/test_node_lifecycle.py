@@ -94,8 +94,12 @@ def test_transitions_are_logged(made: list[Bench], capfd: pytest.CaptureFixture[
     for transition in (node.trigger_configure, node.trigger_activate, node.trigger_deactivate, node.trigger_cleanup):
         assert transition() == SUCCESS
     log = capfd.readouterr().err
-    for text in ("inactive: configured with stereo-geometry", "active: listens to /left/image_rect", "inactive: deact",
-                 "unconfigured: cleaned up"):  # fmt: skip
+    for text in (
+        "inactive: configured with stereo-geometry",
+        "active: subscribed to /left/image_rect",
+        "inactive: deact",
+        "unconfigured: cleaned up",
+    ):
         assert text in log
 
 

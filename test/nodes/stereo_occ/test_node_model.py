@@ -32,7 +32,7 @@ def test_missing_weights_fall_back_by_name(made: list[Bench], tmp_path: Path, mo
     made.append(bench := Bench(model=model, weights=str(tmp_path / "none.ckpt")))
     bench.wait_active()
     bench.expect_fault("checkpoint", "none.ckpt")
-    assert "Going on with stereo-geometry" in bench.diagnostics["model"].message
+    assert "The node continues with stereo-geometry" in bench.diagnostics["model"].message
     assert bench.diagnostics["model"].level == b"\x01"
     bench.good_pair()
     assert "checkpoint" in bench.fault_names(), "a good pair does not mend the weights"
@@ -42,7 +42,7 @@ def test_a_grid_that_the_network_cannot_predict_falls_back_by_name(made: list[Be
     made.append(bench := Bench(model="occdepth-edge", weights="random", grid_resolution=0.4))
     bench.wait_active()
     bench.expect_fault("model", "voxels of 0.2 m")
-    assert "Going on with stereo-geometry instead of occdepth-edge" in bench.diagnostics["model"].message
+    assert "The node continues with stereo-geometry instead of occdepth-edge" in bench.diagnostics["model"].message
     bench.good_pair()
     assert bench.node.pipeline.host.name == "stereo-geometry"
 

@@ -86,5 +86,5 @@ def test_a_simulated_clock_that_jumps_back_is_survived(made: list[Bench]) -> Non
 def test_nothing_at_all_is_named_too(made: list[Bench]) -> None:
     made.append(bench := Bench(input_timeout=0.2))
     bench.wait_active()
-    bench.expect_fault("stream_stopped", "no message yet on /left/image_rect")
+    bench.expect_fault("stream_stopped", "no message received on /left/image_rect")
     assert bench.diagnostics["input"].level == b"\x01", "no error before the first message"

@@ -56,10 +56,10 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> Streams:
 def test_streams_are_no_error_before_the_first_message(streams: Streams) -> None:
     assert not streams.check(1.0)
     fault = streams.check(2.0)["stream_stopped"]
-    assert not fault.is_error and "no message yet on /left/image_rect" in fault.text
+    assert not fault.is_error and "no message received on /left/image_rect" in fault.text
     streams.send("left", 100)
     fault = streams.check()["stream_stopped"]
-    assert fault.is_error and "no message yet on /right/image_rect" in fault.text
+    assert fault.is_error and "no message received on /right/image_rect" in fault.text
 
 
 def test_a_stopped_stream_is_an_error_unless_a_replay_has_ended(streams: Streams) -> None:
