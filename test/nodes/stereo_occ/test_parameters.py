@@ -72,7 +72,7 @@ def test_whole_numbers_are_welcome_where_floats_are_wanted() -> None:
 
 
 def test_contradictions_are_refused() -> None:
-    with pytest.raises(ParameterError, match="band"):
+    with pytest.raises(ParameterError, match="height range"):
         Settings.from_values({"occupancy_min_height": 2.0})
     with pytest.raises(ParameterError, match="quaternion is zero"):
         Settings.from_values({"camera_from_grid_rotation": [0.0, 0.0, 0.0, 0.0]})
