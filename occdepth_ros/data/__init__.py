@@ -1,1 +1,1 @@
-"""Datasets and generated scenes."""
+"""Data sets for training and evaluation, and generated scenes."""

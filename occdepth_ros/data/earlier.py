@@ -17,8 +17,9 @@ class EarlierView:
 
     Args:
         image: `[H, W, 3]` RGB uint8.
-        camera: the camera, in the rig's reference frame.
-        moved: pose of the reference frame of the scene in that of the image, `[4, 4]`, metres.
+        camera: camera of the image, with its projection relative to the rig's reference frame.
+        moved: `[4, 4]` pose of the reference frame at the time of the scene in the reference frame at the time of the
+            image, metres.
 
     Raises:
         GridError: the image does not have the size of the camera, or the pose is not a finite `[4, 4]`.
@@ -35,13 +36,13 @@ class EarlierView:
                 f"an earlier image is {self.image.dtype} {self.image.shape}, not uint8 {expected}", where="earlier"
             )
         if self.moved.shape != (4, 4) or not np.isfinite(self.moved).all():
-            raise GridError("the pose of an earlier image is no finite [4, 4]", where="earlier")
+            raise GridError("the pose of an earlier image is not a finite [4, 4] matrix", where="earlier")
 
     def camera_from_grid(self, rig: StereoRig) -> Matrix:
-        """Pose of the grid's frame in the camera at the time of the image, `[4, 4]`.
+        """Return the pose of the grid's frame in the camera's frame at the time of the image, `[4, 4]`.
 
         Args:
-            rig: of the scene.
+            rig: rig of the scene.
         """
         return self.camera.from_reference @ self.moved @ rig.reference_from_grid
 
@@ -49,7 +50,16 @@ class EarlierView:
     def of_poses(
         cls, image: npt.NDArray[np.uint8], rig: StereoRig, world_from_now: Matrix, world_from_then: Matrix
     ) -> EarlierView:
-        """An image of a rig's left camera, from the poses of the grid's frame in the world now and then, `[4, 4]`."""
+        """Return the view of the left camera of a rig, from two poses of the grid's frame in the world.
+
+        Args:
+            image: `[H, W, 3]` RGB uint8.
+            rig: rig of the scene.
+            world_from_now, world_from_then: `[4, 4]` poses at the time of the scene and of the image, metres.
+
+        Raises:
+            GridError: as the constructor.
+        """
         reference_from_grid = rig.reference_from_grid
         between = np.linalg.inv(world_from_then) @ world_from_now
         return cls(image, rig.left, reference_from_grid @ between @ np.linalg.inv(reference_from_grid))

@@ -20,19 +20,19 @@ class SceneExample:
     """One scene of a data set.
 
     Args:
-        name: of the scene in its data set, such as "08/000005".
-        left, right: rectified pair, `[H, W, 3]` RGB uint8 each; see `virtual` for data sets of one camera.
+        name: name of the scene in its data set, such as "08/000005".
+        left, right: rectified pair, `[H, W, 3]` RGB uint8 each; see `virtual` for data sets with one camera.
         rig: the cameras and the pose of the grid's frame.
-        grid: of the voxels of `target`.
+        grid: grid of the voxels of `target`.
         target: `[X, Y, Z]` uint8: 0 free, class ids, 255 unknown.
-        seen: whether a voxel was seen from the sensor position of the frame, `[X, Y, Z]`; None = unknown.
-        depth: of the left image, `[H, W]` float32 metres, NaN = unknown, infinity = sky; None = no depth.
+        seen: `[X, Y, Z]` bool, whether a voxel is visible from the sensor position of the frame; None = unknown.
+        depth: depth of the left image, `[H, W]` float32 metres, NaN = unknown, infinity = sky; None = no depth.
         semantics: classes of the left image's pixels, `[H, W]` uint8 class ids, 255 = unknown; None = no classes.
         earlier: earlier images of the left camera by offset in frames of 0.1 s, such as -3; offsets before the start of
             the drive are missing. None = the data set has no earlier images.
-        virtual: there is one camera, with depth: the right image is synthesized from the left one and its depth, black
-            where there is no data. A network that warps features by depth instead (OccDepth, section 4.1, for RGB-D)
-            uses only `left` and `depth`.
+        virtual: whether the data set has one camera with depth, and the right image is synthesized from the left image
+            and its depth, with black pixels for missing data. A network that warps features by depth (OccDepth,
+            section 4.1, for RGB-D) uses only `left` and `depth`.
 
     Raises:
         GridError: the shape or type of an array does not match the rig or the grid.
@@ -75,7 +75,11 @@ class SceneDataset(Protocol):
     """Interface of data sets for training and evaluation."""
 
     def __len__(self) -> int:
-        """Number of scenes."""
+        """Return the number of scenes."""
 
     def __getitem__(self, index: int) -> SceneExample:
-        """Read or generate a scene; IndexError past the end."""
+        """Read or generate a scene.
+
+        Raises:
+            IndexError: `index` is out of range.
+        """

@@ -28,11 +28,11 @@ class Request:
 
     Args:
         root: folder of the data set; None for generated data.
-        sequences: names of its parts; none = all.
-        labels: kind of ground truth, if there are several.
-        cache: folder for derived labels; None = they are not stored.
+        sequences: names of sequences or splits; empty = the default of the data set.
+        labels: kind of ground truth, for data sets with several kinds.
+        cache: folder for derived labels; None = derived labels are not stored.
         scans: rule and selection for labels made from scans; None = the defaults.
-        past: offsets of the earlier images that scenes need, frames.
+        past: offsets of the earlier images of each scene, frames.
     """
 
     root: Path | None = None
@@ -57,7 +57,7 @@ def _semantic_kitti(request: Request) -> SceneDataset:
 
 
 def _synthetic(request: Request) -> SceneDataset:
-    """Sequences of a folder: "train", "test" or none; without a folder: SPLIT:SEED:COUNT."""
+    """Open generated scenes: a split of the folder `root`, or SPLIT:SEED:COUNT without `root`."""
     names = request.sequences
     if len(names) > 1:
         raise SourceError(f"{len(names)} sequences are requested", where="sequences", remedy="Give one.")
@@ -115,7 +115,7 @@ TEMPORAL = ("semantic_kitti", "synthetic")
 
 
 def current_name(kind: str) -> str:
-    """The name of a data set; a former name yields the current one and a warning."""
+    """Return the current name of a data set. A former name causes a FutureWarning."""
     if kind not in RENAMED:
         return kind
     warnings.warn(f"data set {kind} is deprecated; use {RENAMED[kind]}", FutureWarning, stacklevel=2)
@@ -134,8 +134,8 @@ CHECKS: dict[str, Callable[[Path, Sequence[str]], Iterable[Problem]]] = {
     "tartanair": lambda root, sequences: check_tartanair(root, sequences or ("val",)),
     "folder": check_folder,
 }
-"""Function that checks the files of each data set, by name: root and sequences to problems; no sequences = those that
-results are reported on."""
+"""Function that checks the files of each data set, by name. It maps the root and the sequences to problems. If no
+sequences are given, it checks those on which results are reported."""
 
 
 def open_dataset(

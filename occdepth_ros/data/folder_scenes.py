@@ -1,16 +1,17 @@
-"""Scenes of a user: a folder as `occdepth_ros.sources.folder` reads it, with ground truth beside the images.
+"""Scenes in a user's folder: the layout of `occdepth_ros.sources.folder`, with ground truth next to the images.
 
 FOLDER/left, FOLDER/right, FOLDER/calibration.yaml    rectified pairs; see `occdepth_ros/sources/folder.py`
-FOLDER/voxels/NAME.label    SemanticKITTI's format on its grid: uint16 raw ids, 256x256x32; NAME.invalid, one bit a
-                            voxel, says which are unknown
-FOLDER/voxels/NAME.npz      or any other grid: `target` uint8 `[X, Y, Z]`, 0 free, class ids, 255 unknown; `origin`
-                            `[3]` and `resolution`, metres, in the calibration's grid_frame (SemanticKITTI's where
-                            absent); optionally `seen`, bits packed as np.packbits does, see `SceneExample`
+FOLDER/voxels/NAME.label    SemanticKITTI's format on its grid: uint16 raw ids, 256x256x32; NAME.invalid, one bit per
+                            voxel, marks the unknown voxels
+FOLDER/voxels/NAME.npz      the same for any grid: `target` uint8 `[X, Y, Z]`, 0 free, class ids, 255 unknown; `origin`
+                            `[3]` and `resolution`, metres, in the calibration's grid_frame (default: SemanticKITTI's
+                            grid); optional `seen`, packed by np.packbits, see `SceneExample`
 FOLDER/depth/NAME.npy       optional, of the left image: float32 `[H, W]` metres, NaN = unknown, infinity = sky;
                             or NAME.png, 16 bits, 1/256 m, 0 = unknown (KITTI's format)
 FOLDER/semantics/NAME.png   optional, of the left image: 8 bits, class ids, 255 = unknown
 
-NAME is that of the images. Images without voxels are not scenes. `occdepth voxelize` writes both kinds of voxels.
+NAME is the name of the image without its suffix. Images without voxels are not scenes.
+`occdepth voxelize` writes both kinds of voxels.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ _REPAIR = "Write the file again; `occdepth_ros/data/folder_scenes.py` shows the 
 
 
 class FolderScenes:
-    """Scenes of one folder, or of several below one root (a `SceneDataset`).
+    """Scenes of one folder, or of several folders below one root (a `SceneDataset`).
 
     Args:
         root: a folder with left and right, or the parent of such folders.
-        parts: names of the folders below root; none = all of them.
-        classes: number of classes that labels may name.
+        parts: names of the folders below root; empty = all folders.
+        classes: number of classes; labels must be below this number, or 255.
 
     Raises:
-        SourceError, ImageError, CalibrationError: a folder cannot be used, has no voxels, or voxels without images.
+        SourceError, ImageError, CalibrationError: a folder is unusable, has no voxels, or has voxels without images.
     """
 
     def __init__(self, root: Path, parts: Sequence[str] = (), *, classes: int = len(SEMANTIC_KITTI)) -> None:
@@ -71,15 +72,15 @@ class FolderScenes:
 
     @property
     def names(self) -> list[str]:
-        """Names of the scenes: the frame's, after that of its folder where there are several."""
+        """Names of the scenes: FRAME for one folder, FOLDER/FRAME for several folders."""
         return [name for name, *_ in self._places]
 
     def __getitem__(self, index: int) -> SceneExample:
         """Read one scene.
 
         Raises:
-            IndexError: there is no such scene.
-            SourceError, ImageError, GridError: a file of it is damaged, or does not fit the others.
+            IndexError: `index` is out of range.
+            SourceError, ImageError, GridError: a file of the scene is damaged, or inconsistent with the other files.
         """
         name, source, row, ground_truth = self._places[index]
         pair = source[row]
@@ -92,10 +93,10 @@ class FolderScenes:
 
 
 def folders_of(root: Path, parts: Sequence[str]) -> list[tuple[str, Path]]:
-    """The folders of scenes, each with what its scenes' names begin with.
+    """Return the folders of scenes, each with the prefix of the names of its scenes.
 
     Raises:
-        SourceError: there is none, or one of `parts` is missing.
+        SourceError: there are no folders, or one of `parts` is missing.
     """
     root = root.expanduser()
     if is_folder(root) and not parts:
@@ -116,10 +117,10 @@ def folders_of(root: Path, parts: Sequence[str]) -> list[tuple[str, Path]]:
 def read_own_voxels(
     path: Path, frame_id: str, classes: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None, VoxelGrid]:
-    """Labels `[X, Y, Z]`, what was seen of them, and their grid.
+    """Return the labels `[X, Y, Z]` uint8, the visibility `[X, Y, Z]` bool or None, and the grid.
 
     Raises:
-        SourceError: the file is damaged, or holds other arrays or labels.
+        SourceError: the file is damaged, or holds invalid arrays or labels.
     """
     if path.suffix == ".label":
         ground_truth = read_benchmark(path)
@@ -143,22 +144,26 @@ def read_own_voxels(
         grid = VoxelGrid((x, y, z), (target.shape[0], target.shape[1], target.shape[2]), resolution, frame_id)
     except (GridError, TypeError, ValueError) as error:
         raise SourceError(
-            f"origin and resolution are not three numbers and one ({error})", where=str(path), remedy=_REPAIR
+            f"origin and resolution are not three numbers and a positive number ({error})",
+            where=str(path),
+            remedy=_REPAIR,
         ) from error
     seen = None
     if "seen" in found:
         bits = found["seen"]
         if bits.dtype != np.uint8 or bits.shape != (-(-target.size // 8),):
-            raise SourceError(f"seen is {bits.dtype} {bits.shape}, not a bit a voxel", where=str(path), remedy=_REPAIR)
+            raise SourceError(
+                f"seen is {bits.dtype} {bits.shape}, not one bit per voxel", where=str(path), remedy=_REPAIR
+            )
         seen = np.unpackbits(bits, count=target.size).reshape(target.shape).astype(bool)
     return target, seen, grid
 
 
 def read_own_depth(folder: Path, frame: str, size: tuple[int, int]) -> npt.NDArray[np.float32] | None:
-    """Depth of a frame, `[H, W]` metres, None where there is no file.
+    """Return the depth of a frame, `[H, W]` float32 metres, or None if there is no file.
 
     Raises:
-        SourceError, ImageError: the file is damaged, or of another size than the images.
+        SourceError, ImageError: the file is damaged, or does not have the size of the images.
     """
     array = folder / "depth" / f"{frame}.npy"
     if array.is_file():
@@ -177,10 +182,10 @@ def read_own_depth(folder: Path, frame: str, size: tuple[int, int]) -> npt.NDArr
 
 
 def read_own_semantics(folder: Path, frame: str, size: tuple[int, int], classes: int) -> npt.NDArray[np.uint8] | None:
-    """Class ids of a frame's pixels, `[H, W]`, None where there is no file.
+    """Return the class ids of the pixels of a frame, `[H, W]` uint8, or None if there is no file.
 
     Raises:
-        SourceError, ImageError: the file is damaged, of another size, or names other classes.
+        SourceError, ImageError: the file is damaged, does not have the size of the images, or holds invalid class ids.
     """
     path = folder / "semantics" / f"{frame}.png"
     if not path.is_file():
@@ -191,10 +196,10 @@ def read_own_semantics(folder: Path, frame: str, size: tuple[int, int], classes:
 
 
 def check_folder(root: Path, parts: Sequence[str], *, classes: int = len(SEMANTIC_KITTI)) -> Iterator[Problem]:
-    """Check all files of the folders; yields damaged and inconsistent ones.
+    """Check all files of the folders and yield damaged and inconsistent files.
 
     Raises:
-        SourceError: there is no such folder.
+        SourceError: there are no folders, or one of `parts` is missing.
     """
     for _, folder in folders_of(root, parts):
         try:
@@ -228,14 +233,14 @@ def _check_frame(
 
 
 def _ground_truths(folder: Path) -> dict[str, Path]:
-    """Voxel files by frame; `.label` comes before `.npz`."""
+    """Return the voxel files by frame; a `.label` file has precedence over an `.npz` file."""
     voxels = folder / "voxels"
     found = {path.stem: path for suffix in ("npz", "label") for path in voxels.glob(f"*.{suffix}")}
     if not found:
         raise SourceError(
             "there are neither .label nor .npz files",
             where=str(voxels),
-            remedy="Make them with `occdepth voxelize`, or as `occdepth_ros/data/folder_scenes.py` describes.",
+            remedy="Create them with `occdepth voxelize`, or as `occdepth_ros/data/folder_scenes.py` describes.",
         )
     return dict(sorted(found.items()))
 
@@ -244,5 +249,5 @@ def _check_labels(labels: npt.NDArray[np.unsignedinteger[Any]], classes: int, pa
     wrong = (labels >= classes) & (labels != UNKNOWN)
     if wrong.any():
         raise SourceError(
-            f"{labels[wrong][0]} is no class (0 to {classes - 1}, or 255)", where=str(path), remedy=_REPAIR
+            f"{labels[wrong][0]} is not a class id (0 to {classes - 1}, or 255)", where=str(path), remedy=_REPAIR
         )

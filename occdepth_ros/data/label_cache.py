@@ -1,4 +1,4 @@
-"""Cache of ground truth that takes seconds to compute."""
+"""Cache of computed ground truth on disk."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from occdepth_ros.data.scan_completion import CompletedScene
 from occdepth_ros.files import whole_file
 
 REVISION = 1
-"""Number that increases with every change of the computation, which invalidates older files of the cache."""
+"""Revision of the computation. An increase invalidates older files of the cache."""
 
 
 class LabelCache:
-    """One compressed file for each ground truth; its name holds a hash of its inputs, so stale files are never read.
+    """Cache with one compressed file per ground truth.
 
-    Several processes may use one folder.
+    The file name contains a hash of the inputs, so that outdated files are not read. Several processes may use the same
+    folder.
 
     Args:
-        folder: created when the first ground truth is stored.
+        folder: folder of the files; it is created when the first ground truth is stored.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def get(self, name: str, made_from: str, make: Callable[[], CompletedScene]) -> CompletedScene:
-        """Read a ground truth, or compute and store it; a damaged file is replaced.
+        """Read a ground truth, or compute and store it. A damaged file is replaced.
 
         Args:
-            name: of the frame, such as "08_000005".
-            made_from: everything that the ground truth depends on except the version of the package.
-            make: computes the ground truth.
+            name: name of the frame, such as "08_000005".
+            made_from: text that identifies all inputs of the computation except the version of the package.
+            make: function that computes the ground truth.
 
         Raises:
-            OutputError: the folder cannot be written.
+            OutputError: the folder is not writable.
         """
         digest = hashlib.sha256(f"{__version__} {REVISION} {made_from}".encode()).hexdigest()[:16]
         path = self.folder / f"{name}.{digest}.npz"

@@ -18,16 +18,16 @@ def project_scan(
     camera: PinholeCamera,
     camera_from_points: Matrix,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Depth and class of the pixels that points project to; the nearest of several points is kept.
+    """Project points into an image. Of several points in a pixel, the nearest one is used.
 
     Args:
         points: `[N, 3]` metres.
-        labels: `[N]` raw class ids; 0, unlabelled, becomes unknown.
-        camera: its intrinsics are used.
+        labels: `[N]` raw class ids; 0 (unlabelled) is converted to unknown.
+        camera: camera with the intrinsics.
         camera_from_points: pose of the points' frame in the camera's optical frame, `[4, 4]`.
 
     Returns:
-        depth `[H, W]` metres along the optical axis, NaN without a point; and class ids `[H, W]`, 255 without one.
+        Depth `[H, W]` in metres along the optical axis, and class ids `[H, W]`; NaN and 255 for pixels without a point.
     """
     local = points @ camera_from_points[:3, :3].T + camera_from_points[:3, 3]
     ahead = local[:, 2] > NEAREST
@@ -35,7 +35,7 @@ def project_scan(
     column, row, z = (local @ camera.intrinsics.T).T
     column, row = np.rint(column / z), np.rint(row / z)
     inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    # the nearest point is written last
+    # The nearest point is written last and overwrites the others.
     order = np.flatnonzero(inside)[np.argsort(-z[inside], kind="stable")]
     pixel = row[order].astype(np.int64), column[order].astype(np.int64)
     depth = np.full((camera.height, camera.width), np.nan, np.float32)

@@ -3,11 +3,11 @@
 ROOT/NYUtrain, ROOT/NYUtest     795 and 654 scenes; ROOT/depthbin/NYUtrain too
 NAME.bin                        float32 origin of the voxels in the room's frame (3), float32 pose of the camera in it
                                 (16, row by row), uint32 pairs of raw label and run length: 240x144x240 voxels of
-                                0.02 m, axes x, up, y; 0 empty, 1 to 36, 255 unknown
+                                0.02 m, axes x, up, y; 0 empty, 1 to 36 classes, 255 unknown
 NAME_color.jpg                  640x480
-NAME.png                        depth, 16 bits, 1/8000 m; 0 = none
+NAME.png                        depth, 16 bits, 1/8000 m; 0 = no depth
 
-The room's frame has z up. Scenes come in the coarser voxels that are scored: 60x60x36 of 0.08 m, [x, y, up].
+The room's frame has z up. Labels are pooled to the grid of the benchmarks: 60x60x36 voxels of 0.08 m, [x, y, up].
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SPLITS = {"train": ("NYUtrain", 795), "test": ("NYUtest", 654)}
 """Folder and number of scenes of each split."""
 
 FINE = (240, 144, 240)
-"""Voxels of a file along x, up, y."""
+"""Number of voxels in a file along x, up, y."""
 FACTOR = 4
 RESOLUTION = 0.08
 IMAGE = (640, 480)
@@ -52,9 +52,9 @@ class NyuVoxels:
     """Content of a `.bin` file.
 
     Args:
-        labels: class ids, `[60, 60, 36]` uint8, x, y, up.
-        grid: of the voxels in the room's frame.
-        room_from_camera: pose of the camera's optical frame, `[4, 4]`.
+        labels: `[60, 60, 36]` uint8 class ids along x, y, up.
+        grid: grid of the voxels in the room's frame.
+        room_from_camera: `[4, 4]` pose of the camera's optical frame in the room's frame, metres.
     """
 
     labels: npt.NDArray[np.uint8]
@@ -66,8 +66,8 @@ def read_voxels(path: Path) -> NyuVoxels:
     """Read a `.bin` file.
 
     Raises:
-        SourceError: it is missing, cut off, or its runs or labels cannot be.
-        CalibrationError: the camera's pose is no rigid transform.
+        SourceError: the file is missing or truncated, or its runs or labels are invalid.
+        CalibrationError: the camera's pose is not a rigid transform.
     """
     try:
         content = path.read_bytes()
@@ -75,13 +75,13 @@ def read_voxels(path: Path) -> NyuVoxels:
         raise SourceError(f"the file cannot be read ({error.strerror})", where=str(path)) from error
     if len(content) < _HEADER or (len(content) - _HEADER) % 8:
         raise SourceError(
-            f"the file has {len(content)} bytes, not {_HEADER} and pairs of 8", where=str(path), remedy=_REPAIR
+            f"the file has {len(content)} bytes, not {_HEADER} plus a multiple of 8", where=str(path), remedy=_REPAIR
         )
     header = np.frombuffer(content, "<f4", 19).astype(np.float64)
     pose = header[3:].reshape(4, 4)
     rigid = np.isfinite(header).all() and np.abs(pose[:3, :3] @ pose[:3, :3].T - np.eye(3)).max() < 1e-2
     if not rigid or np.abs(pose[3] - [0, 0, 0, 1]).max() > 1e-4 or np.linalg.det(pose[:3, :3]) < 0:
-        raise CalibrationError("the camera's pose is no rotation and translation", where=str(path), remedy=_REPAIR)
+        raise CalibrationError("the camera's pose is not a rotation and translation", where=str(path), remedy=_REPAIR)
     value, length = np.frombuffer(content, "<u4", offset=_HEADER).reshape(-1, 2).T
     total = int(length.sum(dtype=np.uint64))
     count = FINE[0] * FINE[1] * FINE[2]
@@ -89,7 +89,7 @@ def read_voxels(path: Path) -> NyuVoxels:
         raise SourceError(f"the runs hold {total} voxels, not {count}", where=str(path), remedy=_REPAIR)
     known = (value < len(NYU.raw_to_class)) | (value == UNKNOWN)
     if not known.all():
-        raise SourceError(f"{value[~known][0]} is no label of NYUv2", where=str(path), remedy=_REPAIR)
+        raise SourceError(f"{value[~known][0]} is not a label of NYUv2", where=str(path), remedy=_REPAIR)
     raw = np.repeat(value.astype(np.uint8), length).reshape(FINE)
     labels = downsample_labels(NYU.from_raw(raw), FACTOR).transpose(0, 2, 1)
     x, y, z = header[:3].tolist()
@@ -99,16 +99,17 @@ def read_voxels(path: Path) -> NyuVoxels:
 
 
 class NyuScenes:
-    """Scenes of NYUv2 (a `SceneDataset`); `virtual`, each with its own rig and grid.
+    """Scenes of NYUv2 (a `SceneDataset`). Scenes are `virtual`, and each has its own rig and grid.
 
-    Depth is an input here, at inference too: 0 in the file becomes NaN, and larger depths are clipped to 10 m.
+    Depth is an input of the network, also at inference. A depth of 0 in the file is converted to NaN, and depths are
+    clipped to 10 m.
 
     Args:
-        root: the folder with NYUtrain and NYUtest, or its parent where it is named depthbin.
+        root: folder with NYUtrain and NYUtest, or the parent of that folder if its name is depthbin.
         split: "train" or "test".
 
     Raises:
-        SourceError: there is no such split, or a scene lacks a file; the first ones are named.
+        SourceError: the split does not exist, or files of scenes are missing.
     """
 
     def __init__(self, root: Path, split: str = "test") -> None:
@@ -133,8 +134,8 @@ class NyuScenes:
         """Read one scene.
 
         Raises:
-            IndexError: there is no such scene.
-            SourceError, ImageError, CalibrationError: a file of it is damaged.
+            IndexError: `index` is out of range.
+            SourceError, ImageError, CalibrationError: a file of the scene is damaged.
         """
         name = self.names[index]
         voxels = read_voxels(self.folder / f"{name}.bin")
@@ -156,11 +157,11 @@ class NyuScenes:
 
 
 def nyu_rig(room_from_camera: Matrix) -> StereoRig:
-    """The camera of NYUv2 and the virtual right one; the frame of the grid is that of the room."""
+    """Return the rig of the NYUv2 camera and the virtual right camera. The grid's frame is the room's frame."""
     left = np.array([[FOCAL, 0, 320, 0], [0, FOCAL, 240, 0], [0, 0, 1, 0]])
     right = left.copy()
     right[0, 3] = -FOCAL * BASELINE
-    # orthogonalize the float32 pose
+    # Orthogonalize the rotation, which is float32 in the file.
     u, _, vt = np.linalg.svd(room_from_camera[:3, :3])
     pose = np.eye(4)
     pose[:3, :3] = (u @ vt).T
@@ -169,20 +170,20 @@ def nyu_rig(room_from_camera: Matrix) -> StereoRig:
 
 
 def read_depth(path: Path) -> npt.NDArray[np.float32]:
-    """Depth of a scene, `[480, 640]` metres, at most 10, NaN where there is none.
+    """Return the depth of a scene, `[480, 640]` float32 metres, at most 10 m, NaN for no depth.
 
     Raises:
-        ImageError: the file is damaged, or of another size.
+        ImageError: the file is damaged, or the size is not 640x480.
     """
     levels = read_levels(path, IMAGE).astype(np.float32)
     return np.where(levels > 0, np.minimum(levels * DEPTH_UNIT, MAX_DEPTH), np.nan).astype(np.float32)
 
 
 def find_split(root: Path, split: str) -> Path:
-    """The folder of a split.
+    """Return the folder of a split.
 
     Raises:
-        SourceError: the name is none, or the folder is missing.
+        SourceError: the split does not exist, or the folder is missing.
     """
     if split not in SPLITS:
         raise SourceError(f"there is no split {split!r}", where="split", remedy=f"Give {' or '.join(SPLITS)}.")
@@ -191,14 +192,14 @@ def find_split(root: Path, split: str) -> Path:
     for folder in (root / name, root / "depthbin" / name):
         if folder.is_dir():
             return folder
-    raise SourceError(f"there is no folder {name}", where=str(root), remedy="Give the folder that holds it.")
+    raise SourceError(f"there is no folder {name}", where=str(root), remedy=f"Give the folder that contains {name}.")
 
 
 def check_nyu(root: Path, split: str) -> Iterator[Problem]:
-    """Check all files of a split; yields missing, truncated and invalid ones.
+    """Check all files of a split and yield missing, truncated and invalid files.
 
     Raises:
-        SourceError: there is no such split, or no folder of it.
+        SourceError: the split does not exist, or its folder is missing.
     """
     folder = find_split(root, split)
     files = {suffix: {p.name[: -len(suffix)] for p in folder.glob(f"*{suffix}")} for suffix in _CHECKS}

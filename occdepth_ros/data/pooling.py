@@ -1,4 +1,4 @@
-"""Coarser labels: one for each block of voxels."""
+"""Pooling of voxel labels: one label for each cubic block of voxels."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from occdepth_ros.errors import GridError
 Labels = npt.NDArray[np.uint8]
 
 SPARSE_SHARE = 0.95
-"""A block with a larger share of empty or unknown voxels is not occupied."""
+"""Share of empty or unknown voxels above which a block is not occupied."""
 
 
 def downsample_labels(labels: Labels, factor: int) -> Labels:
-    """Labels of blocks as the networks are trained with (MonoScene, supplementary material: 1/8 for relations).
+    """Return labels of blocks for training (MonoScene, supplementary material: 1/8 for relations).
 
     A block of which more than 95 % is empty or unknown is empty if it has more empty than unknown voxels, else
     unknown. Any other block takes its most frequent occupied class, the smallest id on ties.
@@ -41,10 +41,10 @@ def downsample_labels(labels: Labels, factor: int) -> Labels:
 
 
 def pool_labels(labels: Labels, factor: int) -> Labels:
-    """Labels of blocks in which every occupied voxel counts: thin objects are kept, empty precedes unknown.
+    """Return labels of blocks that are occupied if any voxel is occupied, so that thin objects are preserved.
 
-    A block takes its most frequent occupied class, the smallest id on ties; without any it is empty if one voxel is,
-    else unknown.
+    A block takes its most frequent occupied class, the smallest id on ties. A block without occupied voxels is empty if
+    any voxel is empty, else unknown.
 
     Args:
         labels: class ids, 0 empty, 255 unknown, `[X, Y, Z]`.
@@ -63,10 +63,10 @@ def pool_labels(labels: Labels, factor: int) -> Labels:
 
 
 def _count(labels: Labels, factor: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], tuple[int, ...]]:
-    """Class ids K that occur (always with 0 first and 255 last), counts in each block `[blocks, K]`, block grid."""
+    """Return the ids that occur, `[K]`, with 0 first and 255 last; their counts, `[blocks, K]`; the shape in blocks."""
     if labels.ndim != 3 or factor < 1 or any(n % factor for n in labels.shape):
         raise GridError(
-            f"a volume of {labels.shape} voxels does not divide into blocks of {factor} voxels an edge",
+            f"a volume of {labels.shape} voxels does not divide into blocks with an edge of {factor} voxels",
             where="labels",
             remedy="Give a volume [X, Y, Z] whose sizes are multiples of the block's.",
         )
@@ -74,7 +74,7 @@ def _count(labels: Labels, factor: int) -> tuple[npt.NDArray[np.intp], npt.NDArr
     present = np.bincount(labels.ravel(), minlength=256) > 0
     present[[EMPTY, UNKNOWN]] = True
     classes = np.flatnonzero(present)
-    # few of the 256 ids occur: counting ranks limits the table of 2x2x2 blocks to 50 MB instead of 500 MB
+    # Few of the 256 ids occur. Counting ranks limits the table of 2x2x2 blocks to 50 MB instead of 500 MB.
     rank = (np.cumsum(present) - 1).astype(np.intp)[labels]
     block = np.arange(x * y * z, dtype=np.intp).reshape(x, 1, y, 1, z, 1) * len(classes)
     bins: npt.NDArray[Any] = rank.reshape(x, factor, y, factor, z, factor) + block
@@ -83,7 +83,7 @@ def _count(labels: Labels, factor: int) -> tuple[npt.NDArray[np.intp], npt.NDArr
 
 
 def _most_frequent_occupied(classes: npt.NDArray[np.intp], counts: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Id of the most frequent occupied class of each block, `[blocks]`; unknown where no class occurs."""
+    """Return the most frequent occupied class id of each block, `[blocks]`; unknown if no class occurs."""
     if len(classes) == 2:
         return np.full(len(counts), UNKNOWN, np.intp)
     return classes[1:-1][counts[:, 1:-1].argmax(axis=1)]

@@ -1,7 +1,7 @@
-"""Ground truth completed from a few labelled scans, for training without the benchmark's voxels.
+"""Ground truth merged from about ten labelled scans, for training without the benchmark's voxels.
 
-The benchmark merges the scans of a whole drive. Ten scans contain less: the highest beam of the LiDAR has an elevation
-of 2 degrees and misses the upper storeys of nearby houses, and a line of sight beyond the last point is not free.
+The benchmark merges the scans of a whole drive. Ten scans cover less space: the highest beam of the LiDAR has an
+elevation of 2 degrees and does not hit the upper storeys of nearby houses.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 HIGHEST_BEAM = np.deg2rad(1.5)
-"""Elevation that the LiDAR reaches in any case: its highest beam has 2 degrees, and the car pitches."""
+"""Elevation, radians, up to which space is scanned. The highest beam has 2 degrees; the margin allows for pitch."""
 
 VIEWPOINT_SPACING = 2.5
-"""Least distance between viewpoints, metres; closer ones add little and cost 0.5 s each."""
+"""Minimum distance between viewpoints, metres. Closer viewpoints add little visible space and take 0.5 s each."""
 
 _TALL = [SEMANTIC_KITTI.id_of(name) for name in ("building", "vegetation", "trunk", "pole", "traffic-sign")]
 
@@ -33,10 +33,10 @@ class CompletionRule:
 
     Args:
         reach: maximum distance of merged scans from the scan of the frame, metres.
-        past: whether earlier scans are merged, too.
-        trails: whether moving objects are taken from all scans, as in the benchmark, or only from that of the frame.
-        sight: whose lines of sight label space as free: those from the position of the frame ("own"), so that hidden
-            space is unknown unless occupied; or those of any scan ("any"), so that hidden free space is labelled, too.
+        past: whether earlier scans are merged.
+        trails: whether moving objects are taken from all scans, as in the benchmark, or only from the own scan.
+        sight: scans whose lines of sight label space as free: "own" = the scan of the frame, so that hidden space is
+            unknown unless occupied; "any" = all scans, so that hidden free space is labelled.
         shifted: height above the LiDAR, metres, up to which buildings, plants and poles hide the space behind them
             above the highest beam; chosen by comparison with the benchmark, whose hidden space comes from whole drives.
     """
@@ -49,14 +49,14 @@ class CompletionRule:
 
 
 AROUND = CompletionRule()
-"""Scans before and after the frame: without earlier ones, the last frames of a short drive have one scan each."""
+"""Rule that merges scans before and after the frame, so that the last frames of a drive have several scans."""
 
 RECON10 = CompletionRule(past=False, trails=True)
-"""The rule closest to the ground truth recon10, which merges ten scans from the frame on."""
+"""Rule most similar to the ground truth recon10, which merges ten scans starting at the frame."""
 
 ANY_SIGHT = CompletionRule(past=False, trails=True, sight="any")
-"""As recon10, with hidden space labelled as free if a later scan saw it as free; without such labels, a network that
-fills all hidden space is not penalized."""
+"""Rule as `RECON10` that also labels hidden space as free if a later scan observed it as free. Without such labels, the
+loss does not penalize predictions that fill all hidden space."""
 
 RULES = {"around": AROUND, "recon10": RECON10, "any-sight": ANY_SIGHT}
 """Rules by name."""
@@ -64,11 +64,11 @@ RULES = {"around": AROUND, "recon10": RECON10, "any-sight": ANY_SIGHT}
 
 @dataclass(frozen=True)
 class CompletedScene:
-    """The ground truth of one frame.
+    """Ground truth of one frame.
 
     Args:
         target: `[X, Y, Z]` uint8: 0 free, class ids, 255 unknown.
-        seen: free voxels and surfaces that the frame's LiDAR could see, `[X, Y, Z]`.
+        seen: `[X, Y, Z]` bool, free voxels and surfaces that are visible from the LiDAR of the frame.
     """
 
     target: npt.NDArray[np.uint8]
@@ -83,15 +83,15 @@ def complete_scans(
     *,
     floor: bool = True,
 ) -> CompletedScene:
-    """Make the ground truth of one frame.
+    """Compute the ground truth of one frame.
 
     Args:
-        own: the frame's own scan, in the grid's frame.
-        others: the scans to merge with it, selected by `rule.reach` and `rule.past`.
-        rule: of merging.
-        grid: of the voxels.
-        floor: whether the lowest layer of voxels is free, as in the benchmark's files; false for moved grids, in which
-            the road may pass through that layer.
+        own: scan of the frame, with its pose in the grid's frame.
+        others: scans to merge with it, already selected by `rule.reach` and `rule.past`.
+        rule: rule of merging.
+        grid: grid of the voxels.
+        floor: whether the lowest layer of voxels is free, as in the benchmark's files; False for moved grids, in which
+            the road may be in that layer.
     """
     votes = Votes(grid)
     votes.add(own)
@@ -117,7 +117,7 @@ def complete_scans(
 
 
 def _spaced(places: Sequence[npt.NDArray[np.float64]]) -> list[npt.NDArray[np.float64]]:
-    """The first position, and of the others, by distance, those at least `VIEWPOINT_SPACING` from all selected ones."""
+    """Select positions greedily by distance from the first, each at least `VIEWPOINT_SPACING` from all selected."""
     first = places[0]
     kept = [first]
     for place in sorted(places[1:], key=lambda p: float(np.linalg.norm(p - first))):
@@ -129,9 +129,9 @@ def _spaced(places: Sequence[npt.NDArray[np.float64]]) -> list[npt.NDArray[np.fl
 def _continued_upwards(
     raw: RawLabels, sensors: Sequence[npt.NDArray[np.float64]], height: float, grid: VoxelGrid
 ) -> Mask:
-    """Tall objects continued above the highest beam of every sensor, `[X, Y, Z]`."""
+    """Return the voxels of tall objects, extended upwards above the highest beam of the sensors, `[X, Y, Z]` bool."""
     own = sensors[0]
-    # beams of a more distant sensor reach higher parts of an object
+    # Beams of a more distant sensor hit higher parts of an object.
     far = max(sensors, key=lambda place: float(np.linalg.norm(place - own)))
     x, y, z = (grid.axis_centers(axis) for axis in range(3))
     out = np.isin(SEMANTIC_KITTI.from_raw(raw), _TALL)

@@ -1,12 +1,12 @@
-"""Images with the classes of their pixels, without voxels: 2-D data for the image network.
+"""Images with class ids per pixel, without voxels: 2-D data for the image network.
 
-Three layouts are recognised:
+The following layouts are supported:
 
 ROOT/leftImg8bit/SPLIT/CITY/*_leftImg8bit.png     Cityscapes as published, with
 ROOT/gtFine/SPLIT/CITY/*_gtFine_labelIds.png
-ROOT/**/NAME.jpg, NAME.png                        image and 8-bit learning-map ids beside it: 0 = sky, 255 = unknown
-ROOT/**/image_2/NAME.jpg, semantic/NAME.png       ids in a folder beside that of the images, or where it has none
-ROOT/**/pseudo_semantic/NAME.png, pseudo_confidence/NAME.png    ids by another network and its probability times 255
+ROOT/**/NAME.jpg, NAME.png                        image with 8-bit learning-map ids: 0 = sky, 255 = unknown
+ROOT/**/image_2/NAME.jpg, semantic/NAME.png       ids in a sibling folder of the images; if missing:
+ROOT/**/pseudo_semantic/NAME.png, pseudo_confidence/NAME.png    ids by another network, its probability times 255
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from occdepth_ros.sources.images import image_size, read_image, read_levels
 
 _IDS = "6:12 7:9 8:11 9:10 10:12 11:13 12:14 13:14 14:14 17:18 18:18 20:19 21:15 22:17 23:0 24:6 25:7 26:1 27:4 28:5"
 CITYSCAPES = {int(label): int(own) for label, own in (pair.split(":") for pair in f"{_IDS} 31:5 32:3 33:2".split())}
-"""Learning-map id by Cityscapes' label id; all other ids are unknown. A wall is fence."""
+"""Learning-map id by Cityscapes label id. All other label ids are unknown. The label wall is mapped to fence."""
 LEAST_CONFIDENCE = 0.6
-"""Labels by another network count from this probability on."""
+"""Minimum probability of a label by another network; labels below it are unknown."""
 HIGHEST_ID = 19
 NOMINAL_FOCAL = 1.1
-"""Focal length over image width of the nominal rig, which no 2-D loss looks at."""
+"""Focal length of the nominal rig, relative to the image width. 2-D losses do not depend on it."""
 GRID = VoxelGrid((0.0, -1.6, -1.6), (16, 16, 16), 0.2)
 """Grid of the empty voxel target."""
 
 
 class SemanticImages:
-    """Labelled images as scenes without voxels (a `SceneDataset`); the right image is the left one.
+    """Labelled images as scenes without voxels (a `SceneDataset`). The right image is a copy of the left image.
 
     Args:
-        root: folder of one of the layouts.
-        parts: for Cityscapes its splits, else folders below the root; none = train, or all folders.
+        root: folder in one of the layouts.
+        parts: splits of Cityscapes (empty = train), or folders below the root (empty = all).
 
     Raises:
         SourceError: there are no labelled images.
@@ -77,8 +77,8 @@ class SemanticImages:
         """Read one image and its labels.
 
         Raises:
-            IndexError: there is no such image.
-            ImageError: a file is damaged, or the labels have another size or ids than they may.
+            IndexError: `index` is out of range.
+            ImageError: a file is damaged, or the labels hold invalid ids.
         """
         path, labels = self._pairs[index]
         size = image_size(path)
@@ -105,7 +105,7 @@ class SemanticImages:
             ids = self._ids[ids]
         if ((ids > HIGHEST_ID) & (ids != UNKNOWN)).any():
             raise ImageError(
-                f"it holds the id {ids[ids != UNKNOWN].max()}",
+                f"the image holds the id {ids[ids != UNKNOWN].max()}",
                 where=str(path),
                 remedy=f"Give learning-map ids: 0 = sky, 1 to {HIGHEST_ID}, 255 = unknown.",
             )
@@ -115,7 +115,7 @@ class SemanticImages:
 
 
 def nominal_rig(size: tuple[int, int]) -> StereoRig:
-    """A rig for images of `size` (width, height) whose calibration is not known."""
+    """Return a rig for images of `size` (width, height) without calibration."""
     width, height = size
     k = np.array([[NOMINAL_FOCAL * width, 0, width / 2], [0, NOMINAL_FOCAL * width, height / 2], [0, 0, 1]])
     left = np.hstack([k, np.zeros((3, 1))])

@@ -3,9 +3,9 @@
 ROOT/dataset/sequences/SS/image_2, image_3     stereo images of every scan (KITTI odometry)
 ROOT/dataset/sequences/SS/calib.txt            with Tr
 ROOT/dataset/sequences/SS/voxels/FFFFFF.label  uint16 raw ids, 256x256x32, C order of (x, y, z); every fifth scan
-ROOT/dataset/sequences/SS/voxels/FFFFFF.bin, .invalid, .occluded   one bit a voxel, most significant bit first
+ROOT/dataset/sequences/SS/voxels/FFFFFF.bin, .invalid, .occluded   one bit per voxel, most significant bit first
 
-Partial ground truths that were derived from scans lie beside them, as `FFFFFF.<name>.npz`.
+Partial ground truths that were derived from scans are in the same folder, as `FFFFFF.<name>.npz`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
 from occdepth_ros.sources.sequence import FileSequence
 
 OFFICIAL = "official"
-"""Name of the labels of the benchmark; every other name is a derived ground truth."""
+"""Name of the labels of the benchmark. Any other name refers to a derived ground truth."""
 
 STRIDE = 5
-"""The benchmark has voxels for every fifth scan."""
+"""Distance between the frames with voxels in the benchmark, in scans."""
 
 SCANS = {
     "00": 4541,
@@ -51,36 +51,35 @@ SCANS = {
     "20": 831,
     "21": 2721,
 }
-"""Scans of each sequence in the complete data set."""
+"""Number of scans of each sequence in the complete data set."""
 
 SPLITS: dict[str, tuple[str, ...]] = {
     "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10"),
     "val": ("08",),
     "test": tuple(f"{number}" for number in range(11, 22)),
 }
-"""Sequences of each split; those of `test` have no public labels."""
-
+"""Sequences of each split. The labels of `test` are not public."""
 
 LISTED_ONLY = ("21",)
-"""Sequences whose frames follow from the data set's voxel files alone: of 21 the benchmark uses fewer than every fifth
-scan, 523 of 545 in release 1.0 and 432 in release 1.1 (PRBonn/semantic-kitti-api, issue 59)."""
+"""Sequences whose frames are listed only by the voxel files of the data set. Of sequence 21, the benchmark uses a
+subset of every fifth scan: 523 of 545 in release 1.0, 432 in release 1.1 (PRBonn/semantic-kitti-api, issue 59)."""
 
 
 def voxel_frames(sequence: str) -> range:
-    """Numbers of the frames that the complete benchmark has voxels for, except for `LISTED_ONLY`."""
+    """Return the numbers of the frames with voxels in the complete benchmark, except for `LISTED_ONLY`."""
     return range(0, SCANS[sequence], STRIDE)
 
 
 def benchmark_frames(sequence: str, root: Path | None = None) -> list[str]:
-    """Names of the frames that the benchmark scores.
+    """Return the names of the frames that the benchmark evaluates.
 
     Args:
-        sequence: a name such as "11".
-        root: the folder with `sequences`, see `find_root`. Where its folder `voxels` of this sequence holds files
-            `FFFFFF.bin`, these are the frames; otherwise they are every fifth scan.
+        sequence: name such as "11".
+        root: folder with `sequences`, see `find_root`. If the folder `voxels` of the sequence contains files
+            `FFFFFF.bin`, these are the frames; otherwise the frames are every fifth scan.
 
     Raises:
-        SourceError: the sequence is one of `LISTED_ONLY` and the folder does not hold such files.
+        SourceError: the sequence is one of `LISTED_ONLY` and the folder contains no such files.
     """
     folder = None if root is None else root / "sequences" / sequence / "voxels"
     listed = [] if folder is None else sorted(path.stem for path in folder.glob("[0-9]*.bin"))
@@ -96,7 +95,7 @@ def benchmark_frames(sequence: str, root: Path | None = None) -> list[str]:
 
 
 def find_root(path: Path) -> Path:
-    """The folder `dataset`, whether it, its parent, or its folder `sequences` is given.
+    """Return the folder `dataset`, given that folder, its parent, or its folder `sequences`.
 
     Raises:
         SourceError: there is no folder `sequences`.
@@ -107,15 +106,17 @@ def find_root(path: Path) -> Path:
             return candidate
     if path.name == "sequences" and path.is_dir():
         return path.parent
-    reason = "there is neither sequences nor dataset/sequences in it" if path.is_dir() else "there is no such folder"
-    raise SourceError(reason, where=str(path), remedy="Give the folder with dataset/sequences/00 and so on.")
+    reason = (
+        "the folder contains neither sequences nor dataset/sequences" if path.is_dir() else "the folder does not exist"
+    )
+    raise SourceError(reason, where=str(path), remedy="Give the folder that contains dataset/sequences/00.")
 
 
 def expand_sequences(names: Sequence[str]) -> list[str]:
-    """Names of sequences from such names and names of splits, in the order given, each once.
+    """Replace names of splits by their sequences. The order is preserved, and duplicates are removed.
 
     Raises:
-        SourceError: a name is neither.
+        SourceError: a name is neither a sequence nor a split.
     """
     wanted: list[str] = []
     for name in names:
@@ -123,7 +124,7 @@ def expand_sequences(names: Sequence[str]) -> list[str]:
             raise SourceError(
                 f"there is no sequence {name!r}",
                 where="sequences",
-                remedy=f"Give numbers of 00 to 21, or {', '.join(SPLITS)}.",
+                remedy=f"Give numbers from 00 to 21, or {', '.join(SPLITS)}.",
             )
         wanted += SPLITS.get(name, (name.zfill(2),))
     return list(dict.fromkeys(wanted))
@@ -131,15 +132,15 @@ def expand_sequences(names: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class LabelledSequence:
-    """The frames of one sequence that have a ground truth.
+    """Frames of one sequence with ground truth.
 
     Args:
-        name: such as "08".
-        source: the stereo images of all frames.
-        voxels: the folder of the ground truths.
+        name: name of the sequence, such as "08".
+        source: stereo images of all frames.
+        voxels: folder of the ground truths.
         labels: `OFFICIAL`, or the name of a derived ground truth.
-        frames: frame names that have this ground truth, in order.
-        rows: index in `source` of each of them.
+        frames: names of the frames with this ground truth, in ascending order.
+        rows: index in `source` of each of these frames.
     """
 
     name: str
@@ -153,10 +154,10 @@ class LabelledSequence:
         return len(self.frames)
 
     def ground_truth(self, index: int) -> SceneGroundTruth:
-        """Ground truth of the frame `frames[index]`.
+        """Read the ground truth of the frame `frames[index]`.
 
         Raises:
-            SourceError: a file is damaged, or gone.
+            SourceError: a file is damaged or missing.
         """
         frame = self.frames[index]
         if self.labels == OFFICIAL:
@@ -165,17 +166,16 @@ class LabelledSequence:
 
 
 class SemanticKitti:
-    """Stereo images with voxel ground truths, sequence by sequence.
+    """Stereo images and voxel ground truths by sequence.
 
     Args:
-        root: the folder with `dataset`, or that folder.
+        root: folder `dataset`, or its parent.
         sequences: names of sequences or splits, see `expand_sequences`.
         labels: `OFFICIAL`, or the name of a derived ground truth such as "recon10".
 
     Raises:
-        SourceError: the root is none, or a sequence is missing, has no such ground truth, or a ground truth without
-        images; all
-            sequences are looked at before anything is opened.
+        SourceError: there is no folder `sequences`, or a sequence is missing, has no such ground truth, or lacks
+            `.invalid` files. All sequences are checked before the first one is opened.
     """
 
     def __init__(self, root: Path, sequences: Sequence[str], labels: str = OFFICIAL) -> None:
@@ -185,23 +185,23 @@ class SemanticKitti:
         self._frames = {name: _frames_with_ground_truth(self.root, name, labels) for name in self.names}
 
     def __len__(self) -> int:
-        """Number of frames with a ground truth."""
+        """Return the number of frames with ground truth."""
         return sum(map(len, self._frames.values()))
 
     def folder(self, sequence: str) -> Path:
-        """The folder of a sequence."""
+        """Return the folder of a sequence."""
         return self.root / "sequences" / sequence
 
     def __iter__(self) -> Iterator[LabelledSequence]:
-        """Open one sequence after the other.
+        """Open the sequences one by one.
 
         Raises:
-            SourceError, ImageError, CalibrationError: images or calibration of a sequence cannot be used.
+            SourceError, ImageError, CalibrationError: images or calibration of a sequence are missing or invalid.
         """
         return map(self.open, self.names)
 
     def open(self, sequence: str) -> LabelledSequence:
-        """Open one of `names`; raises as iterating does."""
+        """Open one of `names`; errors are those of iteration."""
         folder = self.folder(sequence)
         frames = self._frames[sequence]
         source = open_kitti_odometry(folder)
@@ -225,7 +225,7 @@ def _frames_with_ground_truth(root: Path, sequence: str, labels: str) -> list[st
         raise SourceError(
             f"sequence {sequence} is missing; there are {', '.join(present) or 'none'}",
             where=str(folder.parent),
-            remedy="Extract it too, or give sequences that are there.",
+            remedy="Extract the sequence, or give sequences that are present.",
         )
     voxels = folder / "voxels"
     suffix = ".label" if labels == OFFICIAL else f".{labels}.npz"
@@ -237,19 +237,19 @@ def _frames_with_ground_truth(root: Path, sequence: str, labels: str) -> list[st
         lacking = [frame for frame in frames if frame not in invalid]
         if lacking:
             raise SourceError(
-                f"{len(lacking)} of {len(frames)} frames have labels without .invalid: {missing_names(lacking)}",
+                f"{len(lacking)} of {len(frames)} frames with labels have no .invalid file: {missing_names(lacking)}",
                 where=str(voxels),
-                remedy="Extract the voxel archive completely: voxels that no scan saw must not be scored.",
+                remedy="Extract the voxel archive completely; .invalid files exclude unobserved voxels from scores.",
             )
     return frames
 
 
 def _other_labels(voxels: Path, sequence: str) -> str:
-    """Remedy for missing labels."""
+    """Return the remedy for missing labels."""
     names = {path.name.split(".")[1] for path in voxels.glob("*.*.npz")}
     names |= {OFFICIAL} if any(voxels.glob("*.label")) else set()
     if names:
         return f"There are other labels: --labels {' or '.join(sorted(names))}."
     if sequence in SPLITS["test"]:
-        return "The labels of sequences 11 to 21 are not public; score them with `occdepth submit`."
-    return "Extract the voxel labels of SemanticKITTI into it."
+        return "The labels of sequences 11 to 21 are not public; create a submission with `occdepth submit`."
+    return "Extract the voxel labels of SemanticKITTI into this folder."

@@ -15,10 +15,10 @@ from occdepth_ros.sources.tables import read_calibration
 
 _VOXELS = BENCHMARK_GRID.count
 VOXEL_BYTES = {"bin": _VOXELS // 8, "label": 2 * _VOXELS, "invalid": _VOXELS // 8, "occluded": _VOXELS // 8}
-"""Size of each kind of voxel file."""
+"""Size of each kind of voxel file, bytes."""
 
 UNLABELLED = ("bin",)
-"""Kinds of voxel files that the test sequences have."""
+"""Kinds of voxel files of the test sequences."""
 
 ARCHIVES = {
     "image_2": "data_odometry_color.zip of KITTI",
@@ -26,14 +26,14 @@ ARCHIVES = {
     "calib.txt": "data_odometry_calib.zip of KITTI, the one with Tr",
     "voxels": "the voxel archive of SemanticKITTI",
 }
-"""Where each part of a sequence comes from."""
+"""Archive that contains each part of a sequence."""
 
 
 def check_sequence(folder: Path) -> Iterator[Problem]:
-    """Check all files of one sequence that the completion benchmark needs.
+    """Check the files of one sequence that the completion benchmark requires and yield problems.
 
     Args:
-        folder: the sequence's folder, named 00 to 21; every fifth scan counts, up to the sequence's last one.
+        folder: folder of the sequence, named 00 to 21. Every fifth scan of the sequence is required.
     """
     frames = [f"{number:06d}" for number in voxel_frames(folder.name)]
     if not folder.is_dir():
@@ -55,7 +55,7 @@ def _check_calibration(path: Path) -> Iterator[Problem]:
         return
     wrong = [key for key in ("P2", "P3", "Tr") if key not in entries or entries[key].size != 12]
     if wrong:
-        yield Problem(path, f"no twelve numbers for {', '.join(wrong)}; use {ARCHIVES['calib.txt']}")
+        yield Problem(path, f"{', '.join(wrong)} must have twelve numbers; use {ARCHIVES['calib.txt']}")
 
 
 def _check_images(folder: Path, frames: Sequence[str]) -> Iterator[Problem]:
@@ -72,7 +72,7 @@ def _check_images(folder: Path, frames: Sequence[str]) -> Iterator[Problem]:
         (width, height), _ = Counter(sizes.values()).most_common(1)[0]
         for path, size in sizes.items():
             if size != (width, height):
-                yield Problem(path, f"the image is {size[0]}x{size[1]}, most others are {width}x{height}")
+                yield Problem(path, f"the image is {size[0]}x{size[1]}, but most images are {width}x{height}")
 
 
 def _check_voxels(folder: Path, kind: str, frames: Sequence[str]) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Scenes of SemanticKITTI with the benchmark's voxels, derived ones, or ones completed from scans."""
+"""Scenes of SemanticKITTI with voxels of the benchmark, derived voxels, or voxels completed from scans."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
 from occdepth_ros.sources.sequence import FileSequence
 
 SCANS = "scans"
-"""Name of the labels that are completed from the labelled scans of the sequence."""
+"""Name of the labels that are computed from the labelled scans of the sequence."""
 
 
 @dataclass(frozen=True)
 class ScanOptions:
-    """Selection and rule of scenes made from labelled scans.
+    """Options of scenes made from labelled scans.
 
     Args:
-        rule: by which scans are merged; `scan_completion.RECON10` is the nearest to recon10.
-        later: frames with fewer later scans within the rule's reach are omitted; with a rule that uses later scans
-            only, the last frames of a short drive have little ground truth.
-        variants: scenes of each frame: the first on the original grid, the others on moved ones.
-        stride: distance between the scans that become scenes, in scans.
-        motion: ranges of the motion of the grids of variants.
-        seed: of these grids.
+        rule: rule by which scans are merged; `scan_completion.RECON10` is the most similar to recon10.
+        later: minimum number of later scans within the rule's reach; other frames are omitted. With a rule that uses
+            later scans only, the last frames of a drive have little ground truth.
+        variants: number of scenes per frame; the first has the original grid, the others have moved grids.
+        stride: distance between the frames that are used, in scans.
+        motion: ranges of the motion of moved grids.
+        seed: seed of the motion.
 
     Raises:
         SourceError: a number is out of range.
@@ -57,21 +57,21 @@ class ScanOptions:
     def __post_init__(self) -> None:
         for name, least in (("later", 0), ("variants", 1), ("stride", 1), ("seed", 0)):
             if getattr(self, name) < least:
-                raise SourceError(f"{getattr(self, name)} is too few", where=name, remedy=f"Give {least} or more.")
+                raise SourceError(f"{getattr(self, name)} is too small", where=name, remedy=f"Give {least} or more.")
 
 
 class SemanticKittiScenes:
     """Scenes of SemanticKITTI (a `SceneDataset`).
 
-    Depth and classes of the left image come from the labelled scan of the frame, if there is one.
+    Depth and classes of the left image are projected from the labelled scan of the frame, if it exists.
 
     Args:
-        root: the folder with `dataset`, or that folder.
+        root: folder `dataset`, or its parent.
         sequences: names of sequences or splits, see `expand_sequences`.
         labels: `OFFICIAL`, the name of a derived ground truth such as "recon10", or `SCANS`.
-        cache: folder for ground truth of `SCANS`, which takes a second each; None = computed every time.
-        scans: selection and rule of `SCANS`.
-        past: offsets of earlier images of the left camera in frames, such as -3; they need `poses.txt`.
+        cache: folder for ground truth of `SCANS`, computed in about 1 s per scene; None = no cache.
+        scans: options of `SCANS`.
+        past: offsets of earlier images of the left camera in frames, such as -3; these require `poses.txt`.
 
     Raises:
         SourceError, ImageError, CalibrationError: a sequence is missing, incomplete, or has no such labels.
@@ -105,7 +105,7 @@ class SemanticKittiScenes:
             raise SourceError(
                 f"no frame has {scans.later} later scans within reach",
                 where=f"sequences {', '.join(sequences)}",
-                remedy="Ask for fewer later scans.",
+                remedy="Require fewer later scans.",
             )
 
     def __len__(self) -> int:
@@ -120,8 +120,9 @@ class SemanticKittiScenes:
         """Read one scene.
 
         Raises:
-            IndexError: there is no such scene.
-            SourceError, ImageError, OutputError: a file of it is damaged or gone; the cache cannot be written.
+            IndexError: `index` is out of range.
+            SourceError, ImageError: a file of the scene is damaged or missing.
+            OutputError: the cache is not writable.
         """
         place = self._places[index]
         part, row, variant = place
@@ -156,7 +157,7 @@ class SemanticKittiScenes:
             then = source[row + offset]
             if now is None or then.world_from_grid is None:
                 raise SourceError(
-                    "it has no poses, and earlier images are wanted",
+                    "the sequence has no poses, which earlier images require",
                     where=source.name,
                     remedy="Copy poses.txt of the odometry benchmark into the sequence's folder.",
                 )
@@ -165,7 +166,7 @@ class SemanticKittiScenes:
 
 
 class _Sequence(Protocol):
-    """The scenes of one sequence: frames, their rows in `source`, variants of each, and the scans, if there are any."""
+    """Scenes of one sequence: frames, their rows in `source`, the scans or None, and the number of variants."""
 
     name: str
     source: FileSequence
@@ -177,7 +178,7 @@ class _Sequence(Protocol):
     def ground_truth(self, index: int, variant: int) -> CompletedScene: ...
 
     def turned(self, index: int, variant: int) -> npt.NDArray[np.float64]:
-        """Pose of a variant's grid frame in the original frame of the grid, `[4, 4]`."""
+        """Return the pose of the grid of a variant in the original grid's frame, `[4, 4]`, metres."""
 
 
 class _Place(NamedTuple):
@@ -187,13 +188,13 @@ class _Place(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of the scene."""
+        """Name of the scene."""
         name = f"{self.part.name}/{self.part.frames[self.row]}"
         return f"{name}-{self.variant}" if self.variant else name
 
 
 class _FromVoxels:
-    """Ground truth in the folder `voxels`."""
+    """Scenes with ground truth from the folder `voxels`."""
 
     variants = 1
 
@@ -213,7 +214,7 @@ class _FromVoxels:
         path = self._sequence.voxels / f"{self.frames[index]}.occluded"
         occupied = (target != 0) & (target != UNKNOWN)
         if path.is_file():
-            # the file marks occupied voxels as hidden; those of the scan of the frame are not
+            # The file marks all occupied voxels as hidden; voxels of the frame's scan are visible.
             measured = path.with_suffix(".bin")
             surfaces = read_bits(measured) & occupied if measured.is_file() else occupied
             return CompletedScene(target, (~read_bits(path) & (target != UNKNOWN)) | surfaces)
@@ -222,7 +223,7 @@ class _FromVoxels:
 
 
 class _FromScans:
-    """Ground truth completed from scans."""
+    """Scenes with ground truth computed from scans."""
 
     def __init__(self, folder: Path, options: ScanOptions, cache: LabelCache | None) -> None:
         self.name = folder.name
@@ -230,7 +231,7 @@ class _FromScans:
             raise SourceError(
                 f"sequence {self.name} is missing",
                 where=str(folder.parent),
-                remedy="Extract it too, or give sequences that are there.",
+                remedy="Extract the sequence, or give sequences that are present.",
             )
         self.scans: LabelledScans | None = LabelledScans(folder)
         self._scans = self.scans

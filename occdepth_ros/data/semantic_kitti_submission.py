@@ -21,30 +21,30 @@ from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 _BYTES = 2 * BENCHMARK_GRID.count
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 DESCRIPTION = "description.txt"
-"""The only other file that a submission may have."""
+"""The only other file that a submission may contain."""
 
 
 def entry_name(sequence: str, frame: str) -> str:
-    """Name of a frame's labels in the zip."""
+    """Return the name of the label file of a frame in the zip."""
     return f"sequences/{sequence}/predictions/{frame}.label"
 
 
 def folder_names() -> list[str]:
-    """The folders that the zip must list as entries of their own."""
+    """Return the folders that must be entries of the zip."""
     below = (name for sequence in SPLITS["test"] for name in (f"{sequence}/", f"{sequence}/predictions/"))
     return ["sequences/", *(f"sequences/{name}" for name in below)]
 
 
 def expected_names(root: Path | None = None) -> list[str]:
-    """The label files of a complete submission; arguments and errors as of `benchmark_frames`."""
+    """Return the label files of a complete submission. Arguments and errors are those of `benchmark_frames`."""
     return [entry_name(name, frame) for name in SPLITS["test"] for frame in benchmark_frames(name, root)]
 
 
 class SubmissionWriter:
-    """Writer of a submission; its bytes depend only on the labels.
+    """Writer of a submission. The bytes of the zip depend only on the labels.
 
     Args:
-        path: where the zip is written, label file by label file.
+        path: path of the zip, which is written one label file at a time.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,31 +55,31 @@ class SubmissionWriter:
             self._archive.writestr(folder, b"")
 
     def add(self, sequence: str, frame: str, labels: npt.NDArray[np.uint8]) -> None:
-        """Add a frame; `labels` are class ids `[256, 256, 32]` on the benchmark's grid, unknown is written as empty."""
+        """Add the class ids of a frame, `[256, 256, 32]` on the benchmark's grid. Unknown is written as empty."""
         entry = zipfile.ZipInfo(entry_name(sequence, frame), _EPOCH)
         entry.compress_type = zipfile.ZIP_DEFLATED
         entry.external_attr = 0o644 << 16
         self._archive.writestr(entry, SEMANTIC_KITTI.to_raw(labels).astype("<u2").tobytes())
 
     def close(self) -> None:
-        """Write the zip's directory."""
+        """Write the central directory of the zip."""
         self._archive.close()
 
 
 def check_submission(path: Path, root: Path | None = None) -> Iterator[str]:
-    """Reasons for which the benchmark would refuse a submission, one phrase each.
+    """Yield the reasons for which the benchmark would reject a submission.
 
     The rules are those of the official validator (semantic-kitti-api, validate_submission.py --task completion): name
-    and folders of the zip, one label file of the full size per voxel file of the data set, nothing else but
-    `DESCRIPTION`. Class ids, which the validator leaves to the evaluation, are checked too.
+    and folders of the zip, one label file of the full size per voxel file of the data set, and no other file
+    but `DESCRIPTION`. Class ids are checked too, which the official validator does not do.
 
     Args:
-        path: the zip.
-        root: as of `benchmark_frames`; without it the frames of `LISTED_ONLY` are not checked for completeness.
+        path: path of the zip.
+        root: see `benchmark_frames`; None = the frames of `LISTED_ONLY` are not checked for completeness.
 
     Raises:
         OutputError: the file cannot be read as a zip.
-        SourceError: the data set lacks the list of a sequence.
+        SourceError: the data set does not list the frames of a sequence.
     """
     if path.suffix != ".zip":
         yield f"{path.name}: the name does not end in .zip"
@@ -93,7 +93,7 @@ def check_submission(path: Path, root: Path | None = None) -> Iterator[str]:
 def _check(archive: zipfile.ZipFile, root: Path | None) -> Iterator[str]:
     entries = {entry.filename: entry for entry in archive.infolist()}
     if root is None:
-        # sequences of unknown length: the frames of every fifth scan that the zip has, at least one
+        # For sequences with an unknown number of frames, the zip must contain at least one of every fifth scan.
         known = [name for name in SPLITS["test"] if name not in LISTED_ONLY]
         possible = [entry_name(s, f"{n:06d}") for s in SPLITS["test"] if s in LISTED_ONLY for n in voxel_frames(s)]
         present = [name for name in possible if name in entries]

@@ -3,9 +3,9 @@
 ROOT/office/Easy/P000/image_left/000000_left.png, image_right/000000_right.png      640x480
 ROOT/office/Easy/P000/depth_left/000000_left_depth.npy                              float32 metres, [480, 640]
 ROOT/office/Easy/P000/seg_left/000000_left_seg.npy                                  uint8 ids, [480, 640]
-ROOT/office/Easy/P000/pose_left.txt, pose_right.txt   one line a frame: x y z qx qy qz qw, metres, NED
+ROOT/office/Easy/P000/pose_left.txt, pose_right.txt   one line per frame: x y z qx qy qz qw, metres, NED
 
-NED: cameras look along x, y is right, z is down; the same holds for the world. The root may be the scene's folder.
+NED, for cameras and world: x is forward, y is right, z is down. ROOT may also be the folder of the scene.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TRAJECTORIES = {
     "Easy": tuple(f"P{number:03d}" for number in range(7)),
     "Hard": tuple(f"P{number:03d}" for number in range(8)),
 }
-"""Trajectories of the office by difficulty."""
+"""Trajectories of the scene "office" by difficulty."""
 SPLITS = {
     "train": tuple(f"Easy/P{number:03d}" for number in (0, 1, 2, 3, 4, 6)),
     "val": ("Easy/P005",),
@@ -42,7 +42,7 @@ SKY = 1000.0
 
 OPTICAL_FROM_NED: Matrix = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
 LEVEL_FROM_NED: Matrix = np.diag([1.0, -1, -1])
-"""From NED (x forward, y right, z down) to x forward, y left, z up."""
+"""Rotation from NED (x forward, y right, z down) to x forward, y left, z up."""
 
 _FILES = {
     "image_left": "{}_left.png",
@@ -57,12 +57,12 @@ _REPAIR = "Copy or download the file again."
 
 @dataclass(frozen=True)
 class TartanFrame:
-    """The left camera's view.
+    """Depth, segmentation and pose of the left camera.
 
     Args:
-        depth: `[480, 640]` metres along the optical axis; infinity where there is no surface.
-        ids: segmentation ids, `[480, 640]`.
-        world_from_camera: pose of the left optical frame in the NED world, `[4, 4]`.
+        depth: `[480, 640]` float32 metres along the optical axis; infinity = no surface.
+        ids: `[480, 640]` uint8 segmentation ids.
+        world_from_camera: `[4, 4]` pose of the left optical frame in the NED world, metres.
     """
 
     depth: npt.NDArray[np.float32]
@@ -71,14 +71,14 @@ class TartanFrame:
 
 
 class Trajectory:
-    """One trajectory; files are read on access.
+    """One trajectory. Files of frames are read on access.
 
     Args:
-        folder: such as ROOT/office/Easy/P000.
+        folder: folder such as ROOT/office/Easy/P000.
 
     Raises:
-        SourceError: images, depth, segmentation or poses are missing; the first frames that lack one are named.
-        CalibrationError: the right camera is not to the right of the left one.
+        SourceError: images, depth, segmentation or poses are missing. The message lists the first affected frames.
+        CalibrationError: the cameras are not parallel with the right camera along the positive x axis.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -88,7 +88,7 @@ class Trajectory:
         self.frames = sorted(set.union(*present.values()))
         if not self.frames:
             raise SourceError(
-                "there are no frames", where=str(folder), remedy="Give the folder that holds office/Easy/P000."
+                "there are no frames", where=str(folder), remedy="Give the folder that contains office/Easy/P000."
             )
         for part, stems in present.items():
             lacking = [frame for frame in self.frames if frame not in stems]
@@ -111,18 +111,18 @@ class Trajectory:
         self.baseline = _baseline(self.poses[0], right[0], folder / "pose_right.txt")
 
     def path(self, part: str, frame: str) -> Path:
-        """The file of a frame in `part`, one of image_left, image_right, depth_left, seg_left."""
+        """Return the file of a frame in `part`: image_left, image_right, depth_left or seg_left."""
         return self.folder / part / _FILES[part].format(frame)
 
     def pose(self, frame: str) -> Matrix:
-        """Pose of the left optical frame in the NED world, `[4, 4]`."""
+        """Return the pose of the left optical frame in the NED world, `[4, 4]`, metres."""
         return self.poses[int(frame)]
 
     def read(self, frame: str) -> TartanFrame:
-        """Depth, classes and pose of a frame.
+        """Read depth, segmentation and pose of a frame.
 
         Raises:
-            SourceError: a file is missing, damaged, or of another kind.
+            SourceError: a file is missing or damaged, or its array has an unexpected shape or type.
         """
         depth = _array(self.path("depth_left", frame), np.float32)
         depth = np.where(depth > SKY, np.inf, np.where(depth > 0, depth, np.nan)).astype(np.float32)
@@ -130,17 +130,17 @@ class Trajectory:
         return TartanFrame(depth, ids, self.pose(frame))
 
     def images(self, frame: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Left and right image, `[480, 640, 3]` RGB.
+        """Read the left and the right image, `[480, 640, 3]` RGB uint8 each.
 
         Raises:
-            ImageError: one is missing or damaged.
+            ImageError: an image is missing or damaged.
         """
         left, _ = read_image(self.path("image_left", frame), IMAGE)
         right, _ = read_image(self.path("image_right", frame), IMAGE)
         return left, right
 
     def rig(self, frame: str) -> StereoRig:
-        """The cameras; the grid's frame is the level one of `level_frame`."""
+        """Return the rig of a frame. The grid's frame is the level frame of `level_frame`."""
         right = INTRINSICS.copy()
         right[0, 3] = -right[0, 0] * self.baseline
         pose = np.linalg.inv(self.pose(frame)) @ level_frame(self.pose(frame))
@@ -148,12 +148,12 @@ class Trajectory:
 
 
 def level_frame(world_from_camera: Matrix) -> Matrix:
-    """Pose of the level frame of a camera in the NED world, `[4, 4]`.
+    """Return the pose of the level frame of a camera in the NED world, `[4, 4]`, metres.
 
-    Its x axis is the camera's viewing direction without its slope, y is left, z is up.
+    The x axis of the level frame is the horizontal part of the optical axis, y is left, z is up.
     """
     forward = world_from_camera[:3, 2]
-    # the right axis is level for any pitch, also for a camera that faces up or down
+    # If the optical axis is vertical, the heading follows from the right axis, which is horizontal for any pitch.
     right = world_from_camera[:3, 0]
     heading = np.arctan2(forward[1], forward[0]) if np.hypot(*forward[:2]) > 1e-6 else np.arctan2(-right[0], right[1])
     c, s = np.cos(heading), np.sin(heading)
@@ -164,16 +164,16 @@ def level_frame(world_from_camera: Matrix) -> Matrix:
 
 
 def read_ned_poses(path: Path) -> Matrix:
-    """Poses of a camera's optical frame in the NED world, `[N, 4, 4]`, from lines x y z qx qy qz qw.
+    """Read poses of a camera's optical frame in the NED world, `[N, 4, 4]`, from lines x y z qx qy qz qw.
 
     Raises:
-        SourceError: the file is missing or malformed, or a quaternion is none.
+        SourceError: the file is missing or malformed, or a quaternion does not have length 1.
     """
     rows = read_rows(path, 7)
     length = np.linalg.norm(rows[:, 3:], axis=1)
     bad = np.abs(length - 1) > 1e-2
     if bad.any():
-        raise SourceError(f"the quaternion of line {int(bad.argmax()) + 1} has not length 1", where=str(path))
+        raise SourceError(f"the quaternion of line {int(bad.argmax()) + 1} does not have length 1", where=str(path))
     x, y, z, w = (rows[:, 3:] / length[:, None]).T
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
     rotation = np.array(
@@ -189,10 +189,10 @@ def read_ned_poses(path: Path) -> Matrix:
 
 
 def open_trajectories(root: Path, names: Sequence[str]) -> list[Trajectory]:
-    """Open trajectories by names such as "Easy/P000", "P000" (of Easy), or of splits.
+    """Open trajectories by names such as "Easy/P000" or "P000" (of Easy), or by names of splits.
 
     Raises:
-        SourceError, CalibrationError: one is missing or incomplete.
+        SourceError, CalibrationError: a trajectory is missing or incomplete.
     """
     root = root.expanduser()
     base = root / SCENE if (root / SCENE).is_dir() else root
@@ -202,16 +202,16 @@ def open_trajectories(root: Path, names: Sequence[str]) -> list[Trajectory]:
             raise SourceError(
                 f"the trajectory {folder.parent.name}/{folder.name} is missing",
                 where=str(base),
-                remedy="Give the folder that holds office/Easy/P000, and trajectories that are there.",
+                remedy="Give the folder that contains office/Easy/P000, and trajectories that are present.",
             )
     return [Trajectory(folder) for folder in folders]
 
 
 def expand_trajectories(names: Sequence[str]) -> list[str]:
-    """Names such as "Easy/P000" from those, short ones, and names of splits; each once.
+    """Expand short names and names of splits to names such as "Easy/P000". Duplicates are removed.
 
     Raises:
-        SourceError: a name is none.
+        SourceError: a name is neither a trajectory nor a split.
     """
     wanted: list[str] = []
     for name in names:
@@ -222,17 +222,17 @@ def expand_trajectories(names: Sequence[str]) -> list[str]:
                 raise SourceError(
                     f"there is no trajectory {name!r}",
                     where="trajectories",
-                    remedy=f"Give such as Easy/P000 or Hard/P007, or {', '.join(SPLITS)}.",
+                    remedy=f"Give names such as Easy/P000 or Hard/P007, or {', '.join(SPLITS)}.",
                 )
         wanted += found
     return list(dict.fromkeys(wanted))
 
 
 def check_tartanair(root: Path, names: Sequence[str]) -> Iterator[Problem]:
-    """Check all files of trajectories; yields missing, truncated and invalid ones.
+    """Check all files of trajectories and yield missing, truncated and invalid files.
 
     Raises:
-        SourceError: a name is none.
+        SourceError: a name is neither a trajectory nor a split.
     """
     root = root.expanduser()
     base = root / SCENE if (root / SCENE).is_dir() else root
@@ -292,17 +292,19 @@ def _array(path: Path, kind: type[Number]) -> npt.NDArray[Number]:
         raise SourceError(f"the array cannot be read ({error})", where=str(path), remedy=_REPAIR) from error
     if not isinstance(array, np.ndarray) or array.shape != IMAGE[::-1] or array.dtype != kind:
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "no array"
-        raise SourceError(f"there is {found}, not {np.dtype(kind)} {IMAGE[::-1]}", where=str(path), remedy=_REPAIR)
+        raise SourceError(
+            f"the file holds {found}, not {np.dtype(kind)} {IMAGE[::-1]}", where=str(path), remedy=_REPAIR
+        )
     return array
 
 
 def _baseline(left: Matrix, right: Matrix, file: Path) -> float:
-    """Distance from the left to the right camera, metres; they must be parallel and side by side."""
+    """Return the distance from the left to the right camera, metres. The cameras must be parallel and side by side."""
     relative = np.linalg.inv(left) @ right
     x, y, z = relative[:3, 3]
     if not (x > 0 and max(abs(y), abs(z)) < 0.02 * x) or np.abs(relative[:3, :3] - np.eye(3)).max() > 1e-3:
         raise CalibrationError(
-            f"the right camera is at ({x:.3f}, {y:.3f}, {z:.3f}) m in the left optical frame, or is turned",
+            f"the right camera is at ({x:.3f}, {y:.3f}, {z:.3f}) m in the left optical frame, or rotated",
             where=str(file),
             remedy="Use the pose files of one trajectory.",
         )

@@ -17,9 +17,9 @@ from occdepth_ros.data.tartanair_voxels import TARTANAIR_GRID, fused_scene, visi
 from occdepth_ros.errors import SourceError
 
 STRIDE = 5
-"""Published scenes are every fifth frame."""
+"""Distance between published scenes, in frames."""
 REACH = 12.0
-"""Maximum distance of merged frames, metres; the length of the grid."""
+"""Maximum distance of merged frames, metres, equal to the length of the grid."""
 
 GroundTruth = Literal["fused", "visible"]
 
@@ -28,12 +28,11 @@ class TartanScenes:
     """Scenes of SemanticTartanAir (a `SceneDataset`).
 
     Args:
-        root: the folder with office, or that folder.
-        trajectories: such as "Easy/P000", or names of splits, "train" and "val".
-        ground truth: "fused" merges the frames of the trajectory, see `fused_scene`; "visible" is the published
-        export, one
-            frame's visible surface, see `visible_surface`.
-        cache: folder for fused ground truth, which takes seconds each; None = computed every time.
+        root: folder "office", or its parent.
+        trajectories: names such as "Easy/P000", or of the splits "train" and "val".
+        ground_truth: "fused" = merged from the frames of the trajectory, see `fused_scene`; "visible" = the published
+            export with the visible surface of one frame, see `visible_surface`.
+        cache: folder for fused ground truth, computed in seconds per scene; None = no cache.
         reach: maximum distance of merged frames, metres.
         stride: distance between scenes, and between merged frames, in frames.
 
@@ -52,7 +51,7 @@ class TartanScenes:
         stride: int = STRIDE,
     ) -> None:
         if stride < 1:
-            raise SourceError(f"a stride of {stride} frames is none", where="stride", remedy="Give 1 or more.")
+            raise SourceError(f"a stride of {stride} frames is too small", where="stride", remedy="Give 1 or more.")
         self._ground_truth, self._reach, self._stride = ground_truth, reach, stride
         self._cache = None if cache is None else LabelCache(cache)
         parts = open_trajectories(root, trajectories)
@@ -70,8 +69,9 @@ class TartanScenes:
         """Read one scene.
 
         Raises:
-            IndexError: there is no such scene.
-            SourceError, ImageError, OutputError: a file of it is damaged or gone; the cache cannot be written.
+            IndexError: `index` is out of range.
+            SourceError, ImageError: a file of the scene is damaged or missing.
+            OutputError: the cache is not writable.
         """
         part, frame = self._places[index]
         left, right = part.images(frame)
@@ -91,7 +91,7 @@ class TartanScenes:
         )
 
     def ground_truth(self, part: Trajectory, frame: str, own: TartanFrame) -> CompletedScene:
-        """Voxels of a frame."""
+        """Return the voxels of a frame, from the cache if possible."""
 
         def make() -> CompletedScene:
             return make_ground_truth(part, frame, own, self._ground_truth, self._reach, self._stride)
@@ -107,7 +107,7 @@ class TartanScenes:
 def make_ground_truth(
     part: Trajectory, frame: str, own: TartanFrame, ground_truth: GroundTruth, reach: float, stride: int
 ) -> CompletedScene:
-    """Voxels of a frame on `TARTANAIR_GRID`; the arguments are those of `TartanScenes`.
+    """Compute the voxels of a frame on `TARTANAIR_GRID`. Arguments are those of `TartanScenes`.
 
     Raises:
         SourceError: a file of a merged frame is damaged.
@@ -119,7 +119,7 @@ def make_ground_truth(
 
 
 def near(part: Trajectory, frame: str, reach: float, stride: int) -> list[str]:
-    """Every `stride`-th frame, this one left out, whose camera is within `reach` metres of this one's."""
+    """Return every `stride`-th frame within `reach` metres of the camera of `frame`, without `frame` itself."""
     here = part.pose(frame)[:3, 3]
     return [
         name

@@ -15,20 +15,21 @@ from occdepth_ros.data.voxelize import Mask, PosedScan, Votes
 from occdepth_ros.grid import VoxelGrid
 
 TARTANAIR_GRID = VoxelGrid((0.0, -6.0, -1.8), (120, 120, 48), 0.1, frame_id="level_camera")
-"""The published space, 12 m ahead, 6 m to each side, 3 m up and 1.8 m down, in x forward, y left, z up."""
+"""Published grid: 12 m ahead, 6 m to each side, 3 m up and 1.8 m down; x is forward, y is left, z is up."""
 
 MARGIN = 1.0
-"""A voxel is free if the line of sight continues for this number of voxels behind its centre."""
+"""Minimum length of the line of sight behind the centre of a free voxel, in voxels."""
 
 _RAW = 256
-"""Votes of LiDAR scans count id 1 as an outlier; class ids are counted above it."""
+"""Offset of class ids in `Votes`, which treats id 1 as an outlier."""
 
 
 def visible_surface(frame: TartanFrame) -> npt.NDArray[np.uint8]:
-    """The published ground truth: classes of the voxels that hold a depth pixel of this frame; all others are "free".
+    """Return the published ground truth: classes of the voxels with a depth pixel of this frame; all others are free.
 
-    Nothing is unknown in it, and nothing behind the visible surface is occupied. Points are rounded to voxel corners,
-    half a voxel off the centres, as in the published export. For comparison with published results only.
+    It has no unknown voxels, and no occupied voxels behind the visible surface. Points are rounded to voxel corners,
+    with an offset of half a voxel from the centres, as in the published export. It serves only for comparison with
+    published results.
 
     Returns:
         `[120, 120, 48]` uint8 on `TARTANAIR_GRID`.
@@ -37,7 +38,7 @@ def visible_surface(frame: TartanFrame) -> npt.NDArray[np.uint8]:
     pose = np.linalg.inv(level_frame(frame.world_from_camera)) @ frame.world_from_camera
     local = points @ pose[:3, :3].T + pose[:3, 3]
     size = np.array(TARTANAIR_GRID.size)
-    # the published axes are right, down, forward from (-6, -3, 0) m; rounding happens along them
+    # The published axes are right, down, forward with origin (-6, -3, 0) m. Rounding depends on these axes.
     right_down_forward = np.stack([-local[:, 1], -local[:, 2], local[:, 0]], axis=1)
     right, down, ahead = (
         np.rint((right_down_forward - (-6.0, -3.0, 0.0)) / TARTANAIR_GRID.resolution).astype(np.int64).T
@@ -53,13 +54,13 @@ def visible_surface(frame: TartanFrame) -> npt.NDArray[np.uint8]:
 def fused_scene(own: TartanFrame, others: Iterable[TartanFrame], grid: VoxelGrid = TARTANAIR_GRID) -> CompletedScene:
     """Fuse frames of a trajectory into the ground truth of one of them.
 
-    A voxel takes the most frequent class of the pixels in it; without pixels it is free if the depth of any image
-    continues behind it, else unknown.
+    A voxel takes the most frequent class of its pixels. A voxel without pixels is free if any image has a depth behind
+    it, else unknown.
 
     Args:
-        own: the frame.
+        own: frame whose ground truth is computed.
         others: frames to merge with it.
-        grid: of the voxels, in the level frame of the frame (`level_frame`).
+        grid: grid of the voxels, in the level frame of `own` (see `level_frame`).
     """
     grid_from_world = np.linalg.inv(level_frame(own.world_from_camera))
     votes = Votes(grid)
@@ -81,7 +82,7 @@ def fused_scene(own: TartanFrame, others: Iterable[TartanFrame], grid: VoxelGrid
 
 
 def _points(frame: TartanFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]:
-    """Pixels with depth as points of the optical frame, `[N, 3]` metres, and their class ids above `_RAW`."""
+    """Return pixels with depth as points in the optical frame, `[N, 3]` metres, and class ids plus `_RAW`, `[N]`."""
     row, column = np.nonzero(np.isfinite(frame.depth))
     z = frame.depth[row, column].astype(np.float64)
     fx, fy, cx, cy = INTRINSICS[[0, 1, 0, 1], [0, 1, 2, 2]]
@@ -97,7 +98,7 @@ def _classes(votes: Votes) -> npt.NDArray[np.uint8]:
 def _carve(
     depth: npt.NDArray[np.float32], grid_from_camera: Matrix, centers: npt.NDArray[np.float64], grid: VoxelGrid
 ) -> tuple[Mask, Mask]:
-    """Voxels before the depth of their pixel, and those at it, `[X, Y, Z]` each."""
+    """Return the voxels in front of the depth of their pixel, and the voxels at that depth, `[X, Y, Z]` bool each."""
     camera_from_grid = np.linalg.inv(grid_from_camera)
     x, y, z = (centers @ camera_from_grid[:3, :3].T + camera_from_grid[:3, 3]).T
     width, height = IMAGE

@@ -1,7 +1,7 @@
-"""Augmentation by rotated and translated grids; ground truth made from scans is available for any grid.
+"""Augmentation by rotated and translated grids, for ground truth that is computed from scans.
 
-A drive has few headings and one mounting; a network trained on these alone learns the usual position of the road rather
-than to use the images. The grid is moved, not the images, so the images are unchanged.
+A drive has few headings and one camera mounting. A network trained on a fixed grid can overfit to the average position
+of the road. The augmentation moves the grid and leaves the images unchanged.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ class GridMotion:
     """Ranges of the random motion of grids.
 
     Args:
-        yaw: largest rotation about the vertical, radians.
+        yaw: maximum rotation about the vertical axis, radians.
         tilt: standard deviation of pitch and of roll, radians.
-        lowest, highest: bounds of the shift along x, y, z, metres.
+        lowest, highest: bounds of the translation along x, y, z, metres.
     """
 
     yaw: float = 0.12
@@ -28,7 +28,7 @@ class GridMotion:
     highest: tuple[float, float, float] = (3.5, 5.0, 0.4)
 
     def pose(self, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-        """A random pose of the moved grid's frame in the original frame of the grid, `[4, 4]`."""
+        """Return a random pose of the moved grid's frame in the original grid's frame, `[4, 4]`, metres."""
         yaw = rng.uniform(-self.yaw, self.yaw)
         pitch, roll = rng.normal(0, self.tilt, 2)
         pose = np.eye(4)
@@ -38,7 +38,7 @@ class GridMotion:
 
 
 def _about(axis: int, angle: float) -> npt.NDArray[np.float64]:
-    """Right-handed rotation about one axis, `[3, 3]`."""
+    """Return the right-handed rotation about one axis by an angle in radians, `[3, 3]`."""
     a, b = (axis + 1) % 3, (axis + 2) % 3
     out = np.eye(3)
     out[a, a] = out[b, b] = np.cos(angle)

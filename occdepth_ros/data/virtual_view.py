@@ -9,15 +9,15 @@ import numpy.typing as npt
 def right_view(
     left: npt.NDArray[np.uint8], depth: npt.NDArray[np.float32], focal_baseline: float
 ) -> npt.NDArray[np.uint8]:
-    """Shift every pixel by its disparity, focal_baseline / depth, to the left; the nearest of several is kept.
+    """Shift every pixel to the left by its disparity, focal_baseline / depth. Nearer pixels overwrite farther ones.
 
     Args:
-        left: `[H, W, 3]` RGB.
-        depth: `[H, W]` metres; pixels of NaN are omitted, the disparity of infinity is 0.
-        focal_baseline: fx times baseline, pixels times metres.
+        left: `[H, W, 3]` RGB uint8.
+        depth: `[H, W]` float32 metres. Pixels with NaN are omitted; infinity has a disparity of 0.
+        focal_baseline: product of the focal length in pixels and the baseline in metres.
 
     Returns:
-        `[H, W, 3]`, black where no pixel of the left image is projected; gaps of one pixel are filled.
+        `[H, W, 3]` RGB uint8. Gaps of one pixel are filled; other pixels without a source pixel are black.
     """
     height, width = depth.shape
     known = depth > 0
@@ -27,7 +27,7 @@ def right_view(
     order = np.argsort(disparity, kind="stable")
     order = order[(target[order] >= 0) & (target[order] < width)]
     source = np.full((height, width), -1, np.int64)
-    # the nearest pixel is written last
+    # The nearest pixel is written last and overwrites the others.
     source[row[order], target[order]] = column[order]
     crack = (source[:, 1:-1] < 0) & (source[:, :-2] >= 0) & (source[:, 2:] >= 0)
     source[:, 1:-1][crack] = source[:, :-2][crack]

@@ -1,11 +1,12 @@
 """Completion labels from labelled LiDAR scans, as in the scene completion benchmark of SemanticKITTI.
 
-Four grids for each frame: the labels of many scans merged by pose (`.label`), the voxels of the scan of the frame
-(`.bin`), those that the merged scene hides from its LiDAR (`.occluded`), and those that no scan sees (`.invalid`).
+Each frame has four grids: the labels of scans merged by pose (`.label`), the voxels of the scan of the frame (`.bin`),
+the voxels that the merged scene hides from the LiDAR of the frame (`.occluded`), and the voxels that no scan observes
+(`.invalid`).
 
-As verified on the files of the benchmark: a voxel takes the most frequent raw id of its points, the smallest on ties;
-id 1 (outlier) votes as 0, and a voxel whose vote is 0 is empty. `.occluded` holds the occupied voxels too, and its
-hidden space is that of the merged scene, not of the single scan.
+The rules agree with the files of the benchmark: a voxel takes the most frequent raw id of its points, the smallest on
+ties. Id 1 (outlier) counts as 0, and a voxel with the result 0 is empty. `.occluded` includes the occupied voxels, and
+its hidden space is that of the merged scene, not of the single scan.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ class CompletionLabels:
 
     Args:
         label: `[X, Y, Z]` uint16 raw ids, 0 = empty.
-        measured: voxels of the frame's own scan, `[X, Y, Z]`; the file `.bin`.
-        occluded: voxels that the frame's LiDAR could not see, and the occupied ones, `[X, Y, Z]`.
-        invalid: voxels that neither hold a point nor were seen from any scan, `[X, Y, Z]`.
+        measured: `[X, Y, Z]` bool, voxels of the scan of the frame; the file `.bin`.
+        occluded: `[X, Y, Z]` bool, voxels that are hidden from the LiDAR of the frame, and occupied voxels.
+        invalid: `[X, Y, Z]` bool, voxels without points that are not visible from any scan.
     """
 
     label: RawLabels
@@ -44,7 +45,7 @@ class CompletionLabels:
     invalid: Mask
 
     def files(self) -> dict[str, bytes]:
-        """Contents of the benchmark's files by suffix."""
+        """Return the contents of the benchmark's files by suffix."""
         bits = {"bin": self.measured, "occluded": self.occluded, "invalid": self.invalid}
         packed = {suffix: np.packbits(mask).tobytes() for suffix, mask in bits.items()}
         return {"label": self.label.astype("<u2").tobytes(), **packed}
@@ -55,9 +56,9 @@ class PosedScan:
     """One scan and its pose relative to the labelled frame.
 
     Args:
-        points: `[N, 3]` metres in the scan's own LiDAR frame.
+        points: `[N, 3]` metres in the LiDAR frame of the scan.
         labels: `[N]` raw class ids.
-        pose: the scan's LiDAR in the LiDAR frame of the labelled frame, `[4, 4]`.
+        pose: `[4, 4]` pose of the scan's LiDAR frame in the LiDAR frame of the labelled frame, metres.
     """
 
     points: npt.NDArray[np.float64]
@@ -68,14 +69,14 @@ class PosedScan:
 def completion_labels(
     own: PosedScan, others: Iterable[PosedScan], grid: VoxelGrid = BENCHMARK_GRID
 ) -> CompletionLabels:
-    """Make the grids of one frame.
+    """Compute the grids of one frame.
 
-    Moving objects are taken only from the scan of the frame, so that they leave no trail.
+    Moving objects are taken only from the scan of the frame, so that they leave no trails.
 
     Args:
-        own: the frame's own scan.
-        others: the scans to merge with it.
-        grid: of the voxels, in the LiDAR frame of the frame.
+        own: scan of the frame.
+        others: scans to merge with it.
+        grid: grid of the voxels, in the LiDAR frame of the frame.
     """
     own_votes = Votes(grid)
     merged = Votes(grid)
@@ -96,10 +97,10 @@ def completion_labels(
 
 
 class Votes:
-    """Raw ids of points, counted by voxel.
+    """Counts of the raw ids of points by voxel.
 
     Args:
-        grid: the voxels.
+        grid: grid of the voxels.
     """
 
     def __init__(self, grid: VoxelGrid) -> None:
@@ -119,29 +120,29 @@ class Votes:
         self._counts.append(counts)
 
     def winners(self) -> RawLabels:
-        """The most frequent raw id of each voxel, the smallest on ties, 0 without points, `[X, Y, Z]`."""
+        """Return the most frequent raw id of each voxel, the smallest on ties, 0 without points, `[X, Y, Z]` uint16."""
         out = np.zeros(self.grid.count, np.uint16)
         if self._keys:
             keys, group = np.unique(np.concatenate(self._keys), return_inverse=True)
             total = np.zeros(len(keys), np.int64)
             np.add.at(total, group, np.concatenate(self._counts))
             voxel, raw = keys >> 16, keys & 0xFFFF
-            # the last entry of a voxel is kept: the most votes, then the smallest id
+            # The last entry of a voxel is kept: the highest count, then the smallest id.
             order = np.lexsort((-raw, total, voxel))
             out[voxel[order]] = raw[order]
         return out.reshape(self.grid.size)
 
 
 def visible_from(sensor: npt.NDArray[np.float64], occupied: Mask, grid: VoxelGrid, *, surfaces: bool = False) -> Mask:
-    """Empty voxels that a line of sight from the sensor reaches before it hits an occupied one, `[X, Y, Z]`.
+    """Return the empty voxels that rays from the sensor reach before they hit an occupied voxel, `[X, Y, Z]` bool.
 
-    One line of sight ends in every voxel of the hull of the grid and is sampled once per voxel along its longest axis.
+    One ray ends in every voxel of the hull of the grid. It is sampled once per voxel along its longest axis.
 
     Args:
-        sensor: `[3]` metres in the grid's frame; may lie outside of the grid.
-        occupied: `[X, Y, Z]`.
-        grid: of the voxels.
-        surfaces: also mark the occupied voxels that are hit.
+        sensor: `[3]` position in the grid's frame, metres; it may be outside the grid.
+        occupied: `[X, Y, Z]` bool.
+        grid: grid of the voxels.
+        surfaces: whether occupied voxels that rays hit are also marked.
     """
     size = np.array(grid.size)
     start = ((sensor - np.array(grid.origin)) / grid.resolution).astype(np.float32)
@@ -156,7 +157,7 @@ def visible_from(sensor: npt.NDArray[np.float64], occupied: Mask, grid: VoxelGri
         reaching = int(np.searchsorted(-length, -count, side="right"))
         step, length = step[:reaching], length[:reaching]
         cell = np.floor(start + count * step).astype(np.int32)
-        # floor keeps cells below 0 apart from cell 0; the end of a line may be rounded to outside
+        # floor distinguishes cells below 0 from cell 0. The end of a ray may be rounded to a cell outside the grid.
         inside = ((cell >= 0) & (cell < size)).all(axis=1)
         voxel = (cell[:, 0] * grid.size[1] + cell[:, 1]) * grid.size[2] + cell[:, 2]
         voxel[~inside] = 0
@@ -170,7 +171,7 @@ def visible_from(sensor: npt.NDArray[np.float64], occupied: Mask, grid: VoxelGri
 
 
 def _hull(size: tuple[int, int, int]) -> npt.NDArray[np.float32]:
-    """Indices of the voxels on the outside of a grid, `[N, 3]`."""
+    """Return the indices of the voxels on the boundary of a grid, `[N, 3]` float32."""
     outside = np.ones(size, bool)
     outside[1:-1, 1:-1, 1:-1] = False
     return np.argwhere(outside).astype(np.float32)

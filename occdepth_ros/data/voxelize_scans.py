@@ -2,9 +2,9 @@
 
 SS/velodyne/FFFFFF.bin   float32 x, y, z, remission, metres in the LiDAR frame
 SS/labels/FFFFFF.label   uint32, one per point: raw class id in the lower, instance in the upper 16 bits
-SS/scans/FFFFFF.npz      or both in one file: `xyz` int16 centimetres `[N, 3]`, `label` uint16 `[N]`
+SS/scans/FFFFFF.npz      alternatively both in one file: `xyz` int16 centimetres `[N, 3]`, `label` uint16 `[N]`
 SS/calib.txt             Tr: LiDAR to camera 0
-SS/poses.txt             or ../../poses/SS.txt: poses of camera 0
+SS/poses.txt             poses of camera 0; alternatively ../../poses/SS.txt
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _REPAIR = "Copy or download the file again."
 
 
 class LabelledScans:
-    """The labelled scans of one sequence.
+    """Labelled scans of one sequence.
 
     Args:
-        path: the sequence's folder.
+        path: folder of the sequence.
 
     Raises:
         SourceError: scans, calibration or poses are missing or unusable.
@@ -43,7 +43,7 @@ class LabelledScans:
         full &= {file.stem for file in (path / "labels").glob("*.label")}
         compact = {file.stem for file in (path / "scans").glob("*.npz")}
         self.frames = sorted(name for name in full | compact if name.isdecimal() and len(name) < 16)
-        """Names of the frames whose scan has labels, in order."""
+        """Names of the frames with a labelled scan, in ascending order."""
         if not self.frames:
             raise SourceError(
                 "there are no labelled scans (velodyne/*.bin with labels/*.label)",
@@ -61,30 +61,30 @@ class LabelledScans:
             )
 
     def pose(self, frame: str) -> npt.NDArray[np.float64]:
-        """Pose of the LiDAR of a frame in that of the first one, `[4, 4]`."""
+        """Return the pose of the LiDAR of a frame in the LiDAR frame of the first frame, `[4, 4]`, metres."""
         return self._poses[int(frame)]
 
     def relative_pose(self, frame: str, reference: str) -> npt.NDArray[np.float64]:
-        """Pose of the LiDAR of a frame in that of the frame `reference`, `[4, 4]`."""
+        """Return the pose of the LiDAR of a frame in the LiDAR frame of `reference`, `[4, 4]`, metres."""
         return np.asarray(np.linalg.inv(self.pose(reference)) @ self.pose(frame))
 
     def size_of(self, frame: str) -> int:
-        """Bytes of a frame's files."""
+        """Return the total size of the files of a frame, bytes."""
         names = (f"velodyne/{frame}.bin", f"labels/{frame}.label") if frame in self._full else (f"scans/{frame}.npz",)
         return sum((self.path / name).stat().st_size for name in names)
 
     def near(self, frame: str, reach: float) -> list[str]:
-        """Frames whose LiDAR was within `reach` metres of that of this frame, including this frame."""
+        """Return the frames within `reach` metres of the LiDAR of `frame`, including `frame`."""
         here = self.pose(frame)[:3, 3]
         return [name for name in self.frames if np.linalg.norm(self.pose(name)[:3, 3] - here) <= reach]
 
     def read(self, frame: str) -> tuple[Points, RawIds]:
-        """Points `[N, 3]`, metres in the scan's own LiDAR frame, and their raw class ids `[N]`.
+        """Read the points `[N, 3]`, metres in the LiDAR frame of the scan, and their raw class ids `[N]`.
 
         Points that are not finite are omitted.
 
         Raises:
-            SourceError: a file is missing, cut off, or belongs to another scan.
+            SourceError: a file is missing or truncated, or the numbers of points and labels differ.
         """
         if frame in self._full:
             points, labels = self._read_full(frame)
@@ -112,7 +112,9 @@ def _numbers(path: Path, kind: type[Number], columns: int) -> npt.NDArray[Number
         raise SourceError(f"the file cannot be read ({error.strerror})", where=str(path)) from error
     if not content or len(content) % (4 * columns):
         raise SourceError(
-            f"the file has {len(content)} bytes, no multiple of {4 * columns}", where=str(path), remedy=_REPAIR
+            f"the file has {len(content)} bytes, which is not a multiple of {4 * columns}",
+            where=str(path),
+            remedy=_REPAIR,
         )
     return np.frombuffer(content, np.dtype(kind).newbyteorder("<"))
 
@@ -132,16 +134,16 @@ def _read_compact(path: Path) -> tuple[Points, RawIds]:
 
 
 def _lidar_poses(path: Path) -> npt.NDArray[np.float64]:
-    """Poses of the LiDAR in its first frame, `[N, 4, 4]`: inv(Tr) pose Tr."""
+    """Return the poses of the LiDAR in its first frame, `[N, 4, 4]`: inv(Tr) pose Tr."""
     transform = read_calibration(path / "calib.txt").get("Tr")
     if transform is None or transform.size != 12:
         raise SourceError(
-            "there is no entry Tr of twelve numbers",
+            "there is no entry Tr with twelve numbers",
             where=str(path / "calib.txt"),
             remedy="Use the calibration of the SemanticKITTI or the odometry LiDAR archive.",
         )
     camera_from_lidar = np.vstack([transform.reshape(3, 4), [0, 0, 0, 1]])
     file = poses_file(path)
     if file is None:
-        raise SourceError("poses.txt is missing", where=str(path), remedy="Extract the poses of SemanticKITTI too.")
+        raise SourceError("poses.txt is missing", where=str(path), remedy="Extract the poses of SemanticKITTI.")
     return np.asarray(np.linalg.inv(camera_from_lidar) @ read_poses(file) @ camera_from_lidar)

@@ -147,7 +147,7 @@ def test_a_wrong_root_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["eval", "--root", str(tmp_path)]) == 2
     assert "neither sequences nor dataset/sequences" in capsys.readouterr().err
     assert main(["eval", "--root", str(tmp_path / "nowhere")]) == 2
-    assert "no such folder" in capsys.readouterr().err
+    assert "the folder does not exist" in capsys.readouterr().err
 
 
 def test_labels_without_invalid_or_images_are_refused(root: Path) -> None:

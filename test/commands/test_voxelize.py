@@ -91,7 +91,7 @@ def test_damaged_files_are_refused_by_name(sequence: Path) -> None:
     with pytest.raises(SourceError, match=r"000000\.label: there are \d+ labels for the \d+ points"):
         LabelledScans(sequence).read("000000")
     label.write_bytes(whole[:-3])
-    with pytest.raises(SourceError, match="no multiple of 4"):
+    with pytest.raises(SourceError, match="not a multiple of 4"):
         LabelledScans(sequence).read("000000")
     scan.write_bytes(b"")
     with pytest.raises(SourceError, match=r"000000\.bin: the file has 0 bytes"):

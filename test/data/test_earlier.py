@@ -36,7 +36,7 @@ def scenes() -> list[SceneExample]:
 
 
 def color_errors(scene: SceneExample, offset: int, pose: Callable[[EarlierView], np.ndarray]) -> float:
-    """Median colour difference between pixels with depth and their projections into an earlier image."""
+    """Return the median colour difference between pixels with depth and their projections into an earlier image."""
     assert scene.earlier is not None and scene.depth is not None
     view = scene.earlier[offset]
     v, u = np.nonzero(np.isfinite(scene.depth) & (scene.depth > 4) & (scene.depth < 25))
@@ -97,7 +97,7 @@ def _pixels(view: EarlierView, rig: StereoRig, points: np.ndarray) -> np.ndarray
     return np.stack([x / z, y / z])
 
 
-def test_scenes_on_disk_keep_earlier_images(scenes: list[SceneExample], tmp_path: Path) -> None:
+def test_scenes_on_disk_have_earlier_images(scenes: list[SceneExample], tmp_path: Path) -> None:
     path = tmp_path / f"{scenes[0].name}.npz"
     write_scene(scenes[0], path)
     made, back = scenes[0].earlier, read_scene(path).earlier
@@ -113,7 +113,7 @@ def test_scenes_on_disk_keep_earlier_images(scenes: list[SceneExample], tmp_path
         ({"earlier_offsets": np.array([[-3]], np.int32)}, "earlier_offsets"),
         ({"earlier_offsets": np.arange(-40, 0, dtype=np.int32)}, "earlier_offsets"),
         ({"earlier_moved": np.eye(4)}, "earlier_moved"),
-        ({"earlier_moved": np.full((2, 4, 4), np.nan)}, "no finite"),
+        ({"earlier_moved": np.full((2, 4, 4), np.nan)}, "not a finite"),
         ({"earlier_1": np.zeros(9, np.uint8)}, "an image is damaged"),
     ],
 )
@@ -137,7 +137,7 @@ def test_an_earlier_image_of_another_size_is_refused(scenes: list[SceneExample])
         EarlierView(np.zeros((8, 9, 3), np.uint8), small, np.eye(4))
 
 
-def test_networks_receive_the_earlier_images_they_request_or_the_present_one_at_the_start_of_a_drive(
+def test_networks_receive_requested_earlier_images_or_the_current_image_at_the_start_of_a_drive(
     scenes: list[SceneExample],
 ) -> None:
     scene = scenes[0]
@@ -151,13 +151,13 @@ def test_networks_receive_the_earlier_images_they_request_or_the_present_one_at_
     assert len(images) == 3 and len(alone) == 1
     for image in images[:2]:
         torch.testing.assert_close(image, alone[0])
-    # reference points are normalized to the image
+    # Reference points are normalized to the image size.
     torch.testing.assert_close(references.points[1], own.points[0], rtol=1e-4, atol=1e-4)
     assert (references.points[2] - own.points[0]).abs().max() > 1e-3
     assert (images[2] - alone[0]).abs().mean() > 0.1
 
 
-def test_networks_state_their_offsets_and_data_without_earlier_images_are_named(
+def test_offsets_of_networks_are_used_and_data_without_earlier_images_are_refused(
     scenes: list[SceneExample], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert MonoOccOptions(preset="monoocc-edge-teacher").past == PAST

@@ -1,4 +1,4 @@
-"""Folders of one's own as scenes, and the names of all data sets."""
+"""Scenes from a user's folder, and the names of all data sets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def target(seed: int) -> np.ndarray:
 
 
 def own_folder(path: Path) -> Path:
-    """Three pairs: b has voxels, depth and semantics, c has voxels, a has none."""
+    """Write three pairs: a without ground truth, b with voxels, depth and semantics, c with voxels."""
     for i, name in enumerate("abc"):
         save(path / "left" / f"{name}.png", make_image(i))
         save(path / "right" / f"{name}.png", make_image(100 + i))
@@ -64,7 +64,7 @@ def test_scenes_of_one_folder(tmp_path: Path) -> None:
     assert c.grid.origin == BENCHMARK_GRID.origin and c.seen is c.depth is c.semantics is None
 
 
-def test_labels_of_the_benchmark_s_format_come_first(tmp_path: Path) -> None:
+def test_labels_in_the_format_of_the_benchmark_have_precedence(tmp_path: Path) -> None:
     folder = own_folder(tmp_path)
     raw = np.zeros(BENCHMARK_GRID.size, "<u2")
     raw[5] = 252
@@ -106,7 +106,7 @@ def test_the_check_names_every_file(tmp_path: Path, capsys: pytest.CaptureFixtur
         ": frame z has a ground truth, but no images",
         "/depth/a.npy: depth is not float32 (48, 160)",
         "/semantics/b.png: the image does not have one channel",
-        "/voxels/b.npz: 20 is no class",
+        "/voxels/b.npz: 20 is not a class id",
         "/right/c.png: the image file is damaged",
         "/voxels/c.npz: the voxels cannot be read",
     ]
@@ -121,7 +121,7 @@ def test_the_check_names_every_file(tmp_path: Path, capsys: pytest.CaptureFixtur
         ({"labels": target(0)}, "cannot be read"),
         ({"target": target(0), "resolution": -1.0}, "origin and resolution"),
         ({"target": target(0), "origin": [1.0, 2]}, "origin and resolution"),
-        ({"target": target(0), "seen": np.zeros(3, np.uint8)}, "not a bit a voxel"),
+        ({"target": target(0), "seen": np.zeros(3, np.uint8)}, "not one bit per voxel"),
         ({"target": np.array([None])}, "cannot be read"),
     ],
 )

@@ -1,4 +1,4 @@
-"""NYUv2: voxels by run length, virtual right images, and the check of a download."""
+"""NYUv2: run-length encoded voxels, virtual right images, and the check of a download."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from occdepth_ros.data.nyu import FINE, NyuScenes, check_nyu, read_voxels
 from occdepth_ros.data.virtual_view import right_view
 from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
 
-# the camera looks along the room's y axis: right is x, down is -z
+# The optical axis is the y axis of the room; right is x, down is -z.
 POSE = np.array([[1.0, 0, 0, 0.1], [0, 0, 1, -0.2], [0, -1, 0, 1.3], [0, 0, 0, 1]])
 ORIGIN = (-2.4, 0.0, -0.05)
 FLOOR, SOFA = 2, 8  # raw ids
 
 
 def volume() -> np.ndarray:
-    """A floor and a block of sofa before a space that nobody saw; axes x, up, y."""
+    """Return raw ids of a floor, a block of sofa and unknown space behind it; axes x, up, y."""
     raw = np.zeros(FINE, np.uint8)
     raw[:, :4] = FLOOR
     raw[100:140, 4:40, 120:160] = SOFA
@@ -78,7 +78,7 @@ def test_a_scene_of_the_official_layout(root: Path) -> None:
     np.testing.assert_allclose(point[:3], [0, 0, 2], atol=1e-6)
 
 
-def test_the_virtual_camera_is_where_the_rig_says() -> None:
+def test_the_virtual_image_agrees_with_the_rig() -> None:
     left = np.random.default_rng(1).integers(1, 255, (6, 40, 3), np.uint8)
     depth = np.full((6, 40), 5.0, np.float32)
     depth[:, 20:24] = 2.0
@@ -95,7 +95,7 @@ def test_the_virtual_camera_is_where_the_rig_says() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(cuts=st.lists(st.integers(1, 240 * 144 * 240 - 1), unique=True, max_size=8), seed=st.integers(0, 99))
-def test_runs_are_read_as_written(tmp_path_factory: pytest.TempPathFactory, cuts: list[int], seed: int) -> None:
+def test_runs_round_trip(tmp_path_factory: pytest.TempPathFactory, cuts: list[int], seed: int) -> None:
     edges = [0, *sorted(cuts), 240 * 144 * 240]
     values = np.random.default_rng(seed).integers(0, 37, len(edges) - 1)
     pairs = np.stack([values, np.diff(edges)], 1).astype("<u4")
@@ -105,7 +105,7 @@ def test_runs_are_read_as_written(tmp_path_factory: pytest.TempPathFactory, cuts
     raw = np.zeros(240 * 144 * 240, np.uint8)
     for value, a, b in zip(values, edges, edges[1:], strict=False):
         raw[a:b] = value
-    # a block that holds one label has it
+    # A block with a single label has that label.
     blocks = raw.reshape(60, 4, 36, 4, 60, 4).transpose(0, 4, 2, 1, 3, 5).reshape(60, 60, 36, 64)
     pure = (blocks == blocks[..., :1]).all(-1)
     np.testing.assert_array_equal(made[pure], NYU.from_raw(blocks[..., 0])[pure])
@@ -115,10 +115,10 @@ def test_runs_are_read_as_written(tmp_path_factory: pytest.TempPathFactory, cuts
     ("damage", "error", "text"),
     [
         (lambda b: b[:-8], SourceError, "voxels, not 8294400"),
-        (lambda b: b[:-3], SourceError, "bytes, not 76 and pairs of 8"),
+        (lambda b: b[:-3], SourceError, "bytes, not 76 plus a multiple of 8"),
         (lambda b: b"", SourceError, "0 bytes"),
-        (lambda b: b[:12] + bytes(64) + b[76:], CalibrationError, "no rotation"),
-        (lambda b: b[:76] + struct.pack("<I", 37) + b[80:], SourceError, "37 is no label"),
+        (lambda b: b[:12] + bytes(64) + b[76:], CalibrationError, "not a rotation"),
+        (lambda b: b[:76] + struct.pack("<I", 37) + b[80:], SourceError, "37 is not a label"),
     ],
 )
 def test_damaged_voxels_are_named(root: Path, damage, error: type[OccDepthError], text: str) -> None:  # type: ignore[no-untyped-def]

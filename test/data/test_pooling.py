@@ -1,4 +1,4 @@
-"""Pooling against stored results of the published preprocessing, and against a plain count of every block."""
+"""Pooling compared with stored results of the published preprocessing, and with a count block by block."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def reference_block(block: np.ndarray, *, sparse_share: float | None) -> int:
     labels=arrays(np.uint8, (6, 3, 9), elements=st.sampled_from([0, 0, 1, 2, 19, 254, 255, 255])),
     background=st.sampled_from([None, 0, 255]),
 )
-def test_pooling_is_a_count_of_every_block(labels: np.ndarray, background: int | None) -> None:
+def test_pooling_agrees_with_a_count_block_by_block(labels: np.ndarray, background: int | None) -> None:
     if background is not None:
         labels[1:, 1:] = background
     sparse, dense = downsample_labels(labels, 3), pool_labels(labels, 3)

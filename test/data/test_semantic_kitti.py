@@ -14,7 +14,7 @@ from occdepth_ros.data.semantic_kitti_check import VOXEL_BYTES, check_sequence
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Complete downloads of two sequences that are made out to be short: 04 (train) and 12 (test)."""
+    """Write complete downloads of two sequences, shortened by a patch: 04 (train) and 12 (test)."""
     for name, scans in (("04", 7), ("12", 3)):
         monkeypatch.setitem(semantic_kitti.SCANS, name, scans)
         sequence = kitti_odometry(tmp_path / "dataset" / "sequences" / name, scans)
@@ -51,7 +51,7 @@ def test_missing_files_are_named_with_their_archive(root: Path, capsys: pytest.C
     assert "08: the sequence is missing" in printed and printed.endswith("04, 08: 4 problems\n")
 
 
-def test_cut_and_wrong_files_are_named(root: Path) -> None:
+def test_truncated_and_invalid_files_are_named(root: Path) -> None:
     sequence = root / "dataset" / "sequences" / "04"
     image = sequence / "image_2" / "000005.png"
     image.write_bytes(image.read_bytes()[:-100])
@@ -66,7 +66,7 @@ def test_cut_and_wrong_files_are_named(root: Path) -> None:
     assert "no voxels for this frame" in found[1] and "16 bytes, not 4194304" in found[2]
 
 
-def test_a_image_of_another_size_is_named(root: Path) -> None:
+def test_an_image_of_another_size_is_named(root: Path) -> None:
     sequence = root / "dataset" / "sequences" / "12"
     semantic_kitti.SCANS["12"] = 11
     for frame in (0, 5, 10):
@@ -74,7 +74,7 @@ def test_a_image_of_another_size_is_named(root: Path) -> None:
         for side in ("image_2", "image_3"):
             save(sequence / side / f"{frame:06d}.png", make_image(frame))
     save(sequence / "image_2" / "000005.png", make_image(0)[:-1])
-    assert problems(root, "12") == ["12/image_2/000005.png: the image is 160x47, most others are 160x48"]
+    assert problems(root, "12") == ["12/image_2/000005.png: the image is 160x47, but most images are 160x48"]
 
 
 def test_a_calibration_without_the_lidar_is_named(root: Path) -> None:
@@ -82,10 +82,10 @@ def test_a_calibration_without_the_lidar_is_named(root: Path) -> None:
     lines = [line for line in calibration.read_text().splitlines() if not line.startswith("Tr")]
     calibration.write_text("\n".join(lines))
     (line,) = problems(root)
-    assert line.startswith("04/calib.txt: no twelve numbers for Tr; use data_odometry_calib.zip")
+    assert line.startswith("04/calib.txt: Tr must have twelve numbers; use data_odometry_calib.zip")
 
 
-def test_parts_of_the_real_data_set_are_told_from_all_of_it(kitti_mini: Path) -> None:
+def test_missing_files_of_an_incomplete_real_data_set_are_named(kitti_mini: Path) -> None:
     found = problems(kitti_mini, "00")
     assert "00/voxels: 909 of 909 .label files are missing" in "\n".join(found)
-    assert len(found) == 6, "nothing that is there is wrong"
+    assert len(found) == 6, "only missing files are reported"

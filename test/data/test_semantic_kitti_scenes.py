@@ -25,7 +25,7 @@ CAR, MOVING_CAR, BUILDING, OTHER_OBJECT = 10, 252, 50, 99
 
 
 def scan(cells: list[tuple[int, int, int]], labels: list[int], x: float = 0.0) -> PosedScan:
-    """Points in the middle of cells, from a LiDAR that stands at (x, 0, 0)."""
+    """Return a scan with points at cell centres and a LiDAR at (x, 0, 0)."""
     pose = np.eye(4)
     pose[0, 3] = x
     return PosedScan(GRID.centers_of(np.array(cells).reshape(-1, 3)) - pose[:3, 3], np.array(labels, np.uint16), pose)
@@ -59,7 +59,9 @@ def test_completed_labels_depth_and_classes_of_a_sequence(root: Path, tmp_path: 
         data[3]
 
 
-def test_the_cache_is_read_and_never_stale(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_read_and_invalidated_by_changed_inputs(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = tmp_path / "cache"
 
     def first(rule: CompletionRule = AROUND) -> np.ndarray:
@@ -67,25 +69,25 @@ def test_the_cache_is_read_and_never_stale(root: Path, tmp_path: Path, monkeypat
 
     made = first()
     (file,) = cache.iterdir()
-    monkeypatch.setattr(semantic_kitti_scenes, "complete_scans", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(semantic_kitti_scenes, "complete_scans", lambda *_: pytest.fail("computed again"))
     np.testing.assert_array_equal(first(), made)
     monkeypatch.undo()
     file.write_bytes(file.read_bytes()[:100])
     np.testing.assert_array_equal(first(), made)
     np.testing.assert_array_equal(first(), made)
     first(CompletionRule(reach=1.0))
-    assert len(list(cache.iterdir())) == 2, "another reach"
+    assert len(list(cache.iterdir())) == 2, "the reach differs"
     poses = root / "sequences" / "04" / "poses.txt"
     first_pose, *rest = poses.read_text().splitlines()
     poses.write_text("\n".join([first_pose, *reversed(rest)]))
     first()
-    assert len(list(cache.iterdir())) == 3, "other poses"
+    assert len(list(cache.iterdir())) == 3, "the poses differ"
     monkeypatch.setattr(label_cache, "__version__", "0.0.0")
     first()
-    assert len(list(cache.iterdir())) == 4, "another version"
+    assert len(list(cache.iterdir())) == 4, "the version differs"
 
 
-def test_official_labels_with_their_own_shadows(root: Path) -> None:
+def test_visibility_of_official_labels_follows_the_occluded_files(root: Path) -> None:
     voxels = root / "sequences" / "04" / "voxels"
     voxels.mkdir()
     raw = np.zeros(BENCHMARK_GRID.size, "<u2")
@@ -117,7 +119,7 @@ def test_derived_labels_without_scans(tmp_path: Path) -> None:
     assert scene.seen[:20].all() and scene.seen[20, 108:148, 8:24].all() and not scene.seen[21:].any()
 
 
-def test_the_last_frame_of_a_drive_is_completed_by_those_before(root: Path) -> None:
+def test_the_last_frame_of_a_drive_is_completed_by_earlier_scans(root: Path) -> None:
     both, ahead = (
         SemanticKittiScenes(root, ["04"], SCANS, scans=ScanOptions(rule))[2].target for rule in (AROUND, RECON10)
     )
@@ -134,7 +136,7 @@ def test_scans_without_images_are_named(root: Path) -> None:
         SemanticKittiScenes(root, ["05"], SCANS)
 
 
-def test_hidden_space_is_free_only_where_the_rule_lets_other_scans_tell() -> None:
+def test_hidden_space_is_free_only_if_the_rule_uses_lines_of_sight_of_other_scans() -> None:
     wall = [(6, y, z) for y in range(GRID.size[1]) for z in range(1, GRID.size[2])]
     own, other = scan(wall, [CAR] * len(wall)), scan([(14, 6, 4)], [CAR], 2.5)
     alone = complete_scans(own, [other], CompletionRule(sight="own"), GRID)
@@ -145,13 +147,13 @@ def test_hidden_space_is_free_only_where_the_rule_lets_other_scans_tell() -> Non
     assert (alone.target[7:14, :, 1:] == 255).all() and (shared.target[7:14, :, 1:] == 0).all()
 
 
-def test_a_place_beside_one_that_was_looked_from_adds_no_sight() -> None:
+def test_viewpoints_below_the_minimum_spacing_are_not_used() -> None:
     wall = [(6, y, z) for y in range(GRID.size[1]) for z in range(1, GRID.size[2])]
     own, near = scan(wall, [CAR] * len(wall)), scan([(14, 6, 4)], [CAR], VIEWPOINT_SPACING - 0.5)
     assert (complete_scans(own, [near], CompletionRule(sight="any"), GRID).target[10:14, 5, 3] == 255).all()
 
 
-def test_nothing_is_in_the_lowest_layer_and_what_moves_leaves_a_trail_only_if_asked() -> None:
+def test_the_lowest_layer_is_free_and_moving_objects_leave_trails_only_if_requested() -> None:
     own = scan([(4, 6, 0), (4, 6, 5)], [CAR, MOVING_CAR])
     other = scan([(9, 6, 5), (9, 2, 5)], [MOVING_CAR, OTHER_OBJECT], 1.0)
     clean = complete_scans(own, [other], CompletionRule(trails=False), GRID)
@@ -161,7 +163,7 @@ def test_nothing_is_in_the_lowest_layer_and_what_moves_leaves_a_trail_only_if_as
     assert (clean.target[..., 0] == 0).all() and clean.target[9, 2, 5] == 255
 
 
-def test_a_house_hides_what_no_beam_could_see_above_it() -> None:
+def test_buildings_hide_space_above_the_highest_beam() -> None:
     house = scan([(8, y, z) for y in range(GRID.size[1]) for z in range(1, 6)], [BUILDING] * GRID.size[1] * 5)
     cars = scan([(8, y, z) for y in range(GRID.size[1]) for z in range(1, 6)], [CAR] * GRID.size[1] * 5)
     behind = (slice(12, None), slice(None), slice(8, None))
@@ -170,7 +172,7 @@ def test_a_house_hides_what_no_beam_could_see_above_it() -> None:
     assert (complete_scans(cars, [], CompletionRule(), GRID).target[behind] == 0).any()
 
 
-def test_the_nearest_point_of_a_pixel_counts() -> None:
+def test_pixels_have_the_depth_and_class_of_the_nearest_point() -> None:
     camera = PinholeCamera(np.array([[100.0, 0, 80, 0], [0, 100, 24, 0], [0, 0, 1, 0]]), WIDTH, 48)
     points = np.array([[0.0, 0, 9], [0, 0, 5], [0, 0, 7], [1, 0, 10], [0, 0, -5], [50, 0, 5], [0.1, 0, 2]])
     labels = np.array([40, 10, 50, 0, 71, 71, 252], np.uint16)
@@ -183,7 +185,7 @@ def test_the_nearest_point_of_a_pixel_counts() -> None:
     assert classes[24, 80] == 1 and classes[24, 90] == 255 and classes[24, 85] == 1
 
 
-def test_completed_scans_mean_what_recon10_means(kitti_mini: Path) -> None:
+def test_completed_scans_agree_with_recon10(kitti_mini: Path) -> None:
     derived = SemanticKittiScenes(kitti_mini, ["00"], "recon10")
     made = SemanticKittiScenes(kitti_mini, ["00"], SCANS, scans=ScanOptions(RECON10))
     theirs, ours = (data[data.names.index("00/000000")].target[..., 1:] for data in (derived, made))

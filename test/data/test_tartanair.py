@@ -1,4 +1,4 @@
-"""SemanticTartanAir from a small room: poses, both ground truths, the cache and the check of a download."""
+"""SemanticTartanAir on a rendered room: poses, both kinds of ground truth, the cache and the check of a download."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def world_centers() -> np.ndarray:
-    """Voxel centres in the NED world for the frame `START`: level, heading along x."""
+    """Return the voxel centres in the NED world for the frame `START`, which is level with heading along x."""
     return TARTANAIR_GRID.centers().reshape(*TARTANAIR_GRID.size, 3) * [1, -1, -1]
 
 
@@ -63,7 +63,7 @@ def test_poses_of_a_level_frame_ignore_pitch_and_roll(tmp_path: Path) -> None:
     np.testing.assert_allclose(level_frame(down)[:2, 0], [np.cos(0.7), np.sin(0.7)], atol=1e-9)
 
 
-def test_one_frame_sees_surfaces_and_what_is_before_them(root: Path) -> None:
+def test_one_frame_labels_surfaces_and_the_space_in_front_of_them(root: Path) -> None:
     made = Trajectory(root / "office" / "Easy" / "P005")
     scene = fused_scene(made.read("000000"), ())
     block, hall = inside(BLOCK, 0.15), inside(ROOM, 0.15)
@@ -89,14 +89,14 @@ def test_the_trajectory_completes_the_room(root: Path, tmp_path: Path) -> None:
     around = (x > BLOCK[0, 0] - 0.15) & (x < BLOCK[0, 1] + 0.15) & (np.abs(y) < 0.65) & (z > -0.4)
     assert (scene.target[hall & ~around & (np.abs(y) < 1.5)] == 0).mean() > 0.99
     assert set(np.unique(scene.target[hall & ~around])) <= {0, 255}
-    assert (scene.target[inside(BLOCK, 0.15)] == 255).all(), "nobody saw into the block"
+    assert (scene.target[inside(BLOCK, 0.15)] == 255).all(), "no ray enters the block"
     for side, wanted in ((z > 0.95, FLOOR), (z < -1.45, CEILING), (x > 7.9, WALL)):
         hits = scene.target[side & (scene.target != 0) & (scene.target != 255) & ~around]
         assert len(hits) > 200 and (hits == wanted).mean() > 0.85
     assert scene.seen is not None and scene.depth is not None and scene.semantics is not None
     shadow = hall & (x > 4.8) & (np.abs(y) < 0.4) & (z > 0.0) & (z < 0.8)
     assert (scene.target[shadow] == 0).mean() > 0.95 and not scene.seen[shadow].any()
-    # the rig projects the grid into the image: the block's front is at the depth that was rendered there
+    # The rig projects the front of the block to pixels with its rendered depth.
     point = scene.rig.left_from_grid @ [3.5, 0.1, -0.5, 1]
     u, v, _ = scene.rig.left.intrinsics @ point[:3] / point[2]
     assert scene.depth[round(v), round(u)] == pytest.approx(point[2], abs=0.01)
@@ -112,16 +112,16 @@ def test_the_published_ground_truth_is_one_frame_s_surface(root: Path) -> None:
     scene = TartanScenes(root, ["P005"], ground_truth="visible")[0]
     np.testing.assert_array_equal(scene.target, target)
     assert not (target == 255).any() and scene.seen is not None and scene.seen[target != 0].all()
-    # the block's front at x = 3.5 m is rounded to cell 35
+    # The front of the block at x = 3.5 m is rounded to cell 35.
     rows = np.argwhere(target == SOFA)
     assert rows[:, 0].min() == 35
-    # cells count from the right: right = 6.0 - y, rounded, from -6 m
+    # Cells are rounded along the right axis, which starts at -6 m: right = 6.0 - y.
     assert rows[:, 1].min() == 119 - 65 and rows[:, 1].max() == 119 - 55
     fused = fused_scene(frame, ()).target
     assert 0.5 < (target != 0).sum() / ((fused != 0) & (fused != 255)).sum() < 2
 
 
-def test_the_names_of_trajectories() -> None:
+def test_names_of_trajectories_are_expanded() -> None:
     assert expand_trajectories(["P003", "Hard/P007", "val", "Easy/P005"]) == ["Easy/P003", "Hard/P007", "Easy/P005"]
     assert "Easy/P005" not in expand_trajectories(["train"])
     for name in ("P007", "Hard/P008", "test", "../P000"):
@@ -129,7 +129,7 @@ def test_the_names_of_trajectories() -> None:
             expand_trajectories([name])
 
 
-def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
     folder = room(tmp_path / "office" / "Easy" / "P001", [START, START])
     assert list(check_tartanair(tmp_path, ["P001"])) == []
     (folder / "seg_left" / "000001_left_seg.npy").unlink()

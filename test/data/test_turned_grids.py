@@ -1,4 +1,4 @@
-"""Grids turned and moved about the vehicle, and the ground truths that are made for them."""
+"""Rotated and translated grids, and the ground truth computed for them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_poses_are_rigid_and_within_bounds(seed: int) -> None:
     assert pose[2, 2] > np.cos(6 * motion.tilt * np.sqrt(2)) and pose[3].tolist() == [0, 0, 0, 1]
 
 
-def test_rotations_have_their_signs() -> None:
+def test_rotations_are_right_handed() -> None:
     left = GridMotion(yaw=0.1, tilt=0, lowest=(1, 2, 3), highest=(1, 2, 3))
     turns = {round(float(np.arcsin(left.pose(np.random.default_rng(i))[1, 0])), 6) for i in range(20)}
     assert min(turns) < 0 < max(turns) and len(turns) == 20
@@ -44,7 +44,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_turned_grid_sees_the_same_world(root: Path, tmp_path: Path) -> None:
+def test_a_moved_grid_has_the_same_world(root: Path, tmp_path: Path) -> None:
     options = ScanOptions(RECON10, variants=3)
     data = SemanticKittiScenes(root, ["04"], SCANS, scans=options)
     assert len(data) == 9 and data.names[:4] == ["04/000000", "04/000000-1", "04/000000-2", "04/000001"]
@@ -54,7 +54,7 @@ def test_a_turned_grid_sees_the_same_world(root: Path, tmp_path: Path) -> None:
     assert scenes[0].rig.fingerprint == straight.rig.fingerprint
     for scene in scenes:
         (place,) = np.argwhere(scene.target == SIGN_CLASS)
-        # the landmark's voxel lies where the turned rig's cameras see the landmark
+        # The voxel of the landmark projects to the pixel of the landmark in the moved rig.
         centre = [*scene.grid.centers_of(place[None])[0], 1]
         seen = scene.rig.left_from_grid @ centre
         true = straight.rig.left_from_grid @ [*LANDMARK, 1]
@@ -64,23 +64,23 @@ def test_a_turned_grid_sees_the_same_world(root: Path, tmp_path: Path) -> None:
         assert scene.seen is not None and scene.seen[tuple(place)]
     poses = [scene.rig.reference_from_grid for scene in scenes]
     assert not np.allclose(poses[1], poses[0]) and not np.allclose(poses[1], poses[2])
-    # the lowest layer is the benchmark's on its own grid alone
+    # The lowest layer is set to free only on the original grid.
     assert (scenes[0].target[..., 0] == 0).all()
     assert any((scene.target[..., 0] != 0).any() for scene in scenes[1:])
 
 
-def test_turned_grids_repeat_and_are_kept(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moved_grids_are_reproducible_and_cached(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def second(seed: int = 0) -> np.ndarray:
         options = ScanOptions(variants=2, seed=seed)
         return SemanticKittiScenes(root, ["04"], SCANS, cache=tmp_path / "cache", scans=options)[1].target
 
     made, other = second(), second(1)
     assert not np.array_equal(made, other) and len(list((tmp_path / "cache").iterdir())) == 2
-    monkeypatch.setattr(semantic_kitti_scenes, "complete_scans", lambda *_, **__: pytest.fail("made again"))
+    monkeypatch.setattr(semantic_kitti_scenes, "complete_scans", lambda *_, **__: pytest.fail("computed again"))
     np.testing.assert_array_equal(second(), made)
 
 
-def test_frames_with_few_later_scans_may_be_left_out(root: Path) -> None:
+def test_frames_with_few_later_scans_are_omitted_if_requested(root: Path) -> None:
     assert SemanticKittiScenes(root, ["04"], SCANS, scans=ScanOptions(later=1)).names == ["04/000000", "04/000001"]
     assert SemanticKittiScenes(root, ["04"], SCANS, scans=ScanOptions(later=2)).names == ["04/000000"]
     with pytest.raises(SourceError, match="no frame has 3 later scans"):
@@ -88,6 +88,6 @@ def test_frames_with_few_later_scans_may_be_left_out(root: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"later": -1}, {"variants": 0}, {"stride": 0}, {"seed": -1}])
-def test_numbers_out_of_range_are_named(options: dict[str, int]) -> None:
+def test_numbers_out_of_range_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(SourceError, match=next(iter(options))):
         ScanOptions(**options)

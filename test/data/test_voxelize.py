@@ -1,4 +1,4 @@
-"""Completion labels from scans: votes, sight lines, merging; and the benchmark's own files."""
+"""Completion labels from scans: votes, lines of sight, merging, and agreement with files of the benchmark."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CAR, MOVING_CAR, ROAD = 10, 252, 40
 
 
 def scan(cells: list[tuple[int, int, int]], labels: list[int], pose: np.ndarray | None = None) -> PosedScan:
-    """A scan with a point in the middle of each cell, as seen from the labelled frame."""
+    """Return a scan with a point at the centre of each cell, in the labelled frame."""
     pose = np.eye(4) if pose is None else pose
     points = GRID.centers_of(np.array(cells).reshape(-1, 3))
     inverse = np.linalg.inv(pose)
@@ -37,7 +37,9 @@ POINT = st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 1), st.sa
 
 
 @given(st.lists(st.lists(POINT, max_size=12), min_size=1, max_size=3))
-def test_the_most_frequent_id_wins_and_the_smallest_on_ties(scans: list[list[tuple[int, int, int, int]]]) -> None:
+def test_voxels_have_the_most_frequent_id_and_the_smallest_on_ties(
+    scans: list[list[tuple[int, int, int, int]]],
+) -> None:
     votes = Votes(GRID)
     counts: dict[tuple[int, ...], Counter[int]] = {}
     for points in scans:
@@ -73,7 +75,7 @@ def test_a_shadow_widens_with_distance() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.tuples(*[st.floats(-4, 4)] * 3))
-def test_more_obstacles_never_show_more(seed: int, sensor: tuple[float, float, float]) -> None:
+def test_additional_obstacles_never_increase_visibility(seed: int, sensor: tuple[float, float, float]) -> None:
     rng = np.random.default_rng(seed)
     few = rng.random(GRID.size) < 0.05
     more = few | (rng.random(GRID.size) < 0.05)
@@ -82,7 +84,7 @@ def test_more_obstacles_never_show_more(seed: int, sensor: tuple[float, float, f
     assert not (seen_past_few & few).any()
 
 
-def test_scans_are_merged_by_pose_and_what_moves_leaves_no_trail() -> None:
+def test_scans_are_merged_by_pose_and_moving_objects_leave_no_trail() -> None:
     own = scan([(4, 6, 3), (5, 6, 3)], [CAR, MOVING_CAR])
     other = scan([(9, 2, 3), (10, 2, 3), (4, 6, 3)], [ROAD, MOVING_CAR, CAR], ahead(2.0))
     made = completion_labels(own, [other], GRID)
@@ -92,7 +94,7 @@ def test_scans_are_merged_by_pose_and_what_moves_leaves_no_trail() -> None:
     assert np.argwhere(made.measured).tolist() == [[4, 6, 3], [5, 6, 3]]
 
 
-def test_a_second_scan_sees_behind_the_first_one_s_wall() -> None:
+def test_a_second_scan_observes_space_hidden_from_the_first() -> None:
     wall = [(6, y, z) for y in range(GRID.size[1]) for z in range(GRID.size[2])]
     own = scan(wall, [50] * len(wall))
     alone = completion_labels(own, [], GRID)
@@ -108,12 +110,12 @@ def official(kitti_mini: Path, kind: str) -> np.ndarray:
     return np.unpackbits(np.fromfile(file, np.uint8)).reshape(256, 256, 32).astype(bool)
 
 
-def test_the_benchmark_s_own_files(kitti_mini: Path) -> None:
+def test_labels_agree_with_files_of_the_benchmark(kitti_mini: Path) -> None:
     points, labels = LabelledScans(kitti_mini / "dataset" / "sequences" / "00").read("000000")
     made = completion_labels(PosedScan(points, labels, np.eye(4)), [])
     measured = official(kitti_mini, "bin")
     assert (made.measured & measured).sum() / (made.measured | measured).sum() >= 0.998
-    # theirs casts the shadows of the whole drive, ours of one scan; their lowest layer is the top one of another row
+    # Occlusion in the official files is that of the whole drive; the lowest layer wraps to the top of another row.
     ours, theirs = made.occluded[..., 1:], official(kitti_mini, "occluded")[..., 1:]
     assert (ours & theirs).sum() / ours.sum() > 0.995
     assert (ours & theirs).sum() / theirs.sum() > 0.5

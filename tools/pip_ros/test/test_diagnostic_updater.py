@@ -1,4 +1,4 @@
-"""Behaviour of ``diagnostic_updater`` that this project uses, for the stand-in and the real package."""
+"""Behaviour of ``diagnostic_updater`` that this project uses, for the replacement and the original package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("rclpy", reason="needs a ROS 2 environment")
-pytest.importorskip("diagnostic_updater", reason="needs diagnostic_updater or its stand-in")
+pytest.importorskip("diagnostic_updater", reason="needs diagnostic_updater or its replacement")
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -54,7 +54,7 @@ def run(task: DiagnosticTask) -> DiagnosticStatusWrapper:
         ((OK, ""), (OK, "good"), (OK, "good")),
     ],
 )
-def test_the_worse_level_stays_when_summaries_are_merged(first: Any, second: Any, merged: Any) -> None:
+def test_merged_summaries_have_the_higher_level(first: Any, second: Any, merged: Any) -> None:
     status = DiagnosticStatusWrapper()
     status.summary(*first)
     status.mergeSummary(*second)
@@ -109,7 +109,7 @@ def test_composite_merges_the_summaries_and_joins_the_values() -> None:
         (1000, WARN, "Frequency too high."),
     ],
 )
-def test_frequency_is_held_against_its_bounds(ticks: int, level: bytes, message: str) -> None:
+def test_the_frequency_is_compared_with_its_bounds(ticks: int, level: bytes, message: str) -> None:
     task = FrequencyStatus(FrequencyStatusParam({"min": 20.0, "max": 200.0}, 0.1, 2))
     for _ in range(ticks):
         task.tick()
@@ -125,7 +125,7 @@ def test_frequency_is_held_against_its_bounds(ticks: int, level: bytes, message:
     assert float(reported["Maximum acceptable frequency (Hz)"]) == pytest.approx(220)
 
 
-def test_frequency_window_moves_on_and_can_be_cleared() -> None:
+def test_the_frequency_window_slides_and_can_be_cleared() -> None:
     task = FrequencyStatus(FrequencyStatusParam({"min": 1.0}, 0.1, 2))
     task.tick()
     counts = []
@@ -156,7 +156,7 @@ def test_equal_bounds_are_reported_as_a_target() -> None:
         ([0.0, None], ERROR, "Zero timestamp seen."),
     ],
 )
-def test_stamps_are_held_against_the_present(ages: list[float | None], level: bytes, message: str) -> None:
+def test_stamps_are_compared_with_the_current_time(ages: list[float | None], level: bytes, message: str) -> None:
     task = TimeStampStatus(TimeStampStatusParam(-1, 5))
     now = Clock(clock_type=ClockType.ROS_TIME).now()
     for age in ages:
@@ -171,7 +171,7 @@ def test_stamps_are_held_against_the_present(ages: list[float | None], level: by
 
 @pytest.fixture()
 def diagnostics() -> Iterator[tuple[Any, list[DiagnosticStatus], Callable[[Callable[[], bool]], bool]]]:
-    """A node, what it publishes on /diagnostics, and a function that spins it until a condition holds."""
+    """Yield a node, the statuses it publishes on /diagnostics, and a function that spins until a condition holds."""
     context = rclpy.Context()
     rclpy.init(context=context)
     arguments = ["--ros-args", "-r", "/diagnostics:=/updater_test/diagnostics"]
@@ -193,7 +193,7 @@ def diagnostics() -> Iterator[tuple[Any, list[DiagnosticStatus], Callable[[Calla
     rclpy.shutdown(context=context)
 
 
-def test_updater_publishes_every_task_again_and_again(diagnostics: Any) -> None:
+def test_the_updater_publishes_every_task_periodically(diagnostics: Any) -> None:
     node, seen, until = diagnostics
     updater = Updater(node, period=0.1)
     updater.setHardwareID("camera 7")
@@ -222,7 +222,7 @@ def test_updater_publishes_every_task_again_and_again(diagnostics: Any) -> None:
     assert node.get_parameter("diagnostic_updater.period").value == 0.1
 
 
-def test_updater_at_once_broadcast_and_removal(diagnostics: Any) -> None:
+def test_the_updater_forces_updates_broadcasts_and_removes_tasks(diagnostics: Any) -> None:
     node, seen, until = diagnostics
     updater = Updater(node, period=1000.0)
     updater.setHardwareID("none")
@@ -241,7 +241,7 @@ def test_updater_at_once_broadcast_and_removal(diagnostics: Any) -> None:
     assert {status.name for status in seen} == {"updater_test: last"}
 
 
-def test_topic_diagnostics_watch_rate_and_stamps(diagnostics: Any) -> None:
+def test_topic_diagnostics_check_frequency_and_stamps(diagnostics: Any) -> None:
     node, _, _ = diagnostics
     updater = Updater(node, period=1000.0)
     bounds, ages = FrequencyStatusParam({"min": 1.0}), TimeStampStatusParam(-1, 5)

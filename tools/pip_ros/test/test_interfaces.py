@@ -1,4 +1,4 @@
-"""The interface packages: type hashes and members as upstream publishes them."""
+"""The interface packages have the type hashes and members of the upstream packages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tf2_msgs.action import LookupTransform
 from tf2_msgs.msg import TF2Error, TFMessage
 from tf2_msgs.srv import FrameGraph
 
-# As ROS 2 installations announce them on the network: with another hash, two ends do not talk.
+# Type hashes of ROS 2 installations. Endpoints with different hashes do not communicate.
 HASHES = {
     "tf2_msgs/msg/TFMessage": "RIHS01_e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087",
     "tf2_msgs/msg/TF2Error": "RIHS01_db2485e7d6a0ec75bf087e058ee45df682acc3a621ca7780503d10aac141809a",
@@ -25,7 +25,7 @@ HASHES = {
 
 
 @pytest.mark.parametrize("name", HASHES)
-def test_type_hash_is_upstreams(name: str) -> None:
+def test_type_hashes_equal_those_of_upstream(name: str) -> None:
     package, _, path = name.partition("/")
     description = json.loads((Path(get_package_share_directory(package)) / f"{path}.json").read_text())
     hashes = {entry["type_name"]: entry["hash_string"] for entry in description["type_hashes"]}
@@ -60,7 +60,7 @@ def test_type_hash_is_upstreams(name: str) -> None:
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )  # fmt: skip
-def test_members_stand_in_upstreams_order(message: type, members: dict[str, str]) -> None:
+def test_members_have_the_order_of_upstream(message: type, members: dict[str, str]) -> None:
     assert list(message.get_fields_and_field_types().items()) == list(members.items())  # type: ignore[attr-defined]
 
 
@@ -69,7 +69,7 @@ def test_error_codes() -> None:
     assert [getattr(TF2Error, f"{name}_ERROR") for name in names] == list(range(7))
 
 
-def test_messages_survive_the_wire() -> None:
+def test_messages_round_trip_through_serialisation() -> None:
     tree = Octomap(binary=True, id="OcTree", resolution=0.2, data=[-128, 0, 127])
     tree.header.frame_id = "map"
     assert deserialize_message(serialize_message(tree), Octomap) == tree

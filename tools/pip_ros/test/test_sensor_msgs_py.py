@@ -1,4 +1,4 @@
-"""Behaviour of ``sensor_msgs_py.point_cloud2`` that this project uses, for the stand-in and the real package."""
+"""Behaviour of ``sensor_msgs_py.point_cloud2`` that this project uses, for the replacement and the original package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs a ROS 2 environment")
-pytest.importorskip("sensor_msgs_py", reason="needs sensor_msgs_py or its stand-in")
+pytest.importorskip("sensor_msgs_py", reason="needs sensor_msgs_py or its replacement")
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,7 +40,7 @@ def mixed_points(count: int, seed: int = 0) -> Array:
 
 
 def swapped(cloud: PointCloud2) -> PointCloud2:
-    """Return the same cloud as a machine of the other byte order would write it."""
+    """Return the same cloud in the opposite byte order."""
     dtype = point_cloud2.dtype_from_fields(cloud.fields, point_step=cloud.point_step)
     points = np.frombuffer(bytes(cloud.data), dtype).byteswap()
     data = type(cloud.data)("B", points.tobytes())
@@ -74,7 +74,7 @@ def test_fields_of_several_elements_and_without_names_are_numbered() -> None:
     assert [dtype.fields[name][1] for name in dtype.names] == [0, 4, 8, 12]  # type: ignore[index]
 
 
-def test_structured_points_come_back_as_written() -> None:
+def test_structured_points_round_trip() -> None:
     points = mixed_points(7)
     header = Header(frame_id="map")
     cloud = point_cloud2.create_cloud(header, MIXED, points, STEP)
@@ -95,7 +95,7 @@ def test_both_byte_orders_are_read() -> None:
         np.testing.assert_array_equal(read[name], points[name])
 
 
-def test_fields_and_points_are_picked() -> None:
+def test_fields_and_points_are_selected() -> None:
     points = mixed_points(6)
     cloud = point_cloud2.create_cloud(Header(), MIXED, points, STEP)
     read = point_cloud2.read_points(cloud, field_names=["z", "label"], uvs=[4, 1])
@@ -105,14 +105,14 @@ def test_fields_and_points_are_picked() -> None:
         point_cloud2.read_points(cloud, field_names=["nothing"])
 
 
-def test_points_with_nan_are_left_out_on_request() -> None:
+def test_points_with_nan_are_omitted_on_request() -> None:
     xyz = np.array([[1, 2, 3], [np.nan, 0, 0], [4, 5, np.nan], [7, 8, 9]], np.float32)
     cloud = point_cloud2.create_cloud_xyz32(Header(), xyz)
     assert point_cloud2.read_points(cloud).shape == (4,)
     kept = point_cloud2.read_points_numpy(cloud, skip_nans=True)
     np.testing.assert_array_equal(kept, xyz[[0, 3]])
     assert point_cloud2.read_points(cloud, field_names=["x"], skip_nans=True).shape == (3,)
-    cloud.is_dense = True  # says that there are none
+    cloud.is_dense = True  # declares that no point is NaN
     assert point_cloud2.read_points(cloud, skip_nans=True).shape == (4,)
 
 
@@ -133,7 +133,7 @@ def test_points_as_a_list_are_named_tuples() -> None:
     assert tuple(second) == (4.0, 5.0, 6.0)
 
 
-def test_organised_clouds_take_their_first_dimension_as_the_width() -> None:
+def test_the_first_dimension_of_an_organised_cloud_is_the_width() -> None:
     grid = mixed_points(12).reshape(4, 3)
     cloud = point_cloud2.create_cloud(Header(), MIXED, grid, STEP)
     assert (cloud.height, cloud.width, cloud.row_step) == (3, 4, 4 * STEP)
@@ -141,7 +141,7 @@ def test_organised_clouds_take_their_first_dimension_as_the_width() -> None:
     assert point_cloud2.read_points(cloud, reshape_organized_cloud=True)["label"].tolist() == grid["label"].tolist()
 
 
-def test_an_empty_cloud_is_a_cloud() -> None:
+def test_an_empty_cloud_round_trips() -> None:
     cloud = point_cloud2.create_cloud_xyz32(Header(), np.zeros((0, 3), np.float32))
     assert (cloud.width, len(cloud.data)) == (0, 0)
     assert point_cloud2.read_points_numpy(cloud).shape == (0, 3)
@@ -154,7 +154,7 @@ def test_too_little_data_is_refused() -> None:
         point_cloud2.read_points(cloud)
 
 
-def test_fields_of_different_types_are_not_a_plain_array() -> None:
+def test_fields_of_different_types_are_refused_as_an_unstructured_array() -> None:
     cloud = point_cloud2.create_cloud(Header(), MIXED, mixed_points(2), STEP)
     with pytest.raises(AssertionError):
         point_cloud2.read_points_numpy(cloud)
@@ -162,7 +162,7 @@ def test_fields_of_different_types_are_not_a_plain_array() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(hnp.arrays(np.float32, st.tuples(st.integers(0, 20), st.just(3)), elements=st.floats(width=32)))
-def test_any_coordinates_survive_both_byte_orders(xyz: Array) -> None:
+def test_coordinates_round_trip_in_both_byte_orders(xyz: Array) -> None:
     cloud = point_cloud2.create_cloud_xyz32(Header(), xyz)
     np.testing.assert_array_equal(point_cloud2.read_points_numpy(cloud), xyz)
     np.testing.assert_array_equal(point_cloud2.read_points_numpy(swapped(cloud)), xyz)

@@ -1,4 +1,4 @@
-"""Behaviour of ``tf2_ros`` that this project uses, for the stand-in and the real package."""
+"""Behaviour of ``tf2_ros`` that this project uses, for the replacement and the original package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs a ROS 2 environment")
-pytest.importorskip("tf2_ros", reason="needs tf2_ros or its stand-in")
+pytest.importorskip("tf2_ros", reason="needs tf2_ros or its replacement")
 
 import rclpy
 from geometry_msgs.msg import TransformStamped
@@ -89,7 +89,7 @@ def fill(*messages: TransformStamped, static: tuple[TransformStamped, ...] = (),
     return buffer
 
 
-def test_the_result_takes_points_of_the_source_into_the_target() -> None:
+def test_the_transform_maps_points_from_source_to_target() -> None:
     buffer = fill(stamped("map", "car", 1.0, (10.0, 0.0, 0.0), yaw(90)))
     result = buffer.lookup_transform("map", "car", at(1.0))
     assert (result.header.frame_id, result.child_frame_id) == ("map", "car")
@@ -99,8 +99,8 @@ def test_the_result_takes_points_of_the_source_into_the_target() -> None:
     np.testing.assert_allclose(back @ matrix(result), np.eye(4), atol=1e-12)
 
 
-def test_between_two_times_places_go_straight_and_rotations_the_shorter_arc() -> None:
-    negated = tuple(-value for value in yaw(80))  # the same rotation, the other sign
+def test_interpolation_is_linear_in_position_and_takes_the_shorter_arc_in_rotation() -> None:
+    negated = tuple(-value for value in yaw(80))  # the same rotation with opposite sign
     buffer = fill(
         stamped("map", "car", 1.0, (0.0, 0.0, 0.0), yaw(0)),
         stamped("map", "car", 2.0, (4.0, 8.0, 0.0), negated),  # type: ignore[arg-type]
@@ -110,7 +110,7 @@ def test_between_two_times_places_go_straight_and_rotations_the_shorter_arc() ->
     np.testing.assert_allclose(matrix(result), matrix(stamped("", "", 0, (1.0, 2.0, 0.0), yaw(20))), atol=1e-9)
 
 
-def test_transforms_may_come_in_any_order() -> None:
+def test_transforms_may_arrive_in_any_order() -> None:
     buffer = fill(*(stamped("map", "car", s, (s, 0.0, 0.0)) for s in (3.0, 1.0, 2.0)))
     assert position(buffer.lookup_transform("map", "car", at(1.5))) == pytest.approx((1.5, 0, 0))
     assert position(buffer.lookup_transform("map", "car", at(2.5))) == pytest.approx((2.5, 0, 0))
@@ -126,7 +126,7 @@ def test_chains_over_a_common_parent_with_static_ends() -> None:
     np.testing.assert_allclose(position(result), (-1.0, 3.0, -1.0), atol=1e-12)
 
 
-def test_time_zero_is_the_latest_time_that_the_whole_chain_knows() -> None:
+def test_time_zero_is_the_latest_time_common_to_the_chain() -> None:
     buffer = fill(
         stamped("map", "odom", 1.0, (1.0, 0.0, 0.0)),
         stamped("map", "odom", 3.0, (3.0, 0.0, 0.0)),
@@ -140,7 +140,7 @@ def test_time_zero_is_the_latest_time_that_the_whole_chain_knows() -> None:
     assert buffer.get_latest_common_time("map", "cam").nanoseconds == 2 * 10**9
 
 
-def test_static_transforms_hold_at_all_times() -> None:
+def test_static_transforms_are_valid_at_all_times() -> None:
     buffer = fill(static=(stamped("car", "cam", 5.0, (1.0, 0.0, 0.0)),))
     for seconds in (0.0, 0.5, 1e6):
         result = buffer.lookup_transform("car", "cam", at(seconds))
@@ -148,7 +148,7 @@ def test_static_transforms_hold_at_all_times() -> None:
         assert position(result) == (1.0, 0.0, 0.0)
 
 
-def test_a_frame_relative_to_itself_is_at_rest() -> None:
+def test_the_transform_of_a_frame_to_itself_is_the_identity() -> None:
     buffer = fill(stamped("map", "car", 1.0, (1.0, 0.0, 0.0)))
     np.testing.assert_array_equal(matrix(buffer.lookup_transform("car", "car", at(77.0))), np.eye(4))
 
@@ -185,17 +185,17 @@ def test_errors_name_their_cause(target: str, source: str, when: float, error: t
     assert why
 
 
-def test_old_transforms_are_forgotten() -> None:
+def test_old_transforms_are_removed() -> None:
     buffer = fill(*(stamped("map", "car", float(s), (float(s), 0.0, 0.0)) for s in range(20)), cache=5.0)
     assert position(buffer.lookup_transform("map", "car", at(14.0))) == (14.0, 0.0, 0.0)
     with pytest.raises(ExtrapolationException):
         buffer.lookup_transform("map", "car", at(12.9))
-    buffer.set_transform(stamped("map", "car", 3.0, (99.0, 0.0, 0.0)), "test")  # older than what is kept
+    buffer.set_transform(stamped("map", "car", 3.0, (99.0, 0.0, 0.0)), "test")  # older than the kept period
     with pytest.raises(ExtrapolationException):
         buffer.lookup_transform("map", "car", at(3.0))
 
 
-def test_of_two_transforms_with_one_stamp_the_second_counts() -> None:
+def test_a_later_transform_with_the_same_stamp_is_used() -> None:
     buffer = fill(stamped("map", "car", 1.0, (1.0, 0.0, 0.0)), stamped("map", "car", 1.0, (2.0, 0.0, 0.0)))
     assert position(buffer.lookup_transform("map", "car", at(1.0))) == (2.0, 0.0, 0.0)
 
@@ -215,19 +215,19 @@ def test_a_static_transform_is_replaced_by_a_later_one() -> None:
     ],
     ids=["own parent", "no child", "no parent", "nan"],
 )
-def test_unusable_transforms_are_left_out(bad: TransformStamped) -> None:
+def test_invalid_transforms_are_ignored(bad: TransformStamped) -> None:
     buffer = fill(stamped("earth", "map", 1.0), bad)
     assert not buffer.can_transform("map", "car", at(1.0))
 
 
-def test_a_rotation_that_is_none_is_left_out() -> None:
+def test_rotations_without_unit_length_are_ignored() -> None:
     bad = stamped("map", "car", 1.0)
     bad.transform.rotation.w = 0.0
     buffer = fill(stamped("earth", "map", 1.0), bad)
     assert not buffer.can_transform("map", "car", at(1.0))
 
 
-def test_a_leading_slash_of_published_names_is_dropped() -> None:
+def test_a_leading_slash_of_published_names_is_removed() -> None:
     buffer = fill(stamped("/map", "/car", 1.0, (1.0, 0.0, 0.0)))
     assert position(buffer.lookup_transform("map", "car", at(1.0))) == (1.0, 0.0, 0.0)
 
@@ -241,13 +241,13 @@ def test_clear_keeps_static_transforms_only() -> None:
     assert buffer.can_transform("map", "cam", at(0.5))
 
 
-def test_a_loop_ends_in_an_error() -> None:
+def test_a_loop_raises_an_error() -> None:
     buffer = fill(stamped("a", "b", 1.0), stamped("b", "c", 1.0), stamped("c", "a", 1.0), stamped("x", "y", 1.0))
     with pytest.raises(TransformException):
         buffer.lookup_transform("x", "c", at(1.0))
 
 
-def test_over_a_fixed_frame_from_one_time_to_another() -> None:
+def test_lookup_through_a_fixed_frame_between_two_times() -> None:
     buffer = fill(*(stamped("map", "car", s, (s, 0.0, 0.0)) for s in (1.0, 2.0, 3.0)))
     result = buffer.lookup_transform_full("car", at(3.0), "car", at(1.5), "map")
     assert position(result) == pytest.approx((-1.5, 0.0, 0.0))
@@ -256,7 +256,7 @@ def test_over_a_fixed_frame_from_one_time_to_another() -> None:
     assert not buffer.can_transform_full("car", at(3.0), "car", at(3.5), "map")
 
 
-def test_lookup_waits_for_what_is_on_its_way() -> None:
+def test_lookup_waits_for_transforms_that_arrive_later() -> None:
     buffer = fill(stamped("map", "car", 1.0))
     timer = threading.Timer(0.2, lambda: buffer.set_transform(stamped("map", "car", 2.0, (5.0, 0, 0)), "test"))
     timer.start()
@@ -266,7 +266,7 @@ def test_lookup_waits_for_what_is_on_its_way() -> None:
     assert time.monotonic() - start < 3
 
 
-def test_waiting_ends_with_the_timeout() -> None:
+def test_lookup_fails_after_the_timeout() -> None:
     buffer = fill(stamped("map", "car", 1.0))
     start = time.monotonic()
     assert not buffer.can_transform("map", "car", at(2.0), timeout=Duration(seconds=0.3))
@@ -275,7 +275,7 @@ def test_waiting_ends_with_the_timeout() -> None:
         buffer.lookup_transform("map", "car", at(2.0), timeout=Duration(seconds=0.05))
 
 
-def test_a_future_is_done_when_the_transform_is_there() -> None:
+def test_a_future_completes_when_the_transform_is_available() -> None:
     buffer = fill(stamped("map", "car", 1.0))
     future = buffer.wait_for_transform_async("map", "car", at(2.0))
     assert not future.done()
@@ -287,7 +287,7 @@ def test_a_future_is_done_when_the_transform_is_there() -> None:
 
 @pytest.fixture()
 def spin() -> Iterator[tuple[Any, Callable[[Callable[[], bool]], bool]]]:
-    """A node in a context of its own, and a function that spins it until a condition holds (10 s at most)."""
+    """Yield a node with its own context, and a function that spins it until a condition holds, for at most 10 s."""
     context = rclpy.Context()
     rclpy.init(context=context)
     node = rclpy.create_node("tf_test", context=context, cli_args=["--ros-args", "-r", "/tf:=/tf_test/tf"])
@@ -312,7 +312,9 @@ def test_broadcasters_reach_the_listener(spin: tuple[Any, Callable[[Callable[[],
     static.sendTransform(stamped("tt_car", "tt_cam", 0, (1.0, 0.0, 0.0)))
     static.sendTransform([stamped("tt_car", "tt_lidar", 0, (2.0, 0.0, 0.0))])
     buffer = Buffer()
-    listener = TransformListener(buffer, node)  # later than the static ones: they are latched
+    listener = TransformListener(
+        buffer, node
+    )  # created after the static transforms were sent, which are transient local
     assert until(lambda: buffer.can_transform("tt_cam", "tt_lidar", LATEST))
     assert position(buffer.lookup_transform("tt_cam", "tt_lidar", LATEST)) == (1.0, 0.0, 0.0)
     moving = TransformBroadcaster(node)
@@ -326,7 +328,7 @@ def test_broadcasters_reach_the_listener(spin: tuple[Any, Callable[[Callable[[],
     listener.unregister()
 
 
-def test_a_clock_that_jumps_back_clears_the_buffer(
+def test_a_backward_jump_of_the_clock_clears_the_buffer(
     spin: tuple[Any, Callable[[Callable[[], bool]], bool]],
 ) -> None:
     from rosgraph_msgs.msg import Clock
@@ -358,7 +360,7 @@ pose = st.tuples(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(pose, min_size=2, max_size=6), st.data())
-def test_any_chain_is_the_product_of_its_links(poses: list[Any], data: st.DataObject) -> None:
+def test_the_transform_of_a_chain_is_the_product_of_its_transforms(poses: list[Any], data: st.DataObject) -> None:
     links = [stamped(f"f{i}", f"f{i + 1}", 1.0, translation, turn) for i, (translation, turn) in enumerate(poses)]
     static = data.draw(st.integers(0, len(links)))
     buffer = fill(*links[static:], static=tuple(links[:static]))

@@ -1,7 +1,7 @@
-"""Stand-in for the ROS 2 package ``diagnostic_updater`` (Jazzy): a node's health on ``/diagnostics``.
+"""Replacement for the ROS 2 package ``diagnostic_updater`` (Jazzy), which publishes diagnostics on ``/diagnostics``.
 
-Written for machines whose ROS 2 comes from PyPI, which carries no ``diagnostic_updater``; where the real package is
-installed it is used and this one is not. Names, signatures, levels, texts and keys are the real package's.
+It is for ROS 2 installations from PyPI, which do not include ``diagnostic_updater``. If the original package is
+installed, it is used instead. Names, signatures, levels, texts and keys are those of the original package.
 """
 
 from diagnostic_updater._frequency import FrequencyStatus, FrequencyStatusParam

@@ -1,4 +1,4 @@
-"""Whether something happens as often as it should."""
+"""Diagnostic task for the frequency of an event."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from diagnostic_updater._tasks import DiagnosticTask
 
 
 class FrequencyStatusParam:
-    """Bounds in Hz (a mapping with ``min`` and, if there is one, ``max``), relative tolerance, updates per window."""
+    """Bounds in Hz (a mapping with ``min`` and optionally ``max``), relative tolerance, and window size in updates."""
 
     def __init__(self, freq_bound: Mapping[str, float], tolerance: float = 0.1, window_size: int = 5) -> None:
         self.freq_bound = freq_bound
@@ -23,7 +23,7 @@ class FrequencyStatusParam:
 
 
 class FrequencyStatus(DiagnosticTask):
-    """Counts ``tick`` calls and compares their frequency over the last updates with the bounds."""
+    """Task that compares the frequency of ``tick`` calls over a window of updates with bounds."""
 
     def __init__(self, params: FrequencyStatusParam, name: str = "FrequencyStatus") -> None:
         super().__init__(name)
@@ -32,7 +32,7 @@ class FrequencyStatus(DiagnosticTask):
         self.clear()
 
     def clear(self) -> None:
-        """Forget all events."""
+        """Reset the event counts."""
         with self.lock:
             self.count = 0
             self._updates = deque([(_now(), 0)] * self.params.window_size)
@@ -43,7 +43,7 @@ class FrequencyStatus(DiagnosticTask):
             self.count += 1
 
     def run(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
-        """Fill ``stat`` with the frequency since the window's oldest update, which then leaves the window."""
+        """Fill ``stat`` with the frequency since the oldest update of the window, and remove that update."""
         with self.lock:
             now, count = _now(), self.count
             oldest, count_then = self._updates.popleft()

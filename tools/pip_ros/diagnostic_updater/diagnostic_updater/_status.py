@@ -1,4 +1,4 @@
-"""One status message that is easy to fill."""
+"""Status message with methods to fill it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 
 class DiagnosticStatusWrapper(DiagnosticStatus):
-    """A ``DiagnosticStatus`` with methods to set, merge and add; levels are bytes, as in the message."""
+    """A ``DiagnosticStatus`` with methods to set and merge summaries and to add values. Levels are bytes."""
 
     def __init__(self, *args: Any, **kwds: Any) -> None:
         super().__init__(*args, **kwds)
 
     def summary(self, *args: Any) -> None:
-        """Set level and text: ``summary(level, text)`` or ``summary(status)``."""
+        """Set the level and the text: ``summary(level, text)`` or ``summary(status)``."""
         self.level, self.message = _level_and_text(*args)
 
     def clearSummary(self) -> None:
-        """Set the level OK and an empty text."""
+        """Set the level to OK and the text to an empty string."""
         self.summary(DiagnosticStatus.OK, "")
 
     def mergeSummary(self, *args: Any) -> None:
-        """Merge a level and text in: the worse level stays.
+        """Merge a level and a text into the summary; the level becomes the higher one.
 
-        The texts are joined where both are OK or both are not; otherwise the text of the one that is not OK stays.
+        If both levels are OK or neither is, the texts are joined; otherwise the text that is not OK is kept.
         """
         level, text = _level_and_text(*args)
         if (level == DiagnosticStatus.OK) == (self.level == DiagnosticStatus.OK):
@@ -34,7 +34,7 @@ class DiagnosticStatusWrapper(DiagnosticStatus):
         self.level = max(level, self.level)
 
     def add(self, key: str, val: str) -> None:
-        """Add a value under a key; both are strings."""
+        """Add a key and a value, both strings."""
         self.values.append(KeyValue(key=key, value=val))
 
 

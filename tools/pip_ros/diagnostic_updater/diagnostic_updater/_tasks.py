@@ -1,4 +1,4 @@
-"""Tasks that fill a status at every update."""
+"""Diagnostic tasks, which fill a status at every update."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TaskFunction = Callable[[DiagnosticStatusWrapper], DiagnosticStatusWrapper]
 
 
 class DiagnosticTask:
-    """Base of all tasks: a name and a method that fills a status."""
+    """Base class of tasks with a name and a method that fills a status."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -27,19 +27,19 @@ class DiagnosticTask:
 
 
 class FunctionDiagnosticTask(DiagnosticTask):
-    """A task whose status a function fills."""
+    """Task that calls a function to fill the status."""
 
     def __init__(self, name: str, fn: TaskFunction) -> None:
         super().__init__(name)
         self.fn = fn
 
     def run(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
-        """Fill ``stat`` by the function."""
+        """Call the function with ``stat`` and return its result."""
         return self.fn(stat)
 
 
 class CompositeDiagnosticTask(DiagnosticTask):
-    """Several tasks that share one status: their values follow each other, their summaries are merged."""
+    """Task that runs several tasks on one status, concatenates their values and merges their summaries."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -62,12 +62,12 @@ class CompositeDiagnosticTask(DiagnosticTask):
 
 
 class Heartbeat(DiagnosticTask):
-    """A task whose status is always OK."""
+    """Task that always reports OK."""
 
     def __init__(self) -> None:
         super().__init__("Heartbeat")
 
     def run(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
-        """Say that the node is alive."""
+        """Set the summary to OK."""
         stat.summary(DiagnosticStatus.OK, "Alive")
         return stat

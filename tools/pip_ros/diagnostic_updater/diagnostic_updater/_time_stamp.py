@@ -1,4 +1,4 @@
-"""Whether the stamps of messages are near the present."""
+"""Diagnostic task for the age of message stamps."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from diagnostic_updater._tasks import DiagnosticTask
 
 @dataclass
 class TimeStampStatusParam:
-    """The least and greatest acceptable age of a stamp in seconds; below zero it lies in the future."""
+    """Minimum and maximum acceptable age of a stamp in seconds. A negative age is a stamp in the future."""
 
     min_acceptable: float = -1
     max_acceptable: float = 5
 
 
 class TimeStampStatus(DiagnosticTask):
-    """Compares the stamps given to ``tick`` with the ROS time of the call; every update starts afresh."""
+    """Task that compares the stamps passed to ``tick`` with the ROS time. Every update resets the extremes."""
 
     def __init__(self, params: TimeStampStatusParam | None = None, name: str = "Timestamp Status") -> None:
         super().__init__(name)
@@ -33,7 +33,7 @@ class TimeStampStatus(DiagnosticTask):
         self.zero_seen = False
 
     def tick(self, stamp: Any) -> None:
-        """Take the stamp of one event: seconds as a float, or an ``rclpy.time.Time``."""
+        """Record the stamp of one event: seconds as a float, or an ``rclpy.time.Time``."""
         seconds = stamp if isinstance(stamp, float) else stamp.nanoseconds * 1e-9
         with self.lock:
             if seconds == 0:
@@ -44,7 +44,7 @@ class TimeStampStatus(DiagnosticTask):
             self._ages = min(least, age), max(most, age)
 
     def run(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
-        """Fill ``stat`` with the extreme ages since the last update and the tallies of all updates."""
+        """Fill ``stat`` with the extreme ages since the last update and the error counts of all updates."""
         with self.lock:
             stat.summary(DiagnosticStatus.OK, "Timestamps are reasonable.")
             least, most = self._ages or (0.0, 0.0)

@@ -1,4 +1,4 @@
-"""Diagnostics of a topic: how often, and with which stamps."""
+"""Diagnostic tasks for the frequency and the stamps of a topic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from diagnostic_updater._updater import Updater
 
 
 class HeaderlessTopicDiagnostic(CompositeDiagnosticTask):
-    """The frequency of a topic; adds itself to the updater ``diag``."""
+    """Task for the frequency of a topic, which adds itself to the updater ``diag``."""
 
     def __init__(self, name: str, diag: Updater, freq: FrequencyStatusParam) -> None:
         super().__init__(f"{name} topic status")
@@ -27,12 +27,12 @@ class HeaderlessTopicDiagnostic(CompositeDiagnosticTask):
         self.freq.tick()
 
     def clear_window(self) -> None:
-        """Forget all messages."""
+        """Reset the message counts."""
         self.freq.clear()
 
 
 class TopicDiagnostic(HeaderlessTopicDiagnostic):
-    """The frequency of a topic and the stamps of its messages."""
+    """Task for the frequency of a topic and the stamps of its messages."""
 
     def __init__(self, name: str, diag: Updater, freq: FrequencyStatusParam, stamp: TimeStampStatusParam) -> None:
         super().__init__(name, diag, freq)
@@ -40,13 +40,13 @@ class TopicDiagnostic(HeaderlessTopicDiagnostic):
         self.addTask(self.stamp)
 
     def tick(self, *stamp: Any) -> None:
-        """Count one message with this stamp."""
+        """Count one message and record its stamp."""
         self.stamp.tick(*stamp)
         super().tick()
 
 
 class DiagnosedPublisher(TopicDiagnostic):
-    """A publisher whose messages, which must have a header, are counted."""
+    """Publisher with diagnostics of its messages, which must have a header."""
 
     def __init__(self, pub: Any, diag: Updater, freq: FrequencyStatusParam, stamp: TimeStampStatusParam) -> None:
         super().__init__(pub.topic_name, diag, freq, stamp)

@@ -1,4 +1,4 @@
-"""Runs all tasks and publishes their statuses."""
+"""Updater that runs all tasks and publishes their statuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DiagnosticTaskVector:
         self.lock = threading.Lock()
 
     def addedTaskCallback(self, task: DiagnosticTask) -> None:
-        """Called for every added task; for derived classes."""
+        """Hook for derived classes, called for every added task."""
 
     def add(self, *args: Any) -> None:
         """Add a task: ``add(task)`` or ``add(name, function)``."""
@@ -34,7 +34,7 @@ class DiagnosticTaskVector:
             self.addedTaskCallback(entry)
 
     def removeByName(self, name: str) -> bool:
-        """Remove the first task of that name; False if there is none."""
+        """Remove the first task with this name. Return whether it exists."""
         with self.lock:
             for task in self.tasks:
                 if task.name == name:
@@ -44,10 +44,10 @@ class DiagnosticTaskVector:
 
 
 class Updater(DiagnosticTaskVector):
-    """Publishes the status of all tasks on ``/diagnostics``, every ``period`` seconds by a timer of the node.
+    """Publisher of the status of all tasks on ``/diagnostics`` every ``period`` seconds, by a timer of the node.
 
-    The node's parameters ``diagnostic_updater.period`` and ``diagnostic_updater.use_fqn`` (whether the namespace is
-    part of the names) are declared here.
+    It declares the node's parameters ``diagnostic_updater.period`` and ``diagnostic_updater.use_fqn`` (whether names
+    include the namespace).
     """
 
     def __init__(self, node: Node, period: float = 1.0) -> None:
@@ -66,7 +66,7 @@ class Updater(DiagnosticTaskVector):
 
     @property
     def period(self) -> float:
-        """Seconds from one update to the next."""
+        """Time between updates, seconds."""
         return float(self._period)
 
     @period.setter
@@ -97,11 +97,11 @@ class Updater(DiagnosticTaskVector):
         self.publish(statuses)
 
     def force_update(self) -> None:
-        """Update now, independent of the period."""
+        """Update immediately, independent of the period."""
         self.update()
 
     def broadcast(self, lvl: bytes, msg: str) -> None:
-        """Publish one level and text as the status of every task."""
+        """Publish a level and a text as the status of every task."""
         statuses = []
         for task in self.tasks:
             status = DiagnosticStatusWrapper(name=task.name)
@@ -110,11 +110,11 @@ class Updater(DiagnosticTaskVector):
         self.publish(statuses)
 
     def setHardwareID(self, hwid: str) -> None:
-        """Set what all statuses carry as the hardware's name."""
+        """Set the hardware id of all statuses."""
         self.hwid = hwid
 
     def publish(self, msg: DiagnosticStatus | list[DiagnosticStatus]) -> None:
-        """Publish one status or several under the node's name."""
+        """Publish one or several statuses under the name of the node."""
         array = DiagnosticArray()
         array.header.stamp = self.node.get_clock().now().to_msg()
         for status in msg if isinstance(msg, list) else [msg]:
@@ -130,7 +130,7 @@ class Updater(DiagnosticTaskVector):
         self.publisher.publish(array)
 
     def addedTaskCallback(self, task: DiagnosticTask) -> None:
-        """Publish that the new task is there."""
+        """Publish the initial status of an added task."""
         status = DiagnosticStatusWrapper(name=task.name)
         status.summary(DiagnosticStatus.OK, "Node starting up")
         self.publish(status)

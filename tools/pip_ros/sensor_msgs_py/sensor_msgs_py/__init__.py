@@ -1,5 +1,5 @@
-"""Stand-in for the ROS 2 package ``sensor_msgs_py`` (Jazzy): point clouds to numpy and back.
+"""Replacement for the ROS 2 package ``sensor_msgs_py`` (Jazzy): conversion between point clouds and numpy arrays.
 
-Written for machines whose ROS 2 comes from PyPI, which carries no ``sensor_msgs_py``; where the real package is
-installed it is used and this one is not. Names, signatures and results are the real package's.
+It is for ROS 2 installations from PyPI, which do not include ``sensor_msgs_py``. If the original package is installed,
+it is used instead. Names, signatures and results are those of the original package.
 """

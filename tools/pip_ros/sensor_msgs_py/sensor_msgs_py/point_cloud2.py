@@ -1,4 +1,4 @@
-"""Reading and writing ``sensor_msgs/PointCloud2`` as numpy arrays, without a loop over points."""
+"""Conversion of ``sensor_msgs/PointCloud2`` from and to numpy arrays, vectorised over points."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def read_points(
 ) -> Points:
     """Return the points as a structured array [N] in native byte order, which may share memory with the message.
 
-    ``field_names`` picks fields, ``uvs`` picks points by index, ``skip_nans`` leaves out points with a NaN in one of
-    the picked fields. ``reshape_organized_cloud`` gives a cloud of several rows the shape [width, height] (sic: that
-    is the real package's order).
+    ``field_names`` selects fields, ``uvs`` selects points by index, and ``skip_nans`` omits points with a NaN in a
+    selected field. With ``reshape_organized_cloud``, a cloud of several rows has the shape [width, height], as in the
+    original package.
     """
     points: Points = np.ndarray(
         shape=(cloud.width * cloud.height,),
@@ -69,7 +69,7 @@ def read_points_numpy(
     uvs: Iterable[int] | None = None,
     reshape_organized_cloud: bool = False,
 ) -> Points:
-    """Return the points as a plain array [N, number of fields]; all fields of the cloud must have one type."""
+    """Return the points as an unstructured array [N, number of fields]. All fields must have the same type."""
     assert all(field.datatype == cloud.fields[0].datatype for field in cloud.fields), "the fields differ in type"
     points = read_points(cloud, field_names, skip_nans, uvs, reshape_organized_cloud)
     return np.asarray(structured_to_unstructured(points))
@@ -81,16 +81,17 @@ def read_points_list(
     skip_nans: bool = False,
     uvs: Iterable[int] | None = None,
 ) -> list[Any]:
-    """Return the points as named tuples: slow, for few points."""
+    """Return the points as a list of named tuples, which is slow for large clouds."""
     points = read_points(cloud, field_names, skip_nans, uvs)
     point_type: Any = collections.namedtuple("Point", list(points.dtype.names or ()))  # type: ignore[misc]
     return [point_type(*point) for point in points.tolist()]
 
 
 def dtype_from_fields(fields: Iterable[PointField], point_step: int | None = None) -> np.dtype[Any]:
-    """Return numpy's type of one point.
+    """Return the numpy type of one point.
 
-    A field without a name becomes ``unnamed_field_<index>``, one of several elements ``<name>_0``, ``<name>_1``, ...
+    A field without a name is named ``unnamed_field_<index>``. A field of several elements is split into ``<name>_0``,
+    ``<name>_1``, ...
     """
     names: list[str] = []
     offsets: list[int] = []
@@ -98,7 +99,7 @@ def dtype_from_fields(fields: Iterable[PointField], point_step: int | None = Non
     for index, field in enumerate(fields):
         datatype = _DATATYPES[field.datatype]
         name = field.name or f"{DUMMY_FIELD_PREFIX}_{index}"
-        assert field.count > 0, "a field without elements"
+        assert field.count > 0, "a field has no elements"
         for element in range(field.count):
             subname = name if field.count == 1 else f"{name}_{element}"
             assert subname not in names, f"two fields of the cloud have the name {subname}"
@@ -114,11 +115,11 @@ def dtype_from_fields(fields: Iterable[PointField], point_step: int | None = Non
 def create_cloud(
     header: Header, fields: Iterable[PointField], points: Iterable[Any], point_step: int | None = None
 ) -> PointCloud2:
-    """Return the message of ``points``: a structured array of the fields' type ([N], or organised, [width, height]).
+    """Return a message with ``points``.
 
-    An organised array is written as it lies in memory: its first dimension becomes the width, as in the real package.
-    Also taken are a plain array [..., number of fields] where all fields have that array's type, and any iterable of
-    points.
+    ``points`` is a structured array of the fields' type, [N] or [width, height] for an organised cloud; an unstructured
+    array [..., number of fields], if all fields have its type; or an iterable of points. The first dimension of an
+    organised array is the width, and the memory order is not changed, as in the original package.
     """
     fields = list(fields)
     dtype = dtype_from_fields(fields, point_step)
@@ -151,7 +152,7 @@ def create_cloud(
 
 
 def create_cloud_xyz32(header: Header, points: Iterable[Any]) -> PointCloud2:
-    """Return the message of points [N, 3], written as float32."""
+    """Return a message with points [N, 3] as float32."""
     fields = [
         PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
         for index, name in enumerate("xyz")
@@ -160,7 +161,7 @@ def create_cloud_xyz32(header: Header, points: Iterable[Any]) -> PointCloud2:
 
 
 def _has_nan(points: Points) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which points hold a NaN in any field."""
+    """Return whether each point has a NaN in any field."""
     found = np.zeros(points.shape, bool)
     for name in points.dtype.names or ():
         if points.dtype[name].kind == "f":

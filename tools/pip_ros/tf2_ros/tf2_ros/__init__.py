@@ -1,8 +1,8 @@
-"""Stand-in for the ROS 2 package ``tf2_ros`` (Jazzy): the tree of coordinate frames over time.
+"""Replacement for the ROS 2 package ``tf2_ros`` (Jazzy): the tree of coordinate frames over time.
 
-Written for machines whose ROS 2 comes from PyPI, which carries no ``tf2_ros``; where the real package is installed it
-is used and this one is not. The frame tree, which the real package has in C++ (``tf2``), is Python here; names,
-signatures, results and the kinds of errors are the real package's.
+It is for ROS 2 installations from PyPI, which do not include ``tf2_ros``. If the original package is installed, it is
+used instead. The frame tree is implemented in Python; the original package uses C++ (``tf2``). Names, signatures,
+results and error types are those of the original package.
 """
 
 from tf2_ros._buffer_core import BufferCore

@@ -24,21 +24,21 @@ from tf2_ros._pose import IDENTITY, Pose, message_of, pose_of
 DEFAULT_CACHE_TIME = Duration(seconds=10)
 MAX_DEPTH = 1000
 QUATERNION_TOLERANCE = 1e-2
-"""How far the squared length of a rotation may be from one."""
+"""Maximum deviation of the squared length of a quaternion from one."""
 
 
 class BufferCore:
-    """Known frames and their transforms over the last ``cache_time``; safe to use from several threads."""
+    """Frames and their transforms over the last ``cache_time``. The methods are thread-safe."""
 
     def __init__(self, cache_time: Duration = DEFAULT_CACHE_TIME) -> None:
         self._keep = int(cache_time.nanoseconds)
         self._lock = threading.RLock()
         self._caches: dict[str, StaticEdge | DynamicEdge] = {}
-        # Dynamic frames survive clear() by name, as parents do; an insertion-ordered set.
+        # Insertion-ordered set of frame names; clear() keeps the names of dynamic frames and of parents.
         self._names: dict[str, str] = {}
 
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
-        """Store the pose of ``child_frame_id`` in ``frame_id`` at the stamp; unusable ones are logged and ignored."""
+        """Store the pose of ``child_frame_id`` in ``frame_id`` at its stamp. Log and ignore invalid transforms."""
         self._insert(transform, authority, is_static=False)
 
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
@@ -46,9 +46,12 @@ class BufferCore:
         self._insert(transform, authority, is_static=True)
 
     def lookup_transform_core(self, target_frame: str, source_frame: str, time: Any) -> TransformStamped:
-        """Return the transform that takes points of ``source_frame`` into ``target_frame`` at ``time``.
+        """Return the transform of points from ``source_frame`` to ``target_frame`` at ``time``.
 
-        Time zero is the latest time at which all transforms of the chain are known. Raises a TransformException.
+        Time zero is the latest time at which all transforms of the chain are available.
+
+        Raises:
+            TransformException: the transform is not available.
         """
         with self._lock:
             if target_frame != source_frame:
@@ -60,7 +63,7 @@ class BufferCore:
     def lookup_transform_full_core(
         self, target_frame: str, target_time: Any, source_frame: str, source_time: Any, fixed_frame: str
     ) -> TransformStamped:
-        """Return the transform from the source at one time to the target at another, over a frame that stays fixed."""
+        """Return the transform from the source at one time to the target at another time, through a fixed frame."""
         with self._lock:
             for frame, argument in ((target_frame, "target"), (source_frame, "source"), (fixed_frame, "fixed")):
                 self._check_frame(frame, "lookupTransform", f"{argument}_frame")
@@ -69,7 +72,7 @@ class BufferCore:
         return message_of(to_fixed.then(to_target), stamp, target_frame, source_frame)
 
     def can_transform_core(self, target_frame: str, source_frame: str, time: Any) -> tuple[bool, str]:
-        """Return whether ``lookup_transform_core`` would succeed, and why not."""
+        """Return whether ``lookup_transform_core`` would succeed, and the reason if not."""
         try:
             self.lookup_transform_core(target_frame, source_frame, time)
         except TransformException as error:
@@ -79,7 +82,7 @@ class BufferCore:
     def can_transform_full_core(
         self, target_frame: str, target_time: Any, source_frame: str, source_time: Any, fixed_frame: str
     ) -> tuple[bool, str]:
-        """Return whether ``lookup_transform_full_core`` would succeed, and why not."""
+        """Return whether ``lookup_transform_full_core`` would succeed, and the reason if not."""
         try:
             self.lookup_transform_full_core(target_frame, target_time, source_frame, source_time, fixed_frame)
         except TransformException as error:
@@ -87,7 +90,7 @@ class BufferCore:
         return True, ""
 
     def get_latest_common_time(self, target_frame: str, source_frame: str) -> Time:
-        """Return the latest time at which the whole chain between two frames is known, zero for a static chain."""
+        """Return the latest time at which the chain between two frames is complete, or zero for a static chain."""
         with self._lock:
             for frame in (target_frame, source_frame):
                 if frame not in self._names:
@@ -95,7 +98,7 @@ class BufferCore:
             return Time(nanoseconds=self._latest_common(target_frame, source_frame))
 
     def all_frames_as_string(self) -> str:
-        """Return one line per frame and its parent."""
+        """Return one line per frame with its parent."""
         with self._lock:
             latest = {frame: cache.latest() for frame, cache in self._caches.items()}
         return "".join(f"Frame {frame} exists with parent {last[1]}.\n" for frame, last in latest.items() if last)
@@ -123,7 +126,7 @@ class BufferCore:
         return "\n".join(lines) + "\n" if lines else "{}"
 
     def clear(self) -> None:
-        """Forget all transforms over time; static ones and the names of the frames stay."""
+        """Remove all dynamic transforms. Static transforms and the names of frames are kept."""
         with self._lock:
             for frame, cache in self._caches.items():
                 if isinstance(cache, DynamicEdge):
@@ -161,14 +164,14 @@ class BufferCore:
             raise LookupException(f'"{frame}" passed to {function} argument {argument} does not exist. ')
 
     def _between(self, target: str, source: str, stamp: int) -> tuple[Pose, int]:
-        """Return the pose of the source in the target, and the time for which it holds."""
+        """Return the pose of the source in the target, and its time in nanoseconds."""
         if target == source:
             latest = self._caches[source].latest() if source in self._caches else None
             return IDENTITY, stamp or (latest[0] if latest else 0)
         if stamp == 0:
             stamp = self._latest_common(target, source)
         trouble: str | None = None
-        # Up from the source as far as the tree reaches at that time; where it stops, the target must join it.
+        # Collect the ancestors of the source at that time; an ancestor of the target must be one of them.
         up_poses = {source: IDENTITY}
         frame, pose = source, IDENTITY
         while frame in self._caches:
@@ -202,7 +205,7 @@ class BufferCore:
         raise _not_connected(target, source)
 
     def _gather(self, frame: str, stamp: int) -> tuple[Edge | None, str | None]:
-        """Return the frame's transform to its parent, or None and the reason if it is a matter of time."""
+        """Return the transform from the frame to its parent, or None and the reason if no data is available."""
         cache = self._caches.get(frame)
         if cache is None:
             return None, None
@@ -213,7 +216,7 @@ class BufferCore:
             return None, str(error)
 
     def _latest_common(self, target: str, source: str) -> int:
-        """Return the earliest of the latest times along the chain of two frames, 0 where all are static."""
+        """Return the minimum of the latest times along the chain of two frames, or 0 if all transforms are static."""
         if target == source:
             latest = self._caches[source].latest() if source in self._caches else None
             return latest[0] if latest else 0
@@ -225,7 +228,7 @@ class BufferCore:
         return min(filter(None, (_least_before(up, common), _least_before(down, common))), default=0)
 
     def _latest_times(self, frame: str) -> dict[str, int]:
-        """Return the chain of ancestors from ``frame`` on, each with its latest time (0: static or a root)."""
+        """Return ``frame`` and its ancestors, each with its latest time (0 for static frames and the root)."""
         chain: dict[str, int] = {}
         while True:
             _check_loop(frame in chain, chain)
@@ -238,7 +241,7 @@ class BufferCore:
 
 
 def _least_before(chain: dict[str, int], end: str) -> int:
-    """Return the least time that is not 0 of the chain's frames before ``end``, 0 if there is none."""
+    """Return the minimum time other than 0 among the frames of the chain before ``end``, or 0 if there is none."""
     times = []
     for frame, stamp in chain.items():
         if frame == end:
@@ -260,20 +263,20 @@ def _not_connected(target: str, source: str) -> ConnectivityException:
 
 
 def _problem(parent: str, child: str, pose: Pose) -> str | None:
-    """Return why a transform cannot be used."""
+    """Return the reason why a transform is invalid, or None."""
     if not child or not parent:
-        return "a frame without a name"
+        return "a frame has no name"
     if child == parent:
         return "a frame cannot be its own parent"
     if not all(math.isfinite(value) for value in (*pose.translation, *pose.rotation)):
-        return "a number that is not finite"
+        return "a number is not finite"
     if abs(sum(value * value for value in pose.rotation) - 1.0) > QUATERNION_TOLERANCE:
-        return "a rotation that is no unit quaternion"
+        return "the rotation is not a unit quaternion"
     return None
 
 
 def _nanoseconds(time: Any) -> int:
-    """Return an rclpy or message time in nanoseconds."""
+    """Convert an rclpy time or a message time to nanoseconds."""
     if hasattr(time, "nanoseconds"):
         return int(time.nanoseconds)
     if hasattr(time, "sec") and hasattr(time, "nanosec"):

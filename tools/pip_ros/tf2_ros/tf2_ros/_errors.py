@@ -1,25 +1,25 @@
-"""Errors of transform look-ups."""
+"""Errors of transform lookups."""
 
 
 class TransformException(Exception):
-    """Base of all errors of the frame tree."""
+    """Base class of errors of the frame tree."""
 
 
 class LookupException(TransformException):
-    """A frame that nobody has published."""
+    """The frame does not exist."""
 
 
 class ConnectivityException(TransformException):
-    """Two known frames without a chain of transforms between them."""
+    """The frames are not connected by transforms."""
 
 
 class ExtrapolationException(TransformException):
-    """A time before the first or after the last known transform."""
+    """The requested time is before the first or after the last stored transform."""
 
 
 class InvalidArgumentException(TransformException):
-    """A frame name that cannot exist."""
+    """The frame name is invalid."""
 
 
 class TimeoutException(TransformException):
-    """A transform that did not come in time."""
+    """The transform was not available before the timeout."""

@@ -1,4 +1,4 @@
-"""The transforms of one frame to its parent, over time or once for all."""
+"""Storage of the transforms of one frame to its parent, dynamic or static."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tf2_ros._pose import Pose, interpolate
 
 
 class Edge(NamedTuple):
-    """Where a frame is in its parent at one time."""
+    """Pose of a frame in its parent at one time."""
 
     parent: str
     pose: Pose
 
 
 class StaticEdge:
-    """A transform that holds for all times."""
+    """A transform that is valid at all times."""
 
     def __init__(self) -> None:
         self.edge: Edge | None = None
@@ -28,16 +28,16 @@ class StaticEdge:
         return True
 
     def at(self, stamp: int) -> Edge | None:
-        """Return the transform, which holds at all times."""
+        """Return the transform, independent of ``stamp``."""
         return self.edge
 
     def latest(self) -> tuple[int, str] | None:
-        """Return (0, parent): a static transform limits no time."""
+        """Return (0, parent), because a static transform is valid at all times."""
         return None if self.edge is None else (0, self.edge.parent)
 
 
 class DynamicEdge:
-    """The transforms of the last ``keep`` nanoseconds, in the order of their stamps."""
+    """The transforms of the last ``keep`` nanoseconds, sorted by stamp."""
 
     def __init__(self, keep: int) -> None:
         self.keep = keep
@@ -45,7 +45,7 @@ class DynamicEdge:
         self.edges: list[Edge] = []
 
     def insert(self, stamp: int, edge: Edge) -> bool:
-        """Take a transform in behind others of its stamp; False for a stamp that is older than what is kept."""
+        """Insert a transform after those with the same stamp. Return False if the stamp is too old."""
         if self.stamps:
             oldest_kept = self.stamps[-1] - self.keep
             forgotten = bisect.bisect_left(self.stamps, oldest_kept)
@@ -59,9 +59,12 @@ class DynamicEdge:
         return True
 
     def at(self, stamp: int) -> Edge | None:
-        """Return the transform at ``stamp`` (0: the latest), between two known ones by interpolation.
+        """Return the transform at ``stamp`` in nanoseconds (0: the latest), interpolated between stored transforms.
 
-        None where nothing is known; raises ExtrapolationException outside the known times.
+        The result is None if no transform is stored.
+
+        Raises:
+            ExtrapolationException: ``stamp`` is outside the range of the stored stamps.
         """
         if not self.stamps:
             return None
@@ -92,10 +95,10 @@ class DynamicEdge:
         return Edge(before.parent, interpolate(before.pose, after.pose, share))
 
     def latest(self) -> tuple[int, str] | None:
-        """Return the last stamp and the parent at that time."""
+        """Return the latest stamp and the parent at that time."""
         return (self.stamps[-1], self.edges[-1].parent) if self.stamps else None
 
 
 def seconds(nanoseconds: int) -> str:
-    """Return a time as it is written in error texts."""
+    """Format a time in seconds for error messages."""
     return f"{nanoseconds / 1e9:.6f}"

@@ -1,4 +1,4 @@
-"""Rigid transforms as tuples; for single poses, numpy calls take longer than the arithmetic."""
+"""Rigid transforms as tuples, because for single poses the overhead of numpy exceeds the arithmetic."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Pose(NamedTuple):
         return Pose((x + ox, y + oy, z + oz), multiply(outer.rotation, self.rotation))
 
     def inverse(self) -> Pose:
-        """Return the transform that undoes this one."""
+        """Return the inverse transform."""
         x, y, z, w = self.rotation
         back = (-x, -y, -z, w)
         tx, ty, tz = rotate(back, self.translation)
@@ -48,7 +48,7 @@ def multiply(a: Quaternion, b: Quaternion) -> Quaternion:
 
 
 def rotate(q: Quaternion, v: Vector) -> Vector:
-    """Return ``v`` turned by the unit quaternion ``q``."""
+    """Return ``v`` rotated by the unit quaternion ``q``."""
     x, y, z, w = q
     # v + 2 w (u x v) + 2 u x (u x v) with u = (x, y, z)
     cx, cy, cz = 2 * (y * v[2] - z * v[1]), 2 * (z * v[0] - x * v[2]), 2 * (x * v[1] - y * v[0])
@@ -60,7 +60,7 @@ def rotate(q: Quaternion, v: Vector) -> Vector:
 
 
 def interpolate(a: Pose, b: Pose, share: float) -> Pose:
-    """Return the pose at ``share`` of the path from ``a`` to ``b``: straight in place, the shorter arc in rotation."""
+    """Interpolate from ``a`` to ``b`` at ``share`` in 0..1: linear in position, spherical linear in rotation."""
     mixed = [p + share * (q - p) for p, q in zip(a.translation, b.translation, strict=True)]
     return Pose((mixed[0], mixed[1], mixed[2]), slerp(a.rotation, b.rotation, share))
 
@@ -80,13 +80,13 @@ def slerp(a: Quaternion, b: Quaternion, share: float) -> Quaternion:
 
 
 def pose_of(transform: Any) -> Pose:
-    """Return the pose in a ``geometry_msgs/Transform``."""
+    """Return the pose of a ``geometry_msgs/Transform``."""
     t, r = transform.translation, transform.rotation
     return Pose((t.x, t.y, t.z), (r.x, r.y, r.z, r.w))
 
 
 def message_of(pose: Pose, nanoseconds: int, frame_id: str, child_frame_id: str) -> TransformStamped:
-    """Return the pose as a message."""
+    """Return the pose as a ``geometry_msgs/TransformStamped``."""
     message = TransformStamped()
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(nanoseconds, 10**9)
     message.header.frame_id, message.child_frame_id = frame_id, child_frame_id

@@ -1,4 +1,4 @@
-"""The frame tree as nodes use it: with waiting, futures and the node's clock."""
+"""The frame tree with timeouts, futures and the clock of a node."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ BIG_JUMP_BACK = Duration(seconds=3)
 
 
 class Buffer(BufferCore, BufferInterface):
-    """Transforms of the last ``cache_time`` (default 10 s).
+    """Buffer of the transforms of the last ``cache_time`` (default 10 s).
 
-    With a ``node`` the buffer uses the node's clock: a jump back in time clears the transforms, and the service
-    ``tf2_frames`` returns the frames.
+    With a ``node``, the buffer uses the clock of the node, clears the transforms if the time jumps back, and offers the
+    service ``tf2_frames``, which returns the frames.
     """
 
     def __init__(self, cache_time: Duration | None = None, node: Node | None = None) -> None:
@@ -36,7 +36,7 @@ class Buffer(BufferCore, BufferInterface):
         self._watchers: list[Callable[[], bool]] = []
         self._watchers_lock = threading.RLock()
         if node is not None:
-            self.srv = node.create_service(FrameGraph, "tf2_frames", self._tell_frames)
+            self.srv = node.create_service(FrameGraph, "tf2_frames", self._serve_frames)
             self.clock = node.get_clock()
         else:
             self.clock = Clock()
@@ -44,26 +44,28 @@ class Buffer(BufferCore, BufferInterface):
         self.jump_handle = self.clock.create_jump_callback(threshold, post_callback=self.time_jump_callback)
 
     def time_jump_callback(self, time_jump: TimeJump) -> None:
-        """Clear the buffer: what it holds is from another time."""
+        """Clear the buffer, because its transforms do not belong to the new time."""
         get_logger("tf2_buffer").warning("Detected jump back in time. Clearing tf buffer.")
         self.clear()
 
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
-        """Take in a transform at its time."""
+        """Store a dynamic transform."""
         super().set_transform(transform, authority)
-        self._tell_watchers()
+        self._settle_watchers()
 
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
-        """Take in a transform for all times."""
+        """Store a static transform."""
         super().set_transform_static(transform, authority)
-        self._tell_watchers()
+        self._settle_watchers()
 
     def lookup_transform(
         self, target_frame: str, source_frame: str, time: Time, timeout: Duration = NO_WAIT
     ) -> TransformStamped:
-        """Return the transform from source to target at ``time`` (zero: the latest), waiting at most ``timeout``.
+        """Return the transform from source to target at ``time`` (zero: the latest); wait at most ``timeout``.
 
-        Raises LookupException, ConnectivityException, ExtrapolationException or InvalidArgumentException.
+        Raises:
+            LookupException, ConnectivityException, ExtrapolationException, InvalidArgumentException: the transform is
+                not available.
         """
         self.can_transform(target_frame, source_frame, time, timeout)
         return self.lookup_transform_core(target_frame, source_frame, time)
@@ -77,7 +79,7 @@ class Buffer(BufferCore, BufferInterface):
         fixed_frame: str,
         timeout: Duration = NO_WAIT,
     ) -> TransformStamped:
-        """Return the transform from the source at one time to the target at another over a fixed frame."""
+        """Return the transform from the source at one time to the target at another time, through a fixed frame."""
         self.can_transform_full(target_frame, target_time, source_frame, source_time, fixed_frame, timeout)
         return self.lookup_transform_full_core(target_frame, target_time, source_frame, source_time, fixed_frame)
 
@@ -89,7 +91,7 @@ class Buffer(BufferCore, BufferInterface):
         timeout: Duration = NO_WAIT,
         return_debug_tuple: bool = False,
     ) -> Any:
-        """Return whether the transform is there, waiting at most ``timeout``; as a debug tuple also why not."""
+        """Return whether the transform is available within ``timeout``; as a debug tuple, also the reason if not."""
         result = self._wait(lambda: self.can_transform_core(target_frame, source_frame, time), timeout)
         return result if return_debug_tuple else result[0]
 
@@ -103,38 +105,38 @@ class Buffer(BufferCore, BufferInterface):
         timeout: Duration = NO_WAIT,
         return_debug_tuple: bool = False,
     ) -> Any:
-        """Return whether the transform over a fixed frame is there, waiting at most ``timeout``."""
+        """Return whether the transform through a fixed frame is available within ``timeout``."""
         asked = (target_frame, target_time, source_frame, source_time, fixed_frame)
         result = self._wait(lambda: self.can_transform_full_core(*asked), timeout)
         return result if return_debug_tuple else result[0]
 
     def wait_for_transform_async(self, target_frame: str, source_frame: str, time: Time) -> Future:
-        """Return a future that is done, with the transform, as soon as the transform is there."""
+        """Return a future that completes with the transform as soon as it is available."""
         return self._watch(
             lambda: self.can_transform_core(target_frame, source_frame, time),
             lambda: self.lookup_transform_core(target_frame, source_frame, time),
         )
 
     async def lookup_transform_async(self, target_frame: str, source_frame: str, time: Time) -> TransformStamped:
-        """Return the transform as soon as it is there, for coroutines of an rclpy executor."""
+        """Wait for the transform and return it, for coroutines of an rclpy executor."""
         await self.wait_for_transform_async(target_frame, source_frame, time)
         return self.lookup_transform_core(target_frame, source_frame, time)
 
-    def _wait(self, ask: Callable[[], tuple[bool, str]], timeout: Duration) -> tuple[bool, str]:
-        """Ask until the answer is yes or the time is over by this buffer's clock (which may jump back)."""
-        result = ask()
+    def _wait(self, probe: Callable[[], tuple[bool, str]], timeout: Duration) -> tuple[bool, str]:
+        """Poll ``probe`` until it returns True or ``timeout`` has passed on the buffer's clock, which may jump back."""
+        result = probe()
         start = self.clock.now()
         while not result[0] and start <= (now := self.clock.now()) + BIG_JUMP_BACK and now < start + timeout:
             wall.sleep(POLL_SECONDS)
-            result = ask()
+            result = probe()
         return result
 
-    def _watch(self, ask: Callable[[], tuple[bool, str]], fetch: Callable[[], TransformStamped]) -> Future:
+    def _watch(self, probe: Callable[[], tuple[bool, str]], fetch: Callable[[], TransformStamped]) -> Future:
         future: Future = Future()
 
         def settle() -> bool:
-            """Return whether the future needs no further transforms."""
-            if not future.done() and ask()[0]:
+            """Complete the future if the transform is available. Return whether the future is done."""
+            if not future.done() and probe()[0]:
                 future.set_result(fetch())
             return bool(future.done())
 
@@ -143,10 +145,10 @@ class Buffer(BufferCore, BufferInterface):
                 self._watchers.append(settle)
         return future
 
-    def _tell_watchers(self) -> None:
+    def _settle_watchers(self) -> None:
         with self._watchers_lock:
             self._watchers = [settle for settle in self._watchers if not settle()]
 
-    def _tell_frames(self, request: Any, response: Any) -> Any:
+    def _serve_frames(self, request: Any, response: Any) -> Any:
         response.frame_yaml = self.all_frames_as_yaml()
         return response

@@ -1,4 +1,4 @@
-"""What every source of transforms offers: applying them to stamped objects of registered types."""
+"""Interface of transform sources, which apply transforms to stamped objects of registered types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_WAIT = Duration()
 
 
 class TypeException(Exception):
-    """An object of a type for which nobody registered how it is transformed."""
+    """The type of the object is not registered."""
 
     def __init__(self, errstr: str) -> None:
         super().__init__(errstr)
@@ -22,23 +22,27 @@ class TypeException(Exception):
 
 
 class TransformRegistration:
-    """How objects of each type are transformed, for the whole process."""
+    """Registry of the functions that transform objects, by type, shared by the process."""
 
     _known: ClassVar[dict[Any, Transformer]] = {}
 
     def add(self, key: Any, callback: Transformer) -> None:
-        """Register ``callback(object, transform)`` for objects of the type ``key``."""
+        """Register ``callback(object, transform)`` for objects of type ``key``."""
         self._known[key] = callback
 
     def get(self, key: Any) -> Transformer:
-        """Return what is registered for the type ``key``; raises TypeException where nothing is."""
+        """Return the function for the type ``key``.
+
+        Raises:
+            TypeException: the type is not registered.
+        """
         if key not in self._known:
             raise TypeException(f"Type {key} if not loaded or supported")
         return self._known[key]
 
 
 class BufferInterface:
-    """Base of everything that looks up transforms."""
+    """Base class of transform sources."""
 
     def __init__(self) -> None:
         self.registration = TransformRegistration()
@@ -54,10 +58,12 @@ class BufferInterface:
     ) -> Any:
         """Return ``object_stamped`` in the target frame at the object's own time.
 
-        Raises TypeException where its type is not registered, TransformException where the transform is missing.
+        Raises:
+            TypeException: the type is not registered.
+            TransformException: the transform is not available.
         """
         if new_type is not None:
-            raise TypeException("conversion to another type is not part of this stand-in of tf2_ros")
+            raise TypeException("conversion to another type is not supported by this replacement of tf2_ros")
         apply = self.registration.get(type(object_stamped))
         header = object_stamped.header
         return apply(object_stamped, self.lookup_transform(target_frame, header.frame_id, header.stamp, timeout))

@@ -1,4 +1,4 @@
-"""Publishing transforms that hold for all times."""
+"""Publisher of static transforms."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tf2_ros.transform_broadcaster import as_list
 
 
 class StaticTransformBroadcaster:
-    """Publishes transforms on ``/tf_static``, latched: whoever comes later gets them all.
+    """Publisher of transforms on ``/tf_static`` with transient local durability, so that late subscribers receive them.
 
-    Every message repeats all that were sent; of several for the same child frame the first one stays.
+    Every message contains all transforms sent so far. Of several transforms of a child frame, the first one is kept.
     """
 
     def __init__(self, node: Node, qos: QoSProfile | int | None = None) -> None:
@@ -25,7 +25,7 @@ class StaticTransformBroadcaster:
         self.net_message = TFMessage()
 
     def sendTransform(self, transform: TransformStamped | Iterable[TransformStamped]) -> None:
-        """Publish one or several transforms together with all earlier ones."""
+        """Publish one or several transforms together with all earlier transforms."""
         known = {sent.child_frame_id for sent in self.net_message.transforms}
         for new in as_list(transform):
             if new.child_frame_id not in known:

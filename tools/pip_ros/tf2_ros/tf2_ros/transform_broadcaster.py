@@ -1,4 +1,4 @@
-"""Publishing transforms that change."""
+"""Publisher of dynamic transforms."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tf2_msgs.msg import TFMessage
 
 
 class TransformBroadcaster:
-    """Publishes transforms on ``/tf``."""
+    """Publisher of transforms on ``/tf``."""
 
     def __init__(self, node: Node, qos: QoSProfile | int | None = None) -> None:
         self.pub_tf = node.create_publisher(TFMessage, "/tf", QoSProfile(depth=100) if qos is None else qos)
 
     def sendTransform(self, transform: TransformStamped | Iterable[TransformStamped]) -> None:
-        """Publish one transform or several in one message."""
+        """Publish one or several transforms in one message."""
         self.pub_tf.publish(TFMessage(transforms=as_list(transform)))
 
 

@@ -1,4 +1,4 @@
-"""Filling a buffer from the topics."""
+"""Subscriber that stores the transforms of ``/tf`` and ``/tf_static`` in a buffer."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ DEPTH = 100
 
 
 class TransformListener:
-    """Subscribes ``/tf`` and ``/tf_static`` and hands all transforms to ``buffer``.
+    """Subscriber of ``/tf`` and ``/tf_static`` that stores all transforms in ``buffer``.
 
-    The node has to be spun; with ``spin_thread`` a thread of the listener spins the whole node.
+    The caller must spin the node, unless ``spin_thread`` is set; then a thread of the listener spins it.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class TransformListener:
             )
         self.buffer = buffer
         self.node = node
-        # Reentrant, so that a callback of the node that waits for a transform does not keep it from coming.
+        # The group is reentrant, so that a callback that waits for a transform does not block its reception.
         self.group = ReentrantCallbackGroup()
         self.tf_sub = node.create_subscription(TFMessage, "/tf", self.callback, qos, callback_group=self.group)
         self.tf_static_sub = node.create_subscription(
@@ -51,17 +51,17 @@ class TransformListener:
             self.dedicated_listener_thread.start()
 
     def callback(self, data: TFMessage) -> None:
-        """Take in transforms that change."""
+        """Store dynamic transforms."""
         for transform in data.transforms:
             self.buffer.set_transform(transform, "default_authority")
 
     def static_callback(self, data: TFMessage) -> None:
-        """Take in transforms that hold for all times."""
+        """Store static transforms."""
         for transform in data.transforms:
             self.buffer.set_transform_static(transform, "default_authority")
 
     def unregister(self) -> None:
-        """Stop listening."""
+        """Destroy the subscriptions."""
         self.node.destroy_subscription(self.tf_sub)
         self.node.destroy_subscription(self.tf_static_sub)
 
