@@ -157,7 +157,7 @@ def test_labels_without_invalid_or_images_are_refused(root: Path) -> None:
     with pytest.raises(SourceError, match="1 of 2 frames with labels have no images: 000005"):
         list(SemanticKitti(root, ["08"]))
     (sequence / "voxels" / "000000.invalid").unlink()
-    with pytest.raises(SourceError, match=r"1 of 2 frames have labels without \.invalid: 000000"):
+    with pytest.raises(SourceError, match=r"1 of 2 frames with labels have no \.invalid file: 000000"):
         SemanticKitti(root, ["08"])
 
 
