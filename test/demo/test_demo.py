@@ -1,4 +1,4 @@
-"""The demo: refuses bad requests before it starts anything, and leaves no process behind."""
+"""The demo: rejects invalid options before it starts a process, and stops all its processes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from occdepth_ros.nodes import middleware
         (["--rate", "nan"], "--rate"),
     ],
 )
-def test_bad_requests_end_before_anything_starts(
+def test_invalid_options_are_rejected_before_a_process_starts(
     arguments: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -46,7 +46,7 @@ def test_bad_requests_end_before_anything_starts(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_demo_keeps_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_limits_discovery_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
     demo.isolate()
@@ -112,7 +112,7 @@ def alive(pid: int) -> bool:
     return state not in ("Z", "X")
 
 
-def test_a_failing_process_is_told_with_the_end_of_its_log(module: Callable[[str], str], tmp_path: Path) -> None:
+def test_a_failed_process_is_reported_with_the_end_of_its_log(module: Callable[[str], str], tmp_path: Path) -> None:
     name = module("print('loading')\nraise SystemExit('the weights are damaged')\n")
     with Child("node", name, [], tmp_path / "node.log") as child:
         assert wait_until(lambda: child.exit_code is not None)
@@ -150,7 +150,7 @@ def test_a_stubborn_process_and_its_helpers_are_ended(
     assert wait_until(lambda: not alive(helper), 5.0)
 
 
-def test_a_polite_process_is_asked_first(module: Callable[[str], str], tmp_path: Path) -> None:
+def test_sigint_is_sent_before_other_signals(module: Callable[[str], str], tmp_path: Path) -> None:
     name = module(
         "import time\nprint('up', flush=True)\ntry:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    pass\n"
     )
@@ -202,7 +202,7 @@ def wall(folder: Path, frames: int) -> Path:
 
 
 @pytest.mark.ros
-def test_the_demo_hears_every_topic_and_leaves_report_and_images(tmp_path: Path) -> None:
+def test_the_demo_receives_every_topic_and_writes_report_and_images(tmp_path: Path) -> None:
     sequence, out = wall(tmp_path / "wall", 3), tmp_path / "out"
     command = [sys.executable, "-m", "occdepth_ros.demo", "--source", str(sequence), "--out", str(out)]
     command += ["--model", "stereo-geometry"]
@@ -230,7 +230,7 @@ def test_the_demo_hears_every_topic_and_leaves_report_and_images(tmp_path: Path)
 
 
 @pytest.mark.ros
-def test_the_default_model_goes_the_whole_way(tmp_path: Path) -> None:
+def test_the_demo_runs_with_the_default_model(tmp_path: Path) -> None:
     shipped_weights(DEFAULT_MODEL)
     sequence, out = wall(tmp_path / "wall", 3), tmp_path / "out"
     command = [sys.executable, "-m", "occdepth_ros.demo", "--source", str(sequence), "--out", str(out)]

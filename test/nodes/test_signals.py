@@ -1,4 +1,4 @@
-"""A node's process ends cleanly, however impatiently it is told to."""
+"""A node's process ends cleanly after repeated signals."""
 
 from __future__ import annotations
 

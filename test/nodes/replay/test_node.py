@@ -111,7 +111,7 @@ def pose_of(transform: Any) -> np.ndarray:
     )
 
 
-def test_every_topic_carries_the_recorded_frames(tmp_path: Path, listener: Listener) -> None:
+def test_every_topic_publishes_the_recorded_frames(tmp_path: Path, listener: Listener) -> None:
     process = replay(source=kitti_odometry(tmp_path / "00", 4), count=6, rate=2.0)
     heard = listener.hear(process)
     output, errors = process.communicate(timeout=60)

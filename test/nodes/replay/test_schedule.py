@@ -35,7 +35,7 @@ def test_a_loop_never_ends_and_keeps_its_window() -> None:
     assert list(islice(frame_order(2, ReplaySettings(loop=True)), 5)) == [0, 1, 0, 1, 0]
 
 
-def test_a_start_beyond_the_end_says_how_many_frames_there_are() -> None:
+def test_a_start_beyond_the_end_reports_the_number_of_frames() -> None:
     with pytest.raises(SourceError, match=r"4 frames.*0 to 3"):
         frame_order(4, ReplaySettings(start=4))
 

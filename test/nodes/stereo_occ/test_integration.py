@@ -331,7 +331,7 @@ def _call(listener: Listener, kind: type, service: str, request: Any) -> Any:
     return answer.result()
 
 
-def test_parameters_are_described_and_refused_with_reasons_over_services(run: tuple[Listener, Process, Path]) -> None:
+def test_parameter_services_return_descriptions_and_reasons_of_rejection(run: tuple[Listener, Process, Path]) -> None:
     listener = run[0]
     names = list(PARAMETERS)
     described = _call(listener, DescribeParameters, "describe_parameters", DescribeParameters.Request(names=names))

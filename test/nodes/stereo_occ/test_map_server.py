@@ -123,7 +123,7 @@ def test_a_missing_pose_is_named_and_nothing_is_fused(made: list[Bench]) -> None
     assert fused(bench) == 0
 
 
-def test_nothing_is_fused_before_somebody_listens(made: list[Bench]) -> None:
+def test_predictions_are_not_fused_before_the_first_subscriber(made: list[Bench]) -> None:
     bench = Bench(map_size=[64, 64, 32], map_max_mb=8)
     made.append(bench)
     bench.wait_active()
@@ -135,7 +135,7 @@ def test_nothing_is_fused_before_somebody_listens(made: list[Bench]) -> None:
     bench.expect_fault("map_pose")
 
 
-def test_a_window_that_does_not_fit_is_refused_at_the_start(made: list[Bench]) -> None:
+def test_an_invalid_window_size_is_rejected_at_configuration(made: list[Bench]) -> None:
     bench = Bench(map_size=[500, 512, 64])
     made.append(bench)
     bench.wait(lambda: "configure" in bench.fault_names(), "the fault did not come")

@@ -37,7 +37,7 @@ def test_a_missing_transform_is_named_and_its_coming_helps(made: list[Bench]) ->
     assert bench.node.pipeline.extrinsics.last.source == "static tf"
 
 
-def test_auto_takes_the_parameters_after_a_while_and_says_so(made: list[Bench]) -> None:
+def test_auto_uses_the_parameters_after_the_timeout_and_reports_it(made: list[Bench]) -> None:
     translation = [0.1, 0.2, 0.3]
     made.append(bench := Bench(extrinsics="auto", tf_timeout=0.1, camera_from_grid_translation=translation))
     bench.wait_active()
@@ -46,7 +46,7 @@ def test_auto_takes_the_parameters_after_a_while_and_says_so(made: list[Bench]) 
     np.testing.assert_allclose(bench.node.pipeline.calibration.current.left_from_grid[:3, 3], translation)
 
 
-def test_models_that_remember_are_told_where_each_pair_was_taken(made: list[Bench]) -> None:
+def test_stateful_models_receive_the_pose_of_each_pair(made: list[Bench]) -> None:
     made.append(bench := Bench(fixed_frame="odom"))
     bench.wait_active()
     placed: list[Any] = []

@@ -113,7 +113,7 @@ def test_swapped_images_are_named_and_the_right_order_works(bench: Bench, monkey
 
 
 @pytest.mark.parametrize("encoding", ["bgr8", "mono8", "8UC1", "rgba8", "bayer_rggb8"])
-def test_common_encodings_are_welcome(bench: Bench, encoding: str) -> None:
+def test_common_encodings_are_accepted(bench: Bench, encoding: str) -> None:
     channels = {"bgr8": 3, "rgba8": 4}.get(encoding, 1)
     before = bench.processed
     pair = [image_message(np.repeat(p[..., :1], channels, -1), 0, encoding) for p in (bench.left, bench.right)]

@@ -123,7 +123,7 @@ def test_the_diagnostics_of_two_robots_differ(made: list[Bench]) -> None:
         assert status.name == f"{namespace}/stereo_occ: model" and status.hardware_id == f"{namespace}/stereo_occ"
 
 
-def test_the_lifecycle_goes_round(made: list[Bench]) -> None:
+def test_the_lifecycle_can_be_repeated(made: list[Bench]) -> None:
     made.append(bench := Bench(autostart=False))
     time.sleep(0.2)
     node = bench.node

@@ -35,7 +35,7 @@ def test_missing_weights_fall_back_by_name(made: list[Bench], tmp_path: Path, mo
     assert "The node continues with stereo-geometry" in bench.diagnostics["model"].message
     assert bench.diagnostics["model"].level == b"\x01"
     bench.good_pair()
-    assert "checkpoint" in bench.fault_names(), "a good pair does not mend the weights"
+    assert "checkpoint" in bench.fault_names(), "a usable pair must not clear the fault of the weights"
 
 
 def test_a_grid_that_the_network_cannot_predict_falls_back_by_name(made: list[Bench]) -> None:
@@ -105,7 +105,9 @@ def test_full_gpu_memory_falls_back_and_finds_the_way_back(made: list[Bench], mo
     assert bench.node.pipeline.host.name == "occdepth-b3" and "gpu_memory" not in bench.fault_names()
 
 
-def test_a_model_that_breaks_on_a_pair_is_named_and_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_failure_on_one_pair_is_reported_and_the_node_continues(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     predictor = bench.node.pipeline.host._engine.predictor
     monkeypatch.setattr(predictor, "infer", lambda left, right: 1 / 0)
     bench.send_pair()

@@ -63,7 +63,7 @@ def test_baselines_in_other_units_are_named(bench: Bench, scale: float, fault: s
     assert is_error == (fault == "baseline")
 
 
-def test_rows_that_do_not_match_are_refused(bench: Bench) -> None:
+def test_pairs_whose_rows_do_not_match_are_rejected(bench: Bench) -> None:
     given = infos()
     given["right"].p[6] += 3.0
     pair_until(bench, "calibration", "rows of the left and the right image", **given)
@@ -122,7 +122,7 @@ def test_a_body_frame_is_named_and_used_as_one(made: list[Bench]) -> None:
     assert (pose.height, pose.pitch) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-6))
 
 
-def test_a_camera_that_looks_into_the_sky_is_refused(made: list[Bench]) -> None:
+def test_a_camera_that_points_at_the_sky_is_rejected(made: list[Bench]) -> None:
     made.append(bench := Bench(camera_from_grid_rotation=[0.0, 0.0, 0.0, 1.0]))
     bench.wait_active()
     pair_until(bench, "camera_looks_up", "90 degrees above the horizon")

@@ -58,20 +58,20 @@ def test_every_output_has_a_switch_and_a_rate() -> None:
         ("occupancy_min_height", float("nan"), "not within"),
     ],
 )
-def test_bad_values_are_refused_with_the_reason(name: str, value: object, said: str) -> None:
+def test_invalid_values_are_rejected_with_the_reason(name: str, value: object, said: str) -> None:
     with pytest.raises(ParameterError, match=name) as refusal:
         Settings.checked(name, value)
     assert said in str(refusal.value)
-    assert rule_of(name).text.rstrip(".") in str(refusal.value), "the remedy tells what the parameter means"
+    assert rule_of(name).text.rstrip(".") in str(refusal.value), "the remedy contains the description of the parameter"
 
 
-def test_whole_numbers_are_welcome_where_floats_are_wanted() -> None:
+def test_integers_are_accepted_for_float_parameters() -> None:
     value = Settings.checked("grid_resolution", 1)
     assert value == 1.0 and isinstance(value, float)
     assert Settings.checked("grid_origin", [0, -25, -2]) == (0.0, -25.0, -2.0)
 
 
-def test_contradictions_are_refused() -> None:
+def test_contradictory_values_are_rejected() -> None:
     with pytest.raises(ParameterError, match="height range"):
         Settings.from_values({"occupancy_min_height": 2.0})
     with pytest.raises(ParameterError, match="quaternion is zero"):

@@ -83,7 +83,7 @@ def test_region_and_binning_move_pixels_as_the_camera_does(binning: int, x: int,
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -500.0])
-def test_focal_lengths_that_are_none_are_refused(value: float) -> None:
+def test_invalid_focal_lengths_are_rejected(value: float) -> None:
     info = CameraInfo(width=640, height=480)
     info.p = [value, 0.0, 320.0, 0.0, 0.0, 500.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     with pytest.raises(NamedError, match="right/camera_info") as refusal:

@@ -81,7 +81,7 @@ def test_an_end_before_the_last_image_does_not_hide_a_stopped_stream(streams: St
     assert streams.check(3.0)["stream_stopped"].is_error
 
 
-def test_lost_images_and_untriggered_cameras_are_told_apart(streams: Streams) -> None:
+def test_lost_images_and_unsynchronised_cameras_are_distinguished(streams: Streams) -> None:
     # bursts of images are lost, now of one side and now of the other
     for index in range(40):
         streams.send("left" if index // 5 % 2 else "right", 100 * index)

@@ -43,7 +43,7 @@ def test_a_slow_worker_takes_the_newest_and_never_an_older_one() -> None:
     assert seen == [0, 9] and worker.slot.dropped == 8
 
 
-def test_what_the_work_raises_is_reported_and_the_thread_goes_on() -> None:
+def test_exceptions_of_the_work_are_reported_and_the_thread_continues() -> None:
     errors: list[Exception] = []
     done: list[int] = []
 
