@@ -21,7 +21,7 @@ HOOKS = {
     # an argument that pytest 9 removed, and a hook that only launch_testing declares
     "launch_testing_hooks": "def pytest_pycollect_makemodule(path, parent):\n    return None\n",
     "launch_ros_hooks": "def pytest_launch_collect_makemodule(path, parent, entrypoint):\n    return None\n",
-    "launch_pytest_hooks": "def pytest_pycollect_makemodule(path, parent):\n    return None\n",
+    "pytest_hooks": "def pytest_pycollect_makemodule(path, parent):\n    return None\n",
 }
 
 

@@ -234,8 +234,11 @@ def test_validation_equals_the_predictor(monkeypatch: pytest.MonkeyPatch) -> Non
     with torch.inference_mode():
         labels = made.predict(collate([made.prepare(scene(), None)]))[0].numpy()
     assert len(np.unique(labels)) > 2
-    # the predictor folds the normalization layers, which changes rounding
-    assert (found.labels.reshape(GRID.size) == labels).mean() > 0.999
+    # the predictor folds the normalization layers, which changes rounding, and free voxels without a match are undecided
+    predicted = found.labels.reshape(GRID.size)
+    decided = predicted != UNKNOWN
+    assert decided.mean() > 0.5 and (labels[~decided] == 0).mean() > 0.999
+    assert (predicted[decided] == labels[decided]).mean() > 0.999
 
 
 def test_scenes_without_depth_and_classes_have_unknown_targets() -> None:
