@@ -234,7 +234,7 @@ def test_validation_equals_the_predictor(monkeypatch: pytest.MonkeyPatch) -> Non
     with torch.inference_mode():
         labels = made.predict(collate([made.prepare(scene(), None)]))[0].numpy()
     assert len(np.unique(labels)) > 2
-    # the predictor folds the normalization layers, which changes rounding, and free voxels without a match are undecided
+    # the predictor folds the normalization layers, which changes rounding; its free voxels without a match are unknown
     predicted = found.labels.reshape(GRID.size)
     decided = predicted != UNKNOWN
     assert decided.mean() > 0.5 and (labels[~decided] == 0).mean() > 0.999
