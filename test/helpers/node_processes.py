@@ -20,6 +20,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Float64
+from visualization_msgs.msg import MarkerArray
 
 from occdepth_ros.nodes.qos import SENSOR_DATA
 from occdepth_ros.nodes.stereo_occ.publishers import OUTPUTS
@@ -103,3 +104,22 @@ class Listener:
         self.thread.join(5.0)
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
+
+
+def stamp_of_header(header: Any) -> int:
+    """Return the stamp of a header, nanoseconds."""
+    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
+
+def header_of(message: Any) -> Any:
+    """Return the header of a message; of the first marker for a MarkerArray."""
+    return message.markers[0].header if isinstance(message, MarkerArray) else message.header
+
+
+def call(listener: Listener, kind: type, service: str, request: Any) -> Any:
+    """Call a service of the node and return its response."""
+    client = listener.node.create_client(kind, f"/stereo_occ/{service}")
+    assert client.wait_for_service(60.0)
+    answer = client.call_async(request)
+    listener.wait(answer.done, f"no answer of {service}", 120)
+    return answer.result()

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,14 +17,14 @@ pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run m
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
 from helpers import sequences
-from helpers.node_processes import Listener, Process
+from helpers.node_processes import Listener, Process, call, header_of, stamp_of_header
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
 from rclpy.time import Time
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import Marker
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.engine import Engine
@@ -103,19 +102,11 @@ def _is_active(listener: Listener) -> bool:
     return any(status.name == "/stereo_occ: outputs" and status.message == "active" for status in reports)
 
 
-def _stamp(header: Any) -> int:
-    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
-
-
-def _header(message: Any) -> Any:
-    return message.markers[0].header if isinstance(message, MarkerArray) else message.header
-
-
 def _answered(listener: Listener) -> bool:
     """Whether the newest pair has come out of every output. A busy machine may drop an older one."""
     newest = [listener.outputs(spec.name)[-1:] for spec in OUTPUTS if not spec.is_constant]
     times = [listener.outputs(f"debug/processing_time/{stage}_ms") for stage in STAGES]
-    return all(times) and all(message and _stamp(_header(message[0])) == NEWEST_NS for message in newest)
+    return all(times) and all(message and stamp_of_header(header_of(message[0])) == NEWEST_NS for message in newest)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +131,7 @@ def predictions(run: tuple[Listener, Process, Path], rig: StereoRig) -> dict[int
 def test_pairs_are_answered_once_and_in_order_on_every_output(run: tuple[Listener, Process, Path]) -> None:
     listener = run[0]
     for spec in OUTPUTS:
-        stamps = [_stamp(_header(message)) for message in listener.outputs(spec.name)]
+        stamps = [stamp_of_header(header_of(message)) for message in listener.outputs(spec.name)]
         assert stamps == sorted(set(stamps)), spec.name
         assert len(stamps) >= (1 if spec.is_constant else FRAMES // 2), f"{spec.name}: {stamps}\n{run[1].text()}"
 
@@ -153,7 +144,7 @@ def test_every_message_is_the_offline_prediction(
     frame = listener.heard["/left/camera_info"][0].header.frame_id
     for spec in OUTPUTS:
         for message in listener.outputs(spec.name):
-            result = Result(predictions[_stamp(_header(message))], frame, rig)
+            result = Result(predictions[stamp_of_header(header_of(message))], frame, rig)
             expected = spec.encode(result, settings)
             assert message == deserialize_message(expected, spec.message), spec.name
 
@@ -162,7 +153,7 @@ def test_the_grid_holds_the_labels_and_the_wall(
     run: tuple[Listener, Process, Path], predictions: dict[int, OccupancyPrediction]
 ) -> None:
     for message in run[0].outputs("grid"):
-        prediction = predictions[_stamp(message.header)]
+        prediction = predictions[stamp_of_header(message.header)]
         size = (message.size_x, message.size_y, message.size_z)
         assert size == GRID.size and message.resolution == GRID.resolution
         assert (message.origin.x, message.origin.y, message.origin.z) == GRID.origin
@@ -199,7 +190,7 @@ def test_the_octomap_library_finds_the_seen_cells(
         assert tree.readBinary(str(file))
     else:
         tree = pyoctomap.ColorOcTree(GRID.resolution).read(str(file))
-    prediction = predictions[_stamp(message.header)]
+    prediction = predictions[stamp_of_header(message.header)]
     seen = prediction.visibility == Visibility.SEEN
     chosen = np.random.default_rng(0).choice(GRID.count, 4000, replace=False)
     cells = np.concatenate([np.argwhere(prediction.occupied), np.stack(np.unravel_index(chosen, GRID.size), -1)])
@@ -217,7 +208,7 @@ def test_the_cloud_holds_the_occupied_voxels(
     run: tuple[Listener, Process, Path], predictions: dict[int, OccupancyPrediction]
 ) -> None:
     for message in run[0].outputs("points"):
-        prediction = predictions[_stamp(message.header)]
+        prediction = predictions[stamp_of_header(message.header)]
         kinds = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
         layout = np.dtype(
             {
@@ -268,7 +259,7 @@ def test_the_depth_is_that_of_the_wall(
     for message in run[0].outputs("depth"):
         assert message.encoding == "32FC1" and message.header.frame_id == "camera_left_optical"
         depth = np.frombuffer(bytes(message.data), np.float32).reshape(message.height, message.width)
-        np.testing.assert_array_equal(depth, predictions[_stamp(message.header)].depth)
+        np.testing.assert_array_equal(depth, predictions[stamp_of_header(message.header)].depth)
         assert np.nanmedian(depth) == pytest.approx(GROUND_TRUTH_M, rel=0.02)
 
 
@@ -323,18 +314,10 @@ def test_poses_reach_tf(run: tuple[Listener, Process, Path]) -> None:
     np.testing.assert_allclose(np.diff(moved, axis=0)[:, 0], np.diff(expected, axis=0)[:, 0], atol=0.05)
 
 
-def _call(listener: Listener, kind: type, service: str, request: Any) -> Any:
-    client = listener.node.create_client(kind, f"/stereo_occ/{service}")
-    assert client.wait_for_service(60.0)
-    answer = client.call_async(request)
-    listener.wait(answer.done, f"no answer of {service}", 120)
-    return answer.result()
-
-
 def test_parameter_services_return_descriptions_and_reasons_of_rejection(run: tuple[Listener, Process, Path]) -> None:
     listener = run[0]
     names = list(PARAMETERS)
-    described = _call(listener, DescribeParameters, "describe_parameters", DescribeParameters.Request(names=names))
+    described = call(listener, DescribeParameters, "describe_parameters", DescribeParameters.Request(names=names))
     assert [d.description for d in described.descriptors] == [rule_of(name).text for name in names]
     for name, value, said in (
         ("max_markers", 0, "out of range"),
@@ -342,7 +325,7 @@ def test_parameter_services_return_descriptions_and_reasons_of_rejection(run: tu
         ("model", "occdepth-b3", "takes effect only when the node is configured"),
     ):
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-        result = _call(listener, SetParameters, "set_parameters", request).results[0]
+        result = call(listener, SetParameters, "set_parameters", request).results[0]
         assert not result.successful and said in result.reason
 
 
@@ -350,7 +333,7 @@ def test_the_node_brought_itself_up_and_obeys_a_lifecycle_manager(run: tuple[Lis
     listener = run[0]
 
     def state() -> str:
-        return str(_call(listener, GetState, "get_state", GetState.Request()).current_state.label)
+        return str(call(listener, GetState, "get_state", GetState.Request()).current_state.label)
 
     assert state() == "active"
     for transition, reached in (
@@ -360,5 +343,5 @@ def test_the_node_brought_itself_up_and_obeys_a_lifecycle_manager(run: tuple[Lis
         (Transition.TRANSITION_ACTIVATE, "active"),
     ):
         request = ChangeState.Request(transition=Transition(id=transition))
-        assert _call(listener, ChangeState, "change_state", request).success
+        assert call(listener, ChangeState, "change_state", request).success
         assert state() == reached
