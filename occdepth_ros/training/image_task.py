@@ -72,7 +72,7 @@ class ImageTask:
         config = BevConfig()
         network = ImageNetwork(N_CLASSES, config.pyramid, config.n_features)
         load_lite0(network.encoder)
-        # features are learnt with the voxels
+        # features are trained with the voxels
         network.features.requires_grad_(False)
         self.network: nn.Module = network
         self._net = network
