@@ -20,7 +20,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 from occdepth_ros.sources.images import missing_names
-from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
+from occdepth_ros.sources.layouts.kitti_odometry import open_kitti_odometry
 from occdepth_ros.sources.sequence import FileSequence
 
 SUMMARY = "write and check a submission to the SemanticKITTI completion benchmark"

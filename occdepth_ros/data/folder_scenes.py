@@ -1,6 +1,6 @@
-"""Scenes in a user's folder: the layout of `occdepth_ros.sources.folder`, with ground truth next to the images.
+"""Scenes in a user's folder: the layout of `occdepth_ros.sources.layouts.folder`, with ground truth next to the images.
 
-FOLDER/left, FOLDER/right, FOLDER/calibration.yaml    rectified pairs; see `occdepth_ros/sources/folder.py`
+FOLDER/left, FOLDER/right, FOLDER/calibration.yaml    rectified pairs; see `occdepth_ros/sources/layouts/folder.py`
 FOLDER/voxels/NAME.label    SemanticKITTI's format on its grid: uint16 raw ids, 256x256x32; NAME.invalid, one bit per
                             voxel, marks the unknown voxels
 FOLDER/voxels/NAME.npz      the same for any grid: `target` uint8 `[X, Y, Z]`, 0 free, class ids, 255 unknown; `origin`
@@ -30,9 +30,9 @@ from occdepth_ros.data.checks import Problem
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import GridError, OccDepthError, SourceError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.sources.folder import is_folder, open_folder
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID, read_benchmark
 from occdepth_ros.sources.images import missing_names, read_levels
+from occdepth_ros.sources.layouts.folder import is_folder, open_folder
 from occdepth_ros.sources.sequence import FileSequence
 
 DEPTH_UNIT = 1 / 256

@@ -18,7 +18,7 @@ from occdepth_ros.errors import SourceError
 from occdepth_ros.sources.base import SceneGroundTruth
 from occdepth_ros.sources.ground_truth import read_benchmark, read_derived
 from occdepth_ros.sources.images import missing_names
-from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
+from occdepth_ros.sources.layouts.kitti_odometry import open_kitti_odometry
 from occdepth_ros.sources.sequence import FileSequence
 
 OFFICIAL = "official"

@@ -23,7 +23,7 @@ from occdepth_ros.data.voxelize_scans import LabelledScans
 from occdepth_ros.errors import SourceError
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID, read_bits
 from occdepth_ros.sources.images import missing_names
-from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
+from occdepth_ros.sources.layouts.kitti_odometry import open_kitti_odometry
 from occdepth_ros.sources.sequence import FileSequence
 
 SCANS = "scans"

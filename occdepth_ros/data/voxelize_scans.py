@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.errors import SourceError
-from occdepth_ros.sources.kitti_odometry import poses_file
+from occdepth_ros.sources.layouts.kitti_odometry import poses_file
 from occdepth_ros.sources.tables import read_calibration, read_poses
 
 Points = npt.NDArray[np.float64]

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from occdepth_ros.errors import CalibrationError, SourceError
-from occdepth_ros.sources.bag import BagSequence
-from occdepth_ros.sources.bag_reader import is_bag, suffix_of
+from occdepth_ros.sources.bags.reader import is_bag, suffix_of
+from occdepth_ros.sources.bags.source import BagSequence
 from occdepth_ros.sources.base import SourceOptions, StereoSource
-from occdepth_ros.sources.euroc import is_euroc, open_euroc
-from occdepth_ros.sources.folder import is_folder, open_folder
-from occdepth_ros.sources.kitti_360 import is_kitti_360, open_kitti_360
-from occdepth_ros.sources.kitti_odometry import is_kitti_odometry, open_kitti_odometry
-from occdepth_ros.sources.kitti_raw import is_kitti_raw, open_kitti_raw
+from occdepth_ros.sources.layouts.euroc import is_euroc, open_euroc
+from occdepth_ros.sources.layouts.folder import is_folder, open_folder
+from occdepth_ros.sources.layouts.kitti_360 import is_kitti_360, open_kitti_360
+from occdepth_ros.sources.layouts.kitti_odometry import is_kitti_odometry, open_kitti_odometry
+from occdepth_ros.sources.layouts.kitti_raw import is_kitti_raw, open_kitti_raw
 from occdepth_ros.stereo.calibration_checks import check_calibration
 from occdepth_ros.stereo.extrinsics_checks import check_extrinsics
 

@@ -22,7 +22,7 @@ from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
-from occdepth_ros.sources.kitti_odometry import open_kitti_odometry
+from occdepth_ros.sources.layouts.kitti_odometry import open_kitti_odometry
 
 SIZE = BENCHMARK_GRID.size
 

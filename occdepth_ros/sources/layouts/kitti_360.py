@@ -18,7 +18,7 @@ from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
 from occdepth_ros.sources.base import SourceDescription
 from occdepth_ros.sources.frame_names import assumed_stamps
 from occdepth_ros.sources.images import image_size
-from occdepth_ros.sources.links import beside
+from occdepth_ros.sources.layouts.links import beside
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
 from occdepth_ros.sources.tables import read_calibration, read_date_times, read_rows
 

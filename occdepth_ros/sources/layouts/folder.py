@@ -31,10 +31,10 @@ import numpy.typing as npt
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
 from occdepth_ros.sources.base import SourceDescription
-from occdepth_ros.sources.calibration_yaml import numbers_of
-from occdepth_ros.sources.folder_calibration import read_folder_calibration
 from occdepth_ros.sources.frame_names import assumed_stamps
 from occdepth_ros.sources.images import image_size, read_image
+from occdepth_ros.sources.layouts.calibration_yaml import numbers_of
+from occdepth_ros.sources.layouts.folder_calibration import read_folder_calibration
 from occdepth_ros.sources.sequence import FileSequence, pair_images
 from occdepth_ros.sources.tables import read_poses, read_text
 from occdepth_ros.stereo.rectification import Kind, Rectifier, decide

@@ -11,7 +11,7 @@ from helpers.sequences import BASELINE, LIDAR_TO_CAMERA, kitti_raw, lidar_poses,
 
 from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
 from occdepth_ros.sources import open_source
-from occdepth_ros.sources.oxts import mercator_poses
+from occdepth_ros.sources.layouts.oxts import mercator_poses
 
 
 @pytest.fixture

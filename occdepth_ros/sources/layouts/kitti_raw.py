@@ -17,8 +17,8 @@ import numpy.typing as npt
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError, SourceError
 from occdepth_ros.sources.images import image_size
-from occdepth_ros.sources.links import beside
-from occdepth_ros.sources.oxts import read_oxts
+from occdepth_ros.sources.layouts.links import beside
+from occdepth_ros.sources.layouts.oxts import read_oxts
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
 from occdepth_ros.sources.tables import read_calibration, read_date_times
 

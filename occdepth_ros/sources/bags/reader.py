@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from occdepth_ros.errors import InputWarning, SourceError
-from occdepth_ros.sources.bag_recovery import RecoveredBag
+from occdepth_ros.sources.bags.recovery import RecoveredBag
 
 SUFFIXES = (".bag", ".mcap", ".db3")
 REPAIR = {

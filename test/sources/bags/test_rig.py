@@ -12,7 +12,7 @@ from helpers.raytraced import BASELINE, HEIGHT, WIDTH, intrinsics, lens_rays, pa
 
 from occdepth_ros.errors import CalibrationError, SourceError
 from occdepth_ros.sources import SourceOptions, StereoSource, open_source
-from occdepth_ros.sources.bag_topics import stereo_candidates
+from occdepth_ros.sources.bags.topics import stereo_candidates
 from occdepth_ros.sources.grid_frames import grid_frame_candidates, is_base_frame
 from occdepth_ros.stereo.extrinsics_checks import CameraPose
 

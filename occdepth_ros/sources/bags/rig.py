@@ -10,8 +10,8 @@ import numpy as np
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.sources.bag_tf import TransformTree
-from occdepth_ros.sources.bag_topics import StereoTopics
+from occdepth_ros.sources.bags.tf import TransformTree
+from occdepth_ros.sources.bags.topics import StereoTopics
 from occdepth_ros.sources.grid_frames import GRID_FRAMES, grid_frame_candidates
 from occdepth_ros.stereo.calibration_checks import MAX_BASELINE
 from occdepth_ros.stereo.camera_info import CameraCalibration

@@ -13,8 +13,8 @@ from helpers.sequences import BASELINE, make_image, projection
 
 from occdepth_ros.errors import SourceError
 from occdepth_ros.sources import open_source
-from occdepth_ros.sources.bag_reader import is_bag, parts_of
-from occdepth_ros.sources.bag_recovery import RecoveredBag
+from occdepth_ros.sources.bags.reader import is_bag, parts_of
+from occdepth_ros.sources.bags.recovery import RecoveredBag
 
 pytest.importorskip("rosbags", reason="no rosbags: bags cannot be read")
 from helpers.bags import START, Recorder

@@ -12,7 +12,7 @@ from helpers.sequences import BASELINE, FOCAL, WIDTH, lidar_poses, make_image, p
 
 from occdepth_ros.errors import CalibrationError, ImageError, OccDepthError, SourceError
 from occdepth_ros.sources import open_source
-from occdepth_ros.sources.bag_topics import stereo_candidates
+from occdepth_ros.sources.bags.topics import stereo_candidates
 from occdepth_ros.sources.base import SizedSource
 
 pytest.importorskip("rosbags", reason="no rosbags: bags cannot be read")

@@ -76,7 +76,7 @@ def test_baseline_and_pose_of_one_file(folder: Path) -> None:
 
 
 def test_the_example_in_the_documentation_is_valid(folder: Path) -> None:
-    from occdepth_ros.sources import folder as module
+    from occdepth_ros.sources.layouts import folder as module
 
     assert module.__doc__ is not None
     example = module.__doc__.partition("An example of calibration.yaml:\n")[2]

@@ -21,7 +21,7 @@ import numpy as np
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.errors import CalibrationError, SourceError
-from occdepth_ros.sources.calibration_yaml import numbers_of, parse_yaml, read_yaml
+from occdepth_ros.sources.layouts.calibration_yaml import numbers_of, parse_yaml, read_yaml
 from occdepth_ros.stereo.camera_info import CameraCalibration
 from occdepth_ros.stereo.pair_rectification import RawCamera, rectified_pair
 from occdepth_ros.stereo.rectification import Kind
@@ -187,7 +187,7 @@ def _other_yaml(path: Path) -> FolderCalibration:
     raise SourceError(
         f"there is neither calibration.yaml nor left.yaml and right.yaml{_found(path, files)}",
         where=str(path),
-        remedy="Write calibration.yaml; `occdepth_ros/sources/folder.py` shows an example.",
+        remedy="Write calibration.yaml; `occdepth_ros/sources/layouts/folder.py` shows an example.",
     )
 
 

@@ -12,7 +12,7 @@ from helpers.sequences import kitti_odometry, kitti_raw, lidar_poses
 
 from occdepth_ros.errors import CalibrationError
 from occdepth_ros.sources import open_source
-from occdepth_ros.sources.links import beside
+from occdepth_ros.sources.layouts.links import beside
 
 
 def test_poses_beside_a_link_are_found_by_the_name_of_the_link(tmp_path: Path) -> None:

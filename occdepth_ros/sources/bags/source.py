@@ -1,8 +1,8 @@
 """ROS 1 and ROS 2 bags with a stereo pair, read without ROS by the package rosbags.
 
-Topics are found by name (`bag_topics`), so that bags of kitti2bag (raw and odometry), kitti_to_ros2bag and common
+Topics are found by name (`topics.py`), so that bags of kitti2bag (raw and odometry), kitti_to_ros2bag and common
 camera drivers open as they are; of several pairs one is chosen by its calibration and by what it shows of the grid
-(`bag_rig`). The pose of the grid's frame comes from recorded TF, for each pair where the cameras move; without TF a
+(`rig.py`). The pose of the grid's frame comes from recorded TF, for each pair where the cameras move; without TF a
 level camera is assumed, with the grid's frame at the left camera.
 """
 
@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError, SourceError
-from occdepth_ros.sources.bag_reader import BagReader
-from occdepth_ros.sources.bag_rig import ChosenPair, Recording, choose_pair
-from occdepth_ros.sources.bag_tf import TransformTree
-from occdepth_ros.sources.bag_topics import INFO_TYPE, StereoTopics, canonical, stereo_candidates
+from occdepth_ros.sources.bags.reader import BagReader
+from occdepth_ros.sources.bags.rig import ChosenPair, Recording, choose_pair
+from occdepth_ros.sources.bags.tf import TransformTree
+from occdepth_ros.sources.bags.topics import INFO_TYPE, StereoTopics, canonical, stereo_candidates
 from occdepth_ros.sources.base import SceneGroundTruth, SourceDescription, SourceOptions, StereoFrame
 from occdepth_ros.sources.encodings import ImageDecoder, size_of
 from occdepth_ros.sources.images import missing_names

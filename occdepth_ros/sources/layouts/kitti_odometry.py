@@ -20,7 +20,7 @@ from occdepth_ros.errors import CalibrationError, SourceError
 from occdepth_ros.sources.frame_names import assumed_stamps
 from occdepth_ros.sources.ground_truth import read_ground_truth
 from occdepth_ros.sources.images import image_size
-from occdepth_ros.sources.links import beside
+from occdepth_ros.sources.layouts.links import beside
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
 from occdepth_ros.sources.tables import read_calibration, read_poses, read_times
 

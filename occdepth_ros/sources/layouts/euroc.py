@@ -14,9 +14,9 @@ import numpy as np
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
 from occdepth_ros.sources.base import SourceDescription
-from occdepth_ros.sources.calibration_yaml import numbers_of, read_yaml
 from occdepth_ros.sources.frame_names import frame_order, stamps_of_names
 from occdepth_ros.sources.images import image_size, list_images
+from occdepth_ros.sources.layouts.calibration_yaml import numbers_of, read_yaml
 from occdepth_ros.sources.pairing import pair_stamps
 from occdepth_ros.sources.sequence import FileSequence
 from occdepth_ros.stereo.extrinsics_checks import OPTICAL_FROM_BODY
