@@ -17,15 +17,15 @@ from occdepth_ros.training.teachers import CHOICES
 from occdepth_ros.training.typed import as_yaml, updated
 
 FAMILIES = {
-    "occdepth": "occdepth_ros.training.occdepth_options:OccDepthOptions",
-    "edge": "occdepth_ros.training.edge_task:EdgeOptions",
-    "edge_bev": "occdepth_ros.training.edge_bev_task:EdgeBevOptions",
-    "image": "occdepth_ros.training.image_task:ImageOptions",
-    "lmscnet": "occdepth_ros.training.lmscnet_task:LmscNetOptions",
-    "aicnet": "occdepth_ros.training.aicnet_task:AicNetOptions",
-    "js3cnet": "occdepth_ros.training.js3cnet_task:Js3cNetOptions",
-    "qpn": "occdepth_ros.training.qpn_task:QpnOptions",
-    "monoocc": "occdepth_ros.training.monoocc_task:MonoOccOptions",
+    "occdepth": "occdepth_ros.training.tasks.occdepth_options:OccDepthOptions",
+    "edge": "occdepth_ros.training.tasks.edge:EdgeOptions",
+    "edge_bev": "occdepth_ros.training.tasks.edge_bev:EdgeBevOptions",
+    "image": "occdepth_ros.training.tasks.image:ImageOptions",
+    "lmscnet": "occdepth_ros.training.tasks.lmscnet:LmscNetOptions",
+    "aicnet": "occdepth_ros.training.tasks.aicnet:AicNetOptions",
+    "js3cnet": "occdepth_ros.training.tasks.js3cnet:Js3cNetOptions",
+    "qpn": "occdepth_ros.training.tasks.qpn:QpnOptions",
+    "monoocc": "occdepth_ros.training.tasks.monoocc:MonoOccOptions",
 }
 """Families of networks: "module:dataclass" of their options, see `TaskOptions`."""
 

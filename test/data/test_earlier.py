@@ -22,8 +22,8 @@ from occdepth_ros.data.synthetic.folder import read_scene, write_scene
 from occdepth_ros.errors import GridError, SourceError
 from occdepth_ros.models.monoocc.config import PRESETS
 from occdepth_ros.training.augmentation import mirrored
-from occdepth_ros.training.monoocc_task import MonoOccOptions
-from occdepth_ros.training.monoocc_views import SceneViews
+from occdepth_ros.training.tasks.monoocc import MonoOccOptions
+from occdepth_ros.training.tasks.monoocc_views import SceneViews
 
 PAST = (-6, -3)
 ImageArray = npt.NDArray[np.uint8]

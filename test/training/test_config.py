@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from occdepth_ros.errors import OccDepthError, RecipeError
 from occdepth_ros.training.config import Recipe, read_recipe, recipe_names, recipe_text
-from occdepth_ros.training.lmscnet_task import LmscNetTask
-from occdepth_ros.training.occdepth_options import OccDepthOptions
+from occdepth_ros.training.tasks.lmscnet import LmscNetTask
+from occdepth_ros.training.tasks.occdepth_options import OccDepthOptions
 from occdepth_ros.training.typed import as_yaml, updated
 
 

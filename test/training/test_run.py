@@ -25,9 +25,9 @@ from occdepth_ros.training.data import PreparedScenes, RoundSampler, ValidationS
 from occdepth_ros.training.initial import load_initial
 from occdepth_ros.training.mixture import MixedScenes
 from occdepth_ros.training.module import SceneModule
-from occdepth_ros.training.occdepth_task import OccDepthTask
 from occdepth_ros.training.run import LAST, Plan, network_state, train
 from occdepth_ros.training.task import Batch, collate
+from occdepth_ros.training.tasks.occdepth import OccDepthTask
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -19,15 +19,15 @@ from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 from occdepth_ros.training.losses.depth import NO_BIN
-from occdepth_ros.training.occdepth_options import OccDepthOptions
-from occdepth_ros.training.occdepth_task import (
+from occdepth_ros.training.task import Task, collate
+from occdepth_ros.training.tasks.occdepth import (
     LossWeights,
     OccDepthTask,
     class_table,
     fit_depth,
     freeze_unused,
 )
-from occdepth_ros.training.task import Task, collate
+from occdepth_ros.training.tasks.occdepth_options import OccDepthOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -13,7 +13,7 @@ from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
 from occdepth_ros.models.occdepth.unet3d import STAGE_NAMES
 from occdepth_ros.training.augmentation import Augmentation
 from occdepth_ros.training.losses.class_weights import initialize_with_frequencies
-from occdepth_ros.training.occdepth_task import LossWeights, OccDepthTask
+from occdepth_ros.training.tasks.occdepth import LossWeights, OccDepthTask
 from occdepth_ros.training.typed import updated
 
 

@@ -14,14 +14,14 @@ from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.comparison.aicnet.config import AicNetConfig
 from occdepth_ros.models.comparison.js3cnet.config import Js3cNetConfig
-from occdepth_ros.training.aicnet_task import AicNetOptions, AicNetTask
 from occdepth_ros.training.augmentation import Augmentation
 from occdepth_ros.training.config import read_recipe
-from occdepth_ros.training.evidence_task import EvidenceOptions
-from occdepth_ros.training.js3cnet_task import Js3cNetOptions, Js3cNetTask
-from occdepth_ros.training.lmscnet_task import LmscNetOptions
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 from occdepth_ros.training.task import Task, collate
+from occdepth_ros.training.tasks.aicnet import AicNetOptions, AicNetTask
+from occdepth_ros.training.tasks.evidence import EvidenceOptions
+from occdepth_ros.training.tasks.js3cnet import Js3cNetOptions, Js3cNetTask
+from occdepth_ros.training.tasks.lmscnet import LmscNetOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -25,9 +25,15 @@ from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.trained_height import trained_grid
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
-from occdepth_ros.training.edge_scenes import VoxelEvidence, crop, resized_ground_truth, slab, without_hidden_free_space
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 from occdepth_ros.training.task import Batch, Prepared
+from occdepth_ros.training.tasks.edge_scenes import (
+    VoxelEvidence,
+    crop,
+    resized_ground_truth,
+    slab,
+    without_hidden_free_space,
+)
 from occdepth_ros.training.typed import updated
 
 Result = TypeVar("Result")

@@ -18,8 +18,8 @@ from occdepth_ros.models.qpn.config import QpnConfig
 from occdepth_ros.training.augmentation import Augmentation
 from occdepth_ros.training.config import Recipe, read_recipe
 from occdepth_ros.training.losses.proposals import proposal_loss
-from occdepth_ros.training.qpn_task import QpnOptions, QpnTask
 from occdepth_ros.training.task import Task, collate
+from occdepth_ros.training.tasks.qpn import QpnOptions, QpnTask
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -27,10 +27,10 @@ from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.class_weights import class_logits
 from occdepth_ros.training.losses.distillation import channel_divergence, published_divergence
 from occdepth_ros.training.losses.monoocc import LossWeights, pixel_cross_entropy, voxel_losses
-from occdepth_ros.training.monoocc_teacher import VolumeTeacher, load_teacher
-from occdepth_ros.training.monoocc_views import SceneViews
 from occdepth_ros.training.task import Batch, Prepared
-from occdepth_ros.training.volume_cache import VolumeCache
+from occdepth_ros.training.tasks.monoocc_teacher import VolumeTeacher, load_teacher
+from occdepth_ros.training.tasks.monoocc_views import SceneViews
+from occdepth_ros.training.tasks.monoocc_volume_cache import VolumeCache
 
 DIVERGENCES = {"channels": channel_divergence, "published": published_divergence}
 

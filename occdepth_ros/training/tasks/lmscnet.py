@@ -17,9 +17,9 @@ from occdepth_ros.models.comparison.lmscnet.network import LmscNet
 from occdepth_ros.stereo.matching import ImageArray
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.training.augmentation import Augmentation
-from occdepth_ros.training.evidence_task import EvidenceOptions, EvidenceTask, window_of
 from occdepth_ros.training.losses.cross_entropy import class_cross_entropy
 from occdepth_ros.training.task import Batch, Prepared
+from occdepth_ros.training.tasks.evidence import EvidenceOptions, EvidenceTask, window_of
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from torch import nn
 from occdepth_ros.models.comparison.js3cnet.config import Js3cNetConfig
 from occdepth_ros.models.comparison.js3cnet.network import Js3cNet
 from occdepth_ros.training.augmentation import Augmentation
-from occdepth_ros.training.evidence_task import EvidenceOptions, EvidenceTask, window_of
 from occdepth_ros.training.losses.cross_entropy import class_cross_entropy
 from occdepth_ros.training.task import Batch
+from occdepth_ros.training.tasks.evidence import EvidenceOptions, EvidenceTask, window_of
 
 
 @dataclass(frozen=True)

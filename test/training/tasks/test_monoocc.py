@@ -21,10 +21,10 @@ from occdepth_ros.training.config import read_recipe
 from occdepth_ros.training.losses.distillation import channel_divergence, published_divergence
 from occdepth_ros.training.losses.monoocc import CLASS_WEIGHTS, LossWeights, pixel_cross_entropy, voxel_losses
 from occdepth_ros.training.module import SceneModule
-from occdepth_ros.training.monoocc_task import MonoOccOptions, MonoOccTask
-from occdepth_ros.training.monoocc_teacher import load_teacher
 from occdepth_ros.training.task import collate
-from occdepth_ros.training.volume_cache import VolumeCache
+from occdepth_ros.training.tasks.monoocc import MonoOccOptions, MonoOccTask
+from occdepth_ros.training.tasks.monoocc_teacher import load_teacher
+from occdepth_ros.training.tasks.monoocc_volume_cache import VolumeCache
 
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 TINY = MonoOccConfig(

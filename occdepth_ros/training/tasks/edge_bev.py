@@ -26,15 +26,15 @@ from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.loading import load_strict, read_state
 from occdepth_ros.models.trained_height import trained_grid
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
-from occdepth_ros.training.edge_bev_scenes import (
+from occdepth_ros.training.losses.bev_terms import pixel_term, voxel_terms
+from occdepth_ros.training.task import Batch, Prepared
+from occdepth_ros.training.tasks.edge_bev_scenes import (
     PreparedInputs,
     image_labels,
     mirrored_inputs,
     mirrored_target,
     training_target,
 )
-from occdepth_ros.training.losses.bev_terms import pixel_term, voxel_terms
-from occdepth_ros.training.task import Batch, Prepared
 from occdepth_ros.training.typed import updated
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from occdepth_ros.errors import SourceError
-from occdepth_ros.training.volume_cache import VolumeCache, rows_among
+from occdepth_ros.training.tasks.monoocc_volume_cache import VolumeCache, rows_among
 
 
 def test_features_round_trip_in_half_precision(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from occdepth_ros.models.edge_bev.network import GROUND, KINDS, N_GROUND, BevOut
 from occdepth_ros.models.edge_bev.readout import folded
 from occdepth_ros.training.augmentation import mirrored
 from occdepth_ros.training.config import read_recipe
-from occdepth_ros.training.edge_bev_scenes import mirrored_target, training_target
-from occdepth_ros.training.edge_bev_task import EdgeBevOptions
-from occdepth_ros.training.image_task import ImageOptions
 from occdepth_ros.training.losses.bev_terms import FREE_HIDDEN, FREE_OUTSIDE, pixel_term, voxel_terms
 from occdepth_ros.training.task import collate
+from occdepth_ros.training.tasks.edge_bev import EdgeBevOptions
+from occdepth_ros.training.tasks.edge_bev_scenes import mirrored_target, training_target
+from occdepth_ros.training.tasks.image import ImageOptions
 
 GRID = VoxelGrid((0.0, -3.2, -2.2), (64, 32, 32), 0.2)
 SIZE = (32, 16, 16)

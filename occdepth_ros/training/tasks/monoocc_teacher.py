@@ -13,7 +13,7 @@ from occdepth_ros.models.monoocc.config import PRESETS
 from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.models.monoocc.published import load_published
 from occdepth_ros.training.task import Batch
-from occdepth_ros.training.volume_cache import TeacherFeatures, VolumeCache, rows_among
+from occdepth_ros.training.tasks.monoocc_volume_cache import TeacherFeatures, VolumeCache, rows_among
 
 
 def load_teacher(preset: str, weights: Path) -> MonoOcc:

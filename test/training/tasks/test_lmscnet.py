@@ -13,8 +13,8 @@ from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.comparison.lmscnet.config import LmscNetConfig
 from occdepth_ros.training.augmentation import Augmentation
-from occdepth_ros.training.lmscnet_task import LmscNetTask
 from occdepth_ros.training.task import Task, collate
+from occdepth_ros.training.tasks.lmscnet import LmscNetTask
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
