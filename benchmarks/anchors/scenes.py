@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from occdepth_ros.data.example import SceneDataset
-from occdepth_ros.data.semantic_kitti_scenes import SemanticKittiScenes
+from occdepth_ros.data.semantic_kitti.scenes import SemanticKittiScenes
 from occdepth_ros.data.synthetic.dataset import SyntheticDataset
 from occdepth_ros.errors import SourceError
 

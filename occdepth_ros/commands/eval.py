@@ -17,7 +17,7 @@ from occdepth_ros.commands.run import Tally, make_repeatable, sha256_of
 from occdepth_ros.commands.scenes import add_scan_arguments
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import CHECKS, current_name
-from occdepth_ros.data.semantic_kitti import OFFICIAL, expand_sequences
+from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL, expand_sequences
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.evaluation.report import HEADLINE, SetScores, print_report, write_report
 from occdepth_ros.evaluation.scenes import SceneModel, default_alignment

@@ -10,10 +10,10 @@ from typing import Any
 from occdepth_ros.commands.scenes import scan_options
 from occdepth_ros.data.example import SceneDataset, SceneExample
 from occdepth_ros.data.folder_scenes import FolderScenes
-from occdepth_ros.data.scan_completion import RULES
-from occdepth_ros.data.semantic_kitti import OFFICIAL, SCANS, expand_sequences, voxel_frames
-from occdepth_ros.data.semantic_kitti_scenes import SCANS as LABELLED_SCANS
-from occdepth_ros.data.semantic_kitti_scenes import ScanOptions, SemanticKittiScenes
+from occdepth_ros.data.scans.completion import RULES
+from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL, SCANS, expand_sequences, voxel_frames
+from occdepth_ros.data.semantic_kitti.scenes import SCANS as LABELLED_SCANS
+from occdepth_ros.data.semantic_kitti.scenes import ScanOptions, SemanticKittiScenes
 from occdepth_ros.data.synthetic.dataset import SyntheticDataset
 from occdepth_ros.data.synthetic.folder import SyntheticFolder
 from occdepth_ros.errors import SourceError

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import DATASETS, current_name, open_dataset
-from occdepth_ros.data.scan_completion import RULES
-from occdepth_ros.data.semantic_kitti import OFFICIAL
-from occdepth_ros.data.semantic_kitti_scenes import ScanOptions
+from occdepth_ros.data.scans.completion import RULES
+from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL
+from occdepth_ros.data.semantic_kitti.scenes import ScanOptions
 from occdepth_ros.errors import SourceError
 
 

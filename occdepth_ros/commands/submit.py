@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import track
 
 from occdepth_ros.commands.run import make_repeatable
-from occdepth_ros.data.semantic_kitti import LISTED_ONLY, SPLITS, benchmark_frames, find_root
-from occdepth_ros.data.semantic_kitti_submission import SubmissionWriter, check_submission
+from occdepth_ros.data.semantic_kitti.dataset import LISTED_ONLY, SPLITS, benchmark_frames, find_root
+from occdepth_ros.data.semantic_kitti.submission import SubmissionWriter, check_submission
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.evaluation.scenes import default_alignment

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.progress import track
 
 from occdepth_ros.commands.voxelize_tartanair import run_tartanair
-from occdepth_ros.data.semantic_kitti import STRIDE
-from occdepth_ros.data.tartanair_scenes import REACH as TARTANAIR_REACH
-from occdepth_ros.data.voxelize import PosedScan, completion_labels
-from occdepth_ros.data.voxelize_scans import LabelledScans
+from occdepth_ros.data.scans.labelled import LabelledScans
+from occdepth_ros.data.scans.voxelize import PosedScan, completion_labels
+from occdepth_ros.data.semantic_kitti.dataset import STRIDE
+from occdepth_ros.data.tartanair.scenes import REACH as TARTANAIR_REACH
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.files import write_whole
 

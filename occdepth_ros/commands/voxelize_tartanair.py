@@ -9,9 +9,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from occdepth_ros.data.tartanair import Trajectory
-from occdepth_ros.data.tartanair_scenes import STRIDE, make_ground_truth
-from occdepth_ros.data.tartanair_voxels import TARTANAIR_GRID
+from occdepth_ros.data.tartanair.dataset import Trajectory
+from occdepth_ros.data.tartanair.scenes import STRIDE, make_ground_truth
+from occdepth_ros.data.tartanair.voxels import TARTANAIR_GRID
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.files import whole_file
 

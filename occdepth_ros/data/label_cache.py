@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from occdepth_ros import __version__
-from occdepth_ros.data.scan_completion import CompletedScene
+from occdepth_ros.data.scans.completion import CompletedScene
 from occdepth_ros.files import whole_file
 
 REVISION = 1

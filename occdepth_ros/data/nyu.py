@@ -24,8 +24,8 @@ from occdepth_ros.classes import EMPTY, NYU, UNKNOWN
 from occdepth_ros.data.checks import Problem
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.pooling import downsample_labels
+from occdepth_ros.data.scans.voxelize import visible_from
 from occdepth_ros.data.virtual_view import right_view
-from occdepth_ros.data.voxelize import visible_from
 from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.images import image_size, missing_names, read_image, read_levels

@@ -12,7 +12,7 @@ from helpers.sequences import kitti_odometry, labelled_scans
 
 from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.cli import main
-from occdepth_ros.data.semantic_kitti import SPLITS, SemanticKitti, expand_sequences, find_root, voxel_frames
+from occdepth_ros.data.semantic_kitti.dataset import SPLITS, SemanticKitti, expand_sequences, find_root, voxel_frames
 from occdepth_ros.data.synthetic.dataset import SyntheticDataset
 from occdepth_ros.data.synthetic.folder import write_scene
 from occdepth_ros.errors import SourceError

@@ -12,8 +12,8 @@ from helpers.sequences import kitti_odometry
 
 from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.cli import main
-from occdepth_ros.data import semantic_kitti
-from occdepth_ros.data.semantic_kitti_submission import check_submission
+from occdepth_ros.data.semantic_kitti.dataset import dataset as semantic_kitti
+from occdepth_ros.data.semantic_kitti.submission import check_submission
 from occdepth_ros.errors import OutputError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import ImageArray, Occupancy

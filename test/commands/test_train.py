@@ -13,7 +13,7 @@ from occdepth_ros.cli import main
 from occdepth_ros.commands.scenes import open_share, scan_options
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import open_dataset
-from occdepth_ros.data.scan_completion import RECON10
+from occdepth_ros.data.scans.completion import RECON10
 from occdepth_ros.errors import SourceError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -9,7 +9,7 @@ import pytest
 from helpers.sequences import LANDMARK, ROAD, SIGN, labelled_scans, lidar_poses
 
 from occdepth_ros.cli import main
-from occdepth_ros.data.voxelize_scans import LabelledScans
+from occdepth_ros.data.scans.labelled import LabelledScans
 from occdepth_ros.errors import SourceError
 from occdepth_ros.sources.ground_truth import read_ground_truth
 

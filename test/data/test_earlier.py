@@ -16,7 +16,7 @@ from occdepth_ros.cli import main
 from occdepth_ros.data.earlier import EarlierView
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.factory import open_dataset
-from occdepth_ros.data.semantic_kitti_scenes import SemanticKittiScenes
+from occdepth_ros.data.semantic_kitti.scenes import SemanticKittiScenes
 from occdepth_ros.data.synthetic.dataset import SyntheticDataset
 from occdepth_ros.data.synthetic.folder import read_scene, write_scene
 from occdepth_ros.errors import GridError, SourceError

@@ -15,7 +15,7 @@ from occdepth_ros.cli import main
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import CHECKS, DATASETS, open_dataset
 from occdepth_ros.data.folder_scenes import FolderScenes
-from occdepth_ros.data.tartanair_scenes import TartanScenes
+from occdepth_ros.data.tartanair.scenes import TartanScenes
 from occdepth_ros.errors import SourceError
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from occdepth_ros.data.tartanair import INTRINSICS, OPTICAL_FROM_NED
+from occdepth_ros.data.tartanair.dataset import INTRINSICS, OPTICAL_FROM_NED
 
 # the NED world: x and y along the floor, z down
 ROOM = np.array([[-1.0, 8.0], [-3.0, 3.0], [-1.55, 1.05]])

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
-from occdepth_ros.data.voxelize import MOVING, Mask, PosedScan, RawLabels, Votes, visible_from
+from occdepth_ros.data.scans.voxelize import MOVING, Mask, PosedScan, RawLabels, Votes, visible_from
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 

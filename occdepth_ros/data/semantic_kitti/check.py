@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from occdepth_ros.data.checks import Problem
-from occdepth_ros.data.semantic_kitti import SPLITS, voxel_frames
+from occdepth_ros.data.semantic_kitti.dataset import SPLITS, voxel_frames
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 from occdepth_ros.sources.images import SUFFIXES, image_size, missing_names

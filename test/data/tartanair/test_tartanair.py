@@ -10,7 +10,7 @@ from helpers.rooms import BLOCK, ROOM, quaternion, room, turn
 
 from occdepth_ros.classes import TARTANAIR
 from occdepth_ros.data.example import SceneDataset
-from occdepth_ros.data.tartanair import (
+from occdepth_ros.data.tartanair.dataset import (
     OPTICAL_FROM_NED,
     Trajectory,
     check_tartanair,
@@ -18,8 +18,8 @@ from occdepth_ros.data.tartanair import (
     level_frame,
     read_ned_poses,
 )
-from occdepth_ros.data.tartanair_scenes import TartanScenes
-from occdepth_ros.data.tartanair_voxels import TARTANAIR_GRID, fused_scene, visible_surface
+from occdepth_ros.data.tartanair.scenes import TartanScenes
+from occdepth_ros.data.tartanair.voxels import TARTANAIR_GRID, fused_scene, visible_surface
 from occdepth_ros.errors import CalibrationError, SourceError
 
 START = ((0.0, 0.0, 0.0), quaternion(0.0, -0.1, 0.05))

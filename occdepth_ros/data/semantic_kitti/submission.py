@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.classes import SEMANTIC_KITTI
-from occdepth_ros.data.semantic_kitti import LISTED_ONLY, SPLITS, benchmark_frames, voxel_frames
+from occdepth_ros.data.semantic_kitti.dataset import LISTED_ONLY, SPLITS, benchmark_frames, voxel_frames
 from occdepth_ros.errors import OutputError
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 

@@ -9,12 +9,13 @@ import pytest
 from helpers.sequences import LANDMARK, WIDTH, kitti_odometry, labelled_scans, make_image
 
 from occdepth_ros.camera import PinholeCamera
-from occdepth_ros.data import label_cache, semantic_kitti_scenes
+from occdepth_ros.data import label_cache
 from occdepth_ros.data.example import SceneDataset
-from occdepth_ros.data.lidar_image import project_scan
-from occdepth_ros.data.scan_completion import AROUND, RECON10, VIEWPOINT_SPACING, CompletionRule, complete_scans
-from occdepth_ros.data.semantic_kitti_scenes import SCANS, ScanOptions, SemanticKittiScenes
-from occdepth_ros.data.voxelize import PosedScan
+from occdepth_ros.data.scans.completion import AROUND, RECON10, VIEWPOINT_SPACING, CompletionRule, complete_scans
+from occdepth_ros.data.scans.projection import project_scan
+from occdepth_ros.data.scans.voxelize import PosedScan
+from occdepth_ros.data.semantic_kitti.dataset import scenes as semantic_kitti_scenes
+from occdepth_ros.data.semantic_kitti.scenes import SCANS, ScanOptions, SemanticKittiScenes
 from occdepth_ros.errors import SourceError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID

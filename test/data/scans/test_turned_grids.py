@@ -10,10 +10,10 @@ from helpers.sequences import LANDMARK, labelled_scans
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occdepth_ros.data import semantic_kitti_scenes
-from occdepth_ros.data.scan_completion import RECON10
-from occdepth_ros.data.semantic_kitti_scenes import SCANS, ScanOptions, SemanticKittiScenes
-from occdepth_ros.data.turned_grids import GridMotion
+from occdepth_ros.data.scans.completion import RECON10
+from occdepth_ros.data.scans.turned_grids import GridMotion
+from occdepth_ros.data.semantic_kitti.dataset import scenes as semantic_kitti_scenes
+from occdepth_ros.data.semantic_kitti.scenes import SCANS, ScanOptions, SemanticKittiScenes
 from occdepth_ros.errors import SourceError
 
 SIGN_CLASS = 19

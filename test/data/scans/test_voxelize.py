@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occdepth_ros.data.voxelize import PosedScan, Votes, completion_labels, visible_from
-from occdepth_ros.data.voxelize_scans import LabelledScans
+from occdepth_ros.data.scans.labelled import LabelledScans
+from occdepth_ros.data.scans.voxelize import PosedScan, Votes, completion_labels, visible_from
 from occdepth_ros.grid import VoxelGrid
 
 GRID = VoxelGrid((0.0, -1.2, -1.0), (16, 12, 8), 0.2)

@@ -14,12 +14,18 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.earlier import EarlierView
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.label_cache import LabelCache
-from occdepth_ros.data.lidar_image import project_scan
-from occdepth_ros.data.scan_completion import AROUND, CompletedScene, CompletionRule, complete_scans
-from occdepth_ros.data.semantic_kitti import OFFICIAL, LabelledSequence, SemanticKitti, expand_sequences, find_root
-from occdepth_ros.data.turned_grids import GridMotion
-from occdepth_ros.data.voxelize import PosedScan, visible_from
-from occdepth_ros.data.voxelize_scans import LabelledScans
+from occdepth_ros.data.scans.completion import AROUND, CompletedScene, CompletionRule, complete_scans
+from occdepth_ros.data.scans.labelled import LabelledScans
+from occdepth_ros.data.scans.projection import project_scan
+from occdepth_ros.data.scans.turned_grids import GridMotion
+from occdepth_ros.data.scans.voxelize import PosedScan, visible_from
+from occdepth_ros.data.semantic_kitti.dataset import (
+    OFFICIAL,
+    LabelledSequence,
+    SemanticKitti,
+    expand_sequences,
+    find_root,
+)
 from occdepth_ros.errors import SourceError
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID, read_bits
 from occdepth_ros.sources.images import missing_names

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.classes import EMPTY, TARTANAIR, UNKNOWN
-from occdepth_ros.data.scan_completion import CompletedScene
-from occdepth_ros.data.tartanair import IMAGE, INTRINSICS, TartanFrame, level_frame
-from occdepth_ros.data.voxelize import Mask, PosedScan, Votes
+from occdepth_ros.data.scans.completion import CompletedScene
+from occdepth_ros.data.scans.voxelize import Mask, PosedScan, Votes
+from occdepth_ros.data.tartanair.dataset import IMAGE, INTRINSICS, TartanFrame, level_frame
 from occdepth_ros.grid import VoxelGrid
 
 TARTANAIR_GRID = VoxelGrid((0.0, -6.0, -1.8), (120, 120, 48), 0.1, frame_id="level_camera")

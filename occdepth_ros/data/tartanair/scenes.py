@@ -11,9 +11,9 @@ import numpy as np
 from occdepth_ros.classes import EMPTY, TARTANAIR, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.label_cache import LabelCache
-from occdepth_ros.data.scan_completion import CompletedScene
-from occdepth_ros.data.tartanair import TartanFrame, Trajectory, open_trajectories
-from occdepth_ros.data.tartanair_voxels import TARTANAIR_GRID, fused_scene, visible_surface
+from occdepth_ros.data.scans.completion import CompletedScene
+from occdepth_ros.data.tartanair.dataset import TartanFrame, Trajectory, open_trajectories
+from occdepth_ros.data.tartanair.voxels import TARTANAIR_GRID, fused_scene, visible_surface
 from occdepth_ros.errors import SourceError
 
 STRIDE = 5

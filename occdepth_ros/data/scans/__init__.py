@@ -1,0 +1,1 @@
+"""Ground truth computed from labelled LiDAR scans with poses."""

@@ -1,0 +1,1 @@
+"""SemanticKITTI: its official layout, scenes, check of a download, and submissions."""

@@ -1,0 +1,1 @@
+"""TartanAir, with SemanticTartanAir's scene "office"."""
