@@ -11,15 +11,15 @@ import numpy.typing as npt
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.data.earlier import EarlierView
 from occdepth_ros.data.example import SceneExample
-from occdepth_ros.data.synthetic.camera import CameraResponse
-from occdepth_ros.data.synthetic.camera_view import Array, CameraView
-from occdepth_ros.data.synthetic.layout import Scene, make_scene
-from occdepth_ros.data.synthetic.lidar import lidar_labels
-from occdepth_ros.data.synthetic.raster import Hits, rasterize
-from occdepth_ros.data.synthetic.relief import add_ground
-from occdepth_ros.data.synthetic.shading import Weather, semantics, shade
-from occdepth_ros.data.synthetic.shadow_map import ShadowMap
-from occdepth_ros.data.synthetic.voxels import solid_labels
+from occdepth_ros.data.synthetic.labels.lidar import lidar_labels
+from occdepth_ros.data.synthetic.labels.voxels import solid_labels
+from occdepth_ros.data.synthetic.rendering.camera import CameraResponse
+from occdepth_ros.data.synthetic.rendering.camera_view import Array, CameraView
+from occdepth_ros.data.synthetic.rendering.raster import Hits, rasterize
+from occdepth_ros.data.synthetic.rendering.relief import add_ground
+from occdepth_ros.data.synthetic.rendering.shading import Weather, semantics, shade
+from occdepth_ros.data.synthetic.rendering.shadow_map import ShadowMap
+from occdepth_ros.data.synthetic.scene.layout import Scene, make_scene
 from occdepth_ros.errors import SourceError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID

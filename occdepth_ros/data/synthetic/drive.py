@@ -14,15 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
-from occdepth_ros.data.synthetic.camera_view import CameraView
-from occdepth_ros.data.synthetic.complete import complete_labels
 from occdepth_ros.data.synthetic.dataset import along_lane
-from occdepth_ros.data.synthetic.detail import Light, develop, render
-from occdepth_ros.data.synthetic.layout import Scene, make_scene
-from occdepth_ros.data.synthetic.raster import rasterize
-from occdepth_ros.data.synthetic.refine import refined
-from occdepth_ros.data.synthetic.relief import add_ground
-from occdepth_ros.data.synthetic.voxels import solid_labels
+from occdepth_ros.data.synthetic.detail.refine import refined
+from occdepth_ros.data.synthetic.detail.render import Light, develop, render
+from occdepth_ros.data.synthetic.labels.complete import complete_labels
+from occdepth_ros.data.synthetic.labels.voxels import solid_labels
+from occdepth_ros.data.synthetic.rendering.camera_view import CameraView
+from occdepth_ros.data.synthetic.rendering.raster import rasterize
+from occdepth_ros.data.synthetic.rendering.relief import add_ground
+from occdepth_ros.data.synthetic.scene.layout import Scene, make_scene
 from occdepth_ros.errors import OutputError
 from occdepth_ros.grid import VoxelGrid
 

@@ -11,7 +11,7 @@ import pytest
 from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.cli import main
 from occdepth_ros.commands.sample import SEED
-from occdepth_ros.data.synthetic.detail import Light, develop, render
+from occdepth_ros.data.synthetic.detail.render import Light, develop, render
 from occdepth_ros.data.synthetic.drive import SyntheticDrive, write_sequence
 from occdepth_ros.errors import OutputError
 from occdepth_ros.sources import StereoSource, open_source

@@ -10,13 +10,13 @@ import pytest
 
 from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.data.example import SceneExample
-from occdepth_ros.data.synthetic.camera_view import CameraView
 from occdepth_ros.data.synthetic.dataset import SyntheticDataset
-from occdepth_ros.data.synthetic.layout import make_scene
-from occdepth_ros.data.synthetic.lidar import lidar_labels, propagate_light
-from occdepth_ros.data.synthetic.raster import Hits, rasterize
-from occdepth_ros.data.synthetic.relief import Backdrop, add_ground
-from occdepth_ros.data.synthetic.solids import World, ball, box
+from occdepth_ros.data.synthetic.labels.lidar import lidar_labels, propagate_light
+from occdepth_ros.data.synthetic.rendering.camera_view import CameraView
+from occdepth_ros.data.synthetic.rendering.raster import Hits, rasterize
+from occdepth_ros.data.synthetic.rendering.relief import Backdrop, add_ground
+from occdepth_ros.data.synthetic.scene.layout import make_scene
+from occdepth_ros.data.synthetic.scene.solids import World, ball, box
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 SCENES = SyntheticDataset(seed=3, length=24)

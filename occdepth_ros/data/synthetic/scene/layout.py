@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from occdepth_ros.data.synthetic.ground import Crossing, Ground, make_heights, make_line
-from occdepth_ros.data.synthetic.relief import Backdrop
-from occdepth_ros.data.synthetic.sides import Side, Site, color, fill_side
-from occdepth_ros.data.synthetic.solids import LABEL, Part, World
-from occdepth_ros.data.synthetic.things import car, guard_rail, lorry, two_wheeler
+from occdepth_ros.data.synthetic.rendering.relief import Backdrop
+from occdepth_ros.data.synthetic.scene.ground import Crossing, Ground, make_heights, make_line
+from occdepth_ros.data.synthetic.scene.sides import Side, Site, color, fill_side
+from occdepth_ros.data.synthetic.scene.solids import LABEL, Part, World
+from occdepth_ros.data.synthetic.scene.things import car, guard_rail, lorry, two_wheeler
 
 SPEED = 8.0
 """Speed of vehicles in traffic, metres per second."""

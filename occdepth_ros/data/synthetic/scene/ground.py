@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix
-from occdepth_ros.data.synthetic.solids import LABEL
+from occdepth_ros.data.synthetic.scene.solids import LABEL
 
 Array = npt.NDArray[np.float32]
 WEST, EAST, SIDE = -24.0, 168.0, 64.0

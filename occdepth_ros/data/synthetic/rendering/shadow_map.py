@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix
-from occdepth_ros.data.synthetic.camera_view import SMALL, Array, Columns
-from occdepth_ros.data.synthetic.solids import World
+from occdepth_ros.data.synthetic.rendering.camera_view import SMALL, Array, Columns
+from occdepth_ros.data.synthetic.scene.solids import World
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.classes import UNKNOWN
-from occdepth_ros.data.synthetic.ground import Ground
-from occdepth_ros.data.synthetic.layout import Scene
-from occdepth_ros.data.synthetic.solids import LABEL, Ball, Paint
+from occdepth_ros.data.synthetic.scene.ground import Ground
+from occdepth_ros.data.synthetic.scene.layout import Scene
+from occdepth_ros.data.synthetic.scene.solids import LABEL, Ball, Paint
 from occdepth_ros.grid import VoxelGrid
 
 Labels = npt.NDArray[np.uint8]

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.data.synthetic.camera_view import Array, CameraView
-from occdepth_ros.data.synthetic.ground import Ground
-from occdepth_ros.data.synthetic.raster import Hits
+from occdepth_ros.data.synthetic.rendering.camera_view import Array, CameraView
+from occdepth_ros.data.synthetic.rendering.raster import Hits
+from occdepth_ros.data.synthetic.scene.ground import Ground
 
 FARTHEST = 260.0
 """Distance of the backdrop, metres."""

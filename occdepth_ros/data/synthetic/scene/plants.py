@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from occdepth_ros.data.synthetic.solids import Color, Paint, Part, ball, post
+from occdepth_ros.data.synthetic.scene.solids import Color, Paint, Part, ball, post
 
 BARK: Color = (0.07, 0.062, 0.055)
 

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix
-from occdepth_ros.data.synthetic.camera_view import Array, CameraView
-from occdepth_ros.data.synthetic.shadow_map import ShadowMap
-from occdepth_ros.data.synthetic.solids import Block, Paint, World
-from occdepth_ros.data.synthetic.texture import leaf_gaps, mesh_gaps, slat_gaps
+from occdepth_ros.data.synthetic.rendering.camera_view import Array, CameraView
+from occdepth_ros.data.synthetic.rendering.shadow_map import ShadowMap
+from occdepth_ros.data.synthetic.rendering.texture import leaf_gaps, mesh_gaps, slat_gaps
+from occdepth_ros.data.synthetic.scene.solids import Block, Paint, World
 
 Index = npt.NDArray[np.int32]
 NOTHING = -1

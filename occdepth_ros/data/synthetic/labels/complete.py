@@ -6,7 +6,7 @@ import numpy as np
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.classes import EMPTY, UNKNOWN
-from occdepth_ros.data.synthetic.lidar import LEAVES, PARTIAL, Labels, beside, outside_crowns, propagate_light
+from occdepth_ros.data.synthetic.labels.lidar import LEAVES, PARTIAL, Labels, beside, outside_crowns, propagate_light
 from occdepth_ros.grid import VoxelGrid
 
 CLEAR = 0.5

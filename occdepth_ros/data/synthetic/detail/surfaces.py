@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.data.synthetic.solids import Block, Paint, World
-from occdepth_ros.data.synthetic.texture import smooth_noise
+from occdepth_ros.data.synthetic.rendering.texture import smooth_noise
+from occdepth_ros.data.synthetic.scene.solids import Block, Paint, World
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from occdepth_ros.data.synthetic.facades import house_front, roof
-from occdepth_ros.data.synthetic.solids import LABEL, Paint
-from occdepth_ros.data.synthetic.surfaces import (
+from occdepth_ros.data.synthetic.detail.facades import house_front, roof
+from occdepth_ros.data.synthetic.detail.surfaces import (
     BLACK,
     GLASS,
     LACQUER,
@@ -23,8 +22,9 @@ from occdepth_ros.data.synthetic.surfaces import (
     sign_kind,
     stripe,
 )
-from occdepth_ros.data.synthetic.texture import scatter, smooth_noise
-from occdepth_ros.data.synthetic.things import DARK, SKIN
+from occdepth_ros.data.synthetic.rendering.texture import scatter, smooth_noise
+from occdepth_ros.data.synthetic.scene.solids import LABEL, Paint
+from occdepth_ros.data.synthetic.scene.things import DARK, SKIN
 
 
 def uniform(s: Surface) -> tuple[Array, Array]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from occdepth_ros.data.synthetic.texture import LEVELS, SIZE, noise, noise_levels, scatter, smooth_noise
+from occdepth_ros.data.synthetic.rendering.texture import LEVELS, SIZE, noise, noise_levels, scatter, smooth_noise
 
 
 def test_noise_is_normalized_tiles_and_loses_detail_with_the_level() -> None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.data.synthetic.camera_view import Array, CameraView
-from occdepth_ros.data.synthetic.layout import Scene
-from occdepth_ros.data.synthetic.raster import NOTHING, Hits
-from occdepth_ros.data.synthetic.relief import FARTHEST
-from occdepth_ros.data.synthetic.shadow_map import ShadowMap
-from occdepth_ros.data.synthetic.solids import LABEL, Paint, World
-from occdepth_ros.data.synthetic.texture import noise, scatter
+from occdepth_ros.data.synthetic.rendering.camera_view import Array, CameraView
+from occdepth_ros.data.synthetic.rendering.raster import NOTHING, Hits
+from occdepth_ros.data.synthetic.rendering.relief import FARTHEST
+from occdepth_ros.data.synthetic.rendering.shadow_map import ShadowMap
+from occdepth_ros.data.synthetic.rendering.texture import noise, scatter
+from occdepth_ros.data.synthetic.scene.layout import Scene
+from occdepth_ros.data.synthetic.scene.solids import LABEL, Paint, World
 
 _HAZE = np.array([0.5, 0.58, 0.68], np.float32)
 _WOODS = np.array([0.035, 0.05, 0.022], np.float32)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
-from occdepth_ros.data.synthetic.complete import complete_labels
-from occdepth_ros.data.synthetic.ground import EAST, SIDE, STEP, WEST, Ground
-from occdepth_ros.data.synthetic.layout import Scene
-from occdepth_ros.data.synthetic.relief import Backdrop
-from occdepth_ros.data.synthetic.sides import Side
-from occdepth_ros.data.synthetic.solids import Part, World, box, post
-from occdepth_ros.data.synthetic.voxels import solid_labels
+from occdepth_ros.data.synthetic.labels.complete import complete_labels
+from occdepth_ros.data.synthetic.labels.voxels import solid_labels
+from occdepth_ros.data.synthetic.rendering.relief import Backdrop
+from occdepth_ros.data.synthetic.scene.ground import EAST, SIDE, STEP, WEST, Ground
+from occdepth_ros.data.synthetic.scene.layout import Scene
+from occdepth_ros.data.synthetic.scene.sides import Side
+from occdepth_ros.data.synthetic.scene.solids import Part, World, box, post
 from occdepth_ros.grid import VoxelGrid
 
 GRID = VoxelGrid((0.0, -4.0, -2.0), (40, 40, 20), 0.2)

@@ -12,19 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.classes import EMPTY
-from occdepth_ros.data.synthetic.camera_view import Array, CameraView
-from occdepth_ros.data.synthetic.ground import Ground
-from occdepth_ros.data.synthetic.layout import Scene
-from occdepth_ros.data.synthetic.painters import PAINTERS
-from occdepth_ros.data.synthetic.raster import NOTHING, Hits, rasterize
-from occdepth_ros.data.synthetic.relief import FARTHEST, add_ground
-from occdepth_ros.data.synthetic.road import ground_colors
-from occdepth_ros.data.synthetic.shading import normals_of
-from occdepth_ros.data.synthetic.shadow_map import ShadowMap
-from occdepth_ros.data.synthetic.solids import LABEL, Paint
-from occdepth_ros.data.synthetic.surfaces import SurfaceTables
-from occdepth_ros.data.synthetic.texture import smooth_noise
-from occdepth_ros.data.synthetic.voxels import solid_labels
+from occdepth_ros.data.synthetic.detail.painters import PAINTERS
+from occdepth_ros.data.synthetic.detail.road import ground_colors
+from occdepth_ros.data.synthetic.detail.surfaces import SurfaceTables
+from occdepth_ros.data.synthetic.labels.voxels import solid_labels
+from occdepth_ros.data.synthetic.rendering.camera_view import Array, CameraView
+from occdepth_ros.data.synthetic.rendering.raster import NOTHING, Hits, rasterize
+from occdepth_ros.data.synthetic.rendering.relief import FARTHEST, add_ground
+from occdepth_ros.data.synthetic.rendering.shading import normals_of
+from occdepth_ros.data.synthetic.rendering.shadow_map import ShadowMap
+from occdepth_ros.data.synthetic.rendering.texture import smooth_noise
+from occdepth_ros.data.synthetic.scene.ground import Ground
+from occdepth_ros.data.synthetic.scene.layout import Scene
+from occdepth_ros.data.synthetic.scene.solids import LABEL, Paint
 from occdepth_ros.grid import VoxelGrid
 
 SUN_DIRECTION = np.array([-0.42, 0.5, 0.76]) / np.linalg.norm([-0.42, 0.5, 0.76])

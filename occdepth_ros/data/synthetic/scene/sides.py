@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from occdepth_ros.data.synthetic import plants, things
-from occdepth_ros.data.synthetic.ground import Ground
-from occdepth_ros.data.synthetic.solids import Color, Part, placed, post
+from occdepth_ros.data.synthetic.scene import plants, things
+from occdepth_ros.data.synthetic.scene.ground import Ground
+from occdepth_ros.data.synthetic.scene.solids import Color, Part, placed, post
 
 BEGIN, END = -8.0, 84.0
 

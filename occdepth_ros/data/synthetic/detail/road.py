@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.data.synthetic.layout import Scene
-from occdepth_ros.data.synthetic.solids import LABEL
-from occdepth_ros.data.synthetic.surfaces import Array, Mask, blend, stripe
-from occdepth_ros.data.synthetic.texture import scatter, smooth_noise
+from occdepth_ros.data.synthetic.detail.surfaces import Array, Mask, blend, stripe
+from occdepth_ros.data.synthetic.rendering.texture import scatter, smooth_noise
+from occdepth_ros.data.synthetic.scene.layout import Scene
+from occdepth_ros.data.synthetic.scene.solids import LABEL
 
 Labels = npt.NDArray[np.uint8]
 ASPHALT, SLABS, LAWN, GRAVEL = (0.15, 0.148, 0.146), (0.36, 0.345, 0.325), (0.1, 0.15, 0.042), (0.26, 0.25, 0.23)

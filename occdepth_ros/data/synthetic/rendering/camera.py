@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.data.synthetic.camera_view import Array
+from occdepth_ros.data.synthetic.rendering.camera_view import Array
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from occdepth_ros.data.synthetic.solids import Color, Paint, Part, Triple, ball, box, post
+from occdepth_ros.data.synthetic.scene.solids import Color, Paint, Part, Triple, ball, box, post
 
 DARK: Color = (0.015, 0.015, 0.017)
 GLASS: Color = (0.03, 0.035, 0.04)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix
-from occdepth_ros.data.synthetic.solids import World
+from occdepth_ros.data.synthetic.scene.solids import World
 
 Array = npt.NDArray[np.float32]
 Columns = npt.NDArray[np.int64]

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occdepth_ros.data.synthetic.camera_view import CameraView
-from occdepth_ros.data.synthetic.raster import NOTHING, rasterize
-from occdepth_ros.data.synthetic.refine import refined
-from occdepth_ros.data.synthetic.shading import normals_of
-from occdepth_ros.data.synthetic.shadow_map import ShadowMap
-from occdepth_ros.data.synthetic.solids import Ball, Block, Paint, Part, World, ball, box, moved, placed, post
-from occdepth_ros.data.synthetic.things import lamp, person, sign
+from occdepth_ros.data.synthetic.detail.refine import refined
+from occdepth_ros.data.synthetic.rendering.camera_view import CameraView
+from occdepth_ros.data.synthetic.rendering.raster import NOTHING, rasterize
+from occdepth_ros.data.synthetic.rendering.shading import normals_of
+from occdepth_ros.data.synthetic.rendering.shadow_map import ShadowMap
+from occdepth_ros.data.synthetic.scene.solids import Ball, Block, Paint, Part, World, ball, box, moved, placed, post
+from occdepth_ros.data.synthetic.scene.things import lamp, person, sign
 
 GREY = (0.5, 0.5, 0.5)
 SHAPES: list[Part] = [

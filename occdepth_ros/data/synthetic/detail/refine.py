@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from occdepth_ros.data.synthetic.solids import LABEL, Ball, Block, Paint, Part, ball, moved
-from occdepth_ros.data.synthetic.surfaces import extent, sign_kind
-from occdepth_ros.data.synthetic.things import SKIN
+from occdepth_ros.data.synthetic.detail.surfaces import extent, sign_kind
+from occdepth_ros.data.synthetic.scene.solids import LABEL, Ball, Block, Paint, Part, ball, moved
+from occdepth_ros.data.synthetic.scene.things import SKIN
 
 
 def refined(parts: Sequence[Part]) -> list[Part]:

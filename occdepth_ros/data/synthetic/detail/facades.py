@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from occdepth_ros.data.synthetic.surfaces import BLACK, GLASS, PANE, Array, Mask, Surface, blend, grained, stripe
-from occdepth_ros.data.synthetic.texture import scatter
+from occdepth_ros.data.synthetic.detail.surfaces import BLACK, GLASS, PANE, Array, Mask, Surface, blend, grained, stripe
+from occdepth_ros.data.synthetic.rendering.texture import scatter
 
 
 def house_front(s: Surface) -> tuple[Array, Array]:

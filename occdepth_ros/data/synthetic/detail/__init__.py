@@ -1,0 +1,1 @@
+"""Supersampled images with detailed surfaces, for the sample drive."""

@@ -1,0 +1,1 @@
+"""Voxel ground truth of a scene."""

@@ -1,0 +1,1 @@
+"""Random street scenes as solids on a ground."""
