@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from occdepth_ros.commands.scenes import add_dataset_arguments, open_scenes
+from occdepth_ros.commands.options.scenes import add_dataset_arguments, open_scenes
 from occdepth_ros.training.teachers import TEACHERS, DepthCache
 
 SUMMARY = "compute depth maps of a teacher for distillation in training"

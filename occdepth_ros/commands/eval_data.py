@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from occdepth_ros.commands.scenes import scan_options
+from occdepth_ros.commands.options.scenes import scan_options
 from occdepth_ros.data.example import SceneDataset, SceneExample
 from occdepth_ros.data.folder_scenes import FolderScenes
 from occdepth_ros.data.scans.completion import RULES

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from occdepth_ros.commands.grid_options import add_grid_arguments, chosen_grid
+from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.errors import OutputError
 from occdepth_ros.models.registry import DEFAULT_MODEL, EXPORTED_SUFFIX
 from occdepth_ros.sources import open_source

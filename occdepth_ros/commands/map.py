@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from occdepth_ros.commands.grid_options import add_grid_arguments, chosen_grid
+from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.run import comparable, make_repeatable, select_frames
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import SourceError

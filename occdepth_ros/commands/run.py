@@ -21,9 +21,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from occdepth_ros import __version__
-from occdepth_ros.commands.grid_options import add_grid_arguments, chosen_grid
+from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
+from occdepth_ros.commands.options.source import add_source_arguments, checked_rig, open_chosen_source
 from occdepth_ros.commands.run_files import REPORT, ResultFolder, write_npz
-from occdepth_ros.commands.source_options import add_source_arguments, checked_rig, open_chosen_source
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import GridError, SourceError
 from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line

@@ -6,7 +6,7 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
-from occdepth_ros.commands.scenes import add_dataset_arguments, add_scan_arguments, open_scenes, open_share
+from occdepth_ros.commands.options.scenes import add_dataset_arguments, add_scan_arguments, open_scenes, open_share
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import DATASETS, current_name, open_dataset
 from occdepth_ros.errors import TrainingError

@@ -10,7 +10,7 @@ import pytest
 from helpers.sequences import labelled_scans
 
 from occdepth_ros.cli import main
-from occdepth_ros.commands.scenes import open_share, scan_options
+from occdepth_ros.commands.options.scenes import open_share, scan_options
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import open_dataset
 from occdepth_ros.data.scans.completion import RECON10
