@@ -41,7 +41,7 @@ class ScanOptions:
     """Options of scenes made from labelled scans.
 
     Args:
-        rule: rule by which scans are merged; `scan_completion.RECON10` is the most similar to recon10.
+        rule: rule by which scans are merged; `completion.RECON10` is the most similar to recon10.
         later: minimum number of later scans within the rule's reach; other frames are omitted. With a rule that uses
             later scans only, the last frames of a drive have little ground truth.
         variants: number of scenes per frame; the first has the original grid, the others have moved grids.

@@ -1,10 +1,10 @@
 """Synthetic street scenes: stereo pairs with exact depth, classes and voxel ground truth.
 
 World frame: x along the street at its begin, y left, z up, metres. All solids are convex polyhedra or ellipsoids, whose
-inverse depth is a closed formula of the pixel (see `raster`); the ground is a height field (see `ground`, `relief`).
+inverse depth is a closed formula of the pixel (`rendering.raster`); the ground is a height field (`scene.ground`).
 
-- `dataset`: random scenes for training by index; ground truth as LiDAR scans yield it (see `lidar`). `folder` stores
+- `dataset`: random scenes for training by index; ground truth as LiDAR scans yield it (`labels.lidar`). `folder` stores
   them, `occdepth synthetic` generates them. docs/synthetic.jpg shows examples.
-- `drive`: the bundled sample, a drive of several frames along one street with moving traffic, detailed images (see
-  `detail`, `painters`, `road`) and complete ground truth (see `complete`). `occdepth sample` writes it.
+- `drive`: the bundled sample, a drive of several frames along one street with moving traffic, detailed images (`detail`)
+  and complete ground truth (`labels.complete`). `occdepth sample` writes it.
 """
