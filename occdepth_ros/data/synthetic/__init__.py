@@ -5,6 +5,6 @@ inverse depth is a closed formula of the pixel (`rendering.raster`); the ground 
 
 - `dataset`: random scenes for training by index; ground truth as LiDAR scans yield it (`labels.lidar`). `folder` stores
   them, `occdepth synthetic` generates them. docs/synthetic.jpg shows examples.
-- `drive`: the bundled sample, a drive of several frames along one street with moving traffic, detailed images (`detail`)
-  and complete ground truth (`labels.complete`). `occdepth sample` writes it.
+- `drive`: the bundled sample, a drive of several frames along one street with moving traffic, in detailed
+  images (`detail`) and with complete ground truth (`labels.complete`). `occdepth sample` writes it.
 """
