@@ -12,7 +12,7 @@ from helpers.sequences import kitti_odometry
 
 from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.cli import main
-from occdepth_ros.data.semantic_kitti.dataset import dataset as semantic_kitti
+from occdepth_ros.data.semantic_kitti import dataset as semantic_kitti
 from occdepth_ros.data.semantic_kitti.submission import check_submission
 from occdepth_ros.errors import OutputError
 from occdepth_ros.grid import VoxelGrid

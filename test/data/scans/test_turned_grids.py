@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from occdepth_ros.data.scans.completion import RECON10
 from occdepth_ros.data.scans.turned_grids import GridMotion
-from occdepth_ros.data.semantic_kitti.dataset import scenes as semantic_kitti_scenes
+from occdepth_ros.data.semantic_kitti import scenes as semantic_kitti_scenes
 from occdepth_ros.data.semantic_kitti.scenes import SCANS, ScanOptions, SemanticKittiScenes
 from occdepth_ros.errors import SourceError
 

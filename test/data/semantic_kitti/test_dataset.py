@@ -8,8 +8,8 @@ import pytest
 from helpers.sequences import kitti_odometry, make_image, save
 
 from occdepth_ros.cli import main
+from occdepth_ros.data.semantic_kitti import dataset as semantic_kitti
 from occdepth_ros.data.semantic_kitti.check import VOXEL_BYTES, check_sequence
-from occdepth_ros.data.semantic_kitti.dataset import dataset as semantic_kitti
 
 
 @pytest.fixture

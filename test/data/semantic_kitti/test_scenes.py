@@ -14,7 +14,7 @@ from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.scans.completion import AROUND, RECON10, VIEWPOINT_SPACING, CompletionRule, complete_scans
 from occdepth_ros.data.scans.projection import project_scan
 from occdepth_ros.data.scans.voxelize import PosedScan
-from occdepth_ros.data.semantic_kitti.dataset import scenes as semantic_kitti_scenes
+from occdepth_ros.data.semantic_kitti import scenes as semantic_kitti_scenes
 from occdepth_ros.data.semantic_kitti.scenes import SCANS, ScanOptions, SemanticKittiScenes
 from occdepth_ros.errors import SourceError
 from occdepth_ros.grid import VoxelGrid
