@@ -23,8 +23,8 @@ demo: env ## replay -> node -> topics on the sample; SOURCE=path MODEL=name WEIG
 	@$(PYTHON_ENV) -m occdepth_ros.demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(MODEL),--model '$(MODEL)') \
 	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(COUNT),--count '$(COUNT)') $(if $(OUT),--out '$(OUT)') $(ARGS)
 
-test: env ## all tests; ARGS are pytest's, for example ARGS="-k grid"
-	@$(PYTHON_ENV) -m pytest $(ARGS)
+test: env ## all tests, in up to 4 processes; ARGS are pytest's, for example ARGS="-k grid", in one process
+	@$(PYTHON_ENV) -m pytest $(or $(ARGS),-n logical --maxprocesses 4 --dist loadfile)
 
 bench: env ## the benchmarks, as a table and as out/bench/<date>.json; ARGS="NAME ..." selects benchmarks
 	@$(PYTHON_ENV) -m benchmarks $(ARGS)

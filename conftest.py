@@ -9,8 +9,11 @@ import pytest
 
 # Set before rclpy is imported and inherited by the processes that tests start, so that test runs on one machine or
 # network do not receive each other's messages. On Linux, domains 0 to 101 do not use ephemeral ports.
-os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+DOMAIN = int(os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100)))
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # "gw0", "gw1", ...: one domain and one core for each
+    os.environ["ROS_DOMAIN_ID"] = str(1 + (DOMAIN + int(worker.removeprefix("gw"))) % 100)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
