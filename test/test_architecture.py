@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -37,16 +37,19 @@ def reachable(edges: set[tuple[str, str]], start: str) -> set[str]:
     return found
 
 
-def modules_imported_by(path: Path) -> Iterator[str]:
+@cache
+def modules_imported_by(path: Path) -> list[str]:
     """Names of all imported modules, including imports inside functions; package members count as modules."""
+    names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             if node.module == "occdepth_ros":
-                yield from (f"occdepth_ros.{alias.name}" for alias in node.names)
+                names += [f"occdepth_ros.{alias.name}" for alias in node.names]
             else:
-                yield node.module
+                names.append(node.module)
+    return names
 
 
 def package_of(part: str) -> str:

@@ -234,7 +234,7 @@ def test_the_selected_addend_scores_highest(seed: int, lean: float) -> None:
     ]
     best = iou(logits, target, addend_of(*counts))
     between = (np.arange(LEVELS + 1) - 0.5) * 2 * REACH / LEVELS - REACH
-    assert best == max(iou(logits, target, float(addend)) for addend in between)
+    assert best == pytest.approx(max(iou(logits, target, float(addend)) for addend in between))
 
 
 def test_balanced_weights_differ_in_the_biases_of_the_empty_class(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.damage import damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -199,18 +200,14 @@ def test_storages_of_another_length_are_refused(tmp_path: Path) -> None:
             )
 
 
+@pytest.mark.parametrize("zipped", [True, False])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_damaged_checkpoints_load_or_are_refused_by_name(tmp_path: Path, data: st.DataObject) -> None:
+def test_damaged_checkpoints_load_or_are_refused_by_name(tmp_path: Path, zipped: bool, data: st.DataObject) -> None:
     content = {"epoch": 1, "state_dict": {"a": torch.arange(6.0), "b": torch.ones(2)}, "other": Path("x")}
     path = tmp_path / "w.ckpt"
-    torch.save(content, path)
-    raw = bytearray(path.read_bytes())
-    if data.draw(st.booleans()):
-        del raw[data.draw(st.integers(0, len(raw) - 1)) :]
-    for _ in range(data.draw(st.integers(0, 4)) if raw else 0):
-        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(raw)
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
     try:
         state = read_training_checkpoint(path).state
     except CheckpointError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.damage import damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -124,10 +125,7 @@ def test_a_missing_dataset_is_reported(golden_dir: Path, tmp_path: Path, capsys:
 def test_damaged_files_are_refused_by_name(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "g.npz"
     np.savez_compressed(path, meta=np.frombuffer(b'{"config": "flospdepth_2080ti.yaml"}', np.uint8), x=np.arange(50.0))
-    raw = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 3))):
-        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(raw)
+    path.write_bytes(data.draw(damaged(path.read_bytes(), cut=False)))
     with pytest.raises(CheckpointError, match=r"g\.npz"):
         read_golden(path)
 

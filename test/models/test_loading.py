@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.damage import damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -61,11 +62,8 @@ def test_a_cut_file_is_refused(tmp_path: Path, name: str, data: st.DataObject) -
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_scratched_file_loads_or_is_refused_by_name(tmp_path: Path, name: str, data: st.DataObject) -> None:
-    content = bytearray(write(tmp_path / name, STATE).read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     scratched = tmp_path / "scratched"
-    scratched.write_bytes(content)
+    scratched.write_bytes(data.draw(damaged(write(tmp_path / name, STATE).read_bytes(), cut=False)))
     try:
         state = read_state(scratched)
     except CheckpointError as error:

@@ -116,7 +116,7 @@ class ImageTask:
         """Factors along x and y that bring an image to the network's scale."""
         height, width = shape[:2]
         if height * CITYSCAPES_ASPECT > width:
-            # squeezed to a square: twice as wide in truth, and its focal length is 1.1 of that width, not 0.58
+            # squeezed to a square: twice as wide in reality, and its focal length is 1.1 of that width, not 0.58
             return 512 / width, 256 / height
         scale = self.options.width / width
         return scale, scale

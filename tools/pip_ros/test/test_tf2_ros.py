@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,48 +12,21 @@ import pytest
 pytest.importorskip("rclpy", reason="needs a ROS 2 environment")
 pytest.importorskip("tf2_ros", reason="needs tf2_ros or its replacement")
 
-import rclpy
 from geometry_msgs.msg import TransformStamped
+from helpers.transforms import LATEST, at, position, stamped
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rclpy.clock import ClockType
 from rclpy.duration import Duration
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.time import Time
 from tf2_ros import (
     Buffer,
     ConnectivityException,
     ExtrapolationException,
     InvalidArgumentException,
     LookupException,
-    StaticTransformBroadcaster,
-    TransformBroadcaster,
     TransformException,
-    TransformListener,
 )
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
-LATEST = Time()
-
-
-def stamped(
-    parent: str,
-    child: str,
-    seconds: float = 0.0,
-    translation: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    turn: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 1.0),
-) -> TransformStamped:
-    message = TransformStamped()
-    message.header.stamp = at(seconds).to_msg()
-    message.header.frame_id, message.child_frame_id = parent, child
-    message.transform.translation.x, message.transform.translation.y, message.transform.translation.z = translation
-    r = message.transform.rotation
-    r.x, r.y, r.z, r.w = (float(value) for value in np.asarray(turn) / np.linalg.norm(turn))
-    return message
-
-
-def at(seconds: float) -> Time:
-    return Time(nanoseconds=round(seconds * 1e9), clock_type=ClockType.ROS_TIME)
 
 
 def yaw(degrees: float) -> tuple[float, float, float, float]:
@@ -73,11 +45,6 @@ def matrix(message: TransformStamped) -> Matrix:
     ]
     result[:3, 3] = [t.x, t.y, t.z]
     return result
-
-
-def position(message: TransformStamped) -> tuple[float, float, float]:
-    t = message.transform.translation
-    return (t.x, t.y, t.z)
 
 
 def fill(*messages: TransformStamped, static: tuple[TransformStamped, ...] = (), cache: float = 10.0) -> Buffer:
@@ -283,73 +250,6 @@ def test_a_future_completes_when_the_transform_is_available() -> None:
     assert future.done()
     assert position(buffer.lookup_transform("map", "car", at(2.0))) == pytest.approx((1.0, 0.0, 0.0))
     assert buffer.wait_for_transform_async("map", "car", at(2.0)).done()
-
-
-@pytest.fixture()
-def spin() -> Iterator[tuple[Any, Callable[[Callable[[], bool]], bool]]]:
-    """Yield a node with its own context, and a function that spins it until a condition holds, for at most 10 s."""
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node("tf_test", context=context, cli_args=["--ros-args", "-r", "/tf:=/tf_test/tf"])
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-
-    def until(condition: Callable[[], bool]) -> bool:
-        end = time.monotonic() + 10
-        while not condition() and time.monotonic() < end:
-            executor.spin_once(timeout_sec=0.05)
-        return condition()
-
-    yield node, until
-    executor.shutdown()
-    node.destroy_node()
-    rclpy.shutdown(context=context)
-
-
-def test_broadcasters_reach_the_listener(spin: tuple[Any, Callable[[Callable[[], bool]], bool]]) -> None:
-    node, until = spin
-    static = StaticTransformBroadcaster(node)
-    static.sendTransform(stamped("tt_car", "tt_cam", 0, (1.0, 0.0, 0.0)))
-    static.sendTransform([stamped("tt_car", "tt_lidar", 0, (2.0, 0.0, 0.0))])
-    buffer = Buffer()
-    listener = TransformListener(
-        buffer, node
-    )  # created after the static transforms were sent, which are transient local
-    assert until(lambda: buffer.can_transform("tt_cam", "tt_lidar", LATEST))
-    assert position(buffer.lookup_transform("tt_cam", "tt_lidar", LATEST)) == (1.0, 0.0, 0.0)
-    moving = TransformBroadcaster(node)
-
-    def arrived() -> bool:
-        moving.sendTransform([stamped("tt_map", "tt_odom", 7.0), stamped("tt_odom", "tt_car", 7.0, (0.0, 3.0, 0.0))])
-        return bool(buffer.can_transform("tt_map", "tt_cam", at(7.0)))
-
-    assert until(arrived)
-    assert position(buffer.lookup_transform("tt_map", "tt_cam", at(7.0))) == (1.0, 3.0, 0.0)
-    listener.unregister()
-
-
-def test_a_backward_jump_of_the_clock_clears_the_buffer(
-    spin: tuple[Any, Callable[[Callable[[], bool]], bool]],
-) -> None:
-    from rosgraph_msgs.msg import Clock
-
-    node, until = spin
-    node.set_parameters([rclpy.parameter.Parameter("use_sim_time", value=True)])
-    clock = node.create_publisher(Clock, "/clock", 10)
-
-    def clock_at(seconds: float) -> bool:
-        clock.publish(Clock(clock=at(seconds).to_msg()))
-        return bool(node.get_clock().now() == at(seconds))
-
-    assert until(lambda: clock_at(100.0))
-    buffer = Buffer(node=node)
-    buffer.set_transform(stamped("map", "car", 99.0), "test")
-    buffer.set_transform_static(stamped("car", "cam"), "test")
-    assert until(lambda: clock_at(101.0))
-    assert buffer.can_transform("map", "cam", at(99.0))
-    assert until(lambda: clock_at(50.0))
-    assert not buffer.can_transform("map", "cam", at(99.0))
-    assert buffer.can_transform("car", "cam", at(99.0))
 
 
 pose = st.tuples(
