@@ -1,4 +1,4 @@
-"""`occdepth eval`: score a model on a data set like its benchmark, and by region."""
+"""`occdepth eval`: score a model on a data set like its benchmark, by region and place, with calibration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import CHECKS, current_name
 from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL, expand_sequences
 from occdepth_ros.errors import OutputError, SourceError
-from occdepth_ros.evaluation.report import HEADLINE, SetScores, print_report, write_report
+from occdepth_ros.evaluation.report import HEADLINE, SetScores, write_report
+from occdepth_ros.evaluation.report_tables import print_report
 from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
 from occdepth_ros.files import write_whole
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS

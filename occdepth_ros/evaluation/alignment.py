@@ -1,12 +1,51 @@
-"""Alignment of predictions with the grid of the ground truth; the grids differ by whole voxels."""
+"""Alignment of predictions with the grid and the conventions of the ground truth; grids differ by whole voxels."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
+
+
+def comparable_labels(
+    labels: npt.NDArray[np.uint8],
+    source: VoxelGrid,
+    target: VoxelGrid,
+    ground_truth: npt.NDArray[np.uint8],
+) -> npt.NDArray[np.uint8]:
+    """Align a prediction with a ground truth, and disregard what the ground truth cannot contain.
+
+    The lowest layer of the benchmark's ground truth is free by construction, see `aligned_labels`, whatever the scans
+    hit there. A prediction on the grid of published networks does not have this layer. Predictions in this layer are
+    therefore unknown, which counts as free, on either grid.
+
+    Args:
+        labels: `[X, Y, Z]` uint8 on `source`.
+        source: grid of the prediction.
+        target: grid of the ground truth.
+        ground_truth: `[X, Y, Z]` uint8 on `target`.
+
+    Returns:
+        labels on `target`.
+
+    Raises:
+        GridError: the grids do not share a lattice.
+    """
+    aligned = aligned_labels(labels, source, target)
+    lowest = ground_truth[..., 0]
+    if (
+        replace(target, frame_id=BENCHMARK_GRID.frame_id) != BENCHMARK_GRID
+        or ((lowest != EMPTY) & (lowest != UNKNOWN)).any()
+    ):
+        return aligned
+    aligned = aligned.copy()
+    aligned[..., 0] = UNKNOWN
+    return aligned
 
 
 def aligned_labels(labels: npt.NDArray[np.uint8], source: VoxelGrid, target: VoxelGrid) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN, ClassTable
 from occdepth_ros.errors import GridError
-from occdepth_ros.evaluation.alignment import aligned_labels
+from occdepth_ros.evaluation.alignment import comparable_labels
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import SceneGroundTruth
 
@@ -102,12 +102,13 @@ class CompletionScores:
         return [by_kind[kinds >> bit & 1 == 1].sum(0) for bit in range(len(masks))]
 
     def add_scene(self, prediction: OccupancyPrediction, ground_truth: SceneGroundTruth) -> None:
-        """Add one prediction; the grid of the ground truth may be shifted by whole voxels.
+        """Add one prediction, see `comparable_labels`; the grid of the ground truth may be shifted by whole voxels.
 
         Raises:
             GridError: the grids do not share a lattice.
         """
-        self.add(aligned_labels(prediction.labels, prediction.grid, ground_truth.grid), ground_truth.labels)
+        labels = ground_truth.labels
+        self.add(comparable_labels(prediction.labels, prediction.grid, ground_truth.grid, labels), labels)
 
     @property
     def _occupied(self) -> tuple[int, int, int]:
@@ -147,6 +148,16 @@ class CompletionScores:
     def mean_iou(self) -> float:
         """Unweighted mean of `class_iou` without the empty class (SSC mIoU)."""
         return float(self.class_iou[1:].mean())
+
+    @property
+    def present(self) -> list[int]:
+        """Ids of the classes in the ground truth, without the empty class, ascending."""
+        return [int(label) + 1 for label in np.flatnonzero(self.confusion[1:].sum(1))]
+
+    @property
+    def present_mean_iou(self) -> float:
+        """Unweighted mean of `class_iou` over the classes in the ground truth; 0 without any."""
+        return float(self.class_iou[self.present].mean()) if self.present else 0.0
 
     def summary(self) -> dict[str, float]:
         """Return the headline scores by name, fractions of 1."""

@@ -1,19 +1,19 @@
-"""The report of an evaluation: scores of a set, by region, sequence and frame, as JSON and as tables."""
+"""The report of an evaluation: scores of a set, by region, place and frame, as JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.table import Table
 
 from occdepth_ros.classes import SEMANTIC_KITTI, ClassTable
 from occdepth_ros.evaluation.metrics import CompletionScores
+from occdepth_ros.evaluation.places import place_report
+from occdepth_ros.evaluation.reliability import Reliability
 from occdepth_ros.files import write_whole
 
 HEADLINE = {"sc_iou": "SC IoU", "sc_precision": "SC precision", "sc_recall": "SC recall", "ssc_miou": "SSC mIoU"}
@@ -30,9 +30,14 @@ REGIONS = {
 }
 """Display names of the regions of `occdepth_ros.evaluation.regions`."""
 
+CALIBRATED = ("seen", "hidden", "out_of_view")
+"""Regions whose confidences are evaluated: visible, in view but hidden, and out of view."""
+
 
 class SetScores:
     """Accumulated scores of a set of frames, in total, by sequence and by region, and scores of each frame.
+
+    A sequence is one place in the intervals of `place_report`.
 
     Args:
         classes: classes of the labels.
@@ -46,6 +51,8 @@ class SetScores:
         self.by_frame: list[dict[str, Any]] = []
         self.pixels = CompletionScores(classes)
         """Classes of labelled pixels of the left image, for models that name pixels."""
+        self.reliability: dict[str, Reliability] = {}
+        """Calibration of the confidences by region, names as in `CALIBRATED`."""
 
     def add(
         self,
@@ -54,6 +61,7 @@ class SetScores:
         predicted: npt.NDArray[np.uint8],
         ground_truth: npt.NDArray[np.uint8],
         regions: Mapping[str, npt.NDArray[np.bool_]],
+        confidence: npt.NDArray[np.uint8] | None = None,
     ) -> None:
         """Add one frame.
 
@@ -61,6 +69,7 @@ class SetScores:
             sequence, frame: names of the sequence and the frame.
             predicted, ground_truth: `[X, Y, Z]` class ids on one grid, 255 unknown.
             regions: name to mask that broadcasts to `[X, Y, Z]`; at most 16.
+            confidence: probability of the predicted labels times 255, `[X, Y, Z]`; None = they are not evaluated.
 
         Raises:
             GridError: shapes differ, or a label is neither a class nor 255.
@@ -75,6 +84,11 @@ class SetScores:
             scores.confusion += part
             scores.scenes += 1
         self.by_frame.append({"sequence": sequence, "frame": frame, **headline(alone)})
+        if confidence is not None and {"in_view", "seen"} <= regions.keys():
+            in_view, seen = regions["in_view"], regions["seen"]
+            for name, mask in zip(CALIBRATED, (in_view & seen, in_view & ~seen, ~in_view), strict=True):
+                part = self.reliability.setdefault(name, Reliability())
+                part.add(predicted[mask], confidence[mask], ground_truth[mask])
 
     def report(self) -> dict[str, Any]:
         """Return all scores in percent, under the keys of the JSON report."""
@@ -83,13 +97,21 @@ class SetScores:
         return {
             "frames": self.total.scenes,
             **headline(self.total),
+            **present(self.total),
             "per_class": per_class,
             "regions": {
-                name: {**headline(self.by_region[name]), "voxels": int(self.by_region[name].confusion.sum())}
+                name: {
+                    **headline(self.by_region[name]),
+                    "voxels": int(self.by_region[name].confusion.sum()),
+                    **present(self.by_region[name]),
+                }
                 for name in regions
             },
+            "places": place_report([scores.confusion for scores in self.by_sequence.values()]),
+            "calibration": {name: part.report() for name, part in self.reliability.items()},
             "by_sequence": {
-                name: {"frames": scores.scenes, **headline(scores)} for name, scores in self.by_sequence.items()
+                name: {"frames": scores.scenes, **headline(scores), "confusion": rows_of(scores)}
+                for name, scores in self.by_sequence.items()
             },
             "by_frame": self.by_frame,
             **({"pixels": self._pixel_report()} if self.pixels.scenes else {}),
@@ -103,6 +125,7 @@ class SetScores:
             "labelled": total,
             "accuracy": _percent(right / max(total, 1)),
             "miou": _percent(self.pixels.mean_iou),
+            "present_miou": _percent(self.pixels.present_mean_iou),
             "per_class": {name: _percent(iou) for name, iou in self.pixels.by_class().items()},
         }
 
@@ -111,6 +134,24 @@ def headline(scores: CompletionScores) -> dict[str, float]:
     """The four scores of a table row, percent."""
     summary = scores.summary()
     return {key: _percent(summary[name]) for key, name in HEADLINE.items()}
+
+
+def present(scores: CompletionScores) -> dict[str, Any]:
+    """Names of the classes in the ground truth, and the mean IoU over them, percent."""
+    return {
+        "present_classes": [scores.classes.names[label] for label in scores.present],
+        "present_miou": _percent(scores.present_mean_iou),
+    }
+
+
+def rows_of(scores: CompletionScores) -> list[str]:
+    """The confusion matrix as text, one row of voxel counts for each true class; `confusion_of` reads it."""
+    return [" ".join(map(str, row)) for row in scores.confusion.tolist()]
+
+
+def confusion_of(rows: Sequence[str]) -> npt.NDArray[np.int64]:
+    """The inverse of `rows_of`, `[true class, predicted class]`."""
+    return np.array([[int(count) for count in row.split()] for row in rows], np.int64)
 
 
 def _percent(fraction: float) -> float:
@@ -125,42 +166,3 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
     """
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     write_whole(path, text.encode())
-
-
-def print_report(report: Mapping[str, Any], console: Console) -> None:
-    """Print the tables, all scores in percent."""
-    table = Table(title=f"{report['model']} against {report['ground_truth']}, {report['frames']} frames, percent")
-    table.add_column("", no_wrap=True)
-    for name in HEADLINE.values():
-        table.add_column(name, justify="right")
-    table.add_column("counted", justify="right")
-    table.add_row("all", *_cells(report), f"{report['frames']} frames", style="bold", end_section=True)
-    for name, scores in report["regions"].items():
-        table.add_row(REGIONS[name], *_cells(scores), f"{scores['voxels'] / 1e6:.1f} M voxels")
-    if len(report["by_sequence"]) > 1:
-        table.add_section()
-        for name, scores in report["by_sequence"].items():
-            table.add_row(f"sequence {name}", *_cells(scores), f"{scores['frames']} frames")
-    console.print(table)
-    classes = Table(title="IoU by class, percent")
-    names = list(report["per_class"])
-    half = -(-len(names) // 2)
-    for _ in range(2):
-        classes.add_column("class")
-        classes.add_column("IoU", justify="right")
-    for row in range(half):
-        cells: list[str] = []
-        for name in names[row::half]:
-            cells += [name, f"{report['per_class'][name]:.1f}"]
-        classes.add_row(*cells)
-    console.print(classes)
-    if pixels := report.get("pixels"):
-        console.print(
-            f"pixels of the left image: {pixels['accuracy']:.1f} % of {pixels['labelled']:,} labelled ones right, "
-            f"mIoU {pixels['miou']:.1f} %",
-            highlight=False,
-        )
-
-
-def _cells(scores: Mapping[str, float]) -> list[str]:
-    return [f"{scores[key]:.2f}" for key in HEADLINE]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.engine import Engine
+from occdepth_ros.evaluation.alignment import comparable_labels
 from occdepth_ros.evaluation.regions import Mask, fixed_regions, visibility_regions
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.grid import VoxelGrid
@@ -102,8 +103,11 @@ class SceneModel:
             GridError: prediction and ground truth differ in shape, or a label is neither a class nor 255.
         """
         labels: npt.NDArray[np.uint8] = prediction.labels
+        if self.align == "place":
+            labels = comparable_labels(labels, prediction.grid, example.grid, example.target)
         sequence, _, frame = example.name.rpartition("/")
-        scores.add(sequence, frame, labels, example.target, self.regions(example, prediction))
+        regions = self.regions(example, prediction)
+        scores.add(sequence, frame, labels, example.target, regions, prediction.confidence)
         predictor = self.engine_for(example).predictor
         if example.semantics is not None and isinstance(predictor, PixelClassifier):
             # sky is no class of voxels, and no model of this package is scored on it

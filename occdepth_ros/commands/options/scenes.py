@@ -45,7 +45,8 @@ def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
         choices=list(RULES),
         help="for --labels scans, rule for labels: around (scans before and after the frame; the default), "
         "recon10 (the frame and later scans, similar to the labels of that name), any-sight (as recon10, and hidden "
-        "space that later scans found free is labelled as free)",
+        "space that later scans found free is labelled as free), all-scans (all scans of the drive within 70 m, "
+        "without the trails of moving objects)",
     )
     add(
         "--later",

@@ -11,7 +11,14 @@ from helpers.sequences import LANDMARK, WIDTH, kitti_odometry, labelled_scans, m
 from occdepth_ros.camera import PinholeCamera
 from occdepth_ros.data import label_cache
 from occdepth_ros.data.example import SceneDataset
-from occdepth_ros.data.scans.completion import AROUND, RECON10, VIEWPOINT_SPACING, CompletionRule, complete_scans
+from occdepth_ros.data.scans.completion import (
+    ALL_SCANS,
+    AROUND,
+    RECON10,
+    VIEWPOINT_SPACING,
+    CompletionRule,
+    complete_scans,
+)
 from occdepth_ros.data.scans.projection import project_scan
 from occdepth_ros.data.scans.voxelize import PosedScan
 from occdepth_ros.data.semantic_kitti import scenes as semantic_kitti_scenes
@@ -162,6 +169,15 @@ def test_the_lowest_layer_is_free_and_moving_objects_leave_trails_only_if_reques
     assert np.argwhere(clean.target == 1).tolist() == [[4, 6, 5]]
     assert np.argwhere(trail.target == 1).tolist() == [[4, 6, 5], [9, 6, 5]]
     assert (clean.target[..., 0] == 0).all() and clean.target[9, 2, 5] == 255
+
+
+def test_gaps_between_hits_of_the_ground_are_unknown_by_the_densest_rule() -> None:
+    ground = scan([(x, y, 2) for x in (4, 5, 8, 9) for y in range(GRID.size[1])], [40] * 4 * GRID.size[1])
+    for rule, expected in ((CompletionRule(sight="any"), 0), (ALL_SCANS, 255)):
+        target = complete_scans(ground, [], rule, GRID).target
+        assert (target[7, 4:8, 2] == expected).all() and (target[4, :, 2] == ROAD_CLASS).all()
+        assert (target[7, 4:8, 5] == 0).all()
+    assert ALL_SCANS.past and not ALL_SCANS.trails
 
 
 def test_buildings_hide_space_above_the_highest_beam() -> None:

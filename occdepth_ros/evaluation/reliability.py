@@ -1,0 +1,85 @@
+"""Calibration of confidences: expected calibration error and reliability of labels (Guo et al., ICML 2017)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.classes import EMPTY, UNKNOWN
+
+BINS = 10
+"""Bins of equal width."""
+LEVELS = 256
+"""Values of a confidence."""
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class Reliability:
+    """Counts of right and wrong labels by confidence, over any number of scenes.
+
+    Voxels whose ground truth is unknown are ignored. Voxels that are predicted as unknown have no confidence and are
+    counted separately.
+    """
+
+    def __init__(self) -> None:
+        self.counts = np.zeros((2, LEVELS), np.int64)
+        """Wrong and right labels by confidence times 255."""
+        self.unknown = np.zeros(2, np.int64)
+        """Free and occupied voxels of the ground truth that are predicted as unknown."""
+        self.free = np.zeros(2, np.int64)
+        """Free and occupied voxels of the ground truth that are predicted as free."""
+
+    def add(self, labels: Bytes, confidence: Bytes, ground_truth: Bytes) -> None:
+        """Add voxels.
+
+        Args:
+            labels: predicted class ids, 255 = unknown.
+            confidence: probability of the labels times 255, of the same shape.
+            ground_truth: class ids, 255 = unknown.
+        """
+        labelled = ground_truth != UNKNOWN
+        label, level, true = labels[labelled], confidence[labelled], ground_truth[labelled]
+        known = label != UNKNOWN
+        right = (label == true)[known]
+        self.counts += np.bincount(right * LEVELS + level[known], minlength=2 * LEVELS).reshape(2, LEVELS)
+        occupied = true != EMPTY
+        for total, mask in ((self.unknown, ~known), (self.free, label == EMPTY)):
+            total += np.bincount(occupied[mask], minlength=2)
+
+    def report(self) -> dict[str, Any]:
+        """Summarize the counts, percent.
+
+        Returns:
+            `ece` (expected calibration error), mean `confidence` and `accuracy` of the labelled voxels, share of
+            `unknown` voxels, `occupied_of_unknown` and `occupied_of_free`, `voxels`, and the not empty `bins` as lists
+            of mean confidence, accuracy and number of voxels.
+        """
+        count = self.counts.sum(0)
+        total = int(count.sum())
+        level = np.arange(LEVELS) / (LEVELS - 1)
+        place = np.minimum((level * BINS).astype(int), BINS - 1)
+        voxels = np.bincount(place, count, BINS)
+        filled = voxels > 0
+        confidence = np.bincount(place, count * level, BINS)[filled] / voxels[filled]
+        accuracy = np.bincount(place, self.counts[1], BINS)[filled] / voxels[filled]
+        share = voxels[filled] / max(total, 1)
+        everything = total + int(self.unknown.sum())
+        return {
+            "ece": _percent(float((share * np.abs(confidence - accuracy)).sum())),
+            "confidence": _percent(float((share * confidence).sum())),
+            "accuracy": _percent(float((share * accuracy).sum())),
+            "unknown": _percent(int(self.unknown.sum()) / max(everything, 1)),
+            "occupied_of_unknown": _percent(self.unknown[1] / max(int(self.unknown.sum()), 1)),
+            "occupied_of_free": _percent(self.free[1] / max(int(self.free.sum()), 1)),
+            "voxels": everything,
+            "bins": [
+                [_percent(c), _percent(a), int(n)] for c, a, n in zip(confidence, accuracy, voxels[filled], strict=True)
+            ],
+        }
+
+
+def _percent(fraction: float) -> float:
+    return round(100 * float(fraction), 4)

@@ -1,0 +1,99 @@
+"""The report of an evaluation as tables of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from occdepth_ros.evaluation.report import HEADLINE, REGIONS
+
+PRESENT = "mIoU present"
+"""Heading of the mean IoU over the classes in the ground truth."""
+CALIBRATION = {
+    "ece": "calibration error",
+    "confidence": "confidence",
+    "accuracy": "right",
+    "unknown": "unknown",
+    "occupied_of_unknown": "of them occupied",
+    "occupied_of_free": "free but occupied",
+}
+"""Columns of the table of calibration."""
+
+
+def print_report(report: Mapping[str, Any], console: Console) -> None:
+    """Print the tables, all scores in percent."""
+    table = Table(title=f"{report['model']} against {report['ground_truth']}, {report['frames']} frames, percent")
+    table.add_column("", no_wrap=True)
+    for name in (*HEADLINE.values(), PRESENT):
+        table.add_column(name, justify="right")
+    table.add_column("counted", justify="right")
+    table.add_row("all", *_cells(report), f"{report['frames']} frames", style="bold", end_section=True)
+    for name, scores in report["regions"].items():
+        table.add_row(REGIONS[name], *_cells(scores), f"{scores['voxels'] / 1e6:.1f} M voxels")
+    if len(report["by_sequence"]) > 1:
+        table.add_section()
+        for name, scores in report["by_sequence"].items():
+            table.add_row(f"place {name}", *_cells(scores), f"{scores['frames']} frames")
+    console.print(table)
+    _print_places(report["places"], console)
+    _print_classes(report, console)
+    if pixels := report.get("pixels"):
+        console.print(
+            f"pixels of the left image: {pixels['accuracy']:.1f} % of {pixels['labelled']:,} labelled ones right, "
+            f"mIoU {pixels['miou']:.1f} %, over classes present {pixels['present_miou']:.1f} %",
+            highlight=False,
+        )
+    if report.get("calibration"):
+        _print_calibration(report["calibration"], console)
+
+
+def _print_places(places: Mapping[str, Any], console: Console) -> None:
+    """Print mean and intervals of two or more places."""
+    if "interval" not in places:
+        return
+    level = f"{100 * places['level']:.0f} %"
+    lines = [f"mean over {places['count']} places, bootstrap over places ({level}):"]
+    for key in places["mean"]:
+        low, high = places["interval"][key]
+        pooled = "[{:.1f}, {:.1f}]".format(*places["pooled_interval"][key])
+        lines.append(f"  {HEADLINE[key]} {places['mean'][key]:.1f} [{low:.1f}, {high:.1f}]; of all voxels {pooled}")
+    console.print("\n".join(lines), highlight=False, markup=False)
+
+
+def _print_classes(report: Mapping[str, Any], console: Console) -> None:
+    """Print the IoU of every class; classes that the ground truth lacks are marked."""
+    names, present = list(report["per_class"]), set(report["present_classes"])
+    pixels = (report.get("pixels") or {}).get("per_class")
+    classes = Table(title=f"IoU by class, percent; {len(present)} classes present")
+    half = -(-len(names) // 2)
+    for _ in range(2):
+        classes.add_column("class")
+        classes.add_column("IoU", justify="right")
+        if pixels:
+            classes.add_column("pixels", justify="right")
+    for row in range(half):
+        cells: list[str] = []
+        for name in names[row::half]:
+            cells += [name, f"{report['per_class'][name]:.1f}" if name in present else "absent"]
+            if pixels:
+                cells.append(f"{pixels[name]:.1f}")
+        classes.add_row(*cells)
+    console.print(classes)
+
+
+def _print_calibration(calibration: Mapping[str, Any], console: Console) -> None:
+    table = Table(title="calibration of the labels by region, percent")
+    table.add_column("", no_wrap=True)
+    for title in CALIBRATION.values():
+        table.add_column(title, justify="right")
+    for name, values in calibration.items():
+        table.add_row(REGIONS.get(name, name), *(f"{values[key]:.1f}" for key in CALIBRATION))
+    console.print(table)
+
+
+def _cells(scores: Mapping[str, Any]) -> list[str]:
+    own = scores.get("present_miou")
+    return [f"{scores[key]:.2f}" for key in HEADLINE] + ["" if own is None else f"{own:.2f}"]
