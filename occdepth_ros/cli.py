@@ -22,6 +22,7 @@ VERBS = {
     "depth": "compute depth maps of a teacher for distillation in training",
     "map": "fuse the predictions of a drive into one map, and score it",
     "eval": "score a model against the ground truth of a data set",
+    "calibrate": "calibrate the probabilities of a network on scenes kept for it, and choose its limits",
     "render": "make a video of the completed scene along a sequence, and meshes",
     "submit": "write and check a submission to the SemanticKITTI completion benchmark",
     "voxelize": "create completion labels from labelled LiDAR scans with poses",

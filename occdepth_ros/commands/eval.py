@@ -26,6 +26,7 @@ from occdepth_ros.files import write_whole
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.sources.base import SceneGroundTruth
 from occdepth_ros.visualization import draw_frame, frame_title
+from occdepth_ros.visualization.reliability import draw_reliability
 
 SUMMARY = "score a model against the ground truth of a data set"
 
@@ -73,6 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models with published checkpoints, place for all others)",
     )
     add("--check", action="store_true", help="only list missing, truncated and wrong files of the sequences")
+    add("--cache", type=Path, metavar="DIR", help="folder of labels computed from scans (default: they are not kept)")
+    add("--reliability", type=Path, metavar="PNG", help="draw accuracy against confidence by region")
     add("--json", type=Path, metavar="FILE", help="write the report there")
     add("--images", type=Path, metavar="DIR", help=f"draw the {DRAWN} best and worst frames beside their ground truth")
 
@@ -85,7 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.check:
         return check_files(arguments.dataset, arguments.root, arguments.sequences)
-    for place, is_wrong in ((arguments.json, Path.is_dir), (arguments.images, Path.is_file)):
+    for place, is_wrong in (
+        (arguments.json, Path.is_dir),
+        (arguments.reliability, Path.is_dir),
+        (arguments.images, Path.is_file),
+    ):
         if place is not None and is_wrong(place):
             raise OutputError("the path exists and is not a folder", where=str(place), remedy="Give another name.")
     opened = open_scenes(arguments)
@@ -99,6 +106,11 @@ def run(arguments: argparse.Namespace) -> int:
         Console().print(opened.caveat, highlight=False)
     if arguments.json is not None:
         write_report(arguments.json, report)
+    if arguments.reliability is not None:
+        buffer = io.BytesIO()
+        title = f"{arguments.model}, {opened.ground_truth}"
+        draw_reliability(report["calibration"], title).save(buffer, "PNG")
+        write_whole(arguments.reliability, buffer.getvalue())
     if arguments.images is not None:
         draw_extremes(model, opened, scores.by_frame, arguments.images)
     return 0

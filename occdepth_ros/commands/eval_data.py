@@ -62,7 +62,7 @@ class FirstScenes:
 
 
 def open_scenes(arguments: argparse.Namespace) -> Opened:
-    """Open the scenes of `--dataset`, `--root`, `--sequences`, `--labels`, `--count` and `--seed`.
+    """Open the scenes of `--dataset`, `--root`, `--sequences`, `--labels`, `--count`, `--seed` and `--cache`.
 
     Raises:
         SourceError, ImageError, CalibrationError: the data set does not exist or is not usable.
@@ -108,7 +108,8 @@ def _semantic_kitti(arguments: argparse.Namespace) -> Opened:
             remedy=f"Add --labels {LABELLED_SCANS}, or leave them out.",
         )
     options = scans or ScanOptions()
-    scenes: SceneDataset = SemanticKittiScenes(arguments.root, names, arguments.labels, scans=options)
+    cache = None if arguments.cache is None else arguments.cache / "labels"
+    scenes: SceneDataset = SemanticKittiScenes(arguments.root, names, arguments.labels, cache=cache, scans=options)
     scenes = scenes if arguments.count is None else FirstScenes(scenes, arguments.count)
     official = arguments.labels == OFFICIAL
     expected = sum(len(voxel_frames(name)) for name in names if name in SCANS)

@@ -47,7 +47,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
             highlight=False,
         )
     if report.get("calibration"):
-        _print_calibration(report["calibration"], console)
+        print_calibration(report["calibration"], console)
 
 
 def _print_places(places: Mapping[str, Any], console: Console) -> None:
@@ -84,7 +84,8 @@ def _print_classes(report: Mapping[str, Any], console: Console) -> None:
     console.print(classes)
 
 
-def _print_calibration(calibration: Mapping[str, Any], console: Console) -> None:
+def print_calibration(calibration: Mapping[str, Any], console: Console) -> None:
+    """Print the reports of `Reliability` by region."""
     table = Table(title="calibration of the labels by region, percent")
     table.add_column("", no_wrap=True)
     for title in CALIBRATION.values():

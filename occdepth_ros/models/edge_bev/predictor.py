@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from occdepth_ros.models.edge_bev.config import PRESETS
 from occdepth_ros.models.edge_bev.evidence import Measurement, StereoEvidence, column_evidence, voxel_evidence
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
 from occdepth_ros.models.edge_bev.network import EdgeBev, SceneInputs
-from occdepth_ros.models.edge_bev.readout import decide, regions
+from occdepth_ros.models.edge_bev.readout import Undecided, decide, regions, undecided
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.inference import channels_last, fold_norms, stored_as
@@ -79,6 +80,8 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         network = fold_norms(load_network(name, weights).eval()).requires_grad_(False)
         with memory_guard(self.name, self.device):
             self.network = channels_last(stored_as(network.to(self.device), self.dtype))
+        self.observer: Callable[[Undecided], None] | None = None
+        """Gets what the network says before limits and calibration are applied, of every pair."""
         # a second core matches while the image network runs, and compares depths while the scene is completed
         self._second_core = ThreadPoolExecutor(1, "matching")
 
@@ -122,6 +125,8 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             output = network.complete(logits, features, [scene])[0]
             clock.lap("completion")
             region = regions(scene.evidence, scene.rows, len(output.occupancy))
+            if self.observer is not None:
+                self.observer(undecided(output, region, tables.projection.size))
             decision = decide(output, region, network.limits, network.calibration, tables.projection.size)
         clock.lap("head")
         return occupancy_of(

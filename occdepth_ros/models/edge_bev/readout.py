@@ -30,6 +30,34 @@ class Decision:
     confidence: torch.Tensor
 
 
+@dataclass(frozen=True)
+class Undecided:
+    """What the network says before limits and calibration are applied; the voxels of the trained grid.
+
+    Args:
+        probability: of occupied, not calibrated, times 255, `[X, Y, Z]` uint8.
+        names: class ids in case the voxel is occupied, `[X, Y, Z]` uint8.
+        certainty: probability of that class times 255, `[X, Y, Z]` uint8.
+        region: `SEEN`, `HIDDEN` or `OUT_OF_VIEW`, `[X, Y, Z]` uint8.
+    """
+
+    probability: torch.Tensor
+    names: torch.Tensor
+    certainty: torch.Tensor
+    region: torch.Tensor
+
+
+def undecided(output: BevOutput, region: torch.Tensor, size: tuple[int, int, int]) -> Undecided:
+    """Probabilities and names of all voxels, for the calibration; arguments as of `decide`."""
+    rows = torch.arange(len(output.occupancy), device=output.occupancy.device)
+    names, certainty = classify(output, rows, size[2])
+    probability, certainty = (
+        (values.float() * 255).round().to(torch.uint8) for values in (output.occupancy.float().sigmoid(), certainty)
+    )
+    by_voxel = region.to(torch.uint8)[:, None].expand(-1, FINE)
+    return Undecided(*(unfolded(values, size) for values in (probability, names, certainty, by_voxel)))
+
+
 def regions(evidence: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Tensor:
     """Region of each lifted voxel, `[count]` int64.
 

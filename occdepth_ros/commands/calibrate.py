@@ -1,0 +1,143 @@
+"""`occdepth calibrate`: fit probabilities and limits of a network, and store them in its weights file."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from occdepth_ros.checkpoints.calibrated import write_calibration
+from occdepth_ros.commands.eval_data import SCORED, Opened, open_scenes
+from occdepth_ros.commands.options.scenes import add_scan_arguments
+from occdepth_ros.data.factory import current_name
+from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL
+from occdepth_ros.errors import ModelError, SourceError
+from occdepth_ros.evaluation.occupancy_calibration import (
+    FREE,
+    REGIONS,
+    OccupancyCounts,
+    choose_limits,
+    fit_calibration,
+    held_out_reliability,
+    reliability,
+)
+from occdepth_ros.evaluation.report import write_report
+from occdepth_ros.evaluation.report_tables import print_calibration
+from occdepth_ros.evaluation.scenes import SceneModel
+from occdepth_ros.files import write_whole
+from occdepth_ros.models.edge_bev.predictor import SHIPPED, EdgeBevPredictor
+from occdepth_ros.models.edge_bev.readout import Undecided
+from occdepth_ros.visualization.reliability import draw_reliability
+
+SUMMARY = "calibrate the probabilities of a network on scenes kept for it, and choose its limits"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    add = parser.add_argument
+    add("--weights", type=Path, metavar="FILE", required=True, help="weights to calibrate")
+    add("--out", type=Path, metavar="FILE", required=True, help="weights file to write; may be the same")
+    add("--model", choices=list(SHIPPED), metavar="NAME", default=next(iter(SHIPPED)), help="default: %(default)s")
+    add("--dataset", type=current_name, choices=list(SCORED), default="semantic_kitti", help="default: %(default)s")
+    add("--root", type=Path, metavar="DIR", help="its folder, as of eval")
+    add("--sequences", nargs="+", metavar="SS", default=[], help="places that the network was not trained on")
+    add("--labels", metavar="NAME", default=OFFICIAL, help="ground truth of the probabilities, as of eval")
+    add_scan_arguments(parser)
+    add("--limits-labels", metavar="NAME", help="ground truth of the limits (default: that of the probabilities)")
+    add(
+        "--free",
+        type=float,
+        nargs=len(REGIONS),
+        metavar="P",
+        default=list(FREE),
+        help=f"largest probability of occupied at which a voxel is free: {', '.join(REGIONS)} (default: "
+        f"{' '.join(f'{p:g}' for p in FREE)})",
+    )
+    add("--count", type=int, metavar="N", help="only the first N scenes (default: all)")
+    add("--seed", type=int, metavar="S", default=0, help="of generated scenes (default: %(default)s)")
+    add("--cache", type=Path, metavar="DIR", help="folder of computed labels (default: they are not kept)")
+    add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--figure", type=Path, metavar="PNG", help="draw the reliability diagrams")
+    add("--json", type=Path, metavar="FILE", help="write the report there")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Raises:
+        OccDepthError: data set, weights or output path is not usable.
+    """
+    if not all(0 < p < 1 for p in arguments.free):
+        raise SourceError("a probability is not between 0 and 1", where="--free", remedy="Such as 0.06 0.02 0.06.")
+    model = SceneModel(arguments.model, weights=arguments.weights, device=arguments.device)
+    opened = open_scenes(arguments)
+    places = count_places(model, opened)
+    chosen = places
+    if arguments.limits_labels is not None:
+        other = argparse.Namespace(**vars(arguments))
+        other.labels, other.rule, other.later, other.variants = arguments.limits_labels, None, None, None
+        chosen = count_places(model, open_scenes(other))
+    calibration = fit_calibration(OccupancyCounts.sum(list(places.values())))
+    limits = choose_limits(OccupancyCounts.sum(list(chosen.values())), calibration, arguments.free)
+    write_calibration(arguments.weights, arguments.out, calibration, limits)
+    held_out = len(places) > 1
+    found = (
+        held_out_reliability(places, arguments.free)
+        if held_out
+        else reliability(OccupancyCounts.sum(list(places.values())), calibration, limits)
+    )
+    report: dict[str, Any] = {
+        "places": list(places),
+        "ground_truth": opened.ground_truth,
+        "measured": "each place with the calibration of the others" if held_out else "the scenes of the fit themselves",
+        "scale_and_offset": {name: row.round(4).tolist() for name, row in zip(REGIONS, calibration, strict=True)},
+        "limits": {name: row.round(4).tolist() for name, row in zip(REGIONS, limits, strict=True)},
+        "calibration": {name: part.report() for name, part in found.items()},
+    }
+    console = Console()
+    print_calibration(report["calibration"], console)
+    for name in REGIONS:
+        (scale, offset), (low, high) = report["scale_and_offset"][name], report["limits"][name]
+        bounds = f"free below {low:.3f}, occupied from {high:.3f}"
+        console.print(f"{name}: logit x {scale:.3f} {offset:+.3f}; {bounds}", highlight=False)
+    console.print(f"measured on {report['measured']}; wrote {arguments.out}", highlight=False, soft_wrap=True)
+    if arguments.json is not None:
+        write_report(arguments.json, report)
+    if arguments.figure is not None:
+        buffer = io.BytesIO()
+        title = f"{arguments.model}, {opened.ground_truth}, {len(places)} places"
+        draw_reliability(report["calibration"], title).save(buffer, "PNG")
+        write_whole(arguments.figure, buffer.getvalue())
+    return 0
+
+
+def count_places(model: SceneModel, opened: Opened) -> dict[str, OccupancyCounts]:
+    """Predict all scenes and count their voxels by place; a sequence is one place.
+
+    Raises:
+        ModelError: the model has no calibration.
+        OccDepthError: a scene or the model is not usable.
+    """
+    places: dict[str, OccupancyCounts] = {}
+    found: list[Undecided] = []
+    for index in track(range(len(opened.scenes)), opened.ground_truth, console=Console(stderr=True), transient=True):
+        example = opened.scenes[index]
+        predictor = model.engine_for(example).predictor
+        if not isinstance(predictor, EdgeBevPredictor):
+            raise ModelError("the model has no calibration", where="--model", remedy=f"Use {', '.join(SHIPPED)}.")
+        found.clear()
+        predictor.observer = found.append
+        model.predict(example)
+        predictor.observer = None
+        own = found[0]
+        place = example.name.rpartition("/")[0]
+        probability, names, certainty, region = (
+            values.cpu().numpy() for values in (own.probability, own.names, own.certainty, own.region)
+        )
+        counts = places.setdefault(place, OccupancyCounts.empty())
+        counts.add(probability, names, certainty, region, example.target)
+    return places

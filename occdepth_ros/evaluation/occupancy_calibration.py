@@ -1,0 +1,175 @@
+"""Calibration of a network's occupancy by region, and the limits between free, unknown and occupied.
+
+The probability is calibrated by a scale and an offset of its logit (Platt, 1999), separately for voxels that are seen,
+hidden and out of view. All fits use histograms, so that any number of scenes takes little memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
+from occdepth_ros.evaluation.reliability import LEVELS, Reliability
+
+REGIONS = ("seen", "hidden", "out_of_view")
+"""Names of the regions in the order of `occdepth_ros.models.edge_bev.readout`."""
+CERTAINTIES = 64
+"""Levels of the probability of the class in the histogram."""
+MIOU_WEIGHT = 2.5
+"""Weight of the SSC mIoU against the SC IoU in the choice of limits; class scores are smaller by about this factor."""
+FREE = (0.06, 0.02, 0.06)
+"""Calibrated probabilities below which voxels are free by default, by region; lower if the limit of occupied is."""
+CANDIDATES = tuple(range(8, 200, 6))
+"""Candidates of the limit of occupied, in probabilities times 255 before the calibration."""
+_CLASSES = len(SEMANTIC_KITTI)
+_FREE, _MISNAMED, _RIGHT = range(3)
+
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass
+class OccupancyCounts:
+    """Histograms of one place.
+
+    Args:
+        labels: voxels by region, probability, true class and named class, `[3, 256, 20, 20]`.
+        certain: voxels by region, probability, certainty of the name, and outcome: free, of another class, or of
+            the named one, `[3, 256, CERTAINTIES, 3]`.
+    """
+
+    labels: Counts
+    certain: Counts
+
+    @classmethod
+    def empty(cls) -> OccupancyCounts:
+        """Counts of no scene."""
+        shape = (len(REGIONS), LEVELS)
+        return cls(np.zeros((*shape, _CLASSES, _CLASSES), np.int64), np.zeros((*shape, CERTAINTIES, 3), np.int64))
+
+    @classmethod
+    def sum(cls, parts: Sequence[OccupancyCounts]) -> OccupancyCounts:
+        """Counts of several places together."""
+        return cls(np.sum([p.labels for p in parts], 0), np.sum([p.certain for p in parts], 0))
+
+    def add(self, probability: Bytes, names: Bytes, certainty: Bytes, region: Bytes, ground_truth: Bytes) -> None:
+        """Add one scene; arguments as of `Undecided`, and class ids with 255 = unknown, all `[X, Y, Z]`."""
+        known = ground_truth != UNKNOWN
+        p, name, sure, part, true = (
+            values[known].astype(np.int64) for values in (probability, names, certainty, region, ground_truth)
+        )
+        cell = part * LEVELS + p
+        count = np.bincount((cell * _CLASSES + true) * _CLASSES + name, minlength=self.labels.size)
+        self.labels += count.reshape(self.labels.shape)
+        outcome = np.where(true == EMPTY, _FREE, np.where(true == name, _RIGHT, _MISNAMED))
+        cell = cell * CERTAINTIES + sure * CERTAINTIES // LEVELS
+        count = np.bincount(cell * 3 + outcome, minlength=self.certain.size)
+        self.certain += count.reshape(self.certain.shape)
+
+
+def logits(level: npt.ArrayLike) -> Floats:
+    """Logits of probabilities times 255, away from infinity."""
+    p = np.clip(np.asarray(level, np.float64) / (LEVELS - 1), 0.002, 0.998)
+    return np.asarray(np.log(p / (1 - p)))
+
+
+def fit_calibration(counts: OccupancyCounts) -> Floats:
+    """Scale and offset of the logit by region, maximum likelihood by Newton's method, `[3, 2]`.
+
+    A region with fewer than 100 free or occupied voxels keeps its probabilities.
+    """
+    x = logits(np.arange(LEVELS))
+    out = np.tile([1.0, 0.0], (len(REGIONS), 1))
+    for at, labels in enumerate(counts.labels):
+        total = labels.sum((1, 2)).astype(np.float64)
+        occupied = labels[:, 1:].sum((1, 2)).astype(np.float64)
+        if min(occupied.sum(), (total - occupied).sum()) < 100:
+            continue
+        for _ in range(40):
+            q = 1 / (1 + np.exp(-(out[at, 0] * x + out[at, 1])))
+            error, weight = occupied - total * q, total * q * (1 - q)
+            gradient = np.array([(error * x).sum(), error.sum()])
+            moments = [(weight * x * x).sum(), (weight * x).sum(), weight.sum()]
+            hessian = np.array([moments[:2], moments[1:]]) + 1e-6 * np.eye(2)
+            out[at] += np.clip(np.linalg.solve(hessian, gradient), -0.5, 0.5)
+    return out
+
+
+def calibrated(calibration: Floats, level: npt.ArrayLike) -> Floats:
+    """Calibrated probabilities of one region, whose scale and offset are given, for probabilities times 255."""
+    return np.asarray(1 / (1 + np.exp(-(calibration[0] * logits(level) + calibration[1]))))
+
+
+def choose_limits(counts: OccupancyCounts, calibration: Floats, free: Sequence[float] = FREE) -> Floats:
+    """Calibrated probabilities below which a voxel is free and from which it is occupied, by region, `[3, 2]`.
+
+    The limits of occupied maximize SC IoU + 2.5 SSC mIoU of all regions together, one region after another. Voxels
+    between the limits count as free in these scores.
+
+    Args:
+        counts: of scenes kept for this choice.
+        calibration: see `fit_calibration`.
+        free: largest limit of free by region.
+    """
+    above = counts.labels[:, ::-1].cumsum(1)[:, ::-1]
+    total = counts.labels.sum(1)
+
+    def objective(chosen: Sequence[int]) -> float:
+        confusion = np.zeros((_CLASSES, _CLASSES), np.int64)
+        for at, level in enumerate(chosen):
+            confusion += above[at, level]
+            confusion[:, 0] += (total[at] - above[at, level]).sum(1)
+        hit = np.diag(confusion)
+        classes = hit / np.maximum(confusion.sum(0) + confusion.sum(1) - hit, 1)
+        geometry = confusion[1:, 1:].sum() / max(int(confusion.sum() - confusion[0, 0]), 1)
+        return float(geometry + MIOU_WEIGHT * classes[1:].mean())
+
+    chosen = [92] * len(REGIONS)
+    for _ in range(3):
+        before = list(chosen)
+        for at in range(len(REGIONS)):
+            options = [[*chosen[:at], level, *chosen[at + 1 :]] for level in CANDIDATES]
+            chosen = max([chosen, *options], key=objective)
+        if chosen == before:
+            break
+    high = [float(calibrated(calibration[at], level - 0.5)) for at, level in enumerate(chosen)]
+    return np.array([[min(low, limit), limit] for low, limit in zip(free, high, strict=True)])
+
+
+def reliability(counts: OccupancyCounts, calibration: Floats, limits: Floats) -> dict[str, Reliability]:
+    """Calibration of the labels by region with given calibration and limits."""
+    share = (np.arange(CERTAINTIES) + 0.5) / CERTAINTIES
+    out = {}
+    for at, name in enumerate(REGIONS):
+        part = out[name] = Reliability()
+        probability = calibrated(calibration[at], np.arange(LEVELS))
+        for level, certain in zip(probability, counts.certain[at], strict=True):
+            empty, occupied = int(certain[:, _FREE].sum()), int(certain[:, 1:].sum())
+            if level >= limits[at, 1]:
+                confidence = np.rint(level * share * (LEVELS - 1)).astype(np.int64)
+                np.add.at(part.counts[1], confidence, certain[:, _RIGHT])
+                np.add.at(part.counts[0], confidence, certain[:, _FREE] + certain[:, _MISNAMED])
+            elif level < limits[at, 0]:
+                part.counts[:, round((1 - level) * (LEVELS - 1))] += [occupied, empty]
+                part.free += [empty, occupied]
+            else:
+                part.unknown += [empty, occupied]
+    return out
+
+
+def held_out_reliability(places: dict[str, OccupancyCounts], free: Sequence[float] = FREE) -> dict[str, Reliability]:
+    """Reliability on each place with calibration and limits of the other places, summed; two or more places."""
+    total = {name: Reliability() for name in REGIONS}
+    for name, counts in places.items():
+        others = OccupancyCounts.sum([c for other, c in places.items() if other != name])
+        calibration = fit_calibration(others)
+        for region, part in reliability(counts, calibration, choose_limits(others, calibration, free)).items():
+            total[region].counts += part.counts
+            total[region].unknown += part.unknown
+            total[region].free += part.free
+    return total
