@@ -87,8 +87,8 @@ class SetScores:
         if confidence is not None and {"in_view", "seen"} <= regions.keys():
             in_view, seen = regions["in_view"], regions["seen"]
             for name, mask in zip(CALIBRATED, (in_view & seen, in_view & ~seen, ~in_view), strict=True):
-                part = self.reliability.setdefault(name, Reliability())
-                part.add(predicted[mask], confidence[mask], ground_truth[mask])
+                own = self.reliability.setdefault(name, Reliability())
+                own.add(predicted[mask], confidence[mask], ground_truth[mask])
 
     def report(self) -> dict[str, Any]:
         """Return all scores in percent, under the keys of the JSON report."""

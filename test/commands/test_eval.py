@@ -77,9 +77,8 @@ def evaluate(root: Path, out: Path, *more: str) -> dict[str, Any]:
 def test_a_perfect_prediction_scores_100_percent(
     knowing: None, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = evaluate(
-        root, tmp_path / "e.json", "--images", str(tmp_path / "drawn"), "--reliability", str(tmp_path / "r.png")
-    )
+    figures = ["--images", str(tmp_path / "drawn"), "--reliability", str(tmp_path / "r.png")]
+    report = evaluate(root, tmp_path / "e.json", *figures)
     assert (tmp_path / "r.png").stat().st_size > 1000
     assert report["frames"] == 2 and report["sequences"] == ["08"] and report["ground_truth"] == "semantic_kitti"
     assert report["sc_iou"] == report["sc_precision"] == report["sc_recall"] == 100

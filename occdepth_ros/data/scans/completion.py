@@ -143,9 +143,9 @@ def _unreached_ground(target: npt.NDArray[np.uint8]) -> Mask:
     layer = np.arange(target.shape[2], dtype=np.float32)
     hit = ground.any(2)
     count = np.maximum(ground.sum(2), 1)
-    height = (ground @ layer / count).astype(np.float32)
+    height = np.asarray(ground @ layer / count, np.float32)
     weight = cv2.GaussianBlur(hit.astype(np.float32), (0, 0), GROUND_SIGMA)
-    smooth = cv2.GaussianBlur(height * hit, (0, 0), GROUND_SIGMA) / np.maximum(weight, 1e-6)
+    smooth = cv2.GaussianBlur(np.asarray(height * hit), (0, 0), GROUND_SIGMA) / np.maximum(weight, 1e-6)
     near = np.abs(layer - smooth[..., None]) <= 1.0
     gap: Mask = near & (~hit & (weight > GROUND_LEAST))[..., None] & (target == EMPTY)
     return gap
