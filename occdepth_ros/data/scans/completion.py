@@ -141,13 +141,13 @@ def _unreached_ground(target: npt.NDArray[np.uint8]) -> Mask:
     """
     ground = np.isin(target, _GROUND)
     layer = np.arange(target.shape[2], dtype=np.float32)
-    hit = ground.any(2)
-    count = np.maximum(ground.sum(2), 1)
-    height = np.asarray(ground @ layer / count, np.float32)
-    weight = cv2.GaussianBlur(hit.astype(np.float32), (0, 0), GROUND_SIGMA)
-    smooth = cv2.GaussianBlur(np.asarray(height * hit), (0, 0), GROUND_SIGMA) / np.maximum(weight, 1e-6)
+    hit: npt.NDArray[np.float32] = ground.any(2).astype(np.float32)
+    height: npt.NDArray[np.float32] = np.asarray(ground @ layer / np.maximum(ground.sum(2), 1), np.float32)
+    lifted: npt.NDArray[np.float32] = np.multiply(height, hit, dtype=np.float32)
+    weight, total = (cv2.GaussianBlur(values, (0, 0), GROUND_SIGMA) for values in (hit, lifted))
+    smooth = total / np.maximum(weight, 1e-6)
     near = np.abs(layer - smooth[..., None]) <= 1.0
-    gap: Mask = near & (~hit & (weight > GROUND_LEAST))[..., None] & (target == EMPTY)
+    gap: Mask = near & ((hit == 0) & (weight > GROUND_LEAST))[..., None] & (target == EMPTY)
     return gap
 
 
