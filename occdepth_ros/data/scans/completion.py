@@ -143,7 +143,7 @@ def _unreached_ground(target: npt.NDArray[np.uint8]) -> Mask:
     layer = np.arange(target.shape[2], dtype=np.float32)
     hit: npt.NDArray[np.float32] = ground.any(2).astype(np.float32)
     height: npt.NDArray[np.float32] = np.asarray(ground @ layer / np.maximum(ground.sum(2), 1), np.float32)
-    lifted: npt.NDArray[np.float32] = np.asarray(height * hit, np.float32)
+    lifted = np.where(hit > 0, height, 0).astype(np.float32)
     weight, total = (cv2.GaussianBlur(values, (0, 0), GROUND_SIGMA) for values in (hit, lifted))
     smooth = total / np.maximum(weight, 1e-6)
     near = np.abs(layer - smooth[..., None]) <= 1.0
