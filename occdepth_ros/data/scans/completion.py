@@ -141,8 +141,8 @@ def _unreached_ground(target: npt.NDArray[np.uint8]) -> Mask:
     """
     ground = np.isin(target, _GROUND)
     layer = np.arange(target.shape[2], dtype=np.float32)
-    hit: npt.NDArray[np.float32] = ground.any(2).astype(np.float32)
-    height: npt.NDArray[np.float32] = np.asarray(ground @ layer / np.maximum(ground.sum(2), 1), np.float32)
+    hit = np.asarray(ground.any(2), np.float32)
+    height = (np.matmul(ground, layer) / np.maximum(ground.sum(2), 1)).astype(np.float32)
     lifted = np.where(hit > 0, height, 0).astype(np.float32)
     weight, total = (cv2.GaussianBlur(values, (0, 0), GROUND_SIGMA) for values in (hit, lifted))
     smooth = total / np.maximum(weight, 1e-6)
