@@ -13,7 +13,9 @@ setup(
     long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     packages=find_packages(include=["occdepth_ros", "occdepth_ros.*"]),
-    package_data={"occdepth_ros": ["py.typed", "data/**/*", "training/recipes/*.yaml", "weights/*"]},
+    package_data={
+        "occdepth_ros": ["py.typed", "data/**/*", "training/recipes/*.yaml", "training/plans/*.yaml", "weights/*"]
+    },
     data_files=[
         ("share/occdepth_ros/config", sorted(map(str, Path("config").glob("*")))),
     ],

@@ -19,6 +19,7 @@ VERBS = {
     "sample": "generate a synthetic stereo sequence with complete ground truth",
     "synthetic": "generate synthetic scenes for training: stereo pairs with depth, semantics and voxel ground truth",
     "train": "train a network on a data set",
+    "reproduce": "run the stages of a plan: cross-validation over places, then the final training",
     "depth": "compute depth maps of a teacher for distillation in training",
     "map": "fuse the predictions of a drive into one map, and score it",
     "eval": "score a model against the ground truth of a data set",

@@ -57,6 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"largest probability of occupied at which a voxel is free: {', '.join(REGIONS)} (default: "
         f"{' '.join(f'{p:g}' for p in FREE)})",
     )
+    add(
+        "--fold",
+        nargs="+",
+        action="append",
+        metavar=("FILE", "SS"),
+        default=[],
+        help="fit to the predictions of these weights on the places that they were not trained on, instead of those of "
+        "--weights on --sequences; may be given several times",
+    )
     add("--count", type=int, metavar="N", help="only the first N scenes (default: all)")
     add("--seed", type=int, metavar="S", default=0, help="of generated scenes (default: %(default)s)")
     add("--cache", type=Path, metavar="DIR", help="folder of computed labels (default: they are not kept)")
@@ -73,14 +82,16 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if not all(0 < p < 1 for p in arguments.free):
         raise SourceError("a probability is not between 0 and 1", where="--free", remedy="Such as 0.06 0.02 0.06.")
-    model = SceneModel(arguments.model, weights=arguments.weights, device=arguments.device)
-    opened = open_scenes(arguments)
-    places = count_places(model, opened)
-    chosen = places
-    if arguments.limits_labels is not None:
-        other = argparse.Namespace(**vars(arguments))
-        other.labels, other.rule, other.later, other.variants = arguments.limits_labels, None, None, None
-        chosen = count_places(model, open_scenes(other))
+    places, chosen = {}, {}
+    for weights, *sequences in arguments.fold or [(arguments.weights, *arguments.sequences)]:
+        model = SceneModel(arguments.model, weights=Path(weights), device=arguments.device)
+        own = argparse.Namespace(**{**vars(arguments), "sequences": sequences})
+        opened = open_scenes(own)
+        places |= count_places(model, opened)
+        if arguments.limits_labels is not None:
+            own.labels, own.rule, own.later, own.variants = arguments.limits_labels, None, None, None
+            chosen |= count_places(model, open_scenes(own))
+    chosen = chosen or places
     calibration = fit_calibration(OccupancyCounts.sum(list(places.values())))
     limits = choose_limits(OccupancyCounts.sum(list(chosen.values())), calibration, arguments.free)
     write_calibration(arguments.weights, arguments.out, calibration, limits)

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="one more data set, and its share of the scenes (0.4 of 1, the rest is --dataset's), such as "
         "--and 0.4 synthetic root=DIR sequences=train; keys: root, sequences (separated by commas), labels, rule, "
-        "later, variants; may be given several times",
+        "later, variants, terms (loss terms that it supervises, such as occupancy,overlap); may be given several times",
     )
     add(
         "--val-dataset",
@@ -87,7 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
     training = trained(open_scenes(arguments, cache, past), arguments.dataset)
     if shares:
         parts = [training, *(trained(share.scenes, share.dataset) for share in shares)]
-        training = MixedScenes(parts, [rest, *(share.share for share in shares)])
+        training = MixedScenes(
+            parts, [rest, *(share.share for share in shares)], [None, *(share.terms for share in shares)]
+        )
     validation = None
     if arguments.val_sequences is not None:
         validation = open_dataset(

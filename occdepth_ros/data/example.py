@@ -33,6 +33,9 @@ class SceneExample:
         virtual: whether the data set has one camera with depth, and the right image is synthesized from the left image
             and its depth, with black pixels for missing data. A network that warps features by depth (OccDepth,
             section 4.1, for RGB-D) uses only `left` and `depth`.
+        merged_classes: whether `semantics` has no trunks and no motorcyclists: trunks are vegetation and all riders are
+            bicyclists there.
+        terms: names of the loss terms that the ground truth supervises; None = all.
 
     Raises:
         GridError: the shape or type of an array does not match the rig or the grid.
@@ -49,6 +52,8 @@ class SceneExample:
     semantics: npt.NDArray[np.uint8] | None = field(default=None)
     virtual: bool = False
     earlier: Mapping[int, EarlierView] | None = field(default=None)
+    merged_classes: bool = field(default=False)
+    terms: frozenset[str] | None = field(default=None)
 
     def __post_init__(self) -> None:
         image = (self.rig.left.height, self.rig.left.width)

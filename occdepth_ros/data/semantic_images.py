@@ -93,6 +93,7 @@ class SemanticImages:
             GRID,
             np.full(grid_size, UNKNOWN, np.uint8),
             semantics=semantics,
+            merged_classes=True,
         )
 
     def _labels(self, path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:

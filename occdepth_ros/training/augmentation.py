@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torchvision.transforms.v2 import functional as tvf  # type: ignore[import-untyped]
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.earlier import EarlierView
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.evaluation.alignment import aligned_labels
@@ -152,6 +155,44 @@ def shifted(example: SceneExample, steps: Sequence[int]) -> SceneExample:
     if example.seen is not None:
         seen = aligned_labels(example.seen.astype(np.uint8), grid, moved) == 1
     return replace(example, grid=moved, target=aligned_labels(example.target, grid, moved), seen=seen)
+
+
+def turned(example: SceneExample, yaw: float) -> SceneExample:
+    """The scene on a grid that was rotated about the vertical axis of its frame; images and cameras stay.
+
+    The ground truth takes the nearest voxel; what it does not contain is unknown.
+
+    Args:
+        example: the scene.
+        yaw: angle from the former to the new x axis, radians.
+    """
+    grid = example.grid
+    pose = np.eye(4)
+    pose[:2, :2] = [[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]]
+    x, y = np.meshgrid(grid.axis_centers(0), grid.axis_centers(1), indexing="ij")
+    there = np.stack([x, y], -1) @ pose[:2, :2].T
+    index = np.floor((there - grid.origin[:2]) / grid.resolution).astype(np.int64)
+    inside = ((index >= 0) & (index < grid.size[:2])).all(-1)
+    row, column = index[inside].T
+    target = np.full_like(example.target, UNKNOWN)
+    target[inside] = example.target[row, column]
+    seen = None
+    if example.seen is not None:
+        seen = np.zeros_like(example.seen)
+        seen[inside] = example.seen[row, column]
+    rig = replace(example.rig, reference_from_grid=example.rig.reference_from_grid @ pose)
+    return replace(example, rig=rig, target=target, seen=seen)
+
+
+def without_patches(disparity: npt.NDArray[np.int16], rng: np.random.Generator) -> npt.NDArray[np.int16]:
+    """A disparity map in which one to three rectangles have no match, as on surfaces without texture, `[H, W]`."""
+    out = disparity.copy()
+    height, width = disparity.shape
+    for _ in range(int(rng.integers(1, 4))):
+        rows, columns = int(height * rng.uniform(0.06, 0.3)), int(width * rng.uniform(0.04, 0.3))
+        row, column = int(rng.integers(0, height - rows)), int(rng.integers(0, width - columns))
+        out[row : row + rows, column : column + columns] = 0
+    return out
 
 
 def _mirrored(camera: PinholeCamera) -> PinholeCamera:

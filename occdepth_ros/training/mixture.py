@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
@@ -72,13 +72,20 @@ class MixedScenes:
     Args:
         parts: the data sets.
         shares: see `Mixture`.
+        terms: names of the loss terms that each data set supervises, see `SceneExample.terms`; None = all of all.
 
     Raises:
         TrainingError: a data set is empty, or a share is invalid.
     """
 
-    def __init__(self, parts: Sequence[SceneDataset], shares: Sequence[float]) -> None:
+    def __init__(
+        self,
+        parts: Sequence[SceneDataset],
+        shares: Sequence[float],
+        terms: Sequence[frozenset[str] | None] | None = None,
+    ) -> None:
         self.parts = tuple(parts)
+        self.terms = tuple(terms) if terms is not None else (None,) * len(self.parts)
         self.mixture = Mixture(tuple(map(len, parts)), tuple(shares))
         self._ends = list(accumulate(self.mixture.sizes))
 
@@ -89,4 +96,5 @@ class MixedScenes:
         if not 0 <= index < len(self):
             raise IndexError(index)
         part = int(np.searchsorted(self._ends, index, side="right"))
-        return self.parts[part][index - self._ends[part] + self.mixture.sizes[part]]
+        example = self.parts[part][index - self._ends[part] + self.mixture.sizes[part]]
+        return example if self.terms[part] is None else replace(example, terms=self.terms[part])

@@ -33,6 +33,7 @@ from occdepth_ros.training.initial import load_initial
 from occdepth_ros.training.mixture import Mixture
 from occdepth_ros.training.module import SceneModule
 from occdepth_ros.training.reporting import VALIDATION, CsvTable, Reporter
+from occdepth_ros.training.task import FinishingTask, Task
 from occdepth_ros.training.typed import as_yaml, updated
 
 LAST, BEST = "last", "best"
@@ -162,7 +163,7 @@ def train(
         raise KeyboardInterrupt from error
     scores: dict[str, Any] = {}
     if rank == 0:
-        scores = _finish(out, options.model, recipe, plan)
+        scores = _finish(out, options.model, recipe, plan, task)
         console.print(f"wrote {out / 'weights.safetensors'}", highlight=False, soft_wrap=True)
     return scores
 
@@ -273,13 +274,14 @@ def _opening(recipe: Recipe, model: str, scenes: int, plan: Plan, target: torch.
     )
 
 
-def _finish(out: Path, model: str, recipe: Recipe, plan: Plan) -> dict[str, Any]:
+def _finish(out: Path, model: str, recipe: Recipe, plan: Plan, task: Task) -> dict[str, Any]:
     """Write the weights with the best validation score, or the last weights, and their scores."""
     rows = CsvTable(out / VALIDATION).rows()
     path = out / "weights.safetensors"
     best = max(rows, key=lambda row: float(row[recipe.best_by]), default=None)
     # read from checkpoints, which contain the moving average if there is one
-    write_weights(path, network_state(out / f"{LAST if best is None else BEST}.ckpt"), model=model)
+    state = network_state(out / f"{LAST if best is None else BEST}.ckpt")
+    write_weights(path, task.finished(state) if isinstance(task, FinishingTask) else state, model=model)
     scores = {
         "model": model,
         "steps": plan.steps,

@@ -52,6 +52,14 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class FinishingTask(Task, Protocol):
+    """A task that changes the weights after the training."""
+
+    def finished(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the tensors to write to the weights file, from those of the trained network."""
+
+
+@runtime_checkable
 class ClassifyingTask(Task, Protocol):
     """A task whose labels are the argmax of class logits that include the empty class."""
 

@@ -113,18 +113,20 @@ class Share:
         share: fraction of the training scenes, above 0 and below 1.
         dataset: name of the data set.
         scenes: the opened data set.
+        terms: names of the loss terms that it supervises; None = all.
     """
 
     share: float
     dataset: str
     scenes: SceneDataset
+    terms: frozenset[str] | None = None
 
 
-SHARE_KEYS = ("root", "sequences", "labels", "rule", "later", "variants")
+SHARE_KEYS = ("root", "sequences", "labels", "rule", "later", "variants", "terms")
 
 
 def open_share(words: Sequence[str], cache: Path | None = None, past: Sequence[int] = ()) -> Share:
-    """Open the data set of an argument SHARE DATASET [KEY=VALUE ...]; commas separate sequences.
+    """Open the data set of an argument SHARE DATASET [KEY=VALUE ...]; commas separate sequences and terms.
 
     `cache` and `past` as in `open_scenes`.
 
@@ -164,4 +166,5 @@ def open_share(words: Sequence[str], cache: Path | None = None, past: Sequence[i
         scans=scan_options(values.get("rule"), later, variants),
         past=past,
     )
-    return Share(share, kind, scenes)
+    terms = frozenset(values["terms"].split(",")) if "terms" in values else None
+    return Share(share, kind, scenes, terms)

@@ -31,6 +31,8 @@ PIXEL_WEIGHTS = (
     *(0.8, 3.5, 1.4, 0.7),
 )
 """Weight of each pixel label: sky, the 19 classes, the four alternatives."""
+BALANCE, BALANCED_FROM = 0.6, 40
+"""Exponent of the balance of pixel labels, and number of pixels below which a label gets no further weight."""
 
 
 def _table(classes: tuple[int, ...]) -> torch.Tensor:
@@ -63,22 +65,28 @@ def _class_weights() -> torch.Tensor:
 _OCCUPANCY_WEIGHTS, _CLASS_WEIGHTS = _occupancy_weights(), _class_weights()
 
 
-def voxel_terms(output: BevOutput, target: torch.Tensor) -> dict[str, torch.Tensor]:
+def voxel_terms(output: BevOutput, target: torch.Tensor, columns: int = 0) -> dict[str, torch.Tensor]:
     """Occupancy cross entropy, overlap and class cross entropy of one scene; 0 where nothing is labelled.
 
     Args:
         output: logits.
         target: by lifted voxel, `[N, 8]`: class ids, 0, `FREE_HIDDEN` and `FREE_OUTSIDE` free, 255 unknown.
+        columns: number of lifted columns that are drawn at random for all terms; 0 = all.
     """
-    target = target.long()
+    row = torch.arange(len(target), device=target.device)
+    if 0 < columns < len(output.layout):
+        row = row.view(len(output.layout), -1)[
+            torch.randperm(len(output.layout), device=row.device)[:columns]
+        ].flatten()
+    logit, target = output.occupancy.index_select(0, row), target.index_select(0, row).long()
     weight = _OCCUPANCY_WEIGHTS.to(target.device)[target]
     occupied = (target > EMPTY) & (target < FREE_HIDDEN)
-    each = F.softplus(output.occupancy) - occupied * output.occupancy
+    each = F.softplus(logit) - occupied * logit
     occupancy = (each * weight).sum() / weight.sum().clamp_min(1)
     return {
         "occupancy": occupancy,
-        "overlap": _overlap(output.occupancy.sigmoid(), target, weight),
-        "classes": _class_term(output, target, occupied),
+        "overlap": _overlap(logit.sigmoid(), target, weight),
+        "classes": _class_term(output, target, occupied, row),
     }
 
 
@@ -96,8 +104,11 @@ def _overlap(probability: torch.Tensor, target: torch.Tensor, weight: torch.Tens
     return total
 
 
-def _class_term(output: BevOutput, target: torch.Tensor, occupied: torch.Tensor) -> torch.Tensor:
-    """Weighted cross entropy: of the kind of every drawn voxel, and of the layout where the kind is ground."""
+def _class_term(output: BevOutput, target: torch.Tensor, occupied: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Weighted cross entropy: of the kind of every drawn voxel, and of the layout where the kind is ground.
+
+    `target` and `occupied` are those of the lifted voxels `rows`.
+    """
     at = occupied.nonzero()
     if not len(at):
         return output.completed.sum() * 0
@@ -105,6 +116,7 @@ def _class_term(output: BevOutput, target: torch.Tensor, occupied: torch.Tensor)
         at = at[torch.randint(len(at), (SAMPLED,), device=at.device)]
     row, fine = at.T
     label = target[row, fine]
+    row = rows[row]
     ground = _GROUND.to(label.device)[label]
     kind = torch.where(ground >= 0, GROUND, _STANDING.to(label.device)[label])
     entropy = F.cross_entropy(output.kinds(row), kind, reduction="none")
@@ -124,12 +136,30 @@ def pixel_term(logits: torch.Tensor, label: torch.Tensor, weight: torch.Tensor |
         label: class ids, keys of `ALTERNATIVES`, or 255 = unknown, `[B, h, w]`.
         weight: of every pixel, `[B, h, w]`; None = 1.
     """
-    log = logits.float().log_softmax(1)
-    pairs = [torch.logaddexp(log[:, a], log[:, b]) for a, b in ALTERNATIVES.values()]
-    log = torch.cat([log, torch.stack(pairs, 1)], 1)
+    log = _with_alternatives(logits)
     known = label < len(PIXEL_WEIGHTS)
     index = torch.where(known, label, 0).long()
     factor = known * torch.tensor(PIXEL_WEIGHTS, device=label.device)[index]
     if weight is not None:
         factor = factor * weight
     return -(log.gather(1, index[:, None])[:, 0] * factor).sum() / factor.sum().clamp_min(1)
+
+
+def balanced_pixel_term(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of pixels, each weighted by the number of pixels of its label to the power `-BALANCE`.
+
+    Arguments as of `pixel_term`.
+    """
+    known = label < len(PIXEL_WEIGHTS)
+    index = torch.where(known, label, 0).long()
+    count = torch.bincount(index[known], minlength=len(PIXEL_WEIGHTS)).clamp_min(BALANCED_FROM)
+    factor = known * count.float().pow(-BALANCE)[index]
+    entropy = -_with_alternatives(logits).gather(1, index[:, None])[:, 0]
+    return (entropy * factor).sum() / factor.sum().clamp_min(1e-6)
+
+
+def _with_alternatives(logits: torch.Tensor) -> torch.Tensor:
+    """Log probabilities of the classes and, behind them, of `ALTERNATIVES`, `[B, N_CLASSES + 4, h, w]`."""
+    log = logits.float().log_softmax(1)
+    pairs = [torch.logaddexp(log[:, a], log[:, b]) for a, b in ALTERNATIVES.values()]
+    return torch.cat([log, torch.stack(pairs, 1)], 1)

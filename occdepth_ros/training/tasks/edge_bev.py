@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,7 +26,7 @@ from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.loading import load_strict, read_state
 from occdepth_ros.models.trained_height import trained_grid
-from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
+from occdepth_ros.training.augmentation import Augmentation, jitter, shifted, turned, without_patches
 from occdepth_ros.training.losses.bev_terms import pixel_term, voxel_terms
 from occdepth_ros.training.task import Batch, Prepared
 from occdepth_ros.training.tasks.edge_bev_scenes import (
@@ -36,6 +37,9 @@ from occdepth_ros.training.tasks.edge_bev_scenes import (
     training_target,
 )
 from occdepth_ros.training.typed import updated
+
+FEATURE_SCALE = 0.3
+"""Factor of the initial weights of the features that are lifted."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,11 @@ class EdgeBevOptions:
         losses: weights of the loss terms.
         augmentation: of the left image; mirroring happens after lifting.
         shift: largest shift of the grid along x, y, z, voxels.
+        yaw: largest rotation of the grid about the vertical axis, degrees.
+        patches: probability that the matches in up to three patches of the image are removed.
+        columns: lifted columns of which the loss is computed, drawn at random; 0 = all.
+        kinds_factor, ground_factor: factors of the direct paths from pixel classes to the classes of voxels and to the
+            layout of the ground, applied to the weights when they are written.
         image_weights: weights of the image network, from a training of the family `image`; none = ImageNet for the
             encoder and random ones for the rest.
         freeze_image: leave the image network as it is, except for the features that are lifted.
@@ -68,6 +77,11 @@ class EdgeBevOptions:
     losses: BevLossWeights = field(default_factory=BevLossWeights)
     augmentation: Augmentation = field(default_factory=Augmentation)
     shift: tuple[int, int, int] = (8, 24, 1)
+    yaw: float = 0.0
+    patches: float = 0.0
+    columns: int = 0
+    kinds_factor: float = 1.0
+    ground_factor: float = 1.0
     image_weights: str = ""
     freeze_image: bool = True
 
@@ -105,6 +119,9 @@ class EdgeBevTask:
         if self.options.image_weights:
             path = Path(self.options.image_weights)
             load_strict(network.image_network, read_state(path), where=str(path))
+            # untrained features: on the scale of the class probabilities beside them
+            with torch.no_grad():
+                network.image_network.features.weight.mul_(FEATURE_SCALE)
         else:
             load_lite0(network.image_network.encoder)
         if self.options.freeze_image:
@@ -117,8 +134,8 @@ class EdgeBevTask:
         """Match the pair, and make inputs and targets of one scene.
 
         Returns:
-            `image` `[3, H, W]`, `target` `[X, Y, Z]`, `labels` by lifted voxel `[N, 8]`, `semantics` by cell `[h, w]`
-            and `inputs`.
+            `image` `[3, H, W]`, `target` `[X, Y, Z]`, `labels` by lifted voxel `[N, 8]`, `semantics` by cell `[h, w]`,
+            `inputs`, and `terms` as of `SceneExample`.
 
         Raises:
             GridError: the network cannot predict this grid.
@@ -129,12 +146,18 @@ class EdgeBevTask:
         if layers:
             example = shifted(example, (0, 0, -layers))
         if rng is not None:
+            if options.yaw > 0:
+                example = turned(example, math.radians(rng.uniform(-options.yaw, options.yaw)))
             example = shifted(example, [int(rng.integers(-s, s + 1)) for s in options.shift])
         self.config.check_grid(example.grid)
         fit = ImageFit.between((example.rig.left.height, example.rig.left.width), self.config.image)
         rig = fit.rig(example.rig)
         tables = BevTables.of_rig(rig, example.grid, self.config.image)
-        measured = StereoEvidence(rig, example.grid).measure(resized(example.left, fit), resized(example.right, fit))
+        evidence = StereoEvidence(rig, example.grid)
+        disparity = evidence.matcher.match(resized(example.left, fit), resized(example.right, fit))
+        if rng is not None and rng.random() < options.patches:
+            disparity = without_patches(disparity, rng)
+        measured = evidence.of_disparity(disparity)
         scene = scene_inputs(measured, tables)
         labels = training_target(example)
         if rng is not None and rng.random() < options.augmentation.mirror:
@@ -152,6 +175,7 @@ class EdgeBevTask:
             "labels": labels,
             "semantics": image_labels(example, fit.scaled, (height // STRIDE, width // STRIDE), STRIDE),
             "inputs": PreparedInputs(scene),
+            "terms": example.terms,
         }
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -162,12 +186,24 @@ class EdgeBevTask:
         logits, features = self._net.image_network(batch["image"])
         outputs = self._net.complete(logits, features, [inputs.scene for inputs in batch["inputs"]])
         total: dict[str, torch.Tensor] = {}
-        for output, labels in zip(outputs, batch["labels"], strict=True):
-            for name, term in voxel_terms(output, labels).items():
-                total[name] = total.get(name, 0.0) + term * (getattr(weights, name) / scenes)
+        for output, labels, terms in zip(outputs, batch["labels"], batch["terms"], strict=True):
+            for name, term in voxel_terms(output, labels, self.options.columns).items():
+                # a term that this ground truth does not supervise stays, so that all parameters have gradients
+                weight = getattr(weights, name) if terms is None or name in terms else 0.0
+                total[name] = total.get(name, 0.0) + term * (weight / scenes)
         if weights.pixels > 0 and not self.options.freeze_image:
             total["pixels"] = weights.pixels * pixel_term(logits, batch["semantics"])
         return total
+
+    def finished(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The weights to write: the direct paths of classes and ground layout with their factors."""
+        factors = {"pixel_kinds.": self.options.kinds_factor, "pixel_ground.": self.options.ground_factor}
+        return {
+            name: tensor * next((f for prefix, f in factors.items() if name.startswith(prefix)), 1.0)
+            if tensor.is_floating_point()
+            else tensor
+            for name, tensor in state.items()
+        }
 
     def predict(self, batch: Batch) -> torch.Tensor:
         """Labels of every scene, `[B, X, Y, Z]` uint8."""

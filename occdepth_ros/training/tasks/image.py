@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,13 +18,14 @@ from occdepth_ros.models.edge_bev.config import N_CLASSES, BevConfig
 from occdepth_ros.models.edge_bev.image_network import STRIDE, ImageNetwork, normalized
 from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.training.augmentation import Augmentation, jitter
-from occdepth_ros.training.losses.bev_terms import pixel_term
+from occdepth_ros.training.losses.bev_terms import balanced_pixel_term, pixel_term
 from occdepth_ros.training.task import Batch, Prepared
 
 RARE = (2, 3, 4, 5, 6, 7, 10, 14, 18, 19)
 """Classes that half of the crops are centred on, one of those in the image at random."""
 COMMON_LABELS = {15: 20, 7: 21}
-"""Labels that stand for two classes in every data set without trunks and motorcyclists, see `ALTERNATIVES`."""
+"""Labels that stand for two classes in a data set without trunks and motorcyclists, see `ALTERNATIVES`. Road and
+sidewalk do not stand for parking: trained that way, the network names two fifths of the road parking."""
 FILL = (127, 127, 127)
 CITYSCAPES_ASPECT = 1.2
 """Images narrower than this, height over width, were squeezed to squares: they are stretched to twice their width."""
@@ -38,12 +40,17 @@ class ImageOptions:
         width: width to which an image is scaled before it is scaled at random, pixels.
         scales: smallest and largest random scale.
         augmentation: photometric changes, and the probability of a mirror image.
+        trains: "network", or "classes" = the last layer only, a logistic regression on the features of given weights
+            whose labels are balanced.
+        anchor: weight of the squared distance of the last layer from its initial weights; for "classes" only.
     """
 
     crop: tuple[int, int] = (224, 384)
     width: int = 928
     scales: tuple[float, float] = (0.75, 1.6)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    trains: Literal["network", "classes"] = "network"
+    anchor: float = 2e-3
 
     @property
     def model(self) -> str:
@@ -74,6 +81,10 @@ class ImageTask:
         load_lite0(network.encoder)
         # features are trained with the voxels
         network.features.requires_grad_(False)
+        if self.options.trains == "classes":
+            network.requires_grad_(False)
+            network.classes.requires_grad_(True)
+        self._initial: list[torch.Tensor] | None = None
         self.network: nn.Module = network
         self._net = network
 
@@ -81,7 +92,8 @@ class ImageTask:
         """Crop one image at random; without randomness, resize it to the network's width.
 
         Returns:
-            `image` `[3, h, w]` and `target`, labels of the cells, `[h/4, w/4, 1]`.
+            `image` `[3, h, w]`; `target`, labels of the cells, `[h/4, w/4, 1]`; and `merged`, whether the source has no
+            trunks and motorcyclists, `[]`.
         """
         image, labels = example.left, example.semantics
         if labels is None:
@@ -97,15 +109,27 @@ class ImageTask:
         return {
             "image": normalized(torch.from_numpy(image)[None])[0],
             "target": torch.from_numpy(cells)[..., None],
+            "merged": torch.tensor(example.merged_classes),
         }
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Cross entropy of the cells."""
+        last = self.options.trains == "classes"
+        if last:
+            self._net.eval()
         logits, _ = self._net(batch["image"])
         labels = batch["target"][..., 0].clone()
+        merged = batch["merged"][:, None, None]
         for label, alternative in COMMON_LABELS.items():
-            labels[labels == label] = alternative
-        return {"pixels": pixel_term(logits, labels)}
+            labels[(labels == label) & merged] = alternative
+        if not last:
+            return {"pixels": pixel_term(logits, labels)}
+        layer = [self._net.classes.weight, self._net.classes.bias]
+        if self._initial is None:
+            self._initial = [p.detach().clone() for p in layer if p is not None]
+        pairs = zip(layer, self._initial, strict=True)
+        distance = torch.stack([(p - q).square().sum() for p, q in pairs if p is not None]).sum()
+        return {"pixels": balanced_pixel_term(logits, labels), "anchor": self.options.anchor * distance}
 
     def predict(self, batch: Batch) -> torch.Tensor:
         """Classes of the cells without sky, `[B, h/4, w/4, 1]` uint8."""
@@ -172,8 +196,8 @@ class ImageTask:
 
 
 def _drawn(labels: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """The label of one random pixel of every cell."""
+    """The label of one random labelled pixel of every cell, 255 where there is none."""
     rows, columns = (n // STRIDE for n in labels.shape)
-    row = np.arange(rows)[:, None] * STRIDE + rng.integers(STRIDE, size=(rows, columns))
-    column = np.arange(columns)[None] * STRIDE + rng.integers(STRIDE, size=(rows, columns))
-    return labels[row, column]
+    cells = labels.reshape(rows, STRIDE, columns, STRIDE).swapaxes(1, 2).reshape(rows, columns, -1)
+    chosen = (rng.random(cells.shape, np.float32) + (cells != UNKNOWN)).argmax(2)
+    return np.asarray(np.take_along_axis(cells, chosen[..., None], 2)[..., 0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,10 +17,16 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, STANDING_CLASSES
 from occdepth_ros.models.edge_bev.network import GROUND, KINDS, N_GROUND, BevOutput
 from occdepth_ros.models.edge_bev.readout import folded
-from occdepth_ros.training.augmentation import mirrored
+from occdepth_ros.training.augmentation import mirrored, turned, without_patches
 from occdepth_ros.training.config import read_recipe
-from occdepth_ros.training.losses.bev_terms import FREE_HIDDEN, FREE_OUTSIDE, pixel_term, voxel_terms
-from occdepth_ros.training.task import collate
+from occdepth_ros.training.losses.bev_terms import (
+    FREE_HIDDEN,
+    FREE_OUTSIDE,
+    balanced_pixel_term,
+    pixel_term,
+    voxel_terms,
+)
+from occdepth_ros.training.task import FinishingTask, collate
 from occdepth_ros.training.tasks.edge_bev import EdgeBevOptions
 from occdepth_ros.training.tasks.edge_bev_scenes import mirrored_target, training_target
 from occdepth_ros.training.tasks.image import ImageOptions
@@ -111,6 +118,55 @@ def test_a_pixel_with_two_possible_classes_counts_as_right_by_either() -> None:
     assert float(pixel_term(logits, torch.full((1, 1, 2), 255))) == 0
 
 
+def test_terms_that_a_scene_does_not_supervise_are_zero_and_keep_gradients() -> None:
+    options = EdgeBevOptions(network=SMALL, shift=(2, 2, 1), yaw=10.0, patches=1.0, columns=100)
+    task = options.build()
+    scene = replace(example(), terms=frozenset({"occupancy", "overlap"}))
+    terms = task.losses(collate([task.prepare(scene, np.random.default_rng(0))]))
+    assert float(terms["classes"]) == 0 < float(terms["occupancy"])
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(p.grad is not None for p in task.network.parameters() if p.requires_grad)
+
+
+def test_direct_paths_are_scaled_in_the_weights_that_are_written() -> None:
+    task = EdgeBevOptions(network=SMALL, kinds_factor=2.0, ground_factor=1.5).build()
+    before = {name: tensor.clone() for name, tensor in task.network.state_dict().items()}
+    assert isinstance(task, FinishingTask)
+    after = task.finished(before)
+    for name, tensor in before.items():
+        factor = {"pixel_kinds": 2.0, "pixel_ground": 1.5}.get(name.split(".")[0], 1.0)
+        assert torch.allclose(after[name].float(), factor * tensor.float())
+
+
+def test_columns_drawn_for_the_loss_estimate_the_loss_of_all() -> None:
+    labels = training_target(example())
+    output = output_of(labels, 1.0)
+    drawn = [voxel_terms(output, labels, columns=400) for _ in range(8)]
+    for name, term in voxel_terms(output, labels).items():
+        assert float(sum(each[name] for each in drawn)) / 8 == pytest.approx(float(term), rel=0.15), name
+
+
+def test_a_turned_grid_holds_the_labels_of_the_places_of_its_voxels() -> None:
+    scene = example()
+    there = turned(scene, 0.2)
+    points = GRID.centers_of(np.argwhere(there.target == 13))
+    index, inside = GRID.index_of(
+        points @ np.array([[np.cos(0.2), np.sin(0.2), 0], [-np.sin(0.2), np.cos(0.2), 0], [0, 0, 1]])
+    )
+    assert inside.all() and (scene.target[tuple(index.T)] == 13).all() and len(points) > 100
+    # the same place appears at the same pixel
+    pose = there.rig.left_from_grid @ np.linalg.inv(scene.rig.left_from_grid)
+    assert pose[:3, 3] == pytest.approx(np.zeros(3), abs=1e-9)
+    assert np.array_equal(turned(scene, 0.0).target, scene.target)
+
+
+def test_patches_without_matches_cover_a_part_of_the_image() -> None:
+    disparity = np.full((100, 200), 64, np.int16)
+    for seed in range(5):
+        share = (without_patches(disparity, np.random.default_rng(seed)) == 0).mean()
+        assert 0.002 < share < 0.3 and (disparity == 64).all()
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """Two images with ids beside them, half road, half sky."""
@@ -137,6 +193,35 @@ def test_labelled_images_train_the_image_network(images: Path) -> None:
     assert task.predict(whole).shape == whole["target"].shape
 
 
+def test_only_the_class_layer_is_refitted(images: Path) -> None:
+    scenes = open_dataset("images", images)
+    task = ImageOptions(crop=(64, 96), width=160, trains="classes").build()
+    batch = collate([task.prepare(replace(scenes[0], merged_classes=False), np.random.default_rng(0))])
+    before = {name: tensor.clone() for name, tensor in task.network.state_dict().items()}
+    optimizer = torch.optim.Adam([p for p in task.network.parameters() if p.requires_grad], 0.05)
+    losses = []
+    for _ in range(10):
+        terms = task.losses(batch)
+        optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        optimizer.step()
+        losses.append(float(terms["pixels"]))
+    changed = {name for name, tensor in task.network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"classes.weight", "classes.bias"} and losses[-1] < losses[0]
+
+
+def test_rare_labels_weigh_as_much_as_their_balanced_share() -> None:
+    label = torch.full((1, 10, 100), 9)
+    label[0, 0, :40] = 6
+    logits = torch.zeros(1, 20, 10, 100)
+    logits[:, 9] = 4.0
+    plain, balanced = pixel_term(logits, label), balanced_pixel_term(logits, label)
+    wrong = 40**0.4 / (40**0.4 + 960**0.4)
+    log = logits.log_softmax(1)
+    expected = -(wrong * log[0, 6, 0, 0] + (1 - wrong) * log[0, 9, 0, 0])
+    assert float(balanced) == pytest.approx(float(expected), rel=1e-3) and balanced > plain
+
+
 def test_cityscapes_ids_become_learning_map_ids(tmp_path: Path) -> None:
     image, labels = tmp_path / "leftImg8bit/train/bonn", tmp_path / "gtFine/train/bonn"
     image.mkdir(parents=True)
@@ -159,6 +244,6 @@ def test_images_without_labels_and_unknown_ids_are_refused(images: Path, tmp_pat
         open_dataset("images", tmp_path, ["none"])
 
 
-@pytest.mark.parametrize("name", ["occdepth-edge-bev", "occdepth-edge-bev-image"])
+@pytest.mark.parametrize("name", ["occdepth-edge-bev", "occdepth-edge-bev-classes", "occdepth-edge-bev-image"])
 def test_the_recipes_are_read(name: str) -> None:
     assert read_recipe(name).steps > 0
