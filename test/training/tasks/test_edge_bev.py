@@ -150,13 +150,16 @@ def test_a_turned_grid_holds_the_labels_of_the_places_of_its_voxels() -> None:
     scene = example()
     there = turned(scene, 0.2)
     points = GRID.centers_of(np.argwhere(there.target == 13))
-    index, inside = GRID.index_of(
-        points @ np.array([[np.cos(0.2), np.sin(0.2), 0], [-np.sin(0.2), np.cos(0.2), 0], [0, 0, 1]])
-    )
+    cos, sin = np.cos(0.2), np.sin(0.2)
+    former = points @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+    index, inside = GRID.index_of(former)
     assert inside.all() and (scene.target[tuple(index.T)] == 13).all() and len(points) > 100
-    # the same place appears at the same pixel
-    pose = there.rig.left_from_grid @ np.linalg.inv(scene.rig.left_from_grid)
-    assert pose[:3, 3] == pytest.approx(np.zeros(3), abs=1e-9)
+    # the cameras see both at the same place
+    seen, before = (
+        p @ rig.left_from_grid[:3, :3].T + rig.left_from_grid[:3, 3]
+        for p, rig in ((points, there.rig), (former, scene.rig))
+    )
+    assert seen == pytest.approx(before, abs=1e-9)
     assert np.array_equal(turned(scene, 0.0).target, scene.target)
 
 
