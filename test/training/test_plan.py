@@ -74,7 +74,7 @@ def test_finished_stages_are_not_repeated_and_a_failed_one_is_named(
     plan.write_text(
         "data: []\nfolds: {A: ['00'], B: ['01']}\nstages:\n"
         "  - {name: scenes, shared: true, result: train-3-000000.npz,\n"
-        "     command: 'synthetic --count 1 --seed 3 --size 96 32 --out {out}'}\n"
+        "     command: 'synthetic --count 1 --seed 3 --size 96 64 --out {out}'}\n"
         "  - {name: check, command: 'synthetic --count 0 --out {out}'}\n"
     )
     call = ["reproduce", str(plan), "--out", str(out)]
