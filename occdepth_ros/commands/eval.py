@@ -20,7 +20,8 @@ from occdepth_ros.data.factory import CHECKS, current_name
 from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL, expand_sequences
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.evaluation.report import HEADLINE, SetScores, write_report
-from occdepth_ros.evaluation.report_tables import print_report
+from occdepth_ros.evaluation.report_tables import print_report, print_variants
+from occdepth_ros.evaluation.rig_variants import VARIANTS, VariantScenes
 from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
 from occdepth_ros.files import write_whole
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
@@ -75,6 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--check", action="store_true", help="only list missing, truncated and wrong files of the sequences")
     add("--cache", type=Path, metavar="DIR", help="folder of labels computed from scans (default: they are not kept)")
+    add(
+        "--rig-variants",
+        action="store_true",
+        help="score the same scenes by other rigs, too: view, pitch, height, grid",
+    )
     add("--reliability", type=Path, metavar="PNG", help="draw accuracy against confidence by region")
     add("--json", type=Path, metavar="FILE", help="write the report there")
     add("--images", type=Path, metavar="DIR", help=f"draw the {DRAWN} best and worst frames beside their ground truth")
@@ -104,6 +110,9 @@ def run(arguments: argparse.Namespace) -> int:
     print_report(report, Console())
     if opened.caveat:
         Console().print(opened.caveat, highlight=False)
+    if arguments.rig_variants:
+        report["rig_variants"] = score_variants(model, opened.scenes)
+        print_variants(report["rig_variants"], Console())
     if arguments.json is not None:
         write_report(arguments.json, report)
     if arguments.reliability is not None:
@@ -133,6 +142,22 @@ def score_scenes(model: SceneModel, scenes: SceneDataset, scores: SetScores, tim
             timings.add(prediction, None)
             model.count(scores, example, prediction)
             progress.update(task, advance=1)
+
+
+def score_variants(model: SceneModel, scenes: SceneDataset) -> dict[str, dict[str, Any]]:
+    """Scores of the scenes by other rigs, by the name of the variant, percent.
+
+    Raises:
+        OccDepthError: the model cannot use a rig.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for variant in VARIANTS:
+        scores = SetScores()
+        score_scenes(model, VariantScenes(scenes, variant), scores, Tally())
+        report = scores.report()
+        keys = ("sc_iou", "ssc_miou", "present_miou")
+        rows[variant.name] = {"about": variant.about, **{key: report[key] for key in keys}}
+    return rows
 
 
 def check_files(dataset: str, root: Path | None, sequences: Sequence[str]) -> int:

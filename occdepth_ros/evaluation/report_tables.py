@@ -95,6 +95,20 @@ def print_calibration(calibration: Mapping[str, Any], console: Console) -> None:
     console.print(table)
 
 
+def print_variants(variants: Mapping[str, Mapping[str, Any]], console: Console) -> None:
+    """Print the scores by other rigs, and the SSC mIoU relative to the first variant."""
+    table = Table(title="the same scenes by other rigs, percent")
+    for title in ("rig", "change"):
+        table.add_column(title, no_wrap=True)
+    for title in ("SC IoU", "SSC mIoU", "relative"):
+        table.add_column(title, justify="right")
+    first = next(iter(variants.values()))["ssc_miou"]
+    for name, row in variants.items():
+        relative = 100 * row["ssc_miou"] / first if first else 0.0
+        table.add_row(name, row["about"], f"{row['sc_iou']:.1f}", f"{row['ssc_miou']:.1f}", f"{relative:.0f}")
+    console.print(table)
+
+
 def _cells(scores: Mapping[str, Any]) -> list[str]:
     own = scores.get("present_miou")
     return [f"{scores[key]:.2f}" for key in HEADLINE] + ["" if own is None else f"{own:.2f}"]

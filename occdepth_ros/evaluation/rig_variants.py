@@ -1,0 +1,196 @@
+"""The same scenes seen by other rigs, with their calibration: focal length, pitch, height, and the place of the grid.
+
+Every variant changes images, calibration and ground truth consistently, so that a network with the right calibration has
+the same scene to complete.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
+from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.data.example import SceneDataset, SceneExample
+
+Change = Callable[[SceneExample], SceneExample]
+
+GROUND_Z = -1.73
+"""Height of the road in the frame of KITTI's LiDAR, metres; camera heights are relative to it."""
+
+
+@dataclass(frozen=True)
+class RigVariant:
+    """One variant.
+
+    Args:
+        name: for the table.
+        about: what is changed, for the table.
+        change: the scene by this rig.
+    """
+
+    name: str
+    about: str
+    change: Change
+
+
+class VariantScenes:
+    """Scenes by another rig (a `SceneDataset`).
+
+    Args:
+        scenes: the original scenes.
+        variant: the rig.
+    """
+
+    def __init__(self, scenes: SceneDataset, variant: RigVariant) -> None:
+        self._scenes, self._variant = scenes, variant
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def __getitem__(self, index: int) -> SceneExample:
+        return self._variant.change(self._scenes[index])
+
+
+def view_angle(camera: PinholeCamera) -> float:
+    """Horizontal field of view, degrees."""
+    return math.degrees(2 * math.atan(camera.width / 2 / float(camera.projection[0, 0])))
+
+
+def with_view(example: SceneExample, degrees: float) -> SceneExample:
+    """The scene with another horizontal field of view and the same image width.
+
+    A narrower view is a crop. For a wider one the image is reduced to its place in the wide image, and the rest is black,
+    because it was not recorded.
+    """
+    rig, width = example.rig, example.rig.left.width
+    focal = float(rig.left.projection[0, 0])
+    if degrees <= view_angle(rig.left):
+        cut = min(width, round(2 * focal * math.tan(math.radians(degrees / 2))))
+        x = (width - cut) // 2
+        rig = rig.cropped(cut, rig.left.height, x, 0)
+        window = np.s_[:, x : x + cut]
+        return _seen_by(example, rig, example.left[window], example.right[window])
+    scale = width / 2 / math.tan(math.radians(degrees / 2)) / focal
+    size = round(width * scale), round(rig.left.height * scale)
+    x, y = (width - size[0]) // 2, (rig.left.height - size[1]) // 2
+    images = []
+    for image in (example.left, example.right):
+        canvas = np.zeros_like(image)
+        canvas[y : y + size[1], x : x + size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        images.append(canvas)
+    return _seen_by(example, rig.scaled(*size).cropped(width, rig.left.height, -x, -y), *images)
+
+
+def with_pitch(example: SceneExample, degrees: float) -> SceneExample:
+    """The scene by cameras that look down by `degrees` more, about the baseline; image rows stay rectified."""
+    angle = math.radians(degrees)
+    turn = np.eye(4)
+    # a camera that turns down moves points up in its frame, whose y axis points down
+    turn[1:3, 1:3] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    images = []
+    for image, camera in ((example.left, example.rig.left), (example.right, example.rig.right)):
+        k = camera.intrinsics
+        warp = k @ turn[:3, :3] @ np.linalg.inv(k)
+        images.append(cv2.warpPerspective(image, warp, (camera.width, camera.height), flags=cv2.INTER_LINEAR))
+    rig = replace(example.rig, reference_from_grid=turn @ example.rig.reference_from_grid)
+    return _seen_by(example, rig, *(np.asarray(image, np.uint8) for image in images))
+
+
+def with_height(example: SceneExample, metres: float) -> SceneExample:
+    """The world scaled so that the camera is `metres` above the road; objects change their size, too."""
+    rig = example.rig
+    camera_z = float(np.linalg.inv(rig.left_from_grid)[2, 3])
+    scale = metres / (camera_z - GROUND_Z)
+    cameras = []
+    for camera in (rig.left, rig.right):
+        projection = camera.projection.copy()
+        projection[:, 3] *= scale
+        cameras.append(PinholeCamera(projection, camera.width, camera.height))
+    # the road keeps its height in the grid's frame
+    pose = rig.reference_from_grid.copy()
+    pose[:3, 3] = scale * (pose[:3, 3] + pose[:3, 2] * GROUND_Z) - pose[:3, 2] * GROUND_Z
+    matrix = np.eye(4)
+    matrix[:3, :3] /= scale
+    matrix[2, 3] = GROUND_Z - GROUND_Z / scale
+    rig = StereoRig(cameras[0], cameras[1], pose, rig.frame_id)
+    return replace(_seen_by(example, rig, example.left, example.right), **_resampled(example, matrix))
+
+
+def on_moved_grid(example: SceneExample, pitch: float = 0.0, up: float = 0.0) -> SceneExample:
+    """The scene on a grid that is tilted and moved against the road.
+
+    Args:
+        example: the scene.
+        pitch: angle by which the road falls in the grid, degrees.
+        up: height by which the grid lies above its former place, metres.
+    """
+    angle = math.radians(pitch)
+    pose = np.eye(4)
+    pose[0, 0], pose[0, 2], pose[2, 0], pose[2, 2] = math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
+    # about the road below the vehicle
+    pose[:3, 3] = np.array([0, 0, GROUND_Z]) - pose[:3, :3] @ [0, 0, GROUND_Z]
+    pose[2, 3] += up
+    rig = replace(example.rig, reference_from_grid=example.rig.reference_from_grid @ pose)
+    return replace(_seen_by(example, rig, example.left, example.right), **_resampled(example, pose))
+
+
+VARIANTS = (
+    RigVariant("as recorded", "81 degrees, camera 1.65 m", lambda example: example),
+    RigVariant("view 50", "50 degrees: cropped", lambda example: with_view(example, 50)),
+    RigVariant("view 65", "65 degrees: cropped", lambda example: with_view(example, 65)),
+    RigVariant("view 95", "95 degrees: reduced, borders black", lambda example: with_view(example, 95)),
+    RigVariant("view 110", "110 degrees: reduced, borders black", lambda example: with_view(example, 110)),
+    RigVariant("pitch +5", "camera 5 degrees down", lambda example: with_pitch(example, 5)),
+    RigVariant("pitch -5", "camera 5 degrees up", lambda example: with_pitch(example, -5)),
+    RigVariant("height 0.8", "world scaled by 0.48", lambda example: with_height(example, 0.8)),
+    RigVariant("height 1.3", "world scaled by 0.79", lambda example: with_height(example, 1.3)),
+    RigVariant("height 2.0", "world scaled by 1.21", lambda example: with_height(example, 2.0)),
+    RigVariant("road +2", "road rises by 2 degrees in the grid", lambda example: on_moved_grid(example, pitch=-2)),
+    RigVariant("road -2", "road falls by 2 degrees in the grid", lambda example: on_moved_grid(example, pitch=2)),
+    RigVariant("grid +0.2", "grid 0.2 m higher", lambda example: on_moved_grid(example, up=0.2)),
+    RigVariant("grid -0.2", "grid 0.2 m lower", lambda example: on_moved_grid(example, up=-0.2)),
+)
+"""The variants of the table."""
+
+
+def _seen_by(
+    example: SceneExample, rig: StereoRig, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]
+) -> SceneExample:
+    """The scene with other images and cameras, without labels of pixels."""
+    images = (np.ascontiguousarray(image) for image in (left, right))
+    return replace(
+        example, **dict(zip(("left", "right"), images, strict=True)), rig=rig, depth=None, semantics=None, earlier=None
+    )
+
+
+def _resampled(example: SceneExample, former_from_new: Matrix) -> dict[str, npt.NDArray[np.uint8]]:
+    """`target` and `seen` at the places of another frame's voxels, nearest; unknown outside.
+
+    Args:
+        example: the scene.
+        former_from_new: affine map of points, `[4, 4]`, metres.
+    """
+    grid = example.grid
+    axes = np.meshgrid(*(grid.axis_centers(axis).astype(np.float32) for axis in range(3)), indexing="ij")
+    matrix = former_from_new.astype(np.float32)
+    index, inside = [], np.ones(grid.size, bool)
+    for row in range(3):
+        place = sum(matrix[row, axis] * axes[axis] for axis in range(3)) + matrix[row, 3]
+        cell = np.floor((place - np.float32(grid.origin[row])) / np.float32(grid.resolution) + 1e-3).astype(np.int32)
+        inside &= (cell >= 0) & (cell < grid.size[row])
+        index.append(cell)
+    at = tuple(cell[inside] for cell in index)
+    target = np.full(grid.size, UNKNOWN, np.uint8)
+    target[inside] = example.target[at]
+    out = {"target": target}
+    if example.seen is not None:
+        seen = np.zeros(grid.size, bool)
+        seen[inside] = example.seen[at]
+        out["seen"] = seen
+    return out
