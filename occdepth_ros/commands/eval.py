@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--rig-variants",
         action="store_true",
-        help="score the same scenes by other rigs, too: view, pitch, height, grid",
+        help="score the same scenes by other rigs, too",
     )
     add("--reliability", type=Path, metavar="PNG", help="draw accuracy against confidence by region")
     add("--json", type=Path, metavar="FILE", help="write the report there")

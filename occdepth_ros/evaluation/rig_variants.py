@@ -1,7 +1,7 @@
-"""The same scenes seen by other rigs, with their calibration: focal length, pitch, height, and the place of the grid.
+"""The same scenes seen by other rigs, with their calibration: focal length, pitch, height, and place of the grid.
 
-Every variant changes images, calibration and ground truth consistently, so that a network with the right calibration has
-the same scene to complete.
+Every variant changes images, calibration and ground truth consistently, so that a network with the right calibration
+has the same scene to complete.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def view_angle(camera: PinholeCamera) -> float:
 def with_view(example: SceneExample, degrees: float) -> SceneExample:
     """The scene with another horizontal field of view and the same image width.
 
-    A narrower view is a crop. For a wider one the image is reduced to its place in the wide image, and the rest is black,
-    because it was not recorded.
+    A narrower view is a crop. For a wider one the image is reduced to its place in the wide image; the rest was not
+    recorded and is black.
     """
     rig, width = example.rig, example.rig.left.width
     focal = float(rig.left.projection[0, 0])
@@ -119,7 +119,7 @@ def with_height(example: SceneExample, metres: float) -> SceneExample:
     matrix[:3, :3] /= scale
     matrix[2, 3] = GROUND_Z - GROUND_Z / scale
     rig = StereoRig(cameras[0], cameras[1], pose, rig.frame_id)
-    return replace(_seen_by(example, rig, example.left, example.right), **_resampled(example, matrix))
+    return _resampled(_seen_by(example, rig, example.left, example.right), example, matrix)
 
 
 def on_moved_grid(example: SceneExample, pitch: float = 0.0, up: float = 0.0) -> SceneExample:
@@ -137,7 +137,7 @@ def on_moved_grid(example: SceneExample, pitch: float = 0.0, up: float = 0.0) ->
     pose[:3, 3] = np.array([0, 0, GROUND_Z]) - pose[:3, :3] @ [0, 0, GROUND_Z]
     pose[2, 3] += up
     rig = replace(example.rig, reference_from_grid=example.rig.reference_from_grid @ pose)
-    return replace(_seen_by(example, rig, example.left, example.right), **_resampled(example, pose))
+    return _resampled(_seen_by(example, rig, example.left, example.right), example, pose)
 
 
 VARIANTS = (
@@ -163,17 +163,23 @@ def _seen_by(
     example: SceneExample, rig: StereoRig, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]
 ) -> SceneExample:
     """The scene with other images and cameras, without labels of pixels."""
-    images = (np.ascontiguousarray(image) for image in (left, right))
     return replace(
-        example, **dict(zip(("left", "right"), images, strict=True)), rig=rig, depth=None, semantics=None, earlier=None
+        example,
+        left=np.ascontiguousarray(left),
+        right=np.ascontiguousarray(right),
+        rig=rig,
+        depth=None,
+        semantics=None,
+        earlier=None,
     )
 
 
-def _resampled(example: SceneExample, former_from_new: Matrix) -> dict[str, npt.NDArray[np.uint8]]:
-    """`target` and `seen` at the places of another frame's voxels, nearest; unknown outside.
+def _resampled(example: SceneExample, original: SceneExample, former_from_new: Matrix) -> SceneExample:
+    """The scene with the ground truth at the places of another frame's voxels, nearest; unknown outside.
 
     Args:
-        example: the scene.
+        example: the scene to change.
+        original: the scene with the former ground truth.
         former_from_new: affine map of points, `[4, 4]`, metres.
     """
     grid = example.grid
@@ -187,10 +193,9 @@ def _resampled(example: SceneExample, former_from_new: Matrix) -> dict[str, npt.
         index.append(cell)
     at = tuple(cell[inside] for cell in index)
     target = np.full(grid.size, UNKNOWN, np.uint8)
-    target[inside] = example.target[at]
-    out = {"target": target}
-    if example.seen is not None:
+    target[inside] = original.target[at]
+    seen = None
+    if original.seen is not None:
         seen = np.zeros(grid.size, bool)
-        seen[inside] = example.seen[at]
-        out["seen"] = seen
-    return out
+        seen[inside] = original.seen[at]
+    return replace(example, target=target, seen=seen)
