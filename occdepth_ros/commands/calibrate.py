@@ -82,7 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if not all(0 < p < 1 for p in arguments.free):
         raise SourceError("a probability is not between 0 and 1", where="--free", remedy="Such as 0.06 0.02 0.06.")
-    places, chosen = {}, {}
+    places: dict[str, OccupancyCounts] = {}
+    chosen: dict[str, OccupancyCounts] = {}
     for weights, *sequences in arguments.fold or [(arguments.weights, *arguments.sequences)]:
         model = SceneModel(arguments.model, weights=Path(weights), device=arguments.device)
         own = argparse.Namespace(**{**vars(arguments), "sequences": sequences})
