@@ -142,9 +142,9 @@ def count_places(model: SceneModel, opened: Opened) -> dict[str, OccupancyCounts
         if not isinstance(predictor, EdgeBevPredictor):
             raise ModelError("the model has no calibration", where="--model", remedy=f"Use {', '.join(SHIPPED)}.")
         found.clear()
-        predictor.observer = found.append
+        predictor.observer, predictor.follows_ground = found.append, False
         model.predict(example)
-        predictor.observer = None
+        predictor.observer, predictor.follows_ground = None, True
         own = found[0]
         place = example.name.rpartition("/")[0]
         probability, names, certainty, region = (

@@ -81,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="score the same scenes by other rigs, too",
     )
+    add("--fixed-ground", action="store_true", help="predict in the grid's frame, not in one that follows the ground")
     add("--reliability", type=Path, metavar="PNG", help="draw accuracy against confidence by region")
     add("--json", type=Path, metavar="FILE", help="write the report there")
     add("--images", type=Path, metavar="DIR", help=f"draw the {DRAWN} best and worst frames beside their ground truth")
@@ -103,7 +104,13 @@ def run(arguments: argparse.Namespace) -> int:
             raise OutputError("the path exists and is not a folder", where=str(place), remedy="Give another name.")
     opened = open_scenes(arguments)
     align = arguments.align or default_alignment(arguments.model)
-    model = SceneModel(arguments.model, weights=arguments.weights, device=arguments.device, align=align)
+    model = SceneModel(
+        arguments.model,
+        weights=arguments.weights,
+        device=arguments.device,
+        align=align,
+        follows_ground=not arguments.fixed_ground,
+    )
     scores, timings = SetScores(), Tally()
     score_scenes(model, opened.scenes, scores, timings)
     report = {**describe(arguments, opened, align), **scores.report(), "timings_ms": timings.timings()}

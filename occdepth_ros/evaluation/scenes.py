@@ -16,7 +16,7 @@ from occdepth_ros.evaluation.alignment import comparable_labels
 from occdepth_ros.evaluation.regions import Mask, fixed_regions, visibility_regions
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import PixelClassifier
+from occdepth_ros.models.predictor import GroundFollower, PixelClassifier
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
@@ -36,6 +36,7 @@ class SceneModel:
         device: "auto", "cpu", "cuda" or "cuda:N".
         align: "place" predicts the voxels of the ground truth; "index" predicts the grid of published networks, 0.2 m
             above the benchmark's, and compares it with the ground truth index by index, as in their training.
+        follows_ground: whether networks that can do so predict in a frame that follows the measured ground.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class SceneModel:
         weights: Path | None = None,
         device: str = "auto",
         align: str = "place",
+        follows_ground: bool = True,
     ) -> None:
-        self.model, self.align = model, align
+        self.model, self.align, self.follows_ground = model, align, follows_ground
         self._weights, self._device = weights, device
         self._engine: Engine | None = None
         self._regions_of = ""
@@ -67,6 +69,8 @@ class SceneModel:
         grid = self.grid_of(example.grid)
         if self._engine is None:
             self._engine = Engine(example.rig, grid, model=self.model, weights=self._weights, device=self._device)
+            if isinstance(self._engine.predictor, GroundFollower):
+                self._engine.predictor.follows_ground = self.follows_ground
         elif (example.rig.fingerprint, grid) != (self._engine.rig.fingerprint, self._engine.grid):
             self._engine.calibrate(example.rig, grid)
         return self._engine

@@ -57,6 +57,14 @@ class PixelClassifier(Protocol):
         """
 
 
+@runtime_checkable
+class GroundFollower(Protocol):
+    """A predictor whose frame can follow the measured ground."""
+
+    follows_ground: bool
+    """Whether it does."""
+
+
 class Predictor(Protocol):
     """A model that completes the scene in front of a stereo rig."""
 

@@ -84,12 +84,15 @@ class Ground:
         confirmed: `[X, Y]`, those of them where the disparity also changes with the row as on the ground. The others
             show upright surfaces near the height of the ground, such as a wall seen over the edge of a drop.
         voxels: flat indices of the voxels within half an edge of the seen ground, ascending.
+        plane: a, b, c of the plane z = a x + b y + c that the heights deviate from, `[3]`, voxel edges from the grid's
+            corner.
     """
 
     height: npt.NDArray[np.float32]
     seen: npt.NDArray[np.bool_]
     confirmed: npt.NDArray[np.bool_]
     voxels: npt.NDArray[np.intp]
+    plane: npt.NDArray[np.float32]
 
 
 class GroundFinder:
@@ -148,7 +151,7 @@ class GroundFinder:
         base = np.floor(height[x, y] - np.float32(0.5)).astype(np.intp)
         layers = base[:, None] + np.arange(2)
         voxels = ((x * ny + y) * nz)[:, None] + layers
-        return Ground(height, seen, confirmed, voxels[(layers >= 0) & (layers < nz)])
+        return Ground(height, seen, confirmed, voxels[(layers >= 0) & (layers < nz)], plane)
 
     def _is_upright(self, lowest: npt.NDArray[np.intp], occupied: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
         """Whether the two voxels above the lowest surface voxel are occupied too, as on a wall, `[N]`.

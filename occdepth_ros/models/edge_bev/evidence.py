@@ -51,6 +51,7 @@ class Measurement:
         hits: matched pixels in each of them, `[K]`.
         ground: height of the ground in every column, `[X, Y]`, voxel edges above the grid's lower face.
         ground_seen: columns whose ground the image shows, `[X, Y]`.
+        plane: plane of the ground, see `Ground`, `[3]`.
     """
 
     disparity: npt.NDArray[np.int16]
@@ -58,6 +59,7 @@ class Measurement:
     hits: npt.NDArray[np.int64]
     ground: Floats
     ground_seen: npt.NDArray[np.bool_]
+    plane: Floats
 
 
 class StereoEvidence:
@@ -92,7 +94,7 @@ class StereoEvidence:
         hits = np.bincount(points.voxel, minlength=self._count)
         voxel = np.flatnonzero(hits)
         ground = self.ground.find(points, self.binning.occupied(points), disparity)
-        return Measurement(disparity, voxel, hits[voxel], ground.height, ground.seen)
+        return Measurement(disparity, voxel, hits[voxel], ground.height, ground.seen, ground.plane)
 
 
 def voxel_evidence(measured: Measurement, tables: BevTables) -> torch.Tensor:

@@ -19,6 +19,7 @@ from occdepth_ros.models.device import Precision, pick_precision
 from occdepth_ros.models.edge_bev.config import PRESETS
 from occdepth_ros.models.edge_bev.evidence import Measurement, StereoEvidence, column_evidence, voxel_evidence
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
+from occdepth_ros.models.edge_bev.levelling import LevelFrames, unknown_below_ground
 from occdepth_ros.models.edge_bev.network import EdgeBev, SceneInputs
 from occdepth_ros.models.edge_bev.readout import Undecided, decide, regions, undecided
 from occdepth_ros.models.edge_bev.tables import BevTables
@@ -48,6 +49,7 @@ class CalibrationTables:
         projection: projection of the voxels of the trained grid.
         visibility: projection of the voxels of the predicted grid.
         layers: number of layers that the predicted grid lies above the trained one.
+        levels: frames that follow the ground.
     """
 
     fit: ImageFit
@@ -55,6 +57,7 @@ class CalibrationTables:
     projection: BevTables
     visibility: VisibilityTable
     layers: int
+    levels: LevelFrames
 
 
 class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
@@ -80,6 +83,8 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         network = fold_norms(load_network(name, weights).eval()).requires_grad_(False)
         with memory_guard(self.name, self.device):
             self.network = channels_last(stored_as(network.to(self.device), self.dtype))
+        self.follows_ground = True
+        """Whether the network's frame follows the measured ground, and what is below the ground is unknown."""
         self.observer: Callable[[Undecided], None] | None = None
         """Gets what the network says before limits and calibration are applied, of every pair."""
         # a second core matches while the image network runs, and compares depths while the scene is completed
@@ -104,6 +109,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             BevTables.of_rig(network_rig, trained, self.config.image),
             VisibilityTable.of_camera(grid, network_rig.left, network_rig.left_from_grid).to(self.device),
             layers,
+            LevelFrames(network_rig, trained, self.config.image),
         )
 
     def predict(self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> Occupancy:
@@ -117,21 +123,28 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             logits, features = network.image_network(image)
             clock.lap("image")
             measured = matching.result()
+            level = tables.levels.of(measured) if self.follows_ground else None
+            projection = tables.projection
+            if level is not None:
+                measured, projection = level.evidence.of_disparity(measured.disparity), level.projection
             clock.lap("matching")
             depth = torch.from_numpy(tables.evidence.depth(measured))
             comparing = self._second_core.submit(compared_depth, tables, depth)
-            scene = scene_inputs(measured, tables.projection, self.device)
+            scene = scene_inputs(measured, projection, self.device)
             clock.lap("evidence")
             output = network.complete(logits, features, [scene])[0]
             clock.lap("completion")
             region = regions(scene.evidence, scene.rows, len(output.occupancy))
             if self.observer is not None:
-                self.observer(undecided(output, region, tables.projection.size))
-            decision = decide(output, region, network.limits, network.calibration, tables.projection.size)
+                self.observer(undecided(output, region, projection.size))
+            decision = decide(output, region, network.limits, network.calibration, projection.size)
+        labels, confidence = decision.labels, decision.confidence
+        if self.follows_ground:
+            labels = unknown_below_ground(labels, measured)
+        if level is not None:
+            labels, confidence = level.resampled(labels, UNKNOWN), level.resampled(confidence, 0)
         clock.lap("head")
-        return occupancy_of(
-            shifted(decision.labels, tables.layers), shifted(decision.confidence, tables.layers), *comparing.result()
-        )
+        return occupancy_of(shifted(labels, tables.layers), shifted(confidence, tables.layers), *comparing.result())
 
     @torch.inference_mode()
     def pixel_classes(self, left: ImageArray) -> npt.NDArray[np.uint8]:

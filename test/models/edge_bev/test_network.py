@@ -52,7 +52,8 @@ def wall(tables: BevTables, distance: float) -> Measurement:
     disparity = np.full((tables.height, tables.width), round(tables.focal_baseline * STEPS / distance), np.int16)
     ground = np.full(GRID.size[:2], 2.35, np.float32)
     nothing = np.zeros(0, np.int64)
-    return Measurement(disparity, nothing, nothing, ground, np.ones(GRID.size[:2], bool))
+    plane = np.array([0, 0, 2.35], np.float32)
+    return Measurement(disparity, nothing, nothing, ground, np.ones(GRID.size[:2], bool), plane)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,173 @@
+"""Frames that follow the measured ground: the network predicts there, and the result is resampled to the grid.
+
+The network was trained with a level road 0.47 m above the lower face of its grid. Where the ground that matching
+measures deviates from this in height, pitch or roll, a level frame takes the place of the grid's frame. Deviations are
+rounded to steps, so that a few frames serve a whole drive. The frame of a pair depends on this pair only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from occdepth_ros.camera import Matrix, StereoRig
+from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge_bev.evidence import STANDARD_HEIGHT, Measurement, StereoEvidence
+from occdepth_ros.models.edge_bev.tables import BevTables
+
+LEAST_DEGREES, LEAST_M = 1.0, 0.12
+"""Deviations in pitch or roll and in height up to which the grid's own frame is used, as in training."""
+STEP_DEGREES, STEP_M = 0.5, 0.05
+"""Steps to which deviations are rounded."""
+LARGEST_DEGREES, LARGEST_M = 12.0, 2.0
+"""Larger deviations are not followed: what was measured is no road, or the pose is wrong and named elsewhere."""
+LEAST_COLUMNS = 400
+"""Columns of the grid whose ground must be seen."""
+KEPT = 4
+"""Level frames whose tables are kept for one calibration."""
+BELOW_SEEN, BELOW_UNSEEN = 1.25, 3.0
+"""Distance of a voxel's upper face below the ground from which it is unknown, voxel edges, in columns whose ground is
+seen, and in all others."""
+
+Steps = tuple[int, int, int]
+"""Rounded deviation in pitch, roll and height."""
+
+
+@dataclass(frozen=True)
+class LevelFrame:
+    """A frame that follows the ground, and the tables of the network in it.
+
+    Args:
+        grid_from_level: its pose in the grid's frame, `[4, 4]`, metres.
+        evidence: matcher in this frame.
+        projection: tables in this frame.
+        index: flat index of the voxel of this frame at every voxel of the grid, and the number of voxels where there is
+            none, `[X Y Z]` int64.
+    """
+
+    grid_from_level: Matrix
+    evidence: StereoEvidence
+    projection: BevTables
+    index: torch.Tensor
+
+    def resampled(self, values: torch.Tensor, outside: int) -> torch.Tensor:
+        """Values `[X, Y, Z]` of this frame's voxels at the voxels of the grid; `outside` where there is none."""
+        padded = torch.cat([values.flatten(), values.new_full((1,), outside)])
+        return padded.index_select(0, self.index.to(values.device)).view(values.shape)
+
+
+class LevelFrames:
+    """The level frames of one calibration.
+
+    Args:
+        rig: cameras of the images that are matched.
+        grid: the network's grid.
+        image: height and width of the network's image, pixels.
+    """
+
+    def __init__(self, rig: StereoRig, grid: VoxelGrid, image: tuple[int, int]) -> None:
+        self._rig, self._grid, self._image = rig, grid, image
+        self._kept: OrderedDict[Steps, LevelFrame] = OrderedDict()
+
+    def of(self, measured: Measurement) -> LevelFrame | None:
+        """The frame of a pair, None where the grid's own frame suits the ground, or no ground is seen."""
+        steps = deviation(measured, self._grid)
+        if steps is None:
+            return None
+        if steps not in self._kept:
+            self._kept[steps] = self._frame(steps)
+        self._kept.move_to_end(steps)
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[steps]
+
+    def _frame(self, steps: Steps) -> LevelFrame:
+        pose = grid_from_level(steps, self._grid)
+        rig = replace(self._rig, reference_from_grid=self._rig.reference_from_grid @ pose)
+        return LevelFrame(
+            pose,
+            StereoEvidence(rig, self._grid),
+            BevTables.of_rig(rig, self._grid, self._image),
+            torch.from_numpy(_index(np.asarray(np.linalg.inv(pose), np.float64), self._grid)),
+        )
+
+
+def deviation(measured: Measurement, grid: VoxelGrid) -> Steps | None:
+    """Deviation of the measured ground from a level road at the standard height, in steps.
+
+    Args:
+        measured: in the frame of `grid`.
+        grid: the network's grid.
+
+    Returns:
+        pitch (positive where the road rises ahead), roll (positive where it rises to the left) and height; None where
+        all are small, one is too large, or too little ground is seen.
+    """
+    if np.count_nonzero(measured.ground_seen) < LEAST_COLUMNS:
+        return None
+    a, b, c = (float(value) for value in measured.plane)
+    x, y = (-origin / grid.resolution for origin in grid.origin[:2])
+    height = (a * x + b * y + c - STANDARD_HEIGHT) * grid.resolution
+    pitch, roll = (math.degrees(math.atan(slope)) for slope in (a, b))
+    angle = max(abs(pitch), abs(roll))
+    if angle <= LEAST_DEGREES and abs(height) <= LEAST_M:
+        return None
+    if angle > LARGEST_DEGREES or abs(height) > LARGEST_M:
+        return None
+    return round(pitch / STEP_DEGREES), round(roll / STEP_DEGREES), round(height / STEP_M)
+
+
+def grid_from_level(steps: Steps, grid: VoxelGrid) -> Matrix:
+    """Pose of the level frame in the grid's frame, `[4, 4]`, metres.
+
+    The frames share the heading and the point of the ground below or above the origin of the grid's frame.
+    """
+    a, b = (math.tan(math.radians(count * STEP_DEGREES)) for count in steps[:2])
+    standard = grid.origin[2] + STANDARD_HEIGHT * grid.resolution
+    up = np.array([-a, -b, 1.0])
+    up /= np.linalg.norm(up)
+    ahead = np.array([1.0, 0.0, a])
+    ahead -= (ahead @ up) * up
+    ahead /= np.linalg.norm(ahead)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([ahead, np.cross(up, ahead), up], 1)
+    pose[:3, 3] = np.array([0, 0, standard + steps[2] * STEP_M]) - pose[:3, 2] * standard
+    return pose
+
+
+def unknown_below_ground(labels: torch.Tensor, measured: Measurement) -> torch.Tensor:
+    """Labels `[X, Y, Z]` with unknown voxels below the ground, which nothing can show."""
+    margin = np.where(measured.ground_seen, np.float32(BELOW_SEEN), np.float32(BELOW_UNSEEN))
+    last = np.floor(measured.ground - margin)
+    highest = int(np.clip(last.max(), 0, labels.shape[2]))
+    if highest:
+        below = (
+            torch.arange(1, highest + 1, device=labels.device) <= torch.from_numpy(last).to(labels.device)[..., None]
+        )
+        labels = labels.clone()
+        labels[..., :highest].masked_fill_(below, UNKNOWN)
+    return labels
+
+
+def _index(level_from_grid: Matrix, grid: VoxelGrid) -> npt.NDArray[np.int64]:
+    """See `LevelFrame.index`."""
+    axes = [grid.axis_centers(axis).astype(np.float32) for axis in range(3)]
+    matrix = level_from_grid.astype(np.float32)
+    index, inside = np.zeros(grid.size, np.int64), np.ones(grid.size, bool)
+    for row in range(3):
+        place = (
+            matrix[row, 0] * axes[0][:, None, None]
+            + matrix[row, 1] * axes[1][None, :, None]
+            + matrix[row, 2] * axes[2]
+            + (matrix[row, 3] - np.float32(grid.origin[row]))
+        )
+        cell = np.floor(place / np.float32(grid.resolution)).astype(np.int64)
+        inside &= (cell >= 0) & (cell < grid.size[row])
+        index = index * grid.size[row] + cell
+    return np.where(inside, index, grid.count).ravel()

@@ -1,0 +1,93 @@
+"""Frames that follow the ground: deviation, pose, resampling, and what is unknown below the ground."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge_bev.evidence import STANDARD_HEIGHT, Measurement
+from occdepth_ros.models.edge_bev.levelling import (
+    LEAST_COLUMNS,
+    STEP_DEGREES,
+    STEP_M,
+    LevelFrames,
+    deviation,
+    grid_from_level,
+    unknown_below_ground,
+)
+
+GRID = VoxelGrid((0.0, -6.4, -2.2), (64, 64, 32), 0.2)
+IMAGE = (64, 128)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def measured(pitch: float = 0.0, roll: float = 0.0, height: float = 0.0, seen: int = 4096) -> Measurement:
+    """A measurement of a plane that rises ahead by `pitch` and to the left by `roll` degrees, `height` m too high."""
+    a, b = np.tan(np.radians([pitch, roll]))
+    x, y = (-origin / GRID.resolution for origin in GRID.origin[:2])
+    plane = np.array([a, b, STANDARD_HEIGHT + height / GRID.resolution - a * x - b * y], np.float32)
+    columns = np.indices(GRID.size[:2], np.float32) + 0.5
+    ground = (plane[0] * columns[0] + plane[1] * columns[1] + plane[2]).astype(np.float32)
+    nothing = np.zeros(0, np.intp)
+    visible = np.arange(64 * 64).reshape(64, 64) < seen
+    return Measurement(np.zeros((60, 120), np.int16), nothing, nothing, ground, visible, plane)
+
+
+def test_a_road_as_in_training_keeps_the_frame_of_the_grid() -> None:
+    for values in ((0, 0, 0), (0.9, -0.9, 0.1)):
+        assert deviation(measured(*values), GRID) is None
+
+
+def test_deviations_are_rounded_to_steps_and_bounded() -> None:
+    assert deviation(measured(pitch=-2.1, height=0.2), GRID) == (-4, 0, 4)
+    assert deviation(measured(roll=1.4), GRID) == (0, 3, 0)
+    assert deviation(measured(pitch=20), GRID) is None and deviation(measured(height=3), GRID) is None
+    assert deviation(measured(pitch=-2.1, seen=LEAST_COLUMNS - 1), GRID) is None
+
+
+@given(st.integers(-20, 20), st.integers(-20, 20), st.integers(-20, 20))
+@settings(max_examples=25, deadline=None)
+def test_the_road_is_level_at_the_standard_height_in_the_level_frame(pitch: int, roll: int, height: int) -> None:
+    pose = grid_from_level((pitch, roll, height), GRID)
+    assert pose[:3, :3] @ pose[:3, :3].T == pytest.approx(np.eye(3), abs=1e-9)
+    assert np.linalg.det(pose[:3, :3]) == pytest.approx(1)
+    a, b = np.tan(np.radians([pitch * STEP_DEGREES, roll * STEP_DEGREES]))
+    standard = GRID.origin[2] + STANDARD_HEIGHT * GRID.resolution
+    x, y = np.random.default_rng(0).uniform(-5, 20, (2, 10))
+    road = np.stack([x, y, a * x + b * y + standard + height * STEP_M, np.ones(10)])
+    assert (np.linalg.inv(pose) @ road)[2] == pytest.approx(np.full(10, standard), abs=1e-9)
+
+
+def test_a_level_road_is_resampled_to_the_tilted_road_of_the_grid() -> None:
+    from helpers.exports import rig_of
+
+    frames = LevelFrames(rig_of(64, 128), GRID, IMAGE)
+    sight = measured(pitch=-2.0, height=0.2)
+    level = frames.of(sight)
+    assert level is not None and frames.of(sight) is level and frames.of(measured()) is None
+    labels = torch.zeros(GRID.size, dtype=torch.uint8)
+    labels[:, :, 2] = 9
+    out = level.resampled(labels, UNKNOWN).numpy()
+    voxels = np.argwhere(out == 9)
+    expected = sight.ground[voxels[:, 0], voxels[:, 1]]
+    assert np.abs(voxels[:, 2] + 0.5 - expected).max() < 1.3 and len(voxels) > 3500
+    assert (out[..., 20] == 0).mean() > 0.9 and (out == UNKNOWN).any()
+
+
+def test_only_what_is_below_the_ground_becomes_unknown() -> None:
+    labels = torch.full(GRID.size, 9, dtype=torch.uint8)
+    sight = measured(height=1.0, seen=2048)
+    out = unknown_below_ground(labels, sight)
+    height = STANDARD_HEIGHT + 5
+    for half, margin in ((out[:32], 1.25), (out[32:], 3.0)):
+        below = (half == UNKNOWN).all(0).all(0).numpy()
+        assert below.sum() == int(height - margin) and below[: int(height - margin)].all()
+    assert (labels == 9).all()
+    low = measured(height=-0.4)
+    assert torch.equal(unknown_below_ground(labels, low), labels)
