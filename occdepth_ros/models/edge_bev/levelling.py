@@ -21,7 +21,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.evidence import STANDARD_HEIGHT, Measurement, StereoEvidence
 from occdepth_ros.models.edge_bev.tables import BevTables
 
-LEAST_DEGREES, LEAST_M = 1.0, 0.12
+LEAST_DEGREES, LEAST_M = 1.5, 0.15
 """Deviations in pitch or roll and in height up to which the grid's own frame is used, as in training."""
 STEP_DEGREES, STEP_M = 0.5, 0.05
 """Steps to which deviations are rounded."""
@@ -141,8 +141,10 @@ def grid_from_level(steps: Steps, grid: VoxelGrid) -> Matrix:
     return pose
 
 
-def unknown_below_ground(labels: torch.Tensor, measured: Measurement) -> torch.Tensor:
-    """Labels `[X, Y, Z]` with unknown voxels below the ground, which nothing can show."""
+def unknown_below_ground(
+    labels: torch.Tensor, confidence: torch.Tensor, measured: Measurement
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels and confidence, `[X, Y, Z]` each, with unknown voxels below the ground, which nothing can show."""
     margin = np.where(measured.ground_seen, np.float32(BELOW_SEEN), np.float32(BELOW_UNSEEN))
     last = np.floor(measured.ground - margin)
     highest = int(np.clip(last.max(), 0, labels.shape[2]))
@@ -150,9 +152,10 @@ def unknown_below_ground(labels: torch.Tensor, measured: Measurement) -> torch.T
         below = (
             torch.arange(1, highest + 1, device=labels.device) <= torch.from_numpy(last).to(labels.device)[..., None]
         )
-        labels = labels.clone()
+        labels, confidence = labels.clone(), confidence.clone()
         labels[..., :highest].masked_fill_(below, UNKNOWN)
-    return labels
+        confidence[..., :highest].masked_fill_(below, 0)
+    return labels, confidence
 
 
 def _index(level_from_grid: Matrix, grid: VoxelGrid) -> npt.NDArray[np.int64]:

@@ -140,7 +140,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             decision = decide(output, region, network.limits, network.calibration, projection.size)
         labels, confidence = decision.labels, decision.confidence
         if self.follows_ground:
-            labels = unknown_below_ground(labels, measured)
+            labels, confidence = unknown_below_ground(labels, confidence, measured)
         if level is not None:
             labels, confidence = level.resampled(labels, UNKNOWN), level.resampled(confidence, 0)
         clock.lap("head")

@@ -40,13 +40,13 @@ def measured(pitch: float = 0.0, roll: float = 0.0, height: float = 0.0, seen: i
 
 
 def test_a_road_as_in_training_keeps_the_frame_of_the_grid() -> None:
-    for values in ((0, 0, 0), (0.9, -0.9, 0.1)):
+    for values in ((0, 0, 0), (1.4, -1.4, 0.1)):
         assert deviation(measured(*values), GRID) is None
 
 
 def test_deviations_are_rounded_to_steps_and_bounded() -> None:
     assert deviation(measured(pitch=-2.1, height=0.2), GRID) == (-4, 0, 4)
-    assert deviation(measured(roll=1.4), GRID) == (0, 3, 0)
+    assert deviation(measured(roll=1.6), GRID) == (0, 3, 0)
     assert deviation(measured(pitch=20), GRID) is None and deviation(measured(height=3), GRID) is None
     assert deviation(measured(pitch=-2.1, seen=LEAST_COLUMNS - 1), GRID) is None
 
@@ -83,11 +83,12 @@ def test_a_level_road_is_resampled_to_the_tilted_road_of_the_grid() -> None:
 def test_only_what_is_below_the_ground_becomes_unknown() -> None:
     labels = torch.full(GRID.size, 9, dtype=torch.uint8)
     sight = measured(height=1.0, seen=2048)
-    out = unknown_below_ground(labels, sight)
+    out, confidence = unknown_below_ground(labels, labels, sight)
+    assert torch.equal(confidence == 0, out == UNKNOWN)
     height = STANDARD_HEIGHT + 5
     for half, margin in ((out[:32], 1.25), (out[32:], 3.0)):
         below = (half == UNKNOWN).all(0).all(0).numpy()
         assert below.sum() == int(height - margin) and below[: int(height - margin)].all()
     assert (labels == 9).all()
     low = measured(height=-0.4)
-    assert torch.equal(unknown_below_ground(labels, low), labels)
+    assert torch.equal(unknown_below_ground(labels, labels, low)[0], labels)
