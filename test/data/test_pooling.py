@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from occdepth_ros.data.pooling import downsample_labels, pool_labels
+from occdepth_ros.data.pooling import downsample_labels
 from occdepth_ros.errors import GridError
 
 
@@ -20,17 +20,13 @@ def test_pooling_gives_the_published_labels(golden_dir: Path) -> None:
         labels = stored["label_in"].astype(np.uint8)
         assert np.array_equal(downsample_labels(labels, 8), stored["label_ds8"])
         assert np.array_equal(downsample_labels(labels, 4), stored["label_ds4"])
-        assert np.array_equal(pool_labels(labels, 2), stored["label_major2"])
 
 
-def reference_block(block: np.ndarray, *, sparse_share: float | None) -> int:
+def reference_block(block: np.ndarray) -> int:
     values = block.ravel().tolist()
     empty, unknown = values.count(0), values.count(255)
     occupied = [v for v in values if v not in (0, 255)]
-    if sparse_share is None:
-        if not occupied:
-            return 0 if empty else 255
-    elif empty + unknown > sparse_share * len(values):
+    if empty + unknown > 0.95 * len(values):
         return 0 if empty > unknown else 255
     return min(set(occupied), key=lambda v: (-occupied.count(v), v))
 
@@ -43,25 +39,22 @@ def reference_block(block: np.ndarray, *, sparse_share: float | None) -> int:
 def test_pooling_agrees_with_a_count_block_by_block(labels: np.ndarray, background: int | None) -> None:
     if background is not None:
         labels[1:, 1:] = background
-    sparse, dense = downsample_labels(labels, 3), pool_labels(labels, 3)
-    assert sparse.shape == dense.shape == (2, 1, 3)
+    pooled = downsample_labels(labels, 3)
+    assert pooled.shape == (2, 1, 3)
     for index in np.ndindex(2, 1, 3):
         block = labels[tuple(slice(3 * i, 3 * i + 3) for i in index)]
-        assert sparse[index] == reference_block(block, sparse_share=0.95)
-        assert dense[index] == reference_block(block, sparse_share=None)
+        assert pooled[index] == reference_block(block)
 
 
 @pytest.mark.parametrize("label", [0, 7, 255])
 def test_a_uniform_volume_stays_uniform(label: int) -> None:
     labels = np.full((8, 8, 8), label, np.uint8)
     assert (downsample_labels(labels, 8) == label).all()
-    assert (pool_labels(labels, 4) == label).all()
 
 
 def test_blocks_of_one_voxel_change_nothing() -> None:
     labels = np.random.default_rng(0).choice(np.array([0, 3, 255], np.uint8), (4, 4, 4))
     assert np.array_equal(downsample_labels(labels, 1), labels)
-    assert np.array_equal(pool_labels(labels, 1), labels)
 
 
 @pytest.mark.parametrize(("shape", "factor"), [((8, 8, 6), 4), ((8, 8), 4), ((8, 8, 8), 0)])

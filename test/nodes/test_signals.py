@@ -20,13 +20,24 @@ from helpers import sequences
 pytestmark = pytest.mark.ros
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.1])
-@pytest.mark.parametrize(("node", "ready"), [("stereo_occ", "configured"), ("replay", "waiting")])
-def test_a_second_ctrl_c_does_not_cut_the_clean_up_short(node: str, ready: str, pause: float, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", f"occdepth_ros.nodes.{node}.node"]
+@pytest.mark.parametrize(
+    ("node", "ready", "pause", "model"),
+    [
+        ("stereo_occ", "configured", 0.0, "occdepth-edge"),
+        ("stereo_occ", "configured", 0.1, "stereo-geometry"),
+        ("replay", "waiting", 0.0, ""),
+        ("replay", "waiting", 0.1, ""),
+    ],
+)
+def test_a_second_ctrl_c_does_not_cut_the_clean_up_short(
+    node: str, ready: str, pause: float, model: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", f"occdepth_ros.nodes.{node}.node", "--ros-args", "-p"]
     if node == "replay":
         sequences.kitti_odometry(tmp_path, 3)
-        command += ["--ros-args", "-p", f"source:={tmp_path}"]
+        command.append(f"source:={tmp_path}")
+    else:
+        command.append(f"model:={model}")
     process = subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

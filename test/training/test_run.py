@@ -121,12 +121,12 @@ def test_a_resumed_training_equals_an_uninterrupted_one(trained: Path, tmp_path:
 
 
 def test_the_average_is_validated_written_and_resumed(tmp_path: Path) -> None:
-    averaging = recipe("steps=6", "save_every=2", "optimization.average=0.8")
+    averaging = recipe("steps=4", "save_every=2", "optimization.average=0.8")
     quiet = Console(quiet=True)
     whole, resumed_out = tmp_path / "whole", tmp_path / "resumed"
     scores = train(averaging, Scenes(), Scenes(), whole, device="cpu", console=quiet)
     reference = tmp_path / "reference"
-    train(recipe("steps=6", "save_every=2"), Scenes(), Scenes(), reference, device="cpu", console=quiet)
+    train(recipe("steps=4", "save_every=2"), Scenes(), Scenes(), reference, device="cpu", console=quiet)
     # averaging does not change the training
     assert_same_rows(whole / "log.csv", reference / "log.csv")
     assert rows(whole / "validation.csv") != rows(reference / "validation.csv")
@@ -150,7 +150,7 @@ def test_the_average_is_validated_written_and_resumed(tmp_path: Path) -> None:
     assert 100 * module.scores.mean_iou == pytest.approx(scores["validation"]["ssc_miou"], abs=1e-3)
 
     with pytest.raises(RuntimeError, match="power failure"):
-        train(averaging, Scenes(6), None, resumed_out, device="cpu", console=quiet)
+        train(averaging, Scenes(5), None, resumed_out, device="cpu", console=quiet)
     train(averaging, Scenes(), None, resumed_out, device="cpu", resume=True, console=quiet)
     assert_same_rows(resumed_out / "log.csv", whole / "log.csv")
     resumed = torch.load(resumed_out / f"{LAST}.ckpt", weights_only=True)

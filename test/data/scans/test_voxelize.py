@@ -91,7 +91,7 @@ def test_scans_are_merged_by_pose_and_moving_objects_leave_no_trail() -> None:
     expected = np.zeros(GRID.size, np.uint16)
     expected[4, 6, 3], expected[5, 6, 3], expected[9, 2, 3] = CAR, MOVING_CAR, ROAD
     np.testing.assert_array_equal(made.label, expected)
-    assert np.argwhere(made.measured).tolist() == [[4, 6, 3], [5, 6, 3]]
+    assert np.argwhere(made.scanned).tolist() == [[4, 6, 3], [5, 6, 3]]
 
 
 def test_a_second_scan_observes_space_hidden_from_the_first() -> None:
@@ -113,8 +113,8 @@ def official(kitti_mini: Path, kind: str) -> np.ndarray:
 def test_labels_agree_with_files_of_the_benchmark(kitti_mini: Path) -> None:
     points, labels = LabelledScans(kitti_mini / "dataset" / "sequences" / "00").read("000000")
     made = completion_labels(PosedScan(points, labels, np.eye(4)), [])
-    measured = official(kitti_mini, "bin")
-    assert (made.measured & measured).sum() / (made.measured | measured).sum() >= 0.998
+    scanned = official(kitti_mini, "bin")
+    assert (made.scanned & scanned).sum() / (made.scanned | scanned).sum() >= 0.998
     # Occlusion in the official files is that of the whole drive; the lowest layer wraps to the top of another row.
     ours, theirs = made.occluded[..., 1:], official(kitti_mini, "occluded")[..., 1:]
     assert (ours & theirs).sum() / ours.sum() > 0.995

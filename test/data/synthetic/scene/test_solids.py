@@ -29,7 +29,7 @@ def inside(part: Part, points: np.ndarray, margin: float = 0.0) -> np.ndarray:
     if isinstance(part, Block):
         return np.asarray((part.planes[:, :3] @ points <= part.planes[:, 3:] + margin).all(axis=0))
     radii = np.asarray(part.radii) + margin
-    local = part.turn.T @ (points - part.center[:, None]) / radii[:, None]
+    local = part.rotation.T @ (points - part.center[:, None]) / radii[:, None]
     return np.asarray((local**2).sum(axis=0) <= 1)
 
 
