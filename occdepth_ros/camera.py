@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -212,6 +213,16 @@ class StereoRig:
     def scaled(self, width: int, height: int) -> StereoRig:
         """Return the rig with both images resized, as `PinholeCamera.scaled`."""
         return replace(self, left=self.left.scaled(width, height), right=self.right.scaled(width, height))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return projections `[3, 4]`, pose of the grid `[4, 4]` and image size in pixels, as lists and numbers."""
+        return {
+            "left_projection": self.left.projection.tolist(),
+            "right_projection": self.right.projection.tolist(),
+            "reference_from_grid": self.reference_from_grid.tolist(),
+            "width": self.left.width,
+            "height": self.left.height,
+        }
 
     @property
     def fingerprint(self) -> str:

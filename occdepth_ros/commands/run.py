@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -158,20 +159,8 @@ def describe(source: StereoSource, engine: Engine, arguments: argparse.Namespace
             "numpy": np.__version__,
             "opencv": cv2.__version__,
         },
-        "grid": {
-            "origin": grid.origin,
-            "size": grid.size,
-            "resolution": grid.resolution,
-            "frame_id": grid.frame_id,
-        },
-        "rig": {
-            "left_projection": rig.left.projection.tolist(),
-            "right_projection": rig.right.projection.tolist(),
-            "reference_from_grid": rig.reference_from_grid.tolist(),
-            "width": rig.left.width,
-            "height": rig.left.height,
-            "fingerprint": rig.fingerprint,
-        },
+        "grid": asdict(grid),
+        "rig": {**rig.as_dict(), "fingerprint": rig.fingerprint},
     }
 
 

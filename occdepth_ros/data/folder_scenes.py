@@ -218,16 +218,16 @@ def _check_frame(
     folder: Path, source: FileSequence, row: int, ground_truths: Mapping[str, Path], classes: int
 ) -> Iterator[Problem]:
     frame, size = source.frames[row], (source.rig.left.width, source.rig.left.height)
-    looks: list[Callable[[], object]] = [
+    checks: list[Callable[[], object]] = [
         lambda: source[row],
         lambda: read_own_depth(folder, frame, size),
         lambda: read_own_semantics(folder, frame, size, classes),
     ]
     if frame in ground_truths:
-        looks.append(lambda: read_own_voxels(ground_truths[frame], source.grid_frame, classes))
-    for look in looks:
+        checks.append(lambda: read_own_voxels(ground_truths[frame], source.grid_frame, classes))
+    for check in checks:
         try:
-            look()
+            check()
         except OccDepthError as error:
             yield Problem(Path(error.where or folder), error.what)
 

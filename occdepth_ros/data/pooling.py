@@ -40,28 +40,6 @@ def downsample_labels(labels: Labels, factor: int) -> Labels:
     return np.where(sparse, unoccupied, occupied).astype(np.uint8).reshape(shape)
 
 
-def pool_labels(labels: Labels, factor: int) -> Labels:
-    """Return labels of blocks that are occupied if any voxel is occupied, so that thin objects are preserved.
-
-    A block takes its most frequent occupied class, the smallest id on ties. A block without occupied voxels is empty if
-    any voxel is empty, else unknown.
-
-    Args:
-        labels: class ids, 0 empty, 255 unknown, `[X, Y, Z]`.
-        factor: edge of a block, voxels.
-
-    Returns:
-        `[X/factor, Y/factor, Z/factor]`.
-
-    Raises:
-        GridError: the volume is not divisible into blocks of this size.
-    """
-    classes, counts, shape = _count(labels, factor)
-    occupied = _most_frequent_occupied(classes, counts)
-    unoccupied = np.where(counts[:, EMPTY] > 0, EMPTY, UNKNOWN)
-    return np.where(counts[:, 1:-1].any(axis=1), occupied, unoccupied).astype(np.uint8).reshape(shape)
-
-
 def _count(labels: Labels, factor: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], tuple[int, ...]]:
     """Return the ids that occur, `[K]`, with 0 first and 255 last; their counts, `[blocks, K]`; the shape in blocks."""
     if labels.ndim != 3 or factor < 1 or any(n % factor for n in labels.shape):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -89,27 +89,14 @@ class About:
 
     def to_json(self) -> str:
         """The text of the metadata entry."""
-        rig, grid = self.rig, self.grid
         return json.dumps(
             {
                 "format": FORMAT,
                 "model": self.model,
                 "version": self.version,
                 "weights": self.weights,
-                "grid": {
-                    "origin": grid.origin,
-                    "size": grid.size,
-                    "resolution": grid.resolution,
-                    "frame_id": grid.frame_id,
-                },
-                "rig": {
-                    "left_projection": rig.left.projection.tolist(),
-                    "right_projection": rig.right.projection.tolist(),
-                    "reference_from_grid": rig.reference_from_grid.tolist(),
-                    "width": rig.left.width,
-                    "height": rig.left.height,
-                    "frame_id": rig.frame_id,
-                },
+                "grid": asdict(self.grid),
+                "rig": {**self.rig.as_dict(), "frame_id": self.rig.frame_id},
                 "network_picture": {"height": self.config.image[0], "width": self.config.image[1]},
             }
         )

@@ -111,7 +111,7 @@ class ExportedPredictor(NetworkPredictor[ExportedTables]):
         depth = torch.from_numpy(outputs.get("depth", no_depth))
         restored = self.about.fit.restore(depth).numpy()
         if observed is not None:
-            supported = observed[1].raised(tables.layers).applied(outputs["labels"], outputs["confidence"])
+            supported = observed[1].shifted(tables.layers).applied(outputs["labels"], outputs["confidence"])
             return Occupancy(*supported, restored)
         visibility = tables.visibility.classify(depth).numpy()
         return Occupancy(outputs["labels"], outputs["confidence"], visibility, restored)

@@ -1,4 +1,4 @@
-"""Reading of exported files, which are checked before a runtime gets them."""
+"""Reading of exported files, with checks before a runtime loads them."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def open_chosen_source(arguments: argparse.Namespace) -> StereoSource:
 
 
 def checked_rig(source: StereoSource, grid: VoxelGrid, frames: range, *, use_measured: bool) -> StereoRig:
-    """Print one line on the rig, what the ground in the images says about its pose, and the warnings, to stderr.
+    """Print the rig, the pose estimated from the ground in the images, and the warnings to stderr.
 
     Args:
         source: warnings are added to its description.

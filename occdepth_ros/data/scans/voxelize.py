@@ -34,19 +34,19 @@ class CompletionLabels:
 
     Args:
         label: `[X, Y, Z]` uint16 raw ids, 0 = empty.
-        measured: `[X, Y, Z]` bool, voxels of the scan of the frame; the file `.bin`.
+        scanned: `[X, Y, Z]` bool, voxels of the scan of the frame; the file `.bin`.
         occluded: `[X, Y, Z]` bool, voxels that are hidden from the LiDAR of the frame, and occupied voxels.
         invalid: `[X, Y, Z]` bool, voxels without points that are not visible from any scan.
     """
 
     label: RawLabels
-    measured: Mask
+    scanned: Mask
     occluded: Mask
     invalid: Mask
 
     def files(self) -> dict[str, bytes]:
         """Return the contents of the benchmark's files by suffix."""
-        bits = {"bin": self.measured, "occluded": self.occluded, "invalid": self.invalid}
+        bits = {"bin": self.scanned, "occluded": self.occluded, "invalid": self.invalid}
         packed = {suffix: np.packbits(mask).tobytes() for suffix, mask in bits.items()}
         return {"label": self.label.astype("<u2").tobytes(), **packed}
 
@@ -67,22 +67,22 @@ class PosedScan:
 
 
 def completion_labels(
-    own: PosedScan, others: Iterable[PosedScan], grid: VoxelGrid = BENCHMARK_GRID
+    reference: PosedScan, others: Iterable[PosedScan], grid: VoxelGrid = BENCHMARK_GRID
 ) -> CompletionLabels:
     """Compute the grids of one frame.
 
     Moving objects are taken only from the scan of the frame, so that they leave no trails.
 
     Args:
-        own: scan of the frame.
+        reference: scan of the frame.
         others: scans to merge with it.
         grid: grid of the voxels, in the LiDAR frame of the frame.
     """
-    own_votes = Votes(grid)
+    reference_votes = Votes(grid)
     merged = Votes(grid)
-    for votes in (own_votes, merged):
-        votes.add(own)
-    sensors = [own.pose[:3, 3]]
+    for votes in (reference_votes, merged):
+        votes.add(reference)
+    sensors = [reference.pose[:3, 3]]
     for scan in others:
         still = ~np.isin(scan.labels, MOVING)
         merged.add(PosedScan(scan.points[still], scan.labels[still], scan.pose))
@@ -93,7 +93,7 @@ def completion_labels(
     occluded = ~seen
     for sensor in sensors[1:]:
         seen |= visible_from(sensor, occupied, grid)
-    return CompletionLabels(label, own_votes.winners() != 0, occluded, ~(seen | occupied))
+    return CompletionLabels(label, reference_votes.winners() != 0, occluded, ~(seen | occupied))
 
 
 class Votes:

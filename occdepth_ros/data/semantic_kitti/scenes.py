@@ -221,8 +221,8 @@ class _FromVoxels:
         occupied = (target != 0) & (target != UNKNOWN)
         if path.is_file():
             # The file marks all occupied voxels as hidden; voxels of the frame's scan are visible.
-            measured = path.with_suffix(".bin")
-            surfaces = read_bits(measured) & occupied if measured.is_file() else occupied
+            scanned = path.with_suffix(".bin")
+            surfaces = read_bits(scanned) & occupied if scanned.is_file() else occupied
             return CompletedScene(target, (~read_bits(path) & (target != UNKNOWN)) | surfaces)
         seen = visible_from(np.zeros(3), occupied, BENCHMARK_GRID, surfaces=True)
         return CompletedScene(target, seen & (target != UNKNOWN))

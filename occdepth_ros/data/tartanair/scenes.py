@@ -75,9 +75,9 @@ class TartanScenes:
         """
         part, frame = self._places[index]
         left, right = part.images(frame)
-        own = part.read(frame)
-        scene = self.ground_truth(part, frame, own)
-        semantics = np.where(np.isfinite(own.depth), TARTANAIR.from_raw(own.ids), UNKNOWN)
+        reference = part.read(frame)
+        scene = self.ground_truth(part, frame, reference)
+        semantics = np.where(np.isfinite(reference.depth), TARTANAIR.from_raw(reference.ids), UNKNOWN)
         return SceneExample(
             f"{part.name}/{frame}",
             left,
@@ -86,15 +86,15 @@ class TartanScenes:
             TARTANAIR_GRID,
             scene.target,
             seen=scene.seen,
-            depth=own.depth,
+            depth=reference.depth,
             semantics=semantics.astype(np.uint8),
         )
 
-    def ground_truth(self, part: Trajectory, frame: str, own: TartanFrame) -> CompletedScene:
+    def ground_truth(self, part: Trajectory, frame: str, reference: TartanFrame) -> CompletedScene:
         """Return the voxels of a frame, from the cache if possible."""
 
         def make() -> CompletedScene:
-            return make_ground_truth(part, frame, own, self._ground_truth, self._reach, self._stride)
+            return make_ground_truth(part, frame, reference, self._ground_truth, self._reach, self._stride)
 
         if self._cache is None or self._ground_truth == "visible":
             return make()
@@ -105,7 +105,7 @@ class TartanScenes:
 
 
 def make_ground_truth(
-    part: Trajectory, frame: str, own: TartanFrame, ground_truth: GroundTruth, reach: float, stride: int
+    part: Trajectory, frame: str, reference: TartanFrame, ground_truth: GroundTruth, reach: float, stride: int
 ) -> CompletedScene:
     """Compute the voxels of a frame on `TARTANAIR_GRID`. Arguments are those of `TartanScenes`.
 
@@ -113,9 +113,9 @@ def make_ground_truth(
         SourceError: a file of a merged frame is damaged.
     """
     if ground_truth == "visible":
-        target = visible_surface(own)
-        return CompletedScene(target, fused_scene(own, ()).seen | (target != EMPTY))
-    return fused_scene(own, (part.read(name) for name in near(part, frame, reach, stride)))
+        target = visible_surface(reference)
+        return CompletedScene(target, fused_scene(reference, ()).seen | (target != EMPTY))
+    return fused_scene(reference, (part.read(name) for name in near(part, frame, reach, stride)))
 
 
 def near(part: Trajectory, frame: str, reach: float, stride: int) -> list[str]:

@@ -51,23 +51,25 @@ def visible_surface(frame: TartanFrame) -> npt.NDArray[np.uint8]:
     return _classes(votes)
 
 
-def fused_scene(own: TartanFrame, others: Iterable[TartanFrame], grid: VoxelGrid = TARTANAIR_GRID) -> CompletedScene:
+def fused_scene(
+    reference: TartanFrame, others: Iterable[TartanFrame], grid: VoxelGrid = TARTANAIR_GRID
+) -> CompletedScene:
     """Fuse frames of a trajectory into the ground truth of one of them.
 
     A voxel takes the most frequent class of its pixels. A voxel without pixels is free if any image has a depth behind
     it, else unknown.
 
     Args:
-        own: frame whose ground truth is computed.
+        reference: frame whose ground truth is computed.
         others: frames to merge with it.
-        grid: grid of the voxels, in the level frame of `own` (see `level_frame`).
+        grid: grid of the voxels, in the level frame of `reference` (see `level_frame`).
     """
-    grid_from_world = np.linalg.inv(level_frame(own.world_from_camera))
+    grid_from_world = np.linalg.inv(level_frame(reference.world_from_camera))
     votes = Votes(grid)
     free = np.zeros(grid.size, bool)
     seen = np.zeros(grid.size, bool)
     centers = grid.centers().astype(np.float64)
-    for number, frame in enumerate((own, *others)):
+    for number, frame in enumerate((reference, *others)):
         pose = grid_from_world @ frame.world_from_camera
         points, labels = _points(frame)
         votes.add(PosedScan(points, labels, pose))

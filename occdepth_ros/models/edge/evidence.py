@@ -73,7 +73,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Observation:
-    """What the rays of one pair say of each voxel.
+    """Evidence of the rays of one pair for each voxel.
 
     Args:
         bits: `[X, Y, Z]` uint8, sums of `IN_VIEW`, `PASSED`, `ENDED` and `UNMATCHED`.
@@ -81,7 +81,7 @@ class Observation:
 
     bits: npt.NDArray[np.uint8]
 
-    def raised(self, layers: int) -> Observation:
+    def shifted(self, layers: int) -> Observation:
         """The observation of the grid that lies `layers` higher; layers outside of this grid have no evidence."""
         bits = np.zeros_like(self.bits)
         if layers >= 0:

@@ -113,7 +113,7 @@ class EdgePredictor(NetworkPredictor[EdgeTables]):
         clock.lap("head")
         depth = self._depth(distribution, stereo, geometry)
         predicted = (shifted(volume, tables.layers).cpu().numpy() for volume in (decided.labels, decided.confidence))
-        supported = observation.raised(tables.layers).applied(*predicted)
+        supported = observation.shifted(tables.layers).applied(*predicted)
         return Occupancy(*supported, tables.fit.restore(depth).cpu().numpy())
 
     def _depth(self, distribution: torch.Tensor, stereo: Measurement, geometry: EdgeGeometry) -> torch.Tensor:

@@ -12,7 +12,7 @@ class DenseUpsample3d(nn.Module):
     Args:
         in_channels, out_channels: channels of input and output.
         factor: fine voxels along each edge of a coarse one.
-        kernel: edge of what it sees, coarse voxels, odd.
+        kernel: edge of the receptive field, coarse voxels, odd.
     """
 
     def __init__(self, in_channels: int, out_channels: int, factor: int = 2, *, kernel: int = 1) -> None:

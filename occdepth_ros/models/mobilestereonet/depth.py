@@ -23,7 +23,7 @@ from occdepth_ros.models.mobilestereonet.network import (
 )
 from occdepth_ros.models.monoocc.proposals.source import Depth
 from occdepth_ros.models.predictor import ImageArray
-from occdepth_ros.models.weights import RANDOM, with_weights
+from occdepth_ros.models.weights import with_weights
 
 NETWORKS: dict[str, type[MobileStereoNet2d] | type[MobileStereoNet3d]] = {
     "mobilestereonet-2d": MobileStereoNet2d,
@@ -63,7 +63,6 @@ class StereoNetDepth:
         network = with_weights(lambda _: make(), name, weights)
         with memory_guard(name, self.device):
             self.network = network.eval().requires_grad_(False).to(self.device)
-        self.is_random = str(weights) == RANDOM
 
     def __call__(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Depth:
         """See `DepthSource`; every pixel of the rig's image with a positive disparity has depth.

@@ -18,8 +18,6 @@ STEP = 4
 """Pixels of the image per cell of the cost volume."""
 MULTIPLE = 32
 """Both sides of the images must be multiples of this."""
-LOSS_WEIGHTS = (0.5, 0.5, 0.7, 1.0)
-"""Of the disparities behind the first layers and behind each hourglass (smooth L1, section 4.1)."""
 GROUPS = 40
 """Of features whose correlation is one number each, in the 3-D network (group-wise correlation)."""
 

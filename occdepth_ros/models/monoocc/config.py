@@ -14,7 +14,7 @@ SEMANTIC_KITTI_GRID = VoxelGrid.semantic_kitti()
 SCALE = 2
 """Edge of a working voxel, voxels of the prediction."""
 PAST_FRAMES = (-12, -9, -6, -3)
-"""Frames beside the present one that the privileged branch sees, at 10 Hz, as VoxFormer-T has them."""
+"""Offsets of the other input frames of the privileged branch, at 10 Hz, as in VoxFormer-T."""
 
 
 @dataclass(frozen=True)

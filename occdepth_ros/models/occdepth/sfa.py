@@ -40,9 +40,9 @@ def gather_view(features: torch.Tensor, pixels: torch.Tensor, visible: torch.Ten
 def fuse_views(views: list[torch.Tensor], visible: torch.Tensor) -> torch.Tensor:
     """Fuse the views' features by pairwise cosine similarity.
 
-    A voxel that both views of a pair see gets the pair's sum times their similarity (which may be negative);
-    one that a single view sees gets that view's feature; the pairs are summed and divided by V (V - 1), which
-    for two views halves also the features seen by one view. Published weights were trained with this.
+    For a voxel visible in both views of a pair the term is the sum of their features times their similarity (which may
+    be negative); for a voxel visible in one view it is the feature of that view. The terms of all pairs are summed and
+    divided by V (V - 1); with two views, features of a single view are thus halved, as in the published training.
 
     Args:
         views: V times `[N, C]`, zero where invisible.

@@ -12,7 +12,7 @@ def channel_divergence(student: torch.Tensor, teacher: torch.Tensor, target: tor
     """Kullback-Leibler divergence of the channel distributions, averaged over the occupied voxels.
 
     Args:
-        student, teacher: features, `[N, C]`; only the student gets gradients.
+        student, teacher: features, `[N, C]`; gradients flow to the student only.
         target: class ids of the same voxels, 255 unknown, `[N]`.
 
     Returns:

@@ -7,16 +7,14 @@ import torch.nn.functional as F
 
 from occdepth_ros.classes import EMPTY, UNKNOWN
 
-RELATIONS = ("same class", "different classes", "both empty", "one empty")
-"""Order of the four relations; the binary variant has the order different, same."""
-
 
 def relation_targets(labels: torch.Tensor, n_relations: int = 4) -> torch.Tensor:
     """Return the relations of every voxel to the voxels of every super-voxel (2x2x2 voxels).
 
     Args:
         labels: class ids of N voxels, 255 unknown, `[B, X, Y, Z]`; an odd size's last layer belongs to no super-voxel.
-        n_relations: 4, see `RELATIONS`, or 2: different and same class, where the empty class counts as a class.
+        n_relations: 4: same class, different classes, both empty, one empty; or 2: different and same class, where the
+            empty class counts as a class.
 
     Returns:
         `[B, R, N, M]` bool with M super-voxels, N innermost in memory as in the logits of the context prior; all

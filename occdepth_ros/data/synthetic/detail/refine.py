@@ -19,7 +19,7 @@ def refined(parts: Sequence[Part]) -> list[Part]:
     for part in parts:
         if isinstance(part, Block):
             out.append(_sign(part) if part.paint is Paint.SIGN else part)
-            added += moved(_details(part), part.turn, part.place)
+            added += moved(_details(part), part.rotation, part.translation)
         else:
             out.append(part)
             added += _arms(part)
@@ -53,8 +53,8 @@ def _sign(block: Block) -> Block:
     normals = np.stack([np.zeros(edges), np.cos(angle), np.sin(angle)], axis=1)
     center = (low + high) / 2
     offsets = normals @ center + half * (0.72 if kind == 2 else 1.0)
-    normals = normals @ block.turn.T
-    planes = np.column_stack([normals, offsets + normals @ block.place])
+    normals = normals @ block.rotation.T
+    planes = np.column_stack([normals, offsets + normals @ block.translation])
     return replace(block, planes=np.vstack([block.planes, planes]))
 
 
@@ -63,4 +63,4 @@ def _arms(part: Ball) -> list[Part]:
         return []
     arms = [ball("person", (0.02, y, -0.03), (0.065, 0.055, 0.33), part.color) for y in (-0.235, 0.235)]
     hands = [ball("person", (0.04, y, -0.37), (0.05, 0.04, 0.07), SKIN) for y in (-0.24, 0.24)]
-    return moved([*arms, *hands], part.turn, part.center)
+    return moved([*arms, *hands], part.rotation, part.center)

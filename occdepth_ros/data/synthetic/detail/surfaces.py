@@ -49,8 +49,8 @@ class SurfaceTables:
 
     def __init__(self, world: World) -> None:
         solids = world.solids
-        self.turn = np.array([s.turn for s in solids], np.float32).reshape(-1, 3, 3)
-        self.origin = np.array([s.place if isinstance(s, Block) else s.center for s in solids], np.float32)
+        self.rotation = np.array([s.rotation for s in solids], np.float32).reshape(-1, 3, 3)
+        self.origin = np.array([s.translation if isinstance(s, Block) else s.center for s in solids], np.float32)
         extents = [extent(s) if isinstance(s, Block) else (-np.array(s.radii), np.array(s.radii)) for s in solids]
         self.lower, self.upper = (np.array([e[k] for e in extents], np.float32).reshape(-1, 3) for k in (0, 1))
         self.shape = np.array([_shape(s) if isinstance(s, Block) else 0.0 for s in solids], np.float32)
@@ -58,11 +58,11 @@ class SurfaceTables:
 
     def surface(self, solid: npt.NDArray[np.int32], points: Array, normals: Array, footprint: Array) -> Surface:
         """The points `[3, N]` and normals of the world on the solids with these indices, in their frames."""
-        turn = self.turn[solid]
+        rotation = self.rotation[solid]
         return Surface(
             solid,
-            np.einsum("nji,jn->in", turn, points - self.origin[solid].T),
-            np.einsum("nji,jn->in", turn, normals),
+            np.einsum("nji,jn->in", rotation, points - self.origin[solid].T),
+            np.einsum("nji,jn->in", rotation, normals),
             self.lower[solid].T,
             self.upper[solid].T,
             self.shape[solid],
@@ -74,17 +74,17 @@ class SurfaceTables:
 
 def extent(block: Block) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Lower and upper corner of a block's box in its own frame, metres, `[3]` each."""
-    offsets = block.planes[:6, 3] - block.planes[:6, :3] @ block.place
+    offsets = block.planes[:6, 3] - block.planes[:6, :3] @ block.translation
     return -offsets[3:], offsets[:3]
 
 
 def _shape(block: Block) -> float:
     if block.paint not in (Paint.FACADE, Paint.GLASSHOUSE) or len(block.planes) < 8:
         return 0.0
-    normals = block.planes[:, :3] @ block.turn
+    normals = block.planes[:, :3] @ block.rotation
     if block.paint is Paint.GLASSHOUSE:
         return float(-normals[7, 2] / normals[7, 0])
-    offset = float(block.planes[6, 3] - block.planes[6, :3] @ block.place) / normals[6, 2]
+    offset = float(block.planes[6, 3] - block.planes[6, :3] @ block.translation) / normals[6, 2]
     return float(offset - abs(normals[6, 0] / normals[6, 2]) * extent(block)[1][0])
 
 

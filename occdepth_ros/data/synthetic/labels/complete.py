@@ -1,4 +1,4 @@
-"""Complete ground truth of the sample drive: all surfaces and free space that any place along the drive sees."""
+"""Complete ground truth of the sample drive: all surfaces and free space visible from any position on the drive."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def complete_labels(solid: Labels, grid: VoxelGrid, viewpoints: Matrix) -> Label
         viewpoints: in the frame of the grid, `[P, 3]` metres.
 
     Returns:
-        0 free, class ids, 255 for everything that no viewpoint sees, `[X, Y, Z]`.
+        0 free, class ids, 255 for voxels that are visible from no viewpoint, `[X, Y, Z]`.
     """
     standing = solid != EMPTY
     free, lit = np.zeros(solid.shape, bool), np.zeros(solid.shape, bool)

@@ -100,7 +100,7 @@ def lidar_labels(
         rng: source of the phases of the rings.
 
     Returns:
-        0 free, class ids, 255 unknown, `[X, Y, Z]`; and the voxels that the scan at the reference position sees.
+        0 free, class ids, 255 unknown, `[X, Y, Z]`; and the voxels visible to the scan at the reference position.
     """
     top = int((positions[reference, 2] + rng.uniform(*SHADOWS) - grid.origin[2]) / grid.resolution)
     standing = solid != EMPTY

@@ -44,8 +44,8 @@ def solid_labels(scene: Scene, grid: VoxelGrid, world_from_grid: Matrix) -> Labe
         if isinstance(solid, Ball):
             # a voxel is occupied if its centre is inside: solids thinner than half a voxel are grown
             grown = np.maximum(np.asarray(solid.radii) + _GROWN, 0.11)
-            m = (solid.turn.T / grown[:, None]) @ rotation
-            c = (solid.turn.T / grown[:, None]) @ (shift - solid.center)
+            m = (solid.rotation.T / grown[:, None]) @ rotation
+            c = (solid.rotation.T / grown[:, None]) @ (shift - solid.center)
             rows = [(m[k, 0] * x)[:, None, None] + (m[k, 1] * y)[:, None] + (m[k, 2] * z + c[k]) for k in range(3)]
             inside = rows[0] ** 2 + rows[1] ** 2 + rows[2] ** 2 <= 1
             if solid.paint is Paint.FOLIAGE:

@@ -1,4 +1,4 @@
-"""A pinhole camera as the rasterizer sees it: solids as coefficients of inverse depth over the pixel."""
+"""A pinhole camera for the rasterizer: solids as coefficients of inverse depth over the pixel."""
 
 from __future__ import annotations
 

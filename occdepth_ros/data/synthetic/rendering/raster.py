@@ -97,7 +97,7 @@ def _draw_block(
         h = np.stack([columns + left, rows + top, np.ones(rows.size)])
         points = view.origin[:, None] + (view.rays @ h) / near[rows, columns]
         gaps = slat_gaps if block.paint is Paint.SLATS else mesh_gaps
-        nearer[rows, columns] &= ~gaps(block.turn.T @ (points - block.place[:, None]))
+        nearer[rows, columns] &= ~gaps(block.rotation.T @ (points - block.translation[:, None]))
     np.copyto(buffer, near, where=nearer)
     hits.solid[part][nearer] = index
     hits.face[part][nearer] = face[nearer]

@@ -62,7 +62,7 @@ def conifer(rng: np.random.Generator, height: float) -> list[Part]:
 
 
 def shrub(rng: np.random.Generator, height: float) -> list[Part]:
-    """A bush that stands on the ground."""
+    """A bush on the ground."""
     color = green(rng)
     parts: list[Part] = []
     for _ in range(int(rng.integers(4, 9))):

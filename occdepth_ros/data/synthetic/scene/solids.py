@@ -43,8 +43,8 @@ class Block:
         label: class id.
         color: linear RGB.
         paint: pattern on the surface.
-        turn: rotation from the block's own frame, `[3, 3]`.
-        place: origin of the block's own frame, `[3]`.
+        rotation: rotation from the block's own frame, `[3, 3]`.
+        translation: origin of the block's own frame, `[3]`.
         half: half of the least thickness, metres.
     """
 
@@ -53,8 +53,8 @@ class Block:
     label: int
     color: Color
     paint: Paint
-    turn: Matrix
-    place: Matrix
+    rotation: Matrix
+    translation: Matrix
     half: float
 
 
@@ -65,7 +65,7 @@ class Ball:
     Args:
         center: `[3]` metres.
         radii: half axes, metres.
-        label, color, paint, turn: as for a block.
+        label, color, paint, rotation: as for a block.
     """
 
     center: Matrix
@@ -73,7 +73,7 @@ class Ball:
     label: int
     color: Color
     paint: Paint
-    turn: Matrix
+    rotation: Matrix
 
 
 Part = Block | Ball
@@ -117,29 +117,29 @@ def ball(name: str, center: Triple, radii: Triple, color: Color, paint: Paint = 
 def placed(parts: Sequence[Part], yaw: float, at: Triple, climb: float = 0.0) -> list[Part]:
     """The parts with their x axis inclined by `climb` (rise over run), rotated by `yaw` about z, then translated."""
     c, s = np.cos(yaw), np.sin(yaw)
-    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    rotation = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
     if climb:
         a, b = np.cos(np.arctan(climb)), np.sin(np.arctan(climb))
-        turn = turn @ np.array([[a, 0.0, -b], [0.0, 1.0, 0.0], [b, 0.0, a]])
-    return moved(parts, turn, np.array(at))
+        rotation = rotation @ np.array([[a, 0.0, -b], [0.0, 1.0, 0.0], [b, 0.0, a]])
+    return moved(parts, rotation, np.array(at))
 
 
-def moved(parts: Sequence[Part], turn: Matrix, place: Matrix) -> list[Part]:
-    """The parts rotated by `turn` `[3, 3]`, then translated by `place` `[3]`, metres."""
+def moved(parts: Sequence[Part], rotation: Matrix, translation: Matrix) -> list[Part]:
+    """The parts rotated by `rotation` `[3, 3]`, then translated by `translation` `[3]`, metres."""
     out: list[Part] = []
     for part in parts:
         if isinstance(part, Ball):
-            out.append(replace(part, center=turn @ part.center + place, turn=turn @ part.turn))
+            out.append(replace(part, center=rotation @ part.center + translation, rotation=rotation @ part.rotation))
             continue
-        normals = part.planes[:, :3] @ turn.T
-        planes = np.column_stack([normals, part.planes[:, 3] + normals @ place])
+        normals = part.planes[:, :3] @ rotation.T
+        planes = np.column_stack([normals, part.planes[:, 3] + normals @ translation])
         out.append(
             replace(
                 part,
                 planes=planes,
-                corners=part.corners @ turn.T + place,
-                turn=turn @ part.turn,
-                place=turn @ part.place + place,
+                corners=part.corners @ rotation.T + translation,
+                rotation=rotation @ part.rotation,
+                translation=rotation @ part.translation + translation,
             )
         )
     return out
@@ -165,9 +165,9 @@ class World:
     def __post_init__(self) -> None:
         centers = np.array([b.center for b in self.balls]).reshape(-1, 3)
         radii = np.array([b.radii for b in self.balls]).reshape(-1, 3)
-        turns = np.array([b.turn for b in self.balls]).reshape(-1, 3, 3)
-        spheres = turns.transpose(0, 2, 1) / radii[:, :, None]
-        reach = np.sqrt(((turns * radii[:, None, :]) ** 2).sum(axis=2))
+        rotations = np.array([b.rotation for b in self.balls]).reshape(-1, 3, 3)
+        spheres = rotations.transpose(0, 2, 1) / radii[:, :, None]
+        reach = np.sqrt(((rotations * radii[:, None, :]) ** 2).sum(axis=2))
         round_corners = centers[:, None] + (2 * _CHOICE - 1)[None] * reach[:, None]
         flat_corners = np.array([b.corners for b in self.blocks]).reshape(-1, 8, 3)
         object.__setattr__(self, "centers", centers)

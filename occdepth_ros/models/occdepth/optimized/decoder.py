@@ -35,11 +35,10 @@ class SparsePixels:
     Args:
         around: by view, sorted flat indices of the A pixels whose inner value is needed: those that voxels read and
             their neighbours.
-        neighbours: rows of `around` in the 3x3 neighbourhood of every pixel, `[P * 9]`; the row behind the last one
-            stands for pixels outside the image.
+        neighbours: rows of `around` in the 3x3 neighbourhood of every pixel, `[P * 9]`; pixels outside the
+            image have the row after the last one.
         patches: index of the first value of each of the three rows of the 3x3 image patch around every pixel of
-            `around`, `[A * 3]`, in the
-            padded images, flattened as `[V, H + 2, W + 2, 3]`.
+            `around`, `[A * 3]`, in the padded images, flattened as `[V, H + 2, W + 2, 3]`.
     """
 
     around: tuple[torch.Tensor, ...]

@@ -20,7 +20,7 @@ class OptimizedTables:
         seen: indices of the visible voxels in C order, `[S]`.
         rows: by scale, row of the map that a visible voxel reads, numbered across the views, `[V, S, P]`; 0 where
             invisible.
-        visible: whether a view sees the pattern pixel, `[V, S, P]`.
+        visible: whether the pattern pixel is visible in a view, `[V, S, P]`.
         sparse_pixels: the pixels that the finest block computes; None = whole maps.
         corners: flat indices into the depth distributions `[V, D, h, w]`, `[K, S]`; None without depth module.
         corner_weights: their weights, normalised over the views, `[K, S]`.
