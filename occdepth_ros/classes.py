@@ -67,11 +67,11 @@ class ClassTable:
         return table
 
     def from_raw(self, raw: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint8]:
-        """Map raw dataset ids (lower 16 bits) to class ids; unlisted ids become 255."""
+        """Map raw dataset ids (lower 16 bits) of any shape to class ids of the same shape; unlisted ids become 255."""
         return self._from_raw[np.asarray(raw).astype(np.uint16)]
 
     def to_raw(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
-        """Map class ids to the raw ids of a benchmark submission; unknown becomes 0."""
+        """Map class ids, of any shape, to raw ids of a benchmark submission of the same shape; unknown becomes 0."""
         return self._to_raw[labels]
 
     def id_of(self, name: str) -> int:

@@ -157,7 +157,11 @@ class NyuScenes:
 
 
 def nyu_rig(room_from_camera: Matrix) -> StereoRig:
-    """Return the rig of the NYUv2 camera and the virtual right camera. The grid's frame is the room's frame."""
+    """Return the rig of the NYUv2 camera and the virtual right camera; the grid's frame is that of the room.
+
+    Args:
+        room_from_camera: `[4, 4]`, metres.
+    """
     left = np.array([[FOCAL, 0, 320, 0], [0, FOCAL, 240, 0], [0, 0, 1, 0]])
     right = left.copy()
     right[0, 3] = -FOCAL * BASELINE

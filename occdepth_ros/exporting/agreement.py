@@ -51,7 +51,7 @@ def compare(
     pairs: Sequence[tuple[ImageArray, ImageArray]],
     device: str = "cpu",
 ) -> Agreement:
-    """Run both on the same pairs, in float32.
+    """Compare an exported model with the network on the same pairs, in float32.
 
     Args:
         exported: the exported model.

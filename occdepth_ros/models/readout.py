@@ -63,7 +63,7 @@ class VisibilityTable:
 
     @classmethod
     def of_camera(cls, grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Matrix) -> VisibilityTable:
-        """The table of one camera."""
+        """Return the table of one camera; `camera_from_grid` is the pose of the grid's frame in it, `[4, 4]`."""
         found = project_voxels(grid, camera, camera_from_grid)
         pixel = np.where(found.visible, found.row * camera.width + found.column, -1).astype(np.int32)
         return cls(

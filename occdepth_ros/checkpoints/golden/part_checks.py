@@ -38,7 +38,7 @@ class PartCheck:
 
 
 def differences(stored: npt.NDArray[Any], value: torch.Tensor, where: str) -> tuple[npt.NDArray[np.float64], float]:
-    """Absolute differences to a stored excerpt, and the excerpt's range.
+    """Return absolute differences to a stored excerpt, in its shape, and the range of the excerpt.
 
     Golden files keep every n-th element along each axis, from the first on; n follows from the shapes.
 

@@ -184,7 +184,7 @@ def _pose(rng: np.random.Generator, scene: Scene) -> Matrix:
 
 
 def along_lane(scene: Scene, pose: Matrix, distance: float) -> Matrix:
-    """Pose of the LiDAR after a distance along its lane, metres; it turns with the street."""
+    """Return the pose of the LiDAR `[4, 4]` after `distance` metres along its lane; its yaw follows the street."""
     x, y = pose[:2, 3]
     steps = np.array([0.0, distance])
     middle, ahead = (scene.ground.middle(x + steps + step) for step in (0.0, 1.0))

@@ -55,7 +55,7 @@ class EdgeDepth(nn.Module):
         return self.corrected(features, *depth_histogram(depth, self.bin_edges, SCALE))
 
     def corrected(self, features: torch.Tensor, histogram: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-        """Logits from the histogram and the share that `depth_histogram` returns."""
+        """Return depth logits `[1, D, H/8, W/8]`; `histogram` and `share` are those of `depth_histogram`."""
         x = self.measured(torch.cat([histogram, share])[None]) + self.appearance(features)
         x = self.out(self.context(F.relu(x)))
         # initially the matched depths dominate the logits

@@ -133,7 +133,7 @@ class FusedConv(nn.Module):
 
 
 def folded(conv: nn.Module, norm: nn.Module | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Weight and bias of a convolution with the batch norm behind it folded in."""
+    """Return weight and bias of a convolution with the following batch norm folded in; shapes of the convolution's."""
     source = cast(_Conv, conv)
     if norm is None:
         return source.weight.detach(), None if source.bias is None else source.bias.detach()

@@ -64,7 +64,7 @@ class PointAttention(nn.Module):
         return offsets, (scores.softmax(-1) / self.copies).flatten(2)
 
     def joint(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weight and bias of both projections of the query as one."""
+        """Return weight `[O, C]` and bias `[O]` of both projections of the query, concatenated."""
         a, b = self.sampling_offsets, self.attention_weights
         return torch.cat([a.weight, b.weight]), torch.cat([a.bias, b.bias])
 

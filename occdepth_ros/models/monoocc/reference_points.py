@@ -88,7 +88,7 @@ class CameraView:
     queries: int
 
     def chunks(self, size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Rows, relative to the chunk's first query, and points of every chunk of `size` queries."""
+        """Return rows, relative to the first query of a chunk, and points, for each chunk of `size` queries."""
         starts = torch.arange(0, self.queries, size, device=self.rows.device)
         bounds = [*torch.searchsorted(self.rows, starts).tolist(), len(self.rows)]
         return [(self.rows[a:b] - k * size, self.points[a:b]) for k, (a, b) in enumerate(pairwise(bounds))]

@@ -51,7 +51,9 @@ class DepthBins:
         return (edges[:-1] + edges[1:]) / 2
 
     def position(self, depth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Where a depth is read in the distribution, in bins from the near bound; NaN nearer than it for LID.
+        """Return the position of depths (metres) in the distribution, bins from the near bound, in their shape.
+
+        With linearly increasing bins, depths below the near bound give NaN.
 
         Linearly increasing bins (Reading et al., CVPR 2021): the i-th edge is near + δ i (i + 1) / 2.
         """

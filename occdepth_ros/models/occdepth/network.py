@@ -92,7 +92,7 @@ class OccDepth(nn.Module):
         return OccDepthOutput(self.net_3d_decoder(volume), depth)
 
     def features(self, images: torch.Tensor, wanted: tuple[int, ...] | None = None) -> dict[int, torch.Tensor]:
-        """2-D features by scale; `wanted` as in the decoder.
+        """Return 2-D features by scale of images `[B, V, 3, H, W]`; `wanted` as in the decoder.
 
         In training, views are processed one by one, since batch norm uses the statistics of each; otherwise, and with
         an encoder in evaluation mode, they form one batch.
@@ -148,7 +148,7 @@ class OccDepth(nn.Module):
         return weight if self.config.layout == "kitti" else weight.transpose(3, 4)
 
     def weigh(self, volume: torch.Tensor, depth: torch.Tensor | None, geometry: SceneGeometry) -> torch.Tensor:
-        """The lifted volume times the depth weight: the 3-D network's input."""
+        """Return the lifted volume `[B, C, X, Y, Z]` times the depth weight: the input of the 3-D network."""
         if depth is None:
             return volume
         return volume * (self.voxel_weight(depth, geometry) * WEIGHT_GAIN).to(volume.dtype)

@@ -65,7 +65,7 @@ def fuse_views(views: list[torch.Tensor], visible: torch.Tensor) -> torch.Tensor
 
 
 def average_views(views: list[torch.Tensor], visible: torch.Tensor) -> torch.Tensor:
-    """Mean of the views that see a voxel; arguments and result as for `fuse_views`."""
+    """Return the mean over the views in which a voxel is visible; arguments and result as for `fuse_views`."""
     total = views[0]
     for view in views[1:]:
         total = total + view

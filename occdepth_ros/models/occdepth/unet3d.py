@@ -104,6 +104,6 @@ class UNet3d(nn.Module):
         return full, relations
 
     def head(self, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Class and occupancy logits of the volume."""
+        """Return the class logits `[B, n_classes, X, Y, Z]` and the occupancy logits `[B, 2, X, Y, Z]` or None."""
         out: tuple[torch.Tensor, torch.Tensor | None] = self.get_submodule(self.names.head)(volume)
         return out

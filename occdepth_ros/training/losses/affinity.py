@@ -62,7 +62,7 @@ def semantic_affinity(counts: SoftCounts) -> torch.Tensor:
 
 
 def geometric_affinity(counts: SoftCounts) -> torch.Tensor:
-    """L_scal of occupancy; a scalar, float32; 0 if every voxel is unknown."""
+    """L_scal of occupancy (MonoScene, equations 3 to 5); a scalar, float32; 0 if every voxel is unknown."""
     free, free_hit, free_predicted = counts.true[EMPTY], counts.hit[EMPTY], counts.predicted[EMPTY]
     true = counts.labelled - free
     predicted = counts.labelled - free_predicted

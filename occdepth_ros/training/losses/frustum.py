@@ -89,6 +89,6 @@ def frustum_loss(
 
 
 def share_divergence(predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """KL(true || predicted) over the last axis of shares that sum to 1; classes with a true share of 0 add 0."""
+    """KL(true || predicted) of shares `[..., classes]` that sum to 1, `[...]`; classes with a true share of 0 add 0."""
     logs = true.clamp_min(SMALLEST_SHARE).log() - predicted.clamp_min(SMALLEST_SHARE).log()
     return (true * logs).sum(dim=-1)

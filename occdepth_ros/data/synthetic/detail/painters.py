@@ -1,5 +1,7 @@
 """Detailed colours of surfaces for the sample drive: cars, signs, leaves, walls.
 
+A painter returns linear colours `[N, 3]` and gloss `[N]` of the N points of a `Surface`.
+
 Training scenes use the simpler patterns of `shading`, which take a tenth of the time. Both use the same solids.
 """
 

@@ -95,7 +95,13 @@ def blend(colors: Array, where: npt.NDArray[np.floating] | Mask, color: Color | 
 
 
 def stripe(distance: npt.NDArray[np.floating], half: float, footprint: Array) -> Array:
-    """Coverage of pixels at a distance from the middle of a stripe, 0..1; both in metres."""
+    """Return the coverage of pixels by a stripe, `[N]` in 0..1.
+
+    Args:
+        distance: `[N]`, from the middle of the stripe, metres.
+        half: half of its width, metres.
+        footprint: `[N]`, width of a pixel on the surface, metres.
+    """
     return np.asarray(np.clip((half - distance) / np.maximum(footprint, 0.004) + 0.5, 0, 1), np.float32)
 
 
@@ -107,13 +113,13 @@ def grained(s: Surface, u: Array, v: Array, fine: float, broad: float) -> Array:
 
 
 def face_coordinates(s: Surface) -> tuple[Array, Array]:
-    """Coordinates on the face of a box, metres: along it, and height (depth on level faces)."""
+    """Return coordinates on faces of boxes, `[N]` metres each: along the face, and height (depth on level faces)."""
     axis = np.abs(s.normal).argmax(axis=0)
     return np.where(axis == 0, s.local[1], s.local[0]), np.where(axis == 2, s.local[1], s.local[2])
 
 
 def sign_kind(color: Array) -> npt.NDArray[np.int64]:
-    """0 red, 1 blue, 2 yellow, 3 grey."""
+    """Return the kinds of signs of base colours `[N, 3]`: 0 red, 1 blue, 2 yellow, 3 grey; `[N]`."""
     red, green, blue = color.T
     grey = (red - blue) ** 2 + (red - green) ** 2 < 0.01
     return np.where(grey, 3, np.where(blue > red, 1, np.where(green > 0.2, 2, 0)))

@@ -6,7 +6,14 @@ import numpy as np
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.classes import EMPTY, UNKNOWN
-from occdepth_ros.data.synthetic.labels.lidar import LEAVES, PARTIAL, Labels, beside, outside_crowns, propagate_light
+from occdepth_ros.data.synthetic.labels.lidar import (
+    LEAVES,
+    PARTIAL,
+    Labels,
+    neighbours,
+    outside_crowns,
+    propagate_light,
+)
 from occdepth_ros.grid import VoxelGrid
 
 CLEAR = 0.5
@@ -32,10 +39,10 @@ def complete_labels(solid: Labels, grid: VoxelGrid, viewpoints: Matrix) -> Label
         light = propagate_light(standing, viewpoint)
         free |= light > CLEAR
         lit |= light > PARTIAL
-    surface = beside(lit) & standing & (solid != UNKNOWN)
+    surface = neighbours(lit) & standing & (solid != UNKNOWN)
     leaves = solid == LEAVES
     for _ in range(CROWN):
-        surface |= beside(surface & leaves) & leaves
+        surface |= neighbours(surface & leaves) & leaves
     out = np.full(solid.shape, UNKNOWN, np.uint8)
     out[free & outside_crowns(solid)] = EMPTY
     out[surface] = solid[surface]

@@ -74,8 +74,8 @@ def propagate_light(blocked: Mask, viewpoint: npt.ArrayLike) -> Light:
     return arrived
 
 
-def beside(space: Mask) -> Mask:
-    """Voxels that share a face with `space`, `[X, Y, Z]`."""
+def neighbours(space: Mask) -> Mask:
+    """Return the voxels that share a face with a voxel of `space`, `[X, Y, Z]`."""
     out = np.zeros_like(space)
     for axis in range(3):
         a, b = np.swapaxes(out, 0, axis), np.swapaxes(space, 0, axis)
@@ -106,24 +106,29 @@ def lidar_labels(
     standing = solid != EMPTY
     layer = np.arange(grid.size[2])
     reached = layer <= _ceiling(grid, positions)[..., None]
-    # above the highest beam nothing is found, and a network has to learn that: this space is free, not unknown
+    # space above the highest beam is labelled free, not unknown, as in the benchmark
     blocked = standing & (reached | (layer < top))
     voxel = (positions - np.asarray(grid.origin)) / grid.resolution - 0.5
     free = propagate_light(blocked, voxel[reference]) > CLEAR
     blocked &= reached
     # solids above the highest beam block beams, too; without them, the uppermost beams would enter crowns and walls at
     # the steps of the ceiling and label their inside
-    near = beside(propagate_light(standing, voxel[reference]) > PARTIAL) & blocked
+    near = neighbours(propagate_light(standing, voxel[reference]) > PARTIAL) & blocked
     hit = near.copy()
     for i in sorted({0, len(positions) // 2, len(positions) - 1} - {reference}):
-        hit |= beside(propagate_light(standing, voxel[i]) > PARTIAL)
+        hit |= neighbours(propagate_light(standing, voxel[i]) > PARTIAL)
     hit &= blocked & (solid != UNKNOWN)
     # returns and poses scatter: where the ground passes between two layers, both are labelled
     ground = SEMANTIC_KITTI.is_ground[solid]
     hit[..., :-1] |= hit[..., 1:] & ground[..., 1:] & ground[..., :-1]
     # beams reach into a crown by more than one voxel
     for _ in range(2):
-        hit |= beside(hit & (solid == LEAVES)) & (solid == LEAVES) & blocked & (rng.random(hit.shape, np.float32) < 0.6)
+        hit |= (
+            neighbours(hit & (solid == LEAVES))
+            & (solid == LEAVES)
+            & blocked
+            & (rng.random(hit.shape, np.float32) < 0.6)
+        )
     index = np.nonzero(hit)
     returned = _returns(
         grid.centers_of(np.stack(index, axis=1)), SEMANTIC_KITTI.is_ground[solid[index]], positions, rng
@@ -140,8 +145,8 @@ def lidar_labels(
 def outside_crowns(solid: Labels) -> Mask:
     """Free voxels except the gaps between the leaves of crowns, `[X, Y, Z]`."""
     leaves = solid == LEAVES
-    outside = ~(leaves | beside(leaves))
-    outside |= beside(outside)
+    outside = ~(leaves | neighbours(leaves))
+    outside |= neighbours(outside)
     return outside & (solid == EMPTY)
 
 

@@ -34,7 +34,13 @@ def noise_levels() -> Array:
 
 
 def noise(u: Array, v: Array, texel: float, footprint: Array) -> Array:
-    """Noise at surface coordinates, metres, with texels of `texel` metres; `footprint` is a pixel's width there."""
+    """Return noise at surface coordinates, filtered to the width of a pixel; mean 0, in the shape of u.
+
+    Args:
+        u, v: coordinates on the surface, metres.
+        texel: width of a texel, metres.
+        footprint: width of a pixel on the surface, metres, in the shape of u.
+    """
     level = np.clip(np.log2(np.maximum(footprint, 1e-4) / texel) + 1, 0, LEVELS - 1).astype(np.int32)
     i = np.floor(u * np.float32(1 / texel)).astype(np.int32) & (SIZE - 1)
     j = np.floor(v * np.float32(1 / texel)).astype(np.int32) & (SIZE - 1)
@@ -87,7 +93,7 @@ def mesh_gaps(points: npt.NDArray[np.float64]) -> Mask:
 
 
 def scatter(*numbers: npt.ArrayLike) -> Array:
-    """A repeatable number in 0..1 for each tuple of integers."""
+    """Return a pseudo-random number in 0..1 for each tuple of integers, in the broadcast shape of `numbers`."""
     mixed = np.zeros(1, np.uint32)
     for n in numbers:
         mixed = (mixed ^ (np.asarray(n).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)) * np.uint32(0x9E3779B1)

@@ -56,15 +56,15 @@ class Ground:
     crossings: tuple[Crossing, ...]
 
     def middle(self, x: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """y of the street's middle."""
+        """Return y of the middle line at `x`, metres, in the shape of x."""
         return np.asarray(np.interp(np.asarray(x, np.float64), WEST + STEP * np.arange(len(self.line)), self.line))
 
     def heading(self, x: float) -> float:
-        """Direction of the street, radians."""
+        """Return the direction of the street at `x` (metres), radians."""
         return float(np.arctan2(self.middle(x + 1) - self.middle(x - 1), 2.0))
 
     def across(self, x: Array, y: Array) -> Array:
-        """Distance from the middle, to the left, metres."""
+        """Return the distance of points from the middle line, positive to the left, metres, in the shape of x."""
         at = np.clip((np.asarray(x, np.float32) - np.float32(WEST)) / np.float32(STEP), 0, len(self.line) - 1.001)
         i = at.astype(np.int32)
         line = self.line.astype(np.float32)
@@ -72,7 +72,7 @@ class Ground:
         return np.asarray((y - line[i] - slope[i] * STEP * (at - i)) / np.sqrt(1 + slope[i] ** 2), np.float32)
 
     def height(self, x: npt.ArrayLike, y: npt.ArrayLike) -> Array:
-        """z at points of the ground, metres, in the shape of x."""
+        """Return z of the ground at `x`, `y`, metres, in the shape of x."""
         u = ((np.asarray(x, np.float32) - np.float32(WEST)) / np.float32(STEP)).astype(np.float32)
         v = ((np.asarray(y, np.float32) + np.float32(SIDE)) / np.float32(STEP)).astype(np.float32)
         shape = u.shape
@@ -90,7 +90,7 @@ class Ground:
         return float(ends[1] - ends[0]) / 2
 
     def label(self, x: Array, y: Array) -> npt.NDArray[np.uint8]:
-        """Class at points of the ground."""
+        """Return the class ids of the ground at `x`, `y` (metres), in the shape of x."""
         across = self.across(x, y)
         strip = np.searchsorted(np.asarray(self.edges, np.float32), across.ravel()).reshape(x.shape)
         label = np.asarray(self.labels, np.uint8)[strip]
