@@ -66,7 +66,7 @@ class ImageEncoder(nn.Module):
         return padded.contiguous(memory_format=torch.channels_last)
 
     def decode(self, maps: dict[int, torch.Tensor]) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
-        """Return the pyramid by scale s, `[B, C, H/s, W/s]`, and the lifted features, from the encoder's maps by scale."""
+        """Return the pyramid by scale s, `[B, C, H/s, W/s]`, and lifted features, from the encoder's maps by scale."""
         pyramid: dict[int, torch.Tensor] = {}
         above: torch.Tensor | None = None
         for scale in reversed(TAPS):
