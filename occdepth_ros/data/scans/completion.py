@@ -35,9 +35,10 @@ class CompletionRule:
     Args:
         reach: maximum distance of merged scans from the scan of the frame, metres.
         past: whether earlier scans are merged.
-        trails: whether moving objects are taken from all scans, as in the benchmark, or only from the own scan.
-        sight: scans whose lines of sight label space as free: "own" = the scan of the frame, so that hidden space is
-            unknown unless occupied; "any" = all scans, so that hidden free space is labelled.
+        moving_from_all: whether moving objects are taken from all scans, as in the benchmark, or only from the scan of
+            the frame.
+        viewpoints: scans whose lines of sight label space as free: "reference" = the scan of the frame, so that hidden
+            space is unknown unless occupied; "all" = all scans, so that hidden free space is labelled.
         shifted: height above the LiDAR, metres, up to which buildings, plants and poles hide the space behind them
             above the highest beam; chosen by comparison with the benchmark, whose hidden space comes from whole drives.
         ground_gaps: whether free voxels at the height of the surrounding ground are unknown in columns whose ground no
@@ -47,8 +48,8 @@ class CompletionRule:
 
     reach: float = 70.0
     past: bool = True
-    trails: bool = False
-    sight: Literal["own", "any"] = "own"
+    moving_from_all: bool = False
+    viewpoints: Literal["reference", "all"] = "reference"
     shifted: float = 1.8
     ground_gaps: bool = False
     spacing: float = VIEWPOINT_SPACING
@@ -57,16 +58,16 @@ class CompletionRule:
 AROUND = CompletionRule()
 """Rule that merges scans before and after the frame, so that the last frames of a drive have several scans."""
 
-RECON10 = CompletionRule(past=False, trails=True)
+RECON10 = CompletionRule(past=False, moving_from_all=True)
 """Rule most similar to the ground truth recon10, which merges ten scans starting at the frame."""
 
-ANY_SIGHT = CompletionRule(past=False, trails=True, sight="any")
+ANY_SIGHT = CompletionRule(past=False, moving_from_all=True, viewpoints="all")
 """Rule as `RECON10` that also labels hidden space as free if a later scan observed it as free. Without such labels, the
 loss does not penalize predictions that fill all hidden space."""
 
-ALL_SCANS = CompletionRule(sight="any", ground_gaps=True, spacing=5.0)
-"""Densest rule: all scans of the drive within 70 m, earlier and later, moving objects from the own scan only by their
-labels, free space along the lines of sight of all scans."""
+ALL_SCANS = CompletionRule(viewpoints="all", ground_gaps=True, spacing=5.0)
+"""Densest rule: all scans of the drive within 70 m, earlier and later, moving objects from the scan of the frame only by
+their labels, free space along the lines of sight of all scans."""
 
 RULES = {"around": AROUND, "recon10": RECON10, "any-sight": ANY_SIGHT, "all-scans": ALL_SCANS}
 """Rules by name."""
@@ -92,7 +93,7 @@ class CompletedScene:
 
 
 def complete_scans(
-    own: PosedScan,
+    reference: PosedScan,
     others: Sequence[PosedScan],
     rule: CompletionRule,
     grid: VoxelGrid = BENCHMARK_GRID,
@@ -102,7 +103,7 @@ def complete_scans(
     """Compute the ground truth of one frame.
 
     Args:
-        own: scan of the frame, with its pose in the grid's frame.
+        reference: scan of the frame, with its pose in the grid's frame.
         others: scans to merge with it, already selected by `rule.reach` and `rule.past`.
         rule: rule of merging.
         grid: grid of the voxels.
@@ -110,28 +111,28 @@ def complete_scans(
             the road may be in that layer.
     """
     votes = Votes(grid)
-    votes.add(own)
+    votes.add(reference)
     for scan in others:
-        still = np.full(len(scan.labels), True) if rule.trails else ~np.isin(scan.labels, MOVING)
+        still = np.full(len(scan.labels), True) if rule.moving_from_all else ~np.isin(scan.labels, MOVING)
         votes.add(replace(scan, points=scan.points[still], labels=scan.labels[still]))
     raw = votes.winners()
     if floor:
         raw[..., 0] = 0
-    sensors = [scan.pose[:3, 3] for scan in (own, *others)]
+    sensors = [scan.pose[:3, 3] for scan in (reference, *others)]
     occupied = raw != 0
     opaque = occupied | _continued_upwards(raw, sensors, rule.shifted, grid)
     seen = visible_from(sensors[0], opaque, grid, surfaces=True)
-    known = seen & ~opaque
-    if rule.sight == "any":
+    free = seen & ~opaque
+    if rule.viewpoints == "all":
         for sensor in _spaced(sensors, rule.spacing)[1:]:
-            known |= visible_from(sensor, opaque, grid)
+            free |= visible_from(sensor, opaque, grid)
     target = SEMANTIC_KITTI.from_raw(raw)
-    target[~(known | occupied)] = UNKNOWN
+    target[~(free | occupied)] = UNKNOWN
     if rule.ground_gaps:
         target[_unreached_ground(target)] = UNKNOWN
     if floor:
         target[..., 0] = EMPTY
-    return CompletedScene(target, seen & (occupied | known))
+    return CompletedScene(target, seen & (occupied | free))
 
 
 def _unreached_ground(target: npt.NDArray[np.uint8]) -> Mask:
@@ -167,16 +168,17 @@ def _continued_upwards(
     raw: RawLabels, sensors: Sequence[npt.NDArray[np.float64]], height: float, grid: VoxelGrid
 ) -> Mask:
     """Return the voxels of tall objects, extended upwards above the highest beam of the sensors, `[X, Y, Z]` bool."""
-    own = sensors[0]
+    reference = sensors[0]
     # Beams of a more distant sensor hit higher parts of an object.
-    far = max(sensors, key=lambda place: float(np.linalg.norm(place - own)))
+    far = max(sensors, key=lambda place: float(np.linalg.norm(place - reference)))
     x, y, z = (grid.axis_centers(axis) for axis in range(3))
     out = np.isin(SEMANTIC_KITTI.from_raw(raw), _TALL)
     limits = [
-        place[2] + np.tan(HIGHEST_BEAM) * np.hypot(x[:, None] - place[0], y[None, :] - place[1]) for place in (own, far)
+        place[2] + np.tan(HIGHEST_BEAM) * np.hypot(x[:, None] - place[0], y[None, :] - place[1])
+        for place in (reference, far)
     ]
     limit = np.maximum(*limits)
     for layer in range(1, grid.size[2]):
-        if z[layer] <= own[2] + height:
+        if z[layer] <= reference[2] + height:
             out[..., layer] |= out[..., layer - 1] & (z[layer] > limit)
     return out

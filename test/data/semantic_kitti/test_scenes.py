@@ -147,8 +147,8 @@ def test_scans_without_images_are_named(root: Path) -> None:
 def test_hidden_space_is_free_only_if_the_rule_uses_lines_of_sight_of_other_scans() -> None:
     wall = [(6, y, z) for y in range(GRID.size[1]) for z in range(1, GRID.size[2])]
     own, other = scan(wall, [CAR] * len(wall)), scan([(14, 6, 4)], [CAR], 2.5)
-    alone = complete_scans(own, [other], CompletionRule(sight="own"), GRID)
-    shared = complete_scans(own, [other], CompletionRule(sight="any"), GRID)
+    alone = complete_scans(own, [other], CompletionRule(viewpoints="reference"), GRID)
+    shared = complete_scans(own, [other], CompletionRule(viewpoints="all"), GRID)
     for made in (alone, shared):
         assert (made.target[:6] == 0).all() and (made.target[6, :, 1:] == 1).all() and made.target[14, 6, 4] == 1
         assert made.seen[:6, :, 1:].all() and made.seen[6, 6, 5] and not made.seen[7:].any()
@@ -158,14 +158,14 @@ def test_hidden_space_is_free_only_if_the_rule_uses_lines_of_sight_of_other_scan
 def test_viewpoints_below_the_minimum_spacing_are_not_used() -> None:
     wall = [(6, y, z) for y in range(GRID.size[1]) for z in range(1, GRID.size[2])]
     own, near = scan(wall, [CAR] * len(wall)), scan([(14, 6, 4)], [CAR], VIEWPOINT_SPACING - 0.5)
-    assert (complete_scans(own, [near], CompletionRule(sight="any"), GRID).target[10:14, 5, 3] == 255).all()
+    assert (complete_scans(own, [near], CompletionRule(viewpoints="all"), GRID).target[10:14, 5, 3] == 255).all()
 
 
 def test_the_lowest_layer_is_free_and_moving_objects_leave_trails_only_if_requested() -> None:
     own = scan([(4, 6, 0), (4, 6, 5)], [CAR, MOVING_CAR])
     other = scan([(9, 6, 5), (9, 2, 5)], [MOVING_CAR, OTHER_OBJECT], 1.0)
-    clean = complete_scans(own, [other], CompletionRule(trails=False), GRID)
-    trail = complete_scans(own, [other], CompletionRule(trails=True), GRID)
+    clean = complete_scans(own, [other], CompletionRule(moving_from_all=False), GRID)
+    trail = complete_scans(own, [other], CompletionRule(moving_from_all=True), GRID)
     assert np.argwhere(clean.target == 1).tolist() == [[4, 6, 5]]
     assert np.argwhere(trail.target == 1).tolist() == [[4, 6, 5], [9, 6, 5]]
     assert (clean.target[..., 0] == 0).all() and clean.target[9, 2, 5] == 255
@@ -173,11 +173,11 @@ def test_the_lowest_layer_is_free_and_moving_objects_leave_trails_only_if_reques
 
 def test_gaps_between_hits_of_the_ground_are_unknown_by_the_densest_rule() -> None:
     ground = scan([(x, y, 2) for x in (4, 5, 8, 9) for y in range(GRID.size[1])], [40] * 4 * GRID.size[1])
-    for rule, expected in ((CompletionRule(sight="any"), 0), (ALL_SCANS, 255)):
+    for rule, expected in ((CompletionRule(viewpoints="all"), 0), (ALL_SCANS, 255)):
         target = complete_scans(ground, [], rule, GRID).target
         assert (target[7, 4:8, 2] == expected).all() and (target[4, :, 2] == ROAD_CLASS).all()
         assert (target[7, 4:8, 5] == 0).all()
-    assert ALL_SCANS.past and not ALL_SCANS.trails
+    assert ALL_SCANS.past and not ALL_SCANS.moving_from_all
 
 
 def test_buildings_hide_space_above_the_highest_beam() -> None:
