@@ -66,8 +66,8 @@ ANY_SIGHT = CompletionRule(past=False, moving_from_all=True, viewpoints="all")
 loss does not penalize predictions that fill all hidden space."""
 
 ALL_SCANS = CompletionRule(viewpoints="all", ground_gaps=True, spacing=5.0)
-"""Densest rule: all scans of the drive within 70 m, earlier and later, moving objects from the scan of the frame only by
-their labels, free space along the lines of sight of all scans."""
+"""Densest rule: all scans of the drive within 70 m, earlier and later; moving objects, by their labels, from the scan of
+the frame only; free space along the lines of sight of all scans."""
 
 RULES = {"around": AROUND, "recon10": RECON10, "any-sight": ANY_SIGHT, "all-scans": ALL_SCANS}
 """Rules by name."""
@@ -168,17 +168,17 @@ def _continued_upwards(
     raw: RawLabels, sensors: Sequence[npt.NDArray[np.float64]], height: float, grid: VoxelGrid
 ) -> Mask:
     """Return the voxels of tall objects, extended upwards above the highest beam of the sensors, `[X, Y, Z]` bool."""
-    reference = sensors[0]
+    nearest = sensors[0]
     # Beams of a more distant sensor hit higher parts of an object.
-    far = max(sensors, key=lambda place: float(np.linalg.norm(place - reference)))
+    far = max(sensors, key=lambda sensor: float(np.linalg.norm(sensor - nearest)))
     x, y, z = (grid.axis_centers(axis) for axis in range(3))
     out = np.isin(SEMANTIC_KITTI.from_raw(raw), _TALL)
     limits = [
-        place[2] + np.tan(HIGHEST_BEAM) * np.hypot(x[:, None] - place[0], y[None, :] - place[1])
-        for place in (reference, far)
+        sensor[2] + np.tan(HIGHEST_BEAM) * np.hypot(x[:, None] - sensor[0], y[None, :] - sensor[1])
+        for sensor in (nearest, far)
     ]
     limit = np.maximum(*limits)
     for layer in range(1, grid.size[2]):
-        if z[layer] <= reference[2] + height:
+        if z[layer] <= nearest[2] + height:
             out[..., layer] |= out[..., layer - 1] & (z[layer] > limit)
     return out
