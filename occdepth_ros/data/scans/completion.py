@@ -66,8 +66,8 @@ ANY_SIGHT = CompletionRule(past=False, moving_from_all=True, viewpoints="all")
 loss does not penalize predictions that fill all hidden space."""
 
 ALL_SCANS = CompletionRule(viewpoints="all", ground_gaps=True, spacing=5.0)
-"""Densest rule: all scans of the drive within 70 m, earlier and later; moving objects, by their labels, from the scan of
-the frame only; free space along the lines of sight of all scans."""
+"""Densest rule: all scans of the drive within 70 m, earlier and later; moving objects (by label) from the scan of the
+frame only; free space along the lines of sight of all scans."""
 
 RULES = {"around": AROUND, "recon10": RECON10, "any-sight": ANY_SIGHT, "all-scans": ALL_SCANS}
 """Rules by name."""
