@@ -168,17 +168,17 @@ def _continued_upwards(
     raw: RawLabels, sensors: Sequence[npt.NDArray[np.float64]], height: float, grid: VoxelGrid
 ) -> Mask:
     """Return the voxels of tall objects, extended upwards above the highest beam of the sensors, `[X, Y, Z]` bool."""
-    nearest = sensors[0]
+    first = sensors[0]
     # Beams of a more distant sensor hit higher parts of an object.
-    far = max(sensors, key=lambda sensor: float(np.linalg.norm(sensor - nearest)))
+    far = max(sensors, key=lambda sensor: float(np.linalg.norm(sensor - first)))
     x, y, z = (grid.axis_centers(axis) for axis in range(3))
     out = np.isin(SEMANTIC_KITTI.from_raw(raw), _TALL)
     limits = [
         sensor[2] + np.tan(HIGHEST_BEAM) * np.hypot(x[:, None] - sensor[0], y[None, :] - sensor[1])
-        for sensor in (nearest, far)
+        for sensor in (first, far)
     ]
     limit = np.maximum(*limits)
     for layer in range(1, grid.size[2]):
-        if z[layer] <= nearest[2] + height:
+        if z[layer] <= first[2] + height:
             out[..., layer] |= out[..., layer - 1] & (z[layer] > limit)
     return out
