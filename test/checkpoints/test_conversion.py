@@ -250,7 +250,7 @@ def test_every_preset_is_recognised() -> None:
     for name, config in PRESETS.items():
         with torch.device("meta"):
             found = recognise(OccDepth(config).state_dict())
-        # averaging two views has no parameters: the two cannot be told apart
+        # averaging two views has no parameters: the two cannot be distinguished
         pairs = {"monoscene", "monoscene-stereo"}, {"monoscene-small", "monoscene-stereo-small"}
         assert set(found) == next((twins for twins in pairs if name in twins), {name})
 
