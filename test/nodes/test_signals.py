@@ -42,7 +42,7 @@ def test_a_second_ctrl_c_does_not_cut_the_clean_up_short(
         command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.stdout is not None
-    watchdog = threading.Timer(60, process.kill)
+    watchdog = threading.Timer(300, process.kill)
     watchdog.start()
     try:
         lines = []
