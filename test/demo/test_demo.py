@@ -206,10 +206,7 @@ def test_the_demo_receives_every_topic_and_writes_report_and_images(tmp_path: Pa
     sequence, out = wall(tmp_path / "wall", 3), tmp_path / "out"
     command = [sys.executable, "-m", "occdepth_ros.demo", "--source", str(sequence), "--out", str(out)]
     command += ["--model", "stereo-geometry"]
-    environment = {name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"}
-    done = subprocess.run(
-        [*command, "--count", "24"], env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
+    done = subprocess.run([*command, "--count", "24"], capture_output=True, text=True, timeout=240, check=False)
     logs = [log.read_text() for log in out.glob("*.log")]
     assert done.returncode == 0, "\n".join([done.stdout, done.stderr, *logs])
     report = json.loads((out / "report.json").read_text())
@@ -234,16 +231,13 @@ def test_the_demo_runs_with_the_default_model(tmp_path: Path) -> None:
     shipped_weights(DEFAULT_MODEL)
     sequence, out = wall(tmp_path / "wall", 3), tmp_path / "out"
     command = [sys.executable, "-m", "occdepth_ros.demo", "--source", str(sequence), "--out", str(out)]
-    environment = {name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"}
-    done = subprocess.run(
-        [*command, "--count", "12"], env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
+    done = subprocess.run([*command, "--count", "12"], capture_output=True, text=True, timeout=240, check=False)
     logs = [log.read_text() for log in out.glob("*.log")]
     assert done.returncode == 0, "\n".join([done.stdout, done.stderr, *logs])
     report = json.loads((out / "report.json").read_text())
     counts = {name: topic["count"] for name, topic in report["topics"].items()}
     assert report["model"] == "occdepth-edge" and all(counts.values()), counts
-    # slower than the images come on many a machine: what was dropped is said
+    # a machine that is slower than the sequence drops pairs, which the report counts
     assert report["frames"] == 12 and report["dropped"] == 12 - counts["/stereo_occ/grid"]
     assert list(out.glob("frame_??????.png")) and (out / "view.png").is_file()
 
@@ -254,7 +248,6 @@ def test_damaged_weights_end_the_demo_with_the_reason(tmp_path: Path) -> None:
     weights.write_bytes(b"not weights" * 100)
     command = [sys.executable, "-m", "occdepth_ros.demo", "--source", str(wall(tmp_path / "wall", 1))]
     command += ["--out", str(out), "--model", "occdepth-b3", "--weights", str(weights)]
-    environment = {name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 1 and "damaged.pt" in done.stderr
     assert not (out / "report.json").exists()
