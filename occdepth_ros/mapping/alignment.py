@@ -1,9 +1,10 @@
 """Brings the codes of a prediction onto the lattice of the map, by whole voxel columns.
 
-A column of 32 voxels is 32 bytes. The affine warp of OpenCV copies the nearest column for every column of the map
-(yaw and translation), and a shift of each column by whole voxels follows the height. Roll and pitch move the layers of
-a column against each other: each eight layers get their own translation. Beyond `MAX_TILT` every voxel is looked up by
-itself, which is exact and several times slower.
+A column of 32 voxels is 32 bytes, four 64-bit words. The affine warp of OpenCV copies the nearest column for every
+column of the map (yaw and translation), and each column gets a height of its own. Roll and pitch move the layers of a
+column against each other: the columns are warped in as many parts, each with its own translation, as keep every voxel
+within `MAX_SHEAR` of its place. Beyond `MAX_TILT` every voxel is looked up by itself, which is exact
+and several times slower.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ Matrix = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 WORD = 8
 """Layers in one 64-bit word of a column."""
+MAX_SHEAR = 0.56
+"""Largest horizontal displacement of a voxel by warping parts of columns, voxels."""
 MAX_TILT = np.deg2rad(8.0)
 """Largest angle between the vertical axes of prediction and map for the warp by columns, radians."""
 
@@ -30,13 +33,15 @@ class AlignedColumns:
     """Columns of the map that a prediction says something about.
 
     Args:
-        x, y: lattice indices of the columns, `[N]` int64.
-        codes: `[N, H]` uint8, from the lattice layer `z` up; H is the height of the map's window.
+        x, y: lattice indices of the columns, `[N]`.
+        start: layer of the lowest voxel of each column, relative to the layer `z` of `align`, `[N]`; may be negative.
+        words: `[N, W]` uint64, eight codes from low to high bytes.
     """
 
-    x: npt.NDArray[np.int64]
-    y: npt.NDArray[np.int64]
-    codes: Codes
+    x: Indices
+    y: Indices
+    start: Indices
+    words: npt.NDArray[np.uint64]
 
 
 def align(
@@ -49,8 +54,8 @@ def align(
         grid: where they lie, in the frame of the prediction.
         map_from_grid: pose of that frame in the map's frame, `[4, 4]`.
         resolution: edge of a voxel of both, metres.
-        z: lowest lattice layer that is kept.
-        height: number of layers that are kept, a multiple of 8.
+        z: lowest lattice layer of the map's window.
+        height: number of layers of the window, a multiple of 8.
     """
     rotation = map_from_grid[:3, :3]
     # lattice index (continuous, of centres) from grid index: w = rotation @ p + offset
@@ -58,7 +63,7 @@ def align(
     offset = centre / resolution - 0.5
     if np.arccos(np.clip(rotation[2, 2], -1, 1)) > MAX_TILT:
         return _looked_up(codes, rotation, offset, z, height)
-    return _warped(codes, rotation, offset, z, height)
+    return _warped(codes, rotation, offset, z)
 
 
 def _bounds(
@@ -71,52 +76,50 @@ def _bounds(
     return np.floor(lattice.min(0)).astype(np.int64), np.ceil(lattice.max(0)).astype(np.int64) + 1
 
 
-def _warped(codes: Codes, rotation: Matrix, offset: Matrix, z: int, height: int) -> AlignedColumns:
+def _warped(codes: Codes, rotation: Matrix, offset: Matrix, z: int) -> AlignedColumns:
     flat = np.linalg.inv(rotation[:2, :2])
     low, high = _bounds(codes.shape, rotation, offset)
     words = codes.view(np.float64)  # [X, Y, Z / 8], only copied
     n_words = words.shape[2]
     shape = (int(high[1] - low[1]), int(high[0] - low[0]))
     columns = np.empty((shape[1], shape[0], n_words), np.float64)
-    for word in range(n_words):
+    for first, last in _parts(n_words, float(np.linalg.norm(rotation[:2, 2]))):
         # grid index of a lattice column where it meets the middle of these layers
-        layer = WORD * word + (WORD - 1) / 2
+        layer = WORD * (first + last) / 2 - 0.5
         shift = -flat @ (offset[:2] + rotation[:2, 2] * layer - low[:2])
         # image axes are (column = y, row = x)
         matrix = np.array([[flat[1, 1], flat[1, 0], shift[1]], [flat[0, 1], flat[0, 0], shift[0]]])
-        columns[:, :, word] = cv2.warpAffine(
-            words[:, :, word], matrix, shape, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderValue=0
+        warped = cv2.warpAffine(
+            words[:, :, first:last], matrix, shape, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderValue=0
         )
+        if last - first == n_words:
+            columns = np.asarray(warped, np.float64)
+        else:
+            columns[:, :, first:last] = warped.reshape(shape[1], shape[0], -1)
     packed = columns.view(np.uint64).reshape(-1, n_words)
-    kept = np.flatnonzero(np.bitwise_or.reduce(packed, axis=1))
-    x, y = kept // shape[0] + low[0], kept % shape[0] + low[1]
-    # lattice layer of a column's lowest voxel, measured at the column's middle
+    filled = packed[:, 0].copy()
+    for word in range(1, n_words):
+        filled |= packed[:, word]
+    kept = np.flatnonzero(filled)
+    row = kept // shape[0]
+    x, y = row + low[0], kept - row * shape[0] + low[1]
+    # lattice layer of a column's lowest voxel, measured at the column's middle; linear in x and y
     middle = (codes.shape[2] - 1) / 2
-    grid_xy = (np.stack([x, y], axis=1) - offset[:2] - rotation[:2, 2] * middle) @ flat.T
-    bottom = grid_xy @ rotation[2, :2] + offset[2] + middle * (rotation[2, 2] - 1)
-    start = np.rint(bottom).astype(np.int64) - z
-    return AlignedColumns(x, y, _shifted(packed[kept], start, height))
+    slope = flat.T @ rotation[2, :2]
+    constant = offset[2] + middle * (rotation[2, 2] - 1) - slope @ (offset[:2] + rotation[:2, 2] * middle) - z
+    start = np.rint(x * slope[0] + (y * slope[1] + constant)).astype(np.int64)
+    return AlignedColumns(x, y, start, packed.take(kept, axis=0))
 
 
-def _shifted(words: npt.NDArray[np.uint64], start: npt.NDArray[np.int64], height: int) -> Codes:
-    """Columns moved up by `start` layers each, `[N, W]` words to `[N, height]` bytes; what leaves is dropped."""
-    count, n_words = words.shape
-    n_out = height // WORD
-    out = np.zeros((count, n_out), np.uint64)
-    bits = (start % WORD * 8).astype(np.uint64)
-    quotient = start // WORD
-    # little endian: layer 0 is the lowest byte of a word
-    low = words << bits[:, None]
-    high = np.where(bits[:, None] > 0, words >> ((np.uint64(64) - bits) % np.uint64(64))[:, None], np.uint64(0))
-    whole = np.zeros((count, n_words + 1), np.uint64)
-    whole[:, :-1] = low
-    whole[:, 1:] |= high
-    for q in np.unique(quotient):
-        rows = slice(None) if (quotient == q).all() else np.flatnonzero(quotient == q)
-        first, last = max(0, -int(q)), min(n_words + 1, n_out - int(q))
-        if first < last:
-            out[rows, first + int(q) : last + int(q)] = whole[rows, first:last]
-    return out.view(np.uint8)
+def _parts(n_words: int, tilt: float) -> list[tuple[int, int]]:
+    """First and last word of the parts in which columns are warped; OpenCV copies one, two or four words at once.
+
+    Args:
+        n_words: words of a column.
+        tilt: sine of the angle between the vertical axes.
+    """
+    size = next((n for n in (4, 2) if n <= n_words and WORD * n / 2 * tilt <= MAX_SHEAR), 1)
+    return [(first, min(first + size, n_words)) for first in range(0, n_words, size)]
 
 
 def _looked_up(codes: Codes, rotation: Matrix, offset: Matrix, z: int, height: int) -> AlignedColumns:
@@ -144,5 +147,8 @@ def _looked_up(codes: Codes, rotation: Matrix, offset: Matrix, z: int, height: i
             ys.append(ky[rows])
             columns.append(block)
     if not xs:
-        return AlignedColumns(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, height), np.uint8))
-    return AlignedColumns(np.concatenate(xs), np.concatenate(ys), np.concatenate(columns))
+        nothing = np.empty(0, np.int64)
+        return AlignedColumns(nothing, nothing, nothing, np.empty((0, height // WORD), np.uint64))
+    x_all = np.concatenate(xs)
+    words = np.concatenate(columns).view(np.uint64)
+    return AlignedColumns(x_all, np.concatenate(ys), np.zeros(len(x_all), np.int64), words)

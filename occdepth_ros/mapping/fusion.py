@@ -1,27 +1,21 @@
-"""Fusion of predictions into a map in a fixed frame (log-odds after Moravec and Elfes, 1985; votes for classes)."""
+"""Fusion of predictions into a map in a fixed frame."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN, ClassTable
+from occdepth_ros.classes import SEMANTIC_KITTI, ClassTable
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.mapping import codes as code
 from occdepth_ros.mapping.alignment import WORD, align
 from occdepth_ros.mapping.config import BLOCK, MapConfig
+from occdepth_ros.mapping.evidence import Evidence, tick_of
 from occdepth_ros.mapping.sliding import fill, packed_blocks, slide
-from occdepth_ros.mapping.state import COMPLETED, SEEN, Lattice, MapState
+from occdepth_ros.mapping.state import Lattice, MapState
 from occdepth_ros.mapping.store import BlockStore, Key
-from occdepth_ros.prediction import OccupancyPrediction, Visibility
-
-TICK_NS = 100_000_000
-FADE_STEPS = 4
-"""Passes of halving after which a completed voxel has faded."""
-MAX_AGE = 30_000
-"""Ticks after which an observation counts as this old: the counter of 16 bits wraps at 65,536."""
+from occdepth_ros.prediction import OccupancyPrediction
 
 
 class OccupancyMap:
@@ -39,12 +33,7 @@ class OccupancyMap:
     def __init__(self, config: MapConfig | None = None, classes: ClassTable = SEMANTIC_KITTI) -> None:
         self.config = config or MapConfig()
         self.classes = classes
-        self._increments = code.increments(self.config).view(np.int16)[:, 0]
-        self._limits = np.rint(np.array(self.config.clamp) / code.UNIT).clip(-127, 127).astype(np.int8)
-        self._dynamic = np.zeros(256, bool)
-        self._dynamic[self.config.dynamic_ids(classes)] = True
-        self._votes = np.array([2 + 2 * bool(c & code.SEEN) + bool(c & code.SURE) for c in range(256)], np.uint8)
-        self._dynamic_limit = np.int8(round(self.config.dynamic_clamp / code.UNIT))
+        self._evidence = Evidence(self.config, classes)
         self.events: list[str] = []
         self.reset()
 
@@ -54,8 +43,7 @@ class OccupancyMap:
         self.store = BlockStore(self.config.max_bytes - self.config.window_bytes)
         self.stamp_ns: int | None = None
         self._pose: npt.NDArray[np.float64] | None = None
-        self._swept = 0.0
-        self._row = 0
+        self._evidence.restart()
         if reason:
             self.events.append(reason)
 
@@ -81,14 +69,10 @@ class OccupancyMap:
         columns = align(
             code.encode(prediction), grid, map_from_grid, self.config.resolution, state.low[2], state.size[2]
         )
-        index = state.column(columns.x, columns.y)
-        kept = index >= 0
-        index, observed = (index, columns.codes) if kept.all() else (index[kept], columns.codes[kept])
-        if turn := state.low[2] % state.size[2]:
-            observed = np.roll(observed, turn, axis=1)
         previous, self.stamp_ns = self.stamp_ns, max(prediction.stamp_ns, self.stamp_ns or 0)
-        self._add(state, index, np.ascontiguousarray(observed))
-        self._sweep(state, (self.stamp_ns - (previous or self.stamp_ns)) / 1e9)
+        now = tick_of(self.stamp_ns)
+        self._evidence.add(state, columns, now)
+        self._evidence.fade(state, (self.stamp_ns - (previous or self.stamp_ns)) / 1e9, now)
         self._pose = map_from_grid.copy()
 
     def window(self) -> VoxelGrid | None:
@@ -116,22 +100,7 @@ class OccupancyMap:
         return self._prediction(self.state, low, size)
 
     def _prediction(self, state: MapState, low: Lattice, size: Lattice) -> OccupancyPrediction:
-        occupancy = state.unrolled(state.occupancy, low, size)
-        label = state.unrolled(state.label, low, size)
-        tick = state.unrolled(state.tick, low, size)
-        seen, completed = occupancy[..., SEEN], occupancy[..., COMPLETED]
-        was_seen = np.not_equal(seen, 0)
-        steps = np.where(was_seen, seen, completed)
-        labels = label * np.greater(steps, 0).view(np.uint8)
-        nothing = np.equal(steps, 0)
-        nothing |= self._expired(labels, tick)
-        labels[nothing] = UNKNOWN
-        confidence = np.asarray(cv2.LUT(steps.view(np.uint8).reshape(-1, size[2]), _PROBABILITY), np.uint8).reshape(
-            size
-        )
-        confidence[nothing] = 0
-        visibility = np.where(was_seen, np.uint8(Visibility.SEEN), np.uint8(Visibility.HIDDEN))
-        visibility[nothing] = int(Visibility.OUTSIDE)
+        labels, confidence, visibility = self._evidence.read(state, low, size, tick_of(self.stamp_ns or 0))
         return OccupancyPrediction(
             self._grid_of(low, size),
             labels,
@@ -244,90 +213,3 @@ class OccupancyMap:
                 (focus[0] / BLOCK, focus[1] / BLOCK), self.config.max_range / (resolution * BLOCK), 512
             )
         return self.state
-
-    def _add(self, state: MapState, index: npt.NDArray[np.int64], observed: npt.NDArray[np.uint8]) -> None:
-        height = state.size[2]
-        occupancy = state.occupancy.reshape(-1, 2 * height)
-        steps = cv2.LUT(observed, self._increments).view(np.int8).reshape(len(index), 2 * height)
-        before = occupancy[index]
-        after = np.asarray(cv2.add(before, steps), np.int8).reshape(before.shape)
-        # np.clip is ten times as fast as np.maximum with a scalar
-        np.clip(after, self._limits[0], self._limits[1], out=after)
-        words = np.flatnonzero(observed.view(np.uint64).ravel() & np.uint64(0x8080808080808080))
-        occupied = np.flatnonzero(observed.reshape(-1, WORD)[words].ravel() & np.uint8(code.OCCUPIED))
-        if len(occupied):
-            local = words[occupied >> 3] * WORD + (occupied & 7)  # in [columns, layers]
-            column = local // height
-            voxel = index[column] * height + (local - column * height)
-            pairs = (after.reshape(-1, 2), before.reshape(-1, 2), steps.reshape(-1, 2))
-            self._vote(state, voxel, observed.ravel()[local], *pairs, local)
-        occupancy[index] = after
-
-    def _vote(
-        self,
-        state: MapState,
-        voxel: npt.NDArray[np.int64],
-        observed: npt.NDArray[np.uint8],
-        after: npt.NDArray[np.int8],
-        before: npt.NDArray[np.int8],
-        steps: npt.NDArray[np.int8],
-        local: npt.NDArray[np.int64],
-    ) -> None:
-        """Count the votes of occupied voxels: leader, runner-up and the margin between them (Boyer and Moore, 1981)."""
-        label, runner_up = state.label.reshape(-1), state.runner_up.reshape(-1)
-        margin, tick = state.margin.reshape(-1), state.tick.reshape(-1)
-        leader, lead = label[voxel], margin[voxel]
-        dynamic = np.flatnonzero(self._dynamic[leader])
-        if len(expired := dynamic[self._expired(leader[dynamic], tick[voxel[dynamic]])]):
-            # the object that was here has left: the voxel starts anew
-            gone = local[expired]
-            after[gone] = steps[gone]
-            leader[expired], lead[expired] = 0, 0
-        vote = self._votes[observed]
-        # completed evidence does not name a voxel that was seen
-        vote[((observed & code.SEEN) == 0) & (before[local, SEEN] != 0)] = 0
-        name = observed & np.uint8(code.CLASS_MASK)
-        differs = np.flatnonzero((name != leader) & (vote > 0))
-        was, votes = lead[differs], vote[differs]
-        lead = np.asarray(cv2.add(lead, vote), np.uint8).reshape(-1)
-        overtaken = votes > was
-        lead[differs] = np.where(overtaken, votes - was, was - votes)
-        second = np.where(overtaken, leader[differs], name[differs])
-        leader[differs] = np.where(overtaken, name[differs], leader[differs])
-        runner_up[voxel[differs]] = second
-        label[voxel], margin[voxel], tick[voxel] = leader, lead, self._now()
-        moving = local[self._dynamic[leader]]
-        after[moving] = np.minimum(after[moving], self._dynamic_limit)
-
-    def _expired(self, labels: npt.NDArray[np.uint8], tick: npt.NDArray[np.uint16]) -> npt.NDArray[np.bool_]:
-        """Whether voxels of these classes, last observed as occupied then, have become unknown."""
-        age = np.uint16(self._now()) - tick
-        out: npt.NDArray[np.bool_] = self._dynamic[labels] & (age > np.uint16(self.config.dynamic_s * 10))
-        if self.config.static_s > 0:
-            out |= (labels != EMPTY) & (age > np.uint16(min(self.config.static_s * 10, MAX_AGE)))
-        return out
-
-    def _now(self) -> int:
-        return ((self.stamp_ns or 0) // TICK_NS) & 0xFFFF
-
-    def _sweep(self, state: MapState, elapsed: float) -> None:
-        """Fade completed voxels and limit ages, a few rows at a time: all rows in a quarter of `completed_s`."""
-        self._swept += state.size[0] * elapsed / (self.config.completed_s / FADE_STEPS)
-        count = min(int(self._swept), state.size[0])
-        self._swept -= int(self._swept)
-        for first, last in ((self._row, min(self._row + count, state.size[0])), (0, self._row + count - state.size[0])):
-            if first < last:
-                rows = slice(first, last)
-                completed = state.occupancy[rows, :, :, COMPLETED]
-                # towards zero from both sides
-                completed -= (completed >> 1) + (completed & 1)
-                tick = state.tick[rows]
-                age = np.uint16(self._now()) - tick
-                np.copyto(tick, np.uint16((self._now() - MAX_AGE) & 0xFFFF), where=age > MAX_AGE)
-        self._row = (self._row + count) % state.size[0]
-
-
-_PROBABILITY = np.rint(255 / (1 + np.exp(-np.abs(np.arange(256).astype(np.int8).astype(float)) * code.UNIT))).astype(
-    np.uint8
-)
-"""Probability of the state, times 255, by the byte of the int8 log-odds."""

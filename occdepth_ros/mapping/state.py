@@ -66,9 +66,12 @@ class MapState:
 
     def column(self, x: npt.NDArray[np.int64], y: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Flat index of columns by their lattice index, and -1 outside the window, `[N]`."""
-        inside = (x >= self.low[0]) & (x < self.low[0] + self.size[0])
-        inside &= (y >= self.low[1]) & (y < self.low[1] + self.size[1])
-        return np.where(inside, x % self.size[0] * self.size[1] + y % self.size[1], -1)
+        tables = [(low + np.arange(n)) % n for low, n in zip(self.low[:2], self.size[:2], strict=True)]
+        dx, dy = x - self.low[0], y - self.low[1]
+        # negative numbers are large as unsigned ones
+        inside = (dx.view(np.uint64) < self.size[0]) & (dy.view(np.uint64) < self.size[1])
+        column = (tables[0] * self.size[1]).take(dx, mode="clip") + tables[1].take(dy, mode="clip")
+        return column if inside.all() else np.where(inside, column, -1)
 
     def clear(self, first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> None:
         """Remove all evidence from the voxels of a box that lie in the window; lattice indices, `last` included."""
@@ -82,7 +85,7 @@ class MapState:
     def unrolled(self, array: npt.NDArray[T], low: Lattice, size: Lattice) -> npt.NDArray[T]:
         """A copy of a box of the window in order, `[*size, ...]`; the box must lie inside the window."""
         out = np.empty((*size, *array.shape[3:]), array.dtype)
-        for parts in product(*(_runs(a, n, total) for a, n, total in zip(low, size, self.size, strict=True))):
+        for parts in product(*(runs(a, n, total) for a, n, total in zip(low, size, self.size, strict=True))):
             out[tuple(to for to, _ in parts)] = array[tuple(source for _, source in parts)]
         return out
 
@@ -106,7 +109,7 @@ class MapState:
         return (low[0], low[1], low[2]), (size[0], size[1], size[2])
 
 
-def _runs(first: int, count: int, total: int) -> list[tuple[slice, slice]]:
+def runs(first: int, count: int, total: int) -> list[tuple[slice, slice]]:
     """Positions in a box and in a wrapped axis of `total` voxels, of at most two runs without a wrap."""
     start = first % total
     head = min(count, total - start)

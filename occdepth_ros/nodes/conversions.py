@@ -1,4 +1,4 @@
-"""Converts ROS messages to images, cameras and poses. Invalid messages raise a `NamedError`."""
+"""Converts ROS messages to images, cameras and poses, and times to messages. Invalid messages raise a `NamedError`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Transform
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -113,3 +114,8 @@ def pose_of(translation: Sequence[float], rotation: Sequence[float]) -> Matrix:
         [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
     ]
     return pose
+
+
+def time_message(stamp_ns: int) -> Time:
+    """Convert nanoseconds since 1970 to a time message."""
+    return Time(sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)

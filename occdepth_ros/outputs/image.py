@@ -17,12 +17,12 @@ def encode_depth(prediction: OccupancyPrediction, frame_id: str) -> bytes:
         prediction: prediction whose `depth`, `[H, W]`, is encoded.
         frame_id: name of the optical frame of the left camera.
     """
-    return _encode(np.ascontiguousarray(prediction.depth, "<f4"), "32FC1", prediction.stamp_ns, frame_id)
+    return encode_image(np.ascontiguousarray(prediction.depth, "<f4"), "32FC1", prediction.stamp_ns, frame_id)
 
 
 def encode_rgb(image: npt.NDArray[np.uint8], stamp_ns: int, frame_id: str) -> bytes:
     """Return a serialised sensor_msgs/Image with encoding rgb8 for an array `[H, W, 3]`."""
-    return _encode(np.ascontiguousarray(image), "rgb8", stamp_ns, frame_id)
+    return encode_image(np.ascontiguousarray(image), "rgb8", stamp_ns, frame_id)
 
 
 def encode_camera_info(rig: StereoRig, stamp_ns: int, frame_id: str) -> bytes:
@@ -41,7 +41,8 @@ def encode_camera_info(rig: StereoRig, stamp_ns: int, frame_id: str) -> bytes:
     return message.finish()
 
 
-def _encode(image: npt.NDArray[np.generic], encoding: str, stamp_ns: int, frame_id: str) -> bytes:
+def encode_image(image: npt.NDArray[np.generic], encoding: str, stamp_ns: int, frame_id: str) -> bytes:
+    """Return a serialised sensor_msgs/Image of a contiguous array `[H, W]` or `[H, W, C]` with at least one row."""
     height, width = image.shape[:2]
     message = CdrWriter()
     message.header(stamp_ns, frame_id)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.errors import OccDepthError
+from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.selection import Include, selected_labels
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
@@ -36,6 +37,7 @@ def encode_occupancy_grid(
     *,
     max_step: float = MAX_STEP_M,
     completed_cost: int = NO_INFORMATION,
+    confidence_cost: bool = False,
 ) -> bytes:
     """Return a serialised nav_msgs/OccupancyGrid. Cell (0, 0) is at the grid's lower corner, and x varies fastest.
 
@@ -48,11 +50,11 @@ def encode_occupancy_grid(
         max_step: maximum height difference between neighbouring ground cells, metres; larger differences are lethal.
             A difference of one voxel is within the resolution of the grid and is never lethal.
         completed_cost: cost of ground that was completed but not observed: -1 = unknown, 0 = free, at most 99.
+        confidence_cost: whether an obstacle costs 99 times its probability instead of 100; see `traversability`.
 
     Raises:
         OccDepthError: the band is empty, or `max_step` or `completed_cost` is out of range.
     """
-    grid = prediction.grid
     costs = traversability(
         prediction,
         include,
@@ -61,12 +63,27 @@ def encode_occupancy_grid(
         min_confidence,
         max_step=max_step,
         completed_cost=completed_cost,
+        confidence_cost=confidence_cost,
     )
+    return encode_costs(costs, prediction.grid, prediction.stamp_ns, frame_id)
+
+
+def encode_costs(costs: npt.NDArray[np.int8], grid: VoxelGrid, stamp_ns: int, frame_id: str) -> bytes:
+    """Return a serialised nav_msgs/OccupancyGrid with the costs `[X, Y]` of the columns of a grid."""
     message = CdrWriter()
-    message.header(prediction.stamp_ns, frame_id)
-    message.stamp(prediction.stamp_ns)
-    message.primitives("fII", grid.resolution, grid.size[0], grid.size[1])
+    message.header(stamp_ns, frame_id)
+    message.stamp(stamp_ns)
+    message.primitives("fII", grid.resolution, *costs.shape)
     message.pose(grid.origin)
+    message.sequence(np.ascontiguousarray(costs.T).reshape(-1))
+    return message.finish()
+
+
+def encode_update(costs: npt.NDArray[np.int8], x: int, y: int, stamp_ns: int, frame_id: str) -> bytes:
+    """Return a serialised map_msgs/OccupancyGridUpdate with the costs `[X, Y]` of the cells from `(x, y)` on."""
+    message = CdrWriter()
+    message.header(stamp_ns, frame_id)
+    message.primitives("iiII", x, y, *costs.shape)
     message.sequence(np.ascontiguousarray(costs.T).reshape(-1))
     return message.finish()
 
@@ -80,6 +97,7 @@ def traversability(
     *,
     max_step: float = MAX_STEP_M,
     completed_cost: int = NO_INFORMATION,
+    confidence_cost: bool = False,
 ) -> npt.NDArray[np.int8]:
     """Return the cost of each column, `[X, Y]` int8: 100 = lethal, 0 = free, -1 = unknown.
 
@@ -89,6 +107,9 @@ def traversability(
     * Free: the column has ground, and a ray ended in it (`Visibility.SEEN`).
     * `completed_cost`: the column has ground, and no ray ended in it.
     * Unknown: all other columns. A column with free voxels but without ground is unknown, because it may be a drop.
+
+    With `confidence_cost`, a column that is lethal because of occupied voxels costs 99 times the probability of the
+    most certain of them, rounded up. Steps of the ground stay lethal.
 
     Arguments and errors are those of `encode_occupancy_grid`.
     """
@@ -118,7 +139,14 @@ def traversability(
     high = top + int(np.ceil(max_height / resolution - _EPSILON))
     costs = np.where(has_ground, completed_cost, NO_INFORMATION)
     costs[is_seen] = FREE
-    costs[edge | _any_between(occupied, low, high)] = LETHAL
+    hit = np.flatnonzero(_any_between(occupied, low, high))
+    costs[hit] = LETHAL
+    if confidence_cost:
+        layer = np.arange(nz)
+        within = occupied[hit] & (layer >= low[hit, None]) & (layer <= high[hit, None])
+        certain = np.where(within, prediction.confidence.reshape(nx * ny, nz)[hit], 0).max(axis=1)
+        costs[hit] = np.ceil(certain * ((LETHAL - 1) / 255) - _EPSILON)
+    costs[edge] = LETHAL
     return costs.astype(np.int8).reshape(nx, ny)
 
 

@@ -58,6 +58,26 @@ def encode_octomap_full(
     return _message(prediction, frame_id, "ColorOcTree", semantic_stream(prediction, include, min_confidence, border))
 
 
+def encode_planning_scene_world(
+    prediction: OccupancyPrediction,
+    frame_id: str,
+    include: Include = "seen+completed",
+    min_confidence: float = 0.0,
+    border: int = 0,
+) -> bytes:
+    """Return a serialised moveit_msgs/PlanningSceneWorld without objects, with the OcTree at the origin of the frame.
+
+    Arguments and errors are those of `encode_octomap_binary`.
+    """
+    stream = occupancy_stream(prediction, include, min_confidence, border)
+    message = CdrWriter()
+    message.primitives("I", 0)  # collision_objects
+    message.header(prediction.stamp_ns, frame_id)
+    message.pose()
+    _write_octomap(message, prediction, frame_id, "OcTree", stream)
+    return message.finish()
+
+
 def write_bt(
     path: Path | str,
     prediction: OccupancyPrediction,
@@ -147,9 +167,15 @@ def leaf_cells(
 
 def _message(prediction: OccupancyPrediction, frame_id: str, kind: TreeKind, stream: bytes) -> bytes:
     message = CdrWriter()
+    _write_octomap(message, prediction, frame_id, kind, stream)
+    return message.finish()
+
+
+def _write_octomap(
+    message: CdrWriter, prediction: OccupancyPrediction, frame_id: str, kind: TreeKind, stream: bytes
+) -> None:
     message.header(prediction.stamp_ns, frame_id)
     message.primitives("?", kind == "OcTree")
     message.string(kind)
     message.primitives("d", prediction.grid.resolution)
     message.sequence(np.frombuffer(stream, np.int8))
-    return message.finish()

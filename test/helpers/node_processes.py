@@ -15,15 +15,16 @@ from typing import Any
 
 import rclpy
 import tf2_ros
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Float64
+from std_msgs.msg import Float64, Header
 from visualization_msgs.msg import MarkerArray
 
 from occdepth_ros.nodes.qos import SENSOR_DATA
-from occdepth_ros.nodes.stereo_occ.publishers import OUTPUTS
+from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS
 from occdepth_ros.nodes.stereo_occ.timing import STAGES
 
 PATIENT = QoSProfile(depth=20)
@@ -112,8 +113,15 @@ def stamp_of_header(header: Any) -> int:
 
 
 def header_of(message: Any) -> Any:
-    """Return the header of a message; of the first marker for a MarkerArray."""
-    return message.markers[0].header if isinstance(message, MarkerArray) else message.header
+    """Return the header of a message; of its first marker or its octree where it has none of its own."""
+    if isinstance(message, MarkerArray):
+        return message.markers[0].header
+    if hasattr(message, "octomap"):
+        return message.octomap.header
+    if hasattr(message, "timestamp"):  # px4_msgs have microseconds
+        seconds, micros = divmod(message.timestamp, 1_000_000)
+        return Header(stamp=Time(sec=seconds, nanosec=1000 * micros))
+    return message.header
 
 
 def call(listener: Listener, kind: type, service: str, request: Any) -> Any:

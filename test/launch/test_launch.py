@@ -18,6 +18,7 @@ LAUNCH = ROOT / "launch"
 OUTPUTS = {name.removeprefix("publish_") for name in PARAMETERS if name.startswith("publish_")} - {
     "processing_time",
     "map",
+    "planners",
 }
 
 

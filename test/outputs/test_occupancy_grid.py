@@ -127,3 +127,16 @@ def test_only_seen_ground_is_free(prediction: OccupancyPrediction) -> None:
 def test_arguments_out_of_range_are_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(OccDepthError):
         traversability(predict(np.zeros((1, 1, 4), np.uint8)), "all", *BAND, **arguments)
+
+
+def test_confidence_becomes_cost_on_request_and_steps_stay_lethal() -> None:
+    labels = np.zeros((4, 1, 24), np.uint8)
+    labels[:, 0, 2] = ROAD
+    labels[0, 0, 5:7] = CAR
+    labels[3, 0, 2:6] = ROAD  # a step beside column 2
+    confidence = np.full(labels.shape, 255, np.uint8)
+    confidence[0, 0, 5:7] = 51, 102
+    prediction = predict(labels, confidence=confidence)
+    costs = traversability(prediction, "all", *BAND, confidence_cost=True)[:, 0]
+    assert costs.tolist() == [40, FREE, LETHAL, LETHAL]
+    assert traversability(prediction, "all", *BAND)[0, 0] == LETHAL

@@ -122,7 +122,13 @@ class Environment:
     def checkout_key(self) -> str:
         """Hash of what `.venv` and the build of this package depend on; modules are linked, so only by name."""
         parts: list[str | Path] = [self.interfaces_key, str(ROOT), *map(str, self.stand_ins)]
-        parts += [ROOT / "CMakeLists.txt", ROOT / "package.xml", *files_below(ROOT / "msg"), *files_below(HERE)]
+        parts += [
+            ROOT / "CMakeLists.txt",
+            ROOT / "package.xml",
+            *files_below(ROOT / "msg"),
+            *files_below(ROOT / "srv"),
+            *files_below(HERE),
+        ]
         for folder in ("occdepth_ros", "launch", "config", "tools/cmake"):
             parts += [str(p.relative_to(ROOT)) for p in files_below(ROOT / folder)]
         return digest(*parts)

@@ -10,22 +10,24 @@ import sys
 import time
 
 import numpy as np
-import rclpy
 import tf2_ros
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import OccupancyGrid, Path
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.time import Time
 
 from occdepth_ros.camera import Matrix
-from occdepth_ros.errors import OccDepthError
 from occdepth_ros.nodes.conversions import matrix_of
 from occdepth_ros.nodes.parameter_binding import declare_parameters
 from occdepth_ros.nodes.planner.parameters import PlannerSettings
 from occdepth_ros.nodes.qos import LATCHED, RESULT, fresh
-from occdepth_ros.nodes.signals import interrupted_once
+from occdepth_ros.nodes.running import run_node
 from occdepth_ros.planning.astar import nearest, shortest_path, traversable
+
+SUMMARY = (
+    "Example planner: A* on a nav_msgs/OccupancyGrid. Subscribes to occupancy_grid and goal_pose, publishes "
+    "nav_msgs/Path on path."
+)
 
 
 class Planner(Node):
@@ -110,29 +112,9 @@ class Planner(Node):
         return path
 
 
-@interrupted_once()
 def main(arguments: list[str] | None = None) -> int:
-    """Run the node until it is interrupted.
-
-    Returns:
-        0 after an interrupt, 2 on an error that the user can correct.
-    """
-    node = None
-    try:
-        rclpy.init(args=arguments)
-        node = Planner()
-    except (OccDepthError, RuntimeError) as error:  # rclpy's own errors are RuntimeErrors
-        print(f"planner: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    """Run the node, see `run_node`."""
+    return run_node("planner", SUMMARY, PlannerSettings, Planner, arguments)
 
 
 if __name__ == "__main__":

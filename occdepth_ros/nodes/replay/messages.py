@@ -7,16 +7,11 @@ from array import array
 import cv2
 import numpy as np
 import numpy.typing as npt
-from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from sensor_msgs.msg import CameraInfo, Image
 
 from occdepth_ros.camera import Matrix, StereoRig
-
-
-def time_message(stamp_ns: int) -> Time:
-    """Convert nanoseconds since 1970 to a time message."""
-    return Time(sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)
+from occdepth_ros.nodes.conversions import time_message
 
 
 def image_message(image: npt.NDArray[np.uint8], frame_id: str, *, grey: bool) -> Image:

@@ -26,9 +26,10 @@ from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import OccDepthError, SourceError
+from occdepth_ros.nodes.conversions import time_message
 from occdepth_ros.nodes.parameter_binding import declare_parameters
 from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, REPLAYED, fresh, overridable
-from occdepth_ros.nodes.replay.messages import camera_infos, image_message, time_message, transform_message
+from occdepth_ros.nodes.replay.messages import camera_infos, image_message, transform_message
 from occdepth_ros.nodes.replay.parameters import NOW, ReplaySettings
 from occdepth_ros.nodes.replay.schedule import Pace, Timeline, frame_order, read_ahead
 from occdepth_ros.nodes.signals import interrupted_once

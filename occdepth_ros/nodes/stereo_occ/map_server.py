@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,38 +14,44 @@ from octomap_msgs.msg import Octomap
 from octomap_msgs.srv import BoundingBoxQuery, GetOctomap
 from rclpy.lifecycle import LifecyclePublisher
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Empty
-from visualization_msgs.msg import MarkerArray
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.mapping import MapConfig, OccupancyMap
+from occdepth_ros.mapping.distance import DEFAULT_MAX_M, distance_field
 from occdepth_ros.mapping.files import load_map, save_map
+from occdepth_ros.nodes.conversions import time_message
 from occdepth_ros.nodes.faults import Component, FaultBoard
+from occdepth_ros.nodes.qos import LATCHED, RESULT
+from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
+from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS, Encoder, OutputSpec, Result, available, message_type
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
-from occdepth_ros.nodes.stereo_occ.publishers import OUTPUTS, OutputSet, OutputSpec, RateLimit, Result
+from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
 from occdepth_ros.nodes.stereo_occ.worker import Worker
 from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_full
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.srv import MapFile
+from occdepth_ros.srv import DistanceField, MapFile
 
-TOPICS = {
-    "octomap_binary": Octomap,
-    "octomap_full": Octomap,
-    "markers": MarkerArray,
-    "points": PointCloud2,
-    "occupancy_grid": OccupancyGrid,
-}
+NAMES = ("octomap_binary", "octomap_full", "markers", "points", "planning_scene_world")
 """Outputs of a prediction that are published for the map as well."""
-MAP_OUTPUTS = tuple(
-    OutputSpec(f"map/{spec.name}", spec.message, spec.qos, spec.encode, group="map")
-    for spec in OUTPUTS
-    if spec.name in TOPICS
-)
 FAULT_LASTS = 10.0
 """Duration of a reset of the map in the diagnostics, seconds."""
+
+
+def map_outputs(grid: MapGrid) -> tuple[OutputSpec, ...]:
+    """Return the topics of the map; `grid` encodes the costs."""
+
+    def spec(name: str, message: type[Any] | None, qos: QoSProfile, encode: Encoder) -> OutputSpec:
+        rates = (f"map_{name}_rate", "map_rate")
+        return OutputSpec(f"map/{name}", message, qos, encode, switched_by="publish_map", limited_by=rates)
+
+    shared = (spec(s.name, s.message, s.qos, s.encode) for s in OUTPUTS if s.name in NAMES)
+    full = spec("occupancy_grid", OccupancyGrid, LATCHED, grid.full)
+    updates = spec("occupancy_grid_updates", message_type("map_msgs", "OccupancyGridUpdate"), RESULT, grid.update)
+    return (*shared, full, *available(updates))
 
 
 @dataclass(frozen=True)
@@ -100,12 +106,18 @@ class MapServer:
     ) -> None:
         self.settings = settings
         self.world = OccupancyMap(map_config(settings))
-        self.outputs = OutputSet(create, failed, MAP_OUTPUTS)
+        grid = MapGrid()
+        self.outputs = OutputSet(create, failed, map_outputs(grid))
+        publishers = {o.spec.name: o.publisher for o in self.outputs.outputs}
+        grid.grid_subscribers = publishers["map/occupancy_grid"].get_subscription_count
+        if "map/occupancy_grid_updates" in publishers:
+            grid.update_subscribers = publishers["map/occupancy_grid_updates"].get_subscription_count
         self.fused = 0
         self._faults = faults
         self._requested = settings.map_mode == "always"
         self._lock = threading.Lock()
-        self._limit = RateLimit()
+        self._version = 0
+        self._latest: tuple[int, Result] | None = None
         self._worker: Worker[PlacedPrediction] = Worker(self._fuse, self._publish, self._note_failure)
         self._node = node
         self._services = [
@@ -115,6 +127,7 @@ class MapServer:
             node.create_service(Empty, "~/map/reset", self._reset),
             node.create_service(MapFile, "~/map/save_map", self._save),
             node.create_service(MapFile, "~/map/load_map", self._load),
+            node.create_service(DistanceField, "~/map/distance_field", self._distances),
         ]
 
     def start(self) -> None:
@@ -154,6 +167,7 @@ class MapServer:
     def _fuse(self, item: PlacedPrediction) -> None:
         with self._lock:
             self.world.integrate(item.prediction, item.map_from_grid)
+            self._version += 1
             events, self.world.events = self.world.events, []
         self.fused += 1
         for event in events:
@@ -161,20 +175,20 @@ class MapServer:
             self._faults.put("map_reset", Component.OUTPUT, text, is_error=False, lasts=FAULT_LASTS)
 
     def _publish(self) -> None:
-        now = time.monotonic()
-        if not self._limit.is_due(self.settings.map_rate, now) or not self.outputs.wanted(self.settings):
-            return
-        snapshot = self._snapshot()
-        if snapshot is not None:
-            self._limit.passed(self.settings.map_rate, now)
-            self.outputs.publish(Result(snapshot, self.settings.fixed_frame), self.settings)
+        if self.outputs.is_due(self.settings) and (result := self._result()) is not None:
+            self.outputs.publish(result, self.settings)
 
-    def _snapshot(self) -> OccupancyPrediction | None:
+    def _result(self) -> Result | None:
+        """Return the map as a result; it is read again only if it changed. None before the first prediction."""
         with self._lock:
-            snapshot = self.world.snapshot()
-        if snapshot is None:
-            return None
-        return replace(snapshot, grid=replace(snapshot.grid, frame_id=self.settings.fixed_frame))
+            if self._latest is None or self._latest[0] != self._version:
+                snapshot, window = self.world.snapshot(), self.world.window()
+                if snapshot is None or window is None:
+                    return None
+                frame = self.settings.fixed_frame
+                snapshot = replace(snapshot, grid=replace(snapshot.grid, frame_id=frame))
+                self._latest = self._version, Result(snapshot, frame, window=replace(window, frame_id=frame))
+            return self._latest[1]
 
     def _note_failure(self, error: Exception) -> None:
         text = str(error) if isinstance(error, OccDepthError) else f"{type(error).__name__}: {error}"
@@ -188,10 +202,12 @@ class MapServer:
 
     def _octomap(self, response: Any, encode: Callable[..., bytes]) -> Any:
         self._requested = True
-        snapshot = self._snapshot()
-        if snapshot is not None:
+        if (result := self._result()) is not None:
             content = encode(
-                snapshot, self.settings.fixed_frame, self.settings.octomap_include, self.settings.min_confidence
+                result.prediction,
+                self.settings.fixed_frame,
+                self.settings.octomap_include,
+                self.settings.min_confidence,
             )
             response.map = deserialize_message(content, Octomap)
         return response
@@ -201,11 +217,13 @@ class MapServer:
         high = (request.max.x, request.max.y, request.max.z)
         with self._lock:
             self.world.clear_box(low, high)
+            self._version += 1
         return response
 
     def _reset(self, request: Any, response: Any) -> Any:
         with self._lock:
             self.world.reset()
+            self._version += 1
         self.outputs.forget()
         return response
 
@@ -220,7 +238,36 @@ class MapServer:
         try:
             with self._lock:
                 act(Path(request.path).expanduser(), self.world)
+                self._version += 1
             response.success, response.message = True, f"{done} {request.path}"
         except OccDepthError as error:
             response.success, response.message = False, str(error)
+        return response
+
+    def _distances(self, request: Any, response: Any) -> Any:
+        self._requested = True
+        result = self._result()
+        if result is None:
+            response.message = "the map is empty; no prediction was fused"
+            return response
+        low = (request.min.x, request.min.y, request.min.z)
+        high = (request.max.x, request.max.y, request.max.z)
+        try:
+            field = distance_field(
+                result.prediction,
+                low,
+                high,
+                request.max_distance or DEFAULT_MAX_M,
+                unknown_is_occupied=request.unknown_is_occupied,
+            )
+        except OccDepthError as error:
+            response.message = str(error)
+            return response
+        response.success = True
+        response.header.frame_id = result.grid_frame
+        response.header.stamp = time_message(result.prediction.stamp_ns)
+        response.origin.x, response.origin.y, response.origin.z = field.origin
+        response.resolution = field.resolution
+        response.size_x, response.size_y, response.size_z = field.distances.shape
+        response.distances = array("f", field.distances.tobytes())
         return response

@@ -9,10 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import rclpy
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import LoggingSeverity
 from rclpy.subscription import Subscription
@@ -23,7 +21,7 @@ from occdepth_ros.errors import OccDepthError
 from occdepth_ros.nodes.faults import Component, Fault, FaultBoard, NamedError
 from occdepth_ros.nodes.parameter_binding import ParameterBinding
 from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, SENSOR_DATA, fresh, overridable
-from occdepth_ros.nodes.signals import interrupted_once
+from occdepth_ros.nodes.running import run_node
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.diagnostics import NodeDiagnostics
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
@@ -36,7 +34,6 @@ from occdepth_ros.nodes.stereo_occ.sync import SIDES, ImagePair, PairSynchronize
 from occdepth_ros.nodes.stereo_occ.timing import TimingPublishers
 from occdepth_ros.nodes.stereo_occ.watch import StreamWatch
 from occdepth_ros.nodes.stereo_occ.worker import Worker
-from occdepth_ros.nodes.usage import help_requested, usage
 
 LOG_PERIOD = 30.0
 """Period of the log messages of a present fault, seconds."""
@@ -318,35 +315,11 @@ class StereoOccNode(LifecycleNode):
             self.get_logger().warning(f"{fault.name}: {fault.text}")
 
 
-@interrupted_once()
 def main(arguments: list[str] | None = None) -> int:
-    """Run the node until it is interrupted.
-
-    Returns:
-        0 after an interrupt or with --help, 2 on an error that the user can correct.
-    """
+    """Run the node, see `run_node`."""
     # idle OpenMP threads sleep and leave the cores to DDS; OpenMP reads the variable when it is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if help_requested(arguments):
-        print(usage("stereo_occ", SUMMARY, Settings))
-        return 0
-    node = None
-    try:
-        rclpy.init(args=arguments)
-        node = StereoOccNode()
-    except (OccDepthError, RuntimeError) as error:  # rclpy's own errors are RuntimeErrors
-        print(f"stereo_occ: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.close()
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run_node("stereo_occ", SUMMARY, Settings, StereoOccNode, arguments, StereoOccNode.close)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from occdepth_ros.mapping.config import DYNAMIC_CLASSES
 from occdepth_ros.models.registry import DEFAULT_MODEL, FALLBACK_MODEL, MODELS
-from occdepth_ros.nodes.parameters import ParameterError, ParameterSet, parameter
+from occdepth_ros.nodes.parameters import ParameterError, parameter
+from occdepth_ros.nodes.stereo_occ.map_parameters import MapSettings
+from occdepth_ros.nodes.stereo_occ.planner_parameters import PlannerOutputSettings
 from occdepth_ros.outputs.selection import INCLUDES, Include
 
 
@@ -30,7 +31,7 @@ def _include(default: Include, what: str) -> Include:
 
 
 @dataclass(frozen=True)
-class Settings(ParameterSet):
+class Settings(MapSettings, PlannerOutputSettings):
     """Values of all parameters; each field is a parameter.
 
     Raises:
@@ -200,62 +201,6 @@ class Settings(ParameterSet):
         2.0, "Outputs", "Maximum height of obstacles in `~/occupancy_grid`, m above the local ground.", live=True
     )
 
-    map_mode: str = parameter(
-        "on_demand",
-        "Map",
-        "When predictions are fused into `~/map/*`: `on_demand` (after the first subscription or service call), "
-        "`always`, or `off`. Fusion requires the transform from `fixed_frame` to `grid_frame` in TF.",
-        choices=("on_demand", "always", "off"),
-    )
-    publish_map: bool = parameter(
-        True, "Map", "Whether the topics `~/map/*` are published while they have subscribers.", live=True
-    )
-    map_rate: float = parameter(1.0, "Map", "Maximum rate of each `~/map/*` topic, Hz.", low=0.0, high=100.0, live=True)
-    map_size: tuple[int, ...] = parameter(
-        (512, 512, 64), "Map", "Number of voxels of the map window along x, y, z; multiples of 16.", low=16, high=4096
-    )
-    map_max_mb: int = parameter(
-        256,
-        "Map",
-        "Maximum memory of the window and the stored blocks, MB; the oldest blocks are dropped first.",
-        low=1,
-        high=1 << 20,
-    )
-    map_max_range: float = parameter(
-        0.0,
-        "Map",
-        "Distance beyond which stored blocks are dropped, m; 0 keeps all blocks.",
-        low=0.0,
-        high=1e6,
-    )
-    map_dynamic_s: float = parameter(
-        1.5, "Map", "Time after which an unobserved voxel of a dynamic class becomes unknown, s.", low=0.1, high=3000.0
-    )
-    map_completed_s: float = parameter(
-        20.0,
-        "Map",
-        "Time within which a voxel that was completed and never seen becomes unknown, s.",
-        low=0.1,
-        high=3000.0,
-    )
-    map_static_s: float = parameter(
-        0.0,
-        "Map",
-        "Time after which a seen voxel of a static class becomes unknown, s; 0 disables this.",
-        low=0.0,
-        high=3000.0,
-    )
-    map_dynamic_classes: str = parameter(
-        ", ".join(sorted(DYNAMIC_CLASSES)), "Map", "Dynamic classes, separated by commas."
-    )
-    map_max_step: float = parameter(
-        5.0,
-        "Map",
-        "Maximum motion in 0.1 s, m; a larger motion resets the map.",
-        low=0.1,
-        high=1e6,
-    )
-
     occupancy_max_step: float = parameter(
         0.25,
         "Outputs",
@@ -271,6 +216,13 @@ class Settings(ParameterSet):
         "Cost in `~/occupancy_grid` of ground that was completed and not seen: -1 (unknown), or 0 (free) to 99.",
         low=-1,
         high=99,
+        live=True,
+    )
+    occupancy_confidence_cost: bool = parameter(
+        False,
+        "Outputs",
+        "Whether an obstacle in `~/occupancy_grid` costs 99 times its probability instead of 100 (lethal). Steps of "
+        "the ground stay lethal.",
         live=True,
     )
 

@@ -14,8 +14,9 @@ from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
 from occdepth_ros.nodes.stereo_occ.map_server import MapServer
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
+from occdepth_ros.nodes.stereo_occ.output_specs import Result
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
-from occdepth_ros.nodes.stereo_occ.publishers import OutputSet, Result
+from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
 from occdepth_ros.nodes.stereo_occ.rig_checks import RigChecks
 from occdepth_ros.nodes.stereo_occ.sync import ImagePair
 from occdepth_ros.nodes.stereo_occ.timing import Statistics, TimingPublishers

@@ -4,161 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from nav_msgs.msg import OccupancyGrid
-from octomap_msgs.msg import Octomap
 from rclpy.lifecycle import LifecyclePublisher
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from visualization_msgs.msg import MarkerArray
 
-from occdepth_ros.camera import StereoRig
-from occdepth_ros.msg import SemanticGrid
-from occdepth_ros.nodes.qos import LATCHED, RESULT, fresh
+from occdepth_ros.nodes.qos import LATCHED, fresh
+from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS, OutputSpec, Result
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
-from occdepth_ros.outputs.image import encode_camera_info, encode_depth, encode_rgb
-from occdepth_ros.outputs.markers import encode_markers
-from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid
-from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_full
-from occdepth_ros.outputs.points import encode_points
-from occdepth_ros.outputs.semantic_grid import encode_semantic_grid
-from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.visualization.panels import colored_depth, draw_legend
-
-
-@dataclass(frozen=True)
-class Result:
-    """One prediction, with the frame and the cameras of its messages.
-
-    Args:
-        prediction: the occupancy.
-        camera_frame: optical frame of the left camera.
-        rig: cameras of the prediction; None for a map, which merges several predictions.
-    """
-
-    prediction: OccupancyPrediction
-    camera_frame: str
-    rig: StereoRig | None = None
-
-    @property
-    def grid_frame(self) -> str:
-        """Frame of the voxel grid."""
-        return self.prediction.grid.frame_id
-
-    def border(self, settings: Settings) -> int:
-        """Return the width of the omitted border, voxels; 0 for a map."""
-        return settings.border_voxels if self.rig is not None else 0
-
-
-Encoder = Callable[[Result, Settings], bytes]
-"""Returns one serialised message."""
-
-
-@dataclass(frozen=True)
-class OutputSpec:
-    """One output topic.
-
-    Args:
-        name: topic below `~/`, and part of the names of the parameters `publish_<name>` and `<name>_rate`.
-        message: message type.
-        qos: quality of service.
-        encode: returns the serialised message.
-        is_constant: whether the message depends only on the class table; it is then published once.
-        group: replaces the name in the names of the parameters, for topics that share a switch and a rate.
-    """
-
-    name: str
-    message: type[Any]
-    qos: QoSProfile
-    encode: Encoder
-    is_constant: bool = False
-    group: str = ""
-
-    @property
-    def switch(self) -> str:
-        """Name of the parameter that enables the topic."""
-        return f"publish_{self.group or self.name}"
-
-    @property
-    def rate(self) -> str:
-        """Name of the parameter with the maximum rate."""
-        return f"{self.group or self.name}_rate"
-
-
-def _octomap_binary(result: Result, settings: Settings) -> bytes:
-    options = settings.octomap_include, settings.min_confidence, result.border(settings)
-    return encode_octomap_binary(result.prediction, result.grid_frame, *options)
-
-
-def _octomap_full(result: Result, settings: Settings) -> bytes:
-    options = settings.octomap_include, settings.min_confidence, result.border(settings)
-    return encode_octomap_full(result.prediction, result.grid_frame, *options)
-
-
-def _markers(result: Result, settings: Settings) -> bytes:
-    return encode_markers(
-        result.prediction,
-        result.grid_frame,
-        settings.markers_include,
-        settings.max_markers,
-        settings.min_confidence,
-        border=result.border(settings),
-        rig=result.rig,
-    )
-
-
-def _points(result: Result, settings: Settings) -> bytes:
-    options = settings.points_include, settings.min_confidence, result.border(settings)
-    return encode_points(result.prediction, result.grid_frame, *options)
-
-
-def _occupancy_grid(result: Result, settings: Settings) -> bytes:
-    return encode_occupancy_grid(
-        result.prediction,
-        result.grid_frame,
-        settings.occupancy_grid_include,
-        settings.occupancy_min_height,
-        settings.occupancy_max_height,
-        settings.min_confidence,
-        max_step=settings.occupancy_max_step,
-        completed_cost=settings.occupancy_completed_cost,
-    )
-
-
-def _legend(result: Result, settings: Settings) -> bytes:
-    classes = result.prediction.classes
-    image = draw_legend(classes, np.arange(len(classes)), LEGEND_WIDTH)
-    return encode_rgb(image, result.prediction.stamp_ns, result.camera_frame)
-
-
-def _depth_color(result: Result, settings: Settings) -> bytes:
-    return encode_rgb(colored_depth(result.prediction.depth), result.prediction.stamp_ns, result.camera_frame)
-
-
-def _camera_info(result: Result, settings: Settings) -> bytes:
-    assert result.rig is not None
-    return encode_camera_info(result.rig, result.prediction.stamp_ns, result.camera_frame)
-
-
-LEGEND_WIDTH = 460
-"""Width of `~/legend`, pixels; legible in a panel of RViz."""
-
-OUTPUTS = (
-    OutputSpec("octomap_binary", Octomap, LATCHED, _octomap_binary),
-    OutputSpec("octomap_full", Octomap, LATCHED, _octomap_full),
-    OutputSpec("markers", MarkerArray, LATCHED, _markers),
-    OutputSpec("points", PointCloud2, RESULT, _points),
-    OutputSpec("grid", SemanticGrid, RESULT, lambda r, _: encode_semantic_grid(r.prediction, r.grid_frame)),
-    OutputSpec("occupancy_grid", OccupancyGrid, LATCHED, _occupancy_grid),
-    OutputSpec("depth", Image, RESULT, lambda r, _: encode_depth(r.prediction, r.camera_frame)),
-    OutputSpec("depth_color", Image, RESULT, _depth_color),
-    # next to the depth image, because RViz's DepthCloud subscribes to this name
-    OutputSpec("camera_info", CameraInfo, RESULT, _camera_info),
-    OutputSpec("legend", Image, LATCHED, _legend, is_constant=True),
-)
 
 
 class RateLimit:
@@ -188,23 +39,24 @@ class Output:
         self._limit = RateLimit()
         self._published: object = None
 
+    def is_due(self, settings: Settings) -> bool:
+        """Return whether the topic is enabled, has a subscriber, and may be published at this time."""
+        return (
+            self.spec.is_enabled(settings)
+            and self.publisher.get_subscription_count() > 0
+            and self._limit.is_due(self.spec.rate(settings), time.monotonic())
+        )
+
     def encode(self, result: Result, settings: Settings) -> bytes | None:
-        """Return the serialised message; None if the topic is disabled, not due or up to date, or has no subscriber.
+        """Return the serialised message; None if the topic is not due or up to date.
 
         Raises:
             Exception: raised by the encoder.
         """
-        now = time.monotonic()
-        rate = getattr(settings, self.spec.rate)
         content = result.prediction.classes if self.spec.is_constant else result.prediction
-        if (
-            not getattr(settings, self.spec.switch)
-            or not self.publisher.get_subscription_count()
-            or self._published is content
-            or not self._limit.is_due(rate, now)
-        ):
+        if self._published is content or not self.is_due(settings):
             return None
-        self._limit.passed(rate, now)
+        self._limit.passed(self.spec.rate(settings), time.monotonic())
         self._published = content
         return self.spec.encode(result, settings)
 
@@ -249,7 +101,11 @@ class OutputSet:
 
     def wanted(self, settings: Settings) -> bool:
         """Return whether at least one topic is enabled and has a subscriber."""
-        return any(getattr(settings, o.spec.switch) and o.publisher.get_subscription_count() > 0 for o in self.outputs)
+        return any(o.spec.is_enabled(settings) and o.publisher.get_subscription_count() > 0 for o in self.outputs)
+
+    def is_due(self, settings: Settings) -> bool:
+        """Return whether at least one topic may be published at this time."""
+        return any(output.is_due(settings) for output in self.outputs)
 
     def forget(self) -> None:
         """Discard the newest result."""

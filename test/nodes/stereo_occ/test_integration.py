@@ -31,8 +31,8 @@ from occdepth_ros.engine import Engine
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.nodes.conversions import camera_of, matrix_of, rig_of
 from occdepth_ros.nodes.qos import LATCHED
+from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS, Result
 from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS, Settings, rule_of
-from occdepth_ros.nodes.stereo_occ.publishers import OUTPUTS, Result
 from occdepth_ros.nodes.stereo_occ.timing import STAGES
 from occdepth_ros.outputs.octree.files import write_octree
 from occdepth_ros.outputs.selection import select
@@ -266,7 +266,7 @@ def test_the_depth_is_that_of_the_wall(
 def test_latched_topics_reach_whoever_comes_later(run: tuple[Listener, Process, Path]) -> None:
     listener = run[0]
     latched = [spec for spec in OUTPUTS if spec.qos is LATCHED]
-    names = {"octomap_binary", "octomap_full", "occupancy_grid", "markers", "legend"}
+    names = {"octomap_binary", "octomap_full", "occupancy_grid", "markers", "legend", "label_info"}
     assert {spec.name for spec in latched} == names
     for spec in latched:
         listener.hear(spec.message, f"/stereo_occ/{spec.name}", LATCHED, f"late {spec.name}")

@@ -17,15 +17,17 @@ pytest.importorskip("occdepth_ros.srv", reason="the interfaces are not built: ru
 import tf2_ros
 from geometry_msgs.msg import TransformStamped
 from helpers.node_bench import Bench
+from helpers.node_processes import header_of
 from nav_msgs.msg import OccupancyGrid
-from occdepth_ros.srv import MapFile
+from occdepth_ros.srv import DistanceField, MapFile
 from octomap_msgs.msg import Octomap
 from octomap_msgs.srv import BoundingBoxQuery, GetOctomap
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Empty
 
-from occdepth_ros.nodes.stereo_occ.map_server import MAP_OUTPUTS
+from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
+from occdepth_ros.nodes.stereo_occ.map_server import map_outputs
 
 pytestmark = pytest.mark.ros
 WALL_M = 100.0 * 0.5 / 12
@@ -67,16 +69,25 @@ def call(bench: Bench, kind: Any, name: str, request: Any = None) -> Any:
     return future.result()
 
 
+def everything() -> BoundingBoxQuery.Request:
+    request = BoundingBoxQuery.Request()
+    for corner, value in ((request.min, -100.0), (request.max, 100.0)):
+        corner.x = corner.y = corner.z = value
+    return request
+
+
 def test_every_map_topic_is_published_in_the_fixed_frame(mapper: Bench) -> None:
     heard = {
         spec.name: mapper.listen(spec.message, spec.name, latched=spec.qos.durability.name == "TRANSIENT_LOCAL")
-        for spec in MAP_OUTPUTS
+        for spec in map_outputs(MapGrid())
     }
     feed(mapper)
+    # updates hold what changed; the other topics show the map itself
+    mapper.wait(lambda: feed(mapper) or heard["map/occupancy_grid"], "no grid")
+    call(mapper, BoundingBoxQuery, "clear_bbox", everything())
     mapper.wait(lambda: feed(mapper) or all(heard.values()), "a topic of the map is missing")
     for name, messages in heard.items():
-        message = messages[-1].markers[0] if name == "map/markers" else messages[-1]
-        assert message.header.frame_id == "map", name
+        assert header_of(messages[-1]).frame_id == "map", name
     assert {type(messages[0]) for messages in heard.values()} >= {Octomap, OccupancyGrid, PointCloud2}
     cloud = heard["map/points"][-1]
     xyz = np.frombuffer(bytes(cloud.data), np.uint8).reshape(-1, cloud.point_step)[:, :4].copy().view(np.float32)
@@ -88,16 +99,25 @@ def test_the_services_of_octomap_server_answer(mapper: Bench) -> None:
     for name, kind in (("octomap_binary", "OcTree"), ("octomap_full", "ColorOcTree")):
         octomap = call(mapper, GetOctomap, name).map
         assert octomap.id == kind and octomap.header.frame_id == "map" and len(octomap.data) > 10
-    request = BoundingBoxQuery.Request()
-    for corner, value in ((request.min, -100.0), (request.max, 100.0)):
-        corner.x = corner.y = corner.z = value
-    call(mapper, BoundingBoxQuery, "clear_bbox", request)
+    call(mapper, BoundingBoxQuery, "clear_bbox", everything())
     assert not mapper.node.pipeline.world.world.snapshot().occupied.any()
     feed(mapper)
     assert mapper.node.pipeline.world.world.snapshot().occupied.any()
     call(mapper, Empty, "reset")
     assert mapper.node.pipeline.world.world.snapshot() is None
     feed(mapper)
+
+
+def test_the_distance_field_service_measures_to_the_wall(mapper: Bench) -> None:
+    pytest.importorskip("edt", reason="edt is not installed: pip install edt")
+    request = DistanceField.Request(max_distance=3.0)
+    request.min.x, request.min.y, request.min.z = 1.0, -0.5, -0.5
+    request.max.x, request.max.y, request.max.z = 6.0, 0.5, 0.5
+    answer = call(mapper, DistanceField, "distance_field", request)
+    assert answer.success and answer.header.frame_id == "map", answer.message
+    field = np.array(answer.distances, np.float32).reshape(answer.size_x, answer.size_y, answer.size_z)
+    assert field.min() == 0 and field[0].min() > 2.0
+    assert not call(mapper, DistanceField, "distance_field").success, "an empty box"
 
 
 def test_maps_are_saved_and_loaded(mapper: Bench, tmp_path: Path) -> None:

@@ -30,7 +30,12 @@ def test_defaults_obey_their_own_rules() -> None:
 
 def test_every_output_has_a_switch_and_a_rate() -> None:
     switches = {n.removeprefix("publish_") for n in PARAMETERS if n.startswith("publish_")} - {"processing_time"}
-    rates = {n.removesuffix("_rate") for n in PARAMETERS if n.endswith("_rate")}
+    # the topics of the map share one switch
+    rates = {
+        n.removesuffix("_rate")
+        for n in PARAMETERS
+        if (n.endswith("_rate") and not n.startswith("map_")) or n == "map_rate"
+    }
     assert switches == rates
     assert {
         *("octomap_binary", "octomap_full", "markers", "points", "grid", "occupancy_grid", "depth", "map"),

@@ -10,12 +10,16 @@ import pytest
 pytest.importorskip("rclpy", reason="needs a ROS 2 environment")
 
 from ament_index_python.packages import get_package_share_directory
+from map_msgs.msg import OccupancyGridUpdate
+from moveit_msgs.msg import CollisionObject, PlanningSceneWorld
 from octomap_msgs.msg import Octomap, OctomapWithPose
 from octomap_msgs.srv import BoundingBoxQuery, GetOctomap
+from px4_msgs.msg import ObstacleDistance
 from rclpy.serialization import deserialize_message, serialize_message
 from tf2_msgs.action import LookupTransform
 from tf2_msgs.msg import TF2Error, TFMessage
 from tf2_msgs.srv import FrameGraph
+from vision_msgs.msg import LabelInfo, VisionClass
 
 # Type hashes of ROS 2 installations. Endpoints with different hashes do not communicate.
 HASHES = {
@@ -43,6 +47,35 @@ def test_type_hashes_equal_those_of_upstream(name: str) -> None:
         (
             OctomapWithPose,
             {"header": "std_msgs/Header", "origin": "geometry_msgs/Pose", "octomap": "octomap_msgs/Octomap"},
+        ),
+        (
+            OccupancyGridUpdate,
+            {"header": "std_msgs/Header", "x": "int32", "y": "int32", "width": "uint32", "height": "uint32",
+             "data": "sequence<int8>"},
+        ),
+        (VisionClass, {"class_id": "uint16", "class_name": "string"}),
+        (
+            LabelInfo,
+            {"header": "std_msgs/Header", "class_map": "sequence<vision_msgs/VisionClass>", "threshold": "float"},
+        ),
+        (
+            PlanningSceneWorld,
+            {"collision_objects": "sequence<moveit_msgs/CollisionObject>",
+             "octomap": "octomap_msgs/OctomapWithPose"},
+        ),
+        (
+            CollisionObject,
+            {"header": "std_msgs/Header", "pose": "geometry_msgs/Pose", "id": "string",
+             "type": "object_recognition_msgs/ObjectType", "primitives": "sequence<shape_msgs/SolidPrimitive>",
+             "primitive_poses": "sequence<geometry_msgs/Pose>", "meshes": "sequence<shape_msgs/Mesh>",
+             "mesh_poses": "sequence<geometry_msgs/Pose>", "planes": "sequence<shape_msgs/Plane>",
+             "plane_poses": "sequence<geometry_msgs/Pose>", "subframe_names": "sequence<string>",
+             "subframe_poses": "sequence<geometry_msgs/Pose>", "operation": "octet"},
+        ),
+        (
+            ObstacleDistance,
+            {"timestamp": "uint64", "frame": "uint8", "sensor_type": "uint8", "distances": "uint16[72]",
+             "increment": "float", "min_distance": "uint16", "max_distance": "uint16", "angle_offset": "float"},
         ),
         (GetOctomap.Request, {}),
         (GetOctomap.Response, {"map": "octomap_msgs/Octomap"}),
