@@ -3,6 +3,7 @@ PYTHON_ENV := .venv/bin/python
 SOURCE ?=
 MODEL ?=
 COUNT ?=
+PLAN ?=
 OUT ?=
 ARGS ?=
 
@@ -19,9 +20,9 @@ build: ## rebuild the package with colcon
 	@rm -f .venv/complete.json
 	@tools/env/make_env.sh
 
-demo: env ## replay -> node -> topics on the sample; SOURCE=path MODEL=name WEIGHTS=file COUNT=n OUT=dir
+demo: env ## replay -> node -> topics on the sample; SOURCE=path MODEL=name WEIGHTS=file COUNT=n PLAN=true OUT=dir
 	@$(PYTHON_ENV) -m occdepth_ros.demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(MODEL),--model '$(MODEL)') \
-	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(COUNT),--count '$(COUNT)') $(if $(OUT),--out '$(OUT)') $(ARGS)
+	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(COUNT),--count '$(COUNT)') $(if $(filter true,$(PLAN)),--plan) $(if $(OUT),--out '$(OUT)') $(ARGS)
 
 test: env ## all tests, in up to 4 processes; ARGS are pytest's, for example ARGS="-k grid", in one process
 	@$(PYTHON_ENV) -m pytest $(or $(ARGS),-n logical --maxprocesses 4 --dist loadfile)

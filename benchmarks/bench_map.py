@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.ghosts import LIMIT_S, measure
 from benchmarks.scenes import street
 from occdepth_ros.mapping import OccupancyMap
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
@@ -39,6 +40,13 @@ def run() -> list[dict[str, Any]]:
     ]
     later = drive(lambda p, pose: world.integrate(p, pose), prediction, first=FRAMES)
     rows.append({"name": f"fusion, frames {FRAMES} to {2 * FRAMES}", "ms": statistics.median(later)})
+    fill_store(world)
+    full = drive(lambda p, pose: world.integrate(p, pose), prediction, first=2 * FRAMES)
+    name = f"fusion, store full as after hours of driving ({world.nbytes / 1e6:.0f} MB)"
+    rows.append({"name": name, "ms": statistics.median(full)})
+    report = measure()
+    share = f"{100 * report.share:.2f} % of {report.left} voxels"
+    rows.append({"name": f"ghosts {LIMIT_S:g} s after moving objects left: {share}", "share": report.share})
     start = time.thread_time()
     world.snapshot()
     rows.append({"name": "snapshot of the window", "ms": 1e3 * (time.thread_time() - start)})
@@ -57,6 +65,15 @@ def run() -> list[dict[str, Any]]:
     other = statistics.median(drive(insert, prediction, count=6))
     rows[0] |= {"other": "octomap (C++), seen points", "other_ms": other, "ratio": other / rows[0]["ms"]}
     return rows
+
+
+def fill_store(world: OccupancyMap) -> None:
+    """Fill the store of a map to its limit with copies of a block far away."""
+    payload = max(world.blocks().values(), key=len)
+    index = 0
+    while world.store.nbytes + len(payload) + 1000 < world.store.max_bytes:
+        world.store.put((100_000 + index, 0, 0), payload)
+        index += 1
 
 
 def drive(

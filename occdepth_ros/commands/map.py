@@ -15,6 +15,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from occdepth_ros.commands.drive_task import REPORT
+from occdepth_ros.commands.drives import add_drive_arguments, is_pattern, run_drives
 from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.run import comparable, make_repeatable, select_frames
 from occdepth_ros.engine import Engine
@@ -23,11 +25,12 @@ from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
 from occdepth_ros.files import write_whole
 from occdepth_ros.mapping import MapConfig, OccupancyMap
 from occdepth_ros.mapping.files import SUFFIXES, save_map
+from occdepth_ros.mapping.fusion import REANCHORED
 from occdepth_ros.mapping.resampling import resample
 from occdepth_ros.models.registry import DEFAULT_MODEL
 from occdepth_ros.sources.base import StereoSource
 from occdepth_ros.sources.factory import open_source
-from occdepth_ros.visualization.map_view import draw_map
+from occdepth_ros.visualization.map_view import draw_drive
 
 SUMMARY = "fuse the predictions of a drive into one map, and score it"
 
@@ -48,7 +51,7 @@ class MapReport:
     causal: GroundTruthScores = field(default_factory=GroundTruthScores)
     whole: GroundTruthScores = field(default_factory=GroundTruthScores)
     fusion_ms: list[float] = field(default_factory=list)
-    track: list[tuple[float, float]] = field(default_factory=list)
+    track: list[tuple[float, float, float]] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -70,16 +73,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
     add("--source", type=Path, metavar="PATH", help="KITTI sequence, raw drive, bag, folder (default: bundled sample)")
-    add("--out", type=Path, metavar="FILE", required=True, help=f"the map: {', '.join(SUFFIXES)}")
+    add(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        required=True,
+        help=f"the map: {', '.join(SUFFIXES)}; a folder for many drives",
+    )
     add("--model", metavar="NAME", default=DEFAULT_MODEL, help="model (default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--start", type=int, metavar="N", default=0, help="first frame (default: %(default)s)")
     add("--count", type=int, metavar="N", help="number of frames (default: all)")
     add_grid_arguments(parser)
-    add("--image", type=Path, metavar="FILE", help="draw the map from above, with the track, as PNG")
+    add("--image", type=Path, metavar="FILE", help="draw the map from above and along the drive, as PNG")
     add("--report", type=Path, metavar="FILE", help="write scores and timings as JSON")
     add("--json", action="store_true", help="print the report as JSON instead of lines")
+    add_drive_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -88,6 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         OccDepthError: the source has no poses, or source, model, range or output cannot be used.
     """
+    if is_pattern(arguments.source):
+        return run_drives("map", arguments, _results)
     if arguments.out.suffix not in SUFFIXES:
         raise SourceError(
             f"maps are written as {', '.join(SUFFIXES)}", where=str(arguments.out), remedy="Change the suffix of --out."
@@ -107,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     report = fuse_drive(source, engine, frames, world)
     save_map(arguments.out, world)
     if arguments.image:
-        figure = draw_map(world.whole(), report.track)
+        figure = draw_drive(world.whole(), report.track)
         Image.fromarray(figure).save(arguments.image)
     summary = {"source": source.name, "model": engine.predictor.name, "events": world.events, **report.summary()}
     if arguments.report:
@@ -117,6 +129,12 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print_report(summary, arguments.out)
     return 0
+
+
+def _results(arguments: argparse.Namespace, folder: Path) -> dict[str, Path]:
+    """The files of one of many drives."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return {"out": folder / "map.npz", "image": folder / "map.png", "report": folder / REPORT}
 
 
 def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], world: OccupancyMap) -> MapReport:
@@ -136,7 +154,7 @@ def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], worl
         began = time.perf_counter()
         world.integrate(prediction, pose)
         report.fusion_ms.append(1e3 * (time.perf_counter() - began))
-        report.track.append((float(pose[0, 3]), float(pose[1, 3])))
+        report.track.append((float(pose[0, 3]), float(pose[1, 3]), float(pose[2, 3])))
         ground_truth = comparable(source.ground_truth(index), engine.grid)
         if ground_truth is not None and (snapshot := world.snapshot()) is not None:
             report.single.add(prediction, ground_truth)
@@ -157,6 +175,7 @@ def print_report(summary: dict[str, Any], out: Path) -> None:
         for ground_truth, values in scores.items():
             console.print(f"{kind} {scores_line(ground_truth, values)}", soft_wrap=True, highlight=False)
     for event in summary["events"]:
-        console.print(f"the map was reset: {event}", highlight=False)
+        text = event if event.startswith(REANCHORED) else f"reset: {event}"
+        console.print(f"the map was {text}", highlight=False)
     times = summary["fusion_ms"]
     console.print(f"fusion p50 {times['p50']} ms, p95 {times['p95']} ms; map in {out}", soft_wrap=True, highlight=False)

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from occdepth_ros import __version__
+from occdepth_ros.commands.drives import add_drive_arguments, is_pattern, run_drives
 from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.options.source import add_source_arguments, checked_rig, open_chosen_source
 from occdepth_ros.commands.run_files import REPORT, ResultFolder, write_npz
@@ -66,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--octomap", action="store_true", help="write OctoMap files: FFFFFF.bt, FFFFFF.ot with colour")
     add("--images", action="store_true", help="write frame_FFFFFF.png and the single panels")
     add("--json", action="store_true", help="print the report as JSON instead of tables")
+    add_drive_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -74,6 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         OccDepthError: the source, the model, the range or the folder cannot be used.
     """
+    if is_pattern(arguments.source):
+        return run_drives("run", arguments, lambda _, folder: {"out": folder})
     source = open_chosen_source(arguments)
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
     grid = chosen_grid(arguments, source.grid_frame)

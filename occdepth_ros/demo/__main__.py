@@ -1,6 +1,6 @@
 """Entry point of the demo: starts the replay and the node as two processes over DDS and subscribes to all topics.
 
-`python -m occdepth_ros.demo [--source PATH] [--model NAME] [--weights FILE] [--count N] [--rate R] [--out DIR]`
+`python -m occdepth_ros.demo [--source PATH] [--model NAME] [--weights FILE] [--count N] [--rate R] [--plan] [--out D]`
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--count", type=int, metavar="N", help="number of pairs (default: 6 to 30 s of the sequence, repeated)")
     add("--rate", type=float, metavar="R", default=1.0, help="speed of the replay (default: 1, real time)")
+    add("--plan", action="store_true", help="run the example planner on the map and draw its path in the images")
     add("--out", type=Path, metavar="DIR", default=Path("out/demo"), help="report and images (default: %(default)s)")
     return parser.parse_args(arguments)
 
@@ -91,7 +92,14 @@ def check(options: argparse.Namespace) -> StereoSource:
         raise SourceError(
             f"the speed {options.rate} is not positive", where="--rate", remedy="Give a number above 0; 1 is real time."
         )
-    return open_source(options.source)
+    source = open_source(options.source)
+    if options.plan and source[0].world_from_grid is None:
+        raise SourceError(
+            "the sequence has no poses, so there is no map to plan on",
+            where="--plan",
+            remedy="Give a --source with poses, or leave --plan out.",
+        )
+    return source
 
 
 def isolate() -> None:

@@ -8,7 +8,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import Thread
 
@@ -21,6 +21,7 @@ from rclpy.node import Node
 from rich.console import Console
 
 from occdepth_ros.demo import report as demo_report
+from occdepth_ros.demo.map_images import GRID_2D, PATH, MapRecorder, draw_maps
 from occdepth_ros.demo.observer import DEPTH, GRID, LEFT, Observations, Observer
 from occdepth_ros.demo.processes import Child, ProcessError
 from occdepth_ros.errors import OccDepthError, OutputError
@@ -72,19 +73,27 @@ class Session:
             ProcessError: the node or the replay failed.
             OccDepthError: a topic had no message, or the results cannot be written.
         """
-        for stale in (*self.out.glob("frame_??????.png"), self.out / "report.json"):
+        for stale in (*self.out.glob("frame_??????.png"), *self.out.glob("map_??????.png"), self.out / "report.json"):
             stale.unlink(missing_ok=True)
         began = time.monotonic()
         with observing() as (observer, node):
+            # without poses nothing is fused, and the node would report the missing transform
+            recorder = None if self._is_without_poses else MapRecorder(node, plan=self.options.plan)
             self._play(observer, node)
         seen = observer.seen
         seconds = time.monotonic() - began
         scores = self._score_and_draw(seen)
+        if recorder is not None:
+            for frame, figure in draw_maps(recorder, self.source, seen.frame_of).items():
+                self._save(f"map_{frame:06d}.png", figure)
         report = demo_report.build_report(seen, source=self.source.name, model=self.model, scores=scores)
         report["seconds"] = round(seconds, 2)
         text = json.dumps(report, indent=2, allow_nan=False) + "\n"
         write_whole(self.out / "report.json", text.encode())
         demo_report.print_report(report, self.console)
+        if recorder is not None and self.options.plan:
+            planned = f"{recorder.planned} of {len(recorder.paths)} kept ones lead to the goal"
+            self.console.print(f"planner: {recorder.received} paths received, {planned}", soft_wrap=True)
         drawn = sorted(self.out.glob("*.png"))
         self.console.print(f"report and {len(drawn)} images in {self.out}", soft_wrap=True)
         silent = self._silent(seen)
@@ -99,13 +108,17 @@ class Session:
         """Name of the requested model."""
         return str(self.options.model)
 
+    @property
+    def _is_without_poses(self) -> bool:
+        return self.source[0].world_from_grid is None
+
     def _settled(self, seen: Observations) -> bool:
         """Whether a grid for the newest pair and a message of every topic were received."""
         return max(seen.paired, default=None) in seen.answered and not self._silent(seen)
 
     def _silent(self, seen: Observations) -> list[str]:
         """Expected topics without a message; /tf is expected only if the sequence has poses."""
-        mute = {"/tf"} if self.source[0].world_from_grid is None else set()
+        mute = {"/tf"} if self._is_without_poses else set()
         return [name for name in seen.silent if name not in mute]
 
     def _introduce_frames(self, observer: Observer) -> None:
@@ -137,13 +150,25 @@ class Session:
             if MODEL_STATUS in errors:
                 raise ProcessError(errors[MODEL_STATUS].rstrip("."), where="model", remedy=f"Its log is {live.log}.")
             arguments = self._replay_arguments()
-            with Child("replay", "occdepth_ros.nodes.replay.node", arguments, self.out / "replay.log") as replay:
+            with (
+                self._planner() as planner,
+                Child("replay", "occdepth_ros.nodes.replay.node", arguments, self.out / "replay.log") as replay,
+            ):
+                others = [replay] if planner is None else [replay, planner]
                 limit = START_PATIENCE_S + 3 * self.pairs * self.source.period_s() / self.options.rate
-                if not wait(lambda: replay.exit_code is not None, limit, f"replaying {self.source.name}", replay):
+                if not wait(lambda: replay.exit_code is not None, limit, f"replaying {self.source.name}", *others):
                     raise replay.failure(f"the replay did not end within {limit:.0f} s")
                 slowest = max(observer.seen.latency_ms[GRID], default=SLOWEST_FIRST_MS) / 1e3
                 wait(lambda: self._settled(observer.seen), max(SETTLE_S, 4 * slowest), "waiting for the last results")
             live.check()
+
+    def _planner(self) -> AbstractContextManager[Child | None]:
+        if not self.options.plan:
+            return nullcontext()
+        arguments = ros_arguments({"robot_frame": self.source.grid_frame})
+        for name, topic in (("occupancy_grid", GRID_2D), ("path", PATH)):
+            arguments += ["-r", f"{name}:={topic}"]
+        return Child("planner", "occdepth_ros.nodes.planner.node", arguments, self.out / "planner.log")
 
     def _node_arguments(self) -> list[str]:
         values = {"model": self.model, "device": self.options.device, "fallback": "false"}

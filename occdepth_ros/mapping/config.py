@@ -9,6 +9,7 @@ from occdepth_ros.errors import GridError
 
 BYTES_PER_VOXEL = 7
 """Bytes that one voxel of the window takes; see `occdepth_ros.mapping.state.MapState`."""
+ON_JUMP = ("reset", "reanchor")
 BLOCK = 16
 """Edge of a stored block, voxels."""
 
@@ -37,7 +38,9 @@ class MapConfig:
         completed_weight: weight of a completed voxel against a seen one.
         max_bytes: upper bound of the memory of window and store together, bytes.
         max_range: distance from the vehicle at which stored blocks are dropped, metres; 0 keeps them until `max_bytes`.
-        max_step: largest motion between predictions, metres; a larger one resets the map as a jump of the odometry.
+        max_step: largest motion between predictions, metres; a larger one is a jump of the odometry.
+        on_jump: what a larger motion does: "reset", or "reanchor", which moves the window with the vehicle, drops the
+            stored blocks, and resets where two windows exceed `max_bytes`.
         max_stamp_step_back: seconds that stamps may go back before the map is reset.
 
     Raises:
@@ -58,6 +61,7 @@ class MapConfig:
     max_bytes: int = 256 << 20
     max_range: float = 0.0
     max_step: float = 5.0
+    on_jump: str = "reset"
     max_stamp_step_back: float = 1.0
 
     def __post_init__(self) -> None:
@@ -66,6 +70,10 @@ class MapConfig:
                 f"the map window {self.size} is not made of whole blocks",
                 where="map_size",
                 remedy=f"Use multiples of {BLOCK} voxels.",
+            )
+        if self.on_jump not in ON_JUMP:
+            raise GridError(
+                f"{self.on_jump!r} is no answer to a jump", where="on_jump", remedy=f"Use one of {', '.join(ON_JUMP)}."
             )
         if self.window_bytes > self.max_bytes:
             raise GridError(

@@ -12,10 +12,14 @@ from occdepth_ros.mapping import codes as code
 from occdepth_ros.mapping.alignment import WORD, align
 from occdepth_ros.mapping.config import BLOCK, MapConfig
 from occdepth_ros.mapping.evidence import Evidence, tick_of
+from occdepth_ros.mapping.reanchoring import moved
 from occdepth_ros.mapping.sliding import fill, packed_blocks, slide
 from occdepth_ros.mapping.state import Lattice, MapState
 from occdepth_ros.mapping.store import BlockStore, Key
 from occdepth_ros.prediction import OccupancyPrediction
+
+REANCHORED = "re-anchored"
+"""First word of an event after which the map was kept; other events are reasons of a reset."""
 
 
 class OccupancyMap:
@@ -189,7 +193,24 @@ class OccupancyMap:
         step = float(np.linalg.norm(pose[:3, 3] - self._pose[:3, 3]))
         allowed = self.config.max_step * max(1.0, -behind / 0.1)
         if step > allowed:
-            self.reset(f"the pose jumped by {step:.1f} m")
+            text = f"the pose jumped by {step:.1f} m"
+            if not self._reanchor(pose, text):
+                self.reset(text)
+
+    def _reanchor(self, pose: npt.NDArray[np.float64], text: str) -> bool:
+        """Move the window with the vehicle, as if it had stood still during the jump; False if not configured."""
+        config = self.config
+        if config.on_jump != "reanchor" or self.state is None or 2 * config.window_bytes > config.max_bytes:
+            return False
+        assert self._pose is not None
+        self.store.clear()
+        new_from_old = pose @ np.linalg.inv(self._pose)
+        middle = (np.array(self.state.low) + np.array(self.state.size) / 2) * config.resolution
+        center = new_from_old[:3, :3] @ middle + new_from_old[:3, 3]
+        low = np.floor((center / config.resolution - np.array(self.state.size) / 2) / BLOCK + 0.5).astype(int) * BLOCK
+        self.state = moved(self.state, (int(low[0]), int(low[1]), int(low[2])), new_from_old, config.resolution)
+        self.events.append(f"{REANCHORED}: {text}")
+        return True
 
     def _follow(self, grid: VoxelGrid, pose: npt.NDArray[np.float64]) -> MapState:
         """Move the window so that the centre of the grid and the vehicle lie well inside it."""

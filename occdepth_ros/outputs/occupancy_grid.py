@@ -6,13 +6,13 @@ Heights are relative to the ground of each column, so that slopes and ramps are 
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.cdr import CdrWriter
@@ -20,6 +20,7 @@ from occdepth_ros.outputs.selection import Include, selected_labels
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 FREE, LETHAL, NO_INFORMATION = 0, 100, -1
+_GROUND, _OBSTACLE = 1, 2
 
 MAX_STEP_M = 0.25
 """Default maximum height difference between neighbouring ground cells, metres. Larger differences are lethal."""
@@ -115,39 +116,47 @@ def traversability(
     """
     _check_arguments(min_height, max_height, max_step, completed_cost)
     nx, ny, nz = prediction.grid.size
-    labels = selected_labels(prediction, include, min_confidence).reshape(nx * ny, nz)
-    occupied = (labels - np.uint8(1)) < np.uint8(UNKNOWN - 1)
-    is_ground = np.zeros_like(occupied)
-    for label in prediction.classes.ground:
-        is_ground |= labels == label
-    occupied &= ~is_ground
-    has_ground = _any(_bits(is_ground))
-    if not has_ground.any():
-        return np.where(_any(_bits(occupied)), LETHAL, NO_INFORMATION).astype(np.int8).reshape(nx, ny)
-
-    bottom, top = np.zeros((2, nx * ny), np.int64)
-    own = np.flatnonzero(has_ground)
-    bottom[own], top[own] = _lowest_run(is_ground[own])
-    seen = (prediction.visibility.reshape(nx * ny, nz) == int(Visibility.SEEN)) & is_ground
-    is_seen = _any_between(seen, bottom, top) & has_ground
     resolution = prediction.grid.resolution
+    labels = selected_labels(prediction, include, min_confidence).reshape(nx * ny, nz)
+    kind = np.asarray(cv2.LUT(labels, _kinds(prediction.classes)), np.uint8)
+    ground, occupied = _bits(kind == _GROUND), _bits(kind == _OBSTACLE)
+    has_ground = _any(ground)
+    if not has_ground.any():
+        return np.where(_any(occupied), LETHAL, NO_INFORMATION).astype(np.int8).reshape(nx, ny)
+
+    upwards = _upwards(nz)
+    bottom = _lowest_set(ground).clip(max=nz)
+    # the ground of a column is its lowest contiguous run; a bridge deck above it is a separate run
+    end = _lowest_set(~(ground | ~upwards.take(bottom, axis=0))).clip(max=nz)
+    seen = _bits(prediction.visibility.reshape(nx * ny, nz) == np.uint8(Visibility.SEEN)) & ground
+    is_seen = _any(seen & ~upwards.take(end, axis=0))
     steps = int(np.floor(max(max_step, resolution) / resolution + _EPSILON))
-    edge = _edges(top.reshape(nx, ny), has_ground.reshape(nx, ny), steps).reshape(-1)
-    top = _nearest(top, has_ground.reshape(nx, ny))
+    top = (end - 1).reshape(nx, ny)
+    edge = _edges(top, has_ground.reshape(nx, ny), steps).reshape(-1)
+    top = _nearest(top.reshape(-1), has_ground.reshape(nx, ny))
     # The voxel d layers above the top ground layer spans heights from (d - 1) to d times the resolution.
     low = top + int(np.floor(min_height / resolution + _EPSILON)) + 1
     high = top + int(np.ceil(max_height / resolution - _EPSILON))
     costs = np.where(has_ground, completed_cost, NO_INFORMATION)
     costs[is_seen] = FREE
-    hit = np.flatnonzero(_any_between(occupied, low, high))
+    band = upwards.take(low.clip(0, nz), axis=0) & ~upwards.take((high + 1).clip(0, nz), axis=0)
+    hit = np.flatnonzero(_any(occupied & band))
     costs[hit] = LETHAL
     if confidence_cost:
         layer = np.arange(nz)
-        within = occupied[hit] & (layer >= low[hit, None]) & (layer <= high[hit, None])
+        within = (kind[hit] == _OBSTACLE) & (layer >= low[hit, None]) & (layer <= high[hit, None])
         certain = np.where(within, prediction.confidence.reshape(nx * ny, nz)[hit], 0).max(axis=1)
         costs[hit] = np.ceil(certain * ((LETHAL - 1) / 255) - _EPSILON)
     costs[edge] = LETHAL
     return costs.astype(np.int8).reshape(nx, ny)
+
+
+def _kinds(classes: ClassTable) -> npt.NDArray[np.uint8]:
+    """Return `_GROUND`, `_OBSTACLE` or 0 for each label, `[256]`."""
+    table = np.full(256, _OBSTACLE, np.uint8)
+    table[[EMPTY, UNKNOWN]] = 0
+    table[classes.is_ground] = _GROUND
+    return table
 
 
 def _check_arguments(min_height: float, max_height: float, max_step: float, completed_cost: int) -> None:
@@ -178,20 +187,6 @@ def _edges(top: npt.NDArray[np.int64], has_ground: npt.NDArray[np.bool_], larges
     return has_ground & (highest.astype(np.int32) - lowest > largest)
 
 
-def _lowest_run(ground: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the first and the last layer of the lowest contiguous run of each column `[N, Z]`, `[N]` each.
-
-    The lowest run is the ground of the column; a bridge deck above it is a separate run.
-    """
-    layers = ground.shape[1]
-    first = ground.argmax(axis=1)
-    solid = np.arange(layers, dtype=np.uint16) < first.astype(np.uint16)[:, None]
-    solid |= ground
-    end = solid.argmin(axis=1)
-    end[solid[np.arange(len(end)), end]] = layers  # solid up to the highest layer
-    return first, end - 1
-
-
 def _nearest(values: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Return values `[X*Y]` with those of columns outside `valid`, `[X, Y]`, replaced by the nearest valid value."""
     holes = np.where(valid, 0, 1).astype(np.uint8)
@@ -206,7 +201,10 @@ def _bits(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
     columns, layers = mask.shape
     words = np.zeros((columns, -(-layers // 64)), np.uint64)
     # np.packbits is much faster without an axis.
-    octets = np.packbits(mask, axis=1) if layers % 8 else np.packbits(mask).reshape(columns, layers // 8)
+    if layers % 8:
+        octets = np.packbits(mask, axis=1, bitorder="little")
+    else:
+        octets = np.packbits(mask, bitorder="little").reshape(columns, layers // 8)
     words.view(np.uint8)[:, : octets.shape[1]] = octets
     return words
 
@@ -219,13 +217,19 @@ def _any(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     return result
 
 
-def _any_between(
-    mask: npt.NDArray[np.bool_], low: npt.NDArray[np.integer[Any]], high: npt.NDArray[np.integer[Any]]
-) -> npt.NDArray[np.bool_]:
-    """Return whether each column `[N, Z]` is set in any layer from `low` to `high`, inclusive, `[N]`."""
-    layers = mask.shape[1]
-    # Row b holds the layers from b upwards.
-    upwards = _bits(np.arange(layers) >= np.arange(layers + 1)[:, None])
-    from_low = upwards.take(low.clip(0, layers), axis=0)
-    above_high = upwards.take((high + 1).clip(0, layers), axis=0)
-    return _any(_bits(mask) & from_low & ~above_high)
+def _lowest_set(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Return the lowest layer of each row `[N, W]` whose bit is set, 64 W if there is none, `[N]`."""
+    lowest = np.full(len(words), 64 * words.shape[1], np.int64)
+    for index in range(words.shape[1] - 1, -1, -1):
+        word = words[:, index]
+        bit = word & (~word + np.uint64(1))
+        # the exponent of a power of two is exact in a float
+        layer = (bit.astype(np.float32).view(np.int32) >> 23).astype(np.int64) + (64 * index - 127)
+        lowest = np.where(bit != 0, layer, lowest)
+    return lowest
+
+
+@lru_cache(maxsize=8)
+def _upwards(layers: int) -> npt.NDArray[np.uint64]:
+    """Return words in which row b holds the layers from b upwards, `[layers + 1, W]`."""
+    return _bits(np.arange(layers) >= np.arange(layers + 1)[:, None])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.errors import GridError
 from occdepth_ros.mapping import OccupancyMap
+from occdepth_ros.mapping.resampling import resample
 from occdepth_ros.prediction import Visibility
 
 
@@ -180,6 +181,23 @@ def test_jumps_of_pose_and_time_reset_the_map_by_name() -> None:
     assert (labels_at(world, np.array([[1.5, 0.0, 0.0]])) == UNKNOWN).all()
 
 
+@pytest.mark.parametrize(("yaw", "least"), [(np.pi / 2, 1.0), (0.3, 0.75)])
+def test_a_jump_moves_the_map_with_the_vehicle_on_request(yaw: float, least: float) -> None:
+    world = OccupancyMap(replace(SMALL, on_jump="reanchor"))
+    labels = np.full(GRID.size, UNKNOWN, np.uint8)
+    labels[4:12, 4:12, 2:6] = BUILDING
+    world.integrate(predict(labels), pose())
+    after = pose(40.0, -8.0, 0.4, yaw=yaw)
+    world.integrate(predict(UNKNOWN, at_s=0.1), after)
+    assert world.events == ["re-anchored: the pose jumped by 40.8 m"]
+    snapshot = world.snapshot()
+    assert snapshot is not None
+    seen_again = resample(snapshot, GRID, after).labels
+    assert (seen_again[labels == BUILDING] == BUILDING).mean() >= least
+    assert (seen_again[labels == UNKNOWN] == UNKNOWN).mean() > 0.9
+    assert world.nbytes <= SMALL.max_bytes
+
+
 def test_what_does_not_fit_is_refused() -> None:
     world = OccupancyMap(SMALL)
     with pytest.raises(GridError, match="resolution"):
@@ -188,5 +206,7 @@ def test_what_does_not_fit_is_refused() -> None:
         world.integrate(predict(0), 2 * np.eye(4))
     with pytest.raises(GridError, match="whole blocks"):
         replace(SMALL, size=(40, 48, 32))
+    with pytest.raises(GridError, match="on_jump"):
+        replace(SMALL, on_jump="ignore")
     with pytest.raises(GridError, match="max_bytes"):
         replace(SMALL, max_bytes=1000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from occdepth_ros.mapping.config import DYNAMIC_CLASSES
+from occdepth_ros.mapping.config import DYNAMIC_CLASSES, ON_JUMP
 from occdepth_ros.nodes.parameters import ParameterSet, parameter
 
 
@@ -82,7 +82,14 @@ class MapSettings(ParameterSet):
     map_max_step: float = parameter(
         5.0,
         "Map",
-        "Maximum motion in 0.1 s, m; a larger motion resets the map.",
+        "Maximum motion in 0.1 s, m; a larger motion is a jump of the odometry, see `map_on_jump`.",
         low=0.1,
         high=1e6,
+    )
+    map_on_jump: str = parameter(
+        "reset",
+        "Map",
+        "What a jump of the odometry does: `reset` removes the map; `reanchor` moves its window with the vehicle, "
+        "which keeps the surroundings after a loop closure, and removes the stored blocks.",
+        choices=ON_JUMP,
     )

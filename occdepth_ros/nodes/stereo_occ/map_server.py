@@ -23,6 +23,7 @@ from occdepth_ros.errors import OccDepthError
 from occdepth_ros.mapping import MapConfig, OccupancyMap
 from occdepth_ros.mapping.distance import DEFAULT_MAX_M, distance_field
 from occdepth_ros.mapping.files import load_map, save_map
+from occdepth_ros.mapping.fusion import REANCHORED
 from occdepth_ros.nodes.conversions import time_message
 from occdepth_ros.nodes.faults import Component, FaultBoard
 from occdepth_ros.nodes.qos import LATCHED, RESULT
@@ -79,6 +80,7 @@ def map_config(settings: Settings) -> MapConfig:
         max_bytes=settings.map_max_mb << 20,
         max_range=settings.map_max_range,
         max_step=settings.map_max_step,
+        on_jump=settings.map_on_jump,
     )
 
 
@@ -171,7 +173,7 @@ class MapServer:
             events, self.world.events = self.world.events, []
         self.fused += 1
         for event in events:
-            text = f"the map was reset: {event}."
+            text = f"the map was {event if event.startswith(REANCHORED) else f'reset: {event}'}."
             self._faults.put("map_reset", Component.OUTPUT, text, is_error=False, lasts=FAULT_LASTS)
 
     def _publish(self) -> None:

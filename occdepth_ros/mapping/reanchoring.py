@@ -1,0 +1,41 @@
+"""Moves the content of the window after a jump of the pose, so that it stays where the vehicle saw it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.mapping.state import Lattice, MapState
+
+
+def moved(state: MapState, low: Lattice, new_from_old: npt.NDArray[np.float64], resolution: float) -> MapState:
+    """Return a window with the content of another one after a rigid motion, the nearest voxel for each.
+
+    Args:
+        state: the window.
+        low: lattice index of the lowest voxel of the new window, multiples of `BLOCK`.
+        new_from_old: motion of the content in the map's frame, `[4, 4]`.
+        resolution: edge of a voxel, metres.
+    """
+    out = MapState.of_size(state.size, low)
+    inverse = np.linalg.inv(new_from_old)
+    turn, shift = inverse[:3, :3], inverse[:3, 3] / resolution
+    y, z = (np.arange(a, a + n) + 0.5 for a, n in zip(low[1:], state.size[1:], strict=True))
+    flat = [array.reshape(int(np.prod(state.size)), -1) for array in state.arrays()]
+    for x in range(low[0], low[0] + state.size[0]):
+        source = np.zeros((len(y), len(z)), np.int64)
+        inside = np.ones(source.shape, bool)
+        for axis, (first, count) in enumerate(zip(state.low, state.size, strict=True)):
+            row = turn[axis, 0] * (x + 0.5) + shift[axis] + turn[axis, 1] * y
+            index = np.floor(row[:, None] + turn[axis, 2] * z).astype(np.int64)
+            inside &= (index >= first) & (index < first + count)
+            source = source * count + index % count
+        columns, layers = np.nonzero(inside)
+        if not len(columns):
+            continue
+        found = source[columns, layers]
+        # arrays are addressed modulo their size
+        at = (x % state.size[0], (columns + low[1]) % state.size[1], (layers + low[2]) % state.size[2])
+        for target, values in zip(out.arrays(), flat, strict=True):
+            target[at] = values[found].reshape(-1, *target.shape[3:])
+    return out
