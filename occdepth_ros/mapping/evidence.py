@@ -141,7 +141,9 @@ class Evidence:
         name = observed & np.uint8(code.CLASS_MASK)
         differs = np.flatnonzero((name != leader) & (vote > 0))
         was, votes = lead[differs], vote[differs]
-        lead = np.asarray(cv2.add(lead, vote), np.uint8).reshape(-1)
+        # saturating; cv2.add takes vectors of one to four elements for scalars
+        lead += vote
+        lead |= _mask(lead < vote)
         overtaken = votes > was
         lead[differs] = np.where(overtaken, votes - was, was - votes)
         where = voxel[differs]

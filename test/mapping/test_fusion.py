@@ -150,6 +150,18 @@ def test_the_majority_of_votes_names_a_voxel() -> None:
     assert snapshot is not None and (snapshot.labels == ROAD).all()
 
 
+@pytest.mark.parametrize("hits", range(1, 6))
+def test_predictions_with_few_occupied_voxels_are_fused(hits: int) -> None:
+    labels = np.zeros(GRID.size, np.uint8)
+    labels[5, 5, :hits] = BUILDING
+    world = OccupancyMap(SMALL)
+    for i in range(60):
+        world.integrate(predict(labels, at_s=0.1 * i), pose())
+    snapshot = world.snapshot((0, -8, -4), GRID.size)
+    assert snapshot is not None and np.array_equal(snapshot.labels, labels)
+    assert world.state is not None and world.state.margin.max() > 200, "votes saturate"
+
+
 def test_what_leaves_the_window_returns_when_the_vehicle_does() -> None:
     world = OccupancyMap(SMALL)
     labels = np.full(GRID.size, UNKNOWN, np.uint8)
