@@ -82,13 +82,24 @@ class GroundPoseMeter:
         depth = self._matcher.depth(self._matcher.match(left, right))[::2, ::2]
         valid = np.isfinite(depth) & (depth > self._nearest) & (depth < FAR)
         points = np.asarray(self._rays[valid] * depth[valid, None], np.float64)
-        # the lowest points of cells that are not level are biased: the second round has nearly level ones
-        found = _plane(points, self._stated_up, STEEPEST)
-        found = found and _plane(points, found[0], STEEPEST / 4)
-        if found is None:
-            return None
-        up, height = found
-        return _pose(up, height, 1) if height > 0.05 else None
+        found = ground_of_points(points, self._stated_up)
+        return None if found is None else _pose(*found, 1)
+
+
+def ground_of_points(
+    points: npt.NDArray[np.float64], up: Matrix, steepest: float = STEEPEST
+) -> tuple[Matrix, float] | None:
+    """Unit normal of the ground in the left camera `[3]` and height of the camera above it, metres; None = no ground.
+
+    Args:
+        points: surface points in the left optical frame, nearer than `FAR`, `[N, 3]`, metres.
+        up: stated direction, `[3]`.
+        steepest: largest slope of the ground against it, metres per metre.
+    """
+    # the lowest points of cells that are not level are biased: the second round has nearly level ones
+    found = _plane(points, up, steepest)
+    found = found and _plane(points, found[0], steepest / 4)
+    return found if found is not None and found[1] > 0.05 else None
 
 
 def _plane(points: npt.NDArray[np.float64], up: Matrix, steepest: float) -> tuple[Matrix, float] | None:

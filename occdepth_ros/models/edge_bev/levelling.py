@@ -20,15 +20,21 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.evidence import STANDARD_HEIGHT, Measurement, StereoEvidence
 from occdepth_ros.models.edge_bev.tables import BevTables
+from occdepth_ros.stereo.ground_pose import FAR, ground_of_points
+from occdepth_ros.stereo.matching import STEPS
 
 LEAST_DEGREES, LEAST_M = 1.5, 0.15
 """Deviations in pitch or roll and in height up to which the grid's own frame is used, as in training."""
 STEP_DEGREES, STEP_M = 0.5, 0.05
 """Steps to which deviations are rounded."""
 LARGEST_DEGREES, LARGEST_M = 12.0, 2.0
-"""Larger deviations are not followed: what was measured is no road, or the pose is wrong and named elsewhere."""
-LEAST_COLUMNS = 400
-"""Columns of the grid whose ground must be seen."""
+STEEPEST = 0.25
+"""Larger deviations are not followed: what was measured is no road, or the pose is wrong and named elsewhere.
+`STEEPEST` is the largest slope that is searched, metres per metre."""
+ROUGH_DEGREES, ROUGH_M = 0.8, 0.1
+"""Deviations of the ground in the grid from which the ground is measured again, without the bounds of the grid."""
+STRIDE = 3
+"""Every third row and column of the disparity map is used for this."""
 KEPT = 4
 """Level frames whose tables are kept for one calibration."""
 BELOW_SEEN, BELOW_UNSEEN = 1.25, 3.0
@@ -73,11 +79,19 @@ class LevelFrames:
 
     def __init__(self, rig: StereoRig, grid: VoxelGrid, image: tuple[int, int]) -> None:
         self._rig, self._grid, self._image = rig, grid, image
+        k = rig.left.intrinsics
+        columns, rows = np.meshgrid(*(np.arange(0, n, STRIDE) for n in (rig.left.width, rig.left.height)))
+        rays = [(columns - k[0, 2]) / k[0, 0], (rows - k[1, 2]) / k[1, 1], np.ones(columns.shape)]
+        self._rays = np.stack(rays, -1)
         self._kept: OrderedDict[Steps, LevelFrame] = OrderedDict()
 
     def of(self, measured: Measurement) -> LevelFrame | None:
-        """The frame of a pair, None where the grid's own frame suits the ground, or no ground is seen."""
-        steps = deviation(measured, self._grid)
+        """The frame of a pair, None where the grid's own frame suits the ground, or no ground is found."""
+        rough = slopes(measured, self._grid)
+        if max(map(abs, rough[:2])) <= ROUGH_DEGREES and abs(rough[2]) <= ROUGH_M:
+            return None
+        found = self._measured(measured)
+        steps = None if found is None else deviation(*found)
         if steps is None:
             return None
         if steps not in self._kept:
@@ -86,6 +100,22 @@ class LevelFrames:
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return self._kept[steps]
+
+    def _measured(self, measured: Measurement) -> tuple[float, float, float] | None:
+        """Pitch and roll of the ground in the grid's frame, degrees, and its height above the standard, metres."""
+        disparity = measured.disparity[::STRIDE, ::STRIDE] / np.float64(STEPS)
+        nearest = self._rig.baseline * float(self._rig.left.projection[0, 0]) / FAR
+        valid = disparity > nearest
+        depth = nearest * FAR / disparity[valid]
+        pose = self._rig.left_from_grid
+        found = ground_of_points(self._rays[valid] * depth[:, None], pose[:3, 2], STEEPEST)
+        if found is None:
+            return None
+        normal = pose[:3, :3].T @ found[0]
+        camera = -pose[:3, :3].T @ pose[:3, 3]
+        height = float((normal @ camera - found[1]) / normal[2]) - standard_height(self._grid)
+        pitch, roll = (math.degrees(math.atan(-slope / normal[2])) for slope in normal[:2])
+        return pitch, roll, height
 
     def _frame(self, steps: Steps) -> LevelFrame:
         pose = grid_from_level(steps, self._grid)
@@ -98,23 +128,32 @@ class LevelFrames:
         )
 
 
-def deviation(measured: Measurement, grid: VoxelGrid) -> Steps | None:
-    """Deviation of the measured ground from a level road at the standard height, in steps.
+def slopes(measured: Measurement, grid: VoxelGrid) -> tuple[float, float, float]:
+    """Pitch and roll of the ground's plane in the grid, degrees, and its height above the standard, metres.
 
-    Args:
-        measured: in the frame of `grid`.
-        grid: the network's grid.
-
-    Returns:
-        pitch (positive where the road rises ahead), roll (positive where it rises to the left) and height; None where
-        all are small, one is too large, or too little ground is seen.
+    Pitch is positive where the road rises ahead, roll where it rises to the left. The height is that below or above the
+    origin of the grid's frame.
     """
-    if np.count_nonzero(measured.ground_seen) < LEAST_COLUMNS:
-        return None
     a, b, c = (float(value) for value in measured.plane)
     x, y = (-origin / grid.resolution for origin in grid.origin[:2])
     height = (a * x + b * y + c - STANDARD_HEIGHT) * grid.resolution
-    pitch, roll = (math.degrees(math.atan(slope)) for slope in (a, b))
+    return math.degrees(math.atan(a)), math.degrees(math.atan(b)), height
+
+
+def standard_height(grid: VoxelGrid) -> float:
+    """Height of a level road in the frame of the network's grid, metres."""
+    return grid.origin[2] + STANDARD_HEIGHT * grid.resolution
+
+
+def deviation(pitch: float, roll: float, height: float) -> Steps | None:
+    """Deviation of the ground from a level road at the standard height, in steps.
+
+    Args:
+        pitch, roll, height: see `slopes`.
+
+    Returns:
+        None where all are small, or one is too large.
+    """
     angle = max(abs(pitch), abs(roll))
     if angle <= LEAST_DEGREES and abs(height) <= LEAST_M:
         return None
@@ -129,7 +168,7 @@ def grid_from_level(steps: Steps, grid: VoxelGrid) -> Matrix:
     The frames share the heading and the point of the ground below or above the origin of the grid's frame.
     """
     a, b = (math.tan(math.radians(count * STEP_DEGREES)) for count in steps[:2])
-    standard = grid.origin[2] + STANDARD_HEIGHT * grid.resolution
+    standard = standard_height(grid)
     up = np.array([-a, -b, 1.0])
     up /= np.linalg.norm(up)
     ahead = np.array([1.0, 0.0, a])

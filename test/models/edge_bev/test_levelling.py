@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,12 +14,13 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.evidence import STANDARD_HEIGHT, Measurement
 from occdepth_ros.models.edge_bev.levelling import (
-    LEAST_COLUMNS,
     STEP_DEGREES,
     STEP_M,
     LevelFrames,
     deviation,
     grid_from_level,
+    slopes,
+    standard_height,
     unknown_below_ground,
 )
 
@@ -40,15 +43,15 @@ def measured(pitch: float = 0.0, roll: float = 0.0, height: float = 0.0, seen: i
 
 
 def test_a_road_as_in_training_keeps_the_frame_of_the_grid() -> None:
-    for values in ((0, 0, 0), (1.4, -1.4, 0.1)):
-        assert deviation(measured(*values), GRID) is None
+    for values in ((0.0, 0.0, 0.0), (1.4, -1.4, 0.1)):
+        assert deviation(*values) is None
 
 
 def test_deviations_are_rounded_to_steps_and_bounded() -> None:
-    assert deviation(measured(pitch=-2.1, height=0.2), GRID) == (-4, 0, 4)
-    assert deviation(measured(roll=1.6), GRID) == (0, 3, 0)
-    assert deviation(measured(pitch=20), GRID) is None and deviation(measured(height=3), GRID) is None
-    assert deviation(measured(pitch=-2.1, seen=LEAST_COLUMNS - 1), GRID) is None
+    assert deviation(-2.1, 0.1, 0.2) == (-4, 0, 4)
+    assert deviation(0.0, 1.6, 0.0) == (0, 3, 0)
+    assert deviation(20.0, 0.0, 0.0) is None and deviation(0.0, 0.0, 3.0) is None
+    assert slopes(measured(-2.1, 1.5, 0.2), GRID) == pytest.approx((-2.1, 1.5, 0.2), abs=1e-3)
 
 
 @given(st.integers(-20, 20), st.integers(-20, 20), st.integers(-20, 20))
@@ -67,10 +70,21 @@ def test_the_road_is_level_at_the_standard_height_in_the_level_frame(pitch: int,
 def test_a_level_road_is_resampled_to_the_tilted_road_of_the_grid() -> None:
     from helpers.exports import rig_of
 
-    frames = LevelFrames(rig_of(64, 128), GRID, IMAGE)
-    sight = measured(pitch=-2.0, height=0.2)
+    rig = rig_of(64, 128)
+    frames = LevelFrames(rig, GRID, IMAGE)
+    flat = measured(pitch=-2.0, height=0.2)
+    # disparity of this road, which leaves the grid 33 m ahead
+    k, pose = rig.left.intrinsics, rig.left_from_grid
+    column, row = np.meshgrid(np.arange(rig.left.width), np.arange(rig.left.height))
+    rays = np.stack([(column - k[0, 2]) / k[0, 0], (row - k[1, 2]) / k[1, 1], np.ones(column.shape)], -1) @ pose[:3, :3]
+    a = np.tan(np.radians(-2.0))
+    camera = -pose[:3, :3].T @ pose[:3, 3]
+    depth = (a * camera[0] + standard_height(GRID) + 0.2 - camera[2]) / (rays[..., 2] - a * rays[..., 0])
+    disparity = np.where(depth > 0, k[0, 0] * rig.baseline / depth, 0)
+    sight = replace(flat, disparity=np.rint(disparity * 16).clip(0, 30000).astype(np.int16))
     level = frames.of(sight)
     assert level is not None and frames.of(sight) is level and frames.of(measured()) is None
+    assert level.grid_from_level == pytest.approx(grid_from_level((-4, 0, 4), GRID), abs=0.03)
     labels = torch.zeros(GRID.size, dtype=torch.uint8)
     labels[:, :, 2] = 9
     out = level.resampled(labels, UNKNOWN).numpy()
