@@ -25,6 +25,8 @@ FREE = (0.06, 0.02, 0.06)
 """Calibrated probabilities below which voxels are free by default, by region; lower if the limit of occupied is."""
 CANDIDATES = tuple(range(8, 200, 6))
 """Candidates of the limit of occupied, in probabilities times 255 before the calibration."""
+SMALLEST_SCALE = 0.05
+"""Smallest scale of the logit: an untrained network could have a negative one."""
 _CLASSES = len(SEMANTIC_KITTI)
 _FREE, _MISNAMED, _RIGHT = range(3)
 
@@ -97,6 +99,8 @@ def fit_calibration(counts: OccupancyCounts) -> Floats:
             moments = [(weight * x * x).sum(), (weight * x).sum(), weight.sum()]
             hessian = np.array([moments[:2], moments[1:]]) + 1e-6 * np.eye(2)
             out[at] += np.clip(np.linalg.solve(hessian, gradient), -0.5, 0.5)
+            # a more likely voxel stays more likely
+            out[at, 0] = max(out[at, 0], SMALLEST_SCALE)
     return out
 
 
