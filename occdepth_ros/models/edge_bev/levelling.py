@@ -23,7 +23,7 @@ from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.stereo.ground_pose import FAR, ground_of_points
 from occdepth_ros.stereo.matching import STEPS
 
-LEAST_DEGREES, LEAST_M = 1.5, 0.15
+LEAST_DEGREES, LEAST_M = 1.25, 0.18
 """Deviations in pitch or roll and in height up to which the grid's own frame is used, as in training."""
 STEP_DEGREES, STEP_M = 0.5, 0.05
 """Steps to which deviations are rounded."""
@@ -148,18 +148,23 @@ def standard_height(grid: VoxelGrid) -> float:
 def deviation(pitch: float, roll: float, height: float) -> Steps | None:
     """Deviation of the ground from a level road at the standard height, in steps.
 
+    Small deviations in one of the three are not followed: the network was trained with them, and they are within the
+    errors of the measurement, of which 0.1 m in height already moves a road to another layer.
+
     Args:
         pitch, roll, height: see `slopes`.
 
     Returns:
         None where all are small, or one is too large.
     """
-    angle = max(abs(pitch), abs(roll))
-    if angle <= LEAST_DEGREES and abs(height) <= LEAST_M:
+    if max(abs(pitch), abs(roll)) > LARGEST_DEGREES or abs(height) > LARGEST_M:
         return None
-    if angle > LARGEST_DEGREES or abs(height) > LARGEST_M:
-        return None
-    return round(pitch / STEP_DEGREES), round(roll / STEP_DEGREES), round(height / STEP_M)
+    steps = (
+        round(pitch / STEP_DEGREES) if abs(pitch) > LEAST_DEGREES else 0,
+        round(roll / STEP_DEGREES) if abs(roll) > LEAST_DEGREES else 0,
+        round(height / STEP_M) if abs(height) > LEAST_M else 0,
+    )
+    return steps if any(steps) else None
 
 
 def grid_from_level(steps: Steps, grid: VoxelGrid) -> Matrix:
