@@ -23,7 +23,7 @@ from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.stereo.ground_pose import FAR, ground_of_points
 from occdepth_ros.stereo.matching import STEPS
 
-LEAST_DEGREES, LEAST_M = 1.25, 0.18
+LEAST_DEGREES, LEAST_M = 1.6, 0.2
 """Deviations in pitch or roll and in height up to which the grid's own frame is used, as in training."""
 STEP_DEGREES, STEP_M = 0.5, 0.05
 """Steps to which deviations are rounded."""

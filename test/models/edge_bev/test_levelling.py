@@ -49,7 +49,7 @@ def test_a_road_as_in_training_keeps_the_frame_of_the_grid() -> None:
 
 def test_deviations_are_rounded_to_steps_and_bounded() -> None:
     assert deviation(-2.1, 0.1, 0.21) == (-4, 0, 4)
-    assert deviation(0.0, 1.6, 0.0) == (0, 3, 0)
+    assert deviation(0.0, 1.7, 0.0) == (0, 3, 0)
     assert deviation(-2.1, 1.0, 0.1) == (-4, 0, 0) and deviation(0.5, 0.5, -0.3) == (0, 0, -6)
     assert deviation(20.0, 0.0, 0.0) is None and deviation(0.0, 0.0, 3.0) is None
     assert slopes(measured(-2.1, 1.5, 0.2), GRID) == pytest.approx((-2.1, 1.5, 0.2), abs=1e-3)
