@@ -20,7 +20,7 @@ from occdepth_ros.data.factory import CHECKS, current_name
 from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL, expand_sequences
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.evaluation.report import HEADLINE, SetScores, write_report
-from occdepth_ros.evaluation.report_tables import print_report, print_variants
+from occdepth_ros.evaluation.report_tables import print_memory, print_report, print_variants
 from occdepth_ros.evaluation.rig_variants import VARIANTS, VariantScenes
 from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
 from occdepth_ros.files import write_whole
@@ -81,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="score the same scenes by other rigs, too",
     )
+    add("--memory", type=int, metavar="N", help="score again with a memory of the N pairs before each scene")
     add("--fixed-ground", action="store_true", help="predict in the grid's frame, not in one that follows the ground")
     add("--reliability", type=Path, metavar="PNG", help="draw accuracy against confidence by region")
     add("--json", type=Path, metavar="FILE", help="write the report there")
@@ -117,6 +118,9 @@ def run(arguments: argparse.Namespace) -> int:
     print_report(report, Console())
     if opened.caveat:
         Console().print(opened.caveat, highlight=False)
+    if arguments.memory is not None:
+        report["with_memory"] = score_with_memory(model, opened.scenes, arguments.memory)
+        print_memory(report, Console())
     if arguments.rig_variants:
         report["rig_variants"] = score_variants(model, opened.scenes)
         print_variants(report["rig_variants"], Console())
@@ -132,8 +136,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def score_scenes(model: SceneModel, scenes: SceneDataset, scores: SetScores, timings: Tally) -> None:
-    """Predict and score all scenes in order, with a progress line on stderr.
+def score_scenes(model: SceneModel, scenes: SceneDataset, scores: SetScores, timings: Tally, memory: int = 0) -> None:
+    """Predict and score all scenes in order, with a progress line on stderr; `memory` as of `SceneModel.predict`.
 
     Raises:
         OccDepthError: a scene or the model is not usable.
@@ -145,10 +149,25 @@ def score_scenes(model: SceneModel, scenes: SceneDataset, scores: SetScores, tim
             example = scenes[index]
             if index == 0:
                 make_repeatable(model.engine_for(example))
-            prediction = model.predict(example)
+            prediction = model.predict(example, memory)
             timings.add(prediction, None)
             model.count(scores, example, prediction)
             progress.update(task, advance=1)
+
+
+def score_with_memory(model: SceneModel, scenes: SceneDataset, pairs: int) -> dict[str, Any]:
+    """Report of the scenes with a memory of earlier pairs.
+
+    Raises:
+        SourceError: the scenes have no earlier pairs, or the number is not positive.
+    """
+    if pairs < 1:
+        raise SourceError(f"{pairs} pairs are no memory", where="--memory", remedy="Give 1 or more.")
+    if scenes[0].history is None:
+        raise SourceError("the scenes have no earlier pairs with poses", where="--memory", remedy="Leave it out.")
+    scores = SetScores()
+    score_scenes(model, scenes, scores, Tally(), pairs)
+    return {"pairs": pairs, **scores.report()}
 
 
 def score_variants(model: SceneModel, scenes: SceneDataset) -> dict[str, dict[str, Any]]:

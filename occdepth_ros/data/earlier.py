@@ -1,4 +1,4 @@
-"""Earlier images of the left camera for networks with temporal input (MonoOcc's privileged branch)."""
+"""Earlier images of a drive for networks with temporal input."""
 
 from __future__ import annotations
 
@@ -12,8 +12,22 @@ from occdepth_ros.errors import GridError
 
 
 @dataclass(frozen=True)
+class PosedPair:
+    """One earlier pair of the rig, for networks with a memory.
+
+    Args:
+        left, right: rectified pair, `[H, W, 3]` RGB uint8 each.
+        world_from_grid: pose of the grid's frame in a fixed frame at the time of the pair, `[4, 4]`, metres.
+    """
+
+    left: npt.NDArray[np.uint8]
+    right: npt.NDArray[np.uint8]
+    world_from_grid: Matrix
+
+
+@dataclass(frozen=True)
 class EarlierView:
-    """One earlier image of the left camera.
+    """One earlier image of the left camera (MonoOcc's privileged branch).
 
     Args:
         image: `[H, W, 3]` RGB uint8.

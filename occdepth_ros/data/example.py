@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.camera import StereoRig
-from occdepth_ros.data.earlier import EarlierView
+from occdepth_ros.camera import Matrix, StereoRig
+from occdepth_ros.data.earlier import EarlierView, PosedPair
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 
@@ -36,6 +36,9 @@ class SceneExample:
         merged_classes: whether `semantics` has no trunks and no motorcyclists: trunks are vegetation and all riders are
             bicyclists there.
         terms: names of the loss terms that the ground truth supervises; None = all.
+        world_from_grid: pose of the grid's frame in a fixed frame, `[4, 4]`, metres; None = unknown.
+        history: reads up to that number of the pairs directly before the scene, the oldest first; None = the data set
+            has no earlier pairs with poses.
 
     Raises:
         GridError: the shape or type of an array does not match the rig or the grid.
@@ -54,6 +57,8 @@ class SceneExample:
     earlier: Mapping[int, EarlierView] | None = field(default=None)
     merged_classes: bool = field(default=False)
     terms: frozenset[str] | None = field(default=None)
+    world_from_grid: Matrix | None = field(default=None)
+    history: Callable[[int], Sequence[PosedPair]] | None = field(default=None)
 
     def __post_init__(self) -> None:
         image = (self.rig.left.height, self.rig.left.width)

@@ -95,6 +95,19 @@ def print_calibration(calibration: Mapping[str, Any], console: Console) -> None:
     console.print(table)
 
 
+def print_memory(report: Mapping[str, Any], console: Console) -> None:
+    """Print the scores of `report` without memory and those of its `with_memory`."""
+    other = report["with_memory"]
+    table = Table(title=f"without memory, and with that of {other['pairs']} earlier pairs, percent")
+    for title in ("", "SC IoU", "with memory", "SSC mIoU", "with memory"):
+        table.add_column(title, justify="right" if title else "left")
+    rows = {"all": (report, other)}
+    rows |= {REGIONS[name]: (report["regions"][name], other["regions"][name]) for name in ("in_view", "out_of_view")}
+    for name, pair in rows.items():
+        table.add_row(name, *(f"{scores[key]:.2f}" for key in ("sc_iou", "ssc_miou") for scores in pair))
+    console.print(table)
+
+
 def print_variants(variants: Mapping[str, Mapping[str, Any]], console: Console) -> None:
     """Print the scores by other rigs, and the SSC mIoU relative to the first variant."""
     table = Table(title="the same scenes by other rigs, percent")

@@ -171,6 +171,8 @@ def _seen_by(
         depth=None,
         semantics=None,
         earlier=None,
+        world_from_grid=None,
+        history=None,
     )
 
 

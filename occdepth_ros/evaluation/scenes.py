@@ -16,7 +16,7 @@ from occdepth_ros.evaluation.alignment import comparable_labels
 from occdepth_ros.evaluation.regions import Mask, fixed_regions, visibility_regions
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import GroundFollower, PixelClassifier
+from occdepth_ros.models.predictor import GroundFollower, PixelClassifier, StatefulPredictor
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
@@ -75,13 +75,23 @@ class SceneModel:
             self._engine.calibrate(example.rig, grid)
         return self._engine
 
-    def predict(self, example: SceneExample) -> OccupancyPrediction:
+    def predict(self, example: SceneExample, memory: int = 0) -> OccupancyPrediction:
         """Complete one scene.
+
+        Args:
+            example: the scene.
+            memory: number of pairs before the scene that a stateful model sees first; 0 = it has no memory.
 
         Raises:
             OccDepthError: model, calibration or images are not usable.
         """
-        return self.engine_for(example).predict(example.left, example.right)
+        engine = self.engine_for(example)
+        if not memory or example.history is None or not isinstance(engine.predictor, StatefulPredictor):
+            return engine.predict(example.left, example.right)
+        engine.predictor.set_pose(None)
+        for pair in example.history(memory):
+            engine.predict(pair.left, pair.right, world_from_grid=pair.world_from_grid)
+        return engine.predict(example.left, example.right, world_from_grid=example.world_from_grid)
 
     def regions(self, example: SceneExample, prediction: OccupancyPrediction) -> Mapping[str, Mask]:
         """Return the separately scored parts of the scene by name; masks broadcast to `[X, Y, Z]`.

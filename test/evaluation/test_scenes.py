@@ -9,6 +9,7 @@ import pytest
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.data.earlier import PosedPair
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
@@ -98,6 +99,49 @@ def test_visibility_of_the_ground_truth_takes_precedence(counting: Counting) -> 
             expected &= regions["in_view"]
         np.testing.assert_array_equal(regions["seen"], expected)
         np.testing.assert_array_equal(regions["completed"], ~expected)
+
+
+class Remembering(Counting):
+    """A predictor that records the poses of its pairs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.poses: list[float | None] = []
+
+    def set_pose(self, world_from_grid: np.ndarray | None) -> None:
+        self.poses.append(None if world_from_grid is None else float(world_from_grid[0, 3]))
+
+
+def at(x: float) -> np.ndarray:
+    pose = np.eye(4)
+    pose[0, 3] = x
+    return pose
+
+
+def test_a_stateful_model_sees_the_earlier_pairs_of_each_scene(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Remembering()
+    monkeypatch.setattr("occdepth_ros.engine.create_predictor", lambda *_, **__: predictor)
+    base = scene()
+
+    def history(count: int) -> list[PosedPair]:
+        return [PosedPair(base.left, base.right, at(x)) for x in (1.0, 2.0, 3.0)[-count:]]
+
+    posed = replace(base, history=history, world_from_grid=at(4.0))
+    model = SceneModel()
+    model.predict(posed, memory=2)
+    # the memory of the scene before is dropped first
+    assert predictor.poses == [None, 2.0, 3.0, 4.0]
+    predictor.poses.clear()
+    for example, memory in ((posed, 0), (base, 2)):
+        model.predict(example, memory)
+    assert predictor.poses == [None, None]
+
+
+def test_a_model_without_state_predicts_the_scene_alone(counting: Counting) -> None:
+    def history(count: int) -> list[PosedPair]:
+        raise AssertionError("earlier pairs were read")
+
+    SceneModel().predict(replace(scene(), history=history, world_from_grid=at(0.0)), memory=3)
 
 
 def test_names_are_sequence_and_frame(counting: Counting) -> None:

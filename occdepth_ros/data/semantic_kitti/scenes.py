@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from occdepth_ros.camera import Matrix
 from occdepth_ros.classes import UNKNOWN
-from occdepth_ros.data.earlier import EarlierView
+from occdepth_ros.data.earlier import EarlierView, PosedPair
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.label_cache import LabelCache
 from occdepth_ros.data.scans.completion import AROUND, CompletedScene, CompletionRule, complete_scans
@@ -140,8 +142,10 @@ class SemanticKittiScenes:
         if part.scans is not None and frame in part.scans.frames:
             depth, semantics = project_scan(*part.scans.read(frame), rig.left, rig.left_from_grid)
         earlier = self._earlier(part.source, part.rows[row]) if self._past else None
+        turned = part.turned(row, variant)
         if variant:
-            rig = replace(rig, reference_from_grid=rig.reference_from_grid @ part.turned(row, variant))
+            rig = replace(rig, reference_from_grid=rig.reference_from_grid @ turned)
+        now = pair.world_from_grid
         return SceneExample(
             place.name,
             pair.left,
@@ -153,6 +157,8 @@ class SemanticKittiScenes:
             depth=depth,
             semantics=semantics,
             earlier=earlier,
+            world_from_grid=None if now is None else now @ turned,
+            history=None if now is None else partial(pairs_before, part.source, part.rows[row], turned),
         )
 
     def _earlier(self, source: FileSequence, row: int) -> dict[int, EarlierView]:
@@ -169,6 +175,23 @@ class SemanticKittiScenes:
                 )
             out[offset] = EarlierView.of_poses(then.left, source.rig, now, then.world_from_grid)
         return out
+
+
+def pairs_before(source: FileSequence, row: int, turned: Matrix, count: int) -> list[PosedPair]:
+    """Read up to `count` pairs directly before a row of a sequence, the oldest first.
+
+    Args:
+        source: a sequence with poses.
+        row: place of the scene.
+        turned: pose of the scene's grid in the original grid's frame, `[4, 4]`, metres.
+        count: maximum number of pairs.
+    """
+    pairs = []
+    for index in range(max(0, row - count), row):
+        pair = source[index]
+        if pair.world_from_grid is not None:
+            pairs.append(PosedPair(pair.left, pair.right, pair.world_from_grid @ turned))
+    return pairs
 
 
 class _Sequence(Protocol):

@@ -67,6 +67,22 @@ def test_completed_labels_depth_and_classes_of_a_sequence(root: Path, tmp_path: 
         data[3]
 
 
+def test_earlier_pairs_come_with_their_poses_in_the_scene_s_grid(root: Path) -> None:
+    data = SemanticKittiScenes(root, ["4"], SCANS, scans=ScanOptions(variants=2))
+    first, last, turned = data[0], data[data.names.index("04/000002")], data[data.names.index("04/000002-1")]
+    assert first.history is not None and list(first.history(5)) == []
+    assert last.history is not None and turned.history is not None
+    pairs = last.history(5)
+    assert len(pairs) == 2 and len(last.history(1)) == 1
+    np.testing.assert_array_equal(pairs[0].left, first.left)
+    np.testing.assert_allclose(pairs[0].world_from_grid, first.world_from_grid)
+    np.testing.assert_allclose(last.history(1)[0].world_from_grid, pairs[1].world_from_grid)
+    # the grid is turned in the same way at every time
+    moved = np.linalg.inv(pairs[1].world_from_grid) @ turned.history(1)[0].world_from_grid
+    assert last.world_from_grid is not None
+    np.testing.assert_allclose(moved, np.linalg.inv(last.world_from_grid) @ turned.world_from_grid, atol=1e-9)
+
+
 def test_the_cache_is_read_and_invalidated_by_changed_inputs(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
