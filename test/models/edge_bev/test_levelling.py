@@ -25,7 +25,7 @@ from occdepth_ros.models.edge_bev.levelling import (
 )
 
 GRID = VoxelGrid((0.0, -6.4, -2.2), (64, 64, 32), 0.2)
-IMAGE = (64, 128)
+IMAGE = (288, 928)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -71,7 +71,7 @@ def test_the_road_is_level_at_the_standard_height_in_the_level_frame(pitch: int,
 def test_a_level_road_is_resampled_to_the_tilted_road_of_the_grid() -> None:
     from helpers.exports import rig_of
 
-    rig = rig_of(64, 128)
+    rig = rig_of(288, 928)
     frames = LevelFrames(rig, GRID, IMAGE)
     flat = measured(pitch=-2.0, height=0.2)
     # disparity of this road, which leaves the grid 33 m ahead
