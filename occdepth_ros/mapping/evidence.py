@@ -26,7 +26,7 @@ MAX_AGE = 30_000
 """Ticks after which an observation counts as this old: the counter of 16 bits wraps at 65,536."""
 COLUMNS = 8192
 """Columns that are updated at a time."""
-ROWS_READ = 4
+ROWS_READ = 8
 """Rows of the window that are read at a time."""
 _HIT_BITS = np.uint64(code.OCCUPIED * 0x0101010101010101)
 _SEEN, _HIDDEN, _OUTSIDE = (np.uint8(v) for v in (Visibility.SEEN, Visibility.HIDDEN, Visibility.OUTSIDE))

@@ -108,7 +108,7 @@ def _description(file: str) -> Any:
     return module
 
 
-@pytest.mark.parametrize("file", ["stereo_occ.launch.py", "kitti_replay.launch.py"])
+@pytest.mark.parametrize("file", ["stereo_occ.launch.py", "kitti_replay.launch.py", "nav2_demo.launch.py"])
 def test_every_argument_is_described(file: str) -> None:
     description = _description(file).generate_launch_description()
     arguments = description.get_launch_arguments()
