@@ -50,33 +50,31 @@ class VisibilityTable:
     """Where every predicted voxel lies in the left image.
 
     Args:
-        pixel: flat pixel index y * width + x, `[X, Y, Z]` int32, -1 outside the view.
-        depth: z of the voxel's centre, `[X, Y, Z]` float32, metres.
+        pixel: flat pixel index y * width + x, `[X, Y, Z]` int32, 0 outside the view.
+        nearest: depth of the nearest surface that does not hide the voxel: z of its centre less half its diagonal,
+            since the surface cuts the voxel; infinite outside the view, `[X, Y, Z]` float32, metres.
+        unseen: `Visibility` of the voxel behind a surface: `HIDDEN`, or `OUTSIDE` the view, `[X, Y, Z]` uint8.
         width: width of the camera's image, pixels.
-        margin: largest distance of a voxel's centre behind the surface that it belongs to, metres.
     """
 
     pixel: torch.Tensor
-    depth: torch.Tensor
+    nearest: torch.Tensor
+    unseen: torch.Tensor
     width: int
-    margin: float
 
     @classmethod
     def of_camera(cls, grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Matrix) -> VisibilityTable:
         """Return the table of one camera; `camera_from_grid` is the pose of the grid's frame in it, `[4, 4]`."""
         found = project_voxels(grid, camera, camera_from_grid)
-        pixel = np.where(found.visible, found.row * camera.width + found.column, -1).astype(np.int32)
-        return cls(
-            torch.from_numpy(pixel.reshape(grid.size)),
-            torch.from_numpy(found.depth.astype(np.float32).reshape(grid.size)),
-            camera.width,
-            # half the voxel's diagonal: the surface cuts the voxel
-            grid.resolution * 3**0.5 / 2,
-        )
+        where = np.where(found.visible, found.row * camera.width + found.column, 0).astype(np.int32)
+        depth = np.where(found.visible, found.depth - grid.resolution * 3**0.5 / 2, np.inf).astype(np.float32)
+        behind = np.where(found.visible, np.uint8(Visibility.HIDDEN), np.uint8(Visibility.OUTSIDE))
+        pixel, nearest, unseen = (torch.from_numpy(table.reshape(grid.size)) for table in (where, depth, behind))
+        return cls(pixel, nearest, unseen, camera.width)
 
     def to(self, device: torch.device | str) -> VisibilityTable:
         """The same table on another device."""
-        return VisibilityTable(self.pixel.to(device), self.depth.to(device), self.width, self.margin)
+        return VisibilityTable(self.pixel.to(device), self.nearest.to(device), self.unseen.to(device), self.width)
 
     def classify(self, surface: torch.Tensor) -> torch.Tensor:
         """Compare every voxel with the surface that its pixel shows.
@@ -88,7 +86,13 @@ class VisibilityTable:
         Returns:
             `[X, Y, Z]` uint8, values of `Visibility`.
         """
-        surface = surface.to(self.depth.device)[:, : self.width].flatten()
-        reached = self.depth <= surface[self.pixel.clamp_min(0)] + self.margin
-        seen = torch.where(reached, int(Visibility.SEEN), int(Visibility.HIDDEN))
-        return torch.where(self.pixel < 0, int(Visibility.OUTSIDE), seen).to(torch.uint8)
+        surface = surface.to(self.nearest.device)[:, : self.width].flatten()
+        pixel, nearest, unseen = (table.flatten() for table in (self.pixel, self.nearest, self.unseen))
+        out = torch.empty(pixel.shape, dtype=torch.uint8, device=pixel.device)
+        # parts fit the cache of a CPU
+        size = VOXELS if pixel.device.type == "cpu" else len(pixel)
+        for start in range(0, len(pixel), size):
+            part = slice(start, start + size)
+            seen = (nearest[part] <= surface.index_select(0, pixel[part])).view(torch.uint8)
+            torch.sub(unseen[part], seen, alpha=int(Visibility.HIDDEN - Visibility.SEEN), out=out[part])
+        return out.view(self.pixel.shape)

@@ -97,12 +97,24 @@ class SurfaceBinning:
         x, y, z = (value[inside] for value in axes)
         return SurfacePoints(x, y, z, voxel[inside], at[inside])
 
+    def hits(self, points: SurfacePoints) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Flat indices of the voxels that contain points, ascending, and the number of points in each, `[K]`."""
+        hit = np.zeros(self._count, bool)
+        hit[points.voxel] = True
+        voxels = np.flatnonzero(hit)
+        # counting by place among the voxels that are hit needs no counter for each of the others
+        place = np.empty(self._count, np.int32)
+        place[voxels] = np.arange(len(voxels), dtype=np.int32)
+        return voxels, np.bincount(place[points.voxel], minlength=len(voxels))
+
     def occupied(self, points: SurfacePoints) -> npt.NDArray[np.intp]:
         """Flat indices of the voxels that contain enough points, ascending."""
-        hits = np.bincount(points.voxel, minlength=self._count)
-        hit_voxels = np.flatnonzero(hits)
-        required = np.clip(MIN_SHARE * self._face / np.square(self._depth(hit_voxels)), 1, MIN_HITS)
-        return hit_voxels[hits[hit_voxels] >= np.rint(required)]
+        return self.occupied_of(*self.hits(points))
+
+    def occupied_of(self, voxels: npt.NDArray[np.intp], hits: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """The voxels of `hits` that contain enough points."""
+        required = np.clip(MIN_SHARE * self._face / np.square(self._depth(voxels)), 1, MIN_HITS)
+        return voxels[hits >= np.rint(required)]
 
     def sharpness(self, voxels: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
         """Voxel edge over edge plus depth error, times 255, `[N]`; the error is depth^2 sigma / (fx * baseline)."""

@@ -132,7 +132,7 @@ class StereoEvidence:
         self.matcher = SemiGlobalMatcher(rig, nearest_m=NEAREST_M)
         self.binning = SurfaceBinning(rig, grid, self.matcher.focal_baseline)
         self.ground = GroundFinder(rig, grid, self.matcher.focal_baseline)
-        self._rig, self._grid, self._count = rig, grid, grid.count
+        self._rig, self._grid = rig, grid
         self._carver: RayCarver | None = None
         self._coarse = fit
         self._finer = self.fit.scaled[1] / fit.scaled[1]
@@ -164,9 +164,8 @@ class StereoEvidence:
         steps = self.matcher.match(resized(left, self.fit), resized(right, self.fit))
         steps = self.binning.without_splinters(steps)
         points = self.binning.points(steps)
-        hits = np.bincount(points.voxel, minlength=self._count)
-        hit_voxels = np.flatnonzero(hits)
-        ground = self.ground.find(points, self.binning.occupied(points), steps)
+        hit_voxels, hits = self.binning.hits(points)
+        ground = self.ground.find(points, self.binning.occupied_of(hit_voxels, hits), steps)
         matched = steps
         height, width = self._coarse.content
         if self._finer != 1:
@@ -177,7 +176,7 @@ class StereoEvidence:
         measurement = Measurement(
             torch.from_numpy(disparity),
             torch.from_numpy(hit_voxels),
-            torch.from_numpy(hits[hit_voxels].astype(np.float32) / np.float32(self._finer**2)),
+            torch.from_numpy(hits.astype(np.float32) / np.float32(self._finer**2)),
             torch.from_numpy(ground.height),
             torch.from_numpy(ground.seen),
         )

@@ -77,7 +77,6 @@ class StereoEvidence:
         self.matcher = SemiGlobalMatcher(rig, nearest_m=NEAREST_M)
         self.binning = SurfaceBinning(rig, grid, self.matcher.focal_baseline)
         self.ground = GroundFinder(rig, grid, self.matcher.focal_baseline)
-        self._count = grid.count
 
     def measure(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Measurement:
         """Match one pair, `[H, W, 3]` RGB uint8 each, of the rig's size."""
@@ -91,10 +90,9 @@ class StereoEvidence:
         """The measurement of a disparity map in 1/16 pixels, `[H, W]`."""
         disparity = self.binning.without_splinters(disparity)
         points = self.binning.points(disparity)
-        hits = np.bincount(points.voxel, minlength=self._count)
-        voxel = np.flatnonzero(hits)
-        ground = self.ground.find(points, self.binning.occupied(points), disparity)
-        return Measurement(disparity, voxel, hits[voxel], ground.height, ground.seen, ground.plane)
+        voxel, hits = self.binning.hits(points)
+        ground = self.ground.find(points, self.binning.occupied_of(voxel, hits), disparity)
+        return Measurement(disparity, voxel, hits, ground.height, ground.seen, ground.plane)
 
 
 def voxel_evidence(measured: Measurement, tables: BevTables) -> torch.Tensor:

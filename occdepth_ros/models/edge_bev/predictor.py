@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +20,14 @@ from occdepth_ros.models.edge_bev.evidence import Measurement, StereoEvidence, c
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
 from occdepth_ros.models.edge_bev.levelling import LevelFrames, unknown_below_ground
 from occdepth_ros.models.edge_bev.network import EdgeBev, SceneInputs
+from occdepth_ros.models.edge_bev.optimized import optimized
 from occdepth_ros.models.edge_bev.readout import Undecided, decide, regions, undecided
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
-from occdepth_ros.models.inference import channels_last, fold_norms, stored_as
+from occdepth_ros.models.inference import stored_as
 from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of
+from occdepth_ros.models.parallel import Workers
 from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.models.readout import VisibilityTable
 from occdepth_ros.models.timing import StageClock
@@ -80,15 +81,16 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         super().__init__(name, weights, device, SHIPPED)
         self.config = PRESETS[name]
         self.dtype = pick_precision(precision, self.device)
-        network = fold_norms(load_network(name, weights).eval()).requires_grad_(False)
+        network = load_network(name, weights).eval().requires_grad_(False)
         with memory_guard(self.name, self.device):
-            self.network = channels_last(stored_as(network.to(self.device), self.dtype))
+            self.network = stored_as(optimized(network, self.dtype).to(self.device), self.dtype)
         self.follows_ground = True
         """Whether the network's frame follows the measured ground, and what is below the ground is unknown."""
         self.observer: Callable[[Undecided], None] | None = None
         """Gets what the network says before limits and calibration are applied, of every pair."""
-        # a second core matches while the image network runs, and compares depths while the scene is completed
-        self._second_core = ThreadPoolExecutor(1, "matching")
+        self._workers = Workers()
+        # the image network leaves one core to matching
+        self._image_worker = Workers(1, max(1, torch.get_num_threads() - 1))
 
     def check_grid(self, grid: VoxelGrid) -> None:
         """Accept grids of the trained resolution and height, see `BevConfig.check_grid`."""
@@ -116,12 +118,12 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         """Predict one pair, see `NetworkPredictor.predict`."""
         network = self.network
         left, right = (resized(image, tables.fit) for image in images)
-        matching = self._second_core.submit(tables.evidence.measure, left, right)
+        matching = self._workers.submit(tables.evidence.measure, left, right)
         image = self._input(left)
         clock.lap("preprocess")
+        logits, features = self._image_worker.submit(network.image_network, image).result()
+        clock.lap("image")
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits, features = network.image_network(image)
-            clock.lap("image")
             measured = matching.result()
             level = tables.levels.of(measured) if self.follows_ground else None
             projection = tables.projection
@@ -129,7 +131,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
                 measured, projection = level.evidence.of_disparity(measured.disparity), level.projection
             clock.lap("matching")
             depth = torch.from_numpy(tables.evidence.depth(measured))
-            comparing = self._second_core.submit(compared_depth, tables, depth)
+            comparing = self._workers.submit(compared_depth, tables, depth)
             scene = scene_inputs(measured, projection, self.device)
             clock.lap("evidence")
             output = network.complete(logits, features, [scene])[0]
@@ -137,7 +139,8 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             region = regions(scene.evidence, scene.rows, len(output.occupancy))
             if self.observer is not None:
                 self.observer(undecided(output, region, projection.size))
-            decision = decide(output, region, network.limits, network.calibration, projection.size)
+            limits, calibration = network.limits, network.calibration
+            decision = decide(output, region, limits, calibration, projection.size, self._workers)
         labels, confidence = decision.labels, decision.confidence
         if self.follows_ground:
             labels, confidence = unknown_below_ground(labels, confidence, measured)
@@ -159,8 +162,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         tables = self._current
         if tables is None:
             raise ModelError("there is no calibration yet", where=self.name, remedy="Call calibrate(rig, grid) first.")
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits, _ = self.network.image_network(self._input(resized(left, tables.fit)))
+        logits, _ = self.network.image_network(self._input(resized(left, tables.fit)))
         cells = logits[0, 1:].argmax(0).float() + 1
         pixels = cells.repeat_interleave(STRIDE, 0).repeat_interleave(STRIDE, 1)
         height, width = tables.fit.content

@@ -10,11 +10,19 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, LIFT, STANDING_CLASSES
 from occdepth_ros.models.edge_bev.evidence import BEHIND, COARSE_REACH_M
 from occdepth_ros.models.edge_bev.network import GROUND, BevOutput
+from occdepth_ros.models.parallel import Workers
 
 SEEN, HIDDEN, OUT_OF_VIEW = range(3)
 """Regions with a calibration of their own."""
 HIDDEN_M = 1.0
 """Distance behind the measured surface from which a voxel counts as hidden, metres."""
+STEPS, REACH = 512, 16
+"""Steps of a quantised logit, and its largest magnitude; bfloat16 has coarser steps from 0.5 on."""
+VOXELS = 16384
+"""Lifted voxels that are decided at a time: they fit the cache."""
+OCCUPIED, UNCERTAIN = 1, UNKNOWN - 1
+"""Placeholders of labels, until classes are written; only the first has the lowest bit."""
+_ANY_OCCUPIED = 0x0001_0001_0001_0001
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,12 @@ def regions(evidence: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Ten
 
 
 def decide(
-    output: BevOutput, region: torch.Tensor, limits: torch.Tensor, calibration: torch.Tensor, size: tuple[int, int, int]
+    output: BevOutput,
+    region: torch.Tensor,
+    limits: torch.Tensor,
+    calibration: torch.Tensor,
+    size: tuple[int, int, int],
+    workers: Workers | None = None,
 ) -> Decision:
     """Threshold the occupancy of every voxel, and name what is occupied.
 
@@ -84,22 +97,49 @@ def decide(
             between it is unknown.
         calibration: by region scale and offset that turn a logit into the logit of a calibrated probability, `[3, 2]`.
         size: lifted voxels along x, y, z.
+        workers: threads that decide parts of the grid; None = the calling thread.
     """
-    scale, offset = (column.index_select(0, region)[:, None] for column in calibration.unbind(1))
-    low, high = (column.index_select(0, region)[:, None] for column in limits.logit().unbind(1))
-    logit = output.occupancy.mul(scale).add_(offset)
-    rows = (logit.amax(1, keepdim=True) >= high)[:, 0].nonzero()[:, 0]
-    unknown = logit >= low
-    chosen = logit.index_select(0, rows)
-    labels = unknown.to(torch.uint8).mul_(UNKNOWN)
-    # confidence of what is free; 0 where unknown
-    confidence = logit.sigmoid_().mul_(-255).add_(255).round_().to(torch.uint8).mul_(~unknown)
-    names, probability = classify(output, rows, size[2])
-    here = chosen >= high.index_select(0, rows)
-    labels[rows] = torch.where(here, names, labels[rows])
-    certain = (chosen.sigmoid_() * probability * 255).round_().to(torch.uint8)
-    confidence[rows] = torch.where(here, certain, confidence[rows])
-    return Decision(unfolded(labels, size), unfolded(confidence, size))
+    table = _decisions(limits, calibration)
+    first = torch.arange(0, len(table), len(table) // len(limits), dtype=torch.int32, device=table.device)
+    first = first[:, None].expand(-1, FINE).contiguous()
+    packed = torch.empty(len(region), FINE, dtype=torch.int16, device=region.device)
+
+    def part(voxels: slice) -> None:
+        logit = output.occupancy[voxels]
+        code = (logit * STEPS).add_(REACH * STEPS).clamp_(0, 2 * REACH * STEPS - 1).to(torch.int32)
+        code += first.index_select(0, region[voxels])
+        torch.index_select(table, 0, code.view(-1), out=packed[voxels].view(-1))
+
+    (workers or Workers(1)).each(part, len(region), VOXELS)
+    _name(packed, output, size[2])
+    labels, confidence = _unfolded(packed, size)
+    return Decision(labels | labels >> 7, confidence)
+
+
+def _decisions(limits: torch.Tensor, calibration: torch.Tensor) -> torch.Tensor:
+    """By region and quantised logit the label and, in the upper byte, its confidence, `[3 * 2 REACH STEPS]` int16.
+
+    The label is a placeholder, `OCCUPIED`, where a class is needed, and `UNCERTAIN` where it is unknown.
+    """
+    logit = (torch.arange(2 * REACH * STEPS, device=limits.device) + 0.5) / STEPS - REACH
+    probability = (calibration[:, :1] * logit + calibration[:, 1:]).sigmoid()
+    is_occupied = probability >= limits[:, 1:]
+    confidence = (255 * torch.where(is_occupied, probability, 1 - probability)).round().to(torch.int32) << 8
+    decided = is_occupied | (probability < limits[:, :1])
+    label = torch.where(is_occupied, OCCUPIED, 0)
+    return torch.where(decided, confidence | label, UNCERTAIN).to(torch.int16).flatten()
+
+
+def _name(packed: torch.Tensor, output: BevOutput, layers: int) -> None:
+    """Replace the placeholder of occupied voxels by their class, and include its probability in the confidence."""
+    halves = packed.view(torch.int64)
+    rows = (halves[:, 0] | halves[:, 1]).bitwise_and_(_ANY_OCCUPIED).nonzero()[:, 0]
+    names, probability = classify(output, rows, layers)
+    chosen = packed.index_select(0, rows)
+    confidence = (chosen >> 8).bitwise_and_(255) * probability
+    named = (confidence.round_().to(torch.int16) << 8).bitwise_or_(names)
+    mask = (chosen & OCCUPIED).neg_()
+    packed.index_copy_(0, rows, (named & mask).bitwise_or_(chosen & ~mask))
 
 
 def classify(output: BevOutput, rows: torch.Tensor, layers: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,20 +150,42 @@ def classify(output: BevOutput, rows: torch.Tensor, layers: int) -> tuple[torch.
         rows: flat indices of lifted voxels, `[R]`.
         layers: lifted voxels along z.
     """
-    standing = torch.tensor((*STANDING_CLASSES, 0), dtype=torch.uint8, device=rows.device)
+    standing = torch.tensor(STANDING_CLASSES, dtype=torch.uint8, device=rows.device)
     ground = torch.tensor(GROUND_CLASSES, dtype=torch.uint8, device=rows.device)
-    share, kind = output.kinds(rows).softmax(1).max(1)
-    ground_share, ground_kind = output.layout.softmax(2).max(2)  # [columns, 4]
+    share, kind = _most_likely(output.kinds(rows))
+    ground_share, ground_kind = _most_likely(output.layout.flatten(0, 1))
+    # one table of what the eight voxels of a lifted voxel hold: by column, and behind them by standing class
+    columns = len(output.layout)
+    names = torch.cat([_of_eight(ground[ground_kind], columns), standing[:, None].expand(-1, FINE)])
+    certain = torch.cat([_of_eight(ground_share, columns), share.new_ones(GROUND, FINE)])
     column = torch.div(rows, layers, rounding_mode="floor")
-    is_ground = (kind == GROUND)[:, None]
-    below = ground[ground_kind][column].repeat_interleave(LIFT, 1)
-    names = torch.where(is_ground, below, standing[kind][:, None])
-    probability = share[:, None] * torch.where(is_ground, ground_share[column].repeat_interleave(LIFT, 1), 1.0)
-    return names, probability
+    place = torch.where(kind == GROUND, column, columns + kind)
+    return names.index_select(0, place), certain.index_select(0, place).mul_(share[:, None])
+
+
+def _of_eight(values: torch.Tensor, columns: int) -> torch.Tensor:
+    """By lifted column, a value of each of its columns `[4 C]` for the eight voxels of a lifted voxel, `[C, 8]`."""
+    return values.view(columns, -1).repeat_interleave(LIFT, 1)
+
+
+def _most_likely(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probability and index of the most likely class of each row, `[R, classes]` float32."""
+    classes = logits.T.contiguous()
+    best, index = classes.max(0)
+    return (classes - best).exp_().sum(0).reciprocal_(), index
+
+
+def _unfolded(packed: torch.Tensor, size: tuple[int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lower and upper byte of `[N, 8]` int16 by lifted voxel, `[2 X, 2 Y, 2 Z]` uint8 each."""
+    x, y, z = size
+    # two voxels above each other stay together
+    pairs = packed.view(torch.int32).view(x, y, z, LIFT, LIFT).permute(0, 3, 1, 4, 2).contiguous()
+    both = pairs.view(torch.uint8).view(LIFT * x, LIFT * y, LIFT * z, 2)
+    return both[..., 0].contiguous(), both[..., 1].contiguous()
 
 
 def unfolded(values: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
-    """`[N, 8]` by lifted voxel to `[2 X, 2 Y, 2 Z]`."""
+    """`[N, 8]` by lifted voxel, the eight in C order of (x, y, z), to `[2 X, 2 Y, 2 Z]`."""
     x, y, z = size
     fine = values.view(x, y, z, LIFT, LIFT, LIFT).permute(0, 3, 1, 4, 2, 5)
     return fine.reshape(LIFT * x, LIFT * y, LIFT * z)

@@ -27,9 +27,11 @@ from occdepth_ros.models.edge_bev.evidence import (
 )
 from occdepth_ros.models.edge_bev.image_network import normalized
 from occdepth_ros.models.edge_bev.network import GROUND, KINDS, N_GROUND, BevOutput, EdgeBev
+from occdepth_ros.models.edge_bev.optimized import optimized
 from occdepth_ros.models.edge_bev.predictor import scene_inputs
 from occdepth_ros.models.edge_bev.readout import HIDDEN, OUT_OF_VIEW, SEEN, decide, folded, regions, unfolded
 from occdepth_ros.models.edge_bev.tables import BevTables
+from occdepth_ros.models.parallel import Workers
 from occdepth_ros.stereo.matching import STEPS
 from occdepth_ros.stereo.projection import project_voxels
 
@@ -162,6 +164,39 @@ def test_between_free_and_occupied_a_hidden_voxel_is_unknown(logit: float, label
     assert (decided.confidence == 0).all() == (label == UNKNOWN)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_voxel_is_decided_by_its_own_logits(threads: int) -> None:
+    random = torch.Generator().manual_seed(3)
+    count = int(np.prod(SIZE))
+    plain = output(0, 0, 0.0)
+    scene = replace(
+        plain,
+        occupancy=3 * torch.randn(count, FINE, generator=random),
+        completed=torch.randn(count, KINDS, generator=random),
+        layout=torch.randn(count // SIZE[2], 4, N_GROUND, generator=random),
+    )
+    region = torch.randint(0, 3, (count,), generator=random)
+    calibration = torch.tensor([[1.0, 0.0], [0.7, -1.0], [1.2, 0.5]])
+    decided = decide(scene, region, LIMITS, calibration, SIZE, Workers(threads))
+    probability = (scene.occupancy * calibration[region, :1] + calibration[region, 1:]).sigmoid()
+    kind = scene.completed.argmax(1)
+    # the four columns of a lifted column, in C order of (x, y), hold two voxels each
+    ground = scene.layout.argmax(2).repeat_interleave(SIZE[2], 0).repeat_interleave(2, 1)
+    names = torch.tensor((*STANDING_CLASSES, 0))[kind][:, None]
+    names = torch.where(kind[:, None] == GROUND, torch.tensor(GROUND_CLASSES)[ground], names)
+    expected = torch.where(probability < LIMITS[region, :1], EMPTY, UNKNOWN)
+    expected = torch.where(probability >= LIMITS[region, 1:], names, expected)
+    labels, confidence = folded(decided.labels), folded(decided.confidence).float() / 255
+    # logits are quantised
+    assert (labels == expected).float().mean() > 0.999
+    free = (labels == EMPTY) & (expected == EMPTY)
+    torch.testing.assert_close(confidence[free], 1 - probability[free], atol=0.004, rtol=0)
+    assert not confidence[labels == UNKNOWN].any()
+    standing = (labels == expected) & (labels > EMPTY) & (labels != UNKNOWN) & (kind != GROUND)[:, None]
+    share = scene.completed.softmax(1).amax(1)[:, None] * probability
+    torch.testing.assert_close(confidence[standing], share[standing], atol=0.005, rtol=0)
+
+
 def test_calibration_moves_the_limit() -> None:
     region = torch.zeros(int(np.prod(SIZE)), dtype=torch.long)
     shifted = torch.tensor([[1.0, 2.0]] * 3)
@@ -186,6 +221,24 @@ def test_the_network_learns_through_every_parameter(tables: BevTables) -> None:
     total.sum().backward()
     # the direct path starts at zero, so that what feeds it learns from the second step on
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+def test_the_optimized_network_computes_what_the_reference_network_computes(tables: BevTables) -> None:
+    torch.manual_seed(0)
+    network = EdgeBev(CONFIG)
+    scene = scene_inputs(wall(tables, 6.0), tables)
+    images = normalized(torch.randint(0, 255, (1, 64, 128, 3), dtype=torch.uint8))
+    with torch.no_grad():
+        for _ in range(3):  # norms that are not the identity
+            network(images, [scene])
+        network.eval()
+        torch.nn.init.normal_(network.voxel.weight)
+        reference = network(images, [scene])[0]
+        found = optimized(network, torch.float32)(images, [scene])[0]
+    rows = torch.arange(500)
+    for a, b in ((reference.occupancy, found.occupancy), (reference.kinds(rows), found.kinds(rows))):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(reference.layout, found.layout, atol=1e-3, rtol=1e-3)
 
 
 def test_other_heights_and_resolutions_are_refused() -> None:
