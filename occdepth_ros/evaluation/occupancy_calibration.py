@@ -154,6 +154,7 @@ def reliability(counts: OccupancyCounts, calibration: Floats, limits: Floats) ->
         probability = calibrated(calibration[at], np.arange(LEVELS))
         for level, certain in zip(probability, counts.certain[at], strict=True):
             empty, occupied = int(certain[:, _FREE].sum()), int(certain[:, 1:].sum())
+            part.voxels += [empty, occupied]
             if level >= limits[at, 1]:
                 confidence = np.rint(level * share * (LEVELS - 1)).astype(np.int64)
                 np.add.at(part.counts[1], confidence, certain[:, _RIGHT])
@@ -174,6 +175,7 @@ def held_out_reliability(places: dict[str, OccupancyCounts], free: Sequence[floa
         calibration = fit_calibration(others)
         for region, part in reliability(counts, calibration, choose_limits(others, calibration, free)).items():
             total[region].counts += part.counts
+            total[region].voxels += part.voxels
             total[region].unknown += part.unknown
             total[region].free += part.free
     return total

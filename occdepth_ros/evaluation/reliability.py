@@ -27,6 +27,8 @@ class Reliability:
     def __init__(self) -> None:
         self.counts = np.zeros((2, LEVELS), np.int64)
         """Wrong and right labels by confidence times 255."""
+        self.voxels = np.zeros(2, np.int64)
+        """Free and occupied voxels of the ground truth."""
         self.unknown = np.zeros(2, np.int64)
         """Free and occupied voxels of the ground truth that are predicted as unknown."""
         self.free = np.zeros(2, np.int64)
@@ -46,16 +48,17 @@ class Reliability:
         right = (label == true)[known]
         self.counts += np.bincount(right * LEVELS + level[known], minlength=2 * LEVELS).reshape(2, LEVELS)
         occupied = true != EMPTY
-        for total, mask in ((self.unknown, ~known), (self.free, label == EMPTY)):
+        for total, mask in ((self.voxels, ...), (self.unknown, ~known), (self.free, label == EMPTY)):
             total += np.bincount(occupied[mask], minlength=2)
 
     def report(self) -> dict[str, Any]:
         """Summarize the counts, percent.
 
         Returns:
-            `ece` (expected calibration error), mean `confidence` and `accuracy` of the labelled voxels, share of
-            `unknown` voxels, `occupied_of_unknown` and `occupied_of_free`, `voxels`, and the not empty `bins` as lists
-            of mean confidence, accuracy and number of voxels.
+            `ece` (expected calibration error), mean `confidence` and `accuracy` of the voxels that are not unknown, share
+            of `unknown` voxels, share of `occupied` voxels in the ground truth, in the unknown ones
+            (`occupied_of_unknown`) and in those predicted as free (`occupied_of_free`), number of `voxels`, and the not
+            empty `bins` as lists of mean confidence, accuracy and number of voxels.
         """
         count = self.counts.sum(0)
         total = int(count.sum())
@@ -66,12 +69,13 @@ class Reliability:
         confidence = np.bincount(place, count * level, BINS)[filled] / voxels[filled]
         accuracy = np.bincount(place, self.counts[1], BINS)[filled] / voxels[filled]
         share = voxels[filled] / max(total, 1)
-        everything = total + int(self.unknown.sum())
+        everything = int(self.voxels.sum())
         return {
             "ece": _percent(float((share * np.abs(confidence - accuracy)).sum())),
             "confidence": _percent(float((share * confidence).sum())),
             "accuracy": _percent(float((share * accuracy).sum())),
             "unknown": _percent(int(self.unknown.sum()) / max(everything, 1)),
+            "occupied": _percent(self.voxels[1] / max(everything, 1)),
             "occupied_of_unknown": _percent(self.unknown[1] / max(int(self.unknown.sum()), 1)),
             "occupied_of_free": _percent(self.free[1] / max(int(self.free.sum()), 1)),
             "voxels": everything,

@@ -13,12 +13,13 @@ from occdepth_ros.evaluation.report import HEADLINE, REGIONS
 PRESENT = "mIoU present"
 """Heading of the mean IoU over the classes in the ground truth."""
 CALIBRATION = {
-    "ece": "calibration error",
-    "confidence": "confidence",
+    "ece": "ECE",
+    "confidence": "mean conf.",
     "accuracy": "right",
     "unknown": "unknown",
-    "occupied_of_unknown": "of them occupied",
-    "occupied_of_free": "free but occupied",
+    "occupied": "occupied",
+    "occupied_of_unknown": "of the unknown",
+    "occupied_of_free": "of the free",
 }
 """Columns of the table of calibration."""
 
@@ -86,7 +87,7 @@ def _print_classes(report: Mapping[str, Any], console: Console) -> None:
 
 def print_calibration(calibration: Mapping[str, Any], console: Console) -> None:
     """Print the reports of `Reliability` by region."""
-    table = Table(title="calibration of the labels by region, percent")
+    table = Table(title="calibration of the labels by region, percent; shares of occupied voxels in the ground truth")
     table.add_column("", no_wrap=True)
     for title in CALIBRATION.values():
         table.add_column(title, justify="right")

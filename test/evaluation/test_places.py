@@ -63,7 +63,7 @@ def test_the_calibration_error_is_the_distance_between_confidence_and_accuracy()
     report = part.report()
     assert report["ece"] == pytest.approx(100 * (2 / 3 * 0.3), abs=1e-3)
     assert report["voxels"] == 4 and report["unknown"] == 25 and report["occupied_of_unknown"] == 100
-    assert report["occupied_of_free"] == 0
+    assert report["occupied_of_free"] == 0 and report["occupied"] == 75
     assert [row[2] for row in report["bins"]] == [2, 1]
 
 
