@@ -55,8 +55,8 @@ class Reliability:
         """Summarize the counts, percent.
 
         Returns:
-            `ece` (expected calibration error), mean `confidence` and `accuracy` of the voxels that are not unknown, share
-            of `unknown` voxels, share of `occupied` voxels in the ground truth, in the unknown ones
+            `ece` (expected calibration error), mean `confidence` and `accuracy` of the voxels that are not unknown,
+            share of `unknown` voxels, share of `occupied` voxels in the ground truth, in the unknown voxels
             (`occupied_of_unknown`) and in those predicted as free (`occupied_of_free`), number of `voxels`, and the not
             empty `bins` as lists of mean confidence, accuracy and number of voxels.
         """
