@@ -23,7 +23,7 @@ PACKAGE = "occdepth_ros"
 OUTPUTS = (
     *("octomap_binary", "octomap_full", "markers", "points", "grid", "occupancy_grid", "depth", "depth_color"),
     *("camera_info", "legend", "map/octomap_binary", "map/octomap_full", "map/markers", "map/points"),
-    *("map/occupancy_grid", "map/path"),
+    *("map/occupancy_grid",),
 )
 
 # launch argument -> type of the node's parameter of the same name; an empty argument leaves the file's value

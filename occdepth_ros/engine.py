@@ -6,13 +6,16 @@ import time
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import ImageArray, Predictor, StatefulPredictor
+from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy, Predictor, StatefulPredictor
 from occdepth_ros.models.registry import create_predictor
 from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.stereo.free_space import FreeSpaceGuard
+from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.stereo.swap_guard import SwapGuard
 
 
@@ -60,6 +63,7 @@ class Engine:
         self.predictor.calibrate(rig, grid)
         self.rig, self.grid = rig, grid
         self._swap_guard = SwapGuard(rig)
+        self._free_space: tuple[FreeSpaceGuard, StereoOccupancy | None] | None = None
 
     def predict(
         self,
@@ -97,7 +101,7 @@ class Engine:
         start = time.perf_counter()
         if isinstance(self.predictor, StatefulPredictor):
             self.predictor.set_pose(world_from_grid)
-        result = self.predictor.infer(left, right)
+        result = self._supported(self.predictor.infer(left, right), left, right)
         timings = dict(result.timings_ms)
         timings["total"] = 1e3 * (time.perf_counter() - start)
         return OccupancyPrediction(
@@ -110,3 +114,22 @@ class Engine:
             model=self.predictor.name,
             timings_ms=timings,
         )
+
+    def _supported(self, result: Occupancy, left: ImageArray, right: ImageArray) -> Occupancy:
+        """The prediction with free space that no stereo match supports as unknown, for every kind of predictor."""
+        kind = getattr(self.predictor, "free_space", FreeSpace.UNSUPPORTED)
+        if kind is FreeSpace.SUPPORTED:
+            return result
+        started = time.perf_counter()
+        if self._free_space is None:
+            stereo = None if kind is FreeSpace.MATCHED_DEPTH else StereoOccupancy(self.rig, self.grid)
+            self._free_space = FreeSpaceGuard(self.rig, self.grid), stereo
+        guard, stereo = self._free_space
+        matched: npt.NDArray[np.bool_] = np.isfinite(result.depth)
+        if stereo is not None:
+            matched = stereo.match(stereo.resized(left), stereo.resized(right))[0] >= 0
+        result.labels, result.confidence, result.visibility = guard.applied(
+            result.labels, result.confidence, result.visibility, matched
+        )
+        result.timings_ms["free_space"] = 1e3 * (time.perf_counter() - started)
+        return result

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from rich.console import Console
 from rich.table import Table
 
+from occdepth_ros.commands.options.source import add_source_arguments, open_chosen_source
 from occdepth_ros.errors import ModelError
 from occdepth_ros.evaluation.reference_agreement import Comparison, compare, reference_path
 from occdepth_ros.files import write_whole
@@ -29,7 +30,7 @@ from occdepth_ros.models.registry import DEFAULT_MODEL
 from occdepth_ros.models.registry import MODELS as MODEL_ENTRIES
 from occdepth_ros.models.timing import counting_cpu_time
 from occdepth_ros.models.weights import RANDOM
-from occdepth_ros.sources import open_source
+from occdepth_ros.sources import StereoSource
 
 PRECISIONS = get_args(Precision)
 
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", choices=MODELS, default=DEFAULT_MODEL, help="(default: %(default)s)")
     add("--weights", metavar="FILE", help="checkpoint, or random: seeded ones (default: those that ship, else random)")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    add("--source", type=Path, metavar="PATH", help="stereo sequence (default: the bundled sample)")
+    add_source_arguments(parser, measured_pose=False)
     add("--precision", choices=PRECISIONS, help="number formats of the optimized path (default: the predictor's)")
     add(
         "--compile",
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     done = compare_on(
         arguments.model,
         weights,
-        arguments.source,
+        open_chosen_source(arguments),
         arguments.frames,
         device=arguments.device,
         precision=arguments.precision,
@@ -94,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
 def compare_on(
     model: str,
     weights: Path | str | None,
-    sequence: Path | None,
+    source: StereoSource,
     frames: int,
     *,
     device: str = "auto",
@@ -102,11 +103,11 @@ def compare_on(
     compile: bool = False,
     cpu_time: bool = False,
 ) -> Comparison:
-    """Compare on the first frames of a stereo sequence, None = the bundled sample.
+    """Compare on the first frames of a stereo sequence.
 
     Args:
         model, weights, device: of the predictor.
-        sequence: the stereo sequence.
+        source: the stereo sequence.
         frames: number of frames.
         precision: number formats of the optimized path; None = the predictor's default.
         compile: whether the optimized path is compiled.
@@ -131,7 +132,6 @@ def compare_on(
             "CPU time does not measure a GPU", where="cpu-time", remedy="Leave it out, or add --device cpu."
         )
     predictor = kind(name=model, weights=weights, device=device, **options)
-    source = open_source(sequence)
     chosen = [source[i] for i in range(min(frames, len(source)))]
     grid = VoxelGrid.semantic_kitti(source.grid_frame)
     reference = reference_path(model, predictor, weights, source.rig, grid)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
+from occdepth_ros.commands.options.source import add_source_arguments, open_chosen_source
 from occdepth_ros.errors import OutputError
 from occdepth_ros.models.registry import DEFAULT_MODEL, EXPORTED_SUFFIX
-from occdepth_ros.sources import open_source
 
 if TYPE_CHECKING:
     from occdepth_ros.exporting.agreement import Agreement
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("out", type=Path, metavar="OUT.onnx", help="the file to write")
     add("--model", metavar="NAME", default=DEFAULT_MODEL, help="(default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint, or random (default: those that ship)")
-    add("--source", type=Path, metavar="PATH", help="stereo sequence of the rig (default: the bundled sample)")
+    add_source_arguments(parser, measured_pose=False)
     add(
         "--frames",
         type=int,
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.tensorrt:
         tensorrt.load()
-    source = open_source(arguments.source)
+    source = open_chosen_source(arguments)
     grid = chosen_grid(arguments, source.grid_frame)
     # beside its final name until the check has passed
     unchecked = out.with_name(f".{out.stem}.{os.getpid()}.unchecked{out.suffix}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from rich.progress import track
 from occdepth_ros.commands.drive_task import REPORT
 from occdepth_ros.commands.drives import add_drive_arguments, is_pattern, run_drives
 from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
+from occdepth_ros.commands.options.source import add_source_arguments, checked_rig, open_chosen_source
 from occdepth_ros.commands.run import comparable, make_repeatable, select_frames
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import SourceError
@@ -29,7 +31,7 @@ from occdepth_ros.mapping.fusion import REANCHORED
 from occdepth_ros.mapping.resampling import resample
 from occdepth_ros.models.registry import DEFAULT_MODEL
 from occdepth_ros.sources.base import StereoSource
-from occdepth_ros.sources.factory import open_source
+from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError
 from occdepth_ros.visualization.map_view import draw_drive
 
 SUMMARY = "fuse the predictions of a drive into one map, and score it"
@@ -45,6 +47,7 @@ class MapReport:
         whole: scores of the finished map, read on the grid of every frame.
         fusion_ms: time of each fusion, milliseconds.
         track: positions of the grid's frame in the map, metres.
+        faults: frames that were left out, by fault of their images.
     """
 
     single: GroundTruthScores = field(default_factory=GroundTruthScores)
@@ -52,6 +55,11 @@ class MapReport:
     whole: GroundTruthScores = field(default_factory=GroundTruthScores)
     fusion_ms: list[float] = field(default_factory=list)
     track: list[tuple[float, float, float]] = field(default_factory=list)
+    faults: dict[str, list[str]] = field(default_factory=dict)
+
+    def left_out(self) -> list[str]:
+        """One line for each fault of the images: name and frames."""
+        return [f"{name}: not fused: {', '.join(frames)}" for name, frames in self.faults.items()]
 
     def summary(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -72,7 +80,7 @@ class MapReport:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
-    add("--source", type=Path, metavar="PATH", help="KITTI sequence, raw drive, bag, folder (default: bundled sample)")
+    add_source_arguments(parser)
     add(
         "--out",
         type=Path,
@@ -104,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise SourceError(
             f"maps are written as {', '.join(SUFFIXES)}", where=str(arguments.out), remedy="Change the suffix of --out."
         )
-    source = open_source(arguments.source)
+    source = open_chosen_source(arguments)
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
     if source[frames[0]].world_from_grid is None:
         raise SourceError(
@@ -113,15 +121,20 @@ def run(arguments: argparse.Namespace) -> int:
             remedy="Add poses.txt (KITTI), OXTS records, or TF to a fixed frame (bags); `occdepth run` needs none.",
         )
     grid = chosen_grid(arguments, source.grid_frame)
-    engine = Engine(source.rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
+    rig = checked_rig(source, grid, frames, use_measured=arguments.measured_pose)
+    engine = Engine(rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
     make_repeatable(engine)
     world = OccupancyMap(MapConfig(resolution=grid.resolution))
     report = fuse_drive(source, engine, frames, world)
+    warnings = [f"{warning.name}: {warning}" for warning in source.description.warnings] + report.left_out()
+    for text in report.left_out():
+        print(text, file=sys.stderr)
     save_map(arguments.out, world)
     if arguments.image:
         figure = draw_drive(world.whole(), report.track)
         Image.fromarray(figure).save(arguments.image)
-    summary = {"source": source.name, "model": engine.predictor.name, "events": world.events, **report.summary()}
+    about = {"source": source.name, "model": engine.predictor.name, "events": world.events, "warnings": warnings}
+    summary = {**about, **report.summary()}
     if arguments.report:
         write_whole(arguments.report, json.dumps(summary, indent=2).encode())
     if arguments.json:
@@ -140,17 +153,31 @@ def _results(arguments: argparse.Namespace, folder: Path) -> dict[str, Path]:
 def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], world: OccupancyMap) -> MapReport:
     """Predict and fuse the frames in order, and score single frames, the map after each, and the finished map.
 
+    Pairs without stereo information are not fused and named in `MapReport.faults`.
+
     Raises:
         SourceError: a frame has no pose.
+        UnusablePairError: no pair contains stereo information.
     """
     report = MapReport()
     scored = []
+    # a vehicle that stands still may repeat its images, and the map does not change by that
+    checks = InputChecks(source.rig, allow_unchanged=True)
+    unusable: UnusablePairError | None = None
     for index in track(frames, description=engine.predictor.name, console=Console(stderr=True)):
         frame = source[index]
         pose = frame.world_from_grid
         if pose is None:
             raise SourceError(f"frame {frame.name} has no pose", where=source.name, remedy="Leave it out.")
-        prediction = engine.predict(frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=pose)
+        try:
+            checks.check(frame.left, frame.right)
+        except UnusablePairError as error:
+            unusable = error
+            report.faults.setdefault(error.name, []).append(frame.name)
+            continue
+        prediction = engine.predict(
+            frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=pose, rig=frame.rig
+        )
         began = time.perf_counter()
         world.integrate(prediction, pose)
         report.fusion_ms.append(1e3 * (time.perf_counter() - began))
@@ -160,6 +187,8 @@ def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], worl
             report.single.add(prediction, ground_truth)
             report.causal.add(resample(snapshot, engine.grid, pose), ground_truth)
             scored.append((index, pose))
+    if unusable is not None and not report.fusion_ms:
+        raise unusable
     if scored:
         whole = world.whole()
         for index, pose in scored:

@@ -81,15 +81,15 @@ def run(arguments: argparse.Namespace) -> int:
     source = open_chosen_source(arguments)
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
     grid = chosen_grid(arguments, source.grid_frame)
-    rig = checked_rig(source, grid, frames, use_measured=arguments.measured_pose)
-    engine = Engine(rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
-    make_repeatable(engine)
     results = ResultFolder(arguments.out)
-    about = describe(source, engine, arguments)
+    engine: Engine | None = None
     tally = Tally()
     began = time.perf_counter()
     error: BaseException | None = None
     try:
+        rig = checked_rig(source, grid, frames, use_measured=arguments.measured_pose)
+        engine = Engine(rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
+        make_repeatable(engine)
         if isinstance(source, SizedSource):
             source.check_sizes(frames)
         checks = InputChecks(source.rig, allow_unchanged=arguments.allow_unchanged)
@@ -100,10 +100,11 @@ def run(arguments: argparse.Namespace) -> int:
         error = raised
         raise
     finally:
+        about = {} if engine is None else describe(source, engine, arguments)
         results.write_manifest({**about, "frames": tally.names}, complete=error is None)
         report = {
             "source": source.name,
-            "model": engine.predictor.name,
+            "model": arguments.model if engine is None else engine.predictor.name,
             "complete": error is None,
             "error": None if error is None else str(error) or type(error).__name__,
             "frames": len(tally.names),

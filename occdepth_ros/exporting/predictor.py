@@ -17,7 +17,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.evidence import Measurement, StereoEvidence
 from occdepth_ros.models.images import resized
 from occdepth_ros.models.network_predictor import NetworkPredictor
-from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.models.readout import VisibilityTable
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.trained_height import trained_grid
@@ -65,6 +65,7 @@ class ExportedPredictor(NetworkPredictor[ExportedTables]):
         self.session = Session(exported.content, device, where)
         self.device = torch.device(self.session.device)
         self._where = where
+        self.free_space = FreeSpace.SUPPORTED if self.about.is_edge else FreeSpace.UNSUPPORTED
 
     @property
     def rig(self) -> StereoRig:

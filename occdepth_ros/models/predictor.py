@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -31,6 +32,20 @@ class Occupancy:
     visibility: npt.NDArray[np.uint8]
     depth: npt.NDArray[np.float32]
     timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+class FreeSpace(Enum):
+    """How the free space of a predictor is limited to what stereo matches support.
+
+    A predictor states it in the class attribute `free_space`; without one, it is `UNSUPPORTED`.
+    """
+
+    SUPPORTED = "supported"
+    """The predictor labels free space without a match as unknown itself."""
+    MATCHED_DEPTH = "matched_depth"
+    """Its depth is matched, NaN where there is no match; the engine limits free space by it."""
+    UNSUPPORTED = "unsupported"
+    """Its depth is predicted; the engine matches the images and limits free space by the result."""
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.carving import RayCarver
 from occdepth_ros.stereo.ground import Ground, GroundFinder
@@ -44,6 +44,8 @@ class StereoGeometry:
     Raises:
         ModelError: weights were given.
     """
+
+    free_space = FreeSpace.SUPPORTED
 
     def __init__(
         self,

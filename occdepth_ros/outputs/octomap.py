@@ -31,18 +31,22 @@ def encode_octomap_binary(
     include: Include = "seen+completed",
     min_confidence: float = 0.0,
     border: int = 0,
+    *,
+    completed_free: bool = False,
 ) -> bytes:
     """Return a serialised octomap_msgs/Octomap that holds an OcTree: occupied, free, unknown.
 
     Args:
         prediction: prediction to encode.
         frame_id: frame of the header; the tree has the coordinates of the grid.
-        include, min_confidence, border: selection of voxels, see `selected_labels`; all others are unknown.
+        include, min_confidence, border, completed_free: selection of voxels, see `selected_labels`; all others are
+            unknown. By default, so is free space that was completed and not seen, because planners drive into it.
 
     Raises:
         GridError: the grid's origin is not on the octree's lattice.
     """
-    return _message(prediction, frame_id, "OcTree", occupancy_stream(prediction, include, min_confidence, border))
+    stream = occupancy_stream(prediction, include, min_confidence, border, completed_free)
+    return _message(prediction, frame_id, "OcTree", stream)
 
 
 def encode_octomap_full(
@@ -51,12 +55,15 @@ def encode_octomap_full(
     include: Include = "seen+completed",
     min_confidence: float = 0.0,
     border: int = 0,
+    *,
+    completed_free: bool = False,
 ) -> bytes:
     """Return a serialised octomap_msgs/Octomap that holds a ColorOcTree: log-odds and class colours.
 
     Arguments and errors are those of `encode_octomap_binary`.
     """
-    return _message(prediction, frame_id, "ColorOcTree", semantic_stream(prediction, include, min_confidence, border))
+    stream = semantic_stream(prediction, include, min_confidence, border, completed_free)
+    return _message(prediction, frame_id, "ColorOcTree", stream)
 
 
 def encode_planning_scene_world(
@@ -105,10 +112,14 @@ def write_ot(
 
 
 def occupancy_stream(
-    prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
+    prediction: OccupancyPrediction,
+    include: Include,
+    min_confidence: float = 0.0,
+    border: int = 0,
+    completed_free: bool = False,
 ) -> bytes:
     """Return the stream of the OcTree."""
-    labels = selected_labels(prediction, include, min_confidence, border)
+    labels = selected_labels(prediction, include, min_confidence, border, completed_free=completed_free)
     # 0 unknown, 1 free, 2 occupied
     states = np.not_equal(labels, UNKNOWN).view(np.uint8)
     states += ((labels - np.uint8(1)) < np.uint8(UNKNOWN - 1)).view(np.uint8)
@@ -116,10 +127,14 @@ def occupancy_stream(
 
 
 def semantic_stream(
-    prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
+    prediction: OccupancyPrediction,
+    include: Include,
+    min_confidence: float = 0.0,
+    border: int = 0,
+    completed_free: bool = False,
 ) -> bytes:
     """Return the stream of the ColorOcTree."""
-    labels = selected_labels(prediction, include, min_confidence, border)
+    labels = selected_labels(prediction, include, min_confidence, border, completed_free=completed_free)
     cells, leaves = leaf_cells(labels, prediction.confidence, prediction.classes)
     return color_stream(cells, leaves, prediction.grid)
 

@@ -18,7 +18,12 @@ INCLUDES: tuple[Include, ...] = ("seen", "seen+completed", "all")
 
 
 def selected_labels(
-    prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
+    prediction: OccupancyPrediction,
+    include: Include,
+    min_confidence: float = 0.0,
+    border: int = 0,
+    *,
+    completed_free: bool = True,
 ) -> npt.NDArray[np.uint8]:
     """Return the labels with 255 (unknown) for voxels that are not selected, `[X, Y, Z]` uint8.
 
@@ -30,6 +35,7 @@ def selected_labels(
         min_confidence: probability below which a voxel is unknown, 0..1.
         border: distance from the four side faces of the grid, in voxels, up to which completed voxels are unknown.
             Padding inside networks causes artefacts of terrain there.
+        completed_free: whether free voxels that no ray passed through are selected; False makes them unknown.
 
     Raises:
         OccDepthError: `include` is not one of `INCLUDES`.
@@ -53,6 +59,10 @@ def selected_labels(
         for side in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
             completed[side] = prediction.visibility[side] != int(Visibility.SEEN)
         drop = completed if drop is None else np.bitwise_or(drop, completed, out=drop)
+    if not completed_free and include != "seen":
+        guessed = prediction.labels == EMPTY
+        guessed &= prediction.visibility != int(Visibility.SEEN)
+        drop = guessed if drop is None else np.bitwise_or(drop, guessed, out=drop)
     if drop is None:
         return prediction.labels
     # The negative of True (byte 1) is 255, so a bitwise or sets the masked labels to unknown.

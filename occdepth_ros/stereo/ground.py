@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.stereo.matching import STEPS
+from occdepth_ros.stereo.matching import SIGMA_PX, STEPS
 from occdepth_ros.stereo.surface import SurfacePoints
 
 STEEPEST = 0.2
@@ -27,6 +27,12 @@ GRADIENT_ROWS = 4
 GRADIENT = (0.15, 4.0)
 """Range of the measured over the expected disparity gradient of visible ground. It is 0 on upright surfaces, and large
 across the edge of a drop."""
+
+HEIGHT_ERROR = 0.75
+"""Error of the ground's height for which its match in the image is searched, voxel edges."""
+GROUND_SIGMAS = 2.0
+"""Largest deviation of the disparity of seen ground, standard deviations of a match, apart from the column's own
+extent."""
 
 _TRIALS = 64
 _SAMPLES = 1500
@@ -213,15 +219,7 @@ class GroundFinder:
         row = np.rint(down * k[1, 1] / depth + k[1, 2])
         visible = (column >= 0) & (column < self._camera.width) & (row >= 0) & (row < self._camera.height)
         row, column, depth = row[visible].astype(np.intp), column[visible].astype(np.intp), depth[visible]
-        expected = self._steps / depth
-        # near columns cover many rows, and the upper ones are matched where the centre is nearer than the search range
-        rows = self._camera.projection[1, 1] * camera_height * self._edge**2 / np.square(depth)
-        upper = np.where(rows >= 2 * GRADIENT_ROWS, row - GRADIENT_ROWS, row)
-        row = np.where(disparity[row, column] > 0, row, np.maximum(upper, 0))
-        found = disparity[row, column]
-        # three standard deviations of a match, or one voxel of height
-        tolerance = np.maximum(1.5 * STEPS, expected / max(camera_height, 1.0))
-        matched = (found > 0) & (np.abs(found - expected) <= tolerance)
+        row, matched = self._matched_rows(disparity, row, column, depth)
         has_gradient = self._has_gradient(disparity, row, column, camera_height)
         masks = []
         for values in (matched, matched & has_gradient):
@@ -230,6 +228,33 @@ class GroundFinder:
             # gaps between the rows of far ground, and single columns without a match
             masks.append(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)).astype(bool))
         return masks[0], masks[1]
+
+    def _matched_rows(
+        self,
+        disparity: npt.NDArray[np.int16],
+        row: npt.NDArray[np.intp],
+        column: npt.NDArray[np.intp],
+        depth: npt.NDArray[np.float32],
+    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+        """The row in which the ground of each column of the grid is matched, `[N]`, and whether it is.
+
+        An error of the ground's height moves its row, so that rows within `HEIGHT_ERROR` are tried. The disparity must
+        be that of the column itself: on the ray over the edge of a drop, the pixels show the ground before the edge and
+        the ground far beyond it, and no disparity between them.
+        """
+        expected = self._steps / depth
+        tolerance = GROUND_SIGMAS * SIGMA_PX * STEPS + expected * np.float32(self._edge / 2) / depth
+        reach = np.float32(self._camera.projection[1, 1] * self._edge * HEIGHT_ERROR) / depth
+        last = len(disparity) - 1
+        matched = np.zeros(len(row), bool)
+        best = row.copy()
+        for share in (0.0, -0.5, 0.5, -1.0, 1.0):
+            there = np.clip(row + np.rint(share * reach).astype(np.intp), 0, last)
+            found = disparity[there, column]
+            new = ~matched & (found > 0) & (np.abs(found - expected) <= tolerance)
+            best[new] = there[new]
+            matched |= new
+        return best, matched
 
     def _has_gradient(
         self,

@@ -79,6 +79,8 @@ class SemiGlobalMatcher:
         raw = self._matcher.compute(wide[0], wide[1])[:, self._margin :]
         # a match outside the right image lies in the padding
         found = (raw >= self.lowest * STEPS) & (raw <= self.columns)
+        # at the end of the search range the true disparity may be larger: a near surface would move away
+        found &= raw < (self.lowest + self.count - 1) * STEPS
         found &= has_structure(grey[0], raw < round((self.offset + FAR_PX) * STEPS))
         shift = round(self.offset * STEPS)
         return np.where(found & (raw >= shift), raw - np.int16(shift), np.int16(NO_MATCH)).astype(np.int16, copy=False)

@@ -20,7 +20,7 @@ from occdepth_ros.evaluation.metrics import CompletionScores
 from occdepth_ros.evaluation.regions import fixed_regions, range_mask, visibility_regions
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 from occdepth_ros.sources.layouts.kitti_odometry import open_kitti_odometry
 
@@ -54,6 +54,7 @@ class Knowing:
     """A predictor that returns the ground truth on the requested grid."""
 
     name = "stereo-geometry"
+    free_space = FreeSpace.SUPPORTED
 
     def calibrate(self, rig: Any, grid: VoxelGrid) -> None:
         self.lift = grid.offset_to(BENCHMARK_GRID)[2]

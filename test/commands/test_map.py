@@ -15,9 +15,9 @@ from occdepth_ros.commands import map as verb
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.mapping import MapConfig, OccupancyMap
 from occdepth_ros.mapping.files import load_map
-from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.prediction import Visibility
-from occdepth_ros.sources.base import SceneGroundTruth, StereoFrame
+from occdepth_ros.sources.base import SceneGroundTruth, SourceDescription, StereoFrame
 
 LEFT_P = np.array([[180.0, 0, 80, 0], [0, 180, 24, 0], [0, 0, 1, 0]])
 RIGHT_P = LEFT_P - np.array([[0, 0, 0, 90.0], [0, 0, 0, 0], [0, 0, 0, 0]])
@@ -41,15 +41,22 @@ class Drive:
     grid_frame = "velodyne"
     rig = StereoRig(PinholeCamera(LEFT_P, 160, 48), PinholeCamera(RIGHT_P, 160, 48), OPTICAL_FROM_GRID)
     has_poses = True
+    covered: frozenset[int] = frozenset()
+    """Frames whose right lens is covered."""
+    description = SourceDescription()
 
     def __len__(self) -> int:
         return 6
 
     def __getitem__(self, index: int) -> StereoFrame:
-        image = np.full((48, 160, 3), index, np.uint8)
+        texture = np.random.default_rng(index).integers(0, 255, (48, 172, 3), np.uint8)
+        left, right = texture[:, :160].copy(), texture[:, 12:].copy()
+        left[0, 0, 0] = index
+        if index in self.covered:
+            right[:] = 0
         pose = np.eye(4)
         pose[0, 3] = STEP_M * index
-        frame = StereoFrame(f"{index:06d}", index * 100_000_000, image, image, pose)
+        frame = StereoFrame(f"{index:06d}", index * 100_000_000, left, right, pose)
         return frame if self.has_poses else replace(frame, world_from_grid=None)
 
     def ground_truth(self, index: int) -> SceneGroundTruth:
@@ -63,6 +70,7 @@ class Noisy:
     """A predictor that misses a random fifth of the voxels."""
 
     name = "stereo-geometry"
+    free_space = FreeSpace.SUPPORTED
 
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
         pass
@@ -79,7 +87,7 @@ class Noisy:
 @pytest.fixture
 def drive(monkeypatch: pytest.MonkeyPatch) -> Drive:
     source = Drive()
-    monkeypatch.setattr(verb, "open_source", lambda path: source)
+    monkeypatch.setattr(verb, "open_chosen_source", lambda arguments: source)
     monkeypatch.setattr("occdepth_ros.engine.create_predictor", lambda *_, **__: Noisy())
     monkeypatch.setattr("occdepth_ros.engine.SwapGuard.check", lambda *_: None)
     return source
@@ -113,3 +121,28 @@ def test_what_cannot_be_fused_is_named(drive: Drive, tmp_path: Path, capsys: pyt
     assert main(["map", "--out", str(tmp_path / "map.npz")]) == 2
     assert "no poses" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_pairs_without_stereo_information_are_not_fused(
+    drive: Drive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drive.covered = frozenset({1})
+    assert main(["map", "--out", str(tmp_path / "map.npz"), "--count", "3", "--json"]) == 0
+    shown = capsys.readouterr()
+    summary = json.loads(shown.out)
+    assert summary["frames"] == 2
+    assert any("no_structure" in text and "000001" in text for text in summary["warnings"])
+    assert "no_structure" in shown.err
+    drive.covered = frozenset({0, 1})
+    assert main(["map", "--out", str(tmp_path / "other.npz"), "--count", "2"]) == 2
+    assert "nothing to match" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["map", "bench", "run", "render", "export"])
+def test_every_command_that_reads_a_recording_has_the_options_of_its_topics(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert all(option in text for option in ("--source", "--topics", "--left", "--right", "--grid-frame"))

@@ -17,7 +17,7 @@ from occdepth_ros.commands import run as verb
 from occdepth_ros.commands.run_files import ResultFolder, is_ours, write_npz
 from occdepth_ros.errors import ImageError, OutputError, SourceError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.sources import open_source
 from occdepth_ros.sources.base import SceneGroundTruth, SourceDescription, StereoFrame
 
@@ -66,6 +66,7 @@ class ExactPredictor:
     """A predictor that returns the ground truth of `FourFrames`."""
 
     name = "stereo-geometry"
+    free_space = FreeSpace.SUPPORTED
 
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
         self.grid = grid
@@ -186,6 +187,22 @@ def test_an_interrupted_run_has_a_report(
     assert report["frames"] == 2 and report["complete"] is False
     assert report["error"] == (str(interruption) or "KeyboardInterrupt")
     assert report["timings_ms"]["thinking"]["mean"] == 1.0
+
+
+def test_a_run_interrupted_while_the_ground_is_measured_has_a_report(
+    stage: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> StereoRig:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verb, "checked_rig", interrupted)
+    parser = argparse.ArgumentParser()
+    verb.add_arguments(parser)
+    with pytest.raises(KeyboardInterrupt):
+        verb.run(parser.parse_args(["--out", str(tmp_path)]))
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["error"] == "KeyboardInterrupt" and report["frames"] == 0 and not report["complete"]
+    assert json.loads((tmp_path / "manifest.json").read_text())["complete"] is False
 
 
 def test_help_names_bags(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from occdepth_ros.data.semantic_kitti import dataset as semantic_kitti
 from occdepth_ros.data.semantic_kitti.submission import check_submission
 from occdepth_ros.errors import OutputError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 
 LABEL = "sequences/11/predictions/000000.label"
 
@@ -25,6 +25,7 @@ class Layers:
     """A predictor whose labels tell the height: unknown at -2.0 m, then classes 1 to 19, then empty."""
 
     name = "stereo-geometry"
+    free_space = FreeSpace.SUPPORTED
 
     def calibrate(self, rig: Any, grid: VoxelGrid) -> None:
         self.size, self.lowest = grid.size, round((-2.0 - grid.origin[2]) / grid.resolution)

@@ -14,7 +14,7 @@ from occdepth_ros.data.example import SceneExample
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.models.registry import MODELS
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
@@ -39,6 +39,7 @@ class Counting:
     """A predictor that records its calibrations and marks only the far half as seen."""
 
     name = "counting"
+    free_space = FreeSpace.SUPPORTED
 
     def __init__(self) -> None:
         self.calibrations: list[tuple[StereoRig, VoxelGrid]] = []

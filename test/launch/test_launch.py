@@ -21,6 +21,8 @@ OUTPUTS = {name.removeprefix("publish_") for name in PARAMETERS if name.startswi
     "planners",
 }
 
+MAP_SERVER = ROOT / "occdepth_ros" / "nodes" / "stereo_occ" / "map_server.py"
+
 
 def _constant(file: str, name: str) -> ast.expr:
     """The expression that a module assigns to `name`, without running the module."""
@@ -61,7 +63,18 @@ def test_every_output_follows_a_namespace_in_rviz() -> None:
     remapped = _remapped_outputs()
     assert {name for name in remapped if not name.startswith("map/")} == OUTPUTS
     shown = {d["Topic"]["Value"].removeprefix("/stereo_occ/") for d in _displays(_view()) if "Topic" in d}
-    assert shown - {"/left/image_rect"} <= remapped
+    assert shown - {"/left/image_rect", "/path"} <= remapped
+
+
+def test_every_topic_of_the_view_has_a_publisher() -> None:
+    map_names = {"occupancy_grid", *ast.literal_eval(_constant(str(MAP_SERVER), "NAMES"))}
+    published = {f"/stereo_occ/{name}" for name in OUTPUTS} | {f"/stereo_occ/map/{name}" for name in map_names}
+    # the camera, and the example planner
+    published |= {"/left/image_rect", "/path"}
+    for display in _displays(_view()):
+        topics = {display["Topic"]["Value"]} if "Topic" in display else set()
+        topics |= {display[key] for key in ("Depth Map Topic", "Color Image Topic") if display.get(key)}
+        assert topics <= published, display["Name"]
 
 
 def test_the_dock_state_of_the_view_names_its_panels() -> None:

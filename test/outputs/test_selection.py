@@ -38,3 +38,12 @@ def test_voxels_are_selected_by_visibility_and_confidence(
 def test_an_invalid_selection_is_refused_with_the_valid_ones() -> None:
     with pytest.raises(OccDepthError, match=r"seen\+completed"):
         select(predict(np.zeros((2, 2, 2), np.uint8)), "everything")
+
+
+@given(predictions(), st.sampled_from(INCLUDES))
+def test_completed_free_space_is_unknown_on_request(prediction: OccupancyPrediction, include: str) -> None:
+    careful = selected_labels(prediction, include, completed_free=False)
+    usual = selected_labels(prediction, include)
+    guessed = (usual == 0) & (prediction.visibility != int(Visibility.SEEN))
+    assert (careful[guessed] == 255).all()
+    np.testing.assert_array_equal(careful[~guessed], usual[~guessed])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,8 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.occupancy_grid import FREE, LETHAL, traversability
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.stereo.carving import RayCarver
-from occdepth_ros.stereo.matching import NO_MATCH, STEPS
+from occdepth_ros.stereo.matching import NO_MATCH, STEPS, SemiGlobalMatcher
+from occdepth_ros.stereo.occupancy import NEAREST_VOXELS, nearest_depth
 
 WIDTH, HEIGHT, FOCAL, BASELINE, CAMERA_M = 640, 360, 400.0, 0.3, 1.0
 GRID = VoxelGrid((0.0, -6.4, -1.6), (80, 64, 24), 0.2, "base_link")
@@ -77,9 +80,16 @@ def test_the_face_of_a_terrace_is_lethal_and_the_ground_before_it_is_free() -> N
     assert (costs[rows_between(3.0, 5.2)] == FREE).mean() > 0.95
 
 
-def test_nothing_is_free_beyond_the_edge_of_a_drop() -> None:
-    costs = costs_ahead(predict(depth_of_rows(-1.0)))
-    assert not (costs[rows_between(6.6, 11.4)] == FREE).any()
+def test_ground_is_free_from_the_nearest_row_that_the_image_shows() -> None:
+    """The lowest image row shows the ground at 2.2 m, nearer than the 15 voxels that are matched elsewhere."""
+    assert (costs_ahead(predict(depth_of_rows(0.6)))[rows_between(2.5, 3.0)] == FREE).mean() > 0.9
+
+
+@pytest.mark.parametrize(("step_m", "visible_m"), [(-1.0, 12.0), (-0.6, 9.6), (-0.4, 8.4)])
+def test_nothing_is_free_beyond_the_edge_of_a_drop(step_m: float, visible_m: float) -> None:
+    """The ground beyond the edge is visible from `visible_m` on."""
+    costs = costs_ahead(predict(depth_of_rows(step_m)))
+    assert (costs[rows_between(6.6, visible_m - 0.8)] == FREE).mean() < 0.05
     assert (costs[rows_between(3.0, 5.4)] == FREE).mean() > 0.95
 
 
@@ -126,6 +136,28 @@ def test_no_voxel_is_free_without_a_match_behind_it(seed: int, matched_share: fl
         r, c = max(0, row[i] - reach), max(0, column[i] - reach)
         behind = farthest[r : row[i] + reach + 1, c : column[i] + reach + 1].min()
         assert behind < FOCAL * BASELINE * STEPS / z[i]
+
+
+def test_a_match_at_the_end_of_the_search_range_is_none() -> None:
+    """What is nearer than the range would be placed at its end, and carve the space before it."""
+    matcher = SemiGlobalMatcher(make_rig(), nearest_m=3.0)
+    random = np.random.default_rng(5)
+    texture = random.integers(0, 256, (HEIGHT, WIDTH + 80, 1), np.uint8).repeat(3, 2)
+    for shift in (matcher.count - 1, matcher.count, matcher.count + 3):
+        disparity = matcher.match(texture[:, :WIDTH].copy(), texture[:, shift : shift + WIDTH].copy())
+        assert (disparity == NO_MATCH).mean() > 0.99
+
+
+@given(st.floats(-3.0, 3.0), st.floats(-0.4, 0.8), st.floats(0.05, 0.5))
+def test_the_search_range_is_at_most_doubled(height: float, pitch: float, resolution: float) -> None:
+    rig = make_rig()
+    down = np.eye(4)
+    down[:3, :3] = cv2.Rodrigues(np.array([-pitch, 0.0, 0.0]))[0]
+    pose = down @ rig.left_from_grid
+    pose[:3, 3] = -pose[:3, :3] @ [0.0, 0.0, height]
+    usual = NEAREST_VOXELS * resolution
+    grid = VoxelGrid((0.0, -2.0, -1.6), (20, 20, 20), resolution)
+    assert usual / 2 <= nearest_depth(replace(rig, reference_from_grid=pose), grid) <= usual
 
 
 def test_without_any_match_nothing_is_free() -> None:

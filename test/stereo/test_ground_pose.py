@@ -10,7 +10,9 @@ from helpers.raytraced import BASELINE, HEIGHT, WIDTH, intrinsics, pair, pinhole
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.stereo.extrinsics_checks import OPTICAL_FROM_BODY, CameraPose
+from occdepth_ros.stereo.ground_history import GroundHistory
 from occdepth_ros.stereo.ground_pose import (
+    MANY_PLACES,
     GroundPose,
     GroundPoseMeter,
     check_ground_pose,
@@ -98,3 +100,41 @@ def test_the_median_of_several_pairs() -> None:
     assert found.pose.height == pytest.approx(one.pose.height)
     assert found.pose.pitch == pytest.approx(one.pose.pitch, abs=1e-6)
     assert median_pose([]) is None
+
+
+def image_of_place(place: int) -> np.ndarray:
+    """A left image that differs from those of other places."""
+    blocks = np.random.default_rng(place).integers(0, 255, (HEIGHT // 20, WIDTH // 20, 1), np.uint8)
+    return np.ascontiguousarray(blocks.repeat(20, 0).repeat(20, 1).repeat(3, 2))
+
+
+def history(count: int, *, moving: bool, period_ns: int = 2_000_000_000, pitch: float = 0.0) -> GroundPose:
+    """The median of measurements on a road whose slope changes by up to 1.5 degrees."""
+    found = GroundHistory()
+    slopes = np.random.default_rng(3).uniform(-1.5, 1.5, count) if moving else np.zeros(count)
+    for i, slope in enumerate(slopes - slopes.mean()):
+        angle = np.deg2rad(pitch + 0.3 * slope)
+        pose = GroundPose(CameraPose(1.2, pitch + 0.3 * slope, 0.0), np.array([0, -np.cos(angle), np.sin(angle)]))
+        found.add(pose, image_of_place(i if moving else 0), i * period_ns)
+    median = found.median
+    assert median is not None
+    return median
+
+
+def test_one_degree_of_wrong_pitch_is_flagged_after_many_places() -> None:
+    grid = VoxelGrid((0.0, -6.4, -2.0), (64, 64, 16), 0.2, "base_link")
+    driven = history(12, moving=True, pitch=-1.0)
+    assert driven.places >= MANY_PLACES
+    (warning,) = check_ground_pose(rig(), grid, driven, is_base=True, where="tf", remedy="")
+    assert warning.name == "pose_contradicts_ground" and "places" in warning.what
+    right = history(12, moving=True, pitch=-0.4)
+    assert not check_ground_pose(rig(), grid, right, is_base=True, where="tf", remedy="")
+
+
+@pytest.mark.parametrize(("moving", "period_ns"), [(False, 2_000_000_000), (True, 10_000_000)])
+def test_a_slope_at_one_place_is_no_wrong_pose(moving: bool, period_ns: int) -> None:
+    """A vehicle that stands before a ramp, or is measured many times within a second."""
+    found = history(12, moving=moving, period_ns=period_ns, pitch=-1.5)
+    assert found.places == 1
+    grid = VoxelGrid((0.0, -6.4, -2.0), (64, 64, 16), 0.2, "base_link")
+    assert not check_ground_pose(rig(), grid, found, is_base=True, where="tf", remedy="")

@@ -14,20 +14,20 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources import SourceOptions, StereoSource, open_source
 from occdepth_ros.sources.grid_frames import is_base_frame
 from occdepth_ros.stereo.extrinsics_checks import CameraPose, check_view, summarize
+from occdepth_ros.stereo.ground_history import GroundHistory
 from occdepth_ros.stereo.ground_pose import (
     GroundPose,
     GroundPoseMeter,
     check_ground_pose,
-    median_pose,
     with_measured_pose,
 )
 
-MEASURED_PAIRS = 7
+MEASURED_PAIRS = 15
 """Pairs that the ground is measured in, spread over the frames."""
 
 
-def add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+def add_source_arguments(parser: argparse.ArgumentParser, *, measured_pose: bool = True) -> None:
+    """Declare the options; without `--measured-pose` where `measured_pose` is false."""
     add = parser.add_argument
     add(
         "--source",
@@ -39,11 +39,12 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     add("--left", metavar="TOPIC", default="", help="bag: topic of the left images")
     add("--right", metavar="TOPIC", default="", help="bag: topic of the right images")
     add("--grid-frame", metavar="FRAME", default="", help="bag: frame of TF in which the voxel grid is fixed")
-    add(
-        "--measured-pose",
-        action="store_true",
-        help="use height, pitch and roll of the cameras above the ground that stereo matching finds",
-    )
+    if measured_pose:
+        add(
+            "--measured-pose",
+            action="store_true",
+            help="use height, pitch and roll of the cameras above the ground that stereo matching finds",
+        )
 
 
 def open_chosen_source(arguments: argparse.Namespace) -> StereoSource:
@@ -111,7 +112,7 @@ def measured_ground(source: StereoSource, frames: range) -> GroundPose | None:
         meter = GroundPoseMeter(source.rig)
     except CalibrationError:
         return None
-    found = []
+    history = GroundHistory()
     for position in np.unique(np.linspace(0, len(frames) - 1, MEASURED_PAIRS).round().astype(int)):
         try:
             frame = source[frames[int(position)]]
@@ -120,10 +121,12 @@ def measured_ground(source: StereoSource, frames: range) -> GroundPose | None:
                 and frame.left.shape == frame.right.shape
                 and frame.left.shape[1] == source.rig.left.width
             ):
-                found.append(meter.measure(frame.left, frame.right))
+                pose = meter.measure(frame.left, frame.right)
+                if pose is not None:
+                    history.add(pose, frame.left, frame.stamp_ns)
         except (OccDepthError, OSError):  # named where the frame is used
             continue
-    return median_pose(pose for pose in found if pose is not None)
+    return history.median
 
 
 def _print(text: str) -> None:

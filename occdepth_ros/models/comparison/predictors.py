@@ -24,7 +24,7 @@ from occdepth_ros.models.comparison.lmscnet.network import LmscNet
 from occdepth_ros.models.comparison.surface import MatchedSurface
 from occdepth_ros.models.inference import channels_last
 from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of
-from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.models.readout import VisibilityTable, labels_and_confidence
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.weights import with_weights
@@ -61,6 +61,7 @@ class CompletionPredictor(NetworkPredictor[CompletionTables], Generic[Evidence])
         CheckpointError: the weights are missing, damaged, or of another network.
     """
 
+    free_space = FreeSpace.MATCHED_DEPTH
     default: ClassVar[CompletionConfig]
     network_class: ClassVar[type[nn.Module]]
 

@@ -21,7 +21,7 @@ from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.inference import channels_last, fold_norms, stored_as
 from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.network_predictor import NetworkPredictor
-from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.trained_height import shifted, trained_grid
 from occdepth_ros.models.weights import with_weights
@@ -57,6 +57,8 @@ class EdgePredictor(NetworkPredictor[EdgeTables]):
         ModelError: the name or the device does not exist, or the device has too little memory.
         CheckpointError: the weights are missing, damaged, or of another network.
     """
+
+    free_space = FreeSpace.SUPPORTED
 
     def __init__(
         self, *, name: str, weights: Path | str | None = None, device: str = "auto", precision: Precision = "auto"

@@ -28,7 +28,7 @@ from occdepth_ros.models.inference import stored_as
 from occdepth_ros.models.memory import memory_guard
 from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of
 from occdepth_ros.models.parallel import Workers
-from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.models.readout import VisibilityTable
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.trained_height import shifted, trained_grid
@@ -74,6 +74,8 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         ModelError: the name or the device does not exist, or the device has too little memory.
         CheckpointError: the weights are missing, damaged, or of another network.
     """
+
+    free_space = FreeSpace.MATCHED_DEPTH
 
     def __init__(
         self, *, name: str, weights: Path | str | None = None, device: str = "auto", precision: Precision = "auto"

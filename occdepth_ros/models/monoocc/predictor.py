@@ -27,7 +27,7 @@ from occdepth_ros.models.monoocc.proposals.stereo import StereoProposals
 from occdepth_ros.models.monoocc.published import load_published, recognise, was_late_trained
 from occdepth_ros.models.monoocc.reference_points import References
 from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of
-from occdepth_ros.models.predictor import ImageArray, Occupancy
+from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.models.readout import VisibilityTable
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.trained_height import shifted, trained_grid
@@ -117,6 +117,9 @@ class MonoOccPredictor(NetworkPredictor[MonoOccTables]):
             wide = head.transformers() if self.config.channels >= NARROW else []
             for part in (self.network.img_backbone, self.network.img_neck, *wide):
                 stored_as(part, self.dtype)
+        # other sources predict a depth for every pixel, or none at all
+        is_matched = depth is None and proposals is None
+        self.free_space = FreeSpace.MATCHED_DEPTH if is_matched else FreeSpace.UNSUPPORTED
         self._depth = CachedDepth(depth or SemiGlobalDepth())
         history = 0 if name.startswith("monoocc-edge") else SWEEPS
         self.proposals: ProposalSource = proposals or StereoProposals(self._depth, history=history)

@@ -33,6 +33,7 @@ from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
 from occdepth_ros.nodes.stereo_occ.worker import Worker
 from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_full
+from occdepth_ros.outputs.selection import selected_labels
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.srv import DistanceField, MapFile
 
@@ -167,8 +168,10 @@ class MapServer:
         self._worker.slot.put(PlacedPrediction(prediction, pose))
 
     def _fuse(self, item: PlacedPrediction) -> None:
+        # networks predict false terrain at the side faces, which the map would keep wherever they have been
+        labels = selected_labels(item.prediction, "all", border=self.settings.border_voxels)
         with self._lock:
-            self.world.integrate(item.prediction, item.map_from_grid)
+            self.world.integrate(replace(item.prediction, labels=labels), item.map_from_grid)
             self._version += 1
             events, self.world.events = self.world.events, []
         self.fused += 1
@@ -210,6 +213,7 @@ class MapServer:
                 self.settings.fixed_frame,
                 self.settings.octomap_include,
                 self.settings.min_confidence,
+                completed_free=self.settings.octomap_completed_free,
             )
             response.map = deserialize_message(content, Octomap)
         return response

@@ -135,7 +135,9 @@ class StereoOccNode(LifecycleNode):
             names[side] = self._subscribe(Image, f"{side}/image_rect", partial(self._image, side))
             self._subscribe(CameraInfo, f"{side}/camera_info", partial(self._calibration, side))
         self.pipeline.calibration.topics = (names["left"], names["right"])
-        self._watch = StreamWatch(self.synchronizer, self.pipeline.calibration, self.faults, names)
+        self._watch = StreamWatch(
+            self.synchronizer, self.pipeline.calibration, self.faults, names, self._published_images
+        )
         self._subscriptions_made.append(
             self.create_subscription(Header, REPLAY_ENDED, self._replay_ended, fresh(LATCHED))
         )
@@ -187,6 +189,11 @@ class StereoOccNode(LifecycleNode):
         )
         self._subscriptions_made.append(made)
         return str(made.topic_name)
+
+    def _published_images(self) -> list[str]:
+        """Return the names of the image topics that have a publisher."""
+        topics = [name for name, types in self.get_topic_names_and_types() if "sensor_msgs/msg/Image" in types]
+        return sorted(name for name in topics if self.count_publishers(name) and "/stereo_occ/" not in name)
 
     def _enter(self, state: str, text: str) -> None:
         self.get_logger().info(f"{state}: {text}")

@@ -113,12 +113,14 @@ class OutputSpec:
 
 def _octomap_binary(result: Result, settings: Settings) -> bytes:
     options = settings.octomap_include, settings.min_confidence, result.border(settings)
-    return encode_octomap_binary(result.prediction, result.grid_frame, *options)
+    free = settings.octomap_completed_free
+    return encode_octomap_binary(result.prediction, result.grid_frame, *options, completed_free=free)
 
 
 def _octomap_full(result: Result, settings: Settings) -> bytes:
     options = settings.octomap_include, settings.min_confidence, result.border(settings)
-    return encode_octomap_full(result.prediction, result.grid_frame, *options)
+    free = settings.octomap_completed_free
+    return encode_octomap_full(result.prediction, result.grid_frame, *options, completed_free=free)
 
 
 def _markers(result: Result, settings: Settings) -> bytes:

@@ -166,6 +166,13 @@ class Settings(MapSettings, PlannerOutputSettings):
         True, "Outputs", "Whether `~/debug/processing_time/*` is published while it has subscribers.", live=True
     )
     octomap_include: Include = _include("seen+completed", "the OctoMaps")  # noqa: RUF009 a word, not a list
+    octomap_completed_free: bool = parameter(
+        False,
+        "Outputs",
+        "Whether free space that was completed and not seen is free in the OctoMaps (`octomap_include` other than "
+        "`seen`); if false, it is unknown. No measurement supports this space: planners must not rely on it.",
+        live=True,
+    )
     markers_include: Include = _include("seen+completed", "the markers")  # noqa: RUF009 a word, not a list
     points_include: Include = _include("seen+completed", "the cloud")  # noqa: RUF009 a word, not a list
     occupancy_grid_include: Include = _include("seen+completed", "the occupancy grid")  # noqa: RUF009 a word, not a list

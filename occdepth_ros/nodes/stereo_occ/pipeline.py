@@ -137,7 +137,7 @@ class Pipeline:
             self.world.offer(prediction, partial(self.extrinsics.world_from_grid, pair.stamp_ns))
         ended = time.monotonic()
 
-        self.rig_checks.measure(left, right)
+        self.rig_checks.measure(left, right, pair.stamp_ns)
         self._note_good(pair, camera_frame, pose.source)
         if warnings:
             self.faults.put("partly_covered", Component.INPUT, " ".join(warnings), is_error=False)

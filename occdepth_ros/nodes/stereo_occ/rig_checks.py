@@ -13,19 +13,19 @@ from occdepth_ros.nodes.stereo_occ.extrinsics import GridPose
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.sources.grid_frames import is_base_frame
 from occdepth_ros.stereo.extrinsics_checks import check_extrinsics, check_view, summarize
+from occdepth_ros.stereo.ground_history import KEPT, GroundHistory
 from occdepth_ros.stereo.ground_pose import (
     ENOUGH,
+    MANY_PLACES,
     GroundPose,
     GroundPoseMeter,
     check_ground_pose,
-    median_pose,
     with_measured_pose,
 )
 
-FIRST_PERIOD, PERIOD = 5, 100
-"""Pairs between two measurements of the ground, before and after the first `ENOUGH` measurements."""
-KEPT = 9
-"""Number of newest measurements in the median."""
+FIRST_PERIOD, SECOND_PERIOD, PERIOD = 5, 15, 100
+"""Pairs between two measurements of the ground: before the first `ENOUGH` measurements, before `KEPT` measurements or
+`MANY_PLACES`, and later."""
 MOVED = 0.02
 """Change of an element of the configured pose (translation in metres) that restarts the measurements."""
 
@@ -48,7 +48,7 @@ class RigChecks:
         """One-line description of the rig in use."""
         self._pose_source = ""
         self._meter: GroundPoseMeter | None = None
-        self._measured: list[GroundPose] = []
+        self._measured = GroundHistory()
         self._countdown = FIRST_PERIOD
         self._static: tuple[InputWarning, ...] = ()
         self._age: tuple[InputWarning, ...] = ()
@@ -63,7 +63,7 @@ class RigChecks:
     @property
     def measured(self) -> GroundPose | None:
         """Median of the measurements of the ground; None before the first one."""
-        return median_pose(self._measured)
+        return self._measured.median
 
     def checked(self, rig: StereoRig, pose: GridPose) -> StereoRig:
         """Check the pose of a pair and return the rig to use, with the measured pose if it is requested.
@@ -90,14 +90,19 @@ class RigChecks:
                 self.summary = summarize(rig, self._grid, "left/image_rect and right/image_rect", "", pose.source)
         return self._with_measured(rig)
 
-    def measure(self, left: ImageArray, right: ImageArray) -> None:
-        """Measure the ground plane every `FIRST_PERIOD` or `PERIOD` pairs and compare it with the configured pose."""
+    def measure(self, left: ImageArray, right: ImageArray, stamp_ns: int) -> None:
+        """Measure the ground plane in some of the pairs and compare the running median with the configured pose.
+
+        Args:
+            left, right: `[H, W, 3]` RGB uint8.
+            stamp_ns: time of the pair, nanoseconds.
+        """
         if self.stated is None:
             return
         self._countdown -= 1
         if self._countdown > 0:
             return
-        self._countdown = FIRST_PERIOD if len(self._measured) < ENOUGH else PERIOD
+        self._countdown = self._period()
         try:
             self._meter = self._meter or GroundPoseMeter(self.stated)
         except CalibrationError:  # images that are too small for stereo matching; models that use it report the error
@@ -106,7 +111,7 @@ class RigChecks:
         found = self._meter.measure(left, right)
         if found is None:
             return
-        self._measured = [*self._measured, found][-KEPT:]
+        self._measured.add(found, left, stamp_ns)
         median = self.measured
         if median is None or median.pairs < ENOUGH:
             return
@@ -121,6 +126,12 @@ class RigChecks:
             where="extrinsics",
             remedy="Correct the transform or camera_from_grid_*, or set measured_extrinsics to true.",
         )
+
+    def _period(self) -> int:
+        count, median = len(self._measured), self.measured
+        if median is None or count < ENOUGH:
+            return FIRST_PERIOD
+        return SECOND_PERIOD if count < KEPT and median.places < MANY_PLACES else PERIOD
 
     def _check_age(self, pose: GridPose) -> None:
         settings = self._settings
@@ -142,7 +153,7 @@ class RigChecks:
         old = self.stated
         same_camera = old is not None and np.array_equal(old.left.projection, rig.left.projection)
         if old is None or not same_camera or np.abs(old.left_from_grid - rig.left_from_grid).max() > MOVED:
-            self._meter, self._measured, self._ground, self._countdown = None, [], (), FIRST_PERIOD
+            self._meter, self._measured, self._ground, self._countdown = None, GroundHistory(), (), FIRST_PERIOD
 
     def _with_measured(self, rig: StereoRig) -> StereoRig:
         if not self._settings.measured_extrinsics or len(self._measured) < ENOUGH:

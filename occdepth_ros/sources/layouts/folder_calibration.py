@@ -6,7 +6,8 @@ Searched in this order, in the folder with `left` and `right`:
     left.yaml and right.yaml             CameraInfo files of the ROS calibrator; also left/ost.yaml and right/ost.yaml
     calibrationdata.tar.gz               the calibrator's archive with left.yaml and right.yaml; also *.tgz, *.tar
     *camchain*.yaml                      Kalibr: cam0 is the left, cam1 the right camera
-    *.yml, *.yaml                        OpenCV: P1 and P2 with M1, D1, R1, ...; or M1, D1, M2, D2, R, T; or LEFT.P, ...
+    *.yml, *.yaml, *.xml                 OpenCV: P1 and P2 with M1, D1, R1, ...; or M1, D1, M2, D2, R, T; or LEFT.P, ...
+    ost.txt                              the calibrator's text with both cameras; also left/ost.txt and right/ost.txt
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.errors import CalibrationError, SourceError
+from occdepth_ros.sources.layouts.calibration_text import read_opencv_xml, read_ost
 from occdepth_ros.sources.layouts.calibration_yaml import numbers_of, parse_yaml, read_yaml
 from occdepth_ros.stereo.camera_info import CameraCalibration
 from occdepth_ros.stereo.pair_rectification import RawCamera, rectified_pair
@@ -172,11 +174,11 @@ def _archive(archive: Path) -> Pair | None:
 
 
 def _other_yaml(path: Path) -> FolderCalibration:
-    """Kalibr's camera chain, or the matrices of OpenCV in one or several files; else the error for what there is."""
-    files = sorted(file for suffix in ("*.yaml", "*.yml") for file in path.glob(suffix))
+    """Kalibr's camera chain, the matrices of OpenCV in one or several files, or ost.txt; else the error."""
+    files = sorted(file for suffix in ("*.yaml", "*.yml", "*.xml") for file in path.glob(suffix))
     merged: dict[str, Any] = {}
     for file in sorted(files, key=lambda file: "camchain" not in file.name):
-        entries = read_yaml(file)
+        entries = read_opencv_xml(file) if file.suffix == ".xml" else read_yaml(file)
         cameras = _kalibr(entries, file)
         if cameras is not None:
             return FolderCalibration(cameras, {}, file)
@@ -184,11 +186,31 @@ def _other_yaml(path: Path) -> FolderCalibration:
     cameras = _opencv(merged, files[0]) if files else None
     if cameras is not None:
         return FolderCalibration(cameras, {}, files[0])
+    if (found := _ost(path)) is not None:
+        return found
     raise SourceError(
         f"there is neither calibration.yaml nor left.yaml and right.yaml{_found(path, files)}",
         where=str(path),
         remedy="Write calibration.yaml; `occdepth_ros/sources/layouts/folder.py` shows an example.",
     )
+
+
+def _ost(path: Path) -> FolderCalibration | None:
+    """The cameras of ost.txt, or of left/ost.txt and right/ost.txt; None where a camera is missing."""
+    both = path / "ost.txt"
+    if both.is_file():
+        files = [both, both]
+        found = read_ost(both)
+    else:
+        files = [path / side / "ost.txt" for side in SIDES]
+        if not all(file.is_file() for file in files):
+            return None
+        # each file has one camera, whatever its name
+        found = {side: next(iter(read_ost(file).values()), {}) for side, file in zip(SIDES, files, strict=True)}
+    if not all(found.get(side) for side in SIDES):
+        return None
+    left, right = (_camera(found[side], side, file) for side, file in zip(SIDES, files, strict=True))
+    return FolderCalibration((left, right), {}, files[0])
 
 
 def _found(path: Path, files: Sequence[Path]) -> str:
@@ -200,9 +222,7 @@ def _found(path: Path, files: Sequence[Path]) -> str:
     if "ost.yaml" in names:
         return ": ost.yaml is the calibration of one camera, a stereo calibration writes left.yaml and right.yaml"
     if (path / "ost.txt").is_file():
-        return ": ost.txt is not read, convert it with `camera_calibration_parsers` to left.yaml and right.yaml"
-    if any(path.glob("*.xml")):
-        return ": XML files are not read, let OpenCV write .yaml"
+        return ": ost.txt is the calibration of one camera, a stereo calibration writes sections left and right"
     return f": {', '.join(names)} without P1 and P2, or M1, D1, M2, D2, R and T" if names else ""
 
 

@@ -27,7 +27,8 @@ from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Empty
 
 from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
-from occdepth_ros.nodes.stereo_occ.map_server import map_outputs
+from occdepth_ros.nodes.stereo_occ.map_server import PlacedPrediction, map_outputs
+from occdepth_ros.prediction import OccupancyPrediction
 
 pytestmark = pytest.mark.ros
 WALL_M = 100.0 * 0.5 / 12
@@ -95,6 +96,22 @@ def test_every_map_topic_is_published_in_the_fixed_frame(mapper: Bench) -> None:
     xyz = np.frombuffer(bytes(cloud.data), np.uint8).reshape(-1, cloud.point_step)[:, :4].copy().view(np.float32)
     # the wall lies WALL_M ahead of the camera, and the vehicle 1 m ahead of the map's origin
     assert abs(np.median(xyz) - (1.0 + WALL_M)) < 0.3
+
+
+def test_the_map_has_no_rims_of_single_predictions(mapper: Bench) -> None:
+    pipeline = mapper.node.pipeline
+    world, grid = pipeline.world, pipeline.host.grid
+    call(mapper, Empty, "reset")
+    full = np.ones(grid.size, np.uint8)
+    completed = OccupancyPrediction(grid, 9 * full, 255 * full, 2 * full, np.ones((4, 4), np.float32))
+    world._fuse(PlacedPrediction(completed, np.eye(4)))
+    occupied = np.argwhere(world.world.snapshot().occupied)
+    border = pipeline.settings.border_voxels
+    assert border > 0
+    extent = np.ptp(occupied, axis=0) + 1
+    np.testing.assert_array_equal(extent[:2], np.array(grid.size[:2]) - 2 * border)
+    call(mapper, Empty, "reset")
+    feed(mapper)
 
 
 def test_the_services_of_octomap_server_answer(mapper: Bench) -> None:

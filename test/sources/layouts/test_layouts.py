@@ -309,7 +309,7 @@ def test_calibrations_of_one_camera_are_named(tmp_path: Path) -> None:
     two_files(sides(tmp_path), "ost.yaml", "other.txt")
     expect(tmp_path, "ost.yaml is the calibration of one camera")
     (tmp_path / "ost.yaml").rename(tmp_path / "ost.txt")
-    expect(tmp_path, "ost.txt is not read, convert it")
+    expect(tmp_path, "ost.txt is the calibration of one camera")
 
 
 def test_images_stated_as_rectified_are_not_rectified_again(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""Free space that rests on pixels without stereo information: it becomes unknown, whichever model predicted it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.classes import EMPTY, UNKNOWN
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.prediction import Visibility
+from occdepth_ros.stereo.projection import rebased
+
+Voxels = npt.NDArray[np.uint8]
+
+CELL_PX = 8
+"""Edge of the image cells whose share of matched pixels is compared, pixels of an image of `WIDTH`."""
+WIDTH = 1241
+MIN_MATCHED_SHARE = 0.5
+"""Smallest share of matched pixels in the 3x3 cells around a voxel's pixel for free space along its ray."""
+
+
+class FreeSpaceGuard:
+    """Removes the free space of one calibration that no match supports.
+
+    A network completes free space from its image prior where the images show nothing: behind a covered part of a lens,
+    in front of a uniform wall, in glare. The same holds for voxels that a predicted depth calls seen.
+
+    Args:
+        rig: the calibrated cameras.
+        grid: the voxels of the prediction.
+    """
+
+    def __init__(self, rig: StereoRig, grid: VoxelGrid) -> None:
+        camera = rig.left
+        k = camera.projection
+        near, exact = rebased(grid, rig.left_from_grid)
+        pose = exact.astype(np.float32)
+        x, y, z = (near.centers() @ pose[:3, :3].T + pose[:3, 3]).T
+        cell = max(1, round(CELL_PX * camera.width / WIDTH))
+        self._cells = -(-camera.width // cell), -(-camera.height // cell)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            column, row = x * k[0, 0] / z + k[0, 2], y * k[1, 1] / z + k[1, 2]
+            inside = (z > 0) & (column > -0.5) & (column < camera.width - 0.5)
+            inside &= (row > -0.5) & (row < camera.height - 0.5)
+        self._in_view = np.flatnonzero(inside)
+        at = [((axis[inside] + 0.5) / cell).astype(np.intp) for axis in (row, column)]
+        self._cell_of = (at[0] * self._cells[0] + at[1]).astype(np.int32)
+
+    def unsupported(self, matched: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+        """Flat indices of the voxels in view with few matches around their pixel, ascending.
+
+        Args:
+            matched: pixels of the left image with a match, `[H, W]`, of any size with the camera's aspect.
+        """
+        share = cv2.resize(255 * matched.astype(np.uint8), self._cells, interpolation=cv2.INTER_AREA)
+        few = (cv2.blur(share, (3, 3)) < round(255 * MIN_MATCHED_SHARE)).ravel()
+        return np.asarray(self._in_view[few[self._cell_of]])
+
+    def applied(
+        self, labels: Voxels, confidence: Voxels, visibility: Voxels, matched: npt.NDArray[np.bool_]
+    ) -> tuple[Voxels, Voxels, Voxels]:
+        """Labels, confidence and visibility as far as matches support them, `[X, Y, Z]` each.
+
+        Free voxels without matches around their pixel become unknown, and none of the voxels there is seen.
+
+        Args:
+            labels: class ids, 0 = free, 255 = unknown, `[X, Y, Z]` uint8.
+            confidence: probability of the label times 255, `[X, Y, Z]` uint8.
+            visibility: values of `Visibility`, `[X, Y, Z]` uint8.
+            matched: as for `unsupported`.
+        """
+        voxels = self.unsupported(matched)
+        labels, confidence, visibility = labels.copy(), confidence.copy(), visibility.copy()
+        flat = visibility.reshape(-1)
+        flat[voxels[flat[voxels] == int(Visibility.SEEN)]] = int(Visibility.HIDDEN)
+        free = voxels[labels.reshape(-1)[voxels] == EMPTY]
+        labels.reshape(-1)[free] = UNKNOWN
+        confidence.reshape(-1)[free] = 0
+        return labels, confidence, visibility

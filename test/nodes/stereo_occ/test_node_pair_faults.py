@@ -1,0 +1,138 @@
+"""Pairs without stereo information and implausible calibrations in the running node: named, and not published."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
+pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
+pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not installed: run make env")
+pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
+pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
+
+from helpers.node_bench import FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message, stamp_of, stereo_images
+from octomap_msgs.msg import Octomap
+from sensor_msgs.msg import Image
+
+from occdepth_ros.nodes.stereo_occ import watch
+
+pytestmark = pytest.mark.ros
+
+
+def uniform(grey: int) -> np.ndarray:
+    return np.full((HEIGHT, WIDTH, 3), grey, np.uint8)
+
+
+LEFT, RIGHT = stereo_images()
+OTHER_SCENE = stereo_images(seed=7)[1]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "fault", "said"),
+    [
+        (uniform(0), uniform(0), "no_structure", "both images are black"),
+        (LEFT, uniform(0), "no_structure", "the right image is black"),
+        (uniform(255), RIGHT, "no_structure", "the left image is overexposed"),
+        (uniform(90), uniform(90), "no_structure", "uniform"),
+        (LEFT, LEFT, "equal_images", "no parallax"),
+        (LEFT, OTHER_SCENE, "few_matches", "do not match"),
+    ],
+)
+def test_a_pair_without_stereo_information_is_named_and_does_not_refresh_the_output(
+    bench: Bench, left: np.ndarray, right: np.ndarray, fault: str, said: str
+) -> None:
+    heard = bench.listen(Octomap, "octomap_binary", latched=True)
+    bench.wait(lambda: heard, "no map before")
+    before = bench.processed
+    bench.send_pair(image_message(left, 0), image_message(right, 0))
+    bench.expect_fault(fault, said)
+    assert bench.processed == before
+    late = bench.listen(Octomap, "octomap_binary", latched=True)
+    bench.wait(lambda: late, "the last good map did not stay")
+    assert stamp_of(late[-1]) == stamp_of(heard[-1])
+    bench.good_pair()
+    assert fault not in bench.fault_names()
+
+
+def test_a_frozen_camera_is_named_and_does_not_refresh_the_output(bench: Bench) -> None:
+    before = bench.processed
+    bench.send_pair(image_message(bench.left, 0), image_message(bench.right, 0))
+    bench.wait(lambda: bench.processed > before, "the first pair was not predicted")
+    before = bench.processed
+    bench.send_pair(image_message(bench.left, 0), image_message(bench.right, 0))
+    bench.expect_fault("images_unchanged", "both images are the same as in the pair before")
+    assert bench.processed == before
+
+
+def test_a_partly_covered_lens_is_named_and_nothing_is_free_behind_it(bench: Bench) -> None:
+    covered = bench.left.copy()
+    covered[:, WIDTH // 2 :] = 0
+    before = bench.processed
+    bench.send_pair(image_message(covered, 0))
+    bench.expect_fault("partly_covered", "left image")
+    bench.wait(lambda: bench.processed > before, "the other half was not used")
+    prediction = bench.node.pipeline.outputs.latest.prediction
+    y = prediction.grid.axis_centers(1)
+    assert prediction.free[:, y > 0.4].any()
+    assert not prediction.free[:, y < -0.4].any(), "the covered half is to the right"
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({0: 4.0, 5: 4.0}, "millimetres"),
+        ({0: 40 * FOCAL, 5: 40 * FOCAL}, "larger images"),
+        ({2: float(WIDTH), 6: float(HEIGHT)}, "times as large"),
+        ({2: WIDTH / 8, 6: HEIGHT / 8}, "times smaller"),
+        ({7: 20.0}, "above or below"),
+    ],
+)
+def test_an_implausible_calibration_is_refused_by_name(bench: Bench, entries: dict[int, float], said: str) -> None:
+    given: dict[str, Any] = {side: info_message(side) for side in ("left", "right")}
+    for index, value in entries.items():
+        for side in ("right",) if index == 7 else ("left", "right"):
+            given[side].p[index] = value
+        if index == 0:
+            given["right"].p[3] = -value * 0.5
+    before = bench.processed
+    bench.send_infos(**given)
+    time.sleep(0.05)
+    bench.send_pair()
+    bench.expect_fault("calibration", said)
+    assert bench.processed == before
+
+
+def test_images_that_are_lost_in_transport_are_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "RATE_WINDOW", 0.8)
+    count = 0
+
+    def named() -> bool:
+        nonlocal count
+        count += 1
+        if count % 4 == 0:
+            bench.send_pair()
+        else:
+            bench.send_image("left", image_message(bench.left, bench.next_stamp()))
+        time.sleep(0.02)
+        return "images_lost" in bench.fault_names()
+
+    bench.wait(named, "the lost images were not named")
+    bench.expect_fault("images_lost", "have no partner")
+    monkeypatch.undo()
+    bench.node._watch._faults.clear("images_lost")
+
+
+def test_the_pairs_of_a_robot_with_several_cameras_are_listed_where_none_is_remapped(made: list[Bench]) -> None:
+    made.append(bench := Bench(input_timeout=0.2))
+    bench.wait_active()
+    for camera in ("front", "back"):
+        for side in ("left", "right"):
+            bench.tester.create_publisher(Image, f"/{camera}/{side}/image_rect", 5)
+    bench.wait(
+        lambda: any("/front/left/image_rect" in fault.text for fault in bench.node.faults.present()), "not listed"
+    )
+    bench.expect_fault("stream_stopped", "/back/right/image_rect, /front/left/image_rect")
