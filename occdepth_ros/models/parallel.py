@@ -20,7 +20,7 @@ class Workers:
     faster to divide the data once; and a thread that other processes keep from running delays nothing but its own part.
 
     Args:
-        count: number of threads; None = torch's number in the calling thread.
+        count: number of threads; None = torch's number in the calling thread; 0 = the calling thread itself.
         torch_threads: threads among which each of them divides torch's operations.
     """
 
@@ -28,7 +28,7 @@ class Workers:
         available = torch.get_num_threads()
         self.count = available if count is None else count
         # on a single core everything runs in the calling thread
-        self._pool = _pool(self.count, torch_threads) if available > 1 else None
+        self._pool = _pool(self.count, torch_threads) if self.count and available > 1 else None
 
     def submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Run a function in one of the threads, in inference mode."""
@@ -42,7 +42,7 @@ class Workers:
         """Call a function with consecutive slices of `range(total)` of at most `size`, in all threads at once."""
         parts = iter([slice(start, min(start + size, total)) for start in range(0, total, size)])
         lock = Lock()
-        runs = [self.submit(_run, function, parts, lock) for _ in range(self.count)]
+        runs = [self.submit(_run, function, parts, lock) for _ in range(max(1, self.count))]
         for run in runs:
             run.result()
 

@@ -10,7 +10,7 @@ import torch
 from occdepth_ros.models.parallel import Workers
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [0, 1, 3])
 @pytest.mark.parametrize(("total", "size"), [(0, 4), (3, 4), (40, 7)])
 def test_each_part_is_computed_once(count: int, total: int, size: int) -> None:
     seen = torch.zeros(total)

@@ -110,7 +110,7 @@ def decide(
         code += first.index_select(0, region[voxels])
         torch.index_select(table, 0, code.view(-1), out=packed[voxels].view(-1))
 
-    (workers or Workers(1)).each(part, len(region), VOXELS)
+    (workers or Workers(0)).each(part, len(region), VOXELS)
     _name(packed, output, size[2])
     labels, confidence = _unfolded(packed, size)
     return Decision(labels | labels >> 7, confidence)
