@@ -91,8 +91,8 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         self.observer: Callable[[Undecided], None] | None = None
         """Gets what the network says before limits and calibration are applied, of every pair."""
         self._workers = Workers()
-        # the image network leaves one core to matching
-        self._image_worker = Workers(1, max(1, torch.get_num_threads() - 1))
+        # leaves one core to matching; torch threads that wait for each other are slow beside other load
+        self._main_worker = Workers(1, max(1, torch.get_num_threads() - 1))
 
     def check_grid(self, grid: VoxelGrid) -> None:
         """Accept grids of the trained resolution and height, see `BevConfig.check_grid`."""
@@ -118,12 +118,17 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
 
     def predict(self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> Occupancy:
         """Predict one pair, see `NetworkPredictor.predict`."""
+        return self._main_worker.submit(self._predict, tables, images, clock).result()
+
+    def _predict(
+        self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock
+    ) -> Occupancy:
         network = self.network
         left, right = (resized(image, tables.fit) for image in images)
         matching = self._workers.submit(tables.evidence.measure, left, right)
         image = self._input(left)
         clock.lap("preprocess")
-        logits, features = self._image_worker.submit(network.image_network, image).result()
+        logits, features = network.image_network(image)
         clock.lap("image")
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             measured = matching.result()
