@@ -24,7 +24,7 @@ from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources import open_source
 
 NAME = "occdepth-edge-kitti"
-STAGES = {"preprocess", "image", "matching", "evidence", "completion", "head", "postprocess", "total"}
+STAGES = {"preprocess", "image", "matching", "evidence", "completion", "head", "postprocess", "free_space", "total"}
 NEAR = VoxelGrid((0.0, -12.8, -2.2), (128, 128, 32), 0.2)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
