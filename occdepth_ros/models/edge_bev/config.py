@@ -43,7 +43,7 @@ class BevConfig:
     n_features: int = 8
     hidden: int = 64
     column: int = 12
-    stages: tuple[int, ...] = (96, 128, 176, 176)
+    stages: tuple[int, ...] = (64, 96, 128, 160)
     depths: tuple[int, ...] = (1, 2, 2, 2)
     grid: VoxelGrid = SEMANTIC_KITTI_GRID
 
@@ -75,6 +75,13 @@ class BevConfig:
                 where="grid",
                 remedy=f"Set resolution {resolution:g} m, z {layers}, and x and y to multiples of {self.multiple}.",
             )
+
+
+class LiftedState:
+    """What matching says about a lifted voxel, as indices of the network's learned rows."""
+
+    OUT_OF_VIEW, UNMATCHED, NEAR, FRONT, BEHIND = range(5)
+    COUNT = 5
 
 
 PRESETS: dict[str, BevConfig] = {"occdepth-edge-kitti": BevConfig()}

@@ -10,7 +10,7 @@ import torch
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge_bev.config import FINE, LIFT
+from occdepth_ros.models.edge_bev.config import FINE, LIFT, LiftedState
 from occdepth_ros.models.edge_bev.tables import POSITION_SCALE_M, BevTables
 from occdepth_ros.stereo.ground import GroundFinder
 from occdepth_ros.stereo.matching import STEPS, SemiGlobalMatcher
@@ -33,6 +33,9 @@ NEAREST_M = 3.0
 FINE_REACH_M = 0.6
 COARSE_REACH_M = 4.0
 """Distances to the surface at which the channels of the eight voxels and of the lifted voxel saturate, metres."""
+FRONT_M, BEHIND_M, SURFACE_PX = 3.0, 4.0, 1.5
+"""A lifted voxel is near a surface when it lies less than this in front of or behind it, metres, or when their
+disparities differ by less than this, pixels."""
 RESIDUAL_REACH_PX = 2.2
 """Disparity residual at which its channel saturates, pixels."""
 GROUND_REACH = (2.0, 10.0)
@@ -49,6 +52,7 @@ class Measurement:
         disparity: of the left image, `[H, W]` int16, 1/16 pixels; at most 0 where there is none.
         voxel: flat indices of the voxels that hold matched pixels, `[K]`.
         hits: matched pixels in each of them, `[K]`.
+        occupied: flat indices of those that hold enough of them to be occupied, ascending.
         ground: height of the ground in every column, `[X, Y]`, voxel edges above the grid's lower face.
         ground_seen: columns whose ground the image shows, `[X, Y]`.
         plane: plane of the ground, see `Ground`, `[3]`.
@@ -57,6 +61,7 @@ class Measurement:
     disparity: npt.NDArray[np.int16]
     voxel: npt.NDArray[np.intp]
     hits: npt.NDArray[np.int64]
+    occupied: npt.NDArray[np.intp]
     ground: Floats
     ground_seen: npt.NDArray[np.bool_]
     plane: Floats
@@ -91,24 +96,49 @@ class StereoEvidence:
         disparity = self.binning.without_splinters(disparity)
         points = self.binning.points(disparity)
         voxel, hits = self.binning.hits(points)
-        ground = self.ground.find(points, self.binning.occupied_of(voxel, hits), disparity)
-        return Measurement(disparity, voxel, hits, ground.height, ground.seen, ground.plane)
+        occupied = self.binning.occupied_of(voxel, hits)
+        ground = self.ground.find(points, occupied, disparity)
+        return Measurement(disparity, voxel, hits, occupied, ground.height, ground.seen, ground.plane)
 
 
-def voxel_evidence(measured: Measurement, tables: BevTables) -> torch.Tensor:
-    """Compare the voxels in view with the surface that their pixels show.
+def lifted_states(measured: Measurement, tables: BevTables) -> torch.Tensor:
+    """`LiftedState` of the lifted voxels in view by the disparity at their centre, `[V]` uint8.
+
+    Voxels that hold matched pixels are near a surface even if the pixel at their centre shows another one.
+    """
+    disparity = torch.from_numpy(measured.disparity).flatten().index_select(0, tables.centre).float().div_(STEPS)
+    behind = tables.centre_depth - tables.focal_baseline / disparity
+    residual = disparity - tables.focal_baseline / tables.centre_depth
+    state = torch.full(disparity.shape, LiftedState.NEAR, dtype=torch.uint8)
+    state[(behind < -FRONT_M) & (residual < -SURFACE_PX)] = LiftedState.FRONT
+    state[(behind > BEHIND_M) & (residual > SURFACE_PX)] = LiftedState.BEHIND
+    state[disparity <= 0] = LiftedState.UNMATCHED
+    row = tables.row_of[folded_index(measured.voxel, tables.size) // FINE]
+    state[torch.from_numpy(row[row >= 0])] = LiftedState.NEAR
+    return state
+
+
+def voxel_evidence(measured: Measurement, tables: BevTables, chosen: torch.Tensor) -> torch.Tensor:
+    """Compare lifted voxels with the surface that their pixels show.
+
+    Args:
+        measured: result of matching.
+        tables: of the calibration.
+        chosen: which of the V lifted voxels in view, ascending, `[R]` int64.
 
     Returns:
-        `[V, CHANNELS]` float32, within [-1, 1] except for positions; 0 where nothing was matched.
+        `[R, CHANNELS]` float32, within [-1, 1] except for positions; 0 where nothing was matched.
     """
     disparity = np.append(measured.disparity.ravel(), np.int16(0)).clip(0).astype(np.float32) / np.float32(STEPS)
-    found = torch.from_numpy(disparity)[tables.pixel]  # [V, 8], pixels
+    pixel, depth, expected = (t.index_select(0, chosen) for t in (tables.pixel, tables.depth, tables.expected))
+    column = tables.column.index_select(0, chosen)
+    found = torch.from_numpy(disparity)[pixel]  # [R, 8], pixels
     invalid = found <= 0
-    behind = (tables.depth - tables.focal_baseline / found).masked_fill_(invalid, 0)
-    residual = (found - tables.expected).masked_fill_(invalid, 0)
+    behind = (depth - tables.focal_baseline / found).masked_fill_(invalid, 0)
+    residual = (found - expected).masked_fill_(invalid, 0)
     height, seen = ground_of_lifted(measured)
-    above = tables.layer_centre - torch.from_numpy(height).flatten()[tables.column]
-    out = torch.zeros(len(tables.rows), CHANNELS)
+    above = tables.layer_centre.index_select(0, chosen) - torch.from_numpy(height).flatten()[column]
+    out = torch.zeros(len(chosen), CHANNELS)
     out[:, :FINE] = (behind / FINE_REACH_M).clamp_(-1, 1)
     rest = out[:, 2 * FINE :]
     rest[:, 0] = 1 - invalid.float().mean(1)
@@ -116,20 +146,16 @@ def voxel_evidence(measured: Measurement, tables: BevTables) -> torch.Tensor:
     rest[:, 2] = residual.div_(RESIDUAL_REACH_PX).clamp_(-1, 1).mean(1)
     rest[:, 3] = (above / GROUND_REACH[0]).clamp_(-1, 1)
     rest[:, 4] = (above / GROUND_REACH[1]).clamp_(-1, 1)
-    rest[:, 5] = torch.from_numpy(seen).flatten()[tables.column]
-    rest[:, 6:] = tables.position
-    _add_hits(out, measured, tables)
-    return out
-
-
-def _add_hits(out: torch.Tensor, measured: Measurement, tables: BevTables) -> None:
-    """Write the share of the expected pixels that end in each voxel."""
+    rest[:, 5] = torch.from_numpy(seen).flatten()[column]
+    rest[:, 6:] = tables.position.index_select(0, chosen)
     lifted, fine = np.divmod(folded_index(measured.voxel, tables.size), FINE)
-    row = tables.row_of[lifted]
-    shown = row >= 0
-    at, of_eight, hits = (torch.from_numpy(values[shown]) for values in (row, fine, measured.hits))
-    depth = tables.depth[at, of_eight]
-    out[at, FINE + of_eight] = (hits.float() / (0.5 * tables.face / depth.square() + 1)).clamp_max_(1)
+    place = np.full(len(tables.rows) + 1, -1)
+    place[chosen.numpy()] = np.arange(len(chosen))
+    at = place[tables.row_of[lifted]]
+    here = at >= 0
+    row, of_eight, hits = (torch.from_numpy(values[here]) for values in (at, fine, measured.hits))
+    out[row, FINE + of_eight] = (hits.float() / (0.5 * tables.face / depth[row, of_eight].square() + 1)).clamp_max_(1)
+    return out
 
 
 def column_evidence(measured: Measurement, tables: BevTables) -> Floats:

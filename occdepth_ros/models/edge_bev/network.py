@@ -16,9 +16,13 @@ from occdepth_ros.models.edge_bev.config import (
     N_CLASSES,
     STANDING_CLASSES,
     BevConfig,
+    LiftedState,
 )
 from occdepth_ros.models.edge_bev.evidence import CHANNELS, COLUMN_CHANNELS
 from occdepth_ros.models.edge_bev.image_network import ImageNetwork
+from occdepth_ros.models.edge_bev.memory import CHANNELS as MEMORY_CHANNELS
+from occdepth_ros.models.edge_bev.memory import COLUMN_CHANNELS as MEMORY_COLUMN_CHANNELS
+from occdepth_ros.models.edge_bev.memory import Recall
 
 GROUND = len(STANDING_CLASSES)
 """Index of "any ground class" behind the standing classes in the logits of a lifted voxel."""
@@ -40,20 +44,24 @@ class SceneInputs:
     """Inputs of one scene besides the image, as tensors; see `BevTables`, `voxel_evidence` and `column_evidence`.
 
     Args:
-        rows: `[V]` int64.
-        cell: `[V]` int64.
-        evidence: `[V, CHANNELS]`.
+        state: `LiftedState` of every lifted voxel, `[N]` uint8.
+        rows: flat indices of the lifted voxels near a surface or without a match, `[R]` int64, ascending.
+        cell: flat cell that shows each of them, `[R]` int64.
+        evidence: `[R, CHANNELS]`.
         columns: `[X/2, Y/2, COLUMN_CHANNELS]`.
         ground_cell: `[X, Y]` int64, -1 where the image does not show the ground.
         ground_seen: `[X, Y]` bool.
+        recall: what earlier pairs of the drive showed.
     """
 
+    state: torch.Tensor
     rows: torch.Tensor
     cell: torch.Tensor
     evidence: torch.Tensor
     columns: torch.Tensor
     ground_cell: torch.Tensor
     ground_seen: torch.Tensor
+    recall: Recall
 
 
 @dataclass(frozen=True)
@@ -63,10 +71,12 @@ class BevOutput:
     Args:
         occupancy: of the eight voxels of each lifted voxel, `[N, 8]`.
         completed: of the standing classes and of "ground", from the bird's-eye view, `[N, KINDS]`.
-        direct: the same from evidence, and a gate behind them, of the V lifted voxels in view, `[V, KINDS + 1]`.
+        direct: the same from evidence, and a gate behind them, of the R lifted voxels of `rows`, `[R, KINDS + 1]`.
         named: the same from the class probabilities of the cells of the image, `[h w, KINDS]`.
-        cell: flat cell that shows each lifted voxel in view, `[V]`.
-        rows: flat indices of the lifted voxels in view, `[V]`.
+        cell: flat cell that shows each lifted voxel of `rows`, `[R]`.
+        rows: flat indices of the lifted voxels near a surface or without a match, `[R]`.
+        remembered: the same from memory, of the lifted voxels of `remembered_rows`, `[K, KINDS]`.
+        remembered_rows: flat indices of the lifted voxels that only earlier pairs showed, `[K]`.
         layout: of the ground classes by column, `[N / layers, 4, N_GROUND]`.
     """
 
@@ -76,18 +86,49 @@ class BevOutput:
     named: torch.Tensor
     cell: torch.Tensor
     rows: torch.Tensor
+    remembered: torch.Tensor
+    remembered_rows: torch.Tensor
     layout: torch.Tensor
 
     def kinds(self, rows: torch.Tensor) -> torch.Tensor:
         """Logits of the kinds of some lifted voxels, flat indices `[R]`, `[R, KINDS]` float32."""
-        place = self.rows.new_full((len(self.completed),), -1)
-        place[self.rows] = torch.arange(len(self.rows), device=rows.device)
-        at = place[rows]
-        shown = (at >= 0).nonzero()[:, 0]
-        at = at[shown]
+        shown, at = _found(rows, self.rows, len(self.completed))
         direct = self.direct.index_select(0, at).float()
         named = direct[:, KINDS:].sigmoid() * self.named.float().index_select(0, self.cell[at])
-        return self.completed.index_select(0, rows).float().index_add(0, shown, direct[:, :KINDS] + named)
+        out = self.completed.index_select(0, rows).float().index_add(0, shown, direct[:, :KINDS] + named)
+        if len(self.remembered_rows):
+            known, at = _found(rows, self.remembered_rows, len(self.completed))
+            out = out.index_add(0, known, self.remembered.index_select(0, at).float())
+        return out
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """One scene after lifting.
+
+    Args:
+        columns: input of the bird's-eye view, `[X/2, Y/2, C]`.
+        direct: logits of the lifted voxels with evidence, and the gate of the classes of their pixel,
+            `[R, FINE + KINDS + 1]`.
+        layout: logits of the ground classes by column, from the pixel that shows it, `[X/2 Y/2, 4, N_GROUND]`.
+        remembered: logits of the remembered lifted voxels, `[K, FINE + KINDS]`.
+        remembered_layout: logits of the ground classes by lifted column, `[X/2 Y/2, N_GROUND]`.
+    """
+
+    columns: torch.Tensor
+    direct: torch.Tensor
+    layout: torch.Tensor
+    remembered: torch.Tensor
+    remembered_layout: torch.Tensor
+
+
+def _found(rows: torch.Tensor, among: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Places in `rows` of those that are in `among` too, and their places in `among`; indices below `count`."""
+    place = among.new_full((count,), -1)
+    place[among] = torch.arange(len(among), device=among.device)
+    at = place[rows]
+    shown = (at >= 0).nonzero()[:, 0]
+    return shown, at[shown]
 
 
 class EdgeBev(nn.Module):
@@ -96,6 +137,9 @@ class EdgeBev(nn.Module):
     Visible voxels have a direct path from evidence to occupancy and from the class probabilities of their pixel to
     their class; ground voxels take their class from the layout of the columns, which has a direct path from the pixels
     that show the ground of a column.
+
+    Only lifted voxels near a surface, or without a match, have evidence of their own; all others share learned rows by
+    `LiftedState`. Voxels out of view and far behind surfaces also read the memory of earlier pairs.
 
     Limits and calibration of the occupancy are buffers, so that they are stored with the weights; `readout.decide`
     applies them.
@@ -118,10 +162,20 @@ class EdgeBev(nn.Module):
         self.voxel = nn.Linear(config.hidden, FINE + KINDS + 1)
         nn.init.zeros_(self.voxel.weight)
         nn.init.zeros_(self.voxel.bias)
+        self.state_columns = nn.Parameter(torch.randn(LiftedState.COUNT, config.column) * 0.1)
+        self.state_occupancy = nn.Parameter(torch.zeros(LiftedState.COUNT, FINE))
+        self.memory = nn.Linear(MEMORY_CHANNELS, config.hidden)
+        self.memory_column = nn.Linear(config.hidden, config.column)
+        self.memory_voxel = nn.Linear(config.hidden + MEMORY_CHANNELS, FINE + KINDS)
+        nn.init.zeros_(self.memory_voxel.weight)
+        nn.init.zeros_(self.memory_voxel.bias)
+        self.memory_layout = nn.Linear(MEMORY_COLUMN_CHANNELS, N_GROUND, bias=False)
+        nn.init.zeros_(self.memory_layout.weight)
         self.pixel_kinds = _named(STANDING_CLASSES, ground=True)
         self.pixel_ground = _named(GROUND_CLASSES, ground=False)
         self.ground_appearance = nn.Linear(mapped, _LAYOUT_CHANNELS)
-        channels = config.layers * config.column + COLUMNS * (_LAYOUT_CHANNELS + 2) + COLUMN_CHANNELS
+        channels = config.layers * config.column + COLUMNS * (_LAYOUT_CHANNELS + 2)
+        channels += COLUMN_CHANNELS + MEMORY_COLUMN_CHANNELS
         self.unet = BevUNet(channels, config.stages, config.depths)
         width = config.stages[0]
         self.occupancy = nn.Conv2d(width, config.layers * FINE, 1)
@@ -146,12 +200,11 @@ class EdgeBev(nn.Module):
         """
         maps = [self._map(logits[i], features[i]) for i in range(len(scenes))]
         lifted = [self.lift(scene, *both) for scene, both in zip(scenes, maps, strict=True)]
-        x = torch.stack([columns for columns, _, _ in lifted]).movedim(3, 1)  # channels are innermost in memory
+        x = torch.stack([each.columns for each in lifted]).movedim(3, 1)  # channels are innermost in memory
         x = self.unet(x)
         heads = [head(x).movedim(1, 3) for head in (self.occupancy, self.kinds, self.layout)]
         return [
-            self._output(scene, maps[i][0], lifted[i][1:], [head[i] for head in heads])
-            for i, scene in enumerate(scenes)
+            self._output(scene, maps[i][0], lifted[i], [head[i] for head in heads]) for i, scene in enumerate(scenes)
         ]
 
     def _map(self, logits: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -159,19 +212,15 @@ class EdgeBev(nn.Module):
         log = logits.float().log_softmax(0).flatten(1).T
         return log, torch.cat([log.exp(), features.float().flatten(1).T], 1)
 
-    def lift(
-        self, scene: SceneInputs, log: torch.Tensor, mapped: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Lift one scene.
-
-        Returns:
-            input of the bird's-eye view `[X/2, Y/2, C]`; direct logits of the voxels in view, and the gate of the
-            classes of their pixel, `[V, FINE + KINDS + 1]`; direct logits of the ground classes, `[X, Y, N_GROUND]`.
-        """
+    def lift(self, scene: SceneInputs, log: torch.Tensor, mapped: torch.Tensor) -> Lifted:
+        """Lift the image and the evidence of one scene to voxels and columns."""
         x, y, _ = scene.columns.shape
         hidden = F.relu(self.evidence(scene.evidence) + self.appearance(mapped).index_select(0, scene.cell))
-        volume = hidden.new_zeros(x * y * self.config.layers, self.config.column)
-        volume = volume.index_copy(0, scene.rows, F.relu(self.column(hidden)))
+        recall = scene.recall
+        remembered = F.relu(self.memory(recall.features))
+        volume = self.state_columns.index_select(0, scene.state.int())
+        volume = volume.index_copy(0, scene.rows, F.relu(self.column(hidden)).to(volume.dtype))
+        volume = volume.index_add(0, recall.rows, self.memory_column(remembered).to(volume.dtype))
         direct = self.voxel(hidden)
         matched = scene.evidence[:, 2 * FINE : 2 * FINE + 1].to(direct.dtype)
         direct = torch.cat([direct[:, :-1], direct[:, -1:] + 2 * matched - 1], 1)
@@ -182,20 +231,39 @@ class EdgeBev(nn.Module):
         ground = self.ground_appearance(mapped).index_select(0, cell).view(*shown.shape, -1) * seen
         ground = torch.cat([ground, flags], 2).view(x, LIFT, y, LIFT, -1).transpose(1, 2).reshape(x, y, -1)
         layout = self.pixel_ground(log).index_select(0, cell).view(*shown.shape, N_GROUND) * seen
-        columns = torch.cat([volume.view(x, y, -1), ground, scene.columns.to(hidden.dtype)], 2)
-        return columns, direct, layout
+        layout = layout.view(x, LIFT, y, LIFT, N_GROUND).transpose(1, 2).reshape(x * y, COLUMNS, N_GROUND)
+        columns = [volume.view(x, y, -1), ground, scene.columns, recall.columns]
+        return Lifted(
+            torch.cat([part.to(hidden.dtype) for part in columns], 2),
+            direct,
+            layout,
+            self.memory_voxel(torch.cat([remembered, recall.features.to(remembered.dtype)], 1)),
+            self.memory_layout(recall.columns.view(x * y, -1)),
+        )
 
     def _output(
-        self, scene: SceneInputs, log: torch.Tensor, lifted: tuple[torch.Tensor, ...], heads: list[torch.Tensor]
+        self, scene: SceneInputs, log: torch.Tensor, lifted: Lifted, heads: list[torch.Tensor]
     ) -> BevOutput:
-        direct, layout = lifted
         x, y, _ = scene.columns.shape
+        recall = scene.recall
         occupancy, kinds = heads[0].float().reshape(-1, FINE), heads[1].reshape(-1, KINDS)
-        occupancy = occupancy.index_add(0, scene.rows, direct[:, :FINE].float())
+        occupancy = occupancy + self.state_occupancy.float().index_select(0, scene.state.int())
+        occupancy = occupancy.index_add(0, scene.rows, lifted.direct[:, :FINE].float())
+        occupancy = occupancy.index_add(0, recall.rows, lifted.remembered[:, :FINE].float())
         ground = heads[2].float().reshape(x * y, COLUMNS, N_GROUND + 1)
-        layout = layout.view(x, LIFT, y, LIFT, N_GROUND).transpose(1, 2).reshape(x * y, COLUMNS, N_GROUND)
-        ground = ground[..., :-1] + ground[..., -1:].sigmoid() * layout.float()
-        return BevOutput(occupancy, kinds, direct[:, FINE:], self.pixel_kinds(log), scene.cell, scene.rows, ground)
+        ground = ground[..., :-1] + ground[..., -1:].sigmoid() * lifted.layout.float()
+        ground = ground + lifted.remembered_layout.float()[:, None]
+        return BevOutput(
+            occupancy,
+            kinds,
+            lifted.direct[:, FINE:],
+            self.pixel_kinds(log),
+            scene.cell,
+            scene.rows,
+            lifted.remembered[:, FINE:],
+            recall.rows,
+            ground,
+        )
 
 
 def _named(classes: tuple[int, ...], *, ground: bool) -> nn.Linear:

@@ -15,10 +15,17 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import Precision, pick_precision
-from occdepth_ros.models.edge_bev.config import PRESETS
-from occdepth_ros.models.edge_bev.evidence import Measurement, StereoEvidence, column_evidence, voxel_evidence
+from occdepth_ros.models.edge_bev.config import PRESETS, LiftedState
+from occdepth_ros.models.edge_bev.evidence import (
+    Measurement,
+    StereoEvidence,
+    column_evidence,
+    lifted_states,
+    voxel_evidence,
+)
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
 from occdepth_ros.models.edge_bev.levelling import LevelFrames, unknown_below_ground
+from occdepth_ros.models.edge_bev.memory import Recall, SceneMemory
 from occdepth_ros.models.edge_bev.network import EdgeBev, SceneInputs
 from occdepth_ros.models.edge_bev.optimized import optimized
 from occdepth_ros.models.edge_bev.readout import Undecided, decide, regions, undecided
@@ -189,23 +196,35 @@ def compared_depth(tables: CalibrationTables, depth: torch.Tensor) -> tuple[torc
     return tables.visibility.classify(depth), tables.fit.restore(depth)
 
 
-def scene_inputs(measured: Measurement, tables: BevTables, device: torch.device | str = "cpu") -> SceneInputs:
+def scene_inputs(
+    measured: Measurement,
+    tables: BevTables,
+    device: torch.device | str = "cpu",
+    recall: Callable[[npt.NDArray[np.uint8]], Recall] | None = None,
+) -> SceneInputs:
     """The network's inputs besides the image.
 
     Args:
         measured: result of matching.
         tables: of the calibration.
         device: where the inputs shall lie.
+        recall: what earlier pairs showed, from the `LiftedState` of every lifted voxel; None = nothing.
     """
+    in_view = lifted_states(measured, tables)
+    chosen = (in_view <= LiftedState.NEAR).nonzero()[:, 0]
+    state = torch.zeros(len(tables.row_of), dtype=torch.uint8)
+    state[tables.rows] = in_view
+    remembered = Recall.empty(tables.size) if recall is None else recall(state.numpy())
     tensors = (
-        tables.rows,
-        tables.cell,
-        voxel_evidence(measured, tables),
+        state,
+        tables.rows.index_select(0, chosen),
+        tables.cell.index_select(0, chosen),
+        voxel_evidence(measured, tables, chosen),
         torch.from_numpy(column_evidence(measured, tables)),
         torch.from_numpy(tables.ground_cells(measured.ground).astype(np.int64)),
         torch.from_numpy(measured.ground_seen),
     )
-    return SceneInputs(*(tensor.to(device) for tensor in tensors))
+    return SceneInputs(*(tensor.to(device) for tensor in tensors), remembered.to(device))
 
 
 def load_network(name: str, weights: Path | str | None) -> EdgeBev:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from occdepth_ros.classes import UNKNOWN
-from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, LIFT, STANDING_CLASSES
+from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, LIFT, STANDING_CLASSES, LiftedState
 from occdepth_ros.models.edge_bev.evidence import BEHIND, COARSE_REACH_M
 from occdepth_ros.models.edge_bev.network import GROUND, BevOutput
 from occdepth_ros.models.parallel import Workers
@@ -66,17 +66,18 @@ def undecided(output: BevOutput, region: torch.Tensor, size: tuple[int, int, int
     return Undecided(*(unfolded(values, size) for values in (probability, names, certainty, by_voxel)))
 
 
-def regions(evidence: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Tensor:
-    """Region of each lifted voxel, `[count]` int64.
+def regions(state: torch.Tensor, evidence: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Region of each lifted voxel, `[N]` int64.
 
     Args:
-        evidence: of the lifted voxels in view, `[V, CHANNELS]`.
-        rows: their flat indices, `[V]`.
-        count: number of lifted voxels.
+        state: `LiftedState` of each, `[N]` uint8.
+        evidence: of the lifted voxels near a surface, `[R, CHANNELS]`.
+        rows: their flat indices, `[R]`.
     """
-    out = torch.full((count,), OUT_OF_VIEW, dtype=torch.long, device=rows.device)
-    hidden = evidence[:, BEHIND] > HIDDEN_M / COARSE_REACH_M
-    out[rows] = torch.where(hidden, HIDDEN, SEEN)
+    out = torch.full(state.shape, SEEN, dtype=torch.long, device=state.device)
+    out[state == LiftedState.OUT_OF_VIEW] = OUT_OF_VIEW
+    out[state == LiftedState.BEHIND] = HIDDEN
+    out[rows[evidence[:, BEHIND] > HIDDEN_M / COARSE_REACH_M]] = HIDDEN
     return out
 
 

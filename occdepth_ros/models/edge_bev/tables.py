@@ -36,6 +36,8 @@ class BevTables:
             where the image does not show it.
         depth: z of each of the eight voxels in the left camera, `[V, 8]`, metres.
         expected: disparity of each of the eight voxels, `[V, 8]`, pixels.
+        centre: flat pixel of the centre of the lifted voxels, `[V]` int64.
+        centre_depth: z of their centres in the left camera, `[V]`, metres.
         cell: flat cell of the lifted voxel in the maps of the image network, `[V]` int64.
         position: forward, right and down of the lifted voxels in the left camera over `POSITION_SCALE_M`, `[V, 3]`.
         foot: lower face of every column of the grid in the left camera, `[3, X, Y]`, metres.
@@ -56,6 +58,8 @@ class BevTables:
     pixel: torch.Tensor
     depth: torch.Tensor
     expected: torch.Tensor
+    centre: torch.Tensor
+    centre_depth: torch.Tensor
     cell: torch.Tensor
     position: torch.Tensor
     foot: Floats
@@ -106,6 +110,8 @@ class BevTables:
             torch.from_numpy(np.where(fine_visible, fine_row.astype(np.int64) * camera.width + fine_column, outside)),
             depth,
             float(k[0, 0]) * rig.baseline / depth,
+            torch.from_numpy(row[rows].astype(np.int64) * camera.width + column[rows]),
+            torch.from_numpy(centre[rows, 2].astype(np.float32)),
             torch.from_numpy(row[rows].astype(np.int64) // STRIDE * cells + column[rows] // STRIDE),
             torch.from_numpy(
                 (centre[rows][:, [2, 0, 1]] / POSITION_SCALE_M).clip(-POSITION_REACH, POSITION_REACH).astype(np.float32)
