@@ -88,6 +88,10 @@ class SceneMemory:
         self._keyframes: deque[_Keyframe] = deque(maxlen=KEYFRAMES)
         self._last: npt.NDArray[np.float64] | None = None
 
+    def __len__(self) -> int:
+        """Return the number of remembered pairs."""
+        return len(self._keyframes)
+
     def clear(self) -> None:
         """Forget all pairs."""
         self._keyframes.clear()

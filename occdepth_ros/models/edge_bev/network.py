@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -62,6 +62,10 @@ class SceneInputs:
     ground_cell: torch.Tensor
     ground_seen: torch.Tensor
     recall: Recall
+
+    def to(self, device: torch.device | str) -> SceneInputs:
+        """The same on another device."""
+        return SceneInputs(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -241,9 +245,7 @@ class EdgeBev(nn.Module):
             self.memory_layout(recall.columns.view(x * y, -1)),
         )
 
-    def _output(
-        self, scene: SceneInputs, log: torch.Tensor, lifted: Lifted, heads: list[torch.Tensor]
-    ) -> BevOutput:
+    def _output(self, scene: SceneInputs, log: torch.Tensor, lifted: Lifted, heads: list[torch.Tensor]) -> BevOutput:
         x, y, _ = scene.columns.shape
         recall = scene.recall
         occupancy, kinds = heads[0].float().reshape(-1, FINE), heads[1].reshape(-1, KINDS)

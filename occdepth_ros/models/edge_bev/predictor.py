@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from occdepth_ros.camera import StereoRig
+from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
@@ -58,6 +60,7 @@ class CalibrationTables:
         visibility: projection of the voxels of the predicted grid.
         layers: number of layers that the predicted grid lies above the trained one.
         levels: frames that follow the ground.
+        grid: the trained grid.
     """
 
     fit: ImageFit
@@ -66,6 +69,7 @@ class CalibrationTables:
     visibility: VisibilityTable
     layers: int
     levels: LevelFrames
+    grid: VoxelGrid
 
 
 class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
@@ -100,6 +104,9 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         self._workers = Workers()
         # leaves one core to matching; torch threads that wait for each other are slow beside other load
         self._main_worker = Workers(1, max(1, torch.get_num_threads() - 1))
+        self._pose: Matrix | None = None
+        self._memory: SceneMemory | None = None
+        self._remembering: Future[None] | None = None
 
     def check_grid(self, grid: VoxelGrid) -> None:
         """Accept grids of the trained resolution and height, see `BevConfig.check_grid`."""
@@ -121,7 +128,12 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             VisibilityTable.of_camera(grid, network_rig.left, network_rig.left_from_grid).to(self.device),
             layers,
             LevelFrames(network_rig, trained, self.config.image),
+            trained,
         )
+
+    def set_pose(self, world_from_grid: Matrix | None) -> None:
+        """Set the pose of the next pair, see `occdepth_ros.models.predictor.StatefulPredictor`."""
+        self._pose = world_from_grid
 
     def predict(self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> Occupancy:
         """Predict one pair, see `NetworkPredictor.predict`."""
@@ -146,11 +158,14 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             clock.lap("matching")
             depth = torch.from_numpy(tables.evidence.depth(measured))
             comparing = self._workers.submit(compared_depth, tables, depth)
-            scene = scene_inputs(measured, projection, self.device)
+            world_from_frame = self._pose
+            if world_from_frame is not None and level is not None:
+                world_from_frame = world_from_frame @ level.grid_from_level
+            scene = scene_inputs(measured, projection, self.device, self._recall(tables.grid, world_from_frame))
             clock.lap("evidence")
             output = network.complete(logits, features, [scene])[0]
             clock.lap("completion")
-            region = regions(scene.evidence, scene.rows, len(output.occupancy))
+            region = regions(scene.state, scene.evidence, scene.rows)
             if self.observer is not None:
                 self.observer(undecided(output, region, projection.size))
             limits, calibration = network.limits, network.calibration
@@ -161,7 +176,25 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         if level is not None:
             labels, confidence = level.resampled(labels, UNKNOWN), level.resampled(confidence, 0)
         clock.lap("head")
+        if self._memory is not None and world_from_frame is not None:
+            names = logits[0].argmax(0).flatten().cpu()
+            self._remembering = self._workers.submit(self._memory.add, world_from_frame, measured, projection, names)
         return occupancy_of(shifted(labels, tables.layers), shifted(confidence, tables.layers), *comparing.result())
+
+    def _recall(
+        self, grid: VoxelGrid, world_from_frame: Matrix | None
+    ) -> Callable[[npt.NDArray[np.uint8]], Recall] | None:
+        """What recalls earlier pairs for the present pose; None without a pose, which also clears the memory."""
+        if self._remembering is not None:
+            self._remembering.result()
+            self._remembering = None
+        if world_from_frame is None:
+            self._memory = None
+            return None
+        if self._memory is None or self._memory.grid != grid:
+            self._memory = SceneMemory(grid)
+        self._memory.move(world_from_frame)
+        return partial(self._memory.recall, world_from_frame)
 
     @torch.inference_mode()
     def pixel_classes(self, left: ImageArray) -> npt.NDArray[np.uint8]:
@@ -224,7 +257,7 @@ def scene_inputs(
         torch.from_numpy(tables.ground_cells(measured.ground).astype(np.int64)),
         torch.from_numpy(measured.ground_seen),
     )
-    return SceneInputs(*(tensor.to(device) for tensor in tensors), remembered.to(device))
+    return SceneInputs(*tensors, remembered).to(device)
 
 
 def load_network(name: str, weights: Path | str | None) -> EdgeBev:

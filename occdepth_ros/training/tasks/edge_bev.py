@@ -212,6 +212,6 @@ class EdgeBevTask:
         labels = []
         for output, inputs, target in zip(outputs, batch["inputs"], batch["target"], strict=True):
             x, y, z = (n // 2 for n in target.shape)
-            region = regions(inputs.scene.evidence, inputs.scene.rows, len(output.occupancy))
+            region = regions(inputs.scene.state, inputs.scene.evidence, inputs.scene.rows)
             labels.append(decide(output, region, network.limits, network.calibration, (x, y, z)).labels)
         return torch.stack(labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.models.edge_bev.config import FINE, LIFT
 from occdepth_ros.models.edge_bev.evidence import RIGHT
+from occdepth_ros.models.edge_bev.memory import Recall
 from occdepth_ros.models.edge_bev.network import SceneInputs
 from occdepth_ros.models.edge_bev.readout import folded
 from occdepth_ros.stereo.projection import project_voxels
@@ -32,8 +33,7 @@ class PreparedInputs:
 
     def to(self, device: torch.device | str) -> PreparedInputs:
         """The same on another device."""
-        moved = {f.name: getattr(self.scene, f.name).to(device) for f in fields(self.scene)}
-        return PreparedInputs(SceneInputs(**moved))
+        return PreparedInputs(self.scene.to(device))
 
 
 def training_target(example: SceneExample) -> torch.Tensor:
@@ -60,22 +60,30 @@ def mirrored_inputs(scene: SceneInputs, layers: int) -> SceneInputs:
         layers: lifted voxels along z.
     """
     width = scene.columns.shape[1]
-    x, rest = scene.rows // (width * layers), scene.rows % (width * layers)
-    y, z = rest // layers, rest % layers
     swapped = torch.arange(FINE).view(LIFT, LIFT, LIFT).flip(1).flatten()
     order = torch.cat([swapped, FINE + swapped, torch.arange(2 * FINE, scene.evidence.shape[1])])
     evidence = scene.evidence[:, order]
     evidence[:, RIGHT] *= -1
     columns = scene.columns.flip(1)
     columns[..., COLUMN_RIGHT] *= -1
+    recall = scene.recall
+    features = recall.features[:, torch.cat([swapped, torch.arange(FINE, recall.features.shape[1])])]
     return replace(
         scene,
-        rows=(x * width + width - 1 - y) * layers + z,
+        state=scene.state.view(-1, width, layers).flip(1).flatten(),
+        rows=_mirrored_rows(scene.rows, width, layers),
         evidence=evidence,
         columns=columns,
         ground_cell=scene.ground_cell.flip(1),
         ground_seen=scene.ground_seen.flip(1),
+        recall=Recall(_mirrored_rows(recall.rows, width, layers), features, recall.columns.flip(1)),
     )
+
+
+def _mirrored_rows(rows: torch.Tensor, width: int, layers: int) -> torch.Tensor:
+    x, rest = rows // (width * layers), rows % (width * layers)
+    y, z = rest // layers, rest % layers
+    return (x * width + width - 1 - y) * layers + z
 
 
 def mirrored_target(target: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:

@@ -14,15 +14,18 @@ from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, STANDING_CLASSES, BevConfig
+from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, STANDING_CLASSES, BevConfig, LiftedState
 from occdepth_ros.models.edge_bev.evidence import (
     BEHIND,
+    BEHIND_M,
     CHANNELS,
     COARSE_REACH_M,
     FINE_REACH_M,
+    FRONT_M,
     Measurement,
     column_evidence,
     folded_index,
+    lifted_states,
     voxel_evidence,
 )
 from occdepth_ros.models.edge_bev.image_network import normalized
@@ -55,7 +58,7 @@ def wall(tables: BevTables, distance: float) -> Measurement:
     ground = np.full(GRID.size[:2], 2.35, np.float32)
     nothing = np.zeros(0, np.int64)
     plane = np.array([0, 0, 2.35], np.float32)
-    return Measurement(disparity, nothing, nothing, ground, np.ones(GRID.size[:2], bool), plane)
+    return Measurement(disparity, nothing, nothing, nothing, ground, np.ones(GRID.size[:2], bool), plane)
 
 
 @pytest.fixture(scope="module")
@@ -85,25 +88,42 @@ def test_ground_cells_are_the_cells_of_the_grounds_projection(tables: BevTables)
     assert (cells[:4] == -1).any(), "the ground below the bumper is not in the image"
 
 
-def test_evidence_tells_the_distance_to_a_wall(tables: BevTables) -> None:
-    evidence = voxel_evidence(wall(tables, 6.0), tables)
-    assert evidence.shape == (len(tables.rows), CHANNELS) and evidence.isfinite().all()
-    inside = (tables.pixel < 64 * 128).all(1)
+def near_rows(measured: Measurement, tables: BevTables) -> torch.Tensor:
+    return (lifted_states(measured, tables) <= LiftedState.NEAR).nonzero()[:, 0]
+
+
+def test_evidence_is_the_distance_to_a_wall(tables: BevTables) -> None:
+    measured = wall(tables, 6.0)
+    chosen = near_rows(measured, tables)
+    evidence = voxel_evidence(measured, tables, chosen)
+    assert evidence.shape == (len(chosen), CHANNELS) and evidence.isfinite().all()
+    inside = (tables.pixel[chosen] < 64 * 128).all(1)
     surface = tables.focal_baseline * STEPS / round(tables.focal_baseline * STEPS / 6.0)
-    expected = ((tables.depth - surface) / FINE_REACH_M).clamp(-1, 1)
+    expected = ((tables.depth[chosen] - surface) / FINE_REACH_M).clamp(-1, 1)
     torch.testing.assert_close(evidence[inside, :FINE], expected[inside], atol=1e-4, rtol=0)
-    region = regions(evidence, tables.rows, int(np.prod(SIZE)))
-    behind = tables.depth.mean(1) - surface
-    assert (region[tables.rows[inside & (behind > 1.5)]] == HIDDEN).all()
-    assert (region[tables.rows[inside & (behind < 0.5)]] == SEEN).all()
-    assert (region == OUT_OF_VIEW).sum() == len(region) - len(tables.rows)
     assert BEHIND == 2 * FINE + 1 and COARSE_REACH_M > 1
+
+
+def test_voxels_far_from_a_wall_have_a_state_instead_of_evidence(tables: BevTables) -> None:
+    measured = wall(tables, 6.0)
+    scene = scene_inputs(measured, tables)
+    surface = tables.focal_baseline * STEPS / round(tables.focal_baseline * STEPS / 6.0)
+    behind = torch.full((len(scene.state),), torch.nan)
+    behind[tables.rows] = tables.centre_depth - surface
+    assert (scene.state[behind.isnan()] == LiftedState.OUT_OF_VIEW).all()
+    assert (scene.state[behind > BEHIND_M + 0.1] == LiftedState.BEHIND).all()
+    assert (scene.state[behind < -FRONT_M - 0.1] == LiftedState.FRONT).all()
+    assert (scene.state[behind.abs() < FRONT_M - 0.1] == LiftedState.NEAR).all()
+    assert torch.equal(scene.rows, (scene.state == LiftedState.NEAR).nonzero()[:, 0])
+    region = regions(scene.state, scene.evidence, scene.rows)
+    assert (region[behind > 1.5] == HIDDEN).all() and (region[behind < 0.5] == SEEN).all()
+    assert (region[behind.isnan()] == OUT_OF_VIEW).all()
 
 
 def test_without_a_match_there_is_no_evidence_of_a_surface(tables: BevTables) -> None:
     measured = replace(wall(tables, 6.0), disparity=np.full((64, 128), -1, np.int16))
-    evidence = voxel_evidence(measured, tables)
-    assert not evidence[:, : 2 * FINE + 3].any()
+    scene = scene_inputs(measured, tables)
+    assert torch.equal(scene.rows, tables.rows) and not scene.evidence[:, : 2 * FINE + 3].any()
 
 
 def test_column_evidence_sees_a_curb(tables: BevTables) -> None:
@@ -139,6 +159,8 @@ def output(kind: int, layout: int, occupancy: float) -> BevOutput:
         torch.zeros(0, KINDS + 1),
         torch.zeros(1, KINDS),
         nothing,
+        nothing,
+        torch.zeros(0, KINDS),
         nothing,
         ground,
     )

@@ -66,6 +66,8 @@ def output_of(labels: torch.Tensor, strength: float) -> BevOutput:
         torch.zeros(1, KINDS),
         nothing,
         nothing,
+        torch.zeros(0, KINDS),
+        nothing,
         layout,
     )
 
