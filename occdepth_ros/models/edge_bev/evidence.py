@@ -36,6 +36,9 @@ COARSE_REACH_M = 4.0
 FRONT_M, BEHIND_M, SURFACE_PX = 3.0, 4.0, 1.5
 """A lifted voxel is near a surface when it lies less than this in front of or behind it, metres, or when their
 disparities differ by less than this, pixels."""
+HIDDEN_HEIGHTS_M = (-0.6, 3.0)
+"""Heights above the ground between which voxels behind a surface have evidence, metres: the network completes ground
+and objects there."""
 RESIDUAL_REACH_PX = 2.2
 """Disparity residual at which its channel saturates, pixels."""
 GROUND_REACH = (2.0, 10.0)
@@ -104,14 +107,18 @@ class StereoEvidence:
 def lifted_states(measured: Measurement, tables: BevTables) -> torch.Tensor:
     """`LiftedState` of the lifted voxels in view by the disparity at their centre, `[V]` uint8.
 
-    Voxels that hold matched pixels are near a surface even if the pixel at their centre shows another one.
+    Voxels that hold matched pixels are near a surface even if the pixel at their centre shows another one, and so are
+    voxels behind a surface that lie close to the height of the ground.
     """
     disparity = torch.from_numpy(measured.disparity).flatten().index_select(0, tables.centre).float().div_(STEPS)
     behind = tables.centre_depth - tables.focal_baseline / disparity
     residual = disparity - tables.focal_baseline / tables.centre_depth
     state = torch.full(disparity.shape, LiftedState.NEAR, dtype=torch.uint8)
     state[(behind < -FRONT_M) & (residual < -SURFACE_PX)] = LiftedState.FRONT
-    state[(behind > BEHIND_M) & (residual > SURFACE_PX)] = LiftedState.BEHIND
+    height, _ = ground_of_lifted(measured)
+    above = (tables.layer_centre - torch.from_numpy(height).flatten()[tables.column]) * tables.resolution
+    aside = (above < HIDDEN_HEIGHTS_M[0]) | (above > HIDDEN_HEIGHTS_M[1])
+    state[(behind > BEHIND_M) & (residual > SURFACE_PX) & aside] = LiftedState.BEHIND
     state[disparity <= 0] = LiftedState.UNMATCHED
     row = tables.row_of[folded_index(measured.voxel, tables.size) // FINE]
     state[torch.from_numpy(row[row >= 0])] = LiftedState.NEAR

@@ -47,6 +47,7 @@ class BevTables:
         cells: cells along the width of the maps of the image network.
         focal: focal lengths and principal point fx, fy, cx, cy, pixels.
         focal_baseline: depth times disparity, pixel metres.
+        resolution: voxel edge of the prediction, metres.
         face: pixels that the face of a voxel covers, times depth squared.
     """
 
@@ -70,6 +71,7 @@ class BevTables:
     cells: int
     focal: tuple[float, float, float, float]
     focal_baseline: float
+    resolution: float
     face: float
 
     @classmethod
@@ -124,6 +126,7 @@ class BevTables:
             cells,
             (float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2])),
             float(k[0, 0]) * rig.baseline,
+            grid.resolution,
             float(k[0, 0] * k[1, 1]) * grid.resolution**2,
         )
 
