@@ -39,7 +39,7 @@ def measured(pitch: float = 0.0, roll: float = 0.0, height: float = 0.0, seen: i
     ground = (plane[0] * columns[0] + plane[1] * columns[1] + plane[2]).astype(np.float32)
     nothing = np.zeros(0, np.intp)
     visible = np.arange(64 * 64).reshape(64, 64) < seen
-    return Measurement(np.zeros((60, 120), np.int16), nothing, nothing, ground, visible, plane)
+    return Measurement(np.zeros((60, 120), np.int16), nothing, nothing, nothing, ground, visible, plane)
 
 
 def test_a_road_as_in_training_keeps_the_frame_of_the_grid() -> None:
