@@ -22,6 +22,7 @@ from occdepth_ros.models.edge_bev.evidence import (
     COARSE_REACH_M,
     FINE_REACH_M,
     FRONT_M,
+    HIDDEN_HEIGHTS_M,
     Measurement,
     column_evidence,
     folded_index,
@@ -111,7 +112,11 @@ def test_voxels_far_from_a_wall_have_a_state_instead_of_evidence(tables: BevTabl
     behind = torch.full((len(scene.state),), torch.nan)
     behind[tables.rows] = tables.centre_depth - surface
     assert (scene.state[behind.isnan()] == LiftedState.OUT_OF_VIEW).all()
-    assert (scene.state[behind > BEHIND_M + 0.1] == LiftedState.BEHIND).all()
+    above = torch.full_like(behind, torch.nan)
+    above[tables.rows] = (tables.layer_centre - 2.35) * GRID.resolution
+    aside = (above < HIDDEN_HEIGHTS_M[0]) | (above > HIDDEN_HEIGHTS_M[1])
+    assert (scene.state[(behind > BEHIND_M + 0.1) & aside] == LiftedState.BEHIND).all()
+    assert (scene.state[(behind > BEHIND_M + 0.1) & ~aside] == LiftedState.NEAR).all()
     assert (scene.state[behind < -FRONT_M - 0.1] == LiftedState.FRONT).all()
     assert (scene.state[behind.abs() < FRONT_M - 0.1] == LiftedState.NEAR).all()
     assert torch.equal(scene.rows, (scene.state == LiftedState.NEAR).nonzero()[:, 0])
