@@ -123,7 +123,7 @@ class SceneMemory:
         kept = (classes > 0) & ~np.isin(classes, MOVABLE)
         index = np.stack(np.unravel_index(voxel[kept], self.grid.size), 1)
         centres = (index + 0.5) * self.grid.resolution + self.grid.origin
-        distance = tables.centre_depth.index_select(0, chosen).numpy()[kept] / np.float32(RANGE_M)
+        distance = np.asarray(tables.centre_depth.index_select(0, chosen).numpy()[kept] / RANGE_M, np.float32)
         points = (centres @ world_from_grid[:3, :3].T).astype(np.float32)
         self._keyframes.append(_Keyframe(origin.copy(), points, classes[kept], distance))
 
@@ -139,11 +139,11 @@ class SceneMemory:
             return Recall.empty((size[0], size[1], size[2]))
         rotation = (world_from_grid[:3, :3] / self.grid.resolution).astype(np.float32)
         parts = []
-        for age, frame in enumerate(reversed(self._keyframes)):
+        for back, frame in enumerate(reversed(self._keyframes)):
             offset = (frame.origin - world_from_grid[:3, 3]) @ world_from_grid[:3, :3] - self.grid.origin
             index = frame.points @ rotation + (offset / self.grid.resolution).astype(np.float32)
             inside = ((index >= 0) & (index < self.grid.size)).all(1)
-            parts.append((index[inside].astype(np.int32), frame.classes[inside], frame.distance[inside], age))
+            parts.append((index[inside].astype(np.int32), frame.classes[inside], frame.distance[inside], back))
         index = np.concatenate([part[0] for part in parts])
         classes = np.concatenate([part[1] for part in parts])
         distance = np.concatenate([part[2] for part in parts])
