@@ -12,6 +12,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.config import FINE, LIFT, LiftedState
 from occdepth_ros.models.edge_bev.tables import POSITION_SCALE_M, BevTables
+from occdepth_ros.models.parallel import Workers
 from occdepth_ros.stereo.ground import GroundFinder
 from occdepth_ros.stereo.matching import STEPS, SemiGlobalMatcher
 from occdepth_ros.stereo.surface import SurfaceBinning
@@ -41,6 +42,8 @@ HIDDEN_HEIGHTS_M = (-0.6, 3.0)
 and objects there."""
 RESIDUAL_REACH_PX = 2.2
 """Disparity residual at which its channel saturates, pixels."""
+ROWS = 16384
+"""Lifted voxels that are compared at a time: their channels fit the cache."""
 GROUND_REACH = (2.0, 10.0)
 """Heights above the ground at which its two channels saturate, voxel edges."""
 STANDARD_HEIGHT = 2.35
@@ -125,44 +128,69 @@ def lifted_states(measured: Measurement, tables: BevTables) -> torch.Tensor:
     return state
 
 
-def voxel_evidence(measured: Measurement, tables: BevTables, chosen: torch.Tensor) -> torch.Tensor:
+def voxel_evidence(
+    measured: Measurement, tables: BevTables, chosen: torch.Tensor, workers: Workers | None = None
+) -> torch.Tensor:
     """Compare lifted voxels with the surface that their pixels show.
 
     Args:
         measured: result of matching.
         tables: of the calibration.
         chosen: which of the V lifted voxels in view, ascending, `[R]` int64.
+        workers: threads that compare parts of them; None = the calling thread.
 
     Returns:
         `[R, CHANNELS]` float32, within [-1, 1] except for positions; 0 where nothing was matched.
     """
     disparity = np.append(measured.disparity.ravel(), np.int16(0)).clip(0).astype(np.float32) / np.float32(STEPS)
-    pixel, depth, expected = (t.index_select(0, chosen) for t in (tables.pixel, tables.depth, tables.expected))
+    out = torch.zeros(CHANNELS, len(chosen))
+    rest = out[2 * FINE :]
+    found = torch.from_numpy(disparity)
+
+    def part(rows: slice) -> None:
+        _compare(out[:, rows], found, chosen[rows], tables)
+
+    (workers or Workers(0)).each(part, len(chosen), ROWS)
     column = tables.column.index_select(0, chosen)
-    found = torch.from_numpy(disparity)[pixel]  # [R, 8], pixels
-    invalid = found <= 0
-    behind = (depth - tables.focal_baseline / found).masked_fill_(invalid, 0)
-    residual = (found - expected).masked_fill_(invalid, 0)
-    height, seen = ground_of_lifted(measured)
-    above = tables.layer_centre.index_select(0, chosen) - torch.from_numpy(height).flatten()[column]
-    out = torch.zeros(len(chosen), CHANNELS)
-    out[:, :FINE] = (behind / FINE_REACH_M).clamp_(-1, 1)
-    rest = out[:, 2 * FINE :]
-    rest[:, 0] = 1 - invalid.float().mean(1)
-    rest[:, 1] = behind.div_(COARSE_REACH_M).clamp_(-1, 1).mean(1)
-    rest[:, 2] = residual.div_(RESIDUAL_REACH_PX).clamp_(-1, 1).mean(1)
-    rest[:, 3] = (above / GROUND_REACH[0]).clamp_(-1, 1)
-    rest[:, 4] = (above / GROUND_REACH[1]).clamp_(-1, 1)
-    rest[:, 5] = torch.from_numpy(seen).flatten()[column]
-    rest[:, 6:] = tables.position.index_select(0, chosen)
+    height, seen = (torch.from_numpy(values).flatten().index_select(0, column) for values in ground_of_lifted(measured))
+    above = tables.layer_centre.index_select(0, chosen) - height
+    torch.clamp(above / GROUND_REACH[0], -1, 1, out=rest[3])
+    torch.clamp(above / GROUND_REACH[1], -1, 1, out=rest[4])
+    rest[5] = seen
+    rest[6:] = tables.position.index_select(0, chosen).T
     lifted, fine = np.divmod(folded_index(measured.voxel, tables.size), FINE)
     place = np.full(len(tables.rows) + 1, -1)
     place[chosen.numpy()] = np.arange(len(chosen))
-    at = place[tables.row_of[lifted]]
+    in_view = tables.row_of[lifted]
+    at = place[in_view]
     here = at >= 0
-    row, of_eight, hits = (torch.from_numpy(values[here]) for values in (at, fine, measured.hits))
-    out[row, FINE + of_eight] = (hits.float() / (0.5 * tables.face / depth[row, of_eight].square() + 1)).clamp_max_(1)
-    return out
+    row, of_eight, source, hits = (torch.from_numpy(v[here]) for v in (at, fine, in_view, measured.hits))
+    expected = 0.5 * tables.face / tables.depth[source, of_eight].square() + 1
+    out[FINE + of_eight, row] = (hits.float() / expected).clamp_max_(1)
+    return out.T
+
+
+def _compare(out: torch.Tensor, found: torch.Tensor, chosen: torch.Tensor, tables: BevTables) -> None:
+    """Write the channels that compare the eight voxels with the disparity in their pixels, `found`, in pixels.
+
+    Masks are products of numbers, since operations on booleans take several times as long.
+    """
+    one = torch.ones(len(chosen))
+    rest = out[2 * FINE :]
+    for fine in range(FINE):
+        pixel, depth, expected = (
+            table[:, fine].index_select(0, chosen) for table in (tables.pixel, tables.depth, tables.expected)
+        )
+        disparity = found.index_select(0, pixel)
+        is_matched = (disparity * STEPS).clamp_(max=1)
+        behind = torch.addcdiv(depth, one, disparity, value=-tables.focal_baseline)  # -inf without a match
+        torch.clamp(behind, -FINE_REACH_M, FINE_REACH_M, out=out[fine])
+        out[fine].mul_(is_matched).mul_(1 / FINE_REACH_M)
+        rest[0] += is_matched
+        rest[1].addcmul_(behind.clamp_(-COARSE_REACH_M, COARSE_REACH_M), is_matched)
+        rest[2].addcmul_(disparity.sub_(expected).clamp_(-RESIDUAL_REACH_PX, RESIDUAL_REACH_PX), is_matched)
+    for channel, scale in zip(rest, (1.0, COARSE_REACH_M, RESIDUAL_REACH_PX), strict=False):
+        channel.mul_(1 / (FINE * scale))
 
 
 def column_evidence(measured: Measurement, tables: BevTables) -> Floats:

@@ -161,7 +161,8 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             world_from_frame = self._pose
             if world_from_frame is not None and level is not None:
                 world_from_frame = world_from_frame @ level.grid_from_level
-            scene = scene_inputs(measured, projection, self.device, self._recall(tables.grid, world_from_frame))
+            recall = self._recall(tables.grid, world_from_frame)
+            scene = scene_inputs(measured, projection, self.device, recall, self._workers)
             clock.lap("evidence")
             output = network.complete(logits, features, [scene])[0]
             clock.lap("completion")
@@ -234,6 +235,7 @@ def scene_inputs(
     tables: BevTables,
     device: torch.device | str = "cpu",
     recall: Callable[[npt.NDArray[np.uint8]], Recall] | None = None,
+    workers: Workers | None = None,
 ) -> SceneInputs:
     """The network's inputs besides the image.
 
@@ -242,6 +244,7 @@ def scene_inputs(
         tables: of the calibration.
         device: where the inputs shall lie.
         recall: what earlier pairs showed, from the `LiftedState` of every lifted voxel; None = nothing.
+        workers: threads that compute parts of the evidence; None = the calling thread.
     """
     in_view = lifted_states(measured, tables)
     chosen = (in_view <= LiftedState.NEAR).nonzero()[:, 0]
@@ -252,7 +255,7 @@ def scene_inputs(
         state,
         tables.rows.index_select(0, chosen),
         tables.cell.index_select(0, chosen),
-        voxel_evidence(measured, tables, chosen),
+        voxel_evidence(measured, tables, chosen, workers),
         torch.from_numpy(column_evidence(measured, tables)),
         torch.from_numpy(tables.ground_cells(measured.ground).astype(np.int64)),
         torch.from_numpy(measured.ground_seen),

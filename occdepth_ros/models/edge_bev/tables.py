@@ -32,7 +32,7 @@ class BevTables:
         row_of: place in `rows` of every lifted voxel, `[N]`; -1 where the image does not show it.
         column: flat index of their lifted column, `[V]` int64.
         layer_centre: height of their centres above the grid's lower face, `[V]`, voxel edges.
-        pixel: flat pixel of each of the eight voxels in the image of width `width`, `[V, 8]` int64; `width * height`
+        pixel: flat pixel of each of the eight voxels in the image of width `width`, `[V, 8]` int32; `width * height`
             where the image does not show it.
         depth: z of each of the eight voxels in the left camera, `[V, 8]`, metres.
         expected: disparity of each of the eight voxels, `[V, 8]`, pixels.
@@ -99,7 +99,7 @@ class BevTables:
         k = camera.intrinsics
         row_of = np.full(lifted.count, -1)
         row_of[rows] = np.arange(len(rows))
-        depth, outside = torch.from_numpy(points[..., 2].astype(np.float32)), camera.width * camera.height
+        depth, outside = _planes(torch.from_numpy(points[..., 2].astype(np.float32))), camera.width * camera.height
         xs, ys = (grid.axis_centers(axis) for axis in range(2))
         lower = np.stack([np.broadcast_to(xs[:, None], grid.size[:2]), np.broadcast_to(ys, grid.size[:2])], 2)
         lower = np.concatenate([lower, np.full((*grid.size[:2], 1), grid.origin[2])], 2)
@@ -109,7 +109,7 @@ class BevTables:
             row_of,
             torch.from_numpy(rows // lifted.size[2]),
             torch.from_numpy((z * LIFT + LIFT / 2).astype(np.float32)),
-            torch.from_numpy(np.where(fine_visible, fine_row.astype(np.int64) * camera.width + fine_column, outside)),
+            _planes(torch.from_numpy(np.where(fine_visible, fine_row * camera.width + fine_column, outside)).int()),
             depth,
             float(k[0, 0]) * rig.baseline / depth,
             torch.from_numpy(row[rows].astype(np.int64) * camera.width + column[rows]),
@@ -148,6 +148,11 @@ class BevTables:
         column, row = (np.where(shown, value, 0).astype(np.int32) for value in (column, row))
         cell: Indices = np.where(shown, row // STRIDE * self.cells + column // STRIDE, -1).astype(np.int32)
         return cell
+
+
+def _planes(values: torch.Tensor) -> torch.Tensor:
+    """The same values `[V, 8]` with V innermost in memory, where operations are several times as fast."""
+    return values.T.contiguous().T
 
 
 def _camera_points(grid: VoxelGrid, camera_from_grid: Matrix) -> npt.NDArray[np.float64]:
