@@ -45,6 +45,7 @@ class Engine:
         device: str = "auto",
     ) -> None:
         self.grid = grid
+        self._stamp_ns = 0
         self.predictor: Predictor = create_predictor(model, weights=weights, device=device)
         exported: StereoRig | None = getattr(self.predictor, "rig", None)
         if (chosen := rig or exported) is None:
@@ -78,7 +79,8 @@ class Engine:
 
         Args:
             left, right: `[H, W, 3]` RGB uint8, of the rig's size.
-            stamp_ns: time of the images, nanoseconds; copied to the prediction.
+            stamp_ns: time of the images, nanoseconds; copied to the prediction. After a stamp that is older than the one
+                before, as in a repeated recording, stateful models drop the earlier pairs.
             world_from_grid: pose of the grid's frame in a fixed frame, `[4, 4]`, for stateful models; None = unknown.
             rig: calibration of this pair, where the cameras move relative to the grid's frame; None = unchanged.
 
@@ -100,6 +102,9 @@ class Engine:
         self._swap_guard.check(left, right)
         start = time.perf_counter()
         if isinstance(self.predictor, StatefulPredictor):
+            if stamp_ns < self._stamp_ns:
+                self.predictor.set_pose(None)
+            self._stamp_ns = stamp_ns
             self.predictor.set_pose(world_from_grid)
         result = self._supported(self.predictor.infer(left, right), left, right)
         timings = dict(result.timings_ms)

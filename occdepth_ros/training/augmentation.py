@@ -98,7 +98,8 @@ def mirrored(example: SceneExample, *, swap_views: bool = True) -> SceneExample:
             image is then the left one, for networks that do not look at it.
 
     Returns:
-        the mirrored scene; with swapped views it has no depth and semantics, which belong to the former left image.
+        the mirrored scene without the pairs before it; with swapped views also without depth and semantics, which belong to
+        the former left image.
     """
     rig = example.rig
     left, right = _mirrored(rig.left), _mirrored(rig.right)
@@ -138,6 +139,8 @@ def mirrored(example: SceneExample, *, swap_views: bool = True) -> SceneExample:
         depth=depth,
         semantics=semantics,
         earlier=earlier,
+        before=None,
+        world_from_grid=None,
     )
 
 
@@ -181,7 +184,15 @@ def turned(example: SceneExample, yaw: float) -> SceneExample:
         seen = np.zeros_like(example.seen)
         seen[inside] = example.seen[row, column]
     rig = replace(example.rig, reference_from_grid=example.rig.reference_from_grid @ pose)
-    return replace(example, rig=rig, target=target, seen=seen)
+    world = example.world_from_grid
+    return replace(
+        example,
+        rig=rig,
+        target=target,
+        seen=seen,
+        before=None if example.before is None else example.before.on_grid(pose),
+        world_from_grid=None if world is None else world @ pose,
+    )
 
 
 def without_patches(disparity: npt.NDArray[np.int16], rng: np.random.Generator) -> npt.NDArray[np.int16]:

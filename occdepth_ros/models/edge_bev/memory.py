@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +15,7 @@ import torch
 from occdepth_ros.camera import Matrix
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, LIFT, STANDING_CLASSES, LiftedState
-from occdepth_ros.models.edge_bev.evidence import Measurement, folded_index
+from occdepth_ros.models.edge_bev.evidence import Measurement
 from occdepth_ros.models.edge_bev.tables import BevTables
 
 KEYFRAMES = 8
@@ -69,11 +72,20 @@ class _Keyframe:
     classes: npt.NDArray[np.uint8]
     distance: npt.NDArray[np.float32]
 
+    @cached_property
+    def by_axis(self) -> npt.NDArray[np.float32]:
+        """The points as `[3, P]`, contiguous."""
+        return np.ascontiguousarray(self.points.T)
 
-_KIND = np.full(256, GROUND, np.intp)
-_KIND[list(STANDING_CLASSES)] = np.arange(GROUND)
-_LAYOUT = np.full(256, -1, np.intp)
-_LAYOUT[list(GROUND_CLASSES)] = np.arange(len(GROUND_CLASSES))
+
+def _by_class(value: Callable[[int], int]) -> npt.NDArray[np.int32]:
+    return np.array([value(class_id) for class_id in range(256)], np.int32)
+
+
+_KIND = _by_class(lambda c: STANDING_CLASSES.index(c) if c in STANDING_CLASSES else GROUND)
+_LAYOUT = _by_class(lambda c: GROUND_CLASSES.index(c) if c in GROUND_CLASSES else len(GROUND_CLASSES))
+"""Index of a ground class; behind the last one for all others."""
+_KEPT = _by_class(lambda c: c > 0 and c not in MOVABLE).astype(bool)
 
 
 class SceneMemory:
@@ -116,16 +128,17 @@ class SceneMemory:
         origin = world_from_grid[:3, 3]
         if self._keyframes and np.linalg.norm(origin - self._keyframes[-1].origin) < KEYFRAME_M:
             return
-        row = tables.row_of[folded_index(measured.occupied, tables.size) // FINE]
-        voxel, row = measured.occupied[row >= 0], row[row >= 0]
-        chosen = torch.from_numpy(row)
+        _, layers_y, layers_z = self.grid.size
+        xy, z = np.divmod(measured.occupied.astype(np.int32), np.int32(layers_z))
+        x, y = np.divmod(xy, np.int32(layers_y))
+        row = tables.row_of[((x >> 1) * tables.size[1] + (y >> 1)) * tables.size[2] + (z >> 1)]
+        chosen = torch.from_numpy(row.clip(0))
         classes = pixel_class.index_select(0, tables.cell.index_select(0, chosen)).to(torch.uint8).numpy()
-        kept = (classes > 0) & ~np.isin(classes, MOVABLE)
-        index = np.stack(np.unravel_index(voxel[kept], self.grid.size), 1)
-        centres = (index + 0.5) * self.grid.resolution + self.grid.origin
+        kept = np.flatnonzero((row >= 0) & _KEPT[classes])
+        centres = (np.stack([x[kept], y[kept], z[kept]]) + 0.5) * self.grid.resolution
+        points = (world_from_grid[:3, :3] @ (centres + np.array(self.grid.origin)[:, None])).astype(np.float32)
         distance = np.asarray(tables.centre_depth.index_select(0, chosen).numpy()[kept] / RANGE_M, np.float32)
-        points = (centres @ world_from_grid[:3, :3].T).astype(np.float32)
-        self._keyframes.append(_Keyframe(origin.copy(), points, classes[kept], distance))
+        self._keyframes.append(_Keyframe(origin.copy(), points.T, classes[kept], distance))
 
     def recall(self, world_from_grid: Matrix, state: npt.NDArray[np.uint8]) -> Recall:
         """What is remembered about lifted voxels that are out of view or far behind a surface.
@@ -134,50 +147,64 @@ class SceneMemory:
             world_from_grid: present pose of the grid's frame in the fixed frame, `[4, 4]`.
             state: `LiftedState` of every lifted voxel, `[N]`.
         """
-        size = tuple(n // LIFT for n in self.grid.size)
+        x, y, z = (n // LIFT for n in self.grid.size)
         if not self._keyframes:
-            return Recall.empty((size[0], size[1], size[2]))
-        rotation = (world_from_grid[:3, :3] / self.grid.resolution).astype(np.float32)
-        parts = []
-        for back, frame in enumerate(reversed(self._keyframes)):
-            offset = (frame.origin - world_from_grid[:3, 3]) @ world_from_grid[:3, :3] - self.grid.origin
-            index = frame.points @ rotation + (offset / self.grid.resolution).astype(np.float32)
-            inside = ((index >= 0) & (index < self.grid.size)).all(1)
-            parts.append((index[inside].astype(np.int32), frame.classes[inside], frame.distance[inside], back))
-        index = np.concatenate([part[0] for part in parts])
-        classes = np.concatenate([part[1] for part in parts])
-        distance = np.concatenate([part[2] for part in parts])
-        age = np.concatenate([np.full(len(part[1]), part[3] / KEYFRAMES, np.float32) for part in parts])
-        voxel = np.ravel_multi_index(tuple(index.T), self.grid.size)
-        lifted, fine = np.divmod(folded_index(voxel, (size[0], size[1], size[2])), FINE)
-        columns = self._columns(lifted // size[2], classes, (size[0], size[1]))
-        hidden = (state[lifted] == LiftedState.OUT_OF_VIEW) | (state[lifted] == LiftedState.BEHIND)
-        lifted, fine, classes, distance, age = (v[hidden] for v in (lifted, fine, classes, distance, age))
-        marked = np.zeros(size[0] * size[1] * size[2], bool)
+            return Recall.empty((x, y, z))
+        hidden = (state == LiftedState.OUT_OF_VIEW) | (state == LiftedState.BEHIND)
+        grid_from_world = world_from_grid[:3, :3].T / self.grid.resolution
+        kinds = len(GROUND_CLASSES) + 1
+        layout: list[npt.NDArray[np.int32]] = []
+        parts: list[tuple[npt.NDArray[Any], ...]] = []
+        # oldest first, so that the latest age is written last
+        for age, frame in zip(range(len(self._keyframes) - 1, -1, -1), self._keyframes, strict=True):
+            offset = grid_from_world @ (frame.origin - world_from_grid[:3, 3])
+            offset -= np.array(self.grid.origin) / self.grid.resolution
+            place = grid_from_world.astype(np.float32) @ frame.by_axis
+            place += offset.astype(np.float32)[:, None]
+            inside = np.flatnonzero(_inside(place, self.grid.size))
+            i, j, k = place.take(inside, 1).astype(np.int32)
+            classes = frame.classes[inside]
+            column = (i >> 1) * y + (j >> 1)
+            layout.append(column * kinds + _LAYOUT[classes])
+            lifted = column * z + (k >> 1)
+            shown = np.flatnonzero(hidden[lifted])
+            fine = (((i & 1) * LIFT + (j & 1)) * LIFT + (k & 1))[shown]
+            kind = _KIND[classes[shown]]
+            parts.append((lifted[shown], fine, kind, frame.distance[inside[shown]], np.full(len(shown), age, np.int32)))
+        lifted, fine, kind, distance, ages = (np.concatenate(part) for part in zip(*parts, strict=True))
+        marked = np.zeros(len(state), bool)
         marked[lifted] = True
         rows = np.flatnonzero(marked)
-        at = np.cumsum(marked)[lifted] - 1
+        row_of = np.empty(len(state), np.int32)
+        row_of[rows] = np.arange(len(rows), dtype=np.int32)
+        at = row_of[lifted]
         hits = np.bincount(at * FINE + fine, minlength=FINE * len(rows)).reshape(-1, FINE)
         total = hits.sum(1)
         features = np.zeros((len(rows), CHANNELS), np.float32)
         features[:, :FINE] = np.minimum(hits / 2, 1)
         features[:, FINE] = np.minimum(total / 8, 1)
-        for channel, values in ((FINE + 1, distance), (FINE + 2, age)):
-            nearest = np.full(len(rows), 2, np.float32)
-            np.minimum.at(nearest, at, values)
-            features[:, channel] = nearest
-        votes = np.bincount(at * KINDS + _KIND[classes], minlength=KINDS * len(rows)).reshape(-1, KINDS)
-        features[:, FINE + 3 :] = votes / np.maximum(total, 1)[:, None]
+        nearest = np.full(len(rows), 2, np.float32)
+        np.minimum.at(nearest, at, distance)
+        features[:, FINE + 1] = nearest
+        latest = np.empty(len(rows), np.float32)
+        latest[at] = ages
+        features[:, FINE + 2] = latest / KEYFRAMES
+        votes = np.bincount(at * KINDS + kind, minlength=KINDS * len(rows)).reshape(-1, KINDS)
+        features[:, FINE + 3 :] = votes / total[:, None]
+        columns = _shares(np.bincount(np.concatenate(layout), minlength=x * y * kinds).reshape(x, y, kinds)[..., :-1])
         return Recall(torch.from_numpy(rows), torch.from_numpy(features), torch.from_numpy(columns))
 
-    @staticmethod
-    def _columns(
-        column: npt.NDArray[np.intp], classes: npt.NDArray[np.uint8], size: tuple[int, int]
-    ) -> npt.NDArray[np.float32]:
-        layout = _LAYOUT[classes]
-        ground = layout >= 0
-        kinds = len(GROUND_CLASSES)
-        votes = np.bincount(column[ground] * kinds + layout[ground], minlength=size[0] * size[1] * kinds)
-        votes = votes.reshape(*size, kinds)
-        total = votes.sum(2, keepdims=True)
-        return np.concatenate([votes / np.maximum(total, 1), total > 0], 2).astype(np.float32)
+
+def _inside(place: npt.NDArray[np.float32], size: tuple[int, int, int]) -> npt.NDArray[np.bool_]:
+    """Whether points `[3, P]`, voxel edges from the grid's corner, lie in a grid of `size` voxels, `[P]`."""
+    inside = place[0] >= 0
+    for axis in range(3):
+        inside &= place[axis] >= 0
+        inside &= place[axis] < size[axis]
+    return np.asarray(inside)
+
+
+def _shares(votes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Share of each ground class, and 1 where there is one, from votes `[X/2, Y/2, classes]`."""
+    total = votes.sum(2, keepdims=True)
+    return np.concatenate([votes / np.maximum(total, 1), total > 0], 2).astype(np.float32)

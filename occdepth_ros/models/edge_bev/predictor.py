@@ -134,6 +134,9 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
     def set_pose(self, world_from_grid: Matrix | None) -> None:
         """Set the pose of the next pair, see `occdepth_ros.models.predictor.StatefulPredictor`."""
         self._pose = world_from_grid
+        if world_from_grid is None:
+            self._settle()
+            self._memory = None
 
     def predict(self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> Occupancy:
         """Predict one pair, see `NetworkPredictor.predict`."""
@@ -185,17 +188,20 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
     def _recall(
         self, grid: VoxelGrid, world_from_frame: Matrix | None
     ) -> Callable[[npt.NDArray[np.uint8]], Recall] | None:
-        """What recalls earlier pairs for the present pose; None without a pose, which also clears the memory."""
-        if self._remembering is not None:
-            self._remembering.result()
-            self._remembering = None
+        """What recalls earlier pairs for the present pose; None without a pose."""
+        self._settle()
         if world_from_frame is None:
-            self._memory = None
             return None
         if self._memory is None or self._memory.grid != grid:
             self._memory = SceneMemory(grid)
         self._memory.move(world_from_frame)
         return partial(self._memory.recall, world_from_frame)
+
+    def _settle(self) -> None:
+        """Wait until the pair before is remembered."""
+        remembering, self._remembering = self._remembering, None
+        if remembering is not None:
+            remembering.result()
 
     @torch.inference_mode()
     def pixel_classes(self, left: ImageArray) -> npt.NDArray[np.uint8]:

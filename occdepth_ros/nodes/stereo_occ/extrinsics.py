@@ -19,6 +19,11 @@ from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.sources.grid_frames import grid_frame_candidates
 from occdepth_ros.stereo.extrinsics_checks import OPTICAL_FROM_BODY, body_frame_warning, is_body_frame
 
+POLLING = 0.005
+"""Time between two lookups of a late transform, seconds."""
+LATENESS = 0.5
+"""Age of the newest transform above which none is expected for the present images, seconds."""
+
 
 @dataclass(frozen=True)
 class GridPose:
@@ -92,16 +97,40 @@ class Extrinsics:
                 remedy=self._remedy(camera_frame),
             ) from error
 
-    def world_from_grid(self, stamp_ns: int) -> Matrix | None:
-        """Return the pose `[4, 4]` of the grid's frame in `fixed_frame` at a time (ns); None if TF does not have it."""
-        settings = self._settings
-        try:
-            fixed_frame = settings.fixed_frame.lstrip("/")
-            found = self._buffer.lookup_transform(fixed_frame, self._grid_frame, Time(nanoseconds=stamp_ns))
-        except tf2_ros.TransformException:
-            return None
+    def world_from_grid(self, stamp_ns: int, patience: float = 0.0) -> Matrix | None:
+        """Return the pose of the grid's frame in `fixed_frame` at a time; None if TF does not have it.
+
+        Args:
+            stamp_ns: the time, nanoseconds.
+            patience: longest wait for a transform that arrives after the images, seconds; without recent transforms
+                between the two frames there is no wait.
+
+        Returns:
+            `[4, 4]`, finite.
+        """
+        fixed_frame = self._settings.fixed_frame.lstrip("/")
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                found = self._buffer.lookup_transform(fixed_frame, self._grid_frame, Time(nanoseconds=stamp_ns))
+                break
+            except tf2_ros.ExtrapolationException:
+                if time.monotonic() >= deadline or not self._is_late(fixed_frame, stamp_ns):
+                    return None
+                time.sleep(POLLING)
+            except tf2_ros.TransformException:
+                return None
         matrix = matrix_of(found.transform)
         return matrix if np.isfinite(matrix).all() else None
+
+    def _is_late(self, fixed_frame: str, stamp_ns: int) -> bool:
+        """Whether the newest transform to the fixed frame is less than `LATENESS` older than a time (ns)."""
+        try:
+            newest = self._buffer.lookup_transform(fixed_frame, self._grid_frame, Time()).header.stamp
+        except tf2_ros.TransformException:
+            return False
+        age = stamp_ns - (int(newest.sec) * 1_000_000_000 + int(newest.nanosec))
+        return 0 < age < LATENESS * 1e9
 
     def _from_parameters(self) -> GridPose:
         settings = self._settings

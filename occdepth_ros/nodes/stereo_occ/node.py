@@ -112,6 +112,7 @@ class StereoOccNode(LifecycleNode):
             self.faults,
             lambda: int(self.get_clock().now().nanoseconds),
             self._debug,
+            lambda text: self.get_logger().info(text),
         )
         self.worker = Worker(self.pipeline.process, self.pipeline.idle, self._pair_failed)
         self._diagnostics.pipeline, self._diagnostics.worker = self.pipeline, self.worker

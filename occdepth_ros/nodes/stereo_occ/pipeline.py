@@ -30,6 +30,10 @@ PATIENT = ("camera_info", "missing_tf")
 """Faults of pairs that arrive before their CameraInfo or their transform."""
 PATIENCE = 1.0
 """Time for which such a pair is kept unless a newer pair arrives, seconds."""
+POSE_PATIENCE = 0.05
+"""Longest wait for the pose of a pair in the fixed frame, for stateful models, seconds."""
+UNPOSED = 10
+"""Pairs without a pose in the fixed frame after which this is logged."""
 
 
 class Pipeline:
@@ -41,6 +45,7 @@ class Pipeline:
         world: the map; None if `map_mode` is "off".
         now_ns: returns the ROS time, nanoseconds.
         debug: logs the text that a function returns, if debug messages are enabled.
+        info: logs a text.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class Pipeline:
         faults: FaultBoard,
         now_ns: Callable[[], int],
         debug: Callable[[Callable[[], str]], None] = lambda text: None,
+        info: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.settings = settings
         self.host = host
@@ -66,6 +72,9 @@ class Pipeline:
         self.faults = faults
         self._now_ns = now_ns
         self._debug = debug
+        self._info = info
+        self._unposed = 0
+        self._unposed_noted = False
         self._decoder = ImageDecoder()
         self.rig_checks = RigChecks(settings, host.grid)
         self._checks: tuple[tuple[float, int, int], InputChecks] | None = None
@@ -127,7 +136,7 @@ class Pipeline:
         stated = self.calibration.rig(pose.left_from_grid, camera_frame)
         rig = self.rig_checks.checked(stated, pose)
         if self.host.stateful:
-            self.host.place(self.extrinsics.world_from_grid(pair.stamp_ns))
+            self._place(pair.stamp_ns)
         warnings = self._input_checks(rig).check(left, right)
         prepared = time.monotonic()
         prediction = self.host.predict(rig, left, right, pair.stamp_ns)
@@ -163,6 +172,19 @@ class Pipeline:
                     "publish": publishing,
                     "total": 1e3 * (ended - pair.arrived),
                 }
+            )
+
+    def _place(self, stamp_ns: int) -> None:
+        """Give the model the pose of the pair; say once that there is none."""
+        pose = self.extrinsics.world_from_grid(stamp_ns, POSE_PATIENCE)
+        self.host.place(pose)
+        self._unposed = self._unposed + 1 if pose is None else 0
+        if self._unposed == UNPOSED and not self._unposed_noted:
+            self._unposed_noted = True
+            settings = self.settings
+            self._info(
+                f"TF has no pose of {settings.grid_frame!r} in {settings.fixed_frame!r} at the times of the images: "
+                f"{self.host.name} predicts every pair on its own. With this transform it also uses earlier pairs."
             )
 
     def _input_checks(self, rig: StereoRig) -> InputChecks:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.data.example import SceneExample
+from occdepth_ros.errors import TrainingError
 from occdepth_ros.models.edge_bev.config import PRESETS, BevConfig
 from occdepth_ros.models.edge_bev.evidence import StereoEvidence
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
@@ -29,6 +32,7 @@ from occdepth_ros.models.trained_height import trained_grid
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted, turned, without_patches
 from occdepth_ros.training.losses.bev_terms import pixel_term, voxel_terms
 from occdepth_ros.training.task import Batch, Prepared
+from occdepth_ros.training.tasks.edge_bev_memory import EarlierMeasurements
 from occdepth_ros.training.tasks.edge_bev_scenes import (
     PreparedInputs,
     image_labels,
@@ -70,6 +74,10 @@ class EdgeBevOptions:
         image_weights: weights of the image network, from a training of the family `image`; none = ImageNet for the
             encoder and random ones for the rest.
         freeze_image: leave the image network as it is, except for the features that are lifted.
+        before: earlier pairs that are read for each scene of a data set with poses.
+        memory: share of these scenes that are trained with a memory of earlier pairs, of a random number of them; scenes
+            of a validation have all of them.
+        dropout: probability that a channel of a coarser stage of the bird's-eye view is dropped in training.
     """
 
     preset: str = "occdepth-edge-kitti"
@@ -84,6 +92,9 @@ class EdgeBevOptions:
     ground_factor: float = 1.0
     image_weights: str = ""
     freeze_image: bool = True
+    before: int = 0
+    memory: float = 0.0
+    dropout: float = 0.0
 
     @cached_property
     def config(self) -> BevConfig:
@@ -108,6 +119,7 @@ class EdgeBevTask:
 
     Raises:
         CheckpointError: the weights of the image network are missing, damaged, or of another network.
+        TrainingError: scenes have a memory, but nothing names the pixels of earlier pairs.
     """
 
     classes = SEMANTIC_KITTI
@@ -127,8 +139,20 @@ class EdgeBevTask:
         if self.options.freeze_image:
             network.image_network.requires_grad_(False)
             network.image_network.features.requires_grad_(True)
+        if self.options.dropout > 0:
+            for blocks in list(network.unet.blocks)[1:]:
+                blocks.register_forward_hook(partial(_dropped, share=self.options.dropout))
         self.network: nn.Module = network
         self._net = network
+        self._earlier: EarlierMeasurements | None = None
+        if self.options.memory > 0:
+            if not self.options.image_weights or not self.options.freeze_image:
+                raise TrainingError(
+                    "the classes of earlier pairs require a trained image network that stays as it is",
+                    where="task.memory",
+                    remedy="Set task.image_weights and freeze_image, or memory: 0.",
+                )
+            self._earlier = EarlierMeasurements(network.image_network, self._input)
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
         """Match the pair, and make inputs and targets of one scene.
@@ -157,26 +181,36 @@ class EdgeBevTask:
         disparity = evidence.matcher.match(resized(example.left, fit), resized(example.right, fit))
         if rng is not None and rng.random() < options.patches:
             disparity = without_patches(disparity, rng)
+        recall = None
+        if self._earlier is not None and (rng is None or rng.random() < options.memory):
+            # from none on, so that the network works from the first pair of a drive on
+            pairs = options.before if rng is None else int(rng.integers(0, len(example.before or ()) + 1))
+            recall = self._earlier.recall(example, fit, evidence, tables, pairs)
         measured = evidence.of_disparity(disparity)
-        scene = scene_inputs(measured, tables)
+        scene = scene_inputs(measured, tables, recall=recall)
         labels = training_target(example)
         if rng is not None and rng.random() < options.augmentation.mirror:
             scene = mirrored_inputs(scene, self.config.layers)
             labels = mirrored_target(labels, tables.size)
-        image = torch.from_numpy(resized(example.left, fit))
+        image = resized(example.left, fit)
         if rng is not None:
-            image = jitter(image.movedim(2, 0)[None], options.augmentation, rng)[0].movedim(0, 2)
-        padded = torch.full((*self.config.image, 3), 127, dtype=torch.uint8)
-        padded[: image.shape[0], : image.shape[1]] = image
+            jittered = jitter(torch.from_numpy(image).movedim(2, 0)[None], options.augmentation, rng)
+            image = jittered[0].movedim(0, 2).numpy()
         height, width = self.config.image
         return {
-            "image": normalized(padded[None])[0],
+            "image": self._input(image),
             "target": torch.from_numpy(example.target),
             "labels": labels,
             "semantics": image_labels(example, fit.scaled, (height // STRIDE, width // STRIDE), STRIDE),
             "inputs": PreparedInputs(scene),
             "terms": example.terms,
         }
+
+    def _input(self, image: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """The image network's input `[3, H, W]` of a resized image, filled up with grey."""
+        padded = torch.full((*self.config.image, 3), 127, dtype=torch.uint8)
+        padded[: image.shape[0], : image.shape[1]] = torch.from_numpy(image)
+        return normalized(padded[None])[0]
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Weighted terms, averaged over the scenes of a batch."""
@@ -215,3 +249,8 @@ class EdgeBevTask:
             region = regions(inputs.scene.state, inputs.scene.evidence, inputs.scene.rows)
             labels.append(decide(output, region, network.limits, network.calibration, (x, y, z)).labels)
         return torch.stack(labels)
+
+
+def _dropped(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor, share: float) -> torch.Tensor:
+    """The output of a stage without a random share of its channels while the network is trained; a forward hook."""
+    return F.dropout2d(output, share, module.training)

@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from occdepth_ros.data.earlier import EarlierPairs, PosedPair
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.factory import open_dataset
-from occdepth_ros.errors import ImageError, SourceError
+from occdepth_ros.errors import ImageError, SourceError, TrainingError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, STANDING_CLASSES
 from occdepth_ros.models.edge_bev.network import GROUND, KINDS, N_GROUND, BevOutput
@@ -110,6 +112,39 @@ def test_one_step_teaches_the_network_and_it_predicts_labels() -> None:
     }
     task.network.eval()
     assert task.predict(batch).shape == (2, *GRID.size)
+
+
+def test_scenes_are_trained_with_a_memory_of_the_pairs_before_them(tmp_path: Path) -> None:
+    from helpers.exports import rig_of
+    from helpers.walls import wall_pair
+
+    with pytest.raises(TrainingError, match="task.memory: the classes of earlier pairs require"):
+        EdgeBevOptions(network=SMALL, memory=1.0).build()
+    weights = tmp_path / "image.safetensors"
+    save_file(EdgeBevOptions(network=SMALL).build()._net.image_network.state_dict(), weights)
+    options = EdgeBevOptions(network=SMALL, image_weights=str(weights), memory=1.0, before=2, dropout=0.5)
+    task = options.build()
+    left, right = wall_pair(64, 128)
+    read: list[int] = []
+
+    def pair(index: int) -> PosedPair:
+        read.append(index)
+        pose = np.eye(4)
+        pose[0, 3] = 1.5 * index
+        return PosedPair(f"{index}", left, right, pose)
+
+    world = np.eye(4)
+    world[0, 3] = 3.0
+    with torch.no_grad():  # building everywhere
+        task._earlier._network.classes.weight.zero_()
+        task._earlier._network.classes.bias.copy_(torch.eye(20)[13])
+    posed = replace(example(), rig=rig_of(64, 128), before=EarlierPairs(2, pair), world_from_grid=world)
+    remembered = task.prepare(posed, None)["inputs"].scene.recall
+    assert read == [0, 1] and len(remembered.rows) > 0
+    lengths = {len(task.prepare(posed, np.random.default_rng(i))["inputs"].scene.recall.rows) for i in range(8)}
+    assert 0 in lengths and len(lengths) > 1, "the number of pairs varies"
+    assert read == [0, 1], "each pair is measured once"
+    assert not len(task.prepare(example(), None)["inputs"].scene.recall.rows)
 
 
 def test_a_pixel_with_two_possible_classes_counts_as_right_by_either() -> None:

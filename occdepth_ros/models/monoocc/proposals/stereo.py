@@ -57,6 +57,8 @@ class StereoProposals:
     def set_pose(self, world_from_grid: Matrix | None) -> None:
         """See `ProposalSource`."""
         self._pose = world_from_grid
+        if world_from_grid is None:
+            self._sweeps.clear()
 
     def __call__(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Proposals:
         """See `ProposalSource`.

@@ -1,0 +1,92 @@
+"""Memory of the bird's-eye-view architecture in training: earlier pairs of a scene, matched and named."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from occdepth_ros.camera import Matrix
+from occdepth_ros.data.earlier import PosedPair
+from occdepth_ros.data.example import SceneExample
+from occdepth_ros.models.edge_bev.evidence import StereoEvidence
+from occdepth_ros.models.edge_bev.image_network import ImageNetwork
+from occdepth_ros.models.edge_bev.memory import Recall, SceneMemory
+from occdepth_ros.models.edge_bev.tables import BevTables
+from occdepth_ros.models.images import ImageFit, resized
+
+CACHED = 256
+"""Earlier pairs whose disparity and classes are kept by each process that prepares scenes, 0.6 MB each."""
+
+Measured = tuple[npt.NDArray[np.int16], torch.Tensor]
+"""Disparity of the left image and class id of each cell of the image network's maps."""
+
+
+class EarlierMeasurements:
+    """Measures the earlier pairs of scenes, with a cache in memory.
+
+    Args:
+        image_network: names pixels; it is copied, and stays as it is.
+        network_input: makes the image network's input `[3, H, W]` from a resized image `[h, w, 3]` uint8.
+    """
+
+    def __init__(
+        self, image_network: ImageNetwork, network_input: Callable[[npt.NDArray[np.uint8]], torch.Tensor]
+    ) -> None:
+        self._network = copy.deepcopy(image_network).cpu().float().eval().requires_grad_(False)
+        self._network_input = network_input
+        self._cache: OrderedDict[str, Measured] = OrderedDict()
+
+    def recall(
+        self, example: SceneExample, fit: ImageFit, evidence: StereoEvidence, tables: BevTables, pairs: int
+    ) -> Callable[[npt.NDArray[np.uint8]], Recall] | None:
+        """What recalls the last pairs before a scene, for `scene_inputs`.
+
+        Args:
+            example: the scene.
+            fit: of its images.
+            evidence, tables: of its calibration and grid.
+            pairs: number of earlier pairs to remember.
+
+        Returns:
+            None without earlier pairs.
+
+        Raises:
+            SourceError, ImageError: an earlier pair cannot be read.
+        """
+        world = example.world_from_grid
+        if not example.before or world is None or pairs < 1:
+            return None
+        memory = SceneMemory(example.grid)
+        for pair in example.before[-pairs:]:
+            self._add(memory, pair, fit, evidence, tables)
+        memory.move(world)
+        return partial(memory.recall, world)
+
+    def _add(
+        self, memory: SceneMemory, pair: PosedPair, fit: ImageFit, evidence: StereoEvidence, tables: BevTables
+    ) -> None:
+        pose: Matrix = pair.world_from_grid
+        memory.move(pose)
+        disparity, classes = self._measured(pair, fit, evidence)
+        memory.add(pose, evidence.of_disparity(disparity), tables, classes)
+
+    def _measured(self, pair: PosedPair, fit: ImageFit, evidence: StereoEvidence) -> Measured:
+        if pair.name in self._cache:
+            self._cache.move_to_end(pair.name)
+            return self._cache[pair.name]
+        left, right = resized(pair.left, fit), resized(pair.right, fit)
+        with torch.inference_mode():
+            logits, _ = self._network(self._network_input(left)[None])
+        # sky is 0, as in prediction
+        classes = logits[0].argmax(0).flatten().to(torch.uint8).clone()
+        measured = evidence.matcher.match(left, right), classes
+        self._cache[pair.name] = measured
+        if len(self._cache) > CACHED:
+            self._cache.popitem(last=False)
+        return measured
