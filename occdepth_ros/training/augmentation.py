@@ -98,8 +98,8 @@ def mirrored(example: SceneExample, *, swap_views: bool = True) -> SceneExample:
             image is then the left one, for networks that do not look at it.
 
     Returns:
-        the mirrored scene without the pairs before it; with swapped views also without depth and semantics, which belong to
-        the former left image.
+        the mirrored scene without the pairs before it; with swapped views also without depth and semantics, which
+        belong to the former left image.
     """
     rig = example.rig
     left, right = _mirrored(rig.left), _mirrored(rig.right)

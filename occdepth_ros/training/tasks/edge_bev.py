@@ -75,8 +75,8 @@ class EdgeBevOptions:
             encoder and random ones for the rest.
         freeze_image: leave the image network as it is, except for the features that are lifted.
         before: earlier pairs that are read for each scene of a data set with poses.
-        memory: share of these scenes that are trained with a memory of earlier pairs, of a random number of them; scenes
-            of a validation have all of them.
+        memory: share of these scenes that are trained with a memory, of a random number of their earlier pairs; in a
+            validation all scenes have a memory of all their earlier pairs.
         dropout: probability that a channel of a coarser stage of the bird's-eye view is dropped in training.
     """
 

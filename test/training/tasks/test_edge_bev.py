@@ -115,16 +115,16 @@ def test_one_step_teaches_the_network_and_it_predicts_labels() -> None:
 
 
 def test_scenes_are_trained_with_a_memory_of_the_pairs_before_them(tmp_path: Path) -> None:
-    from helpers.exports import rig_of
-    from helpers.walls import wall_pair
+    from helpers.walls import moved as wall_moved
+    from helpers.walls import rig_of
 
-    with pytest.raises(TrainingError, match="task.memory: the classes of earlier pairs require"):
+    with pytest.raises(TrainingError, match=r"task\.memory: the classes of earlier pairs require"):
         EdgeBevOptions(network=SMALL, memory=1.0).build()
     weights = tmp_path / "image.safetensors"
     save_file(EdgeBevOptions(network=SMALL).build()._net.image_network.state_dict(), weights)
     options = EdgeBevOptions(network=SMALL, image_weights=str(weights), memory=1.0, before=2, dropout=0.5)
     task = options.build()
-    left, right = wall_pair(64, 128)
+    left, right = wall_moved(8, 64, 128)
     read: list[int] = []
 
     def pair(index: int) -> PosedPair:
