@@ -18,12 +18,13 @@ from occdepth_ros.commands.run import Tally, make_repeatable, sha256_of
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import CHECKS, current_name
 from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL, expand_sequences
-from occdepth_ros.errors import OutputError, SourceError
+from occdepth_ros.errors import ModelError, OutputError, SourceError
 from occdepth_ros.evaluation.report import HEADLINE, SetScores, write_report
 from occdepth_ros.evaluation.report_tables import print_memory, print_report, print_variants
 from occdepth_ros.evaluation.rig_variants import VARIANTS, VariantScenes
 from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
 from occdepth_ros.files import write_whole
+from occdepth_ros.models.predictor import StatefulPredictor
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.sources.base import SceneGroundTruth
 from occdepth_ros.visualization import draw_frame, frame_title
@@ -103,6 +104,12 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         if place is not None and is_wrong(place):
             raise OutputError("the path exists and is not a folder", where=str(place), remedy="Give another name.")
+    if arguments.memory is not None and arguments.rig_variants:
+        raise SourceError(
+            "other rigs are scored without a memory of earlier pairs",
+            where="--memory, --rig-variants",
+            remedy="Give one of them.",
+        )
     opened = open_scenes(arguments)
     align = arguments.align or default_alignment(arguments.model)
     model = SceneModel(
@@ -159,10 +166,13 @@ def score_with_memory(model: SceneModel, scenes: SceneDataset, pairs: int) -> di
     """Report of the scenes with a memory of earlier pairs.
 
     Raises:
+        ModelError: the model is not stateful.
         SourceError: the scenes have no earlier pairs, or the number is not positive.
     """
     if pairs < 1:
         raise SourceError(f"{pairs} pairs are no memory", where="--memory", remedy="Give 1 or more.")
+    if not isinstance(model.engine_for(scenes[0]).predictor, StatefulPredictor):
+        raise ModelError("the model uses no earlier pairs", where=f"--memory, {model.model}", remedy="Leave it out.")
     if scenes[0].history is None:
         raise SourceError("the scenes have no earlier pairs with poses", where="--memory", remedy="Leave it out.")
     scores = SetScores()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torchvision.transforms.v2 import functional as tvf  # type: ignore[import-untyped]
 
-from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.classes import UNKNOWN
-from occdepth_ros.data.earlier import EarlierView
+from occdepth_ros.data.earlier import EarlierView, PosedPair
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.evaluation.alignment import aligned_labels
 
@@ -139,8 +140,8 @@ def mirrored(example: SceneExample, *, swap_views: bool = True) -> SceneExample:
         depth=depth,
         semantics=semantics,
         earlier=earlier,
-        before=None,
         world_from_grid=None,
+        history=None,
     )
 
 
@@ -184,15 +185,20 @@ def turned(example: SceneExample, yaw: float) -> SceneExample:
         seen = np.zeros_like(example.seen)
         seen[inside] = example.seen[row, column]
     rig = replace(example.rig, reference_from_grid=example.rig.reference_from_grid @ pose)
-    world = example.world_from_grid
+    world, history = example.world_from_grid, example.history
     return replace(
         example,
         rig=rig,
         target=target,
         seen=seen,
-        before=None if example.before is None else example.before.on_grid(pose),
         world_from_grid=None if world is None else world @ pose,
+        history=None if history is None else partial(_turned_pairs, history, pose),
     )
+
+
+def _turned_pairs(history: Callable[[int], Sequence[PosedPair]], pose: Matrix, count: int) -> list[PosedPair]:
+    """The pairs of a history with the poses of a turned grid; `pose` of its frame in the former one, `[4, 4]`."""
+    return [replace(pair, world_from_grid=pair.world_from_grid @ pose) for pair in history(count)]
 
 
 def without_patches(disparity: npt.NDArray[np.int16], rng: np.random.Generator) -> npt.NDArray[np.int16]:

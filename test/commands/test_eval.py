@@ -139,6 +139,7 @@ def test_voxels_of_the_invalid_file_do_not_count(knowing: None, root: Path, tmp_
         (["--labels", "recon10"], r"--labels official"),
         (["--rule", "recon10"], "labels of the kind official are not made of scans"),
         (["--json", "."], "exists and is not a folder"),
+        (["--memory", "2", "--rig-variants"], "other rigs are scored without a memory"),
         (["--count", "0"], "--count: 0 is not a positive number of scenes"),
         (["--dataset", "synthetic"], "there are no scenes (test-SEED-INDEX.npz)"),
     ],

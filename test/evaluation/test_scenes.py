@@ -11,6 +11,7 @@ from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.earlier import PosedPair
 from occdepth_ros.data.example import SceneExample
+from occdepth_ros.engine import Engine
 from occdepth_ros.evaluation.report import SetScores
 from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
 from occdepth_ros.grid import VoxelGrid
@@ -179,3 +180,15 @@ def test_without_pixel_classes_there_is_no_pixel_score(counting: Counting) -> No
     example = replace(scene(), semantics=np.full((64, 96), 9, np.uint8))
     model.count(scores, example, model.predict(example))
     assert "pixels" not in scores.report()
+
+
+def test_a_drive_gives_the_poses_that_the_evaluation_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Remembering()
+    monkeypatch.setattr("occdepth_ros.engine.create_predictor", lambda *_, **__: predictor)
+    example = scene()
+    drive = Engine(example.rig, example.grid)
+    drive.predict(example.left, example.right)  # warm-up
+    for stamp, x in ((5, 1.0), (6, 2.0), (6, 3.0), (2, 4.0), (3, 5.0)):
+        drive.predict(example.left, example.right, stamp_ns=stamp, world_from_grid=at(x))
+    # a stamp that goes back drops the earlier pairs
+    assert predictor.poses == [None, 1.0, 2.0, 3.0, None, 4.0, 5.0]

@@ -74,7 +74,7 @@ class EdgeBevOptions:
         image_weights: weights of the image network, from a training of the family `image`; none = ImageNet for the
             encoder and random ones for the rest.
         freeze_image: leave the image network as it is, except for the features that are lifted.
-        before: earlier pairs that are read for each scene of a data set with poses.
+        before: largest number of earlier pairs of a scene; data sets without poses have none.
         memory: share of these scenes that are trained with a memory, of a random number of their earlier pairs; in a
             validation all scenes have a memory of all their earlier pairs.
         dropout: probability that a channel of a coarser stage of the bird's-eye view is dropped in training.
@@ -184,7 +184,7 @@ class EdgeBevTask:
         recall = None
         if self._earlier is not None and (rng is None or rng.random() < options.memory):
             # from none on, so that the network works from the first pair of a drive on
-            pairs = options.before if rng is None else int(rng.integers(0, len(example.before or ()) + 1))
+            pairs = options.before if rng is None else int(rng.integers(0, options.before + 1))
             recall = self._earlier.recall(example, fit, evidence, tables, pairs)
         measured = evidence.of_disparity(disparity)
         scene = scene_inputs(measured, tables, recall=recall)

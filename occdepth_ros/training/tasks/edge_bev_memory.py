@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
@@ -40,7 +41,7 @@ class EarlierMeasurements:
     ) -> None:
         self._network = copy.deepcopy(image_network).cpu().float().eval().requires_grad_(False)
         self._network_input = network_input
-        self._cache: OrderedDict[str, Measured] = OrderedDict()
+        self._cache: OrderedDict[bytes, Measured] = OrderedDict()
 
     def recall(
         self, example: SceneExample, fit: ImageFit, evidence: StereoEvidence, tables: BevTables, pairs: int
@@ -60,10 +61,10 @@ class EarlierMeasurements:
             SourceError, ImageError: an earlier pair cannot be read.
         """
         world = example.world_from_grid
-        if not example.before or world is None or pairs < 1:
+        if example.history is None or world is None or pairs < 1:
             return None
         memory = SceneMemory(example.grid)
-        for pair in example.before[-pairs:]:
+        for pair in example.history(pairs):
             self._add(memory, pair, fit, evidence, tables)
         memory.move(world)
         return partial(memory.recall, world)
@@ -77,16 +78,18 @@ class EarlierMeasurements:
         memory.add(pose, evidence.of_disparity(disparity), tables, classes)
 
     def _measured(self, pair: PosedPair, fit: ImageFit, evidence: StereoEvidence) -> Measured:
-        if pair.name in self._cache:
-            self._cache.move_to_end(pair.name)
-            return self._cache[pair.name]
+        # the disparity depends on the cameras, too, but all scenes of a drive have the same
+        key = hashlib.blake2b(pair.left.tobytes(), digest_size=16).digest()
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
         left, right = resized(pair.left, fit), resized(pair.right, fit)
         with torch.inference_mode():
             logits, _ = self._network(self._network_input(left)[None])
         # sky is 0, as in prediction
         classes = logits[0].argmax(0).flatten().to(torch.uint8).clone()
         measured = evidence.matcher.match(left, right), classes
-        self._cache[pair.name] = measured
+        self._cache[key] = measured
         if len(self._cache) > CACHED:
             self._cache.popitem(last=False)
         return measured
