@@ -81,7 +81,7 @@ def test_the_engine_runs_an_exported_file(b3: Exported) -> None:
     assert result.depth.shape == SIZE
     assert (np.isnan(result.depth) == np.isnan(network.depth)).mean() > 0.999
     assert np.nanmax(np.abs(result.depth - network.depth)) < 1e-2
-    assert set(result.timings_ms) == {"preprocess", "network", "postprocess", "total"}
+    assert set(result.timings_ms) == {"preprocess", "network", "postprocess", "free_space", "total"}
     again = engine.predict(left, right)
     assert (again.labels == result.labels).mean() > 0.999
     np.testing.assert_allclose(again.confidence, result.confidence, atol=1)
@@ -247,7 +247,7 @@ def test_the_command_checks_before_it_writes(
             return type("Frame", (), {"left": left, "right": right})
 
     monkeypatch.setattr(writing, "export", fake)
-    monkeypatch.setattr("occdepth_ros.commands.export.open_source", lambda path: Source())
+    monkeypatch.setattr("occdepth_ros.commands.export.open_chosen_source", lambda arguments: Source())
     out = tmp_path / "out.onnx"
     command = ["export", "--model", "occdepth-b3", str(out)]
     assert main([*command, "--weights", str(b3.weights), "--frames", "2", "--json"]) == 0
