@@ -19,6 +19,7 @@ from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.readout import VisibilityTable
+from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.carving import RayCarver
 
 SIZE = (16, 16, 16)
@@ -182,8 +183,12 @@ def test_tables_of_occdepth_are_the_projection(
     table = VisibilityTable.of_camera(grid, fitted.left, fitted.left_from_grid)
     image = by_hand(rig, grid, fit)[0]
     pixel = table.pixel.flatten().numpy()
-    check_pixels(pixel.astype(np.int64), pixel >= 0, image, fit, 1, table.width)
-    np.testing.assert_allclose(table.depth.flatten().numpy(), image[:, 2], atol=1e-4)
+    visible = table.unseen.flatten().numpy() == Visibility.HIDDEN
+    check_pixels(pixel.astype(np.int64), visible, image, fit, 1, table.width)
+    nearest = table.nearest.flatten().numpy()
+    half_diagonal = grid.resolution * 3**0.5 / 2
+    np.testing.assert_allclose(nearest[visible], image[visible, 2] - half_diagonal, atol=1e-4)
+    assert np.isinf(nearest[~visible]).all()
 
 
 @settings(max_examples=12)
