@@ -46,7 +46,7 @@ def test_every_output_comes_with_the_stamp_and_frame_of_its_pair(bench: Bench) -
     times = {stage: bench.listen(Float64, f"debug/processing_time/{stage}_ms") for stage in STAGES}
     bench.wait(lambda: heard["octomap_binary"], "the latched map did not reach a late listener")
     outputs = {o.spec.name: o.publisher for o in bench.node.pipeline.outputs.outputs}
-    bench.wait(lambda: all(p.get_subscription_count() for p in outputs.values()), "not all connected")
+    bench.wait(lambda: all(outputs[name].get_subscription_count() for name in kinds), "not all connected")
     stamp = bench.send_pair()
 
     def newest(name: str) -> Any:
