@@ -17,6 +17,10 @@ GROUND_CLASSES = (9, 10, 11, 12, 17)
 """Class ids that the layout of the ground names: road, parking, sidewalk, other-ground, terrain."""
 STANDING_CLASSES = (1, 2, 3, 4, 5, 6, 7, 8, 13, 14, 15, 16, 18, 19)
 """All other class ids of SemanticKITTI."""
+GROUND = len(STANDING_CLASSES)
+"""Index of "any ground class" behind the standing classes in the logits of a lifted voxel."""
+KINDS = GROUND + 1
+N_GROUND = len(GROUND_CLASSES)
 N_CLASSES = 20
 """Classes of a pixel (0 = sky) and of a voxel (0 = free)."""
 

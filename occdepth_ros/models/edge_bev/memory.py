@@ -14,7 +14,7 @@ import torch
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, LIFT, STANDING_CLASSES, LiftedState
+from occdepth_ros.models.edge_bev.config import FINE, GROUND, GROUND_CLASSES, KINDS, LIFT, STANDING_CLASSES, LiftedState
 from occdepth_ros.models.edge_bev.evidence import Measurement
 from occdepth_ros.models.edge_bev.tables import BevTables
 
@@ -26,8 +26,6 @@ JUMP_M = 10.0
 """Larger motion between two pairs is a jump of the pose: the memory is cleared."""
 MOVABLE = (1, 2, 3, 4, 5, 6, 7, 8)
 """Class ids that may have moved since: vehicles and people are not remembered."""
-GROUND = len(STANDING_CLASSES)
-KINDS = GROUND + 1
 CHANNELS = FINE + 3 + KINDS
 """Channels of a remembered lifted voxel: hits of its eight voxels, all hits, nearest distance from which it was seen,
 age of its latest hit, and share of each standing class and of the ground classes."""

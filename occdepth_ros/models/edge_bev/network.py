@@ -12,8 +12,10 @@ from occdepth_ros.models.edge_bev.completion import BevUNet
 from occdepth_ros.models.edge_bev.config import (
     FINE,
     GROUND_CLASSES,
+    KINDS,
     LIFT,
     N_CLASSES,
+    N_GROUND,
     STANDING_CLASSES,
     BevConfig,
     LiftedState,
@@ -24,10 +26,6 @@ from occdepth_ros.models.edge_bev.memory import CHANNELS as MEMORY_CHANNELS
 from occdepth_ros.models.edge_bev.memory import COLUMN_CHANNELS as MEMORY_COLUMN_CHANNELS
 from occdepth_ros.models.edge_bev.memory import Recall
 
-GROUND = len(STANDING_CLASSES)
-"""Index of "any ground class" behind the standing classes in the logits of a lifted voxel."""
-KINDS = GROUND + 1
-N_GROUND = len(GROUND_CLASSES)
 COLUMNS = LIFT**2
 """Columns of the prediction in one lifted column."""
 OCCUPANCY_BIAS = -3.0

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from occdepth_ros.classes import UNKNOWN
-from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, LIFT, STANDING_CLASSES, LiftedState
+from occdepth_ros.models.edge_bev.config import FINE, GROUND, GROUND_CLASSES, LIFT, STANDING_CLASSES, LiftedState
 from occdepth_ros.models.edge_bev.evidence import BEHIND, COARSE_REACH_M
-from occdepth_ros.models.edge_bev.network import GROUND, BevOutput
+from occdepth_ros.models.edge_bev.network import BevOutput
 from occdepth_ros.models.parallel import Workers
 
 SEEN, HIDDEN, OUT_OF_VIEW = range(3)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, STANDING_CLASSES, LiftedState
+from occdepth_ros.models.edge_bev.config import FINE, GROUND, GROUND_CLASSES, STANDING_CLASSES, LiftedState
 from occdepth_ros.models.edge_bev.evidence import Measurement, folded_index
-from occdepth_ros.models.edge_bev.memory import CHANNELS, GROUND, JUMP_M, KEYFRAMES, SceneMemory
+from occdepth_ros.models.edge_bev.memory import CHANNELS, JUMP_M, KEYFRAMES, SceneMemory
 from occdepth_ros.models.edge_bev.tables import BevTables
 
 GRID = VoxelGrid((0.0, -3.2, -2.0), (64, 32, 32), 0.2)

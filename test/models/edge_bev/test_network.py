@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.edge_bev import output_without_evidence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,16 @@ from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, STANDING_CLASSES, BevConfig, LiftedState
+from occdepth_ros.models.edge_bev.config import (
+    FINE,
+    GROUND,
+    GROUND_CLASSES,
+    KINDS,
+    N_GROUND,
+    STANDING_CLASSES,
+    BevConfig,
+    LiftedState,
+)
 from occdepth_ros.models.edge_bev.evidence import (
     BEHIND,
     BEHIND_M,
@@ -30,7 +40,7 @@ from occdepth_ros.models.edge_bev.evidence import (
     voxel_evidence,
 )
 from occdepth_ros.models.edge_bev.image_network import normalized
-from occdepth_ros.models.edge_bev.network import GROUND, KINDS, N_GROUND, BevOutput, EdgeBev
+from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev
 from occdepth_ros.models.edge_bev.optimized import optimized
 from occdepth_ros.models.edge_bev.predictor import scene_inputs
 from occdepth_ros.models.edge_bev.readout import HIDDEN, OUT_OF_VIEW, SEEN, decide, folded, regions, unfolded
@@ -157,18 +167,7 @@ def output(kind: int, layout: int, occupancy: float) -> BevOutput:
     kinds, ground = torch.zeros(n, KINDS), torch.zeros(n // SIZE[2], 4, N_GROUND)
     kinds[:, kind] = 9.0
     ground[:, :, layout] = 9.0
-    nothing = torch.zeros(0, dtype=torch.long)
-    return BevOutput(
-        torch.full((n, FINE), occupancy),
-        kinds,
-        torch.zeros(0, KINDS + 1),
-        torch.zeros(1, KINDS),
-        nothing,
-        nothing,
-        torch.zeros(0, KINDS),
-        nothing,
-        ground,
-    )
+    return output_without_evidence(torch.full((n, FINE), occupancy), kinds, ground)
 
 
 LIMITS = torch.tensor([[0.5, 0.5], [0.2, 0.6], [0.2, 0.6]])

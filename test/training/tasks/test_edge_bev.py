@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.edge_bev import output_without_evidence
 from safetensors.torch import save_file
 
 from occdepth_ros.data.earlier import PosedPair
@@ -16,8 +17,8 @@ from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.factory import open_dataset
 from occdepth_ros.errors import ImageError, SourceError, TrainingError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge_bev.config import FINE, GROUND_CLASSES, STANDING_CLASSES
-from occdepth_ros.models.edge_bev.network import GROUND, KINDS, N_GROUND, BevOutput
+from occdepth_ros.models.edge_bev.config import FINE, GROUND, GROUND_CLASSES, KINDS, N_GROUND, STANDING_CLASSES
+from occdepth_ros.models.edge_bev.network import BevOutput
 from occdepth_ros.models.edge_bev.readout import folded
 from occdepth_ros.training.augmentation import mirrored, turned, without_patches
 from occdepth_ros.training.config import read_recipe
@@ -60,18 +61,7 @@ def output_of(labels: torch.Tensor, strength: float) -> BevOutput:
         kinds[:, index] = strength * (labels == label).any(1)
     kinds[:, GROUND] = strength * torch.isin(labels, torch.tensor(GROUND_CLASSES)).any(1)
     layout[:, :, 0] = strength
-    nothing = torch.zeros(0, dtype=torch.long)
-    return BevOutput(
-        torch.where(occupied, strength, -strength),
-        kinds,
-        torch.zeros(0, KINDS + 1),
-        torch.zeros(1, KINDS),
-        nothing,
-        nothing,
-        torch.zeros(0, KINDS),
-        nothing,
-        layout,
-    )
+    return output_without_evidence(torch.where(occupied, strength, -strength), kinds, layout)
 
 
 def test_right_logits_cost_less_than_wrong_ones() -> None:
