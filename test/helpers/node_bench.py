@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 
+from helpers.domains import next_domain
 from occdepth_ros.nodes.qos import LATCHED, RESULT
 from occdepth_ros.nodes.stereo_occ.node import StereoOccNode
 from occdepth_ros.prediction import OccupancyPrediction
@@ -27,8 +26,6 @@ FRAME = "camera_left_optical"
 SMALL_GRID: dict[str, Any] = {"grid_size": [32, 32, 16], "grid_origin": [0.0, -3.2, -1.6], "warm_up": False}
 QUICK: dict[str, Any] = {**SMALL_GRID, "model": "stereo-geometry"}
 """What is measured is the node, not a network."""
-DOMAINS = itertools.count(os.getpid())
-"""A domain for each bench, so that nodes of one test run do not hear each other."""
 
 
 def stereo_images(disparity: int = 12, seed: int = 0) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -69,7 +66,7 @@ class Bench:
     def __init__(self, namespace: str = "", **parameters: Any) -> None:
         values = {**QUICK, "extrinsics": "parameters", **parameters}
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=1 + next(DOMAINS) % 100)
+        rclpy.init(context=self.context, domain_id=next_domain())
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         self.node = StereoOccNode(context=self.context, namespace=namespace, parameter_overrides=overrides)
         self.tester = rclpy.create_node("tester", context=self.context)

@@ -23,13 +23,14 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Float64, Header
 from visualization_msgs.msg import MarkerArray
 
+from helpers.domains import next_domain
 from occdepth_ros.nodes.qos import SENSOR_DATA
 from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS
 from occdepth_ros.nodes.stereo_occ.timing import STAGES
 
 PATIENT = QoSProfile(depth=20)
 """Deep enough for a listener that is late on a busy machine."""
-DOMAIN = 1 + (os.getpid() + 50) % 100
+DOMAIN = next_domain()
 
 
 class Process:

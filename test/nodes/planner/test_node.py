@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
 import rclpy
 import tf2_ros
 from geometry_msgs.msg import PoseStamped, TransformStamped
+from helpers.domains import next_domain
 from nav_msgs.msg import OccupancyGrid, Path
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -27,7 +26,6 @@ from occdepth_ros.nodes.qos import LATCHED, RESULT
 
 pytestmark = pytest.mark.ros
 RESOLUTION = 0.25
-DOMAINS = itertools.count(os.getpid() + 50)
 
 
 class Stage:
@@ -35,7 +33,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=1 + next(DOMAINS) % 100)
+        rclpy.init(context=self.context, domain_id=next_domain())
         overrides = [Parameter("robot_radius", value=0.5), Parameter("goal_distance", value=12.0)]
         self.node = Planner(context=self.context, parameter_overrides=overrides)
         self.tester = rclpy.create_node("tester", context=self.context)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.domains import next_domain
 from helpers.sequences import BASELINE, FOCAL, HEIGHT, LIDAR_TO_CAMERA, WIDTH, kitti_odometry, lidar_poses, make_image
 
 pytestmark = pytest.mark.ros
@@ -32,7 +33,7 @@ from tf2_msgs.msg import TFMessage  # noqa: E402
 from occdepth_ros.nodes.replay.parameters import ReplaySettings  # noqa: E402
 from occdepth_ros.nodes.stereo_occ.parameters import Settings  # noqa: E402
 
-DOMAIN = 100 + os.getpid() % 100
+DOMAIN = next_domain()
 CAMERA = {
     "left/image_rect": Image,
     "right/image_rect": Image,
