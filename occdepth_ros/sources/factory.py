@@ -40,12 +40,15 @@ LAYOUTS = (
 )
 
 
-def open_source(path: str | Path | None = None, options: SourceOptions | None = None) -> StereoSource:
+def open_source(
+    path: str | Path | None = None, options: SourceOptions | None = None, *, check: bool = True
+) -> StereoSource:
     """Open a recorded stereo sequence.
 
     Args:
         path: a folder or file in one of `LAYOUTS`; None, "" or "sample" is the sequence bundled with the package.
         options: topics and grid frame of a bag with several.
+        check: call `check_source`.
 
     Raises:
         SourceError: there is no file, or no sequence, at the path; the text names a path to give, where it can.
@@ -59,7 +62,10 @@ def open_source(path: str | Path | None = None, options: SourceOptions | None = 
         raise SourceError("the path does not exist", where=str(path), remedy="Check the spelling and the mounts.")
     for layout in LAYOUTS:
         if layout.recognises(path):
-            return _checked(_open(layout, path, options or SourceOptions()))
+            source = _open(layout, path, options or SourceOptions())
+            if check:
+                check_source(source)
+            return source
     raise SourceError(
         f"no stereo sequence here; looked for {'; '.join(layout.description for layout in LAYOUTS)}",
         where=str(path),
@@ -86,8 +92,8 @@ def _open(layout: Layout, path: Path, options: SourceOptions) -> StereoSource:
     return source
 
 
-def _checked(source: StereoSource) -> StereoSource:
-    """Check the plausibility of the rig, and add the warnings to the description.
+def check_source(source: StereoSource) -> None:
+    """Check the plausibility of the rig, and add the warnings to the description of the source.
 
     Raises:
         CalibrationError: the calibration or the pose is not plausible.
@@ -103,7 +109,6 @@ def _checked(source: StereoSource) -> StereoSource:
             raise
         raise CalibrationError(error.what, where=f"{source.name} {error.where}", remedy=error.remedy) from error
     source.description = source.description.with_warnings(*warnings)
-    return source
 
 
 def _suggestion(path: Path) -> str:

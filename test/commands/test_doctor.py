@@ -7,8 +7,9 @@ import json
 import pytest
 
 from occdepth_ros.cli import main
-from occdepth_ros.commands import doctor
-from occdepth_ros.commands.doctor import Finding, State, examine_libraries, examine_ros, ros_finding
+from occdepth_ros.commands.doctor import machine
+from occdepth_ros.commands.doctor.findings import Finding, State
+from occdepth_ros.commands.doctor.machine import examine_libraries, examine_ros, probe, ros_finding
 
 
 def test_json_report_agrees_with_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,9 +24,9 @@ def test_json_report_agrees_with_the_exit_code(capsys: pytest.CaptureFixture[str
 def test_missing_library_is_named_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "LIBRARIES", {"occdepth_no_such_module": "no-such-distribution"})
-    monkeypatch.setattr(doctor, "examine_ros", lambda: iter(()))
-    (finding,) = examine_libraries()
+    monkeypatch.setattr(machine, "LIBRARIES", {"occdepth_no_such_module": "no-such-distribution"})
+    monkeypatch.setattr(machine, "examine_ros", lambda: iter(()))
+    (finding,) = examine_libraries(probe(machine.LIBRARIES))
     assert finding.state is State.MISSING
     assert main(["doctor"]) == 1
     text = capsys.readouterr().out
@@ -34,24 +35,24 @@ def test_missing_library_is_named_with_its_remedy(
 
 
 def test_missing_optional_libraries_are_notes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "OPTIONAL", {"occdepth_no_such_module": "nothing", "numpy": "arrays"})
-    absent, present = doctor.examine_optional()
+    monkeypatch.setattr(machine, "OPTIONAL", {"occdepth_no_such_module": "nothing", "numpy": "arrays"})
+    absent, present = machine.examine_optional()
     assert (absent.state, absent.remedy) == (State.NOTE, "pip install 'occdepth_ros[export]'")
     assert "absent: nothing" in absent.text
     assert (present.state, present.remedy) == (State.OK, "")
 
 
 def test_every_ros_package_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = {module: {"file": f"/opt/prefix/{module}/__init__.py"} for module in doctor.ROS_PACKAGES}
+    answer = {module: {"file": f"/opt/prefix/{module}/__init__.py"} for module in machine.ROS_PACKAGES}
     answer["rclpy"]["rmw"] = "rmw_fastrtps_cpp"
-    monkeypatch.setattr(doctor, "probe_ros", lambda: answer)
+    monkeypatch.setattr(machine, "probe_ros", lambda: answer)
     topics = [finding.topic for finding in examine_ros()]
-    assert [topic for topic in topics if topic in doctor.ROS_PACKAGES.values()] == list(doctor.ROS_PACKAGES.values())
+    assert [topic for topic in topics if topic in machine.ROS_PACKAGES.values()] == list(machine.ROS_PACKAGES.values())
 
 
 def test_no_ros_is_a_note_but_a_broken_sourced_one_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    failure = {module: {"error": "ModuleNotFoundError: no"} for module in doctor.ROS_PACKAGES}
-    monkeypatch.setattr(doctor, "probe_ros", lambda: failure)
+    failure = {module: {"error": "ModuleNotFoundError: no"} for module in machine.ROS_PACKAGES}
+    monkeypatch.setattr(machine, "probe_ros", lambda: failure)
     monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
     monkeypatch.delenv("ROS_DISTRO", raising=False)
     assert [finding.state for finding in examine_ros()] == [State.NOTE]

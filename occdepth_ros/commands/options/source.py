@@ -26,7 +26,7 @@ MEASURED_PAIRS = 15
 """Pairs that the ground is measured in, spread over the frames."""
 
 
-def add_source_arguments(parser: argparse.ArgumentParser, *, measured_pose: bool = True) -> None:
+def add_source_arguments(parser: argparse._ActionsContainer, *, measured_pose: bool = True) -> None:
     """Declare the options; without `--measured-pose` where `measured_pose` is false."""
     add = parser.add_argument
     add(

@@ -1,9 +1,7 @@
-"""`occdepth doctor`: check this machine, and print the command that installs what is missing."""
+"""Checks of this machine, each with the command that installs what is missing."""
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import importlib.metadata
 import importlib.util
 import json
@@ -12,15 +10,13 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from enum import Enum
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from occdepth_ros import __version__
+from occdepth_ros.commands.doctor.findings import Finding, State
 from occdepth_ros.models.registry import MODELS
-
-SUMMARY = "check this machine and list what is missing"
 
 LIBRARIES = {  # module: distribution on PyPI
     "numpy": "numpy",
@@ -61,75 +57,53 @@ found = {}
 for name in sys.argv[1:]:
     try:
         module = importlib.import_module(name)
-        found[name] = {"file": module.__file__ or ""}
+        found[name] = {"file": module.__file__ or "", "version": str(getattr(module, "__version__", None) or "")}
     except Exception as error:
         found[name] = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
-if "file" in found["rclpy"]:
+if "file" in found.get("rclpy", {}):
     from rclpy.utilities import get_rmw_implementation_identifier
     found["rclpy"]["rmw"] = get_rmw_implementation_identifier()
+if "file" in found.get("torch", {}):
+    torch = importlib.import_module("torch")
+    device = found["torch"]["device"] = {"cuda": torch.version.cuda or ""}
+    try:
+        if torch.cuda.is_available():
+            device["free"], device["total"] = (str(size) for size in torch.cuda.mem_get_info())
+            device["name"] = torch.cuda.get_device_name()
+    except Exception as error:
+        device["error"] = str(error).splitlines()[0]
 print(json.dumps(found))
 """
-
-
-class State(str, Enum):
-    """State of a finding; only MISSING makes the exit code 1."""
-
-    OK = "ok"
-    NOTE = "note"
-    MISSING = "missing"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report.
-
-    Args:
-        topic: what was checked.
-        state: result of the check.
-        text: description of the result.
-        remedy: command or advice; empty if nothing needs to be done.
-    """
-
-    topic: str
-    state: State
-    text: str
-    remedy: str = ""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Print the report; return 0 if nothing is missing, else 1."""
-    findings = list(examine())
-    healthy = all(finding.state is not State.MISSING for finding in findings)
-    if arguments.json:
-        print(json.dumps({"ok": healthy, "findings": [asdict(finding) for finding in findings]}, indent=1))
-    else:
-        for finding in findings:
-            print(f"{finding.state.value:<8} {finding.topic:<20} {finding.text}")
-            if finding.remedy:
-                print(f"{'':<29} -> {finding.remedy}")
-        print("nothing is missing" if healthy else "something is missing: see the lines above")
-    return 0 if healthy else 1
 
 
 def examine() -> Iterator[Finding]:
     """Run all checks."""
     yield from examine_machine()
-    yield from examine_libraries()
+    libraries = probe(LIBRARIES)
+    yield from examine_libraries(libraries)
     yield from examine_optional()
-    yield examine_gpu()
+    yield examine_gpu(libraries.get("torch", {}))
     yield from examine_ros()
     yield from examine_models()
+
+
+def probe(modules: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Import modules in another process; returns a mapping from module to `file` and `version`, or `error`."""
+    names = list(modules)
+    command = [sys.executable, "-c", PROBE, *names]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=os.sep)
+    try:
+        found: dict[str, dict[str, Any]] = json.loads(answer.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        reason = (answer.stderr.strip().splitlines() or [f"Python ended with code {answer.returncode}"])[-1]
+        found = {module: {"error": reason} for module in names}
+    return found
 
 
 def examine_machine() -> Iterator[Finding]:
     """Check interpreter, processor and disk."""
     supported = (3, 10) <= sys.version_info[:2] <= (3, 14)
-    yield Finding("occdepth_ros", State.OK, f"{__version__}, {Path(__file__).resolve().parents[1]}")
+    yield Finding("occdepth_ros", State.OK, f"{__version__}, {Path(__file__).resolve().parents[2]}")
     yield Finding(
         "Python",
         State.OK if supported else State.MISSING,
@@ -145,16 +119,18 @@ def examine_machine() -> Iterator[Finding]:
     yield Finding("disk", State.OK if enough else State.NOTE, f"{free / 1e9:.1f} GB free in {Path.cwd()}", remedy)
 
 
-def examine_libraries() -> Iterator[Finding]:
-    """Import the dependencies other than ROS."""
+def examine_libraries(found: dict[str, dict[str, Any]]) -> Iterator[Finding]:
+    """Report the dependencies other than ROS.
+
+    Args:
+        found: result of `probe`.
+    """
     for module, distribution in LIBRARIES.items():
-        try:
-            loaded = importlib.import_module(module)
-        except (ImportError, OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            yield Finding(module, State.MISSING, reason, f"pip install {distribution}")
+        result = found[module]
+        if "error" in result:
+            yield Finding(module, State.MISSING, result["error"], f"pip install {distribution}")
         else:
-            yield Finding(module, State.OK, str(getattr(loaded, "__version__", None) or _version(distribution)))
+            yield Finding(module, State.OK, result["version"] or _version(distribution))
 
 
 def examine_optional() -> Iterator[Finding]:
@@ -166,23 +142,24 @@ def examine_optional() -> Iterator[Finding]:
             yield Finding(module, State.OK, _version(module))
 
 
-def examine_gpu() -> Finding:
-    """Check whether torch can use a CUDA device."""
-    try:
-        torch = importlib.import_module("torch")
-        if torch.cuda.is_available():
-            free, total = torch.cuda.mem_get_info()
-            name = torch.cuda.get_device_name()
-            return Finding("GPU", State.OK, f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free")
-        build = torch.version.cuda
-    except (ImportError, OSError, RuntimeError) as error:
-        return Finding("GPU", State.NOTE, f"torch reports: {str(error).splitlines()[0]}")
-    if build is None:
+def examine_gpu(torch: dict[str, Any]) -> Finding:
+    """Check whether torch can use a CUDA device.
+
+    Args:
+        torch: result of `probe` for torch.
+    """
+    device = torch.get("device", {})
+    if "error" in torch or "error" in device:
+        return Finding("GPU", State.NOTE, f"torch reports: {torch.get('error') or device['error']}")
+    if "name" in device:
+        free, total = (int(device[key]) / 1e9 for key in ("free", "total"))
+        return Finding("GPU", State.OK, f"{device['name']}, {free:.1f} of {total:.1f} GB free")
+    if not device.get("cuda"):
         return Finding("GPU", State.NOTE, "this torch is built without CUDA", "pip install torch (a CUDA build)")
     if shutil.which("nvidia-smi") is None:
         return Finding("GPU", State.NOTE, "none: models run on the CPU")
     remedy = "compare the driver that nvidia-smi shows with this CUDA version"
-    return Finding("GPU", State.NOTE, f"a driver is there, but torch (CUDA {build}) cannot use it", remedy)
+    return Finding("GPU", State.NOTE, f"a driver is there, but torch (CUDA {device['cuda']}) cannot use it", remedy)
 
 
 def examine_ros() -> Iterator[Finding]:
@@ -205,19 +182,12 @@ def examine_ros() -> Iterator[Finding]:
     yield from examine_programs(distro)
 
 
-def probe_ros() -> dict[str, dict[str, str]]:
-    """Import the ROS packages in another process; returns a mapping from module to `file` or `error`."""
-    command = [sys.executable, "-c", PROBE, *ROS_PACKAGES]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=os.sep)
-    try:
-        found: dict[str, dict[str, str]] = json.loads(answer.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        reason = (answer.stderr.strip().splitlines() or [f"Python ended with code {answer.returncode}"])[-1]
-        found = {module: {"error": reason} for module in ROS_PACKAGES}
-    return found
+def probe_ros() -> dict[str, dict[str, Any]]:
+    """Import the ROS packages, as `probe`."""
+    return probe(ROS_PACKAGES)
 
 
-def ros_finding(package: str, found: dict[str, str], distro: str, *, installed: bool) -> Finding:
+def ros_finding(package: str, found: dict[str, Any], distro: str, *, installed: bool) -> Finding:
     """Return the finding of one ROS package from the result of its import."""
     apt = f"sudo apt install ros-{distro}-{package.replace('_', '-')}"
     if "error" in found:
