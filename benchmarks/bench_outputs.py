@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.scenes import street
 from occdepth_ros.outputs import octomap
-from occdepth_ros.outputs.faces import exposed_rectangles
+from occdepth_ros.outputs.boxes import surface_boxes
 from occdepth_ros.outputs.image import encode_depth
 from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid, traversability
@@ -34,6 +34,7 @@ ENCODERS: dict[str, Callable[[OccupancyPrediction], bytes]] = {
     "octomap_binary": lambda p: octomap.encode_octomap_binary(p, FRAME, INCLUDE),
     "octomap_full": lambda p: octomap.encode_octomap_full(p, FRAME, INCLUDE),
     "markers": lambda p: encode_markers(p, FRAME, INCLUDE),
+    "markers_triangles": lambda p: encode_markers(p, FRAME, INCLUDE, style="triangles"),
     "points": lambda p: encode_points(p, FRAME, INCLUDE),
     "grid": lambda p: encode_semantic_grid(p, FRAME),
     "occupancy_grid": lambda p: encode_occupancy_grid(p, FRAME, INCLUDE),
@@ -101,13 +102,15 @@ def marker_objects(prediction: OccupancyPrediction) -> Any:
     from std_msgs.msg import ColorRGBA
     from visualization_msgs.msg import Marker, MarkerArray
 
-    marker = Marker(type=Marker.TRIANGLE_LIST)
-    for found in exposed_rectangles(prediction, INCLUDE, 50_000)[0]:
-        points = found.triangles(prediction.grid).reshape(-1, 3)
-        marker.points += [Point(x=x, y=y, z=z) for x, y, z in points.tolist()]
-        colors = np.repeat(prediction.classes.colors[found.keys & 255] / 255, 6, axis=0)
-        marker.colors += [ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in colors.tolist()]
-    return MarkerArray(markers=[marker])
+    boxes, groups = surface_boxes(prediction, INCLUDE, 50_000)[0].sorted_by_size()
+    centers, colors = boxes.centers(prediction.grid), prediction.classes.colors[boxes.keys & 255] / 255
+    message = MarkerArray()
+    for group in groups:
+        marker = Marker(type=Marker.CUBE_LIST)
+        marker.points = [Point(x=x, y=y, z=z) for x, y, z in centers[group].tolist()]
+        marker.colors = [ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in colors[group].tolist()]
+        message.markers.append(marker)
+    return message
 
 
 def cloud_object(prediction: OccupancyPrediction) -> Any:

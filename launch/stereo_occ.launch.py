@@ -37,6 +37,7 @@ OVERRIDES: dict[str, type] = {
     "slop": float,
     "rectify": bool,
     "autostart": bool,
+    "markers_style": str,
 }
 
 ARGUMENTS = {
@@ -54,6 +55,10 @@ ARGUMENTS = {
     "autostart": (
         "",
         "false leaves configuring and activating to a lifecycle manager. Empty: as the parameter file says.",
+    ),
+    "markers_style": (
+        "",
+        "boxes or triangles in ~/markers. Empty: triangles with rviz:=true, otherwise as the parameter file says.",
     ),
     "namespace": ("", "Namespace of the node and its topics."),
     "left_namespace": ("left", "Namespace of the left camera's image and camera_info."),
@@ -73,6 +78,14 @@ def viewer_remappings(namespace: str, inputs: list[tuple[str, str]]) -> list[tup
     return [(topic, target) for topic, target in pairs if topic != target]
 
 
+def _is_installed(package: str) -> bool:
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
 def make_nodes(context: LaunchContext) -> list[Any]:
     """Create the node, and RViz on request, from the launch arguments."""
 
@@ -84,6 +97,10 @@ def make_nodes(context: LaunchContext) -> list[Any]:
         for name, kind in OVERRIDES.items()
         if given(name) != ""
     }
+    is_viewed = IfCondition(given("rviz")).evaluate(context)
+    has_viewer = is_viewed and _is_installed("rviz2")
+    if has_viewer and given("markers_style") == "":
+        overrides["markers_style"] = ParameterValue("triangles", value_type=str)
     use_sim_time = {"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}
     inputs = camera_topics(given("left_namespace"), given("right_namespace"), given("image"))
     # PushRosNamespace of an including launch file
@@ -101,11 +118,9 @@ def make_nodes(context: LaunchContext) -> list[Any]:
         arguments=["--ros-args", "--log-level", f"{logger}:={given('log_level')}"],
         output="screen",
     )
-    if not IfCondition(given("rviz")).evaluate(context):
+    if not is_viewed:
         return [node]
-    try:
-        get_package_prefix("rviz2")
-    except PackageNotFoundError:
+    if not has_viewer:
         return [node, LogInfo(msg="rviz2 is not installed: nothing is displayed. rviz:=false disables this message")]
     viewer = Node(
         package="rviz2",

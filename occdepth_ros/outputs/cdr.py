@@ -8,6 +8,7 @@ sequence is a uint32 count, followed by the elements.
 from __future__ import annotations
 
 import struct
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,18 @@ class CdrWriter:
 
     def primitives(self, kinds: str, *values: float) -> None:
         """Write one number per letter of `kinds`, a string of `struct` format letters (? b B h H i I q Q f d)."""
-        for kind, value in zip(kinds, values, strict=True):
-            part = struct.pack("<" + kind, value)
-            self._append(part, len(part), len(part))
+        at = 0
+        for kind, run in groupby(kinds):
+            count = len(list(run))
+            part = struct.pack(f"<{count}{kind}", *values[at : at + count])
+            self._append(part, len(part), len(part) // count)
+            at += count
+        if at != len(values):
+            raise ValueError(f"{len(values)} values for {kinds!r}")
+
+    def encoded(self, data: bytes, alignment: int) -> None:
+        """Write bytes that another writer encoded, which need an alignment of at most `alignment` bytes."""
+        self._append(data, len(data), alignment)
 
     def string(self, text: str) -> None:
         """Write a string."""

@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.outputs.selection import Include, selected_labels
-from occdepth_ros.outputs.sparse import set_voxels, unravel
-from occdepth_ros.prediction import OccupancyPrediction, Visibility
-
-Integers = npt.NDArray[np.int64]
+from occdepth_ros.outputs.selection import Include
+from occdepth_ros.outputs.sparse import unravel
+from occdepth_ros.outputs.surface import Integers, Surface, nearest, runs, surface_of
+from occdepth_ros.prediction import OccupancyPrediction
 
 
 @dataclass(frozen=True)
@@ -85,18 +84,13 @@ def exposed_rectangles(
         raise OccDepthError(
             f"the number of rectangles {most} is negative", where="max_markers", remedy="Give 0 or more."
         )
-    labels = selected_labels(prediction, include, min_confidence, border)
-    occupied = (labels - np.uint8(1)) < np.uint8(254)
-    voxels = set_voxels(_surface(occupied))
-    keys = labels.reshape(-1).take(voxels).astype(np.int64)
-    keys += np.where(prediction.visibility.reshape(-1).take(voxels) != int(Visibility.SEEN), 256, 0)
-    directions = list(_directions(occupied, voxels, keys))
-    return _nearest(directions, prediction.grid, most)
+    surface = surface_of(prediction, include, min_confidence, border)
+    return _nearest(list(_directions(surface)), prediction.grid, most)
 
 
-def _directions(occupied: npt.NDArray[np.bool_], voxels: npt.NDArray[np.intp], keys: Integers) -> Iterator[Rectangles]:
-    shape = occupied.shape
-    flat = occupied.reshape(-1)
+def _directions(surface: Surface) -> Iterator[Rectangles]:
+    shape, voxels, keys = surface.occupied.shape, surface.voxels, surface.keys
+    flat = surface.occupied.reshape(-1)
     index = unravel(voxels, shape)  # type: ignore[arg-type]
     strides = (shape[1] * shape[2], shape[2], 1)
     for axis in range(3):
@@ -129,11 +123,11 @@ def _merged(
     """Merge faces of one direction: first into runs along `second`, then adjacent equal runs along `first`."""
     na, nb = shape[0] + 1, shape[1] + 1
     # Adjacent faces of a run have consecutive codes.
-    code, length = _runs(((plane * na + first) * 512 + keys) * nb + second)
+    code, length = runs(((plane * na + first) * 512 + keys) * nb + second)
     code, second = code // nb, code % nb
     code, keys = code >> 9, code & 511
     plane, first = code // na, code % na
-    code, width = _runs((((plane * nb + second) * nb + length) * 512 + keys) * na + first)
+    code, width = runs((((plane * nb + second) * nb + length) * 512 + keys) * na + first)
     code, first = code // na, code % na
     code, keys = code >> 9, code & 511
     code, length = code // nb, code % nb
@@ -145,38 +139,13 @@ def _merged(
     return Rectangles(axis, is_upper, lower, size, keys)
 
 
-def _runs(codes: Integers) -> tuple[Integers, Integers]:
-    """Return the first number and the length of each run of consecutive numbers."""
-    codes = np.sort(codes)
-    starts = np.flatnonzero(np.diff(codes, prepend=codes[:1] - 2) != 1)
-    return codes.take(starts), np.diff(starts, append=len(codes)).astype(np.int64)
-
-
-def _surface(occupied: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return the occupied voxels with an unoccupied neighbour, `[X, Y, Z]`. Space outside the grid is unoccupied."""
-    flat = occupied.reshape(-1)
-    inside = flat.copy()
-    # Neighbours in the flattened grid are wrong only at the boundary of the grid, where every voxel is surface.
-    for step in (occupied.shape[1] * occupied.shape[2], occupied.shape[2], 1):
-        inside[step:] &= flat[:-step]
-        inside[:-step] &= flat[step:]
-    dense = inside.reshape(occupied.shape)
-    for axis in range(3):
-        faces = np.moveaxis(dense, axis, 0)
-        faces[0] = faces[-1] = False
-    return np.greater(occupied, dense)
-
-
 def _nearest(directions: list[Rectangles], grid: VoxelGrid, most: int) -> tuple[list[Rectangles], int]:
     total = sum(len(found.keys) for found in directions)
     if total <= most:
         return directions, 0
-    origin = np.asarray(grid.origin[:2])
-    distances = [
-        np.hypot(*(origin + grid.resolution * (found.lower[:, :2] + 0.5 * found.size[:, :2])).T) for found in directions
-    ]
+    lower, size = (np.concatenate([getattr(found, name) for found in directions]) for name in ("lower", "size"))
     chosen = np.zeros(total, bool)
-    chosen[np.argsort(np.concatenate(distances), kind="stable")[:most]] = True
+    chosen[nearest(lower, size, grid, most)] = True
     parts = np.split(chosen, np.cumsum([len(found.keys) for found in directions])[:-1])
     kept = [found.taken(np.flatnonzero(part)) for found, part in zip(directions, parts, strict=True)]
     return kept, total - most

@@ -1,37 +1,66 @@
 """Encoder of visualization_msgs/MarkerArray with the occupied surface and the cameras, for RViz's MarkerArray display.
 
-RViz does not apply lighting to markers with a colour per point, and does not sort transparent faces by depth. The
-surface is therefore a triangle list with colours shaded by the face normal, and completed voxels have a lighter,
-opaque colour.
+The style `boxes` is the small one: CUBE_LISTs, 40 bytes per box. The style `triangles` is the crisp one in RViz, which
+darkens the upper faces of cubes, does not apply lighting to triangles with a colour per point, and does not sort
+transparent faces by depth: a triangle list with colours shaded by the face normal, 240 bytes per rectangle. Completed
+voxels have a lighter, opaque colour in both.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import ClassTable
-from occdepth_ros.outputs.cdr import CdrWriter
+from occdepth_ros.errors import OccDepthError
+from occdepth_ros.outputs.boxes import surface_boxes
+from occdepth_ros.outputs.cdr import ENCAPSULATION, CdrWriter
 from occdepth_ros.outputs.faces import Rectangles, exposed_rectangles
 from occdepth_ros.outputs.selection import Include
+from occdepth_ros.outputs.surface import COMPLETED
 from occdepth_ros.prediction import OccupancyPrediction
 
+MarkersStyle = str
+"""One of `MARKERS_STYLES`. The value of a ROS parameter, therefore validated at run time."""
+
+MARKERS_STYLES: tuple[MarkersStyle, ...] = ("boxes", "triangles")
+
 SHADES = {(2, True): 1.0, (2, False): 0.5, (0, False): 0.85, (0, True): 0.6, (1, True): 0.72, (1, False): 0.72}
-"""Brightness of a face by axis and direction, for light from above and from behind the vehicle."""
+"""Brightness of a triangle by axis and direction, for light from above and from behind the vehicle."""
 COMPLETED_WEIGHT, COMPLETED_GREY = 0.5, 200
 """Weight of the class colour in the colour of a completed voxel, and the grey level, 0..255, with which it is mixed.
 A mixture with white would give road the colour of parking."""
 OVERLAP = 0.005
 """Enlargement of rectangles at each edge, voxels. It closes gaps between rectangles of different sizes."""
-FRUSTUM_DEPTH_M, FRUSTUM_WIDTH_M = 1.0, 0.04
+FRUSTUM_DEPTH_M, FRUSTUM_LINE_WIDTH_M = 1.0, 0.04
 FRUSTUM_COLOR = (0.05, 0.35, 0.85, 1.0)
 
-_LINE_LIST, _TRIANGLE_LIST = 5, 11
+_LINE_LIST, _CUBE_LIST, _TRIANGLE_LIST = 5, 6, 11
 _ADD, _DELETE_ALL = 0, 3
 
 Points = npt.NDArray[np.float64]
 Colors = npt.NDArray[np.float32]
+
+
+class _Marker(NamedTuple):
+    """Fields of a visualization_msgs/Marker that differ between the markers of a message.
+
+    Args:
+        namespace, identity, kind: `ns`, `id`, `type`.
+        scale: edge lengths, or width of lines, metres.
+        points, colors: `[N, 3]` metres and `[N, 4]` red, green, blue, alpha in 0..1.
+    """
+
+    namespace: str
+    identity: int
+    kind: int
+    scale: tuple[float, float, float]
+    points: Points
+    colors: Colors
 
 
 def encode_markers(
@@ -43,41 +72,40 @@ def encode_markers(
     *,
     border: int = 0,
     rig: StereoRig | None = None,
+    style: MarkersStyle = "boxes",
 ) -> bytes:
     """Return a serialised visualization_msgs/MarkerArray.
 
-    The markers are DELETEALL, the surface as TRIANGLE_LIST (namespaces `seen` and `completed`), and the cameras as
-    LINE_LIST (namespace `cameras`). RViz can show and hide each namespace.
+    The markers are DELETEALL, the surface (namespaces `seen` and `completed`), and the cameras as LINE_LIST (namespace
+    `cameras`). RViz can show and hide each namespace.
 
     Args:
         prediction: prediction to encode.
         frame_id: frame of the header.
         include, min_confidence, border: as in `selected_labels`.
-        max_markers: maximum number of rectangles, 240 bytes each; see `most` of `exposed_rectangles`.
+        max_markers: maximum number of boxes or rectangles; see `most` of `surface_boxes` and `exposed_rectangles`.
         rig: cameras to draw; None = no cameras.
+        style: one of `MARKERS_STYLES`: a CUBE_LIST for each size of boxes, or a TRIANGLE_LIST for each namespace.
 
     Raises:
-        OccDepthError: `max_markers` is negative.
+        OccDepthError: `max_markers` is negative, or the style does not exist.
     """
-    directions, _ = exposed_rectangles(prediction, include, max_markers, min_confidence, border)
-    colors = class_colors(prediction.classes)
-    lists: list[tuple[str, int, float, Points, Colors]] = []
-    for completed, name in enumerate(("seen", "completed")):
-        parts = [found.taken(np.flatnonzero((found.keys > 255) == completed)) for found in directions]
-        points, rgba = _triangles(parts, prediction, colors[completed])
-        if len(points):
-            lists.append((name, _TRIANGLE_LIST, 1.0, points, rgba))
+    if style not in MARKERS_STYLES:
+        raise OccDepthError(
+            f"the style {style!r} does not exist", where="markers_style", remedy=f"Use {' or '.join(MARKERS_STYLES)}."
+        )
+    surface = _boxes if style == "boxes" else _triangles
+    markers = list(surface(prediction, include, max_markers, min_confidence, border))
     if rig is not None:
         lines = frustum_lines(rig)
-        lists.append(
-            ("cameras", _LINE_LIST, 0.04, lines, np.tile(np.array(FRUSTUM_COLOR, np.float32), (len(lines), 1)))
-        )
+        colors = np.tile(np.array(FRUSTUM_COLOR, np.float32), (len(lines), 1))
+        markers.append(_Marker("cameras", 0, _LINE_LIST, (FRUSTUM_LINE_WIDTH_M,) * 3, lines, colors))
     message = CdrWriter()
-    message.primitives("I", 1 + len(lists))
-    nothing = np.empty((0, 3)), np.empty((0, 4), np.float32)
-    _write_marker(message, prediction.stamp_ns, frame_id, "", _TRIANGLE_LIST, _DELETE_ALL, 0.0, *nothing)
-    for name, kind, scale, points, rgba in lists:
-        _write_marker(message, prediction.stamp_ns, frame_id, name, kind, _ADD, scale, points, rgba)
+    message.primitives("I", 1 + len(markers))
+    nothing = _Marker("", 0, _CUBE_LIST, (0.0, 0.0, 0.0), np.empty((0, 3)), np.empty((0, 4), np.float32))
+    _write_marker(message, prediction.stamp_ns, frame_id, _DELETE_ALL, nothing)
+    for marker in markers:
+        _write_marker(message, prediction.stamp_ns, frame_id, _ADD, marker)
     return message.finish()
 
 
@@ -102,7 +130,35 @@ def frustum_lines(rig: StereoRig, depth: float = FRUSTUM_DEPTH_M) -> Points:
     return np.concatenate(lines)
 
 
+def _boxes(
+    prediction: OccupancyPrediction, include: Include, most: int, min_confidence: float, border: int
+) -> Iterator[_Marker]:
+    """Yield a CUBE_LIST for each size and namespace, with unique ids."""
+    found, _ = surface_boxes(prediction, include, most, min_confidence, border)
+    boxes, groups = found.sorted_by_size()
+    rgba = np.ones((2 * COMPLETED, 4), np.float32)
+    rgba[:, :3] = class_colors(prediction.classes).reshape(-1, 3)
+    points, colors = boxes.centers(prediction.grid), rgba.take(boxes.keys, axis=0)
+    for identity, group in enumerate(groups):
+        x, y, z = (prediction.grid.resolution * (1 << int(exponent)) for exponent in boxes.exponents[group.start])
+        name = "completed" if boxes.keys[group.start] >= COMPLETED else "seen"
+        yield _Marker(name, identity, _CUBE_LIST, (x, y, z), points[group], colors[group])
+
+
 def _triangles(
+    prediction: OccupancyPrediction, include: Include, most: int, min_confidence: float, border: int
+) -> Iterator[_Marker]:
+    """Yield a TRIANGLE_LIST for each namespace."""
+    directions, _ = exposed_rectangles(prediction, include, most, min_confidence, border)
+    colors = class_colors(prediction.classes)
+    for completed, name in enumerate(("seen", "completed")):
+        parts = [found.taken(np.flatnonzero((found.keys >= COMPLETED) == completed)) for found in directions]
+        points, rgba = _corners(parts, prediction, colors[completed])
+        if len(points):
+            yield _Marker(name, 0, _TRIANGLE_LIST, (1.0, 1.0, 1.0), points, rgba)
+
+
+def _corners(
     parts: list[Rectangles], prediction: OccupancyPrediction, colors: npt.NDArray[np.float32]
 ) -> tuple[Points, Colors]:
     """Return corners `[6 N, 3]` and colours `[6 N, 4]` of two triangles per rectangle."""
@@ -115,27 +171,23 @@ def _triangles(
     return np.concatenate(points).reshape(-1, 3), np.concatenate(rgba)
 
 
-def _write_marker(
-    message: CdrWriter,
-    stamp_ns: int,
-    frame_id: str,
-    namespace: str,
-    kind: int,
-    action: int,
-    scale: float,
-    points: Points,
-    colors: Colors,
-) -> None:
+def _write_marker(message: CdrWriter, stamp_ns: int, frame_id: str, action: int, marker: _Marker) -> None:
     """Write a visualization_msgs/Marker with unlimited lifetime."""
     message.header(stamp_ns, frame_id)
-    message.string(namespace)
-    message.primitives("iii", 0, kind, action)
+    message.string(marker.namespace)
+    message.primitives("iii", marker.identity, marker.kind, action)
     message.pose()
-    message.primitives("ddd", scale, scale, scale)
+    message.primitives("ddd", *marker.scale)
     message.primitives("ffff", 0.0, 0.0, 0.0, 1.0)
     message.primitives("iI?", 0, 0, False)
-    message.sequence(points)
-    message.sequence(colors)
+    message.sequence(marker.points)
+    message.sequence(marker.colors)
+    message.encoded(_TAIL, 4)
+
+
+def _tail() -> bytes:
+    """Return the encoded fields of a visualization_msgs/Marker behind `colors`, all empty, aligned to 4 bytes."""
+    message = CdrWriter()
     message.string("")  # texture_resource
     message.header(0, "")  # texture
     message.string("")
@@ -146,3 +198,7 @@ def _write_marker(
     message.string("")  # mesh_file
     message.primitives("I", 0)
     message.primitives("?", False)
+    return message.finish()[len(ENCAPSULATION) :]
+
+
+_TAIL = _tail()

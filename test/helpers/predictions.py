@@ -26,6 +26,16 @@ def predict(labels: npt.NDArray[np.uint8], **fields: Any) -> OccupancyPrediction
     return OccupancyPrediction(grid, labels, **fields)
 
 
+def surface_of(occupied: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The voxels with an unoccupied neighbour, by the definition; space outside the grid is unoccupied."""
+    padded = np.pad(occupied, 1)
+    inside = np.ones_like(occupied)
+    for axis in range(3):
+        for step in (-1, 1):
+            inside &= np.roll(padded, step, axis)[1:-1, 1:-1, 1:-1]
+    return occupied & ~inside
+
+
 def random_labels(rng: np.random.Generator, size: tuple[int, int, int], block: int = 1) -> npt.NDArray[np.uint8]:
     """Free, unknown and three classes, in blocks of equal voxels."""
     coarse = rng.choice(LABELS, size=[-(-n // block) for n in size])

@@ -224,6 +224,25 @@ def test_log_level_and_view_follow_a_pushed_namespace(monkeypatch: pytest.Monkey
     assert remapped["/left/camera_info"] == "/fleet/robot1/front/left/camera_info"
 
 
+@pytest.mark.parametrize(
+    ("given", "style"),
+    [({"rviz": "true"}, "triangles"), ({}, None), ({"rviz": "true", "markers_style": "boxes"}, "boxes")],
+)
+def test_rviz_gets_triangles_unless_another_style_is_given(
+    given: dict[str, str], style: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = _description("stereo_occ.launch.py")
+    from launch import LaunchContext
+
+    monkeypatch.setattr(module, "get_package_prefix", lambda package: "/opt/ros")
+    context = LaunchContext()
+    context.launch_configurations.update({name: default for name, (default, _) in module.ARGUMENTS.items()})
+    context.launch_configurations.update({"params_file": "p.yaml", "rviz_config": "view.rviz", **given})
+    node = module.make_nodes(context)[0]
+    overrides = {_text(context, name): value.evaluate(context) for name, value in node._Node__parameters[1].items()}
+    assert overrides.get("markers_style") == style
+
+
 @pytest.mark.parametrize("installed", [True, False])
 def test_without_rviz_the_node_starts_all_the_same(installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     module = _description("stereo_occ.launch.py")

@@ -1,16 +1,18 @@
-"""Surface rectangles: every exposed face is covered once, equal faces are merged, and the maximum number holds."""
+"""Surface boxes and rectangles: every voxel and exposed face is covered once, equal ones are merged, and the maximum
+number holds."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from helpers.predictions import predict, predictions
+from helpers.predictions import predict, predictions, surface_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.errors import OccDepthError
+from occdepth_ros.outputs.boxes import Boxes, surface_boxes
 from occdepth_ros.outputs.faces import Rectangles, exposed_rectangles
 from occdepth_ros.outputs.markers import SHADES, class_colors, frustum_lines
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
@@ -43,6 +45,56 @@ def test_each_exposed_face_is_in_one_rectangle_of_its_class(prediction: Occupanc
             assert (prediction.labels[box] == (key & 255)).all()
             assert ((prediction.visibility[box] != Visibility.SEEN) == (key > 255)).all()
         np.testing.assert_array_equal(drawn, exposed(prediction.occupied, found.axis, found.is_upper))
+
+
+def box_of(found: Boxes, index: int) -> tuple[slice, ...]:
+    return tuple(slice(int(a), int(a + n)) for a, n in zip(found.lower[index], found.size[index], strict=True))
+
+
+@given(predictions())
+def test_each_surface_voxel_is_in_one_box_of_its_class(prediction: OccupancyPrediction) -> None:
+    found, dropped = surface_boxes(prediction, "all", PLENTY)
+    assert dropped == 0
+    drawn = np.zeros(prediction.grid.size, int)
+    for index, key in enumerate(found.keys):
+        box = box_of(found, index)
+        drawn[box] += 1
+        assert (prediction.labels[box] == (key & 255)).all()
+        assert ((prediction.visibility[box] != Visibility.SEEN) == (key > 255)).all()
+    np.testing.assert_array_equal(drawn, surface_of(prediction.occupied))
+
+
+@pytest.mark.parametrize(("length", "boxes"), [(1, 1), (7, 3), (8, 1), (9, 2), (24, 3), (255, 34), (256, 32)])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_row_of_voxels_is_cut_into_boxes_of_eight_four_two_and_one(axis: int, length: int, boxes: int) -> None:
+    shape = [3, 3, 3]
+    shape[axis] = length
+    labels = np.zeros(shape, np.uint8)
+    labels[tuple(slice(None) if other == axis else 1 for other in range(3))] = 9
+    found, _ = surface_boxes(predict(labels), "all", PLENTY)
+    assert len(found.keys) == boxes and found.size[:, axis].sum() == length
+    assert (np.delete(found.size, axis, axis=1) == 1).all()
+
+
+def test_the_codes_of_large_grids_do_not_overflow() -> None:
+    labels = np.zeros((1100, 70, 66), np.uint8)
+    labels[[0, 1099], [69, 0], [65, 0]] = [9, 11]
+    labels[1099, 1] = 9
+    found, _ = surface_boxes(predict(labels), "all", PLENTY)
+    corners = {tuple(map(int, row)) for row in found.lower[found.size.prod(axis=1) == 1]}
+    assert corners == {(0, 69, 65), (1099, 0, 0)}
+    assert found.size.prod(axis=1).sum() == 68
+
+
+@given(predictions(), st.integers(0, 60))
+def test_the_number_of_boxes_is_the_maximum_or_all(prediction: OccupancyPrediction, most: int) -> None:
+    every, _ = surface_boxes(prediction, "all", PLENTY)
+    found, dropped = surface_boxes(prediction, "all", most)
+    assert len(found.keys) == min(most, len(every.keys))
+    assert dropped == max(0, len(every.keys) - most)
+    distances = np.hypot(*every.centers(prediction.grid)[:, :2].T)
+    kept = np.hypot(*found.centers(prediction.grid)[:, :2].T)
+    np.testing.assert_allclose(np.sort(kept), np.sort(distances)[:most], err_msg="the farthest are dropped")
 
 
 def test_a_block_of_one_class_has_six_rectangles() -> None:
@@ -97,8 +149,10 @@ def test_the_number_of_rectangles_is_the_maximum_or_all(prediction: OccupancyPre
 
 
 def test_a_negative_number_is_refused() -> None:
-    with pytest.raises(OccDepthError, match="max_markers"):
-        exposed_rectangles(predict(np.zeros((2, 2, 2), np.uint8)), "all", -1)
+    empty = predict(np.zeros((2, 2, 2), np.uint8))
+    for merge in (exposed_rectangles, surface_boxes):
+        with pytest.raises(OccDepthError, match="max_markers"):
+            merge(empty, "all", -1)
 
 
 def test_the_border_excludes_completed_voxels_but_not_seen_ones() -> None:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers.predictions import STAMP_NS, predict, random_labels
+from helpers.predictions import STAMP_NS, predict, random_labels, surface_of
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
@@ -21,6 +21,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.errors import OccDepthError
 from occdepth_ros.outputs.faces import exposed_rectangles
 from occdepth_ros.outputs.image import encode_camera_info, encode_depth, encode_rgb
 from occdepth_ros.outputs.markers import SHADES, class_colors, encode_markers
@@ -70,8 +71,41 @@ def test_octomap(prediction: OccupancyPrediction, frame_id: str, include: str) -
 
 
 @pytest.mark.parametrize("frame_id", FRAMES)
-def test_markers(prediction: OccupancyPrediction, frame_id: str) -> None:
+def test_boxes_of_markers_have_the_size_the_place_and_the_colour_of_their_voxels(
+    prediction: OccupancyPrediction, frame_id: str
+) -> None:
     message = deserialize_message(encode_markers(prediction, frame_id, "all"), MarkerArray)
+    first, *lists = message.markers
+    assert first.action == Marker.DELETEALL
+    grid, colors = prediction.grid, class_colors(prediction.classes)
+    drawn = np.zeros(grid.size, int)
+    for marker in message.markers:
+        check_header(marker.header, frame_id)
+        assert marker.pose.orientation.w == 1.0
+    assert len({(marker.ns, marker.id) for marker in lists}) == len(lists)
+    for marker in lists:
+        assert (marker.type, marker.action) == (Marker.CUBE_LIST, Marker.ADD)
+        assert len(marker.points) == len(marker.colors) > 0
+        scale = np.array([marker.scale.x, marker.scale.y, marker.scale.z])
+        assert set(np.rint(scale / grid.resolution).astype(int)) <= {1, 2, 4, 8}
+        for point, color in zip(marker.points, marker.colors, strict=True):
+            center = np.array([point.x, point.y, point.z])
+            low, high = ((center + side * scale / 2 - grid.origin) / grid.resolution for side in (-1, 1))
+            np.testing.assert_allclose([low, high], np.rint([low, high]), atol=1e-6)
+            box = tuple(slice(*ends) for ends in np.rint([low, high]).astype(int).T.tolist())
+            drawn[box] += 1
+            (label,) = np.unique(prediction.labels[box])
+            is_completed = marker.ns == "completed"
+            assert ((prediction.visibility[box] != Visibility.SEEN) == is_completed).all()
+            rgb = np.array([color.r, color.g, color.b])
+            np.testing.assert_allclose(rgb, colors[int(is_completed)][label], atol=1e-6)
+            assert color.a == 1.0
+    np.testing.assert_array_equal(drawn, surface_of(prediction.occupied))
+
+
+@pytest.mark.parametrize("frame_id", FRAMES)
+def test_triangles_of_markers_are_shaded_by_direction(prediction: OccupancyPrediction, frame_id: str) -> None:
+    message = deserialize_message(encode_markers(prediction, frame_id, "all", style="triangles"), MarkerArray)
     first, *lists = message.markers
     assert first.action == Marker.DELETEALL
     for marker in message.markers:
@@ -96,6 +130,11 @@ def test_markers(prediction: OccupancyPrediction, frame_id: str) -> None:
                 assert color.a == 1.0
                 rgb = np.rint(255 * np.array([color.r, color.g, color.b])).astype(int)
                 assert any(np.abs(rgb - other).max() <= 1 for other in allowed)
+
+
+def test_an_unknown_style_of_markers_is_refused(prediction: OccupancyPrediction) -> None:
+    with pytest.raises(OccDepthError, match=r"'spheres'.*boxes or triangles"):
+        encode_markers(prediction, "map", style="spheres")
 
 
 def test_markers_of_an_empty_scene_delete_previous_markers_and_show_the_cameras() -> None:

@@ -132,6 +132,7 @@ def _markers(result: Result, settings: Settings) -> bytes:
         settings.min_confidence,
         border=result.border(settings),
         rig=result.rig,
+        style=settings.markers_style,
     )
 
 

@@ -13,6 +13,7 @@ from occdepth_ros.models.registry import DEFAULT_MODEL, FALLBACK_MODEL, MODELS
 from occdepth_ros.nodes.parameters import ParameterError, parameter
 from occdepth_ros.nodes.stereo_occ.map_parameters import MapSettings
 from occdepth_ros.nodes.stereo_occ.planner_parameters import PlannerOutputSettings
+from occdepth_ros.outputs.markers import MARKERS_STYLES
 from occdepth_ros.outputs.selection import INCLUDES, Include
 
 
@@ -187,9 +188,17 @@ class Settings(MapSettings, PlannerOutputSettings):
     max_markers: int = parameter(
         50000,
         "Outputs",
-        "Maximum number of rectangles in `~/markers`; the farthest are omitted.",
+        "Maximum number of boxes or rectangles in `~/markers`; the farthest are omitted.",
         low=1,
         high=10_000_000,
+        live=True,
+    )
+    markers_style: str = parameter(
+        "boxes",
+        "Outputs",
+        "Form of the voxels in `~/markers`: `boxes` merges voxels into CUBE_LISTs (about 1 MB), `triangles` merges "
+        "exposed faces into shaded TRIANGLE_LISTs (about 12 MB), whose colours RViz shows unchanged.",
+        choices=MARKERS_STYLES,
         live=True,
     )
     border_voxels: int = parameter(

@@ -229,16 +229,18 @@ def test_the_cloud_holds_the_occupied_voxels(
         np.testing.assert_array_equal(colors, prediction.classes.colors[labels])
 
 
-def test_the_markers_are_triangles_in_the_grid(run: tuple[Listener, Process, Path]) -> None:
+def test_the_markers_are_boxes_in_the_grid(run: tuple[Listener, Process, Path]) -> None:
     for message in run[0].outputs("markers"):
-        surface = [marker for marker in message.markers if marker.type == Marker.TRIANGLE_LIST and marker.points]
-        assert surface and sum(len(marker.points) for marker in surface) <= 6 * Settings().max_markers
+        surface = [marker for marker in message.markers if marker.type == Marker.CUBE_LIST and marker.points]
+        assert surface and sum(len(marker.points) for marker in surface) <= Settings().max_markers
         for marker in surface:
-            assert len(marker.points) == len(marker.colors) and marker.scale.x > 0
+            assert len(marker.points) == len(marker.colors)
             assert marker.header.frame_id == "velodyne"
-            corners = np.array([(p.x, p.y, p.z) for p in marker.points])
+            half = 0.5 * np.array([marker.scale.x, marker.scale.y, marker.scale.z])
+            assert (half >= 0.49 * GRID.resolution).all()
+            centers = np.array([(p.x, p.y, p.z) for p in marker.points])
             upper = np.asarray(GRID.origin) + np.asarray(GRID.size) * GRID.resolution
-            assert (corners > np.asarray(GRID.origin) - 0.01).all() and (corners < upper + 0.01).all()
+            assert (centers - half > np.asarray(GRID.origin) - 0.01).all() and (centers + half < upper + 0.01).all()
         assert [marker.ns for marker in message.markers][-1] == "cameras"
 
 
