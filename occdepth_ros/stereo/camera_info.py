@@ -183,5 +183,17 @@ class CameraCalibration:
         return [(window, self.binning), (window, (1, 1)), (whole, self.binning), (whole, (1, 1))]
 
 
+def stated_baseline(left: CameraCalibration, right: CameraCalibration) -> float:
+    """Return the distance of the right camera to the right of the left one that the two P state, metres.
+
+    Raises:
+        CalibrationError: a focal length in P is not positive.
+    """
+    for info in (left, right):
+        if info.p[0, 0] <= 0:
+            raise CalibrationError(f"the focal length {info.p[0, 0]:g} in P is not positive", where=info.where)
+    return float(left.p[0, 3] / left.p[0, 0] - right.p[0, 3] / right.p[0, 0])
+
+
 class ImageSizeError(CalibrationError):
     """An image whose size does not match its calibration."""

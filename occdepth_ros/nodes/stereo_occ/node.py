@@ -13,16 +13,16 @@ from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import LoggingSeverity
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.nodes.faults import Component, Fault, FaultBoard, NamedError
 from occdepth_ros.nodes.parameter_binding import ParameterBinding
-from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, SENSOR_DATA, fresh, overridable
+from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, fresh, overridable
 from occdepth_ros.nodes.running import run_node
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
+from occdepth_ros.nodes.stereo_occ.camera_inputs import CameraInputs
 from occdepth_ros.nodes.stereo_occ.diagnostics import NodeDiagnostics
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
 from occdepth_ros.nodes.stereo_occ.map_server import MapServer, map_config
@@ -30,7 +30,7 @@ from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
-from occdepth_ros.nodes.stereo_occ.sync import SIDES, ImagePair, PairSynchronizer, stamp_ns
+from occdepth_ros.nodes.stereo_occ.sync import ImagePair, PairSynchronizer, stamp_ns
 from occdepth_ros.nodes.stereo_occ.timing import TimingPublishers
 from occdepth_ros.nodes.stereo_occ.watch import StreamWatch
 from occdepth_ros.nodes.stereo_occ.worker import Worker
@@ -64,7 +64,7 @@ class StereoOccNode(LifecycleNode):
         self._logged: dict[str, float] = {}
         self._summary = ""
         self._reported: set[str] = set()
-        self._subscriptions_made: list[Subscription] = []
+        self._inputs: CameraInputs | None = None
         self._watch: StreamWatch | None = None
         self._binding = ParameterBinding(
             self,
@@ -131,17 +131,10 @@ class StereoOccNode(LifecycleNode):
             slop=settings.slop,
             queue_size=settings.queue_size,
         )
-        names = {}
-        for side in SIDES:
-            names[side] = self._subscribe(Image, f"{side}/image_rect", partial(self._image, side))
-            self._subscribe(CameraInfo, f"{side}/camera_info", partial(self._calibration, side))
-        self.pipeline.calibration.topics = (names["left"], names["right"])
-        self._watch = StreamWatch(
-            self.synchronizer, self.pipeline.calibration, self.faults, names, self._published_images
-        )
-        self._subscriptions_made.append(
-            self.create_subscription(Header, REPLAY_ENDED, self._replay_ended, fresh(LATCHED))
-        )
+        self._inputs = CameraInputs(self, settings, self._image, self._calibration)
+        self._end_subscription = self.create_subscription(Header, REPLAY_ENDED, self._replay_ended, fresh(LATCHED))
+        names = self._name_inputs("")
+        self._watch = StreamWatch(self.synchronizer, self.pipeline.calibration, self.faults, names, self._inputs.advice)
         self._diagnostics.synchronizer = self.synchronizer
         self.pipeline.start()
         self.worker.start()
@@ -184,17 +177,20 @@ class StereoOccNode(LifecycleNode):
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
-    def _subscribe(self, message: type, topic: str, callback: Any) -> str:
-        made = self.create_subscription(
-            message, topic, callback, fresh(SENSOR_DATA), qos_overriding_options=overridable()
-        )
-        self._subscriptions_made.append(made)
-        return str(made.topic_name)
+    def _name_inputs(self, choice: str) -> dict[str, str]:
+        """Tell the pipeline the resolved names of the image topics and why they were chosen, and return the names."""
+        assert self.pipeline is not None and self._inputs is not None
+        names = self._inputs.names
+        self.pipeline.calibration.topics = (names["left"], names["right"])
+        self.pipeline.rig_checks.images = f"{names['left']} and {names['right']}"
+        self.pipeline.rig_checks.choice = choice
+        return names
 
-    def _published_images(self) -> list[str]:
-        """Return the names of the image topics that have a publisher."""
-        topics = [name for name, types in self.get_topic_names_and_types() if "sensor_msgs/msg/Image" in types]
-        return sorted(name for name in topics if self.count_publishers(name) and "/stereo_occ/" not in name)
+    def _select_inputs(self) -> None:
+        assert self._inputs is not None
+        if choice := self._inputs.select():
+            names = self._name_inputs(choice)
+            self.get_logger().warning(f"auto_select: subscribed to {names['left']} and {names['right']}: {choice}")
 
     def _enter(self, state: str, text: str) -> None:
         self.get_logger().info(f"{state}: {text}")
@@ -236,16 +232,16 @@ class StereoOccNode(LifecycleNode):
                 self.worker.slot.wake()
 
     def _stop(self) -> None:
-        for subscription in self._subscriptions_made:
-            self.destroy_subscription(subscription)
-        self._subscriptions_made.clear()
+        if self._inputs is not None:
+            self._inputs.close()
+            self.destroy_subscription(self._end_subscription)
         if self.worker is not None:
             self.worker.stop()
         if self.pipeline is not None:
             self.pipeline.drop_waiting()
             if self.pipeline.world is not None:
                 self.pipeline.world.stop()
-        self.synchronizer = self._watch = None
+        self.synchronizer = self._watch = self._inputs = None
         for component in (Component.INPUT, Component.SYNC, Component.CALIBRATION, Component.EXTRINSICS):
             self.faults.clear_component(component)
         self.faults.clear("slow_rate")
@@ -279,6 +275,8 @@ class StereoOccNode(LifecycleNode):
             pipeline = self.pipeline
             handled = pipeline.processed + pipeline.failed
             self._watch.check(pipeline.settings.input_timeout, handled, pipeline.processing.percentiles(50)[0])
+            if self._watch.has_no_input:
+                self._select_inputs()
         if self.pipeline is not None and self.pipeline.rig_checks.summary != self._summary:
             self._summary = self.pipeline.rig_checks.summary
             self.get_logger().info(self._summary)

@@ -126,6 +126,12 @@ class Settings(MapSettings, PlannerOutputSettings):
     rectify: bool = parameter(
         False, "Input", "Whether the images are raw; they are then undistorted and rectified with CameraInfo."
     )
+    auto_select: bool = parameter(
+        False,
+        "Input",
+        "Whether the node subscribes to the only live stereo pair if no image topic that it subscribes to has a "
+        "publisher. If false, or if several pairs are live, it reports them with the arguments that select one.",
+    )
     input_timeout: float = parameter(
         2.0,
         "Input",

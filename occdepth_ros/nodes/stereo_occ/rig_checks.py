@@ -44,6 +44,10 @@ class RigChecks:
         self._is_base = is_base_frame(grid.frame_id)
         self.stated: StereoRig | None = None
         """The rig with the configured pose; None before the first pair."""
+        self.images = "left/image_rect and right/image_rect"
+        """Names of the image topics, for the description."""
+        self.choice = ""
+        """Why these topics were chosen, for the description; empty = by name."""
         self.summary = ""
         """One-line description of the rig in use."""
         self._pose_source = ""
@@ -87,7 +91,7 @@ class RigChecks:
             self._replaced = None
             if first or pose.source != self._pose_source:
                 self._pose_source = pose.source
-                self.summary = summarize(rig, self._grid, "left/image_rect and right/image_rect", "", pose.source)
+                self.summary = summarize(rig, self._grid, self.images, self.choice, pose.source)
         return self._with_measured(rig)
 
     def measure(self, left: ImageArray, right: ImageArray, stamp_ns: int) -> None:
@@ -162,7 +166,5 @@ class RigChecks:
             median = self.measured
             assert median is not None
             self._replaced = with_measured_pose(rig, self._grid, median, is_base=self._is_base)
-            self.summary = summarize(
-                self._replaced, self._grid, "left/image_rect and right/image_rect", "", "the measured ground"
-            )
+            self.summary = summarize(self._replaced, self._grid, self.images, self.choice, "the measured ground")
         return self._replaced

@@ -17,8 +17,6 @@ LEAST_COUNT = 10
 """Minimum number of images or pairs in the window for a comparison."""
 LOW_SHARE = 0.5
 """Fraction of paired images, or of predicted pairs, below which a warning is set."""
-SHOWN_TOPICS = 8
-"""Maximum number of image topics in the text of a fault."""
 SAME_PHASE = 0.05
 """Maximum deviation of a stamp difference from a whole number of periods, as a fraction of a period, with which the
 cameras are synchronised."""
@@ -42,7 +40,7 @@ class StreamWatch:
         faults: receives "stream_stopped", "stream_ended", "camera_info", "unsynchronised", "images_lost" and
             "slow_rate".
         names: resolved topic names of the images by side.
-        others: returns the names of the image topics that other nodes publish, for the text of a fault.
+        advice: returns which live topics to use, for the text of a fault.
     """
 
     def __init__(
@@ -51,16 +49,22 @@ class StreamWatch:
         calibration: StereoCalibration,
         faults: FaultBoard,
         names: dict[str, str],
-        others: Callable[[], list[str]] = list,
+        advice: Callable[[], str] = str,
     ) -> None:
         self._synchronizer = synchronizer
         self._calibration = calibration
         self._faults = faults
         self._names = names
-        self._others = others
+        self._advice = advice
         self._began = time.monotonic()
+        self._is_checked = False
         self._history: deque[_Counts] = deque()
         self._last_stamp_of_replay: int | None = None
+
+    @property
+    def has_no_input(self) -> bool:
+        """Whether no image was received on either side within the timeout."""
+        return self._is_checked and not any(self._synchronizer.last_arrival.values())
 
     def replay_ended(self, last_stamp_ns: int) -> None:
         """Record that a replay has published its last pair, with this stamp (ns)."""
@@ -78,6 +82,7 @@ class StreamWatch:
         self._check_rates(now, handled, processing_ms)
         if now - self._began < timeout:
             return
+        self._is_checked = True
         silent = self._check_silence(now, timeout)
         self._check_partners(now, timeout, is_silent=silent > 0)
         missing = self._calibration.missing
@@ -105,9 +110,8 @@ class StreamWatch:
         texts = [f"no message received on {self._names[side]}" for side in never]
         texts += [f"{self._names[side]} stopped" for side in stopped]
         text = f"{'; '.join(texts)}. Start the camera, or remap the topic (`ros2 topic info -v` lists publishers)."
-        if never and (others := [name for name in self._others() if name not in self._names.values()]):
-            shown = ", ".join(others[:SHOWN_TOPICS]) + (", ..." if len(others) > SHOWN_TOPICS else "")
-            text += f" Images are published on {shown}: remap left/image_rect and right/image_rect to one stereo pair."
+        if never:
+            text = f"{text} {self._advice()}".rstrip()
         # before the first message, a missing stream is a warning
         self._faults.put("stream_stopped", Component.INPUT, text, is_error=len(never) < len(SIDES))
         return len(never) + len(stopped)

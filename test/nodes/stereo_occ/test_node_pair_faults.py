@@ -16,7 +16,6 @@ pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: ru
 
 from helpers.node_bench import FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message, stamp_of, stereo_images
 from octomap_msgs.msg import Octomap
-from sensor_msgs.msg import Image
 
 from occdepth_ros.nodes.stereo_occ import watch
 
@@ -124,15 +123,3 @@ def test_images_that_are_lost_in_transport_are_named(bench: Bench, monkeypatch: 
     bench.expect_fault("images_lost", "have no partner")
     monkeypatch.undo()
     bench.node._watch._faults.clear("images_lost")
-
-
-def test_the_pairs_of_a_robot_with_several_cameras_are_listed_where_none_is_remapped(made: list[Bench]) -> None:
-    made.append(bench := Bench(input_timeout=0.2))
-    bench.wait_active()
-    for camera in ("front", "back"):
-        for side in ("left", "right"):
-            bench.tester.create_publisher(Image, f"/{camera}/{side}/image_rect", 5)
-    bench.wait(
-        lambda: any("/front/left/image_rect" in fault.text for fault in bench.node.faults.present()), "not listed"
-    )
-    bench.expect_fault("stream_stopped", "/back/right/image_rect, /front/left/image_rect")
