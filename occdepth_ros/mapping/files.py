@@ -14,7 +14,7 @@ import numpy as np
 from occdepth_ros.errors import SourceError
 from occdepth_ros.files import whole_file
 from occdepth_ros.mapping.fusion import OccupancyMap
-from occdepth_ros.mapping.store import Key, unpack
+from occdepth_ros.mapping.store import Key, check
 from occdepth_ros.outputs.octomap import write_bt, write_ot
 
 FORMAT = "occdepth_ros map 1"
@@ -123,7 +123,7 @@ def _blocks(about: object, keys: np.ndarray, ends: np.ndarray, payload: bytes) -
     blocks: dict[Key, bytes] = {}
     for (x, y, z), first, last in zip(keys.tolist(), starts[:-1], starts[1:], strict=True):
         block = payload[int(first) : int(last)]
-        unpack(block)
+        check(block)
         blocks[x, y, z] = block
     if len(blocks) != len(keys):
         raise ValueError("a block is listed twice")

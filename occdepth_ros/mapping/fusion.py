@@ -9,7 +9,6 @@ from occdepth_ros.classes import SEMANTIC_KITTI, ClassTable
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.mapping import codes as code
-from occdepth_ros.mapping.alignment import WORD, align
 from occdepth_ros.mapping.config import BLOCK, MapConfig
 from occdepth_ros.mapping.evidence import Evidence, tick_of
 from occdepth_ros.mapping.reanchoring import moved
@@ -64,19 +63,17 @@ class OccupancyMap:
             map_from_grid: pose of the grid's frame in the map's frame at the time of the images, `[4, 4]`.
 
         Raises:
-            GridError: another resolution, a height that is no multiple of 8, or a pose that is no rigid transform.
+            GridError: another resolution, or a pose that is no rigid transform.
         """
         grid = prediction.grid
         self._check(grid, map_from_grid)
         self._watch_for_jumps(map_from_grid, prediction.stamp_ns)
         state = self._follow(grid, map_from_grid)
-        columns = align(
-            code.encode(prediction), grid, map_from_grid, self.config.resolution, state.low[2], state.size[2]
-        )
-        previous, self.stamp_ns = self.stamp_ns, max(prediction.stamp_ns, self.stamp_ns or 0)
+        elapsed = (prediction.stamp_ns - self.stamp_ns) / 1e9 if self.stamp_ns else 0.0
+        self.stamp_ns = max(prediction.stamp_ns, self.stamp_ns or 0)
         now = tick_of(self.stamp_ns)
-        self._evidence.add(state, columns, now)
-        self._evidence.fade(state, (self.stamp_ns - (previous or self.stamp_ns)) / 1e9, now)
+        self._evidence.fade(state, max(elapsed, 0.0), now)
+        self._evidence.add(state, code.encode(prediction), grid, map_from_grid, now)
         self._pose = map_from_grid.copy()
 
     def window(self) -> VoxelGrid | None:
@@ -170,10 +167,9 @@ class OccupancyMap:
         return VoxelGrid((x, y, z), size, self.config.resolution, "map")
 
     def _check(self, grid: VoxelGrid, pose: npt.NDArray[np.float64]) -> None:
-        if abs(grid.resolution - self.config.resolution) > 1e-6 or grid.size[2] % WORD:
+        if abs(grid.resolution - self.config.resolution) > 1e-6:
             raise GridError(
-                f"the map fuses voxels of {self.config.resolution:g} m in columns of multiples of {WORD}, not "
-                f"{grid.size} of {grid.resolution:g} m",
+                f"the map fuses voxels of {self.config.resolution:g} m, not of {grid.resolution:g} m",
                 where="map",
                 remedy="Set the resolution of the map to that of the grid.",
             )

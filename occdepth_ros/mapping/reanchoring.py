@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,10 +20,11 @@ def moved(state: MapState, low: Lattice, new_from_old: npt.NDArray[np.float64], 
         resolution: edge of a voxel, metres.
     """
     out = MapState.of_size(state.size, low)
+    fields: tuple[Any, ...] = out.voxels
     inverse = np.linalg.inv(new_from_old)
     turn, shift = inverse[:3, :3], inverse[:3, 3] / resolution
     y, z = (np.arange(a, a + n) + 0.5 for a, n in zip(low[1:], state.size[1:], strict=True))
-    flat = [array.reshape(int(np.prod(state.size)), -1) for array in state.arrays()]
+    flat = [array.reshape(-1) for array in state.voxels]
     for x in range(low[0], low[0] + state.size[0]):
         source = np.zeros((len(y), len(z)), np.int64)
         inside = np.ones(source.shape, bool)
@@ -36,6 +39,6 @@ def moved(state: MapState, low: Lattice, new_from_old: npt.NDArray[np.float64], 
         found = source[columns, layers]
         # arrays are addressed modulo their size
         at = (x % state.size[0], (columns + low[1]) % state.size[1], (layers + low[2]) % state.size[2])
-        for target, values in zip(out.arrays(), flat, strict=True):
-            target[at] = values[found].reshape(-1, *target.shape[3:])
+        for target, values in zip(fields, flat, strict=True):
+            target[at] = values[found]
     return out

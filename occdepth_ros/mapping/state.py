@@ -8,18 +8,49 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from occdepth_ros.compiled import compiled
 from occdepth_ros.mapping.config import BLOCK, MapConfig
 
 Lattice = tuple[int, int, int]
-T = TypeVar("T", bound=np.generic)
+Steps = npt.NDArray[np.int8]
+Bytes = npt.NDArray[np.uint8]
+Ticks = npt.NDArray[np.uint16]
 
-SEEN, COMPLETED = 0, 1
-"""Last axis of `MapState.occupancy`."""
+
+class Voxels(NamedTuple):
+    """Fields of voxels, arrays of one shape.
+
+    Args:
+        seen, completed: log-odds in steps of `codes.UNIT`, int8; 0 = no evidence.
+        label: class with the most votes; 0 = none.
+        runner_up: class with the second most votes.
+        margin: votes by which `label` leads.
+        tick: time of the last observation as occupied, tenths of a second modulo 2^16.
+    """
+
+    seen: Steps
+    completed: Steps
+    label: Bytes
+    runner_up: Bytes
+    margin: Bytes
+    tick: Ticks
+
+    @classmethod
+    def empty(cls, size: Lattice) -> Voxels:
+        """Voxels without evidence, `[X, Y, Z]`."""
+        label, runner_up, margin = (np.zeros(size, np.uint8) for _ in range(3))
+        return cls(
+            np.zeros(size, np.int8), np.zeros(size, np.int8), label, runner_up, margin, np.zeros(size, np.uint16)
+        )
+
+    def part(self, where: tuple[slice, slice, slice]) -> Voxels:
+        """A part that shares its memory."""
+        return Voxels._make(array[where] for array in self)
 
 
 @dataclass
@@ -29,20 +60,12 @@ class MapState:
     Args:
         size: voxels along x, y, z.
         low: lattice index of the window's lowest voxel; multiples of `BLOCK`.
-        occupancy: log-odds in steps of `codes.UNIT`, `[X, Y, Z, 2]` int8: seen and completed; 0 = no evidence.
-        label: class with the most votes, `[X, Y, Z]` uint8; 0 = none.
-        runner_up: class with the second most votes.
-        margin: votes by which `label` leads, uint8.
-        tick: time of the last observation as occupied, uint16 tenths of a second, modulo 2^16.
+        voxels: fields of the voxels, `[X, Y, Z]`.
     """
 
     size: Lattice
     low: Lattice
-    occupancy: npt.NDArray[np.int8]
-    label: npt.NDArray[np.uint8]
-    runner_up: npt.NDArray[np.uint8]
-    margin: npt.NDArray[np.uint8]
-    tick: npt.NDArray[np.uint16]
+    voxels: Voxels
 
     @classmethod
     def empty(cls, config: MapConfig, low: Lattice) -> MapState:
@@ -52,26 +75,22 @@ class MapState:
     @classmethod
     def of_size(cls, size: Lattice, low: Lattice) -> MapState:
         """A window of any size without any evidence."""
-        label, runner_up, margin = (np.zeros(size, np.uint8) for _ in range(3))
-        return cls(size, low, np.zeros((*size, 2), np.int8), label, runner_up, margin, np.zeros(size, np.uint16))
+        return cls(size, low, Voxels.empty(size))
 
     @property
     def nbytes(self) -> int:
         """Memory of the arrays, bytes."""
-        return sum(a.nbytes for a in self.arrays())
+        return sum(a.nbytes for a in self.voxels)
 
-    def arrays(self) -> tuple[npt.NDArray[np.generic], ...]:
-        """All arrays, in a fixed order."""
-        return self.occupancy, self.label, self.runner_up, self.margin, self.tick
+    def block(self, key: Lattice) -> Voxels:
+        """The voxels of a block, by its lattice position in blocks, `[16, 16, 16]`; shares memory with the window."""
+        x, y, z = (k * BLOCK % n for k, n in zip(key, self.size, strict=True))
+        return self.voxels.part((slice(x, x + BLOCK), slice(y, y + BLOCK), slice(z, z + BLOCK)))
 
-    def column(self, x: npt.NDArray[np.int64], y: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Flat index of columns by their lattice index, and -1 outside the window, `[N]`."""
-        tables = [(low + np.arange(n)) % n for low, n in zip(self.low[:2], self.size[:2], strict=True)]
-        dx, dy = x - self.low[0], y - self.low[1]
-        # negative numbers are large as unsigned ones
-        inside = (dx.view(np.uint64) < self.size[0]) & (dy.view(np.uint64) < self.size[1])
-        column = (tables[0] * self.size[1]).take(dx, mode="clip") + tables[1].take(dy, mode="clip")
-        return column if inside.all() else np.where(inside, column, -1)
+    def block_keys(self) -> list[Lattice]:
+        """Positions of all blocks of the window, in blocks from the lattice's origin."""
+        ranges = [range(a // BLOCK, (a + n) // BLOCK) for a, n in zip(self.low, self.size, strict=True)]
+        return list(product(*ranges))  # type: ignore[arg-type]
 
     def clear(self, first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> None:
         """Remove all evidence from the voxels of a box that lie in the window; lattice indices, `last` included."""
@@ -79,39 +98,36 @@ class MapState:
         high = np.minimum(last, np.array(self.low) + self.size - 1)
         if (low <= high).all():
             index = [np.arange(a, b + 1) % n for a, b, n in zip(low, high, self.size, strict=True)]
-            for array in self.arrays():
+            for array in self.voxels:
                 array[np.ix_(*index)] = 0
-
-    def unrolled(self, array: npt.NDArray[T], low: Lattice, size: Lattice) -> npt.NDArray[T]:
-        """A copy of a box of the window in order, `[*size, ...]`; the box must lie inside the window."""
-        out = np.empty((*size, *array.shape[3:]), array.dtype)
-        for parts in product(*(runs(a, n, total) for a, n, total in zip(low, size, self.size, strict=True))):
-            out[tuple(to for to, _ in parts)] = array[tuple(source for _, source in parts)]
-        return out
 
     def extent(self) -> tuple[Lattice, Lattice]:
         """Lowest index and size of the smallest box of whole blocks that holds all evidence of the window.
 
         The box has one block where there is no evidence.
         """
-        blocks = self.occupancy.view(np.uint16).reshape(
-            self.size[0] // BLOCK, BLOCK, self.size[1] // BLOCK, BLOCK, self.size[2]
-        )
-        filled = np.asarray(blocks.any(axis=(1, 3))).reshape(blocks.shape[0], blocks.shape[2], -1, BLOCK).any(axis=3)
+        filled = _filled_blocks(self.voxels.seen, self.voxels.completed)
         low, size = [], []
         for axis, total in enumerate(self.size):
             others = tuple(a for a in range(3) if a != axis)
             start = self.low[axis] // BLOCK % (total // BLOCK)
-            present = np.flatnonzero(np.roll(np.asarray(filled).any(axis=others), -start))
+            present = np.flatnonzero(np.roll(filled.any(axis=others), -start))
             first, last = (int(present[0]), int(present[-1])) if len(present) else (0, 0)
             low.append(self.low[axis] + first * BLOCK)
             size.append((last - first + 1) * BLOCK)
         return (low[0], low[1], low[2]), (size[0], size[1], size[2])
 
 
-def runs(first: int, count: int, total: int) -> list[tuple[slice, slice]]:
-    """Positions in a box and in a wrapped axis of `total` voxels, of at most two runs without a wrap."""
-    start = first % total
-    head = min(count, total - start)
-    runs = [(slice(0, head), slice(start, start + head))]
-    return runs if head == count else [*runs, (slice(head, count), slice(0, count - head))]
+@compiled
+def _filled_blocks(seen: Steps, completed: Steps) -> npt.NDArray[np.bool_]:
+    """Whether the blocks of a window hold evidence, in the order of the arrays, `[X / 16, Y / 16, Z / 16]`."""
+    nx, ny, nz = seen.shape[0] // BLOCK, seen.shape[1] // BLOCK, seen.shape[2] // BLOCK
+    # a row of 16 voxels is two 64-bit words
+    a, b = seen.view(np.uint64), completed.view(np.uint64)
+    filled = np.zeros((nx, ny, nz), np.bool_)
+    for x in range(seen.shape[0]):
+        for y in range(seen.shape[1]):
+            for z in range(nz):
+                if a[x, y, 2 * z] | a[x, y, 2 * z + 1] | b[x, y, 2 * z] | b[x, y, 2 * z + 1]:
+                    filled[x // BLOCK, y // BLOCK, z] = True
+    return filled

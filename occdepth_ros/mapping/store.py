@@ -7,13 +7,12 @@ completed. Blocks that left the window first are dropped first when the limit is
 from __future__ import annotations
 
 from collections.abc import ItemsView
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from occdepth_ros.compiled import compiled
 from occdepth_ros.mapping.config import BLOCK
-from occdepth_ros.mapping.state import COMPLETED, SEEN
+from occdepth_ros.mapping.state import Bytes, Voxels
 
 Key = tuple[int, int, int]
 VOXELS = BLOCK**3
@@ -33,60 +32,85 @@ OCCUPIED = np.dtype(
     ]
 )
 """One occupied voxel of a packed block."""
+ENTRY = OCCUPIED.itemsize
 FREE_STEPS = -20
 """Log-odds, in steps of `codes.UNIT`, that a free voxel gets when its block returns."""
 
 
-@dataclass(frozen=True)
-class BlockArrays:
-    """Fields of one block's voxels in C order: `[4096, 2]` occupancy and `[4096]` each of the others."""
+def pack(block: Voxels, *, clear: bool = False) -> bytes:
+    """Pack the fields of one block, `[16, 16, 16]`; empty where it holds no evidence.
 
-    occupancy: npt.NDArray[np.int8]
-    label: npt.NDArray[np.uint8]
-    runner_up: npt.NDArray[np.uint8]
-    margin: npt.NDArray[np.uint8]
-    tick: npt.NDArray[np.uint16]
-
-
-def pack(block: BlockArrays) -> bytes:
-    """Pack the fields of one block; empty where it holds no evidence."""
-    seen, completed = block.occupancy[:, SEEN], block.occupancy[:, COMPLETED]
-    if not block.occupancy.any():
-        return b""
-    free_seen = seen < 0
-    occupied = (seen > 0) | ((seen == 0) & (completed > 0))
-    free_completed = (seen == 0) & (completed < 0)
-    index = np.flatnonzero(occupied)
-    entries = np.empty(len(index), OCCUPIED)
-    entries["index"], entries["seen"], entries["completed"] = index, seen[index], completed[index]
-    for name in ("label", "runner_up", "margin", "tick"):
-        entries[name] = getattr(block, name)[index]
-    return np.packbits(free_seen).tobytes() + np.packbits(free_completed).tobytes() + entries.tobytes()
+    Args:
+        block: the fields.
+        clear: whether to remove all evidence from the block.
+    """
+    out = np.zeros(2 * FREE_BYTES + VOXELS * OCCUPIED.itemsize, np.uint8)
+    return out[: _pack(block, out, clear)].tobytes()
 
 
-def unpack(payload: bytes) -> BlockArrays:
-    """The fields of a packed block.
+def unpack(payload: bytes, block: Voxels) -> None:
+    """Write a packed block into the fields `[16, 16, 16]`.
 
     Raises:
-        ValueError: the payload has another length, or an index beyond the block.
+        ValueError: the payload has another length, or an index beyond the block; the fields stay as they are.
     """
+    check(payload)
+    _unpack(np.frombuffer(payload, np.uint8), block)
+
+
+def check(payload: bytes) -> None:
+    """Raise a ValueError where a payload is no packed block."""
     rest = len(payload) - 2 * FREE_BYTES
     if rest < 0 or rest % OCCUPIED.itemsize:
         raise ValueError(f"a packed block of {len(payload)} bytes")
-    entries = np.frombuffer(payload, OCCUPIED, offset=2 * FREE_BYTES)
-    index = entries["index"]
+    index = np.frombuffer(payload, OCCUPIED, offset=2 * FREE_BYTES)["index"]
     if len(index) and int(index.max()) >= VOXELS:
         raise ValueError(f"voxel {int(index.max())} of a block of {VOXELS}")
-    occupancy = np.zeros((VOXELS, 2), np.int8)
-    for axis in (SEEN, COMPLETED):
-        bits = np.frombuffer(payload, np.uint8, FREE_BYTES, offset=axis * FREE_BYTES)
-        occupancy[np.unpackbits(bits).view(bool), axis] = FREE_STEPS
-    occupancy[index, SEEN], occupancy[index, COMPLETED] = entries["seen"], entries["completed"]
-    label, runner_up, margin = (np.zeros(VOXELS, np.uint8) for _ in range(3))
-    tick = np.zeros(VOXELS, np.uint16)
-    for name, values in (("label", label), ("runner_up", runner_up), ("margin", margin), ("tick", tick)):
-        values[index] = entries[name]
-    return BlockArrays(occupancy, label, runner_up, margin, tick)
+
+
+@compiled
+def _pack(block: Voxels, out: Bytes, clear: bool) -> int:
+    """Pack a block into `out`, which is zero, and return the number of bytes, 0 without evidence."""
+    end = 2 * FREE_BYTES
+    is_empty = True
+    for i in range(VOXELS):
+        x, y, z = i // (BLOCK * BLOCK), i // BLOCK % BLOCK, i % BLOCK
+        seen, completed = block.seen[x, y, z], block.completed[x, y, z]
+        if seen == 0 and completed == 0:
+            continue
+        is_empty = False
+        if seen > 0 or (seen == 0 and completed > 0):
+            tick = block.tick[x, y, z]
+            out[end], out[end + 1] = i & 255, i >> 8
+            out[end + 2], out[end + 3] = np.uint8(seen), np.uint8(completed)
+            out[end + 4], out[end + 5] = block.label[x, y, z], block.runner_up[x, y, z]
+            out[end + 6], out[end + 7], out[end + 8] = block.margin[x, y, z], tick & 255, tick >> 8
+            end += ENTRY
+        else:
+            out[(0 if seen < 0 else FREE_BYTES) + (i >> 3)] |= 128 >> (i & 7)
+        if clear:
+            block.seen[x, y, z] = block.completed[x, y, z] = 0
+    if clear:
+        for x in range(BLOCK):
+            for y in range(BLOCK):
+                block.label[x, y] = block.runner_up[x, y] = block.margin[x, y] = block.tick[x, y] = 0
+    return 0 if is_empty else end
+
+
+@compiled
+def _unpack(payload: Bytes, block: Voxels) -> None:
+    for i in range(VOXELS):
+        x, y, z = i // (BLOCK * BLOCK), i // BLOCK % BLOCK, i % BLOCK
+        bit = 128 >> (i & 7)
+        block.seen[x, y, z] = FREE_STEPS if payload[i >> 3] & bit else 0
+        block.completed[x, y, z] = FREE_STEPS if payload[FREE_BYTES + (i >> 3)] & bit else 0
+        block.label[x, y, z] = block.runner_up[x, y, z] = block.margin[x, y, z] = block.tick[x, y, z] = 0
+    for entry in range(2 * FREE_BYTES, payload.size, ENTRY):
+        i = payload[entry] | payload[entry + 1] << 8
+        x, y, z = i // (BLOCK * BLOCK), i // BLOCK % BLOCK, i % BLOCK
+        block.seen[x, y, z], block.completed[x, y, z] = np.int8(payload[entry + 2]), np.int8(payload[entry + 3])
+        block.label[x, y, z], block.runner_up[x, y, z] = payload[entry + 4], payload[entry + 5]
+        block.margin[x, y, z], block.tick[x, y, z] = payload[entry + 6], payload[entry + 7] | payload[entry + 8] << 8
 
 
 class BlockStore:

@@ -159,7 +159,7 @@ def test_predictions_with_few_occupied_voxels_are_fused(hits: int) -> None:
         world.integrate(predict(labels, at_s=0.1 * i), pose())
     snapshot = world.snapshot((0, -8, -4), GRID.size)
     assert snapshot is not None and np.array_equal(snapshot.labels, labels)
-    assert world.state is not None and world.state.margin.max() > 200, "votes saturate"
+    assert world.state is not None and world.state.voxels.margin.max() > 200, "votes saturate"
 
 
 def test_what_leaves_the_window_returns_when_the_vehicle_does() -> None:

@@ -7,34 +7,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from occdepth_ros.mapping.store import ENTRY_BYTES, VOXELS, BlockArrays, BlockStore, pack, unpack
+from occdepth_ros.mapping.config import BLOCK
+from occdepth_ros.mapping.state import Voxels
+from occdepth_ros.mapping.store import ENTRY_BYTES, BlockStore, pack, unpack
+
+SHAPE = (BLOCK, BLOCK, BLOCK)
 
 
 @given(seed=st.integers(0, 2**32 - 1), share=st.floats(0, 1))
 def test_packed_blocks_survive_a_round_trip(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
-    occupancy = np.where(rng.random((VOXELS, 2)) < share, rng.integers(-100, 127, (VOXELS, 2)), 0).astype(np.int8)
-    fields = [rng.integers(0, 20, VOXELS).astype(np.uint8) for _ in range(3)]
-    tick = rng.integers(0, 65536, VOXELS).astype(np.uint16)
-    payload = pack(BlockArrays(occupancy, *fields, tick))
-    if not occupancy.any():
+    seen, completed = np.where(rng.random((2, *SHAPE)) < share, rng.integers(-100, 127, (2, *SHAPE)), 0).astype(np.int8)
+    fields = [rng.integers(0, 20, SHAPE).astype(np.uint8) for _ in range(3)]
+    tick = rng.integers(0, 65536, SHAPE).astype(np.uint16)
+    payload = pack(Voxels(seen, completed, *fields, tick))
+    if not (seen.any() or completed.any()):
         assert payload == b""
         return
-    block = unpack(payload)
-    state = np.where(occupancy[:, 0] != 0, occupancy[:, 0], occupancy[:, 1])
-    again = np.where(block.occupancy[:, 0] != 0, block.occupancy[:, 0], block.occupancy[:, 1])
+    block = Voxels(*(np.full(SHAPE, 7, array.dtype) for array in Voxels.empty(SHAPE)))
+    unpack(payload, block)
+    state = np.where(seen != 0, seen, completed)
+    again = np.where(block.seen != 0, block.seen, block.completed)
     assert np.array_equal(np.sign(state), np.sign(again))
     occupied = state > 0
+    assert np.array_equal(block.seen[occupied], seen[occupied])
     assert np.array_equal(block.label[occupied], fields[0][occupied])
     assert np.array_equal(block.tick[occupied], tick[occupied])
-    assert pack(block) == payload
+    assert pack(block, clear=True) == payload
+    assert not any(array.any() for array in block)
 
 
 def test_damaged_payloads_are_refused() -> None:
+    block = Voxels.empty(SHAPE)
     with pytest.raises(ValueError, match="bytes"):
-        unpack(b"\0" * 1023)
+        unpack(b"\0" * 1023, block)
     with pytest.raises(ValueError, match="voxel"):
-        unpack(b"\0" * 1024 + b"\xff" * 9)
+        unpack(b"\0" * 1024 + b"\xff" * 9, block)
 
 
 def test_the_oldest_blocks_go_first() -> None:

@@ -1,0 +1,204 @@
+"""Adds the evidence of a prediction to the window of the map, at any pose.
+
+Each voxel of the window that the prediction covers reads the nearest voxel of the prediction. Columns of the window are
+processed in rows of `BLOCK` voxels, whose constant length lets the compiler use vector instructions. Occupancy is
+log-odds (Moravec and Elfes, 1985), classes are a majority vote (Boyer and Moore, 1981).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.compiled import compiled
+from occdepth_ros.mapping.codes import CLASS_MASK, OCCUPIED, SEEN, SURE
+from occdepth_ros.mapping.config import BLOCK
+from occdepth_ros.mapping.state import Bytes, Steps, Voxels
+
+Vector = npt.NDArray[np.float64]
+ONE = 1 << 16
+"""A voxel in the fixed-point numbers of positions."""
+_ANY_OCCUPIED = 0x8080808080808080
+
+
+class Rules(NamedTuple):
+    """What evidence does to a voxel.
+
+    Args:
+        increments: log-odds that each code adds, `[256, 2]` int8: seen, completed.
+        lowest, highest: limits of the log-odds.
+        votes: votes of each code for its class, `[256]`.
+        ceiling: limit of the log-odds by class, `[256]` int8.
+        lifetime: ticks after which an occupied voxel becomes unknown, by class, `[256]` uint16; 65535 = never.
+    """
+
+    increments: Steps
+    lowest: int
+    highest: int
+    votes: Bytes
+    ceiling: Steps
+    lifetime: npt.NDArray[np.uint16]
+
+
+def bounds(size: tuple[int, ...], rotation: Vector, offset: Vector) -> npt.NDArray[np.int64]:
+    """First and last plus one lattice index along x and y of a prediction of this size, `[2, 2]`."""
+    corners = np.array(
+        [[i, j, k] for i in (-0.5, size[0] - 0.5) for j in (-0.5, size[1] - 0.5) for k in (-0.5, size[2] - 0.5)]
+    )
+    lattice = corners @ rotation.T + offset
+    return np.stack([np.floor(lattice.min(0)), np.ceil(lattice.max(0)) + 1]).astype(np.int64)[:, :2]
+
+
+@compiled
+def integrate(
+    codes: Bytes,
+    inverse: Vector,
+    offset: Vector,
+    low: npt.NDArray[np.int64],
+    covered: npt.NDArray[np.int64],
+    voxels: Voxels,
+    rules: Rules,
+    now: int,
+) -> None:
+    """Add the evidence of a prediction to the window.
+
+    Args:
+        codes: codes of the prediction, `[X, Y, Z]` uint8, contiguous.
+        inverse: rotation from the lattice to the prediction, `[3, 3]`.
+        offset: position of the centre of the prediction's voxel (0, 0, 0) on the lattice, voxels, `[3]`.
+        low: lattice index of the window's lowest voxel, multiples of `BLOCK`, `[3]`.
+        covered: lattice columns to look at, as from `bounds`; those outside the window are ignored.
+        voxels: the window, `[X, Y, Z]`, which is changed.
+        rules: what evidence does.
+        now: time of the prediction, see `tick_of`.
+    """
+    nx, ny, nz = codes.shape
+    flat = codes.reshape(-1)
+    size_x, size_y, size_z = voxels.seen.shape
+    rows = size_z // BLOCK
+    count = size_x * size_y * rows
+    seen, completed = voxels.seen.reshape(count, BLOCK), voxels.completed.reshape(count, BLOCK)
+    label, runner_up = voxels.label.reshape(count, BLOCK), voxels.runner_up.reshape(count, BLOCK)
+    margin, tick = voxels.margin.reshape(count, BLOCK), voxels.tick.reshape(count, BLOCK)
+    code = np.zeros(size_z + BLOCK, np.uint8)
+    words = code.view(np.uint64)
+    index = np.empty(size_z, np.int32)
+    turn = low[2] // BLOCK % rows
+    # position in the prediction = origin + step_x * x + step_y * y + step_z * layer, fixed point, half a voxel added
+    step = inverse * ONE
+    origin = step[:, 2] * (low[2] - offset[2]) - step[:, 0] * offset[0] - step[:, 1] * offset[1] + ONE / 2
+    up_x, up_y, up_z = np.int64(np.rint(step[0, 2])), np.int64(np.rint(step[1, 2])), np.int64(np.rint(step[2, 2]))
+    row_step, plane_step = np.int32(nz), np.int32(ny * nz)
+    for x in range(max(covered[0, 0], low[0]), min(covered[1, 0], low[0] + size_x)):
+        plane = x % size_x * size_y
+        start_x, start_y, start_z = origin + step[:, 0] * x
+        for y in range(max(covered[0, 1], low[1]), min(covered[1, 1], low[1] + size_y)):
+            at_x = np.int64(start_x + step[0, 1] * y)
+            at_y = np.int64(start_y + step[1, 1] * y)
+            at_z = np.int64(start_z + step[2, 1] * y)
+            first, last = _inside(at_x, up_x, nx, 0, size_z)
+            first, last = _inside(at_y, up_y, ny, first, last)
+            first, last = _inside(at_z, up_z, nz, first, last)
+            if first >= last:
+                continue
+            p, q, r = np.int32(at_x + up_x * first), np.int32(at_y + up_y * first), np.int32(at_z + up_z * first)
+            for i in range(last - first):
+                # numba widens sums of small integers; the casts keep them at 32 bits
+                k = np.int32(i)
+                i_x = np.int32(np.int32(p + np.int32(np.int32(up_x) * k)) >> 16)
+                i_y = np.int32(np.int32(q + np.int32(np.int32(up_y) * k)) >> 16)
+                i_z = np.int32(np.int32(r + np.int32(np.int32(up_z) * k)) >> 16)
+                index[i] = np.int32(i_x * plane_step) + np.int32(i_y * row_step) + i_z
+            row, last_row = first // BLOCK, (last - 1) // BLOCK
+            words[0] = words[1] = 0
+            words[2 * (last_row - row)] = words[2 * (last_row - row) + 1] = 0
+            column = code[first - row * BLOCK :]
+            for i in range(last - first):
+                column[i] = flat[index[i]]
+            for part in range(last_row - row + 1):
+                filled = words[2 * part] | words[2 * part + 1]
+                if filled == 0:
+                    continue
+                place = (plane + y % size_y) * rows + (row + part + turn) % rows
+                here = code[BLOCK * part : BLOCK * (part + 1)]
+                _add(here, seen[place], completed[place], rules)
+                if filled & np.uint64(_ANY_OCCUPIED):
+                    block = Voxels(
+                        seen[place], completed[place], label[place], runner_up[place], margin[place], tick[place]
+                    )
+                    _vote(here, block, rules, now)
+
+
+@compiled
+def _inside(at: Any, step: Any, size: int, first: int, last: int) -> tuple[int, int]:
+    """Return the layers within `first` to `last` whose position `at + step * layer` lies in a grid of `size` voxels."""
+    if first >= last:
+        return first, first
+    top = size * ONE - 1
+    bottom_at, top_at = at + step * first, at + step * (last - 1)
+    if min(bottom_at, top_at) >= 0 and max(bottom_at, top_at) <= top:
+        return first, last
+    if step == 0 or max(bottom_at, top_at) < 0 or min(bottom_at, top_at) > top:
+        return first, first
+    if step < 0:
+        at, step = top - at, -step
+    return max(first, (step - 1 - at) // step), min(last, (top - at) // step + 1)
+
+
+@compiled
+def _add(codes: Bytes, seen: Steps, completed: Steps, rules: Rules) -> None:
+    """Add the log-odds of a row of `BLOCK` codes. Evidence is never cancelled to exactly 0, which stands for none."""
+    steps = rules.increments
+    free, occupied = SEEN | 1, OCCUPIED | SEEN | 1
+    hit, sure_hit = np.int16(steps[occupied, 0]), np.int16(steps[occupied | SURE, 0])
+    miss, sure_miss = np.int16(steps[free, 0]), np.int16(steps[free | SURE, 0])
+    free, occupied = 1, OCCUPIED | 1
+    hit_2, sure_hit_2 = np.int16(steps[occupied, 1]), np.int16(steps[occupied | SURE, 1])
+    miss_2, sure_miss_2 = np.int16(steps[free, 1]), np.int16(steps[free | SURE, 1])
+    lowest, highest = np.int16(rules.lowest), np.int16(rules.highest)
+    for i in range(BLOCK):
+        # masks of 16 bits instead of branches: bit 7 occupied, bit 6 seen, bit 5 sure, see `codes`
+        code = np.int16(codes[i])
+        is_occupied, is_seen = np.int16(-(code >> 7 & 1)), np.int16(-(code >> 6 & 1))
+        is_sure, is_known = np.int16(-(code >> 5 & 1)), np.int16(-(code & CLASS_MASK != 0))
+        up, down = np.int16(hit ^ is_sure & (hit ^ sure_hit)), np.int16(miss ^ is_sure & (miss ^ sure_miss))
+        step = np.int16((down ^ is_occupied & (down ^ up)) & is_known & is_seen)
+        after = np.int16(np.int16(seen[i]) + step)
+        after = after if after != 0 else np.int16(np.sign(step))
+        seen[i] = np.int8(min(max(after, lowest), highest))
+        up, down = np.int16(hit_2 ^ is_sure & (hit_2 ^ sure_hit_2)), np.int16(miss_2 ^ is_sure & (miss_2 ^ sure_miss_2))
+        step = np.int16((down ^ is_occupied & (down ^ up)) & is_known & ~is_seen)
+        after = np.int16(np.int16(completed[i]) + step)
+        after = after if after != 0 else np.int16(np.sign(step))
+        completed[i] = np.int8(min(max(after, lowest), highest))
+
+
+@compiled
+def _vote(codes: Bytes, voxels: Voxels, rules: Rules, now: int) -> None:
+    """Count the votes of the occupied voxels of a row: leader, runner-up and the margin between them."""
+    for i in range(BLOCK):
+        code = codes[i]
+        if code < OCCUPIED:
+            continue
+        leader, lead = voxels.label[i], voxels.margin[i]
+        if np.uint16(now - voxels.tick[i]) > rules.lifetime[leader]:
+            # the object that was here has left: the voxel starts anew
+            voxels.seen[i], voxels.completed[i] = rules.increments[code, 0], rules.increments[code, 1]
+            leader, lead = np.uint8(0), np.uint8(0)
+            voxels.label[i] = 0
+        votes = rules.votes[code]
+        if code & SEEN == 0 and voxels.seen[i] != 0:
+            votes = np.uint8(0)  # completed evidence does not name a voxel that was seen
+        name = code & CLASS_MASK
+        if name == leader or votes == 0:
+            voxels.margin[i] = min(255, lead + votes)
+        elif votes > lead:
+            voxels.runner_up[i], voxels.label[i], voxels.margin[i] = leader, name, votes - lead
+            leader = np.uint8(name)
+        else:
+            voxels.runner_up[i], voxels.margin[i] = name, lead - votes
+        voxels.tick[i] = now
+        voxels.seen[i] = min(voxels.seen[i], rules.ceiling[leader])
+        voxels.completed[i] = min(voxels.completed[i], rules.ceiling[leader])
