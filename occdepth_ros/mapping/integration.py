@@ -15,8 +15,9 @@ import numpy.typing as npt
 from occdepth_ros.compiled import compiled
 from occdepth_ros.mapping.codes import CLASS_MASK, OCCUPIED, SEEN, SURE
 from occdepth_ros.mapping.config import BLOCK
-from occdepth_ros.mapping.state import Bytes, Steps, Voxels
+from occdepth_ros.mapping.state import Bytes, Steps, Ticks, Voxels
 
+Amounts = tuple[Any, Any, Any, Any, Any, Any, Any, Any]
 Vector = npt.NDArray[np.float64]
 ONE = 1 << 16
 """A voxel in the fixed-point numbers of positions."""
@@ -39,7 +40,7 @@ class Rules(NamedTuple):
     highest: int
     votes: Bytes
     ceiling: Steps
-    lifetime: npt.NDArray[np.uint16]
+    lifetime: Ticks
 
 
 def bounds(size: tuple[int, ...], rotation: Vector, offset: Vector) -> npt.NDArray[np.int64]:
@@ -86,6 +87,11 @@ def integrate(
     words = code.view(np.uint64)
     index = np.empty(size_z, np.int32)
     turn = low[2] // BLOCK % rows
+    turn_y = low[1] - low[1] % size_y
+    lowest, highest = np.int16(rules.lowest), np.int16(rules.highest)
+    # plain arrays: slices of fields of a tuple are counted by reference in every row, which takes most of the time
+    increments, votes, ceiling, lifetime = rules.increments, rules.votes, rules.ceiling, rules.lifetime
+    amounts = _amounts(increments)
     # position in the prediction = origin + step_x * x + step_y * y + step_z * layer, fixed point, half a voxel added
     step = inverse * ONE
     origin = step[:, 2] * (low[2] - offset[2]) - step[:, 0] * offset[0] - step[:, 1] * offset[1] + ONE / 2
@@ -112,6 +118,7 @@ def integrate(
                 i_z = np.int32(np.int32(r + np.int32(np.int32(up_z) * k)) >> 16)
                 index[i] = np.int32(i_x * plane_step) + np.int32(i_y * row_step) + i_z
             row, last_row = first // BLOCK, (last - 1) // BLOCK
+            column_place = (plane + (y - turn_y if y - turn_y < size_y else y - turn_y - size_y)) * rows
             words[0] = words[1] = 0
             words[2 * (last_row - row)] = words[2 * (last_row - row) + 1] = 0
             column = code[first - row * BLOCK :]
@@ -121,14 +128,25 @@ def integrate(
                 filled = words[2 * part] | words[2 * part + 1]
                 if filled == 0:
                     continue
-                place = (plane + y % size_y) * rows + (row + part + turn) % rows
+                layer = row + part + turn
+                place = column_place + (layer if layer < rows else layer - rows)
                 here = code[BLOCK * part : BLOCK * (part + 1)]
-                _add(here, seen[place], completed[place], rules)
+                _add(here, seen[place], completed[place], amounts, lowest, highest)
                 if filled & np.uint64(_ANY_OCCUPIED):
-                    block = Voxels(
-                        seen[place], completed[place], label[place], runner_up[place], margin[place], tick[place]
+                    _vote(
+                        here,
+                        seen[place],
+                        completed[place],
+                        label[place],
+                        runner_up[place],
+                        margin[place],
+                        tick[place],
+                        now,
+                        increments,
+                        votes,
+                        ceiling,
+                        lifetime,
                     )
-                    _vote(here, block, rules, now)
 
 
 @compiled
@@ -148,16 +166,25 @@ def _inside(at: Any, step: Any, size: int, first: int, last: int) -> tuple[int, 
 
 
 @compiled
-def _add(codes: Bytes, seen: Steps, completed: Steps, rules: Rules) -> None:
+def _amounts(increments: Steps) -> Amounts:
+    """Log-odds of hit, sure hit, miss and sure miss, seen and completed, as int16."""
+    hit, miss = OCCUPIED | 1, 1
+    return (
+        np.int16(increments[SEEN | hit, 0]),
+        np.int16(increments[SEEN | SURE | hit, 0]),
+        np.int16(increments[SEEN | miss, 0]),
+        np.int16(increments[SEEN | SURE | miss, 0]),
+        np.int16(increments[hit, 1]),
+        np.int16(increments[SURE | hit, 1]),
+        np.int16(increments[miss, 1]),
+        np.int16(increments[SURE | miss, 1]),
+    )
+
+
+@compiled
+def _add(codes: Bytes, seen: Steps, completed: Steps, amounts: Amounts, lowest: Any, highest: Any) -> None:
     """Add the log-odds of a row of `BLOCK` codes. Evidence is never cancelled to exactly 0, which stands for none."""
-    steps = rules.increments
-    free, occupied = SEEN | 1, OCCUPIED | SEEN | 1
-    hit, sure_hit = np.int16(steps[occupied, 0]), np.int16(steps[occupied | SURE, 0])
-    miss, sure_miss = np.int16(steps[free, 0]), np.int16(steps[free | SURE, 0])
-    free, occupied = 1, OCCUPIED | 1
-    hit_2, sure_hit_2 = np.int16(steps[occupied, 1]), np.int16(steps[occupied | SURE, 1])
-    miss_2, sure_miss_2 = np.int16(steps[free, 1]), np.int16(steps[free | SURE, 1])
-    lowest, highest = np.int16(rules.lowest), np.int16(rules.highest)
+    hit, sure_hit, miss, sure_miss, hit_2, sure_hit_2, miss_2, sure_miss_2 = amounts
     for i in range(BLOCK):
         # masks of 16 bits instead of branches: bit 7 occupied, bit 6 seen, bit 5 sure, see `codes`
         code = np.int16(codes[i])
@@ -166,39 +193,57 @@ def _add(codes: Bytes, seen: Steps, completed: Steps, rules: Rules) -> None:
         up, down = np.int16(hit ^ is_sure & (hit ^ sure_hit)), np.int16(miss ^ is_sure & (miss ^ sure_miss))
         step = np.int16((down ^ is_occupied & (down ^ up)) & is_known & is_seen)
         after = np.int16(np.int16(seen[i]) + step)
-        after = after if after != 0 else np.int16(np.sign(step))
+        # without branches: the sign of the step where the sum is 0
+        after |= np.int16(np.int16(-(after == 0)) & np.int16(step >> 15 | (step != 0)))
         seen[i] = np.int8(min(max(after, lowest), highest))
         up, down = np.int16(hit_2 ^ is_sure & (hit_2 ^ sure_hit_2)), np.int16(miss_2 ^ is_sure & (miss_2 ^ sure_miss_2))
         step = np.int16((down ^ is_occupied & (down ^ up)) & is_known & ~is_seen)
         after = np.int16(np.int16(completed[i]) + step)
-        after = after if after != 0 else np.int16(np.sign(step))
+        # without branches: the sign of the step where the sum is 0
+        after |= np.int16(np.int16(-(after == 0)) & np.int16(step >> 15 | (step != 0)))
         completed[i] = np.int8(min(max(after, lowest), highest))
 
 
 @compiled
-def _vote(codes: Bytes, voxels: Voxels, rules: Rules, now: int) -> None:
-    """Count the votes of the occupied voxels of a row: leader, runner-up and the margin between them."""
+def _vote(
+    codes: Bytes,
+    seen: Steps,
+    completed: Steps,
+    label: Bytes,
+    runner_up: Bytes,
+    margin: Bytes,
+    tick: Ticks,
+    now: int,
+    increments: Steps,
+    votes: Bytes,
+    ceiling: Steps,
+    lifetime: Ticks,
+) -> None:
+    """Count the votes of the occupied voxels of a row: leader, runner-up and the margin between them.
+
+    The arguments are the codes, the fields of `Voxels`, the time, and those of `Rules`.
+    """
     for i in range(BLOCK):
         code = codes[i]
         if code < OCCUPIED:
             continue
-        leader, lead = voxels.label[i], voxels.margin[i]
-        if np.uint16(now - voxels.tick[i]) > rules.lifetime[leader]:
+        leader, lead = label[i], margin[i]
+        if np.uint16(now - tick[i]) > lifetime[leader]:
             # the object that was here has left: the voxel starts anew
-            voxels.seen[i], voxels.completed[i] = rules.increments[code, 0], rules.increments[code, 1]
+            seen[i], completed[i] = increments[code, 0], increments[code, 1]
             leader, lead = np.uint8(0), np.uint8(0)
-            voxels.label[i] = 0
-        votes = rules.votes[code]
-        if code & SEEN == 0 and voxels.seen[i] != 0:
-            votes = np.uint8(0)  # completed evidence does not name a voxel that was seen
+            label[i] = 0
+        vote = votes[code]
+        if code & SEEN == 0 and seen[i] != 0:
+            vote = np.uint8(0)  # completed evidence does not name a voxel that was seen
         name = code & CLASS_MASK
-        if name == leader or votes == 0:
-            voxels.margin[i] = min(255, lead + votes)
-        elif votes > lead:
-            voxels.runner_up[i], voxels.label[i], voxels.margin[i] = leader, name, votes - lead
+        if name == leader or vote == 0:
+            margin[i] = min(255, lead + vote)
+        elif vote > lead:
+            runner_up[i], label[i], margin[i] = leader, name, vote - lead
             leader = np.uint8(name)
         else:
-            voxels.runner_up[i], voxels.margin[i] = name, lead - votes
-        voxels.tick[i] = now
-        voxels.seen[i] = min(voxels.seen[i], rules.ceiling[leader])
-        voxels.completed[i] = min(voxels.completed[i], rules.ceiling[leader])
+            runner_up[i], margin[i] = name, lead - vote
+        tick[i] = now
+        seen[i] = min(seen[i], ceiling[leader])
+        completed[i] = min(completed[i], ceiling[leader])

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
+from occdepth_ros.compiled import compiled
 from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.octree import LeafTable, binary_stream_of, color_stream
 from occdepth_ros.outputs.octree.files import TreeKind, write_octree
@@ -19,8 +20,8 @@ from occdepth_ros.prediction import OccupancyPrediction
 CLAMP = (0.1192, 0.971)
 """Default clamping thresholds of the occupancy probability in the C++ library."""
 
+Bytes = npt.NDArray[np.uint8]
 _LEVEL_SHIFT = 6
-_ROWS = 16
 LEVELS = 256 >> _LEVEL_SHIFT
 """Number of confidence levels. Quantization lets neighbours of the same class and level be merged into one leaf."""
 
@@ -120,9 +121,8 @@ def occupancy_stream(
 ) -> bytes:
     """Return the stream of the OcTree."""
     labels = selected_labels(prediction, include, min_confidence, border, completed_free=completed_free)
-    # 0 unknown, 1 free, 2 occupied
-    states = np.not_equal(labels, UNKNOWN).view(np.uint8)
-    states += ((labels - np.uint8(1)) < np.uint8(UNKNOWN - 1)).view(np.uint8)
+    states = np.empty(labels.shape, np.uint8)
+    _states(labels.reshape(-1), states.reshape(-1))
     return binary_stream_of(states, prediction.grid)
 
 
@@ -164,26 +164,25 @@ def leaf_cells(
 ) -> tuple[Cells, LeafTable]:
     """Return the cells of a ColorOcTree, `[X, Y, Z]`, and their leaf table. Labels without a class are unknown."""
     leaves = leaf_table(classes)
-    occupied = len(classes) - 1
-    dtype = np.uint8 if len(leaves.rgb) < 255 else np.uint16
-    cells: Cells = np.empty(labels.shape, dtype)
-    # a few rows at a time, which stay in the cache of the core between the steps
-    for first in range(0, len(labels), _ROWS):
-        rows = slice(first, first + _ROWS)
-        part, out = labels[rows], cells[rows]
-        level: Cells = (confidence[rows] >> _LEVEL_SHIFT).astype(dtype, copy=False)
-        known = np.negative((part <= occupied).view(np.uint8).astype(dtype, copy=False))
-        taken = np.negative((part != EMPTY).view(np.uint8).astype(dtype, copy=False))
-        free = LEVELS - level
-        np.multiply(level, occupied, out=out, dtype=dtype)
-        out += part
-        out += dtype(LEVELS)
-        # Select by bit masks, which is faster than np.where.
-        out ^= free
-        out &= taken
-        out ^= free
-        out &= known
+    cells: Cells = np.empty(labels.shape, np.uint8 if len(leaves.rgb) < 255 else np.uint16)
+    _cells(labels.reshape(-1), np.ascontiguousarray(confidence).reshape(-1), len(classes) - 1, cells.reshape(-1))
     return cells, leaves
+
+
+@compiled
+def _states(labels: Bytes, states: Bytes) -> None:
+    """Set the states of labels: 0 unknown, 1 free, 2 occupied."""
+    for i in range(labels.size):
+        states[i] = 0 if labels[i] == UNKNOWN else 1 if labels[i] == EMPTY else 2
+
+
+@compiled
+def _cells(labels: Bytes, confidence: Bytes, classes: int, cells: Cells) -> None:
+    """Set the entries of labels in the leaf table of `classes` classes; labels without a class are unknown."""
+    for i in range(labels.size):
+        label, level = np.uint16(labels[i]), np.uint16(confidence[i] >> _LEVEL_SHIFT)
+        cell = np.uint16(level * classes + label + LEVELS) if label != EMPTY else np.uint16(LEVELS - level)
+        cells[i] = cell if label <= classes else 0
 
 
 def _message(prediction: OccupancyPrediction, frame_id: str, kind: TreeKind, stream: bytes) -> bytes:

@@ -6,11 +6,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.classes import UNKNOWN, ClassTable
+from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
+from occdepth_ros.compiled import compiled
 from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.image import encode_image
 from occdepth_ros.outputs.selection import Include, selected_labels
-from occdepth_ros.outputs.sparse import Index, set_voxels, unravel
 from occdepth_ros.prediction import OccupancyPrediction
 
 POINT_STEP = 20
@@ -31,6 +31,8 @@ expect; `confidence` is the probability of the label times 255; `visibility` has
 
 
 Matrix = npt.NDArray[np.float64]
+Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint32]
 
 
 def encode_points(
@@ -73,7 +75,8 @@ def encode_point_labels(
     prediction: OccupancyPrediction, frame_id: str, include: Include, min_confidence: float, border: int = 0
 ) -> bytes:
     """Return a serialised mono8 image of one row with the label of each point of `encode_points`."""
-    _, label = _occupied(prediction, include, min_confidence, border)
+    marks = point_rows(prediction, include, min_confidence, border)[:, 4]
+    label = (marks & 255).astype(np.uint8)
     return encode_image(label[None], "mono8", prediction.stamp_ns, frame_id)
 
 
@@ -81,8 +84,8 @@ def encode_point_confidence(
     prediction: OccupancyPrediction, frame_id: str, include: Include, min_confidence: float, border: int = 0
 ) -> bytes:
     """Return a serialised mono8 image of one row with the confidence, 0..255, of each point of `encode_points`."""
-    voxels, _ = _occupied(prediction, include, min_confidence, border)
-    confidence = prediction.confidence.reshape(-1).take(voxels)
+    marks = point_rows(prediction, include, min_confidence, border)[:, 4]
+    confidence = (marks >> 8 & 255).astype(np.uint8)
     return encode_image(confidence[None], "mono8", prediction.stamp_ns, frame_id)
 
 
@@ -90,32 +93,62 @@ def point_rows(
     prediction: OccupancyPrediction, include: Include, min_confidence: float, border: int = 0, *, ground: bool = True
 ) -> npt.NDArray[np.uint32]:
     """Return the points as five 32-bit words each, `[N, 5]`, in C order of the voxels."""
-    grid = prediction.grid
-    voxels, label = _occupied(prediction, include, min_confidence, border, ground=ground)
-    rows = np.empty((len(voxels), POINT_STEP // 4), "<u4")
-    xyz = rows.view("<f4")
-    for axis, index in enumerate(unravel(voxels, grid.size)):
-        xyz[:, axis] = grid.axis_centers(axis).astype(np.float32).take(index)
-    rows[:, 3] = packed_colors(prediction.classes).take(label)
-    marks = rows[:, 4:].view(np.uint8)
-    marks[:, 0] = label
-    marks[:, 1] = prediction.confidence.reshape(-1).take(voxels)
-    marks[:, 2] = prediction.visibility.reshape(-1).take(voxels)
-    marks[:, 3] = 0
-    return rows
-
-
-def _occupied(
-    prediction: OccupancyPrediction, include: Include, min_confidence: float, border: int, *, ground: bool = True
-) -> tuple[Index, npt.NDArray[np.uint8]]:
-    """Return flat indices and labels of the selected occupied voxels, `[N]` each, in C order."""
+    grid, classes = prediction.grid, prediction.classes
     labels = selected_labels(prediction, include, min_confidence, border)
-    voxels = set_voxels((labels - np.uint8(1)) < np.uint8(UNKNOWN - 1))
-    label = labels.reshape(-1).take(voxels)
-    if not ground:
-        kept = np.flatnonzero(~prediction.classes.is_ground.take(label))
-        voxels, label = voxels.take(kept), label.take(kept)
-    return voxels, label
+    kept = ~classes.is_ground if not ground else np.ones(256, bool)
+    kept[[EMPTY, UNKNOWN]] = False
+    rows = np.empty((_occupied(labels.reshape(-1)), POINT_STEP // 4), np.uint32)
+    fields = (labels, prediction.confidence, prediction.visibility)
+    label, confidence, visibility = (np.ascontiguousarray(field) for field in fields)
+    x, y, z = (grid.axis_centers(axis).astype(np.float32).view(np.uint32) for axis in range(3))
+    count = _fill(label, confidence, visibility, kept, x, y, z, packed_colors(classes), rows)
+    return rows[:count].astype("<u4", copy=False)
+
+
+@compiled
+def _occupied(labels: Bytes) -> int:
+    count = 0
+    for i in range(labels.size):
+        count += (labels[i] != EMPTY) & (labels[i] != UNKNOWN)
+    return count
+
+
+@compiled
+def _fill(
+    labels: Bytes,
+    confidence: Bytes,
+    visibility: Bytes,
+    kept: npt.NDArray[np.bool_],
+    x: Words,
+    y: Words,
+    z: Words,
+    colors: Words,
+    rows: Words,
+) -> int:
+    """Write the rows of all voxels whose label is kept, and return their number.
+
+    Args:
+        labels, confidence, visibility: `[X, Y, Z]`.
+        kept: whether a label is kept, `[256]`; it is not for free and unknown voxels.
+        x, y, z: coordinates of the centres, as the bits of float32 numbers.
+        colors: colour of each label.
+        rows: written; one for each occupied voxel.
+    """
+    at = 0
+    for i in range(labels.shape[0]):
+        for j in range(labels.shape[1]):
+            column = labels[i, j]
+            # most columns end with free layers
+            top = column.size
+            while top > 0 and column[top - 1] == EMPTY:
+                top -= 1
+            for k in range(top):
+                label = column[k]
+                if kept[label]:
+                    rows[at, 0], rows[at, 1], rows[at, 2], rows[at, 3] = x[i], y[j], z[k], colors[label]
+                    rows[at, 4] = label | np.uint32(confidence[i, j, k]) << 8 | np.uint32(visibility[i, j, k]) << 16
+                    at += 1
+    return at
 
 
 def packed_colors(classes: ClassTable) -> npt.NDArray[np.uint32]:

@@ -6,12 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.classes import EMPTY, UNKNOWN
+from occdepth_ros.compiled import compiled
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 Include = str
 """One of `INCLUDES`. The value of a ROS parameter, therefore validated at run time."""
 
+Bytes = npt.NDArray[np.uint8]
+_SEEN, _OUTSIDE = int(Visibility.SEEN), int(Visibility.OUTSIDE)
 INCLUDES: tuple[Include, ...] = ("seen", "seen+completed", "all")
 """`seen`: voxels that a ray reached. `seen+completed`: also hidden voxels inside the field of view of the left camera.
 `all`: also voxels outside the field of view."""
@@ -44,31 +47,41 @@ def selected_labels(
         raise OccDepthError(
             f"the selection {include!r} does not exist", where="include", remedy=f"Use one of {', '.join(INCLUDES)}."
         )
-    # Comparison with an enum member would convert to int64, which is ten times slower.
-    drop: npt.NDArray[np.bool_] | None = None
-    if include == "seen":
-        drop = prediction.visibility != int(Visibility.SEEN)
-    elif include == "seen+completed":
-        drop = prediction.visibility == int(Visibility.OUTSIDE)
     least = int(np.ceil(min_confidence * 255))
-    if least > 0:
-        unsure = prediction.confidence < least
-        drop = unsure if drop is None else np.bitwise_or(drop, unsure, out=drop)
-    if border > 0:
-        completed = np.zeros(prediction.grid.size, bool)
-        for side in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
-            completed[side] = prediction.visibility[side] != int(Visibility.SEEN)
-        drop = completed if drop is None else np.bitwise_or(drop, completed, out=drop)
-    if not completed_free and include != "seen":
-        guessed = prediction.labels == EMPTY
-        guessed &= prediction.visibility != int(Visibility.SEEN)
-        drop = guessed if drop is None else np.bitwise_or(drop, guessed, out=drop)
-    if drop is None:
+    drops_free = not completed_free and include != "seen"
+    if include == "all" and least <= 0 and border <= 0 and not drops_free:
         return prediction.labels
-    # The negative of True (byte 1) is 255, so a bitwise or sets the masked labels to unknown.
-    mask = np.negative(drop.view(np.uint8))
-    labels: npt.NDArray[np.uint8] = np.bitwise_or(prediction.labels, mask, out=mask)
-    return labels
+    fields = (prediction.labels, prediction.confidence, prediction.visibility)
+    labels, confidence, visibility = (np.ascontiguousarray(field) for field in fields)
+    out = np.empty(labels.shape, np.uint8)
+    # visibilities that are dropped, as a bit mask
+    dropped = {"seen": ~(1 << _SEEN), "seen+completed": 1 << _OUTSIDE, "all": 0}[include] & 0xFF
+    _select(labels, confidence, visibility, dropped, least, border, drops_free, out)
+    return out
+
+
+@compiled
+def _select(
+    labels: Bytes,
+    confidence: Bytes,
+    visibility: Bytes,
+    dropped: int,
+    least: int,
+    border: int,
+    drops_free: bool,
+    out: Bytes,
+) -> None:
+    size_x, size_y, size_z = labels.shape
+    for x in range(size_x):
+        for y in range(size_y):
+            # the slices of a row let the compiler use vector instructions
+            label, sure, seen, row = labels[x, y], confidence[x, y], visibility[x, y], out[x, y]
+            is_border = x < border or y < border or x >= size_x - border or y >= size_y - border
+            for z in range(size_z):
+                completed = seen[z] != _SEEN
+                drop = (dropped >> seen[z] & 1 != 0) | (sure[z] < least) | (completed & is_border)
+                drop |= drops_free & completed & (label[z] == EMPTY)
+                row[z] = UNKNOWN if drop else label[z]
 
 
 def select(

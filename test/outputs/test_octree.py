@@ -23,7 +23,6 @@ from occdepth_ros.outputs.octree import (
     read_color_stream,
     write_octree,
 )
-from occdepth_ros.outputs.octree.color import _ADDEND, _FACTOR
 from occdepth_ros.outputs.selection import select
 from occdepth_ros.prediction import OccupancyPrediction
 
@@ -114,16 +113,6 @@ def test_cells_must_fit_the_grid_and_the_table() -> None:
         LeafTable(np.array([0, 1, -1], np.float32), np.zeros((3, 3), np.uint8))
     with pytest.raises(GridError, match="ascending"):
         LeafTable(np.array([0, np.nan], np.float32), np.zeros((2, 3), np.uint8))
-
-
-def test_averages_divide_exactly() -> None:
-    for count in range(1, 9):
-        sums = np.arange(255 * count + 1, dtype=np.uint64)
-        for field in (0, 21, 42):
-            products = (sums << np.uint64(field)) * _FACTOR[count] + _ADDEND[count]
-            assert np.array_equal(products >> np.uint64(field + 13) & np.uint64(255), sums // np.uint64(count))
-        top = np.uint64(255 * count) * np.uint64(1 | 1 << 21 | 1 << 42) * _FACTOR[count] + _ADDEND[count]
-        assert [int(top) >> field + 13 & 255 for field in (0, 21, 42)] == [255] * 3
 
 
 def damaged_streams(stream: bytes, node: int) -> list[tuple[bytes, str]]:

@@ -7,48 +7,23 @@ body of an .ot file.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from occdepth_ros.compiled import compiled
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.outputs.octree.lattice import Shape, lattice_key
-from occdepth_ros.outputs.octree.pyramid import Cells, Index, InnerNodes, grow, inner_mark
-from occdepth_ros.outputs.octree.stem import Children, Subtree, join
+from occdepth_ros.outputs.octree.lattice import DEPTH, lattice_key
+from occdepth_ros.outputs.octree.pyramid import Cells, Index, build, inner_mark
 
 Words = npt.NDArray[np.uint64]
-Weights = npt.NDArray[np.integer[Any]]
 
-UNSET_COLOR = (255, 255, 255)
+_WHITE = 0xFFFFFF
 """Colour of a node without colour in the C++ library. Such children are excluded from averages."""
-
-_NODE = "<f4B"
-_NOTHING = np.zeros(1, np.uint64)
-
-# Red, green and blue use 21 bits each, which hold the sum of eight children times 2^13 / count without overflow.
-_FIELDS = (0, 21, 42)
-_COUNT_SHIFT = 12  # of the number of summed colours, above the sum of the reds
-_COUNT = np.uint64(15 << _COUNT_SHIFT)
-_BYTES = np.uint64(sum(255 << field for field in _FIELDS))
-
-
-def _division() -> tuple[Words, Words]:
-    """Return factor and addend for each count c of 0..8: (sum * factor + addend) >> 13 is sum // c in every field.
-
-    The result is exact for all sums up to 255 c. For c = 0 it is white.
-    """
-    factor = np.array([0, *(-(-8192 // count) for count in range(1, 9))], np.uint64)
-    addend = np.zeros(9, np.uint64)
-    factor[7], addend[7] = 1170, 600  # 1171 would round 1784 / 7 up
-    addend[0] = 255 << 13
-    return factor, addend * np.uint64(sum(1 << field for field in _FIELDS))
-
-
-_FACTOR, _ADDEND = _division()
+_LOG_ODDS = np.uint64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True)
@@ -97,122 +72,125 @@ def color_stream(cells: Cells, leaves: LeafTable, grid: VoxelGrid) -> bytes:
         raise GridError(
             f"a cell has the entry {cells.max()}, but the table has {len(leaves.log_odds)} entries", where="octree"
         )
-    forest = grow(cells, lattice_key(grid))
-    if not forest.tops:
+    pyramid = build(cells, lattice_key(grid))
+    if pyramid.root == 0:
         return b""
-    mark = inner_mark(cells.dtype)
-    tables = _Tables.of(leaves, mark)
-    out, ends = _forest_stream(forest.levels, tables)
-    subtrees: dict[Shape, Subtree] = {}
-    inner = iter(zip([0, *ends], ends, strict=False))
-    for key, cell in forest.tops:
-        stream = tables.node[cell : cell + 1] if cell != mark else out[slice(*next(inner))]
-        log_odds, r, g, b, _ = struct.unpack_from(_NODE, stream.data)
-        subtrees[key] = Subtree([stream.data], 0 if cell == mark else cell, log_odds, (r, g, b))
-    return b"".join(join(subtrees, forest.height, _inner_node).stream)
+    layout = pyramid.layout
+    out = np.empty(2 + pyramid.nodes, np.uint64)
+    nodes = _leaf_nodes(leaves)
+    _write(pyramid.cells, layout.shape, layout.start, layout.base, layout.child, nodes, inner_mark(cells.dtype), out)
+    return out[:-1].astype("<u8", copy=False).tobytes()
 
 
-def _inner_node(children: Children) -> Subtree:
-    log_odds = max(child.log_odds for child in children if child)
-    colors = [child.rgb for child in children if child and child.rgb != UNSET_COLOR]
-    r, g, b = (sum(channel) // len(colors) for channel in zip(*colors, strict=True)) if colors else UNSET_COLOR
-    mask = sum(1 << index for index, child in enumerate(children) if child)
-    stream: list[bytes | memoryview] = [struct.pack(_NODE, log_odds, r, g, b, mask)]
-    return Subtree(stream + [part for child in children if child for part in child.stream], 0, log_odds, (r, g, b))
+def _leaf_nodes(leaves: LeafTable) -> Words:
+    """Return the node of each leaf, `[K]`: log-odds from bit 0, colour from bit 32, child mask from bit 56."""
+    r, g, b = leaves.rgb.astype(np.uint64).T
+    return leaves.log_odds.astype(np.float32).view(np.uint32).astype(np.uint64) | r << 32 | g << 40 | b << 48
 
 
-@dataclass(frozen=True)
-class _Tables:
-    """Lookup tables by cell. A node has 64 bits: log-odds from bit 0, colour from bit 32, child mask from bit 56."""
+@compiled
+def _write(
+    cells: Cells, shape: Index, start: Index, base: Index, child: Index, nodes: Words, mark: int, out: Words
+) -> None:
+    """Write all nodes in depth-first order.
 
-    log_odds: Words
-    node: Words
-    colors: Words  # in `_FIELDS`, with a count of one; 0 for cells without colour
+    An inner node is written after its last child, at the place that was kept for it.
 
-    @classmethod
-    def of(cls, leaves: LeafTable, mark: int) -> _Tables:
-        r, g, b = leaves.rgb.astype(np.uint64).T
-        log_odds = leaves.log_odds.astype(np.float32).view(np.uint32).astype(np.uint64)
-        has_color = (leaves.rgb != UNSET_COLOR).any(axis=1)
-        has_color[0] = False
-        full = np.zeros((3, mark + 1), "<u8")
-        full[0, : len(r)] = log_odds
-        full[1, : len(r)] = log_odds | r << 32 | g << 40 | b << 48
-        full[2, : len(r)] = (r | g << _FIELDS[1] | b << _FIELDS[2] | np.uint64(1 << _COUNT_SHIFT)) * has_color
-        return cls(full[0], full[1], full[2])
-
-
-def _bottom_up(levels: list[InnerNodes], tables: _Tables) -> tuple[list[Words], list[Weights]]:
-    """Return, for each level, its inner nodes as uint64 `[N]` and the size of each child's subtree `[8, N]`."""
-    values: list[Words] = []
-    weights: list[Weights] = []
-    best: Cells = levels[0].children[0]
-    colors = np.empty(0, np.uint64)
-    for depth, level in enumerate(levels):
-        exists = np.not_equal(level.children, 0).view(np.uint8)
-        mask = exists[0]
-        for child, exist in enumerate(exists[1:], 1):
-            mask = mask | exist << np.uint8(child)
-        ranks = level.children
-        weight: Weights = exists
-        if depth:
-            ranks, weight = ranks.copy(), exists.astype(np.intp)
-            ranks.reshape(-1)[level.inner] = best
-            weight.reshape(-1)[level.inner] = 1 + weights[-1].sum(axis=0)
-        best = ranks.max(axis=0)
-        value = tables.log_odds.take(best)
-        value |= mask.astype(np.uint64) << 56
-        # Accumulating row by row uses an eighth of the memory of one lookup and fits the cache.
-        total = tables.colors.take(level.children[0])
-        for children in level.children[1:]:
-            total += tables.colors.take(children)
-        if depth:
-            # Sums of runs are differences of cumulative sums, which are exact modulo 2^64.
-            running = np.concatenate([_NOTHING, np.cumsum(colors)])
-            last = np.cumsum(np.bincount(level.parent, minlength=level.count))
-            total += np.diff(running.take(last), prepend=_NOTHING)
-        # numpy 1 does not accept unsigned indices.
-        count = ((total & _COUNT) >> _COUNT_SHIFT).view(np.int64)
-        total &= ~_COUNT
-        total *= _FACTOR.take(count)
-        total += _ADDEND.take(count)
-        # Quotients start at bit 13 of each field; the colour of a node starts at bit 32.
-        value |= total << 19 & np.uint64(0xFF << 32)
-        value |= total << 6 & np.uint64(0xFF << 40)
-        value |= total >> 7 & np.uint64(0xFF << 48)
-        colors = (total >> 13 & _BYTES | np.uint64(1 << _COUNT_SHIFT)) * (count > 0)
-        values.append(value)
-        weights.append(weight)
-    return values, weights
-
-
-def _forest_stream(levels: list[InnerNodes], tables: _Tables) -> tuple[Words, list[int]]:
-    """Return the concatenated streams of the trees, and the end index of each.
-
-    A missing child is written to the position of the next node, which is written later and overwrites it. The next node
-    is a child with a higher index, a leaf of a coarser level, an inner node, or the extra element at the end.
+    Args:
+        cells, shape, start, base, child: those of a `Pyramid`.
+        nodes: node of each leaf, by cell.
+        mark: cell of an inner node.
+        out: written; one element longer than the stream.
     """
-    values, weights = _bottom_up(levels, tables)
-    sizes = 1 + weights[-1].sum(axis=0, dtype=np.intp)
-    ends = np.cumsum(sizes)
-    out = np.empty(1 + int(sizes.sum()), "<u8")
-    places: list[Index] = []
-    place: Index = ends - sizes
-    slots: list[Index] = []
-    for level, weight in zip(levels[:0:-1], weights[:0:-1], strict=True):
-        slot = np.empty(weight.shape, np.intp)
-        np.add(place, 1, out=slot[0])
-        for child in range(1, 8):
-            np.add(slot[child - 1], weight[child - 1], out=slot[child])
-        places.append(place)
-        slots.append(slot)
-        place = slot.reshape(-1).take(level.inner)
-    slot = place + 1
-    for children, exists in zip(levels[0].children, weights[0], strict=True):
-        out[slot] = tables.node.take(children)
-        slot += exists
-    for level, slots_ in zip(levels[1:], slots[::-1], strict=True):
-        out[slots_] = tables.node.take(level.children)
-    for value, place_ in zip(values, [place, *places[::-1]], strict=True):
-        out[place_] = value
-    return out, ends.tolist()
+    if cells[start[DEPTH]] != mark:
+        out[0] = nodes[cells[start[DEPTH]]]
+        return
+    colors = _packed_colors(nodes)
+    # of the inner node that is being written at each level:
+    corner = np.zeros((DEPTH + 1, 3), np.int64)  # index of its first child along x, y, z
+    first = np.zeros(DEPTH + 1, np.int64)  # flat index of its first child
+    following = np.zeros(DEPTH + 1, np.int64)  # next child
+    place = np.zeros(DEPTH + 1, np.int64)  # where it is written
+    best = np.zeros(DEPTH + 1, np.int64)  # cell with the highest log-odds below it
+    mask = np.zeros(DEPTH + 1, np.int64)
+    total = np.zeros(DEPTH + 1, np.int64)  # sum of the packed colours of its children
+    level, end, below = DEPTH, 1, DEPTH - 1
+    corner[level] = base[level]
+    first[level] = start[below] + (base[level, 0] * shape[below, 1] + base[level, 1]) * shape[below, 2] + base[level, 2]
+    while True:
+        i = following[level]
+        cell = 0
+        while i < 8 and cell != mark:
+            cell = cells[first[level] + child[level - 1, i]]
+            mask[level] |= (cell != 0) << i
+            if cell != mark:
+                # an unknown child is overwritten by the next node
+                out[end] = nodes[cell]
+                end += cell != 0
+                best[level] = max(best[level], cell)
+                total[level] += colors[cell]
+            i += 1
+        following[level] = i
+        if cell == mark:
+            i -= 1
+            level, below = below, below - 1
+            x = base[level, 0] + 2 * (corner[level + 1, 0] + (i & 1))
+            y = base[level, 1] + 2 * (corner[level + 1, 1] + (i >> 1 & 1))
+            z = base[level, 2] + 2 * (corner[level + 1, 2] + (i >> 2))
+            place[level] = end
+            end += 1
+            if level > 1:
+                corner[level, 0], corner[level, 1], corner[level, 2] = x, y, z
+                first[level] = start[below] + (x * shape[below, 1] + y) * shape[below, 2] + z
+                following[level], best[level], mask[level], total[level] = 0, 0, 0, 0
+                continue
+            # the parents of the finest cells are most of the inner nodes: all children are leaves or unknown
+            here = (x * shape[0, 1] + y) * shape[0, 2] + z
+            highest, present, summed = 0, 0, 0
+            for k in range(8):
+                cell = cells[here + child[0, k]]
+                present |= (cell != 0) << k
+                out[end] = nodes[cell]
+                end += cell != 0
+                highest = max(highest, cell)
+                summed += colors[cell]
+            best[level], mask[level], total[level] = highest, present, summed
+        mean = _mean(total[level])
+        out[place[level]] = nodes[best[level]] & _LOG_ODDS | np.uint64(mask[level]) << np.uint64(56) | mean
+        if level == DEPTH:
+            return
+        level, below = level + 1, level
+        best[level] = max(best[level], best[level - 1])
+        total[level] += _packed(mean)
+
+
+# Sums of colours are packed into one number: red from bit 0, green from bit 16, blue from bit 32, their count from 48.
+
+
+@compiled
+def _packed(node: Any) -> Any:
+    """Return the colour of a node with a count of one; 0 for a node without colour."""
+    bits = np.int64(node >> np.uint64(32) & np.uint64(0xFFFFFF))
+    if bits == _WHITE:
+        return 0
+    return bits & 255 | (bits >> 8 & 255) << 16 | (bits >> 16) << 32 | 1 << 48
+
+
+@compiled
+def _packed_colors(nodes: Words) -> Index:
+    colors = np.empty(nodes.size, np.int64)
+    for i in range(nodes.size):
+        colors[i] = _packed(nodes[i])
+    colors[0] = 0  # unknown
+    return colors
+
+
+@compiled
+def _mean(total: Any) -> Any:
+    """Return the colour bits of a node with the mean of a sum of colours; white without colours."""
+    count = np.uint32(total >> 48)
+    if count == 0:
+        return np.uint64(_WHITE) << np.uint64(32)
+    r, g, b = np.uint32(total & 0xFFFF), np.uint32(total >> 16 & 0xFFFF), np.uint32(total >> 32 & 0xFFFF)
+    bits = np.uint64(r // count) | np.uint64(g // count) << np.uint64(8) | np.uint64(b // count) << np.uint64(16)
+    return bits << np.uint64(32)
