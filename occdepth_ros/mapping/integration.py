@@ -193,14 +193,18 @@ def _add(codes: Bytes, seen: Steps, completed: Steps, amounts: Amounts, lowest: 
         up, down = np.int16(hit ^ is_sure & (hit ^ sure_hit)), np.int16(miss ^ is_sure & (miss ^ sure_miss))
         step = np.int16((down ^ is_occupied & (down ^ up)) & is_known & is_seen)
         after = np.int16(np.int16(seen[i]) + step)
-        # without branches: the sign of the step where the sum is 0
-        after |= np.int16(np.int16(-(after == 0)) & np.int16(step >> 15 | (step != 0)))
+        # the sign of the step where the sum is 0; x | -x has its highest bit set unless x is 0
+        is_zero = np.int16(~np.int16(np.int16(after | np.int16(-after)) >> 15))
+        sign = np.int16(np.int16(step >> 15) | np.int16(np.int16(np.int16(step | np.int16(-step)) >> 15) & 1))
+        after = np.int16(after | np.int16(is_zero & sign))
         seen[i] = np.int8(min(max(after, lowest), highest))
         up, down = np.int16(hit_2 ^ is_sure & (hit_2 ^ sure_hit_2)), np.int16(miss_2 ^ is_sure & (miss_2 ^ sure_miss_2))
         step = np.int16((down ^ is_occupied & (down ^ up)) & is_known & ~is_seen)
         after = np.int16(np.int16(completed[i]) + step)
-        # without branches: the sign of the step where the sum is 0
-        after |= np.int16(np.int16(-(after == 0)) & np.int16(step >> 15 | (step != 0)))
+        # the sign of the step where the sum is 0; x | -x has its highest bit set unless x is 0
+        is_zero = np.int16(~np.int16(np.int16(after | np.int16(-after)) >> 15))
+        sign = np.int16(np.int16(step >> 15) | np.int16(np.int16(np.int16(step | np.int16(-step)) >> 15) & 1))
+        after = np.int16(after | np.int16(is_zero & sign))
         completed[i] = np.int8(min(max(after, lowest), highest))
 
 
