@@ -135,8 +135,17 @@ class StereoRig:
                 remedy="Rectify both images with the same focal length.",
             )
         if self.baseline <= 0:
+            drop = float(self.right.translation[1] - self.left.translation[1])
+            if abs(drop) > 10 * abs(self.baseline):
+                raise CalibrationError(
+                    f"the right camera is {abs(drop):.3g} m {'above' if drop > 0 else 'below'} the left one and not "
+                    f"beside it (P[1,3] of left and right: {self.left.projection[1, 3]:.4g} and "
+                    f"{self.right.projection[1, 3]:.4g}): vertical pairs are not supported",
+                    where="stereo calibration",
+                    remedy="Rotate both images by 90 degrees, and calibrate the pair as left and right.",
+                )
             raise CalibrationError(
-                f"the baseline is {self.baseline:.4f} m, not positive",
+                f"the baseline is {self.baseline + 0.0:.4f} m, not positive",
                 where="stereo calibration",
                 remedy="Left and right may be swapped, or P[0,3] = -fx * baseline is missing from the right camera.",
             )

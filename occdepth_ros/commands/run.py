@@ -40,11 +40,6 @@ from occdepth_ros.visualization import draw_frame, frame_title
 SUMMARY = "predict every frame of a stereo sequence and write the results"
 
 
-PREDICTED = ("partly_covered", "images_unchanged")
-"""Faults of a pair's images that are named although the pair is predicted. The images of a frozen camera give the
-prediction of the pair before, which is correct for its images; the node does not publish it again."""
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     width = max(map(len, MODELS))
@@ -187,7 +182,7 @@ class Tally:
         self.names: dict[str, str] = {}
         self.stages: dict[str, list[float]] = {}
         self.scores = GroundTruthScores()
-        self.faults: dict[str, tuple[str, list[int]]] = {}
+        self.faults: dict[tuple[str, bool], tuple[str, list[int]]] = {}
 
     def add(self, prediction: OccupancyPrediction, ground_truth: SceneGroundTruth | None) -> dict[str, float]:
         """Add a frame; return its scores, empty without ground truth."""
@@ -201,16 +196,16 @@ class Tally:
         total = self.stages.get("total", [])
         return 1e3 * len(total) / sum(total) if sum(total) > 0 else 0.0
 
-    def note_fault(self, name: str, text: str, index: int) -> None:
+    def note_fault(self, name: str, text: str, index: int, *, is_predicted: bool) -> None:
         """Record a fault of one frame's images."""
-        self.faults.setdefault(name, (text, []))[1].append(index)
+        self.faults.setdefault((name, is_predicted), (text, []))[1].append(index)
 
     def input_warnings(self) -> list[str]:
         """One line for each fault of the images: name, frames, and the text of the first."""
         lines = []
-        for name, (text, frames) in self.faults.items():
+        for (name, is_predicted), (text, frames) in self.faults.items():
             shown = ", ".join(map(str, frames[:5])) + (f" and {len(frames) - 5} more" if len(frames) > 5 else "")
-            result = "predicted" if name in PREDICTED else "not predicted"
+            result = "predicted" if is_predicted else "not predicted"
             lines.append(f"{name} (frame {shown}, {result}): {text}")
         return lines
 
@@ -249,10 +244,11 @@ def predict_frames(
             frame = source[index]
             try:
                 for warning in checks.check(frame.left, frame.right):
-                    tally.note_fault("partly_covered", warning, index)
+                    tally.note_fault("partly_covered", warning, index, is_predicted=True)
             except UnusablePairError as error:
-                tally.note_fault(error.name, str(error), index)
-                if error.name not in PREDICTED:
+                # two frozen cameras give the prediction of the pair before, which is correct for these images
+                tally.note_fault(error.name, str(error), index, is_predicted=error.is_consistent)
+                if not error.is_consistent:
                     unusable = error
                     progress.update(task, advance=1)
                     continue
@@ -266,13 +262,13 @@ def predict_frames(
             ground_truth = comparable(source.ground_truth(index), engine.grid)
             scores = tally.add(prediction, ground_truth)
             stem = f"{index:06d}"
-            tally.names[stem] = frame.name
             results.write(f"{stem}.npz", partial(write_npz, arrays=arrays_of(prediction)))
             if octomap:
                 results.write(f"{stem}.bt", partial(write_bt, prediction=prediction))
                 results.write(f"{stem}.ot", partial(write_ot, prediction=prediction))
             if images:
                 write_images(results, stem, prediction, frame, engine, source.name, ground_truth, scores)
+            tally.names[stem] = frame.name
             progress.update(task, advance=1, rate=f"{tally.rate:.1f} Hz predicting")
     for warning in tally.input_warnings():
         print(warning, file=sys.stderr)

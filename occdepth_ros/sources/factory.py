@@ -58,6 +58,10 @@ def open_source(
     if path is None or str(path) in ("", SAMPLE):
         path = SAMPLE_FOLDER
     path = Path(path).expanduser()
+    if path.is_symlink() and not path.exists():
+        raise SourceError(
+            "the symbolic link leads to no file, or in a circle", where=str(path), remedy="Correct or remove the link."
+        )
     if not path.exists():
         raise SourceError("the path does not exist", where=str(path), remedy="Check the spelling and the mounts.")
     for layout in LAYOUTS:

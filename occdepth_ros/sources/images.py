@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from occdepth_ros.errors import ImageError
+from occdepth_ros.sources.tables import LFS_POINTER, LFS_REMEDY
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".tif", ".tiff")
 
@@ -211,7 +212,7 @@ def _checked_size(contents: bytes, where: str) -> Size:
     elif contents.startswith(_OTHERS):
         size = _decoded_size(contents)
     else:
-        _raise_no_image(where)
+        _raise_no_image(contents, where)
     if size is None:
         raise ImageError("the image file is damaged or cut off", where=where, remedy=_COPY_AGAIN)
     if not all(0 < side <= _MAX_SIDE for side in size):
@@ -219,7 +220,9 @@ def _checked_size(contents: bytes, where: str) -> Size:
     return size
 
 
-def _raise_no_image(where: str) -> NoReturn:
+def _raise_no_image(contents: bytes, where: str) -> NoReturn:
+    if contents.startswith(LFS_POINTER):
+        raise ImageError("the file is a Git LFS pointer, not an image", where=where, remedy=LFS_REMEDY)
     known = "PNG, JPEG, PPM, PGM, BMP or TIFF"
     raise ImageError(f"the file is not {known}", where=where, remedy="Convert it to PNG.")
 

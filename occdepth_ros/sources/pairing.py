@@ -95,15 +95,28 @@ class Pairing:
         tolerance_ns: largest difference of stamps within a pair, nanoseconds.
         period_ns: measured period, nanoseconds; None = not measured.
         dropped: number of left and of right images without a partner.
+        repeated: number of left and of right images with the stamp of another one of their side, not in `dropped`.
     """
 
     pairs: list[tuple[int, int]]
     tolerance_ns: int
     period_ns: int | None
     dropped: tuple[int, int]
+    repeated: tuple[int, int] = (0, 0)
 
     def warnings(self, where: str) -> list[InputWarning]:
-        """Return a warning with the number of dropped images, where there are any."""
+        """Return warnings with the number of dropped images and of repeated stamps, where there are any."""
+        return [*self._repeated(where), *self._dropped(where)]
+
+    def _repeated(self, where: str) -> list[InputWarning]:
+        if not any(self.repeated):
+            return []
+        left, right = self.repeated
+        text = f"{left} left and {right} right images have the stamp of an earlier image and are not used"
+        remedy = "Configure the driver to stamp each image with the time at which it was taken."
+        return [InputWarning("repeated_stamps", text, where, remedy)]
+
+    def _dropped(self, where: str) -> list[InputWarning]:
         if not any(self.dropped):
             return []
         left, right = (f"{dropped} of {dropped + len(self.pairs)}" for dropped in self.dropped)
@@ -130,8 +143,8 @@ def pair_stamps(left: Stamps, right: Stamps, limit: int = MAX_TOLERANCE_NS) -> P
     tolerance = tolerance_ns(periods, limit)
     (a, at_left), (b, at_right) = (np.unique(np.asarray(s, np.int64), return_index=True) for s in (left, right))
     pairs = [(int(at_left[i]), int(at_right[j])) for i, j in mutual_nearest(a, b, tolerance)]
-    dropped = (len(left) - len(pairs), len(right) - len(pairs))
-    return Pairing(pairs, tolerance, min(periods, default=None), dropped)
+    dropped = (len(a) - len(pairs), len(b) - len(pairs))
+    return Pairing(pairs, tolerance, min(periods, default=None), dropped, (len(left) - len(a), len(right) - len(b)))
 
 
 class PairMatcher(Generic[Item]):

@@ -170,9 +170,9 @@ def rows_of_frames(rows: npt.NDArray[np.generic], names: Sequence[str], path: Pa
     numbers = np.array([int(name) for name in names], np.int64) if are_numbers else np.arange(len(names))
     beyond = numbers >= len(rows)
     if beyond.any():
-        name = names[int(beyond.argmax())]
+        name, more = names[int(beyond.argmax())], int(beyond.sum()) - 1
         raise SourceError(
-            f"there are {len(rows)} lines, none for frame {name} and {int(beyond.sum()) - 1} more",
+            f"there are {len(rows)} lines, none for frame {name}" + (f" and {more} more" if more else ""),
             where=str(path),
             remedy="Use the file that belongs to these images.",
         )

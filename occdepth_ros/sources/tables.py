@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -12,6 +13,12 @@ import numpy.typing as npt
 from occdepth_ros.errors import SourceError
 
 Matrix = npt.NDArray[np.float64]
+
+_COMMAS = re.compile(r"[-+.,\deE\s]*\d,[-+.,\deE\s]*")
+
+LFS_POINTER = b"version https://git-lfs"
+"""Beginning of the text that Git LFS leaves in place of a file that was not fetched."""
+LFS_REMEDY = "Fetch the contents with `git lfs pull`."
 
 _MAX_BYTES = 1 << 28
 
@@ -26,6 +33,8 @@ def read_text(path: Path) -> str:
         if path.stat().st_size > _MAX_BYTES:
             raise SourceError("the text file is larger than 256 MB", where=str(path))
         contents = path.read_bytes()
+        if contents.startswith(LFS_POINTER):
+            raise SourceError("the file is a Git LFS pointer", where=str(path), remedy=LFS_REMEDY)
         is_utf16 = contents.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         return contents.decode("utf-16" if is_utf16 else "utf-8-sig")
     except OSError as error:
@@ -38,7 +47,7 @@ def read_calibration(path: Path) -> dict[str, Matrix]:
     """Return the entries `name: numbers` of a KITTI calibration file; other entries, such as dates, are ignored.
 
     Raises:
-        SourceError: the file is missing, has no entry, or contains NaN or infinity.
+        SourceError: the file is missing, has no entry, contains NaN or infinity, or commas between or in numbers.
     """
     entries: dict[str, Matrix] = {}
     for line in read_text(path).splitlines():
@@ -48,6 +57,12 @@ def read_calibration(path: Path) -> dict[str, Matrix]:
         try:
             numbers = np.array([float(word) for word in rest.split()])
         except ValueError:
+            if _COMMAS.fullmatch(rest):
+                raise SourceError(
+                    f"the numbers of the entry {name} are written with commas ({rest.strip()[:20]} ...)",
+                    where=str(path),
+                    remedy="Write them with decimal points and blanks between them.",
+                ) from None
             continue
         if not np.isfinite(numbers).all():
             raise SourceError(f"the entry {name} contains NaN or infinity", where=str(path))

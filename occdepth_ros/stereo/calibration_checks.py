@@ -50,9 +50,9 @@ def _check_baseline(rig: StereoRig, where: str) -> list[InputWarning]:
     baseline, fx = rig.baseline, float(rig.left.projection[0, 0])
     if baseline > MAX_BASELINE:
         guesses = []
-        for unit, per_metre in (("millimetres", 1000), ("centimetres", 100)):
+        for unit, per_metre in (("millimetres", 1000), ("centimetres", 100), ("inches", 1 / 0.0254)):
             if SHORT_BASELINE <= baseline / per_metre <= LONG_BASELINE:
-                guesses.append(f"{unit} ({baseline / per_metre:g} m)")
+                guesses.append(f"{unit} ({baseline / per_metre:.3g} m)")
         reason = f"P[0,3] is probably in {' or '.join(guesses)}" if guesses else "P[0,3] = -fx * baseline is wrong"
         raise CalibrationError(
             f"the baseline is {baseline:.4g} m (P[0,3] = {_tx(rig):.6g} px m, fx = {fx:.6g} px): {reason}",
@@ -136,6 +136,10 @@ def _check_image(camera: PinholeCamera, where: str) -> list[InputWarning]:
         text = f"{centre} is far from the centre of an image of {size}"
         remedy = "Check that the calibration is that of this image size and region of interest."
         warnings.append(InputWarning("principal_point_off_centre", text, where, remedy))
+    skew = float(camera.projection[0, 1])
+    if abs(skew) > 1e-3 * fx:
+        text = f"P[0,1] = {skew:.4g} px: rectified images have no skew"
+        warnings.append(InputWarning("skew", text, where, "Set P[0,1] to 0, or rectify the images without skew."))
     if not 0.9 < fx / fy < 1.1:
         text = f"the focal lengths differ (fx = {fx:.4g}, fy = {fy:.4g} px): pixels are not square"
         warnings.append(InputWarning("pixels_not_square", text, where, "Check P: rectified images have fx = fy."))

@@ -9,7 +9,10 @@ import numpy as np
 
 from occdepth_ros.camera import Matrix, PinholeCamera
 from occdepth_ros.errors import CalibrationError, InputWarning
+from occdepth_ros.stereo.distortion import Distortion, Family
 
+MAX_TANGENTIAL = 0.02
+"""Largest usual tangential coefficient; lenses have 0.005 at most."""
 MAX_RESIZE = 8.0
 """Largest ratio of image size to calibrated size at which the calibration is scaled."""
 
@@ -139,8 +142,9 @@ class CameraCalibration:
             raw = PinholeCamera(np.hstack([self.k, np.zeros((3, 1))]), *full)
         except CalibrationError as error:
             raise CalibrationError(error.what, where=self.where, remedy=error.remedy) from error
+        doubts = self._distortion_warnings()
         if self.size == (0, 0):
-            return ImageCalibration(whole, raw.intrinsics)
+            return ImageCalibration(whole, raw.intrinsics, doubts)
         for window, binning in self._readings(full):
             x, y, w, h = window
             size = (w // binning[0], h // binning[1])
@@ -150,7 +154,7 @@ class CameraCalibration:
                     cameras = tuple(camera.cropped(w, h, x, y) for camera in cameras)  # type: ignore[assignment]
                 if binning != (1, 1):
                     cameras = tuple(camera.scaled(*size) for camera in cameras)  # type: ignore[assignment]
-                return ImageCalibration(cameras[0], cameras[1].intrinsics)
+                return ImageCalibration(cameras[0], cameras[1].intrinsics, doubts)
         sx, sy = width / full[0], height / full[1]
         expected = self._expected(full)
         same_shape = abs(sx * full[1] - height) <= 1 or abs(sy * full[0] - width) <= 1
@@ -162,12 +166,30 @@ class CameraCalibration:
                 self.where,
                 "Publish the CameraInfo of the resized image.",
             )
-            return ImageCalibration(whole.scaled(*image), raw.scaled(*image).intrinsics, (warning,))
+            return ImageCalibration(whole.scaled(*image), raw.scaled(*image).intrinsics, (warning, *doubts))
         raise ImageSizeError(
             f"the image has {width}x{height} pixels, its CameraInfo {expected[0]}x{expected[1]}",
             where=self.where,
             remedy="Use the CameraInfo of this image size.",
         )
+
+    def _distortion_warnings(self) -> tuple[InputWarning, ...]:
+        """Warn where the tangential coefficients are larger than those of any lens: D may be of a fisheye model."""
+        try:
+            distortion = Distortion.named(self.distortion_model, self.d, self.where)
+        except CalibrationError:  # rectified images do not need it; it is reported where raw images are rectified
+            return ()
+        if distortion.family is not Family.POLYNOMIAL:
+            return ()
+        tangential = max(distortion.coefficients[2:4], key=abs)
+        if abs(tangential) <= MAX_TANGENTIAL:
+            return ()
+        text = (
+            f"the tangential distortion of {tangential:.3g} is larger than that of any lens: D is probably of a "
+            f"fisheye model and not of {self.distortion_model!r}"
+        )
+        remedy = "Set distortion_model to the model of the calibration (equidistant for fisheye), or calibrate again."
+        return (InputWarning("distortion_unusual", text, self.where, remedy),)
 
     def _window(self, full: tuple[int, int]) -> tuple[int, int, int, int]:
         x, y, w, h = self.roi

@@ -25,6 +25,11 @@ MIN_STRUCTURED = 0.02
 MIN_PARALLAX_PX = 0.1
 """Mean difference of left and right image over mean gradient, a lower bound of the mean disparity in pixels, below
 which both are the same image. At `WIDTH` on KITTI, a scene would have to be 500 m away."""
+INFINITY_PX = 0.15
+"""Disparity at `WIDTH` below which a match lies at infinity, pixels: 330 m on KITTI."""
+MAX_AT_INFINITY = 0.95
+"""Share of the matches at infinity above which the pair has no parallax: both images are of one camera, with noise or
+compression, or everything in view is too far away to be measured."""
 MIN_MATCHED = 0.35
 """Smallest `PairQuality.matched`: 0.87 to 0.96 on KITTI, 0.1 to 0.3 where the images are of different scenes."""
 COVERED = 0.25
@@ -37,13 +42,15 @@ class UnusablePairError(ImageError):
     """A stereo pair that contains no stereo information.
 
     Args:
-        name: short fixed name: "no_structure", "equal_images", "few_matches" or "images_unchanged".
+        name: short fixed name: "no_structure", "equal_images", "no_parallax", "few_matches" or "images_unchanged".
         what, where, remedy: as in `OccDepthError`.
+        is_consistent: whether the two images show one moment, so that a prediction is correct for them.
     """
 
-    def __init__(self, name: str, what: str, *, where: str, remedy: str) -> None:
+    def __init__(self, name: str, what: str, *, where: str, remedy: str, is_consistent: bool = False) -> None:
         super().__init__(what, where=where, remedy=remedy)
         self.name = name
+        self.is_consistent = is_consistent
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class PairQuality:
         parallax_px: lower bound of the mean disparity where there is structure, pixels; infinity without structure.
         matched: share of the left image's structured pixels that match, times the correlation of their contrast; 0
             without structure.
+        at_infinity: share of the matches without parallax.
     """
 
     structured: tuple[float, float]
@@ -65,6 +73,7 @@ class PairQuality:
     covered: tuple[float, float]
     parallax_px: float
     matched: float
+    at_infinity: float
 
 
 class InputChecks:
@@ -72,8 +81,8 @@ class InputChecks:
 
     Args:
         rig: the calibrated cameras.
-        allow_unchanged: accept images that equal those of the pair before, as simulations without noise give them while
-            nothing moves.
+        allow_unchanged: accept pairs that equal the pair before, as simulations without noise give them while nothing
+            moves. Pairs in which only one of the two images is unchanged are never accepted.
     """
 
     def __init__(self, rig: StereoRig, *, allow_unchanged: bool = False) -> None:
@@ -100,8 +109,16 @@ class InputChecks:
                 where="stereo pair",
                 remedy="Give each side the images of its own camera; check topics, remappings and folders.",
             )
-        if previous is not None and not self.allow_unchanged:
-            _require_change(previous, (left, right))
+        if quality.at_infinity > MAX_AT_INFINITY:
+            raise UnusablePairError(
+                "no_parallax",
+                f"{quality.at_infinity:.0%} of the matches lie at infinity: there is no parallax",
+                where="stereo pair",
+                remedy="Both sides may show the images of one camera: check topics, remappings and folders. Otherwise "
+                "everything in view is too far away for this baseline.",
+            )
+        if previous is not None:
+            _require_change(previous, (left, right), allow_both=self.allow_unchanged)
         if quality.matched < MIN_MATCHED:
             raise UnusablePairError(
                 "few_matches",
@@ -134,26 +151,27 @@ def assess(left: ImageArray, right: ImageArray, *, offset: float = 0.0) -> PairQ
     structured = [horizontal_structure(image) >= DISTINCT_STRUCTURE for image in grey]
     black = [~there & (image < BLACK) for there, image in zip(structured, grey, strict=True)]
     parallax = np.inf
-    matched = 0.0
+    matched = at_infinity = 0.0
     if structured[0].any():
         difference = cv2.absdiff(grey[0], grey[1])[structured[0]].mean()
         # the 3x3 Sobel filter responds to a gradient of one grey level per pixel with 8
         gradient = np.abs(cv2.Sobel(grey[0], cv2.CV_16S, 1, 0))[structured[0]].mean() / 8
         parallax = float(difference / gradient)
-        matched = _matched_share(grey[0], grey[1], structured[0], offset * scale)
+        matched, at_infinity = _matched_shares(grey[0], grey[1], structured[0], offset * scale)
     return PairQuality(
         (float(structured[0].mean()), float(structured[1].mean())),
         (float(grey[0].mean()), float(grey[1].mean())),
         (float((black[0] & ~black[1]).mean()), float((black[1] & ~black[0]).mean())),
         parallax,
         matched,
+        at_infinity,
     )
 
 
-def _matched_share(
+def _matched_shares(
     left: cv2.typing.MatLike, right: cv2.typing.MatLike, structured: npt.NDArray[np.bool_], offset: float
-) -> float:
-    """Share of the structured pixels of the left image that match, times the correlation of their contrast."""
+) -> tuple[float, float]:
+    """`matched` and `at_infinity` of `PairQuality` for the structured pixels of the left image."""
     lowest = round(offset) - 16
     count = 16 * max(2, min(4, left.shape[1] // 32))
     disparity = create_matcher(lowest, count, speckles=12).compute(left, right)
@@ -162,7 +180,7 @@ def _matched_share(
     inside[:, : max(0, lowest + count)] = False
     inside[:, left.shape[1] + min(0, lowest) :] = False
     if not inside.any():
-        return 1.0
+        return 1.0, 0.0
     found = inside & (disparity >= lowest * STEPS)
     # unrelated images match by chance, but their contrast does not agree
     row, column = np.nonzero(found)
@@ -170,7 +188,9 @@ def _matched_share(
     a, b = (image.astype(np.float32) - cv2.blur(image, (9, 9)) for image in (left, right))
     a, b = a[found], b[row, there]
     correlation = float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum() + 1e-6))
-    return float(found.sum() / inside.sum()) * max(correlation, 0.0)
+    is_far = np.abs(disparity[found] / STEPS - offset) < INFINITY_PX
+    at_infinity = float(is_far.mean()) if len(is_far) else 0.0
+    return float(found.sum() / inside.sum()) * max(correlation, 0.0), at_infinity
 
 
 def _require_structure(quality: PairQuality) -> None:
@@ -189,18 +209,27 @@ def _require_structure(quality: PairQuality) -> None:
     )
 
 
-def _require_change(previous: tuple[ImageArray, ImageArray], current: tuple[ImageArray, ImageArray]) -> None:
+def _require_change(
+    previous: tuple[ImageArray, ImageArray], current: tuple[ImageArray, ImageArray], *, allow_both: bool
+) -> None:
     equal = [
         side
         for side, old, new in zip(("left", "right"), previous, current, strict=True)
         if old.shape == new.shape and np.array_equal(old[::8], new[::8]) and np.array_equal(old, new)
     ]
-    if equal:
-        images = f"the {equal[0]} image is" if len(equal) == 1 else "both images are"
+    if len(equal) == 1:
         raise UnusablePairError(
             "images_unchanged",
-            f"{images} the same as in the pair before, though the stamp is new",
+            f"the {equal[0]} image is the same as in the pair before, the other one is not",
+            where="stereo pair",
+            remedy="This camera or its driver is frozen, or repeats images: restart it.",
+        )
+    if equal and not allow_both:
+        raise UnusablePairError(
+            "images_unchanged",
+            "both images are the same as in the pair before, though the stamp is new",
             where="stereo pair",
             remedy="A camera or driver is frozen, or repeats images. For a simulation without image noise, set "
             "allow_unchanged_images (occdepth run: --allow-unchanged).",
+            is_consistent=True,
         )

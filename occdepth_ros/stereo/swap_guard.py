@@ -54,7 +54,8 @@ class SwapGuard:
             raise SwappedError(
                 "left and right are swapped: surfaces match at negative disparities only",
                 where="stereo pair",
-                remedy="Exchange the two images or topics; each CameraInfo must go with its own camera.",
+                remedy="Exchange the two images or topics; each CameraInfo must go with its own camera. Cameras "
+                "that are mounted upside down look the same: rotate both images by 180 degrees instead.",
             )
         self._countdown = PERIOD - 1
 

@@ -104,7 +104,9 @@ def test_equal_stamps_of_one_side_count_once() -> None:
     left = [0, 100 * MS, 100 * MS, 200 * MS]
     pairing = pair_stamps(left, [0, 100 * MS, 200 * MS])
     assert [left[i] for i, _ in pairing.pairs] == [0, 100 * MS, 200 * MS]
-    assert pairing.dropped == (1, 0)
+    assert (pairing.dropped, pairing.repeated) == ((0, 0), (1, 0))
+    (warning,) = pairing.warnings("bag")
+    assert warning.name == "repeated_stamps" and "1 left and 0 right" in str(warning)
     matcher: PairMatcher[str] = PairMatcher(exact=True)
     events = [(0, 5, "a"), (0, 5, "b"), (1, 5, "c"), (1, 5, "d"), (0, 6, "e"), (1, 6, "f")]
     assert list(itertools.chain(*(matcher.add(*event) for event in events))) == [("a", "c"), ("e", "f")]

@@ -85,3 +85,23 @@ def test_unusual_calibrations_are_warnings(arguments: dict[str, Any], name: str)
 
 def test_rows_may_differ_by_less_than_a_pixel() -> None:
     assert check_calibration(rig(p12=180.2), "P") == ()
+
+
+def test_skew_is_named() -> None:
+    p = rig().left.projection.copy()
+    p[0, 1] = 2.0
+    right = p.copy()
+    right[0, 3] = -100.0
+    skewed = StereoRig(PinholeCamera(p, 640, 360), PinholeCamera(right, 640, 360), LEVEL)
+    assert {warning.name for warning in check_calibration(skewed, "P")} == {"skew"}
+
+
+def test_the_units_that_explain_a_long_baseline_are_all_named() -> None:
+    with pytest.raises(CalibrationError, match=r"centimetres \(0\.118 m\) or inches \(0\.3 m\)"):
+        check_calibration(rig(11.8), "P")
+
+
+@pytest.mark.parametrize(("ty", "place"), [(-96.0, "below"), (96.0, "above")])
+def test_vertical_pairs_are_named(ty: float, place: str) -> None:
+    with pytest.raises(CalibrationError, match=f"0.3 m {place} the left one.*vertical pairs are not supported"):
+        rig(p03=0.0, p13=ty)

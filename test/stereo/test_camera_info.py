@@ -10,7 +10,7 @@ import pytest
 from helpers.raytraced import intrinsics, projection
 
 from occdepth_ros.errors import CalibrationError
-from occdepth_ros.stereo.camera_info import CameraCalibration, ImageSizeError
+from occdepth_ros.stereo.camera_info import CameraCalibration, ImageSizeError, stated_baseline
 
 K = intrinsics(500.0, 319.5, 239.5)
 
@@ -104,3 +104,17 @@ def test_messages_of_ros_1_and_ros_2(upper: bool) -> None:
     assert (found.size, found.binning, found.roi) == ((640, 480), (1, 2), (1, 2, 3, 4))
     assert (found.d, found.frame_id, found.where) == ((0.1,) * 5, "left", "here")
     np.testing.assert_array_equal(found.p, projection(K))
+
+
+def test_the_coefficients_of_a_fisheye_under_another_name_are_doubted() -> None:
+    fisheye = (-0.008, 0.045, -0.041, 0.008)
+    (warning,) = info(d=fisheye, distortion_model="plumb_bob").for_image(640, 480).warnings
+    assert warning.name == "distortion_unusual" and "-0.041" in str(warning)
+    assert not info(d=fisheye, distortion_model="equidistant").for_image(640, 480).warnings
+    assert not info(d=(-0.37, 0.2, 0.0007, 0.0018, -0.08), distortion_model="plumb_bob").for_image(640, 480).warnings
+
+
+def test_the_stated_baseline() -> None:
+    assert stated_baseline(info(p=projection(K)), info()) == pytest.approx(0.1)
+    with pytest.raises(CalibrationError, match="focal length"):
+        stated_baseline(info(), info(p=-projection(K)))

@@ -102,6 +102,36 @@ def test_a_partly_covered_lens_is_a_warning() -> None:
     assert "right image" in warning and "covered" in warning
 
 
+@given(st.integers(0, 2**32 - 1), st.floats(0.5, 6.0))
+@settings(max_examples=10, deadline=None)
+def test_one_camera_on_both_sides_has_no_parallax_in_spite_of_noise(seed: int, noise: float) -> None:
+    left, _ = textured(seed)
+    rng = np.random.default_rng(seed)
+    both = [np.clip(left + rng.normal(0, noise, left.shape), 0, 255).astype(np.uint8) for _ in range(2)]
+    assert fault_of((both[0], both[1])) in ("no_parallax", "equal_images")
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+@pytest.mark.parametrize("allow_unchanged", [True, False])
+def test_one_frozen_camera_is_refused_whatever_is_allowed(frozen: int, allow_unchanged: bool) -> None:
+    first, second = textured(1), textured(2)
+    mixed = (first[0], second[1]) if frozen == 0 else (second[0], first[1])
+    checks = InputChecks(rig_of(*first[0].shape[:2]), allow_unchanged=allow_unchanged)
+    checks.check(*first)
+    with pytest.raises(UnusablePairError, match=r"the (left|right) image is the same as in the pair before") as caught:
+        checks.check(*mixed)
+    assert caught.value.name == "images_unchanged" and not caught.value.is_consistent
+
+
+def test_two_frozen_cameras_show_one_moment() -> None:
+    pair = textured()
+    checks = InputChecks(rig_of(*pair[0].shape[:2]))
+    checks.check(*pair)
+    with pytest.raises(UnusablePairError, match="both images") as caught:
+        checks.check(*pair)
+    assert caught.value.is_consistent
+
+
 def test_real_pairs_pass(kitti_mini: Path) -> None:
     for number in ("00", "05", "07"):
         folder = kitti_mini / "dataset" / "sequences" / number
@@ -109,4 +139,4 @@ def test_real_pairs_pass(kitti_mini: Path) -> None:
         assert left is not None and right is not None
         quality = assess(left, right)
         assert quality.matched > 0.4 and quality.parallax_px > 0.5 and min(quality.structured) > 0.3
-        assert max(quality.covered) < 0.1
+        assert max(quality.covered) < 0.1 and quality.at_infinity < 0.3

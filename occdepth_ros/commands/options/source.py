@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from occdepth_ros.stereo.ground_pose import (
     check_ground_pose,
     with_measured_pose,
 )
+from occdepth_ros.stereo.row_check import Rows, check_rows, row_differences
 
 MEASURED_PAIRS = 15
 """Pairs that the ground is measured in, spread over the frames."""
@@ -72,7 +74,10 @@ def checked_rig(source: StereoSource, grid: VoxelGrid, frames: range, *, use_mea
     Raises:
         CalibrationError: the measured pose is requested, and there is none, or the cameras move.
     """
-    source.description = source.description.with_warnings(*check_view(source.rig, grid, source.name))
+    where = source.description.images or source.name
+    source.description = source.description.with_warnings(
+        *check_view(source.rig, grid, source.name), *check_rows(measured_rows(source, frames), where)
+    )
     about = source.description
     measured = measured_ground(source, frames)
     line = summarize(source.rig, grid, about.images or source.name, about.choice, about.pose)
@@ -127,6 +132,17 @@ def measured_ground(source: StereoSource, frames: range) -> GroundPose | None:
         except (OccDepthError, OSError):  # named where the frame is used
             continue
     return history.median
+
+
+def measured_rows(source: StereoSource, frames: range) -> list[Rows]:
+    """Measure the row differences of matched features in the first, the middle and the last frame."""
+    rows = []
+    for position in {0, len(frames) // 2, len(frames) - 1}:
+        with suppress(OccDepthError, OSError):  # named where the frame is used
+            frame = source[frames[position]]
+            if frame.left.shape == frame.right.shape and frame.left.shape[1] == source.rig.left.width:
+                rows.append(row_differences(frame.left, frame.right, source.rig))
+    return rows
 
 
 def _print(text: str) -> None:

@@ -22,10 +22,13 @@ from occdepth_ros.stereo.ground_pose import (
     check_ground_pose,
     with_measured_pose,
 )
+from occdepth_ros.stereo.row_check import check_rows, row_differences
 
 FIRST_PERIOD, SECOND_PERIOD, PERIOD = 5, 15, 100
 """Pairs between two measurements of the ground: before the first `ENOUGH` measurements, before `KEPT` measurements or
 `MANY_PLACES`, and later."""
+ROW_PERIOD = 500
+"""Pairs between two comparisons of the rows of the images."""
 MOVED = 0.02
 """Change of an element of the configured pose (translation in metres) that restarts the measurements."""
 
@@ -57,12 +60,14 @@ class RigChecks:
         self._static: tuple[InputWarning, ...] = ()
         self._age: tuple[InputWarning, ...] = ()
         self._ground: tuple[InputWarning, ...] = ()
+        self._rows: tuple[InputWarning, ...] = ()
+        self._row_countdown = 0
         self._replaced: StereoRig | None = None
 
     @property
     def warnings(self) -> tuple[InputWarning, ...]:
         """Warnings about the pose in use."""
-        return (*self._static, *self._age, *self._ground)
+        return (*self._static, *self._age, *self._ground, *self._rows)
 
     @property
     def measured(self) -> GroundPose | None:
@@ -103,6 +108,7 @@ class RigChecks:
         """
         if self.stated is None:
             return
+        self._measure_rows(left, right)
         self._countdown -= 1
         if self._countdown > 0:
             return
@@ -131,6 +137,13 @@ class RigChecks:
             remedy="Correct the transform or camera_from_grid_*, or set measured_extrinsics to true.",
         )
 
+    def _measure_rows(self, left: ImageArray, right: ImageArray) -> None:
+        """Compare the rows of the first pair of a calibration, and of every `ROW_PERIOD`th pair."""
+        self._row_countdown -= 1
+        if self._row_countdown <= 0 and self.stated is not None:
+            self._row_countdown = ROW_PERIOD
+            self._rows = check_rows([row_differences(left, right, self.stated)], self.images)
+
     def _period(self) -> int:
         count, median = len(self._measured), self.measured
         if median is None or count < ENOUGH:
@@ -158,6 +171,7 @@ class RigChecks:
         same_camera = old is not None and np.array_equal(old.left.projection, rig.left.projection)
         if old is None or not same_camera or np.abs(old.left_from_grid - rig.left_from_grid).max() > MOVED:
             self._meter, self._measured, self._ground, self._countdown = None, GroundHistory(), (), FIRST_PERIOD
+            self._row_countdown = 0
 
     def _with_measured(self, rig: StereoRig) -> StereoRig:
         if not self._settings.measured_extrinsics or len(self._measured) < ENOUGH:

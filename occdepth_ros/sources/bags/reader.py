@@ -16,6 +16,7 @@ from typing import Any
 
 from occdepth_ros.errors import InputWarning, SourceError
 from occdepth_ros.sources.bags.recovery import RecoveredBag
+from occdepth_ros.sources.tables import LFS_POINTER, LFS_REMEDY
 
 SUFFIXES = (".bag", ".mcap", ".db3")
 REPAIR = {
@@ -167,6 +168,9 @@ class BagReader:
         try:
             found = RecoveredBag(file)
         except (OSError, ValueError) as error:
+            with suppress(OSError), file.open("rb") as opened:
+                if opened.read(len(LFS_POINTER)) == LFS_POINTER:
+                    raise SourceError("the file is a Git LFS pointer", where=str(file), remedy=LFS_REMEDY) from error
             raise SourceError(f"the bag cannot be read ({error})", where=str(file), remedy=f"{repair}.") from error
         if not len(found):
             raise SourceError(

@@ -35,6 +35,7 @@ class Recording:
         tree: recorded TF.
         start_ns: time of the first image, nanoseconds.
         failed: topic of a CameraInfo that is not usable to the reason.
+        changed: topic of a CameraInfo to the recording time of the first message unlike the first one, nanoseconds.
     """
 
     infos: Mapping[str, CameraCalibration]
@@ -42,6 +43,21 @@ class Recording:
     tree: TransformTree
     start_ns: int = 0
     failed: Mapping[str, CalibrationError] = field(default_factory=dict)
+    changed: Mapping[str, int] = field(default_factory=dict)
+
+    def change_warnings(self, topics: StereoTopics) -> list[InputWarning]:
+        """Warn where the calibration of a pair changes during the recording."""
+        return [
+            InputWarning(
+                "calibration_changes",
+                f"the calibration changes {(self.changed[topic] - self.start_ns) * 1e-9:.1f} s behind the first image: "
+                "the first one is used for all images",
+                topic,
+                "Split the recording there, or leave the later frames out with --count.",
+            )
+            for topic in (topics.left_info, topics.right_info)
+            if topic in self.changed
+        ]
 
 
 @dataclass
@@ -100,11 +116,12 @@ class GridPose:
                     warnings.append(body_frame_warning(frame, pose))
                 return cls(tree, frame, name, connected=True, body=body, warnings=warnings)
         known = _listed(sorted(tree.frames))
-        text = (
-            f"TF does not connect the camera's frame {frame!r} with a known grid frame (frames: {known})"
-            if known
-            else "the recording has no TF"
-        )
+        if not known:
+            text = "the recording has no TF" if not tree.warnings else "the recording has no usable TF"
+        elif not frame:
+            text = f"neither the left images nor their CameraInfo have a frame_id (frames of TF: {known})"
+        else:
+            text = f"TF does not connect the camera's frame {frame!r} with a known grid frame (frames: {known})"
         warnings.append(
             InputWarning(
                 "no_tf",

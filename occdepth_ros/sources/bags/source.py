@@ -8,7 +8,7 @@ level camera is assumed, with the grid's frame at the left camera.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
-from occdepth_ros.errors import CalibrationError, ImageError, SourceError
+from occdepth_ros.errors import CalibrationError, ImageError, InputWarning, SourceError
 from occdepth_ros.sources.bags.reader import BagReader
 from occdepth_ros.sources.bags.rig import ChosenPair, Recording, choose_pair
 from occdepth_ros.sources.bags.tf import TransformTree
@@ -30,6 +30,12 @@ from occdepth_ros.sources.pairing import Pairing, pair_stamps, smallest_differen
 from occdepth_ros.stereo.camera_info import CameraCalibration, ImageCalibration
 from occdepth_ros.stereo.rectification import Kind, Rectifier, decide
 
+OTHER_CLOCK_S = 10.0
+"""Smallest difference of the stamps of left and right from which two clocks are assumed, seconds."""
+JUMP_BACK_NS = 1_000_000_000
+"""Backward step of the stamps that is named, nanoseconds."""
+STAMP_END = 12
+"""End of header.stamp in a serialised message."""
 _TF_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
 
@@ -40,6 +46,7 @@ class _Place:
     bag_ns: int
     stamp_ns: int
     size: tuple[int, int] | None
+    is_unstamped: bool = False
 
 
 class BagSequence:
@@ -145,6 +152,9 @@ class BagSequence:
             *self.pairing.warnings(f"{self._topics.left}, {self._topics.right}"),
             *chosen.pose.warnings,
             *chosen.pose.gaps(stamps),
+            *_clock_warnings(places, self._topics),
+            *recording.tree.warnings,
+            *recording.change_warnings(self._topics),
         )
         self._calibrate()
         self.rig = self._rig(self._chosen.pose.at(stamps[0]))
@@ -178,6 +188,8 @@ class BagSequence:
         tree = TransformTree()
         infos: dict[str, CameraCalibration] = {}
         failed: dict[str, CalibrationError] = {}
+        raw_infos: dict[str, bytes] = {}
+        changed: dict[str, int] = {}
         frames: dict[str, str] = {}
         places: dict[str, list[_Place]] = {topic: [] for c in candidates for topic in (c.left, c.right)}
         sides = {topic for c in candidates for topic in (c.left_info, c.right_info)}
@@ -194,21 +206,26 @@ class BagSequence:
             if topic in places:
                 stamp = self._stamp(data)
                 message = self._reader.deserialize(data, connection.msgtype)
-                places[topic].append(_Place(bag_ns, stamp or bag_ns, size_of(message)))
+                places[topic].append(_Place(bag_ns, stamp or bag_ns, size_of(message), stamp == 0))
                 frames.setdefault(topic, message.header.frame_id)
             elif connection.topic in transforms:
                 for entry in self._reader.deserialize(data, connection.msgtype).transforms:
                     t, q, stamp = entry.transform.translation, entry.transform.rotation, entry.header.stamp
                     row = (t.x, t.y, t.z, q.x, q.y, q.z, q.w)
                     tree.add(entry.header.frame_id, entry.child_frame_id, _nanoseconds(stamp), row)
-            elif topic not in infos and topic not in failed:
+            elif topic in raw_infos:
+                # behind the stamp, which differs
+                if data[STAMP_END:] != raw_infos[topic] and topic not in changed:
+                    changed[topic] = bag_ns
+            else:
+                raw_infos[topic] = bytes(data[STAMP_END:])
                 message = self._reader.deserialize(data, connection.msgtype)
                 try:
                     infos[topic] = CameraCalibration.from_message(message, f"{self.name} {topic}")
                 except CalibrationError as error:
                     failed[topic] = error
         start = min((place.stamp_ns for found in places.values() for place in found[:1]), default=0)
-        return Recording(infos, frames, tree, start, failed), places
+        return Recording(infos, frames, tree, start, failed, changed), places
 
     def _paired(self, lefts: list[_Place], rights: list[_Place]) -> list[tuple[_Place, _Place]]:
         """Pairs of one moment, in order of time; images without a partner are left out."""
@@ -216,12 +233,18 @@ class BagSequence:
         self.pairing = pairing
         if not pairing.pairs:
             sides = [sorted(place.stamp_ns for place in side) for side in (lefts, rights)]
-            nearest = f"; the nearest differ by {smallest_difference(*sides) * 1e-6:.1f} ms" if all(sides) else ""
+            nearest, remedy = "", "Trigger the cameras together, or correct the stamps."
+            if all(sides):
+                difference = smallest_difference(*sides) * 1e-9
+                nearest = f"; the nearest differ by {1e3 * difference:.1f} ms"
+                if difference > OTHER_CLOCK_S:
+                    nearest = f"; the nearest differ by {difference:.0f} s: the cameras are stamped by different clocks"
+                    remedy = "Stamp both cameras by one clock, or synchronize the clocks (PTP, NTP)."
             raise SourceError(
                 f"none of {len(lefts)} left and {len(rights)} right images have stamps within "
                 f"{pairing.tolerance_ns * 1e-6:.1f} ms of each other{nearest}",
                 where=self.name,
-                remedy="Trigger the cameras together, or correct the stamps.",
+                remedy=remedy,
             )
         return [(lefts[i], rights[j]) for i, j in pairing.pairs]
 
@@ -250,6 +273,25 @@ class BagSequence:
             )
         rectifier = self._rectifiers[side]
         return (rectifier(image) if rectifier else image), grey
+
+
+def _clock_warnings(places: Mapping[str, Sequence[_Place]], topics: StereoTopics) -> list[InputWarning]:
+    """Warn where stamps go back in the order of recording, or where images have no stamp."""
+    warnings = []
+    for topic in (topics.left, topics.right):
+        stamps = np.array([place.stamp_ns for place in places[topic]], np.int64)
+        back = np.flatnonzero(np.diff(stamps) < -JUMP_BACK_NS)
+        if len(back):
+            seconds = float(stamps[back[0]] - stamps[back[0] + 1]) * 1e-9
+            text = f"the stamps go back by {seconds:.1f} s behind image {int(back[0])}: pairs are ordered by stamp"
+            remedy = "A clock was set, or two recordings were joined: split the bag there."
+            warnings.append(InputWarning("clock_jump", text, topic, remedy))
+        unstamped = sum(place.is_unstamped for place in places[topic])
+        if unstamped:
+            text = f"{unstamped} of {len(stamps)} images have no stamp: their times of recording are used"
+            remedy = "Configure the driver to stamp its images."
+            warnings.append(InputWarning("no_stamp", text, topic, remedy))
+    return warnings
 
 
 def _nanoseconds(stamp: Any) -> int:

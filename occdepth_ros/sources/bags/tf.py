@@ -8,6 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix
+from occdepth_ros.errors import InputWarning
+
+MIN_NORM, MAX_NORM_ERROR = 1e-6, 0.01
+"""Smallest norm of a quaternion that is a rotation, and largest deviation from 1 that is not named."""
+MAX_DISTANCE = 1e8
+"""Largest coordinate of a translation, metres; positions in UTM are below 1e7."""
 
 
 @dataclass
@@ -42,18 +48,41 @@ class TransformTree:
 
     def __init__(self) -> None:
         self._links: dict[str, _Link] = {}
+        self._doubts: dict[str, str] = {}
 
     def add(self, parent: str, child: str, stamp_ns: int, row: tuple[float, ...]) -> None:
         """Add one transform: translation x, y, z and quaternion x, y, z, w of `child` in `parent`.
 
-        Transforms that are not finite, have no rotation, or would close a loop are left out.
+        Transforms that are not finite or no rotation, would close a loop, or give a frame a second parent are left out
+        and named in `warnings`, as are quaternions that are not normalized.
         """
         parent, child = parent.lstrip("/"), child.lstrip("/")
-        if not np.isfinite(row).all() or np.linalg.norm(row[3:]) < 1e-6 or child in self._line(parent):
+        norm = float(np.linalg.norm(row[3:]))
+        link = self._links.get(child)
+        if not np.isfinite(row).all() or max(map(abs, row[:3])) > MAX_DISTANCE:
+            reason = f"is not a finite pose (x, y, z = {row[0]:.3g}, {row[1]:.3g}, {row[2]:.3g})"
+        elif norm < MIN_NORM:
+            reason = "has a quaternion of zeros"
+        elif child in self._line(parent):
+            reason = "closes a loop"
+        elif link is not None and link.parent != parent:
+            reason = f"contradicts the parent {link.parent!r} of {child!r}"
+        else:
+            self._links.setdefault(child, _Link(parent)).rows[stamp_ns] = row
+            if abs(norm - 1) > MAX_NORM_ERROR:
+                doubt = f"has a quaternion of norm {norm:.3g}: it is normalized"
+                self._doubts.setdefault(f"{parent!r} to {child!r}", doubt)
             return
-        link = self._links.setdefault(child, _Link(parent))
-        if link.parent == parent:
-            link.rows[stamp_ns] = row
+        self._doubts.setdefault(f"{parent!r} to {child!r}", f"{reason}: it is not used")
+
+    @property
+    def warnings(self) -> list[InputWarning]:
+        """A warning for each transform that was left out or normalized."""
+        remedy = "Correct its publisher; each frame has one parent and a unit quaternion."
+        return [
+            InputWarning("bad_tf", f"the transform from {link} {reason}", "TF", remedy)
+            for link, reason in self._doubts.items()
+        ]
 
     @property
     def frames(self) -> set[str]:

@@ -99,6 +99,8 @@ def _requested(images: list[str], bag: str, options: SourceOptions) -> list[tupl
                 where=bag,
                 remedy="Give one of these names.",
             )
+    if left_name and left_name == right_name:
+        raise SourceError(f"{left_name} is given for both sides", where=bag, remedy="Give the topics of two cameras.")
     if left_name and right_name:
         return [(left_name, right_name)]
     pairs = [(left, right) for left in images for right in _partners(left) if right in images and right != left]

@@ -63,6 +63,7 @@ def numbers_of(value: object, count: int, name: str, where: Path | str) -> Matri
     Raises:
         CalibrationError: the value is missing, or is not `count` finite numbers.
     """
+    given = value
     if isinstance(value, Mapping):
         value = value.get("data")
     try:
@@ -70,5 +71,12 @@ def numbers_of(value: object, count: int, name: str, where: Path | str) -> Matri
     except (TypeError, ValueError):
         numbers = np.empty(0)
     if numbers.size != count or not np.isfinite(numbers).all():
-        raise CalibrationError(f"{name} is missing or not {count} finite numbers", where=str(where))
+        numbers_text = "a finite number" if count == 1 else f"{count} finite numbers"
+        if given is None or given == [None]:
+            raise CalibrationError(f"{name} is missing", where=str(where), remedy=f"Give {numbers_text}.")
+        single = given[0] if isinstance(given, list) and len(given) == 1 else given
+        shown = f"has {numbers.size} numbers" if numbers.size > 1 else f"is {str(single)[:40]!r}"
+        raise CalibrationError(
+            f"{name} {shown}, not {numbers_text}", where=str(where), remedy="Decimals are written with a point."
+        )
     return numbers

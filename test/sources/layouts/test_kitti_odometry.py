@@ -231,3 +231,25 @@ def test_real_frames(shared_dir: Path) -> None:
     assert ground_truth is not None
     assert (ground_truth.name, ground_truth.grid.origin[2]) == ("recon10", -2.2)
     assert source.ground_truth(1) is None
+
+
+@pytest.mark.parametrize("separator", [",", ", "])
+def test_commas_in_numbers_are_named(sequence: Path, separator: str) -> None:
+    file = sequence / "calib.txt"
+    text = file.read_text()
+    file.write_text(text.replace(".", ",") if separator == "," else text.replace(": ", ":").replace(" ", separator))
+    with pytest.raises(SourceError, match=r"the entry P0 are written with commas.*decimal points"):
+        open_source(sequence)
+
+
+def test_a_git_lfs_pointer_is_no_damaged_image(sequence: Path) -> None:
+    min((sequence / "image_2").iterdir()).write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ImageError, match=r"Git LFS pointer.*git lfs pull"):
+        open_source(sequence)[0]
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(SourceError, match="symbolic link"):
+        open_source(tmp_path / "a")
