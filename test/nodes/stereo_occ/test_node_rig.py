@@ -95,6 +95,13 @@ def test_raw_images_on_a_remapped_topic_are_recognised_by_their_rows(bench: Benc
     assert "rectify is false" in text and "/camera/left/image_raw" in text
 
 
+def test_images_whose_rows_differ_are_named(made: list[Bench]) -> None:
+    made.append(bench := Bench())
+    bench.wait_active()
+    bench.right = np.roll(bench.right, 4, axis=0)
+    pair_until(bench, "rows_differ", "-4.0 px", **infos())
+
+
 def test_an_unknown_distortion_model_is_named_where_images_are_rectified(made: list[Bench]) -> None:
     made.append(bench := Bench(rectify=True))
     bench.wait_active()
