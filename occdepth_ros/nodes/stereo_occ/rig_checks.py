@@ -171,6 +171,8 @@ class RigChecks:
         same_camera = old is not None and np.array_equal(old.left.projection, rig.left.projection)
         if old is None or not same_camera or np.abs(old.left_from_grid - rig.left_from_grid).max() > MOVED:
             self._meter, self._measured, self._ground, self._countdown = None, GroundHistory(), (), FIRST_PERIOD
+        # rows do not depend on the pose, which changes with every pair of a pan unit
+        if not same_camera:
             self._row_countdown = 0
 
     def _with_measured(self, rig: StereoRig) -> StereoRig:
