@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from occdepth_ros.compiled import compiled
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.outputs.selection import Include
-from occdepth_ros.outputs.sparse import unravel
-from occdepth_ros.outputs.surface import COMPLETED, KEY_BITS, Integers, nearest, runs, surface_of
-from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.outputs.selection import Include, selected_labels
+from occdepth_ros.outputs.surface import COMPLETED, Integers, nearest
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
+
+Bytes = npt.NDArray[np.uint8]
 
 MAX_EXPONENT = 3
 """Binary logarithm of the longest edge. Few different sizes need few markers: all boxes of a marker have one size."""
@@ -85,48 +86,89 @@ def surface_boxes(
     """
     if most < 0:
         raise OccDepthError(f"the number of boxes {most} is negative", where="max_markers", remedy="Give 0 or more.")
-    surface = surface_of(prediction, include, min_confidence, border)
-    shape = prediction.grid.size
-    boxes = _merged(unravel(surface.voxels, shape), surface.keys, shape)
+    labels, visibility = (
+        np.ascontiguousarray(field)
+        for field in (selected_labels(prediction, include, min_confidence, border), prediction.visibility)
+    )
+    keys = np.zeros(labels.shape, np.uint16)
+    found = np.empty((_mark(labels, visibility, int(Visibility.SEEN), keys), 7), np.int16)
+    rows = found[: _merge(keys, found)].astype(np.int64)
+    boxes = Boxes(rows[:, :3], rows[:, 3:6], rows[:, 6])
     kept = nearest(boxes.lower, boxes.size, prediction.grid, most)
     return (boxes, 0) if kept is None else (boxes.taken(kept), len(boxes.keys) - most)
 
 
-def _merged(index: tuple[Integers, ...], keys: Integers, shape: tuple[int, int, int]) -> Boxes:
-    """Merge along x, then y, then z: adjacent boxes with equal keys, cross-sections and positions."""
-    widths = [(size - 1).bit_length() for size in shape]
-    lower: list[Integers] = list(index)
-    exponents: list[Integers] = [np.empty(0, np.int64)] * 3
-    for axis in range(3):
-        fields = [(lower, other, widths[other]) for other in range(3) if other != axis]
-        fields += [(exponents, other, _EXPONENT_BITS) for other in range(axis)]
-        # one more bit, which is always 0, keeps the codes of different rows from being consecutive
-        fields.append((lower, axis, widths[axis] + 1))
-        bits = KEY_BITS + sum(width for _, _, width in fields)
-        # sorting of 32 bits is twice as fast
-        code: npt.NDArray[Any] = keys.astype(np.uint32 if bits <= 32 else np.int64)
-        for values, other, width in fields:
-            code <<= width
-            code |= values[other].astype(code.dtype, copy=False)
-        code, exponent = _cut(*runs(code))
-        for values, other, width in reversed(fields):
-            values[other] = code & ((1 << width) - 1)
-            code >>= width
-        keys, exponents[axis] = code, exponent
-    return Boxes(np.stack(lower, axis=1), np.stack(exponents, axis=1), keys)
+@compiled
+def _mark(labels: Bytes, visibility: Bytes, seen: int, keys: npt.NDArray[np.uint16]) -> int:
+    """Write the keys of the surface voxels into `keys`, `[X, Y, Z]` of zeros, and return their number."""
+    nx, ny, nz = labels.shape
+    count = 0
+    for x in range(nx):
+        for y in range(ny):
+            inner = 0 < x < nx - 1 and 0 < y < ny - 1
+            for z in range(nz):
+                label = labels[x, y, z]
+                if label == 0 or label == 255:
+                    continue
+                if (
+                    inner
+                    and 0 < z < nz - 1
+                    and 0 < labels[x - 1, y, z] < 255
+                    and 0 < labels[x + 1, y, z] < 255
+                    and 0 < labels[x, y - 1, z] < 255
+                    and 0 < labels[x, y + 1, z] < 255
+                    and 0 < labels[x, y, z - 1] < 255
+                    and 0 < labels[x, y, z + 1] < 255
+                ):
+                    continue
+                keys[x, y, z] = label + (0 if visibility[x, y, z] == seen else 256)
+                count += 1
+    return count
 
 
-def _cut(codes: Integers, lengths: Integers) -> tuple[Integers, Integers]:
-    """Cut runs of consecutive codes into pieces of 8, 4, 2 and 1: first code and exponent of each piece."""
-    codes = codes.astype(np.int64)
-    whole = lengths >> MAX_EXPONENT
-    pieces = np.repeat(codes - ((np.cumsum(whole) - whole) << MAX_EXPONENT), whole)
-    pieces += np.arange(len(pieces)) << MAX_EXPONENT
-    parts = [pieces]
-    codes += whole << MAX_EXPONENT
-    for exponent in range(MAX_EXPONENT - 1, -1, -1):
-        which = np.flatnonzero((lengths & (1 << exponent)) != 0)
-        parts.append(codes.take(which))
-        codes[which] += 1 << exponent
-    counts = [len(part) for part in parts]
-    return np.concatenate(parts), np.repeat(np.arange(MAX_EXPONENT, -1, -1), counts)
+@compiled
+def _merge(keys: npt.NDArray[np.uint16], found: npt.NDArray[np.int16]) -> int:
+    """Merge voxels with equal keys, first along x, then along y, then along z; sets merged voxels to 0.
+
+    Args:
+        keys: `[X, Y, Z]`; 0 = no voxel.
+        found: `[N, 7]` receives the lower corner, the exponents and the key of each box.
+
+    Returns:
+        the number of boxes.
+    """
+    nx, ny, nz = keys.shape
+    count = 0
+    for x in range(nx):
+        for y in range(ny):
+            for z in range(nz):
+                key = keys[x, y, z]
+                if key == 0:
+                    continue
+                ex = 0
+                while ex < 3 and x + (2 << ex) <= nx and _is_filled(keys, x + (1 << ex), y, z, 1 << ex, 1, 1, key):
+                    ex += 1
+                dx = 1 << ex
+                ey = 0
+                while ey < 3 and y + (2 << ey) <= ny and _is_filled(keys, x, y + (1 << ey), z, dx, 1 << ey, 1, key):
+                    ey += 1
+                dy = 1 << ey
+                ez = 0
+                while ez < 3 and z + (2 << ez) <= nz and _is_filled(keys, x, y, z + (1 << ez), dx, dy, 1 << ez, key):
+                    ez += 1
+                keys[x : x + dx, y : y + dy, z : z + (1 << ez)] = 0
+                row = found[count]
+                row[0], row[1], row[2], row[3], row[4], row[5], row[6] = x, y, z, ex, ey, ez, key
+                count += 1
+    return count
+
+
+@compiled
+def _is_filled(keys: npt.NDArray[np.uint16], x: int, y: int, z: int, dx: int, dy: int, dz: int, key: int) -> bool:
+    """Whether all voxels of a box have one key."""
+    for i in range(x, x + dx):
+        for j in range(y, y + dy):
+            for k in range(z, z + dz):
+                if keys[i, j, k] != key:
+                    return False
+    return True

@@ -17,8 +17,6 @@ Integers = npt.NDArray[np.int64]
 
 COMPLETED = 256
 """Added to the class id in the key of a voxel that no ray reached."""
-KEY_BITS = 9
-"""Bits of a key."""
 
 
 @dataclass(frozen=True)
