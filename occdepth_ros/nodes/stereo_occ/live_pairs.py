@@ -79,7 +79,7 @@ def advice(pairs: Sequence[LivePair], names: Mapping[str, str], images: Sequence
     if not pairs:
         others = [name for name in images if name not in names.values()]
         if not others:
-            return "No other image topic has a publisher: start the camera."
+            return "No other image topic has a publisher."
         compressed = " (image_transport's republish node decompresses them)" if _all_compressed(others) else ""
         return (
             f"Images are published on {_listed(others)}{compressed}, but no two are a stereo pair with CameraInfo: "

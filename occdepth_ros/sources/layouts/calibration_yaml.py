@@ -75,7 +75,9 @@ def numbers_of(value: object, count: int, name: str, where: Path | str) -> Matri
         if given is None or given == [None]:
             raise CalibrationError(f"{name} is missing", where=str(where), remedy=f"Give {numbers_text}.")
         single = given[0] if isinstance(given, list) and len(given) == 1 else given
-        shown = f"has {numbers.size} numbers" if numbers.size > 1 else f"is {str(single)[:40]!r}"
+        shown = f"is {str(single)[:40]!r}"
+        if numbers.size > 1:
+            shown = "contains NaN or infinity" if numbers.size == count else f"has {numbers.size} numbers"
         raise CalibrationError(
             f"{name} {shown}, not {numbers_text}", where=str(where), remedy="Decimals are written with a point."
         )

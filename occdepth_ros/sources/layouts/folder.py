@@ -101,7 +101,9 @@ def _rig(path: Path, left: Path, right: Path) -> tuple[StereoRig, str, _Rectifie
         raise CalibrationError(error.what, where=str(file), remedy=error.remedy) from error
     doubts = list(decision.warnings)
     if "grid_from_left" not in calibration.entries:
-        text = "grid_from_left is missing: a level camera at the origin of the grid's frame is assumed"
+        known = ", ".join(map(str, calibration.entries))
+        found = f" (entries: {known})" if known else ""
+        text = f"grid_from_left is missing{found}: a level camera at the origin of the grid's frame is assumed"
         doubts.append(InputWarning("no_pose", text, str(file), "Add grid_from_left to calibration.yaml."))
     if not decision.conclusive and calibration.stated is None:
         doubts.append(

@@ -175,3 +175,24 @@ def test_missing_files_are_named(folder: Path) -> None:
     expect(folder, "neither calibration.yaml nor left.yaml", error=SourceError)
     (folder / "right" / "b.png").unlink()
     expect(folder, "right", "missing: b", error=SourceError)
+
+
+def test_a_misspelt_pose_is_listed(folder: Path) -> None:
+    calibrate(folder, grid_from_left=None, grid_form_left={"translation": [0, 0, 1]})
+    (warning,) = (w for w in open_source(folder).description.warnings if w.name == "no_pose")
+    assert "entries: baseline, grid_form_left, grid_frame, left" in str(warning)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "said"), [("0,3", "baseline is '0,3', not a finite number"), (float("nan"), "is 'nan', not a finite")]
+)
+def test_the_value_that_is_no_number_is_shown(folder: Path, baseline: object, said: str) -> None:
+    calibrate(folder, baseline=baseline)
+    expect(folder, said)
+
+
+def test_decimal_commas_change_the_count_of_numbers(folder: Path) -> None:
+    calibrate(folder, left={"projection_matrix": [float("nan"), *P[1:]]})
+    expect(folder, "projection_matrix contains NaN or infinity, not 12 finite numbers")
+    calibrate(folder, left={"projection_matrix": [*P, 5, 0]})
+    expect(folder, "projection_matrix has 14 numbers, not 12 finite numbers. Decimals are written with a point")
