@@ -22,6 +22,7 @@ from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid, traversability
 from occdepth_ros.outputs.points import FIELDS, POINT_STEP, encode_points, point_rows
 from occdepth_ros.outputs.semantic_grid import encode_semantic_grid
+from occdepth_ros.outputs.voxel_grid import colored_cells, encode_nav2_voxel_grid
 from occdepth_ros.prediction import OccupancyPrediction
 
 FRAME = "lidar"
@@ -29,6 +30,22 @@ INCLUDE = "all"
 RUNS = 15
 GOAL = ("octomap_binary", "octomap_full", "markers", "points", "grid")
 """Messages of the published goal of 10 ms in total."""
+
+
+def foxglove_encoder() -> dict[str, Callable[[OccupancyPrediction], bytes]]:
+    """Return the encoder of `~/foxglove_voxels`, if ROS and foxglove_msgs are installed."""
+    try:
+        from foxglove_msgs.msg import PackedElementField, VoxelGrid
+
+        from occdepth_ros.nodes.stereo_occ.foxglove import encode_foxglove_voxels
+    except ImportError:
+        return {}
+    return {
+        "foxglove_voxels": lambda p: encode_foxglove_voxels(
+            VoxelGrid, PackedElementField, colored_cells(p, INCLUDE), p.stamp_ns, FRAME
+        )
+    }
+
 
 ENCODERS: dict[str, Callable[[OccupancyPrediction], bytes]] = {
     "octomap_binary": lambda p: octomap.encode_octomap_binary(p, FRAME, INCLUDE),
@@ -39,6 +56,8 @@ ENCODERS: dict[str, Callable[[OccupancyPrediction], bytes]] = {
     "grid": lambda p: encode_semantic_grid(p, FRAME),
     "occupancy_grid": lambda p: encode_occupancy_grid(p, FRAME, INCLUDE),
     "depth": lambda p: encode_depth(p, FRAME),
+    "voxel_grid": lambda p: encode_nav2_voxel_grid(p, FRAME, INCLUDE),
+    **foxglove_encoder(),
 }
 
 

@@ -22,8 +22,9 @@ from occdepth_ros.nodes.middleware import large_message_environment
 PACKAGE = "occdepth_ros"
 OUTPUTS = (
     *("octomap_binary", "octomap_full", "markers", "points", "grid", "occupancy_grid", "depth", "depth_color"),
+    *("voxel_grid", "foxglove_voxels"),
     *("camera_info", "legend", "map/octomap_binary", "map/octomap_full", "map/markers", "map/points"),
-    *("map/occupancy_grid",),
+    *("map/occupancy_grid", "map/path"),
 )
 
 # launch argument -> type of the node's parameter of the same name; an empty argument leaves the file's value

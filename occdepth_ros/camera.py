@@ -215,6 +215,20 @@ class StereoRig:
             frame_id,
         )
 
+    def camera_info_projections(self) -> tuple[Matrix, Matrix]:
+        """Return the P of sensor_msgs/CameraInfo of the left and of the right camera, `[3, 4]` each.
+
+        The left P is K [I | 0]; the right P is K [I | t] with t the left camera's origin in the right camera, so that
+        P[0,3] = -fx * baseline. CameraInfo does not define a displacement along the optical axis; that of KITTI (about
+        1 mm) is omitted.
+        """
+        referenced = self.referenced_to_left()
+        projections = []
+        for camera in (referenced.left, referenced.right):
+            tx, ty, _ = camera.translation
+            projections.append(camera.intrinsics @ np.array([[1.0, 0, 0, tx], [0, 1, 0, ty], [0, 0, 1, 0]]))
+        return projections[0], projections[1]
+
     def cropped(self, width: int, height: int, x: int = 0, y: int = 0) -> StereoRig:
         """Return the rig with both images cropped to the same window, as `PinholeCamera.cropped`."""
         return replace(self, left=self.left.cropped(width, height, x, y), right=self.right.cropped(width, height, x, y))

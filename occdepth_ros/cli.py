@@ -24,6 +24,8 @@ VERBS = {
     "map": "fuse the predictions of a drive into one map, and score it",
     "eval": "score a model against the ground truth of a data set",
     "calibrate": "calibrate the probabilities of a network on scenes kept for it, and choose its limits",
+    "convert": "convert a stereo sequence to a rosbag2 recording, or a bag to a KITTI folder",
+    "view": "show images, depth, voxels, map, path and timings in a browser, of a recording or of a running node",
     "render": "make a video of the completed scene along a sequence, and meshes",
     "submit": "write and check a submission to the SemanticKITTI completion benchmark",
     "voxelize": "create completion labels from labelled LiDAR scans with poses",

@@ -1,8 +1,10 @@
-"""Atomic file writing: a file is complete or absent."""
+"""Atomic writing of files and folders: each is complete or absent."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,3 +47,50 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     with whole_file(path) as partial:
         partial.write_bytes(content)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield the temporary place of a folder, which does not exist yet; move it to `path` when the block succeeds.
+
+    The place has the name of `path`, in a hidden folder beside it, so that the move does not cross file systems.
+    Hidden folders of ended processes that were killed while they wrote the same `path` are removed first.
+
+    Raises:
+        OutputError: `path` is a file or a folder with files, the disk is full, or the folder is not writable.
+    """
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise OutputError("the path already exists", where=str(path), remedy="Give the path of a new folder.")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        _remove_partials(path)
+        partial.mkdir(parents=True)
+        yield partial / path.name
+        (partial / path.name).replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write: {error.strerror or error}",
+            where=str(path),
+            remedy="Give a writable path on a disk with free space.",
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove_partials(path: Path) -> None:
+    """Remove what killed processes left of a folder."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.partial")
+    for found in path.parent.iterdir() if path.parent.is_dir() else ():
+        match = name.fullmatch(found.name)
+        if match and not _runs(int(match[1])):
+            shutil.rmtree(found, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OverflowError, OSError):  # of another user, or not a number of a process
+        return True
+    return True

@@ -19,9 +19,13 @@ from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.mesh import voxel_mesh, write_ply
 from occdepth_ros.sources.base import SceneGroundTruth, StereoSource
 from occdepth_ros.visualization.canvas import ImageArray
+from occdepth_ros.visualization.orbit_frame import OrbitFrame
 from occdepth_ros.visualization.video_file import SUFFIXES, check_video_name, write_video
 from occdepth_ros.visualization.video_frame import VideoFrame
 
+PANELS, ORBIT = "panels", "orbit"
+VIEWS = 3
+"""Viewpoints of the layout orbit for each pair, so that it moves smoothly."""
 SUMMARY = "make a video of the completed scene along a sequence, and meshes"
 
 
@@ -46,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--start", type=int, default=0, metavar="I", help="index of the first frame (default: 0)")
     add("--count", type=int, metavar="N", help="number of frames (default: all)")
+    add(
+        "--layout",
+        choices=(PANELS, ORBIT),
+        default=PANELS,
+        help="panels: image, voxels from behind and from above; orbit: image, and voxels from a viewpoint that moves, "
+        f"{VIEWS} frames a pair (default: %(default)s)",
+    )
     add("--fps", type=float, metavar="HZ", help="frames a second (default: as recorded)")
 
 
@@ -63,9 +74,16 @@ def run(arguments: argparse.Namespace) -> int:
         check_video_name(arguments.out)
     if arguments.mesh is not None and arguments.mesh.is_file():
         raise OutputError("the path is a file", where=str(arguments.mesh), remedy="Give a folder.")
+    if arguments.layout == ORBIT and arguments.ground_truth:
+        raise OutputError(
+            "the layout orbit has no place for ground truth",
+            where="--ground-truth",
+            remedy="Leave it out, or use --layout panels.",
+        )
     source = open_chosen_source(arguments)
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
-    fps = frame_rate(arguments.fps, source)
+    views = VIEWS if arguments.layout == ORBIT else 1
+    fps = frame_rate(arguments.fps, source, views)
     grid = VoxelGrid.semantic_kitti(source.grid_frame)
     rig = checked_rig(source, grid, frames, use_measured=arguments.measured_pose)
     engine = Engine(rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
@@ -79,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         mesh=arguments.mesh,
         video=arguments.out is not None,
         with_ground_truth=arguments.ground_truth,
+        orbit=arguments.layout == ORBIT,
     )
     console = Console()
     if arguments.out is None:
@@ -86,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
             pass
     else:
         written = write_video(arguments.out, images, fps, tell=lambda message: console.print(message, soft_wrap=True))
-        console.print(f"{len(frames)} frames at {fps:.3g} Hz in {written}", soft_wrap=True, highlight=False)
+        console.print(f"{views * len(frames)} frames at {fps:.3g} Hz in {written}", soft_wrap=True, highlight=False)
     if arguments.mesh is not None:
         console.print(f"{len(frames)} meshes in {arguments.mesh}", soft_wrap=True, highlight=False)
     for ground_truth, values in scores.summary().items():
@@ -94,15 +113,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def frame_rate(requested: float | None, source: StereoSource) -> float:
+def frame_rate(requested: float | None, source: StereoSource, views: int = 1) -> float:
     """Return the rate of the video: the requested one, or that of the recording clipped to 1 to 60 Hz.
+
+    Args:
+        requested: rate of `--fps`, Hz; None = that of the recording.
+        source: the recording.
+        views: frames of the video for each pair.
 
     Raises:
         OutputError: the rate is out of range.
     """
     if requested is None:
         period = source.period_s()
-        return min(60.0, max(1.0, 1 / period)) if period > 0 else 10.0
+        return min(60.0, max(1.0, views / period)) if period > 0 else 10.0 * views
     if not 0.1 <= requested <= 120:
         raise OutputError(f"{requested:g} frames a second cannot be shown", where="--fps", remedy="Give 0.1 to 120.")
     return requested
@@ -117,6 +141,7 @@ def draw_frames(
     mesh: Path | None,
     video: bool,
     with_ground_truth: bool,
+    orbit: bool = False,
 ) -> Iterator[ImageArray]:
     """Predict each frame, score it if it has ground truth, write its meshes, and draw it.
 
@@ -128,7 +153,9 @@ def draw_frames(
         mesh: folder of the meshes; None = no meshes.
         video: whether frames are drawn; otherwise nothing is yielded.
         with_ground_truth: whether ground truth is also drawn and written.
+        orbit: whether the frames have the layout `OrbitFrame`; the viewpoint completes one curve.
     """
+    orbits = OrbitFrame(engine.rig)
     figure: VideoFrame | None = None
     shown: SceneGroundTruth | None = None
     shown_frame = ""
@@ -156,7 +183,11 @@ def draw_frames(
                     shape = voxel_mesh(ground_truth.labels, ground_truth.grid)
                     place = mesh / f"{index:06d}_ground_truth.ply"
                     write_ply(place, shape, prediction.classes, comment=f"{comment}, ground truth {ground_truth.name}")
-            if video:
+            if video and orbit:
+                for view in range(VIEWS):
+                    phase = (index - frames[0] + view / VIEWS) / len(frames)
+                    yield orbits.draw(frame.left, prediction, phase)
+            elif video:
                 title = "/".join(Path(source.name).parts[-2:])
                 figure = figure or VideoFrame(engine.rig, prediction.classes, title, with_ground_truth)
                 if ground_truth is not None:

@@ -17,6 +17,7 @@ from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.selection import Include, selected_labels
+from occdepth_ros.outputs.sparse import column_words
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 FREE, LETHAL, NO_INFORMATION = 0, 100, -1
@@ -119,7 +120,7 @@ def traversability(
     resolution = prediction.grid.resolution
     labels = selected_labels(prediction, include, min_confidence).reshape(nx * ny, nz)
     kind = np.asarray(cv2.LUT(labels, _kinds(prediction.classes)), np.uint8)
-    ground, occupied = _bits(kind == _GROUND), _bits(kind == _OBSTACLE)
+    ground, occupied = column_words(kind == _GROUND), column_words(kind == _OBSTACLE)
     has_ground = _any(ground)
     if not has_ground.any():
         return np.where(_any(occupied), LETHAL, NO_INFORMATION).astype(np.int8).reshape(nx, ny)
@@ -128,7 +129,7 @@ def traversability(
     bottom = _lowest_set(ground).clip(max=nz)
     # the ground of a column is its lowest contiguous run; a bridge deck above it is a separate run
     end = _lowest_set(~(ground | ~upwards.take(bottom, axis=0))).clip(max=nz)
-    seen = _bits(prediction.visibility.reshape(nx * ny, nz) == np.uint8(Visibility.SEEN)) & ground
+    seen = column_words(prediction.visibility.reshape(nx * ny, nz) == np.uint8(Visibility.SEEN)) & ground
     is_seen = _any(seen & ~upwards.take(end, axis=0))
     steps = int(np.floor(max(max_step, resolution) / resolution + _EPSILON))
     top = (end - 1).reshape(nx, ny)
@@ -196,19 +197,6 @@ def _nearest(values: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) -> npt
     return value_of[nearest].reshape(-1)
 
 
-def _bits(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
-    """Pack columns `[N, Z]` into words of 64 layers, `[N, ceil(Z / 64)]`."""
-    columns, layers = mask.shape
-    words = np.zeros((columns, -(-layers // 64)), np.uint64)
-    # np.packbits is much faster without an axis.
-    if layers % 8:
-        octets = np.packbits(mask, axis=1, bitorder="little")
-    else:
-        octets = np.packbits(mask, bitorder="little").reshape(columns, layers // 8)
-    words.view(np.uint8)[:, : octets.shape[1]] = octets
-    return words
-
-
 def _any(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     """Return whether any bit of each row is set, `[N]`."""
     result = words[:, 0] != 0
@@ -232,4 +220,4 @@ def _lowest_set(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
 @lru_cache(maxsize=8)
 def _upwards(layers: int) -> npt.NDArray[np.uint64]:
     """Return words in which row b holds the layers from b upwards, `[layers + 1, W]`."""
-    return _bits(np.arange(layers) >= np.arange(layers + 1)[:, None])
+    return column_words(np.arange(layers) >= np.arange(layers + 1)[:, None])

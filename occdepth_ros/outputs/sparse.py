@@ -1,4 +1,4 @@
-"""Indices of the set voxels of a sparse boolean grid."""
+"""Indices of the set voxels of a sparse boolean grid, and columns of voxels as bits."""
 
 from __future__ import annotations
 
@@ -27,3 +27,16 @@ def unravel(flat: Index, shape: tuple[int, int, int]) -> tuple[Index, Index, Ind
     column = flat // shape[2]
     x = column // shape[1]
     return x, column - x * shape[1], flat - column * shape[2]
+
+
+def column_words(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """Pack columns `[N, Z]` into words of 64 layers, `[N, ceil(Z / 64)]`; the lowest layer is the lowest bit."""
+    columns, layers = mask.shape
+    words = np.zeros((columns, -(-layers // 64)), np.uint64)
+    # np.packbits is much faster without an axis.
+    if layers % 8:
+        octets = np.packbits(mask, axis=1, bitorder="little")
+    else:
+        octets = np.packbits(mask, bitorder="little").reshape(columns, layers // 8)
+    words.view(np.uint8)[:, : octets.shape[1]] = octets
+    return words

@@ -1,10 +1,11 @@
-"""Video files: encoded by OpenCV if its build supports the codec, otherwise an animated GIF."""
+"""Video files: encoded by OpenCV if its build supports the codec, otherwise an animated GIF; WebP by Pillow."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 from PIL import Image
@@ -16,7 +17,8 @@ from occdepth_ros.visualization.canvas import ImageArray
 CODECS = {".mp4": "mp4v", ".webm": "VP90", ".avi": "MJPG"}
 """Codec by suffix; OpenCV's pip packages can write these."""
 FALLBACK = ".gif"
-SUFFIXES = (*CODECS, FALLBACK)
+WEBP, WEBP_QUALITY = ".webp", 60
+SUFFIXES = (*CODECS, WEBP, FALLBACK)
 
 
 def check_video_name(path: Path) -> None:
@@ -39,7 +41,7 @@ def write_video(path: Path, frames: Iterable[ImageArray], fps: float, tell: Call
     """Write a video, complete or not at all; frames are consumed one by one and not kept.
 
     Args:
-        path: the suffix selects the format, see `CODECS`.
+        path: the suffix selects the format, one of `SUFFIXES`.
         frames: `[H, W, 3]` RGB each, all of equal size with even sides.
         fps: frames per second.
         tell: called with a message if another format than the requested one is written.
@@ -64,7 +66,7 @@ def write_video(path: Path, frames: Iterable[ImageArray], fps: float, tell: Call
         except _NoEncoder:
             requested, path = path, path.with_suffix(FALLBACK)
             tell(f"OpenCV on this machine cannot write {requested.suffix} ({codec}): writing {path.name} instead")
-    _write_gif(path, stream, fps)
+    _write_animation(path, stream, fps)
     return path
 
 
@@ -104,9 +106,18 @@ def _frame_count(path: Path) -> int:
         capture.release()
 
 
-def _write_gif(path: Path, stream: Iterator[ImageArray], fps: float) -> None:
-    images = (Image.fromarray(frame).quantize(128, Image.Quantize.FASTOCTREE) for frame in stream)
-    with whole_file(path) as partial:
+def _write_animation(path: Path, stream: Iterator[ImageArray], fps: float) -> None:
+    if path.suffix.lower() == WEBP:
+        images = (Image.fromarray(frame) for frame in stream)
+        options: dict[str, Any] = {
+            "format": "WEBP",
+            "quality": WEBP_QUALITY,
+            "method": 4,
+            "duration": round(1000 / fps),
+        }
+    else:
+        images = (Image.fromarray(frame).quantize(128, Image.Quantize.FASTOCTREE) for frame in stream)
         # GIF stores durations in hundredths of a second
-        duration = max(20, 10 * round(100 / fps))
-        next(images).save(partial, "GIF", save_all=True, append_images=images, duration=duration, loop=0)
+        options = {"format": "GIF", "duration": max(20, 10 * round(100 / fps))}
+    with whole_file(path) as partial:
+        next(images).save(partial, save_all=True, append_images=images, loop=0, **options)

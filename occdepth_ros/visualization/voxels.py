@@ -68,6 +68,29 @@ class Viewpoint:
         target = camera + scale * (12.0 * forward + [0, 0, -1.6])
         return cls((position[0], position[1], position[2]), (target[0], target[1], target[2]), 64.0, width, height)
 
+    @classmethod
+    def around(cls, rig: StereoRig, grid: VoxelGrid, width: int, height: int, phase: float) -> Viewpoint:
+        """Return a viewpoint on a closed curve behind and above the left camera.
+
+        The viewpoint swings by 30 degrees to both sides of the driving direction and is highest at the ends of the
+        swing: 6 to 9 m above the camera and about 11 m behind it for a grid 51.2 m long.
+
+        Args:
+            rig, grid, width, height: as in `behind`.
+            phase: position on the curve, 0..1; 0 and 1 are the same viewpoint, straight behind.
+        """
+        pose = np.linalg.inv(rig.left_from_grid)
+        camera, forward = pose[:3, 3], pose[:3, 2] * [1, 1, 0]
+        forward = forward / max(float(np.linalg.norm(forward)), 1e-9)
+        left = np.array([-forward[1], forward[0], 0.0])
+        scale = max(grid.extent[:2]) / 51.2
+        swing = np.sin(2 * np.pi * phase)
+        bearing = np.radians(30.0) * swing
+        target = camera + scale * (11.0 * forward + [0, 0, -1.5])
+        away = -np.cos(bearing) * forward + np.sin(bearing) * left
+        position = target + scale * (22.0 * away + [0, 0, 7.5 + 3.0 * swing**2])
+        return cls((position[0], position[1], position[2]), (target[0], target[1], target[2]), 52.0, width, height)
+
     def project(self, points: Float) -> tuple[Float, Float]:
         """Project points `[..., 3]` to pixels `[..., 2]` and depth `[...]`, metres along the viewing direction."""
         forward = np.subtract(self.target, self.position)

@@ -16,8 +16,10 @@ from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.errors import OutputError
 from occdepth_ros.sources.base import SceneGroundTruth
 from occdepth_ros.visualization import video_file as video
+from occdepth_ros.visualization.orbit_frame import OrbitFrame
 from occdepth_ros.visualization.video_file import CODECS, write_video
 from occdepth_ros.visualization.video_frame import CAPTION, GAP, PLAN, VideoFrame
+from occdepth_ros.visualization.voxels import Viewpoint
 
 COLORS = ((220, 30, 30), (30, 200, 30), (30, 30, 220))
 
@@ -119,3 +121,37 @@ def test_an_interrupted_video_leaves_no_file(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="disk is gone"):
             write_video(tmp_path / name, broken(), 10)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_webp_reads_back_in_order_with_its_rate(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.webp", iter(frames()), 12.5)
+    with Image.open(path) as animation:
+        assert (animation.n_frames, animation.size) == (3, (96, 64))
+        for index, color in enumerate(COLORS):
+            animation.seek(index)
+            animation.load()
+            assert animation.info["duration"] == 80
+            assert np.abs(np.asarray(animation.convert("RGB"), int).mean(axis=(0, 1)) - color).max() < 8
+
+
+def test_frames_from_a_moving_viewpoint_have_one_size_and_the_image_above() -> None:
+    rig, prediction = make_rig(), make_prediction()
+    left = np.full((96, 320, 3), (200, 40, 90), np.uint8)
+    figure = OrbitFrame(rig)
+    shown = [figure.draw(left, prediction, phase) for phase in (0.0, 0.25, 1.0)]
+    assert len({frame.shape for frame in shown}) == 1 and shown[0].shape[1] == 720
+    assert all(side % 2 == 0 for side in shown[0].shape[:2])
+    assert (shown[0][:200] == (200, 40, 90)).all()
+    assert (shown[0] != shown[1]).mean() > 0.05
+    np.testing.assert_array_equal(shown[0], shown[2])
+
+
+def test_the_moving_viewpoint_starts_behind_the_camera_and_looks_ahead() -> None:
+    rig = make_rig()
+    camera = np.linalg.inv(rig.left_from_grid)
+    ahead = camera[:3, 2]
+    for phase in np.linspace(0, 1, 9):
+        view = Viewpoint.around(rig, SMALL, 720, 380, float(phase))
+        assert (np.subtract(view.position, camera[:3, 3]) @ ahead) < 0
+        assert (np.subtract(view.target, camera[:3, 3]) @ ahead) > 0
+        assert view.position[2] > camera[2, 3]

@@ -28,15 +28,16 @@ MEASURED_PAIRS = 15
 """Pairs that the ground is measured in, spread over the frames."""
 
 
-def add_source_arguments(parser: argparse._ActionsContainer, *, measured_pose: bool = True) -> None:
-    """Declare the options; without `--measured-pose` where `measured_pose` is false."""
+def add_source_arguments(parser: argparse._ActionsContainer, *, measured_pose: bool = True, path: bool = True) -> None:
+    """Declare the options; without `--measured-pose` or `--source` where `measured_pose` or `path` is false."""
     add = parser.add_argument
-    add(
-        "--source",
-        type=Path,
-        metavar="PATH",
-        help="KITTI sequence, KITTI raw drive, ROS 1 or ROS 2 bag, or folder (default: the bundled sample)",
-    )
+    if path:
+        add(
+            "--source",
+            type=Path,
+            metavar="PATH",
+            help="KITTI sequence, KITTI raw drive, ROS 1 or ROS 2 bag, or folder (default: the bundled sample)",
+        )
     add("--topics", metavar="PART", default="", help="bag: part of the image topics' names, such as a namespace")
     add("--left", metavar="TOPIC", default="", help="bag: topic of the left images")
     add("--right", metavar="TOPIC", default="", help="bag: topic of the right images")

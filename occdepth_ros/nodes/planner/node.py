@@ -22,7 +22,7 @@ from occdepth_ros.nodes.parameter_binding import declare_parameters
 from occdepth_ros.nodes.planner.parameters import PlannerSettings
 from occdepth_ros.nodes.qos import LATCHED, RESULT, fresh
 from occdepth_ros.nodes.running import run_node
-from occdepth_ros.planning.astar import nearest, shortest_path, traversable
+from occdepth_ros.planning.route import RouteLimits, plan_route
 
 SUMMARY = (
     "Example planner: A* on a nav_msgs/OccupancyGrid. Subscribes to occupancy_grid and goal_pose, publishes "
@@ -77,17 +77,9 @@ class Planner(Node):
     def _search(
         self, costs: np.ndarray, grid: OccupancyGrid, robot: np.ndarray, goal: np.ndarray
     ) -> list[tuple[int, int]]:
-        resolution = grid.info.resolution
-        origin = np.array([grid.info.origin.position.x, grid.info.origin.position.y])
-        cells = traversable(costs, self.settings.robot_radius / resolution)
-        ends = []
-        for point, radius in ((robot, self.settings.start_radius), (goal, self.settings.goal_radius)):
-            x, y = (point - origin) / resolution - 0.5
-            end = nearest(cells, (float(x), float(y)), radius / resolution)
-            if end is None:
-                return []
-            ends.append(end)
-        return shortest_path(cells, ends[0], ends[1]) or []
+        origin = grid.info.origin.position
+        limits = RouteLimits(self.settings.robot_radius, self.settings.start_radius, self.settings.goal_radius)
+        return plan_route(costs, (origin.x, origin.y), grid.info.resolution, robot, goal, limits)
 
     def _pose_in(self, frame: str, child: str) -> Matrix:
         return matrix_of(self._buffer.lookup_transform(frame, child, Time()).transform)

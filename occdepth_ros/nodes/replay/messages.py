@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import TransformStamped
@@ -12,6 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.nodes.conversions import time_message
+from occdepth_ros.sources.bags.tf import quaternion_of
 
 
 def image_message(image: npt.NDArray[np.uint8], frame_id: str, *, grey: bool) -> Image:
@@ -30,22 +30,14 @@ def image_message(image: npt.NDArray[np.uint8], frame_id: str, *, grey: bool) ->
 
 
 def camera_infos(rig: StereoRig, left_frame: str, right_frame: str) -> tuple[CameraInfo, CameraInfo]:
-    """Return the calibrations of the two rectified cameras as sensor_msgs/CameraInfo.
-
-    The left P is K [I | 0]; the right P is K [I | t] with t the left camera's origin in the right camera, so that
-    P[0,3] = -fx * baseline. CameraInfo cannot represent a shift along the optical axis; that of KITTI (about 1 mm) is
-    omitted.
-    """
-    referenced = rig.referenced_to_left()
+    """Return the calibrations of the two rectified cameras as sensor_msgs/CameraInfo."""
     messages = []
-    for camera, frame_id in ((referenced.left, left_frame), (referenced.right, right_frame)):
-        k = camera.intrinsics
-        tx, ty, _ = camera.translation
-        p = np.hstack([k, k @ np.array([[tx], [ty], [0.0]])])
+    cameras = zip((rig.left, rig.right), rig.camera_info_projections(), (left_frame, right_frame), strict=True)
+    for camera, p, frame_id in cameras:
         message = CameraInfo(width=camera.width, height=camera.height, distortion_model="plumb_bob")
         message.header.frame_id = frame_id
         message.d = [0.0] * 5
-        message.k = k.ravel()
+        message.k = p[:, :3].ravel()
         message.r = np.eye(3).ravel()
         message.p = p.ravel()
         messages.append(message)
@@ -62,11 +54,3 @@ def transform_message(pose: Matrix, parent: str, child: str, stamp_ns: int) -> T
     translation.x, translation.y, translation.z = (float(v) for v in pose[:3, 3])
     rotation.x, rotation.y, rotation.z, rotation.w = quaternion_of(pose[:3, :3])
     return message
-
-
-def quaternion_of(rotation: Matrix) -> tuple[float, float, float, float]:
-    """Return the unit quaternion x, y, z, w of a rotation matrix `[3, 3]`; w is not negative."""
-    vector = cv2.Rodrigues(np.asarray(rotation, np.float64))[0].ravel()
-    angle = float(np.linalg.norm(vector))
-    x, y, z = vector * (np.sin(angle / 2) / angle if angle > 1e-12 else 0.5)
-    return float(x), float(y), float(z), float(np.cos(angle / 2))

@@ -18,6 +18,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.msg import SemanticGrid
 from occdepth_ros.nodes.qos import LATCHED, RESULT
+from occdepth_ros.nodes.stereo_occ.foxglove import encode_foxglove_voxels
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.outputs.image import encode_camera_info, encode_depth, encode_rgb
 from occdepth_ros.outputs.label_info import encode_label_info
@@ -28,6 +29,7 @@ from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_f
 from occdepth_ros.outputs.points import encode_point_confidence, encode_point_labels, encode_points
 from occdepth_ros.outputs.selection import Include
 from occdepth_ros.outputs.semantic_grid import encode_semantic_grid
+from occdepth_ros.outputs.voxel_grid import colored_cells, encode_nav2_voxel_grid
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.visualization.panels import colored_depth, draw_legend
 
@@ -217,6 +219,20 @@ def _camera_info(result: Result, settings: Settings) -> bytes:
     return encode_camera_info(result.rig, result.prediction.stamp_ns, result.camera_frame)
 
 
+def _voxel_grid(result: Result, settings: Settings) -> bytes:
+    options = settings.octomap_include, settings.min_confidence, result.border(settings)
+    free = settings.octomap_completed_free
+    return encode_nav2_voxel_grid(result.prediction, result.grid_frame, *options, completed_free=free)
+
+
+def _foxglove_voxels(result: Result, settings: Settings) -> bytes:
+    assert FOXGLOVE_VOXELS is not None and FOXGLOVE_FIELD is not None
+    options = settings.points_include, settings.min_confidence, result.border(settings)
+    cells = colored_cells(result.prediction, *options)
+    stamp_ns = result.prediction.stamp_ns
+    return encode_foxglove_voxels(FOXGLOVE_VOXELS, FOXGLOVE_FIELD, cells, stamp_ns, result.grid_frame)
+
+
 def available(*specs: OutputSpec) -> tuple[OutputSpec, ...]:
     """Return the outputs whose message type is installed."""
     return tuple(spec for spec in specs if spec.message is not None)
@@ -225,6 +241,9 @@ def available(*specs: OutputSpec) -> tuple[OutputSpec, ...]:
 LABEL_INFO = message_type("vision_msgs", "LabelInfo")
 PLANNING_SCENE_WORLD = message_type("moveit_msgs", "PlanningSceneWorld")
 OBSTACLE_DISTANCE = message_type("px4_msgs", "ObstacleDistance")
+VOXEL_GRID = message_type("nav2_msgs", "VoxelGrid")
+FOXGLOVE_VOXELS = message_type("foxglove_msgs", "VoxelGrid")
+FOXGLOVE_FIELD = message_type("foxglove_msgs", "PackedElementField")
 BESIDE_POINTS: Parameters = {"switched_by": "publish_points", "limited_by": ("points_rate",)}
 PLANNERS: Parameters = {"switched_by": "publish_planners", "limited_by": ("planners_rate",)}
 LEGEND_WIDTH = 460
@@ -243,6 +262,8 @@ OUTPUTS = (
     OutputSpec("camera_info", CameraInfo, RESULT, _camera_info),
     OutputSpec("legend", Image, LATCHED, _legend, is_constant=True),
     *available(
+        OutputSpec("voxel_grid", VOXEL_GRID, RESULT, _voxel_grid),
+        OutputSpec("foxglove_voxels", FOXGLOVE_VOXELS, RESULT, _foxglove_voxels),
         # beside ~/points and at its rate: value i belongs to point i
         OutputSpec("point_labels", Image, RESULT, _point_labels, **BESIDE_POINTS),
         OutputSpec("point_confidence", Image, RESULT, _point_confidence, **BESIDE_POINTS),

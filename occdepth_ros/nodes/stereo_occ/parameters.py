@@ -169,19 +169,24 @@ class Settings(MapSettings, PlannerOutputSettings):
     camera_info_rate: float = _rate("camera_info")
     publish_legend: bool = _switch("legend")
     legend_rate: float = _rate("legend")
+    publish_voxel_grid: bool = _switch("voxel_grid")
+    voxel_grid_rate: float = _rate("voxel_grid")
+    publish_foxglove_voxels: bool = _switch("foxglove_voxels")
+    foxglove_voxels_rate: float = _rate("foxglove_voxels")
     publish_processing_time: bool = parameter(
         True, "Outputs", "Whether `~/debug/processing_time/*` is published while it has subscribers.", live=True
     )
-    octomap_include: Include = _include("seen+completed", "the OctoMaps")  # noqa: RUF009 a word, not a list
+    octomap_include: Include = _include("seen+completed", "the OctoMaps and `~/voxel_grid`")  # noqa: RUF009 a word, not a list
     octomap_completed_free: bool = parameter(
         False,
         "Outputs",
-        "Whether free space that was completed and not seen is free in the OctoMaps (`octomap_include` other than "
-        "`seen`); if false, it is unknown. No measurement supports this space: planners must not rely on it.",
+        "Whether free space that was completed and not seen is free in the OctoMaps and `~/voxel_grid` "
+        "(`octomap_include` other than `seen`); if false, it is unknown. No measurement supports this space: planners "
+        "must not rely on it.",
         live=True,
     )
     markers_include: Include = _include("seen+completed", "the markers")  # noqa: RUF009 a word, not a list
-    points_include: Include = _include("seen+completed", "the cloud")  # noqa: RUF009 a word, not a list
+    points_include: Include = _include("seen+completed", "the cloud and `~/foxglove_voxels`")  # noqa: RUF009 a word, not a list
     occupancy_grid_include: Include = _include("seen+completed", "the occupancy grid")  # noqa: RUF009 a word, not a list
     min_confidence: float = parameter(
         0.0,
@@ -211,7 +216,7 @@ class Settings(MapSettings, PlannerOutputSettings):
         2,
         "Outputs",
         "Distance from the side faces of the grid within which completed voxels are omitted from the OctoMaps, "
-        "`~/markers` and `~/points`, voxels. Networks predict false terrain at these faces.",
+        "`~/markers`, `~/points` and the voxel grids, voxels. Networks predict false terrain at these faces.",
         low=0,
         high=100,
         live=True,

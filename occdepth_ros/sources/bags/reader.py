@@ -67,7 +67,7 @@ class BagReader:
 
     def __init__(self, path: Path) -> None:
         self.warnings: list[InputWarning] = []
-        self._rosbags = {name: _rosbags(f"rosbags.{name}") for name in ("rosbag1", "rosbag2", "typesys")}
+        self._rosbags = {name: import_rosbags(f"rosbags.{name}") for name in ("rosbag1", "rosbag2", "typesys")}
         self._parts: list[Any] = []
         self._files = [path] if path.is_file() else parts_of(path)
         self.is_ros1 = bool(self._files) and suffix_of(self._files[0]) == ".bag"
@@ -142,9 +142,9 @@ class BagReader:
             if suffix == ".bag":
                 reader = self._rosbags["rosbag1"].Reader(file)
             elif suffix == ".mcap":
-                reader = _rosbags("rosbags.rosbag2.storage_mcap").McapReader(file)
+                reader = import_rosbags("rosbags.rosbag2.storage_mcap").McapReader(file)
             else:
-                reader = _rosbags("rosbags.rosbag2.storage_sqlite3").Sqlite3Reader(file)
+                reader = import_rosbags("rosbags.rosbag2.storage_sqlite3").Sqlite3Reader(file)
             reader.open()
             self._check_log(file)
         except Exception as error:  # rosbags, sqlite3 and struct each raise their own for damaged files
@@ -186,10 +186,17 @@ class BagReader:
         self.warnings.append(InputWarning(name, what, str(where), remedy))
 
 
-def _rosbags(module: str) -> Any:
+def import_rosbags(module: str) -> Any:
+    """Return a module of the optional package rosbags.
+
+    Raises:
+        SourceError: rosbags is not installed.
+    """
     try:
         return import_module(module)
     except ImportError as error:
         raise SourceError(
-            "reading bags requires the package rosbags", where=module, remedy="Install it: pip install rosbags"
+            "reading or writing bags requires the package rosbags",
+            where=module,
+            remedy="Install it: pip install rosbags",
         ) from error

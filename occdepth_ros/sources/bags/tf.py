@@ -1,9 +1,10 @@
-"""The transforms of a bag: a tree of frames whose poses are interpolated over time."""
+"""The transforms of a bag: a tree of frames whose poses are interpolated over time, and quaternions of rotations."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -140,3 +141,11 @@ def _matrix(row: Matrix) -> Matrix:
     ]
     pose[:3, 3] = row[:3]
     return pose
+
+
+def quaternion_of(rotation: Matrix) -> tuple[float, float, float, float]:
+    """Return the unit quaternion x, y, z, w of a rotation matrix `[3, 3]`; w is not negative."""
+    vector = cv2.Rodrigues(np.asarray(rotation, np.float64))[0].ravel()
+    angle = float(np.linalg.norm(vector))
+    x, y, z = vector * (np.sin(angle / 2) / angle if angle > 1e-12 else 0.5)
+    return float(x), float(y), float(z), float(np.cos(angle / 2))

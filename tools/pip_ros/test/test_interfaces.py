@@ -10,8 +10,11 @@ import pytest
 pytest.importorskip("rclpy", reason="needs a ROS 2 environment")
 
 from ament_index_python.packages import get_package_share_directory
+from foxglove_msgs.msg import PackedElementField
+from foxglove_msgs.msg import VoxelGrid as FoxgloveVoxelGrid
 from map_msgs.msg import OccupancyGridUpdate
 from moveit_msgs.msg import CollisionObject, PlanningSceneWorld
+from nav2_msgs.msg import VoxelGrid
 from octomap_msgs.msg import Octomap, OctomapWithPose
 from octomap_msgs.srv import BoundingBoxQuery, GetOctomap
 from px4_msgs.msg import ObstacleDistance
@@ -76,6 +79,19 @@ def test_type_hashes_equal_those_of_upstream(name: str) -> None:
             ObstacleDistance,
             {"timestamp": "uint64", "frame": "uint8", "sensor_type": "uint8", "distances": "uint16[72]",
              "increment": "float", "min_distance": "uint16", "max_distance": "uint16", "angle_offset": "float"},
+        ),
+        (
+            VoxelGrid,
+            {"header": "std_msgs/Header", "data": "sequence<uint32>", "origin": "geometry_msgs/Point32",
+             "resolutions": "geometry_msgs/Vector3", "size_x": "uint32", "size_y": "uint32", "size_z": "uint32"},
+        ),
+        (PackedElementField, {"name": "string", "offset": "uint32", "type": "uint8"}),
+        (
+            FoxgloveVoxelGrid,
+            {"timestamp": "builtin_interfaces/Time", "frame_id": "string", "pose": "geometry_msgs/Pose",
+             "row_count": "uint32", "column_count": "uint32", "cell_size": "geometry_msgs/Vector3",
+             "slice_stride": "uint32", "row_stride": "uint32", "cell_stride": "uint32",
+             "fields": "sequence<foxglove_msgs/PackedElementField>", "data": "sequence<uint8>"},
         ),
         (GetOctomap.Request, {}),
         (GetOctomap.Response, {"map": "octomap_msgs/Octomap"}),

@@ -1,0 +1,122 @@
+"""Dense voxel grids for viewers: nav2_msgs/VoxelGrid, and the cells of foxglove_msgs/VoxelGrid.
+
+nav2's grid has one uint32 per column: bit z is set where layer z is marked or unknown, bit 16 + z where it is marked
+(nav2_voxel_grid/voxel_grid.hpp). It has at most 16 layers, so that layers of a higher grid are merged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
+from occdepth_ros.outputs.cdr import CdrWriter
+from occdepth_ros.outputs.markers import class_colors
+from occdepth_ros.outputs.selection import Include, selected_labels
+from occdepth_ros.outputs.sparse import column_words, set_voxels, unravel
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
+
+LAYERS = 16
+"""Maximum number of layers of nav2_msgs/VoxelGrid."""
+CHANNELS = ("red", "green", "blue", "alpha")
+"""Fields of a cell, one byte each, as Foxglove names them."""
+
+
+def encode_nav2_voxel_grid(
+    prediction: OccupancyPrediction,
+    frame_id: str,
+    include: Include,
+    min_confidence: float = 0.0,
+    border: int = 0,
+    *,
+    completed_free: bool = False,
+) -> bytes:
+    """Return a serialised nav2_msgs/VoxelGrid.
+
+    Of several merged layers, the result is marked if one is occupied, free if all are free, and unknown otherwise.
+
+    Args:
+        prediction: prediction to encode.
+        frame_id: frame of the header.
+        include, min_confidence, border, completed_free: as in `selected_labels`.
+    """
+    grid = prediction.grid
+    nx, ny, nz = grid.size
+    merged = -(-nz // LAYERS)
+    layers = -(-nz // merged)
+    labels = selected_labels(prediction, include, min_confidence, border, completed_free=completed_free)
+    labels = labels.reshape(nx * ny, nz)
+    occupied = column_words((labels - np.uint8(1)) < np.uint8(UNKNOWN - 1))
+    free = column_words(labels == EMPTY)
+    data = np.zeros(nx * ny, np.uint32)
+    for layer in range(layers):
+        members = np.zeros((1, nz), bool)
+        members[:, layer * merged : (layer + 1) * merged] = True
+        mask = column_words(members)[0]
+        marked = _any(occupied & mask)
+        known = ~_any((free & mask) ^ mask) | marked
+        data |= marked.astype(np.uint32) << np.uint32(LAYERS + layer)
+        data |= (marked | ~known).astype(np.uint32) << np.uint32(layer)
+    message = CdrWriter()
+    message.header(prediction.stamp_ns, frame_id)
+    message.sequence(np.ascontiguousarray(data.reshape(nx, ny).T).reshape(-1))
+    message.primitives("fff", *grid.origin)
+    message.primitives("ddd", grid.resolution, grid.resolution, merged * grid.resolution)
+    message.primitives("III", nx, ny, layers)
+    return message.finish()
+
+
+@dataclass(frozen=True)
+class ColoredCells:
+    """The smallest box with all selected occupied voxels.
+
+    Args:
+        rgba: `[Z, Y, X, 4]` uint8; alpha is 0 in cells that are not occupied.
+        origin: lower corner of the box in the grid's frame, metres.
+        resolution: edge of a cell, metres.
+    """
+
+    rgba: npt.NDArray[np.uint8]
+    origin: tuple[float, float, float]
+    resolution: float
+
+
+def colored_cells(
+    prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
+) -> ColoredCells:
+    """Return the selected occupied voxels in class colours, lighter where they were completed.
+
+    The box has one transparent cell where no voxel is occupied.
+
+    Args:
+        prediction: prediction to encode.
+        include, min_confidence, border: as in `selected_labels`.
+    """
+    grid = prediction.grid
+    labels = selected_labels(prediction, include, min_confidence, border)
+    voxels = set_voxels((labels - np.uint8(1)) < np.uint8(UNKNOWN - 1))
+    index = unravel(voxels, grid.size)
+    low = [int(axis.min(initial=size - 1)) for axis, size in zip(index, grid.size, strict=True)]
+    size = [int(axis.max(initial=first)) - first + 1 for axis, first in zip(index, low, strict=True)]
+    cells = np.zeros(size[2] * size[1] * size[0], np.uint32)
+    x, y, z = (axis - first for axis, first in zip(index, low, strict=True))
+    completed = prediction.visibility.reshape(-1).take(voxels) != int(Visibility.SEEN)
+    key = labels.reshape(-1).take(voxels) + np.uint16(256) * completed
+    cells[(z * size[1] + y) * size[0] + x] = _packed(prediction.classes).take(key)
+    x0, y0, z0 = (o + grid.resolution * first for o, first in zip(grid.origin, low, strict=True))
+    rgba = cells.view(np.uint8).reshape(size[2], size[1], size[0], 4)
+    return ColoredCells(rgba, (x0, y0, z0), grid.resolution)
+
+
+def _packed(classes: ClassTable) -> npt.NDArray[np.uint32]:
+    """Return opaque colours of seen and of completed voxels by label, `[512]`: bytes red, green, blue, alpha."""
+    rgba = np.full((2, 256, 4), 255, np.uint8)
+    rgba[..., :3] = np.rint(255 * class_colors(classes))
+    return rgba.reshape(-1, 4).view(np.uint32).reshape(-1)
+
+
+def _any(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Return whether any bit of each row is set, `[N]`."""
+    return np.asarray(words[:, 0] != 0 if words.shape[1] == 1 else words.any(axis=1))
