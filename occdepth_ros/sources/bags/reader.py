@@ -196,7 +196,7 @@ def import_rosbags(module: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise SourceError(
-            "reading or writing bags requires the package rosbags",
+            "a bag requires the package rosbags",
             where=module,
             remedy="Install it: pip install rosbags",
         ) from error
