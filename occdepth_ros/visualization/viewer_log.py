@@ -110,12 +110,15 @@ class ViewerLog:
 
     def __init__(self, rerun: Any, stream: Any) -> None:
         self._rr, self._stream = rerun, stream
+        self._is_clock: bool | None = None
         self._track: list[tuple[float, float, float]] = []
         self._log("world", rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
 
     def at(self, stamp_ns: int) -> None:
-        """Set the time of what follows, nanoseconds."""
-        if stamp_ns > UNIX_NS:
+        """Set the time of what follows, nanoseconds; the first time decides between clock and duration."""
+        if self._is_clock is None:
+            self._is_clock = stamp_ns > UNIX_NS
+        if self._is_clock:
             self._stream.set_time(TIMELINE, timestamp=np.datetime64(stamp_ns, "ns"))
         else:
             self._stream.set_time(TIMELINE, duration=np.timedelta64(stamp_ns, "ns"))

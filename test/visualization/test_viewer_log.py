@@ -65,12 +65,15 @@ def test_points_of_a_map_become_the_voxels_that_they_are_the_centres_of(low: tup
 
 
 def test_times_of_a_clock_and_of_a_recording_from_zero_are_told_apart() -> None:
-    stream = Stream()
-    log = ViewerLog(Archetypes(), stream)
+    clock, recording = Stream(), Stream()
+    log = ViewerLog(Archetypes(), clock)
     log.at(1_700_000_000_123_456_789)
-    log.at(300_000_000)
-    assert stream.times == [
-        {"stamp": {"timestamp": np.datetime64(1_700_000_000_123_456_789, "ns")}},
-        {"stamp": {"duration": np.timedelta64(300_000_000, "ns")}},
+    # a message without a stamp: one time line has one type
+    log.at(0)
+    ViewerLog(Archetypes(), recording).at(300_000_000)
+    assert [time["stamp"] for time in clock.times] == [
+        {"timestamp": np.datetime64(1_700_000_000_123_456_789, "ns")},
+        {"timestamp": np.datetime64(0, "ns")},
     ]
+    assert recording.times == [{"stamp": {"duration": np.timedelta64(300_000_000, "ns")}}]
     assert UNIX_NS > 300_000_000

@@ -58,6 +58,7 @@ class Viewer(Node):
         self._listener = tf2_ros.TransformListener(self._buffer, self)
         self._grid_frame = ""
         self._edge = 0.0
+        self._stamped = False
         node = "/" + settings.node.strip("/")
         self._show(Image, "left/image_rect", SENSOR_DATA, partial(self._image, "left"))
         self._show(Image, "right/image_rect", SENSOR_DATA, partial(self._image, "right"))
@@ -79,8 +80,11 @@ class Viewer(Node):
 
         def receive(message: Any) -> None:
             try:
-                if hasattr(message, "header"):
-                    self.log.at(message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec)
+                stamp = message.header.stamp if hasattr(message, "header") else None
+                # an empty path has no stamp
+                if stamp is not None and (stamp.sec or stamp.nanosec or not self._stamped):
+                    self.log.at(stamp.sec * 1_000_000_000 + stamp.nanosec)
+                    self._stamped = True
                 show(message)
             except (OccDepthError, ValueError, KeyError) as error:
                 self.get_logger().warning(f"{topic}: {error}", throttle_duration_sec=5.0)
