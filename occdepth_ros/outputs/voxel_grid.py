@@ -1,4 +1,4 @@
-"""Dense voxel grids for viewers: nav2_msgs/VoxelGrid, and the cells of foxglove_msgs/VoxelGrid.
+"""Encoders of dense voxel grids for viewers: nav2_msgs/VoxelGrid and foxglove_msgs/VoxelGrid.
 
 nav2's grid has one uint32 per column: bit z is set where layer z is marked or unknown, bit 16 + z where it is marked
 (nav2_voxel_grid/voxel_grid.hpp). It has at most 16 layers, so that layers of a higher grid are merged.
@@ -20,6 +20,12 @@ from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 LAYERS = 16
 """Maximum number of layers of nav2_msgs/VoxelGrid."""
+FOXGLOVE_FIELDS = (
+    *("timestamp", "frame_id", "pose", "row_count", "column_count", "cell_size", "slice_stride", "row_stride"),
+    *("cell_stride", "fields", "data"),
+)
+"""Fields of foxglove_msgs/VoxelGrid that `encode_foxglove_voxel_grid` writes."""
+FOXGLOVE_UINT8 = 1
 CHANNELS = ("red", "green", "blue", "alpha")
 """Fields of a cell, one byte each, as Foxglove names them."""
 
@@ -35,7 +41,8 @@ def encode_nav2_voxel_grid(
 ) -> bytes:
     """Return a serialised nav2_msgs/VoxelGrid.
 
-    Of several merged layers, the result is marked if one is occupied, free if all are free, and unknown otherwise.
+    Layers are merged in groups of 2, 4, 8 and so on. The result is marked if one is occupied, free if all are free, and
+    unknown otherwise.
 
     Args:
         prediction: prediction to encode.
@@ -44,27 +51,43 @@ def encode_nav2_voxel_grid(
     """
     grid = prediction.grid
     nx, ny, nz = grid.size
-    merged = -(-nz // LAYERS)
+    merged = 1
+    while -(-nz // merged) > LAYERS:
+        merged *= 2
     layers = -(-nz // merged)
     labels = selected_labels(prediction, include, min_confidence, border, completed_free=completed_free)
     labels = labels.reshape(nx * ny, nz)
-    occupied = column_words((labels - np.uint8(1)) < np.uint8(UNKNOWN - 1))
-    free = column_words(labels == EMPTY)
-    data = np.zeros(nx * ny, np.uint32)
-    for layer in range(layers):
-        members = np.zeros((1, nz), bool)
-        members[:, layer * merged : (layer + 1) * merged] = True
-        mask = column_words(members)[0]
-        marked = _any(occupied & mask)
-        known = ~_any((free & mask) ^ mask) | marked
-        data |= marked.astype(np.uint32) << np.uint32(LAYERS + layer)
-        data |= (marked | ~known).astype(np.uint32) << np.uint32(layer)
+    marked = _layers((labels - np.uint8(1)) < np.uint8(UNKNOWN - 1), merged, need_all=False)
+    free = _layers(labels == EMPTY, merged, need_all=True)
+    data = marked << np.uint32(LAYERS) | marked | (~free & np.uint32((1 << layers) - 1))
     message = CdrWriter()
     message.header(prediction.stamp_ns, frame_id)
     message.sequence(np.ascontiguousarray(data.reshape(nx, ny).T).reshape(-1))
     message.primitives("fff", *grid.origin)
     message.primitives("ddd", grid.resolution, grid.resolution, merged * grid.resolution)
     message.primitives("III", nx, ny, layers)
+    return message.finish()
+
+
+def encode_foxglove_voxel_grid(cells: ColoredCells, stamp_ns: int, frame_id: str) -> bytes:
+    """Return a serialised foxglove_msgs/VoxelGrid with the fields of `FOXGLOVE_FIELDS`.
+
+    Args:
+        cells: the cells.
+        stamp_ns: time, nanoseconds.
+        frame_id: frame of the cells.
+    """
+    _, rows, columns, step = cells.rgba.shape
+    message = CdrWriter()
+    message.header(stamp_ns, frame_id)
+    message.pose(cells.origin)
+    message.primitives("IIddd", rows, columns, *[cells.resolution] * 3)
+    message.primitives("III", step * columns * rows, step * columns, step)
+    message.primitives("I", len(CHANNELS))
+    for offset, name in enumerate(CHANNELS):
+        message.string(name)
+        message.primitives("IB", offset, FOXGLOVE_UINT8)
+    message.sequence(cells.rgba.reshape(-1))
     return message.finish()
 
 
@@ -117,6 +140,17 @@ def _packed(classes: ClassTable) -> npt.NDArray[np.uint32]:
     return rgba.reshape(-1, 4).view(np.uint32).reshape(-1)
 
 
-def _any(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """Return whether any bit of each row is set, `[N]`."""
-    return np.asarray(words[:, 0] != 0 if words.shape[1] == 1 else words.any(axis=1))
+def _layers(mask: npt.NDArray[np.bool_], merged: int, *, need_all: bool) -> npt.NDArray[np.uint32]:
+    """Merge `merged` layers of columns `[N, Z]` to one by any or all, and return each column as bits, `[N]`."""
+    columns, layers = mask.shape
+    missing = -layers % merged
+    if missing:
+        mask = np.pad(mask, ((0, 0), (0, missing)), constant_values=need_all)
+    if merged <= 8:
+        # as integers, several bytes are compared at once
+        groups = np.ascontiguousarray(mask).view(f"u{merged}")
+        pooled = groups == np.ones(merged, np.uint8).view(f"u{merged}")[0] if need_all else groups != 0
+    else:
+        groups = mask.reshape(columns, -1, merged)
+        pooled = groups.all(axis=2) if need_all else groups.any(axis=2)
+    return column_words(pooled)[:, 0].astype(np.uint32)

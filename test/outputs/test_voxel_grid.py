@@ -38,7 +38,7 @@ def test_nav2_reads_marked_unknown_and_free_voxels(nav2_type: Any, prediction: O
     message = deserialize_message(encode_nav2_voxel_grid(prediction, "lidar", "all", completed_free=True), nav2_type)
     size = (message.size_x, message.size_y, message.size_z)
     grid = prediction.grid
-    merged = -(-grid.size[2] // 16)
+    merged = 1 if grid.size[2] <= 16 else 2
     assert size == (grid.size[0], grid.size[1], -(-grid.size[2] // merged))
     found = states(message.data, size)
     for layer in range(size[2]):
@@ -99,6 +99,36 @@ def test_the_foxglove_message_has_the_strides_of_its_cells() -> None:
         assert list(message.data[at : at + 4]) == [*color, 255]
     corner = message.pose.position
     np.testing.assert_allclose([corner.x, corner.y, corner.z], [0.4, -0.4, -1.8], atol=1e-9)
+
+
+@pytest.mark.parametrize("layers", [16, 17, 40, 64, 100, 300])
+def test_grids_of_any_height_have_at_most_16_layers(nav2_type: Any, layers: int) -> None:
+    from rclpy.serialization import deserialize_message
+
+    labels = np.full((1, 1, layers), 255, np.uint8)
+    labels[..., : layers // 2], labels[..., -1] = 0, 1
+    prediction = predict(labels)
+    message = deserialize_message(encode_nav2_voxel_grid(prediction, "lidar", "all"), nav2_type)
+    found = states(message.data, (1, 1, message.size_z))[0, 0]
+    assert message.size_z <= 16
+    assert message.size_z * message.resolutions.z >= layers * 0.2 - 1e-9
+    merged = round(message.resolutions.z / 0.2)
+    assert found[-1] == MARKED
+    assert (found[: layers // 2 // merged] == FREE).all()
+    assert (found[-(-(layers // 2) // merged) : -1] == UNKNOWN).all()
+
+
+def test_the_object_of_a_later_release_has_the_same_content() -> None:
+    pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
+    types = pytest.importorskip("foxglove_msgs.msg", reason="foxglove_msgs is not installed: run make env")
+    from rclpy.serialization import deserialize_message
+
+    from occdepth_ros.nodes.stereo_occ.foxglove import encode_foxglove_voxels, foxglove_object
+
+    labels = np.full((9, 8, 7), 255, np.uint8)
+    labels[2, 3, 1], labels[5, 4, 6] = 9, 1
+    options = types.VoxelGrid, types.PackedElementField, colored_cells(predict(labels), "all"), 1_500_000_000, "map"
+    assert deserialize_message(encode_foxglove_voxels(*options), types.VoxelGrid) == foxglove_object(*options)
 
 
 def test_without_occupied_voxels_one_transparent_cell_replaces_the_former_ones() -> None:
