@@ -84,7 +84,7 @@ class Viewpoint:
         forward = forward / max(float(np.linalg.norm(forward)), 1e-9)
         left = np.array([-forward[1], forward[0], 0.0])
         scale = max(grid.extent[:2]) / 51.2
-        swing = np.sin(2 * np.pi * phase)
+        swing = np.sin(2 * np.pi * (phase % 1.0))
         bearing = np.radians(30.0) * swing
         target = camera + scale * (11.0 * forward + [0, 0, -1.5])
         away = -np.cos(bearing) * forward + np.sin(bearing) * left

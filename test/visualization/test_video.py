@@ -143,7 +143,7 @@ def test_frames_from_a_moving_viewpoint_have_one_size_and_the_image_above() -> N
     assert all(side % 2 == 0 for side in shown[0].shape[:2])
     assert (shown[0][:200] == (200, 40, 90)).all()
     assert (shown[0] != shown[1]).mean() > 0.05
-    np.testing.assert_array_equal(shown[0], shown[2])
+    assert (shown[0] != shown[2]).mean() < 0.01
 
 
 def test_the_moving_viewpoint_starts_behind_the_camera_and_looks_ahead() -> None:
