@@ -119,6 +119,8 @@ def header_of(message: Any) -> Any:
         return message.markers[0].header
     if hasattr(message, "octomap"):
         return message.octomap.header
+    if hasattr(message, "frame_id"):  # foxglove_msgs have the fields of a header
+        return Header(stamp=message.timestamp, frame_id=message.frame_id)
     if hasattr(message, "timestamp"):  # px4_msgs have microseconds
         seconds, micros = divmod(message.timestamp, 1_000_000)
         return Header(stamp=Time(sec=seconds, nanosec=1000 * micros))

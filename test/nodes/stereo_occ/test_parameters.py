@@ -39,7 +39,7 @@ def test_every_output_has_a_switch_and_a_rate() -> None:
     assert switches == rates
     assert {
         *("octomap_binary", "octomap_full", "markers", "points", "grid", "occupancy_grid", "depth", "map"),
-        *("depth_color", "camera_info", "legend", "planners"),
+        *("depth_color", "camera_info", "legend", "planners", "voxel_grid", "foxglove_voxels"),
     } == switches
     assert all(rule_of(f"publish_{n}").live and rule_of(f"{n}_rate").live for n in switches)
 
