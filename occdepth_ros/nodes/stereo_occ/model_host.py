@@ -126,7 +126,7 @@ class ModelHost:
 
     def _load(self, model: str, weights: str) -> Engine:
         path = Path(weights).expanduser() if weights else None
-        rig = None if is_exported(path) else _nominal_rig(self._settings)
+        rig = None if is_exported(path) else nominal_rig(self._settings)
         engine = Engine(rig, self.grid, model=model, weights=path, device=self._settings.device)
         if self._settings.warm_up:
             empty = np.zeros((engine.rig.left.height, engine.rig.left.width, 3), np.uint8)
@@ -208,7 +208,7 @@ def _named(error: Exception, settings: Settings) -> NamedError:
     )
 
 
-def _nominal_rig(settings: Settings) -> StereoRig:
+def nominal_rig(settings: Settings) -> StereoRig:
     """Return a rig with the image size of KITTI, to load and warm up a model before a CameraInfo is received."""
     width, height, focal, baseline = 1241, 376, 718.0, 0.54
     left = np.array([[focal, 0, width / 2, 0], [0, focal, height / 2, 0], [0, 0, 1, 0]], np.float64)

@@ -26,7 +26,7 @@ from occdepth_ros.nodes.stereo_occ.camera_inputs import CameraInputs
 from occdepth_ros.nodes.stereo_occ.diagnostics import NodeDiagnostics
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
 from occdepth_ros.nodes.stereo_occ.map_server import MapServer, map_config
-from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
+from occdepth_ros.nodes.stereo_occ.model_host import ModelHost, nominal_rig
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
@@ -114,6 +114,8 @@ class StereoOccNode(LifecycleNode):
             self._debug,
             lambda text: self.get_logger().info(text),
         )
+        if settings.warm_up:
+            self.pipeline.outputs.warm_up(settings, nominal_rig(settings))
         self.worker = Worker(self.pipeline.process, self.pipeline.idle, self._pair_failed)
         self._diagnostics.pipeline, self._diagnostics.worker = self.pipeline, self.worker
         self._enter("inactive", f"configured with {host.name} on {host.device}")

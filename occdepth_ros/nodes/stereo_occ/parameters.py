@@ -59,7 +59,9 @@ class Settings(MapSettings, PlannerOutputSettings):
         high=86400.0,
     )
     warm_up: bool = parameter(
-        True, "Model", "Whether an empty pair is predicted during configuration, so that the first pair is not slow."
+        True,
+        "Model",
+        "Whether an empty pair is predicted and encoded during configuration, so that the first pair is not slow.",
     )
 
     grid_frame: str = parameter(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
+import numpy as np
 from rclpy.lifecycle import LifecyclePublisher
 
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.nodes.qos import LATCHED, fresh
 from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS, OutputSpec, Result
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 
 class RateLimit:
@@ -85,6 +90,19 @@ class OutputSet:
         self.outputs = [Output(spec, create(spec.message, f"~/{spec.name}", fresh(spec.qos))) for spec in specs]
         self._failed = failed
         self.latest: Result | None = None
+
+    def warm_up(self, settings: Settings, rig: StereoRig) -> None:
+        """Encode a small prediction for all enabled topics, so that their loops are compiled before the first pair."""
+        labels = np.zeros((8, 8, 8), np.uint8)
+        labels[2:4, 2:4, 2] = 1
+        grid = VoxelGrid((0.0, -0.8, -0.8), (8, 8, 8), 0.2, settings.grid_frame)
+        filled = np.full_like(labels, 255)
+        depth = np.ones((rig.left.height, rig.left.width), np.float32)
+        prediction = OccupancyPrediction(grid, labels, filled, np.full_like(labels, Visibility.SEEN), depth)
+        for output in self.outputs:
+            if output.spec.is_enabled(settings):
+                with suppress(Exception):  # reported where a pair is encoded
+                    output.spec.encode(Result(prediction, "camera", rig), settings)
 
     def publish(self, result: Result, settings: Settings) -> tuple[float, float]:
         """Encode and publish all topics that are due; returns the times of encoding and publishing, milliseconds."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,10 +18,41 @@ from sensor_msgs.msg import CameraInfo
 
 from occdepth_ros.nodes.conversions import camera_of, pose_of
 from occdepth_ros.nodes.faults import NamedError
+from occdepth_ros.nodes.stereo_occ.model_host import nominal_rig
+from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS, OutputSpec, Result
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
-from occdepth_ros.nodes.stereo_occ.publishers import RateLimit
+from occdepth_ros.nodes.stereo_occ.publishers import OutputSet, RateLimit
 
 pytestmark = pytest.mark.ros
+
+
+class _Silent:
+    """A publisher that nobody hears."""
+
+    def get_subscription_count(self) -> int:
+        return 0
+
+    def publish(self, message: bytes) -> None:
+        raise AssertionError("nothing is published while warming up")
+
+
+def test_warming_up_encodes_the_enabled_topics_and_publishes_nothing() -> None:
+    encoded: dict[str, int] = {}
+
+    def recorded(spec: OutputSpec) -> OutputSpec:
+        def encode(result: Result, settings: Settings) -> bytes | None:
+            message = spec.encode(result, settings)
+            encoded[spec.name] = len(message or b"")
+            return message
+
+        return replace(spec, encode=encode)
+
+    outputs = OutputSet(lambda *_: _Silent(), lambda *_: None, [recorded(spec) for spec in OUTPUTS])
+    chosen = Settings(publish_points=False)
+    outputs.warm_up(chosen, nominal_rig(chosen))
+    assert {"markers", "octomap_binary", "octomap_full", "occupancy_grid", "grid"} <= encoded.keys()
+    assert "points" not in encoded and min(encoded[name] for name in ("markers", "octomap_full", "grid")) > 100
+    assert outputs.latest is None
 
 
 def _passes(times: list[float], rate: float) -> int:
