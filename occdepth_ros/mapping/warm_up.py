@@ -11,6 +11,7 @@ from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.mapping.config import MapConfig
 from occdepth_ros.mapping.fusion import OccupancyMap
+from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.octomap import occupancy_stream, semantic_stream
 from occdepth_ros.outputs.points import point_rows
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
@@ -35,6 +36,7 @@ def warm_up() -> None:
     occupancy_stream(prediction, "seen")
     semantic_stream(prediction, "seen")
     point_rows(prediction, "all", 0.0)
+    encode_markers(prediction, "map", "all")
 
 
 if __name__ == "__main__":
