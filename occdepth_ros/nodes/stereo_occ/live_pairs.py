@@ -79,11 +79,11 @@ def advice(pairs: Sequence[LivePair], names: Mapping[str, str], images: Sequence
     if not pairs:
         others = [name for name in images if name not in names.values()]
         if not others:
-            return "No other image topic has a publisher."
+            return "Start the camera: no other image topic has a publisher"
         compressed = " (image_transport's republish node decompresses them)" if _all_compressed(others) else ""
         return (
             f"Images are published on {_listed(others)}{compressed}, but no two are a stereo pair with CameraInfo: "
-            "remap left/image_rect, right/image_rect, left/camera_info and right/camera_info."
+            "remap left/image_rect, right/image_rect, left/camera_info and right/camera_info"
         )
     if len(pairs) == 1:
         return f"The only live stereo pair is {pairs[0]}: restart with {arguments(pairs[0].topics, rectify=rectify)}"
@@ -143,7 +143,7 @@ class LivePairs:
         """Return which live pair to use, where an image topic has no publisher; see the function `advice`."""
         published = [side for side in SIDES if self._node.count_publishers(names[side])]
         if len(published) == len(SIDES):
-            return "Both topics have publishers: check the camera driver and the QoS of its topics."
+            return "Both topics have publishers, which send no images: check the camera driver and the QoS"
         pairs = self.found(names, published)
         images = sorted(name for name, kind in self._published().items() if kind in (IMAGE, COMPRESSED))
         return advice(pairs, names, images, rectify=self._rectify)

@@ -109,9 +109,9 @@ class StreamWatch:
         self._faults.clear("stream_ended")
         texts = [f"no message received on {self._names[side]}" for side in never]
         texts += [f"{self._names[side]} stopped" for side in stopped]
-        text = f"{'; '.join(texts)}. Start the camera, or remap the topic (`ros2 topic info -v` lists publishers)."
-        if never:
-            text = f"{text} {self._advice()}".rstrip()
+        remedy = self._advice() if never else ""
+        text = f"{'; '.join(texts)}. {remedy or 'Start the camera, or remap the topic'}"
+        text += " (`ros2 topic info -v` lists publishers)."
         # before the first message, a missing stream is a warning
         self._faults.put("stream_stopped", Component.INPUT, text, is_error=len(never) < len(SIDES))
         return len(never) + len(stopped)

@@ -61,7 +61,7 @@ def test_several_pairs_are_listed_with_their_baselines() -> None:
 @pytest.mark.parametrize(
     ("images", "said"),
     [
-        ([], "No other image topic has a publisher"),
+        ([], "no other image topic has a publisher"),
         (["/cam/image"], "/cam/image, but no two"),
         (["/cam/image/compressed"], "republish"),
     ],
