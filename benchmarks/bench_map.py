@@ -116,7 +116,7 @@ def hours(prediction: OccupancyPrediction) -> list[dict[str, Any]]:
             frame = replace(prediction, stamp_ns=first_ns + i * 100_000_000)
             found.append(timed(lambda: world.integrate(frame, at)))  # noqa: B023
     first, last = row("fusion, first minute", times[0]), row("fusion, last minute of the second hour", times[1])
-    last |= {"mb": old.nbytes / 1e6, "share": last["ms"] / first["ms"]}
+    last |= {"mb": old.nbytes / 1e6, "share": last["min_ms"] / first["min_ms"]}
     return [first, last]
 
 
