@@ -5,10 +5,11 @@ MODEL ?=
 COUNT ?=
 PLAN ?=
 OUT ?=
+HOURS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env build demo test bench lint clean distclean
+.PHONY: help env build demo test coverage bench soak lint clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,11 +28,18 @@ demo: env ## replay -> node -> topics on the sample; SOURCE=path MODEL=name WEIG
 test: env ## all tests, in up to 4 processes; ARGS are pytest's, for example ARGS="-k grid", in one process
 	@$(PYTHON_ENV) -m pytest $(or $(ARGS),-n logical --maxprocesses 4 --dist loadfile)
 
+coverage: env ## line coverage of the tests that need no network weights, processes included; compares with the ratchet
+	@$(PYTHON_ENV) tools/coverage.py $(ARGS)
+
+soak: env ## reliability: endurance, lifecycle, fault injection, messages, signals, transport (minutes); HOURS=1 runs in full
+	@$(PYTHON_ENV) -W ignore -m benchmarks.soak $(if $(HOURS),--hours '$(HOURS)') $(ARGS)
+
 bench: env ## the benchmarks, as a table and as out/bench/<date>.json; ARGS="NAME ..." selects benchmarks
 	@$(PYTHON_ENV) -m benchmarks $(ARGS)
 
-lint: env ## ruff and mypy, as the tests run them
+lint: env ## ruff and mypy, as the tests run them; bandit, and pip-audit where its database can be reached
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+	@$(PYTHON_ENV) tools/security_checks.py
 
 clean: ## remove build outputs; the environment is kept
 	@rm -rf build install log dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .venv/complete.json

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
@@ -54,6 +56,33 @@ class NamedError(OccDepthError):
         super().__init__(what, where=where, remedy=remedy)
         self.name = name
         self.component = component
+
+
+def describe(error: BaseException) -> str:
+    """Return type and text of an unexpected error, such as "cv2.error: ..."."""
+    kind = type(error)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__.split('.')[0]}."
+    return f"{module}{kind.__name__}: {error}"
+
+
+@contextmanager
+def naming(name: str, component: Component, what: str) -> Iterator[None]:
+    """Give unexpected errors of a block the name and the component of a fault.
+
+    Args:
+        name, component: as in `Fault`.
+        what: what failed.
+
+    Raises:
+        OccDepthError: an error that has its own text passes unchanged.
+        NamedError: any other error.
+    """
+    try:
+        yield
+    except OccDepthError:
+        raise
+    except Exception as error:
+        raise NamedError(name, component, f"{what} ({describe(error)})") from error
 
 
 class FaultBoard:

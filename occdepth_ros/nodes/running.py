@@ -42,19 +42,24 @@ def run_node(
     if help_requested(arguments):
         print(usage(name, summary, parameters))
         return 0
+    node: NodeType | None = None
     try:
         rclpy.init(args=None if arguments is None else list(arguments))
         node = create()
-    except (OccDepthError, RuntimeError) as error:  # rclpy's own errors are RuntimeErrors
-        print(f"{name}: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    try:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except (OccDepthError, RuntimeError) as error:  # rclpy's own errors are RuntimeErrors
+        if node is not None:
+            raise
+        # a signal during the creation invalidates the context
+        if rclpy.ok():
+            print(f"{name}: {error}", file=sys.stderr)
+            rclpy.try_shutdown()
+            return 2
     finally:
-        close(node)
-        node.destroy_node()
+        if node is not None:
+            close(node)
+            node.destroy_node()
         rclpy.try_shutdown()
     return 0

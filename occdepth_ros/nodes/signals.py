@@ -1,4 +1,4 @@
-"""Handling of SIGINT in the processes of the nodes."""
+"""Handling of SIGINT and SIGTERM in the processes of the nodes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+DEFAULTS = (signal.default_int_handler, signal.SIG_DFL)
+
 
 @contextmanager
 def interrupted_once() -> Iterator[None]:
-    """Decorate the `main` of a process so that only the first Ctrl-C raises KeyboardInterrupt.
+    """Decorate the `main` of a process so that only the first SIGINT or SIGTERM raises KeyboardInterrupt.
 
     One Ctrl-C can arrive twice, from the terminal and from ``ros2 launch``. The second one would interrupt
     the clean-up, and the process would abort because threads of the middleware still run.
     """
-    # Ctrl-C that is ignored already stays ignored, as in background jobs of a shell.
-    handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    # a signal that is ignored already stays ignored, as Ctrl-C in background jobs of a shell
+    handled = [number for number in SIGNALS if signal.getsignal(number) in DEFAULTS]
     if threading.current_thread() is not threading.main_thread() or not handled:
         yield
         return
@@ -29,9 +32,11 @@ def interrupted_once() -> Iterator[None]:
             interrupted = True
             raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, handle)
+    for number in handled:
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        # Ignored until the process ends, because the interpreter restores the default action when it exits.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # ignored until the process ends, because the interpreter restores the default action when it exits
+        for number in handled:
+            signal.signal(number, signal.SIG_IGN)

@@ -157,7 +157,8 @@ class ImageDecoder:
             samples = pixels.view(">u2" if is_bigendian else "<u2")
             pixels = self.levels.to_8_bits(samples)
         if encoding == "nv24":
-            pixels = _half_chroma(pixels, width, height)
+            rgb = _converted(_half_chroma(pixels, width, height), cv2.COLOR_YUV2RGB_NV12, encoding, where)
+            return np.ascontiguousarray(rgb[:height, :width]), False
         pixels = pixels.reshape(-1, width) if layout.channels == 1 else pixels.reshape(height, width, layout.channels)
         if layout.conversion is None:
             return pixels, False
@@ -220,8 +221,10 @@ def _converted(pixels: ImageArray, conversion: int, encoding: str, where: str) -
 
 
 def _half_chroma(pixels: ImageArray, width: int, height: int) -> ImageArray:
-    """NV24 `[3 H, W]` with its chroma averaged over 2x2 pixels: NV12 `[3 H / 2, W]`; odd borders are dropped."""
-    luma, chroma = pixels[:height], pixels[height:].reshape(height, width, 2)
-    even = chroma[: height // 2 * 2, : width // 2 * 2].astype(np.uint16)
+    """NV24 `[3 H, W]` with its chroma averaged over 2x2 pixels: NV12 `[3 H / 2, W]`; odd sizes are padded to even."""
+    padding = ((0, height % 2), (0, width % 2))
+    luma = np.pad(pixels[:height], padding, mode="edge")
+    even = np.pad(pixels[height:].reshape(height, width, 2), (*padding, (0, 0)), mode="edge").astype(np.uint16)
+    height, width = luma.shape
     mean = (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2] + 2) // 4
     return np.concatenate([luma, mean.astype(np.uint8).reshape(height // 2, -1)])

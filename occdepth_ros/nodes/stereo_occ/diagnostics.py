@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import DiagnosticStatusWrapper, Updater
 from rclpy.node import Node
 
-from occdepth_ros.nodes.faults import Component, FaultBoard
+from occdepth_ros.nodes.faults import Component, FaultBoard, describe
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
 from occdepth_ros.nodes.stereo_occ.sync import SIDES, PairSynchronizer
@@ -21,6 +21,17 @@ PLAUSIBLE_LATENCY_MS = 60_000.0
 """Maximum plausible latency. Above it, stamps and node use different clocks (a recording without use_sim_time)."""
 USE_FQN = "diagnostic_updater.use_fqn"
 """Parameter of diagnostic_updater: whether the names of statuses contain the namespace of the node."""
+
+
+class _Updater(Updater):
+    """An updater whose timer survives a failed publication."""
+
+    def publish(self, msg: DiagnosticStatus | list[DiagnosticStatus]) -> None:
+        """Publish; a failure is logged, because an exception in a timer would end the node."""
+        try:
+            super().publish(msg)
+        except Exception as error:
+            self.node.get_logger().error(f"/diagnostics was not published: {describe(error)}")
 
 
 class NodeDiagnostics:
@@ -44,7 +55,7 @@ class NodeDiagnostics:
         self.worker: Worker | None = None  # type: ignore[type-arg]
         if not node.has_parameter(USE_FQN):
             node.declare_parameter(USE_FQN, True)
-        self._updater = Updater(node, period=1.0)
+        self._updater = _Updater(node, period=1.0)
         if node.get_parameter(USE_FQN).value:
             # the updater would join the root namespace and the name to "//stereo_occ"
             self._updater.node_name = node.get_fully_qualified_name()

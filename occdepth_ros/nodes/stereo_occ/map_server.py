@@ -25,7 +25,7 @@ from occdepth_ros.mapping.distance import DEFAULT_MAX_M, distance_field
 from occdepth_ros.mapping.files import load_map, save_map
 from occdepth_ros.mapping.fusion import REANCHORED
 from occdepth_ros.nodes.conversions import time_message
-from occdepth_ros.nodes.faults import Component, FaultBoard
+from occdepth_ros.nodes.faults import Component, FaultBoard, describe
 from occdepth_ros.nodes.qos import LATCHED, RESULT
 from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
 from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS, Encoder, OutputSpec, Result, available, message_type
@@ -156,7 +156,11 @@ class MapServer:
             self._requested = self.outputs.wanted(self.settings)
         if not self._requested:
             return
-        pose = map_from_grid()
+        try:
+            pose = map_from_grid()
+        except Exception as error:  # the results of the pair are published already
+            self._note_failure(error)
+            return
         if pose is None:
             text = (
                 f"TF has no transform from {self.settings.fixed_frame!r} to {self.settings.grid_frame!r} at the time "
@@ -196,7 +200,7 @@ class MapServer:
             return self._latest[1]
 
     def _note_failure(self, error: Exception) -> None:
-        text = str(error) if isinstance(error, OccDepthError) else f"{type(error).__name__}: {error}"
+        text = str(error) if isinstance(error, OccDepthError) else describe(error)
         self._faults.put("map", Component.OUTPUT, f"the prediction was not fused: {text}", lasts=FAULT_LASTS)
 
     def _binary(self, request: Any, response: Any) -> Any:
@@ -248,6 +252,8 @@ class MapServer:
             response.success, response.message = True, f"{done} {request.path}"
         except OccDepthError as error:
             response.success, response.message = False, str(error)
+        except Exception as error:  # an exception in a service would end the node
+            response.success, response.message = False, f"{request.path}: {describe(error)}"
         return response
 
     def _distances(self, request: Any, response: Any) -> Any:

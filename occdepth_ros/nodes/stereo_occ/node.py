@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from occdepth_ros.errors import OccDepthError
-from occdepth_ros.nodes.faults import Component, Fault, FaultBoard, NamedError
+from occdepth_ros.nodes.faults import Component, Fault, FaultBoard, NamedError, describe
 from occdepth_ros.nodes.parameter_binding import ParameterBinding
 from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, fresh, overridable
 from occdepth_ros.nodes.running import run_node
@@ -309,7 +309,7 @@ class StereoOccNode(LifecycleNode):
             self.faults.put(named.name, named.component, str(named))
 
     def _output_failed(self, output: str, error: Exception) -> None:
-        self.faults.put(f"output_{output}", Component.OUTPUT, f"~/{output}: {error}", lasts=JUMP_FAULT_LASTS)
+        self.faults.put(f"output_{output}", Component.OUTPUT, f"~/{output}: {describe(error)}", lasts=JUMP_FAULT_LASTS)
 
     def _log(self, fault: Fault) -> None:
         now = time.monotonic()

@@ -9,7 +9,7 @@ from functools import partial
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.nodes.conversions import image_of
-from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError
+from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError, describe, naming
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
 from occdepth_ros.nodes.stereo_occ.map_server import MapServer
@@ -32,6 +32,8 @@ PATIENCE = 1.0
 """Time for which such a pair is kept unless a newer pair arrives, seconds."""
 POSE_PATIENCE = 0.05
 """Longest wait for the pose of a pair in the fixed frame, for stateful models, seconds."""
+FAULT_LASTS = 10.0
+"""Duration of a fault of a side product in the diagnostics, seconds."""
 UNPOSED = 10
 """Pairs without a pose in the fixed frame after which this is logged."""
 
@@ -128,16 +130,19 @@ class Pipeline:
     def _process(self, pair: ImagePair) -> None:
         started = time.monotonic()
         camera_frame = self._camera_frame(pair)
-        left, right = self.calibration.rectified(
-            image_of(pair.left, "left/image_rect", self._decoder),
-            image_of(pair.right, "right/image_rect", self._decoder),
-        )
-        pose = self.extrinsics.pose(camera_frame, pair.stamp_ns)
-        stated = self.calibration.rig(pose.left_from_grid, camera_frame)
-        rig = self.rig_checks.checked(stated, pose)
-        if self.host.stateful:
-            self._place(pair.stamp_ns)
-        warnings = self._input_checks(rig).check(left, right)
+        with naming("image_data", Component.INPUT, "the images could not be decoded and rectified"):
+            left, right = self.calibration.rectified(
+                image_of(pair.left, "left/image_rect", self._decoder),
+                image_of(pair.right, "right/image_rect", self._decoder),
+            )
+        with naming("pose", Component.EXTRINSICS, "the pose of the cameras could not be determined"):
+            pose = self.extrinsics.pose(camera_frame, pair.stamp_ns)
+            stated = self.calibration.rig(pose.left_from_grid, camera_frame)
+            rig = self.rig_checks.checked(stated, pose)
+            if self.host.stateful:
+                self._place(pair.stamp_ns)
+        with naming("image_checks", Component.INPUT, "the images could not be checked"):
+            warnings = self._input_checks(rig).check(left, right)
         prepared = time.monotonic()
         prediction = self.host.predict(rig, left, right, pair.stamp_ns)
         predicted = time.monotonic()
@@ -146,7 +151,11 @@ class Pipeline:
             self.world.offer(prediction, partial(self.extrinsics.world_from_grid, pair.stamp_ns))
         ended = time.monotonic()
 
-        self.rig_checks.measure(left, right, pair.stamp_ns)
+        try:
+            self.rig_checks.measure(left, right, pair.stamp_ns)
+        except Exception as error:  # the results of the pair are published already
+            text = f"the ground was not measured ({describe(error)}); the stated pose is not checked."
+            self.faults.put("ground", Component.EXTRINSICS, text, is_error=False, lasts=FAULT_LASTS)
         self._note_good(pair, camera_frame, pose.source)
         if warnings:
             self.faults.put("partly_covered", Component.INPUT, " ".join(warnings), is_error=False)
@@ -163,16 +172,19 @@ class Pipeline:
         if self.settings.publish_processing_time:
             # the predict call includes the preprocessing and postprocessing times that the model reports
             before, after = (prediction.timings_ms.get(stage, 0.0) for stage in ("preprocess", "postprocess"))
-            self.timings.publish(
-                {
-                    "sync": 1e3 * (started - pair.arrived),
-                    "preprocess": 1e3 * (prepared - started) + before,
-                    "inference": 1e3 * (predicted - prepared) - before - after,
-                    "postprocess": encoding + after,
-                    "publish": publishing,
-                    "total": 1e3 * (ended - pair.arrived),
-                }
-            )
+            stages = {
+                "sync": 1e3 * (started - pair.arrived),
+                "preprocess": 1e3 * (prepared - started) + before,
+                "inference": 1e3 * (predicted - prepared) - before - after,
+                "postprocess": encoding + after,
+                "publish": publishing,
+                "total": 1e3 * (ended - pair.arrived),
+            }
+            try:
+                self.timings.publish(stages)
+            except Exception as error:
+                text = f"~/debug/processing_time: {describe(error)}"
+                self.faults.put("output_processing_time", Component.OUTPUT, text, lasts=FAULT_LASTS)
 
     def _place(self, stamp_ns: int) -> None:
         """Give the model the pose of the pair; say once that there is none."""
@@ -208,7 +220,7 @@ class Pipeline:
             return NamedError("swapped", Component.INPUT, error.what, where=error.where, remedy=error.remedy)
         if isinstance(error, OccDepthError):
             return NamedError("inference", Component.MODEL, error.what, where=error.where, remedy=error.remedy)
-        text = f"the model failed on this pair ({type(error).__name__}: {error})"
+        text = f"the model failed on this pair ({describe(error)})"
         return NamedError("inference", Component.MODEL, text, where=self.host.name)
 
     def _camera_frame(self, pair: ImagePair) -> str:

@@ -65,6 +65,10 @@ class Output:
         self._published = content
         return self.spec.encode(result, settings)
 
+    def retry(self) -> None:
+        """Count the newest content as not published, after a failure."""
+        self._published = None
+
     def publish(self, message: bytes) -> None:
         """Publish a serialised message."""
         self.publisher.publish(message)
@@ -77,7 +81,8 @@ class OutputSet:
 
     Args:
         create: creates a lifecycle publisher from type, topic and quality of service.
-        failed: called with the topic and the exception of its encoder; the other topics are still published.
+        failed: called with the topic and the exception of its encoder or publisher; the other topics are still
+            published.
         specs: the topics.
     """
 
@@ -136,12 +141,13 @@ class OutputSet:
             start = time.perf_counter()
             try:
                 message = output.encode(self.latest, settings)
+                encoded = time.perf_counter()
+                if message is not None:
+                    output.publish(message)
             except Exception as error:  # an error in one topic must not stop the others
+                output.retry()
                 self._failed(output.spec.name, error)
                 continue
-            encoded = time.perf_counter()
-            if message is not None:
-                output.publish(message)
             encoding += encoded - start
             publishing += time.perf_counter() - encoded
         return 1e3 * encoding, 1e3 * publishing

@@ -1,0 +1,1 @@
+"""`make soak`: reliability of the node under load, restarts, faults, generated messages, signals and transport."""

@@ -1,0 +1,52 @@
+"""Lifecycle cycles: configure, activate, one pair, deactivate, clean up, without growth of memory, files or threads."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from pathlib import Path
+
+from benchmarks.soak.local_node import local_node
+from benchmarks.soak.result import Result, resident_bytes
+
+SHORT, FULL = 50, 1000
+PART = "lifecycle"
+MAX_GROWTH = 20e3
+"""Growth of resident memory per cycle that counts as none, bytes; the allocator alone moves by more in short runs."""
+
+
+def run(full: bool) -> list[Result]:
+    """Run the cycles."""
+    count = FULL if full else SHORT
+    memory, files, threads = [], [], []
+    predicted = 0
+    with local_node(map_mode="always") as local:
+        for _ in range(count):
+            if local.up():
+                local.provide()
+                predicted += local.process(local.pair())
+            local.down()
+            gc.collect()
+            memory.append(resident_bytes())
+            files.append(len(list(Path("/proc/self/fd").iterdir())))
+            threads.append(threading.active_count())
+    # the first fifth fills caches of the interpreter, the allocator and DDS
+    start = count // 5
+    growth = (memory[-1] - memory[start]) / (count - 1 - start)
+    return [
+        Result(PART, f"cycles with a predicted pair, of {count}", str(predicted), str(count), predicted == count),
+        Result(
+            PART,
+            "growth of resident memory",
+            f"{growth / 1e3:+.1f} kB a cycle",
+            f"{MAX_GROWTH / 1e3:.0f} kB",
+            growth < MAX_GROWTH if full else None if growth >= MAX_GROWTH else True,
+        ),
+        Result(
+            PART,
+            "open files and threads, after the first fifth and at the end",
+            f"{files[start]}/{files[-1]} and {threads[start]}/{threads[-1]}",
+            "equal",
+            files[start] == files[-1] and threads[start] == threads[-1],
+        ),
+    ]

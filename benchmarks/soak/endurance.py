@@ -1,0 +1,145 @@
+"""Endurance: replay at 10 Hz into the node with all outputs and the map; growth of memory, latency first and last."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from std_msgs.msg import Float64
+
+from benchmarks.soak.processes import NodeProcess
+from benchmarks.soak.result import Result, resident_bytes, slope
+from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
+from occdepth_ros.nodes.stereo_occ.map_server import map_outputs
+from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS
+
+PART = "endurance"
+SHORT_S, FULL_S = 60.0, 3600.0
+DOMAIN = 105
+READY_S = 180.0
+MAX_GROWTH_MB = 1.0
+MAX_SLOWER = 0.05
+LATENCY = "/stereo_occ/debug/processing_time/total_ms"
+
+
+class _Listener:
+    """Subscribes all outputs as bytes, and the time of each pair."""
+
+    def __init__(self, node: Node) -> None:
+        self.times: list[tuple[float, float]] = []
+        self.count: dict[str, int] = {}
+        for spec in (*OUTPUTS, *map_outputs(MapGrid())):
+            if spec.message is not None:
+                self.count[spec.name] = 0
+                node.create_subscription(
+                    spec.message, f"/stereo_occ/{spec.name}", self._counting(spec.name), spec.qos, raw=True
+                )
+        node.create_subscription(Float64, LATENCY, self._timed, 10)
+
+    def _counting(self, name: str) -> Any:
+        def heard(message: bytes) -> None:
+            self.count[name] += 1
+
+        return heard
+
+    def _timed(self, message: Float64) -> None:
+        self.times.append((time.monotonic(), float(message.data)))
+
+
+def run(full: bool, seconds: float | None = None) -> list[Result]:
+    """Run node, replay and listener.
+
+    Args:
+        full: an hour instead of a minute.
+        seconds: another duration.
+    """
+    duration = seconds or (FULL_S if full else SHORT_S)
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=DOMAIN)
+    node = rclpy.create_node("soak_listener", context=context)
+    listener = _Listener(node)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    moments: list[float] = []
+    memory: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        live = NodeProcess(
+            "stereo_occ",
+            Path(folder) / "node.log",
+            DOMAIN,
+            model="stereo-geometry",
+            map_mode="always",
+            use_sim_time=True,
+        )
+        replay = NodeProcess("replay", Path(folder) / "replay.log", DOMAIN, source="sample", loop=True, rate=10.0)
+        try:
+            end = time.monotonic() + READY_S
+            while not listener.times and time.monotonic() < end and live.process.poll() is None:
+                executor.spin_once(timeout_sec=0.1)
+            start = time.monotonic()
+            while time.monotonic() < start + duration and live.process.poll() is None:
+                executor.spin_once(timeout_sec=0.1)
+                if not moments or time.monotonic() - start > moments[-1] + duration / 500:
+                    moments.append(time.monotonic() - start)
+                    memory.append(resident_bytes(live.process.pid))
+        finally:
+            replay.end()
+            code = live.end()
+        log = live.text()
+    node.destroy_node()
+    executor.shutdown()
+    rclpy.shutdown(context=context)
+    return _results(listener, moments, memory, code, log, duration)
+
+
+def _results(
+    listener: _Listener, moments: list[float], memory: list[float], code: int, log: str, duration: float
+) -> list[Result]:
+    is_long = duration >= FULL_S / 2
+    extent = f"{duration / 60:.0f} min at 10 Hz, all outputs and the map"
+    growth = slope(moments, memory) * 3600 / 1e6 if len(moments) > 20 else math.nan
+    start = listener.times[0][0] if listener.times else 0.0
+    window = min(60.0, duration / 4)
+    first = [ms for at, ms in listener.times if window / 4 <= at - start < window / 4 + window]
+    last = [ms for at, ms in listener.times if at - start >= duration - window]
+    before, after = (statistics.median(values) if values else math.nan for values in (first, last))
+    silent = sorted(name for name, count in listener.count.items() if not count)
+    return [
+        Result(PART, f"pairs predicted, {extent}", f"{len(listener.times)}", "> 0", bool(listener.times)),
+        Result(
+            PART,
+            "outputs with messages",
+            f"{len(listener.count) - len(silent)} of {len(listener.count)}"
+            + (f" (none: {', '.join(silent)})" if silent else ""),
+            "all",
+            not silent,
+        ),
+        Result(
+            PART,
+            "growth of resident memory after the first fifth",
+            f"{growth:+.1f} MB/h, {memory[-1] / 1e6:.0f} MB at the end" if memory else "none",
+            f"< {MAX_GROWTH_MB:g} MB/h",
+            growth < MAX_GROWTH_MB if is_long else None,
+        ),
+        Result(
+            PART,
+            f"latency, median of the first and the last {window:.0f} s",
+            f"{before:.0f} and {after:.0f} ms ({after / before - 1:+.0%})" if first and last else "none",
+            f"within {MAX_SLOWER:.0%}",
+            abs(after / before - 1) <= MAX_SLOWER if is_long and first and last else None,
+        ),
+        Result(
+            PART,
+            "exit code after SIGINT, tracebacks",
+            f"{code}, {log.count('Traceback')}",
+            "0, 0",
+            code == 0 and "Traceback" not in log,
+        ),
+    ]

@@ -1,0 +1,45 @@
+"""One line of the table of `make soak`, and the measurement of memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measured property.
+
+    Args:
+        part: part of the soak, such as "cycles".
+        what: the property, with its extent.
+        measured: the value with its unit.
+        goal: the limit.
+        holds: whether the limit holds; None = too short to decide.
+    """
+
+    part: str
+    what: str
+    measured: str
+    goal: str
+    holds: bool | None
+
+
+def resident_bytes(pid: int | None = None) -> int:
+    """Return the resident memory of a process (default: this one), bytes.
+
+    Raises:
+        OSError: the process has ended.
+    """
+    pages = int(Path(f"/proc/{pid or os.getpid()}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def slope(times: Sequence[float], values: Sequence[float]) -> float:
+    """Return the slope of the least-squares line, value per second; the first fifth is the warm-up and is left out."""
+    start = len(times) // 5
+    return float(np.polyfit(np.asarray(times[start:]), np.asarray(values[start:], np.float64), 1)[0])
