@@ -28,7 +28,7 @@ demo: env ## replay -> node -> topics on the sample; SOURCE=path MODEL=name WEIG
 test: env ## all tests, in up to 4 processes; ARGS are pytest's, for example ARGS="-k grid", in one process
 	@$(PYTHON_ENV) -m pytest $(or $(ARGS),-n logical --maxprocesses 4 --dist loadfile)
 
-coverage: env ## line coverage of the tests that need no network weights, processes included; compares with the ratchet
+coverage: env ## line coverage of the fast tests, processes included, against its ratchet; ARGS="--update" raises it
 	@$(PYTHON_ENV) tools/coverage.py $(ARGS)
 
 soak: env ## reliability: endurance, lifecycle, fault injection, messages, signals, transport (minutes); HOURS=1 runs in full

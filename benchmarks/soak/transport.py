@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -89,11 +90,13 @@ def main() -> int:
         seen: set[int] = set()
         last = [time.monotonic() + 50.0]
 
-        def hear(message: SemanticGrid) -> None:
-            seen.add(int(message.header.stamp.nanosec))
+        def hear(message: bytes) -> None:
+            # CDR: 4 bytes of encapsulation, seconds, nanoseconds
+            seen.add(struct.unpack_from("<I", message, 8)[0])
             last[0] = time.monotonic()
 
-        node.create_subscription(SemanticGrid, "grid", hear, RESULT)
+        # as bytes: the transport is measured, not the deserialization
+        node.create_subscription(SemanticGrid, "grid", hear, RESULT, raw=True)
         while len(seen) < parsed.count and time.monotonic() < last[0] + 5.0:
             rclpy.spin_once(node, timeout_sec=0.2)
         print(len(seen), flush=True)

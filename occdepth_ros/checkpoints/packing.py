@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
@@ -23,6 +22,7 @@ from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.loading import check_finite, load_strict, read_state
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.monoocc.network import MonoOcc
+from occdepth_ros.models.safetensors_file import read_metadata
 
 LARGEST = 16_000_000
 """Largest size of a weights file in the package, bytes."""
@@ -141,9 +141,8 @@ def header_of(path: Path) -> dict[str, str]:
     if path.suffix != ".safetensors":
         return {}
     try:
-        with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
+        return read_metadata(path)
+    except (ValueError, OSError) as error:
         raise CheckpointError(f"the header cannot be read ({error})", where=str(path)) from error
 
 

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from occdepth_ros.errors import CheckpointError
+from occdepth_ros.models.safetensors_file import read_tensors
 from occdepth_ros.models.unwrapping import network_entry, unwrapped
 
 State = dict[str, torch.Tensor]
@@ -65,8 +64,8 @@ def _is_safetensors(head: bytes) -> bool:
 
 def _read_safetensors(path: Path) -> State:
     try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        return read_tensors(path)
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"the file is damaged or cut ({error})", where=str(path), remedy="Download it again."
         ) from error

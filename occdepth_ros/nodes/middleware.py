@@ -12,7 +12,7 @@ from ament_index_python.packages import PackageNotFoundError, get_package_share_
 VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 """Environment variables of the profile file: up to Fast DDS 2, and from Fast DDS 3 on."""
 PROFILE = Path("config") / "fastdds.xml"
-SHARED_MEMORY = Path("/dev/shm")
+SHARED_MEMORY = Path("/dev/shm")  # nosec B108: only its free space is read
 LEAST_FREE = 160 << 20
 """Minimum free shared memory for several participants, bytes; many containers have a total of 64 MiB."""
 

@@ -24,12 +24,12 @@ LIBRARIES = {  # module: distribution on PyPI
     "PIL": "pillow",
     "yaml": "PyYAML",
     "rich": "rich",
-    "safetensors": "safetensors",
     "torch": "torch",
     "torchvision": "torchvision",
     "timm": "timm",
 }
 OPTIONAL = {  # module: purpose
+    "safetensors": "occdepth train and occdepth weights, which write weights files",
     "onnx": "occdepth export, exported models",
     "onnxscript": "occdepth export",
     "onnxruntime": "exported models",
@@ -134,7 +134,7 @@ def examine_libraries(found: dict[str, dict[str, Any]]) -> Iterator[Finding]:
 
 
 def examine_optional() -> Iterator[Finding]:
-    """Check the libraries of the extra `export` without importing them."""
+    """Check the libraries of the extras without importing them."""
     for module, use in OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
             yield Finding(module, State.NOTE, f"absent: {use}", "pip install 'occdepth_ros[export]'")
