@@ -29,7 +29,7 @@ test: env ## all tests, in up to 4 processes; ARGS are pytest's, for example ARG
 	@$(PYTHON_ENV) -m pytest $(or $(ARGS),-n logical --maxprocesses 4 --dist loadfile)
 
 coverage: env ## line coverage of the fast tests, processes included, against its ratchet; ARGS="--update" raises it
-	@$(PYTHON_ENV) tools/coverage.py $(ARGS)
+	@$(PYTHON_ENV) tools/line_coverage.py $(ARGS)
 
 soak: env ## reliability: endurance, lifecycle, fault injection, messages, signals, transport (minutes); HOURS=1 runs in full
 	@$(PYTHON_ENV) -W ignore -m benchmarks.soak $(if $(HOURS),--hours '$(HOURS)') $(ARGS)

@@ -24,10 +24,11 @@ import sys
 import numpy as np
 import occdepth_ros.nodes.stereo_occ.node, occdepth_ros.nodes.replay.node, occdepth_ros.nodes.planner.node
 from occdepth_ros.engine import Engine
+from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources import open_source
 source = open_source()
 frame = source[0]
-Engine(source.rig, model="stereo-geometry").predict(frame.left, frame.right)
+Engine(source.rig, VoxelGrid.semantic_kitti(source.grid_frame), model="stereo-geometry").predict(frame.left, frame.right)
 print(*[name for name in {heavy} if name in sys.modules])
 """
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Line coverage by the fast tests, processes included, against the ratchet of tools/coverage_ratchet.txt.
 
-tools/coverage.py                       the tests in FAST, compared with the ratchet
-tools/coverage.py --update              the same, and raise the ratchet to the measured value
-tools/coverage.py PYTEST ARGUMENTS      other tests, compared with nothing
+tools/line_coverage.py                       the tests in FAST, compared with the ratchet
+tools/line_coverage.py --update              the same, and raise the ratchet to the measured value
+tools/line_coverage.py PYTEST ARGUMENTS      other tests, compared with nothing
 
 FAST are the tests of the code that runs on a robot; training, evaluation and export take many minutes under coverage
 and are left out, with their packages.
