@@ -28,7 +28,8 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources import open_source
 source = open_source()
 frame = source[0]
-Engine(source.rig, VoxelGrid.semantic_kitti(source.grid_frame), model="stereo-geometry").predict(frame.left, frame.right)
+grid = VoxelGrid.semantic_kitti(source.grid_frame)
+Engine(source.rig, grid, model="stereo-geometry").predict(frame.left, frame.right)
 print(*[name for name in {heavy} if name in sys.modules])
 """
 
