@@ -43,8 +43,10 @@ def run_node(
         print(usage(name, summary, parameters))
         return 0
     node: NodeType | None = None
+    initialized = False
     try:
         rclpy.init(args=None if arguments is None else list(arguments))
+        initialized = True
         node = create()
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -52,8 +54,8 @@ def run_node(
     except (OccDepthError, RuntimeError) as error:  # rclpy's own errors are RuntimeErrors
         if node is not None:
             raise
-        # a signal during the creation invalidates the context
-        if rclpy.ok():
+        # a signal during the creation of the node invalidates the context; it is not an error
+        if not initialized or rclpy.ok():
             print(f"{name}: {error}", file=sys.stderr)
             rclpy.try_shutdown()
             return 2
