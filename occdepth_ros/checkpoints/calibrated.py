@@ -26,8 +26,9 @@ def write_calibration(
     Args:
         source: weights of a network with the buffers `BUFFERS`; it may equal `target`.
         target: safetensors file, written completely or not at all.
-        calibration: scale and offset of the logit by region, `[3, 2]`.
-        limits: calibrated probabilities by region below which a voxel is free and from which it is occupied, `[3, 2]`.
+        calibration: scale and offset of the logit by zone, `[ZONES, 2]`.
+        limits: calibrated probabilities by zone below which a voxel is free and from which it is occupied,
+            `[ZONES, 2]`.
 
     Raises:
         CheckpointError: the source is damaged, or its network has no calibration.

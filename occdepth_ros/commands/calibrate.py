@@ -19,6 +19,7 @@ from occdepth_ros.errors import ModelError, SourceError
 from occdepth_ros.evaluation.occupancy_calibration import (
     FREE,
     REGIONS,
+    ZONE_NAMES,
     OccupancyCounts,
     choose_limits,
     fit_calibration,
@@ -106,13 +107,13 @@ def run(arguments: argparse.Namespace) -> int:
         "places": list(places),
         "ground_truth": opened.ground_truth,
         "measured": "each place with the calibration of the others" if held_out else "the scenes of the fit themselves",
-        "scale_and_offset": {name: row.round(4).tolist() for name, row in zip(REGIONS, calibration, strict=True)},
-        "limits": {name: row.round(4).tolist() for name, row in zip(REGIONS, limits, strict=True)},
+        "scale_and_offset": {name: row.round(4).tolist() for name, row in zip(ZONE_NAMES, calibration, strict=True)},
+        "limits": {name: row.round(4).tolist() for name, row in zip(ZONE_NAMES, limits, strict=True)},
         "calibration": {name: part.report() for name, part in found.items()},
     }
     console = Console()
     print_calibration(report["calibration"], console)
-    for name in REGIONS:
+    for name in ZONE_NAMES:
         (scale, offset), (low, high) = report["scale_and_offset"][name], report["limits"][name]
         bounds = f"free below {low:.3f}, occupied from {high:.3f}"
         console.print(f"{name}: logit x {scale:.3f} {offset:+.3f}; {bounds}", highlight=False)
@@ -147,9 +148,9 @@ def count_places(model: SceneModel, opened: Opened) -> dict[str, OccupancyCounts
         predictor.observer, predictor.follows_ground = None, True
         own = found[0]
         place = example.name.rpartition("/")[0]
-        probability, names, certainty, region = (
-            values.cpu().numpy() for values in (own.probability, own.names, own.certainty, own.region)
+        probability, names, certainty, zone = (
+            values.cpu().numpy() for values in (own.probability, own.names, own.certainty, own.zone)
         )
         counts = places.setdefault(place, OccupancyCounts.empty())
-        counts.add(probability, names, certainty, region, example.target)
+        counts.add(probability, names, certainty, zone, example.target)
     return places

@@ -1,7 +1,8 @@
-"""Calibration of a network's occupancy by region, and the limits between free, unknown and occupied.
+"""Calibration of a network's occupancy by zone, and the limits between free, unknown and occupied.
 
 The probability is calibrated by a scale and an offset of its logit (Platt, 1999), separately for voxels that are seen,
-hidden and out of view. All fits use histograms, so that any number of scenes takes little memory.
+hidden and out of view, and for four distances from the camera. All fits use histograms, so that any number of scenes
+takes little memory.
 """
 
 from __future__ import annotations
@@ -14,9 +15,14 @@ import numpy.typing as npt
 
 from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.evaluation.reliability import LEVELS, Reliability
+from occdepth_ros.models.edge_bev.readout import BANDS_M, ZONES
 
 REGIONS = ("seen", "hidden", "out_of_view")
 """Names of the regions in the order of `occdepth_ros.models.edge_bev.readout`."""
+BANDS = len(BANDS_M) + 1
+_FROM = (0.0, *BANDS_M)
+ZONE_NAMES = tuple(f"{name}_from_{start:g}_m" for name in REGIONS for start in _FROM)
+"""Names of the zones in the order of `readout.zones`."""
 CERTAINTIES = 64
 """Levels of the probability of the class in the histogram."""
 MIOU_WEIGHT = 2.5
@@ -40,9 +46,9 @@ class OccupancyCounts:
     """Histograms of one place.
 
     Args:
-        labels: voxels by region, probability, true class and named class, `[3, 256, 20, 20]`.
-        certain: voxels by region, probability, certainty of the name, and outcome: free, of another class, or of
-            the named one, `[3, 256, CERTAINTIES, 3]`.
+        labels: voxels by zone, probability, true class and named class, `[ZONES, 256, 20, 20]`.
+        certain: voxels by zone, probability, certainty of the name, and outcome: free, of another class, or of
+            the named one, `[ZONES, 256, CERTAINTIES, 3]`.
     """
 
     labels: Counts
@@ -51,7 +57,7 @@ class OccupancyCounts:
     @classmethod
     def empty(cls) -> OccupancyCounts:
         """Counts of no scene."""
-        shape = (len(REGIONS), LEVELS)
+        shape = (ZONES, LEVELS)
         return cls(np.zeros((*shape, _CLASSES, _CLASSES), np.int64), np.zeros((*shape, CERTAINTIES, 3), np.int64))
 
     @classmethod
@@ -59,11 +65,11 @@ class OccupancyCounts:
         """Counts of several places together."""
         return cls(np.sum([p.labels for p in parts], 0), np.sum([p.certain for p in parts], 0))
 
-    def add(self, probability: Bytes, names: Bytes, certainty: Bytes, region: Bytes, ground_truth: Bytes) -> None:
+    def add(self, probability: Bytes, names: Bytes, certainty: Bytes, zone: Bytes, ground_truth: Bytes) -> None:
         """Add one scene; arguments as of `Undecided`, and class ids with 255 = unknown, all `[X, Y, Z]`."""
         known = ground_truth != UNKNOWN
         p, name, sure, part, true = (
-            values[known].astype(np.int64) for values in (probability, names, certainty, region, ground_truth)
+            values[known].astype(np.int64) for values in (probability, names, certainty, zone, ground_truth)
         )
         cell = part * LEVELS + p
         count = np.bincount((cell * _CLASSES + true) * _CLASSES + name, minlength=self.labels.size)
@@ -81,12 +87,12 @@ def logits(level: npt.ArrayLike) -> Floats:
 
 
 def fit_calibration(counts: OccupancyCounts) -> Floats:
-    """Scale and offset of the logit by region, maximum likelihood by Newton's method, `[3, 2]`.
+    """Scale and offset of the logit by zone, maximum likelihood by Newton's method, `[ZONES, 2]`.
 
-    A region with fewer than 100 free or occupied voxels keeps its probabilities.
+    A zone with fewer than 100 free or occupied voxels keeps its probabilities.
     """
     x = logits(np.arange(LEVELS))
-    out = np.tile([1.0, 0.0], (len(REGIONS), 1))
+    out = np.tile([1.0, 0.0], (ZONES, 1))
     for at, labels in enumerate(counts.labels):
         total = labels.sum((1, 2)).astype(np.float64)
         occupied = labels[:, 1:].sum((1, 2)).astype(np.float64)
@@ -105,14 +111,14 @@ def fit_calibration(counts: OccupancyCounts) -> Floats:
 
 
 def calibrated(calibration: Floats, level: npt.ArrayLike) -> Floats:
-    """Calibrated probabilities of one region, whose scale and offset are given, for probabilities times 255."""
+    """Calibrated probabilities of one zone, whose scale and offset are given, for probabilities times 255."""
     return np.asarray(1 / (1 + np.exp(-(calibration[0] * logits(level) + calibration[1]))))
 
 
 def choose_limits(counts: OccupancyCounts, calibration: Floats, free: Sequence[float] = FREE) -> Floats:
-    """Calibrated probabilities below which a voxel is free and from which it is occupied, by region, `[3, 2]`.
+    """Calibrated probabilities below which a voxel is free and from which it is occupied, by zone, `[ZONES, 2]`.
 
-    The limits of occupied maximize SC IoU + 2.5 SSC mIoU of all regions together, one region after another. Voxels
+    The limits of occupied maximize SC IoU + 2.5 SSC mIoU of all zones together, one zone after another. Voxels
     between the limits count as free in these scores.
 
     Args:
@@ -120,37 +126,35 @@ def choose_limits(counts: OccupancyCounts, calibration: Floats, free: Sequence[f
         calibration: see `fit_calibration`.
         free: largest limit of free by region.
     """
-    above = counts.labels[:, ::-1].cumsum(1)[:, ::-1]
-    total = counts.labels.sum(1)
+    # confusion matrix of each zone by its limit: what lies below is called free
+    parts = counts.labels[:, ::-1].cumsum(1)[:, ::-1].copy()
+    parts[..., 0] += counts.labels.sum(1).sum(-1)[:, None] - parts.sum(-1)
 
-    def objective(chosen: Sequence[int]) -> float:
-        confusion = np.zeros((_CLASSES, _CLASSES), np.int64)
-        for at, level in enumerate(chosen):
-            confusion += above[at, level]
-            confusion[:, 0] += (total[at] - above[at, level]).sum(1)
+    def objective(confusion: Counts) -> float:
         hit = np.diag(confusion)
         classes = hit / np.maximum(confusion.sum(0) + confusion.sum(1) - hit, 1)
         geometry = confusion[1:, 1:].sum() / max(int(confusion.sum() - confusion[0, 0]), 1)
         return float(geometry + MIOU_WEIGHT * classes[1:].mean())
 
-    chosen = [92] * len(REGIONS)
+    chosen = [92] * ZONES
     for _ in range(3):
         before = list(chosen)
-        for at in range(len(REGIONS)):
-            options = [[*chosen[:at], level, *chosen[at + 1 :]] for level in CANDIDATES]
-            chosen = max([chosen, *options], key=objective)
+        for at in range(ZONES):
+            others = np.sum([parts[zone, level] for zone, level in enumerate(chosen) if zone != at], 0)
+            options = (chosen[at], *CANDIDATES)
+            chosen[at] = max(options, key=lambda level: objective(others + parts[at, level]))
         if chosen == before:
             break
     high = [float(calibrated(calibration[at], level - 0.5)) for at, level in enumerate(chosen)]
-    return np.array([[min(low, limit), limit] for low, limit in zip(free, high, strict=True)])
+    return np.array([[min(low, limit), limit] for low, limit in zip(np.repeat(free, BANDS), high, strict=True)])
 
 
 def reliability(counts: OccupancyCounts, calibration: Floats, limits: Floats) -> dict[str, Reliability]:
     """Calibration of the labels by region with given calibration and limits."""
     share = (np.arange(CERTAINTIES) + 0.5) / CERTAINTIES
-    out = {}
-    for at, name in enumerate(REGIONS):
-        part = out[name] = Reliability()
+    out = {name: Reliability() for name in REGIONS}
+    for at in range(ZONES):
+        part = out[REGIONS[at // BANDS]]
         probability = calibrated(calibration[at], np.arange(LEVELS))
         for level, certain in zip(probability, counts.certain[at], strict=True):
             empty, occupied = int(certain[:, _FREE].sum()), int(certain[:, 1:].sum())

@@ -47,6 +47,7 @@ class BevConfig:
     n_features: int = 8
     hidden: int = 64
     column: int = 12
+    surface: int = 16
     stages: tuple[int, ...] = (96, 128, 160, 160)
     depths: tuple[int, ...] = (1, 2, 2, 2)
     grid: VoxelGrid = SEMANTIC_KITTI_GRID

@@ -10,7 +10,8 @@ import torch
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge_bev.config import FINE, LIFT, LiftedState
+from occdepth_ros.models.edge_bev import evidence_loops as loops
+from occdepth_ros.models.edge_bev.config import FINE, LIFT
 from occdepth_ros.models.edge_bev.tables import POSITION_SCALE_M, BevTables
 from occdepth_ros.models.parallel import Workers
 from occdepth_ros.stereo.ground import GroundFinder
@@ -29,6 +30,8 @@ BEHIND = 2 * FINE + 1
 """Channel of the mean distance behind the measured surface, over `COARSE_REACH_M`."""
 RIGHT = 2 * FINE + 7
 """Channel of the position to the right."""
+DISTANCE = 6
+"""Channel of `column_evidence` with the horizontal distance from the camera, over `POSITION_SCALE_M[0]`."""
 NEAREST_M = 3.0
 """Smallest depth that is matched, metres."""
 FINE_REACH_M = 0.6
@@ -42,8 +45,9 @@ HIDDEN_HEIGHTS_M = (-0.6, 3.0)
 and objects there."""
 RESIDUAL_REACH_PX = 2.2
 """Disparity residual at which its channel saturates, pixels."""
+STEP = np.float32(1 / STEPS)
 ROWS = 16384
-"""Lifted voxels that are compared at a time: their channels fit the cache."""
+"""Lifted voxels that a thread compares at a time."""
 GROUND_REACH = (2.0, 10.0)
 """Heights above the ground at which its two channels saturate, voxel edges."""
 STANDARD_HEIGHT = 2.35
@@ -113,19 +117,23 @@ def lifted_states(measured: Measurement, tables: BevTables) -> torch.Tensor:
     Voxels that hold matched pixels are near a surface even if the pixel at their centre shows another one, and so are
     voxels behind a surface that lie close to the height of the ground.
     """
-    disparity = torch.from_numpy(measured.disparity).flatten().index_select(0, tables.centre).float().div_(STEPS)
-    behind = tables.centre_depth - tables.focal_baseline / disparity
-    residual = disparity - tables.focal_baseline / tables.centre_depth
-    state = torch.full(disparity.shape, LiftedState.NEAR, dtype=torch.uint8)
-    state[(behind < -FRONT_M) & (residual < -SURFACE_PX)] = LiftedState.FRONT
-    height, _ = ground_of_lifted(measured)
-    above = (tables.layer_centre - torch.from_numpy(height).flatten()[tables.column]) * tables.resolution
-    aside = (above < HIDDEN_HEIGHTS_M[0]) | (above > HIDDEN_HEIGHTS_M[1])
-    state[(behind > BEHIND_M) & (residual > SURFACE_PX) & aside] = LiftedState.BEHIND
-    state[disparity <= 0] = LiftedState.UNMATCHED
-    row = tables.row_of[folded_index(measured.voxel, tables.size) // FINE]
-    state[torch.from_numpy(row[row >= 0])] = LiftedState.NEAR
-    return state
+    out = np.empty(len(tables.rows), np.uint8)
+    above = height_above_ground(measured, tables) * np.float32(tables.resolution)
+    reach = np.array((FRONT_M, BEHIND_M, SURFACE_PX), np.float32)
+    aside = np.array(HIDDEN_HEIGHTS_M, np.float32)
+    loops.write_states(
+        measured.disparity.ravel(),
+        STEP,
+        tables.centre.numpy(),
+        tables.centre_depth.numpy(),
+        np.float32(tables.focal_baseline),
+        above,
+        reach,
+        aside,
+        out,
+    )
+    loops.mark_hits(measured.voxel, tables.size, tables.row_of, out)
+    return torch.from_numpy(out)
 
 
 def voxel_evidence(
@@ -142,55 +150,31 @@ def voxel_evidence(
     Returns:
         `[R, CHANNELS]` float32, within [-1, 1] except for positions; 0 where nothing was matched.
     """
-    disparity = np.append(measured.disparity.ravel(), np.int16(0)).clip(0).astype(np.float32) / np.float32(STEPS)
-    out = torch.zeros(CHANNELS, len(chosen))
-    rest = out[2 * FINE :]
-    found = torch.from_numpy(disparity)
+    rows = chosen.numpy()
+    disparity = np.append(measured.disparity.ravel(), np.int16(0))
+    pixel, depth, position = tables.pixel.numpy(), tables.depth.numpy(), tables.position.numpy()
+    focal_baseline = np.float32(tables.focal_baseline)
+    reach = np.array((FINE_REACH_M, COARSE_REACH_M, RESIDUAL_REACH_PX), np.float32)
+    above, ground_reach = height_above_ground(measured, tables), np.array(GROUND_REACH, np.float32)
+    seen = ground_of_lifted(measured)[1].ravel()[tables.column.numpy()]
+    out = np.zeros((len(rows), CHANNELS), np.float32)
 
-    def part(rows: slice) -> None:
-        _compare(out[:, rows], found, chosen[rows], tables)
+    def part(of: slice) -> None:
+        loops.compare(of.start, of.stop, rows, disparity, STEP, pixel, depth, focal_baseline, reach, out)
+        loops.write_rest(of.start, of.stop, rows, above, ground_reach, seen, position, out)
 
-    (workers or Workers(0)).each(part, len(chosen), ROWS)
-    column = tables.column.index_select(0, chosen)
-    height, seen = (torch.from_numpy(values).flatten().index_select(0, column) for values in ground_of_lifted(measured))
-    above = tables.layer_centre.index_select(0, chosen) - height
-    torch.clamp(above / GROUND_REACH[0], -1, 1, out=rest[3])
-    torch.clamp(above / GROUND_REACH[1], -1, 1, out=rest[4])
-    rest[5] = seen
-    rest[6:] = tables.position.index_select(0, chosen).T
-    lifted, fine = np.divmod(folded_index(measured.voxel, tables.size), FINE)
-    place = np.full(len(tables.rows) + 1, -1)
-    place[chosen.numpy()] = np.arange(len(chosen))
-    in_view = tables.row_of[lifted]
-    at = place[in_view]
-    here = at >= 0
-    row, of_eight, source, hits = (torch.from_numpy(v[here]) for v in (at, fine, in_view, measured.hits))
-    expected = 0.5 * tables.face / tables.depth[source, of_eight].square() + 1
-    out[FINE + of_eight, row] = (hits.float() / expected).clamp_max_(1)
-    return out.T
+    (workers or Workers(0)).each(part, len(rows), ROWS)
+    place = np.full(len(tables.rows), -1, np.int32)
+    place[rows] = np.arange(len(rows), dtype=np.int32)
+    face = np.float32(tables.face)
+    loops.write_hits(measured.voxel, measured.hits, tables.size, tables.row_of, place, depth, face, out)
+    return torch.from_numpy(out)
 
 
-def _compare(out: torch.Tensor, found: torch.Tensor, chosen: torch.Tensor, tables: BevTables) -> None:
-    """Write the channels that compare the eight voxels with the disparity in their pixels, `found`, in pixels.
-
-    Masks are products of numbers, since operations on booleans take several times as long.
-    """
-    one = torch.ones(len(chosen))
-    rest = out[2 * FINE :]
-    for fine in range(FINE):
-        pixel, depth, expected = (
-            table[:, fine].index_select(0, chosen) for table in (tables.pixel, tables.depth, tables.expected)
-        )
-        disparity = found.index_select(0, pixel)
-        is_matched = (disparity * STEPS).clamp_(max=1)
-        behind = torch.addcdiv(depth, one, disparity, value=-tables.focal_baseline)  # -inf without a match
-        torch.clamp(behind, -FINE_REACH_M, FINE_REACH_M, out=out[fine])
-        out[fine].mul_(is_matched).mul_(1 / FINE_REACH_M)
-        rest[0] += is_matched
-        rest[1].addcmul_(behind.clamp_(-COARSE_REACH_M, COARSE_REACH_M), is_matched)
-        rest[2].addcmul_(disparity.sub_(expected).clamp_(-RESIDUAL_REACH_PX, RESIDUAL_REACH_PX), is_matched)
-    for channel, scale in zip(rest, (1.0, COARSE_REACH_M, RESIDUAL_REACH_PX), strict=False):
-        channel.mul_(1 / (FINE * scale))
+def height_above_ground(measured: Measurement, tables: BevTables) -> Floats:
+    """Height of the centres of the lifted voxels in view above the ground of their column, `[V]`, voxel edges."""
+    height, _ = ground_of_lifted(measured)
+    return np.asarray(tables.layer_centre.numpy() - height.ravel()[tables.column.numpy()])
 
 
 def column_evidence(measured: Measurement, tables: BevTables) -> Floats:

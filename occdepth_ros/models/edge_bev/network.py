@@ -22,15 +22,18 @@ from occdepth_ros.models.edge_bev.config import (
 )
 from occdepth_ros.models.edge_bev.evidence import CHANNELS, COLUMN_CHANNELS
 from occdepth_ros.models.edge_bev.image_network import ImageNetwork
+from occdepth_ros.models.edge_bev.lifting import RowLayers, lifted_rows
 from occdepth_ros.models.edge_bev.memory import CHANNELS as MEMORY_CHANNELS
 from occdepth_ros.models.edge_bev.memory import COLUMN_CHANNELS as MEMORY_COLUMN_CHANNELS
 from occdepth_ros.models.edge_bev.memory import Recall
+from occdepth_ros.models.edge_bev.surface import SurfaceBlock, close_to_surface, neighbours_of
+from occdepth_ros.models.parallel import Workers
 
 COLUMNS = LIFT**2
 """Columns of the prediction in one lifted column."""
 OCCUPANCY_BIAS = -3.0
 """Initial occupancy logit: one voxel of twenty is occupied."""
-LIMITS = ((0.35, 0.35),) * 3
+LIMITS = ((0.35, 0.35),) * 12
 """Initial `EdgeBev.limits`."""
 _LAYOUT_CHANNELS = 8
 _NAMED_BY = {16: (15, 16), 15: (15, 16), 7: (7, 8), 8: (7, 8)}
@@ -122,6 +125,9 @@ class Lifted:
     layout: torch.Tensor
     remembered: torch.Tensor
     remembered_layout: torch.Tensor
+    hidden: torch.Tensor
+    near: torch.Tensor
+    neighbours: torch.Tensor
 
 
 def _found(rows: torch.Tensor, among: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -156,6 +162,8 @@ class EdgeBev(nn.Module):
     def __init__(self, config: BevConfig) -> None:
         super().__init__()
         self.config = config
+        self.workers: Workers | None = None
+        """Threads that lift parts of a scene without gradients; None = the calling thread, all at once."""
         self.image_network = ImageNetwork(N_CLASSES, config.pyramid, config.n_features)
         mapped = N_CLASSES + config.n_features
         self.evidence = nn.Linear(CHANNELS, config.hidden)
@@ -164,6 +172,15 @@ class EdgeBev(nn.Module):
         self.voxel = nn.Linear(config.hidden, FINE + KINDS + 1)
         nn.init.zeros_(self.voxel.weight)
         nn.init.zeros_(self.voxel.bias)
+        width = config.surface
+        self.surface_in = nn.Linear(config.hidden, width)
+        self.surface = SurfaceBlock(width)
+        self.surface_out = nn.Linear(width, config.hidden)
+        self.refine_in = nn.Linear(config.hidden, width)
+        self.refine = SurfaceBlock(width)
+        self.refined = nn.Linear(width, FINE + KINDS)
+        nn.init.zeros_(self.refined.weight)
+        nn.init.zeros_(self.refined.bias)
         self.state_columns = nn.Parameter(torch.randn(LiftedState.COUNT, config.column) * 0.1)
         self.state_occupancy = nn.Parameter(torch.zeros(LiftedState.COUNT, FINE))
         self.memory = nn.Linear(MEMORY_CHANNELS, config.hidden)
@@ -180,12 +197,13 @@ class EdgeBev(nn.Module):
         channels += COLUMN_CHANNELS + MEMORY_COLUMN_CHANNELS
         self.unet = BevUNet(channels, config.stages, config.depths)
         width = config.stages[0]
+        self.context = nn.Conv2d(width, config.layers * config.surface, 1)
         self.occupancy = nn.Conv2d(width, config.layers * FINE, 1)
         nn.init.constant_(self.occupancy.bias, OCCUPANCY_BIAS)  # type: ignore[arg-type]
         self.kinds = nn.Conv2d(width, config.layers * KINDS, 1)
         self.layout = nn.Conv2d(width, COLUMNS * (N_GROUND + 1), 1)
         self.register_buffer("limits", torch.tensor(LIMITS))
-        self.register_buffer("calibration", torch.tensor(((1.0, 0.0),) * 3))
+        self.register_buffer("calibration", torch.tensor(((1.0, 0.0),) * len(LIMITS)))
 
     def forward(self, images: torch.Tensor, scenes: list[SceneInputs]) -> list[BevOutput]:
         """Predict scenes from their left images, `[B, 3, H, W]`, see `normalized`."""
@@ -204,7 +222,7 @@ class EdgeBev(nn.Module):
         lifted = [self.lift(scene, *both) for scene, both in zip(scenes, maps, strict=True)]
         x = torch.stack([each.columns for each in lifted]).movedim(3, 1)  # channels are innermost in memory
         x = self.unet(x)
-        heads = [head(x).movedim(1, 3) for head in (self.occupancy, self.kinds, self.layout)]
+        heads = [head(x).movedim(1, 3) for head in (self.occupancy, self.kinds, self.layout, self.context)]
         return [
             self._output(scene, maps[i][0], lifted[i], [head[i] for head in heads]) for i, scene in enumerate(scenes)
         ]
@@ -217,46 +235,60 @@ class EdgeBev(nn.Module):
     def lift(self, scene: SceneInputs, log: torch.Tensor, mapped: torch.Tensor) -> Lifted:
         """Lift the image and the evidence of one scene to voxels and columns."""
         x, y, _ = scene.columns.shape
-        hidden = F.relu(self.evidence(scene.evidence) + self.appearance(mapped).index_select(0, scene.cell))
+        near = close_to_surface(scene.evidence)
+        layers = RowLayers(self.evidence, self.column, self.voxel)
+        rows = lifted_rows(layers, scene.evidence, self.appearance(mapped), scene.cell, near, self.workers)
+        column, direct = rows.column, rows.direct
+        neighbours = neighbours_of(scene.rows.index_select(0, near), (x, y, self.config.layers))
+        surface = self.surface(F.relu(self.surface_in(rows.close)), neighbours)
+        beside = self.surface_out(surface)
+        # what the layers of the rows read is hidden + beside; adding their products moves fewer bytes
+        column.index_add_(0, near, F.linear(beside, self.column.weight))
         recall = scene.recall
         remembered = F.relu(self.memory(recall.features))
-        volume = self.state_columns.index_select(0, scene.state.int())
-        volume = volume.index_copy(0, scene.rows, F.relu(self.column(hidden)).to(volume.dtype))
-        volume = volume.index_add(0, recall.rows, self.memory_column(remembered).to(volume.dtype))
-        direct = self.voxel(hidden)
-        matched = scene.evidence[:, 2 * FINE : 2 * FINE + 1].to(direct.dtype)
-        direct = torch.cat([direct[:, :-1], direct[:, -1:] + 2 * matched - 1], 1)
+        dtype = column.dtype
+        volume = self.state_columns.to(dtype).index_select(0, scene.state.int())
+        volume.index_copy_(0, scene.rows, F.relu(column))
+        volume.index_add_(0, recall.rows, self.memory_column(remembered).to(dtype))
+        direct.index_add_(0, near, F.linear(beside, self.voxel.weight))
+        direct[:, -1].add_(2 * scene.evidence[:, 2 * FINE].to(dtype) - 1)
         shown = scene.ground_cell >= 0
         cell = scene.ground_cell.clamp_min(0).flatten()
-        flags = torch.stack([shown, scene.ground_seen], 2).to(hidden.dtype)
-        seen = shown[..., None].to(hidden.dtype)
+        flags = torch.stack([shown, scene.ground_seen], 2).to(dtype)
+        seen = shown[..., None].to(dtype)
         ground = self.ground_appearance(mapped).index_select(0, cell).view(*shown.shape, -1) * seen
         ground = torch.cat([ground, flags], 2).view(x, LIFT, y, LIFT, -1).transpose(1, 2).reshape(x, y, -1)
         layout = self.pixel_ground(log).index_select(0, cell).view(*shown.shape, N_GROUND) * seen
         layout = layout.view(x, LIFT, y, LIFT, N_GROUND).transpose(1, 2).reshape(x * y, COLUMNS, N_GROUND)
         columns = [volume.view(x, y, -1), ground, scene.columns, recall.columns]
         return Lifted(
-            torch.cat([part.to(hidden.dtype) for part in columns], 2),
+            torch.cat([part.to(dtype) for part in columns], 2),
             direct,
             layout,
             self.memory_voxel(torch.cat([remembered, recall.features.to(remembered.dtype)], 1)),
             self.memory_layout(recall.columns.view(x * y, -1)),
+            rows.close + beside,
+            near,
+            neighbours,
         )
 
     def _output(self, scene: SceneInputs, log: torch.Tensor, lifted: Lifted, heads: list[torch.Tensor]) -> BevOutput:
         x, y, _ = scene.columns.shape
         recall = scene.recall
         occupancy, kinds = heads[0].float().reshape(-1, FINE), heads[1].reshape(-1, KINDS)
-        occupancy = occupancy + self.state_occupancy.float().index_select(0, scene.state.int())
-        occupancy = occupancy.index_add(0, scene.rows, lifted.direct[:, :FINE].float())
-        occupancy = occupancy.index_add(0, recall.rows, lifted.remembered[:, :FINE].float())
+        occupancy = occupancy.add_(self.state_occupancy.float().index_select(0, scene.state.int()))
+        context = heads[3].reshape(-1, self.config.surface).index_select(0, scene.rows.index_select(0, lifted.near))
+        refined = self.refine(F.relu(self.refine_in(lifted.hidden) + context), lifted.neighbours)
+        direct = lifted.direct.index_add_(0, lifted.near, F.pad(self.refined(refined), (0, 1)))
+        occupancy.index_add_(0, scene.rows, direct[:, :FINE].float())
+        occupancy.index_add_(0, recall.rows, lifted.remembered[:, :FINE].float())
         ground = heads[2].float().reshape(x * y, COLUMNS, N_GROUND + 1)
         ground = ground[..., :-1] + ground[..., -1:].sigmoid() * lifted.layout.float()
         ground = ground + lifted.remembered_layout.float()[:, None]
         return BevOutput(
             occupancy,
             kinds,
-            lifted.direct[:, FINE:],
+            direct[:, FINE:],
             self.pixel_kinds(log),
             scene.cell,
             scene.rows,

@@ -1,4 +1,4 @@
-"""Image network and U-Net of the bird's-eye-view architecture for inference: one pass over memory per convolution."""
+"""The bird's-eye-view architecture for inference: one pass over memory per convolution."""
 
 from __future__ import annotations
 
@@ -11,15 +11,28 @@ from torch import nn
 from occdepth_ros.models.edge_bev.completion import BevUNet, Residual
 from occdepth_ros.models.edge_bev.image_network import ImageNetwork
 from occdepth_ros.models.edge_bev.network import EdgeBev
+from occdepth_ros.models.edge_bev.surface import SurfaceBlock
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.fused_efficientnet import FusedBlock, fused
+from occdepth_ros.models.parallel import Workers
+
+ROWS = 1024
+"""Rows that are convolved at a time: those of their neighbours fit the cache."""
 
 
-def optimized(network: EdgeBev, dtype: torch.dtype) -> EdgeBev:
-    """Replace the image network and the U-Net, in place; for networks in evaluation mode only.
+def optimized(network: EdgeBev, dtype: torch.dtype, workers: Workers | None = None) -> EdgeBev:
+    """Replace the image network, the U-Net and the sparse blocks, in place; for networks in evaluation mode only.
 
     The same computation up to rounding: norms, activations and sums are fused into the convolutions.
+
+    Args:
+        network: reference modules.
+        dtype: number format.
+        workers: threads that divide the sparse convolutions; None = the calling thread.
     """
+    network.workers = workers = workers or Workers(0)
+    network.surface = cast(SurfaceBlock, OptimizedSurfaceBlock(network.surface, dtype, workers))
+    network.refine = cast(SurfaceBlock, OptimizedSurfaceBlock(network.refine, dtype, workers))
     network.image_network = cast(ImageNetwork, OptimizedImageNetwork(network.image_network, dtype))
     network.unet = cast(BevUNet, OptimizedUNet(network.unet, dtype))
     return network
@@ -95,6 +108,41 @@ class OptimizedUNet(nn.Module):
             x = F.interpolate(self.up[level](x), scale_factor=2.0, mode="nearest").add_(maps[level])
             x = self.merge[level](x)
         return x
+
+
+class OptimizedSurfaceBlock(nn.Module):
+    """A sparse block whose gathered rows stay in the cache.
+
+    Args:
+        block: the reference module.
+        dtype: number format.
+        workers: threads that divide the rows.
+    """
+
+    def __init__(self, block: SurfaceBlock, dtype: torch.dtype, workers: Workers) -> None:
+        super().__init__()
+        self.dtype, self.workers = dtype, workers
+        self.first, self.second = (conv.linear.to(dtype) for conv in (block.first, block.second))
+
+    def forward(self, x: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
+        """As the reference module, in its number format."""
+        x = F.pad(x.to(self.dtype), (0, 0, 0, 1))
+        return self._convolved(self.second, self._convolved(self.first, x, neighbours), neighbours, x)[:-1]
+
+    def _convolved(
+        self, linear: nn.Linear, x: torch.Tensor, neighbours: torch.Tensor, shortcut: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Rows and a last one of zeros to the same, `[S + 1, C]`."""
+        out = torch.zeros_like(x)
+
+        def part(rows: slice) -> None:
+            gathered = x.index_select(0, neighbours[rows].flatten()).view(rows.stop - rows.start, -1)
+            y = F.linear(gathered, linear.weight, linear.bias)
+            y = y if shortcut is None else y.add_(shortcut[rows])
+            torch.clamp_min(y, 0, out=out[rows])
+
+        self.workers.each(part, len(neighbours), ROWS)
+        return out
 
 
 class _Residual(nn.Module):

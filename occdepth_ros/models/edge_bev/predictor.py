@@ -30,7 +30,7 @@ from occdepth_ros.models.edge_bev.levelling import LevelFrames, unknown_below_gr
 from occdepth_ros.models.edge_bev.memory import Recall, SceneMemory
 from occdepth_ros.models.edge_bev.network import EdgeBev, SceneInputs
 from occdepth_ros.models.edge_bev.optimized import optimized
-from occdepth_ros.models.edge_bev.readout import Undecided, decide, regions, undecided
+from occdepth_ros.models.edge_bev.readout import Undecided, decide, undecided, zones
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.inference import stored_as
@@ -95,13 +95,13 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         self.config = PRESETS[name]
         self.dtype = pick_precision(precision, self.device)
         network = load_network(name, weights).eval().requires_grad_(False)
+        self._workers = Workers()
         with memory_guard(self.name, self.device):
-            self.network = stored_as(optimized(network, self.dtype).to(self.device), self.dtype)
+            self.network = stored_as(optimized(network, self.dtype, self._workers).to(self.device), self.dtype)
         self.follows_ground = True
         """Whether the network's frame follows the measured ground, and what is below the ground is unknown."""
         self.observer: Callable[[Undecided], None] | None = None
         """Gets what the network says before limits and calibration are applied, of every pair."""
-        self._workers = Workers()
         # leaves one core to matching; torch threads that wait for each other are slow beside other load
         self._main_worker = Workers(1, max(1, torch.get_num_threads() - 1))
         self._pose: Matrix | None = None
@@ -169,11 +169,11 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             clock.lap("evidence")
             output = network.complete(logits, features, [scene])[0]
             clock.lap("completion")
-            region = regions(scene.state, scene.evidence, scene.rows)
+            zone = zones(scene.state, scene.evidence, scene.rows, scene.columns)
             if self.observer is not None:
-                self.observer(undecided(output, region, projection.size))
+                self.observer(undecided(output, zone, projection.size))
             limits, calibration = network.limits, network.calibration
-            decision = decide(output, region, limits, calibration, projection.size, self._workers)
+            decision = decide(output, zone, limits, calibration, projection.size, self._workers)
         labels, confidence = decision.labels, decision.confidence
         if self.follows_ground:
             labels, confidence = unknown_below_ground(labels, confidence, measured)

@@ -1,4 +1,4 @@
-"""Labels of every voxel from the network's logits: occupied, free or unknown by region, and the class."""
+"""Labels of every voxel from the network's logits: occupied, free or unknown by zone, and the class."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import torch
 
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.models.edge_bev.config import FINE, GROUND, GROUND_CLASSES, LIFT, STANDING_CLASSES, LiftedState
-from occdepth_ros.models.edge_bev.evidence import BEHIND, COARSE_REACH_M
+from occdepth_ros.models.edge_bev.evidence import BEHIND, COARSE_REACH_M, DISTANCE
 from occdepth_ros.models.edge_bev.network import BevOutput
+from occdepth_ros.models.edge_bev.tables import POSITION_SCALE_M
 from occdepth_ros.models.parallel import Workers
 
 SEEN, HIDDEN, OUT_OF_VIEW = range(3)
-"""Regions with a calibration of their own."""
+"""Regions by what the left image shows of a voxel."""
+BANDS_M = (10.0, 20.0, 30.0)
+"""Horizontal distances from the camera that divide a region into zones, metres."""
+ZONES = 3 * (len(BANDS_M) + 1)
+"""Zones with a calibration of their own: four distances of each region."""
 HIDDEN_M = 1.0
 """Distance behind the measured surface from which a voxel counts as hidden, metres."""
 STEPS, REACH = 512, 16
@@ -46,23 +51,23 @@ class Undecided:
         probability: of occupied, not calibrated, times 255, `[X, Y, Z]` uint8.
         names: class ids in case the voxel is occupied, `[X, Y, Z]` uint8.
         certainty: probability of that class times 255, `[X, Y, Z]` uint8.
-        region: `SEEN`, `HIDDEN` or `OUT_OF_VIEW`, `[X, Y, Z]` uint8.
+        zone: see `zones`, `[X, Y, Z]` uint8.
     """
 
     probability: torch.Tensor
     names: torch.Tensor
     certainty: torch.Tensor
-    region: torch.Tensor
+    zone: torch.Tensor
 
 
-def undecided(output: BevOutput, region: torch.Tensor, size: tuple[int, int, int]) -> Undecided:
+def undecided(output: BevOutput, zone: torch.Tensor, size: tuple[int, int, int]) -> Undecided:
     """Probabilities and names of all voxels, for the calibration; arguments as of `decide`."""
     rows = torch.arange(len(output.occupancy), device=output.occupancy.device)
     names, certainty = classify(output, rows, size[2])
     probability, certainty = (
         (values.float() * 255).round().to(torch.uint8) for values in (output.occupancy.float().sigmoid(), certainty)
     )
-    by_voxel = region.to(torch.uint8)[:, None].expand(-1, FINE)
+    by_voxel = zone.to(torch.uint8)[:, None].expand(-1, FINE)
     return Undecided(*(unfolded(values, size) for values in (probability, names, certainty, by_voxel)))
 
 
@@ -81,9 +86,22 @@ def regions(state: torch.Tensor, evidence: torch.Tensor, rows: torch.Tensor) -> 
     return out
 
 
+def zones(state: torch.Tensor, evidence: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Zone of each lifted voxel, `[N]` int64: four times its region plus its band of distance.
+
+    Args:
+        state, evidence, rows: as of `regions`.
+        columns: evidence of the lifted columns, `[X/2, Y/2, COLUMN_CHANNELS]`.
+    """
+    bounds = columns.new_tensor(BANDS_M) / POSITION_SCALE_M[0]
+    band = torch.bucketize(columns[..., DISTANCE].flatten().contiguous(), bounds)
+    region = regions(state, evidence, rows).view(len(band), -1)
+    return (region * (len(BANDS_M) + 1) + band[:, None]).flatten()
+
+
 def decide(
     output: BevOutput,
-    region: torch.Tensor,
+    zone: torch.Tensor,
     limits: torch.Tensor,
     calibration: torch.Tensor,
     size: tuple[int, int, int],
@@ -93,32 +111,33 @@ def decide(
 
     Args:
         output: of the network.
-        region: of each lifted voxel, `[N]`, see `regions`.
-        limits: by region the probability below which a voxel is free and from which it is occupied, `[3, 2]`; in
+        zone: of each lifted voxel, `[N]`, see `zones`.
+        limits: by zone the probability below which a voxel is free and from which it is occupied, `[ZONES, 2]`; in
             between it is unknown.
-        calibration: by region scale and offset that turn a logit into the logit of a calibrated probability, `[3, 2]`.
+        calibration: by zone scale and offset that turn a logit into the logit of a calibrated probability,
+            `[ZONES, 2]`.
         size: lifted voxels along x, y, z.
         workers: threads that decide parts of the grid; None = the calling thread.
     """
     table = _decisions(limits, calibration)
     first = torch.arange(0, len(table), len(table) // len(limits), dtype=torch.int32, device=table.device)
     first = first[:, None].expand(-1, FINE).contiguous()
-    packed = torch.empty(len(region), FINE, dtype=torch.int16, device=region.device)
+    packed = torch.empty(len(zone), FINE, dtype=torch.int16, device=zone.device)
 
     def part(voxels: slice) -> None:
         logit = output.occupancy[voxels]
         code = (logit * STEPS).add_(REACH * STEPS).clamp_(0, 2 * REACH * STEPS - 1).to(torch.int32)
-        code += first.index_select(0, region[voxels])
+        code += first.index_select(0, zone[voxels])
         torch.index_select(table, 0, code.view(-1), out=packed[voxels].view(-1))
 
-    (workers or Workers(0)).each(part, len(region), VOXELS)
+    (workers or Workers(0)).each(part, len(zone), VOXELS)
     _name(packed, output, size[2])
     labels, confidence = _unfolded(packed, size)
     return Decision(labels | labels >> 7, confidence)
 
 
 def _decisions(limits: torch.Tensor, calibration: torch.Tensor) -> torch.Tensor:
-    """By region and quantised logit the label and, in the upper byte, its confidence, `[3 * 2 REACH STEPS]` int16.
+    """By zone and quantised logit the label and, in the upper byte, its confidence, `[ZONES * 2 REACH STEPS]` int16.
 
     The label is a placeholder, `OCCUPIED`, where a class is needed, and `UNCERTAIN` where it is unknown.
     """

@@ -35,7 +35,6 @@ class BevTables:
         pixel: flat pixel of each of the eight voxels in the image of width `width`, `[V, 8]` int32; `width * height`
             where the image does not show it.
         depth: z of each of the eight voxels in the left camera, `[V, 8]`, metres.
-        expected: disparity of each of the eight voxels, `[V, 8]`, pixels.
         centre: flat pixel of the centre of the lifted voxels, `[V]` int64.
         centre_depth: z of their centres in the left camera, `[V]`, metres.
         cell: flat cell of the lifted voxel in the maps of the image network, `[V]` int64.
@@ -58,7 +57,6 @@ class BevTables:
     layer_centre: torch.Tensor
     pixel: torch.Tensor
     depth: torch.Tensor
-    expected: torch.Tensor
     centre: torch.Tensor
     centre_depth: torch.Tensor
     cell: torch.Tensor
@@ -99,7 +97,7 @@ class BevTables:
         k = camera.intrinsics
         row_of = np.full(lifted.count, -1)
         row_of[rows] = np.arange(len(rows))
-        depth, outside = _planes(torch.from_numpy(points[..., 2].astype(np.float32))), camera.width * camera.height
+        depth, outside = torch.from_numpy(points[..., 2].astype(np.float32)), camera.width * camera.height
         xs, ys = (grid.axis_centers(axis) for axis in range(2))
         lower = np.stack([np.broadcast_to(xs[:, None], grid.size[:2]), np.broadcast_to(ys, grid.size[:2])], 2)
         lower = np.concatenate([lower, np.full((*grid.size[:2], 1), grid.origin[2])], 2)
@@ -109,9 +107,8 @@ class BevTables:
             row_of,
             torch.from_numpy(rows // lifted.size[2]),
             torch.from_numpy((z * LIFT + LIFT / 2).astype(np.float32)),
-            _planes(torch.from_numpy(np.where(fine_visible, fine_row * camera.width + fine_column, outside)).int()),
+            torch.from_numpy(np.where(fine_visible, fine_row * camera.width + fine_column, outside)).int(),
             depth,
-            float(k[0, 0]) * rig.baseline / depth,
             torch.from_numpy(row[rows].astype(np.int64) * camera.width + column[rows]),
             torch.from_numpy(centre[rows, 2].astype(np.float32)),
             torch.from_numpy(row[rows].astype(np.int64) // STRIDE * cells + column[rows] // STRIDE),
@@ -148,11 +145,6 @@ class BevTables:
         column, row = (np.where(shown, value, 0).astype(np.int32) for value in (column, row))
         cell: Indices = np.where(shown, row // STRIDE * self.cells + column // STRIDE, -1).astype(np.int32)
         return cell
-
-
-def _planes(values: torch.Tensor) -> torch.Tensor:
-    """The same values `[V, 8]` with V innermost in memory, where operations are several times as fast."""
-    return values.T.contiguous().T
 
 
 def _camera_points(grid: VoxelGrid, camera_from_grid: Matrix) -> npt.NDArray[np.float64]:

@@ -23,7 +23,7 @@ from occdepth_ros.models.edge_bev.evidence import StereoEvidence
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
 from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev
 from occdepth_ros.models.edge_bev.predictor import scene_inputs
-from occdepth_ros.models.edge_bev.readout import decide, regions
+from occdepth_ros.models.edge_bev.readout import decide, zones
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.layers.imagenet import load_lite0
@@ -42,6 +42,9 @@ from occdepth_ros.training.tasks.edge_bev_scenes import (
 )
 from occdepth_ros.training.typed import updated
 
+_IMAGE_PARTS = ("encoder", "lateral", "context", "smooth", "head", "classes")
+IMAGE_LAYERS = tuple(f"image_network.{part}." for part in _IMAGE_PARTS)
+"""Prefixes of the image network's parameters, without the features that are lifted."""
 FEATURE_SCALE = 0.3
 """Factor of the initial weights of the features that are lifted."""
 
@@ -73,6 +76,7 @@ class EdgeBevOptions:
             layout of the ground, applied to the weights when they are written.
         image_weights: weights of the image network, from a training of the family `image`; none = ImageNet for the
             encoder and random ones for the rest.
+        voxel_weights: weights of the same network of which everything but the image network is taken; none = random.
         freeze_image: leave the image network as it is, except for the features that are lifted.
         before: largest number of earlier pairs of a scene; data sets without poses have none.
         memory: share of these scenes that are trained with a memory, of a random number of their earlier pairs; in a
@@ -91,6 +95,7 @@ class EdgeBevOptions:
     kinds_factor: float = 1.0
     ground_factor: float = 1.0
     image_weights: str = ""
+    voxel_weights: str = ""
     freeze_image: bool = True
     before: int = 0
     memory: float = 0.0
@@ -136,6 +141,10 @@ class EdgeBevTask:
                 network.image_network.features.weight.mul_(FEATURE_SCALE)
         else:
             load_lite0(network.image_network.encoder)
+        if self.options.voxel_weights:
+            path = Path(self.options.voxel_weights)
+            own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(IMAGE_LAYERS)}
+            load_strict(network, {**read_state(path), **own}, where=str(path))
         if self.options.freeze_image:
             network.image_network.requires_grad_(False)
             network.image_network.features.requires_grad_(True)
@@ -246,8 +255,9 @@ class EdgeBevTask:
         labels = []
         for output, inputs, target in zip(outputs, batch["inputs"], batch["target"], strict=True):
             x, y, z = (n // 2 for n in target.shape)
-            region = regions(inputs.scene.state, inputs.scene.evidence, inputs.scene.rows)
-            labels.append(decide(output, region, network.limits, network.calibration, (x, y, z)).labels)
+            scene = inputs.scene
+            zone = zones(scene.state, scene.evidence, scene.rows, scene.columns)
+            labels.append(decide(output, zone, network.limits, network.calibration, (x, y, z)).labels)
         return torch.stack(labels)
 
 

@@ -43,7 +43,7 @@ from occdepth_ros.models.edge_bev.image_network import normalized
 from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev
 from occdepth_ros.models.edge_bev.optimized import optimized
 from occdepth_ros.models.edge_bev.predictor import scene_inputs
-from occdepth_ros.models.edge_bev.readout import HIDDEN, OUT_OF_VIEW, SEEN, decide, folded, regions, unfolded
+from occdepth_ros.models.edge_bev.readout import HIDDEN, OUT_OF_VIEW, SEEN, decide, folded, regions, unfolded, zones
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.parallel import Workers
 from occdepth_ros.stereo.matching import STEPS
@@ -133,6 +133,10 @@ def test_voxels_far_from_a_wall_have_a_state_instead_of_evidence(tables: BevTabl
     region = regions(scene.state, scene.evidence, scene.rows)
     assert (region[behind > 1.5] == HIDDEN).all() and (region[behind < 0.5] == SEEN).all()
     assert (region[behind.isnan()] == OUT_OF_VIEW).all()
+    zone = zones(scene.state, scene.evidence, scene.rows, scene.columns)
+    x = torch.arange(len(zone)) // (SIZE[1] * SIZE[2]) * 0.4 + 0.2
+    assert torch.equal(zone // 4, region)
+    assert (zone[x < 9] % 4 == 0).all() and (zone[x > 10] % 4 == 1).all()
 
 
 def test_without_a_match_there_is_no_evidence_of_a_surface(tables: BevTables) -> None:

@@ -104,6 +104,18 @@ def test_one_step_teaches_the_network_and_it_predicts_labels() -> None:
     assert task.predict(batch).shape == (2, *GRID.size)
 
 
+def test_a_training_continues_another_one_with_its_own_image_network(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    before = EdgeBevOptions(network=SMALL).build().network.state_dict()
+    weights = tmp_path / "voxels.safetensors"
+    save_file(before, weights)
+    torch.manual_seed(2)
+    after = EdgeBevOptions(network=SMALL, voxel_weights=str(weights)).build().network.state_dict()
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name in before if not name.startswith("image_network.")} <= same
+    assert "image_network.features.weight" in same and "image_network.head.0.weight" not in same
+
+
 def test_scenes_are_trained_with_a_memory_of_the_pairs_before_them(tmp_path: Path) -> None:
     from helpers.walls import moved as wall_moved
     from helpers.walls import rig_of
@@ -271,6 +283,6 @@ def test_images_without_labels_and_unknown_ids_are_refused(images: Path, tmp_pat
         open_dataset("images", tmp_path, ["none"])
 
 
-@pytest.mark.parametrize("name", ["occdepth-edge-bev", "occdepth-edge-bev-classes", "occdepth-edge-bev-image"])
-def test_the_recipes_are_read(name: str) -> None:
-    assert read_recipe(name).steps > 0
+@pytest.mark.parametrize("stage", ["", "-classes", "-image", "-synthetic"])
+def test_the_recipes_are_read(stage: str) -> None:
+    assert read_recipe(f"occdepth-edge-bev{stage}").steps > 0

@@ -1,0 +1,164 @@
+"""Compiled loops over lifted voxels: their state and their evidence of matching."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from occdepth_ros.compiled import compiled
+from occdepth_ros.models.edge_bev.config import FINE, LIFT, LiftedState
+
+UNMATCHED, NEAR, FRONT, BEHIND = LiftedState.UNMATCHED, LiftedState.NEAR, LiftedState.FRONT, LiftedState.BEHIND
+
+
+@compiled
+def write_states(
+    disparity: Any,
+    step: Any,
+    centre: Any,
+    centre_depth: Any,
+    focal_baseline: Any,
+    above: Any,
+    reach: Any,
+    aside: Any,
+    out: Any,
+) -> None:
+    """State of each lifted voxel by the disparity in the pixel of its centre.
+
+    Args:
+        disparity: flat image, in units of `step`; at most 0 without a match.
+        step: pixels.
+        centre: flat pixel of each, `[V]`.
+        centre_depth: metres, `[V]`.
+        focal_baseline: depth times disparity, pixel metres.
+        above: height above the ground, metres, `[V]`.
+        reach: distances in front of and behind a surface, metres, and difference of disparities, pixels.
+        aside: heights between which a voxel behind a surface is near, metres.
+        out: `LiftedState`, `[V]` uint8.
+    """
+    for i in range(len(centre)):
+        found = disparity[centre[i]] * step
+        if found <= 0:
+            out[i] = UNMATCHED
+            continue
+        behind = centre_depth[i] - focal_baseline / found
+        residual = found - focal_baseline / centre_depth[i]
+        state = NEAR
+        if behind < -reach[0] and residual < -reach[2]:
+            state = FRONT
+        elif behind > reach[1] and residual > reach[2] and (above[i] < aside[0] or above[i] > aside[1]):
+            state = BEHIND
+        out[i] = state
+
+
+@compiled
+def compare(
+    start: int,
+    stop: int,
+    chosen: Any,
+    disparity: Any,
+    step: Any,
+    pixel: Any,
+    depth: Any,
+    focal_baseline: Any,
+    reach: Any,
+    out: Any,
+) -> None:
+    """Compare the eight voxels of the rows from `start` to `stop` with the surface in their pixels.
+
+    Args:
+        chosen: place of each row in the tables, `[R]`.
+        disparity: flat image and a 0 behind it, in units of `step`; at most 0 without a match.
+        step: pixels.
+        pixel: flat pixel of the eight voxels, `[V, 8]`.
+        depth: of the eight voxels, metres, `[V, 8]`.
+        focal_baseline: depth times disparity, pixel metres.
+        reach: fine and coarse distance, metres, and difference of disparities, pixels, at which channels saturate.
+        out: channels of `voxel_evidence`, `[R, CHANNELS]`; those of distance, match and residual are written.
+    """
+    zero = np.float32(0)
+    for i in range(start, stop):
+        row = chosen[i]
+        matched = behind_sum = residual_sum = zero
+        for fine in range(FINE):
+            found = disparity[pixel[row, fine]] * step
+            if found <= 0:
+                out[i, fine] = zero
+                continue
+            z = depth[row, fine]
+            behind = z - focal_baseline / found
+            residual = found - focal_baseline / z
+            out[i, fine] = min(max(behind, -reach[0]), reach[0]) / reach[0]
+            matched += np.float32(1)
+            behind_sum += min(max(behind, -reach[1]), reach[1])
+            residual_sum += min(max(residual, -reach[2]), reach[2])
+        out[i, 2 * FINE] = matched / FINE
+        out[i, 2 * FINE + 1] = behind_sum / (FINE * reach[1])
+        out[i, 2 * FINE + 2] = residual_sum / (FINE * reach[2])
+
+
+@compiled
+def write_rest(start: int, stop: int, chosen: Any, above: Any, reach: Any, seen: Any, position: Any, out: Any) -> None:
+    """Height above the ground, whether it was seen, and position of the rows from `start` to `stop`.
+
+    Args:
+        chosen: place of each row in the tables, `[R]`.
+        above: height above the ground, voxel edges, `[V]`.
+        reach: heights at which the two channels saturate, voxel edges.
+        seen: whether the ground was seen, `[V]`.
+        position: `[V, 3]`.
+        out: channels of `voxel_evidence`, `[R, CHANNELS]`.
+    """
+    for i in range(start, stop):
+        row = chosen[i]
+        for channel in range(2):
+            out[i, 2 * FINE + 3 + channel] = min(max(above[row] / reach[channel], np.float32(-1)), np.float32(1))
+        out[i, 2 * FINE + 5] = seen[row]
+        for axis in range(3):
+            out[i, 2 * FINE + 6 + axis] = position[row, axis]
+
+
+@compiled
+def write_hits(voxel: Any, hits: Any, size: Any, row_of: Any, place: Any, depth: Any, face: Any, out: Any) -> None:
+    """Share of the expected pixels that voxels hold.
+
+    Args:
+        voxel: flat index of voxels that hold matched pixels, `[K]`.
+        hits: number of these pixels, `[K]`.
+        size: lifted voxels along x, y, z.
+        row_of: place of every lifted voxel in the tables; -1 out of view.
+        place: row of each place in the tables, -1 where there is none.
+        depth: of the eight voxels, metres, `[V, 8]`.
+        face: pixels that the face of a voxel covers, times depth squared.
+        out: channels of `voxel_evidence`, `[R, CHANNELS]`; those of the hits are 0 before.
+    """
+    for k in range(len(voxel)):
+        lifted, fine = _folded(voxel[k], size)
+        row = row_of[lifted]
+        if row < 0 or place[row] < 0:
+            continue
+        z = depth[row, fine]
+        expected = np.float32(0.5) * face / (z * z) + np.float32(1)
+        out[place[row], FINE + fine] = min(hits[k] / expected, np.float32(1))
+
+
+@compiled
+def mark_hits(voxel: Any, size: Any, row_of: Any, out: Any) -> None:
+    """Make the lifted voxels in view that hold matched pixels `NEAR`; arguments as of `write_hits`."""
+    for k in range(len(voxel)):
+        lifted, _ = _folded(voxel[k], size)
+        row = row_of[lifted]
+        if row >= 0:
+            out[row] = NEAR
+
+
+@compiled
+def _folded(voxel: Any, size: Any) -> Any:
+    """Flat index of the lifted voxel that holds a voxel, and its place among the eight."""
+    z = voxel % (LIFT * size[2])
+    rest = voxel // (LIFT * size[2])
+    y = rest % (LIFT * size[1])
+    x = rest // (LIFT * size[1])
+    lifted = (x // LIFT * size[1] + y // LIFT) * size[2] + z // LIFT
+    return lifted, (x % LIFT * LIFT + y % LIFT) * LIFT + z % LIFT
