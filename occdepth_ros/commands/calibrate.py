@@ -48,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sequences", nargs="+", metavar="SS", default=[], help="places that the network was not trained on")
     add("--labels", metavar="NAME", default=OFFICIAL, help="ground truth of the probabilities, as of eval")
     add_scan_arguments(parser)
-    add("--limits-labels", metavar="NAME", help="ground truth of the limits (default: that of the probabilities)")
+    add(
+        "--limits-labels",
+        metavar="NAME",
+        help="ground truth of the limits; that of the probabilities then counts half (default: only the latter)",
+    )
     add(
         "--free",
         type=float,
@@ -93,9 +97,12 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.limits_labels is not None:
             own.labels, own.rule, own.later, own.variants = arguments.limits_labels, None, None, None
             chosen |= count_places(model, open_scenes(own))
-    chosen = chosen or places
-    calibration = fit_calibration(OccupancyCounts.sum(list(places.values())))
-    limits = choose_limits(OccupancyCounts.sum(list(chosen.values())), calibration, arguments.free)
+    total = OccupancyCounts.sum(list(places.values()))
+    calibration = fit_calibration(total)
+    if chosen:
+        limits = choose_limits(OccupancyCounts.sum(list(chosen.values())), calibration, arguments.free, total)
+    else:
+        limits = choose_limits(total, calibration, arguments.free)
     write_calibration(arguments.weights, arguments.out, calibration, limits)
     held_out = len(places) > 1
     found = (

@@ -25,6 +25,8 @@ ZONE_NAMES = tuple(f"{name}_from_{start:g}_m" for name in REGIONS for start in _
 """Names of the zones in the order of `readout.zones`."""
 CERTAINTIES = 64
 """Levels of the probability of the class in the histogram."""
+BESIDE_WEIGHT = 0.5
+"""Weight of the second ground truth in the choice of limits."""
 MIOU_WEIGHT = 2.5
 """Weight of the SSC mIoU against the SC IoU in the choice of limits; class scores are smaller by about this factor."""
 FREE = (0.06, 0.02, 0.06)
@@ -115,34 +117,56 @@ def calibrated(calibration: Floats, level: npt.ArrayLike) -> Floats:
     return np.asarray(1 / (1 + np.exp(-(calibration[0] * logits(level) + calibration[1]))))
 
 
-def choose_limits(counts: OccupancyCounts, calibration: Floats, free: Sequence[float] = FREE) -> Floats:
+class _LimitObjective:
+    """Weighted SC IoU + 2.5 SSC mIoU against one ground truth, by the limits of the zones."""
+
+    def __init__(self, counts: OccupancyCounts, weight: float) -> None:
+        self._weight = weight
+        # confusion matrix of each zone by its limit: what lies below is called free
+        self._parts = counts.labels[:, ::-1].cumsum(1)[:, ::-1].copy()
+        self._parts[..., 0] += counts.labels.sum(1).sum(-1)[:, None] - self._parts.sum(-1)
+
+    def by_limit(self, chosen: Sequence[int], at: int) -> dict[int, float]:
+        """The objective for every candidate, and for the chosen limit, of the zone `at`; the other limits stay."""
+        others = np.sum([self._parts[zone, level] for zone, level in enumerate(chosen) if zone != at], 0)
+        return {level: self._score(others + self._parts[at, level]) for level in (chosen[at], *CANDIDATES)}
+
+    def _score(self, confusion: Counts) -> float:
+        hit = np.diag(confusion)
+        classes = hit / np.maximum(confusion.sum(0) + confusion.sum(1) - hit, 1)
+        geometry = confusion[1:, 1:].sum() / max(int(confusion.sum() - confusion[0, 0]), 1)
+        return self._weight * float(geometry + MIOU_WEIGHT * classes[1:].mean())
+
+
+def choose_limits(
+    counts: OccupancyCounts,
+    calibration: Floats,
+    free: Sequence[float] = FREE,
+    beside: OccupancyCounts | None = None,
+) -> Floats:
     """Calibrated probabilities below which a voxel is free and from which it is occupied, by zone, `[ZONES, 2]`.
 
     The limits of occupied maximize SC IoU + 2.5 SSC mIoU of all zones together, one zone after another. Voxels
     between the limits count as free in these scores.
 
+    Ground truths differ in what they label: one that merges few scans has hardly any hidden free space, so that limits
+    chosen on it alone fill what is hidden. With `beside`, its scores count half as much as those of `counts`.
+
     Args:
         counts: of scenes kept for this choice.
         calibration: see `fit_calibration`.
         free: largest limit of free by region.
+        beside: of the same predictions and another ground truth.
     """
-    # confusion matrix of each zone by its limit: what lies below is called free
-    parts = counts.labels[:, ::-1].cumsum(1)[:, ::-1].copy()
-    parts[..., 0] += counts.labels.sum(1).sum(-1)[:, None] - parts.sum(-1)
-
-    def objective(confusion: Counts) -> float:
-        hit = np.diag(confusion)
-        classes = hit / np.maximum(confusion.sum(0) + confusion.sum(1) - hit, 1)
-        geometry = confusion[1:, 1:].sum() / max(int(confusion.sum() - confusion[0, 0]), 1)
-        return float(geometry + MIOU_WEIGHT * classes[1:].mean())
-
+    ground_truths = [(counts, 1.0)] if beside is None else [(counts, 1.0), (beside, BESIDE_WEIGHT)]
     chosen = [92] * ZONES
+    objectives = [_LimitObjective(each, weight) for each, weight in ground_truths]
     for _ in range(3):
         before = list(chosen)
         for at in range(ZONES):
-            others = np.sum([parts[zone, level] for zone, level in enumerate(chosen) if zone != at], 0)
+            scored = [objective.by_limit(chosen, at) for objective in objectives]
             options = (chosen[at], *CANDIDATES)
-            chosen[at] = max(options, key=lambda level: objective(others + parts[at, level]))
+            chosen[at] = max(options, key=lambda level: sum(scores[level] for scores in scored))
         if chosen == before:
             break
     high = [float(calibrated(calibration[at], level - 0.5)) for at, level in enumerate(chosen)]

@@ -87,3 +87,20 @@ def test_only_the_buffers_of_a_weights_file_change(tmp_path: Path) -> None:
     save_file({"x": torch.ones(2)}, path)
     with pytest.raises(CheckpointError, match="no tensor 'calibration'"):
         write_calibration(path, out, calibration, limits)
+
+
+def test_a_second_ground_truth_moves_the_limits_towards_its_own() -> None:
+    def counts(of_occupied: float) -> OccupancyCounts:
+        """Voxels of one class and probability level each, a share of them occupied that grows with the level."""
+        out = OccupancyCounts.empty()
+        level = np.arange(256)
+        occupied = (1000 * of_occupied * level / 255).astype(np.int64)
+        out.labels[:, level, 9, 9] = occupied
+        out.labels[:, level, 0, 9] = 1000 - occupied
+        return out
+
+    plain = np.tile([1.0, 0.0], (ZONES, 1))
+    dense, sparse = counts(1.0), counts(0.3)
+    alone, other = choose_limits(dense, plain)[:, 1], choose_limits(sparse, plain)[:, 1]
+    both = choose_limits(dense, plain, beside=sparse)[:, 1]
+    assert (alone <= both).all() and (both <= other).all() and alone.sum() < other.sum()
