@@ -72,7 +72,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, Pr
         grid_size=list(GRID.size),
         grid_origin=list(GRID.origin),
         extrinsics="tf",
-        warm_up=False,
         octomap_include="seen",
     )
     replay = None
