@@ -162,3 +162,22 @@ def _folded(voxel: Any, size: Any) -> Any:
     x = rest // (LIFT * size[1])
     lifted = (x // LIFT * size[1] + y // LIFT) * size[2] + z // LIFT
     return lifted, (x % LIFT * LIFT + y % LIFT) * LIFT + z % LIFT
+
+
+@compiled
+def mark_close(evidence: Any, saturated: Any, residual: Any, out: Any) -> None:
+    """Whether each row is close to a matched surface or to the ground, see `surface.close_to_surface`.
+
+    Args:
+        evidence: `[R, CHANNELS]`.
+        saturated: magnitude at which a channel counts as saturated.
+        residual: disparity residual below which a row is close.
+        out: `[R]` bool.
+    """
+    for i in range(len(evidence)):
+        close = abs(evidence[i, 2 * FINE + 3]) < saturated
+        close |= evidence[i, 2 * FINE] > 0 and abs(evidence[i, 2 * FINE + 2]) < residual
+        for fine in range(FINE):
+            distance = abs(evidence[i, fine])
+            close |= (0 < distance < saturated) or evidence[i, FINE + fine] > 0
+        out[i] = close

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from occdepth_ros.models.edge_bev.config import FINE
+from occdepth_ros.models.edge_bev.evidence_loops import mark_close
 
 SATURATED = 0.99
 """Magnitude at which a channel of the evidence counts as saturated."""
@@ -24,14 +25,10 @@ def close_to_surface(evidence: torch.Tensor) -> torch.Tensor:
     A lifted voxel is close if one of its eight voxels holds a matched pixel or lies within reach of the surface, if
     its disparity differs little from that of its pixels, or if the ground passes through it.
     """
-    matched, _, residual, height = (evidence[:, 2 * FINE + channel] for channel in range(4))
-    close = height.abs() < SATURATED
-    close |= (matched > 0) & (residual.abs() < RESIDUAL)
-    for fine in range(FINE):
-        distance = evidence[:, fine].abs()
-        close |= (distance > 0) & (distance < SATURATED)
-        close |= evidence[:, FINE + fine] > 0
-    return close.nonzero()[:, 0]
+    rows = evidence.detach().float().cpu().contiguous()
+    close = np.empty(len(rows), bool)
+    mark_close(rows.numpy(), np.float32(SATURATED), np.float32(RESIDUAL), close)
+    return torch.from_numpy(np.flatnonzero(close)).to(evidence.device)
 
 
 def neighbours_of(rows: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
