@@ -13,6 +13,19 @@ from occdepth_ros.errors import OutputError
 
 
 @contextmanager
+def _naming_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the file system into an `OutputError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write: {error.strerror or error}",
+            where=str(path),
+            remedy="Give a writable path on a disk with free space.",
+        ) from error
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` when the block ends without an exception.
 
@@ -24,15 +37,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write: {error.strerror or error}",
-            where=str(path),
-            remedy="Give a writable path on a disk with free space.",
-        ) from error
+        with _naming_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            partial.replace(path)
     finally:
         # the parent may be a file, and an error here would hide the first one
         with suppress(OSError):
@@ -63,16 +71,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
         raise OutputError("the path already exists", where=str(path), remedy="Give the path of a new folder.")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        _remove_partials(path)
-        partial.mkdir(parents=True)
-        yield partial / path.name
-        (partial / path.name).replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write: {error.strerror or error}",
-            where=str(path),
-            remedy="Give a writable path on a disk with free space.",
-        ) from error
+        with _naming_errors(path):
+            _remove_partials(path)
+            partial.mkdir(parents=True)
+            yield partial / path.name
+            (partial / path.name).replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.evaluation.reliability import LEVELS, Reliability
-from occdepth_ros.models.edge_bev.readout import BANDS_M, ZONES
+from occdepth_ros.models.edge_bev.config import BANDS_M, ZONES
 
 REGIONS = ("seen", "hidden", "out_of_view")
 """Names of the regions in the order of `occdepth_ros.models.edge_bev.readout`."""

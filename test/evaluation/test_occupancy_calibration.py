@@ -22,7 +22,7 @@ from occdepth_ros.evaluation.occupancy_calibration import (
     held_out_reliability,
     reliability,
 )
-from occdepth_ros.models.edge_bev.readout import ZONES
+from occdepth_ros.models.edge_bev.config import ZONES
 from occdepth_ros.models.loading import read_state
 from occdepth_ros.visualization.reliability import draw_reliability
 

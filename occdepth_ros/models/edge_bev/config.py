@@ -23,6 +23,10 @@ KINDS = GROUND + 1
 N_GROUND = len(GROUND_CLASSES)
 N_CLASSES = 20
 """Classes of a pixel (0 = sky) and of a voxel (0 = free)."""
+BANDS_M = (10.0, 20.0, 30.0)
+"""Horizontal distances from the camera that divide a region into zones, metres."""
+ZONES = 3 * (len(BANDS_M) + 1)
+"""Zones with a calibration of their own: four distances of each region."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class BevConfig:
         n_features: channels of the image features that are lifted.
         hidden: channels of the per-voxel multi-layer perceptron.
         column: channels per lifted voxel that enter the bird's-eye view.
+        surface: channels of the sparse convolutions near surfaces.
         stages: channels of the bird's-eye-view stages, finest first.
         depths: residual blocks of each stage on the descending path.
         grid: voxels that the network predicts; the origin is free.

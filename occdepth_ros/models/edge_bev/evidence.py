@@ -205,10 +205,3 @@ def ground_of_lifted(measured: Measurement) -> tuple[Floats, Floats]:
     x, y = measured.ground.shape
     shape = (x // LIFT, LIFT, y // LIFT, LIFT)
     return measured.ground.reshape(shape).mean((1, 3)), measured.ground_seen.reshape(shape).mean((1, 3), np.float32)
-
-
-def folded_index(voxel: npt.NDArray[np.intp], size: tuple[int, int, int]) -> npt.NDArray[np.intp]:
-    """Flat index by (lifted voxel, one of its eight) of flat indices by voxel; `size` in lifted voxels."""
-    x, y, z = np.unravel_index(voxel, tuple(LIFT * n for n in size))
-    lifted = (x // LIFT * size[1] + y // LIFT) * size[2] + z // LIFT
-    return np.asarray(lifted * FINE + (x % LIFT * LIFT + y % LIFT) * LIFT + z % LIFT)

@@ -134,8 +134,8 @@ def write_hits(voxel: Any, hits: Any, size: Any, row_of: Any, place: Any, depth:
         out: channels of `voxel_evidence`, `[R, CHANNELS]`; those of the hits are 0 before.
     """
     for k in range(len(voxel)):
-        lifted, fine = _folded(voxel[k], size)
-        row = row_of[lifted]
+        index = folded_index(voxel[k], size)
+        row, fine = row_of[index // FINE], index % FINE
         if row < 0 or place[row] < 0:
             continue
         z = depth[row, fine]
@@ -147,21 +147,20 @@ def write_hits(voxel: Any, hits: Any, size: Any, row_of: Any, place: Any, depth:
 def mark_hits(voxel: Any, size: Any, row_of: Any, out: Any) -> None:
     """Make the lifted voxels in view that hold matched pixels `NEAR`; arguments as of `write_hits`."""
     for k in range(len(voxel)):
-        lifted, _ = _folded(voxel[k], size)
-        row = row_of[lifted]
+        row = row_of[folded_index(voxel[k], size) // FINE]
         if row >= 0:
             out[row] = NEAR
 
 
 @compiled
-def _folded(voxel: Any, size: Any) -> Any:
-    """Flat index of the lifted voxel that holds a voxel, and its place among the eight."""
+def folded_index(voxel: Any, size: Any) -> Any:
+    """Flat index by (lifted voxel, one of its eight) of flat indices by voxel; `size` in lifted voxels."""
     z = voxel % (LIFT * size[2])
     rest = voxel // (LIFT * size[2])
     y = rest % (LIFT * size[1])
     x = rest // (LIFT * size[1])
     lifted = (x // LIFT * size[1] + y // LIFT) * size[2] + z // LIFT
-    return lifted, (x % LIFT * LIFT + y % LIFT) * LIFT + z % LIFT
+    return lifted * FINE + (x % LIFT * LIFT + y % LIFT) * LIFT + z % LIFT
 
 
 @compiled

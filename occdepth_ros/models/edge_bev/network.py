@@ -17,6 +17,7 @@ from occdepth_ros.models.edge_bev.config import (
     N_CLASSES,
     N_GROUND,
     STANDING_CLASSES,
+    ZONES,
     BevConfig,
     LiftedState,
 )
@@ -33,7 +34,7 @@ COLUMNS = LIFT**2
 """Columns of the prediction in one lifted column."""
 OCCUPANCY_BIAS = -3.0
 """Initial occupancy logit: one voxel of twenty is occupied."""
-LIMITS = ((0.35, 0.35),) * 12
+LIMITS = ((0.35, 0.35),) * ZONES
 """Initial `EdgeBev.limits`."""
 _LAYOUT_CHANNELS = 8
 _NAMED_BY = {16: (15, 16), 15: (15, 16), 7: (7, 8), 8: (7, 8)}
@@ -118,6 +119,9 @@ class Lifted:
         layout: logits of the ground classes by column, from the pixel that shows it, `[X/2 Y/2, 4, N_GROUND]`.
         remembered: logits of the remembered lifted voxels, `[K, FINE + KINDS]`.
         remembered_layout: logits of the ground classes by lifted column, `[X/2 Y/2, N_GROUND]`.
+        hidden: hidden layer of the rows close to a surface, `[S, H]`.
+        near: these rows, `[S]`.
+        neighbours: of these rows among themselves, see `neighbours_of`.
     """
 
     columns: torch.Tensor
@@ -203,7 +207,7 @@ class EdgeBev(nn.Module):
         self.kinds = nn.Conv2d(width, config.layers * KINDS, 1)
         self.layout = nn.Conv2d(width, COLUMNS * (N_GROUND + 1), 1)
         self.register_buffer("limits", torch.tensor(LIMITS))
-        self.register_buffer("calibration", torch.tensor(((1.0, 0.0),) * len(LIMITS)))
+        self.register_buffer("calibration", torch.tensor(((1.0, 0.0),) * ZONES))
 
     def forward(self, images: torch.Tensor, scenes: list[SceneInputs]) -> list[BevOutput]:
         """Predict scenes from their left images, `[B, 3, H, W]`, see `normalized`."""

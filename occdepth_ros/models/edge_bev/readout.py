@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import torch
 
 from occdepth_ros.classes import UNKNOWN
-from occdepth_ros.models.edge_bev.config import FINE, GROUND, GROUND_CLASSES, LIFT, STANDING_CLASSES, LiftedState
+from occdepth_ros.models.edge_bev.config import (
+    BANDS_M,
+    FINE,
+    GROUND,
+    GROUND_CLASSES,
+    LIFT,
+    STANDING_CLASSES,
+    LiftedState,
+)
 from occdepth_ros.models.edge_bev.evidence import BEHIND, COARSE_REACH_M, DISTANCE
 from occdepth_ros.models.edge_bev.network import BevOutput
 from occdepth_ros.models.edge_bev.tables import POSITION_SCALE_M
@@ -15,10 +23,6 @@ from occdepth_ros.models.parallel import Workers
 
 SEEN, HIDDEN, OUT_OF_VIEW = range(3)
 """Regions by what the left image shows of a voxel."""
-BANDS_M = (10.0, 20.0, 30.0)
-"""Horizontal distances from the camera that divide a region into zones, metres."""
-ZONES = 3 * (len(BANDS_M) + 1)
-"""Zones with a calibration of their own: four distances of each region."""
 HIDDEN_M = 1.0
 """Distance behind the measured surface from which a voxel counts as hidden, metres."""
 STEPS, REACH = 512, 16

@@ -35,10 +35,10 @@ from occdepth_ros.models.edge_bev.evidence import (
     HIDDEN_HEIGHTS_M,
     Measurement,
     column_evidence,
-    folded_index,
     lifted_states,
     voxel_evidence,
 )
+from occdepth_ros.models.edge_bev.evidence_loops import folded_index
 from occdepth_ros.models.edge_bev.image_network import normalized
 from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev
 from occdepth_ros.models.edge_bev.optimized import optimized
