@@ -4,6 +4,8 @@ SOURCE ?=
 MODEL ?=
 COUNT ?=
 PLAN ?=
+PEAK ?=
+RATE ?=
 OUT ?=
 HOURS ?=
 ARGS ?=
@@ -21,9 +23,10 @@ build: ## rebuild the package with colcon
 	@rm -f .venv/complete.json
 	@tools/env/make_env.sh
 
-demo: env ## replay -> node -> topics on the sample; SOURCE=path MODEL=name WEIGHTS=file COUNT=n PLAN=true OUT=dir
+demo: env ## replay -> node -> topics on the sample; SOURCE=path MODEL=name WEIGHTS=file COUNT=n RATE=speed PLAN=true PEAK=true OUT=dir
 	@$(PYTHON_ENV) -m occdepth_ros.demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(MODEL),--model '$(MODEL)') \
-	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(COUNT),--count '$(COUNT)') $(if $(filter true,$(PLAN)),--plan) $(if $(OUT),--out '$(OUT)') $(ARGS)
+	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(COUNT),--count '$(COUNT)') $(if $(RATE),--rate '$(RATE)') \
+	  $(if $(filter true,$(PLAN)),--plan) $(if $(filter true,$(PEAK)),--peak) $(if $(OUT),--out '$(OUT)') $(ARGS)
 
 test: env ## all tests, in up to 4 processes; ARGS are pytest's, for example ARGS="-k grid", in one process
 	@$(PYTHON_ENV) -m pytest $(or $(ARGS),-n logical --maxprocesses 4 --dist loadfile)
@@ -37,7 +40,7 @@ soak: env ## reliability: endurance, lifecycle, fault injection, messages, signa
 bench: env ## the benchmarks, as a table and as out/bench/<date>.json; ARGS="NAME ..." selects benchmarks
 	@$(PYTHON_ENV) -m benchmarks $(ARGS)
 
-lint: env ## ruff and mypy, as the tests run them; bandit, and pip-audit where its database can be reached
+lint: env ## ruff and mypy, as the tests run them; bandit, hadolint, and pip-audit where its database can be reached
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 	@$(PYTHON_ENV) tools/security_checks.py
 

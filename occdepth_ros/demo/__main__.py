@@ -1,6 +1,7 @@
 """Entry point of the demo: starts the replay and the node as two processes over DDS and subscribes to all topics.
 
-`python -m occdepth_ros.demo [--source PATH] [--model NAME] [--weights FILE] [--count N] [--rate R] [--plan] [--out D]`
+`python -m occdepth_ros.demo [--source PATH] [--model NAME] [--weights FILE] [--count N] [--rate R] [--plan] [--peak]
+[--out D]`
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--count", type=int, metavar="N", help="number of pairs (default: 6 to 30 s of the sequence, repeated)")
     add("--rate", type=float, metavar="R", default=1.0, help="speed of the replay (default: 1, real time)")
     add("--plan", action="store_true", help="run the example planner on the map and draw its path in the images")
+    add("--peak", action="store_true", help="also replay at 10 Hz, and at rates up to the highest that holds")
     add("--out", type=Path, metavar="DIR", default=Path("out/demo"), help="report and images (default: %(default)s)")
     return parser.parse_args(arguments)
 

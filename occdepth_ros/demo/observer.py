@@ -90,7 +90,7 @@ class Observations:
         published_ns: stamp of a pair to the time at which the publisher sent its first image, ns.
         frame_of: stamp of a pair to the index of its frame in the source.
         latency_ms: output topic to latencies, ms.
-        answered: stamps of pairs for which an occupancy grid was received.
+        answered: stamp of each pair for which an occupancy grid was received to the time of receipt, ns.
         kept: stamp to topic to serialised message, for the results that are scored and drawn.
         stages_ms: stage to processing times, ms.
         diagnostics: name of a status to its last content.
@@ -102,7 +102,7 @@ class Observations:
     paired: set[int] = field(default_factory=set)
     frame_of: dict[int, int] = field(default_factory=dict)
     latency_ms: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in OUTPUTS})
-    answered: set[int] = field(default_factory=set)
+    answered: dict[int, int] = field(default_factory=dict)
     kept: dict[int, dict[str, bytes]] = field(default_factory=dict)
     stages_ms: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     diagnostics: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Observations:
     @property
     def dropped(self) -> int:
         """Number of complete pairs for which no grid was received."""
-        return len(self.paired - self.answered)
+        return len(self.paired - self.answered.keys())
 
 
 class Observer:
@@ -136,6 +136,11 @@ class Observer:
         for name, kind in CONTRACT.items():
             node.create_subscription(kind, name, self._receiver(name), _quality_for(name), raw=True)
 
+    def restart(self) -> None:
+        """Begin new observations; the names and images of the frames are kept."""
+        with self._lock:
+            self.seen = Observations()
+
     def _receiver(self, name: str) -> Callable[[bytes, dict[str, Any]], None]:
         def receive(message: bytes, info: dict[str, Any]) -> None:
             with self._lock:
@@ -153,7 +158,7 @@ class Observer:
             if stamp in seen.published_ns:
                 seen.latency_ms[name].append((received_ns - seen.published_ns[stamp]) / 1e6)
             if name == GRID:
-                seen.answered.add(stamp)
+                seen.answered.setdefault(stamp, received_ns)
             if name in (GRID, DEPTH):
                 self._keep(stamp, name, message)
         elif name.endswith("_ms"):

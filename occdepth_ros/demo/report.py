@@ -19,13 +19,14 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.msg import SemanticGrid
 from occdepth_ros.prediction import OccupancyPrediction
 
+NAMES = ("p50", "p95", "p99", "max")
+
 
 def percentiles(values: Sequence[float]) -> dict[str, float | None]:
-    """Return p50, p95 and max, rounded to 0.01; None without values."""
+    """Return p50, p95, p99 and max, rounded to 0.01; None without values."""
     if not values:
-        return {"p50": None, "p95": None, "max": None}
-    p50, p95 = np.percentile(values, [50, 95])
-    return {"p50": round(float(p50), 2), "p95": round(float(p95), 2), "max": round(float(max(values)), 2)}
+        return dict.fromkeys(NAMES)
+    return dict(zip(NAMES, np.percentile(values, [50, 95, 99, 100]).round(2).tolist(), strict=True))
 
 
 def build_report(seen: Observations, *, source: str, model: str, scores: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         f"{report['model']} on {report['source']}",
         f"{report['frames']} pairs sent, {report['dropped']} dropped because a newer pair had arrived",
         f"latency from sending a pair to receiving its grid: p50 {_number(latency['p50'])}, "
-        f"p95 {_number(latency['p95'])}, max {_number(latency['max'])} ms",
+        f"p95 {_number(latency['p95'])}, p99 {_number(latency['p99'])}, max {_number(latency['max'])} ms",
         *(scores_line(ground_truth, scores) for ground_truth, scores in report["scores"].items()),
     ):
         console.print(line, soft_wrap=True)

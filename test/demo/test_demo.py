@@ -78,7 +78,7 @@ def test_the_middleware_profile_is_left_out_where_shared_memory_is_short(monkeyp
     ("frames", "period", "pairs"), [(10, 0.1, 60), (60, 0.1, 60), (61, 0.1, 61), (4541, 0.1, 300), (1, 100.0, 1)]
 )
 def test_short_sequences_are_repeated_and_long_ones_cut(frames: int, period: float, pairs: int) -> None:
-    from occdepth_ros.demo.session import default_pairs
+    from occdepth_ros.demo.playback import default_pairs
 
     assert default_pairs(frames, period) == pairs
 
@@ -218,7 +218,15 @@ def test_the_demo_receives_every_topic_and_writes_report_and_images(tmp_path: Pa
     assert report["dropped"] == 24 - counts["/stereo_occ/grid"]
     assert report["topics"]["/stereo_occ/grid"]["bytes"] > counts["/stereo_occ/grid"] * 3 * 256 * 256 * 32
     latency = report["latency_ms"]
-    assert 0 < latency["p50"] <= latency["p95"] <= latency["max"] < 60_000
+    assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"] <= latency["max"] < 60_000
+    fields = json.loads((out / "real_time.json").read_text())
+    rate = next(
+        name.removesuffix("BasicPerformanceMetrics.NUM_FRAMES_SENT") for name in fields if "FRAMES_SENT" in name
+    )
+    assert rate.endswith("fps.") and fields[f"{rate}BasicPerformanceMetrics.NUM_FRAMES_SENT"] == 24
+    assert fields[f"{rate}BasicPerformanceMetrics.NUM_MISSED_FRAMES"] == report["dropped"]
+    assert fields[f"{rate}ResourceMetrics.MEAN_NODE_CPU_UTILIZATION"] > 0
+    assert "latency p99, ms" in done.stdout and fields["metadata"]["model"] == "stereo-geometry"
     assert report["scores"]["wall"]["scenes"] == 1 and report["scores"]["wall"]["sc_iou"] > 0
     assert {"input.png", "depth.png", "view.png", "above.png", "ground_truth_view.png", "frame_000000.png"} <= {
         image.name for image in out.glob("*.png")

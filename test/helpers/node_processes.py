@@ -25,8 +25,8 @@ from visualization_msgs.msg import MarkerArray
 
 from helpers.domains import next_domain
 from occdepth_ros.nodes.qos import SENSOR_DATA
+from occdepth_ros.nodes.stereo_occ.monitoring.timing import STAGES
 from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS
-from occdepth_ros.nodes.stereo_occ.timing import STAGES
 
 PATIENT = QoSProfile(depth=20)
 """Deep enough for a listener that is late on a busy machine."""

@@ -124,6 +124,15 @@ class ModelHost:
         total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
         return GpuMemory(torch.cuda.memory_allocated() / mib, torch.cuda.memory_reserved() / mib, total / mib)
 
+    @staticmethod
+    def gpu_load() -> float | None:
+        """Return the load of the GPU, percent; None if torch does not use a GPU or nvidia-ml-py is not installed."""
+        torch = _torch_with_gpu()
+        try:
+            return None if torch is None else float(torch.cuda.utilization())
+        except Exception:  # torch raises different errors by version and driver; the load is left out then
+            return None
+
     def _load(self, model: str, weights: str) -> Engine:
         path = Path(weights).expanduser() if weights else None
         rig = None if is_exported(path) else nominal_rig(self._settings)

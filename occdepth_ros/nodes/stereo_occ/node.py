@@ -17,26 +17,26 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from occdepth_ros.errors import OccDepthError
-from occdepth_ros.nodes.faults import Component, Fault, FaultBoard, NamedError, describe
+from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError, describe
 from occdepth_ros.nodes.parameter_binding import ParameterBinding
 from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, fresh, overridable
 from occdepth_ros.nodes.running import run_node
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.camera_inputs import CameraInputs
-from occdepth_ros.nodes.stereo_occ.diagnostics import NodeDiagnostics
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
 from occdepth_ros.nodes.stereo_occ.map_server import MapServer, map_config
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost, nominal_rig
+from occdepth_ros.nodes.stereo_occ.monitoring.diagnostics import NodeDiagnostics
+from occdepth_ros.nodes.stereo_occ.monitoring.fault_log import FaultLog
+from occdepth_ros.nodes.stereo_occ.monitoring.real_time import RealTimeReport
+from occdepth_ros.nodes.stereo_occ.monitoring.timing import TimingPublishers
+from occdepth_ros.nodes.stereo_occ.monitoring.watch import StreamWatch
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
 from occdepth_ros.nodes.stereo_occ.sync import ImagePair, PairSynchronizer, stamp_ns
-from occdepth_ros.nodes.stereo_occ.timing import TimingPublishers
-from occdepth_ros.nodes.stereo_occ.watch import StreamWatch
 from occdepth_ros.nodes.stereo_occ.worker import Worker
 
-LOG_PERIOD = 30.0
-"""Period of the log messages of a present fault, seconds."""
 JUMP_FAULT_LASTS = 10.0
 """Duration of a jump of the clock in the diagnostics, seconds."""
 
@@ -61,9 +61,9 @@ class StereoOccNode(LifecycleNode):
         self.synchronizer: PairSynchronizer | None = None
         self.worker: Worker[ImagePair] | None = None
         self.label = "unconfigured"
-        self._logged: dict[str, float] = {}
+        self._fault_log = FaultLog(self.get_logger())
+        self._report = RealTimeReport(lambda: self.worker.slot.dropped if self.worker else 0, ModelHost.gpu_load)
         self._summary = ""
-        self._reported: set[str] = set()
         self._inputs: CameraInputs | None = None
         self._watch: StreamWatch | None = None
         self._binding = ParameterBinding(
@@ -117,6 +117,7 @@ class StereoOccNode(LifecycleNode):
         if settings.warm_up:
             self.pipeline.outputs.warm_up(settings, nominal_rig(settings))
         self.worker = Worker(self.pipeline.process, self.pipeline.idle, self._pair_failed)
+        self.pipeline.published = self._report.add
         self._diagnostics.pipeline, self._diagnostics.worker = self.pipeline, self.worker
         self._enter("inactive", f"configured with {host.name} on {host.device}")
         return super().on_configure(state)
@@ -140,6 +141,7 @@ class StereoOccNode(LifecycleNode):
         self._diagnostics.synchronizer = self.synchronizer
         self.pipeline.start()
         self.worker.start()
+        self._report.start()
         if self.pipeline.world is not None:
             self.pipeline.world.start()
         self._enter("active", f"subscribed to {names['left']} and {names['right']}")
@@ -239,6 +241,7 @@ class StereoOccNode(LifecycleNode):
             self.destroy_subscription(self._end_subscription)
         if self.worker is not None:
             self.worker.stop()
+            self._log_report()
         if self.pipeline is not None:
             self.pipeline.drop_waiting()
             if self.pipeline.world is not None:
@@ -282,16 +285,15 @@ class StereoOccNode(LifecycleNode):
         if self.pipeline is not None and self.pipeline.rig_checks.summary != self._summary:
             self._summary = self.pipeline.rig_checks.summary
             self.get_logger().info(self._summary)
-        present = {fault.name: fault for fault in self.faults.present()}
-        for fault in present.values():
-            self._log(fault)
-        for name in self._reported - present.keys():
-            self._logged.pop(name, None)
-            self.get_logger().info(f"{name}: cleared")
+        if self.pipeline is not None and self._report.due(self.pipeline.settings.report_period):
+            self._log_report()
         # the timer of the updater stops if the simulated clock stops
-        if self._reported != present.keys():
-            self._reported = set(present)
+        if self._fault_log.update(self.faults.present()):
             self._diagnostics.update()
+
+    def _log_report(self) -> None:
+        if line := self._report.finish():
+            self.get_logger().info(line)
 
     def _clock_jumped(self, seconds: float) -> None:
         if self.synchronizer is None or self.worker is None or self.pipeline is None:
@@ -310,17 +312,6 @@ class StereoOccNode(LifecycleNode):
 
     def _output_failed(self, output: str, error: Exception) -> None:
         self.faults.put(f"output_{output}", Component.OUTPUT, f"~/{output}: {describe(error)}", lasts=JUMP_FAULT_LASTS)
-
-    def _log(self, fault: Fault) -> None:
-        now = time.monotonic()
-        if now - self._logged.get(fault.name, -LOG_PERIOD) < LOG_PERIOD:
-            return
-        self._logged[fault.name] = now
-        # rclpy allows one severity per calling line
-        if fault.is_error:
-            self.get_logger().error(f"{fault.name}: {fault.text}")
-        else:
-            self.get_logger().warning(f"{fault.name}: {fault.text}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -178,6 +178,15 @@ class Settings(MapSettings, PlannerOutputSettings):
     publish_processing_time: bool = parameter(
         True, "Outputs", "Whether `~/debug/processing_time/*` is published while it has subscribers.", live=True
     )
+    report_period: float = parameter(
+        0.0,
+        "Outputs",
+        "Period of the log line with rate, latency, jitter, dropped pairs and load, s; 0 writes it only at "
+        "deactivation.",
+        low=0.0,
+        high=86400.0,
+        live=True,
+    )
     octomap_include: Include = _include("seen+completed", "the OctoMaps and `~/voxel_grid`")  # noqa: RUF009 a word, not a list
     octomap_completed_free: bool = parameter(
         False,

@@ -14,12 +14,12 @@ from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
 from occdepth_ros.nodes.stereo_occ.map_server import MapServer
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
+from occdepth_ros.nodes.stereo_occ.monitoring.timing import Statistics, TimingPublishers
 from occdepth_ros.nodes.stereo_occ.output_specs import Result
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
 from occdepth_ros.nodes.stereo_occ.rig_checks import RigChecks
 from occdepth_ros.nodes.stereo_occ.sync import ImagePair
-from occdepth_ros.nodes.stereo_occ.timing import Statistics, TimingPublishers
 from occdepth_ros.sources.encodings import ImageDecoder
 from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError
 from occdepth_ros.stereo.swap_guard import SwappedError
@@ -82,6 +82,8 @@ class Pipeline:
         self._checks: tuple[tuple[float, int, int], InputChecks] | None = None
         self.processing = Statistics()
         self.latency = Statistics()
+        self.published: Callable[[float], None] = lambda latency_ms: None
+        """Called with the latency of each published pair, ms."""
         self.processed = 0
         self.failed = 0
         self.waiting: ImagePair | None = None
@@ -160,7 +162,9 @@ class Pipeline:
         if warnings:
             self.faults.put("partly_covered", Component.INPUT, " ".join(warnings), is_error=False)
         self.processing.add(1e3 * (ended - pair.arrived))
-        self.latency.add((self._now_ns() - pair.stamp_ns) * 1e-6)
+        latency = (self._now_ns() - pair.stamp_ns) * 1e-6
+        self.latency.add(latency)
+        self.published(latency)
         self.processed += 1
         self._debug(
             lambda: (

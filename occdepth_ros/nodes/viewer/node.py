@@ -30,7 +30,7 @@ from occdepth_ros.nodes.conversions import camera_of, image_of, matrix_of
 from occdepth_ros.nodes.parameter_binding import declare_parameters
 from occdepth_ros.nodes.qos import RESULT, SENSOR_DATA, fresh
 from occdepth_ros.nodes.running import run_node
-from occdepth_ros.nodes.stereo_occ.timing import STAGES
+from occdepth_ros.nodes.stereo_occ.monitoring.timing import STAGES
 from occdepth_ros.nodes.viewer.parameters import ViewerSettings
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.visualization.viewer_log import opened_log

@@ -31,9 +31,9 @@ from occdepth_ros.engine import Engine
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.nodes.conversions import camera_of, matrix_of, rig_of
 from occdepth_ros.nodes.qos import LATCHED
+from occdepth_ros.nodes.stereo_occ.monitoring.timing import STAGES
 from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS, Result
 from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS, Settings, rule_of
-from occdepth_ros.nodes.stereo_occ.timing import STAGES
 from occdepth_ros.outputs.octree.files import write_octree
 from occdepth_ros.outputs.selection import select
 from occdepth_ros.prediction import OccupancyPrediction, Visibility

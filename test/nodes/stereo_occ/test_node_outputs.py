@@ -23,7 +23,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Float64
 from visualization_msgs.msg import MarkerArray
 
-from occdepth_ros.nodes.stereo_occ.timing import STAGES
+from occdepth_ros.nodes.stereo_occ.monitoring.timing import STAGES
 
 pytestmark = pytest.mark.ros
 
@@ -133,3 +133,21 @@ def test_an_output_that_breaks_does_not_take_the_others_down(
     bench.good_pair()
     bench.expect_fault("output_points", "division")
     assert heard and not broken
+
+
+def test_diagnostics_and_the_report_have_latency_jitter_drops_and_load(bench: Bench) -> None:
+    for _ in range(3):
+        bench.good_pair()
+
+    def values() -> dict[str, str]:
+        return {entry.key: entry.value for entry in bench.diagnostics["outputs"].values}
+
+    bench.wait(
+        lambda: "outputs" in bench.diagnostics and values().get("jitter ms mean max", "none") != "none", "no jitter"
+    )
+    shown = values()
+    p50, _, top = map(float, shown["processing ms p50 p95 max"].split())
+    assert 0 < p50 <= top and float(shown["CPU load % of one core"]) >= 0
+    assert "different clocks" in shown["latency ms p99"], "the stamps of this camera are not of this clock"
+    line = bench.node._report.finish()
+    assert "pairs dropped" in line and "jitter ms mean max" in line and "% of one core" in line

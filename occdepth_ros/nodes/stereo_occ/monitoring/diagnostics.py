@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 
@@ -11,14 +10,14 @@ from diagnostic_updater import DiagnosticStatusWrapper, Updater
 from rclpy.node import Node
 
 from occdepth_ros.nodes.faults import Component, FaultBoard, describe
+from occdepth_ros.nodes.load import CpuLoad
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
+from occdepth_ros.nodes.stereo_occ.monitoring.real_time import latency_text
 from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
 from occdepth_ros.nodes.stereo_occ.sync import SIDES, PairSynchronizer
 from occdepth_ros.nodes.stereo_occ.worker import Worker
 from occdepth_ros.stereo.extrinsics_checks import CameraPose
 
-PLAUSIBLE_LATENCY_MS = 60_000.0
-"""Maximum plausible latency. Above it, stamps and node use different clocks (a recording without use_sim_time)."""
 USE_FQN = "diagnostic_updater.use_fqn"
 """Parameter of diagnostic_updater: whether the names of statuses contain the namespace of the node."""
 
@@ -53,6 +52,7 @@ class NodeDiagnostics:
         self.pipeline: Pipeline | None = None
         self.synchronizer: PairSynchronizer | None = None
         self.worker: Worker | None = None  # type: ignore[type-arg]
+        self._cpu = CpuLoad()
         if not node.has_parameter(USE_FQN):
             node.declare_parameter(USE_FQN, True)
         self._updater = _Updater(node, period=1.0)
@@ -144,6 +144,9 @@ class NodeDiagnostics:
         if memory is not None:
             status.add("GPU memory MiB", f"{memory.allocated:.0f} allocated, {memory.reserved:.0f} reserved")
             status.add("GPU memory total MiB", f"{memory.total:.0f}")
+        load = ModelHost.gpu_load()
+        if load is not None:
+            status.add("GPU load %", f"{load:.0f}")
 
     def _outputs(self, status: DiagnosticStatusWrapper) -> None:
         pipeline = self.pipeline
@@ -151,14 +154,10 @@ class NodeDiagnostics:
             return
         status.add("rate Hz", f"{pipeline.processing.rate():.2f}")
         for name, statistics in (("processing", pipeline.processing), ("latency", pipeline.latency)):
-            p50, p95, top = statistics.percentiles(50, 95, 100)
-            if math.isnan(p50):
-                text = "none"
-            elif name == "latency" and not -PLAUSIBLE_LATENCY_MS < p50 < PLAUSIBLE_LATENCY_MS:
-                text = "stamps and node use different clocks"
-            else:
-                text = f"{p50:.1f} {p95:.1f} {top:.1f}"
-            status.add(f"{name} ms p50 p95 max", text)
+            status.add(f"{name} ms p50 p95 max", latency_text(*statistics.percentiles(50, 95, 100)))
+        status.add("latency ms p99", latency_text(*pipeline.latency.percentiles(99)))
+        status.add("jitter ms mean max", latency_text(*pipeline.latency.jitter()))
+        status.add("CPU load % of one core", f"{self._cpu.percent():.0f}")
         status.add("processed pairs", str(pipeline.processed))
         status.add("unusable pairs", str(pipeline.failed))
         for output in pipeline.outputs.outputs:

@@ -11,9 +11,9 @@ pytest.importorskip("sensor_msgs", reason="needs a ROS 2 environment")
 from sensor_msgs.msg import Image
 
 from occdepth_ros.nodes.faults import Component, FaultBoard
-from occdepth_ros.nodes.stereo_occ import watch as module
+from occdepth_ros.nodes.stereo_occ.monitoring import watch as module
+from occdepth_ros.nodes.stereo_occ.monitoring.watch import StreamWatch, unpaired_text
 from occdepth_ros.nodes.stereo_occ.sync import PairSynchronizer
-from occdepth_ros.nodes.stereo_occ.watch import StreamWatch, unpaired_text
 
 MS = 1_000_000
 

@@ -1,7 +1,8 @@
-"""Processing times: debug topics as in Autoware nodes, and percentiles for the diagnostics."""
+"""Processing times: debug topics as in Autoware nodes, and rate, percentiles and jitter for the diagnostics."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -11,6 +12,7 @@ import numpy as np
 from rclpy.lifecycle import LifecyclePublisher
 from std_msgs.msg import Float64
 
+from occdepth_ros.nodes.load import frame_jitter_ms
 from occdepth_ros.nodes.qos import RESULT
 
 STAGES = ("sync", "preprocess", "inference", "postprocess", "publish", "total")
@@ -58,6 +60,21 @@ class Statistics:
         """Return the rate of events over the horizon, Hz; 0 for fewer than two events."""
         times = [t for t, _ in self._recent()]
         return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
+
+    def jitter(self) -> tuple[float, float]:
+        """Return mean and maximum change between successive intervals, ms; NaN for fewer than three events."""
+        changes = frame_jitter_ms([t for t, _ in self._recent()])
+        return (float(changes.mean()), float(changes.max())) if len(changes) else (math.nan, math.nan)
+
+    def span(self) -> tuple[int, float]:
+        """Return the number of events over the horizon and the time between the first and the last, seconds."""
+        times = [t for t, _ in self._recent()]
+        return len(times), times[-1] - times[0] if times else 0.0
+
+    def clear(self) -> None:
+        """Forget all events."""
+        with self._lock:
+            self._events.clear()
 
     def percentiles(self, *percents: float) -> list[float]:
         """Return percentiles of the values over the horizon; NaN without events."""

@@ -1,0 +1,134 @@
+"""Real-time figures of a replay, with the field names of ros2_benchmark's JSON.
+
+The names are those of `BasicPerformanceMetrics` and `ResourceMetrics` of NVIDIA-ISAAC-ROS/ros2_benchmark. As there,
+fields of a fixed input rate have the rate as a prefix ("10fps."), and fields of the highest rate have none.
+`LATENCY_P50`, `LATENCY_P95`, `LATENCY_P99` and `MEAN_NODE_CPU_UTILIZATION` have no counterpart there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from occdepth_ros.demo.observer import Observations
+from occdepth_ros.nodes.load import frame_jitter_ms
+
+BASIC, RESOURCE = "BasicPerformanceMetrics.", "ResourceMetrics."
+MAX_MISSED = 0.05
+"""Share of missed frames up to which a rate holds."""
+ROWS = (
+    ("pairs sent, Hz", BASIC + "MEAN_PLAYBACK_FRAME_RATE"),
+    ("grids received, Hz", BASIC + "MEAN_FRAME_RATE"),
+    ("pairs sent", BASIC + "NUM_FRAMES_SENT"),
+    ("pairs without a grid", BASIC + "NUM_MISSED_FRAMES"),
+    ("latency p50, ms", BASIC + "LATENCY_P50"),
+    ("latency p95, ms", BASIC + "LATENCY_P95"),
+    ("latency p99, ms", BASIC + "LATENCY_P99"),
+    ("latency max, ms", BASIC + "MAX_LATENCY"),
+    ("jitter mean, ms", BASIC + "MEAN_JITTER"),
+    ("jitter max, ms", BASIC + "MAX_JITTER"),
+    ("CPU of the node, % of one core", RESOURCE + "MEAN_NODE_CPU_UTILIZATION"),
+    ("CPU of the machine, %", RESOURCE + "MEAN_OVERALL_CPU_UTILIZATION"),
+    ("GPU, %", RESOURCE + "MEAN_DEVICE_UTILIZATION"),
+)
+"""Rows of the printed table and their fields."""
+
+Fields = dict[str, float]
+
+
+@dataclass(frozen=True)
+class RealTime:
+    """Figures of one replay.
+
+    Args:
+        fields: name to value; a field that could not be measured is absent.
+    """
+
+    fields: Fields
+
+    @classmethod
+    def of(cls, seen: Observations, load: Mapping[str, Sequence[float]]) -> RealTime:
+        """Compute the figures from what was observed and from samples of the load.
+
+        Args:
+            seen: the observations of one replay.
+            load: `ResourceMetrics` field without "MEAN_", "MAX_" to samples, percent.
+        """
+        sent = {stamp: seen.published_ns[stamp] for stamp in sorted(seen.paired, key=seen.published_ns.__getitem__)}
+        fields = basic_metrics(sent, {stamp: at for stamp, at in seen.answered.items() if stamp in sent})
+        for name, samples in load.items():
+            finite = [value for value in samples if np.isfinite(value)]
+            if finite:
+                fields[f"{RESOURCE}MEAN_{name}"] = float(np.mean(finite))
+                fields[f"{RESOURCE}MAX_{name}"] = max(finite)
+        return cls({name: round(value, 3) for name, value in fields.items()})
+
+    @property
+    def holds(self) -> bool:
+        """Whether at most `MAX_MISSED` of the pairs had no grid."""
+        sent = self.fields[BASIC + "NUM_FRAMES_SENT"]
+        return sent > 0 and self.fields[BASIC + "NUM_MISSED_FRAMES"] <= MAX_MISSED * sent
+
+    @property
+    def sent_hz(self) -> float:
+        """Rate at which the pairs were sent, Hz; 0 for fewer than two."""
+        return self.fields.get(BASIC + "MEAN_PLAYBACK_FRAME_RATE", 0.0)
+
+
+def basic_metrics(sent_ns: Mapping[int, int], received_ns: Mapping[int, int]) -> Fields:
+    """Return the `BasicPerformanceMetrics` of one replay.
+
+    Args:
+        sent_ns: stamp of each pair to the time at which it was sent, in the order of sending.
+        received_ns: stamp to the time at which its grid was received, for the pairs that have one.
+
+    Returns:
+        fields that the numbers of pairs and grids allow: rates need two, jitter needs three.
+    """
+    fields: Fields = {
+        BASIC + "NUM_FRAMES_SENT": len(sent_ns),
+        BASIC + "NUM_MISSED_FRAMES": len(sent_ns.keys() - received_ns.keys()),
+    }
+    sent = np.array(sorted(sent_ns.values()), np.float64) * 1e-6
+    received = np.array(sorted(received_ns.values()), np.float64) * 1e-6
+    if len(sent) > 1 and sent[-1] > sent[0]:
+        fields[BASIC + "MEAN_PLAYBACK_FRAME_RATE"] = 1e3 * (len(sent) - 1) / (sent[-1] - sent[0])
+    if len(received) > 1 and received[-1] > received[0]:
+        fields[BASIC + "RECEIVED_DURATION"] = received[-1] - received[0]
+        fields[BASIC + "MEAN_FRAME_RATE"] = 1e3 * (len(received) - 1) / (received[-1] - received[0])
+    latencies = [1e-6 * (received_ns[stamp] - at) for stamp, at in sent_ns.items() if stamp in received_ns]
+    if latencies:
+        fields[BASIC + "FIRST_SENT_RECEIVED_LATENCY"] = received[0] - sent[0]
+        fields[BASIC + "LAST_SENT_RECEIVED_LATENCY"] = received[-1] - sent[-1]
+        fields[BASIC + "FIRST_INPUT_LATENCY"], fields[BASIC + "LAST_INPUT_LATENCY"] = latencies[0], latencies[-1]
+        fields[BASIC + "MIN_LATENCY"], fields[BASIC + "MAX_LATENCY"] = min(latencies), max(latencies)
+        fields[BASIC + "MEAN_LATENCY"] = float(np.mean(latencies))
+        for percent, value in zip((50, 95, 99), np.percentile(latencies, (50, 95, 99)), strict=True):
+            fields[f"{BASIC}LATENCY_P{percent}"] = float(value)
+    jitter = frame_jitter_ms((received * 1e-3).tolist())
+    if len(jitter):
+        fields[BASIC + "MIN_JITTER"], fields[BASIC + "MAX_JITTER"] = float(jitter.min()), float(jitter.max())
+        fields[BASIC + "MEAN_JITTER"], fields[BASIC + "STD_DEV_JITTER"] = float(jitter.mean()), float(jitter.std())
+    return fields
+
+
+def prefixed(run: RealTime, prefix: str) -> Fields:
+    """Return the fields of a run with a prefix such as "10.0fps."."""
+    return {prefix + name: value for name, value in run.fields.items()}
+
+
+def table(runs: Mapping[str, RealTime]) -> Table:
+    """Return a table with one column a run, at most 80 columns wide for three runs."""
+    made = Table(title="Real time", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    made.add_column("figure", no_wrap=True)
+    for heading in runs:
+        made.add_column(heading, justify="right")
+    for label, name in ROWS:
+        values = [run.fields.get(name) for run in runs.values()]
+        if any(value is not None for value in values):
+            made.add_row(label, *("" if value is None else f"{value:.1f}".removesuffix(".0") for value in values))
+    return made

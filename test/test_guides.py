@@ -1,0 +1,101 @@
+"""Commands of the guides: all of them parse, and those that need no hardware run on the bundled sample."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from occdepth_ros import cli
+from occdepth_ros.sources.factory import SAMPLE_FOLDER
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(?:bash)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+EXECUTED = ("own_camera.md", "calibration.md", "own_data.md", "recordings.md")
+"""Pages whose commands are executed."""
+NEEDS = {"--live": "a running system", "KITTI": "a data set", "ROOT": "a data set", "out/own": "the training before"}
+"""Words of commands that cannot run on the sample, and what they need."""
+SHORT = {
+    "run": ["--count", "1", "--model", "stereo-geometry"],
+    "render": ["--count", "1", "--model", "stereo-geometry"],
+    "convert": ["--count", "2"],
+}
+"""Options that make an executed command fast; the last value of an option counts."""
+PLACEHOLDERS = ("PATH", "SEQUENCE", "/data/kitti/dataset/sequences/00")
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """Yield the words of each command in the code blocks of a page."""
+    for block in BLOCK.findall(page.read_text(encoding="utf-8")):
+        for line in block.replace("\\\n", " ").splitlines():
+            for part in line.split("&&"):
+                try:
+                    words = shlex.split(part, comments=True)
+                except ValueError:  # not a command line: a drawing or a table of files
+                    continue
+                if words:
+                    yield words
+
+
+ALL = [(page.name, words) for page in PAGES for words in commands(page)]
+OCCDEPTH = [(page, words[1:]) for page, words in ALL if words[0].endswith("occdepth") and "..." not in words]
+RUNNABLE = [
+    (page, words) for page, words in OCCDEPTH if page in EXECUTED and not any(key in " ".join(words) for key in NEEDS)
+]
+
+
+def name_of(value: object) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value)
+
+
+@pytest.mark.parametrize(("page", "words"), OCCDEPTH, ids=name_of)
+def test_commands_of_occdepth_have_valid_options(page: str, words: list[str]) -> None:
+    if len(words) > 1:
+        cli.build_parser(words[0]).parse_args(words)
+
+
+@pytest.mark.parametrize(("page", "words"), [c for c in ALL if c[1][:2] == ["ros2", "launch"]], ids=name_of)
+def test_launch_files_and_their_arguments_exist(page: str, words: list[str]) -> None:
+    package, name, *arguments = words[2:]
+    assert package == "occdepth_ros"
+    text = (ROOT / "launch" / name).read_text(encoding="utf-8")
+    text += (ROOT / "launch" / "stereo_occ.launch.py").read_text(encoding="utf-8")
+    for argument in arguments:
+        key = argument.partition(":=")[0]
+        assert f'"{key}"' in text, key
+
+
+@pytest.mark.parametrize(("page", "words"), [c for c in ALL if c[1][0] == "make"], ids=name_of)
+def test_targets_of_make_and_their_variables_exist(page: str, words: list[str]) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for word in words[1:]:
+        key, equals, _ = word.partition("=")
+        assert re.search(rf"\$\({key}\)" if equals else rf"(?m)^{key}:", makefile) or (key == "WEIGHTS"), word
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Working directory of the commands, which use the results of earlier ones."""
+    return tmp_path_factory.mktemp("guides")
+
+
+@pytest.mark.parametrize(("page", "words"), RUNNABLE, ids=name_of)
+def test_commands_of_the_guides_run_on_the_sample(
+    page: str, words: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if words[0] == "train":
+        pytest.importorskip("lightning", reason="lightning is not installed: the extra train")
+    monkeypatch.chdir(folder)
+    given = [str(SAMPLE_FOLDER) if word in PLACEHOLDERS else word for word in words]
+    assert cli.main([*given, *SHORT.get(words[0], [])]) == 0, capsys.readouterr().err
+    outputs = [word for word in words[1:] if word.startswith("out/")]
+    for output in outputs:
+        assert (folder / output).exists(), output
+
+
+def test_every_executed_guide_has_a_command_that_runs() -> None:
+    assert {page for page, _ in RUNNABLE} == set(EXECUTED)
