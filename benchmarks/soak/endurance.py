@@ -78,7 +78,7 @@ def run(full: bool, seconds: float | None = None) -> list[Result]:
             map_mode="always",
             use_sim_time=True,
         )
-        replay = NodeProcess("replay", Path(folder) / "replay.log", DOMAIN, source="sample", loop=True, rate=10.0)
+        replay = NodeProcess("replay", Path(folder) / "replay.log", DOMAIN, source="sample", loop=True, rate=1.0)
         try:
             end = time.monotonic() + READY_S
             while not listener.times and time.monotonic() < end and live.process.poll() is None:

@@ -24,7 +24,7 @@ from occdepth_ros.commands.run import comparable, make_repeatable, select_frames
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import SourceError
 from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
-from occdepth_ros.files import write_whole
+from occdepth_ros.files import whole_file, write_whole
 from occdepth_ros.mapping import MapConfig, OccupancyMap
 from occdepth_ros.mapping.files import SUFFIXES, save_map
 from occdepth_ros.mapping.fusion import REANCHORED
@@ -132,7 +132,8 @@ def run(arguments: argparse.Namespace) -> int:
     save_map(arguments.out, world)
     if arguments.image:
         figure = draw_drive(world.whole(), report.track)
-        Image.fromarray(figure).save(arguments.image)
+        with whole_file(arguments.image) as partial:
+            Image.fromarray(figure).save(partial)
     about = {"source": source.name, "model": engine.predictor.name, "events": world.events, "warnings": warnings}
     summary = {**about, **report.summary()}
     if arguments.report:

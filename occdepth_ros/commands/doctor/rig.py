@@ -21,6 +21,7 @@ from occdepth_ros.commands.doctor.rig_findings import (
 )
 from occdepth_ros.commands.options.source import measured_ground
 from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
+from occdepth_ros.files import whole_file
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources import SourceOptions, StereoFrame, StereoSource, open_source
 from occdepth_ros.sources.factory import check_source
@@ -98,7 +99,8 @@ def _examine(path: Path | None, options: SourceOptions, seconds: float, image: P
         yield Finding(warning.name, State.NOTE, warning.what, warning.remedy)
     if image is not None and shown is not None:
         pair = next((m for m in matches if len(m.left)), None)
-        rig_figure(shown, pair, source.rig, grid, measured, is_base=is_base).save(image)
+        with whole_file(image) as partial:
+            rig_figure(shown, pair, source.rig, grid, measured, is_base=is_base).save(partial)
         yield Finding("image", State.OK, f"matches with row offsets, ground measured and stated: {image}")
 
 
