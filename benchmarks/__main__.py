@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import occdepth_ros
+from benchmarks import ratchet
 from occdepth_ros.files import write_whole
 
 FOLDER = Path(__file__).resolve().parent
@@ -96,9 +97,12 @@ def show(value: object) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the selected benchmarks; return 1 if a benchmark or a part of one failed."""
+    """Run the selected benchmarks; return 1 if one or a part of one failed, or a ratio fell below its entry."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default all: {', '.join(names()) or 'none yet'}")
+    parser.add_argument(
+        "--update", action="store_true", help="raise the ratios of benchmarks/ratios.json to the measured"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="default out/bench/<date>.json")
     parsed = parser.parse_args(arguments)
     if unknown := sorted(set(parsed.names) - set(names())):
@@ -125,9 +129,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = parsed.json or ROOT / "out" / "bench" / f"{now:%Y%m%dT%H%M%SZ}.json"
     write_whole(path, json.dumps(report | {"benchmarks": results}, indent=1, default=str).encode())
     console.print(f"written: {path}")
+    now_ratios, entries = ratchet.measured(results), ratchet.stored()
+    for text in (short := ratchet.shortfalls(now_ratios, entries)):
+        console.print(text, markup=False)
+    if parsed.update:
+        write_whole(ratchet.FILE, (json.dumps(ratchet.raised(now_ratios, entries), indent=1) + "\n").encode())
     # a benchmark with several parts continues after a failure and reports it in a row
     parts = [*results.values(), *(row for result in results.values() for row in result.get("rows", ()))]
-    return 1 if any("error" in part for part in parts) else 0
+    return 1 if short or any("error" in part for part in parts) else 0
 
 
 if __name__ == "__main__":

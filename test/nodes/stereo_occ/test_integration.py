@@ -27,6 +27,7 @@ from rclpy.time import Time
 from visualization_msgs.msg import Marker
 
 from occdepth_ros.camera import StereoRig
+from occdepth_ros.cli import main as convert
 from occdepth_ros.engine import Engine
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.nodes.conversions import camera_of, matrix_of, rig_of
@@ -61,7 +62,9 @@ def _sequence(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, Process, Path]]:
-    """One run of replay and node; what was heard is looked at by all tests."""
+    """One run of replay and node; what was heard is looked at by all tests.
+
+    The replay reads the rosbag2 recording that `occdepth convert` makes of a KITTI folder."""
     folder = tmp_path_factory.mktemp("run")
     sequence = _sequence(folder / "sequences" / "00")
     listener = Listener()
@@ -81,7 +84,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, Pr
         listener.wait(lambda: listener.node.count_subscribers("/left/image_rect") > 1, "it does not listen", 120, node)
         time.sleep(0.5)
         # the second subscriber is the listener
-        given = {"source": sequence, "rate": 0.25, "wait_for_subscribers": 2}
+        # the recording that `occdepth convert` makes of the sequence, whose predictions offline are compared
+        assert convert(["convert", str(sequence), str(folder / "bag")]) == 0
+        given = {"source": folder / "bag", "rate": 0.25, "wait_for_subscribers": 2}
         replay = Process("occdepth_ros.nodes.replay.node", folder / "replay.log", **given)
         listener.wait(lambda: _answered(listener), "the newest pair was not answered", 120, node, replay)
         listener.wait(lambda: listener.heard["/diagnostics"], "no diagnostics", 60, node)
