@@ -31,7 +31,7 @@ demo: env ## replay -> node -> topics on the sample; SOURCE=path MODEL=name WEIG
 test: env ## all tests, in up to 4 processes; ARGS are pytest's, for example ARGS="-k grid", in one process
 	@$(PYTHON_ENV) -m pytest $(or $(ARGS),-n logical --maxprocesses 4 --dist loadfile)
 
-coverage: env ## line coverage of the fast tests, processes included, against its ratchet; ARGS="--update" raises it
+coverage: env ## line coverage, processes included, against its ratchet; ARGS="PART ..." measures parts, --update raises it
 	@$(PYTHON_ENV) tools/line_coverage.py $(ARGS)
 
 soak: env ## reliability: endurance, lifecycle, fault injection, messages, signals, transport (minutes); HOURS=1 runs in full

@@ -100,9 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the selected benchmarks; return 1 if one or a part of one failed, or a ratio fell below its entry."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default all: {', '.join(names()) or 'none yet'}")
-    parser.add_argument(
-        "--update", action="store_true", help="raise the ratios of benchmarks/ratios.json to the measured"
-    )
+    parser.add_argument("--update", action="store_true", help="raise the entries of benchmarks/ratios.json")
     parser.add_argument("--json", type=Path, metavar="FILE", help="default out/bench/<date>.json")
     parsed = parser.parse_args(arguments)
     if unknown := sorted(set(parsed.names) - set(names())):
