@@ -34,11 +34,11 @@ def counts_of(seed: int, voxels: int = 240_000) -> OccupancyCounts:
     rng = np.random.default_rng(seed)
     level = rng.integers(1, 255, voxels, dtype=np.uint8)
     occupied = rng.random(voxels) < calibrated(np.array([SCALE, OFFSET]), level)
-    truth = np.where(occupied, np.where(rng.random(voxels) < 0.9, 9, 13), 0).astype(np.uint8)
+    ground_truth = np.where(occupied, np.where(rng.random(voxels) < 0.9, 9, 13), 0).astype(np.uint8)
     counts = OccupancyCounts.empty()
     names = np.full(voxels, 9, np.uint8)
     zone = rng.integers(0, ZONES, voxels, dtype=np.uint8)
-    counts.add(level, names, np.full(voxels, 229, np.uint8), zone, truth)
+    counts.add(level, names, np.full(voxels, 229, np.uint8), zone, ground_truth)
     return counts
 
 

@@ -1,4 +1,4 @@
-"""Scores over places, calibration of labels, and the lowest layer of the benchmark's ground truth."""
+"""Scores over places, calibration of labels, and the lowest layer of the benchmark's ground ground_truth."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_calibration_error_is_the_distance_between_confidence_and_accuracy()
     part = Reliability()
     # 51 of 255 = 20 % confidence; half of the labels are right
     part.add(np.array([9, 9], np.uint8), np.array([51, 51], np.uint8), np.array([9, 1], np.uint8))
-    # fully confident and right; unknown ground truth does not count; one voxel is unknown and occupied
+    # fully confident and right; unknown ground ground_truth does not count; one voxel is unknown and occupied
     part.add(
         np.array([0, 0, UNKNOWN], np.uint8), np.array([255, 255, 0], np.uint8), np.array([0, UNKNOWN, 1], np.uint8)
     )
@@ -71,28 +71,28 @@ def test_the_calibration_error_is_the_distance_between_confidence_and_accuracy()
 @settings(max_examples=20, deadline=None)
 def test_voxels_in_any_order_and_number_of_parts_give_the_same_reliability(seed: int, cut: int) -> None:
     rng = np.random.default_rng(seed)
-    labels, truth = (rng.choice(np.array([0, 9, UNKNOWN], np.uint8), 60) for _ in range(2))
+    labels, ground_truth = (rng.choice(np.array([0, 9, UNKNOWN], np.uint8), 60) for _ in range(2))
     confidence = rng.integers(0, 256, 60, dtype=np.uint8)
     whole, parts = Reliability(), Reliability()
-    whole.add(labels, confidence, truth)
+    whole.add(labels, confidence, ground_truth)
     for part in (slice(cut, None), slice(cut)):
-        parts.add(labels[part], confidence[part], truth[part])
+        parts.add(labels[part], confidence[part], ground_truth[part])
     assert whole.report() == parts.report()
     assert 0 <= whole.report()["ece"] <= 100
 
 
 def test_the_lowest_layer_counts_alike_on_both_grids() -> None:
-    truth = np.zeros(BENCHMARK_GRID.size, np.uint8)
+    ground_truth = np.zeros(BENCHMARK_GRID.size, np.uint8)
     filled = np.full(BENCHMARK_GRID.size, 9, np.uint8)
-    low = comparable_labels(filled, BENCHMARK_GRID, BENCHMARK_GRID, truth)
-    high = comparable_labels(filled, VoxelGrid.semantic_kitti(), BENCHMARK_GRID, truth)
+    low = comparable_labels(filled, BENCHMARK_GRID, BENCHMARK_GRID, ground_truth)
+    high = comparable_labels(filled, VoxelGrid.semantic_kitti(), BENCHMARK_GRID, ground_truth)
     assert (low[..., 0] == UNKNOWN).all() and (low[..., 1:] == 9).all()
     np.testing.assert_array_equal(low[..., 0], high[..., 0])
     assert (filled == 9).all()
 
 
 def test_a_ground_truth_with_surfaces_in_the_lowest_layer_is_compared_there() -> None:
-    truth = np.zeros(BENCHMARK_GRID.size, np.uint8)
-    truth[0, 0, 0] = 9
+    ground_truth = np.zeros(BENCHMARK_GRID.size, np.uint8)
+    ground_truth[0, 0, 0] = 9
     filled = np.full(BENCHMARK_GRID.size, 9, np.uint8)
-    assert comparable_labels(filled, BENCHMARK_GRID, BENCHMARK_GRID, truth) is filled
+    assert comparable_labels(filled, BENCHMARK_GRID, BENCHMARK_GRID, ground_truth) is filled

@@ -142,8 +142,6 @@ class StereoOccNode(LifecycleNode):
         self.pipeline.start()
         self.worker.start()
         self._report.start()
-        if self.pipeline.world is not None:
-            self.pipeline.world.start()
         self._enter("active", f"subscribed to {names['left']} and {names['right']}")
         return result
 
@@ -243,9 +241,7 @@ class StereoOccNode(LifecycleNode):
             self.worker.stop()
             self._log_report()
         if self.pipeline is not None:
-            self.pipeline.drop_waiting()
-            if self.pipeline.world is not None:
-                self.pipeline.world.stop()
+            self.pipeline.stop()
         self.synchronizer = self._watch = self._inputs = None
         for component in (Component.INPUT, Component.SYNC, Component.CALIBRATION, Component.EXTRINSICS):
             self.faults.clear_component(component)
@@ -254,13 +250,7 @@ class StereoOccNode(LifecycleNode):
     def _release(self) -> None:
         self._stop()
         if self.pipeline is not None:
-            self.pipeline.extrinsics.close()
-            self.pipeline.host.release()
-            made = [o.publisher for o in self.pipeline.outputs.outputs]
-            if self.pipeline.world is not None:
-                self.pipeline.world.close()
-                made += [o.publisher for o in self.pipeline.world.outputs.outputs]
-            for publisher in (*made, *self.pipeline.timings.publishers.values()):
+            for publisher in self.pipeline.close():
                 self._managed_entities.discard(publisher)
                 self.destroy_publisher(publisher)
         self.pipeline = self.worker = None
@@ -271,9 +261,7 @@ class StereoOccNode(LifecycleNode):
 
     def _settings_changed(self, settings: Settings) -> None:
         if self.pipeline is not None:
-            self.pipeline.settings = settings
-            if self.pipeline.world is not None:
-                self.pipeline.world.settings = settings
+            self.pipeline.use(settings)
 
     def _check_streams(self) -> None:
         if self._watch is not None and self.pipeline is not None:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from rclpy.lifecycle import LifecyclePublisher
+
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.nodes.conversions import image_of
@@ -42,7 +44,7 @@ class Pipeline:
     """Predicts pairs and publishes the results.
 
     Args:
-        settings: the parameters; replaced by assignment when they change.
+        settings: the parameters.
         host, calibration, extrinsics, outputs, timings, faults: the components.
         world: the map; None if `map_mode` is "off".
         now_ns: returns the ROS time, nanoseconds.
@@ -109,9 +111,33 @@ class Pipeline:
             raise
 
     def start(self) -> None:
-        """Reset the counters; called on every activation."""
+        """Reset the counters and start the map; called on every activation."""
         self.processed = self.failed = 0
         self.waiting = None
+        if self.world is not None:
+            self.world.start()
+
+    def stop(self) -> None:
+        """Drop the waiting pair and stop the map; called on every deactivation."""
+        self.drop_waiting()
+        if self.world is not None:
+            self.world.stop()
+
+    def close(self) -> list[LifecyclePublisher]:
+        """Release the model, TF and the map; returns all publishers, which the node destroys."""
+        self.extrinsics.close()
+        self.host.release()
+        outputs = list(self.outputs.outputs)
+        if self.world is not None:
+            self.world.close()
+            outputs += self.world.outputs.outputs
+        return [*(output.publisher for output in outputs), *self.timings.publishers.values()]
+
+    def use(self, settings: Settings) -> None:
+        """Use these values of the parameters from the next pair on."""
+        self.settings = settings
+        if self.world is not None:
+            self.world.settings = settings
 
     def drop_waiting(self) -> None:
         """Drop the pair that waits for its CameraInfo or its transform, and count it as unusable."""
