@@ -280,8 +280,11 @@ class StereoOccNode(LifecycleNode):
             self._diagnostics.update()
 
     def _log_report(self) -> None:
-        if line := self._report.finish():
+        line = self._report.finish()
+        if line and self.context.ok():
             self.get_logger().info(line)
+        elif line:  # the publisher of the log ended with the context
+            print(f"[INFO] [{self.get_name()}]: {line}", file=sys.stderr, flush=True)
 
     def _clock_jumped(self, seconds: float) -> None:
         if self.synchronizer is None or self.worker is None or self.pipeline is None:

@@ -95,6 +95,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, Pr
         assert node.end() == 0, node.text()
         assert "Traceback" not in node.text()
         assert "real time: " in node.text(), "the report of the run is logged at its end"
+        assert "Failed to publish" not in node.text()
     finally:
         for process in (replay, node):
             if process is not None and process.process.poll() is None:
