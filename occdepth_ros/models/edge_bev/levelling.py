@@ -19,6 +19,7 @@ from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.evidence import STANDARD_HEIGHT, Measurement, StereoEvidence
+from occdepth_ros.models.edge_bev.readout_loops import forget_below
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.stereo.ground_pose import FAR, ground_of_points
 from occdepth_ros.stereo.matching import STEPS
@@ -190,16 +191,14 @@ def unknown_below_ground(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Labels and confidence, `[X, Y, Z]` each, with unknown voxels below the ground, which nothing can show."""
     margin = np.where(measured.ground_seen, np.float32(BELOW_SEEN), np.float32(BELOW_UNSEEN))
-    last = np.floor(measured.ground - margin)
-    highest = int(np.clip(last.max(), 0, labels.shape[2]))
-    if highest:
-        below = (
-            torch.arange(1, highest + 1, device=labels.device) <= torch.from_numpy(last).to(labels.device)[..., None]
-        )
+    last = np.floor(measured.ground - margin).astype(np.int32)
+    if labels.device.type == "cpu":
         labels, confidence = labels.clone(), confidence.clone()
-        labels[..., :highest].masked_fill_(below, UNKNOWN)
-        confidence[..., :highest].masked_fill_(below, 0)
-    return labels, confidence
+        forget_below(last, labels.numpy(), confidence.numpy())
+        return labels, confidence
+    layers = torch.arange(1, labels.shape[2] + 1, device=labels.device)
+    below = layers <= torch.from_numpy(last).to(labels.device)[..., None]
+    return labels.masked_fill(below, UNKNOWN), confidence.masked_fill(below, 0)
 
 
 def _index(level_from_grid: Matrix, grid: VoxelGrid) -> npt.NDArray[np.int64]:

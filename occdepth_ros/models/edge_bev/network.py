@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -23,12 +24,10 @@ from occdepth_ros.models.edge_bev.config import (
 )
 from occdepth_ros.models.edge_bev.evidence import CHANNELS, COLUMN_CHANNELS
 from occdepth_ros.models.edge_bev.image_network import ImageNetwork
-from occdepth_ros.models.edge_bev.lifting import RowLayers, lifted_rows
 from occdepth_ros.models.edge_bev.memory import CHANNELS as MEMORY_CHANNELS
 from occdepth_ros.models.edge_bev.memory import COLUMN_CHANNELS as MEMORY_COLUMN_CHANNELS
 from occdepth_ros.models.edge_bev.memory import Recall
 from occdepth_ros.models.edge_bev.surface import SurfaceBlock, close_to_surface, neighbours_of
-from occdepth_ros.models.parallel import Workers
 
 COLUMNS = LIFT**2
 """Columns of the prediction in one lifted column."""
@@ -166,8 +165,6 @@ class EdgeBev(nn.Module):
     def __init__(self, config: BevConfig) -> None:
         super().__init__()
         self.config = config
-        self.workers: Workers | None = None
-        """Threads that lift parts of a scene without gradients; None = the calling thread, all at once."""
         self.image_network = ImageNetwork(N_CLASSES, config.pyramid, config.n_features)
         mapped = N_CLASSES + config.n_features
         self.evidence = nn.Linear(CHANNELS, config.hidden)
@@ -214,6 +211,14 @@ class EdgeBev(nn.Module):
         logits, features = self.image_network(images)
         return self.complete(logits, features, scenes)
 
+    def begin(self, logits: torch.Tensor, features: torch.Tensor) -> Callable[[SceneInputs], BevOutput]:
+        """Return a function that completes the scene of one image, whose share of the work may be done before it.
+
+        Args:
+            logits, features: as of `complete`, of one image.
+        """
+        return lambda scene: self.complete(logits, features, [scene])[0]
+
     def complete(self, logits: torch.Tensor, features: torch.Tensor, scenes: list[SceneInputs]) -> list[BevOutput]:
         """The same from the outputs of the image network.
 
@@ -240,11 +245,10 @@ class EdgeBev(nn.Module):
         """Lift the image and the evidence of one scene to voxels and columns."""
         x, y, _ = scene.columns.shape
         near = close_to_surface(scene.evidence)
-        layers = RowLayers(self.evidence, self.column, self.voxel)
-        rows = lifted_rows(layers, scene.evidence, self.appearance(mapped), scene.cell, near, self.workers)
-        column, direct = rows.column, rows.direct
+        hidden = F.relu(self.evidence(scene.evidence) + self.appearance(mapped).index_select(0, scene.cell))
+        column, direct, close = self.column(hidden), self.voxel(hidden), hidden.index_select(0, near)
         neighbours = neighbours_of(scene.rows.index_select(0, near), (x, y, self.config.layers))
-        surface = self.surface(F.relu(self.surface_in(rows.close)), neighbours)
+        surface = self.surface(F.relu(self.surface_in(close)), neighbours)
         beside = self.surface_out(surface)
         # what the layers of the rows read is hidden + beside; adding their products moves fewer bytes
         column.index_add_(0, near, F.linear(beside, self.column.weight))
@@ -271,7 +275,7 @@ class EdgeBev(nn.Module):
             layout,
             self.memory_voxel(torch.cat([remembered, recall.features.to(remembered.dtype)], 1)),
             self.memory_layout(recall.columns.view(x * y, -1)),
-            rows.close + beside,
+            close + beside,
             near,
             neighbours,
         )

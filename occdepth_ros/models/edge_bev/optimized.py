@@ -1,171 +1,68 @@
-"""The bird's-eye-view architecture for inference: one pass over memory per convolution."""
+"""The bird's-eye-view architecture for inference."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from occdepth_ros.models.edge_bev.completion import BevUNet, Residual
+from occdepth_ros.models.edge_bev.completion import BevUNet
+from occdepth_ros.models.edge_bev.formats import FORMATS
+from occdepth_ros.models.edge_bev.fused_networks import OptimizedImageNetwork, OptimizedUNet
 from occdepth_ros.models.edge_bev.image_network import ImageNetwork
-from occdepth_ros.models.edge_bev.network import EdgeBev
-from occdepth_ros.models.edge_bev.surface import SurfaceBlock
-from occdepth_ros.models.layers.fused_conv import FusedConv
-from occdepth_ros.models.layers.fused_efficientnet import FusedBlock, fused
+from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev, SceneInputs
+from occdepth_ros.models.edge_bev.optimized_completion import OptimizedCompletion
 from occdepth_ros.models.parallel import Workers
 
-ROWS = 1024
-"""Rows that are convolved at a time: those of their neighbours fit the cache."""
+
+class OptimizedEdgeBev(nn.Module):
+    """The whole network on a CPU; limits and calibration are those of the reference.
+
+    Args:
+        network: the reference module, in evaluation mode.
+        dtype: one of `formats.FORMATS`.
+        workers: threads that compute parts of a scene.
+    """
+
+    limits: torch.Tensor
+    calibration: torch.Tensor
+
+    def __init__(self, network: EdgeBev, dtype: torch.dtype, workers: Workers) -> None:
+        super().__init__()
+        self.image_network = OptimizedImageNetwork(network.image_network, dtype)
+        self.completion = OptimizedCompletion(network, dtype, workers)
+        self.register_buffer("limits", network.limits)
+        self.register_buffer("calibration", network.calibration)
+
+    def forward(self, images: torch.Tensor, scenes: list[SceneInputs]) -> list[BevOutput]:
+        """As the reference module."""
+        logits, features = self.image_network(images)
+        return [self.begin(logits[i : i + 1], features[i : i + 1])(scene) for i, scene in enumerate(scenes)]
+
+    def begin(self, logits: torch.Tensor, features: torch.Tensor) -> Callable[[SceneInputs], BevOutput]:
+        """As of the reference module."""
+        maps = self.completion.maps(logits[0], features[0])
+        return lambda scene: cast(BevOutput, self.completion(maps, scene))
 
 
-def optimized(network: EdgeBev, dtype: torch.dtype, workers: Workers | None = None) -> EdgeBev:
-    """Replace the image network, the U-Net and the sparse blocks, in place; for networks in evaluation mode only.
+def optimized(
+    network: EdgeBev, dtype: torch.dtype, workers: Workers | None = None, device: torch.device | str = "cpu"
+) -> EdgeBev | OptimizedEdgeBev:
+    """The same computation up to rounding; for networks in evaluation mode only, which cannot be used any more.
 
-    The same computation up to rounding: norms, activations and sums are fused into the convolutions.
+    Norms, activations and sums are fused into the convolutions. On a CPU that computes in one of `formats.FORMATS`,
+    compiled loops take the place of the operations on voxels.
 
     Args:
         network: reference modules.
         dtype: number format.
-        workers: threads that divide the sparse convolutions; None = the calling thread.
+        workers: threads that compute parts of a scene on a CPU; None = the calling thread.
+        device: where the network is going to run.
     """
-    network.workers = workers = workers or Workers(0)
-    network.surface = cast(SurfaceBlock, OptimizedSurfaceBlock(network.surface, dtype, workers))
-    network.refine = cast(SurfaceBlock, OptimizedSurfaceBlock(network.refine, dtype, workers))
+    if torch.device(device).type == "cpu" and dtype in FORMATS:
+        return OptimizedEdgeBev(network, dtype, workers or Workers(0))
     network.image_network = cast(ImageNetwork, OptimizedImageNetwork(network.image_network, dtype))
     network.unet = cast(BevUNet, OptimizedUNet(network.unet, dtype))
     return network
-
-
-class OptimizedImageNetwork(nn.Module):
-    """The image network with fused convolutions.
-
-    Args:
-        network: the reference module, in evaluation mode.
-        dtype: number format.
-    """
-
-    def __init__(self, network: ImageNetwork, dtype: torch.dtype) -> None:
-        super().__init__()
-        encoder: Any = network.encoder
-        self.dtype = dtype
-        self.stem = fused(encoder, "conv_stem", "bn1", dtype)
-        stages = [nn.Sequential(*(FusedBlock(block, dtype) for block in stage)) for stage in encoder.blocks]
-        self.stages = nn.ModuleList(stages)
-        names = [info["module"] for info in encoder.feature_info.get_dicts()]
-        self.tapped = [int(name.removeprefix("blocks.")) for name in names]
-        self.lateral = nn.ModuleList(FusedConv(conv, None, "none", dtype) for conv in network.lateral)
-        self.context = nn.Sequential(*(_block(block, dtype) for block in network.context))
-        self.smooth = nn.ModuleList(_block(block, dtype) for block in network.smooth)
-        self.head = _block(network.head, dtype)
-        self.sizes = [network.classes.out_channels, network.features.out_channels]
-        self.out = FusedConv(_side_by_side((network.classes, network.features)), None, "none", dtype)
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """As the reference module, in its number format."""
-        x = self.stem(images.to(self.dtype))
-        maps = []
-        for index, stage in enumerate(self.stages):
-            x = stage(x)
-            if index in self.tapped:
-                maps.append(x)
-        x = self.context(self.lateral[-1](maps[-1]))
-        for level in reversed(range(len(maps) - 1)):
-            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = self.smooth[level](self.lateral[level](maps[level], x))
-        logits, features = self.out(self.head(x)).split(self.sizes, 1)
-        return logits, features
-
-
-class OptimizedUNet(nn.Module):
-    """The U-Net with fused convolutions.
-
-    Args:
-        network: the reference module, in evaluation mode.
-        dtype: number format.
-    """
-
-    def __init__(self, network: BevUNet, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.dtype = dtype
-        self.enter = _block(network.enter, dtype)
-        stages = [nn.Sequential(*(_Residual(block, dtype) for block in cast(Any, stage))) for stage in network.blocks]
-        self.blocks = nn.ModuleList(stages)
-        self.down = nn.ModuleList(_block(block, dtype) for block in network.down)
-        self.up = nn.ModuleList(FusedConv(conv, None, "none", dtype) for conv in network.up)
-        self.merge = nn.ModuleList(
-            _Residual(block, dtype) if isinstance(block, Residual) else _block(block, dtype) for block in network.merge
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """As the reference module, in its number format."""
-        maps = [self.blocks[0](self.enter(x.to(self.dtype)))]
-        for down, blocks in zip(self.down, self.blocks[1:], strict=True):  # type: ignore[arg-type]
-            maps.append(blocks(down(maps[-1])))
-        x = maps.pop()
-        for level in reversed(range(len(maps))):
-            x = F.interpolate(self.up[level](x), scale_factor=2.0, mode="nearest").add_(maps[level])
-            x = self.merge[level](x)
-        return x
-
-
-class OptimizedSurfaceBlock(nn.Module):
-    """A sparse block whose gathered rows stay in the cache.
-
-    Args:
-        block: the reference module.
-        dtype: number format.
-        workers: threads that divide the rows.
-    """
-
-    def __init__(self, block: SurfaceBlock, dtype: torch.dtype, workers: Workers) -> None:
-        super().__init__()
-        self.dtype, self.workers = dtype, workers
-        self.first, self.second = (conv.linear.to(dtype) for conv in (block.first, block.second))
-
-    def forward(self, x: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
-        """As the reference module, in its number format."""
-        x = F.pad(x.to(self.dtype), (0, 0, 0, 1))
-        return self._convolved(self.second, self._convolved(self.first, x, neighbours), neighbours, x)[:-1]
-
-    def _convolved(
-        self, linear: nn.Linear, x: torch.Tensor, neighbours: torch.Tensor, shortcut: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Rows and a last one of zeros to the same, `[S + 1, C]`."""
-        out = torch.zeros_like(x)
-
-        def part(rows: slice) -> None:
-            gathered = x.index_select(0, neighbours[rows].flatten()).view(rows.stop - rows.start, -1)
-            y = F.linear(gathered, linear.weight, linear.bias)
-            y = y if shortcut is None else y.add_(shortcut[rows])
-            torch.clamp_min(y, 0, out=out[rows])
-
-        self.workers.each(part, len(neighbours), ROWS)
-        return out
-
-
-class _Residual(nn.Module):
-    def __init__(self, block: Residual, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.first = FusedConv(block.conv1, block.bn1, "relu", dtype)
-        self.second = FusedConv(block.conv2, block.bn2, "relu", dtype)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.second(self.first(x), x)
-        return out
-
-
-def _block(block: nn.Module, dtype: torch.dtype) -> FusedConv:
-    """Convolution, norm and ReLU."""
-    conv, norm, _ = cast(nn.Sequential, block)
-    return FusedConv(conv, norm, "relu", dtype)
-
-
-def _side_by_side(convolutions: tuple[nn.Conv2d, ...]) -> nn.Conv2d:
-    """One convolution of size 1 in place of several of the same input."""
-    weight = torch.cat([conv.weight for conv in convolutions])
-    joined = nn.Conv2d(weight.shape[1], len(weight), 1)
-    joined.weight = nn.Parameter(weight)
-    joined.bias = nn.Parameter(torch.cat([cast(torch.Tensor, conv.bias) for conv in convolutions]))
-    return joined

@@ -29,12 +29,12 @@ from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
 from occdepth_ros.models.edge_bev.levelling import LevelFrames, unknown_below_ground
 from occdepth_ros.models.edge_bev.memory import Recall, SceneMemory
 from occdepth_ros.models.edge_bev.network import EdgeBev, SceneInputs
-from occdepth_ros.models.edge_bev.optimized import optimized
+from occdepth_ros.models.edge_bev.optimized import OptimizedEdgeBev, optimized
 from occdepth_ros.models.edge_bev.readout import Undecided, decide, undecided, zones
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.inference import stored_as
-from occdepth_ros.models.memory import memory_guard
+from occdepth_ros.models.memory import keep_freed_memory, memory_guard
 from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of
 from occdepth_ros.models.parallel import Workers
 from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
@@ -95,9 +95,11 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         self.config = PRESETS[name]
         self.dtype = pick_precision(precision, self.device)
         network = load_network(name, weights).eval().requires_grad_(False)
+        keep_freed_memory(self.device)
         self._workers = Workers()
         with memory_guard(self.name, self.device):
-            self.network = stored_as(optimized(network, self.dtype, self._workers).to(self.device), self.dtype)
+            ready = optimized(network, self.dtype, self._workers, self.device).to(self.device)
+            self.network: EdgeBev | OptimizedEdgeBev = stored_as(ready, self.dtype)
         self.follows_ground = True
         """Whether the network's frame follows the measured ground, and what is below the ground is unknown."""
         self.observer: Callable[[Undecided], None] | None = None
@@ -151,8 +153,9 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         image = self._input(left)
         clock.lap("preprocess")
         logits, features = network.image_network(image)
-        clock.lap("image")
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            complete = network.begin(logits, features)
+            clock.lap("image")
             measured = matching.result()
             level = tables.levels.of(measured) if self.follows_ground else None
             projection = tables.projection
@@ -167,7 +170,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             recall = self._recall(tables.grid, world_from_frame)
             scene = scene_inputs(measured, projection, self.device, recall, self._workers)
             clock.lap("evidence")
-            output = network.complete(logits, features, [scene])[0]
+            output = complete(scene)
             clock.lap("completion")
             zone = zones(scene.state, scene.evidence, scene.rows, scene.columns)
             if self.observer is not None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.models.edge_bev import readout_loops as loops
 from occdepth_ros.models.edge_bev.config import (
     BANDS_M,
     FINE,
@@ -17,6 +22,7 @@ from occdepth_ros.models.edge_bev.config import (
     LiftedState,
 )
 from occdepth_ros.models.edge_bev.evidence import BEHIND, COARSE_REACH_M, DISTANCE
+from occdepth_ros.models.edge_bev.formats import array_of
 from occdepth_ros.models.edge_bev.network import BevOutput
 from occdepth_ros.models.edge_bev.tables import POSITION_SCALE_M
 from occdepth_ros.models.parallel import Workers
@@ -27,9 +33,9 @@ HIDDEN_M = 1.0
 """Distance behind the measured surface from which a voxel counts as hidden, metres."""
 STEPS, REACH = 512, 16
 """Steps of a quantised logit, and its largest magnitude; bfloat16 has coarser steps from 0.5 on."""
-VOXELS = 16384
-"""Lifted voxels that are decided at a time: they fit the cache."""
-OCCUPIED, UNCERTAIN = 1, UNKNOWN - 1
+COLUMNS_AT_A_TIME = 256
+"""Lifted columns that a thread decides at a time."""
+OCCUPIED, UNCERTAIN = loops.OCCUPIED, UNKNOWN - 1
 """Placeholders of labels, until classes are written; only the first has the lowest bit."""
 _ANY_OCCUPIED = 0x0001_0001_0001_0001
 
@@ -83,11 +89,10 @@ def regions(state: torch.Tensor, evidence: torch.Tensor, rows: torch.Tensor) -> 
         evidence: of the lifted voxels near a surface, `[R, CHANNELS]`.
         rows: their flat indices, `[R]`.
     """
-    out = torch.full(state.shape, SEEN, dtype=torch.long, device=state.device)
-    out[state == LiftedState.OUT_OF_VIEW] = OUT_OF_VIEW
-    out[state == LiftedState.BEHIND] = HIDDEN
-    out[rows[evidence[:, BEHIND] > HIDDEN_M / COARSE_REACH_M]] = HIDDEN
-    return out
+    by_state = torch.full((LiftedState.COUNT,), SEEN, device=state.device)
+    by_state[LiftedState.OUT_OF_VIEW], by_state[LiftedState.BEHIND] = OUT_OF_VIEW, HIDDEN
+    behind = rows.masked_select(evidence[:, BEHIND] > HIDDEN_M / COARSE_REACH_M)
+    return by_state.index_select(0, state.int()).index_fill_(0, behind, HIDDEN)
 
 
 def zones(state: torch.Tensor, evidence: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
@@ -123,21 +128,56 @@ def decide(
         size: lifted voxels along x, y, z.
         workers: threads that decide parts of the grid; None = the calling thread.
     """
+    if zone.device.type == "cpu":
+        return _decide_by_column(output, zone, _table_of(limits, calibration), size, workers or Workers(0))
+    return decide_by_operations(output, zone, limits, calibration, size)
+
+
+def decide_by_operations(
+    output: BevOutput,
+    zone: torch.Tensor,
+    limits: torch.Tensor,
+    calibration: torch.Tensor,
+    size: tuple[int, int, int],
+) -> Decision:
+    """`decide` by operations of torch, on any device; arguments as of `decide`."""
     table = _decisions(limits, calibration)
-    first = torch.arange(0, len(table), len(table) // len(limits), dtype=torch.int32, device=table.device)
-    first = first[:, None].expand(-1, FINE).contiguous()
     packed = torch.empty(len(zone), FINE, dtype=torch.int16, device=zone.device)
-
-    def part(voxels: slice) -> None:
-        logit = output.occupancy[voxels]
-        code = (logit * STEPS).add_(REACH * STEPS).clamp_(0, 2 * REACH * STEPS - 1).to(torch.int32)
-        code += first.index_select(0, zone[voxels])
-        torch.index_select(table, 0, code.view(-1), out=packed[voxels].view(-1))
-
-    (workers or Workers(0)).each(part, len(zone), VOXELS)
+    code = (output.occupancy * STEPS).add_(REACH * STEPS).clamp_(0, 2 * REACH * STEPS - 1).to(torch.int32)
+    code += zone.to(torch.int32)[:, None] * (2 * REACH * STEPS)
+    torch.index_select(table, 0, code.view(-1), out=packed.view(-1))
     _name(packed, output, size[2])
     labels, confidence = _unfolded(packed, size)
     return Decision(labels | labels >> 7, confidence)
+
+
+def _decide_by_column(
+    output: BevOutput, zone: torch.Tensor, table: npt.NDArray[np.int16], size: tuple[int, int, int], workers: Workers
+) -> Decision:
+    """`decide` in one pass over the logits, on a CPU."""
+    decided = Decision(*(torch.empty(tuple(LIFT * n for n in size), dtype=torch.uint8) for _ in range(2)))
+    fields = (output.occupancy, output.completed, output.rows, output.direct, output.named, output.cell)
+    fields += (output.remembered_rows, output.remembered, output.layout)
+    ids = (np.array(classes, np.uint8) for classes in (STANDING_CLASSES, GROUND_CLASSES))
+    arrays: list[Any] = [*map(array_of, (zone, *fields)), *ids, decided.labels.numpy(), decided.confidence.numpy()]
+
+    def part(columns: slice) -> None:
+        loops.decide_columns(columns.start, columns.stop, size, table, STEPS, REACH, *arrays)
+
+    workers.each(part, size[0] * size[1], COLUMNS_AT_A_TIME)
+    return decided
+
+
+def _table_of(limits: torch.Tensor, calibration: torch.Tensor) -> npt.NDArray[np.int16]:
+    """`_decisions` by zone for `_decide_by_column`, computed once for each calibration."""
+    return _kept_table(len(limits), *(values.float().numpy().tobytes() for values in (limits, calibration)))
+
+
+@lru_cache(maxsize=4)
+def _kept_table(count: int, *values: bytes) -> npt.NDArray[np.int16]:
+    limits, calibration = (torch.tensor(np.frombuffer(v, np.float32)).view(count, 2) for v in values)
+    table = _decisions(limits, calibration).view(count, -1).numpy()
+    return np.where((table & 255) == UNCERTAIN, np.int16(UNKNOWN), table)
 
 
 def _decisions(limits: torch.Tensor, calibration: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from occdepth_ros.models.edge_bev.config import FINE
 from occdepth_ros.models.edge_bev.evidence import CHANNELS
-from occdepth_ros.models.edge_bev.optimized import OptimizedSurfaceBlock
+from occdepth_ros.models.edge_bev.optimized_completion import OptimizedSurfaceBlock
 from occdepth_ros.models.edge_bev.surface import SurfaceBlock, SurfaceConv, close_to_surface, neighbours_of
 from occdepth_ros.models.parallel import Workers
 

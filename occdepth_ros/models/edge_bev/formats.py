@@ -1,0 +1,55 @@
+"""Number formats in compiled loops: float32, and bfloat16 as the bits of its numbers, which numba does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from numba import types
+from numba.extending import overload
+
+FORMATS = (torch.float32, torch.bfloat16)
+"""Formats that compiled loops read and write."""
+
+
+def array_of(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """The memory of a tensor on the CPU: float32, or the bits of bfloat16 as uint16."""
+    tensor = tensor.detach()
+    return np.asarray((tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy())
+
+
+def number(stored: Any) -> Any:
+    """Value of an element of such an array, float32; for compiled functions only."""
+    raise NotImplementedError
+
+
+def stored(value: Any, like: Any) -> Any:
+    """Bits that store a float32 in an array with elements `like`, rounded to even; for compiled functions only."""
+    raise NotImplementedError
+
+
+@overload(number, inline="always")
+def _number(stored: Any) -> Callable[[Any], Any]:
+    # numba compares the parameters of both functions, annotations included
+    def same(stored: Any) -> Any:
+        return stored
+
+    def widened(stored: Any) -> Any:
+        return np.uint32(np.uint32(stored) << np.uint32(16)).view(np.float32)
+
+    return same if isinstance(stored, types.Float) else widened
+
+
+@overload(stored, inline="always")
+def _stored(value: Any, like: Any) -> Callable[[Any, Any], Any]:
+    def same(value: Any, like: Any) -> Any:
+        return value
+
+    def rounded(value: Any, like: Any) -> Any:
+        whole = np.float32(value).view(np.uint32)
+        return np.uint16((whole + np.uint32(0x7FFF) + ((whole >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+
+    return same if isinstance(like, types.Float) else rounded

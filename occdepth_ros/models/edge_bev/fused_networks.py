@@ -1,0 +1,112 @@
+"""Image network and U-Net of the bird's-eye-view architecture for inference: one pass over memory per convolution."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from occdepth_ros.models.edge_bev.completion import BevUNet, Residual
+from occdepth_ros.models.edge_bev.image_network import ImageNetwork
+from occdepth_ros.models.layers.fused_conv import FusedConv
+from occdepth_ros.models.layers.fused_efficientnet import FusedBlock, fused
+
+
+class OptimizedImageNetwork(nn.Module):
+    """The image network with fused convolutions.
+
+    Args:
+        network: the reference module, in evaluation mode.
+        dtype: number format.
+    """
+
+    def __init__(self, network: ImageNetwork, dtype: torch.dtype) -> None:
+        super().__init__()
+        encoder: Any = network.encoder
+        self.dtype = dtype
+        self.stem = fused(encoder, "conv_stem", "bn1", dtype)
+        stages = [nn.Sequential(*(FusedBlock(block, dtype) for block in stage)) for stage in encoder.blocks]
+        self.stages = nn.ModuleList(stages)
+        names = [info["module"] for info in encoder.feature_info.get_dicts()]
+        self.tapped = [int(name.removeprefix("blocks.")) for name in names]
+        self.lateral = nn.ModuleList(FusedConv(conv, None, "none", dtype) for conv in network.lateral)
+        self.context = nn.Sequential(*(_block(block, dtype) for block in network.context))
+        self.smooth = nn.ModuleList(_block(block, dtype) for block in network.smooth)
+        self.head = _block(network.head, dtype)
+        self.sizes = [network.classes.out_channels, network.features.out_channels]
+        self.out = FusedConv(_side_by_side((network.classes, network.features)), None, "none", dtype)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As the reference module, in its number format."""
+        x = self.stem(images.to(self.dtype))
+        maps = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in self.tapped:
+                maps.append(x)
+        x = self.context(self.lateral[-1](maps[-1]))
+        for level in reversed(range(len(maps) - 1)):
+            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = self.smooth[level](self.lateral[level](maps[level], x))
+        logits, features = self.out(self.head(x)).split(self.sizes, 1)
+        return logits, features
+
+
+class OptimizedUNet(nn.Module):
+    """The U-Net with fused convolutions.
+
+    Args:
+        network: the reference module, in evaluation mode.
+        dtype: number format.
+    """
+
+    def __init__(self, network: BevUNet, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.enter = _block(network.enter, dtype)
+        stages = [nn.Sequential(*(_Residual(block, dtype) for block in cast(Any, stage))) for stage in network.blocks]
+        self.blocks = nn.ModuleList(stages)
+        self.down = nn.ModuleList(_block(block, dtype) for block in network.down)
+        self.up = nn.ModuleList(FusedConv(conv, None, "none", dtype) for conv in network.up)
+        self.merge = nn.ModuleList(
+            _Residual(block, dtype) if isinstance(block, Residual) else _block(block, dtype) for block in network.merge
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """As the reference module, in its number format."""
+        maps = [self.blocks[0](self.enter(x.to(self.dtype)))]
+        for down, blocks in zip(self.down, self.blocks[1:], strict=True):  # type: ignore[arg-type]
+            maps.append(blocks(down(maps[-1])))
+        x = maps.pop()
+        for level in reversed(range(len(maps))):
+            x = F.interpolate(self.up[level](x), scale_factor=2.0, mode="nearest").add_(maps[level])
+            x = self.merge[level](x)
+        return x
+
+
+class _Residual(nn.Module):
+    def __init__(self, block: Residual, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.first = FusedConv(block.conv1, block.bn1, "relu", dtype)
+        self.second = FusedConv(block.conv2, block.bn2, "relu", dtype)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.second(self.first(x), x)
+        return out
+
+
+def _block(block: nn.Module, dtype: torch.dtype) -> FusedConv:
+    """Convolution, norm and ReLU."""
+    conv, norm, _ = cast(nn.Sequential, block)
+    return FusedConv(conv, norm, "relu", dtype)
+
+
+def _side_by_side(convolutions: tuple[nn.Conv2d, ...]) -> nn.Conv2d:
+    """One convolution of size 1 in place of several of the same input."""
+    weight = torch.cat([conv.weight for conv in convolutions])
+    joined = nn.Conv2d(weight.shape[1], len(weight), 1)
+    joined.weight = nn.Parameter(weight)
+    joined.bias = nn.Parameter(torch.cat([cast(torch.Tensor, conv.bias) for conv in convolutions]))
+    return joined

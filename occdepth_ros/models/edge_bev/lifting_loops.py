@@ -1,0 +1,307 @@
+"""Compiled loops of lifting: one pass over memory for each array; formats as in `formats`.
+
+Rows are the lifted voxels with evidence, near ones those of them that are close to a surface; both ascend, so that
+loops over the lifted voxels of the grid advance through them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from occdepth_ros.compiled import compiled
+from occdepth_ros.models.edge_bev.config import FINE, LIFT
+from occdepth_ros.models.edge_bev.formats import number, stored
+
+
+@compiled
+def write_inputs(start: Any, stop: Any, evidence: Any, mapped: Any, cell: Any, out: Any) -> None:
+    """Evidence and image of the rows from `start` to `stop`, side by side.
+
+    Args:
+        evidence: `[R, C]` float32.
+        mapped: what the cells of the image show, `[h w, M]`.
+        cell: cell of each row, `[R]`.
+        out: `[stop - start, at least C + M]`; zero behind them.
+    """
+    channels, shown = evidence.shape[1], mapped.shape[1]
+    for i in range(start, stop):
+        to = i - start
+        for c in range(channels):
+            out[to, c] = stored(evidence[i, c], out[0, 0])
+        at = cell[i]
+        for c in range(shown):
+            out[to, channels + c] = mapped[at, c]
+        for c in range(channels + shown, out.shape[1]):
+            out[to, c] = 0
+
+
+@compiled
+def link(start: Any, stop: Any, voxel: Any, place: Any, size: Any, out: Any) -> None:
+    """Places of the 27 neighbours of the near rows from `start` to `stop`, see `surface.neighbours_of`.
+
+    Args:
+        voxel: flat lifted voxel of each, `[S]`.
+        place: place of every lifted voxel of the grid with a border of one, S where there is none, flat.
+        size: lifted voxels along x, y, z.
+        out: `[S, 27]` int32.
+    """
+    ny, nz = size[1] + 2, size[2] + 2
+    for s in range(start, stop):
+        corner = _bordered(voxel[s], size) - (ny + 1) * nz - 1
+        at = 0
+        for dx in range(3):
+            for dy in range(3):
+                line = corner + (dx * ny + dy) * nz
+                for dz in range(3):
+                    out[s, at] = place[line + dz]
+                    at += 1
+
+
+@compiled
+def write_places(voxel: Any, size: Any, out: Any) -> None:
+    """The argument `place` of `link` from its `voxel`."""
+    out[:] = len(voxel)
+    for s in range(len(voxel)):
+        out[_bordered(voxel[s], size)] = s
+
+
+@compiled
+def _bordered(voxel: Any, size: Any) -> Any:
+    """Flat index in a grid with a border of one voxel."""
+    z = voxel % size[2]
+    column = voxel // size[2]
+    return ((column // size[1] + 1) * (size[1] + 2) + column % size[1] + 1) * (size[2] + 2) + z + 1
+
+
+@compiled
+def gather(start: Any, stop: Any, x: Any, neighbours: Any, out: Any) -> None:
+    """Rows of the 27 neighbours side by side, `[stop - start, 27 W]`, from rows of W 64-bit words and a last of zeros.
+
+    Args:
+        x: `[S + 1, W]` int64.
+        neighbours: see `link`.
+        out: `[at least stop - start, 27 W]` int64.
+    """
+    words = x.shape[1]
+    for s in range(start, stop):
+        for k in range(neighbours.shape[1]):
+            at = neighbours[s, k]
+            for w in range(words):
+                out[s - start, k * words + w] = x[at, w]
+
+
+@compiled
+def write_surface(start: Any, stop: Any, near: Any, lifted: Any, offset: Any, out: Any) -> None:
+    """Input of the first sparse block: channels of the lifted rows from `offset` on, not below zero, `[S, W]`."""
+    for s in range(start, stop):
+        row = near[s]
+        for c in range(out.shape[1]):
+            out[s, c] = stored(max(number(lifted[row, offset + c]), np.float32(0)), out[0, 0])
+
+
+@compiled
+def write_refinement(
+    start: Any, stop: Any, near: Any, voxel: Any, lifted: Any, beside: Any, offset: Any, context: Any, out: Any
+) -> None:
+    """Input of the second sparse block, `[S, W]`.
+
+    Args:
+        near: row of each near one, `[S]`.
+        voxel: its flat lifted voxel, `[S]`.
+        lifted: `[R, C]`; its last W channels are read.
+        beside: what the first block adds, `[S, B]`; its last W channels are read.
+        offset: first channel of these in `beside`.
+        context: of every lifted voxel, `[N, W]`.
+        out: `[S, W]`.
+    """
+    width = out.shape[1]
+    first = lifted.shape[1] - width
+    for s in range(start, stop):
+        row, at = near[s], voxel[s]
+        for c in range(width):
+            value = number(lifted[row, first + c]) + number(beside[s, offset + c]) + number(context[at, c])
+            out[s, c] = stored(max(value, np.float32(0)), out[0, 0])
+
+
+@compiled
+def write_columns(
+    first: Any,
+    last: Any,
+    size: Any,
+    state: Any,
+    state_columns: Any,
+    rows: Any,
+    lifted: Any,
+    near: Any,
+    beside: Any,
+    remembered_rows: Any,
+    remembered: Any,
+    ground_cell: Any,
+    ground_seen: Any,
+    ground: Any,
+    columns: Any,
+    recalled: Any,
+    out: Any,
+) -> None:
+    """Inputs of the bird's-eye view of the lifted columns from `first` to `last`.
+
+    Args:
+        size: lifted voxels along x, y, z.
+        state: `LiftedState` of every lifted voxel, `[N]`.
+        state_columns: channels of lifted voxels without evidence by state, `[states, C]`.
+        rows: flat lifted voxel of each row, `[R]`.
+        lifted: their channels before the activation first, `[R, >= C]`.
+        near: rows close to a surface, `[S]`.
+        beside: what is added to theirs, `[S, >= C]`.
+        remembered_rows: flat lifted voxels with a memory, `[K]`.
+        remembered: what is added to theirs behind the activation, `[K, C]`.
+        ground_cell: cell that shows the ground of each column, -1 where there is none, `[X, Y]`.
+        ground_seen: whether the ground was seen, `[X, Y]`.
+        ground: channels of the cells, `[h w, G]`.
+        columns: evidence of the lifted columns, `[X/2 Y/2, E]`.
+        recalled: their memory, `[X/2 Y/2, M]`.
+        out: `[X/2 Y/2, >= Z C + 4 (G + 2) + E + M]`; zero behind them.
+    """
+    layers, width, shown = size[2], state_columns.shape[1], ground.shape[1]
+    r = np.searchsorted(rows, first * layers)
+    s = np.searchsorted(near, r)
+    k = np.searchsorted(remembered_rows, first * layers)
+    zero = np.float32(0)
+    for column in range(first, last):
+        for layer in range(layers):
+            voxel, at = column * layers + layer, layer * width
+            if r < len(rows) and rows[r] == voxel:
+                if s < len(near) and near[s] == r:
+                    for c in range(width):
+                        value = number(lifted[r, c]) + number(beside[s, c])
+                        out[column, at + c] = stored(max(value, zero), out[0, 0])
+                    s += 1
+                else:
+                    for c in range(width):
+                        out[column, at + c] = stored(max(number(lifted[r, c]), zero), out[0, 0])
+                r += 1
+            else:
+                for c in range(width):
+                    out[column, at + c] = stored(state_columns[state[voxel], c], out[0, 0])
+            if k < len(remembered_rows) and remembered_rows[k] == voxel:
+                for c in range(width):
+                    value = number(out[column, at + c]) + number(remembered[k, c])
+                    out[column, at + c] = stored(value, out[0, 0])
+                k += 1
+        at = layers * width
+        x, y = column // size[1], column % size[1]
+        for fine in range(LIFT * LIFT):
+            i, j = LIFT * x + fine // LIFT, LIFT * y + fine % LIFT
+            cell = ground_cell[i, j]
+            for c in range(shown):
+                out[column, at + c] = ground[cell, c] if cell >= 0 else stored(zero, out[0, 0])
+            out[column, at + shown] = stored(np.float32(cell >= 0), out[0, 0])
+            out[column, at + shown + 1] = stored(np.float32(ground_seen[i, j]), out[0, 0])
+            at += shown + 2
+        for c in range(columns.shape[1]):
+            out[column, at + c] = stored(columns[column, c], out[0, 0])
+        at += columns.shape[1]
+        for c in range(recalled.shape[1]):
+            out[column, at + c] = stored(recalled[column, c], out[0, 0])
+        for c in range(at + recalled.shape[1], out.shape[1]):
+            out[column, c] = 0
+
+
+@compiled
+def write_logits(
+    first: Any,
+    last: Any,
+    layers: Any,
+    offset: Any,
+    occupancy: Any,
+    state: Any,
+    state_occupancy: Any,
+    rows: Any,
+    evidence: Any,
+    matched: Any,
+    lifted: Any,
+    near: Any,
+    beside: Any,
+    refined: Any,
+    remembered_rows: Any,
+    remembered: Any,
+    out: Any,
+    direct: Any,
+) -> None:
+    """Occupancy of the lifted voxels of the columns from `first` to `last`, and direct logits of their rows.
+
+    Args:
+        layers: lifted voxels along z.
+        offset: first channel of the logits in `lifted` and `beside`.
+        occupancy: from the bird's-eye view, `[N, 8]`.
+        state, rows, near, remembered_rows: as of `write_columns`.
+        state_occupancy: added by state, `[states, 8]`.
+        evidence: `[R, CHANNELS]`.
+        matched: its channel with the share of matched voxels.
+        lifted: logits of the rows, `[R, >= offset + 8 + D]`.
+        beside: what the first sparse block adds to the near ones, of the same layout.
+        refined: what the second one adds, `[S, 8 + D - 1]`.
+        remembered: what the memory adds, `[K, >= 8]`.
+        out: `[N, 8]` float32.
+        direct: kinds and the gate of the rows, `[R, D]`.
+    """
+    r = np.searchsorted(rows, first * layers)
+    s = np.searchsorted(near, r)
+    k = np.searchsorted(remembered_rows, first * layers)
+    kinds = direct.shape[1]
+    behind = offset + FINE
+    for voxel in range(first * layers, last * layers):
+        at = state[voxel]
+        for fine in range(FINE):
+            out[voxel, fine] = number(occupancy[voxel, fine]) + state_occupancy[at, fine]
+        if r < len(rows) and rows[r] == voxel:
+            for fine in range(FINE):
+                out[voxel, fine] += number(lifted[r, offset + fine])
+            gate = number(lifted[r, behind + kinds - 1]) + np.float32(2) * evidence[r, matched] - np.float32(1)
+            if s < len(near) and near[s] == r:
+                for fine in range(FINE):
+                    out[voxel, fine] += number(beside[s, offset + fine]) + number(refined[s, fine])
+                for c in range(kinds - 1):
+                    value = number(lifted[r, behind + c]) + number(beside[s, behind + c])
+                    direct[r, c] = stored(value + number(refined[s, FINE + c]), direct[0, 0])
+                gate += number(beside[s, behind + kinds - 1])
+                s += 1
+            else:
+                for c in range(kinds - 1):
+                    direct[r, c] = lifted[r, behind + c]
+            direct[r, kinds - 1] = stored(gate, direct[0, 0])
+            r += 1
+        if k < len(remembered_rows) and remembered_rows[k] == voxel:
+            for fine in range(FINE):
+                out[voxel, fine] += number(remembered[k, fine])
+            k += 1
+
+
+@compiled
+def write_layout(
+    first: Any, last: Any, columns_y: Any, head: Any, ground_cell: Any, named: Any, remembered: Any, out: Any
+) -> None:
+    """Logits of the ground classes of the lifted columns from `first` to `last`.
+
+    Args:
+        columns_y: lifted columns along y.
+        head: logits and a gate from the bird's-eye view, `[X/2 Y/2, 4 (N_GROUND + 1)]`.
+        ground_cell: cell that shows the ground of each column, -1 where there is none, `[X, Y]`.
+        named: logits by cell, `[h w, N_GROUND]`.
+        remembered: what the memory adds, `[X/2 Y/2, N_GROUND]`.
+        out: `[X/2 Y/2, 4, N_GROUND]` float32.
+    """
+    classes = out.shape[2]
+    for column in range(first, last):
+        x, y = column // columns_y, column % columns_y
+        for fine in range(LIFT * LIFT):
+            at = fine * (classes + 1)
+            cell = ground_cell[LIFT * x + fine // LIFT, LIFT * y + fine % LIFT]
+            for c in range(classes):
+                out[column, fine, c] = number(head[column, at + c]) + number(remembered[column, c])
+            if cell >= 0:
+                gate = np.float32(1) / (np.float32(1) + np.exp(-number(head[column, at + classes])))
+                for c in range(classes):
+                    out[column, fine, c] += gate * number(named[cell, c])

@@ -1,0 +1,137 @@
+"""Compiled loops of the readout: what every voxel holds, in one pass over the logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.compiled import compiled
+from occdepth_ros.models.edge_bev.config import FINE, GROUND, KINDS, LIFT
+from occdepth_ros.models.edge_bev.formats import number
+
+OCCUPIED = 1
+"""Placeholder of the label of occupied voxels in the table of decisions."""
+NEGLIGIBLE = np.float32(-10)
+"""Logits this far below the largest one change no confidence of 8 bits."""
+
+
+@compiled
+def decide_columns(
+    first: Any,
+    last: Any,
+    size: Any,
+    table: Any,
+    steps: Any,
+    reach: Any,
+    zone: Any,
+    occupancy: Any,
+    completed: Any,
+    rows: Any,
+    direct: Any,
+    named: Any,
+    cell: Any,
+    remembered_rows: Any,
+    remembered: Any,
+    layout: Any,
+    standing: Any,
+    ground: Any,
+    labels: Any,
+    confidence: Any,
+) -> None:
+    """Decide the voxels of the lifted columns from `first` to `last`.
+
+    Args:
+        size: lifted voxels along x, y, z.
+        table: see `readout._decisions`, `[zones, 2 reach steps]`.
+        steps, reach: of a quantised logit.
+        zone: of every lifted voxel, `[N]`.
+        occupancy, completed, rows, direct, named, cell, remembered_rows, remembered, layout: fields of `BevOutput`.
+        standing, ground: class ids, `[GROUND]` and `[N_GROUND]`.
+        labels, confidence: `[2 X, 2 Y, 2 Z]` uint8, written.
+    """
+    layers = size[2]
+    r = np.searchsorted(rows, first * layers)
+    k = np.searchsorted(remembered_rows, first * layers)
+    logits = np.empty(KINDS, np.float32)
+    names = np.empty(LIFT * LIFT, np.uint8)
+    shares = np.empty(LIFT * LIFT, np.float32)
+    scale, offset, highest = np.float32(steps), np.float32(reach * steps), np.float32(2 * reach * steps - 1)
+    for column in range(first, last):
+        x, y = LIFT * (column // size[1]), LIFT * (column % size[1])
+        has_names = False
+        for layer in range(layers):
+            voxel = column * layers + layer
+            while r < len(rows) and rows[r] < voxel:
+                r += 1
+            while k < len(remembered_rows) and remembered_rows[k] < voxel:
+                k += 1
+            of_zone = table[zone[voxel]]
+            is_occupied = False
+            for fine in range(FINE):
+                code = min(max(occupancy[voxel, fine] * scale + offset, np.float32(0)), highest)
+                decided = of_zone[int(code)]
+                label = decided & 255
+                is_occupied |= label == OCCUPIED
+                i, j = x + fine // (LIFT * LIFT), y + fine // LIFT % LIFT
+                labels[i, j, LIFT * layer + fine % LIFT] = label
+                confidence[i, j, LIFT * layer + fine % LIFT] = (decided >> 8) & 255
+            if not is_occupied:
+                continue
+            for c in range(KINDS):
+                logits[c] = number(completed[voxel, c])
+            if r < len(rows) and rows[r] == voxel:
+                gate = np.float32(1) / (np.float32(1) + np.exp(-number(direct[r, KINDS])))
+                for c in range(KINDS):
+                    logits[c] += number(direct[r, c]) + gate * number(named[cell[r], c])
+            if k < len(remembered_rows) and remembered_rows[k] == voxel:
+                for c in range(KINDS):
+                    logits[c] += number(remembered[k, c])
+            kind, share = _most_likely(logits)
+            if kind == GROUND and not has_names:
+                for fine in range(LIFT * LIFT):
+                    which, shares[fine] = _most_likely(layout[column, fine])
+                    names[fine] = ground[which]
+                has_names = True
+            for fine in range(FINE):
+                i, j = x + fine // (LIFT * LIFT), y + fine // LIFT % LIFT
+                at = LIFT * layer + fine % LIFT
+                if labels[i, j, at] == OCCUPIED:
+                    certain = np.float32(confidence[i, j, at]) * share
+                    if kind == GROUND:
+                        labels[i, j, at] = names[fine // LIFT]
+                        certain *= shares[fine // LIFT]
+                    else:
+                        labels[i, j, at] = standing[kind]
+                    confidence[i, j, at] = np.uint8(np.rint(certain))
+
+
+@compiled
+def _most_likely(logits: Any) -> Any:
+    """Index and probability of the most likely class."""
+    index = 0
+    for c in range(1, len(logits)):
+        if logits[c] > logits[index]:
+            index = c
+    total = np.float32(0)
+    for c in range(len(logits)):
+        below = logits[c] - logits[index]
+        if below > NEGLIGIBLE:
+            total += np.exp(below)
+    return index, np.float32(1) / total
+
+
+@compiled
+def forget_below(highest: Any, labels: Any, confidence: Any) -> None:
+    """Make the voxels of each column below a layer unknown.
+
+    Args:
+        highest: layers that are unknown, `[X, Y]`; none where not positive.
+        labels, confidence: `[X, Y, Z]` uint8, changed.
+    """
+    for x in range(labels.shape[0]):
+        for y in range(labels.shape[1]):
+            for z in range(min(highest[x, y], labels.shape[2])):
+                labels[x, y, z] = UNKNOWN
+                confidence[x, y, z] = 0
