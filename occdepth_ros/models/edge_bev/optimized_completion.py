@@ -275,6 +275,8 @@ def _filled(weight: torch.Tensor) -> torch.Tensor:
 
 def _linear(layers: tuple[nn.Linear, ...], dtype: torch.dtype) -> FusedLinear:
     """One layer in place of several of the same input."""
-    weight = torch.cat([layer.weight for layer in layers])
-    biases = [layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias for layer in layers]
+    weight = torch.cat([layer.weight.detach() for layer in layers])
+    biases: list[torch.Tensor] = [
+        layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias for layer in layers
+    ]
     return FusedLinear(weight, torch.cat(biases), dtype=dtype)

@@ -156,8 +156,8 @@ def _decide_by_column(
 ) -> Decision:
     """`decide` in one pass over the logits, on a CPU."""
     decided = Decision(*(torch.empty(tuple(LIFT * n for n in size), dtype=torch.uint8) for _ in range(2)))
-    fields = (output.occupancy, output.completed, output.rows, output.direct, output.named, output.cell)
-    fields += (output.remembered_rows, output.remembered, output.layout)
+    fields = [output.occupancy, output.completed, output.rows, output.direct, output.named, output.cell]
+    fields += [output.remembered_rows, output.remembered, output.layout]
     ids = (np.array(classes, np.uint8) for classes in (STANDING_CLASSES, GROUND_CLASSES))
     arrays: list[Any] = [*map(array_of, (zone, *fields)), *ids, decided.labels.numpy(), decided.confidence.numpy()]
 
