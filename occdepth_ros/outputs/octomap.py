@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
 from occdepth_ros.compiled import compiled
 from occdepth_ros.outputs.cdr import CdrWriter
-from occdepth_ros.outputs.octree import LeafTable, binary_stream_of, color_stream
+from occdepth_ros.outputs.octree import LeafTable, binary_words, color_nodes
 from occdepth_ros.outputs.octree.files import TreeKind, write_octree
 from occdepth_ros.outputs.octree.pyramid import Cells
 from occdepth_ros.outputs.selection import Include, selected_labels
@@ -46,7 +47,7 @@ def encode_octomap_binary(
     Raises:
         GridError: the grid's origin is not on the octree's lattice.
     """
-    stream = occupancy_stream(prediction, include, min_confidence, border, completed_free)
+    stream = _occupancy_words(prediction, include, min_confidence, border, completed_free)
     return _message(prediction, frame_id, "OcTree", stream)
 
 
@@ -63,7 +64,7 @@ def encode_octomap_full(
 
     Arguments and errors are those of `encode_octomap_binary`.
     """
-    stream = semantic_stream(prediction, include, min_confidence, border, completed_free)
+    stream = _semantic_nodes(prediction, include, min_confidence, border, completed_free)
     return _message(prediction, frame_id, "ColorOcTree", stream)
 
 
@@ -78,7 +79,7 @@ def encode_planning_scene_world(
 
     Arguments and errors are those of `encode_octomap_binary`.
     """
-    stream = occupancy_stream(prediction, include, min_confidence, border)
+    stream = _occupancy_words(prediction, include, min_confidence, border)
     message = CdrWriter()
     message.primitives("I", 0)  # collision_objects
     message.header(prediction.stamp_ns, frame_id)
@@ -120,10 +121,7 @@ def occupancy_stream(
     completed_free: bool = False,
 ) -> bytes:
     """Return the stream of the OcTree."""
-    labels = selected_labels(prediction, include, min_confidence, border, completed_free=completed_free)
-    states = np.empty(labels.shape, np.uint8)
-    _states(labels.reshape(-1), states.reshape(-1))
-    return binary_stream_of(states, prediction.grid)
+    return _occupancy_words(prediction, include, min_confidence, border, completed_free).tobytes()
 
 
 def semantic_stream(
@@ -134,9 +132,32 @@ def semantic_stream(
     completed_free: bool = False,
 ) -> bytes:
     """Return the stream of the ColorOcTree."""
+    return _semantic_nodes(prediction, include, min_confidence, border, completed_free).tobytes()
+
+
+def _occupancy_words(
+    prediction: OccupancyPrediction,
+    include: Include,
+    min_confidence: float = 0.0,
+    border: int = 0,
+    completed_free: bool = False,
+) -> npt.NDArray[np.uint16]:
+    labels = selected_labels(prediction, include, min_confidence, border, completed_free=completed_free)
+    states = np.empty(labels.shape, np.uint8)
+    _states(labels.reshape(-1), states.reshape(-1))
+    return binary_words(states, prediction.grid)
+
+
+def _semantic_nodes(
+    prediction: OccupancyPrediction,
+    include: Include,
+    min_confidence: float = 0.0,
+    border: int = 0,
+    completed_free: bool = False,
+) -> npt.NDArray[np.uint64]:
     labels = selected_labels(prediction, include, min_confidence, border, completed_free=completed_free)
     cells, leaves = leaf_cells(labels, prediction.confidence, prediction.classes)
-    return color_stream(cells, leaves, prediction.grid)
+    return color_nodes(cells, leaves, prediction.grid)
 
 
 def leaf_table(classes: ClassTable) -> LeafTable:
@@ -173,7 +194,8 @@ def leaf_cells(
 def _states(labels: Bytes, states: Bytes) -> None:
     """Set the states of labels: 0 unknown, 1 free, 2 occupied."""
     for i in range(labels.size):
-        states[i] = 0 if labels[i] == UNKNOWN else 1 if labels[i] == EMPTY else 2
+        label = labels[i]
+        states[i] = np.uint8(label != UNKNOWN) + np.uint8((label != EMPTY) & (label != UNKNOWN))
 
 
 @compiled
@@ -185,17 +207,23 @@ def _cells(labels: Bytes, confidence: Bytes, classes: int, cells: Cells) -> None
         cells[i] = cell if label <= classes else 0
 
 
-def _message(prediction: OccupancyPrediction, frame_id: str, kind: TreeKind, stream: bytes) -> bytes:
+def _message(
+    prediction: OccupancyPrediction, frame_id: str, kind: TreeKind, stream: npt.NDArray[np.unsignedinteger[Any]]
+) -> bytes:
     message = CdrWriter()
     _write_octomap(message, prediction, frame_id, kind, stream)
     return message.finish()
 
 
 def _write_octomap(
-    message: CdrWriter, prediction: OccupancyPrediction, frame_id: str, kind: TreeKind, stream: bytes
+    message: CdrWriter,
+    prediction: OccupancyPrediction,
+    frame_id: str,
+    kind: TreeKind,
+    stream: npt.NDArray[np.unsignedinteger[Any]],
 ) -> None:
     message.header(prediction.stamp_ns, frame_id)
     message.primitives("?", kind == "OcTree")
     message.string(kind)
     message.primitives("d", prediction.grid.resolution)
-    message.sequence(np.frombuffer(stream, np.int8))
+    message.sequence(stream.view(np.int8))

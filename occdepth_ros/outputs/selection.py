@@ -47,16 +47,18 @@ def selected_labels(
         raise OccDepthError(
             f"the selection {include!r} does not exist", where="include", remedy=f"Use one of {', '.join(INCLUDES)}."
         )
-    least = int(np.ceil(min_confidence * 255))
+    least = int(np.clip(np.ceil(min_confidence * 255), 0, 255))
     drops_free = not completed_free and include != "seen"
     if include == "all" and least <= 0 and border <= 0 and not drops_free:
         return prediction.labels
     fields = (prediction.labels, prediction.confidence, prediction.visibility)
     labels, confidence, visibility = (np.ascontiguousarray(field) for field in fields)
     out = np.empty(labels.shape, np.uint8)
-    # visibilities that are dropped, as a bit mask
-    dropped = {"seen": ~(1 << _SEEN), "seen+completed": 1 << _OUTSIDE, "all": 0}[include] & 0xFF
-    _select(labels, confidence, visibility, dropped, least, border, drops_free, out)
+    flat = (array.reshape(-1) for array in (labels, confidence, visibility, out))
+    _select(*flat, np.uint8(least), include == "seen", include != "all", drops_free)
+    if border > 0:
+        for edge in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
+            out[edge][visibility[edge] != _SEEN] = UNKNOWN
     return out
 
 
@@ -65,23 +67,18 @@ def _select(
     labels: Bytes,
     confidence: Bytes,
     visibility: Bytes,
-    dropped: int,
-    least: int,
-    border: int,
-    drops_free: bool,
     out: Bytes,
+    least: np.uint8,
+    only_seen: bool,
+    only_inside: bool,
+    drops_free: bool,
 ) -> None:
-    size_x, size_y, size_z = labels.shape
-    for x in range(size_x):
-        for y in range(size_y):
-            # the slices of a row let the compiler use vector instructions
-            label, sure, seen, row = labels[x, y], confidence[x, y], visibility[x, y], out[x, y]
-            is_border = x < border or y < border or x >= size_x - border or y >= size_y - border
-            for z in range(size_z):
-                completed = seen[z] != _SEEN
-                drop = (dropped >> seen[z] & 1 != 0) | (sure[z] < least) | (completed & is_border)
-                drop |= drops_free & completed & (label[z] == EMPTY)
-                row[z] = UNKNOWN if drop else label[z]
+    for i in range(labels.size):
+        label, completed = labels[i], visibility[i] != _SEEN
+        drop = (only_seen & completed) | (only_inside & (visibility[i] == _OUTSIDE)) | (confidence[i] < least)
+        drop |= drops_free & completed & (label == EMPTY)
+        # all bits of a byte are the label of unknown voxels
+        out[i] = label | np.uint8(UNKNOWN * drop)
 
 
 def select(

@@ -17,13 +17,16 @@ from occdepth_ros.compiled import compiled
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.octree.lattice import DEPTH, lattice_key
-from occdepth_ros.outputs.octree.pyramid import Cells, Index, build, inner_mark
+from occdepth_ros.outputs.octree.pyramid import Cells, Index, build, inner_mark, layout_of, padded
 
 Words = npt.NDArray[np.uint64]
 
 _WHITE = 0xFFFFFF
 """Colour of a node without colour in the C++ library. Such children are excluded from averages."""
-_LOG_ODDS = np.uint64(0xFFFFFFFF)
+_LOG_ODDS, _BYTE = np.uint64(0xFFFFFFFF), np.uint64(255)
+_ONE, _EIGHT = np.uint64(1), np.uint64(8)
+_RECIPROCAL = np.array([0, *(-(-(1 << 16) // count) for count in range(1, 9))], np.uint64)
+"""2^16 divided by 1 to 8, rounded up."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,12 @@ class LeafTable:
 
 
 def color_stream(cells: Cells, leaves: LeafTable, grid: VoxelGrid) -> bytes:
-    """Return the stream of a ColorOcTree, as the C++ `writeData` writes it.
+    """Return the stream of a ColorOcTree, as the C++ `writeData` writes it; see `color_nodes`."""
+    return color_nodes(cells, leaves, grid).tobytes()
+
+
+def color_nodes(cells: Cells, leaves: LeafTable, grid: VoxelGrid) -> Words:
+    """Return the nodes of a ColorOcTree in the order of its stream, `[N]` little-endian words of eight bytes.
 
     Eight cells are merged into one leaf if their log-odds and colours are equal, so that the colour of every cell is
     preserved (the C++ `prune` compares log-odds only and averages the colours). Inner nodes hold the maximum log-odds
@@ -72,14 +80,15 @@ def color_stream(cells: Cells, leaves: LeafTable, grid: VoxelGrid) -> bytes:
         raise GridError(
             f"a cell has the entry {cells.max()}, but the table has {len(leaves.log_odds)} entries", where="octree"
         )
-    pyramid = build(cells, lattice_key(grid))
-    if pyramid.root == 0:
-        return b""
-    layout = pyramid.layout
-    out = np.empty(2 + pyramid.nodes, np.uint64)
-    nodes = _leaf_nodes(leaves)
-    _write(pyramid.cells, layout.shape, layout.start, layout.base, layout.child, nodes, inner_mark(cells.dtype), out)
-    return out[:-1].astype("<u8", copy=False).tobytes()
+    layout = layout_of(lattice_key(grid), cells.shape)
+    finest = padded(cells, layout)
+    upper, count = build(finest, layout)
+    if upper[layout.start[DEPTH]] == 0:
+        return np.empty(0, "<u8")
+    out = np.empty(2 + count, np.uint64)
+    nodes, mark = _leaf_nodes(leaves), inner_mark(cells.dtype)
+    _write(finest.reshape(-1), upper, layout.shape, layout.start, layout.base, layout.child, nodes, mark, out)
+    return out[:-1].astype("<u8", copy=False)
 
 
 def _leaf_nodes(leaves: LeafTable) -> Words:
@@ -90,14 +99,23 @@ def _leaf_nodes(leaves: LeafTable) -> Words:
 
 @compiled
 def _write(
-    cells: Cells, shape: Index, start: Index, base: Index, child: Index, nodes: Words, mark: int, out: Words
+    finest: Cells,
+    cells: Cells,
+    shape: Index,
+    start: Index,
+    base: Index,
+    child: Index,
+    nodes: Words,
+    mark: int,
+    out: Words,
 ) -> None:
     """Write all nodes in depth-first order.
 
     An inner node is written after its last child, at the place that was kept for it.
 
     Args:
-        cells, shape, start, base, child: those of a `Pyramid`.
+        finest, cells: cells of level 0, and of the levels from 1 on, flat.
+        shape, start, base, child: those of the `Layout`.
         nodes: node of each leaf, by cell.
         mark: cell of an inner node.
         out: written; one element longer than the stream.
@@ -110,24 +128,25 @@ def _write(
     corner = np.zeros((DEPTH + 1, 3), np.int64)  # index of its first child along x, y, z
     first = np.zeros(DEPTH + 1, np.int64)  # flat index of its first child
     following = np.zeros(DEPTH + 1, np.int64)  # next child
-    place = np.zeros(DEPTH + 1, np.int64)  # where it is written
-    best = np.zeros(DEPTH + 1, np.int64)  # cell with the highest log-odds below it
-    mask = np.zeros(DEPTH + 1, np.int64)
-    total = np.zeros(DEPTH + 1, np.int64)  # sum of the packed colours of its children
-    level, end, below = DEPTH, 1, DEPTH - 1
+    place = np.zeros(DEPTH + 1, np.uint64)  # where it is written
+    best = np.zeros(DEPTH + 1, np.uint64)  # cell with the highest log-odds below it
+    mask = np.zeros(DEPTH + 1, np.uint64)
+    total = np.zeros(DEPTH + 1, np.uint64)  # sum of the packed colours of its children
+    finest_child = child[0].astype(np.uint64)
+    level, end, below = DEPTH, np.uint64(1), DEPTH - 1
     corner[level] = base[level]
     first[level] = start[below] + (base[level, 0] * shape[below, 1] + base[level, 1]) * shape[below, 2] + base[level, 2]
     while True:
         i = following[level]
         cell = 0
         while i < 8 and cell != mark:
-            cell = cells[first[level] + child[level - 1, i]]
-            mask[level] |= (cell != 0) << i
+            cell = cells[first[level] + child[below, i]]
+            mask[level] |= np.uint64(cell != 0) << np.uint64(i)
             if cell != mark:
                 # an unknown child is overwritten by the next node
                 out[end] = nodes[cell]
-                end += cell != 0
-                best[level] = max(best[level], cell)
+                end += np.uint64(cell != 0)
+                best[level] = max(best[level], np.uint64(cell))
                 total[level] += colors[cell]
             i += 1
         following[level] = i
@@ -138,25 +157,27 @@ def _write(
             y = base[level, 1] + 2 * (corner[level + 1, 1] + (i >> 1 & 1))
             z = base[level, 2] + 2 * (corner[level + 1, 2] + (i >> 2))
             place[level] = end
-            end += 1
+            end += _ONE
             if level > 1:
                 corner[level, 0], corner[level, 1], corner[level, 2] = x, y, z
                 first[level] = start[below] + (x * shape[below, 1] + y) * shape[below, 2] + z
                 following[level], best[level], mask[level], total[level] = 0, 0, 0, 0
                 continue
             # the parents of the finest cells are most of the inner nodes: all children are leaves or unknown
-            here = (x * shape[0, 1] + y) * shape[0, 2] + z
-            highest, present, summed = 0, 0, 0
-            for k in range(8):
-                cell = cells[here + child[0, k]]
-                present |= (cell != 0) << k
-                out[end] = nodes[cell]
-                end += cell != 0
-                highest = max(highest, cell)
-                summed += colors[cell]
+            here = np.uint64((x * shape[0, 1] + y) * shape[0, 2] + z)
+            highest, present, summed = np.uint64(0), np.uint64(0), np.uint64(0)
+            for k in range(_EIGHT):
+                # unsigned indices are not tested for a negative sign
+                leaf = np.uint64(finest[here + finest_child[k]])
+                is_present = np.uint64(leaf != 0)
+                out[end] = nodes[leaf]
+                end += is_present
+                present |= is_present << k
+                highest = max(highest, leaf)
+                summed += colors[leaf]
             best[level], mask[level], total[level] = highest, present, summed
         mean = _mean(total[level])
-        out[place[level]] = nodes[best[level]] & _LOG_ODDS | np.uint64(mask[level]) << np.uint64(56) | mean
+        out[place[level]] = nodes[best[level]] & _LOG_ODDS | mask[level] << np.uint64(56) | mean
         if level == DEPTH:
             return
         level, below = level + 1, level
@@ -170,15 +191,16 @@ def _write(
 @compiled
 def _packed(node: Any) -> Any:
     """Return the colour of a node with a count of one; 0 for a node without colour."""
-    bits = np.int64(node >> np.uint64(32) & np.uint64(0xFFFFFF))
+    bits = node >> np.uint64(32) & np.uint64(0xFFFFFF)
     if bits == _WHITE:
-        return 0
-    return bits & 255 | (bits >> 8 & 255) << 16 | (bits >> 16) << 32 | 1 << 48
+        return np.uint64(0)
+    red, green, blue = bits & _BYTE, bits >> np.uint64(8) & _BYTE, bits >> np.uint64(16)
+    return red | green << np.uint64(16) | blue << np.uint64(32) | np.uint64(1 << 48)
 
 
 @compiled
-def _packed_colors(nodes: Words) -> Index:
-    colors = np.empty(nodes.size, np.int64)
+def _packed_colors(nodes: Words) -> Words:
+    colors = np.empty(nodes.size, np.uint64)
     for i in range(nodes.size):
         colors[i] = _packed(nodes[i])
     colors[0] = 0  # unknown
@@ -188,9 +210,11 @@ def _packed_colors(nodes: Words) -> Index:
 @compiled
 def _mean(total: Any) -> Any:
     """Return the colour bits of a node with the mean of a sum of colours; white without colours."""
-    count = np.uint32(total >> 48)
+    count = total >> np.uint64(48)
     if count == 0:
         return np.uint64(_WHITE) << np.uint64(32)
-    r, g, b = np.uint32(total & 0xFFFF), np.uint32(total >> 16 & 0xFFFF), np.uint32(total >> 32 & 0xFFFF)
-    bits = np.uint64(r // count) | np.uint64(g // count) << np.uint64(8) | np.uint64(b // count) << np.uint64(16)
-    return bits << np.uint64(32)
+    # floor division by the count, 1 to 8, as a multiplication: exact for sums up to 8 * 255
+    factor, mask, shift = _RECIPROCAL[count], np.uint64(0xFFFF), np.uint64(16)
+    red, green = (total & mask) * factor >> shift, (total >> shift & mask) * factor >> shift
+    blue = (total >> np.uint64(32) & mask) * factor >> shift
+    return red << np.uint64(32) | green << np.uint64(40) | blue << np.uint64(48)

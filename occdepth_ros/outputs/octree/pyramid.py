@@ -18,17 +18,19 @@ from occdepth_ros.outputs.octree.lattice import DEPTH, Shape
 
 Cells = npt.NDArray[np.unsignedinteger[Any]]
 Index = npt.NDArray[np.int64]
+_ONE, _TWO = np.uint64(1), np.uint64(2)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Place of each level of a pyramid in one flat array. Level 0 has the finest cells, level 16 the root.
+    """Place of each level of an octree. Level 0 has the finest cells, level 16 the root.
 
     Every level is padded to even keys, so that the eight children of a cell exist or are all absent.
 
     Args:
         shape: padded shape of each level, `[17, 3]`.
-        start: flat index of each level's first cell, and the number of all cells, `[18]`.
+        start: flat index of each level's first cell in one array of the levels from 1 on, and the number of these
+            cells, `[18]`; 0 for level 0, which is an array of its own.
         base: child index along each axis of the first child of cell 0, `[17, 3]`; the first children of cell i are at
             `base + 2 i` in the level below.
         child: flat offset of each child relative to the first, by child index, for each level of children, `[17, 8]`.
@@ -57,7 +59,7 @@ def layout_of(low: Shape, size: Shape) -> Layout:
         padding.append(before)
         first, shape = first >> 1, padded // 2
     every, keys = np.array(shapes), np.array(lows)
-    start = np.concatenate([[0], np.cumsum(every.prod(axis=1))])
+    start = np.concatenate([[0, 0], np.cumsum(every[1:].prod(axis=1))])
     base = np.zeros_like(keys)
     base[1:] = 2 * keys[1:] - keys[:-1]
     corner = np.arange(8)
@@ -67,26 +69,13 @@ def layout_of(low: Shape, size: Shape) -> Layout:
     return Layout(every, start, base, child, inside, before)
 
 
-@dataclass(frozen=True)
-class Pyramid:
-    """Cells of all levels.
-
-    Args:
-        layout: where they are.
-        cells: flat array of all levels.
-        inner: number of inner nodes.
-        nodes: number of all nodes except the root.
-    """
-
-    layout: Layout
-    cells: Cells
-    inner: int
-    nodes: int
-
-    @property
-    def root(self) -> int:
-        """Cell of the root: 0 where all cells are unknown."""
-        return int(self.cells[self.layout.start[DEPTH]])
+def padded(finest: Cells, layout: Layout) -> Cells:
+    """Return the finest cells, `[X, Y, Z]`, with the padding of level 0, contiguous; itself where it needs none."""
+    if tuple(layout.shape[0]) == finest.shape:
+        return np.ascontiguousarray(finest)
+    cells = np.zeros(layout.shape[0], finest.dtype)
+    cells[layout.inside] = finest
+    return cells
 
 
 def inner_mark(dtype: np.dtype[Any]) -> int:
@@ -94,53 +83,56 @@ def inner_mark(dtype: np.dtype[Any]) -> int:
     return int(np.iinfo(dtype).max)
 
 
-def build(finest: Cells, low: Shape) -> Pyramid:
-    """Build the pruned octree over dense cells.
+def build(finest: Cells, layout: Layout) -> tuple[Cells, int]:
+    """Pool the cells of an octree.
 
     Args:
-        finest: `[X, Y, Z]` uint8 or uint16.
-        low: key of cell (0, 0, 0).
+        finest: cells of level 0 with its padding, contiguous.
+        layout: place of each level.
+
+    Returns:
+        The cells of the levels from 1 on, flat, and the number of nodes below the root.
     """
-    layout = layout_of(low, finest.shape)
     cells: Cells = np.zeros(int(layout.start[-1]), finest.dtype)
-    levels = [
-        cells[a:b].reshape(shape) for a, b, shape in zip(layout.start[:-1], layout.start[1:], layout.shape, strict=True)
-    ]
-    levels[0][layout.inside] = finest
-    mark = inner_mark(finest.dtype)
-    inner = nodes = 0
-    for below, level, before in zip(levels[:-1], levels[1:], layout.before[1:].tolist(), strict=True):
-        parents, children = _pool(below, level, before[0], before[1], before[2], mark)
-        inner, nodes = inner + parents, nodes + children
-    return Pyramid(layout, cells, inner, nodes)
+    return cells, _pool(finest.reshape(-1), cells, layout.shape, layout.start, layout.before, inner_mark(finest.dtype))
 
 
 @compiled
-def _pool(cells: Cells, level: Cells, first_x: int, first_y: int, first_z: int, mark: int) -> tuple[int, int]:
-    """Set the parents of cells; return the number of inner nodes among them, and of their children.
+def _pool(finest: Cells, cells: Cells, shape: Index, start: Index, before: Index, mark: int) -> int:
+    """Set the cells of all levels from 1 on; return the number of nodes below the root.
 
     The parent of eight equal cells has their value; any other parent is an inner node.
 
     Args:
-        cells: `[X, Y, Z]`, even sizes.
-        level: cells of the level above, written.
-        first_x, first_y, first_z: index of the first parent in `level`.
+        finest: cells of level 0, flat.
+        cells: cells of the other levels, flat zeros, written.
+        shape, start, before: those of the `Layout`.
         mark: cell of an inner node.
     """
-    inner = children = 0
-    for x in range(cells.shape[0] // 2):
-        for y in range(cells.shape[1] // 2):
-            parents = level[first_x + x, first_y + y, first_z:]
-            a, b = cells[2 * x, 2 * y], cells[2 * x, 2 * y + 1]
-            c, d = cells[2 * x + 1, 2 * y], cells[2 * x + 1, 2 * y + 1]
-            for z in range(cells.shape[2] // 2):
-                i, k = 2 * z, 2 * z + 1
-                both = a[i] | a[k] | b[i] | b[k] | c[i] | c[k] | d[i] | d[k]
-                if both == a[i] & a[k] & b[i] & b[k] & c[i] & c[k] & d[i] & d[k] and both != mark:
-                    parents[z] = both
-                    continue
-                parents[z] = mark
-                inner += 1
-                children += (a[i] != 0) + (a[k] != 0) + (b[i] != 0) + (b[k] != 0)
-                children += (c[i] != 0) + (c[k] != 0) + (d[i] != 0) + (d[k] != 0)
-    return inner, children
+    children = 0
+    for level in range(DEPTH):
+        below = finest if level == 0 else cells[start[level] : start[level + 1]]
+        above = cells[start[level + 1] :]
+        ny, nz = shape[level, 1], np.uint64(shape[level, 2])
+        for x in range(shape[level, 0] // 2):
+            for y in range(ny // 2):
+                # unsigned indices are not tested for a negative sign
+                a = np.uint64(2 * x * ny + 2 * y) * nz
+                b, c = a + nz, a + np.uint64(ny) * nz
+                d = c + nz
+                to = ((x + before[level + 1, 0]) * shape[level + 1, 1] + y + before[level + 1, 1]) * shape[level + 1, 2]
+                to = np.uint64(to + before[level + 1, 2])
+                for _ in range(nz >> np.uint64(1)):
+                    first = below[a]
+                    differ = (first ^ below[a + _ONE]) | (first ^ below[b]) | (first ^ below[b + _ONE])
+                    differ |= (first ^ below[c]) | (first ^ below[c + _ONE])
+                    differ |= (first ^ below[d]) | (first ^ below[d + _ONE])
+                    if differ == 0 and first != mark:
+                        above[to] = first
+                    else:
+                        above[to] = mark
+                        children += (first != 0) + (below[a + _ONE] != 0) + (below[b] != 0) + (below[b + _ONE] != 0)
+                        children += (below[c] != 0) + (below[c + _ONE] != 0)
+                        children += (below[d] != 0) + (below[d + _ONE] != 0)
+                    a, b, c, d, to = a + _TWO, b + _TWO, c + _TWO, d + _TWO, to + _ONE
+    return children
