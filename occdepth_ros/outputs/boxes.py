@@ -12,6 +12,7 @@ from occdepth_ros.compiled import compiled
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.selection import Include, selected_labels
+from occdepth_ros.outputs.sparse import Words, lowest_bit, occupied_words
 from occdepth_ros.outputs.surface import COMPLETED, Integers, nearest
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
@@ -20,6 +21,7 @@ Bytes = npt.NDArray[np.uint8]
 MAX_EXPONENT = 3
 """Binary logarithm of the longest edge. Few different sizes need few markers: all boxes of a marker have one size."""
 _EXPONENT_BITS = 2
+_SEEN = int(Visibility.SEEN)
 
 
 @dataclass(frozen=True)
@@ -90,85 +92,108 @@ def surface_boxes(
         np.ascontiguousarray(field)
         for field in (selected_labels(prediction, include, min_confidence, border), prediction.visibility)
     )
-    keys = np.zeros(labels.shape, np.uint16)
-    found = np.empty((_mark(labels, visibility, int(Visibility.SEEN), keys), 7), np.int16)
-    rows = found[: _merge(keys, found)].astype(np.int64)
+    pending = _surface(occupied_words(labels))
+    found = np.empty((int(np.bitwise_count(pending).sum()), 7), np.int16)
+    rows = found[: _merge(pending, labels, visibility, found)].astype(np.int64)
     boxes = Boxes(rows[:, :3], rows[:, 3:6], rows[:, 6])
     kept = nearest(boxes.lower, boxes.size, prediction.grid, most)
     return (boxes, 0) if kept is None else (boxes.taken(kept), len(boxes.keys) - most)
 
 
 @compiled
-def _mark(labels: Bytes, visibility: Bytes, seen: int, keys: npt.NDArray[np.uint16]) -> int:
-    """Write the keys of the surface voxels into `keys`, `[X, Y, Z]` of zeros, and return their number."""
-    nx, ny, nz = labels.shape
-    count = 0
-    for x in range(nx):
-        for y in range(ny):
-            inner = 0 < x < nx - 1 and 0 < y < ny - 1
-            for z in range(nz):
-                label = labels[x, y, z]
-                if label == 0 or label == 255:
+def _surface(occupied: Words) -> Words:
+    """Return the occupied voxels with an unoccupied neighbour, as bits of columns, `[X, Y, W]`."""
+    nx, ny, width = occupied.shape
+    surface = occupied.copy()
+    one, top = np.uint64(1), np.uint64(63)
+    for x in range(1, nx - 1):
+        for y in range(1, ny - 1):
+            for i in range(width):
+                word = occupied[x, y, i]
+                if word == 0:
                     continue
-                if (
-                    inner
-                    and 0 < z < nz - 1
-                    and 0 < labels[x - 1, y, z] < 255
-                    and 0 < labels[x + 1, y, z] < 255
-                    and 0 < labels[x, y - 1, z] < 255
-                    and 0 < labels[x, y + 1, z] < 255
-                    and 0 < labels[x, y, z - 1] < 255
-                    and 0 < labels[x, y, z + 1] < 255
-                ):
-                    continue
-                keys[x, y, z] = label + (0 if visibility[x, y, z] == seen else 256)
-                count += 1
-    return count
+                above, below = word >> one, word << one
+                if i + 1 < width:
+                    above |= occupied[x, y, i + 1] << top
+                if i > 0:
+                    below |= occupied[x, y, i - 1] >> top
+                inside = above & below & occupied[x - 1, y, i] & occupied[x + 1, y, i]
+                surface[x, y, i] = word & ~(inside & occupied[x, y - 1, i] & occupied[x, y + 1, i])
+    return surface
 
 
 @compiled
-def _merge(keys: npt.NDArray[np.uint16], found: npt.NDArray[np.int16]) -> int:
-    """Merge voxels with equal keys, first along x, then along y, then along z; sets merged voxels to 0.
+def _merge(pending: Words, labels: Bytes, visibility: Bytes, found: npt.NDArray[np.int16]) -> int:
+    """Merge voxels of one class and visibility, first along x, then along y, then along z.
 
     Args:
-        keys: `[X, Y, Z]`; 0 = no voxel.
+        pending: voxels to merge, as bits of columns, `[X, Y, W]`; becomes 0.
+        labels, visibility: `[X, Y, Z]`.
         found: `[N, 7]` receives the lower corner, the exponents and the key of each box.
 
     Returns:
         the number of boxes.
     """
-    nx, ny, nz = keys.shape
+    nx, ny, nz = labels.shape
     count = 0
     for x in range(nx):
         for y in range(ny):
-            for z in range(nz):
-                key = keys[x, y, z]
-                if key == 0:
-                    continue
-                ex = 0
-                while ex < 3 and x + (2 << ex) <= nx and _is_filled(keys, x + (1 << ex), y, z, 1 << ex, 1, 1, key):
-                    ex += 1
-                dx = 1 << ex
-                ey = 0
-                while ey < 3 and y + (2 << ey) <= ny and _is_filled(keys, x, y + (1 << ey), z, dx, 1 << ey, 1, key):
-                    ey += 1
-                dy = 1 << ey
-                ez = 0
-                while ez < 3 and z + (2 << ez) <= nz and _is_filled(keys, x, y, z + (1 << ez), dx, dy, 1 << ez, key):
-                    ez += 1
-                keys[x : x + dx, y : y + dy, z : z + (1 << ez)] = 0
-                row = found[count]
-                row[0], row[1], row[2], row[3], row[4], row[5], row[6] = x, y, z, ex, ey, ez, key
-                count += 1
+            for i in range(pending.shape[2]):
+                while pending[x, y, i] != 0:
+                    z = 64 * i + int(lowest_bit(pending[x, y, i]))
+                    label, seen = labels[x, y, z], visibility[x, y, z] == _SEEN
+                    ex = 0
+                    while ex < 3 and x + (2 << ex) <= nx:
+                        if not _is_filled(pending, labels, visibility, x + (1 << ex), y, z, 1 << ex, 1, 1, label, seen):
+                            break
+                        ex += 1
+                    dx = 1 << ex
+                    ey = 0
+                    while ey < 3 and y + (2 << ey) <= ny:
+                        if not _is_filled(
+                            pending, labels, visibility, x, y + (1 << ey), z, dx, 1 << ey, 1, label, seen
+                        ):
+                            break
+                        ey += 1
+                    dy = 1 << ey
+                    ez = 0
+                    while ez < 3 and z + (2 << ez) <= nz:
+                        if not _is_filled(
+                            pending, labels, visibility, x, y, z + (1 << ez), dx, dy, 1 << ez, label, seen
+                        ):
+                            break
+                        ez += 1
+                    for column_x in range(x, x + dx):
+                        for column_y in range(y, y + dy):
+                            for k in range(z, z + (1 << ez)):
+                                pending[column_x, column_y, k >> 6] &= ~(np.uint64(1) << np.uint64(k & 63))
+                    row = found[count]
+                    row[0], row[1], row[2], row[3], row[4], row[5] = x, y, z, ex, ey, ez
+                    row[6] = label + (0 if seen else COMPLETED)
+                    count += 1
     return count
 
 
 @compiled
-def _is_filled(keys: npt.NDArray[np.uint16], x: int, y: int, z: int, dx: int, dy: int, dz: int, key: int) -> bool:
-    """Whether all voxels of a box have one key."""
+def _is_filled(
+    pending: Words,
+    labels: Bytes,
+    visibility: Bytes,
+    x: int,
+    y: int,
+    z: int,
+    dx: int,
+    dy: int,
+    dz: int,
+    label: int,
+    seen: bool,
+) -> bool:
+    """Whether all voxels of a box are pending and have one class and visibility."""
     for i in range(x, x + dx):
         for j in range(y, y + dy):
             for k in range(z, z + dz):
-                if keys[i, j, k] != key:
+                if pending[i, j, k >> 6] >> np.uint64(k & 63) & np.uint64(1) == 0:
+                    return False
+                if labels[i, j, k] != label or (visibility[i, j, k] == _SEEN) != seen:
                     return False
     return True

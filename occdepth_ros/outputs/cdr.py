@@ -8,6 +8,7 @@ sequence is a uint32 count, followed by the elements.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -37,14 +38,11 @@ class CdrWriter:
 
     def primitives(self, kinds: str, *values: float) -> None:
         """Write one number per letter of `kinds`, a string of `struct` format letters (? b B h H i I q Q f d)."""
-        at = 0
-        for kind, run in groupby(kinds):
-            count = len(list(run))
-            part = struct.pack(f"<{count}{kind}", *values[at : at + count])
-            self._append(part, len(part), len(part) // count)
-            at += count
-        if at != len(values):
+        plan, count = _runs(kinds)
+        if count != len(values):
             raise ValueError(f"{len(values)} values for {kinds!r}")
+        for form, first, stop, alignment in plan:
+            self._append(form.pack(*values[first:stop]), form.size, alignment)
 
     def encoded(self, data: bytes, alignment: int) -> None:
         """Write bytes that another writer encoded, which need an alignment of at most `alignment` bytes."""
@@ -92,3 +90,14 @@ class CdrWriter:
     def finish(self) -> bytes:
         """Return the message as bytes, which `rclpy.publisher.Publisher.publish` accepts."""
         return b"".join(self._parts)
+
+
+@lru_cache(maxsize=64)
+def _runs(kinds: str) -> tuple[list[tuple[struct.Struct, int, int, int]], int]:
+    """Return the encoding, first value, stop and alignment of each run of equal letters, and the number of letters."""
+    plan, at = [], 0
+    for kind, run in groupby(kinds):
+        count = len(list(run))
+        plan.append((struct.Struct(f"<{count}{kind}"), at, at + count, struct.calcsize(kind)))
+        at += count
+    return plan, at

@@ -6,11 +6,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
+from occdepth_ros.classes import ClassTable
 from occdepth_ros.compiled import compiled
 from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.image import encode_image
 from occdepth_ros.outputs.selection import Include, selected_labels
+from occdepth_ros.outputs.sparse import lowest_bit, occupied_words
 from occdepth_ros.prediction import OccupancyPrediction
 
 POINT_STEP = 20
@@ -96,25 +97,18 @@ def point_rows(
     grid, classes = prediction.grid, prediction.classes
     labels = selected_labels(prediction, include, min_confidence, border)
     kept = ~classes.is_ground if not ground else np.ones(256, bool)
-    kept[[EMPTY, UNKNOWN]] = False
-    rows = np.empty((_occupied(labels.reshape(-1)), POINT_STEP // 4), np.uint32)
+    occupied = occupied_words(labels)
+    rows = np.empty((int(np.bitwise_count(occupied).sum()), POINT_STEP // 4), np.uint32)
     fields = (labels, prediction.confidence, prediction.visibility)
     label, confidence, visibility = (np.ascontiguousarray(field) for field in fields)
     x, y, z = (grid.axis_centers(axis).astype(np.float32).view(np.uint32) for axis in range(3))
-    count = _fill(label, confidence, visibility, kept, x, y, z, packed_colors(classes), rows)
+    count = _fill(occupied, label, confidence, visibility, kept, x, y, z, packed_colors(classes), rows)
     return rows[:count].astype("<u4", copy=False)
 
 
 @compiled
-def _occupied(labels: Bytes) -> int:
-    count = 0
-    for i in range(labels.size):
-        count += (labels[i] != EMPTY) & (labels[i] != UNKNOWN)
-    return count
-
-
-@compiled
 def _fill(
+    occupied: npt.NDArray[np.uint64],
     labels: Bytes,
     confidence: Bytes,
     visibility: Bytes,
@@ -128,27 +122,27 @@ def _fill(
     """Write the rows of all voxels whose label is kept, and return their number.
 
     Args:
+        occupied: occupied voxels, as bits of columns, `[X, Y, W]`.
         labels, confidence, visibility: `[X, Y, Z]`.
-        kept: whether a label is kept, `[256]`; it is not for free and unknown voxels.
+        kept: whether a label is kept, `[256]`.
         x, y, z: coordinates of the centres, as the bits of float32 numbers.
         colors: colour of each label.
         rows: written; one for each occupied voxel.
     """
-    at = 0
+    at = np.uint64(0)
     for i in range(labels.shape[0]):
         for j in range(labels.shape[1]):
-            column = labels[i, j]
-            # most columns end with free layers
-            top = column.size
-            while top > 0 and column[top - 1] == EMPTY:
-                top -= 1
-            for k in range(top):
-                label = column[k]
-                if kept[label]:
+            for part in range(occupied.shape[2]):
+                word = occupied[i, j, part]
+                while word != 0:
+                    k = np.uint64(64 * part) + lowest_bit(word)
+                    word &= word - np.uint64(1)
+                    label = labels[i, j, k]
                     rows[at, 0], rows[at, 1], rows[at, 2], rows[at, 3] = x[i], y[j], z[k], colors[label]
                     rows[at, 4] = label | np.uint32(confidence[i, j, k]) << 8 | np.uint32(visibility[i, j, k]) << 16
-                    at += 1
-    return at
+                    # the next voxel overwrites one that is not kept
+                    at += np.uint64(kept[label])
+    return int(at)
 
 
 def packed_colors(classes: ClassTable) -> npt.NDArray[np.uint32]:

@@ -54,8 +54,8 @@ def selected_labels(
     fields = (prediction.labels, prediction.confidence, prediction.visibility)
     labels, confidence, visibility = (np.ascontiguousarray(field) for field in fields)
     out = np.empty(labels.shape, np.uint8)
-    flat = (array.reshape(-1) for array in (labels, confidence, visibility, out))
-    _select(*flat, np.uint8(least), include == "seen", include != "all", drops_free)
+    rules = np.uint8(least), include == "seen", include != "all", drops_free
+    _select(labels.reshape(-1), confidence.reshape(-1), visibility.reshape(-1), out.reshape(-1), *rules)
     if border > 0:
         for edge in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
             out[edge][visibility[edge] != _SEEN] = UNKNOWN

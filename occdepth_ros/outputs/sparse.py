@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
+from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.compiled import compiled
+
+Words = npt.NDArray[np.uint64]
 Index = npt.NDArray[np.intp]
+
+_GATHER = np.uint64(0x0102040810204080)
+_SEQUENCE = np.uint64(0x03F79D71B4CB0A89)
+_POSITIONS = np.zeros(64, np.uint64)
+for _position in range(64):
+    _POSITIONS[(int(_SEQUENCE) << _position & (1 << 64) - 1) >> 58] = _position
 
 
 def set_voxels(mask: npt.NDArray[np.bool_]) -> Index:
@@ -40,3 +52,39 @@ def column_words(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
         octets = np.packbits(mask, bitorder="little").reshape(columns, layers // 8)
     words.view(np.uint8)[:, : octets.shape[1]] = octets
     return words
+
+
+def occupied_words(labels: npt.NDArray[np.uint8]) -> Words:
+    """Return the occupied voxels of labels `[X, Y, Z]` as bits, `[X, Y, ceil(Z / 64)]`; see `column_words`."""
+    nx, ny, nz = labels.shape
+    if nz % 8:
+        # the difference wraps around for free voxels
+        occupied = (labels - np.uint8(1)) < np.uint8(UNKNOWN - 1)
+        return column_words(occupied.reshape(nx * ny, nz)).reshape(nx, ny, -1)
+    octets = np.zeros((nx, ny, -(-nz // 64) * 8), np.uint8)
+    _occupied(np.ascontiguousarray(labels).view(np.uint64), octets)
+    return octets.view(np.uint64)
+
+
+@compiled
+def _occupied(labels: Words, octets: npt.NDArray[np.uint8]) -> None:
+    """Write one bit for each of eight labels: whether it is neither free (0) nor unknown (255)."""
+    high, low, seven = np.uint64(0x8080808080808080), np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(7)
+    for x in range(labels.shape[0]):
+        for y in range(labels.shape[1]):
+            for i in range(labels.shape[2]):
+                word = labels[x, y, i]
+                if word == 0 or ~word == 0:
+                    continue
+                # the highest bit of each byte: whether any bit of it is set, and whether any bit is clear
+                is_set = ((word & low) + low) | word
+                is_clear = ((~word & low) + low) | ~word
+                # the product gathers one bit of each byte in its highest byte
+                octets[x, y, i] = (((is_set & is_clear & high) >> seven) * _GATHER) >> np.uint64(56)
+
+
+@compiled
+def lowest_bit(word: Any) -> Any:
+    """Return the position of the lowest set bit of a uint64 that is not 0."""
+    # a multiplication by a de Bruijn sequence shifts one of 64 different patterns of 6 bits to the top
+    return _POSITIONS[((word & (~word + np.uint64(1))) * _SEQUENCE) >> np.uint64(58)]

@@ -12,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
+from occdepth_ros.compiled import compiled
 from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.markers import class_colors
 from occdepth_ros.outputs.selection import Include, selected_labels
-from occdepth_ros.outputs.sparse import column_words, set_voxels, unravel
+from occdepth_ros.outputs.sparse import Words, column_words, lowest_bit, occupied_words
+from occdepth_ros.outputs.surface import COMPLETED
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
+_SEEN = int(Visibility.SEEN)
 LAYERS = 16
 """Maximum number of layers of nav2_msgs/VoxelGrid."""
 FOXGLOVE_FIELDS = (
@@ -119,18 +122,41 @@ def colored_cells(
     """
     grid = prediction.grid
     labels = selected_labels(prediction, include, min_confidence, border)
-    voxels = set_voxels((labels - np.uint8(1)) < np.uint8(UNKNOWN - 1))
-    index = unravel(voxels, grid.size)
-    low = [int(axis.min(initial=size - 1)) for axis, size in zip(index, grid.size, strict=True)]
-    size = [int(axis.max(initial=first)) - first + 1 for axis, first in zip(index, low, strict=True)]
-    cells = np.zeros(size[2] * size[1] * size[0], np.uint32)
-    x, y, z = (axis - first for axis, first in zip(index, low, strict=True))
-    completed = prediction.visibility.reshape(-1).take(voxels) != int(Visibility.SEEN)
-    key = labels.reshape(-1).take(voxels) + np.uint16(256) * completed
-    cells[(z * size[1] + y) * size[0] + x] = _packed(prediction.classes).take(key)
+    occupied = occupied_words(labels)
+    columns = (occupied != 0).any(axis=2)
+    every = np.bitwise_or.reduce(occupied.reshape(-1, occupied.shape[2]), axis=0)
+    layers = np.unpackbits(every.view(np.uint8), bitorder="little")
+    low, size = [], []
+    for present, total in zip((columns.any(axis=1), columns.any(axis=0), layers), grid.size, strict=True):
+        index = np.flatnonzero(present)
+        low.append(int(index[0]) if len(index) else total - 1)
+        size.append(int(index[-1]) - low[-1] + 1 if len(index) else 1)
+    cells = np.zeros((size[2], size[1], size[0]), np.uint32)
+    label, visibility = np.ascontiguousarray(labels), np.ascontiguousarray(prediction.visibility)
+    _paint(occupied, label, visibility, _packed(prediction.classes), np.array(low), cells)
     x0, y0, z0 = (o + grid.resolution * first for o, first in zip(grid.origin, low, strict=True))
-    rgba = cells.view(np.uint8).reshape(size[2], size[1], size[0], 4)
-    return ColoredCells(rgba, (x0, y0, z0), grid.resolution)
+    return ColoredCells(cells.view(np.uint8).reshape(*cells.shape, 4), (x0, y0, z0), grid.resolution)
+
+
+@compiled
+def _paint(
+    occupied: Words,
+    labels: npt.NDArray[np.uint8],
+    visibility: npt.NDArray[np.uint8],
+    colors: npt.NDArray[np.uint32],
+    low: npt.NDArray[np.int64],
+    cells: npt.NDArray[np.uint32],
+) -> None:
+    """Write the colours of occupied voxels into the cells of a box, `[Z, Y, X]`, with its lowest voxel at `low`."""
+    for x in range(low[0], low[0] + cells.shape[2]):
+        for y in range(low[1], low[1] + cells.shape[1]):
+            for part in range(occupied.shape[2]):
+                word = occupied[x, y, part]
+                while word != 0:
+                    z = 64 * part + int(lowest_bit(word))
+                    word &= word - np.uint64(1)
+                    key = labels[x, y, z] + (0 if visibility[x, y, z] == _SEEN else COMPLETED)
+                    cells[z - low[2], y - low[1], x - low[0]] = colors[key]
 
 
 def _packed(classes: ClassTable) -> npt.NDArray[np.uint32]:

@@ -24,7 +24,7 @@ Words = npt.NDArray[np.uint64]
 _WHITE = 0xFFFFFF
 """Colour of a node without colour in the C++ library. Such children are excluded from averages."""
 _LOG_ODDS, _BYTE = np.uint64(0xFFFFFFFF), np.uint64(255)
-_ONE, _EIGHT = np.uint64(1), np.uint64(8)
+_ONE, _TWO, _EIGHT = np.uint64(1), np.uint64(2), np.uint64(8)
 _RECIPROCAL = np.array([0, *(-(-(1 << 16) // count) for count in range(1, 9))], np.uint64)
 """2^16 divided by 1 to 8, rounded up."""
 
@@ -132,7 +132,6 @@ def _write(
     best = np.zeros(DEPTH + 1, np.uint64)  # cell with the highest log-odds below it
     mask = np.zeros(DEPTH + 1, np.uint64)
     total = np.zeros(DEPTH + 1, np.uint64)  # sum of the packed colours of its children
-    finest_child = child[0].astype(np.uint64)
     level, end, below = DEPTH, np.uint64(1), DEPTH - 1
     corner[level] = base[level]
     first[level] = start[below] + (base[level, 0] * shape[below, 1] + base[level, 1]) * shape[below, 2] + base[level, 2]
@@ -156,26 +155,23 @@ def _write(
             x = base[level, 0] + 2 * (corner[level + 1, 0] + (i & 1))
             y = base[level, 1] + 2 * (corner[level + 1, 1] + (i >> 1 & 1))
             z = base[level, 2] + 2 * (corner[level + 1, 2] + (i >> 2))
-            place[level] = end
-            end += _ONE
-            if level > 1:
+            if level > 2:
+                place[level] = end
+                end += _ONE
                 corner[level, 0], corner[level, 1], corner[level, 2] = x, y, z
                 first[level] = start[below] + (x * shape[below, 1] + y) * shape[below, 2] + z
                 following[level], best[level], mask[level], total[level] = 0, 0, 0, 0
                 continue
-            # the parents of the finest cells are most of the inner nodes: all children are leaves or unknown
-            here = np.uint64((x * shape[0, 1] + y) * shape[0, 2] + z)
-            highest, present, summed = np.uint64(0), np.uint64(0), np.uint64(0)
-            for k in range(_EIGHT):
-                # unsigned indices are not tested for a negative sign
-                leaf = np.uint64(finest[here + finest_child[k]])
-                is_present = np.uint64(leaf != 0)
-                out[end] = nodes[leaf]
-                end += is_present
-                present |= is_present << k
-                highest = max(highest, leaf)
-                summed += colors[leaf]
-            best[level], mask[level], total[level] = highest, present, summed
+            here = start[1] + (x * shape[1, 1] + y) * shape[1, 2] + z
+            x, y, z = base[1, 0] + 2 * x, base[1, 1] + 2 * y, base[1, 2] + 2 * z
+            origin = (x * shape[0, 1] + y) * shape[0, 2] + z
+            end, highest, mean = _write_parents(
+                finest, cells, np.uint64(here), np.uint64(origin), child, nodes, colors, mark, out, end
+            )
+            level, below = 3, 2
+            best[level] = max(best[level], highest)
+            total[level] += _packed(mean)
+            continue
         mean = _mean(total[level])
         out[place[level]] = nodes[best[level]] & _LOG_ODDS | mask[level] << np.uint64(56) | mean
         if level == DEPTH:
@@ -183,6 +179,67 @@ def _write(
         level, below = level + 1, level
         best[level] = max(best[level], best[level - 1])
         total[level] += _packed(mean)
+
+
+@compiled
+def _write_parents(
+    finest: Cells,
+    cells: Cells,
+    first: Any,
+    origin: Any,
+    child: Index,
+    nodes: Words,
+    colors: Words,
+    mark: int,
+    out: Words,
+    place: Any,
+) -> tuple[Any, Any, Any]:
+    """Write an inner node of level 2 and all nodes below it, which are most of the nodes of a tree.
+
+    Args:
+        finest, cells, child, nodes, mark, out: those of `_write`.
+        first: flat index of its first child.
+        origin: flat index of the first child of that child, in level 0.
+        colors: packed colour of each leaf.
+        place: where it is written.
+
+    Returns:
+        the place of the next node, the cell with the highest log-odds, and the bits of the mean colour.
+    """
+    end = place + _ONE
+    best, mask, total = np.uint64(0), np.uint64(0), np.uint64(0)
+    for i in range(_EIGHT):
+        # unsigned indices are not tested for a negative sign
+        cell = cells[first + np.uint64(child[1, i])]
+        if cell != mark:
+            leaf = np.uint64(cell)
+            # an unknown child is overwritten by the next node
+            out[end] = nodes[leaf]
+            end += np.uint64(leaf != 0)
+            mask |= np.uint64(leaf != 0) << i
+            best = max(best, leaf)
+            total += colors[leaf]
+            continue
+        corner = origin + _TWO * np.uint64(child[0, i])
+        parent = end
+        end += _ONE
+        highest, present, summed = np.uint64(0), np.uint64(0), np.uint64(0)
+        for k in range(_EIGHT):
+            leaf = np.uint64(finest[corner + np.uint64(child[0, k])])
+            is_present = np.uint64(leaf != 0)
+            out[end] = nodes[leaf]
+            end += is_present
+            present |= is_present << k
+            highest = max(highest, leaf)
+            summed += colors[leaf]
+        mean = _mean(summed)
+        out[parent] = nodes[highest] & _LOG_ODDS | present << np.uint64(56) | mean
+        mask |= _ONE << i
+        best = max(best, highest)
+        total += _packed(mean)
+    mean = _mean(total)
+    out[place] = nodes[best] & _LOG_ODDS | mask << np.uint64(56) | mean
+    return end, best, mean
 
 
 # Sums of colours are packed into one number: red from bit 0, green from bit 16, blue from bit 32, their count from 48.
