@@ -77,6 +77,8 @@ def run(full: bool, seconds: float | None = None) -> list[Result]:
             model="stereo-geometry",
             map_mode="always",
             use_sim_time=True,
+            # the sample repeats: with dropped pairs, two predicted pairs in a row may have the same images
+            allow_unchanged_images=True,
         )
         replay = NodeProcess("replay", Path(folder) / "replay.log", DOMAIN, source="sample", loop=True, rate=1.0)
         try:
