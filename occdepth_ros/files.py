@@ -30,7 +30,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` when the block ends without an exception.
 
     Missing folders are created. The temporary name keeps the suffix, because video writers derive the format from it,
-    and contains the process id: of several processes that write the same file, the last one wins.
+    and contains the process id: of several processes that write the same file, the last one wins. Temporary files of
+    ended processes that were killed while they wrote the same `path` are removed first.
 
     Raises:
         OutputError: the disk is full, or the folder is not writable.
@@ -39,6 +40,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         with _naming_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_partials(path, f".{path.stem}.", f".partial{path.suffix}")
             yield partial
             partial.replace(path)
     finally:
@@ -72,7 +74,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with _naming_errors(path):
-            _remove_partials(path)
+            _remove_partials(path, f".{path.name}.", ".partial")
             partial.mkdir(parents=True)
             yield partial / path.name
             (partial / path.name).replace(path)
@@ -80,13 +82,18 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _remove_partials(path: Path) -> None:
-    """Remove what killed processes left of a folder."""
-    name = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.partial")
+def _remove_partials(path: Path, start: str, end: str) -> None:
+    """Remove files and folders of ended processes beside `path`: their id is between `start` and `end` in the name."""
+    name = re.compile(rf"{re.escape(start)}(\d+){re.escape(end)}")
     for found in path.parent.iterdir() if path.parent.is_dir() else ():
         match = name.fullmatch(found.name)
-        if match and not _runs(int(match[1])):
+        if not match or _runs(int(match[1])):
+            continue
+        if found.is_dir() and not found.is_symlink():
             shutil.rmtree(found, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                found.unlink()
 
 
 def _runs(process: int) -> bool:

@@ -14,6 +14,7 @@ from occdepth_ros.mapping.fusion import OccupancyMap
 from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.octomap import occupancy_stream, semantic_stream
 from occdepth_ros.outputs.points import point_rows
+from occdepth_ros.outputs.voxel_grid import colored_cells
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 
@@ -37,6 +38,7 @@ def warm_up() -> None:
     semantic_stream(prediction, "seen")
     point_rows(prediction, "all", 0.0)
     encode_markers(prediction, "map", "all")
+    colored_cells(prediction, "all")
 
 
 if __name__ == "__main__":

@@ -175,9 +175,9 @@ def test_failed_writes_leave_no_file_behind(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"# Octomap OcTree binary file\n")
     with pytest.raises(OccDepthError, match=r"\.ot"):
         write_octree(tmp_path / "map.bt", "ColorOcTree", b"", 0.2)
-    with pytest.raises(OccDepthError, match="cannot be written"):
-        write_octree(tmp_path / "absent" / "map.bt", "OcTree", b"", 0.2)
+    with pytest.raises(OccDepthError, match="cannot write"):
+        write_octree(path / "map.bt", "OcTree", b"", 0.2)
     (tmp_path / "folder.bt").mkdir()
-    with pytest.raises(OccDepthError, match="cannot be written"):
+    with pytest.raises(OccDepthError, match="cannot write"):
         write_octree(tmp_path / "folder.bt", "OcTree", b"", 0.2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder.bt", "map.bt"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from occdepth_ros.errors import OccDepthError
+from occdepth_ros.files import write_whole
 
 TreeKind = Literal["OcTree", "ColorOcTree"]
 
@@ -32,7 +32,8 @@ def write_octree(path: Path | str, kind: TreeKind, stream: bytes, resolution: fl
     """Write an OcTree as `.bt`, or a ColorOcTree as `.ot`. If writing fails, no file is left behind.
 
     Raises:
-        OccDepthError: the file name has a different suffix, or the file cannot be written.
+        OccDepthError: the file name has a different suffix.
+        OutputError: the file cannot be written.
     """
     path = Path(path)
     suffix = ".bt" if kind == "OcTree" else ".ot"
@@ -40,16 +41,4 @@ def write_octree(path: Path | str, kind: TreeKind, stream: bytes, resolution: fl
         raise OccDepthError(f"the suffix of a {kind} file must be {suffix}", where=str(path), remedy="Rename it.")
     about = f"id {kind}\nsize {node_count(kind, stream)}\nres {resolution:.12g}\ndata\n"
     header = f"{_FIRST_LINE[kind]}{_COMMENT}{about}".encode()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(header + stream)
-        temporary.replace(path)
-    except OSError as error:
-        raise _unwritable(path, error) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _unwritable(path: Path, error: OSError) -> OccDepthError:
-    remedy = "Check that the folder exists and is writable, and that the disk has free space."
-    return OccDepthError(f"cannot be written: {error.strerror}", where=str(path), remedy=remedy)
+    write_whole(path, header + stream)
