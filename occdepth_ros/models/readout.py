@@ -9,6 +9,7 @@ import torch
 
 from occdepth_ros.camera import Matrix, PinholeCamera
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.visibility_loop import compare
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.projection import project_voxels
 
@@ -88,11 +89,10 @@ class VisibilityTable:
         """
         surface = surface.to(self.nearest.device)[:, : self.width].flatten()
         pixel, nearest, unseen = (table.flatten() for table in (self.pixel, self.nearest, self.unseen))
-        out = torch.empty(pixel.shape, dtype=torch.uint8, device=pixel.device)
-        # parts fit the cache of a CPU
-        size = VOXELS if pixel.device.type == "cpu" else len(pixel)
-        for start in range(0, len(pixel), size):
-            part = slice(start, start + size)
-            seen = (nearest[part] <= surface.index_select(0, pixel[part])).view(torch.uint8)
-            torch.sub(unseen[part], seen, alpha=int(Visibility.HIDDEN - Visibility.SEEN), out=out[part])
+        if pixel.device.type == "cpu":
+            out = torch.empty_like(unseen)
+            compare(*(values.numpy() for values in (surface, pixel, nearest, unseen, out)))
+        else:
+            seen = (nearest <= surface.index_select(0, pixel)).view(torch.uint8)
+            out = torch.sub(unseen, seen, alpha=int(Visibility.HIDDEN - Visibility.SEEN))
         return out.view(self.pixel.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev import evidence_loops as loops
 from occdepth_ros.models.edge_bev.config import FINE, LIFT
-from occdepth_ros.models.edge_bev.tables import POSITION_SCALE_M, BevTables
+from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.parallel import Workers
 from occdepth_ros.stereo.ground import GroundFinder
 from occdepth_ros.stereo.matching import STEPS, SemiGlobalMatcher
@@ -76,6 +77,15 @@ class Measurement:
     ground_seen: npt.NDArray[np.bool_]
     plane: Floats
 
+    @cached_property
+    def lifted_ground(self) -> tuple[Floats, Floats]:
+        """Mean height of the ground and share of seen columns by lifted column, `[X/2, Y/2]` each."""
+        x, y = self.ground.shape
+        corners = [(slice(i, x, LIFT), slice(j, y, LIFT)) for i in range(LIFT) for j in range(LIFT)]
+        height = sum(self.ground[corner] for corner in corners) / np.float32(len(corners))
+        seen = sum(self.ground_seen[corner].astype(np.float32) for corner in corners) / np.float32(len(corners))
+        return np.asarray(height, np.float32), np.asarray(seen, np.float32)
+
 
 class StereoEvidence:
     """Matcher, binning and ground finder of one calibration.
@@ -118,7 +128,6 @@ def lifted_states(measured: Measurement, tables: BevTables) -> torch.Tensor:
     voxels behind a surface that lie close to the height of the ground.
     """
     out = np.empty(len(tables.rows), np.uint8)
-    above = height_above_ground(measured, tables) * np.float32(tables.resolution)
     reach = np.array((FRONT_M, BEHIND_M, SURFACE_PX), np.float32)
     aside = np.array(HIDDEN_HEIGHTS_M, np.float32)
     loops.write_states(
@@ -127,7 +136,10 @@ def lifted_states(measured: Measurement, tables: BevTables) -> torch.Tensor:
         tables.centre.numpy(),
         tables.centre_depth.numpy(),
         np.float32(tables.focal_baseline),
-        above,
+        tables.layer_centre.numpy(),
+        tables.column.numpy(),
+        measured.lifted_ground[0].ravel(),
+        np.float32(tables.resolution),
         reach,
         aside,
         out,
@@ -155,13 +167,13 @@ def voxel_evidence(
     pixel, depth, position = tables.pixel.numpy(), tables.depth.numpy(), tables.position.numpy()
     focal_baseline = np.float32(tables.focal_baseline)
     reach = np.array((FINE_REACH_M, COARSE_REACH_M, RESIDUAL_REACH_PX), np.float32)
-    above, ground_reach = height_above_ground(measured, tables), np.array(GROUND_REACH, np.float32)
-    seen = ground_of_lifted(measured)[1].ravel()[tables.column.numpy()]
-    out = np.zeros((len(rows), CHANNELS), np.float32)
+    layer_centre, column, ground_reach = tables.layer_centre.numpy(), tables.column.numpy(), np.float32(GROUND_REACH)
+    ground, seen = (values.ravel() for values in measured.lifted_ground)
+    out = np.empty((len(rows), CHANNELS), np.float32)
 
     def part(of: slice) -> None:
         loops.compare(of.start, of.stop, rows, disparity, STEP, pixel, depth, focal_baseline, reach, out)
-        loops.write_rest(of.start, of.stop, rows, above, ground_reach, seen, position, out)
+        loops.write_rest(of.start, of.stop, rows, layer_centre, column, ground, ground_reach, seen, position, out)
 
     (workers or Workers(0)).each(part, len(rows), ROWS)
     place = np.full(len(tables.rows), -1, np.int32)
@@ -171,12 +183,6 @@ def voxel_evidence(
     return torch.from_numpy(out)
 
 
-def height_above_ground(measured: Measurement, tables: BevTables) -> Floats:
-    """Height of the centres of the lifted voxels in view above the ground of their column, `[V]`, voxel edges."""
-    height, _ = ground_of_lifted(measured)
-    return np.asarray(tables.layer_centre.numpy() - height.ravel()[tables.column.numpy()])
-
-
 def column_evidence(measured: Measurement, tables: BevTables) -> Floats:
     """Evidence of the lifted columns.
 
@@ -184,24 +190,20 @@ def column_evidence(measured: Measurement, tables: BevTables) -> Floats:
         `[X/2, Y/2, COLUMN_CHANNELS]`: ground height against a level road, its largest step to a neighbouring column,
         whether it was seen, whether the image shows the column, forward and right position, distance, and 1.
     """
-    height, seen = ground_of_lifted(measured)
+    height, seen = measured.lifted_ground
     dx, dy = np.gradient(height)
-    foot = tables.foot.reshape(3, height.shape[0], LIFT, height.shape[1], LIFT).mean((2, 4))
+    forward, right, distance = tables.lifted_foot
     channels = (
         np.clip((height - STANDARD_HEIGHT) / 4, -1, 1),
         np.clip(np.hypot(dx, dy) * 2, 0, 1),
         seen,
         tables.shown,
-        foot[2] / POSITION_SCALE_M[0],
-        foot[0] / POSITION_SCALE_M[1],
-        np.hypot(foot[0], foot[2]) / POSITION_SCALE_M[0],
-        np.ones_like(height),
+        forward,
+        right,
+        distance,
+        np.float32(1),
     )
-    return np.stack([np.asarray(c, np.float32) for c in channels], 2)
-
-
-def ground_of_lifted(measured: Measurement) -> tuple[Floats, Floats]:
-    """Mean height of the ground and share of seen columns by lifted column, `[X/2, Y/2]` each."""
-    x, y = measured.ground.shape
-    shape = (x // LIFT, LIFT, y // LIFT, LIFT)
-    return measured.ground.reshape(shape).mean((1, 3)), measured.ground_seen.reshape(shape).mean((1, 3), np.float32)
+    out = np.empty((*height.shape, COLUMN_CHANNELS), np.float32)
+    for channel, values in enumerate(channels):
+        out[..., channel] = values
+    return out

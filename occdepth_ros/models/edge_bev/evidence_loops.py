@@ -19,7 +19,10 @@ def write_states(
     centre: Any,
     centre_depth: Any,
     focal_baseline: Any,
-    above: Any,
+    layer_centre: Any,
+    column: Any,
+    ground: Any,
+    resolution: Any,
     reach: Any,
     aside: Any,
     out: Any,
@@ -32,7 +35,10 @@ def write_states(
         centre: flat pixel of each, `[V]`.
         centre_depth: metres, `[V]`.
         focal_baseline: depth times disparity, pixel metres.
-        above: height above the ground, metres, `[V]`.
+        layer_centre: height above the grid's lower face, voxel edges, `[V]`.
+        column: flat lifted column of each, `[V]`.
+        ground: height of the ground by lifted column, voxel edges, flat.
+        resolution: voxel edge, metres.
         reach: distances in front of and behind a surface, metres, and difference of disparities, pixels.
         aside: heights between which a voxel behind a surface is near, metres.
         out: `LiftedState`, `[V]` uint8.
@@ -47,8 +53,10 @@ def write_states(
         state = NEAR
         if behind < -reach[0] and residual < -reach[2]:
             state = FRONT
-        elif behind > reach[1] and residual > reach[2] and (above[i] < aside[0] or above[i] > aside[1]):
-            state = BEHIND
+        elif behind > reach[1] and residual > reach[2]:
+            above = (layer_centre[i] - ground[column[i]]) * resolution
+            if above < aside[0] or above > aside[1]:
+                state = BEHIND
         out[i] = state
 
 
@@ -75,13 +83,15 @@ def compare(
         depth: of the eight voxels, metres, `[V, 8]`.
         focal_baseline: depth times disparity, pixel metres.
         reach: fine and coarse distance, metres, and difference of disparities, pixels, at which channels saturate.
-        out: channels of `voxel_evidence`, `[R, CHANNELS]`; those of distance, match and residual are written.
+        out: channels of `voxel_evidence`, `[R, CHANNELS]`; those of distance, match and residual are written, and those
+            of the hits become 0.
     """
     zero = np.float32(0)
     for i in range(start, stop):
         row = chosen[i]
         matched = behind_sum = residual_sum = zero
         for fine in range(FINE):
+            out[i, FINE + fine] = zero
             found = disparity[pixel[row, fine]] * step
             if found <= 0:
                 out[i, fine] = zero
@@ -99,22 +109,34 @@ def compare(
 
 
 @compiled
-def write_rest(start: int, stop: int, chosen: Any, above: Any, reach: Any, seen: Any, position: Any, out: Any) -> None:
+def write_rest(
+    start: Any,
+    stop: Any,
+    chosen: Any,
+    layer_centre: Any,
+    column: Any,
+    ground: Any,
+    reach: Any,
+    seen: Any,
+    position: Any,
+    out: Any,
+) -> None:
     """Height above the ground, whether it was seen, and position of the rows from `start` to `stop`.
 
     Args:
         chosen: place of each row in the tables, `[R]`.
-        above: height above the ground, voxel edges, `[V]`.
+        layer_centre, column, ground: as of `write_states`.
         reach: heights at which the two channels saturate, voxel edges.
-        seen: whether the ground was seen, `[V]`.
+        seen: share of seen ground by lifted column, flat.
         position: `[V, 3]`.
         out: channels of `voxel_evidence`, `[R, CHANNELS]`.
     """
     for i in range(start, stop):
         row = chosen[i]
+        above = layer_centre[row] - ground[column[row]]
         for channel in range(2):
-            out[i, 2 * FINE + 3 + channel] = min(max(above[row] / reach[channel], np.float32(-1)), np.float32(1))
-        out[i, 2 * FINE + 5] = seen[row]
+            out[i, 2 * FINE + 3 + channel] = min(max(above / reach[channel], np.float32(-1)), np.float32(1))
+        out[i, 2 * FINE + 5] = seen[column[row]]
         for axis in range(3):
             out[i, 2 * FINE + 6 + axis] = position[row, axis]
 

@@ -13,10 +13,11 @@ from torch import nn
 from occdepth_ros.models.edge_bev import lifting_loops as loops
 from occdepth_ros.models.edge_bev.config import FINE, KINDS, N_GROUND
 from occdepth_ros.models.edge_bev.evidence import CHANNELS
+from occdepth_ros.models.edge_bev.evidence_loops import mark_close
 from occdepth_ros.models.edge_bev.formats import array_of
 from occdepth_ros.models.edge_bev.fused_networks import OptimizedUNet
 from occdepth_ros.models.edge_bev.network import COLUMNS, BevOutput, EdgeBev, SceneInputs
-from occdepth_ros.models.edge_bev.surface import NEIGHBOURS, SurfaceBlock, close_to_surface
+from occdepth_ros.models.edge_bev.surface import NEIGHBOURS, RESIDUAL, SATURATED, SurfaceBlock
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.fused_linear import FusedLinear
 from occdepth_ros.models.parallel import Workers
@@ -102,8 +103,7 @@ class OptimizedCompletion(nn.Module):
         hidden = self.memory(features)
         remembered = self.memory_voxel(torch.cat([hidden, features], 1))
         recalled = recall.columns.view(-1, recall.columns.shape[2])
-        near = close_to_surface(scene.evidence)
-        lifted = self._lifted(maps, scene)
+        lifted, near = self._lifted(maps, scene)
         voxel = scene.rows.index_select(0, near)
         neighbours = self._neighbours(voxel, size)
         surface = lifted.new_empty(len(near), self.config.surface)
@@ -149,19 +149,22 @@ class OptimizedCompletion(nn.Module):
             out, kinds, direct, maps.kinds, scene.cell, scene.rows, remembered[:, FINE:], recall.rows, ground
         )
 
-    def _lifted(self, maps: ImageMaps, scene: SceneInputs) -> torch.Tensor:
-        """Channels of the rows: of the bird's-eye view, logits, and inputs of the two sparse blocks, `[R, C]`."""
+    def _lifted(self, maps: ImageMaps, scene: SceneInputs) -> tuple[torch.Tensor, torch.Tensor]:
+        """Channels of the rows: of the bird's-eye view, logits, and inputs of the two sparse blocks, `[R, C]`; and the
+        rows close to a surface, see `close_to_surface`."""
         count = len(scene.rows)
         out = torch.empty(count, self.read.bias.shape[0], dtype=self.dtype)
+        close = np.empty(count, bool)
         evidence, mapped, cell = (array_of(values) for values in (scene.evidence, maps.mapped, scene.cell))
 
         def part(rows: slice) -> None:
             inputs = torch.empty(rows.stop - rows.start, self.hidden.weight.shape[1], dtype=self.dtype)
             loops.write_inputs(rows.start, rows.stop, evidence, mapped, cell, array_of(inputs))
+            mark_close(evidence[rows], np.float32(SATURATED), np.float32(RESIDUAL), close[rows])
             out[rows] = self.read(self.hidden(inputs))
 
         self.workers.each(part, count, ROWS)
-        return out
+        return out, torch.from_numpy(np.flatnonzero(close))
 
     def _neighbours(self, voxel: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
         """See `neighbours_of`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +72,15 @@ class BevTables:
     focal_baseline: float
     resolution: float
     face: float
+
+    @cached_property
+    def lifted_foot(self) -> tuple[Floats, Floats, Floats]:
+        """Forward and right position of the lifted columns' lower faces in the left camera, and their horizontal
+        distance, over `POSITION_SCALE_M`, `[X/2, Y/2]` each."""
+        _, x, y = self.foot.shape
+        right, _, forward = self.foot.reshape(3, x // LIFT, LIFT, y // LIFT, LIFT).mean((2, 4))
+        distance = np.hypot(right, forward) / POSITION_SCALE_M[0]
+        return forward / POSITION_SCALE_M[0], right / POSITION_SCALE_M[1], distance
 
     @classmethod
     def of_rig(cls, rig: StereoRig, grid: VoxelGrid, image: tuple[int, int]) -> BevTables:
