@@ -167,7 +167,8 @@ def voxel_evidence(
     pixel, depth, position = tables.pixel.numpy(), tables.depth.numpy(), tables.position.numpy()
     focal_baseline = np.float32(tables.focal_baseline)
     reach = np.array((FINE_REACH_M, COARSE_REACH_M, RESIDUAL_REACH_PX), np.float32)
-    layer_centre, column, ground_reach = tables.layer_centre.numpy(), tables.column.numpy(), np.float32(GROUND_REACH)
+    layer_centre, column = tables.layer_centre.numpy(), tables.column.numpy()
+    ground_reach = np.array(GROUND_REACH, np.float32)
     ground, seen = (values.ravel() for values in measured.lifted_ground)
     out = np.empty((len(rows), CHANNELS), np.float32)
 
