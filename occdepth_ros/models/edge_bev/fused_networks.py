@@ -12,6 +12,10 @@ from occdepth_ros.models.edge_bev.completion import BevUNet, Residual
 from occdepth_ros.models.edge_bev.image_network import ImageNetwork
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.fused_efficientnet import FusedBlock, fused
+from occdepth_ros.models.parallel import Workers
+
+LEAST_ROWS = 16
+"""Smallest half of a map that a thread computes: each of its convolutions adds a row."""
 
 
 class OptimizedImageNetwork(nn.Module):
@@ -60,11 +64,12 @@ class OptimizedUNet(nn.Module):
     Args:
         network: the reference module, in evaluation mode.
         dtype: number format.
+        workers: threads of which two compute a half of the larger maps each; None = the calling thread.
     """
 
-    def __init__(self, network: BevUNet, dtype: torch.dtype) -> None:
+    def __init__(self, network: BevUNet, dtype: torch.dtype, workers: Workers | None = None) -> None:
         super().__init__()
-        self.dtype = dtype
+        self.dtype, self.workers = dtype, workers
         self.enter = _block(network.enter, dtype)
         stages = [nn.Sequential(*(_Residual(block, dtype) for block in cast(Any, stage))) for stage in network.blocks]
         self.blocks = nn.ModuleList(stages)
@@ -76,14 +81,30 @@ class OptimizedUNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """As the reference module, in its number format."""
-        maps = [self.blocks[0](self.enter(x.to(self.dtype)))]
-        for down, blocks in zip(self.down, self.blocks[1:], strict=True):  # type: ignore[arg-type]
-            maps.append(blocks(down(maps[-1])))
+        maps = [self._halved(nn.Sequential(self.enter, *cast(Any, self.blocks[0])), x.to(self.dtype))]
+        for down, blocks in zip(self.down, self.blocks[1:], strict=True):
+            x = down(maps[-1])
+            for block in cast(Any, blocks):
+                x = self._halved(block, x)
+            maps.append(x)
         x = maps.pop()
         for level in reversed(range(len(maps))):
             x = F.interpolate(self.up[level](x), scale_factor=2.0, mode="nearest").add_(maps[level])
-            x = self.merge[level](x)
+            x = self._halved(self.merge[level], x)
         return x
+
+    def _halved(self, layers: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """Apply layers that keep the size, and may overwrite their input, to both halves of `[1, C, X, Y]` at once."""
+        convolutions = sum(isinstance(layer, FusedConv) and layer.kernel[0] > 1 for layer in layers.modules())
+        halo, half = convolutions, x.shape[2] // 2
+        if self.workers is None or self.workers.count < 2 or half < LEAST_ROWS:
+            out: torch.Tensor = layers(x)
+            return out
+        # rows beyond the half, as many as the convolutions see of the other one
+        parts = [x[:, :, : half + halo], x[:, :, half - halo :]]
+        runs = [self.workers.submit(layers, part.clone(memory_format=torch.channels_last)) for part in parts]
+        upper, lower = (run.result() for run in runs)
+        return torch.cat([upper[:, :, :half], lower[:, :, halo:]], 2)
 
 
 class _Residual(nn.Module):

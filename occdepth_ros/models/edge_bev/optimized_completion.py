@@ -82,7 +82,7 @@ class OptimizedCompletion(nn.Module):
         self.memory_column = _linear((network.memory_column,), dtype)
         self.memory_voxel = _linear((network.memory_voxel,), dtype)
         self.memory_layout = _linear((network.memory_layout,), dtype)
-        self.unet = OptimizedUNet(network.unet, dtype)
+        self.unet = OptimizedUNet(network.unet, dtype, workers)
         heads = (network.occupancy, network.kinds, network.layout, network.context)
         self.heads = nn.ModuleList(FusedConv(head, None, "none", dtype) for head in heads)
         self.state_columns = network.state_columns.detach().float().numpy()
@@ -213,7 +213,8 @@ class OptimizedCompletion(nn.Module):
     def _heads(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Outputs of the bird's-eye view, `[X/2 Y/2, C]` each."""
         x = self.unet(x)
-        return [head(x)[0].movedim(0, -1).flatten(0, 1) for head in self.heads]
+        runs = [self.workers.submit(head, x) for head in self.heads]
+        return [run.result()[0].movedim(0, -1).flatten(0, 1) for run in runs]
 
     def _each_near(self, loop: Any, near: torch.Tensor, *arguments: Any) -> None:
         self._each(4 * NEAR_ROWS, len(near), loop, near, *arguments)

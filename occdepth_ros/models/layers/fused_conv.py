@@ -114,21 +114,21 @@ class FusedConv(nn.Module):
     def _fused(self, x: torch.Tensor, summand: torch.Tensor | None) -> torch.Tensor:
         operators: Any = torch.ops.mkldnn
         x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
-        if self._packed is None:
-            self._packed = operators._reorder_convolution_weight(
-                self.weight, self.padding, self.stride, self.dilation, self.groups, list(x.shape)
+        # read in this order, threads may pack at once: the weight is dropped after it was packed
+        weight, packed = self.weight, self._packed
+        if packed is None:
+            self._packed = packed = operators._reorder_convolution_weight(
+                weight, self.padding, self.stride, self.dilation, self.groups, list(x.shape)
             )
             self.weight = None
         shape = self.padding, self.stride, self.dilation, self.groups
         attr, scalars = self.activation.attr, list(self.activation.scalars)
         if summand is None:
-            out: torch.Tensor = operators._convolution_pointwise(x, self._packed, self.bias, *shape, attr, scalars, "")
+            out: torch.Tensor = operators._convolution_pointwise(x, packed, self.bias, *shape, attr, scalars, "")
             return out
         # with a summand oneDNN fuses ReLU only
         fused = attr if attr == "relu" else None
-        out = operators._convolution_pointwise_.binary(
-            summand, x, self._packed, self.bias, *shape, "add", 1.0, fused, [], ""
-        )
+        out = operators._convolution_pointwise_.binary(summand, x, packed, self.bias, *shape, "add", 1.0, fused, [], "")
         return out if fused else self.activation.apply(out)
 
 
