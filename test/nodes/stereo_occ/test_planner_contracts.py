@@ -117,6 +117,14 @@ def is_near(points: npt.NDArray[np.float64], x: float, y: float) -> npt.NDArray[
 
 @pytest.mark.parametrize("file", ["nav2_params.yaml", "nav2_stvl.yaml"])
 def test_nav2_layers_mark_completed_obstacles_and_clear_with_seen_points_only(file: str) -> None:
+    """nav2's ObservationBuffer and ObstacleLayer or VoxelLayer (a3a9704).
+
+    A cloud is transformed by TF to `global_frame`. The origin of its own frame, or of `sensor_frame`, is the origin
+    of rays. The float32 fields x, y, z are found by name; points outside `min_obstacle_height` to
+    `max_obstacle_height` (z in `global_frame`) are dropped, from clearing clouds as well. In each update, clearing
+    comes first: a line from the origin to two cells before each point is freed. Then each point of a marking cloud
+    within `obstacle_max_range` is lethal.
+    """
     content = configured(file)
     sources = {key: source for layer in layers(content) for key, source in layer.items() if is_source(source)}
     marking = [source for source in sources.values() if source["marking"]]
@@ -142,6 +150,8 @@ def is_source(value: Any) -> bool:
 
 
 def test_nav2_static_layers_receive_grids_and_updates_that_lie_inside_them() -> None:
+    """nav2's StaticLayer: a grid is taken over row by row; an update is dropped if it exceeds the grid or has another
+    `frame_id`, and replaces the cells from (x, y) on otherwise. `test_map_grid.py` applies both."""
     topics = settings_of(configured("nav2_params.yaml"), "map_topic")
     assert topics
     for topic in topics:
@@ -152,7 +162,47 @@ def test_nav2_static_layers_receive_grids_and_updates_that_lie_inside_them() -> 
         assert qos_check_compatible(updates.qos, subscription)[0] != QoSCompatibility.ERROR
 
 
+def static_layer_cost(value: int, costmap: dict[str, Any]) -> int:
+    """The cost of a grid's value in nav2's static layer (StaticLayer::interpretValue, a3a9704).
+
+    The int8 is read as an unsigned byte, so -1 is 255, the default of `unknown_cost_value`. It has no information
+    where the costmap tracks unknown space and is free elsewhere. 99 is the default of `inscribed_obstacle_cost_value`
+    and costs 253, and values from `lethal_cost_threshold` on are lethal, 254. Other values are free in a trinary
+    costmap, the default, and scaled to the threshold otherwise; the cost is truncated to a byte.
+    """
+    value &= 255
+    if value == 255:
+        return 255 if costmap.get("track_unknown_space") else 0
+    if value == 99:
+        return 253
+    threshold = costmap.get("lethal_cost_threshold", 100)
+    if value >= threshold:
+        return 254
+    return 0 if costmap.get("trinary_costmap", True) else int(254 * value / threshold)
+
+
+def test_nav2_static_layers_never_read_an_obstacle_or_unknown_space_as_free() -> None:
+    costmap = configured("nav2_params.yaml")["global_costmap"]["global_costmap"]["ros__parameters"]
+    for by_confidence in (False, True):
+        content = spec_of("/stereo_occ/occupancy_grid").encode(
+            RESULT, Settings(occupancy_confidence_cost=by_confidence)
+        )
+        grid = deserialize_message(content, spec_of("/stereo_occ/occupancy_grid").message)
+        values = np.array(grid.data, np.int8).reshape(grid.info.height, grid.info.width)
+        assert (grid.info.width, grid.info.height) == PREDICTION.grid.size[:2] and len(
+            set(values.ravel().tolist())
+        ) == 3
+        costs = np.vectorize(lambda value: static_layer_cost(int(value), costmap))(values)
+        wall, road, unknown = costs[50, 40], costs[50, 20], costs[85, 20]
+        assert wall > 0 and (wall == 254) != by_confidence
+        assert road == 0 and unknown == 255
+    # why the file sets the parameter: nav2's default reads the same wall as free
+    assert by_confidence and static_layer_cost(int(values[50, 40]), costmap | {"trinary_costmap": True}) == 0
+
+
 def test_nav2_collision_monitor_stops_for_seen_obstacles_only() -> None:
+    """nav2's collision monitor: a cloud that is older than `source_timeout` is ignored. Points are transformed to
+    `base_frame_id`, and those with z from `min_height` to `max_height` are counted in the polygons."""
     content = configured("nav2_collision_monitor.yaml")["collision_monitor"]["ros__parameters"]
     (name,) = content["observation_sources"]
     points = in_base(received(content[name]["topic"], qos_profile_sensor_data))
