@@ -7,7 +7,8 @@ tools/line_coverage.py --report         only report
 tools/line_coverage.py --update         also raise the ratchet to the measured value
 
 A part is a folder of test/, or `root` for the files beside them. What a part measured is kept in .venv/coverage, so
-that a slow or busy machine can measure in several steps. Loops that numba compiles run as machine code, which
+that a slow or busy machine can measure in several steps, all of one state of the sources. Loops that numba compiles run
+as machine code, which
 coverage.py cannot see; they are not counted. coverage.py is in the environment of `make env`.
 """
 
@@ -38,6 +39,7 @@ package =
     {root}/occdepth_ros
     */occdepth_ros
 [report]
+ignore_errors = true
 exclude_also =
     if TYPE_CHECKING:
     if __name__ == .__main__.:
