@@ -6,16 +6,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.free_space import FreeSpaceSupport
 from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy, Predictor, StatefulPredictor
 from occdepth_ros.models.registry import create_predictor
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.stereo.free_space import FreeSpaceGuard
-from occdepth_ros.stereo.occupancy import StereoOccupancy
 from occdepth_ros.stereo.swap_guard import SwapGuard
 
 
@@ -64,7 +62,9 @@ class Engine:
         self.predictor.calibrate(rig, grid)
         self.rig, self.grid = rig, grid
         self._swap_guard = SwapGuard(rig)
-        self._free_space: tuple[FreeSpaceGuard, StereoOccupancy | None] | None = None
+        self._support: FreeSpaceSupport | None = None
+        self.ambiguous_share = 0.0
+        """Share of the last left image whose match is ambiguous, see `PeriodicTexture`."""
 
     def predict(
         self,
@@ -121,20 +121,11 @@ class Engine:
         )
 
     def _supported(self, result: Occupancy, left: ImageArray, right: ImageArray) -> Occupancy:
-        """The prediction with free space that no stereo match supports as unknown, for every kind of predictor."""
-        kind = getattr(self.predictor, "free_space", FreeSpace.UNSUPPORTED)
-        if kind is FreeSpace.SUPPORTED:
-            return result
+        """The prediction with free space that no unambiguous match supports as unknown, for every kind of predictor."""
         started = time.perf_counter()
-        if self._free_space is None:
-            stereo = None if kind is FreeSpace.MATCHED_DEPTH else StereoOccupancy(self.rig, self.grid)
-            self._free_space = FreeSpaceGuard(self.rig, self.grid), stereo
-        guard, stereo = self._free_space
-        matched: npt.NDArray[np.bool_] = np.isfinite(result.depth)
-        if stereo is not None:
-            matched = stereo.match(stereo.resized(left), stereo.resized(right))[0] >= 0
-        result.labels, result.confidence, result.visibility = guard.applied(
-            result.labels, result.confidence, result.visibility, matched
-        )
+        if self._support is None:
+            kind = getattr(self.predictor, "free_space", FreeSpace.UNSUPPORTED)
+            self._support = FreeSpaceSupport(self.rig, self.grid, kind)
+        self.ambiguous_share = self._support.apply(result, left, right)
         result.timings_ms["free_space"] = 1e3 * (time.perf_counter() - started)
         return result

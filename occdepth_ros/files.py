@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders: each is complete or absent."""
+"""Atomic writing of files and folders: each is complete or absent; and files that are not what their name says."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from occdepth_ros.errors import OutputError
+
+LFS_POINTER = b"version https://git-lfs"
+"""Beginning of the text that Git LFS leaves in place of a file that was not fetched."""
+LFS_REMEDY = "Fetch the contents with `git lfs pull`."
 
 
 @contextmanager

@@ -13,13 +13,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from occdepth_ros.commands.options.source import add_source_arguments, open_chosen_source
+from occdepth_ros.commands.options.source import add_source_arguments, open_chosen_source, print_damaged
 from occdepth_ros.commands.run import select_frames
 from occdepth_ros.errors import OutputError
 from occdepth_ros.files import whole_folder
 from occdepth_ros.sources.bags.reader import is_bag
 from occdepth_ros.sources.base import SizedSource, StereoFrame, StereoSource
 from occdepth_ros.sources.factory import SAMPLE
+from occdepth_ros.sources.readable import first_readable, readable_frames
 from occdepth_ros.sources.writers.bag import write_bag
 from occdepth_ros.sources.writers.kitti import write_kitti
 
@@ -69,17 +70,18 @@ def run(arguments: argparse.Namespace) -> int:
             write_kitti(place, source, read_frames(source, frames))
     about = f"{len(frames)} pairs, grid frame {source.grid_frame!r}"
     Console().print(f"{about}, in {arguments.out}", soft_wrap=True, highlight=False, markup=False)
-    for note in notes(source, kind, has_poses=source[frames[0]].world_from_grid is not None):
+    for note in notes(source, kind, has_poses=first_readable(source, frames).world_from_grid is not None):
         print(f"note: {note}", file=sys.stderr)
     return 0
 
 
 def read_frames(source: StereoSource, frames: Sequence[int]) -> Iterator[StereoFrame]:
-    """Yield the frames and show the progress."""
+    """Yield the frames that can be read, and show the progress; name the others on stderr."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        for index in progress.track(frames, description="pairs"):
-            yield source[index]
+        shown = progress.track(frames, description="pairs")
+        for _, frame in readable_frames(source, shown, print_damaged):
+            yield frame
 
 
 def notes(source: StereoSource, kind: str, *, has_poses: bool) -> Iterator[str]:

@@ -22,7 +22,7 @@ from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.options.source import add_source_arguments, checked_rig, open_chosen_source
 from occdepth_ros.commands.run import comparable, make_repeatable, select_frames
 from occdepth_ros.engine import Engine
-from occdepth_ros.errors import SourceError
+from occdepth_ros.errors import ImageError, SourceError
 from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
 from occdepth_ros.files import whole_file, write_whole
 from occdepth_ros.mapping import MapConfig, OccupancyMap
@@ -31,7 +31,8 @@ from occdepth_ros.mapping.fusion import REANCHORED
 from occdepth_ros.mapping.resampling import resample
 from occdepth_ros.models.registry import DEFAULT_MODEL
 from occdepth_ros.sources.base import StereoSource
-from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError
+from occdepth_ros.sources.readable import DAMAGED, first_readable, readable_frames
+from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError, periodic_warnings
 from occdepth_ros.visualization.map_view import draw_drive
 
 SUMMARY = "fuse the predictions of a drive into one map, and score it"
@@ -48,6 +49,7 @@ class MapReport:
         fusion_ms: time of each fusion, milliseconds.
         track: positions of the grid's frame in the map, metres.
         faults: frames that were left out, by fault of their images.
+        periodic: frames with periodic texture on a large share of the image.
     """
 
     single: GroundTruthScores = field(default_factory=GroundTruthScores)
@@ -56,10 +58,14 @@ class MapReport:
     fusion_ms: list[float] = field(default_factory=list)
     track: list[tuple[float, float, float]] = field(default_factory=list)
     faults: dict[str, list[str]] = field(default_factory=dict)
+    periodic: list[str] = field(default_factory=list)
 
     def left_out(self) -> list[str]:
         """One line for each fault of the images: name and frames."""
-        return [f"{name}: not fused: {', '.join(frames)}" for name, frames in self.faults.items()]
+        lines = [f"{name}: not fused: {', '.join(frames)}" for name, frames in self.faults.items()]
+        if self.periodic:
+            lines.append(f"periodic_texture: nothing free behind it: {', '.join(self.periodic)}")
+        return lines
 
     def summary(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -114,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     source = open_chosen_source(arguments)
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
-    if source[frames[0]].world_from_grid is None:
+    if first_readable(source, frames).world_from_grid is None:
         raise SourceError(
             "the recording has no poses, so its frames cannot be fused",
             where=source.name,
@@ -154,19 +160,24 @@ def _results(arguments: argparse.Namespace, folder: Path) -> dict[str, Path]:
 def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], world: OccupancyMap) -> MapReport:
     """Predict and fuse the frames in order, and score single frames, the map after each, and the finished map.
 
-    Pairs without stereo information are not fused and named in `MapReport.faults`.
+    Pairs without stereo information and damaged images are not fused and named in `MapReport.faults`.
 
     Raises:
         SourceError: a frame has no pose.
         UnusablePairError: no pair contains stereo information.
+        ImageError: no pair can be read.
     """
     report = MapReport()
     scored = []
     # a vehicle that stands still may repeat its images, and the map does not change by that
     checks = InputChecks(source.rig, allow_unchanged=True)
     unusable: UnusablePairError | None = None
-    for index in track(frames, description=engine.predictor.name, console=Console(stderr=True)):
-        frame = source[index]
+
+    def leave_out(index: int, error: ImageError) -> None:
+        report.faults.setdefault(DAMAGED, []).append(f"{index:06d} ({error})")
+
+    shown = track(frames, description=engine.predictor.name, console=Console(stderr=True))
+    for index, frame in readable_frames(source, shown, leave_out):
         pose = frame.world_from_grid
         if pose is None:
             raise SourceError(f"frame {frame.name} has no pose", where=source.name, remedy="Leave it out.")
@@ -179,6 +190,8 @@ def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], worl
         prediction = engine.predict(
             frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=pose, rig=frame.rig
         )
+        if periodic_warnings(engine.ambiguous_share):
+            report.periodic.append(frame.name)
         began = time.perf_counter()
         world.integrate(prediction, pose)
         report.fusion_ms.append(1e3 * (time.perf_counter() - began))

@@ -9,7 +9,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from occdepth_ros.commands.options.source import add_source_arguments, checked_rig, open_chosen_source
+from occdepth_ros.commands.options.source import (
+    add_source_arguments,
+    checked_rig,
+    open_chosen_source,
+    print_damaged,
+)
 from occdepth_ros.commands.run import make_repeatable, select_frames
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError
@@ -18,6 +23,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.mesh import voxel_mesh, write_ply
 from occdepth_ros.sources.base import SceneGroundTruth, StereoSource
+from occdepth_ros.sources.readable import readable_frames
 from occdepth_ros.visualization.canvas import ImageArray
 from occdepth_ros.visualization.orbit_frame import OrbitFrame
 from occdepth_ros.visualization.video_file import SUFFIXES, check_video_name, write_video
@@ -162,8 +168,7 @@ def draw_frames(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(engine.predictor.name, total=len(frames))
-        for index in frames:
-            frame = source[index]
+        for index, frame in readable_frames(source, frames, print_damaged):
             prediction = engine.predict(
                 frame.left,
                 frame.right,

@@ -27,14 +27,15 @@ from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.options.source import add_source_arguments, checked_rig, open_chosen_source
 from occdepth_ros.commands.run_files import REPORT, ResultFolder, write_npz
 from occdepth_ros.engine import Engine
-from occdepth_ros.errors import GridError, SourceError
+from occdepth_ros.errors import GridError, ImageError, SourceError
 from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.octomap import write_bt, write_ot
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import SceneGroundTruth, SizedSource, StereoFrame, StereoSource
-from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError
+from occdepth_ros.sources.readable import DAMAGED, readable_frames
+from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError, periodic_warnings
 from occdepth_ros.visualization import draw_frame, frame_title
 
 SUMMARY = "predict every frame of a stereo sequence and write the results"
@@ -104,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
             "error": None if error is None else str(error) or type(error).__name__,
             "frames": len(tally.names),
             "requested_frames": len(frames),
+            "left_out_frames": tally.left_out,
             "seconds": round(time.perf_counter() - began, 3),
             "timings_ms": tally.timings(),
             "scores": tally.scores.summary(),
@@ -200,6 +202,11 @@ class Tally:
         """Record a fault of one frame's images."""
         self.faults.setdefault((name, is_predicted), (text, []))[1].append(index)
 
+    @property
+    def left_out(self) -> int:
+        """Number of frames that were not predicted because of their images."""
+        return sum(len(frames) for (_, is_predicted), (_, frames) in self.faults.items() if not is_predicted)
+
     def input_warnings(self) -> list[str]:
         """One line for each fault of the images: name, frames, and the text of the first."""
         lines = []
@@ -230,18 +237,23 @@ def predict_frames(
 ) -> None:
     """Predict, write and score the frames in order, with a progress bar on stderr.
 
-    Pairs without stereo information are left out and named in `Tally.faults`.
+    Pairs without stereo information and damaged images are left out and named in `Tally.faults`.
 
     Raises:
         UnusablePairError: no pair contains stereo information.
-        OccDepthError: a frame cannot be read, or a result not written.
+        ImageError: no pair can be read.
+        OccDepthError: a result cannot be written.
     """
     unusable: UnusablePairError | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[rate]}"), console=Console(stderr=True)) as progress:
         task = progress.add_task(engine.predictor.name, total=len(frames), rate="")
-        for index in frames:
-            frame = source[index]
+
+        def leave_out(index: int, error: ImageError) -> None:
+            tally.note_fault(DAMAGED, str(error), index, is_predicted=False)
+            progress.update(task, advance=1)
+
+        for index, frame in readable_frames(source, frames, leave_out):
             try:
                 for warning in checks.check(frame.left, frame.right):
                     tally.note_fault("partly_covered", warning, index, is_predicted=True)
@@ -259,6 +271,8 @@ def predict_frames(
                 world_from_grid=frame.world_from_grid,
                 rig=frame.rig,
             )
+            for warning in periodic_warnings(engine.ambiguous_share):
+                tally.note_fault("periodic_texture", warning, index, is_predicted=True)
             ground_truth = comparable(source.ground_truth(index), engine.grid)
             scores = tally.add(prediction, ground_truth)
             stem = f"{index:06d}"

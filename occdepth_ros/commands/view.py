@@ -13,7 +13,12 @@ from rich.console import Console
 from rich.progress import track
 
 from occdepth_ros.camera import Matrix
-from occdepth_ros.commands.options.source import add_source_arguments, checked_rig, open_chosen_source
+from occdepth_ros.commands.options.source import (
+    add_source_arguments,
+    checked_rig,
+    open_chosen_source,
+    print_damaged,
+)
 from occdepth_ros.commands.run import select_frames
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OccDepthError
@@ -24,6 +29,7 @@ from occdepth_ros.outputs.occupancy_grid import traversability
 from occdepth_ros.planning.route import RouteLimits, plan_route
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import StereoSource
+from occdepth_ros.sources.readable import readable_frames
 from occdepth_ros.visualization.viewer_log import ViewerLog, import_rerun, opened_log, wait_for_interrupt
 
 SUMMARY = "show images, depth, voxels, map, path and timings in a browser, of a recording or of a running node"
@@ -77,8 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
 def show(source: StereoSource, engine: Engine, frames: Sequence[int], log: ViewerLog) -> None:
     """Predict the frames in order and log each; frames with a pose also enter a map."""
     world = OccupancyMap()
-    for count, index in enumerate(track(frames, description=engine.predictor.name, console=Console(stderr=True)), 1):
-        frame = source[index]
+    shown = track(frames, description=engine.predictor.name, console=Console(stderr=True))
+    for count, (_, frame) in enumerate(readable_frames(source, shown, print_damaged), 1):
         pose = frame.world_from_grid
         prediction = engine.predict(
             frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=pose, rig=frame.rig

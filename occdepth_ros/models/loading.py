@@ -6,6 +6,7 @@ import logging
 import pickle
 import re
 import struct
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from occdepth_ros.errors import CheckpointError
+from occdepth_ros.models.file_kind import kind_of
 from occdepth_ros.models.safetensors_file import read_tensors
 from occdepth_ros.models.unwrapping import network_entry, unwrapped
 
@@ -23,6 +25,10 @@ _SHOWN = 3
 _LOG = logging.getLogger(__name__)
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
+TAR_AT, TAR_MAGIC = 257, b"ustar"
+"""Position and beginning of the magic of a tar archive."""
+HEAD = 64
+"""Bytes from which the kind of a file is recognised."""
 
 
 def read_state(path: Path) -> State:
@@ -39,27 +45,30 @@ def read_state(path: Path) -> State:
     where = str(path)
     try:
         with path.open("rb") as file:
-            head = file.read(9)
+            head = file.read(HEAD)
+            file.seek(TAR_AT)
+            is_tar = file.read(len(TAR_MAGIC)) == TAR_MAGIC
     except OSError as error:
         raise CheckpointError(
             f"cannot be read ({error.strerror})", where=where, remedy="Give the path of a weights file."
         ) from error
+    if is_tar:
+        raise CheckpointError(
+            "the file is a tar archive", where=where, remedy="Extract the weights file from it first."
+        )
     if _is_safetensors(head):
         state: object = _read_safetensors(path)
     elif head.startswith((_ZIP_MAGIC, _PICKLE_MAGIC)):
         state = _read_torch(path)
     else:
-        raise CheckpointError(
-            "this is not a weights file, or its beginning is damaged",
-            where=where,
-            remedy="Give a .safetensors file or a state dict written by torch.save.",
-        )
+        kind = kind_of(head)
+        raise CheckpointError(kind.what, where=where, remedy=kind.remedy)
     return _checked(state, where)
 
 
 def _is_safetensors(head: bytes) -> bool:
     # length of a JSON header, then the header; the format limits it to 100 MB
-    return len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] <= 100_000_000
+    return head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= 100_000_000
 
 
 def _read_safetensors(path: Path) -> State:
@@ -72,6 +81,7 @@ def _read_safetensors(path: Path) -> State:
 
 
 def _read_torch(path: Path) -> object:
+    _check_archive(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     # a damaged archive surfaces as any exception, an AssertionError too, depending on where it is damaged
@@ -85,10 +95,36 @@ def _read_torch(path: Path) -> object:
             ) from error
         # the unpickler's own text advises to load unsafely
         unpickling = isinstance(error, pickle.UnpicklingError)
-        reason = "its pickle cannot be read" if unpickling else str(error).partition("\n")[0]
+        # of the other texts, the first sentence is the cause
+        reason = "its pickle cannot be read" if unpickling else str(error).partition("\n")[0].partition(". ")[0]
         raise CheckpointError(
             f"the file is damaged or cut ({reason})", where=str(path), remedy="Download it again."
         ) from error
+
+
+def _check_archive(path: Path) -> None:
+    """Name zip files that torch.save did not write; damaged ones are left to torch.
+
+    Raises:
+        CheckpointError: the file is a TorchScript program or another zip file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.partition("/")[2] for name in archive.namelist()]
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return
+    if "constants.pkl" in names and any(name.startswith("code/") for name in names):
+        raise CheckpointError(
+            "the file is a TorchScript program, which would be executed",
+            where=str(path),
+            remedy="Give the state dict that the program was made of (torch.save(model.state_dict(), FILE)).",
+        )
+    if "data.pkl" not in names:
+        raise CheckpointError(
+            "the file is a zip archive that torch.save did not write",
+            where=str(path),
+            remedy="Extract the weights file from it first.",
+        )
 
 
 def _checked(content: object, where: str) -> State:
@@ -141,9 +177,19 @@ def load_strict(module: nn.Module, state: Mapping[str, torch.Tensor], *, where: 
         for name, tensor in own.items()
         if name in state and state[name].shape != tensor.shape
     ]
+    mistyped = [
+        f"{name} {state[name].dtype} instead of {tensor.dtype}".replace("torch.", "")
+        for name, tensor in own.items()
+        if name in state and tensor.is_floating_point() and not state[name].is_floating_point()
+    ]
     found = [
         f"{len(names)} {label}: {_listed(names)}"
-        for names, label in ((missing, "missing"), (unexpected, "unexpected"), (misshaped, "of another shape"))
+        for names, label in (
+            (missing, "missing"),
+            (unexpected, "unexpected"),
+            (misshaped, "of another shape"),
+            (mistyped, "of another type"),
+        )
         if names
     ]
     if found:

@@ -9,7 +9,7 @@ Tensor = TypeVar("Tensor")
 
 ENTRIES = (
     "state_dict", "model_state_dict", "model", "network", "net", "module", "weights",
-    "ema", "ema_state_dict", "state_dict_ema", "model_ema",
+    "ema", "ema_state_dict", "state_dict_ema", "model_ema", "params", "params_ema", "checkpoint", "generator",
 )  # fmt: skip
 """Entries of a training checkpoint that may hold the network's tensors, the preferred ones first."""
 

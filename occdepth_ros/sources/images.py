@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from occdepth_ros.errors import ImageError
-from occdepth_ros.sources.tables import LFS_POINTER, LFS_REMEDY
+from occdepth_ros.files import LFS_POINTER, LFS_REMEDY
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".tif", ".tiff")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,14 +99,18 @@ class FileSequence:
         return self.find_ground_truth(self.frames[index])
 
     def check_sizes(self, frames: Sequence[int]) -> None:
-        """Check the image sizes of frames by the headers of the files.
+        """Check the image sizes of frames by the headers of the files; those without a header are not checked.
 
         Raises:
-            ImageError: an image is missing or has another size than the calibration; the text names the first ones.
+            ImageError: an image has another size than the calibration; the text names the first ones.
         """
         expected = (self.rig.left.width, self.rig.left.height)
         files = [side[index] for index in frames for side in (self.left, self.right)]
-        wrong = [f"{path} ({size[0]}x{size[1]})" for path in files if (size := header_size(path)) != expected]
+        wrong = []
+        for path in files:
+            with suppress(ImageError):  # named when the frame is read
+                if (size := header_size(path)) != expected:
+                    wrong.append(f"{path} ({size[0]}x{size[1]})")
         if wrong:
             raise ImageError(
                 f"{len(wrong)} of {len(files)} images are not {expected[0]}x{expected[1]}: {missing_names(wrong)}",

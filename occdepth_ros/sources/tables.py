@@ -12,15 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.errors import SourceError
+from occdepth_ros.files import LFS_POINTER, LFS_REMEDY
 
 Matrix = npt.NDArray[np.float64]
 
 _COMMAS = re.compile(r"[-+.,\deE\s]*\d,[-+.,\deE\s]*")
-
-LFS_POINTER = b"version https://git-lfs"
-"""Beginning of the text that Git LFS leaves in place of a file that was not fetched."""
-LFS_REMEDY = "Fetch the contents with `git lfs pull`."
-
 _MAX_BYTES = 1 << 28
 
 

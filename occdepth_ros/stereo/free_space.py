@@ -1,4 +1,4 @@
-"""Free space that rests on pixels without stereo information: it becomes unknown, whichever model predicted it."""
+"""Free space on rays without a match, or behind an ambiguous one: it becomes unknown, whichever model predicted it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.classes import EMPTY, UNKNOWN
+from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
+from occdepth_ros.compiled import compiled
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.projection import rebased
@@ -47,6 +48,9 @@ class FreeSpaceGuard:
         self._in_view = np.flatnonzero(inside)
         at = [((axis[inside] + 0.5) / cell).astype(np.intp) for axis in (row, column)]
         self._cell_of = (at[0] * self._cells[0] + at[1]).astype(np.int32)
+        self._depth = z[inside].astype(np.float32)
+        self._layers = grid.size[2]
+        self.compile()
 
     def unsupported(self, matched: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
         """Flat indices of the voxels in view with few matches around their pixel, ascending.
@@ -79,3 +83,55 @@ class FreeSpaceGuard:
         labels.reshape(-1)[free] = UNKNOWN
         confidence.reshape(-1)[free] = 0
         return labels, confidence, visibility
+
+    def limited(
+        self, labels: Voxels, confidence: Voxels, visibility: Voxels, nearest_m: npt.NDArray[np.float32]
+    ) -> tuple[Voxels, Voxels, Voxels]:
+        """Labels, confidence and visibility without free space behind the nearest plausible surface, `[X, Y, Z]` each.
+
+        Such free voxels become unknown. Ground below them does not count as seen: the surface may stand on it.
+
+        Args:
+            labels, confidence, visibility: as for `applied`.
+            nearest_m: depth of that surface in the left image, `[H, W]` metres, of any size with the camera's aspect;
+                infinite where the match is unambiguous.
+        """
+        # the smallest depth of a cell: disparities grow towards the camera
+        inverse = cv2.resize(1 / nearest_m, self._cells, interpolation=cv2.INTER_NEAREST)
+        with np.errstate(divide="ignore"):
+            limit = (1 / cv2.dilate(inverse, np.ones((3, 3), np.uint8))).ravel()
+        behind = np.empty(len(self._depth), np.int32)
+        voxels = self._in_view[behind[: write_behind(self._depth, self._cell_of, limit, behind)]]
+        labels, confidence, visibility = labels.copy(), confidence.copy(), visibility.copy()
+        flat_labels, flat_visibility = labels.reshape(-1), visibility.reshape(-1)
+        free = voxels[flat_labels[voxels] == EMPTY]
+        flat_labels[free] = UNKNOWN
+        confidence.reshape(-1)[free] = 0
+        flat_visibility[free[flat_visibility[free] == int(Visibility.SEEN)]] = int(Visibility.HIDDEN)
+        for below in (1, 2):
+            ground = voxels[voxels % self._layers >= below] - below
+            ground = ground[SEMANTIC_KITTI.is_ground[flat_labels[ground]]]
+            flat_visibility[ground[flat_visibility[ground] == int(Visibility.SEEN)]] = int(Visibility.HIDDEN)
+        return labels, confidence, visibility
+
+    @staticmethod
+    def compile() -> None:
+        """Compile the loop, or load it, which takes up to seconds at the first call."""
+        depth, limit = np.ones(1, np.float32), np.ones(1, np.float32)
+        write_behind(depth, np.zeros(1, np.int32), limit, np.empty(1, np.int32))
+
+
+@compiled
+def write_behind(
+    depth: npt.NDArray[np.float32],
+    cell: npt.NDArray[np.int32],
+    limit: npt.NDArray[np.float32],
+    out: npt.NDArray[np.int32],
+) -> int:
+    """Write which of N depths exceed the limit of their cell, ascending; return their number."""
+    count = 0
+    for i in range(len(depth)):
+        if depth[i] > limit[cell[i]]:
+            out[count] = i
+            count += 1
+    return count

@@ -34,6 +34,8 @@ MIN_MATCHED = 0.35
 """Smallest `PairQuality.matched`: 0.87 to 0.96 on KITTI, 0.1 to 0.3 where the images are of different scenes."""
 COVERED = 0.25
 """Share of an image that is black and without structure in one camera only, from which a lens is partly covered."""
+AMBIGUOUS = 0.1
+"""Share of an image with periodic texture from which it is named; at most 0.02 on KITTI."""
 BLACK, WHITE = 30, 225
 """Grey levels for messages: a uniform image below is black, above is overexposed."""
 
@@ -132,6 +134,21 @@ class InputChecks:
             for side, share in zip(("left", "right"), quality.covered, strict=True)
             if share > COVERED
         ]
+
+
+def periodic_warnings(share: float) -> list[str]:
+    """Warn about periodic texture.
+
+    Args:
+        share: share of the left image whose match is ambiguous (`Engine.ambiguous_share`).
+    """
+    if share < AMBIGUOUS:
+        return []
+    return [
+        f"{share:.0%} of the left image repeats itself along its rows (a fence, blinds, a facade): matches may be off "
+        "by a period. Nothing is free there behind the nearest surface that is possible; a camera that looks at it "
+        "from another angle, or a shorter baseline, resolves it."
+    ]
 
 
 def assess(left: ImageArray, right: ImageArray, *, offset: float = 0.0) -> PairQuality:

@@ -210,21 +210,41 @@ def test_help_names_bags(capsys: pytest.CaptureFixture[str]) -> None:
     assert "bag" in capsys.readouterr().out
 
 
-def test_a_failing_frame_leaves_the_finished_ones(
-    stage: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def break_frames(monkeypatch: pytest.MonkeyPatch, *damaged: int) -> None:
     good = FourFrames.__getitem__
 
     def broken(self: FourFrames, index: int) -> StereoFrame:
-        if index == 1:
-            raise ImageError("the image is cut off", where="000001.png")
+        if index in damaged:
+            raise ImageError("the image is cut off", where=f"{index:06d}.png")
         return good(self, index)
 
     monkeypatch.setattr(FourFrames, "__getitem__", broken)
+
+
+@pytest.mark.parametrize("damaged", [0, 1, 3])
+def test_a_damaged_frame_is_named_and_the_others_are_predicted(
+    stage: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], damaged: int
+) -> None:
+    break_frames(monkeypatch, damaged)
+    assert main(["run", "--out", str(tmp_path)]) == 0
+    name = f"{damaged:06d}"
+    assert (
+        f"damaged_image (frame {damaged}, not predicted): {name}.png: the image is cut off" in capsys.readouterr().err
+    )
+    assert sorted(digests(tmp_path)) == [f"{i:06d}.npz" for i in range(4) if i != damaged]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["frames"], report["requested_frames"], report["left_out_frames"]) == (3, 4, 1)
+    assert report["complete"] and any("damaged_image" in warning for warning in report["warnings"])
+
+
+def test_a_run_whose_frames_are_all_damaged_fails(
+    stage: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    break_frames(monkeypatch, 0, 1, 2, 3)
     assert main(["run", "--out", str(tmp_path)]) == 2
-    assert "000001.png: the image is cut off" in capsys.readouterr().err
-    assert list(digests(tmp_path)) == ["000000.npz"]
-    assert json.loads((tmp_path / "manifest.json").read_text())["complete"] is False
+    assert "000003.png: the image is cut off" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.npz"))
+    assert json.loads((tmp_path / "report.json").read_text())["left_out_frames"] == 4
 
 
 @pytest.mark.parametrize(("start", "count"), [(-1, None), (5, None), (0, 0), (0, -2), (3, 3), (0, 6)])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
+import struct
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -97,7 +101,7 @@ def test_other_content_is_refused(tmp_path: Path) -> None:
         read_state(tmp_path / "missing.pt")
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_state(tmp_path)
-    for content in (b"", b"hello", b"\x89PNG\r\n\x1a\n" + bytes(100)):
+    for content in (b"hello", b"\x89PNG\r\n\x1a\n" + bytes(100)):
         (tmp_path / "other").write_bytes(content)
         with pytest.raises(CheckpointError, match="not a weights file"):
             read_state(tmp_path / "other")
@@ -163,3 +167,70 @@ def test_filling_scales_by_the_kind_of_tensor(name: str, shape: tuple[int, ...],
     values = fill_tensor(name, shape)
     assert float(values.mean()) == pytest.approx(mean, abs=0.05 * deviation)
     assert float(values.std()) == pytest.approx(deviation, rel=0.05)
+
+
+def zipped(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "/"), content)
+    return buffer.getvalue()
+
+
+def tarred() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("model.pt"))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS pointer"),
+        (b"<!DOCTYPE html><html>404</html>", "web page"),
+        (b'\n<HTML lang="en">', "web page"),
+        (b'{"error":"Repository not found"}', "text of a server"),
+        (b"\x1f\x8b" + bytes(90), "gzip"),
+        (tarred(), "tar archive"),
+        (b"\x89HDF\r\n" + bytes(90), "HDF5"),
+        (b"\x08\x07\x12\x07pytorch" + bytes(90), "ONNX"),
+        (zipped(readme=b"text"), "zip archive that torch.save did not write"),
+        (zipped(net__data__pkl=b"", net__constants_pkl=b"1", net__code__a=b""), "zip archive"),
+        (struct.pack("<Q", 99_000_000) + b"{" + bytes(60), "the header has 99000000 bytes, the file 69"),
+        (struct.pack("<Q", 2**63) + b"{" + bytes(60), "not a weights file"),
+    ],
+)
+def test_what_is_given_in_place_of_weights_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=said):
+        read_state(path)
+
+
+def test_a_program_is_not_run_and_no_message_advises_to_load_unsafely(tmp_path: Path) -> None:
+    path = tmp_path / "program.pt"
+    path.write_bytes(zipped(**{"net__data.pkl": b"", "net__constants.pkl": b"1", "net__code__net.py": b"x"}))
+    with pytest.raises(CheckpointError, match="TorchScript") as caught:
+        read_state(path)
+    assert "weights_only" not in str(caught.value)
+    torch.save({"a": torch.zeros(2)}, path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(CheckpointError, match="damaged or cut") as caught:
+        read_state(path)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.bfloat16])
+def test_other_float_types_are_converted(dtype: torch.dtype) -> None:
+    layer = torch.nn.Linear(2, 1)
+    load_strict(layer, {"weight": torch.ones(1, 2, dtype=dtype), "bias": torch.zeros(1, dtype=dtype)}, where="file")
+    assert layer.weight.dtype == torch.float32
+    assert layer.weight.tolist() == [[1.0, 1.0]]
+
+
+def test_integers_in_place_of_weights_are_refused() -> None:
+    layer = torch.nn.Linear(2, 1)
+    with pytest.raises(CheckpointError, match="1 of another type: weight int32 instead of float32"):
+        load_strict(layer, {"weight": torch.ones(1, 2, dtype=torch.int32), "bias": torch.zeros(1)}, where="file")

@@ -10,10 +10,11 @@ import numpy as np
 from rich.console import Console
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.errors import CalibrationError, OccDepthError
+from occdepth_ros.errors import CalibrationError, ImageError, OccDepthError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources import SourceOptions, StereoSource, open_source
 from occdepth_ros.sources.grid_frames import is_base_frame
+from occdepth_ros.sources.readable import DAMAGED, first_readable
 from occdepth_ros.stereo.extrinsics_checks import CameraPose, check_view, summarize
 from occdepth_ros.stereo.ground_history import GroundHistory
 from occdepth_ros.stereo.ground_pose import (
@@ -91,7 +92,7 @@ def checked_rig(source: StereoSource, grid: VoxelGrid, frames: range, *, use_mea
             raise CalibrationError(
                 "stereo matching finds no ground plane in these frames", where="--measured-pose", remedy="Leave it out."
             )
-        if source[frames[0]].rig is not None:
+        if first_readable(source, frames).rig is not None:
             raise CalibrationError(
                 "the cameras move relative to the grid's frame", where="--measured-pose", remedy="Leave it out."
             )
@@ -144,6 +145,11 @@ def measured_rows(source: StereoSource, frames: range) -> list[Rows]:
             if frame.left.shape == frame.right.shape and frame.left.shape[1] == source.rig.left.width:
                 rows.append(row_differences(frame.left, frame.right, source.rig))
     return rows
+
+
+def print_damaged(index: int, error: ImageError) -> None:
+    """Name a frame that cannot be read, on stderr."""
+    _print(f"warning: {DAMAGED}: frame {index} is left out: {error}")
 
 
 def _print(text: str) -> None:

@@ -25,7 +25,7 @@ from std_msgs.msg import Header
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from occdepth_ros.camera import Matrix, StereoRig
-from occdepth_ros.errors import OccDepthError, SourceError
+from occdepth_ros.errors import ImageError, OccDepthError, SourceError
 from occdepth_ros.nodes.conversions import time_message
 from occdepth_ros.nodes.parameter_binding import declare_parameters
 from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, REPLAYED, fresh, overridable
@@ -35,6 +35,7 @@ from occdepth_ros.nodes.replay.schedule import Pace, Timeline, frame_order, read
 from occdepth_ros.nodes.signals import interrupted_once
 from occdepth_ros.nodes.usage import help_requested, usage
 from occdepth_ros.sources import SourceOptions, StereoSource, open_source
+from occdepth_ros.sources.readable import DAMAGED, first_readable
 
 DISCOVERY_S = 1.0
 """Delay after the subscribers were discovered, seconds: they may discover the publisher later."""
@@ -82,6 +83,7 @@ class Replay(Node):
         self.pace = Pace(self.settings.rate)
         self.moments: tuple[float, ...] = ()
         self.published = 0
+        self.damaged = 0
         self._last_stamp_ns: int | None = None
 
     def _open(self) -> StereoSource:
@@ -109,7 +111,7 @@ class Replay(Node):
         """Publish all frames at their times; returns early if ROS shuts down.
 
         Raises:
-            OccDepthError: a frame cannot be read.
+            OccDepthError: no frame can be read, or the poses of a recording cannot be used.
         """
         self.get_logger().info(f"{self.source.name}: {len(self.source)} frames, period {self.source.period_s():.3f} s")
         try:
@@ -126,7 +128,15 @@ class Replay(Node):
         self._summarise()
 
     def _publish_all(self) -> None:
+        damaged: ImageError | None = None
         for prepared in read_ahead(self.order, self._prepare):
+            if isinstance(prepared, ImageError):
+                self.damaged += 1
+                damaged = prepared
+                self.get_logger().warning(f"{DAMAGED}: a frame is left out: {prepared}")
+                if not self.published and self.damaged >= len(self.source):
+                    raise prepared
+                continue
             stamp = self.timeline.stamp(prepared.stamp_ns)
             if prepared.pose is None and not self.published:
                 self.get_logger().warning(
@@ -137,9 +147,15 @@ class Replay(Node):
             self._publish(prepared, stamp)
             self.moments = (self.moments[0] if self.moments else time.monotonic(), time.monotonic())
             self.published += 1
+        if damaged is not None and not self.published:
+            raise damaged
 
-    def _prepare(self, index: int) -> Prepared:
-        frame = self.source[index]
+    def _prepare(self, index: int) -> Prepared | ImageError:
+        """Read one frame; return the error where its images are damaged."""
+        try:
+            frame = self.source[index]
+        except ImageError as error:
+            return error
         left = image_message(frame.left, self.settings.left_frame, grey=frame.grey)
         right = image_message(frame.right, self.settings.right_frame, grey=frame.grey)
         return Prepared(frame.stamp_ns, (left, right), frame.world_from_grid, frame.rig)
@@ -175,7 +191,7 @@ class Replay(Node):
             self.clock_publisher.publish(Clock(clock=time_message(stamp_ns)))
 
     def _publish_rig(self) -> None:
-        if self.source[self.settings.start].rig is None:
+        if first_readable(self.source, range(self.settings.start, len(self.source))).rig is None:
             # static transforms are valid at all times, so their stamp is 0
             self.static_tf.sendTransform(self._camera_transforms(self.source.rig, 0))
 
@@ -223,7 +239,8 @@ class Replay(Node):
         hz = (self.published - 1) / seconds if seconds > 0 else 0.0
         wanted = f" of {self.settings.rate / self.source.period_s():.2f}" if self.settings.rate else ""
         late = f", {self.pace.late} late" if self.pace.late else ""
-        print(f"replay: {self.published} pairs in {seconds:.2f} s, {hz:.2f}{wanted} Hz{late}", flush=True)
+        damaged = f", {self.damaged} damaged frames left out" if self.damaged else ""
+        print(f"replay: {self.published} pairs in {seconds:.2f} s, {hz:.2f}{wanted} Hz{late}{damaged}", flush=True)
 
 
 @interrupted_once()

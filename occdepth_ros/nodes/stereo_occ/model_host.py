@@ -65,6 +65,11 @@ class ModelHost:
         return self._engine.predictor.name if self._engine else ""
 
     @property
+    def ambiguous_share(self) -> float:
+        """Share of the last left image whose match is ambiguous, see `Engine`."""
+        return self._engine.ambiguous_share if self._engine else 0.0
+
+    @property
     def device(self) -> str:
         """Device reported by the predictor, "cpu" if it reports none; empty before loading."""
         return str(getattr(self._engine.predictor, "device", "cpu")) if self._engine else ""

@@ -23,7 +23,7 @@ from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
 from occdepth_ros.nodes.stereo_occ.rig_checks import RigChecks
 from occdepth_ros.nodes.stereo_occ.sync import ImagePair
 from occdepth_ros.sources.encodings import ImageDecoder
-from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError
+from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError, periodic_warnings
 from occdepth_ros.stereo.swap_guard import SwappedError
 
 WATCHED = ("stream_stopped", "stream_ended")
@@ -187,6 +187,8 @@ class Pipeline:
         self._note_good(pair, camera_frame, pose.source)
         if warnings:
             self.faults.put("partly_covered", Component.INPUT, " ".join(warnings), is_error=False)
+        for text in periodic_warnings(self.host.ambiguous_share):
+            self.faults.put("periodic_texture", Component.INPUT, text, is_error=False)
         self.processing.add(1e3 * (ended - pair.arrived))
         latency = (self._now_ns() - pair.stamp_ns) * 1e-6
         self.latency.add(latency)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from occdepth_ros.errors import InputWarning, SourceError
+from occdepth_ros.files import LFS_POINTER, LFS_REMEDY
 from occdepth_ros.sources.bags.recovery import RecoveredBag
-from occdepth_ros.sources.tables import LFS_POINTER, LFS_REMEDY
 
 SUFFIXES = (".bag", ".mcap", ".db3")
 REPAIR = {
@@ -56,7 +56,7 @@ def _number(path: Path) -> tuple[int, str]:
 
 
 class BagReader:
-    """Reads the messages of a bag.
+    """Reads the messages of a bag; a context manager that closes its files.
 
     Args:
         path: a file, a rosbag2 folder, or a folder with the parts of one recording.
@@ -87,6 +87,19 @@ class BagReader:
             if name not in self._store.fielddefs:
                 self._store.register(stores.get_types_from_msg(text, name))
 
+    def __enter__(self) -> BagReader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; a closed reader has no connections."""
+        parts, self._parts = self._parts, []
+        for part in parts:
+            with suppress(Exception):  # a damaged file may fail in many ways
+                part.close()
+
     @property
     def connections(self) -> list[Any]:
         """Topics of all parts, with the attributes `topic` and `msgtype` ("sensor_msgs/msg/Image")."""
@@ -115,9 +128,7 @@ class BagReader:
             return False
         if any(isinstance(part, RecoveredBag) for part in self._parts):
             return False
-        for part in self._parts:
-            with suppress(Exception):
-                part.close()
+        self.close()
         self._parts = [self._recovered(file, "a chunk is damaged") for file in self._files]
         return True
 

@@ -8,9 +8,9 @@ level camera is assumed, with the grid's frame at the left camera.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,39 +18,24 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
-from occdepth_ros.errors import CalibrationError, ImageError, InputWarning, SourceError
+from occdepth_ros.errors import CalibrationError, ImageError, SourceError
 from occdepth_ros.sources.bags.reader import BagReader
-from occdepth_ros.sources.bags.rig import ChosenPair, Recording, choose_pair
-from occdepth_ros.sources.bags.tf import TransformTree
-from occdepth_ros.sources.bags.topics import INFO_TYPE, StereoTopics, canonical, stereo_candidates
+from occdepth_ros.sources.bags.rig import ChosenPair, choose_pair
+from occdepth_ros.sources.bags.scan import ImagePlace, scan, stamp_of
+from occdepth_ros.sources.bags.topics import StereoTopics, canonical, stereo_candidates
 from occdepth_ros.sources.base import SceneGroundTruth, SourceDescription, SourceOptions, StereoFrame
-from occdepth_ros.sources.encodings import ImageDecoder, size_of
+from occdepth_ros.sources.encodings import ImageDecoder
 from occdepth_ros.sources.images import missing_names
 from occdepth_ros.sources.pairing import Pairing, pair_stamps, smallest_difference
-from occdepth_ros.stereo.camera_info import CameraCalibration, ImageCalibration
+from occdepth_ros.stereo.camera_info import ImageCalibration
 from occdepth_ros.stereo.rectification import Kind, Rectifier, decide
 
 OTHER_CLOCK_S = 10.0
 """Smallest difference of the stamps of left and right from which two clocks are assumed, seconds."""
-JUMP_BACK_NS = 1_000_000_000
-"""Backward step of the stamps that is named, nanoseconds."""
-STAMP_END = 12
-"""End of header.stamp in a serialised message."""
-_TF_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Place of an image in the bag, and its size where the header of the message is readable."""
-
-    bag_ns: int
-    stamp_ns: int
-    size: tuple[int, int] | None
-    is_unstamped: bool = False
 
 
 class BagSequence:
-    """A `StereoSource` over a bag.
+    """A `StereoSource` over a bag; closes its files at the end of a `with` block, or when it is no longer referenced.
 
     Args:
         path: the bag.
@@ -68,16 +53,31 @@ class BagSequence:
         self._options = options or SourceOptions()
         # sqlite3 allows a connection in one thread only
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bag")
+        self._opened = _Opened()
+        self._close = weakref.finalize(self, _closed, self._opened, self._thread)
         try:
             self._thread.submit(self._open, path).result()
         except (SourceError, CalibrationError, ImageError):
+            self.close()
             raise
         except Exception as error:  # rosbags, sqlite3 and struct each raise their own for damaged files
+            self.close()
             raise SourceError(
                 f"the bag cannot be read ({error})",
                 where=self.name,
                 remedy="Check it with `ros2 bag info`, or copy it again.",
             ) from error
+
+    def __enter__(self) -> BagSequence:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files of the bag; its frames cannot be read any more."""
+        self._close()
+        self._thread.shutdown()
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -128,15 +128,16 @@ class BagSequence:
         return float(np.median(np.diff(stamps))) * 1e-9 if len(stamps) > 1 else 0.1
 
     def _open(self, path: Path) -> None:
-        self._reader = BagReader(path)
+        self._reader = self._opened.reader = BagReader(path)
         kinds = {connection.topic: connection.msgtype for connection in self._reader.connections}
         candidates = stereo_candidates(kinds, self.name, self._options)
         try:
-            recording, places = self._scan(kinds, candidates)
+            scanned = scan(self._reader, kinds, candidates, self.name)
         except Exception:  # a damaged chunk: rosbags, sqlite3 and the decompressors each raise their own
             if not self._reader.recover():
                 raise
-            recording, places = self._scan(kinds, candidates)
+            scanned = scan(self._reader, kinds, candidates, self.name)
+        recording, places = scanned.recording, scanned.places
         self._chosen: ChosenPair = choose_pair(candidates, recording, self.name, self._options.grid_frame)
         self._topics: StereoTopics = self._chosen.topics
         self._pairs = self._paired(places[self._topics.left], places[self._topics.right])
@@ -152,18 +153,38 @@ class BagSequence:
             *self.pairing.warnings(f"{self._topics.left}, {self._topics.right}"),
             *chosen.pose.warnings,
             *chosen.pose.gaps(stamps),
-            *_clock_warnings(places, self._topics),
+            *scanned.warnings(self._topics),
             *recording.tree.warnings,
             *recording.change_warnings(self._topics),
         )
         self._calibrate()
         self.rig = self._rig(self._chosen.pose.at(stamps[0]))
 
+    def _first_images(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """The first two images of one pair that can be decoded, not rectified.
+
+        Raises:
+            ImageError: there is no such pair; the error of the first one.
+        """
+        topics = (self._topics.left, self._topics.right)
+        first: ImageError | None = None
+        for pair in self._pairs:
+            try:
+                messages = [self._message(side, place) for side, place in enumerate(pair)]
+                left, right = (
+                    self._decoder(m, f"{self.name} {topic}")[0] for m, topic in zip(messages, topics, strict=True)
+                )
+            except ImageError as error:
+                first = first or error
+                continue
+            return left, right
+        assert first is not None, "there is at least one pair"
+        raise first
+
     def _calibrate(self) -> None:
         """Adapt the calibrations to the size of the first images, and find out whether these are raw."""
         topics = (self._topics.left, self._topics.right)
-        messages = [self._message(side, place) for side, place in enumerate(self._pairs[0])]
-        left, right = (self._decoder(m, f"{self.name} {topic}")[0] for m, topic in zip(messages, topics, strict=True))
+        left, right = self._first_images()
         infos = self._chosen.infos
         self._adapted: list[ImageCalibration] = [
             info.for_image(image.shape[1], image.shape[0]) for info, image in zip(infos, (left, right), strict=True)
@@ -183,51 +204,7 @@ class BagSequence:
         except CalibrationError as error:
             raise CalibrationError(error.what, where=self.name, remedy=error.remedy) from error
 
-    def _scan(self, kinds: dict[str, str], candidates: list[StereoTopics]) -> tuple[Recording, dict[str, list[_Place]]]:
-        """One pass over the bag: calibrations, transforms, and where the images of all candidates are."""
-        tree = TransformTree()
-        infos: dict[str, CameraCalibration] = {}
-        failed: dict[str, CalibrationError] = {}
-        raw_infos: dict[str, bytes] = {}
-        changed: dict[str, int] = {}
-        frames: dict[str, str] = {}
-        places: dict[str, list[_Place]] = {topic: [] for c in candidates for topic in (c.left, c.right)}
-        sides = {topic for c in candidates for topic in (c.left_info, c.right_info)}
-        transforms = {topic for topic, kind in kinds.items() if kind in _TF_TYPES}
-        wanted = [
-            c
-            for c in self._reader.connections
-            if canonical(c.topic) in places
-            or (canonical(c.topic) in sides and kinds[c.topic] == INFO_TYPE)
-            or c.topic in transforms
-        ]
-        for connection, bag_ns, data in self._reader.messages(wanted):
-            topic = canonical(connection.topic)
-            if topic in places:
-                stamp = self._stamp(data)
-                message = self._reader.deserialize(data, connection.msgtype)
-                places[topic].append(_Place(bag_ns, stamp or bag_ns, size_of(message), stamp == 0))
-                frames.setdefault(topic, message.header.frame_id)
-            elif connection.topic in transforms:
-                for entry in self._reader.deserialize(data, connection.msgtype).transforms:
-                    t, q, stamp = entry.transform.translation, entry.transform.rotation, entry.header.stamp
-                    row = (t.x, t.y, t.z, q.x, q.y, q.z, q.w)
-                    tree.add(entry.header.frame_id, entry.child_frame_id, _nanoseconds(stamp), row)
-            elif topic in raw_infos:
-                # behind the stamp, which differs
-                if data[STAMP_END:] != raw_infos[topic] and topic not in changed:
-                    changed[topic] = bag_ns
-            else:
-                raw_infos[topic] = bytes(data[STAMP_END:])
-                message = self._reader.deserialize(data, connection.msgtype)
-                try:
-                    infos[topic] = CameraCalibration.from_message(message, f"{self.name} {topic}")
-                except CalibrationError as error:
-                    failed[topic] = error
-        start = min((place.stamp_ns for found in places.values() for place in found[:1]), default=0)
-        return Recording(infos, frames, tree, start, failed, changed), places
-
-    def _paired(self, lefts: list[_Place], rights: list[_Place]) -> list[tuple[_Place, _Place]]:
+    def _paired(self, lefts: list[ImagePlace], rights: list[ImagePlace]) -> list[tuple[ImagePlace, ImagePlace]]:
         """Pairs of one moment, in order of time; images without a partner are left out."""
         pairing = pair_stamps([place.stamp_ns for place in lefts], [place.stamp_ns for place in rights])
         self.pairing = pairing
@@ -248,16 +225,11 @@ class BagSequence:
             )
         return [(lefts[i], rights[j]) for i, j in pairing.pairs]
 
-    def _stamp(self, data: bytes) -> int:
-        """header.stamp of a serialised message, nanoseconds: it comes first, behind 4 bytes in CDR and in ROS 1."""
-        at = np.frombuffer(data, "<u4", 2, 4)
-        return int(at[0]) * 1_000_000_000 + int(at[1])
-
-    def _message(self, side: int, place: _Place) -> Any:
+    def _message(self, side: int, place: ImagePlace) -> Any:
         topic = (self._topics.left, self._topics.right)[side]
         connections = [c for c in self._reader.connections if canonical(c.topic) == topic]
         for connection, _, data in self._reader.messages(connections, place.bag_ns, place.bag_ns + 1):
-            if self._stamp(data) in (place.stamp_ns, 0):
+            if stamp_of(data) in (place.stamp_ns, 0):
                 return self._reader.deserialize(data, connection.msgtype)
         raise ImageError("the image has vanished from the bag", where=f"{self.name} {topic}")
 
@@ -275,24 +247,14 @@ class BagSequence:
         return (rectifier(image) if rectifier else image), grey
 
 
-def _clock_warnings(places: Mapping[str, Sequence[_Place]], topics: StereoTopics) -> list[InputWarning]:
-    """Warn where stamps go back in the order of recording, or where images have no stamp."""
-    warnings = []
-    for topic in (topics.left, topics.right):
-        stamps = np.array([place.stamp_ns for place in places[topic]], np.int64)
-        back = np.flatnonzero(np.diff(stamps) < -JUMP_BACK_NS)
-        if len(back):
-            seconds = float(stamps[back[0]] - stamps[back[0] + 1]) * 1e-9
-            text = f"the stamps go back by {seconds:.1f} s behind image {int(back[0])}: pairs are ordered by stamp"
-            remedy = "A clock was set, or two recordings were joined: split the bag there."
-            warnings.append(InputWarning("clock_jump", text, topic, remedy))
-        unstamped = sum(place.is_unstamped for place in places[topic])
-        if unstamped:
-            text = f"{unstamped} of {len(stamps)} images have no stamp: their times of recording are used"
-            remedy = "Configure the driver to stamp its images."
-            warnings.append(InputWarning("no_stamp", text, topic, remedy))
-    return warnings
+class _Opened:
+    """What a `BagSequence` must close."""
+
+    reader: BagReader | None = None
 
 
-def _nanoseconds(stamp: Any) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+def _closed(opened: _Opened, thread: ThreadPoolExecutor) -> None:
+    """Close the reader in its own thread, and end the thread."""
+    if opened.reader is not None:
+        thread.submit(opened.reader.close)
+    thread.shutdown(wait=False)

@@ -15,9 +15,10 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
 from occdepth_ros.sources.base import SourceDescription
 from occdepth_ros.sources.frame_names import frame_order, stamps_of_names
-from occdepth_ros.sources.images import image_size, list_images
+from occdepth_ros.sources.images import list_images
 from occdepth_ros.sources.layouts.calibration_yaml import numbers_of, read_yaml
 from occdepth_ros.sources.pairing import pair_stamps
+from occdepth_ros.sources.readable import first_readable_pair
 from occdepth_ros.sources.sequence import FileSequence
 from occdepth_ros.stereo.extrinsics_checks import OPTICAL_FROM_BODY
 from occdepth_ros.stereo.pair_rectification import RawCamera, rectified_pair
@@ -57,7 +58,7 @@ def open_euroc(path: Path) -> FileSequence:
     if not pairing.pairs:
         raise SourceError("no images of cam0 and cam1 have the same time", where=str(base), remedy="Copy them again.")
     files = [[images[names[side][pair[side]]] for pair in pairing.pairs] for side, images in enumerate((left, right))]
-    size = image_size(files[0][0])
+    size = first_readable_pair(files[0], files[1])[2]
     sensors = [_sensor(base / camera) for camera in CAMERAS]
     entries = [read_yaml(sensor) for sensor in sensors]
     cameras = [_camera(entry, sensor) for entry, sensor in zip(entries, sensors, strict=True)]

@@ -32,9 +32,10 @@ from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
 from occdepth_ros.sources.base import SourceDescription
 from occdepth_ros.sources.frame_names import assumed_stamps
-from occdepth_ros.sources.images import image_size, read_image
+from occdepth_ros.sources.images import Size, read_image
 from occdepth_ros.sources.layouts.calibration_yaml import numbers_of
 from occdepth_ros.sources.layouts.folder_calibration import read_folder_calibration
+from occdepth_ros.sources.readable import first_readable_pair
 from occdepth_ros.sources.sequence import FileSequence, pair_images
 from occdepth_ros.sources.tables import read_poses, read_text
 from occdepth_ros.stereo.rectification import Kind, Rectifier, decide
@@ -59,7 +60,7 @@ def open_folder(path: Path) -> FileSequence:
         SourceError, ImageError, CalibrationError: as their texts say.
     """
     names, left, right = pair_images(path / "left", path / "right")
-    rig, grid_frame, rectifiers, description = _rig(path, left[0], right[0])
+    rig, grid_frame, rectifiers, description = _rig(path, *first_readable_pair(left, right))
     poses_file = path / "poses.txt"
     poses = read_poses(poses_file) if poses_file.is_file() else None
     if poses is not None:
@@ -78,9 +79,8 @@ def open_folder(path: Path) -> FileSequence:
     )
 
 
-def _rig(path: Path, left: Path, right: Path) -> tuple[StereoRig, str, _Rectifiers, SourceDescription]:
+def _rig(path: Path, left: Path, right: Path, size: Size) -> tuple[StereoRig, str, _Rectifiers, SourceDescription]:
     """The rig, the grid's frame, and the rectifiers of raw images; the first pair decides whether images are raw."""
-    size = image_size(left)
     calibration = read_folder_calibration(path)
     file = calibration.where
     try:

@@ -17,8 +17,8 @@ from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
 from occdepth_ros.sources.base import SourceDescription
 from occdepth_ros.sources.frame_names import assumed_stamps
-from occdepth_ros.sources.images import image_size
 from occdepth_ros.sources.layouts.links import beside
+from occdepth_ros.sources.readable import first_readable_pair
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
 from occdepth_ros.sources.tables import read_calibration, read_date_times, read_rows
 
@@ -39,7 +39,7 @@ def open_kitti_360(path: Path) -> FileSequence:
     names, left, right = pair_images(path / "image_00/data_rect", path / "image_01/data_rect")
     file = _calibration(path, "perspective.txt")
     entries = read_calibration(file)
-    size = image_size(left[0])
+    size = first_readable_pair(left, right)[2]
     reference_from_grid = _matrix(entries, "R_rect_00", (3, 3), file) @ np.linalg.inv(_lidar_from_camera(path))
     rig = StereoRig(
         _camera(entries, "00", size, file), _camera(entries, "01", size, file), reference_from_grid, frame_id="camera_0"

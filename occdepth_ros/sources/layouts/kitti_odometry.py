@@ -19,8 +19,8 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError, SourceError
 from occdepth_ros.sources.frame_names import assumed_stamps
 from occdepth_ros.sources.ground_truth import read_ground_truth
-from occdepth_ros.sources.images import image_size
 from occdepth_ros.sources.layouts.links import beside
+from occdepth_ros.sources.readable import first_readable_pair
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
 from occdepth_ros.sources.tables import read_calibration, read_poses, read_times
 
@@ -53,14 +53,14 @@ def open_kitti_odometry(path: Path) -> FileSequence:
             where=str(path),
             remedy="Extract the calibration archive of the odometry data set (with P0 to P3 and Tr) into it.",
         )
-    width, height = image_size(left[0])
+    first, _, (width, height) = first_readable_pair(left, right)
     try:
         entries = read_calibration(calibration_file)
         _check_entries(entries, (left_key, right_key, "Tr"))
         rig = StereoRig.from_kitti(entries, width, height, left=left_key, right=right_key)
     except CalibrationError as error:
         raise CalibrationError(error.what, where=str(calibration_file), remedy=error.remedy) from error
-    check_size_fits(rig, left[0], calibration_file)
+    check_size_fits(rig, first, calibration_file)
     return FileSequence(
         name=str(path),
         rig=rig,

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError, SourceError
-from occdepth_ros.sources.images import image_size
 from occdepth_ros.sources.layouts.links import beside
 from occdepth_ros.sources.layouts.oxts import read_oxts
+from occdepth_ros.sources.readable import first_readable_pair
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
 from occdepth_ros.sources.tables import read_calibration, read_date_times
 
@@ -42,10 +42,10 @@ def open_kitti_raw(path: Path) -> FileSequence:
     entries = read_calibration(cameras)
     pose = _rigid(_calibration(path, "calib_velo_to_cam.txt"))
     pose = _rectification(entries, cameras) @ pose
-    size = image_size(left[0])
+    first, _, size = first_readable_pair(left, right)
     rig = StereoRig(
-        _camera(entries, left_number, size, cameras, left[0]),
-        _camera(entries, right_number, size, cameras, left[0]),
+        _camera(entries, left_number, size, cameras, first),
+        _camera(entries, right_number, size, cameras, first),
         pose,
         frame_id="camera_0",
     )

@@ -210,15 +210,19 @@ def test_help_lists_the_parameters(node: str) -> None:
     assert all(f"  {name} (" in done.stdout for name in declared)
 
 
-def test_a_cut_image_ends_the_replay_with_one_line_and_code_2(tmp_path: Path) -> None:
+def test_a_cut_image_is_named_and_its_frame_left_out(tmp_path: Path, listener: Listener) -> None:
     sequence = kitti_odometry(tmp_path / "00", 3)
-    victim = sequence / "image_3" / "000002.png"
+    victim = sequence / "image_3" / "000000.png"
     victim.write_bytes(victim.read_bytes()[:500])
-    process = replay(source=sequence, rate=0.0, wait_for_subscribers=0)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "000002.png" in errors
-    assert "Traceback" not in errors
+    process = replay(source=sequence, rate=0.0, wait_for_subscribers=1)
+    heard = listener.hear(process)
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "damaged_image: a frame is left out" in errors
+    assert "000000.png" in errors
+    assert "2 pairs" in out
+    assert "1 damaged frames left out" in out
+    assert len(heard["left/camera_info"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,17 @@ def test_a_frozen_camera_is_named_and_does_not_refresh_the_output(bench: Bench) 
     assert bench.processed == before
 
 
+def test_periodic_texture_is_named_and_predicted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ModelHost, "ambiguous_share", property(lambda self: 0.4))
+    before = bench.processed
+    bench.send_pair()
+    bench.expect_fault("periodic_texture", "40% of the left image repeats itself")
+    bench.wait(lambda: bench.processed > before, "the pair was not predicted")
+    monkeypatch.undo()
+    bench.good_pair()
+    assert "periodic_texture" not in bench.fault_names()
+
+
 def test_a_partly_covered_lens_is_named_and_nothing_is_free_behind_it(bench: Bench) -> None:
     covered = bench.left.copy()
     covered[:, WIDTH // 2 :] = 0

@@ -1,0 +1,66 @@
+"""Limits the free space of any predictor to what unambiguous stereo matches support."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
+from occdepth_ros.stereo.free_space import FreeSpaceGuard
+from occdepth_ros.stereo.occupancy import StereoOccupancy
+from occdepth_ros.stereo.periodic_texture import PeriodicTexture
+
+
+class FreeSpaceSupport:
+    """Limits predictions of one calibration.
+
+    Args:
+        rig: the calibrated cameras.
+        grid: the voxels of the prediction.
+        kind: what the predictor limits itself.
+    """
+
+    def __init__(self, rig: StereoRig, grid: VoxelGrid, kind: FreeSpace) -> None:
+        self._rig, self._grid, self._kind = rig, grid, kind
+        self._periodic = PeriodicTexture(rig, grid)
+        self._stereo = StereoOccupancy(rig, grid) if kind is FreeSpace.UNSUPPORTED else None
+
+    @cached_property
+    def _guard(self) -> FreeSpaceGuard:
+        # projects all voxels; a predictor that limits itself needs it at periodic texture only
+        return FreeSpaceGuard(self._rig, self._grid)
+
+    def apply(self, result: Occupancy, left: ImageArray, right: ImageArray) -> float:
+        """Limit one prediction in place.
+
+        Free voxels without matches around their pixel become unknown, and so do free voxels behind the nearest surface
+        that an ambiguous match may show. Ambiguous pixels lose their depth.
+
+        Args:
+            result: the prediction.
+            left, right: its images, `[H, W, 3]` RGB uint8, of the rig's size.
+
+        Returns:
+            share of the left image whose match is ambiguous.
+        """
+        volumes = result.labels, result.confidence, result.visibility
+        if self._kind is not FreeSpace.SUPPORTED:
+            matched: npt.NDArray[np.bool_] = np.isfinite(result.depth)
+            if self._stereo is not None:
+                small = (self._stereo.resized(image) for image in (left, right))
+                matched = self._stereo.match(*small)[0] >= 0
+            volumes = self._guard.applied(*volumes, matched)
+        ambiguity = self._periodic.find(left, right, result.depth)
+        if ambiguity.share > 0:
+            volumes = self._guard.limited(*volumes, ambiguity.nearest_m)
+            is_ambiguous = np.isfinite(ambiguity.nearest_m).astype(np.uint8)
+            height, width = result.depth.shape
+            wide = cv2.resize(is_ambiguous, (width, height), interpolation=cv2.INTER_NEAREST)
+            result.depth = np.where(wide > 0, np.float32(np.nan), result.depth)
+        result.labels, result.confidence, result.visibility = volumes
+        return ambiguity.share
