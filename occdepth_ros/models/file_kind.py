@@ -8,7 +8,7 @@ from occdepth_ros.files import LFS_POINTER, LFS_REMEDY
 
 GIVE = "Give a .safetensors file or a state dict written by torch.save."
 _DOWNLOAD = "Download the file itself: the address may need a login, or end in /resolve/ or /raw/ instead of /blob/."
-_UNPACK = "Extract the weights file from it first."
+UNPACK = "Extract the weights file from it first."
 
 
 class Kind(NamedTuple):
@@ -30,13 +30,11 @@ def kind_of(head: bytes) -> Kind:
     if text.startswith((b'{"', b"{'", b"error", b"not found", b"invalid")):
         return Kind("the file is a text of a server, not the weights", _DOWNLOAD)
     if head.startswith(b"\x1f\x8b"):
-        return Kind("the file is compressed with gzip", _UNPACK)
+        return Kind("the file is compressed with gzip", UNPACK)
     if head.startswith((b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
-        return Kind("the file is an archive", _UNPACK)
+        return Kind("the file is an archive", UNPACK)
     if head.startswith(b"\x89HDF"):
         return Kind("the file is HDF5, as Keras and MATLAB write it", GIVE)
     if head[:1] == b"\x08" and (b"pytorch" in head or b"onnx" in head.lower()):
-        return Kind(
-            "the file is an ONNX model", "Give what occdepth export wrote, with its .json, or the weights file."
-        )
+        return Kind("the file is an ONNX model of another program", "Give the weights, or what occdepth export wrote.")
     return Kind("this is not a weights file, or its beginning is damaged", GIVE)

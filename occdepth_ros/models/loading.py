@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from occdepth_ros.errors import CheckpointError
-from occdepth_ros.models.file_kind import kind_of
+from occdepth_ros.models.file_kind import UNPACK, kind_of
 from occdepth_ros.models.safetensors_file import read_tensors
 from occdepth_ros.models.unwrapping import network_entry, unwrapped
 
@@ -53,9 +53,7 @@ def read_state(path: Path) -> State:
             f"cannot be read ({error.strerror})", where=where, remedy="Give the path of a weights file."
         ) from error
     if is_tar:
-        raise CheckpointError(
-            "the file is a tar archive", where=where, remedy="Extract the weights file from it first."
-        )
+        raise CheckpointError("the file is a tar archive", where=where, remedy=UNPACK)
     if _is_safetensors(head):
         state: object = _read_safetensors(path)
     elif head.startswith((_ZIP_MAGIC, _PICKLE_MAGIC)):
@@ -123,7 +121,7 @@ def _check_archive(path: Path) -> None:
         raise CheckpointError(
             "the file is a zip archive that torch.save did not write",
             where=str(path),
-            remedy="Extract the weights file from it first.",
+            remedy=UNPACK,
         )
 
 

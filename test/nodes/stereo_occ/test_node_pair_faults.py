@@ -18,6 +18,7 @@ from helpers.node_bench import FOCAL, HEIGHT, WIDTH, Bench, image_message, info_
 from octomap_msgs.msg import Octomap
 
 from occdepth_ros.nodes.stereo_occ import watch
+from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 
 pytestmark = pytest.mark.ros
 
