@@ -99,7 +99,7 @@ class FreeSpaceGuard:
         # the smallest depth of a cell: disparities grow towards the camera
         inverse = cv2.resize(1 / nearest_m, self._cells, interpolation=cv2.INTER_NEAREST)
         with np.errstate(divide="ignore"):
-            limit = (1 / cv2.dilate(inverse, np.ones((3, 3), np.uint8))).ravel()
+            limit = np.asarray(1 / cv2.dilate(inverse, np.ones((3, 3), np.uint8)), np.float32).ravel()
         behind = np.empty(len(self._depth), np.int32)
         voxels = self._in_view[behind[: write_behind(self._depth, self._cell_of, limit, behind)]]
         labels, confidence, visibility = labels.copy(), confidence.copy(), visibility.copy()
