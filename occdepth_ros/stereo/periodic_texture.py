@@ -93,16 +93,16 @@ class PeriodicTexture:
         found = cv2.boxFilter((nearest > 0).astype(np.float32), -1, around)
         is_ambiguous = (found > MIN_FOUND) & (found >= MIN_SHARE * cv2.boxFilter(structured, -1, around))
         # one pixel more than the nearest: the disparity of a period is rounded
-        nearest = cv2.dilate(nearest, np.ones((3, WINDOW), np.uint8)) + 1
+        limit = cv2.dilate(nearest, np.ones((3, WINDOW), np.uint8)) + 1
         return Ambiguity(
-            np.where(is_ambiguous, np.float32(self._focal_baseline) / nearest, np.inf).astype(np.float32),
+            np.where(is_ambiguous, self._focal_baseline / limit, np.inf).astype(np.float32),
             float(is_ambiguous.mean()),
         )
 
     @staticmethod
     def compile() -> None:
         """Compile the loops, or load them, which takes up to seconds at the first call."""
-        stripes = np.tile(np.float32([40, 40, -40, -40, 0, 0, 0, 0]), (2, 12))
+        stripes = np.tile(np.array([40, 40, -40, -40, 0, 0, 0, 0], np.float32), (2, 12))
         period = np.zeros(stripes.shape, np.int16)
         write_periods(stripes, 16, period, np.zeros_like(stripes))
         chosen = np.zeros_like(stripes)

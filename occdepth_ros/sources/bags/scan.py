@@ -82,7 +82,7 @@ def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[Stere
         topic = canonical(connection.topic)
         is_repeated = topic in raw_infos
         try:
-            message = None if is_repeated else reader.deserialize(data, connection.msgtype)
+            message: Any = None if is_repeated else reader.deserialize(data, connection.msgtype)
             stamp = stamp_of(data) if topic in places else 0
         except Exception:  # rosbags has no error of its own for a message that does not fit its type
             damaged[connection.topic] = damaged.get(connection.topic, 0) + 1
