@@ -17,6 +17,8 @@ UPWARD = 45.0
 """Elevation of the optical axis above which a camera is not one of a vehicle, degrees."""
 HIGH = 25.0
 """Elevation that is warned above, degrees."""
+FAR_M = 25.0
+"""Distance of the camera from the origin of the grid's frame that is warned above, metres."""
 MIN_SHARE = 0.01
 """Share of the grid's voxels in the left image that is warned below."""
 
@@ -95,6 +97,11 @@ def check_extrinsics(rig: StereoRig, where: str) -> tuple[InputWarning, ...]:
     warnings = []
     if pose.pitch > HIGH:
         warnings.append(InputWarning("camera_looks_up", what, where, remedy))
+    far = float(np.linalg.norm(np.linalg.inv(rig.left_from_grid)[:3, 3]))
+    if far > FAR_M:
+        guess = f": the translation is probably in millimetres ({far / 1000:.3g} m)" if far > 50 else ""
+        text = f"the left camera is {far:.4g} m from the origin of the grid's frame{guess}"
+        warnings.append(InputWarning("camera_far", text, where, "Give the translation in metres, in the right frame."))
     if abs(pose.roll) > 45:
         text = f"the left camera is rolled by {pose.roll:.0f} degrees about its optical axis"
         warnings.append(InputWarning("camera_rolled", text, where, remedy))

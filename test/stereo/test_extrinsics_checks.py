@@ -68,6 +68,15 @@ def test_rolled_cameras_are_a_warning() -> None:
     assert [warning.name for warning in found] == ["camera_rolled"]
 
 
+@pytest.mark.parametrize(("height", "said"), [(30.0, "30 m from the origin"), (1400.0, "millimetres (1.4 m)")])
+def test_translations_in_other_units_are_named(height: float, said: str) -> None:
+    pose = body_from_grid()
+    pose[2, 3] = -height
+    warning = check_extrinsics(rig(OPTICAL_FROM_BODY @ pose), "TF")[0]
+    assert warning.name == "camera_far"
+    assert said in warning.what
+
+
 def test_a_grid_behind_the_camera_is_out_of_view() -> None:
     ahead, behind = (rig(OPTICAL_FROM_BODY @ body_from_grid(yaw=yaw)) for yaw in (0, 180))
     assert share_in_view(ahead, GRID) > 0.5
