@@ -49,11 +49,11 @@ def pair_of(left: npt.NDArray[np.float64], right: npt.NDArray[np.float64], noise
 
 
 def fence(period: int = 8, bar: int = 3, grey: float = 20, noise: float = 1.0) -> tuple[Image, Image]:
-    """Vertical bars before a textured background that is seen between them."""
+    """Vertical bars in the right half, before a textured background that is seen between and beside them."""
     background, column = texture(), np.arange(WIDTH)
     sides = []
     for fence_px, far_px in ((0, 0), (FENCE_PX, FAR_PX)):
-        is_bar = (column + fence_px) % period < bar
+        is_bar = ((column + fence_px) % period < bar) & (column + fence_px >= WIDTH // 2)
         sides.append(np.where(is_bar[None], grey, background[:, far_px : far_px + WIDTH]))
     return pair_of(sides[0], sides[1], noise)
 
@@ -70,17 +70,19 @@ def in_the_middle(prediction: OccupancyPrediction, low: float, high: float) -> n
 def test_a_fence_is_never_seen_free(period: int, bar: int, grey: float, noise: float) -> None:
     engine = Engine(make_rig(), GRID)
     prediction = engine.predict(*fence(period, bar, grey, noise))
-    assert in_the_middle(prediction, FENCE_M - 0.3, 12).mean() < 0.02
-    assert in_the_middle(prediction, 1.6, 2.4)[:, 4:12].mean() > 0.6
+    right, left = slice(0, 7), slice(9, 16)
+    assert in_the_middle(prediction, FENCE_M - 0.3, 12)[:, right].mean() < 0.02
+    assert in_the_middle(prediction, 2, 12)[:, left].mean() > 0.8
     assert engine.ambiguous_share > AMBIGUOUS
     assert periodic_warnings(engine.ambiguous_share)
-    assert np.isnan(prediction.depth).mean() > 0.7
+    assert np.isnan(prediction.depth[:, WIDTH // 2 + 20 :]).mean() > 0.9
 
 
 def test_without_the_limit_the_fence_is_carved_free(monkeypatch: pytest.MonkeyPatch) -> None:
     """Semi-global matching prefers the background; the scene is a hazard without the limit."""
     monkeypatch.setattr(FreeSpaceGuard, "limited", lambda self, labels, confidence, seen, _: (labels, confidence, seen))
-    assert in_the_middle(Engine(make_rig(), GRID).predict(*fence()), FENCE_M - 0.3, FENCE_M + 0.3).mean() > 0.5
+    prediction = Engine(make_rig(), GRID).predict(*fence())
+    assert in_the_middle(prediction, FENCE_M - 0.3, FENCE_M + 0.3)[:, :7].mean() > 0.5
 
 
 @pytest.mark.parametrize("period", [10, 14, 20, 33])
@@ -115,7 +117,7 @@ def test_a_match_at_infinity_of_periodic_texture_is_ambiguous() -> None:
     """It has no depth, but its ray would free the most."""
     left, right = fence()
     found = PeriodicTexture(make_rig(), GRID).find(left, right, np.full((HEIGHT, WIDTH), np.nan, np.float32))
-    assert found.share > 0.7
+    assert found.share > 0.35
     assert np.nanmax(found.nearest_m[np.isfinite(found.nearest_m)]) < FENCE_M + 0.5
 
 
