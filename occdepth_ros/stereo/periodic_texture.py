@@ -39,6 +39,10 @@ MIN_SHARE, MIN_FOUND = 0.5, 0.15
 """A pixel is ambiguous if this share of the structured pixels around it is, and this share of all pixels around it."""
 
 
+SMALLEST = 100
+"""Smallest area of a connected ambiguous region, pixels of the bands. In random texture, smaller ones are chance."""
+
+
 @dataclass(frozen=True)
 class Ambiguity:
     """Periodic texture in one left image.
@@ -92,6 +96,8 @@ class PeriodicTexture:
         around = (2 * WINDOW - 1, 3)
         found = cv2.boxFilter((nearest > 0).astype(np.float32), -1, around)
         is_ambiguous = (found > MIN_FOUND) & (found >= MIN_SHARE * cv2.boxFilter(structured, -1, around))
+        _, component, statistics, _ = cv2.connectedComponentsWithStats(is_ambiguous.astype(np.uint8), connectivity=4)
+        is_ambiguous &= statistics[component, cv2.CC_STAT_AREA] >= SMALLEST
         # one pixel more than the nearest: the disparity of a period is rounded
         limit = cv2.dilate(nearest, np.ones((3, WINDOW), np.uint8)) + 1
         return Ambiguity(

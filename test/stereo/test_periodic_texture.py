@@ -102,7 +102,7 @@ def test_random_texture_is_not_ambiguous() -> None:
     prediction = engine.predict(left, right)
     assert engine.ambiguous_share < 0.02
     assert periodic_warnings(engine.ambiguous_share) == []
-    assert in_the_middle(prediction, 2.0, FENCE_M - 0.5).mean() > 0.95
+    assert in_the_middle(prediction, 2.0, FENCE_M - 0.5).mean() > 0.9
 
 
 def test_streets_are_hardly_ambiguous(kitti_mini: Path) -> None:
