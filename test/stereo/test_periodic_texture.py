@@ -107,7 +107,7 @@ def test_random_texture_is_not_ambiguous() -> None:
 
 def test_streets_are_hardly_ambiguous(kitti_mini: Path) -> None:
     for sequence in ("00", "07"):
-        source = open_source(kitti_mini / "sequences" / sequence)
+        source = open_source(kitti_mini / "dataset" / "sequences" / sequence)
         frame = source[0]
         depth = np.full(frame.left.shape[:2], 20.0, np.float32)
         assert PeriodicTexture(source.rig, GRID).find(frame.left, frame.right, depth).share < 0.02
