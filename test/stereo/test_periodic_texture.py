@@ -48,11 +48,13 @@ def pair_of(left: npt.NDArray[np.float64], right: npt.NDArray[np.float64], noise
     return first, second
 
 
-def fence(period: int = 8, bar: int = 3, grey: float = 20, noise: float = 1.0) -> tuple[Image, Image]:
+def fence(
+    period: int = 8, bar: int = 3, grey: float = 20, noise: float = 1.0, near_px: int = FENCE_PX
+) -> tuple[Image, Image]:
     """Vertical bars in the right half, before a textured background that is seen between and beside them."""
     background, column = texture(), np.arange(WIDTH)
     sides = []
-    for fence_px, far_px in ((0, 0), (FENCE_PX, FAR_PX)):
+    for fence_px, far_px in ((0, 0), (near_px, FAR_PX)):
         is_bar = ((column + fence_px) % period < bar) & (column + fence_px >= WIDTH // 2)
         sides.append(np.where(is_bar[None], grey, background[:, far_px : far_px + WIDTH]))
     return pair_of(sides[0], sides[1], noise)
@@ -115,9 +117,9 @@ def test_streets_are_hardly_ambiguous(kitti_mini: Path) -> None:
 
 def test_a_match_at_infinity_of_periodic_texture_is_ambiguous() -> None:
     """It has no depth, but its ray would free the most."""
-    left, right = fence()
+    left, right = fence(near_px=24)
     found = PeriodicTexture(make_rig(), GRID).find(left, right, np.full((HEIGHT, WIDTH), np.nan, np.float32))
-    assert found.share > 0.35
+    assert found.share > 0.3
     assert np.nanmax(found.nearest_m[np.isfinite(found.nearest_m)]) < FENCE_M + 0.5
 
 
