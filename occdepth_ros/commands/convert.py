@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from occdepth_ros.commands.options.source import add_source_arguments, open_chosen_source, print_damaged
 from occdepth_ros.commands.run import select_frames
-from occdepth_ros.errors import OutputError
+from occdepth_ros.errors import ImageError, OutputError
 from occdepth_ros.files import whole_folder
 from occdepth_ros.sources.bags.reader import is_bag
 from occdepth_ros.sources.base import SizedSource, StereoFrame, StereoSource
@@ -63,24 +63,30 @@ def run(arguments: argparse.Namespace) -> int:
         source.check_sizes(frames)
     for warning in source.description.warnings:
         print(f"warning: {warning.name}: {warning}", file=sys.stderr)
+    left_out: list[int] = []
     with terminated_as_interrupted(), whole_folder(arguments.out) as place:
         if kind == MCAP:
-            write_bag(place, source, read_frames(source, frames), compressed=arguments.compressed)
+            write_bag(place, source, read_frames(source, frames, left_out), compressed=arguments.compressed)
         else:
-            write_kitti(place, source, read_frames(source, frames))
-    about = f"{len(frames)} pairs, grid frame {source.grid_frame!r}"
+            write_kitti(place, source, read_frames(source, frames, left_out))
+    about = f"{len(frames) - len(left_out)} pairs, grid frame {source.grid_frame!r}"
     Console().print(f"{about}, in {arguments.out}", soft_wrap=True, highlight=False, markup=False)
     for note in notes(source, kind, has_poses=first_readable(source, frames).world_from_grid is not None):
         print(f"note: {note}", file=sys.stderr)
     return 0
 
 
-def read_frames(source: StereoSource, frames: Sequence[int]) -> Iterator[StereoFrame]:
-    """Yield the frames that can be read, and show the progress; name the others on stderr."""
+def read_frames(source: StereoSource, frames: Sequence[int], left_out: list[int]) -> Iterator[StereoFrame]:
+    """Yield the frames that can be read, and show the progress; name the others on stderr and in `left_out`."""
+
+    def leave_out(index: int, error: ImageError) -> None:
+        left_out.append(index)
+        print_damaged(index, error)
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         shown = progress.track(frames, description="pairs")
-        for _, frame in readable_frames(source, shown, print_damaged):
+        for _, frame in readable_frames(source, shown, leave_out):
             yield frame
 
 

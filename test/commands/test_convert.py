@@ -49,12 +49,24 @@ def test_an_existing_result_and_a_useless_option_are_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00"]
 
 
-def test_a_damaged_image_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_image_costs_its_frame_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = kitti_odometry(tmp_path / "00", 3)
     image = source / "image_3" / "000002.png"
     image.write_bytes(image.read_bytes()[:-20])
+    assert main(["convert", str(source), str(tmp_path / "bag")]) == 0
+    said = capsys.readouterr()
+    assert "damaged_image: frame 2 is left out" in said.err
+    assert "000002.png" in said.err
+    assert "2 pairs" in said.out
+    assert len(open_source(tmp_path / "bag")) == 2
+
+
+def test_a_source_of_damaged_images_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = kitti_odometry(tmp_path / "00", 2)
+    for image in (source / "image_3").iterdir():
+        image.write_bytes(image.read_bytes()[:-20])
     assert main(["convert", str(source), str(tmp_path / "bag")]) == 2
-    assert "000002.png" in capsys.readouterr().err
+    assert "damaged or cut off" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00"]
 
 
@@ -63,7 +75,7 @@ import signal, sys, time
 from occdepth_ros.cli import main
 from occdepth_ros.commands import convert
 
-def read_frames(source, frames):
+def read_frames(source, frames, left_out):
     yield source[0]
     print("ready", flush=True)
     time.sleep(600)
