@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -48,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         OccDepthError: data set, model or file cannot be used.
     """
     root = None if arguments.root is None else find_root(arguments.root)
+    for text in list_doubts(root) if root is not None else ():
+        print(f"warning: {text}", file=sys.stderr)
     if root is not None and not arguments.check:
         write_submission(arguments, root)
     problems = list(check_submission(arguments.file, root))
@@ -59,6 +62,25 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"the frames of sequence {', '.join(LISTED_ONLY)} can be checked only with --check --root DIR")
     print(f"{arguments.file}: {f'{len(problems)} problems' if problems else 'complete and valid'}")
     return 1 if problems else 0
+
+
+def list_doubts(root: Path) -> Iterator[str]:
+    """Yield the sequences whose voxel files are others than the benchmark's known frames.
+
+    Args:
+        root: the folder with `sequences`.
+    """
+    for name in SPLITS["test"]:
+        if name in LISTED_ONLY:
+            continue
+        listed, known = benchmark_frames(name, root), benchmark_frames(name)
+        if listed != known:
+            missing = sorted({*known} - {*listed})
+            lacking = f", without {missing_names(missing)}" if missing else ""
+            yield (
+                f"{root / 'sequences' / name / 'voxels'} lists {len(listed)} frames where the benchmark has "
+                f"{len(known)}{lacking}: extract data_odometry_voxels.zip again unless the benchmark has changed"
+            )
 
 
 def write_submission(arguments: argparse.Namespace, root: Path) -> None:
@@ -74,6 +96,10 @@ def write_submission(arguments: argparse.Namespace, root: Path) -> None:
     path: Path = arguments.file
     if path.exists():
         raise OutputError("the file is there already", where=str(path), remedy="Give a new name, or move it away.")
+    if path.suffix != ".zip":
+        raise OutputError(
+            "the name of a submission ends in .zip", where=str(path), remedy=f"Write {path.with_suffix('.zip').name}."
+        )
     frames = {name: benchmark_frames(name, root) for name in SPLITS["test"]}
     sources = {name: open_test_sequence(root / "sequences" / name, frames[name]) for name in frames}
     with whole_file(path) as partial:

@@ -136,6 +136,9 @@ def test_frames_are_those_of_the_data_sets_voxel_files(root: Path, capsys: pytes
     for name in ("000003.bin", "000003.invalid", "000004.label"):
         (voxels / name).touch()
     file = written(root)
+    said = capsys.readouterr().err
+    assert "11/voxels lists 1 frames where the benchmark has 2, without 000000, 000005" in said
+    assert "12/voxels" not in said
     with zipfile.ZipFile(file) as archive:
         labels = [name for name in archive.namelist() if name.endswith(".label")]
     assert labels == ["sequences/11/predictions/000003.label", "sequences/12/predictions/000000.label"]
@@ -163,6 +166,14 @@ def test_frames_of_sequence_21_need_the_data_sets_voxel_files(
     assert main(["submit", str(root / "second.zip"), "--root", str(root)]) == 0
     assert main(["submit", str(root / "second.zip")]) == 0
     assert "can be checked only with --check --root DIR" in capsys.readouterr().out
+
+
+def test_a_name_without_zip_is_refused_before_anything_is_predicted(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["submit", str(root / "submission.tar"), "--root", str(root)]) == 2
+    assert "ends in .zip" in capsys.readouterr().err
+    assert not (root / "submission.tar").exists()
 
 
 def test_the_name_of_a_submission_ends_in_zip(root: Path) -> None:
