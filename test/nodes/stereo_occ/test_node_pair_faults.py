@@ -17,8 +17,8 @@ pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: ru
 from helpers.node_bench import FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message, stamp_of, stereo_images
 from octomap_msgs.msg import Octomap
 
-from occdepth_ros.nodes.stereo_occ import watch
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
+from occdepth_ros.nodes.stereo_occ.monitoring import watch
 
 pytestmark = pytest.mark.ros
 
