@@ -110,10 +110,10 @@ def test_reasons_for_refusal_by_the_benchmark_are_reported(root: Path, capsys: p
 
 def test_files_are_not_overwritten_and_not_left_incomplete(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = root / "out" / "submission.zip"
-    image = root / "dataset" / "sequences" / "12" / "image_3" / "000000.png"
+    image = root / "dataset" / "sequences" / "11" / "image_3" / "000005.png"
     image.write_bytes(image.read_bytes()[:-50])
     assert main(["submit", str(file), "--root", str(root)]) == 2
-    assert "000000.png" in capsys.readouterr().err and not list(file.parent.iterdir())
+    assert "000005.png" in capsys.readouterr().err and not list(file.parent.iterdir())
     file.write_bytes(b"mine")
     assert main(["submit", str(file), "--root", str(root)]) == 2
     assert "there already" in capsys.readouterr().err and file.read_bytes() == b"mine"
