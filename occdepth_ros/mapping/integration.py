@@ -17,11 +17,11 @@ from occdepth_ros.mapping.codes import CLASS_MASK, OCCUPIED, SEEN, SURE
 from occdepth_ros.mapping.config import BLOCK
 from occdepth_ros.mapping.state import Bytes, Steps, Ticks, Voxels
 
-Amounts = tuple[Any, Any, Any, Any, Any, Any, Any, Any]
+Amounts = tuple[Any, Any, Any, Any]
 Vector = npt.NDArray[np.float64]
 ONE = 1 << 16
 """A voxel in the fixed-point numbers of positions."""
-_ANY_OCCUPIED = 0x8080808080808080
+_ANY_OCCUPIED, _ANY_SEEN, _ALL_BUT_HIGHEST = 0x8080808080808080, 0x4040404040404040, 0x7F7F7F7F7F7F7F7F
 
 
 class Rules(NamedTuple):
@@ -91,7 +91,8 @@ def integrate(
     lowest, highest = np.int16(rules.lowest), np.int16(rules.highest)
     # plain arrays: slices of fields of a tuple are counted by reference in every row, which takes most of the time
     increments, votes, ceiling, lifetime = rules.increments, rules.votes, rules.ceiling, rules.lifetime
-    amounts = _amounts(increments)
+    seen_amounts, completed_amounts = _amounts(increments, SEEN, 0), _amounts(increments, 0, 1)
+    seen_flip, completed_flip = np.int16(0), np.int16(-1)
     # position in the prediction = origin + step_x * x + step_y * y + step_z * layer, fixed point, half a voxel added
     step = inverse * ONE
     origin = step[:, 2] * (low[2] - offset[2]) - step[:, 0] * offset[0] - step[:, 1] * offset[1] + ONE / 2
@@ -125,13 +126,18 @@ def integrate(
             for i in range(last - first):
                 column[i] = flat[index[i]]
             for part in range(last_row - row + 1):
-                filled = words[2 * part] | words[2 * part + 1]
+                first_word, last_word = words[2 * part], words[2 * part + 1]
+                filled = first_word | last_word
                 if filled == 0:
                     continue
                 layer = row + part + turn
                 place = column_place + (layer if layer < rows else layer - rows)
                 here = code[BLOCK * part : BLOCK * (part + 1)]
-                _add(here, seen[place], completed[place], amounts, lowest, highest)
+                # most rows have one kind of evidence, and half of the memory is left alone
+                if filled & np.uint64(_ANY_SEEN):
+                    _add(here, seen[place], seen_amounts, seen_flip, lowest, highest)
+                if (_completed(first_word) | _completed(last_word)) != 0:
+                    _add(here, completed[place], completed_amounts, completed_flip, lowest, highest)
                 if filled & np.uint64(_ANY_OCCUPIED):
                     _vote(
                         here,
@@ -166,46 +172,51 @@ def _inside(at: Any, step: Any, size: int, first: int, last: int) -> tuple[int, 
 
 
 @compiled
-def _amounts(increments: Steps) -> Amounts:
-    """Log-odds of hit, sure hit, miss and sure miss, seen and completed, as int16."""
-    hit, miss = OCCUPIED | 1, 1
+def _completed(word: Any) -> Any:
+    """Return a number that is 0 if none of eight codes is known and completed."""
+    low = np.uint64(_ALL_BUT_HIGHEST)
+    # the highest bit of each byte: whether the code is not 0, and its bit of seen evidence
+    known = (((word & low) + low) | word) & ~low
+    return known & ~(word << np.uint64(1))
+
+
+@compiled
+def _amounts(increments: Steps, visibility: int, column: int) -> Amounts:
+    """Log-odds of hit, sure hit, miss and sure miss as int16, for the bits `visibility` of a code."""
+    hit, miss = visibility | OCCUPIED | 1, visibility | 1
     return (
-        np.int16(increments[SEEN | hit, 0]),
-        np.int16(increments[SEEN | SURE | hit, 0]),
-        np.int16(increments[SEEN | miss, 0]),
-        np.int16(increments[SEEN | SURE | miss, 0]),
-        np.int16(increments[hit, 1]),
-        np.int16(increments[SURE | hit, 1]),
-        np.int16(increments[miss, 1]),
-        np.int16(increments[SURE | miss, 1]),
+        np.int16(increments[hit, column]),
+        np.int16(increments[SURE | hit, column]),
+        np.int16(increments[miss, column]),
+        np.int16(increments[SURE | miss, column]),
     )
 
 
 @compiled
-def _add(codes: Bytes, seen: Steps, completed: Steps, amounts: Amounts, lowest: Any, highest: Any) -> None:
-    """Add the log-odds of a row of `BLOCK` codes. Evidence is never cancelled to exactly 0, which stands for none."""
-    hit, sure_hit, miss, sure_miss, hit_2, sure_hit_2, miss_2, sure_miss_2 = amounts
+def _add(codes: Bytes, odds: Steps, amounts: Amounts, flip: Any, lowest: Any, highest: Any) -> None:
+    """Add the log-odds of a row of `BLOCK` codes. Evidence is never cancelled to exactly 0, which stands for none.
+
+    Args:
+        codes: the codes.
+        odds: log-odds of seen or of completed evidence, changed.
+        amounts: see `_amounts`.
+        flip: 0 to add seen evidence, -1 to add completed evidence.
+        lowest, highest: limits of the log-odds.
+    """
+    hit, sure_hit, miss, sure_miss = amounts
     for i in range(BLOCK):
         # masks of 16 bits instead of branches: bit 7 occupied, bit 6 seen, bit 5 sure, see `codes`
         code = np.int16(codes[i])
         is_occupied, is_seen = np.int16(-(code >> 7 & 1)), np.int16(-(code >> 6 & 1))
         is_sure, is_known = np.int16(-(code >> 5 & 1)), np.int16(-(code & CLASS_MASK != 0))
         up, down = np.int16(hit ^ is_sure & (hit ^ sure_hit)), np.int16(miss ^ is_sure & (miss ^ sure_miss))
-        step = np.int16((down ^ is_occupied & (down ^ up)) & is_known & is_seen)
-        after = np.int16(np.int16(seen[i]) + step)
+        step = np.int16((down ^ is_occupied & (down ^ up)) & is_known & (is_seen ^ flip))
+        after = np.int16(np.int16(odds[i]) + step)
         # the sign of the step where the sum is 0; x | -x has its highest bit set unless x is 0
         is_zero = np.int16(~np.int16(np.int16(after | np.int16(-after)) >> 15))
         sign = np.int16(np.int16(step >> 15) | np.int16(np.int16(np.int16(step | np.int16(-step)) >> 15) & 1))
         after = np.int16(after | np.int16(is_zero & sign))
-        seen[i] = np.int8(min(max(after, lowest), highest))
-        up, down = np.int16(hit_2 ^ is_sure & (hit_2 ^ sure_hit_2)), np.int16(miss_2 ^ is_sure & (miss_2 ^ sure_miss_2))
-        step = np.int16((down ^ is_occupied & (down ^ up)) & is_known & ~is_seen)
-        after = np.int16(np.int16(completed[i]) + step)
-        # the sign of the step where the sum is 0; x | -x has its highest bit set unless x is 0
-        is_zero = np.int16(~np.int16(np.int16(after | np.int16(-after)) >> 15))
-        sign = np.int16(np.int16(step >> 15) | np.int16(np.int16(np.int16(step | np.int16(-step)) >> 15) & 1))
-        after = np.int16(after | np.int16(is_zero & sign))
-        completed[i] = np.int8(min(max(after, lowest), highest))
+        odds[i] = np.int8(min(max(after, lowest), highest))
 
 
 @compiled
