@@ -85,7 +85,8 @@ def integrate(
     margin, tick = voxels.margin.reshape(count, BLOCK), voxels.tick.reshape(count, BLOCK)
     code = np.zeros(size_z + BLOCK, np.uint8)
     words = code.view(np.uint64)
-    index = np.empty(size_z, np.int32)
+    # unsigned: indices are not tested for a negative sign
+    index = np.empty(size_z, np.uint32)
     turn = low[2] // BLOCK % rows
     turn_y = low[1] - low[1] % size_y
     lowest, highest = np.int16(rules.lowest), np.int16(rules.highest)
@@ -117,7 +118,7 @@ def integrate(
                 i_x = np.int32(np.int32(p + np.int32(np.int32(up_x) * k)) >> 16)
                 i_y = np.int32(np.int32(q + np.int32(np.int32(up_y) * k)) >> 16)
                 i_z = np.int32(np.int32(r + np.int32(np.int32(up_z) * k)) >> 16)
-                index[i] = np.int32(i_x * plane_step) + np.int32(i_y * row_step) + i_z
+                index[i] = np.uint32(np.int32(i_x * plane_step) + np.int32(i_y * row_step) + i_z)
             row, last_row = first // BLOCK, (last - 1) // BLOCK
             column_place = (plane + (y - turn_y if y - turn_y < size_y else y - turn_y - size_y)) * rows
             words[0] = words[1] = 0
@@ -204,6 +205,7 @@ def _add(codes: Bytes, odds: Steps, amounts: Amounts, flip: Any, lowest: Any, hi
         lowest, highest: limits of the log-odds.
     """
     hit, sure_hit, miss, sure_miss = amounts
+    zero, sign_up, sign_down = np.int16(0), np.int16(np.sign(hit)), np.int16(np.sign(miss))
     for i in range(BLOCK):
         # masks of 16 bits instead of branches: bit 7 occupied, bit 6 seen, bit 5 sure, see `codes`
         code = np.int16(codes[i])
@@ -212,10 +214,8 @@ def _add(codes: Bytes, odds: Steps, amounts: Amounts, flip: Any, lowest: Any, hi
         up, down = np.int16(hit ^ is_sure & (hit ^ sure_hit)), np.int16(miss ^ is_sure & (miss ^ sure_miss))
         step = np.int16((down ^ is_occupied & (down ^ up)) & is_known & (is_seen ^ flip))
         after = np.int16(np.int16(odds[i]) + step)
-        # the sign of the step where the sum is 0; x | -x has its highest bit set unless x is 0
-        is_zero = np.int16(~np.int16(np.int16(after | np.int16(-after)) >> 15))
-        sign = np.int16(np.int16(step >> 15) | np.int16(np.int16(np.int16(step | np.int16(-step)) >> 15) & 1))
-        after = np.int16(after | np.int16(is_zero & sign))
+        sign = np.int16((sign_down ^ is_occupied & (sign_down ^ sign_up)) & is_known & (is_seen ^ flip))
+        after = sign if after == zero else after
         odds[i] = np.int8(min(max(after, lowest), highest))
 
 
