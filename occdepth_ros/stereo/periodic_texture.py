@@ -98,8 +98,11 @@ class PeriodicTexture:
         is_ambiguous = (found > MIN_FOUND) & (found >= MIN_SHARE * cv2.boxFilter(structured, -1, around))
         _, component, statistics, _ = cv2.connectedComponentsWithStats(is_ambiguous.astype(np.uint8), connectivity=4)
         is_ambiguous &= statistics[component, cv2.CC_STAT_AREA] >= SMALLEST
+        # the first and the last repetition have one neighbour only
+        border = np.ones((3, WINDOW), np.uint8)
+        is_ambiguous = cv2.dilate(is_ambiguous.astype(np.uint8), border) > 0
         # one pixel more than the nearest: the disparity of a period is rounded
-        limit = cv2.dilate(nearest, np.ones((3, WINDOW), np.uint8)) + 1
+        limit = cv2.dilate(nearest, border, iterations=2) + 1
         return Ambiguity(
             np.where(is_ambiguous, self._focal_baseline / limit, np.inf).astype(np.float32),
             float(is_ambiguous.mean()),
