@@ -35,7 +35,7 @@ MIN_MATCHED = 0.35
 COVERED = 0.25
 """Share of an image that is black and without structure in one camera only, from which a lens is partly covered."""
 AMBIGUOUS = 0.1
-"""Share of an image with periodic texture from which it is named; at most 0.02 on KITTI."""
+"""Share of an image with periodic texture from which it is named; at most 0.035 on KITTI."""
 BLACK, WHITE = 30, 225
 """Grey levels for messages: a uniform image below is black, above is overexposed."""
 
