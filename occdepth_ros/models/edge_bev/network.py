@@ -23,14 +23,13 @@ from occdepth_ros.models.edge_bev.config import (
     LiftedState,
 )
 from occdepth_ros.models.edge_bev.evidence import CHANNELS, COLUMN_CHANNELS
+from occdepth_ros.models.edge_bev.ground_profile import COLUMNS, GroundProfile
 from occdepth_ros.models.edge_bev.image_network import ImageNetwork
 from occdepth_ros.models.edge_bev.memory import CHANNELS as MEMORY_CHANNELS
 from occdepth_ros.models.edge_bev.memory import COLUMN_CHANNELS as MEMORY_COLUMN_CHANNELS
 from occdepth_ros.models.edge_bev.memory import Recall
 from occdepth_ros.models.edge_bev.surface import SurfaceBlock, close_to_surface, neighbours_of
 
-COLUMNS = LIFT**2
-"""Columns of the prediction in one lifted column."""
 OCCUPANCY_BIAS = -3.0
 """Initial occupancy logit: one voxel of twenty is occupied."""
 LIMITS = ((0.35, 0.35),) * ZONES
@@ -52,6 +51,7 @@ class SceneInputs:
         columns: `[X/2, Y/2, COLUMN_CHANNELS]`.
         ground_cell: `[X, Y]` int64, -1 where the image does not show the ground.
         ground_seen: `[X, Y]` bool.
+        ground_height: `[X, Y]`, voxel edges above the grid's lower face.
         recall: what earlier pairs of the drive showed.
     """
 
@@ -62,6 +62,7 @@ class SceneInputs:
     columns: torch.Tensor
     ground_cell: torch.Tensor
     ground_seen: torch.Tensor
+    ground_height: torch.Tensor
     recall: Recall
 
     def to(self, device: torch.device | str) -> SceneInputs:
@@ -201,6 +202,7 @@ class EdgeBev(nn.Module):
         self.context = nn.Conv2d(width, config.layers * config.surface, 1)
         self.occupancy = nn.Conv2d(width, config.layers * FINE, 1)
         nn.init.constant_(self.occupancy.bias, OCCUPANCY_BIAS)  # type: ignore[arg-type]
+        self.ground_profile = GroundProfile(width, config.layers)
         self.kinds = nn.Conv2d(width, config.layers * KINDS, 1)
         self.layout = nn.Conv2d(width, COLUMNS * (N_GROUND + 1), 1)
         self.register_buffer("limits", torch.tensor(LIMITS))
@@ -231,7 +233,8 @@ class EdgeBev(nn.Module):
         lifted = [self.lift(scene, *both) for scene, both in zip(scenes, maps, strict=True)]
         x = torch.stack([each.columns for each in lifted]).movedim(3, 1)  # channels are innermost in memory
         x = self.unet(x)
-        heads = [head(x).movedim(1, 3) for head in (self.occupancy, self.kinds, self.layout, self.context)]
+        convolutions = (self.occupancy, self.kinds, self.layout, self.context, self.ground_profile.profile)
+        heads = [head(x).movedim(1, 3) for head in convolutions]
         return [
             self._output(scene, maps[i][0], lifted[i], [head[i] for head in heads]) for i, scene in enumerate(scenes)
         ]
@@ -285,6 +288,7 @@ class EdgeBev(nn.Module):
         recall = scene.recall
         occupancy, kinds = heads[0].float().reshape(-1, FINE), heads[1].reshape(-1, KINDS)
         occupancy = occupancy.add_(self.state_occupancy.float().index_select(0, scene.state.int()))
+        occupancy.add_(self.ground_profile(heads[4], scene.ground_height))
         context = heads[3].reshape(-1, self.config.surface).index_select(0, scene.rows.index_select(0, lifted.near))
         refined = self.refine(F.relu(self.refine_in(lifted.hidden) + context), lifted.neighbours)
         direct = lifted.direct.index_add_(0, lifted.near, F.pad(self.refined(refined), (0, 1)))

@@ -10,13 +10,15 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from occdepth_ros.models.edge_bev import ground_loops
 from occdepth_ros.models.edge_bev import lifting_loops as loops
 from occdepth_ros.models.edge_bev.config import FINE, KINDS, N_GROUND
 from occdepth_ros.models.edge_bev.evidence import CHANNELS
 from occdepth_ros.models.edge_bev.evidence_loops import mark_close
 from occdepth_ros.models.edge_bev.formats import array_of
 from occdepth_ros.models.edge_bev.fused_networks import OptimizedUNet
-from occdepth_ros.models.edge_bev.network import COLUMNS, BevOutput, EdgeBev, SceneInputs
+from occdepth_ros.models.edge_bev.ground_profile import COLUMNS, LOWEST, SPACING
+from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev, SceneInputs
 from occdepth_ros.models.edge_bev.surface import NEIGHBOURS, RESIDUAL, SATURATED, SurfaceBlock
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.fused_linear import FusedLinear
@@ -83,7 +85,7 @@ class OptimizedCompletion(nn.Module):
         self.memory_voxel = _linear((network.memory_voxel,), dtype)
         self.memory_layout = _linear((network.memory_layout,), dtype)
         self.unet = OptimizedUNet(network.unet, dtype, workers)
-        heads = (network.occupancy, network.kinds, network.layout, network.context)
+        heads = (network.occupancy, network.kinds, network.layout, network.context, network.ground_profile.profile)
         self.heads = nn.ModuleList(FusedConv(head, None, "none", dtype) for head in heads)
         self.state_columns = network.state_columns.detach().float().numpy()
         self.state_occupancy = network.state_occupancy.detach().float().numpy()
@@ -111,7 +113,7 @@ class OptimizedCompletion(nn.Module):
         surface = self.surface(surface, neighbours)
         beside = self.beside(surface)
         columns = self._columns(size, scene, maps, lifted, near, beside, self.memory_column(hidden), recalled)
-        occupancy, kinds, layout, context = self._heads(columns.view(1, *size[:2], -1).movedim(3, 1))
+        occupancy, kinds, layout, context, profile = self._heads(columns.view(1, *size[:2], -1).movedim(3, 1))
         refinement = torch.empty_like(surface)
         context = context.view(-1, self.config.surface)
         offset = self.config.column + FINE + KINDS + 1
@@ -139,6 +141,8 @@ class OptimizedCompletion(nn.Module):
             out,
             direct,
         )
+        nodes = self.config.layers, size[1], np.float32(LOWEST), np.float32(SPACING)
+        self._each_column(ground_loops.add_profile, len(columns), *nodes, profile, scene.ground_height, out)
         ground = torch.empty(len(columns), COLUMNS, N_GROUND)
         shares = self.memory_layout(recalled.to(self.dtype))
         self._each_column(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,7 @@ from occdepth_ros.models.edge_bev.readout import Undecided, decide, undecided, z
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.inference import stored_as
+from occdepth_ros.models.loading import load_strict
 from occdepth_ros.models.memory import keep_freed_memory, memory_guard
 from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of
 from occdepth_ros.models.parallel import Workers
@@ -47,6 +48,7 @@ SHIPPED: dict[str, str] = {"occdepth-edge-kitti": "occdepth-edge-kitti.safetenso
 """Weights file of each name, in `occdepth_ros/weights`."""
 FORMER_PREFIX = "picture_net."
 """Parameters of the former architecture begin with it."""
+PROFILE_PREFIX = "ground_profile."
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,7 @@ def scene_inputs(
         torch.from_numpy(column_evidence(measured, tables)),
         torch.from_numpy(tables.ground_cells(measured.ground).astype(np.int64)),
         torch.from_numpy(measured.ground_seen),
+        torch.from_numpy(measured.ground),
     )
     return SceneInputs(*tensors, remembered).to(device)
 
@@ -285,4 +288,11 @@ def load_network(name: str, weights: Path | str | None) -> EdgeBev:
         weights,
         shipped=SHIPPED[name],
         recognise=lambda state: ["occdepth-edge"] if any(key.startswith(FORMER_PREFIX) for key in state) else [],
+        load=_load,
     )
+
+
+def _load(network: EdgeBev, state: Mapping[str, torch.Tensor], *, where: str) -> None:
+    """Load weights; those of before the ground profile get the initial one, which is zero."""
+    profile = {key: value for key, value in network.state_dict().items() if key.startswith(PROFILE_PREFIX)}
+    load_strict(network, state if profile.keys() & state.keys() else profile | dict(state), where=where)

@@ -76,6 +76,7 @@ def mirrored_inputs(scene: SceneInputs, layers: int) -> SceneInputs:
         columns=columns,
         ground_cell=scene.ground_cell.flip(1),
         ground_seen=scene.ground_seen.flip(1),
+        ground_height=scene.ground_height.flip(1),
         recall=Recall(_mirrored_rows(recall.rows, width, layers), features, recall.columns.flip(1)),
     )
 
