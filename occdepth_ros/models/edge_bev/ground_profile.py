@@ -19,8 +19,8 @@ class GroundProfile(nn.Module):
     """Adds logits that depend on the height above the ground of every column to the occupancy.
 
     The bird's-eye view stacks the layers of the grid as channels, so it can place a surface between two layers only by
-    a sum of channels that are tuned to layers. A profile in the frame of the ground places it exactly, and is the same on level
-    roads and on slopes. Initially it is zero.
+    a sum of channels that are tuned to layers. A profile in the frame of the ground places it exactly, and is the same
+    on level roads and on slopes. Initially it is zero.
 
     Args:
         channels: of the bird's-eye view.
