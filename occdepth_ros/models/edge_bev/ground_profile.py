@@ -13,6 +13,8 @@ COLUMNS = LIFT**2
 LOWEST, HIGHEST, SPACING = -4.0, 8.0, 0.5
 """Heights of the profile's nodes above the ground, voxel edges."""
 NODES = int((HIGHEST - LOWEST) / SPACING) + 1
+_WINDOW = int(HIGHEST - LOWEST + 2 * SPACING) + 1
+"""Layers that can have logits in one column."""
 
 
 class GroundProfile(nn.Module):
@@ -46,13 +48,18 @@ class GroundProfile(nn.Module):
             `[X/2 Y/2 layers, 8]`, as `BevOutput.occupancy`: linear between the nodes, 0 beyond a spacing outside them.
         """
         x, y, _ = profile.shape
+        layers = self.layers * LIFT
         nodes = F.pad(profile.float().reshape(-1, NODES), (1, 2))
-        height = height.view(x, LIFT, y, LIFT).transpose(1, 2).reshape(-1, 1)
-        centre = torch.arange(self.layers * LIFT, device=height.device) + 0.5
-        at = ((centre - height.float() - LOWEST) / SPACING + 1).clamp(0, NODES + 1)
+        height = height.view(x, LIFT, y, LIFT).transpose(1, 2).reshape(-1, 1).float()
+        # only the layers of the window are computed; those of windows beyond the grid fall into the margin
+        first = (height + (LOWEST - SPACING - 0.5)).ceil().clamp(-_WINDOW, layers)
+        layer = first + torch.arange(_WINDOW, device=height.device)
+        at = ((layer + 0.5 - height - LOWEST) / SPACING + 1).clamp(0, NODES + 1)
         lower = at.floor()
         share = at - lower
         index = lower.long()
         logits = nodes.gather(1, index) * (1 - share) + nodes.gather(1, index + 1) * share
-        logits = logits.view(x * y, COLUMNS, self.layers, LIFT).transpose(1, 2)
-        return logits.reshape(x * y * self.layers, COLUMNS * LIFT)
+        padded = logits.new_zeros(len(logits), layers + 2 * _WINDOW)
+        padded = padded.scatter(1, layer.long() + _WINDOW, logits)[:, _WINDOW : _WINDOW + layers]
+        padded = padded.reshape(x * y, COLUMNS, self.layers, LIFT).transpose(1, 2)
+        return padded.reshape(x * y * self.layers, COLUMNS * LIFT)
