@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-EXPORTED = ("occdepth-edge", "occdepth-b3")
+EXPORTED = ("occdepth-edge-sfa", "occdepth-b3")
 RUNTIME = "onnxruntime-gpu"
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -68,7 +68,7 @@ def steps(out: Path, frames: int) -> list[Step]:
         weights = () if model.startswith("occdepth-edge") else ("--weights", "random")
         export = (*cli, "export", "--model", model, *weights, "--device", "cuda", "--frames", str(frames), "--json")
         found.append(Step(f"export:{model}", (*export, str(out / f"{model}.onnx")), f"a CUDA GPU, {RUNTIME}"))
-    engine = (*cli, "export", "--model", "occdepth-edge", "--device", "cuda", "--tensorrt", "--json")
+    engine = (*cli, "export", "--model", "occdepth-edge-sfa", "--device", "cuda", "--tensorrt", "--json")
     found += [
         Step("tensorrt", (*engine, str(out / "tensorrt.onnx")), "a CUDA GPU, TensorRT (left out without)"),
         Step("train", (*tiny, "--set", "epochs=4", "--out", str(out / "train"))),

@@ -41,7 +41,7 @@ def write_calibration(
             raise CheckpointError(
                 f"the network has no tensor {name!r} of the shape {values.shape}",
                 where=str(source),
-                remedy="Calibrate weights of occdepth-edge-kitti.",
+                remedy="Calibrate weights of occdepth-edge or occdepth-edge-kitti.",
             )
         state[name] = torch.from_numpy(values).float()
     write_whole(target, save({name: tensor.contiguous() for name, tensor in state.items()}, header or None))

@@ -28,16 +28,18 @@ LARGEST = 16_000_000
 """Largest size of a weights file in the package, bytes."""
 LICENCES = {
     "occdepth-edge": "Apache-2.0",
+    "occdepth-edge-sfa": "Apache-2.0",
     "occdepth-edge-kitti": "CC-BY-NC-SA-3.0 AND CC-BY-NC-SA-4.0 AND LicenseRef-Cityscapes",
     "monoocc-edge": "Apache-2.0",
 }
 """Licence of each model's shipped weights, as an SPDX expression."""
-HALF_VECTORS = frozenset({"occdepth-edge-kitti"})
+HALF_VECTORS = frozenset({"occdepth-edge", "occdepth-edge-kitti"})
 """Models whose vectors are stored in half precision, too: their file would exceed `LARGEST` otherwise."""
 SINGLE_VECTORS = (".running_var", "limits", "calibration")
 """Ends of the names of tensors that keep single precision there: they span several orders of magnitude."""
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    "occdepth-edge": lambda: OccDepthEdge(PRESETS["occdepth-edge"]),
+    "occdepth-edge": lambda: EdgeBev(EDGE_BEV["occdepth-edge"]),
+    "occdepth-edge-sfa": lambda: OccDepthEdge(PRESETS["occdepth-edge-sfa"]),
     "occdepth-edge-kitti": lambda: EdgeBev(EDGE_BEV["occdepth-edge-kitti"]),
     "monoocc-edge": lambda: MonoOcc(MONOOCC["monoocc-edge"]),
 }

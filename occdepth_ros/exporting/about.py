@@ -55,7 +55,7 @@ class About:
 
     @property
     def is_edge(self) -> bool:
-        """Whether it is an occdepth-edge, whose graph takes stereo evidence besides images."""
+        """Whether it is an occdepth-edge-sfa, whose graph takes stereo evidence besides images."""
         return self.model in SHIPPED
 
     @property

@@ -1,4 +1,4 @@
-"""occdepth-edge with the tables of one calibration, as a module for the exporter; stereo matching is not part of it."""
+"""occdepth-edge-sfa with the tables of one calibration, as a module for the exporter, without stereo matching."""
 
 from __future__ import annotations
 

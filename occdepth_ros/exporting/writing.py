@@ -42,7 +42,7 @@ def export(path: Path, model: str, rig: StereoRig, grid: VoxelGrid, weights: Pat
     Args:
         path: the file to write; written completely or not at all.
         model: one of `MODELS`.
-        rig: the cameras; the graph takes their images (for occdepth-edge, images resized by `ImageFit`).
+        rig: the cameras; the graph takes their images (for occdepth-edge-sfa, images resized by `ImageFit`).
         grid: the voxels to predict.
         weights: a weights file, "random", or None for those that ship.
 

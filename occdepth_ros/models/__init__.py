@@ -4,7 +4,7 @@ registry.py              the models that users name, and how each is made
 predictor.py             the protocol that the Engine calls
 network_predictor.py     base class of the predictors of all networks
 occdepth/                OccDepth and MonoScene; occdepth/optimized/: the same computation rearranged for inference
-edge/                    occdepth-edge, sized for small computers
+edge/                    occdepth-edge-sfa, sized for small computers
 monoocc/                 MonoOcc, with the query proposals from a stereo pair (monoocc/proposals/)
 stereo_geometry.py       the baseline without a network
 comparison/              LMSCNet, AICNet and JS3C-Net, which exist for the comparison table only

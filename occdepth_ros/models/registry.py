@@ -46,13 +46,18 @@ _MONOOCC = "occdepth_ros.models.monoocc.predictor:MonoOccPredictor"
 
 MODELS: dict[str, ModelEntry] = {
     "occdepth-edge": ModelEntry(
-        _EDGE, "OccDepth's steps sized for small computers, trained on synthetic streets; its weights ship", False
+        _EDGE_BEV,
+        "image semantics and stereo evidence completed over the bird's-eye view, trained on synthetic streets; its "
+        "weights ship",
+        False,
     ),
     "occdepth-edge-kitti": ModelEntry(
         _EDGE_BEV,
-        "image semantics and stereo evidence completed over the bird's-eye view, trained on real streets; its weights "
-        "ship, for non-commercial use only",
+        "the same network trained on real streets; its weights ship, for non-commercial use only",
         False,
+    ),
+    "occdepth-edge-sfa": ModelEntry(
+        _EDGE, "OccDepth's steps sized for small computers, trained on synthetic streets; its weights ship", False
     ),
     "stereo-geometry": ModelEntry(
         "occdepth_ros.models.stereo_geometry:StereoGeometry",

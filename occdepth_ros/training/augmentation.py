@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -17,6 +18,9 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.earlier import EarlierView, PosedPair
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.evaluation.alignment import aligned_labels
+
+GRAIN_PIXELS = (2, 4, 8, 16)
+"""Scales of `Augmentation.grain`, pixels."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,9 @@ class Augmentation:
         exposure: largest relative difference between the views.
         noise: largest standard deviation of noise, as a fraction of white; half of the pairs get noise.
         blur: probability that a pair is slightly blurred.
+        shade: largest standard deviation of the logarithm of a smooth field of brightness and colour, by which half of
+            the pairs are multiplied.
+        grain: the same of noise of several scales, without colour.
     """
 
     mirror: float = 0.5
@@ -42,6 +49,8 @@ class Augmentation:
     exposure: float = 0.0
     noise: float = 0.0
     blur: float = 0.0
+    shade: float = 0.0
+    grain: float = 0.0
 
 
 def jitter(images: torch.Tensor, amount: Augmentation, rng: np.random.Generator) -> torch.Tensor:
@@ -66,6 +75,8 @@ def jitter(images: torch.Tensor, amount: Augmentation, rng: np.random.Generator)
             images = change(images, rng.uniform(max(0.0, 1 - largest), 1 + largest))
     if max(amount.gamma, amount.tint, amount.exposure, amount.noise) > 0:
         images = _camera_effects(images, amount, rng)
+    if max(amount.shade, amount.grain) > 0:
+        images = _uneven(images, amount, rng)
     if amount.blur > 0 and rng.random() < amount.blur:
         images = tvf.gaussian_blur(images, [3, 3], [rng.uniform(0.3, 0.9)])
     return images
@@ -84,6 +95,22 @@ def _camera_effects(images: torch.Tensor, amount: Augmentation, rng: np.random.G
     if noise > 0:
         out += rng.standard_normal(out.shape, dtype=np.float32) * np.float32(255 * noise)
     return torch.from_numpy(np.rint(out.clip(0, 255)).astype(np.uint8))
+
+
+def _uneven(images: torch.Tensor, amount: Augmentation, rng: np.random.Generator) -> torch.Tensor:
+    """Multiply smooth fields and noise of several scales, equal for both views; `[V, 3, H, W]` uint8 in and out."""
+    height, width = images.shape[-2:]
+    logarithm = np.zeros((height, width, 3), np.float32)
+    if rng.random() < 0.5:
+        coarse = rng.normal(0, amount.shade, (rng.integers(2, 9), rng.integers(2, 15), 3)).astype(np.float32)
+        logarithm += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) * np.float32(rng.uniform(0, 1))
+    if rng.random() < 0.5:
+        for pixels in GRAIN_PIXELS:
+            size = height // pixels + 1, width // pixels + 1
+            coarse = rng.normal(0, rng.uniform(0, 1) * amount.grain, size).astype(np.float32)
+            logarithm += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    factor = torch.from_numpy(np.exp(logarithm)).movedim(2, 0)
+    return (images * factor).round().clamp(0, 255).to(torch.uint8)
 
 
 def mirrored(example: SceneExample, *, swap_views: bool = True) -> SceneExample:

@@ -108,11 +108,11 @@ def test_another_calibration_takes_effect_at_once(weights: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_formats_keep_the_labels_of_trained_weights(precision: str) -> None:
-    shipped_weights("occdepth-edge")
+    shipped_weights("occdepth-edge-sfa")
     source = open_source(None)
     results = []
     for form in ("float32", precision):
-        predictor = EdgePredictor(name="occdepth-edge", device="cuda", precision=form)  # type: ignore[arg-type]
+        predictor = EdgePredictor(name="occdepth-edge-sfa", device="cuda", precision=form)  # type: ignore[arg-type]
         predictor.calibrate(source.rig, NEAR)
         results.append(predictor.infer(source[0].left, source[0].right))
     assert (results[0].labels == results[1].labels).mean() >= 0.99

@@ -39,7 +39,9 @@ def test_every_command_of_the_script_can_be_parsed(tmp_path: Path) -> None:
     for step in planned:
         if step.command[1].endswith(".py"):
             assert (ROOT / step.command[1]).is_file()
-    assert {"occdepth-edge", "occdepth-b3", "occdepth-b7", "occdepth-mono", "monoscene"} <= set(models())
+    assert {"occdepth-edge", "occdepth-edge-sfa", "occdepth-b3", "occdepth-b7", "occdepth-mono", "monoscene"} <= set(
+        models()
+    )
     assert set(models()) <= set(bench.MODELS)
 
 

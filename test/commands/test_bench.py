@@ -54,12 +54,12 @@ def test_reference_and_optimized_path_agree_and_are_written(
 def test_the_shipped_network_agrees_with_itself_in_float32(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shipped_weights("occdepth-edge")
+    shipped_weights("occdepth-edge-sfa")
     monkeypatch.setattr(VoxelGrid, "semantic_kitti", lambda frame_id="velodyne": replace(SMALL_GRID, frame_id=frame_id))
     path = tmp_path / "bench.json"
-    assert main(["bench", "--model", "occdepth-edge", "--device", "cpu", "--json", str(path)]) == 0
+    assert main(["bench", "--model", "occdepth-edge-sfa", "--device", "cpu", "--json", str(path)]) == 0
     (record,) = json.loads(path.read_text())
-    assert record["model"] == "occdepth-edge" and record["label_agreement"] >= 0.98
+    assert record["model"] == "occdepth-edge-sfa" and record["label_agreement"] >= 0.98
     assert list(record["stages"]) == list(EDGE_STAGES)
     assert "matching" in capsys.readouterr().out
 

@@ -144,16 +144,20 @@ def test_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_pack_writes_half_precision_and_a_header(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    state = load_network("occdepth-edge", "random").state_dict()
+    state = load_network("occdepth-edge-sfa", "random").state_dict()
     named, bare, out = tmp_path / "named.safetensors", tmp_path / "bare.pt", tmp_path / "new" / "out.safetensors"
-    save_file(state, named, metadata={"model": "occdepth-edge"})
+    save_file(state, named, metadata={"model": "occdepth-edge-sfa"})
     torch.save(state, bare)
     assert main(["weights", "pack", str(named), str(out)]) == 0
     first, printed = out.read_bytes(), capsys.readouterr().out
     assert hashlib.sha256(first).hexdigest() in printed and f"{len(first)} bytes" in printed
     assert len(first) < 0.55 * named.stat().st_size
     with safe_open(out, "pt") as file:
-        assert file.metadata() == {"model": "occdepth-edge", "licence": "Apache-2.0", "recipe": "occdepth-edge.yaml"}
+        assert file.metadata() == {
+            "model": "occdepth-edge-sfa",
+            "licence": "Apache-2.0",
+            "recipe": "occdepth-edge-sfa.yaml",
+        }
     packed = load_file(out)
     assert set(packed) == set(state)
     for name, tensor in packed.items():
@@ -162,9 +166,9 @@ def test_pack_writes_half_precision_and_a_header(tmp_path: Path, capsys: pytest.
     # the name is needed where the source does not say it, and equal weights give equal bytes
     assert main(["weights", "pack", str(bare), str(out)]) == 2
     assert "--model" in capsys.readouterr().err and out.read_bytes() == first
-    assert main(["weights", "pack", str(bare), str(out), "--model", "occdepth-edge"]) == 0
+    assert main(["weights", "pack", str(bare), str(out), "--model", "occdepth-edge-sfa"]) == 0
     assert out.read_bytes() == first
-    assert main(["weights", "pack", str(bare), str(out), "--model", "occdepth-edge", "--recipe", "a.yaml"]) == 0
+    assert main(["weights", "pack", str(bare), str(out), "--model", "occdepth-edge-sfa", "--recipe", "a.yaml"]) == 0
     with safe_open(out, "pt") as file:
         about = file.metadata()
     assert about["licence"] == "Apache-2.0" and about["recipe"] == "a.yaml"
@@ -172,7 +176,7 @@ def test_pack_writes_half_precision_and_a_header(tmp_path: Path, capsys: pytest.
 
 def test_pack_refuses_weights_of_other_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     foreign = tmp_path / "foreign.safetensors"
-    save_file({"a": torch.zeros(3)}, foreign, metadata={"model": "occdepth-edge"})
+    save_file({"a": torch.zeros(3)}, foreign, metadata={"model": "occdepth-edge-sfa"})
     assert main(["weights", "pack", str(foreign), str(tmp_path / "out.safetensors")]) == 2
     assert "not for this network" in capsys.readouterr().err
     save_file({"a": torch.zeros(3)}, foreign, metadata={"model": "monoscene"})

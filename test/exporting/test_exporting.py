@@ -137,8 +137,8 @@ def test_inference_before_calibration_is_refused(b3: Exported) -> None:
 
 
 def test_a_file_of_another_model_is_refused(b3: Exported) -> None:
-    with pytest.raises(CheckpointError, match="exported occdepth-b3, not occdepth-edge"):
-        Engine(None, GRID, model="occdepth-edge", weights=b3.path)
+    with pytest.raises(CheckpointError, match="exported occdepth-b3, not occdepth-edge-sfa"):
+        Engine(None, GRID, model="occdepth-edge-sfa", weights=b3.path)
 
 
 def test_exported_files_hold_no_data_of_the_machine(b3: Exported, edge: Exported) -> None:
@@ -149,7 +149,9 @@ def test_exported_files_hold_no_data_of_the_machine(b3: Exported, edge: Exported
 
 
 def test_every_model_of_a_stereo_rig_can_be_exported() -> None:
-    assert {"occdepth-edge", "occdepth-b3", "occdepth-b7", "occdepth-b7-flosp", "occdepth-mono"} <= set(writing.MODELS)
+    assert {"occdepth-edge-sfa", "occdepth-b3", "occdepth-b7", "occdepth-b7-flosp", "occdepth-mono"} <= set(
+        writing.MODELS
+    )
     with pytest.raises(ModelError, match="stereo-geometry"):
         writing.export(Path("x.onnx"), "stereo-geometry", rig_of(*SIZE), GRID)
 

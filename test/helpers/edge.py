@@ -1,4 +1,4 @@
-"""A small occdepth-edge: rig, grid, configuration and matched pairs."""
+"""A small occdepth-edge-sfa: rig, grid, configuration and matched pairs."""
 
 from __future__ import annotations
 

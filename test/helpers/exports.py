@@ -72,13 +72,13 @@ def occdepth_export(folder: Path, name: str, height: int, width: int) -> Exporte
 
 
 def edge_export(folder: Path, height: int, width: int) -> Exported:
-    """The same of occdepth-edge."""
+    """The same of occdepth-edge-sfa."""
     torch.manual_seed(2)
-    network = OccDepthEdge(EDGE_PRESETS["occdepth-edge"])
+    network = OccDepthEdge(EDGE_PRESETS["occdepth-edge-sfa"])
     with torch.no_grad():
         network.head.occupancy.bias.zero_()
         network.head.classes.weight.mul_(30)
-    return _export(folder, "occdepth-edge", network, rig_of(height, width))
+    return _export(folder, "occdepth-edge-sfa", network, rig_of(height, width))
 
 
 def _export(folder: Path, name: str, network: nn.Module, rig: StereoRig) -> Exported:

@@ -42,8 +42,9 @@ def test_folds_leave_out_their_places_and_the_drive_of_such_a_place() -> None:
     assert "--fold /o/B/voxels/weights.safetensors 00 04 09 --root" in steps[FINAL, "calibrated"]
 
 
-def test_recipes_and_verbs_of_the_plan_exist() -> None:
-    for step in read_plan(NAME).steps(DATA, Path("/o"), ["A"]):
+@pytest.mark.parametrize(("name", "run"), [(NAME, "A"), ("occdepth-edge", FINAL)])
+def test_recipes_and_verbs_of_the_plan_exist(name: str, run: str) -> None:
+    for step in read_plan(name).steps(DATA, Path("/o"), [run]):
         assert step.words[0] in cli.VERBS
         parsed = cli.build_parser(step.words[0]).parse_args(step.words)
         if step.words[0] == "train":

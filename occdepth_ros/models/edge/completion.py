@@ -1,4 +1,4 @@
-"""3-D network of occdepth-edge: a U-Net, and heads that unfold lifted voxels into voxels of the prediction."""
+"""3-D network of occdepth-edge-sfa: a U-Net, and heads that unfold lifted voxels into voxels of the prediction."""
 
 from __future__ import annotations
 

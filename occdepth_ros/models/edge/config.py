@@ -1,4 +1,4 @@
-"""The configuration of occdepth-edge, as data."""
+"""The configuration of occdepth-edge-sfa, as data."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class EdgeConfig:
         grid: the voxels that the network predicts; its origin is free.
     """
 
-    name: str = "occdepth-edge"
+    name: str = "occdepth-edge-sfa"
     image: tuple[int, int] = (192, 640)
     feature: int = 32
     pyramid: int = 64
@@ -81,5 +81,5 @@ class EdgeConfig:
             )
 
 
-PRESETS: dict[str, EdgeConfig] = {"occdepth-edge": EdgeConfig()}
+PRESETS: dict[str, EdgeConfig] = {"occdepth-edge-sfa": EdgeConfig()}
 """Configurations by name."""

@@ -1,4 +1,4 @@
-"""Occupancy-aware depth of occdepth-edge: matched depth corrected by image features (OccDepth, section 3.3)."""
+"""Occupancy-aware depth of occdepth-edge-sfa: matched depth corrected by image features (OccDepth, section 3.3)."""
 
 from __future__ import annotations
 

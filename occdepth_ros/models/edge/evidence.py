@@ -1,4 +1,4 @@
-"""Stereo evidence of every voxel, an input of occdepth-edge."""
+"""Stereo evidence of every voxel, an input of occdepth-edge-sfa."""
 
 from __future__ import annotations
 

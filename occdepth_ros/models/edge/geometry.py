@@ -1,4 +1,4 @@
-"""Tables of occdepth-edge for one calibration: projection of the voxels into the images, computed on the device."""
+"""Tables of occdepth-edge-sfa for one calibration: projection of the voxels into the images, computed on the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""2-D network of occdepth-edge: EfficientNet-Lite0 and a feature pyramid (Lin et al., CVPR 2017)."""
+"""2-D network of occdepth-edge-sfa: EfficientNet-Lite0 and a feature pyramid (Lin et al., CVPR 2017)."""
 
 from __future__ import annotations
 

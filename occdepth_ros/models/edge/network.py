@@ -1,4 +1,4 @@
-"""occdepth-edge: from images, matched disparity and calibration to semantic occupancy."""
+"""occdepth-edge-sfa: from images, matched disparity and calibration to semantic occupancy."""
 
 from __future__ import annotations
 

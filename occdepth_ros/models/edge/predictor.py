@@ -1,4 +1,4 @@
-"""Predictor of the model occdepth-edge."""
+"""Predictor of the model occdepth-edge-sfa."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class EdgeTables:
 
 
 class EdgePredictor(NetworkPredictor[EdgeTables]):
-    """occdepth-edge with loaded weights on one device.
+    """occdepth-edge-sfa with loaded weights on one device.
 
     Args:
         name: a key of `SHIPPED`.
@@ -123,8 +123,10 @@ class EdgePredictor(NetworkPredictor[EdgeTables]):
         return combined_depth(distribution, self.network.depth_net.bin_edges, stereo.disparity, geometry.focal_baseline)
 
 
-SHIPPED: dict[str, str] = {"occdepth-edge": "occdepth-edge.safetensors"}
+SHIPPED: dict[str, str] = {"occdepth-edge-sfa": "occdepth-edge-sfa.safetensors"}
 """Weights file of each name, in `occdepth_ros/weights`."""
+BEV_PREFIX = "image_network."
+"""Parameters of the architecture that now has the name occdepth-edge begin with it."""
 
 
 def load_network(name: str, weights: Path | str | None) -> OccDepthEdge:
@@ -133,4 +135,10 @@ def load_network(name: str, weights: Path | str | None) -> OccDepthEdge:
     Raises:
         CheckpointError: the weights are missing, damaged, or of another network.
     """
-    return with_weights(lambda _: OccDepthEdge(PRESETS[name]), name, weights, shipped=SHIPPED[name])
+    return with_weights(
+        lambda _: OccDepthEdge(PRESETS[name]),
+        name,
+        weights,
+        shipped=SHIPPED[name],
+        recognise=lambda state: ["occdepth-edge"] if any(key.startswith(BEV_PREFIX) for key in state) else [],
+    )

@@ -1,1 +1,1 @@
-"""Second architecture of occdepth-edge: image semantics, lifted evidence and a 2-D U-Net over the bird's-eye view."""
+"""occdepth-edge and occdepth-edge-kitti: image semantics, lifted evidence and a 2-D U-Net over the bird's-eye view."""

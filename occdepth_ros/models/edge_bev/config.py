@@ -46,7 +46,7 @@ class BevConfig:
         grid: voxels that the network predicts; the origin is free.
     """
 
-    name: str = "occdepth-edge-kitti"
+    name: str = "occdepth-edge"
     image: tuple[int, int] = (288, 928)
     pyramid: int = 64
     n_features: int = 8
@@ -94,5 +94,5 @@ class LiftedState:
     COUNT = 5
 
 
-PRESETS: dict[str, BevConfig] = {"occdepth-edge-kitti": BevConfig()}
+PRESETS: dict[str, BevConfig] = {name: BevConfig(name) for name in ("occdepth-edge", "occdepth-edge-kitti")}
 """Configurations by name."""

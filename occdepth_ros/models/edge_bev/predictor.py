@@ -44,7 +44,7 @@ from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.trained_height import shifted, trained_grid
 from occdepth_ros.models.weights import with_weights
 
-SHIPPED: dict[str, str] = {"occdepth-edge-kitti": "occdepth-edge-kitti.safetensors"}
+SHIPPED: dict[str, str] = {name: f"{name}.safetensors" for name in PRESETS}
 """Weights file of each name, in `occdepth_ros/weights`."""
 FORMER_PREFIX = "picture_net."
 """Parameters of the former architecture begin with it."""
@@ -75,7 +75,7 @@ class CalibrationTables:
 
 
 class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
-    """occdepth-edge in the bird's-eye-view architecture, with loaded weights on one device.
+    """occdepth-edge or occdepth-edge-kitti with loaded weights on one device.
 
     Args:
         name: a key of `SHIPPED`.
@@ -280,14 +280,14 @@ def load_network(name: str, weights: Path | str | None) -> EdgeBev:
 
     Raises:
         CheckpointError: the weights are missing, damaged, or of another network; those of the former architecture of
-            this name are weights of occdepth-edge.
+            these names are weights of occdepth-edge-sfa.
     """
     return with_weights(
         lambda _: EdgeBev(PRESETS[name]),
         name,
         weights,
         shipped=SHIPPED[name],
-        recognise=lambda state: ["occdepth-edge"] if any(key.startswith(FORMER_PREFIX) for key in state) else [],
+        recognise=lambda state: ["occdepth-edge-sfa"] if any(key.startswith(FORMER_PREFIX) for key in state) else [],
         load=_load,
     )
 

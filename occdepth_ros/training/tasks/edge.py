@@ -1,4 +1,4 @@
-"""Training task of occdepth-edge: occupancy, classes, depth and pixel classes."""
+"""Training task of occdepth-edge-sfa: occupancy, classes, depth and pixel classes."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class EdgeOptions:
     @cached_property
     def config(self) -> EdgeConfig:
         """The configuration of the network."""
-        return updated(PRESETS["occdepth-edge"], self.network, "task.network")
+        return updated(PRESETS["occdepth-edge-sfa"], self.network, "task.network")
 
     @property
     def model(self) -> str:
@@ -102,7 +102,7 @@ class EdgeOptions:
 
 
 class EdgeTask:
-    """Trains occdepth-edge in any configuration.
+    """Trains occdepth-edge-sfa in any configuration.
 
     Args:
         options: the section `task` of a recipe.

@@ -42,6 +42,8 @@ class ImageOptions:
         augmentation: photometric changes, and the probability of a mirror image.
         trains: "network", or "classes" = the last layer only, a logistic regression on the features of given weights
             whose labels are balanced.
+        freeze_encoder: keep the ImageNet weights of the encoder: features that are trained on synthetic images alone
+            fit real ones less.
         anchor: weight of the squared distance of the last layer from its initial weights; for "classes" only.
     """
 
@@ -50,6 +52,7 @@ class ImageOptions:
     scales: tuple[float, float] = (0.75, 1.6)
     augmentation: Augmentation = field(default_factory=Augmentation)
     trains: Literal["network", "classes"] = "network"
+    freeze_encoder: bool = False
     anchor: float = 2e-3
 
     @property
@@ -81,6 +84,8 @@ class ImageTask:
         load_lite0(network.encoder)
         # features are trained with the voxels
         network.features.requires_grad_(False)
+        if self.options.freeze_encoder:
+            network.encoder.requires_grad_(False)
         if self.options.trains == "classes":
             network.requires_grad_(False)
             network.classes.requires_grad_(True)
@@ -117,6 +122,8 @@ class ImageTask:
         last = self.options.trains == "classes"
         if last:
             self._net.eval()
+        elif self.options.freeze_encoder:
+            self._net.encoder.eval()
         logits, _ = self._net(batch["image"])
         labels = batch["target"][..., 0].clone()
         merged = batch["merged"][:, None, None]

@@ -1,4 +1,4 @@
-"""occdepth-edge: stereo evidence of every voxel."""
+"""occdepth-edge-sfa: stereo evidence of every voxel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""occdepth-edge: projection of voxels into both images."""
+"""occdepth-edge-sfa: projection of voxels into both images."""
 
 from __future__ import annotations
 

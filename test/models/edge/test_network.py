@@ -1,4 +1,4 @@
-"""occdepth-edge: depth, lifting, mirroring, decoding and initial weights."""
+"""occdepth-edge-sfa: depth, lifting, mirroring, decoding and initial weights."""
 
 from __future__ import annotations
 

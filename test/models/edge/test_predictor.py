@@ -1,4 +1,4 @@
-"""occdepth-edge with the weights that ship, on the bundled sample."""
+"""occdepth-edge-sfa with the weights that ship, on the bundled sample."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def sample() -> tuple[StereoRig, ImageArray, ImageArray]:
 @pytest.fixture(scope="module")
 def engine(sample: tuple[StereoRig, ImageArray, ImageArray]) -> Engine:
     """The shipped network on the CPU, calibrated for the near grid."""
-    shipped_weights("occdepth-edge")
-    return Engine(sample[0], NEAR, model="occdepth-edge", device="cpu")
+    shipped_weights("occdepth-edge-sfa")
+    return Engine(sample[0], NEAR, model="occdepth-edge-sfa", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_the_name_is_registered_with_weights_that_ship() -> None:
     assert not any(MODELS[name].needs_weights or MODELS[name].published for name in SHIPPED)
 
 
-@pytest.mark.parametrize(("name", "licence"), [("occdepth-edge", "Apache-2.0")])
+@pytest.mark.parametrize(("name", "licence"), [("occdepth-edge-sfa", "Apache-2.0")])
 def test_shipped_files_are_small_and_have_a_header(name: str, licence: str) -> None:
     path = shipped_weights(name)
     assert path.stat().st_size <= 16_000_000
@@ -83,7 +83,7 @@ def test_the_sample_becomes_a_prediction(
     assert 0.8 < np.isfinite(near.depth).mean() < 1 and np.nanmin(near.depth) > 0
     assert int(near.labels[near.labels != 255].max()) <= 19 and 0.01 < filled(near.labels).mean() < 0.5
     assert set(np.unique(near.visibility)) == {Visibility.SEEN, Visibility.HIDDEN, Visibility.OUTSIDE}
-    assert near.stamp_ns == 7 and near.model == "occdepth-edge" and set(near.timings_ms) == STAGES
+    assert near.stamp_ns == 7 and near.model == "occdepth-edge-sfa" and set(near.timings_ms) == STAGES
     # something is completed behind what the cameras see
     assert filled(near.labels[near.visibility == Visibility.HIDDEN]).any()
 
@@ -151,10 +151,10 @@ def test_other_grid_sizes_work_if_they_can_be_halved(
 
 
 def test_bfloat16_agrees_with_float32(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
-    shipped_weights("occdepth-edge")
+    shipped_weights("occdepth-edge-sfa")
     labels = []
     for precision in ("float32", "bfloat16"):
-        predictor = EdgePredictor(name="occdepth-edge", device="cpu", precision=precision)  # type: ignore[arg-type]
+        predictor = EdgePredictor(name="occdepth-edge-sfa", device="cpu", precision=precision)  # type: ignore[arg-type]
         predictor.calibrate(sample[0], NEAR)
         labels.append(predictor.infer(*sample[1:]).labels)
     assert (labels[0] == labels[1]).mean() >= 0.99
@@ -171,13 +171,13 @@ def test_precision_follows_the_hardware() -> None:
 
 def test_predictions_of_random_weights_have_the_right_shape(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
     grid = VoxelGrid((0.0, -3.2, -1.6), (64, 32, 16), 0.2)
-    engine = Engine(sample[0], grid, model="occdepth-edge", weights=Path("random"), device="cpu")
+    engine = Engine(sample[0], grid, model="occdepth-edge-sfa", weights=Path("random"), device="cpu")
     prediction = engine.predict(*sample[1:])
-    assert prediction.labels.shape == grid.size and prediction.model == "occdepth-edge (random weights)"
+    assert prediction.labels.shape == grid.size and prediction.model == "occdepth-edge-sfa (random weights)"
 
 
 def test_wrong_weights_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = module.load_network("occdepth-edge", "random")
+    network = module.load_network("occdepth-edge-sfa", "random")
     state = network.state_dict()
     foreign, cut, broken = (tmp_path / f"{name}.safetensors" for name in ("foreign", "cut", "broken"))
     save_file({"a": torch.zeros(3)}, foreign)
@@ -187,18 +187,18 @@ def test_wrong_weights_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     save_file({**state, key: torch.full_like(state[key], torch.nan)}, broken)
     for path, said in ((foreign, "not for this network"), (cut, "damaged or cut"), (broken, "NaN or infinity")):
         with pytest.raises(CheckpointError, match=said) as caught:
-            EdgePredictor(name="occdepth-edge", weights=path, device="cpu")
+            EdgePredictor(name="occdepth-edge-sfa", weights=path, device="cpu")
         assert path.name in str(caught.value)
     with pytest.raises(CheckpointError, match=r"nowhere\.pt"):
-        EdgePredictor(name="occdepth-edge", weights=tmp_path / "nowhere.pt", device="cpu")
-    monkeypatch.setitem(SHIPPED, "occdepth-edge", "absent.safetensors")
+        EdgePredictor(name="occdepth-edge-sfa", weights=tmp_path / "nowhere.pt", device="cpu")
+    monkeypatch.setitem(SHIPPED, "occdepth-edge-sfa", "absent.safetensors")
     with pytest.raises(CheckpointError, match=r"absent\.safetensors"):
-        EdgePredictor(name="occdepth-edge", device="cpu")
+        EdgePredictor(name="occdepth-edge-sfa", device="cpu")
 
 
 def test_missing_calibration_and_unknown_names_are_reported(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
     with pytest.raises(ModelError, match="no network 'occdepth-edge-9'"):
         EdgePredictor(name="occdepth-edge-9", weights="random")
-    predictor = EdgePredictor(name="occdepth-edge", weights="random", device="cpu")
+    predictor = EdgePredictor(name="occdepth-edge-sfa", weights="random", device="cpu")
     with pytest.raises(ModelError, match="no calibration"):
         predictor.infer(*sample[1:])

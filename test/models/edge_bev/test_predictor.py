@@ -1,4 +1,4 @@
-"""occdepth-edge-kitti with the weights that ship, behind the engine's contract, on the bundled sample."""
+"""occdepth-edge and occdepth-edge-kitti with the weights that ship, on the bundled sample."""
 
 from __future__ import annotations
 
@@ -54,13 +54,14 @@ def test_the_name_is_registered_with_weights_that_ship() -> None:
     assert not any(MODELS[name].needs_weights or MODELS[name].published for name in SHIPPED)
 
 
-def test_the_shipped_file_is_small_and_says_what_it_is() -> None:
-    path = shipped_weights(NAME)
+@pytest.mark.parametrize(("name", "licence"), [("occdepth-edge", "Apache-2.0"), (NAME, "CC-BY-NC-SA")])
+def test_the_shipped_files_are_small_and_say_what_they_are(name: str, licence: str) -> None:
+    path = shipped_weights(name)
     assert path.stat().st_size <= 16_000_000
     with safe_open(path, "pt") as file:
         about = file.metadata()
-    assert about["model"] == NAME and about["licence"].startswith("CC-BY-NC-SA") and about["recipe"].endswith(".yaml")
-    assert path.with_name(f"LICENSE-{NAME}.txt").is_file()
+    assert about["model"] == name and about["licence"].startswith(licence) and about["recipe"].endswith(".yaml")
+    assert path.with_name(f"LICENSE-{name}.txt").is_file() or licence == "Apache-2.0"
     state = load_file(path)
     assert {tensor.dtype for name, tensor in state.items() if tensor.dim() == 4} == {torch.float16}
     limits = state["limits"].float()
@@ -106,14 +107,25 @@ def test_bfloat16_says_what_float32_says(sample: tuple[StereoRig, ImageArray, Im
     assert (labels[0] == labels[1]).mean() >= 0.97
 
 
+def test_the_weights_of_the_free_licence_predict_the_sample(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
+    shipped_weights("occdepth-edge")
+    prediction = Engine(sample[0], NEAR, model="occdepth-edge", device="cpu").predict(*sample[1:])
+    assert prediction.model == "occdepth-edge" and 0.01 < prediction.occupied.mean() < 0.5
+    assert prediction.completed.any()
+
+
 def test_wrong_weights_are_named(tmp_path: Path) -> None:
     foreign, former = tmp_path / "foreign.safetensors", tmp_path / "former.safetensors"
     save_file({"a": torch.zeros(3)}, foreign)
-    save_file({k: v.contiguous() for k, v in load_former("occdepth-edge", "random").state_dict().items()}, former)
+    save_file({k: v.contiguous() for k, v in load_former("occdepth-edge-sfa", "random").state_dict().items()}, former)
     with pytest.raises(CheckpointError, match="not for this network"):
         load_network(NAME, foreign)
-    with pytest.raises(CheckpointError, match="weights of occdepth-edge, not of occdepth-edge-kitti"):
+    with pytest.raises(CheckpointError, match="weights of occdepth-edge-sfa, not of occdepth-edge-kitti"):
         load_network(NAME, former)
+    present = tmp_path / "present.safetensors"
+    save_file({k: v.contiguous() for k, v in load_network("occdepth-edge", "random").state_dict().items()}, present)
+    with pytest.raises(CheckpointError, match="weights of occdepth-edge, not of occdepth-edge-sfa"):
+        load_former("occdepth-edge-sfa", present)
 
 
 def test_an_early_call_and_an_unknown_name_are_errors(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:

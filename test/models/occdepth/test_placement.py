@@ -23,7 +23,7 @@ from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.carving import RayCarver
 
 SIZE = (16, 16, 16)
-EDGE = EDGE_PRESETS["occdepth-edge"]
+EDGE = EDGE_PRESETS["occdepth-edge-sfa"]
 KITTI = PRESETS["occdepth-b3"]
 OPTICAL = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])
 

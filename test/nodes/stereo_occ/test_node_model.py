@@ -41,7 +41,7 @@ def test_missing_weights_fall_back_by_name(made: list[Bench], tmp_path: Path, mo
 def test_a_grid_that_the_network_cannot_predict_falls_back_by_name(made: list[Bench]) -> None:
     made.append(bench := Bench(model="occdepth-edge", weights="random", grid_resolution=0.4))
     bench.wait_active()
-    bench.expect_fault("model", "voxels of 0.2 m")
+    bench.expect_fault("model", "0.2 m voxels")
     assert "The node continues with stereo-geometry instead of occdepth-edge" in bench.diagnostics["model"].message
     bench.good_pair()
     assert bench.node.pipeline.host.name == "stereo-geometry"

@@ -1,4 +1,4 @@
-"""Training task of occdepth-edge: slabs and shifts, targets, losses, gradients."""
+"""Training task of occdepth-edge-sfa: slabs and shifts, targets, losses, gradients."""
 
 from __future__ import annotations
 
@@ -185,6 +185,9 @@ def test_augmentation_simulates_another_camera() -> None:
     middle = changed[:, :, 0, 128].float()
     assert (middle[0] / middle[1]).std() < 0.02 and middle[0].std() > 1
     assert torch.equal(jitter(grey, STILL, np.random.default_rng(0)), grey)
+    uneven = jitter(grey, replace(STILL, shade=0.2, grain=0.1), np.random.default_rng(4))
+    ratio = uneven[0, :, :, 100:].float() / grey[0, :, :, 100:]
+    assert torch.equal(uneven[0], uneven[1]) and 0.01 < float(ratio.std()) < 0.5
     noisy = [jitter(grey, replace(STILL, noise=0.03), np.random.default_rng(seed)) for seed in range(8)]
     shares = [float((image.float() - grey.float()).std()) / 255 for image in noisy]
     assert any(share > 0 for share in shares) and any(share == 0 for share in shares) and max(shares) < 0.031
@@ -198,7 +201,7 @@ def test_validation_equals_the_predictor(monkeypatch: pytest.MonkeyPatch) -> Non
     with torch.no_grad():
         made._net.head.occupancy.bias.fill_(-1.0)  # type: ignore[union-attr]
     monkeypatch.setattr(predictor, "load_network", lambda *_: copy.deepcopy(made._net).eval())
-    live = predictor.EdgePredictor(name="occdepth-edge", device="cpu", precision="float32")
+    live = predictor.EdgePredictor(name="occdepth-edge-sfa", device="cpu", precision="float32")
     live.config = made.config
     live.calibrate(scene().rig, GRID)
     found = live.infer(scene().left, scene().right)

@@ -232,6 +232,17 @@ def test_labelled_images_train_the_image_network(images: Path) -> None:
     assert task.predict(whole).shape == whole["target"].shape
 
 
+def test_a_frozen_encoder_keeps_its_weights_and_statistics(images: Path) -> None:
+    scenes = open_dataset("images", images)
+    task = ImageOptions(crop=(64, 96), width=160, freeze_encoder=True).build()
+    before = {name: tensor.clone() for name, tensor in task.network.state_dict().items()}
+    optimizer = torch.optim.Adam([p for p in task.network.parameters() if p.requires_grad], 0.01)
+    task.losses(collate([task.prepare(scenes[0], np.random.default_rng(0))]))["pixels"].backward()
+    optimizer.step()
+    changed = {name for name, tensor in task.network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed and not any(name.startswith("encoder.") for name in changed)
+
+
 def test_only_the_class_layer_is_refitted(images: Path) -> None:
     scenes = open_dataset("images", images)
     task = ImageOptions(crop=(64, 96), width=160, trains="classes").build()
@@ -283,6 +294,6 @@ def test_images_without_labels_and_unknown_ids_are_refused(images: Path, tmp_pat
         open_dataset("images", tmp_path, ["none"])
 
 
-@pytest.mark.parametrize("stage", ["", "-classes", "-image", "-synthetic"])
+@pytest.mark.parametrize("stage", ["", "-classes", "-image", "-image-synthetic", "-synthetic"])
 def test_the_recipes_are_read(stage: str) -> None:
     assert read_recipe(f"occdepth-edge-bev{stage}").steps > 0

@@ -1,4 +1,4 @@
-"""Parts of occdepth-edge's training that need no network: losses, resized ground truth, compiled functions."""
+"""Parts of occdepth-edge-sfa's training that need no network: losses, resized ground truth, compiled functions."""
 
 from __future__ import annotations
 
