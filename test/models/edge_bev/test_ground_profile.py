@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from occdepth_ros.models.edge_bev.config import BevConfig
+from occdepth_ros.models.edge_bev.formats import FORMATS, array_of
+from occdepth_ros.models.edge_bev.ground_loops import add_profile
 from occdepth_ros.models.edge_bev.ground_profile import COLUMNS, HIGHEST, LOWEST, NODES, SPACING, GroundProfile
 from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.edge_bev.predictor import load_network
@@ -49,6 +51,19 @@ def test_ground_one_voxel_higher_moves_the_logits_by_one_voxel(profile: torch.Te
 def test_ground_outside_the_grid_adds_nothing(profile: torch.Tensor) -> None:
     assert not logits(profile, torch.full((2 * X, 2 * Y), -500.0)).any()
     assert not logits(profile, torch.full((2 * X, 2 * Y), 500.0)).any()
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_the_compiled_loop_adds_the_same_logits(profile: torch.Tensor, dtype: torch.dtype) -> None:
+    profile = profile.to(dtype)
+    height = torch.rand(2 * X, 2 * Y, generator=torch.Generator().manual_seed(2)) * 60 - 14
+    expected = GroundProfile(8, LAYERS)(profile, height) + 1
+    found = torch.ones_like(expected)
+    nodes = LAYERS, Y, np.float32(LOWEST), np.float32(SPACING)
+    for first, last in ((0, 10), (10, X * Y)):
+        add_profile(first, last, *nodes, array_of(profile.flatten(0, 1)), height.numpy(), found.numpy())
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    assert (found != 1).any()
 
 
 def test_weights_without_a_profile_load_with_a_profile_of_zeros(tmp_path: object) -> None:
