@@ -25,7 +25,7 @@ from occdepth_ros.models.registry import MODELS
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources import open_source
 
-STAGES = {"matching", "preprocess", "images", "oad", "sfa", "net3d", "head", "postprocess", "total"}
+STAGES = {"matching", "preprocess", "images", "oad", "sfa", "net3d", "head", "postprocess", "free_space", "total"}
 NEAR = VoxelGrid((0.0, -12.8, -2.0), (128, 128, 32), 0.2)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
