@@ -119,6 +119,8 @@ FALLBACK_MODEL = "stereo-geometry"
 """Model that the node falls back to when another one cannot run: it needs no weights, no GPU and no PyTorch."""
 
 
+EXPORTED_MODEL = "occdepth-edge-sfa"
+"""Model that is exported by default."""
 EXPORTED_SUFFIX = ".onnx"
 """Suffix of weights files that hold a whole model, as `occdepth export` writes them."""
 _EXPORTED = "occdepth_ros.exporting.predictor:ExportedPredictor"
