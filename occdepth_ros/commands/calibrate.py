@@ -71,6 +71,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fit to the predictions of these weights on the places that they were not trained on, instead of those of "
         "--weights on --sequences; may be given several times",
     )
+    add(
+        "--limits-factor",
+        type=float,
+        metavar="F",
+        default=1.0,
+        help="factor of the limits, below 1 where the ground truth is sharper than reality, as of synthetic scenes "
+        "(default: %(default)s)",
+    )
     add("--count", type=int, metavar="N", help="only the first N scenes (default: all)")
     add("--seed", type=int, metavar="S", default=0, help="of generated scenes (default: %(default)s)")
     add("--cache", type=Path, metavar="DIR", help="folder of computed labels (default: they are not kept)")
@@ -87,6 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if not all(0 < p < 1 for p in arguments.free):
         raise SourceError("a probability is not between 0 and 1", where="--free", remedy="Such as 0.06 0.02 0.06.")
+    if not 0 < arguments.limits_factor <= 1:
+        raise SourceError("the factor is not between 0 and 1", where="--limits-factor", remedy="Such as 0.3.")
     places: dict[str, OccupancyCounts] = {}
     chosen: dict[str, OccupancyCounts] = {}
     for weights, *sequences in arguments.fold or [(arguments.weights, *arguments.sequences)]:
@@ -103,6 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         limits = choose_limits(OccupancyCounts.sum(list(chosen.values())), calibration, arguments.free, total)
     else:
         limits = choose_limits(total, calibration, arguments.free)
+    limits = limits * arguments.limits_factor
     write_calibration(arguments.weights, arguments.out, calibration, limits)
     held_out = len(places) > 1
     found = (
