@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -95,7 +96,9 @@ def inside(image: npt.NDArray[np.float64], fit: ImageFit, margin: float) -> npt.
     height, width = fit.content
     u, v, z = image.T
     low, high = -0.5 + margin, -0.5 - margin
-    return (z > 0.2) & (u > low) & (u < width + high) & (v > low) & (v < height + high)
+    # the limit of the depth is one of the camera's own frame, whose origin the projection moves by 2 mm
+    nearest = 0.2 + math.copysign(0.005, margin)
+    return (z > nearest) & (u > low) & (u < width + high) & (v > low) & (v < height + high)
 
 
 @settings(max_examples=40)
@@ -146,7 +149,7 @@ def check_pixels(
     row_width: int,
 ) -> None:
     """Flat cells of one view against the point-by-point projection; the last bit may round the other way."""
-    surely, maybe = inside(image, fit, 5e-2), inside(image, fit, -5e-2)
+    surely, maybe = inside(image, fit, 1e-2), inside(image, fit, -1e-2)
     assert visible[surely].all()
     assert not visible[~maybe].any()
     u, v = image[surely, 0], image[surely, 1]
