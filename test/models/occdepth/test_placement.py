@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -96,8 +95,8 @@ def inside(image: npt.NDArray[np.float64], fit: ImageFit, margin: float) -> npt.
     height, width = fit.content
     u, v, z = image.T
     low, high = -0.5 + margin, -0.5 - margin
-    # the limit of the depth is one of the camera's own frame, whose origin the projection moves by 2 mm
-    nearest = 0.2 + math.copysign(0.005, margin)
+    # the tables cut off nearer points at depths between 0.1 and 0.2 m
+    nearest = 0.2 if margin > 0 else 0.09
     return (z > nearest) & (u > low) & (u < width + high) & (v > low) & (v < height + high)
 
 
