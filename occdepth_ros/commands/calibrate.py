@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 
@@ -74,10 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--limits-factor",
         type=float,
+        nargs=len(REGIONS),
         metavar="F",
-        default=1.0,
-        help="factor of the limits, below 1 where the ground truth is sharper than reality, as of synthetic scenes "
-        "(default: %(default)s)",
+        default=[1.0] * len(REGIONS),
+        help=f"factors of the limits: {', '.join(REGIONS)}; below 1 where the ground truth is sharper than reality, as "
+        "of synthetic scenes (default: 1)",
     )
     add("--count", type=int, metavar="N", help="only the first N scenes (default: all)")
     add("--seed", type=int, metavar="S", default=0, help="of generated scenes (default: %(default)s)")
@@ -95,8 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if not all(0 < p < 1 for p in arguments.free):
         raise SourceError("a probability is not between 0 and 1", where="--free", remedy="Such as 0.06 0.02 0.06.")
-    if not 0 < arguments.limits_factor <= 1:
-        raise SourceError("the factor is not between 0 and 1", where="--limits-factor", remedy="Such as 0.3.")
+    if not all(0 < factor <= 1 for factor in arguments.limits_factor):
+        raise SourceError("a factor is not between 0 and 1", where="--limits-factor", remedy="Such as 0.2 0.2 0.3.")
     places: dict[str, OccupancyCounts] = {}
     chosen: dict[str, OccupancyCounts] = {}
     for weights, *sequences in arguments.fold or [(arguments.weights, *arguments.sequences)]:
@@ -113,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
         limits = choose_limits(OccupancyCounts.sum(list(chosen.values())), calibration, arguments.free, total)
     else:
         limits = choose_limits(total, calibration, arguments.free)
-    limits = limits * arguments.limits_factor
+    limits = limits * np.repeat(arguments.limits_factor, len(limits) // len(REGIONS))[:, None]
     write_calibration(arguments.weights, arguments.out, calibration, limits)
     held_out = len(places) > 1
     found = (

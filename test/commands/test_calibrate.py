@@ -24,7 +24,7 @@ def test_probabilities_and_limits_are_fitted_and_stored_with_a_report_and_a_figu
 ) -> None:
     weights, out = shipped_weights(MODEL), tmp_path / "calibrated.safetensors"
     report, figure = tmp_path / "report.json", tmp_path / "reliability.png"
-    more = ["--json", str(report), "--figure", str(figure), "--limits-factor", "0.5"]
+    more = ["--json", str(report), "--figure", str(figure), "--limits-factor", "0.5", "0.5", "0.25"]
     assert main(["calibrate", "--weights", str(weights), "--out", str(out), *SCENE, *more]) == 0
     found = json.loads(report.read_text())
     assert found["measured"] == "the scenes of the fit themselves"
@@ -41,6 +41,6 @@ def test_a_probability_outside_its_range_is_refused(tmp_path: Path, capsys: pyte
     arguments = ["--weights", str(tmp_path / "w"), "--out", str(tmp_path / "o"), "--free", "0.1", "1.5", "0.1"]
     assert main(["calibrate", *arguments, *SCENE]) == 2
     assert "--free" in capsys.readouterr().err
-    assert main(["calibrate", *arguments[:4], "--limits-factor", "0", *SCENE]) == 2
+    assert main(["calibrate", *arguments[:4], "--limits-factor", "1", "0", "1", *SCENE]) == 2
     assert "--limits-factor" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
