@@ -53,7 +53,7 @@ MODELS: dict[str, ModelEntry] = {
     ),
     "occdepth-edge-kitti": ModelEntry(
         _EDGE_BEV,
-        "the same network trained on real streets; its weights ship, for non-commercial use only",
+        "the network of occdepth-edge trained on real streets; its weights ship, for non-commercial use only",
         False,
     ),
     "occdepth-edge-sfa": ModelEntry(

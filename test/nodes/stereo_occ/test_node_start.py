@@ -20,7 +20,7 @@ pytestmark = pytest.mark.ros
     ("parameters", "said"),
     [
         ({"grid_size": "[1, 2]"}, "grid_size: (1, 2) is not an array of 3 numbers"),
-        ({"model": "nothing"}, "'nothing' is not one of occdepth-edge, occdepth-edge-kitti, stereo-geometry"),
+        ({"model": "nothing"}, "'nothing' is not one of occdepth-edge, occdepth-edge-kitti, occdepth-edge-sfa"),
         ({"grid_resolution": "-1.0"}, "grid_resolution"),
         ({"occupancy_min_height": "9.0"}, "is empty"),
     ],

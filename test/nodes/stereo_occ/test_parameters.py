@@ -47,7 +47,7 @@ def test_every_output_has_a_switch_and_a_rate() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("model", "no-such", "not one of occdepth-edge, occdepth-edge-kitti, stereo-geometry"),
+        ("model", "no-such", "not one of occdepth-edge, occdepth-edge-kitti, occdepth-edge-sfa"),
         ("model", 3, "not text"),
         ("grid_resolution", -0.2, "not within"),
         ("grid_resolution", float("nan"), "not within"),
