@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -134,3 +136,10 @@ def test_a_bag_that_is_refused_is_closed(tmp_path: Path) -> None:
     with pytest.raises(ImageError):
         BagSequence(path)
     assert not open_files(tmp_path)
+
+
+def test_a_process_that_leaves_a_sequence_open_ends_without_a_message(tmp_path: Path) -> None:
+    path = record(tmp_path / "drive", "sqlite3")
+    code = f"from occdepth_ros.sources import open_source; source = open_source({str(path)!r}); print(len(source))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "5", "")

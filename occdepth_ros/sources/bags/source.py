@@ -55,6 +55,8 @@ class BagSequence:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bag")
         self._opened = _Opened()
         self._close = weakref.finalize(self, _closed, self._opened, self._thread)
+        # at the end of the interpreter no thread takes work any more, and the system closes the files
+        self._close.atexit = False
         try:
             self._thread.submit(self._open, path).result()
         except (SourceError, CalibrationError, ImageError):
