@@ -28,7 +28,7 @@ class Tally:
         self.times: list[dict[str, float]] = []
 
     def row(self, name: str) -> dict[str, Any]:
-        """One row of the table."""
+        """Return one row of the table."""
         scores = {f"{score} %": 100 * value for score, value in self.scores.summary().items()}
         stages = self.times[0] if self.times else {}
         times = {f"{stage} ms": median(t[stage] for t in self.times) for stage in stages}

@@ -71,7 +71,7 @@ def run() -> list[dict[str, Any]]:
 
 
 def row(name: str, times: list[Times]) -> dict[str, Any]:
-    """Statistics of the times of one step."""
+    """Return the row of the table for one step."""
     cpu, wall = [t.cpu_ms for t in times], [t.wall_ms for t in times]
     return {
         "name": name,
@@ -83,7 +83,7 @@ def row(name: str, times: list[Times]) -> dict[str, Any]:
 
 
 def hours(prediction: OccupancyPrediction) -> list[dict[str, Any]]:
-    """Times of the first minute of a drive, and of the last minute of its second hour.
+    """Return the times of the first minute of a drive and of the last minute of its second hour.
 
     The two minutes are driven in turns, frame by frame, so that the load of the machine affects both alike. The second
     map has driven for two hours by its stamps with a prediction every 10 s and 4 m before, and its
@@ -137,7 +137,7 @@ def drive(
     count: int = FRAMES,
     tilt: float = 0.0,
 ) -> list[Times]:
-    """Times of each frame of a drive; `tilt` is an additional pitch, radians."""
+    """Fuse the frames of a drive and return the times of each; `tilt` is an additional pitch, radians."""
     times = []
     cos, sin = np.cos(tilt), np.sin(tilt)
     tilted = np.array([[cos, 0, sin, 0], [0, 1, 0, 0], [-sin, 0, cos, 0], [0, 0, 0, 1]])
@@ -149,14 +149,14 @@ def drive(
 
 
 def timed(call: Callable[[], object]) -> Times:
-    """Processor and wall time of one call."""
+    """Return the processor and wall time of one call."""
     wall, cpu = time.perf_counter(), time.thread_time()
     call()
     return Times(1e3 * (time.thread_time() - cpu), 1e3 * (time.perf_counter() - wall))
 
 
 def pose_at(index: int) -> npt.NDArray[np.float64]:
-    """A vehicle that turns slowly and nods by up to two degrees."""
+    """Return the pose of a vehicle that turns slowly and pitches by up to two degrees."""
     yaw, pitch, roll = 0.01 * index, 0.03 * np.sin(0.3 * index), 0.02 * np.cos(0.2 * index)
     cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
     pose = np.eye(4)

@@ -107,7 +107,7 @@ def measure(frames: int = 60, seed: int = 0) -> GhostReport:
 
 
 def scene(index: int, time_s: float) -> tuple[Labels, Labels]:
-    """Labels of the static scene and of the moving objects on the grid of a frame, 0 = free."""
+    """Return the labels of the static scene and of the moving objects on the grid of a frame, 0 = free."""
     static, moving = np.zeros(GRID.size, np.uint8), np.zeros(GRID.size, np.uint8)
     static[:, :, 0] = SEMANTIC_KITTI.id_of("road")
     static[:, :4, 1:14] = static[:, -4:, 1:14] = SEMANTIC_KITTI.id_of("building")
@@ -123,7 +123,7 @@ def scene(index: int, time_s: float) -> tuple[Labels, Labels]:
 
 
 def predicted(labels: Labels, moving: Labels, rng: np.random.Generator, stamp_ns: int) -> OccupancyPrediction:
-    """A prediction of these labels with the errors of a network."""
+    """Return a prediction of these labels with the errors of a network."""
     out = labels.copy()
     smeared = cv2.dilate(moving.reshape(GRID.size[0], -1), np.ones((3, 1), np.uint8)).reshape(GRID.size)
     smeared = np.where((rng.random(GRID.size) < SMEARED) & (labels == EMPTY), smeared, 0)
@@ -142,7 +142,7 @@ def predicted(labels: Labels, moving: Labels, rng: np.random.Generator, stamp_ns
 
 
 def _rays() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Ray of the camera through each voxel, and the distance of the voxel, `[X * Y * Z]` each."""
+    """Return the ray of the camera through each voxel, and the distance of the voxel, `[X * Y * Z]` each."""
     ray = GRID.centers().reshape(-1, 3) - CAMERA
     azimuth = np.degrees(np.arctan2(ray[:, 1], ray[:, 0])) / RAY_DEG
     elevation = np.degrees(np.arctan2(ray[:, 2], np.hypot(ray[:, 0], ray[:, 1]))) / RAY_DEG

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def models() -> list[str]:
-    """The models that `occdepth bench` supports, read from the text of the registry by predictor."""
+    """Return the models that `occdepth bench` supports, read from the text of the registry by predictor."""
     text = (ROOT / "occdepth_ros" / "models" / "registry.py").read_text(encoding="utf-8")
     return re.findall(r'^    "([\w-]+)": ModelEntry\(\s*(?:_OCCDEPTH|_EDGE|_EDGE_BEV),', text, re.MULTILINE)
 

@@ -121,7 +121,7 @@ class Engine:
         )
 
     def _supported(self, result: Occupancy, left: ImageArray, right: ImageArray) -> Occupancy:
-        """The prediction with free space that no unambiguous match supports as unknown, for every kind of predictor."""
+        """Mark free space as unknown that no unambiguous match supports, for every kind of predictor."""
         started = time.perf_counter()
         if self._support is None:
             kind = getattr(self.predictor, "free_space", FreeSpace.UNSUPPORTED)

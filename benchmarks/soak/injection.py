@@ -61,7 +61,7 @@ class Injector:
 
 @contextmanager
 def failing_opencv(injector: Injector) -> Iterator[None]:
-    """Every function of OpenCV."""
+    """Make every function of OpenCV fail."""
     with ExitStack() as stack:
         for name, value in vars(cv2).items():
             if type(value).__name__ == "builtin_function_or_method" and name[0].islower():
@@ -71,28 +71,28 @@ def failing_opencv(injector: Injector) -> Iterator[None]:
 
 @contextmanager
 def failing_publish(injector: Injector) -> Iterator[None]:
-    """Publishing of lifecycle publishers."""
+    """Make the publishing of lifecycle publishers fail."""
     with patch.object(LifecyclePublisher, "publish", injector.wrap(LifecyclePublisher.publish)):
         yield
 
 
 @contextmanager
 def failing_transforms(injector: Injector) -> Iterator[None]:
-    """Look-ups of transforms."""
+    """Make look-ups of transforms fail."""
     with patch.object(tf2_ros.Buffer, "lookup_transform", injector.wrap(tf2_ros.Buffer.lookup_transform)):
         yield
 
 
 @contextmanager
 def failing_load(injector: Injector) -> Iterator[None]:
-    """Loading of the model."""
+    """Make the loading of the model fail."""
     with patch.object(model_host, "Engine", injector.wrap(model_host.Engine)):
         yield
 
 
 @contextmanager
 def failing_disk(injector: Injector) -> Iterator[None]:
-    """Opening, renaming and creating files and folders."""
+    """Make opening, renaming and creating of files and folders fail."""
     with ExitStack() as stack:
         opened = injector.wrap(builtins.open)
         stack.enter_context(patch.object(builtins, "open", opened))

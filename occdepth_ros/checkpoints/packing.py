@@ -135,7 +135,7 @@ def halved(tensor: torch.Tensor, *, vectors: bool = False) -> torch.Tensor:
 
 
 def header_of(path: Path) -> dict[str, str]:
-    """Metadata in the header of a safetensors file; empty for files of other formats.
+    """Return the metadata in the header of a safetensors file; empty for files of other formats.
 
     Raises:
         CheckpointError: the header is damaged.
@@ -149,7 +149,7 @@ def header_of(path: Path) -> dict[str, str]:
 
 
 def _sorted_header(content: bytes) -> bytes:
-    """The same file with a sorted header: the order that the writer gives the metadata varies."""
+    """Return the file with a sorted header, because the order in which the writer stores the metadata varies."""
     (length,) = struct.unpack("<Q", content[:8])
     header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)

@@ -140,7 +140,7 @@ def compare_on(
 
 
 def table(done: Comparison) -> Table:
-    """Stages as rows, milliseconds."""
+    """Return a table with one stage per row, milliseconds."""
     title = f"{done.model} on {done.device}, {done.frames} frames, labels equal on {done.label_agreement:.3%}"
     made = Table(title=title, title_justify="left")
     for column in ("stage", "reference ms", "optimized ms", "ratio"):

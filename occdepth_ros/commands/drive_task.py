@@ -94,7 +94,7 @@ def run_task(task: Task) -> Outcome:
 
 
 def _options_key(task: Task) -> str:
-    """Hash of the arguments that determine the results, with size and time of the weights file."""
+    """Return the hash of the arguments that determine the results, with size and time of the weights file."""
     values = {key: value for key, value in task.values.items() if key not in _NOT_OPTIONS}
     weights = values.get("weights")
     if weights and Path(weights).is_file():

@@ -163,7 +163,7 @@ def score_scenes(model: SceneModel, scenes: SceneDataset, scores: SetScores, tim
 
 
 def score_with_memory(model: SceneModel, scenes: SceneDataset, pairs: int) -> dict[str, Any]:
-    """Report of the scenes with a memory of earlier pairs.
+    """Return the report of the scenes scored with a memory of earlier pairs.
 
     Raises:
         ModelError: the model is not stateful.
@@ -181,7 +181,7 @@ def score_with_memory(model: SceneModel, scenes: SceneDataset, pairs: int) -> di
 
 
 def score_variants(model: SceneModel, scenes: SceneDataset) -> dict[str, dict[str, Any]]:
-    """Scores of the scenes by other rigs, by the name of the variant, percent.
+    """Return the scores of the scenes seen by other rigs, percent, by name of the variant.
 
     Raises:
         OccDepthError: the model cannot use a rig.

@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def line(found: Agreement, frames: int) -> str:
-    """The comparison as one line of text."""
+    """Format the comparison as one line of text."""
     return (
         f"checked on {frames} frames with {found.provider}: labels equal on {found.labels:.4%} ({found.kinds} kinds), "
         f"confidence within 1/255 on {found.confidence:.4%}; PyTorch {found.network_ms:.0f} ms, "

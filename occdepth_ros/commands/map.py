@@ -61,14 +61,14 @@ class MapReport:
     periodic: list[str] = field(default_factory=list)
 
     def left_out(self) -> list[str]:
-        """One line for each fault of the images: name and frames."""
+        """Return one line for each fault of the images: name and frames."""
         lines = [f"{name}: not fused: {', '.join(frames)}" for name, frames in self.faults.items()]
         if self.periodic:
             lines.append(f"periodic_texture: nothing free behind it: {', '.join(self.periodic)}")
         return lines
 
     def summary(self) -> dict[str, Any]:
-        """The report as plain values."""
+        """Return the report as plain values."""
         return {
             "frames": len(self.fusion_ms),
             "fusion_ms": {
@@ -152,7 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _results(arguments: argparse.Namespace, folder: Path) -> dict[str, Path]:
-    """The files of one of many drives."""
+    """Return the arguments of one drive that name its result files."""
     folder.mkdir(parents=True, exist_ok=True)
     return {"out": folder / "map.npz", "image": folder / "map.png", "report": folder / REPORT}
 

@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def pooled(paths: list[Path]) -> dict[str, Any]:
-    """Scores of all folds together, from the reports of `occdepth eval`, percent."""
+    """Return the scores of all folds together, from the reports of `occdepth eval`, percent."""
     by_place: dict[str, Any] = {}
     for path in paths:
         by_place |= json.loads(path.read_text(encoding="utf-8"))["by_sequence"]

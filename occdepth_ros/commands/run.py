@@ -208,7 +208,7 @@ class Tally:
         return sum(len(frames) for (_, is_predicted), (_, frames) in self.faults.items() if not is_predicted)
 
     def input_warnings(self) -> list[str]:
-        """One line for each fault of the images: name, frames, and the text of the first."""
+        """Return one line for each fault of the images: name, frames, and the text of the first."""
         lines = []
         for (name, is_predicted), (text, frames) in self.faults.items():
             shown = ", ".join(map(str, frames[:5])) + (f" and {len(frames) - 5} more" if len(frames) > 5 else "")

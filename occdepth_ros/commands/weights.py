@@ -139,7 +139,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def format_table(checks: Sequence[PartCheck]) -> str:
-    """The checks as lines of text."""
+    """Format the checks as lines of text."""
     lines = [f"{'part':<16}{'max diff':>11}{'mean diff':>11}   {'value':>9} {'rule':<16}{'limit':>8}  verdict"]
     for check in checks:
         differences = "".join(

@@ -67,7 +67,7 @@ class MapRecorder:
         return sum(len(self.path_at(stamp)) > 0 for stamp in self.paths)
 
     def path_at(self, stamp: int) -> Points:
-        """The newest path that was planned until a time (ns), `[N, 3]` in the map's frame; the height is not set."""
+        """Return the newest path that was planned until a time (ns), `[N, 3]` in the map's frame, without heights."""
         known = [other for other in self.paths if other <= stamp]
         if not known:
             return np.empty((0, 3))

@@ -197,7 +197,7 @@ class Observer:
 
 
 def stamp_of(message: bytes, *, kind: type) -> int:
-    """Time stamp in nanoseconds of a serialised message whose type begins with a header or a list of headers.
+    """Return the stamp (ns) of a serialised message whose type begins with a header or a list of headers.
 
     CDR (OMG DDS-XTypes, plain encoding): four bytes of encapsulation, then little-endian members in order. Returns -1
     for a message that is too short.

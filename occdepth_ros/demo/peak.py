@@ -14,7 +14,7 @@ REACHED = 0.9
 
 
 def highest_rate(trial: Callable[[float], RealTime], first_hz: float) -> RealTime | None:
-    """Search by bisection.
+    """Search for the highest rate by bisection.
 
     Args:
         trial: replays at a rate, Hz.

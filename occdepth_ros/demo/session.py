@@ -106,7 +106,7 @@ class Session:
         return self.source[0].world_from_grid is None
 
     def _silent(self, seen: Observations) -> list[str]:
-        """Expected topics without a message; /tf is expected only if the sequence has poses."""
+        """Return the expected topics without a message; /tf is expected only if the sequence has poses."""
         mute = {"/tf"} if self._is_without_poses else set()
         return [name for name in seen.silent if name not in mute]
 

@@ -169,5 +169,5 @@ class CompletionScores:
         }
 
     def by_class(self) -> dict[str, float]:
-        """IoU by class name, without the empty class, fractions of 1."""
+        """Return the IoU by class name, without the empty class, fractions of 1."""
         return {name: float(iou) for name, iou in zip(self.classes.names[1:], self.class_iou[1:], strict=True)}

@@ -58,13 +58,13 @@ class OccupancyCounts:
 
     @classmethod
     def empty(cls) -> OccupancyCounts:
-        """Counts of no scene."""
+        """Return counts without any scene."""
         shape = (ZONES, LEVELS)
         return cls(np.zeros((*shape, _CLASSES, _CLASSES), np.int64), np.zeros((*shape, CERTAINTIES, 3), np.int64))
 
     @classmethod
     def sum(cls, parts: Sequence[OccupancyCounts]) -> OccupancyCounts:
-        """Counts of several places together."""
+        """Add the counts of several places."""
         return cls(np.sum([p.labels for p in parts], 0), np.sum([p.certain for p in parts], 0))
 
     def add(self, probability: Bytes, names: Bytes, certainty: Bytes, zone: Bytes, ground_truth: Bytes) -> None:
@@ -83,13 +83,13 @@ class OccupancyCounts:
 
 
 def logits(level: npt.ArrayLike) -> Floats:
-    """Logits of probabilities times 255, away from infinity."""
+    """Return the finite logits of probabilities times 255."""
     p = np.clip(np.asarray(level, np.float64) / (LEVELS - 1), 0.002, 0.998)
     return np.asarray(np.log(p / (1 - p)))
 
 
 def fit_calibration(counts: OccupancyCounts) -> Floats:
-    """Scale and offset of the logit by zone, maximum likelihood by Newton's method, `[ZONES, 2]`.
+    """Fit scale and offset of the logit by zone, by maximum likelihood with Newton's method, `[ZONES, 2]`.
 
     A zone with fewer than 100 free or occupied voxels keeps its probabilities.
     """
@@ -113,7 +113,7 @@ def fit_calibration(counts: OccupancyCounts) -> Floats:
 
 
 def calibrated(calibration: Floats, level: npt.ArrayLike) -> Floats:
-    """Calibrated probabilities of one zone, whose scale and offset are given, for probabilities times 255."""
+    """Return calibrated probabilities of one zone for probabilities times 255, by the zone's scale and offset."""
     return np.asarray(1 / (1 + np.exp(-(calibration[0] * logits(level) + calibration[1]))))
 
 
@@ -127,7 +127,7 @@ class _LimitObjective:
         self._parts[..., 0] += counts.labels.sum(1).sum(-1)[:, None] - self._parts.sum(-1)
 
     def by_limit(self, chosen: Sequence[int], at: int) -> dict[int, float]:
-        """The objective for every candidate, and for the chosen limit, of the zone `at`; the other limits stay."""
+        """Return the objective for each candidate limit of the zone `at` and for its chosen limit; others stay."""
         others = np.sum([self._parts[zone, level] for zone, level in enumerate(chosen) if zone != at], 0)
         return {level: self._score(others + self._parts[at, level]) for level in (chosen[at], *CANDIDATES)}
 
@@ -144,7 +144,7 @@ def choose_limits(
     free: Sequence[float] = FREE,
     beside: OccupancyCounts | None = None,
 ) -> Floats:
-    """Calibrated probabilities below which a voxel is free and from which it is occupied, by zone, `[ZONES, 2]`.
+    """Choose the calibrated probabilities below which a voxel is free and from which it is occupied, `[ZONES, 2]`.
 
     The limits of occupied maximize SC IoU + 2.5 SSC mIoU of all zones together, one zone after another. Voxels
     between the limits count as free in these scores.
@@ -174,7 +174,7 @@ def choose_limits(
 
 
 def reliability(counts: OccupancyCounts, calibration: Floats, limits: Floats) -> dict[str, Reliability]:
-    """Calibration of the labels by region with given calibration and limits."""
+    """Return the calibration of the labels by region with given calibration and limits."""
     share = (np.arange(CERTAINTIES) + 0.5) / CERTAINTIES
     out = {name: Reliability() for name in REGIONS}
     for at in range(ZONES):
@@ -196,7 +196,7 @@ def reliability(counts: OccupancyCounts, calibration: Floats, limits: Floats) ->
 
 
 def held_out_reliability(places: dict[str, OccupancyCounts], free: Sequence[float] = FREE) -> dict[str, Reliability]:
-    """Reliability on each place with calibration and limits of the other places, summed; two or more places."""
+    """Return the summed reliability of two or more places, each with calibration and limits of the other places."""
     total = {name: Reliability() for name in REGIONS}
     for name, counts in places.items():
         others = OccupancyCounts.sum([c for other, c in places.items() if other != name])

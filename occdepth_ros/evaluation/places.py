@@ -46,7 +46,7 @@ def place_report(confusions: Sequence[Confusion]) -> dict[str, Any]:
 
 
 def _scores(confusion: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """SC IoU and SSC mIoU of confusion matrices `[N, C, C]`, percent, `[N, 2]`."""
+    """Return the SC IoU and SSC mIoU of confusion matrices `[N, C, C]`, percent, `[N, 2]`."""
     hit = confusion[:, 1:, 1:].sum((1, 2))
     union = confusion.sum((1, 2)) - confusion[:, 0, 0]
     right = np.diagonal(confusion, axis1=1, axis2=2)

@@ -90,7 +90,7 @@ class Comparison:
         return self.reference_cpu_ms / self.optimized_cpu_ms
 
     def rows(self) -> list[tuple[str, float, float]]:
-        """Name of every stage with its time in both paths, in execution order."""
+        """Return the name of every stage with its time in both paths, in execution order."""
         optimized = dict(self.optimized_stages)
         if set(optimized) != set(self.reference_stages):
             # a single stage of the reference network corresponds to several stages of the predictor

@@ -19,7 +19,7 @@ RANGES = (12.8, 25.6, 51.2)
 
 
 def range_mask(grid: VoxelGrid, edge: float) -> Mask:
-    """Mask of the volume x in [0, edge], y in [-edge/2, edge/2] metres at all heights, `[X, Y, 1]`.
+    """Return the mask of the volume x in [0, edge], y in [-edge/2, edge/2] metres at all heights, `[X, Y, 1]`.
 
     Completion by distance is usually reported for these volumes.
     """
@@ -30,19 +30,19 @@ def range_mask(grid: VoxelGrid, edge: float) -> Mask:
 
 
 def view_mask(grid: VoxelGrid, rig: StereoRig) -> Mask:
-    """Mask of the voxels whose centre projects into the left image, occluded or not, `[X, Y, Z]`."""
+    """Return the mask of the voxels whose centre projects into the left image, occluded or not, `[X, Y, Z]`."""
     return project_voxels(grid, rig.left, rig.left_from_grid).visible.reshape(grid.size)
 
 
 def fixed_regions(grid: VoxelGrid, rig: StereoRig) -> dict[str, Mask]:
-    """Regions that depend on grid and calibration only, by name; masks broadcast to `[X, Y, Z]`."""
+    """Return the regions that depend on grid and calibration only, by name; masks broadcast to `[X, Y, Z]`."""
     inside = view_mask(grid, rig)
     ranges = {f"range_{edge:g}": range_mask(grid, edge) for edge in RANGES}
     return {**ranges, "in_view": inside, "out_of_view": ~inside}
 
 
 def visibility_regions(visibility: npt.NDArray[np.uint8]) -> Mapping[str, Mask]:
-    """Regions that depend on the visibility of the prediction, by name, `[X, Y, Z]`.
+    """Return the regions that depend on the visibility of the prediction, by name, `[X, Y, Z]`.
 
     `seen`: a ray passed through the voxel or ended in it; `completed`: all others. Models with different depth
     estimates divide a scene differently.

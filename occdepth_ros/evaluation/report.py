@@ -118,7 +118,7 @@ class SetScores:
         }
 
     def _pixel_report(self) -> dict[str, Any]:
-        """Share of labelled pixels named right, and IoU by class, percent."""
+        """Return the share of labelled pixels with the right class, and the IoU by class, percent."""
         right, total = int(np.diag(self.pixels.confusion).sum()), int(self.pixels.confusion.sum())
         return {
             "frames": self.pixels.scenes,
@@ -131,13 +131,13 @@ class SetScores:
 
 
 def headline(scores: CompletionScores) -> dict[str, float]:
-    """The four scores of a table row, percent."""
+    """Return the four scores of a table row, percent."""
     summary = scores.summary()
     return {key: _percent(summary[name]) for key, name in HEADLINE.items()}
 
 
 def present(scores: CompletionScores) -> dict[str, Any]:
-    """Names of the classes in the ground truth, and the mean IoU over them, percent."""
+    """Return the names of the classes in the ground truth, and the mean IoU over them, percent."""
     return {
         "present_classes": [scores.classes.names[label] for label in scores.present],
         "present_miou": _percent(scores.present_mean_iou),
@@ -145,12 +145,12 @@ def present(scores: CompletionScores) -> dict[str, Any]:
 
 
 def rows_of(scores: CompletionScores) -> list[str]:
-    """The confusion matrix as text, one row of voxel counts for each true class; `confusion_of` reads it."""
+    """Format the confusion matrix as text, one row of voxel counts for each true class; `confusion_of` reads it."""
     return [" ".join(map(str, row)) for row in scores.confusion.tolist()]
 
 
 def confusion_of(rows: Sequence[str]) -> npt.NDArray[np.int64]:
-    """The inverse of `rows_of`, `[true class, predicted class]`."""
+    """Read the text of `rows_of`; return the confusion matrix `[true class, predicted class]`."""
     return np.array([[int(count) for count in row.split()] for row in rows], np.int64)
 
 

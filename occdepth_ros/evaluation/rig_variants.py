@@ -58,12 +58,12 @@ class VariantScenes:
 
 
 def view_angle(camera: PinholeCamera) -> float:
-    """Horizontal field of view, degrees."""
+    """Return the horizontal field of view, degrees."""
     return math.degrees(2 * math.atan(camera.width / 2 / float(camera.projection[0, 0])))
 
 
 def with_view(example: SceneExample, degrees: float) -> SceneExample:
-    """The scene with another horizontal field of view and the same image width.
+    """Return the scene with another horizontal field of view and the same image width.
 
     A narrower view is a crop. For a wider one the image is reduced to its place in the wide image; the rest was not
     recorded and is black.
@@ -88,7 +88,7 @@ def with_view(example: SceneExample, degrees: float) -> SceneExample:
 
 
 def with_pitch(example: SceneExample, degrees: float) -> SceneExample:
-    """The scene by cameras that look down by `degrees` more, about the baseline; image rows stay rectified."""
+    """Return the scene seen by cameras pitched down by `degrees` about the baseline; image rows stay rectified."""
     angle = math.radians(degrees)
     turn = np.eye(4)
     # a camera that turns down moves points up in its frame, whose y axis points down
@@ -103,7 +103,7 @@ def with_pitch(example: SceneExample, degrees: float) -> SceneExample:
 
 
 def with_height(example: SceneExample, metres: float) -> SceneExample:
-    """The world scaled so that the camera is `metres` above the road; objects change their size, too."""
+    """Return the scene with the world, including objects, scaled so that the camera is `metres` above the road."""
     rig = example.rig
     camera_z = float(np.linalg.inv(rig.left_from_grid)[2, 3])
     scale = metres / (camera_z - GROUND_Z)
@@ -123,7 +123,7 @@ def with_height(example: SceneExample, metres: float) -> SceneExample:
 
 
 def on_moved_grid(example: SceneExample, pitch: float = 0.0, up: float = 0.0) -> SceneExample:
-    """The scene on a grid that is tilted and moved against the road.
+    """Return the scene on a grid that is tilted and moved relative to the road.
 
     Args:
         example: the scene.
@@ -162,7 +162,7 @@ VARIANTS = (
 def _seen_by(
     example: SceneExample, rig: StereoRig, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]
 ) -> SceneExample:
-    """The scene with other images and cameras, without labels of pixels."""
+    """Return the scene with other images and cameras, without pixel labels."""
     return replace(
         example,
         left=np.ascontiguousarray(left),
@@ -177,7 +177,7 @@ def _seen_by(
 
 
 def _resampled(example: SceneExample, original: SceneExample, former_from_new: Matrix) -> SceneExample:
-    """The scene with the ground truth at the places of another frame's voxels, nearest; unknown outside.
+    """Return the scene with the ground truth resampled to another frame's voxels (nearest neighbour); unknown outside.
 
     Args:
         example: the scene to change.

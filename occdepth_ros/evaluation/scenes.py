@@ -23,7 +23,7 @@ from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 
 def default_alignment(model: str) -> str:
-    """Default alignment of a model, see `SceneModel`: "index" for published checkpoints, else "place"."""
+    """Return the default alignment of a model, see `SceneModel`: "index" for published checkpoints, else "place"."""
     return "index" if MODELS[model].published else "place"
 
 

@@ -88,7 +88,7 @@ class About:
         return out if self.config.depth is None else out | {"depth": ("float32", self.config.image)}
 
     def to_json(self) -> str:
-        """The text of the metadata entry."""
+        """Return the metadata as JSON text."""
         return json.dumps(
             {
                 "format": FORMAT,

@@ -96,7 +96,7 @@ class ExportableEdge(nn.Module):
 
 
 def dense_histogram(depth: torch.Tensor, edges: torch.Tensor, scale: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """`depth_histogram` without scattered sums, which TensorRT does not support.
+    """Compute `depth_histogram` without scattered sums, which TensorRT does not support.
 
     Args:
         depth: `[H, W]`, metres, negative = unknown.

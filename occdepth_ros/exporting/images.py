@@ -27,7 +27,7 @@ class FixedFit(nn.Module):
         self.register_buffer("columns", resizing(fit.source[1], fit.scaled[1]) if resized else None, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """`[V, H, W, 3]` RGB uint8 of the source size to `[V, 3, h, w]` float32 of the target size, normalised."""
+        """Map `[V, H, W, 3]` RGB uint8 of the source size to `[V, 3, h, w]` float32 of the target size, normalised."""
         height, width = self.fit.content
         if self.rows is not None and self.columns is not None:
             planes = images.permute(0, 3, 1, 2).float()
@@ -39,7 +39,7 @@ class FixedFit(nn.Module):
 
 
 def resizing(before: int, after: int) -> torch.Tensor:
-    """The antialiased bilinear resizing of `before` samples to `after` as a matrix, `[after, before]`."""
+    """Return the antialiased bilinear resizing of `before` to `after` samples as a matrix, `[after, before]`."""
     # each sample as an image two columns wide: torch resizes images of one column wrongly
     unit = torch.eye(before)[:, None, :, None].expand(-1, -1, -1, 2).contiguous()
     resized = F.interpolate(unit, size=(after, 2), mode="bilinear", align_corners=False, antialias=True)

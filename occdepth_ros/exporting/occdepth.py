@@ -61,7 +61,7 @@ class ExportableOccDepth(nn.Module):
         return decided if depth is None else (*decided, expected_depth(depth, network.config))
 
     def voxel_weight(self, depth: torch.Tensor) -> torch.Tensor:
-        """The depth distribution `[1, V, D, h, w]` read at every lifted voxel, `[1, 1, X, Y, Z]`."""
+        """Return the depth distribution `[1, V, D, h, w]` read at every lifted voxel, `[1, 1, X, Y, Z]`."""
         samples = [sampler(depth[:, view])[0] for view, sampler in enumerate(self.samplers)]
         weight = sum(samples[1:], start=samples[0]).view(1, 1, *self.geometry.size)
         return weight if self.network.config.layout == "kitti" else weight.transpose(3, 4)

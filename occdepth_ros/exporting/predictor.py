@@ -73,7 +73,7 @@ class ExportedPredictor(NetworkPredictor[ExportedTables]):
         return self.about.rig
 
     def clock(self) -> StageClock:
-        """A clock of the CPU: ONNX Runtime returns when the device has finished."""
+        """Return a CPU clock: ONNX Runtime returns when the device has finished."""
         return StageClock(torch.device("cpu"))
 
     def check_grid(self, grid: VoxelGrid) -> None:
@@ -90,7 +90,7 @@ class ExportedPredictor(NetworkPredictor[ExportedTables]):
         super().calibrate(self.about.rig, self.about.grid)
 
     def tables(self, rig: StereoRig, grid: VoxelGrid) -> ExportedTables:
-        """Tables of one calibration."""
+        """Return the tables of one calibration."""
         about = self.about
         network_rig = about.fit.rig(rig)
         visibility = VisibilityTable.of_camera(grid, network_rig.left, network_rig.left_from_grid)

@@ -57,7 +57,7 @@ class Session:
         self._where, self._requested = where, device
 
     def run(self, inputs: Arrays) -> Arrays:
-        """Outputs by name.
+        """Run the graph and return its outputs by name.
 
         Raises:
             ModelError: the device ran out of memory, or failed.
@@ -70,7 +70,7 @@ class Session:
 
 
 def providers(device: str, available: list[str]) -> list[tuple[str, dict[str, str]]]:
-    """The execution providers of a device with their options, the requested one first.
+    """Return the execution providers of a device with their options, the requested one first.
 
     Args:
         device: as for `Session`.

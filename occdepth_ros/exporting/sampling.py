@@ -43,7 +43,7 @@ class FixedSampler(nn.Module):
         self.register_buffer("weight", torch.stack(weight), persistent=False)
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
-        """`[C, D, h, w]` to `[C, M]`."""
+        """Map `[C, D, h, w]` to `[C, M]`."""
         cells = volumes.flatten(1)
         total = cells.index_select(1, self.index[0]) * self.weight[0]
         for corner in range(1, CORNERS):

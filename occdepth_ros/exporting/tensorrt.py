@@ -14,7 +14,7 @@ SUFFIX = ".engine"
 
 
 def load() -> Any:
-    """The library.
+    """Import the library.
 
     Raises:
         ModelError: the library is not installed, or finds no GPU.

@@ -83,7 +83,7 @@ def export(path: Path, model: str, rig: StereoRig, grid: VoxelGrid, weights: Pat
 
 
 def exportable(about: About, weights: Path | str | None) -> nn.Module:
-    """The module to export: the network in float32 with the tables of the calibration."""
+    """Return the module to export: the network in float32 with the tables of the calibration."""
     network_rig = about.fit.rig(about.rig)
     if about.is_edge:
         edge = fold_norms(load_edge(about.model, weights).eval())

@@ -24,7 +24,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def encode(prediction: OccupancyPrediction) -> Bytes:
-    """Codes of all voxels, `[X, Y, Z]` uint8.
+    """Return the codes of all voxels, `[X, Y, Z]` uint8.
 
     Raises:
         GridError: the class table has more than 31 classes.
@@ -54,7 +54,7 @@ def _encode(labels: Bytes, confidence: Bytes, visibility: Bytes, codes: Bytes) -
 
 
 def increments(config: MapConfig) -> npt.NDArray[np.int8]:
-    """Steps of log-odds that each code adds, `[256, 2]` int8: column 0 for seen, 1 for completed evidence."""
+    """Return the log-odds steps that each code adds, `[256, 2]` int8: column 0 for seen, 1 for completed evidence."""
     table = np.zeros((256, 2), np.float64)
     for code in range(256):
         if code & CLASS_MASK:

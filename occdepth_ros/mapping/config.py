@@ -89,5 +89,5 @@ class MapConfig:
         return nx * ny * nz * BYTES_PER_VOXEL
 
     def dynamic_ids(self, classes: ClassTable) -> list[int]:
-        """Ids of the dynamic classes that a class table has."""
+        """Return the ids of the dynamic classes that a class table has."""
         return [index for index, name in enumerate(classes.names) if name in self.dynamic_classes]

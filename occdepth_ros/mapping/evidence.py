@@ -26,7 +26,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 def tick_of(stamp_ns: int) -> int:
-    """Time of `Voxels.tick`: tenths of a second modulo 2^16."""
+    """Convert a time to `Voxels.tick`: tenths of a second modulo 2^16."""
     return stamp_ns // TICK_NS & 0xFFFF
 
 
@@ -95,7 +95,7 @@ class Evidence:
         self._row = (self._row + count) % rows
 
     def read(self, state: MapState, low: Lattice, size: Lattice, now: int) -> tuple[Bytes, Bytes, Bytes]:
-        """Labels, confidence and visibility of a box that lies inside the window, `[*size]` each.
+        """Return labels, confidence and visibility of a box that lies inside the window, `[*size]` each.
 
         Args:
             state: the window.

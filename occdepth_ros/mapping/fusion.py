@@ -77,13 +77,13 @@ class OccupancyMap:
         self._pose = map_from_grid.copy()
 
     def window(self) -> VoxelGrid | None:
-        """The grid of the window in the map's frame, None before the first prediction."""
+        """Return the grid of the window in the map's frame, None before the first prediction."""
         if self.state is None:
             return None
         return self._grid_of(self.state.low, self.state.size)
 
     def snapshot(self, low: Lattice | None = None, size: Lattice | None = None) -> OccupancyPrediction | None:
-        """The map as a prediction, which every encoder of `occdepth_ros.outputs` takes.
+        """Return the map as a prediction, which every encoder of `occdepth_ros.outputs` takes.
 
         Visibility is SEEN where anything was seen, HIDDEN where all is completed, OUTSIDE where nothing is known.
 
@@ -134,7 +134,7 @@ class OccupancyMap:
                 self.store.replace(key, packed_blocks(block).get(key, b""))
 
     def blocks(self) -> dict[Key, bytes]:
-        """All blocks with evidence, of the window and of the store, packed."""
+        """Return all blocks with evidence, of the window and of the store, packed."""
         stored = dict(self.store.items())
         return stored if self.state is None else stored | packed_blocks(self.state)
 
@@ -146,7 +146,7 @@ class OccupancyMap:
         self.stamp_ns = stamp_ns
 
     def whole(self) -> OccupancyPrediction:
-        """The whole map, stored blocks included, as a prediction on the box that holds all blocks.
+        """Return the whole map, stored blocks included, as a prediction on the box that holds all blocks.
 
         Raises:
             GridError: the map is empty, or its box is too large for a dense grid.

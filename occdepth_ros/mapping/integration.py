@@ -44,7 +44,7 @@ class Rules(NamedTuple):
 
 
 def bounds(size: tuple[int, ...], rotation: Vector, offset: Vector) -> npt.NDArray[np.int64]:
-    """First and last plus one lattice index along x and y of a prediction of this size, `[2, 2]`."""
+    """Return the first and last plus one lattice index along x and y of a prediction of this size, `[2, 2]`."""
     corners = np.array(
         [[i, j, k] for i in (-0.5, size[0] - 0.5) for j in (-0.5, size[1] - 0.5) for k in (-0.5, size[2] - 0.5)]
     )
@@ -183,7 +183,7 @@ def _completed(word: Any) -> Any:
 
 @compiled
 def _amounts(increments: Steps, visibility: int, column: int) -> Amounts:
-    """Log-odds of hit, sure hit, miss and sure miss as int16, for the bits `visibility` of a code."""
+    """Return the log-odds of hit, sure hit, miss and sure miss as int16, for the bits `visibility` of a code."""
     hit, miss = visibility | OCCUPIED | 1, visibility | 1
     return (
         np.int16(increments[hit, column]),

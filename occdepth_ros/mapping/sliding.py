@@ -28,7 +28,7 @@ def slide(state: MapState, store: BlockStore, low: Lattice | None) -> None:
 
 
 def packed_blocks(state: MapState) -> dict[Key, bytes]:
-    """All blocks of the window that hold evidence, packed; the window stays as it is."""
+    """Return all blocks of the window that hold evidence, packed; the window stays as it is."""
     found = {key: pack(state.block(key)) for key in state.block_keys()}
     return {key: payload for key, payload in found.items() if payload}
 

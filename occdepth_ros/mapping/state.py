@@ -49,7 +49,7 @@ class Voxels(NamedTuple):
         )
 
     def part(self, where: tuple[slice, slice, slice]) -> Voxels:
-        """A part that shares its memory."""
+        """Return a part of the fields that shares their memory."""
         return Voxels._make(array[where] for array in self)
 
 
@@ -74,7 +74,7 @@ class MapState:
 
     @classmethod
     def of_size(cls, size: Lattice, low: Lattice) -> MapState:
-        """A window of any size without any evidence."""
+        """Return a window of any size without any evidence."""
         return cls(size, low, Voxels.empty(size))
 
     @property
@@ -83,12 +83,14 @@ class MapState:
         return sum(a.nbytes for a in self.voxels)
 
     def block(self, key: Lattice) -> Voxels:
-        """The voxels of a block, by its lattice position in blocks, `[16, 16, 16]`; shares memory with the window."""
+        """Return the voxels of the block at a lattice position (in blocks), `[16, 16, 16]`, sharing the window's
+        memory.
+        """
         x, y, z = (k * BLOCK % n for k, n in zip(key, self.size, strict=True))
         return self.voxels.part((slice(x, x + BLOCK), slice(y, y + BLOCK), slice(z, z + BLOCK)))
 
     def block_keys(self) -> list[Lattice]:
-        """Positions of all blocks of the window, in blocks from the lattice's origin."""
+        """Return the positions of all blocks of the window, in blocks from the lattice's origin."""
         ranges = [range(a // BLOCK, (a + n) // BLOCK) for a, n in zip(self.low, self.size, strict=True)]
         return list(product(*ranges))  # type: ignore[arg-type]
 
@@ -102,7 +104,7 @@ class MapState:
                 array[np.ix_(*index)] = 0
 
     def extent(self) -> tuple[Lattice, Lattice]:
-        """Lowest index and size of the smallest box of whole blocks that holds all evidence of the window.
+        """Return the lowest index and size of the smallest box of whole blocks that holds all evidence of the window.
 
         The box has one block where there is no evidence.
         """
@@ -120,7 +122,7 @@ class MapState:
 
 @compiled
 def _filled_blocks(seen: Steps, completed: Steps) -> npt.NDArray[np.bool_]:
-    """Whether the blocks of a window hold evidence, in the order of the arrays, `[X / 16, Y / 16, Z / 16]`."""
+    """Return whether the blocks of a window hold evidence, in the order of the arrays, `[X / 16, Y / 16, Z / 16]`."""
     nx, ny, nz = seen.shape[0] // BLOCK, seen.shape[1] // BLOCK, seen.shape[2] // BLOCK
     # a row of 16 voxels is two 64-bit words
     a, b = seen.view(np.uint64), completed.view(np.uint64)

@@ -130,11 +130,11 @@ class BlockStore:
         return len(self._blocks)
 
     def keys(self) -> list[Key]:
-        """Positions of all blocks, in blocks from the lattice's origin."""
+        """Return the positions of all blocks, in blocks from the lattice's origin."""
         return list(self._blocks)
 
     def items(self) -> ItemsView[Key, bytes]:
-        """Positions and payloads of all blocks, oldest first."""
+        """Return the positions and payloads of all blocks, oldest first."""
         return self._blocks.items()
 
     def put(self, key: Key, payload: bytes) -> None:
@@ -160,7 +160,7 @@ class BlockStore:
         self.nbytes += len(payload) - len(before)
 
     def get(self, key: Key) -> bytes | None:
-        """The payload of a block, None where there is none."""
+        """Return the payload of a block, None where there is none."""
         return self._blocks.get(key)
 
     def pop(self, key: Key) -> bytes | None:

@@ -23,7 +23,7 @@ class CalibrationCache(Generic[Tables]):
         self._tables: dict[tuple[str, VoxelGrid], Tables] = {}
 
     def get(self, rig: StereoRig, grid: VoxelGrid, make: Callable[[], Tables]) -> Tables:
-        """The tables of an equal earlier calibration, else those that `make` computes."""
+        """Return the tables of an equal earlier calibration, or compute them with `make`."""
         key = rig.fingerprint, grid
         if key not in self._tables:
             tables = make()

@@ -28,7 +28,7 @@ class ColumnWindow:
 
     @classmethod
     def draw(cls, size: int, columns: tuple[int, int], rng: np.random.Generator) -> ColumnWindow:
-        """A random window.
+        """Return a random window.
 
         Args:
             size: columns along either axis.
@@ -48,15 +48,15 @@ class ColumnWindow:
         return cls(x, y, size)
 
     def to(self, device: torch.device | str) -> ColumnWindow:
-        """The window itself: it holds no tensors."""
+        """Return the window itself: it holds no tensors."""
         return self
 
     def crop(self, volume: torch.Tensor, factor: int = 1) -> torch.Tensor:
-        """The window's part of `[..., X/factor, Y/factor, Z/factor]`, a view."""
+        """Return the window's part of `[..., X/factor, Y/factor, Z/factor]`, a view."""
         x, y = self.slices(factor)
         return volume[..., x, y, :]
 
     def slices(self, factor: int = 1) -> tuple[slice, slice]:
-        """Index ranges along x and y in a volume that is `factor` times as coarse."""
+        """Return the index ranges along x and y in a volume that is `factor` times as coarse."""
         low = self.x // factor, self.y // factor
         return slice(low[0], low[0] + self.size // factor), slice(low[1], low[1] + self.size // factor)

@@ -12,7 +12,7 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 def pick_device(text: str) -> torch.device:
-    """The device of a user's text.
+    """Parse the device that a user named.
 
     Args:
         text: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
@@ -38,7 +38,7 @@ def pick_device(text: str) -> torch.device:
 
 
 def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """The requested number format; for "auto" the fastest one that the device multiplies in hardware."""
+    """Return the requested number format; for "auto", the fastest format that the device multiplies in hardware."""
     if precision != "auto":
         chosen: torch.dtype = getattr(torch, precision)
         return chosen

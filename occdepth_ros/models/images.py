@@ -20,7 +20,7 @@ SAME_SCALE = 0.05
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:
-    """`[..., H, W, 3]` RGB uint8 to `[..., 3, H, W]` float32 with ImageNet's mean and deviation."""
+    """Map `[..., H, W, 3]` RGB uint8 to `[..., 3, H, W]` float32 with ImageNet's mean and deviation."""
     mean = torch.tensor(IMAGENET_MEAN, device=images.device)
     std = torch.tensor(IMAGENET_STD, device=images.device)
     return ((images.float() / 255 - mean) / std).movedim(-1, -3)
@@ -46,7 +46,7 @@ class ImageFit:
 
     @classmethod
     def between(cls, source: tuple[int, int], target: tuple[int, int]) -> ImageFit:
-        """The fit of a `source` image in a `target` one, (height, width) each."""
+        """Return the fit of a `source` image in a `target` one, (height, width) each."""
         ratios = target[0] / source[0], target[1] / source[1]
         if all(abs(1 / ratio - 1) <= SAME_SCALE for ratio in ratios):
             return cls(source, source, target)
@@ -60,25 +60,25 @@ class ImageFit:
         return min(self.scaled[0], self.target[0]), min(self.scaled[1], self.target[1])
 
     def finer(self, factor: float) -> ImageFit:
-        """The fit to an image `factor` times as large as the network's, limited by the size of the rig's."""
+        """Return the fit to an image `factor` times the network's size, limited by the size of the rig's image."""
         height, width = self.scaled
         factor = max(1.0, min(factor, self.source[0] / height, self.source[1] / width))
         rows, columns = (round(factor * n) for n in self.content)
         return ImageFit(self.source, (round(factor * height), round(factor * width)), (rows, columns))
 
     def rig(self, rig: StereoRig) -> StereoRig:
-        """The rig whose images are the network's, without the padding."""
+        """Return the rig whose images are the network's, without the padding."""
         return replace(rig, left=self.camera(rig.left), right=self.camera(rig.right))
 
     def camera(self, camera: PinholeCamera) -> PinholeCamera:
-        """The same for one camera."""
+        """Return one camera of `rig`."""
         if self.scaled != self.source:
             camera = camera.scaled(self.scaled[1], self.scaled[0])
         height, width = self.content
         return camera.cropped(width, height)
 
     def apply(self, images: torch.Tensor) -> torch.Tensor:
-        """`[V, H, W, 3]` RGB uint8 of the source size to `[V, 3, h, w]` float32 of the target size, normalised."""
+        """Map `[V, H, W, 3]` RGB uint8 of the source size to `[V, 3, h, w]` float32 of the target size, normalised."""
         height, width = self.content
         if self.scaled == self.source:
             images = images[:, :height, :width]
@@ -90,7 +90,7 @@ class ImageFit:
         return F.pad(normalize(images), (0, self.target[1] - width, 0, self.target[0] - height))
 
     def restore(self, image: torch.Tensor) -> torch.Tensor:
-        """`[h, w]` of the target size back to `[H, W]` of the source size; NaN outside the content."""
+        """Map `[h, w]` of the target size back to `[H, W]` of the source size; NaN outside the content."""
         height, width = self.content
         out = image.new_full(self.scaled, float("nan"))
         out[:height, :width] = image[:height, :width]
@@ -101,7 +101,7 @@ class ImageFit:
 
 
 def resized(image: ImageArray, fit: ImageFit) -> ImageArray:
-    """An image at the scale of a fit, cropped to its content, `[h, w, 3]` uint8."""
+    """Resize an image to the scale of a fit and crop it to its content, `[h, w, 3]` uint8."""
     height, width = fit.content
     if fit.scaled != fit.source:
         # area interpolation of an enlarged image would copy pixels, and their disparities would be whole numbers

@@ -101,7 +101,7 @@ def _read_torch(path: Path) -> object:
 
 
 def _check_archive(path: Path) -> None:
-    """Name zip files that torch.save did not write; damaged ones are left to torch.
+    """Refuse zip files that torch.save did not write; torch reports damaged files itself.
 
     Raises:
         CheckpointError: the file is a TorchScript program or another zip file.

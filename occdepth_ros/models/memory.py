@@ -63,7 +63,7 @@ def keep_freed_memory(device: torch.device) -> None:
 
 @contextmanager
 def memory_by_default() -> Iterator[None]:
-    """Context in which the C library manages memory as without `keep_freed_memory`."""
+    """Return a context manager in which the C library manages memory as without `keep_freed_memory`."""
     mallopt = _of_glibc("mallopt")
     if not _kept or mallopt is None:
         yield
@@ -85,5 +85,5 @@ def release_freed_memory() -> None:
 
 
 def _of_glibc(name: str) -> Any:
-    """A function of the C library, None where it has none of that name."""
+    """Return a function of the C library, None if the library does not have it."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None

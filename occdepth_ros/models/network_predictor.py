@@ -79,7 +79,7 @@ class NetworkPredictor(ABC, Generic[Tables]):
         """
 
     def clock(self) -> StageClock:
-        """A clock for the stages of one pair."""
+        """Return a clock for the stages of one pair."""
         return StageClock(self.device)
 
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
@@ -116,5 +116,5 @@ class NetworkPredictor(ABC, Generic[Tables]):
 def occupancy_of(
     labels: torch.Tensor, confidence: torch.Tensor, visibility: torch.Tensor, depth: torch.Tensor
 ) -> Occupancy:
-    """The result of a predictor from tensors on any device; shapes as of `Occupancy`."""
+    """Create the result of a predictor from tensors on any device; shapes as in `Occupancy`."""
     return Occupancy(labels.cpu().numpy(), confidence.cpu().numpy(), visibility.cpu().numpy(), depth.cpu().numpy())

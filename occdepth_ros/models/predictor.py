@@ -65,7 +65,7 @@ class PixelClassifier(Protocol):
     """A predictor that also names the pixels of the left image."""
 
     def pixel_classes(self, left: ImageArray) -> npt.NDArray[np.uint8]:
-        """Class ids of the pixels without sky, `[H, W]` uint8, 255 where the network does not see the pixel.
+        """Return the class ids of the pixels without sky, `[H, W]` uint8, 255 for pixels that the network does not see.
 
         Args:
             left: `[H, W, 3]` RGB uint8, of the calibrated size.

@@ -18,7 +18,7 @@ VOXELS = 16384
 
 
 def labels_and_confidence(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Most likely class and its probability.
+    """Return the most likely class and its probability.
 
     Args:
         logits: `[n_classes, X, Y, Z]`.
@@ -34,7 +34,7 @@ def labels_and_confidence(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
 
 
 def _labels_by_chunk(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """`labels_and_confidence` of logits with classes innermost: transposed in chunks that fit the cache."""
+    """Compute `labels_and_confidence` of logits with classes innermost, transposed in chunks that fit the cache."""
     rows = logits.movedim(0, -1).flatten(0, 2)  # [N, n_classes]
     labels, confidence = (torch.empty(len(rows), dtype=torch.uint8) for _ in range(2))
     for start in range(0, len(rows), VOXELS):
@@ -74,7 +74,7 @@ class VisibilityTable:
         return cls(pixel, nearest, unseen, camera.width)
 
     def to(self, device: torch.device | str) -> VisibilityTable:
-        """The same table on another device."""
+        """Return the same table on another device."""
         return VisibilityTable(self.pixel.to(device), self.nearest.to(device), self.unseen.to(device), self.width)
 
     def classify(self, surface: torch.Tensor) -> torch.Tensor:

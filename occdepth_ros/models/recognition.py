@@ -33,18 +33,18 @@ class Published:
 
 @cache
 def shapes_of(network: Callable[..., nn.Module], *arguments: Hashable) -> Shapes:
-    """Shapes of the tensors of `network(*arguments)`; no memory is allocated for the tensors."""
+    """Return the shapes of the tensors of `network(*arguments)`, without allocating their memory."""
     with torch.device("meta"):
         return shapes_in(network(*arguments).state_dict())
 
 
 def shapes_in(state: Mapping[str, torch.Tensor]) -> Shapes:
-    """Shapes of given tensors."""
+    """Return the shapes of given tensors."""
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def fitting(state: Mapping[str, torch.Tensor], networks: Mapping[str, Shapes]) -> list[str]:
-    """Names of the networks that have exactly these tensors."""
+    """Return the names of the networks that have exactly these tensors."""
     found = shapes_in(state)
     return [name for name, shapes in networks.items() if shapes == found]
 
@@ -56,7 +56,7 @@ def fits_nothing(
     *,
     remedy: str = "Give a checkpoint of the published code, trained with a published configuration.",
 ) -> CheckpointError:
-    """The error for tensors that no network has; it names the closest one and the number of differences.
+    """Return the error for tensors that fit no network; it names the closest network and the number of differences.
 
     Args:
         state: the tensors.

@@ -127,7 +127,7 @@ _EXPORTED = "occdepth_ros.exporting.predictor:ExportedPredictor"
 
 
 def is_exported(weights: Path | None) -> bool:
-    """Whether the weights are an exported model, which holds its rig and its grid."""
+    """Return whether the weights are an exported model, which holds its rig and its grid."""
     # predictors accept text too, such as "random"
     return weights is not None and Path(weights).suffix == EXPORTED_SUFFIX
 

@@ -109,6 +109,6 @@ class StereoGeometry:
         )
 
     def _above(self, voxels: npt.NDArray[np.intp], ground: Ground) -> npt.NDArray[np.float64]:
-        """Height of voxel centres above the ground, voxel edges, `[N]`."""
+        """Return the height of voxel centres above the ground, voxel edges, `[N]`."""
         column, layer = np.divmod(voxels, self.grid.size[2])
         return layer + 0.5 - ground.height.ravel()[column]

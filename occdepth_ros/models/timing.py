@@ -39,7 +39,7 @@ class StageClock:
         self._mark()
 
     def milliseconds(self) -> dict[str, float]:
-        """Duration of every stage; waits for the device."""
+        """Return the duration of every stage; waits for the device."""
         if self._cuda:
             torch.cuda.synchronize()
         return {name: _between(a, b) for name, a, b in zip(self._names, self._marks, self._marks[1:], strict=False)}
@@ -47,7 +47,7 @@ class StageClock:
 
 @contextmanager
 def counting_cpu_time() -> Iterator[None]:
-    """Context in which clocks measure CPU time."""
+    """Return a context manager in which clocks measure CPU time."""
     before, StageClock.cpu_time = StageClock.cpu_time, True
     try:
         yield

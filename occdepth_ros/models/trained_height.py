@@ -21,7 +21,7 @@ FARTHEST = 2
 
 
 def trained_grid(grid: VoxelGrid) -> tuple[VoxelGrid, int]:
-    """The grid to predict on in place of `grid`, and the number of layers that `grid` lies above it.
+    """Return the grid to predict on in place of `grid`, and the number of layers that `grid` lies above it.
 
     This is `grid` itself, and 0, unless a shift by one or two whole layers leads to the trained height.
     """
@@ -34,7 +34,7 @@ def trained_grid(grid: VoxelGrid) -> tuple[VoxelGrid, int]:
 
 
 def shifted(volume: torch.Tensor, layers: int) -> torch.Tensor:
-    """A volume `[X, Y, Z]` of the trained grid on the grid `layers` layers higher; 0 in layers outside the volume."""
+    """Shift a volume `[X, Y, Z]` of the trained grid to the grid `layers` layers higher; 0 outside the volume."""
     if layers >= 0:
         return F.pad(volume[..., layers:], (0, layers))
     return F.pad(volume[..., :layers], (-layers, 0))

@@ -29,7 +29,7 @@ COUNTER = "n_averaged"
 def network_entry(
     content: Mapping[Any, Any], is_tensor: Callable[[object], bool]
 ) -> tuple[Mapping[Any, Any], list[str]]:
-    """The mapping that holds the network's tensors, and the entries that lead to it, one line each.
+    """Return the mapping that holds the network's tensors, and the entries that lead to it, one line each.
 
     Args:
         content: a checkpoint.
@@ -55,7 +55,7 @@ def _holds_tensors(value: object, is_tensor: Callable[[object], bool], depth: in
 
 
 def unwrapped(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """The tensors under the network's own names, and which prefixes were removed, one line each.
+    """Return the tensors under the network's own names, and the removed prefixes, one line each.
 
     A prefix is removed where all names have it, and `COMPILED` anywhere. Nothing is removed where two names would
     become equal.

@@ -123,7 +123,7 @@ class FaultBoard:
         return names
 
     def present(self, component: Component | None = None) -> list[Fault]:
-        """The present faults of a component (None: all), errors first, then by start time."""
+        """Return the present faults of a component (None: all), errors first, then by start time."""
         now = time.monotonic()
         with self._lock:
             self._expire(now)

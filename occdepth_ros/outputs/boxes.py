@@ -188,7 +188,7 @@ def _is_filled(
     label: int,
     seen: bool,
 ) -> bool:
-    """Whether all voxels of a box are pending and have one class and visibility."""
+    """Return whether all voxels of a box are pending and have one class and visibility."""
     for i in range(x, x + dx):
         for j in range(y, y + dy):
             for k in range(z, z + dz):

@@ -221,7 +221,7 @@ def _converted(pixels: ImageArray, conversion: int, encoding: str, where: str) -
 
 
 def _half_chroma(pixels: ImageArray, width: int, height: int) -> ImageArray:
-    """NV24 `[3 H, W]` with its chroma averaged over 2x2 pixels: NV12 `[3 H / 2, W]`; odd sizes are padded to even."""
+    """Average the chroma of NV24 `[3 H, W]` over 2x2 pixels to NV12 `[3 H / 2, W]`; odd sizes are padded to even."""
     padding = ((0, height % 2), (0, width % 2))
     luma = np.pad(pixels[:height], padding, mode="edge")
     even = np.pad(pixels[height:].reshape(height, width, 2), (*padding, (0, 0)), mode="edge").astype(np.uint16)

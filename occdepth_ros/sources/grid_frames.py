@@ -24,6 +24,6 @@ def grid_frame_candidates(frames: Iterable[str]) -> Iterator[str]:
 
 
 def is_base_frame(frame: str) -> bool:
-    """Whether a frame is one of a vehicle's base, whose origin is at the ground or less than a metre above it."""
+    """Return whether a frame is a base frame of a vehicle, with its origin at most one metre above the ground."""
     name = frame.strip("/").rsplit("/", 1)[-1]
     return name in BASE_FRAMES or name.endswith(("_base_link", "_base_footprint", "_chassis_link"))

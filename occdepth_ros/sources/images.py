@@ -228,7 +228,7 @@ def _raise_no_image(contents: bytes, where: str) -> NoReturn:
 
 
 def _decoded_size(contents: bytes) -> Size | None:
-    """Size of a file that Pillow decodes completely; None where it is damaged."""
+    """Return the size of a file that Pillow decodes completely; None if it is damaged."""
     try:
         with Image.open(io.BytesIO(contents)) as image:
             image.load()
@@ -238,7 +238,7 @@ def _decoded_size(contents: bytes) -> Size | None:
 
 
 def _png_size(contents: bytes) -> Size | None:
-    """Size in IHDR; None where a chunk is cut off, its checksum is wrong, or IEND is missing (ISO/IEC 15948, 5.3)."""
+    """Return the size in IHDR; None if a chunk is truncated or corrupt, or IEND is missing (ISO/IEC 15948, 5.3)."""
     size: Size | None = None
     at = len(_PNG)
     view = memoryview(contents)
@@ -260,7 +260,7 @@ def _png_size(contents: bytes) -> Size | None:
 
 
 def _jpeg_size(contents: bytes) -> Size | None:
-    """Size in the frame header; None where the end-of-image marker after the scan is missing (ITU-T T.81, B.1)."""
+    """Return the size in the frame header; None if the end-of-image marker is missing (ITU-T T.81, B.1)."""
     size: Size | None = None
     at = len(_JPEG)
     while at + 4 <= len(contents):

@@ -78,7 +78,7 @@ def smallest_difference(left: Stamps, right: Stamps) -> int:
 
 
 def _nearest(stamps: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Index of the nearest of the others for each stamp; the earlier of two that are equally near."""
+    """Return the index of the nearest of the others for each stamp; of two equally near ones, the earlier."""
     after = np.clip(np.searchsorted(others, stamps), 1, max(len(others) - 1, 1))
     if len(others) == 1:
         return np.zeros(len(stamps), np.int64)
@@ -133,7 +133,7 @@ class Pairing:
 
 
 def pair_stamps(left: Stamps, right: Stamps, limit: int = MAX_TOLERANCE_NS) -> Pairing:
-    """Pair the images of a recording; each image is in one pair at most, of equal stamps on one side the first counts.
+    """Pair the images of a recording; an image is in one pair at most, and the first of equal stamps counts.
 
     Args:
         left, right: stamps in any order, nanoseconds.

@@ -95,7 +95,7 @@ class FileSequence:
         return StereoFrame(self.frames[index], int(self.stamps_ns[index]), left, right, pose, grey=grey and right_grey)
 
     def ground_truth(self, index: int) -> SceneGroundTruth | None:
-        """Ground truth of a frame, None where there is none."""
+        """Return the ground truth of a frame, None if it has none."""
         return self.find_ground_truth(self.frames[index])
 
     def check_sizes(self, frames: Sequence[int]) -> None:
@@ -119,7 +119,7 @@ class FileSequence:
             )
 
     def period_s(self) -> float:
-        """Median time between frames, seconds; 0.1 for a single frame."""
+        """Return the median time between frames, seconds; 0.1 for a single frame."""
         return float(np.median(np.diff(self.stamps_ns))) * 1e-9 if len(self) > 1 else 0.1
 
 

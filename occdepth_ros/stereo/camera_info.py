@@ -200,7 +200,7 @@ class CameraCalibration:
         return w // self.binning[0], h // self.binning[1]
 
     def _readings(self, full: tuple[int, int]) -> list[tuple[tuple[int, int, int, int], tuple[int, int]]]:
-        """Windows and binnings to try: as declared, then with one of them not applied, then the full image."""
+        """Return the windows and binnings to try: as declared, then without one of them, then the full image."""
         window, whole = self._window(full), (0, 0, *full)
         return [(window, self.binning), (window, (1, 1)), (whole, self.binning), (whole, (1, 1))]
 

@@ -97,7 +97,7 @@ class RayCarver:
 
 
 def _halved_max(image: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-    """Maximum of each 2x2 block; odd sizes repeat their last row or column."""
+    """Return the maximum of each 2x2 block; the last row or column of odd sizes is repeated."""
     height, width = image.shape
     even = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     rows = np.maximum(even[0::2], even[1::2])

@@ -55,7 +55,7 @@ class CameraPose:
 
 
 def is_body_frame(camera_from_grid: Matrix) -> bool:
-    """Whether a camera frame is oriented like a body frame: its z axis, which is to be the optical axis, points up.
+    """Return whether a camera frame is oriented like a body frame: its z axis, expected as optical axis, points up.
 
     Args:
         camera_from_grid: pose of the grid's frame in the camera's frame, `[4, 4]`.
@@ -139,7 +139,9 @@ def check_view(rig: StereoRig, grid: VoxelGrid, where: str) -> tuple[InputWarnin
 
 
 def summarize(rig: StereoRig, grid: VoxelGrid, images: str, choice: str, pose_source: str) -> str:
-    """One line on the rig: images, why they were chosen, grid frame, origin of the pose, camera pose, share in view."""
+    """Describe the rig in one line: images and their choice, grid frame, origin of the pose, camera pose, share in
+    view.
+    """
     parts = [
         images + (f" ({choice})" if choice else ""),
         f"grid frame {grid.frame_id}",

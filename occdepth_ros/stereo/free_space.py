@@ -53,7 +53,7 @@ class FreeSpaceGuard:
         self.compile()
 
     def unsupported(self, matched: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-        """Flat indices of the voxels in view with few matches around their pixel, ascending.
+        """Return the flat indices of the voxels in view with few matches around their pixel, ascending.
 
         Args:
             matched: pixels of the left image with a match, `[H, W]`, of any size with the camera's aspect.
@@ -65,7 +65,7 @@ class FreeSpaceGuard:
     def applied(
         self, labels: Voxels, confidence: Voxels, visibility: Voxels, matched: npt.NDArray[np.bool_]
     ) -> tuple[Voxels, Voxels, Voxels]:
-        """Labels, confidence and visibility as far as matches support them, `[X, Y, Z]` each.
+        """Limit labels, confidence and visibility to what matches support, `[X, Y, Z]` each.
 
         Free voxels without matches around their pixel become unknown, and none of the voxels there is seen.
 
@@ -87,7 +87,8 @@ class FreeSpaceGuard:
     def limited(
         self, labels: Voxels, confidence: Voxels, visibility: Voxels, nearest_m: npt.NDArray[np.float32]
     ) -> tuple[Voxels, Voxels, Voxels]:
-        """Labels, confidence and visibility without free space behind the nearest plausible surface, `[X, Y, Z]` each.
+        """Remove free space behind the nearest plausible surface; return labels, confidence and visibility, `[X, Y,
+        Z]`.
 
         Such free voxels become unknown. Ground below them does not count as seen: the surface may stand on it.
 

@@ -160,7 +160,7 @@ class GroundFinder:
         return Ground(height, seen, confirmed, voxels[(layers >= 0) & (layers < nz)], plane)
 
     def _is_upright(self, lowest: npt.NDArray[np.intp], occupied: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-        """Whether the two voxels above the lowest surface voxel are occupied too, as on a wall, `[N]`.
+        """Return whether the two voxels above the lowest surface voxel are also occupied, as on a wall, `[N]`.
 
         The lowest visible part of a wall beyond a drop lies on the ray over its edge, and would tilt the plane.
         """
@@ -170,7 +170,7 @@ class GroundFinder:
         return (lowest % nz < nz - 2) & filled[lowest + 1] & filled[lowest + 2]
 
     def _with_steps(self, height: npt.NDArray[np.float32], lowest: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-        """The height field with the height of the lowest surface voxel in columns that contain a step, `[X, Y]`."""
+        """Replace the height in columns that contain a step by that of the lowest surface voxel, `[X, Y]`."""
         column, layer = np.divmod(lowest, self._size[2])
         # just below the voxel's centre: the ground is in this voxel and not in the one above
         surface = layer.astype(np.float32) + np.float32(0.49)
@@ -186,7 +186,7 @@ class GroundFinder:
         return height
 
     def _residual(self, points: SurfacePoints, plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Height of the ground above the plane by column, `[X, Y]` voxel edges."""
+        """Return the height of the ground above the plane by column, `[X, Y]` voxel edges."""
         nx, ny, _ = self._size
         cells = (-(-nx // CELL), -(-ny // CELL))
         # every other point: near cells contain hundreds, and far ones are smoothed together
@@ -211,7 +211,7 @@ class GroundFinder:
     def _seen(
         self, height: npt.NDArray[np.float32], camera_height: float, disparity: npt.NDArray[np.int16]
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """The masks `seen` and `confirmed` of `Ground`, `[X, Y]` each."""
+        """Return the masks `seen` and `confirmed` of `Ground`, `[X, Y]` each."""
         k = self._camera.projection.astype(np.float32)
         right, down, depth = (foot + up * height for foot, up in zip(self._foot, self._up, strict=True))
         depth = np.maximum(depth, np.float32(self._edge))
@@ -236,7 +236,7 @@ class GroundFinder:
         column: npt.NDArray[np.intp],
         depth: npt.NDArray[np.float32],
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-        """The row in which the ground of each column of the grid is matched, `[N]`, and whether it is.
+        """Return the row in which the ground of each column of the grid is matched, `[N]`, and whether it is matched.
 
         An error of the ground's height moves its row, so that rows within `HEIGHT_ERROR` are tried. The disparity must
         be that of the column itself: on the ray over the edge of a drop, the pixels show the ground before the edge and
@@ -263,7 +263,7 @@ class GroundFinder:
         column: npt.NDArray[np.intp],
         camera_height: float,
     ) -> npt.NDArray[np.bool_]:
-        """Whether the disparity changes with the row as on the ground, above a pixel or below it, `[N]`.
+        """Return whether the disparity changes with the row as on the ground, above or below a pixel, `[N]`.
 
         One side is enough: the other may lie beyond the edge of a drop, or of the image.
         """

@@ -96,7 +96,7 @@ class GroundPoseMeter:
 def ground_of_points(
     points: npt.NDArray[np.float64], up: Matrix, steepest: float = STEEPEST
 ) -> tuple[Matrix, float] | None:
-    """Unit normal of the ground in the left camera `[3]` and height of the camera above it, metres; None = no ground.
+    """Fit the ground: its unit normal in the left camera `[3]` and the camera's height above it, metres; None = none.
 
     Args:
         points: surface points in the left optical frame, nearer than `FAR`, `[N, 3]`, metres.
@@ -110,7 +110,7 @@ def ground_of_points(
 
 
 def _plane(points: npt.NDArray[np.float64], up: Matrix, steepest: float) -> tuple[Matrix, float] | None:
-    """Unit normal of the ground in the left camera `[3]` and height of the camera above it, metres; None = no ground.
+    """Fit the ground: its unit normal in the left camera `[3]` and the camera's height above it, metres; None = none.
 
     Args:
         points: `[N, 3]` in the left optical frame.
@@ -141,12 +141,12 @@ def _pose(up: Matrix, height: float, pairs: int) -> GroundPose:
 
 
 def _signed(angle: float) -> str:
-    """An angle with its sign, without a negative zero."""
+    """Format an angle with its sign, without a negative zero."""
     return f"{round(angle, 1) + 0.0:+.1f}"
 
 
 def _lowest(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Median of the lower fifth of the points in each cell of the horizontal plane, `[N, 3]`."""
+    """Return the median of the lower fifth of the points in each cell of the horizontal plane, `[N, 3]`."""
     if len(points) < 100:
         return np.empty((0, 3))
     cell = np.floor(points[:, :2] / CELL).astype(np.int64)
@@ -164,7 +164,7 @@ def _height(plane: Matrix, points: npt.NDArray[np.float64]) -> npt.NDArray[np.fl
 
 
 def _refined(points: npt.NDArray[np.float64], plane: Matrix) -> Matrix:
-    """Least squares over the points near the plane."""
+    """Fit the plane by least squares to the points near it."""
     for _ in range(3):
         near = np.abs(points[:, 2] - _height(plane, points)) < TOLERANCE
         if near.sum() < 3:

@@ -188,7 +188,7 @@ def assess(left: ImageArray, right: ImageArray, *, offset: float = 0.0) -> PairQ
 def _matched_shares(
     left: cv2.typing.MatLike, right: cv2.typing.MatLike, structured: npt.NDArray[np.bool_], offset: float
 ) -> tuple[float, float]:
-    """`matched` and `at_infinity` of `PairQuality` for the structured pixels of the left image."""
+    """Return `matched` and `at_infinity` of `PairQuality` for the structured pixels of the left image."""
     lowest = round(offset) - 16
     count = 16 * max(2, min(4, left.shape[1] // 32))
     disparity = create_matcher(lowest, count, speckles=12).compute(left, right)

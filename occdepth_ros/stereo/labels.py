@@ -54,7 +54,7 @@ class SurfaceLabels:
         above: npt.NDArray[np.floating],
         left: ImageArray,
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Class of surface voxels.
+        """Classify surface voxels.
 
         Args:
             ground: flat indices of ground voxels, `[N]`.
@@ -75,7 +75,7 @@ class SurfaceLabels:
         return of_ground, np.where((green > GREEN_OBSTACLE) | (bright < DARK), VEGETATION, grey)
 
     def _tallest(self, voxels: npt.NDArray[np.intp], above: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        """Height of the tallest obstacle within two columns of each voxel, metres above the ground, `[M]`."""
+        """Return the height of the tallest obstacle within two columns of each voxel, metres above ground, `[M]`."""
         nx, ny, nz = self._grid.size
         column = voxels // nz
         top = np.zeros(nx * ny, np.float32)
@@ -87,7 +87,7 @@ class SurfaceLabels:
     def _colors(
         self, voxels: npt.NDArray[np.intp], smooth: cv2.typing.MatLike
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Excess green and brightness of each voxel's pixel in a smoothed image, `[N]` each."""
+        """Return excess green and brightness of each voxel's pixel in a smoothed image, `[N]` each."""
         index = np.stack(np.unravel_index(voxels, self._grid.size), 1)
         points = self._grid.centers_of(index) @ self._pose[:3, :3].T + self._pose[:3, 3]
         k = self._camera.projection

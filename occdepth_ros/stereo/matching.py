@@ -86,13 +86,13 @@ class SemiGlobalMatcher:
         return np.where(found & (raw >= shift), raw - np.int16(shift), np.int16(NO_MATCH)).astype(np.int16, copy=False)
 
     def depth(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
-        """Depth (z) by disparity, `[H, W]` float32 metres; NaN without a match or at no more than one step."""
+        """Convert disparity to depth (z), `[H, W]` float32 metres; NaN without a match or at no more than one step."""
         steps = np.where(disparity > 1, disparity, np.nan).astype(np.float32)
         return np.float32(self.focal_baseline * STEPS) / steps
 
 
 def has_structure(grey: cv2.typing.MatLike, is_far: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Whether the window around a pixel has enough horizontal structure for its match to be unambiguous, `[H, W]`.
+    """Return whether the window around a pixel has enough horizontal structure for an unambiguous match, `[H, W]`.
 
     Args:
         grey: `[H, W]` uint8.
@@ -105,13 +105,13 @@ def has_structure(grey: cv2.typing.MatLike, is_far: npt.NDArray[np.bool_]) -> np
 
 
 def horizontal_structure(grey: cv2.typing.MatLike) -> npt.NDArray[np.uint8]:
-    """Mean absolute response of the horizontal 3x3 Sobel filter in a 9x9 window, `[H, W]` uint8, saturated at 255."""
+    """Return the mean absolute horizontal 3x3 Sobel response in a 9x9 window, `[H, W]` uint8, saturated at 255."""
     slope = cv2.convertScaleAbs(cv2.Sobel(grey, cv2.CV_16S, 1, 0))
     return np.asarray(cv2.blur(slope, (9, 9)), np.uint8)
 
 
 def create_matcher(lowest: int, count: int, *, speckles: int = 200) -> cv2.StereoSGBM:
-    """OpenCV's semi-global matcher with the settings of this package; `lowest` and `count` in whole pixels."""
+    """Create OpenCV's semi-global matcher with the settings of this package; `lowest` and `count` in whole pixels."""
     block = 5
     return cv2.StereoSGBM.create(
         minDisparity=lowest,

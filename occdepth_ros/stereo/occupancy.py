@@ -43,7 +43,7 @@ class StereoOccupancy:
         self.binning = SurfaceBinning(self.rig, grid, self.matcher.focal_baseline)
 
     def resized(self, image: ImageArray) -> ImageArray:
-        """An image of the rig's size at working size."""
+        """Resize an image of the rig to working size."""
         if self._working_size == self._size:
             return image
         return np.asarray(cv2.resize(image, self._working_size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -66,14 +66,14 @@ class StereoOccupancy:
         return disparity, depth
 
     def occupied(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-        """Whether a voxel contains a matched surface, `[X, Y, Z]`; `disparity` as from `match`."""
+        """Return whether a voxel contains a matched surface, `[X, Y, Z]`; `disparity` as from `match`."""
         volume = np.zeros(self.grid.count, bool)
         volume[self.binning.occupied(self.binning.points(disparity))] = True
         return volume.reshape(self.grid.size)
 
 
 def nearest_depth(rig: StereoRig, grid: VoxelGrid) -> float:
-    """Smallest depth to match, metres: that of the nearest ground in the image, within limits.
+    """Return the smallest depth to match, metres: the depth of the nearest ground in the image, within limits.
 
     Ground in front of the search range would be unknown in the costmap although the image shows it. The range is never
     shorter than from `NEAREST_VOXELS`, and at most doubled, because matching time is proportional to it. The ground is

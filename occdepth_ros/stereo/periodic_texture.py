@@ -118,7 +118,7 @@ class PeriodicTexture:
         write_nearest(stripes, stripes, period, chosen, 16, np.float32(0), np.zeros_like(stripes))
 
     def _slopes(self, image: ImageArray) -> Floats:
-        """Half the horizontal gradient of the bands of rows, `[h, w]` grey levels."""
+        """Return half the horizontal gradient of the bands of rows, `[h, w]` grey levels."""
         grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), self._size, interpolation=cv2.INTER_AREA)
         return np.asarray(cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1, scale=0.5), np.float32)
 

@@ -54,7 +54,7 @@ class VoxelPixels:
 
 
 def published_centers(grid: VoxelGrid) -> npt.NDArray[np.float32]:
-    """Voxel centres to the last bit as published networks were trained: the origin is rounded to float32 first.
+    """Return the voxel centres exactly as in the published training: the origin is rounded to float32 first.
 
     A micrometre, but it moves some pixels by one.
     """
@@ -63,7 +63,7 @@ def published_centers(grid: VoxelGrid) -> npt.NDArray[np.float32]:
 
 
 def rebased(grid: VoxelGrid, camera_from_grid: Matrix) -> tuple[VoxelGrid, Matrix]:
-    """The same voxels with coordinates that float32 holds well, and the pose that goes with them.
+    """Return the same voxels with coordinates that float32 represents accurately, and the pose that belongs to them.
 
     Far from its frame, as in a map's, a grid's centres in float32 would be centimetres off: there the pose takes the
     way to the grid's corner. Nearer, nothing changes, since published networks were trained on the rounded centres.

@@ -103,7 +103,9 @@ class Decision:
 
 
 def kind_by_name(topic: str) -> Kind | None:
-    """Kind that the name of a topic or folder states: "rect" in its last two parts, else "raw"; None = neither."""
+    """Return the kind stated by the name of a topic or folder: "rect" in its last two parts, else "raw"; None =
+    neither.
+    """
     name = "/".join(topic.lower().strip("/").split("/")[-3:])
     if "rect" in name and "unrect" not in name:
         return Kind.RECTIFIED
@@ -160,7 +162,7 @@ def decide(
 
 
 def _is_identity(info: CameraCalibration, image: ImageCalibration) -> bool:
-    """Whether the raw and the rectified image are equal, without computing maps: the usual case."""
+    """Return whether raw and rectified image are equal, without computing maps, since this is the usual case."""
     same = np.abs(image.k - image.camera.intrinsics).max() < 1e-6 and np.abs(info.r - np.eye(3)).max() < 1e-9
     try:
         return bool(same) and Distortion.named(info.distortion_model, info.d, info.where).family is Family.NONE
@@ -201,7 +203,7 @@ def _by_rows(rectifiers: list[Rectifier], images: tuple[ImageArray, ImageArray])
 
 
 def _by_principal_point(adapted: list[ImageCalibration], stated: Kind | None) -> Decision | None:
-    """Rectified, where the principal point of K cannot be that of an image of this size and that of P can."""
+    """Return RECTIFIED if the principal point of P, but not that of K, fits an image of this size."""
     if stated is Kind.RECTIFIED:
         return None
     camera = adapted[0].camera

@@ -72,7 +72,7 @@ class SurfaceBinning:
         self._forward = (rig.left_from_grid[2, :3] * grid.resolution).astype(np.float32)
 
     def without_splinters(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-        """The disparity image without connected regions of near matches smaller than `SPLINTER_PX`."""
+        """Remove connected regions of near matches smaller than `SPLINTER_PX` from a disparity image."""
         near = (disparity > self._splinter_steps).astype(np.uint8)
         _, component, statistics, _ = cv2.connectedComponentsWithStats(near, connectivity=4, ltype=cv2.CV_32S)
         small = statistics[:, cv2.CC_STAT_AREA] < SPLINTER_PX
@@ -80,7 +80,7 @@ class SurfaceBinning:
         return np.where(small[component], np.int16(NO_MATCH), disparity) if small.any() else disparity
 
     def points(self, disparity: npt.NDArray[np.int16]) -> SurfacePoints:
-        """Points of a disparity image as `SemiGlobalMatcher.match` returns it."""
+        """Unproject a disparity image, as `SemiGlobalMatcher.match` returns it, to points."""
         at = np.flatnonzero(disparity > 0)
         inverse = np.float32(1) / disparity.ravel()[at]
         axes = []
@@ -98,7 +98,7 @@ class SurfaceBinning:
         return SurfacePoints(x, y, z, voxel[inside], at[inside])
 
     def hits(self, points: SurfacePoints) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Flat indices of the voxels that contain points, ascending, and the number of points in each, `[K]`."""
+        """Return the flat indices of voxels that contain points, ascending, and the number of points in each, `[K]`."""
         hit = np.zeros(self._count, bool)
         hit[points.voxel] = True
         voxels = np.flatnonzero(hit)
@@ -108,20 +108,20 @@ class SurfaceBinning:
         return voxels, np.bincount(place[points.voxel], minlength=len(voxels))
 
     def occupied(self, points: SurfacePoints) -> npt.NDArray[np.intp]:
-        """Flat indices of the voxels that contain enough points, ascending."""
+        """Return the flat indices of the voxels that contain enough points, ascending."""
         return self.occupied_of(*self.hits(points))
 
     def occupied_of(self, voxels: npt.NDArray[np.intp], hits: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """The voxels of `hits` that contain enough points."""
+        """Return the voxels of `hits` that contain enough points."""
         required = np.clip(MIN_SHARE * self._face / np.square(self._depth(voxels)), 1, MIN_HITS)
         return voxels[hits >= np.rint(required)]
 
     def sharpness(self, voxels: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
-        """Voxel edge over edge plus depth error, times 255, `[N]`; the error is depth^2 sigma / (fx * baseline)."""
+        """Return 255 * edge / (edge + depth error), `[N]`; the depth error is depth^2 sigma / (fx * baseline)."""
         error = np.square(self._depth(voxels)) * np.float32(SIGMA_PX / self._focal_baseline)
         return (255 * self._edge / (self._edge + error)).astype(np.uint8)
 
     def _depth(self, voxels: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-        """Depth of voxel centres in the left camera, metres, at least half an edge, `[N]`."""
+        """Return the depth of voxel centres in the left camera, metres, at least half an edge, `[N]`."""
         index = np.stack(np.unravel_index(voxels, self._size), 1).astype(np.float32) + np.float32(0.5)
         return np.maximum((index - self.camera_center) @ self._forward, np.float32(self._edge / 2))

@@ -61,7 +61,7 @@ class SwapGuard:
 
 
 def images_look_swapped(left: ImageArray, right: ImageArray, *, offset: float = 0.0) -> bool:
-    """Whether most matches have negative disparities; False for images too small to be matched.
+    """Return whether most matches have negative disparities; False for images too small to be matched.
 
     Args:
         left, right: `[H, W, 3]` RGB uint8, rectified.

@@ -173,7 +173,7 @@ def mirrored(example: SceneExample, *, swap_views: bool = True) -> SceneExample:
 
 
 def shifted(example: SceneExample, steps: Sequence[int]) -> SceneExample:
-    """The scene on a grid that was moved by whole voxels; what the ground truth did not reach is unknown.
+    """Return the scene on a grid that is shifted by whole voxels; voxels outside the former grid are unknown.
 
     Args:
         example: the scene.
@@ -189,7 +189,7 @@ def shifted(example: SceneExample, steps: Sequence[int]) -> SceneExample:
 
 
 def turned(example: SceneExample, yaw: float) -> SceneExample:
-    """The scene on a grid that was rotated about the vertical axis of its frame; images and cameras stay.
+    """Return the scene on a grid that is rotated about the vertical axis of its frame; images and cameras stay.
 
     The ground truth takes the nearest voxel; what it does not contain is unknown.
 
@@ -224,12 +224,12 @@ def turned(example: SceneExample, yaw: float) -> SceneExample:
 
 
 def _turned_pairs(history: Callable[[int], Sequence[PosedPair]], pose: Matrix, count: int) -> list[PosedPair]:
-    """The pairs of a history with the poses of a turned grid; `pose` of its frame in the former one, `[4, 4]`."""
+    """Return the pairs of a history with the poses of a rotated grid; `pose` is its pose in the former frame."""
     return [replace(pair, world_from_grid=pair.world_from_grid @ pose) for pair in history(count)]
 
 
 def without_patches(disparity: npt.NDArray[np.int16], rng: np.random.Generator) -> npt.NDArray[np.int16]:
-    """A disparity map in which one to three rectangles have no match, as on surfaces without texture, `[H, W]`."""
+    """Remove the matches in one to three rectangles of a disparity map `[H, W]`, as on surfaces without texture."""
     out = disparity.copy()
     height, width = disparity.shape
     for _ in range(int(rng.integers(1, 4))):
@@ -240,7 +240,7 @@ def without_patches(disparity: npt.NDArray[np.int16], rng: np.random.Generator) 
 
 
 def _mirrored(camera: PinholeCamera) -> PinholeCamera:
-    """The camera that takes the flipped image of a world whose x axis (of the reference frame) is flipped."""
+    """Return the camera that takes the flipped image of a world whose x axis (in the reference frame) is flipped."""
     k = camera.intrinsics.copy()
     k[0, 1] *= -1
     k[0, 2] = camera.width - 1 - k[0, 2]

@@ -89,7 +89,7 @@ class Optimization:
             )
 
     def factor(self, step: int, steps: int) -> float:
-        """Learning rate at step `step` of `steps`, relative to the maximum."""
+        """Return the learning rate at step `step` of `steps`, relative to the maximum."""
         done = step / steps
         rising = max(self.warmup * steps, self.warmup_steps)
         warm = min(1.0, (step + 1) / rising) if rising > 0 else 1.0
@@ -159,7 +159,7 @@ class Recipe:
         self.task_options()
 
     def task_options(self) -> TaskOptions:
-        """The section `task` as the dataclass of its family.
+        """Parse the section `task` as the dataclass of its family.
 
         Raises:
             RecipeError: the family, a key or a value is invalid.
@@ -169,7 +169,7 @@ class Recipe:
 
 
 def task_options(family: str) -> type[Any]:
-    """Return the options dataclass of a family.
+    """Parse the section `task` as the dataclass of its family.
 
     Raises:
         RecipeError: the family does not exist.
@@ -182,7 +182,7 @@ def task_options(family: str) -> type[Any]:
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes of the package."""
+    """Return the names of the recipes of the package."""
     return sorted(Path(entry.name).stem for entry in _RECIPES.iterdir() if entry.name.endswith(".yaml"))
 
 

@@ -57,7 +57,7 @@ class Mixture:
         return sum(self.sizes)
 
     def turns(self, count: int) -> npt.NDArray[np.int64]:
-        """Index of the data set at each of the first `count` positions of the order, `[count]`.
+        """Return the index of the data set at each of the first `count` positions, `[count]`.
 
         Over any part of the order, each data set deviates from its share by a few scenes at most. The order depends
         only on the shares.

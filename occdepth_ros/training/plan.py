@@ -90,7 +90,7 @@ class TrainingPlan:
         return sorted(place for places in self.folds.values() for place in places)
 
     def steps(self, data: Mapping[str, Path], out: Path, runs: Sequence[str]) -> Iterator[Step]:
-        """The steps of some runs in an order in which every step finds the results that it needs.
+        """Yield the steps of some runs in an order in which every step finds the results that it needs.
 
         Args:
             data: folder by name.
@@ -153,7 +153,7 @@ class TrainingPlan:
 
 
 def plan_names() -> list[str]:
-    """Names of the plans of the package."""
+    """Return the names of the plans of the package."""
     return sorted(Path(entry.name).stem for entry in _PLANS.iterdir() if entry.name.endswith(".yaml"))
 
 

@@ -45,7 +45,7 @@ class Task(Protocol):
         """
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Weighted loss terms by name, scalars with gradients; their sum is minimized."""
+        """Return the weighted loss terms by name, scalars with gradients; their sum is minimized."""
 
     def predict(self, batch: Batch) -> torch.Tensor:
         """Predict the labels of every scene on the grid of `target`, `[B, X, Y, Z]` uint8."""

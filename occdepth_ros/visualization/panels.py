@@ -58,7 +58,7 @@ def draw_depth(depth: npt.NDArray[np.float32], width: int) -> ImageArray:
 
 
 def colored_depth(depth: npt.NDArray[np.float32]) -> ImageArray:
-    """Depth in metres, `[H, W]`, as RGB `[H, W, 3]` on a logarithmic scale from 2 to 80 m; light grey without depth."""
+    """Color depth `[H, W]` (metres) on a logarithmic scale from 2 to 80 m, `[H, W, 3]` RGB; grey without depth."""
     valid = np.isfinite(depth) & (depth > 0)
     position = np.log(np.where(valid, depth, 1.0) / NEAREST_M) / np.log(FARTHEST_M / NEAREST_M)
     colored = _depth_colors(np.clip(position, 0, 1))

@@ -93,7 +93,7 @@ def _encode(path: Path, codec: str, stream: Iterator[ImageArray], fps: float, si
 
 
 def _frame_count(path: Path) -> int:
-    """Number of frames that can be read from a video, 0 where it cannot be opened."""
+    """Return the number of frames that can be read from a video, 0 if it cannot be opened."""
     if not path.is_file():
         return 0
     capture = cv2.VideoCapture(str(path))

@@ -134,16 +134,16 @@ class Environment:
         return digest(*parts)
 
     def prefixes(self) -> list[Path]:
-        """The ament prefixes below this package's own, the nearest first."""
+        """Return the ament prefixes below this package's own, the nearest first."""
         return ([self.overlay] if self.interfaces else []) + ([] if self.ros else [self.packages])
 
     def libraries(self) -> list[Path]:
-        """The folders of shared libraries of the prefixes; the ROS wheels contain libraries beside their modules."""
+        """Return the shared-library folders of the prefixes; the ROS wheels contain libraries next to their modules."""
         bundled = [] if self.ros else sorted(self.packages.glob(f"lib/{PYTHON}/site-packages/ros_*.libs"))
         return [prefix / "lib" for prefix in self.prefixes()] + bundled
 
     def variables(self, python: Path) -> dict[str, str]:
-        """The variables that builds run with: the prefixes, and `python` first."""
+        """Return the environment variables of builds: the prefixes, and `python` first."""
         env = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")}
         if not self.ros:
             for name in ("PYTHONPATH", "AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH", "LD_LIBRARY_PATH"):

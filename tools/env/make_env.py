@@ -72,7 +72,7 @@ def repair_exports(prefix: Path) -> None:
 
 
 def colcon(env: Environment, python: Path, arguments: Iterable[str | Path]) -> list[str | Path]:
-    """The command line of a build with `python`."""
+    """Return the command line of a build with `python`."""
     start = "import sys; from colcon_core.command import main; sys.exit(main())"
     cmake = [f"-DPython3_EXECUTABLE={python}", "-DBUILD_TESTING=OFF", "-DCMAKE_BUILD_TYPE=Release", "-Wno-dev"]
     return [env.packages / "bin" / "python", "-c", start, *arguments, "--cmake-args", *cmake]

@@ -14,7 +14,7 @@ import torch
 
 
 def fill_tensor(name: str, shape: Sequence[int], seed: int = 0) -> torch.Tensor:
-    """The stand-in of the tensor `name`: float32, or int64 zeros for batch counters.
+    """Return the stand-in weights of the tensor `name`: float32, or int64 zeros for batch counters.
 
     Each tensor has its own generator, seeded by `seed` and the CRC-32 of its name; the first draw is one
     standard normal value per element, scaled and shifted by a rule for the kind of tensor.
@@ -51,5 +51,5 @@ def _scale_and_offset(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
 
 
 def fill_state(shapes: Mapping[str, Sequence[int]], seed: int = 0) -> dict[str, torch.Tensor]:
-    """Stand-in tensors for every name of `shapes`."""
+    """Return the stand-in tensors for every name of `shapes`."""
     return {name: fill_tensor(name, shape, seed) for name, shape in shapes.items()}

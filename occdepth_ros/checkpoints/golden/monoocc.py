@@ -104,7 +104,7 @@ def verify_internimage(stored: StoredOutputs, device: str) -> Verification:
 
 
 def _config(stored: StoredOutputs, state: dict[str, torch.Tensor]) -> MonoOccConfig:
-    """The configuration that a file's logits, tables and flags describe."""
+    """Return the configuration that a file's logits, tables and flags describe."""
     where = str(stored.path)
     try:
         _, x, y, z = stored.arrays["logits"].shape

@@ -69,7 +69,7 @@ def verify_network(golden: GoldenFile, *, dataset: Path | None = None, device: s
 
 
 def golden_network(golden: GoldenFile) -> OccDepth:
-    """The golden file's network with its stand-in weights, for inference."""
+    """Return the golden file's network with its stand-in weights, for inference."""
     network = OccDepth(golden.config).eval()
     state = fill_state(golden.shapes, golden.seed)
     depth_head = "flosp_depth.depth_net.0.depth_pred.weight"
@@ -85,7 +85,7 @@ def golden_network(golden: GoldenFile) -> OccDepth:
 
 
 def golden_images(golden: GoldenFile, dataset: Path | None) -> torch.Tensor:
-    """The input images, `[1, V, 3, H, W]`, normalised."""
+    """Return the input images, `[1, V, 3, H, W]`, normalised."""
     if "image_u8" in golden.arrays:
         return normalize(torch.from_numpy(golden.arrays["image_u8"]))[None, None]
     if golden.frame is None:

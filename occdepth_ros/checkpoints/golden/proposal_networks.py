@@ -84,7 +84,7 @@ def verify_qpn(stored: StoredOutputs, device: str) -> Verification:
 
 
 def _named(stored: StoredOutputs) -> str:
-    """Name of the network that the stored names belong to."""
+    """Return the name of the network that the stored names belong to."""
     for name, make in PROPOSAL_NETWORKS.items():
         if shapes_of(make) == stored.shapes:
             return name

@@ -86,7 +86,7 @@ def read_stored(path: Path) -> StoredOutputs:
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an .npz file.
+    """Return all arrays of an .npz file.
 
     Raises:
         CheckpointError: the file is missing, damaged or too large.

@@ -35,7 +35,7 @@ class Finding:
 
 
 def is_good(findings: Sequence[Finding]) -> bool:
-    """Whether nothing is missing or wrong."""
+    """Return whether nothing is missing or wrong."""
     return not any(finding.state in (State.MISSING, State.WRONG) for finding in findings)
 
 

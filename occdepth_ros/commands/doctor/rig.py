@@ -105,7 +105,7 @@ def _examine(path: Path | None, options: SourceOptions, seconds: float, image: P
 
 
 def _calibration(source: StereoSource, grid: VoxelGrid) -> Iterator[Finding]:
-    """Plausibility of the calibration; the pose of an implausible one is checked nevertheless."""
+    """Yield the findings on the calibration; the pose of an implausible calibration is checked as well."""
     try:
         check_source(source)
     except CalibrationError as error:
@@ -115,7 +115,7 @@ def _calibration(source: StereoSource, grid: VoxelGrid) -> Iterator[Finding]:
 
 
 def _first_frames(source: StereoSource, seconds: float) -> int:
-    """Number of pairs within the duration."""
+    """Return the number of pairs within the duration."""
     period = source.period_s()
     return len(source) if period <= 0 else max(1, min(len(source), round(seconds / period)))
 

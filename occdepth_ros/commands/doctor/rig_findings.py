@@ -41,7 +41,7 @@ MIN_SHARE = 0.05
 
 
 def calibration_finding(rig: StereoRig, resolution: float) -> Finding:
-    """Baseline, focal length, and the depth error that follows."""
+    """Return the finding on baseline and focal length, with the depth error that follows from them."""
     fx = float(rig.left.projection[0, 0])
     angle = math.degrees(2 * math.atan(rig.left.width / (2 * fx)))
     # depth error = depth^2 * disparity error / (fx * baseline)
@@ -54,7 +54,7 @@ def calibration_finding(rig: StereoRig, resolution: float) -> Finding:
 
 
 def match_findings(found: RigAssessment | None) -> Iterator[Finding]:
-    """Order, rows, optical axes, delay and exposure."""
+    """Yield the findings on order, rows, optical axes, delay and exposure of the images."""
     if found is None:
         remedy = "check for darkness, blur, covered lenses, and whether both cameras see the same scene"
         yield Finding("matches", State.WRONG, "too few features match between the left and the right images", remedy)
@@ -134,7 +134,7 @@ def _exposure(found: RigAssessment) -> Finding:
 
 
 def coverage_finding(rig: StereoRig, grid: VoxelGrid, measured: GroundPose | None) -> Finding:
-    """Share of the grid in view, and the nearest ground in view."""
+    """Return the finding on the share of the grid in view and on the nearest ground in view."""
     share = share_in_view(rig, grid)
     text = f"{share:.0%} of the grid's voxels are in view"
     pose = measured.pose if measured else CameraPose.of(rig.left_from_grid)
@@ -150,7 +150,7 @@ def coverage_finding(rig: StereoRig, grid: VoxelGrid, measured: GroundPose | Non
 
 
 def pose_findings(rig: StereoRig, grid: VoxelGrid, measured: GroundPose | None, *, is_base: bool) -> Iterator[Finding]:
-    """Pitch, roll and height of the left camera above the ground against the stated pose."""
+    """Yield the findings on pitch, roll and height of the left camera: measured from the ground, and stated."""
     if measured is None:
         remedy = "give images of level ground; the ground must fill a part of the lower half of the image"
         yield Finding("pose", State.NOTE, "no ground plane was found: height and pitch are not measured", remedy)
@@ -190,7 +190,7 @@ def pose_findings(rig: StereoRig, grid: VoxelGrid, measured: GroundPose | None, 
 
 
 def _corrected(rig: StereoRig, grid: VoxelGrid, measured: GroundPose, *, is_base: bool) -> str:
-    """The pose of the left camera in the grid's frame that agrees with the ground, as translation and quaternion."""
+    """Return the text with the pose of the left camera in the grid's frame that agrees with the measured ground."""
     pose = np.linalg.inv(with_measured_pose(rig, grid, measured, is_base=is_base).left_from_grid)
     x, y, z = pose[:3, 3]
     return (
@@ -219,5 +219,5 @@ def quaternion(rotation: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def _signed(value: float, digits: int) -> str:
-    """A number with its sign, without a negative zero."""
+    """Format a number with its sign, without a negative zero."""
     return f"{round(value, digits) + 0.0:+.{digits}f}"

@@ -148,7 +148,7 @@ def measured_rows(source: StereoSource, frames: range) -> list[Rows]:
 
 
 def print_damaged(index: int, error: ImageError) -> None:
-    """Name a frame that cannot be read, on stderr."""
+    """Print a warning that a frame cannot be read, on stderr."""
     _print(f"warning: {DAMAGED}: frame {index} is left out: {error}")
 
 

@@ -71,7 +71,7 @@ class SyntheticDataset:
         return (self[index] for index in range(self.length))
 
     def name(self, index: int) -> str:
-        """Name of a scene, such as train-0-000005."""
+        """Return the name of a scene, such as train-0-000005."""
         return f"{self.split}-{self.seed}-{index:06d}"
 
     def __getitem__(self, index: int) -> SceneExample:
@@ -142,13 +142,13 @@ class SyntheticDataset:
 
 
 def _hits(view: CameraView, scene: Scene) -> tuple[Hits, Array, npt.NDArray[np.bool_]]:
-    """First hits with the solids, inverse depth `[H, W]`, and where the ground is hit."""
+    """Return the inverse depth of the first hits, `[H, W]`, and a mask of the pixels that show the ground."""
     hits = rasterize(view, scene.world)
     return hits, *add_ground(view, hits, scene.ground, scene.backdrop)
 
 
 def _rig(rng: np.random.Generator, width: int, height: int) -> StereoRig:
-    """Random cameras around those of KITTI's car: the LiDAR 1.73 m above the road, the cameras 0.08 m lower."""
+    """Draw random cameras around those of KITTI's car: LiDAR 1.73 m above the road, cameras 0.08 m lower."""
     focal = KITTI_FOCAL * width * np.exp(rng.normal(0, 0.07))
     principal = (width - 1) * rng.normal(0.49, 0.01), (height - 1) * rng.normal(0.49, 0.02)
     k = np.array([[focal, 0, principal[0]], [0, focal, principal[1]], [0, 0, 1]])
@@ -164,7 +164,7 @@ def _rig(rng: np.random.Generator, width: int, height: int) -> StereoRig:
 
 
 def rotation_of(yaw: float, pitch: float, roll: float) -> Matrix:
-    """Rotation `[3, 3]` about z, then y (nose down where positive), then x, radians."""
+    """Return the rotation `[3, 3]` about z, then y (nose down where positive), then x, radians."""
     cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
     return np.asarray(
         np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
@@ -174,7 +174,7 @@ def rotation_of(yaw: float, pitch: float, roll: float) -> Matrix:
 
 
 def _pose(rng: np.random.Generator, scene: Scene) -> Matrix:
-    """Pose of the LiDAR in the world, `[4, 4]`; that of KITTI is pitched down by 0.011 rad."""
+    """Return the pose of the LiDAR in the world, `[4, 4]`; that of KITTI is pitched down by 0.011 rad."""
     pose = np.eye(4)
     yaw, pitch, roll = rng.normal((0, 0.011, 0), (0.03, 0.007, 0.008))
     pose[:3, :3] = rotation_of(yaw, pitch, roll)

@@ -75,14 +75,14 @@ class SyntheticDrive:
         return StereoRig.from_kitti(self.calibration, self.width, self.height)
 
     def world_from_lidar(self, time_s: float) -> Matrix:
-        """Pose of the LiDAR in the world, `[4, 4]`."""
+        """Return the pose of the LiDAR in the world, `[4, 4]`."""
         scene = self.scene
         pose = np.eye(4)
         pose[:3, 3] = [0, scene.lane, float(scene.ground.height(0.0, scene.lane)) + LIDAR_HEIGHT]
         return along_lane(scene, pose, SPEED * time_s)
 
     def view(self, time_s: float, side: str) -> CameraView:
-        """Rays of the "left" or "right" camera."""
+        """Return the rays of the "left" or "right" camera."""
         rig = self.rig
         camera, camera_from_grid = (
             (rig.left, rig.left_from_grid) if side == "left" else (rig.right, rig.right_from_grid)
@@ -92,14 +92,14 @@ class SyntheticDrive:
         return CameraView(origin, rays, self.width, self.height, leaf_scale=2.0)
 
     def depth(self, time_s: float, side: str = "left") -> npt.NDArray[np.float32]:
-        """Exact depth z at the pixel centres, metres, `[H, W]`, infinity in the sky."""
+        """Return the exact depth z at the pixel centres, metres, `[H, W]`, infinity in the sky."""
         scene, view = self.scene.at(time_s), self.view(time_s, side)
         w, _ = add_ground(view, rasterize(view, scene.world), scene.ground, scene.backdrop)
         with np.errstate(divide="ignore"):
             return np.asarray(1 / w, np.float32)
 
     def images(self, time_s: float) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Images of the two cameras, `[H, W, 3]` RGB each."""
+        """Return the images of the two cameras, `[H, W, 3]` RGB each."""
         scene = self.scene.at(time_s)
         light = Light.of(scene)
         out = []

@@ -81,18 +81,18 @@ class CompletionPredictor(NetworkPredictor[CompletionTables], Generic[Evidence])
 
     @abstractmethod
     def evidence(self, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> Evidence:
-        """The network's input, on its device; arguments as for `MatchedSurface.of`."""
+        """Return the network's input, on its device; arguments as for `MatchedSurface.of`."""
 
     @abstractmethod
     def logits(self, evidence: Evidence) -> torch.Tensor:
-        """Class logits of every voxel, `[n_classes, X, Y, Z]`."""
+        """Return the class logits of every voxel, `[n_classes, X, Y, Z]`."""
 
     def check_grid(self, grid: VoxelGrid) -> None:
         """Accept grids of the trained size and resolution."""
         self.config.check_grid(grid)
 
     def tables(self, rig: StereoRig, grid: VoxelGrid) -> CompletionTables:
-        """Tables of one calibration.
+        """Compute the tables of one calibration.
 
         Raises:
             CalibrationError: the images are too small to be matched.
@@ -118,11 +118,11 @@ class SurfacePredictor(CompletionPredictor[MatchedSurface]):
     """A network from a `MatchedSurface` to logits `[1, n_classes, X, Y, Z]`; arguments as `CompletionPredictor`."""
 
     def evidence(self, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> MatchedSurface:
-        """The matched surface."""
+        """Return the matched surface."""
         return MatchedSurface.of(stereo, left, disparity).to(self.device)
 
     def logits(self, evidence: MatchedSurface) -> torch.Tensor:
-        """Class logits, `[n_classes, X, Y, Z]`."""
+        """Return the class logits, `[n_classes, X, Y, Z]`."""
         logits: torch.Tensor = self.network(evidence)[0]
         return logits
 
@@ -139,7 +139,7 @@ class Js3cNetPredictor(SurfacePredictor):
     default, network_class = Js3cNetConfig(), Js3cNet
 
     def logits(self, evidence: MatchedSurface) -> torch.Tensor:
-        """Class logits of the completion, `[n_classes, X, Y, Z]`."""
+        """Return the class logits of the completion, `[n_classes, X, Y, Z]`."""
         logits: torch.Tensor = self.network(evidence).completion[0]
         return logits
 
@@ -150,10 +150,10 @@ class LmscNetPredictor(CompletionPredictor[torch.Tensor]):
     default, network_class = LmscNetConfig(), LmscNet
 
     def evidence(self, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> torch.Tensor:
-        """Occupancy of the matched surface, `[1, X, Y, Z]` float32."""
+        """Return the occupancy of the matched surface, `[1, X, Y, Z]` float32."""
         return torch.from_numpy(stereo.occupied(disparity)).to(self.device, torch.float32)[None]
 
     def logits(self, evidence: torch.Tensor) -> torch.Tensor:
-        """Class logits, `[n_classes, X, Y, Z]`."""
+        """Return the class logits, `[n_classes, X, Y, Z]`."""
         logits: torch.Tensor = self.network(evidence, scales=(1,))[1][0]
         return logits

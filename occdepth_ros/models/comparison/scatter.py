@@ -8,7 +8,7 @@ from occdepth_ros.grid import VoxelGrid
 
 
 def coarse_index(voxel: torch.Tensor, size: tuple[int, int, int], factor: int) -> torch.Tensor:
-    """Flat index of the coarse voxel around each voxel.
+    """Return the flat index of the coarse voxel around each voxel.
 
     Args:
         voxel: flat indices in a volume of `size`, C order, `[N]`.
@@ -21,19 +21,19 @@ def coarse_index(voxel: torch.Tensor, size: tuple[int, int, int], factor: int) -
 
 
 def scatter_mean(features: torch.Tensor, index: torch.Tensor, count: int) -> torch.Tensor:
-    """Mean of the rows of equal index: `[N, C]` and `[N]` to `[count, C]` float32, 0 where there are none."""
+    """Average the rows with the same index: `[N, C]` and `[N]` to `[count, C]` float32, 0 for unused indices."""
     total = features.new_zeros(count, features.shape[1], dtype=torch.float32).index_add(0, index, features.float())
     number = torch.bincount(index, minlength=count).clamp_min(1)
     return total / number[:, None]
 
 
 def scatter_max(features: torch.Tensor, index: torch.Tensor, count: int) -> torch.Tensor:
-    """Largest value of the rows of equal index, by channel; shapes as `scatter_mean`."""
+    """Return the largest value of the rows with the same index, by channel; shapes as `scatter_mean`."""
     out = features.new_zeros(count, features.shape[1], dtype=torch.float32)
     rows = index[:, None].expand_as(features)
     return out.scatter_reduce(0, rows, features.float(), "amax", include_self=False)
 
 
 def as_volume(rows: torch.Tensor, grid: VoxelGrid) -> torch.Tensor:
-    """Features of all voxels, `[X*Y*Z, C]`, as a volume `[1, C, X, Y, Z]`, a view with channels innermost."""
+    """View the features of all voxels, `[X*Y*Z, C]`, as a volume `[1, C, X, Y, Z]` with channels innermost."""
     return rows.view(1, *grid.size, -1).movedim(-1, 1)

@@ -36,7 +36,7 @@ class MatchedSurface:
 
     @classmethod
     def of(cls, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> MatchedSurface:
-        """The surface of one pair.
+        """Return the surface of one pair.
 
         Args:
             stereo: the matcher.
@@ -56,5 +56,5 @@ class MatchedSurface:
         )
 
     def to(self, device: torch.device | str) -> MatchedSurface:
-        """The same on another device."""
+        """Return a copy on another device."""
         return MatchedSurface(*(getattr(self, f.name).to(device) for f in fields(self)))

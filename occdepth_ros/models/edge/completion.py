@@ -72,7 +72,7 @@ class EdgeHead(nn.Module):
         return logits
 
     def classify(self, volume: torch.Tensor, lifted: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
-        """Class logits of the voxels in given lifted voxels.
+        """Compute class logits of the voxels in given lifted voxels.
 
         Args:
             volume: the completed volume, `[1, C, X, Y, Z]`.

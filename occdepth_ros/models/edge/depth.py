@@ -40,7 +40,7 @@ class EdgeDepth(nn.Module):
         self.gain = nn.Parameter(torch.tensor(4.0))
 
     def forward(self, features: torch.Tensor, stereo: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
-        """Logits of the distribution.
+        """Compute the logits of the distribution.
 
         Args:
             features: pyramid of the left image at 1/8, `[1, pyramid, H/8, W/8]`.
@@ -64,7 +64,7 @@ class EdgeDepth(nn.Module):
 
 
 def depth_histogram(depth: torch.Tensor, edges: torch.Tensor, scale: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Histogram of the depths in each cell.
+    """Compute the histogram of the depths in each cell.
 
     Args:
         depth: `[H, W]`, metres; NaN and depths outside the edges are ignored.
@@ -107,7 +107,7 @@ def voxel_depth(logits: torch.Tensor, geometry: EdgeGeometry) -> torch.Tensor:
 
 
 def expected_depth(logits: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-    """Expectation over the bins, `[H/8, W/8]`, metres; NaN where the distribution is too wide to be a depth.
+    """Return the expectation over the bins, `[H/8, W/8]`, metres; NaN where the distribution is too wide.
 
     Args:
         logits: `[1, D, H/8, W/8]`.
@@ -123,7 +123,7 @@ def expected_depth(logits: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
 def combined_depth(
     logits: torch.Tensor, edges: torch.Tensor, disparity: torch.Tensor, focal_baseline: float
 ) -> torch.Tensor:
-    """Depth of the left image, `[H, W]` float32, metres.
+    """Combine matched and predicted depth of the left image, `[H, W]` float32, metres.
 
     The matched depth, or else the expectation of the network where its distribution is narrow and a match is near
     enough to support it; NaN elsewhere, as in sky and glare.

@@ -67,7 +67,7 @@ class Measurement:
     ground_seen: torch.Tensor
 
     def to(self, device: torch.device | str) -> Measurement:
-        """The same on another device."""
+        """Return a copy on another device."""
         return Measurement(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
@@ -82,7 +82,7 @@ class Observation:
     bits: npt.NDArray[np.uint8]
 
     def shifted(self, layers: int) -> Observation:
-        """The observation of the grid that lies `layers` higher; layers outside of this grid have no evidence."""
+        """Return the observation on the grid `layers` higher; layers outside of this grid have no evidence."""
         bits = np.zeros_like(self.bits)
         if layers >= 0:
             bits[..., : self.bits.shape[2] - layers] = self.bits[..., layers:]
@@ -93,7 +93,7 @@ class Observation:
     def applied(
         self, labels: npt.NDArray[np.uint8], confidence: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Labels, confidence and visibility of a prediction, as far as this evidence supports them, `[X, Y, Z]` each.
+        """Limit labels, confidence and visibility of a prediction to what this evidence supports, `[X, Y, Z]` each.
 
         A free voxel is SEEN only if rays pass through it, an occupied one only if a ray ends in it or next to it. Free
         voxels in view without a match on their ray become unknown: their only evidence would be the image prior.
@@ -160,7 +160,7 @@ class StereoEvidence:
         return measurement, Observation(observation.reshape(self._grid.size))
 
     def _measured(self, left: ImageArray, right: ImageArray) -> tuple[Measurement, Ground, npt.NDArray[np.int16]]:
-        """Measurement, ground, and disparity at matching size."""
+        """Return the measurement, ground, and disparity at matching size."""
         steps = self.matcher.match(resized(left, self.fit), resized(right, self.fit))
         steps = self.binning.without_splinters(steps)
         points = self.binning.points(steps)
@@ -205,7 +205,7 @@ def compared(
     ground_seen: torch.Tensor,
     geometry: EdgeGeometry,
 ) -> torch.Tensor:
-    """`evidence` from arrays of constant shape.
+    """Compute `evidence` from arrays of constant shape.
 
     Args:
         disparity, ground, ground_seen: as in `Measurement`.
@@ -243,13 +243,13 @@ def compared(
 
 
 def folded(values: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
-    """Values of all voxels, `[M]`, by lifted voxel: `[8, X, Y, Z]`, the eight in C order of (x, y, z)."""
+    """Return the values of all voxels, `[M]`, by lifted voxel: `[8, X, Y, Z]`, the eight in C order of (x, y, z)."""
     x, y, z = size
     return values.view(x, LIFT, y, LIFT, z, LIFT).permute(1, 3, 5, 0, 2, 4).reshape(FINE, x, y, z)
 
 
 def unfolded(values: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
-    """The inverse of `folded`: `[8, N]` or `[8, X, Y, Z]` by lifted voxel to `[2X, 2Y, 2Z]`."""
+    """Return the inverse of `folded`: `[8, N]` or `[8, X, Y, Z]` by lifted voxel to `[2X, 2Y, 2Z]`."""
     x, y, z = size
     fine = values.view(LIFT, LIFT, LIFT, x, y, z).permute(3, 0, 4, 1, 5, 2)
     return fine.reshape(LIFT * x, LIFT * y, LIFT * z)

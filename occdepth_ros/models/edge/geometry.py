@@ -51,7 +51,7 @@ class EdgeGeometry:
     def of_rig(
         cls, config: EdgeConfig, rig: StereoRig, grid: VoxelGrid, device: torch.device | str = "cpu"
     ) -> EdgeGeometry:
-        """Tables of a rig whose images are the network's (they may be smaller, never larger)."""
+        """Return the tables of a rig whose images are the network's (they may be smaller, never larger)."""
         width = config.image[1]
         lifted = grid.coarsened(LIFT)
         cells, masks = [], []
@@ -77,7 +77,7 @@ class EdgeGeometry:
         )
 
     def to(self, device: torch.device | str) -> EdgeGeometry:
-        """The same tables on another device."""
+        """Return the same tables on another device."""
 
         def move(value: Any) -> Any:
             return value.to(device) if isinstance(value, torch.Tensor) else value
@@ -86,7 +86,7 @@ class EdgeGeometry:
 
 
 def _camera_points(grid: VoxelGrid, camera_from_grid: Matrix, device: torch.device | str) -> torch.Tensor:
-    """Voxel centres in a camera's optical frame, `[N, 3]` float32, metres."""
+    """Return the voxel centres in a camera's optical frame, `[N, 3]` float32, metres."""
     steps = [torch.from_numpy(grid.axis_centers(axis)).to(device) for axis in range(3)]
     pose = torch.from_numpy(np.ascontiguousarray(camera_from_grid)).to(device)
     # the pose is linear in the indices: sums of three rows replace products of all centres
@@ -99,7 +99,7 @@ def _camera_points(grid: VoxelGrid, camera_from_grid: Matrix, device: torch.devi
 def _project(
     grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Matrix, device: torch.device | str
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pixel column and row (int32), depth (metres) and visibility of all voxel centres, `[N]` each."""
+    """Return the pixel column and row (int32), depth (metres) and visibility of all voxel centres, `[N]` each."""
     points = _camera_points(grid, camera_from_grid, device)
     k = camera.intrinsics
     depth = points[:, 2]
@@ -113,7 +113,7 @@ def _project(
 
 
 def _sampling_positions(config: EdgeConfig, points: torch.Tensor, camera: PinholeCamera) -> torch.Tensor:
-    """Normalised position (u, v, bin) of points in the left depth distribution at 1/8 of the image, `[N, 3]`.
+    """Return the normalised position (u, v, bin) of points in the left depth distribution at scale 1/8, `[N, 3]`.
 
     The map's cells are 8 pixels wide and the pixel (0, 0) lies half a pixel inside the first.
     """

@@ -41,7 +41,7 @@ class ImageEncoder(nn.Module):
         self.semantic = nn.Sequential(_conv(width), nn.Conv2d(width, config.n_classes, 1))
 
     def forward(self, images: torch.Tensor) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
-        """Feature maps.
+        """Compute the feature maps.
 
         Args:
             images: `[B, 3, H, W]`, normalised.
@@ -79,7 +79,7 @@ class ImageEncoder(nn.Module):
         return pyramid, self.lifted(pyramid[FINEST])
 
     def semantics(self, finest: torch.Tensor) -> torch.Tensor:
-        """Class logits of the pixels, `[B, n_classes, H/4, W/4]`, from the pyramid's finest map."""
+        """Return the class logits of the pixels, `[B, n_classes, H/4, W/4]`, from the pyramid's finest map."""
         logits: torch.Tensor = self.semantic(finest)
         return logits
 

@@ -85,7 +85,7 @@ class OccDepthEdge(nn.Module):
         return EdgeOutput(self.occupancy(volume, voxel_evidence), volume, lifted, depth, semantics)
 
     def lift(self, features: torch.Tensor, geometry: EdgeGeometry) -> torch.Tensor:
-        """Stereo-SFA of both views, `[2, F, h, w]` to `[1, F, X, Y, Z]` (OccDepth, section 3.2)."""
+        """Lift features of both views, `[2, F, h, w]`, to `[1, F, X, Y, Z]` by Stereo-SFA (OccDepth, section 3.2)."""
         rows = features.permute(0, 2, 3, 1).flatten(1, 2)  # [2, h w, F]
         # norms of map cells, which are fewer than voxels
         norms = rows.float().norm(dim=2).clamp_min(1e-4)
@@ -99,7 +99,7 @@ class OccDepthEdge(nn.Module):
         return fused.view(1, *geometry.size, -1).movedim(-1, 1)
 
     def occupancy(self, volume: torch.Tensor, voxel_evidence: torch.Tensor) -> torch.Tensor:
-        """Occupancy logits of the voxels by lifted voxel, `[1, 8, X, Y, Z]`."""
+        """Return the occupancy logits of the voxels by lifted voxel, `[1, 8, X, Y, Z]`."""
         logits: torch.Tensor = self.head(volume) + self.direct(voxel_evidence)
         return logits
 
@@ -112,7 +112,7 @@ class OccDepthEdge(nn.Module):
 
 
 def mirror(voxel_evidence: torch.Tensor) -> torch.Tensor:
-    """Evidence and depth weights of the scene mirrored left to right, `[1, CHANNELS + 2, X, Y, Z]`."""
+    """Return the evidence and depth weights of the scene mirrored left to right, `[1, CHANNELS + 2, X, Y, Z]`."""
     fine = FINE_KINDS * FINE
     order = torch.arange(voxel_evidence.shape[1], device=voxel_evidence.device)
     # within a lifted voxel the eight are ordered (x, y, z): swap the y halves

@@ -75,7 +75,7 @@ class EdgePredictor(NetworkPredictor[EdgeTables]):
         self.config.check_grid(grid)
 
     def tables(self, rig: StereoRig, grid: VoxelGrid) -> EdgeTables:
-        """Tables of one calibration.
+        """Compute the tables of one calibration.
 
         Raises:
             CalibrationError: the images are too small to be matched.
@@ -119,7 +119,7 @@ class EdgePredictor(NetworkPredictor[EdgeTables]):
         return Occupancy(*supported, tables.fit.restore(depth).cpu().numpy())
 
     def _depth(self, distribution: torch.Tensor, stereo: Measurement, geometry: EdgeGeometry) -> torch.Tensor:
-        """Depth of the network's left image, `[h, w]`, metres, see `combined_depth`."""
+        """Return the depth of the network's left image, `[h, w]`, metres, see `combined_depth`."""
         return combined_depth(distribution, self.network.depth_net.bin_edges, stereo.disparity, geometry.focal_baseline)
 
 
@@ -130,7 +130,7 @@ BEV_PREFIX = "image_network."
 
 
 def load_network(name: str, weights: Path | str | None) -> OccDepthEdge:
-    """The network on the CPU, in float32, with the weights of a file, those that ship, or seeded random ones.
+    """Return the network on the CPU, in float32, with weights from a file, the shipped weights, or seeded random ones.
 
     Raises:
         CheckpointError: the weights are missing, damaged, or of another network.

@@ -42,7 +42,7 @@ class Decision:
 def decide(
     head: EdgeHead, volume: torch.Tensor, lifted: torch.Tensor, occupied: torch.Tensor, threshold: torch.Tensor
 ) -> Decision:
-    """Labels from the cascade; classes are computed for occupied voxels only.
+    """Compute labels from the cascade; classes are computed for occupied voxels only.
 
     Args:
         head: the network's head.

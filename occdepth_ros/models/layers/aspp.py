@@ -27,7 +27,7 @@ class DilatedBranches(nn.Module):
         self.conv2, self.bn2 = convolutions(), norms()
 
     def pyramid(self, x: torch.Tensor) -> torch.Tensor:
-        """Sum of the branches and the input, then ReLU: `[B, C, X, Y, Z]` to the same shape."""
+        """Return the ReLU of the sum of the branches and the input: `[B, C, X, Y, Z]` to the same shape."""
         out = x
         for conv1, bn1, conv2, bn2 in zip(self.conv1, self.bn1, self.conv2, self.bn2, strict=True):
             out = out + bn2(conv2(torch.relu(bn1(conv1(x)))))
@@ -38,5 +38,5 @@ class Aspp3d(DilatedBranches):
     """The pyramid as a module of its own."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, X, Y, Z]` to the same shape."""
+        """Map `[B, C, X, Y, Z]` to the same shape."""
         return self.pyramid(x)

@@ -55,7 +55,7 @@ class Bottleneck3d(nn.Module):
         self.downsample = downsample
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, X, Y, Z]` to `[B, C', X/s, Y/s, Z/s]`."""
+        """Map `[B, C, X, Y, Z]` to `[B, C', X/s, Y/s, Z/s]`."""
         residual = x if self.downsample is None else self.downsample(x)
         out1 = self.relu(self.bn1(self.conv1(x)))
         # The sums use the values before the activation, so the activation must not be in place here.
@@ -82,7 +82,7 @@ class Process(nn.Module):
         self.main = nn.Sequential(*blocks)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, X, Y, Z]` to the same shape."""
+        """Map `[B, C, X, Y, Z]` to the same shape."""
         out: torch.Tensor = self.main(x)
         return out
 
@@ -98,6 +98,6 @@ class Downsample(nn.Module):
         self.main = Bottleneck3d(channels, channels // 4, 2 * channels, stride=2, downsample=residual)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, X, Y, Z]` to `[B, 2C, X/2, Y/2, Z/2]`."""
+        """Map `[B, C, X, Y, Z]` to `[B, 2C, X/2, Y/2, Z/2]`."""
         out: torch.Tensor = self.main(x)
         return out

@@ -21,7 +21,7 @@ class DenseUpsample3d(nn.Module):
         self.conv = nn.Conv3d(in_channels, out_channels * factor**3, kernel, padding=kernel // 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, X, Y, Z]` to `[B, C', fX, fY, fZ]`."""
+        """Map `[B, C, X, Y, Z]` to `[B, C', fX, fY, fZ]`."""
         f, (b, _, x_size, y_size, z_size) = self.factor, x.shape
         fine = self.conv(x).view(b, -1, f, f, f, x_size, y_size, z_size)
         out: torch.Tensor = fine.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, -1, f * x_size, f * y_size, f * z_size)

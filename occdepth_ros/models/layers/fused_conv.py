@@ -49,7 +49,7 @@ _NAMES: dict[type[nn.Module], ActivationName] = {
 
 
 def activation_of(module: nn.Module | None) -> ActivationName:
-    """Name of an activation module; None is none."""
+    """Return the name of an activation module; None stands for no activation."""
     return "none" if module is None else _NAMES[type(module)]
 
 
@@ -94,7 +94,7 @@ class FusedConv(nn.Module):
         self._packed: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor, summand: torch.Tensor | None = None) -> torch.Tensor:
-        """`[B, C, ...]` to `[B, C', ...]`; the summand has the output's shape and may be overwritten."""
+        """Map `[B, C, ...]` to `[B, C', ...]`; the summand has the output's shape and may be overwritten."""
         if self.same:
             x = pad_same(x, self.kernel, self.stride, self.dilation)
         if not self.transposed and x.device.type == "cpu" and _HAS_FUSED:

@@ -29,7 +29,7 @@ class FusedBlock(nn.Module):
         self.residual: bool = block.has_skip
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[V, C, h, w]` to `[V, C', h/s, w/s]`; may overwrite its input where there is a residual."""
+        """Map `[V, C, h, w]` to `[V, C', h/s, w/s]`; may overwrite its input where there is a residual."""
         y: torch.Tensor = self.steps(x)
         if self.gate is not None:
             y *= self.gate(y.mean((2, 3), keepdim=True)).sigmoid()
@@ -38,6 +38,6 @@ class FusedBlock(nn.Module):
 
 
 def fused(parent: Any, conv: str, norm: str, dtype: torch.dtype) -> FusedConv:
-    """The fused convolution of two children of a timm module, given by name, with the activation of the norm."""
+    """Return the fused convolution of two children of a timm module, given by name, with the activation of the norm."""
     bn = getattr(parent, norm)
     return FusedConv(getattr(parent, conv), bn, activation_of(getattr(bn, "act", None)), dtype)

@@ -36,7 +36,7 @@ class FusedLinear(nn.Module):
         self._packed = operators._reorder_linear_weight(self.weight) if _HAS_FUSED else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[N, in]` to `[N, out]`."""
+        """Map `[N, in]` to `[N, out]`."""
         if self._packed is not None:
             operators: Any = torch.ops.mkldnn
             out: torch.Tensor = operators._linear_pointwise(x, self._packed, self.bias, self.activation, [], "")

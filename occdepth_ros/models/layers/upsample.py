@@ -23,6 +23,6 @@ class Upsample3d(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, X, Y, Z]` to `[B, C', sX, sY, sZ]`."""
+        """Map `[B, C, X, Y, Z]` to `[B, C', sX, sY, sZ]`."""
         out: torch.Tensor = self.main(x)
         return out

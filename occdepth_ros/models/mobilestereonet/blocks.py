@@ -16,19 +16,19 @@ _NORM: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 def convolution(dims: Dims, *arguments: int, **options: int) -> nn.Module:
-    """A convolution without bias; arguments as of torch."""
+    """Return a convolution without bias; arguments as in torch."""
     return _CONV[dims](*arguments, bias=False, **options)
 
 
 def normed(dims: Dims, in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
-    """Convolution that keeps the size, then batch norm."""
+    """Return a convolution that keeps the size, then batch norm."""
     return nn.Sequential(
         convolution(dims, in_channels, out_channels, kernel, padding=kernel // 2), _NORM[dims](out_channels)
     )
 
 
 def doubling(dims: Dims, in_channels: int, out_channels: int) -> nn.Sequential:
-    """Transposed convolution that doubles every axis, then batch norm."""
+    """Return a transposed convolution that doubles every axis, then batch norm."""
     shifted = _TRANSPOSED[dims](in_channels, out_channels, 3, stride=2, padding=1, output_padding=1, bias=False)
     return nn.Sequential(shifted, _NORM[dims](out_channels))
 
@@ -62,7 +62,7 @@ class InvertedBlock(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, ...]` to `[B, C', ... / stride]`."""
+        """Map `[B, C, ...]` to `[B, C', ... / stride]`."""
         out: torch.Tensor = self.conv(x)
         return x + out if self.adds_input else out
 
@@ -97,7 +97,7 @@ class SeparableBlock(nn.Module):
             )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, H, W]` to `[B, C', H / stride, W / stride]`."""
+        """Map `[B, C, H, W]` to `[B, C', H / stride, W / stride]`."""
         out: torch.Tensor = self.conv2(self.conv1(x))
         return out + (x if self.downsample is None else self.downsample(x))
 
@@ -123,7 +123,7 @@ class Hourglass(nn.Module):
         self.redir2 = InvertedBlock(dims, c2, c2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, ...]` to the same shape; every axis a multiple of 4."""
+        """Map `[B, C, ...]` to the same shape; every axis a multiple of 4."""
         half = self.conv2(self.conv1(x))
         quarter = self.conv4(self.conv3(half))
         half = torch.relu(self.conv5(quarter) + self.redir2(half))

@@ -77,7 +77,7 @@ class StereoNetDepth:
 
     @torch.inference_mode()
     def disparity(self, left: ImageArray, right: ImageArray) -> Depth:
-        """Disparity of the left image, `[H, W]` pixels, from a pair of `[H, W, 3]` RGB uint8.
+        """Return the disparity of the left image, `[H, W]` pixels, from a pair of `[H, W, 3]` RGB uint8.
 
         Raises:
             ModelError: the device ran out of memory.
@@ -90,6 +90,6 @@ class StereoNetDepth:
 
 
 def padded(images: torch.Tensor) -> torch.Tensor:
-    """Zeros at the top and at the right of `[..., H, W]`, until both sides are multiples of 32."""
+    """Pad `[..., H, W]` with zeros at the top and at the right, until both sides are multiples of 32."""
     height, width = images.shape[-2:]
     return F.pad(images, (0, -width % MULTIPLE, -height % MULTIPLE, 0))

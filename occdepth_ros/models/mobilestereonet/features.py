@@ -38,7 +38,7 @@ class FeatureExtraction(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = layers
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """`[B, 3, H, W]`, normalised, to `[B, 320, H/4, W/4]`."""
+        """Map `[B, 3, H, W]`, normalised, to `[B, 320, H/4, W/4]`."""
         second = self.layer2(self.layer1(self.firstconv(images)))
         third = self.layer3(second)
         return torch.cat([second, third, self.layer4(third)], dim=1)

@@ -65,7 +65,7 @@ class MobileStereoNet(nn.Module):
         return self._disparity(3, self._costs(left, right)[3])
 
     def disparities(self, left: torch.Tensor, right: torch.Tensor) -> list[torch.Tensor]:
-        """The four disparities that training compares, each as of `forward`, the final one last."""
+        """Return the four disparities that training compares, each as from `forward`, the final one last."""
         return [self._disparity(i, cost) for i, cost in enumerate(self._costs(left, right))]
 
     def _costs(self, left: torch.Tensor, right: torch.Tensor) -> list[torch.Tensor]:

@@ -43,16 +43,16 @@ class PointAttention(nn.Module):
         xavier_(self.value_proj)
 
     def first_offsets(self, config: MonoOccConfig) -> torch.Tensor:
-        """Initial offsets, `[heads, copies, points, 2]`."""
+        """Return the initial offsets, `[heads, copies, points, 2]`."""
         return ring_of_points(self.heads, self.copies, self.points)
 
     def table(self, features: torch.Tensor) -> torch.Tensor:
-        """Values of a map of features, `[h, w, C]`, as `sample_and_sum` takes them."""
+        """Return the values of a map of features, `[h, w, C]`, as `sample_and_sum` takes them."""
         values: torch.Tensor = self.value_proj(features)
         return padded_map(values.view(*values.shape[:-1], self.heads, -1))
 
     def split(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Offsets `[N, heads, copies * points, 2]`, pixels, and weights `[N, heads, copies * points]`.
+        """Return the offsets `[N, heads, copies * points, 2]`, pixels, and weights `[N, heads, copies * points]`.
 
         Args:
             projected: outputs of `sampling_offsets` and `attention_weights` side by side, `[N, 3 * heads * ...]`.
@@ -138,7 +138,7 @@ class SelfAttention(PointAttention):
         return super().first_offsets(config)
 
     def by_position(self, rows: torch.Tensor, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Contribution of the position codes to the projected query.
+        """Compute the contribution of the position codes to the projected query.
 
         Args:
             rows, columns: codes of the map's rows and columns, `[r, C/2]` and `[c, C/2]`; a voxel's code is its
@@ -154,7 +154,7 @@ class SelfAttention(PointAttention):
         return F.linear(rows, weight[:, channels + half :]) + bias, by_column
 
     def by_features(self, features: torch.Tensor) -> torch.Tensor:
-        """Contribution of the features to the projected query: `[N, C]` to `[N, K]`."""
+        """Compute the contribution of the features to the projected query: `[N, C]` to `[N, K]`."""
         weight, _ = self.joint()
         channels = features.shape[1]
         return F.linear(features, weight[:, :channels] + weight[:, channels:])
@@ -182,7 +182,7 @@ class SelfAttention(PointAttention):
 
 
 def ring_of_points(heads: int, copies: int, points: int) -> torch.Tensor:
-    """First offsets: one direction per head, the n-th point n cells away, `[heads, copies, points, 2]`."""
+    """Return the first offsets: one direction per head, the n-th point n cells away, `[heads, copies, points, 2]`."""
     angles = torch.arange(heads) * (2 * math.pi / heads)
     directions = torch.stack([angles.cos(), angles.sin()], -1)
     directions = directions / directions.abs().amax(-1, keepdim=True)
@@ -191,7 +191,7 @@ def ring_of_points(heads: int, copies: int, points: int) -> torch.Tensor:
 
 
 def nearest_neighbours(heads: int, copies: int, points: int, height: int) -> torch.Tensor:
-    """First offsets on a map whose rows are y-z planes, `[heads, copies, points, 2]`.
+    """Return the first offsets on a map whose rows are y-z planes, `[heads, copies, points, 2]`.
 
     One direction per head: along z, y, x and a horizontal diagonal. Its points lie alternately on either side at
     increasing distance, through all copies.
@@ -207,6 +207,6 @@ def nearest_neighbours(heads: int, copies: int, points: int, height: int) -> tor
 
 
 def xavier_(layer: nn.Linear) -> None:
-    """Xavier-uniform weights, no bias."""
+    """Initialise weights Xavier-uniform and the bias with zeros, in place."""
     nn.init.xavier_uniform_(layer.weight)
     nn.init.zeros_(layer.bias)

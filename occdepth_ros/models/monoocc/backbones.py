@@ -16,7 +16,7 @@ from occdepth_ros.models.monoocc.internimage import InternImage
 
 
 def norms_of(network: nn.Module) -> list[nn.BatchNorm2d]:
-    """All batch norms of a network."""
+    """Return all batch norms of a network."""
     return [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
 
 
@@ -124,7 +124,7 @@ class PyramidNeck(nn.Module):
 
 
 def make_backbone(name: Backbone) -> ResNet50 | InternImage | EfficientNetLite0:
-    """The encoder of this name, with fresh weights."""
+    """Create the encoder of this name, with fresh weights."""
     if name == "resnet50":
         return ResNet50()
     return InternImage() if name == "internimage-xl" else EfficientNetLite0()

@@ -104,7 +104,7 @@ class MonoOccConfig:
         return self.voxels // self.columns
 
     def working_grid(self, grid: VoxelGrid) -> VoxelGrid:
-        """The working voxels of a grid that the network predicts."""
+        """Return the working voxels of a grid that the network predicts."""
         return VoxelGrid(grid.origin, self.working_size, SCALE * grid.resolution, grid.frame_id)
 
     def check_grid(self, grid: VoxelGrid) -> None:

@@ -118,7 +118,7 @@ class CrossViewTransformer(nn.Module):
 
 
 def windows(x: torch.Tensor, shift: tuple[int, int]) -> torch.Tensor:
-    """`[B, h, w, C]`, rolled back by `shift`, to windows `[B, 4, h/2 * w/2, C]`."""
+    """Map `[B, h, w, C]`, rolled back by `shift`, to windows `[B, 4, h/2 * w/2, C]`."""
     if any(shift):
         x = x.roll((-shift[0], -shift[1]), (1, 2))
     b, h, w, c = x.shape
@@ -127,7 +127,7 @@ def windows(x: torch.Tensor, shift: tuple[int, int]) -> torch.Tensor:
 
 
 def unwindowed(x: torch.Tensor, size: tuple[int, int], shift: tuple[int, int]) -> torch.Tensor:
-    """The inverse of `windows`."""
+    """Return the inverse of `windows`."""
     b, _, _, c = x.shape
     h, w = size
     x = x.view(b, SPLIT, SPLIT, h // SPLIT, w // SPLIT, c).transpose(2, 3).reshape(b, h, w, c)
@@ -135,7 +135,7 @@ def unwindowed(x: torch.Tensor, size: tuple[int, int], shift: tuple[int, int]) -
 
 
 def shifted_mask(height: int, width: int) -> torch.Tensor:
-    """Mask of shifted windows between parts that rolling brought together, `[4, L, L]` (Liu et al., ICCV 2021)."""
+    """Return the attention mask of shifted windows, `[4, L, L]` (Liu et al., ICCV 2021)."""
 
     def bands(size: int) -> torch.Tensor:
         window, shift = size // SPLIT, size // (2 * SPLIT)
@@ -156,7 +156,7 @@ def with_position(features: torch.Tensor) -> torch.Tensor:
 
 
 def sine_code(length: int, channels: int, like: torch.Tensor) -> torch.Tensor:
-    """Sines and cosines of positions 1 to length, scaled to a full turn, `[length, channels]` (DETR's code)."""
+    """Return the sine and cosine encoding of positions 1 to length, as in DETR, `[length, channels]`."""
     position = torch.arange(1, length + 1, dtype=torch.float32) / (length + 1e-6) * (2 * math.pi)
     period = 10000 ** (2 * torch.arange(channels // 2, dtype=torch.float32) / channels)
     angle = position[:, None] / period

@@ -69,7 +69,7 @@ class DeformableConvolution(nn.Module):
         self.register_buffer("base", base, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, h, w, C]` to the same."""
+        """Map `[B, h, w, C]` to the same."""
         batch, height, width, _ = x.shape
         values = self.input_proj(x).unflatten(-1, (self.groups, -1))
         near = self.dw_conv[0](x.movedim(-1, 1)).movedim(1, -1)
@@ -95,7 +95,7 @@ class FeedForward(nn.Module):
         self.fc2 = nn.Linear(expansion * channels, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[..., C]` to the same."""
+        """Map `[..., C]` to the same."""
         out: torch.Tensor = self.fc2(F.gelu(self.fc1(x)))
         return out
 
@@ -113,7 +113,7 @@ class Block(nn.Module):
         self.gamma2 = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, h, w, C]` to the same."""
+        """Map `[B, h, w, C]` to the same."""
         x = x + self.gamma1 * self.norm1(self.dcn(x))
         out: torch.Tensor = x + self.gamma2 * self.norm2(self.mlp(x))
         return out
@@ -128,7 +128,7 @@ class Halving(nn.Module):
         self.norm = nn.Sequential(nn.Identity(), nn.LayerNorm(after, EPSILON))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, h, w, C]` to `[B, h/2, w/2, C']`, rounded up."""
+        """Map `[B, h, w, C]` to `[B, h/2, w/2, C']`, rounded up."""
         out: torch.Tensor = self.norm(self.conv(x.movedim(-1, 1)).movedim(1, -1))
         return out
 
@@ -144,7 +144,7 @@ class Stem(nn.Module):
         self.norm2 = nn.Sequential(nn.Identity(), nn.LayerNorm(channels, EPSILON))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, 3, H, W]` to `[B, H/4, W/4, C]`, rounded up."""
+        """Map `[B, 3, H, W]` to `[B, H/4, W/4, C]`, rounded up."""
         x = F.gelu(self.norm1(self.conv1(x).movedim(1, -1)))
         out: torch.Tensor = self.norm2(self.conv2(x.movedim(-1, 1)).movedim(1, -1))
         return out
@@ -177,7 +177,7 @@ class InternImage(nn.Module):
         self.channels = (config.channels << (count - 1),)
 
     def stages(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Features of every stage, `[B, C, h, w]`, from normalised images `[B, 3, H, W]`."""
+        """Return the features of every stage, `[B, C, h, w]`, from normalised images `[B, 3, H, W]`."""
         x, out = self.patch_embed(images), []
         for stage in self.levels:
             assert isinstance(stage, Stage)
@@ -189,5 +189,5 @@ class InternImage(nn.Module):
         return out
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """The last stage alone, as a list of one: `[B, C, H/16, W/16]` of three stages."""
+        """Return the last stage alone, as a list of one: `[B, C, H/16, W/16]` of three stages."""
         return self.stages(images)[-1:]

@@ -52,7 +52,7 @@ class Layer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(config.channels) for _ in range(2))
 
     def rest(self, attended: torch.Tensor) -> torch.Tensor:
-        """Norms and feed-forward block behind the attention: `[N, C]` to the same."""
+        """Apply the norms and the feed-forward block after the attention: `[N, C]` to the same shape."""
         out: torch.Tensor = self.norms[1](self.ffns[0](self.norms[0](attended)))
         return out
 
@@ -225,7 +225,7 @@ class SelfTransformer(nn.Module):
 
 
 def first_other(distinct: torch.Tensor, count: int) -> int | None:
-    """The smallest number below `count` that is not among the ascending ones; None where there is none."""
+    """Return the smallest number below `count` that is not among the ascending ones, None if all are."""
     gaps = (distinct != torch.arange(len(distinct), device=distinct.device)).nonzero()
     first = int(gaps[0]) if len(gaps) else len(distinct)
     return first if first < count else None
@@ -240,7 +240,7 @@ def spread(
 
 
 def joined(part: Callable[[int], torch.Tensor], count: int, like: torch.Tensor) -> torch.Tensor:
-    """Concatenation of parts 0 to count - 1, `[N, C]`; with gradients, parts are recomputed in the backward pass."""
+    """Concatenate parts 0 to count - 1, `[N, C]`; with gradients, parts are recomputed in the backward pass."""
     if torch.is_grad_enabled():
         if count == 1:
             return part(0)

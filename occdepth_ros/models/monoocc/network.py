@@ -43,19 +43,19 @@ class PositionTables(nn.Module):
                 self.col_embed.weight.copy_(torch.cat([up.repeat(y, 1), across.repeat_interleave(z, 0)], 1))
 
     def all(self) -> torch.Tensor:
-        """Codes of all voxels in flat order, their column's and then their row's, `[N, C]`."""
+        """Return the codes of all voxels in flat order, their column's and then their row's, `[N, C]`."""
         rows, columns = self.row_embed.weight, self.col_embed.weight
         shape = len(rows), len(columns), -1
         return torch.cat([columns.expand(shape), rows[:, None].expand(shape)], -1).flatten(0, 1)
 
     def of(self, voxels: torch.Tensor) -> torch.Tensor:
-        """Codes of voxels with given flat indices, `[Q, C]`."""
+        """Return the codes of voxels with given flat indices, `[Q, C]`."""
         columns = self.col_embed.num_embeddings
         return torch.cat([self.col_embed(voxels % columns), self.row_embed(voxels // columns)], -1)
 
 
 def waves(count: int, channels: int) -> torch.Tensor:
-    """Codes of positions along an axis: cosines and sines of multiples of half a turn, `[count, channels]`."""
+    """Return cosines and sines of multiples of half a turn for the positions along an axis, `[count, channels]`."""
     angle = torch.pi * (torch.arange(count) + 0.5)[:, None] / count
     turns = 1 + torch.arange(channels) // 2
     return torch.where(torch.arange(channels) % 2 == 0, (turns * angle).cos(), (turns * angle).sin())
@@ -107,30 +107,30 @@ class MonoOccHead(nn.Module):
         self.header = UpsampledHead(config.channels, config.n_classes)
 
     def transformers(self) -> list[nn.Module]:
-        """The three, or two, stacks of attention."""
+        """Return the two or three stacks of attention."""
         both: list[nn.Module] = [self.cross_transformer, self.self_transformer]
         return [*both, self.cross_transformer_late] if self.config.late else both
 
     def exchanged(self, features: torch.Tensor) -> torch.Tensor:
-        """Features of the images, `[V, C, h, w]`, after the cross view transformer where there is one."""
+        """Apply the cross view transformer, if the network has one, to the features of the images, `[V, C, h, w]`."""
         return self.cvt.exchange(features) if self.config.cross_view else features
 
     def queries(self, proposals: torch.Tensor) -> torch.Tensor:
-        """Initial queries of proposals with flat indices `[Q]`, `[Q, C]`."""
+        """Return the initial queries of proposals with flat indices `[Q]`, `[Q, C]`."""
         if self.config.placed:
             return self.bev_embed.weight + self.positional_encoding.of(proposals)
         out: torch.Tensor = self.bev_embed(proposals)
         return out
 
     def assembled(self, proposals: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
-        """The volume `[N, C]`: queries `[Q, C]` at the proposals, initial features elsewhere."""
+        """Assemble the volume `[N, C]`: queries `[Q, C]` at the proposals, initial features elsewhere."""
         token = self.mask_embed.weight
         if self.config.placed:
             token = token + self.positional_encoding.all()
         return token.to(queries.dtype).expand(self.config.voxels, -1).index_copy(0, proposals, queries)
 
     def cross(self, features: torch.Tensor, references: References, proposals: torch.Tensor) -> torch.Tensor:
-        """Queries of the proposals after cross-attention to the images.
+        """Apply cross-attention from the queries of the proposals to the images.
 
         Args:
             features: `[V, C, h, w]`.
@@ -147,7 +147,7 @@ class MonoOccHead(nn.Module):
     def attend(
         self, proposals: torch.Tensor, queries: torch.Tensor, wanted: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Attention among all voxels: the proposals' queries `[Q, C]` to `[N, C]`.
+        """Apply attention among all voxels: queries of the proposals `[Q, C]` to features `[N, C]`.
 
         Args:
             proposals: flat indices, `[Q]`, ascending.
@@ -166,17 +166,17 @@ class MonoOccHead(nn.Module):
         return out
 
     def attend_late(self, volume: torch.Tensor, features: torch.Tensor, views: list[CameraView]) -> torch.Tensor:
-        """Image-conditioned cross-attention from all voxels, `[N, C]`, to the images, `[V, C, h, w]`."""
+        """Apply image-conditioned cross-attention from all voxels, `[N, C]`, to the images, `[V, C, h, w]`."""
         out: torch.Tensor = self.cross_transformer_late(volume, features, views, chunk_of(features))
         return out
 
     def classify_window(self, volume: torch.Tensor, window: ColumnWindow) -> torch.Tensor:
-        """Class logits of a window, `[n_classes, size, size, Z]`, from the working voxels that `needed` names."""
+        """Return the class logits of a window, `[n_classes, size, size, Z]`, from the working voxels of `needed`."""
         fine, coarse = self._ranges(window)
         return self.header.part(volume.view(*map(len, coarse), -1), fine, self.config.working_size)
 
     def needed(self, window: ColumnWindow) -> torch.Tensor:
-        """Flat indices of the working voxels that a window of the prediction lies among, ascending."""
+        """Return the flat indices of the working voxels that a window of the prediction depends on, ascending."""
         x, y, z = (torch.tensor(r) for r in self._ranges(window)[1])
         size = self.config.working_size
         return ((x[:, None, None] * size[1] + y[:, None]) * size[2] + z).flatten()
@@ -186,14 +186,14 @@ class MonoOccHead(nn.Module):
         return fine, [coarse_range(r, n) for r, n in zip(fine, self.config.working_size, strict=True)]
 
     def read_out(self, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Labels, and their probability times 255, `[X, Y, Z]` uint8 both, from working voxels `[N, C]`."""
+        """Return labels and their probability times 255, `[X, Y, Z]` uint8 each, from working voxels `[N, C]`."""
         volume = volume.view(*self.config.working_size, -1)
         if volume.device.type == "cpu":
             return self.header.read_out(volume)
         return labels_and_confidence(self.header(volume))
 
     def classify(self, volume: torch.Tensor) -> torch.Tensor:
-        """Class logits of the fine voxels, `[n_classes, X, Y, Z]`, from working voxels `[N, C]`."""
+        """Return the class logits of the fine voxels, `[n_classes, X, Y, Z]`, from working voxels `[N, C]`."""
         logits: torch.Tensor = self.header(volume.view(*self.config.working_size, -1))
         return logits
 
@@ -213,7 +213,7 @@ class MonoOcc(nn.Module):
         self.pts_bbox_head = MonoOccHead(config)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalised images `[V, 3, H, W]` to `[V, C, h, w]`; what the auxiliary loss reads."""
+        """Map normalised images `[V, 3, H, W]` to features `[V, C, h, w]`, which the auxiliary loss also reads."""
         out: torch.Tensor = self.img_neck(self.img_backbone(images))
         return out
 
@@ -224,7 +224,7 @@ class MonoOcc(nn.Module):
         proposed: torch.Tensor,
         wanted: torch.Tensor | None = None,
     ) -> Volumes:
-        """The volume of working voxels.
+        """Compute the volume of working voxels.
 
         Args:
             features: from `features`, `[V, C, h, w]`.
@@ -243,13 +243,13 @@ class MonoOcc(nn.Module):
         return Volumes(proposals, queries, attended, late)
 
     def forward(self, images: torch.Tensor, references: References, proposed: torch.Tensor) -> torch.Tensor:
-        """Class logits `[n_classes, X, Y, Z]` of one sample; arguments as of `features` and `volumes`."""
+        """Return the class logits `[n_classes, X, Y, Z]` of one sample; arguments as of `features` and `volumes`."""
         return self.pts_bbox_head.classify(self.volumes(self.features(images), references, proposed).last)
 
 
 @contextmanager
 def attention_format(config: MonoOccConfig, features: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Context in which attention is computed in its number format; yields the features in this format.
+    """Return a context manager in which attention is computed in its number format; yields the features in this format.
 
     In narrow layers conversion to bfloat16 takes longer than the products save.
     """
@@ -261,7 +261,7 @@ def attention_format(config: MonoOccConfig, features: torch.Tensor) -> Iterator[
 
 
 def chunk_of(x: torch.Tensor) -> int:
-    """Queries at a time on the tensor's device."""
+    """Return the number of queries per chunk on the tensor's device."""
     if torch.is_grad_enabled():
         return LEARNING_CHUNK
     return CHUNK.get(x.device.type, CHUNK["cuda"])

@@ -133,7 +133,7 @@ class MonoOccPredictor(NetworkPredictor[MonoOccTables]):
         self.config.check_grid(grid)
 
     def tables(self, rig: StereoRig, grid: VoxelGrid) -> MonoOccTables:
-        """Tables of one calibration."""
+        """Compute the tables of one calibration."""
         fit = image_fit(self.config, rig)
         # published weights were trained on the grid that users request, the small ones on this package's ground truth
         trained, layers = trained_grid(grid) if self.config.placed else (grid, 0)
@@ -172,7 +172,9 @@ class MonoOccPredictor(NetworkPredictor[MonoOccTables]):
         return occupancy_of(labels, confidence, tables.visibility.classify(depth.to(self.device)), depth)
 
     def _full_depth(self, tables: MonoOccTables) -> Depth:
-        """Depth of the last pair at the rig's size, metres; NaN without a match, or with another proposal source."""
+        """Return the depth of the last pair at the rig's size, metres; NaN without a match or with other proposal
+        sources.
+        """
         size = tables.rig.left.height, tables.rig.left.width
         depth = self._depth.last
         if depth is None:
@@ -184,12 +186,12 @@ class MonoOccPredictor(NetworkPredictor[MonoOccTables]):
 
 
 def views_of(config: MonoOccConfig, rig: StereoRig) -> list[tuple[PinholeCamera, Matrix]]:
-    """The cameras of a rig whose images the network reads, each with the pose of the grid's frame in its own."""
+    """Return the cameras whose images the network reads, each with the pose of the grid's frame in the camera."""
     return [(rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)][: config.cameras]
 
 
 def image_fit(config: MonoOccConfig, rig: StereoRig) -> ImageFit:
-    """How a rig's image becomes the network's: unchanged within 5 % of the trained width, else scaled to it."""
+    """Return the fit of a rig's image: unchanged within 5 % of the trained width, else scaled to it."""
     source = rig.left.height, rig.left.width
     ratio = config.width / source[1]
     if abs(ratio - 1) <= SAME_SCALE:
@@ -203,7 +205,7 @@ SHIPPED = {"monoocc-edge": "monoocc-edge.safetensors"}
 
 
 def load_network(name: str, weights: Path | str | None) -> MonoOcc:
-    """The network of a preset on the CPU with the weights of a file, those that ship, or seeded random ones.
+    """Return the network of a preset on the CPU, with weights from a file, the shipped weights, or seeded random ones.
 
     Parts that no prediction needs are left out: the decoder of the auxiliary loss, and the image-conditioned
     cross-attention where the weights hold an untrained one.

@@ -49,7 +49,7 @@ LATE = HEAD + "cross_transformer_late."
 
 
 def was_late_trained(state: Mapping[str, torch.Tensor]) -> bool:
-    """Whether the late cross-transformer was trained: checkpoints always hold it, with zero offsets initially."""
+    """Return whether the late cross-transformer, which all checkpoints hold, was trained: its offsets are not zero."""
     return any(
         bool(tensor.any())
         for name, tensor in state.items()
@@ -58,7 +58,7 @@ def was_late_trained(state: Mapping[str, torch.Tensor]) -> bool:
 
 
 def flagged(config: MonoOccConfig, state: Mapping[str, torch.Tensor]) -> MonoOccConfig:
-    """The configuration with the contributions that a checkpoint was trained with, and its number of cameras."""
+    """Return the configuration with the contributions that a checkpoint was trained with, and its number of cameras."""
     cameras = state.get(HEAD + "cross_transformer.cams_embeds")
     return replace(
         config,
@@ -70,7 +70,7 @@ def flagged(config: MonoOccConfig, state: Mapping[str, torch.Tensor]) -> MonoOcc
 
 
 def wanted_part(network: MonoOcc, state: Mapping[str, torch.Tensor]) -> State:
-    """The tensors without unused ones and those of contributions that this network lacks."""
+    """Return the tensors without unused tensors and without those of contributions that this network lacks."""
     own = network.state_dict()
     return {name: t for name, t in state.items() if name in own or not name.startswith((*UNUSED, *OPTIONAL))}
 
@@ -89,7 +89,7 @@ def _networks() -> dict[str, Shapes]:
 
 
 def recognise(state: Mapping[str, torch.Tensor]) -> list[str]:
-    """Names of the presets that the tensors are for."""
+    """Return the names of the presets that the tensors are for."""
     found = {n: tuple(t.shape) for n, t in state.items() if not n.startswith((*UNUSED, *OPTIONAL[3:]))}
     late = was_late_trained(state)
     if not late:
@@ -107,7 +107,7 @@ def _same(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, 
 
 
 def recognise_published(state: State, where: str) -> Published:
-    """The preset of a published checkpoint, its unused tensors left out.
+    """Find the preset of a published checkpoint, and leave its unused tensors out.
 
     Raises:
         CheckpointError: the tensors fit no configuration; the text names the closest preset.

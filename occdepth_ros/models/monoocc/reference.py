@@ -22,7 +22,7 @@ CHUNK = 32768
 def reference_logits(
     network: MonoOcc, images: torch.Tensor, references: References, proposed: torch.Tensor
 ) -> torch.Tensor:
-    """Class logits of one sample of one image, `[n_classes, X, Y, Z]`; arguments as of the network.
+    """Return the class logits of one sample of one image, `[n_classes, X, Y, Z]`; arguments as for the network.
 
     For evaluation only: no gradients, no dropout, no exchange between images.
     """
@@ -54,7 +54,7 @@ def reference_cross(
     points: torch.Tensor,
     visible: torch.Tensor,
 ) -> torch.Tensor:
-    """A cross-transformer over one image: queries `[N, C]`, their points `[N, 2]` and visibility `[N]`."""
+    """Apply a cross-transformer over one image: queries `[N, C]`, their points `[N, 2]` and visibility `[N]`."""
     tokens = features[0].movedim(0, -1) + transformer.cams_embeds[0] + transformer.level_embeds[0]
     for layer in transformer.encoder.layers:
         assert isinstance(layer, Layer)
@@ -99,7 +99,7 @@ def _self_layer(layer: Layer, volume: torch.Tensor, position: torch.Tensor, colu
 def _sampled(
     attention: PointAttention, values: torch.Tensor, points: torch.Tensor, offsets: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """Weighted samples of a map `[h, w, C]` at points as fractions of it plus offsets in its cells, `[N, C]`."""
+    """Return weighted samples of a map `[h, w, C]`, `[N, C]`, at points (fractions of the map) plus offsets (cells)."""
     height, width, channels = values.shape
     locations = points + offsets / offsets.new_tensor([width, height])
     maps = values.view(height, width, attention.heads, -1).permute(2, 3, 0, 1)

@@ -49,17 +49,17 @@ class References:
 
     @classmethod
     def of_cameras(cls, grid: VoxelGrid, cameras: Sequence[tuple[PinholeCamera, Matrix]]) -> References:
-        """The references of calibrated cameras, each with the pose of the grid's frame in its own, `[4, 4]`."""
+        """Return the references of cameras, each with the pose of the grid's frame in the camera, `[4, 4]`."""
         first = cameras[0][0]
         matrices = [camera.intrinsics @ pose[:3] for camera, pose in cameras]
         return cls.of_matrices(grid, matrices, (first.height, first.width))
 
     def to(self, device: torch.device | str) -> References:
-        """The same on another device."""
+        """Return a copy on another device."""
         return References(self.points.to(device), self.visible.to(device))
 
     def views(self, index: torch.Tensor | None = None) -> list[CameraView]:
-        """The queries that are visible in each image.
+        """Return the queries that are visible in each image.
 
         Args:
             index: the queries, flat indices of working voxels, `[Q]`; None = all of them.

@@ -16,7 +16,7 @@ class ZeroStuffing(nn.Module):
         self.bn = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(inplace=True), nn.Dropout(dropout))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, h, w]` to `[B, C, 2h, 2w]`."""
+        """Map `[B, C, h, w]` to `[B, C, 2h, 2w]`."""
         out: torch.Tensor = self.bn(self.pointwise(self.conv1(x)))
         return out
 
@@ -43,6 +43,6 @@ class SemanticDecoder(nn.Module):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """`[V, C, h, w]` to `[V, n_classes, 4h, 4w]`."""
+        """Map `[V, C, h, w]` to `[V, n_classes, 4h, 4w]`."""
         logits: torch.Tensor = self.head(self.upconv2(self.upconv(features)))
         return logits

@@ -28,7 +28,7 @@ class UpsampledHead(nn.Module):
         self.mlp_head = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, n_classes))
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
-        """Class logits at twice the resolution, corners aligned.
+        """Return the class logits at twice the resolution, corners aligned.
 
         Args:
             volume: `[X, Y, Z, C]`, at least two voxels along every axis.
@@ -48,7 +48,7 @@ class UpsampledHead(nn.Module):
             return torch.addcmul(shift[:, None, None, None], fine, deviation)
 
     def part(self, volume: torch.Tensor, fine: Sequence[range], size: Sequence[int]) -> torch.Tensor:
-        """Class logits of a box of fine voxels, for training.
+        """Return the class logits of a box of fine voxels, for training.
 
         Args:
             volume: the coarse voxels that it needs, `[x, y, z, C]`: along every axis those of `coarse_range`.
@@ -66,7 +66,7 @@ class UpsampledHead(nn.Module):
             return logits.movedim(-1, 0)
 
     def read_out(self, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Most likely class of every fine voxel and its probability, for inference on a CPU.
+        """Return the most likely class of every fine voxel and its probability, for inference on a CPU.
 
         Plane by plane, so that channels and logits of the fine voxels stay in the cache; several times faster than
         `forward` and a maximum over the classes.
@@ -100,13 +100,13 @@ class UpsampledHead(nn.Module):
 
 
 def coarse_range(fine: range, size: int) -> range:
-    """The coarse voxels, of `size` along an axis, that the fine ones are interpolated from."""
+    """Return the coarse voxels, of `size` along an axis, that the fine ones are interpolated from."""
     scale = (size - 1) / (2 * size - 1)
     return range(min(int(fine[0] * scale), size - 2), min(int(fine[-1] * scale) + 1, size - 1) + 1)
 
 
 def interpolation(fine: range, size: int) -> torch.Tensor:
-    """Matrix of linear interpolation by 2 with aligned corners along an axis.
+    """Return the matrix of linear interpolation by 2 with aligned corners along an axis.
 
     Args:
         fine: indices of the fine voxels.
@@ -122,9 +122,7 @@ def interpolation(fine: range, size: int) -> torch.Tensor:
 
 
 def interpolated_squares(volume: torch.Tensor) -> torch.Tensor:
-    """Squared length of the vectors that trilinear upsampling by 2 with aligned corners makes: `[X, Y, Z, C]` to
-    `[2X, 2Y, 2Z]`.
-    """
+    """Return squared lengths of trilinearly upsampled vectors (aligned corners): `[X, Y, Z, C]` to `[2X, 2Y, 2Z]`."""
     size_x, size_y, size_z = volume.shape[:3]
     here, next_x = volume, volume[1:]
     # inner products with voxels further along y (0 or 1) and z (0, 1 or -1): at one x, and both ways across to the next
@@ -145,7 +143,7 @@ def interpolated_squares(volume: torch.Tensor) -> torch.Tensor:
 
 
 def _gram(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Inner products along columns: two `[x, y, Z, C]` to `[x, y, Z, Z]`."""
+    """Return the inner products along columns: two `[x, y, Z, C]` to `[x, y, Z, Z]`."""
     x, y, z, c = a.shape
     return torch.bmm(a.reshape(x * y, z, c), b.reshape(x * y, z, c).mT).view(x, y, z, z)
 

@@ -37,7 +37,7 @@ class DepthBins:
     sampling: Binning = "lid"
 
     def edges(self) -> npt.NDArray[np.float64]:
-        """Bounds of the supervised bins, `[count + 1]`, metres."""
+        """Return the bounds of the supervised bins, `[count + 1]`, metres."""
         index = np.arange(self.count + 1, dtype=np.float64)
         if self.supervised == "uniform":
             fraction = index / self.count
@@ -46,7 +46,7 @@ class DepthBins:
         return self.near + (self.far - self.near) * fraction
 
     def centers(self) -> npt.NDArray[np.float64]:
-        """Middles of the supervised bins, `[count]`, metres."""
+        """Return the middles of the supervised bins, `[count]`, metres."""
         edges = self.edges()
         return (edges[:-1] + edges[1:]) / 2
 

@@ -42,7 +42,7 @@ class Encoder(nn.Module):
         self.out_channels: int = model.conv_head.out_channels
 
     def forward(self, images: torch.Tensor) -> dict[int, torch.Tensor]:
-        """Maps by scale.
+        """Return the maps by scale.
 
         Args:
             images: `[B, 3, H, W]`, normalised.

@@ -41,13 +41,13 @@ class SceneGeometry:
 
     @classmethod
     def of_rig(cls, config: OccDepthConfig, rig: StereoRig, grid: VoxelGrid) -> SceneGeometry:
-        """Tables of a stereo rig whose images are the network's."""
+        """Return the tables of a stereo rig whose images are the network's."""
         views = [(rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)][: config.views]
         return cls.of_views(config, views, grid)
 
     @classmethod
     def of_views(cls, config: OccDepthConfig, views: Sequence[View], grid: VoxelGrid) -> SceneGeometry:
-        """Tables of any calibrated views.
+        """Return the tables of any calibrated views.
 
         Args:
             config: the network.
@@ -82,7 +82,7 @@ class SceneGeometry:
         )
 
     def to(self, device: torch.device | str) -> SceneGeometry:
-        """The same tables on another device."""
+        """Return the same tables on another device."""
 
         def move(value: object) -> object:
             if isinstance(value, torch.Tensor):
@@ -97,7 +97,7 @@ class SceneGeometry:
 def sampling_positions(
     grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Matrix, bins: DepthBins, width: int, height: int
 ) -> npt.NDArray[np.float64]:
-    """Normalised position (u, v, bin) of every voxel in the depth distribution, `[X, Y, Z, 3]`.
+    """Return the normalised position (u, v, bin) of every voxel in the depth distribution, `[X, Y, Z, 3]`.
 
     Args:
         grid: the lifted voxels.

@@ -21,7 +21,7 @@ class OccludedHead(DilatedBranches):
         self.occ_classes = nn.Conv3d(channels, 2, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, X, Y, Z]` to logits of visible and occluded, `[B, 2, X, Y, Z]`."""
+        """Map `[B, C, X, Y, Z]` to logits of visible and occluded, `[B, 2, X, Y, Z]`."""
         out: torch.Tensor = self.occ_classes(self.pyramid(torch.relu(self.conv0(x))))
         return out
 
@@ -42,7 +42,7 @@ class SegmentationHead(DilatedBranches):
         self.conv_classes = nn.Conv3d(channels + 2 * cascade, n_classes, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """`[B, C, X, Y, Z]` to class logits `[B, n_classes, X, Y, Z]` and occupancy logits `[B, 2, X, Y, Z]`."""
+        """Map `[B, C, X, Y, Z]` to class logits `[B, n_classes, X, Y, Z]` and occupancy logits `[B, 2, X, Y, Z]`."""
         y = self.pyramid(torch.relu(self.conv0(x)))
         if self.occ_classes is None:
             return self.conv_classes(y), None

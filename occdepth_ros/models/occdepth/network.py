@@ -109,7 +109,7 @@ class OccDepth(nn.Module):
         return {scale: torch.stack([view[scale] for view in views], dim=1) for scale in views[0]}
 
     def with_virtual_view(self, features: Features, measured_depth: torch.Tensor) -> dict[int, torch.Tensor]:
-        """Features of the first view and of the one warped from it, `[B, 2, C, h, w]` by scale."""
+        """Return the features of the first view and of the one warped from it, `[B, 2, C, h, w]` by scale."""
         bf = self.config.virtual_bf
         assert bf is not None
         return {
@@ -118,7 +118,7 @@ class OccDepth(nn.Module):
         }
 
     def lift(self, features: Features, geometry: SceneGeometry) -> torch.Tensor:
-        """Sum of the lifted features over the scales, `[B, C, X, Y, Z]`."""
+        """Return the sum of the lifted features over the scales, `[B, C, X, Y, Z]`."""
         scenes = []
         for b in range(features[self.config.scales[0]].shape[0]):
             rows = [self.lift_scale(scale, features[scale][b], geometry) for scale in self.config.scales]
@@ -126,23 +126,23 @@ class OccDepth(nn.Module):
         return self.volume_of_rows(torch.stack(scenes), geometry)
 
     def lift_scale(self, scale: int, features: torch.Tensor, geometry: SceneGeometry) -> torch.Tensor:
-        """One scale of one scene, `[V, C, h, w]` to `[N, C]`."""
+        """Lift one scale of one scene, `[V, C, h, w]` to `[N, C]`."""
         return lift_views(features, geometry.pixels[scale], geometry.visible, self.config.fusion)
 
     def volume_of_rows(self, rows: torch.Tensor, geometry: SceneGeometry) -> torch.Tensor:
-        """`[B, N, C]` to `[B, C, X, Y, Z]`, or with the last two axes swapped in the NYU layout; no copy."""
+        """Map `[B, N, C]` to `[B, C, X, Y, Z]`, or with the last two axes swapped in the NYU layout; no copy."""
         volume = rows.reshape(rows.shape[0], *geometry.size, -1).movedim(-1, 1)
         return volume if self.config.layout == "kitti" else volume.transpose(3, 4)
 
     def depth(self, features: Features, geometry: SceneGeometry) -> torch.Tensor | None:
-        """Depth distribution of every view, `[B, V, D, h, w]`; None without depth module."""
+        """Return the depth distribution of every view, `[B, V, D, h, w]`; None without depth module."""
         if self.flosp_depth is None:
             return None
         probabilities: torch.Tensor = self.flosp_depth(features[DEPTH_SCALE], geometry.camera_scalar)
         return probabilities
 
     def voxel_weight(self, depth: torch.Tensor, geometry: SceneGeometry) -> torch.Tensor:
-        """The depth distribution read at every lifted voxel, `[B, 1, X, Y, Z]`."""
+        """Return the depth distribution read at every lifted voxel, `[B, 1, X, Y, Z]`."""
         assert geometry.oad_grid is not None
         weight = sample_weight(depth, geometry.oad_grid, geometry.oad_inside)
         return weight if self.config.layout == "kitti" else weight.transpose(3, 4)

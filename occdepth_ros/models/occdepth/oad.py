@@ -133,7 +133,7 @@ def sample_weight(depth: torch.Tensor, grid: torch.Tensor, inside: torch.Tensor 
 
 
 def expected_depth(depth: torch.Tensor | None, config: OccDepthConfig) -> torch.Tensor:
-    """Expectation of the first view's depth distribution over its supervised bins.
+    """Return the expectation of the first view's depth distribution over its supervised bins.
 
     Args:
         depth: `[B, V, D, h, w]` at 1/8 of the image; None without depth module.

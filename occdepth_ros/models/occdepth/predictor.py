@@ -88,7 +88,7 @@ class OccDepthPredictor(NetworkPredictor[OccDepthTables]):
         self.config.check_grid(grid)
 
     def tables(self, rig: StereoRig, grid: VoxelGrid) -> OccDepthTables:
-        """Tables of one calibration."""
+        """Compute the tables of one calibration."""
         fit = ImageFit.between((rig.left.height, rig.left.width), self.config.image)
         network_rig = fit.rig(rig)
         return OccDepthTables(
@@ -129,7 +129,7 @@ class OccDepthPredictor(NetworkPredictor[OccDepthTables]):
 
 
 def load_network(name: str, weights: Path | str | None) -> OccDepth:
-    """The network of a preset on the CPU, with the weights of a file or, for "random", seeded random ones.
+    """Return the network of a preset on the CPU, with the weights of a file or, for "random", seeded random ones.
 
     Raises:
         CheckpointError: the weights are missing, damaged, or of another network.

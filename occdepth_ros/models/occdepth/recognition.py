@@ -12,10 +12,10 @@ from occdepth_ros.models.recognition import Shapes, fitting, shapes_of
 
 
 def occdepth_shapes() -> dict[str, Shapes]:
-    """Shapes of OccDepth and MonoScene in all configurations, by name."""
+    """Return the shapes of OccDepth and MonoScene in all configurations, by name."""
     return {name: shapes_of(OccDepth, config) for name, config in PRESETS.items()}
 
 
 def recognise(state: Mapping[str, torch.Tensor]) -> list[str]:
-    """Names of the OccDepth presets that have exactly these tensors; several where no trained part differs."""
+    """Return the OccDepth presets that have exactly these tensors; several if only untrained parts differ."""
     return fitting(state, occdepth_shapes())

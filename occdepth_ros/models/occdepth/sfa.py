@@ -15,7 +15,7 @@ EPSILON = 1e-8
 
 
 def gather_view(features: torch.Tensor, pixels: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
-    """Mean feature of the visible pattern pixels of every voxel.
+    """Return the mean feature of the visible pattern pixels of every voxel.
 
     Args:
         features: one view's map, `[C, h, w]`.

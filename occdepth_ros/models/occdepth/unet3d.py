@@ -88,7 +88,7 @@ class UNet3d(nn.Module):
         return Completion(logits, occupancy, relations, occluded)
 
     def volume(self, x: torch.Tensor, window: ColumnWindow | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The volume that the head reads, `[B, C/2, X, Y, Z]` (NYU: `[B, C, X, Y, Z]`), and relation logits."""
+        """Compute the volume that the head reads, `[B, C/2, X, Y, Z]` (NYU: `[B, C, X, Y, Z]`), and relation logits."""
         names = self.names
         half = self.get_submodule(names.down1)(x)  # [B, 2C, X/2p, Y/2p, Z/2p]
         bottom = self.get_submodule(names.down2)(half)  # [B, 4C, X/4p, Y/4p, Z/4p]

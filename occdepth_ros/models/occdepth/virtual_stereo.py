@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 
 def warp_to_right(features: torch.Tensor, depth: torch.Tensor, bf: float) -> torch.Tensor:
-    """Feature map that a camera to the right would see.
+    """Warp a feature map to the view of a camera to the right.
 
     Args:
         features: the left map, `[B, C, h, w]`.

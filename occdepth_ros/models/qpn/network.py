@@ -93,7 +93,7 @@ class QueryProposalNetwork(nn.Module):
         return {scale: self.get_submodule(f"seg_head_1_{scale}")(columns[scale]) for scale in wanted}
 
     def proposals(self, occupancy: torch.Tensor, threshold: float = 0.5) -> torch.Tensor:
-        """Voxels of twice the edge that are occupied with a probability above a threshold.
+        """Return the voxels of twice the edge that are occupied with a probability above a threshold.
 
         Args:
             occupancy: as of `forward`.
@@ -107,7 +107,7 @@ class QueryProposalNetwork(nn.Module):
         return logits[:, OCCUPIED] - logits[:, 1 - OCCUPIED] > math.log(threshold / (1 - threshold))
 
     def columns(self, occupancy: torch.Tensor) -> dict[int, torch.Tensor]:
-        """The maps that the heads unfold, `[B, Z/s, X/s, Y/s]` by scale s."""
+        """Return the maps that the heads unfold, `[B, Z/s, X/s, Y/s]` by scale s."""
         full = self.Encoder_block1(occupancy.movedim(-1, 1))
         half = self.Encoder_block2(full)
         quarter = self.Encoder_block3(half)

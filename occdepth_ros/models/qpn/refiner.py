@@ -50,7 +50,7 @@ class QpnRefiner:
 
     @torch.inference_mode()
     def __call__(self, occupied: Volume, grid: VoxelGrid) -> Proposals:
-        """Occupied voxels `[X, Y, Z]` to proposals `[X/2, Y/2, Z/2]`.
+        """Compute proposals `[X/2, Y/2, Z/2]` from occupied voxels `[X, Y, Z]`.
 
         Raises:
             GridError: the network reads another grid.
@@ -64,7 +64,7 @@ class QpnRefiner:
 
 
 def _heads(weights: Path) -> tuple[int, ...]:
-    """Scales of the heads in a weights file.
+    """Return the scales of the heads in a weights file.
 
     Raises:
         CheckpointError: there is no head at half the resolution.

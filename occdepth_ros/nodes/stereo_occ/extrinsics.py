@@ -124,7 +124,7 @@ class Extrinsics:
         return matrix if np.isfinite(matrix).all() else None
 
     def _is_late(self, fixed_frame: str, stamp_ns: int) -> bool:
-        """Whether the newest transform to the fixed frame is less than `LATENESS` older than a time (ns)."""
+        """Return whether the newest transform to the fixed frame is less than `LATENESS` older than a time (ns)."""
         try:
             newest = self._buffer.lookup_transform(fixed_frame, self._grid_frame, Time()).header.stamp
         except tf2_ros.TransformException:

@@ -171,7 +171,7 @@ class LivePairs:
         self._subscriptions.clear()
 
     def _published(self) -> dict[str, str]:
-        """Image and CameraInfo topics with a publisher, without the outputs of this kind of node."""
+        """Return the image and CameraInfo topics with a publisher, without the outputs of this kind of node."""
         kinds = {name: types[0] for name, types in self._node.get_topic_names_and_types() if types}
         wanted = (IMAGE, COMPRESSED, INFO_TYPE)
         return {

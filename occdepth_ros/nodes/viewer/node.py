@@ -137,7 +137,7 @@ class Viewer(Node):
         self.log.timings({stage: message.data})
 
     def _pose(self, target: str, source: str, message: Any) -> Matrix:
-        """Pose of `source` in `target` at the stamp of a message; the newest one where TF has none at that time."""
+        """Return the pose of `source` in `target` at the stamp of a message, or the newest pose if TF has none then."""
         try:
             found = self._buffer.lookup_transform(target, source, Time.from_msg(message.header.stamp))
         except tf2_ros.ExtrapolationException:

@@ -192,12 +192,12 @@ def _ros1_records(data: bytes) -> Iterator[RecoveredConnection | tuple[int, int,
 
 
 def _type_name(name: str) -> str:
-    """Name of a message type as in ROS 2, which ROS 1 writes without `msg`."""
+    """Return the name of a message type as in ROS 2, from the ROS 1 name without `msg`."""
     return name.replace("/", "/msg/") if name.count("/") == 1 else name
 
 
 def _fields(header: bytes) -> dict[str, bytes]:
-    """Fields `name=value` of a ROS 1 header, as far as they are complete."""
+    """Return the complete fields `name=value` of a ROS 1 header."""
     fields, at = {}, 0
     while at + 4 <= len(header):
         (length,) = struct.unpack_from("<I", header, at)
@@ -208,7 +208,7 @@ def _fields(header: bytes) -> dict[str, bytes]:
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:
-    """String with a length of 4 bytes before it, and the offset behind it."""
+    """Return a string that is preceded by its length (4 bytes), and the offset after it."""
     (length,) = struct.unpack_from("<I", data, at)
     return data[at + 4 : at + 4 + length].decode(errors="replace"), at + 4 + length
 

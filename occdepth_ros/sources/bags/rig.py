@@ -148,7 +148,7 @@ class GridPose:
         return f"TF{moving}, {self.camera_frame} in {self.grid_frame}"
 
     def moves(self, stamps_ns: Sequence[int]) -> bool:
-        """Whether the pose changes between the given times by more than `MOVED`."""
+        """Return whether the pose changes between the given times by more than `MOVED`."""
         if not self.connected or not self.tree.changing_links(self.camera_frame, self.grid_frame):
             return False
         first = self.at(stamps_ns[0])
@@ -270,7 +270,7 @@ def _rated(topics: StereoTopics, recording: Recording, grid_frame: str) -> _Rate
 
 
 def _same_camera(a: _Rated, b: _Rated) -> bool:
-    """Whether two pairs are the colour and the grey cameras of one rig: the same names but for that word."""
+    """Return whether two pairs, whose names differ in that word only, are the colour and grey cameras of one rig."""
 
     def plain(name: str) -> str:
         for word in ("color", "colour", "gray", "grey", "mono"):

@@ -48,7 +48,7 @@ class Scan:
     damaged: dict[str, int]
 
     def warnings(self, topics: StereoTopics) -> list[InputWarning]:
-        """Doubts about the messages of one pair of topics, and about those that could not be read."""
+        """Return the warnings about the messages of one pair of topics, and about unreadable messages."""
         return [*_clock_warnings(self.places, topics), *_damage_warnings(self.damaged)]
 
 
@@ -110,7 +110,7 @@ def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[Stere
 
 
 def stamp_of(data: bytes) -> int:
-    """header.stamp of a serialised message, nanoseconds: it comes first, behind 4 bytes in CDR and in ROS 1."""
+    """Return `header.stamp` of a serialised message, nanoseconds; it comes first, after 4 bytes in CDR and in ROS 1."""
     at = np.frombuffer(data, "<u4", 2, 4)
     return int(at[0]) * 1_000_000_000 + int(at[1])
 

@@ -121,11 +121,11 @@ class BagSequence:
             )
 
     def ground_truth(self, index: int) -> SceneGroundTruth | None:
-        """None: bags carry no ground truth."""
+        """Return None: bags carry no ground truth."""
         return None
 
     def period_s(self) -> float:
-        """Median time between frames, seconds; 0.1 for a single frame."""
+        """Return the median time between frames, seconds; 0.1 for a single frame."""
         stamps = [pair[0].stamp_ns for pair in self._pairs]
         return float(np.median(np.diff(stamps))) * 1e-9 if len(stamps) > 1 else 0.1
 
@@ -163,7 +163,7 @@ class BagSequence:
         self.rig = self._rig(self._chosen.pose.at(stamps[0]))
 
     def _first_images(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """The first two images of one pair that can be decoded, not rectified.
+        """Return the first two images of one pair that can be decoded, not rectified.
 
         Raises:
             ImageError: there is no such pair; the error of the first one.
@@ -207,7 +207,7 @@ class BagSequence:
             raise CalibrationError(error.what, where=self.name, remedy=error.remedy) from error
 
     def _paired(self, lefts: list[ImagePlace], rights: list[ImagePlace]) -> list[tuple[ImagePlace, ImagePlace]]:
-        """Pairs of one moment, in order of time; images without a partner are left out."""
+        """Return the pairs of one moment, in order of time; images without a partner are left out."""
         pairing = pair_stamps([place.stamp_ns for place in lefts], [place.stamp_ns for place in rights])
         self.pairing = pairing
         if not pairing.pairs:

@@ -95,7 +95,7 @@ class TransformTree:
         return self._line(frame.lstrip("/"))[-1]
 
     def moves(self, frame: str) -> bool:
-        """Whether the pose of the frame in its root changes over time."""
+        """Return whether the pose of the frame in its root changes over time."""
         return any(len(self._links[name].rows) > 1 for name in self._line(frame.lstrip("/"))[:-1])
 
     def pose(self, target: str, source: str, stamp_ns: int) -> Matrix | None:
@@ -131,7 +131,7 @@ class TransformTree:
 
 
 def _matrix(row: Matrix) -> Matrix:
-    """Translation and quaternion x, y, z, w as `[4, 4]`."""
+    """Convert a translation and a quaternion x, y, z, w to a matrix `[4, 4]`."""
     x, y, z, w = row[3:] / np.linalg.norm(row[3:])
     pose = np.eye(4)
     pose[:3, :3] = [

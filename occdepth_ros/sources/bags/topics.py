@@ -89,7 +89,7 @@ def stereo_candidates(topics: Mapping[str, str], bag: str, options: SourceOption
 
 
 def _requested(images: list[str], bag: str, options: SourceOptions) -> list[tuple[str, str]]:
-    """Pairs of image topics that the options allow, without repetition."""
+    """Return the pairs of image topics that the options allow, without repetition."""
     part = options.topics.strip("/")
     left_name, right_name = (canonical(name) if name else "" for name in (options.left, options.right))
     for name in filter(None, (left_name, right_name)):

@@ -80,7 +80,7 @@ def open_folder(path: Path) -> FileSequence:
 
 
 def _rig(path: Path, left: Path, right: Path, size: Size) -> tuple[StereoRig, str, _Rectifiers, SourceDescription]:
-    """The rig, the grid's frame, and the rectifiers of raw images; the first pair decides whether images are raw."""
+    """Return rig, grid frame, and rectifiers of raw images; the first pair decides whether images are raw."""
     calibration = read_folder_calibration(path)
     file = calibration.where
     try:
@@ -125,7 +125,7 @@ def _rig(path: Path, left: Path, right: Path, size: Size) -> tuple[StereoRig, st
 
 
 def _grid_from_left(entry: object, file: Path) -> Matrix:
-    """Pose of the left optical frame in the grid's frame, `[4, 4]`."""
+    """Return the pose of the left optical frame in the grid's frame, `[4, 4]`."""
     if not isinstance(entry, Mapping):
         raise CalibrationError("grid_from_left has no translation and rotation", where=str(file))
     translation = numbers_of(entry.get("translation", (0, 0, 0)), 3, "grid_from_left: translation", file)
@@ -157,7 +157,7 @@ def _stamps(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
 
 
 def _stamp(word: str, where: str) -> int:
-    """Nanoseconds of a time in seconds, or in integer nanoseconds."""
+    """Convert a time in seconds, or in integer nanoseconds, to nanoseconds."""
     try:
         if word.isdecimal() and _NANOSECONDS < int(word) < 2**63:
             return int(word)

@@ -94,7 +94,7 @@ def _own(file: Path) -> FolderCalibration:
 
 
 def _side(entries: Mapping[str, Any], side: str, file: Path) -> CameraCalibration:
-    """The camera of one side: an entry, or the name of a file."""
+    """Return the camera of one side: an entry, or the name of a file."""
     entry = entries.get(side)
     if isinstance(entry, str):
         file = file.parent / entry
@@ -105,7 +105,7 @@ def _side(entries: Mapping[str, Any], side: str, file: Path) -> CameraCalibratio
 
 
 def _camera(entry: Mapping[str, Any], side: str, file: Path | str) -> CameraCalibration:
-    """A camera in the entries of a CameraInfo file; K, D and R may be absent for rectified images."""
+    """Return a camera in the entries of a CameraInfo file; K, D and R may be absent for rectified images."""
 
     def matrix(name: str, rows: int, columns: int, default: Matrix) -> Matrix:
         value = entry.get(name)
@@ -144,14 +144,14 @@ def _baseline(entries: Mapping[str, Any], file: Path) -> float:
 
 
 def _shifted(left: CameraCalibration, baseline: float) -> CameraCalibration:
-    """The right camera of a rig without a projection of its own."""
+    """Return the right camera of a rig without a projection of its own."""
     p = np.array(left.p)
     p[0, 3] -= p[0, 0] * baseline
     return CameraCalibration(left.size, left.k, left.d, left.r, p, left.distortion_model, where=left.where)
 
 
 def _archive(archive: Path) -> Pair | None:
-    """The cameras in an archive of the ROS calibrator; None where it has no left.yaml and right.yaml."""
+    """Return the cameras in an archive of the ROS calibrator; None if it lacks left.yaml or right.yaml."""
     try:
         with tarfile.open(archive) as members:
             texts = {}
@@ -174,7 +174,7 @@ def _archive(archive: Path) -> Pair | None:
 
 
 def _other_yaml(path: Path) -> FolderCalibration:
-    """Kalibr's camera chain, the matrices of OpenCV in one or several files, or ost.txt; else the error."""
+    """Read Kalibr's camera chain, OpenCV's matrices in one or several files, or ost.txt; otherwise return the error."""
     files = sorted(file for suffix in ("*.yaml", "*.yml", "*.xml") for file in path.glob(suffix))
     merged: dict[str, Any] = {}
     for file in sorted(files, key=lambda file: "camchain" not in file.name):
@@ -196,7 +196,7 @@ def _other_yaml(path: Path) -> FolderCalibration:
 
 
 def _ost(path: Path) -> FolderCalibration | None:
-    """The cameras of ost.txt, or of left/ost.txt and right/ost.txt; None where a camera is missing."""
+    """Return the cameras of ost.txt, or of left/ost.txt and right/ost.txt; None if a camera is missing."""
     both = path / "ost.txt"
     if both.is_file():
         files = [both, both]
@@ -214,7 +214,7 @@ def _ost(path: Path) -> FolderCalibration | None:
 
 
 def _found(path: Path, files: Sequence[Path]) -> str:
-    """What there is instead, for the error."""
+    """Describe the files that were found instead, for the error."""
     names = [file.name for file in files]
     for side, other in (("left", "right"), ("right", "left")):
         if f"{side}.yaml" in names:
@@ -236,7 +236,7 @@ _OPENCV_NAMES = {
 
 
 def _opencv(entries: Mapping[str, Any], file: Path) -> Pair | None:
-    """Cameras by the names that OpenCV's samples and ORB-SLAM use; None where the entries are not sufficient."""
+    """Return the cameras under the names that OpenCV's samples and ORB-SLAM use; None if entries are missing."""
 
     def value(name: str, index: int) -> Any:
         side = ("LEFT", "RIGHT")[index]
@@ -276,7 +276,7 @@ def _opencv(entries: Mapping[str, Any], file: Path) -> Pair | None:
 
 
 def _kalibr(entries: Mapping[str, Any], file: Path) -> Pair | None:
-    """Cameras of Kalibr's camera chain; None where it is none."""
+    """Return the cameras of Kalibr's camera chain; None if the file is not one."""
     left, right = entries.get("cam0"), entries.get("cam1")
     if not isinstance(left, Mapping) or not isinstance(right, Mapping) or "T_cn_cnm1" not in right:
         return None

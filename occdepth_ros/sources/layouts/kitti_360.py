@@ -61,7 +61,7 @@ def open_kitti_360(path: Path) -> FileSequence:
 
 
 def _calibration(path: Path, name: str) -> Path:
-    """A file of ROOT/calibration, beside the drive's link or beside its target."""
+    """Return a file of ROOT/calibration, next to the drive's link or next to its target."""
     file = beside(path, f"../../calibration/{name}")
     if file is None:
         raise SourceError(
@@ -73,7 +73,7 @@ def _calibration(path: Path, name: str) -> Path:
 
 
 def _matrix(entries: dict[str, Matrix], key: str, shape: tuple[int, int], file: Path) -> Matrix:
-    """An entry as a rigid `[4, 4]` where it is 3x3, else as it is."""
+    """Return a 3x3 entry as a rigid `[4, 4]`, and any other entry unchanged."""
     value = entries.get(key)
     if value is None or value.size != shape[0] * shape[1]:
         raise CalibrationError(
@@ -89,7 +89,7 @@ def _matrix(entries: dict[str, Matrix], key: str, shape: tuple[int, int], file: 
 
 
 def _lidar_from_camera(path: Path) -> Matrix:
-    """Pose of camera 0 in the LiDAR's frame, `[4, 4]`."""
+    """Return the pose of camera 0 in the LiDAR's frame, `[4, 4]`."""
     file = _calibration(path, "calib_cam_to_velo.txt")
     return np.vstack([read_rows(file, 12)[0].reshape(3, 4), [0, 0, 0, 1]])
 
@@ -115,7 +115,7 @@ def _stamps(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
 def _poses(
     path: Path, names: list[str], camera_from_lidar: Matrix
 ) -> tuple[npt.NDArray[np.float64] | None, tuple[InputWarning, ...]]:
-    """LiDAR poses in the first LiDAR frame, `[N, 4, 4]`; None where a frame has none."""
+    """Return the LiDAR poses in the first LiDAR frame, `[N, 4, 4]`; None if a frame has no pose."""
     file = beside(path, f"../../data_poses/{path.name}/cam0_to_world.txt")
     if file is None:
         return None, ()

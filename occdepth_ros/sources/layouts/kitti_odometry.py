@@ -75,7 +75,7 @@ def open_kitti_odometry(path: Path) -> FileSequence:
 
 
 def _check_entries(entries: Mapping[str, npt.NDArray[np.float64]], keys: tuple[str, ...]) -> None:
-    """Name the missing entries, each with its own remedy.
+    """Report the missing entries, each with its own remedy.
 
     Raises:
         CalibrationError: an entry is missing or malformed.
@@ -122,7 +122,7 @@ def poses_file(path: Path) -> Path | None:
 
 
 def _poses(path: Path, names: list[str], rig: StereoRig) -> npt.NDArray[np.float64] | None:
-    """LiDAR poses in the first LiDAR frame, `[N, 4, 4]`: inv(Tr) pose Tr."""
+    """Return the LiDAR poses in the first LiDAR frame, `[N, 4, 4]`: inv(Tr) pose Tr."""
     file = poses_file(path)
     if file is None:
         return None

@@ -65,7 +65,7 @@ def open_kitti_raw(path: Path) -> FileSequence:
 
 
 def _calibration(path: Path, name: str) -> Path:
-    """A calibration file of the date, beside the drive's link or beside its target."""
+    """Return a calibration file of the date, next to the drive's link or next to its target."""
     file = beside(path, f"../{name}")
     if file is None:
         raise SourceError(
@@ -88,7 +88,7 @@ def _entry(entries: dict[str, Matrix], key: str, shape: tuple[int, ...], file: P
 
 
 def _rigid(file: Path) -> Matrix:
-    """Pose in a calibration file with R and T, `[4, 4]`."""
+    """Return the pose in a calibration file with R and T, `[4, 4]`."""
     entries = read_calibration(file)
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = _entry(entries, "R", (3, 3), file), _entry(entries, "T", (3,), file)
@@ -96,7 +96,7 @@ def _rigid(file: Path) -> Matrix:
 
 
 def _rectification(entries: dict[str, Matrix], file: Path) -> Matrix:
-    """Rotation from camera 0 to its rectified frame, the reference of all P_rect, `[4, 4]`."""
+    """Return the rotation from camera 0 to its rectified frame, the reference of all P_rect, `[4, 4]`."""
     pose = np.eye(4)
     pose[:3, :3] = _entry(entries, "R_rect_00", (3, 3), file)
     return pose
@@ -114,7 +114,7 @@ def _camera(entries: dict[str, Matrix], number: str, size: tuple[int, int], file
 
 
 def _poses(path: Path, names: list[str]) -> npt.NDArray[np.float64] | None:
-    """LiDAR poses in the first LiDAR frame, `[N, 4, 4]`; None without GPS/IMU records."""
+    """Return the LiDAR poses in the first LiDAR frame, `[N, 4, 4]`; None without GPS/IMU records."""
     folder = path / "oxts" / "data"
     if not folder.is_dir():
         return None

@@ -68,7 +68,7 @@ def mercator_poses(records: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _rotations(
     roll: npt.NDArray[np.float64], pitch: npt.NDArray[np.float64], yaw: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Rz(yaw) Ry(pitch) Rx(roll), `[N, 3, 3]`."""
+    """Return the rotations Rz(yaw) Ry(pitch) Rx(roll), `[N, 3, 3]`."""
     (sr, sp, sy), (cr, cp, cy) = np.sin([roll, pitch, yaw]), np.cos([roll, pitch, yaw])
     rows = [
         [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],

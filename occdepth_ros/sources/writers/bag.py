@@ -137,7 +137,7 @@ class _Messages:
         ]
 
     def cameras(self, rig: StereoRig) -> list[Link]:
-        """Poses of both cameras in the grid's frame."""
+        """Return the poses of both cameras in the grid's frame."""
         poses = (rig.left_from_grid, rig.right_from_grid)
         return [
             (self._source.grid_frame, camera_frame(side), np.asarray(np.linalg.inv(pose)))
@@ -178,7 +178,9 @@ class _Recording:
         self._writer.write(self._topics[topic], stamp_ns, store.serialize_cdr(message, kind))
 
     def _qos(self, topic: str) -> Any:
-        """Reliable; static transforms are latched, as `ros2 bag play` publishes what was recorded."""
+        """Return a reliable profile, latched for static transforms: `ros2 bag play` publishes with the recorded
+        profile.
+        """
         types = self._messages.interfaces
         latched = topic == "/tf_static"
         durability = types.QosDurability.TRANSIENT_LOCAL if latched else types.QosDurability.VOLATILE

@@ -73,7 +73,7 @@ def _calibration(rig: StereoRig) -> Iterator[str]:
 
 
 def _row(matrix: Matrix) -> str:
-    """The first three rows as twelve numbers with all digits of a double."""
+    """Format the first three rows as twelve numbers with all digits of a double."""
     return " ".join(f"{value:.16e}" for value in matrix[:3].ravel())
 
 

@@ -152,7 +152,7 @@ def assess_rig(pairs: list[PairMatches], rig: StereoRig) -> RigAssessment | None
 
 
 def _robust_fit(system: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """Least squares with Huber's weights; the solution and its covariance."""
+    """Fit by least squares with Huber's weights; return the solution and its covariance."""
     weight = np.ones(len(values))
     solution: Floats = np.zeros(system.shape[1])
     for _ in range(10):
@@ -165,14 +165,14 @@ def _robust_fit(system: Floats, values: Floats) -> tuple[Floats, Floats]:
 
 
 def _explained(system: Floats, values: Floats) -> float:
-    """Share of the variance of the values that a linear function explains, robust against single outliers."""
+    """Return the share of the variance of the values that a linear function explains, robust against outliers."""
     solution, _ = _robust_fit(system, values)
     residual = np.median(np.abs(values - system @ solution))
     return 1.0 - float(residual / max(np.median(np.abs(values - np.median(values))), 1e-9)) ** 2
 
 
 def _grey_at(grey: ImageArray, points: Floats) -> Floats:
-    """Mean grey level in a window around each point, `[N]`."""
+    """Return the mean grey level in a window around each point, `[N]`."""
     smooth = cv2.blur(grey, _BOX)
     height, width = smooth.shape
     column, row = np.rint(points).astype(np.intp).T

@@ -50,7 +50,7 @@ class SoftCounts:
 
 
 def semantic_affinity(counts: SoftCounts) -> torch.Tensor:
-    """L_scal of the classes (equations 3 to 5): mean over the classes that occur, including the empty class.
+    """Return L_scal of the classes (equations 3 to 5): mean over the classes that occur, including the empty class.
 
     Returns:
         a scalar, float32; 0 if every voxel is unknown.
@@ -62,7 +62,7 @@ def semantic_affinity(counts: SoftCounts) -> torch.Tensor:
 
 
 def geometric_affinity(counts: SoftCounts) -> torch.Tensor:
-    """L_scal of occupancy (MonoScene, equations 3 to 5); a scalar, float32; 0 if every voxel is unknown."""
+    """Return L_scal of occupancy (MonoScene, equations 3 to 5): a scalar, float32, 0 if every voxel is unknown."""
     free, free_hit, free_predicted = counts.true[EMPTY], counts.hit[EMPTY], counts.predicted[EMPTY]
     true = counts.labelled - free
     predicted = counts.labelled - free_predicted
@@ -73,7 +73,7 @@ def geometric_affinity(counts: SoftCounts) -> torch.Tensor:
 def _affinity(
     hit: torch.Tensor, predicted: torch.Tensor, true: torch.Tensor, rejected: torch.Tensor, false: torch.Tensor
 ) -> torch.Tensor:
-    """-ln precision - ln recall - ln specificity, without ratios whose divisor is zero."""
+    """Return -ln precision - ln recall - ln specificity, without ratios whose divisor is zero."""
     return _minus_log(hit, predicted) + _minus_log(hit, true) + _minus_log(rejected, false)
 
 

@@ -66,7 +66,7 @@ _OCCUPANCY_WEIGHTS, _CLASS_WEIGHTS = _occupancy_weights(), _class_weights()
 
 
 def voxel_terms(output: BevOutput, target: torch.Tensor, columns: int = 0) -> dict[str, torch.Tensor]:
-    """Occupancy cross entropy, overlap and class cross entropy of one scene; 0 where nothing is labelled.
+    """Return occupancy cross entropy, overlap and class cross entropy of one scene; 0 without labelled voxels.
 
     Args:
         output: logits.
@@ -105,7 +105,7 @@ def _overlap(probability: torch.Tensor, target: torch.Tensor, weight: torch.Tens
 
 
 def _class_term(output: BevOutput, target: torch.Tensor, occupied: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """Weighted cross entropy: of the kind of every drawn voxel, and of the layout where the kind is ground.
+    """Return the weighted cross entropy of the kind of every sampled voxel, and of the layout of ground voxels.
 
     `target` and `occupied` are those of the lifted voxels `rows`.
     """
@@ -129,7 +129,7 @@ def _class_term(output: BevOutput, target: torch.Tensor, occupied: torch.Tensor,
 
 
 def pixel_term(logits: torch.Tensor, label: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
-    """Weighted cross entropy of pixels, some of which are labelled by two alternative classes.
+    """Return the weighted cross entropy of pixels; a pixel may be labelled with two alternative classes.
 
     Args:
         logits: `[B, N_CLASSES, h, w]`.
@@ -146,7 +146,7 @@ def pixel_term(logits: torch.Tensor, label: torch.Tensor, weight: torch.Tensor |
 
 
 def balanced_pixel_term(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of pixels, each weighted by the number of pixels of its label to the power `-BALANCE`.
+    """Return the cross entropy of pixels, each weighted by the number of pixels of its label to the power `-BALANCE`.
 
     Arguments as of `pixel_term`.
     """
@@ -159,7 +159,7 @@ def balanced_pixel_term(logits: torch.Tensor, label: torch.Tensor) -> torch.Tens
 
 
 def _with_alternatives(logits: torch.Tensor) -> torch.Tensor:
-    """Log probabilities of the classes and, behind them, of `ALTERNATIVES`, `[B, N_CLASSES + 4, h, w]`."""
+    """Append the log probabilities of `ALTERNATIVES` to those of the classes, `[B, N_CLASSES + 4, h, w]`."""
     log = logits.float().log_softmax(1)
     pairs = [torch.logaddexp(log[:, a], log[:, b]) for a, b in ALTERNATIVES.values()]
     return torch.cat([log, torch.stack(pairs, 1)], 1)

@@ -24,12 +24,12 @@ INDOOR_OCCUPIED_WEIGHT = 2.0
 
 
 def weights_of_counts(voxels: Sequence[float]) -> torch.Tensor:
-    """1 / ln(voxels + 0.001) of every class, `[classes]` float32; the count must not be 1 or less."""
+    """Return 1 / ln(voxels + 0.001) of every class, `[classes]` float32; every count must exceed 1."""
     return torch.from_numpy((1 / np.log(np.asarray(voxels, np.float64) + 1e-3)).astype(np.float32))
 
 
 def class_weights(n_classes: int) -> torch.Tensor:
-    """Weights of the classes, empty class first, `[n_classes]`: SemanticKITTI's for 20 classes, else indoor weights.
+    """Return the class weights, empty class first, `[n_classes]`: SemanticKITTI's for 20 classes, else indoor weights.
 
     Raises:
         ModelError: less than two classes.
@@ -41,7 +41,7 @@ def class_weights(n_classes: int) -> torch.Tensor:
 
 
 def class_logits(n_classes: int) -> torch.Tensor:
-    """Logits of the class frequencies, `[n_classes]`, the best constant prediction of a head.
+    """Return the logits of the class frequencies, `[n_classes]`, the best constant prediction of a head.
 
     The frequencies are SemanticKITTI's for 20 classes and equal otherwise. Raises as `class_weights`.
     """
@@ -69,7 +69,7 @@ def initialize_with_frequencies(head: nn.Conv3d, n_classes: int) -> None:
 
 
 def occupancy_weights(n_classes: int) -> torch.Tensor:
-    """Weights of free and occupied voxels, `[2]`, for a data set with `n_classes`; raises as `class_weights`."""
+    """Return the weights of free and occupied voxels, `[2]`, for `n_classes`; raises as `class_weights`."""
     _check(n_classes)
     if n_classes == len(SEMANTIC_KITTI_VOXELS):
         return weights_of_counts([SEMANTIC_KITTI_VOXELS[0], sum(SEMANTIC_KITTI_VOXELS[1:])])

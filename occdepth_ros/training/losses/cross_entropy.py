@@ -9,7 +9,7 @@ from occdepth_ros.classes import EMPTY, UNKNOWN
 
 
 def class_cross_entropy(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Class-weighted cross entropy: weighted sum over the labelled voxels, divided by the sum of their weights.
+    """Return the class-weighted cross entropy: weighted sum over labelled voxels, divided by the sum of their weights.
 
     Args:
         logits: `[B, C, X, Y, Z]`.
@@ -29,7 +29,7 @@ def class_cross_entropy(logits: torch.Tensor, target: torch.Tensor, weights: tor
 
 
 def occupancy_cross_entropy(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Weighted cross entropy of occupancy (cascade head); `logits` `[B, 2, X, Y, Z]`, `weights` `[2]`."""
+    """Return the weighted cross entropy of occupancy (cascade head); `logits` `[B, 2, X, Y, Z]`, `weights` `[2]`."""
     return class_cross_entropy(logits, occupied(target), weights)
 
 

@@ -33,7 +33,7 @@ def depth_bins(depth: torch.Tensor, size: tuple[int, int], bins: DepthBins, scal
 
 
 def depth_loss(probabilities: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
-    """Binary cross entropy against the one-hot bins, summed over the bins, averaged over the blocks with depth.
+    """Return the binary cross entropy against one-hot bins, summed over bins, averaged over blocks with depth.
 
     Args:
         probabilities: depth distribution of the supervised view, `[B, D, h, w]`.

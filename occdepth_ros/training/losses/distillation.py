@@ -9,7 +9,7 @@ from occdepth_ros.classes import EMPTY, UNKNOWN
 
 
 def channel_divergence(student: torch.Tensor, teacher: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Kullback-Leibler divergence of the channel distributions, averaged over the occupied voxels.
+    """Return the Kullback-Leibler divergence of the channel distributions, averaged over the occupied voxels.
 
     Args:
         student, teacher: features, `[N, C]`; gradients flow to the student only.
@@ -27,7 +27,7 @@ def channel_divergence(student: torch.Tensor, teacher: torch.Tensor, target: tor
 
 
 def published_divergence(student: torch.Tensor, teacher: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """The loss of the published code: the mean of exp(t) (t - s) over all channels of the occupied voxels.
+    """Return the loss of the published code: the mean of exp(t) (t - s) over all channels of the occupied voxels.
 
     This is not a divergence, since neither input is normalized: it is unbounded below, and its gradient does not depend
     on the student. Arguments as for `channel_divergence`.

@@ -59,7 +59,7 @@ def _tiles_of_view(grid: VoxelGrid, camera: PinholeCamera, pose: Matrix, tiles: 
 def frustum_loss(
     probabilities: torch.Tensor, target: torch.Tensor, tiles: torch.Tensor, n_tiles: int = TILES * TILES
 ) -> torch.Tensor:
-    """Divergence of predicted from true class shares, averaged over the tiles (equation 6).
+    """Return the divergence of predicted from true class shares, averaged over the tiles (equation 6).
 
     Args:
         probabilities: float32, `[B, C, X, Y, Z]`.
@@ -89,6 +89,6 @@ def frustum_loss(
 
 
 def share_divergence(predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """KL(true || predicted) of shares `[..., classes]` that sum to 1, `[...]`; classes with a true share of 0 add 0."""
+    """Return KL(true || predicted) of shares `[..., classes]`, `[...]`; classes with a true share of 0 add 0."""
     logs = true.clamp_min(SMALLEST_SHARE).log() - predicted.clamp_min(SMALLEST_SHARE).log()
     return (true * logs).sum(dim=-1)

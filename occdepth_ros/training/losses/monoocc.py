@@ -54,7 +54,7 @@ def voxel_losses(logits: torch.Tensor, target: torch.Tensor, factors: LossWeight
 
 
 def weighted_mean_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Class-weighted cross entropy, divided by the number of labelled voxels rather than by the sum of their weights.
+    """Return the class-weighted cross entropy, divided by the number of labelled voxels, not by the sum of weights.
 
     Args:
         logits: `[B, 20, X, Y, Z]` float32.
@@ -69,7 +69,7 @@ def weighted_mean_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> t
 
 
 def pixel_cross_entropy(logits: torch.Tensor, semantics: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of image pixels; the ground truth is resized to the logits by nearest neighbour.
+    """Return the cross entropy of image pixels; the ground truth is resized to the logits by nearest neighbour.
 
     Args:
         logits: `[B, 20, h, w]`.

@@ -19,7 +19,7 @@ ALPHA = 0.54
 def proposal_loss(
     logits: Mapping[int, torch.Tensor], targets: Mapping[int, torch.Tensor], alpha: float = ALPHA
 ) -> dict[int, torch.Tensor]:
-    """Weighted binary cross entropies (VoxFormer, section 3.2; LMSCNet, section 3.3).
+    """Return the weighted binary cross entropies (VoxFormer, section 3.2; LMSCNet, section 3.3).
 
     The sum is divided by the number of labelled voxels, not by the sum of their weights.
 

@@ -44,7 +44,7 @@ def relation_targets(labels: torch.Tensor, n_relations: int = 4) -> torch.Tensor
 
 
 def relation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Binary cross entropy of every pair and relation; positives have the weight negatives / positives.
+    """Return the binary cross entropy of every pair and relation; positives have the weight negatives / positives.
 
     Args:
         logits: `[B, R, M, N]`, as the context prior returns them.

@@ -187,7 +187,7 @@ class EdgeTask:
         }
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Weighted terms, averaged over the scenes of a batch."""
+        """Return the weighted terms, averaged over the scenes of a batch."""
         if self.options.freeze_encoder:
             self._net.picture_net.encoder.eval()
         scenes = len(batch["images"])
@@ -221,7 +221,7 @@ class EdgeTask:
         return output
 
     def _terms(self, batch: Batch, i: int) -> dict[str, torch.Tensor]:
-        """Unweighted loss terms of one scene; scalars, 0 if the scene lacks the ground truth of a term."""
+        """Return the unweighted loss terms of one scene; scalars, 0 if the scene lacks the ground truth of a term."""
         mirrored: bool = batch["mirror"][i]
         output = self._forward(batch, i, mirrored=mirrored)
         target = batch["target"][i]
@@ -237,7 +237,7 @@ class EdgeTask:
         }
 
     def _class_term(self, output: EdgeOutput, target: torch.Tensor) -> torch.Tensor:
-        """Cross entropy of the classes of occupied voxels, `target` by lifted voxel, `[8, N]`."""
+        """Return the cross entropy of the classes of occupied voxels, `target` by lifted voxel, `[8, N]`."""
         occupied = (target != EMPTY) & (target != UNKNOWN)
         rows = occupied.any(0).nonzero()[:, 0]
         if len(rows) > ROWS:
@@ -248,14 +248,16 @@ class EdgeTask:
         return weighted_cross_entropy(logits[chosen], wanted, self._class_weights.to(logits.device))
 
     def _depth_term(self, logits: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
-        """Cross entropy against the distribution of each cell's true depths over the bins (OccDepth, section 3.3)."""
+        """Return the cross entropy against each cell's distribution of true depths over the bins (OccDepth, section
+        3.3).
+        """
         wanted, share = depth_histogram(depth, self._net.depth_net.bin_edges, SCALE)
         labelled = (share[0] > 0).float()
         each = -(wanted * logits[0].float().log_softmax(0)).sum(0)
         return (each * labelled).sum() / labelled.sum().clamp_min(1)
 
     def _pixel_term(self, logits: torch.Tensor, semantics: torch.Tensor) -> torch.Tensor:
-        """Cross entropy of the pixels' classes, `logits` `[n_classes, H/4, W/4]`."""
+        """Return the cross entropy of the pixels' classes, `logits` `[n_classes, H/4, W/4]`."""
         at = ((semantics != UNKNOWN) & (semantics != EMPTY)).nonzero()
         if len(at) > PIXELS:
             at = at[torch.randint(len(at), (PIXELS,), device=at.device)]
@@ -280,7 +282,7 @@ def fused(function: Callable[..., Result]) -> Callable[..., Result]:
 
 
 def occupancy_terms(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weighted binary cross entropy of occupancy plus (1 - soft intersection over union).
+    """Return the weighted binary cross entropy of occupancy plus (1 - soft intersection over union).
 
     Args:
         logits: any shape.
@@ -299,7 +301,7 @@ def occupancy_terms(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.T
 
 
 def weighted_cross_entropy(logits: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Class-weighted cross entropy of `[R, C]` logits against `[R]` class ids; 0 for R = 0."""
+    """Return the class-weighted cross entropy of `[R, C]` logits against `[R]` class ids; 0 for R = 0."""
     if not len(wanted):
         return logits.sum() * 0
     return F.cross_entropy(logits, wanted, weight=weights)

@@ -118,7 +118,7 @@ class ImageTask:
         }
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Cross entropy of the cells."""
+        """Return the cross entropy of the cells."""
         last = self.options.trains == "classes"
         if last:
             self._net.eval()
@@ -139,12 +139,12 @@ class ImageTask:
         return {"pixels": balanced_pixel_term(logits, labels), "anchor": self.options.anchor * distance}
 
     def predict(self, batch: Batch) -> torch.Tensor:
-        """Classes of the cells without sky, `[B, h/4, w/4, 1]` uint8."""
+        """Return the classes of the cells without sky, `[B, h/4, w/4, 1]` uint8."""
         logits, _ = self._net(batch["image"])
         return (logits[:, 1:].argmax(1) + 1).to(torch.uint8)[..., None]
 
     def _scale(self, shape: tuple[int, ...]) -> tuple[float, float]:
-        """Factors along x and y that bring an image to the network's scale."""
+        """Return the factors along x and y that bring an image to the network's scale."""
         height, width = shape[:2]
         if height * CITYSCAPES_ASPECT > width:
             # squeezed to a square: twice as wide in reality, and its focal length is 1.1 of that width, not 0.58
@@ -165,7 +165,7 @@ class ImageTask:
     def _cropped(
         self, image: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], rng: np.random.Generator
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """A random window, scaled, turned a little, and mirrored at random."""
+        """Return a random window, scaled, slightly rotated, and randomly mirrored."""
         height, width = self.options.crop
         low, high = (math.log(s) for s in self.options.scales)
         scale = math.exp(rng.uniform(low, high))
@@ -188,7 +188,7 @@ class ImageTask:
     def _centre(
         labels: npt.NDArray[np.uint8], window: tuple[float, float], rng: np.random.Generator
     ) -> npt.NDArray[np.float64]:
-        """Centre of the crop, (column, row): in half of the crops near a pixel of a rare class."""
+        """Return the centre of the crop, (column, row): in half of the crops near a pixel of a rare class."""
         height, width = labels.shape
         at = np.array([rng.uniform(0, width), rng.uniform(0, height)])
         coarse = labels[::3, ::3]
@@ -203,7 +203,7 @@ class ImageTask:
 
 
 def _drawn(labels: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """The label of one random labelled pixel of every cell, 255 where there is none."""
+    """Return the label of one random labelled pixel of every cell, 255 for cells without a labelled pixel."""
     rows, columns = (n // STRIDE for n in labels.shape)
     cells = labels.reshape(rows, STRIDE, columns, STRIDE).swapaxes(1, 2).reshape(rows, columns, -1)
     chosen = (rng.random(cells.shape, np.float32) + (cells != UNKNOWN)).argmax(2)

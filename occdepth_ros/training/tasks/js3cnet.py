@@ -67,7 +67,7 @@ class Js3cNetTask(EvidenceTask):
         return [head]
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Class-weighted cross entropies of voxels, points, and points refined by the completion.
+        """Return the class-weighted cross entropies of voxels, points, and points refined by the completion.
 
         The terms have equal weights. The published weights are trained, but hundreds of steps hardly change them.
         """

@@ -65,7 +65,7 @@ class LmscNetTask(EvidenceTask):
         super().__init__(self.config, LmscNet(self.config), augmentation=augmentation, window=window)
 
     def evidence(self, stereo: StereoOccupancy, left: ImageArray, disparity: npt.NDArray[np.int16]) -> Prepared:
-        """`occupancy` `[X, Y, Z]` float32."""
+        """Return `occupancy` `[X, Y, Z]` float32."""
         return {"occupancy": torch.from_numpy(stereo.occupied(disparity)).float()}
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
@@ -88,7 +88,9 @@ class LmscNetTask(EvidenceTask):
         return [heads[str(scale)].classes for scale in SCALES]
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Class-weighted cross entropies by scale with equal weights; only the finest without coarser targets."""
+        """Return the class-weighted cross entropies by scale, equally weighted; only the finest without coarser
+        targets.
+        """
         volumes: torch.Tensor = batch["occupancy"]
         scales = tuple(s for s in SCALES if _target(s) in batch)
         terms = {f"cross_entropy_{s}": volumes.new_zeros(()) for s in scales}

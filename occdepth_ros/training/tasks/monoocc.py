@@ -238,7 +238,7 @@ class MonoOccTask:
         return prepared
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Weighted loss terms, averaged over the scenes."""
+        """Return the weighted loss terms, averaged over the scenes."""
         terms: dict[str, torch.Tensor] = {}
         count = len(batch["target"])
         for i in range(count):

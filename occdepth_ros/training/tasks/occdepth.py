@@ -165,7 +165,7 @@ class OccDepthTask:
         return prepared
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Weighted terms of one scene.
+        """Return the weighted terms of one scene.
 
         Raises:
             ModelError: the batch holds several scenes, whose calibrations may differ.
@@ -201,11 +201,11 @@ class OccDepthTask:
         return terms
 
     def logits(self, batch: Batch) -> torch.Tensor:
-        """Class logits of one scene, `[1, classes, X, Y, Z]`; raises as `losses`."""
+        """Return the class logits of one scene, `[1, classes, X, Y, Z]`; raises as `losses`."""
         return self._along_grid(self._forward(batch).completion.logits)
 
     def predict(self, batch: Batch) -> torch.Tensor:
-        """Labels of one scene, `[1, X, Y, Z]` uint8; raises as `losses`."""
+        """Return the labels of one scene, `[1, X, Y, Z]` uint8; raises as `losses`."""
         return self.logits(batch).argmax(dim=1).to(torch.uint8)
 
     def _forward(self, batch: Batch) -> OccDepthOutput:

@@ -128,7 +128,7 @@ class QpnTask:
         return replace(example, left=left, right=right)
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Cross entropies by scale, see `proposal_loss`."""
+        """Return the cross entropies by scale, see `proposal_loss`."""
         scales = tuple(s for s in self.options.network.heads if _target(s) in batch)
         logits = self.network(batch["occupancy"].float(), scales)
         terms = proposal_loss(logits, {s: batch[_target(s)] for s in scales}, self.options.alpha)

@@ -9,7 +9,7 @@ from occdepth_ros.data.synthetic.rendering.texture import scatter
 
 
 def house_front(s: Surface) -> tuple[Array, Array]:
-    """Walls of plaster or brick with windows and a door."""
+    """Paint walls of plaster or brick with windows and a door."""
     x, y, z = s.local
     gable = np.abs(s.normal[0]) > 0.5
     u = np.where(gable, y - (s.upper[1] + s.lower[1]) / 2, x)
@@ -65,7 +65,7 @@ def _door_color(s: Surface) -> Array:
 
 
 def _bricks(s: Surface, u: Array, z: Array, where: Mask, color: Array) -> None:
-    """Courses of 8 cm in running bond; joints fade where a pixel is wider than they are."""
+    """Paint courses of bricks, 8 cm high, in running bond; joints fade in pixels that are wider than a joint."""
     row = np.floor(z / 0.08)
     along = u + 0.12 * np.mod(row, 2)
     tint = scatter(row, np.floor(along / 0.24), s.solid)
@@ -78,7 +78,7 @@ def _bricks(s: Surface, u: Array, z: Array, where: Mask, color: Array) -> None:
 
 
 def roof(s: Surface) -> tuple[Array, Array]:
-    """Clay tiles in rows along the eaves; chimneys, verges and gutters stay uniform."""
+    """Paint clay tiles in rows along the eaves; chimneys, verges and gutters stay uniform."""
     pitched = np.abs(s.normal[2]) < 0.97
     ridge_along_x = np.abs(s.normal[0]) < 0.2
     u, run = np.where(ridge_along_x, s.local[0], s.local[1]), np.where(ridge_along_x, s.local[1], s.local[0])

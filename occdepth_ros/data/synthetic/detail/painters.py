@@ -30,7 +30,7 @@ from occdepth_ros.data.synthetic.scene.things import DARK, SKIN
 
 
 def uniform(s: Surface) -> tuple[Array, Array]:
-    """Metal, cloth, wood, rubber with hubs, skin with hair."""
+    """Paint metal, cloth, wood, rubber with hubs, or skin with hair."""
     u, v = face_coordinates(s)
     color = grained(s, u, v, 0.05, 0.05)
     gloss = np.where(s.label == LABEL["pole"], 0.1, 0.0).astype(np.float32)
@@ -47,7 +47,7 @@ def uniform(s: Surface) -> tuple[Array, Array]:
 
 
 def car_body(s: Surface) -> tuple[Array, Array]:
-    """Lacquer with seams, handles, skirts and wheel arches; lamps and other small glossy parts stay uniform."""
+    """Paint lacquer with seams, handles, skirts and wheel arches; lamps and other small glossy parts stay uniform."""
     x, y, z = s.local
     color = s.color.copy()
     gloss = np.full(x.size, LACQUER, np.float32)
@@ -69,7 +69,7 @@ def car_body(s: Surface) -> tuple[Array, Array]:
 
 
 def car_cabin(s: Surface) -> tuple[Array, Array]:
-    """Panes between pillars, and the roof."""
+    """Paint panes between pillars, and the roof."""
     x, y, z = s.local
     rise = z - s.lower[2] - 0.02
     front, back = s.upper[0] - 1.1 * rise, s.lower[0] + s.shape * rise
@@ -84,7 +84,7 @@ def car_cabin(s: Surface) -> tuple[Array, Array]:
 
 
 def sign_face(s: Surface) -> tuple[Array, Array]:
-    """Face by base colour: red speed limit, blue crossing, yellow priority, grey no entry; boards text."""
+    """Paint a sign by its base colour: red speed limit, blue crossing, yellow priority, grey no entry, boards text."""
     half = np.maximum(s.upper[1], 0.01)
     x, y = -s.local[1] / half, (s.local[2] - (s.lower[2] + s.upper[2]) / 2) / half
     r, face = np.hypot(x, y), s.normal[0] < -0.5
@@ -113,7 +113,7 @@ def sign_face(s: Surface) -> tuple[Array, Array]:
 
 
 def leaves(s: Surface) -> tuple[Array, Array]:
-    """Light and dark leaves in clumps."""
+    """Paint light and dark leaves in clumps."""
     p = s.local + np.float32(0.37) * s.solid
     u, v = face_coordinates(s)
     u, v = u + np.float32(0.37) * s.solid, v + np.float32(0.61) * s.solid
@@ -127,7 +127,7 @@ def leaves(s: Surface) -> tuple[Array, Array]:
 
 
 def boards(s: Surface) -> tuple[Array, Array]:
-    """Boards of a fence, each of its own tint."""
+    """Paint the boards of a fence, each with its own tint."""
     color = grained(s, 6 * s.local[0], s.local[2], 0.15, 0.08)
     return color * (0.8 + 0.4 * scatter(np.floor(s.local[0] / 0.16), s.solid))[:, None], np.zeros(
         s.solid.size, np.float32
@@ -135,7 +135,7 @@ def boards(s: Surface) -> tuple[Array, Array]:
 
 
 def stones(s: Surface) -> tuple[Array, Array]:
-    """Courses of 22 cm of squared stones."""
+    """Paint courses of 22 cm of squared stones."""
     u, v = face_coordinates(s)
     row = np.floor(v / 0.22)
     along = u + 0.21 * np.mod(row, 2)

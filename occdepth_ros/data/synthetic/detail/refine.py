@@ -13,7 +13,7 @@ from occdepth_ros.data.synthetic.scene.things import SKIN
 
 
 def refined(parts: Sequence[Part]) -> list[Part]:
-    """The parts with small ones added, and signs in the shape of their kind; order and geometry are kept otherwise."""
+    """Add small parts and shape signs by their kind; the order and the other geometry are kept."""
     out: list[Part] = []
     added: list[Part] = []
     for part in parts:
@@ -42,7 +42,7 @@ def _details(block: Block) -> list[Part]:
 
 
 def _sign(block: Block) -> Block:
-    """A disc, a square or a diamond instead of a square plate."""
+    """Return a disc, a square or a diamond in place of a square plate."""
     low, high = extent(block)
     half = (high[1] - low[1]) / 2
     kind = int(sign_kind(np.array([block.color], np.float32))[0])

@@ -64,7 +64,7 @@ class Light:
         return cls(shadow_map, rasterize(shadow_map, scene.world).w, density)
 
     def sun(self, points: Array, normals: Array) -> Array:
-        """Share of the sun that points `[3, N]` receive, 0..1, with a penumbra of 10 cm."""
+        """Return the share of the sun that points `[3, N]` receive, 0..1, with a penumbra of 10 cm."""
         start = points + np.float32(0.12) * normals
         soft = np.zeros(points.shape[1], np.float32)
         for dx, dy in ((-0.04, -0.02), (0.02, -0.04), (0.04, 0.02), (-0.02, 0.04)):
@@ -72,7 +72,7 @@ class Light:
         return np.asarray(soft / 4, np.float32)
 
     def open_sky(self, points: Array, normals: Array) -> Array:
-        """Share of the sky above the surface that is not covered, `[N]`, 0.2..1."""
+        """Return the share of the sky above the surface that is not covered, `[N]`, 0.2..1."""
         at = points + 0.9 * normals
         index = np.floor((at - np.array(_AMBIENT.origin)[:, None]) / _AMBIENT.resolution).astype(np.int32)
         inside = ((index >= 0) & (index < np.array(_AMBIENT.size)[:, None])).all(axis=0)
@@ -88,7 +88,7 @@ def _blurred(volume: Array, axis: int) -> Array:
 
 
 def render(view: CameraView, scene: Scene, light: Light, samples: int) -> Array:
-    """Linear colours of a view, `[H, W, 3]`; `samples` x `samples` rays per pixel are averaged."""
+    """Render the linear colours of a view, `[H, W, 3]`, as the mean of `samples` x `samples` rays per pixel."""
     fine = view.supersampled(samples)
     hits = rasterize(fine, scene.world)
     w, grounded = add_ground(fine, hits, scene.ground, scene.backdrop)
@@ -147,7 +147,7 @@ def _shade(
 
 
 def _slopes(ground: Ground, points: Array) -> Array:
-    """Upward unit normals of the ground, `[3, N]`."""
+    """Return the upward unit normals of the ground, `[3, N]`."""
     x, y = points[0], points[1]
     h = ground.height(x, y)
     n = np.stack([h - ground.height(x + 1, y), h - ground.height(x, y + 1), np.ones_like(h)])
@@ -155,7 +155,7 @@ def _slopes(ground: Ground, points: Array) -> Array:
 
 
 def _bend_leaves(points: Array, footprint: Array, leafy: npt.NDArray[np.bool_], normals: Array) -> None:
-    """Leaves face in all directions around the outline of their crown; changes `normals` in place."""
+    """Turn the normals of leaves around the outline of their crown, in place: leaves face in all directions there."""
     at = np.flatnonzero(leafy)
     u, v = points[0, at] + 0.61 * points[2, at], points[1, at] - 0.53 * points[2, at]
     tilt = np.stack([smooth_noise(u + k, v - k, 0.02, footprint[at]) for k in (0.3, 0.7, 1.1)])
@@ -173,7 +173,7 @@ def _woods(view: CameraView, directions: Array) -> Array:
 
 
 def sky(directions: Array) -> Array:
-    """Radiance of the sky, `[N, 3]`; directions `[3, N]` unit."""
+    """Return the radiance of the sky, `[N, 3]`, in unit directions `[3, N]`."""
     z = np.maximum(directions[2], 0.0)
     blue = np.array([0.16, 0.36, 0.8], np.float32)
     color = HAZE + (blue - HAZE) * np.clip(1.25 * z, 0, 1)[:, None] ** 0.55
@@ -188,7 +188,7 @@ def sky(directions: Array) -> Array:
 
 
 def _surroundings(directions: Array) -> Array:
-    """What a mirror shows: sky, a dark band of houses at the horizon, ground; `[N, 3]`."""
+    """Return the colours that a mirror reflects, `[N, 3]`: sky, a dark band of houses at the horizon, ground."""
     houses, ground = np.array([0.2, 0.17, 0.14], np.float32), np.array([0.22, 0.21, 0.2], np.float32)
     rise = np.clip((directions[2] - 0.22) / 0.12, 0, 1)[:, None]
     below = np.clip((directions[2] + 0.03) / 0.06, 0, 1)[:, None]
@@ -196,7 +196,7 @@ def _surroundings(directions: Array) -> Array:
 
 
 def develop(linear: Array, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """The image of a camera: exposure, vignetting, a filmic tone curve, noise; `[H, W, 3]` RGB."""
+    """Develop the image of a camera, `[H, W, 3]` RGB: exposure, vignetting, a filmic tone curve, noise."""
     height, width = linear.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     exposed = EXPOSURE * linear * (1 - 0.1 * (0.8 * x * x + 0.2 * y * y))[..., None]

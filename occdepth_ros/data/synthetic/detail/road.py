@@ -18,7 +18,7 @@ ZEBRA = 4.0
 
 
 def ground_colors(scene: Scene, points: Array, footprint: Array) -> Array:
-    """Albedo of points of the ground `[3, N]`, linear RGB `[N, 3]`; `footprint` is the width of a pixel, `[N]`."""
+    """Return linear RGB albedo, `[N, 3]`, of ground points `[3, N]`; `footprint`, `[N]`, is the width of a pixel."""
     x, y = points[0], points[1]
     across = scene.ground.across(x, y)
     label = scene.ground.label(x, y)
@@ -43,7 +43,7 @@ def ground_colors(scene: Scene, points: Array, footprint: Array) -> Array:
 
 
 def _slabs(x: Array, across: Array, footprint: Array, fine: Array, middle: Array, where: Mask, color: Array) -> None:
-    """Concrete slabs with an edge of 40 cm."""
+    """Paint concrete slabs with an edge of 40 cm."""
     edge = 0.4
     tint = scatter(np.floor(x / edge), np.floor(across / edge))
     slab = np.array(SLABS, np.float32) * np.clip(0.87 + 0.26 * tint + 0.08 * fine + 0.05 * middle, 0.4, 2)[:, None]
@@ -53,7 +53,7 @@ def _slabs(x: Array, across: Array, footprint: Array, fine: Array, middle: Array
 
 
 def _tracks(scene: Scene, x: Array, across: Array, road: Mask, color: Array) -> None:
-    """Tyres polish two tracks of each lane, oil darkens the middle between them; manhole covers."""
+    """Paint tracks polished by tyres, a dark oil stripe in the middle of each lane, and manhole covers."""
     for lane in (scene.lane, -scene.lane):
         off = across - lane
         polished = sum(np.exp(-(((off - track) / 0.28) ** 2)) for track in (-0.75, 0.75))
@@ -64,7 +64,7 @@ def _tracks(scene: Scene, x: Array, across: Array, road: Mask, color: Array) -> 
 
 
 def _kerbs(scene: Scene, x: Array, across: Array, label: Labels, footprint: Array, color: Array) -> None:
-    """Granite kerb stones of one metre beside the carriageway and its bays, and the gutter before them."""
+    """Paint granite kerb stones of one metre beside the carriageway and its bays, and the gutter before them."""
     asphalt = (label == LABEL["road"]) | (label == LABEL["parking"])
     for side in scene.sides:
         off = side.sign * across - side.bay
@@ -77,7 +77,7 @@ def _kerbs(scene: Scene, x: Array, across: Array, label: Labels, footprint: Arra
 def _markings(
     scene: Scene, x: Array, across: Array, label: Labels, footprint: Array, worn: Array, color: Array
 ) -> None:
-    """The line between the lanes, edges and bars of parking bays, and pedestrian crossings."""
+    """Paint the line between the lanes, edges and bars of parking bays, and pedestrian crossings."""
     half = np.float32(scene.ground.half)
     road = label == LABEL["road"]
     zebra = np.zeros_like(road)

@@ -57,7 +57,7 @@ class SurfaceTables:
         self.color, self.label, self.paint = world.colors(), world.labels(), world.paints()
 
     def surface(self, solid: npt.NDArray[np.int32], points: Array, normals: Array, footprint: Array) -> Surface:
-        """The points `[3, N]` and normals of the world on the solids with these indices, in their frames."""
+        """Return points and normals, `[3, N]` each, of the solids with these indices, in the frames of the solids."""
         rotation = self.rotation[solid]
         return Surface(
             solid,
@@ -73,7 +73,7 @@ class SurfaceTables:
 
 
 def extent(block: Block) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Lower and upper corner of a block's box in its own frame, metres, `[3]` each."""
+    """Return the lower and upper corner of a block's box in its own frame, metres, `[3]` each."""
     offsets = block.planes[:6, 3] - block.planes[:6, :3] @ block.translation
     return -offsets[3:], offsets[:3]
 
@@ -106,7 +106,7 @@ def stripe(distance: npt.NDArray[np.floating], half: float, footprint: Array) ->
 
 
 def grained(s: Surface, u: Array, v: Array, fine: float, broad: float) -> Array:
-    """Base colours `[N, 3]` with noise of fine and broad grain, whose strengths are shares of the colour."""
+    """Return the base colours `[N, 3]` with noise of fine and broad grain, whose strengths are shares of the colour."""
     u, v = u + np.float32(3.7) * s.solid, v + np.float32(1.3) * s.solid
     grain = fine * smooth_noise(u, v, 0.012, s.footprint) + broad * smooth_noise(v, u, 0.1, s.footprint)
     return np.asarray(s.color * np.clip(1 + grain, 0.2, 3)[:, None], np.float32)

@@ -23,7 +23,7 @@ CROWN = 4
 
 
 def complete_labels(solid: Labels, grid: VoxelGrid, viewpoints: Matrix) -> Labels:
-    """Ground truth without the gaps between LiDAR rings.
+    """Compute the ground truth without the gaps between LiDAR rings.
 
     Args:
         solid: class of every voxel, 255 inside of solids and below the ground, `[X, Y, Z]`.

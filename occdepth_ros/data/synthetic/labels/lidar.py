@@ -33,7 +33,7 @@ MAX_RANGE = 62.0
 
 
 def propagate_light(blocked: Mask, viewpoint: npt.ArrayLike) -> Light:
-    """Share of light from a viewpoint that arrives in each voxel, 0..1, propagated slice by slice along x and along y.
+    """Return the share of light from a viewpoint that reaches each voxel, 0..1, propagated in slices along x and y.
 
     Args:
         blocked: voxels that stop light, `[X, Y, Z]`.
@@ -87,7 +87,7 @@ def neighbours(space: Mask) -> Mask:
 def lidar_labels(
     solid: Labels, grid: VoxelGrid, positions: Matrix, reference: int, rng: np.random.Generator
 ) -> tuple[Labels, Mask]:
-    """Ground truth of merged scans from several positions.
+    """Compute the ground truth of merged scans from several positions.
 
     Real scans rarely label hidden space as free, so a network that fills all hidden space is not penalized. Here hidden
     free space is labelled as free.
@@ -143,7 +143,7 @@ def lidar_labels(
 
 
 def outside_crowns(solid: Labels) -> Mask:
-    """Free voxels except the gaps between the leaves of crowns, `[X, Y, Z]`."""
+    """Return the free voxels except the gaps between the leaves of crowns, `[X, Y, Z]`."""
     leaves = solid == LEAVES
     outside = ~(leaves | neighbours(leaves))
     outside |= neighbours(outside)
@@ -151,7 +151,7 @@ def outside_crowns(solid: Labels) -> Mask:
 
 
 def _ceiling(grid: VoxelGrid, positions: Matrix) -> npt.NDArray[np.int64]:
-    """The highest layer that any beam reaches, `[X, Y]`."""
+    """Return the highest layer that any beam reaches, `[X, Y]`."""
     x, y = grid.axis_centers(0)[:, None], grid.axis_centers(1)[None, :]
     top = np.full(grid.size[:2], -np.inf)
     for p in positions:
@@ -160,7 +160,7 @@ def _ceiling(grid: VoxelGrid, positions: Matrix) -> npt.NDArray[np.int64]:
 
 
 def _returns(points: Matrix, level: Mask, positions: Matrix, rng: np.random.Generator) -> Mask:
-    """Whether a ring of the scanner at any of the positions crosses a voxel's surface, `[N]`."""
+    """Return whether a ring of the scanner at any of the positions crosses a voxel's surface, `[N]`."""
     found = np.zeros(len(points), bool)
     p = points.astype(np.float32)
     for position in positions:

@@ -23,7 +23,7 @@ _ORDER = {LABEL["building"]: 1, LABEL["vegetation"]: 2, LABEL["trunk"]: 3}
 
 
 def solid_labels(scene: Scene, grid: VoxelGrid, world_from_grid: Matrix) -> Labels:
-    """Class of every voxel centre `[X, Y, Z]`: 0 in the air, 255 deep inside of a block or below the ground."""
+    """Return the class of every voxel centre `[X, Y, Z]`: 0 in the air, 255 deep inside a block or below ground."""
     labels = np.zeros(grid.size, np.uint8)
     _lay_ground(labels, scene.ground, grid, world_from_grid)
     rotation, shift = world_from_grid[:3, :3], world_from_grid[:3, 3]

@@ -39,7 +39,7 @@ class CameraResponse:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> CameraResponse:
-        """Random settings around those of KITTI: high contrast, clipped highlights."""
+        """Draw random settings around those of KITTI: high contrast, clipped highlights."""
         return cls(
             brightness=float(rng.normal(0.36, 0.05)),
             black=float(rng.uniform(0.0, 0.09)),
@@ -53,7 +53,7 @@ class CameraResponse:
         )
 
     def exposure(self, linear: Array) -> float:
-        """Factor on linear light that yields the target brightness, 0.15 to 6."""
+        """Return the factor on linear light that yields the target brightness, 0.15 to 6."""
         sample = np.asarray(linear[::6, ::6], np.float32)
         low, high = 0.15, 6.0
         for _ in range(8):
@@ -68,7 +68,7 @@ class CameraResponse:
         return np.asarray(x + np.float32(self.contrast) * (x * x * (3 - 2 * x) - x), np.float32)
 
     def develop(self, linear: Array, exposure: float, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-        """An image from linear light, `[H, W, 3]` RGB."""
+        """Develop an image `[H, W, 3]` RGB from linear light."""
         height, width = linear.shape[:2]
         x = cv2.GaussianBlur(np.minimum(linear, 4), (5, 5), self.blur)
         v, u = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)

@@ -39,7 +39,7 @@ class Hits:
 
 
 def rasterize(view: CameraView | ShadowMap, world: World) -> Hits:
-    """First hits with the solids of a world; the ground is not among them."""
+    """Return the first hits of the rays with the solids of a world; the ground is not included."""
     shape = (view.height, view.width)
     hits = Hits(np.full(shape, view.floor, np.float32), np.full(shape, NOTHING, np.int32), np.zeros(shape, np.uint8))
     with np.errstate(invalid="ignore"):
@@ -54,7 +54,7 @@ def rasterize(view: CameraView | ShadowMap, world: World) -> Hits:
 
 
 def _windows(view: CameraView | ShadowMap, corners: Matrix) -> npt.NDArray[np.int64]:
-    """First and last column, first and last row that each solid may cover, `[N, 4]`; empty where it is out of view."""
+    """Return the first and last column and row that each solid may cover, `[N, 4]`; empty out of view."""
     u, v, close = view.pixels(corners)
     size = view.width, view.height
     out = np.zeros((len(corners), 4), np.int64)

@@ -30,7 +30,7 @@ class Backdrop:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Backdrop:
-        """A random one: hills with the tops of trees."""
+        """Draw a random backdrop: hills with the tops of trees."""
         n = 2048
         waves = np.fft.rfft(rng.standard_normal(n))
         k = np.arange(waves.size) + 1.0
@@ -40,14 +40,14 @@ class Backdrop:
         return cls(np.asarray(np.clip(rise, -0.01, 0.16), np.float32))
 
     def covers(self, direction: Array) -> npt.NDArray[np.bool_]:
-        """Whether rays `[3, ...]` end on the backdrop."""
+        """Return whether rays `[3, ...]` end on the backdrop."""
         turn = np.arctan2(direction[1], direction[0]) * np.float32(self.rise.size / (2 * np.pi))
         level = np.hypot(direction[0], direction[1])
         return np.asarray(direction[2] < self.rise[turn.astype(np.int32) % self.rise.size] * level)
 
 
 def add_ground(view: CameraView, hits: Hits, ground: Ground, backdrop: Backdrop) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """First hits with solids, ground and backdrop.
+    """Combine the first hits with solids, ground and backdrop.
 
     Returns:
         inverse depth `[H, W]`, 0 in the sky; and where the ground or the backdrop is hit rather than a solid, `[H, W]`.
@@ -69,7 +69,7 @@ def add_ground(view: CameraView, hits: Hits, ground: Ground, backdrop: Backdrop)
 
 
 def _march(ground: Ground, origin: Array, directions: Array) -> Array:
-    """Initial estimate of the depth at every pixel, `[H, W]`."""
+    """Return the initial estimate of the depth at every pixel, `[H, W]`."""
     height, width = directions.shape[1:]
     coarse = directions[:, ::_ROWS, ::_COLUMNS]
     steps = _STEPS.astype(np.float32)[:, None, None]

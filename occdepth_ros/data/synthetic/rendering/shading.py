@@ -46,7 +46,7 @@ class Weather:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Weather:
-        """Random weather, mostly clear as in KITTI."""
+        """Draw random weather, mostly clear as in KITTI."""
         ground = np.full((256, 3), 0.1, np.float32)
         warm = np.array([1.04, 1.0, 0.95])
         for name, light in zip(
@@ -77,7 +77,7 @@ class Weather:
 def semantics(
     view: CameraView, scene: Scene, hits: Hits, w: Array, grounded: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.uint8]:
-    """Class ids of a view, 0 in the sky, `[H, W]`; the backdrop counts as vegetation."""
+    """Return the class ids of a view, 0 in the sky, `[H, W]`; the backdrop counts as vegetation."""
     out = np.append(scene.world.labels(), np.uint8(0))[hits.solid]
     p = view.points(w)
     out[grounded] = scene.ground.label(p[0][grounded], p[1][grounded])
@@ -95,7 +95,7 @@ def shade(
     shadow_map: ShadowMap,
     shadows: Hits,
 ) -> Array:
-    """Linear colours of a view, `[H, W, 3]`."""
+    """Compute the linear colours of a view, `[H, W, 3]`."""
     p = view.points(w)
     sky = w <= 0
     normal = np.zeros_like(p)
@@ -188,7 +188,7 @@ def _markings(
 
 
 def normals_of(world: World, solid: npt.NDArray[np.int32], face: npt.NDArray[np.uint8], points: Array) -> Array:
-    """Outward unit normals `[3, N]` at points `[3, N]` of solids.
+    """Return the outward unit normals `[3, N]` at points `[3, N]` of solids.
 
     Args:
         world: the solids.

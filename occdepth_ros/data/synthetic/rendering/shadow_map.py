@@ -60,12 +60,12 @@ class ShadowMap:
         return (x - self.corner[0]) / self.cell, (y - self.corner[1]) / self.cell, np.zeros(len(corners), bool)
 
     def leaf_points(self, u: Columns, v: Columns, w: Array) -> tuple[list[Array], Array]:
-        """Points at which gaps between leaves are looked up; see `CameraView.leaf_points`."""
+        """Return the points at which gaps between leaves are looked up; see `CameraView.leaf_points`."""
         cell = np.float32(self.cell)
         return [u * cell, v * cell, np.zeros_like(w)], np.full_like(w, 12.0)
 
     def sunlit(self, first_hits: Array, points: Array) -> Array:
-        """Whether the sun reaches points `[3, ...]`, 0 or 1; outside of the map it does.
+        """Return 1 for points `[3, ...]` that the sun reaches and 0 for others; points outside of the map are sunlit.
 
         Args:
             first_hits: the `w` that `rasterize` computed for this map, `[H, W]`.

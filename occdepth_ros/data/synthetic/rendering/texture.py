@@ -19,7 +19,7 @@ LEAF = 0.07
 
 @cache
 def noise_levels() -> Array:
-    """Tileable noise with detail at all scales, unit deviation, `[LEVELS, SIZE, SIZE]`; each level doubles the blur."""
+    """Return tileable noise of unit deviation at all scales, `[LEVELS, SIZE, SIZE]`; each level doubles the blur."""
     rng = np.random.default_rng(20)
     f = np.fft.fftfreq(SIZE) * SIZE
     radius = np.maximum(np.hypot(f[:, None], f[None, :]), 1.0)
@@ -48,7 +48,7 @@ def noise(u: Array, v: Array, texel: float, footprint: Array) -> Array:
 
 
 def smooth_noise(u: Array, v: Array, texel: float, footprint: Array) -> Array:
-    """As `noise`, with bilinear interpolation between texels; `[N]`."""
+    """Return noise as `noise` does, `[N]`, with bilinear interpolation between texels."""
     level = np.clip(np.log2(np.maximum(footprint, 1e-4) / texel) + 1, 0, LEVELS - 1).astype(np.int32)
     out = np.zeros(u.shape, np.float32)
     for k in np.unique(level):
@@ -64,7 +64,7 @@ def smooth_noise(u: Array, v: Array, texel: float, footprint: Array) -> Array:
 
 @cache
 def _gaps() -> npt.NDArray[np.uint8]:
-    """Smooth noise, uniformly distributed over 0..255, `[64, 64, 64]`."""
+    """Return smooth noise, uniformly distributed over 0..255, `[64, 64, 64]`."""
     rng = np.random.default_rng(21)
     cube = rng.standard_normal((64, 64, 64)).astype(np.float32)
     for axis in range(3):
@@ -75,7 +75,9 @@ def _gaps() -> npt.NDArray[np.uint8]:
 
 
 def leaf_gaps(points: Sequence[Array], depth: Array, ball: int, centrality: Array) -> Mask:
-    """Where a ray passes between leaves, `[N]`: rarely in the middle of a ball (`centrality` 1), often at its rim."""
+    """Return whether a ray passes between leaves, `[N]`: rarely in the centre of a ball (`centrality` 1), often at its
+    rim.
+    """
     level = np.clip(np.ceil(np.log2(np.maximum(depth, np.float32(1)) / 22.0)), -1, 4)
     scale = (np.float32(1 / LEAF) * np.exp2(-level)).astype(np.float32)
     i, j, k = (np.floor(p * scale).astype(np.int32) & 63 for p in points)
@@ -83,12 +85,12 @@ def leaf_gaps(points: Sequence[Array], depth: Array, ball: int, centrality: Arra
 
 
 def slat_gaps(points: npt.NDArray[np.float64]) -> Mask:
-    """Where a ray passes between the boards of a fence along x, `[N]`; points `[3, N]` in its own frame."""
+    """Return whether a ray passes between boards of a fence along x, `[N]`; points `[3, N]` in the fence's frame."""
     return np.asarray(np.mod(points[0], 0.16) > 0.115)
 
 
 def mesh_gaps(points: npt.NDArray[np.float64]) -> Mask:
-    """Where a ray passes through a wire fence along x, `[N]`; points `[3, N]` in its own frame."""
+    """Return whether a ray passes through a wire fence along x, `[N]`; points `[3, N]` in the frame of the fence."""
     return np.asarray((np.mod(points[0], 0.1) > 0.03) & (np.mod(points[2], 0.2) > 0.03))
 
 

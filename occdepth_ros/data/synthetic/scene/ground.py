@@ -84,7 +84,7 @@ class Ground:
         return np.asarray(out.ravel()[: flat * 512 - pad].reshape(shape), np.float32)
 
     def slope(self, x: float, y: float, yaw: float) -> float:
-        """Rise per metre along a direction."""
+        """Return the rise per metre along a direction."""
         dx, dy = np.cos(yaw), np.sin(yaw)
         ends = self.height([x - dx, x + dx], [y - dy, y + dy])
         return float(ends[1] - ends[0]) / 2
@@ -107,7 +107,7 @@ class Ground:
 
 
 def make_line(rng: np.random.Generator, winding: float) -> Matrix:
-    """A middle line that starts at y = 0 along x; `winding` is the standard deviation of the curvature, 1/metres."""
+    """Draw a middle line that starts at y = 0 along x; `winding` is the curvature's standard deviation, 1/metres."""
     x = WEST + STEP * np.arange(int((EAST - WEST) / STEP) + 1)
     first, second, change = rng.normal(0, winding), rng.normal(0, 2 * winding), rng.uniform(15, 50)
     curvature = first + (second - first) / (1 + np.exp(-(x - change) / 4))
@@ -120,7 +120,7 @@ def make_line(rng: np.random.Generator, winding: float) -> Matrix:
 def make_heights(
     rng: np.random.Generator, line: Matrix, hilly: float, banks: tuple[tuple[float, float], tuple[float, float]]
 ) -> Array:
-    """Heights `[N, M]` around a line: the street has slopes, the land beside it has banks.
+    """Draw heights `[N, M]` around a line: the street has slopes, the land beside it has banks.
 
     Args:
         rng: source of the shape.

@@ -110,14 +110,14 @@ class Scene:
     traffic: Sequence[Vehicle]
 
     def at(self, time_s: float) -> Scene:
-        """The scene after the vehicles in traffic have moved for a time."""
+        """Return the scene after the vehicles in traffic have moved for a time."""
         site = Site(self.ground, list(self.static))
         for v in self.traffic:
             site.put(list(v.parts), v.x + v.speed * time_s, v.across, v.yaw)
         return replace(self, world=World.of(site.parts))
 
     def refined(self, refine: Callable[[Sequence[Part]], Sequence[Part]]) -> Scene:
-        """The scene with the parts of all objects replaced by those that `refine` returns."""
+        """Return the scene with the parts of all objects replaced by those that `refine` returns."""
         traffic = [replace(v, parts=refine(v.parts)) for v in self.traffic]
         return replace(self, static=refine(self.static), traffic=traffic).at(0.0)
 

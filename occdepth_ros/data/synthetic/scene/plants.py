@@ -10,7 +10,7 @@ BARK: Color = (0.07, 0.062, 0.055)
 
 
 def green(rng: np.random.Generator) -> Color:
-    """Colour of leaves: dark green, rarely yellow or red."""
+    """Draw the colour of leaves: dark green, rarely yellow or red."""
     light = rng.uniform(0.04, 0.1)
     autumn = max(0.0, rng.normal(-0.2, 0.6)) if rng.random() < 0.35 else 0.0
     red, blue = rng.uniform(0.55, 0.85) + 0.9 * min(autumn, 1.0), rng.uniform(0.22, 0.45)
@@ -24,7 +24,7 @@ def _lump(rng: np.random.Generator, at: tuple[float, float, float], size: float,
 
 
 def tree(rng: np.random.Generator, height: float, low: float, lumps: int = 22) -> list[Part]:
-    """A broadleaf tree; `low` is the height at which the crown begins, as a fraction of the height."""
+    """Build a broadleaf tree; `low` is the height at which the crown begins, as a fraction of the height."""
     color = green(rng)
     radius = 0.012 * height + rng.uniform(0.03, 0.09)
     parts: list[Part] = [post("trunk", radius, (0.7 * low + 0.3) * height + 0.3, BARK, (0.0, 0.0, -0.3))]
@@ -47,7 +47,7 @@ def tree(rng: np.random.Generator, height: float, low: float, lumps: int = 22) -
 
 
 def conifer(rng: np.random.Generator, height: float) -> list[Part]:
-    """A spruce with branches down to the ground."""
+    """Build a spruce with branches down to the ground."""
     color = green(rng)
     dark = (0.6 * color[1], 0.85 * color[1], 0.5 * color[1])
     parts: list[Part] = [post("trunk", 0.12, 0.5 * height, BARK, (0.0, 0.0, -0.3))]
@@ -62,7 +62,7 @@ def conifer(rng: np.random.Generator, height: float) -> list[Part]:
 
 
 def shrub(rng: np.random.Generator, height: float) -> list[Part]:
-    """A bush on the ground."""
+    """Build a bush on the ground."""
     color = green(rng)
     parts: list[Part] = []
     for _ in range(int(rng.integers(4, 9))):
@@ -73,7 +73,7 @@ def shrub(rng: np.random.Generator, height: float) -> list[Part]:
 
 
 def hedge(rng: np.random.Generator, length: float, height: float) -> list[Part]:
-    """A hedge along x, centred: clipped or grown out."""
+    """Build a hedge along x, centred: clipped or grown out."""
     color, ragged = green(rng), rng.uniform(0.0, 0.25)
     step = max(0.45, 0.5 * height)
     parts: list[Part] = []
@@ -86,7 +86,7 @@ def hedge(rng: np.random.Generator, length: float, height: float) -> list[Part]:
 
 
 def tufts(rng: np.random.Generator, reach: float) -> list[Part]:
-    """High grass and weeds."""
+    """Build high grass and weeds."""
     light = rng.uniform(0.07, 0.14)
     color = (light * rng.uniform(0.8, 1.2), light, light * 0.4)
     parts: list[Part] = []

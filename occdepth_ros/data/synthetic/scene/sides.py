@@ -34,7 +34,7 @@ class Site:
     def at(
         self, parts: list[Part], x: float, across: float, yaw: float = 0.0, *, tilt: bool = True, lift: float = 0.0
     ) -> list[Part]:
-        """The parts in the world; arguments as for `put`."""
+        """Return the parts in the world; arguments as for `put`."""
         heading = self.ground.heading(x)
         at = x - across * np.sin(heading), float(self.ground.middle(x)) + across * np.cos(heading)
         climb = self.ground.slope(at[0], at[1], heading + yaw) if tilt else 0.0
@@ -42,7 +42,7 @@ class Site:
         return placed(parts, heading + yaw, (float(at[0]), float(at[1]), height), climb)
 
     def at_crossing(self, x: float, sign: float, margin: float = 1.0) -> bool:
-        """Whether a side street joins there on that side."""
+        """Return whether a side street joins at this position on that side."""
         return any(
             abs(x - c.x) < c.half + c.walk + margin and (c.left if sign > 0 else c.right) for c in self.ground.crossings
         )
@@ -74,7 +74,7 @@ class Side:
 
 
 def color(rng: np.random.Generator, low: float = 0.01, high: float = 0.5) -> Color:
-    """Colour of a car or of clothes: black, grey, silver, white, rarely blue or red."""
+    """Draw the colour of a car or of clothes: black, grey, silver, white, rarely blue or red."""
     draw = rng.random()
     if draw < 0.78:
         grey = low + (high - low) * rng.random() ** 2.2
@@ -89,13 +89,13 @@ def color(rng: np.random.Generator, low: float = 0.01, high: float = 0.5) -> Col
 
 
 def wall(rng: np.random.Generator) -> Color:
-    """Colour of a wall: mostly white and cream, rarely ochre and red."""
+    """Draw the colour of a wall: mostly white and cream, rarely ochre and red."""
     light, warm = rng.uniform(0.3, 0.75), rng.uniform(0, 1) ** 3
     return float(light), float(light * (0.97 - 0.35 * warm)), float(light * (0.9 - 0.55 * warm))
 
 
 def roof(rng: np.random.Generator) -> Color:
-    """Colour of roof tiles: red-brown or grey."""
+    """Draw the colour of roof tiles: red-brown or grey."""
     light, red = rng.uniform(0.05, 0.15), rng.uniform(0, 1) ** 0.7
     return float(light * (1 + red)), float(light * (1 - 0.15 * red)), float(light * (1 - 0.4 * red))
 

@@ -87,7 +87,7 @@ def box(
     paint: Paint = Paint.UNIFORM,
     cuts: Sequence[tuple[Triple, Triple]] = (),
 ) -> Block:
-    """An axis-aligned box without the space in front of the planes `cuts` (outward normal, a point on the plane)."""
+    """Build an axis-aligned box cut off in front of the planes `cuts` (outward normal, a point on the plane)."""
     low, high = np.array(lower), np.array(upper)
     planes = np.zeros((6 + len(cuts), 4))
     planes[[0, 1, 2], [0, 1, 2]], planes[:3, 3] = 1, high
@@ -100,7 +100,7 @@ def box(
 
 
 def post(name: str, radius: float, height: float, color: Color, at: Triple = (0.0, 0.0, 0.0)) -> Block:
-    """An upright octagonal prism."""
+    """Build an upright octagonal prism."""
     d = radius / np.sqrt(0.5)
     cuts: list[tuple[Triple, Triple]] = [((a, b, 0.0), (a * d / 2, b * d / 2, 0.0)) for a in (-1, 1) for b in (-1, 1)]
     block = box(name, (-radius, -radius, 0.0), (radius, radius, height), color, cuts=cuts)
@@ -110,12 +110,12 @@ def post(name: str, radius: float, height: float, color: Color, at: Triple = (0.
 
 
 def ball(name: str, center: Triple, radii: Triple, color: Color, paint: Paint = Paint.UNIFORM) -> Ball:
-    """An ellipsoid with its axes along x, y, z."""
+    """Build an ellipsoid with its axes along x, y, z."""
     return Ball(np.array(center), radii, LABEL[name], color, paint, np.eye(3))
 
 
 def placed(parts: Sequence[Part], yaw: float, at: Triple, climb: float = 0.0) -> list[Part]:
-    """The parts with their x axis inclined by `climb` (rise over run), rotated by `yaw` about z, then translated."""
+    """Return the parts, inclined along x by `climb` (rise over run), rotated by `yaw` about z, then translated."""
     c, s = np.cos(yaw), np.sin(yaw)
     rotation = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
     if climb:
@@ -125,7 +125,7 @@ def placed(parts: Sequence[Part], yaw: float, at: Triple, climb: float = 0.0) ->
 
 
 def moved(parts: Sequence[Part], rotation: Matrix, translation: Matrix) -> list[Part]:
-    """The parts rotated by `rotation` `[3, 3]`, then translated by `translation` `[3]`, metres."""
+    """Return the parts rotated by `rotation` `[3, 3]`, then translated by `translation` `[3]`, metres."""
     out: list[Part] = []
     for part in parts:
         if isinstance(part, Ball):
@@ -185,13 +185,13 @@ class World:
         return [*self.blocks, *self.balls]
 
     def colors(self) -> npt.NDArray[np.float32]:
-        """Base colours, `[N, 3]`."""
+        """Return the base colours, `[N, 3]`."""
         return np.array([s.color for s in self.solids], np.float32).reshape(-1, 3)
 
     def paints(self) -> npt.NDArray[np.int64]:
-        """Paints, `[N]`."""
+        """Return the paints, `[N]`."""
         return np.array([s.paint for s in self.solids], np.int64)
 
     def labels(self) -> npt.NDArray[np.uint8]:
-        """Class ids, `[N]`."""
+        """Return the class ids, `[N]`."""
         return np.array([s.label for s in self.solids], np.uint8)

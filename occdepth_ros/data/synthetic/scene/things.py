@@ -16,7 +16,7 @@ SKIN: Color = (0.4, 0.26, 0.19)
 
 
 def car(rng: np.random.Generator, color: Color) -> list[Part]:
-    """A hatchback, saloon, estate or van."""
+    """Build a hatchback, saloon, estate or van."""
     length, width = rng.uniform(3.7, 4.8), rng.uniform(0.84, 0.92)
     half, roof, deck = length / 2, rng.uniform(1.4, 1.52), rng.uniform(0.84, 0.98)
     back, rear_slope = -half + 0.05, rng.uniform(0.25, 0.6)
@@ -71,7 +71,7 @@ def car(rng: np.random.Generator, color: Color) -> list[Part]:
 
 
 def lorry(name: str, color: Color, length: float, height: float) -> list[Part]:
-    """A truck with a box body, or a bus if `name` is not "truck"."""
+    """Build a truck with a box body, or a bus if `name` is not "truck"."""
     half = length / 2
     load = half - 2.0 if name == "truck" else half
     parts: list[Part] = [box(name, (-half, -1.2, 0.6), (load, 1.2, height), color, Paint.UNIFORM)]
@@ -87,7 +87,7 @@ def lorry(name: str, color: Color, length: float, height: float) -> list[Part]:
 
 
 def trailer(color: Color) -> list[Part]:
-    """A small trailer or machine by the road."""
+    """Build a small trailer or machine by the road."""
     return [
         box("other-vehicle", (-1.1, -0.7, 0.45), (1.1, 0.7, 1.2), color),
         box("other-vehicle", (1.1, -0.06, 0.4), (2.1, 0.06, 0.5), DARK),
@@ -96,7 +96,7 @@ def trailer(color: Color) -> list[Part]:
 
 
 def person(top: Color, legs: Color, name: str = "person", lift: float = 0.0) -> list[Part]:
-    """A standing, walking or riding person."""
+    """Build a standing, walking or riding person."""
     return [
         ball(name, (0.08, 0.08, 0.44 + lift), (0.11, 0.085, 0.46), legs),
         ball(name, (-0.08, -0.08, 0.44 + lift), (0.11, 0.085, 0.46), legs),
@@ -106,7 +106,7 @@ def person(top: Color, legs: Color, name: str = "person", lift: float = 0.0) -> 
 
 
 def two_wheeler(name: str, color: Color, rider: str | None) -> list[Part]:
-    """A bicycle or motorcycle; with a rider, all of it has the class `rider`."""
+    """Build a bicycle or motorcycle; with a rider, the whole has the class `rider`."""
     heavy = name == "motorcycle"
     label = rider or name
     wide = 0.09 if heavy else 0.03
@@ -117,7 +117,7 @@ def two_wheeler(name: str, color: Color, rider: str | None) -> list[Part]:
 
 
 def house(rng: np.random.Generator, width: float, depth: float, wall: Color, roof: Color) -> list[Part]:
-    """A house with a saddle roof along x or across; its front faces -y and is at y = 0."""
+    """Build a house with a saddle roof along x or across; its front faces -y and is at y = 0."""
     height, pitch = rng.uniform(2.8, 9.0), rng.uniform(0.5, 0.95)
     along = rng.random() < 0.65
     if rng.random() < 0.12:
@@ -148,7 +148,7 @@ def house(rng: np.random.Generator, width: float, depth: float, wall: Color, roo
 
 
 def fence(rng: np.random.Generator, length: float, color: Color) -> list[Part]:
-    """A board fence, a wire fence between posts, or a wall, along x and centred."""
+    """Build a board fence, a wire fence between posts, or a wall, along x and centred."""
     half, height = length / 2, rng.uniform(0.8, 1.7)
     draw = rng.random()
     if draw < 0.4:
@@ -163,14 +163,14 @@ def fence(rng: np.random.Generator, length: float, color: Color) -> list[Part]:
 
 
 def guard_rail(length: float) -> list[Part]:
-    """A steel rail on posts, along x and centred."""
+    """Build a steel rail on posts, along x and centred."""
     half = length / 2
     posts = [box("fence", (x, -0.05, 0), (x + 0.1, 0.05, 0.7), STEEL) for x in np.arange(-half, half - 0.1, 2.0)]
     return [box("fence", (-half, -0.06, 0.42), (half, 0.06, 0.75), (0.34, 0.35, 0.36)), *posts]
 
 
 def lamp(height: float = 7.0) -> list[Part]:
-    """A street lamp whose arm reaches along +x."""
+    """Build a street lamp whose arm reaches along +x."""
     return [
         post("pole", 0.08, height, STEEL, (0.0, 0.0, -0.3)),
         box("pole", (0, -0.05, height - 0.4), (1.6, 0.05, height - 0.3), STEEL),
@@ -178,7 +178,7 @@ def lamp(height: float = 7.0) -> list[Part]:
 
 
 def sign(rng: np.random.Generator) -> list[Part]:
-    """A traffic sign that faces -x."""
+    """Build a traffic sign that faces -x."""
     z, half = rng.uniform(1.7, 2.3), rng.uniform(0.28, 0.42)
     face: Color = ((0.6, 0.6, 0.6), (0.03, 0.1, 0.45), (0.5, 0.03, 0.03), (0.55, 0.4, 0.03))[int(rng.integers(4))]
     plate = box("traffic-sign", (-0.07, -half, z), (-0.04, half, z + 2 * half), face, Paint.SIGN)
@@ -186,14 +186,14 @@ def sign(rng: np.random.Generator) -> list[Part]:
 
 
 def board(rng: np.random.Generator) -> list[Part]:
-    """A large board on two posts that faces -x."""
+    """Build a large board on two posts that faces -x."""
     tint = rng.uniform(0.1, 0.6, 3)
     plate = box("traffic-sign", (-0.06, -1.0, 1.2), (0.0, 1.0, 2.6), (tint[0], tint[1], tint[2]), Paint.SIGN)
     return [plate, *(post("pole", 0.05, 2.6, STEEL, (0.05, y, 0.0)) for y in (-0.8, 0.8))]
 
 
 def marker() -> list[Part]:
-    """A roadside reflector post."""
+    """Build a roadside reflector post."""
     return [
         box("pole", (-0.05, -0.06, 0), (0.05, 0.06, 0.9), (0.6, 0.6, 0.58)),
         box("pole", (-0.06, -0.07, 0.62), (0.06, 0.07, 0.8), DARK),

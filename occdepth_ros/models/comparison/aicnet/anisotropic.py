@@ -33,7 +33,7 @@ class AnisotropicModule(nn.Module):
         self.expand = nn.Sequential(nn.Conv3d(planes, channels, 1, bias=False), nn.BatchNorm3d(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, X, Y, Z]` to the same shape."""
+        """Map `[B, C, X, Y, Z]` to the same shape."""
         factors = self.modulation(x)
         inner = self.reduce(x)
         for axis in range(AXES):
@@ -43,7 +43,7 @@ class AnisotropicModule(nn.Module):
         return torch.relu(x + self.expand(inner))
 
     def modulation(self, x: torch.Tensor) -> torch.Tensor:
-        """Weights of the lengths in every voxel by axis, `[B, 3, len(kernels), X, Y, Z]`; they sum to 1."""
+        """Return the weights of the lengths in every voxel by axis, `[B, 3, len(kernels), X, Y, Z]`; they sum to 1."""
         weights: torch.Tensor = self.factors(x).unflatten(1, (AXES, len(self.kernels))).softmax(dim=2)
         return weights
 

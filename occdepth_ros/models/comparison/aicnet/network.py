@@ -64,7 +64,7 @@ class Branch(nn.Module):
         self.stages = nn.ModuleList(AnisotropicModule(2 * width, config.kernels) for _ in range(config.stages))
 
     def forward(self, volume: torch.Tensor) -> list[torch.Tensor]:
-        """Lifted features `[B, C, X, Y, Z]` to the output of every stage, `[B, 2C, X/2, Y/2, Z/2]` each."""
+        """Map lifted features `[B, C, X, Y, Z]` to the output of each stage, `[B, 2C, X/2, Y/2, Z/2]`."""
         out = [self.down(volume)]
         for stage in self.stages:
             out.append(stage(out[-1]))
@@ -117,7 +117,7 @@ class AicNet(nn.Module):
         return logits
 
     def lift(self, features: torch.Tensor, surface: MatchedSurface) -> torch.Tensor:
-        """Mean of the features of the pixels in every lifted voxel: `[1, C, h, w]` to `[1, C, X/2, Y/2, Z/2]`."""
+        """Average the features of the pixels in each lifted voxel: `[1, C, h, w]` to `[1, C, X/2, Y/2, Z/2]`."""
         grid = self.config.grid.coarsened(LIFT)
         rows = features[0].flatten(1).T[surface.pixel]  # [N, C]
         index = coarse_index(surface.voxel, self.config.grid.size, LIFT)

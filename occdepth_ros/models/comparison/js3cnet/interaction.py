@@ -22,7 +22,7 @@ class PointVoxelInteraction(nn.Module):
         self.attention = nn.Linear(channels, 1)
 
     def forward(self, volume: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-        """Shape features of the points.
+        """Compute shape features of the points.
 
         Args:
             volume: features of the completion, `[1, C, X, Y, Z]`.
@@ -39,7 +39,7 @@ class PointVoxelInteraction(nn.Module):
 
 
 def cell_corners(points: torch.Tensor, size: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The voxel centres around each point; at the volume's edge several of them are equal.
+    """Return the voxel centres around each point; at the volume's edge several of them are equal.
 
     Args:
         points: `[N, 3]`, voxel edges.

@@ -82,7 +82,7 @@ class Js3cNet(nn.Module):
         return Js3cNetOutput(self.classes(part), points, refined)
 
     def name(self, surface: MatchedSurface) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features of the points, `[N, 2 C]`, their own and their voxel's, and class logits, `[N, n_classes]`."""
+        """Return features of points and their voxels, `[N, 2 C]`, and class logits of points, `[N, n_classes]`."""
         size = self.config.grid.size
         sites, site = Sites.of(surface.voxel, size)
         own = self.embed(described(surface.points, site, size))
@@ -91,7 +91,7 @@ class Js3cNet(nn.Module):
         return features, self.name_points(features)
 
     def complete(self, features: torch.Tensor, points: torch.Tensor, surface: MatchedSurface) -> torch.Tensor:
-        """From features and logits of the points to features of all lifted voxels, `[1, 2 C', X/2, Y/2, Z/2]`."""
+        """Compute features of all lifted voxels, `[1, 2 C', X/2, Y/2, Z/2]`, from features and logits of the points."""
         grid = self.config.grid.coarsened(LIFT)
         fine = self.config.widths[0]
         described_points = torch.cat([features[:, fine:], points.softmax(dim=1).to(features.dtype)], dim=1)
@@ -104,7 +104,7 @@ class Js3cNet(nn.Module):
 
 
 def described(points: torch.Tensor, site: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
-    """Input features of the points, `[N, POINT_FEATURES]`.
+    """Return the input features of the points, `[N, POINT_FEATURES]`.
 
     Args:
         points: `[N, 3]`, voxel edges from the grid's lower corner.

@@ -29,17 +29,17 @@ class Sites:
 
     @classmethod
     def of(cls, voxel: torch.Tensor, size: Size) -> tuple[Sites, torch.Tensor]:
-        """The sites of voxels that may repeat, `[N]`, and the site of each, `[N]` int64."""
+        """Return the sites of voxel indices `[N]`, which may repeat, and the site of each index, `[N]` int64."""
         unique, site = torch.unique(voxel, return_inverse=True)
         return cls(unique, size), site
 
     def coarser(self) -> tuple[Sites, torch.Tensor]:
-        """The sites at twice the voxel edge, and which of them each site lies in, `[V]` int64."""
+        """Return the sites at twice the voxel edge, and the coarse site of each fine site, `[V]` int64."""
         x, y, z = (n // 2 for n in self.size)
         return Sites.of(coarse_index(self.voxel, self.size, 2), (x, y, z))
 
     def neighbours(self) -> torch.Tensor:
-        """Site in every voxel of the 3x3x3 block around each site, `[V, 27]` int64; V where there is none."""
+        """Return the sites in the 3x3x3 block around each site, `[V, 27]` int64; V for voxels without a site."""
         x, y, z = (n + 2 for n in self.size)
         column, k = self.voxel // self.size[2], self.voxel % self.size[2]
         i, j = column // self.size[1], column % self.size[1]
@@ -56,7 +56,7 @@ class SiteNorm(nn.BatchNorm1d):
     """Batch norm over sites or points; what is fewer than two has no deviation and takes the running one."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """`[V, C]` to the same shape."""
+        """Map `[V, C]` to the same shape."""
         if self.training and len(input) < 2:
             return nn.functional.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias)
         return super().forward(input)
@@ -75,7 +75,7 @@ class SubmanifoldConv(nn.Module):
         self.norm = SiteNorm(out_channels)
 
     def forward(self, x: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
-        """`[V, C]` and `[V, 27]` as from `Sites.neighbours` to `[V, C']`."""
+        """Map `[V, C]` and `[V, 27]` as from `Sites.neighbours` to `[V, C']`."""
         rows = torch.cat([x, x.new_zeros(1, x.shape[1])])
         gathered = rows[neighbours].flatten(1)  # [V, 27 C]
         return torch.relu(self.norm(self.linear(gathered)))
@@ -95,7 +95,7 @@ class SparseUNet(nn.Module):
         self.decoder = nn.ModuleList(SubmanifoldConv(a + b, a) for a, b in pairwise(widths))
 
     def forward(self, x: torch.Tensor, sites: Sites) -> torch.Tensor:
-        """`[V, C]` at the sites to the same shape."""
+        """Map `[V, C]` at the sites to the same shape."""
         tables, parents, skips = [], [], []
         for level, block in enumerate(self.encoder):
             if level:

@@ -42,7 +42,7 @@ class VolumeHead(DilatedBranches):
         self.classes = nn.Conv3d(channels, n_classes, 3, padding=1)
 
     def forward(self, columns: torch.Tensor) -> torch.Tensor:
-        """`[B, Z, X, Y]` to logits `[B, n_classes, X, Y, Z]`."""
+        """Map `[B, Z, X, Y]` to logits `[B, n_classes, X, Y, Z]`."""
         volume = columns.movedim(1, -1)[:, None]  # [B, 1, X, Y, Z]
         logits: torch.Tensor = self.classes(self.pyramid(torch.relu(self.lift(volume))))
         return logits
@@ -96,7 +96,7 @@ class LmscNet(nn.Module):
         return out
 
     def columns(self, occupancy: torch.Tensor) -> dict[int, torch.Tensor]:
-        """The maps that the heads unfold, `[B, Z/s, X/s, Y/s]` by scale s."""
+        """Return the maps that the heads unfold, `[B, Z/s, X/s, Y/s]` by scale s."""
         x = occupancy.movedim(-1, 1)
         skips = {}
         for scale in reversed(SCALES):

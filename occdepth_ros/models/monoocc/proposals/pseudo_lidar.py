@@ -41,7 +41,7 @@ class PseudoLidar:
         self._origin = grid_from_left[:3, 3].astype(np.float32)
 
     def points(self, depth: Depth) -> Points:
-        """Points of a depth image, `[h, w]` metres, NaN = none, in the grid's frame: `[3, N]` metres."""
+        """Unproject a depth image, `[h, w]` metres, NaN = none, to points in the grid's frame, `[3, N]` metres."""
         flat = depth.ravel()
         with np.errstate(invalid="ignore"):
             seen = np.flatnonzero((flat > 0) & (flat < FARTHEST_M))
@@ -72,7 +72,7 @@ class SweepBuffer:
         self._sweeps.clear()
 
     def merge(self, points: Points, world_from_grid: Matrix | None) -> list[Points]:
-        """Points of the present pair and the stored ones in the present grid's frame; the present pair is stored.
+        """Return the points of the present and the stored pairs in the present grid's frame; store the present pair.
 
         Args:
             points: of the present pair, `[3, N]` metres.
@@ -92,7 +92,7 @@ class SweepBuffer:
 
 
 def voxelize_points(clouds: list[Points], grid: VoxelGrid, *, min_points: int = 1) -> Volume:
-    """Voxels that contain enough points of all clouds together.
+    """Return the voxels that contain enough points of all clouds together.
 
     Args:
         clouds: `[3, N]` metres each, in the grid's frame.
@@ -109,7 +109,7 @@ def voxelize_points(clouds: list[Points], grid: VoxelGrid, *, min_points: int = 
 
 
 def _voxels(points: Points, grid: VoxelGrid) -> npt.NDArray[np.int32]:
-    """Flat indices of the voxels that points are in; those outside are left out."""
+    """Return the flat indices of the voxels that contain points; points outside are left out."""
     inside = np.ones(points.shape[1], bool)
     flat = np.zeros(points.shape[1], np.int32)
     for axis, (lower, count) in enumerate(zip(grid.origin, grid.size, strict=True)):

@@ -72,7 +72,7 @@ class StereoProposals:
         return dilated(halved(occupied), self._dilation)
 
     def measure(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Volume:
-        """The voxels with points of the pair and of stored pairs, `[X, Y, Z]`; the pair is stored.
+        """Return the voxels with points of the pair and of stored pairs, `[X, Y, Z]`, and store the pair.
 
         Raises:
             CalibrationError, GridError, ModelError: as `__call__`.
@@ -89,7 +89,7 @@ class StereoProposals:
 
 
 def halved(volume: Volume) -> Proposals:
-    """Whether any of the eight voxels is set: `[X, Y, Z]` to `[X/2, Y/2, Z/2]`."""
+    """Return whether any of the eight voxels is set: `[X, Y, Z]` to `[X/2, Y/2, Z/2]`."""
     x, y, z = volume.shape
     return np.asarray(volume.reshape(x // 2, 2, y // 2, 2, z // 2, 2).any(axis=(1, 3, 5)))
 

@@ -46,13 +46,13 @@ class SparsePixels:
     patches: torch.Tensor
 
     def to(self, device: torch.device | str) -> SparsePixels:
-        """The same tables on another device."""
+        """Return the same tables on another device."""
         around = tuple(view.to(device) for view in self.around)
         return SparsePixels(around, self.neighbours.to(device), self.patches.to(device))
 
 
 def sparse_pixels_of(pixels: list[torch.Tensor], height: int, width: int) -> tuple[SparsePixels, list[torch.Tensor]]:
-    """The pixels that the finest block computes.
+    """Return the pixels that the finest block computes.
 
     Args:
         pixels: by view, flat indices of the pixels that voxels read, sorted and unique.
@@ -145,7 +145,7 @@ class OptimizedUpBlock(nn.Module):
 
 
 def products_of(view: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
-    """Nine products of every pixel, `[C, h, w]` to `[h w, 9 C']`."""
+    """Return the nine products of every pixel, `[C, h, w]` to `[h w, 9 C']`."""
     return view.permute(1, 2, 0).flatten(0, 1) @ taps
 
 

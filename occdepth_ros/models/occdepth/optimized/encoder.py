@@ -28,7 +28,7 @@ class OptimizedEncoder(nn.Module):
         self.head = FusedConv(model.conv_head, None, "none", dtype)
 
     def forward(self, images: torch.Tensor) -> dict[int, torch.Tensor]:
-        """As the reference encoder: `[V, 3, H, W]` to maps by scale."""
+        """Compute the maps by scale as the reference encoder does, from `[V, 3, H, W]`."""
         maps = {1: images}
         x = self.stem(images)
         for index, stage in enumerate(self.stages):

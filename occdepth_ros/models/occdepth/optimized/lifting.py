@@ -15,7 +15,7 @@ CHUNK = 16384
 
 
 def lift_seen(config: OccDepthConfig, rows: Mapping[int, torch.Tensor], tables: OptimizedTables) -> torch.Tensor:
-    """Sum of the fused features over the scales, `[S, C]` float32.
+    """Return the sum of the fused features over the scales, `[S, C]` float32.
 
     Args:
         config: the network.
@@ -58,7 +58,7 @@ def _add_pair(
 
 
 def _mean(rows: torch.Tensor, index: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
-    """Mean feature of one view's visible pattern pixels, `[S, P]` to `[S, C]`."""
+    """Return the mean feature of one view's visible pattern pixels, `[S, P]` to `[S, C]`."""
     total = rows.index_select(0, index[:, 0]).float() * visible[:, :1]
     for k in range(1, index.shape[1]):
         total += rows.index_select(0, index[:, k]).float() * visible[:, k : k + 1]
@@ -66,7 +66,7 @@ def _mean(rows: torch.Tensor, index: torch.Tensor, visible: torch.Tensor) -> tor
 
 
 def seen_weight(depth: torch.Tensor, tables: OptimizedTables) -> torch.Tensor:
-    """The depth distributions `[1, V, D, h, w]` read at the seen voxels, `[S]`."""
+    """Return the depth distributions `[1, V, D, h, w]` read at the seen voxels, `[S]`."""
     assert tables.corners is not None and tables.corner_weights is not None
     flat = depth.contiguous().flatten()
     count = tables.corners.shape[1]

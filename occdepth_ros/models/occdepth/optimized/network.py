@@ -83,7 +83,7 @@ class OptimizedOccDepth(nn.Module):
         self.unet = OptimizedUNet3d(network.net_3d_decoder, deep)
 
     def tables(self, geometry: SceneGeometry) -> OptimizedTables:
-        """Tables of a calibration, on the CPU; `geometry` must be there, too."""
+        """Compute the tables of a calibration, on the CPU; `geometry` must be on the CPU, too."""
         return OptimizedTables.of(self.config, geometry, sparse=self.sparse)
 
     def forward(
@@ -105,13 +105,13 @@ class OptimizedOccDepth(nn.Module):
         return self.unet.head(self.unet.volume(self.weigh(lifted, depth, tables))), depth
 
     def prepared(self, images: torch.Tensor) -> torch.Tensor:
-        """Images in the format and layout of the encoder."""
+        """Return the images in the format and layout of the encoder."""
         return images.to(self.image_dtype).contiguous(memory_format=torch.channels_last)
 
     def features(
         self, maps: dict[int, torch.Tensor], tables: OptimizedTables, measured_depth: torch.Tensor | None = None
     ) -> tuple[dict[int, torch.Tensor], torch.Tensor | None]:
-        """2-D features of the encoder's maps, `[V, C, h, w]` by scale, and rows of the finest scale, `[P, C]`."""
+        """Return 2-D features of the encoder's maps, `[V, C, h, w]` by scale, and finest-scale rows, `[P, C]`."""
         found, rows = self.decoder(maps, tables.sparse_pixels)
         bf = self.config.virtual_bf
         if bf is not None:
@@ -120,21 +120,21 @@ class OptimizedOccDepth(nn.Module):
         return found, rows
 
     def lift(self, maps: dict[int, torch.Tensor], rows: torch.Tensor | None, tables: OptimizedTables) -> torch.Tensor:
-        """Fused features of the seen voxels, `[S, C]`."""
+        """Return the fused features of the seen voxels, `[S, C]`."""
         pixels = {s: maps[s].permute(0, 2, 3, 1).flatten(0, 2) for s in self.config.scales if s in maps}
         if rows is not None:
             pixels[1] = rows
         return lift_seen(self.config, pixels, tables)
 
     def depth(self, maps: dict[int, torch.Tensor], tables: OptimizedTables) -> torch.Tensor | None:
-        """Depth distribution of every view, `[1, V, D, h, w]`; None without depth module."""
+        """Return the depth distribution of every view, `[1, V, D, h, w]`; None without depth module."""
         if self.depth_net is None:
             return None
         found: torch.Tensor = self.depth_net(maps[DEPTH_SCALE], tables.geometry.camera_scalar)
         return found
 
     def weigh(self, lifted: torch.Tensor, depth: torch.Tensor | None, tables: OptimizedTables) -> torch.Tensor:
-        """The 3-D network's input, `[1, C, X, Y, Z]`."""
+        """Return the 3-D network's input, `[1, C, X, Y, Z]`."""
         if depth is not None:
             lifted = lifted * (seen_weight(depth, tables) * WEIGHT_GAIN)[:, None]
         size = tables.geometry.size

@@ -36,7 +36,7 @@ class OptimizedTables:
 
     @classmethod
     def of(cls, config: OccDepthConfig, geometry: SceneGeometry, *, sparse: bool) -> OptimizedTables:
-        """Tables of a calibration, on the CPU.
+        """Compute the tables of a calibration, on the CPU.
 
         Args:
             config: the network.
@@ -66,7 +66,7 @@ class OptimizedTables:
         return cls(geometry, seen, rows, visible, sparse_pixels, corners, corner_weights)
 
     def to(self, device: torch.device | str) -> OptimizedTables:
-        """The same tables on another device."""
+        """Return the same tables on another device."""
 
         def moved(value: torch.Tensor | None) -> torch.Tensor | None:
             return None if value is None else value.to(device)
@@ -85,7 +85,7 @@ class OptimizedTables:
 def _corners(
     positions: torch.Tensor, inside: torch.Tensor | None, shape: tuple[int, int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cells and weights of the trilinear samples at normalised (u, v, bin), `[V, S, 3]`, corners not aligned."""
+    """Return cells and weights of trilinear samples at normalised (u, v, bin), `[V, S, 3]`, corners not aligned."""
     views, bins, height, width = len(positions), *shape
     cells = [
         ((positions[..., axis].double() + 1) * n - 1) / 2 for axis, n in enumerate((width, height, bins))

@@ -47,14 +47,14 @@ class TapSum(nn.Module):
         self.register_buffer("starts", starts.to(torch.int32), persistent=False)
 
     def forward(self, products: torch.Tensor) -> torch.Tensor:
-        """`[h w, 9 C]` of one view to `[P, C]`."""
+        """Map `[h w, 9 C]` of one view to `[P, C]`."""
         rows = products.view(-1, products.shape[1] // len(TAPS))
         weight = self.weight.to(rows.dtype)
         return F.embedding_bag(self.index, rows, self.starts, mode="sum", per_sample_weights=weight)
 
 
 def _corner_weights(position: torch.Tensor, low: int, high: int) -> torch.Tensor:
-    """The two low cells that a high position lies between and their weights, `[P, 2, 2]`; zero outside."""
+    """Return the two low cells that a high position lies between and their weights, `[P, 2, 2]`; zero outside."""
     inside = (position >= 0) & (position < high)
     exact = position.double() * ((low - 1) / max(high - 1, 1))
     # rounding must not move a position off its cell
@@ -69,5 +69,5 @@ def _corner_weights(position: torch.Tensor, low: int, high: int) -> torch.Tensor
 
 
 def tap_weights(weight: torch.Tensor) -> torch.Tensor:
-    """The weights of a 3x3 convolution, `[C', C, 3, 3]`, as a matrix of nine taps, `[C, 9 C']`."""
+    """Return the weights of a 3x3 convolution, `[C', C, 3, 3]`, as a matrix of nine taps, `[C, 9 C']`."""
     return weight.permute(1, 2, 3, 0).reshape(weight.shape[1], -1).contiguous()

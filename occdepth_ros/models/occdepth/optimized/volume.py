@@ -37,7 +37,7 @@ class OptimizedBottleneck(nn.Module):
             self.down = _pooled(cast(nn.Sequential, b.downsample), dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, X, Y, Z]` to `[B, C', X/s, Y/s, Z/s]`; overwrites its input where the size stays."""
+        """Map `[B, C, X, Y, Z]` to `[B, C', X/s, Y/s, Z/s]`; overwrites its input where the size stays."""
         out2 = self.conv2(self.conv1(x))
         inner = torch.relu(out2)
         if self.down2 is not None:
@@ -65,7 +65,7 @@ def _pooled(projection: nn.Sequential, dtype: torch.dtype) -> FusedConv:
 
 
 def _bottlenecks(stage: nn.Module, dtype: torch.dtype) -> nn.Sequential:
-    """Every bottleneck of a stage, in sequence."""
+    """Return every bottleneck of a stage, in sequence."""
     found: list[nn.Module] = []
     for part in cast(nn.Sequential, stage):
         blocks = part.main if isinstance(part, Process) else [cast(Downsample, part).main]
@@ -88,7 +88,7 @@ class OptimizedBranches(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, X, Y, Z]` to the same shape."""
+        """Map `[B, C, X, Y, Z]` to the same shape."""
         out = x.clone()
         for conv1, conv2 in zip(self.conv1, self.conv2, strict=True):
             out = conv2(conv1(x), out)
@@ -123,7 +123,7 @@ class OptimizedContextPrior(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[1, C, X, Y, Z]` to the same shape."""
+        """Map `[1, C, X, Y, Z]` to the same shape."""
         spread = self.aspp(x)
         context = self.context(spread).flatten(2)[0].T  # [M, 2C]
         contexts = (context @ self.mix).flatten(0, 1)  # [R M, C]
@@ -144,7 +144,7 @@ class OptimizedUpsample(nn.Module):
         self.conv = FusedConv(up.main[0], up.main[1], "relu", dtype)
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor | None = None) -> torch.Tensor:
-        """`[B, C, X, Y, Z]` to `[B, C', sX, sY, sZ]`."""
+        """Map `[B, C, X, Y, Z]` to `[B, C', sX, sY, sZ]`."""
         out: torch.Tensor = self.conv(x)
         return out if skip is None else out.add_(skip)
 
@@ -160,7 +160,7 @@ class OptimizedHead(nn.Module):
         self.classes = FusedConv(head.conv_classes, None, "none", dtype)
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
-        """`[1, C, X, Y, Z]` to class logits `[1, n_classes, X, Y, Z]`."""
+        """Map `[1, C, X, Y, Z]` to class logits `[1, n_classes, X, Y, Z]`."""
         y = self.branches(self.conv0(volume))
         if self.occupancy is not None:
             logits = self.occupancy(y)
@@ -199,7 +199,7 @@ class OptimizedUNet3d(nn.Module):
         self.head = OptimizedHead(cast(SegmentationHead, net.get_submodule(names.head)), dtype)
 
     def volume(self, x: torch.Tensor) -> torch.Tensor:
-        """The volume that the head reads, from the lifted one, `[1, C, X, Y, Z]`."""
+        """Compute the volume that the head reads, from the lifted volume `[1, C, X, Y, Z]`."""
         # bottlenecks overwrite their input
         half = self.down1(x.clone())
         bottom = self.down2(half.clone())

@@ -40,7 +40,7 @@ _OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, 
 
 
 def _both_axes(matrix: tuple[tuple[float, ...], ...]) -> torch.Tensor:
-    """A transform of rows, applied to rows and to columns, as one matrix."""
+    """Return a transform of rows, applied to rows and to columns, as one matrix."""
     one = torch.tensor(matrix, dtype=torch.float64)
     return torch.kron(one, one)
 
@@ -71,7 +71,7 @@ class WinogradConv(nn.Module):
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[V, C, H, W]` to `[V, C', H, W]`, channels last."""
+        """Map `[V, C, H, W]` to `[V, C', H, W]`, channels last."""
         views, channels, height, width = x.shape
         rows, columns = -(-height // TILE), -(-width // TILE)
         beyond = (0, 0, 1, TILE * columns + 1 - width, 1, TILE * rows + 1 - height)

@@ -52,7 +52,7 @@ class RealTimeReport:
         self._began = time.monotonic()
 
     def due(self, period_s: float) -> bool:
-        """Whether the run has lasted a period; False for a period of 0."""
+        """Return whether the run has lasted a period; False for a period of 0."""
         return 0 < period_s <= time.monotonic() - self._began
 
     def finish(self) -> str:
