@@ -1,8 +1,8 @@
 """Rectified cameras and stereo rigs: the projection of points of the grid's frame into the images.
 
 Frames: a camera's frame is optical (x right, y down, z forward; REP-103). The *reference* frame of a rig is
-the rectified optical frame that its projection matrices map from: the left camera's for a ROS CameraInfo pair,
-camera 0's for KITTI.
+the rectified optical frame from which its projection matrices map: that of the left camera for a ROS CameraInfo pair,
+that of camera 0 for KITTI.
 """
 
 from __future__ import annotations

@@ -214,7 +214,7 @@ _TARTANAIR_IDS: dict[int, tuple[int, ...]] = {
     11: (28,),
     12: (137, 249),
 }
-"""Segmentation ids of TartanAir's scene "office"; an id in two rows counts in the later one."""
+"""Segmentation ids of TartanAir's scene "office"; an id in two rows belongs to the later one."""
 
 TARTANAIR = ClassTable(
     names=(

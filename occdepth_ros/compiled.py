@@ -1,8 +1,8 @@
 """Compilation of loops over voxels to machine code, by numba.
 
-The first call of a function on a machine takes seconds; the machine code is then cached beside the source, or in the
-user's cache folder where that folder is read-only. The cache notices changes of the function's own file only: functions
-that a compiled function calls belong in the same file.
+The first call of a function on a machine takes seconds; the machine code is then cached next to the source, or in the
+user's cache folder if the source folder is read-only. The cache is invalidated only by changes of the file that
+contains the function, so functions that a compiled function calls belong in the same file.
 """
 
 from __future__ import annotations
@@ -23,6 +23,6 @@ def compiled(function: Function) -> Function:
     options: dict[str, Any] = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
     try:
         compiled_function: Function = njit(cache=True, **options)(function)
-    except RuntimeError:  # numba found no folder for its cache that can be written
+    except RuntimeError:  # numba found no writable folder for its cache
         compiled_function = njit(**options)(function)
     return compiled_function

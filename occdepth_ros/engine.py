@@ -79,10 +79,10 @@ class Engine:
 
         Args:
             left, right: `[H, W, 3]` RGB uint8, of the rig's size.
-            stamp_ns: time of the images, nanoseconds; copied to the prediction. Where it goes back, as in a repeated
-                recording, stateful models drop the earlier pairs.
+            stamp_ns: time of the images, nanoseconds; copied to the prediction. If it is before that of the previous
+                pair, as in a repeated recording, stateful models drop the earlier pairs.
             world_from_grid: pose of the grid's frame in a fixed frame, `[4, 4]`, for stateful models; None = unknown.
-            rig: calibration of this pair, where the cameras move relative to the grid's frame; None = unchanged.
+            rig: calibration of this pair, if the cameras move relative to the grid's frame; None = unchanged.
 
         Raises:
             ImageError: an image does not have the shape and type that the calibration requires, or the images are

@@ -12,7 +12,7 @@ class OccDepthError(Exception):
     """Base class of all errors that a user can cause and correct.
 
     Args:
-        what: what is wrong, one sentence.
+        what: one sentence that states what is wrong.
         where: the file, topic or parameter concerned.
         remedy: how to correct it.
     """
@@ -27,11 +27,11 @@ class OccDepthError(Exception):
 
 @dataclass(frozen=True)
 class InputWarning:
-    """A doubtful input that is used all the same.
+    """An implausible input that is used nevertheless.
 
     Args:
         name: short fixed name, such as "body_frame"; the node uses it as the name of the fault.
-        what: what is doubtful, with the values, one sentence.
+        what: one sentence that states what is implausible, with the values.
         where: the file, topic or parameter concerned.
         remedy: how to correct it.
     """

@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders: each is complete or absent; and files that are not what their name says."""
+"""Atomic writing of files and folders, and detection of Git LFS pointers in place of files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from occdepth_ros.errors import OutputError
 
 LFS_POINTER = b"version https://git-lfs"
-"""Beginning of the text that Git LFS leaves in place of a file that was not fetched."""
+"""First bytes of a Git LFS pointer, which takes the place of a file that was not fetched."""
 LFS_REMEDY = "Fetch the contents with `git lfs pull`."
 
 
 @contextmanager
 def _naming_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the file system into an `OutputError` that names `path`."""
+    """Convert file system errors to an `OutputError` that names `path`."""
     try:
         yield
     except OSError as error:
@@ -34,8 +34,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` when the block ends without an exception.
 
     Missing folders are created. The temporary name keeps the suffix, because video writers derive the format from it,
-    and contains the process id: of several processes that write the same file, the last one wins. Temporary files of
-    ended processes that were killed while they wrote the same `path` are removed first.
+    and contains the process id: if several processes write the same file, the last one wins. Temporary files of
+        processes that were killed while they wrote the same `path` are removed first.
 
     Raises:
         OutputError: the disk is full, or the folder is not writable.
@@ -48,7 +48,7 @@ def whole_file(path: Path) -> Iterator[Path]:
             yield partial
             partial.replace(path)
     finally:
-        # the parent may be a file, and an error here would hide the first one
+        # the parent may be a file; an error here would hide the original one
         with suppress(OSError):
             partial.unlink(missing_ok=True)
 
@@ -65,10 +65,10 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield the temporary place of a folder, which does not exist yet; move it to `path` when the block succeeds.
+    """Yield a temporary path for a folder, which does not exist yet; move it to `path` if the block succeeds.
 
-    The place has the name of `path`, in a hidden folder beside it, so that the move does not cross file systems.
-    Hidden folders of ended processes that were killed while they wrote the same `path` are removed first.
+    The temporary path has the name of `path` and is in a hidden folder next to it, so that the move does not cross file
+    systems. Hidden folders of processes that were killed while they wrote the same `path` are removed first.
 
     Raises:
         OutputError: `path` is a file or a folder with files, the disk is full, or the folder is not writable.
@@ -87,7 +87,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _remove_partials(path: Path, start: str, end: str) -> None:
-    """Remove files and folders of ended processes beside `path`: their id is between `start` and `end` in the name."""
+    """Remove temporary files of ended processes next to `path`; `start` and `end` enclose the process id in the
+    name."""
     name = re.compile(rf"{re.escape(start)}(\d+){re.escape(end)}")
     for found in path.parent.iterdir() if path.parent.is_dir() else ():
         match = name.fullmatch(found.name)
@@ -105,6 +106,6 @@ def _runs(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except (OverflowError, OSError):  # of another user, or not a number of a process
+    except (OverflowError, OSError):  # owned by another user, or not a process id
         return True
     return True

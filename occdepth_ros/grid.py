@@ -135,10 +135,10 @@ class VoxelGrid:
         return replace(self, size=(nx // factor, ny // factor, nz // factor), resolution=self.resolution * factor)
 
     def accept(self, given: VoxelGrid, *, who: str) -> None:
-        """Check that a grid has this size and resolution; its origin is free.
+        """Check that a grid has this size and resolution; the origin is arbitrary.
 
         Args:
-            given: the grid to check.
+            given: grid to check.
             who: subject and verb of the error message, such as "occdepth-b3 predicts".
 
         Raises:
@@ -148,7 +148,7 @@ class VoxelGrid:
             raise GridError(
                 f"{who} {self.size} voxels of {self.resolution:g} m, not {given.size} of {given.resolution:g} m",
                 where="grid",
-                remedy="Use this size and resolution; the origin is free.",
+                remedy="Use this size and resolution; the origin is arbitrary.",
             )
 
     def offset_to(self, other: VoxelGrid) -> tuple[int, int, int]:

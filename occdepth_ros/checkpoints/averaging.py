@@ -22,15 +22,16 @@ def average(sources: Sequence[Path], target: Path, shares: Sequence[float] | Non
     """Write the mean of weights files.
 
     Args:
-        sources: safetensors or state dicts of torch.save, all of one network; no code in them is executed.
-        target: the file to write, in the number formats and with the header of the first.
+        sources: safetensors files or state dicts written by torch.save, all for one network; no code in them is
+            executed.
+        target: file to write; it has the number formats and the header of the first source.
         shares: weight of each file in the mean, positive; normalised to a sum of 1. None = equal.
 
     Returns:
         the header.
 
     Raises:
-        CheckpointError: a file is damaged, or they are not of one network.
+        CheckpointError: a file is damaged, or the files belong to different networks.
         OutputError: the target cannot be written.
     """
     shares = [1.0] * len(sources) if shares is None else shares
@@ -54,7 +55,7 @@ def average(sources: Sequence[Path], target: Path, shares: Sequence[float] | Non
     mean = {}
     for name, tensor in first.items():
         if not tensor.is_floating_point():
-            # counters of batches: no prediction depends on them
+            # batch counters, on which no prediction depends
             mean[name] = tensor.contiguous()
             continue
         parts = [state[name].double() * (share / total) for state, share in zip(states, shares, strict=True)]

@@ -1,4 +1,4 @@
-"""Weights files with another calibration and other limits; all other tensors and the header stay as they are."""
+"""Replacement of the calibration and the limits in a weights file; all other tensors and the header are kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from occdepth_ros.files import write_whole
 from occdepth_ros.models.loading import read_state
 
 BUFFERS = ("calibration", "limits")
-"""Names of the buffers that hold them."""
+"""Names of the buffers of calibration and limits."""
 
 
 def write_calibration(

@@ -20,7 +20,7 @@ class Conversion:
     """Result of a conversion.
 
     Args:
-        models: models that the tensors fit; several where only untrained parts differ.
+        models: models that the tensors fit; several if only untrained parts differ.
         tensors: number of tensors written.
         parameters: number of values in them, batch-norm statistics and buffers included.
         checkpoint: content of the source.
@@ -40,12 +40,12 @@ def convert(source: Path, target: Path, *, model: str | None = None) -> Conversi
     """Write the weights of a training checkpoint as safetensors.
 
     Args:
-        source: a checkpoint of torch.save, such as PyTorch-Lightning's, legacy ones included; never executed.
-        target: the file to write; it appears complete or not at all.
-        model: the model that it must fit; None accepts any.
+        source: checkpoint written by torch.save, such as PyTorch Lightning's, in the legacy format too; never executed.
+        target: file to write, complete or not at all.
+        model: model that the tensors must fit; None accepts any model.
 
     Raises:
-        CheckpointError: the source is damaged, or fits no network or not `model`.
+        CheckpointError: the source is damaged, fits no network, or does not fit `model`.
         OutputError: the target cannot be written.
     """
     where = str(source)

@@ -36,7 +36,7 @@ LICENCES = {
 HALF_VECTORS = frozenset({"occdepth-edge", "occdepth-edge-kitti"})
 """Models whose vectors are stored in half precision, too: their file would exceed `LARGEST` otherwise."""
 SINGLE_VECTORS = (".running_var", "limits", "calibration")
-"""Ends of the names of tensors that keep single precision there: they span several orders of magnitude."""
+"""Name suffixes of tensors that keep single precision in these models: they span several orders of magnitude."""
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "occdepth-edge": lambda: EdgeBev(EDGE_BEV["occdepth-edge"]),
     "occdepth-edge-sfa": lambda: OccDepthEdge(PRESETS["occdepth-edge-sfa"]),
@@ -75,8 +75,8 @@ def pack(source: Path, target: Path, *, model: str | None = None, recipe: str | 
     Args:
         source: safetensors or a state dict of torch.save; no code in it is executed.
         target: the file to write; written completely or not at all.
-        model: the name to ship under; None takes the one in the source's header.
-        recipe: the recipe it was trained by; None takes the one named like the model.
+        model: name to ship under; None takes the name in the header of the source.
+        recipe: recipe of the training; None takes the recipe named like the model.
 
     Raises:
         CheckpointError: the source is damaged, of another network, or names no model; or the result is too large for

@@ -21,7 +21,7 @@ FAMILIES: dict[str, str] = {
     "name_points.weight": "occdepth_ros.checkpoints.other_networks:recognise",
     "pts_bbox_head.mask_embed.weight": "occdepth_ros.models.monoocc.published:recognise_published",
 }
-"""By the name of a parameter that only this family has: "module:Recogniser". OccDepth's checkpoints are all others."""
+"""Recogniser ("module:name") by a parameter name that only its family has. All other checkpoints are OccDepth's."""
 
 
 def recognise_published(state: State, where: str) -> Published:

@@ -1,4 +1,4 @@
-"""Tensors of training checkpoints whose pickles hold foreign objects, read without executing any of them.
+"""Reads the tensors of training checkpoints whose pickles contain foreign objects, without executing any of them.
 
 A checkpoint of torch.save is a zip archive with one pickle, which refers to storages by name, and one uncompressed
 entry per storage. Files of torch before 1.6 (legacy format) are five pickles in a row (magic number, protocol, system,
@@ -27,7 +27,7 @@ from occdepth_ros.errors import CheckpointError
 from occdepth_ros.models.unwrapping import network_entry, unwrapped
 
 MAX_PICKLE_BYTES = 1 << 26
-"""Largest pickle that is read; those of real checkpoints hold a few hundred kilobytes beside the tensors."""
+"""Largest pickle that is read, bytes; pickles of real checkpoints have a few hundred kilobytes without the tensors."""
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -85,7 +85,7 @@ class TensorRecord:
     Args:
         storage: its storage in the file.
         offset: first element in it.
-        size, stride: as of torch tensors.
+        size, stride: as in torch tensors.
     """
 
     storage: _Storage
@@ -100,7 +100,7 @@ class _RebuildTensor:
     def __call__(self, storage: _Storage, offset: int, size: Any, stride: Any, *_: object) -> TensorRecord:
         numbers = (offset, *size, *stride)
         if not isinstance(storage, _Storage) or not all(type(n) is int and n >= 0 for n in numbers):
-            raise pickle.UnpicklingError("a tensor is described by something else than whole numbers")
+            raise pickle.UnpicklingError("the description of a tensor contains values that are not integers")
         last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
         if math.prod(size) > storage.count or (0 not in size and last >= storage.count):
             raise pickle.UnpicklingError("a tensor reaches beyond its storage")
@@ -120,7 +120,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
         self._file = file
         self.foreign: set[str] = set()
         self.storages: dict[str, _Storage] = {}
-        # a class of this reading alone: a pickle may set attributes of what it names
+        # a class created for this call only, because a pickle may set attributes of the classes that it names
         self._inert = type("Inert", (InertObject,), {})
 
     def load(self) -> Any:
@@ -214,7 +214,7 @@ def read_training_checkpoint(path: Path) -> TrainingCheckpoint:
     except Exception as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(
-            f"this is not a PyTorch checkpoint, or it is damaged or cut ({reason})",
+            f"this is not a PyTorch checkpoint, or it is damaged or truncated ({reason})",
             where=where,
             remedy="Download it again and compare its size and checksum with the publisher's.",
         ) from error

@@ -42,7 +42,7 @@ MODELS = [
     *(name for name, config in PRESETS.items() if config.virtual_bf is None),
     *(name for name, config in MONOOCC.items() if config.cameras == 1),
 ]
-"""The models whose inputs are images of a stereo sequence."""
+"""Models whose inputs are images of a stereo sequence."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -45,14 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="FILE", required=True, help="weights file to write; may be the same")
     add("--model", choices=list(SHIPPED), metavar="NAME", default=next(iter(SHIPPED)), help="default: %(default)s")
     add("--dataset", type=current_name, choices=list(SCORED), default="semantic_kitti", help="default: %(default)s")
-    add("--root", type=Path, metavar="DIR", help="its folder, as of eval")
+    add("--root", type=Path, metavar="DIR", help="folder of the data set, as for occdepth eval")
     add("--sequences", nargs="+", metavar="SS", default=[], help="places that the network was not trained on")
-    add("--labels", metavar="NAME", default=OFFICIAL, help="ground truth of the probabilities, as of eval")
+    add("--labels", metavar="NAME", default=OFFICIAL, help="ground truth of the probabilities, as for occdepth eval")
     add_scan_arguments(parser)
     add(
         "--limits-labels",
         metavar="NAME",
-        help="ground truth of the limits; that of the probabilities then counts half (default: only the latter)",
+        help="additional ground truth of the limits; that of the probabilities then has half weight (default: none)",
     )
     add(
         "--free",
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar=("FILE", "SS"),
         default=[],
-        help="fit to the predictions of these weights on the places that they were not trained on, instead of those of "
+        help="fit to predictions of these weights on places held out from their training, instead of predictions of "
         "--weights on --sequences; may be given several times",
     )
     add(

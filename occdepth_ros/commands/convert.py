@@ -27,7 +27,7 @@ from occdepth_ros.sources.writers.kitti import write_kitti
 SUMMARY = "convert a stereo sequence to a rosbag2 recording, or a bag to a KITTI folder"
 MCAP, KITTI = "mcap", "kitti"
 EXACT_M = 1e-6
-"""Displacement of the right camera along its optical axis that is reported, metres."""
+"""Displacement of the right camera along its optical axis above which it is reported, metres."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_frames(source: StereoSource, frames: Sequence[int], left_out: list[int]) -> Iterator[StereoFrame]:
-    """Yield the frames that can be read, and show the progress; name the others on stderr and in `left_out`."""
+    """Yield the readable frames and show the progress; report the others on stderr and in `left_out`."""
 
     def leave_out(index: int, error: ImageError) -> None:
         left_out.append(index)
@@ -91,7 +91,7 @@ def read_frames(source: StereoSource, frames: Sequence[int], left_out: list[int]
 
 
 def notes(source: StereoSource, kind: str, *, has_poses: bool) -> Iterator[str]:
-    """Yield what the result does not represent."""
+    """Yield one line for each property of the source that the result does not represent."""
     if not has_poses:
         yield "the source has no poses: the map and networks with memory have no fixed frame"
     along = float(source.rig.right.translation[2] - source.rig.left.translation[2])
@@ -103,7 +103,7 @@ def notes(source: StereoSource, kind: str, *, has_poses: bool) -> Iterator[str]:
 
 @contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
-    """Raise KeyboardInterrupt at SIGTERM, so that a stopped conversion removes its temporary files."""
+    """Raise KeyboardInterrupt on SIGTERM, so that an interrupted conversion removes its temporary files."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

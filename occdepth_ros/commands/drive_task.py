@@ -1,6 +1,6 @@
-"""One drive of many: its arguments as JSON, its process, and the record of its completion.
+"""Processing of one of several drives: its arguments as JSON, its process, and the record of its completion.
 
-`python -m occdepth_ros.commands.drive_task` runs one task, which it reads as JSON from standard input.
+`python -m occdepth_ros.commands.drive_task` reads one task as JSON from standard input and runs it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A verb on many drives: `--source 'drives/*'` starts a process for each, on this machine or on a Ray cluster.
+"""Runs a verb on many drives: `--source 'drives/*'` starts one process per drive, here or on a Ray cluster.
 
-The results of a drive are in the folder `OUT/NAME`, its output in `OUT/NAME.log`. `OUT/NAME.json` is written when the
-drive is complete; a later call with equal options skips it. A failed drive does not stop the others.
+The results of a drive are written to the folder `OUT/NAME`, its output to `OUT/NAME.log`. `OUT/NAME.json` is written
+when the drive is complete; a later call with equal options skips it. A failed drive does not stop the others.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def run_drives(
     Args:
         verb: name of the verb.
         arguments: its arguments; `source` is a pattern and `out` a folder.
-        results: returns the arguments of one drive that name its results, for its folder; one of them must be that
-            the report is written to `REPORT` in the folder.
+        results: maps the folder of one drive to the arguments that name its result files; one of these files must be
+            the report, `REPORT` in the folder.
 
     Returns:
         0 if every drive is complete, 1 if one failed.
@@ -68,7 +68,9 @@ def run_drives(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"cannot create the folder: {error.strerror}", where=str(out), remedy="With many drives, --out is a folder."
+            f"cannot create the folder: {error.strerror}",
+            where=str(out),
+            remedy="With several drives, --out is a folder.",
         ) from error
     tasks = [_task(verb, arguments, name, source, results) for name, source in named_drives(arguments.source)]
     began = time.perf_counter()
@@ -96,7 +98,7 @@ def run_drives(
 
 
 def named_drives(pattern: Path) -> list[tuple[str, Path]]:
-    """Return the drives that match a pattern, with names that differ.
+    """Return the drives that match a pattern, by unique names.
 
     Raises:
         SourceError: nothing matches.
@@ -137,7 +139,7 @@ def _task(
 
 
 def _on_this_machine(tasks: Sequence[Task], arguments: argparse.Namespace) -> Iterator[Outcome]:
-    """Run tasks in `--workers` processes at a time; each takes a free device."""
+    """Run the tasks in `--workers` processes at a time, each on a free device."""
     devices = _devices(arguments.device)
     workers = arguments.workers or len(devices)
     free: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -171,7 +173,7 @@ def _devices(device: str) -> list[str]:
 
 
 def _on_cluster(tasks: Sequence[Task], arguments: argparse.Namespace) -> Iterator[Outcome]:
-    """Run each task as a task of Ray, with one GPU if the cluster has GPUs. Its machines share the file system."""
+    """Run each task as a Ray task, with one GPU if the cluster has GPUs. The machines share a file system."""
     try:
         import ray
     except ImportError as error:

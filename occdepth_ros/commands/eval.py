@@ -1,4 +1,4 @@
-"""`occdepth eval`: score a model on a data set like its benchmark, by region and place, with calibration."""
+"""`occdepth eval`: score a model on a data set by the rules of its benchmark, by region and place, with calibration."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from occdepth_ros.visualization.reliability import draw_reliability
 SUMMARY = "score a model against the ground truth of a data set"
 
 DRAWN = 3
-"""Number of best frames, and of worst frames, that are drawn."""
+"""Number of best and of worst frames to draw."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--fixed-ground", action="store_true", help="predict in the grid's frame, not in one that follows the ground")
     add("--reliability", type=Path, metavar="PNG", help="draw accuracy against confidence by region")
     add("--json", type=Path, metavar="FILE", help="write the report there")
-    add("--images", type=Path, metavar="DIR", help=f"draw the {DRAWN} best and worst frames beside their ground truth")
+    add("--images", type=Path, metavar="DIR", help=f"draw the {DRAWN} best and worst frames next to their ground truth")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -144,7 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def score_scenes(model: SceneModel, scenes: SceneDataset, scores: SetScores, timings: Tally, memory: int = 0) -> None:
-    """Predict and score all scenes in order, with a progress line on stderr; `memory` as of `SceneModel.predict`.
+    """Predict and score all scenes in order, with a progress line on stderr; `memory` as in `SceneModel.predict`.
 
     Raises:
         OccDepthError: a scene or the model is not usable.
@@ -228,7 +228,7 @@ def describe(arguments: argparse.Namespace, opened: Opened, align: str) -> dict[
 
 
 def draw_extremes(model: SceneModel, opened: Opened, by_frame: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Predict the best and worst frames by SC IoU again, and draw each beside its ground truth.
+    """Predict the best and worst frames by SC IoU again, and draw each next to its ground truth.
 
     Raises:
         OutputError: an image cannot be written.

@@ -27,9 +27,9 @@ class Opened:
     """Scenes for an evaluation.
 
     Args:
-        scenes: the data set.
+        scenes: data set to score.
         ground truth: name of the ground truth, for reports.
-        title: name of the set, for images.
+        title: name of the data set, for images.
         about: description of the set in the report.
         caveat: why the scores are not comparable with the benchmark; empty if they are.
     """

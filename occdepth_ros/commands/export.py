@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         OccDepthError: the model, the sequence or a library cannot be used, or the file cannot be written.
     """
-    # imported late, so that errors in the arguments are reported at once
+    # imported late, so that errors in the arguments are reported immediately
     from occdepth_ros.exporting import agreement, tensorrt, writing
     from occdepth_ros.exporting.predictor import ExportedPredictor
 
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         tensorrt.load()
     source = open_chosen_source(arguments)
     grid = chosen_grid(arguments, source.grid_frame)
-    # beside its final name until the check has passed
+    # under a temporary name in the same folder until the check has passed
     unchecked = out.with_name(f".{out.stem}.{os.getpid()}.unchecked{out.suffix}")
     try:
         about = writing.export(unchecked, arguments.model, source.rig, grid, arguments.weights)

@@ -44,12 +44,12 @@ class MapReport:
 
     Args:
         single: scores of the single frames.
-        causal: scores of the map as it is after each frame, read on the frame's grid.
-        whole: scores of the finished map, read on the grid of every frame.
+        causal: scores of the map after each frame, on the grid of that frame.
+        whole: scores of the finished map, on the grid of each frame.
         fusion_ms: time of each fusion, milliseconds.
         track: positions of the grid's frame in the map, metres.
-        faults: frames that were left out, by fault of their images.
-        periodic: frames with periodic texture on a large share of the image.
+        faults: frames that were left out, by the fault of their images.
+        periodic: frames with periodic texture in a large share of the image.
     """
 
     single: GroundTruthScores = field(default_factory=GroundTruthScores)
@@ -169,7 +169,7 @@ def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], worl
     """
     report = MapReport()
     scored = []
-    # a vehicle that stands still may repeat its images, and the map does not change by that
+    # a stationary vehicle may repeat its images, which does not change the map
     checks = InputChecks(source.rig, allow_unchanged=True)
     unusable: UnusablePairError | None = None
 

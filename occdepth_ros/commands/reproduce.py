@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
                 raise TrainingError(
                     f"the stage ended with exit code {code} and did not write {step.stage.result}",
                     where=f"{step.run}, {step.stage.name}",
-                    remedy="Repeat the command once the cause is removed: finished stages are not repeated.",
+                    remedy="Remove the cause and repeat the command: finished stages are not repeated.",
                 )
     if scores and not arguments.list:
         report = pooled(scores)

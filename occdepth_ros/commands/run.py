@@ -1,4 +1,4 @@
-"""`occdepth run`: predict every frame of a stereo sequence and write the results, repeatably and without ROS."""
+"""`occdepth run`: predict every frame of a stereo sequence and write the results, reproducibly and without ROS."""
 
 from __future__ import annotations
 
@@ -50,7 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser)
     add("--out", type=Path, metavar="DIR", required=True, help="result folder: new, empty, or of an earlier run")
     add("--model", metavar="NAME", default=DEFAULT_MODEL, help="one of those below (default: %(default)s)")
-    add("--weights", type=Path, metavar="FILE", help="checkpoint of the model, or what occdepth export made of it")
+    add(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="checkpoint of the model, or an exported model from occdepth export",
+    )
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--start", type=int, metavar="N", default=0, help="first frame (default: %(default)s)")
     add("--count", type=int, metavar="N", help="number of frames (default: all)")
@@ -58,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--allow-unchanged",
         action="store_true",
-        help="no warning about pairs with the same images as the pair before, as of a frozen camera",
+        help="no warning about pairs with the same images as the previous pair, which indicate a frozen camera",
     )
     add("--octomap", action="store_true", help="write OctoMap files: FFFFFF.bt, FFFFFF.ot with colour")
     add("--images", action="store_true", help="write frame_FFFFFF.png and the single panels")
@@ -92,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         predict_frames(
             source, engine, frames, results, tally, checks, octomap=arguments.octomap, images=arguments.images
         )
-    except BaseException as raised:  # an interruption by the user ends with a report too
+    except BaseException as raised:  # an interruption by the user also ends with a report
         error = raised
         raise
     finally:
@@ -138,7 +143,7 @@ def select_frames(length: int, start: int, count: int | None, where: str) -> ran
 
 
 def make_repeatable(engine: Engine) -> None:
-    """Select deterministic algorithms for a model on a GPU, at some cost in speed."""
+    """Select deterministic algorithms for a model on a GPU, which are slower."""
     torch = sys.modules.get("torch")
     if torch is not None and str(getattr(engine.predictor, "device", "cpu")).startswith("cuda"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -147,7 +152,7 @@ def make_repeatable(engine: Engine) -> None:
 
 
 def describe(source: StereoSource, engine: Engine, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the inputs of the results for the manifest; runs with equal inputs give equal files."""
+    """Return a description of the inputs for the manifest; runs with equal inputs give equal files."""
     rig, grid = engine.rig, engine.grid
     weights = arguments.weights
     return {
@@ -167,7 +172,7 @@ def describe(source: StereoSource, engine: Engine, arguments: argparse.Namespace
 
 
 def sha256_of(path: Path) -> str | None:
-    """Return the SHA-256 of a file, None where the path is not a file."""
+    """Return the SHA-256 of a file, None if the path is not a file."""
     if not path.is_file():
         return None
     digest = hashlib.sha256()
@@ -199,7 +204,7 @@ class Tally:
         return 1e3 * len(total) / sum(total) if sum(total) > 0 else 0.0
 
     def note_fault(self, name: str, text: str, index: int, *, is_predicted: bool) -> None:
-        """Record a fault of one frame's images."""
+        """Record a fault in the images of one frame."""
         self.faults.setdefault((name, is_predicted), (text, []))[1].append(index)
 
     @property
@@ -208,7 +213,7 @@ class Tally:
         return sum(len(frames) for (_, is_predicted), (_, frames) in self.faults.items() if not is_predicted)
 
     def input_warnings(self) -> list[str]:
-        """Return one line for each fault of the images: name, frames, and the text of the first."""
+        """Return one line for each fault of the images: name, frames, and the text of the first occurrence."""
         lines = []
         for (name, is_predicted), (text, frames) in self.faults.items():
             shown = ", ".join(map(str, frames[:5])) + (f" and {len(frames) - 5} more" if len(frames) > 5 else "")
@@ -237,7 +242,7 @@ def predict_frames(
 ) -> None:
     """Predict, write and score the frames in order, with a progress bar on stderr.
 
-    Pairs without stereo information and damaged images are left out and named in `Tally.faults`.
+    Pairs without stereo information and damaged images are skipped and recorded in `Tally.faults`.
 
     Raises:
         UnusablePairError: no pair contains stereo information.
@@ -258,7 +263,7 @@ def predict_frames(
                 for warning in checks.check(frame.left, frame.right):
                     tally.note_fault("partly_covered", warning, index, is_predicted=True)
             except UnusablePairError as error:
-                # two frozen cameras give the prediction of the pair before, which is correct for these images
+                # two frozen cameras give the prediction of the previous pair, which is correct for these images
                 tally.note_fault(error.name, str(error), index, is_predicted=error.is_consistent)
                 if not error.is_consistent:
                     unusable = error

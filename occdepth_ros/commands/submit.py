@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("file", type=Path, metavar="ZIP", help="the submission: written with --root, otherwise only checked")
     add("--root", type=Path, metavar="DIR", help="the folder with dataset/sequences/11 to 21: predict these sequences")
-    add("--check", action="store_true", help="only check ZIP, with --root against the voxel files of the data set")
+    add(
+        "--check", action="store_true", help="check ZIP only; with --root, also against the voxel files of the data set"
+    )
     add("--model", choices=list(MODELS), metavar="NAME", default=DEFAULT_MODEL, help="model (default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
@@ -65,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def list_doubts(root: Path) -> Iterator[str]:
-    """Yield the sequences whose voxel files are others than the benchmark's known frames.
+    """Yield a warning for each sequence whose voxel files differ from the benchmark's known frames.
 
     Args:
         root: the folder with `sequences`.
@@ -95,7 +97,7 @@ def write_submission(arguments: argparse.Namespace, root: Path) -> None:
     """
     path: Path = arguments.file
     if path.exists():
-        raise OutputError("the file is there already", where=str(path), remedy="Give a new name, or move it away.")
+        raise OutputError("the file already exists", where=str(path), remedy="Give a new name, or move the file away.")
     if path.suffix != ".zip":
         raise OutputError(
             "the name of a submission ends in .zip", where=str(path), remedy=f"Write {path.with_suffix('.zip').name}."

@@ -23,7 +23,7 @@ from occdepth_ros.visualization.scene_rows import draw_scene_row
 SUMMARY = "generate synthetic scenes for training: stereo pairs with depth, semantics and voxel ground truth"
 
 FARTHEST = -20
-"""Least offset of an earlier image, frames: the synthetic streets do not extend further behind the camera."""
+"""Smallest offset of an earlier image, frames: the synthetic streets do not extend further behind the camera."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         for index in track(missing, "synthetic", console=console):
             write(index)
     else:
-        # a new interpreter for each: OpenCV's threads do not survive a fork
+        # each process is a new interpreter, because OpenCV's threads do not survive a fork
         with multiprocessing.get_context("spawn").Pool(min(arguments.workers, max(len(missing), 1)), _alone) as pool:
             for _ in track(pool.imap_unordered(write, missing), "synthetic", total=len(missing), console=console):
                 pass

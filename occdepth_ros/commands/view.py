@@ -34,11 +34,11 @@ from occdepth_ros.visualization.viewer_log import ViewerLog, import_rerun, opene
 
 SUMMARY = "show images, depth, voxels, map, path and timings in a browser, of a recording or of a running node"
 MAP_EVERY = 5
-"""Predictions between two states of the map and of the path in the viewer."""
+"""Number of predictions between two updates of map and path in the viewer."""
 GOAL_M = 15.0
 """Distance of the goal of the path ahead of the vehicle, metres."""
 OBSTACLES_M = (0.3, 2.0)
-"""Height of obstacles above the ground, metres: the node's defaults."""
+"""Minimum and maximum height of obstacles above the ground, metres: the node's defaults."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +118,7 @@ def path_ahead(snapshot: OccupancyPrediction, map_from_vehicle: Matrix) -> npt.N
         map_from_vehicle: pose of the vehicle, `[4, 4]`.
 
     Returns:
-        points of the path on the ground, `[N, 3]` metres in the map's frame; none where no path was found.
+        points of the path on the ground, `[N, 3]` metres in the map's frame; empty if no path was found.
     """
     grid = snapshot.grid
     costs = traversability(snapshot, "seen+completed", *OBSTACLES_M)

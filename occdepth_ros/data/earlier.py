@@ -27,7 +27,7 @@ class PosedPair:
 
 @dataclass(frozen=True)
 class EarlierView:
-    """One earlier image of the left camera (MonoOcc's privileged branch).
+    """One earlier image of the left camera (for MonoOcc's privileged branch).
 
     Args:
         image: `[H, W, 3]` RGB uint8.

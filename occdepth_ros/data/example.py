@@ -30,15 +30,15 @@ class SceneExample:
         semantics: classes of the left image's pixels, `[H, W]` uint8 class ids, 255 = unknown; None = no classes.
         earlier: earlier images of the left camera by offset in frames of 0.1 s, such as -3; offsets before the start of
             the drive are missing. None = the data set has no earlier images.
-        virtual: whether the data set has one camera with depth, and the right image is synthesized from the left image
-            and its depth, with black pixels for missing data. A network that warps features by depth (OccDepth,
-            section 4.1, for RGB-D) uses only `left` and `depth`.
+        virtual: whether the data set has a single camera with depth and the right image is synthesized from the left
+            image and its depth, with black pixels where data are missing. A network that warps features by depth
+            (OccDepth, section 4.1, for RGB-D) uses only `left` and `depth`.
         merged_classes: whether `semantics` has no trunks and no motorcyclists: trunks are vegetation and all riders are
             bicyclists there.
         terms: names of the loss terms that the ground truth supervises; None = all.
         world_from_grid: pose of the grid's frame in a fixed frame, `[4, 4]`, metres; None = unknown.
-        history: reads up to that number of the pairs directly before the scene, the oldest first; None = the data set
-            has no earlier pairs with poses.
+        history: function that reads up to a given number of pairs directly before the scene, the oldest first; None =
+            the data set has no earlier pairs with poses.
 
     Raises:
         GridError: the shape or type of an array does not match the rig or the grid.

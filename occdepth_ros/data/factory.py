@@ -94,7 +94,7 @@ def _folder(request: Request) -> SceneDataset:
 
 def _images(request: Request) -> SceneDataset:
     _only(request, "images", (OFFICIAL,))
-    return SemanticImages(_root(request, "images", "a folder of images with class ids beside them"), request.sequences)
+    return SemanticImages(_root(request, "images", "a folder of images with class ids next to them"), request.sequences)
 
 
 DATASETS: dict[str, Callable[[Request], SceneDataset]] = {

@@ -62,7 +62,7 @@ class SemanticImages:
             raise SourceError(
                 "there are no images with labels",
                 where=str(root),
-                remedy="Give the folder with leftImg8bit and gtFine, or one of images with NAME.png beside NAME.jpg.",
+                remedy="Give the folder with leftImg8bit and gtFine, or one of images with NAME.png next to NAME.jpg.",
             )
 
     def __len__(self) -> int:

@@ -18,10 +18,10 @@ def comparable_labels(
     target: VoxelGrid,
     ground_truth: npt.NDArray[np.uint8],
 ) -> npt.NDArray[np.uint8]:
-    """Align a prediction with a ground truth, and disregard what the ground truth cannot contain.
+    """Align a prediction with a ground truth, and exclude the layer that the ground truth cannot contain.
 
-    The lowest layer of the benchmark's ground truth is free by construction, see `aligned_labels`, whatever the scans
-    hit there. A prediction on the grid of published networks does not have this layer. Predictions in this layer are
+    The lowest layer of the benchmark's ground truth is always free, see `aligned_labels`, even if scans hit a surface
+    there. A prediction on the grid of published networks does not have this layer. Predictions in this layer are
     therefore unknown, which counts as free, on either grid.
 
     Args:
@@ -59,7 +59,7 @@ def aligned_labels(labels: npt.NDArray[np.uint8], source: VoxelGrid, target: Vox
         source, target: grids of equal resolution whose origins differ by whole voxels; frame names are not compared.
 
     Returns:
-        labels on `target`, 255 where `source` has no voxel; the input array itself if the grids are equal.
+        labels on `target`, 255 outside `source`; the input array itself if the grids are equal.
 
     Raises:
         GridError: the grids do not share a lattice.

@@ -1,8 +1,8 @@
 """Calibration of a network's occupancy by zone, and the limits between free, unknown and occupied.
 
-The probability is calibrated by a scale and an offset of its logit (Platt, 1999), separately for voxels that are seen,
-hidden and out of view, and for four distances from the camera. All fits use histograms, so that any number of scenes
-takes little memory.
+The probability is calibrated by a scale and an offset of its logit (Platt, 1999), separately for seen, hidden and
+out-of-view voxels and for four ranges of the distance from the camera. All fits use histograms, so memory does not
+depend on the number of scenes.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _FROM = (0.0, *BANDS_M)
 ZONE_NAMES = tuple(f"{name}_from_{start:g}_m" for name in REGIONS for start in _FROM)
 """Names of the zones in the order of `readout.zones`."""
 CERTAINTIES = 64
-"""Levels of the probability of the class in the histogram."""
+"""Number of levels of the class probability in the histogram."""
 BESIDE_WEIGHT = 0.5
-"""Weight of the second ground truth in the choice of limits."""
+"""Weight of the second ground truth in the choice of the limits."""
 MIOU_WEIGHT = 2.5
 """Weight of the SSC mIoU against the SC IoU in the choice of limits; class scores are smaller by about this factor."""
 FREE = (0.06, 0.02, 0.06)
-"""Calibrated probabilities below which voxels are free by default, by region; lower if the limit of occupied is."""
+"""Default calibrated probabilities below which voxels are free, by region; limited by the limit of occupied."""
 CANDIDATES = tuple(range(8, 200, 6))
-"""Candidates of the limit of occupied, in probabilities times 255 before the calibration."""
+"""Candidates for the limit of occupied: uncalibrated probabilities times 255."""
 SMALLEST_SCALE = 0.05
-"""Smallest scale of the logit: an untrained network could have a negative one."""
+"""Smallest scale of the logit; the fit of an untrained network could be negative."""
 _CLASSES = len(SEMANTIC_KITTI)
 _FREE, _MISNAMED, _RIGHT = range(3)
 
@@ -48,9 +48,9 @@ class OccupancyCounts:
     """Histograms of one place.
 
     Args:
-        labels: voxels by zone, probability, true class and named class, `[ZONES, 256, 20, 20]`.
-        certain: voxels by zone, probability, certainty of the name, and outcome: free, of another class, or of
-            the named one, `[ZONES, 256, CERTAINTIES, 3]`.
+        labels: voxels by zone, probability, true class and predicted class, `[ZONES, 256, 20, 20]`.
+        certain: voxels by zone, probability, probability of the class, and outcome (free, another class, the predicted
+            class), `[ZONES, 256, CERTAINTIES, 3]`.
     """
 
     labels: Counts
@@ -68,7 +68,7 @@ class OccupancyCounts:
         return cls(np.sum([p.labels for p in parts], 0), np.sum([p.certain for p in parts], 0))
 
     def add(self, probability: Bytes, names: Bytes, certainty: Bytes, zone: Bytes, ground_truth: Bytes) -> None:
-        """Add one scene; arguments as of `Undecided`, and class ids with 255 = unknown, all `[X, Y, Z]`."""
+        """Add one scene; arguments as in `Undecided`, and class ids with 255 = unknown, all `[X, Y, Z]`."""
         known = ground_truth != UNKNOWN
         p, name, sure, part, true = (
             values[known].astype(np.int64) for values in (probability, names, certainty, zone, ground_truth)
@@ -107,7 +107,7 @@ def fit_calibration(counts: OccupancyCounts) -> Floats:
             moments = [(weight * x * x).sum(), (weight * x).sum(), weight.sum()]
             hessian = np.array([moments[:2], moments[1:]]) + 1e-6 * np.eye(2)
             out[at] += np.clip(np.linalg.solve(hessian, gradient), -0.5, 0.5)
-            # a more likely voxel stays more likely
+            # keeps the order of probabilities
             out[at, 0] = max(out[at, 0], SMALLEST_SCALE)
     return out
 
@@ -122,7 +122,7 @@ class _LimitObjective:
 
     def __init__(self, counts: OccupancyCounts, weight: float) -> None:
         self._weight = weight
-        # confusion matrix of each zone by its limit: what lies below is called free
+        # confusion matrix of each zone by its limit: voxels below the limit count as free
         self._parts = counts.labels[:, ::-1].cumsum(1)[:, ::-1].copy()
         self._parts[..., 0] += counts.labels.sum(1).sum(-1)[:, None] - self._parts.sum(-1)
 
@@ -149,14 +149,15 @@ def choose_limits(
     The limits of occupied maximize SC IoU + 2.5 SSC mIoU of all zones together, one zone after another. Voxels
     between the limits count as free in these scores.
 
-    Ground truths differ in what they label: one that merges few scans has hardly any hidden free space, so that limits
-    chosen on it alone fill what is hidden. With `beside`, its scores count half as much as those of `counts`.
+    Ground truths differ in the voxels that they label: a ground truth merged from few scans has little hidden free
+        space, so that limits chosen on it alone fill hidden space. The scores of `beside` have half the weight of those
+        of `counts`.
 
     Args:
-        counts: of scenes kept for this choice.
+        counts: counts of scenes reserved for this choice.
         calibration: see `fit_calibration`.
         free: largest limit of free by region.
-        beside: of the same predictions and another ground truth.
+        beside: counts of the same predictions against another ground truth; None = only `counts`.
     """
     ground_truths = [(counts, 1.0)] if beside is None else [(counts, 1.0), (beside, BESIDE_WEIGHT)]
     chosen = [92] * ZONES

@@ -12,7 +12,7 @@ from occdepth_ros.classes import EMPTY, UNKNOWN
 BINS = 10
 """Bins of equal width."""
 LEVELS = 256
-"""Values of a confidence."""
+"""Number of values of a confidence."""
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -57,8 +57,8 @@ class Reliability:
         Returns:
             `ece` (expected calibration error), mean `confidence` and `accuracy` of the voxels that are not unknown,
             share of `unknown` voxels, share of `occupied` voxels in the ground truth, in the unknown voxels
-            (`occupied_of_unknown`) and in those predicted as free (`occupied_of_free`), number of `voxels`, and the not
-            empty `bins` as lists of mean confidence, accuracy and number of voxels.
+            (`occupied_of_unknown`) and in the voxels predicted as free (`occupied_of_free`), number of `voxels`, and
+            the non-empty `bins` as lists of mean confidence, accuracy and number of voxels.
         """
         count = self.counts.sum(0)
         total = int(count.sum())

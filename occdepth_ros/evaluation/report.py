@@ -50,7 +50,7 @@ class SetScores:
         self.by_region: dict[str, CompletionScores] = {}
         self.by_frame: list[dict[str, Any]] = []
         self.pixels = CompletionScores(classes)
-        """Classes of labelled pixels of the left image, for models that name pixels."""
+        """Classes of labelled pixels of the left image, for models that classify pixels."""
         self.reliability: dict[str, Reliability] = {}
         """Calibration of the confidences by region, names as in `CALIBRATED`."""
 
@@ -69,7 +69,7 @@ class SetScores:
             sequence, frame: names of the sequence and the frame.
             predicted, ground_truth: `[X, Y, Z]` class ids on one grid, 255 unknown.
             regions: name to mask that broadcasts to `[X, Y, Z]`; at most 16.
-            confidence: probability of the predicted labels times 255, `[X, Y, Z]`; None = they are not evaluated.
+            confidence: probability of the predicted labels times 255, `[X, Y, Z]`; None = not evaluated.
 
         Raises:
             GridError: shapes differ, or a label is neither a class nor 255.

@@ -65,7 +65,7 @@ def _print_places(places: Mapping[str, Any], console: Console) -> None:
 
 
 def _print_classes(report: Mapping[str, Any], console: Console) -> None:
-    """Print the IoU of every class; classes that the ground truth lacks are marked."""
+    """Print the IoU of every class; classes missing from the ground truth are marked."""
     names, present = list(report["per_class"]), set(report["present_classes"])
     pixels = (report.get("pixels") or {}).get("per_class")
     classes = Table(title=f"IoU by class, percent; {len(present)} classes present")

@@ -1,7 +1,6 @@
-"""The same scenes seen by other rigs, with their calibration: focal length, pitch, height, and place of the grid.
+"""The same scenes seen by other rigs: variants of focal length, pitch, height, and position of the grid.
 
-Every variant changes images, calibration and ground truth consistently, so that a network with the right calibration
-has the same scene to complete.
+Every variant changes images, calibration and ground truth consistently, so the scene to complete stays the same.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ class RigVariant:
     """One variant.
 
     Args:
-        name: for the table.
-        about: what is changed, for the table.
-        change: the scene by this rig.
+        name: name in the table.
+        about: description of the change, for the table.
+        change: returns the scene as seen by this rig.
     """
 
     name: str
@@ -65,8 +64,8 @@ def view_angle(camera: PinholeCamera) -> float:
 def with_view(example: SceneExample, degrees: float) -> SceneExample:
     """Return the scene with another horizontal field of view and the same image width.
 
-    A narrower view is a crop. For a wider one the image is reduced to its place in the wide image; the rest was not
-    recorded and is black.
+    A narrower view is cropped. For a wider view the image is reduced to its part of the wide image; the rest, which was
+    not recorded, is black.
     """
     rig, width = example.rig, example.rig.left.width
     focal = float(rig.left.projection[0, 0])
@@ -91,7 +90,7 @@ def with_pitch(example: SceneExample, degrees: float) -> SceneExample:
     """Return the scene seen by cameras pitched down by `degrees` about the baseline; image rows stay rectified."""
     angle = math.radians(degrees)
     turn = np.eye(4)
-    # a camera that turns down moves points up in its frame, whose y axis points down
+    # pitching the camera down moves points up in its frame, whose y axis points down
     turn[1:3, 1:3] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
     images = []
     for image, camera in ((example.left, example.rig.left), (example.right, example.rig.right)):
@@ -127,8 +126,8 @@ def on_moved_grid(example: SceneExample, pitch: float = 0.0, up: float = 0.0) ->
 
     Args:
         example: the scene.
-        pitch: angle by which the road falls in the grid, degrees.
-        up: height by which the grid lies above its former place, metres.
+        pitch: downward slope of the road in the grid, degrees.
+        up: shift of the grid upwards, metres.
     """
     angle = math.radians(pitch)
     pose = np.eye(4)

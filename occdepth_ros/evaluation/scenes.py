@@ -64,7 +64,7 @@ class SceneModel:
         """Return the engine, calibrated for a scene.
 
         Raises:
-            ModelError, CheckpointError, CalibrationError, GridError: see their texts.
+            ModelError, CheckpointError, CalibrationError, GridError: as for `Engine`.
         """
         grid = self.grid_of(example.grid)
         if self._engine is None:
@@ -80,7 +80,7 @@ class SceneModel:
 
         Args:
             example: the scene.
-            memory: number of pairs before the scene that a stateful model sees first; 0 = it has no memory.
+            memory: number of earlier pairs that a stateful model predicts first; 0 = none.
 
         Raises:
             OccDepthError: model, calibration or images are not usable.
@@ -111,7 +111,8 @@ class SceneModel:
     def count(self, scores: SetScores, example: SceneExample, prediction: OccupancyPrediction) -> None:
         """Add a prediction of this scene to the scores; scenes are named SEQUENCE/FRAME, or FRAME alone.
 
-        Models that name pixels are scored on those whose class the scene knows, such as by a projected LiDAR scan.
+        Models that classify pixels are also scored on the labelled pixels of the scene, such as from a projected LiDAR
+        scan.
 
         Raises:
             GridError: prediction and ground truth differ in shape, or a label is neither a class nor 255.
@@ -124,6 +125,6 @@ class SceneModel:
         scores.add(sequence, frame, labels, example.target, regions, prediction.confidence)
         predictor = self.engine_for(example).predictor
         if example.semantics is not None and isinstance(predictor, PixelClassifier):
-            # sky is no class of voxels, and no model of this package is scored on it
+            # sky is not a voxel class and is not scored
             known = np.where(example.semantics == EMPTY, UNKNOWN, example.semantics)
             scores.pixels.add(predictor.pixel_classes(example.left), known)

@@ -37,7 +37,7 @@ class About:
     Args:
         model: its name in the registry.
         rig: the cameras of its tables.
-        grid: the voxels that it predicts.
+        grid: grid of the prediction.
         version: version of the package that wrote it.
         weights: source of its weights, for information.
     """
@@ -55,12 +55,12 @@ class About:
 
     @property
     def is_edge(self) -> bool:
-        """Whether it is an occdepth-edge-sfa, whose graph takes stereo evidence besides images."""
+        """Whether the model is occdepth-edge-sfa, whose graph takes images and stereo evidence."""
         return self.model in SHIPPED
 
     @property
     def fit(self) -> ImageFit:
-        """How the rig's image becomes the network's."""
+        """Transform from the rig's image to the network's image."""
         return ImageFit.between((self.rig.left.height, self.rig.left.width), self.config.image)
 
     @property
@@ -106,7 +106,7 @@ class About:
         """Read the metadata entry of an untrusted file.
 
         Raises:
-            CheckpointError: it is malformed, of another format, or of an unknown model.
+            CheckpointError: the entry is malformed, has another format, or belongs to an unknown model.
         """
         try:
             entry = json.loads(text)
@@ -133,10 +133,10 @@ class About:
         return about
 
     def check_calibration(self, rig: StereoRig, grid: VoxelGrid, where: str) -> None:
-        """Compare a calibration with the file's, without the names of frames.
+        """Compare a calibration with that of the file, except frame names.
 
         Raises:
-            CalibrationError, GridError: it is another one.
+            CalibrationError, GridError: the calibration or the grid differs.
         """
         remedy = "Export the model for this calibration: occdepth export --source."
         if grid.size != self.grid.size or abs(grid.resolution - self.grid.resolution) > 1e-6:

@@ -24,9 +24,9 @@ class Agreement:
 
     Args:
         labels: fraction of the voxels of all frames with equal labels.
-        confidence: the same for confidences that differ by one of 255 at most.
+        confidence: fraction of the voxels whose confidences differ by at most one of 255.
         depth: largest difference of the depths, metres; NaN if the model has no depth.
-        kinds: number of distinct labels that the network predicted; agreement on a single label proves nothing.
+        kinds: number of distinct labels that the network predicted; agreement on a single label is not conclusive.
         network_ms, exported_ms: time of the last frame, milliseconds.
         provider: execution provider of the exported model.
     """
@@ -57,7 +57,7 @@ def compare(
         exported: the exported model.
         weights: the weights that it was exported from.
         pairs: left and right images, at least one pair.
-        device: where the network runs.
+        device: device on which the network runs.
 
     Raises:
         OccDepthError: the network or the exported model cannot run.

@@ -18,12 +18,12 @@ from occdepth_ros.models.trained_height import shifted
 
 
 class ExportableEdge(nn.Module):
-    """From resized images and stereo evidence to labels.
+    """Maps resized images and stereo evidence to labels.
 
     Args:
         network: the network with its weights, in evaluation mode, in float32 on the CPU.
         geometry: tables of the rig of the network's images on the trained grid.
-        layers: number of layers that the predicted grid lies above the trained one, see `models.trained_height`.
+        layers: height of the predicted grid above the trained grid, layers; see `models.trained_height`.
     """
 
     def __init__(self, network: OccDepthEdge, geometry: EdgeGeometry, layers: int = 0) -> None:
@@ -48,7 +48,7 @@ class ExportableEdge(nn.Module):
 
         Args:
             left, right: images at the network's scale, `[h, w, 3]` RGB uint8.
-            disparity: of the left image, `[H, W]` float32, pixels of the network's image; 0 = none.
+            disparity: disparity of the left image, `[H, W]` float32, pixels of the network's image; 0 = none.
             hits: matched pixels that end in each voxel, `[X, Y, Z]` float32.
             ground: height of the ground by column, `[X, Y]` float32, voxel edges above the grid's lower face.
             ground_seen: 1 where the ground is visible in the image, else 0, `[X, Y]` float32.

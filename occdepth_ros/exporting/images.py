@@ -1,4 +1,4 @@
-"""From the rig's image to the network's inside an exported graph: cropping, resizing, padding and normalisation."""
+"""Preprocessing of images inside an exported graph: cropping, resizing, padding and normalisation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class FixedFit(nn.Module):
     """`ImageFit.apply` with operators that all ONNX runtimes support: resizing is two matrix products.
 
     Args:
-        fit: the fit of the rig's image in the network's.
+        fit: transform from the rig's image to the network's image.
     """
 
     rows: torch.Tensor | None
@@ -40,7 +40,7 @@ class FixedFit(nn.Module):
 
 def resizing(before: int, after: int) -> torch.Tensor:
     """Return the antialiased bilinear resizing of `before` to `after` samples as a matrix, `[after, before]`."""
-    # each sample as an image two columns wide: torch resizes images of one column wrongly
+    # each sample is an image two columns wide, because torch resizes images of one column wrongly
     unit = torch.eye(before)[:, None, :, None].expand(-1, -1, -1, 2).contiguous()
     resized = F.interpolate(unit, size=(after, 2), mode="bilinear", align_corners=False, antialias=True)
     return resized[:, 0, :, 0].T.contiguous()

@@ -15,12 +15,12 @@ from occdepth_ros.models.readout import labels_and_confidence
 
 
 class ExportableOccDepth(nn.Module):
-    """From images of the rig's size to labels, for one calibration.
+    """Maps images of the rig's size to labels, for one calibration.
 
     Args:
         network: the network with its weights, in evaluation mode, on the CPU.
         geometry: tables of the rig of the network's images.
-        fit: how the rig's image becomes the network's.
+        fit: transform from the rig's image to the network's image.
     """
 
     def __init__(self, network: OccDepth, geometry: SceneGeometry, fit: ImageFit) -> None:
@@ -43,7 +43,7 @@ class ExportableOccDepth(nn.Module):
         """Predict.
 
         Args:
-            images: one per view, `[H, W, 3]` RGB uint8.
+            images: one image per view, `[H, W, 3]` RGB uint8.
 
         Returns:
             labels and confidence `[X, Y, Z]` uint8; with a depth module also the depth of the network's left

@@ -29,8 +29,8 @@ class ExportedTables:
 
     Args:
         visibility: projection of the predicted voxels.
-        evidence: the matcher; None where the graph takes images only.
-        layers: number of layers that the predicted grid lies above the matcher's.
+        evidence: the matcher; None if the graph takes images only.
+        layers: height of the predicted grid above the matcher's grid, layers.
     """
 
     visibility: VisibilityTable
@@ -42,12 +42,12 @@ class ExportedPredictor(NetworkPredictor[ExportedTables]):
     """A file that `occdepth export` wrote, on one device.
 
     Args:
-        name: the model that the file must hold; None accepts any.
+        name: model that the file must contain; None accepts any model.
         weights: the file.
         device: as for `Session`; pre- and postprocessing run on the CPU.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another model, or not an exported one.
+        CheckpointError: the file is missing, damaged, contains another model, or is not an exported model.
         ModelError: a library or the device is missing.
     """
 
@@ -69,7 +69,7 @@ class ExportedPredictor(NetworkPredictor[ExportedTables]):
 
     @property
     def rig(self) -> StereoRig:
-        """The only calibration that it works on."""
+        """The only calibration that the model supports."""
         return self.about.rig
 
     def clock(self) -> StageClock:
@@ -86,7 +86,7 @@ class ExportedPredictor(NetworkPredictor[ExportedTables]):
             CalibrationError, GridError: it is another one.
         """
         self.about.check_calibration(rig, grid, self._where)
-        # the tables inside the file are those of its own rig
+        # the tables in the file belong to its own rig
         super().calibrate(self.about.rig, self.about.grid)
 
     def tables(self, rig: StereoRig, grid: VoxelGrid) -> ExportedTables:

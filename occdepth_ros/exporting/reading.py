@@ -18,7 +18,7 @@ MAX_NODES = 20_000
 MAX_ELEMENTS = 1 << 28
 """Largest number of elements of a tensor inside a graph; OccDepth's largest has 150 million."""
 _SCALES_BYTES = 64
-"""Float constants up to this size may be factors of resizing, on which shapes depend."""
+"""Float constants up to this size may be resize factors, on which shapes depend."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class ExportedFile:
     """A checked file.
 
     Args:
-        about: its metadata; the graph has the inputs and outputs that follow.
-        content: the whole file.
+        about: metadata; the graph has the inputs and outputs that follow from it.
+        content: bytes of the whole file.
     """
 
     about: About
@@ -51,7 +51,7 @@ def read_exported(path: Path) -> ExportedFile:
     try:
         model.ParseFromString(content)
     except Exception as error:  # protobuf's own error types differ between its versions
-        raise CheckpointError("the file is damaged or cut", where=where, remedy="Export it again.") from error
+        raise CheckpointError("the file is damaged or truncated", where=where, remedy="Export it again.") from error
     entries = {entry.key: entry.value for entry in model.metadata_props}
     if KEY not in entries:
         raise CheckpointError(
@@ -65,7 +65,7 @@ def read_exported(path: Path) -> ExportedFile:
 
 
 def check_graph(model: Any, about: About, where: str) -> None:
-    """Check a parsed model against its metadata; the model loses its weights.
+    """Check a parsed model against its metadata; removes the weights from the model.
 
     Raises:
         CheckpointError: the graph has forbidden content, or does not fit the metadata.
@@ -79,12 +79,12 @@ def check_graph(model: Any, about: About, where: str) -> None:
         if node.domain not in ("", "ai.onnx"):
             raise _refused(f"it uses the operator {node.domain}.{node.op_type}", where)
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-            raise _refused(f"it holds a graph within a graph ({node.op_type})", where)
+            raise _refused(f"it contains a nested graph ({node.op_type})", where)
     for tensor in _tensors(graph):
         if tensor.external_data or tensor.data_location:
             raise _refused("it refers to another file", where)
     if graph.sparse_initializer:
-        raise _refused("it holds sparse tensors", where)
+        raise _refused("it contains sparse tensors", where)
     names = {tensor.name for tensor in graph.initializer}
     _check_signature([value for value in graph.input if value.name not in names], about.inputs, "inputs", where)
     _check_signature(graph.output, about.outputs, "outputs", where)

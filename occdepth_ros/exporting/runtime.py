@@ -33,12 +33,12 @@ class Session:
         requested = providers(device, ort.get_available_providers())
         options = ort.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        # a waiting session leaves the cores to the robot's other nodes
+        # a waiting session leaves the cores to other nodes
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.use_deterministic_compute = True
         options.log_severity_level = 4
         if requested[0][0] != CPU and hasattr(ort, "preload_dlls"):
-            # the CUDA libraries that torch brings
+            # CUDA libraries that are installed with torch
             ort.preload_dlls()
         try:
             self._session = ort.InferenceSession(content, options, providers=requested)

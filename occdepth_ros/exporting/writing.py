@@ -33,18 +33,18 @@ OPSET = 18
 """ONNX operator set, of 2022."""
 
 MODELS = [*SHIPPED, *(name for name, config in PRESETS.items() if config.virtual_bf is None)]
-"""The models that can be exported: all whose inputs are images of a stereo rig."""
+"""Models that can be exported: all models whose inputs are images of a stereo rig."""
 
 
 def export(path: Path, model: str, rig: StereoRig, grid: VoxelGrid, weights: Path | str | None = None) -> About:
     """Write a model for one rig and grid as an ONNX file in float32; the tables of the calibration are constants in it.
 
     Args:
-        path: the file to write; written completely or not at all.
+        path: file to write, complete or not at all.
         model: one of `MODELS`.
         rig: the cameras; the graph takes their images (for occdepth-edge-sfa, images resized by `ImageFit`).
         grid: the voxels to predict.
-        weights: a weights file, "random", or None for those that ship.
+        weights: weights file, "random", or None for the shipped weights.
 
     Raises:
         ModelError: the model cannot be exported, or a library is missing.
@@ -94,7 +94,7 @@ def exportable(about: About, weights: Path | str | None) -> nn.Module:
 
 
 def strip(graph: Any) -> None:
-    """Remove the exporter's notes on the machine and on source lines."""
+    """Remove the exporter's metadata about the machine and source lines."""
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]
         part.doc_string = ""

@@ -1,4 +1,4 @@
-"""A semantic occupancy map that is kept over time: fusion of predictions, decay, storage. NumPy and numba, no ROS."""
+"""A semantic occupancy map over time: fusion of predictions, decay, storage. Uses NumPy and numba, not ROS."""
 
 from occdepth_ros.mapping.config import MapConfig
 from occdepth_ros.mapping.fusion import OccupancyMap

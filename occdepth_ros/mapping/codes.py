@@ -1,4 +1,4 @@
-"""One byte per voxel of a prediction: what the map needs of its label, confidence and visibility.
+"""Encoding of label, confidence and visibility of a voxel in one byte, for the map.
 
 Bit 7: occupied. Bit 6: seen (else completed). Bit 5: confidence of at least one half. Bits 0 to 4: the class id of an
 occupied voxel, 1 of a free one. The code of an unknown voxel is 0.
@@ -64,6 +64,6 @@ def increments(config: MapConfig) -> npt.NDArray[np.int8]:
                 value * (1.0 if code & SURE else 0.5) * (1.0 if column == 0 else config.completed_weight)
             )
     steps = np.rint(table / UNIT)
-    # an increment that rounds to nothing would leave an observed voxel unknown
+    # an increment that rounds to 0 would leave an observed voxel unknown
     steps = np.where((table != 0) & (steps == 0), np.sign(table), steps)
     return steps.clip(-127, 127).astype(np.int8)

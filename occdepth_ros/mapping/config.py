@@ -1,4 +1,4 @@
-"""Parameters of the fused map, as data."""
+"""Parameters of the fused map."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from occdepth_ros.classes import ClassTable
 from occdepth_ros.errors import GridError
 
 BYTES_PER_VOXEL = 7
-"""Bytes that one voxel of the window takes; see `occdepth_ros.mapping.state.MapState`."""
+"""Memory of one voxel of the window, bytes; see `occdepth_ros.mapping.state.MapState`."""
 ON_JUMP = ("reset", "reanchor")
 BLOCK = 16
 """Edge of a stored block, voxels."""
@@ -27,24 +27,24 @@ class MapConfig:
         resolution: edge of a voxel, metres.
         size: voxels of the dense window along x, y, z; multiples of `BLOCK`.
         hit: log-odds that an occupied voxel of confidence 1 adds.
-        miss: log-odds that a free voxel of confidence 1 subtracts. The networks call thin and distant surfaces free in
-            single frames, so free evidence counts less than occupied evidence (chosen on KITTI 00, 03, 09, 10).
+        miss: log-odds that a free voxel of confidence 1 subtracts. The networks miss thin and distant surfaces in
+            single frames, so free evidence has less weight than occupied evidence (chosen on KITTI 00, 03, 09, 10).
         clamp: lower and upper bound of the log-odds.
         dynamic_clamp: upper bound for voxels of dynamic classes, so that few free observations clear them.
         dynamic_s: seconds after which an unobserved voxel of a dynamic class becomes unknown.
         completed_s: seconds after which a voxel that was only completed becomes unknown.
         static_s: seconds after which a seen static voxel becomes unknown; 0 keeps it until it is seen free.
         dynamic_classes: names of the classes whose objects move.
-        completed_weight: weight of a completed voxel against a seen one.
+        completed_weight: weight of a completed voxel relative to a seen one.
         max_bytes: upper bound of the memory of window and store together, bytes.
         max_range: distance from the vehicle at which stored blocks are dropped, metres; 0 keeps them until `max_bytes`.
-        max_step: largest motion between predictions, metres; a larger one is a jump of the odometry.
-        on_jump: what a larger motion does: "reset", or "reanchor", which moves the window with the vehicle, drops the
-            stored blocks, and resets where two windows exceed `max_bytes`.
-        max_stamp_step_back: seconds that stamps may go back before the map is reset.
+        max_step: largest motion between predictions, metres; a larger motion is a jump of the odometry.
+        on_jump: reaction to a larger motion: "reset", or "reanchor", which moves the window with the vehicle, drops the
+            stored blocks, and resets if two windows exceed `max_bytes`.
+        max_stamp_step_back: backward step of the stamps above which the map is reset, seconds.
 
     Raises:
-        GridError: a size is no multiple of the block edge, or the window alone exceeds `max_bytes`.
+        GridError: a size is not a multiple of the block edge, or the window alone exceeds `max_bytes`.
     """
 
     resolution: float = 0.2

@@ -1,4 +1,4 @@
-"""The voxels of the window over time: adding evidence, decay, and reading."""
+"""Updates of the voxels in the window: adding evidence, decay, and reading."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from occdepth_ros.prediction import Visibility
 
 TICK_NS = 100_000_000
 FADE_STEPS = 7
-"""Passes of halving after which every log-odds of 8 bits is 0."""
+"""Number of halvings after which every 8-bit log-odds is 0."""
 MAX_AGE = 30_000
-"""Ticks after which an observation counts as this old: the counter of 16 bits wraps at 65,536."""
+"""Largest age of an observation, ticks; older observations keep this age, because the 16-bit counter wraps around."""
 _NEVER = 0xFFFF
 _SEEN, _HIDDEN, _OUTSIDE = (np.uint8(v) for v in (Visibility.SEEN, Visibility.HIDDEN, Visibility.OUTSIDE))
 
@@ -35,7 +35,7 @@ class Evidence:
 
     Args:
         config: rates and limits.
-        classes: what the labels mean.
+        classes: class table of the labels.
     """
 
     def __init__(self, config: MapConfig, classes: ClassTable) -> None:
@@ -53,17 +53,17 @@ class Evidence:
         self.restart()
 
     def restart(self) -> None:
-        """Start fading with the first row."""
+        """Restart fading at the first row."""
         self._swept = 0.0
         self._row = 0
 
     def add(self, state: MapState, codes: Bytes, grid: VoxelGrid, map_from_grid: Matrix, now: int) -> None:
-        """Add the evidence of a prediction; what lies outside the window is dropped.
+        """Add the evidence of a prediction; voxels outside the window are dropped.
 
         Args:
             state: the window, which is changed.
             codes: codes of the prediction, `[X, Y, Z]`.
-            grid: where they lie.
+            grid: grid of the prediction.
             map_from_grid: pose of the grid's frame in the map's frame, `[4, 4]`.
             now: time of the prediction, see `tick_of`.
         """
@@ -95,14 +95,14 @@ class Evidence:
         self._row = (self._row + count) % rows
 
     def read(self, state: MapState, low: Lattice, size: Lattice, now: int) -> tuple[Bytes, Bytes, Bytes]:
-        """Return labels, confidence and visibility of a box that lies inside the window, `[*size]` each.
+        """Return labels, confidence and visibility of a box inside the window, `[*size]` each.
 
         Args:
             state: the window.
             low, size: the box, lattice indices.
             now: see `tick_of`.
         """
-        # whole rows of blocks, which are cut to the box
+        # whole rows of blocks, cropped to the box below
         below = low[2] % BLOCK
         rows = -(-(below + size[2]) // BLOCK)
         first = np.array([a % n for a, n in zip(low, state.size, strict=True)], np.int64) - (0, 0, below)
@@ -123,7 +123,7 @@ def _fade(voxels: Voxels, first: int, count: int, passes: int, now: int, long_ag
     Args:
         voxels: the window.
         first, count: rows, modulo the size of the window.
-        passes: how often to halve.
+        passes: number of halvings.
         now: see `tick_of`.
         long_ago: whether all observations are older than `MAX_AGE`.
     """

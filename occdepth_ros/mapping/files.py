@@ -1,4 +1,4 @@
-"""Map files: `.npz` holds everything and can be loaded again; `.bt` and `.ot` are OctoMap files for other tools."""
+"""Map files: `.npz` files are complete and can be loaded again; `.bt` and `.ot` are OctoMap files for other tools."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def save_map(path: Path, world: OccupancyMap) -> None:
         world: a map with at least one prediction.
 
     Raises:
-        SourceError: another suffix, or the map is empty.
+        SourceError: the suffix is not supported, or the map is empty.
         OutputError, OccDepthError: the file cannot be written.
     """
     if path.suffix not in SUFFIXES:

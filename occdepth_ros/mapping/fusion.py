@@ -18,19 +18,19 @@ from occdepth_ros.mapping.store import BlockStore, Key
 from occdepth_ros.prediction import OccupancyPrediction
 
 REANCHORED = "re-anchored"
-"""First word of an event after which the map was kept; other events are reasons of a reset."""
+"""First word of an event after which the map was kept; all other events are reasons for a reset."""
 
 
 class OccupancyMap:
-    """A rolling window of voxels around the vehicle, and a store of the blocks that left it.
+    """A rolling window of voxels around the vehicle, and a store of the blocks that have left it.
 
-    Seen evidence and completed evidence are kept apart: where anything was seen, the completed evidence has no
-    influence. Voxels of dynamic classes become unknown `dynamic_s` seconds after their last observation, completed
+    Seen and completed evidence are stored separately: in voxels with seen evidence, completed evidence has no
+        influence. Voxels of dynamic classes become unknown `dynamic_s` seconds after their last observation, completed
     voxels fade within about `completed_s` seconds, seen static voxels stay until they are seen free.
 
     Args:
         config: sizes, rates and limits.
-        classes: what the labels mean.
+        classes: class table of the labels.
     """
 
     def __init__(self, config: MapConfig | None = None, classes: ClassTable = SEMANTIC_KITTI) -> None:
@@ -41,7 +41,7 @@ class OccupancyMap:
         self.reset()
 
     def reset(self, reason: str = "") -> None:
-        """Forget everything; a reason is appended to `events`."""
+        """Clear the map; a reason is appended to `events`."""
         self.state: MapState | None = None
         self.store = BlockStore(self.config.max_bytes - self.config.window_bytes)
         self.stamp_ns: int | None = None
@@ -52,7 +52,7 @@ class OccupancyMap:
 
     @property
     def nbytes(self) -> int:
-        """Memory of window and store, bytes; never above `MapConfig.max_bytes`."""
+        """Memory of window and store, bytes; at most `MapConfig.max_bytes`."""
         return (0 if self.state is None else self.state.nbytes) + self.store.nbytes
 
     def integrate(self, prediction: OccupancyPrediction, map_from_grid: npt.NDArray[np.float64]) -> None:
@@ -63,7 +63,7 @@ class OccupancyMap:
             map_from_grid: pose of the grid's frame in the map's frame at the time of the images, `[4, 4]`.
 
         Raises:
-            GridError: another resolution, or a pose that is no rigid transform.
+            GridError: the resolution differs, or the pose is not a rigid transform.
         """
         grid = prediction.grid
         self._check(grid, map_from_grid)
@@ -85,7 +85,8 @@ class OccupancyMap:
     def snapshot(self, low: Lattice | None = None, size: Lattice | None = None) -> OccupancyPrediction | None:
         """Return the map as a prediction, which every encoder of `occdepth_ros.outputs` takes.
 
-        Visibility is SEEN where anything was seen, HIDDEN where all is completed, OUTSIDE where nothing is known.
+        Visibility is SEEN in voxels with seen evidence, HIDDEN in voxels with completed evidence only, OUTSIDE in
+        unknown voxels.
 
         Args:
             low: lattice index of the lowest voxel of a part; None takes the smallest box of blocks with all evidence.
@@ -139,7 +140,7 @@ class OccupancyMap:
         return stored if self.state is None else stored | packed_blocks(self.state)
 
     def replace_blocks(self, blocks: dict[Key, bytes], stamp_ns: int) -> None:
-        """Forget everything and keep these packed blocks; the window fills from them with the next prediction."""
+        """Replace the content of the map by these packed blocks; the next prediction fills the window from them."""
         self.reset()
         for key, payload in blocks.items():
             self.store.put(key, payload)
@@ -157,7 +158,7 @@ class OccupancyMap:
         keys = np.array(list(blocks))
         low, high = keys.min(axis=0), keys.max(axis=0) + 1
         first, size = (low * BLOCK).tolist(), ((high - low) * BLOCK).tolist()
-        self._grid_of((first[0], first[1], first[2]), (size[0], size[1], size[2]))  # refuses a box that is too large
+        self._grid_of((first[0], first[1], first[2]), (size[0], size[1], size[2]))  # raises if the box is too large
         everything = MapState.of_size((size[0], size[1], size[2]), (first[0], first[1], first[2]))
         fill(everything, blocks)
         return self._prediction(everything, everything.low, everything.size)
@@ -194,7 +195,7 @@ class OccupancyMap:
                 self.reset(text)
 
     def _reanchor(self, pose: npt.NDArray[np.float64], text: str) -> bool:
-        """Move the window with the vehicle, as if it had stood still during the jump; False if not configured."""
+        """Move the window with the vehicle, as if it had not moved during the jump; return False if not configured."""
         config = self.config
         if config.on_jump != "reanchor" or self.state is None or 2 * config.window_bytes > config.max_bytes:
             return False
@@ -209,7 +210,7 @@ class OccupancyMap:
         return True
 
     def _follow(self, grid: VoxelGrid, pose: npt.NDArray[np.float64]) -> MapState:
-        """Move the window so that the centre of the grid and the vehicle lie well inside it."""
+        """Move the window so that it contains the centre of the grid and the vehicle with a margin."""
         resolution = self.config.resolution
         center = pose[:3, :3] @ (np.asarray(grid.origin) + np.asarray(grid.extent) / 2) + pose[:3, 3]
         focus = center / resolution

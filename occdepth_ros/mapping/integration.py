@@ -20,17 +20,17 @@ from occdepth_ros.mapping.state import Bytes, Steps, Ticks, Voxels
 Amounts = tuple[Any, Any, Any, Any]
 Vector = npt.NDArray[np.float64]
 ONE = 1 << 16
-"""A voxel in the fixed-point numbers of positions."""
+"""Size of a voxel in the fixed-point format of positions."""
 _ANY_OCCUPIED, _ANY_SEEN, _ALL_BUT_HIGHEST = 0x8080808080808080, 0x4040404040404040, 0x7F7F7F7F7F7F7F7F
 
 
 class Rules(NamedTuple):
-    """What evidence does to a voxel.
+    """Parameters of the update of a voxel.
 
     Args:
         increments: log-odds that each code adds, `[256, 2]` int8: seen, completed.
         lowest, highest: limits of the log-odds.
-        votes: votes of each code for its class, `[256]`.
+        votes: number of votes of each code for its class, `[256]`.
         ceiling: limit of the log-odds by class, `[256]` int8.
         lifetime: ticks after which an occupied voxel becomes unknown, by class, `[256]` uint16; 65535 = never.
     """
@@ -72,7 +72,7 @@ def integrate(
         low: lattice index of the window's lowest voxel, multiples of `BLOCK`, `[3]`.
         covered: lattice columns to look at, as from `bounds`; those outside the window are ignored.
         voxels: the window, `[X, Y, Z]`, which is changed.
-        rules: what evidence does.
+        rules: parameters of the update.
         now: time of the prediction, see `tick_of`.
     """
     nx, ny, nz = codes.shape
@@ -90,7 +90,7 @@ def integrate(
     turn = low[2] // BLOCK % rows
     turn_y = low[1] - low[1] % size_y
     lowest, highest = np.int16(rules.lowest), np.int16(rules.highest)
-    # plain arrays: slices of fields of a tuple are counted by reference in every row, which takes most of the time
+    # plain arrays: slices of tuple fields are reference-counted in every row, which takes most of the time
     increments, votes, ceiling, lifetime = rules.increments, rules.votes, rules.ceiling, rules.lifetime
     seen_amounts, completed_amounts = _amounts(increments, SEEN, 0), _amounts(increments, 0, 1)
     seen_flip, completed_flip = np.int16(0), np.int16(-1)
@@ -134,7 +134,7 @@ def integrate(
                 layer = row + part + turn
                 place = column_place + (layer if layer < rows else layer - rows)
                 here = code[BLOCK * part : BLOCK * (part + 1)]
-                # most rows have one kind of evidence, and half of the memory is left alone
+                # most rows have one kind of evidence, so half of the memory is not touched
                 if filled & np.uint64(_ANY_SEEN):
                     _add(here, seen[place], seen_amounts, seen_flip, lowest, highest)
                 if (_completed(first_word) | _completed(last_word)) != 0:
@@ -174,7 +174,7 @@ def _inside(at: Any, step: Any, size: int, first: int, last: int) -> tuple[int, 
 
 @compiled
 def _completed(word: Any) -> Any:
-    """Return a number that is 0 if none of eight codes is known and completed."""
+    """Return 0 if none of eight codes is known and completed, else another number."""
     low = np.uint64(_ALL_BUT_HIGHEST)
     # the highest bit of each byte: whether the code is not 0, and its bit of seen evidence
     known = (((word & low) + low) | word) & ~low
@@ -195,7 +195,7 @@ def _amounts(increments: Steps, visibility: int, column: int) -> Amounts:
 
 @compiled
 def _add(codes: Bytes, odds: Steps, amounts: Amounts, flip: Any, lowest: Any, highest: Any) -> None:
-    """Add the log-odds of a row of `BLOCK` codes. Evidence is never cancelled to exactly 0, which stands for none.
+    """Add the log-odds of a row of `BLOCK` codes. Evidence is never cancelled to exactly 0, which means no evidence.
 
     Args:
         codes: the codes.
@@ -244,13 +244,13 @@ def _vote(
             continue
         leader, lead = label[i], margin[i]
         if np.uint16(now - tick[i]) > lifetime[leader]:
-            # the object that was here has left: the voxel starts anew
+            # the object that occupied the voxel has left: votes start again
             seen[i], completed[i] = increments[code, 0], increments[code, 1]
             leader, lead = np.uint8(0), np.uint8(0)
             label[i] = 0
         vote = votes[code]
         if code & SEEN == 0 and seen[i] != 0:
-            vote = np.uint8(0)  # completed evidence does not name a voxel that was seen
+            vote = np.uint8(0)  # completed evidence does not vote on the class of a seen voxel
         name = code & CLASS_MASK
         if name == leader or vote == 0:
             margin[i] = min(255, lead + vote)

@@ -1,4 +1,4 @@
-"""Moves the content of the window after a jump of the pose, so that it stays where the vehicle saw it."""
+"""Moves the content of the window after a jump of the pose, so that it keeps its position relative to the vehicle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from occdepth_ros.mapping.state import Lattice, MapState
 
 
 def moved(state: MapState, low: Lattice, new_from_old: npt.NDArray[np.float64], resolution: float) -> MapState:
-    """Return a window with the content of another one after a rigid motion, the nearest voxel for each.
+    """Return a window with the content of another one after a rigid motion, by nearest neighbour.
 
     Args:
         state: the window.

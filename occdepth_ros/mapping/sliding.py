@@ -1,4 +1,4 @@
-"""Moves the window of the map by whole blocks: what leaves goes to the store, what was stored returns."""
+"""Moves the window of the map by whole blocks: leaving blocks go to the store, stored blocks return."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def slide(state: MapState, store: BlockStore, low: Lattice | None) -> None:
 
     Args:
         state: the window, which is changed.
-        store: where blocks go and come from.
+        store: store of the blocks outside the window.
         low: multiples of `BLOCK`.
     """
     before = set(state.block_keys()) if low is not None else set()
@@ -34,6 +34,6 @@ def packed_blocks(state: MapState) -> dict[Key, bytes]:
 
 
 def fill(state: MapState, blocks: dict[Key, bytes]) -> None:
-    """Write packed blocks, all of which lie inside it, into a window."""
+    """Write packed blocks into a window that contains all of them."""
     for key, payload in blocks.items():
         unpack(payload, state.block(key))

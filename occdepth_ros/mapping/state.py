@@ -1,7 +1,7 @@
 """The dense window of the map: arrays per voxel that are addressed modulo their size, so that it moves without copying.
 
-The occupancy of a voxel is two numbers, evidence that was seen and evidence that was completed. What was seen decides
-wherever there is any, so a completed voxel can never clear a seen one.
+The occupancy of a voxel consists of two numbers, seen and completed evidence. Seen evidence takes precedence, so a
+completed voxel can never clear a seen one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Blocks of the map outside its window, packed, within a limit of bytes.
 
-A block of 16^3 voxels keeps every occupied voxel with all its fields, and one bit for each that is free: seen, or
-completed. Blocks that left the window first are dropped first when the limit is reached.
+A block of 16^3 voxels stores all fields of each occupied voxel, and one bit for each free voxel: seen, or completed.
+When the limit is reached, the blocks that left the window first are dropped first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Key = tuple[int, int, int]
 VOXELS = BLOCK**3
 FREE_BYTES = VOXELS // 8
 ENTRY_BYTES = 200
-"""Memory of a block beside its payload: key, dictionary entry and object headers, measured with CPython 3.11."""
+"""Memory of a block in addition to its payload: key, dictionary entry, object headers; measured with CPython 3.11."""
 
 OCCUPIED = np.dtype(
     [
@@ -38,7 +38,7 @@ FREE_STEPS = -20
 
 
 def pack(block: Voxels, *, clear: bool = False) -> bytes:
-    """Pack the fields of one block, `[16, 16, 16]`; empty where it holds no evidence.
+    """Pack the fields of one block, `[16, 16, 16]`; empty if it holds no evidence.
 
     Args:
         block: the fields.
@@ -52,14 +52,14 @@ def unpack(payload: bytes, block: Voxels) -> None:
     """Write a packed block into the fields `[16, 16, 16]`.
 
     Raises:
-        ValueError: the payload has another length, or an index beyond the block; the fields stay as they are.
+        ValueError: the payload has a wrong length, or an index outside the block; the fields are unchanged.
     """
     check(payload)
     _unpack(np.frombuffer(payload, np.uint8), block)
 
 
 def check(payload: bytes) -> None:
-    """Raise a ValueError where a payload is no packed block."""
+    """Raise a ValueError if a payload is not a packed block."""
     rest = len(payload) - 2 * FREE_BYTES
     if rest < 0 or rest % OCCUPIED.itemsize:
         raise ValueError(f"a packed block of {len(payload)} bytes")
@@ -117,7 +117,7 @@ class BlockStore:
     """Packed blocks by their lattice position, oldest first.
 
     Args:
-        max_bytes: limit of the memory that they take.
+        max_bytes: upper bound of their memory, bytes.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -138,7 +138,7 @@ class BlockStore:
         return self._blocks.items()
 
     def put(self, key: Key, payload: bytes) -> None:
-        """Keep a block as the newest one, and drop the oldest ones beyond the limit."""
+        """Store a block as the newest one, and drop the oldest blocks above the limit."""
         self.pop(key)
         if not payload:
             return
@@ -149,7 +149,7 @@ class BlockStore:
             self.evicted += 1
 
     def replace(self, key: Key, payload: bytes) -> None:
-        """Change the payload of a block without making it the newest; an empty payload removes it."""
+        """Change the payload of a block without changing the order of age; an empty payload removes the block."""
         before = self._blocks.get(key)
         if before is None:
             return
@@ -160,24 +160,24 @@ class BlockStore:
         self.nbytes += len(payload) - len(before)
 
     def get(self, key: Key) -> bytes | None:
-        """Return the payload of a block, None where there is none."""
+        """Return the payload of a block, None if there is none."""
         return self._blocks.get(key)
 
     def pop(self, key: Key) -> bytes | None:
-        """Remove a block and return its payload, None where there is none."""
+        """Remove a block and return its payload, None if there is none."""
         payload = self._blocks.pop(key, None)
         if payload is not None:
             self.nbytes -= len(payload) + ENTRY_BYTES
         return payload
 
     def drop_beyond(self, center: tuple[float, float], distance: float, count: int) -> None:
-        """Drop those of the `count` oldest blocks that lie farther away (in blocks, along x and y); keep the others."""
+        """Drop blocks farther away than a distance (in blocks, along x and y), among the `count` oldest ones."""
         for key in list(self._blocks)[:count] if distance > 0 else ():
             if max(abs(key[0] - center[0]), abs(key[1] - center[1])) > distance:
                 self.pop(key)
                 self.evicted += 1
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Drop all blocks."""
         self._blocks.clear()
         self.nbytes = 0

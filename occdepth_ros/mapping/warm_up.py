@@ -1,6 +1,6 @@
 """`python -m occdepth_ros.mapping.warm_up`: compile the loops of the map and of the messages, once per machine.
 
-Without it, the first prediction, subscriber or map file waits for the compilation. `make env` calls it.
+Otherwise the first prediction, subscriber or map file waits for the compilation. `make env` runs this module.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def warm_up() -> None:
     prediction = OccupancyPrediction(grid, labels, confidence, visibility, depth)
     world = OccupancyMap(MapConfig(size=(48, 48, 32)))
     pose = np.eye(4)
-    # forwards and back again: blocks are packed and unpacked
+    # forwards and backwards, so that blocks are packed and unpacked
     for step, x in enumerate([0.0, *np.arange(2.0, 13.0, 4.0), *np.arange(12.0, -1.0, -4.0)]):
         pose[0, 3] = x
         shifted = OccupancyPrediction(grid, labels, confidence, visibility, depth, stamp_ns=step * 100_000_000)

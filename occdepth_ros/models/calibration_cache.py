@@ -15,7 +15,7 @@ class CalibrationCache(Generic[Tables]):
     """Tables by rig and grid.
 
     Args:
-        size: number of calibrations whose tables are kept; the one computed first is dropped first.
+        size: number of calibrations whose tables are kept; the oldest is dropped first.
     """
 
     def __init__(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""A part of the columns of a volume: heads at full resolution train on such a part of each scene."""
+"""A square window of columns of a volume: heads at full resolution are trained on a window of each scene."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from occdepth_ros.errors import GridError
 
 @dataclass(frozen=True)
 class ColumnWindow:
-    """Columns `x` to `x + size`, `y` to `y + size` of a prediction, in its voxels; whole in height.
+    """Columns `x` to `x + size`, `y` to `y + size` of a prediction, voxels; the full height.
 
     Args:
         x, y: lowest column.
-        size: columns along either axis.
+        size: columns along each axis.
     """
 
     x: int
@@ -24,19 +24,19 @@ class ColumnWindow:
     size: int
 
     STEP = 8
-    """Corners and sizes are multiples of it, so that coarser volumes have the same window."""
+    """Step of corners and sizes, so that coarser volumes have the same window."""
 
     @classmethod
     def draw(cls, size: int, columns: tuple[int, int], rng: np.random.Generator) -> ColumnWindow:
         """Return a random window.
 
         Args:
-            size: columns along either axis.
+            size: columns along each axis.
             columns: columns of the volume along x and y.
-            rng: source of randomness.
+            rng: random generator.
 
         Raises:
-            GridError: the size is no multiple of 8 or larger than the volume.
+            GridError: the size is not a multiple of 8, or larger than the volume.
         """
         if size < cls.STEP or size % cls.STEP or size > min(columns):
             raise GridError(
@@ -48,7 +48,7 @@ class ColumnWindow:
         return cls(x, y, size)
 
     def to(self, device: torch.device | str) -> ColumnWindow:
-        """Return the window itself: it holds no tensors."""
+        """Return the window itself, which contains no tensors."""
         return self
 
     def crop(self, volume: torch.Tensor, factor: int = 1) -> torch.Tensor:

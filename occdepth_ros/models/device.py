@@ -1,4 +1,4 @@
-"""Device and number format that a network runs in."""
+"""Selection of the device and the number format of a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def pick_device(text: str) -> torch.device:
     """Parse the device that a user named.
 
     Args:
-        text: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
+        text: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N".
 
     Raises:
         ModelError: this machine has no such device.
@@ -32,7 +32,7 @@ def pick_device(text: str) -> torch.device:
         raise ModelError(
             f"there is no {text!r}: this machine has {torch.cuda.device_count()} CUDA devices",
             where="device",
-            remedy="Use auto or cpu, or look at `occdepth doctor`.",
+            remedy="Use auto or cpu, or run `occdepth doctor`.",
         )
     return device
 

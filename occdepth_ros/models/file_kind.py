@@ -1,4 +1,4 @@
-"""Names of what users give in place of a weights file, by its first bytes."""
+"""Recognition of files that are not weights files, by their first bytes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ UNPACK = "Extract the weights file from it first."
 
 
 class Kind(NamedTuple):
-    """What a file is instead, and the remedy."""
+    """Description of a file that is not a weights file, and the remedy."""
 
     what: str
     remedy: str
 
 
 def kind_of(head: bytes) -> Kind:
-    """Return what a file that is no weights file is, from its first bytes (64 or more, if it has them)."""
+    """Recognise a file that is not a weights file from its first bytes (64 or more, if it has them)."""
     text = head.lstrip().lower()
     if not head:
         return Kind("the file is empty", "Download it again.")
@@ -28,7 +28,7 @@ def kind_of(head: bytes) -> Kind:
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
         return Kind("the file is a web page, not the weights", _DOWNLOAD)
     if text.startswith((b'{"', b"{'", b"error", b"not found", b"invalid")):
-        return Kind("the file is a text of a server, not the weights", _DOWNLOAD)
+        return Kind("the file is a text message of a server, not the weights", _DOWNLOAD)
     if head.startswith(b"\x1f\x8b"):
         return Kind("the file is compressed with gzip", UNPACK)
     if head.startswith((b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
@@ -36,5 +36,7 @@ def kind_of(head: bytes) -> Kind:
     if head.startswith(b"\x89HDF"):
         return Kind("the file is HDF5, as Keras and MATLAB write it", GIVE)
     if head[:1] == b"\x08" and (b"pytorch" in head or b"onnx" in head.lower()):
-        return Kind("the file is an ONNX model of another program", "Give the weights, or what occdepth export wrote.")
+        return Kind(
+            "the file is an ONNX model of another program", "Give the weights, or a file that occdepth export wrote."
+        )
     return Kind("this is not a weights file, or its beginning is damaged", GIVE)

@@ -22,7 +22,7 @@ class FreeSpaceSupport:
     Args:
         rig: the calibrated cameras.
         grid: the voxels of the prediction.
-        kind: what the predictor limits itself.
+        kind: limits that the predictor applies itself.
     """
 
     def __init__(self, rig: StereoRig, grid: VoxelGrid, kind: FreeSpace) -> None:
@@ -32,14 +32,14 @@ class FreeSpaceSupport:
 
     @cached_property
     def _guard(self) -> FreeSpaceGuard:
-        # projects all voxels; a predictor that limits itself needs it at periodic texture only
+        # projects all voxels; a predictor that limits itself needs it for periodic texture only
         return FreeSpaceGuard(self._rig, self._grid)
 
     def apply(self, result: Occupancy, left: ImageArray, right: ImageArray) -> float:
         """Limit one prediction in place.
 
-        Free voxels without matches around their pixel become unknown, and so do free voxels behind the nearest surface
-        that an ambiguous match may show. Ambiguous pixels lose their depth.
+        Free voxels without matches around their pixel become unknown, as do free voxels behind the nearest surface that
+        is consistent with an ambiguous match. Ambiguous pixels lose their depth.
 
         Args:
             result: the prediction.

@@ -1,4 +1,4 @@
-"""From the rig's images to a network's: resizing, cropping, padding and normalisation."""
+"""Transform from the rig's images to a network's images: resizing, cropping, padding and normalisation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 SAME_SCALE = 0.05
-"""Up to this relative difference of width and height an image is cropped or padded, not resized."""
+"""Largest relative difference of width and height with which an image is cropped or padded instead of resized."""
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:
@@ -28,7 +28,7 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class ImageFit:
-    """Mapping from a rig's image to the network's.
+    """Transform from a rig's image to the network's image.
 
     An image within 5 % of the network's size keeps its scale, as in training, and is cropped at the right and lower
     edges. Any other image is resized, with its aspect ratio, to fit inside. The network's image is padded at the right
@@ -36,7 +36,7 @@ class ImageFit:
 
     Args:
         source: height and width of the rig's image, pixels.
-        scaled: the same after resizing.
+        scaled: height and width after resizing, pixels.
         target: height and width of the network's image.
     """
 
@@ -67,7 +67,7 @@ class ImageFit:
         return ImageFit(self.source, (round(factor * height), round(factor * width)), (rows, columns))
 
     def rig(self, rig: StereoRig) -> StereoRig:
-        """Return the rig whose images are the network's, without the padding."""
+        """Return the rig of the network's images, without the padding."""
         return replace(rig, left=self.camera(rig.left), right=self.camera(rig.right))
 
     def camera(self, camera: PinholeCamera) -> PinholeCamera:
@@ -96,7 +96,7 @@ class ImageFit:
         out[:height, :width] = image[:height, :width]
         if self.scaled == self.source:
             return out
-        # "exact": pixel centres at whole numbers, as the rig is scaled
+        # "exact": pixel centres at integers, as in the scaled rig
         return F.interpolate(out[None, None], size=self.source, mode="nearest-exact")[0, 0]
 
 
@@ -104,7 +104,7 @@ def resized(image: ImageArray, fit: ImageFit) -> ImageArray:
     """Resize an image to the scale of a fit and crop it to its content, `[h, w, 3]` uint8."""
     height, width = fit.content
     if fit.scaled != fit.source:
-        # area interpolation of an enlarged image would copy pixels, and their disparities would be whole numbers
+        # area interpolation of an enlarged image copies pixels, so that disparities would be integers
         method = cv2.INTER_AREA if fit.scaled <= fit.source else cv2.INTER_LINEAR
         image = np.asarray(cv2.resize(image, fit.scaled[::-1], interpolation=method), np.uint8)
     return np.ascontiguousarray(image[:height, :width])

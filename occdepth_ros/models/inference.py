@@ -16,7 +16,7 @@ Network = TypeVar("Network", bound=nn.Module)
 def fold_norms(network: Network) -> Network:
     """Fold every batch norm that follows a convolution into it, in place; for networks in evaluation mode only.
 
-    A norm follows a convolution where it is the next child of the same module, as in every block of this package and of
+    A norm follows a convolution if it is the next child of the same module, as in all blocks of this package and of
     timm's EfficientNets. The activation that timm's norms apply is kept.
     """
     for parent in list(network.modules()):
@@ -28,7 +28,7 @@ def fold_norms(network: Network) -> Network:
 
 
 def stored_as(network: Network, dtype: torch.dtype) -> Network:
-    """Store the weights of convolutions and linear layers in the format that autocast computes in, in place.
+    """Convert the weights of convolutions and linear layers to the compute format of autocast, in place.
 
     Autocast keeps no copies of weights that need no gradient: it would convert all of them for every image.
     """
@@ -39,10 +39,10 @@ def stored_as(network: Network, dtype: torch.dtype) -> Network:
 
 
 def channels_last(network: Network) -> Network:
-    """Lay the weights of all convolutions out with channels innermost, in place; names and values stay.
+    """Store the weights of all convolutions with channels innermost, in place; names and values are unchanged.
 
-    Activations follow. On CPUs convolutions are 1.5 to 2.3 times faster in this layout, and the voxel gather reads the
-    feature maps without a copy.
+    Activations then have the same layout. On CPUs convolutions are 1.5 to 2.3 times faster in this layout, and the
+    voxel gather reads the feature maps without a copy.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

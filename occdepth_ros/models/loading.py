@@ -1,4 +1,4 @@
-"""Reading weights files without executing them, and loading them strictly."""
+"""Reading of weights files without executing them, and strict loading."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _PICKLE_MAGIC = b"\x80"
 TAR_AT, TAR_MAGIC = 257, b"ustar"
 """Position and beginning of the magic of a tar archive."""
 HEAD = 64
-"""Bytes from which the kind of a file is recognised."""
+"""Number of bytes from which the kind of a file is recognised."""
 
 
 def read_state(path: Path) -> State:
     """Read the tensors of a weights file.
 
-    Accepts safetensors, and files of `torch.save`, legacy ones included, that hold nothing but tensors and containers:
-    other pickled objects are refused, never executed. Entries of a training checkpoint and prefixes of wrappers (see
-    `unwrapping`) are resolved; a log message names them.
+    Accepts safetensors files, and files of `torch.save` (legacy format included) that contain only tensors and
+    containers; other pickled objects are refused and never executed. Entries of a training checkpoint and prefixes of
+    wrappers (see `unwrapping`) are resolved; a log message names them.
 
     Raises:
-        CheckpointError: the file is missing, damaged, no weights file, holds other objects, or holds NaN.
+        CheckpointError: the file is missing, damaged, not a weights file, or contains other objects or NaN.
     """
     path = Path(path)
     where = str(path)
@@ -65,7 +65,7 @@ def read_state(path: Path) -> State:
 
 
 def _is_safetensors(head: bytes) -> bool:
-    # length of a JSON header, then the header; the format limits it to 100 MB
+    # length of the JSON header, then the header; the format limits its length to 100 MB
     return head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= 100_000_000
 
 
@@ -74,7 +74,7 @@ def _read_safetensors(path: Path) -> State:
         return read_tensors(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"the file is damaged or cut ({error})", where=str(path), remedy="Download it again."
+            f"the file is damaged or truncated ({error})", where=str(path), remedy="Download it again."
         ) from error
 
 
@@ -82,7 +82,7 @@ def _read_torch(path: Path) -> object:
     _check_archive(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    # a damaged archive surfaces as any exception, an AssertionError too, depending on where it is damaged
+    # a damaged archive may raise any exception, including AssertionError
     except Exception as error:
         refused = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if refused:
@@ -93,10 +93,10 @@ def _read_torch(path: Path) -> object:
             ) from error
         # the unpickler's own text advises to load unsafely
         unpickling = isinstance(error, pickle.UnpicklingError)
-        # of the other texts, the first sentence is the cause
+        # otherwise the first sentence of the text is the cause
         reason = "its pickle cannot be read" if unpickling else str(error).partition("\n")[0].partition(". ")[0]
         raise CheckpointError(
-            f"the file is damaged or cut ({reason})", where=str(path), remedy="Download it again."
+            f"the file is damaged or truncated ({reason})", where=str(path), remedy="Download it again."
         ) from error
 
 
@@ -150,7 +150,7 @@ def check_finite(state: Mapping[str, torch.Tensor], where: str) -> None:
     """Check that all weights are finite.
 
     Raises:
-        CheckpointError: tensors hold NaN or infinity; the text names the first ones.
+        CheckpointError: tensors contain NaN or infinity; the text names the first ones.
     """
     broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:

@@ -1,4 +1,4 @@
-"""Exhausted GPU memory as a user error; reuse of freed CPU memory between predictions."""
+"""Conversion of exhausted GPU memory to a user error; reuse of freed CPU memory between predictions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 
 from occdepth_ros.errors import ModelError
 
-# parameters of glibc's mallopt (malloc.h): free memory that is kept, and size and number of blocks that are mapped
+# parameters of glibc's mallopt (malloc.h): kept free memory, and size and number of mapped blocks
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 M_MMAP_MAX = -4
 
-# their values after the first large blocks of a process that sets none of them
+# their values after the first large blocks of a process that does not set them
 DEFAULTS = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 64 << 20}
 
 _kept = False
@@ -25,11 +25,11 @@ _kept = False
 
 @contextmanager
 def memory_guard(name: str, device: torch.device) -> Iterator[None]:
-    """Turn exhausted GPU memory into a ModelError and free the memory of the attempt.
+    """Convert exhausted GPU memory to a ModelError and free the memory of the failed attempt.
 
     Args:
         name: the model's name, for the text.
-        device: the device that it runs on.
+        device: device of the model.
 
     Raises:
         ModelError: the GPU's memory is exhausted.
@@ -48,8 +48,8 @@ def memory_guard(name: str, device: torch.device) -> Iterator[None]:
 def keep_freed_memory(device: torch.device) -> None:
     """Make the C library keep the memory of freed large tensors for later ones; for CPUs, with glibc only.
 
-    By default every tensor beyond 32 MiB is mapped anew, and clearing its pages takes a third of the time of a large
-    network. The process keeps its peak memory.
+    By default every tensor above 32 MiB is mapped again, and clearing its pages takes a third of the time of a large
+    network. The process then keeps its peak memory.
     """
     global _kept
     if device.type != "cpu":

@@ -34,7 +34,7 @@ class NetworkPredictor(ABC, Generic[Tables]):
     Args:
         name: the registered name; random weights are marked in the attribute `name`.
         weights: a weights file, "random", or None.
-        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
+        device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N".
         names: the names that this predictor has networks for; None accepts any.
 
     Raises:

@@ -59,7 +59,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Read the metadata in the header, empty where there is none.
+    """Read the metadata in the header, empty if there is none.
 
     Raises:
         ValueError: the header is damaged.

@@ -56,7 +56,7 @@ class SourceDescription:
 
     Args:
         images: the left and the right image topic or folder.
-        choice: why this pair was chosen, empty where there is only one.
+        choice: why this pair was chosen, empty if there is only one.
         pose: origin of the pose of the cameras in the grid's frame, such as "TF" or "calib.txt".
         warnings: doubtful inputs, in the order in which they were found.
     """
@@ -112,7 +112,7 @@ class StereoSource(Protocol):
     def __getitem__(self, index: int) -> StereoFrame: ...
 
     def ground_truth(self, index: int) -> SceneGroundTruth | None:
-        """Return the ground truth of a frame, None where there is none."""
+        """Return the ground truth of a frame, None if there is none."""
 
     def period_s(self) -> float:
         """Return the median time between frames, seconds."""

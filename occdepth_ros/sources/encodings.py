@@ -195,7 +195,7 @@ _VIDEO_FORMATS = ("h264", "h265", "hevc", "av1", "vp8", "vp9", "ffmpeg", "theora
 
 
 def size_of(message: Any) -> tuple[int, int] | None:
-    """Return width and height of sensor_msgs/Image or CompressedImage by its header; None where it is not readable."""
+    """Return width and height of sensor_msgs/Image or CompressedImage by its header; None if it is not readable."""
     if hasattr(message, "encoding"):
         return int(message.width), int(message.height)
     return contents_size(bytes(message.data))

@@ -116,7 +116,7 @@ def check_source(source: StereoSource) -> None:
 
 
 def _suggestion(path: Path) -> str:
-    """Return a remedy with the path of a sequence above or below, where there is one."""
+    """Return a remedy with the path of a sequence above or below, if there is one."""
 
     def recognised(candidate: Path) -> bool:
         return any(layout.recognises(candidate) for layout in LAYOUTS)

@@ -38,7 +38,7 @@ def frame_numbers(names: Sequence[str]) -> npt.NDArray[np.int64] | None:
 
 
 def stamps_of_names(names: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """Return the times that the names state, nanoseconds: Unix times in s, ms, us or ns; None where they state none."""
+    """Return the times that the names state, nanoseconds: Unix times in s, ms, us or ns; None if they state none."""
     if all(_SECONDS.fullmatch(name) for name in names):
         return np.array([int(Decimal(name) * 1_000_000_000) for name in names], np.int64)
     lengths = {len(name) for name in names}

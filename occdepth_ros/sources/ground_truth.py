@@ -20,7 +20,7 @@ _REPAIR = "Copy or download the file again, or remove it."
 
 
 def read_ground_truth(folder: Path, frame: str) -> SceneGroundTruth | None:
-    """Return the ground truth of a frame, None where `folder` has none.
+    """Return the ground truth of a frame, None if `folder` has none.
 
     `FRAME.label` and `FRAME.invalid` (SemanticKITTI) precede `FRAME.<name>.npz` with `target`
     (`[X, Y, Z]` uint8 class ids, 255 unknown), optionally `invalid` (packed bits), and `origin` (`[3]` metres;

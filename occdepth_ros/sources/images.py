@@ -79,7 +79,7 @@ def header_size(path: Path) -> Size:
 
 
 def contents_size(contents: bytes) -> Size | None:
-    """Return width and height as the header of an image file states them; None where there is no such header."""
+    """Return width and height as the header of an image file states them; None if there is no such header."""
     try:
         with Image.open(io.BytesIO(contents)) as image:
             return image.size

@@ -105,7 +105,7 @@ class Pairing:
     repeated: tuple[int, int] = (0, 0)
 
     def warnings(self, where: str) -> list[InputWarning]:
-        """Return warnings with the number of dropped images and of repeated stamps, where there are any."""
+        """Return warnings with the number of dropped images and of repeated stamps, if there are any."""
         return [*self._repeated(where), *self._dropped(where)]
 
     def _repeated(self, where: str) -> list[InputWarning]:

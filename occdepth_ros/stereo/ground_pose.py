@@ -80,7 +80,7 @@ class GroundPoseMeter:
         self._stated_up: Matrix = rig.left_from_grid[:3, 2]
 
     def measure(self, left: ImageArray, right: ImageArray) -> GroundPose | None:
-        """Measure one rectified pair, `[H, W, 3]` RGB uint8; None where no ground plane is found."""
+        """Measure one rectified pair, `[H, W, 3]` RGB uint8; None if no ground plane is found."""
         if left.shape[1::-1] != self._size:
             left, right = (
                 np.asarray(cv2.resize(image, self._size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -124,7 +124,7 @@ def decide(
         infos: the calibrations.
         images: the first pair as it arrives, `[H, W, 3]` RGB uint8.
         topics: names of the topics or folders, for the warning and as the last resort.
-        stated: what a parameter states, where there is one; it precedes the names.
+        stated: what a parameter states, if there is one; it precedes the names.
 
     Raises:
         CalibrationError: the images are not rectified and the distortion model is not supported, or sizes do not match.

@@ -150,7 +150,7 @@ def a_wrong_description(model: Any) -> None:
         (foreign_operator, "com.evil.Shell"),
         (foreign_domain, "its own operators"),
         (own_function, "its own operators"),
-        (a_loop, "graph within a graph"),
+        (a_loop, "a nested graph"),
         (another_input, "its inputs are"),
         (another_name, "lables"),
         (another_shape, "its inputs are"),

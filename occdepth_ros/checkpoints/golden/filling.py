@@ -1,4 +1,4 @@
-"""Deterministic stand-in weights: every tensor from its own name and shape, by the rule of the golden files.
+"""Deterministic stand-in weights: each tensor follows from its name and shape by the rule of the golden files.
 
 NumPy only, so that all machines and versions of PyTorch compute the same values.
 """

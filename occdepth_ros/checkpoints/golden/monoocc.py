@@ -32,7 +32,7 @@ LOGITS = 3e-4
 LABELS = 0.999
 """Smallest fraction of voxels with equal labels."""
 EXTENT = 51.2
-"""Length of the scene of every file, metres; its grid's lower corner is the benchmark's."""
+"""Length of the scene in every file, metres; the lower corner of its grid is that of the benchmark."""
 
 
 def verify_monoocc(stored: StoredOutputs, device: str) -> Verification:

@@ -31,7 +31,7 @@ class Tolerance:
 
     Args:
         features: largest difference of 2-D features and Stereo-SFA, as a fraction of their range.
-        depth: the same for depth distribution, voxel weight and 3-D input.
+        depth: largest difference of depth distribution, voxel weight and 3-D input, as a fraction of their range.
         logits: mean difference of the logits.
         labels: smallest fraction of voxels with equal labels.
     """
@@ -43,7 +43,7 @@ class Tolerance:
 
 
 TOLERANCES = {"b3": Tolerance(), "b4": Tolerance(), "b7": Tolerance(depth=1e-2, logits=3e-3, labels=0.995)}
-"""By backbone: rounding of float32 grows with the depth of the network."""
+"""Tolerances by backbone: float32 rounding errors grow with the depth of the network."""
 
 
 def verify_network(golden: GoldenFile, *, dataset: Path | None = None, device: str = "cpu") -> list[PartCheck]:

@@ -19,7 +19,7 @@ class PartCheck:
     Args:
         part: its name.
         max_difference, mean_difference: absolute; NaN for labels.
-        value: the quantity that the rule compares with the limit.
+        value: quantity that the rule compares with the limit.
         limit: bound of the rule.
         rule: the quantity, and the side of the bound on which it must lie.
     """
@@ -43,7 +43,7 @@ def differences(stored: npt.NDArray[Any], value: torch.Tensor, where: str) -> tu
     Golden files keep every n-th element along each axis, from the first on; n follows from the shapes.
 
     Raises:
-        CheckpointError: the stored array is no such excerpt.
+        CheckpointError: the stored array is not such an excerpt.
     """
     steps = [-(-have // max(kept, 1)) for have, kept in zip(value.shape, stored.shape, strict=False)]
     excerpt = value[tuple(slice(None, None, n) for n in steps)]

@@ -38,7 +38,7 @@ FAMILIES: dict[str, str] = {
     "layers.0.cross_attn_ffn.q_proj.weight": "occdepth_ros.checkpoints.golden.monoocc:verify_cross_view",
     "levels.0.blocks.0.dcn.offset.weight": "occdepth_ros.checkpoints.golden.monoocc:verify_internimage",
 }
-"""By the name of a parameter that only this family has: "module:Verifier". OccDepth's files are all others."""
+"""Verifier ("module:name") by a parameter name that only this family has. All other files belong to OccDepth."""
 
 
 def verify_file(path: Path, *, dataset: Path | None = None, device: str = "cpu") -> Verification:

@@ -50,7 +50,7 @@ ROS_PACKAGES = {  # module that the nodes import: ROS package that provides it
 RCLPY_DISTROS = {"3.": "humble", "7.": "jazzy", "9.": "kilted"}
 STAND_INS = "pip_ros"
 FREE_BYTES = 2 * 10**9
-# Runs in a separate process, so that the core does not import ROS and a broken library cannot end this one.
+# Runs in a separate process: the core does not import ROS, and a broken library cannot terminate this process.
 PROBE = """
 import importlib, json, sys
 found = {}

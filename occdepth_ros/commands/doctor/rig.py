@@ -30,7 +30,7 @@ from occdepth_ros.stereo.rig_assessment.assessment import PairMatches, assess_ri
 from occdepth_ros.visualization.rig_figure import rig_figure
 
 MATCHED_PAIRS = 10
-"""Pairs in which features are matched, spread over the duration."""
+"""Number of pairs in which features are matched, spread over the duration."""
 MAX_STEP = 0.3
 """Longest time between two left images from which the image velocity is measured, seconds."""
 RECORDER = "occdepth_ros.nodes.rig_recorder"
@@ -129,7 +129,7 @@ def _matches(source: StereoSource, frames: int) -> tuple[StereoFrame | None, lis
         try:
             frame = source[int(index)]
             later = source[int(index) + 1] if index + 1 < frames else None
-        except (OccDepthError, OSError):  # a damaged image is reported by the verbs that need every image
+        except (OccDepthError, OSError):  # damaged images are reported by the verbs that need every image
             continue
         step = (later.stamp_ns - frame.stamp_ns) * 1e-9 if later is not None else 0.0
         usable = later is not None and 0 < step <= MAX_STEP

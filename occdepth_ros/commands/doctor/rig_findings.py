@@ -1,4 +1,4 @@
-"""The measurements of a stereo rig in words: what is wrong, by how much, and the value to change."""
+"""Findings on a stereo rig: each error with its size and the value to change."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from occdepth_ros.stereo.matching import SIGMA_PX
 from occdepth_ros.stereo.rig_assessment.assessment import RigAssessment
 
 ROWS_NOTED, ROWS_WRONG = (0.5, 1.5), (1.0, 3.0)
-"""Median and 95th percentile of the row offset, pixels. On KITTI they are 0.05 to 0.29 and 0.57 to 0.85; matching
-searches one row only, and a median of 1 pixel already makes it lose most of the fine structure."""
+"""Limits of the median and of the 95th percentile of the row offset, pixels. On KITTI they are 0.05 to 0.29 and 0.57 to
+0.85. Matching searches one row only: with a median of 1 pixel it loses most of the fine structure."""
 DELAY_NOTED, DELAY_WRONG = 0.008, 0.020
-"""Delay between the cameras, seconds; 1.7 to 5.3 ms are measured on KITTI, whose cameras are triggered together."""
+"""Limit of the delay between the cameras, seconds; on KITTI, whose cameras are triggered together, 1.7 to 5.3 ms."""
 DELAY_ERROR = 0.004
 """Largest standard error of a delay that is reported, seconds."""
 EXPOSURE_NOTED, EXPOSURE_WRONG = 1.25, 2.0
-"""Ratio of brightness (or its inverse)."""
+"""Limit of the brightness ratio of the two images, or of its inverse."""
 SWAPPED = 0.5
-"""Share of the matches with a negative disparity above which the images are exchanged; at most 0.01 on KITTI."""
+"""Share of matches with a negative disparity above which the images count as swapped; at most 0.01 on KITTI."""
 DIVERGING_PX = -1.0
 """Disparity of the farthest points below which the optical axes diverge, pixels."""
 MIN_SHARE = 0.05
-"""Share of the grid in view that is noted below; KITTI's cameras have 0.25 of the SemanticKITTI grid in view."""
+"""Share of the grid in view below which a warning is given; KITTI's cameras see 0.25 of the SemanticKITTI grid."""
 
 
 def calibration_finding(rig: StereoRig, resolution: float) -> Finding:

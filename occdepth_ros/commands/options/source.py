@@ -1,4 +1,4 @@
-"""`--source` with its choices, and the line and the warnings that are printed when a source was opened."""
+"""`--source` and related options, and the summary and warnings that are printed after opening a source."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from occdepth_ros.stereo.ground_pose import (
 from occdepth_ros.stereo.row_check import Rows, check_rows, row_differences
 
 MEASURED_PAIRS = 15
-"""Pairs that the ground is measured in, spread over the frames."""
+"""Number of pairs in which the ground is measured, spread over the frames."""
 
 
 def add_source_arguments(parser: argparse._ActionsContainer, *, measured_pose: bool = True, path: bool = True) -> None:
-    """Declare the options; without `--measured-pose` or `--source` where `measured_pose` or `path` is false."""
+    """Declare the options; `measured_pose` and `path` select whether `--measured-pose` and `--source` are declared."""
     add = parser.add_argument
     if path:
         add(
@@ -52,7 +52,7 @@ def add_source_arguments(parser: argparse._ActionsContainer, *, measured_pose: b
 
 
 def open_chosen_source(arguments: argparse.Namespace) -> StereoSource:
-    """Open the source that the options name.
+    """Open the source that the options specify.
 
     Raises:
         SourceError, ImageError, CalibrationError: as `open_source`.
@@ -114,7 +114,7 @@ def checked_rig(source: StereoSource, grid: VoxelGrid, frames: range, *, use_mea
 
 
 def measured_ground(source: StereoSource, frames: range) -> GroundPose | None:
-    """Measure the ground in some of the frames; None where there is none, or the cameras move."""
+    """Measure the ground in some of the frames; return None if no ground is found or the cameras move."""
     try:
         meter = GroundPoseMeter(source.rig)
     except CalibrationError:

@@ -182,8 +182,8 @@ def pairs_before(source: FileSequence, row: int, turned: Matrix, count: int) -> 
 
     Args:
         source: a sequence with poses.
-        row: place of the scene.
-        turned: pose of the scene's grid in the original grid's frame, `[4, 4]`, metres.
+        row: index of the scene in `source`.
+        turned: pose of the scene's grid in the frame of the original grid, `[4, 4]`, metres.
         count: maximum number of pairs.
     """
     pairs = []

@@ -106,9 +106,9 @@ def _check(archive: zipfile.ZipFile, root: Path | None) -> Iterator[str]:
         yield "the zip lists a name twice"
     for name in folder_names():
         if name not in entries:
-            yield f"{name}: the folder is no entry of the zip"
+            yield f"{name}: the folder is not an entry of the zip"
     for name in sorted(entries.keys() - {*expected, *folder_names(), DESCRIPTION}):
-        yield f"{name}: a submission must not hold this"
+        yield f"{name}: this entry is not allowed in a submission"
     classes = np.fromiter(SEMANTIC_KITTI.class_to_raw.values(), np.uint16)
     for name in expected:
         entry = entries.get(name)
@@ -117,4 +117,4 @@ def _check(archive: zipfile.ZipFile, root: Path | None) -> Iterator[str]:
         elif entry.file_size != _BYTES:
             yield f"{name}: {entry.file_size} bytes, not {_BYTES}"
         elif not np.isin(np.frombuffer(archive.read(entry), "<u2"), classes).all():
-            yield f"{name}: holds ids that are no class of the benchmark"
+            yield f"{name}: contains ids that are not classes of the benchmark"

@@ -26,11 +26,11 @@ from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 KITTI_FOCAL = 718.0 / 1242
 SCANS = 10
-"""Number of scans of the drive that make the ground truth."""
+"""Number of scans of the drive from which the ground truth is computed."""
 
 
 SPLITS = {"train": 0, "test": 1}
-"""Stream of random numbers of each split; no scene of a split is in another, for any seed."""
+"""Random number stream of each split: for any seed, the splits share no scene."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class SyntheticDataset:
     """Scenes that depend only on split, seed, index and size.
 
     Args:
-        seed: of the data set.
+        seed: seed of the data set.
         length: number of scenes.
-        width, height: of the images, pixels.
+        width, height: size of the images, pixels.
         split: "train" or "test".
-        grid: of the ground truth; that of SemanticKITTI by default.
+        grid: grid of the ground truth; SemanticKITTI's grid by default.
         past: offsets of earlier images of the left camera, in frames of 0.1 s, such as -3; only the camera moves
             between them. They do not change the rest of the scene.
 

@@ -27,14 +27,14 @@ from occdepth_ros.errors import OutputError
 from occdepth_ros.grid import VoxelGrid
 
 SHIFTS = {"P0": 0.0, "P1": -0.537, "P2": 0.06, "P3": -0.477}
-"""x of camera 0 in each camera, metres: two grey and two colour cameras, as on KITTI's car."""
+"""Position of camera 0 along x in each camera frame, metres: two grey and two colour cameras, as on KITTI's car."""
 CAMERA_FROM_LIDAR = np.array([[0, -1.0, 0, 0], [0, 0, -1.0, -0.08], [1.0, 0, 0, -0.27], [0, 0, 0, 1.0]])
 LIDAR_HEIGHT = 1.73
 PERIOD_S = 0.1
 SPEED = 7.0
-"""Of the camera, metres per second."""
+"""Speed of the camera, metres per second."""
 STREAM = 2
-"""Stream of random numbers: no street of a drive is in a split of the data set."""
+"""Random number stream: no street of a drive is in a split of the data set."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class SyntheticDrive:
     """A stereo camera driving along a residential street.
 
     Args:
-        seed: of the street.
-        width, height: of the images, pixels.
+        seed: seed of the street.
+        width, height: size of the images, pixels.
         focal: focal length, pixels.
         samples: rays per pixel along each axis.
         ahead: distance ahead of a frame up to which viewpoints contribute to its ground truth, metres.
@@ -128,10 +128,10 @@ def write_sequence(
     """Generate a drive and write it as a KITTI odometry sequence; the folder appears when it is complete.
 
     Args:
-        out: must not exist, or be empty.
-        drive: equal drives yield equal images and labels on one machine.
+        out: folder, which must not exist or be empty.
+        drive: the drive; equal drives yield equal images and labels on one machine.
         frames: number of stereo pairs.
-        quality: of the JPEG files, 1..100.
+        quality: JPEG quality, 1..100.
         report: called with the number of finished frames.
 
     Raises:

@@ -99,7 +99,7 @@ class SyntheticFolder:
             raise SourceError(
                 f"there are no scenes ({split or '*'}-SEED-INDEX.npz)",
                 where=str(root),
-                remedy="Generate some: occdepth synthetic --count N --seed S --out DIR.",
+                remedy="Generate scenes: occdepth synthetic --count N --seed S --out DIR.",
             )
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""TartanAir (Wang et al., 2020), of which SemanticTartanAir is the scene "office" (OccDepth), in its official layout.
+"""TartanAir (Wang et al., 2020) in its official layout; SemanticTartanAir (OccDepth) is its scene "office".
 
 ROOT/office/Easy/P000/image_left/000000_left.png, image_right/000000_right.png      640x480
 ROOT/office/Easy/P000/depth_left/000000_left_depth.npy                              float32 metres, [480, 640]

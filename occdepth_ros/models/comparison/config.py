@@ -1,4 +1,4 @@
-"""Base of the comparison networks' configurations."""
+"""Base class of the configurations of the comparison networks."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class CompletionConfig:
             )
 
     def check_grid(self, grid: VoxelGrid) -> None:
-        """Accept a grid of the trained size and resolution, wherever it lies.
+        """Accept a grid of the trained size and resolution with any origin.
 
         Raises:
-            GridError: it has another size or resolution.
+            GridError: the size or the resolution differs.
         """
         self.grid.accept(grid, who=f"{self.name} completes")

@@ -31,7 +31,7 @@ from occdepth_ros.models.weights import with_weights
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 
 Evidence = TypeVar("Evidence")
-"""Input of a network: what was matched in one pair."""
+"""Input of a network, computed from the matches of one pair."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class CompletionTables:
 
 
 class CompletionPredictor(NetworkPredictor[CompletionTables], Generic[Evidence]):
-    """A completion network with loaded weights on one device, and the matcher that feeds it.
+    """A completion network with loaded weights on one device, and the matcher that computes its input.
 
     Args:
         name: the registered name; None = the configuration's.
         weights: a weights file, or "random".
-        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N"; matching runs on the CPU.
+        device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N"; matching runs on the CPU.
         config: sizes of the network; None = `default`.
 
     Raises:

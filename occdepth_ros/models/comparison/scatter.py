@@ -1,4 +1,4 @@
-"""Features of points gathered by the voxel that they lie in."""
+"""Aggregation of point features by voxel."""
 
 from __future__ import annotations
 

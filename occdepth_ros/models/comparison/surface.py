@@ -1,4 +1,4 @@
-"""The surface that a stereo pair shows: matched pixels as points in voxels."""
+"""Matched surface of a stereo pair: matched pixels as points in voxels."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from occdepth_ros.stereo.occupancy import StereoOccupancy
 class MatchedSurface:
     """Image, depth and points of one scene.
 
-    Points are the matched pixels in voxels that enough of them end in (see `SurfaceBinning.occupied`), the same voxels
-    that `StereoOccupancy.occupied` marks.
+    Points are the matched pixels in occupied voxels, that is, voxels with enough points (see
+    `SurfaceBinning.occupied`).
 
     Args:
         image: left image at matching size, normalised, `[3, h, w]` float32.
-        depth: of its pixels, `[h, w]` float32, metres; 0 = no match.
+        depth: depth of its pixels, `[h, w]` float32, metres; 0 = no match.
         points: `[N, 3]` float32, voxel edges from the grid's lower corner.
         voxel: flat index of every point's voxel, `[N]` int64.
         pixel: flat index of every point's pixel, `[N]` int64.
@@ -41,7 +41,7 @@ class MatchedSurface:
         Args:
             stereo: the matcher.
             left: `[h, w, 3]` RGB uint8 at matching size.
-            disparity: as `StereoOccupancy.match` returns it.
+            disparity: result of `StereoOccupancy.match`.
         """
         found = stereo.binning.points(disparity)
         occupied = np.zeros(stereo.grid.count, bool)

@@ -1,1 +1,1 @@
-"""occdepth-edge-sfa: OccDepth's steps sized for an onboard GPU, with stereo matching as evidence of depth."""
+"""occdepth-edge-sfa: a small variant of OccDepth for onboard GPUs, with stereo matching as depth evidence."""

@@ -52,7 +52,7 @@ class EdgeUNet(nn.Module):
 
 
 class EdgeHead(nn.Module):
-    """Occupancy of every voxel, and classes of requested voxels.
+    """Predicts the occupancy of every voxel and the classes of requested voxels.
 
     Args:
         config: channels and classes.
@@ -101,7 +101,7 @@ class Residual3d(nn.Module):
         self.bn2 = nn.BatchNorm3d(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, X, Y, Z]` to the same."""
+        """`[B, C, X, Y, Z]` to the same shape."""
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         return F.relu(x + self.bn2(self.conv2(y)))
 

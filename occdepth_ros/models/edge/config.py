@@ -1,4 +1,4 @@
-"""The configuration of occdepth-edge-sfa, as data."""
+"""Configuration of occdepth-edge-sfa."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEMANTIC_KITTI_GRID = VoxelGrid.semantic_kitti()
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Probability above which a voxel counts as occupied.
+    """Occupancy probabilities above which a voxel counts as occupied.
 
     For calibrated probabilities the best threshold for an intersection over union J is J / (1 + J) (Lipton et al.,
     2014, for F1). The network's probabilities are not calibrated, because thin surfaces spread over neighbouring
@@ -21,9 +21,9 @@ class Thresholds:
     describes how they were chosen.
 
     Args:
-        on_surfaces: for voxels on or in front of the surface that the left image shows.
-        hidden: for voxels behind that surface.
-        out_of_view: for voxels outside the left image.
+        on_surfaces: threshold of voxels on or in front of the surface in the left image.
+        hidden: threshold of voxels behind that surface.
+        out_of_view: threshold of voxels outside the left image.
     """
 
     on_surfaces: float = 0.08
@@ -42,11 +42,11 @@ class EdgeConfig:
         pyramid: channels of the 2-D decoder.
         stages: channels of the 3-D stages, from the lifted volume down; the first is `feature`.
         depths: residual blocks of each 3-D stage on the way down.
-        depth: bins of the occupancy-aware depth module, the same for supervision and for sampling.
+        depth: bins of the occupancy-aware depth module, for supervision and sampling.
         hidden: channels of the class head.
         n_classes: semantic classes, empty space included.
-        thresholds: of occupancy, for its weights.
-        grid: the voxels that the network predicts; its origin is free.
+        thresholds: thresholds of the occupancy, which belong to the weights.
+        grid: grid of the prediction; its origin is arbitrary.
     """
 
     name: str = "occdepth-edge-sfa"

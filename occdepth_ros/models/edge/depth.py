@@ -16,7 +16,7 @@ SCALE = 8
 MAX_SPREAD = 0.3
 """Largest standard deviation of a predicted depth, relative to its mean."""
 SUPPORT_PX, MIN_SUPPORT = 12, 0.1
-"""A predicted depth needs matches for this share of the pixels within this distance along each axis."""
+"""Minimum share of matched pixels within a distance (pixels along each axis) that a predicted depth requires."""
 
 
 class EdgeDepth(nn.Module):
@@ -98,7 +98,7 @@ def voxel_depth(logits: torch.Tensor, geometry: EdgeGeometry) -> torch.Tensor:
         geometry: tables of the calibration.
 
     Returns:
-        probability that the surface lies at the voxel, and that it lies before it, `[1, 2, X, Y, Z]`; 0 outside.
+        probabilities that the surface lies at the voxel and in front of it, `[1, 2, X, Y, Z]`; 0 outside.
     """
     probability = logits.float().softmax(1)
     before = probability.cumsum(1) - probability
@@ -125,8 +125,8 @@ def combined_depth(
 ) -> torch.Tensor:
     """Combine matched and predicted depth of the left image, `[H, W]` float32, metres.
 
-    The matched depth, or else the expectation of the network where its distribution is narrow and a match is near
-    enough to support it; NaN elsewhere, as in sky and glare.
+    The depth is the matched depth, or the expectation of the network if its distribution is narrow and supported by a
+    match nearby; otherwise NaN, as in sky and glare.
 
     Args:
         logits, edges: as in `expected_depth`.

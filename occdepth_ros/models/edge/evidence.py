@@ -1,4 +1,4 @@
-"""Stereo evidence of every voxel, an input of occdepth-edge-sfa."""
+"""Stereo evidence of every voxel: an input of occdepth-edge-sfa."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from occdepth_ros.stereo.matching import STEPS, SemiGlobalMatcher
 from occdepth_ros.stereo.surface import SurfaceBinning
 
 FINE = LIFT**3
-"""Voxels of the prediction in a lifted voxel."""
+"""Number of voxels of the prediction in a lifted voxel."""
 FINE_KINDS = 3
 """Kinds of evidence with a channel for each of the eight: distance to the surface, hits, height above the ground."""
 CHANNELS = FINE_KINDS * FINE + 5 + 4
-"""Channels of `evidence`: the fine ones; by lifted voxel distance, disparity residual, validity, height above the
-ground and whether the ground was seen; position."""
+"""Number of channels of `evidence`: the fine channels; distance, disparity residual, validity, height above the ground
+and visibility of the ground by lifted voxel; position."""
 BEHIND = FINE_KINDS * FINE
 """Channel of `evidence` with the distance behind the matched surface, divided by `COARSE_REACH`."""
 NEAREST_M = 3.0
@@ -35,12 +35,12 @@ NEAREST_M = 3.0
 FINE_REACH = 0.6
 """Distance to the matched surface at which the fine channel saturates, metres."""
 COARSE_REACH = 4.0
-"""The same for the coarse channel."""
+"""Distance to the matched surface at which the coarse channel saturates, metres."""
 GROUND_REACH = (2.0, 10.0)
 """Height above the ground at which its fine and its coarse channel saturate, voxel edges."""
 MATCH_SCALE = 1.5
-"""Size of the matched images relative to the network's, limited by the cameras': depth errors fall with the resolution,
-and matching takes little time compared with the network."""
+"""Size of the matched images relative to the network's images, limited by the size of the camera images: depth errors
+decrease with the resolution, and matching takes little time compared with the network."""
 RESIDUAL_REACH = 1.5
 """Difference of disparities at which the residual saturates, pixels."""
 IN_VIEW, PASSED, ENDED, UNMATCHED = 1, 2, 4, 8
@@ -53,9 +53,9 @@ class Measurement:
     """Result of matching one pair.
 
     Args:
-        disparity: of the network's left image, `[H, W]` float32, its pixels; 0 = none.
-        hit_voxels: flat indices of the voxels that matched pixels end in, `[K]` int64.
-        hits: number of the network's pixels that end in each of them, `[K]` float32; fractional for larger images.
+        disparity: disparity of the network's left image, `[H, W]` float32, pixels; 0 = none.
+        hit_voxels: flat indices of the voxels that contain matched points, `[K]` int64.
+        hits: number of the network's pixels with a point in each of them, `[K]` float32; fractional for larger images.
         ground: height of the ground in every column of the grid, `[X, Y]` float32, voxel edges above its lower face.
         ground_seen: whether the ground is visible in the image, `[X, Y]` bool.
     """
@@ -96,7 +96,7 @@ class Observation:
         """Limit labels, confidence and visibility of a prediction to what this evidence supports, `[X, Y, Z]` each.
 
         A free voxel is SEEN only if rays pass through it, an occupied one only if a ray ends in it or next to it. Free
-        voxels in view without a match on their ray become unknown: their only evidence would be the image prior.
+        voxels in view without a match on their ray become unknown, because only the image prior supports them.
 
         Args:
             labels: class ids, 0 = free, `[X, Y, Z]` uint8.
@@ -120,7 +120,7 @@ class StereoEvidence:
     Args:
         rig: the calibrated cameras.
         grid: the voxels of the prediction.
-        fit: mapping from their images to the network's.
+        fit: transform from their images to the network's images.
 
     Raises:
         CalibrationError: the images are too small to be matched.
@@ -142,7 +142,7 @@ class StereoEvidence:
         return self._measured(left, right)[0]
 
     def observe(self, left: ImageArray, right: ImageArray) -> tuple[Measurement, Observation]:
-        """Match one pair as `measure`, and find the voxels that its rays pass through or end in."""
+        """Match one pair as `measure` does, and find the voxels that its rays pass through or end in."""
         measurement, ground, steps = self._measured(left, right)
         if self._carver is None:
             self._carver = RayCarver(self._rig, self._grid, self.matcher.focal_baseline)
@@ -152,7 +152,7 @@ class StereoEvidence:
         observation[self._carver.in_view] = IN_VIEW + PASSED * carved.free + UNMATCHED * carved.unmatched
         hits = measurement.hit_voxels.numpy()
         for step in (0, 1, -1, nz, -nz, ny * nz, -ny * nz):
-            # matches at the border of a voxel are evidence of its neighbour too
+            # matches at the border of a voxel are also evidence of its neighbour
             near = hits + step
             observation[near[(near >= 0) & (near < len(observation))]] |= np.uint8(ENDED)
         confirmed = ground.confirmed.ravel()[ground.voxels // nz]
@@ -169,7 +169,7 @@ class StereoEvidence:
         matched = steps
         height, width = self._coarse.content
         if self._finer != 1:
-            # nearest: a mean over a depth edge would be the disparity of neither surface
+            # nearest neighbour: the mean over a depth edge is the disparity of neither surface
             steps = np.asarray(cv2.resize(steps, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.int16)
         disparity = np.zeros(self._coarse.target, np.float32)
         disparity[:height, :width] = np.maximum(steps, 0) / np.float32(STEPS * self._finer)
@@ -209,7 +209,7 @@ def compared(
 
     Args:
         disparity, ground, ground_seen: as in `Measurement`.
-        hits: number of pixels that end in each voxel, `[M]` float32.
+        hits: number of pixels with a point in each voxel, `[M]` float32.
         geometry: tables of the calibration, on the same device.
     """
     size = geometry.size

@@ -33,8 +33,8 @@ class EdgeGeometry:
         position: position of the lifted voxels in the left camera's frame, scaled, and 1 where visible there,
             `[4, X, Y, Z]`.
         depth_grid: positions of the lifted voxels in the left depth distribution for `grid_sample`, `[X, Y, Z, 3]`.
-        focal_baseline: depth times disparity in the network's image, pixel metres.
-        face: pixels that a voxel's face covers, times depth squared.
+        focal_baseline: product of depth and disparity in the network's image, pixel metres.
+        face: number of pixels covered by a voxel's face, times depth squared.
     """
 
     size: tuple[int, int, int]
@@ -51,7 +51,7 @@ class EdgeGeometry:
     def of_rig(
         cls, config: EdgeConfig, rig: StereoRig, grid: VoxelGrid, device: torch.device | str = "cpu"
     ) -> EdgeGeometry:
-        """Return the tables of a rig whose images are the network's (they may be smaller, never larger)."""
+        """Compute the tables of a rig with the network's image size, or a smaller one."""
         width = config.image[1]
         lifted = grid.coarsened(LIFT)
         cells, masks = [], []
@@ -89,7 +89,7 @@ def _camera_points(grid: VoxelGrid, camera_from_grid: Matrix, device: torch.devi
     """Return the voxel centres in a camera's optical frame, `[N, 3]` float32, metres."""
     steps = [torch.from_numpy(grid.axis_centers(axis)).to(device) for axis in range(3)]
     pose = torch.from_numpy(np.ascontiguousarray(camera_from_grid)).to(device)
-    # the pose is linear in the indices: sums of three rows replace products of all centres
+    # the position is linear in the indices: sums of three rows replace products for all centres
     x, y, z = (step[:, None] * pose[None, :3, axis] for axis, step in enumerate(steps))
     # the sum with the lowest layer is computed in float64, in which a far origin cancels against the pose
     plane = (x[:, None] + y[None] + z[0] + pose[:3, 3]).float()
@@ -115,7 +115,7 @@ def _project(
 def _sampling_positions(config: EdgeConfig, points: torch.Tensor, camera: PinholeCamera) -> torch.Tensor:
     """Return the normalised position (u, v, bin) of points in the left depth distribution at scale 1/8, `[N, 3]`.
 
-    The map's cells are 8 pixels wide and the pixel (0, 0) lies half a pixel inside the first.
+    The cells of the map are 8 pixels wide, and the centre of pixel (0, 0) lies half a pixel inside the first cell.
     """
     height, width = config.image
     k = camera.intrinsics
@@ -125,6 +125,6 @@ def _sampling_positions(config: EdgeConfig, points: torch.Tensor, camera: Pinhol
     bins = config.depth
     position = torch.from_numpy(bins.position(depth.double().cpu().numpy())).to(points.device).float()
     normalized = torch.stack([u, v, position / bins.count * 2 - 1], 1)
-    # points behind the camera sample outside; the limit keeps far positions within the sampler's integers
+    # points behind the camera sample outside; the limit keeps far positions within the integer range of the sampler
     normalized[(points[:, 2] <= 0.1) | ~normalized.isfinite().all(1)] = -3.0
     return normalized.clamp(-3, 3)

@@ -21,7 +21,7 @@ SMOOTHED = (4, 8, 16)
 
 
 class ImageEncoder(nn.Module):
-    """Images to feature maps at the lifted scales, and class logits of the pixels for the auxiliary loss.
+    """Maps images to feature maps at the lifted scales, and to class logits of the pixels for the auxiliary loss.
 
     Args:
         config: channels and scales.
@@ -53,10 +53,10 @@ class ImageEncoder(nn.Module):
         return self.decode(maps)
 
     def normalized(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalise images to [-1, 1] and pad them at the right and below with the mean.
+        """Normalise images to [-1, 1] and pad them at the right and bottom with the mean.
 
         Args:
-            images: `[B, h, w, 3]` RGB uint8, at most of the network's size.
+            images: `[B, h, w, 3]` RGB uint8, at most the network's size.
 
         Returns:
             `[B, 3, H, W]` float32, channels innermost.

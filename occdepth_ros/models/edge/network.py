@@ -24,7 +24,7 @@ class EdgeOutput:
         volume: the completed volume, `[1, C, X, Y, Z]`.
         lifted: the lifted 2-D features, `[1, F, X, Y, Z]`.
         depth: logits of the left image's depth distribution, `[1, D, H/8, W/8]`.
-        semantics: class logits of the left image's pixels, `[1, n_classes, H/4, W/4]`; None unless training.
+        semantics: class logits of the left image's pixels, `[1, n_classes, H/4, W/4]`; None except in training.
     """
 
     occupancy: torch.Tensor
@@ -70,7 +70,7 @@ class OccDepthEdge(nn.Module):
             images: both normalised images, `[2, 3, H, W]`.
             stereo: result of matching.
             geometry: tables of the calibration, on the same device.
-            voxel_evidence: `evidence` of this scene if it was computed before; None = it is computed.
+            voxel_evidence: precomputed `evidence` of this scene; None = it is computed.
             mirrored: whether the scene is mirrored left to right (y to -y) after lifting, for augmentation.
         """
         pyramid, features = self.picture_net(images)
@@ -115,7 +115,7 @@ def mirror(voxel_evidence: torch.Tensor) -> torch.Tensor:
     """Return the evidence and depth weights of the scene mirrored left to right, `[1, CHANNELS + 2, X, Y, Z]`."""
     fine = FINE_KINDS * FINE
     order = torch.arange(voxel_evidence.shape[1], device=voxel_evidence.device)
-    # within a lifted voxel the eight are ordered (x, y, z): swap the y halves
+    # the eight voxels of a lifted voxel are ordered (x, y, z): swap the y halves
     order[:fine] = order[:fine].view(FINE_KINDS, LIFT, LIFT, LIFT).flip(2).flatten()
     out = voxel_evidence[:, order].flip(3)
     sign = torch.ones(voxel_evidence.shape[1], device=voxel_evidence.device)

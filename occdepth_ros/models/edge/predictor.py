@@ -32,10 +32,10 @@ class EdgeTables:
     """Tables of one calibration.
 
     Args:
-        fit: how the rig's image becomes the network's.
+        fit: transform from the rig's image to the network's image.
         evidence: the matcher.
         geometry: projection of the voxels of the trained grid.
-        layers: number of layers that the predicted grid lies above the trained one.
+        layers: height of the predicted grid above the trained grid, layers.
     """
 
     fit: ImageFit
@@ -49,9 +49,9 @@ class EdgePredictor(NetworkPredictor[EdgeTables]):
 
     Args:
         name: a key of `SHIPPED`.
-        weights: a weights file, "random", or None for those that ship with the package.
-        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N"; matching runs on the CPU.
-        precision: number format of the convolutions; "auto" takes bfloat16 where the hardware multiplies it.
+        weights: weights file, "random", or None for the shipped weights.
+        device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N"; matching runs on the CPU.
+        precision: number format of the convolutions; "auto" selects bfloat16 if the hardware multiplies it.
 
     Raises:
         ModelError: the name or the device does not exist, or the device has too little memory.
@@ -126,7 +126,7 @@ class EdgePredictor(NetworkPredictor[EdgeTables]):
 SHIPPED: dict[str, str] = {"occdepth-edge-sfa": "occdepth-edge-sfa.safetensors"}
 """Weights file of each name, in `occdepth_ros/weights`."""
 BEV_PREFIX = "image_network."
-"""Parameters of the architecture that now has the name occdepth-edge begin with it."""
+"""Prefix of the parameter names of the architecture that is now named occdepth-edge."""
 
 
 def load_network(name: str, weights: Path | str | None) -> OccDepthEdge:

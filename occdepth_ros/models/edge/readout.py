@@ -11,14 +11,15 @@ from occdepth_ros.models.edge.config import Thresholds
 from occdepth_ros.models.edge.evidence import BEHIND, COARSE_REACH, unfolded
 
 HIDDEN_M = 1.0
-"""Distance behind the matched surface from which a voxel is hidden, metres; a nearer one may be part of the surface."""
+"""Distance behind the matched surface above which a voxel is hidden, metres; nearer voxels may belong to the
+surface."""
 
 
 def thresholds(voxel_evidence: torch.Tensor, in_view: torch.Tensor, chosen: Thresholds) -> torch.Tensor:
     """Threshold of the occupancy probability of each lifted voxel, `[N]` float32.
 
     Args:
-        voxel_evidence: `evidence` of the scene, `[1, CHANNELS, X, Y, Z]`, or with more channels behind.
+        voxel_evidence: `evidence` of the scene, `[1, CHANNELS, X, Y, Z]`; may have additional channels at the end.
         in_view: whether a lifted voxel projects into the left image, `[N]` bool.
         chosen: thresholds of the configuration.
     """

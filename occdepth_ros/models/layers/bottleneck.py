@@ -21,7 +21,7 @@ class Bottleneck3d(nn.Module):
         out_channels: channels of the output.
         stride: step along every axis.
         dilation: dilation of the three axis convolutions.
-        downsample: what brings the input to the output's shape for the residual; None = they are equal.
+        downsample: module that maps the input to the shape of the output for the residual; None = equal shapes.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Bottleneck3d(nn.Module):
         self.conv5 = nn.Conv3d(planes, out_channels, 1, bias=False)
         self.bn5 = nn.BatchNorm3d(out_channels)
         self.relu = nn.ReLU(inplace=True)
-        # Published checkpoints hold these three for stride 1 too, where nothing uses them.
+        # Published checkpoints also contain these three for stride 1, where they are unused.
         self.downsample2 = _pooled_projection(planes, (1, s, 1))
         self.downsample3 = _pooled_projection(planes, (s, 1, 1))
         self.downsample4 = _pooled_projection(planes, (s, 1, 1))
@@ -58,7 +58,7 @@ class Bottleneck3d(nn.Module):
         """Map `[B, C, X, Y, Z]` to `[B, C', X/s, Y/s, Z/s]`."""
         residual = x if self.downsample is None else self.downsample(x)
         out1 = self.relu(self.bn1(self.conv1(x)))
-        # The sums use the values before the activation, so the activation must not be in place here.
+        # The sums use the values before the activation, which therefore must not be in place here.
         out2 = self.bn2(self.conv2(out1))
         out3 = self.bn3(self.conv3(torch.relu(out2)))
         if self.stride != 1:

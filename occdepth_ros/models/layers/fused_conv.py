@@ -23,7 +23,7 @@ class Activation:
 
     Args:
         attr, scalars: name and parameters in oneDNN's fused convolutions.
-        apply: the same as a torch function that may work in place.
+        apply: the activation as a torch function that may work in place.
     """
 
     attr: str
@@ -59,13 +59,13 @@ _Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose3d
 class FusedConv(nn.Module):
     """activation(norm(conv(x)) + summand), for inference.
 
-    On a CPU oneDNN computes it in one kernel on weights that are packed once, by the private operators that
-    torch.compile uses. Without these, and on other devices, it is computed step by step.
+    On a CPU oneDNN computes it in one kernel on weights that are packed once, through the private operators that
+    torch.compile uses. Otherwise it is computed step by step.
 
     Args:
         conv: the convolution, 2-D, 3-D or transposed 3-D.
-        norm: the batch norm behind it; None = none.
-        activation: what follows.
+        norm: batch norm after the convolution; None = no norm.
+        activation: activation function after the sum.
         dtype: number format of the weights; inputs must have it.
     """
 
@@ -114,7 +114,7 @@ class FusedConv(nn.Module):
     def _fused(self, x: torch.Tensor, summand: torch.Tensor | None) -> torch.Tensor:
         operators: Any = torch.ops.mkldnn
         x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
-        # read in this order, threads may pack at once: the weight is dropped after it was packed
+        # read in this order, because threads may pack concurrently: the weight is dropped after packing
         weight, packed = self.weight, self._packed
         if packed is None:
             self._packed = packed = operators._reorder_convolution_weight(

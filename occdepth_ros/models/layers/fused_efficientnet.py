@@ -11,7 +11,7 @@ from occdepth_ros.models.layers.fused_conv import FusedConv, activation_of
 
 
 class FusedBlock(nn.Module):
-    """A depthwise-separable or inverted-residual block of timm's, of which it takes the weights over."""
+    """A depthwise-separable or inverted-residual block with the weights of a timm block."""
 
     def __init__(self, block: Any, dtype: torch.dtype) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class FusedBlock(nn.Module):
         self.residual: bool = block.has_skip
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map `[V, C, h, w]` to `[V, C', h/s, w/s]`; may overwrite its input where there is a residual."""
+        """Map `[V, C, h, w]` to `[V, C', h/s, w/s]`; may overwrite its input if the block has a residual."""
         y: torch.Tensor = self.steps(x)
         if self.gate is not None:
             y *= self.gate(y.mean((2, 3), keepdim=True)).sigmoid()

@@ -15,7 +15,7 @@ class FusedLinear(nn.Module):
     Args:
         weight: `[out, in]`.
         bias: `[out]`.
-        activation: what follows.
+        activation: activation function.
         dtype: number format of the weights; inputs must have it.
     """
 

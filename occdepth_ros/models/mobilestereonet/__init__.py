@@ -1,1 +1,1 @@
-"""MobileStereoNet (Shamsafar et al., WACV 2022, arXiv 2108.09770): disparity from small convolutions."""
+"""MobileStereoNet (Shamsafar et al., WACV 2022, arXiv 2108.09770): disparity with depthwise separable convolutions."""

@@ -1,4 +1,4 @@
-"""Light convolutions that MobileStereoNet is made of, in two and three dimensions (section 3.1)."""
+"""Convolution blocks of MobileStereoNet, in two and three dimensions (section 3.1)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 Dims = Literal[2, 3]
-"""Axes that are convolved: rows and columns, or disparities too."""
+"""Convolved axes: rows and columns, or disparities as well."""
 
 _CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -36,11 +36,11 @@ def doubling(dims: Dims, in_channels: int, out_channels: int) -> nn.Sequential:
 class InvertedBlock(nn.Module):
     """MobileNetV2's inverted bottleneck: widen, convolve depthwise, narrow.
 
-    The input is added where stride and widths allow it, but in two dimensions only: the published 3-D blocks compare
-    their stride under a condition that never holds, and published weights were trained without it.
+    In two dimensions the input is added if stride and widths allow it. The published 3-D blocks do not add it, because
+    their condition on the stride is never true, and published weights were trained this way.
 
     Args:
-        dims: axes that are convolved.
+        dims: convolved axes.
         in_channels, out_channels: channels of input and output.
         stride: step along every axis.
         expansion: channels inside per channel of the input.
@@ -73,7 +73,7 @@ class SeparableBlock(nn.Module):
     Args:
         in_channels, out_channels: channels of input and output.
         stride: step of the first convolution.
-        dilation: of both.
+        dilation: dilation of both convolutions.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, dilation: int = 1) -> None:
@@ -103,11 +103,11 @@ class SeparableBlock(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Two halvings and back, with skips: the encoder-decoder that cleans a cost volume.
+    """Encoder-decoder with two halvings and skips, which filters a cost volume.
 
     Args:
-        dims: axes that are convolved.
-        channels: of input and output; doubled by each halving.
+        dims: convolved axes.
+        channels: channels of input and output; doubled by each halving.
     """
 
     def __init__(self, dims: Dims, channels: int) -> None:

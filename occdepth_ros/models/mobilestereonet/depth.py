@@ -1,4 +1,4 @@
-"""The networks as sources of depth, for images of any size."""
+"""MobileStereoNet as a depth source, for images of any size."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ NETWORKS: dict[str, type[MobileStereoNet2d] | type[MobileStereoNet3d]] = {
 }
 """The networks by name."""
 LEAST_DISPARITY = 1e-3
-"""Disparities up to this value give no depth, pixels."""
+"""Largest disparity without depth, pixels."""
 NOMINAL_BASELINE_M = 0.54
-"""Baseline that the published depth of KITTI was made with; the true ones are 0.4 to 1.4 % shorter."""
+"""Baseline with which the published depth of KITTI was computed, metres; the true baselines are 0.4 to 1.4 %
+shorter."""
 
 
 class StereoNetDepth:
@@ -42,7 +43,7 @@ class StereoNetDepth:
     Args:
         name: a key of `NETWORKS`.
         weights: a weights file, or "random".
-        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
+        device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N".
         baseline_m: replaces the rig's baseline, metres, to reproduce the training of published networks
             (`NOMINAL_BASELINE_M`); None = the rig's.
 

@@ -1,4 +1,4 @@
-"""What both images go through before they are matched: features at a quarter of their size."""
+"""Feature extraction of both images at a quarter of their size, before matching."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from occdepth_ros.models.mobilestereonet.blocks import InvertedBlock, SeparableB
 CHANNELS = 320
 """Of the features."""
 _LAYERS = ((32, 3, 1, 1), (64, 16, 2, 1), (128, 3, 1, 1), (128, 3, 1, 2))
-"""Of each layer: channels, blocks, stride, dilation."""
+"""Channels, blocks, stride and dilation of each layer."""
 
 
 class FeatureExtraction(nn.Module):
-    """Three inverted bottlenecks, then four layers of separable residual blocks; the last three side by side.
+    """Three inverted bottlenecks, then four layers of separable residual blocks; the last three layers are
+    concatenated.
 
     Args:
         rectified: whether a ReLU follows each of the first three blocks, as in the 2-D network.

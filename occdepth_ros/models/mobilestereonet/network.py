@@ -1,4 +1,4 @@
-"""MobileStereoNet's two networks: a volume per disparity and feature (3-D), or one number per disparity (2-D).
+"""The two networks of MobileStereoNet: a cost volume with features (3-D), or with one number per disparity (2-D).
 
 Parameters have the published names, so that published checkpoints load strictly.
 """
@@ -19,19 +19,19 @@ STEP = 4
 MULTIPLE = 32
 """Both sides of the images must be multiples of this."""
 GROUPS = 40
-"""Of features whose correlation is one number each, in the 3-D network (group-wise correlation)."""
+"""Number of feature groups of the group-wise correlation in the 3-D network."""
 
 
 class MobileStereoNet(nn.Module):
-    """What both networks share: three hourglasses over a cost volume, and disparity as an expectation.
+    """Base class of both networks: three hourglasses over a cost volume, and disparity as an expectation.
 
     Args:
-        channels: of the volume behind its first layers.
+        channels: channels of the volume after its first layers.
         max_disparity: largest disparity plus one, pixels; a multiple of 64 in three dimensions.
     """
 
     dims: Dims
-    """Axes of the volume that are convolved."""
+    """Convolved axes of the volume."""
 
     def __init__(self, channels: int, max_disparity: int) -> None:
         super().__init__()
@@ -46,18 +46,18 @@ class MobileStereoNet(nn.Module):
 
     @property
     def bins(self) -> int:
-        """Disparities that are compared, every fourth pixel."""
+        """Compared disparities: every fourth pixel."""
         return self.max_disparity // STEP
 
     def volume(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Features `[B, 320, h, w]` of both images to the cost volume behind its first layers."""
+        """Map features `[B, 320, h, w]` of both images to the cost volume after its first layers."""
         raise NotImplementedError
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Match a pair.
 
         Args:
-            left, right: `[B, 3, H, W]`, normalised as ImageNet is; H and W multiples of 32.
+            left, right: `[B, 3, H, W]`, normalised by the ImageNet statistics; H and W multiples of 32.
 
         Returns:
             disparity of the left image, `[B, H, W]`, pixels, from 0 to `max_disparity` - 1.
@@ -87,7 +87,7 @@ class MobileStereoNet(nn.Module):
 
 
 class MobileStereoNet3d(MobileStereoNet):
-    """The network that convolves disparities too; MSNet3D of the paper.
+    """The network with 3-D convolutions; MSNet3D of the paper.
 
     Args:
         max_disparity: largest disparity plus one, pixels; a multiple of 16.
@@ -104,7 +104,7 @@ class MobileStereoNet3d(MobileStereoNet):
         self.dres0, self.dres1 = blocks(GROUPS), blocks(32)
 
     def volume(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Group-wise correlation (Guo et al., CVPR 2019): `[B, 32, D/4, h, w]`."""
+        """Compute the group-wise correlation (Guo et al., CVPR 2019): `[B, 32, D/4, h, w]`."""
         batch, _, height, width = left.shape
         costs = left.new_zeros(batch, GROUPS, self.bins, height, width)
         for d in range(min(self.bins, width)):
@@ -116,7 +116,7 @@ class MobileStereoNet3d(MobileStereoNet):
 
 
 class MobileStereoNet2d(MobileStereoNet):
-    """The network whose volume has one number per disparity, so that 2-D convolutions do; MSNet2D of the paper.
+    """The network with 2-D convolutions, whose volume has one number per disparity; MSNet2D of the paper.
 
     Args:
         max_disparity: largest disparity plus one, pixels; a multiple of 16.
@@ -148,7 +148,7 @@ class MobileStereoNet2d(MobileStereoNet):
         self.dres1 = nn.Sequential(block(), nn.ReLU(inplace=True), block())
 
     def volume(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Interlaced features, mixed to one number per disparity (section 3.3): `[B, D/4, h, w]`."""
+        """Interlace the features and mix them to one number per disparity (section 3.3): `[B, D/4, h, w]`."""
         left, right = self.preconv11(left), self.preconv11(right)
         batch, _, height, width = left.shape
         costs = left.new_zeros(batch, self.bins, height, width)

@@ -148,7 +148,7 @@ def shifted_mask(height: int, width: int) -> torch.Tensor:
 
 
 def with_position(features: torch.Tensor) -> torch.Tensor:
-    """Add the fixed sine code of every quarter of the map, each with its own coordinates: `[C, h, w]` to the same."""
+    """Add a sine encoding to each quarter of the map, each with its own coordinates: `[C, h, w]` to the same shape."""
     channels, height, width = features.shape
     along_y, along_x = (sine_code(n // SPLIT, channels // 2, features).repeat(SPLIT, 1) for n in (height, width))
     code = torch.cat([along_y.T[:, :, None].expand(-1, -1, width), along_x.T[:, None].expand(-1, height, -1)])

@@ -69,7 +69,7 @@ class DeformableConvolution(nn.Module):
         self.register_buffer("base", base, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map `[B, h, w, C]` to the same."""
+        """Map `[B, h, w, C]` to the same shape."""
         batch, height, width, _ = x.shape
         values = self.input_proj(x).unflatten(-1, (self.groups, -1))
         near = self.dw_conv[0](x.movedim(-1, 1)).movedim(1, -1)
@@ -95,7 +95,7 @@ class FeedForward(nn.Module):
         self.fc2 = nn.Linear(expansion * channels, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map `[..., C]` to the same."""
+        """Map `[..., C]` to the same shape."""
         out: torch.Tensor = self.fc2(F.gelu(self.fc1(x)))
         return out
 
@@ -113,7 +113,7 @@ class Block(nn.Module):
         self.gamma2 = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map `[B, h, w, C]` to the same."""
+        """Map `[B, h, w, C]` to the same shape."""
         x = x + self.gamma1 * self.norm1(self.dcn(x))
         out: torch.Tensor = x + self.gamma2 * self.norm2(self.mlp(x))
         return out

@@ -32,7 +32,7 @@ class FeedForward(nn.Module):
         self.layers = nn.Sequential(first, nn.Linear(config.hidden, config.channels), nn.Dropout(config.dropout))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[N, C]` to the same."""
+        """`[N, C]` to the same shape."""
         out: torch.Tensor = x + self.layers(x)
         return out
 

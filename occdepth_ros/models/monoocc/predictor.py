@@ -83,7 +83,7 @@ class MonoOccPredictor(NetworkPredictor[MonoOccTables]):
         name: a preset of `occdepth_ros.models.monoocc.config.PRESETS` without earlier images.
         weights: a weights file, "random", or None for those that ship. Whether the image-conditioned cross-attention
             was trained follows from the file.
-        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N"; matching runs on the CPU.
+        device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N"; matching runs on the CPU.
         precision: number format of convolutions and linear layers; "auto" takes bfloat16 where the hardware
             multiplies it. Sampling locations are float32 in any case.
         depth: source of the proposals' depth; None = semi-global matching.

@@ -80,7 +80,7 @@ class OccDepthConfig:
         fusion: how a voxel's features of several views become one: weighted by their cosine similarity
             (Stereo-SFA), or their mean over the views that see it.
         virtual_bf: baseline times focal length of a second view that is warped from the first by its depth,
-            pixels times metres; None where all views are images.
+            pixels times metres; None if all views are images.
         n_classes: semantic classes, empty space included.
         grid: the voxels that the network predicts.
         project_scale: factor by which the lifted volume is coarser than the prediction (1 or 2).

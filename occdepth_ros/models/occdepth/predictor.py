@@ -48,7 +48,7 @@ class OccDepthPredictor(NetworkPredictor[OccDepthTables]):
     Args:
         name: a preset of `occdepth_ros.models.occdepth.config.PRESETS`.
         weights: a weights file, or "random".
-        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
+        device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N".
         precision: number formats. "float32" keeps the labels; "mixed" computes the finest 2-D maps, the 3-D network
             and the head, which take most of the time, in bfloat16, and "bfloat16" everything. benchmarks/README.md
             lists the share of equal labels; it depends on the weights.

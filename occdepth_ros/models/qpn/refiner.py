@@ -24,7 +24,7 @@ class QpnRefiner:
 
     Args:
         weights: a weights file of the network, with the coarser heads or without, or "random".
-        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N".
+        device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N".
         config: the network's size; the heads follow from the weights.
         threshold: probability above which a voxel is proposed, within (0, 1); 0.5 as published.
 

@@ -41,7 +41,7 @@ def is_bag(path: Path) -> bool:
 
 
 def parts_of(folder: Path) -> list[Path]:
-    """Return the files NAME_0, NAME_1, ... of the one recording in a folder; empty where there is none or several."""
+    """Return the files NAME_0, NAME_1, ... of the one recording in a folder; empty if there is none or several."""
     try:
         files = [path for path in folder.iterdir() if path.is_file() and suffix_of(path) and path.name[0] != "."]
     except OSError:

@@ -214,7 +214,7 @@ def _text(data: bytes, at: int) -> tuple[str, int]:
 
 
 def _decompressed(data: bytes, compression: str) -> bytes:
-    """Decompress a chunk, or the readable beginning of one; empty where nothing is readable."""
+    """Decompress a chunk, or the readable beginning of one; empty if nothing is readable."""
     try:
         if compression in ("", "none"):
             return data

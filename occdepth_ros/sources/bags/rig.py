@@ -179,7 +179,7 @@ class ChosenPair:
         topics: its topics.
         infos: calibrations of left and right.
         pose: the grid's pose.
-        choice: why it was chosen, empty where it is the only one.
+        choice: why it was chosen, empty if it is the only one.
         warnings: doubts about the choice.
     """
 

@@ -99,7 +99,7 @@ class TransformTree:
         return any(len(self._links[name].rows) > 1 for name in self._line(frame.lstrip("/"))[:-1])
 
     def pose(self, target: str, source: str, stamp_ns: int) -> Matrix | None:
-        """Return the pose of `source` in `target`, `[4, 4]`, None where they are not connected."""
+        """Return the pose of `source` in `target`, `[4, 4]`, None if they are not connected."""
         target, source = target.lstrip("/"), source.lstrip("/")
         if self.root(target) != self.root(source):
             return None

@@ -241,5 +241,5 @@ def test_a_grid_of_another_size_is_refused_and_another_origin_is_not() -> None:
     config = PRESETS["occdepth-b3"]
     config.check_grid(VoxelGrid((5.0, -25.6, -1.0), (256, 256, 32), 0.2, "base_link"))
     for grid in (VoxelGrid((0, 0, 0), (128, 256, 32), 0.2), VoxelGrid((0, 0, 0), (256, 256, 32), 0.1)):
-        with pytest.raises(GridError, match="origin is free"):
+        with pytest.raises(GridError, match="origin is arbitrary"):
             config.check_grid(grid)

@@ -167,7 +167,7 @@ def test_bfloat16_keeps_most_labels(predictor: OccDepthPredictor, weights: Path)
 
 
 def test_a_grid_that_the_network_cannot_predict_is_refused(weights: Path) -> None:
-    with pytest.raises(GridError, match="origin is free"):
+    with pytest.raises(GridError, match="origin is arbitrary"):
         Engine(rig_of(), VoxelGrid.semantic_kitti(), model="occdepth-b3", weights=weights, device="cpu")
 
 

@@ -104,7 +104,7 @@ def test_other_weights_and_grids_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="not weights of a query proposal network"):
         QpnRefiner(tmp_path / "w.safetensors", device="cpu")
     refiner = QpnRefiner("random", device="cpu", config=TINY)
-    with pytest.raises(GridError, match="the origin is free"):
+    with pytest.raises(GridError, match="the origin is arbitrary"):
         refiner(np.zeros((8, 8, 8), bool), VoxelGrid((0, 0, 0), (8, 8, 8), 0.2))
     with pytest.raises(GridError, match="multiples of 8"):
         QpnConfig(grid=VoxelGrid((0, 0, 0), (12, 8, 8), 0.2))

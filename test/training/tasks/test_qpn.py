@@ -88,7 +88,7 @@ def test_training_uses_a_window_of_columns_and_validation_the_grid() -> None:
 
 
 def test_other_grids_are_refused() -> None:
-    with pytest.raises(GridError, match="the origin is free"):
+    with pytest.raises(GridError, match="the origin is arbitrary"):
         QpnTask(QpnOptions(QpnConfig(grid=VoxelGrid((0, 0, 0), (16, 16, 8), 0.2)), STILL)).prepare(scene(), None)
 
 

@@ -46,7 +46,7 @@ def house_front(s: Surface) -> tuple[Array, Array]:
     blind = pane & (chance < 0.25) & (height > sill + tall * (0.3 + 2.2 * chance))
     blend(color, 0.8 * curtain, (0.4, 0.38, 0.35))
     blend(color, 0.85 * blind, (0.45, 0.43, 0.38))
-    # the upper and the left edge of the opening shade the panes
+    # the upper and left edges of the opening cast shadows on the panes
     blend(color, 0.55 * (inside & ((top - height < 0.12) | (signed < 0.09 - half))), BLACK)
     shutter = glazed & (across > half + 0.02) & (across < 1.9 * half) & (height > sill) & (height < top)
     slats = np.where(np.mod(height, 0.09) < 0.02, 0.55, 1.0)[:, None] * _door_color(s)

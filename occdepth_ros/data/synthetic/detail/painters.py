@@ -2,7 +2,7 @@
 
 A painter returns linear colours `[N, 3]` and gloss `[N]` of the N points of a `Surface`.
 
-Training scenes use the simpler patterns of `shading`, which take a tenth of the time. Both use the same solids.
+Training scenes use the simpler patterns of `shading`, which take a tenth of the time, on the same solids.
 """
 
 from __future__ import annotations

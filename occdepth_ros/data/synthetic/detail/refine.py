@@ -1,4 +1,4 @@
-"""Small parts for the sample drive: shapes of signs, mirrors, heads of lamps, arms."""
+"""Small parts for the sample drive: shapes of signs, mirrors, lamp heads, arms."""
 
 from __future__ import annotations
 

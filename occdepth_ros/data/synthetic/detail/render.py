@@ -1,6 +1,6 @@
 """Supersampled, detailed images of a scene for the sample drive: soft shadows, ambient occlusion, reflections.
 
-Slower than `shading` by a factor of about ten per ray; geometry and hits are the same.
+Rendering takes about ten times as long per ray as `shading`, with the same geometry and hits.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _AMBIENT = VoxelGrid((-12.0, -36.0, -3.0), (300, 180, 45), 0.4)
 
 @dataclass(frozen=True)
 class Light:
-    """What reaches the surfaces of a scene: shadows of the sun, and how much of the sky is open.
+    """Light that reaches the surfaces of a scene: shadows of the sun, and the visible share of the sky.
 
     Args:
         shadow_map: rays from the sun.
@@ -54,7 +54,7 @@ class Light:
 
     @classmethod
     def of(cls, scene: Scene) -> Light:
-        """Cast the rays of the sun, and blur the solids of the scene."""
+        """Cast the rays of the sun and blur the solids of the scene."""
         shadow_map = ShadowMap(SUN_DIRECTION, (-12.0, -30.0), 0.05, 1900, 1200)
         labels = solid_labels(scene, _AMBIENT, np.eye(4))
         density = (labels != EMPTY).astype(np.float32)

@@ -19,7 +19,7 @@ from occdepth_ros.grid import VoxelGrid
 CLEAR = 0.5
 """Share of light above which a free voxel counts as seen."""
 CROWN = 4
-"""Voxels by which beams enter a crown."""
+"""Depth to which beams enter a crown, voxels."""
 
 
 def complete_labels(solid: Labels, grid: VoxelGrid, viewpoints: Matrix) -> Labels:
@@ -27,8 +27,8 @@ def complete_labels(solid: Labels, grid: VoxelGrid, viewpoints: Matrix) -> Label
 
     Args:
         solid: class of every voxel, 255 inside of solids and below the ground, `[X, Y, Z]`.
-        grid: where the voxels are.
-        viewpoints: in the frame of the grid, `[P, 3]` metres.
+        grid: grid of the voxels.
+        viewpoints: positions in the frame of the grid, `[P, 3]` metres.
 
     Returns:
         0 free, class ids, 255 for voxels that are visible from no viewpoint, `[X, Y, Z]`.

@@ -1,8 +1,8 @@
-"""Completion ground truth as made from labelled LiDAR scans of a drive (Behley et al., SemanticKITTI, ICCV 2019, 3.3).
+"""Completion ground truth as from labelled LiDAR scans of a drive (Behley et al., SemanticKITTI, ICCV 2019, 3.3).
 
-Merged scans locate the surfaces; space hidden behind them from the scanner of the frame is unknown. Properties of such
-labels that are modelled here, after statistics of real frames: surfaces are one or two voxels thick, and their density
-is that of the rings of the scanner; no voxel above the highest beam is occupied; space behind a surface, such as in
+Merged scans locate the surfaces; space that they hide from the scanner of the frame is unknown. The following
+properties of such labels are modelled after statistics of real frames: surfaces are one or two voxels thick and as
+dense as the rings of the scanner; no voxel above the highest beam is occupied; space behind a surface, such as in
 crowns and behind upper storeys, is unknown rather than free.
 """
 
@@ -20,10 +20,10 @@ Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Light = npt.NDArray[np.float32]
 HIGHEST, LOWEST = np.deg2rad(2.2), np.deg2rad(-24.8)
-"""Elevation of the outer beams of a Velodyne HDL-64E."""
+"""Elevation of the highest and the lowest beam of a Velodyne HDL-64E."""
 RING = (HIGHEST - LOWEST) / 63
 CLEAR, PARTIAL = 0.8, 0.08
-"""Share of light above which a voxel counts as seen through, and above which a beam arrives."""
+"""Shares of light above which a voxel counts as traversed, and above which a beam reaches it."""
 LEAVES = SEMANTIC_KITTI.id_of("vegetation")
 SHADOWS = (0.4, 2.4)
 """Range of the height above the scanner, metres, above which solids do not hide space; it varies between drives with
@@ -36,8 +36,8 @@ def propagate_light(blocked: Mask, viewpoint: npt.ArrayLike) -> Light:
     """Return the share of light from a viewpoint that reaches each voxel, 0..1, propagated in slices along x and y.
 
     Args:
-        blocked: voxels that stop light, `[X, Y, Z]`.
-        viewpoint: in voxels, voxel centres at integers.
+        blocked: opaque voxels, `[X, Y, Z]`.
+        viewpoint: position in voxels, with voxel centres at integers.
     """
     clear = (~blocked).astype(np.float32)
     arrived = np.zeros(blocked.shape, np.float32)
@@ -93,11 +93,11 @@ def lidar_labels(
     free space is labelled as free.
 
     Args:
-        solid: class of every voxel, 255 inside of solids and below the ground, `[X, Y, Z]`.
-        grid: of the voxels, in the frame of the scanner at its reference position.
-        positions: of the scanner in that frame, `[P, 3]` metres.
-        reference: index of the position of the frame.
-        rng: source of the phases of the rings.
+        solid: class of every voxel, 255 inside solids and below the ground, `[X, Y, Z]`.
+        grid: grid of the voxels, in the frame of the scanner at its reference position.
+        positions: positions of the scanner in that frame, `[P, 3]` metres.
+        reference: index of the reference position.
+        rng: random generator of the phases of the rings.
 
     Returns:
         0 free, class ids, 255 unknown, `[X, Y, Z]`; and the voxels visible to the scan at the reference position.
@@ -111,17 +111,17 @@ def lidar_labels(
     voxel = (positions - np.asarray(grid.origin)) / grid.resolution - 0.5
     free = propagate_light(blocked, voxel[reference]) > CLEAR
     blocked &= reached
-    # solids above the highest beam block beams, too; without them, the uppermost beams would enter crowns and walls at
-    # the steps of the ceiling and label their inside
+    # solids above the highest beam block beams, too: otherwise the uppermost beams would enter crowns and walls at the
+    # steps of the ceiling and label their interior
     near = neighbours(propagate_light(standing, voxel[reference]) > PARTIAL) & blocked
     hit = near.copy()
     for i in sorted({0, len(positions) // 2, len(positions) - 1} - {reference}):
         hit |= neighbours(propagate_light(standing, voxel[i]) > PARTIAL)
     hit &= blocked & (solid != UNKNOWN)
-    # returns and poses scatter: where the ground passes between two layers, both are labelled
+    # returns and poses vary randomly: ground between two layers is labelled in both
     ground = SEMANTIC_KITTI.is_ground[solid]
     hit[..., :-1] |= hit[..., 1:] & ground[..., 1:] & ground[..., :-1]
-    # beams reach into a crown by more than one voxel
+    # beams enter a crown by more than one voxel
     for _ in range(2):
         hit |= (
             neighbours(hit & (solid == LEAVES))
@@ -137,7 +137,8 @@ def lidar_labels(
     out[free | outside_crowns(solid)] = EMPTY
     kept = tuple(i[returned] for i in index)
     out[kept] = solid[kept]
-    # the benchmark's layers are shifted by one and its mask of unknown voxels wraps around: the lowest is the sky's
+    # the benchmark's layers are shifted by one and its mask of unknown voxels wraps around: the lowest layer has the
+    # mask of the sky
     out[..., 0] = np.where(out[..., -1] == UNKNOWN, np.uint8(UNKNOWN), np.uint8(EMPTY))
     return out, (free | near) & (out != UNKNOWN)
 
@@ -167,7 +168,7 @@ def _returns(points: Matrix, level: Mask, positions: Matrix, rng: np.random.Gene
         d = p - position.astype(np.float32)
         far = np.hypot(d[:, 0], d[:, 1])
         elevation = np.arctan2(d[:, 2], far)
-        # apparent height of the voxel's surface for the scanner: its edge, or its length at the angle of incidence
+        # apparent height of the voxel's surface from the scanner: its edge, or its length at the angle of incidence
         extent = 0.1 * np.where(level, np.abs(d[:, 2]) / far + 0.02, 1.0) / far
         ring = np.float32(rng.uniform()) + elevation / np.float32(RING)
         half = extent / np.float32(RING)

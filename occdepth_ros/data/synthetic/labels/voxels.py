@@ -16,9 +16,9 @@ from occdepth_ros.grid import VoxelGrid
 Labels = npt.NDArray[np.uint8]
 _GROWN, _SHELL = 0.05, 0.4
 _WIDENED = {LABEL[name]: 0.06 for name in ("pole", "trunk", "traffic-sign", "fence")}
-"""Metres by which merged scans widen thin objects, in addition."""
+"""Additional widening of thin objects by merged scans, metres."""
 LEAFY = 0.75
-"""Share of the voxels in a crown that hold leaves."""
+"""Share of the voxels in a crown that contain leaves."""
 _ORDER = {LABEL["building"]: 1, LABEL["vegetation"]: 2, LABEL["trunk"]: 3}
 
 
@@ -70,7 +70,7 @@ def _lay_ground(labels: Labels, ground: Ground, grid: VoxelGrid, world_from_grid
         place = [r[a, 0] * x + r[a, 1] * y + r[a, 2] * height + t[a] for a in (0, 1, 2)]
         height += ground.height(place[0], place[1]) - place[2]
     label = ground.label(place[0].astype(np.float32), place[1].astype(np.float32))
-    # a slope fills every layer between it and its neighbours; returns scatter by centimetres
+    # on a slope, all layers between a column and its neighbours are filled; returns vary by centimetres
     near = np.ones((3, 3), np.uint8)
     low, high = (height + cv2.erode(height, near)) / 2 - 0.016, (height + cv2.dilate(height, near)) / 2 + 0.016
     bottom, top = (np.floor((h - grid.origin[2]) / grid.resolution)[..., None] for h in (low, high))

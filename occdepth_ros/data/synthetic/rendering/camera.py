@@ -16,15 +16,15 @@ class CameraResponse:
     """Settings of the cameras of a rig.
 
     Args:
-        brightness: target mean of the encoded image for the exposure, 0..1.
+        brightness: target mean of the encoded image, 0..1.
         black: black level of the sensor, 0..1.
-        gamma: of the encoding.
+        gamma: exponent of the encoding.
         contrast: strength of an S curve, 0..1.
         saturation: factor on chroma; 1 = unchanged.
-        cast: factors on red, green, blue, `[3]`.
+        cast: colour cast, factors on red, green, blue, `[3]`.
         vignette: loss of light in the corners, 0..1.
-        blur: of the lens, pixels.
-        noise: standard deviation in the dark, grey levels.
+        blur: blur of the lens, pixels.
+        noise: standard deviation in dark areas, grey levels.
     """
 
     brightness: float

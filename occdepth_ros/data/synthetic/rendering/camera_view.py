@@ -13,7 +13,7 @@ from occdepth_ros.data.synthetic.scene.solids import World
 Array = npt.NDArray[np.float32]
 Columns = npt.NDArray[np.int64]
 SMALL = 1e-6
-"""Least magnitude of a divisor."""
+"""Smallest magnitude of a divisor."""
 _NEAR = 0.2
 
 
@@ -22,10 +22,10 @@ class CameraView:
     """A pinhole camera.
 
     Args:
-        origin: the optical centre in the world, `[3]`.
-        rays: pixel (u, v, 1) to a world direction of depth 1, `[3, 3]`.
-        width, height: pixels.
-        leaf_scale: 1 for gaps between leaves as in training scenes, 2 for gaps of half the size, and so on.
+        origin: optical centre in the world, `[3]`.
+        rays: matrix from a pixel (u, v, 1) to a world direction of depth 1, `[3, 3]`.
+        width, height: image size, pixels.
+        leaf_scale: inverse size of gaps between leaves, relative to training scenes: 2 = gaps of half the size.
     """
 
     origin: Matrix

@@ -30,7 +30,7 @@ class Hits:
     Args:
         w: inverse depth, or minus the distance from the reference plane along sun rays, `[H, W]`.
         solid: index into the world's solids, -1 for none, `[H, W]`.
-        face: which plane of a block, `[H, W]`.
+        face: index of the plane of a block, `[H, W]`.
     """
 
     w: Array
@@ -85,7 +85,7 @@ def _draw_block(
         face[w < near] = k
         np.minimum(near, w, out=near)
     part = slice(top, bottom), slice(left, right)
-    # the back planes matter only where the solid would be the first hit
+    # the back planes matter only if the solid is the first hit
     buffer = hits.w[part]
     nearer = near > buffer
     if not nearer.any():
@@ -113,7 +113,7 @@ def _draw_balls(view: CameraView | ShadowMap, world: World, windows: npt.NDArray
     shift[:, 0, 2], shift[:, 1, 2] = u0, v0
     a = np.einsum("bi,bij->bj", affine, shift).astype(np.float32)
     q = np.einsum("bki,bkl,blj->bij", shift, quadric, shift, optimize=True).astype(np.float32)
-    # the nearest first: pixels behind them need no leaf lookup
+    # nearest first: pixels behind them need no look-up of leaf gaps
     for i in np.argsort(-a[:, 2]):
         if not area[i]:
             continue

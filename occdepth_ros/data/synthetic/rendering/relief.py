@@ -23,7 +23,7 @@ class Backdrop:
     """Woods and hills at the horizon, `FARTHEST` metres away.
 
     Args:
-        rise: tangent of their elevation by azimuth over the full circle, `[N]`.
+        rise: tangent of the elevation by azimuth over the full circle, `[N]`.
     """
 
     rise: Array
@@ -50,7 +50,8 @@ def add_ground(view: CameraView, hits: Hits, ground: Ground, backdrop: Backdrop)
     """Combine the first hits with solids, ground and backdrop.
 
     Returns:
-        inverse depth `[H, W]`, 0 in the sky; and where the ground or the backdrop is hit rather than a solid, `[H, W]`.
+        inverse depth `[H, W]`, 0 in the sky; and the mask of pixels that show ground or backdrop instead of a solid,
+        `[H, W]`.
     """
     d = view.directions()
     o = view.origin.astype(np.float32)

@@ -28,10 +28,10 @@ class Weather:
         sun, sky: colours of the light from the sun and from the sky, `[3]`.
         horizon, zenith: colours of the sky, `[3]`.
         clouds: cloud cover, 0..1.
-        haze: distance at which haze reaches 63 %, metres.
+        haze: distance at which the haze reaches 63 %, metres.
         ground: colour by class, `[256, 3]`.
         worn: amount of cracks and patches on the carriageway, 0..1.
-        offset: of all patterns on the ground, metres.
+        offset: offset of all patterns on the ground, metres.
     """
 
     sun: Array
@@ -193,7 +193,7 @@ def normals_of(world: World, solid: npt.NDArray[np.int32], face: npt.NDArray[np.
     Args:
         world: the solids.
         solid, face: indices of the solid and of the plane of a block, `[N]`.
-        points: in the world, metres.
+        points: positions in the world, metres.
     """
     count = len(world.blocks)
     normal = np.empty_like(points)

@@ -68,8 +68,8 @@ class ShadowMap:
         """Return 1 for points `[3, ...]` that the sun reaches and 0 for others; points outside of the map are sunlit.
 
         Args:
-            first_hits: the `w` that `rasterize` computed for this map, `[H, W]`.
-            points: in the world, metres.
+            first_hits: `w` computed by `rasterize` for this map, `[H, W]`.
+            points: positions in the world, metres.
         """
         s = self.sun
         column = np.rint((points[0] - points[2] * np.float32(s[0] / s[2]) - self.corner[0]) / self.cell).astype(int)

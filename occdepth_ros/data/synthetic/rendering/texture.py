@@ -14,7 +14,7 @@ Mask = npt.NDArray[np.bool_]
 SIZE = 256
 LEVELS = 7
 LEAF = 0.07
-"""Edge of the gap between leaves, metres, unless a pixel is wider."""
+"""Edge of a gap between leaves, metres, unless a pixel is wider."""
 
 
 @cache
@@ -39,7 +39,7 @@ def noise(u: Array, v: Array, texel: float, footprint: Array) -> Array:
     Args:
         u, v: coordinates on the surface, metres.
         texel: width of a texel, metres.
-        footprint: width of a pixel on the surface, metres, in the shape of u.
+        footprint: width of a pixel on the surface, metres, with the shape of u.
     """
     level = np.clip(np.log2(np.maximum(footprint, 1e-4) / texel) + 1, 0, LEVELS - 1).astype(np.int32)
     i = np.floor(u * np.float32(1 / texel)).astype(np.int32) & (SIZE - 1)

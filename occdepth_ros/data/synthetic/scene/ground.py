@@ -1,4 +1,4 @@
-"""The ground: strips along a winding, climbing street, side streets across it, and the land beside."""
+"""The ground: strips along a winding, climbing street, side streets across it, and the land next to it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Crossing:
     """A side street that joins the main street at a right angle.
 
     Args:
-        x: of its middle, metres.
-        half: half of its carriageway, metres.
+        x: position of its middle line along the main street, metres.
+        half: half width of its carriageway, metres.
         walk: width of its sidewalks, metres.
-        left, right: the sides on which it joins.
+        left, right: whether it joins on this side.
     """
 
     x: float
@@ -40,11 +40,11 @@ class Ground:
     """Class and height of the ground.
 
     Args:
-        line: y of the street's middle every STEP metres from WEST, `[N]`.
-        heights: metres, every STEP along x and y from (WEST, -SIDE), `[N, M]`.
+        line: y of the street's middle line every STEP metres from WEST, `[N]`.
+        heights: heights, metres, every STEP along x and y from (WEST, -SIDE), `[N, M]`.
         edges: distances from the middle where a strip ends, metres, positive to the left, sorted.
         labels: class of each strip, one more than edges.
-        half: half of the carriageway, metres.
+        half: half width of the carriageway, metres.
         crossings: side streets.
     """
 
@@ -120,10 +120,10 @@ def make_line(rng: np.random.Generator, winding: float) -> Matrix:
 def make_heights(
     rng: np.random.Generator, line: Matrix, hilly: float, banks: tuple[tuple[float, float], tuple[float, float]]
 ) -> Array:
-    """Draw heights `[N, M]` around a line: the street has slopes, the land beside it has banks.
+    """Draw heights `[N, M]` around a line: the street has slopes, the land next to it has banks.
 
     Args:
-        rng: source of the shape.
+        rng: random generator.
         line: see `Ground`.
         hilly: standard deviation of the slope, 0..1.
         banks: left and right, where the land begins (metres from the middle), and its slope.

@@ -23,7 +23,7 @@ class Kind:
 
     Args:
         weight: relative frequency.
-        half: half of the carriageway, metres.
+        half: half width of the carriageway, metres.
         parking, walk, verge: share of sides with a parking bay, a sidewalk, a strip of grass.
         houses: density of houses.
         woods: density of trees and shrubs beyond the verge.
@@ -90,13 +90,13 @@ class Scene:
     Args:
         kind: key of `KINDS`.
         world: all solids at time 0.
-        ground: surface that they stand on.
+        ground: surface on which the solids stand.
         backdrop: hills and woods at the horizon.
         lane: distance of the driven lane from the street's middle, to the left, metres.
         line: marking of the middle: 0 none, 1 dashed, 2 solid.
-        sides: left and right.
+        sides: left and right side.
         static: solids that do not move.
-        traffic: vehicles on the road; their solids are the last ones of the world.
+        traffic: vehicles on the road; their solids are the last ones in `world`.
     """
 
     kind: str
@@ -126,8 +126,8 @@ def make_scene(rng: np.random.Generator, kind: str | None = None) -> Scene:
     """Draw a scene.
 
     Args:
-        rng: source of everything in the scene.
-        kind: key of `KINDS`; None = a random one.
+        rng: random generator of the scene.
+        kind: key of `KINDS`; None = a random kind.
     """
     weights = np.array([k.weight for k in KINDS.values()])
     name = str(rng.choice(list(KINDS), p=weights / weights.sum())) if kind is None else kind

@@ -1,4 +1,4 @@
-"""Objects beside the carriageway: parked cars, trees, hedges, walls, houses, poles, signs and people."""
+"""Objects next to the carriageway: parked cars, trees, hedges, walls, houses, poles, signs and people."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Site:
     """A street under construction.
 
     Args:
-        ground: surface that objects stand on.
-        parts: solids placed up to now.
+        ground: surface on which objects stand.
+        parts: solids placed so far.
     """
 
     ground: Ground
@@ -55,7 +55,7 @@ class Side:
     Args:
         sign: 1 on the left, -1 on the right.
         road, bay, walk, verge, far: where carriageway, parking bay, sidewalk, verge and plots end, from the middle.
-        labels: of the five strips beyond the carriageway.
+        labels: class ids of the five strips beyond the carriageway.
         trees: whether there is a row of street trees.
         rail: whether there is a guard rail.
         parked: share of parking places in use, 0..1.
@@ -142,7 +142,7 @@ def _plots(rng: np.random.Generator, site: Site, side: Side, houses: float, wood
             deep = rng.uniform(7, 12)
             parts = things.house(rng, width - rng.uniform(0.3, 4), deep, wall(rng), roof(rng))
             site.put(parts, middle, sign * (front + back + rng.uniform(0, 2)), facing + rng.normal(0, 0.03), tilt=False)
-        # fences and hedges: one style for most of a street
+        # most of a street has one style of fences and hedges
         if rng.random() < 0.3:
             style = rng.random()
         closed = houses > 0.1 or rng.random() < 0.35

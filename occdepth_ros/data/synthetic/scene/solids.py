@@ -39,13 +39,13 @@ class Block:
 
     Args:
         planes: rows (nx, ny, nz, c) with unit normals, `[K, 4]`.
-        corners: of an enclosing box, `[8, 3]`.
+        corners: corners of an enclosing box, `[8, 3]`.
         label: class id.
         color: linear RGB.
         paint: pattern on the surface.
         rotation: rotation from the block's own frame, `[3, 3]`.
         translation: origin of the block's own frame, `[3]`.
-        half: half of the least thickness, metres.
+        half: half of the smallest thickness, metres.
     """
 
     planes: Matrix
@@ -156,9 +156,9 @@ class World:
     blocks: Sequence[Block]
     balls: Sequence[Ball]
     corners: Matrix = field(init=False)
-    """Of the enclosing boxes, `[N, 8, 3]`."""
+    """Corners of the enclosing boxes, `[N, 8, 3]`."""
     centers: Matrix = field(init=False)
-    """Of the balls, `[B, 3]`."""
+    """Centres of the balls, `[B, 3]`."""
     spheres: Matrix = field(init=False)
     """World offsets from a ball's centre to its unit sphere, `[B, 3, 3]`."""
 

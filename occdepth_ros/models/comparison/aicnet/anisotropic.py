@@ -9,15 +9,15 @@ AXES = 3
 
 
 class AnisotropicModule(nn.Module):
-    """A residual bottleneck whose 3-D convolution is one convolution per axis, and along each axis a mixture.
+    """A residual bottleneck whose 3-D convolution is split into one mixture of 1-D convolutions per axis.
 
-    Along every axis several 1-D convolutions of different length run side by side; each voxel weighs them by factors
-    that a 1x1x1 convolution of the module's input and a softmax give, so that every voxel has a receptive field of
-    its own shape.
+    Along every axis several 1-D convolutions of different lengths are applied in parallel. Each voxel weights them by
+    factors from a 1x1x1 convolution of the module's input and a softmax, so the shape of the receptive field differs by
+    voxel.
 
     Args:
-        channels: of input and output; half as many inside.
-        kernels: lengths that are mixed, odd.
+        channels: channels of input and output; half as many inside.
+        kernels: odd lengths of the mixed convolutions.
     """
 
     def __init__(self, channels: int, kernels: tuple[int, ...] = (3, 5, 7)) -> None:

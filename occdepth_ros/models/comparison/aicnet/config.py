@@ -1,4 +1,4 @@
-"""Sizes of AICNet, as data."""
+"""Configuration of AICNet."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class AicNetConfig(CompletionConfig):
         name, grid, n_classes: see `CompletionConfig`.
         feature: channels of the 2-D features and of the volumes at half the prediction's resolution; the volumes at a
             quarter have twice as many.
-        stages: anisotropic modules of either branch at a quarter of the resolution, as many fusions.
-        kernels: lengths of the convolutions that are mixed along each axis, odd.
+        stages: number of anisotropic modules of each branch at a quarter of the resolution, and of fusions.
+        kernels: odd lengths of the convolutions that are mixed along each axis.
     """
 
     name: str = "aicnet-stereo"

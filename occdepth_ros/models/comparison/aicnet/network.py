@@ -14,11 +14,11 @@ from occdepth_ros.models.layers.dense_upsample import DenseUpsample3d
 from occdepth_ros.models.layers.upsample import Upsample3d
 
 LIFT = 2
-"""Edge of the voxels that pixels are lifted to, in voxels of the prediction."""
+"""Edge of the voxels to which pixels are lifted, in voxels of the prediction."""
 DEPTH_UNIT_M = 25.6
-"""Depths are read in this unit, which brings those of the benchmark's grid between 0 and 2."""
+"""Unit of the depth input, which scales depths in the benchmark's grid to 0 to 2."""
 DILATIONS = (1, 2)
-"""Of the residual blocks of the 2-D networks."""
+"""Dilations of the residual blocks of the 2-D networks."""
 
 
 class Residual2d(nn.Module):
@@ -43,8 +43,8 @@ class Branch(nn.Module):
     """One modality: 2-D features, and their processing after lifting.
 
     Args:
-        in_channels: of its image.
-        config: sizes.
+        in_channels: channels of its image.
+        config: configuration of the network.
     """
 
     def __init__(self, in_channels: int, config: AicNetConfig) -> None:
@@ -72,10 +72,10 @@ class Branch(nn.Module):
 
 
 class AicNet(nn.Module):
-    """The network, with depth of stereo matching instead of an RGB-D camera's.
+    """AICNet with depth from stereo matching instead of an RGB-D camera.
 
-    The published network predicts at the resolution of its coarsest volume, a quarter of the input's; here a decoder of
-    two more modules restores the benchmark's resolution.
+    The published network predicts at the resolution of its coarsest volume, a quarter of that of the input; here a
+    decoder of two additional modules restores the benchmark's resolution.
     """
 
     def __init__(self, config: AicNetConfig) -> None:
@@ -99,7 +99,7 @@ class AicNet(nn.Module):
 
         Args:
             surface: the matched surface.
-            window: the columns to predict at full resolution; None = all. Context is gathered from all columns anyway.
+            window: the columns to predict at full resolution; None = all. Context is always gathered from all columns.
 
         Returns:
             class logits `[1, n_classes, X, Y, Z]` (of the window's columns).

@@ -1,4 +1,4 @@
-"""Sizes of JS3C-Net, as data."""
+"""Configuration of JS3C-Net."""
 
 from __future__ import annotations
 

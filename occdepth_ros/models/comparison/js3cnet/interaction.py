@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 CORNERS = 8
-"""Voxel centres that a point reads: the corners of the cell of centres around it."""
+"""Number of voxel centres that a point reads: the corners of the cell of centres around it."""
 
 
 class PointVoxelInteraction(nn.Module):
-    """Attention of every point over the features of the nearest voxel centres, by their offset.
+    """Attention of each point over the features of the nearest voxel centres, by their offsets.
 
     Args:
-        channels: of the voxels' features and of the result.
+        channels: channels of the voxel features and of the result.
     """
 
     def __init__(self, channels: int) -> None:
@@ -26,7 +26,7 @@ class PointVoxelInteraction(nn.Module):
 
         Args:
             volume: features of the completion, `[1, C, X, Y, Z]`.
-            points: `[N, 3]` float32, in edges of the volume's voxels from its lower corner.
+            points: `[N, 3]` float32, in voxel edges of the volume from its lower corner.
 
         Returns:
             `[N, C]`.

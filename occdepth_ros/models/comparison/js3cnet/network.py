@@ -18,7 +18,7 @@ from occdepth_ros.models.layers.dense_upsample import DenseUpsample3d
 from occdepth_ros.models.layers.upsample import Upsample3d
 
 LIFT = 2
-"""Edge of the dense volume's voxels, in voxels of the prediction."""
+"""Voxel edge of the dense volume, in voxels of the prediction."""
 POINT_FEATURES = 7
 """Input features of a point: position in the grid, position in its voxel, number of points in the voxel."""
 
@@ -30,7 +30,7 @@ class Js3cNetOutput:
     Args:
         completion: class logits of the voxels, `[1, n_classes, X, Y, Z]` (of the window's columns).
         points: class logits of the points, `[N, n_classes]`.
-        refined: the same after point-voxel interaction; None unless requested.
+        refined: class logits of the points after point-voxel interaction; None unless requested.
     """
 
     completion: torch.Tensor
@@ -39,7 +39,7 @@ class Js3cNetOutput:
 
 
 class Js3cNet(nn.Module):
-    """The network, with points of stereo matching instead of a LiDAR's."""
+    """JS3C-Net with points from stereo matching instead of a LiDAR."""
 
     def __init__(self, config: Js3cNetConfig) -> None:
         super().__init__()
@@ -65,8 +65,8 @@ class Js3cNet(nn.Module):
 
         Args:
             surface: the matched surface; the image is not used.
-            window: the columns to predict at full resolution; None = all. Context is gathered from all columns anyway.
-            interact: whether points read the completion: an auxiliary output of training, which does not change the
+            window: the columns to predict at full resolution; None = all. Context is always gathered from all columns.
+            interact: whether points read the completion, an auxiliary output of training that does not change the
                 completion.
         """
         features, points = self.name(surface)

@@ -1,4 +1,4 @@
-"""Submanifold sparse convolution (Graham et al., CVPR 2018) in PyTorch: only occupied voxels are computed."""
+"""Submanifold sparse convolution (Graham et al., CVPR 2018) in PyTorch, computed at occupied voxels only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occdepth_ros.models.comparison.scatter import coarse_index, scatter_max
 
 Size = tuple[int, int, int]
 NEIGHBOURS = 27
-"""Voxels of a 3x3x3 block."""
+"""Number of voxels in a 3x3x3 block."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Sites:
         x, y, z = (n + 2 for n in self.size)
         column, k = self.voxel // self.size[2], self.voxel % self.size[2]
         i, j = column // self.size[1], column % self.size[1]
-        # a border of one voxel, so that no block reaches around an edge
+        # a border of one voxel, so that no block wraps around an edge
         centre = ((i + 1) * y + j + 1) * z + k + 1
         site = torch.full((x * y * z,), len(self.voxel), device=self.voxel.device)
         site[centre] = torch.arange(len(self.voxel), device=self.voxel.device)
@@ -53,7 +53,7 @@ class Sites:
 
 
 class SiteNorm(nn.BatchNorm1d):
-    """Batch norm over sites or points; what is fewer than two has no deviation and takes the running one."""
+    """Batch norm over sites or points; fewer than two are normalised by the running statistics."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map `[V, C]` to the same shape."""
@@ -75,7 +75,7 @@ class SubmanifoldConv(nn.Module):
         self.norm = SiteNorm(out_channels)
 
     def forward(self, x: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
-        """Map `[V, C]` and `[V, 27]` as from `Sites.neighbours` to `[V, C']`."""
+        """Map `[V, C]` and `[V, 27]` (see `Sites.neighbours`) to `[V, C']`."""
         rows = torch.cat([x, x.new_zeros(1, x.shape[1])])
         gathered = rows[neighbours].flatten(1)  # [V, 27 C]
         return torch.relu(self.norm(self.linear(gathered)))

@@ -1,4 +1,4 @@
-"""Sizes of LMSCNet, as data."""
+"""Configuration of LMSCNet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from occdepth_ros.models.comparison.config import CompletionConfig
 
 SCALES = (8, 4, 2, 1)
-"""Resolutions at which the network predicts, coarsest first: the voxel edge over that of the input."""
+"""Output scales of the network, coarsest first: ratio of the voxel edge to that of the input."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,6 @@ class LmscNetConfig(CompletionConfig):
 
     @property
     def widths(self) -> dict[int, int]:
-        """Channels of the 2-D encoder by scale: the voxels of a column at full size, half as many more per halving."""
+        """Channels of the 2-D encoder by scale: the number of layers at full size, plus half of it per halving."""
         column = self.grid.size[2]
         return {scale: column * (2 + level) // 2 for level, scale in enumerate(reversed(SCALES))}

@@ -1,7 +1,7 @@
 """LMSCNet: a 2-D U-Net over the bird's-eye view with 3-D heads (Roldão et al., 3DV 2020, section 3).
 
-A column of voxels is a vector of channels, so context is gathered by 2-D convolutions. At each output scale a map is
-unfolded into a volume of one channel, and a small head of dilated 3-D convolutions predicts classes.
+The voxels of a column are channels, so 2-D convolutions gather context. At each output scale a map is unfolded into a
+volume of one channel, and a small head of dilated 3-D convolutions predicts classes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class VolumeHead(DilatedBranches):
 
 
 class LmscNet(nn.Module):
-    """The network: encoder down to 1/8, decoder back up with skips from every coarser scale, a head at each scale."""
+    """LMSCNet: encoder down to 1/8, decoder with skips from every coarser scale, a head at each scale."""
 
     def __init__(self, config: LmscNetConfig) -> None:
         super().__init__()
@@ -79,8 +79,8 @@ class LmscNet(nn.Module):
 
         Args:
             occupancy: 1 where a surface was matched, else 0, `[B, X, Y, Z]`.
-            scales: at which scales to predict.
-            window: the columns that the heads work on; None = all. Context is gathered from all columns anyway.
+            scales: scales to predict.
+            window: the columns that the heads work on; None = all. Context is always gathered from all columns.
 
         Returns:
             class logits by scale s, `[B, n_classes, X/s, Y/s, Z/s]` (of the window's columns).
