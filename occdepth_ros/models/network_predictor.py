@@ -20,10 +20,10 @@ from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.weights import RANDOM
 
 Tables = TypeVar("Tables")
-"""What a predictor precomputes for one calibration."""
+"""Tables that a predictor precomputes for one calibration."""
 
 KEPT_CALIBRATIONS = 2
-"""Calibrations whose tables are kept: the current one and one to switch back to."""
+"""Number of calibrations whose tables are kept: the current and the previous one."""
 
 
 class NetworkPredictor(ABC, Generic[Tables]):
@@ -35,7 +35,7 @@ class NetworkPredictor(ABC, Generic[Tables]):
         name: the registered name; random weights are marked in the attribute `name`.
         weights: a weights file, "random", or None.
         device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N".
-        names: the names that this predictor has networks for; None accepts any.
+        names: names of the networks of this predictor; None accepts any name.
 
     Raises:
         ModelError: the name or the device does not exist.
@@ -63,7 +63,7 @@ class NetworkPredictor(ABC, Generic[Tables]):
 
     @abstractmethod
     def tables(self, rig: StereoRig, grid: VoxelGrid) -> Tables:
-        """Compute what depends on the calibration only, on the predictor's device."""
+        """Compute the tables of a calibration on the predictor's device."""
 
     @abstractmethod
     def predict(self, tables: Tables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> Occupancy:

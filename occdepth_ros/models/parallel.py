@@ -1,4 +1,4 @@
-"""Threads that divide work between them in larger pieces than single operations of torch."""
+"""Threads that divide work into larger parts than single torch operations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Workers:
     """Threads with their own number of torch threads, one by default.
 
     Torch divides every operation among its threads and waits for all of them. For a sequence of short operations it is
-    faster to divide the data once; and a thread that other processes keep from running delays nothing but its own part.
+    faster to divide the data once; a thread that is preempted then delays only its own part.
 
     Args:
         count: number of threads; None = torch's number in the calling thread; 0 = the calling thread itself.
@@ -54,13 +54,13 @@ def _pool(count: int, torch_threads: int) -> ThreadPoolExecutor:
     for _ in range(count):
         pool.submit(started.wait)
     started.wait()
-    # torch's number belongs to the calling thread, and is the one that new threads start with
+    # torch's number belongs to the calling thread and is inherited by new threads
     torch.set_num_threads(before)
     return pool
 
 
 def _use(torch_threads: int) -> None:
-    torch.get_num_threads()  # a thread takes the common number when it first asks for it
+    torch.get_num_threads()  # a thread reads the common number at its first use
     torch.set_num_threads(torch_threads)
 
 

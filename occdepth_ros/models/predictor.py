@@ -1,4 +1,4 @@
-"""The protocol of a model: what the Engine calls on networks and on the geometric baseline."""
+"""The protocol of a model, which `Engine` uses for networks and for the geometric baseline."""
 
 from __future__ import annotations
 
@@ -35,37 +35,37 @@ class Occupancy:
 
 
 class FreeSpace(Enum):
-    """How the free space of a predictor is limited to what stereo matches support.
+    """Limitation of the free space of a predictor to space that stereo matches support.
 
-    A predictor states it in the class attribute `free_space`; without one, it is `UNSUPPORTED`.
+    A predictor states it in the class attribute `free_space`; the default is `UNSUPPORTED`.
     """
 
     SUPPORTED = "supported"
     """The predictor labels free space without a match as unknown itself."""
     MATCHED_DEPTH = "matched_depth"
-    """Its depth is matched, NaN where there is no match; the engine limits free space by it."""
+    """Its depth is matched, NaN without a match; the engine limits free space by it."""
     UNSUPPORTED = "unsupported"
     """Its depth is predicted; the engine matches the images and limits free space by the result."""
 
 
 @runtime_checkable
 class StatefulPredictor(Protocol):
-    """A predictor that also uses earlier pairs, for which it needs the pose of each."""
+    """A predictor that also uses earlier pairs and requires their poses."""
 
     def set_pose(self, world_from_grid: Matrix | None) -> None:
         """Set the pose of the grid's frame at the time of the next pair.
 
         Args:
-            world_from_grid: its pose in a fixed frame, `[4, 4]`; None = unknown: the earlier pairs are dropped.
+            world_from_grid: pose in a fixed frame, `[4, 4]`; None = unknown, the earlier pairs are dropped.
         """
 
 
 @runtime_checkable
 class PixelClassifier(Protocol):
-    """A predictor that also names the pixels of the left image."""
+    """A predictor that also classifies the pixels of the left image."""
 
     def pixel_classes(self, left: ImageArray) -> npt.NDArray[np.uint8]:
-        """Return the class ids of the pixels without sky, `[H, W]` uint8, 255 for pixels that the network does not see.
+        """Return the class ids of the pixels without sky, `[H, W]` uint8, 255 for pixels outside the network's image.
 
         Args:
             left: `[H, W, 3]` RGB uint8, of the calibrated size.
@@ -86,7 +86,7 @@ class Predictor(Protocol):
     name: str
 
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
-        """Precompute what depends on the calibration only; called before the first `infer` and on every change.
+        """Precompute the tables of a calibration; called before the first `infer` and on every change.
 
         Raises:
             CalibrationError, GridError, ModelError: the model cannot work on this rig or grid.

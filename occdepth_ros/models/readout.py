@@ -1,4 +1,4 @@
-"""From class logits and depth to labels, confidence and visibility."""
+"""Computation of labels, confidence and visibility from class logits and depth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.projection import project_voxels
 
 VOXELS = 16384
-"""Voxels that are read out at a time on a CPU: they fit its cache."""
+"""Voxels per chunk on a CPU, which fit its cache."""
 
 
 def labels_and_confidence(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,13 +48,13 @@ def _labels_by_chunk(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @dataclass(frozen=True)
 class VisibilityTable:
-    """Where every predicted voxel lies in the left image.
+    """Projection of the predicted voxels into the left image.
 
     Args:
         pixel: flat pixel index y * width + x, `[X, Y, Z]` int32, 0 outside the view.
-        nearest: depth of the nearest surface that does not hide the voxel: z of its centre less half its diagonal,
-            since the surface cuts the voxel; infinite outside the view, `[X, Y, Z]` float32, metres.
-        unseen: `Visibility` of the voxel behind a surface: `HIDDEN`, or `OUTSIDE` the view, `[X, Y, Z]` uint8.
+        nearest: depth of the nearest surface that does not hide the voxel: z of its centre minus half of its diagonal,
+            since the surface may intersect the voxel; infinite outside the view, `[X, Y, Z]` float32, metres.
+        unseen: `Visibility` of a voxel that is not seen: `HIDDEN`, or `OUTSIDE` the view, `[X, Y, Z]` uint8.
         width: width of the camera's image, pixels.
     """
 
@@ -78,7 +78,7 @@ class VisibilityTable:
         return VisibilityTable(self.pixel.to(device), self.nearest.to(device), self.unseen.to(device), self.width)
 
     def classify(self, surface: torch.Tensor) -> torch.Tensor:
-        """Compare every voxel with the surface that its pixel shows.
+        """Compare every voxel with the surface in its pixel.
 
         Args:
             surface: depth of the left image, `[H, W]`, at least as large as the camera's image, metres; NaN =

@@ -21,8 +21,8 @@ class Published:
     """A recognized checkpoint.
 
     Args:
-        models: names of the models that the tensors fit; several if these differ in no trained tensor.
-        state: the tensors that the models take, under the models' parameter names.
+        models: names of the models that the tensors fit; several if the models differ in untrained tensors only.
+        state: tensors that the models use, by parameter name.
         notes: further facts for the user, one line each.
     """
 

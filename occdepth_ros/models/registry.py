@@ -1,4 +1,4 @@
-"""The models by name, and how each is made. A model's module is imported when the model is made."""
+"""The models by name, with their factories. The module of a model is imported when the model is created."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class ModelEntry:
     Args:
         factory: "module:callable"; the callable takes the keywords `name`, `weights` and `device`.
         summary: one line for help texts.
-        needs_weights: whether the user must give a checkpoint because none ships.
-        published: whether its checkpoints come from the authors, who trained on the benchmark's labels by index
-            although these lie one layer (0.2 m) below the grid that they project with.
+        needs_weights: whether the user must give a checkpoint, because the package contains none.
+        published: whether its checkpoints were published by the authors, who trained on the benchmark's labels by
+            index, although the labels lie one layer (0.2 m) below the grid of their projection.
     """
 
     factory: str
@@ -116,13 +116,13 @@ MODELS: dict[str, ModelEntry] = {
 
 DEFAULT_MODEL = "occdepth-edge"
 FALLBACK_MODEL = "stereo-geometry"
-"""Model that the node falls back to when another one cannot run: it needs no weights, no GPU and no PyTorch."""
+"""Fallback model of the node; it needs no weights, no GPU and no PyTorch."""
 
 
 EXPORTED_MODEL = "occdepth-edge-sfa"
 """Model that is exported by default."""
 EXPORTED_SUFFIX = ".onnx"
-"""Suffix of weights files that hold a whole model, as `occdepth export` writes them."""
+"""Suffix of exported models, as written by `occdepth export`."""
 _EXPORTED = "occdepth_ros.exporting.predictor:ExportedPredictor"
 
 

@@ -54,7 +54,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         )
     if used != size:
         raise ValueError(f"the tensors have {used} bytes, the file has {size}")
-    # the buffer need not be aligned, and belongs to the file
+    # copied, because the buffer may be unaligned and belongs to the file
     return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
@@ -76,7 +76,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def _header(content: bytes | bytearray) -> tuple[dict[str, Any], int]:
-    """Return the entries, and the position of the first tensor."""
+    """Return the entries and the position of the first tensor."""
     if len(content) < 8:
         raise ValueError("the header is cut off")
     length = struct.unpack_from("<Q", content)[0]

@@ -20,11 +20,11 @@ from occdepth_ros.stereo.labels import SurfaceLabels
 from occdepth_ros.stereo.occupancy import WORKING_WIDTH, StereoOccupancy
 
 GROUND_BAND = 1.5
-"""A surface voxel whose centre is no more than this above the ground belongs to it, in voxel edges."""
+"""Largest height of the centre of a ground voxel above the ground, voxel edges."""
 FREE_CONFIDENCE = 254
-"""0.4 % of the free voxels are occupied in the ground truth recon10 of KITTI."""
+"""Confidence of free voxels: 0.4 % of them are occupied in the ground truth recon10 of KITTI."""
 GROUND_CONFIDENCE = 165
-"""65 % of the ground voxels have the right class there, and 93 % are occupied."""
+"""Confidence of ground voxels: in the same ground truth 65 % have the right class, and 93 % are occupied."""
 
 
 class StereoGeometry:
@@ -35,11 +35,11 @@ class StereoGeometry:
     voxel edge over the edge plus the depth error, which falls from 0.9 nearby to 0.1 at 40 m.
 
     Args:
-        name: the name it is registered under.
-        weights: must be None: the model has none.
+        name: registered name.
+        weights: must be None, because the model has no weights.
         device: ignored; the model runs on the CPU.
-        working_width: larger images are matched at the whole fraction of their size that comes nearest to this
-            width, pixels.
+        working_width: larger images are matched at the integer fraction of their size that is nearest to this width,
+            pixels.
 
     Raises:
         ModelError: weights were given.
@@ -85,7 +85,7 @@ class StereoGeometry:
         clock.append(time.perf_counter())
         confirmed = ground.confirmed.ravel()[ground.voxels // self.grid.size[2]]
         on_ground = ground.voxels[confirmed]
-        # surfaces at the height of the ground that do not extend like ground are obstacles
+        # surfaces at ground height that are not extended like ground are obstacles
         obstacle = np.union1d(surface[self._above(surface, ground) > GROUND_BAND], ground.voxels[~confirmed])
         labels = np.full(self.grid.count, UNKNOWN, np.uint8)
         confidence = np.zeros(self.grid.count, np.uint8)

@@ -1,4 +1,4 @@
-"""Times of the stages of one inference, on the CPU and on CUDA devices."""
+"""Durations of the stages of one inference, on the CPU and on CUDA devices."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 
 
 class StageClock:
-    """Times consecutive stages.
+    """Measures the duration of consecutive stages.
 
-    On a CUDA device events are recorded in its stream, so that the host does not wait between stages.
+    On a CUDA device, events are recorded in its stream, so that the host does not wait between stages.
     """
 
     cpu_time: ClassVar[bool] = False
@@ -34,7 +34,7 @@ class StageClock:
             self._marks.append(time.process_time() if self.cpu_time else time.perf_counter())
 
     def lap(self, name: str) -> None:
-        """End the stage that began at the last lap, or when the clock was made."""
+        """End the stage that began at the last lap, or at the creation of the clock."""
         self._names.append(name)
         self._mark()
 

@@ -1,4 +1,4 @@
-"""The network's tensors inside what training programs save: entries of a checkpoint, prefixes of wrappers."""
+"""Extraction of the network's tensors from training checkpoints: entries of a checkpoint, prefixes of wrappers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ ENTRIES = (
 """Entries of a training checkpoint that may hold the network's tensors, the preferred ones first."""
 
 MAX_DEPTH = 3
-"""Entries inside one another that are followed."""
+"""Largest depth of nested entries."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
-"""Prefixes of every name that wrappers leave: DataParallel, torch.compile, and modules that hold the network."""
+"""Name prefixes added by wrappers: DataParallel, torch.compile, and modules that contain the network."""
 
 COMPILED = "_orig_mod."
-"""Prefix that torch.compile also leaves inside names, for compiled parts."""
+"""Prefix that torch.compile also adds inside names, for compiled parts."""
 
 COUNTER = "n_averaged"
-"""Number of averaged models that `torch.optim.swa_utils.AveragedModel` stores beside the wrapped tensors."""
+"""Key of the number of averaged models, which `torch.optim.swa_utils.AveragedModel` stores with the wrapped tensors."""
 
 
 def network_entry(
@@ -57,8 +57,8 @@ def _holds_tensors(value: object, is_tensor: Callable[[object], bool], depth: in
 def unwrapped(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors under the network's own names, and the removed prefixes, one line each.
 
-    A prefix is removed where all names have it, and `COMPILED` anywhere. Nothing is removed where two names would
-    become equal.
+    A prefix is removed if all names have it, and `COMPILED` anywhere. Nothing is removed if two names would become
+    equal.
     """
     notes = []
     names = {name: name.replace(COMPILED, "") for name in state}

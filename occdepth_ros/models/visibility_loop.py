@@ -1,4 +1,4 @@
-"""Compiled loop over the voxels of a grid: whether the surface in their pixel hides them."""
+"""Compiled loop over the voxels of a grid that determines whether the surface in their pixel hides them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks on the CPU with the weights of a file, those that ship, or random ones."""
+"""Creation of networks on the CPU with weights from a file, shipped weights, or random weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occdepth_ros.errors import CheckpointError
 from occdepth_ros.models.loading import State, load_strict, read_state
 
 RANDOM = "random"
-"""In place of a weights file: seeded random weights, for timing and tests only."""
+"""Selects seeded random weights instead of a weights file, for timing and tests only."""
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -31,10 +31,10 @@ def with_weights(
     """Make a network on the CPU, in float32, and fill it with weights.
 
     Args:
-        make: makes the network for these weights; None = seeded random ones.
+        make: creates the network for given weights; None = seeded random weights.
         name: the model's name, for error texts.
-        weights: a weights file, "random", or None for those that ship.
-        shipped: file in `occdepth_ros/weights` that ships for this model; None = there is none.
+        weights: weights file, "random", or None for the shipped weights.
+        shipped: file in `occdepth_ros/weights` for this model; None = no shipped weights.
         recognise: names of the models that given tensors fit, for the error text.
         load: loads the tensors: `load(network, state, where=FILE)`; CheckpointError where they do not fit.
 
@@ -51,7 +51,7 @@ def with_weights(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return make(None)
-    # read first: a wrong file is found before the network is built
+    # read first, so that a wrong file is reported before the network is created
     if weights is None and shipped is not None:
         with resources.as_file(resources.files("occdepth_ros.weights").joinpath(shipped)) as path:
             weights, state = path, read_state(path)

@@ -1,4 +1,4 @@
-"""Occupancy of matched surfaces: the input of networks that complete a measured volume."""
+"""Occupancy of matched surfaces, the input of networks that complete a measured volume."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from occdepth_ros.stereo.matching import ImageArray, SemiGlobalMatcher
 from occdepth_ros.stereo.surface import SurfaceBinning
 
 WORKING_WIDTH = 640
-"""Images are matched at about this width, pixels. Full KITTI size takes 2.5 times as long (76 against 30 ms) and
-scores 0.6 points of SC IoU more on recon10 (`make bench`)."""
+"""Approximate width at which images are matched, pixels. The full KITTI size takes 2.5 times as long (76 instead of 30
+ms) and has a higher SC IoU by 0.6 points on recon10 (`make bench`)."""
 NEAREST_VOXELS = 15
-"""Smallest depth that is matched, in voxel edges: 3 m in the 0.2 m grid of the benchmark. Cameras that show nearer
-ground are matched from there, see `nearest_depth`."""
+"""Smallest depth that is matched, voxel edges: 3 m in the 0.2 m grid of the benchmark. If the cameras show nearer
+ground, it is smaller, see `nearest_depth`."""
 
 
 class StereoOccupancy:
@@ -25,8 +25,8 @@ class StereoOccupancy:
     Args:
         rig: the calibrated cameras.
         grid: the voxels.
-        working_width: larger images are matched at the whole fraction of their size that comes nearest to this
-            width, pixels.
+        working_width: larger images are matched at the integer fraction of their size that is nearest to this width,
+            pixels.
 
     Raises:
         CalibrationError: the images are too small to be matched.
@@ -61,7 +61,7 @@ class StereoOccupancy:
         disparity = self.binning.without_splinters(self.matcher.match(left, right))
         depth = self.matcher.depth(disparity)
         if self._working_size != self._size:
-            # nearest: a mean over an edge is the depth of no surface
+            # nearest neighbour: the mean over a depth edge is the depth of neither surface
             depth = np.asarray(cv2.resize(depth, self._size, interpolation=cv2.INTER_NEAREST), np.float32)
         return disparity, depth
 
@@ -75,10 +75,10 @@ class StereoOccupancy:
 def nearest_depth(rig: StereoRig, grid: VoxelGrid) -> float:
     """Return the smallest depth to match, metres: the depth of the nearest ground in the image, within limits.
 
-    Ground in front of the search range would be unknown in the costmap although the image shows it. The range is never
-    shorter than from `NEAREST_VOXELS`, and at most doubled, because matching time is proportional to it. The ground is
-    taken at height 0 of the grid's frame, as below base_link, where the camera is above that, or else at the grid's
-    lower face, as in sensor frames.
+    Ground nearer than the search range would be unknown in the costmap although it is in the image. The search range
+    begins at `NEAREST_VOXELS` or nearer and is at most doubled, because matching time is proportional to it. The ground
+    is assumed at height 0 of the grid's frame, as for base_link, if the camera is above it; otherwise at the lower face
+    of the grid, as for sensor frames.
     """
     usual = NEAREST_VOXELS * grid.resolution
     camera = rig.left

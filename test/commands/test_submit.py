@@ -91,10 +91,10 @@ def test_reasons_for_refusal_by_the_benchmark_are_reported(root: Path, capsys: p
     cases = {
         f"{LABEL}: missing": lambda name, content: None if name == LABEL else content,
         f"{LABEL}: 8 bytes, not 4194304": lambda name, content: bytes(8) if name == LABEL else content,
-        f"{LABEL}: holds ids that are no class": lambda name, content: (
+        f"{LABEL}: contains ids that are not classes": lambda name, content: (
             b"\x07\x00" + content[2:] if name == LABEL else content
         ),
-        "sequences/12/: the folder is no entry": lambda name, content: None if name == "sequences/12/" else content,
+        "sequences/12/: the folder is not an entry": lambda name, content: None if name == "sequences/12/" else content,
     }
     for expected, change in cases.items():
         (problem,) = check_submission(rewritten(file, change))
@@ -105,7 +105,7 @@ def test_reasons_for_refusal_by_the_benchmark_are_reported(root: Path, capsys: p
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr("notes.txt", "ours")
     assert main(["submit", str(file)]) == 1
-    assert "notes.txt: a submission must not hold this" in capsys.readouterr().out
+    assert "notes.txt: this entry is not allowed in a submission" in capsys.readouterr().out
 
 
 def test_files_are_not_overwritten_and_not_left_incomplete(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,7 +116,7 @@ def test_files_are_not_overwritten_and_not_left_incomplete(root: Path, capsys: p
     assert "000005.png" in capsys.readouterr().err and not list(file.parent.iterdir())
     file.write_bytes(b"mine")
     assert main(["submit", str(file), "--root", str(root)]) == 2
-    assert "there already" in capsys.readouterr().err and file.read_bytes() == b"mine"
+    assert "already exists" in capsys.readouterr().err and file.read_bytes() == b"mine"
     with pytest.raises(OutputError, match="cannot be read"):
         list(check_submission(file))
 

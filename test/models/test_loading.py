@@ -191,7 +191,7 @@ def tarred() -> bytes:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS pointer"),
         (b"<!DOCTYPE html><html>404</html>", "web page"),
         (b'\n<HTML lang="en">', "web page"),
-        (b'{"error":"Repository not found"}', "text of a server"),
+        (b'{"error":"Repository not found"}', "text message of a server"),
         (b"\x1f\x8b" + bytes(90), "gzip"),
         (tarred(), "tar archive"),
         (b"\x89HDF\r\n" + bytes(90), "HDF5"),

@@ -1,4 +1,4 @@
-"""Blocks of timm's EfficientNets with every norm and activation inside its convolution."""
+"""Blocks of timm's EfficientNets with all norms and activations fused into the convolutions."""
 
 from __future__ import annotations
 

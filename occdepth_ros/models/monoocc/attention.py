@@ -1,6 +1,6 @@
 """Deformable attention from voxels to images and among voxels (MonoOcc, section 3; after Zhu et al., ICLR 2021).
 
-Parameter names are those of published checkpoints.
+The parameter names are those of published checkpoints.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from occdepth_ros.models.monoocc.config import MonoOccConfig
 from occdepth_ros.models.monoocc.sampling import padded_map, sample_and_sum
 
 QUEUE = 2
-"""Copies of the volume that attention among voxels samples: published weights hold points for both."""
+"""Number of copies of the volume that attention among voxels samples: published weights contain points for both."""
 
 
 class PointAttention(nn.Module):
     """Base of both kinds of attention: sampling offsets, attention weights and values.
 
     Args:
-        queries: channels of a query.
+        queries: number of channels of a query.
         config: channels, heads and points.
-        copies: sets of points.
+        copies: number of point sets.
     """
 
     def __init__(self, queries: int, config: MonoOccConfig, copies: int = 1) -> None:
@@ -60,7 +60,7 @@ class PointAttention(nn.Module):
         count = self.heads * self.copies * self.points
         offsets = projected[:, : 2 * count].float().reshape(len(projected), self.heads, -1, 2)
         scores = projected[:, 2 * count :].float().reshape(-1, self.heads, self.copies, self.points)
-        # points of all copies at once: the mean over the copies is a factor of the weights
+        # points of all copies together: the mean over the copies is a factor of the weights
         return offsets, (scores.softmax(-1) / self.copies).flatten(2)
 
     def joint(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,9 +70,9 @@ class PointAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention from queries to the images in which they are visible, averaged over these.
+    """Attention from queries to the images in which they are visible, averaged over these images.
 
-    The result of queries that are visible nowhere is the output projection's bias.
+    For queries that are not visible in any image, the result is the bias of the output projection.
     """
 
     def __init__(self, config: MonoOccConfig) -> None:
@@ -92,9 +92,9 @@ class CrossAttention(nn.Module):
 
         Args:
             queries: `[N, C]`.
-            tables: of every image, from `PointAttention.table`.
-            seen: for every image the rows of the visible queries, `[M]`, and their reference points as fractions of the
-                image, `[M, 2]`.
+            tables: table of every image, from `PointAttention.table`.
+            seen: rows of the visible queries, `[M]`, and their reference points as fractions of the image, `[M, 2]`,
+                for every image.
 
         Returns:
             `[N, C]`.
@@ -121,8 +121,9 @@ class CrossAttention(nn.Module):
 class SelfAttention(PointAttention):
     """Attention among voxels, arranged as a map row by row in flat order.
 
-    Published networks concatenate a voxel's features with the same plus its position code; here the query's projection
-    is split into a part of the features and one of the codes, which is a sum of one table by row and one by column.
+    Published networks concatenate the features of a voxel with the sum of features and position code; here the
+    projection of the query is split into a part from the features and a part from the codes, which is the sum of a row
+    table and a column table.
     """
 
     def __init__(self, config: MonoOccConfig) -> None:
@@ -141,11 +142,11 @@ class SelfAttention(PointAttention):
         """Compute the contribution of the position codes to the projected query.
 
         Args:
-            rows, columns: codes of the map's rows and columns, `[r, C/2]` and `[c, C/2]`; a voxel's code is its
-                column's, then its row's.
+            rows, columns: codes of the map's rows and columns, `[r, C/2]` and `[c, C/2]`; the code of a voxel is the
+                code of its column followed by that of its row.
 
         Returns:
-            tables `[r, K]` and `[c, K]`, to be added up.
+            tables `[r, K]` and `[c, K]`, whose sum is the contribution.
         """
         weight, bias = self.joint()
         half = columns.shape[1]
@@ -165,11 +166,11 @@ class SelfAttention(PointAttention):
         """Attend from given cells of the map, and add their features.
 
         Args:
-            features: of the cells' voxels, `[N, C]`.
+            features: features of the voxels of the cells, `[N, C]`.
             projected: their projected queries, `[N, K]`.
             table: values of the whole map, from `table`.
             cells: their flat indices, `[N]`.
-            columns: voxels of a row of the map.
+            columns: number of voxels in a row of the map.
 
         Returns:
             `[N, C]`.
@@ -193,11 +194,11 @@ def ring_of_points(heads: int, copies: int, points: int) -> torch.Tensor:
 def nearest_neighbours(heads: int, copies: int, points: int, height: int) -> torch.Tensor:
     """Return the first offsets on a map whose rows are y-z planes, `[heads, copies, points, 2]`.
 
-    One direction per head: along z, y, x and a horizontal diagonal. Its points lie alternately on either side at
-    increasing distance, through all copies.
+    Each head has one direction: along z, y, x or a horizontal diagonal. Its points alternate between both sides at
+        increasing distance, over all copies.
 
     Args:
-        heads, copies, points: numbers of them.
+        heads, copies, points: number of heads, copies and points.
         height: voxels along z.
     """
     directions = torch.tensor([[1.0, 0], [height, 0], [0, 1], [height, 1]])[torch.arange(heads) % 4]

@@ -1,4 +1,4 @@
-"""Image encoders, and the neck that brings their features to the width of the queries."""
+"""Image encoders, and the neck that maps their features to the number of channels of the queries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def norms_of(network: nn.Module) -> list[nn.BatchNorm2d]:
 
 
 class ResNet50(nn.Module):
-    """torchvision's ResNet-50 up to the stage of stride 16, under torchvision's names.
+    """torchvision's ResNet-50 up to stride 16, with torchvision's parameter names.
 
     As in the published training, batch norms, stem and first stage are frozen.
     """
@@ -37,20 +37,20 @@ class ResNet50(nn.Module):
             part.requires_grad_(False)
 
     def train(self, mode: bool = True) -> ResNet50:
-        """Set the mode of all but the batch norms."""
+        """Set the mode of all modules except the batch norms."""
         super().train(mode)
         for norm in norms_of(self):
             norm.eval()
         return self
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """`[B, 3, H, W]` normalised to a list of one, `[B, 1024, H/16, W/16]`, rounded up."""
+        """Map normalised `[B, 3, H, W]` to a list with one map, `[B, 1024, H/16, W/16]`, sizes rounded up."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         return [self.layer3(self.layer2(self.layer1(x)))]
 
 
 class EfficientNetLite0(nn.Module):
-    """timm's EfficientNet-Lite0 up to stride 16: a backbone for small computers. Its features at 1/8 and 1/16."""
+    """timm's EfficientNet-Lite0 up to stride 16, with features at 1/8 and 1/16: a backbone for small computers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class EfficientNetLite0(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> EfficientNetLite0:
-        """Set the mode of all, or of all but the batch norms."""
+        """Set the mode of all modules, or of all except the batch norms."""
         super().train(mode)
         if self._settled:
             for norm in norms_of(self):
@@ -81,7 +81,7 @@ class EfficientNetLite0(nn.Module):
         return self
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """`[B, 3, H, W]` normalised to `[B, 40, H/8, W/8]` and `[B, 112, H/16, W/16]`, rounded up."""
+        """Map normalised `[B, 3, H, W]` to `[B, 40, H/8, W/8]` and `[B, 112, H/16, W/16]`, sizes rounded up."""
         out: list[torch.Tensor] = self.net(images)
         return out
 
@@ -94,17 +94,17 @@ class ConvolutionHolder(nn.Module):
         self.conv = conv
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The convolution."""
+        """Apply the convolution."""
         out: torch.Tensor = self.conv(x)
         return out
 
 
 class PyramidNeck(nn.Module):
-    """Feature pyramid whose finest level alone comes out (Lin et al., CVPR 2017); no norms, no activations.
+    """Feature pyramid that returns the finest level only (Lin et al., CVPR 2017), without norms and activations.
 
     Args:
         inputs: channels of the levels, finest first.
-        channels: of the output.
+        channels: channels of the output.
     """
 
     def __init__(self, inputs: Sequence[int], channels: int) -> None:
@@ -113,7 +113,7 @@ class PyramidNeck(nn.Module):
         self.fpn_convs = nn.ModuleList([ConvolutionHolder(nn.Conv2d(channels, channels, 3, padding=1))])
 
     def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
-        """`[B, C_i, h_i, w_i]`, finest first, to `[B, C, h_0, w_0]`."""
+        """Map `[B, C_i, h_i, w_i]`, finest first, to `[B, C, h_0, w_0]`."""
         laterals = [conv(x) for conv, x in zip(self.lateral_convs, maps, strict=True)]
         merged = laterals.pop()
         while laterals:

@@ -1,4 +1,4 @@
-"""The configurations of MonoOcc's second stage, as data."""
+"""Configurations of MonoOcc's second stage."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Backbone = Literal["resnet50", "internimage-xl", "efficientnet-lite0"]
 
 SEMANTIC_KITTI_GRID = VoxelGrid.semantic_kitti()
 SCALE = 2
-"""Edge of a working voxel, voxels of the prediction."""
+"""Edge of a working voxel, in voxels of the prediction."""
 PAST_FRAMES = (-12, -9, -6, -3)
-"""Offsets of the other input frames of the privileged branch, at 10 Hz, as in VoxFormer-T."""
+"""Frame offsets of the additional images of the privileged branch, at 10 Hz, as in VoxFormer-T."""
 
 
 @dataclass(frozen=True)
@@ -24,29 +24,29 @@ class MonoOccConfig:
     Args:
         name: its preset name.
         backbone: the 2-D encoder.
-        width: images within 5 % of this width keep their size, others are scaled to it, pixels.
-        channels: of image features, queries and volume.
-        heads: of every attention; they share the channels.
-        points: sampling points of a head in one image; attention among voxels has twice as many.
-        hidden: channels inside the feed-forward blocks.
-        cross_layers, self_layers, late_layers: of attention from proposals to the images, among all voxels, and from
-            all voxels to the images.
-        dropout: in the attention and feed-forward blocks, in training.
+        width: width to which images are scaled, pixels; images within 5 % of it keep their size.
+        channels: channels of image features, queries and volume.
+        heads: number of heads of every attention; they share the channels.
+        points: number of sampling points of a head in one image; attention among voxels has twice as many.
+        hidden: hidden channels of the feed-forward blocks.
+        cross_layers, self_layers, late_layers: number of layers of attention from proposals to the images, among all
+            voxels, and from all voxels to the images.
+        dropout: dropout probability in the attention and feed-forward blocks, in training.
         columns: columns of the map on which the working voxels are arranged in flat order for attention among them. If
             a row is a whole y-z plane, neighbours on the map are neighbours in space, and the initial offsets of the
             attention point at the nearest voxels along x, y and z.
         placed: whether the initial features of a voxel are the sum of a shared token and its position code, instead of
             an embedding per voxel for proposals and the token alone for others. This needs 30 times fewer weights,
             and gives voxels outside all images their position from the start of training.
-        cameras: images of one prediction, earlier frames included.
-        past: offsets of the earlier frames, in frames of 0.1 s, in the order of their images behind the present left
-            one; empty = there are none, and a second image is the right one.
-        late: whether a second cross-attention from all voxels to the images follows the attention among them (the
+        cameras: number of images of one prediction, including earlier frames.
+        past: offsets of the earlier frames, in frames of 0.1 s, in the order of their images after the present left
+            image; empty = no earlier frames, a second image is the right one.
+        late: whether the attention among the voxels is followed by cross-attention from all voxels to the images (the
             paper's image-conditioned cross-attention module).
         semantic: whether the network has the decoder of the auxiliary 2-D loss.
         cross_view: whether features are exchanged between the images (the paper's cross view transformer).
         n_classes: semantic classes, empty space included.
-        grid: the voxels of the prediction; its origin is free.
+        grid: grid of the prediction; its origin is arbitrary.
 
     Raises:
         GridError: the grid's working voxels do not fill whole rows of the map.
@@ -100,7 +100,7 @@ class MonoOccConfig:
 
     @property
     def rows(self) -> int:
-        """Rows of the map that the working voxels are laid out on."""
+        """Number of rows of the map on which the working voxels are arranged."""
         return self.voxels // self.columns
 
     def working_grid(self, grid: VoxelGrid) -> VoxelGrid:
@@ -108,10 +108,10 @@ class MonoOccConfig:
         return VoxelGrid(grid.origin, self.working_size, SCALE * grid.resolution, grid.frame_id)
 
     def check_grid(self, grid: VoxelGrid) -> None:
-        """Accept a grid of the trained size and resolution, wherever it lies.
+        """Accept a grid of the trained size and resolution with any origin.
 
         Raises:
-            GridError: it has another size or resolution: every voxel has an embedding of its own.
+            GridError: the size or the resolution differs; each voxel has its own embedding.
         """
         self.grid.accept(grid, who=f"{self.name} completes")
 
@@ -143,4 +143,4 @@ PRESETS: dict[str, MonoOccConfig] = {
     ),
 }
 """Configurations by name. The paper's S has all contributions; the authors' configuration file of S has none. The small
-ones are for computers without a GPU. Teachers need earlier images, so they serve in training only."""
+configurations are for computers without a GPU. Teachers need earlier images and are used in training only."""

@@ -13,17 +13,17 @@ import torch.nn.functional as F
 from torch import nn
 
 SPLIT = 2
-"""Windows along either axis."""
+"""Number of windows along each axis."""
 APART = -100.0
-"""Addend of the scores between parts of a shifted window that are not neighbours."""
+"""Value added to the scores between parts of a shifted window that are not adjacent."""
 
 
 class Sublayer(nn.Module):
-    """Attention inside windows; with `ffn` followed by a feed-forward block on the input and the result.
+    """Attention inside windows; with `ffn`, followed by a feed-forward block on the input and the result.
 
     Args:
-        channels: of the features.
-        ffn: whether there is such a block.
+        channels: channels of the features.
+        ffn: whether the feed-forward block follows.
     """
 
     def __init__(self, channels: int, *, ffn: bool) -> None:
@@ -48,8 +48,8 @@ class Sublayer(nn.Module):
         """Attend from `source` to `target`, `[B, h, w, C]` both, and add the result to `source`.
 
         Args:
-            source, target: the maps.
-            mask: addend of the scores of shifted windows, `[4, L, L]`; None = windows are not shifted.
+            source, target: feature maps.
+            mask: values added to the scores of shifted windows, `[4, L, L]`; None = windows are not shifted.
         """
         height, width = source.shape[1:3]
         shift = (height // (2 * SPLIT), width // (2 * SPLIT)) if mask is not None else (0, 0)
@@ -75,7 +75,7 @@ class Block(nn.Module):
         self.cross_attn_ffn = Sublayer(channels, ffn=True)
 
     def forward(self, source: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """`[B, h, w, C]` both; the new source."""
+        """Return the updated source; `source` and `target` are `[B, h, w, C]`."""
         source = self.self_attn(source, source, mask)
         out: torch.Tensor = self.cross_attn_ffn(source, target, mask)
         return out
@@ -85,7 +85,7 @@ class CrossViewTransformer(nn.Module):
     """Blocks of alternating windows over a pair of feature maps.
 
     Args:
-        channels: of the features.
+        channels: channels of the features.
         blocks: number of blocks.
     """
 
@@ -94,9 +94,9 @@ class CrossViewTransformer(nn.Module):
         self.layers = nn.ModuleList(Block(channels) for _ in range(blocks))
 
     def exchange(self, features: torch.Tensor) -> torch.Tensor:
-        """Exchange features between the images of one sample, each with the next: `[V, C, h, w]` to the same.
+        """Exchange features between the images of one sample, each with the next: `[V, C, h, w]` to the same shape.
 
-        Maps with an odd side stay as they are: published networks skip them.
+        Maps with an odd side are returned unchanged, as in published networks.
         """
         if features.shape[-1] % SPLIT or features.shape[-2] % SPLIT:
             return features
@@ -106,7 +106,7 @@ class CrossViewTransformer(nn.Module):
         return torch.stack(maps)
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Two maps `[C, h, w]`, position codes added, to the same."""
+        """Exchange features between two maps `[C, h, w]` with position codes."""
         both = torch.stack([a, b]).movedim(1, -1)
         other = both.flip(0)
         mask = shifted_mask(both.shape[1], both.shape[2]).to(both.device)

@@ -1,4 +1,4 @@
-"""InternImage: blocks around deformable convolution v3 (Wang et al., CVPR 2023), under the published names."""
+"""InternImage with deformable convolution v3 (Wang et al., CVPR 2023), with the published parameter names."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import nn
 from occdepth_ros.models.monoocc.sampling import padded_map, sample_and_sum
 
 EPSILON = 1e-6
-"""Of all layer norms."""
+"""Epsilon of all layer norms."""
 TAPS = 9
-"""Sampling points of a group: a 3x3 neighbourhood."""
+"""Number of sampling points of a group: a 3x3 neighbourhood."""
 
 
 @dataclass(frozen=True)
 class InternImageConfig:
-    """Sizes of the network; the defaults are InternImage-XL's.
+    """Configuration of the network; the defaults are InternImage-XL.
 
     Args:
-        channels: of the first stage; every stage has twice as many as the one before.
-        depths: blocks of each stage that is computed.
-        group_width: channels of a group of the deformable convolutions.
-        expansion: of the feed-forward blocks.
-        offset_scale: factor of all offsets, those of the 3x3 neighbourhood included.
+        channels: channels of the first stage; each stage doubles them.
+        depths: number of blocks of each stage.
+        group_width: channels per group of the deformable convolutions.
+        expansion: ratio of hidden to input channels of the feed-forward blocks.
+        offset_scale: factor of all offsets, including those of the 3x3 neighbourhood.
     """
 
     channels: int = 192
@@ -39,7 +39,7 @@ class DeformableConvolution(nn.Module):
     """DCNv3: the weighted sum of nine samples per group and pixel, with predicted offsets and weights.
 
     Args:
-        channels: of input and output.
+        channels: channels of input and output.
         config: group width and scale of the offsets.
     """
 
@@ -50,7 +50,7 @@ class DeformableConvolution(nn.Module):
         self.groups, self.offset_scale = channels // config.group_width, config.offset_scale
         self.dw_conv = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
-            # published names number the norm 1, behind a permutation of the axes
+            # in published names the norm has index 1, after a permutation of the axes
             nn.Sequential(nn.Identity(), nn.LayerNorm(channels, EPSILON)),
         )
         self.offset = nn.Linear(channels, self.groups * TAPS * 2)
@@ -64,7 +64,7 @@ class DeformableConvolution(nn.Module):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
         steps = torch.tensor([-1.0, 0.0, 1.0])
-        # x is the slower of the two
+        # x varies more slowly than y
         base = torch.stack([steps.repeat_interleave(3), steps.repeat(3)], -1)
         self.register_buffer("base", base, persistent=False)
 
@@ -101,7 +101,7 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Deformable convolution and feed-forward block, each normed and scaled before it is added."""
+    """Deformable convolution and feed-forward block, each normalised and scaled before the residual addition."""
 
     def __init__(self, channels: int, config: InternImageConfig) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class InternImage(nn.Module):
     """The stages that `config.depths` lists; MonoOcc takes three of InternImage-XL's four.
 
     Args:
-        config: sizes.
+        config: configuration of the network.
     """
 
     def __init__(self, config: InternImageConfig | None = None) -> None:
@@ -189,5 +189,5 @@ class InternImage(nn.Module):
         return out
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Return the last stage alone, as a list of one: `[B, C, H/16, W/16]` of three stages."""
+        """Return a list with the output of the last stage, `[B, C, H/16, W/16]` for three stages."""
         return self.stages(images)[-1:]

@@ -14,11 +14,11 @@ from occdepth_ros.models.monoocc.reference_points import CameraView
 from occdepth_ros.models.monoocc.sampling import padded_map
 
 LEVELS = 4
-"""Feature levels that published weights hold an embedding for; the first is used."""
+"""Number of feature levels with an embedding in published weights; the first is used."""
 CHUNK = {"cpu": 4096, "cuda": 65536}
-"""Queries per chunk: such that they fit a CPU's second-level cache, and fill a GPU."""
+"""Queries per chunk: they fit into the second-level cache of a CPU, or occupy a GPU fully."""
 LEARNING_CHUNK = 65536
-"""Queries per chunk in training, where every chunk has gradients of the size of a whole table."""
+"""Queries per chunk in training, in which each chunk has gradients with the size of a whole table."""
 
 
 class FeedForward(nn.Module):
@@ -32,7 +32,7 @@ class FeedForward(nn.Module):
         self.layers = nn.Sequential(first, nn.Linear(config.hidden, config.channels), nn.Dropout(config.dropout))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[N, C]` to the same shape."""
+        """Map `[N, C]` to the same shape."""
         out: torch.Tensor = x + self.layers(x)
         return out
 
@@ -58,7 +58,7 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Layers in sequence, under the name that checkpoints have for them."""
+    """Layers in sequence, with the parameter names of checkpoints."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class CrossTransformer(nn.Module):
     def forward(
         self, queries: torch.Tensor, features: torch.Tensor, views: Sequence[CameraView], chunk: int
     ) -> torch.Tensor:
-        """Attention from queries to the images.
+        """Apply attention from queries to the images.
 
         Args:
             queries: `[N, C]`.
@@ -136,7 +136,7 @@ class SelfTransformer(nn.Module):
         distinct: torch.Tensor | None = None,
         wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Attention among the voxels.
+        """Apply attention among the voxels.
 
         Args:
             volume: `[N, C]`.

@@ -1,6 +1,6 @@
-"""MonoOcc's second stage: from images and query proposals to classes of all voxels (section 3 of the paper).
+"""MonoOcc's second stage: maps images and query proposals to classes of all voxels (section 3 of the paper).
 
-Parameter names are those of published checkpoints; `published.py` brings their tensors to what is computed here.
+Parameter names are those of published checkpoints; `published.py` selects their tensors.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from occdepth_ros.models.monoocc.upsampled_head import UpsampledHead, coarse_ran
 from occdepth_ros.models.readout import labels_and_confidence
 
 NARROW = 64
-"""Channels below which attention is computed in float32 in any case."""
+"""Number of channels below which attention is always computed in float32."""
 
 
 class PositionTables(nn.Module):
-    """Learned codes of the rows and columns of the map that the voxels are laid out on."""
+    """Learned codes of the rows and columns of the map on which the voxels are arranged."""
 
     def __init__(self, config: MonoOccConfig) -> None:
         super().__init__()
         self.row_embed = nn.Embedding(config.rows, config.channels // 2)
         self.col_embed = nn.Embedding(config.columns, config.channels // 2)
         if config.placed and config.spatial:
-            # sines and cosines encode distance from the start; random codes would have to learn it
+            # sines and cosines encode distance initially; random codes would have to learn it
             x, y, z = config.working_size
             half = config.channels // 4
             across, up = waves(y, config.channels // 2 - half), waves(z, half)
@@ -63,13 +63,13 @@ def waves(count: int, channels: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Volumes:
-    """The volume of working voxels after every step, flat in C order.
+    """Volume of working voxels after each step, flat in C order.
 
     Args:
         proposals: flat indices of the proposals, `[Q]`, ascending.
-        cross: their queries behind the cross-transformer, `[Q, C]`.
-        attended: behind the self-transformer, `[N, C]`, or `[W, C]` where W voxels were wanted.
-        late: the same behind the late cross-transformer; None without one.
+        cross: queries of the proposals after the cross-transformer, `[Q, C]`.
+        attended: features after the self-transformer, `[N, C]`, or `[W, C]` if W voxels were requested.
+        late: features after the late cross-transformer; None without one.
     """
 
     proposals: torch.Tensor
@@ -84,10 +84,10 @@ class Volumes:
 
 
 class MonoOccHead(nn.Module):
-    """From features of the images to class logits.
+    """Maps features of the images to class logits.
 
     Args:
-        config: sizes and contributions.
+        config: configuration of the network.
     """
 
     def __init__(self, config: MonoOccConfig) -> None:
@@ -134,7 +134,7 @@ class MonoOccHead(nn.Module):
 
         Args:
             features: `[V, C, h, w]`.
-            references: where the working voxels fall in the images.
+            references: projections of the working voxels into the images.
             proposals: flat indices, `[Q]`, ascending.
 
         Returns:
@@ -151,7 +151,7 @@ class MonoOccHead(nn.Module):
 
         Args:
             proposals: flat indices, `[Q]`, ascending.
-            queries: theirs.
+            queries: queries of the proposals, `[Q, C]`.
             wanted: flat indices of the requested voxels, `[W]`, ascending: the result is `[W, C]`; None = all.
         """
         tables = self.positional_encoding
@@ -202,7 +202,7 @@ class MonoOcc(nn.Module):
     """The network for one sample: an image branch and a head.
 
     Args:
-        config: sizes and contributions.
+        config: configuration of the network.
     """
 
     def __init__(self, config: MonoOccConfig) -> None:
@@ -228,7 +228,7 @@ class MonoOcc(nn.Module):
 
         Args:
             features: from `features`, `[V, C, h, w]`.
-            references: where the working voxels fall in the V images.
+            references: projections of the working voxels into the V images.
             proposed: whether a working voxel is a proposal, `[N]`.
             wanted: flat indices of the requested voxels, `[W]`, ascending; None = all. Their features do not depend on
                 the selection.
@@ -251,7 +251,7 @@ class MonoOcc(nn.Module):
 def attention_format(config: MonoOccConfig, features: torch.Tensor) -> Iterator[torch.Tensor]:
     """Return a context manager in which attention is computed in its number format; yields the features in this format.
 
-    In narrow layers conversion to bfloat16 takes longer than the products save.
+    In narrow layers the conversion to bfloat16 takes longer than it saves.
     """
     if config.channels >= NARROW:
         yield features

@@ -1,6 +1,6 @@
 """Predictor of MonoOcc.
 
-The network reads the left image alone; the depth of its query proposals comes from the stereo pair.
+The network uses the left image only; the depth of its query proposals comes from the stereo pair.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from occdepth_ros.models.trained_height import shifted, trained_grid
 from occdepth_ros.models.weights import with_weights
 
 SWEEPS = 9
-"""Earlier pairs whose points are merged into the proposals of the published networks, as in their training; the small
-preset was trained on single pairs."""
+"""Number of earlier pairs whose points are merged into the proposals of the published networks, as in their training;
+the small preset was trained on single pairs."""
 
 
 class CachedDepth:
-    """A depth source that keeps its last result, which proposals and the visibility of voxels both read.
+    """A depth source that caches its last result, which both the proposals and the visibility of voxels use.
 
     Args:
-        source: computes the depth.
+        source: depth source.
     """
 
     def __init__(self, source: DepthSource) -> None:
@@ -61,11 +61,11 @@ class MonoOccTables:
 
     Args:
         rig: the calibrated cameras.
-        trained: the grid that the network predicts on.
-        layers: number of layers that the requested grid lies above it.
-        fit: how the rig's image becomes the network's.
+        trained: grid on which the network predicts.
+        layers: height of the requested grid above the trained grid, layers.
+        fit: transform from the rig's image to the network's image.
         references: projection of the working voxels.
-        visibility: projection of the requested grid's voxels.
+        visibility: projection of the voxels of the requested grid.
     """
 
     rig: StereoRig
@@ -81,14 +81,14 @@ class MonoOccPredictor(NetworkPredictor[MonoOccTables]):
 
     Args:
         name: a preset of `occdepth_ros.models.monoocc.config.PRESETS` without earlier images.
-        weights: a weights file, "random", or None for those that ship. Whether the image-conditioned cross-attention
-            was trained follows from the file.
+        weights: weights file, "random", or None for the shipped weights. The file determines whether the
+            image-conditioned cross-attention is used.
         device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N"; matching runs on the CPU.
-        precision: number format of convolutions and linear layers; "auto" takes bfloat16 where the hardware
-            multiplies it. Sampling locations are float32 in any case.
+        precision: number format of convolutions and linear layers; "auto" selects bfloat16 if the hardware multiplies
+            it. Sampling locations are always float32.
         depth: source of the proposals' depth; None = semi-global matching.
-        proposals: source of the proposals; None = the voxels that `depth` ends in. In the presets of the published
-            networks these are merged with those of `SWEEPS` earlier pairs where `set_pose` gave their poses.
+        proposals: source of the proposals; None = the voxels that contain points of `depth`. In the presets of the
+            published networks these are merged with those of `SWEEPS` earlier pairs if `set_pose` set their poses.
 
     Raises:
         ModelError: the name or the device does not exist, the network needs earlier images, or the device has too
@@ -117,7 +117,7 @@ class MonoOccPredictor(NetworkPredictor[MonoOccTables]):
             wide = head.transformers() if self.config.channels >= NARROW else []
             for part in (self.network.img_backbone, self.network.img_neck, *wide):
                 stored_as(part, self.dtype)
-        # other sources predict a depth for every pixel, or none at all
+        # other sources predict a depth for every pixel, or no depth
         is_matched = depth is None and proposals is None
         self.free_space = FreeSpace.MATCHED_DEPTH if is_matched else FreeSpace.UNSUPPORTED
         self._depth = CachedDepth(depth or SemiGlobalDepth())
@@ -135,7 +135,8 @@ class MonoOccPredictor(NetworkPredictor[MonoOccTables]):
     def tables(self, rig: StereoRig, grid: VoxelGrid) -> MonoOccTables:
         """Compute the tables of one calibration."""
         fit = image_fit(self.config, rig)
-        # published weights were trained on the grid that users request, the small ones on this package's ground truth
+        # published weights were trained on the grid that users request, the small weights on this package's ground
+        # truth
         trained, layers = trained_grid(grid) if self.config.placed else (grid, 0)
         references = References.of_cameras(self.config.working_grid(trained), views_of(self.config, fit.rig(rig)))
         visibility = VisibilityTable.of_camera(grid, rig.left, rig.left_from_grid)
@@ -180,7 +181,7 @@ class MonoOccPredictor(NetworkPredictor[MonoOccTables]):
         if depth is None:
             return np.full(size, np.nan, np.float32)
         if depth.shape != size:
-            # nearest: a mean over a depth edge would be the depth of neither surface
+            # nearest neighbour: the mean over a depth edge is the depth of neither surface
             depth = np.asarray(cv2.resize(depth, size[::-1], interpolation=cv2.INTER_NEAREST), np.float32)
         return depth
 
@@ -201,14 +202,14 @@ def image_fit(config: MonoOccConfig, rig: StereoRig) -> ImageFit:
 
 
 SHIPPED = {"monoocc-edge": "monoocc-edge.safetensors"}
-"""Weights file of each preset that has one in `occdepth_ros/weights`."""
+"""Weights files of presets in `occdepth_ros/weights`."""
 
 
 def load_network(name: str, weights: Path | str | None) -> MonoOcc:
     """Return the network of a preset on the CPU, with weights from a file, the shipped weights, or seeded random ones.
 
-    Parts that no prediction needs are left out: the decoder of the auxiliary loss, and the image-conditioned
-    cross-attention where the weights hold an untrained one.
+    Parts that predictions do not need are left out: the decoder of the auxiliary loss, and the image-conditioned
+        cross-attention if it is untrained in the weights.
 
     Raises:
         CheckpointError: the weights are missing, damaged, or of another network.

@@ -1,4 +1,4 @@
-"""Published checkpoints of MonoOcc and VoxFormer: the tensors that are used, and the flags that follow from them."""
+"""Published checkpoints of MonoOcc and VoxFormer: selection of the used tensors and of the configuration."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNUSED = (
         )
     ),
 )
-"""Tensors of every published checkpoint on which no output depends."""
+"""Unused tensors of all published checkpoints."""
 OPTIONAL = tuple(
     HEAD + name
     for name in (

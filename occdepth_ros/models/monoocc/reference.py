@@ -1,8 +1,8 @@
-"""Reference formulation of MonoOcc in float32, with which the predictor's path is compared.
+"""Reference formulation of MonoOcc in float32, for comparison with the optimized path.
 
-Samples by `grid_sample`, attention among voxels as two passes over two copies of the volume with concatenated queries,
-and a head that upsamples all channels before its norm. Queries are processed in chunks, since a whole pass needs
-several gigabytes.
+It samples by `grid_sample`, computes attention among voxels as two passes over two copies of the volume with
+concatenated queries, and upsamples all channels before the norm of the head. Queries are processed in chunks, since a
+pass over all of them needs several gigabytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.models.monoocc.reference_points import References
 
 CHUNK = 32768
-"""Queries at a time."""
+"""Queries per chunk."""
 
 
 def reference_logits(

@@ -13,7 +13,7 @@ from occdepth_ros.camera import Matrix, PinholeCamera
 from occdepth_ros.grid import VoxelGrid
 
 NEAREST = 1e-5
-"""Depth at which a voxel counts as in front of the camera, metres."""
+"""Minimum depth of a voxel in front of the camera, metres."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class CameraView:
     """The queries that are visible in one image.
 
     Args:
-        rows: which ones, ascending, `[M]` int64.
-        points: their reference points, fractions of the image, `[M, 2]`.
+        rows: indices of the visible queries, ascending, `[M]` int64.
+        points: reference points as fractions of the image, `[M, 2]`.
         queries: number of all queries.
     """
 

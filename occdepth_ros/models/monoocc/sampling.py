@@ -1,8 +1,8 @@
 """Bilinear samples of a feature map, weighted and summed: the core of deformable attention and of DCNv3.
 
-Every sample is four rows of a table with a weight each, so a head's result is one weighted sum of rows: an embedding
-bag. On a CPU that takes a tenth of the time of `grid_sample`, whose layout makes each channel a memory access of its
-own, and no buffer holds the single samples.
+Every sample consists of four weighted rows of a table, so the result of a head is one weighted sum of rows: an
+embedding bag. On a CPU this takes a tenth of the time of `grid_sample`, whose layout needs a separate memory access for
+each channel, and the single samples are not stored.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import torch
 import torch.nn.functional as F
 
 EXACT = 1 << 24
-"""Whole numbers below it are exact in float32."""
+"""Integers below it are exact in float32."""
 
 
 def padded_map(values: torch.Tensor) -> torch.Tensor:
-    """Give a map a margin of zeros, so that samples outside need no special case.
+    """Add a margin of zeros to a map, so that samples outside need no special case.
 
     Args:
         values: `[h, w, heads, d]`.
 
     Returns:
-        `[h + 3, w + 3, heads, d]` float32, one row and column before the first, two behind the last.
+        `[h + 3, w + 3, heads, d]` float32, with one row and column before the first and two after the last.
     """
     return F.pad(values.float(), (0, 0, 0, 0, 1, 2, 1, 2))
 
@@ -31,7 +31,7 @@ def sample_and_sum(table: torch.Tensor, locations: torch.Tensor, weights: torch.
 
     Args:
         table: from `padded_map`, `[h + 3, w + 3, heads, d]`.
-        locations: x and y, `[N, heads, points, 2]` float32, pixels of the map without margin, centres at whole numbers.
+        locations: x and y, `[N, heads, points, 2]` float32, pixels of the map without margin, centres at integers.
         weights: `[N, heads, points]`.
 
     Returns:
@@ -40,7 +40,7 @@ def sample_and_sum(table: torch.Tensor, locations: torch.Tensor, weights: torch.
     height, width, heads, depth = table.shape
     if table.shape[:3].numel() >= EXACT:
         raise ValueError(f"a map of {height}x{width} cells with {heads} heads is too large to be indexed in float32")
-    # differentiable, unlike unbind with in-place operations below, and cheap
+    # differentiable, unlike unbind followed by in-place operations, and cheap
     x = locations[..., 0].clamp(-1, width - 3)
     y = locations[..., 1].clamp(-1, height - 3)
     column, row = x.detach().floor(), y.detach().floor()

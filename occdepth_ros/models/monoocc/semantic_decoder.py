@@ -1,4 +1,4 @@
-"""Decoder of the auxiliary 2-D semantic loss: used in training only."""
+"""Decoder of the auxiliary 2-D semantic loss, used in training only."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class SemanticDecoder(nn.Module):
     """Class logits of an image at four times the resolution of its features.
 
     Args:
-        channels: of the features.
+        channels: channels of the features.
         n_classes: semantic classes.
-        dropout: in training.
+        dropout: dropout probability in training.
     """
 
     def __init__(self, channels: int, n_classes: int, dropout: float = 0.1) -> None:

@@ -19,7 +19,7 @@ class UpsampledHead(nn.Module):
     """The head; `mlp_head.0` and `mlp_head.1` are the norm and the linear layer.
 
     Args:
-        channels: of the volume.
+        channels: channels of the volume.
         n_classes: semantic classes, empty space included.
     """
 
@@ -51,8 +51,8 @@ class UpsampledHead(nn.Module):
         """Return the class logits of a box of fine voxels, for training.
 
         Args:
-            volume: the coarse voxels that it needs, `[x, y, z, C]`: along every axis those of `coarse_range`.
-            fine: the box, indices along x, y, z.
+            volume: required coarse voxels, `[x, y, z, C]`: those of `coarse_range` along every axis.
+            fine: index ranges of the box along x, y, z.
             size: coarse voxels of the whole volume along x, y, z.
 
         Returns:
@@ -68,8 +68,8 @@ class UpsampledHead(nn.Module):
     def read_out(self, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the most likely class of every fine voxel and its probability, for inference on a CPU.
 
-        Plane by plane, so that channels and logits of the fine voxels stay in the cache; several times faster than
-        `forward` and a maximum over the classes.
+        Computed plane by plane, so that channels and logits of the fine voxels stay in the cache. This is several times
+        faster than `forward` followed by a maximum over the classes.
 
         Args:
             volume: `[X, Y, Z, C]`, at least two voxels along every axis.
@@ -125,7 +125,8 @@ def interpolated_squares(volume: torch.Tensor) -> torch.Tensor:
     """Return squared lengths of trilinearly upsampled vectors (aligned corners): `[X, Y, Z, C]` to `[2X, 2Y, 2Z]`."""
     size_x, size_y, size_z = volume.shape[:3]
     here, next_x = volume, volume[1:]
-    # inner products with voxels further along y (0 or 1) and z (0, 1 or -1): at one x, and both ways across to the next
+    # inner products with voxels offset along y (0 or 1) and z (0, 1 or -1): at the same x, and between adjacent x in
+    # both orders
     at_x: dict[tuple[int, int], torch.Tensor] = {}
     across_x: dict[tuple[int, int], torch.Tensor] = {}
     own, beside = _gram(here, here), _gram(here[:, :-1], here[:, 1:])

@@ -1,4 +1,4 @@
-"""The configurations of OccDepth, as data."""
+"""Configurations of OccDepth."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SEMANTIC_KITTI_GRID = VoxelGrid.semantic_kitti()
 class DepthBins:
     """Discretisation of depth.
 
-    Published weights were supervised on uniform bins and are read by linearly increasing ones (LID), which agree
-    at the bounds only; new training may choose the same for both.
+    Published weights were supervised with uniform bins and are sampled with linearly increasing bins (LID), which agree
+    at the bounds only; new trainings may use one spacing for both.
 
     Args:
         near, far: bounds, metres.
@@ -73,16 +73,16 @@ class OccDepthConfig:
         backbone: EfficientNet variant of the 2-D encoder ("b3", "b4", "b5", "b7", "lite0").
         feature: channels of the 2-D feature maps and of the first 3-D stage.
         views: images fused per scene.
-        depth: bins of the occupancy-aware depth module; None leaves the module out.
-        crp: whether the context relation prior sits at the bottom of the 3-D network.
+        depth: bins of the occupancy-aware depth module; None = without the module.
+        crp: whether the 3-D network has the context relation prior at its coarsest level.
         cascade: whether the head predicts occupancy first and classes from it.
         occluded: whether a second head predicts which voxels the cameras cannot see.
-        fusion: how a voxel's features of several views become one: weighted by their cosine similarity
-            (Stereo-SFA), or their mean over the views that see it.
-        virtual_bf: baseline times focal length of a second view that is warped from the first by its depth,
-            pixels times metres; None if all views are images.
+        fusion: fusion of the features of several views in a voxel: weighted by cosine similarity (Stereo-SFA), or the
+            mean over the views in which the voxel is visible.
+        virtual_bf: baseline times focal length of a virtual second view, which is warped from the first by its depth,
+            pixel metres; None if all views are images.
         n_classes: semantic classes, empty space included.
-        grid: the voxels that the network predicts.
+        grid: grid of the prediction.
         project_scale: factor by which the lifted volume is coarser than the prediction (1 or 2).
         image: height and width of the network's image, pixels.
         scales: 2-D scales that are lifted.
@@ -132,12 +132,12 @@ class OccDepthConfig:
 
     @property
     def lifted_grid(self) -> VoxelGrid:
-        """The voxels that images are lifted to."""
+        """Grid of the lifted voxels."""
         return self.grid.coarsened(self.project_scale)
 
     @property
     def images(self) -> int:
-        """Number of images that go in; a virtual view needs none."""
+        """Number of input images; a virtual view needs none."""
         return self.views if self.virtual_bf is None else 1
 
     @property
@@ -153,7 +153,7 @@ class OccDepthConfig:
         return a, b, c
 
     def check_grid(self, grid: VoxelGrid) -> None:
-        """Accept a grid of the trained size and resolution, wherever it lies.
+        """Accept a grid of the trained size and resolution with any origin.
 
         Raises:
             GridError: the weights are tied to another size (through the context prior) or resolution.
@@ -207,5 +207,5 @@ PRESETS: dict[str, OccDepthConfig] = {
         replace(_SMALL, name="monoscene-small", depth=None, cascade=False, views=1),
     )
 }
-"""The published configurations by name, the MonoScene baseline, and small configurations for training on CPUs: the same
-modules with a small encoder on images of half the size."""
+"""Configurations by name: the published ones, the MonoScene baseline, and small ones for training on CPUs, which have
+the same modules with a small encoder on images of half the size."""

@@ -1,4 +1,4 @@
-"""2-D decoder: from the encoder's maps to feature maps of one width at every scale."""
+"""2-D decoder: maps the encoder's maps to feature maps with equal channels at every scale."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         channels = below = int(in_channels * width)
-        # a 1x1 convolution with padding: a ring of pure bias around the map, which published weights expect
+        # a 1x1 convolution with padding adds a ring of bias values around the map, which published weights require
         self.conv2 = nn.Conv2d(in_channels, channels, 1, padding=1)
         self.scales = tuple(s for s in SCALES if s >= finest_scale)
         for level, scale in enumerate(self.scales, start=1):

@@ -20,7 +20,7 @@ TAPPED_STAGES = {0: 2, 1: 4, 2: 8, 4: 16}
 
 
 class Encoder(nn.Module):
-    """EfficientNet, tapped.
+    """EfficientNet with access to its intermediate maps.
 
     Args:
         backbone: variant, a key of `BACKBONES`.

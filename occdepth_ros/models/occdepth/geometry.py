@@ -28,7 +28,7 @@ class SceneGeometry:
         pixels: by 2-D scale, flat pixel index in that scale's map, `[V, N, P]` int64, 0 where invisible.
         visible: whether the pattern pixel is in the image and before the camera, `[V, N, P]` bool.
         camera_scalar: 1000 sqrt(1/fx² + 1/fy²), `[V]`.
-        oad_grid: where voxels sample the depth distribution, `[V, X, Y, Z, 3]`; None without depth module.
+        oad_grid: sampling positions of voxels in the depth distribution, `[V, X, Y, Z, 3]`; None without depth module.
         oad_inside: share of each sample that lies in bounds, summed over the views, `[X, Y, Z]`; None for one view.
     """
 
@@ -41,7 +41,7 @@ class SceneGeometry:
 
     @classmethod
     def of_rig(cls, config: OccDepthConfig, rig: StereoRig, grid: VoxelGrid) -> SceneGeometry:
-        """Return the tables of a stereo rig whose images are the network's."""
+        """Return the tables of a stereo rig with the network's image size."""
         views = [(rig.left, rig.left_from_grid), (rig.right, rig.right_from_grid)][: config.views]
         return cls.of_views(config, views, grid)
 
@@ -115,7 +115,7 @@ def sampling_positions(
         out[:, 0] = (points[:, 0] * k[0, 0] / z + k[0, 2]) / (width - 1) * 2 - 1
         out[:, 1] = (points[:, 1] * k[1, 1] / z + k[1, 2]) / (height - 1) * 2 - 1
         out[:, 2] = bins.position(z) / (bins.count - 1) * 2 - 1
-    # points behind the camera sample outside; the limit keeps far positions within the sampler's integers
+    # points behind the camera sample outside; the limit keeps far positions within the integer range of the sampler
     out[(z <= 0) | ~np.isfinite(out).all(axis=1)] = -2.0
     return out.clip(-10.0, 10.0).reshape(*grid.size, 3)
 

@@ -24,7 +24,7 @@ DEPTH_SCALE = 8
 """2-D scale whose features the depth module reads."""
 
 WEIGHT_GAIN = 100.0
-"""Factor on the depth weight: of the order of the number of bins, so a flat distribution changes little."""
+"""Factor on the depth weight, close to the number of bins, so that a uniform distribution has a weight of about 1."""
 
 
 class UNet2d(nn.Module):
@@ -42,7 +42,7 @@ class UNet2d(nn.Module):
         )
 
     def forward(self, images: torch.Tensor, wanted: tuple[int, ...] | None = None) -> dict[int, torch.Tensor]:
-        """`[B, 3, H, W]` to maps `[B, C, ceil(H/s), ceil(W/s)]` by scale s."""
+        """Map `[B, 3, H, W]` to maps `[B, C, ceil(H/s), ceil(W/s)]` by scale s."""
         maps: dict[int, torch.Tensor] = self.decoder(self.encoder(images), wanted)
         return maps
 
@@ -63,7 +63,7 @@ class OccDepthOutput:
 class OccDepth(nn.Module):
     """OccDepth in one configuration; parameter names are those of the published checkpoints.
 
-    The steps are methods, so that they can be timed, compared or replaced one by one; `forward` runs them all.
+    The steps are methods that can be timed, compared or replaced individually; `forward` runs all of them.
     """
 
     def __init__(self, config: OccDepthConfig) -> None:

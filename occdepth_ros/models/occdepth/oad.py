@@ -27,7 +27,7 @@ class CameraMlp(nn.Module):
 
 
 class CameraGate(nn.Module):
-    """Squeeze-and-excitation whose gate comes from the camera instead of the map."""
+    """Squeeze-and-excitation with a gate computed from the camera instead of the map."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class OccupancyAwareDepth(nn.Module):
         b, v = features.shape[:2]
         scalars = camera.repeat(b)[:, None].to(features.dtype)
         logits = self.depth_net[0](features.flatten(0, 1), scalars)
-        # half precision is too coarse for 104 probabilities
+        # float32, because half precision is too coarse for 104 probabilities
         return logits.float().softmax(dim=1).unflatten(0, (b, v))
 
 
@@ -116,8 +116,7 @@ def sample_weight(depth: torch.Tensor, grid: torch.Tensor, inside: torch.Tensor 
     Args:
         depth: probabilities of all views, `[B, V, D, h, w]`.
         grid: sampling position (u, v, bin) of every voxel in every view, normalised, `[V, X, Y, Z, 3]`.
-        inside: how much of the sample lies in bounds, summed over the views, `[X, Y, Z]`; None (one view) leaves
-            the sum as it is.
+        inside: share of the sample in bounds, summed over the views, `[X, Y, Z]`; None (one view) = no normalisation.
 
     Returns:
         `[B, 1, X, Y, Z]`.

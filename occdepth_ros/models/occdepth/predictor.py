@@ -32,7 +32,7 @@ class OccDepthTables:
     """Tables of one calibration.
 
     Args:
-        fit: how the rig's image becomes the network's.
+        fit: transform from the rig's image to the network's image.
         lifting: projection and sampling of the lifted voxels.
         visibility: projection of the predicted voxels.
     """
@@ -49,9 +49,9 @@ class OccDepthPredictor(NetworkPredictor[OccDepthTables]):
         name: a preset of `occdepth_ros.models.occdepth.config.PRESETS`.
         weights: a weights file, or "random".
         device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N".
-        precision: number formats. "float32" keeps the labels; "mixed" computes the finest 2-D maps, the 3-D network
-            and the head, which take most of the time, in bfloat16, and "bfloat16" everything. benchmarks/README.md
-            lists the share of equal labels; it depends on the weights.
+        precision: number formats. "float32" preserves the labels; "mixed" computes the finest 2-D maps, the 3-D network
+            and the head, which take most of the time, in bfloat16; "bfloat16" computes all parts in bfloat16.
+            benchmarks/README.md lists the share of equal labels; it depends on the weights.
         compile: compile the networks by torch.compile with CUDA graphs; CUDA devices only.
 
     Raises:
@@ -101,7 +101,7 @@ class OccDepthPredictor(NetworkPredictor[OccDepthTables]):
         """Predict one pair, see `NetworkPredictor.predict`."""
         network, lifting = self.network, tables.lifting
         if self._compiled:
-            # the outputs of the last pair's graphs may be overwritten from here on
+            # from here on the outputs of the graphs of the last pair may be overwritten
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         uploaded = torch.from_numpy(np.stack(images[: self.config.views])).to(self.device)
         prepared = network.prepared(tables.fit.apply(uploaded))

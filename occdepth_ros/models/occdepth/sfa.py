@@ -1,6 +1,6 @@
 """Stereo soft feature assignment (Stereo-SFA): lifting 2-D features to voxels (OccDepth, section 3.2).
 
-Without parameters: every voxel takes the features of the pixels that its centre projects to, weighted by the cosine
+SFA has no parameters: every voxel takes the features of the pixels of its projected centre, weighted by the cosine
 similarity of the two views.
 """
 
@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 EPSILON = 1e-8
-"""Smallest norm that the cosine similarity divides by."""
+"""Smallest divisor of the cosine similarity."""
 
 
 def gather_view(features: torch.Tensor, pixels: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
@@ -28,7 +28,7 @@ def gather_view(features: torch.Tensor, pixels: torch.Tensor, visible: torch.Ten
     # rows of C values: one contiguous read per voxel instead of C scattered ones
     rows = features.flatten(1).T.contiguous()  # [h*w, C]
     if pixels.shape[1] == 1:
-        # invisible voxels read a row of zeros, which avoids a pass over all voxels with a mask
+        # invisible voxels read a row of zeros, which avoids a masking pass over all voxels
         rows = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
         return rows[torch.where(visible[:, 0], pixels[:, 0], len(rows) - 1)]
     total = torch.zeros(pixels.shape[0], rows.shape[1], dtype=rows.dtype, device=rows.device)
@@ -81,7 +81,7 @@ def lift_views(
         features: `[V, C, h, w]`.
         pixels: flat pixel indices in this scale's map, `[V, N, P]`.
         visible: `[V, N, P]`.
-        fusion: how several views become one.
+        fusion: fusion of several views.
 
     Returns:
         `[N, C]`.

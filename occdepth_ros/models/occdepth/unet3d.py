@@ -1,4 +1,4 @@
-"""3-D network: two levels down, context relation prior at the bottom, back up, head."""
+"""3-D network: encoder with two levels, context relation prior at the coarsest level, decoder, head."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from occdepth_ros.models.occdepth.head import OccludedHead, SegmentationHead
 
 @dataclass(frozen=True)
 class StageNames:
-    """What published checkpoints call the stages of the 3-D network."""
+    """Names of the stages of the 3-D network in published checkpoints."""
 
     down1: str
     down2: str
@@ -35,7 +35,7 @@ STAGE_NAMES = {
 
 @dataclass(frozen=True)
 class Completion:
-    """What the 3-D network returns, B scenes of C channels.
+    """Output of the 3-D network for B scenes.
 
     Args:
         logits: class logits, `[B, n_classes, X, Y, Z]`.
@@ -79,8 +79,8 @@ class UNet3d(nn.Module):
 
         Args:
             x: the lifted volume, `[B, C, X/p, Y/p, Z/p]` with p the projection scale.
-            window: the columns that are predicted (KITTI layout only); None = all. Context is gathered from all
-                columns anyway.
+            window: the columns that are predicted (KITTI layout only); None = all. Context is always gathered from all
+                columns.
         """
         full, relations = self.volume(x, window)
         logits, occupancy = self.head(full)

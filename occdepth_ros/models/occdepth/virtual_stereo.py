@@ -20,7 +20,7 @@ def warp_to_right(features: torch.Tensor, depth: torch.Tensor, bf: float) -> tor
     b, _, h, w = features.shape
     resized = F.interpolate(depth[:, None], size=(h, w), mode="bilinear", align_corners=False)[:, 0]
     disparity = torch.where(resized > 0, bf / resized, torch.zeros_like(resized))  # [B, h, w]
-    # positions are pixel edges, half a map pixel to the left and up of the centres, as in published weights
+    # positions are pixel edges, half a map pixel to the left and above the centres, as in published weights
     x = -1 + 2 * torch.arange(w, device=depth.device, dtype=depth.dtype) / w
     y = -1 + 2 * torch.arange(h, device=depth.device, dtype=depth.dtype) / h
     positions = torch.stack([x + disparity * 2 / w, y[:, None].expand(b, h, w)], dim=-1)

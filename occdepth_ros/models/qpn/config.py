@@ -1,4 +1,4 @@
-"""Sizes of the query proposal network, as data."""
+"""Configuration of the query proposal network."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from occdepth_ros.errors import GridError, ModelError
 from occdepth_ros.grid import VoxelGrid
 
 SCALES = (2, 4, 8)
-"""Edges of a predicted voxel over that of an input voxel, finest first."""
+"""Output scales: ratio of the edges of predicted and input voxels, finest first."""
 
 
 @dataclass(frozen=True)
 class QpnConfig:
-    """One size of the network.
+    """Configuration of the network.
 
     Args:
         name: the model's name.
         grid: voxels of the input; the origin is not used.
-        heads: scales that predict, 2 among them; VoxFormer's checkpoints have (2,), MonoOcc's all three.
+        heads: output scales, which must include 2; VoxFormer's checkpoints have (2,), MonoOcc's all three.
 
     Raises:
         GridError: the grid cannot be halved three times.
@@ -43,15 +43,15 @@ class QpnConfig:
 
     @property
     def widths(self) -> tuple[int, int, int, int]:
-        """Channels of the four encoder blocks: the voxels of a column, half as many more per halving."""
+        """Channels of the four encoder blocks: the number of layers, plus half of it per halving."""
         column = self.grid.size[2]
         return column, column * 3 // 2, column * 2, column * 5 // 2
 
     def check_grid(self, grid: VoxelGrid) -> None:
-        """Accept a grid of the trained size and resolution, wherever it lies.
+        """Accept a grid of the trained size and resolution with any origin.
 
         Raises:
-            GridError: it has another size or resolution.
+            GridError: the size or the resolution differs.
         """
         self.grid.accept(grid, who=f"{self.name} reads")
 

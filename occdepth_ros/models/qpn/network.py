@@ -1,6 +1,6 @@
 """Query proposal network: a 2-D U-Net over the bird's-eye view of an occupancy volume, small 3-D heads (after LMSCNet).
 
-A column of voxels is a vector of channels. Parameters have the published names, so that checkpoints load strictly.
+The voxels of a column are channels. Parameters have the published names, so that checkpoints load strictly.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class OccupancyHead(DilatedBranches):
         self.conv_classes = nn.Conv3d(HEAD_CHANNELS, 2, 3, padding=1)
 
     def forward(self, columns: torch.Tensor) -> torch.Tensor:
-        """`[B, Z, X, Y]` to logits `[B, 2, X, Y, Z]`, at least 0."""
+        """Map `[B, Z, X, Y]` to logits `[B, 2, X, Y, Z]`, at least 0."""
         volume = torch.relu(self.conv0(columns[:, None]))  # [B, 8, Z, X, Y]
         return torch.relu(self.conv_classes(self.pyramid(volume))).permute(0, 1, 3, 4, 2)
 
@@ -49,7 +49,7 @@ class QueryProposalNetwork(nn.Module):
     """The network.
 
     Args:
-        config: its size.
+        config: configuration of the network.
     """
 
     def __init__(self, config: QpnConfig | None = None) -> None:
@@ -83,7 +83,7 @@ class QueryProposalNetwork(nn.Module):
 
         Args:
             occupancy: 1 where a surface was matched, else 0, `[B, X, Y, Z]`.
-            scales: at which of the heads' scales to predict; None = all.
+            scales: scales of the heads to predict; None = all.
 
         Returns:
             logits of free and occupied by scale s, `[B, 2, X/s, Y/s, Z/s]`.
@@ -96,14 +96,14 @@ class QueryProposalNetwork(nn.Module):
         """Return the voxels of twice the edge that are occupied with a probability above a threshold.
 
         Args:
-            occupancy: as of `forward`.
+            occupancy: as in `forward`.
             threshold: 0.5 as published: the larger logit decides, and ties are free.
 
         Returns:
             `[B, X/2, Y/2, Z/2]` bool.
         """
         logits = self(occupancy, (2,))[2].float()
-        # of two logits the difference is that of the probability; exact for ties
+        # the difference of two logits is the logit of the probability; exact for ties
         return logits[:, OCCUPIED] - logits[:, 1 - OCCUPIED] > math.log(threshold / (1 - threshold))
 
     def columns(self, occupancy: torch.Tensor) -> dict[int, torch.Tensor]:

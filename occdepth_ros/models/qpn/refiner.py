@@ -20,12 +20,12 @@ from occdepth_ros.models.weights import RANDOM, with_weights
 
 
 class QpnRefiner:
-    """From occupied voxels to proposals by the query proposal network.
+    """Computes proposals from occupied voxels by the query proposal network.
 
     Args:
-        weights: a weights file of the network, with the coarser heads or without, or "random".
+        weights: weights file of the network, with or without the coarser heads, or "random".
         device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N".
-        config: the network's size; the heads follow from the weights.
+        config: configuration of the network; the weights determine the heads.
         threshold: probability above which a voxel is proposed, within (0, 1); 0.5 as published.
 
     Raises:
@@ -53,7 +53,7 @@ class QpnRefiner:
         """Compute proposals `[X/2, Y/2, Z/2]` from occupied voxels `[X, Y, Z]`.
 
         Raises:
-            GridError: the network reads another grid.
+            GridError: the grid does not match the network.
             ModelError: the device ran out of memory.
         """
         self.network.config.check_grid(grid)

@@ -16,7 +16,7 @@ Points = npt.NDArray[np.float32]
 """`[3, N]` metres."""
 
 FARTHEST_M = 80.0
-"""Depth beyond which a point is left out, as published."""
+"""Depth above which a point is left out, metres, as published."""
 
 
 class PseudoLidar:
@@ -24,7 +24,7 @@ class PseudoLidar:
 
     Args:
         rig: the calibrated cameras.
-        size: height and width of the depth images; the rig's are taken as resized to it.
+        size: height and width of the depth images, to which the rig's images are resized.
     """
 
     def __init__(self, rig: StereoRig, size: tuple[int, int]) -> None:
@@ -76,7 +76,7 @@ class SweepBuffer:
 
         Args:
             points: of the present pair, `[3, N]` metres.
-            world_from_grid: pose of the grid's frame, `[4, 4]`; None = unknown: stored pairs are dropped.
+            world_from_grid: pose of the grid's frame, `[4, 4]`; None = unknown, stored pairs are dropped.
         """
         if world_from_grid is None:
             self.clear()
@@ -84,7 +84,7 @@ class SweepBuffer:
         now_from_world = np.linalg.inv(world_from_grid)
         clouds = [points]
         for sweep in self._sweeps:
-            # composed in float64: world coordinates may be large
+            # composed in float64, because world coordinates may be large
             motion = (now_from_world @ sweep.world_from_grid).astype(np.float32)
             clouds.append(motion[:3, :3] @ sweep.points + motion[:3, 3:])
         self._sweeps.append(_Sweep(points, np.array(world_from_grid, np.float64)))
@@ -115,7 +115,7 @@ def _voxels(points: Points, grid: VoxelGrid) -> npt.NDArray[np.int32]:
     for axis, (lower, count) in enumerate(zip(grid.origin, grid.size, strict=True)):
         cell = (points[axis] - np.float32(lower)) * np.float32(1 / grid.resolution)
         inside &= (cell >= 0) & (cell < count)
-        # points outside may exceed the range of integers; they are dropped
+        # points outside, which may exceed the range of integers, are dropped
         with np.errstate(invalid="ignore"):
             flat = flat * np.int32(count) + cell.astype(np.int32)
     return flat[inside]

@@ -13,8 +13,8 @@ class SemiGlobalDepth:
     """Depth of reliable matches without isolated patches; a `DepthSource` without weights.
 
     Args:
-        working_width: larger images are matched at the whole fraction of their size that comes nearest to this
-            width, pixels; the depth has that size.
+        working_width: larger images are matched at the integer fraction of their size that is nearest to this width,
+            pixels; the depth has that size.
     """
 
     def __init__(self, working_width: int = WORKING_WIDTH) -> None:

@@ -25,11 +25,10 @@ class DepthSource(Protocol):
         Args:
             left, right: `[H, W, 3]` RGB uint8, of the rig's size.
             rig: the calibrated cameras.
-            grid: the voxels that the depth is for.
+            grid: grid for which the depth is computed.
 
         Returns:
-            `[h, w]` float32 metres along the optical axis, NaN where there is none; the whole image at its own size
-            or a smaller one.
+            `[h, w]` float32 metres along the optical axis, NaN = no depth; the whole image at full or reduced size.
 
         Raises:
             CalibrationError, GridError, ModelError: the rig or the grid cannot be used.
@@ -38,15 +37,15 @@ class DepthSource(Protocol):
 
 @runtime_checkable
 class ProposalSource(Protocol):
-    """Proposes the voxels, of twice the grid's edge, that the network queries."""
+    """Proposes the voxels, with twice the edge of the grid's voxels, that the network queries."""
 
     def __call__(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Proposals:
-        """Proposals from one rectified pair, and from earlier ones where the source is stateful.
+        """Return the proposals from one rectified pair, and from earlier pairs if the source is stateful.
 
         Args:
             left, right: `[H, W, 3]` RGB uint8, of the rig's size.
             rig: the calibrated cameras.
-            grid: the voxels of the prediction, even numbers of them.
+            grid: grid of the prediction, with even sizes.
 
         Returns:
             `[X/2, Y/2, Z/2]` bool.
@@ -59,5 +58,5 @@ class ProposalSource(Protocol):
         """Set the pose of the grid's frame at the time of the next pair.
 
         Args:
-            world_from_grid: its pose in a fixed frame, `[4, 4]`; None = unknown: the earlier pairs are dropped.
+            world_from_grid: pose in a fixed frame, `[4, 4]`; None = unknown, the earlier pairs are dropped.
         """

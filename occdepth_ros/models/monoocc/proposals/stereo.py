@@ -1,4 +1,4 @@
-"""From a stereo pair to query proposals in one call."""
+"""Computes query proposals from a stereo pair."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class StereoProposals:
     """Proposals from depth, points, earlier pairs and voxels; a `ProposalSource`.
 
     Args:
-        depth: where depth comes from; None = semi-global matching.
-        refine: makes proposals from occupied voxels; None = proposals with an occupied voxel among their eight, and
-            those within `dilation` steps.
-        history: number of earlier pairs that are merged with the present one if `set_pose` gave their poses; 9 in the
+        depth: depth source; None = semi-global matching.
+        refine: computes proposals from occupied voxels; None = proposals that contain an occupied voxel, dilated by
+            `dilation` steps.
+        history: number of earlier pairs that are merged with the present pair if `set_pose` set their poses; 9 in the
             published networks.
-        min_points: points from which a voxel is occupied; 1 in the published networks.
+        min_points: number of points from which a voxel is occupied; 1 in the published networks.
         dilation: without `refine`, number of steps by which proposals are dilated.
 
     Raises:
@@ -96,7 +96,7 @@ def halved(volume: Volume) -> Proposals:
 
 def dilated(volume: Proposals, steps: int) -> Proposals:
     """Dilate a volume `[X, Y, Z]` by a cube that reaches `steps` voxels to each side."""
-    # a box is the same along one axis after the other
+    # a box filter is separable
     for axis in range(3 if steps else 0):
         padded = np.pad(np.moveaxis(volume, axis, 0), ((steps, steps), (0, 0), (0, 0)))
         count = padded.shape[0] - 2 * steps

@@ -1,1 +1,1 @@
-"""OccDepth for inference: the computation of the reference network, rearranged for speed."""
+"""OccDepth for inference: the computation of the reference network, reordered for speed."""

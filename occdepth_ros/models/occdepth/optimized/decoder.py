@@ -16,7 +16,7 @@ from occdepth_ros.models.occdepth.optimized.upsampling import TapSum, tap_weight
 from occdepth_ros.models.occdepth.optimized.winograd import WinogradConv
 
 SLOPE = 0.01
-"""Of the decoder's LeakyReLU."""
+"""Negative slope of the decoder's LeakyReLU."""
 
 WIDE = 128
 """Number of channels from which Winograd's transforms save time."""
@@ -56,7 +56,7 @@ def sparse_pixels_of(pixels: list[torch.Tensor], height: int, width: int) -> tup
 
     Args:
         pixels: by view, flat indices of the pixels that voxels read, sorted and unique.
-        height, width: of the finest map.
+        height, width: size of the finest map.
 
     Returns:
         the tables, and by view the row of every pixel of the map among the results, -1 = none.
@@ -95,7 +95,7 @@ class OptimizedUpBlock(nn.Module):
         block: the reference block.
         below: channels of the coarser map.
         commute: whether the taps of the first convolution are applied before the upsampling, and Winograd's transforms
-            are used for the second: fewer multiplications, more memory accesses.
+            are used for the second convolution: fewer multiplications, more memory accesses.
         dtype: number format.
     """
 
@@ -124,7 +124,7 @@ class OptimizedUpBlock(nn.Module):
         self._sums: dict[tuple[int, ...], TapSum] = {}
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """As the reference block: `[V, C, h, w]` and `[V, S, H, W]` to `[V, C', H, W]`."""
+        """Compute the reference block: `[V, C, h, w]` and `[V, S, H, W]` to `[V, C', H, W]`."""
         size = skip.shape[2:]
         if self.taps is None:
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=True)
@@ -182,7 +182,7 @@ class FinestBlock(nn.Module):
         self._of: SparsePixels | None = None
 
     def forward(self, x: torch.Tensor, images: torch.Tensor, sparse_pixels: SparsePixels) -> torch.Tensor:
-        """`[V, C, h, w]` and the images `[V, 3, H, W]` to rows of the pixels that voxels read, `[P, feature]`."""
+        """Map `[V, C, h, w]` and the images `[V, 3, H, W]` to rows of the pixels that voxels read, `[P, feature]`."""
         if self._of is not sparse_pixels:
             low, high = (x.shape[2], x.shape[3]), (images.shape[2], images.shape[3])
             self._sums, self._of = [TapSum(low, high, near) for near in sparse_pixels.around], sparse_pixels
@@ -213,7 +213,7 @@ class OptimizedDecoder(nn.Module):
         decoder: the reference module, in evaluation mode.
         wanted: scales that are lifted.
         dtype: number format of the blocks coarser than scale 2.
-        fine: number format of those of scales 2 and 1.
+        fine: number format of the blocks of scales 2 and 1.
         commute: whether multiplications in float32 are replaced by memory accesses, which is faster on CPUs.
     """
 
@@ -246,7 +246,7 @@ class OptimizedDecoder(nn.Module):
 
         Args:
             maps: the encoder's maps by scale.
-            sparse_pixels: the pixels of scale 1 that voxels read; None = the whole map is computed, and no rows.
+            sparse_pixels: pixels of scale 1 that voxels read; None = the whole map is computed, without rows.
         """
         x = self.entry(maps[32])
         out: dict[int, torch.Tensor] = {}

@@ -1,4 +1,4 @@
-"""The EfficientNet with every norm and activation inside its convolution."""
+"""The EfficientNet with all norms and activations fused into the convolutions."""
 
 from __future__ import annotations
 

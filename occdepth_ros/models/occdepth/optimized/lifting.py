@@ -20,14 +20,14 @@ def lift_seen(config: OccDepthConfig, rows: Mapping[int, torch.Tensor], tables: 
     Args:
         config: the network.
         rows: by scale, the map's pixels of all views, `[n, C]`.
-        tables: of the calibration.
+        tables: tables of the calibration.
     """
     count = len(tables.seen)
     chunk = CHUNK if tables.seen.device.type == "cpu" else max(count, 1)
     channels = next(iter(rows.values())).shape[1]
     out = torch.zeros(count, channels, device=tables.seen.device)
     pair = len(tables.visible) == 2 and tables.visible.shape[2] == 1 and config.fusion == "cosine"
-    # of pixels, which are fewer than voxels
+    # norms of pixels, which are fewer than voxels
     inverse = {s: _inverse_norm(r) for s, r in rows.items()} if pair else {}
     for start in range(0, count, chunk):
         part = slice(start, start + chunk)

@@ -29,7 +29,7 @@ class OptimizedDepthNet(nn.Module):
     def __init__(self, net: DepthNet, dtype: torch.dtype) -> None:
         super().__init__()
         self.reduce = FusedConv(net.reduce_conv[0], net.reduce_conv[1], "relu", dtype)
-        # two small matrices per calibration stay in float32
+        # the two small matrices of the calibration stay in float32
         self.mlp, self.se = net.mlp, net.se
         blocks = [cast(BasicBlock, block) for block in net.depth_conv]
         self.conv1 = nn.ModuleList(FusedConv(b.conv1, b.bn1, "relu", dtype) for b in blocks)
@@ -47,9 +47,9 @@ class OptimizedDepthNet(nn.Module):
 
 
 class OptimizedOccDepth(nn.Module):
-    """OccDepth rearranged for inference.
+    """OccDepth for inference.
 
-    The same computation as the reference network's, up to rounding: norms are folded, activations and sums are fused
+    The result equals that of the reference network up to rounding: norms are folded, activations and sums are fused
     into the convolutions, both views form one batch, and voxels outside all views are skipped before the 3-D network.
     In float32 on a CPU the taps of the 2-D decoder are computed before its upsampling, its wide convolutions by
     Winograd's transforms, and its finest block only for pixels that voxels read. The steps are methods, as in the
@@ -58,7 +58,7 @@ class OptimizedOccDepth(nn.Module):
     Args:
         network: the reference network with its weights, in evaluation mode; its parameters may be shared.
         precision: number formats.
-        device: where it will run.
+        device: device on which the network will run.
     """
 
     def __init__(self, network: OccDepth, precision: Precision = "float32", device: torch.device | None = None) -> None:
@@ -93,7 +93,7 @@ class OptimizedOccDepth(nn.Module):
 
         Args:
             images: normalised images, `[V, 3, H, W]`.
-            tables: of the calibration, on the same device.
+            tables: tables of the calibration, on the same device.
             measured_depth: depth of the first view for a virtual second one, `[1, H, W]`, metres, 0 = none.
 
         Returns:
@@ -147,8 +147,8 @@ class OptimizedOccDepth(nn.Module):
 def compiled(network: OptimizedOccDepth) -> OptimizedOccDepth:
     """Compile the networks by torch.compile with CUDA graphs, in place; for CUDA devices.
 
-    All parts have constant shapes, as CUDA graphs require. Functions that read tables are not compiled, since tables
-    change with the calibration.
+    All parts have constant shapes, as CUDA graphs require. Functions that read tables are not compiled, because the
+    tables change with the calibration.
     """
     options: dict[str, Any] = {"mode": "reduce-overhead", "dynamic": False}
     for part in (network.encoder, network.decoder, network.depth_net, network.unet):

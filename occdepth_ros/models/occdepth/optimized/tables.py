@@ -1,4 +1,4 @@
-"""Tables of one calibration: the rows of each map that every visible voxel reads."""
+"""Tables of one calibration: the rows of each map that the visible voxels read."""
 
 from __future__ import annotations
 

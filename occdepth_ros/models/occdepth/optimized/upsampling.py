@@ -57,7 +57,7 @@ def _corner_weights(position: torch.Tensor, low: int, high: int) -> torch.Tensor
     """Return the two low cells that a high position lies between and their weights, `[P, 2, 2]`; zero outside."""
     inside = (position >= 0) & (position < high)
     exact = position.double() * ((low - 1) / max(high - 1, 1))
-    # rounding must not move a position off its cell
+    # rounding must not move a position out of its cell
     nearest = exact.round()
     exact = torch.where((exact - nearest).abs() < 1e-9, nearest, exact).clamp(0, low - 1)
     first = exact.floor()

@@ -74,7 +74,7 @@ def _bottlenecks(stage: nn.Module, dtype: torch.dtype) -> nn.Sequential:
 
 
 class OptimizedBranches(nn.Module):
-    """The dilated pyramid; its sum is kept in one volume."""
+    """The dilated pyramid, accumulated in one volume."""
 
     def __init__(self, branches: DilatedBranches, dtype: torch.dtype) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class OptimizedBranches(nn.Module):
 
 
 class OptimizedContextPrior(nn.Module):
-    """The context prior; the linear layer behind its contexts is applied to the super-voxels, which are fewer."""
+    """The context prior; the linear layer after its contexts is applied to the super-voxels, which are fewer."""
 
     def __init__(self, prior: ContextPrior, dtype: torch.dtype) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class OptimizedContextPrior(nn.Module):
 
 
 class OptimizedUpsample(nn.Module):
-    """The transposed convolution and what is added behind its activation."""
+    """The transposed convolution with a summand after its activation."""
 
     def __init__(self, up: Upsample3d, dtype: torch.dtype) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class OptimizedHead(nn.Module):
         y = self.branches(self.conv0(volume))
         if self.occupancy is not None:
             logits = self.occupancy(y)
-            # softmax of two is the logistic function of their difference
+            # the softmax of two logits is the logistic function of their difference
             occupied = (logits[:, 1:].float() - logits[:, :1].float()).sigmoid_()
             shape = y.shape[0], y.shape[1] + 2, *y.shape[2:]
             joined = torch.empty(shape, dtype=y.dtype, device=y.device, memory_format=torch.channels_last_3d)

@@ -1,8 +1,8 @@
 """A 3x3 convolution of many channels with a quarter of the multiplications.
 
 Winograd's minimal filtering F(4x4, 3x3) (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016):
-16 outputs come from 36 products of transformed inputs and weights instead of from 144. Transforming costs two passes
-over memory, which only wide convolutions earn back.
+16 outputs come from 36 products of transformed inputs and weights instead of from 144. The transforms take two passes
+over memory, so only wide convolutions become faster.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch import nn
 from occdepth_ros.models.layers.fused_conv import ACTIVATIONS, ActivationName, folded
 
 TILE = 4
-"""Height and width of what one tile puts out."""
+"""Height and width of the output of a tile."""
 
 WINDOW = TILE + 2
-"""Height and width of what it reads."""
+"""Height and width of the input of a tile."""
 
 # interpolation at 0, 1, -1, 2, -2 and infinity
 _INPUT = (
@@ -50,8 +50,8 @@ class WinogradConv(nn.Module):
 
     Args:
         conv: a 3x3 convolution of stride 1 and padding 1.
-        norm: the batch norm behind it; None = none.
-        activation: what follows.
+        norm: batch norm after the convolution; None = no norm.
+        activation: activation function.
     """
 
     def __init__(self, conv: nn.Module, norm: nn.Module | None, activation: ActivationName) -> None:
