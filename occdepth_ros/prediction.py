@@ -20,7 +20,7 @@ class Visibility(IntEnum):
     OUTSIDE = 0
     """Outside the left image: the label was completed by the model."""
     SEEN = 1
-    """A line of sight with a valid match passes through the voxel or ends in it."""
+    """A ray with a valid match passes through the voxel or ends in it."""
     HIDDEN = 2
     """Inside the left image, but behind the first surface or without a valid match: the label was completed."""
 
@@ -30,7 +30,7 @@ class OccupancyPrediction:
     """Semantic occupancy of one stereo pair.
 
     Args:
-        grid: where the voxels are.
+        grid: grid of the voxels.
         labels: `[X, Y, Z]` uint8, class id (0 = free), 255 = unknown.
         confidence: `[X, Y, Z]` uint8, probability of the label times 255; 0 where unknown.
         visibility: `[X, Y, Z]` uint8, values of `Visibility`.
@@ -78,5 +78,5 @@ class OccupancyPrediction:
     @property
     def completed(self) -> npt.NDArray[np.bool_]:
         """Occupied voxels that the cameras did not see, `[X, Y, Z]`."""
-        # the bare int: an IntEnum member makes numpy compare in 64 bits, 14 times as slow
+        # int(): with an IntEnum member numpy compares in 64 bits, which takes 14 times as long
         return self.occupied & (self.visibility != int(Visibility.SEEN))

@@ -1,4 +1,4 @@
-"""Samples the load of the machine, of the node and of the GPU while the demo runs."""
+"""Sampling of the load of the machine, the node and the GPU while the demo runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NVIDIA_SMI = ("--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
 
 
 class LoadSampler:
-    """Samples in a thread of its own, as a context manager.
+    """Samples the load in a separate thread; a context manager.
 
     Args:
         node_pid: process of the node.
@@ -22,7 +22,7 @@ class LoadSampler:
 
     def __init__(self, node_pid: int) -> None:
         self.samples: dict[str, list[float]] = {}
-        """`ResourceMetrics` of ros2_benchmark without "MEAN_", "MAX_" to samples, percent."""
+        """Samples, percent, by the name in `ResourceMetrics` of ros2_benchmark without "MEAN_" and "MAX_"."""
         overall, node = OverallCpuLoad(), CpuLoad(node_pid)
         self._sources: dict[str, Callable[[], float]] = {
             "OVERALL_CPU_UTILIZATION": overall.percent,
@@ -48,7 +48,7 @@ class LoadSampler:
 
 
 def gpu_percent() -> float:
-    """Return the load of the busiest NVIDIA GPU by nvidia-smi, percent; NaN if it does not answer."""
+    """Return the load of the busiest NVIDIA GPU by nvidia-smi, percent; NaN if nvidia-smi does not answer."""
     try:
         done = subprocess.run(["nvidia-smi", *NVIDIA_SMI], capture_output=True, text=True, timeout=5, check=True)
         return max(float(line) for line in done.stdout.split("\n") if line.strip())

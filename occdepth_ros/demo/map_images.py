@@ -1,4 +1,4 @@
-"""Images of the map as it grows during the demo, and of the path of the example planner."""
+"""Images of the growing map during the demo, and of the path of the example planner."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from occdepth_ros.visualization.map_view import PATH_COLOR, draw_cloud, stacked
 
 POINTS, GRID_2D, PATH = "/stereo_occ/map/points", "/stereo_occ/map/occupancy_grid", "/stereo_occ/map/path"
 MOST_KEPT = 32
-"""Maximum number of kept messages of a topic; each second one is dropped when there are more."""
+"""Maximum number of stored messages of a topic; every second message is dropped above it."""
 MAX_IMAGES = 4
 RESOLUTION_M = 0.2
 GROUND_NEAR_M = 0.8
-"""Distance of the ground voxels that give the height of a point of the path, metres."""
+"""Maximum distance of ground voxels that determine the height of a path point, metres."""
 
 Points = npt.NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class MapRecorder:
 
     Args:
         node: node of the subscriptions.
-        plan: whether there is a planner.
+        plan: whether a planner runs.
     """
 
     def __init__(self, node: Node, *, plan: bool) -> None:
@@ -84,7 +84,7 @@ def draw_maps(recorder: MapRecorder, source: StereoSource, frame_of: Mapping[int
         frame_of: stamp (ns) of a pair to its frame in the source.
 
     Returns:
-        frame to figure.
+        figures by frame.
     """
     stamps = sorted(stamp for stamp in recorder.maps if stamp in frame_of)
     chosen = {stamps[i] for i in np.linspace(0, len(stamps) - 1, min(MAX_IMAGES, len(stamps))).astype(int)}

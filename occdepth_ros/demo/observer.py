@@ -55,7 +55,7 @@ CONTRACT: Mapping[str, type] = {**INPUTS, **OUTPUTS, **STATUS}
 """Every topic of the contract and its type."""
 
 MOST_SCORED, MOST_OTHERS = 24, 4
-"""Maximum number of kept results of frames with and without ground truth; one result holds several megabytes."""
+"""Maximum number of stored results of frames with and without ground truth; one result has several megabytes."""
 
 
 @dataclass
@@ -87,14 +87,14 @@ class Observations:
 
     Args:
         topics: traffic by topic.
-        published_ns: stamp of a pair to the time at which the publisher sent its first image, ns.
-        frame_of: stamp of a pair to the index of its frame in the source.
-        latency_ms: output topic to latencies, ms.
-        answered: stamp of each pair for which an occupancy grid was received to the time of receipt, ns.
-        kept: stamp to topic to serialised message, for the results that are scored and drawn.
-        stages_ms: stage to processing times, ms.
-        diagnostics: name of a status to its last content.
-        errors: name of each status whose last level is ERROR to its message.
+        published_ns: time at which the publisher sent the first image of a pair, ns, by stamp.
+        frame_of: index of the frame in the source, by the stamp of the pair.
+        latency_ms: latencies by output topic, ms.
+        answered: time at which the occupancy grid of a pair was received, ns, by stamp.
+        kept: serialised messages by stamp and topic, for the results that are scored and drawn.
+        stages_ms: processing times by stage, ms.
+        diagnostics: last content of each status, by name.
+        errors: message of each status whose last level is ERROR, by name.
     """
 
     topics: dict[str, TopicRecord] = field(default_factory=lambda: {name: TopicRecord() for name in CONTRACT})
@@ -129,7 +129,7 @@ class Observer:
     def __init__(self, node: Node) -> None:
         self.seen = Observations()
         self.frame_of_image: dict[int, int] = {}
-        """CRC-32 of a left image's bytes to its frame in the source."""
+        """Frame in the source by the CRC-32 of the bytes of its left image."""
         self.with_ground_truth: set[int] = set()
         """Frames with ground truth; only the first result of each frame is kept."""
         self._lock = threading.Lock()
@@ -210,7 +210,7 @@ def stamp_of(message: bytes, *, kind: type) -> int:
 
 
 def _quality_for(name: str) -> QoSProfile:
-    # reliable on all topics: the replay offers it, and messages lost in transport would be counted as dropped
+    # reliable on all topics: the replay supports it, and messages lost in transport would count as dropped
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=20,

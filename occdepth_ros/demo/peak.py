@@ -1,4 +1,4 @@
-"""Search for the highest replay rate at which the node answers the pairs."""
+"""Search for the highest replay rate that the node sustains."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from occdepth_ros.demo.performance import RealTime
 
 MAX_TRIALS = 6
 RESOLUTION = 1.1
-"""The search ends when the lowest failed rate is at most this factor above the highest that holds."""
+"""The search ends when the lowest failed rate is at most this factor above the highest sustained rate."""
 REACHED = 0.9
-"""Share of the requested rate below which the replay itself is the limit."""
+"""Share of the requested rate below which the replay limits the rate."""
 
 
 def highest_rate(trial: Callable[[float], RealTime], first_hz: float) -> RealTime | None:
     """Search for the highest rate by bisection.
 
     Args:
-        trial: replays at a rate, Hz.
+        trial: function that replays at a rate, Hz.
         first_hz: the first rate, such as the inverse of the processing time, Hz.
 
     Returns:
-        the run with the highest rate that holds; None if none does.
+        the run with the highest sustained rate; None if no rate is sustained.
     """
     best: RealTime | None = None
     low, high, rate = 0.0, 0.0, first_hz

@@ -1,8 +1,8 @@
 """Real-time figures of a replay, with the field names of ros2_benchmark's JSON.
 
-The names are those of `BasicPerformanceMetrics` and `ResourceMetrics` of NVIDIA-ISAAC-ROS/ros2_benchmark. As there,
-fields of a fixed input rate have the rate as a prefix ("10fps."), and fields of the highest rate have none.
-`LATENCY_P50`, `LATENCY_P95`, `LATENCY_P99` and `MEAN_NODE_CPU_UTILIZATION` have no counterpart there.
+The names are those of `BasicPerformanceMetrics` and `ResourceMetrics` of NVIDIA-ISAAC-ROS/ros2_benchmark. As in
+ros2_benchmark, fields of a fixed input rate have the rate as a prefix ("10fps."), and fields of the highest rate have
+no prefix. `LATENCY_P50`, `LATENCY_P95`, `LATENCY_P99` and `MEAN_NODE_CPU_UTILIZATION` have no counterpart there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from occdepth_ros.nodes.load import frame_jitter_ms
 
 BASIC, RESOURCE = "BasicPerformanceMetrics.", "ResourceMetrics."
 MAX_MISSED = 0.05
-"""Share of missed frames up to which a rate holds."""
+"""Largest share of missed frames with which a rate counts as sustained."""
 ROWS = (
     ("pairs sent, Hz", BASIC + "MEAN_PLAYBACK_FRAME_RATE"),
     ("grids received, Hz", BASIC + "MEAN_FRAME_RATE"),
@@ -45,18 +45,18 @@ class RealTime:
     """Figures of one replay.
 
     Args:
-        fields: name to value; a field that could not be measured is absent.
+        fields: values by name; a field that could not be measured is absent.
     """
 
     fields: Fields
 
     @classmethod
     def of(cls, seen: Observations, load: Mapping[str, Sequence[float]]) -> RealTime:
-        """Compute the figures from what was observed and from samples of the load.
+        """Compute the figures from the observations and from samples of the load.
 
         Args:
-            seen: the observations of one replay.
-            load: `ResourceMetrics` field without "MEAN_", "MAX_" to samples, percent.
+            seen: observations of one replay.
+            load: samples, percent, by `ResourceMetrics` field without "MEAN_" and "MAX_".
         """
         sent = {stamp: seen.published_ns[stamp] for stamp in sorted(seen.paired, key=seen.published_ns.__getitem__)}
         fields = basic_metrics(sent, {stamp: at for stamp, at in seen.answered.items() if stamp in sent})
@@ -83,11 +83,11 @@ def basic_metrics(sent_ns: Mapping[int, int], received_ns: Mapping[int, int]) ->
     """Return the `BasicPerformanceMetrics` of one replay.
 
     Args:
-        sent_ns: stamp of each pair to the time at which it was sent, in the order of sending.
-        received_ns: stamp to the time at which its grid was received, for the pairs that have one.
+        sent_ns: time at which each pair was sent, by stamp, in the order of sending.
+        received_ns: time at which the grid was received, by stamp, for the pairs that have one.
 
     Returns:
-        fields that the numbers of pairs and grids allow: rates need two, jitter needs three.
+        fields for which there are enough pairs and grids: two for rates, three for jitter.
     """
     fields: Fields = {
         BASIC + "NUM_FRAMES_SENT": len(sent_ns),
@@ -122,7 +122,7 @@ def prefixed(run: RealTime, prefix: str) -> Fields:
 
 
 def table(runs: Mapping[str, RealTime]) -> Table:
-    """Return a table with one column a run, at most 80 columns wide for three runs."""
+    """Return a table with one column per run, at most 80 characters wide for three runs."""
     made = Table(title="Real time", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     made.add_column("figure", no_wrap=True)
     for heading in runs:

@@ -1,4 +1,4 @@
-"""The processes of the demo: node, planner and one replay after another, observed."""
+"""The processes of the demo: node, planner, and successive replays, with observation of the topics."""
 
 from __future__ import annotations
 
@@ -66,10 +66,11 @@ class Playback:
         self.pairs = options.count or default_pairs(len(source), self.period_s / options.rate)
         self.frames = range(min(self.pairs, len(source)))
         self.runs: dict[str, RealTime] = {}
-        """Heading to the figures of a replay: "9.6 Hz", and with --peak "10 Hz" and "highest: 14.2 Hz"."""
+        """Figures of each replay by heading: "9.6 Hz", and with --peak also "10 Hz" and "highest: 14.2 Hz"."""
 
     def play(self, silent: Callable[[Observations], list[str]]) -> Observations:
-        """Replay the source at the requested speed; with --peak, then at 10 Hz and up to the highest rate that holds.
+        """Replay the source at the requested speed; with --peak, then at 10 Hz and at rates up to the highest sustained
+        one.
 
         Args:
             silent: returns the expected topics without a message.
@@ -82,7 +83,7 @@ class Playback:
         """
         arguments = self._node_arguments()
         with Child("stereo_occ", "occdepth_ros.nodes.stereo_occ.node", arguments, self.out / "node.log") as live:
-            # the node loads its model at the same time
+            # the node loads its model in the meantime
             self._introduce_frames()
             self._wait_for_node(live)
             rate = self.options.rate / self.period_s
@@ -120,7 +121,7 @@ class Playback:
     def _replay(
         self, others: tuple[Child, ...], pairs: int, speed: float, settled: Callable[[Observations], bool]
     ) -> RealTime:
-        """Replay `pairs` pairs at a speed and wait for their results; `settled` tells that all have been received."""
+        """Replay `pairs` pairs at a speed and wait until `settled` returns True: all results have been received."""
         arguments = self._replay_arguments(pairs, speed)
         seen = self.observer.seen
         with (

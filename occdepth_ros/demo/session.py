@@ -69,7 +69,7 @@ class Session:
             stale.unlink(missing_ok=True)
         began = time.monotonic()
         with observing() as (observer, node):
-            # without poses nothing is fused, and the node would report the missing transform
+            # without poses the map is not updated, and the node would report the missing transform
             recorder = None if self._is_without_poses else MapRecorder(node, plan=self.options.plan)
             playback = Playback(self.source, self.options, self.console, self.out, observer, node)
             seen = playback.play(self._silent)

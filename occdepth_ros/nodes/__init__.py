@@ -1,1 +1,1 @@
-"""The ROS 2 nodes; nothing outside this folder imports rclpy."""
+"""The ROS 2 nodes. No module outside of nodes/ and demo/ imports rclpy."""

@@ -1,4 +1,4 @@
-"""Figures of a live system: jitter of a stream, load of the processors and of the GPU. Does not import ROS."""
+"""Performance figures of a live system: jitter of a stream, load of the processors. Does not import ROS."""
 
 from __future__ import annotations
 

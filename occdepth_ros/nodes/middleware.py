@@ -24,10 +24,10 @@ def large_message_environment(environment: Mapping[str, str] = os.environ) -> di
     10 Hz: 4 to 20 of 60 pairs arrived with the built-in transports, and all 60 with this profile.
 
     Args:
-        environment: the current environment; a profile that is set already is kept.
+        environment: the current environment; an existing profile is kept.
 
     Returns:
-        variables to add; empty if a profile is set, shared memory is insufficient, or the file is missing.
+        variables to add; empty if a profile is already set, shared memory is insufficient, or the file is missing.
     """
     if any(environment.get(name) for name in VARIABLES) or _free(SHARED_MEMORY) < LEAST_FREE:
         return {}

@@ -1,7 +1,7 @@
 """Records the topics of a stereo rig into a bag, for `occdepth doctor rig --live`.
 
-Images are kept in bursts of consecutive messages, so that a minute of images stays small. The serialized messages are
-written as they are.
+Images are recorded in bursts of consecutive messages, to limit the size of the recording. The serialised messages are
+written unchanged.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ INFO, TF = "sensor_msgs/msg/CameraInfo", "tf2_msgs/msg/TFMessage"
 BURST, PERIOD = 0.35, 1.0
 """Images of the first `BURST` seconds of every `PERIOD` are kept."""
 DISCOVERY = 3.0
-"""Time in which topics appear, seconds."""
+"""Time limit for the appearance of topics, seconds."""
 
 
 class RigRecorder(Node):
-    """Subscribes every topic of images, CameraInfo and TF that is requested as it appears.
+    """Subscribes to each requested topic of images, CameraInfo and TF when it appears.
 
     Args:
         bag: folder to write.
-        topics: names of image topics, or one part of the names; empty = all image topics that contain left or right.
+        topics: names of image topics, or a part of the names; empty = all image topics whose name contains left or
+            right.
     """
 
     def __init__(self, bag: Path, topics: list[str]) -> None:
@@ -47,7 +48,7 @@ class RigRecorder(Node):
         self.create_timer(0.2, self._discover)
 
     def close(self) -> None:
-        """Finish the bag."""
+        """Close the bag."""
         self._writer.close()
 
     def _discover(self) -> None:
@@ -85,7 +86,7 @@ class RigRecorder(Node):
 
 @interrupted_once()
 def main(arguments: list[str] | None = None) -> int:
-    """Record; arguments: bag, seconds, topics. Returns 0 if images were recorded, else 3."""
+    """Record a bag; the arguments are bag, seconds, topics. Returns 0 if images were recorded, else 3."""
     given = sys.argv[1:] if arguments is None else arguments
     bag, seconds, topics = Path(given[0]), float(given[1]), given[2:]
     rclpy.init(args=[])

@@ -33,7 +33,7 @@ def run_node(
         name: executable of the node.
         summary, parameters: content of the help text.
         create: creates the node.
-        arguments: command line; None = that of the process.
+        arguments: command line; None = command line of the process.
         close: called before the node is destroyed.
 
     Returns:

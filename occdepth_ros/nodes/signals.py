@@ -19,7 +19,7 @@ def interrupted_once() -> Iterator[None]:
     One Ctrl-C can arrive twice, from the terminal and from ``ros2 launch``. The second one would interrupt
     the clean-up, and the process would abort because threads of the middleware still run.
     """
-    # a signal that is ignored already stays ignored, as Ctrl-C in background jobs of a shell
+    # a signal that is already ignored stays ignored, such as Ctrl-C in background jobs of a shell
     handled = [number for number in SIGNALS if signal.getsignal(number) in DEFAULTS]
     if threading.current_thread() is not threading.main_thread() or not handled:
         yield

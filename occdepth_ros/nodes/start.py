@@ -20,7 +20,7 @@ def start(node: str, arguments: Sequence[str] | None = None) -> int:
 
     Args:
         node: `stereo_occ`, `replay` or `planner`.
-        arguments: command line of the node; None = that of the process.
+        arguments: command line of the node; None = command line of the process.
 
     Returns:
         exit code.

@@ -19,7 +19,8 @@ from occdepth_ros.prediction import OccupancyPrediction, Visibility
 Bytes = npt.NDArray[np.uint8]
 
 MAX_EXPONENT = 3
-"""Binary logarithm of the longest edge. Few different sizes need few markers: all boxes of a marker have one size."""
+"""Binary logarithm of the longest edge. Limits the number of different sizes and thereby of markers: all boxes of a
+marker have one size."""
 _EXPONENT_BITS = 2
 _SEEN = int(Visibility.SEEN)
 

@@ -1,9 +1,9 @@
 """Encoder of visualization_msgs/MarkerArray with the occupied surface and the cameras, for RViz's MarkerArray display.
 
-The style `boxes` is the small one: CUBE_LISTs, 40 bytes per box. The style `triangles` is the crisp one in RViz, which
-darkens the upper faces of cubes, does not apply lighting to triangles with a colour per point, and does not sort
-transparent faces by depth: a triangle list with colours shaded by the face normal, 240 bytes per rectangle. Completed
-voxels have a lighter, opaque colour in both.
+The style `boxes` gives small messages: CUBE_LISTs with 40 bytes per box. The style `triangles` gives shaded faces: a
+triangle list with colours shaded by the face normal, 240 bytes per rectangle. RViz darkens the upper faces of cubes,
+does not apply lighting to triangles with a colour per point, and does not sort transparent faces by depth. Completed
+voxels have a lighter, opaque colour in both styles.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def _write_marker(message: CdrWriter, stamp_ns: int, frame_id: str, action: int,
 
 
 def _tail() -> bytes:
-    """Return the encoded fields of a visualization_msgs/Marker behind `colors`, all empty, aligned to 4 bytes."""
+    """Return the encoded fields of a visualization_msgs/Marker after `colors`, all empty, aligned to 4 bytes."""
     message = CdrWriter()
     message.string("")  # texture_resource
     message.header(0, "")  # texture

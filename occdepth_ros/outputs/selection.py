@@ -56,7 +56,7 @@ def selected_labels(
     out = np.empty(labels.shape, np.uint8)
     rules = np.uint8(least), include == "seen", include != "all", drops_free
     if least == 0:
-        confidence = labels  # no value is below 0; a third array would only be read
+        confidence = labels  # no value is below 0, so a mask would have no effect
     _select(labels.reshape(-1), confidence.reshape(-1), visibility.reshape(-1), out.reshape(-1), *rules)
     if border > 0:
         for edge in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):

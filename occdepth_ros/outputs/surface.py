@@ -1,4 +1,4 @@
-"""Occupied voxels at the surface, and what their merging into boxes and rectangles has in common."""
+"""Occupied voxels at the surface, and the common parts of their merging into boxes and rectangles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from occdepth_ros.prediction import OccupancyPrediction, Visibility
 Integers = npt.NDArray[np.int64]
 
 COMPLETED = 256
-"""Added to the class id in the key of a voxel that no ray reached."""
+"""Offset of the class id in the key of a voxel that no ray reached."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def surface_of(prediction: OccupancyPrediction, include: Include, min_confidence
 def _exposed(occupied: npt.NDArray[np.bool_]) -> Index:
     """Return the flat indices of voxels with an unoccupied neighbour, computed on eight voxels along z per byte."""
     nx, ny, nz = occupied.shape
-    # packing of whole rows is much faster where they fill bytes
+    # packing whole rows is much faster if they fill bytes
     packed = np.packbits(occupied if nz % 8 else occupied.reshape(-1), axis=-1, bitorder="little").reshape(-1)
     width = len(packed) // (nx * ny)
     inside = packed.copy()
@@ -63,7 +63,7 @@ def _exposed(occupied: npt.NDArray[np.bool_]) -> Index:
     ):
         neighbours[of] |= carried
         inside &= neighbours
-    # neighbours in the flattened grid are wrong only at its side faces, where every voxel is surface
+    # neighbours in the flattened grid are wrong only at the side faces, where every voxel belongs to the surface
     rows = inside.reshape(nx, ny * width)
     rows[0] = rows[-1] = 0
     rows[:, :width] = rows[:, -width:] = 0
@@ -85,7 +85,8 @@ def runs(codes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Integers]:
 
 
 def nearest(lower: Integers, size: Integers, grid: VoxelGrid, most: int) -> npt.NDArray[np.intp] | None:
-    """Return the indices of the `most` parts nearest to the origin of the grid's frame; None if there are not more.
+    """Return the indices of the `most` parts nearest to the origin of the grid's frame; None if there are at most
+    `most`.
 
     Args:
         lower, size: `[N, 3]` lower corners and edge lengths, voxels.

@@ -1,7 +1,7 @@
 """Encoders of dense voxel grids for viewers: nav2_msgs/VoxelGrid and foxglove_msgs/VoxelGrid.
 
 nav2's grid has one uint32 per column: bit z is set where layer z is marked or unknown, bit 16 + z where it is marked
-(nav2_voxel_grid/voxel_grid.hpp). It has at most 16 layers, so that layers of a higher grid are merged.
+(nav2_voxel_grid/voxel_grid.hpp). It has at most 16 layers; layers of a higher grid are merged.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _layers(mask: npt.NDArray[np.bool_], merged: int, *, need_all: bool) -> npt.
     if missing:
         mask = np.pad(mask, ((0, 0), (0, missing)), constant_values=need_all)
     if merged <= 8:
-        # as integers, several bytes are compared at once
+        # viewed as integers, several bytes are compared at once
         groups = np.ascontiguousarray(mask).view(f"u{merged}")
         pooled = groups == np.ones(merged, np.uint8).view(f"u{merged}")[0] if need_all else groups != 0
     else:

@@ -1,1 +1,1 @@
-"""Path search on a costmap, for the example planner. No ROS."""
+"""Path search on a costmap for the example planner, without ROS."""

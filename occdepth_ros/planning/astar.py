@@ -51,7 +51,7 @@ def nearest(cells: npt.NDArray[np.bool_], point: tuple[float, float], radius: fl
 def shortest_path(cells: npt.NDArray[np.bool_], start: Cell, goal: Cell) -> list[Cell] | None:
     """Return the shortest 8-connected path over True cells, start and goal included; None if there is none.
 
-    A diagonal step needs both cells beside it, so that the path does not cut corners.
+    A diagonal step requires both adjacent cells, so that the path does not cut corners.
 
     Args:
         cells: `[X, Y]`.

@@ -1,4 +1,4 @@
-"""A route on a costmap in metres: from the traversable cell nearest to the robot to the one nearest to the goal."""
+"""A route on a costmap, in metres, from the traversable cell nearest to the robot to the cell nearest to the goal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stereo sequences for replay: `open_source(path)` recognises the layout."""
+"""Recorded stereo sequences: `open_source(path)` recognises the layout."""
 
 from occdepth_ros.sources.base import SceneGroundTruth, SourceOptions, StereoFrame, StereoSource
 from occdepth_ros.sources.factory import open_source

@@ -20,7 +20,7 @@ class SceneGroundTruth:
 
     Args:
         labels: `[X, Y, Z]` uint8 class ids, 255 = unknown (not scored).
-        grid: where the labels are; may be shifted by whole voxels against a prediction's grid.
+        grid: grid of the labels; it may be shifted by whole voxels relative to a prediction's grid.
         name: name of the ground truth, for reports ("synthetic", "recon10", "semantic_kitti").
     """
 
@@ -31,7 +31,7 @@ class SceneGroundTruth:
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Choices of the user where a source contains several cameras or frames; empty = chosen automatically.
+    """Options of the user for sources with several cameras or frames; empty = chosen automatically.
 
     Args:
         topics: part of the names of the image topics of a bag, such as the namespace of a robot.
@@ -46,7 +46,7 @@ class SourceOptions:
 
     @property
     def of_topics(self) -> bool:
-        """Whether a topic is named."""
+        """Whether an option names a topic."""
         return bool(self.topics or self.left or self.right)
 
 
@@ -81,7 +81,7 @@ class StereoFrame:
         left, right: `[H, W, 3]` RGB uint8; grey images are repeated over the channels.
         world_from_grid: pose of the grid's frame (LiDAR, or vehicle) in a fixed frame, `[4, 4]`, None = unknown.
         grey: whether the cameras are grey, so that the three channels are equal.
-        rig: calibration of this pair where the cameras move relative to the grid's frame; None = the source's rig.
+        rig: calibration of this pair, if the cameras move relative to the grid's frame; None = the source's rig.
     """
 
     name: str
@@ -105,7 +105,7 @@ class StereoSource(Protocol):
     grid_frame: str
     """Name of the frame in which voxel grids are fixed ("velodyne" for KITTI)."""
     description: SourceDescription
-    """Origin of images and calibration, and warnings; read it again after the last frame."""
+    """Origin of images and calibration, and warnings; reading frames may add warnings."""
 
     def __len__(self) -> int: ...
 

@@ -37,7 +37,7 @@ class Encoding:
         channels: samples per pixel in one row.
         width: bytes per sample.
         conversion: OpenCV's conversion of the 8-bit image to RGB; None = the image is RGB.
-        planes: rows of the buffer per row of the image, as a numerator over 2 (3 for NV12: luma and half the chroma).
+        planes: twice the number of buffer rows per image row (3 for NV12: luma and half the chroma).
     """
 
     channels: int
@@ -143,7 +143,7 @@ class ImageDecoder:
         row = width * layout.channels * layout.width
         rows = height * layout.planes // 2
         if layout.planes != 2 and data.size == row * rows:
-            # image_encodings does not define the step of several planes: drivers write 1, 1.5 or 2 bytes per pixel
+            # image_encodings does not define the step of planar formats: drivers write 1, 1.5 or 2 bytes per pixel
             step = row
         if min(size) < 1 or step < row or data.size != step * rows:
             raise ImageError(
@@ -185,7 +185,7 @@ class ImageDecoder:
         pattern = encoding.removeprefix("bayer_").rstrip("0123456789")
         if encoding.startswith("bayer_") and pattern in _BAYER:
             mosaic = decode_levels(contents, where)
-            # publishers that demosaic before they compress leave three channels
+            # publishers that demosaic before compression publish three channels
             if mosaic.ndim == 2:
                 return _converted(self.levels.to_8_bits(mosaic), _BAYER[pattern], encoding, where), False
         return decode(contents, where, self.levels)
@@ -202,7 +202,7 @@ def size_of(message: Any) -> tuple[int, int] | None:
 
 
 def unsupported(what: str, where: str) -> EncodingError:
-    """Return the error for an encoding that is not supported; the remedy lists those that are."""
+    """Return the error for an unsupported encoding; the remedy lists the supported ones."""
     remedy = f"Publish one of {', '.join(ENCODINGS)}, or a CompressedImage with JPEG or PNG."
     return EncodingError(what, where=where, remedy=remedy)
 

@@ -1,4 +1,4 @@
-"""Opening of a stereo sequence on disk, whose layout is recognised."""
+"""Opening of stereo sequences on disk; the layout is recognised automatically."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def open_source(
 
     Args:
         path: a folder or file in one of `LAYOUTS`; None, "" or "sample" is the sequence bundled with the package.
-        options: topics and grid frame of a bag with several.
+        options: topics and grid frame, for bags with several.
         check: call `check_source`.
 
     Raises:
-        SourceError: there is no file, or no sequence, at the path; the text names a path to give, where it can.
+        SourceError: the path does not exist or contains no sequence; the text suggests a path if one was found.
         ImageError: an image is damaged.
         CalibrationError: the calibration is not usable or not plausible.
     """
@@ -60,7 +60,7 @@ def open_source(
     path = Path(path).expanduser()
     if path.is_symlink() and not path.exists():
         raise SourceError(
-            "the symbolic link leads to no file, or in a circle", where=str(path), remedy="Correct or remove the link."
+            "the symbolic link is broken or circular", where=str(path), remedy="Correct or remove the link."
         )
     if not path.exists():
         raise SourceError("the path does not exist", where=str(path), remedy="Check the spelling and the mounts.")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 PERIOD_NS = 100_000_000
-"""Time between successive frames where no times are recorded: 10 Hz, the rate of KITTI's LiDAR."""
+"""Time between successive frames without recorded times, nanoseconds: 10 Hz, the rate of KITTI's LiDAR."""
 _UNIX = {10: 1_000_000_000, 13: 1_000_000, 16: 1_000, 19: 1}
 """Nanoseconds per unit of a Unix time by its number of digits: seconds, milli-, micro- and nanoseconds."""
 _DIGITS = re.compile(r"(\d+)")
@@ -19,7 +19,7 @@ _NUMBERED = re.compile(r"(.*?)(\d{1,15})")
 
 
 def frame_order(names: Iterable[str]) -> list[str]:
-    """Return the names in the order of the numbers in them: 9 before 10, whether or not there are leading zeros."""
+    """Return the names in the order of the numbers in them: 9 before 10, with or without leading zeros."""
 
     def key(name: str) -> tuple[list[tuple[int, int, str]], str]:
         parts = [part for part in _DIGITS.split(name) if part]
@@ -29,7 +29,7 @@ def frame_order(names: Iterable[str]) -> list[str]:
 
 
 def frame_numbers(names: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """Return the numbers at the end of the names, where all names have one after the same prefix; else None."""
+    """Return the numbers at the end of the names if all names have one after the same prefix; else None."""
     found = [_NUMBERED.fullmatch(name) for name in names]
     if not all(found) or len({match[1] for match in found if match}) != 1:
         return None
@@ -38,7 +38,8 @@ def frame_numbers(names: Sequence[str]) -> npt.NDArray[np.int64] | None:
 
 
 def stamps_of_names(names: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """Return the times that the names state, nanoseconds: Unix times in s, ms, us or ns; None if they state none."""
+    """Return the times that the names state, nanoseconds: Unix times in s, ms, us or ns; None if the names state no
+    times."""
     if all(_SECONDS.fullmatch(name) for name in names):
         return np.array([int(Decimal(name) * 1_000_000_000) for name in names], np.int64)
     lengths = {len(name) for name in names}
@@ -51,7 +52,7 @@ def stamps_of_names(names: Sequence[str]) -> npt.NDArray[np.int64] | None:
 def assumed_stamps(names: Sequence[str]) -> npt.NDArray[np.int64]:
     """Return times for frames without recorded times, nanoseconds from the first frame.
 
-    The times that the names state count; else frame numbers at 10 Hz, where a missing number is a missing frame; else
+    They are the times stated by the names; otherwise frame numbers at 10 Hz, with a gap for a missing number; otherwise
     successive frames at 10 Hz.
     """
     stated = stamps_of_names(names)

@@ -12,11 +12,11 @@ BASE_FRAMES = (
 GRID_FRAMES = (*LIDAR_FRAMES, *BASE_FRAMES)
 """Frames of a voxel grid, in order of preference, without the prefix of a robot."""
 _WITH_UNDERSCORE = ("velodyne", "velo_link", "lidar_link", "base_link", "base_footprint", "chassis_link")
-"""Names that are also recognised behind a prefix with an underscore, such as `robot1_base_link`."""
+"""Names that are also recognised after a prefix with an underscore, such as `robot1_base_link`."""
 
 
 def grid_frame_candidates(frames: Iterable[str]) -> Iterator[str]:
-    """Yield the frames that can carry a grid, preferred first: plain names, `robot/name`, then `robot_name`."""
+    """Yield the possible frames of a grid in order of preference: plain names, `robot/name`, then `robot_name`."""
     names = sorted(frames)
     yield from (name for wanted in GRID_FRAMES for name in names if name.strip("/") == wanted)
     yield from (name for wanted in GRID_FRAMES for name in names if name.strip("/").endswith("/" + wanted))

@@ -23,8 +23,8 @@ def read_ground_truth(folder: Path, frame: str) -> SceneGroundTruth | None:
     """Return the ground truth of a frame, None if `folder` has none.
 
     `FRAME.label` and `FRAME.invalid` (SemanticKITTI) precede `FRAME.<name>.npz` with `target`
-    (`[X, Y, Z]` uint8 class ids, 255 unknown), optionally `invalid` (packed bits), and `origin` (`[3]` metres;
-    the benchmark's where absent).
+    (`[X, Y, Z]` uint8 class ids, 255 unknown), optionally `invalid` (packed bits), and `origin` (`[3]` metres; default:
+    that of the benchmark).
 
     Raises:
         SourceError: a file is damaged.
@@ -37,7 +37,7 @@ def read_ground_truth(folder: Path, frame: str) -> SceneGroundTruth | None:
 
 
 def read_benchmark(path: Path) -> SceneGroundTruth:
-    """Return the benchmark's labels; voxels in the `.invalid` file beside them are unknown.
+    """Return the benchmark's labels; voxels marked in the corresponding `.invalid` file are unknown.
 
     Raises:
         SourceError: a file is missing, unreadable or of the wrong size.

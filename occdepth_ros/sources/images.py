@@ -1,6 +1,6 @@
-"""Image files of recorded sequences: decoded completely, or refused.
+"""Reading of image files of recorded sequences; incomplete files are refused.
 
-OpenCV decodes half a file to an image whose lower half is grey, so files are checked before they are decoded.
+OpenCV decodes half of a file to an image with a grey lower half, so files are checked before they are decoded.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _COPY_AGAIN = "Copy or download the file again."
 class LevelRange:
     """Range of the 16-bit samples of one pair of cameras.
 
-    Cameras of 10 and 12 bits write their samples unscaled into 16 bits, so samples count as 12 bits until one exceeds
-    4095; from then on all images of the pair of cameras have the full range. A covered lens stays dark therefore.
+    Cameras with 10 and 12 bits write unscaled samples into 16 bits. Samples are therefore scaled from 12 bits until one
+    exceeds 4095; from then on all images of the pair have the full range. The images of a covered lens thus stay dark.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ def read_image(path: Path, expected: Size, levels: LevelRange | None = None) -> 
     Args:
         path: a file with one of `SUFFIXES`.
         expected: width and height by the calibration, pixels.
-        levels: range of 16-bit samples; None = that of this image.
+        levels: range of 16-bit samples; None = the range of this image.
 
     Returns:
         the image as it is stored, `[H, W, 3]` RGB uint8, and whether the file is grey.
@@ -114,7 +114,7 @@ def read_image(path: Path, expected: Size, levels: LevelRange | None = None) -> 
     size = _checked_size(contents, str(path))
     if size != expected:
         raise ImageError(
-            f"the image is {size[0]}x{size[1]}, calibration and first image say {expected[0]}x{expected[1]}",
+            f"the image is {size[0]}x{size[1]}, calibration and first image have {expected[0]}x{expected[1]}",
             where=str(path),
             remedy="Use images of one size with the calibration that belongs to them.",
         )

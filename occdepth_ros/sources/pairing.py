@@ -1,8 +1,8 @@
-"""Pairs of left and right images taken at one moment, by their stamps: for recordings and for live streams.
+"""Pairing of left and right images by their stamps, for recordings and live streams.
 
-Two images are a pair where each is the nearest of the other and their stamps differ by at most the tolerance. The
-tolerance is a share below one half of the measured period, so that an image whose partner was lost is dropped and not
-paired with its partner's neighbour.
+Two images are a pair if each is the nearest of the other and their stamps differ by at most the tolerance. The
+tolerance is less than half of the measured period, so that an image whose partner was lost is dropped and not paired
+with the neighbour of its partner.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import numpy.typing as npt
 from occdepth_ros.errors import InputWarning
 
 MAX_TOLERANCE_NS = 20_000_000
-"""Largest difference of stamps within a pair at any rate; the cameras of KITTI differ by 0.5 ms."""
+"""Upper bound of the difference of stamps within a pair; the cameras of KITTI differ by 0.5 ms."""
 PERIOD_SHARE = 0.4
-"""Tolerance as a share of the period. A period that was measured twice too long, because every second image of both
-sides was lost, still gives a tolerance of 0.8 periods, which excludes the neighbour."""
+"""Tolerance as a share of the period. If every second image of both sides is lost, the measured period is doubled; the
+tolerance of 0.8 true periods still excludes the neighbour."""
 UNMEASURED_TOLERANCE_NS = 4_000_000
-"""Tolerance before a period is measured: below half of the period of a 120 Hz camera."""
+"""Tolerance without a measured period, nanoseconds: less than half of the period of a 120 Hz camera."""
 MEASURED = 32
-"""Number of the newest differences of stamps that measure the period of a live stream."""
+"""Number of newest stamp differences from which the period of a live stream is measured."""
 MIN_MEASURED = 3
-"""Number of differences from which the period of a live stream counts as measured."""
+"""Minimum number of differences for a measured period of a live stream."""
 
 Stamps = Sequence[int] | npt.NDArray[np.int64]
 Item = TypeVar("Item")
@@ -95,7 +95,7 @@ class Pairing:
         tolerance_ns: largest difference of stamps within a pair, nanoseconds.
         period_ns: measured period, nanoseconds; None = not measured.
         dropped: number of left and of right images without a partner.
-        repeated: number of left and of right images with the stamp of another one of their side, not in `dropped`.
+        repeated: number of left and of right images with the stamp of another image of the same side, not in `dropped`.
     """
 
     pairs: list[tuple[int, int]]
@@ -152,7 +152,7 @@ class PairMatcher(Generic[Item]):
 
     Args:
         exact: pair equal stamps only.
-        limit_ns: upper bound of the tolerance where stamps may differ, nanoseconds.
+        limit_ns: upper bound of the tolerance if stamps may differ, nanoseconds.
         queue_size: images of one side that wait for their partner.
     """
 
@@ -186,7 +186,7 @@ class PairMatcher(Generic[Item]):
 
         Args:
             side: 0 = left, 1 = right.
-            stamp: nanoseconds, not before the previous one of this side; of equal stamps the first counts.
+            stamp: nanoseconds, not before the previous stamp of this side; of equal stamps the first counts.
             item: the image.
         """
         newest = self._newest[side]
@@ -210,7 +210,7 @@ class PairMatcher(Generic[Item]):
             return pairs
         for i, j in mutual_nearest(left, right, self.tolerance_ns):
             pairs.append((self._waiting[0].pop(left[i]), self._waiting[1].pop(right[j])))
-            # stamps increase on each side, so no partner of an older image can arrive any more
+            # stamps increase on each side, so the partner of an older image can no longer arrive
             for side, last in ((0, left[i]), (1, right[j])):
                 for stamp in [stamp for stamp in self._waiting[side] if stamp < last]:
                     del self._waiting[side][stamp]

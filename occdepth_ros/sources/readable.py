@@ -1,4 +1,4 @@
-"""Reading of sequences with damaged images: those frames are left out, all others are used."""
+"""Reading of sequences with damaged images: frames with damaged images are skipped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def readable_frames(
         note: called with the index of a frame that cannot be read, and the error.
 
     Raises:
-        ImageError: none of the frames can be read; the error of the last one.
+        ImageError: none of the frames can be read; this is the error of the last one.
     """
     found = False
     last: ImageError | None = None
@@ -54,7 +54,7 @@ def first_readable_pair(left: Sequence[Path], right: Sequence[Path]) -> tuple[Pa
     """Return the files of the first pair whose two images can be read, and the size of the left one.
 
     Raises:
-        ImageError: there is no such pair; the error of the first one.
+        ImageError: there is no such pair; this is the error of the first pair.
     """
     first: ImageError | None = None
     for pair in zip(left, right, strict=True):

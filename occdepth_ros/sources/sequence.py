@@ -33,7 +33,7 @@ def no_ground_truth(name: str) -> SceneGroundTruth | None:
 
 @dataclass(eq=False)
 class FileSequence:
-    """A `StereoSource` over image files; images are read on access and not kept.
+    """A `StereoSource` over image files; images are read on access and not cached.
 
     Args:
         name: path given by the user.
@@ -43,7 +43,7 @@ class FileSequence:
         left, right: one image file per frame.
         stamps_ns: `[N]` times, strictly increasing.
         poses: `[N, 4, 4]` poses of the grid's frame in a fixed frame, None = unknown.
-        find_ground_truth: frame name to its ground truth.
+        find_ground_truth: returns the ground truth of a frame name.
         description: origin of images and calibration, and warnings.
         rectifiers: functions that rectify the raw left and right images; None = the images are rectified.
 
@@ -108,7 +108,7 @@ class FileSequence:
         files = [side[index] for index in frames for side in (self.left, self.right)]
         wrong = []
         for path in files:
-            with suppress(ImageError):  # named when the frame is read
+            with suppress(ImageError):  # reported when the frame is read
                 if (size := header_size(path)) != expected:
                     wrong.append(f"{path} ({size[0]}x{size[1]})")
         if wrong:
@@ -124,7 +124,7 @@ class FileSequence:
 
 
 def orientation_warnings(paths: Sequence[Path]) -> list[InputWarning]:
-    """Return a warning for each file whose EXIF data state another orientation than that of the stored pixels."""
+    """Return a warning for each file whose EXIF orientation differs from that of the stored pixels."""
     return [
         InputWarning(
             "exif_orientation",
@@ -158,7 +158,7 @@ def pair_images(left: Path, right: Path) -> tuple[list[str], list[Path], list[Pa
 
 def _images(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise SourceError("the folder of images is missing", where=str(folder), remedy="Copy or extract it too.")
+        raise SourceError("the folder of images is missing", where=str(folder), remedy="Copy or extract it, too.")
     images = list_images(folder)
     if not images:
         raise SourceError(f"the folder has no images ({', '.join(SUFFIXES)})", where=str(folder))
@@ -166,7 +166,7 @@ def _images(folder: Path) -> dict[str, Path]:
 
 
 def rows_of_frames(rows: npt.NDArray[np.generic], names: Sequence[str], path: Path) -> npt.NDArray[np.generic]:
-    """Return the rows of the frames, `[N, ...]`: by number where all names are numbers, else in order.
+    """Return the rows of the frames, `[N, ...]`: by number if all names are numbers, else in order.
 
     Raises:
         SourceError: a frame has no row.

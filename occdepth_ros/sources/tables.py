@@ -1,4 +1,4 @@
-"""Text files of recorded sequences: calibrations, poses and times, parsed strictly."""
+"""Strict parsing of text files of recorded sequences: calibrations, poses and times."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_text(path: Path) -> str:
     """Return the contents of a text file, UTF-8 with or without a byte order mark, or UTF-16 with one.
 
     Raises:
-        SourceError: it is missing, unreadable, not text, or larger than 256 MB.
+        SourceError: the file is missing, unreadable, not text, or larger than 256 MB.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -73,7 +73,8 @@ def read_rows(path: Path, columns: int) -> Matrix:
     """Return rows of `columns` finite numbers, `[N, columns]`.
 
     Raises:
-        SourceError: a line has another count, a word that is not a number, NaN or infinity; the text names the line.
+        SourceError: a line has another number of columns, a word that is not a number, NaN or infinity; the text names
+            the line.
     """
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -116,7 +117,7 @@ def read_times(path: Path) -> npt.NDArray[np.int64]:
     """Return the times of a file with one time per line in seconds, as nanoseconds `[N]`."""
     if np.abs(read_rows(path, 1)).max() > 9e9:
         raise SourceError("a time exceeds 9e9 s", where=str(path), remedy="Write seconds.")
-    # the double nearest to a Unix time in seconds is off by up to 120 ns
+    # a double that stores a Unix time in seconds has errors of up to 120 ns
     words = read_text(path).split()
     return np.array([int((Decimal(word) * 1_000_000_000).to_integral_value()) for word in words], np.int64)
 
@@ -127,7 +128,7 @@ def read_date_times(path: Path) -> npt.NDArray[np.int64]:
     Each line is a date and time in UTC, such as "2011-09-26 13:04:38.541329152".
 
     Raises:
-        SourceError: a line is malformed, or there is none.
+        SourceError: a line is malformed, or the file is empty.
     """
     stamps = []
     for number, line in enumerate(read_text(path).splitlines(), 1):

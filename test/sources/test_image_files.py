@@ -51,7 +51,7 @@ def test_levels_of_another_size_or_with_colours_are_refused(tmp_path: Path) -> N
 
 
 def test_an_image_of_another_size_than_its_calibration_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="the image is 4x3, calibration and first image say 5x3"):
+    with pytest.raises(ImageError, match="the image is 4x3, calibration and first image have 5x3"):
         read_image(png(tmp_path / "a.png", np.zeros((3, 4), np.uint8)), (5, 3))
 
 

@@ -1,4 +1,5 @@
-"""Subscriptions to the images and CameraInfo of both cameras, by remapped names or of the only live stereo pair."""
+"""Subscriptions to the images and CameraInfo of both cameras: the remapped topics, or those of the only live stereo
+pair."""
 
 from __future__ import annotations
 

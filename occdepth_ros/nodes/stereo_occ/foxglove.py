@@ -1,4 +1,4 @@
-"""foxglove_msgs/VoxelGrid in the release that is installed: later releases have more fields."""
+"""foxglove_msgs/VoxelGrid of the installed release; later releases have additional fields."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def foxglove_object(kind: type[Any], field: type[Any], cells: ColoredCells, stam
     position, size = message.pose.position, message.cell_size
     position.x, position.y, position.z = cells.origin
     size.x = size.y = size.z = cells.resolution
-    # the setter checks each element of other types than array.array separately
+    # the setter checks each element separately unless the type is array.array
     data = array("B")
     data.frombytes(cells.rgba.data.cast("B"))
     message.data = data

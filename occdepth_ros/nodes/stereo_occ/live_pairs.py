@@ -149,10 +149,10 @@ class LivePairs:
         return advice(pairs, names, images, rectify=self._rectify)
 
     def selected(self, names: Mapping[str, str]) -> tuple[LivePair, str] | None:
-        """Return the live pair to subscribe to without being told, and why; None if no pair or several qualify.
+        """Return the live pair to subscribe to automatically, and the reason; None if no pair or several pairs qualify.
 
-        A pair qualifies if its baseline is that of a stereo camera, and its images are as `rectify` states. Where one
-        of the node's own image topics has a publisher, no pair is selected.
+        A pair qualifies if its baseline is plausible for a stereo camera and its images agree with `rectify`. No pair
+        is selected if one of the node's own image topics has a publisher.
         """
         if any(self._node.count_publishers(name) for name in names.values()):
             return None

@@ -1,4 +1,4 @@
-"""The output topics: encoded only if they have subscribers, each with a switch and a maximum rate."""
+"""The output topics: each is encoded only if it has subscribers, and has a switch and a maximum rate."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class OutputSet:
         prediction = OccupancyPrediction(grid, labels, filled, np.full_like(labels, Visibility.SEEN), depth)
         for output in self.outputs:
             if output.spec.is_enabled(settings):
-                with suppress(Exception):  # reported where a pair is encoded
+                with suppress(Exception):  # reported when a pair is encoded
                     output.spec.encode(Result(prediction, "camera", rig), settings)
 
     def publish(self, result: Result, settings: Settings) -> tuple[float, float]:

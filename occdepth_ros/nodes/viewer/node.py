@@ -1,8 +1,8 @@
 """The node `viewer`: shows images, depth, voxels, map, trajectory, path and timings of a running node in rerun.
 
 Subscribes to `left/image_rect`, `right/image_rect` and `left/camera_info`, to TF, and to `grid`, `depth`, `map/points`,
-`map/path` and `debug/processing_time/*_ms` of the node. Everything is shown at the stamp of its message; durations,
-which have none, at the newest one.
+`map/path` and `debug/processing_time/*_ms` of the node. Each message is shown at its stamp; durations, which have no
+stamp, are shown at the newest one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SUMMARY = "Shows the topics of a running stereo_occ in the viewer rerun: in a br
 
 
 class Viewer(Node):
-    """Shows what arrives, each message once.
+    """Shows the received messages.
 
     Raises:
         OccDepthError: a parameter is invalid, rerun is not installed, or the file cannot be written.
@@ -76,7 +76,7 @@ class Viewer(Node):
         self._open.close()
 
     def _show(self, kind: type, topic: str, qos: Any, show: Any) -> None:
-        """Subscribe; a message that cannot be shown is named and skipped."""
+        """Subscribe; a message that cannot be shown is reported and skipped."""
 
         def receive(message: Any) -> None:
             try:

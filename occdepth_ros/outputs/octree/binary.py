@@ -63,8 +63,8 @@ def _pack(states: Bytes, words: Words, shape: Index, start: Index, before: Index
     """Set the words of all nodes from level 1 on; return the number of inner nodes.
 
     Args:
-        states: of level 0, flat.
-        words: of the levels from 1 on, flat zeros, written.
+        states: states of level 0, flat.
+        words: words of the levels from 1 on, flat zeros, written.
         shape, start, before: those of the `Layout`.
     """
     inner = 0
@@ -75,7 +75,7 @@ def _pack(states: Bytes, words: Words, shape: Index, start: Index, before: Index
         pairs = states.view(np.uint16)
         for x in range(shape[level - 1, 0] // 2):
             for y in range(ny // 2):
-                # unsigned indices are not tested for a negative sign, so that the loop is vectorised
+                # unsigned indices are not checked for a negative sign, so that the loop is vectorised
                 a = np.uint64(2 * x * ny + 2 * y) * width
                 b, c = a + width, a + np.uint64(ny) * width
                 d = c + width
@@ -101,7 +101,7 @@ def _write(words: Words, shape: Index, start: Index, base: Index, child: Index, 
     """Write the words of all inner nodes in depth-first order.
 
     Args:
-        words: of the levels from 1 on, flat.
+        words: words of the levels from 1 on, flat.
         shape, start, base, child: those of the `Layout`.
         out: written.
     """
@@ -127,7 +127,7 @@ def _write(words: Words, shape: Index, start: Index, base: Index, child: Index, 
                     out[place] = words[first + child[below, i]]
                     place += 1
             continue
-        # the child with the lowest index must be taken first, hence put last
+        # the child with the lowest index must be popped first and is therefore pushed last
         for i in range(7, -1, -1):
             if word >> 2 * i & 3 == _INNER:
                 pending[count, 0], pending[count, 1] = below, x + (i & 1)

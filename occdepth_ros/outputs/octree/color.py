@@ -111,7 +111,7 @@ def _write(
 ) -> None:
     """Write all nodes in depth-first order.
 
-    An inner node is written after its last child, at the place that was kept for it.
+    An inner node is written after its last child, at a reserved position.
 
     Args:
         finest, cells: cells of level 0, and of the levels from 1 on, flat.
@@ -201,15 +201,15 @@ def _write_parents(
         first: flat index of its first child.
         origin: flat index of the first child of that child, in level 0.
         colors: packed colour of each leaf.
-        place: where it is written.
+        place: position of the node in `out`.
 
     Returns:
-        the place of the next node, the cell with the highest log-odds, and the bits of the mean colour.
+        position of the next node, cell with the highest log-odds, and bits of the mean colour.
     """
     end = place + _ONE
     best, mask, total = np.uint64(0), np.uint64(0), np.uint64(0)
     for i in range(_EIGHT):
-        # unsigned indices are not tested for a negative sign
+        # unsigned indices are not checked for a negative sign
         cell = cells[first + np.uint64(child[1, i])]
         if cell != mark:
             leaf = np.uint64(cell)

@@ -1,4 +1,4 @@
-"""Cells of all levels of an octree over a dense grid, pooled from the finest level upwards.
+"""Cells of all levels of an octree over a dense grid, pooled from the finest to the coarsest level.
 
 A cell is an unsigned integer: 0 is unknown (no node), the maximum of its type is an inner node, and any other value is
 a leaf. Eight equal leaves are merged into one leaf of the level above.
@@ -23,14 +23,14 @@ _ONE, _TWO = np.uint64(1), np.uint64(2)
 
 @dataclass(frozen=True)
 class Layout:
-    """Place of each level of an octree. Level 0 has the finest cells, level 16 the root.
+    """Layout of the levels of an octree. Level 0 has the finest cells, level 16 the root.
 
     Every level is padded to even keys, so that the eight children of a cell exist or are all absent.
 
     Args:
         shape: padded shape of each level, `[17, 3]`.
         start: flat index of each level's first cell in one array of the levels from 1 on, and the number of these
-            cells, `[18]`; 0 for level 0, which is an array of its own.
+            cells, `[18]`; 0 for level 0, which is a separate array.
         base: child index along each axis of the first child of cell 0, `[17, 3]`; the first children of cell i are at
             `base + 2 i` in the level below.
         child: flat offset of each child relative to the first, by child index, for each level of children, `[17, 8]`.
@@ -70,7 +70,8 @@ def layout_of(low: Shape, size: Shape) -> Layout:
 
 
 def padded(finest: Cells, layout: Layout) -> Cells:
-    """Return the finest cells, `[X, Y, Z]`, with the padding of level 0, contiguous; itself where it needs none."""
+    """Return the finest cells, `[X, Y, Z]`, with the padding of level 0, contiguous; the array itself if it needs no
+    padding."""
     if tuple(layout.shape[0]) == finest.shape:
         return np.ascontiguousarray(finest)
     cells = np.zeros(layout.shape[0], finest.dtype)
@@ -88,7 +89,7 @@ def build(finest: Cells, layout: Layout) -> tuple[Cells, int]:
 
     Args:
         finest: cells of level 0 with its padding, contiguous.
-        layout: place of each level.
+        layout: layout of the levels.
 
     Returns:
         The cells of the levels from 1 on, flat, and the number of nodes below the root.
@@ -116,7 +117,7 @@ def _pool(finest: Cells, cells: Cells, shape: Index, start: Index, before: Index
         ny, nz = shape[level, 1], np.uint64(shape[level, 2])
         for x in range(shape[level, 0] // 2):
             for y in range(ny // 2):
-                # unsigned indices are not tested for a negative sign
+                # unsigned indices are not checked for a negative sign
                 a = np.uint64(2 * x * ny + 2 * y) * nz
                 b, c = a + nz, a + np.uint64(ny) * nz
                 d = c + nz

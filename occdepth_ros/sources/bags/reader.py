@@ -1,7 +1,7 @@
 """Messages of ROS 1 and ROS 2 bags: one file, a rosbag2 folder, or the parts of a recording without metadata.
 
-Topics of other types than the requested ones are never parsed, so that unknown or malformed definitions (such as
-those of `_service_event` topics) do not matter.
+Only topics of the requested types are parsed, so that unknown or malformed definitions (such as those of
+`_service_event` topics) have no effect.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def is_bag(path: Path) -> bool:
 
 
 def parts_of(folder: Path) -> list[Path]:
-    """Return the files NAME_0, NAME_1, ... of the one recording in a folder; empty if there is none or several."""
+    """Return the files NAME_0, NAME_1, ... of the one recording in a folder; empty if there is not exactly one
+    recording."""
     try:
         files = [path for path in folder.iterdir() if path.is_file() and suffix_of(path) and path.name[0] != "."]
     except OSError:
@@ -62,7 +63,7 @@ class BagReader:
         path: a file, a rosbag2 folder, or a folder with the parts of one recording.
 
     Raises:
-        SourceError: rosbags is missing, or nothing of the bag can be read.
+        SourceError: rosbags is missing, or the bag cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,7 +98,7 @@ class BagReader:
         """Close the files; a closed reader has no connections."""
         parts, self._parts = self._parts, []
         for part in parts:
-            with suppress(Exception):  # a damaged file may fail in many ways
+            with suppress(Exception):  # a damaged file may raise any exception
                 part.close()
 
     @property
@@ -123,7 +124,7 @@ class BagReader:
         return decode(data, msgtype)
 
     def recover(self) -> bool:
-        """Read the files again without their indexes, after an error inside; return whether that is possible."""
+        """Read the files again without their indexes, after an error; return whether this is possible."""
         if any(suffix_of(file) == ".db3" for file in self._files) or not self._files:
             return False
         if any(isinstance(part, RecoveredBag) for part in self._parts):
@@ -137,12 +138,12 @@ class BagReader:
             reader = self._rosbags["rosbag2"].Reader(path)
             reader.open()
             self._parts = [reader]
-        except Exception as error:  # the metadata is YAML of any content; the reader raises many kinds
+        except Exception as error:  # the metadata may be any YAML; the reader raises exceptions of many types
             if not self._files:
                 raise SourceError(
-                    f"metadata.yaml cannot be used ({error}), and there is no storage file beside it",
+                    f"metadata.yaml cannot be used ({error}), and there is no storage file next to it",
                     where=str(path),
-                    remedy="Copy the .mcap or .db3 files too.",
+                    remedy="Copy the .mcap or .db3 files, too.",
                 ) from error
             text = f"metadata.yaml does not open the recording ({error}); its {len(self._files)} storage files are read"
             self._warn("bag_metadata", f"{text} one by one", path, "`ros2 bag reindex FOLDER` writes it again.")
@@ -158,7 +159,7 @@ class BagReader:
                 reader = import_rosbags("rosbags.rosbag2.storage_sqlite3").Sqlite3Reader(file)
             reader.open()
             self._check_log(file)
-        except Exception as error:  # rosbags, sqlite3 and struct each raise their own for damaged files
+        except Exception as error:  # rosbags, sqlite3 and struct raise different exceptions for damaged files
             if suffix == ".db3":
                 raise SourceError(
                     f"the bag cannot be read ({error})", where=str(file), remedy=f"{REPAIR['.db3']}."
@@ -187,7 +188,7 @@ class BagReader:
             raise SourceError(
                 f"the bag cannot be read ({reason}), and no message in it is complete",
                 where=str(file),
-                remedy=f"Record it again; {repair} where more of it is left.",
+                remedy=f"Record it again; {repair} if more of it is left.",
             )
         text = f"the file was cut off, damaged, or not closed ({reason}); {len(found)} messages of it are readable"
         self._warn("bag_incomplete", text, file, f"{repair}.")

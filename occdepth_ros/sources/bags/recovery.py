@@ -33,7 +33,7 @@ class RecoveredConnection(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """Records in the file: a chunk, or one record outside of chunks."""
+    """Position of records in the file: a chunk, or one record outside of chunks."""
 
     offset: int
     length: int
@@ -41,7 +41,7 @@ class _Block(NamedTuple):
 
 
 class _Message(NamedTuple):
-    """Place of a message."""
+    """Position of a message."""
 
     time: int
     connection: int
@@ -73,12 +73,12 @@ class RecoveredBag:
         connections: dict[int, RecoveredConnection] = {}
         self._schemas: dict[int, str] = {}
         self.is_ros1 = self._is_ros1
-        """Whether messages have the serialization of ROS 1; MCAP files may have either."""
+        """Whether messages are serialised as in ROS 1; MCAP files may contain either serialisation."""
         self._messages: list[_Message] = []
         for block in self._ros1_blocks() if self._is_ros1 else self._mcap_blocks():
             data = self._content(block)
             records = _ros1_records(data) if self._is_ros1 else self._mcap_records(data)
-            # a record that is not as its format says ends its block
+            # a malformed record ends its block
             with suppress(struct.error, KeyError):
                 for record in records:
                     if isinstance(record, RecoveredConnection):
@@ -223,9 +223,9 @@ def _decompressed(data: bytes, compression: str) -> bytes:
         if compression == "lz4":
             return bytes(import_module("lz4.frame").LZ4FrameDecompressor().decompress(data, _MAX_CHUNK))
         if compression == "zstd":
-            # part of Python from 3.14 on; rosbags depends on both packages otherwise
+            # part of Python from version 3.14 on; before that, rosbags depends on both packages
             module = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
             return bytes(import_module(module).ZstdDecompressor().decompress(data, _MAX_CHUNK))
-    except Exception:  # each decompressor raises its own for damaged data, which is skipped
+    except Exception:  # each decompressor raises different exceptions for damaged data, which are skipped
         return b""
     return b""

@@ -18,24 +18,26 @@ from occdepth_ros.stereo.camera_info import CameraCalibration
 from occdepth_ros.stereo.extrinsics_checks import OPTICAL_FROM_BODY, body_frame_warning, is_body_frame, share_in_view
 
 LEVEL = OPTICAL_FROM_BODY
-"""Pose of a grid's frame in the optical frame of a level camera that looks along x."""
+"""Pose of the grid's frame in the optical frame of a level camera with its optical axis along x."""
 MOVED = 1e-3
-"""Change of the cameras' pose in the grid's frame that needs a new calibration, metres or of the rotation matrix."""
+"""Change of the cameras' pose in the grid's frame that requires a new calibration: translation in metres, or an element
+of the rotation matrix."""
 TF_GAP_NS = 1_000_000_000
-"""Time outside the recorded transforms of a moving frame that is warned above, nanoseconds."""
+"""Time outside the recorded transforms of a moving frame above which a warning is given, nanoseconds."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What one pass over a bag found.
+    """Result of one pass over a bag.
 
     Args:
-        infos: topic of a CameraInfo to its first message.
-        frames: image topic to the frame of its first message.
+        infos: first message of each CameraInfo topic.
+        frames: frame of the first message of each image topic.
         tree: recorded TF.
         start_ns: time of the first image, nanoseconds.
-        failed: topic of a CameraInfo that is not usable to the reason.
-        changed: topic of a CameraInfo to the recording time of the first message unlike the first one, nanoseconds.
+        failed: reason for each CameraInfo topic that is not usable.
+        changed: recording time of the first message that differs from the first one, for each such CameraInfo topic,
+            nanoseconds.
     """
 
     infos: Mapping[str, CameraCalibration]
@@ -46,11 +48,11 @@ class Recording:
     changed: Mapping[str, int] = field(default_factory=dict)
 
     def change_warnings(self, topics: StereoTopics) -> list[InputWarning]:
-        """Warn where the calibration of a pair changes during the recording."""
+        """Warn if the calibration of a pair changes during the recording."""
         return [
             InputWarning(
                 "calibration_changes",
-                f"the calibration changes {(self.changed[topic] - self.start_ns) * 1e-9:.1f} s behind the first image: "
+                f"the calibration changes {(self.changed[topic] - self.start_ns) * 1e-9:.1f} s after the first image: "
                 "the first one is used for all images",
                 topic,
                 "Split the recording there, or leave the later frames out with --count.",
@@ -155,7 +157,7 @@ class GridPose:
         return any(np.abs(self.at(stamp) - first).max() > MOVED for stamp in stamps_ns[1:])
 
     def gaps(self, stamps_ns: Sequence[int]) -> list[InputWarning]:
-        """Warn where images were taken long before or after the recorded transforms of a moving frame."""
+        """Warn if images were taken long before or after the recorded transforms of a moving frame."""
         warnings = []
         links = self.tree.changing_links(self.camera_frame, self.grid_frame) if self.connected else []
         for name in links:
@@ -180,7 +182,7 @@ class ChosenPair:
         infos: calibrations of left and right.
         pose: the grid's pose.
         choice: why it was chosen, empty if it is the only one.
-        warnings: doubts about the choice.
+        warnings: warnings about the choice.
     """
 
     topics: StereoTopics
@@ -203,7 +205,8 @@ class _Rated:
 
     @property
     def rating(self) -> tuple[bool, bool, int]:
-        """A plausible baseline first, then cameras that TF places, then the share of the grid in view."""
+        """Sort key: a plausible baseline first, then cameras whose pose is in TF, then the share of the grid in
+        view."""
         return self.plausible, self.pose.connected, round(20 * self.share)
 
 
@@ -214,7 +217,7 @@ def choose_pair(candidates: Sequence[StereoTopics], recording: Recording, bag: s
         candidates: the pairs, the best name first.
         recording: calibrations, frames and TF.
         bag: for error messages.
-        grid_frame: requested frame of the grid, empty = found.
+        grid_frame: requested frame of the grid; empty = found automatically.
 
     Raises:
         SourceError: no pair has messages of both calibrations, or TF lacks the requested frame.
@@ -230,12 +233,12 @@ def choose_pair(candidates: Sequence[StereoTopics], recording: Recording, bag: s
         raise SourceError(
             f"there is no message of the {side} camera_info",
             where=bag,
-            remedy="Record the camera_info topics of both cameras too.",
+            remedy="Record the camera_info topics of both cameras, too.",
         )
     rated = [_rated(topics, recording, grid_frame) for topics in complete]
     best = max(rated, key=lambda entry: entry.rating)
     infos = recording.infos[best.topics.left_info], recording.infos[best.topics.right_info]
-    # one camera has several image topics: raw, rectified, compressed
+    # one camera may have several image topics: raw, rectified, compressed
     others = [r for r in rated if r.topics.left_info != best.topics.left_info]
     rivals = list({r.topics.left_info: r for r in others}.values())
     if not rivals:

@@ -1,4 +1,4 @@
-"""One pass over a bag: calibrations, transforms, and the places of the images."""
+"""One pass over a bag that collects calibrations, transforms, and the positions of the images."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from occdepth_ros.sources.encodings import size_of
 from occdepth_ros.stereo.camera_info import CameraCalibration
 
 JUMP_BACK_NS = 1_000_000_000
-"""Backward step of the stamps that is named, nanoseconds."""
+"""Smallest backward step of the stamps that is reported, nanoseconds."""
 STAMP_END = 12
-"""End of header.stamp in a serialised message."""
+"""Byte offset of the end of header.stamp in a serialised message."""
 _TF_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
 
 @dataclass(frozen=True)
 class ImagePlace:
-    """Place of an image in the bag, and its size where the header of the message is readable."""
+    """Position of an image in the bag, and its size if the header of the message is readable."""
 
     bag_ns: int
     stamp_ns: int
@@ -53,7 +53,7 @@ class Scan:
 
 
 def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[StereoTopics], name: str) -> Scan:
-    """Pass over the bag once: calibrations, transforms, and where the images of all candidates are.
+    """Read the bag once: calibrations, transforms, and the positions of the images of all candidates.
 
     Args:
         reader: the bag.
@@ -84,7 +84,7 @@ def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[Stere
         try:
             message: Any = None if is_repeated else reader.deserialize(data, connection.msgtype)
             stamp = stamp_of(data) if topic in places else 0
-        except Exception:  # rosbags has no error of its own for a message that does not fit its type
+        except Exception:  # rosbags raises various exceptions for a message that does not fit its type
             damaged[connection.topic] = damaged.get(connection.topic, 0) + 1
             continue
         if topic in places:
@@ -96,7 +96,7 @@ def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[Stere
                 row = (t.x, t.y, t.z, q.x, q.y, q.z, q.w)
                 tree.add(entry.header.frame_id, entry.child_frame_id, _nanoseconds(stamp), row)
         elif is_repeated:
-            # behind the stamp, which differs
+            # the bytes after the stamp
             if data[STAMP_END:] != raw_infos[topic] and topic not in changed:
                 changed[topic] = bag_ns
         else:
@@ -125,14 +125,14 @@ def _damage_warnings(damaged: Mapping[str, int]) -> list[InputWarning]:
 
 
 def _clock_warnings(places: Mapping[str, Sequence[ImagePlace]], topics: StereoTopics) -> list[InputWarning]:
-    """Warn where stamps go back in the order of recording, or where images have no stamp."""
+    """Warn if stamps go back in the order of recording, or if images have no stamp."""
     warnings = []
     for topic in (topics.left, topics.right):
         stamps = np.array([place.stamp_ns for place in places[topic]], np.int64)
         back = np.flatnonzero(np.diff(stamps) < -JUMP_BACK_NS)
         if len(back):
             seconds = float(stamps[back[0]] - stamps[back[0] + 1]) * 1e-9
-            text = f"the stamps go back by {seconds:.1f} s behind image {int(back[0])}: pairs are ordered by stamp"
+            text = f"the stamps go back by {seconds:.1f} s after image {int(back[0])}: pairs are ordered by stamp"
             remedy = "A clock was set, or two recordings were joined: split the bag there."
             warnings.append(InputWarning("clock_jump", text, topic, remedy))
         unstamped = sum(place.is_unstamped for place in places[topic])

@@ -1,9 +1,9 @@
 """ROS 1 and ROS 2 bags with a stereo pair, read without ROS by the package rosbags.
 
 Topics are found by name (`topics.py`), so that bags of kitti2bag (raw and odometry), kitti_to_ros2bag and common
-camera drivers open as they are; of several pairs one is chosen by its calibration and by what it shows of the grid
-(`rig.py`). The pose of the grid's frame comes from recorded TF, for each pair where the cameras move; without TF a
-level camera is assumed, with the grid's frame at the left camera.
+camera drivers open as they are; one of several pairs is chosen by its calibration and by the share of the grid in view
+(`rig.py`). The pose of the grid's frame comes from recorded TF, separately for each pair if the cameras move; without
+TF a level camera is assumed, with the grid's frame at the left camera.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from occdepth_ros.stereo.camera_info import ImageCalibration
 from occdepth_ros.stereo.rectification import Kind, Rectifier, decide
 
 OTHER_CLOCK_S = 10.0
-"""Smallest difference of the stamps of left and right from which two clocks are assumed, seconds."""
+"""Smallest difference of left and right stamps from which two clocks are assumed, seconds."""
 
 
 class BagSequence:
@@ -55,14 +55,14 @@ class BagSequence:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bag")
         self._opened = _Opened()
         self._close = weakref.finalize(self, _closed, self._opened, self._thread)
-        # at the end of the interpreter no thread takes work any more, and the system closes the files
+        # at the exit of the interpreter threads no longer accept work, and the system closes the files
         self._close.atexit = False
         try:
             self._thread.submit(self._open, path).result()
         except (SourceError, CalibrationError, ImageError):
             self.close()
             raise
-        except Exception as error:  # rosbags, sqlite3 and struct each raise their own for damaged files
+        except Exception as error:  # rosbags, sqlite3 and struct raise different exceptions for damaged files
             self.close()
             raise SourceError(
                 f"the bag cannot be read ({error})",
@@ -77,7 +77,7 @@ class BagSequence:
         self.close()
 
     def close(self) -> None:
-        """Close the files of the bag; its frames cannot be read any more."""
+        """Close the files of the bag; its frames can no longer be read."""
         self._close()
         self._thread.shutdown()
 
@@ -135,7 +135,7 @@ class BagSequence:
         candidates = stereo_candidates(kinds, self.name, self._options)
         try:
             scanned = scan(self._reader, kinds, candidates, self.name)
-        except Exception:  # a damaged chunk: rosbags, sqlite3 and the decompressors each raise their own
+        except Exception:  # rosbags, sqlite3 and the decompressors raise different exceptions for a damaged chunk
             if not self._reader.recover():
                 raise
             scanned = scan(self._reader, kinds, candidates, self.name)
@@ -184,7 +184,7 @@ class BagSequence:
         raise first
 
     def _calibrate(self) -> None:
-        """Adapt the calibrations to the size of the first images, and find out whether these are raw."""
+        """Adapt the calibrations to the size of the first images, and determine whether these are raw."""
         topics = (self._topics.left, self._topics.right)
         left, right = self._first_images()
         infos = self._chosen.infos
@@ -250,7 +250,7 @@ class BagSequence:
 
 
 class _Opened:
-    """What a `BagSequence` must close."""
+    """Resources that a `BagSequence` must close."""
 
     reader: BagReader | None = None
 

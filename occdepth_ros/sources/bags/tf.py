@@ -12,7 +12,7 @@ from occdepth_ros.camera import Matrix
 from occdepth_ros.errors import InputWarning
 
 MIN_NORM, MAX_NORM_ERROR = 1e-6, 0.01
-"""Smallest norm of a quaternion that is a rotation, and largest deviation from 1 that is not named."""
+"""Smallest norm of a quaternion that is a rotation, and largest deviation from 1 without a warning."""
 MAX_DISTANCE = 1e8
 """Largest coordinate of a translation, metres; positions in UTM are below 1e7."""
 
@@ -33,7 +33,7 @@ class _Link:
         return self._stamps
 
     def pose(self, stamp_ns: int) -> Matrix:
-        """Return the pose at a time, `[4, 4]`; the first and the last one are held outside their range."""
+        """Return the pose at a time, `[4, 4]`; before the first and after the last pose, these are returned."""
         stamps = self.stamps
         after = int(np.searchsorted(stamps, stamp_ns))
         low, high = stamps[max(after - 1, 0)], stamps[min(after, len(stamps) - 1)]
@@ -54,8 +54,8 @@ class TransformTree:
     def add(self, parent: str, child: str, stamp_ns: int, row: tuple[float, ...]) -> None:
         """Add one transform: translation x, y, z and quaternion x, y, z, w of `child` in `parent`.
 
-        Transforms that are not finite or no rotation, would close a loop, or give a frame a second parent are left out
-        and named in `warnings`, as are quaternions that are not normalized.
+        Transforms that are not finite, are not rotations, would close a loop, or give a frame a second parent are left
+        out and reported in `warnings`, as are quaternions that are not normalised.
         """
         parent, child = parent.lstrip("/"), child.lstrip("/")
         norm = float(np.linalg.norm(row[3:]))

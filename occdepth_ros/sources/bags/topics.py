@@ -46,7 +46,7 @@ class StereoTopics:
 
 
 def canonical(topic: str) -> str:
-    """Return the name with one leading slash: recorders write it with or without."""
+    """Return the name with one leading slash; recorders write it with or without the slash."""
     return "/" + topic.strip("/")
 
 
@@ -81,9 +81,9 @@ def stereo_candidates(topics: Mapping[str, str], bag: str, options: SourceOption
     if not found:
         left, right = min(pairs, key=lambda pair: _rank(pair[0]))
         raise SourceError(
-            f"{left} and {right} have no camera_info beside them ({_listed(sorted(infos)) or 'no CameraInfo at all'})",
+            f"{left} and {right} have no camera_info topics ({_listed(sorted(infos)) or 'no CameraInfo at all'})",
             where=bag,
-            remedy="Record the camera_info topics of both cameras too.",
+            remedy="Record the camera_info topics of both cameras, too.",
         )
     return found
 

@@ -12,7 +12,7 @@ from occdepth_ros.errors import CalibrationError
 from occdepth_ros.sources.tables import read_text
 
 MODELS = {0: "", 5: "plumb_bob", 8: "rational_polynomial"}
-"""Distortion model by the number of coefficients in ost.txt, which does not name it."""
+"""Distortion model by the number of coefficients in ost.txt, which does not name the model."""
 _MATRICES = {
     "camera matrix": "camera_matrix",
     "distortion": "distortion_coefficients",
@@ -26,7 +26,7 @@ def read_opencv_xml(file: Path) -> Mapping[str, Any]:
 
     Raises:
         SourceError: the file cannot be read.
-        CalibrationError: it is not valid XML, or declares entities.
+        CalibrationError: the file is not valid XML, or declares entities.
     """
     text = read_text(file)
     # nested entities can expand to any size
@@ -60,7 +60,7 @@ def read_ost(file: Path) -> Mapping[str, Mapping[str, Any]]:
 
     Raises:
         SourceError: the file cannot be read.
-        CalibrationError: the number of distortion coefficients does not tell the model.
+        CalibrationError: the distortion model does not follow from the number of coefficients.
     """
     cameras: dict[str, dict[str, Any]] = {}
     size: dict[str, Any] = {}
@@ -92,9 +92,9 @@ def read_ost(file: Path) -> Mapping[str, Mapping[str, Any]]:
         count = len(camera.get("distortion_coefficients", {"data": ()})["data"])
         if count not in MODELS:
             raise CalibrationError(
-                f"{side}: {count} distortion coefficients do not tell the distortion model",
+                f"{side}: the distortion model does not follow from {count} coefficients",
                 where=str(file),
-                remedy="Use left.yaml and right.yaml of the calibrator, which name it.",
+                remedy="Use left.yaml and right.yaml of the calibrator, which name the model.",
             )
         camera["distortion_model"] = MODELS[count]
     return cameras

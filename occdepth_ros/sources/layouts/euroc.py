@@ -1,6 +1,6 @@
 """Sequences in the ASL format of EuRoC MAV (Burri et al., IJRR 2016) and TUM VI: raw images, rectified on reading.
 
-SEQUENCE/mav0/cam0, cam1     data/NANOSECONDS.png and sensor.yaml; SEQUENCE/mav0 itself may be given too
+SEQUENCE/mav0/cam0, cam1     data/NANOSECONDS.png and sensor.yaml; SEQUENCE/mav0 itself may also be given
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ def _sensor(camera: Path) -> Path:
     file = camera / "sensor.yaml"
     if not file.is_file():
         raise SourceError(
-            "sensor.yaml is missing", where=str(camera), remedy="Copy it too: it has the calibration of the camera."
+            "sensor.yaml is missing",
+            where=str(camera),
+            remedy="Copy this file, too: it contains the calibration of the camera.",
         )
     return file
 

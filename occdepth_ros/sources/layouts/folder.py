@@ -43,9 +43,9 @@ from occdepth_ros.stereo.rectification import Kind, Rectifier, decide
 _Rectifiers = tuple[Rectifier, Rectifier] | None
 
 LEVEL = (-0.5, 0.5, -0.5, 0.5)
-"""Rotation of the optical frame of a level camera that looks along x: quaternion x, y, z, w."""
+"""Rotation of the optical frame of a level camera with its optical axis along x: quaternion x, y, z, w."""
 _NANOSECONDS = 10**14
-"""An integer above this is nanoseconds since 1970, not seconds."""
+"""Integers above this value are nanoseconds since 1970, not seconds."""
 
 
 def is_folder(path: Path) -> bool:
@@ -57,7 +57,7 @@ def open_folder(path: Path) -> FileSequence:
     """Open one folder.
 
     Raises:
-        SourceError, ImageError, CalibrationError: as their texts say.
+        SourceError, ImageError, CalibrationError: a file is missing, damaged or inconsistent.
     """
     names, left, right = pair_images(path / "left", path / "right")
     rig, grid_frame, rectifiers, description = _rig(path, *first_readable_pair(left, right))

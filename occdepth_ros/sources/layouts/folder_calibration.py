@@ -1,6 +1,6 @@
 """Calibration files of plain folders: own YAML, ROS camera calibration, OpenCV FileStorage, Kalibr.
 
-Searched in this order, in the folder with `left` and `right`:
+The following files are searched in this order, in the folder with `left` and `right`:
 
     calibration.yaml                     see `folder`, or matrices of OpenCV
     left.yaml and right.yaml             CameraInfo files of the ROS calibrator; also left/ost.yaml and right/ost.yaml
@@ -43,10 +43,10 @@ class FolderCalibration:
     """Calibration of a folder.
 
     Args:
-        cameras: left and right.
-        entries: the entries of calibration.yaml besides the cameras; empty for other files.
+        cameras: left and right camera.
+        entries: other entries of calibration.yaml; empty for other files.
         where: the file.
-        stated: what the file states about the images; None = nothing.
+        stated: kind of the images that the file states; None = not stated.
     """
 
     cameras: Pair
@@ -59,7 +59,7 @@ def read_folder_calibration(path: Path) -> FolderCalibration:
     """Find and read the calibration of a folder.
 
     Raises:
-        SourceError: there is no calibration, or only a part of one; the text names the missing file.
+        SourceError: the calibration is missing or incomplete; the text names the missing file.
         CalibrationError: a file is malformed.
     """
     for name in ("calibration.yaml", "calibration.yml"):
@@ -205,7 +205,7 @@ def _ost(path: Path) -> FolderCalibration | None:
         files = [path / side / "ost.txt" for side in SIDES]
         if not all(file.is_file() for file in files):
             return None
-        # each file has one camera, whatever its name
+        # each file has one camera of any name
         found = {side: next(iter(read_ost(file).values()), {}) for side, file in zip(SIDES, files, strict=True)}
     if not all(found.get(side) for side in SIDES):
         return None

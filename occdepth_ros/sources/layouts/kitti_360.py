@@ -67,7 +67,7 @@ def _calibration(path: Path, name: str) -> Path:
         raise SourceError(
             f"calibration/{name} is missing",
             where=str(path.parent.parent),
-            remedy="Extract the calibration archive of KITTI-360 beside data_2d_raw.",
+            remedy="Extract the calibration archive of KITTI-360 next to data_2d_raw.",
         )
     return file
 

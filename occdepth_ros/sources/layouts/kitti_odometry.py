@@ -26,7 +26,7 @@ from occdepth_ros.sources.tables import read_calibration, read_poses, read_times
 
 CAMERAS = (("image_2", "image_3", "P2", "P3"), ("image_0", "image_1", "P0", "P1"))
 _REMEDIES = {
-    "Tr": "The copy of calib.txt in the archive of colour images lacks Tr: take the one of the calibration archive.",
+    "Tr": "The copy of calib.txt in the archive of colour images lacks Tr: use the file of the calibration archive.",
     "P": "calib.txt has P0 to P3 of all cameras: extract data_odometry_calib.zip again.",
 }
 
@@ -40,7 +40,7 @@ def open_kitti_odometry(path: Path) -> FileSequence:
     """Open one sequence folder; the grid's frame is the LiDAR's, `velodyne`.
 
     Raises:
-        SourceError, ImageError, CalibrationError: as their texts say.
+        SourceError, ImageError, CalibrationError: a file is missing, damaged or inconsistent.
     """
     left_folder, right_folder, left_key, right_key = next(
         (pair for pair in CAMERAS if (path / pair[0]).is_dir()), CAMERAS[0]

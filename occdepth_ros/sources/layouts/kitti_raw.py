@@ -34,7 +34,7 @@ def open_kitti_raw(path: Path) -> FileSequence:
     """Open one drive; the grid's frame is the LiDAR's, `velodyne`.
 
     Raises:
-        SourceError, ImageError, CalibrationError: as their texts say.
+        SourceError, ImageError, CalibrationError: a file is missing, damaged or inconsistent.
     """
     left_number, right_number = next((pair for pair in CAMERAS if (path / f"image_{pair[0]}").is_dir()), CAMERAS[0])
     names, left, right = pair_images(path / f"image_{left_number}/data", path / f"image_{right_number}/data")
@@ -71,7 +71,7 @@ def _calibration(path: Path, name: str) -> Path:
         raise SourceError(
             f"{name} is missing",
             where=str(path.absolute().parent),
-            remedy="Extract the calibration archive of this date beside the drive.",
+            remedy="Extract the calibration archive of this date next to the drive.",
         )
     return file
 

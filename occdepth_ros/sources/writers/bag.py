@@ -2,7 +2,7 @@
 
     left/image_rect, right/image_rect    sensor_msgs/Image; or .../compressed, CompressedImage with PNG
     left/camera_info, right/camera_info  sensor_msgs/CameraInfo
-    /tf_static                           the cameras in the grid's frame; on /tf where they move
+    /tf_static                           the cameras in the grid's frame; on /tf if they move
     /tf                                  the grid's frame in `map`, for frames with a pose
 
 Messages are recorded at the stamp of their pair, transforms and calibrations before the images.
@@ -26,7 +26,7 @@ from occdepth_ros.sources.base import StereoFrame, StereoSource
 
 SIDES = ("left", "right")
 PNG_LEVEL = 3
-"""Compression level of PNG, 0 to 9: higher levels take several times as long for a few per cent."""
+"""PNG compression level, 0 to 9: higher levels take several times as long and save a few per cent."""
 
 
 def write_bag(folder: Path, source: StereoSource, frames: Iterable[StereoFrame], *, compressed: bool = False) -> None:
@@ -34,7 +34,7 @@ def write_bag(folder: Path, source: StereoSource, frames: Iterable[StereoFrame],
 
     Args:
         folder: folder of the recording; must not exist.
-        source: names the grid's frame and the calibration.
+        source: source of the grid's frame and the calibration.
         frames: frames of the source, by time.
         compressed: whether images are CompressedImage with PNG, which keeps every pixel.
 
@@ -204,6 +204,6 @@ def camera_frame(side: str) -> str:
 
 
 def png_of(image: npt.NDArray[np.uint8], *, grey: bool) -> npt.NDArray[np.uint8]:
-    """Return an image `[H, W, 3]` RGB as the bytes of a PNG file, `[N]`: its first channel where it is grey."""
+    """Return an image `[H, W, 3]` RGB as the bytes of a PNG file, `[N]`: its first channel if it is grey."""
     samples = image[..., 0] if grey else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return np.asarray(cv2.imencode(".png", samples, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[1], np.uint8)

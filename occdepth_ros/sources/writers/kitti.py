@@ -1,9 +1,9 @@
 """Writer of KITTI odometry folders, which `sources.layouts.kitti_odometry` reads.
 
-image_2, image_3    PNG; image_0 and image_1 where the cameras are grey
+image_2, image_3    PNG; image_0 and image_1 if the cameras are grey
 calib.txt           P0 to P3 and Tr; P0 = P2 and P1 = P3, because there is one pair
 times.txt           seconds with nine digits
-poses.txt           poses of the frame that P maps from, where all frames have a pose
+poses.txt           poses of the frame from which P maps, if all frames have a pose
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def write_kitti(folder: Path, source: StereoSource, frames: Iterable[StereoFrame
 
     Args:
         folder: the folder; must not exist.
-        source: names the calibration.
+        source: source of the calibration.
         frames: frames of the source, by time; numbered from 0.
 
     Raises:

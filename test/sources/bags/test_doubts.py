@@ -76,7 +76,7 @@ def test_clocks_and_calibrations_that_change_are_named(tmp_path: Path) -> None:
                 bag.image(f"/{side}/image_rect", make_image(i), stamp * SECOND, "camera")
                 bag.info(f"/{side}/camera_info", p, stamp * SECOND)
     found = {warning.name: str(warning) for warning in open_source(tmp_path / "drive").description.warnings}
-    assert "the stamps go back by 61.0 s behind image 1" in found["clock_jump"]
+    assert "the stamps go back by 61.0 s after image 1" in found["clock_jump"]
     assert "the first one is used" in found["calibration_changes"]
 
 

@@ -1,1 +1,1 @@
-"""What the node says about itself: diagnostics, supervision of the streams, times and load."""
+"""Monitoring of the node: diagnostics, supervision of the streams, processing times and load."""

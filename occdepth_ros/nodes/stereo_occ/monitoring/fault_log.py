@@ -17,7 +17,7 @@ class FaultLog:
     """Logs a fault when it appears, every `LOG_PERIOD` seconds while it is present, and when it is cleared.
 
     Args:
-        logger: of the node.
+        logger: logger of the node.
     """
 
     def __init__(self, logger: RcutilsLogger) -> None:
@@ -26,7 +26,7 @@ class FaultLog:
         self._reported: set[str] = set()
 
     def update(self, faults: Sequence[Fault]) -> bool:
-        """Log the present faults; returns whether other faults are present than at the last call."""
+        """Log the present faults; return whether the set of faults differs from that of the last call."""
         present = {fault.name: fault for fault in faults}
         for fault in present.values():
             self._log(fault)
@@ -42,7 +42,7 @@ class FaultLog:
         if now - self._logged.get(fault.name, -LOG_PERIOD) < LOG_PERIOD:
             return
         self._logged[fault.name] = now
-        # rclpy allows one severity per calling line
+        # rclpy allows one severity per source line
         if fault.is_error:
             self._logger.error(f"{fault.name}: {fault.text}")
         else:

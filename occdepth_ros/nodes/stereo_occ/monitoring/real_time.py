@@ -10,13 +10,14 @@ from occdepth_ros.nodes.load import CpuLoad
 from occdepth_ros.nodes.stereo_occ.monitoring.timing import Statistics
 
 WINDOW = 6000
-"""Number of pairs that a report covers at most: the latest ones, 10 minutes at 10 Hz."""
+"""Maximum number of pairs in a report: the latest 10 minutes at 10 Hz."""
 PLAUSIBLE_LATENCY_MS = 60_000.0
-"""Maximum plausible latency. Above it, stamps and node use different clocks (a recording without use_sim_time)."""
+"""Maximum plausible latency, milliseconds. Above it, stamps and node use different clocks (a recording without
+use_sim_time)."""
 
 
 def latency_text(p50: float, *others: float) -> str:
-    """Return latencies in ms, or that there are none, or that the stamps are of another clock."""
+    """Return the latencies in ms as text, or a note that there are none or that the stamps are from another clock."""
     if math.isnan(p50):
         return "none"
     if not -PLAUSIBLE_LATENCY_MS < p50 < PLAUSIBLE_LATENCY_MS:
@@ -45,7 +46,7 @@ class RealTimeReport:
         self._latencies.add(latency_ms)
 
     def start(self) -> None:
-        """Begin a run, with no pair dropped."""
+        """Begin a run and reset the number of dropped pairs."""
         self._latencies.clear()
         self._dropped_before = 0
         self._cpu.percent()
