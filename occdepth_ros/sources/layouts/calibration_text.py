@@ -92,7 +92,7 @@ def read_ost(file: Path) -> Mapping[str, Mapping[str, Any]]:
         count = len(camera.get("distortion_coefficients", {"data": ()})["data"])
         if count not in MODELS:
             raise CalibrationError(
-                f"{side}: the distortion model does not follow from {count} coefficients",
+                f"{side}: {count} distortion coefficients do not determine the distortion model",
                 where=str(file),
                 remedy="Use left.yaml and right.yaml of the calibrator, which name the model.",
             )
