@@ -14,13 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
-from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.data.example import SceneDataset, SceneExample
 
 Change = Callable[[SceneExample], SceneExample]
 
 GROUND_Z = -1.73
 """Height of the road in the frame of KITTI's LiDAR, metres; camera heights are relative to it."""
+
+
+LARGER = 0.1
+"""Excess of a voxel's edge over the former edge up to which the label at its centre represents it."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,11 @@ def _seen_by(
 
 
 def _resampled(example: SceneExample, original: SceneExample, former_from_new: Matrix) -> SceneExample:
-    """Return the scene with the ground truth resampled to another frame's voxels (nearest neighbour); unknown outside.
+    """Return the scene with the ground truth resampled to another frame's voxels; unknown outside.
+
+    A voxel that is larger than the former ones takes the nearest occupied label of the former voxels that it covers: the
+    label at its centre alone would lose surfaces of one layer. The lowest layer of SemanticKITTI's ground truth is free
+    wherever it is labelled, also below the road: its labels are ignored.
 
     Args:
         example: the scene to change.
@@ -184,7 +192,39 @@ def _resampled(example: SceneExample, original: SceneExample, former_from_new: M
         former_from_new: affine map of points, `[4, 4]`, metres.
     """
     grid = example.grid
-    axes = np.meshgrid(*(grid.axis_centers(axis).astype(np.float32) for axis in range(3)), indexing="ij")
+    former = original.target.copy()
+    former[..., 0] = UNKNOWN
+    samples = math.ceil(float(np.linalg.norm(former_from_new[:3, 0])) - LARGER)
+    target = np.full(grid.size, UNKNOWN, np.uint8)
+    known = np.zeros(grid.size, np.uint8)
+    seen = None if original.seen is None else np.zeros(grid.size, bool)
+    for offset in _offsets(samples):
+        index, inside = _former_voxels(grid, former_from_new, offset * grid.resolution)
+        labels = np.full(grid.size, UNKNOWN, np.uint8)
+        labels[inside] = former[index]
+        known += labels != UNKNOWN
+        first = np.isin(target, (EMPTY, UNKNOWN)) & (labels != UNKNOWN) & ((labels != EMPTY) | (target == UNKNOWN))
+        target[first] = labels[first]
+        if seen is not None and original.seen is not None:
+            seen[inside] |= original.seen[index]
+    target[(target == EMPTY) & (2 * known < samples**3)] = UNKNOWN
+    return replace(example, target=target, seen=seen)
+
+
+def _offsets(samples: int) -> list[npt.NDArray[np.float64]]:
+    """Return places in a voxel, `samples` along each axis, relative to its centre, voxel edges; nearest to the centre first."""
+    axis = (np.arange(samples) + 0.5) / samples - 0.5
+    places = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    return sorted(places, key=lambda place: float(np.abs(place).sum()))
+
+
+def _former_voxels(
+    grid: VoxelGrid, former_from_new: Matrix, offset: npt.NDArray[np.float64]
+) -> tuple[tuple[npt.NDArray[np.int32], ...], npt.NDArray[np.bool_]]:
+    """Return indices of the voxels at the mapped centres of a grid, `offset` metres away, and which of them are in the grid."""
+    axes = np.meshgrid(
+        *((grid.axis_centers(axis) + offset[axis]).astype(np.float32) for axis in range(3)), indexing="ij"
+    )
     matrix = former_from_new.astype(np.float32)
     index, inside = [], np.ones(grid.size, bool)
     for row in range(3):
@@ -192,11 +232,4 @@ def _resampled(example: SceneExample, original: SceneExample, former_from_new: M
         cell = np.floor((place - np.float32(grid.origin[row])) / np.float32(grid.resolution) + 1e-3).astype(np.int32)
         inside &= (cell >= 0) & (cell < grid.size[row])
         index.append(cell)
-    at = tuple(cell[inside] for cell in index)
-    target = np.full(grid.size, UNKNOWN, np.uint8)
-    target[inside] = original.target[at]
-    seen = None
-    if original.seen is not None:
-        seen = np.zeros(grid.size, bool)
-        seen[inside] = original.seen[at]
-    return replace(example, target=target, seen=seen)
+    return tuple(cell[inside] for cell in index), inside

@@ -75,6 +75,31 @@ def test_a_scaled_world_keeps_the_road_and_moves_the_camera(scene: SceneExample)
         assert np.linalg.inv(rig.left_from_grid)[2, 3] - GROUND_Z == pytest.approx(height, abs=1e-6)
 
 
+@pytest.mark.parametrize("layer", [2, 3, 4])
+def test_a_surface_of_one_layer_stays_in_a_smaller_world(scene: SceneExample, layer: int) -> None:
+    road = np.zeros(GRID.size, np.uint8)
+    road[..., layer] = 9
+    smaller = with_height(replace(scene, target=road), 0.8).target
+    labelled = (smaller != 255).any(2)
+    assert (smaller == 9).any(2)[labelled].all()
+
+
+def test_the_lowest_layer_labels_no_other_layer(scene: SceneExample) -> None:
+    target = np.full(GRID.size, 255, np.uint8)
+    target[..., 0] = 0
+    for changed in (
+        with_height(replace(scene, target=target), 0.8),
+        on_moved_grid(replace(scene, target=target), up=-0.2),
+    ):
+        assert (changed.target == 255).all()
+
+
+def test_free_space_of_a_smaller_world_needs_labels_of_half_a_voxel(scene: SceneExample) -> None:
+    target = np.full(GRID.size, 255, np.uint8)
+    target[::8, ::8, ::8] = 0
+    assert (with_height(replace(scene, target=target), 0.8).target == 255).all()
+
+
 def test_a_road_that_falls_lies_lower_ahead(scene: SceneExample) -> None:
     road = np.zeros(GRID.size, np.uint8)
     road[..., 2] = 9
