@@ -16,6 +16,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.data.example import SceneDataset, SceneExample
+from occdepth_ros.grid import VoxelGrid
 
 Change = Callable[[SceneExample], SceneExample]
 
@@ -182,9 +183,9 @@ def _seen_by(
 def _resampled(example: SceneExample, original: SceneExample, former_from_new: Matrix) -> SceneExample:
     """Return the scene with the ground truth resampled to another frame's voxels; unknown outside.
 
-    A voxel that is larger than the former ones takes the nearest occupied label of the former voxels that it covers: the
-    label at its centre alone would lose surfaces of one layer. The lowest layer of SemanticKITTI's ground truth is free
-    wherever it is labelled, also below the road: its labels are ignored.
+    A voxel that is larger than the former ones takes the nearest occupied label of the former voxels that it covers:
+    the label at its centre alone would lose surfaces of one layer. The lowest layer of SemanticKITTI's ground truth is
+    free wherever it is labelled, also below the road: its labels are ignored.
 
     Args:
         example: the scene to change.
@@ -212,7 +213,7 @@ def _resampled(example: SceneExample, original: SceneExample, former_from_new: M
 
 
 def _offsets(samples: int) -> list[npt.NDArray[np.float64]]:
-    """Return places in a voxel, `samples` along each axis, relative to its centre, voxel edges; nearest to the centre first."""
+    """Return offsets from a voxel's centre, `samples` along each axis, in voxel edges, by ascending distance."""
     axis = (np.arange(samples) + 0.5) / samples - 0.5
     places = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
     return sorted(places, key=lambda place: float(np.abs(place).sum()))
@@ -221,7 +222,7 @@ def _offsets(samples: int) -> list[npt.NDArray[np.float64]]:
 def _former_voxels(
     grid: VoxelGrid, former_from_new: Matrix, offset: npt.NDArray[np.float64]
 ) -> tuple[tuple[npt.NDArray[np.int32], ...], npt.NDArray[np.bool_]]:
-    """Return indices of the voxels at the mapped centres of a grid, `offset` metres away, and which of them are in the grid."""
+    """Return indices of the voxels at a grid's mapped centres plus `offset` metres, and a mask of those in the grid."""
     axes = np.meshgrid(
         *((grid.axis_centers(axis) + offset[axis]).astype(np.float32) for axis in range(3)), indexing="ij"
     )
