@@ -1,4 +1,5 @@
-"""Plausibility of a stereo calibration: units, image size, matching rows; numbers that no rig or only few rigs have."""
+"""Plausibility checks of a stereo calibration: units, image size, equal rows, and values that are impossible or
+rare."""
 
 from __future__ import annotations
 
@@ -18,13 +19,14 @@ MIN_BASELINE = 0.002
 MAX_ROW_OFFSET = 1.0
 """Difference of cy of left and right above which the rows do not match, pixels."""
 USUAL_OFFSET, MAX_OFFSET = 0.02, 0.1
-"""Offset of the right camera along y or z, as a share of the baseline: warned and refused above."""
+"""Offset of the right camera along y or z, as a share of the baseline, above which a warning is given, and above which
+the calibration is refused."""
 FIELD_OF_VIEW = (3.0, 160.0)
-"""Horizontal field of view of a pinhole image, degrees; refused outside."""
+"""Range of the horizontal field of view of a pinhole image, degrees."""
 USUAL_FIELD_OF_VIEW = (10.0, 135.0)
 """Warned outside."""
 OFF_CENTRE = 0.25
-"""Distance of the principal point from the image centre, as a share of the size, that is warned above."""
+"""Distance of the principal point from the image centre, as a share of the size, above which a warning is given."""
 
 
 def check_calibration(rig: StereoRig, where: str) -> tuple[InputWarning, ...]:
@@ -38,7 +40,8 @@ def check_calibration(rig: StereoRig, where: str) -> tuple[InputWarning, ...]:
         warnings for values that are unusual, but possible.
 
     Raises:
-        CalibrationError: values that no usable rig has; the text contains the numbers and the likely reason.
+        CalibrationError: the values are impossible for a usable rig; the text contains the numbers and the likely
+            reason.
     """
     warnings = [*_check_baseline(rig, where), *_check_rows(rig, where)]
     for side, camera in (("left", rig.left), ("right", rig.right)):

@@ -1,4 +1,4 @@
-"""Calibration of one camera as sensor_msgs/CameraInfo defines it, and its adaptation to the image that arrives."""
+"""Calibration of one camera as defined by sensor_msgs/CameraInfo, and its adaptation to the received image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occdepth_ros.errors import CalibrationError, InputWarning
 from occdepth_ros.stereo.distortion import Distortion, Family
 
 MAX_TANGENTIAL = 0.02
-"""Largest usual tangential coefficient; lenses have 0.005 at most."""
+"""Largest plausible tangential coefficient; lenses have 0.005 at most."""
 MAX_RESIZE = 8.0
 """Largest ratio of image size to calibrated size at which the calibration is scaled."""
 
@@ -24,7 +24,7 @@ class ImageCalibration:
     Args:
         camera: the rectified camera (P) at the size of the image.
         k: intrinsics of the raw image at this size, `[3, 3]`, pixels.
-        warnings: doubtful sizes.
+        warnings: warnings about the sizes.
     """
 
     camera: PinholeCamera
@@ -125,9 +125,8 @@ class CameraCalibration:
     def for_image(self, width: int, height: int) -> ImageCalibration:
         """Adapt K and P to an image, as image_geometry does: the region of interest first, then binning.
 
-        A size of (0, 0) takes the size of the image. An image that has the full size in spite of a region of interest
-        or binning is taken as the full image. An image of another size with the same aspect ratio is taken as resized,
-        with a warning.
+        A size of (0, 0) takes the size of the image. If an image has the full size, a region of interest or binning is
+        not applied. An image of another size with the same aspect ratio is assumed to be resized, with a warning.
 
         Args:
             width, height: size of the image, pixels.
@@ -174,10 +173,10 @@ class CameraCalibration:
         )
 
     def _distortion_warnings(self) -> tuple[InputWarning, ...]:
-        """Warn where the tangential coefficients are larger than those of any lens: D may be of a fisheye model."""
+        """Warn if the tangential coefficients are larger than those of any lens: D may belong to a fisheye model."""
         try:
             distortion = Distortion.named(self.distortion_model, self.d, self.where)
-        except CalibrationError:  # rectified images do not need it; it is reported where raw images are rectified
+        except CalibrationError:  # rectified images do not need it; it is reported if raw images are rectified
             return ()
         if distortion.family is not Family.POLYNOMIAL:
             return ()
@@ -206,7 +205,7 @@ class CameraCalibration:
 
 
 def stated_baseline(left: CameraCalibration, right: CameraCalibration) -> float:
-    """Return the distance of the right camera to the right of the left one that the two P state, metres.
+    """Return the baseline that the two P state, metres.
 
     Raises:
         CalibrationError: a focal length in P is not positive.

@@ -1,7 +1,7 @@
 """Free space from stereo matches: voxels in front of the surfaces that matched pixels show.
 
 Voxels and surfaces are compared by disparity instead of depth. The error of a match is about constant in pixels, so one
-margin holds at all ranges; in metres it is d^2 / (fx * baseline) * sigma (Gallup et al., 2008, eq. 1).
+margin is valid at all ranges; in metres it is d^2 / (fx * baseline) * sigma (Gallup et al., 2008, eq. 1).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _UNMATCHED = np.iinfo(np.int16).max
 
 @dataclass(frozen=True)
 class CarvedSpace:
-    """What the rays of one disparity image say of the N voxels in view.
+    """Result of casting the rays of one disparity image through the N voxels in view.
 
     Args:
         free: rays pass through the voxel, `[N]`.
-        unmatched: less than half of the pixels around the voxel's centre are matched, so that nothing is measured on
-            its ray, `[N]`. Disjoint from `free`.
+        unmatched: less than half of the pixels around the voxel's centre are matched, so that its ray has no
+            measurement, `[N]`. Disjoint from `free`.
     """
 
     free: npt.NDArray[np.bool_]
@@ -38,14 +38,14 @@ class RayCarver:
     """Carves free space of one calibration.
 
     A voxel is free if all matches in the window that it covers in the left image lie behind it by at least two
-    standard deviations, and at least half of the window is matched. Pixels without a match carve nothing. Windows come
-    from an image pyramid whose cells hold the largest disparity (nearest surface) of their pixels, so that one outlier
-    cannot free a voxel and each voxel costs one look-up.
+    standard deviations, and at least half of the window is matched. Pixels without a match do not carve. Windows are
+    cells of an image pyramid that contain the largest disparity (nearest surface) of their pixels, so that one outlier
+    cannot free a voxel and each voxel needs one look-up.
 
     Args:
         rig: the calibrated cameras.
         grid: the voxels.
-        focal_baseline: depth times disparity, pixel metres.
+        focal_baseline: product of depth and disparity, pixel metres.
     """
 
     def __init__(self, rig: StereoRig, grid: VoxelGrid, focal_baseline: float) -> None:
@@ -80,7 +80,7 @@ class RayCarver:
         self._free_below = np.clip(limit, -1, _UNMATCHED - 1).astype(np.int16)
 
     def carve(self, disparity: npt.NDArray[np.int16]) -> CarvedSpace:
-        """Carve along the rays of a disparity image, `[H, W]` as from `SemiGlobalMatcher.match`."""
+        """Carve along the rays of a disparity image, `[H, W]`, see `SemiGlobalMatcher.match`."""
         nearest = np.empty(self._cells, np.int16)
         matched: cv2.typing.MatLike = 255 * (disparity >= 0).astype(np.uint8)
         start = 0

@@ -61,7 +61,7 @@ class Distortion:
         are ignored. An empty name with 5, 8, 12 or 14 coefficients is a polynomial, as in old drivers.
 
         Raises:
-            CalibrationError: the model is not supported, or has another number of coefficients.
+            CalibrationError: the model is not supported, or the number of coefficients is wrong.
         """
         name = "".join(character for character in model.lower() if character.isalnum())
         values = np.asarray(coefficients, np.float64).ravel()
@@ -110,7 +110,7 @@ class Distortion:
     def rectified_points(
         self, points: npt.NDArray[np.floating], k: Matrix, rotation: Matrix, projection: Matrix
     ) -> npt.NDArray[np.float64]:
-        """Return the rectified pixel of each raw pixel, `[N, 2]`; arguments as of `rectification_maps`."""
+        """Return the rectified pixel of each raw pixel, `[N, 2]`; arguments as in `rectification_maps`."""
         pixels = np.asarray(points, np.float64).reshape(-1, 1, 2)
         if self.family is Family.EQUIDISTANT:
             plane = np.asarray(cv2.fisheye.undistortPoints(pixels, k, self._vector), np.float64).reshape(-1, 2)

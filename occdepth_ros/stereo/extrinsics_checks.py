@@ -1,4 +1,4 @@
-"""Plausibility of the cameras' pose in the grid's frame: body frames, cameras that look upwards, grids out of view."""
+"""Plausibility checks of the cameras' pose in the grid's frame: body frames, upward cameras, grids out of view."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from occdepth_ros.errors import CalibrationError, InputWarning
 from occdepth_ros.grid import VoxelGrid
 
 OPTICAL_FROM_BODY: Matrix = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
-"""Pose of a body frame (x forward, y left, z up; REP-103) in the optical frame of a camera that looks along its x."""
+"""Pose of a body frame (x forward, y left, z up; REP-103) in the optical frame of a camera with its optical axis along
+x."""
 UPWARD = 45.0
-"""Elevation of the optical axis above which a camera is not one of a vehicle, degrees."""
+"""Elevation of the optical axis above which the pose is refused, degrees."""
 HIGH = 25.0
-"""Elevation that is warned above, degrees."""
+"""Elevation of the optical axis above which a warning is given, degrees."""
 FAR_M = 25.0
-"""Distance of the camera from the origin of the grid's frame that is warned above, metres."""
+"""Distance of the camera from the origin of the grid's frame above which a warning is given, metres."""
 MIN_SHARE = 0.01
-"""Share of the grid's voxels in the left image that is warned below."""
+"""Share of the grid's voxels in the left image below which a warning is given."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class CameraPose:
 
     @classmethod
     def of(cls, left_from_grid: Matrix) -> CameraPose:
-        """Read it from the pose of the grid's frame in the left optical frame, `[4, 4]`."""
+        """Compute it from the pose of the grid's frame in the left optical frame, `[4, 4]`."""
         grid_from_left = np.linalg.inv(left_from_grid)
         right, down, forward = (grid_from_left[2, axis] for axis in range(3))
         return cls(
@@ -65,7 +66,7 @@ def is_body_frame(camera_from_grid: Matrix) -> bool:
 
 
 def body_frame_warning(frame: str, camera_from_grid: Matrix) -> InputWarning:
-    """Describe images in a body frame, which are taken as those of a camera that looks along x."""
+    """Return the warning about images in a body frame, for which an optical axis along x is assumed."""
     pitch = CameraPose.of(camera_from_grid).pitch
     return InputWarning(
         "body_frame",
@@ -84,7 +85,7 @@ def check_extrinsics(rig: StereoRig, where: str) -> tuple[InputWarning, ...]:
         where: origin of the pose, for messages.
 
     Raises:
-        CalibrationError: the left camera looks upwards by more than `UPWARD` degrees.
+        CalibrationError: the optical axis of the left camera points upwards by more than `UPWARD` degrees.
     """
     pose = CameraPose.of(rig.left_from_grid)
     what = f"the optical axis of the left camera points {pose.pitch:.0f} degrees above the horizon of the grid's frame"
@@ -109,7 +110,7 @@ def check_extrinsics(rig: StereoRig, where: str) -> tuple[InputWarning, ...]:
 
 
 def share_in_view(rig: StereoRig, grid: VoxelGrid, samples: int = 24) -> float:
-    """Return the share of the grid's volume that the left image shows, hidden or not, 0 to 1.
+    """Return the share of the grid's volume in the view of the left camera, occluded or not, 0 to 1.
 
     Args:
         rig: the calibrated cameras.
@@ -129,7 +130,7 @@ def share_in_view(rig: StereoRig, grid: VoxelGrid, samples: int = 24) -> float:
 
 
 def check_view(rig: StereoRig, grid: VoxelGrid, where: str) -> tuple[InputWarning, ...]:
-    """Warn where hardly any voxel of the grid is in view."""
+    """Warn if only few voxels of the grid are in view."""
     share = share_in_view(rig, grid)
     if share >= MIN_SHARE:
         return ()

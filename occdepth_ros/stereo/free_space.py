@@ -1,4 +1,4 @@
-"""Free space on rays without a match, or behind an ambiguous one: it becomes unknown, whichever model predicted it."""
+"""Removal of free space on rays without a match or behind an ambiguous match; it becomes unknown for every model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from occdepth_ros.stereo.projection import rebased
 Voxels = npt.NDArray[np.uint8]
 
 CELL_PX = 8
-"""Edge of the image cells whose share of matched pixels is compared, pixels of an image of `WIDTH`."""
+"""Edge of the image cells whose share of matched pixels is compared, pixels of an image with width `WIDTH`."""
 WIDTH = 1241
 MIN_MATCHED_SHARE = 0.5
 """Smallest share of matched pixels in the 3x3 cells around a voxel's pixel for free space along its ray."""
@@ -25,8 +25,8 @@ MIN_MATCHED_SHARE = 0.5
 class FreeSpaceGuard:
     """Removes the free space of one calibration that no match supports.
 
-    A network completes free space from its image prior where the images show nothing: behind a covered part of a lens,
-    in front of a uniform wall, in glare. The same holds for voxels that a predicted depth calls seen.
+    Where the images contain no information (behind a covered part of a lens, in front of a uniform wall, in glare), a
+    network predicts free space from its image prior, and a predicted depth marks voxels as seen.
 
     Args:
         rig: the calibrated cameras.
@@ -67,7 +67,7 @@ class FreeSpaceGuard:
     ) -> tuple[Voxels, Voxels, Voxels]:
         """Limit labels, confidence and visibility to what matches support, `[X, Y, Z]` each.
 
-        Free voxels without matches around their pixel become unknown, and none of the voxels there is seen.
+        Free voxels without matches around their pixel become unknown, and no voxel in these areas is SEEN.
 
         Args:
             labels: class ids, 0 = free, 255 = unknown, `[X, Y, Z]` uint8.
@@ -90,14 +90,15 @@ class FreeSpaceGuard:
         """Remove free space behind the nearest plausible surface; return labels, confidence and visibility, `[X, Y,
         Z]`.
 
-        Such free voxels become unknown. Ground below them does not count as seen: the surface may stand on it.
+        Such free voxels become unknown. The ground below them does not count as seen, because the surface may stand on
+        it.
 
         Args:
             labels, confidence, visibility: as for `applied`.
             nearest_m: depth of that surface in the left image, `[H, W]` metres, of any size with the camera's aspect;
                 infinite where the match is unambiguous.
         """
-        # the smallest depth of a cell: disparities grow towards the camera
+        # the smallest depth of a cell, because disparities increase towards the camera
         inverse = cv2.resize(1 / nearest_m, self._cells, interpolation=cv2.INTER_NEAREST)
         with np.errstate(divide="ignore"):
             limit = np.asarray(1 / cv2.dilate(inverse, np.ones((3, 3), np.uint8)), np.float32).ravel()
@@ -117,7 +118,7 @@ class FreeSpaceGuard:
 
     @staticmethod
     def compile() -> None:
-        """Compile the loop, or load it, which takes up to seconds at the first call."""
+        """Compile the loop or load it from the cache, which takes up to seconds."""
         depth, limit = np.ones(1, np.float32), np.ones(1, np.float32)
         write_behind(depth, np.zeros(1, np.int32), limit, np.empty(1, np.int32))
 
@@ -129,7 +130,7 @@ def write_behind(
     limit: npt.NDArray[np.float32],
     out: npt.NDArray[np.int32],
 ) -> int:
-    """Write which of N depths exceed the limit of their cell, ascending; return their number."""
+    """Write the ascending indices of the N depths that exceed the limit of their cell; return their number."""
     count = 0
     for i in range(len(depth)):
         if depth[i] > limit[cell[i]]:

@@ -1,4 +1,5 @@
-"""Ground estimation: a plane by random sampling, a height field relative to it, and the columns where it is visible."""
+"""Ground estimation: a plane by random sampling, a height field relative to the plane, and the columns with visible
+ground."""
 
 from __future__ import annotations
 
@@ -14,25 +15,25 @@ from occdepth_ros.stereo.matching import SIGMA_PX, STEPS
 from occdepth_ros.stereo.surface import SurfacePoints
 
 STEEPEST = 0.2
-"""Largest slope of the ground against the grid's xy plane, metres per metre."""
+"""Largest slope of the ground relative to the grid's xy plane, metres per metre."""
 CELL = 4
 """Edge of a cell of the height field, voxels."""
 
 STEP = (0.75, 3.0)
-"""Deviation of a column's lowest surface from the smooth height field that counts as a step of the ground, voxel edges:
-smaller ones are noise, larger ones obstacles."""
+"""Range of the deviation of a column's lowest surface from the smooth height field that counts as a step of the ground,
+voxel edges: smaller deviations are noise, larger ones are obstacles."""
 
 GRADIENT_ROWS = 4
-"""The disparity gradient of the ground is measured over this many rows above and below a pixel."""
+"""Number of rows above and below a pixel over which the disparity gradient of the ground is measured."""
 GRADIENT = (0.15, 4.0)
-"""Range of the measured over the expected disparity gradient of visible ground. It is 0 on upright surfaces, and large
-across the edge of a drop."""
+"""Range of the ratio of measured to expected disparity gradient on visible ground. The ratio is 0 on upright surfaces
+and large across the edge of a drop."""
 
 HEIGHT_ERROR = 0.75
-"""Error of the ground's height for which its match in the image is searched, voxel edges."""
+"""Errors of the ground's height for which its match in the image is searched, voxel edges."""
 GROUND_SIGMAS = 2.0
-"""Largest deviation of the disparity of seen ground, standard deviations of a match, apart from the column's own
-extent."""
+"""Largest deviation of the disparity of seen ground beyond the extent of the column, in standard deviations of a
+match."""
 
 _TRIALS = 64
 _SAMPLES = 1500
@@ -46,12 +47,12 @@ def ground_plane(
 
     Args:
         points: `[N, 3]`, z up, any unit: the lowest surface point of each column of the grid.
-        tolerance: a point this near to a plane supports it, in the same unit.
+        tolerance: largest distance of a supporting point from the plane, in the same unit.
         steepest: largest slope of the plane, per unit.
 
     Returns:
-        a, b, c. Repeatable: the samples are drawn from a fixed seed. With fewer than three points, or without a plane
-        of at most `STEEPEST`, the level plane through the lowest tenth of the points.
+        a, b, c; reproducible, because the samples are drawn with a fixed seed. With fewer than three points, or without
+        a plane with a slope of at most `STEEPEST`, the level plane through the lowest tenth of the points.
     """
     points = np.asarray(points, np.float64)
     level = np.array([0.0, 0.0, np.quantile(points[:, 2], 0.1) if len(points) else 0.0])
@@ -69,7 +70,7 @@ def ground_plane(
     planes[solvable] = np.linalg.solve(corners[solvable], points[picks][solvable][:, :, 2:])[:, :, 0]
     planes = np.vstack([planes[solvable & (np.hypot(planes[:, 0], planes[:, 1]) <= steepest)], level])
     above = points[:, 2] - planes @ system.T
-    # no surface lies below the ground, so points below a plane count against it
+    # no surface lies below the ground, so points below a plane contradict it
     support = (np.abs(above) < tolerance).sum(1) - (above < -2 * tolerance).sum(1)
     best = int(support.argmax())
     near = np.abs(above[best]) < tolerance
@@ -86,12 +87,12 @@ class Ground:
 
     Args:
         height: `[X, Y]` float32, height of the ground in each column, in voxel edges above the grid's lower face.
-        seen: `[X, Y]`, columns whose ground is matched in the image, or a surface in its place.
-        confirmed: `[X, Y]`, those of them where the disparity also changes with the row as on the ground. The others
-            show upright surfaces near the height of the ground, such as a wall seen over the edge of a drop.
+        seen: `[X, Y]`, columns whose ground, or a surface at its position, is matched in the image.
+        confirmed: `[X, Y]`, seen columns in which the disparity also changes with the row as on the ground. The other
+            seen columns contain upright surfaces near the height of the ground, such as a wall beyond the edge of a
+            drop.
         voxels: flat indices of the voxels within half an edge of the seen ground, ascending.
-        plane: a, b, c of the plane z = a x + b y + c that the heights deviate from, `[3]`, voxel edges from the grid's
-            corner.
+        plane: a, b, c of the ground plane z = a x + b y + c, `[3]`, voxel edges from the grid's corner.
     """
 
     height: npt.NDArray[np.float32]
@@ -104,11 +105,11 @@ class Ground:
 class GroundFinder:
     """Estimates the ground of one calibration from surface points.
 
-    The plane is a good estimate near the camera; its residual, averaged over cells and smoothed, follows slopes. At
-    steps (kerbs, terraces) the smooth field is wrong by up to half the step; columns there take the height of their
-    lowest surface voxel. A column is seen if its ground is matched in the image at the ground's disparity. Surface
-    points alone would leave stripes, because image rows are metres apart on far ground. Gaps of up to four voxels are
-    closed.
+    The plane is accurate near the camera; the residual, averaged over cells and smoothed, models slopes. At steps
+    (kerbs, terraces) the error of the smooth field is up to half of the step; such columns take the height of their
+    lowest surface voxel. A column is seen if its ground is matched in the image at the disparity of the ground. This
+    avoids the stripes that surface points leave, since image rows are metres apart on far ground. Gaps of up to four
+    voxels are closed.
 
     Args:
         rig: the calibrated cameras.
@@ -162,7 +163,7 @@ class GroundFinder:
     def _is_upright(self, lowest: npt.NDArray[np.intp], occupied: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
         """Return whether the two voxels above the lowest surface voxel are also occupied, as on a wall, `[N]`.
 
-        The lowest visible part of a wall beyond a drop lies on the ray over its edge, and would tilt the plane.
+        The lowest visible part of a wall beyond a drop lies on the ray over the edge and would tilt the plane.
         """
         nz = self._size[2]
         filled = np.zeros(self._size[0] * self._size[1] * nz + 2, bool)
@@ -172,14 +173,15 @@ class GroundFinder:
     def _with_steps(self, height: npt.NDArray[np.float32], lowest: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
         """Replace the height in columns that contain a step by that of the lowest surface voxel, `[X, Y]`."""
         column, layer = np.divmod(lowest, self._size[2])
-        # just below the voxel's centre: the ground is in this voxel and not in the one above
+        # just below the voxel's centre, so that the ground is in this voxel and not in the voxel above
         surface = layer.astype(np.float32) + np.float32(0.49)
         deviation = np.abs(surface - height.ravel()[column])
         steps = np.zeros(height.size, np.uint8)
         steps[column] = (deviation > STEP[0]) & (deviation < STEP[1])
         # single columns are noise
         opened = cv2.morphologyEx(steps.reshape(height.shape), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        # around a step all columns follow the surface, or the smooth field would end in steps of its own
+        # around a step all columns follow the surface, because the smooth field would otherwise have steps at the
+        # border
         around = cv2.dilate(opened, np.ones((4 * CELL + 1, 4 * CELL + 1), np.uint8))
         is_near = (around.ravel()[column] > 0) & (deviation < STEP[1])
         height.ravel()[column[is_near]] = surface[is_near]
@@ -189,7 +191,7 @@ class GroundFinder:
         """Return the height of the ground above the plane by column, `[X, Y]` voxel edges."""
         nx, ny, _ = self._size
         cells = (-(-nx // CELL), -(-ny // CELL))
-        # every other point: near cells contain hundreds, and far ones are smoothed together
+        # every other point: near cells contain hundreds of points, and far cells are smoothed
         x, y, z = points.x[::2], points.y[::2], points.z[::2]
         above = z - (plane[0] * x + plane[1] * y + plane[2])
         candidates = np.flatnonzero(np.abs(above) < 2 + 0.02 * x)
@@ -238,9 +240,9 @@ class GroundFinder:
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
         """Return the row in which the ground of each column of the grid is matched, `[N]`, and whether it is matched.
 
-        An error of the ground's height moves its row, so that rows within `HEIGHT_ERROR` are tried. The disparity must
-        be that of the column itself: on the ray over the edge of a drop, the pixels show the ground before the edge and
-        the ground far beyond it, and no disparity between them.
+        An error of the ground's height moves its row, so the rows within `HEIGHT_ERROR` are tested. The disparity must
+        be that of the column: on the ray over the edge of a drop, the pixels show the ground before the edge and far
+        beyond it, but no disparity in between.
         """
         expected = self._steps / depth
         tolerance = GROUND_SIGMAS * SIGMA_PX * STEPS + expected * np.float32(self._edge / 2) / depth
@@ -265,7 +267,7 @@ class GroundFinder:
     ) -> npt.NDArray[np.bool_]:
         """Return whether the disparity changes with the row as on the ground, above or below a pixel, `[N]`.
 
-        One side is enough: the other may lie beyond the edge of a drop, or of the image.
+        One side suffices: the other may lie beyond the edge of a drop or of the image.
         """
         last = len(disparity) - 1
         expected = self._gradient / np.float32(max(camera_height, 1.0))

@@ -1,4 +1,4 @@
-"""Median of many measurements of the ground plane, and the number of places that they were made at."""
+"""Median of the measurements of the ground plane, and the number of places at which they were made."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from occdepth_ros.stereo.matching import ImageArray
 KEPT = 25
 """Number of newest measurements in the median."""
 MIN_APART_NS = 1_000_000_000
-"""Time between measurements at different places, nanoseconds: a vehicle at 5 m/s then sees other ground."""
+"""Minimum time between measurements at different places, nanoseconds: a vehicle at 5 m/s has moved to other ground."""
 MIN_CHANGE = 6.0
-"""Mean difference of the images of different places at `THUMBNAIL`, grey levels. Noise and passing objects in front of
-a standing camera change less."""
+"""Minimum mean difference of the images of different places at size `THUMBNAIL`, grey levels. Noise and passing objects
+in front of a stationary camera cause smaller differences."""
 THUMBNAIL = (32, 20)
 
 
 class GroundHistory:
     """Running median of the measured ground plane.
 
-    The slope of the road in view and the suspension move a single measurement by up to two degrees, and all
-    measurements at one place alike. Only measurements at many places tell a wrong pose from a slope.
+    The slope of the road in view and the suspension change a single measurement by up to two degrees, and all
+    measurements at one place equally. Only measurements at several places distinguish a wrong pose from a slope.
     """
 
     def __init__(self) -> None:

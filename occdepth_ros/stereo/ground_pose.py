@@ -1,4 +1,5 @@
-"""Height, pitch and roll of the left camera above the ground that stereo matching finds, against the stated pose."""
+"""Measurement of height, pitch and roll of the left camera above the ground by stereo matching, and comparison with the
+stated pose."""
 
 from __future__ import annotations
 
@@ -19,28 +20,32 @@ from occdepth_ros.stereo.matching import ImageArray, SemiGlobalMatcher
 from occdepth_ros.stereo.occupancy import WORKING_WIDTH
 
 STEEPEST = math.tan(math.radians(35))
-"""Largest slope of the ground against the stated horizontal plane, metres per metre."""
+"""Largest slope of the ground relative to the stated horizontal plane, metres per metre."""
 TOLERANCE = 0.06
-"""Distance from the plane within which a point supports it, metres."""
+"""Largest distance of a supporting point from the plane, metres."""
 MAX_DISPARITY = 112
 """Largest disparity that is matched, pixels at working size."""
 NEAR, FAR = 0.6, 20.0
-"""Smallest depth that is matched at any disparity, and largest depth that is used, metres."""
+"""Smallest matched depth, and largest depth that is used, metres."""
 CELL = 0.25
-"""Edge of the cells of which the lowest points are used, metres."""
+"""Edge of the cells whose lowest points are used, metres."""
 MIN_CELLS, MIN_SHARE, MIN_LENGTH = 60, 0.5, 2.0
-"""Least number of supporting cells, their share of the lower half of all cells, and their extent along the depth."""
+"""Minimum number of supporting cells, minimum share of the lower half of all cells, and minimum extent along the depth,
+metres."""
 LIMITS = {True: (2.0, 2.5, 0.3), False: (2.5, 3.5, 0.4)}
-"""Differences of pitch, roll (degrees) and height (metres) that contradict the stated pose: of a median of at least
-`ENOUGH` pairs, and of fewer. On KITTI, slopes and the suspension move the median at one place by up to 1.9 degrees."""
+"""Differences of pitch, roll (degrees) and height (metres) above which the stated pose is contradicted: for a median of
+at least `ENOUGH` pairs, and for fewer pairs. On KITTI, slopes and the suspension change the median at one place by up
+to 1.9 degrees."""
 ENOUGH = 5
 MANY_PLACES = 7
-"""Number of places from which `PITCH_LIMIT` holds."""
+"""Number of places from which `PITCH_LIMIT` applies."""
 PITCH_LIMIT = 0.6
-"""The limit of the pitch for measurements at `MANY_PLACES`, degrees. The median over 13 places of KITTI 2015 differs
-from the stated pitch by 0.28 degrees; over 2 to 5 s of the drives 0005 and 0009 and of sequence 04 by 0.23 to 0.36."""
+"""Limit of the pitch difference for measurements at `MANY_PLACES`, degrees. The median over 13 places of KITTI 2015
+differs from the stated pitch by 0.28 degrees; over 2 to 5 s of the drives 0005 and 0009 and of sequence 04 by 0.23 to
+0.36."""
 GROUND_ABOVE_FLOOR = 0.27
-"""Height of the ground above the lower face of the grid in SemanticKITTI, metres: what the networks were trained on."""
+"""Height of the ground above the lower face of the grid in SemanticKITTI, metres, as in the training of the
+networks."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,8 @@ class GroundPose:
     Args:
         pose: height above the ground, and pitch and roll relative to it.
         up: unit normal of the ground in the left optical frame, `[3]`.
-        pairs: number of stereo pairs that it is the median of.
-        places: number of places at which they were taken, see `GroundHistory`.
+        pairs: number of stereo pairs in the median.
+        places: number of places at which the pairs were taken, see `GroundHistory`.
     """
 
     pose: CameraPose
@@ -64,7 +69,7 @@ class GroundPoseMeter:
     """Measures the ground plane of single pairs.
 
     Args:
-        rig: the calibrated cameras; the stated pose only bounds the direction of the ground.
+        rig: the calibrated cameras; the stated pose only limits the direction of the ground.
     """
 
     def __init__(self, rig: StereoRig) -> None:
@@ -101,9 +106,9 @@ def ground_of_points(
     Args:
         points: surface points in the left optical frame, nearer than `FAR`, `[N, 3]`, metres.
         up: stated direction, `[3]`.
-        steepest: largest slope of the ground against it, metres per metre.
+        steepest: largest slope of the ground relative to it, metres per metre.
     """
-    # the lowest points of cells that are not level are biased: the second round has nearly level ones
+    # the lowest points of sloped cells are biased, so a second iteration uses nearly level cells
     found = _plane(points, up, steepest)
     found = found and _plane(points, found[0], steepest / 4)
     return found if found is not None and found[1] > 0.05 else None
@@ -188,8 +193,8 @@ def expected_ground(grid: VoxelGrid, is_base: bool) -> tuple[float, float, float
 
     Args:
         grid: the voxels.
-        is_base: whether the grid's frame is a vehicle's base, which lies on the ground or up to a wheel's radius above;
-            otherwise the ground lies where it does in SemanticKITTI.
+        is_base: whether the grid's frame is the base frame of a vehicle, on the ground or up to a wheel radius above
+            it; otherwise the ground is expected as in SemanticKITTI.
     """
     if is_base:
         return -0.6, 0.0, 0.15
@@ -205,8 +210,8 @@ def check_ground_pose(
     Args:
         rig: the cameras with the stated pose.
         grid: the voxels.
-        measured: the ground that matching found.
-        is_base: as of `expected_ground`.
+        measured: measured ground.
+        is_base: as in `expected_ground`.
         where: origin of the stated pose.
         remedy: how to use the measured pose.
     """

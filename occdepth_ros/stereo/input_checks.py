@@ -1,7 +1,7 @@
 """Quality of a stereo pair, checked before prediction: structure, parallax, matches, and change since the last pair.
 
-A pair that fails a check says nothing about the scene. Whoever predicts it gets free space without evidence, so it must
-not be predicted, and the fault is reported by name.
+A pair that fails a check contains no information about the scene. Its prediction would contain free space without
+evidence; it must therefore not be predicted, and the fault is reported by name.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ from occdepth_ros.stereo.matching import DISTINCT_STRUCTURE, STEPS, create_match
 ImageArray = npt.NDArray[np.uint8]
 
 WIDTH = 160
-"""Images are compared at about this width, pixels."""
+"""Approximate width at which images are compared, pixels."""
 MIN_STRUCTURED = 0.02
-"""Share of pixels with structure below which an image shows nothing to match."""
+"""Share of pixels with structure below which an image cannot be matched."""
 MIN_PARALLAX_PX = 0.1
-"""Mean difference of left and right image over mean gradient, a lower bound of the mean disparity in pixels, below
-which both are the same image. At `WIDTH` on KITTI, a scene would have to be 500 m away."""
+"""Ratio of the mean difference of left and right image to the mean gradient, a lower bound of the mean disparity in
+pixels, below which both images count as equal. At `WIDTH` on KITTI, it corresponds to a scene 500 m away."""
 INFINITY_PX = 0.15
-"""Disparity at `WIDTH` below which a match lies at infinity, pixels: 330 m on KITTI."""
+"""Disparity at `WIDTH` below which a match counts as at infinity, pixels: 330 m on KITTI."""
 MAX_AT_INFINITY = 0.95
-"""Share of the matches at infinity above which the pair has no parallax: both images are of one camera, with noise or
-compression, or everything in view is too far away to be measured."""
+"""Share of the matches at infinity above which the pair has no parallax: both images are from one camera, with noise or
+compression, or the whole scene is too far away to be measured."""
 MIN_MATCHED = 0.35
-"""Smallest `PairQuality.matched`: 0.87 to 0.96 on KITTI, 0.1 to 0.3 where the images are of different scenes."""
+"""Smallest `PairQuality.matched`: 0.87 to 0.96 on KITTI, 0.1 to 0.3 if the images show different scenes."""
 COVERED = 0.25
-"""Share of an image that is black and without structure in one camera only, from which a lens is partly covered."""
+"""Share of an image that is black and without structure in one camera only, above which a lens counts as partly
+covered."""
 AMBIGUOUS = 0.1
-"""Share of an image with periodic texture from which it is named; at most 0.035 on KITTI."""
+"""Share of an image with periodic texture above which a warning is given; at most 0.035 on KITTI."""
 BLACK, WHITE = 30, 225
-"""Grey levels for messages: a uniform image below is black, above is overexposed."""
+"""Grey levels below and above which a uniform image is described as black or overexposed."""
 
 
 class UnusablePairError(ImageError):
@@ -46,7 +47,7 @@ class UnusablePairError(ImageError):
     Args:
         name: short fixed name: "no_structure", "equal_images", "no_parallax", "few_matches" or "images_unchanged".
         what, where, remedy: as in `OccDepthError`.
-        is_consistent: whether the two images show one moment, so that a prediction is correct for them.
+        is_consistent: whether both images were taken at the same time, so that a prediction is correct for them.
     """
 
     def __init__(self, name: str, what: str, *, where: str, remedy: str, is_consistent: bool = False) -> None:
@@ -64,7 +65,7 @@ class PairQuality:
         brightness: mean grey level, left and right.
         covered: share of pixels that are black and without structure in this image but not in the other, left and
             right.
-        parallax_px: lower bound of the mean disparity where there is structure, pixels; infinity without structure.
+        parallax_px: lower bound of the mean disparity of structured pixels, pixels; infinity without structure.
         matched: share of the left image's structured pixels that match, times the correlation of their contrast; 0
             without structure.
         at_infinity: share of the matches without parallax.
@@ -83,8 +84,8 @@ class InputChecks:
 
     Args:
         rig: the calibrated cameras.
-        allow_unchanged: accept pairs that equal the pair before, as simulations without noise give them while nothing
-            moves. Pairs in which only one of the two images is unchanged are never accepted.
+        allow_unchanged: accept pairs that equal the previous pair, as in simulations of static scenes without noise.
+            Pairs in which only one of the two images is unchanged are never accepted.
     """
 
     def __init__(self, rig: StereoRig, *, allow_unchanged: bool = False) -> None:
@@ -96,7 +97,7 @@ class InputChecks:
         """Check one rectified pair, `[H, W, 3]` RGB uint8 each; takes about 2 ms.
 
         Returns:
-            warnings: what is wrong with a part of the images.
+            warnings about parts of the images.
 
         Raises:
             UnusablePairError: the pair contains no stereo information.
@@ -126,7 +127,7 @@ class InputChecks:
                 "few_matches",
                 f"the images do not match: {quality.matched:.2f} where {MIN_MATCHED} is the least",
                 where="stereo pair",
-                remedy="Check that both images are rectified by one calibration, are of one moment and in focus.",
+                remedy="Check that both images are rectified by one calibration, taken at the same time, and in focus.",
             )
         return [
             f"{side} image: {share:.0%} is black where the other image is not; the lens may be partly covered. "
@@ -193,13 +194,13 @@ def _matched_shares(
     count = 16 * max(2, min(4, left.shape[1] // 32))
     disparity = create_matcher(lowest, count, speckles=12).compute(left, right)
     inside = structured.copy()
-    # the matcher finds nothing where the search range leaves the image
+    # the matcher finds no match where the search range leaves the image
     inside[:, : max(0, lowest + count)] = False
     inside[:, left.shape[1] + min(0, lowest) :] = False
     if not inside.any():
         return 1.0, 0.0
     found = inside & (disparity >= lowest * STEPS)
-    # unrelated images match by chance, but their contrast does not agree
+    # unrelated images match by chance, but their contrast is not correlated
     row, column = np.nonzero(found)
     there = np.clip(column - np.rint(disparity[found] / STEPS).astype(np.intp), 0, left.shape[1] - 1)
     a, b = (image.astype(np.float32) - cv2.blur(image, (9, 9)) for image in (left, right))

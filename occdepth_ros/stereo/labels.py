@@ -1,6 +1,6 @@
-"""Approximate classes from height above the ground and pixel colour, without learning.
+"""Approximate classes from the height above the ground and the pixel colour, by fixed rules.
 
-The rules were chosen on frames of KITTI:
+The rules, which were chosen on frames of KITTI, are:
 
 * green ground is terrain, other ground is road;
 * green or dark obstacles are vegetation;
@@ -29,7 +29,7 @@ GREEN_GROUND = 0.03
 GREEN_OBSTACLE = 0.05
 """Excess green from which an obstacle is vegetation."""
 DARK = 20
-"""Mean of the channels below which the hue is unreliable; such obstacles are vegetation in shadow."""
+"""Mean of the channels below which the hue is unreliable; such obstacles are labelled as vegetation."""
 CAR_M = 2.0
 """Largest height of a car above the ground, metres."""
 

@@ -1,4 +1,4 @@
-"""Semi-global matching (Hirschmüller, 2008) of a rectified pair: two images become disparity and depth."""
+"""Semi-global matching (Hirschmüller, 2008) of a rectified pair: disparity and depth."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from occdepth_ros.errors import CalibrationError
 ImageArray = npt.NDArray[np.uint8]
 
 STEPS = 16
-"""Fixed-point steps of a disparity, per pixel: what OpenCV's matchers return."""
+"""Fixed-point steps per pixel of disparity, as returned by OpenCV's matchers."""
 SIGMA_PX = 0.5
-"""Standard deviation of a disparity, pixels: what remains against LiDAR on KITTI, outliers apart."""
+"""Standard deviation of a disparity, pixels: measured against LiDAR on KITTI, without outliers."""
 MIN_STRUCTURE = 3
 """Smallest mean horizontal Sobel response of a 9x9 window that can be matched, grey levels. Below it all disparities
-cost about the same, and the matcher returns the smallest one or copies a neighbour's."""
+have similar costs, and the matcher returns the smallest one or copies that of a neighbour."""
 DISTINCT_STRUCTURE = 6
-"""The same where a wrong match is likely (bright windows: sky, glare) or harmful (far matches: they free all space in
-front of them)."""
+"""Smallest mean response if a wrong match is likely (bright windows: sky, glare) or harmful (far matches, which free
+all space in front of them), grey levels."""
 BRIGHT = 120
 """Mean grey level above which a window must have `DISTINCT_STRUCTURE`."""
 FAR_PX = 4
@@ -36,11 +36,12 @@ class SemiGlobalMatcher:
 
     Three-path semi-global matching with sub-pixel interpolation, followed by tests of left-right consistency,
     uniqueness, speckles and image structure (`has_structure`). Pixels that fail a test have no match. The images are
-    padded on the left by the largest disparity, so that the left margin is matched as far as the right image shows it.
+    padded on the left by the largest disparity, so that the left margin is matched as far as it is visible in the right
+    image.
 
     Args:
         rig: the calibrated cameras.
-        nearest_m: smallest depth to be found, metres; with fx * baseline it sets the number of disparities.
+        nearest_m: smallest depth to be matched, metres; with fx * baseline it determines the number of disparities.
 
     Raises:
         CalibrationError: the image is smaller than 64x16 pixels.
@@ -48,11 +49,11 @@ class SemiGlobalMatcher:
 
     def __init__(self, rig: StereoRig, *, nearest_m: float) -> None:
         self.focal_baseline = float(rig.left.projection[0, 0]) * rig.baseline
-        """Depth times disparity, pixel metres."""
+        """Product of depth and disparity, pixel metres."""
         self.offset = rig.disparity_offset
         self.lowest = math.floor(self.offset)
         span = self.focal_baseline / nearest_m + self.offset - self.lowest
-        # a surface with a disparity above half the image width is not wholly inside either image
+        # a surface with a disparity above half of the image width is not completely inside either image
         self.count = 16 * max(1, min(math.ceil(span / 16), rig.left.width // 32))
         if rig.left.width < 64 or rig.left.height < 16:
             raise CalibrationError(
@@ -72,14 +73,14 @@ class SemiGlobalMatcher:
 
         Returns:
             `[H, W]` int16: disparity minus the rig's offset, in `1 / STEPS` pixels, so that
-            depth = focal_baseline * STEPS / value; at least 0, `NO_MATCH` where there is no match.
+            depth = focal_baseline * STEPS / value; at least 0, `NO_MATCH` without a match.
         """
         grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (left, right)]
         wide = [cv2.copyMakeBorder(image, 0, 0, self._margin, 0, cv2.BORDER_REPLICATE) for image in grey]
         raw = self._matcher.compute(wide[0], wide[1])[:, self._margin :]
         # a match outside the right image lies in the padding
         found = (raw >= self.lowest * STEPS) & (raw <= self.columns)
-        # at the end of the search range the true disparity may be larger: a near surface would move away
+        # at the end of the search range the true disparity may be larger, which would move a near surface away
         found &= raw < (self.lowest + self.count - 1) * STEPS
         found &= has_structure(grey[0], raw < round((self.offset + FAR_PX) * STEPS))
         shift = round(self.offset * STEPS)

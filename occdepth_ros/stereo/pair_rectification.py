@@ -38,12 +38,12 @@ def rectified_pair(
     """Return K, D, R and P of both cameras for rectified images of the same size without invalid pixels.
 
     Args:
-        left, right: the cameras, of one image size.
+        left, right: the cameras, with equal image sizes.
         right_from_left: pose of the left camera in the right camera's frame, `[4, 4]`, metres.
 
     Raises:
-        CalibrationError: sizes or distortion models differ, the model is not supported, or the right camera is not on
-            the right of the left one.
+        CalibrationError: sizes or distortion models differ, the model is not supported, or the right camera is not to
+            the right of the left camera.
     """
     models = [Distortion.named(camera.distortion_model, camera.d, camera.where) for camera in (left, right)]
     families = {model.family for model in models if model.family is not Family.NONE}

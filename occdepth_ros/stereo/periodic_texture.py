@@ -1,8 +1,9 @@
 """Ambiguous matches of periodic texture: fences, blinds, railings, brickwork, repeated windows.
 
 Along the rows of a periodic surface, disparities that differ by whole periods match about equally well. Semi-global
-matching takes the one that is smoothest against its surroundings, often that of the background, and the surface then
-lies one or more periods too far away. Periods are peaks of the autocorrelation along the rows of the left image.
+matching selects the disparity that is smoothest relative to its surroundings, often that of the background, so that the
+surface is placed too far away by one or more periods. Periods are peaks of the autocorrelation along the rows of the
+left image.
 """
 
 from __future__ import annotations
@@ -23,24 +24,26 @@ from occdepth_ros.stereo.occupancy import WORKING_WIDTH, nearest_depth
 Floats = npt.NDArray[np.float32]
 
 BAND = 4
-"""Rows at working size whose mean is compared."""
+"""Number of rows at working size that are averaged into one band."""
 WINDOW = 13
 """Width of the compared windows, pixels; `write_periods` sums windows of this width."""
 SHORTEST_PX = 4
-"""Shortest period, pixels; the texture must be unlike itself at a shorter lag."""
+"""Shortest period, pixels; the texture must differ from itself at a shorter lag."""
 ALIKE, UNLIKE = 0.4, 0.6
-"""Two windows are alike when the sum of the absolute differences of their gradients is at most `ALIKE` of the sum of
-their absolute gradients, and unlike from `UNLIKE` on. Windows of different content have 0.7 to 0.8."""
+"""Two windows are similar if the sum of the absolute differences of their gradients is at most `ALIKE` times the sum of
+their absolute gradients, and different from `UNLIKE` times on. Windows with different content have a ratio of 0.7 to
+0.8."""
 PLAUSIBLE = 0.55
-"""The same for a window of the left and one of the right image at a plausible disparity."""
+"""Limit of similarity for a window of the left and a window of the right image at a plausible disparity."""
 MIN_SLOPE = 2
 """Smallest mean absolute gradient of a window, grey levels per two pixels, halved."""
 MIN_SHARE, MIN_FOUND = 0.5, 0.15
-"""A pixel is ambiguous if this share of the structured pixels around it is, and this share of all pixels around it."""
+"""Minimum shares of ambiguous pixels among the structured pixels and among all pixels around an ambiguous pixel."""
 
 
 SMALLEST = 100
-"""Smallest area of a connected ambiguous region, pixels of the bands. In random texture, smaller ones are chance."""
+"""Smallest area of a connected ambiguous region, pixels of the bands. In random texture, smaller regions occur by
+chance."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class Ambiguity:
     """Periodic texture in one left image.
 
     Args:
-        nearest_m: depth of the nearest surface that a pixel may show as well as the matched one, metres, `[h, w]`;
-            infinite where the texture is not periodic.
+        nearest_m: depth of the nearest surface that is consistent with the ambiguous match of a pixel, metres, `[h,
+            w]`; infinite where the texture is not periodic.
         share: share of the image whose match is ambiguous.
     """
 
@@ -62,7 +65,7 @@ class PeriodicTexture:
 
     Args:
         rig: the calibrated cameras.
-        grid: the voxels; with the rig, they set the searched disparities.
+        grid: the voxels; rig and grid determine the searched disparities.
     """
 
     def __init__(self, rig: StereoRig, grid: VoxelGrid) -> None:
@@ -80,7 +83,7 @@ class PeriodicTexture:
 
         Args:
             left, right: `[H, W, 3]` RGB uint8, of the rig's size.
-            depth: depth of the left image, `[H, W]` metres; NaN where there is none.
+            depth: depth of the left image, `[H, W]` metres; NaN = no depth.
         """
         slopes = self._slopes(left)
         period = np.zeros(slopes.shape, np.int16)
@@ -89,7 +92,7 @@ class PeriodicTexture:
         if not period.any():
             return Ambiguity(np.full(period.shape, np.inf, np.float32), 0.0)
         metres = np.asarray(cv2.resize(depth, self._size, interpolation=cv2.INTER_NEAREST), np.float32)
-        # a match at infinity has no depth either, and its ray frees most
+        # a match at infinity has no depth either, and its ray frees most voxels
         chosen = np.where(metres > 0, self._focal_baseline / metres, 0).astype(np.float32)
         nearest = np.zeros(period.shape, np.float32)
         write_nearest(slopes, self._slopes(right), period, chosen, self._largest, np.float32(self._offset), nearest)
@@ -98,10 +101,10 @@ class PeriodicTexture:
         is_ambiguous = (found > MIN_FOUND) & (found >= MIN_SHARE * cv2.boxFilter(structured, -1, around))
         _, component, statistics, _ = cv2.connectedComponentsWithStats(is_ambiguous.astype(np.uint8), connectivity=4)
         is_ambiguous &= statistics[component, cv2.CC_STAT_AREA] >= SMALLEST
-        # the first and the last repetition have one neighbour only
+        # the first and the last repetition have only one neighbour
         border = np.ones((3, WINDOW), np.uint8)
         is_ambiguous = cv2.dilate(is_ambiguous.astype(np.uint8), border) > 0
-        # one pixel more than the nearest: the disparity of a period is rounded
+        # one pixel more than the nearest disparity, because the disparity of a period is rounded
         limit = cv2.dilate(nearest, border, iterations=2) + 1
         return Ambiguity(
             np.where(is_ambiguous, self._focal_baseline / limit, np.inf).astype(np.float32),
@@ -110,7 +113,7 @@ class PeriodicTexture:
 
     @staticmethod
     def compile() -> None:
-        """Compile the loops, or load them, which takes up to seconds at the first call."""
+        """Compile the loops or load them from the cache, which takes up to seconds."""
         stripes = np.tile(np.array([40, 40, -40, -40, 0, 0, 0, 0], np.float32), (2, 12))
         period = np.zeros(stripes.shape, np.int16)
         write_periods(stripes, 16, period, np.zeros_like(stripes))
@@ -127,12 +130,12 @@ class PeriodicTexture:
 def write_periods(slopes: Floats, largest: int, period: npt.NDArray[np.int16], structured: Floats) -> None:
     """Write the shortest period of the texture around each pixel, pixels, and 1 for pixels with structure.
 
-    A window has a period when it is repeated at one lag twice and is unlike its surroundings at a shorter lag.
+    A window has a period if it is repeated twice at one lag and differs from its surroundings at a shorter lag.
 
     Args:
         slopes: horizontal gradient, `[h, w]`.
-        largest: longest period that is looked for, pixels.
-        period, structured: `[h, w]`, filled with 0; other pixels are left as they are.
+        largest: longest searched period, pixels.
+        period, structured: `[h, w]`, initially 0; other pixels are unchanged.
     """
     height, width = slopes.shape
     alike_share, unlike_share = np.float32(ALIKE), np.float32(UNLIKE)
@@ -141,7 +144,7 @@ def write_periods(slopes: Floats, largest: int, period: npt.NDArray[np.int16], s
     single, double, fourfold, eightfold, total, structure, is_alike, differed = np.zeros((8, width + 16), np.float32)
     for row in range(height):
         line = slopes[row]
-        # lag 0 stands for the structure: the sum of the absolute gradients of the window from each pixel on
+        # lag 0 is the structure: the sum of the absolute gradients of the window from each pixel on
         for lag in range(min(largest, width // 3) + 1):
             if lag == 1:
                 continue
@@ -200,15 +203,15 @@ def write_nearest(
     offset: np.float32,
     nearest: Floats,
 ) -> None:
-    """Write the largest disparity, whole periods above the chosen one, at which the right image agrees.
+    """Write the largest disparity, whole periods above the chosen disparity, at which the right image matches.
 
     Args:
         left, right: horizontal gradients, `[h, w]`.
-        period: as from `write_periods`.
+        period: result of `write_periods`.
         chosen: disparities of the matches minus the offset, pixels.
         largest: end of the searched disparities, pixels.
         offset: disparity at infinity, pixels.
-        nearest: `[h, w]`; pixels without such a disparity are left as they are.
+        nearest: `[h, w]`; pixels without such a disparity are unchanged.
     """
     height, width = left.shape
     half = WINDOW // 2

@@ -21,7 +21,7 @@ PATTERNS: tuple[tuple[tuple[int, int], ...], ...] = (
     ((0, 0),),
     ((0, 0), *_CROSS),
     ((0, 0), *_DIAGONALS),
-    # one neighbour twice and one missing: what published code does under this number
+    # one neighbour occurs twice and one is missing, as in published code under this number
     ((0, 0), (-1, -1), (-1, 0), (-1, 1), (-1, 0), (0, 1), (1, -1), (1, 0), (1, 1)),
     ((0, 0), *_CITY_BLOCK_2),
     ((0, 0), *_CITY_BLOCK_2, *_CORNERS_2),
@@ -34,12 +34,13 @@ PATTERNS: tuple[tuple[tuple[int, int], ...], ...] = (
 
 
 FAR_M = 500.0
-"""From this coordinate of a grid's origin on, float32 is coarser than a thirtieth of a millimetre, and not used."""
+"""Coordinate of a grid's origin from which float32 is not used, because its resolution is coarser than a thirtieth of a
+millimetre."""
 
 
 @dataclass(frozen=True)
 class VoxelPixels:
-    """Where the voxels of a grid fall in one image; arrays are in C order of the grid's (x, y, z).
+    """Projection of the voxels of a grid into one image; arrays are in C order of the grid's (x, y, z).
 
     Args:
         column, row: pixel of the voxel centre, `[N]` int64, rounded half to even; may lie outside the image.
@@ -56,7 +57,7 @@ class VoxelPixels:
 def published_centers(grid: VoxelGrid) -> npt.NDArray[np.float32]:
     """Return the voxel centres exactly as in the published training: the origin is rounded to float32 first.
 
-    A micrometre, but it moves some pixels by one.
+    The difference is a micrometre, but it moves some voxels to the adjacent pixel.
     """
     x, y, z = (float(np.float32(value)) for value in grid.origin)
     return replace(grid, origin=(x, y, z)).centers()
@@ -65,8 +66,9 @@ def published_centers(grid: VoxelGrid) -> npt.NDArray[np.float32]:
 def rebased(grid: VoxelGrid, camera_from_grid: Matrix) -> tuple[VoxelGrid, Matrix]:
     """Return the same voxels with coordinates that float32 represents accurately, and the pose that belongs to them.
 
-    Far from its frame, as in a map's, a grid's centres in float32 would be centimetres off: there the pose takes the
-    way to the grid's corner. Nearer, nothing changes, since published networks were trained on the rounded centres.
+    Far from the origin of its frame, as in a map frame, the centres of a grid in float32 have errors of centimetres;
+    the translation to the grid's corner is then moved into the pose. Otherwise nothing changes, because published
+    networks were trained with the rounded centres.
     """
     if max(map(abs, grid.origin)) <= FAR_M:
         return grid, camera_from_grid
@@ -80,8 +82,8 @@ def project_voxels(grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Mat
 
     Args:
         grid: the voxels.
-        camera: intrinsics and image size; only fx, fy, cx, cy are used, rounded to float32 as published
-            networks were trained with.
+        camera: intrinsics and image size; only fx, fy, cx, cy are used, rounded to float32 as in the published
+            training.
         camera_from_grid: pose of the grid's frame in the camera's optical frame, `[4, 4]`.
     """
     k = camera.intrinsics.astype(np.float32).astype(np.float64)
@@ -102,15 +104,15 @@ def project_voxels(grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Mat
 def pattern_pixels(
     pixels: VoxelPixels, camera: PinholeCamera, pattern: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Spread the pixel of every voxel to a pattern of P pixels.
+    """Expand the pixel of every voxel to a pattern of P pixels.
 
     Args:
-        pixels: where the N voxel centres fall.
-        camera: the image's size.
+        pixels: projections of the N voxel centres.
+        camera: camera with the image size.
         pattern: index into `PATTERNS`.
 
     Returns:
-        column and row `[N, P]`, and whether each is in the image while its voxel lies before the camera `[N, P]`.
+        column and row `[N, P]`, and whether each is in the image and its voxel in front of the camera `[N, P]`.
     """
     if not 0 <= pattern < len(PATTERNS):
         raise ModelError(f"there is no pixel pattern {pattern}", remedy=f"Choose 0 to {len(PATTERNS) - 1}.")

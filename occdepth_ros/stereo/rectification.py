@@ -1,9 +1,9 @@
-"""Rectification of raw images, and the decision whether the images of a pair are raw or rectified.
+"""Rectification of raw images, and classification of the images of a pair as raw or rectified.
 
 CameraInfo describes the mapping from the raw to the rectified image by K, D, R and P, but not which of the two images
-a topic contains. Where the mapping is the identity the question does not arise. Otherwise the rows of matched keypoints
-decide: they are equal in rectified images only. Where there are too few keypoints, or both hypotheses have equal rows,
-the position of the principal points decides, and finally the names of the topics.
+a topic contains. If the mapping is the identity, both are equal. Otherwise the rows of matched keypoints decide, which
+are equal in rectified images only. With too few keypoints, or if both hypotheses have equal rows, the position of the
+principal points decides, and finally the names of the topics.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ MIN_MATCHES = 40
 MAX_ROW_PX = 12.0
 """Difference of the rows above which a match counts as an outlier, pixels."""
 ROW_RATIO = 1.5
-"""How many times larger the row error of the rejected hypothesis must be."""
+"""Minimum ratio of the row errors of the rejected and the accepted hypothesis."""
 ROW_GAIN_PX = 0.15
-"""How much larger it must be at least, pixels."""
+"""Minimum difference of the two row errors, pixels."""
 OFF_CENTRE = 0.05
-"""Offset of the principal point from the image centre, as a share of the image size, that a raw image hardly has."""
+"""Offset of the principal point from the image centre, as a share of the image size, that is implausible for a raw
+image."""
 
 
 class Kind(Enum):
-    """What the images of a pair are."""
+    """Kind of the images of a pair."""
 
     RAW = "raw"
     RECTIFIED = "rectified"
@@ -85,12 +86,12 @@ class Rectifier:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether the images of a pair are raw.
+    """Decision whether the images of a pair are raw or rectified.
 
     Args:
         kind: raw or rectified.
         reason: the evidence, with numbers.
-        conclusive: whether the images or equal calibrations decided.
+        conclusive: whether the decision is based on the images or on equal calibrations.
         displacement: largest distance between raw and rectified pixels, pixels; 0 = negligible.
         warnings: disagreement with the names of the topics.
     """
@@ -122,9 +123,9 @@ def decide(
 
     Args:
         infos: the calibrations.
-        images: the first pair as it arrives, `[H, W, 3]` RGB uint8.
+        images: the first received pair, `[H, W, 3]` RGB uint8.
         topics: names of the topics or folders, for the warning and as the last resort.
-        stated: what a parameter states, if there is one; it precedes the names.
+        stated: kind stated by a parameter, which precedes the names; None = not stated.
 
     Raises:
         CalibrationError: the images are not rectified and the distortion model is not supported, or sizes do not match.
@@ -231,7 +232,8 @@ def matched_keypoints(left: ImageArray, right: ImageArray) -> tuple[npt.NDArray[
         return none, none
     at_left = np.array([found[0][0][match.queryIdx] for match in good], np.float32)
     at_right = np.array([found[1][0][match.trainIdx] for match in good], np.float32)
-    # keypoints lie on whole pixels, which would favour equal rows: optical flow refines the right ones
+    # keypoints lie on integer pixels, which would favour equal rows: optical flow refines the positions in the right
+    # image
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (left, right)]
     refined, tracked, _ = cv2.calcOpticalFlowPyrLK(
         grey[0],

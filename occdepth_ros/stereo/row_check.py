@@ -1,4 +1,5 @@
-"""Rows of matched features in the two images of a pair: equal where the pair is rectified and of one moment."""
+"""Comparison of the rows of matched features in the two images of a pair, which are equal in a rectified, synchronous
+pair."""
 
 from __future__ import annotations
 
@@ -14,10 +15,10 @@ from occdepth_ros.stereo.occupancy import WORKING_WIDTH
 from occdepth_ros.stereo.rig_assessment.features import Features, ImageArray, matched
 
 MAX_MEDIAN, MAX_95 = 1.0, 3.0
-"""Median and 95th percentile of the absolute row differences from which the rows do not match, pixels. On KITTI they
+"""Median and 95th percentile of the absolute row differences above which the rows do not match, pixels. On KITTI they
 are at most 0.3 and 0.8."""
 ENOUGH = 60
-"""Fewest matches of all pairs."""
+"""Minimum number of matches of all pairs."""
 
 Rows = npt.NDArray[np.float64]
 
@@ -40,7 +41,7 @@ def row_differences(left: ImageArray, right: ImageArray, rig: StereoRig) -> Rows
 
 
 def check_rows(measured: Sequence[Rows], where: str) -> tuple[InputWarning, ...]:
-    """Warn where the rows of the images do not match.
+    """Warn if the rows of the images do not match.
 
     Args:
         measured: row differences of some pairs.
@@ -55,7 +56,7 @@ def check_rows(measured: Sequence[Rows], where: str) -> tuple[InputWarning, ...]
     text = (
         f"the rows of the left and the right image differ by {median:+.1f} px (median of {len(rows)} features; "
         f"95 % differ by up to {largest:.1f} px): the images are not rectified by this calibration, "
-        "or not of one moment"
+        "or not taken at the same time"
     )
-    remedy = "Calibrate the pair again, or use the images that belong to it; `occdepth doctor rig` measures the rig."
+    remedy = "Calibrate the pair again, or use the images of this calibration; `occdepth doctor rig` measures the rig."
     return (InputWarning("rows_differ", text, where, remedy),)

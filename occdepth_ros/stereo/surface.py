@@ -1,4 +1,4 @@
-"""Surface points: matched pixels as points in the grid, and the voxels that contain them."""
+"""Surface points: unprojection of matched pixels into the grid, and the voxels that contain them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.stereo.matching import NO_MATCH, SIGMA_PX, STEPS
 
 MIN_HITS = 3
-"""Surface points that a voxel must contain to be occupied."""
+"""Minimum number of surface points in an occupied voxel."""
 MIN_SHARE = 0.35
-"""The same for far voxels, as a share of the pixels that a face of the voxel covers; at least one point."""
+"""Minimum number of points in far voxels, as a share of the pixels that a face of the voxel covers; at least one
+point."""
 SPLINTER_PX = 400
-"""Smallest area of a connected region of near matches, pixels; "near" means that a voxel's face covers at least half
+"""Smallest area of a connected region of near matches, pixels; "near" means that a voxel's face covers at least half of
 this area. Smaller regions are wrong matches, frequent in sky and glare, and would appear as obstacles a few metres
 ahead."""
 
@@ -46,7 +47,7 @@ class SurfaceBinning:
     Args:
         rig: the calibrated cameras.
         grid: the voxels.
-        focal_baseline: depth times disparity, pixel metres.
+        focal_baseline: product of depth and disparity, pixel metres.
     """
 
     def __init__(self, rig: StereoRig, grid: VoxelGrid, focal_baseline: float) -> None:
@@ -102,7 +103,7 @@ class SurfaceBinning:
         hit = np.zeros(self._count, bool)
         hit[points.voxel] = True
         voxels = np.flatnonzero(hit)
-        # counting by place among the voxels that are hit needs no counter for each of the others
+        # counting by rank among the voxels with points needs no counters for other voxels
         place = np.empty(self._count, np.int32)
         place[voxels] = np.arange(len(voxels), dtype=np.int32)
         return voxels, np.bincount(place[points.voxel], minlength=len(voxels))

@@ -13,9 +13,9 @@ from occdepth_ros.stereo.matching import STEPS, create_matcher
 ImageArray = npt.NDArray[np.uint8]
 
 WIDTH = 320
-"""Images are compared at about this width, pixels."""
+"""Approximate width at which images are compared, pixels."""
 REACH = 32
-"""Disparities from -REACH to REACH pixels around that of infinity are searched."""
+"""Largest magnitude of the searched disparities, pixels relative to infinity."""
 LEAST = 0.3
 """Smallest share of pixels with negative disparity for a pair to count as swapped."""
 RATIO = 5.0
@@ -31,7 +31,7 @@ class SwappedError(ImageError):
 
 
 class SwapGuard:
-    """Checks the first pair of a calibration and then every fiftieth; after a swapped pair, every one.
+    """Checks the first pair of a calibration and then every fiftieth pair; after a swapped pair, every pair.
 
     Args:
         rig: the calibrated cameras.
@@ -65,7 +65,7 @@ def images_look_swapped(left: ImageArray, right: ImageArray, *, offset: float = 
 
     Args:
         left, right: `[H, W, 3]` RGB uint8, rectified.
-        offset: disparity of what lies at infinity, pixels (`StereoRig.disparity_offset`).
+        offset: disparity at infinity, pixels (`StereoRig.disparity_offset`).
     """
     height, width = left.shape[:2]
     infinity = round(offset * min(1.0, WIDTH / width))

@@ -37,7 +37,7 @@ class Augmentation:
         blur: probability that a pair is slightly blurred.
         shade: largest standard deviation of the logarithm of a smooth field of brightness and colour, by which half of
             the pairs are multiplied.
-        grain: the same of noise of several scales, without colour.
+        grain: largest standard deviation of the logarithm of noise of several scales, without colour.
     """
 
     mirror: float = 0.5
@@ -59,7 +59,7 @@ def jitter(images: torch.Tensor, amount: Augmentation, rng: np.random.Generator)
     Args:
         images: `[V, 3, H, W]` RGB uint8.
         amount: largest changes; a factor is drawn from 1 - a to 1 + a.
-        rng: source of randomness.
+        rng: random generator.
 
     Returns:
         the same shape and type.
@@ -90,7 +90,7 @@ def _camera_effects(images: torch.Tensor, amount: Augmentation, rng: np.random.G
     noise = rng.uniform(0, amount.noise) if amount.noise > 0 and rng.random() < 0.5 else 0.0
     out = np.empty(images.shape, np.float32)
     for view, channel in np.ndindex(out.shape[:2]):
-        # 256 levels are cheaper to change than all pixels
+        # changing a table of 256 levels is cheaper than changing all pixels
         out[view, channel] = (255 * exposure[view] * tint[channel] * levels)[images[view, channel].numpy()]
     if noise > 0:
         out += rng.standard_normal(out.shape, dtype=np.float32) * np.float32(255 * noise)
@@ -116,14 +116,14 @@ def _uneven(images: torch.Tensor, amount: Augmentation, rng: np.random.Generator
 def mirrored(example: SceneExample, *, swap_views: bool = True) -> SceneExample:
     """Mirror the scene at the x-z plane: y becomes -y.
 
-    The flipped image of the right camera is what a left camera sees in the mirrored world. Therefore the views are
+    The flipped image of the right camera is the image of a left camera in the mirrored world. The views are therefore
     swapped, the baseline stays positive, and stereo matching works unchanged. Published code flips the images of both
     views, keeps their roles and the ground truth, and thereby trains on pairs with a negative baseline.
 
     Args:
         example: the scene.
-        swap_views: False = the left image stays the left one and the right camera goes to its other side; the right
-            image is then the left one, for networks that do not look at it.
+        swap_views: False = the left image stays the left image and the right camera moves to its other side; the right
+            image is then a copy of the left image, for networks that do not use it.
 
     Returns:
         the mirrored scene without the pairs before it; with swapped views also without depth and semantics, which
@@ -147,7 +147,7 @@ def mirrored(example: SceneExample, *, swap_views: bool = True) -> SceneExample:
     pose = turn @ rig.reference_from_grid @ np.diag([1.0, -1, 1, 1])
     earlier = example.earlier
     if earlier is not None:
-        # they stay what their camera saw, whichever side of the mirrored rig it is on
+        # pixel labels belong to the left camera, on either side of the mirrored rig
         earlier = {
             offset: EarlierView(
                 np.ascontiguousarray(view.image[:, ::-1]), _mirrored(view.camera), turn @ view.moved @ turn
@@ -191,7 +191,7 @@ def shifted(example: SceneExample, steps: Sequence[int]) -> SceneExample:
 def turned(example: SceneExample, yaw: float) -> SceneExample:
     """Return the scene on a grid that is rotated about the vertical axis of its frame; images and cameras stay.
 
-    The ground truth takes the nearest voxel; what it does not contain is unknown.
+    The ground truth is resampled by nearest neighbour; voxels outside are unknown.
 
     Args:
         example: the scene.

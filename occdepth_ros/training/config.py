@@ -56,7 +56,7 @@ class Optimization:
         milestones: positions as fractions of the training.
         decay: see `schedule`.
         warmup: fraction of the training in which the rate rises linearly from 0.
-        warmup_steps: the same in steps; the longer of both applies.
+        warmup_steps: number of steps of the rise; the longer of both applies.
         betas: decay rates of AdamW's running means of the gradient and its square.
         encoder_factor: learning rate of the 2-D encoder relative to the other parameters.
         average: decay per step of an exponential moving average of the weights, such as 0.996; the average is

@@ -49,5 +49,5 @@ def load_initial(network: nn.Module, initial: Path | None, backbone: Path | None
     raise CheckpointError(
         "these are not the weights of this network's backbone",
         where=str(backbone),
-        remedy="Give timm's weights of the backbone that the recipe's network names.",
+        remedy="Give timm's weights of the backbone in the recipe's network.",
     )

@@ -72,7 +72,8 @@ class MixedScenes:
     Args:
         parts: the data sets.
         shares: see `Mixture`.
-        terms: names of the loss terms that each data set supervises, see `SceneExample.terms`; None = all of all.
+        terms: names of the loss terms that each data set supervises, see `SceneExample.terms`; None = all terms of all
+            data sets.
 
     Raises:
         TrainingError: a data set is empty, or a share is invalid.

@@ -1,15 +1,15 @@
 """Plans: the stages of a training with cross-validation over places, as commands of `occdepth`.
 
 A plan is a YAML file with the keys `data` (names of folders that the user gives), `folds` (name to held-out places) and
-`stages`. A run is one fold, which is trained without its places, or `final`, which is trained on all of them. Keys of a
+`stages`. A run is one fold, which is trained without its places, or `final`, which is trained on all places. Keys of a
 stage:
 
 name            folder of its files in every run
 command         command line of `occdepth` with placeholders
-shared          whether all runs use one result, of data that none of the folds holds out
+shared          whether all runs use one result, from data that none of the folds holds out
 only            "folds": the stage does not belong to the final run
 result          file that the stage writes last, in its folder (weights.safetensors by default)
-unless_held     place to further arguments, which are left out where the place is held out
+unless_held     additional arguments by place, which are left out if the place is held out
 
 Placeholders: names of `data`; names of earlier stages (their result in the same run); `{out}` (folder of the stage),
 `{cache}`, `{held}` and `{trained}` (places), `{others}` (`--fold` with weights and held-out places of all other folds
@@ -75,7 +75,7 @@ class TrainingPlan:
     """A plan.
 
     Args:
-        data: names of the folders that the user gives.
+        data: names of the folders that the user specifies.
         folds: held-out places by name of the fold.
         stages: in their order.
     """
@@ -125,7 +125,7 @@ class TrainingPlan:
         folder = out / run / stage.name
         values |= {"out": str(folder), "cache": str(out / "cache")}
         before = self.stages[at - 1] if at else stage
-        # a fold that runs alone is compared with itself
+        # a fold that runs alone is evaluated with its own limits
         others = [name for name in self.folds if name in runs and name != run] or [run]
         lists = {
             "held": list(held),

@@ -158,7 +158,7 @@ class Reporter(Callback):
         )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restart the clock: validation and checkpoints do not count as time of steps."""
+        """Restart the clock, because validation and checkpoints do not count as step time."""
         if self._paused is not None:
             self._since += time.monotonic() - self._paused
             self._paused = None
@@ -168,7 +168,7 @@ class Reporter(Callback):
         self._close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close the progress bar; otherwise the terminal stays without a cursor."""
+        """Close the progress bar, which restores the cursor of the terminal."""
         self._close()
 
     def _close(self) -> None:

@@ -174,7 +174,7 @@ def read_depth(path: Path, example: SceneExample) -> Depth:
     Raises:
         SourceError: the map is damaged, has another size, or was computed with another calibration.
     """
-    remedy = "Remove the file; it is made again when it is missing."
+    remedy = "Remove the file; it is computed again if it is missing."
     try:
         with Image.open(path, formats=["PNG"]) as image:
             # check the header first, so that a decompression bomb is refused before it is decoded
@@ -192,9 +192,9 @@ def read_depth(path: Path, example: SceneExample) -> Depth:
         raise SourceError(f"the depth map cannot be read ({error})", where=str(path), remedy=remedy) from error
     if rig != example.rig.fingerprint:
         raise SourceError(
-            f"the depth map was made with another calibration than that of {example.name}",
+            f"the depth map was computed with another calibration than that of {example.name}",
             where=str(path),
-            remedy="Give each data set a cache of its own, or remove the file.",
+            remedy="Give each data set its own cache, or remove the file.",
         )
     return np.where(steps > 0, steps / STEPS_PER_METRE, np.nan).astype(np.float32)
 

@@ -24,7 +24,7 @@ Positions = Sequence[tuple[float, float, float]] | npt.NDArray[np.float64]
 
 
 def draw_drive(snapshot: OccupancyPrediction, positions: Positions) -> ImageArray:
-    """Draw a map from above, and below it the voxels beside the track over the distance driven.
+    """Draw a map from above, and below it the voxels next to the track over the distance driven.
 
     Args:
         snapshot: the map.
@@ -140,7 +140,7 @@ def _dense(track: npt.NDArray[np.float64], step: float) -> tuple[npt.NDArray[np.
         return track, np.zeros(len(track))
     lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(track[:, :2], axis=0), axis=1))])
     driven = np.linspace(0, lengths[-1], max(2, int(np.ceil(lengths[-1] / (step / 2)))))
-    # a vehicle that stands repeats a distance, which interpolation does not allow
+    # a stationary vehicle repeats a distance, which interpolation does not allow
     moved = np.concatenate([[True], np.diff(lengths) > 0])
     return np.stack([np.interp(driven, lengths[moved], track[moved, axis]) for axis in range(3)], axis=1), driven
 

@@ -19,12 +19,12 @@ WIDTH, GAP, MARGIN = 720, 6, 8
 VIEW = 380
 """Height of the voxels, pixels."""
 LEAST = 40
-"""Voxels of a class in the first frame from which the legend names it."""
+"""Minimum number of voxels of a class in the first frame for an entry in the legend."""
 
 
 @dataclass
 class OrbitFrame:
-    """The layout of all frames of a video; the first prediction decides which classes the legend names.
+    """The layout of all frames of a video; the first prediction determines the classes in the legend.
 
     Args:
         rig: the cameras.

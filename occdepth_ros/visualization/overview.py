@@ -63,7 +63,7 @@ def draw_frame(
         left: the left image, `[H, W, 3]` RGB.
         rig: the cameras with their pose in the grid's frame.
         title: title of the frame, see `frame_title`.
-        ground_truth: ground truth; drawn in the same views beside the prediction.
+        ground_truth: ground truth; drawn in the same views next to the prediction.
         scores: name to value in 0..1, written into the title.
     """
     classes, grid = prediction.classes, prediction.grid

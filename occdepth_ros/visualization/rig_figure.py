@@ -21,7 +21,7 @@ GREEN, ORANGE, RED, BLUE = (0, 150, 60), (230, 140, 0), (215, 30, 40), (30, 90, 
 OFFSETS = ((0.5, GREEN), (1.5, ORANGE), (np.inf, RED))
 """Colours by the absolute row offset, pixels."""
 MAGNIFIED = 10
-"""Row offsets are drawn this much longer than they are."""
+"""Magnification of the drawn row offsets."""
 AHEAD, ACROSS = (2.0, 30.0), 8.0
 """Range of the drawn ground, metres."""
 _TITLE = 26
@@ -44,7 +44,7 @@ def rig_figure(
         rig: the stated calibration and pose.
         grid: the voxels, for the expected height of the ground.
         measured: the measured ground.
-        is_base: as of `expected_ground`.
+        is_base: as in `expected_ground`.
     """
     height, width = frame.left.shape[:2]
     half = min(MAX_WIDTH // 2, width)
@@ -97,12 +97,12 @@ def _draw_plane(
     """Draw lines on a plane below the left camera.
 
     Args:
-        draw: onto the left image.
+        draw: drawing context of the left image.
         rig: the cameras.
         up: unit normal in the left optical frame, `[3]`.
-        height: of the camera above the plane, metres.
-        scale: of the image.
-        color, width: of the lines.
+        height: height of the camera above the plane, metres.
+        scale: scale of the image.
+        color, width: colour and width of the lines.
     """
     forward = np.array([0.0, 0, 1]) - up[2] * up
     forward /= max(float(np.linalg.norm(forward)), 1e-9)

@@ -29,7 +29,7 @@ def draw_scene_row(
         semantics: class ids of the image, `[H, W]`.
         labels: ground truth, `[X, Y, Z]` class ids; the direction of travel is drawn to the right.
         classes: colours.
-        width: of each of the first three panels, pixels.
+        width: width of each of the first three panels, pixels.
 
     Returns:
         `[height, 3 * width + height, 3]` RGB.

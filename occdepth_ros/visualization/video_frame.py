@@ -116,7 +116,7 @@ class VideoFrame:
             draw.rectangle(box, outline=LINE)
 
     def _draw_legend(self, draw: ImageDraw.ImageDraw, x: int, y: int, height: int) -> None:
-        """Draw all classes, including absent ones, in columns that fit beside the image."""
+        """Draw all classes, including absent ones, in columns that fit next to the image."""
         names = [(name, self.classes.rgb[i]) for i, name in enumerate(self.classes.names) if i not in (0, UNKNOWN)]
         size, step = 14, 22
         rows = max(1, height // step)

@@ -9,8 +9,8 @@
     timings/STAGE                    durations, milliseconds
     legend                           colours of the classes
 
-Of occupied voxels, those with an exposed face are logged: the others cannot be seen. Needs the package rerun-sdk, which
-has voxel grids from version 0.34 on.
+Only occupied voxels with an exposed face are logged, since the others are not visible. Requires the package rerun-sdk
+from version 0.34 on, which introduced voxel grids.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def import_rerun() -> Any:
     """Return the module rerun.
 
     Raises:
-        OutputError: it is not installed, or has no voxel grids.
+        OutputError: the package is not installed, or has no voxel grids.
     """
     remedy = "Install it: pip install 'rerun-sdk>=0.34' (or 'occdepth_ros[view]')."
     try:
@@ -115,7 +115,8 @@ class ViewerLog:
         self._log("world", rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
 
     def at(self, stamp_ns: int) -> None:
-        """Set the time of what follows, nanoseconds; the first time decides between clock and duration."""
+        """Set the time of subsequent entries, nanoseconds; the first time determines whether times are shown as clock
+        or duration."""
         if self._is_clock is None:
             self._is_clock = stamp_ns > UNIX_NS
         if self._is_clock:
@@ -251,14 +252,14 @@ def exposed(occupied: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def wait_for_interrupt() -> None:
-    """Keep the process, which serves the viewer, until Ctrl-C."""
+    """Keep the process, which serves the viewer, running until Ctrl-C."""
     print("Ctrl-C ends the viewer", flush=True)
     while True:
         time.sleep(1.0)
 
 
 def _blueprint(rerun: Any) -> Any:
-    """Arrange voxels and map as tabs of one 3-D view, beside the images, the legend and the timings."""
+    """Arrange voxels and map as tabs of one 3-D view, next to the images, the legend and the timings."""
     views = import_module("rerun.blueprint")
     from_behind = views.EyeControls3D(
         position=[-9.0, 0.0, 7.0], look_target=[12.0, 0.0, -1.0], tracking_entity="world/vehicle"

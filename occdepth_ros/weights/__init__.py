@@ -3,9 +3,9 @@
 - `occdepth-edge.safetensors` and `occdepth-edge-sfa.safetensors` were trained on synthetic scenes alone; Apache-2.0
   like the code.
 - `occdepth-edge-kitti.safetensors` was trained on KITTI, SemanticKITTI and Cityscapes and is bound by their
-  non-commercial licences, see `LICENSE-occdepth-edge-kitti.txt` beside it.
-- `monoocc-edge.safetensors` trained on synthetic scenes alone; Apache-2.0 like the code.
+  non-commercial licences, see `LICENSE-occdepth-edge-kitti.txt`.
+- `monoocc-edge.safetensors` was trained on synthetic scenes alone; Apache-2.0 like the code.
 
 The model cards in `docs` (`model_card_occdepth_edge.md`, `model_card_occdepth_edge_kitti.md`,
-`model_card_occdepth_edge_sfa.md` and `model_card_monoocc_edge.md`) say what they can do and where they fail.
+`model_card_occdepth_edge_sfa.md` and `model_card_monoocc_edge.md`) describe their results and limitations.
 """

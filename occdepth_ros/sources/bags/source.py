@@ -207,7 +207,7 @@ class BagSequence:
             raise CalibrationError(error.what, where=self.name, remedy=error.remedy) from error
 
     def _paired(self, lefts: list[ImagePlace], rights: list[ImagePlace]) -> list[tuple[ImagePlace, ImagePlace]]:
-        """Return the pairs of one moment, in order of time; images without a partner are left out."""
+        """Return the pairs of simultaneous images, in order of time; images without a partner are left out."""
         pairing = pair_stamps([place.stamp_ns for place in lefts], [place.stamp_ns for place in rights])
         self.pairing = pairing
         if not pairing.pairs:

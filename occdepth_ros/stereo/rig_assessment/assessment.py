@@ -1,8 +1,9 @@
 """Row offsets, delay between the cameras, exposure and order of a stereo pair, from matched features.
 
-In a rectified pair taken at one moment, a point has the same row in both images. A rotation of one camera shifts rows
-by a linear function of the image coordinates. A right image that is taken later by t shifts them by t times the
-vertical image velocity of each point, which the next left image shows. Both are fitted to all matches together.
+In a rectified pair taken at the same time, a point has the same row in both images. A rotation of one camera shifts
+rows by a linear function of the image coordinates. A delay t of the right image shifts rows by t times the vertical
+image velocity of each point, which is measured with the next left image. Both effects are fitted to all matches
+together.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from occdepth_ros.stereo.rig_assessment.features import Features, ImageArray, ma
 Floats = npt.NDArray[np.float64]
 
 ENOUGH = 100
-"""Fewest matches of all pairs for an assessment."""
+"""Minimum number of matches of all pairs for an assessment."""
 MOVING = 4.0
-"""Least standard deviation of the vertical image velocity from which a delay is measured, pixels per second."""
+"""Minimum standard deviation of the vertical image velocity for the measurement of a delay, pixels per second."""
 COLLINEAR = 0.95
-"""Share of the variance of the velocity that a linear function of the image coordinates explains, from which a delay
-and different focal lengths cannot be distinguished."""
+"""Share of the variance of the velocity that a linear function of the image coordinates explains, above which a delay
+cannot be distinguished from different focal lengths."""
 HUBER_PX = 0.5
 """Residual from which a match loses weight in the fit, pixels."""
 _BOX = (7, 7)
@@ -53,12 +54,12 @@ class RigAssessment:
 
     Args:
         pairs, matches: number of pairs with matches, and of matches.
-        row_median: median of the row in the left minus the row in the right image, pixels.
+        row_median: median of the row in the left image minus the row in the right image, pixels.
         row_95: 95th percentile of its absolute value, pixels.
         tilt: rotation of the right camera about its x axis that explains the mean row offset, degrees, positive up.
         roll: rotation of the right camera about its optical axis that explains rows that change with x, degrees.
         magnification: relative difference of the vertical focal lengths that explains rows that change with y.
-        delay: time by which the right image is later than the left one, seconds; None = the images hardly move.
+        delay: time by which the right image is later than the left image, seconds; None = too little image motion.
         delay_error: standard error of the delay, seconds.
         exposure: brightness of the right image divided by that of the left one, median over the matched points.
         negative: share of the matches with a negative disparity; near 1 where the images are swapped.
@@ -123,8 +124,8 @@ def assess_rig(pairs: list[PairMatches], rig: StereoRig) -> RigAssessment | None
     columns = [np.ones_like(x), x, y]
     if moves:
         kept = has_velocity
-        # before a plane that faces the camera the velocity is linear in y, and its noise would move a delay to `y`:
-        # equal focal lengths are assumed there
+        # for a plane that faces the camera the velocity is linear in y, and noise would shift the delay into the term
+        # `y`: equal focal lengths are then assumed
         if _explained(np.stack(columns, 1)[kept], velocity[kept]) > COLLINEAR:
             columns[2] = np.zeros_like(y)
         system = np.stack([*columns, -velocity], 1)[kept]

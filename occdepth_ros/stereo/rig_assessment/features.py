@@ -16,9 +16,10 @@ RATIO = 0.8
 WINDOW = 15
 """Edge of the tracked windows and of the neighbourhood of the contrast normalization, pixels."""
 EPIPOLAR_PX = 1.0
-"""Distance from the epipolar line within which a match is consistent with the relative motion of the two views."""
+"""Largest distance from the epipolar line of a match that is consistent with the relative motion of the two views,
+pixels."""
 FEWEST = 12
-"""Matches below which the relative motion of two views is not estimated."""
+"""Number of matches below which the relative motion of two views is not estimated."""
 
 
 class Features:
@@ -78,7 +79,8 @@ def matched(first: Features, second: Features) -> tuple[npt.NDArray[np.intp], Po
 
 
 def _refined(first: Features, second: Features, a: Points, b: Points) -> tuple[Points, npt.NDArray[np.bool_]]:
-    """Track the windows around `a` from their matches `b`; positions `[N, 2]`, and whether they stayed near."""
+    """Track the windows around `a` from their matches `b`; return positions `[N, 2]`, and whether they stayed near the
+    matches."""
     start = b.astype(np.float32)[:, None]
     refined, status, _ = cv2.calcOpticalFlowPyrLK(
         first.normalized,

@@ -12,27 +12,27 @@ from occdepth_ros.models.edge_bev.network import BevOutput
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 
 FREE_HIDDEN, FREE_OUTSIDE = 20, 21
-"""Target values of free voxels that no line of sight of the frame reaches, in view and out of view."""
+"""Target values of free voxels that no ray of the frame reaches, in view and out of view."""
 CLASS_POWER, CLASS_FLOOR = 0.3, 2e-3
-"""Class weights are (frequency + floor) to the power -0.3, over the smallest of them."""
+"""Class weights are (frequency + floor) to the power -0.3, divided by the smallest weight."""
 FREE_WEIGHTS = {EMPTY: 1.0, FREE_HIDDEN: 0.6, FREE_OUTSIDE: 0.25}
 GROUND_WEIGHT, BULKY_WEIGHT, RARE_WEIGHT = 1.6, 2.5, 4.0
 """Weights of occupied voxels in the occupancy term: ground; car, building, fence and vegetation; all others."""
 BULKY = ("car", "building", "fence", "vegetation")
 SAMPLED = 25_000
-"""Occupied voxels that the class term draws from a scene, at most."""
+"""Maximum number of occupied voxels that the class term samples from a scene."""
 LEAST = 50
-"""Voxels that a group must have for its overlap to count."""
+"""Minimum number of voxels of a group in the overlap term."""
 ALTERNATIVES = {20: (15, 16), 21: (7, 8), 22: (11, 10), 23: (9, 10)}
-"""Pixel labels that stand for two classes, where the labelling has no name for one of them: vegetation or trunk, rider
-or motorcyclist, sidewalk or parking, road or parking."""
+"""Pixel labels that mean one of two classes, for data sets that do not distinguish them: vegetation or trunk, rider or
+motorcyclist, sidewalk or parking, road or parking."""
 PIXEL_WEIGHTS = (
     *(0.6, 1.2, 3.0, 3.0, 2.5, 2.5, 3.0, 3.5, 3.0, 0.7, 3.0, 1.4, 2.5, 0.8, 2.0, 0.8, 2.0, 1.4, 2.5, 3.0),
     *(0.8, 3.5, 1.4, 0.7),
 )
 """Weight of each pixel label: sky, the 19 classes, the four alternatives."""
 BALANCE, BALANCED_FROM = 0.6, 40
-"""Exponent of the balance of pixel labels, and number of pixels below which a label gets no further weight."""
+"""Exponent of the balance of pixel labels, and number of pixels below which the weight of a label does not increase."""
 
 
 def _table(classes: tuple[int, ...]) -> torch.Tensor:
@@ -71,7 +71,7 @@ def voxel_terms(output: BevOutput, target: torch.Tensor, columns: int = 0) -> di
     Args:
         output: logits.
         target: by lifted voxel, `[N, 8]`: class ids, 0, `FREE_HIDDEN` and `FREE_OUTSIDE` free, 255 unknown.
-        columns: number of lifted columns that are drawn at random for all terms; 0 = all.
+        columns: number of randomly sampled lifted columns for all terms; 0 = all.
     """
     row = torch.arange(len(target), device=target.device)
     if 0 < columns < len(output.layout):
@@ -134,7 +134,7 @@ def pixel_term(logits: torch.Tensor, label: torch.Tensor, weight: torch.Tensor |
     Args:
         logits: `[B, N_CLASSES, h, w]`.
         label: class ids, keys of `ALTERNATIVES`, or 255 = unknown, `[B, h, w]`.
-        weight: of every pixel, `[B, h, w]`; None = 1.
+        weight: weight of every pixel, `[B, h, w]`; None = 1.
     """
     log = _with_alternatives(logits)
     known = label < len(PIXEL_WEIGHTS)
@@ -148,7 +148,7 @@ def pixel_term(logits: torch.Tensor, label: torch.Tensor, weight: torch.Tensor |
 def balanced_pixel_term(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     """Return the cross entropy of pixels, each weighted by the number of pixels of its label to the power `-BALANCE`.
 
-    Arguments as of `pixel_term`.
+    Arguments as in `pixel_term`.
     """
     known = label < len(PIXEL_WEIGHTS)
     index = torch.where(known, label, 0).long()

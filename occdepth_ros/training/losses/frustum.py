@@ -42,7 +42,7 @@ def _tiles_of_view(grid: VoxelGrid, camera: PinholeCamera, pose: Matrix, tiles: 
     rows = camera.intrinsics @ pose[:3]
 
     def affine(row: Matrix) -> np.typing.NDArray[np.float32]:
-        # in parts, so that the whole volume is read twice only; float32 is precise enough for tiles
+        # in parts, so that the whole volume is read only twice; float32 is precise enough for tiles
         plane = (row[0] * x[:, None] + row[1] * y[None, :] + row[3]).astype(np.float32)
         return plane[:, :, None] + (row[2] * z).astype(np.float32)
 

@@ -24,7 +24,7 @@ def proposal_loss(
     The sum is divided by the number of labelled voxels, not by the sum of their weights.
 
     Args:
-        logits: of free and occupied by scale, `[B, 2, X/s, Y/s, Z/s]`.
+        logits: logits of free and occupied by scale, `[B, 2, X/s, Y/s, Z/s]`.
         targets: class ids by scale, 255 unknown, `[B, X/s, Y/s, Z/s]` uint8.
         alpha: weight of occupied voxels, within (0, 1).
 

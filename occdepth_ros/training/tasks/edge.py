@@ -269,8 +269,8 @@ class EdgeTask:
 def fused(function: Callable[..., Result]) -> Callable[..., Result]:
     """Compile a function for training; without gradients the original function runs.
 
-    Validation processes every scene once and whole grids instead of slabs; compiling for it would take longer than the
-    validation itself.
+    Validation processes every scene once, on whole grids instead of slabs; compilation would take longer than the
+    validation.
     """
     compiled = torch.compile(function)
 

@@ -51,7 +51,7 @@ FEATURE_SCALE = 0.3
 
 @dataclass(frozen=True)
 class BevLossWeights:
-    """Weight of each term; `pixels` counts only while the image network learns."""
+    """Weight of each term; `pixels` applies only while the image network is trained."""
 
     occupancy: float = 2.0
     overlap: float = 0.5
@@ -65,21 +65,22 @@ class EdgeBevOptions:
 
     Args:
         preset: name of the configuration.
-        network: what differs from it, by field of `BevConfig`.
+        network: overrides of the preset, by field of `BevConfig`.
         losses: weights of the loss terms.
-        augmentation: of the left image; mirroring happens after lifting.
+        augmentation: augmentation of the left image; mirroring happens after lifting.
         shift: largest shift of the grid along x, y, z, voxels.
         yaw: largest rotation of the grid about the vertical axis, degrees.
         patches: probability that the matches in up to three patches of the image are removed.
-        columns: lifted columns of which the loss is computed, drawn at random; 0 = all.
+        columns: number of randomly sampled lifted columns for the loss; 0 = all.
         kinds_factor, ground_factor: factors of the direct paths from pixel classes to the classes of voxels and to the
             layout of the ground, applied to the weights when they are written.
-        image_weights: weights of the image network, from a training of the family `image`; none = ImageNet for the
-            encoder and random ones for the rest.
-        voxel_weights: weights of the same network of which everything but the image network is taken; none = random.
-        freeze_image: leave the image network as it is, except for the features that are lifted.
+        image_weights: weights of the image network, from a training of the family `image`; none = ImageNet weights for
+            the encoder and random weights for the rest.
+        voxel_weights: weights of the same network, from which all parts except the image network are taken; none =
+            random.
+        freeze_image: freeze the image network, except the lifted features.
         before: largest number of earlier pairs of a scene; data sets without poses have none.
-        memory: share of these scenes that are trained with a memory, of a random number of their earlier pairs; in a
+        memory: share of these scenes that are trained with a memory of a random number of their earlier pairs; in
             validation all scenes have a memory of all their earlier pairs.
         dropout: probability that a channel of a coarser stage of the bird's-eye view is dropped in training.
     """
@@ -112,19 +113,19 @@ class EdgeBevOptions:
         return self.config.name
 
     def build(self) -> EdgeBevTask:
-        """Make the task, its network with fresh weights."""
+        """Create the task with a newly initialized network."""
         return EdgeBevTask(self)
 
 
 class EdgeBevTask:
-    """The bird's-eye-view architecture in any configuration.
+    """Trains the bird's-eye-view architecture in any configuration.
 
     Args:
-        options: as in a recipe.
+        options: the section `task` of a recipe.
 
     Raises:
         CheckpointError: the weights of the image network are missing, damaged, or of another network.
-        TrainingError: scenes have a memory, but nothing names the pixels of earlier pairs.
+        TrainingError: scenes have a memory, but no network classifies the pixels of earlier pairs.
     """
 
     classes = SEMANTIC_KITTI
@@ -136,7 +137,7 @@ class EdgeBevTask:
         if self.options.image_weights:
             path = Path(self.options.image_weights)
             load_strict(network.image_network, read_state(path), where=str(path))
-            # untrained features: on the scale of the class probabilities beside them
+            # untrained features, at the scale of the class probabilities
             with torch.no_grad():
                 network.image_network.features.weight.mul_(FEATURE_SCALE)
         else:
@@ -157,18 +158,18 @@ class EdgeBevTask:
         if self.options.memory > 0:
             if not self.options.image_weights or not self.options.freeze_image:
                 raise TrainingError(
-                    "the classes of earlier pairs require a trained image network that stays as it is",
+                    "the classes of earlier pairs require a trained and frozen image network",
                     where="task.memory",
                     remedy="Set task.image_weights and freeze_image, or memory: 0.",
                 )
             self._earlier = EarlierMeasurements(network.image_network, self._input)
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
-        """Match the pair, and make inputs and targets of one scene.
+        """Match the pair and create the inputs and targets of one scene.
 
         Returns:
             `image` `[3, H, W]`, `target` `[X, Y, Z]`, `labels` by lifted voxel `[N, 8]`, `semantics` by cell `[h, w]`,
-            `inputs`, and `terms` as of `SceneExample`.
+            `inputs`, and `terms` as in `SceneExample`.
 
         Raises:
             GridError: the network cannot predict this grid.
@@ -192,7 +193,7 @@ class EdgeBevTask:
             disparity = without_patches(disparity, rng)
         recall = None
         if self._earlier is not None and (rng is None or rng.random() < options.memory):
-            # from none on, so that the network works from the first pair of a drive on
+            # from 0 on, so that the network also works for the first pair of a drive
             pairs = options.before if rng is None else int(rng.integers(0, options.before + 1))
             recall = self._earlier.recall(example, fit, evidence, tables, pairs)
         measured = evidence.of_disparity(disparity)
@@ -216,13 +217,13 @@ class EdgeBevTask:
         }
 
     def _input(self, image: npt.NDArray[np.uint8]) -> torch.Tensor:
-        """The image network's input `[3, H, W]` of a resized image, filled up with grey."""
+        """Return the image network's input `[3, H, W]`: the resized image, padded with grey."""
         padded = torch.full((*self.config.image, 3), 127, dtype=torch.uint8)
         padded[: image.shape[0], : image.shape[1]] = torch.from_numpy(image)
         return normalized(padded[None])[0]
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Weighted terms, averaged over the scenes of a batch."""
+        """Return the weighted terms, averaged over the scenes of a batch."""
         if self.options.freeze_image:
             self._net.image_network.eval()
         weights, scenes = self.options.losses, len(batch["image"])
@@ -231,7 +232,8 @@ class EdgeBevTask:
         total: dict[str, torch.Tensor] = {}
         for output, labels, terms in zip(outputs, batch["labels"], batch["terms"], strict=True):
             for name, term in voxel_terms(output, labels, self.options.columns).items():
-                # a term that this ground truth does not supervise stays, so that all parameters have gradients
+                # terms that this ground truth does not supervise are kept with weight 0, so that all parameters have
+                # gradients
                 weight = getattr(weights, name) if terms is None or name in terms else 0.0
                 total[name] = total.get(name, 0.0) + term * (weight / scenes)
         if weights.pixels > 0 and not self.options.freeze_image:
@@ -239,7 +241,8 @@ class EdgeBevTask:
         return total
 
     def finished(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The weights to write: the direct paths of classes and ground layout with their factors."""
+        """Return the weights to write: the direct paths of classes and ground layout are multiplied by their
+        factors."""
         factors = {"pixel_kinds.": self.options.kinds_factor, "pixel_ground.": self.options.ground_factor}
         return {
             name: tensor * next((f for prefix, f in factors.items() if name.startswith(prefix)), 1.0)
@@ -249,7 +252,7 @@ class EdgeBevTask:
         }
 
     def predict(self, batch: Batch) -> torch.Tensor:
-        """Labels of every scene, `[B, X, Y, Z]` uint8."""
+        """Predict the labels of every scene, `[B, X, Y, Z]` uint8."""
         network = self._net
         outputs: list[BevOutput] = network(batch["image"], [inputs.scene for inputs in batch["inputs"]])
         labels = []
@@ -262,5 +265,5 @@ class EdgeBevTask:
 
 
 def _dropped(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor, share: float) -> torch.Tensor:
-    """The output of a stage without a random share of its channels while the network is trained; a forward hook."""
+    """Drop a random share of the channels of a stage's output in training; a forward hook."""
     return F.dropout2d(output, share, module.training)

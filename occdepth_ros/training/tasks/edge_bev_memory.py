@@ -1,4 +1,4 @@
-"""Memory of the bird's-eye-view architecture in training: earlier pairs of a scene, matched and named."""
+"""Memory of the bird's-eye-view architecture in training: matches and classes of earlier pairs of a scene."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
 
 CACHED = 256
-"""Earlier pairs whose disparity and classes are kept by each process that prepares scenes, 0.6 MB each."""
+"""Number of earlier pairs whose disparity and classes are cached by each process that prepares scenes, 0.6 MB each."""
 
 Measured = tuple[npt.NDArray[np.int16], torch.Tensor]
 """Disparity of the left image and class id of each cell of the image network's maps."""
@@ -32,8 +32,8 @@ class EarlierMeasurements:
     """Measures the earlier pairs of scenes, with a cache in memory.
 
     Args:
-        image_network: names pixels; it is copied, and stays as it is.
-        network_input: makes the image network's input `[3, H, W]` from a resized image `[h, w, 3]` uint8.
+        image_network: network that classifies pixels; it is copied and not changed.
+        network_input: creates the image network's input `[3, H, W]` from a resized image `[h, w, 3]` uint8.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class EarlierMeasurements:
     def recall(
         self, example: SceneExample, fit: ImageFit, evidence: StereoEvidence, tables: BevTables, pairs: int
     ) -> Callable[[npt.NDArray[np.uint8]], Recall] | None:
-        """What recalls the last pairs before a scene, for `scene_inputs`.
+        """Return a function that recalls the last pairs before a scene, for `scene_inputs`.
 
         Args:
             example: the scene.
-            fit: of its images.
-            evidence, tables: of its calibration and grid.
+            fit: transform of its images.
+            evidence, tables: evidence and tables of its calibration and grid.
             pairs: number of earlier pairs to remember.
 
         Returns:
@@ -78,7 +78,7 @@ class EarlierMeasurements:
         memory.add(pose, evidence.of_disparity(disparity), tables, classes)
 
     def _measured(self, pair: PosedPair, fit: ImageFit, evidence: StereoEvidence) -> Measured:
-        # the disparity depends on the cameras, too, but all scenes of a drive have the same
+        # the disparity also depends on the cameras, which are equal for all scenes of a drive
         key = hashlib.blake2b(pair.left.tobytes(), digest_size=16).digest()
         if key in self._cache:
             self._cache.move_to_end(key)

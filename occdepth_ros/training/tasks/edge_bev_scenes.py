@@ -18,7 +18,7 @@ from occdepth_ros.stereo.projection import project_voxels
 from occdepth_ros.training.losses.bev_terms import FREE_HIDDEN, FREE_OUTSIDE
 
 COLUMN_RIGHT = 5
-"""Channel of `column_evidence` that changes its sign in a mirror."""
+"""Channel of `column_evidence` whose sign changes in a mirrored scene."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class PreparedInputs:
     scene: SceneInputs
 
     def to(self, device: torch.device | str) -> PreparedInputs:
-        """The same on another device."""
+        """Return a copy on another device."""
         return PreparedInputs(self.scene.to(device))
 
 
 def training_target(example: SceneExample) -> torch.Tensor:
-    """The target by lifted voxel `[N, 8]` with free space that the frame's lines of sight do not reach marked.
+    """Return the target by lifted voxel `[N, 8]`, in which free space that the frame's rays do not reach is marked.
 
-    Hidden free space is known in most voxels, hidden surfaces only where a scan reached them, so a loss that weights
-    both alike teaches that nothing is hidden.
+    Hidden free space is labelled in most voxels, hidden surfaces only where a scan reached them, so a loss with equal
+    weights would train the network to predict no hidden surfaces.
     """
     target = example.target.copy()
     if example.seen is not None:
@@ -53,7 +53,8 @@ def training_target(example: SceneExample) -> torch.Tensor:
 
 
 def mirrored_inputs(scene: SceneInputs, layers: int) -> SceneInputs:
-    """Inputs of the scene mirrored left to right (y to -y); the image stays, since cells are looked up by index.
+    """Return the inputs of the scene mirrored left to right (y to -y); the image is kept, since cells are looked up by
+    index.
 
     Args:
         scene: inputs of the scene.
@@ -88,14 +89,15 @@ def _mirrored_rows(rows: torch.Tensor, width: int, layers: int) -> torch.Tensor:
 
 
 def mirrored_target(target: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
-    """`[N, 8]` by lifted voxel, mirrored left to right; `size` in lifted voxels."""
+    """Mirror a target `[N, 8]` by lifted voxel left to right; `size` in lifted voxels."""
     x, y, z = size
     whole = target.view(x, y, z, LIFT, LIFT, LIFT)
     return whole.flip(1, 4).reshape(-1, FINE)
 
 
 def image_labels(example: SceneExample, scaled: tuple[int, int], cells: tuple[int, int], stride: int) -> torch.Tensor:
-    """Class of each cell of the image network's maps, `[h, w]` uint8; the label of a labelled pixel of the cell.
+    """Return the class of each cell of the image network's maps, `[h, w]` uint8: the label of a labelled pixel of the
+    cell.
 
     Args:
         example: the scene.

@@ -1,4 +1,4 @@
-"""Training of the image network alone, on images with the classes of their pixels."""
+"""Training task of the image network, on images with pixel classes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from occdepth_ros.training.losses.bev_terms import balanced_pixel_term, pixel_te
 from occdepth_ros.training.task import Batch, Prepared
 
 RARE = (2, 3, 4, 5, 6, 7, 10, 14, 18, 19)
-"""Classes that half of the crops are centred on, one of those in the image at random."""
+"""Classes on which half of the crops are centred: a random one of those in the image."""
 COMMON_LABELS = {15: 20, 7: 21}
-"""Labels that stand for two classes in a data set without trunks and motorcyclists, see `ALTERNATIVES`. Road and
-sidewalk do not stand for parking: trained that way, the network names two fifths of the road parking."""
+"""Labels that mean one of two classes in a data set without trunks and motorcyclists, see `ALTERNATIVES`. Road and
+sidewalk are not alternatives of parking: a network trained that way classifies two fifths of the road as parking."""
 FILL = (127, 127, 127)
 CITYSCAPES_ASPECT = 1.2
-"""Images narrower than this, height over width, were squeezed to squares: they are stretched to twice their width."""
+"""Ratio of height to width above which an image counts as squeezed to a square; it is stretched to twice its width."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class ImageOptions:
         width: width to which an image is scaled before it is scaled at random, pixels.
         scales: smallest and largest random scale.
         augmentation: photometric changes, and the probability of a mirror image.
-        trains: "network", or "classes" = the last layer only, a logistic regression on the features of given weights
-            whose labels are balanced.
-        freeze_encoder: keep the ImageNet weights of the encoder: features that are trained on synthetic images alone
-            fit real ones less.
+        trains: "network", or "classes" = the last layer only: a logistic regression with balanced labels on the
+            features of given weights.
+        freeze_encoder: keep the ImageNet weights of the encoder; features that are trained on synthetic images only are
+            less suited to real images.
         anchor: weight of the squared distance of the last layer from its initial weights; for "classes" only.
     """
 
@@ -57,19 +57,19 @@ class ImageOptions:
 
     @property
     def model(self) -> str:
-        """Name of what is trained."""
+        """Name of the trained network."""
         return "image-network"
 
     def build(self) -> ImageTask:
-        """Make the task, its network with ImageNet weights in the encoder."""
+        """Create the task; the encoder of its network has ImageNet weights."""
         return ImageTask(self)
 
 
 class ImageTask:
-    """Pixel classes by the image network.
+    """Trains the image network on pixel classes.
 
     Args:
-        options: as in a recipe.
+        options: the section `task` of a recipe.
 
     Raises:
         CheckpointError: the ImageNet weights are not installed.
@@ -82,7 +82,7 @@ class ImageTask:
         config = BevConfig()
         network = ImageNetwork(N_CLASSES, config.pyramid, config.n_features)
         load_lite0(network.encoder)
-        # features are trained with the voxels
+        # the features are trained with the voxels
         network.features.requires_grad_(False)
         if self.options.freeze_encoder:
             network.encoder.requires_grad_(False)
@@ -147,7 +147,7 @@ class ImageTask:
         """Return the factors along x and y that bring an image to the network's scale."""
         height, width = shape[:2]
         if height * CITYSCAPES_ASPECT > width:
-            # squeezed to a square: twice as wide in reality, and its focal length is 1.1 of that width, not 0.58
+            # squeezed to a square: the original is twice as wide, and its focal length is 1.1 of that width, not 0.58
             return 512 / width, 256 / height
         scale = self.options.width / width
         return scale, scale

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from occdepth_ros.errors import SourceError
 from occdepth_ros.files import write_whole
 
-REMEDY = "Remove the file; it is made again when it is missing."
+REMEDY = "Remove the file; it is computed again if it is missing."
 
 
 @dataclass(frozen=True)
