@@ -6,9 +6,11 @@ import math
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -19,6 +21,8 @@ from benchmarks.soak.result import Result, resident_bytes, slope
 from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
 from occdepth_ros.nodes.stereo_occ.map_server import map_outputs
 from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS
+from occdepth_ros.sources.factory import open_source
+from occdepth_ros.sources.writers.kitti import write_kitti
 
 PART = "endurance"
 SHORT_S, FULL_S = 60.0, 3600.0
@@ -27,6 +31,9 @@ READY_S = 180.0
 MAX_GROWTH_MB = 1.0
 MAX_SLOWER = 0.05
 LATENCY = "/stereo_occ/debug/processing_time/total_ms"
+WIDTH, HEIGHT = 414, 125
+"""Size of the images, a third of those of the sample: two cores that run replay, node and listener reach 10 Hz."""
+GRID = {"grid_size": [128, 128, 16], "grid_resolution": 0.4}
 
 
 class _Listener:
@@ -70,6 +77,8 @@ def run(full: bool, seconds: float | None = None) -> list[Result]:
     moments: list[float] = []
     memory: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
+        sequence = Path(folder) / "sequence"
+        _write_small_sample(sequence)
         live = NodeProcess(
             "stereo_occ",
             Path(folder) / "node.log",
@@ -77,10 +86,11 @@ def run(full: bool, seconds: float | None = None) -> list[Result]:
             model="stereo-geometry",
             map_mode="always",
             use_sim_time=True,
+            **GRID,
             # the sample repeats: with dropped pairs, two predicted pairs in a row may have the same images
             allow_unchanged_images=True,
         )
-        replay = NodeProcess("replay", Path(folder) / "replay.log", DOMAIN, source="sample", loop=True, rate=1.0)
+        replay = NodeProcess("replay", Path(folder) / "replay.log", DOMAIN, source=sequence, loop=True, rate=1.0)
         try:
             end = time.monotonic() + READY_S
             while not listener.times and time.monotonic() < end and live.process.poll() is None:
@@ -99,6 +109,17 @@ def run(full: bool, seconds: float | None = None) -> list[Result]:
     executor.shutdown()
     rclpy.shutdown(context=context)
     return _results(listener, moments, memory, code, log, duration)
+
+
+def _write_small_sample(folder: Path) -> None:
+    source = open_source()
+    frames = []
+    for index in range(len(source)):
+        frame = source[index]
+        small = [cv2.resize(side, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for side in (frame.left, frame.right)]
+        frames.append(replace(frame, left=small[0], right=small[1]))
+    source.rig = source.rig.scaled(WIDTH, HEIGHT)
+    write_kitti(folder, source, frames)
 
 
 def _results(

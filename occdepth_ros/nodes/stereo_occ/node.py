@@ -17,6 +17,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from occdepth_ros.errors import OccDepthError
+from occdepth_ros.nodes.callback_groups import forget_destroyed
 from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError, describe
 from occdepth_ros.nodes.parameter_binding import ParameterBinding
 from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, fresh, overridable
@@ -246,6 +247,7 @@ class StereoOccNode(LifecycleNode):
         for component in (Component.INPUT, Component.SYNC, Component.CALIBRATION, Component.EXTRINSICS):
             self.faults.clear_component(component)
         self.faults.clear("slow_rate")
+        forget_destroyed(self.default_callback_group)
 
     def _release(self) -> None:
         self._stop()
@@ -257,6 +259,7 @@ class StereoOccNode(LifecycleNode):
         self._diagnostics.pipeline = self._diagnostics.worker = self._diagnostics.synchronizer = None
         self.faults.clear_component(Component.MODEL)
         self.faults.clear_component(Component.OUTPUT)
+        forget_destroyed(self.default_callback_group)
         self.label = "unconfigured"
 
     def _settings_changed(self, settings: Settings) -> None:
