@@ -17,30 +17,33 @@ from std_msgs.msg import Header
 
 from benchmarks.soak.result import Result
 from occdepth_ros.nodes.middleware import VARIABLES, large_message_environment
-from occdepth_ros.nodes.qos import RESULT
+from occdepth_ros.nodes.qos import RESULT, fresh
 
 PART = "transport"
 SHORT, FULL = 100, 10_000
 BYTES, RATE = 6_000_000, 10.0
 DOMAIN = 104
 KNOWN = ("rmw_fastrtps_cpp", "rmw_cyclonedds_cpp", "rmw_zenoh_cpp", "rmw_fastrtps_dynamic_cpp", "rmw_connextdds")
+PROFILES = {"fastrtps": "config/fastdds.xml", "cyclonedds": "config/cyclonedds.xml"}
 
 
 def run(full: bool) -> list[Result]:
-    """Measure every implementation, Fast DDS with and without the shipped profile."""
+    """Measure every implementation, with its defaults and with the shipped profile."""
     count = FULL if full else SHORT
     results = []
     present = implementations()
     for rmw in present:
         profiles = {"default": dict.fromkeys(VARIABLES, "")}
-        if "fastrtps" in rmw and (shipped := large_message_environment({})):
-            profiles["config/fastdds.xml"] = shipped
+        if name := next((name for part, name in PROFILES.items() if part in rmw), None):
+            profiles[name] = large_message_environment({})
         for profile, environment in profiles.items():
-            arrived = _measure(rmw, environment, count)
-            what = f"{rmw}, {profile}: {count} grids of {BYTES / 1e6:g} MB at {RATE:g} Hz"
-            # the default profile is measured to show why the other one is shipped
-            held = arrived == count if profile != "default" or len(profiles) == 1 else None
-            results.append(Result(PART, what, f"{arrived} arrived", f"{count}", held))
+            # the defaults are measured to show why profiles are shipped
+            shipped = profile != "default"
+            extent = count if shipped else SHORT
+            arrived = _measure(rmw, environment, extent)
+            what = f"{rmw}, {profile}: {extent} grids of {BYTES / 1e6:g} MB at {RATE:g} Hz"
+            held = arrived == extent if shipped or len(profiles) == 1 else None
+            results.append(Result(PART, what, f"{arrived} arrived", f"{extent}", held))
     absent = [name for name in KNOWN if name not in present]
     results.append(Result(PART, "implementations that are not installed", ", ".join(absent) or "none", "-", None))
     return results
@@ -83,7 +86,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak.transport", description=__doc__)
     parser.add_argument("count", type=int)
     parser.add_argument("--listen", action="store_true")
+    parser.add_argument("--depth", type=int, default=1, help="history of the publisher or the subscriber")
     parsed = parser.parse_args()
+    quality = fresh(RESULT)
+    quality.depth = parsed.depth
     rclpy.init()
     node = rclpy.create_node("soak_listener" if parsed.listen else "soak_sender")
     if parsed.listen:
@@ -96,12 +102,12 @@ def main() -> int:
             last[0] = time.monotonic()
 
         # as bytes: the transport is measured, not the deserialization
-        node.create_subscription(SemanticGrid, "grid", hear, RESULT, raw=True)
+        node.create_subscription(SemanticGrid, "grid", hear, quality, raw=True)
         while len(seen) < parsed.count and time.monotonic() < last[0] + 5.0:
             rclpy.spin_once(node, timeout_sec=0.2)
         print(len(seen), flush=True)
     else:
-        publisher = node.create_publisher(SemanticGrid, "grid", RESULT)
+        publisher = node.create_publisher(SemanticGrid, "grid", quality)
         end = time.monotonic() + 30
         while not publisher.get_subscription_count() and time.monotonic() < end:
             time.sleep(0.05)

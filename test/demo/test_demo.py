@@ -57,20 +57,27 @@ def test_the_demo_limits_discovery_to_this_machine(monkeypatch: pytest.MonkeyPat
     assert os.environ["ROS_DOMAIN_ID"] == "7"
 
 
-def test_the_middleware_profile_is_used_unless_another_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_middleware_profiles_are_used_unless_others_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "LEAST_FREE", 0)
     added = middleware.large_message_environment({})
     assert set(added) == set(middleware.VARIABLES)
-    root = ElementTree.parse(added["FASTDDS_DEFAULT_PROFILES_FILE"]).getroot()
-    name = root.tag.removesuffix("dds")
-    segment = root.find(f".//{name}segment_size")
-    assert segment is not None and int(segment.text or 0) > 8 * 1242 * 375 * 3
-    assert middleware.large_message_environment({"FASTRTPS_DEFAULT_PROFILES_FILE": "mine.xml"}) == {}
+    segment = _setting(Path(added["FASTDDS_DEFAULT_PROFILES_FILE"]), "segment_size")
+    assert int(segment) > 8 * 1242 * 375 * 3
+    fragment = _setting(Path(added["CYCLONEDDS_URI"].removeprefix("file://")), "FragmentSize")
+    assert 60_000 < int(fragment.removesuffix("B")) < 65_507
+    chosen = {"FASTRTPS_DEFAULT_PROFILES_FILE": "mine.xml", "CYCLONEDDS_URI": "<CycloneDDS/>"}
+    assert middleware.large_message_environment(chosen) == {}
 
 
-def test_the_middleware_profile_is_left_out_where_shared_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def _setting(profile: Path, name: str) -> str:
+    found = ElementTree.parse(profile).getroot().find(f".//{{*}}{name}")
+    assert found is not None and found.text
+    return found.text
+
+
+def test_the_fast_dds_profile_is_left_out_where_shared_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "LEAST_FREE", 1 << 60)
-    assert middleware.large_message_environment({}) == {}
+    assert set(middleware.large_message_environment({})) == {"CYCLONEDDS_URI"}
 
 
 @pytest.mark.ros
