@@ -11,12 +11,14 @@ from importlib import import_module
 
 from benchmarks.__main__ import machine
 from benchmarks.soak.result import Result
+from occdepth_ros.nodes.signals import interrupted_once
 
 PARTS = ("endurance", "cycles", "injection", "messages", "signals", "transport")
 
 
+@interrupted_once()
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; the exit code is 1 if a limit does not hold."""
+    """Run; the exit code is 1 if a limit does not hold, and 130 after SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument(
@@ -36,7 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run: Callable[[bool], list[Result]] = module.run
         if name == "endurance" and full:
             run = partial(run, seconds=3600 * parsed.hours)
-        for result in run(full):
+        try:
+            results = run(full)
+        except KeyboardInterrupt:
+            print(f"interrupted in the part {name}", file=sys.stderr)
+            return 130
+        for result in results:
             holds = {True: "yes", False: "**no**", None: "-"}[result.holds]
             cells = (result.part, result.what, result.measured.replace("|", "/").replace("\n", " "), result.goal, holds)
             print(f"| {' | '.join(cells)} |", flush=True)

@@ -51,19 +51,20 @@ def run(full: bool) -> list[Result]:
     """Generate and check the messages."""
     count = FULL if full else SHORT
     rng = random.Random(0)
+    kinds = checks()
+    with _quiet():
+        return [generate(name, check, count // len(kinds), rng) for name, check in kinds.items()]
+
+
+def checks() -> dict[str, Callable[[random.Random], str]]:
+    """Return by message the function that generates one and gives it to the checks of the node."""
     set_logger_level("tf2", LoggingSeverity.FATAL)  # it logs each refused transform
-    kinds: dict[str, Callable[[random.Random], str]] = {
+    return {
         "Image": _check_image,
         "CameraInfo": _InfoChecks().check,
         "TransformStamped": _check_transform,
         "stamps of Image": _StampChecks().check,
     }
-    results = []
-    share = count // len(kinds)
-    for name, check in kinds.items():
-        with _quiet():
-            results.append(_generate(name, check, share, rng))
-    return results
 
 
 @contextmanager
@@ -80,7 +81,8 @@ def _quiet() -> Iterator[None]:
         os.close(sink)
 
 
-def _generate(name: str, check: Callable[[random.Random], str], share: int, rng: random.Random) -> Result:
+def generate(name: str, check: Callable[[random.Random], str], share: int, rng: random.Random) -> Result:
+    """Generate and check a number of messages of one kind."""
     outcomes: Counter[str] = Counter()
     slowest, problem = 0.0, ""
     start = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -35,6 +36,8 @@ class NodeProcess:
             self.process = subprocess.Popen(
                 command, env=environment, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
             )
+        # an interrupted soak leaves no node behind
+        atexit.register(self.end)
 
     def text(self) -> str:
         """Return the log."""
@@ -42,6 +45,7 @@ class NodeProcess:
 
     def end(self, number: signal.Signals = signal.SIGINT, timeout: float = 60.0) -> int:
         """Send a signal and return the exit code; -9 after the time limit."""
+        atexit.unregister(self.end)
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:

@@ -23,6 +23,9 @@ PART = "transport"
 SHORT, FULL = 100, 10_000
 BYTES, RATE = 6_000_000, 10.0
 DOMAIN = 104
+DEPTH = 10
+"""History of publisher and subscriber: with the default of 1, a process that the system does not schedule for 100 ms
+loses a grid although the transport delivers it. `qos_overrides` sets it for a node."""
 KNOWN = ("rmw_fastrtps_cpp", "rmw_cyclonedds_cpp", "rmw_zenoh_cpp", "rmw_fastrtps_dynamic_cpp", "rmw_connextdds")
 PROFILES = {"fastrtps": "config/fastdds.xml", "cyclonedds": "config/cyclonedds.xml"}
 
@@ -41,7 +44,7 @@ def run(full: bool) -> list[Result]:
             shipped = profile != "default"
             extent = count if shipped else SHORT
             arrived = _measure(rmw, environment, extent)
-            what = f"{rmw}, {profile}: {extent} grids of {BYTES / 1e6:g} MB at {RATE:g} Hz"
+            what = f"{rmw}, {profile}: {extent} grids of {BYTES / 1e6:g} MB at {RATE:g} Hz, depth {DEPTH}"
             held = arrived == extent if shipped or len(profiles) == 1 else None
             results.append(Result(PART, what, f"{arrived} arrived", f"{extent}", held))
     absent = [name for name in KNOWN if name not in present]
@@ -76,8 +79,9 @@ def _measure(rmw: str, environment: dict[str, str], count: int) -> int:
         listener.kill()
         answer, _ = listener.communicate()
     finally:
-        sender.terminate()
-        sender.wait(30)
+        for process in (sender, listener):
+            process.terminate()
+            process.wait(30)
     return int(answer.split()[-1]) if answer.split() else 0
 
 
@@ -86,7 +90,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak.transport", description=__doc__)
     parser.add_argument("count", type=int)
     parser.add_argument("--listen", action="store_true")
-    parser.add_argument("--depth", type=int, default=1, help="history of the publisher or the subscriber")
+    parser.add_argument("--depth", type=int, default=DEPTH, help="history of the publisher and of the subscriber")
     parsed = parser.parse_args()
     quality = fresh(RESULT)
     quality.depth = parsed.depth
