@@ -21,12 +21,14 @@ from occdepth_ros.outputs.image import encode_depth
 from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid, traversability
 from occdepth_ros.outputs.points import FIELDS, POINT_STEP, encode_points, point_rows
+from occdepth_ros.outputs.selection import Selection
 from occdepth_ros.outputs.semantic_grid import encode_semantic_grid
 from occdepth_ros.outputs.voxel_grid import colored_cells, encode_nav2_voxel_grid
 from occdepth_ros.prediction import OccupancyPrediction
 
 FRAME = "lidar"
 INCLUDE = "all"
+OBSERVED = Selection(INCLUDE, completed_free=False)
 RUNS = 15
 GOAL = ("octomap_binary", "octomap_full", "markers", "points", "grid")
 """Messages of the published goal of 10 ms in total."""
@@ -48,15 +50,15 @@ def foxglove_encoder() -> dict[str, Callable[[OccupancyPrediction], bytes]]:
 
 
 ENCODERS: dict[str, Callable[[OccupancyPrediction], bytes]] = {
-    "octomap_binary": lambda p: octomap.encode_octomap_binary(p, FRAME, INCLUDE),
-    "octomap_full": lambda p: octomap.encode_octomap_full(p, FRAME, INCLUDE),
+    "octomap_binary": lambda p: octomap.encode_octomap_binary(p, FRAME, OBSERVED),
+    "octomap_full": lambda p: octomap.encode_octomap_full(p, FRAME, OBSERVED),
     "markers": lambda p: encode_markers(p, FRAME, INCLUDE),
     "markers_triangles": lambda p: encode_markers(p, FRAME, INCLUDE, style="triangles"),
     "points": lambda p: encode_points(p, FRAME, INCLUDE),
     "grid": lambda p: encode_semantic_grid(p, FRAME),
     "occupancy_grid": lambda p: encode_occupancy_grid(p, FRAME, INCLUDE),
     "depth": lambda p: encode_depth(p, FRAME),
-    "voxel_grid": lambda p: encode_nav2_voxel_grid(p, FRAME, INCLUDE),
+    "voxel_grid": lambda p: encode_nav2_voxel_grid(p, FRAME, OBSERVED),
     **foxglove_encoder(),
 }
 

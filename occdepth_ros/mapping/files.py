@@ -16,6 +16,7 @@ from occdepth_ros.files import whole_file
 from occdepth_ros.mapping.fusion import OccupancyMap
 from occdepth_ros.mapping.store import Key, check
 from occdepth_ros.outputs.octomap import write_bt, write_ot
+from occdepth_ros.outputs.selection import Selection
 
 FORMAT = "occdepth_ros map 1"
 SUFFIXES = (".npz", ".bt", ".ot")
@@ -52,7 +53,7 @@ def save_map(path: Path, world: OccupancyMap) -> None:
         _write_npz(path, world, blocks)
         return
     write = write_bt if path.suffix == ".bt" else write_ot
-    write(path, world.whole(), "all")
+    write(path, world.whole(), Selection("all", completed_free=False))
 
 
 def load_map(path: Path, world: OccupancyMap) -> None:

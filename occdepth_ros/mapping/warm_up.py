@@ -14,6 +14,7 @@ from occdepth_ros.mapping.fusion import OccupancyMap
 from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.octomap import occupancy_stream, semantic_stream
 from occdepth_ros.outputs.points import point_rows
+from occdepth_ros.outputs.selection import Selection
 from occdepth_ros.outputs.voxel_grid import colored_cells
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
@@ -34,8 +35,8 @@ def warm_up() -> None:
         shifted = OccupancyPrediction(grid, labels, confidence, visibility, depth, stamp_ns=step * 100_000_000)
         world.integrate(shifted, pose)
     world.snapshot()
-    occupancy_stream(prediction, "seen")
-    semantic_stream(prediction, "seen")
+    occupancy_stream(prediction, Selection("seen"))
+    semantic_stream(prediction, Selection("seen"))
     point_rows(prediction, "all", 0.0)
     encode_markers(prediction, "map", "all")
     colored_cells(prediction, "all")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from occdepth_ros.compiled import compiled
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.outputs.selection import Include, selected_labels
+from occdepth_ros.outputs.selection import Include, Selection, selected_labels
 from occdepth_ros.outputs.sparse import Words, lowest_bit, occupied_words
 from occdepth_ros.outputs.surface import COMPLETED, Integers, nearest
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
@@ -77,7 +77,7 @@ def surface_boxes(
 
     Args:
         prediction: the occupancy.
-        include, min_confidence, border: as in `selected_labels`.
+        include, min_confidence, border: as in `Selection`.
         most: maximum number of boxes. Boxes with the largest horizontal distance from the origin of the grid's frame
             are dropped first.
 
@@ -91,7 +91,7 @@ def surface_boxes(
         raise OccDepthError(f"the number of boxes {most} is negative", where="max_markers", remedy="Give 0 or more.")
     labels, visibility = (
         np.ascontiguousarray(field)
-        for field in (selected_labels(prediction, include, min_confidence, border), prediction.visibility)
+        for field in (selected_labels(prediction, Selection(include, min_confidence, border)), prediction.visibility)
     )
     pending = _surface(occupied_words(labels))
     found = np.empty((int(np.bitwise_count(pending).sum()), 7), np.int16)

@@ -70,7 +70,7 @@ def exposed_rectangles(
 
     Args:
         prediction: the occupancy.
-        include, min_confidence, border: as in `selected_labels`.
+        include, min_confidence, border: as in `Selection`.
         most: maximum number of rectangles. Rectangles with the largest horizontal distance from the origin of the
             grid's frame are dropped first.
 

@@ -82,7 +82,7 @@ def encode_markers(
     Args:
         prediction: prediction to encode.
         frame_id: frame of the header.
-        include, min_confidence, border: as in `selected_labels`.
+        include, min_confidence, border: as in `Selection`.
         max_markers: maximum number of boxes or rectangles; see `most` of `surface_boxes` and `exposed_rectangles`.
         rig: cameras to draw; None = no cameras.
         style: one of `MARKERS_STYLES`: a CUBE_LIST for each size of boxes, or a TRIANGLE_LIST for each namespace.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.cdr import CdrWriter
-from occdepth_ros.outputs.selection import select
+from occdepth_ros.outputs.selection import Selection, select
 from occdepth_ros.prediction import OccupancyPrediction
 
 SECTORS = 72
@@ -61,7 +61,7 @@ def sector_distances(
         half_height: voxels up to this distance above and below the origin of the grid's frame count, metres.
         min_distance, max_distance: range of the sensor, metres.
     """
-    occupied, free = select(prediction, "seen", min_confidence)
+    occupied, free = select(prediction, Selection("seen", min_confidence))
     grid = prediction.grid
     layers = np.flatnonzero(np.abs(grid.axis_centers(2)) <= half_height)
     band = slice(layers[0], layers[-1] + 1) if len(layers) else slice(0, 0)

@@ -16,7 +16,7 @@ from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.cdr import CdrWriter
-from occdepth_ros.outputs.selection import Include, selected_labels
+from occdepth_ros.outputs.selection import Include, Selection, selected_labels
 from occdepth_ros.outputs.sparse import column_words
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
@@ -118,7 +118,7 @@ def traversability(
     _check_arguments(min_height, max_height, max_step, completed_cost)
     nx, ny, nz = prediction.grid.size
     resolution = prediction.grid.resolution
-    labels = selected_labels(prediction, include, min_confidence).reshape(nx * ny, nz)
+    labels = selected_labels(prediction, Selection(include, min_confidence)).reshape(nx * ny, nz)
     kind = np.asarray(cv2.LUT(labels, _kinds(prediction.classes)), np.uint8)
     ground, occupied = column_words(kind == _GROUND), column_words(kind == _OBSTACLE)
     has_ground = _any(ground)

@@ -15,11 +15,14 @@ from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.octree import LeafTable, binary_words, color_nodes
 from occdepth_ros.outputs.octree.files import TreeKind, write_octree
 from occdepth_ros.outputs.octree.pyramid import Cells
-from occdepth_ros.outputs.selection import Include, selected_labels
+from occdepth_ros.outputs.selection import Selection, selected_labels
 from occdepth_ros.prediction import OccupancyPrediction
 
 CLAMP = (0.1192, 0.971)
 """Default clamping thresholds of the occupancy probability in the C++ library."""
+
+OBSERVED = Selection(completed_free=False)
+"""Default selection: free space that was completed and not seen is unknown, because planners drive into free space."""
 
 Bytes = npt.NDArray[np.uint8]
 _LEVEL_SHIFT = 6
@@ -30,56 +33,45 @@ LEVELS = 256 >> _LEVEL_SHIFT
 def encode_octomap_binary(
     prediction: OccupancyPrediction,
     frame_id: str,
-    include: Include = "seen+completed",
-    min_confidence: float = 0.0,
-    border: int = 0,
-    *,
-    completed_free: bool = False,
+    selection: Selection = OBSERVED,
 ) -> bytes:
     """Return a serialised octomap_msgs/Octomap that holds an OcTree: occupied, free, unknown.
 
     Args:
         prediction: prediction to encode.
         frame_id: frame of the header; the tree has the coordinates of the grid.
-        include, min_confidence, border, completed_free: selection of voxels, see `selected_labels`; all others are
-            unknown. By default, so is free space that was completed and not seen, because planners drive into it.
+        selection: voxels of the tree; all others are unknown.
 
     Raises:
         GridError: the grid's origin is not on the octree's lattice.
     """
-    stream = _occupancy_words(prediction, include, min_confidence, border, completed_free)
+    stream = _occupancy_words(prediction, selection)
     return _message(prediction, frame_id, "OcTree", stream)
 
 
 def encode_octomap_full(
     prediction: OccupancyPrediction,
     frame_id: str,
-    include: Include = "seen+completed",
-    min_confidence: float = 0.0,
-    border: int = 0,
-    *,
-    completed_free: bool = False,
+    selection: Selection = OBSERVED,
 ) -> bytes:
     """Return a serialised octomap_msgs/Octomap that holds a ColorOcTree: log-odds and class colours.
 
     Arguments and errors are those of `encode_octomap_binary`.
     """
-    stream = _semantic_nodes(prediction, include, min_confidence, border, completed_free)
+    stream = _semantic_nodes(prediction, selection)
     return _message(prediction, frame_id, "ColorOcTree", stream)
 
 
 def encode_planning_scene_world(
     prediction: OccupancyPrediction,
     frame_id: str,
-    include: Include = "seen+completed",
-    min_confidence: float = 0.0,
-    border: int = 0,
+    selection: Selection = OBSERVED,
 ) -> bytes:
     """Return a serialised moveit_msgs/PlanningSceneWorld without objects, with the OcTree at the origin of the frame.
 
     Arguments and errors are those of `encode_octomap_binary`.
     """
-    stream = _occupancy_words(prediction, include, min_confidence, border)
+    stream = _occupancy_words(prediction, selection)
     message = CdrWriter()
     message.primitives("I", 0)  # collision_objects
     message.header(prediction.stamp_ns, frame_id)
@@ -91,8 +83,7 @@ def encode_planning_scene_world(
 def write_bt(
     path: Path | str,
     prediction: OccupancyPrediction,
-    include: Include = "seen+completed",
-    min_confidence: float = 0.0,
+    selection: Selection = OBSERVED,
 ) -> None:
     """Write the OcTree of a prediction as a `.bt` file.
 
@@ -100,49 +91,39 @@ def write_bt(
         GridError: the grid's origin is not on the octree's lattice.
         OccDepthError: the file cannot be written.
     """
-    write_octree(path, "OcTree", occupancy_stream(prediction, include, min_confidence), prediction.grid.resolution)
+    write_octree(path, "OcTree", occupancy_stream(prediction, selection), prediction.grid.resolution)
 
 
 def write_ot(
     path: Path | str,
     prediction: OccupancyPrediction,
-    include: Include = "seen+completed",
-    min_confidence: float = 0.0,
+    selection: Selection = OBSERVED,
 ) -> None:
     """Write the ColorOcTree of a prediction as an `.ot` file. Errors are those of `write_bt`."""
-    write_octree(path, "ColorOcTree", semantic_stream(prediction, include, min_confidence), prediction.grid.resolution)
+    write_octree(path, "ColorOcTree", semantic_stream(prediction, selection), prediction.grid.resolution)
 
 
 def occupancy_stream(
     prediction: OccupancyPrediction,
-    include: Include,
-    min_confidence: float = 0.0,
-    border: int = 0,
-    completed_free: bool = False,
+    selection: Selection,
 ) -> bytes:
     """Return the stream of the OcTree."""
-    return _occupancy_words(prediction, include, min_confidence, border, completed_free).tobytes()
+    return _occupancy_words(prediction, selection).tobytes()
 
 
 def semantic_stream(
     prediction: OccupancyPrediction,
-    include: Include,
-    min_confidence: float = 0.0,
-    border: int = 0,
-    completed_free: bool = False,
+    selection: Selection,
 ) -> bytes:
     """Return the stream of the ColorOcTree."""
-    return _semantic_nodes(prediction, include, min_confidence, border, completed_free).tobytes()
+    return _semantic_nodes(prediction, selection).tobytes()
 
 
 def _occupancy_words(
     prediction: OccupancyPrediction,
-    include: Include,
-    min_confidence: float = 0.0,
-    border: int = 0,
-    completed_free: bool = False,
+    selection: Selection,
 ) -> npt.NDArray[np.uint16]:
-    labels = selected_labels(prediction, include, min_confidence, border, completed_free=completed_free)
+    labels = selected_labels(prediction, selection)
     states = np.empty(labels.shape, np.uint8)
     _states(labels.reshape(-1), states.reshape(-1))
     return binary_words(states, prediction.grid)
@@ -150,12 +131,9 @@ def _occupancy_words(
 
 def _semantic_nodes(
     prediction: OccupancyPrediction,
-    include: Include,
-    min_confidence: float = 0.0,
-    border: int = 0,
-    completed_free: bool = False,
+    selection: Selection,
 ) -> npt.NDArray[np.uint64]:
-    labels = selected_labels(prediction, include, min_confidence, border, completed_free=completed_free)
+    labels = selected_labels(prediction, selection)
     cells, leaves = leaf_cells(labels, prediction.confidence, prediction.classes)
     return color_nodes(cells, leaves, prediction.grid)
 

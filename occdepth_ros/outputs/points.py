@@ -10,7 +10,7 @@ from occdepth_ros.classes import ClassTable
 from occdepth_ros.compiled import compiled
 from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.image import encode_image
-from occdepth_ros.outputs.selection import Include, selected_labels
+from occdepth_ros.outputs.selection import Include, Selection, selected_labels
 from occdepth_ros.outputs.sparse import lowest_bit, occupied_words
 from occdepth_ros.prediction import OccupancyPrediction
 
@@ -51,7 +51,7 @@ def encode_points(
     Args:
         prediction: prediction to encode.
         frame_id: frame of the header.
-        include, min_confidence, border: selection of voxels, see `selected_labels`.
+        include, min_confidence, border: as in `Selection`.
         ground: whether voxels of ground classes are included.
         frame_from_grid: pose of the grid's frame in `frame_id`, `[4, 4]`; None = the grid's frame.
     """
@@ -95,7 +95,7 @@ def point_rows(
 ) -> npt.NDArray[np.uint32]:
     """Return the points as five 32-bit words each, `[N, 5]`, in C order of the voxels."""
     grid, classes = prediction.grid, prediction.classes
-    labels = selected_labels(prediction, include, min_confidence, border)
+    labels = selected_labels(prediction, Selection(include, min_confidence, border))
     kept = ~classes.is_ground if not ground else np.ones(256, bool)
     occupied = occupied_words(labels)
     rows = np.empty((int(np.bitwise_count(occupied).sum()), POINT_STEP // 4), np.uint32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,20 +22,11 @@ INCLUDES: tuple[Include, ...] = ("seen", "seen+completed", "all")
 `all`: also voxels outside the field of view."""
 
 
-def selected_labels(
-    prediction: OccupancyPrediction,
-    include: Include,
-    min_confidence: float = 0.0,
-    border: int = 0,
-    *,
-    completed_free: bool = True,
-) -> npt.NDArray[np.uint8]:
-    """Return the labels with 255 (unknown) for voxels that are not selected, `[X, Y, Z]` uint8.
-
-    The result may share memory with the prediction and must not be modified.
+@dataclass(frozen=True)
+class Selection:
+    """Rules by which voxels of a prediction are selected; all other voxels are unknown.
 
     Args:
-        prediction: prediction to select from.
         include: voxels to select by visibility, one of `INCLUDES`.
         min_confidence: probability below which a voxel is unknown, 0..1.
         border: distance from the four side faces of the grid, in voxels, up to which completed voxels are unknown.
@@ -43,12 +36,29 @@ def selected_labels(
     Raises:
         OccDepthError: `include` is not one of `INCLUDES`.
     """
-    if include not in INCLUDES:
-        raise OccDepthError(
-            f"the selection {include!r} does not exist", where="include", remedy=f"Use one of {', '.join(INCLUDES)}."
-        )
-    least = int(np.clip(np.ceil(min_confidence * 255), 0, 255))
-    drops_free = not completed_free and include != "seen"
+
+    include: Include = "seen+completed"
+    min_confidence: float = 0.0
+    border: int = 0
+    completed_free: bool = True
+
+    def __post_init__(self) -> None:
+        if self.include not in INCLUDES:
+            raise OccDepthError(
+                f"the selection {self.include!r} does not exist",
+                where="include",
+                remedy=f"Use one of {', '.join(INCLUDES)}.",
+            )
+
+
+def selected_labels(prediction: OccupancyPrediction, selection: Selection) -> npt.NDArray[np.uint8]:
+    """Return the labels with 255 (unknown) for voxels that are not selected, `[X, Y, Z]` uint8.
+
+    The result may share memory with the prediction and must not be modified.
+    """
+    include, border = selection.include, selection.border
+    least = int(np.clip(np.ceil(selection.min_confidence * 255), 0, 255))
+    drops_free = not selection.completed_free and include != "seen"
     if include == "all" and least <= 0 and border <= 0 and not drops_free:
         return prediction.labels
     fields = (prediction.labels, prediction.confidence, prediction.visibility)
@@ -84,11 +94,8 @@ def _select(
 
 
 def select(
-    prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
+    prediction: OccupancyPrediction, selection: Selection
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return the selected occupied and free voxels, each `[X, Y, Z]` bool; all others are unknown.
-
-    Arguments and errors are those of `selected_labels`.
-    """
-    labels = selected_labels(prediction, include, min_confidence, border)
+    """Return the selected occupied and free voxels, each `[X, Y, Z]` bool; all others are unknown."""
+    labels = selected_labels(prediction, selection)
     return (labels - np.uint8(1)) < np.uint8(UNKNOWN - 1), labels == EMPTY

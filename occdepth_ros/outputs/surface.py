@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.outputs.selection import Include, selected_labels
+from occdepth_ros.outputs.selection import Include, Selection, selected_labels
 from occdepth_ros.outputs.sparse import Index, set_voxels
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
@@ -35,8 +35,8 @@ class Surface:
 
 
 def surface_of(prediction: OccupancyPrediction, include: Include, min_confidence: float, border: int) -> Surface:
-    """Return the surface of the selected occupied voxels; arguments are those of `selected_labels`."""
-    labels = selected_labels(prediction, include, min_confidence, border)
+    """Return the surface of the selected occupied voxels; see `Selection` for the arguments."""
+    labels = selected_labels(prediction, Selection(include, min_confidence, border))
     occupied = (labels - np.uint8(1)) < np.uint8(254)
     voxels = _exposed(occupied)
     keys = labels.reshape(-1).take(voxels).astype(np.int64)

@@ -15,7 +15,7 @@ from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
 from occdepth_ros.compiled import compiled
 from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.markers import class_colors
-from occdepth_ros.outputs.selection import Include, selected_labels
+from occdepth_ros.outputs.selection import Include, Selection, selected_labels
 from occdepth_ros.outputs.sparse import Words, column_words, lowest_bit, occupied_words
 from occdepth_ros.outputs.surface import COMPLETED
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
@@ -36,11 +36,7 @@ CHANNELS = ("red", "green", "blue", "alpha")
 def encode_nav2_voxel_grid(
     prediction: OccupancyPrediction,
     frame_id: str,
-    include: Include,
-    min_confidence: float = 0.0,
-    border: int = 0,
-    *,
-    completed_free: bool = False,
+    selection: Selection,
 ) -> bytes:
     """Return a serialised nav2_msgs/VoxelGrid.
 
@@ -50,7 +46,7 @@ def encode_nav2_voxel_grid(
     Args:
         prediction: prediction to encode.
         frame_id: frame of the header.
-        include, min_confidence, border, completed_free: as in `selected_labels`.
+        selection: marked and free voxels; all others are unknown.
     """
     grid = prediction.grid
     nx, ny, nz = grid.size
@@ -58,7 +54,7 @@ def encode_nav2_voxel_grid(
     while -(-nz // merged) > LAYERS:
         merged *= 2
     layers = -(-nz // merged)
-    labels = selected_labels(prediction, include, min_confidence, border, completed_free=completed_free)
+    labels = selected_labels(prediction, selection)
     labels = labels.reshape(nx * ny, nz)
     marked = _layers((labels - np.uint8(1)) < np.uint8(UNKNOWN - 1), merged, need_all=False)
     free = _layers(labels == EMPTY, merged, need_all=True)
@@ -118,10 +114,10 @@ def colored_cells(
 
     Args:
         prediction: prediction to encode.
-        include, min_confidence, border: as in `selected_labels`.
+        include, min_confidence, border: as in `Selection`.
     """
     grid = prediction.grid
-    labels = selected_labels(prediction, include, min_confidence, border)
+    labels = selected_labels(prediction, Selection(include, min_confidence, border))
     occupied = occupied_words(labels)
     columns = (occupied != 0).any(axis=2)
     every = np.bitwise_or.reduce(occupied.reshape(-1, occupied.shape[2]), axis=0)

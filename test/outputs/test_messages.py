@@ -28,7 +28,7 @@ from occdepth_ros.outputs.markers import SHADES, class_colors, encode_markers
 from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid, traversability
 from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_full, occupancy_stream, semantic_stream
 from occdepth_ros.outputs.points import encode_points
-from occdepth_ros.outputs.selection import select
+from occdepth_ros.outputs.selection import Selection, select
 from occdepth_ros.outputs.semantic_grid import encode_semantic_grid
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
@@ -61,13 +61,14 @@ def test_octomap(prediction: OccupancyPrediction, frame_id: str, include: str) -
         (encode_octomap_binary, occupancy_stream, "OcTree"),
         (encode_octomap_full, semantic_stream, "ColorOcTree"),
     ):
-        data = encode(prediction, frame_id, include)
+        selection = Selection(include, completed_free=False)
+        data = encode(prediction, frame_id, selection)
         message = deserialize_message(data, Octomap)
         check_header(message.header, frame_id)
         assert message.binary == (kind == "OcTree")
         assert message.id == kind
         assert message.resolution == prediction.grid.resolution
-        assert np.array(message.data, np.int8).tobytes() == stream(prediction, include)
+        assert np.array(message.data, np.int8).tobytes() == stream(prediction, selection)
 
 
 @pytest.mark.parametrize("frame_id", FRAMES)
@@ -187,7 +188,7 @@ def test_points(prediction: OccupancyPrediction, frame_id: str, include: str) ->
         }
     )
     points = np.frombuffer(message.data, dtype)
-    voxels = np.argwhere(select(prediction, include)[0])
+    voxels = np.argwhere(select(prediction, Selection(include))[0])
     where = tuple(voxels.T)
     assert (message.height, message.width) == (1, len(voxels))
     assert message.row_step == len(message.data) == message.point_step * len(voxels)

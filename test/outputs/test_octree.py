@@ -23,7 +23,7 @@ from occdepth_ros.outputs.octree import (
     read_color_stream,
     write_octree,
 )
-from occdepth_ros.outputs.selection import select
+from occdepth_ros.outputs.selection import Selection, select
 from occdepth_ros.prediction import OccupancyPrediction
 
 GRID = VoxelGrid((0.0, -0.8, -0.4), (8, 8, 4), 0.2)
@@ -31,9 +31,9 @@ GRID = VoxelGrid((0.0, -0.8, -0.4), (8, 8, 4), 0.2)
 
 @given(predictions())
 def test_binary_streams_round_trip(prediction: OccupancyPrediction) -> None:
-    occupied, free = select(prediction, "all")
+    occupied, free = select(prediction, Selection("all"))
     stream = binary_stream(occupied, free, prediction.grid)
-    assert stream == octomap.occupancy_stream(prediction, "all", completed_free=True)
+    assert stream == octomap.occupancy_stream(prediction, Selection("all"))
     back = read_binary_stream(stream, prediction.grid)
     assert np.array_equal(back[0], occupied)
     assert np.array_equal(back[1], free)
@@ -121,10 +121,10 @@ def damaged_streams(stream: bytes, node: int) -> list[tuple[bytes, str]]:
 
 def test_damaged_streams_are_refused() -> None:
     prediction = predict(random_labels(np.random.default_rng(1), GRID.size), grid=GRID)
-    for stream, message in damaged_streams(octomap.occupancy_stream(prediction, "all"), 2):
+    for stream, message in damaged_streams(octomap.occupancy_stream(prediction, octomap.OBSERVED), 2):
         with pytest.raises(OccDepthError, match=message):
             read_binary_stream(stream, GRID)
-    color = octomap.semantic_stream(prediction, "all")
+    color = octomap.semantic_stream(prediction, octomap.OBSERVED)
     for stream, message in damaged_streams(color, 8):
         with pytest.raises(OccDepthError, match=message):
             read_color_stream(stream, GRID)

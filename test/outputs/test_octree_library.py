@@ -14,9 +14,12 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs import octomap
 from occdepth_ros.outputs.octree import read_binary_stream
 from occdepth_ros.outputs.octree.files import node_count
+from occdepth_ros.outputs.selection import Selection
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 pyoctomap = pytest.importorskip("pyoctomap", reason="pyoctomap is not installed: run make env")
+
+VOXELS = Selection("all", completed_free=False)
 
 in_one_folder = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -37,7 +40,7 @@ def read_back(path: Path) -> Any:
 @given(prediction=predictions())
 def test_the_library_writes_the_same_bytes(tmp_path: Path, prediction: OccupancyPrediction) -> None:
     ours, theirs = tmp_path / "ours.bt", tmp_path / "theirs.bt"
-    octomap.write_bt(ours, prediction, "all")
+    octomap.write_bt(ours, prediction, VOXELS)
     tree = read_back(ours)
     assert tree.size() == node_count("OcTree", body(ours))
     assert tree.writeBinary(str(theirs))
@@ -46,7 +49,7 @@ def test_the_library_writes_the_same_bytes(tmp_path: Path, prediction: Occupancy
     if prediction.unknown.all():
         return  # The library cannot update a tree without a root.
     ours, theirs = tmp_path / "ours.ot", tmp_path / "theirs.ot"
-    octomap.write_ot(ours, prediction, "all")
+    octomap.write_ot(ours, prediction, VOXELS)
     tree = read_back(ours)
     tree.updateInnerOccupancy()
     assert tree.write(str(theirs))
@@ -59,8 +62,8 @@ def test_every_cell_has_its_state_and_colour(tmp_path: Path) -> None:
     labels = random_labels(rng, grid.size)
     labels[:4, :4, :4] = 9
     prediction = predict(labels, grid=grid)
-    octomap.write_bt(tmp_path / "a.bt", prediction, "all")
-    octomap.write_ot(tmp_path / "a.ot", prediction, "all")
+    octomap.write_bt(tmp_path / "a.bt", prediction, VOXELS)
+    octomap.write_ot(tmp_path / "a.ot", prediction, VOXELS)
     binary, color = read_back(tmp_path / "a.bt"), read_back(tmp_path / "a.ot")
     for index in np.ndindex(grid.size):
         center = grid.centers_of(np.array(index))
@@ -79,7 +82,7 @@ def test_every_cell_has_its_state_and_colour(tmp_path: Path) -> None:
 def test_trees_have_as_many_nodes_as_after_pruning_by_the_library(
     tmp_path: Path, prediction: OccupancyPrediction
 ) -> None:
-    octomap.write_bt(tmp_path / "a.bt", prediction, "all")
+    octomap.write_bt(tmp_path / "a.bt", prediction, VOXELS)
     tree = pyoctomap.OcTree(prediction.grid.resolution)
     # completed free space is unknown in the file
     seen_free = prediction.free & (prediction.visibility == Visibility.SEEN)
@@ -95,7 +98,7 @@ def test_trees_have_as_many_nodes_as_after_pruning_by_the_library(
 
 def test_colour_trees_of_one_class_have_as_many_nodes_as_after_pruning_by_the_library(tmp_path: Path) -> None:
     labels = np.where(random_labels(np.random.default_rng(5), (16, 16, 16), 4) == 0, 0, 9).astype(np.uint8)
-    octomap.write_ot(tmp_path / "a.ot", predict(labels), "all")
+    octomap.write_ot(tmp_path / "a.ot", predict(labels), VOXELS)
     tree = read_back(tmp_path / "a.ot")
     size = tree.size()
     assert size == node_count("ColorOcTree", body(tmp_path / "a.ot"))
@@ -106,8 +109,8 @@ def test_colour_trees_of_one_class_have_as_many_nodes_as_after_pruning_by_the_li
 def test_a_semantic_kitti_scene_round_trips(tmp_path: Path, kitti_mini: Path) -> None:
     with np.load(kitti_mini / "dataset/sequences/00/voxels/000000.recon10.npz") as data:
         prediction = predict(np.ascontiguousarray(data["target"]), grid=VoxelGrid.semantic_kitti())
-    octomap.write_bt(tmp_path / "a.bt", prediction, "all")
-    octomap.write_ot(tmp_path / "a.ot", prediction, "all")
+    octomap.write_bt(tmp_path / "a.bt", prediction, VOXELS)
+    octomap.write_ot(tmp_path / "a.ot", prediction, VOXELS)
     read_back(tmp_path / "a.bt").writeBinary(str(tmp_path / "b.bt"))
     read_back(tmp_path / "a.ot").write(str(tmp_path / "b.ot"))
     assert (tmp_path / "a.bt").read_bytes() == (tmp_path / "b.bt").read_bytes()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.predictions import predict, predictions
+from helpers.predictions import predictions
 from hypothesis import given
 from hypothesis import strategies as st
 
 from occdepth_ros.errors import OccDepthError
-from occdepth_ros.outputs.selection import INCLUDES, select, selected_labels
+from occdepth_ros.outputs.selection import INCLUDES, Selection, select, selected_labels
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 ALLOWED = {
@@ -24,8 +24,8 @@ def test_voxels_are_selected_by_visibility_and_confidence(
     prediction: OccupancyPrediction, include: str, least: float
 ) -> None:
     before = prediction.labels.copy()
-    labels = selected_labels(prediction, include, least)
-    occupied, free = select(prediction, include, least)
+    labels = selected_labels(prediction, Selection(include, least))
+    occupied, free = select(prediction, Selection(include, least))
     for index in np.ndindex(prediction.grid.size):
         allowed = prediction.visibility[index] in ALLOWED[include] and prediction.confidence[index] >= 255 * least
         label = prediction.labels[index]
@@ -37,13 +37,13 @@ def test_voxels_are_selected_by_visibility_and_confidence(
 
 def test_an_invalid_selection_is_refused_with_the_valid_ones() -> None:
     with pytest.raises(OccDepthError, match=r"seen\+completed"):
-        select(predict(np.zeros((2, 2, 2), np.uint8)), "everything")
+        Selection("everything")
 
 
 @given(predictions(), st.sampled_from(INCLUDES))
 def test_completed_free_space_is_unknown_on_request(prediction: OccupancyPrediction, include: str) -> None:
-    careful = selected_labels(prediction, include, completed_free=False)
-    usual = selected_labels(prediction, include)
+    careful = selected_labels(prediction, Selection(include, completed_free=False))
+    usual = selected_labels(prediction, Selection(include))
     guessed = (usual == 0) & (prediction.visibility != int(Visibility.SEEN))
     assert (careful[guessed] == 255).all()
     np.testing.assert_array_equal(careful[~guessed], usual[~guessed])

@@ -11,10 +11,13 @@ from hypothesis import given
 
 from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.outputs.selection import Selection
 from occdepth_ros.outputs.voxel_grid import colored_cells, encode_nav2_voxel_grid
 from occdepth_ros.prediction import OccupancyPrediction
 
 FREE, UNKNOWN, MARKED = 0, 1, 2
+
+OBSERVED = Selection("all", completed_free=False)
 
 
 def states(data: np.ndarray, size: tuple[int, int, int]) -> np.ndarray:
@@ -35,7 +38,7 @@ def nav2_type() -> Any:
 def test_nav2_reads_marked_unknown_and_free_voxels(nav2_type: Any, prediction: OccupancyPrediction) -> None:
     from rclpy.serialization import deserialize_message
 
-    message = deserialize_message(encode_nav2_voxel_grid(prediction, "lidar", "all", completed_free=True), nav2_type)
+    message = deserialize_message(encode_nav2_voxel_grid(prediction, "lidar", Selection("all")), nav2_type)
     size = (message.size_x, message.size_y, message.size_z)
     grid = prediction.grid
     merged = 1 if grid.size[2] <= 16 else 2
@@ -54,7 +57,7 @@ def test_free_space_that_was_not_seen_is_unknown_to_nav2(nav2_type: Any) -> None
     from rclpy.serialization import deserialize_message
 
     prediction = predict(np.zeros((2, 2, 2), np.uint8), visibility=np.full((2, 2, 2), 2, np.uint8))
-    message = deserialize_message(encode_nav2_voxel_grid(prediction, "lidar", "all"), nav2_type)
+    message = deserialize_message(encode_nav2_voxel_grid(prediction, "lidar", OBSERVED), nav2_type)
     assert (states(message.data, (2, 2, 2)) == UNKNOWN).all()
 
 
@@ -108,7 +111,7 @@ def test_grids_of_any_height_have_at_most_16_layers(nav2_type: Any, layers: int)
     labels = np.full((1, 1, layers), 255, np.uint8)
     labels[..., : layers // 2], labels[..., -1] = 0, 1
     prediction = predict(labels)
-    message = deserialize_message(encode_nav2_voxel_grid(prediction, "lidar", "all"), nav2_type)
+    message = deserialize_message(encode_nav2_voxel_grid(prediction, "lidar", OBSERVED), nav2_type)
     found = states(message.data, (1, 1, message.size_z))[0, 0]
     assert message.size_z <= 16
     assert message.size_z * message.resolutions.z >= layers * 0.2 - 1e-9

@@ -28,12 +28,20 @@ from occdepth_ros.nodes.conversions import time_message
 from occdepth_ros.nodes.faults import Component, FaultBoard, describe
 from occdepth_ros.nodes.qos import LATCHED, RESULT
 from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
-from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS, Encoder, OutputSpec, Result, available, message_type
+from occdepth_ros.nodes.stereo_occ.output_specs import (
+    OUTPUTS,
+    Encoder,
+    OutputSpec,
+    Result,
+    available,
+    message_type,
+    octree_selection,
+)
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
 from occdepth_ros.nodes.stereo_occ.worker import Worker
 from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_full
-from occdepth_ros.outputs.selection import selected_labels
+from occdepth_ros.outputs.selection import Selection, selected_labels
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.srv import DistanceField, MapFile
 
@@ -173,7 +181,7 @@ class MapServer:
 
     def _fuse(self, item: PlacedPrediction) -> None:
         # networks predict false terrain at the side faces, which the map would keep wherever they have been
-        labels = selected_labels(item.prediction, "all", border=self.settings.border_voxels)
+        labels = selected_labels(item.prediction, Selection("all", border=self.settings.border_voxels))
         with self._lock:
             self.world.integrate(replace(item.prediction, labels=labels), item.map_from_grid)
             self._version += 1
@@ -212,13 +220,8 @@ class MapServer:
     def _octomap(self, response: Any, encode: Callable[..., bytes]) -> Any:
         self._requested = True
         if (result := self._result()) is not None:
-            content = encode(
-                result.prediction,
-                self.settings.fixed_frame,
-                self.settings.octomap_include,
-                self.settings.min_confidence,
-                completed_free=self.settings.octomap_completed_free,
-            )
+            selection = octree_selection(result, self.settings)
+            content = encode(result.prediction, self.settings.fixed_frame, selection)
             response.map = deserialize_message(content, Octomap)
         return response
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import numpy as np
@@ -27,7 +27,7 @@ from occdepth_ros.outputs.obstacle_distance import encode_obstacle_distance
 from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid
 from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_full, encode_planning_scene_world
 from occdepth_ros.outputs.points import encode_point_confidence, encode_point_labels, encode_points
-from occdepth_ros.outputs.selection import Include
+from occdepth_ros.outputs.selection import Include, Selection
 from occdepth_ros.outputs.semantic_grid import encode_semantic_grid
 from occdepth_ros.outputs.voxel_grid import colored_cells, encode_nav2_voxel_grid
 from occdepth_ros.prediction import OccupancyPrediction
@@ -113,16 +113,20 @@ class OutputSpec:
         return next((rate for rate in rates if rate), 0.0)
 
 
+def octree_selection(result: Result, settings: Settings) -> Selection:
+    """Return the voxels of the OctoMaps and of `~/voxel_grid`."""
+    include, free = settings.octomap_include, settings.octomap_completed_free
+    return Selection(include, settings.min_confidence, result.border(settings), completed_free=free)
+
+
 def _octomap_binary(result: Result, settings: Settings) -> bytes:
-    options = settings.octomap_include, settings.min_confidence, result.border(settings)
-    free = settings.octomap_completed_free
-    return encode_octomap_binary(result.prediction, result.grid_frame, *options, completed_free=free)
+    selection = octree_selection(result, settings)
+    return encode_octomap_binary(result.prediction, result.grid_frame, selection)
 
 
 def _octomap_full(result: Result, settings: Settings) -> bytes:
-    options = settings.octomap_include, settings.min_confidence, result.border(settings)
-    free = settings.octomap_completed_free
-    return encode_octomap_full(result.prediction, result.grid_frame, *options, completed_free=free)
+    selection = octree_selection(result, settings)
+    return encode_octomap_full(result.prediction, result.grid_frame, selection)
 
 
 def _markers(result: Result, settings: Settings) -> bytes:
@@ -190,8 +194,8 @@ def _cloud(include: Include, *, ground: bool) -> Encoder:
 
 
 def _planning_scene_world(result: Result, settings: Settings) -> bytes:
-    options = settings.octomap_include, settings.min_confidence, result.border(settings)
-    return encode_planning_scene_world(result.prediction, result.grid_frame, *options)
+    selection = replace(octree_selection(result, settings), completed_free=False)
+    return encode_planning_scene_world(result.prediction, result.grid_frame, selection)
 
 
 def _obstacle_distance(result: Result, settings: Settings) -> bytes:
@@ -220,9 +224,8 @@ def _camera_info(result: Result, settings: Settings) -> bytes:
 
 
 def _voxel_grid(result: Result, settings: Settings) -> bytes:
-    options = settings.octomap_include, settings.min_confidence, result.border(settings)
-    free = settings.octomap_completed_free
-    return encode_nav2_voxel_grid(result.prediction, result.grid_frame, *options, completed_free=free)
+    selection = octree_selection(result, settings)
+    return encode_nav2_voxel_grid(result.prediction, result.grid_frame, selection)
 
 
 def _foxglove_voxels(result: Result, settings: Settings) -> bytes:

@@ -36,7 +36,7 @@ from occdepth_ros.nodes.stereo_occ.monitoring.timing import STAGES
 from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS, Result
 from occdepth_ros.nodes.stereo_occ.parameters import PARAMETERS, Settings, rule_of
 from occdepth_ros.outputs.octree.files import write_octree
-from occdepth_ros.outputs.selection import select
+from occdepth_ros.outputs.selection import Selection, select
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources import open_source
 
@@ -226,7 +226,7 @@ def test_the_cloud_holds_the_occupied_voxels(
         )
         points = np.frombuffer(bytes(message.data), layout)
         index, inside = GRID.index_of(np.stack([points["x"], points["y"], points["z"]], -1).astype(np.float64))
-        kept = select(prediction, "seen+completed", border=Settings().border_voxels)[0]
+        kept = select(prediction, Selection(border=Settings().border_voxels))[0]
         assert inside.all() and len(points) == kept.sum()
         labels = prediction.labels[tuple(index.T)]
         np.testing.assert_array_equal(points["label"], labels)
