@@ -260,8 +260,8 @@ def predict_frames(
 
         for index, frame in readable_frames(source, frames, leave_out):
             try:
-                for warning in checks.check(frame.left, frame.right):
-                    tally.note_fault("partly_covered", warning, index, is_predicted=True)
+                for doubt in checks.check(frame.left, frame.right):
+                    tally.note_fault(doubt.name, str(doubt), index, is_predicted=True)
             except UnusablePairError as error:
                 # two frozen cameras give the prediction of the previous pair, which is correct for these images
                 tally.note_fault(error.name, str(error), index, is_predicted=error.is_consistent)

@@ -20,6 +20,8 @@ HIGH = 25.0
 """Elevation of the optical axis above which a warning is given, degrees."""
 FAR_M = 25.0
 """Distance of the camera from the origin of the grid's frame above which a warning is given, metres."""
+BELOW_BASE_M = 0.6
+"""Depth below the origin of a vehicle's base at which the ground is reached at the latest, metres."""
 MIN_SHARE = 0.01
 """Share of the grid's voxels in the left image below which a warning is given."""
 
@@ -100,7 +102,8 @@ def check_extrinsics(rig: StereoRig, where: str) -> tuple[InputWarning, ...]:
         warnings.append(InputWarning("camera_looks_up", what, where, remedy))
     far = float(np.linalg.norm(np.linalg.inv(rig.left_from_grid)[:3, 3]))
     if far > FAR_M:
-        guess = f": the translation is probably in millimetres ({far / 1000:.3g} m)" if far > 50 else ""
+        units = f"centimetres ({far / 100:.3g} m) or millimetres ({far / 1000:.3g} m)"
+        guess = f": the translation is probably in {units}" if far > 50 else ""
         text = f"the left camera is {far:.4g} m from the origin of the grid's frame{guess}"
         warnings.append(InputWarning("camera_far", text, where, "Give the translation in metres, in the right frame."))
     if abs(pose.roll) > 45:
@@ -129,14 +132,36 @@ def share_in_view(rig: StereoRig, grid: VoxelGrid, samples: int = 24) -> float:
     return float(inside.mean())
 
 
-def check_view(rig: StereoRig, grid: VoxelGrid, where: str) -> tuple[InputWarning, ...]:
-    """Warn if only few voxels of the grid are in view."""
+def check_view(rig: StereoRig, grid: VoxelGrid, where: str, *, is_base: bool = False) -> tuple[InputWarning, ...]:
+    """Warn if hardly any voxel of the grid is in view, or the camera is below the ground or above the grid.
+
+    Args:
+        rig: the calibrated cameras.
+        grid: the voxels.
+        where: origin of the pose, for messages.
+        is_base: whether the grid's frame is a vehicle's base, which lies on the ground or less than a metre above it.
+    """
+    warnings = []
     share = share_in_view(rig, grid)
-    if share >= MIN_SHARE:
-        return ()
     pose = CameraPose.of(rig.left_from_grid)
-    what = f"{share:.1%} of the grid's voxels are in view: the left camera is {pose} in the frame {grid.frame_id!r}"
-    return (InputWarning("grid_out_of_view", what, where, "Choose another grid or camera, or correct the pose."),)
+    if share < MIN_SHARE:
+        what = f"{share:.1%} of the grid's voxels are in view: the left camera is {pose} in the frame {grid.frame_id!r}"
+        remedy = "Choose another grid or camera, or correct the pose."
+        warnings.append(InputWarning("grid_out_of_view", what, where, remedy))
+    floor, top = grid.origin[2], grid.origin[2] + grid.extent[2]
+    lowest = max(floor, -BELOW_BASE_M) if is_base else floor
+    if not lowest <= pose.height <= top:
+        place = (
+            f"above the grid, which ends at {top:.1f} m"
+            if pose.height > top
+            else "below the ground"
+            if is_base
+            else f"below the grid, which begins at {floor:.1f} m"
+        )
+        what = f"the left camera is at z = {pose.height:.2f} m of the frame {grid.frame_id!r}, {place}"
+        remedy = "Check sign and unit of the translation, and its direction: the pose of the camera in this frame."
+        warnings.append(InputWarning("camera_height", what, where, remedy))
+    return tuple(warnings)
 
 
 def summarize(rig: StereoRig, grid: VoxelGrid, images: str, choice: str, pose_source: str) -> str:

@@ -43,6 +43,9 @@ PITCH_LIMIT = 0.6
 """Limit of the pitch difference for measurements at `MANY_PLACES`, degrees. The median over 13 places of KITTI 2015
 differs from the stated pitch by 0.28 degrees; over 2 to 5 s of the drives 0005 and 0009 and of sequence 04 by 0.23 to
 0.36."""
+LEAST_ABOVE, ABOVE_RATIO = 3, 4
+"""Least number of pairs with a plane above the camera only, and its ratio to those with a plane below, from which the
+images may be upside down."""
 GROUND_ABOVE_FLOOR = 0.27
 """Height of the ground above the lower face of the grid in SemanticKITTI, metres, as in the training of the
 networks."""
@@ -83,6 +86,10 @@ class GroundPoseMeter:
         rays = [(columns - k[0, 2]) / k[0, 0], (rows - k[1, 2]) / k[1, 1], np.ones(columns.shape)]
         self._rays = np.stack(rays, -1)
         self._stated_up: Matrix = rig.left_from_grid[:3, 2]
+        self.below = 0
+        """Number of measured pairs with a ground plane."""
+        self.above = 0
+        """Number of measured pairs that show a level plane above the camera and none below."""
 
     def measure(self, left: ImageArray, right: ImageArray) -> GroundPose | None:
         """Measure one rectified pair, `[H, W, 3]` RGB uint8; None if no ground plane is found."""
@@ -95,7 +102,26 @@ class GroundPoseMeter:
         valid = np.isfinite(depth) & (depth > self._nearest) & (depth < FAR)
         points = np.asarray(self._rays[valid] * depth[valid, None], np.float64)
         found = ground_of_points(points, self._stated_up)
-        return None if found is None else _pose(*found, 1)
+        if found is None:
+            self.above += ground_of_points(points, -self._stated_up) is not None
+            return None
+        self.below += 1
+        return _pose(*found, 1)
+
+    def warnings(self, where: str) -> tuple[InputWarning, ...]:
+        """Warn if the measured pairs show the ground above the camera.
+
+        Args:
+            where: topics or folders of the images.
+        """
+        if self.above < LEAST_ABOVE or self.above <= ABOVE_RATIO * self.below:
+            return ()
+        text = (
+            f"{self.above} pairs show a level plane above the left camera, {self.below} one below: the images are "
+            "upside down, or show a ceiling and no ground"
+        )
+        remedy = "Rotate both images by 180 degrees and exchange left and right, or state the roll of the cameras."
+        return (InputWarning("upside_down", text, where, remedy),)
 
 
 def ground_of_points(

@@ -27,6 +27,13 @@ BRIGHT = 120
 """Mean grey level above which a window must have `DISTINCT_STRUCTURE`."""
 FAR_PX = 4
 """Disparity, pixels, below which a window must have `DISTINCT_STRUCTURE`."""
+SATURATED, MAX_SATURATED = 250, 0.1
+"""Grey level from which a pixel is saturated, and the largest share of such pixels in a 9x9 window with a far match:
+the border of a saturated region is at one place in both images, whatever is behind the glare."""
+MIN_DISPARITY_PX = SIGMA_PX
+"""Smallest disparity of a match, pixels. A smaller one cannot be distinguished from none, which burnt-in text, dirt on
+both lenses, glare and fixed-pattern noise have too; its ray would free all space up to infinity. On KITTI, 0.2 % of
+the matches are smaller, most of them in the sky."""
 NO_MATCH = -1
 """Raw disparity of a pixel without a reliable match."""
 
@@ -73,7 +80,7 @@ class SemiGlobalMatcher:
 
         Returns:
             `[H, W]` int16: disparity minus the rig's offset, in `1 / STEPS` pixels, so that
-            depth = focal_baseline * STEPS / value; at least 0, `NO_MATCH` without a match.
+            depth = focal_baseline * STEPS / value; at least `MIN_DISPARITY_PX`, or `NO_MATCH`.
         """
         grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (left, right)]
         wide = [cv2.copyMakeBorder(image, 0, 0, self._margin, 0, cv2.BORDER_REPLICATE) for image in grey]
@@ -84,7 +91,8 @@ class SemiGlobalMatcher:
         found &= raw < (self.lowest + self.count - 1) * STEPS
         found &= has_structure(grey[0], raw < round((self.offset + FAR_PX) * STEPS))
         shift = round(self.offset * STEPS)
-        return np.where(found & (raw >= shift), raw - np.int16(shift), np.int16(NO_MATCH)).astype(np.int16, copy=False)
+        found &= raw >= shift + round(MIN_DISPARITY_PX * STEPS)
+        return np.where(found, raw - np.int16(shift), np.int16(NO_MATCH)).astype(np.int16, copy=False)
 
     def depth(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
         """Convert disparity to depth (z), `[H, W]` float32 metres; NaN without a match or at no more than one step."""
@@ -102,6 +110,8 @@ def has_structure(grey: cv2.typing.MatLike, is_far: npt.NDArray[np.bool_]) -> np
     structure = horizontal_structure(grey)
     is_distinct = structure >= DISTINCT_STRUCTURE
     is_distinct |= (structure >= MIN_STRUCTURE) & (cv2.blur(grey, (9, 9)) <= BRIGHT) & ~is_far
+    saturated = cv2.threshold(grey, SATURATED - 1, 255, cv2.THRESH_BINARY)[1]
+    is_distinct &= ~(is_far & (cv2.blur(saturated, (9, 9)) > 255 * MAX_SATURATED))
     return is_distinct
 
 

@@ -22,6 +22,11 @@ RATIO = 5.0
 """Smallest ratio of pixels with negative to pixels with positive disparity for a pair to count as swapped.
 
 On KITTI, 92 to 98 % of the pixels have a positive and at most 1 % a negative disparity; in swapped pairs vice versa."""
+SWAPPED = "left and right are swapped: surfaces match at negative disparities only"
+SWAPPED_REMEDY = (
+    "Exchange the two images or topics; each CameraInfo must go with its own camera. Cameras that are mounted upside "
+    "down look the same: rotate both images by 180 degrees instead."
+)
 PERIOD = 50
 """Pairs between two checks."""
 
@@ -51,12 +56,7 @@ class SwapGuard:
             self._countdown -= 1
             return
         if images_look_swapped(left, right, offset=self._offset):
-            raise SwappedError(
-                "left and right are swapped: surfaces match at negative disparities only",
-                where="stereo pair",
-                remedy="Exchange the two images or topics; each CameraInfo must go with its own camera. Cameras "
-                "that are mounted upside down look the same: rotate both images by 180 degrees instead.",
-            )
+            raise SwappedError(SWAPPED, where="stereo pair", remedy=SWAPPED_REMEDY)
         self._countdown = PERIOD - 1
 
 

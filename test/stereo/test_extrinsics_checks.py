@@ -86,6 +86,26 @@ def test_a_grid_behind_the_camera_is_out_of_view() -> None:
     assert warning.name == "grid_out_of_view" and "0.0%" in warning.what and "base_link" in warning.what
 
 
+@pytest.mark.parametrize(
+    ("frame", "height", "said"),
+    [
+        ("base_link", -1.0, "below the ground"),
+        ("velodyne", -2.5, "below the grid, which begins at -2.0 m"),
+        ("base_link", 6.0, "above the grid, which ends at 4.4 m"),
+        ("base_link", 0.2, ""),
+        ("velodyne", -1.5, ""),
+    ],
+)
+def test_a_camera_below_the_ground_or_above_the_grid_is_a_warning(frame: str, height: float, said: str) -> None:
+    pose = body_from_grid()
+    pose[2, 3] = -height
+    grid = VoxelGrid.semantic_kitti(frame)
+    found = check_view(rig(OPTICAL_FROM_BODY @ pose), grid, "TF", is_base=frame == "base_link")
+    heights = [warning.what for warning in found if warning.name == "camera_height"]
+    assert len(heights) == bool(said)
+    assert all(said in text for text in heights)
+
+
 def test_the_summary_states_what_was_chosen() -> None:
     line = summarize(rig(OPTICAL_FROM_BODY @ body_from_grid(-25)), GRID, "/l and /r", "of 2 pairs", "TF")
     for words in (

@@ -148,6 +148,32 @@ def test_a_match_at_the_end_of_the_search_range_is_none() -> None:
         assert (disparity == NO_MATCH).mean() > 0.99
 
 
+def texture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> npt.NDArray[np.uint8]:
+    grey = np.random.default_rng(seed).integers(20, 180, (height, width), dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(cv2.GaussianBlur(grey, (0, 0), 1.5), cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def test_what_is_at_the_same_place_in_both_images_has_no_match() -> None:
+    scene, shift = texture(1, width=WIDTH + 20), 20
+    left, right = scene[:, :WIDTH].copy(), scene[:, shift:].copy()
+    for image in (left, right):
+        image[100:200, 200:500] = texture(2, 100, 300)  # burnt-in text, dirt on both lenses, fixed-pattern noise
+    disparity = SemiGlobalMatcher(make_rig(), nearest_m=3.0).match(left, right)
+    assert (disparity[110:190, 240:460] == NO_MATCH).mean() > 0.97
+    assert (disparity[220:, 60:] == shift * STEPS).mean() > 0.9
+
+
+def test_the_border_of_a_saturated_region_is_no_far_match() -> None:
+    scene = texture(1, width=WIDTH + 4)
+    left, right = scene[:, :WIDTH].copy(), scene[:, 2 : 2 + WIDTH].copy()
+    glare = np.clip((np.arange(WIDTH) - 300) * 6, 0, 255)[None, :, None]
+    dazzled = [np.clip(image + glare, 0, 255).astype(np.uint8) for image in (left, right)]
+    matcher = SemiGlobalMatcher(make_rig(), nearest_m=3.0)
+    border = np.s_[20:-20, 336:]
+    assert (matcher.match(*dazzled)[border] == NO_MATCH).mean() > 0.99
+    assert (matcher.match(left, right)[border] >= 0).mean() > 0.8
+
+
 @given(st.floats(-3.0, 3.0), st.floats(-0.4, 0.8), st.floats(0.05, 0.5))
 def test_the_search_range_is_at_most_doubled(height: float, pitch: float, resolution: float) -> None:
     rig = make_rig()

@@ -138,3 +138,16 @@ def test_a_slope_at_one_place_is_no_wrong_pose(moving: bool, period_ns: int) -> 
     assert found.places == 1
     grid = VoxelGrid((0.0, -6.4, -2.0), (64, 64, 16), 0.2, "base_link")
     assert not check_ground_pose(rig(), grid, found, is_base=True, where="tf", remedy="")
+
+
+def test_images_that_are_upside_down_are_flagged() -> None:
+    meter = GroundPoseMeter(rig())
+    left, right = pair(pinhole_rays(K), ground=1.2)
+    upright = GroundPoseMeter(rig())
+    for _ in range(3):
+        upright.measure(left, right)
+        # both cameras are mounted upside down, and left and right are connected as they see the scene
+        meter.measure(right[::-1, ::-1].copy(), left[::-1, ::-1].copy())
+    assert not upright.warnings("topics")
+    (warning,) = meter.warnings("topics")
+    assert warning.name == "upside_down" and "180 degrees" in str(warning)

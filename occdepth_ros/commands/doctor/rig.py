@@ -26,6 +26,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources import SourceOptions, StereoFrame, StereoSource, open_source
 from occdepth_ros.sources.factory import check_source
 from occdepth_ros.sources.grid_frames import is_base_frame
+from occdepth_ros.stereo.extrinsics_checks import check_view
 from occdepth_ros.stereo.rig_assessment.assessment import PairMatches, assess_rig, match_pair
 from occdepth_ros.visualization.rig_figure import rig_figure
 
@@ -108,6 +109,9 @@ def _calibration(source: StereoSource, grid: VoxelGrid) -> Iterator[Finding]:
     """Yield the findings on the calibration; the pose of an implausible calibration is checked as well."""
     try:
         check_source(source)
+        doubts = check_view(source.rig, grid, source.name, is_base=is_base_frame(grid.frame_id))
+        # the share in view has a finding of its own
+        source.description = source.description.with_warnings(*(d for d in doubts if d.name == "camera_height"))
     except CalibrationError as error:
         yield Finding("calibration", State.WRONG, error.what, error.remedy)
     else:

@@ -77,15 +77,15 @@ def checked_rig(source: StereoSource, grid: VoxelGrid, frames: range, *, use_mea
         CalibrationError: the measured pose is requested, and there is none, or the cameras move.
     """
     where = source.description.images or source.name
+    is_base = is_base_frame(grid.frame_id)
     source.description = source.description.with_warnings(
-        *check_view(source.rig, grid, source.name), *check_rows(measured_rows(source, frames), where)
+        *check_view(source.rig, grid, source.name, is_base=is_base), *check_rows(measured_rows(source, frames), where)
     )
     about = source.description
     measured = measured_ground(source, frames)
     line = summarize(source.rig, grid, about.images or source.name, about.choice, about.pose)
     ground = f"ground {measured.pose} below the left camera ({measured.pairs} pairs)" if measured else "no ground found"
     _print(f"{line}; {ground.replace(' high', '')}")
-    is_base = is_base_frame(grid.frame_id)
     rig = source.rig
     if use_measured:
         if measured is None:
@@ -114,7 +114,10 @@ def checked_rig(source: StereoSource, grid: VoxelGrid, frames: range, *, use_mea
 
 
 def measured_ground(source: StereoSource, frames: range) -> GroundPose | None:
-    """Measure the ground in some of the frames; return None if no ground is found or the cameras move."""
+    """Measure the ground in some of the frames; return None if no ground is found or the cameras move.
+
+    A ground that lies above the camera is added to the warnings of the source.
+    """
     try:
         meter = GroundPoseMeter(source.rig)
     except CalibrationError:
@@ -133,6 +136,8 @@ def measured_ground(source: StereoSource, frames: range) -> GroundPose | None:
                     history.add(pose, frame.left, frame.stamp_ns)
         except (OccDepthError, OSError):  # named where the frame is used
             continue
+    where = source.description.images or source.name
+    source.description = source.description.with_warnings(*meter.warnings(where))
     return history.median
 
 

@@ -185,8 +185,8 @@ class Pipeline:
             text = f"the ground was not measured ({describe(error)}); the stated pose is not checked."
             self.faults.put("ground", Component.EXTRINSICS, text, is_error=False, lasts=FAULT_LASTS)
         self._note_good(pair, camera_frame, pose.source)
-        if warnings:
-            self.faults.put("partly_covered", Component.INPUT, " ".join(warnings), is_error=False)
+        for warning in warnings:
+            self.faults.put(warning.name, Component.INPUT, str(warning), is_error=False)
         for text in periodic_warnings(self.host.ambiguous_share):
             self.faults.put("periodic_texture", Component.INPUT, text, is_error=False)
         self.processing.add(1e3 * (ended - pair.arrived))

@@ -61,13 +61,14 @@ class RigChecks:
         self._age: tuple[InputWarning, ...] = ()
         self._ground: tuple[InputWarning, ...] = ()
         self._rows: tuple[InputWarning, ...] = ()
+        self._upside_down: tuple[InputWarning, ...] = ()
         self._row_countdown = 0
         self._replaced: StereoRig | None = None
 
     @property
     def warnings(self) -> tuple[InputWarning, ...]:
         """Warnings about the pose in use."""
-        return (*self._static, *self._age, *self._ground, *self._rows)
+        return (*self._static, *self._age, *self._ground, *self._rows, *self._upside_down)
 
     @property
     def measured(self) -> GroundPose | None:
@@ -89,7 +90,7 @@ class RigChecks:
                 raise NamedError(
                     "camera_looks_up", Component.EXTRINSICS, error.what, where=error.where, remedy=error.remedy
                 ) from error
-            self._static = (*pose.warnings, *found, *check_view(rig, self._grid, where))
+            self._static = (*pose.warnings, *found, *check_view(rig, self._grid, where, is_base=self._is_base))
             self._restart_where_moved(rig)
             first = self.stated is None
             self.stated = rig
@@ -119,6 +120,7 @@ class RigChecks:
             self._countdown = PERIOD
             return
         found = self._meter.measure(left, right)
+        self._upside_down = self._meter.warnings(self.images)
         if found is None:
             return
         self._measured.add(found, left, stamp_ns)
@@ -171,6 +173,7 @@ class RigChecks:
         same_camera = old is not None and np.array_equal(old.left.projection, rig.left.projection)
         if old is None or not same_camera or np.abs(old.left_from_grid - rig.left_from_grid).max() > MOVED:
             self._meter, self._measured, self._ground, self._countdown = None, GroundHistory(), (), FIRST_PERIOD
+            self._upside_down = ()
         # rows do not depend on the pose, which changes with every pair of a pan unit
         if not same_camera:
             self._row_countdown = 0

@@ -35,7 +35,7 @@ class Recording:
         frames: frame of the first message of each image topic.
         tree: recorded TF.
         start_ns: time of the first image, nanoseconds.
-        failed: reason for each CameraInfo topic that is not usable.
+        failed: reason for each CameraInfo topic whose first messages are not usable.
         changed: recording time of the first message that differs from the first one, for each such CameraInfo topic,
             nanoseconds.
     """
@@ -48,8 +48,19 @@ class Recording:
     changed: Mapping[str, int] = field(default_factory=dict)
 
     def change_warnings(self, topics: StereoTopics) -> list[InputWarning]:
-        """Warn if the calibration of a pair changes during the recording."""
-        return [
+        """Warn if the calibration of a pair is unusable at first, or changes during the recording."""
+        sides = (topics.left_info, topics.right_info)
+        unusable = [
+            InputWarning(
+                "calibration_late",
+                f"the first messages are not used: {self.failed[topic].what}",
+                topic,
+                "A later one is used for all images: check that the driver loads its calibration at the start.",
+            )
+            for topic in sides
+            if topic in self.failed and topic in self.infos
+        ]
+        return unusable + [
             InputWarning(
                 "calibration_changes",
                 f"the calibration changes {(self.changed[topic] - self.start_ns) * 1e-9:.1f} s after the first image: "
@@ -57,7 +68,7 @@ class Recording:
                 topic,
                 "Split the recording there, or leave the later frames out with --count.",
             )
-            for topic in (topics.left_info, topics.right_info)
+            for topic in sides
             if topic in self.changed
         ]
 

@@ -100,11 +100,13 @@ def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[Stere
             if data[STAMP_END:] != raw_infos[topic] and topic not in changed:
                 changed[topic] = bag_ns
         else:
-            raw_infos[topic] = bytes(data[STAMP_END:])
             try:
                 infos[topic] = CameraCalibration.from_message(message, f"{name} {topic}")
             except CalibrationError as error:
-                failed[topic] = error
+                # a driver may publish zeros until it has loaded its calibration
+                failed.setdefault(topic, error)
+                continue
+            raw_infos[topic] = bytes(data[STAMP_END:])
     start = min((place.stamp_ns for found in places.values() for place in found[:1]), default=0)
     return Scan(Recording(infos, frames, tree, start, failed, changed), places, damaged)
 

@@ -80,6 +80,19 @@ def test_clocks_and_calibrations_that_change_are_named(tmp_path: Path) -> None:
     assert "the first one is used" in found["calibration_changes"]
 
 
+def test_zeros_before_the_calibration_are_named_and_the_calibration_is_used(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "drive", "mcap") as bag:
+        for i in range(3):
+            for side, tx in (("left", 0.0), ("right", -BASELINE)):
+                bag.image(f"/{side}/image_rect", make_image(i), i * SECOND, "camera")
+                bag.info(f"/{side}/camera_info", projection(tx) * (i > 0), i * SECOND)
+    source = open_source(tmp_path / "drive")
+    assert source.rig.baseline == pytest.approx(BASELINE)
+    found = [str(warning) for warning in source.description.warnings if warning.name == "calibration_late"]
+    assert len(found) == 2 and "P is all zeros" in found[0]
+    assert "calibration_changes" not in {warning.name for warning in source.description.warnings}
+
+
 def test_cameras_with_different_clocks_are_named(tmp_path: Path) -> None:
     with Recorder(tmp_path / "drive", "mcap") as bag:
         for side, tx, start in (("left", 0.0, START), ("right", -BASELINE, 5 * SECOND)):
