@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from occdepth_ros.checkpoints.calibrated import write_calibration
-from occdepth_ros.commands.eval_data import SCORED, Opened, open_scenes
+from occdepth_ros.commands.eval.data import SCORED, Opened, open_scenes
 from occdepth_ros.commands.options.scenes import add_scan_arguments
 from occdepth_ros.data.factory import current_name
 from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL

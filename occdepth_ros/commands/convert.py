@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from occdepth_ros.commands.options.frames import select_frames
 from occdepth_ros.commands.options.source import add_source_arguments, open_chosen_source, print_damaged
-from occdepth_ros.commands.run import select_frames
 from occdepth_ros.errors import ImageError, OutputError
 from occdepth_ros.files import whole_folder
 from occdepth_ros.sources.bags.reader import is_bag

@@ -16,14 +16,15 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from occdepth_ros.commands.drive_task import REPORT
-from occdepth_ros.commands.drives import add_drive_arguments, is_pattern, run_drives
+from occdepth_ros.commands.drives.batch import add_drive_arguments, is_pattern, run_drives
+from occdepth_ros.commands.drives.task import REPORT
+from occdepth_ros.commands.options.frames import select_frames
 from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.options.source import add_source_arguments, checked_rig, open_chosen_source
-from occdepth_ros.commands.run import comparable, make_repeatable, select_frames
+from occdepth_ros.commands.reproducibility import make_repeatable
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import ImageError, SourceError
-from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
+from occdepth_ros.evaluation.tally import GroundTruthScores, comparable, scores_line
 from occdepth_ros.files import whole_file, write_whole
 from occdepth_ros.mapping import MapConfig, OccupancyMap
 from occdepth_ros.mapping.files import SUFFIXES, save_map

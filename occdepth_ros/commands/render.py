@@ -9,13 +9,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from occdepth_ros.commands.options.frames import select_frames
 from occdepth_ros.commands.options.source import (
     add_source_arguments,
     checked_rig,
     open_chosen_source,
     print_damaged,
 )
-from occdepth_ros.commands.run import make_repeatable, select_frames
+from occdepth_ros.commands.reproducibility import make_repeatable
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError
 from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line

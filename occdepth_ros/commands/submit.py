@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from occdepth_ros.commands.run import make_repeatable
+from occdepth_ros.commands.reproducibility import make_repeatable
 from occdepth_ros.data.semantic_kitti.dataset import LISTED_ONLY, SPLITS, benchmark_frames, find_root
 from occdepth_ros.data.semantic_kitti.submission import SubmissionWriter, check_submission
 from occdepth_ros.engine import Engine

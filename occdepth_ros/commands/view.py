@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.progress import track
 
 from occdepth_ros.camera import Matrix
+from occdepth_ros.commands.options.frames import select_frames
 from occdepth_ros.commands.options.source import (
     add_source_arguments,
     checked_rig,
     open_chosen_source,
     print_damaged,
 )
-from occdepth_ros.commands.run import select_frames
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid

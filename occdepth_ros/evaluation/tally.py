@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from occdepth_ros.errors import GridError
 from occdepth_ros.evaluation.metrics import CompletionScores
 from occdepth_ros.evaluation.report import HEADLINE, headline
+from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import SceneGroundTruth
 
@@ -41,3 +43,14 @@ def scores_line(ground_truth: str, scores: Mapping[str, float]) -> str:
     """Return one line of text with the scores."""
     shares = ", ".join(f"{name} {scores[key]:.1f} %" for key, name in HEADLINE.items())
     return f"against {ground_truth} ({scores['scenes']} scenes): {shares}"
+
+
+def comparable(ground_truth: SceneGroundTruth | None, grid: VoxelGrid) -> SceneGroundTruth | None:
+    """Return the ground truth if its voxels coincide with voxels of the grid, else None."""
+    if ground_truth is None:
+        return None
+    try:
+        ground_truth.grid.offset_to(grid)
+    except GridError:
+        return None
+    return ground_truth

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from occdepth_ros.commands.voxelize_tartanair import run_tartanair
+from occdepth_ros.commands.voxelize.tartanair import run_tartanair
 from occdepth_ros.data.scans.labelled import LabelledScans
 from occdepth_ros.data.scans.voxelize import PosedScan, completion_labels
 from occdepth_ros.data.semantic_kitti.dataset import STRIDE

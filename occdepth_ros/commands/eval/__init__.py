@@ -12,9 +12,10 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from occdepth_ros.commands.eval_data import SCORED, Opened, open_scenes
+from occdepth_ros.commands.eval.data import SCORED, Opened, open_scenes
 from occdepth_ros.commands.options.scenes import add_scan_arguments
-from occdepth_ros.commands.run import Tally, make_repeatable, sha256_of
+from occdepth_ros.commands.reproducibility import make_repeatable, sha256_of
+from occdepth_ros.commands.run.tally import Tally
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import CHECKS, current_name
 from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL, expand_sequences

@@ -12,8 +12,8 @@ import pytest
 from helpers.sequences import HEIGHT, WIDTH, kitti_odometry, save
 
 from occdepth_ros.cli import main
-from occdepth_ros.commands import drives
-from occdepth_ros.commands.drive_task import Outcome, Task
+from occdepth_ros.commands.drives import batch as drives
+from occdepth_ros.commands.drives.task import Outcome, Task
 
 OPTIONS = ["--model", "stereo-geometry", "--count", "1"]
 

@@ -21,7 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from occdepth_ros.commands.drive_task import REPORT, Outcome, Task, finished, run_task
+from occdepth_ros.commands.drives.task import REPORT, Outcome, Task, finished, run_task
 from occdepth_ros.errors import OccDepthError, OutputError, SourceError
 from occdepth_ros.files import write_whole
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,14 +20,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from occdepth_ros import __version__
-from occdepth_ros.commands.drives import add_drive_arguments, is_pattern, run_drives
+from occdepth_ros.commands.drives.batch import add_drive_arguments, is_pattern, run_drives
+from occdepth_ros.commands.options.frames import select_frames
 from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.options.source import add_source_arguments, checked_rig, open_chosen_source
-from occdepth_ros.commands.run_files import REPORT, ResultFolder, write_npz
+from occdepth_ros.commands.reproducibility import make_repeatable, sha256_of
+from occdepth_ros.commands.run.files import REPORT, ResultFolder, write_npz
+from occdepth_ros.commands.run.tally import Tally
 from occdepth_ros.engine import Engine
-from occdepth_ros.errors import GridError, ImageError, SourceError
-from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
-from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.errors import ImageError
+from occdepth_ros.evaluation.tally import comparable, scores_line
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.octomap import write_bt, write_ot
 from occdepth_ros.prediction import OccupancyPrediction
@@ -125,32 +125,6 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def select_frames(length: int, start: int, count: int | None, where: str) -> range:
-    """Return the frames that `--start` and `--count` select.
-
-    Raises:
-        SourceError: the range is empty or exceeds the sequence.
-    """
-    stop = length if count is None else start + count
-    if start < 0 or start >= length or stop <= start or stop > length:
-        given = f"--start {start}" + ("" if count is None else f" --count {count}")
-        raise SourceError(
-            f"{given} exceeds a sequence of {length} frames",
-            where=where,
-            remedy=f"Frames are 0 to {length - 1}; --count is at least 1.",
-        )
-    return range(start, stop)
-
-
-def make_repeatable(engine: Engine) -> None:
-    """Select deterministic algorithms for a model on a GPU, which are slower."""
-    torch = sys.modules.get("torch")
-    if torch is not None and str(getattr(engine.predictor, "device", "cpu")).startswith("cuda"):
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.backends.cudnn.benchmark = False
-        torch.use_deterministic_algorithms(True, warn_only=True)
-
-
 def describe(source: StereoSource, engine: Engine, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return a description of the inputs for the manifest; runs with equal inputs give equal files."""
     rig, grid = engine.rig, engine.grid
@@ -169,64 +143,6 @@ def describe(source: StereoSource, engine: Engine, arguments: argparse.Namespace
         "grid": asdict(grid),
         "rig": {**rig.as_dict(), "fingerprint": rig.fingerprint},
     }
-
-
-def sha256_of(path: Path) -> str | None:
-    """Return the SHA-256 of a file, None if the path is not a file."""
-    if not path.is_file():
-        return None
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-class Tally:
-    """Timings and scores over the frames of a run."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, str] = {}
-        self.stages: dict[str, list[float]] = {}
-        self.scores = GroundTruthScores()
-        self.faults: dict[tuple[str, bool], tuple[str, list[int]]] = {}
-
-    def add(self, prediction: OccupancyPrediction, ground_truth: SceneGroundTruth | None) -> dict[str, float]:
-        """Add a frame; return its scores, empty without ground truth."""
-        for stage, value in prediction.timings_ms.items():
-            self.stages.setdefault(stage, []).append(value)
-        return self.scores.add(prediction, ground_truth)
-
-    @property
-    def rate(self) -> float:
-        """Predictions per second, without reading and writing."""
-        total = self.stages.get("total", [])
-        return 1e3 * len(total) / sum(total) if sum(total) > 0 else 0.0
-
-    def note_fault(self, name: str, text: str, index: int, *, is_predicted: bool) -> None:
-        """Record a fault in the images of one frame."""
-        self.faults.setdefault((name, is_predicted), (text, []))[1].append(index)
-
-    @property
-    def left_out(self) -> int:
-        """Number of frames that were not predicted because of their images."""
-        return sum(len(frames) for (_, is_predicted), (_, frames) in self.faults.items() if not is_predicted)
-
-    def input_warnings(self) -> list[str]:
-        """Return one line for each fault of the images: name, frames, and the text of the first occurrence."""
-        lines = []
-        for (name, is_predicted), (text, frames) in self.faults.items():
-            shown = ", ".join(map(str, frames[:5])) + (f" and {len(frames) - 5} more" if len(frames) > 5 else "")
-            result = "predicted" if is_predicted else "not predicted"
-            lines.append(f"{name} (frame {shown}, {result}): {text}")
-        return lines
-
-    def timings(self) -> dict[str, dict[str, float]]:
-        """Return mean and 95th percentile of each stage, milliseconds."""
-        return {
-            stage: {"mean": round(float(np.mean(values)), 2), "p95": round(float(np.percentile(values, 95)), 2)}
-            for stage, values in self.stages.items()
-        }
 
 
 def predict_frames(
@@ -293,17 +209,6 @@ def predict_frames(
         print(warning, file=sys.stderr)
     if unusable is not None and not tally.names:
         raise unusable
-
-
-def comparable(ground_truth: SceneGroundTruth | None, grid: VoxelGrid) -> SceneGroundTruth | None:
-    """Return the ground truth if its voxels coincide with voxels of the grid, else None."""
-    if ground_truth is None:
-        return None
-    try:
-        ground_truth.grid.offset_to(grid)
-    except GridError:
-        return None
-    return ground_truth
 
 
 def arrays_of(prediction: OccupancyPrediction) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from helpers.sequences import kitti_odometry, make_image, save
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.cli import main
 from occdepth_ros.commands import run as verb
+from occdepth_ros.commands.options.frames import select_frames
 from occdepth_ros.errors import ImageError, SourceError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
@@ -250,12 +251,12 @@ def test_a_run_whose_frames_are_all_damaged_fails(
 @pytest.mark.parametrize(("start", "count"), [(-1, None), (5, None), (0, 0), (0, -2), (3, 3), (0, 6)])
 def test_ranges_outside_the_sequence_are_errors(start: int, count: int | None) -> None:
     with pytest.raises(SourceError, match="5 frames"):
-        verb.select_frames(5, start, count, "sequence")
+        select_frames(5, start, count, "sequence")
 
 
 def test_ranges_within_the_sequence() -> None:
-    assert list(verb.select_frames(5, 0, None, "")) == [0, 1, 2, 3, 4]
-    assert list(verb.select_frames(5, 3, 2, "")) == [3, 4]
+    assert list(select_frames(5, 0, None, "")) == [0, 1, 2, 3, 4]
+    assert list(select_frames(5, 3, 2, "")) == [3, 4]
 
 
 def test_a_covered_lens_on_the_way_is_named_and_its_frame_left_out(

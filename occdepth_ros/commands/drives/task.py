@@ -1,6 +1,6 @@
 """Processing of one of several drives: its arguments as JSON, its process, and the record of its completion.
 
-`python -m occdepth_ros.commands.drive_task` reads one task as JSON from standard input and runs it.
+`python -m occdepth_ros.commands.drives.task` reads one task as JSON from standard input and runs it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def run_task(task: Task) -> Outcome:
         environment.setdefault("OMP_NUM_THREADS", str(task.threads))
     with (out / f"{task.name}.log").open("wb") as log:
         code = subprocess.run(
-            [sys.executable, "-m", "occdepth_ros.commands.drive_task"],
+            [sys.executable, "-m", "occdepth_ros.commands.drives.task"],
             input=json.dumps(asdict(task)).encode(),
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from occdepth_ros.commands.run_files import ResultFolder, is_ours, write_npz
+from occdepth_ros.commands.run.files import ResultFolder, is_ours, write_npz
 from occdepth_ros.errors import OutputError
 
 

@@ -1,0 +1,1 @@
+"""Verbs on many drives, one process per drive."""
