@@ -14,10 +14,11 @@ from occdepth_ros.data.nyu import NyuScenes, check_nyu
 from occdepth_ros.data.semantic_images import SemanticImages
 from occdepth_ros.data.semantic_kitti.check import check_sequence
 from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL, expand_sequences, find_root
-from occdepth_ros.data.semantic_kitti.scenes import SCANS, ScanOptions, SemanticKittiScenes
+from occdepth_ros.data.semantic_kitti.scan_options import ScanOptions
+from occdepth_ros.data.semantic_kitti.scenes import SCANS, SemanticKittiScenes
 from occdepth_ros.data.synthetic.dataset import SPLITS, SyntheticDataset
 from occdepth_ros.data.synthetic.folder import SyntheticFolder
-from occdepth_ros.data.tartanair.dataset import check_tartanair
+from occdepth_ros.data.tartanair.check import check_tartanair
 from occdepth_ros.data.tartanair.scenes import GroundTruth, TartanScenes
 from occdepth_ros.errors import SourceError
 

@@ -89,6 +89,21 @@ class ImageFit:
         # zero is the mean colour after normalisation
         return F.pad(normalize(images), (0, self.target[1] - width, 0, self.target[0] - height))
 
+    def apply_depth(self, depth: torch.Tensor) -> torch.Tensor:
+        """Resample depth of the source size to the target size by nearest neighbour.
+
+        Args:
+            depth: `[H, W]` metres; NaN or infinite = none.
+
+        Returns:
+            `[h, w]` metres; 0 = none.
+        """
+        depth = torch.where(depth.isfinite(), depth, 0.0)
+        if self.scaled != self.source:
+            depth = F.interpolate(depth[None, None], size=self.scaled, mode="nearest")[0, 0]
+        height, width = self.content
+        return F.pad(depth[:height, :width], (0, self.target[1] - width, 0, self.target[0] - height))
+
     def restore(self, image: torch.Tensor) -> torch.Tensor:
         """Map `[h, w]` of the target size back to `[H, W]` of the source size; NaN outside the content."""
         height, width = self.content

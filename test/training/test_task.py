@@ -24,7 +24,6 @@ from occdepth_ros.training.tasks.occdepth import (
     LossWeights,
     OccDepthTask,
     class_table,
-    fit_depth,
     freeze_unused,
 )
 from occdepth_ros.training.tasks.occdepth_options import OccDepthOptions
@@ -157,12 +156,12 @@ def test_a_smaller_network_is_trained_on_a_crop_of_the_scene() -> None:
 def test_depth_is_resized_by_nearest_neighbour() -> None:
     depth = torch.arange(32.0).reshape(4, 8) + 1
     depth[0, 0], depth[0, 1] = torch.nan, torch.inf
-    cropped = fit_depth(ImageFit((4, 8), (4, 8), (3, 10)), depth)
+    cropped = ImageFit((4, 8), (4, 8), (3, 10)).apply_depth(depth)
     assert cropped.shape == (3, 10)
     assert torch.equal(cropped[:, 2:8], depth[:3, 2:])
     assert not cropped[0, :2].any()
     assert not cropped[:, 8:].any()
-    resized = fit_depth(ImageFit((4, 8), (2, 4), (2, 4)), depth)
+    resized = ImageFit((4, 8), (2, 4), (2, 4)).apply_depth(depth)
     assert set(resized.flatten().tolist()) <= set(depth.nan_to_num(0, 0, 0).flatten().tolist())
 
 

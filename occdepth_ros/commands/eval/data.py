@@ -12,8 +12,9 @@ from occdepth_ros.data.example import SceneDataset, SceneExample
 from occdepth_ros.data.folder_scenes import FolderScenes
 from occdepth_ros.data.scans.completion import RULES
 from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL, SCANS, expand_sequences, voxel_frames
+from occdepth_ros.data.semantic_kitti.scan_options import ScanOptions
 from occdepth_ros.data.semantic_kitti.scenes import SCANS as LABELLED_SCANS
-from occdepth_ros.data.semantic_kitti.scenes import ScanOptions, SemanticKittiScenes
+from occdepth_ros.data.semantic_kitti.scenes import SemanticKittiScenes
 from occdepth_ros.data.synthetic.dataset import SyntheticDataset
 from occdepth_ros.data.synthetic.folder import SyntheticFolder
 from occdepth_ros.errors import SourceError

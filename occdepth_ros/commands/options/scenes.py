@@ -11,7 +11,7 @@ from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import DATASETS, current_name, open_dataset
 from occdepth_ros.data.scans.completion import RULES
 from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL
-from occdepth_ros.data.semantic_kitti.scenes import ScanOptions
+from occdepth_ros.data.semantic_kitti.scan_options import ScanOptions
 from occdepth_ros.errors import SourceError
 
 

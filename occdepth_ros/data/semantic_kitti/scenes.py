@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -16,10 +16,9 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.data.earlier import EarlierView, PosedPair
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.data.label_cache import LabelCache
-from occdepth_ros.data.scans.completion import AROUND, CompletedScene, CompletionRule, complete_scans
+from occdepth_ros.data.scans.completion import CompletedScene, complete_scans
 from occdepth_ros.data.scans.labelled import LabelledScans
 from occdepth_ros.data.scans.projection import project_scan
-from occdepth_ros.data.scans.turned_grids import GridMotion
 from occdepth_ros.data.scans.voxelize import PosedScan, visible_from
 from occdepth_ros.data.semantic_kitti.dataset import (
     OFFICIAL,
@@ -28,6 +27,7 @@ from occdepth_ros.data.semantic_kitti.dataset import (
     expand_sequences,
     find_root,
 )
+from occdepth_ros.data.semantic_kitti.scan_options import DEFAULT_OPTIONS, ScanOptions
 from occdepth_ros.errors import SourceError
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID, read_bits
 from occdepth_ros.sources.images import missing_names
@@ -36,36 +36,6 @@ from occdepth_ros.sources.sequence import FileSequence
 
 SCANS = "scans"
 """Name of the labels that are computed from the labelled scans of the sequence."""
-
-
-@dataclass(frozen=True)
-class ScanOptions:
-    """Options of scenes made from labelled scans.
-
-    Args:
-        rule: rule by which scans are merged; `completion.RECON10` is the most similar to recon10.
-        later: minimum number of later scans within the rule's reach; other frames are omitted. With a rule that uses
-            later scans only, the last frames of a drive have little ground truth.
-        variants: number of scenes per frame; the first has the original grid, the others have moved grids.
-        stride: distance between the frames that are used, in scans.
-        motion: ranges of the motion of moved grids.
-        seed: seed of the motion.
-
-    Raises:
-        SourceError: a number is out of range.
-    """
-
-    rule: CompletionRule = AROUND
-    later: int = 0
-    variants: int = 1
-    stride: int = 1
-    motion: GridMotion = GridMotion()  # noqa: RUF009
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("later", 0), ("variants", 1), ("stride", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise SourceError(f"{getattr(self, name)} is too small", where=name, remedy=f"Give {least} or more.")
 
 
 class SemanticKittiScenes:
@@ -92,7 +62,7 @@ class SemanticKittiScenes:
         labels: str = OFFICIAL,
         *,
         cache: Path | None = None,
-        scans: ScanOptions = ScanOptions(),
+        scans: ScanOptions = DEFAULT_OPTIONS,
         past: Sequence[int] = (),
     ) -> None:
         self._past = tuple(past)

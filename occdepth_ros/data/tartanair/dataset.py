@@ -10,7 +10,7 @@ NED, for cameras and world: x is forward, y is right, z is down. ROOT may also b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,9 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
-from occdepth_ros.data.checks import Problem
-from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
-from occdepth_ros.sources.images import image_size, missing_names, read_image
+from occdepth_ros.errors import CalibrationError, SourceError
+from occdepth_ros.sources.images import missing_names, read_image
 from occdepth_ros.sources.tables import read_rows
 
 SCENE = "office"
@@ -44,7 +43,7 @@ OPTICAL_FROM_NED: Matrix = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
 LEVEL_FROM_NED: Matrix = np.diag([1.0, -1, -1])
 """Rotation from NED (x forward, y right, z down) to x forward, y left, z up."""
 
-_FILES = {
+FILES = {
     "image_left": "{}_left.png",
     "image_right": "{}_right.png",
     "depth_left": "{}_left_depth.npy",
@@ -84,7 +83,7 @@ class Trajectory:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = f"{folder.parent.name}/{folder.name}"
-        present = {part: _stems(folder, part) for part in _FILES}
+        present = {part: frame_names(folder, part) for part in FILES}
         self.frames = sorted(set.union(*present.values()))
         if not self.frames:
             raise SourceError(
@@ -112,7 +111,7 @@ class Trajectory:
 
     def path(self, part: str, frame: str) -> Path:
         """Return the file of a frame in `part`: image_left, image_right, depth_left or seg_left."""
-        return self.folder / part / _FILES[part].format(frame)
+        return self.folder / part / FILES[part].format(frame)
 
     def pose(self, frame: str) -> Matrix:
         """Return the pose of the left optical frame in the NED world, `[4, 4]`, metres."""
@@ -124,9 +123,9 @@ class Trajectory:
         Raises:
             SourceError: a file is missing or damaged, or its array has an unexpected shape or type.
         """
-        depth = _array(self.path("depth_left", frame), np.float32)
+        depth = read_array(self.path("depth_left", frame), np.float32)
         depth = np.where(depth > SKY, np.inf, np.where(depth > 0, depth, np.nan)).astype(np.float32)
-        ids = _array(self.path("seg_left", frame), np.uint8)
+        ids = read_array(self.path("seg_left", frame), np.uint8)
         return TartanFrame(depth, ids, self.pose(frame))
 
     def images(self, frame: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -228,64 +227,19 @@ def expand_trajectories(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
-def check_tartanair(root: Path, names: Sequence[str]) -> Iterator[Problem]:
-    """Check all files of trajectories and yield missing, truncated and invalid files.
-
-    Raises:
-        SourceError: a name is neither a trajectory nor a split.
-    """
-    root = root.expanduser()
-    base = root / SCENE if (root / SCENE).is_dir() else root
-    for name in expand_trajectories(names):
-        folder = base / name
-        if not folder.is_dir():
-            yield Problem(folder, "the trajectory is missing")
-            continue
-        yield from _check_trajectory(folder)
-
-
-def _check_trajectory(folder: Path) -> Iterator[Problem]:
-    present = {part: _stems(folder, part) for part in _FILES}
-    frames = sorted(set.union(*present.values()))
-    for file in ("pose_left.txt", "pose_right.txt"):
-        try:
-            count = len(read_ned_poses(folder / file))
-        except OccDepthError as error:
-            yield Problem(folder / file, error.what)
-            continue
-        if count != len(frames):
-            yield Problem(folder / file, f"there are {count} poses for {len(frames)} frames")
-    for part, stems in present.items():
-        lacking = [frame for frame in frames if frame not in stems]
-        if lacking:
-            yield Problem(
-                folder / part, f"{len(lacking)} of {len(frames)} files are missing ({missing_names(lacking)})"
-            )
-        for frame in sorted(stems):
-            path = folder / part / _FILES[part].format(frame)
-            try:
-                _check_file(path, part)
-            except OccDepthError as error:
-                yield Problem(path, error.what)
-
-
-def _check_file(path: Path, part: str) -> None:
-    if part in ("image_left", "image_right"):
-        if (size := image_size(path)) != IMAGE:
-            raise SourceError(f"the image is {size[0]}x{size[1]}, not 640x480", where=str(path))
-    elif part == "depth_left":
-        _array(path, np.float32)
-    else:
-        _array(path, np.uint8)
-
-
-def _stems(folder: Path, part: str) -> set[str]:
-    suffix = _FILES[part].format("")
+def frame_names(folder: Path, part: str) -> set[str]:
+    """Return the names of the frames that have a file in a part of a trajectory."""
+    suffix = FILES[part].format("")
     stems = {path.name[: -len(suffix)] for path in (folder / part).glob(f"*{suffix}")}
     return {stem for stem in stems if stem.isdecimal() and len(stem) < 16}
 
 
-def _array(path: Path, kind: type[Number]) -> npt.NDArray[Number]:
+def read_array(path: Path, kind: type[Number]) -> npt.NDArray[Number]:
+    """Read an array of the size of the images.
+
+    Raises:
+        SourceError: the file is damaged, or its array has another shape or type.
+    """
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

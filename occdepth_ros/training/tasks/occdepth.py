@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from occdepth_ros.camera import StereoRig
@@ -137,7 +136,7 @@ class OccDepthTask:
         images = torch.from_numpy(np.stack([example.left, example.right][: config.images]))
         if rng is not None:
             images = jitter(images.movedim(-1, 1), self.augmentation, rng).movedim(1, -1)
-        resized_depth = None if depth is None else fit_depth(tables.fit, torch.from_numpy(depth))
+        resized_depth = None if depth is None else tables.fit.apply_depth(torch.from_numpy(depth))
         prepared: Prepared = {
             "images": tables.fit.apply(images),
             "target": torch.from_numpy(target),
@@ -294,23 +293,6 @@ def freeze_unused(network: OccDepth) -> OccDepth:
     for module in unused:
         module.requires_grad_(False)
     return network
-
-
-def fit_depth(fit: ImageFit, depth: torch.Tensor) -> torch.Tensor:
-    """Resample the depth of a rig image to the network's image by nearest neighbour.
-
-    Args:
-        fit: transform from the rig image to the network's image.
-        depth: `[H, W]` metres; NaN or infinite = none.
-
-    Returns:
-        `[h, w]` metres of the network's size; 0 = none.
-    """
-    depth = torch.where(depth.isfinite(), depth, 0.0)
-    if fit.scaled != fit.source:
-        depth = F.interpolate(depth[None, None], size=fit.scaled, mode="nearest")[0, 0]
-    height, width = fit.content
-    return F.pad(depth[:height, :width], (0, fit.target[1] - width, 0, fit.target[0] - height))
 
 
 def class_table(n_classes: int) -> ClassTable:

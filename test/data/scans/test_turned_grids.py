@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from occdepth_ros.data.scans.completion import RECON10
 from occdepth_ros.data.scans.turned_grids import GridMotion
 from occdepth_ros.data.semantic_kitti import scenes as semantic_kitti_scenes
-from occdepth_ros.data.semantic_kitti.scenes import SCANS, ScanOptions, SemanticKittiScenes
+from occdepth_ros.data.semantic_kitti.scan_options import ScanOptions
+from occdepth_ros.data.semantic_kitti.scenes import SCANS, SemanticKittiScenes
 from occdepth_ros.errors import SourceError
 
 SIGN_CLASS = 19

@@ -22,7 +22,8 @@ from occdepth_ros.data.scans.completion import (
 from occdepth_ros.data.scans.projection import project_scan
 from occdepth_ros.data.scans.voxelize import PosedScan
 from occdepth_ros.data.semantic_kitti import scenes as semantic_kitti_scenes
-from occdepth_ros.data.semantic_kitti.scenes import SCANS, ScanOptions, SemanticKittiScenes
+from occdepth_ros.data.semantic_kitti.scan_options import ScanOptions
+from occdepth_ros.data.semantic_kitti.scenes import SCANS, SemanticKittiScenes
 from occdepth_ros.errors import SourceError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID

@@ -10,10 +10,10 @@ from helpers.rooms import BLOCK, ROOM, quaternion, room, turn
 
 from occdepth_ros.classes import TARTANAIR
 from occdepth_ros.data.example import SceneDataset
+from occdepth_ros.data.tartanair.check import check_tartanair
 from occdepth_ros.data.tartanair.dataset import (
     OPTICAL_FROM_NED,
     Trajectory,
-    check_tartanair,
     expand_trajectories,
     level_frame,
     read_ned_poses,
