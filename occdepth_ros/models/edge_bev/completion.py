@@ -20,18 +20,18 @@ class Residual(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, X, Y]` to the same."""
+        """Map `[B, C, X, Y]` to the same shape."""
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         return F.relu(x + self.bn2(self.conv2(y)))
 
 
 class BevUNet(nn.Module):
-    """Columns to completed columns of the same resolution.
+    """Completes columns at constant resolution.
 
     Args:
-        channels: of the input.
-        stages: channels of the stages, each of half the resolution of the one before.
-        depths: residual blocks of each stage on the descending path.
+        channels: channels of the input.
+        stages: channels of the stages; each stage halves the resolution.
+        depths: number of residual blocks of each stage on the descending path.
     """
 
     def __init__(self, channels: int, stages: tuple[int, ...], depths: tuple[int, ...]) -> None:
@@ -45,7 +45,7 @@ class BevUNet(nn.Module):
         self.merge = nn.ModuleList(_block(c, c) if level == 0 else Residual(c) for level, c in enumerate(stages[:-1]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, channels, X, Y]` to `[B, stages[0], X, Y]`; X and Y are multiples of the coarsest stage's stride."""
+        """Map `[B, channels, X, Y]` to `[B, stages[0], X, Y]`; X and Y are multiples of the coarsest stage's stride."""
         maps = [self.blocks[0](self.enter(x))]
         for down, blocks in zip(self.down, self.blocks[1:], strict=True):  # type: ignore[arg-type]
             maps.append(blocks(down(maps[-1])))

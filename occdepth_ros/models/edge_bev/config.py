@@ -12,21 +12,21 @@ SEMANTIC_KITTI_GRID = VoxelGrid.semantic_kitti()
 LIFT = 2
 """Edge of a lifted voxel, in voxels of the prediction."""
 FINE = LIFT**3
-"""Voxels of the prediction in one lifted voxel."""
+"""Number of voxels of the prediction in one lifted voxel."""
 GROUND_CLASSES = (9, 10, 11, 12, 17)
-"""Class ids that the layout of the ground names: road, parking, sidewalk, other-ground, terrain."""
+"""Class ids of the ground layout: road, parking, sidewalk, other-ground, terrain."""
 STANDING_CLASSES = (1, 2, 3, 4, 5, 6, 7, 8, 13, 14, 15, 16, 18, 19)
 """All other class ids of SemanticKITTI."""
 GROUND = len(STANDING_CLASSES)
-"""Index of "any ground class" behind the standing classes in the logits of a lifted voxel."""
+"""Index of "any ground class" after the standing classes in the logits of a lifted voxel."""
 KINDS = GROUND + 1
 N_GROUND = len(GROUND_CLASSES)
 N_CLASSES = 20
-"""Classes of a pixel (0 = sky) and of a voxel (0 = free)."""
+"""Number of classes of a pixel (0 = sky) and of a voxel (0 = free)."""
 BANDS_M = (10.0, 20.0, 30.0)
 """Horizontal distances from the camera that divide a region into zones, metres."""
 ZONES = 3 * (len(BANDS_M) + 1)
-"""Zones with a calibration of their own: four distances of each region."""
+"""Number of zones with separate calibrations: four distance ranges of each region."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class BevConfig:
         column: channels per lifted voxel that enter the bird's-eye view.
         surface: channels of the sparse convolutions near surfaces.
         stages: channels of the bird's-eye-view stages, finest first.
-        depths: residual blocks of each stage on the descending path.
-        grid: voxels that the network predicts; the origin is free.
+        depths: number of residual blocks of each stage on the descending path.
+        grid: grid of the prediction; its origin is arbitrary.
     """
 
     name: str = "occdepth-edge"
@@ -59,19 +59,19 @@ class BevConfig:
 
     @property
     def layers(self) -> int:
-        """Lifted voxels along z: the network stacks them as channels, so their number is fixed."""
+        """Number of lifted voxels along z, which are stacked as channels; it is therefore fixed."""
         return self.grid.size[2] // LIFT
 
     @property
     def multiple(self) -> int:
-        """Voxels by which the grid's x and y sizes must be divisible."""
+        """Divisor of the grid's x and y sizes, voxels."""
         return 2 ** len(self.stages)
 
     def check_grid(self, grid: VoxelGrid) -> None:
         """Accept grids of the trained resolution and height, whose x and y sizes the stages divide.
 
         Raises:
-            GridError: another resolution or height, or a size that cannot be halved often enough.
+            GridError: the resolution or the height differs, or a size cannot be halved often enough.
         """
         resolution, layers = self.grid.resolution, self.grid.size[2]
         if (
@@ -88,7 +88,7 @@ class BevConfig:
 
 
 class LiftedState:
-    """What matching says about a lifted voxel, as indices of the network's learned rows."""
+    """State of a lifted voxel according to stereo matching: index of the network's learned rows."""
 
     OUT_OF_VIEW, UNMATCHED, NEAR, FRONT, BEHIND = range(5)
     COUNT = 5

@@ -22,17 +22,17 @@ from occdepth_ros.stereo.surface import SurfaceBinning
 Floats = npt.NDArray[np.float32]
 
 CHANNELS = 2 * FINE + 9
-"""Channels of `voxel_evidence`: distance to the surface and hits of the eight voxels; then of the lifted voxel the
-share of its voxels with a match, the mean distance, the disparity residual, height above the ground on two scales,
-whether the ground was seen, and its position in the camera (forward, right, down)."""
+"""Number of channels of `voxel_evidence`: distance to the surface and hits of the eight voxels; for the lifted voxel
+the share of voxels with a match, the mean distance, the disparity residual, height above the ground on two scales,
+visibility of the ground, and position in the camera frame (forward, right, down)."""
 COLUMN_CHANNELS = 8
 """Channels of `column_evidence`."""
 BEHIND = 2 * FINE + 1
-"""Channel of the mean distance behind the measured surface, over `COARSE_REACH_M`."""
+"""Channel of the mean distance behind the matched surface, divided by `COARSE_REACH_M`."""
 RIGHT = 2 * FINE + 7
 """Channel of the position to the right."""
 DISTANCE = 6
-"""Channel of `column_evidence` with the horizontal distance from the camera, over `POSITION_SCALE_M[0]`."""
+"""Channel of `column_evidence` with the horizontal distance from the camera, divided by `POSITION_SCALE_M[0]`."""
 NEAREST_M = 3.0
 """Smallest depth that is matched, metres."""
 FINE_REACH_M = 0.6
@@ -48,7 +48,7 @@ RESIDUAL_REACH_PX = 2.2
 """Disparity residual at which its channel saturates, pixels."""
 STEP = np.float32(1 / STEPS)
 ROWS = 16384
-"""Lifted voxels that a thread compares at a time."""
+"""Number of lifted voxels per chunk of a thread."""
 GROUND_REACH = (2.0, 10.0)
 """Heights above the ground at which its two channels saturate, voxel edges."""
 STANDARD_HEIGHT = 2.35
@@ -60,12 +60,12 @@ class Measurement:
     """Result of matching one pair.
 
     Args:
-        disparity: of the left image, `[H, W]` int16, 1/16 pixels; at most 0 where there is none.
-        voxel: flat indices of the voxels that hold matched pixels, `[K]`.
-        hits: matched pixels in each of them, `[K]`.
-        occupied: flat indices of those that hold enough of them to be occupied, ascending.
+        disparity: disparity of the left image, `[H, W]` int16, 1/16 pixels; at most 0 without a match.
+        voxel: flat indices of the voxels that contain matched points, `[K]`.
+        hits: number of matched points in each of them, `[K]`.
+        occupied: flat indices of the voxels with enough points to be occupied, ascending.
         ground: height of the ground in every column, `[X, Y]`, voxel edges above the grid's lower face.
-        ground_seen: columns whose ground the image shows, `[X, Y]`.
+        ground_seen: columns whose ground is visible in the image, `[X, Y]`.
         plane: plane of the ground, see `Ground`, `[3]`.
     """
 
@@ -79,7 +79,7 @@ class Measurement:
 
     @cached_property
     def lifted_ground(self) -> tuple[Floats, Floats]:
-        """Mean height of the ground and share of seen columns by lifted column, `[X/2, Y/2]` each."""
+        """Return mean height of the ground and share of seen columns by lifted column, `[X/2, Y/2]` each."""
         x, y = self.ground.shape
         corners = [(slice(i, x, LIFT), slice(j, y, LIFT)) for i in range(LIFT) for j in range(LIFT)]
         height = sum(self.ground[corner] for corner in corners) / np.float32(len(corners))
@@ -108,11 +108,11 @@ class StereoEvidence:
         return self.of_disparity(self.matcher.match(left, right))
 
     def depth(self, measured: Measurement) -> Floats:
-        """Depth (z) of the left image's pixels, `[H, W]`, metres; NaN without a match."""
+        """Return the depth (z) of the left image's pixels, `[H, W]`, metres; NaN without a match."""
         return self.matcher.depth(measured.disparity)
 
     def of_disparity(self, disparity: npt.NDArray[np.int16]) -> Measurement:
-        """The measurement of a disparity map in 1/16 pixels, `[H, W]`."""
+        """Compute the measurement of a disparity map in 1/16 pixels, `[H, W]`."""
         disparity = self.binning.without_splinters(disparity)
         points = self.binning.points(disparity)
         voxel, hits = self.binning.hits(points)
@@ -122,10 +122,10 @@ class StereoEvidence:
 
 
 def lifted_states(measured: Measurement, tables: BevTables) -> torch.Tensor:
-    """`LiftedState` of the lifted voxels in view by the disparity at their centre, `[V]` uint8.
+    """Return the `LiftedState` of the lifted voxels in view by the disparity at their centre, `[V]` uint8.
 
-    Voxels that hold matched pixels are near a surface even if the pixel at their centre shows another one, and so are
-    voxels behind a surface that lie close to the height of the ground.
+    Voxels that contain matched points are near a surface even if the pixel at their centre belongs to another surface,
+    as are voxels behind a surface that are close to the height of the ground.
     """
     out = np.empty(len(tables.rows), np.uint8)
     reach = np.array((FRONT_M, BEHIND_M, SURFACE_PX), np.float32)
@@ -151,12 +151,12 @@ def lifted_states(measured: Measurement, tables: BevTables) -> torch.Tensor:
 def voxel_evidence(
     measured: Measurement, tables: BevTables, chosen: torch.Tensor, workers: Workers | None = None
 ) -> torch.Tensor:
-    """Compare lifted voxels with the surface that their pixels show.
+    """Compare lifted voxels with the surface in their pixels.
 
     Args:
         measured: result of matching.
-        tables: of the calibration.
-        chosen: which of the V lifted voxels in view, ascending, `[R]` int64.
+        tables: tables of the calibration.
+        chosen: indices among the V lifted voxels in view, ascending, `[R]` int64.
         workers: threads that compare parts of them; None = the calling thread.
 
     Returns:
@@ -185,11 +185,12 @@ def voxel_evidence(
 
 
 def column_evidence(measured: Measurement, tables: BevTables) -> Floats:
-    """Evidence of the lifted columns.
+    """Return the evidence of the lifted columns.
 
     Returns:
-        `[X/2, Y/2, COLUMN_CHANNELS]`: ground height against a level road, its largest step to a neighbouring column,
-        whether it was seen, whether the image shows the column, forward and right position, distance, and 1.
+        `[X/2, Y/2, COLUMN_CHANNELS]`: ground height relative to a level road, its largest step to a neighbouring
+        column, visibility of the ground, visibility of the column in the image, forward and right position, distance,
+        and 1.
     """
     height, seen = measured.lifted_ground
     dx, dy = np.gradient(height)

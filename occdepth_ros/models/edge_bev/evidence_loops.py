@@ -1,4 +1,4 @@
-"""Compiled loops over lifted voxels: their state and their evidence of matching."""
+"""Compiled loops over lifted voxels: their state and their evidence from stereo matching."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def write_states(
     aside: Any,
     out: Any,
 ) -> None:
-    """State of each lifted voxel by the disparity in the pixel of its centre.
+    """Write the state of each lifted voxel by the disparity in the pixel of its centre.
 
     Args:
-        disparity: flat image, in units of `step`; at most 0 without a match.
+        disparity: disparity map, flat, in units of `step`; at most 0 without a match.
         step: pixels.
-        centre: flat pixel of each, `[V]`.
-        centre_depth: metres, `[V]`.
-        focal_baseline: depth times disparity, pixel metres.
-        layer_centre: height above the grid's lower face, voxel edges, `[V]`.
+        centre: flat pixel of each centre, `[V]`.
+        centre_depth: depth of the centres, metres, `[V]`.
+        focal_baseline: product of depth and disparity, pixel metres.
+        layer_centre: height of the centres above the grid's lower face, voxel edges, `[V]`.
         column: flat lifted column of each, `[V]`.
         ground: height of the ground by lifted column, voxel edges, flat.
         resolution: voxel edge, metres.
@@ -77,14 +77,14 @@ def compare(
 
     Args:
         chosen: place of each row in the tables, `[R]`.
-        disparity: flat image and a 0 behind it, in units of `step`; at most 0 without a match.
+        disparity: disparity map, flat, followed by a 0, in units of `step`; at most 0 without a match.
         step: pixels.
         pixel: flat pixel of the eight voxels, `[V, 8]`.
         depth: of the eight voxels, metres, `[V, 8]`.
-        focal_baseline: depth times disparity, pixel metres.
+        focal_baseline: product of depth and disparity, pixel metres.
         reach: fine and coarse distance, metres, and difference of disparities, pixels, at which channels saturate.
-        out: channels of `voxel_evidence`, `[R, CHANNELS]`; those of distance, match and residual are written, and those
-            of the hits become 0.
+        out: channels of `voxel_evidence`, `[R, CHANNELS]`; the channels of distance, match and residual are written,
+            those of the hits are set to 0.
     """
     zero = np.float32(0)
     for i in range(start, stop):
@@ -121,11 +121,11 @@ def write_rest(
     position: Any,
     out: Any,
 ) -> None:
-    """Height above the ground, whether it was seen, and position of the rows from `start` to `stop`.
+    """Write height above the ground, visibility of the ground, and position of the rows from `start` to `stop`.
 
     Args:
         chosen: place of each row in the tables, `[R]`.
-        layer_centre, column, ground: as of `write_states`.
+        layer_centre, column, ground: as in `write_states`.
         reach: heights at which the two channels saturate, voxel edges.
         seen: share of seen ground by lifted column, flat.
         position: `[V, 3]`.
@@ -143,17 +143,17 @@ def write_rest(
 
 @compiled
 def write_hits(voxel: Any, hits: Any, size: Any, row_of: Any, place: Any, depth: Any, face: Any, out: Any) -> None:
-    """Share of the expected pixels that voxels hold.
+    """Write the share of the expected points that voxels contain.
 
     Args:
-        voxel: flat index of voxels that hold matched pixels, `[K]`.
-        hits: number of these pixels, `[K]`.
+        voxel: flat index of voxels that contain matched points, `[K]`.
+        hits: number of these points, `[K]`.
         size: lifted voxels along x, y, z.
         row_of: place of every lifted voxel in the tables; -1 out of view.
         place: row of each place in the tables, -1 where there is none.
         depth: of the eight voxels, metres, `[V, 8]`.
-        face: pixels that the face of a voxel covers, times depth squared.
-        out: channels of `voxel_evidence`, `[R, CHANNELS]`; those of the hits are 0 before.
+        face: number of pixels covered by the face of a voxel, times depth squared.
+        out: channels of `voxel_evidence`, `[R, CHANNELS]`; those of the hits are initially 0.
     """
     for k in range(len(voxel)):
         index = folded_index(voxel[k], size)
@@ -167,7 +167,7 @@ def write_hits(voxel: Any, hits: Any, size: Any, row_of: Any, place: Any, depth:
 
 @compiled
 def mark_hits(voxel: Any, size: Any, row_of: Any, out: Any) -> None:
-    """Make the lifted voxels in view that hold matched pixels `NEAR`; arguments as of `write_hits`."""
+    """Set the lifted voxels in view that contain matched points to `NEAR`; arguments as in `write_hits`."""
     for k in range(len(voxel)):
         row = row_of[folded_index(voxel[k], size) // FINE]
         if row >= 0:
@@ -176,7 +176,7 @@ def mark_hits(voxel: Any, size: Any, row_of: Any, out: Any) -> None:
 
 @compiled
 def folded_index(voxel: Any, size: Any) -> Any:
-    """Flat index by (lifted voxel, one of its eight) of flat indices by voxel; `size` in lifted voxels."""
+    """Convert flat indices by voxel to flat indices by (lifted voxel, one of its eight); `size` in lifted voxels."""
     z = voxel % (LIFT * size[2])
     rest = voxel // (LIFT * size[2])
     y = rest % (LIFT * size[1])
@@ -187,7 +187,7 @@ def folded_index(voxel: Any, size: Any) -> Any:
 
 @compiled
 def mark_close(evidence: Any, saturated: Any, residual: Any, out: Any) -> None:
-    """Whether each row is close to a matched surface or to the ground, see `surface.close_to_surface`.
+    """Write whether each row is close to a matched surface or to the ground, see `surface.close_to_surface`.
 
     Args:
         evidence: `[R, CHANNELS]`.

@@ -1,4 +1,4 @@
-"""Number formats in compiled loops: float32, and bfloat16 as the bits of its numbers, which numba does not know."""
+"""Number formats in compiled loops: float32, and bfloat16 as bits, because numba does not support it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from numba import types
 from numba.extending import overload
 
 FORMATS = (torch.float32, torch.bfloat16)
-"""Formats that compiled loops read and write."""
+"""Number formats that compiled loops read and write."""
 
 
 def array_of(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    """The memory of a tensor on the CPU: float32, or the bits of bfloat16 as uint16."""
+    """View the memory of a CPU tensor as an array: float32, or the bits of bfloat16 as uint16."""
     tensor = tensor.detach()
     return np.asarray((tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy())
 
 
 def number(stored: Any) -> Any:
-    """Value of an element of such an array, float32; for compiled functions only."""
+    """Return the float32 value of an element of such an array; for compiled functions only."""
     raise NotImplementedError
 
 
 def stored(value: Any, like: Any) -> Any:
-    """Bits that store a float32 in an array with elements `like`, rounded to even; for compiled functions only."""
+    """Return the bits of a float32 in an array with elements `like`, rounded to even; for compiled functions only."""
     raise NotImplementedError
 
 

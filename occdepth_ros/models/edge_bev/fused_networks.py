@@ -15,7 +15,7 @@ from occdepth_ros.models.layers.fused_efficientnet import FusedBlock, fused
 from occdepth_ros.models.parallel import Workers
 
 LEAST_ROWS = 16
-"""Smallest half of a map that a thread computes: each of its convolutions adds a row."""
+"""Smallest height of half a map that a thread computes: each of its convolutions adds a row."""
 
 
 class OptimizedImageNetwork(nn.Module):
@@ -64,7 +64,7 @@ class OptimizedUNet(nn.Module):
     Args:
         network: the reference module, in evaluation mode.
         dtype: number format.
-        workers: threads of which two compute a half of the larger maps each; None = the calling thread.
+        workers: threads, two of which compute one half of the larger maps each; None = the calling thread.
     """
 
     def __init__(self, network: BevUNet, dtype: torch.dtype, workers: Workers | None = None) -> None:
@@ -94,13 +94,14 @@ class OptimizedUNet(nn.Module):
         return x
 
     def _halved(self, layers: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """Apply layers that keep the size, and may overwrite their input, to both halves of `[1, C, X, Y]` at once."""
+        """Apply layers that keep the size, and may overwrite their input, to both halves of `[1, C, X, Y]` in
+        parallel."""
         convolutions = sum(isinstance(layer, FusedConv) and layer.kernel[0] > 1 for layer in layers.modules())
         halo, half = convolutions, x.shape[2] // 2
         if self.workers is None or self.workers.count < 2 or half < LEAST_ROWS:
             out: torch.Tensor = layers(x)
             return out
-        # rows beyond the half, as many as the convolutions see of the other one
+        # rows beyond the half: the receptive field of the convolutions in the other half
         parts = [x[:, :, : half + halo], x[:, :, half - halo :]]
         runs = [self.workers.submit(layers, part.clone(memory_format=torch.channels_last)) for part in parts]
         upper, lower = (run.result() for run in runs)
@@ -119,13 +120,13 @@ class _Residual(nn.Module):
 
 
 def _block(block: nn.Module, dtype: torch.dtype) -> FusedConv:
-    """Convolution, norm and ReLU."""
+    """Return a convolution with norm and ReLU."""
     conv, norm, _ = cast(nn.Sequential, block)
     return FusedConv(conv, norm, "relu", dtype)
 
 
 def _side_by_side(convolutions: tuple[nn.Conv2d, ...]) -> nn.Conv2d:
-    """One convolution of size 1 in place of several of the same input."""
+    """Return one convolution of size 1 that replaces several with the same input."""
     weight = torch.cat([conv.weight for conv in convolutions])
     joined = nn.Conv2d(weight.shape[1], len(weight), 1)
     joined.weight = nn.Parameter(weight)

@@ -21,9 +21,9 @@ def add_profile(
         layers: lifted voxels along z.
         columns_y: lifted columns along y.
         lowest: height of the first node above the ground, voxel edges.
-        spacing: between nodes, voxel edges.
+        spacing: spacing of the nodes, voxel edges.
         profile: values of the nodes of the columns of each lifted column, `[X/2 Y/2, 4 nodes]`.
-        height: of the ground in every column, `[X, Y]`, voxel edges above the grid's lower face.
+        height: height of the ground in every column, `[X, Y]`, voxel edges above the grid's lower face.
         out: occupancy logits, `[X/2 Y/2 layers, 8]` float32.
     """
     nodes = profile.shape[1] // LIFT**2

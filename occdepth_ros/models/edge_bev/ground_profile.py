@@ -9,23 +9,23 @@ from torch import nn
 from occdepth_ros.models.edge_bev.config import LIFT
 
 COLUMNS = LIFT**2
-"""Columns of the prediction in one lifted column."""
+"""Number of columns of the prediction in one lifted column."""
 LOWEST, HIGHEST, SPACING = -4.0, 8.0, 0.5
 """Heights of the profile's nodes above the ground, voxel edges."""
 NODES = int((HIGHEST - LOWEST) / SPACING) + 1
 _WINDOW = int(HIGHEST - LOWEST + 2 * SPACING) + 1
-"""Layers that can have logits in one column."""
+"""Number of layers that can have logits in one column."""
 
 
 class GroundProfile(nn.Module):
     """Adds logits that depend on the height above the ground of every column to the occupancy.
 
-    The bird's-eye view stacks the layers of the grid as channels, so it can place a surface between two layers only by
-    a sum of channels that are tuned to layers. A profile in the frame of the ground places it exactly, and is the same
-    on level roads and on slopes. Initially it is zero.
+    The bird's-eye view stacks the layers of the grid as channels, so it can represent a surface between two layers only
+    by a combination of channels of fixed layers. A profile relative to the ground represents it exactly, on level roads
+    and on slopes. It is initialised with zero.
 
     Args:
-        channels: of the bird's-eye view.
+        channels: channels of the bird's-eye view.
         layers: lifted voxels along z.
     """
 
@@ -38,7 +38,7 @@ class GroundProfile(nn.Module):
         nn.init.zeros_(self.profile.bias)
 
     def forward(self, profile: torch.Tensor, height: torch.Tensor) -> torch.Tensor:
-        """Occupancy logits of one scene.
+        """Return the occupancy logits of one scene.
 
         Args:
             profile: output of `self.profile`, `[X/2, Y/2, COLUMNS * NODES]`.
@@ -51,7 +51,7 @@ class GroundProfile(nn.Module):
         layers = self.layers * LIFT
         nodes = F.pad(profile.float().reshape(-1, NODES), (1, 2))
         height = height.view(x, LIFT, y, LIFT).transpose(1, 2).reshape(-1, 1).float()
-        # only the layers of the window are computed; those of windows beyond the grid fall into the margin
+        # only the layers of the window are computed; layers beyond the grid fall into the margin
         first = (height + (LOWEST - SPACING - 0.5)).ceil().clamp(-_WINDOW, layers)
         layer = first + torch.arange(_WINDOW, device=height.device)
         at = ((layer + 0.5 - height - LOWEST) / SPACING + 1).clamp(0, NODES + 1)

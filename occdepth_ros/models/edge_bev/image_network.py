@@ -18,7 +18,7 @@ STRIDE = 4
 
 
 class ImageNetwork(nn.Module):
-    """One image to class logits and features at a quarter of its size.
+    """Maps an image to class logits and features at a quarter of its size.
 
     Args:
         n_classes: semantic classes; index 0 is sky.
@@ -58,7 +58,7 @@ class ImageNetwork(nn.Module):
 
 
 def normalized(images: torch.Tensor) -> torch.Tensor:
-    """`[B, H, W, 3]` RGB uint8 to the encoder's input, `[B, 3, H, W]` float32 in [-1, 1], channels innermost."""
+    """Map `[B, H, W, 3]` RGB uint8 to the encoder's input, `[B, 3, H, W]` float32 in [-1, 1], channels innermost."""
     return ((images.movedim(-1, 1).float() - 127.5) / 127.5).contiguous(memory_format=torch.channels_last)
 
 

@@ -1,8 +1,8 @@
-"""Frames that follow the measured ground: the network predicts there, and the result is resampled to the grid.
+"""Level frames that follow the measured ground: the network predicts in them, and the result is resampled to the grid.
 
-The network was trained with a level road 0.47 m above the lower face of its grid. Where the ground that matching
-measures deviates from this in height, pitch or roll, a level frame takes the place of the grid's frame. Deviations are
-rounded to steps, so that a few frames serve a whole drive. The frame of a pair depends on this pair only.
+The network was trained with a level road 0.47 m above the lower face of its grid. If the measured ground deviates from
+this in height, pitch or roll, a level frame replaces the grid's frame. Deviations are rounded to steps, so that a drive
+needs few frames. The frame of a pair depends only on this pair.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ STEP_DEGREES, STEP_M = 0.5, 0.05
 """Steps to which deviations are rounded."""
 LARGEST_DEGREES, LARGEST_M = 12.0, 2.0
 STEEPEST = 0.25
-"""Larger deviations are not followed: what was measured is no road, or the pose is wrong and named elsewhere.
-`STEEPEST` is the largest slope that is searched, metres per metre."""
+"""Largest deviations that are followed: above them, the measured surface is not a road, or the pose is wrong, which is
+reported elsewhere. `STEEPEST` is the largest searched slope, metres per metre."""
 ROUGH_DEGREES, ROUGH_M = 0.8, 0.1
-"""Deviations of the ground in the grid from which the ground is measured again, without the bounds of the grid."""
+"""Deviations of the ground in the grid above which the ground is measured again, without the bounds of the grid."""
 STRIDE = 3
-"""Every third row and column of the disparity map is used for this."""
+"""Stride of the rows and columns of the disparity map for this measurement."""
 KEPT = 4
-"""Level frames whose tables are kept for one calibration."""
+"""Number of level frames whose tables are kept for one calibration."""
 BELOW_SEEN, BELOW_UNSEEN = 1.25, 3.0
-"""Distance of a voxel's upper face below the ground from which it is unknown, voxel edges, in columns whose ground is
-seen, and in all others."""
+"""Distance of a voxel's upper face below the ground above which the voxel is unknown, voxel edges: in columns with seen
+ground, and in all others."""
 
 Steps = tuple[int, int, int]
 """Rounded deviation in pitch, roll and height."""
@@ -52,10 +52,10 @@ class LevelFrame:
 
     Args:
         grid_from_level: its pose in the grid's frame, `[4, 4]`, metres.
-        evidence: matcher in this frame.
+        evidence: stereo evidence in this frame.
         projection: tables in this frame.
-        index: flat index of the voxel of this frame at every voxel of the grid, and the number of voxels where there is
-            none, `[X Y Z]` int64.
+        index: flat index of the voxel of this frame at every voxel of the grid, or the number of voxels outside this
+            frame, `[X Y Z]` int64.
     """
 
     grid_from_level: Matrix
@@ -64,7 +64,7 @@ class LevelFrame:
     index: torch.Tensor
 
     def resampled(self, values: torch.Tensor, outside: int) -> torch.Tensor:
-        """Values `[X, Y, Z]` of this frame's voxels at the voxels of the grid; `outside` where there is none."""
+        """Resample values `[X, Y, Z]` of this frame's voxels to the voxels of the grid; `outside` in other voxels."""
         padded = torch.cat([values.flatten(), values.new_full((1,), outside)])
         return padded.index_select(0, self.index.to(values.device)).view(values.shape)
 
@@ -87,7 +87,7 @@ class LevelFrames:
         self._kept: OrderedDict[Steps, LevelFrame] = OrderedDict()
 
     def of(self, measured: Measurement) -> LevelFrame | None:
-        """The frame of a pair, None where the grid's own frame suits the ground, or no ground is found."""
+        """Return the frame of a pair; None if the grid's own frame agrees with the ground, or no ground is found."""
         rough = slopes(measured, self._grid)
         if max(map(abs, rough[:2])) <= ROUGH_DEGREES and abs(rough[2]) <= ROUGH_M:
             return None
@@ -103,7 +103,8 @@ class LevelFrames:
         return self._kept[steps]
 
     def _measured(self, measured: Measurement) -> tuple[float, float, float] | None:
-        """Pitch and roll of the ground in the grid's frame, degrees, and its height above the standard, metres."""
+        """Return pitch and roll of the ground in the grid's frame, degrees, and its height above the standard,
+        metres."""
         disparity = measured.disparity[::STRIDE, ::STRIDE] / np.float64(STEPS)
         nearest = self._rig.baseline * float(self._rig.left.projection[0, 0]) / FAR
         valid = disparity > nearest
@@ -130,10 +131,10 @@ class LevelFrames:
 
 
 def slopes(measured: Measurement, grid: VoxelGrid) -> tuple[float, float, float]:
-    """Pitch and roll of the ground's plane in the grid, degrees, and its height above the standard, metres.
+    """Return pitch and roll of the ground plane in the grid, degrees, and its height above the standard, metres.
 
-    Pitch is positive where the road rises ahead, roll where it rises to the left. The height is that below or above the
-    origin of the grid's frame.
+    Pitch is positive if the road rises ahead, roll if it rises to the left. The height is measured at the origin of the
+    grid's frame.
     """
     a, b, c = (float(value) for value in measured.plane)
     x, y = (-origin / grid.resolution for origin in grid.origin[:2])
@@ -142,21 +143,21 @@ def slopes(measured: Measurement, grid: VoxelGrid) -> tuple[float, float, float]
 
 
 def standard_height(grid: VoxelGrid) -> float:
-    """Height of a level road in the frame of the network's grid, metres."""
+    """Return the height of a level road in the frame of the network's grid, metres."""
     return grid.origin[2] + STANDARD_HEIGHT * grid.resolution
 
 
 def deviation(pitch: float, roll: float, height: float) -> Steps | None:
-    """Deviation of the ground from a level road at the standard height, in steps.
+    """Return the deviation of the ground from a level road at the standard height, in steps.
 
     Small deviations in one of the three are not followed: the network was trained with them, and they are within the
-    errors of the measurement, of which 0.1 m in height already moves a road to another layer.
+        measurement error; 0.1 m in height already moves a road to another layer.
 
     Args:
         pitch, roll, height: see `slopes`.
 
     Returns:
-        None where all are small, or one is too large.
+        None if all deviations are small, or one is too large.
     """
     if max(abs(pitch), abs(roll)) > LARGEST_DEGREES or abs(height) > LARGEST_M:
         return None
@@ -169,9 +170,9 @@ def deviation(pitch: float, roll: float, height: float) -> Steps | None:
 
 
 def grid_from_level(steps: Steps, grid: VoxelGrid) -> Matrix:
-    """Pose of the level frame in the grid's frame, `[4, 4]`, metres.
+    """Return the pose of the level frame in the grid's frame, `[4, 4]`, metres.
 
-    The frames share the heading and the point of the ground below or above the origin of the grid's frame.
+    The frames share the heading and the ground point on the vertical axis of the grid's frame.
     """
     a, b = (math.tan(math.radians(count * STEP_DEGREES)) for count in steps[:2])
     standard = standard_height(grid)
@@ -189,7 +190,7 @@ def grid_from_level(steps: Steps, grid: VoxelGrid) -> Matrix:
 def unknown_below_ground(
     labels: torch.Tensor, confidence: torch.Tensor, measured: Measurement
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels and confidence, `[X, Y, Z]` each, with unknown voxels below the ground, which nothing can show."""
+    """Set the labels and confidence `[X, Y, Z]` of voxels below the ground, which cannot be observed, to unknown."""
     margin = np.where(measured.ground_seen, np.float32(BELOW_SEEN), np.float32(BELOW_UNSEEN))
     last = np.floor(measured.ground - margin).astype(np.int32)
     if labels.device.type == "cpu":

@@ -1,7 +1,7 @@
-"""Compiled loops of lifting: one pass over memory for each array; formats as in `formats`.
+"""Compiled loops of lifting, with one pass over memory for each array; number formats as in `formats`.
 
-Rows are the lifted voxels with evidence, near ones those of them that are close to a surface; both ascend, so that
-loops over the lifted voxels of the grid advance through them.
+Rows are the lifted voxels with evidence; near rows are rows close to a surface. Both are in ascending order, so that
+loops over the lifted voxels of the grid can advance through them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from occdepth_ros.models.edge_bev.formats import number, stored
 
 @compiled
 def write_inputs(start: Any, stop: Any, evidence: Any, mapped: Any, cell: Any, out: Any) -> None:
-    """Evidence and image of the rows from `start` to `stop`, side by side.
+    """Write evidence and image features of the rows from `start` to `stop`, concatenated.
 
     Args:
         evidence: `[R, C]` float32.
-        mapped: what the cells of the image show, `[h w, M]`.
+        mapped: class probabilities and features of the image cells, `[h w, M]`.
         cell: cell of each row, `[R]`.
-        out: `[stop - start, at least C + M]`; zero behind them.
+        out: `[stop - start, at least C + M]`; the remaining columns are set to zero.
     """
     channels, shown = evidence.shape[1], mapped.shape[1]
     for i in range(start, stop):
@@ -39,11 +39,11 @@ def write_inputs(start: Any, stop: Any, evidence: Any, mapped: Any, cell: Any, o
 
 @compiled
 def link(start: Any, stop: Any, voxel: Any, place: Any, size: Any, out: Any) -> None:
-    """Places of the 27 neighbours of the near rows from `start` to `stop`, see `surface.neighbours_of`.
+    """Write the indices of the 27 neighbours of the near rows from `start` to `stop`, see `surface.neighbours_of`.
 
     Args:
-        voxel: flat lifted voxel of each, `[S]`.
-        place: place of every lifted voxel of the grid with a border of one, S where there is none, flat.
+        voxel: flat lifted voxel of each near row, `[S]`.
+        place: index of every lifted voxel of the grid with a border of one among the near rows, S = none, flat.
         size: lifted voxels along x, y, z.
         out: `[S, 27]` int32.
     """
@@ -61,7 +61,7 @@ def link(start: Any, stop: Any, voxel: Any, place: Any, size: Any, out: Any) -> 
 
 @compiled
 def write_places(voxel: Any, size: Any, out: Any) -> None:
-    """The argument `place` of `link` from its `voxel`."""
+    """Write the argument `place` of `link` from its argument `voxel`."""
     out[:] = len(voxel)
     for s in range(len(voxel)):
         out[_bordered(voxel[s], size)] = s
@@ -69,7 +69,7 @@ def write_places(voxel: Any, size: Any, out: Any) -> None:
 
 @compiled
 def _bordered(voxel: Any, size: Any) -> Any:
-    """Flat index in a grid with a border of one voxel."""
+    """Return the flat index in a grid with a border of one voxel."""
     z = voxel % size[2]
     column = voxel // size[2]
     return ((column // size[1] + 1) * (size[1] + 2) + column % size[1] + 1) * (size[2] + 2) + z + 1
@@ -77,7 +77,7 @@ def _bordered(voxel: Any, size: Any) -> Any:
 
 @compiled
 def gather(start: Any, stop: Any, x: Any, neighbours: Any, out: Any) -> None:
-    """Rows of the 27 neighbours side by side, `[stop - start, 27 W]`, from rows of W 64-bit words and a last of zeros.
+    """Write the concatenated rows of the 27 neighbours, `[stop - start, 27 W]`, from rows of W 64-bit words.
 
     Args:
         x: `[S + 1, W]` int64.
@@ -94,7 +94,7 @@ def gather(start: Any, stop: Any, x: Any, neighbours: Any, out: Any) -> None:
 
 @compiled
 def write_surface(start: Any, stop: Any, near: Any, lifted: Any, offset: Any, out: Any) -> None:
-    """Input of the first sparse block: channels of the lifted rows from `offset` on, not below zero, `[S, W]`."""
+    """Write the input of the first sparse block: channels of the lifted rows from `offset` on, after ReLU, `[S, W]`."""
     for s in range(start, stop):
         row = near[s]
         for c in range(out.shape[1]):
@@ -105,15 +105,15 @@ def write_surface(start: Any, stop: Any, near: Any, lifted: Any, offset: Any, ou
 def write_refinement(
     start: Any, stop: Any, near: Any, voxel: Any, lifted: Any, beside: Any, offset: Any, context: Any, out: Any
 ) -> None:
-    """Input of the second sparse block, `[S, W]`.
+    """Write the input of the second sparse block, `[S, W]`.
 
     Args:
-        near: row of each near one, `[S]`.
-        voxel: its flat lifted voxel, `[S]`.
+        near: index of each near row, `[S]`.
+        voxel: flat lifted voxel of each near row, `[S]`.
         lifted: `[R, C]`; its last W channels are read.
-        beside: what the first block adds, `[S, B]`; its last W channels are read.
+        beside: increments of the first sparse block, `[S, B]`; the last W channels are read.
         offset: first channel of these in `beside`.
-        context: of every lifted voxel, `[N, W]`.
+        context: context of every lifted voxel, `[N, W]`.
         out: `[S, W]`.
     """
     width = out.shape[1]
@@ -145,24 +145,24 @@ def write_columns(
     recalled: Any,
     out: Any,
 ) -> None:
-    """Inputs of the bird's-eye view of the lifted columns from `first` to `last`.
+    """Write the inputs of the bird's-eye view of the lifted columns from `first` to `last`.
 
     Args:
         size: lifted voxels along x, y, z.
         state: `LiftedState` of every lifted voxel, `[N]`.
         state_columns: channels of lifted voxels without evidence by state, `[states, C]`.
         rows: flat lifted voxel of each row, `[R]`.
-        lifted: their channels before the activation first, `[R, >= C]`.
+        lifted: their channels before the activation, `[R, >= C]`.
         near: rows close to a surface, `[S]`.
-        beside: what is added to theirs, `[S, >= C]`.
+        beside: increments of the near rows, `[S, >= C]`.
         remembered_rows: flat lifted voxels with a memory, `[K]`.
-        remembered: what is added to theirs behind the activation, `[K, C]`.
+        remembered: increments of these voxels after the activation, `[K, C]`.
         ground_cell: cell that shows the ground of each column, -1 where there is none, `[X, Y]`.
         ground_seen: whether the ground was seen, `[X, Y]`.
-        ground: channels of the cells, `[h w, G]`.
+        ground: ground features of the cells, `[h w, G]`.
         columns: evidence of the lifted columns, `[X/2 Y/2, E]`.
-        recalled: their memory, `[X/2 Y/2, M]`.
-        out: `[X/2 Y/2, >= Z C + 4 (G + 2) + E + M]`; zero behind them.
+        recalled: memory of the lifted columns, `[X/2 Y/2, M]`.
+        out: `[X/2 Y/2, >= Z C + 4 (G + 2) + E + M]`; the remaining columns are set to zero.
     """
     layers, width, shown = size[2], state_columns.shape[1], ground.shape[1]
     r = np.searchsorted(rows, first * layers)
@@ -230,20 +230,20 @@ def write_logits(
     out: Any,
     direct: Any,
 ) -> None:
-    """Occupancy of the lifted voxels of the columns from `first` to `last`, and direct logits of their rows.
+    """Write the occupancy of the lifted voxels of the columns from `first` to `last`, and direct logits of their rows.
 
     Args:
         layers: lifted voxels along z.
         offset: first channel of the logits in `lifted` and `beside`.
-        occupancy: from the bird's-eye view, `[N, 8]`.
-        state, rows, near, remembered_rows: as of `write_columns`.
-        state_occupancy: added by state, `[states, 8]`.
+        occupancy: logits from the bird's-eye view, `[N, 8]`.
+        state, rows, near, remembered_rows: as in `write_columns`.
+        state_occupancy: increments by state, `[states, 8]`.
         evidence: `[R, CHANNELS]`.
-        matched: its channel with the share of matched voxels.
+        matched: channel of the share of matched voxels.
         lifted: logits of the rows, `[R, >= offset + 8 + D]`.
-        beside: what the first sparse block adds to the near ones, of the same layout.
-        refined: what the second one adds, `[S, 8 + D - 1]`.
-        remembered: what the memory adds, `[K, >= 8]`.
+        beside: increments of the first sparse block for the near rows, with the layout of `lifted`.
+        refined: increments of the second sparse block, `[S, 8 + D - 1]`.
+        remembered: increments of the memory, `[K, >= 8]`.
         out: `[N, 8]` float32.
         direct: kinds and the gate of the rows, `[R, D]`.
     """
@@ -283,14 +283,14 @@ def write_logits(
 def write_layout(
     first: Any, last: Any, columns_y: Any, head: Any, ground_cell: Any, named: Any, remembered: Any, out: Any
 ) -> None:
-    """Logits of the ground classes of the lifted columns from `first` to `last`.
+    """Write the logits of the ground classes of the lifted columns from `first` to `last`.
 
     Args:
         columns_y: lifted columns along y.
         head: logits and a gate from the bird's-eye view, `[X/2 Y/2, 4 (N_GROUND + 1)]`.
         ground_cell: cell that shows the ground of each column, -1 where there is none, `[X, Y]`.
-        named: logits by cell, `[h w, N_GROUND]`.
-        remembered: what the memory adds, `[X/2 Y/2, N_GROUND]`.
+        named: logits by cell of the image, `[h w, N_GROUND]`.
+        remembered: increments of the memory, `[X/2 Y/2, N_GROUND]`.
         out: `[X/2 Y/2, 4, N_GROUND]` float32.
     """
     classes = out.shape[2]

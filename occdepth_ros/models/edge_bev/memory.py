@@ -1,4 +1,4 @@
-"""Memory: surfaces that earlier pairs of a drive showed, for the lifted voxels that the present pair does not see."""
+"""Memory of surfaces from earlier pairs of a drive, for lifted voxels that are not visible in the present pair."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from occdepth_ros.models.edge_bev.evidence import Measurement
 from occdepth_ros.models.edge_bev.tables import BevTables
 
 KEYFRAMES = 8
-"""Earlier pairs that are remembered; bounds time and memory."""
+"""Number of remembered pairs; limits time and memory."""
 KEYFRAME_M = 1.0
-"""Distance between the pairs that are remembered, metres."""
+"""Minimum distance between remembered pairs, metres."""
 JUMP_M = 10.0
-"""Larger motion between two pairs is a jump of the pose: the memory is cleared."""
+"""Motion between two pairs above which the pose has jumped and the memory is cleared, metres."""
 MOVABLE = (1, 2, 3, 4, 5, 6, 7, 8)
-"""Class ids that may have moved since: vehicles and people are not remembered."""
+"""Class ids of movable objects (vehicles and people), which are not remembered."""
 CHANNELS = FINE + 3 + KINDS
 """Channels of a remembered lifted voxel: hits of its eight voxels, all hits, nearest distance from which it was seen,
 age of its latest hit, and share of each standing class and of the ground classes."""
 COLUMN_CHANNELS = len(GROUND_CLASSES) + 1
-"""Channels of a lifted column: share of each ground class, and 1 where there is one."""
+"""Number of channels of a lifted column: share of each ground class, and 1 if there is a ground class."""
 RANGE_M = 50.0
 """Distance at which its channel is 1, metres."""
 
 
 @dataclass(frozen=True)
 class Recall:
-    """What is remembered about the present grid.
+    """Remembered content of the present grid.
 
     Args:
         rows: flat indices of lifted voxels, `[K]` int64, ascending.
@@ -51,12 +51,12 @@ class Recall:
 
     @classmethod
     def empty(cls, size: tuple[int, int, int]) -> Recall:
-        """Nothing; `size` in lifted voxels."""
+        """Return an empty recall; `size` in lifted voxels."""
         none = torch.zeros(0, dtype=torch.long)
         return cls(none, torch.zeros(0, CHANNELS), torch.zeros(*size[:2], COLUMN_CHANNELS))
 
     def to(self, device: torch.device | str) -> Recall:
-        """The same on another device."""
+        """Return a copy on another device."""
         return Recall(self.rows.to(device), self.features.to(device), self.columns.to(device))
 
 
@@ -82,7 +82,7 @@ def _by_class(value: Callable[[int], int]) -> npt.NDArray[np.int32]:
 
 _KIND = _by_class(lambda c: STANDING_CLASSES.index(c) if c in STANDING_CLASSES else GROUND)
 _LAYOUT = _by_class(lambda c: GROUND_CLASSES.index(c) if c in GROUND_CLASSES else len(GROUND_CLASSES))
-"""Index of a ground class; behind the last one for all others."""
+"""Index by class id: of the ground class, or the number of ground classes for all other classes."""
 _KEPT = _by_class(lambda c: c > 0 and c not in MOVABLE).astype(bool)
 
 
@@ -103,24 +103,24 @@ class SceneMemory:
         return len(self._keyframes)
 
     def clear(self) -> None:
-        """Forget all pairs."""
+        """Clear all pairs."""
         self._keyframes.clear()
         self._last = None
 
     def move(self, world_from_grid: Matrix) -> None:
-        """Announce the pose of the next pair; a jump clears the memory."""
+        """Set the pose of the next pair; a jump clears the memory."""
         position = world_from_grid[:3, 3]
         if self._last is not None and np.linalg.norm(position - self._last) > JUMP_M:
             self.clear()
         self._last = position.copy()
 
     def add(self, world_from_grid: Matrix, measured: Measurement, tables: BevTables, pixel_class: torch.Tensor) -> None:
-        """Remember a pair that lies at least `KEYFRAME_M` from the latest one.
+        """Store a pair at a distance of at least `KEYFRAME_M` from the latest one.
 
         Args:
             world_from_grid: pose of the grid's frame in the fixed frame, `[4, 4]`.
             measured: result of matching.
-            tables: of the calibration.
+            tables: tables of the calibration.
             pixel_class: class id of each cell of the image network's maps, 0 = sky, `[h w]`.
         """
         origin = world_from_grid[:3, 3]
@@ -139,7 +139,7 @@ class SceneMemory:
         self._keyframes.append(_Keyframe(origin.copy(), points.T, classes[kept], distance))
 
     def recall(self, world_from_grid: Matrix, state: npt.NDArray[np.uint8]) -> Recall:
-        """What is remembered about lifted voxels that are out of view or far behind a surface.
+        """Return the remembered content of lifted voxels that are out of view or far behind a surface.
 
         Args:
             world_from_grid: present pose of the grid's frame in the fixed frame, `[4, 4]`.
@@ -194,7 +194,7 @@ class SceneMemory:
 
 
 def _inside(place: npt.NDArray[np.float32], size: tuple[int, int, int]) -> npt.NDArray[np.bool_]:
-    """Whether points `[3, P]`, voxel edges from the grid's corner, lie in a grid of `size` voxels, `[P]`."""
+    """Return whether points `[3, P]`, voxel edges from the grid's corner, lie in a grid of `size` voxels, `[P]`."""
     inside = place[0] >= 0
     for axis in range(3):
         inside &= place[axis] >= 0
@@ -203,6 +203,6 @@ def _inside(place: npt.NDArray[np.float32], size: tuple[int, int, int]) -> npt.N
 
 
 def _shares(votes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Share of each ground class, and 1 where there is one, from votes `[X/2, Y/2, classes]`."""
+    """Return the share of each ground class, and 1 if there is a ground class, from votes `[X/2, Y/2, classes]`."""
     total = votes.sum(2, keepdims=True)
     return np.concatenate([votes / np.maximum(total, 1), total > 0], 2).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Network of the bird's-eye-view architecture: image and evidence in, occupancy, classes and ground layout out."""
+"""Network of the bird's-eye-view architecture: maps image and evidence to occupancy, classes and ground layout."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ LIMITS = ((0.35, 0.35),) * ZONES
 """Initial `EdgeBev.limits`."""
 _LAYOUT_CHANNELS = 8
 _NAMED_BY = {16: (15, 16), 15: (15, 16), 7: (7, 8), 8: (7, 8)}
-"""Pixel classes that initially name a voxel class, where it is not the class alone."""
+"""Pixel classes that initially predict a voxel class, for voxel classes with several pixel classes."""
 
 
 @dataclass(frozen=True)
 class SceneInputs:
-    """Inputs of one scene besides the image, as tensors; see `BevTables`, `voxel_evidence` and `column_evidence`.
+    """Inputs of one scene except the image, as tensors; see `BevTables`, `voxel_evidence` and `column_evidence`.
 
     Args:
         state: `LiftedState` of every lifted voxel, `[N]` uint8.
         rows: flat indices of the lifted voxels near a surface or without a match, `[R]` int64, ascending.
-        cell: flat cell that shows each of them, `[R]` int64.
+        cell: flat image cell of each of them, `[R]` int64.
         evidence: `[R, CHANNELS]`.
         columns: `[X/2, Y/2, COLUMN_CHANNELS]`.
-        ground_cell: `[X, Y]` int64, -1 where the image does not show the ground.
+        ground_cell: `[X, Y]` int64, -1 where the ground is not visible in the image.
         ground_seen: `[X, Y]` bool.
         ground_height: `[X, Y]`, voxel edges above the grid's lower face.
-        recall: what earlier pairs of the drive showed.
+        recall: memory of earlier pairs of the drive.
     """
 
     state: torch.Tensor
@@ -75,15 +75,16 @@ class BevOutput:
     """Logits of one scene; N lifted voxels in C order of (x, y, z).
 
     Args:
-        occupancy: of the eight voxels of each lifted voxel, `[N, 8]`.
-        completed: of the standing classes and of "ground", from the bird's-eye view, `[N, KINDS]`.
-        direct: the same from evidence, and a gate behind them, of the R lifted voxels of `rows`, `[R, KINDS + 1]`.
-        named: the same from the class probabilities of the cells of the image, `[h w, KINDS]`.
-        cell: flat cell that shows each lifted voxel of `rows`, `[R]`.
+        occupancy: logits of the eight voxels of each lifted voxel, `[N, 8]`.
+        completed: logits of the standing classes and of "ground" from the bird's-eye view, `[N, KINDS]`.
+        direct: logits of the kinds from evidence, followed by a gate, of the R lifted voxels of `rows`, `[R, KINDS +
+            1]`.
+        named: logits of the kinds from the class probabilities of the cells of the image, `[h w, KINDS]`.
+        cell: flat image cell of each lifted voxel of `rows`, `[R]`.
         rows: flat indices of the lifted voxels near a surface or without a match, `[R]`.
-        remembered: the same from memory, of the lifted voxels of `remembered_rows`, `[K, KINDS]`.
-        remembered_rows: flat indices of the lifted voxels that only earlier pairs showed, `[K]`.
-        layout: of the ground classes by column, `[N / layers, 4, N_GROUND]`.
+        remembered: logits of the kinds from memory, of the lifted voxels of `remembered_rows`, `[K, KINDS]`.
+        remembered_rows: flat indices of the lifted voxels that were visible in earlier pairs only, `[K]`.
+        layout: logits of the ground classes by column, `[N / layers, 4, N_GROUND]`.
     """
 
     occupancy: torch.Tensor
@@ -97,7 +98,7 @@ class BevOutput:
     layout: torch.Tensor
 
     def kinds(self, rows: torch.Tensor) -> torch.Tensor:
-        """Logits of the kinds of some lifted voxels, flat indices `[R]`, `[R, KINDS]` float32."""
+        """Return the logits of the kinds, `[R, KINDS]` float32, of lifted voxels with flat indices `[R]`."""
         shown, at = _found(rows, self.rows, len(self.completed))
         direct = self.direct.index_select(0, at).float()
         named = direct[:, KINDS:].sigmoid() * self.named.float().index_select(0, self.cell[at])
@@ -116,12 +117,12 @@ class Lifted:
         columns: input of the bird's-eye view, `[X/2, Y/2, C]`.
         direct: logits of the lifted voxels with evidence, and the gate of the classes of their pixel,
             `[R, FINE + KINDS + 1]`.
-        layout: logits of the ground classes by column, from the pixel that shows it, `[X/2 Y/2, 4, N_GROUND]`.
+        layout: logits of the ground classes by column, from its pixel, `[X/2 Y/2, 4, N_GROUND]`.
         remembered: logits of the remembered lifted voxels, `[K, FINE + KINDS]`.
         remembered_layout: logits of the ground classes by lifted column, `[X/2 Y/2, N_GROUND]`.
         hidden: hidden layer of the rows close to a surface, `[S, H]`.
-        near: these rows, `[S]`.
-        neighbours: of these rows among themselves, see `neighbours_of`.
+        near: indices of these rows, `[S]`.
+        neighbours: neighbours of these rows among themselves, see `neighbours_of`.
     """
 
     columns: torch.Tensor
@@ -135,7 +136,7 @@ class Lifted:
 
 
 def _found(rows: torch.Tensor, among: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Places in `rows` of those that are in `among` too, and their places in `among`; indices below `count`."""
+    """Return the positions of common elements in `rows` and in `among`; elements are below `count`."""
     place = among.new_full((count,), -1)
     place[among] = torch.arange(len(among), device=among.device)
     at = place[rows]
@@ -144,20 +145,20 @@ def _found(rows: torch.Tensor, among: torch.Tensor, count: int) -> tuple[torch.T
 
 
 class EdgeBev(nn.Module):
-    """Image semantics lifted to voxels by evidence of matching, completed over the bird's-eye view.
+    """Image semantics, lifted to voxels by evidence from stereo matching and completed in the bird's-eye view.
 
     Visible voxels have a direct path from evidence to occupancy and from the class probabilities of their pixel to
     their class; ground voxels take their class from the layout of the columns, which has a direct path from the pixels
-    that show the ground of a column.
+    of the ground of a column.
 
-    Only lifted voxels near a surface, or without a match, have evidence of their own; all others share learned rows by
-    `LiftedState`. Voxels out of view and far behind surfaces also read the memory of earlier pairs.
+    Only lifted voxels near a surface, or without a match, have individual evidence; all others share learned rows by
+    `LiftedState`. Voxels out of view and far behind surfaces also use the memory of earlier pairs.
 
     Limits and calibration of the occupancy are buffers, so that they are stored with the weights; `readout.decide`
     applies them.
 
     Args:
-        config: sizes.
+        config: configuration of the network.
     """
 
     limits: torch.Tensor
@@ -214,20 +215,20 @@ class EdgeBev(nn.Module):
         return self.complete(logits, features, scenes)
 
     def begin(self, logits: torch.Tensor, features: torch.Tensor) -> Callable[[SceneInputs], BevOutput]:
-        """Return a function that completes the scene of one image, whose share of the work may be done before it.
+        """Return a function that completes the scene of one image; work that needs only the image may be done before.
 
         Args:
-            logits, features: as of `complete`, of one image.
+            logits, features: as in `complete`, for one image.
         """
         return lambda scene: self.complete(logits, features, [scene])[0]
 
     def complete(self, logits: torch.Tensor, features: torch.Tensor, scenes: list[SceneInputs]) -> list[BevOutput]:
-        """The same from the outputs of the image network.
+        """Predict scenes from the outputs of the image network.
 
         Args:
             logits: `[B, N_CLASSES, h, w]`.
             features: `[B, n_features, h, w]`.
-            scenes: one for each image.
+            scenes: inputs of each image.
         """
         maps = [self._map(logits[i], features[i]) for i in range(len(scenes))]
         lifted = [self.lift(scene, *both) for scene, both in zip(scenes, maps, strict=True)]
@@ -240,7 +241,8 @@ class EdgeBev(nn.Module):
         ]
 
     def _map(self, logits: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log probabilities `[h w, N_CLASSES]`, and probabilities with features, `[h w, N_CLASSES + n_features]`."""
+        """Return log probabilities `[h w, N_CLASSES]`, and probabilities with features, `[h w, N_CLASSES +
+        n_features]`."""
         log = logits.float().log_softmax(0).flatten(1).T
         return log, torch.cat([log.exp(), features.float().flatten(1).T], 1)
 
@@ -253,7 +255,7 @@ class EdgeBev(nn.Module):
         neighbours = neighbours_of(scene.rows.index_select(0, near), (x, y, self.config.layers))
         surface = self.surface(F.relu(self.surface_in(close)), neighbours)
         beside = self.surface_out(surface)
-        # what the layers of the rows read is hidden + beside; adding their products moves fewer bytes
+        # the input of the layers of the rows is hidden + beside; adding their products moves fewer bytes
         column.index_add_(0, near, F.linear(beside, self.column.weight))
         recall = scene.recall
         remembered = F.relu(self.memory(recall.features))
@@ -311,7 +313,8 @@ class EdgeBev(nn.Module):
 
 
 def _named(classes: tuple[int, ...], *, ground: bool) -> nn.Linear:
-    """Linear map from log probabilities of a pixel's classes to logits of voxel classes, initially of the same name."""
+    """Return a linear map from log probabilities of pixel classes to logits of voxel classes, initially of equal
+    classes."""
     linear = nn.Linear(N_CLASSES, len(classes) + ground)
     with torch.no_grad():
         linear.weight.zero_()
@@ -320,7 +323,7 @@ def _named(classes: tuple[int, ...], *, ground: bool) -> nn.Linear:
             for pixel in _NAMED_BY.get(class_id, (class_id,)):
                 linear.weight[row, pixel] = 1 / len(_NAMED_BY.get(class_id, (class_id,)))
         if ground:
-            # the most likely ground class decides: log probabilities of the others are far below
+            # the most likely ground class dominates, because log probabilities of the others are much lower
             for pixel, share in zip(GROUND_CLASSES, (0.35, 0.05, 0.25, 0.05, 0.3), strict=True):
                 linear.weight[-1, pixel] = share
     return linear

@@ -37,12 +37,12 @@ class OptimizedEdgeBev(nn.Module):
         self.register_buffer("calibration", network.calibration)
 
     def forward(self, images: torch.Tensor, scenes: list[SceneInputs]) -> list[BevOutput]:
-        """As the reference module."""
+        """Predict as the reference module does."""
         logits, features = self.image_network(images)
         return [self.begin(logits[i : i + 1], features[i : i + 1])(scene) for i, scene in enumerate(scenes)]
 
     def begin(self, logits: torch.Tensor, features: torch.Tensor) -> Callable[[SceneInputs], BevOutput]:
-        """As of the reference module."""
+        """See the reference module."""
         maps = self.completion.maps(logits[0], features[0])
         return lambda scene: cast(BevOutput, self.completion(maps, scene))
 
@@ -50,16 +50,17 @@ class OptimizedEdgeBev(nn.Module):
 def optimized(
     network: EdgeBev, dtype: torch.dtype, workers: Workers | None = None, device: torch.device | str = "cpu"
 ) -> EdgeBev | OptimizedEdgeBev:
-    """The same computation up to rounding; for networks in evaluation mode only, which cannot be used any more.
+    """Return the optimized network, with equal results up to rounding; requires and consumes networks in evaluation
+    mode.
 
-    Norms, activations and sums are fused into the convolutions. On a CPU that computes in one of `formats.FORMATS`,
-    compiled loops take the place of the operations on voxels.
+    Norms, activations and sums are fused into the convolutions. On a CPU with one of `formats.FORMATS`, compiled loops
+    replace the operations on voxels.
 
     Args:
         network: reference modules.
         dtype: number format.
         workers: threads that compute parts of a scene on a CPU; None = the calling thread.
-        device: where the network is going to run.
+        device: device on which the network will run.
     """
     if torch.device(device).type == "cpu" and dtype in FORMATS:
         return OptimizedEdgeBev(network, dtype, workers or Workers(0))

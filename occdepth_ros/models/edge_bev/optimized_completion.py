@@ -1,4 +1,5 @@
-"""From image maps and evidence to logits on a CPU, in compiled loops and small products that stay in the cache."""
+"""Computation of logits from image maps and evidence on a CPU, in compiled loops and small products that fit the
+cache."""
 
 from __future__ import annotations
 
@@ -25,18 +26,18 @@ from occdepth_ros.models.layers.fused_linear import FusedLinear
 from occdepth_ros.models.parallel import Workers
 
 ROWS = 4096
-"""Lifted voxels that are computed at a time: their hidden layer fits the cache."""
+"""Lifted voxels per chunk, whose hidden layer fits the cache."""
 NEAR_ROWS = 1024
-"""Rows that are convolved at a time: those of their neighbours fit the cache."""
+"""Rows per chunk of the convolutions, whose neighbours fit the cache."""
 COLUMNS_AT_A_TIME = 256
-"""Lifted columns that are computed at a time."""
+"""Lifted columns per chunk."""
 MULTIPLE = 32
-"""Widths of inputs are filled up to a multiple of it."""
+"""Divisor of input widths, to which they are padded."""
 
 
 @dataclass(frozen=True)
 class ImageMaps:
-    """What lifting reads of the image, by cell.
+    """Inputs of lifting from the image, by cell.
 
     Args:
         mapped: class probabilities and features, `[h w, M]`.
@@ -54,9 +55,8 @@ class ImageMaps:
 class OptimizedCompletion(nn.Module):
     """`EdgeBev.complete` on a CPU: the same computation up to rounding.
 
-    Layers that read the same input are one product, and products of layers without an activation in between are
-    computed once: what the first sparse block adds to the hidden layer enters the layers behind it as a product of its
-    own.
+    Layers with the same input are merged into one product, and consecutive layers without an activation in between are
+    merged: the increments of the first sparse block enter the subsequent layers as a separate product.
 
     Args:
         network: the reference module, in evaluation mode.
@@ -91,14 +91,14 @@ class OptimizedCompletion(nn.Module):
         self.state_occupancy = network.state_occupancy.detach().float().numpy()
 
     def maps(self, logits: torch.Tensor, features: torch.Tensor) -> ImageMaps:
-        """What lifting reads of one image; logits `[N_CLASSES, h, w]`, features `[n_features, h, w]`."""
+        """Return the inputs of lifting from one image; logits `[N_CLASSES, h, w]`, features `[n_features, h, w]`."""
         log = logits.movedim(0, -1).flatten(0, 1).float().log_softmax(1)
         mapped = torch.cat([log.exp().to(self.dtype), features.movedim(0, -1).flatten(0, 1).to(self.dtype)], 1)
         kinds, layout = self.of_names(log.to(self.dtype)).split([KINDS, N_GROUND], 1)
         return ImageMaps(mapped, self.of_cell(mapped), kinds, layout)
 
     def forward(self, maps: ImageMaps, scene: SceneInputs) -> BevOutput:
-        """Logits of one scene."""
+        """Return the logits of one scene."""
         size = (*scene.columns.shape[:2], self.config.layers)
         recall = scene.recall
         features = recall.features.to(self.dtype)
@@ -154,7 +154,7 @@ class OptimizedCompletion(nn.Module):
         )
 
     def _lifted(self, maps: ImageMaps, scene: SceneInputs) -> tuple[torch.Tensor, torch.Tensor]:
-        """Channels of the rows: of the bird's-eye view, logits, and inputs of the two sparse blocks, `[R, C]`; and the
+        """Return the channels of the rows (bird's-eye view, logits, inputs of the two sparse blocks), `[R, C]`, and the
         rows close to a surface, see `close_to_surface`."""
         count = len(scene.rows)
         out = torch.empty(count, self.read.bias.shape[0], dtype=self.dtype)
@@ -189,7 +189,7 @@ class OptimizedCompletion(nn.Module):
         remembered: torch.Tensor,
         recalled: torch.Tensor,
     ) -> torch.Tensor:
-        """Inputs of the bird's-eye view, `[X/2 Y/2, C]`."""
+        """Return the inputs of the bird's-eye view, `[X/2 Y/2, C]`."""
         channels = self.config.layers * self.config.column + COLUMNS * (maps.ground.shape[1] + 2)
         channels += scene.columns.shape[2] + recalled.shape[1]
         out = lifted.new_empty(size[0] * size[1], channels)
@@ -215,7 +215,7 @@ class OptimizedCompletion(nn.Module):
         return out
 
     def _heads(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Outputs of the bird's-eye view, `[X/2 Y/2, C]` each."""
+        """Return the outputs of the bird's-eye view, `[X/2 Y/2, C]` each."""
         x = self.unet(x)
         runs = [self.workers.submit(head, x) for head in self.heads]
         return [run.result()[0].movedim(0, -1).flatten(0, 1) for run in runs]
@@ -272,17 +272,17 @@ class OptimizedSurfaceBlock(nn.Module):
 
 
 def _words(values: torch.Tensor) -> npt.NDArray[np.int64]:
-    """The same memory as 64-bit words."""
+    """View memory as 64-bit words."""
     return np.asarray(values.view(torch.int64).numpy())
 
 
 def _filled(weight: torch.Tensor) -> torch.Tensor:
-    """A weight with columns of zeros up to a multiple of `MULTIPLE`."""
+    """Pad a weight with columns of zeros to a multiple of `MULTIPLE`."""
     return nn.functional.pad(weight, (0, -weight.shape[1] % MULTIPLE))
 
 
 def _linear(layers: tuple[nn.Linear, ...], dtype: torch.dtype) -> FusedLinear:
-    """One layer in place of several of the same input."""
+    """Return one layer that replaces several with the same input."""
     weight = torch.cat([layer.weight.detach() for layer in layers])
     biases: list[torch.Tensor] = [
         layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias for layer in layers

@@ -47,7 +47,7 @@ from occdepth_ros.models.weights import with_weights
 SHIPPED: dict[str, str] = {name: f"{name}.safetensors" for name in PRESETS}
 """Weights file of each name, in `occdepth_ros/weights`."""
 FORMER_PREFIX = "picture_net."
-"""Parameters of the former architecture begin with it."""
+"""Prefix of the parameter names of the former architecture."""
 PROFILE_PREFIX = "ground_profile."
 
 
@@ -56,11 +56,11 @@ class CalibrationTables:
     """Tables of one calibration.
 
     Args:
-        fit: how the rig's image becomes the network's.
-        evidence: the matcher.
+        fit: transform from the rig's image to the network's image.
+        evidence: stereo evidence of the calibration.
         projection: projection of the voxels of the trained grid.
         visibility: projection of the voxels of the predicted grid.
-        layers: number of layers that the predicted grid lies above the trained one.
+        layers: height of the predicted grid above the trained grid, layers.
         levels: frames that follow the ground.
         grid: the trained grid.
     """
@@ -79,9 +79,9 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
 
     Args:
         name: a key of `SHIPPED`.
-        weights: a weights file, "random", or None for those that ship with the package.
-        device: "auto" (a CUDA device where there is one), "cpu", "cuda" or "cuda:N"; matching runs on the CPU.
-        precision: number format of the convolutions; "auto" takes bfloat16 where the hardware multiplies it.
+        weights: weights file, "random", or None for the shipped weights.
+        device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N"; matching runs on the CPU.
+        precision: number format of the convolutions; "auto" selects bfloat16 if the hardware multiplies it.
 
     Raises:
         ModelError: the name or the device does not exist, or the device has too little memory.
@@ -103,10 +103,10 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             ready = optimized(network, self.dtype, self._workers, self.device).to(self.device)
             self.network: EdgeBev | OptimizedEdgeBev = stored_as(ready, self.dtype)
         self.follows_ground = True
-        """Whether the network's frame follows the measured ground, and what is below the ground is unknown."""
+        """Whether the network's frame follows the measured ground, and voxels below the ground are unknown."""
         self.observer: Callable[[Undecided], None] | None = None
-        """Gets what the network says before limits and calibration are applied, of every pair."""
-        # leaves one core to matching; torch threads that wait for each other are slow beside other load
+        """Called with the output of every pair before limits and calibration are applied."""
+        # leaves one core to matching; torch threads that wait for each other are slow under other load
         self._main_worker = Workers(1, max(1, torch.get_num_threads() - 1))
         self._pose: Matrix | None = None
         self._memory: SceneMemory | None = None
@@ -193,7 +193,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
     def _recall(
         self, grid: VoxelGrid, world_from_frame: Matrix | None
     ) -> Callable[[npt.NDArray[np.uint8]], Recall] | None:
-        """What recalls earlier pairs for the present pose; None without a pose."""
+        """Return a function that recalls earlier pairs at the present pose; None without a pose."""
         self._settle()
         if world_from_frame is None:
             return None
@@ -203,14 +203,14 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         return partial(self._memory.recall, world_from_frame)
 
     def _settle(self) -> None:
-        """Wait until the pair before is remembered."""
+        """Wait until the previous pair is stored in the memory."""
         remembering, self._remembering = self._remembering, None
         if remembering is not None:
             remembering.result()
 
     @torch.inference_mode()
     def pixel_classes(self, left: ImageArray) -> npt.NDArray[np.uint8]:
-        """Class ids of the pixels without sky, `[H, W]` uint8, 255 where the network does not see the pixel.
+        """Return the class ids of the pixels without sky, `[H, W]` uint8, 255 for pixels outside the network's image.
 
         Args:
             left: `[H, W, 3]` RGB uint8, of the calibrated size.
@@ -229,7 +229,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         return np.asarray(classes.cpu().numpy())
 
     def _input(self, left: ImageArray) -> torch.Tensor:
-        """The resized left image as the image network reads it, filled up with grey, `[1, 3, H, W]`."""
+        """Return the input of the image network: the resized left image, padded with grey, `[1, 3, H, W]`."""
         padded = np.full((*self.config.image, 3), 127, np.uint8)
         padded[: left.shape[0], : left.shape[1]] = left
         return normalized(torch.from_numpy(padded)[None].to(self.device))
@@ -237,7 +237,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
 
 @torch.inference_mode()
 def compared_depth(tables: CalibrationTables, depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Visibility of every voxel of the predicted grid, and the depth map in the size of the rig's images."""
+    """Return the visibility of every voxel of the predicted grid, and the depth map at the size of the rig's images."""
     return tables.visibility.classify(depth), tables.fit.restore(depth)
 
 
@@ -248,13 +248,13 @@ def scene_inputs(
     recall: Callable[[npt.NDArray[np.uint8]], Recall] | None = None,
     workers: Workers | None = None,
 ) -> SceneInputs:
-    """The network's inputs besides the image.
+    """Return the network's inputs except the image.
 
     Args:
         measured: result of matching.
-        tables: of the calibration.
-        device: where the inputs shall lie.
-        recall: what earlier pairs showed, from the `LiftedState` of every lifted voxel; None = nothing.
+        tables: tables of the calibration.
+        device: device of the inputs.
+        recall: returns the memory of earlier pairs from the `LiftedState` of every lifted voxel; None = no memory.
         workers: threads that compute parts of the evidence; None = the calling thread.
     """
     in_view = lifted_states(measured, tables)
@@ -276,11 +276,11 @@ def scene_inputs(
 
 
 def load_network(name: str, weights: Path | str | None) -> EdgeBev:
-    """The network on the CPU, in float32, with the weights of a file, those that ship, or seeded random ones.
+    """Return the network on the CPU, in float32, with weights from a file, the shipped weights, or seeded random ones.
 
     Raises:
-        CheckpointError: the weights are missing, damaged, or of another network; those of the former architecture of
-            these names are weights of occdepth-edge-sfa.
+        CheckpointError: the weights are missing, damaged, or of another network, such as the former architecture, which
+            is now named occdepth-edge-sfa.
     """
     return with_weights(
         lambda _: EdgeBev(PRESETS[name]),
@@ -293,6 +293,6 @@ def load_network(name: str, weights: Path | str | None) -> EdgeBev:
 
 
 def _load(network: EdgeBev, state: Mapping[str, torch.Tensor], *, where: str) -> None:
-    """Load weights; those of before the ground profile get the initial one, which is zero."""
+    """Load weights; weights without a ground profile get the initial profile, which is zero."""
     profile = {key: value for key, value in network.state_dict().items() if key.startswith(PROFILE_PREFIX)}
     load_strict(network, state if profile.keys() & state.keys() else profile | dict(state), where=where)

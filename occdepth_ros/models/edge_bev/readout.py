@@ -28,13 +28,13 @@ from occdepth_ros.models.edge_bev.tables import POSITION_SCALE_M
 from occdepth_ros.models.parallel import Workers
 
 SEEN, HIDDEN, OUT_OF_VIEW = range(3)
-"""Regions by what the left image shows of a voxel."""
+"""Regions by the visibility of a voxel in the left image."""
 HIDDEN_M = 1.0
-"""Distance behind the measured surface from which a voxel counts as hidden, metres."""
+"""Distance behind the matched surface above which a voxel counts as hidden, metres."""
 STEPS, REACH = 512, 16
-"""Steps of a quantised logit, and its largest magnitude; bfloat16 has coarser steps from 0.5 on."""
+"""Steps per unit of a quantised logit, and its largest magnitude; bfloat16 has coarser steps from 0.5 on."""
 COLUMNS_AT_A_TIME = 256
-"""Lifted columns that a thread decides at a time."""
+"""Number of lifted columns per chunk of a thread."""
 OCCUPIED, UNCERTAIN = loops.OCCUPIED, UNKNOWN - 1
 """Placeholders of labels, until classes are written; only the first has the lowest bit."""
 _ANY_OCCUPIED = 0x0001_0001_0001_0001
@@ -42,7 +42,7 @@ _ANY_OCCUPIED = 0x0001_0001_0001_0001
 
 @dataclass(frozen=True)
 class Decision:
-    """What every voxel holds.
+    """Labels and confidence of every voxel.
 
     Args:
         labels: class ids, 0 = free, 255 = unknown, `[X, Y, Z]` uint8.
@@ -55,11 +55,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class Undecided:
-    """What the network says before limits and calibration are applied; the voxels of the trained grid.
+    """Output of the network before limits and calibration are applied, on the trained grid.
 
     Args:
-        probability: of occupied, not calibrated, times 255, `[X, Y, Z]` uint8.
-        names: class ids in case the voxel is occupied, `[X, Y, Z]` uint8.
+        probability: uncalibrated occupancy probability times 255, `[X, Y, Z]` uint8.
+        names: most likely occupied class ids, `[X, Y, Z]` uint8.
         certainty: probability of that class times 255, `[X, Y, Z]` uint8.
         zone: see `zones`, `[X, Y, Z]` uint8.
     """
@@ -71,7 +71,7 @@ class Undecided:
 
 
 def undecided(output: BevOutput, zone: torch.Tensor, size: tuple[int, int, int]) -> Undecided:
-    """Probabilities and names of all voxels, for the calibration; arguments as of `decide`."""
+    """Return probabilities and classes of all voxels, for the calibration; arguments as in `decide`."""
     rows = torch.arange(len(output.occupancy), device=output.occupancy.device)
     names, certainty = classify(output, rows, size[2])
     probability, certainty = (
@@ -82,11 +82,11 @@ def undecided(output: BevOutput, zone: torch.Tensor, size: tuple[int, int, int])
 
 
 def regions(state: torch.Tensor, evidence: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """Region of each lifted voxel, `[N]` int64.
+    """Return the region of each lifted voxel, `[N]` int64.
 
     Args:
-        state: `LiftedState` of each, `[N]` uint8.
-        evidence: of the lifted voxels near a surface, `[R, CHANNELS]`.
+        state: `LiftedState` of each lifted voxel, `[N]` uint8.
+        evidence: evidence of the lifted voxels near a surface, `[R, CHANNELS]`.
         rows: their flat indices, `[R]`.
     """
     by_state = torch.full((LiftedState.COUNT,), SEEN, device=state.device)
@@ -96,10 +96,10 @@ def regions(state: torch.Tensor, evidence: torch.Tensor, rows: torch.Tensor) -> 
 
 
 def zones(state: torch.Tensor, evidence: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """Zone of each lifted voxel, `[N]` int64: four times its region plus its band of distance.
+    """Return the zone of each lifted voxel, `[N]` int64: four times its region plus its distance range.
 
     Args:
-        state, evidence, rows: as of `regions`.
+        state, evidence, rows: as in `regions`.
         columns: evidence of the lifted columns, `[X/2, Y/2, COLUMN_CHANNELS]`.
     """
     bounds = columns.new_tensor(BANDS_M) / POSITION_SCALE_M[0]
@@ -116,15 +116,14 @@ def decide(
     size: tuple[int, int, int],
     workers: Workers | None = None,
 ) -> Decision:
-    """Threshold the occupancy of every voxel, and name what is occupied.
+    """Threshold the occupancy of every voxel, and classify occupied voxels.
 
     Args:
         output: of the network.
-        zone: of each lifted voxel, `[N]`, see `zones`.
-        limits: by zone the probability below which a voxel is free and from which it is occupied, `[ZONES, 2]`; in
+        zone: zone of each lifted voxel, `[N]`, see `zones`.
+        limits: probabilities below which a voxel is free and from which it is occupied, by zone, `[ZONES, 2]`; in
             between it is unknown.
-        calibration: by zone scale and offset that turn a logit into the logit of a calibrated probability,
-            `[ZONES, 2]`.
+        calibration: scale and offset that map a logit to the logit of a calibrated probability, by zone, `[ZONES, 2]`.
         size: lifted voxels along x, y, z.
         workers: threads that decide parts of the grid; None = the calling thread.
     """
@@ -140,7 +139,7 @@ def decide_by_operations(
     calibration: torch.Tensor,
     size: tuple[int, int, int],
 ) -> Decision:
-    """`decide` by operations of torch, on any device; arguments as of `decide`."""
+    """Compute `decide` by torch operations, on any device; arguments as in `decide`."""
     table = _decisions(limits, calibration)
     packed = torch.empty(len(zone), FINE, dtype=torch.int16, device=zone.device)
     code = (output.occupancy * STEPS).add_(REACH * STEPS).clamp_(0, 2 * REACH * STEPS - 1).to(torch.int32)
@@ -154,7 +153,7 @@ def decide_by_operations(
 def _decide_by_column(
     output: BevOutput, zone: torch.Tensor, table: npt.NDArray[np.int16], size: tuple[int, int, int], workers: Workers
 ) -> Decision:
-    """`decide` in one pass over the logits, on a CPU."""
+    """Compute `decide` in one pass over the logits, on a CPU."""
     decided = Decision(*(torch.empty(tuple(LIFT * n for n in size), dtype=torch.uint8) for _ in range(2)))
     fields = [output.occupancy, output.completed, output.rows, output.direct, output.named, output.cell]
     fields += [output.remembered_rows, output.remembered, output.layout]
@@ -169,7 +168,7 @@ def _decide_by_column(
 
 
 def _table_of(limits: torch.Tensor, calibration: torch.Tensor) -> npt.NDArray[np.int16]:
-    """`_decisions` by zone for `_decide_by_column`, computed once for each calibration."""
+    """Return `_decisions` for `_decide_by_column`, computed once for each calibration."""
     return _kept_table(len(limits), *(values.float().numpy().tobytes() for values in (limits, calibration)))
 
 
@@ -181,9 +180,10 @@ def _kept_table(count: int, *values: bytes) -> npt.NDArray[np.int16]:
 
 
 def _decisions(limits: torch.Tensor, calibration: torch.Tensor) -> torch.Tensor:
-    """By zone and quantised logit the label and, in the upper byte, its confidence, `[ZONES * 2 REACH STEPS]` int16.
+    """Return label and, in the upper byte, confidence by zone and quantised logit, `[ZONES * 2 REACH STEPS]` int16.
 
-    The label is a placeholder, `OCCUPIED`, where a class is needed, and `UNCERTAIN` where it is unknown.
+    The label is the placeholder `OCCUPIED` for occupied voxels, whose class is set later, and `UNCERTAIN` for unknown
+    ones.
     """
     logit = (torch.arange(2 * REACH * STEPS, device=limits.device) + 0.5) / STEPS - REACH
     probability = (calibration[:, :1] * logit + calibration[:, 1:]).sigmoid()
@@ -207,7 +207,7 @@ def _name(packed: torch.Tensor, output: BevOutput, layers: int) -> None:
 
 
 def classify(output: BevOutput, rows: torch.Tensor, layers: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Class and its probability for the eight voxels of the given lifted voxels, `[R, 8]` uint8 and float32.
+    """Return class and its probability for the eight voxels of the given lifted voxels, `[R, 8]` uint8 and float32.
 
     Args:
         output: of the network.
@@ -218,7 +218,7 @@ def classify(output: BevOutput, rows: torch.Tensor, layers: int) -> tuple[torch.
     ground = torch.tensor(GROUND_CLASSES, dtype=torch.uint8, device=rows.device)
     share, kind = _most_likely(output.kinds(rows))
     ground_share, ground_kind = _most_likely(output.layout.flatten(0, 1))
-    # one table of what the eight voxels of a lifted voxel hold: by column, and behind them by standing class
+    # one table of the classes of the eight voxels of a lifted voxel: by column, followed by the standing classes
     columns = len(output.layout)
     names = torch.cat([_of_eight(ground[ground_kind], columns), standing[:, None].expand(-1, FINE)])
     certain = torch.cat([_of_eight(ground_share, columns), share.new_ones(GROUND, FINE)])
@@ -228,19 +228,19 @@ def classify(output: BevOutput, rows: torch.Tensor, layers: int) -> tuple[torch.
 
 
 def _of_eight(values: torch.Tensor, columns: int) -> torch.Tensor:
-    """By lifted column, a value of each of its columns `[4 C]` for the eight voxels of a lifted voxel, `[C, 8]`."""
+    """Expand the values of columns `[4 C]` to the eight voxels of a lifted voxel, by lifted column, `[C, 8]`."""
     return values.view(columns, -1).repeat_interleave(LIFT, 1)
 
 
 def _most_likely(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Probability and index of the most likely class of each row, `[R, classes]` float32."""
+    """Return probability and index of the most likely class of each row of `[R, classes]` float32."""
     classes = logits.T.contiguous()
     best, index = classes.max(0)
     return (classes - best).exp_().sum(0).reciprocal_(), index
 
 
 def _unfolded(packed: torch.Tensor, size: tuple[int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lower and upper byte of `[N, 8]` int16 by lifted voxel, `[2 X, 2 Y, 2 Z]` uint8 each."""
+    """Return lower and upper byte of `[N, 8]` int16 by lifted voxel, `[2 X, 2 Y, 2 Z]` uint8 each."""
     x, y, z = size
     # two voxels above each other stay together
     pairs = packed.view(torch.int32).view(x, y, z, LIFT, LIFT).permute(0, 3, 1, 4, 2).contiguous()
@@ -249,14 +249,14 @@ def _unfolded(packed: torch.Tensor, size: tuple[int, int, int]) -> tuple[torch.T
 
 
 def unfolded(values: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
-    """`[N, 8]` by lifted voxel, the eight in C order of (x, y, z), to `[2 X, 2 Y, 2 Z]`."""
+    """Map `[N, 8]` by lifted voxel, the eight in C order of (x, y, z), to `[2 X, 2 Y, 2 Z]`."""
     x, y, z = size
     fine = values.view(x, y, z, LIFT, LIFT, LIFT).permute(0, 3, 1, 4, 2, 5)
     return fine.reshape(LIFT * x, LIFT * y, LIFT * z)
 
 
 def folded(values: torch.Tensor) -> torch.Tensor:
-    """The inverse of `unfolded`: `[2 X, 2 Y, 2 Z]` to `[N, 8]`."""
+    """Return the inverse of `unfolded`: `[2 X, 2 Y, 2 Z]` to `[N, 8]`."""
     x, y, z = values.shape
     lifted = values.view(x // LIFT, LIFT, y // LIFT, LIFT, z // LIFT, LIFT).permute(0, 2, 4, 1, 3, 5)
     return lifted.reshape(-1, FINE)

@@ -1,4 +1,4 @@
-"""Compiled loops of the readout: what every voxel holds, in one pass over the logits."""
+"""Compiled loops of the readout: labels and confidence of all voxels in one pass over the logits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occdepth_ros.models.edge_bev.formats import number
 OCCUPIED = 1
 """Placeholder of the label of occupied voxels in the table of decisions."""
 NEGLIGIBLE = np.float32(-10)
-"""Logits this far below the largest one change no confidence of 8 bits."""
+"""Distance below the largest logit from which a logit does not change a confidence of 8 bits."""
 
 
 @compiled
@@ -45,8 +45,8 @@ def decide_columns(
     Args:
         size: lifted voxels along x, y, z.
         table: see `readout._decisions`, `[zones, 2 reach steps]`.
-        steps, reach: of a quantised logit.
-        zone: of every lifted voxel, `[N]`.
+        steps, reach: steps and largest magnitude of a quantised logit.
+        zone: zone of every lifted voxel, `[N]`.
         occupancy, completed, rows, direct, named, cell, remembered_rows, remembered, layout: fields of `BevOutput`.
         standing, ground: class ids, `[GROUND]` and `[N_GROUND]`.
         labels, confidence: `[2 X, 2 Y, 2 Z]` uint8, written.
@@ -109,7 +109,7 @@ def decide_columns(
 
 @compiled
 def _most_likely(logits: Any) -> Any:
-    """Index and probability of the most likely class."""
+    """Return index and probability of the most likely class."""
     index = 0
     for c in range(1, len(logits)):
         if logits[c] > logits[index]:
@@ -124,10 +124,10 @@ def _most_likely(logits: Any) -> Any:
 
 @compiled
 def forget_below(highest: Any, labels: Any, confidence: Any) -> None:
-    """Make the voxels of each column below a layer unknown.
+    """Set the voxels of each column below a layer to unknown.
 
     Args:
-        highest: layers that are unknown, `[X, Y]`; none where not positive.
+        highest: number of unknown layers, `[X, Y]`; none if not positive.
         labels, confidence: `[X, Y, Z]` uint8, changed.
     """
     for x in range(labels.shape[0]):

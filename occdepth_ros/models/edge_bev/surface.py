@@ -20,10 +20,10 @@ NEIGHBOURS = 27
 
 
 def close_to_surface(evidence: torch.Tensor) -> torch.Tensor:
-    """Rows of `voxel_evidence` close to a matched surface or to the ground, `[S]` int64, ascending.
+    """Return the rows of `voxel_evidence` close to a matched surface or to the ground, `[S]` int64, ascending.
 
-    A lifted voxel is close if one of its eight voxels holds a matched pixel or lies within reach of the surface, if
-    its disparity differs little from that of its pixels, or if the ground passes through it.
+    A lifted voxel is close if one of its eight voxels contains a matched point or lies within reach of the surface, if
+    its disparity is close to that of its pixels, or if the ground passes through it.
     """
     rows = evidence.detach().float().cpu().contiguous()
     close = np.empty(len(rows), bool)
@@ -32,7 +32,7 @@ def close_to_surface(evidence: torch.Tensor) -> torch.Tensor:
 
 
 def neighbours_of(rows: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
-    """Places in `rows` of the 27 neighbours of each, `[S, 27]`; S where a neighbour is not among them.
+    """Return the positions in `rows` of the 27 neighbours of each row, `[S, 27]`; S for neighbours not in `rows`.
 
     Args:
         rows: flat indices of lifted voxels, `[S]`.
@@ -52,7 +52,7 @@ def neighbours_of(rows: torch.Tensor, size: tuple[int, int, int]) -> torch.Tenso
 
 
 class _GatherConv(torch.autograd.Function):
-    """Sparse convolution whose gradient is one, too: the neighbourhood is symmetric, so that nothing is scattered."""
+    """Sparse convolution whose gradient is also a gather, because the neighbourhood is symmetric."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
@@ -64,18 +64,18 @@ class _GatherConv(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:  # type: ignore[override]
         rows, weight, neighbours = ctx.saved_tensors
         out, wide = weight.shape
-        # the neighbour at an offset sees this row at the opposite offset
+        # this row is the neighbour at the opposite offset
         back = weight.view(out, NEIGHBOURS, -1).flip(1).permute(2, 1, 0).reshape(wide // NEIGHBOURS, -1)
         return _gathered(grad, neighbours) @ back.T, grad.T @ rows, None
 
 
 def _gathered(x: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
-    """Rows of the 27 neighbours side by side, `[S, 27 C]`."""
+    """Return the concatenated rows of the 27 neighbours, `[S, 27 C]`."""
     return F.pad(x, (0, 0, 0, 1)).index_select(0, neighbours.flatten()).view(len(x), NEIGHBOURS * x.shape[1])
 
 
 class SurfaceConv(nn.Module):
-    """A 3x3x3 convolution of the rows, whose absent neighbours are zero."""
+    """A 3x3x3 convolution of the rows; missing neighbours are zero."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Tables of one calibration: where the voxels of the grid lie in the left image."""
+"""Tables of one calibration: projection of the voxels of the grid into the left image."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class BevTables:
 
     Args:
         size: lifted voxels along x, y, z.
-        rows: flat index of the lifted voxels whose centre the left image shows, `[V]` int64, ascending.
-        row_of: place in `rows` of every lifted voxel, `[N]`; -1 where the image does not show it.
+        rows: flat index of the lifted voxels whose centre is in the left image, `[V]` int64, ascending.
+        row_of: position in `rows` of every lifted voxel, `[N]`; -1 outside the image.
         column: flat index of their lifted column, `[V]` int64.
         layer_centre: height of their centres above the grid's lower face, `[V]`, voxel edges.
         pixel: flat pixel of each of the eight voxels in the image of width `width`, `[V, 8]` int32; `width * height`
-            where the image does not show it.
+            outside the image.
         depth: z of each of the eight voxels in the left camera, `[V, 8]`, metres.
         centre: flat pixel of the centre of the lifted voxels, `[V]` int64.
         centre_depth: z of their centres in the left camera, `[V]`, metres.
@@ -42,13 +42,13 @@ class BevTables:
         position: forward, right and down of the lifted voxels in the left camera over `POSITION_SCALE_M`, `[V, 3]`.
         foot: lower face of every column of the grid in the left camera, `[3, X, Y]`, metres.
         up: one voxel edge along the grid's z axis in the left camera, `[3]`, metres.
-        shown: whether the image shows at least one lifted voxel of a lifted column, `[X/2, Y/2]`.
+        shown: whether at least one lifted voxel of a lifted column is in the image, `[X/2, Y/2]`.
         width, height: image size, pixels.
         cells: cells along the width of the maps of the image network.
         focal: focal lengths and principal point fx, fy, cx, cy, pixels.
-        focal_baseline: depth times disparity, pixel metres.
+        focal_baseline: product of depth and disparity, pixel metres.
         resolution: voxel edge of the prediction, metres.
-        face: pixels that the face of a voxel covers, times depth squared.
+        face: number of pixels covered by the face of a voxel, times depth squared.
     """
 
     size: tuple[int, int, int]
@@ -84,7 +84,7 @@ class BevTables:
 
     @classmethod
     def of_rig(cls, rig: StereoRig, grid: VoxelGrid, image: tuple[int, int]) -> BevTables:
-        """Tables of a rig whose images fit into the network's.
+        """Compute the tables of a rig whose images fit into the network's image.
 
         Args:
             rig: cameras of the resized images.
@@ -138,13 +138,13 @@ class BevTables:
         )
 
     def ground_cells(self, height: Floats) -> Indices:
-        """Cells of the image network's maps that show the ground of each column.
+        """Return the cells of the image network's maps that contain the ground of each column.
 
         Args:
-            height: of the ground, `[X, Y]`, voxel edges above the grid's lower face.
+            height: height of the ground, `[X, Y]`, voxel edges above the grid's lower face.
 
         Returns:
-            flat cell `[X, Y]`; -1 where the image does not show the ground.
+            flat cell `[X, Y]`; -1 where the ground is not in the image.
         """
         fx, fy, cx, cy = self.focal
         right, down, depth = (foot + up * height for foot, up in zip(self.foot, self.up, strict=True))
@@ -158,7 +158,7 @@ class BevTables:
 
 
 def _camera_points(grid: VoxelGrid, camera_from_grid: Matrix) -> npt.NDArray[np.float64]:
-    """Voxel centres in a camera's optical frame, `[N, 3]`, metres."""
+    """Return the voxel centres in a camera's optical frame, `[N, 3]`, metres."""
     axes = [grid.axis_centers(axis)[:, None] * camera_from_grid[None, :3, axis] for axis in range(3)]
     points = axes[0][:, None, None] + axes[1][None, :, None] + axes[2][None, None] + camera_from_grid[:3, 3]
     return points.reshape(-1, 3)
@@ -167,7 +167,7 @@ def _camera_points(grid: VoxelGrid, camera_from_grid: Matrix) -> npt.NDArray[np.
 def _pixels(
     points: npt.NDArray[np.float64], camera: PinholeCamera
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-    """Pixel column, pixel row and visibility of points `[..., 3]`; column and row are 0 where invisible."""
+    """Return pixel column, pixel row and visibility of points `[..., 3]`; column and row are 0 where invisible."""
     k = camera.intrinsics
     depth = np.maximum(points[..., 2], 1e-3)
     column = np.rint(points[..., 0] / depth * k[0, 0] + k[0, 2])

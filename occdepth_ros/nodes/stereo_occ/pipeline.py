@@ -27,11 +27,11 @@ from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError, per
 from occdepth_ros.stereo.swap_guard import SwappedError
 
 WATCHED = ("stream_stopped", "stream_ended")
-"""Faults that only `StreamWatch` clears; a usable pair does not clear them."""
+"""Faults that are cleared by `StreamWatch` only, not by a usable pair."""
 PATIENT = ("camera_info", "missing_tf")
 """Faults of pairs that arrive before their CameraInfo or their transform."""
 PATIENCE = 1.0
-"""Time for which such a pair is kept unless a newer pair arrives, seconds."""
+"""Time for which a pair before its CameraInfo or transform is kept unless a newer pair arrives, seconds."""
 POSE_PATIENCE = 0.05
 """Longest wait for the pose of a pair in the fixed frame, for stateful models, seconds."""
 FAULT_LASTS = 10.0
@@ -134,7 +134,7 @@ class Pipeline:
         return [*(output.publisher for output in outputs), *self.timings.publishers.values()]
 
     def use(self, settings: Settings) -> None:
-        """Use these values of the parameters from the next pair on."""
+        """Set the values of the parameters, which apply from the next pair on."""
         self.settings = settings
         if self.world is not None:
             self.world.settings = settings
@@ -219,7 +219,7 @@ class Pipeline:
                 self.faults.put("output_processing_time", Component.OUTPUT, text, lasts=FAULT_LASTS)
 
     def _place(self, stamp_ns: int) -> None:
-        """Give the model the pose of the pair; say once that there is none."""
+        """Pass the pose of the pair to the model; log once if there is none."""
         pose = self.extrinsics.world_from_grid(stamp_ns, POSE_PATIENCE)
         self.host.place(pose)
         self._unposed = self._unposed + 1 if pose is None else 0
@@ -241,7 +241,7 @@ class Pipeline:
         return self._checks[1]
 
     def note_bad(self, error: Exception) -> NamedError:
-        """Count an unusable pair; returns the error as a `NamedError`."""
+        """Count an unusable pair; return the error as a `NamedError`."""
         if self.waiting is None:
             self.failed += 1
         if isinstance(error, NamedError):
