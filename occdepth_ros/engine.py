@@ -47,7 +47,7 @@ class Engine:
         self.predictor: Predictor = create_predictor(model, weights=weights, device=device)
         exported: StereoRig | None = getattr(self.predictor, "rig", None)
         if (chosen := rig or exported) is None:
-            raise CalibrationError(f"{model} has no rig of its own", where="rig", remedy="Give the calibrated cameras.")
+            raise CalibrationError(f"{model} does not define a rig", where="rig", remedy="Give the calibrated cameras.")
         self.calibrate(chosen)
 
     def calibrate(self, rig: StereoRig, grid: VoxelGrid | None = None) -> None:

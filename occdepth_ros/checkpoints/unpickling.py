@@ -2,7 +2,7 @@
 
 A checkpoint of torch.save is a zip archive with one pickle, which refers to storages by name, and one uncompressed
 entry per storage. Files of torch before 1.6 (legacy format) are five pickles in a row (magic number, protocol, system,
-content, names of the storages) and the storages behind them. Every class and function that a pickle names is replaced
+content, names of the storages), followed by the storages. Every class and function that a pickle names is replaced
 by an inert object, except the constructors of tensors and ordered dictionaries; nothing foreign is imported or called.
 """
 
@@ -254,7 +254,7 @@ def _read_legacy(file: BinaryIO, file_size: int) -> TrainingCheckpoint:
     storages = unpickler.storages
     if not isinstance(keys, list) or not all(isinstance(key, str) and key in storages for key in keys):
         raise pickle.UnpicklingError("the names of its storages do not fit its tensors")
-    # the storages lie in this order, each behind its number of elements
+    # the storages follow in this order, each preceded by its number of elements
     begins, position = {}, pickles.tell()
     for key in keys:
         begins[key] = position + 8

@@ -106,7 +106,7 @@ def compare_on(
     """Compare on the first frames of a stereo sequence.
 
     Args:
-        model, weights, device: of the predictor.
+        model, weights, device: model, weights and device of the predictor.
         source: the stereo sequence.
         frames: number of frames.
         precision: number formats of the optimized path; None = the predictor's default.

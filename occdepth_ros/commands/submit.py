@@ -89,7 +89,7 @@ def write_submission(arguments: argparse.Namespace, root: Path) -> None:
     """Predict all test sequences into the zip, which is complete or absent.
 
     Args:
-        arguments: of the verb.
+        arguments: arguments of the verb.
         root: the folder with `sequences`.
 
     Raises:

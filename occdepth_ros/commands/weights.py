@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="ROOT",
         help="folder of the KITTI odometry sequences, for files made from a real frame "
-        "(default: ../data/kitti_mini beside the file)",
+        "(default: ../data/kitti_mini, relative to the file)",
     )
     verify.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
     verify.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument("source", type=Path, metavar="IN", help="safetensors, or a state dict of torch.save")
     pack.add_argument("target", type=Path, metavar="OUT.safetensors", help="the file to write")
     pack.add_argument(
-        "--model", choices=sorted(LICENCES), help="name to ship under (default: as the header of IN says)"
+        "--model", choices=sorted(LICENCES), help="name to ship under (default: the name in the header of IN)"
     )
     pack.add_argument("--recipe", metavar="NAME", help="recipe for the header (default: the one named like the model)")
     pack.set_defaults(action=_pack)

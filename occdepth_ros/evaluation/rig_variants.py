@@ -185,7 +185,7 @@ def _resampled(example: SceneExample, original: SceneExample, former_from_new: M
 
     A voxel that is larger than the former ones takes the nearest occupied label of the former voxels that it covers:
     the label at its centre alone would lose surfaces of one layer. The lowest layer of SemanticKITTI's ground truth is
-    free wherever it is labelled, also below the road: its labels are ignored.
+    labelled as free, even below the road: its labels are ignored.
 
     Args:
         example: the scene to change.

@@ -118,7 +118,7 @@ class About:
                 )
             model = entry["model"]
             if model not in SHIPPED and model not in PRESETS:
-                raise CheckpointError(f"the file is of an unknown model {model!r}", where=where)
+                raise CheckpointError(f"the file contains an unknown model {model!r}", where=where)
             about = cls(model, _rig(entry["rig"]), _grid(entry["grid"]), str(entry["version"]), str(entry["weights"]))
             about.config.check_grid(about.grid)
             size = entry["network_picture"]

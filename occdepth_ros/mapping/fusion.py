@@ -59,7 +59,7 @@ class OccupancyMap:
         """Fuse one prediction.
 
         Args:
-            prediction: on a grid of the map's resolution.
+            prediction: prediction on a grid of the map's resolution.
             map_from_grid: pose of the grid's frame in the map's frame at the time of the images, `[4, 4]`.
 
         Raises:

@@ -106,7 +106,7 @@ class MapState:
     def extent(self) -> tuple[Lattice, Lattice]:
         """Return the lowest index and size of the smallest box of whole blocks that holds all evidence of the window.
 
-        The box has one block where there is no evidence.
+        Without any evidence, the box has one block.
         """
         filled = _filled_blocks(self.voxels.seen, self.voxels.completed)
         low, size = [], []

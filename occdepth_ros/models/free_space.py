@@ -1,4 +1,4 @@
-"""Limits the free space of any predictor to what unambiguous stereo matches support."""
+"""Limits the free space of any predictor to space that unambiguous stereo matches support."""
 
 from __future__ import annotations
 

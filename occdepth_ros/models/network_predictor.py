@@ -70,7 +70,7 @@ class NetworkPredictor(ABC, Generic[Tables]):
         """Predict one pair.
 
         Args:
-            tables: of the current calibration.
+            tables: tables of the current calibration.
             images: left and right, `[H, W, 3]` RGB uint8.
             clock: takes a lap at the end of every stage; the last stage, "postprocess", is ended by the caller.
 

@@ -35,7 +35,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Read all tensors.
 
     Raises:
-        ValueError: the file is damaged, cut off, or has a tensor of an unknown type; the text names the entry.
+        ValueError: the file is damaged or truncated, or has a tensor of an unknown type; the text names the entry.
         OSError: the file cannot be read.
     """
     content = bytearray(path.read_bytes())

@@ -18,7 +18,7 @@ def compare(surface: Any, pixel: Any, nearest: Any, unseen: Any, out: Any) -> No
 
     Args:
         surface: depth by pixel, metres; NaN = none.
-        pixel, nearest, unseen: of each voxel; `nearest` is infinite outside the view.
+        pixel, nearest, unseen: fields of each voxel; `nearest` is infinite outside the view.
         out: values of `Visibility`, uint8.
     """
     for i in range(len(pixel)):

@@ -38,7 +38,7 @@ def nearest(cells: npt.NDArray[np.bool_], point: tuple[float, float], radius: fl
 
     Args:
         cells: `[X, Y]`.
-        point, radius: in cells; cell (0, 0) is centred at (0, 0).
+        point, radius: position and distance in cells; cell (0, 0) is centred at (0, 0).
     """
     index = np.argwhere(cells)
     if not len(index):

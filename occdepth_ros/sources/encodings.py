@@ -177,7 +177,7 @@ class ImageDecoder:
 
         Raises:
             EncodingError: the format is not a still image.
-            ImageError: the data are damaged or cut off.
+            ImageError: the data are damaged or truncated.
         """
         encoding = form.partition(";")[0].strip()
         if "compressedDepth" in form or encoding.lower() in _VIDEO_FORMATS:

@@ -58,7 +58,7 @@ def image_size(path: Path) -> Size:
     """Return width and height of an image file; the file is checked to be complete.
 
     Raises:
-        ImageError: the file cannot be read, is not an image, is damaged or cut off, or a side exceeds 16384 pixels.
+        ImageError: the file cannot be read, is not an image, is damaged or truncated, or a side exceeds 16384 pixels.
     """
     return _checked_size(_contents(path), str(path))
 
@@ -88,7 +88,7 @@ def contents_size(contents: bytes) -> Size | None:
 
 
 def exif_orientation(path: Path) -> int:
-    """Return the orientation that the EXIF data of a file state, 1 to 8; 1 where there are none."""
+    """Return the orientation that the EXIF data of a file state, 1 to 8; 1 without EXIF data."""
     try:
         with Image.open(path) as image:
             return int(image.getexif().get(_ORIENTATION, 1))

@@ -84,7 +84,7 @@ class FileSequence:
 
         Raises:
             IndexError: there is no such frame.
-            ImageError: a file is missing, damaged, cut off, or of another size than the calibration.
+            ImageError: a file is missing, damaged or truncated, or its size differs from that of the calibration.
         """
         size = (self.rig.left.width, self.rig.left.height)
         left, grey = read_image(self.left[index], size, self._levels)

@@ -96,7 +96,7 @@ class Distortion:
 
         Args:
             k: intrinsics of the raw image, `[3, 3]`.
-            rotation: from the raw to the rectified camera frame, `[3, 3]`.
+            rotation: rotation from the raw to the rectified camera frame, `[3, 3]`.
             projection: intrinsics of the rectified image, `[3, 3]`.
             size: width and height of the rectified image, pixels.
         """

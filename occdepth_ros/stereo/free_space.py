@@ -65,7 +65,7 @@ class FreeSpaceGuard:
     def applied(
         self, labels: Voxels, confidence: Voxels, visibility: Voxels, matched: npt.NDArray[np.bool_]
     ) -> tuple[Voxels, Voxels, Voxels]:
-        """Limit labels, confidence and visibility to what matches support, `[X, Y, Z]` each.
+        """Limit labels, confidence and visibility by the matches, `[X, Y, Z]` each.
 
         Free voxels without matches around their pixel become unknown, and no voxel in these areas is SEEN.
 

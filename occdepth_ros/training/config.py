@@ -110,7 +110,7 @@ class Recipe:
         optimization: AdamW and its schedule.
         epochs: number of passes over the training scenes, rounded to whole rounds of `save_every` steps. For several
             data sets with shares: the average over all of their scenes.
-        steps: optimizer steps, rounded likewise; 0 = derived from `epochs`.
+        steps: optimizer steps, rounded to whole rounds; 0 = derived from `epochs`.
         scenes_per_step: scenes per optimizer step on all devices together; gradients are accumulated to reach it.
         batch_size: scenes per forward pass of a device.
         precision: number format of the convolutions.

@@ -77,7 +77,7 @@ class TrainingPlan:
     Args:
         data: names of the folders that the user specifies.
         folds: held-out places by name of the fold.
-        stages: in their order.
+        stages: stages in the order of execution.
     """
 
     data: tuple[str, ...]

@@ -107,7 +107,7 @@ def test_the_node_loads_a_file_before_the_first_camera_info(b3: Exported) -> Non
 
 
 def test_a_model_without_a_file_needs_a_rig() -> None:
-    with pytest.raises(CalibrationError, match="no rig"):
+    with pytest.raises(CalibrationError, match="does not define a rig"):
         Engine(None, GRID, model="stereo-geometry")
 
 

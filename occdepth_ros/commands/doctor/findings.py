@@ -43,7 +43,7 @@ def print_findings(findings: Sequence[Finding], closing: tuple[str, str], *, as_
     """Print the findings as lines or as JSON.
 
     Args:
-        findings: in the order of the report.
+        findings: findings in the order of the report.
         closing: last line if `is_good`, and otherwise.
         as_json: print JSON.
     """

@@ -109,7 +109,7 @@ def _rows(found: RigAssessment) -> Finding:
 
 def _delay(found: RigAssessment) -> Finding:
     if found.delay is None or found.delay_error > DELAY_ERROR:
-        text = "not measurable: the images hardly move, or consecutive images are missing"
+        text = "not measurable: too little image motion, or consecutive images are missing"
         return Finding("delay", State.NOTE, text, "give images of a moving or turning robot")
     milliseconds, error = 1e3 * found.delay, 1e3 * found.delay_error
     text = f"the right image is {_signed(milliseconds, 1)} ms later than the left one (standard error {error:.1f} ms)"

@@ -68,7 +68,7 @@ class Outcome:
 
 
 def run_task(task: Task) -> Outcome:
-    """Run one drive in a process of its own and record it when it is complete."""
+    """Run one drive in a separate process and record its completion."""
     out = Path(task.out)
     began = time.perf_counter()
     environment = dict(os.environ)

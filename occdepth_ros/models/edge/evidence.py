@@ -93,7 +93,7 @@ class Observation:
     def applied(
         self, labels: npt.NDArray[np.uint8], confidence: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Limit labels, confidence and visibility of a prediction to what this evidence supports, `[X, Y, Z]` each.
+        """Limit labels, confidence and visibility of a prediction by this evidence, `[X, Y, Z]` each.
 
         A free voxel is SEEN only if rays pass through it, an occupied one only if a ray ends in it or next to it. Free
         voxels in view without a match on their ray become unknown, because only the image prior supports them.

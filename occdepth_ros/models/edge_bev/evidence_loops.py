@@ -150,7 +150,7 @@ def write_hits(voxel: Any, hits: Any, size: Any, row_of: Any, place: Any, depth:
         hits: number of these points, `[K]`.
         size: lifted voxels along x, y, z.
         row_of: place of every lifted voxel in the tables; -1 out of view.
-        place: row of each place in the tables, -1 where there is none.
+        place: row of each index of the tables, -1 = none.
         depth: of the eight voxels, metres, `[V, 8]`.
         face: number of pixels covered by the face of a voxel, times depth squared.
         out: channels of `voxel_evidence`, `[R, CHANNELS]`; those of the hits are initially 0.

@@ -66,7 +66,7 @@ class SceneInputs:
     recall: Recall
 
     def to(self, device: torch.device | str) -> SceneInputs:
-        """The same on another device."""
+        """Return a copy on another device."""
         return SceneInputs(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 

@@ -256,7 +256,7 @@ class OptimizedSurfaceBlock(nn.Module):
     def _convolved(
         self, linear: FusedLinear, x: torch.Tensor, neighbours: torch.Tensor, shortcut: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """`[S, C]` to the same."""
+        """Map `[S, C]` to the same shape."""
         out = torch.empty_like(x)
         words = _words(torch.cat([x, x.new_zeros(1, x.shape[1])]))
         places = neighbours.numpy()

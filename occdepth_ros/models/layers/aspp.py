@@ -35,7 +35,7 @@ class DilatedBranches(nn.Module):
 
 
 class Aspp3d(DilatedBranches):
-    """The pyramid as a module of its own."""
+    """The pyramid as a separate module."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[B, C, X, Y, Z]` to the same shape."""

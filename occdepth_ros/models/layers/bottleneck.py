@@ -48,7 +48,7 @@ class Bottleneck3d(nn.Module):
         self.conv5 = nn.Conv3d(planes, out_channels, 1, bias=False)
         self.bn5 = nn.BatchNorm3d(out_channels)
         self.relu = nn.ReLU(inplace=True)
-        # Published checkpoints also contain these three for stride 1, where they are unused.
+        # Published checkpoints also contain these three for stride 1, but do not use them.
         self.downsample2 = _pooled_projection(planes, (1, s, 1))
         self.downsample3 = _pooled_projection(planes, (s, 1, 1))
         self.downsample4 = _pooled_projection(planes, (s, 1, 1))

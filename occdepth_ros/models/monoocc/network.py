@@ -227,7 +227,7 @@ class MonoOcc(nn.Module):
         """Compute the volume of working voxels.
 
         Args:
-            features: from `features`, `[V, C, h, w]`.
+            features: result of `features`, `[V, C, h, w]`.
             references: projections of the working voxels into the V images.
             proposed: whether a working voxel is a proposal, `[N]`.
             wanted: flat indices of the requested voxels, `[W]`, ascending; None = all. Their features do not depend on
@@ -243,7 +243,7 @@ class MonoOcc(nn.Module):
         return Volumes(proposals, queries, attended, late)
 
     def forward(self, images: torch.Tensor, references: References, proposed: torch.Tensor) -> torch.Tensor:
-        """Return the class logits `[n_classes, X, Y, Z]` of one sample; arguments as of `features` and `volumes`."""
+        """Return the class logits `[n_classes, X, Y, Z]` of one sample; arguments as in `features` and `volumes`."""
         return self.pts_bbox_head.classify(self.volumes(self.features(images), references, proposed).last)
 
 

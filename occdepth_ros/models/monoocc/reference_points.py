@@ -22,7 +22,7 @@ class References:
 
     Args:
         points: u and v as fractions of the image's width and height, `[V, N, 2]` float32.
-        visible: in front of the camera and strictly inside the image, `[V, N]`.
+        visible: whether a voxel is in front of the camera and strictly inside the image, `[V, N]`.
     """
 
     points: torch.Tensor

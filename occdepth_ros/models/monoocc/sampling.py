@@ -30,7 +30,7 @@ def sample_and_sum(table: torch.Tensor, locations: torch.Tensor, weights: torch.
     """Sample each head's channels at its points, and sum them up by weight; zero outside.
 
     Args:
-        table: from `padded_map`, `[h + 3, w + 3, heads, d]`.
+        table: result of `padded_map`, `[h + 3, w + 3, heads, d]`.
         locations: x and y, `[N, heads, points, 2]` float32, pixels of the map without margin, centres at integers.
         weights: `[N, heads, points]`.
 

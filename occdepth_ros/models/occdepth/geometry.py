@@ -25,7 +25,7 @@ class SceneGeometry:
 
     Args:
         size: lifted voxels along x, y, z.
-        pixels: by 2-D scale, flat pixel index in that scale's map, `[V, N, P]` int64, 0 where invisible.
+        pixels: flat pixel index in the map of each 2-D scale, `[V, N, P]` int64, 0 where invisible.
         visible: whether the pattern pixel is in the image and before the camera, `[V, N, P]` bool.
         camera_scalar: 1000 sqrt(1/fx² + 1/fy²), `[V]`.
         oad_grid: sampling positions of voxels in the depth distribution, `[V, X, Y, Z, 3]`; None without depth module.

@@ -151,7 +151,7 @@ class Replay(Node):
             raise damaged
 
     def _prepare(self, index: int) -> Prepared | ImageError:
-        """Read one frame; return the error where its images are damaged."""
+        """Read one frame; return the error if its images are damaged."""
         try:
             frame = self.source[index]
         except ImageError as error:

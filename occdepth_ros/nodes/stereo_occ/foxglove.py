@@ -12,7 +12,7 @@ from occdepth_ros.outputs.voxel_grid import CHANNELS, FOXGLOVE_FIELDS, ColoredCe
 
 
 def encode_foxglove_voxels(kind: type[Any], field: type[Any], cells: ColoredCells, stamp_ns: int, frame: str) -> bytes:
-    """Return a serialised foxglove_msgs/VoxelGrid; fields that this package does not know have their defaults.
+    """Return a serialised foxglove_msgs/VoxelGrid; other fields have their default values.
 
     Args:
         kind, field: the installed message types VoxelGrid and PackedElementField.

@@ -180,7 +180,7 @@ class MapServer:
         self._worker.slot.put(PlacedPrediction(prediction, pose))
 
     def _fuse(self, item: PlacedPrediction) -> None:
-        # networks predict false terrain at the side faces, which the map would keep wherever they have been
+        # networks predict false terrain at the side faces, which the map would accumulate along the path
         labels = selected_labels(item.prediction, Selection("all", border=self.settings.border_voxels))
         with self._lock:
             self.world.integrate(replace(item.prediction, labels=labels), item.map_from_grid)

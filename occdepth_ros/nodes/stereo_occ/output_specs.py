@@ -267,7 +267,7 @@ OUTPUTS = (
     *available(
         OutputSpec("voxel_grid", VOXEL_GRID, RESULT, _voxel_grid),
         OutputSpec("foxglove_voxels", FOXGLOVE_VOXELS, RESULT, _foxglove_voxels),
-        # beside ~/points and at its rate: value i belongs to point i
+        # next to ~/points and at its rate: value i belongs to point i
         OutputSpec("point_labels", Image, RESULT, _point_labels, **BESIDE_POINTS),
         OutputSpec("point_confidence", Image, RESULT, _point_confidence, **BESIDE_POINTS),
         OutputSpec("label_info", LABEL_INFO, LATCHED, _label_info, is_constant=True, **BESIDE_POINTS),

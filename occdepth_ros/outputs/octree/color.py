@@ -128,7 +128,7 @@ def _write(
     corner = np.zeros((DEPTH + 1, 3), np.int64)  # index of its first child along x, y, z
     first = np.zeros(DEPTH + 1, np.int64)  # flat index of its first child
     following = np.zeros(DEPTH + 1, np.int64)  # next child
-    place = np.zeros(DEPTH + 1, np.uint64)  # where it is written
+    place = np.zeros(DEPTH + 1, np.uint64)  # position in the stream
     best = np.zeros(DEPTH + 1, np.uint64)  # cell with the highest log-odds below it
     mask = np.zeros(DEPTH + 1, np.uint64)
     total = np.zeros(DEPTH + 1, np.uint64)  # sum of the packed colours of its children

@@ -1,4 +1,4 @@
-"""Sequential reading of MCAP and ROS 1 bag files without an index: recordings that were cut off or not closed.
+"""Sequential reading of MCAP and ROS 1 bag files without an index: recordings that were truncated or not closed.
 
 Formats: the MCAP specification (mcap.dev/spec), and wiki.ros.org/Bags/Format/2.0. Records are read until the file ends
 or is damaged; chunks that cannot be decompressed are skipped.

@@ -131,7 +131,7 @@ def _grid_from_left(entry: object, file: Path) -> Matrix:
     translation = numbers_of(entry.get("translation", (0, 0, 0)), 3, "grid_from_left: translation", file)
     x, y, z, w = quaternion = numbers_of(entry.get("rotation", LEVEL), 4, "grid_from_left: rotation", file)
     if abs(float(np.linalg.norm(quaternion)) - 1) > 1e-2:
-        raise CalibrationError("the quaternion of grid_from_left is not of length 1", where=str(file))
+        raise CalibrationError("the quaternion of grid_from_left does not have length 1", where=str(file))
     x, y, z, w = quaternion / np.linalg.norm(quaternion)
     pose = np.eye(4)
     pose[:3, :3] = [

@@ -144,7 +144,7 @@ def _baseline(entries: Mapping[str, Any], file: Path) -> float:
 
 
 def _shifted(left: CameraCalibration, baseline: float) -> CameraCalibration:
-    """Return the right camera of a rig without a projection of its own."""
+    """Return the right camera of a rig without a separate projection."""
     p = np.array(left.p)
     p[0, 3] -= p[0, 0] * baseline
     return CameraCalibration(left.size, left.k, left.d, left.r, p, left.distortion_model, where=left.where)

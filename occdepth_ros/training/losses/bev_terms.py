@@ -70,7 +70,7 @@ def voxel_terms(output: BevOutput, target: torch.Tensor, columns: int = 0) -> di
 
     Args:
         output: logits.
-        target: by lifted voxel, `[N, 8]`: class ids, 0, `FREE_HIDDEN` and `FREE_OUTSIDE` free, 255 unknown.
+        target: target by lifted voxel, `[N, 8]`: class ids, 0, `FREE_HIDDEN` and `FREE_OUTSIDE` free, 255 unknown.
         columns: number of randomly sampled lifted columns for all terms; 0 = all.
     """
     row = torch.arange(len(target), device=target.device)

@@ -102,8 +102,8 @@ class EvidenceTask(ABC):
         """Match the pair and create the targets of one scene.
 
         Returns:
-            the network inputs of `evidence`; `ground_truth` `[X, Y, Z]` uint8; `target`, the same, cropped to `window`
-            in training with windows.
+            the network inputs of `evidence`; `ground_truth` `[X, Y, Z]` uint8; `target`, the ground truth, cropped to
+            `window` in training with windows.
 
         Raises:
             GridError: the voxel size of the ground truth differs from the network's.

@@ -69,7 +69,8 @@ class Js3cNetTask(EvidenceTask):
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the class-weighted cross entropies of voxels, points, and points refined by the completion.
 
-        The terms have equal weights. The published weights are trained, but hundreds of steps hardly change them.
+        The terms have equal weights. The published weights of the terms are trained, but change little in hundreds of
+        steps.
         """
         terms: dict[str, list[torch.Tensor]] = {"completion": [], "points": [], "interaction": []}
         for i, surface in enumerate(batch["surface"]):

@@ -64,7 +64,7 @@ def _tracks(scene: Scene, x: Array, across: Array, road: Mask, color: Array) -> 
 
 
 def _kerbs(scene: Scene, x: Array, across: Array, label: Labels, footprint: Array, color: Array) -> None:
-    """Paint granite kerb stones of one metre beside the carriageway and its bays, and the gutter before them."""
+    """Paint granite kerb stones of one metre next to the carriageway and its bays, and the gutter before them."""
     asphalt = (label == LABEL["road"]) | (label == LABEL["parking"])
     for side in scene.sides:
         off = side.sign * across - side.bay

@@ -54,7 +54,8 @@ class Side:
 
     Args:
         sign: 1 on the left, -1 on the right.
-        road, bay, walk, verge, far: where carriageway, parking bay, sidewalk, verge and plots end, from the middle.
+        road, bay, walk, verge, far: distances from the middle at which carriageway, parking bay, sidewalk, verge and
+            plots end.
         labels: class ids of the five strips beyond the carriageway.
         trees: whether there is a row of street trees.
         rail: whether there is a guard rail.

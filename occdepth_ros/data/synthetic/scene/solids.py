@@ -87,7 +87,7 @@ def box(
     paint: Paint = Paint.UNIFORM,
     cuts: Sequence[tuple[Triple, Triple]] = (),
 ) -> Block:
-    """Build an axis-aligned box cut off in front of the planes `cuts` (outward normal, a point on the plane)."""
+    """Build an axis-aligned box clipped by the planes `cuts` (outward normal, a point on the plane)."""
     low, high = np.array(lower), np.array(upper)
     planes = np.zeros((6 + len(cuts), 4))
     planes[[0, 1, 2], [0, 1, 2]], planes[:3, 3] = 1, high

@@ -75,7 +75,7 @@ class SweepBuffer:
         """Return the points of the present and the stored pairs in the present grid's frame; store the present pair.
 
         Args:
-            points: of the present pair, `[3, N]` metres.
+            points: points of the present pair, `[3, N]` metres.
             world_from_grid: pose of the grid's frame, `[4, 4]`; None = unknown, stored pairs are dropped.
         """
         if world_from_grid is None:

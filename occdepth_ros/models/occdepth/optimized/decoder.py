@@ -33,8 +33,7 @@ class SparsePixels:
     """The P pixels of the finest map that voxels read, in all V views; rows are numbered across the views.
 
     Args:
-        around: by view, sorted flat indices of the A pixels whose inner value is needed: those that voxels read and
-            their neighbours.
+        around: sorted flat indices of the A required pixels by view: the pixels that voxels read and their neighbours.
         neighbours: rows of `around` in the 3x3 neighbourhood of every pixel, `[P * 9]`; pixels outside the
             image have the row after the last one.
         patches: index of the first value of each of the three rows of the 3x3 image patch around every pixel of
@@ -55,7 +54,7 @@ def sparse_pixels_of(pixels: list[torch.Tensor], height: int, width: int) -> tup
     """Return the pixels that the finest block computes.
 
     Args:
-        pixels: by view, flat indices of the pixels that voxels read, sorted and unique.
+        pixels: sorted unique flat indices of the pixels that voxels read, by view.
         height, width: size of the finest map.
 
     Returns:

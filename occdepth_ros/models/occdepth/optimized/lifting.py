@@ -19,7 +19,7 @@ def lift_seen(config: OccDepthConfig, rows: Mapping[int, torch.Tensor], tables: 
 
     Args:
         config: the network.
-        rows: by scale, the map's pixels of all views, `[n, C]`.
+        rows: pixels of the maps of all views by scale, `[n, C]`.
         tables: tables of the calibration.
     """
     count = len(tables.seen)

@@ -18,7 +18,7 @@ class OptimizedTables:
     Args:
         geometry: the tables of the reference network.
         seen: indices of the visible voxels in C order, `[S]`.
-        rows: by scale, row of the map that a visible voxel reads, numbered across the views, `[V, S, P]`; 0 where
+        rows: row of the map of each scale that a visible voxel reads, numbered across the views, `[V, S, P]`; 0 where
             invisible.
         visible: whether the pattern pixel is visible in a view, `[V, S, P]`.
         sparse_pixels: the pixels that the finest block computes; None = whole maps.
