@@ -27,7 +27,7 @@ from occdepth_ros.errors import ImageError, SourceError
 from occdepth_ros.evaluation.tally import GroundTruthScores, comparable, scores_line
 from occdepth_ros.files import whole_file, write_whole
 from occdepth_ros.mapping import MapConfig, OccupancyMap
-from occdepth_ros.mapping.files import SUFFIXES, save_map
+from occdepth_ros.mapping.files import SUFFIXES, load_map, save_map
 from occdepth_ros.mapping.fusion import REANCHORED
 from occdepth_ros.mapping.resampling import resample
 from occdepth_ros.models.registry import DEFAULT_MODEL
@@ -95,6 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help=f"the map: {', '.join(SUFFIXES)}; a folder for many drives",
     )
+    add("--load", type=Path, metavar="FILE", help="map file whose map the drive is added to; same frame and resolution")
     add("--model", metavar="NAME", default=DEFAULT_MODEL, help="model (default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
@@ -132,6 +133,8 @@ def run(arguments: argparse.Namespace) -> int:
     engine = Engine(rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
     make_repeatable(engine)
     world = OccupancyMap(MapConfig(resolution=grid.resolution))
+    if arguments.load:
+        load_map(arguments.load, world)
     report = fuse_drive(source, engine, frames, world)
     warnings = [f"{warning.name}: {warning}" for warning in source.description.warnings] + report.left_out()
     for text in report.left_out():

@@ -1,4 +1,4 @@
-"""Map files: `.npz` files are complete and can be loaded again; `.bt` and `.ot` are OctoMap files for other tools."""
+"""Map files: `.npz` files are complete; `.bt` and `.ot` are OctoMap files, which other tools read and write."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from occdepth_ros.errors import SourceError
+from occdepth_ros.errors import OccDepthError, SourceError
 from occdepth_ros.files import whole_file
+from occdepth_ros.mapping.evidence import tick_of
 from occdepth_ros.mapping.fusion import OccupancyMap
+from occdepth_ros.mapping.octree_blocks import blocks_of
 from occdepth_ros.mapping.store import Key, check
 from occdepth_ros.outputs.octomap import write_bt, write_ot
+from occdepth_ros.outputs.octree.files import read_octree
 from occdepth_ros.outputs.selection import Selection
 
 FORMAT = "occdepth_ros map 1"
@@ -57,20 +60,22 @@ def save_map(path: Path, world: OccupancyMap) -> None:
 
 
 def load_map(path: Path, world: OccupancyMap) -> None:
-    """Replace the content of a map by that of an `.npz` file.
+    """Replace the content of a map by that of a file.
+
+    `.npz` holds the whole map. `.ot` (ColorOcTree) holds occupied cells with class and confidence and free cells,
+    `.bt` and `.ot` (OcTree) hold occupied and free cells without classes; see `blocks_of`. They may come from other
+    tools. Their cells count as seen, at the time of the newest prediction.
 
     Raises:
         SourceError: the file cannot be read, is damaged, or has another resolution or class table. The map is
             unchanged then.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_FILE_BYTES:
-                raise ValueError(f"more than {MAX_FILE_BYTES >> 20} MB of content")
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(bytes(file["about"]).decode())
-            keys, ends, payload = file["keys"], file["ends"], bytes(file["payload"])
-        blocks = _blocks(about, keys, ends, payload)
+        if path.suffix in (".bt", ".ot"):
+            stamp_ns = world.stamp_ns or 0
+            blocks = _octree_blocks(path, world, tick_of(stamp_ns))
+        else:
+            blocks, stamp_ns = _npz_blocks(path, world)
     except OSError as error:
         raise SourceError(
             f"cannot be read: {error.strerror or error}", where=str(path), remedy="Check the path."
@@ -79,16 +84,47 @@ def load_map(path: Path, world: OccupancyMap) -> None:
         raise SourceError(
             f"is no map file of this package, or is damaged: {error}",
             where=str(path),
-            remedy="Load an .npz file that `occdepth map` or the service save_map wrote.",
+            remedy="Load a file that `occdepth map`, the service save_map or OctoMap wrote.",
         ) from None
-    if abs(about["resolution"] - world.config.resolution) > 1e-6 or about["classes"] != list(world.classes.names):
+    world.replace_blocks(blocks, stamp_ns)
+
+
+def _npz_blocks(path: Path, world: OccupancyMap) -> tuple[dict[Key, bytes], int]:
+    """Return the blocks and the stamp of an `.npz` file."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > MAX_FILE_BYTES:
+            raise ValueError(f"more than {MAX_FILE_BYTES >> 20} MB of content")
+    with np.load(path, allow_pickle=False) as file:
+        about = json.loads(bytes(file["about"]).decode())
+        keys, ends, payload = file["keys"], file["ends"], bytes(file["payload"])
+    blocks = _blocks(about, keys, ends, payload)
+    _check_resolution(path, about["resolution"], world)
+    if about["classes"] != list(world.classes.names):
         raise SourceError(
-            f"the map has voxels of {about['resolution']:g} m and {len(about['classes']) - 1} classes, this one "
-            f"{world.config.resolution:g} m and {len(world.classes) - 1}",
+            f"the map has {len(about['classes']) - 1} classes, this one {len(world.classes) - 1}, or other names",
             where=str(path),
-            remedy="Load it with the configuration that it was saved with.",
+            remedy="Load it with the model that it was saved with.",
         )
-    world.replace_blocks(blocks, int(about["stamp_ns"]))
+    return blocks, int(about["stamp_ns"])
+
+
+def _octree_blocks(path: Path, world: OccupancyMap, tick: int) -> dict[Key, bytes]:
+    """Return the blocks of a `.bt` or `.ot` file."""
+    file = read_octree(path)
+    _check_resolution(path, file.resolution, world)
+    try:
+        return blocks_of(file, world.config, world.classes, tick)
+    except OccDepthError as error:  # of a stream; the file is named where it is caught
+        raise ValueError(error.what) from None
+
+
+def _check_resolution(path: Path, resolution: float, world: OccupancyMap) -> None:
+    if abs(resolution - world.config.resolution) > 1e-6:
+        raise SourceError(
+            f"the map has voxels of {resolution:g} m, this one {world.config.resolution:g} m",
+            where=str(path),
+            remedy="Load it with the resolution that it was saved with.",
+        )
 
 
 def _write_npz(path: Path, world: OccupancyMap, blocks: dict[Key, bytes]) -> None:

@@ -67,6 +67,8 @@ class OccupancyMap:
         """
         grid = prediction.grid
         self._check(grid, map_from_grid)
+        if self._pose is None and (self.stamp_ns or 0) > prediction.stamp_ns:
+            self.stamp_ns = None  # a loaded map of a later time, whose voxels would not age before that time
         self._watch_for_jumps(map_from_grid, prediction.stamp_ns)
         state = self._follow(grid, map_from_grid)
         elapsed = (prediction.stamp_ns - self.stamp_ns) / 1e9 if self.stamp_ns else 0.0

@@ -11,8 +11,10 @@ from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.mapping.config import MapConfig
 from occdepth_ros.mapping.fusion import OccupancyMap
+from occdepth_ros.mapping.octree_blocks import blocks_of
 from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.octomap import occupancy_stream, semantic_stream
+from occdepth_ros.outputs.octree.files import OctreeFile
 from occdepth_ros.outputs.points import point_rows
 from occdepth_ros.outputs.selection import Selection
 from occdepth_ros.outputs.voxel_grid import colored_cells
@@ -35,8 +37,10 @@ def warm_up() -> None:
         shifted = OccupancyPrediction(grid, labels, confidence, visibility, depth, stamp_ns=step * 100_000_000)
         world.integrate(shifted, pose)
     world.snapshot()
-    occupancy_stream(prediction, Selection("seen"))
-    semantic_stream(prediction, Selection("seen"))
+    binary = OctreeFile("OcTree", True, 0.2, occupancy_stream(prediction, Selection("seen")))
+    full = OctreeFile("ColorOcTree", False, 0.2, semantic_stream(prediction, Selection("seen")))
+    for file in (binary, full):
+        blocks_of(file, world.config, world.classes, 0)
     point_rows(prediction, "all", 0.0)
     encode_markers(prediction, "map", "all")
     colored_cells(prediction, "all")

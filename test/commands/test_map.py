@@ -14,9 +14,9 @@ from occdepth_ros.cli import main
 from occdepth_ros.commands import map as verb
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.mapping import MapConfig, OccupancyMap
-from occdepth_ros.mapping.files import load_map
+from occdepth_ros.mapping.files import load_map, save_map
 from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
-from occdepth_ros.prediction import Visibility
+from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources.base import SceneGroundTruth, SourceDescription, StereoFrame
 
 LEFT_P = np.array([[180.0, 0, 80, 0], [0, 180, 24, 0], [0, 0, 1, 0]])
@@ -112,6 +112,27 @@ def test_fusion_fills_what_single_frames_miss(drive: Drive, tmp_path: Path, caps
 def test_octomap_files_are_written(drive: Drive, tmp_path: Path, suffix: str) -> None:
     assert main(["map", "--count", "2", "--out", str(tmp_path / f"map{suffix}")]) == 0
     assert (tmp_path / f"map{suffix}").read_bytes().startswith(b"# Octomap OcTree")
+
+
+def test_a_drive_is_added_to_a_loaded_map(drive: Drive, tmp_path: Path) -> None:
+    first, more = tmp_path / "first.ot", tmp_path / "more.npz"
+    behind = OccupancyMap(MapConfig())
+    pose = np.eye(4)
+    pose[0, 3] = -60.0
+    behind.integrate(
+        OccupancyPrediction(
+            GRID, world_labels(0), *[np.full(GRID.size, n, np.uint8) for n in (250, 0)], np.ones((1, 1), np.float32)
+        ),
+        pose,
+    )
+    save_map(first, behind)
+    assert main(["map", "--count", "1", "--load", str(first), "--out", str(more)]) == 0
+    world = OccupancyMap(MapConfig())
+    load_map(more, world)
+    houses = np.argwhere(world.whole().labels == 13)[:, 0] * GRID.resolution
+    # 20 m ahead of each of the two places
+    assert np.ptp(houses) > 60.0
+    assert main(["map", "--load", str(tmp_path / "absent.ot"), "--out", str(more)]) == 2
 
 
 def test_what_cannot_be_fused_is_named(drive: Drive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,8 @@ from helpers.predictions import predict, predictions, random_labels
 from hypothesis import HealthCheck, given, settings
 
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.mapping import MapConfig, OccupancyMap
+from occdepth_ros.mapping.files import load_map
 from occdepth_ros.outputs import octomap
 from occdepth_ros.outputs.octree import read_binary_stream
 from occdepth_ros.outputs.octree.files import node_count
@@ -118,3 +120,21 @@ def test_a_semantic_kitti_scene_round_trips(tmp_path: Path, kitti_mini: Path) ->
     occupied, free = read_binary_stream(body(tmp_path / "b.bt"), prediction.grid)
     assert np.array_equal(occupied, prediction.occupied)
     assert np.array_equal(free, prediction.free)
+
+
+def test_a_map_loads_trees_that_the_library_wrote(tmp_path: Path) -> None:
+    tree = pyoctomap.OcTree(0.2)
+    occupied = np.array([[1.1, 0.1, 0.1], [-3.1, 2.1, 0.5]])
+    for point in occupied:
+        tree.updateNode(point, True)
+    tree.updateNode(np.array([5.1, 5.1, 0.1]), False)
+    tree.updateInnerOccupancy()
+    tree.write(str(tmp_path / "full.ot"))
+    tree.writeBinary(str(tmp_path / "binary.bt"))
+    for name in ("full.ot", "binary.bt"):
+        world = OccupancyMap(MapConfig(size=(48, 48, 32)))
+        load_map(tmp_path / name, world)
+        whole = world.whole()
+        found = whole.grid.centers_of(np.argwhere(whole.occupied))
+        np.testing.assert_allclose(found[np.argsort(-found[:, 0])], occupied, atol=1e-6)
+        np.testing.assert_allclose(whole.grid.centers_of(np.argwhere(whole.free)), [[5.1, 5.1, 0.1]], atol=1e-6)

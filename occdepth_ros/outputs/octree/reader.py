@@ -1,24 +1,86 @@
-"""Conversion of OctoMap node streams to dense grids.
+"""Conversion of OctoMap node streams to leaves and to dense grids.
 
 A stream lists nodes in depth-first order, so the reader keeps a stack of the pending nodes.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
+from occdepth_ros.compiled import compiled
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.octree.lattice import DEPTH, Shape, lattice_key
 
-_FREE, _OCCUPIED, _INNER = 1, 2, 3
-_NODE = np.dtype([("log_odds", "<f4"), ("rgb", "u1", 3), ("children", "u1")])
+FREE, OCCUPIED = 1, 2
+_INNER = 3
+COLOR_NODE = np.dtype([("log_odds", "<f4"), ("rgb", "u1", 3), ("children", "u1")])
+"""Node of a ColorOcTree's stream."""
+PLAIN_NODE = np.dtype([("log_odds", "<f4"), ("children", "u1")])
+"""Node of an OcTree's full stream."""
+_DAMAGE = ("", "is truncated", "continues after its last node", f"is deeper than {DEPTH} levels")
 
-_Node = tuple[int, int, int, int]
-"""Key of the lower corner (x, y, z), and edge length in cells."""
+Keys = npt.NDArray[np.int32]
+Bytes = npt.NDArray[np.uint8]
 
-_ROOT: _Node = (0, 0, 0, 1 << DEPTH)
+
+class Leaves(NamedTuple):
+    """Leaves of an octree in depth-first order.
+
+    Args:
+        keys: keys of the lower corners, `[N, 3]`; see `occdepth_ros.outputs.octree.lattice`.
+        levels: binary logarithms of the edges in cells, `[N]`.
+        nodes: `FREE` or `OCCUPIED` in a binary stream, index of the node in a full stream, `[N]`.
+    """
+
+    keys: Keys
+    levels: Bytes
+    nodes: Keys
+
+
+def binary_leaves(stream: bytes) -> Leaves:
+    """Return the free and occupied leaves of an OcTree's binary stream.
+
+    Raises:
+        OccDepthError: the stream is truncated, too long, or has more than 16 levels.
+    """
+    if len(stream) % 2:
+        raise _damaged("ends within a node")
+    words = np.frombuffer(stream, "<u2")
+    leaves = _empty(leaf_count(words))
+    _raise_damage(_binary_leaves(words, *leaves))
+    return leaves
+
+
+def leaf_count(words: npt.NDArray[np.uint16]) -> int:
+    """Return the number of leaves in the words of a binary stream."""
+    # a leaf has one of its two bits set; an inner child has both
+    leaves = (words & 0x5555 ^ words >> 1 & 0x5555).astype(np.uint16)
+    return int(np.unpackbits(leaves.view(np.uint8)).sum())
+
+
+def full_leaves(stream: bytes, kind: np.dtype[np.void]) -> tuple[Leaves, npt.NDArray[np.void]]:
+    """Return the leaves and all nodes of a full stream.
+
+    Args:
+        stream: the nodes.
+        kind: `COLOR_NODE` or `PLAIN_NODE`.
+
+    Raises:
+        OccDepthError: the stream is truncated, too long, has more than 16 levels, or holds non-finite log-odds.
+    """
+    if len(stream) % kind.itemsize:
+        raise _damaged("ends within a node")
+    nodes = np.frombuffer(stream, kind)
+    if not np.isfinite(nodes["log_odds"]).all():
+        raise _damaged("holds log-odds that are not finite")
+    children = np.ascontiguousarray(nodes["children"])
+    leaves = _empty(int((children == 0).sum()))
+    _raise_damage(_full_leaves(children, *leaves))
+    return leaves, nodes
 
 
 def read_binary_stream(stream: bytes, grid: VoxelGrid) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -30,22 +92,12 @@ def read_binary_stream(stream: bytes, grid: VoxelGrid) -> tuple[npt.NDArray[np.b
         OccDepthError: the stream is truncated, too long, or has more than 16 levels.
         GridError: the grid's origin is not on the octree's lattice.
     """
-    if len(stream) % 2:
-        raise _damaged("ends within a node")
     low = lattice_key(grid)
     states = np.zeros(grid.size, np.uint8)
-    pending = [_ROOT] if stream else []
-    for word in np.frombuffer(stream, "<u2").tolist():
-        node = _next(pending)
-        for child in range(7, -1, -1):
-            state = word >> 2 * child & 3
-            if state == _INNER:
-                pending.append(_child(node, child))
-            elif state:
-                states[_box(_child(node, child), low)] = state
-    if pending:
-        raise _damaged("is truncated")
-    return states == _OCCUPIED, states == _FREE
+    leaves = binary_leaves(stream)
+    for key, level, state in zip(*(array.tolist() for array in leaves), strict=True):
+        states[_box(key, level, low)] = state
+    return states == OCCUPIED, states == FREE
 
 
 def read_color_stream(stream: bytes, grid: VoxelGrid) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
@@ -57,45 +109,86 @@ def read_color_stream(stream: bytes, grid: VoxelGrid) -> tuple[npt.NDArray[np.fl
         OccDepthError: the stream is truncated, too long, has more than 16 levels, or holds non-finite log-odds.
         GridError: the grid's origin is not on the octree's lattice.
     """
-    if len(stream) % _NODE.itemsize:
-        raise _damaged("ends within a node")
     low = lattice_key(grid)
     log_odds = np.full(grid.size, np.nan, np.float32)
     rgb = np.full((*grid.size, 3), 255, np.uint8)
-    nodes = np.frombuffer(stream, _NODE)
-    if not np.isfinite(nodes["log_odds"]).all():
-        raise _damaged("holds log-odds that are not finite")
-    pending = [_ROOT] if stream else []
-    for index, children in enumerate(nodes["children"].tolist()):
-        node = _next(pending)
-        if children:
-            pending.extend(_child(node, child) for child in range(7, -1, -1) if children >> child & 1)
-        else:
-            box = _box(node, low)
-            log_odds[box] = nodes["log_odds"][index]
-            rgb[box] = nodes["rgb"][index]
-    if pending:
-        raise _damaged("is truncated")
+    leaves, nodes = full_leaves(stream, COLOR_NODE)
+    for key, level, node in zip(*(array.tolist() for array in leaves), strict=True):
+        box = _box(key, level, low)
+        log_odds[box] = nodes["log_odds"][node]
+        rgb[box] = nodes["rgb"][node]
     return log_odds, rgb
 
 
-def _next(pending: list[_Node]) -> _Node:
-    if not pending:
-        raise _damaged("continues after its last node")
-    return pending.pop()
+@compiled
+def _binary_leaves(words: npt.NDArray[np.uint16], keys: Keys, levels: Bytes, states: Keys) -> int:
+    """Write the leaves of a binary stream; return an index of `_DAMAGE`."""
+    pending = np.zeros((8 * (DEPTH + 1), 4), np.int64)
+    pending[0, 3] = DEPTH
+    waiting, place = min(1, words.size), 0
+    for word in words:
+        if waiting == 0:
+            return 2
+        waiting -= 1
+        x, y, z, level = pending[waiting]
+        if level == 0:
+            return 3
+        half = 1 << (level - 1)
+        for child in range(7, -1, -1):
+            state = word >> 2 * child & 3
+            if state == 0:
+                continue
+            corner_x, corner_y, corner_z = x + half * (child & 1), y + half * (child >> 1 & 1), z + half * (child >> 2)
+            if state == _INNER:
+                pending[waiting, 0], pending[waiting, 1] = corner_x, corner_y
+                pending[waiting, 2], pending[waiting, 3] = corner_z, level - 1
+                waiting += 1
+            else:
+                keys[place, 0], keys[place, 1], keys[place, 2] = corner_x, corner_y, corner_z
+                levels[place], states[place] = level - 1, state
+                place += 1
+    return 1 if waiting else 0
 
 
-def _child(node: _Node, child: int) -> _Node:
-    x, y, z, edge = node
-    half = edge >> 1
-    if not half:
-        raise _damaged(f"is deeper than {DEPTH} levels")
-    return x + half * (child & 1), y + half * (child >> 1 & 1), z + half * (child >> 2), half
+@compiled
+def _full_leaves(children: Bytes, keys: Keys, levels: Bytes, nodes: Keys) -> int:
+    """Write the leaves of a full stream; return an index of `_DAMAGE`."""
+    pending = np.zeros((8 * (DEPTH + 1), 4), np.int64)
+    pending[0, 3] = DEPTH
+    waiting, place = min(1, children.size), 0
+    for node in range(children.size):
+        if waiting == 0:
+            return 2
+        waiting -= 1
+        x, y, z, level = pending[waiting]
+        if children[node] == 0:
+            keys[place, 0], keys[place, 1], keys[place, 2] = x, y, z
+            levels[place], nodes[place] = level, node
+            place += 1
+            continue
+        if level == 0:
+            return 3
+        half = 1 << (level - 1)
+        for child in range(7, -1, -1):
+            if children[node] >> child & 1:
+                pending[waiting, 0], pending[waiting, 1] = x + half * (child & 1), y + half * (child >> 1 & 1)
+                pending[waiting, 2], pending[waiting, 3] = z + half * (child >> 2), level - 1
+                waiting += 1
+    return 1 if waiting else 0
 
 
-def _box(node: _Node, low: Shape) -> tuple[slice, slice, slice]:
-    x, y, z = (slice(max(0, a - b), max(0, a - b + node[3])) for a, b in zip(node, low, strict=False))
+def _empty(count: int) -> Leaves:
+    return Leaves(np.empty((count, 3), np.int32), np.empty(count, np.uint8), np.empty(count, np.int32))
+
+
+def _box(key: list[int], level: int, low: Shape) -> tuple[slice, slice, slice]:
+    x, y, z = (slice(max(0, a - b), max(0, a - b + (1 << level))) for a, b in zip(key, low, strict=True))
     return x, y, z
+
+
+def _raise_damage(index: int) -> None:
+    if index:
+        raise _damaged(_DAMAGE[index])
 
 
 def _damaged(how: str) -> OccDepthError:

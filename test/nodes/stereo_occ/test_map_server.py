@@ -27,6 +27,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Empty
 
+from occdepth_ros.mapping.files import SUFFIXES
 from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
 from occdepth_ros.nodes.stereo_occ.map_server import PlacedPrediction, map_outputs
 from occdepth_ros.prediction import OccupancyPrediction
@@ -142,9 +143,10 @@ def test_the_distance_field_service_measures_to_the_wall(mapper: Bench) -> None:
     assert not call(mapper, DistanceField, "distance_field").success, "an empty box"
 
 
-def test_maps_are_saved_and_loaded(mapper: Bench, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_maps_are_saved_and_loaded(mapper: Bench, tmp_path: Path, suffix: str) -> None:
     feed(mapper)
-    path = tmp_path / "map.npz"
+    path = tmp_path / f"map{suffix}"
     answer = call(mapper, MapFile, "save_map", MapFile.Request(path=str(path)))
     assert answer.success and path.is_file(), answer.message
     call(mapper, Empty, "reset")
