@@ -35,7 +35,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Missing folders are created. The temporary name keeps the suffix, because video writers derive the format from it,
     and contains the process id: if several processes write the same file, the last one wins. Temporary files of
-        processes that were killed while they wrote the same `path` are removed first.
+    processes that were killed while they wrote the same `path` are removed first.
 
     Raises:
         OutputError: the disk is full, or the folder is not writable.

@@ -134,19 +134,19 @@ class VoxelGrid:
         nx, ny, nz = self.size
         return replace(self, size=(nx // factor, ny // factor, nz // factor), resolution=self.resolution * factor)
 
-    def accept(self, given: VoxelGrid, *, who: str) -> None:
+    def accept(self, given: VoxelGrid, *, subject: str) -> None:
         """Check that a grid has this size and resolution; the origin is arbitrary.
 
         Args:
             given: grid to check.
-            who: subject and verb of the error message, such as "occdepth-b3 predicts".
+            subject: subject and verb of the error message, such as "occdepth-b3 predicts".
 
         Raises:
             GridError: the size or resolution differs.
         """
         if given.size != self.size or abs(given.resolution - self.resolution) > 1e-6:
             raise GridError(
-                f"{who} {self.size} voxels of {self.resolution:g} m, not {given.size} of {given.resolution:g} m",
+                f"{subject} {self.size} voxels of {self.resolution:g} m, not {given.size} of {given.resolution:g} m",
                 where="grid",
                 remedy="Use this size and resolution; the origin is arbitrary.",
             )

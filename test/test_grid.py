@@ -22,7 +22,7 @@ grids = st.builds(
 
 
 @given(grids, st.data())
-def test_the_centre_of_a_voxel_lies_in_it(grid: VoxelGrid, data: st.DataObject) -> None:
+def test_the_centre_of_a_voxel_is_in_the_voxel(grid: VoxelGrid, data: st.DataObject) -> None:
     index = np.array([[data.draw(st.integers(0, n - 1)) for n in grid.size]])
     found, inside = grid.index_of(grid.centers_of(index))
     assert inside.all()

@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
         for _ in images:
             pass
     else:
-        written = write_video(arguments.out, images, fps, tell=lambda message: console.print(message, soft_wrap=True))
+        written = write_video(arguments.out, images, fps, notify=lambda message: console.print(message, soft_wrap=True))
         console.print(f"{views * len(frames)} frames at {fps:.3g} Hz in {written}", soft_wrap=True, highlight=False)
     if arguments.mesh is not None:
         console.print(f"{len(frames)} meshes in {arguments.mesh}", soft_wrap=True, highlight=False)

@@ -207,8 +207,8 @@ def check_folder(root: Path, parts: Sequence[str], *, classes: int = len(SEMANTI
         except OccDepthError as error:
             yield Problem(Path(error.where or folder), error.what)
             continue
-        beside = {path.stem for part in ("depth", "semantics") for path in (folder / part).glob("*.*")}
-        for frame in sorted(beside.union(ground_truths).difference(source.frames)):
+        auxiliary = {path.stem for part in ("depth", "semantics") for path in (folder / part).glob("*.*")}
+        for frame in sorted(auxiliary.union(ground_truths).difference(source.frames)):
             yield Problem(folder, f"frame {frame} has a ground truth, but no images")
         for row in range(len(source)):
             yield from _check_frame(folder, source, row, ground_truths, classes)

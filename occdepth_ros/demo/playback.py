@@ -84,7 +84,7 @@ class Playback:
         arguments = self._node_arguments()
         with Child("stereo_occ", "occdepth_ros.nodes.stereo_occ.node", arguments, self.out / "node.log") as live:
             # the node loads its model in the meantime
-            self._introduce_frames()
+            self._register_frames()
             self._wait_for_node(live)
             rate = self.options.rate / self.period_s
 
@@ -150,7 +150,7 @@ class Playback:
         if MODEL_STATUS in errors:
             raise ProcessError(errors[MODEL_STATUS].rstrip("."), where="model", remedy=f"Its log is {live.log}.")
 
-    def _introduce_frames(self) -> None:
+    def _register_frames(self) -> None:
         """Register the left images of all frames, in each channel order, and their ground truth with the observer."""
         for i in self.frames:
             frame = self.source[i]

@@ -25,7 +25,7 @@ ZONE_NAMES = tuple(f"{name}_from_{start:g}_m" for name in REGIONS for start in _
 """Names of the zones in the order of `readout.zones`."""
 CERTAINTIES = 64
 """Number of levels of the class probability in the histogram."""
-BESIDE_WEIGHT = 0.5
+ADDITIONAL_WEIGHT = 0.5
 """Weight of the second ground truth in the choice of the limits."""
 MIOU_WEIGHT = 2.5
 """Weight of the SSC mIoU against the SC IoU in the choice of limits; class scores are smaller by about this factor."""
@@ -142,7 +142,7 @@ def choose_limits(
     counts: OccupancyCounts,
     calibration: Floats,
     free: Sequence[float] = FREE,
-    beside: OccupancyCounts | None = None,
+    additional: OccupancyCounts | None = None,
 ) -> Floats:
     """Choose the calibrated probabilities below which a voxel is free and from which it is occupied, `[ZONES, 2]`.
 
@@ -150,16 +150,16 @@ def choose_limits(
     between the limits count as free in these scores.
 
     Ground truths differ in the voxels that they label: a ground truth merged from few scans has little hidden free
-        space, so that limits chosen on it alone fill hidden space. The scores of `beside` have half the weight of those
-        of `counts`.
+    space, so that limits chosen on it alone fill hidden space. The scores of `additional` have half the weight of those
+    of `counts`.
 
     Args:
         counts: counts of scenes reserved for this choice.
         calibration: see `fit_calibration`.
         free: largest limit of free by region.
-        beside: counts of the same predictions against another ground truth; None = only `counts`.
+        additional: counts of the same predictions against another ground truth; None = only `counts`.
     """
-    ground_truths = [(counts, 1.0)] if beside is None else [(counts, 1.0), (beside, BESIDE_WEIGHT)]
+    ground_truths = [(counts, 1.0)] if additional is None else [(counts, 1.0), (additional, ADDITIONAL_WEIGHT)]
     chosen = [92] * ZONES
     objectives = [_LimitObjective(each, weight) for each, weight in ground_truths]
     for _ in range(3):

@@ -24,8 +24,8 @@ def range_mask(grid: VoxelGrid, edge: float) -> Mask:
     Completion by distance is usually reported for these volumes.
     """
     x, y = grid.axis_centers(0), grid.axis_centers(1)
-    ahead, beside = (x >= 0) & (x < edge), np.abs(y) < edge / 2
-    mask: Mask = ahead[:, None, None] & beside[None, :, None]
+    ahead, lateral = (x >= 0) & (x < edge), np.abs(y) < edge / 2
+    mask: Mask = ahead[:, None, None] & lateral[None, :, None]
     return mask
 
 

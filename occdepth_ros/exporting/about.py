@@ -150,10 +150,10 @@ class About:
             raise GridError(
                 f"the file predicts a grid from {self.grid.origin}, not {grid.origin}", where=where, remedy=remedy
             )
-        mine, theirs = self.rig.left, rig.left
-        if (theirs.width, theirs.height) != (mine.width, mine.height):
+        exported, given = self.rig.left, rig.left
+        if (given.width, given.height) != (exported.width, exported.height):
             raise CalibrationError(
-                f"the file is for images of {mine.width}x{mine.height}, not {theirs.width}x{theirs.height}",
+                f"the file is for images of {exported.width}x{exported.height}, not {given.width}x{given.height}",
                 where=where,
                 remedy=remedy,
             )

@@ -25,7 +25,7 @@ class OccupancyMap:
     """A rolling window of voxels around the vehicle, and a store of the blocks that have left it.
 
     Seen and completed evidence are stored separately: in voxels with seen evidence, completed evidence has no
-        influence. Voxels of dynamic classes become unknown `dynamic_s` seconds after their last observation, completed
+    influence. Voxels of dynamic classes become unknown `dynamic_s` seconds after their last observation, completed
     voxels fade within about `completed_s` seconds, seen static voxels stay until they are seen free.
 
     Args:

@@ -170,7 +170,7 @@ def load_strict(module: nn.Module, state: Mapping[str, torch.Tensor], *, where: 
     own = module.state_dict()
     missing = [name for name in own if name not in state]
     unexpected = [name for name in state if name not in own]
-    misshaped = [
+    wrong_shape = [
         f"{name} {list(state[name].shape)} instead of {list(tensor.shape)}"
         for name, tensor in own.items()
         if name in state and state[name].shape != tensor.shape
@@ -185,7 +185,7 @@ def load_strict(module: nn.Module, state: Mapping[str, torch.Tensor], *, where: 
         for names, label in (
             (missing, "missing"),
             (unexpected, "unexpected"),
-            (misshaped, "of another shape"),
+            (wrong_shape, "of another shape"),
             (mistyped, "of another type"),
         )
         if names

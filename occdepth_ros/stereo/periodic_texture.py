@@ -29,10 +29,10 @@ WINDOW = 13
 """Width of the compared windows, pixels; `write_periods` sums windows of this width."""
 SHORTEST_PX = 4
 """Shortest period, pixels; the texture must differ from itself at a shorter lag."""
-ALIKE, UNLIKE = 0.4, 0.6
-"""Two windows are similar if the sum of the absolute differences of their gradients is at most `ALIKE` times the sum of
-their absolute gradients, and different from `UNLIKE` times on. Windows with different content have a ratio of 0.7 to
-0.8."""
+SIMILAR, DIFFERENT = 0.4, 0.6
+"""Two windows are similar if the ratio of the sum of the absolute differences of their gradients to the sum of their
+absolute gradients is at most `SIMILAR`, and different from `DIFFERENT` on. Windows with different content have a ratio
+of 0.7 to 0.8."""
 PLAUSIBLE = 0.55
 """Limit of similarity for a window of the left and a window of the right image at a plausible disparity."""
 MIN_SLOPE = 2
@@ -138,10 +138,10 @@ def write_periods(slopes: Floats, largest: int, period: npt.NDArray[np.int16], s
         period, structured: `[h, w]`, initially 0; other pixels are unchanged.
     """
     height, width = slopes.shape
-    alike_share, unlike_share = np.float32(ALIKE), np.float32(UNLIKE)
+    similar_share, different_share = np.float32(SIMILAR), np.float32(DIFFERENT)
     least = np.float32(MIN_SLOPE * WINDOW)
     half = WINDOW // 2
-    single, double, fourfold, eightfold, total, structure, is_alike, differed = np.zeros((8, width + 16), np.float32)
+    single, double, fourfold, eightfold, total, structure, is_similar, differed = np.zeros((8, width + 16), np.float32)
     for row in range(height):
         line = slopes[row]
         # lag 0 is the structure: the sum of the absolute gradients of the window from each pixel on
@@ -174,19 +174,22 @@ def write_periods(slopes: Floats, largest: int, period: npt.NDArray[np.int16], s
                 differed[:] = np.float32(0)
                 continue
             found = 0
-            is_alike[:] = np.float32(0)
+            is_similar[:] = np.float32(0)
             for x in range(inside):
                 both = structure[x] + structure[x + lag]
                 is_same = (
-                    (total[x] <= alike_share * both) & (differed[x] > 0) & (structure[x] > 0) & (structure[x + lag] > 0)
+                    (total[x] <= similar_share * both)
+                    & (differed[x] > 0)
+                    & (structure[x] > 0)
+                    & (structure[x + lag] > 0)
                 )
-                is_alike[x] = np.float32(1) if is_same else np.float32(0)
+                is_similar[x] = np.float32(1) if is_same else np.float32(0)
                 found += is_same
-                differed[x] = np.float32(1) if total[x] >= unlike_share * both else differed[x]
+                differed[x] = np.float32(1) if total[x] >= different_share * both else differed[x]
             if found == 0 or lag < SHORTEST_PX:
                 continue
             for x in range(inside - lag):
-                if is_alike[x] > 0 and is_alike[x + lag] > 0:
+                if is_similar[x] > 0 and is_similar[x + lag] > 0:
                     for times in range(3):
                         at = x + half + times * lag
                         if period[row, at] == 0:

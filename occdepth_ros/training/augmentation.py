@@ -188,7 +188,7 @@ def shifted(example: SceneExample, steps: Sequence[int]) -> SceneExample:
     return replace(example, grid=moved, target=aligned_labels(example.target, grid, moved), seen=seen)
 
 
-def turned(example: SceneExample, yaw: float) -> SceneExample:
+def rotated(example: SceneExample, yaw: float) -> SceneExample:
     """Return the scene on a grid that is rotated about the vertical axis of its frame; images and cameras stay.
 
     The ground truth is resampled by nearest neighbour; voxels outside are unknown.
@@ -219,11 +219,11 @@ def turned(example: SceneExample, yaw: float) -> SceneExample:
         target=target,
         seen=seen,
         world_from_grid=None if world is None else world @ pose,
-        history=None if history is None else partial(_turned_pairs, history, pose),
+        history=None if history is None else partial(_rotated_pairs, history, pose),
     )
 
 
-def _turned_pairs(history: Callable[[int], Sequence[PosedPair]], pose: Matrix, count: int) -> list[PosedPair]:
+def _rotated_pairs(history: Callable[[int], Sequence[PosedPair]], pose: Matrix, count: int) -> list[PosedPair]:
     """Return the pairs of a history with the poses of a rotated grid; `pose` is its pose in the former frame."""
     return [replace(pair, world_from_grid=pair.world_from_grid @ pose) for pair in history(count)]
 

@@ -37,14 +37,14 @@ def check_video_name(path: Path) -> None:
         raise OutputError("the path is a folder", where=str(path), remedy="Give another name.")
 
 
-def write_video(path: Path, frames: Iterable[ImageArray], fps: float, tell: Callable[[str], None] = print) -> Path:
+def write_video(path: Path, frames: Iterable[ImageArray], fps: float, notify: Callable[[str], None] = print) -> Path:
     """Write a video, complete or not at all; frames are consumed one by one and not kept.
 
     Args:
         path: the suffix selects the format, one of `SUFFIXES`.
         frames: `[H, W, 3]` RGB each, all of equal size with even sides.
         fps: frames per second.
-        tell: called with a message if another format than the requested one is written.
+        notify: called with a message if another format than the requested one is written.
 
     Returns:
         The written file: `path`, or the same name with the suffix `FALLBACK` if OpenCV cannot encode.
@@ -65,7 +65,7 @@ def write_video(path: Path, frames: Iterable[ImageArray], fps: float, tell: Call
             return path
         except _NoEncoder:
             requested, path = path, path.with_suffix(FALLBACK)
-            tell(f"OpenCV on this machine cannot write {requested.suffix} ({codec}): writing {path.name} instead")
+            notify(f"OpenCV on this machine cannot write {requested.suffix} ({codec}): writing {path.name} instead")
     _write_animation(path, stream, fps)
     return path
 

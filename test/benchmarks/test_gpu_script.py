@@ -51,7 +51,7 @@ def without_driver() -> dict[str, str]:
     return dict(os.environ) | {"PATH": os.pathsep.join(kept), "PYTHON": sys.executable}
 
 
-def test_a_dry_run_names_every_step_and_what_is_missing() -> None:
+def test_a_dry_run_lists_every_step_and_missing_parts() -> None:
     done = subprocess.run(
         [SCRIPT, "--dry-run", "--frames", "7"], capture_output=True, text=True, check=False, env=without_driver()
     )
@@ -97,7 +97,7 @@ def test_an_export_is_reported_by_its_check(tmp_path: Path) -> None:
     assert gpu_run.finding(Step("tests", ()), tmp_path, "") == "7 passed, 2 skipped: see the log"
 
 
-def test_without_a_gpu_nothing_is_run_or_written(
+def test_without_a_gpu_no_step_runs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gpu_run, "machine", lambda: {"gpu": None})

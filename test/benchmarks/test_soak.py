@@ -45,7 +45,7 @@ def test_an_interrupted_soak_leaves_no_node_behind(tmp_path: Path, number: signa
 
 
 @pytest.mark.ros
-def test_cycles_leave_nothing_in_the_callback_group_of_the_node() -> None:
+def test_cycles_leave_no_entities_in_the_callback_group_of_the_node() -> None:
     with cycles.local_node(map_mode="always") as local:
         sizes = []
         for _ in range(3):

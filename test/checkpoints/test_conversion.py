@@ -122,7 +122,7 @@ class Malicious:
         return self.call
 
 
-def test_nothing_is_executed(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_no_code_is_executed(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     mark = tmp_path / "executed"
     attacks = [
         Malicious(os.mkdir, str(mark)),
@@ -223,7 +223,7 @@ def test_random_pickles_are_refused(tmp_path: Path, opcodes: bytes) -> None:
         read_training_checkpoint(archive(tmp_path / "w.ckpt", opcodes))
 
 
-def test_a_pickle_cannot_change_what_it_names(tmp_path: Path) -> None:
+def test_a_pickle_cannot_change_the_classes_that_it_names(tmp_path: Path) -> None:
     # names a foreign class and a tensor builder and sets attributes of both (opcode BUILD with slot state)
     set_call = b"}X\x08\x00\x00\x00__call__K\x01s\x86b"
     opcodes = b"\x80\x02cforeign\nThing\nN" + set_call + b"0ctorch._utils\n_rebuild_tensor_v2\nN" + set_call + b"."

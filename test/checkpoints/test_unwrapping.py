@@ -116,7 +116,7 @@ class Malicious:
         return os.mkdir, (str(self.target),)
 
 
-def test_nothing_in_a_legacy_file_is_executed(tmp_path: Path) -> None:
+def test_no_code_in_a_legacy_file_is_executed(tmp_path: Path) -> None:
     path = legacy(tmp_path / "w.ckpt", {"state_dict": STATE, "hyper_parameters": Malicious(tmp_path / "executed")})
     assert equal(read_training_checkpoint(path).state)
     assert not (tmp_path / "executed").exists()

@@ -61,7 +61,7 @@ def test_a_damaged_image_costs_its_frame_only(tmp_path: Path, capsys: pytest.Cap
     assert len(open_source(tmp_path / "bag")) == 2
 
 
-def test_a_source_of_damaged_images_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_source_of_damaged_images_leaves_no_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = kitti_odometry(tmp_path / "00", 2)
     for image in (source / "image_3").iterdir():
         image.write_bytes(image.read_bytes()[:-20])

@@ -93,7 +93,9 @@ def drive(monkeypatch: pytest.MonkeyPatch) -> Drive:
     return source
 
 
-def test_fusion_fills_what_single_frames_miss(drive: Drive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fusion_fills_voxels_that_single_frames_miss(
+    drive: Drive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, image, report = tmp_path / "map.npz", tmp_path / "map.png", tmp_path / "report.json"
     assert main(["map", "--out", str(out), "--image", str(image), "--report", str(report), "--json"]) == 0
     scores = json.loads(report.read_text())["scores"]
@@ -135,7 +137,9 @@ def test_a_drive_is_added_to_a_loaded_map(drive: Drive, tmp_path: Path) -> None:
     assert main(["map", "--load", str(tmp_path / "absent.ot"), "--out", str(more)]) == 2
 
 
-def test_what_cannot_be_fused_is_named(drive: Drive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_frames_that_cannot_be_fused_are_reported(
+    drive: Drive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["map", "--out", str(tmp_path / "map.txt")]) == 2
     assert ".npz, .bt, .ot" in capsys.readouterr().err
     drive.has_poses = False

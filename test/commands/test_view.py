@@ -48,7 +48,7 @@ def test_without_rerun_the_command_to_install_it_is_printed(
 
 
 @needs_rerun
-def test_another_suffix_is_refused_and_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_suffix_is_refused_without_writing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--model", "stereo-geometry", "--count", "1", "--save", str(tmp_path / "sample.bag")]
     assert main(["view", *arguments]) == 2
     assert "ends in .rrd" in capsys.readouterr().err

@@ -38,7 +38,7 @@ def test_written_labels_are_read_as_ground_truth(sequence: Path, tmp_path: Path)
     assert (ground_truth.labels[40:80, 120:136, 5:10] == 0).all(), "above it"
 
 
-def test_nothing_is_overwritten(sequence: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_files_are_not_overwritten(sequence: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "000002.invalid").write_bytes(b"mine")
     command = ["voxelize", "--source", str(sequence), "--out", str(tmp_path), "--frames", "0", "2"]
     assert main(command) == 2

@@ -52,7 +52,7 @@ def test_a_uniform_volume_stays_uniform(label: int) -> None:
     assert (downsample_labels(labels, 8) == label).all()
 
 
-def test_blocks_of_one_voxel_change_nothing() -> None:
+def test_blocks_of_one_voxel_keep_the_labels() -> None:
     labels = np.random.default_rng(0).choice(np.array([0, 3, 255], np.uint8), (4, 4, 4))
     assert np.array_equal(downsample_labels(labels, 1), labels)
 

@@ -162,6 +162,6 @@ def test_alignment_requires_a_common_lattice(target: VoxelGrid) -> None:
         aligned_labels(np.zeros(GRID.size, np.uint8), GRID, target)
 
 
-def test_alignment_of_equal_grids_copies_nothing() -> None:
+def test_alignment_of_equal_grids_returns_the_input() -> None:
     labels = np.zeros(GRID.size, np.uint8)
     assert aligned_labels(labels, GRID, GRID) is labels

@@ -63,7 +63,7 @@ def test_held_out_places_are_calibrated_by_the_others() -> None:
     assert draw_reliability({n: p.report() for n, p in found.items()}, "three places").size[0] > 900
 
 
-def test_limits_are_ordered_and_keep_what_is_free_below_the_requested_probability() -> None:
+def test_limits_are_ordered_and_free_stays_below_the_requested_probability() -> None:
     counts = counts_of(1)
     calibration = fit_calibration(counts)
     limits = choose_limits(counts, calibration)
@@ -102,5 +102,5 @@ def test_a_second_ground_truth_moves_the_limits_towards_its_own() -> None:
     plain = np.tile([1.0, 0.0], (ZONES, 1))
     dense, sparse = counts(1.0), counts(0.3)
     alone, other = choose_limits(dense, plain)[:, 1], choose_limits(sparse, plain)[:, 1]
-    both = choose_limits(dense, plain, beside=sparse)[:, 1]
+    both = choose_limits(dense, plain, additional=sparse)[:, 1]
     assert (alone <= both).all() and (both <= other).all() and alone.sum() < other.sum()

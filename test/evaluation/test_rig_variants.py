@@ -54,7 +54,7 @@ def pixel_of_car(scene: SceneExample) -> tuple[float, float, float]:
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_the_car_lies_where_the_image_shows_it(scene: SceneExample, variant: RigVariant) -> None:
+def test_the_car_is_at_its_position_in_the_image(scene: SceneExample, variant: RigVariant) -> None:
     changed = VariantScenes([scene], variant)[0]
     column, row, disparity = pixel_of_car(changed)
     assert changed.left[round(row), round(column), 0] > 128
@@ -100,7 +100,7 @@ def test_free_space_of_a_smaller_world_needs_labels_of_half_a_voxel(scene: Scene
     assert (with_height(replace(scene, target=target), 0.8).target == 255).all()
 
 
-def test_a_road_that_falls_lies_lower_ahead(scene: SceneExample) -> None:
+def test_a_descending_road_is_lower_ahead(scene: SceneExample) -> None:
     road = np.zeros(GRID.size, np.uint8)
     road[..., 2] = 9
     falling = on_moved_grid(replace(scene, target=road), pitch=2).target

@@ -40,7 +40,7 @@ def collect(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_the_tests_start_beside_the_plugins_of_launch(tmp_path: Path) -> None:
+def test_the_tests_start_with_the_plugins_of_launch(tmp_path: Path) -> None:
     done = collect(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "test_grid.py" in done.stdout

@@ -72,7 +72,7 @@ def test_rotated_maps_have_no_holes() -> None:
 
 
 @pytest.mark.parametrize(("seen", "completed"), [(0, BUILDING), (BUILDING, 0), (ROAD, BUILDING)])
-def test_completed_evidence_never_changes_what_was_seen(seen: int, completed: int) -> None:
+def test_completed_evidence_never_changes_seen_voxels(seen: int, completed: int) -> None:
     world = OccupancyMap(SMALL)
     world.integrate(predict(seen), pose())
     for i in range(1, 30):
@@ -162,7 +162,7 @@ def test_predictions_with_few_occupied_voxels_are_fused(hits: int) -> None:
     assert world.state is not None and world.state.voxels.margin.max() > 200, "votes saturate"
 
 
-def test_what_leaves_the_window_returns_when_the_vehicle_does() -> None:
+def test_voxels_that_left_the_window_return_with_the_vehicle() -> None:
     world = OccupancyMap(SMALL)
     labels = np.full(GRID.size, UNKNOWN, np.uint8)
     labels[3:6, 3:6, 2:4] = BUILDING
@@ -210,7 +210,7 @@ def test_a_jump_moves_the_map_with_the_vehicle_on_request(yaw: float, least: flo
     assert world.nbytes <= SMALL.max_bytes
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_invalid_predictions_are_refused() -> None:
     world = OccupancyMap(SMALL)
     with pytest.raises(GridError, match="resolution"):
         world.integrate(predict(0, grid=replace(GRID, resolution=0.4)), pose())

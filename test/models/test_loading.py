@@ -118,7 +118,7 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path: Path, value: float) 
         read_state(tmp_path / "w.safetensors")
 
 
-def test_strict_loading_names_what_differs() -> None:
+def test_strict_loading_names_the_differences() -> None:
     net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     good = {key: torch.full_like(value, 7) for key, value in net.state_dict().items()}
     load_strict(net, good, where="w")
@@ -202,7 +202,7 @@ def tarred() -> bytes:
         (struct.pack("<Q", 2**63) + b"{" + bytes(60), "not a weights file"),
     ],
 )
-def test_what_is_given_in_place_of_weights_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+def test_files_that_are_not_weights_are_recognised(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=said):

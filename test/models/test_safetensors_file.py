@@ -25,7 +25,7 @@ writer = pytest.importorskip("safetensors.torch", reason="safetensors is not ins
         max_size=4,
     )
 )
-def test_what_the_library_writes_is_read_equally(
+def test_files_of_the_library_are_read_equally(
     tmp_path_factory: pytest.TempPathFactory, entries: dict[str, Any]
 ) -> None:
     path = tmp_path_factory.mktemp("file") / "weights.safetensors"

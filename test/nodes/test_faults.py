@@ -37,6 +37,6 @@ def test_a_passing_fault_ends_by_itself_and_survives_a_good_pair() -> None:
     assert board.present() == []
 
 
-def test_a_named_error_contains_what_where_and_remedy() -> None:
+def test_a_named_error_contains_cause_location_and_remedy() -> None:
     error = NamedError("baseline", Component.CALIBRATION, "it is 0", where="right/camera_info", remedy="Swap them.")
     assert error.name == "baseline" and str(error) == "right/camera_info: it is 0. Swap them."

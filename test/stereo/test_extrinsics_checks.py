@@ -106,7 +106,7 @@ def test_a_camera_below_the_ground_or_above_the_grid_is_a_warning(frame: str, he
     assert all(said in text for text in heights)
 
 
-def test_the_summary_states_what_was_chosen() -> None:
+def test_the_summary_states_the_chosen_pair() -> None:
     line = summarize(rig(OPTICAL_FROM_BODY @ body_from_grid(-25)), GRID, "/l and /r", "of 2 pairs", "TF")
     for words in (
         "/l and /r (of 2 pairs)",

@@ -86,7 +86,7 @@ def test_ground_is_free_from_the_nearest_row_that_the_image_shows() -> None:
 
 
 @pytest.mark.parametrize(("step_m", "visible_m"), [(-1.0, 12.0), (-0.6, 9.6), (-0.4, 8.4)])
-def test_nothing_is_free_beyond_the_edge_of_a_drop(step_m: float, visible_m: float) -> None:
+def test_no_voxel_is_free_beyond_the_edge_of_a_drop(step_m: float, visible_m: float) -> None:
     """The ground beyond the edge is visible from `visible_m` on."""
     costs = costs_ahead(predict(depth_of_rows(step_m)))
     assert (costs[rows_between(6.6, visible_m - 0.8)] == FREE).mean() < 0.05
@@ -95,7 +95,7 @@ def test_nothing_is_free_beyond_the_edge_of_a_drop(step_m: float, visible_m: flo
 
 @pytest.mark.parametrize("grey", [0, 25, 100, 180, 255])
 @pytest.mark.parametrize("noise", [0.0, 0.7])
-def test_a_uniform_view_carves_nothing(grey: int, noise: float) -> None:
+def test_a_uniform_view_carves_no_voxel(grey: int, noise: float) -> None:
     rng = np.random.default_rng(grey)
     shape = (HEIGHT, WIDTH, 3)
     left, right = (np.clip(grey + rng.normal(0, noise, shape), 0, 255).astype(np.uint8) for _ in range(2))
@@ -105,7 +105,7 @@ def test_a_uniform_view_carves_nothing(grey: int, noise: float) -> None:
     assert np.isnan(prediction.depth).all()
 
 
-def test_stripes_along_the_rows_carve_nothing() -> None:
+def test_stripes_along_the_rows_carve_no_voxel() -> None:
     """Each row is uniform, so that every disparity matches equally well."""
     rows = np.random.default_rng(0).integers(0, 255, (HEIGHT, 1, 3), np.uint8)
     image = np.ascontiguousarray(np.broadcast_to(rows, (HEIGHT, WIDTH, 3)))
@@ -153,7 +153,7 @@ def texture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> npt.NDArray[
     return np.asarray(cv2.cvtColor(cv2.GaussianBlur(grey, (0, 0), 1.5), cv2.COLOR_GRAY2RGB), np.uint8)
 
 
-def test_what_is_at_the_same_place_in_both_images_has_no_match() -> None:
+def test_equal_pixels_at_zero_disparity_have_no_match() -> None:
     scene, shift = texture(1, width=WIDTH + 20), 20
     left, right = scene[:, :WIDTH].copy(), scene[:, shift:].copy()
     for image in (left, right):
@@ -186,7 +186,7 @@ def test_the_search_range_is_at_most_doubled(height: float, pitch: float, resolu
     assert usual / 2 <= nearest_depth(replace(rig, reference_from_grid=pose), grid) <= usual
 
 
-def test_without_any_match_nothing_is_free() -> None:
+def test_without_any_match_no_voxel_is_free() -> None:
     carved = CARVER.carve(np.full((HEIGHT, WIDTH), NO_MATCH, np.int16))
     assert carved.unmatched.all()
     assert not carved.free.any()

@@ -69,7 +69,7 @@ def half_covered_pair() -> tuple[ImageArray, ImageArray]:
 
 
 @pytest.mark.parametrize("predictor", [Optimist, WithMatchedDepth])
-def test_nothing_is_free_or_seen_behind_a_covered_half(
+def test_no_voxel_is_free_or_seen_behind_a_covered_half(
     predictor: type[Optimist], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = ModelEntry(f"{__name__}:{predictor.__name__}", "for tests", needs_weights=False)
@@ -114,7 +114,7 @@ def test_only_free_voxels_become_unknown_and_only_seen_ones_hidden(seed: int, sh
     np.testing.assert_array_equal(sure[~changed], confidence[~changed])
 
 
-def test_where_everything_is_matched_nothing_changes() -> None:
+def test_a_fully_matched_prediction_is_unchanged() -> None:
     assert not len(GUARD.unsupported(np.ones((HEIGHT, WIDTH), bool)))
 
 

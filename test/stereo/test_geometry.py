@@ -86,7 +86,7 @@ def test_wall_and_road_are_occupied_and_the_air_is_free(prediction: OccupancyPre
     assert not (behind == 0).any()
 
 
-def test_ground_and_obstacle_are_told_apart(prediction: OccupancyPrediction) -> None:
+def test_ground_and_obstacle_are_distinguished(prediction: OccupancyPrediction) -> None:
     x, y, z = np.nonzero(prediction.occupied)
     label = prediction.labels[x, y, z]
     height = GRID.axis_centers(2)[z]
@@ -128,7 +128,7 @@ def test_half_the_size_finds_the_same_scene(prediction: OccupancyPrediction) -> 
     assert (small.occupied == prediction.occupied)[both].mean() > 0.98
 
 
-def test_a_shifted_principal_point_changes_nothing() -> None:
+def test_the_result_is_independent_of_the_principal_point() -> None:
     """Cameras whose cx differ: disparity is zero at a finite depth, and negative beyond it."""
     rig = make_rig()
     left, right = make_pair()
@@ -145,7 +145,7 @@ def test_a_shifted_principal_point_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 255])
-def test_images_without_texture_say_nothing_of_surfaces(value: int) -> None:
+def test_images_without_texture_have_no_surfaces(value: int) -> None:
     blank = np.full((HEIGHT, WIDTH, 3), value, np.uint8)
     prediction = Engine(make_rig(), GRID).predict(blank, blank)
     assert not prediction.occupied.any()
@@ -191,7 +191,7 @@ def flat(depth_m: float) -> npt.NDArray[np.int16]:
 
 @given(st.floats(4.0, 15.0))
 @settings(max_examples=20, deadline=None)
-def test_nothing_at_or_behind_a_wall_is_free(wall_m: float) -> None:
+def test_no_voxel_at_or_behind_a_wall_is_free(wall_m: float) -> None:
     free = carve(flat(wall_m))
     x = GRID.axis_centers(0)
     assert not free[x > wall_m - GRID.resolution / 2].any()
@@ -200,7 +200,7 @@ def test_nothing_at_or_behind_a_wall_is_free(wall_m: float) -> None:
         assert free[near, 32, 10].all()
 
 
-def test_single_pixels_and_holes_free_nothing() -> None:
+def test_single_pixels_and_holes_free_no_voxel() -> None:
     wall = flat(8.0)
     far = wall.copy()
     far[::7, ::7] = 1
@@ -244,7 +244,7 @@ def test_a_pixel_ends_in_the_voxel_that_holds_its_point(row: int, column: int, s
 BINNING = SurfaceBinning(make_rig(), GRID, FOCAL * BASELINE)
 
 
-def test_near_splinters_go_and_small_far_things_stay() -> None:
+def test_near_splinters_are_removed_and_small_far_objects_stay() -> None:
     wall, near = flat(14.0), flat(3.0)[0, 0]
     for rows, kept in ((slice(40, 50), False), (slice(40, 100), True)):
         image = wall.copy()
@@ -260,7 +260,7 @@ def test_near_splinters_go_and_small_far_things_stay() -> None:
 
 @given(st.floats(-0.12, 0.12), st.floats(-0.12, 0.12), st.floats(-20, 20), st.integers(0, 2**32 - 1))
 @settings(deadline=None)
-def test_the_ground_is_found_under_what_stands_on_it(a: float, b: float, c: float, seed: int) -> None:
+def test_the_ground_is_found_below_obstacles(a: float, b: float, c: float, seed: int) -> None:
     random = np.random.default_rng(seed)
     xy = random.uniform(0, 100, (400, 2))
     z = xy @ [a, b] + c + random.normal(0, 0.1, 400)

@@ -42,7 +42,7 @@ def measured(stated: StereoRig, pitch: float, ground: float = 1.2) -> GroundPose
 
 @pytest.mark.parametrize(("pitch", "ground"), [(0.0, 1.2), (15.0, 1.2), (25.0, 0.9), (5.0, 1.6)])
 @pytest.mark.parametrize("stated", [0.0, 15.0])
-def test_height_and_pitch_are_measured_whatever_the_stated_pose(pitch: float, ground: float, stated: float) -> None:
+def test_height_and_pitch_are_measured_for_any_stated_pose(pitch: float, ground: float, stated: float) -> None:
     pose = measured(rig(stated), pitch, ground).pose
     assert pose.pitch == pytest.approx(-pitch, abs=0.7)
     assert pose.height == pytest.approx(ground, abs=0.08)
@@ -85,7 +85,7 @@ def test_the_measured_pose_replaces_height_pitch_and_roll_only() -> None:
     assert corrected.baseline == pytest.approx(BASELINE)
 
 
-def test_without_ground_in_view_nothing_is_measured() -> None:
+def test_without_ground_in_view_there_is_no_measurement() -> None:
     wall = pair(rotated(pinhole_rays(K), pitch=-40.0))
     assert GroundPoseMeter(rig()).measure(*wall) is None
     blank = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)

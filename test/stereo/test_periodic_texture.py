@@ -88,7 +88,7 @@ def test_without_the_limit_the_fence_is_carved_free(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("period", [10, 14, 20, 33])
-def test_stripes_on_a_wall_free_nothing_behind_it(period: int) -> None:
+def test_stripes_on_a_wall_free_no_voxel_behind_it(period: int) -> None:
     """Blinds on a wall at 6 m."""
     column = np.arange(WIDTH + 64)
     stripes = np.broadcast_to(np.where(column % period < period // 2, 90.0, 160.0), (HEIGHT, WIDTH + 64))
@@ -107,7 +107,7 @@ def test_random_texture_is_not_ambiguous() -> None:
     assert in_the_middle(prediction, 2.0, FENCE_M - 0.5).mean() > 0.9
 
 
-def test_streets_are_hardly_ambiguous(kitti_mini: Path) -> None:
+def test_streets_have_few_ambiguous_matches(kitti_mini: Path) -> None:
     for sequence in ("00", "07"):
         source = open_source(kitti_mini / "dataset" / "sequences" / sequence)
         frame = source[0]

@@ -47,7 +47,7 @@ def test_visible_voxels_project_into_their_pixel(
     assert ((found.row >= 0) & (found.row < height))[found.visible].all()
 
 
-def test_nothing_behind_the_camera_is_visible() -> None:
+def test_no_voxel_behind_the_camera_is_visible() -> None:
     found = project_voxels(VoxelGrid((-10.0, -1.0, -1.0), (20, 4, 4), 0.5), camera(), AXES)
     assert (found.depth < 0).any()
     assert not found.visible[found.depth <= 0].any()

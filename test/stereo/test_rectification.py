@@ -60,7 +60,7 @@ def test_images_without_distortion_whose_k_or_r_differs_from_p_are_raw(changes: 
     assert decide(infos(**changes), (blank, blank), RECT).kind is Kind.RECTIFIED
 
 
-def test_equal_k_and_p_are_rectified_whatever_the_name() -> None:
+def test_equal_k_and_p_are_rectified_for_any_name() -> None:
     blank = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     decision = decide(infos(k=P, d=()), (blank, blank), RAW)
     assert decision.kind is Kind.RECTIFIED and decision.conclusive and not decision.warnings

@@ -33,14 +33,14 @@ def test_images_that_meet_before_infinity_are_measured_from_there() -> None:
     assert images_look_swapped(left, right, offset=4.0)
 
 
-def test_nothing_is_said_of_equal_flat_or_tiny_images() -> None:
+def test_equal_flat_or_tiny_images_are_not_swapped() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (60, 200, 3), np.uint8)
     flat = np.full_like(noise, 90)
     for pair in ((noise, noise), (flat, flat), (noise[:8, :20], noise[:8, :20])):
         assert not images_look_swapped(*pair)
 
 
-def test_nothing_is_said_of_unrelated_images() -> None:
+def test_unrelated_images_are_not_swapped() -> None:
     left, right = np.random.default_rng(1).integers(0, 255, (2, 100, 300, 3), np.uint8)
     assert not images_look_swapped(left, right)
     assert not images_look_swapped(right, left)

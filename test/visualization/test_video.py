@@ -52,7 +52,7 @@ def test_frames_have_one_size_and_show_the_ground_truth() -> None:
 def test_a_video_reads_back_in_order(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "deep" / f"video{suffix}"
     messages: list[str] = []
-    written = write_video(path, iter(frames()), 12.5, tell=messages.append)
+    written = write_video(path, iter(frames()), 12.5, notify=messages.append)
     assert [file.name for file in path.parent.iterdir()] == [written.name]
     if messages:
         pytest.skip(f"this OpenCV has no encoder: {messages[0]}")
@@ -68,7 +68,7 @@ def test_a_video_reads_back_in_order(tmp_path: Path, suffix: str) -> None:
 def test_without_an_encoder_a_gif_is_written_with_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(video.CODECS, ".mp4", "????")
     messages: list[str] = []
-    written = write_video(tmp_path / "video.mp4", iter(frames()), 10, tell=messages.append)
+    written = write_video(tmp_path / "video.mp4", iter(frames()), 10, notify=messages.append)
     assert written == tmp_path / "video.gif" and "video.gif" in messages[0]
     assert [file.name for file in tmp_path.iterdir()] == ["video.gif"]
     with Image.open(written) as image:

@@ -64,7 +64,7 @@ def test_points_of_a_map_become_the_voxels_that_they_are_the_centres_of(low: tup
     np.testing.assert_array_equal(stream.content["world/map/seen"]["colors"], SEMANTIC_KITTI.colors[labels[seen]])
 
 
-def test_times_of_a_clock_and_of_a_recording_from_zero_are_told_apart() -> None:
+def test_clock_times_and_durations_are_distinguished() -> None:
     clock, recording = Stream(), Stream()
     log = ViewerLog(Archetypes(), clock)
     log.at(1_700_000_000_123_456_789)

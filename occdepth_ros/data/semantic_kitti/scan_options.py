@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from occdepth_ros.data.scans.completion import AROUND, CompletionRule
-from occdepth_ros.data.scans.turned_grids import GridMotion
+from occdepth_ros.data.scans.moved_grids import GridMotion
 from occdepth_ros.errors import SourceError
 
 

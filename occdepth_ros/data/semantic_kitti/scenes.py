@@ -69,8 +69,8 @@ class SemanticKittiScenes:
         parts: list[_Sequence]
         if labels == SCANS:
             folders = [find_root(root) / "sequences" / name for name in expand_sequences(sequences)]
-            keeper = None if cache is None else LabelCache(cache)
-            parts = [_FromScans(folder, scans, keeper) for folder in folders]
+            label_cache = None if cache is None else LabelCache(cache)
+            parts = [_FromScans(folder, scans, label_cache) for folder in folders]
         else:
             parts = [_FromVoxels(sequence) for sequence in SemanticKitti(root, sequences, labels)]
         self._places = [
@@ -112,9 +112,9 @@ class SemanticKittiScenes:
         if part.scans is not None and frame in part.scans.frames:
             depth, semantics = project_scan(*part.scans.read(frame), rig.left, rig.left_from_grid)
         earlier = self._earlier(part.source, part.rows[row]) if self._past else None
-        turned = part.turned(row, variant)
+        variant_pose = part.variant_pose(row, variant)
         if variant:
-            rig = replace(rig, reference_from_grid=rig.reference_from_grid @ turned)
+            rig = replace(rig, reference_from_grid=rig.reference_from_grid @ variant_pose)
         now = pair.world_from_grid
         return SceneExample(
             place.name,
@@ -127,8 +127,8 @@ class SemanticKittiScenes:
             depth=depth,
             semantics=semantics,
             earlier=earlier,
-            world_from_grid=None if now is None else now @ turned,
-            history=None if now is None else partial(pairs_before, part.source, part.rows[row], turned),
+            world_from_grid=None if now is None else now @ variant_pose,
+            history=None if now is None else partial(pairs_before, part.source, part.rows[row], variant_pose),
         )
 
     def _earlier(self, source: FileSequence, row: int) -> dict[int, EarlierView]:
@@ -147,20 +147,20 @@ class SemanticKittiScenes:
         return out
 
 
-def pairs_before(source: FileSequence, row: int, turned: Matrix, count: int) -> list[PosedPair]:
+def pairs_before(source: FileSequence, row: int, variant_pose: Matrix, count: int) -> list[PosedPair]:
     """Read up to `count` pairs directly before a row of a sequence, the oldest first.
 
     Args:
         source: a sequence with poses.
         row: index of the scene in `source`.
-        turned: pose of the scene's grid in the frame of the original grid, `[4, 4]`, metres.
+        variant_pose: pose of the scene's grid in the frame of the original grid, `[4, 4]`, metres.
         count: maximum number of pairs.
     """
     pairs = []
     for index in range(max(0, row - count), row):
         pair = source[index]
         if pair.world_from_grid is not None:
-            pairs.append(PosedPair(pair.left, pair.right, pair.world_from_grid @ turned))
+            pairs.append(PosedPair(pair.left, pair.right, pair.world_from_grid @ variant_pose))
     return pairs
 
 
@@ -176,7 +176,7 @@ class _Sequence(Protocol):
 
     def ground_truth(self, index: int, variant: int) -> CompletedScene: ...
 
-    def turned(self, index: int, variant: int) -> npt.NDArray[np.float64]:
+    def variant_pose(self, index: int, variant: int) -> npt.NDArray[np.float64]:
         """Return the pose of the grid of a variant in the original grid's frame, `[4, 4]`, metres."""
 
 
@@ -205,7 +205,7 @@ class _FromVoxels:
         self.scans = LabelledScans(folder) if labelled else None
         self._sequence = sequence
 
-    def turned(self, index: int, variant: int) -> npt.NDArray[np.float64]:
+    def variant_pose(self, index: int, variant: int) -> npt.NDArray[np.float64]:
         return np.eye(4)
 
     def ground_truth(self, index: int, variant: int) -> CompletedScene:
@@ -252,7 +252,7 @@ class _FromScans:
             )
         self.rows: Sequence[int] = [row_of[frame] for frame in self.frames]
 
-    def turned(self, index: int, variant: int) -> npt.NDArray[np.float64]:
+    def variant_pose(self, index: int, variant: int) -> npt.NDArray[np.float64]:
         seed = [self._options.seed, *self.name.encode(), int(self.frames[index]), variant]
         return self._options.motion.pose(np.random.default_rng(seed)) if variant else np.eye(4)
 
@@ -264,7 +264,7 @@ class _FromScans:
             if name != frame and (self._rule.past or name > frame)
         ]
 
-        from_grid = self.turned(index, variant)
+        from_grid = self.variant_pose(index, variant)
         poses = [np.linalg.inv(from_grid) @ self._scans.relative_pose(name, frame) for name in merged]
 
         def make() -> CompletedScene:

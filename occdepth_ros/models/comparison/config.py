@@ -40,4 +40,4 @@ class CompletionConfig:
         Raises:
             GridError: the size or the resolution differs.
         """
-        self.grid.accept(grid, who=f"{self.name} completes")
+        self.grid.accept(grid, subject=f"{self.name} completes")

@@ -151,7 +151,7 @@ def deviation(pitch: float, roll: float, height: float) -> Steps | None:
     """Return the deviation of the ground from a level road at the standard height, in steps.
 
     Small deviations in one of the three are not followed: the network was trained with them, and they are within the
-        measurement error; 0.1 m in height already moves a road to another layer.
+    measurement error; 0.1 m in height already moves a road to another layer.
 
     Args:
         pitch, roll, height: see `slopes`.

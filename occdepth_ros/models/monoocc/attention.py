@@ -195,7 +195,7 @@ def nearest_neighbours(heads: int, copies: int, points: int, height: int) -> tor
     """Return the first offsets on a map whose rows are y-z planes, `[heads, copies, points, 2]`.
 
     Each head has one direction: along z, y, x or a horizontal diagonal. Its points alternate between both sides at
-        increasing distance, over all copies.
+    increasing distance, over all copies.
 
     Args:
         heads, copies, points: number of heads, copies and points.

@@ -62,7 +62,7 @@ class EfficientNetLite0(nn.Module):
         self.channels: tuple[int, ...] = tuple(net.feature_info.channels())
         self._settled = False
 
-    def settle(self) -> None:
+    def freeze_early_layers(self) -> None:
         """Freeze batch norms and all layers before stride 8, as in the published training; for pretrained weights.
 
         Statistics of single scenes would harm the norms, and the frozen layers save half of the backward pass.

@@ -113,7 +113,7 @@ class MonoOccConfig:
         Raises:
             GridError: the size or the resolution differs; each voxel has its own embedding.
         """
-        self.grid.accept(grid, who=f"{self.name} completes")
+        self.grid.accept(grid, subject=f"{self.name} completes")
 
 
 _SMALL: dict[str, Any] = {

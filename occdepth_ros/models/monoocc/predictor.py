@@ -209,7 +209,7 @@ def load_network(name: str, weights: Path | str | None) -> MonoOcc:
     """Return the network of a preset on the CPU, with weights from a file, the shipped weights, or seeded random ones.
 
     Parts that predictions do not need are left out: the decoder of the auxiliary loss, and the image-conditioned
-        cross-attention if it is untrained in the weights.
+    cross-attention if it is untrained in the weights.
 
     Raises:
         CheckpointError: the weights are missing, damaged, or of another network.

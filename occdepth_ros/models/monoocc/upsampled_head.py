@@ -129,13 +129,13 @@ def interpolated_squares(volume: torch.Tensor) -> torch.Tensor:
     # both orders
     at_x: dict[tuple[int, int], torch.Tensor] = {}
     across_x: dict[tuple[int, int], torch.Tensor] = {}
-    own, beside = _gram(here, here), _gram(here[:, :-1], here[:, 1:])
+    own, adjacent = _gram(here, here), _gram(here[:, :-1], here[:, 1:])
     ahead = _gram(here[:-1], next_x)
     skew = _gram(here[:-1, :-1], next_x[:, 1:]) + _gram(next_x[:, :-1], here[:-1, 1:])
     at_x[0, 0], at_x[0, 1] = _diagonal(own, 0), _diagonal(own, 1)
     across_x[0, 0], across_x[0, 1] = 2 * _diagonal(ahead, 0), _diagonal(ahead, 1) + _diagonal(ahead, -1)
     for dz in (-1, 0, 1):
-        at_x[1, dz], across_x[1, dz] = _diagonal(beside, dz), _diagonal(skew, dz)
+        at_x[1, dz], across_x[1, dz] = _diagonal(adjacent, dz), _diagonal(skew, dz)
     fine_x = {key: _blend(at_x[key], across_x[key], 0, size_x) for key in at_x}
     equal_z = _blend(fine_x[0, 0], 2 * fine_x[1, 0], 1, size_y)
     next_z = _blend(fine_x[0, 1], fine_x[1, 1] + fine_x[1, -1], 1, size_y)

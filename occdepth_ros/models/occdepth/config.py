@@ -158,7 +158,7 @@ class OccDepthConfig:
         Raises:
             GridError: the weights are tied to another size (through the context prior) or resolution.
         """
-        self.grid.accept(grid, who=f"{self.name} predicts")
+        self.grid.accept(grid, subject=f"{self.name} predicts")
 
 
 _KITTI = OccDepthConfig("occdepth-b3", backbone="b3", feature=32)

@@ -53,7 +53,7 @@ class QpnConfig:
         Raises:
             GridError: the size or the resolution differs.
         """
-        self.grid.accept(grid, who=f"{self.name} reads")
+        self.grid.accept(grid, subject=f"{self.name} reads")
 
 
 _NUSCENES = VoxelGrid((-40.0, -40.0, -1.0), (200, 200, 16), 0.4, "lidar")

@@ -17,7 +17,7 @@ from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
 from occdepth_ros.sources.base import SourceDescription
 from occdepth_ros.sources.frame_names import assumed_stamps
-from occdepth_ros.sources.layouts.links import beside
+from occdepth_ros.sources.layouts.links import relative_file
 from occdepth_ros.sources.readable import first_readable_pair
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
 from occdepth_ros.sources.tables import read_calibration, read_date_times, read_rows
@@ -62,7 +62,7 @@ def open_kitti_360(path: Path) -> FileSequence:
 
 def _calibration(path: Path, name: str) -> Path:
     """Return a file of ROOT/calibration, next to the drive's link or next to its target."""
-    file = beside(path, f"../../calibration/{name}")
+    file = relative_file(path, f"../../calibration/{name}")
     if file is None:
         raise SourceError(
             f"calibration/{name} is missing",
@@ -116,7 +116,7 @@ def _poses(
     path: Path, names: list[str], camera_from_lidar: Matrix
 ) -> tuple[npt.NDArray[np.float64] | None, tuple[InputWarning, ...]]:
     """Return the LiDAR poses in the first LiDAR frame, `[N, 4, 4]`; None if a frame has no pose."""
-    file = beside(path, f"../../data_poses/{path.name}/cam0_to_world.txt")
+    file = relative_file(path, f"../../data_poses/{path.name}/cam0_to_world.txt")
     if file is None:
         return None, ()
     rows = {int(row[0]): row[1:].reshape(4, 4) for row in read_rows(file, 17)}

@@ -19,7 +19,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError, SourceError
 from occdepth_ros.sources.frame_names import assumed_stamps
 from occdepth_ros.sources.ground_truth import read_ground_truth
-from occdepth_ros.sources.layouts.links import beside
+from occdepth_ros.sources.layouts.links import relative_file
 from occdepth_ros.sources.readable import first_readable_pair
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
 from occdepth_ros.sources.tables import read_calibration, read_poses, read_times
@@ -118,7 +118,7 @@ def _stamps(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
 
 def poses_file(path: Path) -> Path | None:
     """Return the file of a sequence's poses: in its folder, or in the folder `poses` of the data set."""
-    return beside(path, "poses.txt") or beside(path, "../../poses/{name}.txt")
+    return relative_file(path, "poses.txt") or relative_file(path, "../../poses/{name}.txt")
 
 
 def _poses(path: Path, names: list[str], rig: StereoRig) -> npt.NDArray[np.float64] | None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError, SourceError
-from occdepth_ros.sources.layouts.links import beside
+from occdepth_ros.sources.layouts.links import relative_file
 from occdepth_ros.sources.layouts.oxts import read_oxts
 from occdepth_ros.sources.readable import first_readable_pair
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
@@ -66,7 +66,7 @@ def open_kitti_raw(path: Path) -> FileSequence:
 
 def _calibration(path: Path, name: str) -> Path:
     """Return a calibration file of the date, next to the drive's link or next to its target."""
-    file = beside(path, f"../{name}")
+    file = relative_file(path, f"../{name}")
     if file is None:
         raise SourceError(
             f"{name} is missing",

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def beside(folder: Path, relative: str) -> Path | None:
+def relative_file(folder: Path, relative: str) -> Path | None:
     """Return the existing file at a path relative to a folder: relative to the link first, then to its target.
 
     Args:

@@ -29,7 +29,7 @@ from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.loading import load_strict, read_state
 from occdepth_ros.models.trained_height import trained_grid
-from occdepth_ros.training.augmentation import Augmentation, jitter, shifted, turned, without_patches
+from occdepth_ros.training.augmentation import Augmentation, jitter, rotated, shifted, without_patches
 from occdepth_ros.training.losses.bev_terms import pixel_term, voxel_terms
 from occdepth_ros.training.task import Batch, Prepared
 from occdepth_ros.training.tasks.edge_bev_memory import EarlierMeasurements
@@ -181,7 +181,7 @@ class EdgeBevTask:
             example = shifted(example, (0, 0, -layers))
         if rng is not None:
             if options.yaw > 0:
-                example = turned(example, math.radians(rng.uniform(-options.yaw, options.yaw)))
+                example = rotated(example, math.radians(rng.uniform(-options.yaw, options.yaw)))
             example = shifted(example, [int(rng.integers(-s, s + 1)) for s in options.shift])
         self.config.check_grid(example.grid)
         fit = ImageFit.between((example.rig.left.height, example.rig.left.width), self.config.image)

@@ -129,7 +129,7 @@ class MonoOccOptions:
             backbone = task.network.img_backbone
             assert isinstance(backbone, EfficientNetLite0)
             load_lite0(backbone.net)
-            backbone.settle()
+            backbone.freeze_early_layers()
         if self.freeze_encoder:
             task.network.img_backbone.requires_grad_(False)
         if self.frequencies:
@@ -197,8 +197,8 @@ class MonoOccTask:
             CalibrationError: the images are too small to be matched.
         """
         self.config.check_grid(example.grid)
-        window, turned = None, rng is not None and bool(rng.random() < self.augmentation.mirror)
-        if turned:
+        window, mirrored_scene = None, rng is not None and bool(rng.random() < self.augmentation.mirror)
+        if mirrored_scene:
             example = mirrored(example)
         taken = SceneViews.of(example, self._past)
         images = taken.images.movedim(-1, 1)
@@ -234,7 +234,7 @@ class MonoOccTask:
             theirs = (taken if cache else views).shown(self.teacher.network.config, example)
             prepared["image_t"], prepared["references_t"] = theirs
             if cache is not None:
-                prepared["teacher_features"] = cache.read(example.name, mirrored=turned)
+                prepared["teacher_features"] = cache.read(example.name, mirrored=mirrored_scene)
         return prepared
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:

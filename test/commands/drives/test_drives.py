@@ -76,7 +76,7 @@ def test_drives_of_the_same_name_have_different_results(tmp_path: Path) -> None:
         (["--workers", "0"], "--workers"),
     ],
 )
-def test_what_cannot_run_is_named(
+def test_invalid_arguments_are_reported(
     arguments: list[str], sentence: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["map", "--source", str(folder / "*"), "--out", str(tmp_path / "out"), *OPTIONS, *arguments]

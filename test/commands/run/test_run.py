@@ -259,7 +259,7 @@ def test_ranges_within_the_sequence() -> None:
     assert list(select_frames(5, 3, 2, "")) == [3, 4]
 
 
-def test_a_covered_lens_on_the_way_is_named_and_its_frame_left_out(
+def test_a_frame_with_a_covered_lens_is_reported_and_left_out(
     stage: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(FourFrames, "covered", frozenset({1, 2}))

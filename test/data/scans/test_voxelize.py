@@ -57,7 +57,7 @@ def test_an_empty_grid_is_visible_from_anywhere(sensor: tuple[float, float, floa
     assert visible_from(np.array(sensor), np.zeros(GRID.size, bool), GRID).all()
 
 
-def test_a_wall_hides_what_is_behind_it() -> None:
+def test_a_wall_hides_voxels_behind_it() -> None:
     wall = np.zeros(GRID.size, bool)
     wall[9] = True
     visible = visible_from(np.array([0.1, 0.1, 0.1]), wall, GRID)

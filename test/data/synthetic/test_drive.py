@@ -128,7 +128,7 @@ def test_equal_seeds_give_equal_streets_and_other_seeds_others() -> None:
     assert corners[0].shape != corners[2].shape or not np.allclose(corners[0], corners[2])
 
 
-def test_traffic_moves_with_time_and_nothing_else_does(drive: SyntheticDrive) -> None:
+def test_only_traffic_moves_with_time(drive: SyntheticDrive) -> None:
     before, after = drive.scene, drive.scene.at(0.5)
     assert len(before.world.blocks) == len(after.world.blocks)
     moved = np.linalg.norm(after.world.corners - before.world.corners, axis=2).max(axis=1)
@@ -149,7 +149,7 @@ def test_rendering_is_repeatable_and_averages_samples() -> None:
     assert develop(once, np.random.default_rng(0)).dtype == np.uint8
 
 
-def test_a_written_drive_opens_and_nothing_else_is_left(tmp_path: Path) -> None:
+def test_a_written_drive_opens_and_leaves_no_temporary_files(tmp_path: Path) -> None:
     done: list[int] = []
     write_sequence(tmp_path / "new" / "drive", SMALL, frames=1, quality=95, report=done.append)
     assert done == [1]

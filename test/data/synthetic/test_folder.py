@@ -42,7 +42,7 @@ def test_a_scene_on_disk_is_the_generated_one(folder: Path) -> None:
     assert np.abs(back.left.astype(int) - made.left).mean() < 3
 
 
-def test_a_second_run_keeps_what_is_there(folder: Path) -> None:
+def test_a_second_run_keeps_existing_files(folder: Path) -> None:
     before = {f.name: f.stat().st_mtime_ns for f in folder.iterdir()}
     assert main(["synthetic", "--count", "3", "--seed", "7", "--out", str(folder), *SIZE]) == 0
     after = {f.name: f.stat().st_mtime_ns for f in folder.iterdir()}

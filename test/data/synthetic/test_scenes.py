@@ -44,7 +44,7 @@ def test_an_index_beyond_the_length_is_refused() -> None:
         SCENES[24]
 
 
-def test_a_camera_hits_blocks_and_balls_where_the_geometry_says() -> None:
+def test_a_camera_hits_blocks_and_balls_at_the_expected_depth() -> None:
     world = World.of(
         [box("building", (10, -1, -1), (12, 1, 1), (1, 1, 1)), ball("vegetation", (8, 0, 0), (2, 0.5, 0.5), (1, 1, 1))]
     )

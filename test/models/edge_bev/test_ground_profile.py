@@ -48,7 +48,7 @@ def test_ground_one_voxel_higher_moves_the_logits_by_one_voxel(profile: torch.Te
     assert before.abs().max() > 0.1
 
 
-def test_ground_outside_the_grid_adds_nothing(profile: torch.Tensor) -> None:
+def test_ground_outside_the_grid_adds_no_logits(profile: torch.Tensor) -> None:
     assert not logits(profile, torch.full((2 * X, 2 * Y), -500.0)).any()
     assert not logits(profile, torch.full((2 * X, 2 * Y), 500.0)).any()
 

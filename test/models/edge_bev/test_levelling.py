@@ -95,7 +95,7 @@ def test_a_level_road_is_resampled_to_the_tilted_road_of_the_grid() -> None:
     assert (out[..., 20] == 0).mean() > 0.9 and (out == UNKNOWN).any()
 
 
-def test_only_what_is_below_the_ground_becomes_unknown() -> None:
+def test_only_voxels_below_the_ground_become_unknown() -> None:
     labels = torch.full(GRID.size, 9, dtype=torch.uint8)
     sight = measured(height=1.0, seen=2048)
     out, confidence = unknown_below_ground(labels, labels, sight)

@@ -86,7 +86,7 @@ def test_ground_is_recalled_as_layout_too(tables: BevTables) -> None:
 
 
 @pytest.mark.parametrize("class_id", [0, CAR])
-def test_sky_and_what_can_move_are_not_remembered(tables: BevTables, class_id: int) -> None:
+def test_sky_and_movable_objects_are_not_remembered(tables: BevTables, class_id: int) -> None:
     memory = SceneMemory(GRID)
     memory.add(moved(0), occupied(VOXEL), tables, of_class(class_id))
     assert not len(memory.recall(moved(0), NOWHERE).rows)
@@ -117,7 +117,7 @@ def test_a_jump_of_the_pose_clears_the_memory(tables: BevTables) -> None:
     assert not len(memory.recall(moved(0.2), NOWHERE).rows)
 
 
-def test_the_memory_is_bounded_and_a_standing_robot_adds_nothing(tables: BevTables) -> None:
+def test_the_memory_is_bounded_and_unchanged_by_a_stationary_robot(tables: BevTables) -> None:
     memory = SceneMemory(GRID)
     for step in range(3 * KEYFRAMES):
         for _ in range(3):

@@ -248,7 +248,7 @@ def test_calibration_moves_the_limit() -> None:
     assert (decide(output(0, 0, -1.0), region, LIMITS, shifted, SIZE).labels == STANDING_CLASSES[0]).all()
 
 
-def test_the_network_learns_through_every_parameter(tables: BevTables) -> None:
+def test_every_parameter_has_a_gradient(tables: BevTables) -> None:
     torch.manual_seed(0)
     network = EdgeBev(CONFIG).train()
     measured = wall(tables, 6.0)
@@ -276,7 +276,7 @@ def remembered(scene: SceneInputs) -> SceneInputs:
 
 
 @pytest.mark.parametrize(("threads", "dtype"), [(0, torch.float32), (2, torch.float32), (2, torch.bfloat16)])
-def test_the_optimized_network_computes_what_the_reference_network_computes(
+def test_the_optimized_network_agrees_with_the_reference_network(
     tables: BevTables, threads: int, dtype: torch.dtype
 ) -> None:
     torch.manual_seed(0)
@@ -304,7 +304,7 @@ def test_the_optimized_network_computes_what_the_reference_network_computes(
             assert (a - b).abs().mean() < 0.03 * a.std()
 
 
-def test_a_cpu_decides_what_the_operations_of_other_devices_decide(tables: BevTables) -> None:
+def test_the_decision_on_a_cpu_agrees_with_torch_operations(tables: BevTables) -> None:
     torch.manual_seed(0)
     network = EdgeBev(CONFIG).eval()
     for name in ("voxel", "memory_voxel", "memory_layout", "kinds", "layout", "occupancy"):

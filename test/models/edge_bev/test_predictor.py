@@ -55,7 +55,7 @@ def test_the_name_is_registered_with_weights_that_ship() -> None:
 
 
 @pytest.mark.parametrize(("name", "licence"), [("occdepth-edge", "Apache-2.0"), (NAME, "CC-BY-NC-SA")])
-def test_the_shipped_files_are_small_and_say_what_they_are(name: str, licence: str) -> None:
+def test_the_shipped_files_are_small_and_described(name: str, licence: str) -> None:
     path = shipped_weights(name)
     assert path.stat().st_size <= 16_000_000
     with safe_open(path, "pt") as file:
@@ -88,7 +88,7 @@ def test_the_same_pair_gives_the_same_prediction(
     assert (again.labels == near.labels).mean() > 0.9999
 
 
-def test_where_nothing_was_matched_nothing_counts_as_seen(
+def test_unmatched_voxels_are_not_seen(
     near: OccupancyPrediction, sample: tuple[StereoRig, ImageArray, ImageArray]
 ) -> None:
     blank = np.full_like(sample[1], 128)
@@ -97,7 +97,7 @@ def test_where_nothing_was_matched_nothing_counts_as_seen(
     assert np.isnan(prediction.depth).all() and not (prediction.visibility == Visibility.SEEN).any()
 
 
-def test_bfloat16_says_what_float32_says(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
+def test_bfloat16_predicts_the_labels_of_float32(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
     shipped_weights(NAME)
     labels = []
     for precision in ("float32", "bfloat16"):

@@ -56,7 +56,7 @@ def test_the_optimized_block_agrees_with_the_reference(threads: int) -> None:
         torch.testing.assert_close(optimized(x, neighbours), block(x, neighbours), atol=1e-5, rtol=1e-4)
 
 
-def test_without_rows_nothing_is_convolved() -> None:
+def test_without_rows_the_convolution_is_empty() -> None:
     rows = torch.zeros(0, dtype=torch.long)
     assert SurfaceBlock(4)(torch.zeros(0, 4), neighbours_of(rows, SIZE)).shape == (0, 4)
 

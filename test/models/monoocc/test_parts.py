@@ -138,7 +138,7 @@ def test_resnet_keeps_its_norms_and_stem() -> None:
 def test_a_settled_encoder_keeps_its_norms_and_first_stages() -> None:
     network = EfficientNetLite0()
     assert all(p.requires_grad for p in network.parameters())
-    network.settle()
+    network.freeze_early_layers()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network.train()
     out = network(torch.randn(1, 3, 32, 64))

@@ -171,7 +171,7 @@ def test_a_new_calibration_changes_the_prediction() -> None:
 
 
 @given(arrays(bool, (6, 4, 8)))
-def test_halving_keeps_what_is_occupied(volume: np.ndarray) -> None:
+def test_halving_keeps_occupied_voxels(volume: np.ndarray) -> None:
     out = halved(volume)
     assert out.shape == (3, 2, 4)
     for index in np.ndindex(*out.shape):

@@ -33,7 +33,7 @@ places = st.tuples(*[st.floats(-3.0, 3.0)] * 3)
 zooms = st.floats(0.3, 4.0)
 
 
-def turned(roll: float, pitch: float, yaw: float) -> npt.NDArray[np.float64]:
+def rotated(roll: float, pitch: float, yaw: float) -> npt.NDArray[np.float64]:
     """A rotation of the grid's frame."""
     out = np.eye(3)
     for axis, angle in enumerate((roll, pitch, yaw)):
@@ -61,7 +61,7 @@ def rig_of(
     right = left.copy()
     right[0, 2] -= 7
     pose = np.eye(4)
-    pose[:3, :3] = OPTICAL @ turned(*turn)
+    pose[:3, :3] = OPTICAL @ rotated(*turn)
     pose[:3, 3] = pose[:3, :3] @ -np.array(at)
     t = np.array([[0.06], [0], [0.002]])
     return StereoRig(

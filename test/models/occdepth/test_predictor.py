@@ -149,7 +149,7 @@ def test_images_of_other_sizes_work(predictor: OccDepthPredictor, size: tuple[in
     assert (result.visibility != Visibility.OUTSIDE).mean() > 0.2
 
 
-def test_without_depth_module_nothing_counts_as_seen() -> None:
+def test_without_depth_module_no_voxel_is_seen() -> None:
     predictor = OccDepthPredictor(name="occdepth-b7-flosp", weights="random", device="cpu")
     predictor.calibrate(rig_of(), GRID)
     result = predictor.infer(*pair())

@@ -102,7 +102,7 @@ def test_the_path_leads_ahead_around_a_wall_and_a_drop(stage: Stage) -> None:
     assert abs(end.x - 14.0) < 0.3 and abs(end.y) < 0.3
 
 
-def test_without_a_way_the_path_is_empty(stage: Stage) -> None:
+def test_an_unreachable_goal_gives_an_empty_path(stage: Stage) -> None:
     costs = np.zeros((80, 80), np.int8)
     costs[40] = 100
     assert stage.path_on(costs).poses == []

@@ -74,7 +74,7 @@ def test_a_late_pair_moves_the_later_ones_instead_of_a_burst() -> None:
     assert pace.due(200_000_000) == pytest.approx(0.6)
 
 
-def test_rate_zero_waits_for_nothing() -> None:
+def test_rate_zero_does_not_wait() -> None:
     pace = Pace(0.0, lambda: 7.0)
     assert [pace.due(i * 10**9) for i in range(3)] == [7.0, 7.0, 7.0]
     assert pace.late == 0

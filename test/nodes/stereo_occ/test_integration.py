@@ -250,7 +250,7 @@ def test_the_markers_are_boxes_in_the_grid(run: tuple[Listener, Process, Path]) 
         assert [marker.ns for marker in message.markers][-1] == "cameras"
 
 
-def test_the_occupancy_grid_lies_on_the_voxel_grid(run: tuple[Listener, Process, Path]) -> None:
+def test_the_occupancy_grid_is_aligned_with_the_voxel_grid(run: tuple[Listener, Process, Path]) -> None:
     for message in run[0].outputs("occupancy_grid"):
         info = message.info
         assert (info.width, info.height) == GRID.size[:2]

@@ -90,7 +90,7 @@ class GreedyEngine(Engine):
         return super().predict(*images, **options)
 
 
-def test_full_gpu_memory_falls_back_and_finds_the_way_back(made: list[Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_gpu_memory_falls_back_and_recovers(made: list[Bench], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_host, "Engine", GreedyEngine)
     monkeypatch.setattr(GreedyEngine, "full", True)
     made.append(bench := Bench(model="occdepth-b3", fallback_retry=1.0))

@@ -76,7 +76,7 @@ def test_every_output_comes_with_the_stamp_and_frame_of_its_pair(bench: Bench) -
     bench.tester.destroy_subscription(list(bench.tester.subscriptions)[-1])
 
 
-def test_nothing_is_encoded_for_nobody(made: list[Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_topics_without_subscribers_are_not_encoded(made: list[Bench], monkeypatch: pytest.MonkeyPatch) -> None:
     made.append(bench := Bench())
     bench.wait_active()
     bench.good_pair()

@@ -79,7 +79,7 @@ def test_periodic_texture_is_named_and_predicted(bench: Bench, monkeypatch: pyte
     assert "periodic_texture" not in bench.fault_names()
 
 
-def test_a_partly_covered_lens_is_named_and_nothing_is_free_behind_it(bench: Bench) -> None:
+def test_a_partly_covered_lens_is_reported_and_frees_no_space(bench: Bench) -> None:
     covered = bench.left.copy()
     covered[:, WIDTH // 2 :] = 0
     before = bench.processed

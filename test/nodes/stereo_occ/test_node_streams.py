@@ -83,7 +83,7 @@ def test_a_simulated_clock_that_jumps_back_is_survived(made: list[Bench]) -> Non
     assert stamp_of(bench.node.pipeline.outputs.latest.prediction) < 50 * 10**9
 
 
-def test_nothing_at_all_is_named_too(made: list[Bench]) -> None:
+def test_no_image_topics_are_reported(made: list[Bench]) -> None:
     made.append(bench := Bench(input_timeout=0.2))
     bench.wait_active()
     bench.expect_fault("stream_stopped", "no message received on /left/image_rect")

@@ -97,7 +97,7 @@ def test_the_parameters_page_contains_the_generated_table() -> None:
     assert tool.with_table(text) == text, "run tools/parameters_table.py --write"
 
 
-def test_the_table_replaces_what_is_between_the_markers() -> None:
+def test_the_table_replaces_the_text_between_the_markers() -> None:
     tool = _tool()
     text = f"before\n{tool.BEGIN}\nold\n{tool.END}\nafter\n"
     assert tool.with_table(text) == f"before\n{tool.BEGIN}\n{tool.table()}{tool.END}\nafter\n"

@@ -114,7 +114,7 @@ def test_the_pair_with_most_of_the_grid_in_view_is_chosen(tmp_path: Path) -> Non
         open_source(tmp_path / "bag", SourceOptions(topics="roof"))
 
 
-def test_pairs_that_nothing_distinguishes_are_named(tmp_path: Path) -> None:
+def test_indistinguishable_pairs_are_reported(tmp_path: Path) -> None:
     with Recorder(tmp_path / "bag", "mcap") as bag:
         for name in ("back", "front"):
             record(bag, f"/{name}_camera")

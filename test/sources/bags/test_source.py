@@ -149,7 +149,7 @@ def test_the_sizes_of_all_images_are_checked_without_decoding(tmp_path: Path, fo
         source.check_sizes(range(3))
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_missing_topics_are_reported(tmp_path: Path) -> None:
     with Recorder(tmp_path / "mono", "mcap") as bag:
         bag.image("/kitti/camera_color_left/image_raw", make_image(0), START, "camera")
     expect(tmp_path / "mono", "no pair", "/kitti/camera_color_left/image_raw")

@@ -89,7 +89,7 @@ def test_without_times_frames_are_at_10_hz_and_without_poses_there_are_none(sequ
     assert frame.world_from_grid is None
 
 
-def test_poses_beside_the_sequences_folder_as_in_the_benchmark(sequence: Path) -> None:
+def test_poses_next_to_the_folder_sequences_are_found(sequence: Path) -> None:
     poses = sequence.parent.parent / "poses" / "00.txt"
     poses.parent.mkdir()
     (sequence / "poses.txt").rename(poses)
@@ -199,7 +199,7 @@ def test_damaged_times_and_poses_are_refused(sequence: Path, file: str, text: st
     expect(sequence, *words)
 
 
-def test_an_empty_folder_lists_what_was_looked_for(tmp_path: Path) -> None:
+def test_an_empty_folder_lists_the_supported_layouts(tmp_path: Path) -> None:
     expect(tmp_path, "no stereo sequence", "KITTI odometry", "image_2")
     (tmp_path / "image_2").mkdir()
     (tmp_path / "image_3").mkdir()

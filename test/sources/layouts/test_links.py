@@ -15,7 +15,7 @@ from occdepth_ros.sources import open_source
 from occdepth_ros.sources.layouts.links import beside
 
 
-def test_poses_beside_a_link_are_found_by_the_name_of_the_link(tmp_path: Path) -> None:
+def test_poses_next_to_a_link_are_found_by_the_name_of_the_link(tmp_path: Path) -> None:
     target = kitti_odometry(tmp_path / "disk" / "colour_00")
     data = tmp_path / "dataset"
     for folder in ("sequences", "poses"):
@@ -26,7 +26,7 @@ def test_poses_beside_a_link_are_found_by_the_name_of_the_link(tmp_path: Path) -
     np.testing.assert_allclose(open_source(link)[2].world_from_grid, lidar_poses(3)[2], atol=1e-9)
 
 
-def test_poses_beside_the_target_of_a_link_are_found_too(tmp_path: Path) -> None:
+def test_poses_next_to_the_target_of_a_link_are_found(tmp_path: Path) -> None:
     target = kitti_odometry(tmp_path / "dataset" / "sequences" / "00")
     (tmp_path / "dataset" / "poses").mkdir()
     (target / "poses.txt").rename(tmp_path / "dataset" / "poses" / "00.txt")

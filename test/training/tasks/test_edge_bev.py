@@ -20,7 +20,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.config import FINE, GROUND, GROUND_CLASSES, KINDS, N_GROUND, STANDING_CLASSES
 from occdepth_ros.models.edge_bev.network import BevOutput
 from occdepth_ros.models.edge_bev.readout import folded
-from occdepth_ros.training.augmentation import mirrored, turned, without_patches
+from occdepth_ros.training.augmentation import mirrored, rotated, without_patches
 from occdepth_ros.training.config import read_recipe
 from occdepth_ros.training.losses.bev_terms import (
     FREE_HIDDEN,
@@ -72,7 +72,7 @@ def test_right_logits_cost_less_than_wrong_ones() -> None:
         assert 0 <= float(right[name]) < 0.5 * float(wrong[name]), name
 
 
-def test_a_scene_without_labels_costs_nothing() -> None:
+def test_a_scene_without_labels_has_no_loss() -> None:
     labels = torch.full((int(np.prod(SIZE)), FINE), 255, dtype=torch.uint8)
     assert all(float(term) == 0 for term in voxel_terms(output_of(labels, 1.0), labels).values())
 
@@ -184,7 +184,7 @@ def test_columns_drawn_for_the_loss_estimate_the_loss_of_all() -> None:
 
 def test_a_turned_grid_holds_the_labels_of_the_places_of_its_voxels() -> None:
     scene = example()
-    there = turned(scene, 0.2)
+    there = rotated(scene, 0.2)
     points = GRID.centers_of(np.argwhere(there.target == 13))
     cos, sin = np.cos(0.2), np.sin(0.2)
     former = points @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
@@ -196,7 +196,7 @@ def test_a_turned_grid_holds_the_labels_of_the_places_of_its_voxels() -> None:
         for p, rig in ((points, there.rig), (former, scene.rig))
     )
     assert seen == pytest.approx(before, abs=1e-9)
-    assert np.array_equal(turned(scene, 0.0).target, scene.target)
+    assert np.array_equal(rotated(scene, 0.0).target, scene.target)
 
 
 def test_patches_without_matches_cover_a_part_of_the_image() -> None:

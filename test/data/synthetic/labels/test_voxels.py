@@ -63,7 +63,7 @@ def test_a_translated_grid_contains_the_same_world() -> None:
     assert (translated[:-2, :-1] == still[2:, 1:]).mean() > 0.999
 
 
-def test_what_no_viewpoint_sees_is_unknown() -> None:
+def test_voxels_hidden_from_all_viewpoints_are_unknown() -> None:
     wall = box("building", (3, -1, -1.65), (3.6, 1, 5), GREY)
     solid = solid_labels(scene(wall), GRID, np.eye(4))
     front = np.array([[0.5, 0.0, 0.0]])

@@ -49,7 +49,7 @@ def rotation(rng: np.random.Generator) -> np.ndarray:
 @pytest.mark.parametrize("index", range(len(SHAPES)))
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=20, deadline=None)
-def test_a_ray_enters_where_the_geometry_says(index: int, seed: int) -> None:
+def test_a_ray_enters_at_the_expected_point(index: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     (part,) = moved([SHAPES[index]], rotation(rng), rng.uniform((3, -2, -2), (9, 2, 2)))
     world, view = World.of([part]), camera()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occdepth_ros.data.scans.completion import RECON10
-from occdepth_ros.data.scans.turned_grids import GridMotion
+from occdepth_ros.data.scans.moved_grids import GridMotion
 from occdepth_ros.data.semantic_kitti import scenes as semantic_kitti_scenes
 from occdepth_ros.data.semantic_kitti.scan_options import ScanOptions
 from occdepth_ros.data.semantic_kitti.scenes import SCANS, SemanticKittiScenes
