@@ -62,7 +62,7 @@ def test_installed_versions_satisfy_the_package_and_cover_the_skipped_keys() -> 
     for name, number in pinned.items():
         assert version(number) >= version(least[name]), name
     tested = (ROOT / "tools" / "env" / "requirements.txt").read_text(encoding="utf-8")
-    for name in ("torch", "torchvision", "timm"):
+    for name in ("torch", "torchvision", "timm", "rosbags"):
         assert f"{name}=={pinned[name]}" in tested, f"{name}: the container has another version than the tests"
 
 

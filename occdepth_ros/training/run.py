@@ -18,7 +18,6 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 from safetensors.torch import save
-from timm.layers.norm_act import convert_sync_batchnorm
 
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.errors import OutputError, RecipeError, TrainingError
@@ -33,6 +32,7 @@ from occdepth_ros.training.initial import load_initial
 from occdepth_ros.training.mixture import Mixture
 from occdepth_ros.training.module import SceneModule
 from occdepth_ros.training.reporting import VALIDATION, CsvTable, Reporter
+from occdepth_ros.training.synchronized_norms import synchronized
 from occdepth_ros.training.task import FinishingTask, Task
 from occdepth_ros.training.typed import as_yaml, updated
 
@@ -130,8 +130,7 @@ def train(
     if last is None:
         load_initial(task.network, initial, backbone)
     if devices > 1 and target.type == "cuda":
-        # not Lightning's sync_batchnorm: it would remove the activations inside timm's normalization layers
-        task.network = convert_sync_batchnorm(task.network)  # type: ignore[no-untyped-call]
+        task.network = synchronized(task.network)
     if recipe.channels_last:
         channels_last(task.network)
     module = SceneModule(task, recipe.optimization, plan.steps)

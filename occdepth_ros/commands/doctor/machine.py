@@ -26,9 +26,9 @@ LIBRARIES = {  # module: distribution on PyPI
     "rich": "rich",
     "torch": "torch",
     "torchvision": "torchvision",
-    "timm": "timm",
 }
 OPTIONAL = {  # module: purpose
+    "timm": "the published networks occdepth-b3 and others",
     "safetensors": "occdepth train and occdepth weights, which write weights files",
     "onnx": "occdepth export, exported models",
     "onnxscript": "occdepth export",

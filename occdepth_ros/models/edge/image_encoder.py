@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from occdepth_ros.models.edge.config import EdgeConfig
-from occdepth_ros.models.layers.imagenet import LITE0
+from occdepth_ros.models.layers.lite0 import Lite0
 
 TAPS = (4, 8, 16, 32)
 """2-D scales of the encoder's maps that the pyramid reads."""
@@ -29,12 +26,11 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, config: EdgeConfig) -> None:
         super().__init__()
-        # weights come from the checkpoint; nothing is downloaded
-        encoder: Any = timm.create_model(LITE0, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
-        channels: list[int] = encoder.feature_info.channels()
-        self.encoder = encoder
+        self.encoder = Lite0()  # weights come from the checkpoint
         width = config.pyramid
-        self.lateral = nn.ModuleDict({str(s): nn.Conv2d(c, width, 1) for s, c in zip(TAPS, channels, strict=True)})
+        self.lateral = nn.ModuleDict(
+            {str(s): nn.Conv2d(c, width, 1) for s, c in zip(TAPS, self.encoder.channels, strict=True)}
+        )
         self.smooth = nn.ModuleDict({str(s): _conv(width) for s in SMOOTHED})
         self.lifted = nn.Conv2d(width, config.feature, 1)
         self.size = config.image

@@ -33,8 +33,7 @@ class OptimizedImageNetwork(nn.Module):
         self.stem = fused(encoder, "conv_stem", "bn1", dtype)
         stages = [nn.Sequential(*(FusedBlock(block, dtype) for block in stage)) for stage in encoder.blocks]
         self.stages = nn.ModuleList(stages)
-        names = [info["module"] for info in encoder.feature_info.get_dicts()]
-        self.tapped = [int(name.removeprefix("blocks.")) for name in names]
+        self.tapped = encoder.tapped
         self.lateral = nn.ModuleList(FusedConv(conv, None, "none", dtype) for conv in network.lateral)
         self.context = nn.Sequential(*(_block(block, dtype) for block in network.context))
         self.smooth = nn.ModuleList(_block(block, dtype) for block in network.smooth)

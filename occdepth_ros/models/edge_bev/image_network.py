@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-ENCODER = "tf_efficientnet_lite0"
-"""Name of the encoder in timm."""
+from occdepth_ros.models.layers.lite0 import Lite0
+
 SCALES = (4, 8, 16, 32)
 """Strides of the encoder maps that the pyramid reads, pixels."""
 STRIDE = 4
@@ -28,11 +25,8 @@ class ImageNetwork(nn.Module):
 
     def __init__(self, n_classes: int, width: int = 64, n_features: int = 8) -> None:
         super().__init__()
-        # weights come from a checkpoint or from `load_lite0`; timm downloads nothing here
-        encoder: Any = timm.create_model(ENCODER, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
-        channels: list[int] = encoder.feature_info.channels()
-        self.encoder = encoder
-        self.lateral = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)
+        self.encoder = Lite0()  # weights come from a checkpoint or from `load_lite0`
+        self.lateral = nn.ModuleList(nn.Conv2d(c, width, 1) for c in self.encoder.channels)
         self.context = nn.Sequential(_convolution(width), _convolution(width, dilation=2))
         self.smooth = nn.ModuleList(_convolution(width) for _ in SCALES[:-1])
         self.head = _convolution(width)

@@ -8,11 +8,11 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from timm.layers.conv2d_same import Conv2dSame
-from timm.layers.padding import pad_same
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from occdepth_ros.models.layers.same_padding import is_padded_same, pad_same
 
 ActivationName = Literal["none", "relu", "leaky_relu", "silu", "relu6"]
 
@@ -86,7 +86,7 @@ class FusedConv(nn.Module):
         self.register_buffer("weight", weight.to(dtype).contiguous(memory_format=layout), persistent=False)
         self.register_buffer("bias", None if bias is None else bias.to(dtype), persistent=False)
         self.activation = ACTIVATIONS[activation]
-        self.same = isinstance(conv, Conv2dSame)
+        self.same = is_padded_same(conv)
         self.kernel, self.stride = list(source.kernel_size), list(source.stride)
         self.dilation, self.groups = list(source.dilation), source.groups
         self.padding = [0] * len(self.stride) if isinstance(source.padding, str) else [int(p) for p in source.padding]

