@@ -1,4 +1,4 @@
-"""Fusion of predictions into the map, beside the insertion of the same frames into octomap's OcTree.
+"""Fusion of predictions into the map, compared with the insertion of the same frames into octomap's OcTree.
 
 `ms` is the processor time of one core for one prediction of 256 x 256 x 32 voxels, the median over a drive of 60 frames
 of 1 m with yaw, pitch and roll. `min_ms` is the minimum, which processes on the core's second thread disturb least, and

@@ -1,4 +1,4 @@
-"""Ghosts of moving objects: a synthetic drive past moving cars and people, fused, and compared with what is there.
+"""Ghosts of moving objects: a synthetic drive past moving cars and people, fused, and compared with the true scene.
 
 A ghost is a voxel that the map shows as an obstacle at least `LIMIT_S` after a moving object left it, although it is
 free. Predictions have the errors of networks: wrong classes, objects that are smeared by a voxel, and completed voxels

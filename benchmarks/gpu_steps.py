@@ -61,7 +61,7 @@ def steps(out: Path, frames: int) -> list[Step]:
         Step(
             "runtime",
             (*python, "pip", "install", "--no-deps", "--quiet", "--upgrade", "--target", str(runtime), RUNTIME),
-            "the package index; it is installed beside the environment, not into it",
+            "the package index; it is installed in a separate environment",
         ),
     ]
     for model in EXPORTED:
@@ -79,7 +79,7 @@ def steps(out: Path, frames: int) -> list[Step]:
 
 
 def lacking() -> list[str]:
-    """Return what this machine lacks, as far as the standard library can tell."""
+    """Return the missing requirements of this machine that the standard library can detect."""
     found = []
     if shutil.which("nvidia-smi") is None:
         found.append("an NVIDIA driver (nvidia-smi is absent): nothing below can run here")

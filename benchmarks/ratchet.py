@@ -2,7 +2,7 @@
 
 A ratio compares two implementations in one run on one machine, so that it depends less on the machine than a time. Each
 entry is the ratio of a quiet run. A run fails if a ratio is more than `TOLERANCE` below its entry; `--update` raises
-entries to what was measured.
+entries to the measured values.
 """
 
 from __future__ import annotations

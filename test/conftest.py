@@ -17,7 +17,7 @@ settings.load_profile("untimed")
 
 
 def shared_folder(*parts: str) -> Path:
-    """Return a folder below the shared one (variable OCCDEPTH_SHARED, else beside the checkout), or skip the test."""
+    """Return a folder below the shared one (variable OCCDEPTH_SHARED, else next to the checkout), or skip the test."""
     folder = Path(os.environ.get("OCCDEPTH_SHARED") or ROOT.parent / "shared").joinpath(*parts)
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent; OCCDEPTH_SHARED names its place")

@@ -97,7 +97,7 @@ class LocalNode:
 
 @contextmanager
 def local_node(**parameters: Any) -> Iterator[LocalNode]:
-    """Create the node in a context of its own, with subscribers of all outputs that have a message type."""
+    """Create the node in a separate context, with subscribers of all outputs that have a message type."""
     context = rclpy.Context()
     rclpy.init(context=context)
     overrides = [Parameter(name, value=value) for name, value in {**SETTINGS, **parameters}.items()]

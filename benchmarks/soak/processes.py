@@ -16,13 +16,13 @@ OVERRIDES: dict[str, str] = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 class NodeProcess:
-    """A node in a process group of its own.
+    """A node in a separate process group.
 
     Args:
         node: `stereo_occ` or `replay`.
         log: file for its output.
         domain: ROS domain.
-        parameters: of the node.
+        parameters: parameters of the node.
     """
 
     def __init__(self, node: str, log: Path, domain: int, **parameters: Any) -> None:

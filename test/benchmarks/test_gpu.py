@@ -68,7 +68,7 @@ def test_network_and_tables_live_on_the_device_and_only_labels_come_back(weights
     assert torch.cuda.memory_allocated() > before
     result = predictor.infer(*pair(*SIZE))
     assert isinstance(result.labels, np.ndarray) and result.labels.dtype == np.uint8
-    # the second inference keeps what the first allocated
+    # the second inference keeps the memory allocated by the first
     settled = torch.cuda.memory_allocated()
     for seed in range(3):
         predictor.infer(*pair(*SIZE, seed=seed))

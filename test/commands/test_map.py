@@ -1,4 +1,4 @@
-"""`occdepth map`: the map of a drive, its scores, its files, and what it refuses."""
+"""`occdepth map`: the map of a drive, its scores, its files, and invalid input."""
 
 from __future__ import annotations
 

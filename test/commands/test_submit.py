@@ -22,7 +22,7 @@ LABEL = "sequences/11/predictions/000000.label"
 
 
 class Layers:
-    """A predictor whose labels tell the height: unknown at -2.0 m, then classes 1 to 19, then empty."""
+    """A predictor whose labels encode the height: unknown at -2.0 m, then classes 1 to 19, then empty."""
 
     name = "stereo-geometry"
     free_space = FreeSpace.SUPPORTED

@@ -163,7 +163,7 @@ def test_pack_writes_half_precision_and_a_header(tmp_path: Path, capsys: pytest.
     for name, tensor in packed.items():
         assert tensor.dtype == (torch.float16 if state[name].dim() > 1 else state[name].dtype), name
         torch.testing.assert_close(tensor.to(state[name].dtype), state[name], rtol=1e-3, atol=1e-4)
-    # the name is needed where the source does not say it, and equal weights give equal bytes
+    # the name is required if the source does not contain it, and equal weights give equal bytes
     assert main(["weights", "pack", str(bare), str(out)]) == 2
     assert "--model" in capsys.readouterr().err and out.read_bytes() == first
     assert main(["weights", "pack", str(bare), str(out), "--model", "occdepth-edge-sfa"]) == 0

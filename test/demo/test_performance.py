@@ -51,7 +51,7 @@ def test_figures_of_any_replay_are_finite_and_consistent(delays: list[int | None
 
 
 def observed(delays_ms: list[float | None], hz: float) -> Observations:
-    """What an observer saw of a replay; None = no grid."""
+    """Observations of a replay; None = no grid."""
     seen = Observations()
     for i, delay in enumerate(delays_ms):
         seen.published_ns[i] = round(1e9 * i / hz)

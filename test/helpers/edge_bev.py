@@ -9,7 +9,7 @@ from occdepth_ros.models.edge_bev.network import BevOutput
 
 
 def output_without_evidence(occupancy: torch.Tensor, kinds: torch.Tensor, layout: torch.Tensor) -> BevOutput:
-    """Output of a scene whose lifted voxels have neither evidence nor memory; arguments as of `BevOutput`."""
+    """Output of a scene whose lifted voxels have neither evidence nor memory; arguments as in `BevOutput`."""
     nothing = torch.zeros(0, dtype=torch.long)
     return BevOutput(
         occupancy,

@@ -1,4 +1,4 @@
-"""Small exported models: tracing takes seconds, so that test files share what one fixture makes."""
+"""Small exported models: tracing takes seconds, so that test files share one fixture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IMAGE = (64, 192)
 
 @dataclass(frozen=True)
 class Exported:
-    """A file, what it is, and the weights that it was made from."""
+    """An exported file, its metadata, and its weights."""
 
     path: Path
     about: About
@@ -63,7 +63,7 @@ def small_preset(name: str) -> Iterator[None]:
 
 
 def occdepth_export(folder: Path, name: str, height: int, width: int) -> Exported:
-    """Export a preset whose labels differ from voxel to voxel: a fresh network says one thing everywhere."""
+    """Export a preset whose labels differ from voxel to voxel: a fresh network predicts one label everywhere."""
     torch.manual_seed(1)
     network = OccDepth(PRESETS[name])
     with torch.no_grad():

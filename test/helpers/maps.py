@@ -45,7 +45,7 @@ def pose(
 
 
 def street(seed: int) -> npt.NDArray[np.uint8]:
-    """A road with walls beside it, and random unknown voxels."""
+    """A road between walls, and random unknown voxels."""
     labels = np.zeros(GRID.size, np.uint8)
     labels[:, :, :2] = ROAD
     labels[:, :2, 2:] = BUILDING

@@ -59,8 +59,8 @@ class Bench:
     """The node, a camera and listeners in one executor.
 
     Args:
-        namespace: of the node; the cameras stay in the root namespace.
-        parameters: of the node, beside a small grid, a quick model and extrinsics from parameters.
+        namespace: namespace of the node; the cameras stay in the root namespace.
+        parameters: parameters of the node, in addition to a small grid, a quick model and extrinsics from parameters.
     """
 
     def __init__(self, namespace: str = "", **parameters: Any) -> None:

@@ -34,7 +34,7 @@ DOMAIN = next_domain()
 
 
 class Process:
-    """A node in a process group of its own."""
+    """A node in a separate process group."""
 
     def __init__(self, module: str, log: Path, *, files: Sequence[Path] = (), **parameters: Any) -> None:
         given = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]

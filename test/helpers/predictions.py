@@ -16,7 +16,7 @@ LABELS = np.array([0, 255, 9, 1, 15], np.uint8)
 
 
 def predict(labels: npt.NDArray[np.uint8], **fields: Any) -> OccupancyPrediction:
-    """A prediction with the given labels; all is seen and rather sure unless `fields` says otherwise."""
+    """A prediction with the given labels; all voxels are seen with high confidence unless `fields` overrides it."""
     grid = fields.pop("grid", None) or VoxelGrid((0.4, -1.0, -2.2), labels.shape, 0.2, "lidar")
     fields.setdefault("confidence", np.where(labels == 255, 0, 200).astype(np.uint8))
     fields.setdefault("visibility", np.ones_like(labels))

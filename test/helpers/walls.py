@@ -35,7 +35,7 @@ def moved(shift: int, height: int, width: int, seed: int = 0) -> tuple[np.ndarra
 
 
 def surface_of(grid: VoxelGrid, depth: float = 4.0) -> MatchedSurface:
-    """What matching makes of the wall."""
+    """Result of matching the wall."""
     stereo = StereoOccupancy(rig_of(), grid)
     left, right = wall(depth)
     return MatchedSurface.of(stereo, left, stereo.match(left, right)[0])

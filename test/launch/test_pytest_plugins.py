@@ -1,4 +1,4 @@
-"""`make test` beside the pytest plugins of a sourced ROS 2, whose hooks pytest 9 refuses."""
+"""`make test` together with the pytest plugins of a sourced ROS 2, whose hooks pytest 9 refuses."""
 
 from __future__ import annotations
 

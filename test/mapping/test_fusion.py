@@ -1,4 +1,4 @@
-"""Fusion of predictions: where evidence lands, what beats what, what fades, and what a jump does."""
+"""Fusion of predictions: position and precedence of evidence, fading, and jumps of the pose."""
 
 from __future__ import annotations
 

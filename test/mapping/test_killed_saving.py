@@ -69,7 +69,7 @@ def test_a_killed_save_leaves_the_old_or_the_new_file_and_the_next_save_removes_
     save_map(path, map_of(1))
     old = path.read_bytes()
     world = map_of(3)
-    save_map(other, world)  # what is done once per process is not counted
+    save_map(other, world)  # work that is done once per process is not counted
     count = Calls().watch(lambda: save_map(other, world))
     new = other.read_bytes()
     assert old != new
@@ -80,7 +80,7 @@ def test_a_killed_save_leaves_the_old_or_the_new_file_and_the_next_save_removes_
         found.add(path.read_bytes())
         left = set(tmp_path.iterdir()) - {path, other}
         remains += len(left)
-        # what an earlier process left is gone: at most one file is beside the map
+        # files of an earlier process are removed: at most one file is next to the map
         assert len(left) <= 1
     # at least one process was killed while it wrote
     assert old in found and found <= {old, new} and remains > 0

@@ -1,4 +1,4 @@
-"""Grids one or two layers beside the trained one."""
+"""Grids one or two layers above or below the trained one."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_confidence_becomes_cost_on_request_and_steps_stay_lethal() -> None:
     labels = np.zeros((4, 1, 24), np.uint8)
     labels[:, 0, 2] = ROAD
     labels[0, 0, 5:7] = CAR
-    labels[3, 0, 2:6] = ROAD  # a step beside column 2
+    labels[3, 0, 2:6] = ROAD  # a step next to column 2
     confidence = np.full(labels.shape, 255, np.uint8)
     confidence[0, 0, 5:7] = 51, 102
     prediction = predict(labels, confidence=confidence)

@@ -1,4 +1,4 @@
-"""Image and text files of recordings: sizes, samples, and every kind of file that is not what it should be."""
+"""Image and text files of recordings: sizes, samples, and every kind of invalid file."""
 
 from __future__ import annotations
 

@@ -283,7 +283,9 @@ def test_a_loss_that_is_not_finite_once_is_computed_again(monkeypatch: pytest.Mo
     once = task.network.state_dict()
     task.network.load_state_dict(state)
     losses(batch)
-    assert all(torch.equal(once[name], value) for name, value in task.network.state_dict().items())
+    # statistics of two separate forward passes: equal up to rounding, twice the momentum if the step had counted twice
+    for name, value in task.network.state_dict().items():
+        torch.testing.assert_close(once[name], value, rtol=1e-4, atol=1e-6)
 
 
 def test_parameters_without_gradient_are_named() -> None:

@@ -1,4 +1,4 @@
-"""Verbs on many drives: one process each, failures that do not stop the others, and what is complete is skipped."""
+"""Verbs on many drives: one process each, failures that do not stop the others, and complete drives are skipped."""
 
 from __future__ import annotations
 

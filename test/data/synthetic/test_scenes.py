@@ -52,7 +52,7 @@ def test_a_camera_hits_blocks_and_balls_at_the_expected_depth() -> None:
     hits = rasterize(CameraView.from_pose(k, FORWARD, 101, 101), world)
     assert 1 / hits.w[50, 50] == pytest.approx(6, rel=1e-4)
     assert hits.solid[50, 50] == 1
-    # beside the ball, the block: its edge at 10 m lies 10 pixels from the middle
+    # next to the ball, the block: its edge at 10 m is 10 pixels from the middle
     assert 1 / hits.w[41, 41] == pytest.approx(10, rel=1e-4)
     assert hits.solid[50, 65] == hits.solid[35, 50] == -1
 
@@ -137,7 +137,7 @@ def test_every_class_of_the_image_is_one_of_the_table(examples: list[SceneExampl
 
 
 def test_ground_truth_is_as_sparse_as_scans(examples: list[SceneExample]) -> None:
-    # what is unlabelled is inside of things; of recon10, made from ten real scans, 1.8 % of the grid is occupied
+    # unlabelled voxels are inside objects; of recon10, made from ten real scans, 1.8 % of the grid is occupied
     unlabelled = np.mean([(e.target == UNKNOWN).mean() for e in examples])
     occupied = np.mean([((e.target != EMPTY) & (e.target != UNKNOWN)).mean() for e in examples])
     assert 0.1 < unlabelled < 0.4

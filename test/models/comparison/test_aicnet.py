@@ -61,7 +61,7 @@ def test_the_chosen_length_sets_the_reach_along_each_axis(chosen: int, reach: in
 
 
 def _inner(module: AnisotropicModule, x: torch.Tensor) -> torch.Tensor:
-    """What the module expands again."""
+    """Input of the expansion of the module."""
     held: list[torch.Tensor] = []
     handle = module.expand.register_forward_pre_hook(lambda _, inputs: held.append(inputs[0]))
     module(x)

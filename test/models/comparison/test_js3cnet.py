@@ -62,7 +62,7 @@ def test_sites_repeat_nowhere_and_halve_with_the_grid() -> None:
 
 
 def test_context_spreads_across_levels_but_not_across_gaps() -> None:
-    """Sites in one of the coarsest voxels, or beside it, hear of each other; those farther apart do not."""
+    """Sites in equal or adjacent coarsest voxels influence each other; sites farther apart do not."""
     size = (32, 32, 32)
     near = torch.tensor([0, 1])
     network = SparseUNet((4, 4, 4, 4)).eval()

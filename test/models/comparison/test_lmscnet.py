@@ -46,14 +46,14 @@ def test_all_scales_give_all_parameters_gradients() -> None:
 
 
 def test_a_window_is_a_part_of_the_whole() -> None:
-    """Away from the window's edges the heads say the same: context comes from all columns."""
+    """Away from the window's edges the heads agree: context comes from all columns."""
     network = LmscNet(CONFIG).eval()
     whole = network(surfaces())
     window = network(surfaces(), window=ColumnWindow(0, 16, 16))
     for scale in SCALES:
         edge = 8 // scale
         assert window[scale].shape[2:4] == (2 * edge, 2 * edge)
-    # 1 + 3 + 3 + 1 voxels: what the head sees around a voxel
+    # 1 + 3 + 3 + 1 voxels: receptive field of the head around a voxel
     inner = window[1][:, :, :8, 8:]
     assert torch.allclose(inner, whole[1][:, :, :8, 24:], atol=1e-5)
     assert not torch.allclose(window[1], whole[1][:, :, :16, 16:], atol=1e-5)
@@ -85,7 +85,7 @@ def test_training_overfits_one_scene() -> None:
 def test_a_wall_becomes_occupancy_at_its_depth() -> None:
     stereo = StereoOccupancy(rig_of(), GRID)
     disparity, depth = stereo.match(*wall())
-    # the left margin of the left image is what the right camera cannot see
+    # the left margin of the left image is not visible in the right camera
     assert np.nanmedian(depth) == pytest.approx(4.0, abs=0.05)
     volume = stereo.occupied(disparity)
     assert volume.shape == GRID.size

@@ -29,7 +29,7 @@ def test_voxel_projection_equals_the_reference_projection(focal: float) -> None:
     geometry = geometry_of(rig)
     found = project_voxels(GRID, rig.left, rig.left_from_grid)
     visible = geometry.fine_depth.isfinite().numpy()
-    # the tables leave out what is nearer than 0.1 m, and round in float32
+    # the tables leave out voxels nearer than 0.1 m, and round in float32
     near = found.depth <= 0.1
     assert (visible != found.visible)[~near].mean() < 1e-3
     both = visible & found.visible

@@ -84,7 +84,7 @@ def test_the_sample_becomes_a_prediction(
     assert int(near.labels[near.labels != 255].max()) <= 19 and 0.01 < filled(near.labels).mean() < 0.5
     assert set(np.unique(near.visibility)) == {Visibility.SEEN, Visibility.HIDDEN, Visibility.OUTSIDE}
     assert near.stamp_ns == 7 and near.model == "occdepth-edge-sfa" and set(near.timings_ms) == STAGES
-    # something is completed behind what the cameras see
+    # voxels are completed behind the visible surfaces
     assert filled(near.labels[near.visibility == Visibility.HIDDEN]).any()
 
 

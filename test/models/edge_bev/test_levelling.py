@@ -1,4 +1,4 @@
-"""Frames that follow the ground: deviation, pose, resampling, and what is unknown below the ground."""
+"""Frames that follow the ground: deviation, pose, resampling, and unknown voxels below the ground."""
 
 from __future__ import annotations
 

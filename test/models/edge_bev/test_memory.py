@@ -1,4 +1,4 @@
-"""Memory of earlier pairs: what is remembered, where it is recalled, what clears it."""
+"""Memory of earlier pairs: storage, recall and clearing."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_surface_is_recalled_where_the_motion_has_brought_it(tables: BevTables
     assert recall.features[0, :FINE].nonzero()[:, 0].tolist() == fine.tolist()
     votes = recall.features[0, -GROUND - 1 :]
     assert votes[STANDING_CLASSES.index(BUILDING)] == 1 and votes.sum() == 1
-    assert not recall.columns.any(), "a building says nothing about the layout of the ground"
+    assert not recall.columns.any(), "a building has no vote in the layout of the ground"
 
 
 def test_ground_is_recalled_as_layout_too(tables: BevTables) -> None:

@@ -268,7 +268,7 @@ def test_every_parameter_has_a_gradient(tables: BevTables) -> None:
 
 
 def remembered(scene: SceneInputs) -> SceneInputs:
-    """The same with a memory of every third lifted voxel."""
+    """The scene with a memory of every third lifted voxel."""
     random = torch.Generator().manual_seed(5)
     rows = torch.arange(1, len(scene.state), 3)
     columns = torch.rand(*SIZE[:2], MEMORY_COLUMN_CHANNELS, generator=random)

@@ -71,6 +71,6 @@ def test_voxels_on_a_surface_or_on_the_ground_are_close_to_it() -> None:
     evidence[2, FINE + 7] = 0.1
     evidence[3, 2 * FINE + 2] = 0.2
     evidence[4, 2 * FINE + 3] = -0.3
-    # without a match the residual says nothing
+    # without a match the residual has no meaning
     evidence[5, 2 * FINE], evidence[5, 2 * FINE + 2] = 0, 0
     assert close_to_surface(evidence).tolist() == [1, 2, 3, 4]

@@ -31,7 +31,7 @@ def test_sizes_are_the_published_ones() -> None:
 def test_inverted_blocks_add_their_input_on_images_alone() -> None:
     flat, deep = InvertedBlock(2, 8, 8), InvertedBlock(3, 8, 8)
     for block in (flat, deep):
-        torch.nn.init.zeros_(block.conv[-1].weight)  # what is learned adds nothing
+        torch.nn.init.zeros_(block.conv[-1].weight)  # learned increments are zero
     assert torch.equal(flat(x := torch.rand(2, 8, 4, 6)), x)
     assert not deep(torch.rand(2, 8, 4, 4, 6)).any()
 

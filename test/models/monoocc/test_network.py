@@ -115,7 +115,7 @@ def test_invisible_queries_get_the_output_bias_and_many_images_their_mean() -> N
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    # counts of the specification, less what is not computed
+    # counts of the specification without the parts that are not computed
     [("monoocc-s", 58_972_924), ("monoocc-s-shipped", 58_788_840), ("monoocc-l", 364_403_352)],
 )
 def test_published_sizes(name: str, parameters: int) -> None:

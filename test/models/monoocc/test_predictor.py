@@ -106,7 +106,7 @@ def test_the_predictor_agrees_with_the_reference_network(weights: Path, publishe
         logits = network(normalize(torch.from_numpy(wall()[0]))[None], references, proposed)
     assert len(np.unique(result.labels)) > 2
     assert (logits.argmax(0).numpy() == result.labels).mean() > 0.999
-    # the wall is matched 4 m ahead, and what lies behind it is hidden
+    # the wall is matched 4 m ahead, and voxels behind it are hidden
     assert np.nanmedian(result.depth) == pytest.approx(4.0, abs=0.05)
     assert result.visibility[10, 16, 5] == Visibility.SEEN
     assert result.visibility[30, 16, 5] == Visibility.HIDDEN

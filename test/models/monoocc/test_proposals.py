@@ -86,7 +86,7 @@ def test_nan_and_huge_points_are_left_out() -> None:
 
 
 def test_earlier_sweeps_are_moved_to_the_present_pose() -> None:
-    """A post that does not move is seen where it is, from wherever it was seen."""
+    """A static post stays at its position in the views of several poses."""
     post = np.array([12.0, 3.0, 1.0, 1.0])
     memory = SweepBuffer(2)
     for where in (pose(100.0, 0.3), pose(102.0, 0.1), pose(104.0, -0.2)):

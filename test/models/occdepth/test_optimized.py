@@ -44,7 +44,7 @@ ACTIVATIONS = {
 
 
 def with_statistics(network: nn.Module) -> nn.Module:
-    """Norms that do something: a fresh network's hardly do."""
+    """Set norms with an effect, unlike those of a fresh network."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
             nn.init.normal_(module.running_mean, 0, 0.1)

@@ -84,7 +84,7 @@ def by_hand(rig: StereoRig, grid: VoxelGrid, fit: ImageFit) -> list[npt.NDArray[
     out = []
     for image in pixels_of(rig, grid.centers_of(index)):
         for axis, (before, after) in enumerate(zip(fit.source[::-1], fit.scaled[::-1], strict=True)):
-            # a pixel's centre is a whole number, its edges half a pixel away
+            # a pixel's centre is an integer, its edges are half a pixel away
             image[:, axis] = (image[:, axis] + 0.5) * after / before - 0.5
         out.append(image)
     return out
@@ -213,7 +213,7 @@ def test_tables_of_occdepth_edge_are_the_projection(
     shown = tables.fine_depth.isfinite().numpy()
     check_pixels(tables.fine_pixel.numpy(), shown, image, fit, 1, EDGE.image[1])
     np.testing.assert_allclose(tables.fine_depth.numpy()[shown], image[shown, 2], atol=1e-4)
-    # depth times disparity in the network's image: what matching measures there
+    # depth times disparity in the network's image, as measured by matching
     left, right = coarse
     disparity = left[:, 0] - right[:, 0] - fit.rig(rig).disparity_offset
     within = left[:, 2] > 1
@@ -222,7 +222,7 @@ def test_tables_of_occdepth_edge_are_the_projection(
 
 @pytest.mark.parametrize("zoom", [0.5, 1.0, 2.0])
 def test_another_field_of_view_is_read_at_its_own_pixels(zoom: float) -> None:
-    """An image of the network's size is not resized, whatever its focal length: voxels go where the rig sees them."""
+    """An image of the network's size is not resized for any focal length: voxels project as in the rig."""
     size = (370, 1200)
     rig, fit = rig_of(size, zoom=zoom), ImageFit.between(size, KITTI.image)
     assert fit.scaled == size

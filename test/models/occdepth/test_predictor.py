@@ -58,7 +58,7 @@ def pair(height: int = 64, width: int = 192, seed: int = 0) -> tuple[np.ndarray,
 
 @pytest.fixture(scope="module")
 def weights(tiny: OccDepthConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights whose logits differ from voxel to voxel: a freshly initialised network says one thing everywhere."""
+    """Weights whose logits differ from voxel to voxel: a freshly initialised network predicts one label everywhere."""
     torch.manual_seed(1)
     network = OccDepth(tiny)
     with torch.no_grad():

@@ -52,7 +52,7 @@ def test_stateful_models_receive_the_pose_of_each_pair(made: list[Bench]) -> Non
     placed: list[Any] = []
     bench.node.pipeline.host._engine.predictor.set_pose = placed.append
     bench.good_pair()
-    assert placed[-1] is None  # TF knows nothing of odom
+    assert placed[-1] is None  # odom is not in TF
     there = bench.static_transform((4.0, 5.0, 6.0))
     there.header.frame_id, there.child_frame_id = "odom", "velodyne"
     there.transform.rotation.x, there.transform.rotation.w = 0.0, 1.0

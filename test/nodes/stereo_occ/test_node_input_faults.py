@@ -129,7 +129,7 @@ def test_another_frame_than_the_calibration_is_a_warning(bench: Bench) -> None:
 
 
 def test_a_left_projection_that_counts_from_another_camera_gives_the_same(bench: Bench) -> None:
-    """KITTI's camera 2 has a Tx of its own; only the difference is the baseline."""
+    """KITTI's camera 2 has a nonzero Tx; only the difference is the baseline."""
     heard = bench.listen(SemanticGrid, "grid")
     output = next(o for o in bench.node.pipeline.outputs.outputs if o.spec.name == "grid")
     bench.wait(output.publisher.get_subscription_count, "not connected")

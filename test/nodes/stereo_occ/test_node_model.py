@@ -85,7 +85,7 @@ class GreedyEngine(Engine):
 
     def predict(self, *images: Any, **options: Any) -> Any:
         if self.predictor.name != "stereo-geometry" and GreedyEngine.full:
-            # the way the networks of this package say it
+            # as the networks of this package report it
             raise ModelError("it does not fit") from OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
         return super().predict(*images, **options)
 

@@ -99,7 +99,7 @@ def test_raw_images_on_a_remapped_topic_are_recognised_by_their_rows(bench: Benc
 def test_images_whose_rows_differ_are_named(made: list[Bench]) -> None:
     made.append(bench := Bench())
     bench.wait_active()
-    # coarse texture, which matches in spite of the offset
+    # coarse texture, which matches despite the offset
     smooth = [
         cv2.GaussianBlur(image, (0, 0), 2) for image in raytraced.pair(raytraced.pinhole_rays(K, (WIDTH, HEIGHT)))
     ]

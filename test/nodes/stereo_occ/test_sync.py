@@ -16,7 +16,7 @@ MS = 1_000_000
 
 
 class Log:
-    """A synchronizer with what came out of it."""
+    """A synchronizer with its results."""
 
     def __init__(self, **options: object) -> None:
         self.pairs: list[ImagePair] = []

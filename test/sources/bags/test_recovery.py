@@ -1,4 +1,5 @@
-"""Bags that are damaged, unclosed, without metadata or in parts: what is readable is read, else the remedy is named."""
+"""Bags that are damaged, unclosed, without metadata or in parts: readable messages are read, otherwise the remedy is
+given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calibration and poses beside a symbolic link, byte order marks, missing entries, and gaps in frame numbers."""
+"""Calibration and poses next to a symbolic link, byte order marks, missing entries, and gaps in frame numbers."""
 
 from __future__ import annotations
 

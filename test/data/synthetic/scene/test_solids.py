@@ -1,4 +1,4 @@
-"""Blocks and balls: rays hit them where their geometry says, and nothing is lost at the borders of windows."""
+"""Blocks and balls: rays hit them at the expected points, also at the borders of windows."""
 
 from __future__ import annotations
 
