@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.options.source import add_source_arguments, checked_rig, open_chosen_source
 from occdepth_ros.commands.reproducibility import make_repeatable
 from occdepth_ros.engine import Engine
-from occdepth_ros.errors import ImageError, SourceError
+from occdepth_ros.errors import GridError, ImageError, SourceError
 from occdepth_ros.evaluation.tally import GroundTruthScores, comparable, scores_line
 from occdepth_ros.files import whole_file, write_whole
 from occdepth_ros.mapping import MapConfig, OccupancyMap
@@ -31,6 +31,7 @@ from occdepth_ros.mapping.files import SUFFIXES, load_map, save_map
 from occdepth_ros.mapping.fusion import REANCHORED
 from occdepth_ros.mapping.resampling import resample
 from occdepth_ros.models.registry import DEFAULT_MODEL
+from occdepth_ros.outputs.selection import BORDER_VOXELS, Selection, selected_labels
 from occdepth_ros.sources.base import StereoSource
 from occdepth_ros.sources.readable import DAMAGED, first_readable, readable_frames
 from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError, periodic_warnings
@@ -139,11 +140,21 @@ def run(arguments: argparse.Namespace) -> int:
     warnings = [f"{warning.name}: {warning}" for warning in source.description.warnings] + report.left_out()
     for text in report.left_out():
         print(text, file=sys.stderr)
-    save_map(arguments.out, world)
-    if arguments.image:
-        figure = draw_drive(world.whole(), report.track)
-        with whole_file(arguments.image) as partial:
-            Image.fromarray(figure).save(partial)
+    try:
+        save_map(arguments.out, world)
+        if arguments.image:
+            figure = draw_drive(world.whole(), report.track)
+            with whole_file(arguments.image) as partial:
+                Image.fromarray(figure).save(partial)
+    except GridError as error:
+        # the predictions of a long drive take hours
+        kept = arguments.out.with_suffix(".npz")
+        save_map(kept, world)
+        raise GridError(
+            f"the map is too large for the file or its figure, and is saved as {kept}: {error.what}",
+            where=str(arguments.out),
+            remedy="Give --out a file .npz and leave --image out, or map the drive in parts (--start, --count).",
+        ) from error
     about = {"source": source.name, "model": engine.predictor.name, "events": world.events, "warnings": warnings}
     summary = {**about, **report.summary()}
     if arguments.report:
@@ -197,7 +208,9 @@ def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], worl
         if periodic_warnings(engine.ambiguous_share):
             report.periodic.append(frame.name)
         began = time.perf_counter()
-        world.integrate(prediction, pose)
+        # as the node does: networks predict false terrain at the side faces of the grid
+        labels = selected_labels(prediction, Selection("all", border=BORDER_VOXELS))
+        world.integrate(replace(prediction, labels=labels), pose)
         report.fusion_ms.append(1e3 * (time.perf_counter() - began))
         report.track.append((float(pose[0, 3]), float(pose[1, 3]), float(pose[2, 3])))
         ground_truth = comparable(source.ground_truth(index), engine.grid)
@@ -208,9 +221,10 @@ def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], worl
     if unusable is not None and not report.fusion_ms:
         raise unusable
     if scored:
-        whole = world.whole()
+        blocks = world.blocks()
         for index, pose in scored:
-            report.whole.add(resample(whole, engine.grid, pose), comparable(source.ground_truth(index), engine.grid))
+            near = world.part(blocks, engine.grid, pose)
+            report.whole.add(resample(near, engine.grid, pose), comparable(source.ground_truth(index), engine.grid))
     return report
 
 

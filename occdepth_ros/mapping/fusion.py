@@ -165,6 +165,25 @@ class OccupancyMap:
         fill(everything, blocks)
         return self._prediction(everything, everything.low, everything.size)
 
+    def part(
+        self, blocks: dict[Key, bytes], grid: VoxelGrid, map_from_grid: npt.NDArray[np.float64]
+    ) -> OccupancyPrediction:
+        """The part of the whole map, stored blocks included, that covers a grid at any pose.
+
+        Args:
+            blocks: those of `blocks()`, which takes longer than one part.
+            grid: the voxels to cover, in their own frame.
+            map_from_grid: pose of that frame in the map's frame, `[4, 4]`.
+        """
+        corners = np.array(list(np.ndindex(2, 2, 2))) * grid.extent + grid.origin
+        edge = BLOCK * self.config.resolution
+        placed = (corners @ map_from_grid[:3, :3].T + map_from_grid[:3, 3]) / edge
+        low, high = np.floor(placed.min(axis=0)).astype(int), np.ceil(placed.max(axis=0)).astype(int)
+        first, size = (low * BLOCK).tolist(), ((high - low) * BLOCK).tolist()
+        state = MapState.of_size((size[0], size[1], size[2]), (first[0], first[1], first[2]))
+        fill(state, {key: blocks[key] for key in state.block_keys() if key in blocks})
+        return self._prediction(state, state.low, state.size)
+
     def _grid_of(self, low: Lattice, size: Lattice) -> VoxelGrid:
         x, y, z = (n * self.config.resolution for n in low)
         return VoxelGrid((x, y, z), size, self.config.resolution, "map")

@@ -17,6 +17,8 @@ Include = str
 
 Bytes = npt.NDArray[np.uint8]
 _SEEN, _OUTSIDE = int(Visibility.SEEN), int(Visibility.OUTSIDE)
+BORDER_VOXELS = 2
+"""Border, see `Selection`, of the outputs of the node and of what enters the map."""
 INCLUDES: tuple[Include, ...] = ("seen", "seen+completed", "all")
 """`seen`: voxels that a ray reached. `seen+completed`: also hidden voxels inside the field of view of the left camera.
 `all`: also voxels outside the field of view."""

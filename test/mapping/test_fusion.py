@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
-from helpers.maps import BUILDING, CAR, GRID, HIDDEN, ROAD, SEEN, SMALL, pose, predict
+from helpers.maps import BUILDING, CAR, GRID, HIDDEN, ROAD, SEEN, SMALL, pose, predict, street
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -222,3 +222,15 @@ def test_invalid_predictions_are_refused() -> None:
         replace(SMALL, on_jump="ignore")
     with pytest.raises(GridError, match="max_bytes"):
         replace(SMALL, max_bytes=1000)
+
+
+def test_a_part_of_the_map_equals_the_whole_map_there() -> None:
+    world = OccupancyMap(SMALL)
+    for i in range(12):
+        world.integrate(predict(street(i), at_s=0.1 * i), pose(1.5 * i))
+    whole = world.whole()
+    for place in (pose(0.0), pose(7.0, yaw=0.5), pose(17.0, 2.0, pitch=0.2), pose(500.0)):
+        part = world.part(world.blocks(), GRID, place)
+        expected, found = (resample(read, GRID, place) for read in (whole, part))
+        assert np.array_equal(found.labels, expected.labels)
+        assert np.array_equal(found.visibility, expected.visibility)

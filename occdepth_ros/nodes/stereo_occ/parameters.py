@@ -14,7 +14,7 @@ from occdepth_ros.nodes.parameters import ParameterError, parameter
 from occdepth_ros.nodes.stereo_occ.map_parameters import MapSettings
 from occdepth_ros.nodes.stereo_occ.planner_parameters import PlannerOutputSettings
 from occdepth_ros.outputs.markers import MARKERS_STYLES
-from occdepth_ros.outputs.selection import INCLUDES, Include
+from occdepth_ros.outputs.selection import BORDER_VOXELS, INCLUDES, Include
 
 
 def _switch(topic: str) -> bool:
@@ -224,7 +224,7 @@ class Settings(MapSettings, PlannerOutputSettings):
         live=True,
     )
     border_voxels: int = parameter(
-        2,
+        BORDER_VOXELS,
         "Outputs",
         "Distance from the side faces of the grid within which completed voxels are omitted from the OctoMaps, "
         "`~/markers`, `~/points` and the voxel grids, voxels. Networks predict false terrain at these faces.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -84,13 +83,22 @@ def test_invalid_arguments_are_reported(
     assert sentence in capsys.readouterr().err
 
 
-def test_a_cluster_runs_drives(folder: Path, tmp_path: Path) -> None:
+def test_a_cluster_runs_drives_and_reports_those_that_fail(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("ray", reason="ray is not installed: pip install 'occdepth_ros[cluster]'")
-    shutil.copytree(folder / "good", tmp_path / "drives" / "one")
+    # Ray lowers the priority of its workers, which would have to wait for every other process of a busy machine
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     out = tmp_path / "out"
-    source = str(tmp_path / "drives" / "*")
-    assert main(["run", "--source", source, "--out", str(out), *OPTIONS, "--ray", "local"]) == 0
-    assert report_of(out)["one"]["state"] == "done"
+    command = ["run", "--source", str(folder / "*"), "--out", str(out), *OPTIONS, "--ray", "local"]
+    assert main(command) == 1
+    states = report_of(out)
+    assert states["good"]["state"] == "done" and (out / "good" / "000000.npz").is_file()
+    assert states["broken"]["state"] == "failed" and "occdepth run" in str(states["broken"]["error"])
+    # a second call runs what is not complete
+    assert main(command) == 1
+    states = report_of(out)
+    assert states["good"]["state"] == "skipped" and states["broken"]["state"] == "failed"
 
 
 def test_without_ray_the_option_names_the_package(
