@@ -235,7 +235,10 @@ def test_semantic_segmentation_layer_finds_a_class_and_a_confidence_for_each_poi
 
 
 def test_moveit_casts_rays_from_the_camera_to_seen_points() -> None:
-    sensor = configured("moveit_sensors_3d.yaml")["stereo_occ"]
+    parameters = configured("moveit_sensors_3d.yaml")
+    # without a frame, OccupancyMapMonitor reports an error and builds nothing; its own resolution is 0.1 m
+    assert parameters["octomap_frame"] and parameters["octomap_resolution"] == PREDICTION.grid.resolution
+    sensor = parameters["stereo_occ"]
     assert sensor["sensor_plugin"] == "occupancy_map_monitor/PointCloudOctomapUpdater"
     required = {"max_range", "padding_offset", "padding_scale", "point_subsample", "max_update_rate"}
     assert required | {"filtered_cloud_topic"} <= sensor.keys()
