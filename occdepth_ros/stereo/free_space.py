@@ -15,6 +15,7 @@ from occdepth_ros.stereo.projection import rebased
 
 Voxels = npt.NDArray[np.uint8]
 
+SEEN, HIDDEN = int(Visibility.SEEN), int(Visibility.HIDDEN)
 CELL_PX = 8
 """Edge of the image cells whose share of matched pixels is compared, pixels of an image with width `WIDTH`."""
 WIDTH = 1241
@@ -58,9 +59,12 @@ class FreeSpaceGuard:
         Args:
             matched: pixels of the left image with a match, `[H, W]`, of any size with the camera's aspect.
         """
+        return np.asarray(self._in_view[self._few_matches(matched)[self._cell_of]])
+
+    def _few_matches(self, matched: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return whether less than `MIN_MATCHED_SHARE` of the pixels around each cell are matched, flat."""
         share = cv2.resize(255 * matched.astype(np.uint8), self._cells, interpolation=cv2.INTER_AREA)
-        few = (cv2.blur(share, (3, 3)) < round(255 * MIN_MATCHED_SHARE)).ravel()
-        return np.asarray(self._in_view[few[self._cell_of]])
+        return np.asarray(cv2.blur(share, (3, 3)) < round(255 * MIN_MATCHED_SHARE)).ravel()
 
     def applied(
         self, labels: Voxels, confidence: Voxels, visibility: Voxels, matched: npt.NDArray[np.bool_]
@@ -75,13 +79,9 @@ class FreeSpaceGuard:
             visibility: values of `Visibility`, `[X, Y, Z]` uint8.
             matched: as for `unsupported`.
         """
-        voxels = self.unsupported(matched)
         labels, confidence, visibility = labels.copy(), confidence.copy(), visibility.copy()
-        flat = visibility.reshape(-1)
-        flat[voxels[flat[voxels] == int(Visibility.SEEN)]] = int(Visibility.HIDDEN)
-        free = voxels[labels.reshape(-1)[voxels] == EMPTY]
-        labels.reshape(-1)[free] = UNKNOWN
-        confidence.reshape(-1)[free] = 0
+        flat = labels.reshape(-1), confidence.reshape(-1), visibility.reshape(-1)
+        write_unsupported(self._in_view, self._cell_of, self._few_matches(matched), *flat)
         return labels, confidence, visibility
 
     def limited(
@@ -121,6 +121,8 @@ class FreeSpaceGuard:
         """Compile the loop or load it from the cache, which takes up to seconds."""
         depth, limit = np.ones(1, np.float32), np.ones(1, np.float32)
         write_behind(depth, np.zeros(1, np.int32), limit, np.empty(1, np.int32))
+        volumes = np.zeros((3, 1), np.uint8)
+        write_unsupported(np.zeros(1, np.intp), np.zeros(1, np.int32), np.zeros(1, bool), *volumes)
 
 
 @compiled
@@ -137,3 +139,23 @@ def write_behind(
             out[count] = i
             count += 1
     return count
+
+
+@compiled
+def write_unsupported(
+    in_view: npt.NDArray[np.intp],
+    cell: npt.NDArray[np.int32],
+    few_matches: npt.NDArray[np.bool_],
+    labels: Voxels,
+    confidence: Voxels,
+    visibility: Voxels,
+) -> None:
+    """Set free voxels in cells with few matches to unknown, and hide all voxels there; all arrays are flat."""
+    for i in range(len(in_view)):
+        if few_matches[cell[i]]:
+            voxel = in_view[i]
+            if visibility[voxel] == SEEN:
+                visibility[voxel] = HIDDEN
+            if labels[voxel] == EMPTY:
+                labels[voxel] = UNKNOWN
+                confidence[voxel] = 0

@@ -127,7 +127,7 @@ class InputChecks:
         previous, self._previous = self._previous, (left, right)
         small = _reduced(left), _reduced(right)
         grey = _grey(small[0]), _grey(small[1])
-        quality = _assessed(small, grey, self._offset * small[0].shape[1] / left.shape[1])
+        quality = _assessed(small, grey, self._offset / max(1, round(left.shape[1] / WIDTH)))
         _require_structure(quality)
         if quality.parallax_px < MIN_PARALLAX_PX:
             raise UnusablePairError(
@@ -185,15 +185,19 @@ def assess(left: ImageArray, right: ImageArray, *, offset: float = 0.0) -> PairQ
         offset: disparity at infinity, pixels (`StereoRig.disparity_offset`).
     """
     small = _reduced(left), _reduced(right)
-    return _assessed(small, (_grey(small[0]), _grey(small[1])), offset * small[0].shape[1] / left.shape[1])
+    return _assessed(small, (_grey(small[0]), _grey(small[1])), offset / max(1, round(left.shape[1] / WIDTH)))
 
 
 def _reduced(image: ImageArray) -> ImageArray:
     """Return the image at about `WIDTH`."""
     height, width = image.shape[:2]
-    scale = min(1.0, WIDTH / width)
-    size = max(16, round(width * scale)), max(8, round(height * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    factor = max(1, round(width / WIDTH))
+    if width < 16 * factor or height < 8 * factor:
+        return np.asarray(cv2.resize(image, (max(16, width), max(8, height)), interpolation=cv2.INTER_AREA), np.uint8)
+    # reduction by a whole number is three times as fast; up to `factor` - 1 rows and columns are left out
+    width, height = width // factor, height // factor
+    whole = image[: height * factor, : width * factor]
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _grey(image: ImageArray) -> ImageArray:

@@ -11,12 +11,15 @@ In grey images, ground is road and obstacles are vegetation.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.classes import SEMANTIC_KITTI
+from occdepth_ros.compiled import compiled
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.stereo.matching import ImageArray
 
@@ -30,6 +33,8 @@ GREEN_OBSTACLE = 0.05
 """Excess green from which an obstacle is vegetation."""
 DARK = 20
 """Mean of the channels below which the hue is unreliable; such obstacles are labelled as vegetation."""
+NEAREST_M = 0.1
+"""Smallest depth of a voxel's centre, metres."""
 CAR_M = 2.0
 """Largest height of a car above the ground, metres."""
 
@@ -44,8 +49,14 @@ class SurfaceLabels:
 
     def __init__(self, rig: StereoRig, grid: VoxelGrid) -> None:
         self._grid = grid
-        self._camera = rig.left
-        self._pose = rig.left_from_grid
+        grid_from_index = np.eye(4)
+        grid_from_index[:3, :3] *= grid.resolution
+        grid_from_index[:3, 3] = np.asarray(grid.origin) + grid.resolution / 2
+        self._pixel_from_index = rig.left.intrinsics @ (rig.left_from_grid @ grid_from_index)[:3]
+        self._size = np.asarray(grid.size)
+        self._image = np.array([rig.left.height, rig.left.width])
+        # compiles the loop, or loads it, which takes up to seconds
+        write_pixels(np.zeros(1, np.intp), self._size, self._pixel_from_index, self._image, np.empty(1, np.int32))
 
     def label(
         self,
@@ -88,12 +99,30 @@ class SurfaceLabels:
         self, voxels: npt.NDArray[np.intp], smooth: cv2.typing.MatLike
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Return excess green and brightness of each voxel's pixel in a smoothed image, `[N]` each."""
-        index = np.stack(np.unravel_index(voxels, self._grid.size), 1)
-        points = self._grid.centers_of(index) @ self._pose[:3, :3].T + self._pose[:3, 3]
-        k = self._camera.projection
-        depth = np.maximum(points[:, 2], self._grid.resolution)
-        column = np.rint(points[:, 0] * k[0, 0] / depth + k[0, 2]).clip(0, self._camera.width - 1).astype(np.intp)
-        row = np.rint(points[:, 1] * k[1, 1] / depth + k[1, 2]).clip(0, self._camera.height - 1).astype(np.intp)
-        color = smooth[row, column].astype(np.float32)
+        pixel = np.empty(len(voxels), np.int32)
+        write_pixels(voxels, self._size, self._pixel_from_index, self._image, pixel)
+        color = np.asarray(smooth).reshape(-1, 3)[pixel].astype(np.float32)
         total = color.sum(1) + np.float32(1)
         return (3 * color[:, 1] - total) / total, total / 3
+
+
+@compiled
+def write_pixels(voxels: Any, size: Any, pixel_from_index: Any, image: Any, out: Any) -> None:
+    """Write the flat index of the pixel at each voxel's centre, or of the nearest one if it is outside the image.
+
+    Args:
+        voxels: flat indices, `[N]`.
+        size: of the grid, `[3]`.
+        pixel_from_index: homogeneous pixel coordinates by voxel index, `[3, 4]`; the last one is the depth, metres.
+        image: height and width, pixels.
+        out: `[N]` int32.
+    """
+    m = pixel_from_index
+    for i in range(len(voxels)):
+        column, z = divmod(voxels[i], size[2])
+        x, y = divmod(column, size[1])
+        depth = max(m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3], NEAREST_M)
+        u = (m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]) / depth
+        v = (m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) / depth
+        row = min(max(np.rint(v), 0), image[0] - 1)
+        out[i] = int(row) * image[1] + int(min(max(np.rint(u), 0), image[1] - 1))
