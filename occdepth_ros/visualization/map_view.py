@@ -100,7 +100,7 @@ def draw_cloud(
     positions: Positions,
     path: Positions,
 ) -> ImageArray:
-    """Draw the points of a map from above, with the track of the vehicle and a planned path.
+    """Draw the points of a map from above, shaded by height, with the track of the vehicle and a planned path.
 
     Args:
         points: centres of the occupied voxels in the map's frame, `[N, 3]` metres; at least one.
@@ -117,7 +117,9 @@ def draw_cloud(
     cells -= low
     order = np.argsort(points[:, 2], kind="stable")
     plan = np.full((*(cells.max(axis=0) + 1), 3), UNKNOWN_GREY, np.uint8)
-    plan[cells[order, 0], cells[order, 1]] = colors[order]
+    height = points[order, 2]
+    shade = 0.55 + 0.45 * (height - height[0]) / max(resolution, float(height[-1] - height[0]))
+    plan[cells[order, 0], cells[order, 1]] = (colors[order] * shade[:, None]).astype(np.uint8)
     origin = (float(low[0] * resolution), float(low[1] * resolution))
     return _finished(plan, origin, resolution, [(positions, TRACK_COLOR), (path, PATH_COLOR)])
 
@@ -158,7 +160,12 @@ def _finished(
         xy = np.asarray(positions, np.float64).reshape(-1, 3)[:, :2]
         cells = (xy - origin) / resolution
         pixels = np.stack([plan.shape[1] - cells[:, 1], plan.shape[0] - cells[:, 0]], axis=1) * scale
-        cv2.polylines(figure, [np.rint(pixels).astype(np.int32)], False, color, 2, cv2.LINE_AA)
+        points = np.rint(pixels).astype(np.int32)
+        # a white border keeps the lines apart from every class colour; a dot marks the vehicle and the goal
+        for edge, edge_color in ((2, PAGE), (0, color)):
+            cv2.polylines(figure, [points], False, edge_color, 3 + edge, cv2.LINE_AA)
+            for point in points[-1:]:
+                cv2.circle(figure, point.tolist(), 6 + edge, edge_color, cv2.FILLED, cv2.LINE_AA)
     return figure
 
 
