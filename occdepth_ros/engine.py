@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,10 +13,39 @@ from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.free_space import FreeSpaceSupport
-from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy, Predictor, StatefulPredictor
+from occdepth_ros.models.predictor import (
+    FreeSpace,
+    ImageArray,
+    Occupancy,
+    Predictor,
+    StagedPredictor,
+    StatefulPredictor,
+)
 from occdepth_ros.models.registry import create_predictor
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.stereo.swap_guard import SwapGuard
+
+Item = TypeVar("Item")
+
+
+def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield each item when the next one exists, so that work on the next one may overlap with the present one.
+
+    After an error of `items`, the item before it is yielded first.
+    """
+    held: list[Item] = []
+    iterator = iter(items)
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            break
+        except Exception:
+            yield from held
+            raise
+        yield from held
+        held = [item]
+    yield from held
 
 
 class Engine:
@@ -44,6 +75,8 @@ class Engine:
     ) -> None:
         self.grid = grid
         self._stamp_ns = 0
+        self.ambiguous_share = 0.0
+        """Share of the last left image whose match is ambiguous, see `PeriodicTexture`."""
         self.predictor: Predictor = create_predictor(model, weights=weights, device=device)
         exported: StereoRig | None = getattr(self.predictor, "rig", None)
         if (chosen := rig or exported) is None:
@@ -63,8 +96,6 @@ class Engine:
         self.rig, self.grid = rig, grid
         self._swap_guard = SwapGuard(rig)
         self._support: FreeSpaceSupport | None = None
-        self.ambiguous_share = 0.0
-        """Share of the last left image whose match is ambiguous, see `PeriodicTexture`."""
 
     def predict(
         self,
@@ -89,6 +120,26 @@ class Engine:
                 swapped.
             CalibrationError: the model cannot use `rig`.
         """
+        return self.begin(left, right, stamp_ns=stamp_ns, world_from_grid=world_from_grid, rig=rig)()
+
+    def begin(
+        self,
+        left: ImageArray,
+        right: ImageArray,
+        *,
+        stamp_ns: int = 0,
+        world_from_grid: Matrix | None = None,
+        rig: StereoRig | None = None,
+    ) -> Callable[[], OccupancyPrediction]:
+        """Begin a prediction that is completed later; arguments and errors as of `predict`.
+
+        With a `StagedPredictor`, what depends on the images only is computed in other threads meanwhile. The next pair
+        may therefore begin before this one is completed: the results are those of `predict`.
+
+        Returns:
+            a function that completes the prediction. The functions are called in the order of the pairs, one at a
+            time; they may be called in another thread than `begin`, and a pair may be left out.
+        """
         if rig is not None and rig.fingerprint != self.rig.fingerprint:
             self.calibrate(rig)
         for side, image in (("left", left), ("right", right)):
@@ -106,26 +157,42 @@ class Engine:
                 self.predictor.set_pose(None)
             self._stamp_ns = stamp_ns
             self.predictor.set_pose(world_from_grid)
-        result = self._supported(self.predictor.infer(left, right), left, right)
-        timings = dict(result.timings_ms)
-        timings["total"] = 1e3 * (time.perf_counter() - start)
-        return OccupancyPrediction(
-            self.grid,
-            result.labels,
-            result.confidence,
-            result.visibility,
-            result.depth,
-            stamp_ns=stamp_ns,
-            model=self.predictor.name,
-            timings_ms=timings,
-        )
+        if isinstance(self.predictor, StagedPredictor):
+            complete = self.predictor.begin(left, right)
+        else:
+            result = self.predictor.infer(left, right)
 
-    def _supported(self, result: Occupancy, left: ImageArray, right: ImageArray) -> Occupancy:
-        """Mark free space as unknown that no unambiguous match supports, for every kind of predictor."""
-        started = time.perf_counter()
+            def complete() -> Occupancy:
+                return result
+
+        begun_s = time.perf_counter() - start
+        support, grid, name = self._supporting(), self.grid, self.predictor.name
+
+        def completed() -> OccupancyPrediction:
+            start = time.perf_counter()
+            result = complete()
+            supporting = time.perf_counter()
+            self.ambiguous_share = support.apply(result, left, right)
+            ended = time.perf_counter()
+            timings = {**result.timings_ms, "free_space": 1e3 * (ended - supporting)}
+            # without the time in which the pair waited for the one before
+            timings["total"] = max(sum(timings.values()), 1e3 * (begun_s + ended - start))
+            return OccupancyPrediction(
+                grid,
+                result.labels,
+                result.confidence,
+                result.visibility,
+                result.depth,
+                stamp_ns=stamp_ns,
+                model=name,
+                timings_ms=timings,
+            )
+
+        return completed
+
+    def _supporting(self) -> FreeSpaceSupport:
+        """Return what marks free space as unknown that no unambiguous match supports, for every kind of predictor."""
         if self._support is None:
             kind = getattr(self.predictor, "free_space", FreeSpace.UNSUPPORTED)
             self._support = FreeSpaceSupport(self.rig, self.grid, kind)
-        self.ambiguous_share = self._support.apply(result, left, right)
-        result.timings_ms["free_space"] = 1e3 * (time.perf_counter() - started)
-        return result
+        return self._support

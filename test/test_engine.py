@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from helpers.weights import shipped_weights
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
-from occdepth_ros.engine import Engine
+from occdepth_ros.engine import Engine, one_ahead
 from occdepth_ros.errors import CalibrationError, ImageError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import ImageArray, Occupancy
@@ -86,6 +87,36 @@ def test_stateful_predictors_receive_the_pose_of_the_pair(fake: str, monkeypatch
     assert engine.predictor.placed is None
 
 
+class Staged(Fake):
+    """A predictor in two stages that records what it does."""
+
+    done: list[str]
+
+    def begin(self, left: ImageArray, right: ImageArray) -> Callable[[], Occupancy]:
+        self.done = [*getattr(self, "done", []), f"begin {left[0, 0, 0]}"]
+
+        def complete() -> Occupancy:
+            self.done.append(f"complete {left[0, 0, 0]}")
+            return self.infer(left, right)
+
+        return complete
+
+
+@pytest.mark.parametrize("kind", ["Fake", "Staged"])
+def test_a_pair_may_begin_before_the_one_before_is_completed(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setitem(MODELS, "fake", ModelEntry(f"{__name__}:{kind}", "for tests", needs_weights=False))
+    engine = Engine(make_rig(), GRID, model="fake", device="cpu")
+    first = engine.begin(image(1), image(2), stamp_ns=5)
+    moved = VoxelGrid((1, 0, 0), GRID.size, GRID.resolution)
+    engine.calibrate(make_rig(), moved)
+    second = engine.begin(image(3), image(4), stamp_ns=6)
+    results = [first(), second()]
+    assert [(r.stamp_ns, r.labels.max(), r.grid) for r in results] == [(5, 1, GRID), (6, 3, moved)]
+    assert all({"a", "free_space", "total"} == r.timings_ms.keys() for r in results)
+    if isinstance(engine.predictor, Staged):
+        assert engine.predictor.done == ["begin 1", "begin 3", "complete 1", "complete 3"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -131,3 +162,22 @@ def test_default_and_fallback_need_no_weights_from_the_user(name: str) -> None:
     if name != FALLBACK_MODEL:
         shipped_weights(name)
     assert create_predictor(name, device="cpu").name == name
+
+
+def test_each_item_comes_when_the_next_one_exists_and_none_is_lost_before_an_error() -> None:
+    made: list[int] = []
+
+    def items(last: int) -> Iterator[int]:
+        for item in range(last):
+            made.append(item)
+            yield item
+        if last == 2:
+            raise ImageError("damaged")
+
+    assert [(item, made[-1]) for item in one_ahead(items(3))] == [(0, 1), (1, 2), (2, 2)]
+    assert list(one_ahead(items(0))) == []
+    seen = []
+    with pytest.raises(ImageError, match="damaged"):
+        for item in one_ahead(items(2)):
+            seen.append(item)
+    assert seen == [0, 1]

@@ -32,7 +32,7 @@ from occdepth_ros.models.timing import counting_cpu_time
 from occdepth_ros.models.weights import RANDOM
 from occdepth_ros.sources import StereoSource
 
-PRECISIONS = get_args(Precision)
+PRECISIONS = (*get_args(Precision), "int8")
 
 SUMMARY = "time a model's reference network and its optimized path"
 
@@ -123,6 +123,8 @@ def compare_on(
     }
     kind: Any = kinds.get(model, OccDepthPredictor)
     if precision == "mixed" and model in kinds:
+        raise ModelError(f"{model} has no precision {precision}", where="precision", remedy="Leave it out.")
+    if precision == "int8" and kind is not EdgeBevPredictor:
         raise ModelError(f"{model} has no precision {precision}", where="precision", remedy="Leave it out.")
     if compile and kind is not OccDepthPredictor:
         raise ModelError(f"{model} cannot be compiled", where="compile", remedy="Leave it out.")

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 from occdepth_ros.errors import ModelError
+from occdepth_ros.models.layers.format_speed import fastest_float
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -38,11 +39,10 @@ def pick_device(text: str) -> torch.device:
 
 
 def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the requested number format; for "auto", the fastest format that the device multiplies in hardware."""
+    """Return the requested number format; for "auto", the fastest format of the device, on CPUs by measurement."""
     if precision != "auto":
         chosen: torch.dtype = getattr(torch, precision)
         return chosen
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    has_bfloat16: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if has_bfloat16 else torch.float32
+    return fastest_float()

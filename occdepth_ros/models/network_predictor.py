@@ -101,16 +101,29 @@ class NetworkPredictor(ABC, Generic[Tables]):
         Raises:
             ModelError: `calibrate` was not called, or the device ran out of memory.
         """
+        tables = self._calibrated()
+        with memory_guard(self.name, self.device):
+            clock = self.clock()
+            return timed(self.predict(tables, (left, right), clock), clock)
+
+    def _calibrated(self) -> Tables:
+        """Tables of the current calibration.
+
+        Raises:
+            ModelError: `calibrate` was not called.
+        """
         if self._current is None:
             raise ModelError(
                 "the predictor has no calibration", where=self.name, remedy="Call calibrate(rig, grid) first."
             )
-        with memory_guard(self.name, self.device):
-            clock = self.clock()
-            result = self.predict(self._current, (left, right), clock)
-            clock.lap("postprocess")
-            result.timings_ms = clock.milliseconds()
-            return result
+        return self._current
+
+
+def timed(result: Occupancy, clock: StageClock) -> Occupancy:
+    """A result with the times of its stages; ends the last one, "postprocess"."""
+    clock.lap("postprocess")
+    result.timings_ms = clock.milliseconds()
+    return result
 
 
 def occupancy_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, runtime_checkable
@@ -57,6 +58,22 @@ class StatefulPredictor(Protocol):
 
         Args:
             world_from_grid: pose in a fixed frame, `[4, 4]`; None = unknown, the earlier pairs are dropped.
+        """
+
+
+@runtime_checkable
+class StagedPredictor(Protocol):
+    """A predictor whose computation on the images of a pair can overlap with the completion of the pair before."""
+
+    def begin(self, left: ImageArray, right: ImageArray) -> Callable[[], Occupancy]:
+        """Begin a pair with the current calibration and pose.
+
+        Args:
+            left, right: as of `Predictor.infer`.
+
+        Returns:
+            a function that completes the pair. The functions are called in the order of the pairs, one at a time; a
+            pair whose function is not called has no effect on later ones.
         """
 
 

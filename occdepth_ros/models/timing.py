@@ -21,7 +21,7 @@ class StageClock:
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
-        self._names: list[str] = []
+        self._names: list[str | None] = []
         self._marks: list[float | torch.cuda.Event] = []
         self._mark()
 
@@ -38,11 +38,17 @@ class StageClock:
         self._names.append(name)
         self._mark()
 
+    def resume(self) -> None:
+        """Exclude the time since the last lap, in which the pair waited for its next stage."""
+        self._names.append(None)
+        self._mark()
+
     def milliseconds(self) -> dict[str, float]:
         """Return the duration of every stage; waits for the device."""
         if self._cuda:
             torch.cuda.synchronize()
-        return {name: _between(a, b) for name, a, b in zip(self._names, self._marks, self._marks[1:], strict=False)}
+        stages = zip(self._names, self._marks, self._marks[1:], strict=False)
+        return {name: _between(a, b) for name, a, b in stages if name is not None}
 
 
 @contextmanager

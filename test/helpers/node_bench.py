@@ -151,10 +151,9 @@ class Bench:
             again = time.monotonic() + 0.3
             while self.processed == before and time.monotonic() < again:
                 time.sleep(0.005)
-        count = -1
-        while count != self.processed:
-            count = self.processed
-            time.sleep(0.03)
+        # a second pair may have come late
+        time.sleep(0.03)
+        self.wait(lambda: self.node.worker is None or not self.node.worker.is_busy, "a pair was not finished")
 
     def fault_names(self) -> set[str]:
         return {fault.name for fault in self.node.faults.present()}

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from occdepth_ros import __version__
+from occdepth_ros.camera import StereoRig
 from occdepth_ros.commands.drives.batch import add_drive_arguments, is_pattern, run_drives
 from occdepth_ros.commands.options.frames import select_frames
 from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
@@ -27,7 +28,7 @@ from occdepth_ros.commands.options.source import add_source_arguments, checked_r
 from occdepth_ros.commands.reproducibility import make_repeatable, sha256_of
 from occdepth_ros.commands.run.files import REPORT, ResultFolder, write_npz
 from occdepth_ros.commands.run.tally import Tally
-from occdepth_ros.engine import Engine
+from occdepth_ros.engine import Engine, one_ahead
 from occdepth_ros.errors import ImageError
 from occdepth_ros.evaluation.tally import comparable, scores_line
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
@@ -174,24 +175,27 @@ def predict_frames(
             tally.note_fault(DAMAGED, str(error), index, is_predicted=False)
             progress.update(task, advance=1)
 
-        for index, frame in readable_frames(source, frames, leave_out):
-            try:
-                for doubt in checks.check(frame.left, frame.right):
-                    tally.note_fault(doubt.name, str(doubt), index, is_predicted=True)
-            except UnusablePairError as error:
-                # two frozen cameras give the prediction of the previous pair, which is correct for these images
-                tally.note_fault(error.name, str(error), index, is_predicted=error.is_consistent)
-                if not error.is_consistent:
-                    unusable = error
-                    progress.update(task, advance=1)
-                    continue
-            prediction = engine.predict(
-                frame.left,
-                frame.right,
-                stamp_ns=frame.stamp_ns,
-                world_from_grid=frame.world_from_grid,
-                rig=frame.rig,
-            )
+        def begun() -> Iterator[tuple[int, StereoFrame, Callable[[], OccupancyPrediction]]]:
+            nonlocal unusable
+            for index, frame in readable_frames(source, frames, leave_out):
+                try:
+                    for doubt in checks.check(frame.left, frame.right):
+                        tally.note_fault(doubt.name, str(doubt), index, is_predicted=True)
+                except UnusablePairError as error:
+                    # two frozen cameras give the prediction of the previous pair, which is correct for these images
+                    tally.note_fault(error.name, str(error), index, is_predicted=error.is_consistent)
+                    if not error.is_consistent:
+                        unusable = error
+                        progress.update(task, advance=1)
+                        continue
+                pose = frame.world_from_grid
+                complete = engine.begin(
+                    frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=pose, rig=frame.rig
+                )
+                yield index, frame, complete
+
+        for index, frame, complete in one_ahead(begun()):
+            prediction = complete()
             for warning in periodic_warnings(engine.ambiguous_share):
                 tally.note_fault("periodic_texture", warning, index, is_predicted=True)
             ground_truth = comparable(source.ground_truth(index), engine.grid)
@@ -202,7 +206,9 @@ def predict_frames(
                 results.write(f"{stem}.bt", partial(write_bt, prediction=prediction))
                 results.write(f"{stem}.ot", partial(write_ot, prediction=prediction))
             if images:
-                write_images(results, stem, prediction, frame, engine, source.name, ground_truth, scores)
+                write_images(
+                    results, stem, prediction, frame, frame.rig or engine.rig, source.name, ground_truth, scores
+                )
             tally.names[stem] = frame.name
             progress.update(task, advance=1, rate=f"{tally.rate:.1f} Hz predicting")
     for warning in tally.input_warnings():
@@ -229,14 +235,14 @@ def write_images(
     stem: str,
     prediction: OccupancyPrediction,
     frame: StereoFrame,
-    engine: Engine,
+    rig: StereoRig,
     source: str,
     ground_truth: SceneGroundTruth | None,
     scores: Mapping[str, float],
 ) -> None:
     """Write the overview and the single panels of a frame."""
     title = frame_title(source, frame.name)
-    drawn = draw_frame(prediction, frame.left, engine.rig, title=title, ground_truth=ground_truth, scores=scores)
+    drawn = draw_frame(prediction, frame.left, rig, title=title, ground_truth=ground_truth, scores=scores)
     figures = {f"frame_{stem}.png": drawn.overview}
     figures.update({f"panels/{stem}_{name}.png": panel for name, panel in drawn.panels.items()})
     for name, figure in figures.items():

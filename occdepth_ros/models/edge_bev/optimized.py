@@ -24,15 +24,16 @@ class OptimizedEdgeBev(nn.Module):
         network: the reference module, in evaluation mode.
         dtype: one of `formats.FORMATS`.
         workers: threads that compute parts of a scene.
+        quantized: whether the bird's-eye view is computed in 8-bit numbers.
     """
 
     limits: torch.Tensor
     calibration: torch.Tensor
 
-    def __init__(self, network: EdgeBev, dtype: torch.dtype, workers: Workers) -> None:
+    def __init__(self, network: EdgeBev, dtype: torch.dtype, workers: Workers, *, quantized: bool = False) -> None:
         super().__init__()
         self.image_network = OptimizedImageNetwork(network.image_network, dtype)
-        self.completion = OptimizedCompletion(network, dtype, workers)
+        self.completion = OptimizedCompletion(network, dtype, workers, quantized=quantized)
         self.register_buffer("limits", network.limits)
         self.register_buffer("calibration", network.calibration)
 
@@ -48,7 +49,12 @@ class OptimizedEdgeBev(nn.Module):
 
 
 def optimized(
-    network: EdgeBev, dtype: torch.dtype, workers: Workers | None = None, device: torch.device | str = "cpu"
+    network: EdgeBev,
+    dtype: torch.dtype,
+    workers: Workers | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    quantized: bool = False,
 ) -> EdgeBev | OptimizedEdgeBev:
     """Return the optimized network, with equal results up to rounding; requires and consumes networks in evaluation
     mode.
@@ -61,9 +67,10 @@ def optimized(
         dtype: number format.
         workers: threads that compute parts of a scene on a CPU; None = the calling thread.
         device: device on which the network will run.
+        quantized: whether a CPU computes the bird's-eye view in 8-bit numbers, which is less accurate.
     """
     if torch.device(device).type == "cpu" and dtype in FORMATS:
-        return OptimizedEdgeBev(network, dtype, workers or Workers(0))
+        return OptimizedEdgeBev(network, dtype, workers or Workers(0), quantized=quantized)
     network.image_network = cast(ImageNetwork, OptimizedImageNetwork(network.image_network, dtype))
     network.unet = cast(BevUNet, OptimizedUNet(network.unet, dtype))
     return network

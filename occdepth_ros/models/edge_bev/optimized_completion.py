@@ -20,9 +20,11 @@ from occdepth_ros.models.edge_bev.formats import array_of
 from occdepth_ros.models.edge_bev.fused_networks import OptimizedUNet
 from occdepth_ros.models.edge_bev.ground_profile import COLUMNS, LOWEST, SPACING
 from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev, SceneInputs
+from occdepth_ros.models.edge_bev.quantized_unet import QuantizedUNet
 from occdepth_ros.models.edge_bev.surface import NEIGHBOURS, RESIDUAL, SATURATED, SurfaceBlock
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.fused_linear import FusedLinear
+from occdepth_ros.models.layers.quantized_conv import QuantizedConv
 from occdepth_ros.models.parallel import Workers
 
 ROWS = 4096
@@ -62,9 +64,10 @@ class OptimizedCompletion(nn.Module):
         network: the reference module, in evaluation mode.
         dtype: one of `formats.FORMATS`.
         workers: threads that compute parts of a scene.
+        quantized: whether the bird's-eye view is computed in 8-bit numbers.
     """
 
-    def __init__(self, network: EdgeBev, dtype: torch.dtype, workers: Workers) -> None:
+    def __init__(self, network: EdgeBev, dtype: torch.dtype, workers: Workers, *, quantized: bool = False) -> None:
         super().__init__()
         self.config, self.dtype, self.workers = network.config, dtype, workers
         self.of_cell = _linear((network.ground_appearance,), dtype)
@@ -84,9 +87,14 @@ class OptimizedCompletion(nn.Module):
         self.memory_column = _linear((network.memory_column,), dtype)
         self.memory_voxel = _linear((network.memory_voxel,), dtype)
         self.memory_layout = _linear((network.memory_layout,), dtype)
-        self.unet = OptimizedUNet(network.unet, dtype, workers)
         heads = (network.occupancy, network.kinds, network.layout, network.context, network.ground_profile.profile)
-        self.heads = nn.ModuleList(FusedConv(head, None, "none", dtype) for head in heads)
+        self.unet: nn.Module
+        if quantized:
+            self.unet = QuantizedUNet(network.unet, dtype, workers)
+            self.heads = nn.ModuleList(QuantizedConv(head, dtype=dtype) for head in heads)
+        else:
+            self.unet = OptimizedUNet(network.unet, dtype, workers)
+            self.heads = nn.ModuleList(FusedConv(head, None, "none", dtype) for head in heads)
         self.state_columns = network.state_columns.detach().float().numpy()
         self.state_occupancy = network.state_occupancy.detach().float().numpy()
 
@@ -217,7 +225,8 @@ class OptimizedCompletion(nn.Module):
     def _heads(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Return the outputs of the bird's-eye view, `[X/2 Y/2, C]` each."""
         x = self.unet(x)
-        runs = [self.workers.submit(head, x) for head in self.heads]
+        heads: list[Any] = [head.values if isinstance(head, QuantizedConv) else head for head in self.heads]
+        runs = [self.workers.submit(head, x) for head in heads]
         return [run.result()[0].movedim(0, -1).flatten(0, 1) for run in runs]
 
     def _each_near(self, loop: Any, near: torch.Tensor, *arguments: Any) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,23 +27,27 @@ from occdepth_ros.models.edge_bev.evidence import (
     voxel_evidence,
 )
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
-from occdepth_ros.models.edge_bev.levelling import LevelFrames, unknown_below_ground
+from occdepth_ros.models.edge_bev.levelling import LevelFrame, LevelFrames, unknown_below_ground
 from occdepth_ros.models.edge_bev.memory import Recall, SceneMemory
-from occdepth_ros.models.edge_bev.network import EdgeBev, SceneInputs
+from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev, SceneInputs
 from occdepth_ros.models.edge_bev.optimized import OptimizedEdgeBev, optimized
 from occdepth_ros.models.edge_bev.readout import Undecided, decide, undecided, zones
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.inference import stored_as
+from occdepth_ros.models.layers.format_speed import bytes_are_faster
+from occdepth_ros.models.layers.quantized_conv import is_available
 from occdepth_ros.models.loading import load_strict
 from occdepth_ros.models.memory import keep_freed_memory, memory_guard
-from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of
+from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of, timed
 from occdepth_ros.models.parallel import Workers
 from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.models.readout import VisibilityTable
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.trained_height import shifted, trained_grid
 from occdepth_ros.models.weights import with_weights
+
+BevPrecision = Precision | Literal["int8"]
 
 SHIPPED: dict[str, str] = {name: f"{name}.safetensors" for name in PRESETS}
 """Weights file of each name, in `occdepth_ros/weights`."""
@@ -74,6 +79,25 @@ class CalibrationTables:
     grid: VoxelGrid
 
 
+@dataclass(frozen=True)
+class ShownPair:
+    """What depends on the images of one pair only.
+
+    Args:
+        logits: class logits of the left image, `[1, N_CLASSES, h, w]`.
+        complete: completes the scene of the image, see `EdgeBev.begin`.
+        measured: result of matching, in the frame of `projection`.
+        level: frame that follows the ground; None = the grid's own.
+        projection: tables of this frame.
+    """
+
+    logits: torch.Tensor
+    complete: Callable[[SceneInputs], BevOutput]
+    measured: Measurement
+    level: LevelFrame | None
+    projection: BevTables
+
+
 class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
     """occdepth-edge or occdepth-edge-kitti with loaded weights on one device.
 
@@ -81,34 +105,47 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         name: a key of `SHIPPED`.
         weights: weights file, "random", or None for the shipped weights.
         device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N"; matching runs on the CPU.
-        precision: number format of the convolutions; "auto" selects bfloat16 if the hardware multiplies it.
+        precision: number format of the convolutions; "int8" computes the bird's-eye view in 8-bit numbers on a CPU and
+            all else in the fastest format; "auto" selects what is fastest on this machine.
 
     Raises:
-        ModelError: the name or the device does not exist, or the device has too little memory.
+        ModelError: the name or the device does not exist, the device has too little memory, or it does not multiply
+            8-bit numbers.
         CheckpointError: the weights are missing, damaged, or of another network.
     """
 
     free_space = FreeSpace.MATCHED_DEPTH
 
     def __init__(
-        self, *, name: str, weights: Path | str | None = None, device: str = "auto", precision: Precision = "auto"
+        self, *, name: str, weights: Path | str | None = None, device: str = "auto", precision: BevPrecision = "auto"
     ) -> None:
         super().__init__(name, weights, device, SHIPPED)
         self.config = PRESETS[name]
-        self.dtype = pick_precision(precision, self.device)
+        self.dtype = pick_precision("auto" if precision == "int8" else precision, self.device)
+        self.quantized = precision == "int8"
+        if self.quantized and not (self.device.type == "cpu" and is_available()):
+            raise ModelError(
+                f"{self.device} does not multiply 8-bit numbers here", where="precision", remedy="Leave it out."
+            )
+        if precision == "auto" and self.device.type == "cpu":
+            self.quantized = bytes_are_faster()
         network = load_network(name, weights).eval().requires_grad_(False)
         keep_freed_memory(self.device)
         self._workers = Workers()
         with memory_guard(self.name, self.device):
-            ready = optimized(network, self.dtype, self._workers, self.device).to(self.device)
+            ready = optimized(network, self.dtype, self._workers, self.device, quantized=self.quantized).to(self.device)
             self.network: EdgeBev | OptimizedEdgeBev = stored_as(ready, self.dtype)
         self.follows_ground = True
         """Whether the network's frame follows the measured ground, and voxels below the ground are unknown."""
         self.observer: Callable[[Undecided], None] | None = None
         """Called with the output of every pair before limits and calibration are applied."""
         # leaves one core to matching; torch threads that wait for each other are slow under other load
-        self._main_worker = Workers(1, max(1, torch.get_num_threads() - 1))
+        threads = max(1, torch.get_num_threads() - 1)
+        self._image_worker, self._completion_worker = Workers(1, threads), Workers(1, threads)
+        # of its own: the parts of a completion would queue behind the matching of the next pair
+        self._matching_worker = Workers(1)
         self._pose: Matrix | None = None
+        self._forgets = False
         self._memory: SceneMemory | None = None
         self._remembering: Future[None] | None = None
 
@@ -138,20 +175,46 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
     def set_pose(self, world_from_grid: Matrix | None) -> None:
         """Set the pose of the next pair, see `occdepth_ros.models.predictor.StatefulPredictor`."""
         self._pose = world_from_grid
-        if world_from_grid is None:
-            self._settle()
-            self._memory = None
+        self._forgets |= world_from_grid is None
+
+    def begin(self, left: ImageArray, right: ImageArray) -> Callable[[], Occupancy]:
+        """Begin a pair, see `occdepth_ros.models.predictor.StagedPredictor`.
+
+        Raises:
+            ModelError: `calibrate` was not called.
+        """
+        tables, clock = self._calibrated(), self.clock()
+        complete = self._begun(tables, (left, right), clock)
+
+        def completed() -> Occupancy:
+            with memory_guard(self.name, self.device):
+                return timed(complete(), clock)
+
+        return completed
 
     def predict(self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> Occupancy:
         """Predict one pair, see `NetworkPredictor.predict`."""
-        return self._main_worker.submit(self._predict, tables, images, clock).result()
+        return self._begun(tables, images, clock)()
 
-    def _predict(
+    def _begun(
         self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock
-    ) -> Occupancy:
+    ) -> Callable[[], Occupancy]:
+        pose, forgets = self._pose, self._forgets
+        self._forgets = False
+        showing = self._image_worker.submit(self._show, tables, images, clock)
+
+        def complete() -> Occupancy:
+            shown = showing.result()
+            return self._completion_worker.submit(self._complete, tables, shown, pose, forgets, clock).result()
+
+        return complete
+
+    @torch.inference_mode()
+    def _show(self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> ShownPair:
+        """What depends on the images of the pair only."""
         network = self.network
         left, right = (resized(image, tables.fit) for image in images)
-        matching = self._workers.submit(tables.evidence.measure, left, right)
+        matching = self._matching_worker.submit(tables.evidence.measure, left, right)
         image = self._input(left)
         clock.lap("preprocess")
         logits, features = network.image_network(image)
@@ -163,16 +226,34 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             projection = tables.projection
             if level is not None:
                 measured, projection = level.evidence.of_disparity(measured.disparity), level.projection
-            clock.lap("matching")
+        clock.lap("matching")
+        return ShownPair(logits, complete, measured, level, projection)
+
+    @torch.inference_mode()
+    def _complete(
+        self,
+        tables: CalibrationTables,
+        shown: ShownPair,
+        pose: Matrix | None,
+        forgets: bool,
+        clock: StageClock,
+    ) -> Occupancy:
+        """Complete a pair, with the memory of the pairs before."""
+        clock.resume()
+        network, measured, level, projection = self.network, shown.measured, shown.level, shown.projection
+        if forgets:
+            self._settle()
+            self._memory = None
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             depth = torch.from_numpy(tables.evidence.depth(measured))
             comparing = self._workers.submit(compared_depth, tables, depth)
-            world_from_frame = self._pose
+            world_from_frame = pose
             if world_from_frame is not None and level is not None:
                 world_from_frame = world_from_frame @ level.grid_from_level
             recall = self._recall(tables.grid, world_from_frame)
             scene = scene_inputs(measured, projection, self.device, recall, self._workers)
             clock.lap("evidence")
-            output = complete(scene)
+            output = shown.complete(scene)
             clock.lap("completion")
             zone = zones(scene.state, scene.evidence, scene.rows, scene.columns)
             if self.observer is not None:
@@ -186,7 +267,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             labels, confidence = level.resampled(labels, UNKNOWN), level.resampled(confidence, 0)
         clock.lap("head")
         if self._memory is not None and world_from_frame is not None:
-            names = logits[0].argmax(0).flatten().cpu()
+            names = shown.logits[0].argmax(0).flatten().cpu()
             self._remembering = self._workers.submit(self._memory.add, world_from_frame, measured, projection, names)
         return occupancy_of(shifted(labels, tables.layers), shifted(confidence, tables.layers), *comparing.result())
 
@@ -218,9 +299,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         Raises:
             ModelError: there is no calibration yet.
         """
-        tables = self._current
-        if tables is None:
-            raise ModelError("there is no calibration yet", where=self.name, remedy="Call calibrate(rig, grid) first.")
+        tables = self._calibrated()
         logits, _ = self.network.image_network(self._input(resized(left, tables.fit)))
         cells = logits[0, 1:].argmax(0).float() + 1
         pixels = cells.repeat_interleave(STRIDE, 0).repeat_interleave(STRIDE, 1)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +23,8 @@ from occdepth_ros.nodes.conversions import ImageArray, pose_of
 from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.prediction import OccupancyPrediction
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class ModelHost:
         self._engine: Engine | None = None
         self._fallen_at: float | None = None
         self._pose: Matrix | None = None
+        self._lock = threading.RLock()
 
     @property
     def stateful(self) -> bool:
@@ -98,18 +103,43 @@ class ModelHost:
         Raises:
             OccDepthError: the pair, the rig or the grid is invalid, or the model failed.
         """
-        self._retry_requested()
+        return self.begin(rig, left, right, stamp_ns)()
+
+    def begin(
+        self, rig: StereoRig, left: ImageArray, right: ImageArray, stamp_ns: int
+    ) -> Callable[[], OccupancyPrediction]:
+        """Begin a pair, see `Engine.begin`; the function may be called in another thread and raises as `predict`."""
+        with self._lock:
+            self._retry_requested()
+            pose = self._pose
+
+            def again() -> Callable[[], OccupancyPrediction]:
+                return self._begin(rig, left, right, stamp_ns, pose)
+
+            complete = self._guarded(again, again)
+            engine = self._engine
+
+        def completed() -> OccupancyPrediction:
+            # the pair before may have brought another model
+            return self._guarded(complete if engine is self._engine else lambda: again()(), lambda: again()())
+
+        return completed
+
+    def _guarded(self, function: Callable[[], Result], again: Callable[[], Result]) -> Result:
+        """Call a function, and after a failure of the model `again` with the fallback model."""
         try:
-            return self._predict(rig, left, right, stamp_ns)
+            return function()
         except (ImageError, CalibrationError, GridError):
             raise
         except Exception as error:
             if not _is_out_of_memory(error) and not isinstance(error, ModelError):
                 raise
-            if self.on_fallback:
-                raise
-            self._fall_back(error)
-        return self._predict(rig, left, right, stamp_ns)
+            with self._lock:
+                if self.on_fallback:
+                    raise
+                self._fall_back(error)
+        with self._lock:
+            return again()
 
     def release(self) -> None:
         """Release the model and its memory."""
@@ -147,13 +177,15 @@ class ModelHost:
             engine.predict(empty, empty)
         return engine
 
-    def _predict(self, rig: StereoRig, left: ImageArray, right: ImageArray, stamp_ns: int) -> OccupancyPrediction:
+    def _begin(
+        self, rig: StereoRig, left: ImageArray, right: ImageArray, stamp_ns: int, pose: Matrix | None
+    ) -> Callable[[], OccupancyPrediction]:
         engine = self._engine
         if engine is None:
             raise ModelError("no model is loaded", where="model", remedy="Configure the node.")
         if engine.rig.fingerprint != rig.fingerprint:
             engine.calibrate(rig)
-        return engine.predict(left, right, stamp_ns=stamp_ns, world_from_grid=self._pose)
+        return engine.begin(left, right, stamp_ns=stamp_ns, world_from_grid=pose)
 
     def _fall_back(self, error: Exception) -> None:
         """Load the fallback model, or raise the error as a `NamedError` if there is no fallback."""

@@ -33,10 +33,10 @@ from occdepth_ros.nodes.stereo_occ.monitoring.real_time import RealTimeReport
 from occdepth_ros.nodes.stereo_occ.monitoring.timing import TimingPublishers
 from occdepth_ros.nodes.stereo_occ.monitoring.watch import StreamWatch
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
-from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
+from occdepth_ros.nodes.stereo_occ.pipeline import BegunPair, Pipeline
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
 from occdepth_ros.nodes.stereo_occ.sync import ImagePair, PairSynchronizer, stamp_ns
-from occdepth_ros.nodes.stereo_occ.worker import Worker
+from occdepth_ros.nodes.stereo_occ.worker import TwoStageWorker
 
 JUMP_FAULT_LASTS = 10.0
 """Duration of a jump of the clock in the diagnostics, seconds."""
@@ -60,7 +60,7 @@ class StereoOccNode(LifecycleNode):
         self.faults = FaultBoard()
         self.pipeline: Pipeline | None = None
         self.synchronizer: PairSynchronizer | None = None
-        self.worker: Worker[ImagePair] | None = None
+        self.worker: TwoStageWorker[ImagePair, BegunPair] | None = None
         self.label = "unconfigured"
         self._fault_log = FaultLog(self.get_logger())
         self._report = RealTimeReport(lambda: self.worker.slot.dropped if self.worker else 0, ModelHost.gpu_load)
@@ -117,7 +117,15 @@ class StereoOccNode(LifecycleNode):
         )
         if settings.warm_up:
             self.pipeline.outputs.warm_up(settings, nominal_rig(settings))
-        self.worker = Worker(self.pipeline.process, self.pipeline.idle, self._pair_failed)
+        pipeline = self.pipeline
+        self.worker = TwoStageWorker(
+            pipeline.begin,
+            pipeline.finish,
+            pipeline.idle,
+            pipeline.serve_late,
+            self._pair_failed,
+            partial(self._pair_failed, begun=True),
+        )
         self.pipeline.published = self._report.add
         self._diagnostics.pipeline, self._diagnostics.worker = self.pipeline, self.worker
         self._enter("inactive", f"configured with {host.name} on {host.device}")
@@ -299,9 +307,9 @@ class StereoOccNode(LifecycleNode):
         text = f"the clock jumped back by {seconds:.3f} s: waiting images, pairs and transforms were dropped."
         self.faults.put("clock_jump", Component.SYNC, text, is_error=False, lasts=JUMP_FAULT_LASTS)
 
-    def _pair_failed(self, error: Exception) -> None:
+    def _pair_failed(self, error: Exception, *, begun: bool = False) -> None:
         if self.pipeline is not None:
-            named = self.pipeline.note_bad(error)
+            named = self.pipeline.note_bad(error, begun=begun)
             self.faults.put(named.name, named.component, str(named))
 
     def _output_failed(self, output: str, error: Exception) -> None:

@@ -1,33 +1,32 @@
-"""Processing of one pair in the worker thread: decode, calibrate, predict, publish."""
+"""Processing of one pair in two threads: decode, calibrate and begin in one, complete and publish in the other."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from rclpy.lifecycle import LifecyclePublisher
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.errors import OccDepthError
-from occdepth_ros.nodes.conversions import image_of
+from occdepth_ros.nodes.conversions import ImageArray, image_of
 from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError, describe, naming
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
-from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
+from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics, GridPose
 from occdepth_ros.nodes.stereo_occ.map_server import MapServer
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.monitoring.timing import Statistics, TimingPublishers
 from occdepth_ros.nodes.stereo_occ.output_specs import Result
+from occdepth_ros.nodes.stereo_occ.pair_faults import PERIODIC, named, note_usable, put_doubts
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
 from occdepth_ros.nodes.stereo_occ.rig_checks import RigChecks
 from occdepth_ros.nodes.stereo_occ.sync import ImagePair
+from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.encodings import ImageDecoder
-from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError, periodic_warnings
-from occdepth_ros.stereo.swap_guard import SwappedError
+from occdepth_ros.stereo.input_checks import InputChecks, periodic_warnings
 
-WATCHED = ("stream_stopped", "stream_ended")
-"""Faults that are cleared by `StreamWatch` only, not by a usable pair."""
 PATIENT = ("camera_info", "missing_tf")
 """Faults of pairs that arrive before their CameraInfo or their transform."""
 PATIENCE = 1.0
@@ -40,8 +39,30 @@ UNPOSED = 10
 """Pairs without a pose in the fixed frame after which this is logged."""
 
 
+@dataclass(frozen=True)
+class BegunPair:
+    """A pair whose prediction was begun.
+
+    Args:
+        pair: the messages.
+        pose: of the grid in the left camera.
+        rig: calibration of the pair.
+        complete: completes the prediction.
+        started, prepared: start of the processing and of the prediction, seconds of `time.monotonic`.
+    """
+
+    pair: ImagePair
+    pose: GridPose
+    rig: StereoRig
+    complete: Callable[[], OccupancyPrediction]
+    started: float
+    prepared: float
+
+
 class Pipeline:
     """Predicts pairs and publishes the results.
+
+    `begin` and `idle` are called by one thread, `finish` and `serve_late` by another one.
 
     Args:
         settings: the parameters.
@@ -89,19 +110,20 @@ class Pipeline:
         self.processed = 0
         self.failed = 0
         self.waiting: ImagePair | None = None
+        self._unmeasured: tuple[ImageArray, ImageArray, int] | None = None
 
-    def process(self, pair: ImagePair) -> None:
-        """Predict and publish one pair.
+    def begin(self, pair: ImagePair) -> BegunPair:
+        """Begin the prediction of one pair.
 
         Raises:
-            OccDepthError: the pair or the calibration is invalid, or the model failed; nothing was published.
+            OccDepthError: the pair or the calibration is invalid, or the model failed.
         """
         waited = pair is self.waiting
         if not waited:
             self.drop_waiting()
         self.waiting = None
         try:
-            self._process(pair)
+            return self._begin(pair)
         except NamedError as error:
             if error.name in PATIENT and time.monotonic() - pair.arrived < PATIENCE:
                 self.waiting = pair
@@ -113,7 +135,7 @@ class Pipeline:
     def start(self) -> None:
         """Reset the counters and start the map; called on every activation."""
         self.processed = self.failed = 0
-        self.waiting = None
+        self.waiting = self._unmeasured = None
         if self.world is not None:
             self.world.start()
 
@@ -145,17 +167,20 @@ class Pipeline:
             self.failed += 1
             self.waiting = None
 
-    def idle(self) -> None:
-        """Process the waiting pair again, and publish latched topics to late subscribers.
+    def idle(self) -> BegunPair | None:
+        """Begin the waiting pair again; measure the ground in the images of the last begun pair.
 
         Raises:
-            OccDepthError: as in `process`.
+            OccDepthError: as in `begin`.
         """
-        self.outputs.serve_late(self.settings)
-        if self.waiting is not None:
-            self.process(self.waiting)
+        self._measure()
+        return self.begin(self.waiting) if self.waiting is not None else None
 
-    def _process(self, pair: ImagePair) -> None:
+    def serve_late(self) -> None:
+        """Publish latched topics to late subscribers."""
+        self.outputs.serve_late(self.settings)
+
+    def _begin(self, pair: ImagePair) -> BegunPair:
         started = time.monotonic()
         camera_frame = self._camera_frame(pair)
         with naming("image_data", Component.INPUT, "the images could not be decoded and rectified"):
@@ -172,32 +197,44 @@ class Pipeline:
         with naming("image_checks", Component.INPUT, "the images could not be checked"):
             warnings = self._input_checks(rig).check(left, right)
         prepared = time.monotonic()
-        prediction = self.host.predict(rig, left, right, pair.stamp_ns)
+        complete = self.host.begin(rig, left, right, pair.stamp_ns)
+        self._unmeasured = left, right, pair.stamp_ns
+        note_usable(self.faults, self.settings, self.calibration, self.rig_checks, camera_frame, pose.source)
+        for warning in warnings:
+            self.faults.put(warning.name, Component.INPUT, str(warning), is_error=False)
+        return BegunPair(pair, pose, rig, complete, started, prepared)
+
+    def finish(self, begun: BegunPair) -> None:
+        """Complete the prediction of one pair and publish it.
+
+        Raises:
+            OccDepthError: the model failed; nothing was published.
+        """
+        pair, pose, rig = begun.pair, begun.pose, begun.rig
+        camera_frame = self._camera_frame(pair)
+        prediction = begun.complete()
         predicted = time.monotonic()
         encoding, publishing = self.outputs.publish(Result(prediction, camera_frame, rig), self.settings)
         if self.world is not None:
             self.world.offer(prediction, partial(self.extrinsics.world_from_grid, pair.stamp_ns))
         ended = time.monotonic()
 
-        try:
-            self.rig_checks.measure(left, right, pair.stamp_ns)
-        except Exception as error:  # the results of the pair are published already
-            text = f"the ground was not measured ({describe(error)}); the stated pose is not checked."
-            self.faults.put("ground", Component.EXTRINSICS, text, is_error=False, lasts=FAULT_LASTS)
-        self._note_good(pair, camera_frame, pose.source)
-        for warning in warnings:
-            self.faults.put(warning.name, Component.INPUT, str(warning), is_error=False)
+        self.faults.clear("inference")
+        self.faults.clear(PERIODIC)
         for text in periodic_warnings(self.host.ambiguous_share):
-            self.faults.put("periodic_texture", Component.INPUT, text, is_error=False)
+            self.faults.put(PERIODIC, Component.INPUT, text, is_error=False)
         self.processing.add(1e3 * (ended - pair.arrived))
         latency = (self._now_ns() - pair.stamp_ns) * 1e-6
         self.latency.add(latency)
         self.published(latency)
         self.processed += 1
+        waited, preparing = 1e3 * (begun.started - pair.arrived), 1e3 * (begun.prepared - begun.started)
+        # the pair before may have kept it waiting
+        predicting = prediction.timings_ms.get("total", 1e3 * (predicted - begun.prepared))
         self._debug(
             lambda: (
-                f"pair {pair.stamp_ns}: waited {1e3 * (started - pair.arrived):.1f} ms, preprocess "
-                f"{1e3 * (prepared - started):.1f} ms, model {1e3 * (predicted - prepared):.1f} ms, encode "
+                f"pair {pair.stamp_ns}: waited {waited:.1f} ms, preprocess "
+                f"{preparing:.1f} ms, model {predicting:.1f} ms, encode "
                 f"{encoding:.1f} ms, publish {publishing:.1f} ms; grid pose from {pose.source}"
             )
         )
@@ -205,9 +242,9 @@ class Pipeline:
             # the predict call includes the preprocessing and postprocessing times that the model reports
             before, after = (prediction.timings_ms.get(stage, 0.0) for stage in ("preprocess", "postprocess"))
             stages = {
-                "sync": 1e3 * (started - pair.arrived),
-                "preprocess": 1e3 * (prepared - started) + before,
-                "inference": 1e3 * (predicted - prepared) - before - after,
+                "sync": waited,
+                "preprocess": preparing + before,
+                "inference": predicting - before - after,
                 "postprocess": encoding + after,
                 "publish": publishing,
                 "total": 1e3 * (ended - pair.arrived),
@@ -217,6 +254,17 @@ class Pipeline:
             except Exception as error:
                 text = f"~/debug/processing_time: {describe(error)}"
                 self.faults.put("output_processing_time", Component.OUTPUT, text, lasts=FAULT_LASTS)
+
+    def _measure(self) -> None:
+        if self._unmeasured is None:
+            return
+        images, self._unmeasured = self._unmeasured, None
+        try:
+            self.rig_checks.measure(*images)
+            put_doubts(self.faults, self.rig_checks.warnings, Component.EXTRINSICS)
+        except Exception as error:  # the pair is predicted all the same
+            text = f"the ground was not measured ({describe(error)}); the stated pose is not checked."
+            self.faults.put("ground", Component.EXTRINSICS, text, is_error=False, lasts=FAULT_LASTS)
 
     def _place(self, stamp_ns: int) -> None:
         """Pass the pose of the pair to the model; log once if there is none."""
@@ -240,20 +288,16 @@ class Pipeline:
         self._checks[1].allow_unchanged = self.settings.allow_unchanged_images
         return self._checks[1]
 
-    def note_bad(self, error: Exception) -> NamedError:
-        """Count an unusable pair; return the error as a `NamedError`."""
-        if self.waiting is None:
+    def note_bad(self, error: Exception, *, begun: bool = False) -> NamedError:
+        """Count an unusable pair; return the error as a `NamedError`.
+
+        Args:
+            error: raised by `finish` where the pair was begun, otherwise by `begin` or `idle`.
+            begun: whether it was.
+        """
+        if begun or self.waiting is None:
             self.failed += 1
-        if isinstance(error, NamedError):
-            return error
-        if isinstance(error, UnusablePairError):
-            return NamedError(error.name, Component.INPUT, error.what, where=error.where, remedy=error.remedy)
-        if isinstance(error, SwappedError):
-            return NamedError("swapped", Component.INPUT, error.what, where=error.where, remedy=error.remedy)
-        if isinstance(error, OccDepthError):
-            return NamedError("inference", Component.MODEL, error.what, where=error.where, remedy=error.remedy)
-        text = f"the model failed on this pair ({describe(error)})"
-        return NamedError("inference", Component.MODEL, text, where=self.host.name)
+        return named(error, self.host.name)
 
     def _camera_frame(self, pair: ImagePair) -> str:
         frame: str = pair.left.header.frame_id
@@ -266,31 +310,3 @@ class Pipeline:
                 remedy="Set the frame_id in the camera driver to the optical frame of the left camera.",
             )
         return frame
-
-    def _note_good(self, pair: ImagePair, camera_frame: str, pose_source: str) -> None:
-        info_frame = self.calibration.info_frame("left")
-        mismatch = info_frame != camera_frame
-        keep = (*WATCHED, "frame_id") if mismatch else WATCHED
-        doubts = (*self.calibration.warnings, *self.rig_checks.warnings)
-        names = tuple(doubt.name for doubt in doubts)
-        self.faults.clear_component(Component.INPUT, keep=keep)
-        self.faults.clear_component(Component.CALIBRATION, keep=names)
-        from_parameters = pose_source == "parameters" and self.settings.extrinsics == "auto"
-        self.faults.clear_component(Component.EXTRINSICS, keep=(*names, "no_tf") if from_parameters else names)
-        self.faults.clear("inference")
-        for doubt in self.calibration.warnings:
-            self.faults.put(doubt.name, Component.CALIBRATION, str(doubt), is_error=False)
-        for doubt in self.rig_checks.warnings:
-            self.faults.put(doubt.name, Component.EXTRINSICS, str(doubt), is_error=False)
-        if mismatch:
-            text = (
-                f"the frame_id of left/image_rect is {camera_frame!r}, that of left/camera_info is {info_frame!r}: "
-                "the frame_id of the image is used."
-            )
-            self.faults.put("frame_id", Component.INPUT, text, is_error=False)
-        if from_parameters:
-            text = (
-                f"TF does not connect {self.settings.grid_frame!r} to {camera_frame!r}: the parameters "
-                "camera_from_grid_* are used."
-            )
-            self.faults.put("no_tf", Component.EXTRINSICS, text, is_error=False)

@@ -1,4 +1,4 @@
-"""A worker thread that processes the newest item; it uses a slot for one item instead of a queue."""
+"""Worker threads that process the newest item; a slot for one item takes the place of a queue."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class NewestSlot(Generic[T]):
@@ -15,7 +16,7 @@ class NewestSlot(Generic[T]):
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._item: T | None = None
-        self.dropped = 0
+        self.dropped = self.taken = 0
 
     def put(self, item: T) -> None:
         """Store an item; an unprocessed older item is dropped."""
@@ -23,7 +24,7 @@ class NewestSlot(Generic[T]):
             if self._item is not None:
                 self.dropped += 1
             self._item = item
-            self._condition.notify()
+            self._condition.notify_all()
 
     def take(self, timeout: float) -> T | None:
         """Wait up to `timeout` seconds for an item and remove it; None after a timeout."""
@@ -31,7 +32,14 @@ class NewestSlot(Generic[T]):
             if self._item is None:
                 self._condition.wait(timeout)
             item, self._item = self._item, None
+            self.taken += item is not None
+            self._condition.notify_all()
             return item
+
+    def wait_empty(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds until no item waits; returns whether none does."""
+        with self._condition:
+            return self._condition.wait_for(lambda: self._item is None, timeout)
 
     def clear(self) -> None:
         """Drop the waiting item."""
@@ -39,6 +47,7 @@ class NewestSlot(Generic[T]):
             if self._item is not None:
                 self.dropped += 1
             self._item = None
+            self._condition.notify_all()
 
     def wake(self) -> None:
         """Make a waiting `take` return."""
@@ -54,6 +63,7 @@ class Worker(Generic[T]):
         idle: called after each item, and after `idle_period` seconds without an item.
         failed: receives the exceptions of `work` and `idle`.
         idle_period: period of the calls of `idle`, seconds.
+        ready: waits up to the given time, seconds, until the next item may be taken; returns whether it may.
     """
 
     def __init__(
@@ -63,25 +73,40 @@ class Worker(Generic[T]):
         failed: Callable[[Exception], None],
         *,
         idle_period: float = 0.1,
+        ready: Callable[[float], bool] = lambda timeout: True,
     ) -> None:
         self.slot: NewestSlot[T] = NewestSlot()
         self._work = work
         self._idle = idle
         self._failed = failed
         self._idle_period = idle_period
+        self._ready = ready
         self._stop = threading.Event()
+        self._done = 0
         self._thread: threading.Thread | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an item waits or is being processed."""
+        return not self.slot.wait_empty(0.0) or self.slot.taken != self._done
 
     def start(self) -> None:
         """Start the thread with an empty slot and counters at zero."""
         self.slot.clear()
         self.slot.dropped = 0
+        self.slot.taken = self._done = 0
         self._stop.clear()
         self._thread = threading.Thread(target=self._run, name="stereo_occ worker", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Finish the current item, drop the waiting one, and end the thread; may be called repeatedly."""
+    def stop(self, *, finish_waiting: bool = False) -> None:
+        """Finish the current item, drop the waiting one, and end the thread; may be called repeatedly.
+
+        Args:
+            finish_waiting: whether the waiting item is finished, too.
+        """
+        while finish_waiting and self._thread is not None and not self.slot.wait_empty(1.0):
+            pass
         self._stop.set()
         self.slot.wake()
         if self._thread is not None:
@@ -91,10 +116,78 @@ class Worker(Generic[T]):
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            item = self.slot.take(self._idle_period)
+            is_ready = self._ready(self._idle_period) and not self._stop.is_set()
+            item = self.slot.take(self._idle_period) if is_ready else None
             try:
-                if item is not None and not self._stop.is_set():
-                    self._work(item)
+                if item is not None:
+                    try:
+                        self._work(item)
+                    finally:
+                        self._done += 1
                 self._idle()
             except Exception as error:  # an error in one pair must not end the thread
                 self._failed(error)
+
+
+class TwoStageWorker(Generic[T, U]):
+    """Begins the newest item in one thread while another thread finishes the item before.
+
+    An item is taken from the slot when the one before is being finished, so that at most one begun item waits. Items
+    are finished in the order in which they were begun.
+
+    Args:
+        begin: begins one item; returns what `finish` takes, None where there is nothing to finish.
+        finish: finishes an item.
+        idle: called by the first thread as by `Worker`; may also return something to finish.
+        finish_idle: called by the second thread as by `Worker`.
+        failed: receives the exceptions of `begin` and `idle`.
+        finish_failed: receives the exceptions of `finish` and `finish_idle`.
+        idle_period: period of the calls of `idle` and `finish_idle`, seconds.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[T], U | None],
+        finish: Callable[[U], None],
+        idle: Callable[[], U | None],
+        finish_idle: Callable[[], None],
+        failed: Callable[[Exception], None],
+        finish_failed: Callable[[Exception], None],
+        *,
+        idle_period: float = 0.1,
+    ) -> None:
+        self._second: Worker[U] = Worker(finish, finish_idle, finish_failed, idle_period=idle_period)
+        self._first: Worker[T] = Worker(
+            lambda item: self._hand_over(begin(item)),
+            lambda: self._hand_over(idle()),
+            failed,
+            idle_period=idle_period,
+            ready=self._second.slot.wait_empty,
+        )
+
+    @property
+    def slot(self) -> NewestSlot[T]:
+        """The slot of items that were not begun."""
+        return self._first.slot
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an item waits, was begun or is being finished."""
+        return self._first.is_busy or self._second.is_busy
+
+    def start(self) -> None:
+        """Start both threads with empty slots and counters at zero."""
+        self._second.start()
+        self._first.start()
+
+    def stop(self) -> None:
+        """Finish the items that were begun, drop the waiting one, and end the threads; may be called repeatedly."""
+        self._first.stop()
+        self._second.stop(finish_waiting=True)
+
+    def _hand_over(self, begun: U | None) -> None:
+        if begun is not None:
+            # the idle call may come while the item before waits
+            while not self._second.slot.wait_empty(1.0):
+                pass
+            self._second.slot.put(begun)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from occdepth_ros.errors import CheckpointError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.predictor import load_network as load_former
 from occdepth_ros.models.edge_bev.predictor import SHIPPED, EdgeBevPredictor, load_network
+from occdepth_ros.models.layers.quantized_conv import is_available
 from occdepth_ros.models.predictor import ImageArray
 from occdepth_ros.models.registry import MODELS
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
@@ -88,6 +90,33 @@ def test_the_same_pair_gives_the_same_prediction(
     assert (again.labels == near.labels).mean() > 0.9999
 
 
+def test_pairs_that_overlap_give_what_one_after_another_gives(
+    sample: tuple[StereoRig, ImageArray, ImageArray],
+) -> None:
+    _, left, right = sample
+    torch.set_num_threads(2)  # with one, nothing runs beside; the fixture of the module resets it
+    engine = Engine(sample[0], NEAR, model=NAME, device="cpu")
+    pairs = [(left, right), (left[:, ::-1].copy(), right[:, ::-1].copy()), (left, right)]
+    poses = [np.eye(4), np.eye(4), np.eye(4)]
+    poses[1][0, 3], poses[2][0, 3] = 1.5, 3.0
+
+    def begun(index: int) -> Callable[[], OccupancyPrediction]:
+        return engine.begin(*pairs[index], stamp_ns=index, world_from_grid=poses[index])
+
+    engine.predictor.set_pose(None)  # type: ignore[attr-defined]
+    expected = [begun(index)() for index in range(3)]
+    alone = engine.predict(*pairs[2], stamp_ns=3)
+    first, second = begun(0), begun(1)  # the stamps go back: the memory starts anew
+    results = [first()]
+    third = begun(2)
+    results += [second(), third()]
+    assert [result.stamp_ns for result in results] == [0, 1, 2]
+    for result, by_itself in zip(results, expected, strict=True):
+        assert (result.labels == by_itself.labels).mean() > 0.9999
+    assert (expected[2].labels != alone.labels).any()  # the memory was used
+    assert set(results[2].timings_ms) == STAGES
+
+
 def test_unmatched_voxels_are_not_seen(
     near: OccupancyPrediction, sample: tuple[StereoRig, ImageArray, ImageArray]
 ) -> None:
@@ -97,14 +126,16 @@ def test_unmatched_voxels_are_not_seen(
     assert np.isnan(prediction.depth).all() and not (prediction.visibility == Visibility.SEEN).any()
 
 
-def test_bfloat16_predicts_the_labels_of_float32(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:
+def test_bfloat16_and_8_bit_numbers_predict_the_labels_of_float32(
+    sample: tuple[StereoRig, ImageArray, ImageArray],
+) -> None:
     shipped_weights(NAME)
     labels = []
-    for precision in ("float32", "bfloat16"):
+    for precision in ("float32", "bfloat16", *(["int8"] if is_available() else [])):
         predictor = EdgeBevPredictor(name=NAME, device="cpu", precision=precision)  # type: ignore[arg-type]
         predictor.calibrate(sample[0], NEAR)
         labels.append(predictor.infer(*sample[1:]).labels)
-    assert (labels[0] == labels[1]).mean() >= 0.97
+    assert min((labels[0] == others).mean() for others in labels[1:]) >= 0.97
 
 
 def test_the_weights_of_the_free_licence_predict_the_sample(sample: tuple[StereoRig, ImageArray, ImageArray]) -> None:

@@ -178,9 +178,9 @@ def test_raw_images_are_rectified(made: list[Bench]) -> None:
     bench.send_infos(**infos)
     time.sleep(0.05)
     seen: list[Any] = []
-    predict = bench.node.pipeline.host.predict
-    bench.node.pipeline.host.predict = lambda rig, left, right, stamp: (  # type: ignore[method-assign]
-        seen.append((left, right)) or predict(rig, left, right, stamp)
+    begin = bench.node.pipeline.host.begin
+    bench.node.pipeline.host.begin = lambda rig, left, right, stamp: (  # type: ignore[method-assign]
+        seen.append((left, right)) or begin(rig, left, right, stamp)
     )
     bench.send_pair()
     bench.wait(lambda: bench.processed == 1, "not predicted")

@@ -83,11 +83,11 @@ class GreedyEngine(Engine):
         super().__init__(rig, grid)
         self.predictor.name = model
 
-    def predict(self, *images: Any, **options: Any) -> Any:
+    def begin(self, *images: Any, **options: Any) -> Any:
         if self.predictor.name != "stereo-geometry" and GreedyEngine.full:
             # as the networks of this package report it
             raise ModelError("it does not fit") from OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-        return super().predict(*images, **options)
+        return super().begin(*images, **options)
 
 
 def test_full_gpu_memory_falls_back_and_recovers(made: list[Bench], monkeypatch: pytest.MonkeyPatch) -> None:

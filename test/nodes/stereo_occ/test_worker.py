@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from occdepth_ros.nodes.stereo_occ.worker import NewestSlot, Worker
+from occdepth_ros.nodes.stereo_occ.worker import NewestSlot, TwoStageWorker, Worker
 
 
 def test_a_newer_item_replaces_the_waiting_one_and_counts_it() -> None:
@@ -77,6 +77,86 @@ def test_idle_is_called_without_items_and_stopping_twice_is_fine() -> None:
     worker.start()
     _until(lambda: len(calls) > count)
     worker.stop()
+
+
+class Stages:
+    """A two-stage worker of numbers whose second stage can be held."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.finished: list[int] = []
+        self.errors: list[str] = []
+        self.free = threading.Event()
+        self.worker = TwoStageWorker(
+            self.begin,
+            self.finish,
+            lambda: None,
+            lambda: None,
+            lambda error: self.errors.append(f"begin {error}"),
+            lambda error: self.errors.append(f"finish {error}"),
+            idle_period=0.01,
+        )
+
+    def begin(self, item: int) -> int:
+        if item == 13:
+            raise ValueError(item)
+        self.begun.append(item)
+        return item
+
+    def finish(self, item: int) -> None:
+        assert self.free.wait(5.0)
+        self.finished.append(item)
+        if item == 7:
+            raise ValueError(item)
+
+
+def test_the_next_item_begins_while_the_one_before_is_finished_and_the_newest_one_wins() -> None:
+    stages = Stages()
+    stages.worker.start()
+    try:
+        for item in (0, 1):
+            stages.worker.slot.put(item)
+            _until(lambda: len(stages.begun) > item)  # noqa: B023
+        for item in range(2, 6):
+            stages.worker.slot.put(item)
+        time.sleep(0.05)
+        assert stages.begun == [0, 1] and not stages.finished  # one is being finished, one waits for it
+        stages.free.set()
+        _until(lambda: len(stages.finished) == 3)
+    finally:
+        stages.free.set()
+        stages.worker.stop()
+    assert stages.finished == stages.begun == [0, 1, 5] and stages.worker.slot.dropped == 3
+
+
+def test_a_stop_finishes_every_item_that_was_begun() -> None:
+    stages = Stages()
+    stages.worker.start()
+    for item in (0, 1):
+        stages.worker.slot.put(item)
+        _until(lambda: len(stages.begun) > item)  # noqa: B023
+    stages.worker.slot.put(2)
+    stopping = threading.Thread(target=stages.worker.stop)
+    stopping.start()
+    stages.free.set()
+    stopping.join(5.0)
+    assert not stopping.is_alive()
+    assert stages.finished == stages.begun and set(stages.begun) >= {0, 1}
+    stages.worker.stop()
+
+
+def test_errors_of_both_stages_are_told_apart_and_the_threads_continue() -> None:
+    stages = Stages()
+    stages.free.set()
+    stages.worker.start()
+    try:
+        for item in (13, 7, 8):
+            stages.worker.slot.put(item)
+            _until(lambda: 13 in (item, *stages.begun) or item in stages.finished)  # noqa: B023
+            _until(lambda: len(stages.errors) + stages.finished.count(8) >= {13: 1, 7: 2, 8: 3}[item])  # noqa: B023
+    finally:
+        stages.worker.stop()
+    assert stages.errors == ["begin 13", "finish 7"] and stages.finished == [7, 8]
 
 
 def _until(condition: object, timeout: float = 5.0) -> None:

@@ -15,7 +15,7 @@ from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.monitoring.real_time import latency_text
 from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
 from occdepth_ros.nodes.stereo_occ.sync import SIDES, PairSynchronizer
-from occdepth_ros.nodes.stereo_occ.worker import Worker
+from occdepth_ros.nodes.stereo_occ.worker import TwoStageWorker
 from occdepth_ros.stereo.extrinsics_checks import CameraPose
 
 USE_FQN = "diagnostic_updater.use_fqn"
@@ -51,7 +51,7 @@ class NodeDiagnostics:
         self._state = state
         self.pipeline: Pipeline | None = None
         self.synchronizer: PairSynchronizer | None = None
-        self.worker: Worker | None = None  # type: ignore[type-arg]
+        self.worker: TwoStageWorker | None = None  # type: ignore[type-arg]
         self._cpu = CpuLoad()
         if not node.has_parameter(USE_FQN):
             node.declare_parameter(USE_FQN, True)
