@@ -37,7 +37,7 @@ def largest_of(norm: nn.Module, before: float = 0.0) -> float:
     ICCV 2019); `before` is that of a summand."""
     bn: Any = norm
     assert isinstance(norm, _BatchNorm)
-    return max(float((bn.bias + DEVIATIONS * bn.weight.abs()).max()), 1e-3) + before
+    return max(float((bn.bias + DEVIATIONS * bn.weight.abs()).detach().max()), 1e-3) + before
 
 
 class QuantizedConv(nn.Module):
