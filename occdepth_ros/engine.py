@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
     """Yield each item when the next one exists, so that work on the next one may overlap with the present one.
 
-    After an error of `items`, the item before it is yielded first.
+    After an error of `items`, or an interruption, the item before it is yielded first.
     """
     held: list[Item] = []
     iterator = iter(items)
@@ -40,7 +40,7 @@ def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
             item = next(iterator)
         except StopIteration:
             break
-        except Exception:
+        except BaseException:
             yield from held
             raise
         yield from held
