@@ -12,6 +12,7 @@ import pytest
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.cli import main
 from occdepth_ros.commands import map as verb
+from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.mapping import MapConfig, OccupancyMap
 from occdepth_ros.mapping.files import load_map, save_map
@@ -171,3 +172,18 @@ def test_every_command_that_reads_a_recording_has_the_options_of_its_topics(
         main([command, "--help"])
     text = capsys.readouterr().out
     assert all(option in text for option in ("--source", "--topics", "--left", "--right", "--grid-frame"))
+
+
+def test_a_map_that_is_too_large_for_an_octree_is_kept(
+    drive: Drive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def too_large(_: OccupancyMap) -> OccupancyPrediction:
+        raise GridError("the size has too many voxels")
+
+    monkeypatch.setattr(OccupancyMap, "whole", too_large)
+    assert main(["map", "--count", "1", "--out", str(tmp_path / "map.ot")]) == 2
+    error = capsys.readouterr().err
+    assert "is saved as" in error and "map.npz" in error and "too many voxels" in error
+    world = OccupancyMap(MapConfig())
+    load_map(tmp_path / "map.npz", world)
+    assert world.blocks() and not (tmp_path / "map.ot").exists()
