@@ -152,6 +152,8 @@ def table(done: Comparison) -> Table:
     if done.reference_cpu_ms is not None and done.optimized_cpu_ms is not None:
         reference, optimized = done.reference_cpu_ms, done.optimized_cpu_ms
         made.add_row("CPU time", f"{reference:.1f}", f"{optimized:.1f}", f"{reference / optimized:.2f}")
+    if done.overlapped_ms is not None:
+        made.add_row("a pair, overlapping", "", f"{done.overlapped_ms:.1f}", "")
     if done.reference_peak_mb is not None and done.peak_mb is not None:
         reference, optimized = done.reference_peak_mb, done.peak_mb
         made.add_row("peak memory, MB", f"{reference:.0f}", f"{optimized:.0f}", f"{reference / optimized:.2f}")

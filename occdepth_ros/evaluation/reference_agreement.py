@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from occdepth_ros.camera import StereoRig
+from occdepth_ros.engine import one_ahead
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.predictor import EdgePredictor
 from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
@@ -28,7 +29,7 @@ from occdepth_ros.models.monoocc.reference_points import References
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor, load_network
-from occdepth_ros.models.predictor import ImageArray
+from occdepth_ros.models.predictor import ImageArray, StagedPredictor
 from occdepth_ros.models.readout import labels_and_confidence
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.trained_height import shifted, trained_grid
@@ -59,6 +60,8 @@ class Comparison:
             does not report it.
         reference_cpu_ms, optimized_cpu_ms: CPU time of all threads for one frame, which depends less on other
             processes than wall-clock time; None on a CUDA device.
+        overlapped_ms: time per pair when each pair begins before the previous one is completed, as in the node; None
+            if the predictor cannot do that, or for one pair.
     """
 
     model: str
@@ -71,6 +74,7 @@ class Comparison:
     peak_mb: float | None
     reference_cpu_ms: float | None = None
     optimized_cpu_ms: float | None = None
+    overlapped_ms: float | None = None
 
     @property
     def reference_ms(self) -> float:
@@ -111,6 +115,7 @@ class Comparison:
             "reference_cpu_ms": self.reference_cpu_ms,
             "optimized_cpu_ms": self.optimized_cpu_ms,
             "cpu_speedup": self.cpu_speedup,
+            "overlapped_ms": self.overlapped_ms,
             "label_agreement": self.label_agreement,
             "reference_peak_mb": self.reference_peak_mb,
             "peak_mb": self.peak_mb,
@@ -267,7 +272,16 @@ def compare(
         _largest(optimized_peaks),
         statistics.median(reference_cpu) if on_cpu else None,
         statistics.median(optimized_cpu) if on_cpu else None,
+        overlapped_ms(predictor, pairs) if isinstance(predictor, StagedPredictor) and len(pairs) > 1 else None,
     )
+
+
+def overlapped_ms(predictor: StagedPredictor, pairs: Sequence[tuple[ImageArray, ImageArray]]) -> float:
+    """Return the mean wall-clock time per pair when each begins before the previous one is completed, ms."""
+    start = time.perf_counter()
+    for complete in one_ahead(predictor.begin(left, right) for left, right in pairs):
+        complete()
+    return 1e3 * (time.perf_counter() - start) / len(pairs)
 
 
 def _medians(runs: Sequence[Stages]) -> Stages:

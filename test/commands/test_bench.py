@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,8 @@ from helpers.weights import shipped_weights
 from benchmarks.bench_network import rows
 from occdepth_ros.cli import main
 from occdepth_ros.commands import bench
-from occdepth_ros.evaluation.reference_agreement import Comparison
+from occdepth_ros.commands.bench import table
+from occdepth_ros.evaluation.reference_agreement import Comparison, overlapped_ms
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.occdepth import predictor as predictors
@@ -49,6 +51,21 @@ def test_reference_and_optimized_path_agree_and_are_written(
     assert record["cpu_speedup"] == pytest.approx(record["reference_cpu_ms"] / record["optimized_cpu_ms"])
     assert record["reference_cpu_ms"] > 0
     assert "decoder2d" in capsys.readouterr().out
+
+
+def test_the_next_pair_begins_before_one_is_completed() -> None:
+    done: list[str] = []
+
+    class Staged:
+        def begin(self, left: Any, right: Any) -> Any:
+            done.append(f"begin {left}")
+            return lambda: done.append(f"complete {left}")
+
+    pairs: Any = [(1, 1), (2, 2), (3, 3)]
+    assert overlapped_ms(Staged(), pairs) >= 0
+    assert done == ["begin 1", "begin 2", "complete 1", "begin 3", "complete 2", "complete 3"]
+    assert "a pair, overlapping" in [*table(made(overlapped_ms=3.0)).columns[0].cells]
+    assert "a pair, overlapping" not in [*table(made()).columns[0].cells]
 
 
 def test_the_shipped_network_agrees_with_itself_in_float32(
