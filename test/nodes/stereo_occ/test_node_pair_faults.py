@@ -92,6 +92,23 @@ def test_a_partly_covered_lens_is_reported_and_frees_no_space(bench: Bench) -> N
     assert not prediction.free[:, y < -0.4].any(), "the covered half is to the right"
 
 
+def test_swapped_images_are_named_at_any_time_and_do_not_refresh_the_output(bench: Bench) -> None:
+    before = bench.processed
+    bench.send_pair(image_message(bench.right, 0), image_message(bench.left, 0))
+    bench.expect_fault("swapped", "negative disparities")
+    assert bench.processed == before
+    bench.good_pair()
+    assert "swapped" not in bench.fault_names()
+
+
+def test_unequal_exposure_is_named_and_predicted(bench: Bench) -> None:
+    before = bench.processed
+    darker = (0.58 * bench.right).astype(np.uint8)
+    bench.send_pair(None, image_message(darker, 0))
+    bench.expect_fault("exposure_differs", "mean grey level")
+    bench.wait(lambda: bench.processed > before, "the pair was not predicted")
+
+
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
