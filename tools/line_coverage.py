@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RATCHET = ROOT / "tools" / "coverage_ratchet.txt"
 DATA = ROOT / ".venv" / "coverage"
 OTHERS = {"helpers", "__pycache__"}
+PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
+"""Options of pytest, as in `make test`."""
 TOLERANCE = 0.3
 """Percentage points that a run may fall below the ratchet, because retries in nodes depend on timing."""
 CONFIGURATION = """[run]
@@ -95,7 +97,8 @@ def measure(name: str) -> bool:
         old.unlink()
     path = configuration(name)
     environment = {**os.environ, "COVERAGE_PROCESS_START": str(path)}
-    command = [sys.executable, "-m", "coverage", "run", f"--rcfile={path}", "-m", "pytest", "-q", *parts()[name]]
+    command = [sys.executable, "-m", "coverage", "run", f"--rcfile={path}", "-m", "pytest", "-q", *PARALLEL]
+    command += parts()[name]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0
 
 
