@@ -26,11 +26,13 @@ from occdepth_ros.models.safetensors_file import read_metadata
 
 LARGEST = 16_000_000
 """Largest size of a weights file in the package, bytes."""
+_KITTI_LICENCES = "CC-BY-NC-SA-3.0 AND CC-BY-NC-SA-4.0 AND LicenseRef-Cityscapes"
 LICENCES = {
     "occdepth-edge": "Apache-2.0",
     "occdepth-edge-sfa": "Apache-2.0",
-    "occdepth-edge-kitti": "CC-BY-NC-SA-3.0 AND CC-BY-NC-SA-4.0 AND LicenseRef-Cityscapes",
+    "occdepth-edge-kitti": _KITTI_LICENCES,
     "monoocc-edge": "Apache-2.0",
+    "monoocc-edge-kitti": _KITTI_LICENCES,
 }
 """Licence of each model's shipped weights, as an SPDX expression."""
 HALF_VECTORS = frozenset({"occdepth-edge", "occdepth-edge-kitti"})
@@ -42,6 +44,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "occdepth-edge-sfa": lambda: OccDepthEdge(PRESETS["occdepth-edge-sfa"]),
     "occdepth-edge-kitti": lambda: EdgeBev(EDGE_BEV["occdepth-edge-kitti"]),
     "monoocc-edge": lambda: MonoOcc(MONOOCC["monoocc-edge"]),
+    "monoocc-edge-kitti": lambda: MonoOcc(MONOOCC["monoocc-edge-kitti"]),
 }
 """Constructor of each network."""
 

@@ -111,6 +111,11 @@ MODELS: dict[str, ModelEntry] = {
     "monoocc-edge": ModelEntry(
         _MONOOCC, "MonoOcc in a size for CPUs, trained on synthetic streets; its weights ship", False
     ),
+    "monoocc-edge-kitti": ModelEntry(
+        _MONOOCC,
+        "the network of monoocc-edge trained on real streets; its weights ship, for non-commercial use only",
+        False,
+    ),
     "monoocc-l": ModelEntry(_MONOOCC, "MonoOcc-L of the paper (InternImage-XL)", True, published=True),
 }
 

@@ -2,8 +2,8 @@
 
 - `occdepth-edge.safetensors` and `occdepth-edge-sfa.safetensors` were trained on synthetic scenes alone; Apache-2.0
   like the code.
-- `occdepth-edge-kitti.safetensors` was trained on KITTI, SemanticKITTI and Cityscapes and is bound by their
-  non-commercial licences, see `LICENSE-occdepth-edge-kitti.txt`.
+- `occdepth-edge-kitti.safetensors` and `monoocc-edge-kitti.safetensors` were trained on KITTI, SemanticKITTI and
+  Cityscapes and are bound by their non-commercial licences, see `LICENSE-occdepth-edge-kitti.txt`.
 - `monoocc-edge.safetensors` was trained on synthetic scenes alone; Apache-2.0 like the code.
 
 The model cards in `docs` (`model_card_occdepth_edge.md`, `model_card_occdepth_edge_kitti.md`,

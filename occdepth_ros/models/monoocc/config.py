@@ -138,6 +138,7 @@ PRESETS: dict[str, MonoOccConfig] = {
         "monoocc-teacher", "internimage-xl", cameras=1 + len(PAST_FRAMES), past=PAST_FRAMES, cross_view=True
     ),
     "monoocc-edge": MonoOccConfig("monoocc-edge", width=640, **_SMALL),
+    "monoocc-edge-kitti": MonoOccConfig("monoocc-edge-kitti", width=640, **_SMALL),
     "monoocc-edge-teacher": MonoOccConfig(
         "monoocc-edge-teacher", width=640, cameras=3, past=PAST_FRAMES[2:], cross_view=True, **_SMALL
     ),

@@ -201,7 +201,7 @@ def image_fit(config: MonoOccConfig, rig: StereoRig) -> ImageFit:
     return ImageFit(source, scaled, scaled)
 
 
-SHIPPED = {"monoocc-edge": "monoocc-edge.safetensors"}
+SHIPPED = {name: f"{name}.safetensors" for name in ("monoocc-edge", "monoocc-edge-kitti")}
 """Weights files of presets in `occdepth_ros/weights`."""
 
 
