@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 from torch import nn
@@ -19,6 +20,8 @@ BACKBONE_PREFIXES = (
     "backbone.",
 )
 """Prefixes of the parameter names of 2-D backbones."""
+FILE_PREFIXES = ("", "image_network.encoder.", "encoder.")
+"""Prefixes of the backbone's parameter names in files of timm, of bird's-eye-view networks and of image networks."""
 
 
 def load_initial(network: nn.Module, initial: Path | None, backbone: Path | None) -> None:
@@ -27,7 +30,8 @@ def load_initial(network: nn.Module, initial: Path | None, backbone: Path | None
     Args:
         network: the network to train.
         initial: weights of the same network.
-        backbone: weights of the backbone only, such as those of timm; a classifier in them is ignored.
+        backbone: weights of the backbone, such as those of timm, or of a network of `models/edge_bev`, whose encoder is
+            used; other tensors in the file are ignored.
 
     Raises:
         CheckpointError: a file is damaged or belongs to another network.
@@ -36,9 +40,10 @@ def load_initial(network: nn.Module, initial: Path | None, backbone: Path | None
         load_strict(network, read_state(initial), where=str(initial))
     if backbone is None:
         return
-    state = read_state(backbone)
+    content = read_state(backbone)
     own = network.state_dict()
-    for prefix in BACKBONE_PREFIXES:
+    for prefix, inner in product(BACKBONE_PREFIXES, FILE_PREFIXES):
+        state = {name[len(inner) :]: tensor for name, tensor in content.items() if name.startswith(inner)}
         inside = {name[len(prefix) :]: tensor for name, tensor in own.items() if name.startswith(prefix)}
         found = {name for name, tensor in inside.items() if name in state and state[name].shape == tensor.shape}
         # batch counters of normalization layers are missing from some files and are not used

@@ -239,6 +239,9 @@ def test_training_starts_from_given_weights(trained: Path, tmp_path: Path) -> No
     other = recipe().task_options().build().network
     load_initial(other, None, tmp_path / "backbone.pth")
     assert torch.equal(other.state_dict()[f"{prefix}conv_stem.weight"], backbone["conv_stem.weight"])
+    torch.save({f"image_network.encoder.{n}": t + 1 for n, t in backbone.items()}, tmp_path / "network.pth")
+    load_initial(other, None, tmp_path / "network.pth")
+    assert torch.equal(other.state_dict()[f"{prefix}conv_stem.weight"], backbone["conv_stem.weight"] + 1)
     torch.save({"conv_stem.weight": torch.ones(2)}, tmp_path / "wrong.pth")
     with pytest.raises(CheckpointError, match="backbone"):
         load_initial(other, None, tmp_path / "wrong.pth")
