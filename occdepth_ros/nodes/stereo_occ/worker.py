@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+HEAD_START = 1 / 3
+"""Share of the mean time of `finish` that passes before the next item is begun: less makes the results older, more
+leaves a thread idle if `begin` takes as long as `finish`."""
+RECENT = 0.2
+"""Weight of the latest item in that mean."""
 
 
 class NewestSlot(Generic[T]):
@@ -17,6 +24,7 @@ class NewestSlot(Generic[T]):
         self._condition = threading.Condition()
         self._item: T | None = None
         self.dropped = self.taken = 0
+        self.taken_at = 0.0
 
     def put(self, item: T) -> None:
         """Store an item; an unprocessed older item is dropped."""
@@ -32,7 +40,9 @@ class NewestSlot(Generic[T]):
             if self._item is None:
                 self._condition.wait(timeout)
             item, self._item = self._item, None
-            self.taken += item is not None
+            if item is not None:
+                self.taken += 1
+                self.taken_at = time.monotonic()
             self._condition.notify_all()
             return item
 
@@ -132,8 +142,9 @@ class Worker(Generic[T]):
 class TwoStageWorker(Generic[T, U]):
     """Begins the newest item in one thread while another thread finishes the item before.
 
-    An item is taken from the slot when the one before is being finished, so that at most one begun item waits. Items
-    are finished in the order in which they were begun.
+    An item is taken from the slot when a third of the mean time of `finish` has passed since the previous one was taken
+    there, or when that one is finished. At most one begun item waits, and items are finished in the order in which they
+    were begun.
 
     Args:
         begin: begins one item; returns what `finish` takes, None where there is nothing to finish.
@@ -156,13 +167,16 @@ class TwoStageWorker(Generic[T, U]):
         *,
         idle_period: float = 0.1,
     ) -> None:
-        self._second: Worker[U] = Worker(finish, finish_idle, finish_failed, idle_period=idle_period)
+        self._finish = finish
+        self._finish_s = 0.0
+        self._finished = threading.Event()
+        self._second: Worker[U] = Worker(self._timed_finish, finish_idle, finish_failed, idle_period=idle_period)
         self._first: Worker[T] = Worker(
             lambda item: self._hand_over(begin(item)),
             lambda: self._hand_over(idle()),
             failed,
             idle_period=idle_period,
-            ready=self._second.slot.wait_empty,
+            ready=self._may_begin,
         )
 
     @property
@@ -184,6 +198,27 @@ class TwoStageWorker(Generic[T, U]):
         """Finish the items that were begun, drop the waiting one, and end the threads; may be called repeatedly."""
         self._first.stop()
         self._second.stop(finish_waiting=True)
+
+    def _may_begin(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds until the next item may begin; return whether it may.
+
+        An item that began at once would wait for the previous one, and a newer item might have come meanwhile.
+        """
+        if not self._second.slot.wait_empty(timeout):
+            return False
+        self._finished.clear()
+        if not self._second.is_busy:
+            return True
+        left = self._second.slot.taken_at + HEAD_START * self._finish_s - time.monotonic()
+        return left <= 0 or self._finished.wait(min(left, timeout)) or left <= timeout
+
+    def _timed_finish(self, item: U) -> None:
+        started = time.monotonic()
+        try:
+            self._finish(item)
+        finally:
+            self._finish_s += RECENT * (time.monotonic() - started - self._finish_s)
+            self._finished.set()
 
     def _hand_over(self, begun: U | None) -> None:
         if begun is not None:
