@@ -155,7 +155,7 @@ def _ready(local: LocalNode) -> None:
 
 
 def _predict(local: LocalNode, inject: Callable[[int], Any], component: Component | None = None) -> str:
-    """One pair with the failing call, then one without; returns what is wrong, empty = nothing."""
+    """Run one pair with the failing call, then one without; returns what is wrong, empty = nothing."""
     _ready(local)
     local.node.faults._last = None
     with inject(0):

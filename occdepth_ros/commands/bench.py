@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
     add("--model", choices=MODELS, default=DEFAULT_MODEL, help="(default: %(default)s)")
-    add("--weights", metavar="FILE", help="checkpoint, or random: seeded ones (default: those that ship, else random)")
+    add("--weights", metavar="FILE", help="checkpoint, or random for seeded weights (default: shipped, else random)")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add_source_arguments(parser, measured_pose=False)
     add("--precision", choices=PRECISIONS, help="number formats of the optimized path (default: the predictor's)")

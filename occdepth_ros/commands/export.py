@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("out", type=Path, metavar="OUT.onnx", help="the file to write")
     add("--model", metavar="NAME", default=EXPORTED_MODEL, help="(default: %(default)s)")
-    add("--weights", type=Path, metavar="FILE", help="checkpoint, or random (default: those that ship)")
+    add("--weights", type=Path, metavar="FILE", help="checkpoint, or random (default: the shipped weights)")
     add_source_arguments(parser, measured_pose=False)
     add(
         "--frames",

@@ -168,10 +168,10 @@ class OccupancyMap:
     def part(
         self, blocks: dict[Key, bytes], grid: VoxelGrid, map_from_grid: npt.NDArray[np.float64]
     ) -> OccupancyPrediction:
-        """The part of the whole map, stored blocks included, that covers a grid at any pose.
+        """Return the part of the whole map, stored blocks included, that covers a grid at any pose.
 
         Args:
-            blocks: those of `blocks()`, which takes longer than one part.
+            blocks: result of `blocks()`, which takes longer than one part.
             grid: the voxels to cover, in their own frame.
             map_from_grid: pose of that frame in the map's frame, `[4, 4]`.
         """

@@ -70,7 +70,7 @@ def integrate(
         inverse: rotation from the lattice to the prediction, `[3, 3]`.
         offset: position of the centre of the prediction's voxel (0, 0, 0) on the lattice, voxels, `[3]`.
         low: lattice index of the window's lowest voxel, multiples of `BLOCK`, `[3]`.
-        covered: lattice columns to look at, as from `bounds`; those outside the window are ignored.
+        covered: lattice columns to check, as from `bounds`; columns outside the window are ignored.
         voxels: the window, `[X, Y, Z]`, which is changed.
         rules: parameters of the update.
         now: time of the prediction, see `tick_of`.

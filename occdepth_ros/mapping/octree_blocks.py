@@ -20,7 +20,7 @@ BLOCK_LEVEL = BLOCK.bit_length() - 1
 SURE, LEAST = 0.875, 0.625
 """Probabilities of occupied voxels: without one of their own, and the lowest one that is kept."""
 NAMED_MARGIN = 5
-"""Votes for the class of a voxel: those of one sure observation."""
+"""Votes for the class of a voxel, as many as from one sure observation."""
 
 
 def blocks_of(file: OctreeFile, config: MapConfig, classes: ClassTable, tick: int) -> dict[Key, bytes]:

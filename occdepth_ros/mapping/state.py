@@ -42,7 +42,7 @@ class Voxels(NamedTuple):
 
     @classmethod
     def empty(cls, size: Lattice) -> Voxels:
-        """Voxels without evidence, `[X, Y, Z]`."""
+        """Return voxels without evidence, `[X, Y, Z]`."""
         label, runner_up, margin = (np.zeros(size, np.uint8) for _ in range(3))
         return cls(
             np.zeros(size, np.int8), np.zeros(size, np.int8), label, runner_up, margin, np.zeros(size, np.uint16)
@@ -69,7 +69,7 @@ class MapState:
 
     @classmethod
     def empty(cls, config: MapConfig, low: Lattice) -> MapState:
-        """A window without any evidence."""
+        """Return a window without any evidence."""
         return cls.of_size(config.size, low)
 
     @classmethod

@@ -60,7 +60,7 @@ def fits_nothing(
 
     Args:
         state: the tensors.
-        networks: those that they were compared with.
+        networks: networks with which they were compared.
         where: the file.
         remedy: what the user can do.
     """

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_source_arguments(parser)
     add("--out", type=Path, metavar="DIR", required=True, help="result folder: new, empty, or of an earlier run")
-    add("--model", metavar="NAME", default=DEFAULT_MODEL, help="one of those below (default: %(default)s)")
+    add("--model", metavar="NAME", default=DEFAULT_MODEL, help="one of the models below (default: %(default)s)")
     add(
         "--weights",
         type=Path,

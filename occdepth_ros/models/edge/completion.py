@@ -38,7 +38,7 @@ class EdgeUNet(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[1, C, X, Y, Z]` to the same size."""
+        """Map `[1, C, X, Y, Z]` to the same size."""
         rows = [self.blocks[0](x)]
         for down, blocks in zip(self.down, self.blocks[1:], strict=True):  # type: ignore[arg-type]
             rows.append(blocks(down(rows[-1])))
@@ -67,7 +67,7 @@ class EdgeHead(nn.Module):
         self.n_classes = config.n_classes
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
-        """Occupancy logits of the voxels by lifted voxel, `[1, 8, X, Y, Z]`."""
+        """Return occupancy logits of the voxels by lifted voxel, `[1, 8, X, Y, Z]`."""
         logits: torch.Tensor = self.occupancy(volume)
         return logits
 
@@ -101,7 +101,7 @@ class Residual3d(nn.Module):
         self.bn2 = nn.BatchNorm3d(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, X, Y, Z]` to the same shape."""
+        """Map `[B, C, X, Y, Z]` to the same shape."""
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         return F.relu(x + self.bn2(self.conv2(y)))
 

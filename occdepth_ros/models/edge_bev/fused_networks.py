@@ -42,7 +42,7 @@ class OptimizedImageNetwork(nn.Module):
         self.out = FusedConv(_side_by_side((network.classes, network.features)), None, "none", dtype)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """As the reference module, in its number format."""
+        """Compute the outputs of the reference module in this module's number format."""
         x = self.stem(images.to(self.dtype))
         maps = []
         for index, stage in enumerate(self.stages):
@@ -79,7 +79,7 @@ class OptimizedUNet(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """As the reference module, in its number format."""
+        """Compute the outputs of the reference module in this module's number format."""
         maps = [self._halved(nn.Sequential(self.enter, *cast(Any, self.blocks[0])), x.to(self.dtype))]
         for down, blocks in zip(self.down, self.blocks[1:], strict=True):
             x = down(maps[-1])

@@ -34,7 +34,7 @@ class ImageNetwork(nn.Module):
         self.features = nn.Conv2d(width, n_features, 1)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Class logits and features.
+        """Return class logits and features.
 
         Args:
             images: `[B, 3, H, W]`, see `normalized`; H and W are multiples of 32.

@@ -258,7 +258,7 @@ class OptimizedSurfaceBlock(nn.Module):
         self.second = _linear((second,), dtype)
 
     def forward(self, x: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
-        """As the reference module, in its number format."""
+        """Compute the outputs of the reference module in this module's number format."""
         x = x.to(self.dtype)
         return self._convolved(self.second, self._convolved(self.first, x, neighbours), neighbours, x)
 

@@ -58,7 +58,7 @@ PROFILE_PREFIX = "ground_profile."
 
 @dataclass(frozen=True)
 class CalibrationTables:
-    """Tables of one calibration.
+    """Return the tables of one calibration.
 
     Args:
         fit: transform from the rig's image to the network's image.
@@ -154,7 +154,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         self.config.check_grid(grid)
 
     def tables(self, rig: StereoRig, grid: VoxelGrid) -> CalibrationTables:
-        """Tables of one calibration.
+        """Return the tables of one calibration.
 
         Raises:
             CalibrationError: the images are too small to be matched.

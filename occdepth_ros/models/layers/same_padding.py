@@ -30,5 +30,5 @@ class Conv2dSame(nn.Conv2d):
 
 
 def is_padded_same(conv: nn.Module) -> bool:
-    """Whether a convolution has this padding; the class of timm, which is not imported here, has the same name."""
+    """Return whether a convolution has this padding, by its class name; timm has the same name and is not imported."""
     return type(conv).__name__ == Conv2dSame.__name__

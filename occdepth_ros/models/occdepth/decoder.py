@@ -26,7 +26,7 @@ class UpBlock(nn.Module):
         )
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """`[B, C, h, w]` and `[B, S, H, W]` to `[B, C', H, W]`."""
+        """Map `[B, C, h, w]` and `[B, S, H, W]` to `[B, C', H, W]`."""
         x = F.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=True)
         out: torch.Tensor = self._net(torch.cat([x, skip], dim=1))
         return out
@@ -67,7 +67,7 @@ class Decoder(nn.Module):
     def forward(
         self, maps: Mapping[int, torch.Tensor], wanted: tuple[int, ...] | None = None
     ) -> dict[int, torch.Tensor]:
-        """Feature maps by scale.
+        """Return feature maps by scale.
 
         Args:
             maps: the encoder's maps by scale, `[B, C_s, h_s, w_s]`.

@@ -21,7 +21,7 @@ class CameraMlp(nn.Module):
         self.fc2 = nn.Linear(channels, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, 1]` to `[B, C]`."""
+        """Map `[B, 1]` to `[B, C]`."""
         out: torch.Tensor = self.fc2(torch.relu(self.fc1(x)))
         return out
 
@@ -35,7 +35,7 @@ class CameraGate(nn.Module):
         self.conv_expand = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
-        """`[B, C, h, w]` and `[B, C]` to `[B, C, h, w]`."""
+        """Map `[B, C, h, w]` and `[B, C]` to `[B, C, h, w]`."""
         gate = torch.sigmoid(self.conv_expand(torch.relu(self.conv_reduce(camera[:, :, None, None]))))
         return x * gate
 
@@ -51,7 +51,7 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, h, w]` to the same shape."""
+        """Map `[B, C, h, w]` to the same shape."""
         out = torch.relu(self.bn1(self.conv1(x)))
         return torch.relu(self.bn2(self.conv2(out)) + x)
 
@@ -70,7 +70,7 @@ class DepthNet(nn.Module):
         self.depth_pred = nn.Conv2d(channels, bins, 1)
 
     def forward(self, x: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
-        """`[B, C, h, w]` and the camera scalar `[B, 1]` to `[B, D, h, w]`."""
+        """Map `[B, C, h, w]` and the camera scalar `[B, 1]` to `[B, D, h, w]`."""
         x = self.se(self.reduce_conv(x), self.mlp(camera))
         out: torch.Tensor = self.depth_pred(self.depth_conv(x))
         return out
@@ -94,7 +94,7 @@ class OccupancyAwareDepth(nn.Module):
         self.depth_net = nn.ModuleList([DepthNet(config.feature, config.depth.count)])
 
     def forward(self, features: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
-        """Depth distribution.
+        """Return the depth distribution.
 
         Args:
             features: maps at 1/8, `[B, V, C, h, w]`.

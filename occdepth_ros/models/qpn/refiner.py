@@ -75,6 +75,6 @@ def _heads(weights: Path) -> tuple[int, ...]:
         raise CheckpointError(
             "these are not weights of a query proposal network",
             where=str(weights),
-            remedy="Give those that `occdepth train --recipe qpn` or `occdepth weights convert` wrote.",
+            remedy="Give weights that `occdepth train --recipe qpn` or `occdepth weights convert` wrote.",
         )
     return heads

@@ -35,7 +35,7 @@ class Residual2d(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, C, H, W]` to the same shape."""
+        """Map `[B, C, H, W]` to the same shape."""
         return torch.relu(x + self.main(x))
 
 

@@ -20,7 +20,7 @@ class DepthSource(Protocol):
     """Computes metric depth from a rectified pair."""
 
     def __call__(self, left: ImageArray, right: ImageArray, rig: StereoRig, grid: VoxelGrid) -> Depth:
-        """Depth of the left image.
+        """Return the depth of the left image.
 
         Args:
             left, right: `[H, W, 3]` RGB uint8, of the rig's size.

@@ -241,7 +241,7 @@ class OptimizedDecoder(nn.Module):
     def forward(
         self, maps: Mapping[int, torch.Tensor], sparse_pixels: SparsePixels | None = None
     ) -> tuple[dict[int, torch.Tensor], torch.Tensor | None]:
-        """Feature maps `[V, feature, h, w]` by lifted scale, and the finest as rows `[P, feature]`.
+        """Return feature maps `[V, feature, h, w]` by lifted scale, and the finest as rows `[P, feature]`.
 
         Args:
             maps: the encoder's maps by scale.

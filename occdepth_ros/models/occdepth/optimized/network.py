@@ -37,7 +37,7 @@ class OptimizedDepthNet(nn.Module):
         self.predict = FusedConv(net.depth_pred, None, "none", dtype)
 
     def forward(self, x: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
-        """`[V, C, h, w]` and the camera scalars `[V]` to probabilities `[1, V, D, h, w]`, float32."""
+        """Map `[V, C, h, w]` and the camera scalars `[V]` to probabilities `[1, V, D, h, w]`, float32."""
         gate = self.se(torch.ones(len(camera), 1, 1, 1, device=x.device), self.mlp(camera[:, None]))
         x = self.reduce(x) * gate.to(x.dtype)
         for conv1, conv2 in zip(self.conv1, self.conv2, strict=True):
