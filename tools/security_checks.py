@@ -7,6 +7,7 @@ left out, with a printed reason; a finding is a failure.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import venv
@@ -51,6 +52,10 @@ def audit() -> int:
     if answer.returncode and "vulnerabilit" not in text:
         lines = text.strip().splitlines()
         print(f"pip-audit left out: {lines[-1][:160] if lines else 'no answer'}")
+        return 0
+    left_out = re.findall(r"^(\S+) +Dependency not found on PyPI and could not be audited", text, re.MULTILINE)
+    if left_out and not answer.returncode:
+        print(f"pip-audit found nothing, but could not look up {len(left_out)} packages: {', '.join(left_out)}")
         return 0
     print(text.strip())
     return answer.returncode
