@@ -19,7 +19,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.edge.predictor import SHIPPED as EDGE
 from occdepth_ros.models.edge.predictor import EdgePredictor
-from occdepth_ros.models.edge_bev.predictor import SHIPPED as EDGE_BEV
+from occdepth_ros.models.edge_bev.loading import SHIPPED as EDGE_BEV
 from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.monoocc.predictor import MonoOccPredictor

@@ -31,7 +31,8 @@ from occdepth_ros.evaluation.report import write_report
 from occdepth_ros.evaluation.report_tables import print_calibration
 from occdepth_ros.evaluation.scenes import SceneModel
 from occdepth_ros.files import write_whole
-from occdepth_ros.models.edge_bev.predictor import SHIPPED, EdgeBevPredictor
+from occdepth_ros.models.edge_bev.loading import SHIPPED
+from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
 from occdepth_ros.models.edge_bev.readout import Undecided
 from occdepth_ros.visualization.reliability import draw_reliability
 

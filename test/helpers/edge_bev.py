@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from occdepth_ros.models.edge_bev.config import KINDS
-from occdepth_ros.models.edge_bev.network import BevOutput
+from occdepth_ros.models.edge_bev.output import BevOutput
 
 
 def output_without_evidence(occupancy: torch.Tensor, kinds: torch.Tensor, layout: torch.Tensor) -> BevOutput:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
-from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError, assess
+from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError
+from occdepth_ros.stereo.pair_quality import assess
 
 Image = npt.NDArray[np.uint8]
 

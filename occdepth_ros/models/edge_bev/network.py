@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,8 @@ from occdepth_ros.models.edge_bev.ground_profile import COLUMNS, GroundProfile
 from occdepth_ros.models.edge_bev.image_network import ImageNetwork
 from occdepth_ros.models.edge_bev.memory import CHANNELS as MEMORY_CHANNELS
 from occdepth_ros.models.edge_bev.memory import COLUMN_CHANNELS as MEMORY_COLUMN_CHANNELS
-from occdepth_ros.models.edge_bev.memory import Recall
+from occdepth_ros.models.edge_bev.output import BevOutput
+from occdepth_ros.models.edge_bev.scene_inputs import SceneInputs
 from occdepth_ros.models.edge_bev.surface import SurfaceBlock, close_to_surface, neighbours_of
 
 OCCUPANCY_BIAS = -3.0
@@ -37,76 +38,6 @@ LIMITS = ((0.35, 0.35),) * ZONES
 _LAYOUT_CHANNELS = 8
 _NAMED_BY = {16: (15, 16), 15: (15, 16), 7: (7, 8), 8: (7, 8)}
 """Pixel classes that initially predict a voxel class, for voxel classes with several pixel classes."""
-
-
-@dataclass(frozen=True)
-class SceneInputs:
-    """Inputs of one scene except the image, as tensors; see `BevTables`, `voxel_evidence` and `column_evidence`.
-
-    Args:
-        state: `LiftedState` of every lifted voxel, `[N]` uint8.
-        rows: flat indices of the lifted voxels near a surface or without a match, `[R]` int64, ascending.
-        cell: flat image cell of each of them, `[R]` int64.
-        evidence: `[R, CHANNELS]`.
-        columns: `[X/2, Y/2, COLUMN_CHANNELS]`.
-        ground_cell: `[X, Y]` int64, -1 where the ground is not visible in the image.
-        ground_seen: `[X, Y]` bool.
-        ground_height: `[X, Y]`, voxel edges above the grid's lower face.
-        recall: memory of earlier pairs of the drive.
-    """
-
-    state: torch.Tensor
-    rows: torch.Tensor
-    cell: torch.Tensor
-    evidence: torch.Tensor
-    columns: torch.Tensor
-    ground_cell: torch.Tensor
-    ground_seen: torch.Tensor
-    ground_height: torch.Tensor
-    recall: Recall
-
-    def to(self, device: torch.device | str) -> SceneInputs:
-        """Return a copy on another device."""
-        return SceneInputs(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
-
-
-@dataclass(frozen=True)
-class BevOutput:
-    """Logits of one scene; N lifted voxels in C order of (x, y, z).
-
-    Args:
-        occupancy: logits of the eight voxels of each lifted voxel, `[N, 8]`.
-        completed: logits of the standing classes and of "ground" from the bird's-eye view, `[N, KINDS]`.
-        direct: logits of the kinds from evidence, followed by a gate, of the R lifted voxels of `rows`, `[R, KINDS +
-            1]`.
-        named: logits of the kinds from the class probabilities of the cells of the image, `[h w, KINDS]`.
-        cell: flat image cell of each lifted voxel of `rows`, `[R]`.
-        rows: flat indices of the lifted voxels near a surface or without a match, `[R]`.
-        remembered: logits of the kinds from memory, of the lifted voxels of `remembered_rows`, `[K, KINDS]`.
-        remembered_rows: flat indices of the lifted voxels that were visible in earlier pairs only, `[K]`.
-        layout: logits of the ground classes by column, `[N / layers, 4, N_GROUND]`.
-    """
-
-    occupancy: torch.Tensor
-    completed: torch.Tensor
-    direct: torch.Tensor
-    named: torch.Tensor
-    cell: torch.Tensor
-    rows: torch.Tensor
-    remembered: torch.Tensor
-    remembered_rows: torch.Tensor
-    layout: torch.Tensor
-
-    def kinds(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return the logits of the kinds, `[R, KINDS]` float32, of lifted voxels with flat indices `[R]`."""
-        shown, at = _found(rows, self.rows, len(self.completed))
-        direct = self.direct.index_select(0, at).float()
-        named = direct[:, KINDS:].sigmoid() * self.named.float().index_select(0, self.cell[at])
-        out = self.completed.index_select(0, rows).float().index_add(0, shown, direct[:, :KINDS] + named)
-        if len(self.remembered_rows):
-            known, at = _found(rows, self.remembered_rows, len(self.completed))
-            out = out.index_add(0, known, self.remembered.index_select(0, at).float())
-        return out
 
 
 @dataclass(frozen=True)
@@ -133,15 +64,6 @@ class Lifted:
     hidden: torch.Tensor
     near: torch.Tensor
     neighbours: torch.Tensor
-
-
-def _found(rows: torch.Tensor, among: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the positions of common elements in `rows` and in `among`; elements are below `count`."""
-    place = among.new_full((count,), -1)
-    place[among] = torch.arange(len(among), device=among.device)
-    at = place[rows]
-    shown = (at >= 0).nonzero()[:, 0]
-    return shown, at[shown]
 
 
 class EdgeBev(nn.Module):

@@ -12,8 +12,10 @@ from occdepth_ros.models.edge_bev.completion import BevUNet
 from occdepth_ros.models.edge_bev.formats import FORMATS
 from occdepth_ros.models.edge_bev.fused_networks import OptimizedImageNetwork, OptimizedUNet
 from occdepth_ros.models.edge_bev.image_network import ImageNetwork
-from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev, SceneInputs
+from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.edge_bev.optimized_completion import OptimizedCompletion
+from occdepth_ros.models.edge_bev.output import BevOutput
+from occdepth_ros.models.edge_bev.scene_inputs import SceneInputs
 from occdepth_ros.models.parallel import Workers
 
 

@@ -19,8 +19,10 @@ from occdepth_ros.models.edge_bev.evidence_loops import mark_close
 from occdepth_ros.models.edge_bev.formats import array_of
 from occdepth_ros.models.edge_bev.fused_networks import OptimizedUNet
 from occdepth_ros.models.edge_bev.ground_profile import COLUMNS, LOWEST, SPACING
-from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev, SceneInputs
+from occdepth_ros.models.edge_bev.network import EdgeBev
+from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.models.edge_bev.quantized_unet import QuantizedUNet
+from occdepth_ros.models.edge_bev.scene_inputs import SceneInputs
 from occdepth_ros.models.edge_bev.surface import NEIGHBOURS, RESIDUAL, SATURATED, SurfaceBlock
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.fused_linear import FusedLinear

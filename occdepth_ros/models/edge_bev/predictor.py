@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,29 +14,22 @@ import torch
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.classes import UNKNOWN
-from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.device import Precision, pick_precision
-from occdepth_ros.models.edge_bev.config import PRESETS, LiftedState
-from occdepth_ros.models.edge_bev.evidence import (
-    Measurement,
-    StereoEvidence,
-    column_evidence,
-    lifted_states,
-    voxel_evidence,
-)
+from occdepth_ros.models.edge_bev.config import PRESETS
+from occdepth_ros.models.edge_bev.evidence import Measurement, StereoEvidence
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
 from occdepth_ros.models.edge_bev.levelling import LevelFrame, LevelFrames, unknown_below_ground
+from occdepth_ros.models.edge_bev.loading import SHIPPED, load_network
 from occdepth_ros.models.edge_bev.memory import Recall, SceneMemory
-from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev, SceneInputs
+from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.edge_bev.optimized import OptimizedEdgeBev, optimized
+from occdepth_ros.models.edge_bev.output import BevOutput
+from occdepth_ros.models.edge_bev.precision import BevPrecision, pick_bev_precision
 from occdepth_ros.models.edge_bev.readout import Undecided, decide, undecided, zones
+from occdepth_ros.models.edge_bev.scene_inputs import SceneInputs, scene_inputs
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.inference import stored_as
-from occdepth_ros.models.layers.format_speed import bytes_are_faster
-from occdepth_ros.models.layers.quantized_conv import is_available
-from occdepth_ros.models.loading import load_strict
 from occdepth_ros.models.memory import keep_freed_memory, memory_guard
 from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of, timed
 from occdepth_ros.models.parallel import Workers
@@ -45,15 +37,6 @@ from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.models.readout import VisibilityTable
 from occdepth_ros.models.timing import StageClock
 from occdepth_ros.models.trained_height import shifted, trained_grid
-from occdepth_ros.models.weights import with_weights
-
-BevPrecision = Precision | Literal["int8"]
-
-SHIPPED: dict[str, str] = {name: f"{name}.safetensors" for name in PRESETS}
-"""Weights file of each name, in `occdepth_ros/weights`."""
-FORMER_PREFIX = "picture_net."
-"""Prefix of the parameter names of the former architecture."""
-PROFILE_PREFIX = "ground_profile."
 
 
 @dataclass(frozen=True)
@@ -121,14 +104,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
     ) -> None:
         super().__init__(name, weights, device, SHIPPED)
         self.config = PRESETS[name]
-        self.dtype = pick_precision("auto" if precision == "int8" else precision, self.device)
-        self.quantized = precision == "int8"
-        if self.quantized and not (self.device.type == "cpu" and is_available()):
-            raise ModelError(
-                f"{self.device} does not multiply 8-bit numbers here", where="precision", remedy="Leave it out."
-            )
-        if precision == "auto" and self.device.type == "cpu":
-            self.quantized = bytes_are_faster()
+        self.dtype, self.quantized = pick_bev_precision(precision, self.device)
         network = load_network(name, weights).eval().requires_grad_(False)
         keep_freed_memory(self.device)
         self._workers = Workers()
@@ -318,60 +294,3 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
 def compared_depth(tables: CalibrationTables, depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the visibility of every voxel of the predicted grid, and the depth map at the size of the rig's images."""
     return tables.visibility.classify(depth), tables.fit.restore(depth)
-
-
-def scene_inputs(
-    measured: Measurement,
-    tables: BevTables,
-    device: torch.device | str = "cpu",
-    recall: Callable[[npt.NDArray[np.uint8]], Recall] | None = None,
-    workers: Workers | None = None,
-) -> SceneInputs:
-    """Return the network's inputs except the image.
-
-    Args:
-        measured: result of matching.
-        tables: tables of the calibration.
-        device: device of the inputs.
-        recall: returns the memory of earlier pairs from the `LiftedState` of every lifted voxel; None = no memory.
-        workers: threads that compute parts of the evidence; None = the calling thread.
-    """
-    in_view = lifted_states(measured, tables)
-    chosen = (in_view <= LiftedState.NEAR).nonzero()[:, 0]
-    state = torch.zeros(len(tables.row_of), dtype=torch.uint8)
-    state[tables.rows] = in_view
-    remembered = Recall.empty(tables.size) if recall is None else recall(state.numpy())
-    tensors = (
-        state,
-        tables.rows.index_select(0, chosen),
-        tables.cell.index_select(0, chosen),
-        voxel_evidence(measured, tables, chosen, workers),
-        torch.from_numpy(column_evidence(measured, tables)),
-        torch.from_numpy(tables.ground_cells(measured.ground).astype(np.int64)),
-        torch.from_numpy(measured.ground_seen),
-        torch.from_numpy(measured.ground),
-    )
-    return SceneInputs(*tensors, remembered).to(device)
-
-
-def load_network(name: str, weights: Path | str | None) -> EdgeBev:
-    """Return the network on the CPU, in float32, with weights from a file, the shipped weights, or seeded random ones.
-
-    Raises:
-        CheckpointError: the weights are missing, damaged, or of another network, such as the former architecture, which
-            is now named occdepth-edge-sfa.
-    """
-    return with_weights(
-        lambda _: EdgeBev(PRESETS[name]),
-        name,
-        weights,
-        shipped=SHIPPED[name],
-        recognise=lambda state: ["occdepth-edge-sfa"] if any(key.startswith(FORMER_PREFIX) for key in state) else [],
-        load=_load,
-    )
-
-
-def _load(network: EdgeBev, state: Mapping[str, torch.Tensor], *, where: str) -> None:
-    """Load weights; weights without a ground profile get the initial profile, which is zero."""
-    profile = {key: value for key, value in network.state_dict().items() if key.startswith(PROFILE_PREFIX)}
-    load_strict(network, state if profile.keys() & state.keys() else profile | dict(state), where=where)

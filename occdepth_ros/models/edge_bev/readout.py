@@ -23,7 +23,7 @@ from occdepth_ros.models.edge_bev.config import (
 )
 from occdepth_ros.models.edge_bev.evidence import BEHIND, COARSE_REACH_M, DISTANCE
 from occdepth_ros.models.edge_bev.formats import array_of
-from occdepth_ros.models.edge_bev.network import BevOutput
+from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.models.edge_bev.tables import POSITION_SCALE_M
 from occdepth_ros.models.parallel import Workers
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI
 from occdepth_ros.models.edge_bev.config import GROUND, GROUND_CLASSES, LIFT, STANDING_CLASSES
-from occdepth_ros.models.edge_bev.network import BevOutput
+from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 
 FREE_HIDDEN, FREE_OUTSIDE = 20, 21

@@ -21,9 +21,10 @@ from occdepth_ros.errors import TrainingError
 from occdepth_ros.models.edge_bev.config import PRESETS, BevConfig
 from occdepth_ros.models.edge_bev.evidence import StereoEvidence
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
-from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev
-from occdepth_ros.models.edge_bev.predictor import scene_inputs
+from occdepth_ros.models.edge_bev.network import EdgeBev
+from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.models.edge_bev.readout import decide, zones
+from occdepth_ros.models.edge_bev.scene_inputs import scene_inputs
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.layers.imagenet import load_lite0

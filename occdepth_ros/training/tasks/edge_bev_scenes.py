@@ -12,8 +12,8 @@ from occdepth_ros.data.example import SceneExample
 from occdepth_ros.models.edge_bev.config import FINE, LIFT
 from occdepth_ros.models.edge_bev.evidence import RIGHT
 from occdepth_ros.models.edge_bev.memory import Recall
-from occdepth_ros.models.edge_bev.network import SceneInputs
 from occdepth_ros.models.edge_bev.readout import folded
+from occdepth_ros.models.edge_bev.scene_inputs import SceneInputs
 from occdepth_ros.stereo.projection import project_voxels
 from occdepth_ros.training.losses.bev_terms import FREE_HIDDEN, FREE_OUTSIDE
 

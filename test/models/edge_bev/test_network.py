@@ -44,9 +44,9 @@ from occdepth_ros.models.edge_bev.image_network import normalized
 from occdepth_ros.models.edge_bev.memory import CHANNELS as MEMORY_CHANNELS
 from occdepth_ros.models.edge_bev.memory import COLUMN_CHANNELS as MEMORY_COLUMN_CHANNELS
 from occdepth_ros.models.edge_bev.memory import Recall
-from occdepth_ros.models.edge_bev.network import BevOutput, EdgeBev, SceneInputs
+from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.edge_bev.optimized import optimized
-from occdepth_ros.models.edge_bev.predictor import scene_inputs
+from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.models.edge_bev.readout import (
     HIDDEN,
     OUT_OF_VIEW,
@@ -58,6 +58,7 @@ from occdepth_ros.models.edge_bev.readout import (
     unfolded,
     zones,
 )
+from occdepth_ros.models.edge_bev.scene_inputs import SceneInputs, scene_inputs
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.parallel import Workers
 from occdepth_ros.stereo.matching import STEPS

@@ -18,7 +18,8 @@ from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CheckpointError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.predictor import load_network as load_former
-from occdepth_ros.models.edge_bev.predictor import SHIPPED, EdgeBevPredictor, load_network
+from occdepth_ros.models.edge_bev.loading import SHIPPED, load_network
+from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
 from occdepth_ros.models.layers.quantized_conv import is_available
 from occdepth_ros.models.predictor import ImageArray
 from occdepth_ros.models.registry import MODELS

@@ -18,7 +18,7 @@ from occdepth_ros.data.factory import open_dataset
 from occdepth_ros.errors import ImageError, SourceError, TrainingError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.config import FINE, GROUND, GROUND_CLASSES, KINDS, N_GROUND, STANDING_CLASSES
-from occdepth_ros.models.edge_bev.network import BevOutput
+from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.models.edge_bev.readout import folded
 from occdepth_ros.training.augmentation import mirrored, rotated, without_patches
 from occdepth_ros.training.config import read_recipe
