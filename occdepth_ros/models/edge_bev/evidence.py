@@ -11,8 +11,8 @@ import torch
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.edge_bev import evidence_loops as loops
 from occdepth_ros.models.edge_bev.config import FINE, LIFT
+from occdepth_ros.models.edge_bev.loops import evidence as loops
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.parallel import Workers
 from occdepth_ros.stereo.ground import GroundFinder

@@ -19,7 +19,7 @@ from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.evidence import STANDARD_HEIGHT, Measurement, StereoEvidence
-from occdepth_ros.models.edge_bev.readout_loops import forget_below
+from occdepth_ros.models.edge_bev.loops.readout import forget_below
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.stereo.ground_pose import FAR, ground_of_points
 from occdepth_ros.stereo.matching import STEPS

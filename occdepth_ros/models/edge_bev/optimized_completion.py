@@ -11,14 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from occdepth_ros.models.edge_bev import ground_loops
-from occdepth_ros.models.edge_bev import lifting_loops as loops
 from occdepth_ros.models.edge_bev.config import FINE, KINDS, N_GROUND
 from occdepth_ros.models.edge_bev.evidence import CHANNELS
-from occdepth_ros.models.edge_bev.evidence_loops import mark_close
 from occdepth_ros.models.edge_bev.formats import array_of
 from occdepth_ros.models.edge_bev.fused_networks import OptimizedUNet
 from occdepth_ros.models.edge_bev.ground_profile import COLUMNS, LOWEST, SPACING
+from occdepth_ros.models.edge_bev.loops import ground, lifting, sparse_blocks
+from occdepth_ros.models.edge_bev.loops.evidence import mark_close
 from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.models.edge_bev.quantized_unet import QuantizedUNet
@@ -119,7 +118,7 @@ class OptimizedCompletion(nn.Module):
         voxel = scene.rows.index_select(0, near)
         neighbours = self._neighbours(voxel, size)
         surface = lifted.new_empty(len(near), self.config.surface)
-        self._each_near(loops.write_surface, near, lifted, self.config.column + FINE + KINDS + 1, surface)
+        self._each_near(sparse_blocks.write_surface, near, lifted, self.config.column + FINE + KINDS + 1, surface)
         surface = self.surface(surface, neighbours)
         beside = self.beside(surface)
         columns = self._columns(size, scene, maps, lifted, near, beside, self.memory_column(hidden), recalled)
@@ -127,12 +126,12 @@ class OptimizedCompletion(nn.Module):
         refinement = torch.empty_like(surface)
         context = context.view(-1, self.config.surface)
         offset = self.config.column + FINE + KINDS + 1
-        self._each_near(loops.write_refinement, near, voxel, lifted, beside, offset, context, refinement)
+        self._each_near(sparse_blocks.write_refinement, near, voxel, lifted, beside, offset, context, refinement)
         refined = self.refined(self.refine(refinement, neighbours))
         out = torch.empty(len(scene.state), FINE)
         direct = lifted.new_empty(len(scene.rows), KINDS + 1)
         self._each_column(
-            loops.write_logits,
+            lifting.write_logits,
             len(columns),
             self.config.layers,
             self.config.column,
@@ -152,15 +151,15 @@ class OptimizedCompletion(nn.Module):
             direct,
         )
         nodes = self.config.layers, size[1], np.float32(LOWEST), np.float32(SPACING)
-        self._each_column(ground_loops.add_profile, len(columns), *nodes, profile, scene.ground_height, out)
-        ground = torch.empty(len(columns), COLUMNS, N_GROUND)
+        self._each_column(ground.add_profile, len(columns), *nodes, profile, scene.ground_height, out)
+        ground_logits = torch.empty(len(columns), COLUMNS, N_GROUND)
         shares = self.memory_layout(recalled.to(self.dtype))
         self._each_column(
-            loops.write_layout, len(columns), size[1], layout, scene.ground_cell, maps.layout, shares, ground
+            lifting.write_layout, len(columns), size[1], layout, scene.ground_cell, maps.layout, shares, ground_logits
         )
         kinds = kinds.view(-1, KINDS)
         return BevOutput(
-            out, kinds, direct, maps.kinds, scene.cell, scene.rows, remembered[:, FINE:], recall.rows, ground
+            out, kinds, direct, maps.kinds, scene.cell, scene.rows, remembered[:, FINE:], recall.rows, ground_logits
         )
 
     def _lifted(self, maps: ImageMaps, scene: SceneInputs) -> tuple[torch.Tensor, torch.Tensor]:
@@ -173,7 +172,7 @@ class OptimizedCompletion(nn.Module):
 
         def part(rows: slice) -> None:
             inputs = torch.empty(rows.stop - rows.start, self.hidden.weight.shape[1], dtype=self.dtype)
-            loops.write_inputs(rows.start, rows.stop, evidence, mapped, cell, array_of(inputs))
+            lifting.write_inputs(rows.start, rows.stop, evidence, mapped, cell, array_of(inputs))
             mark_close(evidence[rows], np.float32(SATURATED), np.float32(RESIDUAL), close[rows])
             out[rows] = self.read(self.hidden(inputs))
 
@@ -184,8 +183,8 @@ class OptimizedCompletion(nn.Module):
         """See `neighbours_of`."""
         out = np.empty((len(voxel), NEIGHBOURS), np.int32)
         place = np.empty(int(np.prod([n + 2 for n in size])), np.int32)
-        loops.write_places(voxel.numpy(), size, place)
-        self._each(NEAR_ROWS, len(out), loops.link, voxel, place, size, out)
+        sparse_blocks.write_places(voxel.numpy(), size, place)
+        self._each(NEAR_ROWS, len(out), sparse_blocks.link, voxel, place, size, out)
         return torch.from_numpy(out)
 
     def _columns(
@@ -204,7 +203,7 @@ class OptimizedCompletion(nn.Module):
         channels += scene.columns.shape[2] + recalled.shape[1]
         out = lifted.new_empty(size[0] * size[1], channels)
         self._each_column(
-            loops.write_columns,
+            lifting.write_columns,
             len(out),
             size,
             scene.state,
@@ -274,7 +273,7 @@ class OptimizedSurfaceBlock(nn.Module):
 
         def part(rows: slice) -> None:
             gathered = x.new_empty(rows.stop - rows.start, NEIGHBOURS * x.shape[1])
-            loops.gather(rows.start, rows.stop, words, places, _words(gathered))
+            sparse_blocks.gather(rows.start, rows.stop, words, places, _words(gathered))
             y = linear(gathered)
             out[rows] = y if shortcut is None else y.add_(shortcut[rows]).clamp_min_(0)
 

@@ -12,7 +12,7 @@ from torch import nn
 from occdepth_ros.models.edge_bev.completion import BevUNet, Residual
 from occdepth_ros.models.edge_bev.formats import array_of
 from occdepth_ros.models.edge_bev.fused_networks import LEAST_ROWS
-from occdepth_ros.models.edge_bev.quantized_loops import add_skipped, quantize
+from occdepth_ros.models.edge_bev.loops.quantized import add_skipped, quantize
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.quantized_conv import LEVELS, Quantized, QuantizedConv, largest_of
 from occdepth_ros.models.parallel import Workers

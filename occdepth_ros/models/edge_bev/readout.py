@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 
 from occdepth_ros.classes import UNKNOWN
-from occdepth_ros.models.edge_bev import readout_loops as loops
 from occdepth_ros.models.edge_bev.config import (
     BANDS_M,
     FINE,
@@ -23,6 +22,7 @@ from occdepth_ros.models.edge_bev.config import (
 )
 from occdepth_ros.models.edge_bev.evidence import BEHIND, COARSE_REACH_M, DISTANCE
 from occdepth_ros.models.edge_bev.formats import array_of
+from occdepth_ros.models.edge_bev.loops import readout as loops
 from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.models.edge_bev.tables import POSITION_SCALE_M
 from occdepth_ros.models.parallel import Workers

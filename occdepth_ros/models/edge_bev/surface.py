@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from occdepth_ros.models.edge_bev.evidence_loops import mark_close
+from occdepth_ros.models.edge_bev.loops.evidence import mark_close
 
 SATURATED = 0.99
 """Magnitude at which a channel of the evidence counts as saturated."""

@@ -8,9 +8,9 @@ import torch
 
 from occdepth_ros.models.edge_bev.config import BevConfig
 from occdepth_ros.models.edge_bev.formats import FORMATS, array_of
-from occdepth_ros.models.edge_bev.ground_loops import add_profile
 from occdepth_ros.models.edge_bev.ground_profile import COLUMNS, HIGHEST, LOWEST, NODES, SPACING, GroundProfile
 from occdepth_ros.models.edge_bev.loading import load_network
+from occdepth_ros.models.edge_bev.loops.ground import add_profile
 from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.edge_bev.readout import unfolded
 

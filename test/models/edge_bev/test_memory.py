@@ -12,7 +12,7 @@ from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.config import FINE, GROUND, GROUND_CLASSES, STANDING_CLASSES, LiftedState
 from occdepth_ros.models.edge_bev.evidence import Measurement
-from occdepth_ros.models.edge_bev.evidence_loops import folded_index
+from occdepth_ros.models.edge_bev.loops.evidence import folded_index
 from occdepth_ros.models.edge_bev.memory import CHANNELS, JUMP_M, KEYFRAMES, SceneMemory
 from occdepth_ros.models.edge_bev.tables import BevTables
 

@@ -39,8 +39,8 @@ from occdepth_ros.models.edge_bev.evidence import (
     lifted_states,
     voxel_evidence,
 )
-from occdepth_ros.models.edge_bev.evidence_loops import folded_index
 from occdepth_ros.models.edge_bev.image_network import normalized
+from occdepth_ros.models.edge_bev.loops.evidence import folded_index
 from occdepth_ros.models.edge_bev.memory import CHANNELS as MEMORY_CHANNELS
 from occdepth_ros.models.edge_bev.memory import COLUMN_CHANNELS as MEMORY_COLUMN_CHANNELS
 from occdepth_ros.models.edge_bev.memory import Recall
