@@ -13,7 +13,8 @@ from rich.table import Table
 
 from occdepth_ros.commands.options.source import add_source_arguments, open_chosen_source
 from occdepth_ros.errors import ModelError
-from occdepth_ros.evaluation.reference_agreement import Comparison, compare, reference_path
+from occdepth_ros.evaluation.reference_agreement import Comparison, compare
+from occdepth_ros.evaluation.reference_paths import reference_path
 from occdepth_ros.files import write_whole
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.device import pick_device

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
@@ -26,6 +25,7 @@ from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.trained_height import trained_grid
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
+from occdepth_ros.training.losses.edge_terms import occupancy_terms, weighted_cross_entropy
 from occdepth_ros.training.task import Batch, Prepared
 from occdepth_ros.training.tasks.edge_scenes import (
     VoxelEvidence,
@@ -42,8 +42,6 @@ CLASS_POWER = 0.3
 """Exponent of the inverse class frequency in the class weights; below 1, so that weights differ moderately."""
 CLASS_FLOOR = 2e-3
 """Lower bound of the class frequency in the class weights."""
-OCCUPIED_WEIGHT = 2.0
-"""Weight of occupied voxels relative to free voxels, which are twenty times as frequent."""
 ROWS = 12_000
 """Maximum number of occupied lifted voxels that the class loss samples from a scene."""
 PIXELS = 20_000
@@ -279,29 +277,3 @@ def fused(function: Callable[..., Result]) -> Callable[..., Result]:
         return (compiled if torch.is_grad_enabled() else function)(*arguments)
 
     return run
-
-
-def occupancy_terms(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the weighted binary cross entropy of occupancy plus (1 - soft intersection over union).
-
-    Args:
-        logits: any shape.
-        target: class ids of the same shape, 255 unknown.
-    """
-    labelled = (target != UNKNOWN).float()
-    occupied = ((target != EMPTY) & (target != UNKNOWN)).float()
-    factor = 1 + (OCCUPIED_WEIGHT - 1) * occupied
-    # -y log s(x) w - (1 - y) log(1 - s(x)), both from one softplus
-    each = factor * F.softplus(logits) - OCCUPIED_WEIGHT * occupied * logits
-    entropy = (each * labelled).sum() / labelled.sum().clamp_min(1)
-    probability = logits.sigmoid() * labelled
-    both = (probability * occupied).sum()
-    union = probability.sum() + occupied.sum() - both
-    return entropy, 1 - (both + 1) / (union + 1)
-
-
-def weighted_cross_entropy(logits: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return the class-weighted cross entropy of `[R, C]` logits against `[R]` class ids; 0 for R = 0."""
-    if not len(wanted):
-        return logits.sum() * 0
-    return F.cross_entropy(logits, wanted, weight=weights)

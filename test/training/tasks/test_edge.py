@@ -23,12 +23,9 @@ from occdepth_ros.models.edge.evidence import FINE, StereoEvidence, folded, unfo
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.images import ImageFit
 from occdepth_ros.training.augmentation import Augmentation, jitter, shifted
+from occdepth_ros.training.losses.edge_terms import occupancy_terms
 from occdepth_ros.training.task import Task, collate
-from occdepth_ros.training.tasks.edge import (
-    EdgeOptions,
-    EdgeTask,
-    occupancy_terms,
-)
+from occdepth_ros.training.tasks.edge import EdgeOptions, EdgeTask
 from occdepth_ros.training.tasks.edge_scenes import crop, slab, without_hidden_free_space
 
 SMALL: dict[str, Any] = {

@@ -12,7 +12,8 @@ from helpers.scenes import HEIGHT, WIDTH, scene
 
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.models.images import ImageFit
-from occdepth_ros.training.tasks.edge import OCCUPIED_WEIGHT, fused, occupancy_terms, weighted_cross_entropy
+from occdepth_ros.training.losses.edge_terms import OCCUPIED_WEIGHT, occupancy_terms, weighted_cross_entropy
+from occdepth_ros.training.tasks.edge import fused
 from occdepth_ros.training.tasks.edge_scenes import resized_ground_truth
 
 pytestmark = pytest.mark.usefixtures("one_thread")
