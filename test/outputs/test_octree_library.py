@@ -48,11 +48,11 @@ def test_the_library_writes_the_same_bytes(tmp_path: Path, prediction: Occupancy
     assert tree.writeBinary(str(theirs))
     assert ours.read_bytes() == theirs.read_bytes()
 
-    if prediction.unknown.all():
-        return  # The library cannot update a tree without a root.
     ours, theirs = tmp_path / "ours.ot", tmp_path / "theirs.ot"
     octomap.write_ot(ours, prediction, VOXELS)
     tree = read_back(ours)
+    if tree.size() == 0:
+        return  # the library crashes if it updates a tree without a root
     tree.updateInnerOccupancy()
     assert tree.write(str(theirs))
     assert ours.read_bytes() == theirs.read_bytes()
