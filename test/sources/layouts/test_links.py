@@ -12,7 +12,7 @@ from helpers.sequences import kitti_odometry, kitti_raw, lidar_poses
 
 from occdepth_ros.errors import CalibrationError
 from occdepth_ros.sources import open_source
-from occdepth_ros.sources.layouts.links import beside
+from occdepth_ros.sources.layouts.links import relative_file
 
 
 def test_poses_next_to_a_link_are_found_by_the_name_of_the_link(tmp_path: Path) -> None:
@@ -54,10 +54,10 @@ def test_the_place_of_the_link_precedes_that_of_its_target(tmp_path: Path) -> No
         (tmp_path / name / "file").write_text(name)
     link = tmp_path / "a" / "link"
     link.symlink_to(tmp_path / "b" / "inner")
-    assert beside(link, "../file") == tmp_path / "a" / "file"
+    assert relative_file(link, "../file") == tmp_path / "a" / "file"
     (tmp_path / "a" / "file").unlink()
-    assert beside(link, "../file") == tmp_path / "b" / "file"
-    assert beside(link, "../no_file") is None
+    assert relative_file(link, "../file") == tmp_path / "b" / "file"
+    assert relative_file(link, "../no_file") is None
 
 
 @pytest.mark.parametrize(("mark", "encoding"), [(codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le")])
