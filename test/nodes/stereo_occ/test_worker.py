@@ -82,7 +82,7 @@ def test_idle_is_called_without_items_and_stopping_twice_is_fine() -> None:
 class Stages:
     """A two-stage worker of numbers whose second stage can be held."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, overlapping: bool = True) -> None:
         self.begun: list[int] = []
         self.finished: list[int] = []
         self.errors: list[str] = []
@@ -95,6 +95,7 @@ class Stages:
             lambda error: self.errors.append(f"begin {error}"),
             lambda error: self.errors.append(f"finish {error}"),
             idle_period=0.01,
+            overlapping=overlapping,
         )
 
     def begin(self, item: int) -> int:
@@ -146,6 +147,24 @@ def test_an_item_does_not_begin_long_before_the_one_before_is_finished() -> None
         stages.free.set()
         stages.worker.stop()
     assert stages.worker._finish_s < 1e6 and stages.worker.slot.dropped == 1
+
+
+def test_without_overlap_the_newest_item_begins_when_the_one_before_is_finished() -> None:
+    stages = Stages(overlapping=False)
+    stages.worker.start()
+    try:
+        stages.worker.slot.put(0)
+        _until(lambda: bool(stages.begun))
+        for item in (1, 2):
+            stages.worker.slot.put(item)
+        time.sleep(0.05)
+        assert stages.begun == [0]
+        stages.free.set()
+        _until(lambda: stages.finished == [0, 2])
+    finally:
+        stages.free.set()
+        stages.worker.stop()
+    assert stages.worker.slot.dropped == 1
 
 
 def test_a_stop_finishes_every_item_that_was_begun() -> None:
