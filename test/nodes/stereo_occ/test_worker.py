@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from occdepth_ros.nodes.stereo_occ.worker import NewestSlot, TwoStageWorker, Worker
 
 
@@ -130,8 +132,9 @@ def test_the_next_item_begins_while_the_one_before_is_finished_and_the_newest_on
     assert stages.finished == stages.begun == [0, 1, 5] and stages.worker.slot.dropped == 3
 
 
-def test_an_item_does_not_begin_long_before_the_one_before_is_finished() -> None:
-    stages = Stages()
+@pytest.mark.parametrize("overlapping", [True, False])
+def test_an_item_does_not_begin_long_before_the_one_before_is_finished(overlapping: bool) -> None:
+    stages = Stages(overlapping=overlapping)
     stages.worker._finish_s = 1e6
     stages.worker.start()
     try:
@@ -147,24 +150,6 @@ def test_an_item_does_not_begin_long_before_the_one_before_is_finished() -> None
         stages.free.set()
         stages.worker.stop()
     assert stages.worker._finish_s < 1e6 and stages.worker.slot.dropped == 1
-
-
-def test_without_overlap_the_newest_item_begins_when_the_one_before_is_finished() -> None:
-    stages = Stages(overlapping=False)
-    stages.worker.start()
-    try:
-        stages.worker.slot.put(0)
-        _until(lambda: bool(stages.begun))
-        for item in (1, 2):
-            stages.worker.slot.put(item)
-        time.sleep(0.05)
-        assert stages.begun == [0]
-        stages.free.set()
-        _until(lambda: stages.finished == [0, 2])
-    finally:
-        stages.free.set()
-        stages.worker.stop()
-    assert stages.worker.slot.dropped == 1
 
 
 def test_a_stop_finishes_every_item_that_was_begun() -> None:
