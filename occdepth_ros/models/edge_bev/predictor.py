@@ -41,7 +41,7 @@ from occdepth_ros.models.trained_height import shifted, trained_grid
 
 @dataclass(frozen=True)
 class CalibrationTables:
-    """Return the tables of one calibration.
+    """Tables of one calibration.
 
     Args:
         fit: transform from the rig's image to the network's image.
