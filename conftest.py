@@ -11,7 +11,7 @@ import pytest
 # network do not receive each other's messages. On Linux, domains 0 to 101 do not use ephemeral ports.
 DOMAIN = int(os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100)))
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # "gw0", "gw1", ...: 25 domains (helpers.domains) and one core
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # "gw0", "gw1", ...: 25 domains (helpers/nodes) and one core
     os.environ["ROS_DOMAIN_ID"] = str(1 + (DOMAIN - 1 + 25 * int(worker.removeprefix("gw"))) % 100)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

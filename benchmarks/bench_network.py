@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from benchmarks.__main__ import ROOT
 from occdepth_ros.checkpoints.golden.occdepth import golden_network
 from occdepth_ros.checkpoints.golden.occdepth_file import read_golden
-from occdepth_ros.models.weights import RANDOM
+from occdepth_ros.models.loading.weights import RANDOM
 
 EDGE, EDGE_FRAMES = "occdepth-edge", 5
 MONOOCC, MONOOCC_FRAMES = "monoocc-edge", 3

@@ -21,7 +21,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
 from occdepth_ros.models.occdepth.optimized.network import Precision
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
-from occdepth_ros.models.timing import counting_cpu_time
+from occdepth_ros.models.runtime.timing import counting_cpu_time
 from occdepth_ros.sources import open_source
 
 B3 = PRESETS["occdepth-b3"]

@@ -23,7 +23,7 @@ from occdepth_ros.models.predictor import (
 )
 from occdepth_ros.models.registry import create_predictor
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.stereo.swap_guard import SwapGuard
+from occdepth_ros.stereo.pair_checks.swap_guard import SwapGuard
 
 Item = TypeVar("Item")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.weights import shipped_weights
+from helpers.networks.weights import shipped_weights
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.engine import Engine, one_ahead

@@ -12,7 +12,7 @@ import yaml
 rclpy = pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
 
-from helpers.domains import next_domain  # noqa: E402
+from helpers.nodes.domains import next_domain  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
 pytestmark = pytest.mark.ros

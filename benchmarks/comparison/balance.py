@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from benchmarks.anchors.prior import best_threshold
 from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.data.example import SceneDataset
-from occdepth_ros.models.loading import load_strict
+from occdepth_ros.models.loading.state import load_strict
 from occdepth_ros.training.run import write_weights
 from occdepth_ros.training.task import ClassifyingTask, collate
 

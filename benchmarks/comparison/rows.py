@@ -19,7 +19,7 @@ from occdepth_ros.data.example import SceneDataset, SceneExample
 from occdepth_ros.engine import Engine
 from occdepth_ros.evaluation.regions import fixed_regions
 from occdepth_ros.evaluation.report import SetScores
-from occdepth_ros.models.loading import load_strict
+from occdepth_ros.models.loading.state import load_strict
 from occdepth_ros.models.registry import MODELS
 from occdepth_ros.training.config import Recipe, read_recipe, task_options
 from occdepth_ros.training.reporting import CsvTable

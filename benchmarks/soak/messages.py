@@ -33,7 +33,7 @@ from occdepth_ros.nodes.conversions import image_of, matrix_of
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.sync import PairSynchronizer
 from occdepth_ros.sources.encodings import ENCODINGS
-from occdepth_ros.stereo.extrinsics_checks import OPTICAL_FROM_BODY, check_extrinsics
+from occdepth_ros.stereo.calibration.extrinsics_checks import OPTICAL_FROM_BODY, check_extrinsics
 
 PART = "messages"
 SHORT, FULL = 8_000, 1_000_000

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from occdepth_ros.checkpoints.packing import header_of
 from occdepth_ros.errors import CheckpointError
 from occdepth_ros.files import write_whole
-from occdepth_ros.models.loading import check_finite, read_state
+from occdepth_ros.models.loading.state import check_finite, read_state
 
 
 def average(sources: Sequence[Path], target: Path, shares: Sequence[float] | None = None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from occdepth_ros.checkpoints.packing import header_of
 from occdepth_ros.errors import CheckpointError
 from occdepth_ros.files import write_whole
-from occdepth_ros.models.loading import read_state
+from occdepth_ros.models.loading.state import read_state
 
 BUFFERS = ("calibration", "limits")
 """Names of the buffers of calibration and limits."""

@@ -12,7 +12,7 @@ from occdepth_ros.checkpoints.published import recognise_published
 from occdepth_ros.checkpoints.unpickling import TrainingCheckpoint, read_training_checkpoint
 from occdepth_ros.errors import CheckpointError
 from occdepth_ros.files import whole_file
-from occdepth_ros.models.loading import check_finite
+from occdepth_ros.models.loading.state import check_finite
 
 
 @dataclass(frozen=True)

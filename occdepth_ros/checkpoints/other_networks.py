@@ -17,11 +17,11 @@ from occdepth_ros.models.edge.config import PRESETS as EDGE_PRESETS
 from occdepth_ros.models.edge.network import OccDepthEdge
 from occdepth_ros.models.edge_bev.config import PRESETS as EDGE_BEV_PRESETS
 from occdepth_ros.models.edge_bev.network import EdgeBev
-from occdepth_ros.models.loading import State
+from occdepth_ros.models.loading.recognition import Published, Shapes, fits_nothing, fitting, shapes_of
+from occdepth_ros.models.loading.state import State
 from occdepth_ros.models.mobilestereonet.depth import NETWORKS
 from occdepth_ros.models.qpn.config import PRESETS as QPN_PRESETS
 from occdepth_ros.models.qpn.network import QueryProposalNetwork
-from occdepth_ros.models.recognition import Published, Shapes, fits_nothing, fitting, shapes_of
 
 PROPOSAL_NETWORKS: dict[str, Callable[[], nn.Module]] = {
     **NETWORKS,

@@ -19,10 +19,10 @@ from occdepth_ros.models.edge.config import PRESETS
 from occdepth_ros.models.edge.network import OccDepthEdge
 from occdepth_ros.models.edge_bev.config import PRESETS as EDGE_BEV
 from occdepth_ros.models.edge_bev.network import EdgeBev
-from occdepth_ros.models.loading import check_finite, load_strict, read_state
+from occdepth_ros.models.loading.safetensors_file import read_metadata
+from occdepth_ros.models.loading.state import check_finite, load_strict, read_state
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.monoocc.network import MonoOcc
-from occdepth_ros.models.safetensors_file import read_metadata
 
 LARGEST = 16_000_000
 """Largest size of a weights file in the package, bytes."""

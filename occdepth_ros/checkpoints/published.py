@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
-from occdepth_ros.models.loading import State
+from occdepth_ros.models.loading.recognition import Published, fits_nothing
+from occdepth_ros.models.loading.state import State
 from occdepth_ros.models.occdepth.recognition import occdepth_shapes, recognise
-from occdepth_ros.models.recognition import Published, fits_nothing
 
 Recogniser = Callable[[State, str], Published]
 """Recognises tensors, given the file's name for error texts; CheckpointError where no network fits."""

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 import torch
 
 from occdepth_ros.errors import CheckpointError
-from occdepth_ros.models.unwrapping import network_entry, unwrapped
+from occdepth_ros.models.loading.unwrapping import network_entry, unwrapped
 
 MAX_PICKLE_BYTES = 1 << 26
 """Largest pickle that is read, bytes; pickles of real checkpoints have a few hundred kilobytes without the tensors."""

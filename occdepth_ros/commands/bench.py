@@ -17,11 +17,11 @@ from occdepth_ros.evaluation.reference_agreement import Comparison, compare
 from occdepth_ros.evaluation.reference_paths import reference_path
 from occdepth_ros.files import write_whole
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.edge.predictor import SHIPPED as EDGE
 from occdepth_ros.models.edge.predictor import EdgePredictor
 from occdepth_ros.models.edge_bev.loading import SHIPPED as EDGE_BEV
 from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
+from occdepth_ros.models.loading.weights import RANDOM
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.monoocc.predictor import MonoOccPredictor
 from occdepth_ros.models.occdepth.config import PRESETS
@@ -29,8 +29,8 @@ from occdepth_ros.models.occdepth.optimized.network import Precision
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
 from occdepth_ros.models.registry import DEFAULT_MODEL
 from occdepth_ros.models.registry import MODELS as MODEL_ENTRIES
-from occdepth_ros.models.timing import counting_cpu_time
-from occdepth_ros.models.weights import RANDOM
+from occdepth_ros.models.runtime.device import pick_device
+from occdepth_ros.models.runtime.timing import counting_cpu_time
 from occdepth_ros.sources import StereoSource
 
 PRECISIONS = (*get_args(Precision), "int8")

@@ -34,7 +34,7 @@ from occdepth_ros.models.registry import DEFAULT_MODEL
 from occdepth_ros.outputs.selection import BORDER_VOXELS, Selection, selected_labels
 from occdepth_ros.sources.base import StereoSource
 from occdepth_ros.sources.readable import DAMAGED, first_readable, readable_frames
-from occdepth_ros.stereo.input_checks import InputChecks, UnusablePairError, periodic_warnings
+from occdepth_ros.stereo.pair_checks.input_checks import InputChecks, UnusablePairError, periodic_warnings
 from occdepth_ros.visualization.map_view import draw_drive
 
 SUMMARY = "fuse the predictions of a drive into one map, and score it"

@@ -16,8 +16,8 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.engine import one_ahead
 from occdepth_ros.evaluation.reference_paths import Compared, InferencePath, Stages
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.memory import memory_by_default, release_freed_memory
 from occdepth_ros.models.predictor import ImageArray, StagedPredictor
+from occdepth_ros.models.runtime.memory import memory_by_default, release_freed_memory
 
 STATUS = Path("/proc/self/status")
 RESET = Path("/proc/self/clear_refs")

@@ -24,7 +24,7 @@ from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor, load_network
 from occdepth_ros.models.predictor import ImageArray
 from occdepth_ros.models.readout import labels_and_confidence
-from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.runtime.timing import StageClock
 from occdepth_ros.models.trained_height import shifted, trained_grid
 
 Labels = npt.NDArray[np.uint8]

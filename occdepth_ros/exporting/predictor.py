@@ -19,7 +19,7 @@ from occdepth_ros.models.images import resized
 from occdepth_ros.models.network_predictor import NetworkPredictor
 from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.models.readout import VisibilityTable
-from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.runtime.timing import StageClock
 from occdepth_ros.models.trained_height import trained_grid
 
 

@@ -23,10 +23,10 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.predictor import SHIPPED
 from occdepth_ros.models.edge.predictor import load_network as load_edge
-from occdepth_ros.models.inference import fold_norms
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.predictor import load_network
+from occdepth_ros.models.runtime.inference import fold_norms
 from occdepth_ros.models.trained_height import trained_grid
 
 OPSET = 18

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
-from occdepth_ros.stereo.free_space import FreeSpaceGuard
+from occdepth_ros.stereo.free_space.guard import FreeSpaceGuard
+from occdepth_ros.stereo.free_space.periodic_texture import PeriodicTexture
 from occdepth_ros.stereo.occupancy import StereoOccupancy
-from occdepth_ros.stereo.periodic_texture import PeriodicTexture
 
 
 class FreeSpaceSupport:

@@ -12,12 +12,12 @@ import torch
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.calibration_cache import CalibrationCache
-from occdepth_ros.models.device import pick_device
-from occdepth_ros.models.memory import memory_guard
+from occdepth_ros.models.loading.weights import RANDOM
 from occdepth_ros.models.predictor import ImageArray, Occupancy
-from occdepth_ros.models.timing import StageClock
-from occdepth_ros.models.weights import RANDOM
+from occdepth_ros.models.runtime.calibration_cache import CalibrationCache
+from occdepth_ros.models.runtime.device import pick_device
+from occdepth_ros.models.runtime.memory import memory_guard
+from occdepth_ros.models.runtime.timing import StageClock
 
 Tables = TypeVar("Tables")
 """Tables that a predictor precomputes for one calibration."""

@@ -14,8 +14,8 @@ from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.prediction import Visibility
-from occdepth_ros.stereo.carving import RayCarver
-from occdepth_ros.stereo.ground import Ground, GroundFinder
+from occdepth_ros.stereo.free_space.carving import RayCarver
+from occdepth_ros.stereo.ground.estimation import Ground, GroundFinder
 from occdepth_ros.stereo.labels import SurfaceLabels
 from occdepth_ros.stereo.occupancy import WORKING_WIDTH, StereoOccupancy
 

@@ -14,7 +14,7 @@ from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError
 from occdepth_ros.nodes.faults import Component, NamedError
 from occdepth_ros.sources.encodings import EncodingError, ImageDecoder
-from occdepth_ros.stereo.camera_info import CameraCalibration
+from occdepth_ros.stereo.calibration.camera_info import CameraCalibration
 
 ImageArray = npt.NDArray[np.uint8]
 

@@ -15,8 +15,8 @@ from occdepth_ros.sources.layouts.folder import is_folder, open_folder
 from occdepth_ros.sources.layouts.kitti_360 import is_kitti_360, open_kitti_360
 from occdepth_ros.sources.layouts.kitti_odometry import is_kitti_odometry, open_kitti_odometry
 from occdepth_ros.sources.layouts.kitti_raw import is_kitti_raw, open_kitti_raw
-from occdepth_ros.stereo.calibration_checks import check_calibration
-from occdepth_ros.stereo.extrinsics_checks import check_extrinsics
+from occdepth_ros.stereo.calibration.checks import check_calibration
+from occdepth_ros.stereo.calibration.extrinsics_checks import check_extrinsics
 
 SAMPLE = "sample"
 SAMPLE_FOLDER = Path(__file__).resolve().parent.parent / "data" / "sample"

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from occdepth_ros.errors import CheckpointError
-from occdepth_ros.models.loading import load_strict, read_state
+from occdepth_ros.models.loading.state import load_strict, read_state
 
 BACKBONE_PREFIXES = (
     "net_rgb.encoder.original_model.",

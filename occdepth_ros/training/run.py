@@ -22,9 +22,9 @@ from safetensors.torch import save
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.errors import OutputError, RecipeError, TrainingError
 from occdepth_ros.files import write_whole
-from occdepth_ros.models.device import pick_device
-from occdepth_ros.models.inference import channels_last
-from occdepth_ros.models.loading import check_finite
+from occdepth_ros.models.loading.state import check_finite
+from occdepth_ros.models.runtime.device import pick_device
+from occdepth_ros.models.runtime.inference import channels_last
 from occdepth_ros.training.averaging import ExponentialAverage
 from occdepth_ros.training.config import Recipe, recipe_text
 from occdepth_ros.training.data import PreparedScenes, RoundSampler, ValidationSampler, scene_loader

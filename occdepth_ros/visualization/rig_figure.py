@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.base import StereoFrame
-from occdepth_ros.stereo.ground_pose import GroundPose, expected_ground
+from occdepth_ros.stereo.ground.pose import GroundPose, expected_ground
 from occdepth_ros.stereo.rig_assessment.assessment import PairMatches
 from occdepth_ros.visualization.canvas import Color, blank, text
 

@@ -9,19 +9,19 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from helpers.exports import GRID, occdepth_export, pair, rig_of, small_preset
-from helpers.weights import shipped_weights
+from helpers.networks.exports import GRID, occdepth_export, pair, rig_of, small_preset
+from helpers.networks.weights import shipped_weights
 from safetensors.torch import save_file
 
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.edge.predictor import EdgePredictor
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor, Precision
 from occdepth_ros.models.predictor import Occupancy
+from occdepth_ros.models.runtime.device import pick_device
 from occdepth_ros.sources import open_source
 
 NAME, SIZE = "occdepth-b3", (64, 192)

@@ -16,7 +16,7 @@ from occdepth_ros.checkpoints.golden.verify import verify_file
 from occdepth_ros.checkpoints.other_networks import PROPOSAL_NETWORKS
 from occdepth_ros.cli import main
 from occdepth_ros.errors import CheckpointError
-from occdepth_ros.models.loading import read_state
+from occdepth_ros.models.loading.state import read_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -23,12 +23,12 @@ from occdepth_ros.cli import main
 from occdepth_ros.errors import CheckpointError
 from occdepth_ros.models.comparison.lmscnet.config import LmscNetConfig
 from occdepth_ros.models.comparison.lmscnet.network import LmscNet
-from occdepth_ros.models.loading import read_state
+from occdepth_ros.models.loading.recognition import shapes_of
+from occdepth_ros.models.loading.state import read_state
+from occdepth_ros.models.loading.unwrapping import PREFIXES, unwrapped
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.models.occdepth.recognition import occdepth_shapes
-from occdepth_ros.models.recognition import shapes_of
-from occdepth_ros.models.unwrapping import PREFIXES, unwrapped
 
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "bn.num_batches_tracked": torch.tensor(3)}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.weights import shipped_weights
+from helpers.networks.weights import shipped_weights
 
 from benchmarks.bench_network import rows
 from occdepth_ros.cli import main
@@ -21,7 +21,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.occdepth import predictor as predictors
 from occdepth_ros.models.occdepth.config import PRESETS
-from occdepth_ros.models.timing import StageClock, counting_cpu_time
+from occdepth_ros.models.runtime.timing import StageClock, counting_cpu_time
 
 STAGES = ("preprocess", "encoder", "decoder2d", "sfa", "oad", "net3d", "head", "postprocess")
 EDGE_STAGES = ("matching", "preprocess", "images", "oad", "sfa", "net3d", "head", "postprocess")

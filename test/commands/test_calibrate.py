@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.weights import shipped_weights
+from helpers.networks.weights import shipped_weights
 
 pytest.importorskip("safetensors", reason="safetensors is not installed: the extra weights")
 
 from occdepth_ros.checkpoints.calibrated import BUFFERS
 from occdepth_ros.cli import main
-from occdepth_ros.models.loading import read_state
+from occdepth_ros.models.loading.state import read_state
 
 MODEL = "occdepth-edge-kitti"
 SCENE = ["--dataset", "synthetic", "--count", "1"]

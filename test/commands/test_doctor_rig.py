@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from helpers import raytraced
-from helpers.domains import next_domain
+from helpers.nodes.domains import next_domain
 from helpers.raytraced import BASELINE, HEIGHT, WIDTH, intrinsics, pinhole_rays, rotated
 
 from occdepth_ros.cli import main
@@ -24,7 +24,7 @@ from occdepth_ros.commands.doctor.findings import Finding, State
 from occdepth_ros.commands.doctor.rig_findings import coverage_finding, pose_findings, quaternion
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources import open_source
-from occdepth_ros.stereo.ground_pose import GroundPoseMeter
+from occdepth_ros.stereo.ground.pose import GroundPoseMeter
 
 FRAMES, STEP_M, PERIOD = 4, 0.25, 0.1
 CALIBRATION = """

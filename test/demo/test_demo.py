@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from helpers import sequences
-from helpers.weights import shipped_weights
+from helpers.networks.weights import shipped_weights
 
 from occdepth_ros.demo import __main__ as demo
 from occdepth_ros.demo.processes import Child, ProcessError

@@ -23,7 +23,7 @@ from occdepth_ros.evaluation.occupancy_calibration import (
     reliability,
 )
 from occdepth_ros.models.edge_bev.config import ZONES
-from occdepth_ros.models.loading import read_state
+from occdepth_ros.models.loading.state import read_state
 from occdepth_ros.visualization.reliability import draw_reliability
 
 SCALE, OFFSET = 0.5, -1.0

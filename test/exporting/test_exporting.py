@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.exports import GRID, IMAGE, Exported, edge_export, occdepth_export, pair, rig_of, small_preset
+from helpers.networks.exports import GRID, IMAGE, Exported, edge_export, occdepth_export, pair, rig_of, small_preset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

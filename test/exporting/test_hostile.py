@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.exports import GRID, rig_of
+from helpers.networks.exports import GRID, rig_of
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CheckpointError

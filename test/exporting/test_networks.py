@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.exports import GRID, IMAGE, pair, rig_of, small_preset
+from helpers.networks.exports import GRID, IMAGE, pair, rig_of, small_preset
 from safetensors.torch import save_file
 
 from occdepth_ros.errors import ModelError, OutputError

@@ -15,8 +15,8 @@ from occdepth_ros.errors import CalibrationError, ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.stereo_geometry import StereoGeometry
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
-from occdepth_ros.stereo.carving import RayCarver
-from occdepth_ros.stereo.ground import ground_plane
+from occdepth_ros.stereo.free_space.carving import RayCarver
+from occdepth_ros.stereo.ground.estimation import ground_plane
 from occdepth_ros.stereo.matching import NO_MATCH, STEPS, SemiGlobalMatcher
 from occdepth_ros.stereo.surface import SurfaceBinning
 

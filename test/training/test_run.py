@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import CheckpointError, OutputError, RecipeError, TrainingError
-from occdepth_ros.models.loading import load_strict, read_state
+from occdepth_ros.models.loading.state import load_strict, read_state
 from occdepth_ros.training.averaging import ExponentialAverage
 from occdepth_ros.training.config import Optimization, Recipe, read_recipe
 from occdepth_ros.training.data import PreparedScenes

@@ -16,14 +16,14 @@ from occdepth_ros.checkpoints.golden.stored_outputs import StoredOutputs
 from occdepth_ros.checkpoints.golden.verify import Verification
 from occdepth_ros.errors import CheckpointError, GridError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.device import pick_device
-from occdepth_ros.models.loading import load_strict
+from occdepth_ros.models.loading.state import load_strict
 from occdepth_ros.models.monoocc.config import SCALE, MonoOccConfig
 from occdepth_ros.models.monoocc.cross_view import CrossViewTransformer, with_position
 from occdepth_ros.models.monoocc.internimage import InternImage, InternImageConfig
 from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.models.monoocc.published import HEAD, flagged, load_published
 from occdepth_ros.models.monoocc.reference_points import References
+from occdepth_ros.models.runtime.device import pick_device
 
 FEATURES = 1e-4
 """Largest difference of features, as a fraction of their range."""

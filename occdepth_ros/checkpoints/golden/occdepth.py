@@ -14,12 +14,12 @@ from occdepth_ros.checkpoints.golden.filling import fill_state
 from occdepth_ros.checkpoints.golden.occdepth_file import GoldenFile
 from occdepth_ros.checkpoints.golden.part_checks import PartCheck, differences, equal_labels, within_range
 from occdepth_ros.errors import ImageError, SourceError
-from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.images import normalize
-from occdepth_ros.models.inference import channels_last
-from occdepth_ros.models.loading import load_strict
+from occdepth_ros.models.loading.state import load_strict
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import OccDepth
+from occdepth_ros.models.runtime.device import pick_device
+from occdepth_ros.models.runtime.inference import channels_last
 
 DEPTH_GAIN = 4.0
 """Factor of the depth logits' weights in golden files, which sharpens the depth distribution."""

@@ -12,13 +12,13 @@ from occdepth_ros.checkpoints.golden.stored_outputs import StoredOutputs
 from occdepth_ros.checkpoints.golden.verify import Verification
 from occdepth_ros.checkpoints.other_networks import PROPOSAL_NETWORKS
 from occdepth_ros.errors import CheckpointError
-from occdepth_ros.models.device import pick_device
-from occdepth_ros.models.loading import load_strict
+from occdepth_ros.models.loading.recognition import shapes_of
+from occdepth_ros.models.loading.state import load_strict
 from occdepth_ros.models.mobilestereonet.features import CHANNELS
 from occdepth_ros.models.mobilestereonet.network import MULTIPLE, STEP, MobileStereoNet
 from occdepth_ros.models.qpn.config import PRESETS
 from occdepth_ros.models.qpn.network import QueryProposalNetwork
-from occdepth_ros.models.recognition import shapes_of
+from occdepth_ros.models.runtime.device import pick_device
 
 TOLERANCE = 1e-3
 """Largest difference of features, disparity and logits, as a fraction of their range."""

@@ -26,7 +26,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources import SourceOptions, StereoFrame, StereoSource, open_source
 from occdepth_ros.sources.factory import check_source
 from occdepth_ros.sources.grid_frames import is_base_frame
-from occdepth_ros.stereo.extrinsics_checks import check_view
+from occdepth_ros.stereo.calibration.extrinsics_checks import check_view
 from occdepth_ros.stereo.rig_assessment.assessment import PairMatches, assess_rig, match_pair
 from occdepth_ros.visualization.rig_figure import rig_figure
 

@@ -10,8 +10,8 @@ import numpy as np
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.commands.doctor.findings import Finding, State
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.stereo.extrinsics_checks import CameraPose, share_in_view
-from occdepth_ros.stereo.ground_pose import (
+from occdepth_ros.stereo.calibration.extrinsics_checks import CameraPose, share_in_view
+from occdepth_ros.stereo.ground.pose import (
     ENOUGH,
     LIMITS,
     MANY_PLACES,

@@ -15,15 +15,15 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources import SourceOptions, StereoSource, open_source
 from occdepth_ros.sources.grid_frames import is_base_frame
 from occdepth_ros.sources.readable import DAMAGED, first_readable
-from occdepth_ros.stereo.extrinsics_checks import CameraPose, check_view, summarize
-from occdepth_ros.stereo.ground_history import GroundHistory
-from occdepth_ros.stereo.ground_pose import (
+from occdepth_ros.stereo.calibration.extrinsics_checks import CameraPose, check_view, summarize
+from occdepth_ros.stereo.ground.history import GroundHistory
+from occdepth_ros.stereo.ground.pose import (
     GroundPose,
     GroundPoseMeter,
     check_ground_pose,
     with_measured_pose,
 )
-from occdepth_ros.stereo.row_check import Rows, check_rows, row_differences
+from occdepth_ros.stereo.pair_checks.row_check import Rows, check_rows, row_differences
 
 MEASURED_PAIRS = 15
 """Number of pairs in which the ground is measured, spread over the frames."""

@@ -22,12 +22,12 @@ from occdepth_ros.models.comparison.js3cnet.network import Js3cNet
 from occdepth_ros.models.comparison.lmscnet.config import LmscNetConfig
 from occdepth_ros.models.comparison.lmscnet.network import LmscNet
 from occdepth_ros.models.comparison.surface import MatchedSurface
-from occdepth_ros.models.inference import channels_last
+from occdepth_ros.models.loading.weights import with_weights
 from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of
 from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.models.readout import VisibilityTable, labels_and_confidence
-from occdepth_ros.models.timing import StageClock
-from occdepth_ros.models.weights import with_weights
+from occdepth_ros.models.runtime.inference import channels_last
+from occdepth_ros.models.runtime.timing import StageClock
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 
 Evidence = TypeVar("Evidence")

@@ -16,8 +16,8 @@ from occdepth_ros.models.edge.geometry import LIFT, EdgeGeometry
 from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.predictor import ImageArray
 from occdepth_ros.prediction import Visibility
-from occdepth_ros.stereo.carving import RayCarver
-from occdepth_ros.stereo.ground import Ground, GroundFinder
+from occdepth_ros.stereo.free_space.carving import RayCarver
+from occdepth_ros.stereo.ground.estimation import Ground, GroundFinder
 from occdepth_ros.stereo.matching import STEPS, SemiGlobalMatcher
 from occdepth_ros.stereo.surface import SurfaceBinning
 

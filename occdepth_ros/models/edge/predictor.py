@@ -10,7 +10,6 @@ import torch
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.device import Precision, pick_precision
 from occdepth_ros.models.edge.config import PRESETS
 from occdepth_ros.models.edge.depth import SCALE, combined_depth, voxel_depth
 from occdepth_ros.models.edge.evidence import Measurement, StereoEvidence, evidence
@@ -18,13 +17,14 @@ from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.network import OccDepthEdge
 from occdepth_ros.models.edge.readout import decide, thresholds
 from occdepth_ros.models.images import ImageFit, resized
-from occdepth_ros.models.inference import channels_last, fold_norms, stored_as
-from occdepth_ros.models.memory import memory_guard
+from occdepth_ros.models.loading.weights import with_weights
 from occdepth_ros.models.network_predictor import NetworkPredictor
 from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
-from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.runtime.device import Precision, pick_precision
+from occdepth_ros.models.runtime.inference import channels_last, fold_norms, stored_as
+from occdepth_ros.models.runtime.memory import memory_guard
+from occdepth_ros.models.runtime.timing import StageClock
 from occdepth_ros.models.trained_height import shifted, trained_grid
-from occdepth_ros.models.weights import with_weights
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.config import FINE, LIFT
 from occdepth_ros.models.edge_bev.loops import evidence as loops
 from occdepth_ros.models.edge_bev.tables import BevTables
-from occdepth_ros.models.parallel import Workers
-from occdepth_ros.stereo.ground import GroundFinder
+from occdepth_ros.models.runtime.parallel import Workers
+from occdepth_ros.stereo.ground.estimation import GroundFinder
 from occdepth_ros.stereo.matching import STEPS, SemiGlobalMatcher
 from occdepth_ros.stereo.surface import SurfaceBinning
 

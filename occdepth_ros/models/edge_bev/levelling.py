@@ -21,7 +21,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.evidence import STANDARD_HEIGHT, Measurement, StereoEvidence
 from occdepth_ros.models.edge_bev.loops.readout import forget_below
 from occdepth_ros.models.edge_bev.tables import BevTables
-from occdepth_ros.stereo.ground_pose import FAR, ground_of_points
+from occdepth_ros.stereo.ground.pose import FAR, ground_of_points
 from occdepth_ros.stereo.matching import STEPS
 
 LEAST_DEGREES, LEAST_M = 1.6, 0.2

@@ -9,8 +9,8 @@ import torch
 
 from occdepth_ros.models.edge_bev.config import PRESETS
 from occdepth_ros.models.edge_bev.network import EdgeBev
-from occdepth_ros.models.loading import load_strict
-from occdepth_ros.models.weights import with_weights
+from occdepth_ros.models.loading.state import load_strict
+from occdepth_ros.models.loading.weights import with_weights
 
 SHIPPED: dict[str, str] = {name: f"{name}.safetensors" for name in PRESETS}
 """Weights file of each name, in `occdepth_ros/weights`."""

@@ -22,20 +22,20 @@ from occdepth_ros.models.edge_bev.levelling import LevelFrame, LevelFrames, unkn
 from occdepth_ros.models.edge_bev.loading import SHIPPED, load_network
 from occdepth_ros.models.edge_bev.memory import Recall, SceneMemory
 from occdepth_ros.models.edge_bev.network import EdgeBev
-from occdepth_ros.models.edge_bev.optimized import OptimizedEdgeBev, optimized
+from occdepth_ros.models.edge_bev.optimized.network import OptimizedEdgeBev, optimized
+from occdepth_ros.models.edge_bev.optimized.precision import BevPrecision, pick_bev_precision
 from occdepth_ros.models.edge_bev.output import BevOutput
-from occdepth_ros.models.edge_bev.precision import BevPrecision, pick_bev_precision
 from occdepth_ros.models.edge_bev.readout import Undecided, decide, undecided, zones
 from occdepth_ros.models.edge_bev.scene_inputs import SceneInputs, scene_inputs
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
-from occdepth_ros.models.inference import stored_as
-from occdepth_ros.models.memory import keep_freed_memory, memory_guard
 from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of, timed
-from occdepth_ros.models.parallel import Workers
 from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.models.readout import VisibilityTable
-from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.runtime.inference import stored_as
+from occdepth_ros.models.runtime.memory import keep_freed_memory, memory_guard
+from occdepth_ros.models.runtime.parallel import Workers
+from occdepth_ros.models.runtime.timing import StageClock
 from occdepth_ros.models.trained_height import shifted, trained_grid
 
 

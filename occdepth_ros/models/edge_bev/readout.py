@@ -25,7 +25,7 @@ from occdepth_ros.models.edge_bev.formats import array_of
 from occdepth_ros.models.edge_bev.loops import readout as loops
 from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.models.edge_bev.tables import POSITION_SCALE_M
-from occdepth_ros.models.parallel import Workers
+from occdepth_ros.models.runtime.parallel import Workers
 
 SEEN, HIDDEN, OUT_OF_VIEW = range(3)
 """Regions by the visibility of a voxel in the left image."""

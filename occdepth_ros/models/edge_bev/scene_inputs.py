@@ -13,7 +13,7 @@ from occdepth_ros.models.edge_bev.config import LiftedState
 from occdepth_ros.models.edge_bev.evidence import Measurement, column_evidence, lifted_states, voxel_evidence
 from occdepth_ros.models.edge_bev.memory import Recall
 from occdepth_ros.models.edge_bev.tables import BevTables
-from occdepth_ros.models.parallel import Workers
+from occdepth_ros.models.runtime.parallel import Workers
 
 
 @dataclass(frozen=True)

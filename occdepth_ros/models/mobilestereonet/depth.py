@@ -12,9 +12,8 @@ import torch.nn.functional as F
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.device import pick_device
 from occdepth_ros.models.images import normalize
-from occdepth_ros.models.memory import memory_guard
+from occdepth_ros.models.loading.weights import with_weights
 from occdepth_ros.models.mobilestereonet.network import (
     MULTIPLE,
     MobileStereoNet,
@@ -23,7 +22,8 @@ from occdepth_ros.models.mobilestereonet.network import (
 )
 from occdepth_ros.models.monoocc.proposals.source import Depth
 from occdepth_ros.models.predictor import ImageArray
-from occdepth_ros.models.weights import with_weights
+from occdepth_ros.models.runtime.device import pick_device
+from occdepth_ros.models.runtime.memory import memory_guard
 
 NETWORKS: dict[str, type[MobileStereoNet2d] | type[MobileStereoNet3d]] = {
     "mobilestereonet-2d": MobileStereoNet2d,

@@ -14,11 +14,9 @@ import torch
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.device import Precision, pick_precision
 from occdepth_ros.models.images import SAME_SCALE, ImageFit
-from occdepth_ros.models.inference import channels_last, fold_norms, stored_as
-from occdepth_ros.models.loading import State
-from occdepth_ros.models.memory import keep_freed_memory, memory_guard
+from occdepth_ros.models.loading.state import State
+from occdepth_ros.models.loading.weights import with_weights
 from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
 from occdepth_ros.models.monoocc.network import NARROW, MonoOcc, attention_format
 from occdepth_ros.models.monoocc.proposals.semi_global import SemiGlobalDepth
@@ -29,9 +27,11 @@ from occdepth_ros.models.monoocc.reference_points import References
 from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of
 from occdepth_ros.models.predictor import FreeSpace, ImageArray, Occupancy
 from occdepth_ros.models.readout import VisibilityTable
-from occdepth_ros.models.timing import StageClock
+from occdepth_ros.models.runtime.device import Precision, pick_precision
+from occdepth_ros.models.runtime.inference import channels_last, fold_norms, stored_as
+from occdepth_ros.models.runtime.memory import keep_freed_memory, memory_guard
+from occdepth_ros.models.runtime.timing import StageClock
 from occdepth_ros.models.trained_height import shifted, trained_grid
-from occdepth_ros.models.weights import with_weights
 
 SWEEPS = 9
 """Number of earlier pairs whose points are merged into the proposals of the published networks, as in their training;

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import torch
 
-from occdepth_ros.models.loading import State, load_strict
+from occdepth_ros.models.loading.recognition import Published, Shapes, fits_nothing, shapes_of
+from occdepth_ros.models.loading.state import State, load_strict
 from occdepth_ros.models.monoocc.config import PRESETS, MonoOccConfig
 from occdepth_ros.models.monoocc.network import MonoOcc
-from occdepth_ros.models.recognition import Published, Shapes, fits_nothing, shapes_of
 
 HEAD = "pts_bbox_head."
 UNUSED = (

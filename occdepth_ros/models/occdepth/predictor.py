@@ -12,7 +12,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.images import ImageFit
-from occdepth_ros.models.memory import keep_freed_memory, memory_guard
+from occdepth_ros.models.loading.weights import with_weights
 from occdepth_ros.models.network_predictor import NetworkPredictor, occupancy_of
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
@@ -23,8 +23,8 @@ from occdepth_ros.models.occdepth.optimized.tables import OptimizedTables
 from occdepth_ros.models.occdepth.recognition import recognise
 from occdepth_ros.models.predictor import ImageArray, Occupancy
 from occdepth_ros.models.readout import VisibilityTable, labels_and_confidence
-from occdepth_ros.models.timing import StageClock
-from occdepth_ros.models.weights import with_weights
+from occdepth_ros.models.runtime.memory import keep_freed_memory, memory_guard
+from occdepth_ros.models.runtime.timing import StageClock
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import torch
 
+from occdepth_ros.models.loading.recognition import Shapes, fitting, shapes_of
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.network import OccDepth
-from occdepth_ros.models.recognition import Shapes, fitting, shapes_of
 
 
 def occdepth_shapes() -> dict[str, Shapes]:

@@ -9,14 +9,14 @@ import torch
 
 from occdepth_ros.errors import CheckpointError, ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.device import pick_device
-from occdepth_ros.models.inference import channels_last
-from occdepth_ros.models.loading import read_state
-from occdepth_ros.models.memory import memory_guard
+from occdepth_ros.models.loading.state import read_state
+from occdepth_ros.models.loading.weights import RANDOM, with_weights
 from occdepth_ros.models.monoocc.proposals.source import Proposals, Volume
 from occdepth_ros.models.qpn.config import PRESETS, QpnConfig
 from occdepth_ros.models.qpn.network import QueryProposalNetwork
-from occdepth_ros.models.weights import RANDOM, with_weights
+from occdepth_ros.models.runtime.device import pick_device
+from occdepth_ros.models.runtime.inference import channels_last
+from occdepth_ros.models.runtime.memory import memory_guard
 
 
 class QpnRefiner:

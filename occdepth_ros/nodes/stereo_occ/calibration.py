@@ -11,9 +11,9 @@ from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, InputWarning
 from occdepth_ros.nodes.conversions import ImageArray, rig_of
 from occdepth_ros.nodes.faults import Component, NamedError
-from occdepth_ros.stereo.calibration_checks import check_calibration
-from occdepth_ros.stereo.camera_info import CameraCalibration, ImageCalibration, ImageSizeError
-from occdepth_ros.stereo.rectification import Decision, Kind, Rectifier, decide
+from occdepth_ros.stereo.calibration.camera_info import CameraCalibration, ImageCalibration, ImageSizeError
+from occdepth_ros.stereo.calibration.checks import check_calibration
+from occdepth_ros.stereo.calibration.rectification import Decision, Kind, Rectifier, decide
 
 POSE_TOLERANCE = 1e-4
 """Maximum change of the elements of the grid's pose (translation in metres) with which the rig is kept."""

@@ -17,7 +17,7 @@ from occdepth_ros.nodes.conversions import matrix_of, pose_of
 from occdepth_ros.nodes.faults import Component, NamedError
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.sources.grid_frames import grid_frame_candidates
-from occdepth_ros.stereo.extrinsics_checks import OPTICAL_FROM_BODY, body_frame_warning, is_body_frame
+from occdepth_ros.stereo.calibration.extrinsics_checks import OPTICAL_FROM_BODY, body_frame_warning, is_body_frame
 
 POLLING = 0.005
 """Time between two lookups of a late transform, seconds."""

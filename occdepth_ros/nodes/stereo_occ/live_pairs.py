@@ -15,8 +15,8 @@ from occdepth_ros.nodes.qos import SENSOR_DATA, fresh
 from occdepth_ros.nodes.stereo_occ.sync import SIDES
 from occdepth_ros.sources.bags.topics import INFO_TYPE, StereoTopics, stereo_candidates
 from occdepth_ros.sources.base import SourceOptions
-from occdepth_ros.stereo.calibration_checks import MAX_BASELINE, SHORT_BASELINE
-from occdepth_ros.stereo.camera_info import CameraCalibration, stated_baseline
+from occdepth_ros.stereo.calibration.camera_info import CameraCalibration, stated_baseline
+from occdepth_ros.stereo.calibration.checks import MAX_BASELINE, SHORT_BASELINE
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 SHOWN = 6

@@ -9,8 +9,8 @@ from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError, describ
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.rig_checks import RigChecks
-from occdepth_ros.stereo.input_checks import UnusablePairError
-from occdepth_ros.stereo.swap_guard import SwappedError
+from occdepth_ros.stereo.pair_checks.input_checks import UnusablePairError
+from occdepth_ros.stereo.pair_checks.swap_guard import SwappedError
 
 WATCHED = ("stream_stopped", "stream_ended")
 """Faults that only `StreamWatch` clears; a usable pair does not clear them."""

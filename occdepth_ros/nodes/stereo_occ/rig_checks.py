@@ -12,9 +12,9 @@ from occdepth_ros.nodes.faults import Component, NamedError
 from occdepth_ros.nodes.stereo_occ.extrinsics import GridPose
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.sources.grid_frames import is_base_frame
-from occdepth_ros.stereo.extrinsics_checks import check_extrinsics, check_view, summarize
-from occdepth_ros.stereo.ground_history import KEPT, GroundHistory
-from occdepth_ros.stereo.ground_pose import (
+from occdepth_ros.stereo.calibration.extrinsics_checks import check_extrinsics, check_view, summarize
+from occdepth_ros.stereo.ground.history import KEPT, GroundHistory
+from occdepth_ros.stereo.ground.pose import (
     ENOUGH,
     MANY_PLACES,
     GroundPose,
@@ -22,7 +22,7 @@ from occdepth_ros.stereo.ground_pose import (
     check_ground_pose,
     with_measured_pose,
 )
-from occdepth_ros.stereo.row_check import check_rows, row_differences
+from occdepth_ros.stereo.pair_checks.row_check import check_rows, row_differences
 
 FIRST_PERIOD, SECOND_PERIOD, PERIOD = 5, 15, 100
 """Pairs between two measurements of the ground: before the first `ENOUGH` measurements, before `KEPT` measurements or

@@ -13,9 +13,14 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources.bags.tf import TransformTree
 from occdepth_ros.sources.bags.topics import StereoTopics
 from occdepth_ros.sources.grid_frames import GRID_FRAMES, grid_frame_candidates
-from occdepth_ros.stereo.calibration_checks import MAX_BASELINE
-from occdepth_ros.stereo.camera_info import CameraCalibration
-from occdepth_ros.stereo.extrinsics_checks import OPTICAL_FROM_BODY, body_frame_warning, is_body_frame, share_in_view
+from occdepth_ros.stereo.calibration.camera_info import CameraCalibration
+from occdepth_ros.stereo.calibration.checks import MAX_BASELINE
+from occdepth_ros.stereo.calibration.extrinsics_checks import (
+    OPTICAL_FROM_BODY,
+    body_frame_warning,
+    is_body_frame,
+    share_in_view,
+)
 
 LEVEL = OPTICAL_FROM_BODY
 """Pose of the grid's frame in the optical frame of a level camera with its optical axis along x."""

@@ -14,7 +14,7 @@ from occdepth_ros.sources.bags.rig import Recording
 from occdepth_ros.sources.bags.tf import TransformTree
 from occdepth_ros.sources.bags.topics import INFO_TYPE, StereoTopics, canonical
 from occdepth_ros.sources.encodings import size_of
-from occdepth_ros.stereo.camera_info import CameraCalibration
+from occdepth_ros.stereo.calibration.camera_info import CameraCalibration
 
 JUMP_BACK_NS = 1_000_000_000
 """Smallest backward step of the stamps that is reported, nanoseconds."""

@@ -27,8 +27,8 @@ from occdepth_ros.sources.base import SceneGroundTruth, SourceDescription, Sourc
 from occdepth_ros.sources.encodings import ImageDecoder
 from occdepth_ros.sources.images import missing_names
 from occdepth_ros.sources.pairing import Pairing, pair_stamps, smallest_difference
-from occdepth_ros.stereo.camera_info import ImageCalibration
-from occdepth_ros.stereo.rectification import Kind, Rectifier, decide
+from occdepth_ros.stereo.calibration.camera_info import ImageCalibration
+from occdepth_ros.stereo.calibration.rectification import Kind, Rectifier, decide
 
 OTHER_CLOCK_S = 10.0
 """Smallest difference of left and right stamps from which two clocks are assumed, seconds."""

@@ -20,9 +20,9 @@ from occdepth_ros.sources.layouts.calibration_yaml import numbers_of, read_yaml
 from occdepth_ros.sources.pairing import pair_stamps
 from occdepth_ros.sources.readable import first_readable_pair
 from occdepth_ros.sources.sequence import FileSequence
-from occdepth_ros.stereo.extrinsics_checks import OPTICAL_FROM_BODY
-from occdepth_ros.stereo.pair_rectification import RawCamera, rectified_pair
-from occdepth_ros.stereo.rectification import Rectifier
+from occdepth_ros.stereo.calibration.extrinsics_checks import OPTICAL_FROM_BODY
+from occdepth_ros.stereo.calibration.pair_rectification import RawCamera, rectified_pair
+from occdepth_ros.stereo.calibration.rectification import Rectifier
 
 CAMERAS = ("cam0", "cam1")
 

@@ -38,7 +38,7 @@ from occdepth_ros.sources.layouts.folder_calibration import read_folder_calibrat
 from occdepth_ros.sources.readable import first_readable_pair
 from occdepth_ros.sources.sequence import FileSequence, pair_images
 from occdepth_ros.sources.tables import read_poses, read_text
-from occdepth_ros.stereo.rectification import Kind, Rectifier, decide
+from occdepth_ros.stereo.calibration.rectification import Kind, Rectifier, decide
 
 _Rectifiers = tuple[Rectifier, Rectifier] | None
 

@@ -24,9 +24,9 @@ from occdepth_ros.camera import Matrix
 from occdepth_ros.errors import CalibrationError, SourceError
 from occdepth_ros.sources.layouts.calibration_text import read_opencv_xml, read_ost
 from occdepth_ros.sources.layouts.calibration_yaml import numbers_of, parse_yaml, read_yaml
-from occdepth_ros.stereo.camera_info import CameraCalibration
-from occdepth_ros.stereo.pair_rectification import RawCamera, rectified_pair
-from occdepth_ros.stereo.rectification import Kind
+from occdepth_ros.stereo.calibration.camera_info import CameraCalibration
+from occdepth_ros.stereo.calibration.pair_rectification import RawCamera, rectified_pair
+from occdepth_ros.stereo.calibration.rectification import Kind
 
 Pair = tuple[CameraCalibration, CameraCalibration]
 _CAMERA_FILES = tuple(

@@ -28,7 +28,7 @@ from occdepth_ros.models.edge_bev.scene_inputs import scene_inputs
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
 from occdepth_ros.models.layers.imagenet import load_lite0
-from occdepth_ros.models.loading import load_strict, read_state
+from occdepth_ros.models.loading.state import load_strict, read_state
 from occdepth_ros.models.trained_height import trained_grid
 from occdepth_ros.training.augmentation import Augmentation, jitter, rotated, shifted, without_patches
 from occdepth_ros.training.losses.bev_terms import pixel_term, voxel_terms

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from occdepth_ros.classes import EMPTY, UNKNOWN
-from occdepth_ros.models.loading import read_state
+from occdepth_ros.models.loading.state import read_state
 from occdepth_ros.models.monoocc.config import PRESETS
 from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.models.monoocc.published import load_published

@@ -18,13 +18,13 @@ from occdepth_ros.data.pooling import downsample_labels
 from occdepth_ros.errors import GridError, ModelError
 from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.calibration_cache import CalibrationCache
 from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.layers.bottleneck import Bottleneck3d
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import DEPTH_SCALE, OccDepth, OccDepthOutput
+from occdepth_ros.models.runtime.calibration_cache import CalibrationCache
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.affinity import SoftCounts, geometric_affinity, semantic_affinity
 from occdepth_ros.training.losses.class_weights import class_weights, occupancy_weights

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.edge import (
+from helpers.networks.edge import (
     BEHIND,
     BINS,
     COARSE,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers.edge import (
+from helpers.networks.edge import (
     CONFIG,
     GRID,
     RIG,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers.edge import (
+from helpers.networks.edge import (
     BINS,
     GRID,
     HEIGHT,
@@ -27,8 +27,8 @@ from occdepth_ros.models.edge.evidence import (
     unfolded,
 )
 from occdepth_ros.models.edge.readout import decide, thresholds
-from occdepth_ros.models.inference import fold_norms, stored_as
 from occdepth_ros.models.layers import imagenet
+from occdepth_ros.models.runtime.inference import fold_norms, stored_as
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.weights import shipped_weights
+from helpers.networks.weights import shipped_weights
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -17,11 +17,11 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import CalibrationError, CheckpointError, GridError, ModelError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.device import pick_precision
 from occdepth_ros.models.edge import predictor as module
 from occdepth_ros.models.edge.predictor import SHIPPED, EdgePredictor
 from occdepth_ros.models.predictor import ImageArray
 from occdepth_ros.models.registry import MODELS
+from occdepth_ros.models.runtime.device import pick_precision
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources import open_source
 

@@ -69,7 +69,7 @@ def test_the_road_is_level_at_the_standard_height_in_the_level_frame(pitch: int,
 
 
 def test_a_level_road_is_resampled_to_the_tilted_road_of_the_grid() -> None:
-    from helpers.exports import rig_of
+    from helpers.networks.exports import rig_of
 
     rig = rig_of(288, 928)
     frames = LevelFrames(rig, GRID, IMAGE)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers.edge_bev import output_without_evidence
+from helpers.networks.edge_bev import output_without_evidence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +45,7 @@ from occdepth_ros.models.edge_bev.memory import CHANNELS as MEMORY_CHANNELS
 from occdepth_ros.models.edge_bev.memory import COLUMN_CHANNELS as MEMORY_COLUMN_CHANNELS
 from occdepth_ros.models.edge_bev.memory import Recall
 from occdepth_ros.models.edge_bev.network import EdgeBev
-from occdepth_ros.models.edge_bev.optimized import optimized
+from occdepth_ros.models.edge_bev.optimized.network import optimized
 from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.models.edge_bev.readout import (
     HIDDEN,
@@ -60,7 +60,7 @@ from occdepth_ros.models.edge_bev.readout import (
 )
 from occdepth_ros.models.edge_bev.scene_inputs import SceneInputs, scene_inputs
 from occdepth_ros.models.edge_bev.tables import BevTables
-from occdepth_ros.models.parallel import Workers
+from occdepth_ros.models.runtime.parallel import Workers
 from occdepth_ros.stereo.matching import STEPS
 from occdepth_ros.stereo.projection import project_voxels
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.weights import shipped_weights
+from helpers.networks.weights import shipped_weights
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from occdepth_ros.models.edge_bev.config import FINE
 from occdepth_ros.models.edge_bev.evidence import CHANNELS
-from occdepth_ros.models.edge_bev.optimized_completion import OptimizedSurfaceBlock
+from occdepth_ros.models.edge_bev.optimized.completion import OptimizedSurfaceBlock
 from occdepth_ros.models.edge_bev.surface import SurfaceBlock, SurfaceConv, close_to_surface, neighbours_of
-from occdepth_ros.models.parallel import Workers
+from occdepth_ros.models.runtime.parallel import Workers
 
 SIZE = (6, 5, 4)
 COUNT = 120

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from occdepth_ros.models.edge_bev.completion import BevUNet
-from occdepth_ros.models.edge_bev.quantized_unet import QuantizedUNet
+from occdepth_ros.models.edge_bev.optimized.quantized_unet import QuantizedUNet
 from occdepth_ros.models.layers.quantized_conv import LEVELS, Quantized, QuantizedConv, is_available, largest_of
-from occdepth_ros.models.parallel import Workers
+from occdepth_ros.models.runtime.parallel import Workers
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="this CPU does not multiply 8-bit numbers")
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers.monoocc import TINY, by_grid_sample, random_proposals, references, shaken
+from helpers.networks.monoocc import TINY, by_grid_sample, random_proposals, references, shaken
 
 from occdepth_ros.errors import GridError
 from occdepth_ros.grid import VoxelGrid

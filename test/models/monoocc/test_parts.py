@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.monoocc import GRID, TINY, by_grid_sample, references
+from helpers.networks.monoocc import GRID, TINY, by_grid_sample, references
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from helpers.occdepth import tiny, views
+from helpers.networks.occdepth import tiny, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers.occdepth import tiny, views
+from helpers.networks.occdepth import tiny, views
 
 from occdepth_ros.errors import GridError, ModelError
 from occdepth_ros.grid import VoxelGrid

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.occdepth import tiny, views
+from helpers.networks.occdepth import tiny, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from timm.layers import Conv2dSame
@@ -18,10 +18,8 @@ from torch import nn
 from occdepth_ros.checkpoints.golden.occdepth import golden_images, golden_network
 from occdepth_ros.checkpoints.golden.occdepth_file import read_golden
 from occdepth_ros.errors import ModelError
-from occdepth_ros.models import memory
 from occdepth_ros.models.layers import fused_conv
 from occdepth_ros.models.layers.fused_conv import FusedConv
-from occdepth_ros.models.memory import keep_freed_memory, memory_by_default
 from occdepth_ros.models.occdepth.config import PRESETS, DepthBins, OccDepthConfig
 from occdepth_ros.models.occdepth.decoder import UpBlock
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
@@ -31,6 +29,8 @@ from occdepth_ros.models.occdepth.optimized.network import OptimizedOccDepth, Pr
 from occdepth_ros.models.occdepth.optimized.upsampling import TapSum, tap_weights
 from occdepth_ros.models.occdepth.optimized.winograd import WinogradConv
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
+from occdepth_ros.models.runtime import memory
+from occdepth_ros.models.runtime.memory import keep_freed_memory, memory_by_default
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -20,7 +20,7 @@ from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.readout import VisibilityTable
 from occdepth_ros.prediction import Visibility
-from occdepth_ros.stereo.carving import RayCarver
+from occdepth_ros.stereo.free_space.carving import RayCarver
 
 SIZE = (16, 16, 16)
 EDGE = EDGE_PRESETS["occdepth-edge-sfa"]

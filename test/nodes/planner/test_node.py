@@ -16,7 +16,7 @@ pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
 import rclpy
 import tf2_ros
 from geometry_msgs.msg import PoseStamped, TransformStamped
-from helpers.domains import next_domain
+from helpers.nodes.domains import next_domain
 from nav_msgs.msg import OccupancyGrid, Path
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.domains import next_domain
+from helpers.nodes.domains import next_domain
 from helpers.sequences import BASELINE, FOCAL, HEIGHT, LIDAR_TO_CAMERA, WIDTH, kitti_odometry, lidar_poses, make_image
 
 pytestmark = pytest.mark.ros

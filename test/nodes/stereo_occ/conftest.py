@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from helpers.node_bench import Bench
+    from helpers.nodes.node_bench import Bench
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Bench]:
     # imported here: collecting the tests must work without ROS
-    from helpers.node_bench import Bench
+    from helpers.nodes.node_bench import Bench
 
     bench = Bench(input_timeout=0.5)
     bench.wait_active()

@@ -17,7 +17,7 @@ pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run m
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
 from helpers import sequences
-from helpers.node_processes import Listener, Process, call, header_of, stamp_of_header
+from helpers.nodes.node_processes import Listener, Process, call, header_of, stamp_of_header
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters, SetParameters

@@ -10,7 +10,7 @@ pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not inst
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
-from helpers.node_bench import Bench, info_message
+from helpers.nodes.node_bench import Bench, info_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from occdepth_ros.nodes.stereo_occ.live_pairs import COMPRESSED, IMAGE, LivePair, advice, arguments, pairs_of

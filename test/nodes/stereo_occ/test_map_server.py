@@ -17,8 +17,8 @@ pytest.importorskip("occdepth_ros.srv", reason="the interfaces are not built: ru
 
 import tf2_ros
 from geometry_msgs.msg import TransformStamped
-from helpers.node_bench import Bench
-from helpers.node_processes import header_of
+from helpers.nodes.node_bench import Bench
+from helpers.nodes.node_processes import header_of
 from nav_msgs.msg import OccupancyGrid
 from occdepth_ros.srv import DistanceField, MapFile
 from octomap_msgs.msg import Octomap

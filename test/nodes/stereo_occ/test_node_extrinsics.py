@@ -15,7 +15,7 @@ pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run m
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
 import tf2_ros
-from helpers.node_bench import Bench
+from helpers.nodes.node_bench import Bench
 
 pytestmark = pytest.mark.ros
 

@@ -13,7 +13,7 @@ pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not inst
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
-from helpers.node_bench import Bench
+from helpers.nodes.node_bench import Bench
 from octomap_msgs.msg import Octomap
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import LoggingSeverity

@@ -14,7 +14,7 @@ pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not inst
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
-from helpers.node_bench import Bench
+from helpers.nodes.node_bench import Bench
 from occdepth_ros.msg import SemanticGrid
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter

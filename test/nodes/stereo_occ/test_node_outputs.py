@@ -13,7 +13,7 @@ pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not inst
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
-from helpers.node_bench import FOCAL, FRAME, HEIGHT, WIDTH, Bench, stamp_of
+from helpers.nodes.node_bench import FOCAL, FRAME, HEIGHT, WIDTH, Bench, stamp_of
 from nav_msgs.msg import OccupancyGrid
 from occdepth_ros.msg import SemanticGrid
 from octomap_msgs.msg import Octomap

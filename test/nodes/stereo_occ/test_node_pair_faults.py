@@ -14,7 +14,7 @@ pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not inst
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
-from helpers.node_bench import FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message, stamp_of, stereo_images
+from helpers.nodes.node_bench import FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message, stamp_of, stereo_images
 from octomap_msgs.msg import Octomap
 
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost

@@ -17,12 +17,12 @@ pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: ru
 
 import tf2_ros
 from helpers import raytraced
-from helpers.node_bench import BASELINE, FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message
+from helpers.nodes.node_bench import BASELINE, FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message
 from sensor_msgs.msg import CameraInfo
 
 from occdepth_ros.nodes.stereo_occ.rig_checks import FIRST_PERIOD
-from occdepth_ros.stereo.extrinsics_checks import CameraPose
-from occdepth_ros.stereo.ground_pose import ENOUGH
+from occdepth_ros.stereo.calibration.extrinsics_checks import CameraPose
+from occdepth_ros.stereo.ground.pose import ENOUGH
 
 pytestmark = pytest.mark.ros
 DISTORTION = [-0.28, 0.09, 0.001, -0.001, 0.0]

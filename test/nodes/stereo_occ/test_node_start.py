@@ -11,7 +11,7 @@ pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
-from helpers.node_processes import Process
+from helpers.nodes.node_processes import Process
 
 pytestmark = pytest.mark.ros
 

@@ -13,7 +13,7 @@ pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run m
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
 from builtin_interfaces.msg import Time
-from helpers.node_bench import Bench, image_message, stamp_of
+from helpers.nodes.node_bench import Bench, image_message, stamp_of
 from rosgraph_msgs.msg import Clock
 
 pytestmark = pytest.mark.ros

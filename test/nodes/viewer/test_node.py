@@ -14,7 +14,7 @@ pytest.importorskip("rerun", reason="rerun-sdk is not installed: pip install 're
 
 import rclpy
 from geometry_msgs.msg import PoseStamped
-from helpers.domains import next_domain
+from helpers.nodes.domains import next_domain
 from helpers.predictions import predict
 from helpers.recordings import rows_of
 from helpers.sequences import make_image

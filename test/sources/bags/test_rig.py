@@ -14,7 +14,7 @@ from occdepth_ros.errors import CalibrationError, SourceError
 from occdepth_ros.sources import SourceOptions, StereoSource, open_source
 from occdepth_ros.sources.bags.topics import stereo_candidates
 from occdepth_ros.sources.grid_frames import grid_frame_candidates, is_base_frame
-from occdepth_ros.stereo.extrinsics_checks import CameraPose
+from occdepth_ros.stereo.calibration.extrinsics_checks import CameraPose
 
 SIZE = (WIDTH, HEIGHT)
 K = intrinsics()

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.edge_bev import output_without_evidence
+from helpers.networks.edge_bev import output_without_evidence
 from safetensors.torch import save_file
 
 from occdepth_ros.data.earlier import PosedPair
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def example(seed: int = 0) -> SceneExample:
-    from helpers.exports import pair, rig_of
+    from helpers.networks.exports import pair, rig_of
 
     rng = np.random.default_rng(seed)
     target = np.zeros(GRID.size, np.uint8)

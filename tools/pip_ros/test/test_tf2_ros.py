@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="needs a ROS 2 environment")
 pytest.importorskip("tf2_ros", reason="needs tf2_ros or its replacement")
 
 from geometry_msgs.msg import TransformStamped
-from helpers.transforms import LATEST, at, position, stamped
+from helpers.nodes.transforms import LATEST, at, position, stamped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rclpy.duration import Duration

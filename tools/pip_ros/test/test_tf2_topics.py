@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="needs a ROS 2 environment")
 pytest.importorskip("tf2_ros", reason="needs tf2_ros or its replacement")
 
 import rclpy
-from helpers.transforms import LATEST, at, position, stamped
+from helpers.nodes.transforms import LATEST, at, position, stamped
 from rclpy.executors import SingleThreadedExecutor
 from tf2_ros import Buffer, StaticTransformBroadcaster, TransformBroadcaster, TransformListener
 

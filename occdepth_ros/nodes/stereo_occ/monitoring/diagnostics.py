@@ -16,7 +16,7 @@ from occdepth_ros.nodes.stereo_occ.monitoring.real_time import latency_text
 from occdepth_ros.nodes.stereo_occ.pipeline import Pipeline
 from occdepth_ros.nodes.stereo_occ.sync import SIDES, PairSynchronizer
 from occdepth_ros.nodes.stereo_occ.worker import TwoStageWorker
-from occdepth_ros.stereo.extrinsics_checks import CameraPose
+from occdepth_ros.stereo.calibration.extrinsics_checks import CameraPose
 
 USE_FQN = "diagnostic_updater.use_fqn"
 """Parameter of diagnostic_updater: whether the names of statuses contain the namespace of the node."""

@@ -1,0 +1,1 @@
+"""The bird's-eye-view architecture rearranged for inference; the results agree with `models/edge_bev/network.py`."""

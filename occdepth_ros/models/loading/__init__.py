@@ -1,0 +1,1 @@
+"""Weights files: safe reading, recognition of their network, and strict loading."""

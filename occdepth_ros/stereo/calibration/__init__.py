@@ -1,0 +1,1 @@
+"""Calibration of a stereo rig: CameraInfo, lens distortion, rectification, and plausibility checks."""

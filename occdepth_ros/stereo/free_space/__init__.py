@@ -1,0 +1,1 @@
+"""Free space along rays, and its removal where no unambiguous match supports it."""

@@ -1,0 +1,1 @@
+"""Checks of stereo pairs before prediction: structure, matches, repeated or swapped images, equal rows."""

@@ -1,0 +1,222 @@
+"""Quality of a stereo pair, checked before prediction: structure, parallax, matches, and change since the last pair.
+
+A pair that fails a check contains no information about the scene. Its prediction would contain free space without
+evidence; it must therefore not be predicted, and the fault is reported by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from occdepth_ros.camera import StereoRig
+from occdepth_ros.errors import ImageError, InputWarning
+from occdepth_ros.stereo.pair_checks.image_change import frozen_part
+from occdepth_ros.stereo.pair_checks.quality import (
+    BLACK,
+    WHITE,
+    WIDTH,
+    ImageArray,
+    PairQuality,
+    assessed,
+    grey_of,
+    reduced,
+)
+from occdepth_ros.stereo.pair_checks.swap_guard import SWAPPED, SWAPPED_REMEDY
+
+MIN_STRUCTURED = 0.02
+"""Share of pixels with structure below which an image cannot be matched."""
+MIN_PARALLAX_PX = 0.1
+"""Ratio of the mean difference of left and right image to the mean gradient, a lower bound of the mean disparity in
+pixels, below which both images count as equal. At `WIDTH` on KITTI, it corresponds to a scene 500 m away."""
+MAX_AT_INFINITY = 0.95
+"""Share of the matches at infinity above which the pair has no parallax: both images are from one camera, with noise or
+compression, or the whole scene is too far away to be measured."""
+MIN_MATCHED = 0.35
+"""Smallest `PairQuality.matched`: 0.87 to 0.96 on KITTI, 0.1 to 0.3 if the images show different scenes."""
+COVERED = 0.25
+"""Share of an image that is black and without structure in one camera only, above which a lens counts as partly
+covered."""
+AMBIGUOUS = 0.1
+"""Share of an image with periodic texture above which a warning is given; at most 0.035 on KITTI."""
+COMMON = 0.4
+"""Share of both images that is black, or saturated, without structure, from which it is named."""
+EXPOSURE = 1.6
+"""Ratio of the brightness of the two images from which it is named: a saturated or dark part has no match."""
+OPPOSITE = -0.5
+"""Correlation of the colours of the two images below which one of them has red and blue exchanged."""
+
+
+class UnusablePairError(ImageError):
+    """A stereo pair that contains no stereo information.
+
+    Args:
+        name: short fixed name: "no_structure", "equal_images", "no_parallax", "swapped", "few_matches" or
+            "images_unchanged".
+        what, where, remedy: as in `OccDepthError`.
+        is_consistent: whether both images were taken at the same time, so that a prediction is correct for them.
+    """
+
+    def __init__(self, name: str, what: str, *, where: str, remedy: str, is_consistent: bool = False) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.name = name
+        self.is_consistent = is_consistent
+
+
+class InputChecks:
+    """Checks the pairs of one rig in the order of their stamps.
+
+    Args:
+        rig: the calibrated cameras.
+        allow_unchanged: accept pairs that equal the previous pair, as in simulations of static scenes without noise.
+            Pairs in which only one of the two images is unchanged are never accepted.
+    """
+
+    def __init__(self, rig: StereoRig, *, allow_unchanged: bool = False) -> None:
+        self._offset = rig.disparity_offset
+        self.allow_unchanged = allow_unchanged
+        self._previous: tuple[ImageArray, ImageArray] | None = None
+        self._usable: tuple[ImageArray, ImageArray] | None = None
+
+    def check(self, left: ImageArray, right: ImageArray) -> tuple[InputWarning, ...]:
+        """Check one rectified pair, `[H, W, 3]` RGB uint8 each; takes about 2 ms.
+
+        Returns:
+            warnings: "partly_covered", "overexposed", "exposure_differs" and "color_order", for images that are
+            usable in part.
+
+        Raises:
+            UnusablePairError: the pair contains no stereo information.
+        """
+        previous, self._previous = self._previous, (left, right)
+        small = reduced(left), reduced(right)
+        grey = grey_of(small[0]), grey_of(small[1])
+        quality = assessed(small, grey, self._offset / max(1, round(left.shape[1] / WIDTH)))
+        _require_structure(quality)
+        if quality.parallax_px < MIN_PARALLAX_PX:
+            raise UnusablePairError(
+                "equal_images",
+                "left and right are the same image: there is no parallax",
+                where="stereo pair",
+                remedy="Give each side the images of its own camera; check topics, remappings and folders.",
+            )
+        if quality.at_infinity > MAX_AT_INFINITY:
+            raise UnusablePairError(
+                "no_parallax",
+                f"{quality.at_infinity:.0%} of the matches lie at infinity: there is no parallax",
+                where="stereo pair",
+                remedy="Both sides may show the images of one camera: check topics, remappings and folders. Otherwise "
+                "everything in view is too far away for this baseline.",
+            )
+        if quality.is_swapped:
+            raise UnusablePairError("swapped", SWAPPED, where="stereo pair", remedy=SWAPPED_REMEDY)
+        if previous is not None:
+            _require_change(previous, (left, right), allow_both=self.allow_unchanged)
+        if quality.matched < MIN_MATCHED:
+            raise UnusablePairError(
+                "few_matches",
+                f"the images do not match: {quality.matched:.2f} where {MIN_MATCHED} is the least",
+                where="stereo pair",
+                remedy="Check that both images are rectified by one calibration, taken at the same time, and in focus.",
+            )
+        # against the last usable pair: a single damaged image changes twice, the other one not at all
+        if self._usable is not None:
+            _require_motion(self._usable, grey)
+        self._usable = grey
+        return tuple(_doubts(quality))
+
+
+def periodic_warnings(share: float) -> list[str]:
+    """Warn about periodic texture.
+
+    Args:
+        share: share of the left image whose match is ambiguous (`Engine.ambiguous_share`).
+    """
+    if share < AMBIGUOUS:
+        return []
+    return [
+        f"{share:.0%} of the left image repeats itself along its rows (a fence, blinds, a facade): matches may be off "
+        "by a period. Nothing is free there behind the nearest surface that is possible; a camera that looks at it "
+        "from another angle, or a shorter baseline, resolves it."
+    ]
+
+
+def _doubts(quality: PairQuality) -> Iterator[InputWarning]:
+    for side, share in zip(("left", "right"), quality.covered, strict=True):
+        if share > COVERED:
+            text = f"{share:.0%} is black where the other image is not; the lens may be partly covered"
+            yield InputWarning("partly_covered", text, f"{side} image", "Nothing is measured there: clean the lens.")
+    if quality.black > COMMON:
+        text = f"{quality.black:.0%} of both images is black: both lenses may be partly covered, or it is dark"
+        yield InputWarning("partly_covered", text, "stereo pair", "Nothing is measured there.")
+    if quality.white > COMMON:
+        text = f"{quality.white:.0%} of both images is overexposed"
+        remedy = "Nothing is measured there: shorten the exposure, or turn the cameras away from the sun."
+        yield InputWarning("overexposed", text, "stereo pair", remedy)
+    low, high = sorted(quality.brightness)
+    if high > EXPOSURE * low and max(quality.covered) <= COVERED:
+        left, right = quality.brightness
+        text = f"the mean grey level is {left:.0f} in the left and {right:.0f} in the right image"
+        remedy = "Parts that are saturated or dark in one image have no match: use one exposure for both cameras."
+        yield InputWarning("exposure_differs", text, "stereo pair", remedy)
+    if quality.color < OPPOSITE:
+        text = "red and blue of one image are exchanged against the other one"
+        remedy = "Correct the encoding (rgb8 or bgr8, order of the Bayer pattern) of one camera."
+        yield InputWarning("color_order", text, "stereo pair", remedy)
+
+
+def _require_structure(quality: PairQuality) -> None:
+    measured = zip(("left", "right"), quality.structured, quality.brightness, strict=True)
+    plain = {side: grey for side, share, grey in measured if share < MIN_STRUCTURED}
+    if not plain:
+        return
+    bad, brightness = list(plain), max(plain.values())
+    kind = "black" if brightness < BLACK else "overexposed" if brightness > WHITE else "uniform"
+    images = f"the {bad[0]} image is" if len(bad) == 1 else "both images are"
+    raise UnusablePairError(
+        "no_structure",
+        f"{images} {kind}, without structure: there is nothing to match",
+        where="stereo pair",
+        remedy="Check for a covered lens, darkness, wrong exposure, or a plain surface that fills the view.",
+    )
+
+
+def _require_change(
+    previous: tuple[ImageArray, ImageArray], current: tuple[ImageArray, ImageArray], *, allow_both: bool
+) -> None:
+    equal = [
+        side
+        for side, old, new in zip(("left", "right"), previous, current, strict=True)
+        if old.shape == new.shape and np.array_equal(old[::8], new[::8]) and np.array_equal(old, new)
+    ]
+    if len(equal) == 1:
+        raise UnusablePairError(
+            "images_unchanged",
+            f"the {equal[0]} image is the same as in the pair before, the other one is not",
+            where="stereo pair",
+            remedy="This camera or its driver is frozen, or repeats images: restart it.",
+        )
+    if equal and not allow_both:
+        raise UnusablePairError(
+            "images_unchanged",
+            "both images are the same as in the pair before, though the stamp is new",
+            where="stereo pair",
+            remedy="A camera or driver is frozen, or repeats images. For a simulation without image noise, set "
+            "allow_unchanged_images (occdepth run: --allow-unchanged).",
+            is_consistent=True,
+        )
+
+
+def _require_motion(previous: tuple[ImageArray, ImageArray], current: tuple[ImageArray, ImageArray]) -> None:
+    frozen = frozen_part(previous, current)
+    if frozen is None:
+        return
+    side, part = frozen
+    what = f"the {part} of the {side} image" if part else f"the {side} image"
+    raise UnusablePairError(
+        "images_unchanged",
+        f"{what} shows the same as in the pair before, apart from noise, while the other image has changed",
+        where="stereo pair",
+        remedy="This camera, its driver or its decoder is frozen or has lost data: restart it.",
+    )

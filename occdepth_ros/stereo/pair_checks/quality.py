@@ -1,0 +1,146 @@
+"""Measures of a stereo pair at reduced size: structure, brightness, parallax, matches and colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.stereo.matching import DISTINCT_STRUCTURE, STEPS, create_matcher, horizontal_structure
+from occdepth_ros.stereo.pair_checks.swap_guard import LEAST, RATIO
+
+ImageArray = npt.NDArray[np.uint8]
+
+WIDTH = 160
+"""Approximate width at which images are compared, pixels."""
+INFINITY_PX = 0.15
+"""Disparity at `WIDTH` below which a match counts as at infinity, pixels: 330 m on KITTI."""
+BLACK, WHITE = 30, 225
+"""Grey levels below and above which a uniform image is described as black or overexposed."""
+COLOR_CELL = 10
+"""Edge of the cells whose colours are compared, pixels at `WIDTH`; larger than most disparities."""
+MIN_COLOR = 3.0
+"""Root mean square of red minus blue of the cells from which an image is coloured, grey levels."""
+
+
+@dataclass(frozen=True)
+class PairQuality:
+    """Measures of one pair, at about `WIDTH` pixels.
+
+    Args:
+        structured: share of pixels with horizontal structure, left and right.
+        brightness: mean grey level, left and right.
+        covered: share of pixels that are black and without structure in this image but not in the other, left and
+            right.
+        black, white: share of pixels that are black, or saturated, and without structure in both images.
+        parallax_px: lower bound of the mean disparity of structured pixels, pixels; infinity without structure.
+        matched: share of the left image's structured pixels that match, times the correlation of their contrast; 0
+            without structure.
+        at_infinity: share of the matches without parallax.
+        is_swapped: whether most pixels match at negative disparities.
+        color: correlation of red minus blue in the two images; 1 without colour.
+    """
+
+    structured: tuple[float, float]
+    brightness: tuple[float, float]
+    covered: tuple[float, float]
+    black: float
+    white: float
+    parallax_px: float
+    matched: float
+    at_infinity: float
+    is_swapped: bool
+    color: float
+
+
+def assess(left: ImageArray, right: ImageArray, *, offset: float = 0.0) -> PairQuality:
+    """Measure one pair.
+
+    Args:
+        left, right: `[H, W, 3]` RGB uint8, rectified.
+        offset: disparity at infinity, pixels (`StereoRig.disparity_offset`).
+    """
+    small = reduced(left), reduced(right)
+    return assessed(small, (grey_of(small[0]), grey_of(small[1])), offset / max(1, round(left.shape[1] / WIDTH)))
+
+
+def reduced(image: ImageArray) -> ImageArray:
+    """Return the image at about `WIDTH`."""
+    height, width = image.shape[:2]
+    factor = max(1, round(width / WIDTH))
+    if width < 16 * factor or height < 8 * factor:
+        return np.asarray(cv2.resize(image, (max(16, width), max(8, height)), interpolation=cv2.INTER_AREA), np.uint8)
+    # reduction by a whole number is three times as fast; up to `factor` - 1 rows and columns are left out
+    width, height = width // factor, height // factor
+    whole = image[: height * factor, : width * factor]
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def grey_of(image: ImageArray) -> ImageArray:
+    """Return the grey levels of an RGB image, `[H, W]` uint8."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def assessed(small: tuple[ImageArray, ImageArray], grey: tuple[ImageArray, ImageArray], offset: float) -> PairQuality:
+    """Return the measures of a pair from its reduced images; `offset` in pixels of these."""
+    structured = [horizontal_structure(image) >= DISTINCT_STRUCTURE for image in grey]
+    black = [~there & (image < BLACK) for there, image in zip(structured, grey, strict=True)]
+    white = [~there & (image > WHITE) for there, image in zip(structured, grey, strict=True)]
+    parallax = np.inf
+    matched, at_infinity, is_swapped = 0.0, 0.0, False
+    if structured[0].any():
+        difference = cv2.absdiff(grey[0], grey[1])[structured[0]].mean()
+        # the 3x3 Sobel filter responds to a gradient of one grey level per pixel with 8
+        gradient = np.abs(cv2.Sobel(grey[0], cv2.CV_16S, 1, 0))[structured[0]].mean() / 8
+        parallax = float(difference / gradient)
+        matched, at_infinity, is_swapped = _matched_shares(grey[0], grey[1], structured[0], offset)
+    return PairQuality(
+        (float(structured[0].mean()), float(structured[1].mean())),
+        (float(grey[0].mean()), float(grey[1].mean())),
+        (float((black[0] & ~black[1]).mean()), float((black[1] & ~black[0]).mean())),
+        float((black[0] & black[1]).mean()),
+        float((white[0] & white[1]).mean()),
+        parallax,
+        matched,
+        at_infinity,
+        is_swapped,
+        _color_correlation(*small),
+    )
+
+
+def _color_correlation(left: ImageArray, right: ImageArray) -> float:
+    """Return `PairQuality.color`."""
+    size = max(1, left.shape[1] // COLOR_CELL), max(1, left.shape[0] // COLOR_CELL)
+    cells = [cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32) for image in (left, right)]
+    a, b = (cell[..., 0] - cell[..., 2] for cell in cells)
+    strength = float(np.sqrt((a * a).mean())), float(np.sqrt((b * b).mean()))
+    return float((a * b).mean()) / (strength[0] * strength[1]) if min(strength) >= MIN_COLOR else 1.0
+
+
+def _matched_shares(
+    left: cv2.typing.MatLike, right: cv2.typing.MatLike, structured: npt.NDArray[np.bool_], offset: float
+) -> tuple[float, float, bool]:
+    """Return `matched`, `at_infinity` and `is_swapped` of `PairQuality` for the structured pixels of the left image."""
+    lowest = round(offset) - 16
+    count = 16 * max(2, min(4, left.shape[1] // 32))
+    disparity = create_matcher(lowest, count, speckles=12).compute(left, right)
+    inside = structured.copy()
+    # the matcher finds no match where the search range leaves the image
+    inside[:, : max(0, lowest + count)] = False
+    inside[:, left.shape[1] + min(0, lowest) :] = False
+    if not inside.any():
+        return 1.0, 0.0, False
+    found = inside & (disparity >= lowest * STEPS)
+    # unrelated images match by chance, but their contrast is not correlated
+    row, column = np.nonzero(found)
+    there = np.clip(column - np.rint(disparity[found] / STEPS).astype(np.intp), 0, left.shape[1] - 1)
+    a, b = (image.astype(np.float32) - cv2.blur(image, (9, 9)) for image in (left, right))
+    a, b = a[found], b[row, there]
+    correlation = float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum() + 1e-6))
+    parallax = disparity[found] / STEPS - offset
+    at_infinity = float((np.abs(parallax) < INFINITY_PX).mean()) if len(parallax) else 0.0
+    beyond, before = int((parallax < -1).sum()), int((parallax > 1).sum())
+    is_swapped = beyond > LEAST * inside.sum() and beyond > RATIO * before
+    return float(found.sum() / inside.sum()) * max(correlation, 0.0), at_infinity, bool(is_swapped)

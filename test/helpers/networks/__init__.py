@@ -1,0 +1,1 @@
+"""Small networks, their exports, and the shipped weights, for tests."""

@@ -1,0 +1,52 @@
+"""Row differences of matched features: none in rectified pairs, named where one image is shifted or rotated."""
+
+from __future__ import annotations
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+from helpers.raytraced import BASELINE, HEIGHT, WIDTH, intrinsics, lens_rays, pair, pinhole_rays, projection
+
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.stereo.pair_checks.row_check import check_rows, row_differences
+
+K = intrinsics()
+RIG = StereoRig(
+    PinholeCamera(projection(K), WIDTH, HEIGHT), PinholeCamera(projection(K, BASELINE), WIDTH, HEIGHT), np.eye(4)
+)
+
+
+@pytest.fixture(scope="module")
+def images() -> tuple[np.ndarray, np.ndarray]:
+    return pair(pinhole_rays(K))
+
+
+def test_the_rows_of_a_rectified_pair_match(images: tuple[np.ndarray, np.ndarray]) -> None:
+    rows = row_differences(*images, RIG)
+    assert len(rows) > 60 and np.percentile(np.abs(rows[:, 0]), 95) < 0.5
+    assert check_rows([rows], "topics") == ()
+    assert check_rows([], "topics") == check_rows([rows[:10] + np.array([9, 0])], "topics") == (), (
+        "too few features say nothing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("turn", "shift", "said"), [(0.0, 4, r"-4\.0 px"), (0.0, -3, r"\+3\.0 px"), (2.5, 0, "95 % differ by up to [3-9]")]
+)
+def test_a_shifted_or_rolled_camera_is_named(
+    images: tuple[np.ndarray, np.ndarray], turn: float, shift: int, said: str
+) -> None:
+    change = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), turn, 1.0)
+    change[1, 2] += shift
+    changed = np.asarray(cv2.warpAffine(images[1], change, (WIDTH, HEIGHT)), np.uint8)
+    (warning,) = check_rows([row_differences(images[0], changed, RIG)], "topics")
+    assert warning.name == "rows_differ" and "doctor rig" in str(warning)
+    assert re.search(said, str(warning)), str(warning)
+
+
+def test_images_with_a_distortion_that_no_calibration_states_are_named() -> None:
+    distorted = pair(lens_rays(K, (-0.3, 0.1, 0.0, 0.0)))
+    (warning,) = check_rows([row_differences(*distorted, RIG)], "topics")
+    assert warning.name == "rows_differ" and "lens distortion (k1 = -0." in str(warning)
