@@ -48,7 +48,8 @@ class BegunPair:
         pose: of the grid in the left camera.
         rig: calibration of the pair.
         complete: completes the prediction.
-        started, prepared: start of the processing and of the prediction, seconds of `time.monotonic`.
+        started, prepared, handed_over: start of the processing, start of the prediction, and end of its first stage,
+            seconds of `time.monotonic`.
     """
 
     pair: ImagePair
@@ -57,6 +58,7 @@ class BegunPair:
     complete: Callable[[], OccupancyPrediction]
     started: float
     prepared: float
+    handed_over: float
 
 
 class Pipeline:
@@ -202,7 +204,7 @@ class Pipeline:
         note_usable(self.faults, self.settings, self.calibration, self.rig_checks, camera_frame, pose.source)
         for warning in warnings:
             self.faults.put(warning.name, Component.INPUT, str(warning), is_error=False)
-        return BegunPair(pair, pose, rig, complete, started, prepared)
+        return BegunPair(pair, pose, rig, complete, started, prepared, time.monotonic())
 
     def finish(self, begun: BegunPair) -> None:
         """Complete the prediction of one pair and publish it.
@@ -212,9 +214,10 @@ class Pipeline:
         """
         pair, pose, rig = begun.pair, begun.pose, begun.rig
         camera_frame = self._camera_frame(pair)
+        resumed = time.monotonic()
         prediction = begun.complete()
         predicted = time.monotonic()
-        encoding, publishing = self.outputs.publish(Result(prediction, camera_frame, rig), self.settings)
+        encoding = self.outputs.publish(Result(prediction, camera_frame, rig), self.settings)
         if self.world is not None:
             self.world.offer(prediction, partial(self.extrinsics.world_from_grid, pair.stamp_ns))
         ended = time.monotonic()
@@ -228,9 +231,11 @@ class Pipeline:
         self.latency.add(latency)
         self.published(latency)
         self.processed += 1
-        waited, preparing = 1e3 * (begun.started - pair.arrived), 1e3 * (begun.prepared - begun.started)
-        # the pair before may have kept it waiting
-        predicting = prediction.timings_ms.get("total", 1e3 * (predicted - begun.prepared))
+        # for the worker, and between the stages for the pair before
+        waited = 1e3 * (begun.started - pair.arrived + resumed - begun.handed_over)
+        preparing = 1e3 * (begun.prepared - begun.started)
+        predicting = 1e3 * (begun.handed_over - begun.prepared + predicted - resumed)
+        publishing = 1e3 * (ended - predicted) - encoding
         self._debug(
             lambda: (
                 f"pair {pair.stamp_ns}: waited {waited:.1f} ms, preprocess "

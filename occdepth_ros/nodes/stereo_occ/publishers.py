@@ -109,8 +109,8 @@ class OutputSet:
                 with suppress(Exception):  # reported when a pair is encoded
                     output.spec.encode(Result(prediction, "camera", rig), settings)
 
-    def publish(self, result: Result, settings: Settings) -> tuple[float, float]:
-        """Encode and publish all topics that are due; returns the times of encoding and publishing, milliseconds."""
+    def publish(self, result: Result, settings: Settings) -> float:
+        """Encode and publish all topics that are due; returns the time of encoding, milliseconds."""
         self.latest = result
         return self._publish(self.outputs, settings)
 
@@ -134,9 +134,9 @@ class OutputSet:
         """Discard the newest result."""
         self.latest = None
 
-    def _publish(self, outputs: Iterable[Output], settings: Settings) -> tuple[float, float]:
+    def _publish(self, outputs: Iterable[Output], settings: Settings) -> float:
         assert self.latest is not None
-        encoding = publishing = 0.0
+        encoding = 0.0
         for output in outputs:
             start = time.perf_counter()
             try:
@@ -149,5 +149,4 @@ class OutputSet:
                 self._failed(output.spec.name, error)
                 continue
             encoding += encoded - start
-            publishing += time.perf_counter() - encoded
-        return 1e3 * encoding, 1e3 * publishing
+        return 1e3 * encoding

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TransformStamped
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -23,6 +24,7 @@ from occdepth_ros.prediction import OccupancyPrediction
 
 WIDTH, HEIGHT, FOCAL, BASELINE = 160, 96, 100.0, 0.5
 FRAME = "camera_left_optical"
+Result = TypeVar("Result")
 SMALL_GRID: dict[str, Any] = {"grid_size": [32, 32, 16], "grid_origin": [0.0, -3.2, -1.6], "warm_up": False}
 QUICK: dict[str, Any] = {**SMALL_GRID, "model": "stereo-geometry"}
 """What is measured is the node, not a network."""
@@ -93,6 +95,22 @@ class Bench:
         self.tester.destroy_node()
         rclpy.shutdown(context=self.context)
 
+    def call(self, function: Callable[[], Result]) -> Result:
+        """Call a function in the thread that spins, as services are called.
+
+        A function that destroys a subscription in another thread, while the executor waits for it, ends the spinning
+        with InvalidHandle.
+        """
+        task = self._executor.create_task(function)
+        self.wait(task.done, "a call in the spinning thread did not end")
+        result: Result = task.result()
+        return result
+
+    def transition(self, name: str) -> TransitionCallbackReturn:
+        """Run "configure", "activate", "deactivate", "cleanup" or "shutdown" in the thread that spins."""
+        result: TransitionCallbackReturn = self.call(getattr(self.node, f"trigger_{name}"))
+        return result
+
     def _diagnosed(self, message: DiagnosticArray) -> None:
         for status in message.status:
             self.diagnostics[status.name.split(": ")[-1]] = status
@@ -106,6 +124,7 @@ class Bench:
     def wait(self, condition: Callable[[], Any], what: str, timeout: float = 180.0) -> None:
         end = time.monotonic() + timeout
         while not condition():
+            assert self._thread.is_alive(), "the executor ended"
             assert time.monotonic() < end, f"{what}; faults: {[(f.name, f.text) for f in self.node.faults.present()]}"
             time.sleep(0.01)
 
@@ -146,6 +165,7 @@ class Bench:
         before, end = self.processed, time.monotonic() + 60.0
         self.send_infos()
         while self.processed == before:
+            assert self._thread.is_alive(), "the executor ended"
             assert time.monotonic() < end, f"no good pair was predicted; faults: {self.fault_names()}"
             self.send_pair()
             again = time.monotonic() + 0.3

@@ -54,20 +54,20 @@ def test_counters_agree_through_deactivation_cleanup_and_configuration(made: lis
         return agreed and values["processed pairs"] >= 1
 
     for _ in range(2):
-        assert node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS
+        assert bench.transition("configure") == SUCCESS and bench.transition("activate") == SUCCESS
         bench.wait_active()
         bench.send_pair()  # waits for its calibration, or is replaced by the next one
         for _ in range(4):
             bench.send_pair()
         bench.good_pair()
-        assert node.trigger_deactivate() == SUCCESS
+        assert bench.transition("deactivate") == SUCCESS
         bench.wait(agree, f"counters of the inactive node: {_values(bench)}")
-        assert node.trigger_activate() == SUCCESS
+        assert bench.transition("activate") == SUCCESS
         bench.wait_active()
         bench.good_pair()
-        assert node.trigger_deactivate() == SUCCESS
+        assert bench.transition("deactivate") == SUCCESS
         bench.wait(agree, f"counters after a second activation: {_values(bench)}")
-        assert node.trigger_cleanup() == SUCCESS
+        assert bench.transition("cleanup") == SUCCESS
         bench.wait(lambda: node._diagnostics.update() or "pairs" not in _values(bench), "counters stay after cleanup")
 
 
@@ -129,18 +129,18 @@ def test_the_lifecycle_can_be_repeated(made: list[Bench]) -> None:
     node = bench.node
     assert node.label == "unconfigured"
     for _ in range(2):
-        assert node.trigger_configure() == SUCCESS and node.label == "inactive"
+        assert bench.transition("configure") == SUCCESS and node.label == "inactive"
         heard = bench.listen(Octomap, "octomap_binary", latched=True)
-        assert node.trigger_activate() == SUCCESS
+        assert bench.transition("activate") == SUCCESS
         bench.wait_active()
         bench.good_pair()
         bench.wait(lambda heard=heard: heard, "no map")
-        assert node.trigger_deactivate() == SUCCESS and node.label == "inactive"
+        assert bench.transition("deactivate") == SUCCESS and node.label == "inactive"
         processed = bench.processed
         bench.send_pair()
         time.sleep(0.1)
         assert bench.processed == processed
         late = bench.listen(Octomap, "octomap_binary", latched=True)
         bench.wait(lambda late=late: late, "the map did not stay for a late listener")
-        assert node.trigger_cleanup() == SUCCESS and node.label == "unconfigured"
-    assert node.trigger_shutdown() == SUCCESS and node.label == "finalized"
+        assert bench.transition("cleanup") == SUCCESS and node.label == "unconfigured"
+    assert bench.transition("shutdown") == SUCCESS and node.label == "finalized"

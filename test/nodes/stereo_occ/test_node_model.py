@@ -64,7 +64,7 @@ def test_damaged_weights_without_fallback_wait_for_repair(made: list[Bench], tmp
     assert bench.node.label == "unconfigured"
     results = bench.node.set_parameters([Parameter("model", value="stereo-geometry"), Parameter("weights", value="")])
     assert all(result.successful for result in results)
-    assert bench.node.trigger_configure() == SUCCESS and bench.node.trigger_activate() == SUCCESS
+    assert bench.transition("configure") == SUCCESS and bench.transition("activate") == SUCCESS
     bench.wait_active()
     bench.good_pair()
     assert not bench.fault_names()

@@ -73,7 +73,7 @@ def test_every_output_comes_with_the_stamp_and_frame_of_its_pair(bench: Bench) -
     occupied = np.argwhere((labels > 0) & (labels < 255))
     assert len(occupied) > 20
     assert np.median(occupied[:, 0] * grid.resolution) == pytest.approx(FOCAL * 0.5 / 12, abs=0.4)
-    bench.tester.destroy_subscription(list(bench.tester.subscriptions)[-1])
+    bench.call(lambda: bench.tester.destroy_subscription(list(bench.tester.subscriptions)[-1]))
 
 
 def test_topics_without_subscribers_are_not_encoded(made: list[Bench], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,10 @@ from occdepth_ros.nodes.load import frame_jitter_ms
 from occdepth_ros.nodes.qos import RESULT
 
 STAGES = ("sync", "preprocess", "inference", "postprocess", "publish", "total")
-"""sync: from the arrival of the first image of a pair to the start of processing; preprocess: decoding, rectification
-and calibration; inference: the model; postprocess: encoding of messages; publish: calls of the publishers; total: from
-the arrival of the first image to the publication of the last message."""
+"""sync: from the arrival of the first image of a pair to the start of processing, and waiting between the two stages of
+the worker; preprocess: decoding, rectification and calibration; inference: the model; postprocess: encoding of
+messages; publish: calls of the publishers, and hand-over to the map; total: from the arrival of the first image to the
+publication of the last message, the sum of the others."""
 
 
 class TimingPublishers:
