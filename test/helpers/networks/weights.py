@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "occdepth_ros" / "weights"
+WEIGHTS = Path(__file__).resolve().parents[3] / "occdepth_ros" / "weights"
 
 
 def shipped_weights(model: str) -> Path:
