@@ -21,14 +21,13 @@ from occdepth_ros.outputs.image import encode_depth
 from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid, traversability
 from occdepth_ros.outputs.points import FIELDS, POINT_STEP, encode_points, point_rows
-from occdepth_ros.outputs.selection import Selection
+from occdepth_ros.outputs.selection import ALL, Selection
 from occdepth_ros.outputs.semantic_grid import encode_semantic_grid
 from occdepth_ros.outputs.voxel_grid import colored_cells, encode_nav2_voxel_grid
 from occdepth_ros.prediction import OccupancyPrediction
 
 FRAME = "lidar"
-INCLUDE = "all"
-OBSERVED = Selection(INCLUDE, completed_free=False)
+OBSERVED = Selection("all", completed_free=False)
 RUNS = 15
 GOAL = ("octomap_binary", "octomap_full", "markers", "points", "grid")
 """Messages of the published goal of 10 ms in total."""
@@ -44,7 +43,7 @@ def foxglove_encoder() -> dict[str, Callable[[OccupancyPrediction], bytes]]:
         return {}
     return {
         "foxglove_voxels": lambda p: encode_foxglove_voxels(
-            VoxelGrid, PackedElementField, colored_cells(p, INCLUDE), p.stamp_ns, FRAME
+            VoxelGrid, PackedElementField, colored_cells(p, ALL), p.stamp_ns, FRAME
         )
     }
 
@@ -52,11 +51,11 @@ def foxglove_encoder() -> dict[str, Callable[[OccupancyPrediction], bytes]]:
 ENCODERS: dict[str, Callable[[OccupancyPrediction], bytes]] = {
     "octomap_binary": lambda p: octomap.encode_octomap_binary(p, FRAME, OBSERVED),
     "octomap_full": lambda p: octomap.encode_octomap_full(p, FRAME, OBSERVED),
-    "markers": lambda p: encode_markers(p, FRAME, INCLUDE),
-    "markers_triangles": lambda p: encode_markers(p, FRAME, INCLUDE, style="triangles"),
-    "points": lambda p: encode_points(p, FRAME, INCLUDE),
+    "markers": lambda p: encode_markers(p, FRAME, ALL),
+    "markers_triangles": lambda p: encode_markers(p, FRAME, ALL, style="triangles"),
+    "points": lambda p: encode_points(p, FRAME, ALL),
     "grid": lambda p: encode_semantic_grid(p, FRAME),
-    "occupancy_grid": lambda p: encode_occupancy_grid(p, FRAME, INCLUDE),
+    "occupancy_grid": lambda p: encode_occupancy_grid(p, FRAME, ALL),
     "depth": lambda p: encode_depth(p, FRAME),
     "voxel_grid": lambda p: encode_nav2_voxel_grid(p, FRAME, OBSERVED),
     **foxglove_encoder(),
@@ -123,7 +122,7 @@ def marker_objects(prediction: OccupancyPrediction) -> Any:
     from std_msgs.msg import ColorRGBA
     from visualization_msgs.msg import Marker, MarkerArray
 
-    boxes, groups = surface_boxes(prediction, INCLUDE, 50_000)[0].sorted_by_size()
+    boxes, groups = surface_boxes(prediction, ALL, 50_000)[0].sorted_by_size()
     centers, colors = boxes.centers(prediction.grid), prediction.classes.colors[boxes.keys & 255] / 255
     message = MarkerArray()
     for group in groups:
@@ -138,7 +137,7 @@ def cloud_object(prediction: OccupancyPrediction) -> Any:
     """Build the cloud of `encode_points` with its data as `array.array`, the fastest type that rclpy accepts."""
     from sensor_msgs.msg import PointCloud2, PointField
 
-    rows = point_rows(prediction, INCLUDE, 0.0)
+    rows = point_rows(prediction, ALL)
     fields = [PointField(name=name, offset=offset, datatype=kind, count=1) for name, offset, kind in FIELDS]
     data = array.array("B", rows.tobytes())
     return PointCloud2(height=1, width=len(rows), fields=fields, point_step=POINT_STEP, row_step=rows.nbytes, data=data)
@@ -148,7 +147,7 @@ def map_object(prediction: OccupancyPrediction) -> Any:
     """Build the map of `encode_occupancy_grid` as an object."""
     from nav_msgs.msg import OccupancyGrid
 
-    costs = traversability(prediction, INCLUDE, 0.3, 2.0)
+    costs = traversability(prediction, ALL)
     return OccupancyGrid(data=array.array("b", np.ascontiguousarray(costs.T).tobytes()))
 
 

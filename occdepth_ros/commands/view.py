@@ -37,8 +37,6 @@ MAP_EVERY = 5
 """Number of predictions between two updates of map and path in the viewer."""
 GOAL_M = 15.0
 """Distance of the goal of the path ahead of the vehicle, metres."""
-OBSTACLES_M = (0.3, 2.0)
-"""Minimum and maximum height of obstacles above the ground, metres: the node's defaults."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +119,7 @@ def path_ahead(snapshot: OccupancyPrediction, map_from_vehicle: Matrix) -> npt.N
         points of the path on the ground, `[N, 3]` metres in the map's frame; empty if no path was found.
     """
     grid = snapshot.grid
-    costs = traversability(snapshot, "seen+completed", *OBSTACLES_M)
+    costs = traversability(snapshot)
     robot = map_from_vehicle[:2, 3]
     goal = robot + GOAL_M * map_from_vehicle[:2, 0]
     cells = plan_route(costs, grid.origin[:2], grid.resolution, robot, goal, RouteLimits())

@@ -16,7 +16,7 @@ from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.octomap import occupancy_stream, semantic_stream
 from occdepth_ros.outputs.octree.files import OctreeFile
 from occdepth_ros.outputs.points import point_rows
-from occdepth_ros.outputs.selection import Selection
+from occdepth_ros.outputs.selection import ALL, Selection
 from occdepth_ros.outputs.voxel_grid import colored_cells
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
@@ -41,9 +41,9 @@ def warm_up() -> None:
     full = OctreeFile("ColorOcTree", False, 0.2, semantic_stream(prediction, Selection("seen")))
     for file in (binary, full):
         blocks_of(file, world.config, world.classes, 0)
-    point_rows(prediction, "all", 0.0)
-    encode_markers(prediction, "map", "all")
-    colored_cells(prediction, "all")
+    point_rows(prediction, ALL)
+    encode_markers(prediction, "map", ALL)
+    colored_cells(prediction, ALL)
 
 
 if __name__ == "__main__":

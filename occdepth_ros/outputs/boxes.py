@@ -11,7 +11,7 @@ import numpy.typing as npt
 from occdepth_ros.compiled import compiled
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.outputs.selection import Include, Selection, selected_labels
+from occdepth_ros.outputs.selection import Selection, selected_labels
 from occdepth_ros.outputs.sparse import Words, lowest_bit, occupied_words
 from occdepth_ros.outputs.surface import COMPLETED, Integers, nearest
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
@@ -63,13 +63,7 @@ class Boxes:
         return np.asarray(grid.origin) + grid.resolution * (self.lower + 0.5 * self.size)
 
 
-def surface_boxes(
-    prediction: OccupancyPrediction,
-    include: Include,
-    most: int,
-    min_confidence: float = 0.0,
-    border: int = 0,
-) -> tuple[Boxes, int]:
+def surface_boxes(prediction: OccupancyPrediction, selection: Selection, most: int) -> tuple[Boxes, int]:
     """Merge the occupied voxels that have an unoccupied neighbour into boxes.
 
     All voxels of a box have the same class and visibility. Each surface voxel belongs to exactly one box, and no other
@@ -77,7 +71,7 @@ def surface_boxes(
 
     Args:
         prediction: the occupancy.
-        include, min_confidence, border: as in `Selection`.
+        selection: the voxels to merge.
         most: maximum number of boxes. Boxes with the largest horizontal distance from the origin of the grid's frame
             are dropped first.
 
@@ -90,8 +84,7 @@ def surface_boxes(
     if most < 0:
         raise OccDepthError(f"the number of boxes {most} is negative", where="max_markers", remedy="Give 0 or more.")
     labels, visibility = (
-        np.ascontiguousarray(field)
-        for field in (selected_labels(prediction, Selection(include, min_confidence, border)), prediction.visibility)
+        np.ascontiguousarray(field) for field in (selected_labels(prediction, selection), prediction.visibility)
     )
     pending = _surface(occupied_words(labels))
     found = np.empty((int(np.bitwise_count(pending).sum()), 7), np.int16)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.outputs.selection import Include
+from occdepth_ros.outputs.selection import Selection
 from occdepth_ros.outputs.sparse import unravel
 from occdepth_ros.outputs.surface import Integers, Surface, nearest, runs, surface_of
 from occdepth_ros.prediction import OccupancyPrediction
@@ -58,11 +58,7 @@ class Rectangles:
 
 
 def exposed_rectangles(
-    prediction: OccupancyPrediction,
-    include: Include,
-    most: int,
-    min_confidence: float = 0.0,
-    border: int = 0,
+    prediction: OccupancyPrediction, selection: Selection, most: int
 ) -> tuple[list[Rectangles], int]:
     """Merge the faces between occupied voxels and unoccupied neighbours into rectangles, for each direction.
 
@@ -70,7 +66,7 @@ def exposed_rectangles(
 
     Args:
         prediction: the occupancy.
-        include, min_confidence, border: as in `Selection`.
+        selection: the voxels to merge.
         most: maximum number of rectangles. Rectangles with the largest horizontal distance from the origin of the
             grid's frame are dropped first.
 
@@ -84,7 +80,7 @@ def exposed_rectangles(
         raise OccDepthError(
             f"the number of rectangles {most} is negative", where="max_markers", remedy="Give 0 or more."
         )
-    surface = surface_of(prediction, include, min_confidence, border)
+    surface = surface_of(prediction, selection)
     return _nearest(list(_directions(surface)), prediction.grid, most)
 
 

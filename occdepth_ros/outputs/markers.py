@@ -20,7 +20,7 @@ from occdepth_ros.errors import OccDepthError
 from occdepth_ros.outputs.boxes import surface_boxes
 from occdepth_ros.outputs.cdr import ENCAPSULATION, CdrWriter
 from occdepth_ros.outputs.faces import Rectangles, exposed_rectangles
-from occdepth_ros.outputs.selection import Include
+from occdepth_ros.outputs.selection import IN_VIEW, Selection
 from occdepth_ros.outputs.surface import COMPLETED
 from occdepth_ros.prediction import OccupancyPrediction
 
@@ -66,11 +66,9 @@ class _Marker(NamedTuple):
 def encode_markers(
     prediction: OccupancyPrediction,
     frame_id: str,
-    include: Include = "seen+completed",
+    selection: Selection = IN_VIEW,
     max_markers: int = 50_000,
-    min_confidence: float = 0.0,
     *,
-    border: int = 0,
     rig: StereoRig | None = None,
     style: MarkersStyle = "boxes",
 ) -> bytes:
@@ -82,7 +80,7 @@ def encode_markers(
     Args:
         prediction: prediction to encode.
         frame_id: frame of the header.
-        include, min_confidence, border: as in `Selection`.
+        selection: the voxels to encode.
         max_markers: maximum number of boxes or rectangles; see `most` of `surface_boxes` and `exposed_rectangles`.
         rig: cameras to draw; None = no cameras.
         style: one of `MARKERS_STYLES`: a CUBE_LIST for each size of boxes, or a TRIANGLE_LIST for each namespace.
@@ -95,7 +93,7 @@ def encode_markers(
             f"the style {style!r} does not exist", where="markers_style", remedy=f"Use {' or '.join(MARKERS_STYLES)}."
         )
     surface = _boxes if style == "boxes" else _triangles
-    markers = list(surface(prediction, include, max_markers, min_confidence, border))
+    markers = list(surface(prediction, selection, max_markers))
     if rig is not None:
         lines = frustum_lines(rig)
         colors = np.tile(np.array(FRUSTUM_COLOR, np.float32), (len(lines), 1))
@@ -130,11 +128,9 @@ def frustum_lines(rig: StereoRig, depth: float = FRUSTUM_DEPTH_M) -> Points:
     return np.concatenate(lines)
 
 
-def _boxes(
-    prediction: OccupancyPrediction, include: Include, most: int, min_confidence: float, border: int
-) -> Iterator[_Marker]:
+def _boxes(prediction: OccupancyPrediction, selection: Selection, most: int) -> Iterator[_Marker]:
     """Yield a CUBE_LIST for each size and namespace, with unique ids."""
-    found, _ = surface_boxes(prediction, include, most, min_confidence, border)
+    found, _ = surface_boxes(prediction, selection, most)
     boxes, groups = found.sorted_by_size()
     rgba = np.ones((2 * COMPLETED, 4), np.float32)
     rgba[:, :3] = class_colors(prediction.classes).reshape(-1, 3)
@@ -145,11 +141,9 @@ def _boxes(
         yield _Marker(name, identity, _CUBE_LIST, (x, y, z), points[group], colors[group])
 
 
-def _triangles(
-    prediction: OccupancyPrediction, include: Include, most: int, min_confidence: float, border: int
-) -> Iterator[_Marker]:
+def _triangles(prediction: OccupancyPrediction, selection: Selection, most: int) -> Iterator[_Marker]:
     """Yield a TRIANGLE_LIST for each namespace."""
-    directions, _ = exposed_rectangles(prediction, include, most, min_confidence, border)
+    directions, _ = exposed_rectangles(prediction, selection, most)
     colors = class_colors(prediction.classes)
     for completed, name in enumerate(("seen", "completed")):
         parts = [found.taken(np.flatnonzero((found.keys >= COMPLETED) == completed)) for found in directions]

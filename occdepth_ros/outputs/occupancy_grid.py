@@ -6,6 +6,7 @@ Heights are relative to the ground of each column, so that slopes and ramps are 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -16,57 +17,77 @@ from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.cdr import CdrWriter
-from occdepth_ros.outputs.selection import Include, Selection, selected_labels
+from occdepth_ros.outputs.selection import IN_VIEW, Selection, selected_labels
 from occdepth_ros.outputs.sparse import column_words
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 FREE, LETHAL, NO_INFORMATION = 0, 100, -1
 _GROUND, _OBSTACLE = 1, 2
 
-MAX_STEP_M = 0.25
-"""Default maximum height difference between neighbouring ground cells, metres. Larger differences are lethal."""
-
 _EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class CostRules:
+    """Rules by which the voxels of a column become its cost; see `traversability`.
+
+    Args:
+        min_height, max_height: band above the local ground in which an occupied voxel is an obstacle, metres.
+        max_step: maximum height difference between neighbouring ground cells, metres; larger differences are lethal.
+            A difference of one voxel is within the resolution of the grid and is never lethal.
+        completed_cost: cost of ground that was completed but not observed: -1 = unknown, 0 = free, at most 99.
+        confidence_cost: whether an obstacle costs 99 times its probability instead of 100.
+
+    Raises:
+        OccDepthError: the band is empty, or `max_step` or `completed_cost` is out of range.
+    """
+
+    min_height: float = 0.3
+    max_height: float = 2.0
+    max_step: float = 0.25
+    completed_cost: int = NO_INFORMATION
+    confidence_cost: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = self.min_height, self.max_height
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise OccDepthError(
+                f"the band from {low:g} m to {high:g} m is empty",
+                where="min_height, max_height",
+                remedy="Set min_height below max_height, both finite, in metres above the ground.",
+            )
+        if not (np.isfinite(self.max_step) and self.max_step > 0):
+            raise OccDepthError(
+                f"a step of {self.max_step:g} m is not positive", where="max_step", remedy="Set a value above 0 m."
+            )
+        if not NO_INFORMATION <= self.completed_cost < LETHAL:
+            raise OccDepthError(
+                f"the cost {self.completed_cost} is not within -1 to 99",
+                where="completed_cost",
+                remedy="Set -1 (unknown), or 0 (free) to 99.",
+            )
+
+
+DEFAULT_RULES = CostRules()
 
 
 def encode_occupancy_grid(
     prediction: OccupancyPrediction,
     frame_id: str,
-    include: Include = "seen+completed",
-    min_height: float = 0.3,
-    max_height: float = 2.0,
-    min_confidence: float = 0.0,
-    *,
-    max_step: float = MAX_STEP_M,
-    completed_cost: int = NO_INFORMATION,
-    confidence_cost: bool = False,
+    selection: Selection = IN_VIEW,
+    rules: CostRules = DEFAULT_RULES,
 ) -> bytes:
-    """Return a serialised nav_msgs/OccupancyGrid. Cell (0, 0) is at the grid's lower corner, and x varies fastest.
+    """Return a serialised nav_msgs/OccupancyGrid with the costs of `traversability`.
+
+    Cell (0, 0) is at the grid's lower corner, and x varies fastest.
 
     Args:
         prediction: labels and visibility.
         frame_id: frame of the header.
-        include: voxels to use, one of `INCLUDES`.
-        min_height, max_height: band above the local ground in which an occupied voxel is an obstacle, metres.
-        min_confidence: probability below which a voxel is unknown, 0..1.
-        max_step: maximum height difference between neighbouring ground cells, metres; larger differences are lethal.
-            A difference of one voxel is within the resolution of the grid and is never lethal.
-        completed_cost: cost of ground that was completed but not observed: -1 = unknown, 0 = free, at most 99.
-        confidence_cost: whether an obstacle costs 99 times its probability instead of 100; see `traversability`.
-
-    Raises:
-        OccDepthError: the band is empty, or `max_step` or `completed_cost` is out of range.
+        selection: the voxels to use.
+        rules: rules of the costs.
     """
-    costs = traversability(
-        prediction,
-        include,
-        min_height,
-        max_height,
-        min_confidence,
-        max_step=max_step,
-        completed_cost=completed_cost,
-        confidence_cost=confidence_cost,
-    )
+    costs = traversability(prediction, selection, rules)
     return encode_costs(costs, prediction.grid, prediction.stamp_ns, frame_id)
 
 
@@ -91,15 +112,7 @@ def encode_update(costs: npt.NDArray[np.int8], x: int, y: int, stamp_ns: int, fr
 
 
 def traversability(
-    prediction: OccupancyPrediction,
-    include: Include,
-    min_height: float,
-    max_height: float,
-    min_confidence: float = 0.0,
-    *,
-    max_step: float = MAX_STEP_M,
-    completed_cost: int = NO_INFORMATION,
-    confidence_cost: bool = False,
+    prediction: OccupancyPrediction, selection: Selection = IN_VIEW, rules: CostRules = DEFAULT_RULES
 ) -> npt.NDArray[np.int8]:
     """Return the cost of each column, `[X, Y]` int8: 100 = lethal, 0 = free, -1 = unknown.
 
@@ -113,12 +126,14 @@ def traversability(
     With `confidence_cost`, a column that is lethal because of occupied voxels costs 99 times the probability of the
     most certain of them, rounded up. Steps of the ground stay lethal.
 
-    Arguments and errors are those of `encode_occupancy_grid`.
+    Args:
+        prediction: labels and visibility; with `confidence_cost` also the confidence.
+        selection: the voxels to use; all others are unknown.
+        rules: band of obstacles, largest step, and costs.
     """
-    _check_arguments(min_height, max_height, max_step, completed_cost)
     nx, ny, nz = prediction.grid.size
     resolution = prediction.grid.resolution
-    labels = selected_labels(prediction, Selection(include, min_confidence)).reshape(nx * ny, nz)
+    labels = selected_labels(prediction, selection).reshape(nx * ny, nz)
     kind = np.asarray(cv2.LUT(labels, _kinds(prediction.classes)), np.uint8)
     ground, occupied = column_words(kind == _GROUND), column_words(kind == _OBSTACLE)
     has_ground = _any(ground)
@@ -131,19 +146,19 @@ def traversability(
     end = _lowest_set(~(ground | ~upwards.take(bottom, axis=0))).clip(max=nz)
     seen = column_words(prediction.visibility.reshape(nx * ny, nz) == np.uint8(Visibility.SEEN)) & ground
     is_seen = _any(seen & ~upwards.take(end, axis=0))
-    steps = int(np.floor(max(max_step, resolution) / resolution + _EPSILON))
+    steps = int(np.floor(max(rules.max_step, resolution) / resolution + _EPSILON))
     top = (end - 1).reshape(nx, ny)
     edge = _edges(top, has_ground.reshape(nx, ny), steps).reshape(-1)
     top = _nearest(top.reshape(-1), has_ground.reshape(nx, ny))
     # The voxel d layers above the top ground layer spans heights from (d - 1) to d times the resolution.
-    low = top + int(np.floor(min_height / resolution + _EPSILON)) + 1
-    high = top + int(np.ceil(max_height / resolution - _EPSILON))
-    costs = np.where(has_ground, completed_cost, NO_INFORMATION)
+    low = top + int(np.floor(rules.min_height / resolution + _EPSILON)) + 1
+    high = top + int(np.ceil(rules.max_height / resolution - _EPSILON))
+    costs = np.where(has_ground, rules.completed_cost, NO_INFORMATION)
     costs[is_seen] = FREE
     band = upwards.take(low.clip(0, nz), axis=0) & ~upwards.take((high + 1).clip(0, nz), axis=0)
     hit = np.flatnonzero(_any(occupied & band))
     costs[hit] = LETHAL
-    if confidence_cost:
+    if rules.confidence_cost:
         layer = np.arange(nz)
         within = (kind[hit] == _OBSTACLE) & (layer >= low[hit, None]) & (layer <= high[hit, None])
         certain = np.where(within, prediction.confidence.reshape(nx * ny, nz)[hit], 0).max(axis=1)
@@ -158,25 +173,6 @@ def _kinds(classes: ClassTable) -> npt.NDArray[np.uint8]:
     table[[EMPTY, UNKNOWN]] = 0
     table[classes.is_ground] = _GROUND
     return table
-
-
-def _check_arguments(min_height: float, max_height: float, max_step: float, completed_cost: int) -> None:
-    if not (np.isfinite([min_height, max_height]).all() and min_height < max_height):
-        raise OccDepthError(
-            f"the band from {min_height:g} m to {max_height:g} m is empty",
-            where="min_height, max_height",
-            remedy="Set min_height below max_height, both finite, in metres above the ground.",
-        )
-    if not (np.isfinite(max_step) and max_step > 0):
-        raise OccDepthError(
-            f"a step of {max_step:g} m is not positive", where="max_step", remedy="Set a value above 0 m."
-        )
-    if not NO_INFORMATION <= completed_cost < LETHAL:
-        raise OccDepthError(
-            f"the cost {completed_cost} is not within -1 to 99",
-            where="completed_cost",
-            remedy="Set -1 (unknown), or 0 (free) to 99.",
-        )
 
 
 def _edges(top: npt.NDArray[np.int64], has_ground: npt.NDArray[np.bool_], largest: int) -> npt.NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from occdepth_ros.classes import ClassTable
 from occdepth_ros.compiled import compiled
 from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.image import encode_image
-from occdepth_ros.outputs.selection import Include, Selection, selected_labels
+from occdepth_ros.outputs.selection import ALL, Selection, selected_labels
 from occdepth_ros.outputs.sparse import lowest_bit, occupied_words
 from occdepth_ros.prediction import OccupancyPrediction
 
@@ -39,9 +39,7 @@ Words = npt.NDArray[np.uint32]
 def encode_points(
     prediction: OccupancyPrediction,
     frame_id: str,
-    include: Include = "all",
-    min_confidence: float = 0.0,
-    border: int = 0,
+    selection: Selection = ALL,
     *,
     ground: bool = True,
     frame_from_grid: Matrix | None = None,
@@ -51,11 +49,11 @@ def encode_points(
     Args:
         prediction: prediction to encode.
         frame_id: frame of the header.
-        include, min_confidence, border: as in `Selection`.
+        selection: the voxels to encode.
         ground: whether voxels of ground classes are included.
         frame_from_grid: pose of the grid's frame in `frame_id`, `[4, 4]`; None = the grid's frame.
     """
-    points = point_rows(prediction, include, min_confidence, border, ground=ground)
+    points = point_rows(prediction, selection, ground=ground)
     if frame_from_grid is not None:
         xyz = points.view("<f4")[:, :3]
         xyz[:] = xyz @ frame_from_grid[:3, :3].T.astype(np.float32) + frame_from_grid[:3, 3].astype(np.float32)
@@ -72,30 +70,26 @@ def encode_points(
     return message.finish()
 
 
-def encode_point_labels(
-    prediction: OccupancyPrediction, frame_id: str, include: Include, min_confidence: float, border: int = 0
-) -> bytes:
+def encode_point_labels(prediction: OccupancyPrediction, frame_id: str, selection: Selection = ALL) -> bytes:
     """Return a serialised mono8 image of one row with the label of each point of `encode_points`."""
-    marks = point_rows(prediction, include, min_confidence, border)[:, 4]
+    marks = point_rows(prediction, selection)[:, 4]
     label = (marks & 255).astype(np.uint8)
     return encode_image(label[None], "mono8", prediction.stamp_ns, frame_id)
 
 
-def encode_point_confidence(
-    prediction: OccupancyPrediction, frame_id: str, include: Include, min_confidence: float, border: int = 0
-) -> bytes:
+def encode_point_confidence(prediction: OccupancyPrediction, frame_id: str, selection: Selection = ALL) -> bytes:
     """Return a serialised mono8 image of one row with the confidence, 0..255, of each point of `encode_points`."""
-    marks = point_rows(prediction, include, min_confidence, border)[:, 4]
+    marks = point_rows(prediction, selection)[:, 4]
     confidence = (marks >> 8 & 255).astype(np.uint8)
     return encode_image(confidence[None], "mono8", prediction.stamp_ns, frame_id)
 
 
 def point_rows(
-    prediction: OccupancyPrediction, include: Include, min_confidence: float, border: int = 0, *, ground: bool = True
+    prediction: OccupancyPrediction, selection: Selection = ALL, *, ground: bool = True
 ) -> npt.NDArray[np.uint32]:
     """Return the points as five 32-bit words each, `[N, 5]`, in C order of the voxels."""
     grid, classes = prediction.grid, prediction.classes
-    labels = selected_labels(prediction, Selection(include, min_confidence, border))
+    labels = selected_labels(prediction, selection)
     kept = ~classes.is_ground if not ground else np.ones(256, bool)
     occupied = occupied_words(labels)
     rows = np.empty((int(np.bitwise_count(occupied).sum()), POINT_STEP // 4), np.uint32)

@@ -53,6 +53,12 @@ class Selection:
             )
 
 
+ALL = Selection("all")
+"""Every voxel of a prediction."""
+IN_VIEW = Selection("seen+completed")
+"""Voxels inside the field of view of the left camera, seen or completed."""
+
+
 def selected_labels(prediction: OccupancyPrediction, selection: Selection) -> npt.NDArray[np.uint8]:
     """Return the labels with 255 (unknown) for voxels that are not selected, `[X, Y, Z]` uint8.
 

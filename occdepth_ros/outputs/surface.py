@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.outputs.selection import Include, Selection, selected_labels
+from occdepth_ros.outputs.selection import Selection, selected_labels
 from occdepth_ros.outputs.sparse import Index, set_voxels
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
@@ -34,9 +34,9 @@ class Surface:
     keys: Integers
 
 
-def surface_of(prediction: OccupancyPrediction, include: Include, min_confidence: float, border: int) -> Surface:
-    """Return the surface of the selected occupied voxels; see `Selection` for the arguments."""
-    labels = selected_labels(prediction, Selection(include, min_confidence, border))
+def surface_of(prediction: OccupancyPrediction, selection: Selection) -> Surface:
+    """Return the surface of the selected occupied voxels."""
+    labels = selected_labels(prediction, selection)
     occupied = (labels - np.uint8(1)) < np.uint8(254)
     voxels = _exposed(occupied)
     keys = labels.reshape(-1).take(voxels).astype(np.int64)

@@ -15,7 +15,7 @@ from occdepth_ros.classes import EMPTY, UNKNOWN, ClassTable
 from occdepth_ros.compiled import compiled
 from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.markers import class_colors
-from occdepth_ros.outputs.selection import Include, Selection, selected_labels
+from occdepth_ros.outputs.selection import ALL, Selection, selected_labels
 from occdepth_ros.outputs.sparse import Words, column_words, lowest_bit, occupied_words
 from occdepth_ros.outputs.surface import COMPLETED
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
@@ -105,19 +105,17 @@ class ColoredCells:
     resolution: float
 
 
-def colored_cells(
-    prediction: OccupancyPrediction, include: Include, min_confidence: float = 0.0, border: int = 0
-) -> ColoredCells:
+def colored_cells(prediction: OccupancyPrediction, selection: Selection = ALL) -> ColoredCells:
     """Return the selected occupied voxels in class colours, lighter where they were completed.
 
     The box has one transparent cell where no voxel is occupied.
 
     Args:
         prediction: prediction to encode.
-        include, min_confidence, border: as in `Selection`.
+        selection: the voxels to encode.
     """
     grid = prediction.grid
-    labels = selected_labels(prediction, Selection(include, min_confidence, border))
+    labels = selected_labels(prediction, selection)
     occupied = occupied_words(labels)
     columns = (occupied != 0).any(axis=2)
     every = np.bitwise_or.reduce(occupied.reshape(-1, occupied.shape[2]), axis=0)

@@ -15,6 +15,7 @@ from occdepth_ros.errors import OccDepthError
 from occdepth_ros.outputs.boxes import Boxes, surface_boxes
 from occdepth_ros.outputs.faces import Rectangles, exposed_rectangles
 from occdepth_ros.outputs.markers import SHADES, class_colors, frustum_lines
+from occdepth_ros.outputs.selection import ALL, Selection
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
 PLENTY = 1_000_000
@@ -35,7 +36,7 @@ def voxels_of(found: Rectangles, index: int) -> tuple[slice, ...]:
 
 @given(predictions())
 def test_each_exposed_face_is_in_one_rectangle_of_its_class(prediction: OccupancyPrediction) -> None:
-    directions, dropped = exposed_rectangles(prediction, "all", PLENTY)
+    directions, dropped = exposed_rectangles(prediction, ALL, PLENTY)
     assert dropped == 0 and len(directions) == 6
     for found in directions:
         drawn = np.zeros(prediction.grid.size, int)
@@ -53,7 +54,7 @@ def box_of(found: Boxes, index: int) -> tuple[slice, ...]:
 
 @given(predictions())
 def test_each_surface_voxel_is_in_one_box_of_its_class(prediction: OccupancyPrediction) -> None:
-    found, dropped = surface_boxes(prediction, "all", PLENTY)
+    found, dropped = surface_boxes(prediction, ALL, PLENTY)
     assert dropped == 0
     drawn = np.zeros(prediction.grid.size, int)
     for index, key in enumerate(found.keys):
@@ -71,7 +72,7 @@ def test_a_row_of_voxels_is_cut_into_boxes_of_eight_four_two_and_one(axis: int, 
     shape[axis] = length
     labels = np.zeros(shape, np.uint8)
     labels[tuple(slice(None) if other == axis else 1 for other in range(3))] = 9
-    found, _ = surface_boxes(predict(labels), "all", PLENTY)
+    found, _ = surface_boxes(predict(labels), ALL, PLENTY)
     assert len(found.keys) == boxes and found.size[:, axis].sum() == length
     assert (np.delete(found.size, axis, axis=1) == 1).all()
 
@@ -80,7 +81,7 @@ def test_the_codes_of_large_grids_do_not_overflow() -> None:
     labels = np.zeros((1100, 70, 66), np.uint8)
     labels[[0, 1099], [69, 0], [65, 0]] = [9, 11]
     labels[1099, 1] = 9
-    found, _ = surface_boxes(predict(labels), "all", PLENTY)
+    found, _ = surface_boxes(predict(labels), ALL, PLENTY)
     corners = {tuple(map(int, row)) for row in found.lower[found.size.prod(axis=1) == 1]}
     assert corners == {(0, 69, 65), (1099, 0, 0)}
     assert found.size.prod(axis=1).sum() == 68
@@ -88,8 +89,8 @@ def test_the_codes_of_large_grids_do_not_overflow() -> None:
 
 @given(predictions(), st.integers(0, 60))
 def test_the_number_of_boxes_is_the_maximum_or_all(prediction: OccupancyPrediction, most: int) -> None:
-    every, _ = surface_boxes(prediction, "all", PLENTY)
-    found, dropped = surface_boxes(prediction, "all", most)
+    every, _ = surface_boxes(prediction, ALL, PLENTY)
+    found, dropped = surface_boxes(prediction, ALL, most)
     assert len(found.keys) == min(most, len(every.keys))
     assert dropped == max(0, len(every.keys) - most)
     distances = np.hypot(*every.centers(prediction.grid)[:, :2].T)
@@ -100,9 +101,9 @@ def test_the_number_of_boxes_is_the_maximum_or_all(prediction: OccupancyPredicti
 def test_a_block_of_one_class_has_six_rectangles() -> None:
     labels = np.zeros((24, 24, 24), np.uint8)
     labels[8:17, 3:16, 9:12] = 9
-    directions, _ = exposed_rectangles(predict(labels), "all", PLENTY)
+    directions, _ = exposed_rectangles(predict(labels), ALL, PLENTY)
     assert [len(found.keys) for found in directions] == [1] * 6
-    full, _ = exposed_rectangles(predict(np.full((5, 6, 7), 9, np.uint8)), "all", PLENTY)
+    full, _ = exposed_rectangles(predict(np.full((5, 6, 7), 9, np.uint8)), ALL, PLENTY)
     assert [len(found.keys) for found in full] == [1] * 6, "the faces of the grid are exposed"
 
 
@@ -112,7 +113,7 @@ def test_triangles_cover_the_rectangle_and_have_outward_normals() -> None:
     prediction = predict(labels)
     low = np.asarray(prediction.grid.origin) + prediction.grid.resolution * np.array([2, 3, 1])
     high = np.asarray(prediction.grid.origin) + prediction.grid.resolution * np.array([5, 7, 3])
-    for found in exposed_rectangles(prediction, "all", PLENTY)[0]:
+    for found in exposed_rectangles(prediction, ALL, PLENTY)[0]:
         (points,) = found.triangles(prediction.grid)
         expected_low, expected_high = low.copy(), high.copy()
         plane = high if found.is_upper else low
@@ -133,7 +134,7 @@ def test_the_farthest_rectangles_are_dropped() -> None:
     prediction = predict(labels)
     origin = np.array(prediction.grid.origin[:2])
     near = np.hypot(*(origin + 0.2 * np.array([3.5, 10.5]))) < np.hypot(*(origin + 0.2 * np.array([28.5, 10.5])))
-    directions, dropped = exposed_rectangles(prediction, "all", 6)
+    directions, dropped = exposed_rectangles(prediction, ALL, 6)
     assert dropped == 6
     wanted = 3 if near else 28
     for found in directions:
@@ -142,8 +143,8 @@ def test_the_farthest_rectangles_are_dropped() -> None:
 
 @given(predictions(), st.integers(0, 60))
 def test_the_number_of_rectangles_is_the_maximum_or_all(prediction: OccupancyPrediction, most: int) -> None:
-    total = sum(len(found.keys) for found in exposed_rectangles(prediction, "all", PLENTY)[0])
-    directions, dropped = exposed_rectangles(prediction, "all", most)
+    total = sum(len(found.keys) for found in exposed_rectangles(prediction, ALL, PLENTY)[0])
+    directions, dropped = exposed_rectangles(prediction, ALL, most)
     assert sum(len(found.keys) for found in directions) == min(most, total)
     assert dropped == max(0, total - most)
 
@@ -152,7 +153,7 @@ def test_a_negative_number_is_refused() -> None:
     empty = predict(np.zeros((2, 2, 2), np.uint8))
     for merge in (exposed_rectangles, surface_boxes):
         with pytest.raises(OccDepthError, match="max_markers"):
-            merge(empty, "all", -1)
+            merge(empty, ALL, -1)
 
 
 def test_the_border_excludes_completed_voxels_but_not_seen_ones() -> None:
@@ -166,7 +167,7 @@ def test_the_border_excludes_completed_voxels_but_not_seen_ones() -> None:
     )
 
     def shown(border: int) -> set[tuple[int, ...]]:
-        top = exposed_rectangles(prediction, "all", PLENTY, border=border)[0][4]
+        top = exposed_rectangles(prediction, Selection("all", border=border), PLENTY)[0][4]
         return {tuple(int(n) for n in lower) for lower in top.lower[:, :2]}
 
     assert shown(0) == {(1, 6), (6, 10), (6, 6), (11, 3)}

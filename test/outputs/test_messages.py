@@ -25,10 +25,10 @@ from occdepth_ros.errors import OccDepthError
 from occdepth_ros.outputs.faces import exposed_rectangles
 from occdepth_ros.outputs.image import encode_camera_info, encode_depth, encode_rgb
 from occdepth_ros.outputs.markers import SHADES, class_colors, encode_markers
-from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid, traversability
+from occdepth_ros.outputs.occupancy_grid import CostRules, encode_occupancy_grid, traversability
 from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_full, occupancy_stream, semantic_stream
 from occdepth_ros.outputs.points import encode_points
-from occdepth_ros.outputs.selection import Selection, select
+from occdepth_ros.outputs.selection import ALL, Selection, select
 from occdepth_ros.outputs.semantic_grid import encode_semantic_grid
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
@@ -75,7 +75,7 @@ def test_octomap(prediction: OccupancyPrediction, frame_id: str, include: str) -
 def test_boxes_of_markers_have_the_size_the_place_and_the_colour_of_their_voxels(
     prediction: OccupancyPrediction, frame_id: str
 ) -> None:
-    message = deserialize_message(encode_markers(prediction, frame_id, "all"), MarkerArray)
+    message = deserialize_message(encode_markers(prediction, frame_id, ALL), MarkerArray)
     first, *lists = message.markers
     assert first.action == Marker.DELETEALL
     grid, colors = prediction.grid, class_colors(prediction.classes)
@@ -106,14 +106,14 @@ def test_boxes_of_markers_have_the_size_the_place_and_the_colour_of_their_voxels
 
 @pytest.mark.parametrize("frame_id", FRAMES)
 def test_triangles_of_markers_are_shaded_by_direction(prediction: OccupancyPrediction, frame_id: str) -> None:
-    message = deserialize_message(encode_markers(prediction, frame_id, "all", style="triangles"), MarkerArray)
+    message = deserialize_message(encode_markers(prediction, frame_id, ALL, style="triangles"), MarkerArray)
     first, *lists = message.markers
     assert first.action == Marker.DELETEALL
     for marker in message.markers:
         check_header(marker.header, frame_id)
         assert marker.pose.orientation.w == 1.0
     assert {marker.ns for marker in lists} <= {"seen", "completed"}
-    directions, _ = exposed_rectangles(prediction, "all", 10**6)
+    directions, _ = exposed_rectangles(prediction, ALL, 10**6)
     for completed, name in enumerate(("seen", "completed")):
         expected = sum(int(((found.keys > 255) == completed).sum()) for found in directions)
         found = [marker for marker in lists if marker.ns == name]
@@ -140,9 +140,9 @@ def test_an_unknown_style_of_markers_is_refused(prediction: OccupancyPrediction)
 
 def test_markers_of_an_empty_scene_delete_previous_markers_and_show_the_cameras() -> None:
     empty = predict(np.zeros((4, 4, 4), np.uint8))
-    message = deserialize_message(encode_markers(empty, "map", "all"), MarkerArray)
+    message = deserialize_message(encode_markers(empty, "map", ALL), MarkerArray)
     assert [marker.action for marker in message.markers] == [Marker.DELETEALL]
-    message = deserialize_message(encode_markers(empty, "map", "all", rig=small_rig()), MarkerArray)
+    message = deserialize_message(encode_markers(empty, "map", ALL, rig=small_rig()), MarkerArray)
     assert [(marker.ns, marker.type) for marker in message.markers[1:]] == [("cameras", Marker.LINE_LIST)]
     assert len(message.markers[1].points) == len(message.markers[1].colors) == 32
 
@@ -175,7 +175,7 @@ def test_rgb_images_are_written_row_by_row() -> None:
 @pytest.mark.parametrize("frame_id", FRAMES)
 @pytest.mark.parametrize("include", ["seen", "all"])
 def test_points(prediction: OccupancyPrediction, frame_id: str, include: str) -> None:
-    message = deserialize_message(encode_points(prediction, frame_id, include), PointCloud2)
+    message = deserialize_message(encode_points(prediction, frame_id, Selection(include)), PointCloud2)
     check_header(message.header, frame_id)
     types = {PointField.FLOAT32: "<f4", PointField.UINT8: "u1"}
     assert [field.name for field in message.fields] == ["x", "y", "z", "rgb", "label", "confidence", "visibility"]
@@ -223,7 +223,7 @@ def test_semantic_grid(prediction: OccupancyPrediction, frame_id: str) -> None:
 
 @pytest.mark.parametrize("frame_id", FRAMES)
 def test_occupancy_grid(prediction: OccupancyPrediction, frame_id: str) -> None:
-    data = encode_occupancy_grid(prediction, frame_id, "all", 0.2, 1.0)
+    data = encode_occupancy_grid(prediction, frame_id, ALL, CostRules(0.2, 1.0))
     message = deserialize_message(data, OccupancyGrid)
     check_header(message.header, frame_id)
     grid = prediction.grid
@@ -233,7 +233,7 @@ def test_occupancy_grid(prediction: OccupancyPrediction, frame_id: str) -> None:
     position = message.info.origin.position
     assert (position.x, position.y, position.z) == grid.origin
     assert message.info.origin.orientation.w == 1.0
-    costs = traversability(prediction, "all", 0.2, 1.0)
+    costs = traversability(prediction, ALL, CostRules(0.2, 1.0))
     for x in range(grid.size[0]):
         for y in range(grid.size[1]):
             assert message.data[y * message.info.width + x] == costs[x, y]

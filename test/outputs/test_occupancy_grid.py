@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occdepth_ros.errors import OccDepthError
-from occdepth_ros.outputs.occupancy_grid import FREE, LETHAL, NO_INFORMATION, traversability
+from occdepth_ros.outputs.occupancy_grid import FREE, LETHAL, NO_INFORMATION, CostRules, traversability
+from occdepth_ros.outputs.selection import ALL, IN_VIEW, Selection
 from occdepth_ros.prediction import OccupancyPrediction
 
 ROAD, CAR, VEGETATION, SIGN = 9, 1, 15, 19
-BAND = 0.3, 2.0
 """Height band in metres. It contains the second to the tenth voxel of 0.2 m above the ground."""
 
 
@@ -24,7 +24,7 @@ def cost(column: dict[int, int], fill: int = 255) -> int:
     for layer, label in column.items():
         labels[0, 0, layer] = label
     labels[1, 0, 2] = ROAD
-    return int(traversability(predict(labels), "all", *BAND)[0, 0])
+    return int(traversability(predict(labels), ALL)[0, 0])
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_columns(column: dict[int, int], fill: int, expected: int) -> None:
 def test_no_column_is_free_without_ground() -> None:
     labels = np.zeros((2, 2, 8), np.uint8)
     labels[0, 0, 7] = VEGETATION
-    assert traversability(predict(labels), "all", *BAND).tolist() == [[LETHAL, NO_INFORMATION], [NO_INFORMATION] * 2]
+    assert traversability(predict(labels), ALL).tolist() == [[LETHAL, NO_INFORMATION], [NO_INFORMATION] * 2]
 
 
 def test_columns_without_ground_use_the_height_of_the_nearest_ground() -> None:
@@ -65,8 +65,8 @@ def test_columns_without_ground_use_the_height_of_the_nearest_ground() -> None:
     labels[0, 0, 1] = ROAD
     labels[8, 0, 12] = ROAD
     labels[1:8, 0, 5] = CAR  # 0.6 m above the low ground, below the high one
-    assert traversability(predict(labels), "all", *BAND)[:, 0].tolist()[:4] == [FREE, LETHAL, LETHAL, LETHAL]
-    assert traversability(predict(labels), "all", *BAND)[5:, 0].tolist() == [NO_INFORMATION] * 3 + [FREE]
+    assert traversability(predict(labels), ALL)[:, 0].tolist()[:4] == [FREE, LETHAL, LETHAL, LETHAL]
+    assert traversability(predict(labels), ALL)[5:, 0].tolist() == [NO_INFORMATION] * 3 + [FREE]
 
 
 def test_voxels_that_are_not_selected_have_no_effect() -> None:
@@ -76,8 +76,8 @@ def test_voxels_that_are_not_selected_have_no_effect() -> None:
     visibility = np.ones_like(labels)
     visibility[0, 0, 4] = 2
     prediction = predict(labels, visibility=visibility)
-    assert traversability(prediction, "seen", *BAND).tolist() == [[FREE, FREE]]
-    assert traversability(prediction, "seen+completed", *BAND).tolist() == [[LETHAL, FREE]]
+    assert traversability(prediction, Selection("seen")).tolist() == [[FREE, FREE]]
+    assert traversability(prediction, IN_VIEW).tolist() == [[LETHAL, FREE]]
 
 
 @given(predictions(), st.integers(-3, 6), st.integers(1, 9))
@@ -85,7 +85,7 @@ def test_costs_agree_with_a_column_by_column_computation(
     prediction: OccupancyPrediction, low: int, extent: int
 ) -> None:
     resolution = prediction.grid.resolution
-    costs = traversability(prediction, "all", low * resolution, (low + extent) * resolution, max_step=100.0)
+    costs = traversability(prediction, ALL, CostRules(low * resolution, (low + extent) * resolution, max_step=100.0))
     ground = prediction.classes.is_ground[prediction.labels]
     for x, y in np.argwhere(ground.any(axis=2)):
         column = prediction.labels[x, y]
@@ -102,7 +102,7 @@ def test_costs_agree_with_a_column_by_column_computation(
 @pytest.mark.parametrize("band", [(1.0, 1.0), (2.0, 1.0), (float("nan"), 1.0), (0.0, float("inf"))])
 def test_an_empty_band_is_refused(band: tuple[float, float]) -> None:
     with pytest.raises(OccDepthError, match="empty"):
-        traversability(predict(np.zeros((1, 1, 4), np.uint8)), "all", *band)
+        CostRules(*band)
 
 
 def test_completed_ground_has_the_configured_cost() -> None:
@@ -112,13 +112,13 @@ def test_completed_ground_has_the_configured_cost() -> None:
     visibility[0, 0] = 2
     prediction = predict(labels, visibility=visibility)
     for cost in (NO_INFORMATION, FREE, 60):
-        assert traversability(prediction, "all", *BAND, completed_cost=cost).tolist() == [[cost, FREE]]
-    assert traversability(prediction, "all", *BAND).tolist() == [[NO_INFORMATION, FREE]]
+        assert traversability(prediction, ALL, CostRules(completed_cost=cost)).tolist() == [[cost, FREE]]
+    assert traversability(prediction, ALL).tolist() == [[NO_INFORMATION, FREE]]
 
 
 @given(predictions())
 def test_only_seen_ground_is_free(prediction: OccupancyPrediction) -> None:
-    free = traversability(prediction, "all", *BAND) == FREE
+    free = traversability(prediction, ALL) == FREE
     ground = prediction.classes.is_ground[prediction.labels] & (prediction.visibility == 1)
     assert not (free & ~ground.any(axis=2)).any()
 
@@ -126,7 +126,7 @@ def test_only_seen_ground_is_free(prediction: OccupancyPrediction) -> None:
 @pytest.mark.parametrize("arguments", [{"max_step": 0.0}, {"max_step": float("nan")}, {"completed_cost": 100}])
 def test_arguments_out_of_range_are_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(OccDepthError):
-        traversability(predict(np.zeros((1, 1, 4), np.uint8)), "all", *BAND, **arguments)
+        CostRules(**arguments)  # type: ignore[arg-type]
 
 
 def test_confidence_becomes_cost_on_request_and_steps_stay_lethal() -> None:
@@ -137,6 +137,6 @@ def test_confidence_becomes_cost_on_request_and_steps_stay_lethal() -> None:
     confidence = np.full(labels.shape, 255, np.uint8)
     confidence[0, 0, 5:7] = 51, 102
     prediction = predict(labels, confidence=confidence)
-    costs = traversability(prediction, "all", *BAND, confidence_cost=True)[:, 0]
+    costs = traversability(prediction, ALL, CostRules(confidence_cost=True))[:, 0]
     assert costs.tolist() == [40, FREE, LETHAL, LETHAL]
-    assert traversability(prediction, "all", *BAND)[0, 0] == LETHAL
+    assert traversability(prediction, ALL)[0, 0] == LETHAL

@@ -11,7 +11,7 @@ from hypothesis import given
 
 from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.outputs.selection import Selection
+from occdepth_ros.outputs.selection import ALL, Selection
 from occdepth_ros.outputs.voxel_grid import colored_cells, encode_nav2_voxel_grid
 from occdepth_ros.prediction import OccupancyPrediction
 
@@ -65,7 +65,7 @@ def test_free_space_that_was_not_seen_is_unknown_to_nav2(nav2_type: Any) -> None
 def test_cells_have_the_colours_of_the_occupied_voxels_and_are_transparent_elsewhere(
     prediction: OccupancyPrediction,
 ) -> None:
-    cells = colored_cells(prediction, "all")
+    cells = colored_cells(prediction, ALL)
     alpha = cells.rgba[..., 3].transpose(2, 1, 0)
     low = np.rint((np.asarray(cells.origin) - prediction.grid.origin) / prediction.grid.resolution).astype(int)
     whole = np.zeros(prediction.grid.size, np.uint8)
@@ -88,7 +88,7 @@ def test_the_foxglove_message_has_the_strides_of_its_cells() -> None:
     labels = np.full((9, 8, 7), 255, np.uint8)
     labels[2, 3, 1], labels[5, 4, 6] = 9, 1
     prediction = predict(labels, grid=VoxelGrid((0.0, -1.0, -2.0), labels.shape, 0.2))
-    cells = colored_cells(prediction, "all")
+    cells = colored_cells(prediction, ALL)
     data = encode_foxglove_voxels(types.VoxelGrid, types.PackedElementField, cells, 1_500_000_000, "velodyne")
     message = deserialize_message(data, types.VoxelGrid)
     assert (message.column_count, message.row_count) == (4, 2)
@@ -130,11 +130,11 @@ def test_the_object_of_a_later_release_has_the_same_content() -> None:
 
     labels = np.full((9, 8, 7), 255, np.uint8)
     labels[2, 3, 1], labels[5, 4, 6] = 9, 1
-    options = types.VoxelGrid, types.PackedElementField, colored_cells(predict(labels), "all"), 1_500_000_000, "map"
+    options = types.VoxelGrid, types.PackedElementField, colored_cells(predict(labels), ALL), 1_500_000_000, "map"
     assert deserialize_message(encode_foxglove_voxels(*options), types.VoxelGrid) == foxglove_object(*options)
 
 
 def test_without_occupied_voxels_one_transparent_cell_replaces_the_former_ones() -> None:
-    cells = colored_cells(predict(np.zeros((4, 4, 4), np.uint8)), "all")
+    cells = colored_cells(predict(np.zeros((4, 4, 4), np.uint8)), ALL)
     assert cells.rgba.shape == (1, 1, 1, 4)
     assert not cells.rgba.any()

@@ -29,7 +29,7 @@ def terrain(*, bridge: bool) -> np.ndarray:
 
 @pytest.mark.parametrize("bridge", [True, False])
 def test_paths_cross_no_drop_and_no_obstacle(bridge: bool) -> None:
-    costs = traversability(predict(terrain(bridge=bridge), grid=GRID), "seen+completed", 0.3, 2.0)
+    costs = traversability(predict(terrain(bridge=bridge), grid=GRID))
     assert (costs[44:54, 20:50] == -1).all() and (costs[20:22, 20:50] == LETHAL).all()
     cells = traversable(costs, 2.0)
     path = shortest_path(cells, (4, 40), (75, 66))

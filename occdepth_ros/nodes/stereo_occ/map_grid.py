@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.nodes.stereo_occ.output_specs import Result
+from occdepth_ros.nodes.stereo_occ.output_specs import Result, cost_map_inputs
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.outputs.occupancy_grid import NO_INFORMATION, encode_costs, encode_update, traversability
 
@@ -54,16 +54,7 @@ class MapGrid:
     def _costs(self, result: Result, settings: Settings) -> tuple[Costs, VoxelGrid]:
         """Return the costs of all columns of the window, `[X, Y]`, and the window."""
         if self._computed is None or self._computed[0] is not result.prediction:
-            costs = traversability(
-                result.prediction,
-                settings.occupancy_grid_include,
-                settings.occupancy_min_height,
-                settings.occupancy_max_height,
-                settings.min_confidence,
-                max_step=settings.occupancy_max_step,
-                completed_cost=settings.occupancy_completed_cost,
-                confidence_cost=settings.occupancy_confidence_cost,
-            )
+            costs = traversability(result.prediction, *cost_map_inputs(settings))
             grid = result.window or result.prediction.grid
             whole = np.full(grid.size[:2], NO_INFORMATION, np.int8)
             x, y, _ = result.prediction.grid.offset_to(grid)

@@ -24,7 +24,7 @@ from occdepth_ros.outputs.image import encode_camera_info, encode_depth, encode_
 from occdepth_ros.outputs.label_info import encode_label_info
 from occdepth_ros.outputs.markers import encode_markers
 from occdepth_ros.outputs.obstacle_distance import encode_obstacle_distance
-from occdepth_ros.outputs.occupancy_grid import encode_occupancy_grid
+from occdepth_ros.outputs.occupancy_grid import CostRules, encode_occupancy_grid
 from occdepth_ros.outputs.octomap import encode_octomap_binary, encode_octomap_full, encode_planning_scene_world
 from occdepth_ros.outputs.points import encode_point_confidence, encode_point_labels, encode_points
 from occdepth_ros.outputs.selection import Include, Selection
@@ -113,10 +113,27 @@ class OutputSpec:
         return next((rate for rate in rates if rate), 0.0)
 
 
+def selection_of(include: Include, result: Result, settings: Settings) -> Selection:
+    """Return the voxels of an output by its parameter `*_include` and the parameters of all outputs."""
+    return Selection(include, settings.min_confidence, result.border(settings))
+
+
 def octree_selection(result: Result, settings: Settings) -> Selection:
     """Return the voxels of the OctoMaps and of `~/voxel_grid`."""
-    include, free = settings.octomap_include, settings.octomap_completed_free
-    return Selection(include, settings.min_confidence, result.border(settings), completed_free=free)
+    selection = selection_of(settings.octomap_include, result, settings)
+    return replace(selection, completed_free=settings.octomap_completed_free)
+
+
+def cost_map_inputs(settings: Settings) -> tuple[Selection, CostRules]:
+    """Return the voxels and the rules of `~/occupancy_grid` and `~/map/occupancy_grid`."""
+    rules = CostRules(
+        settings.occupancy_min_height,
+        settings.occupancy_max_height,
+        settings.occupancy_max_step,
+        settings.occupancy_completed_cost,
+        settings.occupancy_confidence_cost,
+    )
+    return Selection(settings.occupancy_grid_include, settings.min_confidence), rules
 
 
 def _octomap_binary(result: Result, settings: Settings) -> bytes:
@@ -133,42 +150,30 @@ def _markers(result: Result, settings: Settings) -> bytes:
     return encode_markers(
         result.prediction,
         result.grid_frame,
-        settings.markers_include,
+        selection_of(settings.markers_include, result, settings),
         settings.max_markers,
-        settings.min_confidence,
-        border=result.border(settings),
         rig=result.rig,
         style=settings.markers_style,
     )
 
 
 def _points(result: Result, settings: Settings) -> bytes:
-    options = settings.points_include, settings.min_confidence, result.border(settings)
-    return encode_points(result.prediction, result.grid_frame, *options)
+    selection = selection_of(settings.points_include, result, settings)
+    return encode_points(result.prediction, result.grid_frame, selection)
 
 
 def _occupancy_grid(result: Result, settings: Settings) -> bytes:
-    return encode_occupancy_grid(
-        result.prediction,
-        result.grid_frame,
-        settings.occupancy_grid_include,
-        settings.occupancy_min_height,
-        settings.occupancy_max_height,
-        settings.min_confidence,
-        max_step=settings.occupancy_max_step,
-        completed_cost=settings.occupancy_completed_cost,
-        confidence_cost=settings.occupancy_confidence_cost,
-    )
+    return encode_occupancy_grid(result.prediction, result.grid_frame, *cost_map_inputs(settings))
 
 
 def _point_labels(result: Result, settings: Settings) -> bytes:
-    options = settings.points_include, settings.min_confidence, result.border(settings)
-    return encode_point_labels(result.prediction, result.grid_frame, *options)
+    selection = selection_of(settings.points_include, result, settings)
+    return encode_point_labels(result.prediction, result.grid_frame, selection)
 
 
 def _point_confidence(result: Result, settings: Settings) -> bytes:
-    options = settings.points_include, settings.min_confidence, result.border(settings)
-    return encode_point_confidence(result.prediction, result.grid_frame, *options)
+    selection = selection_of(settings.points_include, result, settings)
+    return encode_point_confidence(result.prediction, result.grid_frame, selection)
 
 
 def _label_info(result: Result, settings: Settings) -> bytes:
@@ -183,9 +188,7 @@ def _cloud(include: Include, *, ground: bool) -> Encoder:
         return encode_points(
             result.prediction,
             result.camera_frame,
-            include,
-            settings.min_confidence,
-            result.border(settings),
+            selection_of(include, result, settings),
             ground=ground,
             frame_from_grid=result.rig.left_from_grid,
         )
@@ -230,8 +233,8 @@ def _voxel_grid(result: Result, settings: Settings) -> bytes:
 
 def _foxglove_voxels(result: Result, settings: Settings) -> bytes:
     assert FOXGLOVE_VOXELS is not None and FOXGLOVE_FIELD is not None
-    options = settings.points_include, settings.min_confidence, result.border(settings)
-    cells = colored_cells(result.prediction, *options)
+    selection = selection_of(settings.points_include, result, settings)
+    cells = colored_cells(result.prediction, selection)
     stamp_ns = result.prediction.stamp_ns
     return encode_foxglove_voxels(FOXGLOVE_VOXELS, FOXGLOVE_FIELD, cells, stamp_ns, result.grid_frame)
 

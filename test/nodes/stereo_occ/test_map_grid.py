@@ -68,7 +68,7 @@ def expected(shown: Result) -> npt.NDArray[np.int8]:
     assert shown.window is not None
     out = np.full(shown.window.size[:2], -1, np.int8)
     x, y, _ = shown.prediction.grid.offset_to(shown.window)
-    out[x : x + 16, y : y + 16] = traversability(shown.prediction, "seen+completed", 0.3, 2.0)
+    out[x : x + 16, y : y + 16] = traversability(shown.prediction)
     return out.T
 
 

@@ -60,7 +60,7 @@ def predict(depth: npt.NDArray[np.float64]) -> OccupancyPrediction:
 
 def costs_ahead(prediction: OccupancyPrediction) -> npt.NDArray[np.int8]:
     """The costs within 1 m of the axis, `[X, 10]`."""
-    return traversability(prediction, "seen+completed", 0.3, 2.0)[:, 27:37]
+    return traversability(prediction)[:, 27:37]
 
 
 def rows_between(low: float, high: float) -> npt.NDArray[np.bool_]:

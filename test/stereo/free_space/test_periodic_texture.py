@@ -173,7 +173,7 @@ def test_ground_below_an_ambiguous_surface_does_not_count_as_seen() -> None:
     nearest[:40] = 4.0
     volumes = FreeSpaceGuard(make_rig(), GRID).limited(labels, confidence, visibility, nearest)
     depth = np.full((1, 1), np.nan, np.float32)
-    costs = traversability(OccupancyPrediction(GRID, *volumes, depth), "seen+completed", 0.3, 2.0)
+    costs = traversability(OccupancyPrediction(GRID, *volumes, depth))
     x = GRID.axis_centers(0)
     assert (costs[x > 5.0][:, 18:22] != FREE).all()
     assert (costs[(x > 1.5) & (x < 2.5)] == FREE).all()
