@@ -22,6 +22,7 @@ from benchmarks.ghosts import LIMIT_S, measure
 from benchmarks.scenes import street
 from occdepth_ros.mapping import OccupancyMap
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
+from occdepth_ros.rotation import from_roll_pitch_yaw
 
 FRAMES = 60
 STEP_M = 1.0
@@ -158,12 +159,7 @@ def timed(call: Callable[[], object]) -> Times:
 def pose_at(index: int) -> npt.NDArray[np.float64]:
     """Return the pose of a vehicle that turns slowly and pitches by up to two degrees."""
     yaw, pitch, roll = 0.01 * index, 0.03 * np.sin(0.3 * index), 0.02 * np.cos(0.2 * index)
-    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
     pose = np.eye(4)
-    pose[:3, :3] = (
-        np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-        @ np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-        @ np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
-    )
+    pose[:3, :3] = from_roll_pitch_yaw(roll, pitch, yaw)
     pose[0, 3] = STEP_M * index
     return pose

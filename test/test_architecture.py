@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "occdepth_ros"
 DIAGRAM = ROOT / "docs" / "architecture.md"
-NOUNS = {"grid", "camera", "classes", "prediction", "errors", "files", "compiled"}
+NOUNS = {"grid", "camera", "classes", "prediction", "errors", "files", "compiled", "rotation"}
 GENERATED = {"msg", "srv", "action", "__version__"}
 ROS = re.compile(r"(rclpy|launch|launch_ros|tf2_ros|diagnostic_updater|std_srvs|rosidl\w*|\w+_msgs)(\.|$)")
 

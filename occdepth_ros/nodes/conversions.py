@@ -13,6 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError
 from occdepth_ros.nodes.faults import Component, NamedError
+from occdepth_ros.rotation import from_quaternion, from_roll_pitch_yaw
 from occdepth_ros.sources.encodings import EncodingError, ImageDecoder
 from occdepth_ros.stereo.calibration.camera_info import CameraCalibration
 
@@ -99,20 +100,7 @@ def pose_of(translation: Sequence[float], rotation: Sequence[float]) -> Matrix:
     """
     pose = np.eye(4)
     pose[:3, 3] = translation
-    if len(rotation) == 3:
-        (sr, sp, sy), (cr, cp, cy) = np.sin(rotation), np.cos(rotation)
-        pose[:3, :3] = [
-            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-            [-sp, cp * sr, cp * cr],
-        ]
-        return pose
-    x, y, z, w = np.asarray(rotation, np.float64) / np.linalg.norm(rotation)
-    pose[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
+    pose[:3, :3] = from_roll_pitch_yaw(*rotation) if len(rotation) == 3 else from_quaternion(rotation)
     return pose
 
 

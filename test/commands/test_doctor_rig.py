@@ -21,7 +21,7 @@ from helpers.raytraced import BASELINE, HEIGHT, WIDTH, intrinsics, pinhole_rays,
 
 from occdepth_ros.cli import main
 from occdepth_ros.commands.doctor.findings import Finding, State
-from occdepth_ros.commands.doctor.rig_findings import coverage_finding, pose_findings, quaternion
+from occdepth_ros.commands.doctor.rig_findings import coverage_finding, pose_findings
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.sources import open_source
 from occdepth_ros.stereo.ground.pose import GroundPoseMeter
@@ -164,15 +164,6 @@ def test_a_grid_behind_the_cameras_is_named(tmp_path: Path) -> None:
     grid = VoxelGrid((-60.0, -25.6, -2.0), (256, 256, 32), 0.2, "base_link")
     assert coverage_finding(source.rig, grid, None).state is State.WRONG
     assert coverage_finding(source.rig, VoxelGrid.semantic_kitti("base_link"), None).state is State.OK
-
-
-@pytest.mark.parametrize("axis", [(0.0, 0.0, 0.0), (3.1415, 0.0, 0.0), (0.3, -1.2, 0.5)])
-def test_the_quaternion_gives_the_rotation_back(axis: tuple[float, float, float]) -> None:
-    rotation = cv2.Rodrigues(np.array(axis))[0]
-    x, y, z, w = quaternion(rotation)
-    half = 2 * np.arctan2(np.linalg.norm([x, y, z]), w)
-    direction = np.array([x, y, z]) / max(float(np.linalg.norm([x, y, z])), 1e-12)
-    np.testing.assert_allclose(cv2.Rodrigues(direction * half)[0], rotation, atol=1e-6)
 
 
 def test_a_source_and_live_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:

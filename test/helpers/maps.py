@@ -9,6 +9,7 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.mapping import MapConfig
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
+from occdepth_ros.rotation import from_roll_pitch_yaw
 
 GRID = VoxelGrid((0.0, -1.6, -0.8), (16, 16, 8), 0.2)
 SMALL = MapConfig(size=(48, 48, 32), max_bytes=2 << 20)
@@ -33,13 +34,8 @@ def predict(
 def pose(
     x: float = 0.0, y: float = 0.0, z: float = 0.0, *, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0
 ) -> npt.NDArray[np.float64]:
-    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
     out = np.eye(4)
-    out[:3, :3] = (
-        np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-        @ np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-        @ np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
-    )
+    out[:3, :3] = from_roll_pitch_yaw(roll, pitch, yaw)
     out[:3, 3] = x, y, z
     return out
 

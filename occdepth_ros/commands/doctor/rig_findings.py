@@ -10,6 +10,7 @@ import numpy as np
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.commands.doctor.findings import Finding, State
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.rotation import quaternion_of
 from occdepth_ros.stereo.calibration.extrinsics_checks import CameraPose, share_in_view
 from occdepth_ros.stereo.ground.pose import (
     ENOUGH,
@@ -195,27 +196,9 @@ def _corrected(rig: StereoRig, grid: VoxelGrid, measured: GroundPose, *, is_base
     x, y, z = pose[:3, 3]
     return (
         f"left optical frame in {grid.frame_id}: translation ({x:.3f}, {y:.3f}, {z:.3f}) m, quaternion xyzw "
-        f"({', '.join(f'{value:.4f}' for value in quaternion(pose[:3, :3]))}); --measured-pose and the parameter "
+        f"({', '.join(f'{value:.4f}' for value in quaternion_of(pose[:3, :3]))}); --measured-pose and the parameter "
         "measured_extrinsics use it"
     )
-
-
-def quaternion(rotation: np.ndarray) -> tuple[float, float, float, float]:
-    """Return x, y, z, w with w >= 0 of a rotation matrix, `[3, 3]`."""
-    # the eigenvector of the largest eigenvalue (Bar-Itzhack, 2000) is accurate for every rotation
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation
-    symmetric = np.array(
-        [
-            [xx - yy - zz, yx + xy, zx + xz, zy - yz],
-            [yx + xy, yy - xx - zz, zy + yz, xz - zx],
-            [zx + xz, zy + yz, zz - xx - yy, yx - xy],
-            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
-        ]
-    )
-    vector = np.linalg.eigh(symmetric / 3)[1][:, -1]
-    vector = vector if vector[3] >= 0 else -vector
-    x, y, z, w = (float(value) + 0.0 for value in vector)
-    return x, y, z, w
 
 
 def _signed(value: float, digits: int) -> str:

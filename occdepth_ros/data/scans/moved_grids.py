@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from occdepth_ros.rotation import from_roll_pitch_yaw
+
 
 @dataclass(frozen=True)
 class GridMotion:
@@ -32,16 +34,6 @@ class GridMotion:
         yaw = rng.uniform(-self.yaw, self.yaw)
         pitch, roll = rng.normal(0, self.tilt, 2)
         pose = np.eye(4)
-        pose[:3, :3] = _about(2, yaw) @ _about(1, pitch) @ _about(0, roll)
+        pose[:3, :3] = from_roll_pitch_yaw(roll, pitch, yaw)
         pose[:3, 3] = rng.uniform(self.lowest, self.highest)
         return pose
-
-
-def _about(axis: int, angle: float) -> npt.NDArray[np.float64]:
-    """Return the right-handed rotation about one axis by an angle in radians, `[3, 3]`."""
-    a, b = (axis + 1) % 3, (axis + 2) % 3
-    out = np.eye(3)
-    out[a, a] = out[b, b] = np.cos(angle)
-    out[b, a] = np.sin(angle)
-    out[a, b] = -out[b, a]
-    return out

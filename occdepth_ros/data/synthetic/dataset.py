@@ -22,6 +22,7 @@ from occdepth_ros.data.synthetic.rendering.shadow_map import ShadowMap
 from occdepth_ros.data.synthetic.scene.layout import Scene, make_scene
 from occdepth_ros.errors import SourceError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.rotation import from_roll_pitch_yaw
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 KITTI_FOCAL = 718.0 / 1242
@@ -156,28 +157,18 @@ def _rig(rng: np.random.Generator, width: int, height: int) -> StereoRig:
     left = PinholeCamera(np.hstack([k, shift]), width, height)
     shift[0] = -focal * np.clip(rng.normal(0.535, 0.06), 0.35, 0.75)
     pitch, yaw, roll = rng.normal((0.006, 0, 0), (0.008, 0.004, 0.004))
-    axes = rotation_of(yaw, pitch, roll) @ np.array([[0, -1.0, 0], [0, 0, -1.0], [1.0, 0, 0]]).T
+    axes = from_roll_pitch_yaw(roll, pitch, yaw) @ np.array([[0, -1.0, 0], [0, 0, -1.0], [1.0, 0, 0]]).T
     from_grid = np.eye(4)
     from_grid[:3, :3] = axes.T
     from_grid[:3, 3] = axes.T @ -rng.normal((0.29, 0.0, -0.075), (0.05, 0.03, 0.03))
     return StereoRig(left, PinholeCamera(np.hstack([k, shift]), width, height), from_grid)
 
 
-def rotation_of(yaw: float, pitch: float, roll: float) -> Matrix:
-    """Return the rotation `[3, 3]` about z, then y (nose down where positive), then x, radians."""
-    cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
-    return np.asarray(
-        np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-        @ np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-        @ np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
-    )
-
-
 def _pose(rng: np.random.Generator, scene: Scene) -> Matrix:
     """Return the pose of the LiDAR in the world, `[4, 4]`; that of KITTI is pitched down by 0.011 rad."""
     pose = np.eye(4)
     yaw, pitch, roll = rng.normal((0, 0.011, 0), (0.03, 0.007, 0.008))
-    pose[:3, :3] = rotation_of(yaw, pitch, roll)
+    pose[:3, :3] = from_roll_pitch_yaw(roll, pitch, yaw)
     y = scene.lane + rng.normal(0, 0.3)
     pose[:3, 3] = [0, y, float(scene.ground.height(0.0, y)) + rng.normal(1.73, 0.04)]
     return pose
@@ -190,7 +181,7 @@ def along_lane(scene: Scene, pose: Matrix, distance: float) -> Matrix:
     middle, ahead = (scene.ground.middle(x + steps + step) for step in (0.0, 1.0))
     slope = ahead - middle
     out = pose.copy()
-    out[:3, :3] = rotation_of(float(np.diff(np.arctan(slope))[0]), 0, 0) @ pose[:3, :3]
+    out[:3, :3] = from_roll_pitch_yaw(0, 0, float(np.diff(np.arctan(slope))[0])) @ pose[:3, :3]
     out[0, 3] += distance
     out[1, 3] += float(np.diff(middle)[0])
     out[2, 3] += float(scene.ground.height(out[0, 3], out[1, 3]) - scene.ground.height(x, y))

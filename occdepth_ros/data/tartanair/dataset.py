@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError, SourceError
+from occdepth_ros.rotation import from_quaternion
 from occdepth_ros.sources.images import missing_names, read_image
 from occdepth_ros.sources.tables import read_rows
 
@@ -173,16 +174,8 @@ def read_ned_poses(path: Path) -> Matrix:
     bad = np.abs(length - 1) > 1e-2
     if bad.any():
         raise SourceError(f"the quaternion of line {int(bad.argmax()) + 1} does not have length 1", where=str(path))
-    x, y, z, w = (rows[:, 3:] / length[:, None]).T
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
-    rotation = np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-    poses[:, :3, :3] = rotation.transpose(2, 0, 1) @ OPTICAL_FROM_NED.T
+    poses[:, :3, :3] = from_quaternion(rows[:, 3:]) @ OPTICAL_FROM_NED.T
     poses[:, :3, 3] = rows[:, :3]
     return poses
 

@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.nodes.conversions import time_message
-from occdepth_ros.sources.bags.tf import quaternion_of
+from occdepth_ros.rotation import quaternion_of
 
 
 def image_message(image: npt.NDArray[np.uint8], frame_id: str, *, grey: bool) -> Image:

@@ -1,15 +1,15 @@
-"""The transforms of a bag: a tree of frames whose poses are interpolated over time, and quaternions of rotations."""
+"""The transforms of a bag: a tree of frames whose poses are interpolated over time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.errors import InputWarning
+from occdepth_ros.rotation import from_quaternion
 
 MIN_NORM, MAX_NORM_ERROR = 1e-6, 0.01
 """Smallest norm of a quaternion that is a rotation, and largest deviation from 1 without a warning."""
@@ -132,20 +132,7 @@ class TransformTree:
 
 def _matrix(row: Matrix) -> Matrix:
     """Convert a translation and a quaternion x, y, z, w to a matrix `[4, 4]`."""
-    x, y, z, w = row[3:] / np.linalg.norm(row[3:])
     pose = np.eye(4)
-    pose[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
+    pose[:3, :3] = from_quaternion(row[3:])
     pose[:3, 3] = row[:3]
     return pose
-
-
-def quaternion_of(rotation: Matrix) -> tuple[float, float, float, float]:
-    """Return the unit quaternion x, y, z, w of a rotation matrix `[3, 3]`; w is not negative."""
-    vector = cv2.Rodrigues(np.asarray(rotation, np.float64))[0].ravel()
-    angle = float(np.linalg.norm(vector))
-    x, y, z = vector * (np.sin(angle / 2) / angle if angle > 1e-12 else 0.5)
-    return float(x), float(y), float(z), float(np.cos(angle / 2))

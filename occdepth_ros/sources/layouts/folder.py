@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
+from occdepth_ros.rotation import from_quaternion
 from occdepth_ros.sources.base import SourceDescription
 from occdepth_ros.sources.frame_names import assumed_stamps
 from occdepth_ros.sources.images import Size, read_image
@@ -129,16 +130,11 @@ def _grid_from_left(entry: object, file: Path) -> Matrix:
     if not isinstance(entry, Mapping):
         raise CalibrationError("grid_from_left has no translation and rotation", where=str(file))
     translation = numbers_of(entry.get("translation", (0, 0, 0)), 3, "grid_from_left: translation", file)
-    x, y, z, w = quaternion = numbers_of(entry.get("rotation", LEVEL), 4, "grid_from_left: rotation", file)
+    quaternion = numbers_of(entry.get("rotation", LEVEL), 4, "grid_from_left: rotation", file)
     if abs(float(np.linalg.norm(quaternion)) - 1) > 1e-2:
         raise CalibrationError("the quaternion of grid_from_left does not have length 1", where=str(file))
-    x, y, z, w = quaternion / np.linalg.norm(quaternion)
     pose = np.eye(4)
-    pose[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
+    pose[:3, :3] = from_quaternion(quaternion)
     pose[:3, 3] = translation
     return pose
 

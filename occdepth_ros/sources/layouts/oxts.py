@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.errors import SourceError
+from occdepth_ros.rotation import from_roll_pitch_yaw
 from occdepth_ros.sources.tables import read_rows
 
 EARTH_RADIUS = 6378137.0
@@ -61,18 +62,5 @@ def mercator_poses(records: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     )
     poses = np.tile(np.eye(4), (len(records), 1, 1))
     poses[:, :3, 3] = position - position[0]
-    poses[:, :3, :3] = _rotations(records[:, _ROLL], records[:, _PITCH], records[:, _YAW])
+    poses[:, :3, :3] = from_roll_pitch_yaw(records[:, _ROLL], records[:, _PITCH], records[:, _YAW])
     return poses
-
-
-def _rotations(
-    roll: npt.NDArray[np.float64], pitch: npt.NDArray[np.float64], yaw: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return the rotations Rz(yaw) Ry(pitch) Rx(roll), `[N, 3, 3]`."""
-    (sr, sp, sy), (cr, cp, cy) = np.sin([roll, pitch, yaw]), np.cos([roll, pitch, yaw])
-    rows = [
-        [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-        [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-        [-sp, cp * sr, cp * cr],
-    ]
-    return np.array(rows).transpose(2, 0, 1)

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import OutputError
+from occdepth_ros.rotation import quaternion_of
 from occdepth_ros.sources.bags.reader import import_rosbags
-from occdepth_ros.sources.bags.tf import quaternion_of
 from occdepth_ros.sources.base import StereoFrame, StereoSource
 
 SIDES = ("left", "right")
