@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -84,6 +84,53 @@ def whole_folder(path: Path) -> Iterator[Path]:
             (partial / path.name).replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def create_folder(path: Path) -> None:
+    """Create a folder with its parents; an existing one is kept.
+
+    Raises:
+        OutputError: the path is a file, or its parent is not writable.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot create the folder: {error.strerror or error}", where=str(path), remedy="Give another path."
+        ) from error
+
+
+def check_file_path(path: Path | None) -> None:
+    """Check that a file can have this path, before a long computation; None passes.
+
+    Raises:
+        OutputError: the path is a folder.
+    """
+    if path is not None and path.is_dir():
+        raise OutputError("the path is a folder", where=str(path), remedy="Give the path of a file.")
+
+
+def check_folder_path(path: Path | None) -> None:
+    """Check that a folder can have this path, before a long computation; None passes.
+
+    Raises:
+        OutputError: the path is a file.
+    """
+    if path is not None and path.exists() and not path.is_dir():
+        raise OutputError("the path is a file", where=str(path), remedy="Give the path of a folder.")
+
+
+def check_new_files(paths: Iterable[Path]) -> None:
+    """Check that no file would be overwritten.
+
+    Raises:
+        OutputError: a path exists.
+    """
+    existing = next((path for path in paths if path.exists()), None)
+    if existing is not None:
+        raise OutputError(
+            "the file exists already", where=str(existing), remedy="Give a new name or folder, or move the file away."
+        )
 
 
 def _remove_partials(path: Path, start: str, end: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,11 @@ from occdepth_ros.evaluation.occupancy_calibration import (
 from occdepth_ros.evaluation.report import write_report
 from occdepth_ros.evaluation.report_tables import print_calibration
 from occdepth_ros.evaluation.scenes import SceneModel
-from occdepth_ros.files import write_whole
+from occdepth_ros.files import check_file_path
 from occdepth_ros.models.edge_bev.loading import SHIPPED
 from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
 from occdepth_ros.models.edge_bev.readout import Undecided
-from occdepth_ros.visualization.reliability import draw_reliability
+from occdepth_ros.visualization.reliability import write_reliability
 
 SUMMARY = "calibrate the probabilities of a network on scenes kept for it, and choose its limits"
 
@@ -100,6 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise SourceError("a probability is not between 0 and 1", where="--free", remedy="Such as 0.06 0.02 0.06.")
     if not all(0 < factor <= 1 for factor in arguments.limits_factor):
         raise SourceError("a factor is not between 0 and 1", where="--limits-factor", remedy="Such as 0.2 0.2 0.3.")
+    for path in (arguments.out, arguments.figure, arguments.json):
+        check_file_path(path)
     places: dict[str, OccupancyCounts] = {}
     chosen: dict[str, OccupancyCounts] = {}
     for weights, *sequences in arguments.fold or [(arguments.weights, *arguments.sequences)]:
@@ -142,10 +143,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         write_report(arguments.json, report)
     if arguments.figure is not None:
-        buffer = io.BytesIO()
         title = f"{arguments.model}, {opened.ground_truth}, {len(places)} places"
-        draw_reliability(report["calibration"], title).save(buffer, "PNG")
-        write_whole(arguments.figure, buffer.getvalue())
+        write_reliability(arguments.figure, report["calibration"], title)
     return 0
 
 

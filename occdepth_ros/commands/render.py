@@ -20,6 +20,7 @@ from occdepth_ros.commands.reproducibility import make_repeatable
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError
 from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
+from occdepth_ros.files import check_folder_path
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.mesh import voxel_mesh, write_ply
@@ -79,8 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.out is not None:
         check_video_name(arguments.out)
-    if arguments.mesh is not None and arguments.mesh.is_file():
-        raise OutputError("the path is a file", where=str(arguments.mesh), remedy="Give a folder.")
+    check_folder_path(arguments.mesh)
     if arguments.layout == ORBIT and arguments.ground_truth:
         raise OutputError(
             "the layout orbit has no place for ground truth",

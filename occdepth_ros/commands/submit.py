@@ -16,7 +16,7 @@ from occdepth_ros.data.semantic_kitti.submission import SubmissionWriter, check_
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.evaluation.scenes import default_alignment
-from occdepth_ros.files import whole_file
+from occdepth_ros.files import check_new_files, whole_file
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
@@ -96,8 +96,7 @@ def write_submission(arguments: argparse.Namespace, root: Path) -> None:
         OccDepthError: as for `run`.
     """
     path: Path = arguments.file
-    if path.exists():
-        raise OutputError("the file already exists", where=str(path), remedy="Give a new name, or move the file away.")
+    check_new_files([path])
     if path.suffix != ".zip":
         raise OutputError(
             "the name of a submission ends in .zip", where=str(path), remedy=f"Write {path.with_suffix('.zip').name}."

@@ -26,9 +26,9 @@ from occdepth_ros.demo.map_images import MapRecorder, draw_maps
 from occdepth_ros.demo.observer import DEPTH, GRID, Observations, Observer
 from occdepth_ros.demo.performance import RealTime, prefixed, table
 from occdepth_ros.demo.playback import Playback
-from occdepth_ros.errors import OccDepthError, OutputError
+from occdepth_ros.errors import OccDepthError
 from occdepth_ros.evaluation.tally import GroundTruthScores
-from occdepth_ros.files import whole_file, write_whole
+from occdepth_ros.files import create_folder, whole_file, write_whole
 from occdepth_ros.sources.base import StereoSource
 from occdepth_ros.visualization import draw_frame, frame_title
 
@@ -50,12 +50,7 @@ class Session:
         self.options = options
         self.console = console
         self.out = Path(options.out)
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"cannot create the folder: {error.strerror}", where=str(self.out), remedy="Give another --out."
-            ) from error
+        create_folder(self.out)
 
     def run(self) -> int:
         """Run the demo.

@@ -171,3 +171,8 @@ class CompletionScores:
     def by_class(self) -> dict[str, float]:
         """Return the IoU by class name, without the empty class, fractions of 1."""
         return {name: float(iou) for name, iou in zip(self.classes.names[1:], self.class_iou[1:], strict=True)}
+
+
+def percent(fraction: float) -> float:
+    """Return a fraction in percent, rounded to 0.0001."""
+    return round(100 * float(fraction), 4)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.classes import EMPTY, UNKNOWN
+from occdepth_ros.evaluation.metrics import percent
 
 BINS = 10
 """Bins of equal width."""
@@ -71,19 +72,15 @@ class Reliability:
         share = voxels[filled] / max(total, 1)
         everything = int(self.voxels.sum())
         return {
-            "ece": _percent(float((share * np.abs(confidence - accuracy)).sum())),
-            "confidence": _percent(float((share * confidence).sum())),
-            "accuracy": _percent(float((share * accuracy).sum())),
-            "unknown": _percent(int(self.unknown.sum()) / max(everything, 1)),
-            "occupied": _percent(self.voxels[1] / max(everything, 1)),
-            "occupied_of_unknown": _percent(self.unknown[1] / max(int(self.unknown.sum()), 1)),
-            "occupied_of_free": _percent(self.free[1] / max(int(self.free.sum()), 1)),
+            "ece": percent(float((share * np.abs(confidence - accuracy)).sum())),
+            "confidence": percent(float((share * confidence).sum())),
+            "accuracy": percent(float((share * accuracy).sum())),
+            "unknown": percent(int(self.unknown.sum()) / max(everything, 1)),
+            "occupied": percent(self.voxels[1] / max(everything, 1)),
+            "occupied_of_unknown": percent(self.unknown[1] / max(int(self.unknown.sum()), 1)),
+            "occupied_of_free": percent(self.free[1] / max(int(self.free.sum()), 1)),
             "voxels": everything,
             "bins": [
-                [_percent(c), _percent(a), int(n)] for c, a, n in zip(confidence, accuracy, voxels[filled], strict=True)
+                [percent(c), percent(a), int(n)] for c, a, n in zip(confidence, accuracy, voxels[filled], strict=True)
             ],
         }
-
-
-def _percent(fraction: float) -> float:
-    return round(100 * float(fraction), 4)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.classes import SEMANTIC_KITTI, ClassTable
-from occdepth_ros.evaluation.metrics import CompletionScores
+from occdepth_ros.evaluation.metrics import CompletionScores, percent
 from occdepth_ros.evaluation.places import place_report
 from occdepth_ros.evaluation.reliability import Reliability
 from occdepth_ros.files import write_whole
@@ -92,7 +92,7 @@ class SetScores:
 
     def report(self) -> dict[str, Any]:
         """Return all scores in percent, under the keys of the JSON report."""
-        per_class = {name: _percent(iou) for name, iou in self.total.by_class().items()}
+        per_class = {name: percent(iou) for name, iou in self.total.by_class().items()}
         regions = [name for name in REGIONS if name in self.by_region]
         return {
             "frames": self.total.scenes,
@@ -123,24 +123,24 @@ class SetScores:
         return {
             "frames": self.pixels.scenes,
             "labelled": total,
-            "accuracy": _percent(right / max(total, 1)),
-            "miou": _percent(self.pixels.mean_iou),
-            "present_miou": _percent(self.pixels.present_mean_iou),
-            "per_class": {name: _percent(iou) for name, iou in self.pixels.by_class().items()},
+            "accuracy": percent(right / max(total, 1)),
+            "miou": percent(self.pixels.mean_iou),
+            "present_miou": percent(self.pixels.present_mean_iou),
+            "per_class": {name: percent(iou) for name, iou in self.pixels.by_class().items()},
         }
 
 
 def headline(scores: CompletionScores) -> dict[str, float]:
     """Return the four scores of a table row, percent."""
     summary = scores.summary()
-    return {key: _percent(summary[name]) for key, name in HEADLINE.items()}
+    return {key: percent(summary[name]) for key, name in HEADLINE.items()}
 
 
 def present(scores: CompletionScores) -> dict[str, Any]:
     """Return the names of the classes in the ground truth, and the mean IoU over them, percent."""
     return {
         "present_classes": [scores.classes.names[label] for label in scores.present],
-        "present_miou": _percent(scores.present_mean_iou),
+        "present_miou": percent(scores.present_mean_iou),
     }
 
 
@@ -152,10 +152,6 @@ def rows_of(scores: CompletionScores) -> list[str]:
 def confusion_of(rows: Sequence[str]) -> npt.NDArray[np.int64]:
     """Read the text of `rows_of`; return the confusion matrix `[true class, predicted class]`."""
     return np.array([[int(count) for count in row.split()] for row in rows], np.int64)
-
-
-def _percent(fraction: float) -> float:
-    return round(100 * fraction, 4)
 
 
 def write_report(path: Path, report: Mapping[str, Any]) -> None:

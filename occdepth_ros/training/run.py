@@ -21,7 +21,7 @@ from safetensors.torch import save
 
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.errors import OutputError, RecipeError, TrainingError
-from occdepth_ros.files import write_whole
+from occdepth_ros.files import check_folder_path, write_whole
 from occdepth_ros.models.loading.state import check_finite
 from occdepth_ros.models.runtime.device import pick_device
 from occdepth_ros.models.runtime.inference import channels_last
@@ -241,8 +241,7 @@ def _last_checkpoint(out: Path, recipe: Recipe, resume: bool) -> Path | None:
         OutputError: a checkpoint exists, but resuming was not requested.
         RecipeError: the checkpoint was written with another recipe.
     """
-    if out.exists() and not out.is_dir():
-        raise OutputError("the path is not a folder", where=str(out), remedy="Give another name.")
+    check_folder_path(out)
     path = out / f"{LAST}.ckpt"
     if not path.exists():
         return None

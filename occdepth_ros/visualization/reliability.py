@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
 
+from occdepth_ros.files import write_whole
 from occdepth_ros.visualization.canvas import INK, LINE, MUTED, blank, text
 
 EDGE, MARGIN = 260, 56
 """Edge of a diagram and the space around it, pixels."""
 BAR = (86, 134, 190)
+
+
+def write_reliability(path: Path, calibration: Mapping[str, Mapping[str, Any]], title: str) -> None:
+    """Write the figure of `draw_reliability` as a PNG file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    buffer = io.BytesIO()
+    draw_reliability(calibration, title).save(buffer, "PNG")
+    write_whole(path, buffer.getvalue())
 
 
 def draw_reliability(calibration: Mapping[str, Mapping[str, Any]], title: str) -> Image.Image:

@@ -11,7 +11,7 @@ import cv2
 from PIL import Image
 
 from occdepth_ros.errors import OutputError
-from occdepth_ros.files import whole_file
+from occdepth_ros.files import check_file_path, whole_file
 from occdepth_ros.visualization.canvas import ImageArray
 
 CODECS = {".mp4": "mp4v", ".webm": "VP90", ".avi": "MJPG"}
@@ -33,8 +33,7 @@ def check_video_name(path: Path) -> None:
             where=str(path),
             remedy=f"Give a name that ends in {', '.join(SUFFIXES)}.",
         )
-    if path.is_dir():
-        raise OutputError("the path is a folder", where=str(path), remedy="Give another name.")
+    check_file_path(path)
 
 
 def write_video(path: Path, frames: Iterable[ImageArray], fps: float, notify: Callable[[str], None] = print) -> Path:

@@ -116,7 +116,7 @@ def test_files_are_not_overwritten_and_not_left_incomplete(root: Path, capsys: p
     assert "000005.png" in capsys.readouterr().err and not list(file.parent.iterdir())
     file.write_bytes(b"mine")
     assert main(["submit", str(file), "--root", str(root)]) == 2
-    assert "already exists" in capsys.readouterr().err and file.read_bytes() == b"mine"
+    assert "exists already" in capsys.readouterr().err and file.read_bytes() == b"mine"
     with pytest.raises(OutputError, match="cannot be read"):
         list(check_submission(file))
 

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from occdepth_ros.commands.drives.task import REPORT, Outcome, Task, finished, run_task
-from occdepth_ros.errors import OccDepthError, OutputError, SourceError
-from occdepth_ros.files import write_whole
+from occdepth_ros.errors import OccDepthError, SourceError
+from occdepth_ros.files import create_folder, write_whole
 
 
 def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,14 +64,7 @@ def run_drives(
     if arguments.workers is not None and arguments.workers < 1:
         raise OccDepthError(f"{arguments.workers} processes cannot run a drive", where="--workers", remedy="Give 1.")
     out = Path(arguments.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot create the folder: {error.strerror}",
-            where=str(out),
-            remedy="With several drives, --out is a folder.",
-        ) from error
+    create_folder(out)
     tasks = [_task(verb, arguments, name, source, results) for name, source in named_drives(arguments.source)]
     began = time.perf_counter()
     outcomes: list[Outcome] = []

@@ -19,17 +19,17 @@ from occdepth_ros.commands.run.tally import Tally
 from occdepth_ros.data.example import SceneDataset
 from occdepth_ros.data.factory import CHECKS, current_name
 from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL, expand_sequences
-from occdepth_ros.errors import ModelError, OutputError, SourceError
+from occdepth_ros.errors import ModelError, SourceError
 from occdepth_ros.evaluation.report import HEADLINE, SetScores, write_report
 from occdepth_ros.evaluation.report_tables import print_memory, print_report, print_variants
 from occdepth_ros.evaluation.rig_variants import VARIANTS, VariantScenes
 from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
-from occdepth_ros.files import write_whole
+from occdepth_ros.files import check_file_path, check_folder_path, write_whole
 from occdepth_ros.models.predictor import StatefulPredictor
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.sources.base import SceneGroundTruth
 from occdepth_ros.visualization import draw_frame, frame_title
-from occdepth_ros.visualization.reliability import draw_reliability
+from occdepth_ros.visualization.reliability import write_reliability
 
 SUMMARY = "score a model against the ground truth of a data set"
 
@@ -98,13 +98,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.check:
         return check_files(arguments.dataset, arguments.root, arguments.sequences)
-    for place, is_wrong in (
-        (arguments.json, Path.is_dir),
-        (arguments.reliability, Path.is_dir),
-        (arguments.images, Path.is_file),
-    ):
-        if place is not None and is_wrong(place):
-            raise OutputError("the path exists and is not a folder", where=str(place), remedy="Give another name.")
+    check_file_path(arguments.json)
+    check_file_path(arguments.reliability)
+    check_folder_path(arguments.images)
     if arguments.memory is not None and arguments.rig_variants:
         raise SourceError(
             "other rigs are scored without a memory of earlier pairs",
@@ -135,10 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         write_report(arguments.json, report)
     if arguments.reliability is not None:
-        buffer = io.BytesIO()
-        title = f"{arguments.model}, {opened.ground_truth}"
-        draw_reliability(report["calibration"], title).save(buffer, "PNG")
-        write_whole(arguments.reliability, buffer.getvalue())
+        write_reliability(arguments.reliability, report["calibration"], f"{arguments.model}, {opened.ground_truth}")
     if arguments.images is not None:
         draw_extremes(model, opened, scores.by_frame, arguments.images)
     return 0

@@ -13,8 +13,8 @@ from occdepth_ros.data.scans.labelled import LabelledScans
 from occdepth_ros.data.scans.voxelize import PosedScan, completion_labels
 from occdepth_ros.data.semantic_kitti.dataset import STRIDE
 from occdepth_ros.data.tartanair.scenes import REACH as TARTANAIR_REACH
-from occdepth_ros.errors import OutputError, SourceError
-from occdepth_ros.files import write_whole
+from occdepth_ros.errors import SourceError
+from occdepth_ros.files import check_new_files, write_whole
 
 SUMMARY = "create completion labels from labelled LiDAR scans, or depth images, with poses"
 
@@ -65,12 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         return run_tartanair(arguments, reach)
     scans = LabelledScans(arguments.source)
     frames = select_frames(scans, arguments.frames)
-    for frame in frames:
-        there = next((file for file in map(arguments.out.joinpath, names_of(frame)) if file.exists()), None)
-        if there is not None:
-            raise OutputError(
-                "the file exists already", where=str(there), remedy="Give a new folder, or move the file away."
-            )
+    check_new_files(arguments.out / name for frame in frames for name in names_of(frame))
     for frame in track(frames, "voxelize", console=Console(stderr=True)):
         for suffix, content in labels_of(scans, frame, reach).items():
             write_whole(arguments.out / f"{frame}.{suffix}", content)

@@ -12,8 +12,8 @@ from rich.progress import track
 from occdepth_ros.data.tartanair.dataset import Trajectory
 from occdepth_ros.data.tartanair.scenes import STRIDE, make_ground_truth
 from occdepth_ros.data.tartanair.voxels import TARTANAIR_GRID
-from occdepth_ros.errors import OutputError, SourceError
-from occdepth_ros.files import whole_file
+from occdepth_ros.errors import SourceError
+from occdepth_ros.files import check_new_files, whole_file
 
 
 def run_tartanair(arguments: argparse.Namespace, reach: float) -> int:
@@ -32,11 +32,7 @@ def run_tartanair(arguments: argparse.Namespace, reach: float) -> int:
             f"there is no frame {missing[0]}", where=str(part.folder), remedy=f"The last one is {part.frames[-1]}."
         )
     paths: dict[str, Path] = {by_number[number]: arguments.out / f"{by_number[number]}.npz" for number in wanted}
-    for path in paths.values():
-        if path.exists():
-            raise OutputError(
-                "the file exists already", where=str(path), remedy="Give a new folder, or move the file away."
-            )
+    check_new_files(paths.values())
     for frame, path in track(paths.items(), "voxelize", console=Console(stderr=True)):
         scene = make_ground_truth(part, frame, part.read(frame), arguments.ground_truth, reach, STRIDE)
         with whole_file(path) as partial:
