@@ -11,8 +11,10 @@ from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# a busy machine must not cause failures
-settings.register_profile("untimed", deadline=None)
+# A busy machine must not cause failures. Fewer examples (100 is hypothesis' default) are for `make coverage`, where
+# each line has to run once.
+EXAMPLES = int(os.environ.get("OCCDEPTH_EXAMPLES", "100"))
+settings.register_profile("untimed", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("untimed")
 
 

@@ -110,6 +110,17 @@ def test_manifest_names_exactly_the_ros_packages_that_are_imported(manifest: Ele
     assert declared - tools == (used | message_packages) - {"occdepth_ros"}
 
 
+def test_rosdep_installs_numba_where_the_distribution_has_it() -> None:
+    catkin = pytest.importorskip("catkin_pkg.package", reason="catkin_pkg is not installed: run make env")
+    installed = {}
+    for distribution in ("jazzy", "kilted", "lyrical"):
+        package = catkin.parse_package(str(ROOT / "package.xml"))
+        package.evaluate_conditions({"ROS_DISTRO": distribution})
+        names = {dependency.name for dependency in package.exec_depends if dependency.evaluated_condition}
+        installed[distribution] = "python3-numba" in names and "python3-numpy" in names
+    assert installed == {"jazzy": False, "kilted": False, "lyrical": True}
+
+
 def test_every_message_is_built(manifest: ElementTree.Element) -> None:
     recipe = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
     listed = re.findall(r'"((?:msg|srv|action)/\w+\.\w+)"', recipe)

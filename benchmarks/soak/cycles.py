@@ -13,12 +13,14 @@ SHORT, FULL = 50, 1000
 PART = "lifecycle"
 MAX_GROWTH = 20e3
 """Growth of resident memory per cycle that counts as none, bytes; the allocator alone moves by more in short runs."""
+MAX_OBJECTS = 100
+"""Growth of the number of Python objects that counts as none; a leak of one object a cycle exceeds it in a full run."""
 
 
 def run(full: bool) -> list[Result]:
     """Run the cycles."""
     count = FULL if full else SHORT
-    memory, files, threads = [], [], []
+    memory, objects, files, threads = [], [], [], []
     predicted = 0
     with local_node(map_mode="always") as local:
         for _ in range(count):
@@ -28,6 +30,7 @@ def run(full: bool) -> list[Result]:
             local.down()
             gc.collect()
             memory.append(resident_bytes())
+            objects.append(len(gc.get_objects()))
             files.append(len(list(Path("/proc/self/fd").iterdir())))
             threads.append(threading.active_count())
     # the first fifth fills caches of the interpreter, the allocator and DDS
@@ -38,9 +41,16 @@ def run(full: bool) -> list[Result]:
         Result(
             PART,
             "growth of resident memory",
-            f"{growth / 1e3:+.1f} kB a cycle",
+            f"{memory[start] / 1e6:.0f} to {memory[-1] / 1e6:.0f} MB, {growth / 1e3:+.1f} kB a cycle",
             f"{MAX_GROWTH / 1e3:.0f} kB",
             growth < MAX_GROWTH if full else None if growth >= MAX_GROWTH else True,
+        ),
+        Result(
+            PART,
+            "Python objects, after the first fifth and at the end",
+            f"{objects[start]} and {objects[-1]}",
+            f"+{MAX_OBJECTS}",
+            objects[-1] - objects[start] <= MAX_OBJECTS,
         ),
         Result(
             PART,

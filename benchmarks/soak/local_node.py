@@ -34,6 +34,9 @@ SETTINGS: dict[str, Any] = {
 class LocalNode:
     """A node that is configured and activated by calls, and receives messages by calls.
 
+    No executor spins the node. A transition therefore never removes entities that another thread waits for; only the
+    worker of the node is a thread of its own.
+
     Args:
         node: the node.
     """

@@ -56,7 +56,8 @@ def import_rerun() -> Any:
     try:
         rerun = import_module("rerun")
     except ImportError as error:
-        raise OutputError("the viewer requires the package rerun-sdk", where="rerun", remedy=remedy) from error
+        text = f"the viewer requires the package rerun-sdk, and its import failed: {error}"
+        raise OutputError(text, where="rerun", remedy=remedy) from error
     if not hasattr(rerun, "VoxelGridMap"):
         raise OutputError(f"rerun-sdk {rerun.__version__} has no voxel grids", where="rerun", remedy=remedy)
     return rerun
