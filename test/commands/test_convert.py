@@ -27,7 +27,9 @@ def test_folders_become_recordings_and_bags_become_kitti_folders(
     np.testing.assert_array_equal(back[1].right, original[2].right)
 
 
-def test_predictions_of_a_recording_equal_those_of_its_source(tmp_path: Path) -> None:
+def test_predictions_of_a_recording_equal_those_of_its_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["convert", "sample", str(tmp_path / "bag"), "--count", "2", "--compressed"]) == 0
     for name, source in (("a", "sample"), ("b", str(tmp_path / "bag"))):
         options = ["--source", source, "--out", str(tmp_path / name), "--model", "stereo-geometry", "--count", "2"]
@@ -36,6 +38,8 @@ def test_predictions_of_a_recording_equal_those_of_its_source(tmp_path: Path) ->
         with np.load(tmp_path / "a" / f"{index:06d}.npz") as a, np.load(tmp_path / "b" / f"{index:06d}.npz") as b:
             # poses pass through a quaternion: a voxel at the border of a surface may change
             assert np.mean(a["labels"] != b["labels"]) < 1e-4
+    # the first image of the sample has the stamp 0, and so has its recording
+    assert "no_stamp" not in "".join(capsys.readouterr())
 
 
 def test_an_existing_result_and_a_useless_option_are_refused(

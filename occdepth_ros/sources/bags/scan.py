@@ -88,7 +88,8 @@ def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[Stere
             damaged[connection.topic] = damaged.get(connection.topic, 0) + 1
             continue
         if topic in places:
-            places[topic].append(ImagePlace(bag_ns, stamp or bag_ns, size_of(message), stamp == 0))
+            # a recording that starts at 0 s has an image with this stamp, too
+            places[topic].append(ImagePlace(bag_ns, stamp or bag_ns, size_of(message), stamp == 0 != bag_ns))
             frames.setdefault(topic, message.header.frame_id)
         elif connection.topic in transforms:
             for entry in message.transforms:

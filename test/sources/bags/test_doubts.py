@@ -80,6 +80,20 @@ def test_clocks_and_calibrations_that_change_are_named(tmp_path: Path) -> None:
     assert "the first one is used" in found["calibration_changes"]
 
 
+@pytest.mark.parametrize(("late", "is_named"), [(SECOND, True), (-1_000_000, False)])
+def test_stamps_of_0_are_named_unless_the_recording_itself_starts_at_0(
+    tmp_path: Path, late: int, is_named: bool
+) -> None:
+    with Recorder(tmp_path / "drive", "mcap") as bag:
+        for side, tx in (("left", 0.0), ("right", -BASELINE)):
+            bag.late = late  # images are recorded 1 ms after `stamp + late`
+            bag.image(f"/{side}/image_rect", make_image(0), 0, "camera")
+            bag.late = 0
+            bag.info(f"/{side}/camera_info", projection(tx), 0)
+    warnings = open_source(tmp_path / "drive").description.warnings
+    assert ("no_stamp" in {warning.name for warning in warnings}) == is_named
+
+
 def test_zeros_before_the_calibration_are_named_and_the_calibration_is_used(tmp_path: Path) -> None:
     with Recorder(tmp_path / "drive", "mcap") as bag:
         for i in range(3):
