@@ -44,7 +44,7 @@ def examine(arguments: argparse.Namespace) -> Iterator[Finding]:
         OccDepthError: the source cannot be opened, or no topics arrive.
     """
     if not 0 < arguments.seconds <= 3600:
-        raise SourceError(f"{arguments.seconds:g} s is out of range", where="--seconds", remedy="Give more than 0, at most 3600.")
+        raise SourceError(f"{arguments.seconds:g} s is out of range", where="--seconds", remedy="Give up to 3600.")
     options = SourceOptions(arguments.topics, arguments.left, arguments.right, arguments.grid_frame)
     if not arguments.live:
         yield from _examine(arguments.source, options, arguments.seconds, arguments.image)
