@@ -100,3 +100,14 @@ def kitti_raw(folder: Path, count: int = 3) -> Path:
         record = [north, east, 110 + pose[2, 3], 0, 0, yaw, *[0.0] * 24]
         (data / f"{name}.txt").write_text(" ".join(f"{v:.14g}" for v in record))
     return folder
+
+
+def textured_wall(folder: Path, frames: int, disparity: int) -> Path:
+    """A KITTI sequence with a wall across the view at one disparity, pixels; another texture in every frame."""
+    kitti_odometry(folder, frames)
+    for i in range(frames):
+        shape = (HEIGHT, WIDTH + disparity, 3)
+        texture = cv2.GaussianBlur(np.random.default_rng(i).integers(0, 255, shape, np.uint8), (3, 3), 0)
+        save(folder / "image_2" / f"{i:06d}.png", texture[:, :-disparity])
+        save(folder / "image_3" / f"{i:06d}.png", texture[:, disparity:])
+    return folder

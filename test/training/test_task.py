@@ -15,7 +15,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.occdepth.config import PRESETS, DepthBins
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
-from occdepth_ros.models.occdepth.network import OccDepth
+from occdepth_ros.models.occdepth.network import OccDepth, freeze_unused
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 from occdepth_ros.training.losses.depth import NO_BIN
@@ -24,7 +24,6 @@ from occdepth_ros.training.tasks.occdepth import (
     LossWeights,
     OccDepthTask,
     class_table,
-    freeze_unused,
 )
 from occdepth_ros.training.tasks.occdepth_options import OccDepthOptions
 

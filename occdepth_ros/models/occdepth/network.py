@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from occdepth_ros.models.layers.bottleneck import Bottleneck3d
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.decoder import Decoder
 from occdepth_ros.models.occdepth.encoder import Encoder
@@ -152,3 +153,20 @@ class OccDepth(nn.Module):
         if depth is None:
             return volume
         return volume * (self.voxel_weight(depth, geometry) * WEIGHT_GAIN).to(volume.dtype)
+
+
+def freeze_unused(network: OccDepth) -> OccDepth:
+    """Disable the gradients of parameters that published checkpoints contain but the network does not use.
+
+    These are 67 tensors of the released network; distributed training would wait for their gradients forever.
+    """
+    rgb = network.net_rgb
+    unused: list[nn.Module] = [rgb.encoder.original_model.bn2]
+    scales = {*network.config.scales, *([DEPTH_SCALE] if network.config.depth else [])}
+    unused += [rgb.decoder.get_submodule(f"resize_output_1_{s}") for s in rgb.decoder.scales if s not in scales]
+    for block in network.modules():
+        if isinstance(block, Bottleneck3d) and block.stride == 1:
+            unused += [block.downsample2, block.downsample3, block.downsample4]
+    for module in unused:
+        module.requires_grad_(False)
+    return network

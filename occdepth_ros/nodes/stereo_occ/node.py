@@ -20,21 +20,18 @@ from occdepth_ros.errors import OccDepthError
 from occdepth_ros.nodes.callback_groups import forget_destroyed
 from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError, describe
 from occdepth_ros.nodes.parameter_binding import ParameterBinding
-from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, fresh, overridable
+from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, fresh
 from occdepth_ros.nodes.running import run_node
-from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
+from occdepth_ros.nodes.stereo_occ.assembly import create_pipeline
 from occdepth_ros.nodes.stereo_occ.camera_inputs import CameraInputs
-from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
-from occdepth_ros.nodes.stereo_occ.map_server import MapServer, map_config
-from occdepth_ros.nodes.stereo_occ.model_host import ModelHost, nominal_rig
+from occdepth_ros.nodes.stereo_occ.map_server import map_config
+from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.monitoring.diagnostics import NodeDiagnostics
 from occdepth_ros.nodes.stereo_occ.monitoring.fault_log import FaultLog
 from occdepth_ros.nodes.stereo_occ.monitoring.real_time import RealTimeReport
-from occdepth_ros.nodes.stereo_occ.monitoring.timing import TimingPublishers
 from occdepth_ros.nodes.stereo_occ.monitoring.watch import StreamWatch
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.pipeline import BegunPair, Pipeline
-from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
 from occdepth_ros.nodes.stereo_occ.sync import ImagePair, PairSynchronizer, stamp_ns
 from occdepth_ros.nodes.stereo_occ.worker import TwoStageWorker
 
@@ -101,23 +98,8 @@ class StereoOccNode(LifecycleNode):
             )
             return TransitionCallbackReturn.FAILURE
         self.faults.clear("configure")
-        create = partial(self.create_lifecycle_publisher, qos_overriding_options=overridable())
-        self.pipeline = Pipeline(
-            settings,
-            host,
-            StereoCalibration(rectify=settings.rectify),
-            Extrinsics(self, settings),
-            OutputSet(create, self._output_failed),
-            MapServer(self, settings, create, self._output_failed, self.faults) if settings.map_mode != "off" else None,
-            TimingPublishers(self.create_lifecycle_publisher),
-            self.faults,
-            lambda: int(self.get_clock().now().nanoseconds),
-            self._debug,
-            lambda text: self.get_logger().info(text),
-        )
-        if settings.warm_up:
-            self.pipeline.outputs.warm_up(settings, nominal_rig(settings))
-        pipeline = self.pipeline
+        pipeline = create_pipeline(self, settings, host, self.faults, self._output_failed, self._debug)
+        self.pipeline = pipeline
         self.worker = TwoStageWorker(
             pipeline.begin,
             pipeline.finish,
@@ -126,8 +108,8 @@ class StereoOccNode(LifecycleNode):
             self._pair_failed,
             partial(self._pair_failed, begun=True),
         )
-        self.pipeline.published = self._report.add
-        self._diagnostics.pipeline, self._diagnostics.worker = self.pipeline, self.worker
+        pipeline.published = self._report.add
+        self._diagnostics.pipeline, self._diagnostics.worker = pipeline, self.worker
         self._enter("inactive", f"configured with {host.name} on {host.device}")
         return super().on_configure(state)
 

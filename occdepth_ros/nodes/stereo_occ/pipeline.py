@@ -16,6 +16,7 @@ from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics, GridPose
 from occdepth_ros.nodes.stereo_occ.map_server import MapServer
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
+from occdepth_ros.nodes.stereo_occ.model_pose import ModelPose
 from occdepth_ros.nodes.stereo_occ.monitoring.timing import Statistics, TimingPublishers
 from occdepth_ros.nodes.stereo_occ.output_specs import Result
 from occdepth_ros.nodes.stereo_occ.pair_faults import PERIODIC, named, note_usable, put_doubts
@@ -31,12 +32,8 @@ PATIENT = ("camera_info", "missing_tf")
 """Faults of pairs that arrive before their CameraInfo or their transform."""
 PATIENCE = 1.0
 """Time for which a pair before its CameraInfo or transform is kept unless a newer pair arrives, seconds."""
-POSE_PATIENCE = 0.05
-"""Longest wait for the pose of a pair in the fixed frame, for stateful models, seconds."""
 FAULT_LASTS = 10.0
 """Duration of a fault of a side product in the diagnostics, seconds."""
-UNPOSED = 10
-"""Pairs without a pose in the fixed frame after which this is logged."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +96,7 @@ class Pipeline:
         self.faults = faults
         self._now_ns = now_ns
         self._debug = debug
-        self._info = info
-        self._unposed = 0
-        self._unposed_noted = False
+        self._model_pose = ModelPose(host, extrinsics, info)
         self._decoder = ImageDecoder()
         self.rig_checks = RigChecks(settings, host.grid)
         self._checks: tuple[tuple[float, int, int], InputChecks] | None = None
@@ -194,8 +189,7 @@ class Pipeline:
             pose = self.extrinsics.pose(camera_frame, pair.stamp_ns)
             stated = self.calibration.rig(pose.left_from_grid, camera_frame)
             rig = self.rig_checks.checked(stated, pose)
-            if self.host.stateful:
-                self._place(pair.stamp_ns)
+            self._model_pose.set(pair.stamp_ns, self.settings)
         with naming("image_checks", Component.INPUT, "the images could not be checked"):
             warnings = self._input_checks(rig).check(left, right)
         prepared = time.monotonic()
@@ -270,19 +264,6 @@ class Pipeline:
         except Exception as error:  # the pair is predicted all the same
             text = f"the ground was not measured ({describe(error)}); the stated pose is not checked."
             self.faults.put("ground", Component.EXTRINSICS, text, is_error=False, lasts=FAULT_LASTS)
-
-    def _place(self, stamp_ns: int) -> None:
-        """Pass the pose of the pair to the model; log once if there is none."""
-        pose = self.extrinsics.world_from_grid(stamp_ns, POSE_PATIENCE)
-        self.host.place(pose)
-        self._unposed = self._unposed + 1 if pose is None else 0
-        if self._unposed == UNPOSED and not self._unposed_noted:
-            self._unposed_noted = True
-            settings = self.settings
-            self._info(
-                f"TF has no pose of {settings.grid_frame!r} in {settings.fixed_frame!r} at the times of the images: "
-                f"{self.host.name} predicts every pair on its own. With this transform it also uses earlier pairs."
-            )
 
     def _input_checks(self, rig: StereoRig) -> InputChecks:
         """Return the input checks of this rig; a new calibration resets them."""

@@ -20,10 +20,9 @@ from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.column_window import ColumnWindow
 from occdepth_ros.models.images import ImageFit
-from occdepth_ros.models.layers.bottleneck import Bottleneck3d
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
-from occdepth_ros.models.occdepth.network import DEPTH_SCALE, OccDepth, OccDepthOutput
+from occdepth_ros.models.occdepth.network import DEPTH_SCALE, OccDepth, OccDepthOutput, freeze_unused
 from occdepth_ros.models.runtime.calibration_cache import CalibrationCache
 from occdepth_ros.training.augmentation import Augmentation, jitter, mirrored
 from occdepth_ros.training.losses.affinity import SoftCounts, geometric_affinity, semantic_affinity
@@ -276,23 +275,6 @@ class OccDepthTask:
 
     def _along_grid(self, volume: torch.Tensor) -> torch.Tensor:
         return volume if self.config.layout == "kitti" else volume.transpose(3, 4)
-
-
-def freeze_unused(network: OccDepth) -> OccDepth:
-    """Disable the gradients of parameters that published checkpoints contain but the network does not use.
-
-    These are 67 tensors of the released network; distributed training would wait for their gradients forever.
-    """
-    rgb = network.net_rgb
-    unused: list[nn.Module] = [rgb.encoder.original_model.bn2]
-    scales = {*network.config.scales, *([DEPTH_SCALE] if network.config.depth else [])}
-    unused += [rgb.decoder.get_submodule(f"resize_output_1_{s}") for s in rgb.decoder.scales if s not in scales]
-    for block in network.modules():
-        if isinstance(block, Bottleneck3d) and block.stride == 1:
-            unused += [block.downsample2, block.downsample3, block.downsample4]
-    for module in unused:
-        module.requires_grad_(False)
-    return network
 
 
 def class_table(n_classes: int) -> ClassTable:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -49,24 +48,13 @@ GRID = VoxelGrid((0.0, -6.4, -3.2), (48, 64, 32), 0.2)
 GROUND_TRUTH_M = sequences.FOCAL * sequences.BASELINE / DISPARITY
 
 
-def _sequence(folder: Path) -> Path:
-    """A textured wall GROUND_TRUTH_M before the camera, another texture in every frame."""
-    sequences.kitti_odometry(folder, FRAMES)
-    for i in range(FRAMES):
-        shape = (sequences.HEIGHT, sequences.WIDTH + DISPARITY, 3)
-        texture = cv2.GaussianBlur(np.random.default_rng(i).integers(0, 255, shape, np.uint8), (3, 3), 0)
-        sequences.save(folder / "image_2" / f"{i:06d}.png", texture[:, :-DISPARITY])
-        sequences.save(folder / "image_3" / f"{i:06d}.png", texture[:, DISPARITY:])
-    return folder
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, Process, Path]]:
     """One run of replay and node; what was heard is looked at by all tests.
 
     The replay reads the rosbag2 recording that `occdepth convert` makes of a KITTI folder."""
     folder = tmp_path_factory.mktemp("run")
-    sequence = _sequence(folder / "sequences" / "00")
+    sequence = sequences.textured_wall(folder / "sequences" / "00", FRAMES, DISPARITY)
     listener = Listener()
     node = Process(
         "occdepth_ros.nodes.stereo_occ.node",
