@@ -54,8 +54,8 @@ def stereo_occ() -> dict[str, Any]:
     from std_msgs.msg import Float64, Header
 
     from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, SENSOR_DATA
-    from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
-    from occdepth_ros.nodes.stereo_occ.map_server import map_outputs
+    from occdepth_ros.nodes.stereo_occ.map.grid import MapGrid
+    from occdepth_ros.nodes.stereo_occ.map.server import map_outputs
     from occdepth_ros.nodes.stereo_occ.monitoring.timing import STAGES
     from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS
     from occdepth_ros.nodes.stereo_occ.parameters import Settings

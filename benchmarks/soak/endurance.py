@@ -18,8 +18,8 @@ from std_msgs.msg import Float64
 
 from benchmarks.soak.processes import NodeProcess
 from benchmarks.soak.result import Result, resident_bytes, slope
-from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
-from occdepth_ros.nodes.stereo_occ.map_server import map_outputs
+from occdepth_ros.nodes.stereo_occ.map.grid import MapGrid
+from occdepth_ros.nodes.stereo_occ.map.server import map_outputs
 from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS
 from occdepth_ros.sources.factory import open_source
 from occdepth_ros.sources.writers.kitti import write_kitti

@@ -21,7 +21,7 @@ OUTPUTS = {name.removeprefix("publish_") for name in PARAMETERS if name.startswi
     "planners",
 }
 
-MAP_SERVER = ROOT / "occdepth_ros" / "nodes" / "stereo_occ" / "map_server.py"
+MAP_SERVER = ROOT / "occdepth_ros" / "nodes" / "stereo_occ" / "map" / "server.py"
 
 
 def _constant(file: str, name: str) -> ast.expr:

@@ -11,7 +11,7 @@ from occdepth_ros.nodes.faults import FaultBoard
 from occdepth_ros.nodes.qos import overridable
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics
-from occdepth_ros.nodes.stereo_occ.map_server import MapServer
+from occdepth_ros.nodes.stereo_occ.map.server import MapServer
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost, nominal_rig
 from occdepth_ros.nodes.stereo_occ.monitoring.timing import TimingPublishers
 from occdepth_ros.nodes.stereo_occ.parameters import Settings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,7 +23,7 @@ from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, fresh
 from occdepth_ros.nodes.running import run_node
 from occdepth_ros.nodes.stereo_occ.assembly import create_pipeline
 from occdepth_ros.nodes.stereo_occ.camera_inputs import CameraInputs
-from occdepth_ros.nodes.stereo_occ.map_server import map_config
+from occdepth_ros.nodes.stereo_occ.map.server import map_config
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.monitoring.diagnostics import NodeDiagnostics
 from occdepth_ros.nodes.stereo_occ.monitoring.fault_log import FaultLog
@@ -32,12 +31,11 @@ from occdepth_ros.nodes.stereo_occ.monitoring.real_time import RealTimeReport
 from occdepth_ros.nodes.stereo_occ.monitoring.watch import StreamWatch
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.pipeline import BegunPair, Pipeline
-from occdepth_ros.nodes.stereo_occ.sync import ImagePair, PairSynchronizer, stamp_ns
+from occdepth_ros.nodes.stereo_occ.sync import ImagePair, PairSynchronizer
 from occdepth_ros.nodes.stereo_occ.worker import TwoStageWorker
 
 JUMP_FAULT_LASTS = 10.0
 """Duration of a jump of the clock in the diagnostics, seconds."""
-
 
 SUMMARY = (
     "Semantic occupancy from a stereo pair. Subscribes left/image_rect, right/image_rect, left/camera_info and "
@@ -171,12 +169,10 @@ class StereoOccNode(LifecycleNode):
             self.trigger_activate()
 
     def _name_inputs(self, choice: str) -> dict[str, str]:
-        """Tell the pipeline the resolved names of the image topics and why they were chosen, and return the names."""
+        """Pass the resolved names of the image topics and the reason of their choice to the pipeline; return them."""
         assert self.pipeline is not None and self._inputs is not None
         names = self._inputs.names
-        self.pipeline.calibration.topics = (names["left"], names["right"])
-        self.pipeline.rig_checks.images = f"{names['left']} and {names['right']}"
-        self.pipeline.rig_checks.choice = choice
+        self.pipeline.name_inputs(names["left"], names["right"], choice)
         return names
 
     def _select_inputs(self) -> None:
@@ -197,13 +193,7 @@ class StereoOccNode(LifecycleNode):
     def _paired(self, pair: ImagePair) -> None:
         assert self.worker is not None and self.synchronizer is not None
         received = self.synchronizer.received
-        self._debug(
-            lambda: (
-                f"pair {pair.stamp_ns}: right {1e-6 * (stamp_ns(pair.right) - pair.stamp_ns):+.1f} ms, complete "
-                f"{1e3 * (time.monotonic() - pair.arrived):.1f} ms after the first image; images left "
-                f"{received['left']}, right {received['right']}"
-            )
-        )
+        self._debug(lambda: f"{pair.description()}; images left {received['left']}, right {received['right']}")
         self.worker.slot.put(pair)
 
     def _replay_ended(self, message: Header) -> None:

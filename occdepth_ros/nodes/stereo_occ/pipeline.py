@@ -14,7 +14,7 @@ from occdepth_ros.nodes.conversions import ImageArray, image_of
 from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError, describe, naming
 from occdepth_ros.nodes.stereo_occ.calibration import StereoCalibration
 from occdepth_ros.nodes.stereo_occ.extrinsics import Extrinsics, GridPose
-from occdepth_ros.nodes.stereo_occ.map_server import MapServer
+from occdepth_ros.nodes.stereo_occ.map.server import MapServer
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.model_pose import ModelPose
 from occdepth_ros.nodes.stereo_occ.monitoring.timing import Statistics, TimingPublishers
@@ -158,6 +158,12 @@ class Pipeline:
         if self.world is not None:
             self.world.settings = settings
 
+    def name_inputs(self, left: str, right: str, choice: str) -> None:
+        """Set the resolved names of the image topics, and why `auto_select` chose them, for warnings."""
+        self.calibration.topics = (left, right)
+        self.rig_checks.images = f"{left} and {right}"
+        self.rig_checks.choice = choice
+
     def drop_waiting(self) -> None:
         """Drop the pair that waits for its CameraInfo or its transform, and count it as unusable."""
         if self.waiting is not None:
@@ -179,7 +185,7 @@ class Pipeline:
 
     def _begin(self, pair: ImagePair) -> BegunPair:
         started = time.monotonic()
-        camera_frame = self._camera_frame(pair)
+        camera_frame = pair.camera_frame
         with naming("image_data", Component.INPUT, "the images could not be decoded and rectified"):
             left, right = self.calibration.rectified(
                 image_of(pair.left, "left/image_rect", self._decoder),
@@ -207,7 +213,7 @@ class Pipeline:
             OccDepthError: the model failed; nothing was published.
         """
         pair, pose, rig = begun.pair, begun.pose, begun.rig
-        camera_frame = self._camera_frame(pair)
+        camera_frame = pair.camera_frame
         resumed = time.monotonic()
         prediction = begun.complete()
         predicted = time.monotonic()
@@ -284,15 +290,3 @@ class Pipeline:
         if begun or self.waiting is None:
             self.failed += 1
         return named(error, self.host.name)
-
-    def _camera_frame(self, pair: ImagePair) -> str:
-        frame: str = pair.left.header.frame_id
-        if not frame:
-            raise NamedError(
-                "frame_id",
-                Component.INPUT,
-                "the header has no frame_id",
-                where="left/image_rect",
-                remedy="Set the frame_id in the camera driver to the optical frame of the left camera.",
-            )
-        return frame

@@ -41,6 +41,29 @@ class ImagePair:
         """Stamp of the left image, nanoseconds."""
         return stamp_ns(self.left)
 
+    @property
+    def camera_frame(self) -> str:
+        """Frame of the left image.
+
+        Raises:
+            NamedError: the header has no frame_id.
+        """
+        frame: str = self.left.header.frame_id
+        if not frame:
+            raise NamedError(
+                "frame_id",
+                Component.INPUT,
+                "the header has no frame_id",
+                where="left/image_rect",
+                remedy="Set the frame_id in the camera driver to the optical frame of the left camera.",
+            )
+        return frame
+
+    def description(self) -> str:
+        """Return stamp, difference of the stamps, and time from the first image to now, for debug messages."""
+        difference, elapsed = 1e-6 * (stamp_ns(self.right) - self.stamp_ns), 1e3 * (time.monotonic() - self.arrived)
+        return f"pair {self.stamp_ns}: right {difference:+.1f} ms, complete {elapsed:.1f} ms after the first image"
+
 
 @dataclass(frozen=True)
 class _Arrival:

@@ -32,8 +32,8 @@ from rclpy.serialization import deserialize_message
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
-from occdepth_ros.nodes.stereo_occ.map_server import map_outputs
+from occdepth_ros.nodes.stereo_occ.map.grid import MapGrid
+from occdepth_ros.nodes.stereo_occ.map.server import map_outputs
 from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS, OutputSpec, Result
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.outputs.octree import read_binary_stream
@@ -151,7 +151,7 @@ def is_source(value: Any) -> bool:
 
 def test_nav2_static_layers_receive_grids_and_updates_that_lie_inside_them() -> None:
     """nav2's StaticLayer: a grid is taken over row by row; an update is dropped if it exceeds the grid or has another
-    `frame_id`, and replaces the cells from (x, y) on otherwise. `test_map_grid.py` applies both."""
+    `frame_id`, and replaces the cells from (x, y) on otherwise. `map/test_grid.py` applies both."""
     topics = settings_of(configured("nav2_params.yaml"), "map_topic")
     assert topics
     for topic in topics:

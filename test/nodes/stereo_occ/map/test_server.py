@@ -28,8 +28,8 @@ from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Empty
 
 from occdepth_ros.mapping.files import SUFFIXES
-from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
-from occdepth_ros.nodes.stereo_occ.map_server import PlacedPrediction, map_outputs
+from occdepth_ros.nodes.stereo_occ.map.grid import MapGrid
+from occdepth_ros.nodes.stereo_occ.map.server import PlacedPrediction, map_outputs
 from occdepth_ros.prediction import OccupancyPrediction
 
 pytestmark = pytest.mark.ros

@@ -27,7 +27,7 @@ from occdepth_ros.mapping.fusion import REANCHORED
 from occdepth_ros.nodes.conversions import time_message
 from occdepth_ros.nodes.faults import Component, FaultBoard, describe
 from occdepth_ros.nodes.qos import LATCHED, RESULT
-from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
+from occdepth_ros.nodes.stereo_occ.map.grid import MapGrid
 from occdepth_ros.nodes.stereo_occ.output_specs import (
     OUTPUTS,
     Encoder,

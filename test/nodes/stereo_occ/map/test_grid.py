@@ -18,7 +18,7 @@ from nav_msgs.msg import OccupancyGrid
 from rclpy.serialization import deserialize_message
 
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.nodes.stereo_occ.map_grid import MapGrid
+from occdepth_ros.nodes.stereo_occ.map.grid import MapGrid
 from occdepth_ros.nodes.stereo_occ.output_specs import Result
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.outputs.occupancy_grid import traversability
