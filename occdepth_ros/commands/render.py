@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_folder_path(arguments.mesh)
     if arguments.layout == ORBIT and arguments.ground_truth:
         raise OutputError(
-            "the layout orbit has no place for ground truth",
+            "the layout orbit does not show ground truth",
             where="--ground-truth",
             remedy="Leave it out, or use --layout panels.",
         )
@@ -178,7 +178,7 @@ def draw_frames(
                 rig=frame.rig,
             )
             ground_truth = source.ground_truth(index) if with_ground_truth else None
-            own = scores.add(prediction, ground_truth)
+            frame_scores = scores.add(prediction, ground_truth)
             if mesh is not None:
                 comment = f"{source.name} frame {frame.name}"
                 shape = voxel_mesh(prediction.labels, prediction.grid)
@@ -187,8 +187,8 @@ def draw_frames(
                 )
                 if ground_truth is not None:
                     shape = voxel_mesh(ground_truth.labels, ground_truth.grid)
-                    place = mesh / f"{index:06d}_ground_truth.ply"
-                    write_ply(place, shape, prediction.classes, comment=f"{comment}, ground truth {ground_truth.name}")
+                    path = mesh / f"{index:06d}_ground_truth.ply"
+                    write_ply(path, shape, prediction.classes, comment=f"{comment}, ground truth {ground_truth.name}")
             if video and orbit:
                 for view in range(VIEWS):
                     phase = (index - frames[0] + view / VIEWS) / len(frames)
@@ -198,7 +198,7 @@ def draw_frames(
                 figure = figure or VideoFrame(engine.rig, prediction.classes, title, with_ground_truth)
                 if ground_truth is not None:
                     shown, shown_frame = ground_truth, frame.name
-                caption = "    ".join(f"{name} {100 * value:.1f} %" for name, value in own.items())
+                caption = "    ".join(f"{name} {100 * value:.1f} %" for name, value in frame_scores.items())
                 yield figure.draw(
                     frame.left,
                     prediction,

@@ -87,19 +87,19 @@ class CompletionScores:
                     remedy="Map raw dataset ids to class ids first.",
                 )
         # encode the parts of a voxel as one number, so that a single histogram counts all parts
-        inside = np.zeros(ground_truth.shape, np.uint16)
+        parts = np.zeros(ground_truth.shape, np.uint16)
         for bit, mask in enumerate(masks):
-            inside |= mask.astype(np.uint16) << np.uint16(bit)
+            parts |= mask.astype(np.uint16) << np.uint16(bit)
         pair = true.astype(np.int32) * np.int32(count) + found
-        inside = inside[labelled]
-        kinds = np.flatnonzero(np.bincount(inside, minlength=1))
-        place = np.zeros(kinds.max(initial=0) + 1, np.int32)
-        place[kinds] = count * count * np.arange(len(kinds))
-        cells = np.bincount(pair + place[inside], minlength=len(kinds) * count * count)
-        by_kind = cells.reshape(len(kinds), count, count)
-        self.confusion += by_kind.sum(0)
+        parts = parts[labelled]
+        codes = np.flatnonzero(np.bincount(parts, minlength=1))
+        offset = np.zeros(codes.max(initial=0) + 1, np.int32)
+        offset[codes] = count * count * np.arange(len(codes))
+        histogram = np.bincount(pair + offset[parts], minlength=len(codes) * count * count)
+        by_code = histogram.reshape(len(codes), count, count)
+        self.confusion += by_code.sum(0)
         self.scenes += 1
-        return [by_kind[kinds >> bit & 1 == 1].sum(0) for bit in range(len(masks))]
+        return [by_code[codes >> bit & 1 == 1].sum(0) for bit in range(len(masks))]
 
     def add_scene(self, prediction: OccupancyPrediction, ground_truth: SceneGroundTruth) -> None:
         """Add one prediction, see `comparable_labels`; the grid of the ground truth may be shifted by whole voxels.
@@ -122,27 +122,28 @@ class CompletionScores:
     @property
     def precision(self) -> float:
         """Fraction of the voxels predicted as occupied that are occupied; 0 without true positives."""
-        hit, false, _ = self._occupied
-        return hit / (hit + false) if hit else 0.0
+        true_positives, false_positives, _ = self._occupied
+        return true_positives / (true_positives + false_positives) if true_positives else 0.0
 
     @property
     def recall(self) -> float:
         """Fraction of the occupied voxels that are predicted as occupied; 0 without true positives."""
-        hit, _, missed = self._occupied
-        return hit / (hit + missed) if hit else 0.0
+        true_positives, _, false_negatives = self._occupied
+        return true_positives / (true_positives + false_negatives) if true_positives else 0.0
 
     @property
     def iou(self) -> float:
         """Intersection over union of occupied voxels (SC IoU); 0 without true positives."""
-        hit, false, missed = self._occupied
-        return hit / (hit + false + missed) if hit else 0.0
+        true_positives, false_positives, false_negatives = self._occupied
+        union = true_positives + false_positives + false_negatives
+        return true_positives / union if true_positives else 0.0
 
     @property
     def class_iou(self) -> npt.NDArray[np.float64]:
         """IoU by class id, including the empty class, `[classes]`."""
-        hit = np.diag(self.confusion)
-        union = self.confusion.sum(0) + self.confusion.sum(1) - hit
-        return hit / (union + _EPSILON)
+        intersection = np.diag(self.confusion)
+        union = self.confusion.sum(0) + self.confusion.sum(1) - intersection
+        return intersection / (union + _EPSILON)
 
     @property
     def mean_iou(self) -> float:

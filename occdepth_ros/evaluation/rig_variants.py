@@ -23,9 +23,8 @@ Change = Callable[[SceneExample], SceneExample]
 GROUND_Z = -1.73
 """Height of the road in the frame of KITTI's LiDAR, metres; camera heights are relative to it."""
 
-
-LARGER = 0.1
-"""Excess of a voxel's edge over the former edge up to which the label at its centre represents it."""
+EDGE_TOLERANCE = 0.1
+"""Fraction by which the edge of a new voxel may exceed that of an original one and still take the label at its centre."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class RigVariant:
 
 
 class VariantScenes:
-    """Scenes by another rig (a `SceneDataset`).
+    """The scenes of a data set as recorded by another rig (a `SceneDataset`).
 
     Args:
         scenes: the original scenes.
@@ -75,11 +74,11 @@ def with_view(example: SceneExample, degrees: float) -> SceneExample:
     rig, width = example.rig, example.rig.left.width
     focal = float(rig.left.projection[0, 0])
     if degrees <= view_angle(rig.left):
-        cut = min(width, round(2 * focal * math.tan(math.radians(degrees / 2))))
-        x = (width - cut) // 2
-        rig = rig.cropped(cut, rig.left.height, x, 0)
-        window = np.s_[:, x : x + cut]
-        return _seen_by(example, rig, example.left[window], example.right[window])
+        cropped = min(width, round(2 * focal * math.tan(math.radians(degrees / 2))))
+        x = (width - cropped) // 2
+        rig = rig.cropped(cropped, rig.left.height, x, 0)
+        window = np.s_[:, x : x + cropped]
+        return _with_images(example, rig, example.left[window], example.right[window])
     scale = width / 2 / math.tan(math.radians(degrees / 2)) / focal
     size = round(width * scale), round(rig.left.height * scale)
     x, y = (width - size[0]) // 2, (rig.left.height - size[1]) // 2
@@ -88,22 +87,22 @@ def with_view(example: SceneExample, degrees: float) -> SceneExample:
         canvas = np.zeros_like(image)
         canvas[y : y + size[1], x : x + size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         images.append(canvas)
-    return _seen_by(example, rig.scaled(*size).cropped(width, rig.left.height, -x, -y), *images)
+    return _with_images(example, rig.scaled(*size).cropped(width, rig.left.height, -x, -y), *images)
 
 
 def with_pitch(example: SceneExample, degrees: float) -> SceneExample:
     """Return the scene seen by cameras pitched down by `degrees` about the baseline; image rows stay rectified."""
     angle = math.radians(degrees)
-    turn = np.eye(4)
+    rotation = np.eye(4)
     # pitching the camera down moves points up in its frame, whose y axis points down
-    turn[1:3, 1:3] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    rotation[1:3, 1:3] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
     images = []
     for image, camera in ((example.left, example.rig.left), (example.right, example.rig.right)):
         k = camera.intrinsics
-        warp = k @ turn[:3, :3] @ np.linalg.inv(k)
+        warp = k @ rotation[:3, :3] @ np.linalg.inv(k)
         images.append(cv2.warpPerspective(image, warp, (camera.width, camera.height), flags=cv2.INTER_LINEAR))
-    rig = replace(example.rig, reference_from_grid=turn @ example.rig.reference_from_grid)
-    return _seen_by(example, rig, *(np.asarray(image, np.uint8) for image in images))
+    rig = replace(example.rig, reference_from_grid=rotation @ example.rig.reference_from_grid)
+    return _with_images(example, rig, *(np.asarray(image, np.uint8) for image in images))
 
 
 def with_height(example: SceneExample, metres: float) -> SceneExample:
@@ -123,7 +122,7 @@ def with_height(example: SceneExample, metres: float) -> SceneExample:
     matrix[:3, :3] /= scale
     matrix[2, 3] = GROUND_Z - GROUND_Z / scale
     rig = StereoRig(cameras[0], cameras[1], pose, rig.frame_id)
-    return _resampled(_seen_by(example, rig, example.left, example.right), example, matrix)
+    return _resampled(_with_images(example, rig, example.left, example.right), example, matrix)
 
 
 def on_moved_grid(example: SceneExample, pitch: float = 0.0, up: float = 0.0) -> SceneExample:
@@ -141,7 +140,7 @@ def on_moved_grid(example: SceneExample, pitch: float = 0.0, up: float = 0.0) ->
     pose[:3, 3] = np.array([0, 0, GROUND_Z]) - pose[:3, :3] @ [0, 0, GROUND_Z]
     pose[2, 3] += up
     rig = replace(example.rig, reference_from_grid=example.rig.reference_from_grid @ pose)
-    return _resampled(_seen_by(example, rig, example.left, example.right), example, pose)
+    return _resampled(_with_images(example, rig, example.left, example.right), example, pose)
 
 
 VARIANTS = (
@@ -163,10 +162,10 @@ VARIANTS = (
 """The variants of the table."""
 
 
-def _seen_by(
+def _with_images(
     example: SceneExample, rig: StereoRig, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]
 ) -> SceneExample:
-    """Return the scene with other images and cameras, without pixel labels."""
+    """Return the scene with other images and another rig, without depth, pixel labels and earlier pairs."""
     return replace(
         example,
         left=np.ascontiguousarray(left),
@@ -180,57 +179,60 @@ def _seen_by(
     )
 
 
-def _resampled(example: SceneExample, original: SceneExample, former_from_new: Matrix) -> SceneExample:
+def _resampled(example: SceneExample, original: SceneExample, original_from_new: Matrix) -> SceneExample:
     """Return the scene with the ground truth resampled to another frame's voxels; unknown outside.
 
-    A voxel that is larger than the former ones takes the nearest occupied label of the former voxels that it covers:
-    the label at its centre alone would lose surfaces of one layer. The lowest layer of SemanticKITTI's ground truth is
+    A voxel that is larger than the original ones takes the nearest occupied label of the original voxels that it covers,
+    because sampling at its centre only would lose surfaces of one layer. The lowest layer of SemanticKITTI's ground truth is
     labelled as free, even below the road: its labels are ignored.
 
     Args:
         example: the scene to change.
-        original: the scene with the former ground truth.
-        former_from_new: affine map of points, `[4, 4]`, metres.
+        original: the scene with the original ground truth.
+        original_from_new: affine map of points, `[4, 4]`, metres.
     """
     grid = example.grid
-    former = original.target.copy()
-    former[..., 0] = UNKNOWN
-    samples = math.ceil(float(np.linalg.norm(former_from_new[:3, 0])) - LARGER)
+    labels = original.target.copy()
+    labels[..., 0] = UNKNOWN
+    samples = math.ceil(float(np.linalg.norm(original_from_new[:3, 0])) - EDGE_TOLERANCE)
     target = np.full(grid.size, UNKNOWN, np.uint8)
-    known = np.zeros(grid.size, np.uint8)
+    labelled = np.zeros(grid.size, np.uint8)
     seen = None if original.seen is None else np.zeros(grid.size, bool)
     for offset in _offsets(samples):
-        index, inside = _former_voxels(grid, former_from_new, offset * grid.resolution)
-        labels = np.full(grid.size, UNKNOWN, np.uint8)
-        labels[inside] = former[index]
-        known += labels != UNKNOWN
-        first = np.isin(target, (EMPTY, UNKNOWN)) & (labels != UNKNOWN) & ((labels != EMPTY) | (target == UNKNOWN))
-        target[first] = labels[first]
+        index, inside = _original_voxels(grid, original_from_new, offset * grid.resolution)
+        sampled = np.full(grid.size, UNKNOWN, np.uint8)
+        sampled[inside] = labels[index]
+        is_labelled = sampled != UNKNOWN
+        labelled += is_labelled
+        first = np.isin(target, (EMPTY, UNKNOWN)) & is_labelled & ((sampled != EMPTY) | (target == UNKNOWN))
+        target[first] = sampled[first]
         if seen is not None and original.seen is not None:
             seen[inside] |= original.seen[index]
-    target[(target == EMPTY) & (2 * known < samples**3)] = UNKNOWN
+    target[(target == EMPTY) & (2 * labelled < samples**3)] = UNKNOWN
     return replace(example, target=target, seen=seen)
 
 
 def _offsets(samples: int) -> list[npt.NDArray[np.float64]]:
     """Return offsets from a voxel's centre, `samples` along each axis, in voxel edges, by ascending distance."""
     axis = (np.arange(samples) + 0.5) / samples - 0.5
-    places = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    return sorted(places, key=lambda place: float(np.abs(place).sum()))
+    offsets = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    return sorted(offsets, key=lambda offset: float(np.abs(offset).sum()))
 
 
-def _former_voxels(
-    grid: VoxelGrid, former_from_new: Matrix, offset: npt.NDArray[np.float64]
+def _original_voxels(
+    grid: VoxelGrid, original_from_new: Matrix, offset: npt.NDArray[np.float64]
 ) -> tuple[tuple[npt.NDArray[np.int32], ...], npt.NDArray[np.bool_]]:
     """Return indices of the voxels at a grid's mapped centres plus `offset` metres, and a mask of those in the grid."""
     axes = np.meshgrid(
         *((grid.axis_centers(axis) + offset[axis]).astype(np.float32) for axis in range(3)), indexing="ij"
     )
-    matrix = former_from_new.astype(np.float32)
+    matrix = original_from_new.astype(np.float32)
     index, inside = [], np.ones(grid.size, bool)
     for row in range(3):
-        place = sum(matrix[row, axis] * axes[axis] for axis in range(3)) + matrix[row, 3]
-        cell = np.floor((place - np.float32(grid.origin[row])) / np.float32(grid.resolution) + 1e-3).astype(np.int32)
+        coordinate = sum(matrix[row, axis] * axes[axis] for axis in range(3)) + matrix[row, 3]
+        cell = np.floor((coordinate - np.float32(grid.origin[row])) / np.float32(grid.resolution) + 1e-3).astype(
+            np.int32
+        )
         inside &= (cell >= 0) & (cell < grid.size[row])
         index.append(cell)
     return tuple(cell[inside] for cell in index), inside

@@ -26,13 +26,13 @@ class GroundTruthScores:
         """
         if ground_truth is None:
             return {}
-        alone = CompletionScores(prediction.classes)
-        alone.add_scene(prediction, ground_truth)
+        frame_scores = CompletionScores(prediction.classes)
+        frame_scores.add_scene(prediction, ground_truth)
         total = self._by_ground_truth.setdefault(ground_truth.name, CompletionScores(prediction.classes))
-        total.confusion += alone.confusion
+        total.confusion += frame_scores.confusion
         total.scenes += 1
-        own = alone.summary()
-        return {name: own[name] for name in ("SC IoU", "SSC mIoU")}
+        summary = frame_scores.summary()
+        return {name: summary[name] for name in ("SC IoU", "SSC mIoU")}
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Return number of scenes and scores in percent by ground truth name, with the keys of `occdepth eval`."""
@@ -41,8 +41,8 @@ class GroundTruthScores:
 
 def scores_line(ground_truth: str, scores: Mapping[str, float]) -> str:
     """Return one line of text with the scores."""
-    shares = ", ".join(f"{name} {scores[key]:.1f} %" for key, name in HEADLINE.items())
-    return f"against {ground_truth} ({scores['scenes']} scenes): {shares}"
+    values = ", ".join(f"{name} {scores[key]:.1f} %" for key, name in HEADLINE.items())
+    return f"against {ground_truth} ({scores['scenes']} scenes): {values}"
 
 
 def comparable(ground_truth: SceneGroundTruth | None, grid: VoxelGrid) -> SceneGroundTruth | None:

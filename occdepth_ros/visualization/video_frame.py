@@ -19,9 +19,11 @@ from occdepth_ros.visualization.panels import draw_from_above
 from occdepth_ros.visualization.voxels import Viewpoint, render_voxels
 
 WIDTH, MARGIN, GAP, CAPTION = 1280, 16, 12, 26
+"""Width of the frame, margin, gap between panels, and height of a caption, pixels."""
 PLAN = 360
-"""Side of the square panel from above, pixels."""
+"""Edge of the square panel from above, pixels."""
 CHASE = WIDTH - 2 * MARGIN - GAP - PLAN
+"""Width of the panel from behind the vehicle, pixels."""
 IMAGE = 760
 """Width of the left image, pixels; the legend takes the remaining width of its row."""
 

@@ -118,7 +118,7 @@ def expand_sequences(names: Sequence[str]) -> list[str]:
     Raises:
         SourceError: a name is neither a sequence nor a split.
     """
-    wanted: list[str] = []
+    expanded: list[str] = []
     for name in names:
         if name not in SPLITS and name.zfill(2) not in SCANS:
             raise SourceError(
@@ -126,8 +126,8 @@ def expand_sequences(names: Sequence[str]) -> list[str]:
                 where="sequences",
                 remedy=f"Give numbers from 00 to 21, or {', '.join(SPLITS)}.",
             )
-        wanted += SPLITS.get(name, (name.zfill(2),))
-    return list(dict.fromkeys(wanted))
+        expanded += SPLITS.get(name, (name.zfill(2),))
+    return list(dict.fromkeys(expanded))
 
 
 @dataclass(frozen=True, eq=False)
