@@ -24,7 +24,7 @@ GROUND_Z = -1.73
 """Height of the road in the frame of KITTI's LiDAR, metres; camera heights are relative to it."""
 
 EDGE_TOLERANCE = 0.1
-"""Fraction by which the edge of a new voxel may exceed that of an original one and still take the label at its centre."""
+"""Relative excess of a new voxel's edge over an original one up to which it takes the label at its centre."""
 
 
 @dataclass(frozen=True)
@@ -182,9 +182,9 @@ def _with_images(
 def _resampled(example: SceneExample, original: SceneExample, original_from_new: Matrix) -> SceneExample:
     """Return the scene with the ground truth resampled to another frame's voxels; unknown outside.
 
-    A voxel that is larger than the original ones takes the nearest occupied label of the original voxels that it covers,
-    because sampling at its centre only would lose surfaces of one layer. The lowest layer of SemanticKITTI's ground truth is
-    labelled as free, even below the road: its labels are ignored.
+    A voxel that is larger than the original ones takes the nearest occupied label of the original voxels that it
+    covers, because sampling at its centre only would lose surfaces of one layer. The lowest layer of SemanticKITTI's
+    ground truth is labelled as free, even below the road: its labels are ignored.
 
     Args:
         example: the scene to change.
@@ -230,9 +230,8 @@ def _original_voxels(
     index, inside = [], np.ones(grid.size, bool)
     for row in range(3):
         coordinate = sum(matrix[row, axis] * axes[axis] for axis in range(3)) + matrix[row, 3]
-        cell = np.floor((coordinate - np.float32(grid.origin[row])) / np.float32(grid.resolution) + 1e-3).astype(
-            np.int32
-        )
+        voxels = (coordinate - np.float32(grid.origin[row])) / np.float32(grid.resolution)
+        cell = np.floor(voxels + 1e-3).astype(np.int32)
         inside &= (cell >= 0) & (cell < grid.size[row])
         index.append(cell)
     return tuple(cell[inside] for cell in index), inside

@@ -126,5 +126,5 @@ class SceneModel:
         predictor = self.engine_for(example).predictor
         if example.semantics is not None and isinstance(predictor, PixelClassifier):
             # sky is not a voxel class and is not scored
-            labels_2d = np.where(example.semantics == EMPTY, UNKNOWN, example.semantics)
-            scores.pixels.add(predictor.pixel_classes(example.left), labels_2d)
+            pixel_labels = np.where(example.semantics == EMPTY, UNKNOWN, example.semantics)
+            scores.pixels.add(predictor.pixel_classes(example.left), pixel_labels)
