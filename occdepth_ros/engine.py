@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -120,7 +121,8 @@ class Engine:
                 swapped.
             CalibrationError: the model cannot use `rig`.
         """
-        return self.begin(left, right, stamp_ns=stamp_ns, world_from_grid=world_from_grid, rig=rig)()
+        self._prepare(left, right, stamp_ns, world_from_grid, rig)
+        return self._finished(partial(self.predictor.infer, left, right), left, right, stamp_ns)()
 
     def begin(
         self,
@@ -140,6 +142,22 @@ class Engine:
             a function that completes the prediction. The functions are called in the order of the pairs, one at a
             time; they may be called in another thread than `begin`, and a pair may be left out.
         """
+        self._prepare(left, right, stamp_ns, world_from_grid, rig)
+        start = time.perf_counter()
+        if isinstance(self.predictor, StagedPredictor):
+            complete = self.predictor.begin(left, right)
+        else:
+            result = self.predictor.infer(left, right)
+
+            def complete() -> Occupancy:
+                return result
+
+        return self._finished(complete, left, right, stamp_ns, begun_s=time.perf_counter() - start)
+
+    def _prepare(
+        self, left: ImageArray, right: ImageArray, stamp_ns: int, world_from_grid: Matrix | None, rig: StereoRig | None
+    ) -> None:
+        """Check a pair, and set its calibration and pose; arguments and errors as of `predict`."""
         if rig is not None and rig.fingerprint != self.rig.fingerprint:
             self.calibrate(rig)
         for side, image in (("left", left), ("right", right)):
@@ -151,24 +169,25 @@ class Engine:
                     remedy="Use the CameraInfo of this camera at this resolution.",
                 )
         self._swap_guard.check(left, right)
-        start = time.perf_counter()
         if isinstance(self.predictor, StatefulPredictor):
             if stamp_ns < self._stamp_ns:
                 self.predictor.set_pose(None)
             self._stamp_ns = stamp_ns
             self.predictor.set_pose(world_from_grid)
-        if isinstance(self.predictor, StagedPredictor):
-            complete = self.predictor.begin(left, right)
-        else:
-            result = self.predictor.infer(left, right)
 
-            def complete() -> Occupancy:
-                return result
+    def _finished(
+        self, complete: Callable[[], Occupancy], left: ImageArray, right: ImageArray, stamp_ns: int, begun_s: float = 0
+    ) -> Callable[[], OccupancyPrediction]:
+        """Return a function that completes a prediction, limits its free space, and notes its times.
 
-        begun_s = time.perf_counter() - start
+        Args:
+            complete: completes the result of the predictor.
+            left, right, stamp_ns: the pair.
+            begun_s: duration of what was computed before, seconds.
+        """
         support, grid, name = self._supporting(), self.grid, self.predictor.name
 
-        def completed() -> OccupancyPrediction:
+        def finished() -> OccupancyPrediction:
             start = time.perf_counter()
             result = complete()
             supporting = time.perf_counter()
@@ -188,7 +207,7 @@ class Engine:
                 timings_ms=timings,
             )
 
-        return completed
+        return finished
 
     def _supporting(self) -> FreeSpaceSupport:
         """Return what marks free space as unknown that no unambiguous match supports, for every kind of predictor."""

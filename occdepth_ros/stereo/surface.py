@@ -12,6 +12,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.stereo.matching import NO_MATCH, SIGMA_PX, STEPS
+from occdepth_ros.stereo.surface_loops import BLOCK, write_hits, write_points
 
 MIN_HITS = 3
 """Minimum number of surface points in an occupied voxel."""
@@ -82,31 +83,20 @@ class SurfaceBinning:
 
     def points(self, disparity: npt.NDArray[np.int16]) -> SurfacePoints:
         """Unproject a disparity image, as `SemiGlobalMatcher.match` returns it, to points."""
-        at = np.flatnonzero(disparity > 0)
-        inverse = np.float32(1) / disparity.ravel()[at]
-        axes = []
-        inside = np.ones(len(at), bool)
-        voxel = np.zeros(len(at), np.intp)
-        for ray, center, size in zip(self._rays, self.camera_center, self._size, strict=True):
-            value = ray[at]
-            value *= inverse
-            value += center
-            inside &= (value >= 0) & (value < size)
-            voxel *= size
-            voxel += value.astype(np.int32)
-            axes.append(value)
-        x, y, z = (value[inside] for value in axes)
-        return SurfacePoints(x, y, z, voxel[inside], at[inside])
+        flat = disparity.ravel()
+        axes = np.empty((3, flat.size), np.float32)
+        voxel, pixel = np.empty((2, flat.size), np.intp)
+        count = write_points(flat, self._rays, self.camera_center, self._size, axes, voxel, pixel)
+        x, y, z = axes[:, :count]
+        return SurfacePoints(x, y, z, voxel[:count], pixel[:count])
 
     def hits(self, points: SurfacePoints) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Return the flat indices of voxels that contain points, ascending, and the number of points in each, `[K]`."""
-        hit = np.zeros(self._count, bool)
-        hit[points.voxel] = True
-        voxels = np.flatnonzero(hit)
-        # counting by rank among the voxels with points needs no counters for other voxels
-        place = np.empty(self._count, np.int32)
-        place[voxels] = np.arange(len(voxels), dtype=np.int32)
-        return voxels, np.bincount(place[points.voxel], minlength=len(voxels))
+        used = np.zeros(-(-self._count // BLOCK), bool)
+        counters = np.empty(len(used) * BLOCK, np.int32)
+        voxels, hits = np.empty((2, len(points.voxel)), np.intp)
+        count = write_hits(points.voxel, used, counters, voxels, hits)
+        return voxels[:count], hits[:count]
 
     def occupied(self, points: SurfacePoints) -> npt.NDArray[np.intp]:
         """Return the flat indices of the voxels that contain enough points, ascending."""

@@ -17,7 +17,7 @@ from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.runtime.parallel import Workers
 from occdepth_ros.stereo.ground.estimation import GroundFinder
 from occdepth_ros.stereo.matching import STEPS, SemiGlobalMatcher
-from occdepth_ros.stereo.surface import SurfaceBinning
+from occdepth_ros.stereo.surface import SurfaceBinning, SurfacePoints
 
 Floats = npt.NDArray[np.float32]
 
@@ -87,6 +87,22 @@ class Measurement:
         return np.asarray(height, np.float32), np.asarray(seen, np.float32)
 
 
+@dataclass(frozen=True)
+class MatchedSurface:
+    """Surface points of one pair by voxel.
+
+    Args:
+        points: the points.
+        disparity, voxel, hits, occupied: see `Measurement`.
+    """
+
+    disparity: npt.NDArray[np.int16]
+    points: SurfacePoints
+    voxel: npt.NDArray[np.intp]
+    hits: npt.NDArray[np.intp]
+    occupied: npt.NDArray[np.intp]
+
+
 class StereoEvidence:
     """Matcher, binning and ground finder of one calibration.
 
@@ -103,9 +119,10 @@ class StereoEvidence:
         self.binning = SurfaceBinning(rig, grid, self.matcher.focal_baseline)
         self.ground = GroundFinder(rig, grid, self.matcher.focal_baseline)
 
-    def measure(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Measurement:
-        """Match one pair, `[H, W, 3]` RGB uint8 each, of the rig's size."""
-        return self.of_disparity(self.matcher.match(left, right))
+    def match(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
+        """Return the disparity map, `[H, W]`, 1/16 pixels, of one pair, `[H, W, 3]` RGB uint8 each, of the rig's
+        size."""
+        return self.binning.without_splinters(self.matcher.match(left, right))
 
     def depth(self, measured: Measurement) -> Floats:
         """Return the depth (z) of the left image's pixels, `[H, W]`, metres; NaN without a match."""
@@ -113,12 +130,21 @@ class StereoEvidence:
 
     def of_disparity(self, disparity: npt.NDArray[np.int16]) -> Measurement:
         """Compute the measurement of a disparity map in 1/16 pixels, `[H, W]`."""
-        disparity = self.binning.without_splinters(disparity)
+        surface = self.surface(self.binning.without_splinters(disparity))
+        return self.measured(surface, self.ground.plane(surface.occupied))
+
+    def surface(self, disparity: npt.NDArray[np.int16]) -> MatchedSurface:
+        """Compute the surface of a disparity map, as from `match`."""
         points = self.binning.points(disparity)
         voxel, hits = self.binning.hits(points)
-        occupied = self.binning.occupied_of(voxel, hits)
-        ground = self.ground.find(points, occupied, disparity)
-        return Measurement(disparity, voxel, hits, occupied, ground.height, ground.seen, ground.plane)
+        return MatchedSurface(disparity, points, voxel, hits, self.binning.occupied_of(voxel, hits))
+
+    def measured(self, surface: MatchedSurface, plane: Floats) -> Measurement:
+        """Compute the measurement of a surface; `plane` is that of the ground, see `Ground`, `[3]`."""
+        ground = self.ground.above(plane, surface.points, surface.occupied, surface.disparity)
+        return Measurement(
+            surface.disparity, surface.voxel, surface.hits, surface.occupied, ground.height, ground.seen, ground.plane
+        )
 
 
 def lifted_states(measured: Measurement, tables: BevTables) -> torch.Tensor:

@@ -19,7 +19,7 @@ from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.evidence import STANDARD_HEIGHT, Measurement, StereoEvidence
-from occdepth_ros.models.edge_bev.loops.readout import forget_below
+from occdepth_ros.models.edge_bev.loops.readout import forget_below, resample
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.stereo.ground.pose import FAR, ground_of_points
 from occdepth_ros.stereo.matching import STEPS
@@ -54,8 +54,7 @@ class LevelFrame:
         grid_from_level: its pose in the grid's frame, `[4, 4]`, metres.
         evidence: stereo evidence in this frame.
         projection: tables in this frame.
-        index: flat index of the voxel of this frame at every voxel of the grid, or the number of voxels outside this
-            frame, `[X Y Z]` int64.
+        index: flat index of the voxel of this frame at every voxel of the grid, -1 outside this frame, `[X Y Z]` int32.
     """
 
     grid_from_level: Matrix
@@ -63,10 +62,20 @@ class LevelFrame:
     projection: BevTables
     index: torch.Tensor
 
-    def resampled(self, values: torch.Tensor, outside: int) -> torch.Tensor:
-        """Resample values `[X, Y, Z]` of this frame's voxels to the voxels of the grid; `outside` in other voxels."""
-        padded = torch.cat([values.flatten(), values.new_full((1,), outside)])
-        return padded.index_select(0, self.index.to(values.device)).view(values.shape)
+    def resampled(self, labels: torch.Tensor, confidence: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Resample labels and confidence `[X, Y, Z]` of this frame's voxels to the grid's; unknown outside."""
+        if labels.device.type == "cpu":
+            out = torch.empty_like(labels), torch.empty_like(confidence)
+            flat = (values.view(-1).numpy() for values in (self.index, labels, confidence, *out))
+            resample(*flat)
+            return out
+        index = self.index.to(labels.device).long()
+        found = [values.flatten().index_select(0, index.clamp_min(0)) for values in (labels, confidence)]
+        outside = index < 0
+        return (
+            found[0].masked_fill_(outside, UNKNOWN).view(labels.shape),
+            found[1].masked_fill_(outside, 0).view(labels.shape),
+        )
 
 
 class LevelFrames:
@@ -86,12 +95,32 @@ class LevelFrames:
         self._rays = np.stack(rays, -1)
         self._kept: OrderedDict[Steps, LevelFrame] = OrderedDict()
 
-    def of(self, measured: Measurement) -> LevelFrame | None:
-        """Return the frame of a pair; None if the grid's own frame agrees with the ground, or no ground is found."""
-        rough = slopes(measured, self._grid)
+    def measure(
+        self, evidence: StereoEvidence, disparity: npt.NDArray[np.int16]
+    ) -> tuple[Measurement, LevelFrame | None]:
+        """Compute the measurement of a disparity map, in the frame that follows the ground.
+
+        Args:
+            evidence: stereo evidence in the grid's own frame.
+            disparity: as from `StereoEvidence.match`, `[H, W]`.
+
+        Returns:
+            the measurement, and its frame: None if the grid's own frame agrees with the ground, or no ground is found.
+        """
+        surface = evidence.surface(disparity)
+        plane = evidence.ground.plane(surface.occupied)
+        level = self.of(plane, disparity)
+        if level is None:
+            return evidence.measured(surface, plane), None
+        return level.evidence.of_disparity(disparity), level
+
+    def of(self, plane: npt.NDArray[np.float32], disparity: npt.NDArray[np.int16]) -> LevelFrame | None:
+        """Return the frame that follows the ground, see `measure`; `plane` is that of the ground in the grid's frame,
+        see `Ground`."""
+        rough = slopes(plane, self._grid)
         if max(map(abs, rough[:2])) <= ROUGH_DEGREES and abs(rough[2]) <= ROUGH_M:
             return None
-        found = self._measured(measured)
+        found = self._measured(disparity)
         steps = None if found is None else deviation(*found)
         if steps is None:
             return None
@@ -102,10 +131,10 @@ class LevelFrames:
             self._kept.popitem(last=False)
         return self._kept[steps]
 
-    def _measured(self, measured: Measurement) -> tuple[float, float, float] | None:
-        """Return pitch and roll of the ground in the grid's frame, degrees, and its height above the standard,
-        metres."""
-        disparity = measured.disparity[::STRIDE, ::STRIDE] / np.float64(STEPS)
+    def _measured(self, matched: npt.NDArray[np.int16]) -> tuple[float, float, float] | None:
+        """Return pitch and roll of the ground in the grid's frame, degrees, and its height above the standard, metres,
+        from a disparity map."""
+        disparity = matched[::STRIDE, ::STRIDE] / np.float64(STEPS)
         nearest = self._rig.baseline * float(self._rig.left.projection[0, 0]) / FAR
         valid = disparity > nearest
         depth = nearest * FAR / disparity[valid]
@@ -130,13 +159,14 @@ class LevelFrames:
         )
 
 
-def slopes(measured: Measurement, grid: VoxelGrid) -> tuple[float, float, float]:
-    """Return pitch and roll of the ground plane in the grid, degrees, and its height above the standard, metres.
+def slopes(plane: npt.NDArray[np.float32], grid: VoxelGrid) -> tuple[float, float, float]:
+    """Return pitch and roll of a ground plane, see `Ground`, in the grid, degrees, and its height above the standard,
+    metres.
 
     Pitch is positive if the road rises ahead, roll if it rises to the left. The height is measured at the origin of the
     grid's frame.
     """
-    a, b, c = (float(value) for value in measured.plane)
+    a, b, c = (float(value) for value in plane)
     x, y = (-origin / grid.resolution for origin in grid.origin[:2])
     height = (a * x + b * y + c - STANDARD_HEIGHT) * grid.resolution
     return math.degrees(math.atan(a)), math.degrees(math.atan(b)), height
@@ -190,11 +220,11 @@ def grid_from_level(steps: Steps, grid: VoxelGrid) -> Matrix:
 def unknown_below_ground(
     labels: torch.Tensor, confidence: torch.Tensor, measured: Measurement
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Set the labels and confidence `[X, Y, Z]` of voxels below the ground, which cannot be observed, to unknown."""
+    """Set the labels and confidence `[X, Y, Z]` of voxels below the ground, which cannot be observed, to unknown; may
+    change its arguments."""
     margin = np.where(measured.ground_seen, np.float32(BELOW_SEEN), np.float32(BELOW_UNSEEN))
     last = np.floor(measured.ground - margin).astype(np.int32)
     if labels.device.type == "cpu":
-        labels, confidence = labels.clone(), confidence.clone()
         forget_below(last, labels.numpy(), confidence.numpy())
         return labels, confidence
     layers = torch.arange(1, labels.shape[2] + 1, device=labels.device)
@@ -202,11 +232,11 @@ def unknown_below_ground(
     return labels.masked_fill(below, UNKNOWN), confidence.masked_fill(below, 0)
 
 
-def _index(level_from_grid: Matrix, grid: VoxelGrid) -> npt.NDArray[np.int64]:
+def _index(level_from_grid: Matrix, grid: VoxelGrid) -> npt.NDArray[np.int32]:
     """See `LevelFrame.index`."""
     axes = [grid.axis_centers(axis).astype(np.float32) for axis in range(3)]
     matrix = level_from_grid.astype(np.float32)
-    index, inside = np.zeros(grid.size, np.int64), np.ones(grid.size, bool)
+    index, inside = np.zeros(grid.size, np.int32), np.ones(grid.size, bool)
     for row in range(3):
         place = (
             matrix[row, 0] * axes[0][:, None, None]
@@ -214,7 +244,7 @@ def _index(level_from_grid: Matrix, grid: VoxelGrid) -> npt.NDArray[np.int64]:
             + matrix[row, 2] * axes[2]
             + (matrix[row, 3] - np.float32(grid.origin[row]))
         )
-        cell = np.floor(place / np.float32(grid.resolution)).astype(np.int64)
+        cell = np.floor(place / np.float32(grid.resolution)).astype(np.int32)
         inside &= (cell >= 0) & (cell < grid.size[row])
         index = index * grid.size[row] + cell
-    return np.where(inside, index, grid.count).ravel()
+    return np.where(inside, index, np.int32(-1)).ravel()

@@ -115,9 +115,10 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         """Whether the network's frame follows the measured ground, and voxels below the ground are unknown."""
         self.observer: Callable[[Undecided], None] | None = None
         """Called with the output of every pair before limits and calibration are applied."""
-        # leaves one core to matching; torch threads that wait for each other are slow under other load
+        # leaves one core to matching; with all of torch's threads, as in the calling thread, those that wait for work
+        # keep the cores busy, and the CPU time of a pair doubles
         threads = max(1, torch.get_num_threads() - 1)
-        self._image_worker, self._completion_worker = Workers(1, threads), Workers(1, threads)
+        self._main_worker, self._completion_worker = Workers(1, threads), Workers(1, threads)
         # of its own: the parts of a completion would queue behind the matching of the next pair
         self._matching_worker = Workers(1)
         self._pose: Matrix | None = None
@@ -159,51 +160,55 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         Raises:
             ModelError: `calibrate` was not called.
         """
-        tables, clock = self._calibrated(), self.clock()
-        complete = self._begun(tables, (left, right), clock)
-
-        def completed() -> Occupancy:
-            with memory_guard(self.name, self.device):
-                return timed(complete(), clock)
-
-        return completed
-
-    def predict(self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> Occupancy:
-        """Predict one pair, see `NetworkPredictor.predict`."""
-        return self._begun(tables, images, clock)()
-
-    def _begun(
-        self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock
-    ) -> Callable[[], Occupancy]:
-        pose, forgets = self._pose, self._forgets
-        self._forgets = False
-        showing = self._image_worker.submit(self._show, tables, images, clock)
+        tables, clock, placed = self._calibrated(), self.clock(), self._placed()
+        showing = self._main_worker.submit(self._show, tables, (left, right), clock)
 
         def complete() -> Occupancy:
-            shown = showing.result()
-            return self._completion_worker.submit(self._complete, tables, shown, pose, forgets, clock).result()
+            with memory_guard(self.name, self.device):
+                completing = self._completion_worker.submit(self._complete, tables, showing.result(), *placed, clock)
+                return timed(completing.result(), clock)
 
         return complete
+
+    def predict(self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> Occupancy:
+        """Predict one pair, both stages in one thread, see `NetworkPredictor.predict`."""
+        placed = self._placed()
+
+        def both() -> Occupancy:
+            return self._complete(tables, self._show(tables, images, clock), *placed, clock)
+
+        return self._main_worker.submit(both).result()
+
+    def _placed(self) -> tuple[Matrix | None, bool]:
+        """Return the pose of the next pair, and whether it begins without memory."""
+        forgets, self._forgets = self._forgets, False
+        return self._pose, forgets
 
     @torch.inference_mode()
     def _show(self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> ShownPair:
         """What depends on the images of the pair only."""
         network = self.network
         left, right = (resized(image, tables.fit) for image in images)
-        matching = self._matching_worker.submit(tables.evidence.measure, left, right)
+        matching = self._matching_worker.submit(self._measure, tables, left, right)
         image = self._input(left)
         clock.lap("preprocess")
         logits, features = network.image_network(image)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             complete = network.begin(logits, features)
             clock.lap("image")
-            measured = matching.result()
-            level = tables.levels.of(measured) if self.follows_ground else None
-            projection = tables.projection
-            if level is not None:
-                measured, projection = level.evidence.of_disparity(measured.disparity), level.projection
+            measured, level = matching.result()
+        projection = tables.projection if level is None else level.projection
         clock.lap("matching")
         return ShownPair(logits, complete, measured, level, projection)
+
+    def _measure(
+        self, tables: CalibrationTables, left: ImageArray, right: ImageArray
+    ) -> tuple[Measurement, LevelFrame | None]:
+        """Match a pair; return the result and its frame, None = the grid's own."""
+        disparity = tables.evidence.match(left, right)
+        if self.follows_ground:
+            return tables.levels.measure(tables.evidence, disparity)
+        return tables.evidence.of_disparity(disparity), None
 
     @torch.inference_mode()
     def _complete(
@@ -240,7 +245,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         if self.follows_ground:
             labels, confidence = unknown_below_ground(labels, confidence, measured)
         if level is not None:
-            labels, confidence = level.resampled(labels, UNKNOWN), level.resampled(confidence, 0)
+            labels, confidence = level.resampled(labels, confidence)
         clock.lap("head")
         if self._memory is not None and world_from_frame is not None:
             names = shown.logits[0].argmax(0).flatten().cpu()

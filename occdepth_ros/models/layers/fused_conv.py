@@ -92,12 +92,19 @@ class FusedConv(nn.Module):
         self.padding = [0] * len(self.stride) if isinstance(source.padding, str) else [int(p) for p in source.padding]
         self.output_padding = list(cast(Any, source).output_padding)
         self._packed: torch.Tensor | None = None
+        halves = self.same and self.stride == [2, 2] and self.kernel in ([3, 3], [5, 5]) and self.dilation == [1, 1]
+        self._of_even = FusedConv(_symmetric(source), norm, activation, dtype) if halves else None
+        """The same convolution of maps with even sizes, without a padded copy of the map."""
 
     def forward(self, x: torch.Tensor, summand: torch.Tensor | None = None) -> torch.Tensor:
         """Map `[B, C, ...]` to `[B, C', ...]`; the summand has the output's shape and may be overwritten."""
+        is_cpu = x.device.type == "cpu" and _HAS_FUSED
+        if self._of_even is not None and is_cpu and x.shape[2] % 2 == x.shape[3] % 2 == 0:
+            out: torch.Tensor = self._of_even(x, summand)
+            return out
         if self.same:
             x = pad_same(x, self.kernel, self.stride, self.dilation)
-        if not self.transposed and x.device.type == "cpu" and _HAS_FUSED:
+        if not self.transposed and is_cpu:
             return self._fused(x, summand)
         assert self.weight is not None
         if self.transposed:
@@ -130,6 +137,21 @@ class FusedConv(nn.Module):
         fused = attr if attr == "relu" else None
         out = operators._convolution_pointwise_.binary(summand, x, packed, self.bias, *shape, "add", 1.0, fused, [], "")
         return out if fused else self.activation.apply(out)
+
+
+def _symmetric(conv: _Conv) -> nn.Conv2d:
+    """Return a convolution with symmetric padding that replaces one with "SAME" padding and stride 2 on even sizes.
+
+    "SAME" padding adds one row and column less before the map than after it; the weight has zeros there.
+    """
+    size = conv.kernel_size[0]
+    wide = nn.Conv2d(
+        conv.in_channels, conv.out_channels, size + 1, 2, size // 2, groups=conv.groups, bias=conv.bias is not None
+    ).requires_grad_(False)
+    wide.weight.copy_(F.pad(conv.weight.detach(), (1, 0, 1, 0)))
+    if conv.bias is not None and wide.bias is not None:
+        wide.bias.copy_(conv.bias.detach())
+    return wide.to(conv.weight.device)
 
 
 def folded(conv: nn.Module, norm: nn.Module | None) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from occdepth_ros.errors import ModelError
-from occdepth_ros.models.layers.format_speed import fastest_float
+from occdepth_ros.models.layers.cpu_formats import fastest_float
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -39,7 +39,7 @@ def pick_device(text: str) -> torch.device:
 
 
 def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the requested number format; for "auto", the fastest format of the device, on CPUs by measurement."""
+    """Return the requested number format; for "auto", the fastest format of the device."""
     if precision != "auto":
         chosen: torch.dtype = getattr(torch, precision)
         return chosen

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.stereo.ground_loops import add_heights, write_near, write_seen
 from occdepth_ros.stereo.matching import SIGMA_PX, STEPS
 from occdepth_ros.stereo.surface import SurfacePoints
 
@@ -30,7 +31,9 @@ GRADIENT = (0.15, 4.0)
 and large across the edge of a drop."""
 
 HEIGHT_ERROR = 0.75
-"""Errors of the ground's height for which its match in the image is searched, voxel edges."""
+"""Largest error of the ground's height for which its match in the image is searched, voxel edges."""
+HEIGHT_ERRORS = np.array((0.0, -0.5, 0.5, -1.0, 1.0), np.float32)
+"""Shares of `HEIGHT_ERROR` that are searched, in this order."""
 GROUND_SIGMAS = 2.0
 """Largest deviation of the disparity of seen ground beyond the extent of the column, in standard deviations of a
 match."""
@@ -130,7 +133,7 @@ class GroundFinder:
         self._x, self._y = np.meshgrid(np.arange(nx, dtype=np.float32), np.arange(ny, dtype=np.float32), indexing="ij")
         lower = np.stack([grid.axis_centers(0)[:, None] + 0 * self._y, grid.axis_centers(1) + 0 * self._x], 2)
         lower = np.concatenate([lower, np.full((nx, ny, 1), grid.origin[2])], 2)
-        self._foot = np.moveaxis(lower @ pose[:3, :3].T + pose[:3, 3], 2, 0).astype(np.float32)
+        self._foot = (lower.reshape(-1, 3) @ pose[:3, :3].T + pose[:3, 3]).T.astype(np.float32, order="C")
         self._up = (grid.resolution * pose[:3, 2]).astype(np.float32)
         self._camera_center = (np.linalg.inv(pose)[:3, 3] - grid.origin) / grid.resolution
         self._edge = grid.resolution
@@ -143,15 +146,27 @@ class GroundFinder:
             occupied: flat indices of surface voxels, ascending.
             disparity: `[H, W]` as from `SemiGlobalMatcher.match`.
         """
-        _, ny, nz = self._size
-        column = occupied // nz
-        lowest = occupied[np.diff(column, prepend=-1) > 0]
+        return self.above(self.plane(occupied), points, occupied, disparity)
+
+    def plane(self, occupied: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """Find the plane of the ground, see `Ground`, from flat indices of surface voxels, ascending."""
+        lowest = self._lowest(occupied)
         flat_columns = lowest[~self._is_upright(lowest, occupied)]
         samples = flat_columns if len(flat_columns) >= _FEWEST else lowest
-        plane = ground_plane(np.stack(np.unravel_index(samples, self._size), 1) + 0.5, 0.75).astype(np.float32)
+        return ground_plane(np.stack(np.unravel_index(samples, self._size), 1) + 0.5, 0.75).astype(np.float32)
+
+    def above(
+        self,
+        plane: npt.NDArray[np.float32],
+        points: SurfacePoints,
+        occupied: npt.NDArray[np.intp],
+        disparity: npt.NDArray[np.int16],
+    ) -> Ground:
+        """Find the ground of one frame relative to its plane; arguments as of `find`."""
+        _, ny, nz = self._size
         # a, b at column centres
         flat = plane[0] * (self._x + 0.5) + plane[1] * (self._y + 0.5) + plane[2]
-        height = self._with_steps(flat + self._residual(points, plane), lowest)
+        height = self._with_steps(flat + self._residual(points, plane), self._lowest(occupied))
         x, y, z = self._camera_center
         seen, confirmed = self._seen(height, float(z - plane @ (x, y, 1)), disparity)
         x, y = np.nonzero(seen)
@@ -159,6 +174,10 @@ class GroundFinder:
         layers = base[:, None] + np.arange(2)
         voxels = ((x * ny + y) * nz)[:, None] + layers
         return Ground(height, seen, confirmed, voxels[(layers >= 0) & (layers < nz)], plane)
+
+    def _lowest(self, occupied: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Return the lowest surface voxel of each column, from all of them, ascending."""
+        return occupied[np.diff(occupied // self._size[2], prepend=-1) > 0]
 
     def _is_upright(self, lowest: npt.NDArray[np.intp], occupied: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
         """Return whether the two voxels above the lowest surface voxel are also occupied, as on a wall, `[N]`.
@@ -191,18 +210,15 @@ class GroundFinder:
         """Return the height of the ground above the plane by column, `[X, Y]` voxel edges."""
         nx, ny, _ = self._size
         cells = (-(-nx // CELL), -(-ny // CELL))
+        above = np.empty(len(points.x), np.float32)
+        cell = np.empty(len(above), np.int32)
         # every other point: near cells contain hundreds of points, and far cells are smoothed
-        x, y, z = points.x[::2], points.y[::2], points.z[::2]
-        above = z - (plane[0] * x + plane[1] * y + plane[2])
-        candidates = np.flatnonzero(np.abs(above) < 2 + 0.02 * x)
-        above = above[candidates]
-        cell_x, cell_y = (axis[candidates].astype(np.int32) // CELL for axis in (x, y))
-        cell = cell_x * cells[1] + cell_y
+        found = write_near(points.x, points.y, points.z, plane, 2, CELL, cells[1], above, cell)
+        above, cell = above[:found], cell[:found]
         field = np.zeros(cells, np.float32)
         for band in (2.0, 1.0):
-            near = np.abs(above - field.ravel()[cell]) < band
-            count = np.bincount(cell[near], minlength=field.size)
-            total = np.bincount(cell[near], above[near], minlength=field.size)
+            count, total = np.zeros(field.size, np.int64), np.zeros(field.size)
+            add_heights(above, cell, field.ravel(), np.float32(band), count, total)
             weight = np.minimum(count, 20).astype(np.float32)
             mean = (total / np.maximum(count, 1)).astype(np.float32)
             smooth = [cv2.GaussianBlur(a.reshape(cells), (0, 0), 5 / 3) for a in (weight * mean, weight)]
@@ -214,68 +230,27 @@ class GroundFinder:
         self, height: npt.NDArray[np.float32], camera_height: float, disparity: npt.NDArray[np.int16]
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Return the masks `seen` and `confirmed` of `Ground`, `[X, Y]` each."""
-        k = self._camera.projection.astype(np.float32)
-        right, down, depth = (foot + up * height for foot, up in zip(self._foot, self._up, strict=True))
-        depth = np.maximum(depth, np.float32(self._edge))
-        column = np.rint(right * k[0, 0] / depth + k[0, 2])
-        row = np.rint(down * k[1, 1] / depth + k[1, 2])
-        visible = (column >= 0) & (column < self._camera.width) & (row >= 0) & (row < self._camera.height)
-        row, column, depth = row[visible].astype(np.intp), column[visible].astype(np.intp), depth[visible]
-        row, matched = self._matched_rows(disparity, row, column, depth)
-        has_gradient = self._has_gradient(disparity, row, column, camera_height)
-        masks = []
-        for values in (matched, matched & has_gradient):
-            mask = np.zeros(height.shape, np.uint8)
-            mask[visible] = values
-            # gaps between the rows of far ground, and single columns without a match
-            masks.append(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)).astype(bool))
-        return masks[0], masks[1]
-
-    def _matched_rows(
-        self,
-        disparity: npt.NDArray[np.int16],
-        row: npt.NDArray[np.intp],
-        column: npt.NDArray[np.intp],
-        depth: npt.NDArray[np.float32],
-    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-        """Return the row in which the ground of each column of the grid is matched, `[N]`, and whether it is matched.
-
-        An error of the ground's height moves its row, so the rows within `HEIGHT_ERROR` are tested. The disparity must
-        be that of the column: on the ray over the edge of a drop, the pixels show the ground before the edge and far
-        beyond it, but no disparity in between.
-        """
-        expected = self._steps / depth
-        tolerance = GROUND_SIGMAS * SIGMA_PX * STEPS + expected * np.float32(self._edge / 2) / depth
-        reach = np.float32(self._camera.projection[1, 1] * self._edge * HEIGHT_ERROR) / depth
-        last = len(disparity) - 1
-        matched = np.zeros(len(row), bool)
-        best = row.copy()
-        for share in (0.0, -0.5, 0.5, -1.0, 1.0):
-            there = np.clip(row + np.rint(share * reach).astype(np.intp), 0, last)
-            found = disparity[there, column]
-            new = ~matched & (found > 0) & (np.abs(found - expected) <= tolerance)
-            best[new] = there[new]
-            matched |= new
-        return best, matched
-
-    def _has_gradient(
-        self,
-        disparity: npt.NDArray[np.int16],
-        row: npt.NDArray[np.intp],
-        column: npt.NDArray[np.intp],
-        camera_height: float,
-    ) -> npt.NDArray[np.bool_]:
-        """Return whether the disparity changes with the row as on the ground, above or below a pixel, `[N]`.
-
-        One side suffices: the other may lie beyond the edge of a drop or of the image.
-        """
-        last = len(disparity) - 1
-        expected = self._gradient / np.float32(max(camera_height, 1.0))
-        center = disparity[row, column].astype(np.float32)
-        result = np.zeros(len(row), bool)
-        for shift in (-2 * GRADIENT_ROWS, -GRADIENT_ROWS, GRADIENT_ROWS):
-            there = np.clip(row + shift, 0, last)
-            other = disparity[there, column]
-            ratio = (other - center) / (expected * np.float32(shift / GRADIENT_ROWS))
-            result |= (other > 0) & (there == row + shift) & (ratio > GRADIENT[0]) & (ratio < GRADIENT[1])
-        return result
+        k = self._camera.projection
+        seen, confirmed = np.zeros((2, height.size), np.uint8)
+        write_seen(
+            height.ravel(),
+            self._foot,
+            self._up,
+            np.array((k[0, 0], k[1, 1], k[0, 2], k[1, 2]), np.float32),
+            np.float32(self._edge),
+            self._steps,
+            np.float32(GROUND_SIGMAS * SIGMA_PX * STEPS),
+            np.float32(k[1, 1] * self._edge * HEIGHT_ERROR),
+            HEIGHT_ERRORS,
+            self._gradient / np.float32(max(camera_height, 1.0)),
+            GRADIENT,
+            GRADIENT_ROWS,
+            disparity,
+            seen,
+            confirmed,
+        )
+        # gaps between the rows of far ground, and single columns without a match
+        closing = np.ones((5, 5), np.uint8)
+        masks = (cv2.morphologyEx(mask.reshape(height.shape), cv2.MORPH_CLOSE, closing) for mask in (seen, confirmed))
+        is_seen, is_confirmed = (mask.astype(bool) for mask in masks)
+        return is_seen, is_confirmed

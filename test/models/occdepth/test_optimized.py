@@ -60,6 +60,8 @@ def with_statistics(network: nn.Module) -> nn.Module:
     [
         (nn.Conv2d(8, 16, 3, padding=1), (9, 11)),
         (Conv2dSame(8, 8, 5, stride=2, groups=8, bias=False), (9, 12)),
+        (Conv2dSame(8, 8, 5, stride=2, groups=8, bias=False), (10, 12)),
+        (Conv2dSame(8, 16, 3, stride=2), (6, 8)),
         (nn.Conv3d(8, 12, 3, padding=2, dilation=2), (6, 7, 5)),
         (nn.Conv3d(8, 8, (1, 1, 3), padding=(0, 0, 1), bias=False), (6, 7, 5)),
         (nn.ConvTranspose3d(8, 4, 3, 2, 1, 1), (3, 4, 2)),

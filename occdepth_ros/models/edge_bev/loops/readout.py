@@ -135,3 +135,12 @@ def forget_below(highest: Any, labels: Any, confidence: Any) -> None:
             for z in range(min(highest[x, y], labels.shape[2])):
                 labels[x, y, z] = UNKNOWN
                 confidence[x, y, z] = 0
+
+
+@compiled
+def resample(index: Any, labels: Any, confidence: Any, out_labels: Any, out_confidence: Any) -> None:
+    """Write label and confidence of the voxel at each index, all flat; unknown where the index is negative."""
+    for i in range(len(index)):
+        at = index[i]
+        out_labels[i] = labels[at] if at >= 0 else UNKNOWN
+        out_confidence[i] = confidence[at] if at >= 0 else 0

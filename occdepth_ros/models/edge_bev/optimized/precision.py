@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from occdepth_ros.errors import ModelError
-from occdepth_ros.models.layers.format_speed import bytes_are_faster
+from occdepth_ros.models.layers.cpu_formats import bytes_are_faster
 from occdepth_ros.models.layers.quantized_conv import is_available
 from occdepth_ros.models.runtime.device import Precision, pick_precision
 
