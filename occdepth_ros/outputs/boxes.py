@@ -12,7 +12,7 @@ from occdepth_ros.compiled import compiled
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.outputs.selection import Selection, selected_labels
-from occdepth_ros.outputs.sparse import Words, lowest_bit, occupied_words
+from occdepth_ros.outputs.sparse import Words, count_bits, lowest_bit, occupied_words
 from occdepth_ros.outputs.surface import COMPLETED, Integers, nearest
 from occdepth_ros.prediction import OccupancyPrediction, Visibility
 
@@ -87,7 +87,7 @@ def surface_boxes(prediction: OccupancyPrediction, selection: Selection, most: i
         np.ascontiguousarray(field) for field in (selected_labels(prediction, selection), prediction.visibility)
     )
     pending = _surface(occupied_words(labels))
-    found = np.empty((int(np.bitwise_count(pending).sum()), 7), np.int16)
+    found = np.empty((count_bits(pending), 7), np.int16)
     rows = found[: _merge(pending, labels, visibility, found)].astype(np.int64)
     boxes = Boxes(rows[:, :3], rows[:, 3:6], rows[:, 6])
     kept = nearest(boxes.lower, boxes.size, prediction.grid, most)

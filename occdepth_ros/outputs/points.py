@@ -11,7 +11,7 @@ from occdepth_ros.compiled import compiled
 from occdepth_ros.outputs.cdr import CdrWriter
 from occdepth_ros.outputs.image import encode_image
 from occdepth_ros.outputs.selection import ALL, Selection, selected_labels
-from occdepth_ros.outputs.sparse import lowest_bit, occupied_words
+from occdepth_ros.outputs.sparse import count_bits, lowest_bit, occupied_words
 from occdepth_ros.prediction import OccupancyPrediction
 
 POINT_STEP = 20
@@ -92,7 +92,7 @@ def point_rows(
     labels = selected_labels(prediction, selection)
     kept = ~classes.is_ground if not ground else np.ones(256, bool)
     occupied = occupied_words(labels)
-    rows = np.empty((int(np.bitwise_count(occupied).sum()), POINT_STEP // 4), np.uint32)
+    rows = np.empty((count_bits(occupied), POINT_STEP // 4), np.uint32)
     fields = (labels, prediction.confidence, prediction.visibility)
     label, confidence, visibility = (np.ascontiguousarray(field) for field in fields)
     x, y, z = (grid.axis_centers(axis).astype(np.float32).view(np.uint32) for axis in range(3))

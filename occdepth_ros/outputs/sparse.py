@@ -67,6 +67,26 @@ def occupied_words(labels: npt.NDArray[np.uint8]) -> Words:
 
 
 @compiled
+def count_bits(words: Words) -> int:
+    """Return the number of set bits of `[X, Y, W]` words; numpy before 2.0 has no function for it."""
+    count = 0
+    pairs, fours, eights = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333), np.uint64(0x0F0F0F0F0F0F0F0F)
+    ones = np.uint64(0x0101010101010101)
+    for x in range(words.shape[0]):
+        for y in range(words.shape[1]):
+            for i in range(words.shape[2]):
+                word = words[x, y, i]
+                if word == 0:
+                    continue
+                # sums of neighbouring bits, of pairs, and of groups of four; the product adds the bytes
+                word -= (word >> np.uint64(1)) & pairs
+                word = (word & fours) + ((word >> np.uint64(2)) & fours)
+                word = (word + (word >> np.uint64(4))) & eights
+                count += int((word * ones) >> np.uint64(56))
+    return count
+
+
+@compiled
 def _occupied(labels: Words, octets: npt.NDArray[np.uint8]) -> None:
     """Write one bit for each of eight labels: whether it is neither free (0) nor unknown (255)."""
     high, low, seven = np.uint64(0x8080808080808080), np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(7)

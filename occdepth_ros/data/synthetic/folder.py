@@ -110,7 +110,10 @@ class SyntheticFolder:
 
 
 def _encoded(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    flags = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    flags = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+    # OpenCV before 4.7 always halves the resolution of the colours
+    if hasattr(cv2, "IMWRITE_JPEG_SAMPLING_FACTOR"):
+        flags += [getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR{suffix}") for suffix in ("", "_444")]
     return np.asarray(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags)[1], np.uint8)
 
 

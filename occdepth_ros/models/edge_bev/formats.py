@@ -18,7 +18,9 @@ FORMATS = (torch.float32, torch.bfloat16)
 def array_of(tensor: torch.Tensor) -> npt.NDArray[Any]:
     """View the memory of a CPU tensor as an array: float32, or the bits of bfloat16 as uint16."""
     tensor = tensor.detach()
-    return np.asarray((tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy())
+    if tensor.dtype != torch.bfloat16:
+        return np.asarray(tensor.numpy())
+    return np.asarray(tensor.view(torch.int16).numpy()).view(np.uint16)  # torch before 2.3 has no uint16
 
 
 def number(stored: Any) -> Any:

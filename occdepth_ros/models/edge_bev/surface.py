@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from occdepth_ros.models.edge_bev.loops.evidence import mark_close
+from occdepth_ros.models.runtime.inference import autocast_dtype
 
 SATURATED = 0.99
 """Magnitude at which a channel of the evidence counts as saturated."""
@@ -84,8 +85,8 @@ class SurfaceConv(nn.Module):
     def forward(self, x: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
         """Convolve the rows `[S, C]` with their neighbours, see `neighbours_of`."""
         values: tuple[torch.Tensor, ...] = (x, self.linear.weight, self.linear.bias)
-        if torch.is_autocast_enabled(x.device.type):
-            values = tuple(v.to(torch.get_autocast_dtype(x.device.type)) for v in values)
+        if (dtype := autocast_dtype(x.device)) is not None:
+            values = tuple(v.to(dtype) for v in values)
         out: torch.Tensor = _GatherConv.apply(*values[:2], neighbours) + values[2]
         return out
 

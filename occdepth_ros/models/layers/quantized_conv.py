@@ -106,4 +106,5 @@ def is_available() -> bool:
     """Whether this CPU multiplies bytes in hardware; without, oneDNN's sums of products may saturate."""
     operators: Any = torch.ops.onednn
     has_operators = all(hasattr(operators, name) for name in ("qconv2d_pointwise", "qconv_prepack"))
-    return has_operators and bool(torch.cpu._is_vnni_supported())
+    # torch before 2.5 cannot tell
+    return has_operators and bool(getattr(torch.cpu, "_is_vnni_supported", bool)())

@@ -38,6 +38,16 @@ def stored_as(network: Network, dtype: torch.dtype) -> Network:
     return network
 
 
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """Return the number format of autocast on a CPU or CUDA device; None if autocast is disabled."""
+    if hasattr(torch, "get_autocast_dtype"):
+        return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+    # torch before 2.4
+    if device.type == "cuda":
+        return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
+    return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
+
+
 def channels_last(network: Network) -> Network:
     """Store the weights of all convolutions with channels innermost, in place; names and values are unchanged.
 
