@@ -18,7 +18,7 @@ Features = npt.NDArray[np.float32]
 BOXES = (3, 7, 15)
 """Edges of the boxes in which surface points are counted, voxels."""
 NEAREST_M = 3.0
-FARTHEST_PX = 64.0
+MAX_DIFFERENCE_PX = 64.0
 """Bound of the disparity difference, pixels."""
 
 NAMES = (
@@ -65,7 +65,7 @@ class VoxelFeatures:
         product = np.float32(self._matcher.focal_baseline)
         error = product / self._depth - np.maximum(disparity.ravel()[self._pixel], 0) / np.float32(STEPS)
         error[np.isnan(matched_depth)] = np.nan
-        out[self._visible, 4] = np.clip(error, -FARTHEST_PX, FARTHEST_PX)
+        out[self._visible, 4] = np.clip(error, -MAX_DIFFERENCE_PX, MAX_DIFFERENCE_PX)
         points = self._binning.points(disparity).voxel
         hits = np.bincount(points, minlength=self._grid.count).astype(np.float32).reshape(self._grid.size)
         for place, box in enumerate(BOXES, 5):

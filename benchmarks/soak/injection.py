@@ -30,7 +30,7 @@ from occdepth_ros.nodes.faults import Component
 from occdepth_ros.nodes.stereo_occ import model_host
 
 PART = "fault injection"
-MOST_SHORT = 60
+MAX_SHORT_INDEX = 60
 """Highest index in a short run, spread over all indices."""
 
 
@@ -137,7 +137,7 @@ def _run(
 
         scenario(local, lambda at: inject(-1))
         total = max(injector.calls for injector in injectors)
-        step = 1 if full else max(1, total // MOST_SHORT)
+        step = 1 if full else max(1, total // MAX_SHORT_INDEX)
         indices = range(0, total, step)
         problems = [f"index {at}: {said}" for at in indices if (said := scenario(local, lambda _, at=at: inject(at)))]
     measured = f"{len(indices) - len(problems)} of {len(indices)}"

@@ -24,7 +24,7 @@ from occdepth_ros.models.loading.state import check_finite, load_strict, read_st
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
 from occdepth_ros.models.monoocc.network import MonoOcc
 
-LARGEST = 16_000_000
+MAX_BYTES = 16_000_000
 """Largest size of a weights file in the package, bytes."""
 _KITTI_LICENCES = "CC-BY-NC-SA-3.0 AND CC-BY-NC-SA-4.0 AND LicenseRef-Cityscapes"
 LICENCES = {
@@ -36,7 +36,7 @@ LICENCES = {
 }
 """Licence of each model's shipped weights, as an SPDX expression."""
 HALF_VECTORS = frozenset({"occdepth-edge", "occdepth-edge-kitti"})
-"""Models whose vectors are stored in half precision, too: their file would exceed `LARGEST` otherwise."""
+"""Models whose vectors are stored in half precision, too: their file would exceed `MAX_BYTES` otherwise."""
 SINGLE_VECTORS = (".running_var", "limits", "calibration")
 """Name suffixes of tensors that keep single precision in these models: they span several orders of magnitude."""
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
@@ -104,9 +104,9 @@ def pack(source: Path, target: Path, *, model: str | None = None, recipe: str | 
     check_finite(packed, str(source))
     about = {"model": model, "licence": LICENCES[model], "recipe": recipe or f"{model}.yaml"}
     content = _sorted_header(save(packed, about))
-    if len(content) > LARGEST:
+    if len(content) > MAX_BYTES:
         raise CheckpointError(
-            f"{len(content)} bytes are more than the {LARGEST} that ship",
+            f"{len(content)} bytes are more than the {MAX_BYTES} that ship",
             where=str(source),
             remedy="Ship a smaller network.",
         )

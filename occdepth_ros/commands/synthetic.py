@@ -15,14 +15,14 @@ from rich.progress import track
 
 from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.data.synthetic.dataset import SPLITS, SyntheticDataset
-from occdepth_ros.data.synthetic.folder import MOST_EARLIER, read_scene, write_scene
+from occdepth_ros.data.synthetic.folder import MAX_EARLIER, read_scene, write_scene
 from occdepth_ros.errors import OutputError
 from occdepth_ros.files import whole_file
 from occdepth_ros.visualization.scene_rows import draw_scene_row
 
 SUMMARY = "generate synthetic scenes for training: stereo pairs with depth, semantics and voxel ground truth"
 
-FARTHEST = -20
+MIN_OFFSET = -20
 """Smallest offset of an earlier image, frames: the synthetic streets do not extend further behind the camera."""
 
 
@@ -72,21 +72,21 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         OutputError: a number is out of range, or a file cannot be written.
     """
-    for name, least in (("count", 1), ("seed", 0), ("first", 0), ("workers", 1)):
-        if getattr(arguments, name) < least:
+    for name, minimum in (("count", 1), ("seed", 0), ("first", 0), ("workers", 1)):
+        if getattr(arguments, name) < minimum:
             raise OutputError(
-                f"{getattr(arguments, name)} is below {least}", where=f"--{name}", remedy="Give a larger number."
+                f"{getattr(arguments, name)} is below {minimum}", where=f"--{name}", remedy="Give a larger number."
             )
     width, height = arguments.size
     if not (64 <= width <= 4096 and 64 <= height <= 4096):
         raise OutputError(f"unsupported image size {width}x{height}", where="--size", remedy="Give 64 to 4096 pixels.")
     first, last = arguments.first, arguments.first + arguments.count
     past = tuple(arguments.past)
-    if len(past) > MOST_EARLIER or len(set(past)) < len(past) or not all(FARTHEST <= offset < 0 for offset in past):
+    if len(past) > MAX_EARLIER or len(set(past)) < len(past) or not all(MIN_OFFSET <= offset < 0 for offset in past):
         raise OutputError(
             f"{' '.join(map(str, past))} are no offsets of earlier frames",
             where="--past",
-            remedy=f"Give up to {MOST_EARLIER} different ones from {FARTHEST} to -1.",
+            remedy=f"Give up to {MAX_EARLIER} different ones from {MIN_OFFSET} to -1.",
         )
     if arguments.figure is not None:
         _format(arguments.figure)

@@ -28,7 +28,7 @@ from occdepth_ros.sources.images import image_size, read_image, read_levels
 _IDS = "6:12 7:9 8:11 9:10 10:12 11:13 12:14 13:14 14:14 17:18 18:18 20:19 21:15 22:17 23:0 24:6 25:7 26:1 27:4 28:5"
 CITYSCAPES = {int(label): int(own) for label, own in (pair.split(":") for pair in f"{_IDS} 31:5 32:3 33:2".split())}
 """Learning-map id by Cityscapes label id. All other label ids are unknown. The label wall is mapped to fence."""
-LEAST_CONFIDENCE = 0.6
+MIN_CONFIDENCE = 0.6
 """Minimum probability of a label by another network; labels below it are unknown."""
 HIGHEST_ID = 19
 NOMINAL_FOCAL = 1.1
@@ -101,7 +101,7 @@ class SemanticImages:
         confidence = path.parent.with_name("pseudo_confidence") / path.name
         if path.parent.name == "pseudo_semantic" and confidence.is_file():
             certain = read_levels(confidence, image_size(confidence))
-            ids = np.where(certain >= 255 * LEAST_CONFIDENCE, ids, UNKNOWN).astype(np.uint8)
+            ids = np.where(certain >= 255 * MIN_CONFIDENCE, ids, UNKNOWN).astype(np.uint8)
         if self._ids is not None:
             ids = self._ids[ids]
         if ((ids > HIGHEST_ID) & (ids != UNKNOWN)).any():

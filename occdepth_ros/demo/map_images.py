@@ -21,7 +21,7 @@ from occdepth_ros.visualization.canvas import ImageArray
 from occdepth_ros.visualization.map_view import PATH_COLOR, draw_cloud, stacked
 
 POINTS, GRID_2D, PATH = "/stereo_occ/map/points", "/stereo_occ/map/occupancy_grid", "/stereo_occ/map/path"
-MOST_KEPT = 32
+MAX_MESSAGES = 32
 """Maximum number of stored messages of a topic; every second message is dropped above it."""
 MAX_IMAGES = 4
 RESOLUTION_M = 0.2
@@ -57,7 +57,7 @@ class MapRecorder:
     @staticmethod
     def _keep(kept: dict[int, bytes], stamp: int, message: bytes) -> None:
         kept[stamp] = message
-        if len(kept) > MOST_KEPT:
+        if len(kept) > MAX_MESSAGES:
             for old in list(kept)[-2::-2]:
                 del kept[old]
 

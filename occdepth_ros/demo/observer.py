@@ -54,7 +54,7 @@ STATUS: Mapping[str, type] = {
 CONTRACT: Mapping[str, type] = {**INPUTS, **OUTPUTS, **STATUS}
 """Every topic of the contract and its type."""
 
-MOST_SCORED, MOST_OTHERS = 24, 4
+MAX_SCORED, MAX_UNSCORED = 24, 4
 """Maximum number of stored results of frames with and without ground truth; one result has several megabytes."""
 
 
@@ -191,7 +191,7 @@ class Observer:
                 return
             scored = frame in self.with_ground_truth
             alike = sum((other in self.with_ground_truth) == scored for other in frames)
-            if alike >= (MOST_SCORED if scored else MOST_OTHERS):
+            if alike >= (MAX_SCORED if scored else MAX_UNSCORED):
                 return
         kept.setdefault(stamp, {})[name] = message
 

@@ -28,11 +28,11 @@ SETTLE_S = 10.0
 SLOWEST_FIRST_MS = 15000.0
 """Assumed latency of the first pair if no result has been received, milliseconds."""
 MODEL_STATUS = "/stereo_occ: model"
-LEAST_S, MOST_S = 6.0, 30.0
+MIN_DURATION_S, MAX_DURATION_S = 6.0, 30.0
 """Range of the duration of a demo, seconds. A shorter sequence is repeated, so that the rates become stable; a longer
 sequence is truncated."""
 FIXED_HZ = 10.0
-TRIAL_S, LEAST_PAIRS, MOST_PAIRS = 8.0, 20, 300
+TRIAL_S, MIN_PAIRS, MAX_PAIRS = 8.0, 20, 300
 """Duration of the replay at one rate, seconds, and its range of pairs."""
 
 
@@ -103,7 +103,7 @@ class Playback:
     def _measure_rates(self, live: Child, seen: Observations) -> None:
         def trial(hz: float) -> RealTime:
             self.observer.restart()
-            pairs = min(max(math.ceil(TRIAL_S * hz), LEAST_PAIRS), MOST_PAIRS)
+            pairs = min(max(math.ceil(TRIAL_S * hz), MIN_PAIRS), MAX_PAIRS)
             return self._replay(
                 (live,), pairs, hz * self.period_s, lambda now: max(now.paired, default=0) in now.answered
             )
@@ -209,8 +209,8 @@ class Playback:
 
 def default_pairs(frames: int, period_s: float) -> int:
     """Return the default number of pairs of a demo; a short sequence is repeated as a whole."""
-    laps = max(1, math.ceil(LEAST_S / (frames * period_s)))
-    return min(frames * laps, max(1, round(MOST_S / period_s)))
+    laps = max(1, math.ceil(MIN_DURATION_S / (frames * period_s)))
+    return min(frames * laps, max(1, round(MAX_DURATION_S / period_s)))
 
 
 def progress(seen: Observations, pairs: int) -> str:

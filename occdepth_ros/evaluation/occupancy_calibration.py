@@ -33,7 +33,7 @@ FREE = (0.06, 0.02, 0.06)
 """Default calibrated probabilities below which voxels are free, by region; limited by the limit of occupied."""
 CANDIDATES = tuple(range(8, 200, 6))
 """Candidates for the limit of occupied: uncalibrated probabilities times 255."""
-SMALLEST_SCALE = 0.05
+MIN_SCALE = 0.05
 """Smallest scale of the logit; the fit of an untrained network could be negative."""
 _CLASSES = len(SEMANTIC_KITTI)
 _FREE, _MISNAMED, _RIGHT = range(3)
@@ -108,7 +108,7 @@ def fit_calibration(counts: OccupancyCounts) -> Floats:
             hessian = np.array([moments[:2], moments[1:]]) + 1e-6 * np.eye(2)
             out[at] += np.clip(np.linalg.solve(hessian, gradient), -0.5, 0.5)
             # keeps the order of probabilities
-            out[at, 0] = max(out[at, 0], SMALLEST_SCALE)
+            out[at, 0] = max(out[at, 0], MIN_SCALE)
     return out
 
 

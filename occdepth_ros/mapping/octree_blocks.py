@@ -17,8 +17,8 @@ from occdepth_ros.outputs.octree.reader import COLOR_NODE, OCCUPIED, PLAIN_NODE,
 
 BLOCK_LEVEL = BLOCK.bit_length() - 1
 """Level of the octree whose nodes are blocks."""
-SURE, LEAST = 0.875, 0.625
-"""Probabilities of occupied voxels: without one of their own, and the lowest one that is kept."""
+MIN_OCCUPANCY, MAX_OCCUPANCY = 0.625, 0.875
+"""Bounds of the probability of occupied voxels. In trees without probabilities, it is the upper bound."""
 NAMED_MARGIN = 5
 """Votes for the class of a voxel, as many as from one sure observation."""
 
@@ -69,7 +69,7 @@ def _cells(file: OctreeFile, classes: ClassTable) -> tuple[Leaves, Steps, Bytes]
     """Return the leaves, their log-odds in steps of `codes.UNIT`, and their classes (0: no class has the colour)."""
     if file.is_binary and file.kind == "OcTree":
         leaves = binary_leaves(file.stream)
-        odds = np.where(leaves.nodes == OCCUPIED, _steps(np.array(SURE)), -1).astype(np.int8)
+        odds = np.where(leaves.nodes == OCCUPIED, _steps(np.array(MAX_OCCUPANCY)), -1).astype(np.int8)
         return leaves, odds, np.zeros(len(odds), np.uint8)
     if file.is_binary or file.kind not in ("OcTree", "ColorOcTree"):
         raise ValueError(f"a tree of the kind {file.kind!r}")
@@ -78,7 +78,7 @@ def _cells(file: OctreeFile, classes: ClassTable) -> tuple[Leaves, Steps, Bytes]
     occupancy = 1 / (1 + np.exp(-found["log_odds"].astype(np.float64)))
     # the log-odds of the outputs are those of (1 + p) / 2, see `outputs.octomap.leaf_table`
     is_occupied = found["log_odds"] >= 0
-    odds = np.where(is_occupied, _steps((2 * occupancy - 1).clip(LEAST, SURE)), -1).astype(np.int8)
+    odds = np.where(is_occupied, _steps((2 * occupancy - 1).clip(MIN_OCCUPANCY, MAX_OCCUPANCY)), -1).astype(np.int8)
     labels = np.zeros(len(odds), np.uint8)
     if file.kind == "ColorOcTree":
         for index, color in enumerate(classes.rgb):

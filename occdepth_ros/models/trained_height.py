@@ -16,7 +16,7 @@ from occdepth_ros.grid import VoxelGrid
 
 TRAINED_Z = -2.2
 """Lower face of the training grid in the frame of KITTI's LiDAR, metres: that of the benchmark's ground truth."""
-FARTHEST = 2
+MAX_SHIFT = 2
 """Largest shift, layers; grids farther above or below belong to another mounting and are not shifted."""
 
 
@@ -28,7 +28,7 @@ def trained_grid(grid: VoxelGrid) -> tuple[VoxelGrid, int]:
     x, y, z = grid.origin
     distance = (z - TRAINED_Z) / grid.resolution
     layers = round(distance)
-    if abs(distance - layers) > 1e-3 or not 0 < abs(layers) <= FARTHEST:
+    if abs(distance - layers) > 1e-3 or not 0 < abs(layers) <= MAX_SHIFT:
         return grid, 0
     return replace(grid, origin=(x, y, TRAINED_Z)), layers
 

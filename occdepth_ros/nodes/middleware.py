@@ -14,7 +14,7 @@ FAST_DDS = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 CYCLONE_DDS = "CYCLONEDDS_URI"
 VARIABLES = (*FAST_DDS, CYCLONE_DDS)
 SHARED_MEMORY = Path("/dev/shm")  # nosec B108: only its free space is read
-LEAST_FREE = 160 << 20
+MIN_FREE_BYTES = 160 << 20
 """Minimum free shared memory for several participants, bytes; many containers have a total of 64 MiB."""
 
 
@@ -33,7 +33,7 @@ def large_message_environment(environment: Mapping[str, str] = os.environ) -> di
     """
     added: dict[str, str] = {}
     fast, cyclone = _profile("fastdds.xml"), _profile("cyclonedds.xml")
-    if fast and not any(environment.get(name) for name in FAST_DDS) and _free(SHARED_MEMORY) >= LEAST_FREE:
+    if fast and not any(environment.get(name) for name in FAST_DDS) and _free(SHARED_MEMORY) >= MIN_FREE_BYTES:
         added |= dict.fromkeys(FAST_DDS, str(fast))
     if cyclone and not environment.get(CYCLONE_DDS):
         added[CYCLONE_DDS] = cyclone.as_uri()

@@ -63,7 +63,7 @@ class Boxes:
         return np.asarray(grid.origin) + grid.resolution * (self.lower + 0.5 * self.size)
 
 
-def surface_boxes(prediction: OccupancyPrediction, selection: Selection, most: int) -> tuple[Boxes, int]:
+def surface_boxes(prediction: OccupancyPrediction, selection: Selection, max_count: int) -> tuple[Boxes, int]:
     """Merge the occupied voxels that have an unoccupied neighbour into boxes.
 
     All voxels of a box have the same class and visibility. Each surface voxel belongs to exactly one box, and no other
@@ -72,17 +72,19 @@ def surface_boxes(prediction: OccupancyPrediction, selection: Selection, most: i
     Args:
         prediction: the occupancy.
         selection: the voxels to merge.
-        most: maximum number of boxes. Boxes with the largest horizontal distance from the origin of the grid's frame
-            are dropped first.
+        max_count: maximum number of boxes. Boxes with the largest horizontal distance from the origin of the grid's
+            frame are dropped first.
 
     Returns:
         The boxes, and the number of dropped boxes.
 
     Raises:
-        OccDepthError: `most` is negative.
+        OccDepthError: `max_count` is negative.
     """
-    if most < 0:
-        raise OccDepthError(f"the number of boxes {most} is negative", where="max_markers", remedy="Give 0 or more.")
+    if max_count < 0:
+        raise OccDepthError(
+            f"the number of boxes {max_count} is negative", where="max_markers", remedy="Give 0 or more."
+        )
     labels, visibility = (
         np.ascontiguousarray(field) for field in (selected_labels(prediction, selection), prediction.visibility)
     )
@@ -90,8 +92,8 @@ def surface_boxes(prediction: OccupancyPrediction, selection: Selection, most: i
     found = np.empty((count_bits(pending), 7), np.int16)
     rows = found[: _merge(pending, labels, visibility, found)].astype(np.int64)
     boxes = Boxes(rows[:, :3], rows[:, 3:6], rows[:, 6])
-    kept = nearest(boxes.lower, boxes.size, prediction.grid, most)
-    return (boxes, 0) if kept is None else (boxes.taken(kept), len(boxes.keys) - most)
+    kept = nearest(boxes.lower, boxes.size, prediction.grid, max_count)
+    return (boxes, 0) if kept is None else (boxes.taken(kept), len(boxes.keys) - max_count)
 
 
 @compiled

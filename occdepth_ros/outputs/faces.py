@@ -58,7 +58,7 @@ class Rectangles:
 
 
 def exposed_rectangles(
-    prediction: OccupancyPrediction, selection: Selection, most: int
+    prediction: OccupancyPrediction, selection: Selection, max_count: int
 ) -> tuple[list[Rectangles], int]:
     """Merge the faces between occupied voxels and unoccupied neighbours into rectangles, for each direction.
 
@@ -67,21 +67,21 @@ def exposed_rectangles(
     Args:
         prediction: the occupancy.
         selection: the voxels to merge.
-        most: maximum number of rectangles. Rectangles with the largest horizontal distance from the origin of the
+        max_count: maximum number of rectangles. Rectangles with the largest horizontal distance from the origin of the
             grid's frame are dropped first.
 
     Returns:
         The rectangles of the directions +x, -x, +y, -y, +z, -z, and the number of dropped rectangles.
 
     Raises:
-        OccDepthError: `most` is negative.
+        OccDepthError: `max_count` is negative.
     """
-    if most < 0:
+    if max_count < 0:
         raise OccDepthError(
-            f"the number of rectangles {most} is negative", where="max_markers", remedy="Give 0 or more."
+            f"the number of rectangles {max_count} is negative", where="max_markers", remedy="Give 0 or more."
         )
     surface = surface_of(prediction, selection)
-    return _nearest(list(_directions(surface)), prediction.grid, most)
+    return _nearest(list(_directions(surface)), prediction.grid, max_count)
 
 
 def _directions(surface: Surface) -> Iterator[Rectangles]:
@@ -135,13 +135,13 @@ def _merged(
     return Rectangles(axis, is_upper, lower, size, keys)
 
 
-def _nearest(directions: list[Rectangles], grid: VoxelGrid, most: int) -> tuple[list[Rectangles], int]:
+def _nearest(directions: list[Rectangles], grid: VoxelGrid, max_count: int) -> tuple[list[Rectangles], int]:
     total = sum(len(found.keys) for found in directions)
-    if total <= most:
+    if total <= max_count:
         return directions, 0
     lower, size = (np.concatenate([getattr(found, name) for found in directions]) for name in ("lower", "size"))
     chosen = np.zeros(total, bool)
-    chosen[nearest(lower, size, grid, most)] = True
+    chosen[nearest(lower, size, grid, max_count)] = True
     parts = np.split(chosen, np.cumsum([len(found.keys) for found in directions])[:-1])
     kept = [found.taken(np.flatnonzero(part)) for found, part in zip(directions, parts, strict=True)]
-    return kept, total - most
+    return kept, total - max_count

@@ -81,7 +81,7 @@ def encode_markers(
         prediction: prediction to encode.
         frame_id: frame of the header.
         selection: the voxels to encode.
-        max_markers: maximum number of boxes or rectangles; see `most` of `surface_boxes` and `exposed_rectangles`.
+        max_markers: maximum number of boxes or rectangles; see `max_count` of `surface_boxes` and `exposed_rectangles`.
         rig: cameras to draw; None = no cameras.
         style: one of `MARKERS_STYLES`: a CUBE_LIST for each size of boxes, or a TRIANGLE_LIST for each namespace.
 
@@ -128,9 +128,9 @@ def frustum_lines(rig: StereoRig, depth: float = FRUSTUM_DEPTH_M) -> Points:
     return np.concatenate(lines)
 
 
-def _boxes(prediction: OccupancyPrediction, selection: Selection, most: int) -> Iterator[_Marker]:
+def _boxes(prediction: OccupancyPrediction, selection: Selection, max_count: int) -> Iterator[_Marker]:
     """Yield a CUBE_LIST for each size and namespace, with unique ids."""
-    found, _ = surface_boxes(prediction, selection, most)
+    found, _ = surface_boxes(prediction, selection, max_count)
     boxes, groups = found.sorted_by_size()
     rgba = np.ones((2 * COMPLETED, 4), np.float32)
     rgba[:, :3] = class_colors(prediction.classes).reshape(-1, 3)
@@ -141,9 +141,9 @@ def _boxes(prediction: OccupancyPrediction, selection: Selection, most: int) -> 
         yield _Marker(name, identity, _CUBE_LIST, (x, y, z), points[group], colors[group])
 
 
-def _triangles(prediction: OccupancyPrediction, selection: Selection, most: int) -> Iterator[_Marker]:
+def _triangles(prediction: OccupancyPrediction, selection: Selection, max_count: int) -> Iterator[_Marker]:
     """Yield a TRIANGLE_LIST for each namespace."""
-    directions, _ = exposed_rectangles(prediction, selection, most)
+    directions, _ = exposed_rectangles(prediction, selection, max_count)
     colors = class_colors(prediction.classes)
     for completed, name in enumerate(("seen", "completed")):
         parts = [found.taken(np.flatnonzero((found.keys >= COMPLETED) == completed)) for found in directions]

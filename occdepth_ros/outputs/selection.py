@@ -65,15 +65,15 @@ def selected_labels(prediction: OccupancyPrediction, selection: Selection) -> np
     The result may share memory with the prediction and must not be modified.
     """
     include, border = selection.include, selection.border
-    least = int(np.clip(np.ceil(selection.min_confidence * 255), 0, 255))
+    threshold = int(np.clip(np.ceil(selection.min_confidence * 255), 0, 255))
     drops_free = not selection.completed_free and include != "seen"
-    if include == "all" and least <= 0 and border <= 0 and not drops_free:
+    if include == "all" and threshold <= 0 and border <= 0 and not drops_free:
         return prediction.labels
     fields = (prediction.labels, prediction.confidence, prediction.visibility)
     labels, confidence, visibility = (np.ascontiguousarray(field) for field in fields)
     out = np.empty(labels.shape, np.uint8)
-    rules = np.uint8(least), include == "seen", include != "all", drops_free
-    if least == 0:
+    rules = np.uint8(threshold), include == "seen", include != "all", drops_free
+    if threshold == 0:
         confidence = labels  # no value is below 0, so a mask would have no effect
     _select(labels.reshape(-1), confidence.reshape(-1), visibility.reshape(-1), out.reshape(-1), *rules)
     if border > 0:
@@ -88,14 +88,14 @@ def _select(
     confidence: Bytes,
     visibility: Bytes,
     out: Bytes,
-    least: np.uint8,
+    threshold: np.uint8,
     only_seen: bool,
     only_inside: bool,
     drops_free: bool,
 ) -> None:
     for i in range(labels.size):
         label, completed = labels[i], visibility[i] != _SEEN
-        drop = (only_seen & completed) | (only_inside & (visibility[i] == _OUTSIDE)) | (confidence[i] < least)
+        drop = (only_seen & completed) | (only_inside & (visibility[i] == _OUTSIDE)) | (confidence[i] < threshold)
         drop |= drops_free & completed & (label == EMPTY)
         # all bits of a byte are the label of unknown voxels
         out[i] = label | np.uint8(UNKNOWN * drop)

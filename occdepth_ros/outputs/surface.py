@@ -84,16 +84,16 @@ def runs(codes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Integers]:
     return codes.take(starts), np.diff(starts, append=len(codes)).astype(np.int64, copy=False)
 
 
-def nearest(lower: Integers, size: Integers, grid: VoxelGrid, most: int) -> npt.NDArray[np.intp] | None:
-    """Return the indices of the `most` parts nearest to the origin of the grid's frame; None if there are at most
-    `most`.
+def nearest(lower: Integers, size: Integers, grid: VoxelGrid, max_count: int) -> npt.NDArray[np.intp] | None:
+    """Return the indices of the `max_count` parts nearest to the origin of the grid's frame; None if there are at most
+    `max_count`.
 
     Args:
         lower, size: `[N, 3]` lower corners and edge lengths, voxels.
         grid: grid of the voxels.
-        most: maximum number of parts.
+        max_count: maximum number of parts.
     """
-    if len(lower) <= most:
+    if len(lower) <= max_count:
         return None
     x, y = (grid.origin[axis] + grid.resolution * (lower[:, axis] + 0.5 * size[:, axis]) for axis in range(2))
-    return np.sort(np.argpartition(x * x + y * y, most)[:most])
+    return np.sort(np.argpartition(x * x + y * y, max_count)[:max_count])

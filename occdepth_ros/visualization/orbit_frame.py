@@ -18,7 +18,7 @@ from occdepth_ros.visualization.voxels import Viewpoint, render_voxels
 WIDTH, GAP, MARGIN = 720, 6, 8
 VIEW = 380
 """Height of the voxels, pixels."""
-LEAST = 40
+MIN_VOXELS = 40
 """Minimum number of voxels of a class in the first frame for an entry in the legend."""
 
 
@@ -66,5 +66,5 @@ class OrbitFrame:
 
 
 def _frequent(prediction: OccupancyPrediction) -> npt.NDArray[np.integer]:
-    """Return the labels of at least `LEAST` voxels."""
-    return np.flatnonzero(np.bincount(prediction.labels.ravel(), minlength=256) >= LEAST)
+    """Return the labels of at least `MIN_VOXELS` voxels."""
+    return np.flatnonzero(np.bincount(prediction.labels.ravel(), minlength=256) >= MIN_VOXELS)

@@ -58,7 +58,7 @@ def test_the_demo_limits_discovery_to_this_machine(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_middleware_profiles_are_used_unless_others_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "LEAST_FREE", 0)
+    monkeypatch.setattr(middleware, "MIN_FREE_BYTES", 0)
     added = middleware.large_message_environment({})
     assert set(added) == set(middleware.VARIABLES)
     segment = _setting(Path(added["FASTDDS_DEFAULT_PROFILES_FILE"]), "segment_size")
@@ -76,7 +76,7 @@ def _setting(profile: Path, name: str) -> str:
 
 
 def test_the_fast_dds_profile_is_left_out_where_shared_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "LEAST_FREE", 1 << 60)
+    monkeypatch.setattr(middleware, "MIN_FREE_BYTES", 1 << 60)
     assert set(middleware.large_message_environment({})) == {"CYCLONEDDS_URI"}
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from occdepth_ros.evaluation.alignment import aligned_labels
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.trained_height import FARTHEST, TRAINED_Z, shifted, trained_grid
+from occdepth_ros.models.trained_height import MAX_SHIFT, TRAINED_Z, shifted, trained_grid
 from occdepth_ros.sources.ground_truth import BENCHMARK_GRID
 
 GRID = replace(VoxelGrid.semantic_kitti(), size=(4, 6, 8))
@@ -21,7 +21,7 @@ GRID = replace(VoxelGrid.semantic_kitti(), size=(4, 6, 8))
 def test_grids_within_reach_are_predicted_at_the_trained_height(layers: int) -> None:
     grid = replace(GRID, origin=(1.0, -3.0, TRAINED_Z + layers * GRID.resolution))
     trained, found = trained_grid(grid)
-    if abs(layers) <= FARTHEST:
+    if abs(layers) <= MAX_SHIFT:
         assert found == layers and trained.origin == (1.0, -3.0, trained.origin[2]) and trained.size == grid.size
         assert abs(trained.origin[2] - TRAINED_Z) < 1e-9
     else:
@@ -34,7 +34,7 @@ def test_a_grid_between_two_layers_is_not_shifted() -> None:
     assert trained_grid(BENCHMARK_GRID) == (BENCHMARK_GRID, 0)
 
 
-@given(layers=st.integers(-FARTHEST, FARTHEST), seed=st.integers(0, 99))
+@given(layers=st.integers(-MAX_SHIFT, MAX_SHIFT), seed=st.integers(0, 99))
 def test_shifted_predictions_keep_their_position(layers: int, seed: int) -> None:
     grid = replace(GRID, origin=(1.0, -3.0, TRAINED_Z + layers * GRID.resolution))
     trained, _ = trained_grid(grid)

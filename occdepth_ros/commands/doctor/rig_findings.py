@@ -13,10 +13,10 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.rotation import quaternion_of
 from occdepth_ros.stereo.calibration.extrinsics_checks import CameraPose, share_in_view
 from occdepth_ros.stereo.ground.pose import (
-    ENOUGH,
     LIMITS,
-    MANY_PLACES,
+    MIN_MEASUREMENTS,
     PITCH_LIMIT,
+    PITCH_LIMIT_PLACES,
     GroundPose,
     expected_ground,
     with_measured_pose,
@@ -158,8 +158,8 @@ def pose_findings(rig: StereoRig, grid: VoxelGrid, measured: GroundPose | None, 
         return
     stated = CameraPose.of(rig.left_from_grid)
     evidence = f"{measured.pairs} pairs at {measured.places} places"
-    pitch_limit, roll_limit, height_limit = LIMITS[measured.pairs >= ENOUGH]
-    if measured.places >= MANY_PLACES:
+    pitch_limit, roll_limit, height_limit = LIMITS[measured.pairs >= MIN_MEASUREMENTS]
+    if measured.places >= PITCH_LIMIT_PLACES:
         pitch_limit = PITCH_LIMIT
     correct = _corrected(rig, grid, measured, is_base=is_base)
     for name, value, given, limit in (
@@ -171,7 +171,7 @@ def pose_findings(rig: StereoRig, grid: VoxelGrid, measured: GroundPose | None, 
         if difference > limit:
             yield Finding(name, State.WRONG, text, f"change the {name} to {_signed(value, 1)} deg: {correct}")
         elif name == "pitch" and difference > PITCH_LIMIT:
-            remedy = f"record level ground at {MANY_PLACES} places or more to separate the pose from a slope"
+            remedy = f"record level ground at {PITCH_LIMIT_PLACES} places or more to separate the pose from a slope"
             yield Finding(name, State.NOTE, text, remedy)
         else:
             yield Finding(name, State.OK, text)

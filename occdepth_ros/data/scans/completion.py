@@ -75,7 +75,7 @@ RULES = {"around": AROUND, "recon10": RECON10, "any-sight": ANY_SIGHT, "all-scan
 _GROUND = [SEMANTIC_KITTI.id_of(name) for name in ("road", "parking", "sidewalk", "other-ground", "terrain")]
 GROUND_SIGMA = 4.0
 """Standard deviation of the Gaussian mean by which the ground's height is interpolated, voxels."""
-GROUND_LEAST = 0.02
+MIN_GROUND_WEIGHT = 0.02
 """Weight of ground hits below which the height of the ground is not interpolated."""
 
 
@@ -148,7 +148,7 @@ def _unreached_ground(target: npt.NDArray[np.uint8]) -> Mask:
     weight, total = (cv2.GaussianBlur(values, (0, 0), GROUND_SIGMA) for values in (hit, lifted))
     smooth = total / np.maximum(weight, 1e-6)
     near = np.abs(layer - smooth[..., None]) <= 1.0
-    gap: Mask = near & ((hit == 0) & (weight > GROUND_LEAST))[..., None] & (target == EMPTY)
+    gap: Mask = near & ((hit == 0) & (weight > MIN_GROUND_WEIGHT))[..., None] & (target == EMPTY)
     return gap
 
 

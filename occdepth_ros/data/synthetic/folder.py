@@ -26,10 +26,10 @@ from occdepth_ros.files import whole_file
 from occdepth_ros.grid import VoxelGrid
 
 QUALITY = 95
-LARGEST = 1 << 26
+MAX_BYTES = 1 << 26
 """Maximum size of a scene file, bytes, packed or unpacked."""
-MOST_PIXELS = 1 << 23
-MOST_EARLIER = 16
+MAX_PIXELS = 1 << 23
+MAX_EARLIER = 16
 _REPAIR = "Generate the scene again with `occdepth synthetic`, or remove the file."
 
 
@@ -69,8 +69,8 @@ def read_scene(path: Path) -> SceneExample:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > LARGEST:
-                raise SourceError(f"the file unpacks to more than {LARGEST} bytes", where=str(path), remedy=_REPAIR)
+            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
+                raise SourceError(f"the file unpacks to more than {MAX_BYTES} bytes", where=str(path), remedy=_REPAIR)
         with np.load(path, allow_pickle=False) as arrays:
             return _scene({key: arrays[key] for key in arrays.files}, path.stem)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
@@ -130,7 +130,7 @@ def _decoded(content: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[
 
 def _scene(arrays: dict[str, npt.NDArray[Any]], name: str) -> SceneExample:
     depth, labels = arrays["depth"], arrays["labels"]
-    if depth.dtype != np.float16 or depth.ndim != 2 or not 0 < depth.size <= MOST_PIXELS or (depth < 0).any():
+    if depth.dtype != np.float16 or depth.ndim != 2 or not 0 < depth.size <= MAX_PIXELS or (depth < 0).any():
         raise ValueError("depth is not an image of float16 metres")
     if labels.dtype != np.uint8 or labels.ndim != 3:
         raise ValueError("labels are not a volume of uint8")
@@ -174,8 +174,8 @@ def _earlier(arrays: dict[str, npt.NDArray[Any]], rig: StereoRig) -> dict[int, E
     if "earlier_offsets" not in arrays:
         return None
     offsets, moved = arrays["earlier_offsets"], arrays["earlier_moved"]
-    if offsets.dtype != np.int32 or offsets.ndim != 1 or not 0 < len(offsets) <= MOST_EARLIER:
-        raise ValueError(f"earlier_offsets is not an int32 vector of 1 to {MOST_EARLIER} offsets")
+    if offsets.dtype != np.int32 or offsets.ndim != 1 or not 0 < len(offsets) <= MAX_EARLIER:
+        raise ValueError(f"earlier_offsets is not an int32 vector of 1 to {MAX_EARLIER} offsets")
     if moved.dtype != np.float64 or moved.shape != (len(offsets), 4, 4):
         raise ValueError("earlier_moved is not float64 [K, 4, 4] with one pose for each image")
     size = rig.left.height, rig.left.width

@@ -30,7 +30,7 @@ NETWORKS: dict[str, type[MobileStereoNet2d] | type[MobileStereoNet3d]] = {
     "mobilestereonet-3d": MobileStereoNet3d,
 }
 """The networks by name."""
-LEAST_DISPARITY = 1e-3
+MIN_DISPARITY = 1e-3
 """Largest disparity without depth, pixels."""
 NOMINAL_BASELINE_M = 0.54
 """Baseline with which the published depth of KITTI was computed, metres; the true baselines are 0.4 to 1.4 %
@@ -73,7 +73,7 @@ class StereoNetDepth:
         """
         shift = self.disparity(left, right) - rig.disparity_offset
         focal_baseline = rig.left.projection[0, 0] * (self._baseline_m or rig.baseline)
-        found = shift > LEAST_DISPARITY
+        found = shift > MIN_DISPARITY
         return (focal_baseline / np.where(found, shift, np.nan)).astype(np.float32)
 
     @torch.inference_mode()

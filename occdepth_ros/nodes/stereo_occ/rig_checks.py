@@ -15,8 +15,8 @@ from occdepth_ros.sources.grid_frames import is_base_frame
 from occdepth_ros.stereo.calibration.extrinsics_checks import check_extrinsics, check_view, summarize
 from occdepth_ros.stereo.ground.history import KEPT, GroundHistory
 from occdepth_ros.stereo.ground.pose import (
-    ENOUGH,
-    MANY_PLACES,
+    MIN_MEASUREMENTS,
+    PITCH_LIMIT_PLACES,
     GroundPose,
     GroundPoseMeter,
     check_ground_pose,
@@ -25,8 +25,8 @@ from occdepth_ros.stereo.ground.pose import (
 from occdepth_ros.stereo.pair_checks.row_check import check_rows, row_differences
 
 FIRST_PERIOD, SECOND_PERIOD, PERIOD = 5, 15, 100
-"""Pairs between two measurements of the ground: before the first `ENOUGH` measurements, before `KEPT` measurements or
-`MANY_PLACES`, and later."""
+"""Pairs between two measurements of the ground: before the first `MIN_MEASUREMENTS` measurements, before `KEPT`
+measurements or `PITCH_LIMIT_PLACES`, and later."""
 ROW_PERIOD = 500
 """Pairs between two comparisons of the rows of the images."""
 MOVED = 0.02
@@ -125,7 +125,7 @@ class RigChecks:
             return
         self._measured.add(found, left, stamp_ns)
         median = self.measured
-        if median is None or median.pairs < ENOUGH:
+        if median is None or median.pairs < MIN_MEASUREMENTS:
             return
         if self._settings.measured_extrinsics:
             self._ground = ()
@@ -148,9 +148,9 @@ class RigChecks:
 
     def _period(self) -> int:
         count, median = len(self._measured), self.measured
-        if median is None or count < ENOUGH:
+        if median is None or count < MIN_MEASUREMENTS:
             return FIRST_PERIOD
-        return SECOND_PERIOD if count < KEPT and median.places < MANY_PLACES else PERIOD
+        return SECOND_PERIOD if count < KEPT and median.places < PITCH_LIMIT_PLACES else PERIOD
 
     def _check_age(self, pose: GridPose) -> None:
         settings = self._settings
@@ -179,7 +179,7 @@ class RigChecks:
             self._row_countdown = 0
 
     def _with_measured(self, rig: StereoRig) -> StereoRig:
-        if not self._settings.measured_extrinsics or len(self._measured) < ENOUGH:
+        if not self._settings.measured_extrinsics or len(self._measured) < MIN_MEASUREMENTS:
             return rig
         if self._replaced is None:
             median = self.measured

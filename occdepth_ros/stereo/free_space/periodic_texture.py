@@ -41,7 +41,7 @@ MIN_SHARE, MIN_FOUND = 0.5, 0.15
 """Minimum shares of ambiguous pixels among the structured pixels and among all pixels around an ambiguous pixel."""
 
 
-SMALLEST = 100
+MIN_AREA = 100
 """Smallest area of a connected ambiguous region, pixels of the bands. In random texture, smaller regions occur by
 chance."""
 
@@ -100,7 +100,7 @@ class PeriodicTexture:
         found = cv2.boxFilter((nearest > 0).astype(np.float32), -1, around)
         is_ambiguous = (found > MIN_FOUND) & (found >= MIN_SHARE * cv2.boxFilter(structured, -1, around))
         _, component, statistics, _ = cv2.connectedComponentsWithStats(is_ambiguous.astype(np.uint8), connectivity=4)
-        is_ambiguous &= statistics[component, cv2.CC_STAT_AREA] >= SMALLEST
+        is_ambiguous &= statistics[component, cv2.CC_STAT_AREA] >= MIN_AREA
         # the first and the last repetition have only one neighbour
         border = np.ones((3, WINDOW), np.uint8)
         is_ambiguous = cv2.dilate(is_ambiguous.astype(np.uint8), border) > 0

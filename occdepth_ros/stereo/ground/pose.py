@@ -34,17 +34,17 @@ MIN_CELLS, MIN_SHARE, MIN_LENGTH = 60, 0.5, 2.0
 metres."""
 LIMITS = {True: (2.0, 2.5, 0.3), False: (2.5, 3.5, 0.4)}
 """Differences of pitch, roll (degrees) and height (metres) above which the stated pose is contradicted: for a median of
-at least `ENOUGH` pairs, and for fewer pairs. On KITTI, slopes and the suspension change the median at one place by up
-to 1.9 degrees."""
-ENOUGH = 5
-MANY_PLACES = 7
+at least `MIN_MEASUREMENTS` pairs, and for fewer pairs. On KITTI, slopes and the suspension change the median at one
+place by up to 1.9 degrees."""
+MIN_MEASUREMENTS = 5
+PITCH_LIMIT_PLACES = 7
 """Number of places from which `PITCH_LIMIT` applies."""
 PITCH_LIMIT = 0.6
-"""Limit of the pitch difference for measurements at `MANY_PLACES`, degrees. The median over 13 places of KITTI 2015
-differs from the stated pitch by 0.28 degrees; over 2 to 5 s of the drives 0005 and 0009 and of sequence 04 by 0.23 to
-0.36."""
-LEAST_ABOVE, ABOVE_RATIO = 3, 4
-"""Least number of pairs with a plane above the camera only, and its ratio to those with a plane below, from which the
+"""Limit of the pitch difference for measurements at `PITCH_LIMIT_PLACES`, degrees. The median over 13 places of
+KITTI 2015 differs from the stated pitch by 0.28 degrees; over 2 to 5 s of the drives 0005 and 0009 and of sequence 04
+by 0.23 to 0.36."""
+MIN_ABOVE, ABOVE_RATIO = 3, 4
+"""Minimum number of pairs with a plane above the camera only, and its ratio to those with a plane below, from which the
 images may be upside down."""
 GROUND_ABOVE_FLOOR = 0.27
 """Height of the ground above the lower face of the grid in SemanticKITTI, metres, as in the training of the
@@ -114,7 +114,7 @@ class GroundPoseMeter:
         Args:
             where: topics or folders of the images.
         """
-        if self.above < LEAST_ABOVE or self.above <= ABOVE_RATIO * self.below:
+        if self.above < MIN_ABOVE or self.above <= ABOVE_RATIO * self.below:
             return ()
         text = (
             f"{self.above} pairs show a level plane above the left camera, {self.below} one below: the images are "
@@ -242,8 +242,8 @@ def check_ground_pose(
         remedy: how to use the measured pose.
     """
     stated = CameraPose.of(rig.left_from_grid)
-    pitch_limit, roll_limit, height_limit = LIMITS[measured.pairs >= ENOUGH]
-    if measured.places >= MANY_PLACES:
+    pitch_limit, roll_limit, height_limit = LIMITS[measured.pairs >= MIN_MEASUREMENTS]
+    if measured.places >= PITCH_LIMIT_PLACES:
         pitch_limit = PITCH_LIMIT
     differences = []
     if abs(measured.pose.pitch - stated.pitch) > pitch_limit:
@@ -252,7 +252,7 @@ def check_ground_pose(
         differences.append(f"roll {_signed(measured.pose.roll)} deg measured, {_signed(stated.roll)} deg stated")
     warnings = []
     evidence = f"the ground plane of {measured.pairs} stereo pair{'s' if measured.pairs > 1 else ''}"
-    if measured.places >= MANY_PLACES:
+    if measured.places >= PITCH_LIMIT_PLACES:
         evidence += f" at {measured.places} places"
     if differences:
         text = f"{evidence} contradicts the stated pose of the cameras: {'; '.join(differences)}"

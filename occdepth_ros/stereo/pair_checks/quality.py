@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.stereo.matching import DISTINCT_STRUCTURE, STEPS, create_matcher, horizontal_structure
-from occdepth_ros.stereo.pair_checks.swap_guard import LEAST, RATIO
+from occdepth_ros.stereo.pair_checks.swap_guard import MIN_NEGATIVE_SHARE, NEGATIVE_RATIO
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -142,5 +142,5 @@ def _matched_shares(
     parallax = disparity[found] / STEPS - offset
     at_infinity = float((np.abs(parallax) < INFINITY_PX).mean()) if len(parallax) else 0.0
     beyond, before = int((parallax < -1).sum()), int((parallax > 1).sum())
-    is_swapped = beyond > LEAST * inside.sum() and beyond > RATIO * before
+    is_swapped = beyond > MIN_NEGATIVE_SHARE * inside.sum() and beyond > NEGATIVE_RATIO * before
     return float(found.sum() / inside.sum()) * max(correlation, 0.0), at_infinity, bool(is_swapped)

@@ -17,7 +17,7 @@ from occdepth_ros.stereo.rig_assessment.features import Features, ImageArray, ma
 MAX_MEDIAN, MAX_95 = 1.0, 3.0
 """Median and 95th percentile of the absolute row differences above which the rows do not match, pixels. On KITTI they
 are at most 0.3 and 0.8."""
-ENOUGH = 60
+MIN_MATCHES = 60
 """Minimum number of matches of all pairs."""
 DISTORTED, EXPLAINED = 0.08, 0.7
 """Coefficient k1 of a radial distortion, and the part of the median row difference that it explains, from which the
@@ -64,7 +64,7 @@ def check_rows(measured: Sequence[Rows], where: str) -> tuple[InputWarning, ...]
         where: topics or folders of the images.
     """
     table = np.concatenate(measured) if measured else np.empty((0, 2))
-    if len(table) < ENOUGH:
+    if len(table) < MIN_MATCHES:
         return ()
     rows = table[:, 0]
     median, largest = float(np.median(rows)), float(np.percentile(np.abs(rows), 95))
@@ -91,7 +91,7 @@ def _distortion(table: Rows) -> tuple[float, float]:
     """Return the k1 that fits the row differences best, and the part of their median that it explains."""
     rows, radial = table[np.abs(table[:, 0]) < 2 * MAX_95].T
     k1 = 0.0
-    if len(rows) >= ENOUGH:
+    if len(rows) >= MIN_MATCHES:
         for _ in range(3):
             k1 = float((rows * radial).sum() / max((radial * radial).sum(), 1e-9))
             residual = np.abs(rows - k1 * radial)

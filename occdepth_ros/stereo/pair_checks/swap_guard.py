@@ -16,9 +16,9 @@ WIDTH = 320
 """Approximate width at which images are compared, pixels."""
 REACH = 32
 """Largest magnitude of the searched disparities, pixels relative to infinity."""
-LEAST = 0.3
+MIN_NEGATIVE_SHARE = 0.3
 """Smallest share of pixels with negative disparity for a pair to count as swapped."""
-RATIO = 5.0
+NEGATIVE_RATIO = 5.0
 """Smallest ratio of pixels with negative to pixels with positive disparity for a pair to count as swapped.
 
 On KITTI, 92 to 98 % of the pixels have a positive and at most 1 % a negative disparity; in swapped pairs vice versa."""
@@ -82,4 +82,4 @@ def images_look_swapped(left: ImageArray, right: ImageArray, *, offset: float = 
     # matches within one pixel of infinity have no sign; pixels without a match are below the lowest disparity
     beyond = float(((disparity < (infinity - 1) * STEPS) & (disparity >= lowest * STEPS)).mean())
     before = float((disparity > (infinity + 1) * STEPS).mean())
-    return beyond > LEAST and beyond > RATIO * before
+    return beyond > MIN_NEGATIVE_SHARE and beyond > NEGATIVE_RATIO * before

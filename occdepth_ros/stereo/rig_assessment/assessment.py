@@ -20,7 +20,7 @@ from occdepth_ros.stereo.rig_assessment.features import Features, ImageArray, ma
 
 Floats = npt.NDArray[np.float64]
 
-ENOUGH = 100
+MIN_MATCHES = 100
 """Minimum number of matches of all pairs for an assessment."""
 MOVING = 4.0
 """Minimum standard deviation of the vertical image velocity for the measurement of a delay, pixels per second."""
@@ -102,14 +102,14 @@ def match_pair(
 
 
 def assess_rig(pairs: list[PairMatches], rig: StereoRig) -> RigAssessment | None:
-    """Assess a rig by the matches of several pairs; None with fewer than `ENOUGH` matches.
+    """Assess a rig by the matches of several pairs; None with fewer than `MIN_MATCHES` matches.
 
     Args:
         pairs: the matches.
         rig: the stated calibration.
     """
     used = [pair for pair in pairs if len(pair.left)]
-    if sum(len(pair.left) for pair in used) < ENOUGH:
+    if sum(len(pair.left) for pair in used) < MIN_MATCHES:
         return None
     left, right = np.concatenate([p.left for p in used]), np.concatenate([p.right for p in used])
     velocity = np.concatenate([p.velocity for p in used])
@@ -119,7 +119,7 @@ def assess_rig(pairs: list[PairMatches], rig: StereoRig) -> RigAssessment | None
     disparity = left[:, 0] - right[:, 0] - rig.disparity_offset
     x, y = (left - k[:2, 2]).T / np.array([[k[0, 0]], [k[1, 1]]])
     has_velocity = np.isfinite(velocity)
-    moves = has_velocity.sum() >= ENOUGH and float(np.std(velocity[has_velocity])) > MOVING
+    moves = has_velocity.sum() >= MIN_MATCHES and float(np.std(velocity[has_velocity])) > MOVING
     delay, error = None, math.inf
     columns = [np.ones_like(x), x, y]
     if moves:

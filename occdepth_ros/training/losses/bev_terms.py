@@ -21,7 +21,7 @@ GROUND_WEIGHT, BULKY_WEIGHT, RARE_WEIGHT = 1.6, 2.5, 4.0
 BULKY = ("car", "building", "fence", "vegetation")
 SAMPLED = 25_000
 """Maximum number of occupied voxels that the class term samples from a scene."""
-LEAST = 50
+MIN_VOXELS = 50
 """Minimum number of voxels of a group in the overlap term."""
 ALTERNATIVES = {20: (15, 16), 21: (7, 8), 22: (11, 10), 23: (9, 10)}
 """Pixel labels that mean one of two classes, for data sets that do not distinguish them: vegetation or trunk, rider or
@@ -96,7 +96,7 @@ def _overlap(probability: torch.Tensor, target: torch.Tensor, weight: torch.Tens
     total = probability.sum() * 0
     for table in (_STANDING, _GROUND):
         members = table.to(target.device)[target] >= 0
-        if int(members.sum()) < LEAST:
+        if int(members.sum()) < MIN_VOXELS:
             continue
         both = (probability * members).sum()
         union = (probability * (members + free)).sum() + members.sum() - both

@@ -14,7 +14,7 @@ from occdepth_ros.grid import VoxelGrid
 TILES = 8
 """Tiles along each side of an image."""
 
-SMALLEST_SHARE = 1e-12
+MIN_SHARE = 1e-12
 """Bound of a predicted share within the logarithm."""
 
 
@@ -84,11 +84,11 @@ def frustum_loss(
     counts = true.reshape(n_tiles + 1, UNKNOWN + 1)[:-1, :classes]
     mass, number = shares.sum(dim=1, keepdim=True), counts.sum(dim=1, keepdim=True)
     used = ((mass > 0) & (number > 0))[:, 0]
-    divergence = share_divergence(shares / mass.clamp_min(SMALLEST_SHARE), counts / number.clamp_min(1))
+    divergence = share_divergence(shares / mass.clamp_min(MIN_SHARE), counts / number.clamp_min(1))
     return torch.where(used, divergence, 0.0).sum() / used.sum().clamp_min(1)
 
 
 def share_divergence(predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
     """Return KL(true || predicted) of shares `[..., classes]`, `[...]`; classes with a true share of 0 add 0."""
-    logs = true.clamp_min(SMALLEST_SHARE).log() - predicted.clamp_min(SMALLEST_SHARE).log()
+    logs = true.clamp_min(MIN_SHARE).log() - predicted.clamp_min(MIN_SHARE).log()
     return (true * logs).sum(dim=-1)

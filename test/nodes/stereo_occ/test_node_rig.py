@@ -22,7 +22,7 @@ from sensor_msgs.msg import CameraInfo
 
 from occdepth_ros.nodes.stereo_occ.rig_checks import FIRST_PERIOD
 from occdepth_ros.stereo.calibration.extrinsics_checks import CameraPose
-from occdepth_ros.stereo.ground.pose import ENOUGH
+from occdepth_ros.stereo.ground.pose import MIN_MEASUREMENTS
 
 pytestmark = pytest.mark.ros
 DISTORTION = [-0.28, 0.09, 0.001, -0.001, 0.0]
@@ -195,7 +195,7 @@ def test_a_pose_that_contradicts_the_ground_is_named_or_replaced(made: list[Benc
         given[side].k, given[side].p = k.ravel(), raytraced.projection(k, x).ravel()
     bench.send_infos(**given)
     time.sleep(0.05)
-    for _ in range(FIRST_PERIOD * ENOUGH + 2):
+    for _ in range(FIRST_PERIOD * MIN_MEASUREMENTS + 2):
         before = bench.processed
         bench.send_pair(image_message(left, 0), image_message(right, 0))
         bench.wait(lambda before=before: bench.processed > before, "the pair was not used")  # type: ignore[misc]

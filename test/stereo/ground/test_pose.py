@@ -12,7 +12,7 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.stereo.calibration.extrinsics_checks import OPTICAL_FROM_BODY, CameraPose
 from occdepth_ros.stereo.ground.history import GroundHistory
 from occdepth_ros.stereo.ground.pose import (
-    MANY_PLACES,
+    PITCH_LIMIT_PLACES,
     GroundPose,
     GroundPoseMeter,
     check_ground_pose,
@@ -124,7 +124,7 @@ def history(count: int, *, moving: bool, period_ns: int = 2_000_000_000, pitch: 
 def test_one_degree_of_wrong_pitch_is_flagged_after_many_places() -> None:
     grid = VoxelGrid((0.0, -6.4, -2.0), (64, 64, 16), 0.2, "base_link")
     driven = history(12, moving=True, pitch=-1.0)
-    assert driven.places >= MANY_PLACES
+    assert driven.places >= PITCH_LIMIT_PLACES
     (warning,) = check_ground_pose(rig(), grid, driven, is_base=True, where="tf", remedy="")
     assert warning.name == "pose_contradicts_ground" and "places" in warning.what
     right = history(12, moving=True, pitch=-0.4)

@@ -18,7 +18,7 @@ from occdepth_ros.data.synthetic.detail.surfaces import SurfaceTables
 from occdepth_ros.data.synthetic.labels.voxels import solid_labels
 from occdepth_ros.data.synthetic.rendering.camera_view import Array, CameraView
 from occdepth_ros.data.synthetic.rendering.raster import NOTHING, Hits, rasterize
-from occdepth_ros.data.synthetic.rendering.relief import FARTHEST, add_ground
+from occdepth_ros.data.synthetic.rendering.relief import BACKDROP_M, add_ground
 from occdepth_ros.data.synthetic.rendering.shading import normals_of
 from occdepth_ros.data.synthetic.rendering.shadow_map import ShadowMap
 from occdepth_ros.data.synthetic.rendering.texture import smooth_noise
@@ -164,12 +164,12 @@ def _bend_leaves(points: Array, footprint: Array, leafy: npt.NDArray[np.bool_], 
 
 
 def _woods(view: CameraView, directions: Array) -> Array:
-    bearing = np.arctan2(directions[1], directions[0]) * np.float32(FARTHEST)
-    height = directions[2] * np.float32(FARTHEST)
-    footprint = np.full(bearing.size, np.linalg.norm(view.rays[:, 0]) * FARTHEST, np.float32)
+    bearing = np.arctan2(directions[1], directions[0]) * np.float32(BACKDROP_M)
+    height = directions[2] * np.float32(BACKDROP_M)
+    footprint = np.full(bearing.size, np.linalg.norm(view.rays[:, 0]) * BACKDROP_M, np.float32)
     crowns = smooth_noise(bearing, height, 0.6, footprint) + 0.8 * smooth_noise(bearing, height, 2.0, footprint)
     color = _WOODS * np.clip(1 + 0.3 * crowns, 0.4, 2)[:, None]
-    return np.asarray(color + (1 - np.exp(-FARTHEST / HAZE_LENGTH)) * (HAZE - color), np.float32)
+    return np.asarray(color + (1 - np.exp(-BACKDROP_M / HAZE_LENGTH)) * (HAZE - color), np.float32)
 
 
 def sky(directions: Array) -> Array:

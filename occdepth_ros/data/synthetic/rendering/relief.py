@@ -12,15 +12,15 @@ from occdepth_ros.data.synthetic.rendering.camera_view import Array, CameraView
 from occdepth_ros.data.synthetic.rendering.raster import Hits
 from occdepth_ros.data.synthetic.scene.ground import Ground
 
-FARTHEST = 260.0
+BACKDROP_M = 260.0
 """Distance of the backdrop, metres."""
 _COLUMNS, _ROWS = 6, 2
-_STEPS = np.geomspace(2.0, FARTHEST, 64)
+_STEPS = np.geomspace(2.0, BACKDROP_M, 64)
 
 
 @dataclass(frozen=True)
 class Backdrop:
-    """Woods and hills at the horizon, `FARTHEST` metres away.
+    """Woods and hills at the horizon, `BACKDROP_M` metres away.
 
     Args:
         rise: tangent of the elevation by azimuth over the full circle, `[N]`.
@@ -64,8 +64,8 @@ def add_ground(view: CameraView, hits: Hits, ground: Ground, backdrop: Backdrop)
         rate = np.minimum(rise / (ahead - t), np.float32(-2e-3))
         t = np.clip(t - gap / rate, t * np.float32(0.8), t * np.float32(1.25))
     gap = np.abs(o[2] + d[2] * t - ground.height(o[0] + d[0] * t, o[1] + d[1] * t))
-    hit = (gap < 0.03 + 0.002 * t) & (t < FARTHEST)
-    w = np.where(hit, 1 / t, np.where(backdrop.covers(d), np.float32(1 / FARTHEST), 0)).astype(np.float32)
+    hit = (gap < 0.03 + 0.002 * t) & (t < BACKDROP_M)
+    w = np.where(hit, 1 / t, np.where(backdrop.covers(d), np.float32(1 / BACKDROP_M), 0)).astype(np.float32)
     return np.maximum(hits.w, w), (w >= hits.w) & (w > 0)
 
 

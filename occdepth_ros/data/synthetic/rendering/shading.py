@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from occdepth_ros.data.synthetic.rendering.camera_view import Array, CameraView
 from occdepth_ros.data.synthetic.rendering.raster import NOTHING, Hits
-from occdepth_ros.data.synthetic.rendering.relief import FARTHEST
+from occdepth_ros.data.synthetic.rendering.relief import BACKDROP_M
 from occdepth_ros.data.synthetic.rendering.shadow_map import ShadowMap
 from occdepth_ros.data.synthetic.rendering.texture import noise, scatter
 from occdepth_ros.data.synthetic.scene.layout import Scene
@@ -104,7 +104,7 @@ def shade(
     color = np.zeros((view.height, view.width, 3), np.float32)
     color[grounded] = _ground(scene, weather, p[:, grounded], footprint[grounded])
     far = grounded & (w < np.float32(1 / 250))
-    bearing = np.arctan2(p[1][far], p[0][far]) * np.float32(FARTHEST)
+    bearing = np.arctan2(p[1][far], p[0][far]) * np.float32(BACKDROP_M)
     leaves = noise(bearing, p[2][far], 0.25, footprint[far]) + 0.8 * noise(bearing, p[2][far], 1.5, footprint[far])
     color[far] = _WOODS * np.clip(1 + 0.4 * leaves, 0.25, 2)[:, None]
     solid = np.where(grounded | sky, NOTHING, hits.solid)

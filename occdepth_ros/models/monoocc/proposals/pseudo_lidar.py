@@ -15,7 +15,7 @@ from occdepth_ros.models.monoocc.proposals.source import Depth, Volume
 Points = npt.NDArray[np.float32]
 """`[3, N]` metres."""
 
-FARTHEST_M = 80.0
+MAX_DEPTH_M = 80.0
 """Depth above which a point is left out, metres, as published."""
 
 
@@ -44,7 +44,7 @@ class PseudoLidar:
         """Unproject a depth image, `[h, w]` metres, NaN = none, to points in the grid's frame, `[3, N]` metres."""
         flat = depth.ravel()
         with np.errstate(invalid="ignore"):
-            seen = np.flatnonzero((flat > 0) & (flat < FARTHEST_M))
+            seen = np.flatnonzero((flat > 0) & (flat < MAX_DEPTH_M))
         return self._rays[:, seen] * flat[seen] + self._origin[:, None]
 
 

@@ -13,9 +13,9 @@ from occdepth_ros.nodes.stereo_occ.sync import SIDES, PairSynchronizer
 
 RATE_WINDOW = 10.0
 """Duration over which rates are compared, seconds."""
-LEAST_COUNT = 10
+MIN_COUNT = 10
 """Minimum number of images or pairs in the window for a comparison."""
-LOW_SHARE = 0.5
+MIN_SHARE = 0.5
 """Fraction of paired images, or of predicted pairs, below which a warning is set."""
 SAME_PHASE = 0.05
 """Maximum deviation of a stamp difference from a whole number of periods, as a fraction of a period, with which the
@@ -138,7 +138,7 @@ class StreamWatch:
         if seconds < 0.9 * RATE_WINDOW:
             return
         images, pairs, done = last.images - first.images, last.pairs - first.pairs, last.handled - first.handled
-        if images >= LEAST_COUNT and 0 < pairs < LOW_SHARE * images:
+        if images >= MIN_COUNT and 0 < pairs < MIN_SHARE * images:
             text = (
                 f"{images - pairs} of {images} images in {seconds:.0f} s have no partner. If `ros2 topic hz` shows a "
                 f"lower rate than the camera's, images are lost in transport: {TRANSPORT_REMEDY}"
@@ -146,7 +146,7 @@ class StreamWatch:
             self._faults.put("images_lost", Component.SYNC, text, is_error=False)
         else:
             self._faults.clear("images_lost")
-        if pairs >= LEAST_COUNT and done < LOW_SHARE * pairs:
+        if pairs >= MIN_COUNT and done < MIN_SHARE * pairs:
             text = (
                 f"{done / seconds:.1f} of {pairs / seconds:.1f} pairs per second are predicted ({processing_ms:.0f} ms "
                 "each). Choose a smaller model or a GPU (parameters model, device), reduce grid_size, or reduce the "
