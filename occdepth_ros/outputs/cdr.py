@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,8 @@ import numpy.typing as npt
 from occdepth_ros.errors import OccDepthError
 
 ENCAPSULATION = b"\x00\x01\x00\x00"
+_LARGEST = 8
+"""Largest alignment, bytes."""
 _PADDING = (b"", *(bytes(n) for n in range(1, 8)))
 _NANOSECONDS = 1_000_000_000
 
@@ -38,11 +39,12 @@ class CdrWriter:
 
     def primitives(self, kinds: str, *values: float) -> None:
         """Write one number per letter of `kinds`, a string of `struct` format letters (? b B h H i I q Q f d)."""
-        plan, count = _runs(kinds)
-        if count != len(values):
-            raise ValueError(f"{len(values)} values for {kinds!r}")
-        for form, first, stop, alignment in plan:
-            self._append(form.pack(*values[first:stop]), form.size, alignment)
+        form = _layout(kinds, self._size % _LARGEST)
+        try:
+            data = form.pack(*values)
+        except struct.error as error:
+            raise ValueError(f"{len(values)} values for {kinds!r}: {error}") from error
+        self._append(data, len(data), 1)
 
     def encoded(self, data: bytes, alignment: int) -> None:
         """Write bytes that another writer encoded, which need an alignment of at most `alignment` bytes."""
@@ -92,12 +94,13 @@ class CdrWriter:
         return b"".join(self._parts)
 
 
-@lru_cache(maxsize=64)
-def _runs(kinds: str) -> tuple[list[tuple[struct.Struct, int, int, int]], int]:
-    """Return the encoding, first value, stop and alignment of each run of equal letters, and the number of letters."""
-    plan, at = [], 0
-    for kind, run in groupby(kinds):
-        count = len(list(run))
-        plan.append((struct.Struct(f"<{count}{kind}"), at, at + count, struct.calcsize(kind)))
-        at += count
-    return plan, at
+@lru_cache(maxsize=512)
+def _layout(kinds: str, offset: int) -> struct.Struct:
+    """Return the encoding of numbers, aligned, from an offset in the message modulo `_LARGEST`."""
+    form, at = "<", offset
+    for kind in kinds:
+        size = struct.calcsize(f"<{kind}")
+        padding = -at % size
+        form += f"{padding}x{kind}" if padding else kind
+        at += padding + size
+    return struct.Struct(form)

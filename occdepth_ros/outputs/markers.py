@@ -100,10 +100,11 @@ def encode_markers(
         markers.append(_Marker("cameras", 0, _LINE_LIST, (FRUSTUM_LINE_WIDTH_M,) * 3, lines, colors))
     message = CdrWriter()
     message.primitives("I", 1 + len(markers))
+    header = encoded_header(prediction.stamp_ns, frame_id)
     nothing = _Marker("", 0, _CUBE_LIST, (0.0, 0.0, 0.0), np.empty((0, 3)), np.empty((0, 4), np.float32))
-    _write_marker(message, prediction.stamp_ns, frame_id, _DELETE_ALL, nothing)
+    _write_marker(message, header, _DELETE_ALL, nothing)
     for marker in markers:
-        _write_marker(message, prediction.stamp_ns, frame_id, _ADD, marker)
+        _write_marker(message, header, _ADD, marker)
     return message.finish()
 
 
@@ -135,10 +136,12 @@ def _boxes(prediction: OccupancyPrediction, selection: Selection, max_count: int
     rgba = np.ones((2 * COMPLETED, 4), np.float32)
     rgba[:, :3] = class_colors(prediction.classes).reshape(-1, 3)
     points, colors = boxes.centers(prediction.grid), rgba.take(boxes.keys, axis=0)
-    for identity, group in enumerate(groups):
-        x, y, z = (prediction.grid.resolution * (1 << int(exponent)) for exponent in boxes.exponents[group.start])
-        name = "completed" if boxes.keys[group.start] >= COMPLETED else "seen"
-        yield _Marker(name, identity, _CUBE_LIST, (x, y, z), points[group], colors[group])
+    first = [group.start for group in groups]
+    sizes = (prediction.grid.resolution * boxes.size.take(first, axis=0)).tolist()
+    completed = (boxes.keys.take(first) >= COMPLETED).tolist()
+    for identity, (group, scale, is_completed) in enumerate(zip(groups, sizes, completed, strict=True)):
+        name = "completed" if is_completed else "seen"
+        yield _Marker(name, identity, _CUBE_LIST, tuple(scale), points[group], colors[group])
 
 
 def _triangles(prediction: OccupancyPrediction, selection: Selection, max_count: int) -> Iterator[_Marker]:
@@ -165,18 +168,24 @@ def _corners(
     return np.concatenate(points).reshape(-1, 3), np.concatenate(rgba)
 
 
-def _write_marker(message: CdrWriter, stamp_ns: int, frame_id: str, action: int, marker: _Marker) -> None:
-    """Write a visualization_msgs/Marker with unlimited lifetime."""
-    message.header(stamp_ns, frame_id)
+def _write_marker(message: CdrWriter, header: bytes, action: int, marker: _Marker) -> None:
+    """Write a visualization_msgs/Marker with unlimited lifetime, at the origin of the frame of an encoded header."""
+    message.encoded(header, 4)
     message.string(marker.namespace)
-    message.primitives("iii", marker.identity, marker.kind, action)
-    message.pose()
-    message.primitives("ddd", *marker.scale)
-    message.primitives("ffff", 0.0, 0.0, 0.0, 1.0)
-    message.primitives("iI?", 0, 0, False)
+    pose, color = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0)
+    lifetime, frame_locked = (0, 0), False
+    identity = marker.identity, marker.kind, action
+    message.primitives("iiiddddddddddffffiI?", *identity, *pose, *marker.scale, *color, *lifetime, frame_locked)
     message.sequence(marker.points)
     message.sequence(marker.colors)
     message.encoded(_TAIL, 4)
+
+
+def encoded_header(stamp_ns: int, frame_id: str) -> bytes:
+    """Return an encoded std_msgs/Header, aligned to 4 bytes."""
+    message = CdrWriter()
+    message.header(stamp_ns, frame_id)
+    return message.finish()[len(ENCAPSULATION) :]
 
 
 def _tail() -> bytes:
