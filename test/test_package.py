@@ -161,8 +161,8 @@ def test_colcon_installs_every_module_and_data_file() -> None:
     if not generated:
         pytest.skip("occdepth_ros comes from its sources alone here; `make env` builds it")
     installed = generated[0]
-    wanted = {p.relative_to(PACKAGE) for p in PACKAGE.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
-    assert {path for path in wanted if not (installed / path).exists()} == set()
+    expected = {p.relative_to(PACKAGE) for p in PACKAGE.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    assert {path for path in expected if not (installed / path).exists()} == set()
     prefix = next(parent for parent in installed.parents if (parent / "share" / "occdepth_ros").is_dir())
     for node in ("stereo_occ", "replay"):
         assert os.access(prefix / "lib" / "occdepth_ros" / node, os.X_OK)

@@ -62,7 +62,7 @@ class SceneExample:
 
     def __post_init__(self) -> None:
         image = (self.rig.left.height, self.rig.left.width)
-        wanted = {
+        expected = {
             "left": ((*image, 3), np.uint8),
             "right": ((*image, 3), np.uint8),
             "target": (self.grid.size, np.uint8),
@@ -71,8 +71,8 @@ class SceneExample:
             "semantics": (image, np.uint8),
         }
         of_earlier = {f"earlier {offset}": view.image for offset, view in (self.earlier or {}).items()}
-        wanted |= dict.fromkeys(of_earlier, wanted["left"])
-        for name, (shape, kind) in wanted.items():
+        expected |= dict.fromkeys(of_earlier, expected["left"])
+        for name, (shape, kind) in expected.items():
             array = of_earlier[name] if name in of_earlier else getattr(self, name)
             if array is not None and (array.shape != shape or array.dtype != kind):
                 raise GridError(

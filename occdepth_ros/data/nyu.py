@@ -87,9 +87,9 @@ def read_voxels(path: Path) -> NyuVoxels:
     count = FINE[0] * FINE[1] * FINE[2]
     if total != count:
         raise SourceError(f"the runs hold {total} voxels, not {count}", where=str(path), remedy=_REPAIR)
-    known = (value < len(NYU.raw_to_class)) | (value == UNKNOWN)
-    if not known.all():
-        raise SourceError(f"{value[~known][0]} is not a label of NYUv2", where=str(path), remedy=_REPAIR)
+    is_valid = (value < len(NYU.raw_to_class)) | (value == UNKNOWN)
+    if not is_valid.all():
+        raise SourceError(f"{value[~is_valid][0]} is not a label of NYUv2", where=str(path), remedy=_REPAIR)
     raw = np.repeat(value.astype(np.uint8), length).reshape(FINE)
     labels = downsample_labels(NYU.from_raw(raw), FACTOR).transpose(0, 2, 1)
     x, y, z = header[:3].tolist()

@@ -20,9 +20,9 @@ def right_view(
         `[H, W, 3]` RGB uint8. Gaps of one pixel are filled; other pixels without a source pixel are black.
     """
     height, width = depth.shape
-    known = depth > 0
-    row, column = np.nonzero(known)
-    disparity = focal_baseline / depth[known]
+    has_depth = depth > 0
+    row, column = np.nonzero(has_depth)
+    disparity = focal_baseline / depth[has_depth]
     target = np.rint(column - disparity).astype(np.int64)
     order = np.argsort(disparity, kind="stable")
     order = order[(target[order] >= 0) & (target[order] < width)]

@@ -69,9 +69,9 @@ class OccupancyCounts:
 
     def add(self, probability: Bytes, names: Bytes, certainty: Bytes, zone: Bytes, ground_truth: Bytes) -> None:
         """Add one scene; arguments as in `Undecided`, and class ids with 255 = unknown, all `[X, Y, Z]`."""
-        known = ground_truth != UNKNOWN
+        labelled = ground_truth != UNKNOWN
         p, name, sure, part, true = (
-            values[known].astype(np.int64) for values in (probability, names, certainty, zone, ground_truth)
+            values[labelled].astype(np.int64) for values in (probability, names, certainty, zone, ground_truth)
         )
         cell = part * LEVELS + p
         count = np.bincount((cell * _CLASSES + true) * _CLASSES + name, minlength=self.labels.size)

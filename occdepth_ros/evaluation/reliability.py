@@ -45,11 +45,11 @@ class Reliability:
         """
         labelled = ground_truth != UNKNOWN
         label, level, true = labels[labelled], confidence[labelled], ground_truth[labelled]
-        known = label != UNKNOWN
-        right = (label == true)[known]
-        self.counts += np.bincount(right * LEVELS + level[known], minlength=2 * LEVELS).reshape(2, LEVELS)
+        is_labelled = label != UNKNOWN
+        right = (label == true)[is_labelled]
+        self.counts += np.bincount(right * LEVELS + level[is_labelled], minlength=2 * LEVELS).reshape(2, LEVELS)
         occupied = true != EMPTY
-        for total, mask in ((self.voxels, ...), (self.unknown, ~known), (self.free, label == EMPTY)):
+        for total, mask in ((self.voxels, ...), (self.unknown, ~is_labelled), (self.free, label == EMPTY)):
             total += np.bincount(occupied[mask], minlength=2)
 
     def report(self) -> dict[str, Any]:
@@ -64,11 +64,11 @@ class Reliability:
         count = self.counts.sum(0)
         total = int(count.sum())
         level = np.arange(LEVELS) / (LEVELS - 1)
-        place = np.minimum((level * BINS).astype(int), BINS - 1)
-        voxels = np.bincount(place, count, BINS)
+        bin_index = np.minimum((level * BINS).astype(int), BINS - 1)
+        voxels = np.bincount(bin_index, count, BINS)
         filled = voxels > 0
-        confidence = np.bincount(place, count * level, BINS)[filled] / voxels[filled]
-        accuracy = np.bincount(place, self.counts[1], BINS)[filled] / voxels[filled]
+        confidence = np.bincount(bin_index, count * level, BINS)[filled] / voxels[filled]
+        accuracy = np.bincount(bin_index, self.counts[1], BINS)[filled] / voxels[filled]
         share = voxels[filled] / max(total, 1)
         everything = int(self.voxels.sum())
         return {

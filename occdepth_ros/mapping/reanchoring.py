@@ -22,15 +22,15 @@ def moved(state: MapState, low: Lattice, new_from_old: npt.NDArray[np.float64], 
     out = MapState.of_size(state.size, low)
     fields: tuple[Any, ...] = out.voxels
     inverse = np.linalg.inv(new_from_old)
-    turn, shift = inverse[:3, :3], inverse[:3, 3] / resolution
+    rotation, shift = inverse[:3, :3], inverse[:3, 3] / resolution
     y, z = (np.arange(a, a + n) + 0.5 for a, n in zip(low[1:], state.size[1:], strict=True))
     flat = [array.reshape(-1) for array in state.voxels]
     for x in range(low[0], low[0] + state.size[0]):
         source = np.zeros((len(y), len(z)), np.int64)
         inside = np.ones(source.shape, bool)
         for axis, (first, count) in enumerate(zip(state.low, state.size, strict=True)):
-            row = turn[axis, 0] * (x + 0.5) + shift[axis] + turn[axis, 1] * y
-            index = np.floor(row[:, None] + turn[axis, 2] * z).astype(np.int64)
+            row = rotation[axis, 0] * (x + 0.5) + shift[axis] + rotation[axis, 1] * y
+            index = np.floor(row[:, None] + rotation[axis, 2] * z).astype(np.int64)
             inside &= (index >= first) & (index < first + count)
             source = source * count + index % count
         columns, layers = np.nonzero(inside)

@@ -57,8 +57,8 @@ def voxel_mesh(labels: npt.NDArray[np.uint8], grid: VoxelGrid) -> VoxelMesh:
     corner = np.concatenate(corners)
     label = np.concatenate(classes)
     _, ny, nz = np.add(grid.size, 1)
-    place = (corner[..., 0] * ny + corner[..., 1]) * nz + corner[..., 2]
-    key, faces = np.unique(place << 8 | label[:, None], return_inverse=True)
+    flat_index = (corner[..., 0] * ny + corner[..., 1]) * nz + corner[..., 2]
+    key, faces = np.unique(flat_index << 8 | label[:, None], return_inverse=True)
     index = np.stack([key // (ny * nz << 8), (key >> 8) // nz % ny, (key >> 8) % nz], axis=1)
     vertices = np.asarray(grid.origin) + grid.resolution * index
     return VoxelMesh(vertices.astype(np.float32), (key & 255).astype(np.uint8), faces.reshape(-1, 4).astype(np.int32))

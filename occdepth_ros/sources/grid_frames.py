@@ -18,9 +18,9 @@ _WITH_UNDERSCORE = ("velodyne", "velo_link", "lidar_link", "base_link", "base_fo
 def grid_frame_candidates(frames: Iterable[str]) -> Iterator[str]:
     """Yield the possible frames of a grid in order of preference: plain names, `robot/name`, then `robot_name`."""
     names = sorted(frames)
-    yield from (name for wanted in GRID_FRAMES for name in names if name.strip("/") == wanted)
-    yield from (name for wanted in GRID_FRAMES for name in names if name.strip("/").endswith("/" + wanted))
-    yield from (name for wanted in _WITH_UNDERSCORE for name in names if name.endswith("_" + wanted))
+    yield from (name for known in GRID_FRAMES for name in names if name.strip("/") == known)
+    yield from (name for known in GRID_FRAMES for name in names if name.strip("/").endswith("/" + known))
+    yield from (name for known in _WITH_UNDERSCORE for name in names if name.endswith("_" + known))
 
 
 def is_base_frame(frame: str) -> bool:

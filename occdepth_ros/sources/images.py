@@ -223,8 +223,8 @@ def _checked_size(contents: bytes, where: str) -> Size:
 def _raise_no_image(contents: bytes, where: str) -> NoReturn:
     if contents.startswith(LFS_POINTER):
         raise ImageError("the file is a Git LFS pointer, not an image", where=where, remedy=LFS_REMEDY)
-    known = "PNG, JPEG, PPM, PGM, BMP or TIFF"
-    raise ImageError(f"the file is not {known}", where=where, remedy="Convert it to PNG.")
+    formats = "PNG, JPEG, PPM, PGM, BMP or TIFF"
+    raise ImageError(f"the file is not {formats}", where=where, remedy="Convert it to PNG.")
 
 
 def _decoded_size(contents: bytes) -> Size | None:

@@ -29,7 +29,7 @@ FAR_PX = 4
 """Disparity, pixels, below which a window must have `DISTINCT_STRUCTURE`."""
 SATURATED, MAX_SATURATED = 250, 0.1
 """Grey level from which a pixel is saturated, and the largest share of such pixels in a 9x9 window with a far match:
-the border of a saturated region is at one place in both images, whatever is behind the glare."""
+the border of a saturated region has equal positions in both images, independent of the surface behind the glare."""
 MIN_DISPARITY_PX = SIGMA_PX
 """Smallest disparity of a match, pixels. A smaller one cannot be distinguished from none, which burnt-in text, dirt on
 both lenses, glare and fixed-pattern noise have too; its ray would free all space up to infinity. On KITTI, 0.2 % of

@@ -143,14 +143,14 @@ def mirrored(example: SceneExample, *, swap_views: bool = True) -> SceneExample:
         moved[0, 3] -= moved[0, 0] * rig.baseline
         right = replace(left, projection=moved)
         images = images[0], images[0]
-    turn = np.diag([-1.0, 1, 1, 1])
-    pose = turn @ rig.reference_from_grid @ np.diag([1.0, -1, 1, 1])
+    reflection = np.diag([-1.0, 1, 1, 1])
+    pose = reflection @ rig.reference_from_grid @ np.diag([1.0, -1, 1, 1])
     earlier = example.earlier
     if earlier is not None:
         # pixel labels belong to the left camera, on either side of the mirrored rig
         earlier = {
             offset: EarlierView(
-                np.ascontiguousarray(view.image[:, ::-1]), _mirrored(view.camera), turn @ view.moved @ turn
+                np.ascontiguousarray(view.image[:, ::-1]), _mirrored(view.camera), reflection @ view.moved @ reflection
             )
             for offset, view in earlier.items()
         }

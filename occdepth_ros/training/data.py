@@ -69,12 +69,12 @@ class ValidationSampler(Sampler[Place]):
 
     Args:
         scenes: number of scenes of the set.
-        wanted: number of scenes to select; 0 = all.
+        requested: number of scenes to select; 0 = all.
         rank, devices: as for `RoundSampler`.
     """
 
-    def __init__(self, scenes: int, wanted: int = 0, *, rank: int = 0, devices: int = 1) -> None:
-        count = min(wanted, scenes) if wanted else scenes
+    def __init__(self, scenes: int, requested: int = 0, *, rank: int = 0, devices: int = 1) -> None:
+        count = min(requested, scenes) if requested else scenes
         self.indices = [i * scenes // count for i in range(count)][rank::devices]
 
     def __len__(self) -> int:

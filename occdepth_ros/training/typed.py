@@ -36,11 +36,11 @@ def updated(record: Record, values: Mapping[str, Any], where: str = "") -> Recor
     fields = [field.name for field in dataclasses.fields(record) if field.init]  # type: ignore[arg-type]
     changes: dict[str, Any] = {}
     for given, value in values.items():
-        place = f"{where}.{given}" if where else str(given)
-        name = _current_name(given, fields, values, place)
+        key_path = f"{where}.{given}" if where else str(given)
+        name = _current_name(given, fields, values, key_path)
         if name not in fields:
-            raise RecipeError("there is no such key", where=place, remedy=_nearest(str(name), fields))
-        changes[name] = _converted(value, kinds[name], getattr(record, name), place)
+            raise RecipeError("there is no such key", where=key_path, remedy=_nearest(str(name), fields))
+        changes[name] = _converted(value, kinds[name], getattr(record, name), key_path)
     return dataclasses.replace(record, **changes)  # type: ignore[type-var]
 
 
@@ -119,8 +119,8 @@ def _of_tuple(value: Any, kinds: tuple[Any, ...], where: str) -> tuple[Any, ...]
     )
 
 
-def _wrong(value: Any, wanted: str, where: str) -> RecipeError:
-    return RecipeError(f"{_shown(value)} is not {wanted}", where=where, remedy=f"Give {wanted}.")
+def _wrong(value: Any, expected_type: str, where: str) -> RecipeError:
+    return RecipeError(f"{_shown(value)} is not {expected_type}", where=where, remedy=f"Give {expected_type}.")
 
 
 def _shown(value: Any) -> str:

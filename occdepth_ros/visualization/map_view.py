@@ -52,8 +52,8 @@ def draw_map(snapshot: OccupancyPrediction, positions: Positions) -> ImageArray:
     color *= (0.55 + 0.45 * top / max(1, height - 1))[..., None]
     completed = snapshot.completed[columns[0], columns[1], top]
     color[completed] = 0.5 * color[completed] + 0.5 * 235
-    known = (labels != UNKNOWN).any(axis=2)
-    color[~filled] = np.where(known[~filled, None], FREE_GREY, UNKNOWN_GREY)
+    observed = (labels != UNKNOWN).any(axis=2)
+    color[~filled] = np.where(observed[~filled, None], FREE_GREY, UNKNOWN_GREY)
     plan = color.clip(0, 255).astype(np.uint8)
     return _finished(plan, (grid.origin[0], grid.origin[1]), grid.resolution, [(positions, TRACK_COLOR)])
 

@@ -114,10 +114,10 @@ class Recorder:
         )
         self.write(topic, "sensor_msgs/msg/CameraInfo", message, stamp)
 
-    def tf(self, topic: str, stamp: int, parent: str, child: str, place: np.ndarray, turn: np.ndarray) -> None:
+    def tf(self, topic: str, stamp: int, parent: str, child: str, position: np.ndarray, quaternion: np.ndarray) -> None:
         kind = "tf2_msgs/msg/TFMessage"
-        x, y, z = (float(v) for v in place)
-        a, b, c, d = (float(v) for v in turn)
+        x, y, z = (float(v) for v in position)
+        a, b, c, d = (float(v) for v in quaternion)
         transform = self.type("geometry_msgs/msg/Transform")(
             translation=self.type("geometry_msgs/msg/Vector3")(x=x, y=y, z=z),
             rotation=self.type("geometry_msgs/msg/Quaternion")(x=a, y=b, z=c, w=d),
@@ -146,8 +146,8 @@ def kitti_tf(bag: Recorder, count: int = 3) -> None:
     bag.tf("/tf_static", START, "imu_link", "camera_color_left", np.array([1.1, -0.3, 0.7]), OPTICAL)
     for i, pose in enumerate(lidar_poses(count)):
         half = np.arctan2(pose[1, 0], pose[0, 0]) / 2
-        turn = np.array([0, 0, np.sin(half), np.cos(half)])
-        bag.tf("/tf", START + i * 100_000_000, "world", "base_link", pose[:3, 3], turn)
+        quaternion = np.array([0, 0, np.sin(half), np.cos(half)])
+        bag.tf("/tf", START + i * 100_000_000, "world", "base_link", pose[:3, 3], quaternion)
 
 
 STYLES = {

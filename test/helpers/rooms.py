@@ -28,21 +28,21 @@ def quaternion(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
     )
 
 
-def turn(q: np.ndarray) -> np.ndarray:
+def rotation_of(q: np.ndarray) -> np.ndarray:
     """Rotation matrix of a quaternion, by q v q*."""
     v, w = q[:3], q[3]
     cross = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
     return np.eye(3) + 2 * w * cross + 2 * cross @ cross
 
 
-def render(place: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def render(position: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Depth along the optical axis and segmentation ids, `[480, 640]`."""
     u, v = np.meshgrid(np.arange(640), np.arange(480))
     rays = np.stack([(u - INTRINSICS[0, 2]) / 320, (v - INTRINSICS[1, 2]) / 320, np.ones(u.shape)], -1)
-    rays = rays @ OPTICAL_FROM_NED @ turn(q).T
+    rays = rays @ OPTICAL_FROM_NED @ rotation_of(q).T
     with np.errstate(divide="ignore", invalid="ignore"):
-        exits = (np.where(rays > 0, ROOM[:, 1], ROOM[:, 0]) - place) / rays
-        near, far = ((np.where(rays > 0, BLOCK[:, a], BLOCK[:, 1 - a]) - place) / rays for a in (0, 1))
+        exits = (np.where(rays > 0, ROOM[:, 1], ROOM[:, 0]) - position) / rays
+        near, far = ((np.where(rays > 0, BLOCK[:, a], BLOCK[:, 1 - a]) - position) / rays for a in (0, 1))
     exits[~np.isfinite(exits)] = np.inf
     axis = exits.argmin(-1)
     depth = exits.min(-1)
@@ -59,9 +59,9 @@ def room(folder: Path, places: list[tuple[tuple[float, float, float], np.ndarray
     lines: dict[str, list[str]] = {"left": [], "right": []}
     for i, (where, q) in enumerate(places):
         for side, shift in (("left", 0.0), ("right", baseline)):
-            place = np.array(where) + turn(q) @ [0, shift, 0]
-            depth, ids = render(place, q)
-            lines[side].append(" ".join(f"{v:.9f}" for v in (*place, *q)))
+            position = np.array(where) + rotation_of(q) @ [0, shift, 0]
+            depth, ids = render(position, q)
+            lines[side].append(" ".join(f"{v:.9f}" for v in (*position, *q)))
             image = np.stack([ids, (depth * 20).astype(np.uint8), ids], -1)
             assert cv2.imwrite(str(folder / f"image_{side}" / f"{i:06d}_{side}.png"), image)
             if side == "left":

@@ -139,9 +139,9 @@ def test_the_replay_arguments_are_parameters_of_the_replay_in_their_types_and_de
         assert isinstance(key, ast.Constant) and isinstance(value, ast.Tuple)
         kind, default = value.elts[0], value.elts[1]
         assert isinstance(kind, ast.Name) and isinstance(default, ast.Constant)
-        wanted = ReplaySettings.declared()[key.value].default
-        assert kind.id == type(wanted).__name__, key.value
-        assert yaml.safe_load(default.value) == wanted, key.value
+        expected = ReplaySettings.declared()[key.value].default
+        assert kind.id == type(expected).__name__, key.value
+        assert yaml.safe_load(default.value) == expected, key.value
 
 
 @pytest.mark.parametrize(

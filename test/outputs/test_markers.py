@@ -136,9 +136,9 @@ def test_the_farthest_rectangles_are_dropped() -> None:
     near = np.hypot(*(origin + 0.2 * np.array([3.5, 10.5]))) < np.hypot(*(origin + 0.2 * np.array([28.5, 10.5])))
     directions, dropped = exposed_rectangles(prediction, ALL, 6)
     assert dropped == 6
-    wanted = 3 if near else 28
+    expected = 3 if near else 28
     for found in directions:
-        assert len(found.keys) == 1 and voxels_of(found, 0)[0].start == wanted
+        assert len(found.keys) == 1 and voxels_of(found, 0)[0].start == expected
 
 
 @given(predictions(), st.integers(0, 60))

@@ -173,11 +173,11 @@ def test_every_parameter_of_every_preset_gets_a_gradient(name: str) -> None:
     example = scene(grid=config.grid, n_classes=config.n_classes)
     batch = collate([task.prepare(example, np.random.default_rng(0))])
     terms = task.losses(batch)
-    wanted = {"cross_entropy", "semantic_affinity", "geometric_affinity", "frustum"}
-    wanted |= {"occupancy"} if config.cascade else set()
-    wanted |= {"relation"} if config.crp else set()
-    wanted |= {"depth"} if config.depth else set()
-    assert set(terms) == wanted
+    requested = {"cross_entropy", "semantic_affinity", "geometric_affinity", "frustum"}
+    requested |= {"occupancy"} if config.cascade else set()
+    requested |= {"relation"} if config.crp else set()
+    requested |= {"depth"} if config.depth else set()
+    assert set(terms) == requested
     sum(terms.values(), torch.zeros(())).backward()
     gradients = {key: p.grad for key, p in task.network.named_parameters() if p.requires_grad}
     assert [key for key, gradient in gradients.items() if gradient is None] == []

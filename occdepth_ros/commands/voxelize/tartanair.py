@@ -25,13 +25,15 @@ def run_tartanair(arguments: argparse.Namespace, reach: float) -> int:
     """
     part = Trajectory(arguments.source)
     by_number = {int(name): name for name in part.frames}
-    wanted = [number for number in by_number if number % STRIDE == 0] if arguments.frames is None else arguments.frames
-    missing = [number for number in wanted if number not in by_number]
+    requested = (
+        [number for number in by_number if number % STRIDE == 0] if arguments.frames is None else arguments.frames
+    )
+    missing = [number for number in requested if number not in by_number]
     if missing:
         raise SourceError(
             f"there is no frame {missing[0]}", where=str(part.folder), remedy=f"The last one is {part.frames[-1]}."
         )
-    paths: dict[str, Path] = {by_number[number]: arguments.out / f"{by_number[number]}.npz" for number in wanted}
+    paths: dict[str, Path] = {by_number[number]: arguments.out / f"{by_number[number]}.npz" for number in requested}
     check_new_files(paths.values())
     for frame, path in track(paths.items(), "voxelize", console=Console(stderr=True)):
         scene = make_ground_truth(part, frame, part.read(frame), arguments.ground_truth, reach, STRIDE)

@@ -205,7 +205,7 @@ def expand_trajectories(names: Sequence[str]) -> list[str]:
     Raises:
         SourceError: a name is neither a trajectory nor a split.
     """
-    wanted: list[str] = []
+    requested: list[str] = []
     for name in names:
         found = SPLITS.get(name, (name if "/" in name else f"Easy/{name}",))
         for full in found:
@@ -216,8 +216,8 @@ def expand_trajectories(names: Sequence[str]) -> list[str]:
                     where="trajectories",
                     remedy=f"Give names such as Easy/P000 or Hard/P007, or {', '.join(SPLITS)}.",
                 )
-        wanted += found
-    return list(dict.fromkeys(wanted))
+        requested += found
+    return list(dict.fromkeys(requested))
 
 
 def frame_names(folder: Path, part: str) -> set[str]:

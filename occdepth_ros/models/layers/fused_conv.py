@@ -170,9 +170,9 @@ def folded(conv: nn.Module, norm: nn.Module | None) -> tuple[torch.Tensor, torch
 
 def _has_fused() -> bool:
     operators: Any = torch.ops.mkldnn
-    wanted = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
+    required = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return available and all(hasattr(operators, name) for name in wanted)
+    return available and all(hasattr(operators, name) for name in required)
 
 
 _HAS_FUSED = _has_fused()

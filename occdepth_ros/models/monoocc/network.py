@@ -145,14 +145,14 @@ class MonoOccHead(nn.Module):
         return out
 
     def attend(
-        self, proposals: torch.Tensor, queries: torch.Tensor, wanted: torch.Tensor | None = None
+        self, proposals: torch.Tensor, queries: torch.Tensor, requested: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Apply attention among all voxels: queries of the proposals `[Q, C]` to features `[N, C]`.
 
         Args:
             proposals: flat indices, `[Q]`, ascending.
             queries: queries of the proposals, `[Q, C]`.
-            wanted: flat indices of the requested voxels, `[W]`, ascending: the result is `[W, C]`; None = all.
+            requested: flat indices of the requested voxels, `[W]`, ascending: the result is `[W, C]`; None = all.
         """
         tables = self.positional_encoding
         out: torch.Tensor = self.self_transformer(
@@ -161,7 +161,7 @@ class MonoOccHead(nn.Module):
             tables.col_embed.weight,
             chunk_of(queries),
             None if self.config.placed else proposals,
-            wanted,
+            requested,
         )
         return out
 
@@ -222,7 +222,7 @@ class MonoOcc(nn.Module):
         features: torch.Tensor,
         references: References,
         proposed: torch.Tensor,
-        wanted: torch.Tensor | None = None,
+        requested: torch.Tensor | None = None,
     ) -> Volumes:
         """Compute the volume of working voxels.
 
@@ -230,16 +230,16 @@ class MonoOcc(nn.Module):
             features: result of `features`, `[V, C, h, w]`.
             references: projections of the working voxels into the V images.
             proposed: whether a working voxel is a proposal, `[N]`.
-            wanted: flat indices of the requested voxels, `[W]`, ascending; None = all. Their features do not depend on
-                the selection.
+            requested: flat indices of the requested voxels, `[W]`, ascending; None = all. Their features do not depend
+                on the selection.
         """
         head = self.pts_bbox_head
         proposals = proposed.nonzero().flatten()
         features = head.exchanged(features)
         with attention_format(self.config, features) as features:
             queries = head.cross(features, references, proposals)
-            attended = head.attend(proposals, queries, wanted)
-            late = head.attend_late(attended, features, references.views(wanted)) if self.config.late else None
+            attended = head.attend(proposals, queries, requested)
+            late = head.attend_late(attended, features, references.views(requested)) if self.config.late else None
         return Volumes(proposals, queries, attended, late)
 
     def forward(self, images: torch.Tensor, references: References, proposed: torch.Tensor) -> torch.Tensor:

@@ -97,12 +97,12 @@ def recognise(state: Mapping[str, torch.Tensor]) -> list[str]:
     return [name for name, shapes in _networks().items() if _same(shapes, found)]
 
 
-def _same(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> bool:
+def _same(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> bool:
     # predictions do not depend on the decoder of the auxiliary loss, which is optional
     decoder = HEAD + "sem_decoder."
-    reference = [{n: s for n, s in shapes.items() if not n.startswith(decoder)} for shapes in (wanted, found)]
+    reference = [{n: s for n, s in shapes.items() if not n.startswith(decoder)} for shapes in (expected, found)]
     return reference[0] == reference[1] and all(
-        wanted.get(n, s) == s for n, s in found.items() if n.startswith(decoder)
+        expected.get(n, s) == s for n, s in found.items() if n.startswith(decoder)
     )
 
 

@@ -65,13 +65,13 @@ class Decoder(nn.Module):
             below = out
 
     def forward(
-        self, maps: Mapping[int, torch.Tensor], wanted: tuple[int, ...] | None = None
+        self, maps: Mapping[int, torch.Tensor], requested: tuple[int, ...] | None = None
     ) -> dict[int, torch.Tensor]:
         """Return feature maps by scale.
 
         Args:
             maps: the encoder's maps by scale, `[B, C_s, h_s, w_s]`.
-            wanted: scales to return; None = all that are built.
+            requested: scales to return; None = all that are built.
 
         Returns:
             `[B, feature, h_s, w_s]` by scale.
@@ -80,6 +80,6 @@ class Decoder(nn.Module):
         out = {}
         for scale in self.scales:
             x = self.get_submodule(f"up{scale}")(x, maps[scale])
-            if wanted is None or scale in wanted:
+            if requested is None or scale in requested:
                 out[scale] = self.get_submodule(f"resize_output_1_{scale}")(x)
         return out

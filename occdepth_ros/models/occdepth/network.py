@@ -42,9 +42,9 @@ class UNet2d(nn.Module):
             width=config.decoder_width,
         )
 
-    def forward(self, images: torch.Tensor, wanted: tuple[int, ...] | None = None) -> dict[int, torch.Tensor]:
+    def forward(self, images: torch.Tensor, requested: tuple[int, ...] | None = None) -> dict[int, torch.Tensor]:
         """Map `[B, 3, H, W]` to maps `[B, C, ceil(H/s), ceil(W/s)]` by scale s."""
-        maps: dict[int, torch.Tensor] = self.decoder(self.encoder(images), wanted)
+        maps: dict[int, torch.Tensor] = self.decoder(self.encoder(images), requested)
         return maps
 
 
@@ -92,21 +92,21 @@ class OccDepth(nn.Module):
         volume = self.weigh(self.lift(features, geometry), depth, geometry)
         return OccDepthOutput(self.net_3d_decoder(volume), depth)
 
-    def features(self, images: torch.Tensor, wanted: tuple[int, ...] | None = None) -> dict[int, torch.Tensor]:
-        """Return 2-D features by scale of images `[B, V, 3, H, W]`; `wanted` as in the decoder.
+    def features(self, images: torch.Tensor, requested: tuple[int, ...] | None = None) -> dict[int, torch.Tensor]:
+        """Return 2-D features by scale of images `[B, V, 3, H, W]`; `requested` as in the decoder.
 
         In training, views are processed one by one, since batch norm uses the statistics of each; otherwise, and with
         an encoder in evaluation mode, they form one batch.
         """
         b, v = images.shape[:2]
         if not self.training:
-            maps = self.net_rgb(images.flatten(0, 1), wanted)
+            maps = self.net_rgb(images.flatten(0, 1), requested)
             return {scale: m.unflatten(0, (b, v)) for scale, m in maps.items()}
         if self.net_rgb.encoder.training:
-            views = [self.net_rgb(images[:, i], wanted) for i in range(v)]
+            views = [self.net_rgb(images[:, i], requested) for i in range(v)]
         else:
             seen = self.net_rgb.encoder(images.flatten(0, 1))
-            views = [self.net_rgb.decoder({s: m[i::v] for s, m in seen.items()}, wanted) for i in range(v)]
+            views = [self.net_rgb.decoder({s: m[i::v] for s, m in seen.items()}, requested) for i in range(v)]
         return {scale: torch.stack([view[scale] for view in views], dim=1) for scale in views[0]}
 
     def with_virtual_view(self, features: Features, measured_depth: torch.Tensor) -> dict[int, torch.Tensor]:

@@ -89,8 +89,8 @@ class QueryProposalNetwork(nn.Module):
             logits of free and occupied by scale s, `[B, 2, X/s, Y/s, Z/s]`.
         """
         columns = self.columns(occupancy)
-        wanted = self.config.heads if scales is None else scales
-        return {scale: self.get_submodule(f"seg_head_1_{scale}")(columns[scale]) for scale in wanted}
+        requested = self.config.heads if scales is None else scales
+        return {scale: self.get_submodule(f"seg_head_1_{scale}")(columns[scale]) for scale in requested}
 
     def proposals(self, occupancy: torch.Tensor, threshold: float = 0.5) -> torch.Tensor:
         """Return the voxels of twice the edge that are occupied with a probability above a threshold.

@@ -161,15 +161,15 @@ class Replay(Node):
         return Prepared(frame.stamp_ns, (left, right), frame.world_from_grid, frame.rig)
 
     def _wait_for_subscribers(self) -> None:
-        wanted = self.settings.wait_for_subscribers
+        requested = self.settings.wait_for_subscribers
         publishers = (*self.image_publishers, *self.info_publishers)
         waited = 0.0
-        while rclpy.ok() and min(publisher.get_subscription_count() for publisher in publishers) < wanted:
+        while rclpy.ok() and min(publisher.get_subscription_count() for publisher in publishers) < requested:
             if round(waited, 2) % 5 == 0:
-                self.get_logger().info(f"waiting until every camera topic has {wanted} subscriber(s)")
+                self.get_logger().info(f"waiting until every camera topic has {requested} subscriber(s)")
             time.sleep(0.05)
             waited += 0.05
-        if wanted:
+        if requested:
             time.sleep(DISCOVERY_S)
 
     def _wait_until(self, due: float) -> bool:
@@ -237,10 +237,10 @@ class Replay(Node):
     def _summarise(self) -> None:
         seconds = self.moments[1] - self.moments[0] if self.moments else 0.0
         hz = (self.published - 1) / seconds if seconds > 0 else 0.0
-        wanted = f" of {self.settings.rate / self.source.period_s():.2f}" if self.settings.rate else ""
+        requested = f" of {self.settings.rate / self.source.period_s():.2f}" if self.settings.rate else ""
         late = f", {self.pace.late} late" if self.pace.late else ""
         damaged = f", {self.damaged} damaged frames left out" if self.damaged else ""
-        print(f"replay: {self.published} pairs in {seconds:.2f} s, {hz:.2f}{wanted} Hz{late}{damaged}", flush=True)
+        print(f"replay: {self.published} pairs in {seconds:.2f} s, {hz:.2f}{requested} Hz{late}{damaged}", flush=True)
 
 
 @interrupted_once()

@@ -185,12 +185,12 @@ class StereoCalibration:
             decision = Decision(stated, "the distortion model is not supported")
         warnings: tuple[InputWarning, ...] = ()
         if decision.kind is not stated and decision.displacement > 0:
-            wanted = "true" if decision.kind is Kind.RAW else "false"
+            value = "true" if decision.kind is Kind.RAW else "false"
             text = (
                 f"the images are {decision.kind.value} ({decision.reason}), but rectify is "
                 f"{'true' if self._rectify else 'false'}: disparities and depths are wrong"
             )
-            remedy = f"Set rectify to {wanted}, or remap to the {stated.value} images."
+            remedy = f"Set rectify to {value}, or remap to the {stated.value} images."
             warnings = (InputWarning("raw_or_rectified", text, " and ".join(self.topics), remedy),)
         self._examined = _Examination(decision, warnings=warnings)
 

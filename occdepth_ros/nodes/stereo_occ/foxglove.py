@@ -20,8 +20,8 @@ def encode_foxglove_voxels(kind: type[Any], field: type[Any], cells: ColoredCell
         stamp_ns: time, nanoseconds.
         frame: frame of the cells.
     """
-    known = tuple(kind.get_fields_and_field_types()) == FOXGLOVE_FIELDS
-    if known and tuple(field.get_fields_and_field_types()) == ("name", "offset", "type"):
+    is_supported = tuple(kind.get_fields_and_field_types()) == FOXGLOVE_FIELDS
+    if is_supported and tuple(field.get_fields_and_field_types()) == ("name", "offset", "type"):
         return encode_foxglove_voxel_grid(cells, stamp_ns, frame)
     return bytes(serialize_message(foxglove_object(kind, field, cells, stamp_ns, frame)))
 

@@ -173,11 +173,11 @@ class LivePairs:
     def _published(self) -> dict[str, str]:
         """Return the image and CameraInfo topics with a publisher, without the outputs of this kind of node."""
         kinds = {name: types[0] for name, types in self._node.get_topic_names_and_types() if types}
-        wanted = (IMAGE, COMPRESSED, INFO_TYPE)
+        camera_types = (IMAGE, COMPRESSED, INFO_TYPE)
         return {
             name: kind
             for name, kind in kinds.items()
-            if kind in wanted and "/stereo_occ/" not in name and self._node.count_publishers(name)
+            if kind in camera_types and "/stereo_occ/" not in name and self._node.count_publishers(name)
         }
 
     def _take(self, topic: str, message: CameraInfo) -> None:

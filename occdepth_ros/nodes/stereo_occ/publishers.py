@@ -122,7 +122,7 @@ class OutputSet:
         if self.latest is not None:
             self._publish((o for o in self.outputs if o.spec.qos is LATCHED), settings)
 
-    def wanted(self, settings: Settings) -> bool:
+    def has_subscribers(self, settings: Settings) -> bool:
         """Return whether at least one topic is enabled and has a subscriber."""
         return any(o.spec.is_enabled(settings) and o.publisher.get_subscription_count() > 0 for o in self.outputs)
 

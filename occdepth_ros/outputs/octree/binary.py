@@ -110,22 +110,22 @@ def _write(words: Words, shape: Index, start: Index, base: Index, child: Index, 
     # pending inner nodes: level and index along x, y, z
     pending = np.zeros((8 * DEPTH, 4), np.int64)
     pending[0, 0] = DEPTH
-    count, place = 1, 0
+    count, position = 1, 0
     while count:
         count -= 1
         level = pending[count, 0]
         below = level - 1
         x, y, z = pending[count, 1], pending[count, 2], pending[count, 3]
         word = words[start[level] + (x * shape[level, 1] + y) * shape[level, 2] + z]
-        out[place] = word
-        place += 1
+        out[position] = word
+        position += 1
         x, y, z = base[level, 0] + 2 * x, base[level, 1] + 2 * y, base[level, 2] + 2 * z
         if below == 1:
             first = start[below] + (x * shape[below, 1] + y) * shape[below, 2] + z
             for i in range(8):
                 if word >> 2 * i & 3 == _INNER:
-                    out[place] = words[first + child[below, i]]
-                    place += 1
+                    out[position] = words[first + child[below, i]]
+                    position += 1
             continue
         # the child with the lowest index must be popped first and is therefore pushed last
         for i in range(7, -1, -1):

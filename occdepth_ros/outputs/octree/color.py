@@ -128,7 +128,7 @@ def _write(
     corner = np.zeros((DEPTH + 1, 3), np.int64)  # index of its first child along x, y, z
     first = np.zeros(DEPTH + 1, np.int64)  # flat index of its first child
     following = np.zeros(DEPTH + 1, np.int64)  # next child
-    place = np.zeros(DEPTH + 1, np.uint64)  # position in the stream
+    position = np.zeros(DEPTH + 1, np.uint64)  # position in the stream
     best = np.zeros(DEPTH + 1, np.uint64)  # cell with the highest log-odds below it
     mask = np.zeros(DEPTH + 1, np.uint64)
     total = np.zeros(DEPTH + 1, np.uint64)  # sum of the packed colours of its children
@@ -156,7 +156,7 @@ def _write(
             y = base[level, 1] + 2 * (corner[level + 1, 1] + (i >> 1 & 1))
             z = base[level, 2] + 2 * (corner[level + 1, 2] + (i >> 2))
             if level > 2:
-                place[level] = end
+                position[level] = end
                 end += _ONE
                 corner[level, 0], corner[level, 1], corner[level, 2] = x, y, z
                 first[level] = start[below] + (x * shape[below, 1] + y) * shape[below, 2] + z
@@ -173,7 +173,7 @@ def _write(
             total[level] += _packed(mean)
             continue
         mean = _mean(total[level])
-        out[place[level]] = nodes[best[level]] & _LOG_ODDS | mask[level] << np.uint64(56) | mean
+        out[position[level]] = nodes[best[level]] & _LOG_ODDS | mask[level] << np.uint64(56) | mean
         if level == DEPTH:
             return
         level, below = level + 1, level
@@ -192,7 +192,7 @@ def _write_parents(
     colors: Words,
     mark: int,
     out: Words,
-    place: Any,
+    position: Any,
 ) -> tuple[Any, Any, Any]:
     """Write an inner node of level 2 and all nodes below it, which are most of the nodes of a tree.
 
@@ -201,12 +201,12 @@ def _write_parents(
         first: flat index of its first child.
         origin: flat index of the first child of that child, in level 0.
         colors: packed colour of each leaf.
-        place: position of the node in `out`.
+        position: position of the node in `out`.
 
     Returns:
         position of the next node, cell with the highest log-odds, and bits of the mean colour.
     """
-    end = place + _ONE
+    end = position + _ONE
     best, mask, total = np.uint64(0), np.uint64(0), np.uint64(0)
     for i in range(_EIGHT):
         # unsigned indices are not checked for a negative sign
@@ -238,7 +238,7 @@ def _write_parents(
         best = max(best, highest)
         total += _packed(mean)
     mean = _mean(total)
-    out[place] = nodes[best] & _LOG_ODDS | mask << np.uint64(56) | mean
+    out[position] = nodes[best] & _LOG_ODDS | mask << np.uint64(56) | mean
     return end, best, mean
 
 

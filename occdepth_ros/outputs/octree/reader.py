@@ -125,7 +125,7 @@ def _binary_leaves(words: npt.NDArray[np.uint16], keys: Keys, levels: Bytes, sta
     """Write the leaves of a binary stream; return an index of `_DAMAGE`."""
     pending = np.zeros((8 * (DEPTH + 1), 4), np.int64)
     pending[0, 3] = DEPTH
-    waiting, place = min(1, words.size), 0
+    waiting, position = min(1, words.size), 0
     for word in words:
         if waiting == 0:
             return 2
@@ -144,9 +144,9 @@ def _binary_leaves(words: npt.NDArray[np.uint16], keys: Keys, levels: Bytes, sta
                 pending[waiting, 2], pending[waiting, 3] = corner_z, level - 1
                 waiting += 1
             else:
-                keys[place, 0], keys[place, 1], keys[place, 2] = corner_x, corner_y, corner_z
-                levels[place], states[place] = level - 1, state
-                place += 1
+                keys[position, 0], keys[position, 1], keys[position, 2] = corner_x, corner_y, corner_z
+                levels[position], states[position] = level - 1, state
+                position += 1
     return 1 if waiting else 0
 
 
@@ -155,16 +155,16 @@ def _full_leaves(children: Bytes, keys: Keys, levels: Bytes, nodes: Keys) -> int
     """Write the leaves of a full stream; return an index of `_DAMAGE`."""
     pending = np.zeros((8 * (DEPTH + 1), 4), np.int64)
     pending[0, 3] = DEPTH
-    waiting, place = min(1, children.size), 0
+    waiting, position = min(1, children.size), 0
     for node in range(children.size):
         if waiting == 0:
             return 2
         waiting -= 1
         x, y, z, level = pending[waiting]
         if children[node] == 0:
-            keys[place, 0], keys[place, 1], keys[place, 2] = x, y, z
-            levels[place], nodes[place] = level, node
-            place += 1
+            keys[position, 0], keys[position, 1], keys[position, 2] = x, y, z
+            levels[position], nodes[position] = level, node
+            position += 1
             continue
         if level == 0:
             return 3

@@ -110,10 +110,10 @@ class BagReader:
         self, connections: Collection[Any], start: int | None = None, stop: int | None = None
     ) -> Iterator[tuple[Any, int, bytes]]:
         """Yield connection, recording time (nanoseconds) and bytes by time, from `start` until before `stop`."""
-        wanted = {id(connection) for connection in connections}
+        requested = {id(connection) for connection in connections}
         streams = []
         for part in self._parts:
-            chosen = [connection for connection in part.connections if id(connection) in wanted]
+            chosen = [connection for connection in part.connections if id(connection) in requested]
             if chosen:
                 streams.append(part.messages(chosen, start, stop))
         yield from heapq.merge(*streams, key=lambda message: message[1])

@@ -115,15 +115,15 @@ class GridPose:
             frame = of_info
         frame = frame or of_info
         if requested:
-            wanted = [name for name in tree.frames if name == requested.strip("/")]
-            if not wanted or tree.pose(frame, wanted[0], stamp) is None:
+            matching = [name for name in tree.frames if name == requested.strip("/")]
+            if not matching or tree.pose(frame, matching[0], stamp) is None:
                 raise SourceError(
                     f"TF does not connect the grid frame {requested!r} with the camera's frame {frame!r} "
                     f"(frames: {_listed(sorted(tree.frames)) or 'no TF at all'})",
                     where=topics.left,
                     remedy="Give one of these frames with --grid-frame, or leave the option out.",
                 )
-            candidates = wanted
+            candidates = matching
         else:
             candidates = list(grid_frame_candidates(tree.frames))
         for name in candidates:

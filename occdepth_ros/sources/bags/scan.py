@@ -71,14 +71,14 @@ def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[Stere
     sides = {topic for c in candidates for topic in (c.left_info, c.right_info)}
     transforms = {topic for topic, kind in kinds.items() if kind in _TF_TYPES}
     damaged: dict[str, int] = {}
-    wanted = [
+    requested = [
         c
         for c in reader.connections
         if canonical(c.topic) in places
         or (canonical(c.topic) in sides and kinds[c.topic] == INFO_TYPE)
         or c.topic in transforms
     ]
-    for connection, bag_ns, data in reader.messages(wanted):
+    for connection, bag_ns, data in reader.messages(requested):
         topic = canonical(connection.topic)
         is_repeated = topic in raw_infos
         try:

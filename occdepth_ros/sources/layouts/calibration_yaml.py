@@ -50,8 +50,8 @@ def parse_yaml(text: str, where: str) -> Mapping[str, Any]:
         entries = yaml.load(text, _Loader)  # nosec B506: _Loader is a SafeLoader
     except (yaml.YAMLError, ValueError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
-        place = f"{where}, line {line + 1}" if line is not None else where
-        raise CalibrationError("the file is not valid YAML", where=place) from error
+        location = f"{where}, line {line + 1}" if line is not None else where
+        raise CalibrationError("the file is not valid YAML", where=location) from error
     if not isinstance(entries, Mapping):
         raise CalibrationError("the file has no entries of the form `name: value`", where=where)
     return entries

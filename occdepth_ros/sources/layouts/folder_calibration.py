@@ -223,8 +223,8 @@ def _found(path: Path, files: Sequence[Path]) -> str:
         return ": ost.yaml is the calibration of one camera, a stereo calibration writes left.yaml and right.yaml"
     if (path / "ost.txt").is_file():
         return ": ost.txt is the calibration of one camera, a stereo calibration writes sections left and right"
-    wanted = "P1 and P2, or M1, D1, M2, D2, R, T, image_width and image_height"
-    return f": {', '.join(names)} without {wanted}" if names else ""
+    required = "P1 and P2, or M1, D1, M2, D2, R, T, image_width and image_height"
+    return f": {', '.join(names)} without {required}" if names else ""
 
 
 _OPENCV_NAMES = {

@@ -148,10 +148,10 @@ class _Messages:
         entries = []
         for parent, child, pose in links:
             x, y, z = (float(value) for value in pose[:3, 3])
-            turn = dict(zip("xyzw", quaternion_of(pose[:3, :3]), strict=True))
+            quaternion = dict(zip("xyzw", quaternion_of(pose[:3, :3]), strict=True))
             transform = self.type("geometry_msgs/msg/Transform")(
                 translation=self.type("geometry_msgs/msg/Vector3")(x=x, y=y, z=z),
-                rotation=self.type("geometry_msgs/msg/Quaternion")(**turn),
+                rotation=self.type("geometry_msgs/msg/Quaternion")(**quaternion),
             )
             header = self.header(stamp_ns, parent)
             stamped = self.type("geometry_msgs/msg/TransformStamped")

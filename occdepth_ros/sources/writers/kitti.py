@@ -52,9 +52,9 @@ def write_kitti(folder: Path, source: StereoSource, frames: Iterable[StereoFrame
                 remedy="Convert it to a recording with --to mcap.",
             )
         for side, image in zip(CAMERAS[1 if frame.grey else 0], (frame.left, frame.right), strict=False):
-            place = folder / side / f"{index:06d}.png"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(png_of(image, grey=frame.grey).tobytes())
+            image_path = folder / side / f"{index:06d}.png"
+            image_path.parent.mkdir(parents=True, exist_ok=True)
+            image_path.write_bytes(png_of(image, grey=frame.grey).tobytes())
         times.append(f"{frame.stamp_ns // 1_000_000_000}.{frame.stamp_ns % 1_000_000_000:09d}")
         poses.append(frame.world_from_grid)
     _write(folder / "calib.txt", _calibration(rig))

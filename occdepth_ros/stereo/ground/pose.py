@@ -276,9 +276,9 @@ def with_measured_pose(rig: StereoRig, grid: VoxelGrid, measured: GroundPose, *,
     up = grid_from_left[:3, :3] @ measured.up
     axis = np.cross(up, [0.0, 0, 1])
     angle = math.atan2(float(np.linalg.norm(axis)), float(up[2]))
-    turn = cv2.Rodrigues(axis / max(float(np.linalg.norm(axis)), 1e-12) * angle)[0]
+    rotation = cv2.Rodrigues(axis / max(float(np.linalg.norm(axis)), 1e-12) * angle)[0]
     pose = np.eye(4)
-    pose[:3, :3] = turn @ grid_from_left[:3, :3]
+    pose[:3, :3] = rotation @ grid_from_left[:3, :3]
     pose[:2, 3] = grid_from_left[:2, 3]
     pose[2, 3] = expected_ground(grid, is_base)[1] + measured.pose.height
     left_from_grid = np.linalg.inv(pose)

@@ -137,9 +137,9 @@ def pixel_term(logits: torch.Tensor, label: torch.Tensor, weight: torch.Tensor |
         weight: weight of every pixel, `[B, h, w]`; None = 1.
     """
     log = _with_alternatives(logits)
-    known = label < len(PIXEL_WEIGHTS)
-    index = torch.where(known, label, 0).long()
-    factor = known * torch.tensor(PIXEL_WEIGHTS, device=label.device)[index]
+    labelled = label < len(PIXEL_WEIGHTS)
+    index = torch.where(labelled, label, 0).long()
+    factor = labelled * torch.tensor(PIXEL_WEIGHTS, device=label.device)[index]
     if weight is not None:
         factor = factor * weight
     return -(log.gather(1, index[:, None])[:, 0] * factor).sum() / factor.sum().clamp_min(1)
@@ -150,10 +150,10 @@ def balanced_pixel_term(logits: torch.Tensor, label: torch.Tensor) -> torch.Tens
 
     Arguments as in `pixel_term`.
     """
-    known = label < len(PIXEL_WEIGHTS)
-    index = torch.where(known, label, 0).long()
-    count = torch.bincount(index[known], minlength=len(PIXEL_WEIGHTS)).clamp_min(BALANCED_FROM)
-    factor = known * count.float().pow(-BALANCE)[index]
+    labelled = label < len(PIXEL_WEIGHTS)
+    index = torch.where(labelled, label, 0).long()
+    count = torch.bincount(index[labelled], minlength=len(PIXEL_WEIGHTS)).clamp_min(BALANCED_FROM)
+    factor = labelled * count.float().pow(-BALANCE)[index]
     entropy = -_with_alternatives(logits).gather(1, index[:, None])[:, 0]
     return (entropy * factor).sum() / factor.sum().clamp_min(1e-6)
 

@@ -44,7 +44,7 @@ def depth_loss(probabilities: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
     """
     valid = bins != NO_BIN
     predicted = probabilities.float().movedim(1, -1)[valid]  # [blocks, D]
-    wanted = F.one_hot(bins[valid], probabilities.shape[1]).float()
+    target_bins = F.one_hot(bins[valid], probabilities.shape[1]).float()
     with torch.autocast(probabilities.device.type, enabled=False):
-        total = F.binary_cross_entropy(predicted, wanted, reduction="sum")
+        total = F.binary_cross_entropy(predicted, target_bins, reduction="sum")
     return total / max(1, len(predicted))

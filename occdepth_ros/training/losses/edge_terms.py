@@ -30,8 +30,8 @@ def occupancy_terms(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.T
     return entropy, 1 - (both + 1) / (union + 1)
 
 
-def weighted_cross_entropy(logits: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def weighted_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Return the class-weighted cross entropy of `[R, C]` logits against `[R]` class ids; 0 for R = 0."""
-    if not len(wanted):
+    if not len(targets):
         return logits.sum() * 0
-    return F.cross_entropy(logits, wanted, weight=weights)
+    return F.cross_entropy(logits, targets, weight=weights)

@@ -53,8 +53,8 @@ def relation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     Returns:
         a scalar, float32; a relation without positives has no weight.
     """
-    wanted = targets.transpose(2, 3)
-    positives = wanted.sum(dim=(0, 2, 3), dtype=torch.float32)
-    negatives = wanted.numel() / wanted.shape[1] - positives
+    transposed = targets.transpose(2, 3)
+    positives = transposed.sum(dim=(0, 2, 3), dtype=torch.float32)
+    negatives = transposed.numel() / transposed.shape[1] - positives
     weight = torch.where(positives > 0, negatives / positives.clamp_min(1), 1.0)
-    return F.binary_cross_entropy_with_logits(logits.float(), wanted.float(), pos_weight=weight[:, None, None])
+    return F.binary_cross_entropy_with_logits(logits.float(), transposed.float(), pos_weight=weight[:, None, None])

@@ -242,16 +242,16 @@ class EdgeTask:
             rows = rows[torch.randperm(len(rows), device=rows.device)[:ROWS]]
         logits = self._net.head.classify(output.volume, output.lifted, rows).float()  # [R, 8, classes]
         chosen = occupied[:, rows].T
-        wanted = target[:, rows].T[chosen].long() - 1
-        return weighted_cross_entropy(logits[chosen], wanted, self._class_weights.to(logits.device))
+        requested = target[:, rows].T[chosen].long() - 1
+        return weighted_cross_entropy(logits[chosen], requested, self._class_weights.to(logits.device))
 
     def _depth_term(self, logits: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
         """Return the cross entropy against each cell's distribution of true depths over the bins (OccDepth, section
         3.3).
         """
-        wanted, share = depth_histogram(depth, self._net.depth_net.bin_edges, SCALE)
+        requested, share = depth_histogram(depth, self._net.depth_net.bin_edges, SCALE)
         labelled = (share[0] > 0).float()
-        each = -(wanted * logits[0].float().log_softmax(0)).sum(0)
+        each = -(requested * logits[0].float().log_softmax(0)).sum(0)
         return (each * labelled).sum() / labelled.sum().clamp_min(1)
 
     def _pixel_term(self, logits: torch.Tensor, semantics: torch.Tensor) -> torch.Tensor:

@@ -251,8 +251,8 @@ class MonoOccTask:
         features = network.features(batch["image_s"][i])
         window: ColumnWindow | None = batch["window"][i] if "window" in batch else None
         # voxels without a loss are not computed: with a window of 96 these are five sixths of the grid
-        wanted = None if window is None else head.needed(window).to(features.device)
-        volume = network.volumes(features, batch["references_s"][i], batch["proposed"][i], wanted).last
+        requested = None if window is None else head.needed(window).to(features.device)
+        volume = network.volumes(features, batch["references_s"][i], batch["proposed"][i], requested).last
         target = batch["target"][i]
         if window is None:
             logits = head.classify(volume)
@@ -263,7 +263,7 @@ class MonoOccTask:
             decoded = head.sem_decoder(features[:1])
             terms["pixels"] = self.weights.pixels * pixel_cross_entropy(decoded, batch["semantics"][i : i + 1])
         if self.teacher is not None and "coarse" in batch:
-            theirs, rows, coarse = self.teacher.targets(batch, i, wanted)
+            theirs, rows, coarse = self.teacher.targets(batch, i, requested)
             terms["distillation"] = self.weights.distillation * self._divergence(volume[rows], theirs, coarse)
         return terms
 

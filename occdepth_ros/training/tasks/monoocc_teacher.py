@@ -41,23 +41,23 @@ class VolumeTeacher:
 
     @torch.no_grad()
     def targets(
-        self, batch: Batch, i: int, wanted: torch.Tensor | None
+        self, batch: Batch, i: int, requested: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the distillation targets of a scene.
 
         Args:
             batch: `image_t`, `references_t`, `proposed`, `coarse` and, with a cache, `teacher_features`.
             i: index of the scene in the batch.
-            wanted: flat indices of the voxels that the student computes, `[W]`, ascending; None = all.
+            requested: flat indices of the voxels that the student computes, `[W]`, ascending; None = all.
 
         Returns:
-            the teacher's features of K of these voxels, `[K, C]`, their positions in `wanted`, `[K]`, and their true
+            the teacher's features of K of these voxels, `[K, C]`, their positions in `requested`, `[K]`, and their true
             classes, `[K]`.
         """
         coarse = batch["coarse"][i]
         if self.cache is None:
-            where = torch.arange(len(coarse), device=coarse.device) if wanted is None else wanted
-            return self._look(batch, i, wanted), torch.arange(len(where), device=coarse.device), coarse[where]
+            where = torch.arange(len(coarse), device=coarse.device) if requested is None else requested
+            return self._look(batch, i, requested), torch.arange(len(where), device=coarse.device), coarse[where]
         kept: TeacherFeatures = batch["teacher_features"][i]
         voxels, features = kept.voxels, kept.features
         if voxels is None or features is None:
@@ -66,12 +66,12 @@ class VolumeTeacher:
             self.cache.keep(kept.path, voxels, features)
             # use the stored precision in the first epoch, too, so that all epochs use equal features
             features = features.half().float()
-        chosen, rows = rows_among(voxels, wanted)
+        chosen, rows = rows_among(voxels, requested)
         return features[chosen], rows, coarse[voxels[chosen]]
 
-    def _look(self, batch: Batch, i: int, wanted: torch.Tensor | None) -> torch.Tensor:
+    def _look(self, batch: Batch, i: int, requested: torch.Tensor | None) -> torch.Tensor:
         images = batch["image_t"][i]
         if next(self.network.parameters()).device != images.device:
             self.network.to(images.device)
         features = self.network.features(images)
-        return self.network.volumes(features, batch["references_t"][i], batch["proposed"][i], wanted).last
+        return self.network.volumes(features, batch["references_t"][i], batch["proposed"][i], requested).last

@@ -104,14 +104,14 @@ class VolumeCache:
         write_whole(path, save(tensors, {"teacher": self.teacher}))
 
 
-def rows_among(voxels: torch.Tensor, wanted: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+def rows_among(voxels: torch.Tensor, requested: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
     """Intersect two ascending lists of flat voxel indices.
 
     Returns:
-        positions of the K common voxels in `voxels`, `[K]`, and in `wanted`, `[K]`; `wanted` = None selects all.
+        positions of the K common voxels in `voxels`, `[K]`, and in `requested`, `[K]`; `requested` = None selects all.
     """
-    if wanted is None:
+    if requested is None:
         return torch.arange(len(voxels), device=voxels.device), voxels
-    place = torch.searchsorted(wanted, voxels).clamp_max(max(0, len(wanted) - 1))
-    found = (wanted[place] == voxels).nonzero().flatten() if len(wanted) else place[:0]
+    place = torch.searchsorted(requested, voxels).clamp_max(max(0, len(requested) - 1))
+    found = (requested[place] == voxels).nonzero().flatten() if len(requested) else place[:0]
     return found, place[found]

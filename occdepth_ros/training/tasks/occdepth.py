@@ -105,7 +105,7 @@ class OccDepthTask:
         if freeze_encoder:
             self.network.get_submodule("net_rgb.encoder").requires_grad_(False)
         self.classes = class_table(config.n_classes)
-        self._wanted = tuple({*config.scales, DEPTH_SCALE} if config.depth else config.scales)
+        self._requested = tuple({*config.scales, DEPTH_SCALE} if config.depth else config.scales)
         self._class_weights = class_weights(config.n_classes)
         self._occupancy_weights = occupancy_weights(config.n_classes)
         self._calibrations: CalibrationCache[_Calibration] = CalibrationCache(KEPT_CALIBRATIONS)
@@ -229,10 +229,10 @@ class OccDepthTask:
             # every epoch calls `train()`, which re-enables batch statistics of normalization layers
             network.net_rgb.encoder.eval()
         if not network.training or self.second_view_gradient:
-            return network.features(images, self._wanted)
-        first = network.features(images[:, :1], self._wanted)
+            return network.features(images, self._requested)
+        first = network.features(images[:, :1], self._requested)
         with torch.no_grad():
-            others = network.features(images[:, 1:], self._wanted)
+            others = network.features(images[:, 1:], self._requested)
         return {scale: torch.cat([first[scale], others[scale]], dim=1) for scale in first}
 
     def _grid_and_target(self, example: SceneExample) -> tuple[VoxelGrid, npt.NDArray[np.uint8]]:

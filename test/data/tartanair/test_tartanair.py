@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.rooms import BLOCK, ROOM, quaternion, room, turn
+from helpers.rooms import BLOCK, ROOM, quaternion, room, rotation_of
 
 from occdepth_ros.classes import TARTANAIR
 from occdepth_ros.data.example import SceneDataset
@@ -54,12 +54,12 @@ def test_poses_of_a_level_frame_ignore_pitch_and_roll(tmp_path: Path) -> None:
     rows = [[1, 2, 3, *quaternion(yaw, *other)] for yaw, other in zip(yaws, others, strict=True)]
     (tmp_path / "poses.txt").write_text("\n".join(" ".join(map(str, row)) for row in rows))
     for pose, row, yaw in zip(read_ned_poses(tmp_path / "poses.txt"), rows, yaws, strict=True):
-        np.testing.assert_allclose(pose[:3, :3], turn(np.array(row[3:])) @ OPTICAL_FROM_NED.T, atol=1e-12)
+        np.testing.assert_allclose(pose[:3, :3], rotation_of(np.array(row[3:])) @ OPTICAL_FROM_NED.T, atol=1e-12)
         level = level_frame(pose)
         c, s = np.cos(yaw), np.sin(yaw)
         np.testing.assert_allclose(level[:3], [[c, s, 0, 1], [s, -c, 0, 2], [0, 0, -1, 3]], atol=1e-9)
     down = read_ned_poses(tmp_path / "poses.txt")[0]
-    down[:3, :3] = turn(quaternion(0.7, -np.pi / 2)) @ OPTICAL_FROM_NED.T
+    down[:3, :3] = rotation_of(quaternion(0.7, -np.pi / 2)) @ OPTICAL_FROM_NED.T
     np.testing.assert_allclose(level_frame(down)[:2, 0], [np.cos(0.7), np.sin(0.7)], atol=1e-9)
 
 
@@ -90,9 +90,9 @@ def test_the_trajectory_completes_the_room(root: Path, tmp_path: Path) -> None:
     assert (scene.target[hall & ~around & (np.abs(y) < 1.5)] == 0).mean() > 0.99
     assert set(np.unique(scene.target[hall & ~around])) <= {0, 255}
     assert (scene.target[inside(BLOCK, 0.15)] == 255).all(), "no ray enters the block"
-    for side, wanted in ((z > 0.95, FLOOR), (z < -1.45, CEILING), (x > 7.9, WALL)):
+    for side, expected in ((z > 0.95, FLOOR), (z < -1.45, CEILING), (x > 7.9, WALL)):
         hits = scene.target[side & (scene.target != 0) & (scene.target != 255) & ~around]
-        assert len(hits) > 200 and (hits == wanted).mean() > 0.85
+        assert len(hits) > 200 and (hits == expected).mean() > 0.85
     assert scene.seen is not None and scene.depth is not None and scene.semantics is not None
     shadow = hall & (x > 4.8) & (np.abs(y) < 0.4) & (z > 0.0) & (z < 0.8)
     assert (scene.target[shadow] == 0).mean() > 0.95 and not scene.seen[shadow].any()

@@ -188,8 +188,8 @@ class Bench:
             lambda: component in self.diagnostics and f"{name}: " in self.diagnostics[component].message,
             f"{name} is not in the diagnostics",
         )
-        wanted = b"\x02" if fault.is_error else (b"\x01", b"\x02")
-        assert self.diagnostics[component].level in wanted
+        levels = b"\x02" if fault.is_error else (b"\x01", b"\x02")
+        assert self.diagnostics[component].level in levels
 
     def static_transform(self, translation: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> TransformStamped:
         """velodyne -> camera, axes as a level camera."""

@@ -15,14 +15,14 @@ def stamped(
     child: str,
     seconds: float = 0.0,
     translation: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    turn: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 1.0),
+    quaternion: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 1.0),
 ) -> TransformStamped:
     message = TransformStamped()
     message.header.stamp = at(seconds).to_msg()
     message.header.frame_id, message.child_frame_id = parent, child
     message.transform.translation.x, message.transform.translation.y, message.transform.translation.z = translation
     r = message.transform.rotation
-    r.x, r.y, r.z, r.w = (float(value) for value in np.asarray(turn) / np.linalg.norm(turn))
+    r.x, r.y, r.z, r.w = (float(value) for value in np.asarray(quaternion) / np.linalg.norm(quaternion))
     return message
 
 

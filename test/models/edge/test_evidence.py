@@ -123,9 +123,9 @@ def test_only_hit_voxels_are_filled() -> None:
     stereo = random_measurement()
     filled = unfolded(evidence(stereo, geometry_of())[0, HITS:HEIGHT_ABOVE], (32, 32, 8)).flatten()
     # a face of an invisible voxel has no expected number of pixels, but hit voxels are visible
-    wanted = torch.zeros(GRID.count, dtype=torch.bool)
-    wanted[stereo.hit_voxels] = True
-    assert torch.equal(filled > 0, wanted)
+    requested = torch.zeros(GRID.count, dtype=torch.bool)
+    requested[stereo.hit_voxels] = True
+    assert torch.equal(filled > 0, requested)
 
 
 def test_matching_finds_the_disparity_of_a_wall() -> None:

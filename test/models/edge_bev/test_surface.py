@@ -39,9 +39,9 @@ def test_a_sparse_convolution_is_a_dense_one_whose_absent_voxels_are_zero(count:
     found = conv(x, neighbours_of(rows, SIZE))
     torch.testing.assert_close(found, expected)
     ahead = torch.randn_like(found)
-    wanted = torch.autograd.grad(expected, [x, conv.linear.weight, conv.linear.bias], ahead, retain_graph=True)
+    gradients = torch.autograd.grad(expected, [x, conv.linear.weight, conv.linear.bias], ahead, retain_graph=True)
     for gradient, value in zip(
-        torch.autograd.grad(found, [x, conv.linear.weight, conv.linear.bias], ahead), wanted, strict=True
+        torch.autograd.grad(found, [x, conv.linear.weight, conv.linear.bias], ahead), gradients, strict=True
     ):
         torch.testing.assert_close(gradient, value)
 

@@ -150,13 +150,13 @@ def test_a_subset_of_voxels_has_the_features_of_the_whole_volume(config: MonoOcc
     assert isinstance(network, MonoOcc)
     head, images = network.pts_bbox_head, torch.randn(1, 3, 64, 192)
     window = ColumnWindow(8, 16, 16)
-    wanted = head.needed(window)
+    requested = head.needed(window)
     with torch.no_grad():
         features = network.features(images)
         whole = network.volumes(features, references(), random_proposals()).last
-        part = network.volumes(features, references(), random_proposals(), wanted).last
+        part = network.volumes(features, references(), random_proposals(), requested).last
         assert len(part) < len(whole) / 2
-        assert torch.allclose(part, whole[wanted], atol=1e-4)
+        assert torch.allclose(part, whole[requested], atol=1e-4)
         assert torch.allclose(head.classify_window(part, window), window.crop(head.classify(whole)), atol=1e-3)
 
 

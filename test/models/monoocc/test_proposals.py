@@ -24,7 +24,7 @@ GRID = VoxelGrid((0.0, -1.6, -1.6), (32, 16, 16), 0.2)
 
 
 class Wall:
-    """A plane across the line of sight, so many metres ahead."""
+    """A plane perpendicular to the optical axis at a distance in metres."""
 
     def __init__(self, distance: float, size: tuple[int, int] = (HEIGHT, WIDTH)) -> None:
         self.distance, self.size = distance, size
@@ -68,16 +68,16 @@ def test_pixels_without_depth_and_far_ones_give_no_points() -> None:
 
 
 @given(arrays(np.float32, (3, 40), elements=st.floats(-1e6, 1e6, width=32)), st.integers(1, 3))
-def test_voxels_are_those_of_the_grid(points: np.ndarray, wanted: int) -> None:
+def test_voxels_are_those_of_the_grid(points: np.ndarray, requested: int) -> None:
     grid = VoxelGrid((-2e5, -2e5, -2e5), (8, 8, 8), 5e4)
     index, inside = grid.index_of(points.T)
     hits = np.zeros(grid.size, int)
     np.add.at(hits, tuple(index[inside].T), 1)
-    out = voxelize_points([points[:, :15], points[:, 15:]], grid, min_points=wanted)
+    out = voxelize_points([points[:, :15], points[:, 15:]], grid, min_points=requested)
     # float32 may put a point on a face to either side
     cell = (points.T.astype(np.float64) - grid.origin) / grid.resolution
     if (np.abs(cell - np.rint(cell)) > 1e-3).all():
-        assert np.array_equal(out, hits >= wanted)
+        assert np.array_equal(out, hits >= requested)
 
 
 def test_nan_and_huge_points_are_left_out() -> None:

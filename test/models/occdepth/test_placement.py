@@ -47,7 +47,7 @@ def rotated(roll: float, pitch: float, yaw: float) -> npt.NDArray[np.float64]:
 
 def rig_of(
     size: tuple[int, int],
-    turn: tuple[float, float, float] = (0, 0, 0),
+    mounting: tuple[float, float, float] = (0, 0, 0),
     at: tuple[float, float, float] = (0, 0, 0),
     zoom: float = 1.0,
 ) -> StereoRig:
@@ -61,7 +61,7 @@ def rig_of(
     right = left.copy()
     right[0, 2] -= 7
     pose = np.eye(4)
-    pose[:3, :3] = OPTICAL @ rotated(*turn)
+    pose[:3, :3] = OPTICAL @ rotated(*mounting)
     pose[:3, 3] = pose[:3, :3] @ -np.array(at)
     t = np.array([[0.06], [0], [0.002]])
     return StereoRig(
@@ -105,11 +105,11 @@ def inside(image: npt.NDArray[np.float64], fit: ImageFit, margin: float) -> npt.
 def test_the_rig_of_a_fit_projects_to_the_scaled_and_cropped_pixel(
     size: tuple[int, int],
     target: tuple[int, int],
-    turn: tuple[float, float, float],
+    mounting: tuple[float, float, float],
     at: tuple[float, float, float],
     zoom: float,
 ) -> None:
-    rig, fit = rig_of(size, turn, at, zoom), ImageFit.between(size, target)
+    rig, fit = rig_of(size, mounting, at, zoom), ImageFit.between(size, target)
     points = np.random.default_rng(0).uniform((4, -6, -2), (40, 6, 4), (30, 3))
     grid = VoxelGrid((0.0, 0.0, 0.0), SIZE, 1.0)
     fitted = fit.rig(rig)
@@ -161,14 +161,14 @@ def check_pixels(
 @given(sizes, angles, places, st.tuples(*[st.floats(-4, 12)] * 3), zooms)
 def test_tables_of_occdepth_are_the_projection(
     size: tuple[int, int],
-    turn: tuple[float, float, float],
+    mounting: tuple[float, float, float],
     at: tuple[float, float, float],
     origin: tuple[float, float, float],
     zoom: float,
 ) -> None:
     grid = VoxelGrid(origin, SIZE, 0.6, "anywhere")
     config = replace(KITTI, grid=grid)
-    rig, fit = rig_of(size, turn, at, zoom), ImageFit.between(size, config.image)
+    rig, fit = rig_of(size, mounting, at, zoom), ImageFit.between(size, config.image)
     fitted = fit.rig(rig)
     tables = SceneGeometry.of_rig(config, fitted, grid)
     images = by_hand(rig, grid.coarsened(config.project_scale), fit)
@@ -197,13 +197,13 @@ def test_tables_of_occdepth_are_the_projection(
 @given(sizes, angles, places, st.tuples(*[st.floats(-4, 12)] * 3), zooms)
 def test_tables_of_occdepth_edge_are_the_projection(
     size: tuple[int, int],
-    turn: tuple[float, float, float],
+    mounting: tuple[float, float, float],
     at: tuple[float, float, float],
     origin: tuple[float, float, float],
     zoom: float,
 ) -> None:
     grid = VoxelGrid(origin, SIZE, 0.6, "anywhere")
-    rig, fit = rig_of(size, turn, at, zoom), ImageFit.between(size, EDGE.image)
+    rig, fit = rig_of(size, mounting, at, zoom), ImageFit.between(size, EDGE.image)
     tables = EdgeGeometry.of_rig(EDGE, fit.rig(rig), grid)
     coarse = by_hand(rig, grid.coarsened(2), fit)
     for view, image in enumerate(coarse):

@@ -104,9 +104,9 @@ def test_quality_of_service_can_be_overridden(made: list[Bench]) -> None:
     bench.wait_active()
     name = "qos_overrides./stereo_occ/grid.publisher.depth"
     assert bench.node.get_parameter(name).value == 1
-    for side, wanted in (("left", ReliabilityPolicy.RELIABLE), ("right", ReliabilityPolicy.BEST_EFFORT)):
+    for side, expected in (("left", ReliabilityPolicy.RELIABLE), ("right", ReliabilityPolicy.BEST_EFFORT)):
         found = bench.tester.get_subscriptions_info_by_topic(f"/{side}/image_rect")
-        assert [endpoint.qos_profile.reliability for endpoint in found] == [wanted], side
+        assert [endpoint.qos_profile.reliability for endpoint in found] == [expected], side
 
 
 def test_an_old_pair_is_never_predicted_after_a_newer_one(bench: Bench) -> None:

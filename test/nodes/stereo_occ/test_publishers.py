@@ -101,8 +101,8 @@ def test_region_and_binning_move_pixels_as_the_camera_does(binning: int, x: int,
     full = np.asarray(info.p).reshape(3, 4) @ point
     here = camera.projection @ point
     # the middle of a binned pixel is the middle of its full-size pixels
-    wanted = (full[:2] / full[2] - (x, y) + 0.5) / binning - 0.5
-    np.testing.assert_allclose(here[:2] / here[2], wanted, atol=0.5)
+    requested = (full[:2] / full[2] - (x, y) + 0.5) / binning - 0.5
+    np.testing.assert_allclose(here[:2] / here[2], requested, atol=0.5)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -500.0])

@@ -42,13 +42,13 @@ def test_frames_calibration_times_and_poses(drive: Path) -> None:
 
 def test_the_lidar_pose_is_rectified_and_offset_from_the_imu(drive: Path) -> None:
     angle = 0.01
-    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     cameras = drive.parent / "calib_cam_to_cam.txt"
-    text = " ".join(f"{v:.15g}" for v in turn.ravel())
+    text = " ".join(f"{v:.15g}" for v in rotation.ravel())
     cameras.write_text(re.sub("R_rect_00:.*", f"R_rect_00: {text}", cameras.read_text()))
     (drive.parent / "calib_imu_to_velo.txt").write_text("R: 1 0 0 0 1 0 0 0 1\nT: -0.8 0.3 -0.8\n")
     source = open_source(drive)
-    np.testing.assert_allclose(source.rig.reference_from_grid[:3], turn @ LIDAR_TO_CAMERA)
+    np.testing.assert_allclose(source.rig.reference_from_grid[:3], rotation @ LIDAR_TO_CAMERA)
     imu_from_lidar = np.eye(4)
     imu_from_lidar[:3, 3] = [0.8, -0.3, 0.8]
     imu = lidar_poses(3)

@@ -74,10 +74,10 @@ def test_unsupported_models_are_refused_by_name(name: str, coefficients: tuple[f
     st.floats(30, 170),
 )
 def test_points_and_maps_are_inverse(
-    model: tuple[str, tuple[float, ...]], turn: float, column: float, row: float
+    model: tuple[str, tuple[float, ...]], angle: float, column: float, row: float
 ) -> None:
     distortion = Distortion.named(*model, "x")
-    rotation = cv2.Rodrigues(np.array([0.0, turn, turn]))[0]
+    rotation = cv2.Rodrigues(np.array([0.0, angle, angle]))[0]
     rectified = distortion.rectified_points(np.array([[column, row]]), K, rotation, K)[0]
     columns, rows = distortion.rectification_maps(K, rotation, K, (320, 200))
     u, v = np.rint(rectified).astype(int)

@@ -27,8 +27,10 @@ GRID = VoxelGrid.semantic_kitti("base_link")
 def body_from_grid(pitch: float = 0.0, yaw: float = 0.0, height: float = 1.0) -> Matrix:
     """Pose of the grid in a body frame at `height`, pitched up and turned left, degrees."""
     pose = np.eye(4)
-    turn = cv2.Rodrigues(np.array([0, 0, np.deg2rad(yaw)]))[0] @ cv2.Rodrigues(np.array([0, -np.deg2rad(pitch), 0]))[0]
-    pose[:3, :3], pose[2, 3] = turn, height
+    rotation = (
+        cv2.Rodrigues(np.array([0, 0, np.deg2rad(yaw)]))[0] @ cv2.Rodrigues(np.array([0, -np.deg2rad(pitch), 0]))[0]
+    )
+    pose[:3, :3], pose[2, 3] = rotation, height
     return np.asarray(np.linalg.inv(pose))
 
 

@@ -1,4 +1,4 @@
-"""Free space without a match behind it is unknown, whichever model predicts it."""
+"""Free space without a match behind it is unknown, for every model."""
 
 from __future__ import annotations
 

@@ -27,8 +27,10 @@ BASE = VoxelGrid.semantic_kitti("base_link")
 def rig(pitch: float = 0.0, height: float = 1.2, yaw: float = 0.0) -> StereoRig:
     """Cameras at (0.4, 0.1, height) in base_link, `pitch` degrees down and `yaw` degrees to the left, as stated."""
     pose = np.eye(4)
-    turn = cv2.Rodrigues(np.array([0, 0, np.deg2rad(yaw)]))[0] @ cv2.Rodrigues(np.array([0, np.deg2rad(pitch), 0]))[0]
-    pose[:3, :3], pose[:3, 3] = turn, [0.4, 0.1, height]
+    rotation = (
+        cv2.Rodrigues(np.array([0, 0, np.deg2rad(yaw)]))[0] @ cv2.Rodrigues(np.array([0, np.deg2rad(pitch), 0]))[0]
+    )
+    pose[:3, :3], pose[:3, 3] = rotation, [0.4, 0.1, height]
     stated: Matrix = OPTICAL_FROM_BODY @ np.linalg.inv(pose)
     cameras = [PinholeCamera(projection(K, x), WIDTH, HEIGHT) for x in (0.0, BASELINE)]
     return StereoRig(cameras[0], cameras[1], stated)

@@ -147,10 +147,10 @@ def test_a_window_computes_fewer_voxels_and_equal_losses() -> None:
         theirs = teacher.volumes(teacher.features(batch["image_t"][0]), *inputs).last
         logits, target = window.crop(head.classify(volume)), window.crop(batch["target"][0])
         expected = voxel_losses(logits[None], target[None], LossWeights())
-        wanted = head.needed(window)
-        divergence = channel_divergence(volume[wanted], theirs[wanted], batch["coarse"][0][wanted])
+        requested = head.needed(window)
+        divergence = channel_divergence(volume[requested], theirs[requested], batch["coarse"][0][requested])
         expected["distillation"] = LossWeights().distillation * divergence
-    assert len(wanted) < len(volume) / 2
+    assert len(requested) < len(volume) / 2
     for name, value in expected.items():
         assert float(found[name]) == pytest.approx(float(value), rel=1e-3), name
 

@@ -57,9 +57,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 
 @given(st.sets(st.integers(0, 20)), st.sets(st.integers(0, 20)))
-def test_rows_of_a_part(voxels: set[int], wanted: set[int]) -> None:
-    a, b = (torch.tensor(sorted(numbers), dtype=torch.long) for numbers in (voxels, wanted))
+def test_rows_of_a_part(voxels: set[int], requested: set[int]) -> None:
+    a, b = (torch.tensor(sorted(numbers), dtype=torch.long) for numbers in (voxels, requested))
     chosen, rows = rows_among(a, b)
-    assert a[chosen].tolist() == b[rows].tolist() == sorted(voxels & wanted)
+    assert a[chosen].tolist() == b[rows].tolist() == sorted(voxels & requested)
     every, same = rows_among(a, None)
     assert torch.equal(a[every], same)

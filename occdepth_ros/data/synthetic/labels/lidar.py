@@ -41,10 +41,10 @@ def propagate_light(blocked: Mask, viewpoint: npt.ArrayLike) -> Light:
     """
     clear = (~blocked).astype(np.float32)
     arrived = np.zeros(blocked.shape, np.float32)
-    place = np.asarray(viewpoint, np.float64)
+    center = np.asarray(viewpoint, np.float64)
     for axis in (0, 1):
         volume, out = np.swapaxes(clear, 0, axis), np.swapaxes(arrived, 0, axis)
-        at, side, up = float(place[axis]), float(place[1 - axis]), float(place[2])
+        at, side, up = float(center[axis]), float(center[1 - axis]), float(center[2])
         count, width, tall = volume.shape
         for step in (1, -1):
             start = max(int(np.floor(at)) + 1, 0) if step > 0 else min(int(np.ceil(at)) - 1, count - 1)

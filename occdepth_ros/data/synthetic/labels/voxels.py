@@ -67,9 +67,9 @@ def _lay_ground(labels: Labels, ground: Ground, grid: VoxelGrid, world_from_grid
     x, y = np.meshgrid(grid.axis_centers(0), grid.axis_centers(1), indexing="ij")
     height = np.zeros_like(x)
     for _ in range(3):
-        place = [r[a, 0] * x + r[a, 1] * y + r[a, 2] * height + t[a] for a in (0, 1, 2)]
-        height += ground.height(place[0], place[1]) - place[2]
-    label = ground.label(place[0].astype(np.float32), place[1].astype(np.float32))
+        coordinates = [r[a, 0] * x + r[a, 1] * y + r[a, 2] * height + t[a] for a in (0, 1, 2)]
+        height += ground.height(coordinates[0], coordinates[1]) - coordinates[2]
+    label = ground.label(coordinates[0].astype(np.float32), coordinates[1].astype(np.float32))
     # on a slope, all layers between a column and its neighbours are filled; returns vary by centimetres
     near = np.ones((3, 3), np.uint8)
     low, high = (height + cv2.erode(height, near)) / 2 - 0.016, (height + cv2.dilate(height, near)) / 2 + 0.016

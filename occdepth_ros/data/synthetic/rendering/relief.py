@@ -41,9 +41,9 @@ class Backdrop:
 
     def covers(self, direction: Array) -> npt.NDArray[np.bool_]:
         """Return whether rays `[3, ...]` end on the backdrop."""
-        turn = np.arctan2(direction[1], direction[0]) * np.float32(self.rise.size / (2 * np.pi))
+        azimuth = np.arctan2(direction[1], direction[0]) * np.float32(self.rise.size / (2 * np.pi))
         level = np.hypot(direction[0], direction[1])
-        return np.asarray(direction[2] < self.rise[turn.astype(np.int32) % self.rise.size] * level)
+        return np.asarray(direction[2] < self.rise[azimuth.astype(np.int32) % self.rise.size] * level)
 
 
 def add_ground(view: CameraView, hits: Hits, ground: Ground, backdrop: Backdrop) -> tuple[Array, npt.NDArray[np.bool_]]:

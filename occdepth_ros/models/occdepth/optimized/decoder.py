@@ -210,19 +210,19 @@ class OptimizedDecoder(nn.Module):
 
     Args:
         decoder: the reference module, in evaluation mode.
-        wanted: scales that are lifted.
+        requested: scales that are lifted.
         dtype: number format of the blocks coarser than scale 2.
         fine: number format of the blocks of scales 2 and 1.
         commute: whether multiplications in float32 are replaced by memory accesses, which is faster on CPUs.
     """
 
     def __init__(
-        self, decoder: Decoder, wanted: tuple[int, ...], *, dtype: torch.dtype, fine: torch.dtype, commute: bool
+        self, decoder: Decoder, requested: tuple[int, ...], *, dtype: torch.dtype, fine: torch.dtype, commute: bool
     ) -> None:
         super().__init__()
         self.fine = fine
         self.entry = FusedConv(decoder.conv2, None, "none", dtype)
-        self.scales, self.wanted = decoder.scales, wanted
+        self.scales, self.requested = decoder.scales, requested
         self.blocks, self.projections = nn.ModuleDict(), nn.ModuleDict()
         self.finest: FinestBlock | None = None
         below = decoder.conv2.out_channels
@@ -232,7 +232,7 @@ class OptimizedDecoder(nn.Module):
             kind = fine if scale <= FINE else dtype
             commutes = commute and kind == torch.float32
             self.blocks[str(scale)] = OptimizedUpBlock(block, below, commute=commutes and scale > 1, dtype=kind)
-            if scale in wanted:
+            if scale in requested:
                 self.projections[str(scale)] = FusedConv(project, None, "none", kind)
             if scale == 1:
                 self.finest = FinestBlock(block, below, project, kind)
@@ -257,6 +257,6 @@ class OptimizedDecoder(nn.Module):
             if scale <= FINE:
                 x, skip = x.to(self.fine), skip.to(self.fine)
             x = self.blocks[str(scale)](x, skip)
-            if scale in self.wanted:
+            if scale in self.requested:
                 out[scale] = self.projections[str(scale)](x)
         return out, None

@@ -70,12 +70,12 @@ class OptimizedOccDepth(nn.Module):
         deep: torch.dtype = torch.bfloat16 if precision == "mixed" else flat
         self.image_dtype = flat
         config = self.config
-        wanted = config.scales if config.depth is None else tuple({*config.scales, DEPTH_SCALE})
+        requested = config.scales if config.depth is None else tuple({*config.scales, DEPTH_SCALE})
         self.encoder = OptimizedEncoder(network.net_rgb.encoder, flat)
         # gathers in place of multiplications are faster in float32 on CPUs only
         commute = on_cpu and flat == torch.float32
         self.sparse = commute and deep == torch.float32 and 1 in config.scales and config.virtual_bf is None
-        self.decoder = OptimizedDecoder(network.net_rgb.decoder, wanted, dtype=flat, fine=deep, commute=commute)
+        self.decoder = OptimizedDecoder(network.net_rgb.decoder, requested, dtype=flat, fine=deep, commute=commute)
         self.depth_net: OptimizedDepthNet | None = None
         if network.flosp_depth is not None:
             oad: OccupancyAwareDepth = network.flosp_depth

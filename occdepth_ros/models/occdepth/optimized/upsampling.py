@@ -18,12 +18,12 @@ class TapSum(nn.Module):
 
     Args:
         low, high: height and width before and after the upsampling (bilinear, corners aligned).
-        wanted: flat indices of the requested output pixels; None = all.
+        requested: flat indices of the requested output pixels; None = all.
     """
 
-    def __init__(self, low: tuple[int, int], high: tuple[int, int], wanted: torch.Tensor | None = None) -> None:
+    def __init__(self, low: tuple[int, int], high: tuple[int, int], requested: torch.Tensor | None = None) -> None:
         super().__init__()
-        pixels = torch.arange(high[0] * high[1]) if wanted is None else wanted
+        pixels = torch.arange(high[0] * high[1]) if requested is None else requested
         row, column = pixels // high[1], pixels % high[1]
         rows = torch.stack([_corner_weights(row + d, low[0], high[0]) for d in (-1, 0, 1)])  # [3, P, 2 (index, ..)]
         columns = torch.stack([_corner_weights(column + d, low[1], high[1]) for d in (-1, 0, 1)])

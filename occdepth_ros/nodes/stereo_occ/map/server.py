@@ -161,7 +161,7 @@ class MapServer:
         A queued prediction that has not been processed is replaced.
         """
         if not self._requested:
-            self._requested = self.outputs.wanted(self.settings)
+            self._requested = self.outputs.has_subscribers(self.settings)
         if not self._requested:
             return
         try:

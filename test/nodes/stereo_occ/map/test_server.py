@@ -174,7 +174,9 @@ def test_predictions_are_not_fused_before_the_first_subscriber(made: list[Bench]
     bench.good_pair()
     assert fused(bench) == 0 and "map_pose" not in bench.fault_names()
     bench.listen(PointCloud2, "map/points")
-    bench.wait(lambda: bench.node.pipeline.world.outputs.wanted(bench.node.pipeline.settings), "no subscription")
+    bench.wait(
+        lambda: bench.node.pipeline.world.outputs.has_subscribers(bench.node.pipeline.settings), "no subscription"
+    )
     bench.good_pair()
     bench.expect_fault("map_pose")
 
