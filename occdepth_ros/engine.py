@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import CalibrationError, ImageError
@@ -106,6 +107,7 @@ class Engine:
         stamp_ns: int = 0,
         world_from_grid: Matrix | None = None,
         rig: StereoRig | None = None,
+        blind: npt.NDArray[np.bool_] | None = None,
     ) -> OccupancyPrediction:
         """Predict the occupancy of one rectified pair.
 
@@ -115,6 +117,8 @@ class Engine:
                 pair, as in a repeated recording, stateful models drop the earlier pairs.
             world_from_grid: pose of the grid's frame in a fixed frame, `[4, 4]`, for stateful models; None = unknown.
             rig: calibration of this pair, if the cameras move relative to the grid's frame; None = unchanged.
+            blind: pixels of the left image that do not show the scene, `[h, w]` of any size with its aspect; nothing is
+                free behind them (`InputChecks.static_pattern`).
 
         Raises:
             ImageError: an image does not have the shape and type that the calibration requires, or the images are
@@ -122,7 +126,7 @@ class Engine:
             CalibrationError: the model cannot use `rig`.
         """
         self._prepare(left, right, stamp_ns, world_from_grid, rig)
-        return self._finished(partial(self.predictor.infer, left, right), left, right, stamp_ns)()
+        return self._finished(partial(self.predictor.infer, left, right), left, right, stamp_ns, blind=blind)()
 
     def begin(
         self,
@@ -132,6 +136,7 @@ class Engine:
         stamp_ns: int = 0,
         world_from_grid: Matrix | None = None,
         rig: StereoRig | None = None,
+        blind: npt.NDArray[np.bool_] | None = None,
     ) -> Callable[[], OccupancyPrediction]:
         """Begin a prediction that is completed later; arguments and errors as of `predict`.
 
@@ -152,7 +157,7 @@ class Engine:
             def complete() -> Occupancy:
                 return result
 
-        return self._finished(complete, left, right, stamp_ns, begun_s=time.perf_counter() - start)
+        return self._finished(complete, left, right, stamp_ns, blind=blind, begun_s=time.perf_counter() - start)
 
     def _prepare(
         self, left: ImageArray, right: ImageArray, stamp_ns: int, world_from_grid: Matrix | None, rig: StereoRig | None
@@ -176,13 +181,20 @@ class Engine:
             self.predictor.set_pose(world_from_grid)
 
     def _finished(
-        self, complete: Callable[[], Occupancy], left: ImageArray, right: ImageArray, stamp_ns: int, begun_s: float = 0
+        self,
+        complete: Callable[[], Occupancy],
+        left: ImageArray,
+        right: ImageArray,
+        stamp_ns: int,
+        *,
+        blind: npt.NDArray[np.bool_] | None,
+        begun_s: float = 0,
     ) -> Callable[[], OccupancyPrediction]:
         """Return a function that completes a prediction, limits its free space, and notes its times.
 
         Args:
             complete: completes the result of the predictor.
-            left, right, stamp_ns: the pair.
+            left, right, stamp_ns, blind: the pair, as of `predict`.
             begun_s: duration of what was computed before, seconds.
         """
         support, grid, name = self._supporting(), self.grid, self.predictor.name
@@ -191,7 +203,7 @@ class Engine:
             start = time.perf_counter()
             result = complete()
             supporting = time.perf_counter()
-            self.ambiguous_share = support.apply(result, left, right)
+            self.ambiguous_share = support.apply(result, left, right, blind)
             ended = time.perf_counter()
             timings = {**result.timings_ms, "free_space": 1e3 * (ended - supporting)}
             # without the time in which the pair waited for the one before

@@ -203,7 +203,12 @@ def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], worl
             report.faults.setdefault(error.name, []).append(frame.name)
             continue
         prediction = engine.predict(
-            frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=pose, rig=frame.rig
+            frame.left,
+            frame.right,
+            stamp_ns=frame.stamp_ns,
+            world_from_grid=pose,
+            rig=frame.rig,
+            blind=checks.static_pattern,
         )
         if periodic_warnings(engine.ambiguous_share):
             report.periodic.append(frame.name)

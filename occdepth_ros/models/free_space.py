@@ -15,6 +15,9 @@ from occdepth_ros.stereo.free_space.guard import FreeSpaceGuard
 from occdepth_ros.stereo.free_space.periodic_texture import PeriodicTexture
 from occdepth_ros.stereo.occupancy import StereoOccupancy
 
+NOTHING_M = np.float32(1e-3)
+"""Depth up to which a ray without any measurement may be free, metres."""
+
 
 class FreeSpaceSupport:
     """Limits predictions of one calibration.
@@ -35,7 +38,9 @@ class FreeSpaceSupport:
         # projects all voxels; a predictor that limits itself needs it for periodic texture only
         return FreeSpaceGuard(self._rig, self._grid)
 
-    def apply(self, result: Occupancy, left: ImageArray, right: ImageArray) -> float:
+    def apply(
+        self, result: Occupancy, left: ImageArray, right: ImageArray, blind: npt.NDArray[np.bool_] | None = None
+    ) -> float:
         """Limit one prediction in place.
 
         Free voxels without matches around their pixel become unknown, as do free voxels behind the nearest surface that
@@ -44,6 +49,7 @@ class FreeSpaceSupport:
         Args:
             result: the prediction.
             left, right: its images, `[H, W, 3]` RGB uint8, of the rig's size.
+            blind: pixels of the left image that do not show the scene, `[h, w]`; nothing is free behind them.
 
         Returns:
             share of the left image whose match is ambiguous.
@@ -56,9 +62,12 @@ class FreeSpaceSupport:
                 matched = self._stereo.match(*small)[0] >= 0
             volumes = self._guard.applied(*volumes, matched)
         ambiguity = self._periodic.find(left, right, result.depth)
-        if ambiguity.share > 0:
-            volumes = self._guard.limited(*volumes, ambiguity.nearest_m)
-            is_ambiguous = np.isfinite(ambiguity.nearest_m).astype(np.uint8)
+        limits = [ambiguity.nearest_m] if ambiguity.share > 0 else []
+        if blind is not None:
+            limits.append(np.where(blind, NOTHING_M, np.float32(np.inf)).astype(np.float32))
+        for nearest_m in limits:
+            volumes = self._guard.limited(*volumes, nearest_m)
+            is_ambiguous = np.isfinite(nearest_m).astype(np.uint8)
             height, width = result.depth.shape
             wide = cv2.resize(is_ambiguous, (width, height), interpolation=cv2.INTER_NEAREST)
             result.depth = np.where(wide > 0, np.float32(np.nan), result.depth)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError
+from occdepth_ros.stereo.doubtful_matches import MIXED_PX, beside_infinity, correlated, is_noisy
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -42,9 +43,9 @@ class SemiGlobalMatcher:
     """Dense disparity of the left image.
 
     Three-path semi-global matching with sub-pixel interpolation, followed by tests of left-right consistency,
-    uniqueness, speckles and image structure (`has_structure`). Pixels that fail a test have no match. The images are
-    padded on the left by the largest disparity, so that the left margin is matched as far as it is visible in the right
-    image.
+    uniqueness, speckles, image structure (`has_structure`), patterns on the lenses and noise (`doubtful_matches`).
+    Pixels that fail a test have no match. The images are padded on the left by the largest disparity, so that the left
+    margin is matched as far as it is visible in the right image.
 
     Args:
         rig: the calibrated cameras.
@@ -89,9 +90,17 @@ class SemiGlobalMatcher:
         found = (raw >= self.lowest * STEPS) & (raw <= self.columns)
         # at the end of the search range the true disparity may be larger, which would move a near surface away
         found &= raw < (self.lowest + self.count - 1) * STEPS
-        found &= has_structure(grey[0], raw < round((self.offset + FAR_PX) * STEPS))
         shift = round(self.offset * STEPS)
-        found &= raw >= shift + round(MIN_DISPARITY_PX * STEPS)
+        is_far = raw < shift + FAR_PX * STEPS
+        structure = horizontal_structure(grey[0])
+        least = round(MIN_DISPARITY_PX * STEPS)
+        at_infinity = found & (raw <= shift + least) & (structure >= DISTINCT_STRUCTURE)
+        structured = has_structure(grey[0], is_far, structure)
+        found &= structured
+        found &= raw >= shift + least
+        found &= ~beside_infinity(at_infinity, found & (raw < shift + MIXED_PX * STEPS))
+        if is_noisy(found, structured, self._margin):
+            found = correlated(grey[0], grey[1], raw.astype(np.float32) / np.float32(STEPS), found)
         return np.where(found, raw - np.int16(shift), np.int16(NO_MATCH)).astype(np.int16, copy=False)
 
     def depth(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
@@ -100,14 +109,16 @@ class SemiGlobalMatcher:
         return np.float32(self.focal_baseline * STEPS) / steps
 
 
-def has_structure(grey: cv2.typing.MatLike, is_far: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def has_structure(
+    grey: cv2.typing.MatLike, is_far: npt.NDArray[np.bool_], structure: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.bool_]:
     """Return whether the window around a pixel has enough horizontal structure for an unambiguous match, `[H, W]`.
 
     Args:
         grey: `[H, W]` uint8.
         is_far: pixels whose match lies below `FAR_PX`, `[H, W]`.
+        structure: `horizontal_structure` of the image, `[H, W]`.
     """
-    structure = horizontal_structure(grey)
     is_distinct = structure >= DISTINCT_STRUCTURE
     is_distinct |= (structure >= MIN_STRUCTURE) & (cv2.blur(grey, (9, 9)) <= BRIGHT) & ~is_far
     saturated = cv2.threshold(grey, SATURATED - 1, 255, cv2.THRESH_BINARY)[1]

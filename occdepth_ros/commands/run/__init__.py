@@ -190,7 +190,12 @@ def predict_frames(
                         continue
                 pose = frame.world_from_grid
                 complete = engine.begin(
-                    frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=pose, rig=frame.rig
+                    frame.left,
+                    frame.right,
+                    stamp_ns=frame.stamp_ns,
+                    world_from_grid=pose,
+                    rig=frame.rig,
+                    blind=checks.static_pattern,
                 )
                 yield index, frame, complete
 

@@ -23,6 +23,7 @@ from occdepth_ros.nodes.conversions import ImageArray, pose_of
 from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.stereo.pair_checks.static_pattern import Mask
 
 Result = TypeVar("Result")
 
@@ -106,7 +107,7 @@ class ModelHost:
         return self.begin(rig, left, right, stamp_ns)()
 
     def begin(
-        self, rig: StereoRig, left: ImageArray, right: ImageArray, stamp_ns: int
+        self, rig: StereoRig, left: ImageArray, right: ImageArray, stamp_ns: int, *, blind: Mask | None = None
     ) -> Callable[[], OccupancyPrediction]:
         """Begin a pair, see `Engine.begin`; the function may be called in another thread and raises as `predict`."""
         with self._lock:
@@ -114,7 +115,7 @@ class ModelHost:
             pose = self._pose
 
             def again() -> Callable[[], OccupancyPrediction]:
-                return self._begin(rig, left, right, stamp_ns, pose)
+                return self._begin(rig, left, right, stamp_ns, pose, blind)
 
             complete = self._guarded(again, again)
             engine = self._engine
@@ -178,14 +179,20 @@ class ModelHost:
         return engine
 
     def _begin(
-        self, rig: StereoRig, left: ImageArray, right: ImageArray, stamp_ns: int, pose: Matrix | None
+        self,
+        rig: StereoRig,
+        left: ImageArray,
+        right: ImageArray,
+        stamp_ns: int,
+        pose: Matrix | None,
+        blind: Mask | None,
     ) -> Callable[[], OccupancyPrediction]:
         engine = self._engine
         if engine is None:
             raise ModelError("no model is loaded", where="model", remedy="Configure the node.")
         if engine.rig.fingerprint != rig.fingerprint:
             engine.calibrate(rig)
-        return engine.begin(left, right, stamp_ns=stamp_ns, world_from_grid=pose)
+        return engine.begin(left, right, stamp_ns=stamp_ns, world_from_grid=pose, blind=blind)
 
     def _fall_back(self, error: Exception) -> None:
         """Load the fallback model, or raise the error as a `NamedError` if there is no fallback."""

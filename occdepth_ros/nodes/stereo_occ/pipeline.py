@@ -197,9 +197,10 @@ class Pipeline:
             rig = self.rig_checks.checked(stated, pose)
             self._model_pose.set(pair.stamp_ns, self.settings)
         with naming("image_checks", Component.INPUT, "the images could not be checked"):
-            warnings = self._input_checks(rig).check(left, right)
+            checks = self._input_checks(rig)
+            warnings = checks.check(left, right)
         prepared = time.monotonic()
-        complete = self.host.begin(rig, left, right, pair.stamp_ns)
+        complete = self.host.begin(rig, left, right, pair.stamp_ns, blind=checks.static_pattern)
         self._unmeasured = left, right, pair.stamp_ns
         note_usable(self.faults, self.settings, self.calibration, self.rig_checks, camera_frame, pose.source)
         for warning in warnings:

@@ -13,6 +13,7 @@ import numpy as np
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ImageError, InputWarning
 from occdepth_ros.stereo.pair_checks.image_change import frozen_part
+from occdepth_ros.stereo.pair_checks.noise import hiding_noise
 from occdepth_ros.stereo.pair_checks.quality import (
     BLACK,
     WHITE,
@@ -23,7 +24,9 @@ from occdepth_ros.stereo.pair_checks.quality import (
     grey_of,
     reduced,
 )
+from occdepth_ros.stereo.pair_checks.static_pattern import NEAREST_M, Mask, StaticPattern
 from occdepth_ros.stereo.pair_checks.swap_guard import SWAPPED, SWAPPED_REMEDY
+from occdepth_ros.stereo.pair_checks.torn_image import SUSPICIOUS, late_bands, shifted_rows
 
 MIN_STRUCTURED = 0.02
 """Share of pixels with structure below which an image cannot be matched."""
@@ -44,6 +47,8 @@ COMMON = 0.4
 """Share of both images that is black, or saturated, without structure, from which it is named."""
 EXPOSURE = 1.6
 """Ratio of the brightness of the two images from which it is named: a saturated or dark part has no match."""
+POOR = 0.75
+"""`PairQuality.matched` below which a warning is given: 0.85 and more on KITTI."""
 OPPOSITE = -0.5
 """Correlation of the colours of the two images below which one of them has red and blue exchanged."""
 
@@ -52,8 +57,8 @@ class UnusablePairError(ImageError):
     """A stereo pair that contains no stereo information.
 
     Args:
-        name: short fixed name: "no_structure", "equal_images", "no_parallax", "swapped", "few_matches" or
-            "images_unchanged".
+        name: short fixed name: "no_structure", "equal_images", "no_parallax", "swapped", "few_matches",
+            "images_unchanged", "torn_image" or "late_image".
         what, where, remedy: as in `OccDepthError`.
         is_consistent: whether both images were taken at the same time, so that a prediction is correct for them.
     """
@@ -74,17 +79,26 @@ class InputChecks:
     """
 
     def __init__(self, rig: StereoRig, *, allow_unchanged: bool = False) -> None:
-        self._offset = rig.disparity_offset
+        shrink = max(1, round(rig.left.width / WIDTH))
+        self._full_offset, self._offset = rig.disparity_offset, rig.disparity_offset / shrink
+        focal_baseline = float(rig.left.projection[0, 0]) * rig.baseline
+        self._static = StaticPattern(self._offset, focal_baseline / NEAREST_M / shrink)
         self.allow_unchanged = allow_unchanged
         self._previous: tuple[ImageArray, ImageArray] | None = None
         self._usable: tuple[ImageArray, ImageArray] | None = None
+        self._before: tuple[ImageArray, ImageArray] | None = None
+
+    @property
+    def static_pattern(self) -> Mask | None:
+        """Pixels of the left image that do not show the scene, `[h, w]` at reduced size, see `StaticPattern`."""
+        return self._static.mask
 
     def check(self, left: ImageArray, right: ImageArray) -> tuple[InputWarning, ...]:
         """Check one rectified pair, `[H, W, 3]` RGB uint8 each; takes about 2 ms.
 
         Returns:
-            warnings: "partly_covered", "overexposed", "exposure_differs" and "color_order", for images that are
-            usable in part.
+            warnings: "partly_covered", "overexposed", "exposure_differs", "color_order", "static_pattern",
+            "noisy_images" and "poor_matches", for images that are usable in part.
 
         Raises:
             UnusablePairError: the pair contains no stereo information.
@@ -92,7 +106,8 @@ class InputChecks:
         previous, self._previous = self._previous, (left, right)
         small = reduced(left), reduced(right)
         grey = grey_of(small[0]), grey_of(small[1])
-        quality = assessed(small, grey, self._offset / max(1, round(left.shape[1] / WIDTH)))
+        before, self._before = self._before, grey
+        quality = assessed(small, grey, self._offset)
         _require_structure(quality)
         if quality.parallax_px < MIN_PARALLAX_PX:
             raise UnusablePairError(
@@ -113,6 +128,8 @@ class InputChecks:
             raise UnusablePairError("swapped", SWAPPED, where="stereo pair", remedy=SWAPPED_REMEDY)
         if previous is not None:
             _require_change(previous, (left, right), allow_both=self.allow_unchanged)
+        if before is not None and quality.matched < SUSPICIOUS:
+            _require_one_moment(before, grey, self._offset)
         if quality.matched < MIN_MATCHED:
             raise UnusablePairError(
                 "few_matches",
@@ -123,8 +140,24 @@ class InputChecks:
         # against the last usable pair: a single damaged image changes twice, the other one not at all
         if self._usable is not None:
             _require_motion(self._usable, grey)
+        _require_whole(left, right)
         self._usable = grey
-        return tuple(_doubts(quality))
+        self._static.update(grey)
+        doubts = [*_doubts(quality), *_pattern_doubts(self.static_pattern)]
+        return tuple(doubts or self._match_doubts(quality, left, right))
+
+    def _match_doubts(self, quality: PairQuality, left: ImageArray, right: ImageArray) -> Iterator[InputWarning]:
+        if noise := hiding_noise(left, right, self._full_offset):
+            text = f"noise with a standard deviation of {noise:.0f} grey levels hides the scene"
+            remedy = "More light, a longer exposure or a lower gain: surfaces may be wrong, and little is free."
+            yield InputWarning("noisy_images", text, "stereo pair", remedy)
+        elif quality.matched < POOR:
+            text = f"the images match poorly: {quality.matched:.2f} where good pairs have 0.85 and more"
+            remedy = (
+                "Check that both cameras trigger together, are in focus and clean, and are rectified by this "
+                "calibration; `occdepth doctor rig` measures rows and delay."
+            )
+            yield InputWarning("poor_matches", text, "stereo pair", remedy)
 
 
 def periodic_warnings(share: float) -> list[str]:
@@ -164,6 +197,50 @@ def _doubts(quality: PairQuality) -> Iterator[InputWarning]:
         text = "red and blue of one image are exchanged against the other one"
         remedy = "Correct the encoding (rgb8 or bgr8, order of the Bayer pattern) of one camera."
         yield InputWarning("color_order", text, "stereo pair", remedy)
+
+
+def _pattern_doubts(pattern: Mask | None) -> Iterator[InputWarning]:
+    if pattern is not None:
+        text = (
+            f"{pattern.mean():.0%} of both images shows the same while the scene moves: dirt or drops on both lenses, "
+            "or burnt-in text"
+        )
+        remedy = "Nothing is measured there: clean the lenses, or turn the text off."
+        yield InputWarning("static_pattern", text, "stereo pair", remedy)
+
+
+def _require_whole(left: ImageArray, right: ImageArray) -> None:
+    for side, image in (("left", left), ("right", right)):
+        if found := shifted_rows(image):
+            row, shift = found
+            raise UnusablePairError(
+                "torn_image",
+                f"the rows of the {side} image from row {row} on are shifted by {shift:+d} pixels",
+                where="stereo pair",
+                remedy="Bytes of the image were lost: check the cable, the driver and the step of its messages.",
+            )
+
+
+def _require_one_moment(
+    previous: tuple[ImageArray, ImageArray], current: tuple[ImageArray, ImageArray], offset: float
+) -> None:
+    if previous[0].shape != current[0].shape or (late := late_bands(previous, current, offset)) is None:
+        return
+    side, bands = late
+    if bands[: len(bands) // 2].any() and bands[len(bands) // 2 :].any():
+        raise UnusablePairError(
+            "late_image",
+            f"the {side} image is one pair late: it matches the other image of the pair before, and not this one",
+            where="stereo pair",
+            remedy="Trigger the cameras together, and stamp each image with the time of its own exposure.",
+        )
+    part = "upper" if bands[: len(bands) // 2].any() else "lower"
+    raise UnusablePairError(
+        "torn_image",
+        f"the {side} image is torn: its {part} part is of the pair before",
+        where="stereo pair",
+        remedy="The driver publishes a buffer while the camera writes to it: use double buffering, or a lower rate.",
+    )
 
 
 def _require_structure(quality: PairQuality) -> None:

@@ -179,8 +179,8 @@ def test_raw_images_are_rectified(made: list[Bench]) -> None:
     time.sleep(0.05)
     seen: list[Any] = []
     begin = bench.node.pipeline.host.begin
-    bench.node.pipeline.host.begin = lambda rig, left, right, stamp: (  # type: ignore[method-assign]
-        seen.append((left, right)) or begin(rig, left, right, stamp)
+    bench.node.pipeline.host.begin = lambda rig, left, right, stamp, **options: (  # type: ignore[method-assign]
+        seen.append((left, right)) or begin(rig, left, right, stamp, **options)
     )
     bench.send_pair()
     bench.wait(lambda: bench.processed == 1, "not predicted")
