@@ -128,8 +128,6 @@ class InputChecks:
             raise UnusablePairError("swapped", SWAPPED, where="stereo pair", remedy=SWAPPED_REMEDY)
         if previous is not None:
             _require_change(previous, (left, right), allow_both=self.allow_unchanged)
-        if before is not None and quality.matched < SUSPICIOUS:
-            _require_one_moment(before, grey, self._offset)
         if quality.matched < MIN_MATCHED:
             raise UnusablePairError(
                 "few_matches",
@@ -137,6 +135,8 @@ class InputChecks:
                 where="stereo pair",
                 remedy="Check that both images are rectified by one calibration, taken at the same time, and in focus.",
             )
+        if before is not None and quality.matched < SUSPICIOUS:
+            _require_one_moment(before, grey, self._offset)
         # against the last usable pair: a single damaged image changes twice, the other one not at all
         if self._usable is not None:
             _require_motion(self._usable, grey)

@@ -15,7 +15,7 @@ MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 """Difference of two Laplacians, to which structure contributes little; its gain for noise is 6."""
 NOISY = 8.0
 """Standard deviation of the noise from which its effect on matching is measured, grey levels; 1 to 3 on KITTI."""
-PART = 128, 384
+PART = 96, 256
 """Rows and columns in the middle of the images that are measured."""
 
 

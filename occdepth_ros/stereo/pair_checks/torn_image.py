@@ -35,6 +35,8 @@ SHIFT_CORRELATION, SHIFT_GAIN = 0.6, 0.3
 """Least correlation of the two rows at a seam after the shift, and least gain by it."""
 SUSPICIOUS = 0.84
 """`PairQuality.matched` below which an image may be late: at least 0.85 on KITTI."""
+CHANGED = 3.0
+"""Mean change of a late band since the pair before, grey levels; noise of the reduced images is below 1."""
 PARTS, SHIFTED_PARTS = 8, 0.75
 """Parts of a row, and least share of them that the shift must improve."""
 LATE_MATCHED, LATE_GAIN = 0.6, 0.2
@@ -121,9 +123,16 @@ def late_bands(
         # a late left image matches the right image of the pair before
         across = band_matches(*pair, offset)
         late = (across >= LATE_MATCHED) & (across >= within + LATE_GAIN)
+        # in front of a stationary camera, all earlier images match
+        index = ("left", "right").index(side)
+        late &= _band_means(cv2.absdiff(previous[index], current[index])) >= CHANGED
         if late.any():
             return side, late
     return None
+
+
+def _band_means(image: cv2.typing.MatLike) -> Floats:
+    return np.array([rows.mean() for rows in np.array_split(np.asarray(image), BANDS)])
 
 
 def band_matches(left: ImageArray, right: ImageArray, offset: float) -> Floats:

@@ -81,6 +81,17 @@ def test_shifted_rows_are_named_with_row_and_shift(drive: list[Pair], side: int,
     assert caught.value.name == "torn_image"
 
 
+def test_another_scene_before_one_stationary_camera_is_not_late(drive: list[Pair]) -> None:
+    check, other = checks(), drive[0][1].copy()
+    other[HEIGHT // 2 :] = np.random.default_rng(0).integers(0, 255, other[HEIGHT // 2 :].shape, np.uint8)
+    check.check(*drive[0])
+    noisy = np.clip(drive[0][0] + np.random.default_rng(1).normal(0, 2, drive[0][0].shape), 0, 255).astype(np.uint8)
+    try:
+        check.check(noisy, other)
+    except UnusablePairError as error:
+        assert error.name not in ("late_image", "torn_image")
+
+
 def test_an_object_whose_lower_edge_continues_with_a_shift_is_not_torn(drive: list[Pair]) -> None:
     left, right = (image.copy() for image in drive[0])
     for image in (left, right):
