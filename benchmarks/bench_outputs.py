@@ -38,7 +38,7 @@ def foxglove_encoder() -> dict[str, Callable[[OccupancyPrediction], bytes]]:
     try:
         from foxglove_msgs.msg import PackedElementField, VoxelGrid
 
-        from occdepth_ros.nodes.stereo_occ.foxglove import encode_foxglove_voxels
+        from occdepth_ros.nodes.foxglove import encode_foxglove_voxels
     except ImportError:
         return {}
     return {

@@ -83,7 +83,7 @@ def test_the_foxglove_message_has_the_strides_of_its_cells() -> None:
     types = pytest.importorskip("foxglove_msgs.msg", reason="foxglove_msgs is not installed: run make env")
     from rclpy.serialization import deserialize_message
 
-    from occdepth_ros.nodes.stereo_occ.foxglove import encode_foxglove_voxels
+    from occdepth_ros.nodes.foxglove import encode_foxglove_voxels
 
     labels = np.full((9, 8, 7), 255, np.uint8)
     labels[2, 3, 1], labels[5, 4, 6] = 9, 1
@@ -126,7 +126,7 @@ def test_the_object_of_a_later_release_has_the_same_content() -> None:
     types = pytest.importorskip("foxglove_msgs.msg", reason="foxglove_msgs is not installed: run make env")
     from rclpy.serialization import deserialize_message
 
-    from occdepth_ros.nodes.stereo_occ.foxglove import encode_foxglove_voxels, foxglove_object
+    from occdepth_ros.nodes.foxglove import encode_foxglove_voxels, foxglove_object
 
     labels = np.full((9, 8, 7), 255, np.uint8)
     labels[2, 3, 1], labels[5, 4, 6] = 9, 1

@@ -8,21 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-
-class Residual(nn.Module):
-    """Two 3x3 convolutions and a shortcut (He et al., CVPR 2016)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map `[B, C, X, Y]` to the same shape."""
-        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        return F.relu(x + self.bn2(self.conv2(y)))
+from occdepth_ros.models.layers.basic_block import BasicBlock
 
 
 class BevUNet(nn.Module):
@@ -38,11 +24,11 @@ class BevUNet(nn.Module):
         super().__init__()
         self.enter = _block(channels, stages[0], kernel=1)
         self.blocks = nn.ModuleList(
-            nn.Sequential(*(Residual(c) for _ in range(n))) for c, n in zip(stages, depths, strict=True)
+            nn.Sequential(*(BasicBlock(c) for _ in range(n))) for c, n in zip(stages, depths, strict=True)
         )
         self.down = nn.ModuleList(_block(a, b, stride=2) for a, b in pairwise(stages))
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(stages))
-        self.merge = nn.ModuleList(_block(c, c) if level == 0 else Residual(c) for level, c in enumerate(stages[:-1]))
+        self.merge = nn.ModuleList(_block(c, c) if level == 0 else BasicBlock(c) for level, c in enumerate(stages[:-1]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[B, channels, X, Y]` to `[B, stages[0], X, Y]`; X and Y are multiples of the coarsest stage's stride."""

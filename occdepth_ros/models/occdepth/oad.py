@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from occdepth_ros.models.layers.basic_block import BasicBlock
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 
 MID_CHANNELS = 128
@@ -38,22 +39,6 @@ class CameraGate(nn.Module):
         """Map `[B, C, h, w]` and `[B, C]` to `[B, C, h, w]`."""
         gate = torch.sigmoid(self.conv_expand(torch.relu(self.conv_reduce(camera[:, :, None, None]))))
         return x * gate
-
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with a residual."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map `[B, C, h, w]` to the same shape."""
-        out = torch.relu(self.bn1(self.conv1(x)))
-        return torch.relu(self.bn2(self.conv2(out)) + x)
 
 
 class DepthNet(nn.Module):

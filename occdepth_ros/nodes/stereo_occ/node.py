@@ -23,9 +23,9 @@ from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, fresh
 from occdepth_ros.nodes.running import run_node
 from occdepth_ros.nodes.stereo_occ.assembly import create_pipeline
 from occdepth_ros.nodes.stereo_occ.camera_inputs import CameraInputs
+from occdepth_ros.nodes.stereo_occ.diagnostics import NodeDiagnostics
 from occdepth_ros.nodes.stereo_occ.map.server import map_config
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
-from occdepth_ros.nodes.stereo_occ.monitoring.diagnostics import NodeDiagnostics
 from occdepth_ros.nodes.stereo_occ.monitoring.fault_log import FaultLog
 from occdepth_ros.nodes.stereo_occ.monitoring.real_time import RealTimeReport
 from occdepth_ros.nodes.stereo_occ.monitoring.watch import StreamWatch

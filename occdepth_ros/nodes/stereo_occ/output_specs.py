@@ -17,8 +17,8 @@ from visualization_msgs.msg import MarkerArray
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.msg import SemanticGrid
+from occdepth_ros.nodes.foxglove import encode_foxglove_voxels
 from occdepth_ros.nodes.qos import LATCHED, RESULT
-from occdepth_ros.nodes.stereo_occ.foxglove import encode_foxglove_voxels
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.outputs.image import encode_camera_info, encode_depth, encode_rgb
 from occdepth_ros.outputs.label_info import encode_label_info

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from occdepth_ros.models.registry import DEFAULT_MODEL, FALLBACK_MODEL, MODELS
 from occdepth_ros.nodes.parameters import ParameterError, parameter
-from occdepth_ros.nodes.stereo_occ.map.parameters import MapSettings
+from occdepth_ros.nodes.stereo_occ.map_parameters import MapSettings
 from occdepth_ros.nodes.stereo_occ.planner_parameters import PlannerOutputSettings
 from occdepth_ros.outputs.markers import MARKERS_STYLES
 from occdepth_ros.outputs.selection import BORDER_VOXELS, INCLUDES, Include

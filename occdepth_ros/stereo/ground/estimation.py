@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.stereo.ground_loops import add_heights, write_near, write_seen
+from occdepth_ros.stereo.ground.loops import add_heights, write_near, write_seen
 from occdepth_ros.stereo.matching import SIGMA_PX, STEPS
 from occdepth_ros.stereo.surface import SurfacePoints
 

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from occdepth_ros.models.edge_bev.completion import BevUNet, Residual
+from occdepth_ros.models.edge_bev.completion import BevUNet
 from occdepth_ros.models.edge_bev.image_network import ImageNetwork
+from occdepth_ros.models.layers.basic_block import BasicBlock
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.fused_efficientnet import FusedBlock, fused
 from occdepth_ros.models.runtime.parallel import Workers
@@ -70,12 +71,15 @@ class OptimizedUNet(nn.Module):
         super().__init__()
         self.dtype, self.workers = dtype, workers
         self.enter = _block(network.enter, dtype)
-        stages = [nn.Sequential(*(_Residual(block, dtype) for block in cast(Any, stage))) for stage in network.blocks]
+        stages = [
+            nn.Sequential(*(_FusedBasicBlock(block, dtype) for block in cast(Any, stage))) for stage in network.blocks
+        ]
         self.blocks = nn.ModuleList(stages)
         self.down = nn.ModuleList(_block(block, dtype) for block in network.down)
         self.up = nn.ModuleList(FusedConv(conv, None, "none", dtype) for conv in network.up)
         self.merge = nn.ModuleList(
-            _Residual(block, dtype) if isinstance(block, Residual) else _block(block, dtype) for block in network.merge
+            _FusedBasicBlock(block, dtype) if isinstance(block, BasicBlock) else _block(block, dtype)
+            for block in network.merge
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -107,8 +111,8 @@ class OptimizedUNet(nn.Module):
         return torch.cat([upper[:, :, :half], lower[:, :, halo:]], 2)
 
 
-class _Residual(nn.Module):
-    def __init__(self, block: Residual, dtype: torch.dtype) -> None:
+class _FusedBasicBlock(nn.Module):
+    def __init__(self, block: BasicBlock, dtype: torch.dtype) -> None:
         super().__init__()
         self.first = FusedConv(block.conv1, block.bn1, "relu", dtype)
         self.second = FusedConv(block.conv2, block.bn2, "relu", dtype)

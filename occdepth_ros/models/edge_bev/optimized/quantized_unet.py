@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from occdepth_ros.models.edge_bev.completion import BevUNet, Residual
+from occdepth_ros.models.edge_bev.completion import BevUNet
 from occdepth_ros.models.edge_bev.formats import array_of
 from occdepth_ros.models.edge_bev.loops.quantized import add_skipped, quantize
 from occdepth_ros.models.edge_bev.optimized.fused_networks import LEAST_ROWS
+from occdepth_ros.models.layers.basic_block import BasicBlock
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.quantized_conv import LEVELS, Quantized, QuantizedConv, largest_of
 from occdepth_ros.models.runtime.parallel import Workers
@@ -53,7 +54,7 @@ class QuantizedUNet(nn.Module):
             skipped.append(largest)
         for level, (conv, block) in enumerate(zip(cast(Any, network.up), cast(Any, network.merge), strict=True)):
             self.up.append(QuantizedConv(conv))
-            if isinstance(block, Residual):
+            if isinstance(block, BasicBlock):
                 self.merge.append(_QuantizedResidual(block, skipped[level]))
             else:
                 conv, norm, _ = block
@@ -123,7 +124,7 @@ class QuantizedUNet(nn.Module):
 class _QuantizedResidual(nn.Module):
     """A residual block of bytes; `before` is the largest value of its input."""
 
-    def __init__(self, block: Residual, before: float) -> None:
+    def __init__(self, block: BasicBlock, before: float) -> None:
         super().__init__()
         self.first = QuantizedConv(block.conv1, block.bn1, relu=True, largest=largest_of(block.bn1))
         self.largest = largest_of(block.bn2, before)

@@ -7,11 +7,12 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
+from occdepth_ros.models.layers.basic_block import BasicBlock
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.occdepth.config import OccDepthConfig
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.network import DEPTH_SCALE, WEIGHT_GAIN, OccDepth
-from occdepth_ros.models.occdepth.oad import BasicBlock, DepthNet, OccupancyAwareDepth
+from occdepth_ros.models.occdepth.oad import DepthNet, OccupancyAwareDepth
 from occdepth_ros.models.occdepth.optimized.decoder import OptimizedDecoder
 from occdepth_ros.models.occdepth.optimized.encoder import OptimizedEncoder
 from occdepth_ros.models.occdepth.optimized.lifting import lift_seen, seen_weight

@@ -1,1 +1,1 @@
-"""The fused map of the node: its parameters, its topics and services, and its cost map."""
+"""The fused map of the node: its topics and services, and its cost map."""

@@ -1,1 +1,1 @@
-"""Monitoring of the node: diagnostics, supervision of the streams, processing times and load."""
+"""Monitoring of the node: supervision of the streams, processing times and load."""
