@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from occdepth_ros.commands.drives.task import REPORT
 from occdepth_ros.commands.options.frames import select_frames
 from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.options.source import add_source_arguments, checked_rig, open_chosen_source
+from occdepth_ros.commands.predicting import predicted
 from occdepth_ros.commands.reproducibility import make_repeatable
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import GridError, ImageError, SourceError
@@ -32,7 +33,7 @@ from occdepth_ros.mapping.fusion import REANCHORED
 from occdepth_ros.mapping.resampling import resample
 from occdepth_ros.models.registry import DEFAULT_MODEL
 from occdepth_ros.outputs.selection import BORDER_VOXELS, Selection, selected_labels
-from occdepth_ros.sources.base import StereoSource
+from occdepth_ros.sources.base import StereoFrame, StereoSource
 from occdepth_ros.sources.readable import DAMAGED, first_readable, readable_frames
 from occdepth_ros.stereo.pair_checks.input_checks import InputChecks, UnusablePairError, periodic_warnings
 from occdepth_ros.visualization.map_view import draw_drive
@@ -191,25 +192,23 @@ def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], worl
     def leave_out(index: int, error: ImageError) -> None:
         report.faults.setdefault(DAMAGED, []).append(f"{index:06d} ({error})")
 
-    shown = track(frames, description=engine.predictor.name, console=Console(stderr=True))
-    for index, frame in readable_frames(source, shown, leave_out):
+    def usable() -> Iterator[tuple[int, StereoFrame]]:
+        nonlocal unusable
+        shown = track(frames, description=engine.predictor.name, console=Console(stderr=True))
+        for index, frame in readable_frames(source, shown, leave_out):
+            if frame.world_from_grid is None:
+                raise SourceError(f"frame {frame.name} has no pose", where=source.name, remedy="Leave it out.")
+            try:
+                checks.check(frame.left, frame.right)
+            except UnusablePairError as error:
+                unusable = error
+                report.faults.setdefault(error.name, []).append(frame.name)
+                continue
+            yield index, frame
+
+    for index, frame, prediction in predicted(engine, usable(), checks):
         pose = frame.world_from_grid
-        if pose is None:
-            raise SourceError(f"frame {frame.name} has no pose", where=source.name, remedy="Leave it out.")
-        try:
-            checks.check(frame.left, frame.right)
-        except UnusablePairError as error:
-            unusable = error
-            report.faults.setdefault(error.name, []).append(frame.name)
-            continue
-        prediction = engine.predict(
-            frame.left,
-            frame.right,
-            stamp_ns=frame.stamp_ns,
-            world_from_grid=pose,
-            rig=frame.rig,
-            blind=checks.static_pattern,
-        )
+        assert pose is not None
         if periodic_warnings(engine.ambiguous_share):
             report.periodic.append(frame.name)
         began = time.perf_counter()

@@ -16,6 +16,7 @@ from occdepth_ros.commands.options.source import (
     open_chosen_source,
     print_damaged,
 )
+from occdepth_ros.commands.predicting import predicted
 from occdepth_ros.commands.reproducibility import make_repeatable
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError
@@ -169,14 +170,7 @@ def draw_frames(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(engine.predictor.name, total=len(frames))
-        for index, frame in readable_frames(source, frames, print_damaged):
-            prediction = engine.predict(
-                frame.left,
-                frame.right,
-                stamp_ns=frame.stamp_ns,
-                world_from_grid=frame.world_from_grid,
-                rig=frame.rig,
-            )
+        for index, frame, prediction in predicted(engine, readable_frames(source, frames, print_damaged)):
             ground_truth = source.ground_truth(index) if with_ground_truth else None
             frame_scores = scores.add(prediction, ground_truth)
             if mesh is not None:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -25,10 +25,11 @@ from occdepth_ros.commands.drives.batch import add_drive_arguments, is_pattern, 
 from occdepth_ros.commands.options.frames import select_frames
 from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.options.source import add_source_arguments, checked_rig, open_chosen_source
+from occdepth_ros.commands.predicting import predicted
 from occdepth_ros.commands.reproducibility import make_repeatable, sha256_of
 from occdepth_ros.commands.run.files import REPORT, ResultFolder, write_npz
 from occdepth_ros.commands.run.tally import Tally
-from occdepth_ros.engine import Engine, one_ahead
+from occdepth_ros.engine import Engine
 from occdepth_ros.errors import ImageError
 from occdepth_ros.evaluation.tally import comparable, scores_line
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
@@ -175,7 +176,7 @@ def predict_frames(
             tally.note_fault(DAMAGED, str(error), index, is_predicted=False)
             progress.update(task, advance=1)
 
-        def begun() -> Iterator[tuple[int, StereoFrame, Callable[[], OccupancyPrediction]]]:
+        def usable() -> Iterator[tuple[int, StereoFrame]]:
             nonlocal unusable
             for index, frame in readable_frames(source, frames, leave_out):
                 try:
@@ -188,19 +189,9 @@ def predict_frames(
                         unusable = error
                         progress.update(task, advance=1)
                         continue
-                pose = frame.world_from_grid
-                complete = engine.begin(
-                    frame.left,
-                    frame.right,
-                    stamp_ns=frame.stamp_ns,
-                    world_from_grid=pose,
-                    rig=frame.rig,
-                    blind=checks.static_pattern,
-                )
-                yield index, frame, complete
+                yield index, frame
 
-        for index, frame, complete in one_ahead(begun()):
-            prediction = complete()
+        for index, frame, prediction in predicted(engine, usable(), checks):
             for warning in periodic_warnings(engine.ambiguous_share):
                 tally.note_fault("periodic_texture", warning, index, is_predicted=True)
             ground_truth = comparable(source.ground_truth(index), engine.grid)
