@@ -41,7 +41,7 @@ def test_meshes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (["--out", "video.mp4", "--fps", "0"], "--fps: 0 frames a second"),
         (["--out", "video.mp4", "--start", "99"], "exceeds a sequence of 12 frames"),
         (["--mesh", __file__], "the path is a file"),
-        (["--out", "video.webp", "--layout", "orbit", "--ground-truth"], "the layout orbit has no place"),
+        (["--out", "video.webp", "--layout", "orbit", "--ground-truth"], "the layout orbit does not show ground truth"),
     ],
 )
 def test_invalid_arguments_are_refused(
