@@ -69,8 +69,24 @@ def read_calibration(path: Path) -> dict[str, Matrix]:
     return entries
 
 
-def read_rows(path: Path, columns: int) -> Matrix:
-    """Return rows of `columns` finite numbers, `[N, columns]`.
+POSE_COLUMNS = 12
+"""Columns of a line with a 3x4 pose."""
+KINDS = {
+    7: "a translation and a quaternion",
+    8: "a time, a translation and a quaternion (the format of TUM)",
+    13: "a frame number and a 3x4 matrix",
+    17: "a frame number and a 4x4 matrix (the format of KITTI-360)",
+}
+"""Contents of lines with other numbers of columns than those of a pose, for the text of an error."""
+
+
+def read_rows(path: Path, columns: int, *others: int) -> Matrix:
+    """Return rows of finite numbers, `[N, columns]`; blank lines and lines that begin with # are left out.
+
+    Args:
+        path: the file.
+        columns: number of columns.
+        others: other numbers of columns that the whole file may have.
 
     Raises:
         SourceError: a line has another number of columns, a word that is not a number, NaN or infinity; the text names
@@ -79,15 +95,22 @@ def read_rows(path: Path, columns: int) -> Matrix:
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split()
-        if not words:
+        if not words or words[0].startswith("#"):
             continue
         where = f"{path}, line {number}"
         try:
             row = [float(word) for word in words]
         except ValueError as error:
-            raise SourceError(f"{str(error).rpartition(': ')[2]} is not a number", where=where) from error
-        if len(row) != columns:
-            raise SourceError(f"the line has {len(row)} numbers, not {columns}", where=where)
+            remedy = "Write decimal points, and blanks between the numbers; comments begin with #."
+            raise SourceError(
+                f"{str(error).rpartition(': ')[2]} is not a number", where=where, remedy=remedy
+            ) from error
+        if len(row) not in ((len(rows[0]),) if rows else (columns, *others)):
+            raise SourceError(
+                f"the line has {len(row)} numbers, not {len(rows[0]) if rows else columns}",
+                where=where,
+                remedy=_remedy(len(row), columns),
+            )
         if not np.isfinite(row).all():
             raise SourceError("the line contains NaN or infinity", where=where, remedy="Correct or remove the file.")
         rows.append(row)
@@ -96,20 +119,40 @@ def read_rows(path: Path, columns: int) -> Matrix:
     return np.array(rows)
 
 
+def _remedy(found: int, columns: int) -> str:
+    if columns != POSE_COLUMNS:
+        return f"Write {columns} per line."
+    kind = f"{found} numbers may be {KINDS[found]}. " if found in KINDS else ""
+    return f"{kind}Write the 3x4 matrix [R | t] of every frame, row by row, or the 4x4 matrix."
+
+
 def read_poses(path: Path) -> Matrix:
-    """Return rigid poses from rows of twelve numbers (3x4, row by row), `[N, 4, 4]`.
+    """Return rigid poses from rows of twelve numbers (3x4, row by row) or sixteen (4x4), `[N, 4, 4]`.
 
     Raises:
         SourceError: as for `read_rows`, or a row is not a rotation and a translation.
     """
-    rows = read_rows(path, 12)
+    rows = read_rows(path, POSE_COLUMNS, 16)
+    if rows.shape[1] > POSE_COLUMNS:
+        last = np.abs(rows[:, POSE_COLUMNS:] - (0, 0, 0, 1)).max(axis=1)
+        if last.max() > 1e-6:
+            raise SourceError(
+                f"pose {int(last.argmax())} does not end with 0 0 0 1",
+                where=str(path),
+                remedy="Write the 4x4 matrices row by row; these may be written column by column.",
+            )
+        rows = rows[:, :POSE_COLUMNS]
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
     poses[:, :3] = rows.reshape(-1, 3, 4)
     rotation = poses[:, :3, :3]
     skew = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
     bad = (skew > 1e-2) | (np.linalg.det(rotation) < 0)
     if bad.any():
-        raise SourceError(f"pose {int(bad.argmax())} is not a rotation and a translation", where=str(path))
+        raise SourceError(
+            f"pose {int(bad.argmax())} is not a rotation and a translation",
+            where=str(path),
+            remedy="Write the 3x4 matrix [R | t] row by row, without scale or mirroring.",
+        )
     return poses
 
 
@@ -118,7 +161,7 @@ def read_times(path: Path) -> npt.NDArray[np.int64]:
     if np.abs(read_rows(path, 1)).max() > 9e9:
         raise SourceError("a time exceeds 9e9 s", where=str(path), remedy="Write seconds.")
     # a double that stores a Unix time in seconds has errors of up to 120 ns
-    words = read_text(path).split()
+    words = [line.split()[0] for line in read_text(path).splitlines() if line.strip() and line.split()[0][0] != "#"]
     return np.array([int((Decimal(word) * 1_000_000_000).to_integral_value()) for word in words], np.int64)
 
 

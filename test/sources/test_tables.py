@@ -1,0 +1,44 @@
+"""Text tables of poses and times: formats that are read, and those that are refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from occdepth_ros.errors import SourceError
+from occdepth_ros.sources.tables import read_poses, read_times
+
+POSE = "1 0 0 {0} 0 1 0 0 0 0 1 0"
+
+
+def test_poses_of_three_and_of_four_rows_are_equal(tmp_path: Path) -> None:
+    three, four = tmp_path / "three.txt", tmp_path / "four.txt"
+    lines = [POSE.format(i) for i in range(3)]
+    three.write_text("# x of every frame\n\n" + "\n".join(lines))
+    four.write_text("\r\n".join(f"{line} 0 0 0 1" for line in lines))
+    np.testing.assert_array_equal(read_poses(three), read_poses(four))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0.1 0 0 0 0 0 0 1", "the format of TUM"),
+        ("7 " + POSE.format(0), "a frame number and a 3x4 matrix"),
+        ("7 " + POSE.format(0) + " 0 0 0 1", "KITTI-360"),
+        ("1 0 0 0 0 1 0 0 0 0 1 0 5 5 5 1", "column by column"),
+        (POSE.format(0) + "\n" + POSE.format(0) + " 0 0 0 1", "16 numbers, not 12"),
+        (POSE.format("0,5"), "decimal points"),
+        (POSE.format(0).replace("1", "2"), "without scale"),
+    ],
+)
+def test_other_poses_are_refused_with_their_format(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "poses.txt").write_text(text)
+    with pytest.raises(SourceError, match=said):
+        read_poses(tmp_path / "poses.txt")
+
+
+def test_times_may_have_comments(tmp_path: Path) -> None:
+    (tmp_path / "times.txt").write_text("# seconds\n0\n0.1\n")
+    assert read_times(tmp_path / "times.txt").tolist() == [0, 100_000_000]
