@@ -204,6 +204,13 @@ def size_of(message: Any) -> tuple[int, int] | None:
 def unsupported(what: str, where: str) -> EncodingError:
     """Return the error for an unsupported encoding; the remedy lists the supported ones."""
     remedy = f"Publish one of {', '.join(ENCODINGS)}, or a CompressedImage with JPEG or PNG."
+    if any(name in what for name in _VIDEO_FORMATS):
+        remedy = (
+            "Decode it with the republish node of image_transport (`in_transport` theora or ffmpeg, `out_transport` "
+            "raw), or publish or record raw images or a CompressedImage with JPEG or PNG."
+        )
+    elif "compressedDepth" in what:
+        remedy = "This is a depth image, not an image of a camera: choose other topics with --left and --right."
     return EncodingError(what, where=where, remedy=remedy)
 
 

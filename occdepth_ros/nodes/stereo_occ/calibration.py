@@ -141,7 +141,8 @@ class StereoCalibration:
                 Component.CALIBRATION,
                 "no message was received",
                 where=f"{side}/camera_info",
-                remedy="Publish the calibration of this camera, or remap the topic.",
+                remedy="Publish the calibration of this camera with every image (one latched message from before the "
+                "start of the node is not received), or remap the topic.",
             )
         key = _key(message)
         known = self._sides.get(side)

@@ -81,7 +81,8 @@ def stereo_candidates(topics: Mapping[str, str], bag: str, options: SourceOption
     if not found:
         left, right = min(pairs, key=lambda pair: _rank(pair[0]))
         raise SourceError(
-            f"{left} and {right} have no camera_info topics ({_listed(sorted(infos)) or 'no CameraInfo at all'})",
+            f"no camera_info topic belongs to {' or '.join(name for name in (left, right) if not _info(name, infos))} "
+            f"(CameraInfo: {_listed(sorted(infos)) or 'none'})",
             where=bag,
             remedy="Record the camera_info topics of both cameras, too.",
         )

@@ -15,7 +15,21 @@ from occdepth_ros.sources.tables import read_text
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML with the matrices of OpenCV as mappings of rows, cols and data."""
+    """Safe YAML with the matrices of OpenCV as mappings of rows, cols and data; repeated entries are refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Construct a mapping; YAML without this check uses the last one of repeated entries."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen and name != "<<":
+                raise _RepeatedEntryError(None, None, f"the entry {name!r} is repeated", key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+class _RepeatedEntryError(yaml.constructor.ConstructorError):
+    """Two entries of a mapping have one name."""
 
 
 def _opencv_matrix(loader: yaml.SafeLoader, node: yaml.Node) -> dict[Any, Any]:
@@ -51,7 +65,11 @@ def parse_yaml(text: str, where: str) -> Mapping[str, Any]:
     except (yaml.YAMLError, ValueError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         location = f"{where}, line {line + 1}" if line is not None else where
-        raise CalibrationError("the file is not valid YAML", where=location) from error
+        if isinstance(error, _RepeatedEntryError):
+            what, remedy = str(error.problem), "Remove the wrong one."
+        else:
+            what, remedy = "the file is not valid YAML", "Write `name: value`, indented with blanks instead of tabs."
+        raise CalibrationError(what, where=location, remedy=remedy) from error
     if not isinstance(entries, Mapping):
         raise CalibrationError("the file has no entries of the form `name: value`", where=where)
     return entries
@@ -68,6 +86,9 @@ def numbers_of(value: object, count: int, name: str, where: Path | str) -> Matri
         value = value.get("data")
     try:
         numbers = np.asarray(value, np.float64).ravel()
+        # numpy converts the words yes and no of YAML to 1 and 0
+        if any(isinstance(item, bool) for item in np.asarray(value, object).ravel()):
+            numbers = np.empty(0)
     except (TypeError, ValueError):
         numbers = np.empty(0)
     if numbers.size != count or not np.isfinite(numbers).all():

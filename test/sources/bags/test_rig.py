@@ -213,6 +213,15 @@ def test_one_topic_with_and_without_a_slash() -> None:
     assert (found.left, found.right_info) == ("/left/image", "/right/camera_info")
 
 
+def test_the_image_without_camera_info_is_named() -> None:
+    image, info = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
+    kinds = {"/left/image": image, "/right/image": image, "/left/camera_info": info}
+    with pytest.raises(
+        SourceError, match=r"no camera_info topic belongs to /right/image \(CameraInfo: /left/camera_info"
+    ):
+        stereo_candidates(kinds, "bag")
+
+
 def test_the_order_of_grid_frames() -> None:
     frames = {"a/base_link", "base_footprint", "velodyne", "odom", "b_base_link"}
     assert list(grid_frame_candidates(frames)) == ["velodyne", "base_footprint", "a/base_link", "b_base_link"]

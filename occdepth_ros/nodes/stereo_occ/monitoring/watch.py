@@ -125,8 +125,14 @@ class StreamWatch:
         if left is None or right is None:
             return
         periods = [period for period in self._synchronizer.periods_ns.values() if period]
-        text = unpaired_text(left - right, min(periods, default=0))
-        self._faults.put("unsynchronised", Component.SYNC, f"both streams arrive, but no two stamps match: {text}")
+        text = f"both streams arrive, but no two stamps match: {unpaired_text(left - right, min(periods, default=0))}"
+        if left == right:
+            # images with the stamp of an earlier one are not used
+            text = (
+                f"both streams arrive, but all images have the stamp {1e-9 * left:.3f} s. Configure the driver to "
+                "stamp each image with the time at which it was taken."
+            )
+        self._faults.put("unsynchronised", Component.SYNC, text)
 
     def _check_rates(self, now: float, handled: int, processing_ms: float) -> None:
         synchronizer = self._synchronizer

@@ -131,3 +131,13 @@ def test_many_images_without_a_partner_are_a_warning(streams: Streams) -> None:
         faults = streams.check(0.1)
     assert set(faults) == {"images_lost"} and not faults["images_lost"].is_error
     assert "have no partner" in faults["images_lost"].text and "fastdds.xml" in faults["images_lost"].text
+
+
+@pytest.mark.parametrize("stamp_ms", [0, 5000])
+def test_images_that_repeat_one_stamp_are_named_as_that(streams: Streams, stamp_ms: int) -> None:
+    for _ in range(10):
+        for side in ("left", "right"):
+            streams.send(side, stamp_ms)
+        streams.check(0.5)
+    text = streams.check()["unsynchronised"].text
+    assert f"all images have the stamp {stamp_ms / 1000:.3f} s" in text and "Trigger" not in text
