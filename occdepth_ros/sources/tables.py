@@ -92,7 +92,7 @@ def read_rows(path: Path, columns: int, *others: int) -> Matrix:
         SourceError: a line has another number of columns, a word that is not a number, NaN or infinity; the text names
             the line.
     """
-    rows = []
+    rows: list[list[float]] = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):

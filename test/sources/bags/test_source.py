@@ -156,7 +156,7 @@ def test_missing_topics_are_reported(tmp_path: Path) -> None:
     with Recorder(tmp_path / "uncalibrated", "mcap") as bag:
         bag.image("/left/image_rect", make_image(0), START, "camera")
         bag.image("/right/image_rect", make_image(0), START, "camera")
-    expect(tmp_path / "uncalibrated", "no camera_info", "no CameraInfo at all")
+    expect(tmp_path / "uncalibrated", "no camera_info", "CameraInfo: none")
     with Recorder(tmp_path / "unsynchronised", "mcap") as bag:
         for i, side in enumerate(("left", "right")):
             bag.image(f"/{side}/image_rect", make_image(0), START + i * 10**9, "camera")
