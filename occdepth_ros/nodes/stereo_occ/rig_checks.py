@@ -29,6 +29,8 @@ FIRST_PERIOD, SECOND_PERIOD, PERIOD = 5, 15, 100
 measurements or `PITCH_LIMIT_PLACES`, and later."""
 ROW_PERIOD = 500
 """Pairs between two comparisons of the rows of the images."""
+CHANGE_PERIOD = 100
+"""Pairs for which a change of a static transform is reported."""
 MOVED = 0.02
 """Change of an element of the configured pose (translation in metres) that restarts the measurements."""
 
@@ -59,6 +61,8 @@ class RigChecks:
         self._countdown = FIRST_PERIOD
         self._static: tuple[InputWarning, ...] = ()
         self._age: tuple[InputWarning, ...] = ()
+        self._change: tuple[InputWarning, ...] = ()
+        self._change_countdown = 0
         self._ground: tuple[InputWarning, ...] = ()
         self._rows: tuple[InputWarning, ...] = ()
         self._upside_down: tuple[InputWarning, ...] = ()
@@ -68,7 +72,7 @@ class RigChecks:
     @property
     def warnings(self) -> tuple[InputWarning, ...]:
         """Warnings about the pose in use."""
-        return (*self._static, *self._age, *self._ground, *self._rows, *self._upside_down)
+        return (*self._static, *self._change, *self._age, *self._ground, *self._rows, *self._upside_down)
 
     @property
     def measured(self) -> GroundPose | None:
@@ -82,6 +86,9 @@ class RigChecks:
             NamedError: "camera_looks_up" if the cameras point at the sky, "old_tf" if the transform is too old.
         """
         self._check_age(pose)
+        self._change_countdown -= 1
+        if self._change_countdown <= 0:
+            self._change = ()
         if rig is not self.stated:
             where = "the transform" if "tf" in pose.source else "camera_from_grid_*"
             try:
@@ -91,6 +98,7 @@ class RigChecks:
                     "camera_looks_up", Component.EXTRINSICS, error.what, where=error.where, remedy=error.remedy
                 ) from error
             self._static = (*pose.warnings, *found, *check_view(rig, self._grid, where, is_base=self._is_base))
+            self._note_static_change(rig, pose)
             self._restart_where_moved(rig)
             first = self.stated is None
             self.stated = rig
@@ -167,6 +175,23 @@ class RigChecks:
             # whole seconds, so that the text and the log do not change with every pair
             text = f"the newest transform is more than {int(pose.age)} s older than the images: the pose may be wrong"
             self._age = (InputWarning("old_tf", text, settings.grid_frame, "Check the publisher of this transform."),)
+
+    def _note_static_change(self, rig: StereoRig, pose: GridPose) -> None:
+        """Warn for `CHANGE_PERIOD` pairs where a transform that is static has changed."""
+        old = self.stated
+        if old is None or "static" not in pose.source or pose.source != self._pose_source:
+            return
+        change = rig.left_from_grid @ np.linalg.inv(old.left_from_grid)
+        if np.abs(change - np.eye(4)).max() <= MOVED:
+            return
+        angle = np.degrees(np.arccos(np.clip((np.trace(change[:3, :3]) - 1) / 2, -1, 1)))
+        text = (
+            f"the static transform of the cameras has changed by {np.linalg.norm(change[:3, 3]):.2f} m and "
+            f"{angle:.1f} degrees"
+        )
+        remedy = "If it was not corrected on purpose, two nodes publish it: see `ros2 topic info -v /tf_static`."
+        self._change = (InputWarning("static_tf_changed", text, self._settings.grid_frame, remedy),)
+        self._change_countdown = CHANGE_PERIOD
 
     def _restart_where_moved(self, rig: StereoRig) -> None:
         old = self.stated
