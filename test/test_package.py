@@ -110,6 +110,7 @@ def test_manifest_names_exactly_the_ros_packages_that_are_imported(manifest: Ele
     assert declared - tools == (used | message_packages) - {"occdepth_ros"}
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_rosdep_installs_numba_where_the_distribution_has_it() -> None:
     catkin = pytest.importorskip("catkin_pkg.package", reason="catkin_pkg is not installed: run make env")
     installed = {}

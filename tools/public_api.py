@@ -29,7 +29,7 @@ def manifest() -> dict[str, Any]:
     """Return the manifest; the environment must contain ROS and this package."""
     return {
         "interfaces": interfaces(),
-        "nodes": {"stereo_occ": stereo_occ(), "replay": replay(), "planner": planner()},
+        "nodes": {"stereo_occ": stereo_occ(), "replay": replay(), "planner": planner(), "viewer": viewer()},
         "command_line": command_line(),
         "python": python(),
     }
@@ -97,6 +97,13 @@ def planner() -> dict[str, Any]:
         "publishes": {"path": "nav_msgs/msg/Path"},
         "parameters": parameters(PlannerSettings),
     }
+
+
+def viewer() -> dict[str, Any]:
+    """Return the parameters of the node viewer; its topics are inputs and outputs of stereo_occ."""
+    from occdepth_ros.nodes.viewer.parameters import ViewerSettings
+
+    return {"parameters": parameters(ViewerSettings)}
 
 
 def parameters(settings: Any) -> dict[str, str]:

@@ -289,4 +289,4 @@ def _blueprint(rerun: Any) -> Any:
         views.Spatial2DView(origin="/legend", name="Classes"),
     )
     layout = views.Horizontal(images, views.Tabs(voxels, built), column_shares=[2, 5])
-    return views.Blueprint(layout, views.TimePanel(timeline=TIMELINE), collapse_panels=True)
+    return views.Blueprint(layout, views.TimePanel(timeline=TIMELINE, state="collapsed"), collapse_panels=True)
