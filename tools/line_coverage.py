@@ -38,7 +38,6 @@ TOLERANCE = 0.3
 """Percentage points that a run may fall below the ratchet, because retries in nodes depend on timing."""
 CONFIGURATION = """[run]
 source_pkgs = occdepth_ros
-omit = */rosidl_generator_py/*
 parallel = true
 concurrency = multiprocessing, thread
 sigterm = true
@@ -50,6 +49,7 @@ package =
     */occdepth_ros
 [report]
 ignore_errors = true
+omit = */rosidl_generator_py/*
 exclude_also =
     if TYPE_CHECKING:
     if __name__ == .__main__.:
