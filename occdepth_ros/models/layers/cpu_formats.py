@@ -3,8 +3,8 @@ alike.
 
 A CPU without instructions for a format converts its numbers, which takes longer than float32: bfloat16 on AVX-512
 without its instructions took 88 ms for a convolution that takes 17 ms in float32. With AMX, bytes are not faster than
-bfloat16, because their conversion takes what their product gains; with VNNI only, they take half of the time of float32
-(both measured on an Intel Xeon, which multiplies in all three formats).
+bfloat16, because their conversion takes what their product gains. With VNNI and without AMX they are: a pair of
+occdepth-edge took 423 ms of CPU time instead of 582 ms (all on an Intel Xeon, AMX disabled for the latter, 2026-11-30).
 """
 
 from __future__ import annotations
