@@ -94,7 +94,7 @@ class InputChecks:
         return self._static.mask
 
     def check(self, left: ImageArray, right: ImageArray) -> tuple[InputWarning, ...]:
-        """Check one rectified pair, `[H, W, 3]` RGB uint8 each; takes about 2 ms.
+        """Check one rectified pair, `[H, W, 3]` RGB uint8 each.
 
         Returns:
             warnings: "partly_covered", "overexposed", "exposure_differs", "color_order", "static_pattern",

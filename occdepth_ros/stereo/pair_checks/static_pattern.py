@@ -38,7 +38,7 @@ move."""
 
 
 class StaticPattern:
-    """Compares the pairs of one rig, at the reduced size of `pair_quality.WIDTH`.
+    """Compares the pairs of one rig, at the reduced size of `quality.WIDTH`.
 
     Args:
         offset: disparity at infinity, pixels of the reduced images.

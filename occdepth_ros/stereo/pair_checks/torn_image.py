@@ -100,7 +100,7 @@ def shift_at(image: ImageArray, row: int) -> int:
 
 def _part_correlations(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the correlation of two rows in each of `PARTS` parts that has structure."""
-    parts = [(x, y) for x, y in zip(np.array_split(a, PARTS), np.array_split(b, PARTS), strict=True)]
+    parts = zip(np.array_split(a, PARTS), np.array_split(b, PARTS), strict=True)
     return np.array(
         [float(x @ y) / max(float(np.linalg.norm(x) * np.linalg.norm(y)), 1e-6) for x, y in parts], np.float32
     )
