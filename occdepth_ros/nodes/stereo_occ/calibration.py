@@ -19,6 +19,8 @@ POSE_TOLERANCE = 1e-4
 """Maximum change of the elements of the grid's pose (translation in metres) with which the rig is kept."""
 RECHECK_PAIRS = 100
 """Number of pairs after which images that contradict `rectify` are examined again."""
+CHANGE_PERIOD = 100
+"""Number of pairs for which a change of a CameraInfo is reported."""
 
 
 @dataclass
@@ -55,6 +57,8 @@ class StereoCalibration:
         self._rig: StereoRig | None = None
         self._rig_warnings: tuple[InputWarning, ...] = ()
         self._examined: _Examination | None = None
+        self._changes: dict[str, InputWarning] = {}
+        self._change_countdown = 0
         self.topics = ("left/image_rect", "right/image_rect")
         """Resolved names of the image topics."""
 
@@ -77,7 +81,8 @@ class StereoCalibration:
         """Warnings about the calibration in use."""
         images = [side.image.warnings for side in self._sides.values() if side.image]
         examined = self._examined.warnings if self._examined else ()
-        return (*(warning for found in images for warning in found), *self._rig_warnings, *examined)
+        found = (warning for warnings in images for warning in warnings)
+        return (*found, *self._rig_warnings, *examined, *self._changes.values())
 
     def rectified(self, left: ImageArray, right: ImageArray) -> tuple[ImageArray, ImageArray]:
         """Check the image sizes, rectify raw images, and return images that match the cameras of the rig.
@@ -86,6 +91,9 @@ class StereoCalibration:
             NamedError: "camera_info" if a CameraInfo is missing, "intrinsics" if it is invalid, "image_size" if the
                 sizes of images and CameraInfo differ.
         """
+        self._change_countdown -= 1
+        if self._change_countdown <= 0:
+            self._changes.clear()
         sides = {"left": left, "right": right}
         if left.shape != right.shape:
             for name, image in sides.items():
@@ -152,6 +160,9 @@ class StereoCalibration:
                 info = CameraCalibration.from_message(message, f"{side}/camera_info")
             except CalibrationError as error:
                 raise _intrinsics(error) from error
+            if known is not None:
+                self._changes[side] = _change(known.info, info)
+                self._change_countdown = CHANGE_PERIOD
             known = self._sides[side] = _Side(key, info)
         return known
 
@@ -194,6 +205,16 @@ class StereoCalibration:
             remedy = f"Set rectify to {value}, or remap to the {stated.value} images."
             warnings = (InputWarning("raw_or_rectified", text, " and ".join(self.topics), remedy),)
         self._examined = _Examination(decision, warnings=warnings)
+
+
+def _change(old: CameraCalibration, new: CameraCalibration) -> InputWarning:
+    """Warn that the CameraInfo of a side has changed while the node runs."""
+    rows: list[tuple[str, float, float]] = [("width", old.size[0], new.size[0]), ("height", old.size[1], new.size[1])]
+    rows += [(f"P[{i},{j}]", float(old.p[i, j]), float(new.p[i, j])) for i in range(3) for j in range(4)]
+    changed = [f"{name} from {before:g} to {after:g}" for name, before, after in rows if before != after]
+    text = f"the calibration has changed: {', '.join(changed) or 'K, D, R, binning, region of interest or frame'}"
+    remedy = "If it was not changed on purpose, several nodes publish it: see `ros2 topic info -v` of this topic."
+    return InputWarning("calibration_changes", text, new.where, remedy)
 
 
 def _intrinsics(error: CalibrationError) -> NamedError:

@@ -34,12 +34,14 @@ class GridPose:
         source: "tf", "static tf" or "parameters".
         age: stamp of the images minus stamp of the newest transform, seconds; 0 for static transforms.
         warnings: warnings about the frames.
+        is_outside: whether the images are later than the newest, or earlier than the oldest known transform.
     """
 
     left_from_grid: Matrix
     source: str
     age: float = 0.0
     warnings: tuple[InputWarning, ...] = ()
+    is_outside: bool = False
 
 
 class Extrinsics:
@@ -138,11 +140,11 @@ class Extrinsics:
         return GridPose(pose, "parameters")
 
     def _from_tf(self, camera_frame: str, stamp_ns: int) -> GridPose:
-        grid_frame = self._grid_frame
+        grid_frame, is_outside = self._grid_frame, False
         try:
             found = self._buffer.lookup_transform(camera_frame, grid_frame, Time(nanoseconds=stamp_ns))
         except tf2_ros.ExtrapolationException:
-            found = self._buffer.lookup_transform(camera_frame, grid_frame, Time())
+            found, is_outside = self._buffer.lookup_transform(camera_frame, grid_frame, Time()), True
         matrix = matrix_of(found.transform)
         if not np.isfinite(matrix).all():
             raise tf2_ros.InvalidArgumentException("the transform contains NaN")
@@ -154,7 +156,7 @@ class Extrinsics:
         newest_ns = int(newest.sec) * 1_000_000_000 + int(newest.nanosec)
         if newest_ns == 0:
             return GridPose(matrix, "static tf", warnings=warnings)
-        return GridPose(matrix, "tf", (stamp_ns - newest_ns) * 1e-9, warnings)
+        return GridPose(matrix, "tf", (stamp_ns - newest_ns) * 1e-9, warnings, is_outside)
 
     def _remedy(self, camera_frame: str) -> str:
         """Return a remedy that lists the TF frames that may be the frame of the grid."""

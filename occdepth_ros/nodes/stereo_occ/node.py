@@ -26,6 +26,7 @@ from occdepth_ros.nodes.stereo_occ.camera_inputs import CameraInputs
 from occdepth_ros.nodes.stereo_occ.diagnostics import NodeDiagnostics
 from occdepth_ros.nodes.stereo_occ.map.server import map_config
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
+from occdepth_ros.nodes.stereo_occ.monitoring.clock import check_clock
 from occdepth_ros.nodes.stereo_occ.monitoring.fault_log import FaultLog
 from occdepth_ros.nodes.stereo_occ.monitoring.real_time import RealTimeReport
 from occdepth_ros.nodes.stereo_occ.monitoring.watch import StreamWatch
@@ -247,10 +248,10 @@ class StereoOccNode(LifecycleNode):
             self.pipeline.use(settings)
 
     def _check_streams(self) -> None:
-        if self._watch is not None and self.pipeline is not None:
-            pipeline = self.pipeline
+        if self._watch and self._inputs and self.synchronizer and (pipeline := self.pipeline):
             handled = pipeline.processed + pipeline.failed
             self._watch.check(pipeline.settings.input_timeout, handled, pipeline.processing.percentiles(50)[0])
+            check_clock(self.synchronizer, self._inputs.names, self.get_clock(), self.faults)
             if self._watch.has_no_input:
                 self._select_inputs()
         if self.pipeline is not None and self.pipeline.rig_checks.summary != self._summary:

@@ -162,19 +162,25 @@ class RigChecks:
 
     def _check_age(self, pose: GridPose) -> None:
         settings = self._settings
-        if settings.tf_age_error and pose.age > settings.tf_age_error:
+        self._age = ()
+        if not pose.is_outside or abs(pose.age) <= settings.tf_age_warning:
+            return
+        # whole seconds, so that the text and the log do not change with every pair
+        seconds = int(abs(pose.age))
+        text = f"the newest transform is more than {seconds} s older than the images"
+        remedy = "Restart the publisher of the transform"
+        if pose.age < 0:
+            text = f"the images are stamped more than {seconds} s before the transforms"
+            remedy = "Stamp images and transforms by one clock"
+        if settings.tf_age_error and abs(pose.age) > settings.tf_age_error:
             raise NamedError(
                 "old_tf",
                 Component.EXTRINSICS,
-                f"the newest transform is {pose.age:.1f} s older than the images",
+                text,
                 where=settings.grid_frame,
-                remedy="Restart the publisher of the transform, or set tf_age_error to a longer time.",
+                remedy=f"{remedy}, or set tf_age_error to a longer time.",
             )
-        self._age = ()
-        if pose.age > settings.tf_age_warning:
-            # whole seconds, so that the text and the log do not change with every pair
-            text = f"the newest transform is more than {int(pose.age)} s older than the images: the pose may be wrong"
-            self._age = (InputWarning("old_tf", text, settings.grid_frame, "Check the publisher of this transform."),)
+        self._age = (InputWarning("old_tf", f"{text}: the pose may be wrong", settings.grid_frame, f"{remedy}."),)
 
     def _note_static_change(self, rig: StereoRig, pose: GridPose) -> None:
         """Warn for `CHANGE_PERIOD` pairs where a transform that is static has changed."""

@@ -64,6 +64,16 @@ def test_baselines_in_other_units_are_named(bench: Bench, scale: float, fault: s
     assert is_error == (fault == "baseline")
 
 
+def test_a_baseline_that_changes_in_flight_is_named_with_its_values(made: list[Bench]) -> None:
+    made.append(bench := Bench())
+    bench.wait_active()
+    bench.good_pair()
+    assert "calibration_changes" not in bench.fault_names()
+    given = infos()
+    given["right"].p[3] *= 1.3
+    pair_until(bench, "calibration_changes", "P[0,3] from -50 to -65", **given)
+
+
 def test_pairs_whose_rows_do_not_match_are_rejected(bench: Bench) -> None:
     given = infos()
     given["right"].p[6] += 3.0

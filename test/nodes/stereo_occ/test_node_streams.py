@@ -88,3 +88,16 @@ def test_no_image_topics_are_reported(made: list[Bench]) -> None:
     bench.wait_active()
     bench.expect_fault("stream_stopped", "no message received on /left/image_rect")
     assert bench.diagnostics["input"].level == b"\x01", "no error before the first message"
+
+
+def test_stamps_of_another_clock_are_named_until_they_are_right(bench: Bench) -> None:
+    bench.good_pair()
+    bench.expect_fault("other_clock", "years before the time of the node")
+
+    def cleared() -> bool:
+        bench.stamp_ns = bench.node.get_clock().now().nanoseconds - 100_000_000
+        bench.send_pair()
+        time.sleep(0.1)
+        return "other_clock" not in bench.fault_names()
+
+    bench.wait(cleared, "the fault stayed")

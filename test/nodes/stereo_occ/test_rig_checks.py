@@ -14,6 +14,7 @@ from helpers.raytraced import BASELINE, HEIGHT, WIDTH, intrinsics, projection
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.nodes.faults import NamedError
 from occdepth_ros.nodes.stereo_occ.extrinsics import GridPose
 from occdepth_ros.nodes.stereo_occ.rig_checks import CHANGE_PERIOD, RigChecks
 
@@ -60,3 +61,22 @@ def test_a_moving_camera_is_no_change_of_a_static_transform() -> None:
     for height in (1.0, 1.2, 1.4):
         use(check, rig_at(height), "tf")
     assert "static_tf_changed" not in names(check)
+
+
+@pytest.mark.parametrize(("age", "said"), [(2.5, "2 s older than the images"), (-2.5, "before the transforms")])
+def test_images_outside_the_known_transforms_are_named(age: float, said: str) -> None:
+    check, rig = checks(), rig_at(1.0)
+    check.checked(rig, GridPose(rig.left_from_grid, "tf", age, is_outside=True))
+    (warning,) = (warning for warning in check.warnings if warning.name == "old_tf")
+    assert said in str(warning)
+    use(check, rig, "tf")
+    assert "old_tf" not in names(check)
+    with pytest.raises(NamedError, match="transform") as raised:
+        check.checked(rig, GridPose(rig.left_from_grid, "tf", 3 * age, is_outside=True))
+    assert raised.value.name == "old_tf"
+
+
+def test_images_long_before_the_newest_transform_are_no_fault_while_it_is_known() -> None:
+    check, rig = checks(), rig_at(1.0)
+    check.checked(rig, GridPose(rig.left_from_grid, "tf", -8.0))
+    assert "old_tf" not in names(check)
