@@ -19,6 +19,8 @@ from occdepth_ros.stereo.calibration.checks import check_calibration
 from occdepth_ros.stereo.calibration.extrinsics_checks import check_extrinsics
 
 SAMPLE = "sample"
+PACKED = (".zstd", ".zst", ".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".7z")
+"""Suffixes of compressed files and archives, which are not read."""
 SAMPLE_FOLDER = Path(__file__).resolve().parent.parent / "data" / "sample"
 
 
@@ -121,11 +123,17 @@ def _suggestion(path: Path) -> str:
     def recognised(candidate: Path) -> bool:
         return any(layout.recognises(candidate) for layout in LAYOUTS)
 
+    if path.is_file() and path.suffix.lower() in PACKED:
+        return "Decompress the file first (`zstd -d`, `gunzip`, `unzip` or `tar -xf`), or give its folder."
     for parent in list(path.resolve().parents)[:3]:
         if recognised(parent):
             return f"Give the folder above: {parent}"
     if path.is_dir():
-        bags = sorted(file for file in path.iterdir() if file.is_file() and suffix_of(file))
+        files = sorted(file for file in path.iterdir() if file.is_file())
+        packed = [file for file in files if file.suffix in PACKED and suffix_of(file.with_suffix(""))]
+        if packed:
+            return f"Decompress the parts of the recording, such as {packed[0].name}, or copy its metadata.yaml, too."
+        bags = [file for file in files if suffix_of(file)]
         if bags:
             return f"Give one recording, such as {bags[0]} (or one of {len(bags) - 1} more)"
         below = [path]

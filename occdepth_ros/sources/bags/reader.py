@@ -16,7 +16,7 @@ from typing import Any
 
 from occdepth_ros.errors import InputWarning, SourceError
 from occdepth_ros.files import LFS_POINTER, LFS_REMEDY
-from occdepth_ros.sources.bags.recovery import RecoveredBag
+from occdepth_ros.sources.bags.recovery import RecoveredBag, decompressed
 
 SUFFIXES = (".bag", ".mcap", ".db3")
 REPAIR = {
@@ -25,6 +25,8 @@ REPAIR = {
     ".db3": "`ros2 bag reindex FOLDER` writes metadata.yaml; `sqlite3 FILE .recover` repairs the file",
 }
 _PART = re.compile(r"(.+?)(_\d+)?")
+_ZSTD = b"\x28\xb5\x2f\xfd"
+"""First bytes of a compressed message; serialised messages begin with 0."""
 
 
 def suffix_of(path: Path) -> str | None:
@@ -72,13 +74,17 @@ class BagReader:
         self._parts: list[Any] = []
         self._files = [path] if path.is_file() else parts_of(path)
         self.is_ros1 = bool(self._files) and suffix_of(self._files[0]) == ".bag"
+        if len(self._files) > 1:
+            self._check_parts(path)
         if path.is_dir() and (path / "metadata.yaml").is_file():
             self._open_folder(path)
         elif not path.is_file():
             text = f"there is no metadata.yaml; {len(self._files)} storage files are read without it"
             self._warn("bag_metadata", text, path, "`ros2 bag reindex FOLDER` writes it.")
+        for file in self._files:
+            self._check_log(file)
         if not self._parts:
-            self._parts = [self._open_file(file) for file in self._files]
+            self._parts = self._open_files()
             self.is_ros1 = self.is_ros1 or any(getattr(part, "is_ros1", False) for part in self._parts)
         stores = self._rosbags["typesys"]
         kind = stores.Stores.ROS1_NOETIC if self.is_ros1 else stores.Stores.ROS2_HUMBLE
@@ -116,21 +122,23 @@ class BagReader:
             chosen = [connection for connection in part.connections if id(connection) in requested]
             if chosen:
                 streams.append(part.messages(chosen, start, stop))
-        yield from heapq.merge(*streams, key=lambda message: message[1])
+        for connection, time, data in heapq.merge(*streams, key=lambda message: message[1]):
+            # only metadata.yaml states that messages are compressed, and it may be missing
+            yield connection, time, decompressed(data, "zstd") if data[:4] == _ZSTD else data
 
     def deserialize(self, data: bytes, msgtype: str) -> Any:
         """Return the message object."""
         decode = self._store.deserialize_ros1 if self.is_ros1 else self._store.deserialize_cdr
         return decode(data, msgtype)
 
-    def recover(self) -> bool:
-        """Read the files again without their indexes, after an error; return whether this is possible."""
+    def recover(self, reason: str) -> bool:
+        """Read the files again without their indexes, for a reason; return whether this is possible."""
         if any(suffix_of(file) == ".db3" for file in self._files) or not self._files:
             return False
         if any(isinstance(part, RecoveredBag) for part in self._parts):
             return False
         self.close()
-        self._parts = [self._recovered(file, "a chunk is damaged") for file in self._files]
+        self._parts = [self._recovered(file, reason) for file in self._files]
         return True
 
     def _open_folder(self, path: Path) -> None:
@@ -148,6 +156,28 @@ class BagReader:
             text = f"metadata.yaml does not open the recording ({error}); its {len(self._files)} storage files are read"
             self._warn("bag_metadata", f"{text} one by one", path, "`ros2 bag reindex FOLDER` writes it again.")
 
+    def _check_parts(self, path: Path) -> None:
+        """Warn if the numbers of the parts of a recording show that one is missing."""
+        numbers = {_number(file)[0] for file in self._files}
+        if missing := sorted(set(range(max(numbers, default=0))) - numbers):
+            names = ", ".join(f"number {number}" for number in missing[:5])
+            text = f"{len(missing)} of {len(missing) + len(numbers)} parts are missing: {names}"
+            self._warn("bag_incomplete", text, path, "Copy the missing files, too.")
+
+    def _open_files(self) -> list[Any]:
+        """Open the files one by one; one that cannot be read is left out if another one can."""
+        parts, failed = [], []
+        for file in self._files:
+            try:
+                parts.append(self._open_file(file))
+            except SourceError as error:
+                failed.append(error)
+        if failed and not parts:
+            raise failed[0]
+        for left_out in failed:
+            self._warn("bag_incomplete", f"a part is left out: {left_out.what}", Path(left_out.where), left_out.remedy)
+        return parts
+
     def _open_file(self, file: Path) -> Any:
         suffix = suffix_of(file)
         try:
@@ -158,7 +188,6 @@ class BagReader:
             else:
                 reader = import_rosbags("rosbags.rosbag2.storage_sqlite3").Sqlite3Reader(file)
             reader.open()
-            self._check_log(file)
         except Exception as error:  # rosbags, sqlite3 and struct raise different exceptions for damaged files
             if suffix == ".db3":
                 raise SourceError(

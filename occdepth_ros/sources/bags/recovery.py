@@ -112,7 +112,7 @@ class RecoveredBag:
     def _content(self, block: _Block) -> bytes:
         if self._cache[0] != block:
             self._file.seek(block.offset)
-            self._cache = (block, _decompressed(self._file.read(block.length), block.compression))
+            self._cache = (block, decompressed(self._file.read(block.length), block.compression))
         return self._cache[1]
 
     def _mcap_blocks(self) -> Iterator[_Block]:
@@ -213,7 +213,7 @@ def _text(data: bytes, at: int) -> tuple[str, int]:
     return data[at + 4 : at + 4 + length].decode(errors="replace"), at + 4 + length
 
 
-def _decompressed(data: bytes, compression: str) -> bytes:
+def decompressed(data: bytes, compression: str) -> bytes:
     """Decompress a chunk, or the readable beginning of one; empty if nothing is readable."""
     try:
         if compression in ("", "none"):

@@ -27,8 +27,6 @@ LEVEL = OPTICAL_FROM_BODY
 MOVED = 1e-3
 """Change of the cameras' pose in the grid's frame that requires a new calibration: translation in metres, or an element
 of the rotation matrix."""
-TF_GAP_NS = 1_000_000_000
-"""Time outside the recorded transforms of a moving frame above which a warning is given, nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -174,19 +172,11 @@ class GridPose:
 
     def gaps(self, stamps_ns: Sequence[int]) -> list[InputWarning]:
         """Warn if images were taken long before or after the recorded transforms of a moving frame."""
-        warnings = []
-        links = self.tree.changing_links(self.camera_frame, self.grid_frame) if self.connected else []
-        for name in links:
-            first, last = self.tree.recorded(name)
-            outside = [max(first - stamp, stamp - last) for stamp in stamps_ns]
-            late = sum(gap > TF_GAP_NS for gap in outside)
-            if late:
-                text = (
-                    f"TF of {name!r} was recorded for {(last - first) * 1e-9:.1f} s only: {late} of {len(stamps_ns)} "
-                    f"pairs are up to {max(outside) * 1e-9:.1f} s outside, and use the nearest pose"
-                )
-                warnings.append(InputWarning("old_tf", text, "TF", "Record TF as long as the images."))
-        return warnings
+        tree, frame = self.tree, self.grid_frame
+        links = tree.changing_links(self.camera_frame, frame) if self.connected else []
+        # poses of the grid's frame in a fixed frame, for maps
+        links += [link for link in tree.changing_links(tree.root(frame), frame) if link not in links]
+        return [warning for link in links for warning in tree.gap_warnings(link, stamps_ns)]
 
 
 @dataclass(frozen=True)

@@ -41,15 +41,36 @@ class Scan:
         recording: calibrations, transforms and frames.
         places: images by topic, in the order of recording.
         damaged: number of messages by topic that do not fit their type and are left out.
+        counts: number of messages by topic that the index or metadata.yaml states, and that were read.
     """
 
     recording: Recording
     places: dict[str, list[ImagePlace]]
     damaged: dict[str, int]
+    counts: dict[str, tuple[int, int]]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no message was read."""
+        return not any(read for _, read in self.counts.values())
 
     def warnings(self, topics: StereoTopics) -> list[InputWarning]:
         """Return the warnings about the messages of one pair of topics, and about unreadable messages."""
-        return [*_clock_warnings(self.places, topics), *_damage_warnings(self.damaged)]
+        return [*_clock_warnings(self.places, topics), *_damage_warnings(self.damaged), *self._missing(topics)]
+
+    def _missing(self, topics: StereoTopics) -> list[InputWarning]:
+        """Warn if messages that the recording states are not in its files."""
+        return [
+            InputWarning(
+                "bag_incomplete",
+                f"{stated} messages were recorded, {read} are in the files",
+                topic,
+                "Copy all files of the recording, with `-wal` files beside .db3 files.",
+            )
+            for topic in (topics.left, topics.right)
+            for stated, read in [self.counts.get(topic, (0, 0))]
+            if read < stated
+        ]
 
 
 def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[StereoTopics], name: str) -> Scan:
@@ -71,6 +92,7 @@ def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[Stere
     sides = {topic for c in candidates for topic in (c.left_info, c.right_info)}
     transforms = {topic for topic, kind in kinds.items() if kind in _TF_TYPES}
     damaged: dict[str, int] = {}
+    read: dict[str, int] = {}
     requested = [
         c
         for c in reader.connections
@@ -80,6 +102,7 @@ def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[Stere
     ]
     for connection, bag_ns, data in reader.messages(requested):
         topic = canonical(connection.topic)
+        read[topic] = read.get(topic, 0) + 1
         is_repeated = topic in raw_infos
         try:
             message: Any = None if is_repeated else reader.deserialize(data, connection.msgtype)
@@ -109,7 +132,11 @@ def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[Stere
                 continue
             raw_infos[topic] = bytes(data[STAMP_END:])
     start = min((place.stamp_ns for found in places.values() for place in found[:1]), default=0)
-    return Scan(Recording(infos, frames, tree, start, failed, changed), places, damaged)
+    stated: dict[str, int] = {}
+    for c in requested:
+        stated[canonical(c.topic)] = stated.get(canonical(c.topic), 0) + int(getattr(c, "msgcount", 0) or 0)
+    counts = {topic: (count, read.get(topic, 0)) for topic, count in stated.items()}
+    return Scan(Recording(infos, frames, tree, start, failed, changed), places, damaged, counts)
 
 
 def stamp_of(data: bytes) -> int:

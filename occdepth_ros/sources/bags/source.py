@@ -135,9 +135,13 @@ class BagSequence:
         candidates = stereo_candidates(kinds, self.name, self._options)
         try:
             scanned = scan(self._reader, kinds, candidates, self.name)
+            # rosbags finds no message in a file without an index of messages, which MCAP permits
+            is_readable = not scanned.is_empty or not self._reader.recover("no message in the index")
         except Exception:  # rosbags, sqlite3 and the decompressors raise different exceptions for a damaged chunk
-            if not self._reader.recover():
+            if not self._reader.recover("a chunk is damaged"):
                 raise
+            is_readable = False
+        if not is_readable:
             scanned = scan(self._reader, kinds, candidates, self.name)
         recording, places = scanned.recording, scanned.places
         self._chosen: ChosenPair = choose_pair(candidates, recording, self.name, self._options.grid_frame)

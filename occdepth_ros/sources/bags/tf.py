@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,8 @@ MIN_NORM, MAX_NORM_ERROR = 1e-6, 0.01
 """Smallest norm of a quaternion that is a rotation, and largest deviation from 1 without a warning."""
 MAX_DISTANCE = 1e8
 """Largest coordinate of a translation, metres; positions in UTM are below 1e7."""
+MAX_GAP_NS = 1_000_000_000
+"""Time outside the recorded transforms of a moving frame above which a warning is given, nanoseconds."""
 
 
 @dataclass
@@ -111,10 +114,20 @@ class TransformTree:
         common = set(lines[0]) & set(lines[1])
         return [name for line in lines for name in line if name not in common and len(self._links[name].rows) > 1]
 
-    def recorded(self, frame: str) -> tuple[int, int]:
-        """Return the first and the last time of the transforms of a frame, nanoseconds."""
+    def gap_warnings(self, frame: str, stamps_ns: Sequence[int]) -> list[InputWarning]:
+        """Warn if times, nanoseconds, are long before or after the transforms of a frame."""
         stamps = self._links[frame].stamps
-        return int(stamps[0]), int(stamps[-1])
+        first, last = int(stamps[0]), int(stamps[-1])
+        outside = [max(first - stamp, stamp - last) for stamp in stamps_ns]
+        count = sum(gap > MAX_GAP_NS for gap in outside)
+        if not count:
+            return []
+        text = (
+            f"TF of {frame!r} was recorded for {(last - first) * 1e-9:.1f} s only: {count} of {len(stamps_ns)} pairs "
+            f"are up to {max(outside) * 1e-9:.1f} s outside, and use the nearest pose"
+        )
+        remedy = "Record TF as long as the images, and stamp both by one clock."
+        return [InputWarning("old_tf", text, "TF", remedy)]
 
     def _from_root(self, frame: str, stamp_ns: int) -> Matrix:
         pose = np.eye(4)
