@@ -16,8 +16,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Float64
 
+from benchmarks.soak.growth import Sampler, measure_growth
 from benchmarks.soak.processes import NodeProcess
-from benchmarks.soak.result import Result, resident_bytes, slope
+from benchmarks.soak.result import Result
 from occdepth_ros.nodes.stereo_occ.map.grid import MapGrid
 from occdepth_ros.nodes.stereo_occ.map.server import map_outputs
 from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS
@@ -29,6 +30,7 @@ SHORT_S, FULL_S = 60.0, 3600.0
 DOMAIN = 105
 READY_S = 180.0
 MAX_GROWTH_MB = 1.0
+MB_PER_HOUR = 3600 / 1e6
 MAX_SLOWER = 0.05
 LATENCY = "/stereo_occ/debug/processing_time/total_ms"
 WIDTH, HEIGHT = 414, 125
@@ -74,8 +76,6 @@ def run(full: bool, seconds: float | None = None) -> list[Result]:
     listener = _Listener(node)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
-    moments: list[float] = []
-    memory: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         sequence = Path(folder) / "sequence"
         _write_small_sample(sequence)
@@ -90,25 +90,25 @@ def run(full: bool, seconds: float | None = None) -> list[Result]:
             # the sample repeats: with dropped pairs, two predicted pairs in a row may have the same images
             allow_unchanged_images=True,
         )
+        sampler = Sampler(live.process.pid)
         replay = NodeProcess("replay", Path(folder) / "replay.log", DOMAIN, source=sequence, loop=True, rate=1.0)
         try:
             end = time.monotonic() + READY_S
             while not listener.times and time.monotonic() < end and live.process.poll() is None:
                 executor.spin_once(timeout_sec=0.1)
+            sampler.start()
             start = time.monotonic()
             while time.monotonic() < start + duration and live.process.poll() is None:
                 executor.spin_once(timeout_sec=0.1)
-                if not moments or time.monotonic() - start > moments[-1] + duration / 500:
-                    moments.append(time.monotonic() - start)
-                    memory.append(resident_bytes(live.process.pid))
         finally:
+            sampler.end()
             replay.end()
             code = live.end()
         log = live.text()
     node.destroy_node()
     executor.shutdown()
     rclpy.shutdown(context=context)
-    return _results(listener, moments, memory, code, log, duration)
+    return _results(listener, sampler, code, log, duration)
 
 
 def _write_small_sample(folder: Path) -> None:
@@ -122,17 +122,19 @@ def _write_small_sample(folder: Path) -> None:
     write_kitti(folder, source, frames)
 
 
-def _results(
-    listener: _Listener, moments: list[float], memory: list[float], code: int, log: str, duration: float
-) -> list[Result]:
+def _results(listener: _Listener, sampler: Sampler, code: int, log: str, duration: float) -> list[Result]:
     is_long = duration >= FULL_S / 2
     extent = f"{duration / 60:.0f} min at 10 Hz, all outputs and the map"
-    growth = slope(moments, memory) * 3600 / 1e6 if len(moments) > 20 else math.nan
+    growth = measure_growth(sampler.moments, sampler.memory)
     start = listener.times[0][0] if listener.times else 0.0
     window = min(60.0, duration / 4)
-    first = [ms for at, ms in listener.times if window / 4 <= at - start < window / 4 + window]
-    last = [ms for at, ms in listener.times if at - start >= duration - window]
+    windows = [(start + at, start + at + window) for at in (window / 4, duration - window)]
+    first, last = ([ms for at, ms in listener.times if begin <= at < end] for begin, end in windows)
     before, after = (statistics.median(values) if values else math.nan for values in (first, last))
+    cpu = [
+        1e3 * sampler.cpu_between(*limits) / max(1, len(values))
+        for limits, values in zip(windows, (first, last), strict=True)
+    ]
     silent = sorted(name for name, count in listener.count.items() if not count)
     return [
         Result(PART, f"pairs predicted, {extent}", f"{len(listener.times)}", "> 0", bool(listener.times)),
@@ -146,10 +148,14 @@ def _results(
         ),
         Result(
             PART,
-            "growth of resident memory after the first fifth",
-            f"{growth:+.1f} MB/h, {memory[-1] / 1e6:.0f} MB at the end" if memory else "none",
-            f"< {MAX_GROWTH_MB:g} MB/h",
-            growth < MAX_GROWTH_MB if is_long else None,
+            "growth of resident memory after the first fifth: mean ± twice its error, lowest, highest values",
+            f"{growth.mean * MB_PER_HOUR:+.2f} ± {2 * growth.error * MB_PER_HOUR:.2f}, "
+            f"{growth.lowest * MB_PER_HOUR:+.1f}, {growth.highest * MB_PER_HOUR:+.1f} MB/h; "
+            f"{min(sampler.memory) / 1e6:.0f} to {max(sampler.memory) / 1e6:.0f} MB"
+            if growth
+            else "too few samples",
+            f"mean and error < {MAX_GROWTH_MB:g} MB/h",
+            bool(growth) and growth.bound * MB_PER_HOUR < MAX_GROWTH_MB if is_long else None,
         ),
         Result(
             PART,
@@ -157,6 +163,13 @@ def _results(
             f"{before:.0f} and {after:.0f} ms ({after / before - 1:+.0%})" if first and last else "none",
             f"within {MAX_SLOWER:.0%}",
             abs(after / before - 1) <= MAX_SLOWER if is_long and first and last else None,
+        ),
+        Result(
+            PART,
+            f"CPU time of the node per pair, first and last {window:.0f} s",
+            f"{cpu[0]:.0f} and {cpu[1]:.0f} ms ({cpu[1] / cpu[0] - 1:+.0%})" if first and last else "none",
+            "without waiting for a core",
+            None,
         ),
         Result(
             PART,

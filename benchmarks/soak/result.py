@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 
 @dataclass(frozen=True)
@@ -37,9 +34,3 @@ def resident_bytes(pid: int | None = None) -> int:
     """
     pages = int(Path(f"/proc/{pid or os.getpid()}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def slope(times: Sequence[float], values: Sequence[float]) -> float:
-    """Return the slope of the least-squares line, value per second; the first fifth is the warm-up and is left out."""
-    start = len(times) // 5
-    return float(np.polyfit(np.asarray(times[start:]), np.asarray(values[start:], np.float64), 1)[0])
