@@ -7,10 +7,12 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from occdepth_ros import cli
-from occdepth_ros.sources.factory import SAMPLE_FOLDER
+from occdepth_ros.sources.factory import SAMPLE_FOLDER, open_source
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -19,6 +21,8 @@ EXECUTED = ("own_camera.md", "calibration.md", "own_data.md", "recordings.md")
 """Pages whose commands are executed."""
 NEEDS = {"--live": "a running system", "KITTI": "a data set", "ROOT": "a data set", "out/own": "the training before"}
 """Words of commands that cannot run on the sample, and what they need."""
+USERS = ("README.md", "docs/own_camera.md", "docs/recordings.md", "docs/calibration.md", "docs/own_data.md")
+"""Pages that a user reads who never opens the code."""
 SHORT = {
     "run": ["--count", "1", "--model", "stereo-geometry"],
     "render": ["--count", "1", "--model", "stereo-geometry"],
@@ -100,6 +104,30 @@ def test_commands_of_the_guides_run_on_the_sample(
     outputs = [word for word in words[1:] if word.startswith("out/")]
     for output in outputs:
         assert (folder / output).exists(), output
+
+
+def test_the_calibration_of_the_guide_opens_a_folder_of_images(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "recordings.md").read_text(encoding="utf-8")
+    found = re.search(r"^```yaml\n(left:.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert found
+    (tmp_path / "calibration.yaml").write_text(found[1], encoding="utf-8")
+    sample = open_source()
+    for side in ("left", "right"):
+        (tmp_path / side).mkdir()
+        image = cv2.resize(getattr(sample[0], side), (1242, 375))
+        cv2.imwrite(str(tmp_path / side / "000000.png"), image)
+    source = open_source(tmp_path)
+    assert source.rig.baseline == pytest.approx(0.533)
+    assert source.grid_frame == "base_link"
+    assert not source.description.warnings
+    # the centre of the left camera in the grid's frame
+    assert np.linalg.inv(source.rig.reference_from_grid)[:3, 3] == pytest.approx([0.0, 0.27, 1.65])
+
+
+@pytest.mark.parametrize("name", USERS, ids=str)
+def test_guides_of_users_do_not_refer_to_the_code_for_a_format(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert not re.findall(r"\(\.\./occdepth_ros/\S+\.py\)|`occdepth_ros/\S+\.py`", text)
 
 
 def test_every_executed_guide_has_a_command_that_runs() -> None:

@@ -36,7 +36,7 @@ from occdepth_ros.sources.layouts.folder import is_folder, open_folder
 from occdepth_ros.sources.sequence import FileSequence
 
 DEPTH_UNIT = 1 / 256
-_REPAIR = "Write the file again; `occdepth_ros/data/folder_scenes.py` shows the format."
+_REPAIR = "Write the file again; docs/own_data.md describes the format."
 
 
 class FolderScenes:

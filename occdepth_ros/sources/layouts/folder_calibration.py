@@ -191,7 +191,8 @@ def _other_yaml(path: Path) -> FolderCalibration:
     raise SourceError(
         f"there is neither calibration.yaml nor left.yaml and right.yaml{_found(path, files)}",
         where=str(path),
-        remedy="Write calibration.yaml; `occdepth_ros/sources/layouts/folder.py` shows an example.",
+        remedy="Write calibration.yaml with `left` (image size, projection_matrix) and `baseline`; docs/recordings.md "
+        "has an example.",
     )
 
 
