@@ -13,7 +13,7 @@ FAST_DDS = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 """Environment variables of the profile file: up to Fast DDS 2, and from Fast DDS 3 on."""
 CYCLONE_DDS = "CYCLONEDDS_URI"
 VARIABLES = (*FAST_DDS, CYCLONE_DDS)
-SHARED_MEMORY = Path("/dev/shm")  # nosec B108: only its free space is read
+SHARED_MEMORY = Path("/dev/shm")  # nosec B108 # only its free space is read
 MIN_FREE_BYTES = 160 << 20
 """Minimum free shared memory for several participants, bytes; many containers have a total of 64 MiB."""
 

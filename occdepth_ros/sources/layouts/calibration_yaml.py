@@ -61,7 +61,7 @@ def parse_yaml(text: str, where: str) -> Mapping[str, Any]:
     if text.startswith("%YAML:"):
         text = "#" + text
     try:
-        entries = yaml.load(text, _Loader)  # nosec B506: _Loader is a SafeLoader
+        entries = yaml.load(text, _Loader)  # nosec B506 # _Loader is a SafeLoader
     except (yaml.YAMLError, ValueError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         location = f"{where}, line {line + 1}" if line is not None else where
