@@ -164,5 +164,8 @@ class Extrinsics:
         entries = frames if isinstance(frames, dict) else {}
         names = {*entries, *(str(entry.get("parent", "")) for entry in entries.values())}
         possible = [name for name in grid_frame_candidates(names) if name != camera_frame]
-        publish = "Publish the transform, or set extrinsics to parameters and camera_from_grid_*."
+        publish = (
+            "Publish the transform (tf2 ignores those without a unit quaternion, and logs it), or set extrinsics to "
+            "parameters and camera_from_grid_*."
+        )
         return f"TF has {', '.join(possible[:4])}: set grid_frame to one of them. {publish}" if possible else publish

@@ -10,7 +10,7 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.logging import LoggingSeverity
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -18,6 +18,7 @@ from std_msgs.msg import Header
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.nodes.callback_groups import forget_destroyed
 from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError, describe
+from occdepth_ros.nodes.lifecycle import GuardedLifecycleNode
 from occdepth_ros.nodes.parameter_binding import ParameterBinding
 from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, fresh
 from occdepth_ros.nodes.running import run_node
@@ -44,7 +45,7 @@ SUMMARY = (
 )
 
 
-class StereoOccNode(LifecycleNode):
+class StereoOccNode(GuardedLifecycleNode):
     """Lifecycle node that loads the model when it is configured and predicts pairs while it is active.
 
     Raises:
@@ -67,7 +68,7 @@ class StereoOccNode(LifecycleNode):
             self,
             Settings,
             lambda: self.pipeline is not None,
-            self._settings_changed,
+            lambda settings: self.pipeline.use(settings) if self.pipeline else None,
             read_only=frozenset({"autostart"}),
         )
         self._diagnostics = NodeDiagnostics(self, self.faults, lambda: self.label)
@@ -166,7 +167,8 @@ class StereoOccNode(LifecycleNode):
 
     def _bring_up(self) -> None:
         self._start_timer.cancel()
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+        # a lifecycle manager may have been faster
+        if self.label == "unconfigured" and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
     def _name_inputs(self, choice: str) -> dict[str, str]:
@@ -187,8 +189,7 @@ class StereoOccNode(LifecycleNode):
         self.label = state
 
     def _debug(self, text: Callable[[], str]) -> None:
-        logger = self.get_logger()
-        if logger.is_enabled_for(LoggingSeverity.DEBUG):
+        if (logger := self.get_logger()).is_enabled_for(LoggingSeverity.DEBUG):
             logger.debug(text())
 
     def _paired(self, pair: ImagePair) -> None:
@@ -242,10 +243,6 @@ class StereoOccNode(LifecycleNode):
         self.faults.clear_component(Component.OUTPUT)
         forget_destroyed(self.default_callback_group)
         self.label = "unconfigured"
-
-    def _settings_changed(self, settings: Settings) -> None:
-        if self.pipeline is not None:
-            self.pipeline.use(settings)
 
     def _check_streams(self) -> None:
         if self._watch and self._inputs and self.synchronizer and (pipeline := self.pipeline):

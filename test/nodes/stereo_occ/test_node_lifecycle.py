@@ -14,6 +14,8 @@ pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run m
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
 from helpers.nodes.node_bench import Bench
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from octomap_msgs.msg import Octomap
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import LoggingSeverity
@@ -144,3 +146,14 @@ def test_the_lifecycle_can_be_repeated(made: list[Bench]) -> None:
         bench.wait(lambda late=late: late, "the map did not stay for a late listener")
         assert bench.transition("cleanup") == SUCCESS and node.label == "unconfigured"
     assert bench.transition("shutdown") == SUCCESS and node.label == "finalized"
+
+
+def test_transitions_in_wrong_order_are_refused_and_the_node_goes_on(bench: Bench) -> None:
+    """Raised in a service callback, the exception of rclpy would end the spinning."""
+    client = bench.tester.create_client(ChangeState, "/stereo_occ/change_state")
+    bench.wait(client.service_is_ready, "no service")
+    for wrong in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_CLEANUP, 250):
+        answer = client.call_async(ChangeState.Request(transition=Transition(id=wrong)))
+        bench.wait(answer.done, "no answer")
+        assert not answer.result().success and bench.node.label == "active"
+    bench.good_pair()
