@@ -27,8 +27,8 @@ from occdepth_ros.stereo.matching import STEPS
 MIN_RISE, MIN_FALL, MIN_ROLL = 2.3, 1.2, 2.5
 MIN_HEIGHT_M = 0.2
 """Deviations in pitch (rising and falling road) and roll, degrees, and in height, up to which the grid's own frame is
-used. A falling road leaves the grid through its lower face; a rising or banked one stays in it, where the profile of the
-ground follows it, and frames that follow errors of the measurement cost more than they gain."""
+used. A falling road leaves the grid through its lower face; a rising or banked one stays in it, where the profile of
+the ground follows it, and frames that follow errors of the measurement cost more than they gain."""
 STEP_DEGREES, STEP_M = 0.5, 0.05
 """Steps to which deviations are rounded."""
 LARGEST_DEGREES, LARGEST_M = 12.0, 2.0
