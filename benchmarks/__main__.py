@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the selected benchmarks; return 1 if one or a part of one failed, or a ratio fell below its entry."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default all: {', '.join(names()) or 'none yet'}")
-    parser.add_argument("--update", action="store_true", help="raise the entries of benchmarks/ratios.json")
+    parser.add_argument("--update", action="store_true", help="raise or record the entries of this kind of processor")
     parser.add_argument("--json", type=Path, metavar="FILE", help="default out/bench/<date>.json")
     parsed = parser.parse_args(arguments)
     if unknown := sorted(set(parsed.names) - set(names())):
@@ -127,11 +127,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = parsed.json or ROOT / "out" / "bench" / f"{now:%Y%m%dT%H%M%SZ}.json"
     write_whole(path, json.dumps(report | {"benchmarks": results}, indent=1, default=str).encode())
     console.print(f"written: {path}")
-    now_ratios, entries = ratchet.measured(results), ratchet.stored()
+    now_ratios, stored, processor = ratchet.measured(results), ratchet.stored(), ratchet.this_processor()
+    entries = stored.get(processor, {})
     for text in (short := ratchet.shortfalls(now_ratios, entries)):
-        console.print(text, markup=False)
+        console.print(f"{processor}: {text}", markup=False)
     if parsed.update:
-        write_whole(ratchet.FILE, (json.dumps(ratchet.raised(now_ratios, entries), indent=1) + "\n").encode())
+        stored[processor] = ratchet.raised(now_ratios, entries)
+        write_whole(ratchet.FILE, (json.dumps(stored, indent=1) + "\n").encode())
+    elif now_ratios and not entries:
+        console.print(f"ratios of {processor}: no entries to compare with; --update records them", markup=False)
     # a benchmark with several parts continues after a failure and reports it in a row
     parts = [*results.values(), *(row for result in results.values() for row in result.get("rows", ()))]
     return 1 if short or any("error" in part for part in parts) else 0

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import platform
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +15,8 @@ from hypothesis import strategies as st
 pytest.importorskip("benchmarks", reason="the benchmarks are in the repository only")
 
 from benchmarks import __main__ as runner
-from benchmarks.ratchet import TOLERANCE, measured, raised, shortfalls, stored
+from benchmarks import ratchet
+from benchmarks.ratchet import TOLERANCE, measured, processor, raised, shortfalls, stored
 
 RATIOS = st.dictionaries(
     st.sampled_from(["map", "outputs"]),
@@ -18,9 +25,59 @@ RATIOS = st.dictionaries(
 
 
 def test_entries_belong_to_benchmarks_and_are_faster_than_the_other_implementation() -> None:
-    entries = stored()
-    assert entries.keys() <= set(runner.names())
-    assert all(ratio > 1 for rows in entries.values() for ratio in rows.values())
+    stored_entries = stored()
+    assert stored_entries.keys() >= {"Intel, AMX", "AMD, AVX-512"}
+    for entries in stored_entries.values():
+        assert entries.keys() <= set(runner.names())
+        assert all(ratio > 1 for rows in entries.values() for ratio in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "kind"),
+    [
+        ("GenuineIntel", "sse2 avx2 avx512f amx_tile", "Intel, AMX"),
+        ("AuthenticAMD", "avx2 avx512f", "AMD, AVX-512"),
+        ("AuthenticAMD", "avx avx2", "AMD, AVX2"),
+        ("GenuineIntel", "sse2", "Intel"),
+    ],
+)
+def test_processors_are_told_apart_by_maker_and_vector_instructions(vendor: str, flags: str, kind: str) -> None:
+    core = f"processor\t: 0\nvendor_id\t: {vendor}\nmodel name\t: x\nflags\t\t: {flags}\n\n"
+    assert processor(core + core) == kind
+
+
+def test_a_processor_without_maker_is_named_by_its_architecture() -> None:
+    assert processor("processor\t: 0\nCPU implementer\t: 0x41\n") == processor("") == platform.machine()
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, folder: Path, kind: str, ratio: float, *options: str) -> int:
+    """Run the benchmark `map` with one row of this ratio on this kind of processor, with entry 10 for "AMD, AVX2"."""
+    file = folder / "ratios.json"
+    file.write_text(json.dumps({"AMD, AVX2": {"map": {"fusion": 10.0}}}))
+    module = SimpleNamespace(run=lambda: [{"name": "fusion", "ratio": ratio}], __doc__="About.")
+    monkeypatch.setattr(runner, "names", lambda: ["map"])
+    monkeypatch.setitem(sys.modules, "benchmarks.bench_map", module)
+    monkeypatch.setattr(ratchet, "FILE", file)
+    monkeypatch.setattr(ratchet, "this_processor", lambda: kind)
+    return runner.main(["--json", str(folder / "bench.json"), *options])
+
+
+def test_a_run_fails_below_the_entry_of_its_own_processor_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert judged(monkeypatch, tmp_path, "AMD, AVX2", 9.0) == 0
+    assert judged(monkeypatch, tmp_path, "AMD, AVX2", 5.0) == 1
+    assert "AMD, AVX2: map: fusion: the ratio is 5.0" in capsys.readouterr().out
+    assert judged(monkeypatch, tmp_path, "Intel", 5.0) == 0
+    assert "ratios of Intel: no entries" in capsys.readouterr().out
+
+
+def test_update_records_a_processor_and_keeps_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert judged(monkeypatch, tmp_path, "Intel", 5.0, "--update") == 0
+    assert json.loads((tmp_path / "ratios.json").read_text()) == {
+        "AMD, AVX2": {"map": {"fusion": 10.0}},
+        "Intel": {"map": {"fusion": 5.0}},
+    }
 
 
 def test_ratios_are_read_from_rows_and_failed_benchmarks_have_none() -> None:
