@@ -125,6 +125,23 @@ def frames_until_free(label: int) -> int:
     pytest.fail("the voxels were not cleared")
 
 
+@pytest.mark.parametrize("visibility", [SEEN, HIDDEN])
+def test_doubtful_obstacles_are_kept_until_two_frames_find_them_free(visibility: int) -> None:
+    found = []
+    for confidence in (255, 20):
+        world = OccupancyMap(SMALL)
+        obstacle = predict(BUILDING, visibility)
+        world.integrate(replace(obstacle, confidence=np.full(GRID.size, confidence, np.uint8)), pose())
+        snapshot = world.snapshot((0, -8, -4), GRID.size)
+        assert snapshot is not None and (snapshot.labels == BUILDING).all()
+        for i in (1, 2):
+            world.integrate(predict(0, visibility, at_s=0.1 * i), pose())
+        snapshot = world.snapshot((0, -8, -4), GRID.size)
+        assert snapshot is not None
+        found.append(snapshot.occupied.mean())
+    assert found == [1.0, 0.0]
+
+
 def test_observed_free_space_clears_dynamic_classes_sooner() -> None:
     assert 1 < frames_until_free(CAR) <= 10 < frames_until_free(BUILDING)
 
