@@ -1,7 +1,7 @@
 """Encoding of label, confidence and visibility of a voxel in one byte, for the map.
 
-Bit 7: occupied. Bit 6: seen (else completed). Bit 5: confidence of at least `SURE_CONFIDENCE`. Bits 0 to 4: the class id of an
-occupied voxel, 1 of a free one. The code of an unknown voxel is 0.
+Bit 7: occupied. Bit 6: seen (else completed). Bit 5: confidence of at least `SURE_CONFIDENCE`. Bits 0 to 4: the class
+id of an occupied voxel, 1 of a free one. The code of an unknown voxel is 0.
 """
 
 from __future__ import annotations
