@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from occdepth_ros.errors import ImageError
 from occdepth_ros.files import LFS_POINTER, LFS_REMEDY
+from occdepth_ros.sources.jpeg import is_intact
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".tif", ".tiff")
 
@@ -118,7 +119,7 @@ def read_image(path: Path, expected: Size, levels: LevelRange | None = None) -> 
             where=str(path),
             remedy="Use images of one size with the calibration that belongs to them.",
         )
-    return decode(contents, str(path), levels)
+    return _in_colour(_decoded(contents, str(path), size), levels)
 
 
 def read_levels(path: Path, expected: Size) -> npt.NDArray[np.uint16]:
@@ -153,7 +154,12 @@ def decode(contents: bytes, where: str, levels: LevelRange | None = None) -> tup
     Raises:
         ImageError: as for `image_size`.
     """
-    decoded = (levels or LevelRange()).to_8_bits(decode_levels(contents, where))
+    return _in_colour(decode_levels(contents, where), levels)
+
+
+def _in_colour(samples: npt.NDArray[np.integer], levels: LevelRange | None) -> tuple[ImageArray, bool]:
+    """Convert samples as stored to `[H, W, 3]` RGB uint8; also return whether they are grey."""
+    decoded = (levels or LevelRange()).to_8_bits(samples)
     grey = decoded.ndim == 2
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_GRAY2RGB if grey else cv2.COLOR_BGR2RGB), np.uint8), grey
 
@@ -164,10 +170,14 @@ def decode_levels(contents: bytes, where: str) -> npt.NDArray[np.integer]:
     Raises:
         ImageError: as for `image_size`, or the samples have another type.
     """
-    width, height = _checked_size(contents, where)
+    return _decoded(contents, where, _checked_size(contents, where))
+
+
+def _decoded(contents: bytes, where: str, size: Size) -> npt.NDArray[np.integer]:
+    """Decode a checked file to its samples."""
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     decoded = cv2.imdecode(np.frombuffer(contents, np.uint8), flags)
-    if decoded is None or decoded.shape[:2] != (height, width):
+    if decoded is None or decoded.shape[1::-1] != size:
         raise ImageError("the image cannot be decoded", where=where, remedy=_COPY_AGAIN)
     if decoded.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"the samples are {decoded.dtype}, not 8 or 16 bits", where=where, remedy="Convert the file.")
@@ -208,7 +218,7 @@ def _checked_size(contents: bytes, where: str) -> Size:
     if contents.startswith(_PNG):
         size = _png_size(contents)
     elif contents.startswith(_JPEG):
-        size = _jpeg_size(contents)
+        size = _jpeg_size(contents) if is_intact(contents) else None
     elif contents.startswith(_OTHERS):
         size = _decoded_size(contents)
     else:

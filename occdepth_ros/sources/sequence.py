@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -161,7 +162,15 @@ def _images(folder: Path) -> dict[str, Path]:
         raise SourceError("the folder of images is missing", where=str(folder), remedy="Copy or extract it, too.")
     images = list_images(folder)
     if not images:
-        raise SourceError(f"the folder has no images ({', '.join(SUFFIXES)})", where=str(folder))
+        others = Counter(file.suffix for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
+        found = "".join(
+            f"; it has {count} files {suffix or 'without suffix'}" for suffix, count in others.most_common(1)
+        )
+        raise SourceError(
+            f"the folder has no images ({', '.join(SUFFIXES)}){found}",
+            where=str(folder),
+            remedy="Convert the images to PNG, or give the folder that contains them.",
+        )
     return images
 
 

@@ -44,7 +44,8 @@ def read_calibration(path: Path) -> dict[str, Matrix]:
     """Return the entries `name: numbers` of a KITTI calibration file; other entries, such as dates, are ignored.
 
     Raises:
-        SourceError: the file is missing, has no entry, contains NaN or infinity, or commas between or in numbers.
+        SourceError: the file is missing, has no entry, contains NaN or infinity, commas between or in numbers, or an
+            entry twice with different numbers.
     """
     entries: dict[str, Matrix] = {}
     for line in read_text(path).splitlines():
@@ -63,6 +64,12 @@ def read_calibration(path: Path) -> dict[str, Matrix]:
             continue
         if not np.isfinite(numbers).all():
             raise SourceError(f"the entry {name} contains NaN or infinity", where=str(path))
+        if not np.array_equal(entries.get(name.strip(), numbers), numbers):
+            raise SourceError(
+                f"the entry {name.strip()} occurs twice, with different numbers",
+                where=str(path),
+                remedy="Remove the one that does not belong to these images.",
+            )
         entries[name.strip()] = numbers
     if not entries:
         raise SourceError("no calibration entry of the form 'P2: numbers' was found", where=str(path))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from occdepth_ros.errors import SourceError
-from occdepth_ros.sources.tables import read_poses, read_times
+from occdepth_ros.sources.tables import read_calibration, read_poses, read_times
 
 POSE = "1 0 0 {0} 0 1 0 0 0 0 1 0"
 
@@ -42,3 +42,12 @@ def test_other_poses_are_refused_with_their_format(tmp_path: Path, text: str, sa
 def test_times_may_have_comments(tmp_path: Path) -> None:
     (tmp_path / "times.txt").write_text("# seconds\n0\n0.1\n")
     assert read_times(tmp_path / "times.txt").tolist() == [0, 100_000_000]
+
+
+def test_an_entry_of_two_calibrations_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "calib.txt"
+    file.write_text("P2: 1 2 3\nTr: 1 0\nP2: 1 2 3\n")
+    assert read_calibration(file)["P2"].tolist() == [1, 2, 3]
+    file.write_text("P2: 1 2 3\nTr: 1 0\nP2: 1 2 4\n")
+    with pytest.raises(SourceError, match="P2 occurs twice, with different numbers"):
+        read_calibration(file)

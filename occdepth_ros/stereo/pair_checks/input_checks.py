@@ -251,11 +251,12 @@ def _require_structure(quality: PairQuality) -> None:
     bad, brightness = list(plain), max(plain.values())
     kind = "black" if brightness < BLACK else "overexposed" if brightness > WHITE else "uniform"
     images = f"the {bad[0]} image is" if len(bad) == 1 else "both images are"
+    other = "16-bit samples whose upper bits are empty" if kind == "black" else "a plain surface that fills the view"
     raise UnusablePairError(
         "no_structure",
         f"{images} {kind}, without structure: there is nothing to match",
         where="stereo pair",
-        remedy="Check for a covered lens, darkness, wrong exposure, or a plain surface that fills the view.",
+        remedy=f"Check for a covered lens, darkness, wrong exposure, or {other}.",
     )
 
 

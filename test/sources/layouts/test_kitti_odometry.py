@@ -204,6 +204,9 @@ def test_an_empty_folder_lists_the_supported_layouts(tmp_path: Path) -> None:
     (tmp_path / "image_2").mkdir()
     (tmp_path / "image_3").mkdir()
     expect(tmp_path, "image_2", "no images")
+    for name in ("000000.heic", "000001.heic", ".DS_Store"):
+        (tmp_path / "image_2" / name).write_bytes(b"heic")
+    expect(tmp_path, "image_2", "it has 2 files .heic", "Convert the images")
 
 
 def test_a_folder_at_another_level_names_the_right_one(sequence: Path) -> None:

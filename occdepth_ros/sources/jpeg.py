@@ -1,0 +1,160 @@
+"""Check of the compressed data of baseline JPEG files.
+
+Decoders only warn about damaged data and return an image: with grey blocks, or with its content displaced by whole
+blocks from the damage on, which is a wrong disparity. The check follows the Huffman codes without decoding the pixels.
+Source: ITU-T T.81, annexes B, C and F.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.compiled import compiled
+
+_DHT, _DRI, _SOS, _EOI, _BASELINE = 0xC4, 0xDD, 0xDA, 0xD9, (0xC0, 0xC1)
+SHORT = 9
+"""Bits of the codes that are looked up first."""
+_OTHER_FRAMES = (0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
+
+
+def is_intact(contents: bytes) -> bool:
+    """Return whether the compressed data have as many blocks as the header states.
+
+    Args:
+        contents: a JPEG file with complete segments.
+
+    Returns:
+        True also for what is not checked: progressive files, and files with several scans.
+    """
+    tables = np.zeros((8, 1 << 16), np.uint16)
+    sampling: dict[int, int] = {}
+    largest = size = (0, 0)
+    restart, at = 0, 2
+    while at + 4 <= len(contents):
+        marker = contents[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        (length,) = struct.unpack_from(">H", contents, at + 2)
+        body = contents[at + 4 : at + 2 + length]
+        at += 2 + length
+        try:
+            if marker in _OTHER_FRAMES:
+                return True
+            if marker in _BASELINE:
+                size = struct.unpack_from(">HH", body, 1)
+                parts = [(body[i], body[i + 1] >> 4, body[i + 1] & 15) for i in range(6, 6 + 3 * body[5], 3)]
+                sampling = {name: across * down for name, across, down in parts}
+                if not parts or not all(1 <= factor <= 4 for part in parts for factor in part[1:]):
+                    return False
+                largest = max(part[2] for part in parts), max(part[1] for part in parts)
+            elif marker == _DHT:
+                _read_tables(body, tables)
+            elif marker == _DRI:
+                (restart,) = struct.unpack(">H", body)
+            elif marker == _SOS:
+                if body[0] != len(sampling):
+                    return True
+                # one component alone is not interleaved: its blocks are its units
+                alone = len(sampling) == 1
+                units = np.prod([-(-s // (8 * (1 if alone else n))) for s, n in zip(size, largest, strict=True)])
+                scan = [(1 if alone else sampling[body[i]], body[i + 1]) for i in range(1, 1 + 2 * body[0], 2)]
+                blocks = np.array([(ids >> 4, 4 + (ids & 15)) for count, ids in scan for _ in range(count)], np.int64)
+                if blocks.max() >= len(tables):
+                    return False
+                data = np.frombuffer(contents, np.uint8, offset=at)
+                return bool(_has_units(data, int(units), restart, blocks, tables, _short_of(tables)))
+        except (IndexError, KeyError, ValueError, struct.error):
+            return False
+    return False
+
+
+def _read_tables(body: bytes, tables: npt.NDArray[np.uint16]) -> None:
+    """Write Huffman tables: symbol and, above, the length of the code that the next 16 bits begin with; 0 = none."""
+    at = 0
+    while at + 17 <= len(body):
+        kind, counts = body[at], body[at + 1 : at + 17]
+        symbols = body[at + 17 : at + 17 + sum(counts)]
+        table = tables[4 * (kind >> 4) + (kind & 15)]
+        table[:] = 0
+        code = first = 0
+        for length, count in enumerate(counts, 1):
+            for symbol in symbols[first : first + count]:
+                table[code << (16 - length) : (code + 1) << (16 - length)] = length << 8 | symbol
+                code += 1
+            first += count
+            code <<= 1
+        at += 17 + len(symbols)
+
+
+def _short_of(tables: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+    """Return the entries of codes of up to `SHORT` bits by these bits; 0 for longer codes."""
+    entries = tables[:, :: 1 << (16 - SHORT)].copy()
+    entries[entries >> 8 > SHORT] = 0
+    return entries
+
+
+@compiled
+def _has_units(data: Any, units: int, restart: int, blocks: Any, tables: Any, short: Any) -> bool:
+    """Return whether compressed data consist of so many units of blocks, with a marker after them.
+
+    Args:
+        data: from the first compressed byte on, `[N]` uint8.
+        units: number of minimum coded units.
+        restart: units between restart markers, 0 = none.
+        blocks: tables of DC and AC coefficients by block of a unit, `[B, 2]`.
+        tables: as of `_read_tables`, `[8, 65536]`.
+        short: as of `_short_of`, `[8, 2 ** SHORT]`.
+    """
+    at, bits, available = 0, np.uint64(0), 0
+    ended = False
+    for unit in range(units):
+        if restart and unit and unit % restart == 0:
+            # whole bytes are left over only if data are in excess
+            if available >= 8:
+                return False
+            while at + 1 < len(data) and data[at] == 0xFF and data[at + 1] == 0xFF:
+                at += 1
+            if at + 1 >= len(data) or data[at] != 0xFF or data[at + 1] != 0xD0 + (unit // restart - 1) % 8:
+                return False
+            at, bits, available, ended = at + 2, np.uint64(0), 0, False
+        for block in range(len(blocks)):
+            k = 0
+            while k < 64:
+                while available <= 32 and not ended:
+                    if at + 1 >= len(data) or (data[at] == 0xFF and data[at + 1] != 0):
+                        ended = True
+                        break
+                    bits = (bits << np.uint64(8)) | np.uint64(data[at])
+                    at += 2 if data[at] == 0xFF else 1
+                    available += 8
+                if available >= 16:
+                    head = (bits >> np.uint64(available - 16)) & np.uint64(0xFFFF)
+                else:
+                    head = ((bits << np.uint64(16 - available)) | np.uint64((1 << (16 - available)) - 1)) & np.uint64(
+                        0xFFFF
+                    )
+                table = blocks[block, 0 if k == 0 else 1]
+                # nearly all codes are short, and this part of the table stays in the cache
+                entry = short[table, head >> np.uint64(16 - SHORT)]
+                if entry == 0:
+                    entry = tables[table, head]
+                symbol = entry & 0xFF
+                value_bits = symbol & 15
+                if k == 0:
+                    value_bits = symbol
+                    k = 1
+                elif symbol == 0:
+                    k = 64
+                else:
+                    k += (symbol >> 4) + 1
+                    if k > 64:
+                        return False
+                available -= (entry >> 8) + value_bits
+                if entry == 0 or value_bits > 16 or available < 0:
+                    return False
+    return available < 8 and (ended or (at + 1 < len(data) and data[at] == 0xFF and data[at + 1] != 0))

@@ -1,0 +1,76 @@
+"""Damage inside the compressed data of JPEG files, which decoders accept with a warning at most."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from occdepth_ros.errors import ImageError
+from occdepth_ros.sources.images import decode, read_image
+from occdepth_ros.sources.jpeg import is_intact
+
+
+def textured(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    levels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(np.asarray(cv2.GaussianBlur(levels, (5, 5), 0))).convert(mode)
+
+
+def jpeg(image: Image.Image, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+SIZES = st.integers(1, 70)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    SIZES,
+    SIZES,
+    st.sampled_from(["RGB", "L", "CMYK"]),
+    st.sampled_from([{}, {"restart_marker_blocks": 3}, {"optimize": True}, {"progressive": True}]),
+    st.integers(1, 100),
+    st.integers(0, 2),
+)
+def test_every_encoded_image_is_intact(
+    width: int, height: int, mode: str, options: dict[str, Any], quality: int, subsampling: int
+) -> None:
+    contents = jpeg(textured(width, height, mode), quality=quality, subsampling=subsampling, **options)
+    assert is_intact(contents) and is_intact(contents + bytes(50))
+
+
+@pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 7}])
+@pytest.mark.parametrize("kept", ["zeros", "end"])
+def test_lost_data_are_an_error(tmp_path: Path, options: dict[str, int], kept: str) -> None:
+    contents = jpeg(textured(160, 96), quality=90, **options)
+    middle = len(contents) // 2
+    rest = bytes(200) + contents[middle + 200 :] if kept == "zeros" else b"\xff\xd9"
+    assert cv2.imdecode(np.frombuffer(contents[:middle] + rest, np.uint8), 1) is not None, "a decoder accepts it"
+    path = tmp_path / "a.jpg"
+    path.write_bytes(contents[:middle] + rest)
+    with pytest.raises(ImageError, match="damaged"):
+        read_image(path, (160, 96))
+    path.write_bytes(contents)
+    assert read_image(path, (160, 96))[0].shape == (96, 160, 3)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_bytes_are_decoded_or_an_error(data: st.DataObject) -> None:
+    contents = bytearray(jpeg(textured(40, 24), quality=75))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(2, len(contents) - 1))
+        contents[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
+    try:
+        assert decode(bytes(contents), "a.jpg")[0].dtype == np.uint8
+    except ImageError as error:
+        assert "a.jpg" in str(error)
