@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from occdepth_ros.nodes.cores import core_count
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -14,7 +15,7 @@ U = TypeVar("U")
 HEAD_START = 1 / 3
 """Share of the mean time of `finish` that passes before the next item is begun: less makes the results older, more
 leaves a thread idle if `begin` takes as long as `finish`."""
-OVERLAPPING_CORES = 4
+OVERLAPPING_CORES = 2
 """Number of cores from which items overlap by default. With two hyperthreads of one core both stages compete: the rate
 of the demo stays the same, and the median latency doubles (723 to 1,443 ms, two runs each, 2026-11-30)."""
 RECENT = 0.2
@@ -174,8 +175,7 @@ class TwoStageWorker(Generic[T, U]):
         idle_period: float = 0.1,
         overlapping: bool | None = None,
     ) -> None:
-        cores = len(os.sched_getaffinity(0))
-        self._overlapping = cores >= OVERLAPPING_CORES if overlapping is None else overlapping
+        self._overlapping = core_count() >= OVERLAPPING_CORES if overlapping is None else overlapping
         self._finish = finish
         self._finish_s = 0.0
         self._finished = threading.Event()
