@@ -188,8 +188,9 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
     def _show(self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> ShownPair:
         """What depends on the images of the pair only."""
         network = self.network
-        left, right = (resized(image, tables.fit) for image in images)
-        matching = self._matching_worker.submit(self._measure, tables, left, right)
+        other = self._matching_worker.submit(resized, images[1], tables.fit)
+        left = resized(images[0], tables.fit)
+        matching = self._matching_worker.submit(self._measure, tables, left, other)
         image = self._input(left)
         clock.lap("preprocess")
         logits, features = network.image_network(image)
@@ -202,10 +203,10 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         return ShownPair(logits, complete, measured, level, projection)
 
     def _measure(
-        self, tables: CalibrationTables, left: ImageArray, right: ImageArray
+        self, tables: CalibrationTables, left: ImageArray, right: Future[ImageArray]
     ) -> tuple[Measurement, LevelFrame | None]:
         """Match a pair; return the result and its frame, None = the grid's own."""
-        disparity = tables.evidence.match(left, right)
+        disparity = tables.evidence.match(left, right.result())
         if self.follows_ground:
             return tables.levels.measure(tables.evidence, disparity)
         return tables.evidence.of_disparity(disparity), None

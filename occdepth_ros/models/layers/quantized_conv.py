@@ -67,6 +67,7 @@ class QuantizedConv(nn.Module):
         stored = (weight / scales.view(-1, 1, 1, 1)).round().to(torch.int8)
         self._weight: torch.Tensor | None = stored
         self._packed: dict[int, torch.Tensor] = {}
+        self.channels = conv.out_channels
         self.register_buffer("bias", None if bias is None else bias.float(), persistent=False)
         self.register_buffer("scales", scales, persistent=False)
         self.register_buffer("zeros", torch.zeros(len(scales), dtype=torch.int32), persistent=False)

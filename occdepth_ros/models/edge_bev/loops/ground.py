@@ -28,19 +28,21 @@ def add_profile(
     """
     nodes = profile.shape[1] // LIFT**2
     top = layers * LIFT
+    # neighbouring layers have the same position between their nodes, a whole number of nodes apart
+    step = int(np.rint(np.float32(1) / spacing))
+    # without a node the value is 0
+    values = np.zeros(nodes + 2, np.float32)
     for column in range(first, last):
         x, y = column // columns_y, column % columns_y
         for fine in range(LIFT**2):
             foot = height[LIFT * x + fine // LIFT, LIFT * y + fine % LIFT] + lowest
-            begin = min(max(np.ceil(foot - spacing - np.float32(0.5)), np.float32(0)), np.float32(top))
-            end = min(max(foot + nodes * spacing + np.float32(0.5), np.float32(0)), np.float32(top))
-            for layer in range(int(begin), int(end)):
-                at = (np.float32(layer) + np.float32(0.5) - foot) / spacing
-                lower = int(np.floor(at))
-                share = np.float32(at) - np.float32(lower)
-                value = np.float32(0)
-                if 0 <= lower < nodes:
-                    value += (np.float32(1) - share) * number(profile[column, fine * nodes + lower])
-                if -1 <= lower < nodes - 1:
-                    value += share * number(profile[column, fine * nodes + lower + 1])
+            begin = int(min(max(np.ceil(foot - spacing - np.float32(0.5)), np.float32(0)), np.float32(top)))
+            at = (np.float32(begin) + np.float32(0.5) - foot) / spacing + np.float32(1)
+            lower = int(np.floor(at))
+            share = np.float32(at) - np.float32(lower)
+            for node in range(nodes):
+                values[node + 1] = number(profile[column, fine * nodes + node])
+            for layer in range(begin, min(begin + (nodes - lower + step) // step, top)):
+                value = (np.float32(1) - share) * values[lower] + share * values[lower + 1]
                 out[column * layers + layer // LIFT, fine * LIFT + layer % LIFT] += value
+                lower += step

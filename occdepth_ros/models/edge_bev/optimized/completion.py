@@ -30,8 +30,8 @@ from occdepth_ros.models.runtime.parallel import Workers
 
 ROWS = 4096
 """Lifted voxels per chunk, whose hidden layer fits the cache."""
-NEAR_ROWS = 1024
-"""Rows per chunk of the convolutions, whose neighbours fit the cache."""
+NEAR_ROWS = 4096
+"""Rows per chunk of the convolutions: a chunk costs as much as 300 rows, and its neighbours fit the last cache."""
 COLUMNS_AT_A_TIME = 256
 """Lifted columns per chunk."""
 MULTIPLE = 32
@@ -231,7 +231,7 @@ class OptimizedCompletion(nn.Module):
         return [run.result()[0].movedim(0, -1).flatten(0, 1) for run in runs]
 
     def _each_near(self, loop: Any, near: torch.Tensor, *arguments: Any) -> None:
-        self._each(4 * NEAR_ROWS, len(near), loop, near, *arguments)
+        self._each(NEAR_ROWS, len(near), loop, near, *arguments)
 
     def _each_column(self, loop: Any, count: int, *arguments: Any) -> None:
         self._each(COLUMNS_AT_A_TIME, count, loop, *arguments)

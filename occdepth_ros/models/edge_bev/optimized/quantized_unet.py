@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -38,6 +38,7 @@ class QuantizedUNet(nn.Module):
         self.dtype, self.workers = dtype, workers
         conv, norm, _ = cast(Any, network.enter)
         self.enter = FusedConv(conv, norm, "relu", dtype)
+        self.channels = conv.out_channels
         self.entered = largest = largest_of(norm)
         self.blocks, self.down, self.up, self.merge = (nn.ModuleList() for _ in range(4))
         skipped: list[float] = []
@@ -62,63 +63,94 @@ class QuantizedUNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Quantized:
         """`[1, channels, X, Y]` to `[1, stages[0], X, Y]`."""
-        y = self._quantized(self.enter(x.to(self.dtype)))
+        y = self._entered(x.to(self.dtype))
         maps = []
         for level, blocks in enumerate(cast(Any, self.blocks)):
             if level:
-                y = self.down[level - 1](y)
+                y = self._halved(self.down[level - 1], y, 2, stride=2)
             for block in blocks:
                 y = self._halved(block, y, 2)
             maps.append(y)
         y = maps.pop()
         for level in reversed(range(len(maps))):
             merge = self.merge[level]
-            y = self._added(cast(QuantizedConv, self.up[level]).values(y), maps[level])
+            y = self._added(cast(QuantizedConv, self.up[level]), y, maps[level])
             y = self._halved(merge, y, 2 if isinstance(merge, _QuantizedResidual) else 1)
         return y
 
-    def _quantized(self, values: torch.Tensor) -> Quantized:
-        out = torch.empty(values.shape, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
-        rows = array_of(values.movedim(1, 3)[0]), out.movedim(1, 3)[0].numpy()
+    def _entered(self, x: torch.Tensor) -> Quantized:
+        """The map after `enter`."""
+        out = _empty(self.channels, x.shape[2:])
+        rows_out = _rows(out)
         factor = np.float32(LEVELS / self.entered)
-        self.workers.each(lambda part: quantize(part.start, part.stop, rows[0], factor, rows[1]), out.shape[2], ROWS)
-        return Quantized(out, self.entered / LEVELS)
-
-    def _added(self, below: torch.Tensor, skipped: Quantized) -> Quantized:
-        """The map of the stage below in twice its resolution, plus that of the descending path."""
-        least, most = (float(value) for value in below.aminmax())
-        least = min(least, 0.0)
-        scale = (max(most, 0.0) + skipped.scale * int(skipped.stored.max()) - least) / LEVELS
-        zero = round(-least / scale)
-        out = torch.empty_like(skipped.stored)
-        arrays = [array_of(t.movedim(1, 3)[0]) for t in (below, skipped.stored, out)]
-        ratio, factor = np.float32(skipped.scale / scale), np.float32(1 / scale)
 
         def part(rows: slice) -> None:
-            add_skipped(rows.start, rows.stop, arrays[0], arrays[1], factor, ratio, np.float32(zero), arrays[2])
+            values = _rows(self.enter(x[:, :, rows]))
+            quantize(0, len(values), values, factor, rows_out[rows])
 
         self.workers.each(part, out.shape[2], ROWS)
+        return Quantized(out, self.entered / LEVELS)
+
+    def _added(self, up: QuantizedConv, y: Quantized, skipped: Quantized) -> Quantized:
+        """The map of the stage below, after `up` and in twice its resolution, plus that of the descending path."""
+        halves = self._halves(y.stored.shape[2])
+        double = [slice(2 * rows.start, 2 * rows.stop) for rows in halves]
+
+        def measured(below: slice, rows: slice) -> tuple[torch.Tensor, float, float, int]:
+            values = up.values(Quantized(y.stored[:, :, below], y.scale, y.zero))
+            least, most = (float(value) for value in values.aminmax())
+            return values, least, most, int(skipped.stored[:, :, rows].max())
+
+        measuring = [self.workers.submit(measured, *rows) for rows in zip(halves, double, strict=True)]
+        found = [run.result() for run in measuring]
+        least = min(0.0, *(part[1] for part in found))
+        most = max(0.0, *(part[2] for part in found))
+        scale = (most + skipped.scale * max(part[3] for part in found) - least) / LEVELS
+        zero = round(-least / scale)
+        out = torch.empty_like(skipped.stored)
+        numbers = np.float32(1 / scale), np.float32(skipped.scale / scale), np.float32(zero)
+        arrays = [
+            (_rows(part[0]), _rows(skipped.stored[:, :, rows]), _rows(out[:, :, rows]))
+            for part, rows in zip(found, double, strict=True)
+        ]
+        runs = [self.workers.submit(add_skipped, 0, len(to), below, at, *numbers, to) for below, at, to in arrays]
+        for run in runs:
+            run.result()
         return Quantized(out, scale, zero)
 
-    def _halved(self, layer: Callable[[Quantized], Quantized], x: Quantized, halo: int) -> Quantized:
-        """Apply a layer that keeps the size, and may overwrite its input, to both halves at once.
+    def _halved(self, layer: Any, x: Quantized, halo: int, stride: int = 1) -> Quantized:
+        """Apply a layer, which may overwrite its input, to both halves at once.
 
         Args:
             layer: the layer.
             x: `[1, C, X, Y]`.
-            halo: rows that it sees beyond each one.
+            halo: rows that it sees beyond each one, a multiple of the stride.
+            stride: its stride.
         """
-        half = x.stored.shape[2] // 2
-        if self.workers.count < 2 or half < LEAST_ROWS:
-            return layer(x)
-        parts = [x.stored[:, :, : half + halo], x.stored[:, :, half - halo :]]
-        runs = [
-            self.workers.submit(layer, Quantized(p.clone(memory_format=torch.channels_last), x.scale, x.zero))
-            for p in parts
-        ]
-        upper, lower = (run.result() for run in runs)
-        out = torch.cat([upper.stored[:, :, :half], lower.stored[:, :, halo:]], 2)
+        height, width = x.stored.shape[2:]
+        halves = self._halves(height)
+        if len(halves) == 1:
+            done: Quantized = layer(x)
+            return done
+        out = _empty(layer.channels, (height // stride, width // stride))
+
+        def half(rows: slice) -> Quantized:
+            first = max(rows.start - halo, 0)
+            part = x.stored[:, :, first : rows.stop + halo].clone(memory_format=torch.channels_last)
+            y: Quantized = layer(Quantized(part, x.scale, x.zero))
+            start, stop, beyond = rows.start // stride, rows.stop // stride, first // stride
+            out[:, :, start:stop] = y.stored[:, :, start - beyond : stop - beyond]
+            return y
+
+        runs = [self.workers.submit(half, rows) for rows in halves]
+        upper, _ = (run.result() for run in runs)
         return Quantized(out, upper.scale, upper.zero)
+
+    def _halves(self, height: int) -> list[slice]:
+        """Return the rows that threads compute in parallel: both halves of a map, or all of a small one."""
+        half = height // 2
+        whole = self.workers.count < 2 or half < LEAST_ROWS or half % 2
+        return [slice(0, height)] if whole else [slice(0, half), slice(half, height)]
 
 
 class _QuantizedResidual(nn.Module):
@@ -129,7 +161,18 @@ class _QuantizedResidual(nn.Module):
         self.first = QuantizedConv(block.conv1, block.bn1, relu=True, largest=largest_of(block.bn1))
         self.largest = largest_of(block.bn2, before)
         self.second = QuantizedConv(block.conv2, block.bn2, relu=True, largest=self.largest)
+        self.channels = self.second.channels
 
     def forward(self, x: Quantized) -> Quantized:
         out: Quantized = self.second(self.first(x), x)
         return out
+
+
+def _empty(channels: int, size: Sequence[int]) -> torch.Tensor:
+    """Return a map of bytes with channels innermost in memory, `[1, C, X, Y]`."""
+    return torch.empty(1, *size, channels, dtype=torch.uint8).movedim(3, 1)
+
+
+def _rows(values: torch.Tensor) -> Any:
+    """View a map `[1, C, X, Y]` as an array `[X, Y, C]`."""
+    return array_of(values.movedim(1, 3)[0])
