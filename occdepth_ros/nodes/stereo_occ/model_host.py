@@ -23,7 +23,7 @@ from occdepth_ros.nodes.conversions import ImageArray, pose_of
 from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.prediction import OccupancyPrediction
-from occdepth_ros.stereo.pair_checks.static_pattern import Mask
+from occdepth_ros.stereo.pair_checks.reduced import Mask
 
 Result = TypeVar("Result")
 

@@ -17,16 +17,13 @@ from occdepth_ros.stereo.pair_checks.noise import hiding_noise
 from occdepth_ros.stereo.pair_checks.quality import (
     BLACK,
     WHITE,
-    WIDTH,
-    ImageArray,
     PairQuality,
     assessed,
-    grey_of,
-    reduced,
 )
-from occdepth_ros.stereo.pair_checks.static_pattern import NEAREST_M, Mask, StaticPattern
+from occdepth_ros.stereo.pair_checks.reduced import ImageArray, Mask, ReducedPair, reduction
+from occdepth_ros.stereo.pair_checks.static_pattern import MAX_VEHICLE_M, StaticPattern
 from occdepth_ros.stereo.pair_checks.swap_guard import SWAPPED, SWAPPED_REMEDY
-from occdepth_ros.stereo.pair_checks.torn_image import SUSPICIOUS, late_bands, shifted_rows
+from occdepth_ros.stereo.pair_checks.torn_image import MIN_PROMPT_MATCHED, late_bands, shifted_rows
 
 MIN_STRUCTURED = 0.02
 """Share of pixels with structure below which an image cannot be matched."""
@@ -38,18 +35,18 @@ MAX_AT_INFINITY = 0.95
 compression, or the whole scene is too far away to be measured."""
 MIN_MATCHED = 0.35
 """Smallest `PairQuality.matched`: 0.87 to 0.96 on KITTI, 0.1 to 0.3 if the images show different scenes."""
-COVERED = 0.25
+MAX_COVERED = 0.25
 """Share of an image that is black and without structure in one camera only, above which a lens counts as partly
 covered."""
-AMBIGUOUS = 0.1
+MAX_AMBIGUOUS = 0.1
 """Share of an image with periodic texture above which a warning is given; at most 0.035 on KITTI."""
-COMMON = 0.4
+MAX_COMMON = 0.4
 """Share of both images that is black, or saturated, without structure, from which it is named."""
-EXPOSURE = 1.6
+MAX_EXPOSURE_RATIO = 1.6
 """Ratio of the brightness of the two images from which it is named: a saturated or dark part has no match."""
-POOR = 0.75
+MIN_GOOD_MATCHED = 0.75
 """`PairQuality.matched` below which a warning is given: 0.85 and more on KITTI."""
-OPPOSITE = -0.5
+MIN_COLOR = -0.5
 """Correlation of the colours of the two images below which one of them has red and blue exchanged."""
 
 
@@ -79,14 +76,13 @@ class InputChecks:
     """
 
     def __init__(self, rig: StereoRig, *, allow_unchanged: bool = False) -> None:
-        shrink = max(1, round(rig.left.width / WIDTH))
-        self._full_offset, self._offset = rig.disparity_offset, rig.disparity_offset / shrink
+        self._offset = rig.disparity_offset
         focal_baseline = float(rig.left.projection[0, 0]) * rig.baseline
-        self._static = StaticPattern(self._offset, focal_baseline / NEAREST_M / shrink)
+        self._static = StaticPattern(focal_baseline / MAX_VEHICLE_M / reduction(rig.left.width))
         self.allow_unchanged = allow_unchanged
         self._previous: tuple[ImageArray, ImageArray] | None = None
-        self._usable: tuple[ImageArray, ImageArray] | None = None
-        self._before: tuple[ImageArray, ImageArray] | None = None
+        self._usable: ReducedPair | None = None
+        self._before: ReducedPair | None = None
 
     @property
     def static_pattern(self) -> Mask | None:
@@ -104,10 +100,9 @@ class InputChecks:
             UnusablePairError: the pair contains no stereo information.
         """
         previous, self._previous = self._previous, (left, right)
-        small = reduced(left), reduced(right)
-        grey = grey_of(small[0]), grey_of(small[1])
-        before, self._before = self._before, grey
-        quality = assessed(small, grey, self._offset)
+        pair = ReducedPair.of(left, right, self._offset)
+        before, self._before = self._before, pair
+        quality = assessed(pair)
         _require_structure(quality)
         if quality.parallax_px < MIN_PARALLAX_PX:
             raise UnusablePairError(
@@ -135,23 +130,23 @@ class InputChecks:
                 where="stereo pair",
                 remedy="Check that both images are rectified by one calibration, taken at the same time, and in focus.",
             )
-        if before is not None and quality.matched < SUSPICIOUS:
-            _require_one_moment(before, grey, self._offset)
+        if before is not None and quality.matched < MIN_PROMPT_MATCHED:
+            _require_one_moment(before, pair)
         # against the last usable pair: a single damaged image changes twice, the other one not at all
         if self._usable is not None:
-            _require_motion(self._usable, grey)
+            _require_motion(self._usable, pair)
         _require_whole(left, right)
-        self._usable = grey
-        self._static.update(grey)
+        self._usable = pair
+        self._static.update(pair)
         doubts = [*_doubts(quality), *_pattern_doubts(self.static_pattern)]
         return tuple(doubts or self._match_doubts(quality, left, right))
 
     def _match_doubts(self, quality: PairQuality, left: ImageArray, right: ImageArray) -> Iterator[InputWarning]:
-        if noise := hiding_noise(left, right, self._full_offset):
+        if noise := hiding_noise(left, right, self._offset):
             text = f"noise with a standard deviation of {noise:.0f} grey levels hides the scene"
             remedy = "More light, a longer exposure or a lower gain: surfaces may be wrong, and little is free."
             yield InputWarning("noisy_images", text, "stereo pair", remedy)
-        elif quality.matched < POOR:
+        elif quality.matched < MIN_GOOD_MATCHED:
             text = f"the images match poorly: {quality.matched:.2f} where good pairs have 0.85 and more"
             remedy = (
                 "Check that both cameras trigger together, are in focus and clean, and are rectified by this "
@@ -166,7 +161,7 @@ def periodic_warnings(share: float) -> list[str]:
     Args:
         share: share of the left image whose match is ambiguous (`Engine.ambiguous_share`).
     """
-    if share < AMBIGUOUS:
+    if share < MAX_AMBIGUOUS:
         return []
     return [
         f"{share:.0%} of the left image repeats itself along its rows (a fence, blinds, a facade): matches may be off "
@@ -177,23 +172,23 @@ def periodic_warnings(share: float) -> list[str]:
 
 def _doubts(quality: PairQuality) -> Iterator[InputWarning]:
     for side, share in zip(("left", "right"), quality.covered, strict=True):
-        if share > COVERED:
+        if share > MAX_COVERED:
             text = f"{share:.0%} is black where the other image is not; the lens may be partly covered"
             yield InputWarning("partly_covered", text, f"{side} image", "Nothing is measured there: clean the lens.")
-    if quality.black > COMMON:
+    if quality.black > MAX_COMMON:
         text = f"{quality.black:.0%} of both images is black: both lenses may be partly covered, or it is dark"
         yield InputWarning("partly_covered", text, "stereo pair", "Nothing is measured there.")
-    if quality.white > COMMON:
+    if quality.white > MAX_COMMON:
         text = f"{quality.white:.0%} of both images is overexposed"
         remedy = "Nothing is measured there: shorten the exposure, or turn the cameras away from the sun."
         yield InputWarning("overexposed", text, "stereo pair", remedy)
     low, high = sorted(quality.brightness)
-    if high > EXPOSURE * low and max(quality.covered) <= COVERED:
+    if high > MAX_EXPOSURE_RATIO * low and max(quality.covered) <= MAX_COVERED:
         left, right = quality.brightness
         text = f"the mean grey level is {left:.0f} in the left and {right:.0f} in the right image"
         remedy = "Parts that are saturated or dark in one image have no match: use one exposure for both cameras."
         yield InputWarning("exposure_differs", text, "stereo pair", remedy)
-    if quality.color < OPPOSITE:
+    if quality.color < MIN_COLOR:
         text = "red and blue of one image are exchanged against the other one"
         remedy = "Correct the encoding (rgb8 or bgr8, order of the Bayer pattern) of one camera."
         yield InputWarning("color_order", text, "stereo pair", remedy)
@@ -221,10 +216,8 @@ def _require_whole(left: ImageArray, right: ImageArray) -> None:
             )
 
 
-def _require_one_moment(
-    previous: tuple[ImageArray, ImageArray], current: tuple[ImageArray, ImageArray], offset: float
-) -> None:
-    if previous[0].shape != current[0].shape or (late := late_bands(previous, current, offset)) is None:
+def _require_one_moment(previous: ReducedPair, current: ReducedPair) -> None:
+    if previous.grey[0].shape != current.grey[0].shape or (late := late_bands(previous, current)) is None:
         return
     side, bands = late
     if bands[: len(bands) // 2].any() and bands[len(bands) // 2 :].any():
@@ -286,7 +279,7 @@ def _require_change(
         )
 
 
-def _require_motion(previous: tuple[ImageArray, ImageArray], current: tuple[ImageArray, ImageArray]) -> None:
+def _require_motion(previous: ReducedPair, current: ReducedPair) -> None:
     frozen = frozen_part(previous, current)
     if frozen is None:
         return

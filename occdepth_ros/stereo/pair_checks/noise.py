@@ -13,7 +13,7 @@ ImageArray = npt.NDArray[np.uint8]
 
 MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 """Difference of two Laplacians, to which structure contributes little; its gain for noise is 6."""
-NOISY = 8.0
+MIN_NOISE = 8.0
 """Standard deviation of the noise from which its effect on matching is measured, grey levels; 1 to 3 on KITTI."""
 PART = 96, 256
 """Rows and columns in the middle of the images that are measured."""
@@ -36,7 +36,7 @@ def hiding_noise(left: ImageArray, right: ImageArray, offset: float) -> float:
         offset: disparity at infinity, pixels.
     """
     parts = [_middle(image) for image in (left, right)]
-    if (noise := noise_of(parts[0])) < NOISY:
+    if (noise := noise_of(parts[0])) < MIN_NOISE:
         return 0.0
     grey = [cv2.cvtColor(part, cv2.COLOR_RGB2GRAY) for part in parts]
     height, width = grey[0].shape

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from occdepth_ros.stereo.matching import DISTINCT_STRUCTURE, STEPS, create_matcher, horizontal_structure
+from occdepth_ros.stereo.matching import STEPS
+from occdepth_ros.stereo.pair_checks.reduced import ImageArray, ReducedPair
 from occdepth_ros.stereo.pair_checks.swap_guard import MIN_NEGATIVE_SHARE, NEGATIVE_RATIO
 
-ImageArray = npt.NDArray[np.uint8]
-
-WIDTH = 160
-"""Approximate width at which images are compared, pixels."""
 INFINITY_PX = 0.15
 """Disparity at `WIDTH` below which a match counts as at infinity, pixels: 330 m on KITTI."""
 BLACK, WHITE = 30, 225
@@ -62,30 +58,12 @@ def assess(left: ImageArray, right: ImageArray, *, offset: float = 0.0) -> PairQ
         left, right: `[H, W, 3]` RGB uint8, rectified.
         offset: disparity at infinity, pixels (`StereoRig.disparity_offset`).
     """
-    small = reduced(left), reduced(right)
-    return assessed(small, (grey_of(small[0]), grey_of(small[1])), offset / max(1, round(left.shape[1] / WIDTH)))
+    return assessed(ReducedPair.of(left, right, offset))
 
 
-def reduced(image: ImageArray) -> ImageArray:
-    """Return the image at about `WIDTH`."""
-    height, width = image.shape[:2]
-    factor = max(1, round(width / WIDTH))
-    if width < 16 * factor or height < 8 * factor:
-        return np.asarray(cv2.resize(image, (max(16, width), max(8, height)), interpolation=cv2.INTER_AREA), np.uint8)
-    # reduction by a whole number is three times as fast; up to `factor` - 1 rows and columns are left out
-    width, height = width // factor, height // factor
-    whole = image[: height * factor, : width * factor]
-    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def grey_of(image: ImageArray) -> ImageArray:
-    """Return the grey levels of an RGB image, `[H, W]` uint8."""
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
-def assessed(small: tuple[ImageArray, ImageArray], grey: tuple[ImageArray, ImageArray], offset: float) -> PairQuality:
-    """Return the measures of a pair from its reduced images; `offset` in pixels of these."""
-    structured = [horizontal_structure(image) >= DISTINCT_STRUCTURE for image in grey]
+def assessed(pair: ReducedPair) -> PairQuality:
+    """Return the measures of a pair."""
+    structured, grey = pair.structured, pair.grey
     black = [~there & (image < BLACK) for there, image in zip(structured, grey, strict=True)]
     white = [~there & (image > WHITE) for there, image in zip(structured, grey, strict=True)]
     parallax = np.inf
@@ -95,7 +73,7 @@ def assessed(small: tuple[ImageArray, ImageArray], grey: tuple[ImageArray, Image
         # the 3x3 Sobel filter responds to a gradient of one grey level per pixel with 8
         gradient = np.abs(cv2.Sobel(grey[0], cv2.CV_16S, 1, 0))[structured[0]].mean() / 8
         parallax = float(difference / gradient)
-        matched, at_infinity, is_swapped = _matched_shares(grey[0], grey[1], structured[0], offset)
+        matched, at_infinity, is_swapped = _matched_shares(pair)
     return PairQuality(
         (float(structured[0].mean()), float(structured[1].mean())),
         (float(grey[0].mean()), float(grey[1].mean())),
@@ -106,7 +84,7 @@ def assessed(small: tuple[ImageArray, ImageArray], grey: tuple[ImageArray, Image
         matched,
         at_infinity,
         is_swapped,
-        _color_correlation(*small),
+        _color_correlation(*pair.color),
     )
 
 
@@ -119,16 +97,12 @@ def _color_correlation(left: ImageArray, right: ImageArray) -> float:
     return float((a * b).mean()) / (strength[0] * strength[1]) if min(strength) >= MIN_COLOR else 1.0
 
 
-def _matched_shares(
-    left: cv2.typing.MatLike, right: cv2.typing.MatLike, structured: npt.NDArray[np.bool_], offset: float
-) -> tuple[float, float, bool]:
+def _matched_shares(pair: ReducedPair) -> tuple[float, float, bool]:
     """Return `matched`, `at_infinity` and `is_swapped` of `PairQuality` for the structured pixels of the left image."""
-    lowest = round(offset) - 16
-    count = 16 * max(2, min(4, left.shape[1] // 32))
-    disparity = create_matcher(lowest, count, speckles=12).compute(left, right)
-    inside = structured.copy()
+    (left, right), disparity, lowest = pair.grey, pair.disparity, pair.lowest
+    inside = pair.structured[0].copy()
     # the matcher finds no match where the search range leaves the image
-    inside[:, : max(0, lowest + count)] = False
+    inside[:, : max(0, lowest + pair.count)] = False
     inside[:, left.shape[1] + min(0, lowest) :] = False
     if not inside.any():
         return 1.0, 0.0, False
@@ -139,7 +113,7 @@ def _matched_shares(
     a, b = (image.astype(np.float32) - cv2.blur(image, (9, 9)) for image in (left, right))
     a, b = a[found], b[row, there]
     correlation = float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum() + 1e-6))
-    parallax = disparity[found] / STEPS - offset
+    parallax = disparity[found] / STEPS - pair.offset
     at_infinity = float((np.abs(parallax) < INFINITY_PX).mean()) if len(parallax) else 0.0
     beyond, before = int((parallax < -1).sum()), int((parallax > 1).sum())
     is_swapped = beyond > MIN_NEGATIVE_SHARE * inside.sum() and beyond > NEGATIVE_RATIO * before

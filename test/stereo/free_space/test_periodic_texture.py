@@ -20,7 +20,7 @@ from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources.factory import open_source
 from occdepth_ros.stereo.free_space.guard import FreeSpaceGuard
 from occdepth_ros.stereo.free_space.periodic_texture import PeriodicTexture, write_periods
-from occdepth_ros.stereo.pair_checks.input_checks import AMBIGUOUS, periodic_warnings
+from occdepth_ros.stereo.pair_checks.input_checks import MAX_AMBIGUOUS, periodic_warnings
 
 WIDTH, HEIGHT, FOCAL, BASELINE = 480, 240, 240.0, 0.5
 GRID = VoxelGrid((0.0, -4.0, -1.0), (60, 40, 16), 0.2, "base_link")
@@ -75,7 +75,7 @@ def test_a_fence_is_never_seen_free(period: int, bar: int, grey: float, noise: f
     right, left = slice(0, 7), slice(9, 16)
     assert in_the_middle(prediction, FENCE_M - 0.3, 12)[:, right].mean() < 0.02
     assert in_the_middle(prediction, 2, 12)[:, left].mean() > 0.6
-    assert engine.ambiguous_share > AMBIGUOUS
+    assert engine.ambiguous_share > MAX_AMBIGUOUS
     assert periodic_warnings(engine.ambiguous_share)
     assert np.isnan(prediction.depth[:, WIDTH // 2 + 20 :]).mean() > 0.9
 
