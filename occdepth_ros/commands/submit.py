@@ -13,7 +13,7 @@ from rich.progress import track
 from occdepth_ros.commands.reproducibility import make_repeatable
 from occdepth_ros.data.semantic_kitti.dataset import LISTED_ONLY, SPLITS, benchmark_frames, find_root
 from occdepth_ros.data.semantic_kitti.submission import SubmissionWriter, check_submission
-from occdepth_ros.engine import Engine
+from occdepth_ros.engine import Engine, one_ahead
 from occdepth_ros.errors import OutputError, SourceError
 from occdepth_ros.evaluation.scenes import default_alignment
 from occdepth_ros.files import check_new_files, whole_file
@@ -147,7 +147,8 @@ def predict_sequences(
         else:
             engine.calibrate(source.rig)
         row_of = {frame: row for row, frame in enumerate(source.frames)}
-        for frame_name in track(frames[name], f"sequence {name}", console=Console(stderr=True)):
-            frame = source[row_of[frame_name]]
-            prediction = engine.predict(frame.left, frame.right, stamp_ns=frame.stamp_ns)
-            writer.add(name, frame.name, prediction.labels)
+        shown = track(frames[name], f"sequence {name}", console=Console(stderr=True))
+        read = (source[row_of[frame_name]] for frame_name in shown)
+        begun = ((frame.name, engine.begin(frame.left, frame.right, stamp_ns=frame.stamp_ns)) for frame in read)
+        for frame_name, complete in one_ahead(begun):
+            writer.add(name, frame_name, complete().labels)

@@ -20,6 +20,7 @@ from occdepth_ros.commands.options.source import (
     open_chosen_source,
     print_damaged,
 )
+from occdepth_ros.commands.predicting import predicted
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.grid import VoxelGrid
@@ -82,11 +83,9 @@ def show(source: StereoSource, engine: Engine, frames: Sequence[int], log: Viewe
     """Predict the frames in order and log each; frames with a pose also enter a map."""
     world = OccupancyMap()
     shown = track(frames, description=engine.predictor.name, console=Console(stderr=True))
-    for count, (_, frame) in enumerate(readable_frames(source, shown, print_damaged), 1):
+    read = readable_frames(source, shown, print_damaged)
+    for count, (_, frame, prediction) in enumerate(predicted(engine, read), 1):
         pose = frame.world_from_grid
-        prediction = engine.predict(
-            frame.left, frame.right, stamp_ns=frame.stamp_ns, world_from_grid=pose, rig=frame.rig
-        )
         log.at(frame.stamp_ns)
         if count == 1:
             log.legend(prediction.classes)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.classes import EMPTY, UNKNOWN
+from occdepth_ros.data.earlier import PosedPair
 from occdepth_ros.data.example import SceneExample
-from occdepth_ros.engine import Engine
+from occdepth_ros.engine import Engine, one_ahead
 from occdepth_ros.evaluation.alignment import comparable_labels
 from occdepth_ros.evaluation.regions import Mask, fixed_regions, visibility_regions
 from occdepth_ros.evaluation.report import SetScores
@@ -76,22 +79,36 @@ class SceneModel:
         return self._engine
 
     def predict(self, example: SceneExample, memory: int = 0) -> OccupancyPrediction:
-        """Complete one scene.
+        """Complete one scene; arguments and errors as of `begin`."""
+        return self.begin(example, memory)()
+
+    def begin(self, example: SceneExample, memory: int = 0) -> Callable[[], OccupancyPrediction]:
+        """Begin the completion of one scene, which may overlap with that of the scene before, see `Engine.begin`.
 
         Args:
             example: the scene.
-            memory: number of earlier pairs that a stateful model predicts first; 0 = none.
+            memory: number of earlier pairs that a stateful model predicts first; 0 = none. These pairs and the scene
+                overlap with each other only.
+
+        Returns:
+            a function that completes the scene; the functions are called in the order of the scenes.
 
         Raises:
-            OccDepthError: model, calibration or images are not usable.
+            OccDepthError: model, calibration or images are not usable; for scenes with memory, raised by the function.
         """
+        if memory and example.history is not None:
+            return partial(self._remembering, example, memory)
+        return self.engine_for(example).begin(example.left, example.right)
+
+    def _remembering(self, example: SceneExample, memory: int) -> OccupancyPrediction:
+        """Predict the earlier pairs of a scene, and complete it."""
         engine = self.engine_for(example)
-        if not memory or example.history is None or not isinstance(engine.predictor, StatefulPredictor):
+        if example.history is None or not isinstance(engine.predictor, StatefulPredictor):
             return engine.predict(example.left, example.right)
         engine.predictor.set_pose(None)
-        for pair in example.history(memory):
-            engine.predict(pair.left, pair.right, world_from_grid=pair.world_from_grid)
-        return engine.predict(example.left, example.right, world_from_grid=example.world_from_grid)
+        pairs: list[PosedPair | SceneExample] = [*example.history(memory), example]
+        begun = (engine.begin(pair.left, pair.right, world_from_grid=pair.world_from_grid) for pair in pairs)
+        return deque((complete() for complete in one_ahead(begun)), maxlen=1)[0]
 
     def regions(self, example: SceneExample, prediction: OccupancyPrediction) -> Mapping[str, Mask]:
         """Return the separately scored parts of the scene by name; masks broadcast to `[X, Y, Z]`.

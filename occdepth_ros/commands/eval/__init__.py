@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from occdepth_ros.commands.eval.data import SCORED, Opened, open_scenes
 from occdepth_ros.commands.options.scenes import add_scan_arguments
 from occdepth_ros.commands.reproducibility import make_repeatable, sha256_of
 from occdepth_ros.commands.run.tally import Tally
-from occdepth_ros.data.example import SceneDataset
+from occdepth_ros.data.example import SceneDataset, SceneExample
 from occdepth_ros.data.factory import CHECKS, current_name
 from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL, expand_sequences
+from occdepth_ros.engine import one_ahead
 from occdepth_ros.errors import ModelError, SourceError
 from occdepth_ros.evaluation.report import HEADLINE, SetScores, write_report
 from occdepth_ros.evaluation.report_tables import print_memory, print_report, print_variants
@@ -27,6 +28,7 @@ from occdepth_ros.evaluation.scenes import SceneModel, default_alignment
 from occdepth_ros.files import check_file_path, check_folder_path, write_whole
 from occdepth_ros.models.predictor import StatefulPredictor
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
+from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import SceneGroundTruth
 from occdepth_ros.visualization import draw_frame, frame_title
 from occdepth_ros.visualization.reliability import write_reliability
@@ -143,14 +145,19 @@ def score_scenes(model: SceneModel, scenes: SceneDataset, scores: SetScores, tim
     Raises:
         OccDepthError: a scene or the model is not usable.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(model.model, total=len(scenes))
+
+    def begun() -> Iterator[tuple[SceneExample, Callable[[], OccupancyPrediction]]]:
         for index in range(len(scenes)):
             example = scenes[index]
             if index == 0:
                 make_repeatable(model.engine_for(example))
-            prediction = model.predict(example, memory)
+            yield example, model.begin(example, memory)
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(model.model, total=len(scenes))
+        for example, complete in one_ahead(begun()):
+            prediction = complete()
             timings.add(prediction, None)
             model.count(scores, example, prediction)
             progress.update(task, advance=1)
