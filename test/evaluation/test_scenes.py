@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.classes import UNKNOWN
+from occdepth_ros.commands.eval import score_scenes
+from occdepth_ros.commands.run.tally import Tally
 from occdepth_ros.data.earlier import PosedPair
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.engine import Engine
@@ -192,3 +195,53 @@ def test_a_drive_gives_the_poses_that_the_evaluation_gives(monkeypatch: pytest.M
         drive.predict(example.left, example.right, stamp_ns=stamp, world_from_grid=at(x))
     # a stamp that goes back drops the earlier pairs
     assert predictor.poses == [None, 1.0, 2.0, 3.0, None, 4.0, 5.0]
+
+
+class Staged(Counting):
+    """A predictor in two stages that records them, with the grey value of its left image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages: list[str] = []
+
+    def begin(self, left: ImageArray, right: ImageArray) -> Callable[[], Occupancy]:
+        shade = int(left[0, 0, 0])
+        self.stages.append(f"begin {shade}")
+
+        def complete() -> Occupancy:
+            self.stages.append(f"complete {shade}")
+            return self.infer(left, right)
+
+        return complete
+
+
+def shaded(shade: int) -> SceneExample:
+    image = np.full((64, 96, 3), shade, np.uint8)
+    return replace(scene(f"08/{shade:06d}"), left=image, right=image)
+
+
+def test_a_scene_begins_before_the_one_before_is_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Staged()
+    monkeypatch.setattr("occdepth_ros.engine.create_predictor", lambda *_, **__: predictor)
+    scores = SetScores()
+    score_scenes(SceneModel(), [shaded(i) for i in range(3)], scores, Tally())
+    assert predictor.stages == ["begin 0", "begin 1", "complete 0", "begin 2", "complete 1", "complete 2"]
+    assert [row["frame"] for row in scores.by_frame] == ["000000", "000001", "000002"]
+
+
+def test_the_earlier_pairs_of_a_scene_are_predicted_after_the_scene_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Both(Staged, Remembering):
+        pass
+
+    predictor = Both()
+    monkeypatch.setattr("occdepth_ros.engine.create_predictor", lambda *_, **__: predictor)
+
+    def posed(shade: int) -> SceneExample:
+        earlier = shaded(shade - 1)
+        pair = PosedPair(earlier.left, earlier.right, at(shade - 1.0))
+        return replace(shaded(shade), history=lambda count: [pair], world_from_grid=at(float(shade)))
+
+    score_scenes(SceneModel(), [posed(2), posed(4)], SetScores(), Tally(), memory=1)
+    assert predictor.poses == [None, 1.0, 2.0, None, 3.0, 4.0]
+    order = ["begin 1", "begin 2", "complete 1", "complete 2", "begin 3", "begin 4", "complete 3", "complete 4"]
+    assert predictor.stages == order
