@@ -30,6 +30,8 @@ from occdepth_ros.nodes.faults import Component
 from occdepth_ros.nodes.stereo_occ import model_host
 
 PART = "fault injection"
+NAMES = ("injected", "TF has no transform from 'map' to 'velodyne'")
+"""Texts that name the failed call: that of the exception, and for the pose of the map the frames that are looked up."""
 MAX_SHORT_INDEX = 60
 """Highest index in a short run, spread over all indices."""
 
@@ -166,7 +168,7 @@ def _predict(local: LocalNode, inject: Callable[[int], Any], component: Componen
     named = local.node.faults.last
     if not predicted and named is None:
         return "the pair failed without a fault"
-    if named is not None and "injected" not in named.text:
+    if named is not None and not any(words in named.text for words in NAMES):
         return f"the fault does not name the call: {named.text}"
     if named is not None and component not in (None, named.component):
         return f"the fault belongs to {named.component.value}: {named.text}"

@@ -116,6 +116,8 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(f"{views * len(frames)} frames at {fps:.3g} Hz in {written}", soft_wrap=True, highlight=False)
     if arguments.mesh is not None:
         console.print(f"{len(frames)} meshes in {arguments.mesh}", soft_wrap=True, highlight=False)
+    if arguments.ground_truth and not scores.summary():
+        console.print("note: the source has no ground truth for these frames", soft_wrap=True, highlight=False)
     for ground_truth, values in scores.summary().items():
         console.print(scores_line(ground_truth, values), soft_wrap=True, highlight=False)
     return 0

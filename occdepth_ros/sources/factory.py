@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from occdepth_ros.errors import CalibrationError, SourceError
+from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
 from occdepth_ros.sources.bags.reader import is_bag, suffix_of
 from occdepth_ros.sources.bags.source import BagSequence
 from occdepth_ros.sources.base import SourceOptions, StereoSource
@@ -40,6 +40,8 @@ LAYOUTS = (
     Layout("a folder with left, right and calibration.yaml", is_folder, open_folder),
     Layout("a ROS bag (.bag, .mcap, .db3, or a folder with one recording)", is_bag, BagSequence),
 )
+MAX_TRIED = 8
+"""Folders per level that are opened to suggest one."""
 
 
 def open_source(
@@ -140,10 +142,20 @@ def _suggestion(path: Path) -> str:
         for _ in range(4):
             below = [child for folder in below[:64] for child in _folders(folder)]
             found = [folder for folder in below if recognised(folder)]
-            if found:
+            # a folder of left images alone is recognised, too, so that its error can say what is missing
+            usable = next((folder for folder in found[:MAX_TRIED] if _opens(folder)), None)
+            if usable is not None:
                 more = f" (or one of {len(found) - 1} more)" if len(found) > 1 else ""
-                return f"Give one sequence, such as {found[0]}{more}"
+                return f"Give one sequence, such as {usable}{more}"
     return "Give the folder that contains the image folders and the calibration."
+
+
+def _opens(path: Path) -> bool:
+    try:
+        open_source(path, check=False)
+    except OccDepthError:
+        return False
+    return True
 
 
 def _folders(path: Path) -> list[Path]:

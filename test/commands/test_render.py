@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
 import pytest
 
 from occdepth_ros.cli import main
+from occdepth_ros.sources.factory import SAMPLE_FOLDER
 
 
 def test_video_and_meshes_of_the_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,6 +33,19 @@ def test_meshes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["render", "--count", "1", "--mesh", str(tmp_path / "mesh")]) == 0
     assert [path.name for path in (tmp_path / "mesh").iterdir()] == ["000000.ply"]
     assert "against" not in capsys.readouterr().out
+
+
+def test_missing_ground_truth_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drive = tmp_path / "drive"
+    for side in ("image_2", "image_3"):
+        (drive / side).mkdir(parents=True)
+        shutil.copy(SAMPLE_FOLDER / side / "000000.jpg", drive / side)
+    shutil.copy(SAMPLE_FOLDER / "calib.txt", drive)
+    command = ["render", "--source", str(drive), "--mesh", str(tmp_path / "mesh"), "--model", "stereo-geometry"]
+    assert main([*command, "--ground-truth"]) == 0
+    assert "no ground truth" in capsys.readouterr().out
+    assert main(command) == 0
+    assert "no ground truth" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

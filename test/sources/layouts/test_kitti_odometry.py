@@ -216,6 +216,13 @@ def test_a_folder_at_another_level_names_the_right_one(sequence: Path) -> None:
     expect(sequence / "calib.txt", "Give the folder above", re.escape(str(sequence)))
 
 
+def test_a_folder_of_left_images_alone_is_not_suggested(sequence: Path) -> None:
+    lonely = sequence.parents[1] / "a_left_only" / "image_2"
+    lonely.mkdir(parents=True)
+    (lonely / "000000.png").write_bytes((sequence / "image_2" / "000000.png").read_bytes())
+    expect(sequence.parents[1], "Give one sequence", re.escape(str(sequence)))
+
+
 def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
     expect(tmp_path / "nowhere", "nowhere", "does not exist")
 
