@@ -148,13 +148,14 @@ def _results(listener: _Listener, sampler: Sampler, code: int, log: str, duratio
         ),
         Result(
             PART,
-            "growth of resident memory after the first fifth: mean ± twice its error, lowest, highest values",
-            f"{growth.mean * MB_PER_HOUR:+.2f} ± {2 * growth.error * MB_PER_HOUR:.2f}, "
+            "growth of resident memory after the first fifth: median and mean ± twice their errors, lowest, highest",
+            f"{growth.median * MB_PER_HOUR:+.2f} ± {2 * growth.error * MB_PER_HOUR:.2f}, "
+            f"{growth.mean * MB_PER_HOUR:+.2f} ± {2 * growth.mean_error * MB_PER_HOUR:.2f}, "
             f"{growth.lowest * MB_PER_HOUR:+.1f}, {growth.highest * MB_PER_HOUR:+.1f} MB/h; "
             f"{min(sampler.memory) / 1e6:.0f} to {max(sampler.memory) / 1e6:.0f} MB"
             if growth
             else "too few samples",
-            f"mean and error < {MAX_GROWTH_MB:g} MB/h",
+            f"median and error < {MAX_GROWTH_MB:g} MB/h",
             bool(growth) and growth.bound * MB_PER_HOUR < MAX_GROWTH_MB if is_long else None,
         ),
         Result(

@@ -7,9 +7,10 @@ import os
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ INTERVAL_S = (0.02, 0.08)
 """Limits of the random time between two samples. A node that allocates and frees tens of megabytes for each pair must
 not be sampled in step with its pairs: at a fixed interval, the phase drifts and looks like growth or decline."""
 BLOCKS = 30
-"""Blocks of a run; their means are nearly independent, which single samples are not."""
+"""Blocks of a run; their medians are nearly independent, which single samples are not."""
 WARM_UP = 0.2
 """Share of the run that is left out at its start."""
 
@@ -68,24 +69,31 @@ class Sampler(threading.Thread):
 
 @dataclass(frozen=True)
 class Growth:
-    """Growth of the resident memory after the warm-up.
+    """Growth of the resident memory after the warm-up: slopes of regression lines, bytes per second.
+
+    Memory that is never released raises all of them. Buffers that come and go with each pair scatter the mean and the
+    highest values, while the median stays at the level between two pairs.
 
     Attributes:
-        mean: slope of the regression line through the means of the blocks, bytes per second.
-        error: standard error of that slope.
-        lowest: slope through the lowest values of the blocks.
-        highest: slope through the highest values of the blocks. A leak raises all three.
+        median: through the medians of the blocks.
+        error: standard error of `median`.
+        mean: through the means of the blocks.
+        mean_error: standard error of `mean`.
+        lowest: through the lowest values of the blocks.
+        highest: through the highest values of the blocks.
     """
 
-    mean: float
+    median: float
     error: float
+    mean: float
+    mean_error: float
     lowest: float
     highest: float
 
     @property
     def bound(self) -> float:
-        """Slope that is not exceeded with about 97 % probability, bytes per second: the mean and twice its error."""
-        return self.mean + 2 * self.error
+        """Slope that is not exceeded with about 97 % probability, bytes per second: the median and twice its error."""
+        return self.median + 2 * self.error
 
 
 def measure_growth(moments: Sequence[float], memory: Sequence[float]) -> Growth | None:
@@ -107,15 +115,14 @@ def measure_growth(moments: Sequence[float], memory: Sequence[float]) -> Growth 
     centres = (edges[:-1] + edges[1:]) / 2
     centres -= centres.mean()
 
-    def slope(per_block: Sequence[float]) -> float:
-        return float(centres @ np.asarray(per_block) / (centres @ centres))
+    def slope(reduce: Callable[[np.ndarray[Any, Any]], Any]) -> tuple[float, float]:
+        """Return the slope through one value of each block, and its standard error."""
+        reduced = np.array([float(reduce(part)) for part in inside])
+        found = float(centres @ reduced / (centres @ centres))
+        residual = reduced - reduced.mean() - found * centres
+        return found, math.sqrt(float(residual @ residual) / (BLOCKS - 2) / float(centres @ centres))
 
-    means = np.array([part.mean() for part in inside])
-    mean = slope(means)
-    residual = means - means.mean() - mean * centres
-    error = math.sqrt(float(residual @ residual) / (BLOCKS - 2) / float(centres @ centres))
-    lowest, highest = (slope([choose(part) for part in inside]) for choose in (np.min, np.max))
-    return Growth(mean, error, lowest, highest)
+    return Growth(*slope(np.median), *slope(np.mean), slope(np.min)[0], slope(np.max)[0])
 
 
 def cpu_seconds(pid: int) -> float:
