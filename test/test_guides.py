@@ -16,7 +16,7 @@ from occdepth_ros.sources.factory import SAMPLE_FOLDER, open_source
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(?:bash)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXECUTED = ("own_camera.md", "calibration.md", "own_data.md", "recordings.md")
 """Pages whose commands are executed."""
 NEEDS = {"--live": "a running system", "KITTI": "a data set", "ROOT": "a data set", "out/own": "the training before"}
@@ -34,7 +34,9 @@ PLACEHOLDERS = ("PATH", "SEQUENCE", "/data/kitti/dataset/sequences/00")
 
 def commands(page: Path) -> Iterator[list[str]]:
     """Yield the words of each command in the code blocks of a page."""
-    for block in BLOCK.findall(page.read_text(encoding="utf-8")):
+    for language, block in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if language not in ("", "bash"):
+            continue
         for line in block.replace("\\\n", " ").splitlines():
             for part in line.split("&&"):
                 try:

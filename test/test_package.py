@@ -165,8 +165,11 @@ def test_colcon_installs_every_module_and_data_file() -> None:
     expected = {p.relative_to(PACKAGE) for p in PACKAGE.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
     assert {path for path in expected if not (installed / path).exists()} == set()
     prefix = next(parent for parent in installed.parents if (parent / "share" / "occdepth_ros").is_dir())
-    for node in ("stereo_occ", "replay"):
-        assert os.access(prefix / "lib" / "occdepth_ros" / node, os.X_OK)
+    for program in ("stereo_occ", "replay", "occdepth"):
+        assert os.access(prefix / "lib" / "occdepth_ros" / program, os.X_OK)
+    for program in (prefix / "bin" / "occdepth", prefix / "lib" / "occdepth_ros" / "occdepth"):
+        answer = subprocess.run([program, "--help"], capture_output=True, text=True, check=False)
+        assert answer.returncode == 0 and "doctor" in answer.stdout, answer.stderr
     for folder in ("launch", "config"):
         for path in (ROOT / folder).iterdir():
             if path.is_file():
