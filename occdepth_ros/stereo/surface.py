@@ -76,10 +76,19 @@ class SurfaceBinning:
     def without_splinters(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
         """Remove connected regions of near matches smaller than `SPLINTER_PX` from a disparity image."""
         near = (disparity > self._splinter_steps).astype(np.uint8)
-        _, component, statistics, _ = cv2.connectedComponentsWithStats(near, connectivity=4, ltype=cv2.CV_32S)
+        rows, columns = (np.flatnonzero(near.any(axis)) for axis in (1, 0))
+        if not len(rows):
+            return disparity
+        # near matches cover the lower part of most images
+        part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        _, component, statistics, _ = cv2.connectedComponentsWithStats(near[part], connectivity=4, ltype=cv2.CV_32S)
         small = statistics[:, cv2.CC_STAT_AREA] < SPLINTER_PX
         small[0] = False
-        return np.where(small[component], np.int16(NO_MATCH), disparity) if small.any() else disparity
+        if not small.any():
+            return disparity
+        found = disparity.copy()
+        found[part][small[component]] = NO_MATCH
+        return found
 
     def points(self, disparity: npt.NDArray[np.int16]) -> SurfacePoints:
         """Unproject a disparity image, as `SemiGlobalMatcher.match` returns it, to points."""

@@ -124,10 +124,6 @@ class StereoEvidence:
         size."""
         return self.binning.without_splinters(self.matcher.match(left, right))
 
-    def depth(self, measured: Measurement) -> Floats:
-        """Return the depth (z) of the left image's pixels, `[H, W]`, metres; NaN without a match."""
-        return self.matcher.depth(measured.disparity)
-
     def of_disparity(self, disparity: npt.NDArray[np.int16]) -> Measurement:
         """Compute the measurement of a disparity map in 1/16 pixels, `[H, W]`."""
         surface = self.surface(self.binning.without_splinters(disparity))

@@ -115,7 +115,8 @@ class LevelFrames:
         level = self.of(plane, disparity)
         if level is None:
             return evidence.measured(surface, plane), None
-        return level.evidence.of_disparity(disparity), level
+        surface = level.evidence.surface(disparity)
+        return level.evidence.measured(surface, level.evidence.ground.plane(surface.occupied)), level
 
     def of(self, plane: npt.NDArray[np.float32], disparity: npt.NDArray[np.int16]) -> LevelFrame | None:
         """Return the frame that follows the ground, see `measure`; `plane` is that of the ground in the grid's frame,

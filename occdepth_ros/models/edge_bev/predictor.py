@@ -72,6 +72,7 @@ class ShownPair:
         measured: result of matching, in the frame of `projection`.
         level: frame that follows the ground; None = the grid's own.
         projection: tables of this frame.
+        comparing: see `compared_depth`.
     """
 
     logits: torch.Tensor
@@ -79,6 +80,7 @@ class ShownPair:
     measured: Measurement
     level: LevelFrame | None
     projection: BevTables
+    comparing: Future[tuple[torch.Tensor, torch.Tensor]]
 
 
 class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
@@ -197,19 +199,20 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             complete = network.begin(logits, features)
             clock.lap("image")
-            measured, level = matching.result()
+            measured, level, comparing = matching.result()
         projection = tables.projection if level is None else level.projection
         clock.lap("matching")
-        return ShownPair(logits, complete, measured, level, projection)
+        return ShownPair(logits, complete, measured, level, projection, comparing)
 
     def _measure(
         self, tables: CalibrationTables, left: ImageArray, right: Future[ImageArray]
-    ) -> tuple[Measurement, LevelFrame | None]:
-        """Match a pair; return the result and its frame, None = the grid's own."""
+    ) -> tuple[Measurement, LevelFrame | None, Future[tuple[torch.Tensor, torch.Tensor]]]:
+        """Match a pair; return the result, its frame, None = the grid's own, and the running `compared_depth`."""
         disparity = tables.evidence.match(left, right.result())
+        comparing = self._workers.submit(compared_depth, tables, disparity)
         if self.follows_ground:
-            return tables.levels.measure(tables.evidence, disparity)
-        return tables.evidence.of_disparity(disparity), None
+            return *tables.levels.measure(tables.evidence, disparity), comparing
+        return tables.evidence.of_disparity(disparity), None, comparing
 
     @torch.inference_mode()
     def _complete(
@@ -227,8 +230,6 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             self._settle()
             self._memory = None
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            depth = torch.from_numpy(tables.evidence.depth(measured))
-            comparing = self._workers.submit(compared_depth, tables, depth)
             world_from_frame = pose
             if world_from_frame is not None and level is not None:
                 world_from_frame = world_from_frame @ level.grid_from_level
@@ -251,7 +252,9 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         if self._memory is not None and world_from_frame is not None:
             names = shown.logits[0].argmax(0).flatten().cpu()
             self._remembering = self._workers.submit(self._memory.add, world_from_frame, measured, projection, names)
-        return occupancy_of(shifted(labels, tables.layers), shifted(confidence, tables.layers), *comparing.result())
+        return occupancy_of(
+            shifted(labels, tables.layers), shifted(confidence, tables.layers), *shown.comparing.result()
+        )
 
     def _recall(
         self, grid: VoxelGrid, world_from_frame: Matrix | None
@@ -297,6 +300,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
 
 
 @torch.inference_mode()
-def compared_depth(tables: CalibrationTables, depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def compared_depth(tables: CalibrationTables, disparity: npt.NDArray[np.int16]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the visibility of every voxel of the predicted grid, and the depth map at the size of the rig's images."""
+    depth = torch.from_numpy(tables.evidence.matcher.depth(disparity))
     return tables.visibility.classify(depth), tables.fit.restore(depth)
