@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     # imported late, so that errors in the arguments are reported immediately
     from occdepth_ros.exporting import agreement, tensorrt, writing
-    from occdepth_ros.exporting.predictor import ExportedPredictor
+    from occdepth_ros.exporting.loading import load_exported
 
     out: Path = arguments.out
     if out.suffix != EXPORTED_SUFFIX:
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     unchecked = out.with_name(f".{out.stem}.{os.getpid()}.unchecked{out.suffix}")
     try:
         about = writing.export(unchecked, arguments.model, source.rig, grid, arguments.weights)
-        exported = ExportedPredictor(weights=unchecked, device=arguments.device)
+        exported = load_exported(weights=unchecked, device=arguments.device)
         report: dict[str, object] = {"file": str(out), "model": about.model, "bytes": unchecked.stat().st_size}
         if not arguments.json:
             print(f"{about.model}, {unchecked.stat().st_size / 1e6:.0f} MB, grid {grid.size} from {grid.origin}")

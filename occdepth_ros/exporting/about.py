@@ -12,10 +12,13 @@ import numpy.typing as npt
 from occdepth_ros import __version__
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.errors import CalibrationError, CheckpointError, GridError, OccDepthError
+from occdepth_ros.exporting.edge_bev import input_shapes, output_shapes
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.config import PRESETS as EDGE_PRESETS
 from occdepth_ros.models.edge.config import EdgeConfig
 from occdepth_ros.models.edge.predictor import SHIPPED
+from occdepth_ros.models.edge_bev.config import PRESETS as BEV_PRESETS
+from occdepth_ros.models.edge_bev.config import ZONES, BevConfig
 from occdepth_ros.models.images import ImageFit
 from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
 
@@ -40,6 +43,8 @@ class About:
         grid: grid of the prediction.
         version: version of the package that wrote it.
         weights: source of its weights, for information.
+        readout: limits and calibration of the bird's-eye-view architecture by zone, `[ZONES, 4]`: free below, occupied
+            from, scale and offset of the logit; None for all other models.
     """
 
     model: str
@@ -47,11 +52,20 @@ class About:
     grid: VoxelGrid
     version: str = __version__
     weights: str = ""
+    readout: tuple[tuple[float, ...], ...] | None = None
 
     @property
-    def config(self) -> OccDepthConfig | EdgeConfig:
+    def config(self) -> OccDepthConfig | EdgeConfig | BevConfig:
         """The network's configuration."""
+        if self.is_bev:
+            return BEV_PRESETS[self.model]
         return EDGE_PRESETS[self.model] if self.is_edge else PRESETS[self.model]
+
+    @property
+    def is_bev(self) -> bool:
+        """Whether the model has the bird's-eye-view architecture, whose graph takes projection tables and serves every
+        calibration."""
+        return self.model in BEV_PRESETS
 
     @property
     def is_edge(self) -> bool:
@@ -67,6 +81,8 @@ class About:
     def inputs(self) -> Signature:
         """Inputs of the graph."""
         config = self.config
+        if isinstance(config, BevConfig):
+            return input_shapes(config.image, self.grid.size)
         if isinstance(config, EdgeConfig):
             image = ("uint8", (*self.fit.content, 3))
             x, y, z = self.grid.size
@@ -84,8 +100,11 @@ class About:
     @property
     def outputs(self) -> Signature:
         """Outputs of the graph."""
+        config = self.config
+        if isinstance(config, BevConfig):
+            return output_shapes(self.grid.size)
         out: Signature = {"labels": ("uint8", self.grid.size), "confidence": ("uint8", self.grid.size)}
-        return out if self.config.depth is None else out | {"depth": ("float32", self.config.image)}
+        return out if config.depth is None else out | {"depth": ("float32", config.image)}
 
     def to_json(self) -> str:
         """Return the metadata as JSON text."""
@@ -98,6 +117,7 @@ class About:
                 "grid": asdict(self.grid),
                 "rig": {**self.rig.as_dict(), "frame_id": self.rig.frame_id},
                 "network_picture": {"height": self.config.image[0], "width": self.config.image[1]},
+                **({} if self.readout is None else {"readout": self.readout}),
             }
         )
 
@@ -117,9 +137,11 @@ class About:
                     remedy="Export it again with this version.",
                 )
             model = entry["model"]
-            if model not in SHIPPED and model not in PRESETS:
+            if model not in SHIPPED and model not in PRESETS and model not in BEV_PRESETS:
                 raise CheckpointError(f"the file contains an unknown model {model!r}", where=where)
-            about = cls(model, _rig(entry["rig"]), _grid(entry["grid"]), str(entry["version"]), str(entry["weights"]))
+            readout = _readout(entry["readout"]) if model in BEV_PRESETS else None
+            origin = str(entry["version"]), str(entry["weights"])
+            about = cls(model, _rig(entry["rig"]), _grid(entry["grid"]), *origin, readout)
             about.config.check_grid(about.grid)
             size = entry["network_picture"]
             if (size["height"], size["width"]) != about.config.image:
@@ -133,7 +155,7 @@ class About:
         return about
 
     def check_calibration(self, rig: StereoRig, grid: VoxelGrid, where: str) -> None:
-        """Compare a calibration with that of the file, except frame names.
+        """Compare a calibration with that of the file, except frame names; only the size of the grid if `is_bev`.
 
         Raises:
             CalibrationError, GridError: the calibration or the grid differs.
@@ -146,6 +168,8 @@ class About:
                 where=where,
                 remedy=remedy,
             )
+        if self.is_bev:
+            return
         if _apart(grid.origin, self.grid.origin) > METRES:
             raise GridError(
                 f"the file predicts a grid from {self.grid.origin}, not {grid.origin}", where=where, remedy=remedy
@@ -179,6 +203,13 @@ def _apart(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
 def _grid(entry: dict[str, Any]) -> VoxelGrid:
     return VoxelGrid(tuple(entry["origin"]), tuple(entry["size"]), entry["resolution"], str(entry["frame_id"]))
+
+
+def _readout(rows: Any) -> tuple[tuple[float, ...], ...]:
+    values = np.array(rows, np.float64)
+    if values.shape != (ZONES, 4) or not np.isfinite(values).all():
+        raise ValueError(f"limits and calibration are not {ZONES} rows of four numbers")
+    return tuple(tuple(map(float, row)) for row in values)
 
 
 def _rig(entry: dict[str, Any]) -> StereoRig:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from occdepth_ros.exporting.predictor import ExportedPredictor
+from occdepth_ros.exporting.loading import AnyExported
 from occdepth_ros.models.edge.predictor import EdgePredictor
+from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
 from occdepth_ros.models.predictor import ImageArray
 
@@ -46,7 +47,7 @@ class Agreement:
 
 
 def compare(
-    exported: ExportedPredictor,
+    exported: AnyExported,
     weights: Path | str | None,
     pairs: Sequence[tuple[ImageArray, ImageArray]],
     device: str = "cpu",
@@ -63,7 +64,7 @@ def compare(
         OccDepthError: the network or the exported model cannot run.
     """
     about = exported.about
-    kind = EdgePredictor if about.is_edge else OccDepthPredictor
+    kind = EdgeBevPredictor if about.is_bev else EdgePredictor if about.is_edge else OccDepthPredictor
     network = kind(name=about.model, weights=weights, device=device, precision="float32")
     network.calibrate(about.rig, about.grid)
     exported.calibrate(about.rig, about.grid)

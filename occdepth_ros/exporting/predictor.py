@@ -1,17 +1,15 @@
-"""Predictor that runs an exported model by ONNX Runtime."""
+"""Predictor that runs an exported OccDepth network by ONNX Runtime."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from occdepth_ros.camera import StereoRig
-from occdepth_ros.errors import CheckpointError
 from occdepth_ros.exporting.about import About
-from occdepth_ros.exporting.reading import read_exported
+from occdepth_ros.exporting.reading import ExportedFile
 from occdepth_ros.exporting.runtime import Arrays, Session
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.evidence import Measurement, StereoEvidence
@@ -42,25 +40,16 @@ class ExportedPredictor(NetworkPredictor[ExportedTables]):
     """A file that `occdepth export` wrote, on one device.
 
     Args:
-        name: model that the file must contain; None accepts any model.
-        weights: the file.
+        exported: the checked file.
         device: as for `Session`; pre- and postprocessing run on the CPU.
+        where: name of the file in errors.
 
     Raises:
-        CheckpointError: the file is missing, damaged, contains another model, or is not an exported model.
         ModelError: a library or the device is missing.
     """
 
-    def __init__(self, *, weights: Path, name: str | None = None, device: str = "auto") -> None:
-        where = str(weights)
-        exported = read_exported(weights)
+    def __init__(self, exported: ExportedFile, device: str, where: str) -> None:
         self.about: About = exported.about
-        if name is not None and name != self.about.model:
-            raise CheckpointError(
-                f"this is an exported {self.about.model}, not {name}",
-                where=where,
-                remedy=f"Choose the model {self.about.model}, or another file.",
-            )
         super().__init__(f"{self.about.model} (exported)", None, "cpu")
         self.session = Session(exported.content, device, where)
         self.device = torch.device(self.session.device)

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ModelError
 from occdepth_ros.exporting.about import KEY, About
 from occdepth_ros.exporting.edge import ExportableEdge
+from occdepth_ros.exporting.edge_bev import ExportableEdgeBev
 from occdepth_ros.exporting.libraries import library
 from occdepth_ros.exporting.occdepth import ExportableOccDepth
 from occdepth_ros.files import write_whole
@@ -23,6 +25,8 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.geometry import EdgeGeometry
 from occdepth_ros.models.edge.predictor import SHIPPED
 from occdepth_ros.models.edge.predictor import load_network as load_edge
+from occdepth_ros.models.edge_bev.config import PRESETS as BEV_PRESETS
+from occdepth_ros.models.edge_bev.loading import load_network as load_bev
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.geometry import SceneGeometry
 from occdepth_ros.models.occdepth.predictor import load_network
@@ -32,12 +36,13 @@ from occdepth_ros.models.trained_height import trained_grid
 OPSET = 18
 """ONNX operator set, of 2022."""
 
-MODELS = [*SHIPPED, *(name for name, config in PRESETS.items() if config.virtual_bf is None)]
+MODELS = [*BEV_PRESETS, *SHIPPED, *(name for name, config in PRESETS.items() if config.virtual_bf is None)]
 """Models that can be exported: all models whose inputs are images of a stereo rig."""
 
 
 def export(path: Path, model: str, rig: StereoRig, grid: VoxelGrid, weights: Path | str | None = None) -> About:
-    """Write a model for one rig and grid as an ONNX file in float32; the tables of the calibration are constants in it.
+    """Write a model for one rig and grid as an ONNX file in float32; the tables of the calibration are constants in it,
+    except for the bird's-eye-view architecture, where they are inputs.
 
     Args:
         path: file to write, complete or not at all.
@@ -60,6 +65,9 @@ def export(path: Path, model: str, rig: StereoRig, grid: VoxelGrid, weights: Pat
     about = About(model, rig, grid, weights=source)
     about.config.check_grid(grid)
     module = exportable(about, weights).eval().requires_grad_(False)
+    if isinstance(module, ExportableEdgeBev):
+        rows = torch.cat([module.network.limits, module.network.calibration], 1)
+        about = replace(about, readout=tuple(map(tuple, rows.tolist())))
     examples = tuple(torch.zeros(shape, dtype=getattr(torch, kind)) for kind, shape in about.inputs.values())
     with quiet(), torch.no_grad():
         program: Any = torch.onnx.export(
@@ -84,6 +92,8 @@ def export(path: Path, model: str, rig: StereoRig, grid: VoxelGrid, weights: Pat
 
 def exportable(about: About, weights: Path | str | None) -> nn.Module:
     """Return the module to export: the network in float32 with the tables of the calibration."""
+    if about.is_bev:
+        return ExportableEdgeBev(fold_norms(load_bev(about.model, weights).eval()), about.grid.size)
     network_rig = about.fit.rig(about.rig)
     if about.is_edge:
         edge = fold_norms(load_edge(about.model, weights).eval())

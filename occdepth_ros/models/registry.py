@@ -124,11 +124,11 @@ FALLBACK_MODEL = "stereo-geometry"
 """Fallback model of the node; it needs no weights, no GPU and no PyTorch."""
 
 
-EXPORTED_MODEL = "occdepth-edge-sfa"
+EXPORTED_MODEL = "occdepth-edge"
 """Model that is exported by default."""
 EXPORTED_SUFFIX = ".onnx"
 """Suffix of exported models, as written by `occdepth export`."""
-_EXPORTED = "occdepth_ros.exporting.predictor:ExportedPredictor"
+_EXPORTED = "occdepth_ros.exporting.loading:load_exported"
 
 
 def is_exported(weights: Path | None) -> bool:

@@ -26,7 +26,7 @@ from occdepth_ros.exporting.about import About
 from occdepth_ros.exporting.agreement import compare
 from occdepth_ros.exporting.edge import dense_histogram
 from occdepth_ros.exporting.images import FixedFit
-from occdepth_ros.exporting.predictor import ExportedPredictor
+from occdepth_ros.exporting.loading import load_exported
 from occdepth_ros.exporting.runtime import CPU, CUDA, TENSORRT, providers
 from occdepth_ros.exporting.sampling import FixedSampler
 from occdepth_ros.grid import VoxelGrid
@@ -59,7 +59,7 @@ def edge(libraries: None, tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 def test_both_exported_networks_agree_with_pytorch(b3: Exported, edge: Exported) -> None:
     for made, size in ((b3, SIZE), (edge, EDGE_SIZE)):
-        exported = ExportedPredictor(name=made.about.model, weights=made.path, device="cpu")
+        exported = load_exported(name=made.about.model, weights=made.path, device="cpu")
         found = compare(exported, made.weights, [pair(*size), pair(*size, seed=1)])
         assert found.holds and found.labels >= 0.999
         assert found.confidence >= 0.999
@@ -112,7 +112,7 @@ def test_a_model_without_a_file_needs_a_rig() -> None:
 
 
 def test_only_the_exported_calibration_is_accepted(b3: Exported) -> None:
-    predictor = ExportedPredictor(weights=b3.path, device="cpu")
+    predictor = load_exported(weights=b3.path, device="cpu")
     rig = b3.about.rig
     predictor.calibrate(rig.referenced_to_left("camera"), replace(GRID, frame_id="base_link"))
     nudged = rig.reference_from_grid.copy()
@@ -133,7 +133,7 @@ def test_only_the_exported_calibration_is_accepted(b3: Exported) -> None:
 
 def test_inference_before_calibration_is_refused(b3: Exported) -> None:
     with pytest.raises(ModelError, match="calibrate"):
-        ExportedPredictor(weights=b3.path, device="cpu").infer(*pair(*SIZE))
+        load_exported(weights=b3.path, device="cpu").infer(*pair(*SIZE))
 
 
 def test_a_file_of_another_model_is_refused(b3: Exported) -> None:
@@ -149,9 +149,14 @@ def test_exported_files_hold_no_data_of_the_machine(b3: Exported, edge: Exported
 
 
 def test_every_model_of_a_stereo_rig_can_be_exported() -> None:
-    assert {"occdepth-edge-sfa", "occdepth-b3", "occdepth-b7", "occdepth-b7-flosp", "occdepth-mono"} <= set(
-        writing.MODELS
-    )
+    assert {
+        "occdepth-edge",
+        "occdepth-edge-sfa",
+        "occdepth-b3",
+        "occdepth-b7",
+        "occdepth-b7-flosp",
+        "occdepth-mono",
+    } <= set(writing.MODELS)
     with pytest.raises(ModelError, match="stereo-geometry"):
         writing.export(Path("x.onnx"), "stereo-geometry", rig_of(*SIZE), GRID)
 
@@ -288,7 +293,7 @@ def test_without_the_runtime_the_error_names_it(b3: Exported, monkeypatch: pytes
     for name in ("onnxruntime", "onnx"):
         with monkeypatch.context() as patch, pytest.raises(ModelError, match="pip install"):
             patch.setitem(sys.modules, name, None)
-            ExportedPredictor(weights=b3.path)
+            load_exported(weights=b3.path)
 
 
 def test_an_exported_model_predicts_a_shifted_grid_like_the_network(b3: Exported) -> None:
@@ -296,7 +301,7 @@ def test_an_exported_model_predicts_a_shifted_grid_like_the_network(b3: Exported
     network = OccDepthPredictor(name="occdepth-b3", weights=b3.weights, device="cpu")
     network.calibrate(b3.about.rig, replace(GRID, origin=(0.0, -3.2, -1.0)))
     elsewhere = network.infer(*pair(*SIZE))
-    exported = ExportedPredictor(weights=b3.path, device="cpu")
+    exported = load_exported(weights=b3.path, device="cpu")
     exported.calibrate(b3.about.rig, GRID)
     assert (exported.infer(*pair(*SIZE)).visibility != elsewhere.visibility).mean() > 0.01
     assert VoxelGrid.semantic_kitti().size != GRID.size

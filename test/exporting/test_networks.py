@@ -18,7 +18,6 @@ from occdepth_ros.exporting import tensorrt
 from occdepth_ros.exporting.about import About
 from occdepth_ros.exporting.reading import ExportedFile
 from occdepth_ros.exporting.writing import MODELS, exportable
-from occdepth_ros.models.edge.predictor import SHIPPED
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.network import OccDepth
 from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
@@ -26,7 +25,7 @@ from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in SHIPPED])
+@pytest.mark.parametrize("name", [name for name in MODELS if name in PRESETS])
 def test_the_traced_module_agrees_with_the_predictor(name: str, tmp_path: Path) -> None:
     with small_preset(name):
         torch.manual_seed(1)

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,7 @@ from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
 from occdepth_ros.models.edge_bev.levelling import LevelFrame, LevelFrames, unknown_below_ground
 from occdepth_ros.models.edge_bev.loading import SHIPPED, load_network
 from occdepth_ros.models.edge_bev.memory import Recall, SceneMemory
-from occdepth_ros.models.edge_bev.network import EdgeBev
-from occdepth_ros.models.edge_bev.optimized.network import OptimizedEdgeBev, optimized
+from occdepth_ros.models.edge_bev.optimized.network import optimized
 from occdepth_ros.models.edge_bev.optimized.precision import BevPrecision, pick_bev_precision
 from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.models.edge_bev.readout import Undecided, decide, undecided, zones
@@ -37,6 +37,20 @@ from occdepth_ros.models.runtime.memory import keep_freed_memory, memory_guard
 from occdepth_ros.models.runtime.parallel import Workers
 from occdepth_ros.models.runtime.timing import StageClock
 from occdepth_ros.models.trained_height import shifted, trained_grid
+
+
+class BevNetwork(Protocol):
+    """Network of the predictor: the reference, the optimized one, or an exported one."""
+
+    limits: torch.Tensor
+    calibration: torch.Tensor
+
+    @property
+    def image_network(self) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+        """Maps images to class logits and features, see `ImageNetwork`."""
+
+    def begin(self, logits: torch.Tensor, features: torch.Tensor) -> Callable[[SceneInputs], BevOutput]:
+        """See `EdgeBev.begin`."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +121,9 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         super().__init__(name, weights, device, SHIPPED)
         self.config = PRESETS[name]
         self.dtype, self.quantized = pick_bev_precision(precision, self.device)
-        network = load_network(name, weights).eval().requires_grad_(False)
         keep_freed_memory(self.device)
         self._workers = Workers()
-        with memory_guard(self.name, self.device):
-            ready = optimized(network, self.dtype, self._workers, self.device, quantized=self.quantized).to(self.device)
-            self.network: EdgeBev | OptimizedEdgeBev = stored_as(ready, self.dtype)
+        self.network: BevNetwork = self._loaded(name, weights)
         self.follows_ground = True
         """Whether the network's frame follows the measured ground, and voxels below the ground are unknown."""
         self.observer: Callable[[Undecided], None] | None = None
@@ -127,6 +138,13 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         self._forgets = False
         self._memory: SceneMemory | None = None
         self._remembering: Future[None] | None = None
+
+    def _loaded(self, name: str, weights: Path | str | None) -> BevNetwork:
+        """Load the network onto the device, in the number format of the predictor."""
+        network = load_network(name, weights).eval().requires_grad_(False)
+        with memory_guard(self.name, self.device):
+            ready = optimized(network, self.dtype, self._workers, self.device, quantized=self.quantized).to(self.device)
+            return stored_as(ready, self.dtype)
 
     def check_grid(self, grid: VoxelGrid) -> None:
         """Accept grids of the trained resolution and height, see `BevConfig.check_grid`."""
