@@ -79,7 +79,10 @@ def advice(pairs: Sequence[LivePair], names: Mapping[str, str], images: Sequence
     if not pairs:
         others = [name for name in images if name not in names.values()]
         if not others:
-            return "Start the camera: no other image topic has a publisher"
+            return (
+                "Start the camera: no other image topic has a publisher that this node sees (ROS_DOMAIN_ID and "
+                "ROS_AUTOMATIC_DISCOVERY_RANGE of both must agree)"
+            )
         compressed = " (image_transport's republish node decompresses them)" if _all_compressed(others) else ""
         return (
             f"Images are published on {_listed(others)}{compressed}, but no two are a stereo pair with CameraInfo: "

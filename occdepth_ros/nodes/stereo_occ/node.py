@@ -19,6 +19,7 @@ from occdepth_ros.errors import OccDepthError
 from occdepth_ros.nodes.callback_groups import forget_destroyed
 from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError, describe
 from occdepth_ros.nodes.lifecycle import GuardedLifecycleNode
+from occdepth_ros.nodes.namesakes import note_namesakes
 from occdepth_ros.nodes.parameter_binding import ParameterBinding
 from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, fresh
 from occdepth_ros.nodes.running import run_node
@@ -133,6 +134,7 @@ class StereoOccNode(GuardedLifecycleNode):
         self.pipeline.start()
         self.worker.start()
         self._report.start()
+        note_namesakes(self, self.faults)
         self._enter("active", f"subscribed to {names['left']} and {names['right']}")
         return result
 

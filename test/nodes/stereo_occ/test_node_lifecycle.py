@@ -13,6 +13,7 @@ pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not inst
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
+import rclpy
 from helpers.nodes.node_bench import Bench
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -157,3 +158,17 @@ def test_transitions_in_wrong_order_are_refused_and_the_node_goes_on(bench: Benc
         bench.wait(answer.done, "no answer")
         assert not answer.result().success and bench.node.label == "active"
     bench.good_pair()
+
+
+def test_another_node_of_the_same_name_is_named(made: list[Bench]) -> None:
+    made.append(bench := Bench(autostart=False))
+    assert bench.transition("configure") == SUCCESS
+    namesake = rclpy.create_node("stereo_occ", context=bench.context)
+    bench.wait(lambda: bench.node.get_node_names().count("stereo_occ") == 2, "the node is not seen")
+    assert bench.transition("activate") == SUCCESS
+    bench.expect_fault("duplicate_node", "another node is named /stereo_occ")
+    assert bench.transition("deactivate") == SUCCESS
+    namesake.destroy_node()
+    bench.wait(lambda: bench.node.get_node_names().count("stereo_occ") == 1, "the node is still seen")
+    assert bench.transition("activate") == SUCCESS
+    assert "duplicate_node" not in bench.fault_names()
