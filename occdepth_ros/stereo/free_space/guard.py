@@ -46,10 +46,14 @@ class FreeSpaceGuard:
             column, row = x * k[0, 0] / z + k[0, 2], y * k[1, 1] / z + k[1, 2]
             inside = (z > 0) & (column > -0.5) & (column < camera.width - 0.5)
             inside &= (row > -0.5) & (row < camera.height - 0.5)
-        self._in_view = np.flatnonzero(inside)
-        at = [((axis[inside] + 0.5) / cell).astype(np.intp) for axis in (row, column)]
-        self._cell_of = (at[0] * self._cells[0] + at[1]).astype(np.int32)
-        self._depth = z[inside].astype(np.float32)
+        in_view = np.flatnonzero(inside)
+        at = [((axis[inside] + 0.5) / cell).astype(np.int32) for axis in (row, column)]
+        cell_of = at[0] * self._cells[0] + at[1]
+        # by cell, because few cells are limited: the voxels of all others are not read
+        order = np.argsort(cell_of, kind="stable")
+        self._in_view, self._depth = in_view[order], z[inside][order].astype(np.float32)
+        count = np.bincount(cell_of, minlength=self._cells[0] * self._cells[1])
+        self._bounds = np.append(0, np.cumsum(count))
         self._layers = grid.size[2]
         self.compile()
 
@@ -59,7 +63,7 @@ class FreeSpaceGuard:
         Args:
             matched: pixels of the left image with a match, `[H, W]`, of any size with the camera's aspect.
         """
-        return np.asarray(self._in_view[self._few_matches(matched)[self._cell_of]])
+        return np.sort(self._in_view[self._few_matches(matched).repeat(np.diff(self._bounds))])
 
     def _few_matches(self, matched: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Return whether less than `MIN_MATCHED_SHARE` of the pixels around each cell are matched, flat."""
@@ -81,7 +85,7 @@ class FreeSpaceGuard:
         """
         labels, confidence, visibility = labels.copy(), confidence.copy(), visibility.copy()
         flat = labels.reshape(-1), confidence.reshape(-1), visibility.reshape(-1)
-        write_unsupported(self._in_view, self._cell_of, self._few_matches(matched), *flat)
+        write_unsupported(self._in_view, self._bounds, self._few_matches(matched), *flat)
         return labels, confidence, visibility
 
     def limited(
@@ -103,7 +107,7 @@ class FreeSpaceGuard:
         with np.errstate(divide="ignore"):
             limit = np.asarray(1 / cv2.dilate(inverse, np.ones((3, 3), np.uint8)), np.float32).ravel()
         behind = np.empty(len(self._depth), np.int32)
-        voxels = self._in_view[behind[: write_behind(self._depth, self._cell_of, limit, behind)]]
+        voxels = self._in_view[behind[: write_behind(self._depth, self._bounds, limit, behind)]]
         labels, confidence, visibility = labels.copy(), confidence.copy(), visibility.copy()
         flat_labels, flat_visibility = labels.reshape(-1), visibility.reshape(-1)
         free = voxels[flat_labels[voxels] == EMPTY]
@@ -120,39 +124,59 @@ class FreeSpaceGuard:
     def compile() -> None:
         """Compile the loop or load it from the cache, which takes up to seconds."""
         depth, limit = np.ones(1, np.float32), np.ones(1, np.float32)
-        write_behind(depth, np.zeros(1, np.int32), limit, np.empty(1, np.int32))
+        bounds = np.array([0, 1])
+        write_behind(depth, bounds, limit, np.empty(1, np.int32))
         volumes = np.zeros((3, 1), np.uint8)
-        write_unsupported(np.zeros(1, np.intp), np.zeros(1, np.int32), np.zeros(1, bool), *volumes)
+        write_unsupported(np.zeros(1, np.intp), bounds, np.zeros(1, bool), *volumes)
 
 
 @compiled
 def write_behind(
     depth: npt.NDArray[np.float32],
-    cell: npt.NDArray[np.int32],
+    bounds: npt.NDArray[np.intp],
     limit: npt.NDArray[np.float32],
     out: npt.NDArray[np.int32],
 ) -> int:
-    """Write the ascending indices of the N depths that exceed the limit of their cell; return their number."""
+    """Write the ascending indices of the N depths that exceed the limit of their cell; return their number.
+
+    Args:
+        depth: depths, by cell.
+        bounds: index of the first depth of each cell, followed by N.
+        limit: limit of each cell; infinite = none.
+        out: at least N indices.
+    """
     count = 0
-    for i in range(len(depth)):
-        if depth[i] > limit[cell[i]]:
-            out[count] = i
-            count += 1
+    for cell in range(len(limit)):
+        if limit[cell] == np.inf:
+            continue
+        for i in range(bounds[cell], bounds[cell + 1]):
+            if depth[i] > limit[cell]:
+                out[count] = i
+                count += 1
     return count
 
 
 @compiled
 def write_unsupported(
     in_view: npt.NDArray[np.intp],
-    cell: npt.NDArray[np.int32],
+    bounds: npt.NDArray[np.intp],
     few_matches: npt.NDArray[np.bool_],
     labels: Voxels,
     confidence: Voxels,
     visibility: Voxels,
 ) -> None:
-    """Set free voxels in cells with few matches to unknown, and hide all voxels there; all arrays are flat."""
-    for i in range(len(in_view)):
-        if few_matches[cell[i]]:
+    """Set free voxels in cells with few matches to unknown, and hide all voxels there.
+
+    Args:
+        in_view: flat indices of voxels, by cell.
+        bounds: index of the first voxel of each cell in `in_view`, followed by their number.
+        few_matches: whether a cell has few matches.
+        labels, confidence, visibility: flat, changed.
+    """
+    for cell in range(len(few_matches)):
+        if not few_matches[cell]:
+            continue
+        for i in range(bounds[cell], bounds[cell + 1]):
             voxel = in_view[i]
             if visibility[voxel] == SEEN:
                 visibility[voxel] = HIDDEN
