@@ -16,13 +16,8 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 PACKAGE = "occdepth_ros"
-# node of nav2 -> package and executable
-NAV2 = {
-    "planner_server": "nav2_planner",
-    "controller_server": "nav2_controller",
-    "behavior_server": "nav2_behaviors",
-    "bt_navigator": "nav2_bt_navigator",
-}
+# packages of the nodes that nav2.launch.py starts
+NAV2 = ("nav2_planner", "nav2_controller", "nav2_behaviors", "nav2_bt_navigator", "nav2_lifecycle_manager")
 MISSING = (
     "nav2 is not installed ({}): the example planner of this package plans instead, its path is on "
     "/stereo_occ/map/path. Install nav2 with: sudo apt install ros-$ROS_DISTRO-navigation2"
@@ -35,6 +30,10 @@ ARGUMENTS = {
     "model": ("", "Which model predicts. Empty: as the parameter file says."),
     "rviz": ("true", "false does not start RViz."),
     "robot_frame": ("velodyne", "Frame of the robot; TF must connect it to the map."),
+    "ground_z": (
+        "-1.73",
+        "z of the ground in the map, m; the map of a KITTI drive starts at the LiDAR.",
+    ),
     "robot_radius": ("0.9", "Minimum distance of the example planner's path to obstacles, m."),
 }
 
@@ -47,7 +46,7 @@ def make_planner(context: LaunchContext) -> list[Any]:
 
     clock = {"use_sim_time": True}
     try:
-        for package in (*NAV2.values(), "nav2_lifecycle_manager"):
+        for package in NAV2:
             get_package_prefix(package)
     except PackageNotFoundError as error:
         values = {"robot_frame": given("robot_frame"), "robot_radius": float(given("robot_radius"))}
@@ -61,23 +60,18 @@ def make_planner(context: LaunchContext) -> list[Any]:
         )
         return [LogInfo(msg=MISSING.format(error)), planner]
     robot = given("robot_frame")
-    nodes = [
-        Node(
-            package=package, executable=name, name=name, parameters=[given("nav2_params_file"), clock], output="screen"
-        )
-        for name, package in NAV2.items()
-    ]
-    manager = Node(
-        package="nav2_lifecycle_manager",
-        executable="lifecycle_manager",
-        name="lifecycle_manager_navigation",
-        parameters=[{"autostart": True, "node_names": list(NAV2)}, clock],
-        output="screen",
+    navigation = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(PathJoinSubstitution([FindPackageShare(PACKAGE), "launch", "nav2.launch.py"])),
+        launch_arguments={
+            "nav2_params_file": given("nav2_params_file"),
+            "ground_z": given("ground_z"),
+            "use_sim_time": "true",
+        }.items(),
     )
     # the parameter file names base_link; the frame of a recording may have another name
     link = ["--frame-id", robot, "--child-frame-id", "base_link"]
     base = Node(package="tf2_ros", executable="static_transform_publisher", arguments=link, output="screen")
-    return [*nodes, manager, *([] if robot == "base_link" else [base])]
+    return [navigation, *([] if robot == "base_link" else [base])]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -26,6 +26,14 @@ RESULT = QoSProfile(
 )
 """Results of one pair: reliable, volatile, with a depth of 1."""
 
+CHANGES = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=10,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.VOLATILE,
+)
+"""Changes of a latched map: reliable, with the depth of nav2's subscription, because each message is needed."""
+
 REPLAYED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=10,

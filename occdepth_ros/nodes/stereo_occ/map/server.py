@@ -26,7 +26,7 @@ from occdepth_ros.mapping.files import load_map, save_map
 from occdepth_ros.mapping.fusion import REANCHORED
 from occdepth_ros.nodes.conversions import time_message
 from occdepth_ros.nodes.faults import Component, FaultBoard, describe
-from occdepth_ros.nodes.qos import LATCHED, RESULT
+from occdepth_ros.nodes.qos import CHANGES, LATCHED
 from occdepth_ros.nodes.stereo_occ.map.grid import MapGrid
 from occdepth_ros.nodes.stereo_occ.output_specs import (
     OUTPUTS,
@@ -60,7 +60,7 @@ def map_outputs(grid: MapGrid) -> tuple[OutputSpec, ...]:
 
     shared = (spec(s.name, s.message, s.qos, s.encode) for s in OUTPUTS if s.name in NAMES)
     full = spec("occupancy_grid", OccupancyGrid, LATCHED, grid.full)
-    updates = spec("occupancy_grid_updates", message_type("map_msgs", "OccupancyGridUpdate"), RESULT, grid.update)
+    updates = spec("occupancy_grid_updates", message_type("map_msgs", "OccupancyGridUpdate"), CHANGES, grid.update)
     return (*shared, full, *available(updates))
 
 
