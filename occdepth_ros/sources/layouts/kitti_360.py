@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
-from occdepth_ros.errors import CalibrationError, InputWarning, SourceError
+from occdepth_ros.camera import Matrix
+from occdepth_ros.errors import InputWarning, SourceError
 from occdepth_ros.sources.base import SourceDescription
 from occdepth_ros.sources.frame_names import assumed_stamps
+from occdepth_ros.sources.layouts.kitti_rig import RectifiedCameras
 from occdepth_ros.sources.layouts.links import relative_file
 from occdepth_ros.sources.readable import first_readable_pair
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
-from occdepth_ros.sources.tables import read_calibration, read_date_times, read_rows
+from occdepth_ros.sources.tables import read_date_times, read_rows
 
 
 def is_kitti_360(path: Path) -> bool:
@@ -37,14 +38,13 @@ def open_kitti_360(path: Path) -> FileSequence:
         CalibrationError: the calibration does not match the images.
     """
     names, left, right = pair_images(path / "image_00/data_rect", path / "image_01/data_rect")
-    file = _calibration(path, "perspective.txt")
-    entries = read_calibration(file)
-    size = first_readable_pair(left, right)[2]
-    reference_from_grid = _matrix(entries, "R_rect_00", (3, 3), file) @ np.linalg.inv(_lidar_from_camera(path))
-    rig = StereoRig(
-        _camera(entries, "00", size, file), _camera(entries, "01", size, file), reference_from_grid, frame_id="camera_0"
+    cameras = RectifiedCameras.read(
+        _calibration(path, "perspective.txt"),
+        archive="Extract the calibration archive of KITTI-360 again.",
+        images="Use the images of data_rect at their original size.",
     )
-    poses, warnings = _poses(path, names, reference_from_grid)
+    rig = cameras.rig(("00", "01"), first_readable_pair(left, right)[2], np.linalg.inv(_lidar_from_camera(path)))
+    poses, warnings = _poses(path, names, rig.reference_from_grid)
     return FileSequence(
         name=str(path),
         rig=rig,
@@ -72,37 +72,10 @@ def _calibration(path: Path, name: str) -> Path:
     return file
 
 
-def _matrix(entries: dict[str, Matrix], key: str, shape: tuple[int, int], file: Path) -> Matrix:
-    """Return a 3x3 entry as a rigid `[4, 4]`, and any other entry unchanged."""
-    value = entries.get(key)
-    if value is None or value.size != shape[0] * shape[1]:
-        raise CalibrationError(
-            f"the entry {key} is missing or does not have {shape[0] * shape[1]} numbers",
-            where=str(file),
-            remedy="Extract the calibration archive of KITTI-360 again.",
-        )
-    if shape != (3, 3):
-        return value.reshape(shape)
-    pose = np.eye(4)
-    pose[:3, :3] = value.reshape(3, 3)
-    return pose
-
-
 def _lidar_from_camera(path: Path) -> Matrix:
     """Return the pose of camera 0 in the LiDAR's frame, `[4, 4]`."""
     file = _calibration(path, "calib_cam_to_velo.txt")
     return np.vstack([read_rows(file, 12)[0].reshape(3, 4), [0, 0, 0, 1]])
-
-
-def _camera(entries: dict[str, Matrix], number: str, size: tuple[int, int], file: Path) -> PinholeCamera:
-    width, height = (int(value) for value in _matrix(entries, f"S_rect_{number}", (1, 2), file)[0])
-    if (width, height) != size:
-        raise CalibrationError(
-            f"the calibration is for {width}x{height} pixels, the images have {size[0]}x{size[1]}",
-            where=f"{file}, S_rect_{number}",
-            remedy="Use the images of data_rect at their original size.",
-        )
-    return PinholeCamera(_matrix(entries, f"P_rect_{number}", (3, 4), file), width, height)
 
 
 def _stamps(path: Path, names: list[str]) -> npt.NDArray[np.int64]:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
-from occdepth_ros.errors import CalibrationError, SourceError
+from occdepth_ros.camera import Matrix
+from occdepth_ros.errors import SourceError
+from occdepth_ros.sources.layouts.kitti_rig import RectifiedCameras, entry
 from occdepth_ros.sources.layouts.links import relative_file
 from occdepth_ros.sources.layouts.oxts import read_oxts
 from occdepth_ros.sources.readable import first_readable_pair
@@ -23,6 +24,7 @@ from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_fra
 from occdepth_ros.sources.tables import read_calibration, read_date_times
 
 CAMERAS = (("02", "03"), ("00", "01"))
+_ARCHIVE = "Extract the calibration archive of this date again."
 
 
 def is_kitti_raw(path: Path) -> bool:
@@ -38,17 +40,13 @@ def open_kitti_raw(path: Path) -> FileSequence:
     """
     left_number, right_number = next((pair for pair in CAMERAS if (path / f"image_{pair[0]}").is_dir()), CAMERAS[0])
     names, left, right = pair_images(path / f"image_{left_number}/data", path / f"image_{right_number}/data")
-    cameras = _calibration(path, "calib_cam_to_cam.txt")
-    entries = read_calibration(cameras)
-    pose = _rigid(_calibration(path, "calib_velo_to_cam.txt"))
-    pose = _rectification(entries, cameras) @ pose
-    first, _, size = first_readable_pair(left, right)
-    rig = StereoRig(
-        _camera(entries, left_number, size, cameras, first),
-        _camera(entries, right_number, size, cameras, first),
-        pose,
-        frame_id="camera_0",
+    cameras = RectifiedCameras.read(
+        _calibration(path, "calib_cam_to_cam.txt"),
+        archive=_ARCHIVE,
+        images="Use the drive's rectified images (sync) with the calibration of the same date.",
     )
+    camera_from_lidar = _rigid(_calibration(path, "calib_velo_to_cam.txt"))
+    rig = cameras.rig((left_number, right_number), first_readable_pair(left, right)[2], camera_from_lidar)
     stamps_file = path / f"image_{left_number}" / "timestamps.txt"
     if not stamps_file.is_file():
         raise SourceError("timestamps.txt is missing", where=str(stamps_file.parent), remedy="Extract the drive again.")
@@ -76,41 +74,12 @@ def _calibration(path: Path, name: str) -> Path:
     return file
 
 
-def _entry(entries: dict[str, Matrix], key: str, shape: tuple[int, ...], file: Path) -> Matrix:
-    value = entries.get(key)
-    if value is None or value.size != int(np.prod(shape)):
-        raise CalibrationError(
-            f"the entry {key} is missing or does not have {int(np.prod(shape))} numbers",
-            where=str(file),
-            remedy="Extract the calibration archive of this date again.",
-        )
-    return value.reshape(shape)
-
-
 def _rigid(file: Path) -> Matrix:
     """Return the pose in a calibration file with R and T, `[4, 4]`."""
     entries = read_calibration(file)
     pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = _entry(entries, "R", (3, 3), file), _entry(entries, "T", (3,), file)
+    pose[:3, :3], pose[:3, 3] = entry(entries, "R", (3, 3), file, _ARCHIVE), entry(entries, "T", (3,), file, _ARCHIVE)
     return pose
-
-
-def _rectification(entries: dict[str, Matrix], file: Path) -> Matrix:
-    """Return the rotation from camera 0 to its rectified frame, the reference of all P_rect, `[4, 4]`."""
-    pose = np.eye(4)
-    pose[:3, :3] = _entry(entries, "R_rect_00", (3, 3), file)
-    return pose
-
-
-def _camera(entries: dict[str, Matrix], number: str, size: tuple[int, int], file: Path, image: Path) -> PinholeCamera:
-    width, height = (int(v) for v in _entry(entries, f"S_rect_{number}", (2,), file))
-    if (width, height) != size:
-        raise CalibrationError(
-            f"the calibration is for {width}x{height} pixels, {image.name} has {size[0]}x{size[1]}",
-            where=f"{file}, S_rect_{number}",
-            remedy="Use the drive's rectified images (sync) with the calibration of the same date.",
-        )
-    return PinholeCamera(_entry(entries, f"P_rect_{number}", (3, 4), file), width, height)
 
 
 def _poses(path: Path, names: list[str]) -> npt.NDArray[np.float64] | None:

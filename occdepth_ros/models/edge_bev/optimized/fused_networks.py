@@ -15,7 +15,7 @@ from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.fused_efficientnet import FusedBlock, fused
 from occdepth_ros.models.runtime.parallel import Workers
 
-LEAST_ROWS = 16
+MIN_ROWS = 16
 """Smallest height of half a map that a thread computes: each of its convolutions adds a row."""
 
 
@@ -101,7 +101,7 @@ class OptimizedUNet(nn.Module):
         parallel."""
         convolutions = sum(isinstance(layer, FusedConv) and layer.kernel[0] > 1 for layer in layers.modules())
         halo, half = convolutions, x.shape[2] // 2
-        if self.workers is None or self.workers.count < 2 or half < LEAST_ROWS:
+        if self.workers is None or self.workers.count < 2 or half < MIN_ROWS:
             out: torch.Tensor = layers(x)
             return out
         # rows beyond the half: the receptive field of the convolutions in the other half

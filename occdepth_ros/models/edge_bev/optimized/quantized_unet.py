@@ -12,7 +12,7 @@ from torch import nn
 from occdepth_ros.models.edge_bev.completion import BevUNet
 from occdepth_ros.models.edge_bev.formats import array_of
 from occdepth_ros.models.edge_bev.loops.quantized import add_skipped, quantize
-from occdepth_ros.models.edge_bev.optimized.fused_networks import LEAST_ROWS
+from occdepth_ros.models.edge_bev.optimized.fused_networks import MIN_ROWS
 from occdepth_ros.models.layers.basic_block import BasicBlock
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.quantized_conv import LEVELS, Quantized, QuantizedConv, largest_of
@@ -149,7 +149,7 @@ class QuantizedUNet(nn.Module):
     def _halves(self, height: int) -> list[slice]:
         """Return the rows that threads compute in parallel: both halves of a map, or all of a small one."""
         half = height // 2
-        whole = self.workers.count < 2 or half < LEAST_ROWS or half % 2
+        whole = self.workers.count < 2 or half < MIN_ROWS or half % 2
         return [slice(0, height)] if whole else [slice(0, half), slice(half, height)]
 
 
