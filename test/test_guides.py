@@ -64,9 +64,7 @@ def test_commands_of_occdepth_have_valid_options(page: str, words: list[str]) ->
         cli.build_parser(words[0]).parse_args(words)
 
 
-OTHER_PACKAGES = ("nav2_bringup",)
-"""Packages whose launch files the guides start beside ours."""
-LAUNCHES = [c for c in ALL if c[1][:2] == ["ros2", "launch"] and c[1][2] not in OTHER_PACKAGES]
+LAUNCHES = [c for c in ALL if c[1][:2] == ["ros2", "launch"]]
 
 
 @pytest.mark.parametrize(("page", "words"), LAUNCHES, ids=name_of)

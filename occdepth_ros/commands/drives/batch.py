@@ -173,6 +173,8 @@ def _on_cluster(tasks: Sequence[Task], arguments: argparse.Namespace) -> Iterato
         raise OccDepthError(
             "Ray is not installed", where="--ray", remedy="Install it: pip install 'occdepth_ros[cluster]'"
         ) from error
+    # a cluster that is started here otherwise runs the drives with nice 15, and other work can stop them
+    os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         ray.init(address=arguments.ray, log_to_driver=False, logging_level="error")
     except (ConnectionError, ValueError, RuntimeError) as error:
