@@ -43,7 +43,8 @@ def open_kitti_360(path: Path) -> FileSequence:
         archive="Extract the calibration archive of KITTI-360 again.",
         images="Use the images of data_rect at their original size.",
     )
-    rig = cameras.rig(("00", "01"), first_readable_pair(left, right)[2], np.linalg.inv(_lidar_from_camera(path)))
+    camera_from_lidar = np.asarray(np.linalg.inv(_lidar_from_camera(path)), np.float64)
+    rig = cameras.rig(("00", "01"), first_readable_pair(left, right)[2], camera_from_lidar)
     poses, warnings = _poses(path, names, rig.reference_from_grid)
     return FileSequence(
         name=str(path),
