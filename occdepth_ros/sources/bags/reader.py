@@ -13,6 +13,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from occdepth_ros.errors import InputWarning, SourceError
 from occdepth_ros.files import LFS_POINTER, LFS_REMEDY
@@ -186,7 +187,8 @@ class BagReader:
             elif suffix == ".mcap":
                 reader = import_rosbags("rosbags.rosbag2.storage_mcap").McapReader(file)
             else:
-                reader = import_rosbags("rosbags.rosbag2.storage_sqlite3").Sqlite3Reader(file)
+                # it is opened by a URI, in which #, ? and % have a meaning
+                reader = import_rosbags("rosbags.rosbag2.storage_sqlite3").Sqlite3Reader(Path(quote(str(file))))
             reader.open()
         except Exception as error:  # rosbags, sqlite3 and struct raise different exceptions for damaged files
             if suffix == ".db3":

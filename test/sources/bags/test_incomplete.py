@@ -94,6 +94,13 @@ def test_a_compressed_file_names_the_remedy(tmp_path: Path) -> None:
         open_source(file.parent)
 
 
+@pytest.mark.parametrize("kind", ["mcap", "sqlite3"])
+def test_a_path_may_have_characters_of_addresses(tmp_path: Path, kind: str) -> None:
+    record(tmp_path / "bag", kind)
+    folder = (tmp_path / "bag").rename(tmp_path / "run #3, 50%20 ü?")
+    assert not incomplete(folder, 4)
+
+
 def test_the_log_of_a_file_that_was_not_closed_is_named_beside_metadata(tmp_path: Path) -> None:
     file = record(tmp_path / "bag", "sqlite3")
     file.with_name(f"{file.name}-wal").write_bytes(b"\0" * 4096)
