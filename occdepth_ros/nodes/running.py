@@ -51,11 +51,12 @@ def run_node(
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except (OccDepthError, RuntimeError) as error:  # rclpy's own errors are RuntimeErrors
-        if node is not None:
+    except (OccDepthError, RuntimeError, SystemError) as error:  # rclpy's own errors are RuntimeErrors
+        if initialized and caused_by_signal(error):
+            pass
+        elif node is not None or isinstance(error, SystemError):
             raise
-        # a signal during the creation of the node invalidates the context; it is not an error
-        if not initialized or rclpy.ok():
+        else:
             print(f"{name}: {error}", file=sys.stderr)
             rclpy.try_shutdown()
             return 2
@@ -65,3 +66,14 @@ def run_node(
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def caused_by_signal(error: Exception) -> bool:
+    """Return whether an error is the effect of SIGINT or SIGTERM in a call of rclpy, after `rclpy.init`.
+
+    The signal invalidates the context, and a call that uses it at this moment fails. A KeyboardInterrupt that is raised
+    while such a call converts a message arrives as the cause of a SystemError.
+    """
+    if isinstance(error, SystemError):
+        return isinstance(error.__cause__, KeyboardInterrupt)
+    return not rclpy.ok()
