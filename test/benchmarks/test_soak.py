@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -36,7 +37,10 @@ sys.exit(soak.main(["cycles"]))
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_soak_leaves_no_node_behind(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-c", PART, str(tmp_path / "log")]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as soak:
+    # coverage.py replaces the handler of SIGTERM in every process that it measures
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True) as soak:
         assert soak.stdout is not None and soak.stderr is not None
         node = next(int(line) for line in soak.stdout if line.strip().isdecimal())
         soak.send_signal(number)
