@@ -111,10 +111,15 @@ def run(full: bool) -> list[Result]:
         "TF look-up, no transform": (
             failing_transforms,
             lambda: tf2_ros.LookupException("injected"),
-            partial(_predict, component=Component.EXTRINSICS),
+            # the pose of the map is looked up for its topics
+            partial(_predict, components=(Component.EXTRINSICS, Component.OUTPUT)),
         ),
         "TF look-up, other error": (failing_transforms, lambda: RuntimeError("injected"), _predict),
-        "publish": (failing_publish, lambda: RuntimeError("injected"), partial(_predict, component=Component.OUTPUT)),
+        "publish": (
+            failing_publish,
+            lambda: RuntimeError("injected"),
+            partial(_predict, components=(Component.OUTPUT,)),
+        ),
         "load the model": (failing_load, lambda: OSError(errno.EIO, "injected"), _configure),
         "disk, save the map": (failing_disk, lambda: OSError(errno.ENOSPC, "injected: no space left"), _save),
         "disk, load the map": (failing_disk, lambda: OSError(errno.EIO, "injected: input/output error"), _load),
@@ -156,7 +161,7 @@ def _ready(local: LocalNode) -> None:
     assert local.process(local.pair()), [fault.text for fault in local.node.faults.present()]
 
 
-def _predict(local: LocalNode, inject: Callable[[int], Any], component: Component | None = None) -> str:
+def _predict(local: LocalNode, inject: Callable[[int], Any], components: tuple[Component, ...] = ()) -> str:
     """Run one pair with the failing call, then one without; returns what is wrong, empty = nothing."""
     _ready(local)
     local.node.faults._last = None
@@ -170,7 +175,7 @@ def _predict(local: LocalNode, inject: Callable[[int], Any], component: Componen
         return "the pair failed without a fault"
     if named is not None and not any(words in named.text for words in NAMES):
         return f"the fault does not name the call: {named.text}"
-    if named is not None and component not in (None, named.component):
+    if named is not None and components and named.component not in components:
         return f"the fault belongs to {named.component.value}: {named.text}"
     for _ in range(3):
         if local.process(local.pair()):
