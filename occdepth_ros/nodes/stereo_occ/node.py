@@ -126,8 +126,9 @@ class StereoOccNode(GuardedLifecycleNode):
             slop=settings.slop,
             queue_size=settings.queue_size,
         )
-        self._inputs = CameraInputs(self, settings, self._image, self._calibration)
+        # before the inputs, because `_stop` destroys it with them and a signal may interrupt the activation
         self._end_subscription = self.create_subscription(Header, REPLAY_ENDED, self._replay_ended, fresh(LATCHED))
+        self._inputs = CameraInputs(self, settings, self._image, self._calibration)
         names = self._name_inputs("")
         self._watch = StreamWatch(self.synchronizer, self.pipeline.calibration, self.faults, names, self._inputs.advice)
         self._diagnostics.synchronizer = self.synchronizer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,8 @@ from octomap_msgs.msg import Octomap
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import LoggingSeverity
 from rclpy.parameter import Parameter
+
+from occdepth_ros.nodes.qos import REPLAY_ENDED
 
 pytestmark = pytest.mark.ros
 SUCCESS = TransitionCallbackReturn.SUCCESS
@@ -172,3 +175,24 @@ def test_another_node_of_the_same_name_is_named(made: list[Bench]) -> None:
     bench.wait(lambda: bench.node.get_node_names().count("stereo_occ") == 1, "the node is still seen")
     assert bench.transition("activate") == SUCCESS
     assert "duplicate_node" not in bench.fault_names()
+
+
+@pytest.mark.parametrize("topic", [REPLAY_ENDED, "left/camera_info"])
+def test_an_activation_that_fails_halfway_is_released(
+    made: list[Bench], monkeypatch: pytest.MonkeyPatch, topic: str
+) -> None:
+    made.append(bench := Bench(autostart=False))
+    create = bench.node.create_subscription
+
+    def failing(message: Any, name: str, *arguments: Any, **options: Any) -> Any:
+        if name == topic:
+            raise RuntimeError("the context is invalid")
+        return create(message, name, *arguments, **options)
+
+    assert bench.transition("configure") == SUCCESS
+    monkeypatch.setattr(bench.node, "create_subscription", failing)
+    assert bench.transition("activate") != SUCCESS
+    assert bench.node.label == "unconfigured"
+    monkeypatch.undo()
+    assert bench.transition("configure") == SUCCESS and bench.transition("activate") == SUCCESS
+    bench.wait_active()
