@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := sorted(set(parsed.names) - set(names())):
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are: {', '.join(names())}")
 
-    now = datetime.now(timezone.utc)
+    now, is_quiet = datetime.now(timezone.utc), ratchet.is_quiet()
     report: dict[str, Any] = {"date": now.isoformat(timespec="seconds"), "machine": machine(), "versions": versions()}
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     console.print(f"{report['date']}  {' '.join(f'{k} {v}' for k, v in report['versions'].items())}")
@@ -131,7 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     entries = stored.get(processor, {})
     for text in (short := ratchet.shortfalls(now_ratios, entries)):
         console.print(f"{processor}: {text}", markup=False)
-    if parsed.update:
+    if (short or parsed.update) and not is_quiet:
+        console.print("the machine was not quiet before the start: ratios are neither judged nor recorded")
+        short = []
+    elif parsed.update:
         stored[processor] = ratchet.raised(now_ratios, entries)
         write_whole(ratchet.FILE, (json.dumps(stored, indent=1) + "\n").encode())
     elif now_ratios and not entries:

@@ -4,12 +4,14 @@ A ratio compares two implementations in one run on one machine, so that it depen
 still depends on the kind of processor: fusion takes a 7.6th of the time of octomap on an Intel Xeon with AMX and a 6th
 on an AMD EPYC of equal speed. Entries are therefore kept for each kind of processor, and each is the ratio of a quiet
 run. A run fails if a ratio is more than `TOLERANCE` below the entry of its processor; on a processor without entries
-ratios are printed only. `--update` raises the entries of the processor to the measured values, or records them.
+ratios are printed only. `--update` raises the entries of the processor to the measured values, or records them. Both
+need a quiet machine, because other processes slow short steps down more than long ones.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +45,11 @@ def processor(cpuinfo: str) -> str:
 def this_processor() -> str:
     """Return the kind of the processor of this machine."""
     return processor(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+
+
+def is_quiet() -> bool:
+    """Return whether other processes used less than half of the cores in the last minute."""
+    return os.getloadavg()[0] < len(os.sched_getaffinity(0)) / 2
 
 
 def stored() -> dict[str, Ratios]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from pathlib import Path
@@ -50,7 +51,9 @@ def test_a_processor_without_maker_is_named_by_its_architecture() -> None:
     assert processor("processor\t: 0\nCPU implementer\t: 0x41\n") == processor("") == platform.machine()
 
 
-def judged(monkeypatch: pytest.MonkeyPatch, folder: Path, kind: str, ratio: float, *options: str) -> int:
+def judged(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, kind: str, ratio: float, *options: str, load: float = 0.0
+) -> int:
     """Run the benchmark `map` with one row of this ratio on this kind of processor, with entry 10 for "AMD, AVX2"."""
     file = folder / "ratios.json"
     file.write_text(json.dumps({"AMD, AVX2": {"map": {"fusion": 10.0}}}))
@@ -59,6 +62,7 @@ def judged(monkeypatch: pytest.MonkeyPatch, folder: Path, kind: str, ratio: floa
     monkeypatch.setitem(sys.modules, "benchmarks.bench_map", module)
     monkeypatch.setattr(ratchet, "FILE", file)
     monkeypatch.setattr(ratchet, "this_processor", lambda: kind)
+    monkeypatch.setattr(ratchet.os, "getloadavg", lambda: (load, 0.0, 0.0))
     return runner.main(["--json", str(folder / "bench.json"), *options])
 
 
@@ -70,6 +74,16 @@ def test_a_run_fails_below_the_entry_of_its_own_processor_only(
     assert "AMD, AVX2: map: fusion: the ratio is 5.0" in capsys.readouterr().out
     assert judged(monkeypatch, tmp_path, "Intel", 5.0) == 0
     assert "ratios of Intel: no entries" in capsys.readouterr().out
+
+
+def test_a_loaded_machine_is_neither_judged_nor_recorded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load = float(len(os.sched_getaffinity(0)))
+    assert judged(monkeypatch, tmp_path, "AMD, AVX2", 5.0, load=load) == 0
+    assert judged(monkeypatch, tmp_path, "AMD, AVX2", 50.0, "--update", load=load) == 0
+    assert capsys.readouterr().out.count("was not quiet") == 2
+    assert json.loads((tmp_path / "ratios.json").read_text()) == {"AMD, AVX2": {"map": {"fusion": 10.0}}}
 
 
 def test_update_records_a_processor_and_keeps_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
