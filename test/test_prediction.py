@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -48,6 +50,6 @@ def test_completed_is_occupied_and_not_seen(labels: npt.NDArray[np.uint8], visib
     "wrong", [np.zeros((4, 8, 7), np.uint8), np.zeros(GRID.size, np.int64), np.zeros(256, np.uint8)]
 )
 def test_arrays_of_another_shape_than_the_grid_are_refused(name: str, wrong: npt.NDArray[np.uint8]) -> None:
-    arrays = {key: np.zeros(GRID.size, np.uint8) for key in ("labels", "confidence", "visibility")}
+    arrays: dict[str, Any] = {key: np.zeros(GRID.size, np.uint8) for key in ("labels", "confidence", "visibility")}
     with pytest.raises(GridError, match=f"{name} is {wrong.dtype}"):
         OccupancyPrediction(GRID, **(arrays | {name: wrong}), depth=np.zeros((2, 2), np.float32))

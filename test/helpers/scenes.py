@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +18,16 @@ GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 WIDTH, HEIGHT = 96, 64
 
 
-def small_config(name: str = "occdepth-b3", **changes: object) -> OccDepthConfig:
+def small_config(name: str = "occdepth-b3", **changes: Any) -> OccDepthConfig:
     """A preset that costs little: few voxels, few channels, small images."""
-    small = {"grid": GRID, "image": (HEIGHT, WIDTH), "feature": 8, "backbone": "lite0", "decoder_width": 0.1}
-    return replace(PRESETS[name], **{**small, **changes})
+    small: dict[str, Any] = {
+        "grid": GRID,
+        "image": (HEIGHT, WIDTH),
+        "feature": 8,
+        "backbone": "lite0",
+        "decoder_width": 0.1,
+    }
+    return replace(PRESETS[name], **(small | changes))
 
 
 def rig(width: int = WIDTH, height: int = HEIGHT) -> StereoRig:

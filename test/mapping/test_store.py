@@ -18,9 +18,9 @@ SHAPE = (BLOCK, BLOCK, BLOCK)
 def test_packed_blocks_survive_a_round_trip(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     seen, completed = np.where(rng.random((2, *SHAPE)) < share, rng.integers(-100, 127, (2, *SHAPE)), 0).astype(np.int8)
-    fields = [rng.integers(0, 20, SHAPE).astype(np.uint8) for _ in range(3)]
+    label, runner_up, margin = (rng.integers(0, 20, SHAPE).astype(np.uint8) for _ in range(3))
     tick = rng.integers(0, 65536, SHAPE).astype(np.uint16)
-    payload = pack(Voxels(seen, completed, *fields, tick))
+    payload = pack(Voxels(seen, completed, label, runner_up, margin, tick))
     if not (seen.any() or completed.any()):
         assert payload == b""
         return
@@ -31,7 +31,7 @@ def test_packed_blocks_survive_a_round_trip(seed: int, share: float) -> None:
     assert np.array_equal(np.sign(state), np.sign(again))
     occupied = state > 0
     assert np.array_equal(block.seen[occupied], seen[occupied])
-    assert np.array_equal(block.label[occupied], fields[0][occupied])
+    assert np.array_equal(block.label[occupied], label[occupied])
     assert np.array_equal(block.tick[occupied], tick[occupied])
     assert pack(block, clear=True) == payload
     assert not any(array.any() for array in block)

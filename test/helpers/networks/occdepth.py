@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,10 @@ from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
 AXES = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 
 
-def tiny(name: str = "occdepth-b3", **changes: object) -> OccDepthConfig:
+def tiny(name: str = "occdepth-b3", **changes: Any) -> OccDepthConfig:
     grid = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
-    return replace(PRESETS[name], **{"grid": grid, "image": (64, 96), "feature": 8, **changes})
+    small: dict[str, Any] = {"grid": grid, "image": (64, 96), "feature": 8}
+    return replace(PRESETS[name], **(small | changes))
 
 
 def views(config: OccDepthConfig) -> list[tuple[PinholeCamera, npt.NDArray[np.float64]]]:
