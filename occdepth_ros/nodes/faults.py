@@ -102,8 +102,11 @@ class FaultBoard:
             since = old.since if old and not lasts else now
             fault = Fault(name, component, text, is_error, since, lasts)
             self._present[name] = fault
-            self._last = fault
-        return old is None or old.text != text
+            is_new = old is None or old.text != text
+            # faults that are checked periodically are set again and again
+            if is_new:
+                self._last = fault
+        return is_new
 
     def clear(self, *names: str) -> list[str]:
         """Remove faults by name; returns the names that were present."""

@@ -40,3 +40,11 @@ def test_a_passing_fault_ends_by_itself_and_survives_a_good_pair() -> None:
 def test_a_named_error_contains_cause_location_and_remedy() -> None:
     error = NamedError("baseline", Component.CALIBRATION, "it is 0", where="right/camera_info", remedy="Swap them.")
     assert error.name == "baseline" and str(error) == "right/camera_info: it is 0. Swap them."
+
+
+def test_a_fault_that_is_set_again_and_again_does_not_hide_a_later_one() -> None:
+    board = FaultBoard()
+    board.put("other_clock", Component.SYNC, "periodic", is_error=False)
+    board.put("image_size", Component.INPUT, "later")
+    board.put("other_clock", Component.SYNC, "periodic", is_error=False)
+    assert board.last is not None and board.last.name == "image_size"
