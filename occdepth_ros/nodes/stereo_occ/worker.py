@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from occdepth_ros.nodes.cores import core_count
@@ -125,7 +126,9 @@ class Worker(Generic[T]):
         self._stop.set()
         self.slot.wake()
         if self._thread is not None:
-            self._thread.join()
+            # a signal may have interrupted its start; it is a daemon and ends because `_stop` is set
+            with suppress(RuntimeError):
+                self._thread.join()
             self._thread = None
             self.slot.clear()
 

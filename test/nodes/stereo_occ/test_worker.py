@@ -188,3 +188,16 @@ def _until(condition: object, timeout: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < end, "timed out"
         time.sleep(0.005)
+
+
+def test_a_worker_whose_start_was_interrupted_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    worker: Worker[int] = Worker(lambda item: None, lambda: None, lambda error: None)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(threading.Thread, "start", interrupted)
+        worker.start()
+    worker.stop()
+    worker.start()
+    worker.stop()
