@@ -16,6 +16,7 @@ import torch
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge_bev.calibration_tables import CalibrationTables, compared_depth
 from occdepth_ros.models.edge_bev.config import PRESETS
 from occdepth_ros.models.edge_bev.evidence import Measurement, StereoEvidence
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
@@ -51,29 +52,6 @@ class BevNetwork(Protocol):
 
     def begin(self, logits: torch.Tensor, features: torch.Tensor) -> Callable[[SceneInputs], BevOutput]:
         """See `EdgeBev.begin`."""
-
-
-@dataclass(frozen=True)
-class CalibrationTables:
-    """Tables of one calibration.
-
-    Args:
-        fit: transform from the rig's image to the network's image.
-        evidence: stereo evidence of the calibration.
-        projection: projection of the voxels of the trained grid.
-        visibility: projection of the voxels of the predicted grid.
-        layers: height of the predicted grid above the trained grid, layers.
-        levels: frames that follow the ground.
-        grid: the trained grid.
-    """
-
-    fit: ImageFit
-    evidence: StereoEvidence
-    projection: BevTables
-    visibility: VisibilityTable
-    layers: int
-    levels: LevelFrames
-    grid: VoxelGrid
 
 
 @dataclass(frozen=True)
@@ -315,10 +293,3 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         padded = np.full((*self.config.image, 3), 127, np.uint8)
         padded[: left.shape[0], : left.shape[1]] = left
         return normalized(torch.from_numpy(padded)[None].to(self.device))
-
-
-@torch.inference_mode()
-def compared_depth(tables: CalibrationTables, disparity: npt.NDArray[np.int16]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the visibility of every voxel of the predicted grid, and the depth map at the size of the rig's images."""
-    depth = torch.from_numpy(tables.evidence.matcher.depth(disparity))
-    return tables.visibility.classify(depth), tables.fit.restore(depth)
