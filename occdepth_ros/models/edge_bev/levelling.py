@@ -25,10 +25,11 @@ from occdepth_ros.stereo.ground.pose import FAR, ground_of_points
 from occdepth_ros.stereo.matching import STEPS
 
 MIN_RISE, MIN_FALL, MIN_ROLL = 2.3, 1.2, 2.5
-MIN_HEIGHT_M = 0.2
-"""Deviations in pitch (rising and falling road) and roll, degrees, and in height, up to which the grid's own frame is
-used. A falling road leaves the grid through its lower face; a rising or banked one stays in it, where the profile of
-the ground follows it, and frames that follow errors of the measurement cost more than they gain."""
+MIN_ABOVE_M, MIN_BELOW_M = 0.4, 0.2
+"""Deviations in pitch (rising and falling road) and roll, degrees, and in height (above and below the standard) up to
+which the grid's own frame is used. A falling or low road leaves the grid through its lower face; any other stays in it,
+where the profile of the ground follows it, and frames that follow errors of the measurement cost more than they gain.
+"""
 STEP_DEGREES, STEP_M = 0.5, 0.05
 """Steps to which deviations are rounded."""
 LARGEST_DEGREES, LARGEST_M = 12.0, 2.0
@@ -198,7 +199,7 @@ def deviation(pitch: float, roll: float, height: float) -> Steps | None:
     steps = (
         round(pitch / STEP_DEGREES) if not -MIN_FALL <= pitch <= MIN_RISE else 0,
         round(roll / STEP_DEGREES) if abs(roll) > MIN_ROLL else 0,
-        round(height / STEP_M) if abs(height) > MIN_HEIGHT_M else 0,
+        round(height / STEP_M) if not -MIN_BELOW_M <= height <= MIN_ABOVE_M else 0,
     )
     return steps if any(steps) else None
 
