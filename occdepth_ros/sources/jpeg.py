@@ -28,7 +28,8 @@ def is_intact(contents: bytes) -> bool:
         contents: a JPEG file with complete segments.
 
     Returns:
-        True also for what is not checked: progressive files, and files with several scans.
+        True also for what is not checked: progressive files, files with several scans, and frames of Motion JPEG, which
+        leave out the tables of the standard.
     """
     tables = np.zeros((8, 1 << 16), np.uint16)
     sampling: dict[int, int] = {}
@@ -57,7 +58,7 @@ def is_intact(contents: bytes) -> bool:
             elif marker == _DRI:
                 (restart,) = struct.unpack(">H", body)
             elif marker == _SOS:
-                if body[0] != len(sampling):
+                if body[0] != len(sampling) or not tables.any():
                     return True
                 # one component alone is not interleaved: its blocks are its units
                 alone = len(sampling) == 1
@@ -157,4 +158,10 @@ def _has_units(data: Any, units: int, restart: int, blocks: Any, tables: Any, sh
                 available -= (entry >> 8) + value_bits
                 if entry == 0 or value_bits > 16 or available < 0:
                     return False
-    return available < 8 and (ended or (at + 1 < len(data) and data[at] == 0xFF and data[at + 1] != 0))
+    # encoders in hardware pad the data with zeros
+    rest = np.uint64(available - available % 8)
+    if bits & ((np.uint64(1) << rest) - np.uint64(1)):
+        return False
+    while not ended and at + 1 < len(data) and data[at] == 0:
+        at += 1
+    return ended or (at + 1 < len(data) and data[at] == 0xFF and data[at + 1] != 0)

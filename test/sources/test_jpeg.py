@@ -48,6 +48,22 @@ def test_every_encoded_image_is_intact(
     assert is_intact(contents) and is_intact(contents + bytes(50))
 
 
+def test_frames_of_cameras_are_intact() -> None:
+    """Frames without tables, as of Motion JPEG, and data that are padded with zeros; decoders accept both."""
+    contents = jpeg(textured(64, 48), quality=75)
+    at = contents.index(b"\xff\xc4")
+    without = contents
+    while at >= 0:
+        length = int.from_bytes(without[at + 2 : at + 4], "big")
+        without = without[:at] + without[at + 2 + length :]
+        at = without.find(b"\xff\xc4")
+    padded = contents[:-2] + bytes(13) + b"\xff\xd9"
+    for frame in (without, padded):
+        assert cv2.imdecode(np.frombuffer(frame, np.uint8), 1) is not None
+        assert is_intact(frame)
+    assert not is_intact(contents[:-2] + b"\x01" * 13 + b"\xff\xd9"), "more data than blocks"
+
+
 @pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 7}])
 @pytest.mark.parametrize("kept", ["zeros", "end"])
 def test_lost_data_are_an_error(tmp_path: Path, options: dict[str, int], kept: str) -> None:
