@@ -231,7 +231,9 @@ def test_occupancy_grid(prediction: OccupancyPrediction, frame_id: str) -> None:
     assert (message.info.width, message.info.height) == grid.size[:2]
     assert message.info.resolution == pytest.approx(grid.resolution)
     position = message.info.origin.position
-    assert (position.x, position.y, position.z) == grid.origin
+    # x and y are multiples of the resolution, a float32 in the message, where the grid's are
+    assert (position.x, position.y, position.z) == pytest.approx(grid.origin, abs=1e-6)
+    assert position.x / message.info.resolution == round(position.x / message.info.resolution)
     assert message.info.origin.orientation.w == 1.0
     costs = traversability(prediction, ALL, CostRules(0.2, 1.0))
     for x in range(grid.size[0]):

@@ -243,7 +243,7 @@ def test_the_occupancy_grid_is_aligned_with_the_voxel_grid(run: tuple[Listener, 
         info = message.info
         assert (info.width, info.height) == GRID.size[:2]
         assert info.resolution == pytest.approx(GRID.resolution)
-        assert (info.origin.position.x, info.origin.position.y) == GRID.origin[:2]
+        assert (info.origin.position.x, info.origin.position.y) == pytest.approx(GRID.origin[:2], abs=1e-6)
         values = np.asarray(message.data, np.int8)
         assert len(values) == GRID.size[0] * GRID.size[1] and values.min() >= -1 and values.max() <= 100
         assert (values == -1).any() and (values == 100).any()
