@@ -36,8 +36,10 @@ LARGEST_DEGREES, LARGEST_M = 12.0, 2.0
 STEEPEST = 0.25
 """Largest deviations that are followed: above them, the measured surface is not a road, or the pose is wrong, which is
 reported elsewhere. `STEEPEST` is the largest searched slope, metres per metre."""
-ROUGH_DEGREES, ROUGH_M = 0.8, 0.1
-"""Deviations of the ground in the grid above which the ground is measured again, without the bounds of the grid."""
+ROUGH_FALL, ROUGH_RISE, ROUGH_ROLL = 0.5, 1.6, 1.8
+ROUGH_ABOVE_M, ROUGH_BELOW_M = 0.25, 0.1
+"""Deviations of the ground in the grid, as above, up to which it is not measured again without the bounds of the grid.
+They are smaller by the usual difference of the two measurements on KITTI's roads."""
 STRIDE = 3
 """Stride of the rows and columns of the disparity map for this measurement."""
 KEPT = 4
@@ -122,8 +124,9 @@ class LevelFrames:
     def of(self, plane: npt.NDArray[np.float32], disparity: npt.NDArray[np.int16]) -> LevelFrame | None:
         """Return the frame that follows the ground, see `measure`; `plane` is that of the ground in the grid's frame,
         see `Ground`."""
-        rough = slopes(plane, self._grid)
-        if max(map(abs, rough[:2])) <= ROUGH_DEGREES and abs(rough[2]) <= ROUGH_M:
+        pitch, roll, height = slopes(plane, self._grid)
+        is_level = -ROUGH_FALL <= pitch <= ROUGH_RISE and abs(roll) <= ROUGH_ROLL
+        if is_level and -ROUGH_BELOW_M <= height <= ROUGH_ABOVE_M:
             return None
         found = self._measured(disparity)
         steps = None if found is None else deviation(*found)
