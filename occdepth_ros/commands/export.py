@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.options.source import add_source_arguments, open_chosen_source
 from occdepth_ros.errors import OutputError
-from occdepth_ros.models.registry import EXPORTED_MODEL, EXPORTED_SUFFIX
+from occdepth_ros.models.registry import DEFAULT_MODEL, EXPORTED_SUFFIX
 
 if TYPE_CHECKING:
     from occdepth_ros.exporting.agreement import Agreement
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
     add("out", type=Path, metavar="OUT.onnx", help="the file to write")
-    add("--model", metavar="NAME", default=EXPORTED_MODEL, help="(default: %(default)s)")
+    add("--model", metavar="NAME", default=DEFAULT_MODEL, help="(default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint, or random (default: the shipped weights)")
     add_source_arguments(parser, measured_pose=False)
     add(

@@ -61,7 +61,6 @@ class ExportedBevPredictor(EdgeBevPredictor):
         self._where = where
         super().__init__(name=self.about.model, device="cpu", precision="float32")
         self.name = f"{self.about.model} (exported)"
-        self.device = torch.device("cpu")
 
     def _loaded(self, name: str, weights: Path | str | None) -> ExportedBevNetwork:
         assert self.about.readout is not None, "the reader checks it"

@@ -117,8 +117,7 @@ class ExportableEdgeBev(nn.Module):
         """Predict; see `EdgeBev.lift` and `EdgeBev.complete` for the terms."""
         network, (x, y, _) = self.network, self.size
         logits, features = network.image_network(normalized(image[None]))
-        log = logits[0].log_softmax(0).flatten(1).T
-        mapped = torch.cat([log.exp(), features[0].flatten(1).T], 1)
+        log, mapped = network.maps(logits[0], features[0])
         has_evidence, close = (cell >= 0)[:, None].float(), near[:, None]
         index = cell.clamp_min(0)
         hidden = F.relu(network.evidence(evidence) + network.appearance(mapped).index_select(0, index))

@@ -122,10 +122,6 @@ MODELS: dict[str, ModelEntry] = {
 DEFAULT_MODEL = "occdepth-edge"
 FALLBACK_MODEL = "stereo-geometry"
 """Fallback model of the node; it needs no weights, no GPU and no PyTorch."""
-
-
-EXPORTED_MODEL = "occdepth-edge"
-"""Model that is exported by default."""
 EXPORTED_SUFFIX = ".onnx"
 """Suffix of exported models, as written by `occdepth export`."""
 _EXPORTED = "occdepth_ros.exporting.loading:load_exported"

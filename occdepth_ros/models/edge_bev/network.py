@@ -152,7 +152,7 @@ class EdgeBev(nn.Module):
             features: `[B, n_features, h, w]`.
             scenes: inputs of each image.
         """
-        maps = [self._map(logits[i], features[i]) for i in range(len(scenes))]
+        maps = [self.maps(logits[i], features[i]) for i in range(len(scenes))]
         lifted = [self.lift(scene, *both) for scene, both in zip(scenes, maps, strict=True)]
         x = torch.stack([each.columns for each in lifted]).movedim(3, 1)  # channels are innermost in memory
         x = self.unet(x)
@@ -162,7 +162,7 @@ class EdgeBev(nn.Module):
             self._output(scene, maps[i][0], lifted[i], [head[i] for head in heads]) for i, scene in enumerate(scenes)
         ]
 
-    def _map(self, logits: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def maps(self, logits: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log probabilities `[h w, N_CLASSES]`, and probabilities with features, `[h w, N_CLASSES +
         n_features]`."""
         log = logits.float().log_softmax(0).flatten(1).T
