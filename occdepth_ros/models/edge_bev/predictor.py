@@ -232,9 +232,11 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             recall = self._recall(tables.grid, world_from_frame)
             scene = scene_inputs(measured, projection, self.device, recall, self._workers)
             clock.lap("evidence")
+            # in a worker, while the completion does not use all of them
+            zoning = self._workers.submit(zones, scene.state, scene.evidence, scene.rows, scene.columns)
             output = shown.complete(scene)
             clock.lap("completion")
-            zone = zones(scene.state, scene.evidence, scene.rows, scene.columns)
+            zone = zoning.result()
             if self.observer is not None:
                 self.observer(undecided(output, zone, projection.size))
             limits, calibration = network.limits, network.calibration

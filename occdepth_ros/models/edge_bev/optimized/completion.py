@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -20,9 +19,10 @@ from occdepth_ros.models.edge_bev.loops.evidence import mark_close
 from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.edge_bev.optimized.fused_networks import OptimizedUNet
 from occdepth_ros.models.edge_bev.optimized.quantized_unet import QuantizedUNet
+from occdepth_ros.models.edge_bev.optimized.surface_block import NEAR_ROWS, OptimizedSurfaceBlock
 from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.models.edge_bev.scene_inputs import SceneInputs
-from occdepth_ros.models.edge_bev.surface import NEIGHBOURS, RESIDUAL, SATURATED, SurfaceBlock
+from occdepth_ros.models.edge_bev.surface import NEIGHBOURS, RESIDUAL, SATURATED
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.fused_linear import FusedLinear
 from occdepth_ros.models.layers.quantized_conv import QuantizedConv
@@ -30,8 +30,6 @@ from occdepth_ros.models.runtime.parallel import Workers
 
 ROWS = 4096
 """Lifted voxels per chunk, whose hidden layer fits the cache."""
-NEAR_ROWS = 4096
-"""Rows per chunk of the convolutions: a chunk costs as much as 300 rows, and its neighbours fit the last cache."""
 COLUMNS_AT_A_TIME = 256
 """Lifted columns per chunk."""
 MULTIPLE = 32
@@ -130,9 +128,11 @@ class OptimizedCompletion(nn.Module):
         refined = self.refined(self.refine(refinement, neighbours))
         out = torch.empty(len(scene.state), FINE)
         direct = lifted.new_empty(len(scene.rows), KINDS + 1)
-        self._each_column(
+        nodes = self.config.layers, size[1], np.float32(LOWEST), np.float32(SPACING)
+        ground_logits = torch.empty(len(columns), COLUMNS, N_GROUND)
+        shares = self.memory_layout(recalled.to(self.dtype))
+        logits = (
             lifting.write_logits,
-            len(columns),
             self.config.layers,
             self.config.column,
             occupancy.view(-1, FINE),
@@ -150,12 +150,12 @@ class OptimizedCompletion(nn.Module):
             out,
             direct,
         )
-        nodes = self.config.layers, size[1], np.float32(LOWEST), np.float32(SPACING)
-        self._each_column(ground.add_profile, len(columns), *nodes, profile, scene.ground_height, out)
-        ground_logits = torch.empty(len(columns), COLUMNS, N_GROUND)
-        shares = self.memory_layout(recalled.to(self.dtype))
+        # together, so that the logits of a chunk are still in the cache when the profile is added
         self._each_column(
-            lifting.write_layout, len(columns), size[1], layout, scene.ground_cell, maps.layout, shares, ground_logits
+            len(columns),
+            logits,
+            (ground.add_profile, *nodes, profile, scene.ground_height, out),
+            (lifting.write_layout, size[1], layout, scene.ground_cell, maps.layout, shares, ground_logits),
         )
         kinds = kinds.view(-1, KINDS)
         return BevOutput(
@@ -184,7 +184,7 @@ class OptimizedCompletion(nn.Module):
         out = np.empty((len(voxel), NEIGHBOURS), np.int32)
         place = np.empty(int(np.prod([n + 2 for n in size])), np.int32)
         sparse_blocks.write_places(voxel.numpy(), size, place)
-        self._each(NEAR_ROWS, len(out), sparse_blocks.link, voxel, place, size, out)
+        self._each(NEAR_ROWS, len(out), (sparse_blocks.link, voxel, place, size, out))
         return torch.from_numpy(out)
 
     def _columns(
@@ -202,9 +202,8 @@ class OptimizedCompletion(nn.Module):
         channels = self.config.layers * self.config.column + COLUMNS * (maps.ground.shape[1] + 2)
         channels += scene.columns.shape[2] + recalled.shape[1]
         out = lifted.new_empty(size[0] * size[1], channels)
-        self._each_column(
+        write = (
             lifting.write_columns,
-            len(out),
             size,
             scene.state,
             self.state_columns,
@@ -221,6 +220,7 @@ class OptimizedCompletion(nn.Module):
             recalled,
             out,
         )
+        self._each_column(len(out), write)
         return out
 
     def _heads(self, x: torch.Tensor) -> list[torch.Tensor]:
@@ -231,59 +231,24 @@ class OptimizedCompletion(nn.Module):
         return [run.result()[0].movedim(0, -1).flatten(0, 1) for run in runs]
 
     def _each_near(self, loop: Any, near: torch.Tensor, *arguments: Any) -> None:
-        self._each(NEAR_ROWS, len(near), loop, near, *arguments)
+        self._each(NEAR_ROWS, len(near), (loop, near, *arguments))
 
-    def _each_column(self, loop: Any, count: int, *arguments: Any) -> None:
-        self._each(COLUMNS_AT_A_TIME, count, loop, *arguments)
+    def _each_column(self, count: int, *calls: tuple[Any, ...]) -> None:
+        self._each(COLUMNS_AT_A_TIME, count, *calls)
 
-    def _each(self, size: int, count: int, loop: Any, *arguments: Any) -> None:
-        """Call a compiled loop with consecutive ranges of `count`."""
-        arrays = [array_of(value) if isinstance(value, torch.Tensor) else value for value in arguments]
-        self.workers.each(lambda part: loop(part.start, part.stop, *arrays), count, size)
+    def _each(self, size: int, count: int, *calls: tuple[Any, ...]) -> None:
+        """Call compiled loops, each followed by its arguments, with consecutive ranges of `count`, one loop after the
+        other in each range."""
+        loops = [
+            (loop, [array_of(value) if isinstance(value, torch.Tensor) else value for value in arguments])
+            for loop, *arguments in calls
+        ]
 
+        def part(range_: slice) -> None:
+            for loop, arguments in loops:
+                loop(range_.start, range_.stop, *arguments)
 
-class OptimizedSurfaceBlock(nn.Module):
-    """A sparse block whose gathered rows stay in the cache.
-
-    Args:
-        block: the reference module.
-        dtype: number format.
-        workers: threads that divide the rows.
-    """
-
-    def __init__(self, block: SurfaceBlock, dtype: torch.dtype, workers: Workers) -> None:
-        super().__init__()
-        self.dtype, self.workers = dtype, workers
-        first, second = (conv.linear for conv in (block.first, block.second))
-        self.first = FusedLinear(first.weight, first.bias, "relu", dtype)
-        self.second = _linear((second,), dtype)
-
-    def forward(self, x: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
-        """Compute the outputs of the reference module in this module's number format."""
-        x = x.to(self.dtype)
-        return self._convolved(self.second, self._convolved(self.first, x, neighbours), neighbours, x)
-
-    def _convolved(
-        self, linear: FusedLinear, x: torch.Tensor, neighbours: torch.Tensor, shortcut: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Map `[S, C]` to the same shape."""
-        out = torch.empty_like(x)
-        words = _words(torch.cat([x, x.new_zeros(1, x.shape[1])]))
-        places = neighbours.numpy()
-
-        def part(rows: slice) -> None:
-            gathered = x.new_empty(rows.stop - rows.start, NEIGHBOURS * x.shape[1])
-            sparse_blocks.gather(rows.start, rows.stop, words, places, _words(gathered))
-            y = linear(gathered)
-            out[rows] = y if shortcut is None else y.add_(shortcut[rows]).clamp_min_(0)
-
-        self.workers.each(part, len(places), NEAR_ROWS)
-        return out
-
-
-def _words(values: torch.Tensor) -> npt.NDArray[np.int64]:
-    """View memory as 64-bit words."""
-    return np.asarray(values.view(torch.int64).numpy())
+        self.workers.each(part, count, size)
 
 
 def _filled(weight: torch.Tensor) -> torch.Tensor:
