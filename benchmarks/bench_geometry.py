@@ -20,7 +20,7 @@ from occdepth_ros.stereo.labels import VEGETATION
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Tally:
+class RowScores:
     """Scores and times of one row."""
 
     def __init__(self) -> None:
@@ -41,17 +41,17 @@ def run() -> list[dict[str, Any]]:
     folders = sorted((shared / "data/kitti_mini/dataset/sequences").glob("[0-9][0-9]"))
     if not folders:
         return [{"frames": f"skipped: no KITTI sequences under {shared} (variable OCCDEPTH_SHARED)"}]
-    whole, full, points = Tally(), Tally(), Tally()
+    whole, full, points = RowScores(), RowScores(), RowScores()
     rows = []
     for folder in folders:
         source = open_source(folder)
-        tally = Tally()
-        score_sequence(source, (tally, whole), full, points)
-        rows.append(tally.row(folder.name))
+        scores = RowScores()
+        score_sequence(source, (scores, whole), full, points)
+        rows.append(scores.row(folder.name))
     return [*rows, whole.row("all"), full.row("all, matched at full size"), points.row("all, surface points only")]
 
 
-def score_sequence(source: StereoSource, shipped: tuple[Tally, ...], full: Tally, points: Tally) -> None:
+def score_sequence(source: StereoSource, shipped: tuple[RowScores, ...], full: RowScores, points: RowScores) -> None:
     """Add the labelled frames of one sequence."""
     grid = VoxelGrid.semantic_kitti()
     engine, unresized = Engine(source.rig, grid), Engine(source.rig, grid)
@@ -62,12 +62,12 @@ def score_sequence(source: StereoSource, shipped: tuple[Tally, ...], full: Tally
         if ground_truth is None:
             continue
         frame = source[index]
-        for each, tallies in ((engine, shipped), (unresized, (full,))):
+        for each, added in ((engine, shipped), (unresized, (full,))):
             each.predict(frame.left, frame.right)
             prediction = each.predict(frame.left, frame.right)
-            for tally in tallies:
-                tally.scores.add_scene(prediction, ground_truth)
-                tally.times.append(dict(prediction.timings_ms))
+            for row in added:
+                row.scores.add_scene(prediction, ground_truth)
+                row.times.append(dict(prediction.timings_ms))
         ends = geometry.binning.points(geometry.matcher.match(frame.left, frame.right)).voxel
         labels = np.zeros(grid.count, np.uint8)
         labels[ends] = VEGETATION

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "occdepth_ros"
 DIAGRAM = ROOT / "docs" / "architecture.md"
-NOUNS = {"grid", "camera", "classes", "prediction", "errors", "files", "compiled", "rotation"}
+CORE = {"grid", "camera", "classes", "prediction", "errors", "files", "compiled", "rotation"}
 GENERATED = {"msg", "srv", "action", "__version__"}
 ROS = re.compile(r"(rclpy|launch|launch_ros|tf2_ros|diagnostic_updater|std_srvs|rosidl\w*|\w+_msgs)(\.|$)")
 
@@ -54,8 +54,8 @@ def modules_imported_by(path: Path) -> list[str]:
 
 def package_of(part: str) -> str:
     """The node of the diagram that a direct child of `occdepth_ros` belongs to."""
-    if part in NOUNS:
-        return "nouns"
+    if part in CORE:
+        return "core"
     return "commands" if part == "cli" else part
 
 

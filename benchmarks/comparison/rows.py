@@ -102,8 +102,10 @@ def recipe_of(row: TrainedRow, steps: int, scenes: int, seed: int, teacher: Path
     common = {key: value for key, value in {**recipe.task, "preset": row.model}.items() if key in known}
     epochs = steps * recipe.scenes_per_step / scenes
     # the features of a scene are equal for all of its students
-    imitation = {} if teacher is None else {"teacher": str(teacher), "teacher_cache": str(teacher.parent / "volumes")}
-    task = {**common, **row.task, **imitation}
+    distillation = (
+        {} if teacher is None else {"teacher": str(teacher), "teacher_cache": str(teacher.parent / "volumes")}
+    )
+    task = {**common, **row.task, **distillation}
     return replace(recipe, family=row.family, task=task, epochs=epochs, seed=seed)
 
 

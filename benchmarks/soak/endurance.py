@@ -53,10 +53,10 @@ class _Listener:
         node.create_subscription(Float64, LATENCY, self._timed, 10)
 
     def _counting(self, name: str) -> Any:
-        def heard(message: bytes) -> None:
+        def receive(message: bytes) -> None:
             self.count[name] += 1
 
-        return heard
+        return receive
 
     def _timed(self, message: Float64) -> None:
         self.times.append((time.monotonic(), float(message.data)))

@@ -146,7 +146,9 @@ def _run(
         total = max(injector.calls for injector in injectors)
         step = 1 if full else max(1, total // MAX_SHORT_INDEX)
         indices = range(0, total, step)
-        problems = [f"index {at}: {said}" for at in indices if (said := scenario(local, lambda _, at=at: inject(at)))]
+        problems = [
+            f"index {at}: {problem}" for at in indices if (problem := scenario(local, lambda _, at=at: inject(at)))
+        ]
     measured = f"{len(indices) - len(problems)} of {len(indices)}"
     if problems:
         measured += f" ({problems[0]})"
@@ -208,8 +210,8 @@ def _load(local: LocalNode, inject: Callable[[int], Any]) -> str:
     _ready(local)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "map.npz"
-        said = _call_map(local, lambda at: ExitStack(), "_save", path)
-        return said or _call_map(local, inject, "_load", path)
+        problem = _call_map(local, lambda at: ExitStack(), "_save", path)
+        return problem or _call_map(local, inject, "_load", path)
 
 
 def _call_map(local: LocalNode, inject: Callable[[int], Any], service: str, path: Path) -> str:

@@ -41,9 +41,9 @@ def run(full: bool) -> list[Result]:
             for _ in range(count):
                 total += 1
                 with tempfile.TemporaryDirectory() as folder:
-                    said = _one(Path(folder), moment, number, rng)
-                if said:
-                    problems.append(f"{number.name}: {said}")
+                    problem = _one(Path(folder), moment, number, rng)
+                if problem:
+                    problems.append(f"{number.name}: {problem}")
         measured = f"{total - len(problems)} of {total}" + (f" ({problems[0]})" if problems else "")
         results.append(
             Result(PART, f"during {moment}: exit code 0, no traceback, no half file", measured, "all", not problems)

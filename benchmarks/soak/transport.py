@@ -100,13 +100,13 @@ def main() -> int:
         seen: set[int] = set()
         last = [time.monotonic() + 50.0]
 
-        def hear(message: bytes) -> None:
+        def receive(message: bytes) -> None:
             # CDR: 4 bytes of encapsulation, seconds, nanoseconds
             seen.add(struct.unpack_from("<I", message, 8)[0])
             last[0] = time.monotonic()
 
         # as bytes: the transport is measured, not the deserialization
-        node.create_subscription(SemanticGrid, "grid", hear, quality, raw=True)
+        node.create_subscription(SemanticGrid, "grid", receive, quality, raw=True)
         while len(seen) < parsed.count and time.monotonic() < last[0] + 5.0:
             rclpy.spin_once(node, timeout_sec=0.2)
         print(len(seen), flush=True)

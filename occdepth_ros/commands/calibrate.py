@@ -32,7 +32,7 @@ from occdepth_ros.evaluation.scenes import SceneModel
 from occdepth_ros.files import check_file_path
 from occdepth_ros.models.edge_bev.loading import SHIPPED
 from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
-from occdepth_ros.models.edge_bev.readout import Undecided
+from occdepth_ros.models.edge_bev.readout import VoxelProbabilities
 from occdepth_ros.visualization.reliability import write_reliability
 
 SUMMARY = "calibrate the probabilities of a network on scenes kept for it, and choose its limits"
@@ -156,7 +156,7 @@ def count_places(model: SceneModel, opened: Opened) -> dict[str, OccupancyCounts
         OccDepthError: a scene or the model is not usable.
     """
     places: dict[str, OccupancyCounts] = {}
-    found: list[Undecided] = []
+    found: list[VoxelProbabilities] = []
     for index in track(range(len(opened.scenes)), opened.ground_truth, console=Console(stderr=True), transient=True):
         example = opened.scenes[index]
         predictor = model.engine_for(example).predictor

@@ -25,7 +25,7 @@ from occdepth_ros.commands.predicting import predicted
 from occdepth_ros.commands.reproducibility import make_repeatable
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import GridError, ImageError, SourceError
-from occdepth_ros.evaluation.tally import GroundTruthScores, comparable, scores_line
+from occdepth_ros.evaluation.ground_truth_scores import GroundTruthScores, comparable, scores_line
 from occdepth_ros.files import whole_file, write_whole
 from occdepth_ros.mapping import MapConfig, OccupancyMap
 from occdepth_ros.mapping.files import SUFFIXES, load_map, save_map

@@ -20,7 +20,7 @@ from occdepth_ros.commands.predicting import predicted
 from occdepth_ros.commands.reproducibility import make_repeatable
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError
-from occdepth_ros.evaluation.tally import GroundTruthScores, scores_line
+from occdepth_ros.evaluation.ground_truth_scores import GroundTruthScores, scores_line
 from occdepth_ros.files import check_folder_path
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS

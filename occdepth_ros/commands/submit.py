@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         OccDepthError: data set, model or file cannot be used.
     """
     root = None if arguments.root is None else find_root(arguments.root)
-    for text in list_doubts(root) if root is not None else ():
+    for text in list_warnings(root) if root is not None else ():
         print(f"warning: {text}", file=sys.stderr)
     if root is not None and not arguments.check:
         write_submission(arguments, root)
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def list_doubts(root: Path) -> Iterator[str]:
+def list_warnings(root: Path) -> Iterator[str]:
     """Yield a warning for each sequence whose voxel files differ from the benchmark's known frames.
 
     Args:

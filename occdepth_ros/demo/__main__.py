@@ -41,13 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return Session(source, options, Console()).run()
     except OccDepthError as error:
-        _complain(f"demo: {error}")
+        _print_error(f"demo: {error}")
         return 1
     except OSError as error:
-        _complain(f"demo: {error.filename or options.out}: {error.strerror or error}")
+        _print_error(f"demo: {error.filename or options.out}: {error.strerror or error}")
         return 1
     except KeyboardInterrupt:
-        _complain("demo: interrupted; the replay and the node were stopped")
+        _print_error("demo: interrupted; the replay and the node were stopped")
         return 130
 
 
@@ -120,7 +120,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _complain(message: str) -> None:
+def _print_error(message: str) -> None:
     Console(stderr=True).print(message, style="red", markup=False, highlight=False, soft_wrap=True)
 
 

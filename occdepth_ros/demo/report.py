@@ -14,7 +14,7 @@ from sensor_msgs.msg import Image
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.demo.observer import GRID, INPUTS, OUTPUTS, Observations
-from occdepth_ros.evaluation.tally import scores_line
+from occdepth_ros.evaluation.ground_truth_scores import scores_line
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.msg import SemanticGrid
 from occdepth_ros.prediction import OccupancyPrediction

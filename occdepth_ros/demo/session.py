@@ -27,7 +27,7 @@ from occdepth_ros.demo.observer import DEPTH, GRID, Observations, Observer
 from occdepth_ros.demo.performance import RealTime, prefixed, table
 from occdepth_ros.demo.playback import Playback
 from occdepth_ros.errors import OccDepthError
-from occdepth_ros.evaluation.tally import GroundTruthScores
+from occdepth_ros.evaluation.ground_truth_scores import GroundTruthScores
 from occdepth_ros.files import create_folder, whole_file, write_whole
 from occdepth_ros.sources.base import StereoSource
 from occdepth_ros.visualization import draw_frame, frame_title
@@ -102,18 +102,18 @@ class Session:
 
     def _silent(self, seen: Observations) -> list[str]:
         """Return the expected topics without a message; /tf is expected only if the sequence has poses."""
-        mute = {"/tf"} if self._is_without_poses else set()
-        return [name for name in seen.silent if name not in mute]
+        unpublished = {"/tf"} if self._is_without_poses else set()
+        return [name for name in seen.silent if name not in unpublished]
 
     def _score_and_draw(self, seen: Observations) -> dict[str, dict[str, float]]:
         """Score the received results and draw up to `MAX_IMAGES` of them, frames with ground truth first."""
         results = {seen.frame_of[stamp]: messages for stamp, messages in seen.kept.items() if GRID in messages}
         ground_truths = {frame: self.source.ground_truth(frame) for frame in sorted(results)}
         drawn = sorted(results, key=lambda frame: (ground_truths[frame] is None, frame))[:MAX_IMAGES]
-        tally = GroundTruthScores()
+        statistics = GroundTruthScores()
         for frame, messages in sorted(results.items()):
             prediction = demo_report.prediction_from_messages(messages[GRID], messages.get(DEPTH), self.source.rig)
-            scores = tally.add(prediction, ground_truths[frame])
+            scores = statistics.add(prediction, ground_truths[frame])
             if frame in drawn:
                 pair = self.source[frame]
                 title = frame_title(self.source.name, pair.name)
@@ -129,7 +129,7 @@ class Session:
                 if frame == drawn[0]:
                     for name, panel in images.panels.items():
                         self._save(f"{name}.png", panel)
-        return tally.summary()
+        return statistics.summary()
 
     def _real_time_fields(self, runs: Mapping[str, RealTime]) -> dict[str, Any]:
         """Return the fields of all replays: those of the highest rate without a prefix, others with their rate."""

@@ -68,7 +68,7 @@ class OccupancyCounts:
         return cls(np.sum([p.labels for p in parts], 0), np.sum([p.certain for p in parts], 0))
 
     def add(self, probability: Bytes, names: Bytes, certainty: Bytes, zone: Bytes, ground_truth: Bytes) -> None:
-        """Add one scene; arguments as in `Undecided`, and class ids with 255 = unknown, all `[X, Y, Z]`."""
+        """Add one scene; arguments as in `VoxelProbabilities`, and class ids with 255 = unknown, all `[X, Y, Z]`."""
         labelled = ground_truth != UNKNOWN
         p, name, sure, part, true = (
             values[labelled].astype(np.int64) for values in (probability, names, certainty, zone, ground_truth)

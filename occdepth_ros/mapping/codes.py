@@ -20,7 +20,7 @@ CLASS_MASK = 0x1F
 SURE_CONFIDENCE = 96
 """Smallest confidence of full weight. Of the occupied voxels below it, which the networks' thresholds add for the sake
 of recall, a third is occupied; of those above it, three quarters (occdepth-edge, two KITTI drives, label `long`)."""
-DOUBT = 0.15
+UNSURE_WEIGHT = 0.15
 """Weight of evidence of less confidence. Chosen with `SURE_CONFIDENCE` on KITTI 00, 03, 09, 10 and raw drive 0009."""
 UNIT = 3.5 / 127
 """Log-odds of one step of the stored int8."""
@@ -66,7 +66,7 @@ def increments(config: MapConfig) -> npt.NDArray[np.int8]:
             value = config.hit if code & OCCUPIED else -config.miss
             column = 0 if code & SEEN else 1
             table[code, column] = (
-                value * (1.0 if code & SURE else DOUBT) * (1.0 if column == 0 else config.completed_weight)
+                value * (1.0 if code & SURE else UNSURE_WEIGHT) * (1.0 if column == 0 else config.completed_weight)
             )
     steps = np.rint(table / UNIT)
     # an increment that rounds to 0 would leave an observed voxel unknown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rclpy.callback_groups import CallbackGroup
 
 
-def forget_destroyed(group: CallbackGroup) -> None:
+def remove_destroyed(group: CallbackGroup) -> None:
     """Remove the entries of destroyed publishers, subscriptions, timers and services from a callback group.
 
     rclpy adds a weak reference for each of them, and for each event handler of a publisher or subscription, and never

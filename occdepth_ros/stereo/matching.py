@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError
-from occdepth_ros.stereo.doubtful_matches import MIXED_PX, beside_infinity, correlated, is_noisy
+from occdepth_ros.stereo.unreliable_matches import MIXED_PX, beside_infinity, correlated, is_noisy
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -43,7 +43,7 @@ class SemiGlobalMatcher:
     """Dense disparity of the left image.
 
     Three-path semi-global matching with sub-pixel interpolation, followed by tests of left-right consistency,
-    uniqueness, speckles, image structure (`has_structure`), patterns on the lenses and noise (`doubtful_matches`).
+    uniqueness, speckles, image structure (`has_structure`), patterns on the lenses and noise (`unreliable_matches`).
     Pixels that fail a test have no match. The images are padded on the left by the largest disparity, so that the left
     margin is matched as far as it is visible in the right image.
 

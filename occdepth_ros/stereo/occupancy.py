@@ -58,7 +58,7 @@ class StereoOccupancy:
             disparity `[h, w]` as from `SemiGlobalMatcher.match`, without splinters; and depth of the left image
             at the rig's size, `[H, W]` metres, NaN without a match.
         """
-        disparity = self.binning.without_splinters(self.matcher.match(left, right))
+        disparity = self.binning.without_near_speckles(self.matcher.match(left, right))
         depth = self.matcher.depth(disparity)
         if self._working_size != self._size:
             # nearest neighbour: the mean over a depth edge is the depth of neither surface

@@ -19,7 +19,7 @@ MIN_HITS = 3
 MIN_SHARE = 0.35
 """Minimum number of points in far voxels, as a share of the pixels that a face of the voxel covers; at least one
 point."""
-SPLINTER_PX = 400
+MIN_NEAR_REGION_PX = 400
 """Smallest area of a connected region of near matches, pixels; "near" means that a voxel's face covers at least half of
 this area. Smaller regions are wrong matches, frequent in sky and glare, and would appear as obstacles a few metres
 ahead."""
@@ -70,19 +70,19 @@ class SurfaceBinning:
         self._focal_baseline = focal_baseline
         self._face = (k[0, 0] * grid.resolution) * (k[1, 1] * grid.resolution)
         # a face covers (disparity * edge / baseline)^2 pixels
-        self._splinter_steps = STEPS * rig.baseline / grid.resolution * math.sqrt(SPLINTER_PX / 2)
+        self._near_steps = STEPS * rig.baseline / grid.resolution * math.sqrt(MIN_NEAR_REGION_PX / 2)
         self._forward = (rig.left_from_grid[2, :3] * grid.resolution).astype(np.float32)
 
-    def without_splinters(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-        """Remove connected regions of near matches smaller than `SPLINTER_PX` from a disparity image."""
-        near = (disparity > self._splinter_steps).astype(np.uint8)
+    def without_near_speckles(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+        """Remove connected regions of near matches smaller than `MIN_NEAR_REGION_PX` from a disparity image."""
+        near = (disparity > self._near_steps).astype(np.uint8)
         rows, columns = (np.flatnonzero(near.any(axis)) for axis in (1, 0))
         if not len(rows):
             return disparity
         # near matches cover the lower part of most images
         part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         _, component, statistics, _ = cv2.connectedComponentsWithStats(near[part], connectivity=4, ltype=cv2.CV_32S)
-        small = statistics[:, cv2.CC_STAT_AREA] < SPLINTER_PX
+        small = statistics[:, cv2.CC_STAT_AREA] < MIN_NEAR_REGION_PX
         small[0] = False
         if not small.any():
             return disparity

@@ -22,7 +22,7 @@ WIDTH, MARGIN, GAP, CAPTION = 1280, 16, 12, 26
 """Width of the frame, margin, gap between panels, and height of a caption, pixels."""
 PLAN = 360
 """Edge of the square panel from above, pixels."""
-CHASE = WIDTH - 2 * MARGIN - GAP - PLAN
+VIEW = WIDTH - 2 * MARGIN - GAP - PLAN
 """Width of the panel from behind the vehicle, pixels."""
 IMAGE = 760
 """Width of the left image, pixels; the legend takes the remaining width of its row."""
@@ -84,7 +84,7 @@ class VideoFrame:
             y += CAPTION + PLAN + GAP
             if ground_truth is None:
                 text(draw, (MARGIN, y + CAPTION - 8), "Ground truth: none yet", 16, anchor="ls", color=MUTED)
-                for x, width in ((MARGIN, CHASE), (MARGIN + CHASE + GAP, PLAN)):
+                for x, width in ((MARGIN, VIEW), (MARGIN + VIEW + GAP, PLAN)):
                     box = [x, y + CAPTION, x + width - 1, y + CAPTION + PLAN - 1]
                     draw.rectangle(box, fill=NO_DATA, outline=LINE)
             else:
@@ -104,11 +104,11 @@ class VideoFrame:
     ) -> None:
         draw = ImageDraw.Draw(figure)
         text(draw, (MARGIN, y + CAPTION - 8), name, 16, anchor="ls", color=INK)
-        view = Viewpoint.behind(self.rig, grid, CHASE, PLAN)
+        view = Viewpoint.behind(self.rig, grid, VIEW, PLAN)
         panels = (
             (MARGIN, render_voxels(labels, grid, view, self.classes, completed=completed, rig=self.rig)),
             (
-                MARGIN + CHASE + GAP,
+                MARGIN + VIEW + GAP,
                 draw_from_above(labels, grid, self.rig, self.classes, PLAN, completed=completed),
             ),
         )

@@ -58,10 +58,10 @@ def test_a_damaged_image_costs_its_frame_only(tmp_path: Path, capsys: pytest.Cap
     image = source / "image_3" / "000002.png"
     image.write_bytes(image.read_bytes()[:-20])
     assert main(["convert", str(source), str(tmp_path / "bag")]) == 0
-    said = capsys.readouterr()
-    assert "damaged_image: frame 2 is left out" in said.err
-    assert "000002.png" in said.err
-    assert "2 pairs" in said.out
+    printed = capsys.readouterr()
+    assert "damaged_image: frame 2 is left out" in printed.err
+    assert "000002.png" in printed.err
+    assert "2 pairs" in printed.out
     assert len(open_source(tmp_path / "bag")) == 2
 
 

@@ -73,14 +73,14 @@ def report(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) -> t
     return code, {finding["topic"]: finding for finding in findings}
 
 
-def doubtful(found: dict[str, dict[str, str]]) -> set[str]:
+def warned(found: dict[str, dict[str, str]]) -> set[str]:
     return {topic for topic, finding in found.items() if finding["state"] != "ok"}
 
 
 def test_a_good_rig_has_no_finding_and_its_image_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image = tmp_path / "rig.png"
     code, found = report(write(tmp_path / "good", drive()), capsys, "--image", str(image))
-    assert (code, doubtful(found)) == (0, set())
+    assert (code, warned(found)) == (0, set())
     assert "0.300 m" in found["calibration"]["text"]
     pixels = cv2.imread(str(image))
     assert pixels is not None and pixels.shape[1] == 2 * WIDTH
@@ -99,7 +99,7 @@ def test_shifted_rows_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_darker_right_image_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write(tmp_path / "dark", drive(), change=lambda left, right: (left, (0.6 * right).astype(np.uint8)))
     code, found = report(folder, capsys)
-    assert code == 0 and doubtful(found) == {"exposure"}
+    assert code == 0 and warned(found) == {"exposure"}
     assert 58 <= int(found["exposure"]["text"].split("has ")[1].split("%")[0]) <= 61
 
 

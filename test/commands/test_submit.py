@@ -136,9 +136,9 @@ def test_frames_are_those_of_the_data_sets_voxel_files(root: Path, capsys: pytes
     for name in ("000003.bin", "000003.invalid", "000004.label"):
         (voxels / name).touch()
     file = written(root)
-    said = capsys.readouterr().err
-    assert "11/voxels lists 1 frames where the benchmark has 2, without 000000, 000005" in said
-    assert "12/voxels" not in said
+    printed = capsys.readouterr().err
+    assert "11/voxels lists 1 frames where the benchmark has 2, without 000000, 000005" in printed
+    assert "12/voxels" not in printed
     with zipfile.ZipFile(file) as archive:
         labels = [name for name in archive.namelist() if name.endswith(".label")]
     assert labels == ["sequences/11/predictions/000003.label", "sequences/12/predictions/000000.label"]

@@ -131,8 +131,8 @@ def test_user_errors_are_printed_as_one_line(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", *arguments, *CPU, "--out", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert message in said[-1]
+    printed = capsys.readouterr().err.strip().splitlines()
+    assert message in printed[-1]
     assert not (tmp_path / "out" / "recipe.yaml").exists()
 
 

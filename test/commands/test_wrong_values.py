@@ -12,7 +12,7 @@ SYNTHETIC = ["eval", "--dataset", "synthetic", "--model", "stereo-geometry", "--
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected_text"),
     [
         (["sample", "--out", "new", "--frames", "0"], "--frames"),
         (["sample", "--out", "new", "--seed", "-1"], "--seed: -1 is negative"),
@@ -33,12 +33,16 @@ SYNTHETIC = ["eval", "--dataset", "synthetic", "--model", "stereo-geometry", "--
     ids=lambda value: " ".join(value[:4]) if isinstance(value, list) else "",
 )
 def test_a_wrong_value_is_named_with_its_remedy(
-    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    expected_text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code = main(words)
     captured = capsys.readouterr()
     lines = [line for line in captured.err.splitlines() if line.startswith(f"occdepth {words[0]}: ")]
     assert code == 2 and len(lines) == 1, captured.err
-    assert said in lines[0] and lines[0].endswith(".")
+    assert expected_text in lines[0] and lines[0].endswith(".")
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ import pytest
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.commands.eval import score_scenes
-from occdepth_ros.commands.run.tally import Tally
+from occdepth_ros.commands.run.statistics import RunStatistics
 from occdepth_ros.data.earlier import PosedPair
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.engine import Engine
@@ -224,7 +224,7 @@ def test_a_scene_begins_before_the_one_before_is_completed(monkeypatch: pytest.M
     predictor = Staged()
     monkeypatch.setattr("occdepth_ros.engine.create_predictor", lambda *_, **__: predictor)
     scores = SetScores()
-    score_scenes(SceneModel(), [shaded(i) for i in range(3)], scores, Tally())
+    score_scenes(SceneModel(), [shaded(i) for i in range(3)], scores, RunStatistics())
     assert predictor.stages == ["begin 0", "begin 1", "complete 0", "begin 2", "complete 1", "complete 2"]
     assert [row["frame"] for row in scores.by_frame] == ["000000", "000001", "000002"]
 
@@ -241,7 +241,7 @@ def test_the_earlier_pairs_of_a_scene_are_predicted_after_the_scene_before(monke
         pair = PosedPair(earlier.left, earlier.right, at(shade - 1.0))
         return replace(shaded(shade), history=lambda count: [pair], world_from_grid=at(float(shade)))
 
-    score_scenes(SceneModel(), [posed(2), posed(4)], SetScores(), Tally(), memory=1)
+    score_scenes(SceneModel(), [posed(2), posed(4)], SetScores(), RunStatistics(), memory=1)
     assert predictor.poses == [None, 1.0, 2.0, None, 3.0, 4.0]
     order = ["begin 1", "begin 2", "complete 1", "complete 2", "begin 3", "begin 4", "complete 3", "complete 4"]
     assert predictor.stages == order

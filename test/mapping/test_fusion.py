@@ -126,7 +126,7 @@ def frames_until_free(label: int) -> int:
 
 
 @pytest.mark.parametrize("visibility", [SEEN, HIDDEN])
-def test_doubtful_obstacles_are_kept_until_two_frames_find_them_free(visibility: int) -> None:
+def test_uncertain_obstacles_are_kept_until_two_frames_find_them_free(visibility: int) -> None:
     found = []
     for confidence in (255, 20):
         world = OccupancyMap(SMALL)

@@ -22,7 +22,7 @@ def test_poses_of_three_and_of_four_rows_are_equal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected_text"),
     [
         ("0.1 0 0 0 0 0 0 1", "the format of TUM"),
         ("7 " + POSE.format(0), "a frame number and a 3x4 matrix"),
@@ -33,9 +33,9 @@ def test_poses_of_three_and_of_four_rows_are_equal(tmp_path: Path) -> None:
         (POSE.format(0).replace("1", "2"), "without scale"),
     ],
 )
-def test_other_poses_are_refused_with_their_format(tmp_path: Path, text: str, said: str) -> None:
+def test_other_poses_are_refused_with_their_format(tmp_path: Path, text: str, expected_text: str) -> None:
     (tmp_path / "poses.txt").write_text(text)
-    with pytest.raises(SourceError, match=said):
+    with pytest.raises(SourceError, match=expected_text):
         read_poses(tmp_path / "poses.txt")
 
 

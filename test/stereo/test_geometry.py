@@ -244,7 +244,7 @@ def test_a_pixel_ends_in_the_voxel_that_holds_its_point(row: int, column: int, s
 BINNING = SurfaceBinning(make_rig(), GRID, FOCAL * BASELINE)
 
 
-def test_near_splinters_are_removed_and_small_far_objects_stay() -> None:
+def test_near_speckles_are_removed_and_small_far_objects_stay() -> None:
     wall, near = flat(14.0), flat(3.0)[0, 0]
     for rows, kept in ((slice(40, 50), False), (slice(40, 100), True)):
         image = wall.copy()
@@ -252,10 +252,10 @@ def test_near_splinters_are_removed_and_small_far_objects_stay() -> None:
         expected = image.copy()
         if not kept:
             expected[rows, 100:110] = NO_MATCH
-        np.testing.assert_array_equal(BINNING.without_splinters(image), expected)
+        np.testing.assert_array_equal(BINNING.without_near_speckles(image), expected)
     spot = flat(14.0)
     spot[40:44, 100:104] = flat(12.0)[0, 0]
-    assert BINNING.without_splinters(spot) is spot
+    assert BINNING.without_near_speckles(spot) is spot
 
 
 @given(st.floats(-0.12, 0.12), st.floats(-0.12, 0.12), st.floats(-20, 20), st.integers(0, 2**32 - 1))

@@ -219,10 +219,10 @@ def test_the_encoder_can_have_a_smaller_learning_rate() -> None:
 
 def test_training_works_in_half_precision_and_with_workers(tmp_path: Path) -> None:
     once = recipe("epochs=1", "precision=bfloat16", "workers=1", "validation_scenes=1")
-    said = Console(record=True, file=(tmp_path / "said").open("w"))
-    scores = train(once, Scenes(), Scenes(), tmp_path / "out", device="cpu", console=said)
+    console = Console(record=True, file=(tmp_path / "console").open("w"))
+    scores = train(once, Scenes(), Scenes(), tmp_path / "out", device="cpu", console=console)
     assert scores["validation"]["scenes"] == 1
-    assert "step 1/1  loss" in said.export_text()
+    assert "step 1/1  loss" in console.export_text()
     state = network_state(tmp_path / "out" / f"{LAST}.ckpt")
     assert all(tensor.dtype != torch.bfloat16 for tensor in state.values())
 

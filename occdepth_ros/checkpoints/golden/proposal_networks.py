@@ -37,11 +37,11 @@ def verify_stereo(stored: StoredOutputs, device: str) -> Verification:
     where = str(stored.path)
     size = _size_of(stored, "left", 4)
     if size[:2] != (1, 3) or size[2] % MULTIPLE or size[3] % MULTIPLE:
-        raise _misfit(stored, f"left is {list(size)}, not [1, 3, H, W] of multiples of {MULTIPLE}")
+        raise _mismatch(stored, f"left is {list(size)}, not [1, 3, H, W] of multiples of {MULTIPLE}")
     _, _, height, width = size
     stored.expect({"right": size, "disparity": (1, height, width)})
     if _size_of(stored, "feature_l_s2", 4)[1] != CHANNELS:
-        raise _misfit(stored, f"feature_l_s2 has not {CHANNELS} channels")
+        raise _mismatch(stored, f"feature_l_s2 has not {CHANNELS} channels")
     network = _filled(name, stored, device)
     assert isinstance(network, MobileStereoNet)
     left, right = (_tensor(stored, key, device) for key in ("left", "right"))
@@ -107,11 +107,11 @@ def _tensor(stored: StoredOutputs, key: str, device: str) -> torch.Tensor:
 
 def _size_of(stored: StoredOutputs, key: str, axes: int) -> tuple[int, ...]:
     if key not in stored.arrays or stored.arrays[key].ndim != axes:
-        raise _misfit(stored, f"{key} is missing or has not {axes} axes")
+        raise _mismatch(stored, f"{key} is missing or has not {axes} axes")
     return tuple(stored.arrays[key].shape)
 
 
-def _misfit(stored: StoredOutputs, what: str) -> CheckpointError:
+def _mismatch(stored: StoredOutputs, what: str) -> CheckpointError:
     return CheckpointError(
         f"the golden file's description is inconsistent ({what})",
         where=str(stored.path),

@@ -109,9 +109,9 @@ def _calibration(source: StereoSource, grid: VoxelGrid) -> Iterator[Finding]:
     """Yield the findings on the calibration; the pose of an implausible calibration is checked as well."""
     try:
         check_source(source)
-        doubts = check_view(source.rig, grid, source.name, is_base=is_base_frame(grid.frame_id))
+        warnings = check_view(source.rig, grid, source.name, is_base=is_base_frame(grid.frame_id))
         # the share in view has a finding of its own
-        source.description = source.description.with_warnings(*(d for d in doubts if d.name == "camera_height"))
+        source.description = source.description.with_warnings(*(w for w in warnings if w.name == "camera_height"))
     except CalibrationError as error:
         yield Finding("calibration", State.WRONG, error.what, error.remedy)
     else:

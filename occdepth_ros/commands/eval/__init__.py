@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from occdepth_ros.commands.eval.data import SCORED, Opened, open_scenes
 from occdepth_ros.commands.options.scenes import add_scan_arguments
 from occdepth_ros.commands.reproducibility import make_repeatable, sha256_of
-from occdepth_ros.commands.run.tally import Tally
+from occdepth_ros.commands.run.statistics import RunStatistics
 from occdepth_ros.data.example import SceneDataset, SceneExample
 from occdepth_ros.data.factory import CHECKS, current_name
 from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL, expand_sequences
@@ -118,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         align=align,
         follows_ground=not arguments.fixed_ground,
     )
-    scores, timings = SetScores(), Tally()
+    scores, timings = SetScores(), RunStatistics()
     score_scenes(model, opened.scenes, scores, timings)
     report = {**describe(arguments, opened, align), **scores.report(), "timings_ms": timings.timings()}
     print_report(report, Console())
@@ -139,7 +139,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def score_scenes(model: SceneModel, scenes: SceneDataset, scores: SetScores, timings: Tally, memory: int = 0) -> None:
+def score_scenes(
+    model: SceneModel, scenes: SceneDataset, scores: SetScores, timings: RunStatistics, memory: int = 0
+) -> None:
     """Predict and score all scenes in order, with a progress line on stderr; `memory` as in `SceneModel.predict`.
 
     Raises:
@@ -177,7 +179,7 @@ def score_with_memory(model: SceneModel, scenes: SceneDataset, pairs: int) -> di
     if scenes[0].history is None:
         raise SourceError("the scenes have no earlier pairs with poses", where="--memory", remedy="Leave it out.")
     scores = SetScores()
-    score_scenes(model, scenes, scores, Tally(), pairs)
+    score_scenes(model, scenes, scores, RunStatistics(), pairs)
     return {"pairs": pairs, **scores.report()}
 
 
@@ -190,7 +192,7 @@ def score_variants(model: SceneModel, scenes: SceneDataset) -> dict[str, dict[st
     rows: dict[str, dict[str, Any]] = {}
     for variant in VARIANTS:
         scores = SetScores()
-        score_scenes(model, VariantScenes(scenes, variant), scores, Tally())
+        score_scenes(model, VariantScenes(scenes, variant), scores, RunStatistics())
         report = scores.report()
         keys = ("sc_iou", "ssc_miou", "present_miou")
         rows[variant.name] = {"about": variant.about, **{key: report[key] for key in keys}}

@@ -28,10 +28,10 @@ from occdepth_ros.commands.options.source import add_source_arguments, checked_r
 from occdepth_ros.commands.predicting import predicted
 from occdepth_ros.commands.reproducibility import make_repeatable, sha256_of
 from occdepth_ros.commands.run.files import REPORT, ResultFolder, write_npz
-from occdepth_ros.commands.run.tally import Tally
+from occdepth_ros.commands.run.statistics import RunStatistics
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import ImageError
-from occdepth_ros.evaluation.tally import comparable, scores_line
+from occdepth_ros.evaluation.ground_truth_scores import comparable, scores_line
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.octomap import write_bt, write_ot
 from occdepth_ros.prediction import OccupancyPrediction
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     grid = chosen_grid(arguments, source.grid_frame)
     results = ResultFolder(arguments.out)
     engine: Engine | None = None
-    tally = Tally()
+    statistics = RunStatistics()
     began = time.perf_counter()
     error: BaseException | None = None
     try:
@@ -97,27 +97,27 @@ def run(arguments: argparse.Namespace) -> int:
             source.check_sizes(frames)
         checks = InputChecks(source.rig, allow_unchanged=arguments.allow_unchanged)
         predict_frames(
-            source, engine, frames, results, tally, checks, octomap=arguments.octomap, images=arguments.images
+            source, engine, frames, results, statistics, checks, octomap=arguments.octomap, images=arguments.images
         )
     except BaseException as raised:  # an interruption by the user also ends with a report
         error = raised
         raise
     finally:
         about = {} if engine is None else describe(source, engine, arguments)
-        results.write_manifest({**about, "frames": tally.names}, complete=error is None)
+        results.write_manifest({**about, "frames": statistics.names}, complete=error is None)
         report = {
             "source": source.name,
             "model": arguments.model if engine is None else engine.predictor.name,
             "complete": error is None,
             "error": None if error is None else str(error) or type(error).__name__,
-            "frames": len(tally.names),
+            "frames": len(statistics.names),
             "requested_frames": len(frames),
-            "left_out_frames": tally.left_out,
+            "left_out_frames": statistics.left_out,
             "seconds": round(time.perf_counter() - began, 3),
-            "timings_ms": tally.timings(),
-            "scores": tally.scores.summary(),
+            "timings_ms": statistics.timings(),
+            "scores": statistics.scores.summary(),
             "warnings": [f"{warning.name}: {warning}" for warning in source.description.warnings]
-            + tally.input_warnings(),
+            + statistics.input_warnings(),
         }
         results.write_json(REPORT, report)
     if arguments.json:
@@ -152,7 +152,7 @@ def predict_frames(
     engine: Engine,
     frames: Sequence[int],
     results: ResultFolder,
-    tally: Tally,
+    statistics: RunStatistics,
     checks: InputChecks,
     *,
     octomap: bool = False,
@@ -160,7 +160,7 @@ def predict_frames(
 ) -> None:
     """Predict, write and score the frames in order, with a progress bar on stderr.
 
-    Pairs without stereo information and damaged images are skipped and recorded in `Tally.faults`.
+    Pairs without stereo information and damaged images are skipped and recorded in `RunStatistics.faults`.
 
     Raises:
         UnusablePairError: no pair contains stereo information.
@@ -173,18 +173,18 @@ def predict_frames(
         task = progress.add_task(engine.predictor.name, total=len(frames), rate="")
 
         def leave_out(index: int, error: ImageError) -> None:
-            tally.note_fault(DAMAGED, str(error), index, is_predicted=False)
+            statistics.note_fault(DAMAGED, str(error), index, is_predicted=False)
             progress.update(task, advance=1)
 
         def usable() -> Iterator[tuple[int, StereoFrame]]:
             nonlocal unusable
             for index, frame in readable_frames(source, frames, leave_out):
                 try:
-                    for doubt in checks.check(frame.left, frame.right):
-                        tally.note_fault(doubt.name, str(doubt), index, is_predicted=True)
+                    for warning in checks.check(frame.left, frame.right):
+                        statistics.note_fault(warning.name, str(warning), index, is_predicted=True)
                 except UnusablePairError as error:
                     # two frozen cameras give the prediction of the previous pair, which is correct for these images
-                    tally.note_fault(error.name, str(error), index, is_predicted=error.is_consistent)
+                    statistics.note_fault(error.name, str(error), index, is_predicted=error.is_consistent)
                     if not error.is_consistent:
                         unusable = error
                         progress.update(task, advance=1)
@@ -193,9 +193,9 @@ def predict_frames(
 
         for index, frame, prediction in predicted(engine, usable(), checks):
             for warning in periodic_warnings(engine.ambiguous_share):
-                tally.note_fault("periodic_texture", warning, index, is_predicted=True)
+                statistics.note_fault("periodic_texture", warning, index, is_predicted=True)
             ground_truth = comparable(source.ground_truth(index), engine.grid)
-            scores = tally.add(prediction, ground_truth)
+            scores = statistics.add(prediction, ground_truth)
             stem = f"{index:06d}"
             results.write(f"{stem}.npz", partial(write_npz, arrays=arrays_of(prediction)))
             if octomap:
@@ -205,11 +205,11 @@ def predict_frames(
                 write_images(
                     results, stem, prediction, frame, frame.rig or engine.rig, source.name, ground_truth, scores
                 )
-            tally.names[stem] = frame.name
-            progress.update(task, advance=1, rate=f"{tally.rate:.1f} Hz predicting")
-    for warning in tally.input_warnings():
+            statistics.names[stem] = frame.name
+            progress.update(task, advance=1, rate=f"{statistics.rate:.1f} Hz predicting")
+    for warning in statistics.input_warnings():
         print(warning, file=sys.stderr)
-    if unusable is not None and not tally.names:
+    if unusable is not None and not statistics.names:
         raise unusable
 
 

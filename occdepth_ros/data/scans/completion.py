@@ -115,7 +115,7 @@ def complete_scans(
     for scan in others:
         still = np.full(len(scan.labels), True) if rule.moving_from_all else ~np.isin(scan.labels, MOVING)
         votes.add(replace(scan, points=scan.points[still], labels=scan.labels[still]))
-    raw = votes.winners()
+    raw = votes.majority()
     if floor:
         raw[..., 0] = 0
     sensors = [scan.pose[:3, 3] for scan in (reference, *others)]

@@ -87,13 +87,13 @@ def completion_labels(
         still = ~np.isin(scan.labels, MOVING)
         merged.add(PosedScan(scan.points[still], scan.labels[still], scan.pose))
         sensors.append(scan.pose[:3, 3])
-    label = merged.winners()
+    label = merged.majority()
     occupied = label != 0
     seen = visible_from(sensors[0], occupied, grid)
     occluded = ~seen
     for sensor in sensors[1:]:
         seen |= visible_from(sensor, occupied, grid)
-    return CompletionLabels(label, reference_votes.winners() != 0, occluded, ~(seen | occupied))
+    return CompletionLabels(label, reference_votes.majority() != 0, occluded, ~(seen | occupied))
 
 
 class Votes:
@@ -119,7 +119,7 @@ class Votes:
         self._keys.append(keys)
         self._counts.append(counts)
 
-    def winners(self) -> RawLabels:
+    def majority(self) -> RawLabels:
         """Return the most frequent raw id of each voxel, the smallest on ties, 0 without points, `[X, Y, Z]` uint16."""
         out = np.zeros(self.grid.count, np.uint16)
         if self._keys:

@@ -93,7 +93,7 @@ def _points(frame: TartanFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
 
 
 def _classes(votes: Votes) -> npt.NDArray[np.uint8]:
-    raw = votes.winners()
+    raw = votes.majority()
     return np.where(raw > 0, raw - np.minimum(raw, _RAW), EMPTY).astype(np.uint8)
 
 

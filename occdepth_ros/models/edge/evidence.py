@@ -162,7 +162,7 @@ class StereoEvidence:
     def _measured(self, left: ImageArray, right: ImageArray) -> tuple[Measurement, Ground, npt.NDArray[np.int16]]:
         """Return the measurement, ground, and disparity at matching size."""
         steps = self.matcher.match(resized(left, self.fit), resized(right, self.fit))
-        steps = self.binning.without_splinters(steps)
+        steps = self.binning.without_near_speckles(steps)
         points = self.binning.points(steps)
         hit_voxels, hits = self.binning.hits(points)
         ground = self.ground.find(points, self.binning.occupied_of(hit_voxels, hits), steps)

@@ -122,11 +122,11 @@ class StereoEvidence:
     def match(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
         """Return the disparity map, `[H, W]`, 1/16 pixels, of one pair, `[H, W, 3]` RGB uint8 each, of the rig's
         size."""
-        return self.binning.without_splinters(self.matcher.match(left, right))
+        return self.binning.without_near_speckles(self.matcher.match(left, right))
 
     def of_disparity(self, disparity: npt.NDArray[np.int16]) -> Measurement:
         """Compute the measurement of a disparity map in 1/16 pixels, `[H, W]`."""
-        surface = self.surface(self.binning.without_splinters(disparity))
+        surface = self.surface(self.binning.without_near_speckles(disparity))
         return self.measured(surface, self.ground.plane(surface.occupied))
 
     def surface(self, disparity: npt.NDArray[np.int16]) -> MatchedSurface:

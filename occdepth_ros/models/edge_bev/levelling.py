@@ -19,7 +19,7 @@ from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.evidence import STANDARD_HEIGHT, Measurement, StereoEvidence
-from occdepth_ros.models.edge_bev.loops.readout import forget_below, resample
+from occdepth_ros.models.edge_bev.loops.readout import mark_unknown_below, resample
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.stereo.ground.pose import FAR, ground_of_points
 from occdepth_ros.stereo.matching import STEPS
@@ -233,7 +233,7 @@ def unknown_below_ground(
     margin = np.where(measured.ground_seen, np.float32(BELOW_SEEN), np.float32(BELOW_UNSEEN))
     last = np.floor(measured.ground - margin).astype(np.int32)
     if labels.device.type == "cpu":
-        forget_below(last, labels.numpy(), confidence.numpy())
+        mark_unknown_below(last, labels.numpy(), confidence.numpy())
         return labels, confidence
     layers = torch.arange(1, labels.shape[2] + 1, device=labels.device)
     below = layers <= torch.from_numpy(last).to(labels.device)[..., None]

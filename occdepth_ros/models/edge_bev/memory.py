@@ -36,7 +36,7 @@ RANGE_M = 50.0
 
 
 @dataclass(frozen=True)
-class Recall:
+class MemoryContent:
     """Remembered content of the present grid.
 
     Args:
@@ -50,14 +50,14 @@ class Recall:
     columns: torch.Tensor
 
     @classmethod
-    def empty(cls, size: tuple[int, int, int]) -> Recall:
-        """Return an empty recall; `size` in lifted voxels."""
+    def empty(cls, size: tuple[int, int, int]) -> MemoryContent:
+        """Return an empty memory; `size` in lifted voxels."""
         none = torch.zeros(0, dtype=torch.long)
         return cls(none, torch.zeros(0, CHANNELS), torch.zeros(*size[:2], COLUMN_CHANNELS))
 
-    def to(self, device: torch.device | str) -> Recall:
+    def to(self, device: torch.device | str) -> MemoryContent:
         """Return a copy on another device."""
-        return Recall(self.rows.to(device), self.features.to(device), self.columns.to(device))
+        return MemoryContent(self.rows.to(device), self.features.to(device), self.columns.to(device))
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class SceneMemory:
         distance = np.asarray(tables.centre_depth.index_select(0, chosen).numpy()[kept] / RANGE_M, np.float32)
         self._keyframes.append(_Keyframe(origin.copy(), points.T, classes[kept], distance))
 
-    def recall(self, world_from_grid: Matrix, state: npt.NDArray[np.uint8]) -> Recall:
+    def read(self, world_from_grid: Matrix, state: npt.NDArray[np.uint8]) -> MemoryContent:
         """Return the remembered content of lifted voxels that are out of view or far behind a surface.
 
         Args:
@@ -147,7 +147,7 @@ class SceneMemory:
         """
         x, y, z = (n // LIFT for n in self.grid.size)
         if not self._keyframes:
-            return Recall.empty((x, y, z))
+            return MemoryContent.empty((x, y, z))
         hidden = (state == LiftedState.OUT_OF_VIEW) | (state == LiftedState.BEHIND)
         grid_from_world = world_from_grid[:3, :3].T / self.grid.resolution
         kinds = len(GROUND_CLASSES) + 1
@@ -190,7 +190,7 @@ class SceneMemory:
         votes = np.bincount(at * KINDS + kind, minlength=KINDS * len(rows)).reshape(-1, KINDS)
         features[:, FINE + 3 :] = votes / total[:, None]
         columns = _shares(np.bincount(np.concatenate(layout), minlength=x * y * kinds).reshape(x, y, kinds)[..., :-1])
-        return Recall(torch.from_numpy(rows), torch.from_numpy(features), torch.from_numpy(columns))
+        return MemoryContent(torch.from_numpy(rows), torch.from_numpy(features), torch.from_numpy(columns))
 
 
 def _inside(place: npt.NDArray[np.float32], size: tuple[int, int, int]) -> npt.NDArray[np.bool_]:

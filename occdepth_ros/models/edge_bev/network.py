@@ -179,12 +179,12 @@ class EdgeBev(nn.Module):
         beside = self.surface_out(surface)
         # the input of the layers of the rows is hidden + beside; adding their products moves fewer bytes
         column.index_add_(0, near, F.linear(beside, self.column.weight))
-        recall = scene.recall
-        remembered = F.relu(self.memory(recall.features))
+        memory = scene.memory
+        remembered = F.relu(self.memory(memory.features))
         dtype = column.dtype
         volume = self.state_columns.to(dtype).index_select(0, scene.state.int())
         volume.index_copy_(0, scene.rows, F.relu(column))
-        volume.index_add_(0, recall.rows, self.memory_column(remembered).to(dtype))
+        volume.index_add_(0, memory.rows, self.memory_column(remembered).to(dtype))
         direct.index_add_(0, near, F.linear(beside, self.voxel.weight))
         direct[:, -1].add_(2 * scene.evidence[:, 2 * FINE].to(dtype) - 1)
         shown = scene.ground_cell >= 0
@@ -195,13 +195,13 @@ class EdgeBev(nn.Module):
         ground = torch.cat([ground, flags], 2).view(x, LIFT, y, LIFT, -1).transpose(1, 2).reshape(x, y, -1)
         layout = self.pixel_ground(log).index_select(0, cell).view(*shown.shape, N_GROUND) * seen
         layout = layout.view(x, LIFT, y, LIFT, N_GROUND).transpose(1, 2).reshape(x * y, COLUMNS, N_GROUND)
-        columns = [volume.view(x, y, -1), ground, scene.columns, recall.columns]
+        columns = [volume.view(x, y, -1), ground, scene.columns, memory.columns]
         return Lifted(
             torch.cat([part.to(dtype) for part in columns], 2),
             direct,
             layout,
-            self.memory_voxel(torch.cat([remembered, recall.features.to(remembered.dtype)], 1)),
-            self.memory_layout(recall.columns.view(x * y, -1)),
+            self.memory_voxel(torch.cat([remembered, memory.features.to(remembered.dtype)], 1)),
+            self.memory_layout(memory.columns.view(x * y, -1)),
             close + beside,
             near,
             neighbours,
@@ -209,7 +209,7 @@ class EdgeBev(nn.Module):
 
     def _output(self, scene: SceneInputs, log: torch.Tensor, lifted: Lifted, heads: list[torch.Tensor]) -> BevOutput:
         x, y, _ = scene.columns.shape
-        recall = scene.recall
+        memory = scene.memory
         occupancy, kinds = heads[0].float().reshape(-1, FINE), heads[1].reshape(-1, KINDS)
         occupancy = occupancy.add_(self.state_occupancy.float().index_select(0, scene.state.int()))
         occupancy.add_(self.ground_profile(heads[4], scene.ground_height))
@@ -217,7 +217,7 @@ class EdgeBev(nn.Module):
         refined = self.refine(F.relu(self.refine_in(lifted.hidden) + context), lifted.neighbours)
         direct = lifted.direct.index_add_(0, lifted.near, F.pad(self.refined(refined), (0, 1)))
         occupancy.index_add_(0, scene.rows, direct[:, :FINE].float())
-        occupancy.index_add_(0, recall.rows, lifted.remembered[:, :FINE].float())
+        occupancy.index_add_(0, memory.rows, lifted.remembered[:, :FINE].float())
         ground = heads[2].float().reshape(x * y, COLUMNS, N_GROUND + 1)
         ground = ground[..., :-1] + ground[..., -1:].sigmoid() * lifted.layout.float()
         ground = ground + lifted.remembered_layout.float()[:, None]
@@ -229,7 +229,7 @@ class EdgeBev(nn.Module):
             scene.cell,
             scene.rows,
             lifted.remembered[:, FINE:],
-            recall.rows,
+            memory.rows,
             ground,
         )
 

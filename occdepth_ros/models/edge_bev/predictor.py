@@ -22,11 +22,11 @@ from occdepth_ros.models.edge_bev.evidence import Measurement, StereoEvidence
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
 from occdepth_ros.models.edge_bev.levelling import LevelFrame, LevelFrames, unknown_below_ground
 from occdepth_ros.models.edge_bev.loading import SHIPPED, load_network
-from occdepth_ros.models.edge_bev.memory import Recall, SceneMemory
+from occdepth_ros.models.edge_bev.memory import MemoryContent, SceneMemory
 from occdepth_ros.models.edge_bev.optimized.network import optimized
 from occdepth_ros.models.edge_bev.optimized.precision import BevPrecision, pick_bev_precision
 from occdepth_ros.models.edge_bev.output import BevOutput
-from occdepth_ros.models.edge_bev.readout import Undecided, decide, undecided, zones
+from occdepth_ros.models.edge_bev.readout import VoxelProbabilities, decide, voxel_probabilities, zones
 from occdepth_ros.models.edge_bev.scene_inputs import SceneInputs, scene_inputs
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
@@ -55,7 +55,7 @@ class BevNetwork(Protocol):
 
 
 @dataclass(frozen=True)
-class ShownPair:
+class EncodedPair:
     """What depends on the images of one pair only.
 
     Args:
@@ -104,7 +104,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         self.network: BevNetwork = self._loaded(name, weights)
         self.follows_ground = True
         """Whether the network's frame follows the measured ground, and voxels below the ground are unknown."""
-        self.observer: Callable[[Undecided], None] | None = None
+        self.observer: Callable[[VoxelProbabilities], None] | None = None
         """Called with the output of every pair before limits and calibration are applied."""
         # leaves one core to matching; with all of torch's threads, as in the calling thread, those that wait for work
         # keep the cores busy, and the CPU time of a pair doubles
@@ -113,9 +113,9 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         # of its own: the parts of a completion would queue behind the matching of the next pair
         self._matching_worker = Workers(1)
         self._pose: Matrix | None = None
-        self._forgets = False
+        self._is_reset = False
         self._memory: SceneMemory | None = None
-        self._remembering: Future[None] | None = None
+        self._update: Future[None] | None = None
 
     def _loaded(self, name: str, weights: Path | str | None) -> BevNetwork:
         """Load the network onto the device, in the number format of the predictor."""
@@ -150,7 +150,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
     def set_pose(self, world_from_grid: Matrix | None) -> None:
         """Set the pose of the next pair, see `occdepth_ros.models.predictor.StatefulPredictor`."""
         self._pose = world_from_grid
-        self._forgets |= world_from_grid is None
+        self._is_reset |= world_from_grid is None
 
     def begin(self, left: ImageArray, right: ImageArray) -> Callable[[], Occupancy]:
         """Begin a pair, see `occdepth_ros.models.predictor.StagedPredictor`.
@@ -159,11 +159,11 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             ModelError: `calibrate` was not called.
         """
         tables, clock, placed = self._calibrated(), self.clock(), self._placed()
-        showing = self._main_worker.submit(self._show, tables, (left, right), clock)
+        encoding = self._main_worker.submit(self._encode, tables, (left, right), clock)
 
         def complete() -> Occupancy:
             with memory_guard(self.name, self.device):
-                completing = self._completion_worker.submit(self._complete, tables, showing.result(), *placed, clock)
+                completing = self._completion_worker.submit(self._complete, tables, encoding.result(), *placed, clock)
                 return timed(completing.result(), clock)
 
         return complete
@@ -173,17 +173,19 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         placed = self._placed()
 
         def both() -> Occupancy:
-            return self._complete(tables, self._show(tables, images, clock), *placed, clock)
+            return self._complete(tables, self._encode(tables, images, clock), *placed, clock)
 
         return self._main_worker.submit(both).result()
 
     def _placed(self) -> tuple[Matrix | None, bool]:
         """Return the pose of the next pair, and whether it begins without memory."""
-        forgets, self._forgets = self._forgets, False
-        return self._pose, forgets
+        is_reset, self._is_reset = self._is_reset, False
+        return self._pose, is_reset
 
     @torch.inference_mode()
-    def _show(self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock) -> ShownPair:
+    def _encode(
+        self, tables: CalibrationTables, images: tuple[ImageArray, ImageArray], clock: StageClock
+    ) -> EncodedPair:
         """What depends on the images of the pair only."""
         network = self.network
         other = self._matching_worker.submit(resized, images[1], tables.fit)
@@ -198,7 +200,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             measured, level, comparing = matching.result()
         projection = tables.projection if level is None else level.projection
         clock.lap("matching")
-        return ShownPair(logits, complete, measured, level, projection, comparing)
+        return EncodedPair(logits, complete, measured, level, projection, comparing)
 
     def _measure(
         self, tables: CalibrationTables, left: ImageArray, right: Future[ImageArray]
@@ -214,31 +216,31 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
     def _complete(
         self,
         tables: CalibrationTables,
-        shown: ShownPair,
+        encoded: EncodedPair,
         pose: Matrix | None,
-        forgets: bool,
+        is_reset: bool,
         clock: StageClock,
     ) -> Occupancy:
         """Complete a pair, with the memory of the pairs before."""
         clock.resume()
-        network, measured, level, projection = self.network, shown.measured, shown.level, shown.projection
-        if forgets:
-            self._settle()
+        network, measured, level, projection = self.network, encoded.measured, encoded.level, encoded.projection
+        if is_reset:
+            self._finish_update()
             self._memory = None
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             world_from_frame = pose
             if world_from_frame is not None and level is not None:
                 world_from_frame = world_from_frame @ level.grid_from_level
-            recall = self._recall(tables.grid, world_from_frame)
-            scene = scene_inputs(measured, projection, self.device, recall, self._workers)
+            memory = self._read_memory(tables.grid, world_from_frame)
+            scene = scene_inputs(measured, projection, self.device, memory, self._workers)
             clock.lap("evidence")
             # in a worker, while the completion does not use all of them
             zoning = self._workers.submit(zones, scene.state, scene.evidence, scene.rows, scene.columns)
-            output = shown.complete(scene)
+            output = encoded.complete(scene)
             clock.lap("completion")
             zone = zoning.result()
             if self.observer is not None:
-                self.observer(undecided(output, zone, projection.size))
+                self.observer(voxel_probabilities(output, zone, projection.size))
             limits, calibration = network.limits, network.calibration
             decision = decide(output, zone, limits, calibration, projection.size, self._workers)
         labels, confidence = decision.labels, decision.confidence
@@ -248,29 +250,29 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             labels, confidence = level.resampled(labels, confidence)
         clock.lap("head")
         if self._memory is not None and world_from_frame is not None:
-            names = shown.logits[0].argmax(0).flatten().cpu()
-            self._remembering = self._workers.submit(self._memory.add, world_from_frame, measured, projection, names)
+            names = encoded.logits[0].argmax(0).flatten().cpu()
+            self._update = self._workers.submit(self._memory.add, world_from_frame, measured, projection, names)
         return occupancy_of(
-            shifted(labels, tables.layers), shifted(confidence, tables.layers), *shown.comparing.result()
+            shifted(labels, tables.layers), shifted(confidence, tables.layers), *encoded.comparing.result()
         )
 
-    def _recall(
+    def _read_memory(
         self, grid: VoxelGrid, world_from_frame: Matrix | None
-    ) -> Callable[[npt.NDArray[np.uint8]], Recall] | None:
-        """Return a function that recalls earlier pairs at the present pose; None without a pose."""
-        self._settle()
+    ) -> Callable[[npt.NDArray[np.uint8]], MemoryContent] | None:
+        """Return a function that reads earlier pairs at the present pose; None without a pose."""
+        self._finish_update()
         if world_from_frame is None:
             return None
         if self._memory is None or self._memory.grid != grid:
             self._memory = SceneMemory(grid)
         self._memory.move(world_from_frame)
-        return partial(self._memory.recall, world_from_frame)
+        return partial(self._memory.read, world_from_frame)
 
-    def _settle(self) -> None:
+    def _finish_update(self) -> None:
         """Wait until the previous pair is stored in the memory."""
-        remembering, self._remembering = self._remembering, None
-        if remembering is not None:
-            remembering.result()
+        update, self._update = self._update, None
+        if update is not None:
+            update.result()
 
     @torch.inference_mode()
     def pixel_classes(self, left: ImageArray) -> npt.NDArray[np.uint8]:

@@ -54,7 +54,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Undecided:
+class VoxelProbabilities:
     """Output of the network before limits and calibration are applied, on the trained grid.
 
     Args:
@@ -70,7 +70,7 @@ class Undecided:
     zone: torch.Tensor
 
 
-def undecided(output: BevOutput, zone: torch.Tensor, size: tuple[int, int, int]) -> Undecided:
+def voxel_probabilities(output: BevOutput, zone: torch.Tensor, size: tuple[int, int, int]) -> VoxelProbabilities:
     """Return probabilities and classes of all voxels, for the calibration; arguments as in `decide`."""
     rows = torch.arange(len(output.occupancy), device=output.occupancy.device)
     names, certainty = classify(output, rows, size[2])
@@ -78,7 +78,7 @@ def undecided(output: BevOutput, zone: torch.Tensor, size: tuple[int, int, int])
         (values.float() * 255).round().to(torch.uint8) for values in (output.occupancy.float().sigmoid(), certainty)
     )
     by_voxel = zone.to(torch.uint8)[:, None].expand(-1, FINE)
-    return Undecided(*(unfolded(values, size) for values in (probability, names, certainty, by_voxel)))
+    return VoxelProbabilities(*(unfolded(values, size) for values in (probability, names, certainty, by_voxel)))
 
 
 def regions(state: torch.Tensor, evidence: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

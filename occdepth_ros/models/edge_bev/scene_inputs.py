@@ -11,7 +11,7 @@ import torch
 
 from occdepth_ros.models.edge_bev.config import LiftedState
 from occdepth_ros.models.edge_bev.evidence import Measurement, column_evidence, lifted_states, voxel_evidence
-from occdepth_ros.models.edge_bev.memory import Recall
+from occdepth_ros.models.edge_bev.memory import MemoryContent
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.runtime.parallel import Workers
 
@@ -29,7 +29,7 @@ class SceneInputs:
         ground_cell: `[X, Y]` int64, -1 where the ground is not visible in the image.
         ground_seen: `[X, Y]` bool.
         ground_height: `[X, Y]`, voxel edges above the grid's lower face.
-        recall: memory of earlier pairs of the drive.
+        memory: memory of earlier pairs of the drive.
     """
 
     state: torch.Tensor
@@ -40,7 +40,7 @@ class SceneInputs:
     ground_cell: torch.Tensor
     ground_seen: torch.Tensor
     ground_height: torch.Tensor
-    recall: Recall
+    memory: MemoryContent
 
     def to(self, device: torch.device | str) -> SceneInputs:
         """Return a copy on another device."""
@@ -51,7 +51,7 @@ def scene_inputs(
     measured: Measurement,
     tables: BevTables,
     device: torch.device | str = "cpu",
-    recall: Callable[[npt.NDArray[np.uint8]], Recall] | None = None,
+    memory: Callable[[npt.NDArray[np.uint8]], MemoryContent] | None = None,
     workers: Workers | None = None,
 ) -> SceneInputs:
     """Return the network's inputs except the image.
@@ -60,14 +60,14 @@ def scene_inputs(
         measured: result of matching.
         tables: tables of the calibration.
         device: device of the inputs.
-        recall: returns the memory of earlier pairs from the `LiftedState` of every lifted voxel; None = no memory.
+        memory: returns the memory of earlier pairs from the `LiftedState` of every lifted voxel; None = no memory.
         workers: threads that compute parts of the evidence; None = the calling thread.
     """
     in_view = lifted_states(measured, tables)
     chosen = (in_view <= LiftedState.NEAR).nonzero()[:, 0]
     state = torch.zeros(len(tables.row_of), dtype=torch.uint8)
     state[tables.rows] = in_view
-    remembered = Recall.empty(tables.size) if recall is None else recall(state.numpy())
+    remembered = MemoryContent.empty(tables.size) if memory is None else memory(state.numpy())
     tensors = (
         state,
         tables.rows.index_select(0, chosen),

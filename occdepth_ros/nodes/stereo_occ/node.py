@@ -16,10 +16,10 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from occdepth_ros.errors import OccDepthError
-from occdepth_ros.nodes.callback_groups import forget_destroyed
+from occdepth_ros.nodes.callback_groups import remove_destroyed
+from occdepth_ros.nodes.duplicate_names import report_duplicate_names
 from occdepth_ros.nodes.faults import Component, FaultBoard, NamedError, describe
 from occdepth_ros.nodes.lifecycle import GuardedLifecycleNode
-from occdepth_ros.nodes.namesakes import note_namesakes
 from occdepth_ros.nodes.parameter_binding import ParameterBinding
 from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, fresh
 from occdepth_ros.nodes.running import run_node
@@ -135,7 +135,7 @@ class StereoOccNode(GuardedLifecycleNode):
         self.pipeline.start()
         self.worker.start()
         self._report.start()
-        note_namesakes(self, self.faults)
+        report_duplicate_names(self, self.faults)
         self._enter("active", f"subscribed to {names['left']} and {names['right']}")
         return result
 
@@ -232,7 +232,7 @@ class StereoOccNode(GuardedLifecycleNode):
         for component in (Component.INPUT, Component.SYNC, Component.CALIBRATION, Component.EXTRINSICS):
             self.faults.clear_component(component)
         self.faults.clear("slow_rate")
-        forget_destroyed(self.default_callback_group)
+        remove_destroyed(self.default_callback_group)
 
     def _release(self) -> None:
         self._stop()
@@ -244,7 +244,7 @@ class StereoOccNode(GuardedLifecycleNode):
         self._diagnostics.pipeline = self._diagnostics.worker = self._diagnostics.synchronizer = None
         self.faults.clear_component(Component.MODEL)
         self.faults.clear_component(Component.OUTPUT)
-        forget_destroyed(self.default_callback_group)
+        remove_destroyed(self.default_callback_group)
         self.label = "unconfigured"
 
     def _check_streams(self) -> None:

@@ -53,14 +53,14 @@ def note_usable(
     info_frame = calibration.info_frame("left")
     mismatch = info_frame != camera_frame
     keep = (*WATCHED, PERIODIC, *(["frame_id"] if mismatch else []))
-    doubts = (*calibration.warnings, *rig_checks.warnings)
-    names = tuple(doubt.name for doubt in doubts)
+    warnings = (*calibration.warnings, *rig_checks.warnings)
+    names = tuple(warning.name for warning in warnings)
     faults.clear_component(Component.INPUT, keep=keep)
     faults.clear_component(Component.CALIBRATION, keep=names)
     from_parameters = pose_source == "parameters" and settings.extrinsics == "auto"
     faults.clear_component(Component.EXTRINSICS, keep=(*names, "no_tf") if from_parameters else names)
-    put_doubts(faults, calibration.warnings, Component.CALIBRATION)
-    put_doubts(faults, rig_checks.warnings, Component.EXTRINSICS)
+    put_warnings(faults, calibration.warnings, Component.CALIBRATION)
+    put_warnings(faults, rig_checks.warnings, Component.EXTRINSICS)
     if mismatch:
         text = (
             f"the frame_id of left/image_rect is {camera_frame!r}, that of left/camera_info is {info_frame!r}: "
@@ -75,7 +75,7 @@ def note_usable(
         faults.put("no_tf", Component.EXTRINSICS, text, is_error=False)
 
 
-def put_doubts(faults: FaultBoard, doubts: Iterable[InputWarning], component: Component) -> None:
+def put_warnings(faults: FaultBoard, warnings: Iterable[InputWarning], component: Component) -> None:
     """Put warnings, by their names."""
-    for doubt in doubts:
-        faults.put(doubt.name, component, str(doubt), is_error=False)
+    for warning in warnings:
+        faults.put(warning.name, component, str(warning), is_error=False)

@@ -19,7 +19,7 @@ from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.model_pose import ModelPose
 from occdepth_ros.nodes.stereo_occ.monitoring.timing import Statistics, TimingPublishers
 from occdepth_ros.nodes.stereo_occ.output_specs import Result
-from occdepth_ros.nodes.stereo_occ.pair_faults import PERIODIC, named, note_usable, put_doubts
+from occdepth_ros.nodes.stereo_occ.pair_faults import PERIODIC, named, note_usable, put_warnings
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.nodes.stereo_occ.publishers import OutputSet
 from occdepth_ros.nodes.stereo_occ.rig_checks import RigChecks
@@ -28,7 +28,7 @@ from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.encodings import ImageDecoder
 from occdepth_ros.stereo.pair_checks.input_checks import InputChecks, periodic_warnings
 
-PATIENT = ("camera_info", "missing_tf")
+TRANSIENT = ("camera_info", "missing_tf")
 """Faults of pairs that arrive before their CameraInfo or their transform."""
 PATIENCE = 1.0
 """Time for which a pair before its CameraInfo or transform is kept unless a newer pair arrives, seconds."""
@@ -122,7 +122,7 @@ class Pipeline:
         try:
             return self._begin(pair)
         except NamedError as error:
-            if error.name in PATIENT and time.monotonic() - pair.arrived < PATIENCE:
+            if error.name in TRANSIENT and time.monotonic() - pair.arrived < PATIENCE:
                 self.waiting = pair
                 if not waited:
                     fault = error.name
@@ -267,7 +267,7 @@ class Pipeline:
         images, self._unmeasured = self._unmeasured, None
         try:
             self.rig_checks.measure(*images)
-            put_doubts(self.faults, self.rig_checks.warnings, Component.EXTRINSICS)
+            put_warnings(self.faults, self.rig_checks.warnings, Component.EXTRINSICS)
         except Exception as error:  # the pair is predicted all the same
             text = f"the ground was not measured ({describe(error)}); the stated pose is not checked."
             self.faults.put("ground", Component.EXTRINSICS, text, is_error=False, lasts=FAULT_LASTS)

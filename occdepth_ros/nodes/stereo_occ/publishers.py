@@ -130,7 +130,7 @@ class OutputSet:
         """Return whether at least one topic may be published at this time."""
         return any(output.is_due(settings) for output in self.outputs)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Discard the newest result."""
         self.latest = None
 

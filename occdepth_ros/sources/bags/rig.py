@@ -246,18 +246,18 @@ def choose_pair(candidates: Sequence[StereoTopics], recording: Recording, bag: s
     infos = recording.infos[best.topics.left_info], recording.infos[best.topics.right_info]
     # one camera may have several image topics: raw, rectified, compressed
     others = [r for r in rated if r.topics.left_info != best.topics.left_info]
-    rivals = list({r.topics.left_info: r for r in others}.values())
-    if not rivals:
+    alternatives = list({r.topics.left_info: r for r in others}.values())
+    if not alternatives:
         return ChosenPair(best.topics, infos, best.pose)
-    names = ", ".join(r.topics.left for r in (best, *rivals))
-    if not any(r.plausible for r in rivals) and best.plausible:
-        choice = f"of {len(rivals) + 1} pairs the only one with a plausible baseline: {names}"
-    elif any(r.rating >= best.rating for r in rivals):
-        choice = f"of {len(rivals) + 1} pairs the first by its name: {names}"
+    names = ", ".join(r.topics.left for r in (best, *alternatives))
+    if not any(r.plausible for r in alternatives) and best.plausible:
+        choice = f"of {len(alternatives) + 1} pairs the only one with a plausible baseline: {names}"
+    elif any(r.rating >= best.rating for r in alternatives):
+        choice = f"of {len(alternatives) + 1} pairs the first by its name: {names}"
     else:
-        choice = f"of {len(rivals) + 1} pairs the one with most of the grid in view, {best.share:.0%}: {names}"
+        choice = f"of {len(alternatives) + 1} pairs the one with most of the grid in view, {best.share:.0%}: {names}"
     warnings: tuple[InputWarning, ...] = ()
-    if any(r.rating >= best.rating and not _same_camera(best, r) for r in rivals):
+    if any(r.rating >= best.rating and not _same_camera(best, r) for r in alternatives):
         text = f"{best.topics.left} was chosen {choice}"
         remedy = "Choose with --topics, --left and --right."
         warnings = (InputWarning("several_pairs", text, bag, remedy),)

@@ -52,7 +52,7 @@ class TransformTree:
 
     def __init__(self) -> None:
         self._links: dict[str, _Link] = {}
-        self._doubts: dict[str, str] = {}
+        self._problems: dict[str, str] = {}
 
     def add(self, parent: str, child: str, stamp_ns: int, row: tuple[float, ...]) -> None:
         """Add one transform: translation x, y, z and quaternion x, y, z, w of `child` in `parent`.
@@ -74,10 +74,10 @@ class TransformTree:
         else:
             self._links.setdefault(child, _Link(parent)).rows[stamp_ns] = row
             if abs(norm - 1) > MAX_NORM_ERROR:
-                doubt = f"has a quaternion of norm {norm:.3g}: it is normalized"
-                self._doubts.setdefault(f"{parent!r} to {child!r}", doubt)
+                problem = f"has a quaternion of norm {norm:.3g}: it is normalized"
+                self._problems.setdefault(f"{parent!r} to {child!r}", problem)
             return
-        self._doubts.setdefault(f"{parent!r} to {child!r}", f"{reason}: it is not used")
+        self._problems.setdefault(f"{parent!r} to {child!r}", f"{reason}: it is not used")
 
     @property
     def warnings(self) -> list[InputWarning]:
@@ -85,7 +85,7 @@ class TransformTree:
         remedy = "Correct its publisher; each frame has one parent and a unit quaternion."
         return [
             InputWarning("bad_tf", f"the transform from {link} {reason}", "TF", remedy)
-            for link, reason in self._doubts.items()
+            for link, reason in self._problems.items()
         ]
 
     @property

@@ -100,14 +100,14 @@ def _rig(path: Path, left: Path, right: Path, size: Size) -> tuple[StereoRig, st
         if str(path) in error.where:
             raise
         raise CalibrationError(error.what, where=str(file), remedy=error.remedy) from error
-    doubts = list(decision.warnings)
+    warnings = list(decision.warnings)
     if "grid_from_left" not in calibration.entries:
         known = ", ".join(map(str, calibration.entries))
         found = f" (entries: {known})" if known else ""
         text = f"grid_from_left is missing{found}: a level camera at the origin of the grid's frame is assumed"
-        doubts.append(InputWarning("no_pose", text, str(file), "Add grid_from_left to calibration.yaml."))
+        warnings.append(InputWarning("no_pose", text, str(file), "Add grid_from_left to calibration.yaml."))
     if not decision.conclusive and calibration.stated is None:
-        doubts.append(
+        warnings.append(
             InputWarning(
                 "raw_or_rectified",
                 f"the images do not show whether they are raw or rectified; they are used as {decision.kind.value} "
@@ -120,7 +120,7 @@ def _rig(path: Path, left: Path, right: Path, size: Size) -> tuple[StereoRig, st
     description = SourceDescription(
         images=f"{left.parent} and {right.parent}, {decision.kind.value} ({decision.reason})",
         pose=f"grid_from_left in {file.name}" if "grid_from_left" in calibration.entries else "assumed level",
-        warnings=(*(warning for at in adapted for warning in at.warnings), *doubts),
+        warnings=(*(warning for at in adapted for warning in at.warnings), *warnings),
     )
     return rig, str(calibration.entries.get("grid_frame", "velodyne")), rectifiers, description
 

@@ -141,9 +141,9 @@ class CameraCalibration:
             raw = PinholeCamera(np.hstack([self.k, np.zeros((3, 1))]), *full)
         except CalibrationError as error:
             raise CalibrationError(error.what, where=self.where, remedy=error.remedy) from error
-        doubts = self._distortion_warnings()
+        warnings = self._distortion_warnings()
         if self.size == (0, 0):
-            return ImageCalibration(whole, raw.intrinsics, doubts)
+            return ImageCalibration(whole, raw.intrinsics, warnings)
         for window, binning in self._readings(full):
             x, y, w, h = window
             size = (w // binning[0], h // binning[1])
@@ -153,7 +153,7 @@ class CameraCalibration:
                     cameras = tuple(camera.cropped(w, h, x, y) for camera in cameras)  # type: ignore[assignment]
                 if binning != (1, 1):
                     cameras = tuple(camera.scaled(*size) for camera in cameras)  # type: ignore[assignment]
-                return ImageCalibration(cameras[0], cameras[1].intrinsics, doubts)
+                return ImageCalibration(cameras[0], cameras[1].intrinsics, warnings)
         sx, sy = width / full[0], height / full[1]
         expected = self._expected(full)
         same_shape = abs(sx * full[1] - height) <= 1 or abs(sy * full[0] - width) <= 1
@@ -165,7 +165,7 @@ class CameraCalibration:
                 self.where,
                 "Publish the CameraInfo of the resized image.",
             )
-            return ImageCalibration(whole.scaled(*image), raw.scaled(*image).intrinsics, (warning, *doubts))
+            return ImageCalibration(whole.scaled(*image), raw.scaled(*image).intrinsics, (warning, *warnings))
         raise ImageSizeError(
             f"the image has {width}x{height} pixels, its CameraInfo {expected[0]}x{expected[1]}",
             where=self.where,

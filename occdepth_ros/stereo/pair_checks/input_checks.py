@@ -138,10 +138,10 @@ class InputChecks:
         _require_whole(left, right)
         self._usable = pair
         self._static.update(pair)
-        doubts = [*_doubts(quality), *_pattern_doubts(self.static_pattern)]
-        return tuple(doubts or self._match_doubts(quality, left, right))
+        warnings = [*_quality_warnings(quality), *_pattern_warnings(self.static_pattern)]
+        return tuple(warnings or self._match_warnings(quality, left, right))
 
-    def _match_doubts(self, quality: PairQuality, left: ImageArray, right: ImageArray) -> Iterator[InputWarning]:
+    def _match_warnings(self, quality: PairQuality, left: ImageArray, right: ImageArray) -> Iterator[InputWarning]:
         if noise := hiding_noise(left, right, self._offset):
             text = f"noise with a standard deviation of {noise:.0f} grey levels hides the scene"
             remedy = "More light, a longer exposure or a lower gain: surfaces may be wrong, and little is free."
@@ -170,7 +170,7 @@ def periodic_warnings(share: float) -> list[str]:
     ]
 
 
-def _doubts(quality: PairQuality) -> Iterator[InputWarning]:
+def _quality_warnings(quality: PairQuality) -> Iterator[InputWarning]:
     for side, share in zip(("left", "right"), quality.covered, strict=True):
         if share > MAX_COVERED:
             text = f"{share:.0%} is black where the other image is not; the lens may be partly covered"
@@ -194,7 +194,7 @@ def _doubts(quality: PairQuality) -> Iterator[InputWarning]:
         yield InputWarning("color_order", text, "stereo pair", remedy)
 
 
-def _pattern_doubts(pattern: Mask | None) -> Iterator[InputWarning]:
+def _pattern_warnings(pattern: Mask | None) -> Iterator[InputWarning]:
     if pattern is not None:
         text = (
             f"{pattern.mean():.0%} of both images shows the same while the scene moves: dirt or drops on both lenses, "

@@ -192,13 +192,13 @@ class EdgeBevTask:
         disparity = evidence.matcher.match(resized(example.left, fit), resized(example.right, fit))
         if rng is not None and rng.random() < options.patches:
             disparity = without_patches(disparity, rng)
-        recall = None
+        memory = None
         if self._earlier is not None and (rng is None or rng.random() < options.memory):
             # from 0 on, so that the network also works for the first pair of a drive
             pairs = options.before if rng is None else int(rng.integers(0, options.before + 1))
-            recall = self._earlier.recall(example, fit, evidence, tables, pairs)
+            memory = self._earlier.read(example, fit, evidence, tables, pairs)
         measured = evidence.of_disparity(disparity)
-        scene = scene_inputs(measured, tables, recall=recall)
+        scene = scene_inputs(measured, tables, memory=memory)
         labels = training_target(example)
         if rng is not None and rng.random() < options.augmentation.mirror:
             scene = mirrored_inputs(scene, self.config.layers)

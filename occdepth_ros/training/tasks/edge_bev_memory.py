@@ -17,7 +17,7 @@ from occdepth_ros.data.earlier import PosedPair
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.models.edge_bev.evidence import StereoEvidence
 from occdepth_ros.models.edge_bev.image_network import ImageNetwork
-from occdepth_ros.models.edge_bev.memory import Recall, SceneMemory
+from occdepth_ros.models.edge_bev.memory import MemoryContent, SceneMemory
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
 
@@ -43,10 +43,10 @@ class EarlierMeasurements:
         self._network_input = network_input
         self._cache: OrderedDict[bytes, Measured] = OrderedDict()
 
-    def recall(
+    def read(
         self, example: SceneExample, fit: ImageFit, evidence: StereoEvidence, tables: BevTables, pairs: int
-    ) -> Callable[[npt.NDArray[np.uint8]], Recall] | None:
-        """Return a function that recalls the last pairs before a scene, for `scene_inputs`.
+    ) -> Callable[[npt.NDArray[np.uint8]], MemoryContent] | None:
+        """Return a function that reads the last pairs before a scene, for `scene_inputs`.
 
         Args:
             example: the scene.
@@ -67,7 +67,7 @@ class EarlierMeasurements:
         for pair in example.history(pairs):
             self._add(memory, pair, fit, evidence, tables)
         memory.move(world)
-        return partial(memory.recall, world)
+        return partial(memory.read, world)
 
     def _add(
         self, memory: SceneMemory, pair: PosedPair, fit: ImageFit, evidence: StereoEvidence, tables: BevTables

@@ -11,7 +11,7 @@ from occdepth_ros.classes import EMPTY, UNKNOWN
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.models.edge_bev.config import FINE, LIFT
 from occdepth_ros.models.edge_bev.evidence import RIGHT
-from occdepth_ros.models.edge_bev.memory import Recall
+from occdepth_ros.models.edge_bev.memory import MemoryContent
 from occdepth_ros.models.edge_bev.readout import folded
 from occdepth_ros.models.edge_bev.scene_inputs import SceneInputs
 from occdepth_ros.stereo.projection import project_voxels
@@ -67,8 +67,8 @@ def mirrored_inputs(scene: SceneInputs, layers: int) -> SceneInputs:
     evidence[:, RIGHT] *= -1
     columns = scene.columns.flip(1)
     columns[..., COLUMN_RIGHT] *= -1
-    recall = scene.recall
-    features = recall.features[:, torch.cat([swapped, torch.arange(FINE, recall.features.shape[1])])]
+    memory = scene.memory
+    features = memory.features[:, torch.cat([swapped, torch.arange(FINE, memory.features.shape[1])])]
     return replace(
         scene,
         state=scene.state.view(-1, width, layers).flip(1).flatten(),
@@ -78,7 +78,7 @@ def mirrored_inputs(scene: SceneInputs, layers: int) -> SceneInputs:
         ground_cell=scene.ground_cell.flip(1),
         ground_seen=scene.ground_seen.flip(1),
         ground_height=scene.ground_height.flip(1),
-        recall=Recall(_mirrored_rows(recall.rows, width, layers), features, recall.columns.flip(1)),
+        memory=MemoryContent(_mirrored_rows(memory.rows, width, layers), features, memory.columns.flip(1)),
     )
 
 

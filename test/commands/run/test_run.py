@@ -156,8 +156,8 @@ def test_a_wrong_size_ends_a_run_before_the_first_frame(
     save(path / "image_3" / "000002.png", np.zeros((48, 162, 3), np.uint8))
     monkeypatch.setattr(verb, "open_chosen_source", lambda _: open_source(path))
     assert main(["run", "--out", str(tmp_path / "out")]) == 2
-    assert "1 of 8 images are not 160x48" in (said := " ".join(capsys.readouterr().err.split()))
-    assert "000002.png (162x48)" in said
+    assert "1 of 8 images are not 160x48" in (printed := " ".join(capsys.readouterr().err.split()))
+    assert "000002.png (162x48)" in printed
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["complete"] is False and "000002.png" in report["error"]
     assert (report["frames"], report["requested_frames"]) == (0, 4)

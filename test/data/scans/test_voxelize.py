@@ -49,7 +49,7 @@ def test_voxels_have_the_most_frequent_id_and_the_smallest_on_ties(
     expected = np.zeros(GRID.size, np.uint16)
     for cell, counter in counts.items():
         expected[cell] = min(raw for raw, count in counter.items() if count == max(counter.values()))
-    np.testing.assert_array_equal(votes.winners(), expected)
+    np.testing.assert_array_equal(votes.majority(), expected)
 
 
 @pytest.mark.parametrize("sensor", [(0.1, 0.1, 0.1), (1.6, -1.1, 0.5), (-3.0, 0.0, 0.1), (9.0, 4.0, 5.0)])

@@ -117,9 +117,9 @@ class Bench:
 
     def listen(self, kind: type, topic: str, *, latched: bool = False) -> list[Any]:
         """Subscribe to an output; the list fills as messages come."""
-        heard: list[Any] = []
-        self.tester.create_subscription(kind, f"/stereo_occ/{topic}", heard.append, LATCHED if latched else RESULT)
-        return heard
+        received: list[Any] = []
+        self.tester.create_subscription(kind, f"/stereo_occ/{topic}", received.append, LATCHED if latched else RESULT)
+        return received
 
     def wait(self, condition: Callable[[], Any], what: str, timeout: float = 180.0) -> None:
         end = time.monotonic() + timeout
@@ -180,11 +180,11 @@ class Bench:
         names = {fault.name for fault in self.node.faults.present()}
         return names - {"other_clock"} if without_clock else names
 
-    def expect_fault(self, name: str, said: str = "") -> None:
+    def expect_fault(self, name: str, expected_text: str = "") -> None:
         """Wait for a fault on the board and for its words on /diagnostics."""
         self.wait(lambda: name in self.fault_names(), f"the fault {name} did not come")
         fault = next(f for f in self.node.faults.present() if f.name == name)
-        assert said in fault.text, fault.text
+        assert expected_text in fault.text, fault.text
         component = fault.component.value
         self.wait(
             lambda: component in self.diagnostics and f"{name}: " in self.diagnostics[component].message,

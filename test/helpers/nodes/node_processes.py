@@ -28,7 +28,7 @@ from occdepth_ros.nodes.qos import SENSOR_DATA
 from occdepth_ros.nodes.stereo_occ.monitoring.timing import STAGES
 from occdepth_ros.nodes.stereo_occ.output_specs import OUTPUTS
 
-PATIENT = QoSProfile(depth=20)
+DEEP_QUEUE = QoSProfile(depth=20)
 """Deep enough for a listener that is late on a busy machine."""
 DOMAIN = next_domain()
 
@@ -71,34 +71,34 @@ class Listener:
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=DOMAIN)
         self.node = rclpy.create_node("listener", context=self.context)
-        self.heard: dict[str, list[Any]] = defaultdict(list)
+        self.received: dict[str, list[Any]] = defaultdict(list)
         self.buffer = tf2_ros.Buffer()
         self.tf = tf2_ros.TransformListener(self.buffer, self.node)
         for spec in OUTPUTS:
-            self.hear(spec.message, f"/stereo_occ/{spec.name}", PATIENT)
+            self.subscribe(spec.message, f"/stereo_occ/{spec.name}", DEEP_QUEUE)
         for stage in STAGES:
-            self.hear(Float64, f"/stereo_occ/debug/processing_time/{stage}_ms", PATIENT)
-        self.hear(DiagnosticArray, "/diagnostics", 10)
+            self.subscribe(Float64, f"/stereo_occ/debug/processing_time/{stage}_ms", DEEP_QUEUE)
+        self.subscribe(DiagnosticArray, "/diagnostics", 10)
         for side in ("left", "right"):
-            self.hear(CameraInfo, f"/{side}/camera_info", SENSOR_DATA)
-            self.hear(Image, f"/{side}/image_rect", SENSOR_DATA)
+            self.subscribe(CameraInfo, f"/{side}/camera_info", SENSOR_DATA)
+            self.subscribe(Image, f"/{side}/image_rect", SENSOR_DATA)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.thread = threading.Thread(target=self.executor.spin, daemon=True)
         self.thread.start()
 
-    def hear(self, kind: type, topic: str, qos: Any, key: str = "") -> None:
-        self.node.create_subscription(kind, topic, self.heard[key or topic].append, qos)
+    def subscribe(self, kind: type, topic: str, qos: Any, key: str = "") -> None:
+        self.node.create_subscription(kind, topic, self.received[key or topic].append, qos)
 
     def outputs(self, name: str) -> list[Any]:
-        return self.heard[f"/stereo_occ/{name}"]
+        return self.received[f"/stereo_occ/{name}"]
 
     def wait(self, condition: Any, what: str, timeout: float, *processes: Process) -> None:
         end = time.monotonic() + timeout
         while not condition():
-            counts = {topic: len(messages) for topic, messages in self.heard.items()}
+            counts = {topic: len(messages) for topic, messages in self.received.items()}
             logs = "\n".join(process.text()[-3000:] for process in processes)
-            assert time.monotonic() < end, f"{what}; heard {counts}\n{logs}"
+            assert time.monotonic() < end, f"{what}; received {counts}\n{logs}"
             time.sleep(0.02)
 
     def close(self) -> None:

@@ -185,8 +185,12 @@ def test_wrong_weights_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     cut.write_bytes(cut.read_bytes()[:-1000])
     key = "head.occupancy.bias"
     save_file({**state, key: torch.full_like(state[key], torch.nan)}, broken)
-    for path, said in ((foreign, "not for this network"), (cut, "damaged or truncated"), (broken, "NaN or infinity")):
-        with pytest.raises(CheckpointError, match=said) as caught:
+    for path, expected_text in (
+        (foreign, "not for this network"),
+        (cut, "damaged or truncated"),
+        (broken, "NaN or infinity"),
+    ):
+        with pytest.raises(CheckpointError, match=expected_text) as caught:
             EdgePredictor(name="occdepth-edge-sfa", weights=path, device="cpu")
         assert path.name in str(caught.value)
     with pytest.raises(CheckpointError, match=r"nowhere\.pt"):

@@ -1,4 +1,4 @@
-"""Memory of earlier pairs: storage, recall and clearing."""
+"""Memory of earlier pairs: storage, reading and clearing."""
 
 from __future__ import annotations
 
@@ -67,33 +67,33 @@ def test_a_surface_is_recalled_where_the_motion_has_brought_it(tables: BevTables
     memory.move(moved(0))
     memory.add(moved(0), occupied(VOXEL), tables, of_class(BUILDING))
     memory.move(moved(4))
-    recall = memory.recall(moved(4), NOWHERE)
+    content = memory.read(moved(4), NOWHERE)
     lifted, fine = np.divmod(folded_index(np.array([np.ravel_multi_index((20, 16, 12), GRID.size)]), SIZE), FINE)
-    assert recall.rows.tolist() == lifted.tolist() and recall.features.shape == (1, CHANNELS)
-    assert recall.features[0, :FINE].nonzero()[:, 0].tolist() == fine.tolist()
-    votes = recall.features[0, -GROUND - 1 :]
+    assert content.rows.tolist() == lifted.tolist() and content.features.shape == (1, CHANNELS)
+    assert content.features[0, :FINE].nonzero()[:, 0].tolist() == fine.tolist()
+    votes = content.features[0, -GROUND - 1 :]
     assert votes[STANDING_CLASSES.index(BUILDING)] == 1 and votes.sum() == 1
-    assert not recall.columns.any(), "a building has no vote in the layout of the ground"
+    assert not content.columns.any(), "a building has no vote in the layout of the ground"
 
 
 def test_ground_is_recalled_as_layout_too(tables: BevTables) -> None:
     memory = SceneMemory(GRID)
     memory.add(moved(0), occupied(VOXEL), tables, of_class(ROAD))
-    recall = memory.recall(moved(4), NOWHERE)
-    assert recall.features[0, -1] == 1
-    assert recall.columns[10, 8].tolist() == [float(c == ROAD) for c in GROUND_CLASSES] + [1.0]
-    assert recall.columns.sum() == 2
+    content = memory.read(moved(4), NOWHERE)
+    assert content.features[0, -1] == 1
+    assert content.columns[10, 8].tolist() == [float(c == ROAD) for c in GROUND_CLASSES] + [1.0]
+    assert content.columns.sum() == 2
 
 
 @pytest.mark.parametrize("class_id", [0, CAR])
 def test_sky_and_movable_objects_are_not_remembered(tables: BevTables, class_id: int) -> None:
     memory = SceneMemory(GRID)
     memory.add(moved(0), occupied(VOXEL), tables, of_class(class_id))
-    assert not len(memory.recall(moved(0), NOWHERE).rows)
+    assert not len(memory.read(moved(0), NOWHERE).rows)
 
 
 @pytest.mark.parametrize(
-    ("state", "recalled"),
+    ("state", "is_remembered"),
     [
         (LiftedState.OUT_OF_VIEW, True),
         (LiftedState.BEHIND, True),
@@ -102,10 +102,12 @@ def test_sky_and_movable_objects_are_not_remembered(tables: BevTables, class_id:
         (LiftedState.UNMATCHED, False),
     ],
 )
-def test_the_present_pair_overrides_the_memory_where_it_sees(tables: BevTables, state: int, recalled: bool) -> None:
+def test_the_present_pair_overrides_the_memory_where_it_sees(
+    tables: BevTables, state: int, is_remembered: bool
+) -> None:
     memory = SceneMemory(GRID)
     memory.add(moved(0), occupied(VOXEL), tables, of_class(BUILDING))
-    assert len(memory.recall(moved(0), np.full_like(NOWHERE, state)).rows) == recalled
+    assert len(memory.read(moved(0), np.full_like(NOWHERE, state)).rows) == is_remembered
 
 
 def test_a_jump_of_the_pose_clears_the_memory(tables: BevTables) -> None:
@@ -114,7 +116,7 @@ def test_a_jump_of_the_pose_clears_the_memory(tables: BevTables) -> None:
     memory.add(moved(0), occupied(VOXEL), tables, of_class(BUILDING))
     memory.move(moved(JUMP_M + 0.1))
     memory.move(moved(0.2))
-    assert not len(memory.recall(moved(0.2), NOWHERE).rows)
+    assert not len(memory.read(moved(0.2), NOWHERE).rows)
 
 
 def test_the_memory_is_bounded_and_unchanged_by_a_stationary_robot(tables: BevTables) -> None:
@@ -135,10 +137,10 @@ def test_recall_follows_any_motion(tables: BevTables, x: float, y: float, yaw: f
     centre = (np.array(VOXEL) + 0.5) * GRID.resolution + GRID.origin
     place = (np.linalg.inv(moved(x, y, yaw)) @ np.append(centre, 1))[:3]
     index = (place - GRID.origin) / GRID.resolution
-    recall = memory.recall(pose, NOWHERE)
+    content = memory.read(pose, NOWHERE)
     if (np.abs(index / 2 - np.rint(index / 2)) < 1e-2)[:2].any():
         return  # on the border of two lifted voxels
     if ((index < 0) | (index >= GRID.size)).any():
-        assert not len(recall.rows)
+        assert not len(content.rows)
     else:
-        assert recall.rows.tolist() == [np.ravel_multi_index(tuple(index.astype(int) // 2), SIZE)]
+        assert content.rows.tolist() == [np.ravel_multi_index(tuple(index.astype(int) // 2), SIZE)]

@@ -43,7 +43,7 @@ from occdepth_ros.models.edge_bev.image_network import normalized
 from occdepth_ros.models.edge_bev.loops.evidence import folded_index
 from occdepth_ros.models.edge_bev.memory import CHANNELS as MEMORY_CHANNELS
 from occdepth_ros.models.edge_bev.memory import COLUMN_CHANNELS as MEMORY_COLUMN_CHANNELS
-from occdepth_ros.models.edge_bev.memory import Recall
+from occdepth_ros.models.edge_bev.memory import MemoryContent
 from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.edge_bev.optimized.network import optimized
 from occdepth_ros.models.edge_bev.output import BevOutput
@@ -273,7 +273,7 @@ def remembered(scene: SceneInputs) -> SceneInputs:
     random = torch.Generator().manual_seed(5)
     rows = torch.arange(1, len(scene.state), 3)
     columns = torch.rand(*SIZE[:2], MEMORY_COLUMN_CHANNELS, generator=random)
-    return replace(scene, recall=Recall(rows, torch.rand(len(rows), MEMORY_CHANNELS, generator=random), columns))
+    return replace(scene, memory=MemoryContent(rows, torch.rand(len(rows), MEMORY_CHANNELS, generator=random), columns))
 
 
 @pytest.mark.parametrize(("threads", "dtype"), [(0, torch.float32), (2, torch.float32), (2, torch.bfloat16)])

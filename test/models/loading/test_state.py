@@ -185,7 +185,7 @@ def tarred() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected_text"),
     [
         (b"", "empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS pointer"),
@@ -202,10 +202,10 @@ def tarred() -> bytes:
         (struct.pack("<Q", 2**63) + b"{" + bytes(60), "not a weights file"),
     ],
 )
-def test_files_that_are_not_weights_are_recognised(tmp_path: Path, content: bytes, said: str) -> None:
+def test_files_that_are_not_weights_are_recognised(tmp_path: Path, content: bytes, expected_text: str) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=expected_text):
         read_state(path)
 
 

@@ -127,7 +127,7 @@ def test_history_adds_points_of_earlier_pairs() -> None:
     source.set_pose(pose(1.0))
     both = source.measure(*pair)
     assert (both & alone).sum() == alone.sum() and both.sum() > 1.5 * alone.sum()
-    # nobody said where this pair was taken
+    # the pose of this pair is unknown
     assert np.array_equal(source.measure(*pair), alone)
 
 

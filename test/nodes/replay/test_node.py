@@ -40,7 +40,7 @@ CAMERA = {
     "left/camera_info": CameraInfo,
     "right/camera_info": CameraInfo,
 }
-Heard = dict[str, list[Any]]
+Messages = dict[str, list[Any]]
 
 
 class Listener:
@@ -52,23 +52,23 @@ class Listener:
         self.node = rclpy.create_node("listener", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
-        self.heard: Heard = defaultdict(list)
+        self.received: Messages = defaultdict(list)
         latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         for topic, kind in CAMERA.items():
             # best effort on one side, reliable on the other: both are served
             qos = qos_profile_sensor_data if topic.startswith("left") and not reliable else 10
-            self.node.create_subscription(kind, prefix + topic, self.heard[topic].append, qos)
-        self.node.create_subscription(Clock, "/clock", self.heard["clock"].append, qos_profile_sensor_data)
-        self.node.create_subscription(TFMessage, "/tf", self.heard["tf"].append, 100)
-        self.node.create_subscription(TFMessage, "/tf_static", self.heard["tf_static"].append, latched)
+            self.node.create_subscription(kind, prefix + topic, self.received[topic].append, qos)
+        self.node.create_subscription(Clock, "/clock", self.received["clock"].append, qos_profile_sensor_data)
+        self.node.create_subscription(TFMessage, "/tf", self.received["tf"].append, 100)
+        self.node.create_subscription(TFMessage, "/tf_static", self.received["tf_static"].append, latched)
 
-    def hear(self, process: subprocess.Popen[str], limit_s: float = 120.0) -> Heard:
+    def collect(self, process: subprocess.Popen[str], limit_s: float = 120.0) -> Messages:
         deadline = time.monotonic() + limit_s
         while process.poll() is None and time.monotonic() < deadline:
             self.executor.spin_once(timeout_sec=0.05)
         for _ in range(20):
             self.executor.spin_once(timeout_sec=0.01)
-        return self.heard
+        return self.received
 
     def close(self) -> None:
         self.executor.shutdown()
@@ -114,21 +114,21 @@ def pose_of(transform: Any) -> np.ndarray:
 
 def test_every_topic_publishes_the_recorded_frames(tmp_path: Path, listener: Listener) -> None:
     process = replay(source=kitti_odometry(tmp_path / "00", 4), count=6, rate=2.0)
-    heard = listener.hear(process)
+    received = listener.collect(process)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "replay: 6 pairs" in output
 
     stamps = [i * 100_000_000 for i in range(6)]
     for topic in CAMERA:
-        assert [stamp_of(m) for m in heard[topic]] == stamps, topic
-    for i, (left, right) in enumerate(zip(heard["left/image_rect"], heard["right/image_rect"], strict=True)):
+        assert [stamp_of(m) for m in received[topic]] == stamps, topic
+    for i, (left, right) in enumerate(zip(received["left/image_rect"], received["right/image_rect"], strict=True)):
         assert (left.encoding, left.height, left.width, left.step) == ("rgb8", HEIGHT, WIDTH, 3 * WIDTH)
         assert (left.header.frame_id, right.header.frame_id) == ("camera_left_optical", "camera_right_optical")
         np.testing.assert_array_equal(np.asarray(left.data).reshape(HEIGHT, WIDTH, 3), make_image(i % 4))
         np.testing.assert_array_equal(np.asarray(right.data).reshape(HEIGHT, WIDTH, 3), make_image(100 + i % 4))
 
-    left, right = heard["left/camera_info"][0], heard["right/camera_info"][0]
+    left, right = received["left/camera_info"][0], received["right/camera_info"][0]
     assert (left.width, left.height, left.distortion_model) == (WIDTH, HEIGHT, "plumb_bob")
     np.testing.assert_allclose(left.p, [FOCAL, 0, 80, 0, 0, FOCAL, 24, 0, 0, 0, 1, 0])
     np.testing.assert_allclose(right.p, [FOCAL, 0, 80, -FOCAL * BASELINE, 0, FOCAL, 24, 0, 0, 0, 1, 0], atol=1e-9)
@@ -136,12 +136,12 @@ def test_every_topic_publishes_the_recorded_frames(tmp_path: Path, listener: Lis
     assert list(left.r) == [1, 0, 0, 0, 1, 0, 0, 0, 1]
     assert list(left.d) == [0] * 5
 
-    clock = [m.clock.sec * 10**9 + m.clock.nanosec for m in heard["clock"]]
+    clock = [m.clock.sec * 10**9 + m.clock.nanosec for m in received["clock"]]
     assert clock == sorted(clock)
     assert set(stamps) <= set(clock)
     assert len(clock) > 12, "the clock runs between the frames too"
 
-    static = {t.child_frame_id: t for m in heard["tf_static"] for t in m.transforms}
+    static = {t.child_frame_id: t for m in received["tf_static"] for t in m.transforms}
     camera_from_lidar = np.vstack([LIDAR_TO_CAMERA, [0, 0, 0, 1]])
     camera_from_lidar[0, 3] += 0.06
     for frame, shift in (("camera_left_optical", 0.0), ("camera_right_optical", BASELINE)):
@@ -150,7 +150,7 @@ def test_every_topic_publishes_the_recorded_frames(tmp_path: Path, listener: Lis
         expected[:3, 3] += expected[:3, 0] * shift
         np.testing.assert_allclose(pose_of(static[frame].transform), expected, atol=1e-9)
 
-    moving = [t for m in heard["tf"] for t in m.transforms]
+    moving = [t for m in received["tf"] for t in m.transforms]
     assert [stamp_of(t) for t in moving] == stamps
     for i, transform in enumerate(moving):
         assert (transform.header.frame_id, transform.child_frame_id) == ("map", "velodyne")
@@ -166,15 +166,15 @@ def test_grey_images_present_stamps_and_frame_names(tmp_path: Path, listener: Li
         grid_frame="base_link",
         start=1,
     )
-    heard = listener.hear(process)
+    received = listener.collect(process)
     process.communicate(timeout=60)
-    images = heard["left/image_rect"]
+    images = received["left/image_rect"]
     assert len(images) == 2
     assert (images[0].encoding, images[0].step, images[0].header.frame_id) == ("mono8", WIDTH, "eye")
     np.testing.assert_array_equal(np.asarray(images[0].data).reshape(HEIGHT, WIDTH), make_image(1, grey=True))
     assert before < stamp_of(images[0]) < stamp_of(images[1]) < time.time_ns()
-    assert [stamp_of(m) for m in heard["right/camera_info"]] == [stamp_of(m) for m in images]
-    assert {t.child_frame_id for m in heard["tf"] for t in m.transforms} == {"base_link"}
+    assert [stamp_of(m) for m in received["right/camera_info"]] == [stamp_of(m) for m in images]
+    assert {t.child_frame_id for m in received["tf"] for t in m.transforms} == {"base_link"}
 
 
 def test_topics_follow_the_namespace_and_the_sample_is_the_default() -> None:
@@ -182,10 +182,10 @@ def test_topics_follow_the_namespace_and_the_sample_is_the_default() -> None:
     listener = Listener("/robot/", reliable=True)
     try:
         process = replay("-r", "__ns:=/robot", count=2)
-        heard = listener.hear(process)
+        received = listener.collect(process)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
-        assert [len(heard[topic]) for topic in CAMERA] == [2, 2, 2, 2]
+        assert [len(received[topic]) for topic in CAMERA] == [2, 2, 2, 2]
     finally:
         listener.close()
 
@@ -195,9 +195,9 @@ def test_the_replay_announces_its_end(tmp_path: Path, listener: Listener) -> Non
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     listener.node.create_subscription(Header, "/replay_ended", ends.append, latched)
     process = replay(source=kitti_odometry(tmp_path / "00", 3), rate=0.0)
-    heard = listener.hear(process)
+    received = listener.collect(process)
     process.communicate(timeout=60)
-    assert [end.stamp for end in ends] == [heard["left/image_rect"][-1].header.stamp]
+    assert [end.stamp for end in ends] == [received["left/image_rect"][-1].header.stamp]
 
 
 @pytest.mark.parametrize("node", ["replay", "stereo_occ"])
@@ -215,14 +215,14 @@ def test_a_cut_image_is_named_and_its_frame_left_out(tmp_path: Path, listener: L
     victim = sequence / "image_3" / "000000.png"
     victim.write_bytes(victim.read_bytes()[:500])
     process = replay(source=sequence, rate=0.0, wait_for_subscribers=1)
-    heard = listener.hear(process)
+    received = listener.collect(process)
     out, errors = process.communicate()
     assert process.returncode == 0, errors
     assert "damaged_image: a frame is left out" in errors
     assert "000000.png" in errors
     assert "2 pairs" in out
     assert "1 damaged frames left out" in out
-    assert len(heard["left/camera_info"]) == 2
+    assert len(received["left/camera_info"]) == 2
 
 
 @pytest.mark.parametrize(

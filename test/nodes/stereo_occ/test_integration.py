@@ -50,7 +50,7 @@ GROUND_TRUTH_M = sequences.FOCAL * sequences.BASELINE / DISPARITY
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, Process, Path]]:
-    """One run of replay and node; what was heard is looked at by all tests.
+    """One run of replay and node; what was received is looked at by all tests.
 
     The replay reads the rosbag2 recording that `occdepth convert` makes of a KITTI folder."""
     folder = tmp_path_factory.mktemp("run")
@@ -77,7 +77,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, Pr
         given = {"source": folder / "bag", "rate": 0.25, "wait_for_subscribers": 2}
         replay = Process("occdepth_ros.nodes.replay.node", folder / "replay.log", **given)
         listener.wait(lambda: _answered(listener), "the newest pair was not answered", 120, node, replay)
-        listener.wait(lambda: listener.heard["/diagnostics"], "no diagnostics", 60, node)
+        listener.wait(lambda: listener.received["/diagnostics"], "no diagnostics", 60, node)
         yield listener, node, sequence
         assert replay.end() == 0, replay.text()
         assert node.end() == 0, node.text()
@@ -92,7 +92,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, Pr
 
 
 def _is_active(listener: Listener) -> bool:
-    reports = (status for message in listener.heard["/diagnostics"] for status in message.status)
+    reports = (status for message in listener.received["/diagnostics"] for status in message.status)
     return any(status.name == "/stereo_occ: outputs" and status.message == "active" for status in reports)
 
 
@@ -107,8 +107,8 @@ def _answered(listener: Listener) -> bool:
 def rig(run: tuple[Listener, Process, Path]) -> StereoRig:
     """The rig that the topics describe."""
     listener = run[0]
-    left, right = (camera_of(listener.heard[f"/{side}/camera_info"][0], side) for side in ("left", "right"))
-    frame = listener.heard["/left/camera_info"][0].header.frame_id
+    left, right = (camera_of(listener.received[f"/{side}/camera_info"][0], side) for side in ("left", "right"))
+    frame = listener.received["/left/camera_info"][0].header.frame_id
     pose = matrix_of(listener.buffer.lookup_transform(frame, "velodyne", Time()).transform)
     return rig_of(left, right, pose, frame)
 
@@ -135,7 +135,7 @@ def test_every_message_is_the_offline_prediction(
 ) -> None:
     listener = run[0]
     settings = Settings.from_values({"octomap_include": "seen"})
-    frame = listener.heard["/left/camera_info"][0].header.frame_id
+    frame = listener.received["/left/camera_info"][0].header.frame_id
     for spec in OUTPUTS:
         for message in listener.outputs(spec.name):
             result = Result(predictions[stamp_of_header(header_of(message))], frame, rig)
@@ -265,10 +265,10 @@ def test_latched_topics_reach_whoever_comes_later(run: tuple[Listener, Process, 
     names = {"octomap_binary", "octomap_full", "occupancy_grid", "markers", "legend", "label_info"}
     assert {spec.name for spec in latched} == names
     for spec in latched:
-        listener.hear(spec.message, f"/stereo_occ/{spec.name}", LATCHED, f"late {spec.name}")
-    listener.wait(lambda: all(listener.heard[f"late {spec.name}"] for spec in latched), "nothing came late", 60)
+        listener.subscribe(spec.message, f"/stereo_occ/{spec.name}", LATCHED, f"late {spec.name}")
+    listener.wait(lambda: all(listener.received[f"late {spec.name}"] for spec in latched), "nothing came late", 60)
     for spec in latched:
-        late = listener.heard[f"late {spec.name}"]
+        late = listener.received[f"late {spec.name}"]
         assert len(late) == 1
         assert late[0] == listener.outputs(spec.name)[-1]
 
@@ -278,7 +278,7 @@ def test_times_and_diagnostics(run: tuple[Listener, Process, Path]) -> None:
     for stage in STAGES:
         values = [message.data for message in listener.outputs(f"debug/processing_time/{stage}_ms")]
         assert len(values) >= FRAMES // 2 and all(0 <= value < 60_000 for value in values), stage
-    tell = listener.heard["/diagnostics"]
+    tell = listener.received["/diagnostics"]
 
     def complete() -> bool:
         status = {s.name: s for s in tell[-1].status}.get("/stereo_occ: outputs")
@@ -315,14 +315,14 @@ def test_parameter_services_return_descriptions_and_reasons_of_rejection(run: tu
     names = list(PARAMETERS)
     described = call(listener, DescribeParameters, "describe_parameters", DescribeParameters.Request(names=names))
     assert [d.description for d in described.descriptors] == [rule_of(name).text for name in names]
-    for name, value, said in (
+    for name, value, expected_text in (
         ("max_markers", 0, "out of range"),
         ("octomap_include", "everything", "'everything' is not one of seen, seen+completed, all"),
         ("model", "occdepth-b3", "takes effect only when the node is configured"),
     ):
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
         result = call(listener, SetParameters, "set_parameters", request).results[0]
-        assert not result.successful and said in result.reason
+        assert not result.successful and expected_text in result.reason
 
 
 def test_the_node_brought_itself_up_and_obeys_a_lifecycle_manager(run: tuple[Listener, Process, Path]) -> None:

@@ -59,15 +59,15 @@ def test_several_pairs_are_listed_with_their_baselines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "said"),
+    ("images", "expected_text"),
     [
         ([], "no other image topic has a publisher"),
         (["/cam/image"], "/cam/image, but no two"),
         (["/cam/image/compressed"], "republish"),
     ],
 )
-def test_without_a_pair_the_image_topics_are_listed(images: list[str], said: str) -> None:
-    assert said in advice([], OWN, images, rectify=False)
+def test_without_a_pair_the_image_topics_are_listed(images: list[str], expected_text: str) -> None:
+    assert expected_text in advice([], OWN, images, rectify=False)
     assert COMPRESSED.endswith("CompressedImage")
 
 

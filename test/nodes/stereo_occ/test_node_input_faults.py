@@ -35,7 +35,7 @@ def _with_p(side: str, index: int, value: float) -> CameraInfo:
 
 
 @pytest.mark.parametrize(
-    ("infos", "fault", "said"),
+    ("infos", "fault", "expected_text"),
     [
         ({"left": _with_p("left", 0, 0.0)}, "intrinsics", "not positive"),
         ({"left": _changed(info_message("left"), p=[0.0] * 12)}, "intrinsics", "left/camera_info"),
@@ -48,19 +48,19 @@ def _with_p(side: str, index: int, value: float) -> CameraInfo:
     ],
 )
 def test_a_bad_calibration_is_named_and_the_next_good_one_works(
-    bench: Bench, infos: dict[str, CameraInfo], fault: str, said: str
+    bench: Bench, infos: dict[str, CameraInfo], fault: str, expected_text: str
 ) -> None:
-    heard = bench.listen(Octomap, "octomap_binary", latched=True)
-    bench.wait(lambda: heard, "no map before")
+    received = bench.listen(Octomap, "octomap_binary", latched=True)
+    bench.wait(lambda: received, "no map before")
     before = bench.processed
     bench.send_infos(**infos)
     time.sleep(0.05)
     bench.send_pair()
-    bench.expect_fault(fault, said)
+    bench.expect_fault(fault, expected_text)
     assert bench.processed == before
     late = bench.listen(Octomap, "octomap_binary", latched=True)
     bench.wait(lambda: late, "the last good map did not stay")
-    assert late[-1].header.stamp == heard[-1].header.stamp
+    assert late[-1].header.stamp == received[-1].header.stamp
     bench.good_pair()
     assert fault not in bench.fault_names()
 
@@ -76,7 +76,7 @@ def _image(**changes: Any) -> Image:
 
 
 @pytest.mark.parametrize(
-    ("side", "message", "fault", "said"),
+    ("side", "message", "fault", "expected_text"),
     [
         ("left", image_message(np.zeros((48, 80, 3), np.uint8), 0), "image_size", "80x48"),
         ("right", image_message(np.zeros((48, 80, 3), np.uint8), 0), "image_size", "right/image_rect"),
@@ -91,11 +91,11 @@ def _image(**changes: Any) -> Image:
     ],
 )
 def test_a_bad_image_is_named_and_the_next_good_one_works(
-    bench: Bench, side: str, message: Image, fault: str, said: str
+    bench: Bench, side: str, message: Image, fault: str, expected_text: str
 ) -> None:
     before = bench.processed
     bench.send_pair(**{side: message})
-    bench.expect_fault(fault, said)
+    bench.expect_fault(fault, expected_text)
     assert bench.processed == before
     bench.good_pair()
     assert fault not in bench.fault_names()
@@ -130,20 +130,20 @@ def test_another_frame_than_the_calibration_is_a_warning(bench: Bench) -> None:
 
 def test_a_left_projection_that_counts_from_another_camera_gives_the_same(bench: Bench) -> None:
     """KITTI's camera 2 has a nonzero Tx; only the difference is the baseline."""
-    heard = bench.listen(SemanticGrid, "grid")
+    received = bench.listen(SemanticGrid, "grid")
     output = next(o for o in bench.node.pipeline.outputs.outputs if o.spec.name == "grid")
     bench.wait(output.publisher.get_subscription_count, "not connected")
     bench.good_pair()
-    bench.wait(lambda: heard, "no grid")
+    bench.wait(lambda: received, "no grid")
     shifted = {side: info_message(side) for side in ("left", "right")}
     for info in shifted.values():
         info.p[3] += 45.0
     bench.send_infos(**shifted)
     time.sleep(0.05)
     stamp = bench.send_pair()
-    bench.wait(lambda: stamp_of(heard[-1]) == stamp, "the shifted pair was not predicted")
+    bench.wait(lambda: stamp_of(received[-1]) == stamp, "the shifted pair was not predicted")
     assert bench.node.pipeline.calibration.current.baseline == pytest.approx(0.5)
-    assert heard[-1].labels == heard[0].labels
+    assert received[-1].labels == received[0].labels
 
 
 def test_calibration_is_needed_and_named(made: list[Bench]) -> None:

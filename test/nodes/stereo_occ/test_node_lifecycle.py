@@ -136,11 +136,11 @@ def test_the_lifecycle_can_be_repeated(made: list[Bench]) -> None:
     assert node.label == "unconfigured"
     for _ in range(2):
         assert bench.transition("configure") == SUCCESS and node.label == "inactive"
-        heard = bench.listen(Octomap, "octomap_binary", latched=True)
+        received = bench.listen(Octomap, "octomap_binary", latched=True)
         assert bench.transition("activate") == SUCCESS
         bench.wait_active()
         bench.good_pair()
-        bench.wait(lambda heard=heard: heard, "no map")
+        bench.wait(lambda received=received: received, "no map")
         assert bench.transition("deactivate") == SUCCESS and node.label == "inactive"
         processed = bench.processed
         bench.send_pair()
@@ -166,12 +166,12 @@ def test_transitions_in_wrong_order_are_refused_and_the_node_goes_on(bench: Benc
 def test_another_node_of_the_same_name_is_named(made: list[Bench]) -> None:
     made.append(bench := Bench(autostart=False))
     assert bench.transition("configure") == SUCCESS
-    namesake = rclpy.create_node("stereo_occ", context=bench.context)
+    duplicate = rclpy.create_node("stereo_occ", context=bench.context)
     bench.wait(lambda: bench.node.get_node_names().count("stereo_occ") == 2, "the node is not seen")
     assert bench.transition("activate") == SUCCESS
     bench.expect_fault("duplicate_node", "another node is named /stereo_occ")
     assert bench.transition("deactivate") == SUCCESS
-    namesake.destroy_node()
+    duplicate.destroy_node()
     bench.wait(lambda: bench.node.get_node_names().count("stereo_occ") == 1, "the node is still seen")
     assert bench.transition("activate") == SUCCESS
     assert "duplicate_node" not in bench.fault_names()

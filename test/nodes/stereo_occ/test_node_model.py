@@ -50,10 +50,10 @@ def test_a_grid_that_the_network_cannot_predict_falls_back_by_name(made: list[Be
 def test_the_network_with_random_weights_predicts_in_the_node(made: list[Bench]) -> None:
     made.append(bench := Bench(model="occdepth-edge-sfa", weights="random"))
     bench.wait_active()
-    heard = bench.listen(SemanticGrid, "grid")
+    received = bench.listen(SemanticGrid, "grid")
     bench.good_pair()
-    bench.wait(lambda: heard, "no grid")
-    assert heard[-1].model == "occdepth-edge-sfa (random weights)" and not bench.fault_names(without_clock=True)
+    bench.wait(lambda: received, "no grid")
+    assert received[-1].model == "occdepth-edge-sfa (random weights)" and not bench.fault_names(without_clock=True)
 
 
 def test_damaged_weights_without_fallback_wait_for_repair(made: list[Bench], tmp_path: Path) -> None:

@@ -42,33 +42,35 @@ def test_every_output_comes_with_the_stamp_and_frame_of_its_pair(bench: Bench) -
         "legend": (Image, True),
     }
     of_camera = ("depth", "depth_color", "camera_info", "legend")
-    heard = {name: bench.listen(kind, name, latched=latched) for name, (kind, latched) in kinds.items()}
+    received = {name: bench.listen(kind, name, latched=latched) for name, (kind, latched) in kinds.items()}
     times = {stage: bench.listen(Float64, f"debug/processing_time/{stage}_ms") for stage in STAGES}
-    bench.wait(lambda: heard["octomap_binary"], "the latched map did not reach a late listener")
+    bench.wait(lambda: received["octomap_binary"], "the latched map did not reach a late listener")
     outputs = {o.spec.name: o.publisher for o in bench.node.pipeline.outputs.outputs}
     bench.wait(lambda: all(outputs[name].get_subscription_count() for name in kinds), "not all connected")
     stamp = bench.send_pair()
 
     def newest(name: str) -> Any:
-        return heard[name][-1].markers[0].header if name == "markers" else heard[name][-1].header
+        return received[name][-1].markers[0].header if name == "markers" else received[name][-1].header
 
     def complete() -> bool:
         return all(
-            heard[n] and newest(n).stamp.sec * 10**9 + newest(n).stamp.nanosec == stamp for n in kinds if n != "legend"
+            received[n] and newest(n).stamp.sec * 10**9 + newest(n).stamp.nanosec == stamp
+            for n in kinds
+            if n != "legend"
         ) and all(times.values())
 
     bench.wait(complete, "some output is missing")
     assert {newest(name).frame_id for name in kinds if name not in of_camera} == {"velodyne"}
     assert {newest(name).frame_id for name in of_camera} == {FRAME}
-    assert len(heard["legend"]) == 1, "the legend is published once"
+    assert len(received["legend"]) == 1, "the legend is published once"
     milliseconds = {stage: values[-1].data for stage, values in times.items()}
     parts = sum(milliseconds[s] for s in ("sync", "preprocess", "inference", "postprocess", "publish"))
     assert 0 < milliseconds["inference"] < milliseconds["total"]
     assert parts == pytest.approx(milliseconds["total"], abs=5.0)
 
-    depth = np.frombuffer(bytes(heard["depth"][-1].data), np.float32).reshape(HEIGHT, WIDTH)
+    depth = np.frombuffer(bytes(received["depth"][-1].data), np.float32).reshape(HEIGHT, WIDTH)
     assert np.nanmedian(depth) == pytest.approx(FOCAL * 0.5 / 12, rel=0.05)
-    grid = heard["grid"][-1]
+    grid = received["grid"][-1]
     labels = np.asarray(grid.labels).reshape(grid.size_x, grid.size_y, grid.size_z)
     occupied = np.argwhere((labels > 0) & (labels < 255))
     assert len(occupied) > 20
@@ -84,17 +86,17 @@ def test_topics_without_subscribers_are_not_encoded(made: list[Bench], monkeypat
 
 
 def test_a_switch_and_a_rate_hold_an_output_back(bench: Bench) -> None:
-    heard = bench.listen(PointCloud2, "points")
+    received = bench.listen(PointCloud2, "points")
     output = next(o for o in bench.node.pipeline.outputs.outputs if o.spec.name == "points")
     bench.wait(output.publisher.get_subscription_count, "not connected")
     assert bench.node.set_parameters([Parameter("publish_points", value=False)])[0].successful
     bench.good_pair()
-    assert not heard
+    assert not received
     bench.node.set_parameters([Parameter("publish_points", value=True), Parameter("points_rate", value=0.02)])
     for _ in range(4):
         bench.good_pair()
-    bench.wait(lambda: heard, "nothing was published")
-    assert len(heard) == 1
+    bench.wait(lambda: received, "nothing was published")
+    assert len(received) == 1
     bench.node.set_parameters([Parameter("points_rate", value=0.0)])
 
 
@@ -110,14 +112,14 @@ def test_quality_of_service_can_be_overridden(made: list[Bench]) -> None:
 
 
 def test_an_old_pair_is_never_predicted_after_a_newer_one(bench: Bench) -> None:
-    heard = bench.listen(SemanticGrid, "grid")
+    received = bench.listen(SemanticGrid, "grid")
     output = next(o for o in bench.node.pipeline.outputs.outputs if o.spec.name == "grid")
     bench.wait(output.publisher.get_subscription_count, "not connected")
     for _ in range(20):
         bench.send_pair()
     newest = bench.stamp_ns
-    bench.wait(lambda: heard and stamp_of(heard[-1]) == newest, "the newest pair was not predicted")
-    stamps = [stamp_of(message) for message in heard]
+    bench.wait(lambda: received and stamp_of(received[-1]) == newest, "the newest pair was not predicted")
+    stamps = [stamp_of(message) for message in received]
     assert stamps == sorted(stamps)
 
 
@@ -126,13 +128,13 @@ def test_an_output_that_breaks_does_not_take_the_others_down(
 ) -> None:
     made.append(bench := Bench())
     bench.wait_active()
-    broken, heard = bench.listen(PointCloud2, "points"), bench.listen(Image, "depth")
+    broken, received = bench.listen(PointCloud2, "points"), bench.listen(Image, "depth")
     outputs = {o.spec.name: o for o in bench.node.pipeline.outputs.outputs}
     bench.wait(lambda: all(outputs[n].publisher.get_subscription_count() for n in ("points", "depth")), "unheard")
     monkeypatch.setattr(outputs["points"], "encode", lambda *inputs: 1 / 0)
     bench.good_pair()
     bench.expect_fault("output_points", "division")
-    assert heard and not broken
+    assert received and not broken
 
 
 def test_diagnostics_and_the_report_have_latency_jitter_drops_and_load(bench: Bench) -> None:

@@ -32,7 +32,7 @@ OTHER_SCENE = stereo_images(seed=7)[1]
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "fault", "said"),
+    ("left", "right", "fault", "expected_text"),
     [
         (uniform(0), uniform(0), "no_structure", "both images are black"),
         (LEFT, uniform(0), "no_structure", "the right image is black"),
@@ -43,17 +43,17 @@ OTHER_SCENE = stereo_images(seed=7)[1]
     ],
 )
 def test_a_pair_without_stereo_information_is_named_and_does_not_refresh_the_output(
-    bench: Bench, left: np.ndarray, right: np.ndarray, fault: str, said: str
+    bench: Bench, left: np.ndarray, right: np.ndarray, fault: str, expected_text: str
 ) -> None:
-    heard = bench.listen(Octomap, "octomap_binary", latched=True)
-    bench.wait(lambda: heard, "no map before")
+    received = bench.listen(Octomap, "octomap_binary", latched=True)
+    bench.wait(lambda: received, "no map before")
     before = bench.processed
     bench.send_pair(image_message(left, 0), image_message(right, 0))
-    bench.expect_fault(fault, said)
+    bench.expect_fault(fault, expected_text)
     assert bench.processed == before
     late = bench.listen(Octomap, "octomap_binary", latched=True)
     bench.wait(lambda: late, "the last good map did not stay")
-    assert stamp_of(late[-1]) == stamp_of(heard[-1])
+    assert stamp_of(late[-1]) == stamp_of(received[-1])
     bench.good_pair()
     assert fault not in bench.fault_names()
 
@@ -110,7 +110,7 @@ def test_unequal_exposure_is_named_and_predicted(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entries", "said"),
+    ("entries", "expected_text"),
     [
         ({0: 4.0, 5: 4.0}, "millimetres"),
         ({0: 40 * FOCAL, 5: 40 * FOCAL}, "larger images"),
@@ -119,7 +119,9 @@ def test_unequal_exposure_is_named_and_predicted(bench: Bench) -> None:
         ({7: 20.0}, "above or below"),
     ],
 )
-def test_an_implausible_calibration_is_refused_by_name(bench: Bench, entries: dict[int, float], said: str) -> None:
+def test_an_implausible_calibration_is_refused_by_name(
+    bench: Bench, entries: dict[int, float], expected_text: str
+) -> None:
     given: dict[str, Any] = {side: info_message(side) for side in ("left", "right")}
     for index, value in entries.items():
         for side in ("right",) if index == 7 else ("left", "right"):
@@ -130,7 +132,7 @@ def test_an_implausible_calibration_is_refused_by_name(bench: Bench, entries: di
     bench.send_infos(**given)
     time.sleep(0.05)
     bench.send_pair()
-    bench.expect_fault("calibration", said)
+    bench.expect_fault("calibration", expected_text)
     assert bench.processed == before
 
 

@@ -38,28 +38,28 @@ def infos(**changes: Any) -> dict[str, CameraInfo]:
     return made
 
 
-def pair_until(bench: Bench, fault: str, said: str, **given: CameraInfo) -> None:
+def pair_until(bench: Bench, fault: str, expected_text: str, **given: CameraInfo) -> None:
     bench.send_infos(**given)
     time.sleep(0.05)
     end = time.monotonic() + 20
     while fault not in bench.fault_names() and time.monotonic() < end:
         bench.send_pair()
         time.sleep(0.1)
-    bench.expect_fault(fault, said)
+    bench.expect_fault(fault, expected_text)
 
 
 @pytest.mark.parametrize(
-    ("scale", "fault", "said"),
+    ("scale", "fault", "expected_text"),
     [
         (1000.0, "baseline", "millimetres"),
         (100.0, "baseline", "centimetres"),
         (1 / FOCAL, "baseline_unusual", "baseline itself"),
     ],
 )
-def test_baselines_in_other_units_are_named(bench: Bench, scale: float, fault: str, said: str) -> None:
+def test_baselines_in_other_units_are_named(bench: Bench, scale: float, fault: str, expected_text: str) -> None:
     given = infos()
     given["right"].p[3] = -FOCAL * BASELINE * scale
-    pair_until(bench, fault, said, **given)
+    pair_until(bench, fault, expected_text, **given)
     is_error = next(f.is_error for f in bench.node.faults.present() if f.name == fault)
     assert is_error == (fault == "baseline")
 

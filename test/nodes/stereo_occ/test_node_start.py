@@ -17,7 +17,7 @@ pytestmark = pytest.mark.ros
 
 
 @pytest.mark.parametrize(
-    ("parameters", "said"),
+    ("parameters", "expected_text"),
     [
         ({"grid_size": "[1, 2]"}, "grid_size: (1, 2) is not an array of 3 numbers"),
         ({"model": "nothing"}, "'nothing' is not one of occdepth-edge, occdepth-edge-kitti, occdepth-edge-sfa"),
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.ros
     ],
 )
 def test_a_bad_parameter_ends_the_start_with_one_clear_line(
-    parameters: dict[str, str], said: str, tmp_path: Path
+    parameters: dict[str, str], expected_text: str, tmp_path: Path
 ) -> None:
     process = Process("occdepth_ros.nodes.stereo_occ.node", tmp_path / "node.log", **parameters)
     assert process.process.wait(120.0) == 2
     assert process.end() == 2
-    assert said in process.text() and "Traceback" not in process.text(), process.text()
+    assert expected_text in process.text() and "Traceback" not in process.text(), process.text()
 
 
 def test_an_unreadable_parameter_file_ends_the_start_with_one_clear_line(tmp_path: Path) -> None:

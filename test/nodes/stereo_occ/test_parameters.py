@@ -45,7 +45,7 @@ def test_every_output_has_a_switch_and_a_rate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "expected_text"),
     [
         ("model", "no-such", "not one of occdepth-edge, occdepth-edge-kitti, occdepth-edge-sfa"),
         ("model", 3, "not text"),
@@ -63,10 +63,10 @@ def test_every_output_has_a_switch_and_a_rate() -> None:
         ("occupancy_min_height", float("nan"), "not within"),
     ],
 )
-def test_invalid_values_are_rejected_with_the_reason(name: str, value: object, said: str) -> None:
+def test_invalid_values_are_rejected_with_the_reason(name: str, value: object, expected_text: str) -> None:
     with pytest.raises(ParameterError, match=name) as refusal:
         Settings.checked(name, value)
-    assert said in str(refusal.value)
+    assert expected_text in str(refusal.value)
     assert rule_of(name).text.rstrip(".") in str(refusal.value), "the remedy contains the description of the parameter"
 
 

@@ -63,12 +63,14 @@ def test_a_moving_camera_is_no_change_of_a_static_transform() -> None:
     assert "static_tf_changed" not in names(check)
 
 
-@pytest.mark.parametrize(("age", "said"), [(2.5, "2 s older than the images"), (-2.5, "before the transforms")])
-def test_images_outside_the_known_transforms_are_named(age: float, said: str) -> None:
+@pytest.mark.parametrize(
+    ("age", "expected_text"), [(2.5, "2 s older than the images"), (-2.5, "before the transforms")]
+)
+def test_images_outside_the_known_transforms_are_named(age: float, expected_text: str) -> None:
     check, rig = checks(), rig_at(1.0)
     check.checked(rig, GridPose(rig.left_from_grid, "tf", age, is_outside=True))
     (warning,) = (warning for warning in check.warnings if warning.name == "old_tf")
-    assert said in str(warning)
+    assert expected_text in str(warning)
     use(check, rig, "tf")
     assert "old_tf" not in names(check)
     with pytest.raises(NamedError, match="transform") as raised:

@@ -184,11 +184,12 @@ def test_a_misspelt_pose_is_listed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("baseline", "said"), [("0,3", "baseline is '0,3', not a finite number"), (float("nan"), "is 'nan', not a finite")]
+    ("baseline", "expected_text"),
+    [("0,3", "baseline is '0,3', not a finite number"), (float("nan"), "is 'nan', not a finite")],
 )
-def test_the_value_that_is_no_number_is_shown(folder: Path, baseline: object, said: str) -> None:
+def test_the_value_that_is_no_number_is_shown(folder: Path, baseline: object, expected_text: str) -> None:
     calibrate(folder, baseline=baseline)
-    expect(folder, said)
+    expect(folder, expected_text)
 
 
 def test_decimal_commas_change_the_count_of_numbers(folder: Path) -> None:

@@ -72,17 +72,19 @@ def test_a_byte_order_mark_is_no_part_of_the_first_entry(tmp_path: Path, mark: b
 
 
 @pytest.mark.parametrize(
-    ("key", "said", "not_said"),
+    ("key", "expected_text", "absent_text"),
     [("P2", ["P2 is missing", "data_odometry_calib"], "lacks Tr"), ("Tr", ["Tr is missing", "lacks Tr"], "P0 to P3")],
 )
-def test_a_missing_entry_has_its_own_remedy(tmp_path: Path, key: str, said: list[str], not_said: str) -> None:
+def test_a_missing_entry_has_its_own_remedy(
+    tmp_path: Path, key: str, expected_text: list[str], absent_text: str
+) -> None:
     sequence = kitti_odometry(tmp_path / "00")
     file = sequence / "calib.txt"
     file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith(key)))
     with pytest.raises(CalibrationError) as caught:
         open_source(sequence)
-    assert all(words in str(caught.value) for words in [*said, str(file)])
-    assert not_said not in str(caught.value)
+    assert all(words in str(caught.value) for words in [*expected_text, str(file)])
+    assert absent_text not in str(caught.value)
 
 
 def test_gaps_in_frame_numbers_are_gaps_in_time(tmp_path: Path) -> None:

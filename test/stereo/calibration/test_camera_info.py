@@ -65,7 +65,7 @@ def test_missing_k_and_r_are_those_of_rectified_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected_text"),
     [
         ({"p": np.zeros((3, 4))}, "not positive"),
         ({"p": projection(K) * np.nan}, "P contains NaN"),
@@ -76,8 +76,8 @@ def test_missing_k_and_r_are_those_of_rectified_images() -> None:
         ({"r": np.diag([1.0, 1, -1])}, "R is not a rotation"),
     ],
 )
-def test_unusable_calibrations_are_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(CalibrationError, match=said) as refusal:
+def test_unusable_calibrations_are_refused(changes: dict[str, Any], expected_text: str) -> None:
+    with pytest.raises(CalibrationError, match=expected_text) as refusal:
         info(**changes)
     assert refusal.value.where == "left/camera_info"
 
@@ -106,7 +106,7 @@ def test_messages_of_ros_1_and_ros_2(upper: bool) -> None:
     np.testing.assert_array_equal(found.p, projection(K))
 
 
-def test_the_coefficients_of_a_fisheye_under_another_name_are_doubted() -> None:
+def test_the_coefficients_of_a_fisheye_under_another_name_give_a_warning() -> None:
     fisheye = (-0.008, 0.045, -0.041, 0.008)
     (warning,) = info(d=fisheye, distortion_model="plumb_bob").for_image(640, 480).warnings
     assert warning.name == "distortion_unusual" and "-0.041" in str(warning)

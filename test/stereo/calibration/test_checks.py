@@ -44,7 +44,7 @@ def test_the_rigs_of_kitti_have_no_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected_text"),
     [
         ({"baseline": 300.0}, ["300 m", "millimetres", "0.3 m"]),
         ({"baseline": 30.0}, ["30 m", "centimetres", "0.3 m"]),
@@ -60,9 +60,9 @@ def test_the_rigs_of_kitti_have_no_warning() -> None:
     ],
 )
 def test_implausible_calibrations_are_refused_with_the_likely_reason(
-    arguments: dict[str, Any], said: list[str]
+    arguments: dict[str, Any], expected_text: list[str]
 ) -> None:
-    for words in said:
+    for words in expected_text:
         with pytest.raises(CalibrationError, match=words) as refusal:
             check_calibration(rig(**arguments), "bag /left/camera_info")
     assert refusal.value.where.startswith("bag /left/camera_info")

@@ -47,7 +47,7 @@ def test_zero_coefficients_of_the_equidistant_model_are_a_distortion() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "coefficients", "said"),
+    ("name", "coefficients", "expected_text"),
     [
         ("double_sphere", (0.1, 0.5), "double_sphere"),
         ("omni", (0.1,) * 5, "omni"),
@@ -59,8 +59,8 @@ def test_zero_coefficients_of_the_equidistant_model_are_a_distortion() -> None:
         ("plumb_bob", (0.1, np.nan, 0, 0, 0), "NaN"),
     ],
 )
-def test_unsupported_models_are_refused_by_name(name: str, coefficients: tuple[float, ...], said: str) -> None:
-    with pytest.raises(CalibrationError, match=said) as refusal:
+def test_unsupported_models_are_refused_by_name(name: str, coefficients: tuple[float, ...], expected_text: str) -> None:
+    with pytest.raises(CalibrationError, match=expected_text) as refusal:
         Distortion.named(name, coefficients, "left/camera_info")
     assert refusal.value.where == "left/camera_info"
     assert refusal.value.remedy

@@ -70,13 +70,13 @@ def test_rolled_cameras_are_a_warning() -> None:
     assert [warning.name for warning in found] == ["camera_rolled"]
 
 
-@pytest.mark.parametrize(("height", "said"), [(30.0, "30 m from the origin"), (1400.0, "millimetres (1.4 m)")])
-def test_translations_in_other_units_are_named(height: float, said: str) -> None:
+@pytest.mark.parametrize(("height", "expected_text"), [(30.0, "30 m from the origin"), (1400.0, "millimetres (1.4 m)")])
+def test_translations_in_other_units_are_named(height: float, expected_text: str) -> None:
     pose = body_from_grid()
     pose[2, 3] = -height
     warning = check_extrinsics(rig(OPTICAL_FROM_BODY @ pose), "TF")[0]
     assert warning.name == "camera_far"
-    assert said in warning.what
+    assert expected_text in warning.what
 
 
 def test_a_grid_behind_the_camera_is_out_of_view() -> None:
@@ -89,7 +89,7 @@ def test_a_grid_behind_the_camera_is_out_of_view() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "height", "said"),
+    ("frame", "height", "expected_text"),
     [
         ("base_link", -1.0, "below the ground"),
         ("velodyne", -2.5, "below the grid, which begins at -2.0 m"),
@@ -98,14 +98,16 @@ def test_a_grid_behind_the_camera_is_out_of_view() -> None:
         ("velodyne", -1.5, ""),
     ],
 )
-def test_a_camera_below_the_ground_or_above_the_grid_is_a_warning(frame: str, height: float, said: str) -> None:
+def test_a_camera_below_the_ground_or_above_the_grid_is_a_warning(
+    frame: str, height: float, expected_text: str
+) -> None:
     pose = body_from_grid()
     pose[2, 3] = -height
     grid = VoxelGrid.semantic_kitti(frame)
     found = check_view(rig(OPTICAL_FROM_BODY @ pose), grid, "TF", is_base=frame == "base_link")
     heights = [warning.what for warning in found if warning.name == "camera_height"]
-    assert len(heights) == bool(said)
-    assert all(said in text for text in heights)
+    assert len(heights) == bool(expected_text)
+    assert all(expected_text in text for text in heights)
 
 
 def test_the_summary_states_the_chosen_pair() -> None:

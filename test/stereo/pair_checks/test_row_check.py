@@ -33,17 +33,18 @@ def test_the_rows_of_a_rectified_pair_match(images: tuple[np.ndarray, np.ndarray
 
 
 @pytest.mark.parametrize(
-    ("turn", "shift", "said"), [(0.0, 4, r"-4\.0 px"), (0.0, -3, r"\+3\.0 px"), (2.5, 0, "95 % differ by up to [3-9]")]
+    ("turn", "shift", "expected_text"),
+    [(0.0, 4, r"-4\.0 px"), (0.0, -3, r"\+3\.0 px"), (2.5, 0, "95 % differ by up to [3-9]")],
 )
 def test_a_shifted_or_rolled_camera_is_named(
-    images: tuple[np.ndarray, np.ndarray], turn: float, shift: int, said: str
+    images: tuple[np.ndarray, np.ndarray], turn: float, shift: int, expected_text: str
 ) -> None:
     change = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), turn, 1.0)
     change[1, 2] += shift
     changed = np.asarray(cv2.warpAffine(images[1], change, (WIDTH, HEIGHT)), np.uint8)
     (warning,) = check_rows([row_differences(images[0], changed, RIG)], "topics")
     assert warning.name == "rows_differ" and "doctor rig" in str(warning)
-    assert re.search(said, str(warning)), str(warning)
+    assert re.search(expected_text, str(warning)), str(warning)
 
 
 def test_images_with_a_distortion_that_no_calibration_states_are_named() -> None:

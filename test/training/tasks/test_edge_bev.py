@@ -138,12 +138,12 @@ def test_scenes_are_trained_with_a_memory_of_the_pairs_before_them(tmp_path: Pat
         task._earlier._network.classes.weight.zero_()
         task._earlier._network.classes.bias.copy_(torch.eye(20)[13])
     posed = replace(example(), rig=rig_of(64, 128), history=history, world_from_grid=world)
-    remembered = task.prepare(posed, None)["inputs"].scene.recall
+    remembered = task.prepare(posed, None)["inputs"].scene.memory
     assert len(remembered.rows) > 0
-    lengths = {len(task.prepare(posed, np.random.default_rng(i))["inputs"].scene.recall.rows) for i in range(8)}
+    lengths = {len(task.prepare(posed, np.random.default_rng(i))["inputs"].scene.memory.rows) for i in range(8)}
     assert 0 in lengths and len(lengths) > 1, "the number of pairs varies"
     assert len(task._earlier._cache) == 2, "each pair is measured once"
-    assert not len(task.prepare(example(), None)["inputs"].scene.recall.rows)
+    assert not len(task.prepare(example(), None)["inputs"].scene.memory.rows)
 
 
 def test_a_pixel_with_two_possible_classes_counts_as_right_by_either() -> None:

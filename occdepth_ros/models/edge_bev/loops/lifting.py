@@ -54,7 +54,7 @@ def write_columns(
     ground_seen: Any,
     ground: Any,
     columns: Any,
-    recalled: Any,
+    remembered_columns: Any,
     out: Any,
 ) -> None:
     """Write the inputs of the bird's-eye view of the lifted columns from `first` to `last`.
@@ -73,7 +73,7 @@ def write_columns(
         ground_seen: whether the ground was seen, `[X, Y]`.
         ground: ground features of the cells, `[h w, G]`.
         columns: evidence of the lifted columns, `[X/2 Y/2, E]`.
-        recalled: memory of the lifted columns, `[X/2 Y/2, M]`.
+        remembered_columns: memory of the lifted columns, `[X/2 Y/2, M]`.
         out: `[X/2 Y/2, >= Z C + 4 (G + 2) + E + M]`; the remaining columns are set to zero.
     """
     layers, width, shown = size[2], state_columns.shape[1], ground.shape[1]
@@ -115,9 +115,9 @@ def write_columns(
         for c in range(columns.shape[1]):
             out[column, at + c] = stored(columns[column, c], out[0, 0])
         at += columns.shape[1]
-        for c in range(recalled.shape[1]):
-            out[column, at + c] = stored(recalled[column, c], out[0, 0])
-        for c in range(at + recalled.shape[1], out.shape[1]):
+        for c in range(remembered_columns.shape[1]):
+            out[column, at + c] = stored(remembered_columns[column, c], out[0, 0])
+        for c in range(at + remembered_columns.shape[1], out.shape[1]):
             out[column, c] = 0
 
 

@@ -123,7 +123,7 @@ def _most_likely(logits: Any) -> Any:
 
 
 @compiled
-def forget_below(highest: Any, labels: Any, confidence: Any) -> None:
+def mark_unknown_below(highest: Any, labels: Any, confidence: Any) -> None:
     """Set the voxels of each column below a layer to unknown.
 
     Args:

@@ -107,11 +107,11 @@ class OptimizedCompletion(nn.Module):
     def forward(self, maps: ImageMaps, scene: SceneInputs) -> BevOutput:
         """Return the logits of one scene."""
         size = (*scene.columns.shape[:2], self.config.layers)
-        recall = scene.recall
-        features = recall.features.to(self.dtype)
+        memory = scene.memory
+        features = memory.features.to(self.dtype)
         hidden = self.memory(features)
         remembered = self.memory_voxel(torch.cat([hidden, features], 1))
-        recalled = recall.columns.view(-1, recall.columns.shape[2])
+        remembered_columns = memory.columns.view(-1, memory.columns.shape[2])
         lifted, near = self._lifted(maps, scene)
         voxel = scene.rows.index_select(0, near)
         neighbours = self._neighbours(voxel, size)
@@ -119,7 +119,7 @@ class OptimizedCompletion(nn.Module):
         self._each_near(sparse_blocks.write_surface, near, lifted, self.config.column + FINE + KINDS + 1, surface)
         surface = self.surface(surface, neighbours)
         beside = self.beside(surface)
-        columns = self._columns(size, scene, maps, lifted, near, beside, self.memory_column(hidden), recalled)
+        columns = self._columns(size, scene, maps, lifted, near, beside, self.memory_column(hidden), remembered_columns)
         occupancy, kinds, layout, context, profile = self._heads(columns.view(1, *size[:2], -1).movedim(3, 1))
         refinement = torch.empty_like(surface)
         context = context.view(-1, self.config.surface)
@@ -130,7 +130,7 @@ class OptimizedCompletion(nn.Module):
         direct = lifted.new_empty(len(scene.rows), KINDS + 1)
         nodes = self.config.layers, size[1], np.float32(LOWEST), np.float32(SPACING)
         ground_logits = torch.empty(len(columns), COLUMNS, N_GROUND)
-        shares = self.memory_layout(recalled.to(self.dtype))
+        shares = self.memory_layout(remembered_columns.to(self.dtype))
         logits = (
             lifting.write_logits,
             self.config.layers,
@@ -145,7 +145,7 @@ class OptimizedCompletion(nn.Module):
             near,
             beside,
             refined,
-            recall.rows,
+            memory.rows,
             remembered,
             out,
             direct,
@@ -159,7 +159,7 @@ class OptimizedCompletion(nn.Module):
         )
         kinds = kinds.view(-1, KINDS)
         return BevOutput(
-            out, kinds, direct, maps.kinds, scene.cell, scene.rows, remembered[:, FINE:], recall.rows, ground_logits
+            out, kinds, direct, maps.kinds, scene.cell, scene.rows, remembered[:, FINE:], memory.rows, ground_logits
         )
 
     def _lifted(self, maps: ImageMaps, scene: SceneInputs) -> tuple[torch.Tensor, torch.Tensor]:
@@ -196,11 +196,11 @@ class OptimizedCompletion(nn.Module):
         near: torch.Tensor,
         beside: torch.Tensor,
         remembered: torch.Tensor,
-        recalled: torch.Tensor,
+        remembered_columns: torch.Tensor,
     ) -> torch.Tensor:
         """Return the inputs of the bird's-eye view, `[X/2 Y/2, C]`."""
         channels = self.config.layers * self.config.column + COLUMNS * (maps.ground.shape[1] + 2)
-        channels += scene.columns.shape[2] + recalled.shape[1]
+        channels += scene.columns.shape[2] + remembered_columns.shape[1]
         out = lifted.new_empty(size[0] * size[1], channels)
         write = (
             lifting.write_columns,
@@ -211,13 +211,13 @@ class OptimizedCompletion(nn.Module):
             lifted,
             near,
             beside,
-            scene.recall.rows,
+            scene.memory.rows,
             remembered,
             scene.ground_cell,
             scene.ground_seen,
             maps.ground,
             scene.columns.view(len(out), -1),
-            recalled,
+            remembered_columns,
             out,
         )
         self._each_column(len(out), write)

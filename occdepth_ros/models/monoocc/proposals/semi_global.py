@@ -32,4 +32,4 @@ class SemiGlobalDepth:
             self._stereo = key, StereoOccupancy(rig, grid, working_width=self._working_width)
         stereo = self._stereo[1]
         disparity = stereo.matcher.match(stereo.resized(left), stereo.resized(right))
-        return stereo.matcher.depth(stereo.binning.without_splinters(disparity))
+        return stereo.matcher.depth(stereo.binning.without_near_speckles(disparity))

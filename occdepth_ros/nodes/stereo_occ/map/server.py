@@ -237,7 +237,7 @@ class MapServer:
         with self._lock:
             self.world.reset()
             self._version += 1
-        self.outputs.forget()
+        self.outputs.clear()
         return response
 
     def _save(self, request: Any, response: Any) -> Any:

@@ -73,7 +73,7 @@ class Statistics:
         return len(times), times[-1] - times[0] if times else 0.0
 
     def clear(self) -> None:
-        """Forget all events."""
+        """Discard all events."""
         with self._lock:
             self._events.clear()
 

@@ -82,7 +82,7 @@ def everything() -> BoundingBoxQuery.Request:
 
 
 def test_every_map_topic_is_published_in_the_fixed_frame(mapper: Bench) -> None:
-    heard = {
+    received = {
         spec.name: mapper.listen(spec.message, spec.name, latched=spec.qos.durability.name == "TRANSIENT_LOCAL")
         for spec in map_outputs(MapGrid())
     }
@@ -94,11 +94,11 @@ def test_every_map_topic_is_published_in_the_fixed_frame(mapper: Bench) -> None:
         time.sleep(0.3)  # the worker publishes the cleared map
         feed(mapper)
 
-    mapper.wait(lambda: change() or all(heard.values()), "a topic of the map is missing")
-    for name, messages in heard.items():
+    mapper.wait(lambda: change() or all(received.values()), "a topic of the map is missing")
+    for name, messages in received.items():
         assert header_of(messages[-1]).frame_id == "map", name
-    assert {type(messages[0]) for messages in heard.values()} >= {Octomap, OccupancyGrid, PointCloud2}
-    cloud = next(message for message in reversed(heard["map/points"]) if message.width)
+    assert {type(messages[0]) for messages in received.values()} >= {Octomap, OccupancyGrid, PointCloud2}
+    cloud = next(message for message in reversed(received["map/points"]) if message.width)
     xyz = np.frombuffer(bytes(cloud.data), np.uint8).reshape(-1, cloud.point_step)[:, :4].copy().view(np.float32)
     # the wall lies WALL_M ahead of the camera, and the vehicle 1 m ahead of the map's origin
     assert abs(np.median(xyz) - (1.0 + WALL_M)) < 0.3

@@ -31,7 +31,7 @@ def faults_of(stamps: dict[str, int | None], *, age: float = 0.0, now: int = NOW
 
 
 @pytest.mark.parametrize(
-    ("stamp", "said"),
+    ("stamp", "expected_text"),
     [
         (5 * SECOND, "56 years before"),
         (NOW - 3 * 86_400 * SECOND, "3 days before"),
@@ -39,9 +39,14 @@ def faults_of(stamps: dict[str, int | None], *, age: float = 0.0, now: int = NOW
         (NOW + 37 * SECOND, "37 seconds after"),
     ],
 )
-def test_stamps_of_another_clock_are_named_with_the_difference(stamp: int, said: str) -> None:
+def test_stamps_of_another_clock_are_named_with_the_difference(stamp: int, expected_text: str) -> None:
     fault = faults_of({"left": stamp, "right": stamp})["other_clock"]
-    assert not fault.is_error and said in fault.text and "/left/image_rect" in fault.text and "--clock" in fault.text
+    assert (
+        not fault.is_error
+        and expected_text in fault.text
+        and "/left/image_rect" in fault.text
+        and "--clock" in fault.text
+    )
 
 
 def test_one_side_with_another_clock_is_named() -> None:

@@ -91,7 +91,7 @@ def test_lost_images_and_unsynchronised_cameras_are_distinguished(streams: Strea
 
 
 @pytest.mark.parametrize(
-    ("difference_ms", "period_ms", "said", "unsaid"),
+    ("difference_ms", "period_ms", "expected_text", "absent_text"),
     [
         (200, 100, "2 whole periods of 100 ms", "approximate_sync"),
         (-101, 100, "1 whole periods", "approximate_sync"),
@@ -100,9 +100,9 @@ def test_lost_images_and_unsynchronised_cameras_are_distinguished(streams: Strea
         (7, 0, "approximate_sync", "fastdds"),
     ],
 )
-def test_the_text_names_the_cause(difference_ms: int, period_ms: int, said: str, unsaid: str) -> None:
+def test_the_text_names_the_cause(difference_ms: int, period_ms: int, expected_text: str, absent_text: str) -> None:
     text = unpaired_text(difference_ms * MS, period_ms * MS)
-    assert said in text and unsaid not in text
+    assert expected_text in text and absent_text not in text
 
 
 def test_a_rate_far_below_the_input_is_a_warning_with_a_remedy(streams: Streams) -> None:

@@ -170,14 +170,14 @@ class BufferCore:
             return IDENTITY, stamp or (latest[0] if latest else 0)
         if stamp == 0:
             stamp = self._latest_common(target, source)
-        trouble: str | None = None
+        problem: str | None = None
         # Collect the ancestors of the source at that time; an ancestor of the target must be one of them.
         up_poses = {source: IDENTITY}
         frame, pose = source, IDENTITY
         while frame in self._caches:
             edge, text = self._gather(frame, stamp)
             if edge is None:
-                trouble = text or trouble
+                problem = text or problem
                 break
             pose = pose.then(edge.pose)
             frame = edge.parent
@@ -190,7 +190,7 @@ class BufferCore:
         while frame not in up_poses:
             edge, text = self._gather(frame, stamp)
             if edge is None:
-                trouble = text or trouble
+                problem = text or problem
                 break
             pose = pose.then(edge.pose)
             frame = edge.parent
@@ -198,9 +198,9 @@ class BufferCore:
             seen.add(frame)
         if frame in up_poses:
             return up_poses[frame].then(pose.inverse()), stamp
-        if trouble is not None:
+        if problem is not None:
             raise ExtrapolationException(
-                f"{trouble}, when looking up transform from frame [{source}] to frame [{target}]"
+                f"{problem}, when looking up transform from frame [{source}] to frame [{target}]"
             )
         raise _not_connected(target, source)
 

@@ -48,8 +48,8 @@ class DynamicEdge:
         """Insert a transform after those with the same stamp. Return False if the stamp is too old."""
         if self.stamps:
             oldest_kept = self.stamps[-1] - self.keep
-            forgotten = bisect.bisect_left(self.stamps, oldest_kept)
-            del self.stamps[:forgotten], self.edges[:forgotten]
+            expired = bisect.bisect_left(self.stamps, oldest_kept)
+            del self.stamps[:expired], self.edges[:expired]
             if stamp < oldest_kept:
                 return False
         first, behind = bisect.bisect_left(self.stamps, stamp), bisect.bisect_right(self.stamps, stamp)

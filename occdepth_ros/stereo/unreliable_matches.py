@@ -10,13 +10,13 @@ import numpy.typing as npt
 Mask = npt.NDArray[np.bool_]
 
 PATCH_PX, RIM_PX = 9, 10
-"""Smallest width of a patch of matches at infinity, and distance from it within which a far match is doubtful,
+"""Smallest width of a patch of matches at infinity, and distance from it within which a far match is unreliable,
 pixels. Dirt, water drops and text on both lenses, or burnt into both images, match at infinity. At their rim they are
 mixed with the scene, and the match lies between both. On KITTI, at most 2 % of the pixels are far and beside distant
 hills or clouds of that size."""
 MIXED_PX = 5
-"""Disparity below which a match at such a rim is doubtful, pixels. With 8, `occdepth-edge-kitti` loses 1.6 points of SC
-IoU on KITTI 02, where near trees stand before hills; with 5 at most 0.1 on each of ten places."""
+"""Disparity below which a match at such a rim is unreliable, pixels. With 8, `occdepth-edge-kitti` loses 1.6 points of
+SC IoU on KITTI 02, where near trees stand before hills; with 5 at most 0.1 on each of ten places."""
 MIN_MATCHED = 0.6
 """Share of the pixels with structure that are matched, below which noise is suspected. It is 0.91 to 0.99 on KITTI and
 at most 0.5 with a noise whose standard deviation is the contrast of the scene."""

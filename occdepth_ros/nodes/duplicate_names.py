@@ -7,7 +7,7 @@ from rclpy.node import Node
 from occdepth_ros.nodes.faults import Component, FaultBoard
 
 
-def note_namesakes(node: Node, faults: FaultBoard) -> None:
+def report_duplicate_names(node: Node, faults: FaultBoard) -> None:
     """Set the fault "duplicate_node" if another node has the full name of this one, or clear it.
 
     Both publish on the same topics and under the same names on `/diagnostics`: grids of two cameras alternate there.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from occdepth_ros.evaluation.tally import GroundTruthScores
+from occdepth_ros.evaluation.ground_truth_scores import GroundTruthScores
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import SceneGroundTruth
 
 
-class Tally:
+class RunStatistics:
     """Timings and scores over the frames of a run."""
 
     def __init__(self) -> None:

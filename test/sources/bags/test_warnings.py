@@ -22,18 +22,18 @@ TOPICS = ("/left/image_rect", "/right/image_rect")
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "expected_text"),
     [
         ((0.0, 0.0, float("nan"), *UNIT), "is not a finite pose"),
         ((0.0, 0.0, 1e300, *UNIT), "is not a finite pose"),
         ((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), "quaternion of zeros: it is not used"),
     ],
 )
-def test_transforms_that_are_no_pose_are_left_out_and_named(row: tuple[float, ...], said: str) -> None:
+def test_transforms_that_are_no_pose_are_left_out_and_named(row: tuple[float, ...], expected_text: str) -> None:
     tree = TransformTree()
     tree.add("base_link", "camera", 0, row)
     assert tree.pose("base_link", "camera", 0) is None
-    assert said in str(tree.warnings[0])
+    assert expected_text in str(tree.warnings[0])
 
 
 def test_a_quaternion_that_is_not_normalized_is_used_and_named() -> None:
