@@ -57,7 +57,7 @@ class VoxelFeatures:
 
     def of(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Features:
         """Return the features of one rectified pair `[H, W, 3]` RGB, `[X*Y*Z, len(NAMES)]`."""
-        disparity = self._binning.without_splinters(self._matcher.match(left, right))
+        disparity = self._binning.without_near_speckles(self._matcher.match(left, right))
         out = np.full((self._grid.count, len(NAMES)), np.nan, np.float32)
         out[:, :3] = self._grid.centers()
         matched_depth = self._matcher.depth(disparity).ravel()[self._pixel]
