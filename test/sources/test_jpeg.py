@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from occdepth_ros.errors import ImageError
+from occdepth_ros.sources import jpeg as check
 from occdepth_ros.sources.images import decode, read_image
 from occdepth_ros.sources.jpeg import is_intact
 
@@ -77,6 +78,28 @@ def test_lost_data_are_an_error(tmp_path: Path, options: dict[str, int], kept: s
         read_image(path, (160, 96))
     path.write_bytes(contents)
     assert read_image(path, (160, 96))[0].shape == (96, 160, 3)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data(), st.sampled_from([{}, {"restart_marker_blocks": 3}, {"optimize": True}]))
+def test_several_coefficients_at_once_are_checked_as_single_ones(data: st.DataObject, options: dict[str, Any]) -> None:
+    contents = bytearray(jpeg(textured(40, 24), quality=data.draw(st.integers(30, 100)), **options))
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(contents.index(b"\xff\xda"), len(contents) - 1))
+        contents[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(check, "_steps_of", np.zeros_like)
+        check._tables_of.cache_clear()
+        singly = is_intact(bytes(contents))
+        check._tables_of.cache_clear()
+    assert is_intact(bytes(contents)) == singly
+
+
+def test_tables_belong_to_their_own_file() -> None:
+    first, second = (jpeg(textured(64, 48), quality=quality, optimize=True) for quality in (30, 95))
+    start = [contents.index(b"\xff\xda") for contents in (first, second)]
+    assert is_intact(first) and is_intact(second) and is_intact(first)
+    assert not is_intact(second[: start[1]] + first[start[0] :])
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
