@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +27,20 @@ from occdepth_ros.sources.images import (
     read_image,
 )
 
+Value = TypeVar("Value", bound=np.generic)
+
 
 def no_ground_truth(name: str) -> SceneGroundTruth | None:
     """Return None: the sequence has no ground truth."""
     return None
+
+
+class PairedImages(NamedTuple):
+    """Names of the frames, in order, and their left and right image files."""
+
+    frames: list[str]
+    left: list[Path]
+    right: list[Path]
 
 
 @dataclass(eq=False)
@@ -40,8 +51,7 @@ class FileSequence:
         name: path given by the user.
         rig: the calibrated cameras.
         grid_frame: name of the frame in which voxel grids are fixed.
-        frames: frame names, in order.
-        left, right: one image file per frame.
+        images: one pair of image files per frame.
         stamps_ns: `[N]` times, strictly increasing.
         poses: `[N, 4, 4]` poses of the grid's frame in a fixed frame, None = unknown.
         find_ground_truth: returns the ground truth of a frame name.
@@ -55,9 +65,7 @@ class FileSequence:
     name: str
     rig: StereoRig
     grid_frame: str
-    frames: Sequence[str]
-    left: Sequence[Path]
-    right: Sequence[Path]
+    images: PairedImages
     stamps_ns: npt.NDArray[np.int64]
     poses: npt.NDArray[np.float64] | None = None
     find_ground_truth: Callable[[str], SceneGroundTruth | None] = field(default=no_ground_truth, repr=False)
@@ -74,8 +82,15 @@ class FileSequence:
                 where=self.name,
                 remedy="Sort the frames by time, or correct the file of times.",
             )
-        turned = [warning for side in (self.left, self.right) for warning in orientation_warnings(side[:1])]
+        turned = [
+            warning for side in (self.images.left, self.images.right) for warning in orientation_warnings(side[:1])
+        ]
         self.description = self.description.with_warnings(*turned)
+
+    @property
+    def frames(self) -> list[str]:
+        """Frame names, in order."""
+        return self.images.frames
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -88,8 +103,8 @@ class FileSequence:
             ImageError: a file is missing, damaged or truncated, or its size differs from that of the calibration.
         """
         size = (self.rig.left.width, self.rig.left.height)
-        left, grey = read_image(self.left[index], size, self._levels)
-        right, right_grey = read_image(self.right[index], size, self._levels)
+        left, grey = read_image(self.images.left[index], size, self._levels)
+        right, right_grey = read_image(self.images.right[index], size, self._levels)
         if self.rectifiers is not None:
             left, right = self.rectifiers[0](left), self.rectifiers[1](right)
         pose = None if self.poses is None else self.poses[index]
@@ -106,7 +121,7 @@ class FileSequence:
             ImageError: an image has another size than the calibration; the text names the first ones.
         """
         expected = (self.rig.left.width, self.rig.left.height)
-        files = [side[index] for index in frames for side in (self.left, self.right)]
+        files = [side[index] for index in frames for side in (self.images.left, self.images.right)]
         wrong = []
         for path in files:
             with suppress(ImageError):  # reported when the frame is read
@@ -138,8 +153,8 @@ def orientation_warnings(paths: Sequence[Path]) -> list[InputWarning]:
     ]
 
 
-def pair_images(left: Path, right: Path) -> tuple[list[str], list[Path], list[Path]]:
-    """Return the frames in two folders of images: names, left files and right files, ordered by number.
+def pair_images(left: Path, right: Path) -> PairedImages:
+    """Return the frames in two folders of images, ordered by number.
 
     Raises:
         SourceError: a folder is missing or without images, or a frame has an image on one side only.
@@ -154,7 +169,7 @@ def pair_images(left: Path, right: Path) -> tuple[list[str], list[Path], list[Pa
                 remedy="Copy the missing images, or remove their partners.",
             )
     names = frame_order(lefts)
-    return names, [lefts[name] for name in names], [rights[name] for name in names]
+    return PairedImages(names, [lefts[name] for name in names], [rights[name] for name in names])
 
 
 def _images(folder: Path) -> dict[str, Path]:
@@ -174,7 +189,7 @@ def _images(folder: Path) -> dict[str, Path]:
     return images
 
 
-def rows_of_frames(rows: npt.NDArray[np.generic], names: Sequence[str], path: Path) -> npt.NDArray[np.generic]:
+def rows_of_frames(rows: npt.NDArray[Value], names: Sequence[str], path: Path) -> npt.NDArray[Value]:
     """Return the rows of the frames, `[N, ...]`: by number if all names are numbers, else in order.
 
     Raises:

@@ -19,7 +19,7 @@ from occdepth_ros.sources.images import list_images
 from occdepth_ros.sources.layouts.calibration_yaml import numbers_of, read_yaml
 from occdepth_ros.sources.pairing import pair_stamps
 from occdepth_ros.sources.readable import first_readable_pair
-from occdepth_ros.sources.sequence import FileSequence
+from occdepth_ros.sources.sequence import FileSequence, PairedImages
 from occdepth_ros.stereo.calibration.extrinsics_checks import OPTICAL_FROM_BODY
 from occdepth_ros.stereo.calibration.pair_rectification import RawCamera, rectified_pair
 from occdepth_ros.stereo.calibration.rectification import Rectifier
@@ -83,9 +83,7 @@ def open_euroc(path: Path) -> FileSequence:
         name=str(path),
         rig=rig,
         grid_frame="base_link",
-        frames=[names[0][i] for i, _ in pairing.pairs],
-        left=files[0],
-        right=files[1],
+        images=PairedImages([names[0][i] for i, _ in pairing.pairs], files[0], files[1]),
         stamps_ns=stamps[0][[i for i, _ in pairing.pairs]],
         rectifiers=(Rectifier(infos[0], adapted[0]), Rectifier(infos[1], adapted[1])),
         description=SourceDescription(

@@ -60,20 +60,18 @@ def open_folder(path: Path) -> FileSequence:
     Raises:
         SourceError, ImageError, CalibrationError: a file is missing, damaged or inconsistent.
     """
-    names, left, right = pair_images(path / "left", path / "right")
-    rig, grid_frame, rectifiers, description = _rig(path, *first_readable_pair(left, right))
+    images = pair_images(path / "left", path / "right")
+    rig, grid_frame, rectifiers, description = _rig(path, *first_readable_pair(images.left, images.right))
     poses_file = path / "poses.txt"
     poses = read_poses(poses_file) if poses_file.is_file() else None
     if poses is not None:
-        _check_count(len(poses), names, poses_file)
+        _check_count(len(poses), images.frames, poses_file)
     return FileSequence(
         name=str(path),
         rig=rig,
         grid_frame=grid_frame,
-        frames=names,
-        left=left,
-        right=right,
-        stamps_ns=_stamps(path, names),
+        images=images,
+        stamps_ns=_stamps(path, images.frames),
         poses=poses,
         rectifiers=rectifiers,
         description=description,

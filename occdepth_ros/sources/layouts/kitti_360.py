@@ -37,26 +37,26 @@ def open_kitti_360(path: Path) -> FileSequence:
         ImageError: an image is damaged.
         CalibrationError: the calibration does not match the images.
     """
-    names, left, right = pair_images(path / "image_00/data_rect", path / "image_01/data_rect")
+    images = pair_images(path / "image_00/data_rect", path / "image_01/data_rect")
     cameras = RectifiedCameras.read(
         _calibration(path, "perspective.txt"),
         archive="Extract the calibration archive of KITTI-360 again.",
         images="Use the images of data_rect at their original size.",
     )
     camera_from_lidar = np.asarray(np.linalg.inv(_lidar_from_camera(path)), np.float64)
-    rig = cameras.rig(("00", "01"), first_readable_pair(left, right)[2], camera_from_lidar)
-    poses, warnings = _poses(path, names, rig.reference_from_grid)
+    rig = cameras.rig(("00", "01"), first_readable_pair(images.left, images.right)[2], camera_from_lidar)
+    poses, warnings = _poses(path, images.frames, rig.reference_from_grid)
     return FileSequence(
         name=str(path),
         rig=rig,
         grid_frame="velodyne",
-        frames=names,
-        left=left,
-        right=right,
-        stamps_ns=_stamps(path, names),
+        images=images,
+        stamps_ns=_stamps(path, images.frames),
         poses=poses,
         description=SourceDescription(
-            images=f"{left[0].parent} and {right[0].parent}", pose="calib_cam_to_velo.txt", warnings=warnings
+            images=f"{images.left[0].parent} and {images.right[0].parent}",
+            pose="calib_cam_to_velo.txt",
+            warnings=warnings,
         ),
     )
 
@@ -83,7 +83,7 @@ def _stamps(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
     file = path / "image_00/timestamps.txt"
     if not file.is_file():
         return assumed_stamps(names)
-    return np.asarray(rows_of_frames(read_date_times(file), names, file), np.int64)
+    return rows_of_frames(read_date_times(file), names, file)
 
 
 def _poses(

@@ -45,7 +45,7 @@ def open_kitti_odometry(path: Path) -> FileSequence:
     left_folder, right_folder, left_key, right_key = next(
         (pair for pair in CAMERAS if (path / pair[0]).is_dir()), CAMERAS[0]
     )
-    names, left, right = pair_images(path / left_folder, path / right_folder)
+    images = pair_images(path / left_folder, path / right_folder)
     calibration_file = path / "calib.txt"
     if not calibration_file.is_file():
         raise SourceError(
@@ -53,7 +53,7 @@ def open_kitti_odometry(path: Path) -> FileSequence:
             where=str(path),
             remedy="Extract the calibration archive of the odometry data set (with P0 to P3 and Tr) into it.",
         )
-    first, _, (width, height) = first_readable_pair(left, right)
+    first, _, (width, height) = first_readable_pair(images.left, images.right)
     try:
         entries = read_calibration(calibration_file)
         _check_entries(entries, (left_key, right_key, "Tr"))
@@ -65,11 +65,9 @@ def open_kitti_odometry(path: Path) -> FileSequence:
         name=str(path),
         rig=rig,
         grid_frame="velodyne",
-        frames=names,
-        left=left,
-        right=right,
-        stamps_ns=_stamps(path, names),
-        poses=_poses(path, names, rig),
+        images=images,
+        stamps_ns=_stamps(path, images.frames),
+        poses=_poses(path, images.frames, rig),
         find_ground_truth=lambda frame: read_ground_truth(path / "voxels", frame),
     )
 
@@ -113,7 +111,7 @@ def _stamps(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
     file = path / "times.txt"
     if not file.is_file():
         return assumed_stamps(names)
-    return np.asarray(rows_of_frames(read_times(file), names, file), np.int64)
+    return rows_of_frames(read_times(file), names, file)
 
 
 def poses_file(path: Path) -> Path | None:
@@ -126,6 +124,6 @@ def _poses(path: Path, names: list[str], rig: StereoRig) -> npt.NDArray[np.float
     file = poses_file(path)
     if file is None:
         return None
-    camera_poses = np.asarray(rows_of_frames(read_poses(file), names, file), np.float64)
+    camera_poses = rows_of_frames(read_poses(file), names, file)
     camera_from_lidar = rig.reference_from_grid
     return np.asarray(np.linalg.inv(camera_from_lidar) @ camera_poses @ camera_from_lidar)

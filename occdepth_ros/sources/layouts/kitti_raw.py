@@ -39,14 +39,14 @@ def open_kitti_raw(path: Path) -> FileSequence:
         SourceError, ImageError, CalibrationError: a file is missing, damaged or inconsistent.
     """
     left_number, right_number = next((pair for pair in CAMERAS if (path / f"image_{pair[0]}").is_dir()), CAMERAS[0])
-    names, left, right = pair_images(path / f"image_{left_number}/data", path / f"image_{right_number}/data")
+    images = pair_images(path / f"image_{left_number}/data", path / f"image_{right_number}/data")
     cameras = RectifiedCameras.read(
         _calibration(path, "calib_cam_to_cam.txt"),
         archive=_ARCHIVE,
         images="Use the drive's rectified images (sync) with the calibration of the same date.",
     )
     camera_from_lidar = _rigid(_calibration(path, "calib_velo_to_cam.txt"))
-    rig = cameras.rig((left_number, right_number), first_readable_pair(left, right)[2], camera_from_lidar)
+    rig = cameras.rig((left_number, right_number), first_readable_pair(images.left, images.right)[2], camera_from_lidar)
     stamps_file = path / f"image_{left_number}" / "timestamps.txt"
     if not stamps_file.is_file():
         raise SourceError("timestamps.txt is missing", where=str(stamps_file.parent), remedy="Extract the drive again.")
@@ -54,11 +54,9 @@ def open_kitti_raw(path: Path) -> FileSequence:
         name=str(path),
         rig=rig,
         grid_frame="velodyne",
-        frames=names,
-        left=left,
-        right=right,
-        stamps_ns=np.asarray(rows_of_frames(read_date_times(stamps_file), names, stamps_file), np.int64),
-        poses=_poses(path, names),
+        images=images,
+        stamps_ns=rows_of_frames(read_date_times(stamps_file), images.frames, stamps_file),
+        poses=_poses(path, images.frames),
     )
 
 
