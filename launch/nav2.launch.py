@@ -11,20 +11,14 @@ from typing import Any
 
 import yaml
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnShutdown
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from occdepth_ros.nodes.costmap_heights import with_ground_at
-
-# node of nav2 -> package and executable
-NAV2 = {
-    "planner_server": "nav2_planner",
-    "controller_server": "nav2_controller",
-    "behavior_server": "nav2_behaviors",
-    "bt_navigator": "nav2_bt_navigator",
-}
+from occdepth_ros.nodes.launch_names import NAV2_LIFECYCLE_MANAGER, NAV2_NODES
 
 ARGUMENTS = {
     "use_sim_time": ("false", "true takes the time from /clock."),
@@ -33,7 +27,7 @@ ARGUMENTS = {
 
 
 def make_nodes(context: LaunchContext) -> list[Any]:
-    """Create the nodes and their lifecycle manager."""
+    """Create the nodes, their lifecycle manager, and the removal of their parameter file."""
 
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
@@ -45,16 +39,17 @@ def make_nodes(context: LaunchContext) -> list[Any]:
         yaml.safe_dump(with_ground_at(content, float(given("ground_z"))), file)
     nodes = [
         Node(package=package, executable=name, name=name, parameters=[file.name, clock], output="screen")
-        for name, package in NAV2.items()
+        for name, package in NAV2_NODES.items()
     ]
     manager = Node(
-        package="nav2_lifecycle_manager",
+        package=NAV2_LIFECYCLE_MANAGER,
         executable="lifecycle_manager",
         name="lifecycle_manager_navigation",
-        parameters=[{"autostart": True, "node_names": list(NAV2)}, clock],
+        parameters=[{"autostart": True, "node_names": list(NAV2_NODES)}, clock],
         output="screen",
     )
-    return [*nodes, manager]
+    removal = OnShutdown(on_shutdown=lambda event, context: Path(file.name).unlink(missing_ok=True))
+    return [*nodes, manager, RegisterEventHandler(removal)]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -15,9 +15,9 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from occdepth_ros.nodes.launch_names import NAV2_LIFECYCLE_MANAGER, NAV2_NODES
+
 PACKAGE = "occdepth_ros"
-# packages of the nodes that nav2.launch.py starts
-NAV2 = ("nav2_planner", "nav2_controller", "nav2_behaviors", "nav2_bt_navigator", "nav2_lifecycle_manager")
 MISSING = (
     "nav2 is not installed ({}): the example planner of this package plans instead, its path is on "
     "/stereo_occ/map/path. Install nav2 with: sudo apt install ros-$ROS_DISTRO-navigation2"
@@ -46,7 +46,7 @@ def make_planner(context: LaunchContext) -> list[Any]:
 
     clock = {"use_sim_time": True}
     try:
-        for package in NAV2:
+        for package in (*NAV2_NODES.values(), NAV2_LIFECYCLE_MANAGER):
             get_package_prefix(package)
     except PackageNotFoundError as error:
         values = {"robot_frame": given("robot_frame"), "robot_radius": float(given("robot_radius"))}

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+NAV2_NODES = {
+    "planner_server": "nav2_planner",
+    "controller_server": "nav2_controller",
+    "behavior_server": "nav2_behaviors",
+    "bt_navigator": "nav2_bt_navigator",
+}
+"""Package of each node of nav2 that plans and follows paths; node and executable have the same name."""
+NAV2_LIFECYCLE_MANAGER = "nav2_lifecycle_manager"
+"""Package of the node that configures and activates them."""
+
 
 def resolved_namespace(*namespaces: str) -> str:
     """Join namespaces from the outermost to the innermost, such as those of PushRosNamespace and of a node.
