@@ -38,8 +38,8 @@ class ExportedBevNetwork:
         return images, images
 
     def begin(self, logits: torch.Tensor, features: torch.Tensor) -> Callable[[SceneInputs], BevOutput]:
-        """Return a function that runs the graph; both arguments are the image, `[1, 3, H, W]` in [-1, 1]."""
-        image = (logits[0] * 127.5 + 127.5).round().to(torch.uint8).movedim(0, -1).contiguous().numpy()
+        """Return a function that runs the graph; both arguments are the image, `[1, H, W, 3]` uint8."""
+        image = logits[0].numpy()
         return lambda scene: output_of(self._session.run({"image": image, **dense_inputs(scene)}))
 
 
@@ -70,6 +70,10 @@ class ExportedBevPredictor(EdgeBevPredictor):
     def rig(self) -> StereoRig:
         """The rig that the model was exported with; it supports any other one, too."""
         return self.about.rig
+
+    def _input(self, left: ImageArray) -> torch.Tensor:
+        """Return the padded left image, `[1, H, W, 3]` uint8: the graph normalizes it."""
+        return self._padded(left)
 
     def calibrate(self, rig: StereoRig, grid: VoxelGrid) -> None:
         """Compute the tables of a calibration.

@@ -293,7 +293,11 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         return np.asarray(classes.cpu().numpy())
 
     def _input(self, left: ImageArray) -> torch.Tensor:
-        """Return the input of the image network: the resized left image, padded with grey, `[1, 3, H, W]`."""
+        """Return the input of the image network from the resized left image, `[1, 3, H, W]`."""
+        return normalized(self._padded(left).to(self.device))
+
+    def _padded(self, left: ImageArray) -> torch.Tensor:
+        """Pad the resized left image with grey to the size of the network's image, `[1, H, W, 3]` uint8."""
         padded = np.full((*self.config.image, 3), 127, np.uint8)
         padded[: left.shape[0], : left.shape[1]] = left
-        return normalized(torch.from_numpy(padded)[None].to(self.device))
+        return torch.from_numpy(padded)[None]
