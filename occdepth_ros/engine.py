@@ -72,7 +72,7 @@ class Engine:
         grid: VoxelGrid,
         *,
         model: str = "stereo-geometry",
-        weights: Path | None = None,
+        weights: Path | str | None = None,
         device: str = "auto",
     ) -> None:
         self.grid = grid

@@ -69,12 +69,12 @@ class MapState:
 
     @classmethod
     def empty(cls, config: MapConfig, low: Lattice) -> MapState:
-        """Return a window without any evidence."""
+        """Return a window of the configured size without any evidence; `low` in voxels, multiples of `BLOCK`."""
         return cls.of_size(config.size, low)
 
     @classmethod
     def of_size(cls, size: Lattice, low: Lattice) -> MapState:
-        """Return a window of any size without any evidence."""
+        """Return a window without any evidence; `size` and `low` in voxels, multiples of `BLOCK`."""
         return cls(size, low, Voxels.empty(size))
 
     @property
@@ -95,7 +95,7 @@ class MapState:
         return list(product(*ranges))  # type: ignore[arg-type]
 
     def clear(self, first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> None:
-        """Remove all evidence from the voxels of a box that lie in the window; lattice indices, `last` included."""
+        """Remove all evidence from the voxels of a box in the window; lattice indices `[3]`, `last` included."""
         low = np.maximum(first, self.low)
         high = np.minimum(last, np.array(self.low) + self.size - 1)
         if (low <= high).all():

@@ -59,7 +59,11 @@ def unpack(payload: bytes, block: Voxels) -> None:
 
 
 def check(payload: bytes) -> None:
-    """Raise a ValueError if a payload is not a packed block."""
+    """Check the length of a packed block and the indices in it.
+
+    Raises:
+        ValueError: the payload is not a packed block.
+    """
     rest = len(payload) - 2 * FREE_BYTES
     if rest < 0 or rest % OCCUPIED.itemsize:
         raise ValueError(f"a packed block of {len(payload)} bytes")

@@ -127,13 +127,13 @@ EXPORTED_SUFFIX = ".onnx"
 _EXPORTED = "occdepth_ros.exporting.loading:load_exported"
 
 
-def is_exported(weights: Path | None) -> bool:
+def is_exported(weights: Path | str | None) -> bool:
     """Return whether the weights are an exported model, which holds its rig and its grid."""
     # predictors accept text too, such as "random"
     return weights is not None and Path(weights).suffix == EXPORTED_SUFFIX
 
 
-def create_predictor(model: str, *, weights: Path | None = None, device: str = "auto") -> Predictor:
+def create_predictor(model: str, *, weights: Path | str | None = None, device: str = "auto") -> Predictor:
     """Make the predictor of a model; with an exported file as weights, the predictor that runs this file.
 
     Raises:

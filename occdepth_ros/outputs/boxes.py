@@ -139,13 +139,13 @@ def _merge(pending: Words, labels: Bytes, visibility: Bytes, found: npt.NDArray[
                     z = 64 * i + int(lowest_bit(pending[x, y, i]))
                     label, seen = labels[x, y, z], visibility[x, y, z] == _SEEN
                     ex = 0
-                    while ex < 3 and x + (2 << ex) <= nx:
+                    while ex < MAX_EXPONENT and x + (2 << ex) <= nx:
                         if not _is_filled(pending, labels, visibility, x + (1 << ex), y, z, 1 << ex, 1, 1, label, seen):
                             break
                         ex += 1
                     dx = 1 << ex
                     ey = 0
-                    while ey < 3 and y + (2 << ey) <= ny:
+                    while ey < MAX_EXPONENT and y + (2 << ey) <= ny:
                         if not _is_filled(
                             pending, labels, visibility, x, y + (1 << ey), z, dx, 1 << ey, 1, label, seen
                         ):
@@ -153,7 +153,7 @@ def _merge(pending: Words, labels: Bytes, visibility: Bytes, found: npt.NDArray[
                         ey += 1
                     dy = 1 << ey
                     ez = 0
-                    while ez < 3 and z + (2 << ez) <= nz:
+                    while ez < MAX_EXPONENT and z + (2 << ez) <= nz:
                         if not _is_filled(
                             pending, labels, visibility, x, y, z + (1 << ez), dx, dy, 1 << ez, label, seen
                         ):

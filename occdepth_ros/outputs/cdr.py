@@ -38,7 +38,11 @@ class CdrWriter:
         self._size += padding + size
 
     def primitives(self, kinds: str, *values: float) -> None:
-        """Write one number per letter of `kinds`, a string of `struct` format letters (? b B h H i I q Q f d)."""
+        """Write one number per letter of `kinds`, a string of `struct` format letters (? b B h H i I q Q f d).
+
+        Raises:
+            ValueError: the number of values differs, or a value is outside the range of its type.
+        """
         form = _layout(kinds, self._size % _LARGEST)
         try:
             data = form.pack(*values)

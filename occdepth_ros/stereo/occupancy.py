@@ -43,7 +43,7 @@ class StereoOccupancy:
         self.binning = SurfaceBinning(self.rig, grid, self.matcher.focal_baseline)
 
     def resized(self, image: ImageArray) -> ImageArray:
-        """Resize an image of the rig to working size."""
+        """Resize an image of the rig, `[H, W, 3]`, to working size, `[h, w, 3]`."""
         if self._working_size == self._size:
             return image
         return np.asarray(cv2.resize(image, self._working_size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -55,8 +55,8 @@ class StereoOccupancy:
             left, right: `[h, w, 3]` RGB uint8 at working size, as from `resized`.
 
         Returns:
-            disparity `[h, w]` as from `SemiGlobalMatcher.match`, without splinters; and depth of the left image
-            at the rig's size, `[H, W]` metres, NaN without a match.
+            disparity `[h, w]` as from `SemiGlobalMatcher.match`, without small near regions; and depth of the left
+            image at the rig's size, `[H, W]` metres, NaN without a match.
         """
         disparity = self.binning.without_near_speckles(self.matcher.match(left, right))
         depth = self.matcher.depth(disparity)

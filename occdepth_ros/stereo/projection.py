@@ -55,7 +55,7 @@ class VoxelPixels:
 
 
 def published_centers(grid: VoxelGrid) -> npt.NDArray[np.float32]:
-    """Return the voxel centres exactly as in the published training: the origin is rounded to float32 first.
+    """Return the voxel centres, `[N, 3]` metres, as in the published training: the origin is rounded to float32 first.
 
     The difference is a micrometre, but it moves some voxels to the adjacent pixel.
     """
@@ -64,7 +64,7 @@ def published_centers(grid: VoxelGrid) -> npt.NDArray[np.float32]:
 
 
 def rebased(grid: VoxelGrid, camera_from_grid: Matrix) -> tuple[VoxelGrid, Matrix]:
-    """Return the same voxels with coordinates that float32 represents accurately, and the pose that belongs to them.
+    """Return the same voxels with coordinates that float32 represents accurately, and their pose `[4, 4]`.
 
     Far from the origin of its frame, as in a map frame, the centres of a grid in float32 have errors of centimetres;
     the translation to the grid's corner is then moved into the pose. Otherwise nothing changes, because published
@@ -113,6 +113,9 @@ def pattern_pixels(
 
     Returns:
         column and row `[N, P]`, and whether each is in the image and its voxel in front of the camera `[N, P]`.
+
+    Raises:
+        ModelError: there is no such pattern.
     """
     if not 0 <= pattern < len(PATTERNS):
         raise ModelError(f"there is no pixel pattern {pattern}", remedy=f"Choose 0 to {len(PATTERNS) - 1}.")

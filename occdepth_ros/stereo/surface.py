@@ -74,7 +74,7 @@ class SurfaceBinning:
         self._forward = (rig.left_from_grid[2, :3] * grid.resolution).astype(np.float32)
 
     def without_near_speckles(self, disparity: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-        """Remove connected regions of near matches smaller than `MIN_NEAR_REGION_PX` from a disparity image."""
+        """Remove connected regions of near matches smaller than `MIN_NEAR_REGION_PX` from a disparity map, `[H, W]`."""
         near = (disparity > self._near_steps).astype(np.uint8)
         rows, columns = (np.flatnonzero(near.any(axis)) for axis in (1, 0))
         if not len(rows):
@@ -91,7 +91,7 @@ class SurfaceBinning:
         return found
 
     def points(self, disparity: npt.NDArray[np.int16]) -> SurfacePoints:
-        """Unproject a disparity image, as `SemiGlobalMatcher.match` returns it, to points."""
+        """Unproject a disparity map, `[H, W]` as from `SemiGlobalMatcher.match`, to points."""
         flat = disparity.ravel()
         axes = np.empty((3, flat.size), np.float32)
         voxel, pixel = np.empty((2, flat.size), np.intp)
@@ -108,11 +108,11 @@ class SurfaceBinning:
         return voxels[:count], hits[:count]
 
     def occupied(self, points: SurfacePoints) -> npt.NDArray[np.intp]:
-        """Return the flat indices of the voxels that contain enough points, ascending."""
+        """Return the flat indices of the voxels that contain enough points, `[K]`, ascending."""
         return self.occupied_of(*self.hits(points))
 
     def occupied_of(self, voxels: npt.NDArray[np.intp], hits: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """Return the voxels of `hits` that contain enough points."""
+        """Return the voxels that contain enough points, `[L]`, from the results of `hits`, `[K]` each."""
         required = np.clip(MIN_SHARE * self._face / np.square(self._depth(voxels)), 1, MIN_HITS)
         return voxels[hits >= np.rint(required)]
 

@@ -17,7 +17,7 @@ MAX_WIDTH = 1280
 """Width of the figure, pixels."""
 LINES = 60
 """Number of matches drawn across both images."""
-GREEN, ORANGE, RED, BLUE = (0, 150, 60), (230, 140, 0), (215, 30, 40), (30, 90, 220)
+GREEN, ORANGE, RED = (0, 150, 60), (230, 140, 0), (215, 30, 40)
 OFFSETS = ((0.5, GREEN), (1.5, ORANGE), (np.inf, RED))
 """Colours by the absolute row offset, pixels."""
 MAGNIFIED = 10

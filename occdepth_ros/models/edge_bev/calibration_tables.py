@@ -41,6 +41,14 @@ class CalibrationTables:
 
 @torch.inference_mode()
 def compared_depth(tables: CalibrationTables, disparity: npt.NDArray[np.int16]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the visibility of every voxel of the predicted grid, and the depth map at the size of the rig's images."""
+    """Compare the voxels of the predicted grid with the matched depth.
+
+    Args:
+        tables: tables of the calibration.
+        disparity: `[h, w]`, 1/16 pixels, as from `StereoEvidence.match`.
+
+    Returns:
+        visibility `[X, Y, Z]` uint8, and the depth at the size of the rig's images, `[H, W]`, metres, NaN = none.
+    """
     depth = torch.from_numpy(tables.evidence.matcher.depth(disparity))
     return tables.visibility.classify(depth), tables.fit.restore(depth)

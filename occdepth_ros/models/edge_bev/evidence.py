@@ -130,7 +130,7 @@ class StereoEvidence:
         return self.measured(surface, self.ground.plane(surface.occupied))
 
     def surface(self, disparity: npt.NDArray[np.int16]) -> MatchedSurface:
-        """Compute the surface of a disparity map, as from `match`."""
+        """Compute the surface of a disparity map, `[H, W]`, as from `match`."""
         points = self.binning.points(disparity)
         voxel, hits = self.binning.hits(points)
         return MatchedSurface(disparity, points, voxel, hits, self.binning.occupied_of(voxel, hits))

@@ -16,7 +16,7 @@ FORMATS = (torch.float32, torch.bfloat16)
 
 
 def array_of(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    """View the memory of a CPU tensor as an array: float32, or the bits of bfloat16 as uint16."""
+    """View the memory of a CPU tensor as an array of its shape: float32, or the bits of bfloat16 as uint16."""
     tensor = tensor.detach()
     if tensor.dtype != torch.bfloat16:
         return np.asarray(tensor.numpy())

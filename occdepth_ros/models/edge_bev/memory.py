@@ -108,7 +108,7 @@ class SceneMemory:
         self._last = None
 
     def move(self, world_from_grid: Matrix) -> None:
-        """Set the pose of the next pair; a jump clears the memory."""
+        """Set the pose of the next pair, `[4, 4]`; a jump of more than `JUMP_M` clears the memory."""
         position = world_from_grid[:3, 3]
         if self._last is not None and np.linalg.norm(position - self._last) > JUMP_M:
             self.clear()

@@ -140,7 +140,7 @@ class EdgeBev(nn.Module):
         """Return a function that completes the scene of one image; work that needs only the image may be done before.
 
         Args:
-            logits, features: as in `complete`, for one image.
+            logits, features: as in `complete`, for one image, `[1, C, h, w]`.
         """
         return lambda scene: self.complete(logits, features, [scene])[0]
 
@@ -169,7 +169,7 @@ class EdgeBev(nn.Module):
         return log, torch.cat([log.exp(), features.float().flatten(1).T], 1)
 
     def lift(self, scene: SceneInputs, log: torch.Tensor, mapped: torch.Tensor) -> Lifted:
-        """Lift the image and the evidence of one scene to voxels and columns."""
+        """Lift image and evidence of one scene to voxels and columns; `log` and `mapped` as from `maps`, `[h w, C]`."""
         x, y, _ = scene.columns.shape
         near = close_to_surface(scene.evidence)
         hidden = F.relu(self.evidence(scene.evidence) + self.appearance(mapped).index_select(0, scene.cell))

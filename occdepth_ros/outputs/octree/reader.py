@@ -56,7 +56,7 @@ def binary_leaves(stream: bytes) -> Leaves:
 
 
 def leaf_count(words: npt.NDArray[np.uint16]) -> int:
-    """Return the number of leaves in the words of a binary stream."""
+    """Return the number of leaves in a binary stream; `words` holds two bits for each of 8 children, `[N]`."""
     # a leaf has one of its two bits set; an inner child has both
     leaves = (words & 0x5555 ^ words >> 1 & 0x5555).astype(np.uint16)
     return int(np.unpackbits(leaves.view(np.uint8)).sum())
@@ -68,6 +68,9 @@ def full_leaves(stream: bytes, kind: np.dtype[np.void]) -> tuple[Leaves, npt.NDA
     Args:
         stream: the nodes.
         kind: `COLOR_NODE` or `PLAIN_NODE`.
+
+    Returns:
+        the leaves, and the nodes `[N]` of type `kind`, in the order of the stream.
 
     Raises:
         OccDepthError: the stream is truncated, too long, has more than 16 levels, or holds non-finite log-odds.

@@ -68,7 +68,12 @@ def is_body_frame(camera_from_grid: Matrix) -> bool:
 
 
 def body_frame_warning(frame: str, camera_from_grid: Matrix) -> InputWarning:
-    """Return the warning about images in a body frame, for which an optical axis along x is assumed."""
+    """Return the warning about images in a body frame, for which an optical axis along x is assumed.
+
+    Args:
+        frame: frame of the images.
+        camera_from_grid: pose of the grid's frame in it, `[4, 4]`.
+    """
     pitch = CameraPose.of(camera_from_grid).pitch
     return InputWarning(
         "body_frame",

@@ -177,6 +177,10 @@ def row_errors(
     """Return the row error of the images taken as raw and as rectified, pixels, and the number of keypoints.
 
     The row error is the 80th percentile of the row difference of matched keypoints. None with too few keypoints.
+
+    Args:
+        rectifiers: of the left and the right camera.
+        images: left and right, `[H, W, 3]` RGB uint8, as the cameras deliver them.
     """
     left, right = matched_keypoints(*images)
     if len(left) < MIN_MATCHES:

@@ -140,10 +140,10 @@ def write_behind(
     """Write the ascending indices of the N depths that exceed the limit of their cell; return their number.
 
     Args:
-        depth: depths, by cell.
-        bounds: index of the first depth of each cell, followed by N.
-        limit: limit of each cell; infinite = none.
-        out: at least N indices.
+        depth: depths by cell, `[N]`, metres.
+        bounds: index of the first depth of each of C cells, followed by N, `[C + 1]`.
+        limit: limit of each cell, `[C]`, metres; infinite = none.
+        out: receives at most N indices, `[>= N]`.
     """
     count = 0
     for cell in range(len(limit)):
@@ -168,10 +168,10 @@ def write_unsupported(
     """Set free voxels in cells with few matches to unknown, and hide all voxels there.
 
     Args:
-        in_view: flat indices of voxels, by cell.
-        bounds: index of the first voxel of each cell in `in_view`, followed by their number.
-        few_matches: whether a cell has few matches.
-        labels, confidence, visibility: flat, changed.
+        in_view: flat indices of voxels by cell, `[N]`.
+        bounds: index of the first voxel of each of C cells in `in_view`, followed by N, `[C + 1]`.
+        few_matches: whether a cell has few matches, `[C]`.
+        labels, confidence, visibility: of all voxels, flat, changed.
     """
     for cell in range(len(few_matches)):
         if not few_matches[cell]:

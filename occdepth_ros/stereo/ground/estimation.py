@@ -149,7 +149,7 @@ class GroundFinder:
         return self.above(self.plane(occupied), points, occupied, disparity)
 
     def plane(self, occupied: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-        """Find the plane of the ground, see `Ground`, from flat indices of surface voxels, ascending."""
+        """Find the plane of the ground, `[3]`, see `Ground`, from flat indices of surface voxels, `[K]`, ascending."""
         lowest = self._lowest(occupied)
         flat_columns = lowest[~self._is_upright(lowest, occupied)]
         samples = flat_columns if len(flat_columns) >= _FEWEST else lowest
@@ -162,7 +162,7 @@ class GroundFinder:
         occupied: npt.NDArray[np.intp],
         disparity: npt.NDArray[np.int16],
     ) -> Ground:
-        """Find the ground of one frame relative to its plane; arguments as of `find`."""
+        """Find the ground of one frame relative to its plane, `[3]` as from `plane`; other arguments as of `find`."""
         _, ny, nz = self._size
         # a, b at column centres
         flat = plane[0] * (self._x + 0.5) + plane[1] * (self._y + 0.5) + plane[2]

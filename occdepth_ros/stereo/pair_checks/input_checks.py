@@ -18,7 +18,7 @@ from occdepth_ros.stereo.pair_checks.quality import (
     BLACK,
     WHITE,
     PairQuality,
-    assessed,
+    assess,
 )
 from occdepth_ros.stereo.pair_checks.reduced import ImageArray, Mask, ReducedPair, reduction
 from occdepth_ros.stereo.pair_checks.static_pattern import MAX_VEHICLE_M, StaticPattern
@@ -102,7 +102,7 @@ class InputChecks:
         previous, self._previous = self._previous, (left, right)
         pair = ReducedPair.of(left, right, self._offset)
         before, self._before = self._before, pair
-        quality = assessed(pair)
+        quality = assess(pair)
         _require_structure(quality)
         if quality.parallax_px < MIN_PARALLAX_PX:
             raise UnusablePairError(

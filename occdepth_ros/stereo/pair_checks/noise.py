@@ -22,7 +22,7 @@ PART = 96, 256
 def noise_of(image: ImageArray) -> float:
     """Return the standard deviation of the noise of an RGB image, grey levels (Immerkaer, 1996).
 
-    The median is used instead of the mean, so that edges do not count as noise.
+    The median is used instead of the mean, so that edges do not count as noise. `image` is `[H, W, 3]` uint8.
     """
     response = cv2.filter2D(image[..., 1].astype(np.float32), -1, MASK)
     return float(np.median(np.abs(response))) / (0.6745 * 6)

@@ -51,17 +51,7 @@ class PairQuality:
     color: float
 
 
-def assess(left: ImageArray, right: ImageArray, *, offset: float = 0.0) -> PairQuality:
-    """Measure one pair.
-
-    Args:
-        left, right: `[H, W, 3]` RGB uint8, rectified.
-        offset: disparity at infinity, pixels (`StereoRig.disparity_offset`).
-    """
-    return assessed(ReducedPair.of(left, right, offset))
-
-
-def assessed(pair: ReducedPair) -> PairQuality:
+def assess(pair: ReducedPair) -> PairQuality:
     """Return the measures of a pair."""
     structured, grey = pair.structured, pair.grey
     black = [~there & (image < BLACK) for there, image in zip(structured, grey, strict=True)]

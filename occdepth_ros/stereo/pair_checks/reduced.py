@@ -74,7 +74,7 @@ def reduction(width: int) -> int:
 
 
 def reduced(image: ImageArray) -> ImageArray:
-    """Return the image at about `WIDTH`."""
+    """Return an image `[H, W, 3]` uint8 reduced to a width of about `WIDTH`, `[h, w, 3]`."""
     height, width = image.shape[:2]
     factor = reduction(width)
     if width < 16 * factor or height < 8 * factor:

@@ -60,7 +60,7 @@ def check_rows(measured: Sequence[Rows], where: str) -> tuple[InputWarning, ...]
     """Warn if the rows of the images do not match.
 
     Args:
-        measured: row differences of some pairs.
+        measured: row differences of some pairs, `[N, 2]` each, as from `row_differences`.
         where: topics or folders of the images.
     """
     table = np.concatenate(measured) if measured else np.empty((0, 2))

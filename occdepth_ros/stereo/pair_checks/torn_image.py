@@ -81,7 +81,10 @@ def _row_means(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def shift_at(image: ImageArray, row: int) -> int:
-    """Return by how many pixels the rows from `row` on are shifted to the right against those above, 0 = not."""
+    """Return by how many pixels the rows from `row` on are shifted to the right against those above, 0 = not.
+
+    `image` is `[H, W, 3]` uint8.
+    """
     above, below = (np.diff(image[r, :, 1].astype(np.float32)) for r in (row - 1, row))
     limit = min(MAX_SHIFT_PX, len(above) // 4)
     inner = above[limit:-limit]

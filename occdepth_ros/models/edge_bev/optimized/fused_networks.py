@@ -43,7 +43,7 @@ class OptimizedImageNetwork(nn.Module):
         self.out = FusedConv(_side_by_side((network.classes, network.features)), None, "none", dtype)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute the outputs of the reference module in this module's number format."""
+        """Compute the outputs of `ImageNetwork.forward` in this module's number format."""
         x = self.stem(images.to(self.dtype))
         maps = []
         for index, stage in enumerate(self.stages):
@@ -83,7 +83,7 @@ class OptimizedUNet(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute the outputs of the reference module in this module's number format."""
+        """Compute the outputs of `BevUNet.forward` in this module's number format."""
         maps = [self._halved(nn.Sequential(self.enter, *cast(Any, self.blocks[0])), x.to(self.dtype))]
         for down, blocks in zip(self.down, self.blocks[1:], strict=True):
             x = down(maps[-1])

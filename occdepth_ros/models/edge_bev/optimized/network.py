@@ -40,12 +40,12 @@ class OptimizedEdgeBev(nn.Module):
         self.register_buffer("calibration", network.calibration)
 
     def forward(self, images: torch.Tensor, scenes: list[SceneInputs]) -> list[BevOutput]:
-        """Predict as the reference module does."""
+        """Predict as `EdgeBev.forward`."""
         logits, features = self.image_network(images)
         return [self.begin(logits[i : i + 1], features[i : i + 1])(scene) for i, scene in enumerate(scenes)]
 
     def begin(self, logits: torch.Tensor, features: torch.Tensor) -> Callable[[SceneInputs], BevOutput]:
-        """See the reference module."""
+        """See `EdgeBev.begin`."""
         maps = self.completion.maps(logits[0], features[0])
         return lambda scene: cast(BevOutput, self.completion(maps, scene))
 

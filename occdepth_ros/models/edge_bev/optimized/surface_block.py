@@ -33,7 +33,7 @@ class OptimizedSurfaceBlock(nn.Module):
         self.second = FusedLinear(second.weight, second.bias, dtype=dtype)
 
     def forward(self, x: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
-        """Compute the outputs of the reference module in this module's number format."""
+        """Compute the outputs of `SurfaceBlock.forward` in this module's number format."""
         x = x.to(self.dtype)
         return self._convolved(self.second, self._convolved(self.first, x, neighbours), neighbours, x)
 
