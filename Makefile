@@ -40,7 +40,7 @@ soak: env ## reliability: endurance, lifecycle, fault injection, messages, signa
 bench: env ## the benchmarks, as a table and as out/bench/<date>.json; ARGS="NAME ..." selects benchmarks
 	@$(PYTHON_ENV) -m benchmarks $(ARGS)
 
-lint: env ## ruff and mypy, as the tests run them; sign-offs, bandit, hadolint, and pip-audit where its database can be reached
+lint: env ## ruff and mypy (package, tests, benchmarks, tools), as the tests run them; sign-offs, bandit, hadolint, and pip-audit where its database can be reached
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 	@$(PYTHON_ENV) tools/sign_offs.py
 	@$(PYTHON_ENV) tools/security_checks.py

@@ -59,7 +59,7 @@ def labelled(path: Path) -> OccupancyPrediction:
 def _waves(rng: np.random.Generator, shape: tuple[int, int], length: int) -> npt.NDArray[np.float32]:
     """Return smooth noise in 0..1 with a correlation length of about `length` voxels."""
     noise = cv2.resize(rng.random((2 + shape[0] // length, 2 + shape[1] // length), np.float32), shape[::-1])
-    return np.asarray(noise).reshape(shape)
+    return np.asarray(noise, np.float32).reshape(shape)
 
 
 def _prediction(labels: Labels, rng: np.random.Generator, grid: VoxelGrid, name: str) -> OccupancyPrediction:

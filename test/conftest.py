@@ -59,3 +59,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def seeded() -> None:
+    """Seed torch's random numbers."""
+    import torch
+
+    torch.manual_seed(0)

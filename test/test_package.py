@@ -167,8 +167,8 @@ def test_colcon_installs_every_module_and_data_file() -> None:
     prefix = next(parent for parent in installed.parents if (parent / "share" / "occdepth_ros").is_dir())
     for program in ("stereo_occ", "replay", "occdepth"):
         assert os.access(prefix / "lib" / "occdepth_ros" / program, os.X_OK)
-    for program in (prefix / "bin" / "occdepth", prefix / "lib" / "occdepth_ros" / "occdepth"):
-        answer = subprocess.run([program, "--help"], capture_output=True, text=True, check=False)
+    for path in (prefix / "bin" / "occdepth", prefix / "lib" / "occdepth_ros" / "occdepth"):
+        answer = subprocess.run([path, "--help"], capture_output=True, text=True, check=False)
         assert answer.returncode == 0 and "doctor" in answer.stdout, answer.stderr
     for folder in ("launch", "config"):
         for path in (ROOT / folder).iterdir():

@@ -161,7 +161,7 @@ def signature(member: Any) -> str:
         return "property"
     if not callable(member):
         return "attribute"
-    parts = []
+    parts: list[str] = []
     for parameter in inspect.signature(member).parameters.values():
         default = "" if parameter.default is parameter.empty else f"={parameter.default!r}"
         star = "*, " if parameter.kind is parameter.KEYWORD_ONLY and "*" not in "".join(parts) else ""

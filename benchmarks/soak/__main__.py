@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = False
     for name in parsed.parts or PARTS:
         module = import_module(f"benchmarks.soak.{name}")
-        run: Callable[[bool], list[Result]] = module.run
+        run: Callable[..., list[Result]] = module.run
         if name == "endurance" and full:
             run = partial(run, seconds=3600 * parsed.hours)
         try:

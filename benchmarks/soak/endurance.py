@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -116,8 +117,11 @@ def _write_small_sample(folder: Path) -> None:
     frames = []
     for index in range(len(source)):
         frame = source[index]
-        small = [cv2.resize(side, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for side in (frame.left, frame.right)]
-        frames.append(replace(frame, left=small[0], right=small[1]))
+        left, right = (
+            np.asarray(cv2.resize(side, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
+            for side in (frame.left, frame.right)
+        )
+        frames.append(replace(frame, left=left, right=right))
     source.rig = source.rig.scaled(WIDTH, HEIGHT)
     write_kitti(folder, source, frames)
 
@@ -156,7 +160,7 @@ def _results(listener: _Listener, sampler: Sampler, code: int, log: str, duratio
             if growth
             else "too few samples",
             f"median and error < {MAX_GROWTH_MB:g} MB/h",
-            bool(growth) and growth.bound * MB_PER_HOUR < MAX_GROWTH_MB if is_long else None,
+            growth is not None and growth.bound * MB_PER_HOUR < MAX_GROWTH_MB if is_long else None,
         ),
         Result(
             PART,

@@ -26,6 +26,7 @@ from rclpy.lifecycle import LifecyclePublisher
 
 from benchmarks.soak.local_node import LocalNode, local_node
 from benchmarks.soak.result import Result
+from occdepth_ros.engine import Engine
 from occdepth_ros.nodes.faults import Component
 from occdepth_ros.nodes.stereo_occ import model_host
 
@@ -34,6 +35,8 @@ NAMES = ("injected", "TF has no transform from 'map' to 'velodyne'")
 """Texts that name the failed call: that of the exception, and for the pose of the map the frames that are looked up."""
 MAX_SHORT_INDEX = 60
 """Highest index in a short run, spread over all indices."""
+Scenario = Callable[[LocalNode, Callable[[int], Any]], str]
+"""Runs with the faults of the given context manager; returns the problem, empty = none."""
 
 
 class Injector:
@@ -88,7 +91,7 @@ def failing_transforms(injector: Injector) -> Iterator[None]:
 @contextmanager
 def failing_load(injector: Injector) -> Iterator[None]:
     """Make the loading of the model fail."""
-    with patch.object(model_host, "Engine", injector.wrap(model_host.Engine)):
+    with patch.object(model_host, "Engine", injector.wrap(Engine)):
         yield
 
 
@@ -106,7 +109,7 @@ def failing_disk(injector: Injector) -> Iterator[None]:
 
 def run(full: bool) -> list[Result]:
     """Run all kinds of calls."""
-    kinds = {
+    kinds: dict[str, tuple[Callable[[Injector], Any], Callable[[], Exception], Scenario]] = {
         "OpenCV": (failing_opencv, lambda: cv2.error("injected"), _predict),
         "TF look-up, no transform": (
             failing_transforms,
@@ -131,24 +134,25 @@ def _run(
     name: str,
     failing: Callable[[Injector], Any],
     error: Callable[[], Exception],
-    scenario: Callable[[LocalNode, Callable[[int], Any]], str],
+    scenario: Scenario,
     *,
     full: bool,
 ) -> Result:
     with local_node(map_mode="always", extrinsics="tf") as local:
         injectors: list[Injector] = []
 
-        def inject(at: int) -> Any:
-            injectors.append(Injector(error, at))
-            return failing(injectors[-1])
+        def inject(at: int) -> Callable[[int], Any]:
+            def injected(_: int) -> Any:
+                injectors.append(Injector(error, at))
+                return failing(injectors[-1])
 
-        scenario(local, lambda at: inject(-1))
+            return injected
+
+        scenario(local, inject(-1))
         total = max(injector.calls for injector in injectors)
         step = 1 if full else max(1, total // MAX_SHORT_INDEX)
         indices = range(0, total, step)
-        problems = [
-            f"index {at}: {problem}" for at in indices if (problem := scenario(local, lambda _, at=at: inject(at)))
-        ]
+        problems = [f"index {at}: {problem}" for at in indices if (problem := scenario(local, inject(at)))]
     measured = f"{len(indices) - len(problems)} of {len(indices)}"
     if problems:
         measured += f" ({problems[0]})"

@@ -19,7 +19,8 @@ from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge.predictor import EdgePredictor
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.occdepth.network import OccDepth
-from occdepth_ros.models.occdepth.predictor import OccDepthPredictor, Precision
+from occdepth_ros.models.occdepth.optimized.network import Precision
+from occdepth_ros.models.occdepth.predictor import OccDepthPredictor
 from occdepth_ros.models.predictor import Occupancy
 from occdepth_ros.models.runtime.device import pick_device
 from occdepth_ros.sources import open_source
@@ -42,7 +43,7 @@ def weights(small: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     network = OccDepth(PRESETS[NAME])
     with torch.no_grad():
-        network.get_submodule("net_3d_decoder.ssc_head.conv_classes").weight.mul_(30)
+        network.get_parameter("net_3d_decoder.ssc_head.conv_classes.weight").mul_(30)
     path = tmp_path_factory.mktemp("gpu") / "small.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
     return path

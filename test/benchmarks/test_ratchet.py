@@ -62,7 +62,7 @@ def judged(
     monkeypatch.setitem(sys.modules, "benchmarks.bench_map", module)
     monkeypatch.setattr(ratchet, "FILE", file)
     monkeypatch.setattr(ratchet, "this_processor", lambda: kind)
-    monkeypatch.setattr(ratchet.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(f"{ratchet.__name__}.os.getloadavg", lambda: (load, 0.0, 0.0))
     return runner.main(["--json", str(folder / "bench.json"), *options])
 
 

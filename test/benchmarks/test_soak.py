@@ -14,7 +14,8 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
 pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
 
-from benchmarks.soak import cycles, messages
+from benchmarks.soak import messages
+from benchmarks.soak.local_node import local_node
 
 ROOT = Path(__file__).resolve().parents[2]
 PART = """
@@ -50,7 +51,7 @@ def test_an_interrupted_soak_leaves_no_node_behind(tmp_path: Path, number: signa
 
 @pytest.mark.ros
 def test_cycles_leave_no_entities_in_the_callback_group_of_the_node() -> None:
-    with cycles.local_node(map_mode="always") as local:
+    with local_node(map_mode="always") as local:
         sizes = []
         for _ in range(3):
             assert local.up()

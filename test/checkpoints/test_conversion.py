@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -53,9 +54,9 @@ def state() -> dict[str, torch.Tensor]:
     return OccDepth(PRESETS["occdepth-mono"]).state_dict()
 
 
-def lightning(state: dict[str, torch.Tensor], path: Path, **more: object) -> Path:
+def lightning(state: dict[str, Any], path: Path, **more: object) -> Path:
     """A file as PyTorch-Lightning 1.4 writes it: weights, optimiser moments, callbacks, pickled configuration."""
-    module = types.ModuleType("vanished_training_code")
+    module: Any = types.ModuleType("missing_training_code")
     module.Callback = Callback
     moments = {i: {"step": 7, "exp_avg": torch.rand_like(v.float())} for i, v in enumerate(list(state.values())[:5])}
     content = {
@@ -68,12 +69,12 @@ def lightning(state: dict[str, torch.Tensor], path: Path, **more: object) -> Pat
         "hyper_parameters": {"config": Callback(), "path": Path("x"), "sizes": {1, 2}},
         **more,
     }
-    Callback.__module__ = "vanished_training_code"
-    sys.modules["vanished_training_code"] = module
+    Callback.__module__ = "missing_training_code"
+    sys.modules["missing_training_code"] = module
     try:
         torch.save(content, path)
     finally:
-        del sys.modules["vanished_training_code"]
+        del sys.modules["missing_training_code"]
         Callback.__module__ = __name__
     return path
 
@@ -84,7 +85,7 @@ def test_a_training_checkpoint_becomes_a_weights_file(
     source, target = lightning(state, tmp_path / "official.ckpt"), tmp_path / "out.safetensors"
     assert main(["weights", "convert", str(source), str(target)]) == 0
     out = capsys.readouterr().out
-    for text in ("occdepth-mono", "1167 tensors", "epoch: 29", "1.4.9", "vanished_training_code.Callback"):
+    for text in ("occdepth-mono", "1167 tensors", "epoch: 29", "1.4.9", "missing_training_code.Callback"):
         assert text in out
     written = load_file(target)
     assert written.keys() == state.keys()
@@ -122,7 +123,7 @@ class Malicious:
         return self.call
 
 
-def test_no_code_is_executed(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_no_code_is_executed(state: dict[str, Any], tmp_path: Path) -> None:
     mark = tmp_path / "executed"
     attacks = [
         Malicious(os.mkdir, str(mark)),

@@ -19,7 +19,6 @@ from occdepth_ros.commands.bench import table
 from occdepth_ros.evaluation.reference_agreement import Comparison, overlapped_ms
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.monoocc.config import PRESETS as MONOOCC
-from occdepth_ros.models.occdepth import predictor as predictors
 from occdepth_ros.models.occdepth.config import PRESETS
 from occdepth_ros.models.runtime.timing import StageClock, counting_cpu_time
 
@@ -28,17 +27,17 @@ EDGE_STAGES = ("matching", "preprocess", "images", "oad", "sfa", "net3d", "head"
 SMALL_GRID = VoxelGrid((0.0, -3.2, -1.6), (32, 32, 16), 0.2, "velodyne")
 
 
-def made(**changes: object) -> Comparison:
+def made(**changes: Any) -> Comparison:
     reference = dict.fromkeys(STAGES, 10.0)
     optimized = dict.fromkeys(STAGES, 4.0)
-    return replace(Comparison("occdepth-b3", "cpu", 1, reference, optimized, 0.9995, 2000.0, 1500.0), **changes)  # type: ignore[arg-type]
+    return replace(Comparison("occdepth-b3", "cpu", 1, reference, optimized, 0.9995, 2000.0, 1500.0), **changes)
 
 
 def test_reference_and_optimized_path_agree_and_are_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = replace(PRESETS["occdepth-b3"], grid=SMALL_GRID, image=(94, 306))
-    monkeypatch.setitem(predictors.PRESETS, "occdepth-b3", small)
+    monkeypatch.setitem(PRESETS, "occdepth-b3", small)
     monkeypatch.setattr(VoxelGrid, "semantic_kitti", lambda frame_id="velodyne": replace(SMALL_GRID, frame_id=frame_id))
     path = tmp_path / "bench.json"
     assert main(["bench", "--model", "occdepth-b3", "--device", "cpu", "--json", str(path)]) == 0

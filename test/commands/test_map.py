@@ -124,7 +124,11 @@ def test_a_drive_is_added_to_a_loaded_map(drive: Drive, tmp_path: Path) -> None:
     pose[0, 3] = -60.0
     behind.integrate(
         OccupancyPrediction(
-            GRID, world_labels(0), *[np.full(GRID.size, n, np.uint8) for n in (250, 0)], np.ones((1, 1), np.float32)
+            GRID,
+            world_labels(0),
+            confidence=np.full(GRID.size, 250, np.uint8),
+            visibility=np.zeros(GRID.size, np.uint8),
+            depth=np.ones((1, 1), np.float32),
         ),
         pose,
     )

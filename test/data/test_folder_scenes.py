@@ -61,7 +61,7 @@ def test_scenes_of_one_folder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(b.seen, target(1) == 9)
     assert b.depth is not None and np.isnan(b.depth[0]).all() and (b.depth[1:] == 2).all()
     assert b.semantics is not None and (b.semantics == 255).all()
-    assert c.grid.origin == BENCHMARK_GRID.origin and c.seen is c.depth is c.semantics is None
+    assert c.grid.origin == BENCHMARK_GRID.origin and (c.seen, c.depth, c.semantics) == (None, None, None)
 
 
 def test_labels_in_the_format_of_the_benchmark_have_precedence(tmp_path: Path) -> None:
@@ -151,6 +151,7 @@ def test_voxels_of_tartanair_on_disk(tmp_path: Path, capsys: pytest.CaptureFixtu
         ]
         assert main(command) == 0
         scene = open_dataset("tartanair", tmp_path, ["val"], labels=ground_truth)[0]
+        assert scene.seen is not None
         with np.load(out / "000000.npz") as arrays:
             np.testing.assert_array_equal(arrays["target"], scene.target)
             np.testing.assert_array_equal(arrays["seen"], np.packbits(scene.seen))

@@ -37,7 +37,11 @@ from occdepth_ros.nodes import middleware
     ],
 )
 def test_invalid_options_are_rejected_before_a_process_starts(
-    arguments: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert demo.main(arguments) == 1

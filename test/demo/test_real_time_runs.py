@@ -75,7 +75,7 @@ def test_the_rates_are_ten_hertz_and_then_around_the_inverse_of_the_processing_t
     made, replays = playback(22.0, monkeypatch)
     made._measure_rates(None, seen_with(50.0))  # type: ignore[arg-type]
     fixed, highest = made.runs
-    assert fixed == "10 Hz" and replays[0] == (80, pytest.approx(10.0))
+    assert fixed == "10 Hz" and replays[0] == pytest.approx((80, 10.0))
     assert replays[1][1] == pytest.approx(20.0)
     assert highest.startswith("highest: ") and 20.0 <= made.runs[highest].sent_hz <= 22.0
     assert all(20 <= pairs <= 300 for pairs, _ in replays)

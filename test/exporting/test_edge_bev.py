@@ -77,7 +77,8 @@ def test_the_dense_graph_has_the_logits_of_the_network(network: EdgeBev) -> None
     tables = BevTables.of_rig(rig, GRID, IMAGE)
     scene = scene_inputs(evidence.of_disparity(evidence.match(left, right)), tables)
     inputs = dense_inputs(scene)
-    assert 0 < inputs["near"].sum() < (inputs["cell"] >= 0).sum() < len(inputs["cell"])
+    near, cell = inputs["near"], np.asarray(inputs["cell"], np.int32)
+    assert 0 < np.count_nonzero(near) < np.count_nonzero(cell >= 0) < len(cell)
     expected = network(normalized(torch.from_numpy(left)[None]), [scene])[0]
     outputs = ExportableEdgeBev(network, GRID.size)(
         torch.from_numpy(left), *(torch.from_numpy(values) for values in inputs.values())

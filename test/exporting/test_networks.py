@@ -31,7 +31,7 @@ def test_the_traced_module_agrees_with_the_predictor(name: str, tmp_path: Path) 
         torch.manual_seed(1)
         network = OccDepth(PRESETS[name])
         with torch.no_grad():
-            network.get_submodule("net_3d_decoder.ssc_head.conv_classes").weight.mul_(30)
+            network.get_parameter("net_3d_decoder.ssc_head.conv_classes.weight").mul_(30)
         weights = tmp_path / "small.safetensors"
         save_file({key: value.contiguous() for key, value in network.state_dict().items()}, weights)
         about = About(name, rig_of(90, 250), GRID)

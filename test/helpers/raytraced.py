@@ -40,9 +40,8 @@ def lens_rays(
         plane = distorted.copy()
         for _ in range(60 if d else 0):
             at = np.hstack([plane, np.ones((len(plane), 1))])
-            plane += distorted - cv2.projectPoints(at, np.zeros(3), np.zeros(3), np.eye(3), np.array(d))[0].reshape(
-                -1, 2
-            )
+            projected = cv2.projectPoints(at, np.zeros(3), np.zeros(3), np.eye(3), np.array(d))[0]
+            plane = plane + distorted - projected.reshape(-1, 2)
     return np.concatenate([plane.reshape(size[1], size[0], 2), np.ones((size[1], size[0], 1))], -1)
 
 
@@ -66,11 +65,12 @@ def view(
     u, v = point[..., 0], np.where(on_wall, point[..., 1], point[..., 2] + 40)
     texture = _texture()
     side = len(texture)
-    shade = [
-        cv2.remap(texture, *(((axis * scale) % (side - 1)).astype(np.float32) for axis in (u, v)), cv2.INTER_LINEAR)
-        for scale in (40.0, 13.0)
-    ]
-    grey = np.clip(0.5 * shade[0] + 0.5 * shade[1], 0, 255)
+
+    def shade(scale: float) -> npt.NDArray[np.float32]:
+        column, row = ((axis * scale % (side - 1)).astype(np.float32) for axis in (u, v))
+        return np.asarray(cv2.remap(texture, column, row, cv2.INTER_LINEAR), np.float32)
+
+    grey = np.clip(0.5 * shade(40.0) + 0.5 * shade(13.0), 0, 255)
     return np.repeat(grey[..., None], 3, -1).astype(np.uint8)
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
+
+from occdepth_ros.sources.base import StereoFrame
 
 WIDTH, HEIGHT = 160, 48
 FOCAL, BASELINE = 90.0, 0.5
@@ -30,6 +33,12 @@ def make_image(seed: int, *, grey: bool = False) -> np.ndarray:
 def save(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), image if image.ndim == 2 else image[..., ::-1])
+
+
+def pose_of(frame: StereoFrame) -> npt.NDArray[np.float64]:
+    """The recorded pose of a frame, `[4, 4]`."""
+    assert frame.world_from_grid is not None
+    return frame.world_from_grid
 
 
 def lidar_poses(count: int) -> np.ndarray:

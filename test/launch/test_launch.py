@@ -136,9 +136,10 @@ def test_the_replay_arguments_are_parameters_of_the_replay_in_their_types_and_de
     declared = _constant("kitti_replay.launch.py", "REPLAY")
     assert isinstance(declared, ast.Dict)
     for key, value in zip(declared.keys, declared.values, strict=True):
-        assert isinstance(key, ast.Constant) and isinstance(value, ast.Tuple)
+        assert isinstance(key, ast.Constant) and isinstance(key.value, str) and isinstance(value, ast.Tuple)
         kind, default = value.elts[0], value.elts[1]
         assert isinstance(kind, ast.Name) and isinstance(default, ast.Constant)
+        assert isinstance(default.value, str)
         expected = ReplaySettings.declared()[key.value].default
         assert kind.id == type(expected).__name__, key.value
         assert yaml.safe_load(default.value) == expected, key.value

@@ -35,7 +35,7 @@ def test_every_voxel_reads_the_nearest_one_of_the_prediction_at_any_pose(
     assert window is not None and world.state is not None
     snapshot = world.snapshot(world.state.low, world.state.size)
     assert snapshot is not None
-    expected = resample(prediction, window, np.linalg.inv(at)).labels
+    expected = resample(prediction, window, np.asarray(np.linalg.inv(at), np.float64)).labels
     # positions nearly halfway between two voxels may be rounded either way
     assert (snapshot.labels != expected).mean() < 2e-3
     assert ((snapshot.visibility == SEEN) == (snapshot.labels != UNKNOWN)).all()

@@ -18,7 +18,7 @@ SHAPE = (BLOCK, BLOCK, BLOCK)
 def test_packed_blocks_survive_a_round_trip(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     seen, completed = np.where(rng.random((2, *SHAPE)) < share, rng.integers(-100, 127, (2, *SHAPE)), 0).astype(np.int8)
-    label, runner_up, margin = (rng.integers(0, 20, SHAPE).astype(np.uint8) for _ in range(3))
+    label, runner_up, margin = rng.integers(0, 20, (3, *SHAPE)).astype(np.uint8)
     tick = rng.integers(0, 65536, SHAPE).astype(np.uint16)
     payload = pack(Voxels(seen, completed, label, runner_up, margin, tick))
     if not (seen.any() or completed.any()):

@@ -23,7 +23,7 @@ def test_jitter_is_the_change_between_successive_intervals() -> None:
 def test_the_load_of_this_process_grows_with_its_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = {"monotonic": 10.0, "process_time": 1.0}
     for name in clock:
-        monkeypatch.setattr(load.time, name, lambda name=name: clock[name])
+        monkeypatch.setattr(f"{load.__name__}.time.{name}", lambda name=name: clock[name])
     cpu = CpuLoad()
     clock.update(monotonic=12.0, process_time=4.0)
     assert cpu.percent() == pytest.approx(150.0)

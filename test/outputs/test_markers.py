@@ -123,7 +123,7 @@ def test_triangles_cover_the_rectangle_and_have_outward_normals() -> None:
         area = 0.0
         for a, b, c in points.reshape(2, 3, 3):
             normal = np.cross(b - a, c - a) / 2
-            area += np.linalg.norm(normal)
+            area += float(np.linalg.norm(normal))
             assert np.sign(normal[found.axis]) == (1 if found.is_upper else -1)
         assert area == pytest.approx(np.prod((expected_high - expected_low)[np.arange(3) != found.axis]))
 

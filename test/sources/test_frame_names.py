@@ -39,6 +39,6 @@ def test_names_that_are_unix_times(names: list[str]) -> None:
 
 
 def test_unix_times_in_coarser_units() -> None:
-    assert stamps_of_names(["1403636579763"]).tolist() == [1403636579763000000]
-    assert stamps_of_names(["1403636579763555"]).tolist() == [1403636579763555000]
+    assert np.asarray(stamps_of_names(["1403636579763"])).tolist() == [1403636579763000000]
+    assert np.asarray(stamps_of_names(["1403636579763555"])).tolist() == [1403636579763555000]
     assert stamps_of_names(["0000000012", "0000000013"]) is None

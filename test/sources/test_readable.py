@@ -18,6 +18,7 @@ from occdepth_ros.sources import open_source
 from occdepth_ros.sources.bags.reader import BagReader
 from occdepth_ros.sources.bags.source import BagSequence
 from occdepth_ros.sources.readable import first_readable, readable_frames
+from occdepth_ros.sources.sequence import FileSequence
 
 STEP = 100_000_000
 
@@ -78,6 +79,7 @@ def test_damaged_files_of_a_folder_cost_their_frames_only(tmp_path: Path, damage
     file.write_bytes(contents.get(damaged, whole[: len(whole) // 2]))
     assert read(folder) == ([i for i in range(4) if i != index], [index])
     source = open_source(folder)
+    assert isinstance(source, FileSequence)
     source.check_sizes(range(4))
     expected = 1 if index == 0 else 0
     np.testing.assert_array_equal(first_readable(source, range(4)).left, source[expected].left)

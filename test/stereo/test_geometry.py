@@ -48,7 +48,7 @@ def make_pair() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Left and right image of the scene: the surfaces carry a random texture that both cameras see."""
     random = np.random.default_rng(7)
     texture = cv2.GaussianBlur(random.integers(0, 256, (HEIGHT, 2 * WIDTH), dtype=np.uint8), (0, 0), 1.0)
-    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
+    texture = cv2.normalize(texture, texture, 0, 255, cv2.NORM_MINMAX)
     disparity = FOCAL * BASELINE / true_depth()
     # depth depends on the row only, so a row of the right image is the left one's moved by one disparity
     column, row = np.meshgrid(np.arange(WIDTH, dtype=np.float32), np.arange(HEIGHT, dtype=np.float32))
@@ -56,7 +56,7 @@ def make_pair() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         cv2.remap(texture, (column + WIDTH / 2 + shift).astype(np.float32), row, cv2.INTER_LINEAR)
         for shift in (0 * disparity, disparity)
     ]
-    left, right = (cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) for image in pair)
+    left, right = (np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8) for image in pair)
     return left, right
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -205,8 +206,8 @@ def test_a_training_with_an_older_recipe_can_be_resumed(trained: Path, tmp_path:
 def test_the_encoder_can_have_a_smaller_learning_rate() -> None:
     task = recipe().task_options().build()
     own = Optimization(learning_rate=1e-3, encoder_factor=0.1, betas=(0.9, 0.99), weight_decay=0.01)
-    configured = SceneModule(task, own, 10).configure_optimizers()
-    groups = configured["optimizer"].param_groups  # type: ignore[call-overload,index,typeddict-item]
+    configured: Any = SceneModule(task, own, 10).configure_optimizers()
+    groups = configured["optimizer"].param_groups
     encoder = dict(task.network.named_parameters())["net_rgb.encoder.original_model.conv_stem.weight"]
     assert [group["lr"] for group in groups] == pytest.approx([1e-3, 1e-4])
     assert all(group["betas"] == (0.9, 0.99) and group["weight_decay"] == 0.01 for group in groups)

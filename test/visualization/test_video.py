@@ -72,7 +72,7 @@ def test_without_an_encoder_a_gif_is_written_with_a_message(tmp_path: Path, monk
     assert written == tmp_path / "video.gif" and "video.gif" in messages[0]
     assert [file.name for file in tmp_path.iterdir()] == ["video.gif"]
     with Image.open(written) as image:
-        assert image.n_frames == 3 and image.info["duration"] == 100
+        assert getattr(image, "n_frames", 1) == 3 and image.info["duration"] == 100
         image.seek(1)
         np.testing.assert_allclose(np.asarray(image.convert("RGB")).mean(axis=(0, 1)), COLORS[1], atol=25)
 
@@ -126,7 +126,7 @@ def test_an_interrupted_video_leaves_no_file(tmp_path: Path) -> None:
 def test_a_webp_reads_back_in_order_with_its_rate(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.webp", iter(frames()), 12.5)
     with Image.open(path) as animation:
-        assert (animation.n_frames, animation.size) == (3, (96, 64))
+        assert (getattr(animation, "n_frames", 1), animation.size) == (3, (96, 64))
         for index, color in enumerate(COLORS):
             animation.seek(index)
             animation.load()

@@ -130,7 +130,7 @@ def make_checkout(env: Environment, steps: Steps) -> None:
             (thin / "bin" / name).unlink(missing_ok=True)
             (thin / "bin" / name).symlink_to(env.packages / "bin" / name)
     # otherwise the first prediction, the first subscriber and the first test wait for it
-    command = [python, "-m", "occdepth_ros.mapping.warm_up"]
+    command: list[str | Path] = [python, "-m", "occdepth_ros.mapping.warm_up"]
     steps.run("compiling loops over voxels (numba)", command, env.variables(python), cwd=ROOT)
     complete(thin, env.checkout_key)
 

@@ -214,12 +214,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
 
     @torch.inference_mode()
     def _complete(
-        self,
-        tables: CalibrationTables,
-        encoded: EncodedPair,
-        pose: Matrix | None,
-        is_reset: bool,
-        clock: StageClock,
+        self, tables: CalibrationTables, encoded: EncodedPair, pose: Matrix | None, is_reset: bool, clock: StageClock
     ) -> Occupancy:
         """Complete a pair, with the memory of the pairs before."""
         clock.resume()

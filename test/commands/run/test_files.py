@@ -17,7 +17,10 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def put(folder: ResultFolder, name: str, content: bytes) -> None:
-    folder.write(name, lambda path: path.write_bytes(content) and None)
+    def write(path: Path) -> None:
+        path.write_bytes(content)
+
+    folder.write(name, write)
 
 
 def test_npz_bytes_depend_only_on_the_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,8 +47,8 @@ def test_voxels_have_the_most_frequent_id_and_the_smallest_on_ties(
         for *cell, raw in points:
             counts.setdefault(tuple(cell), Counter())[0 if raw == 1 else raw] += 1
     expected = np.zeros(GRID.size, np.uint16)
-    for cell, counter in counts.items():
-        expected[cell] = min(raw for raw, count in counter.items() if count == max(counter.values()))
+    for index, counter in counts.items():
+        expected[index] = min(raw for raw, count in counter.items() if count == max(counter.values()))
     np.testing.assert_array_equal(votes.majority(), expected)
 
 

@@ -76,6 +76,7 @@ def test_earlier_pairs_come_with_their_poses_in_the_scene_s_grid(root: Path) -> 
     pairs = last.history(5)
     assert len(pairs) == 2 and len(last.history(1)) == 1
     np.testing.assert_array_equal(pairs[0].left, first.left)
+    assert first.world_from_grid is not None and turned.world_from_grid is not None
     np.testing.assert_allclose(pairs[0].world_from_grid, first.world_from_grid)
     np.testing.assert_allclose(last.history(1)[0].world_from_grid, pairs[1].world_from_grid)
     # the grid is turned in the same way at every time

@@ -46,7 +46,7 @@ def world_centers() -> np.ndarray:
 
 def inside(box: np.ndarray, margin: float) -> np.ndarray:
     points = world_centers()
-    return ((points > box[:, 0] + margin) & (points < box[:, 1] - margin)).all(-1)
+    return np.asarray(((points > box[:, 0] + margin) & (points < box[:, 1] - margin)).all(-1))
 
 
 def test_poses_of_a_level_frame_ignore_pitch_and_roll(tmp_path: Path) -> None:

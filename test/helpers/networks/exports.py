@@ -67,7 +67,7 @@ def occdepth_export(folder: Path, name: str, height: int, width: int) -> Exporte
     torch.manual_seed(1)
     network = OccDepth(PRESETS[name])
     with torch.no_grad():
-        network.get_submodule("net_3d_decoder.ssc_head.conv_classes").weight.mul_(30)
+        network.get_parameter("net_3d_decoder.ssc_head.conv_classes.weight").mul_(30)
     return _export(folder, name, network, rig_of(height, width))
 
 
@@ -76,7 +76,7 @@ def edge_export(folder: Path, height: int, width: int) -> Exported:
     torch.manual_seed(2)
     network = OccDepthEdge(EDGE_PRESETS["occdepth-edge-sfa"])
     with torch.no_grad():
-        network.head.occupancy.bias.zero_()
+        network.get_parameter("head.occupancy.bias").zero_()
         network.head.classes.weight.mul_(30)
     return _export(folder, "occdepth-edge-sfa", network, rig_of(height, width))
 

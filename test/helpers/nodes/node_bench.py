@@ -87,6 +87,12 @@ class Bench:
         self.stamp_ns = 100_000_000_000
         self.left, self.right = stereo_images()
 
+    @property
+    def pipeline(self) -> Any:
+        """The pipeline of a configured node, untyped: tests read and replace parts that may be None."""
+        assert self.node.pipeline is not None, "the node is not configured"
+        return self.node.pipeline
+
     def close(self) -> None:
         self._executor.shutdown()
         self._thread.join(5.0)
@@ -115,7 +121,7 @@ class Bench:
         for status in message.status:
             self.diagnostics[status.name.split(": ")[-1]] = status
 
-    def listen(self, kind: type, topic: str, *, latched: bool = False) -> list[Any]:
+    def listen(self, kind: type | None, topic: str, *, latched: bool = False) -> list[Any]:
         """Subscribe to an output; the list fills as messages come."""
         received: list[Any] = []
         self.tester.create_subscription(kind, f"/stereo_occ/{topic}", received.append, LATCHED if latched else RESULT)
@@ -159,6 +165,9 @@ class Bench:
     @property
     def processed(self) -> int:
         return self.node.pipeline.processed if self.node.pipeline else 0
+
+    def wait_processed(self, count: int) -> None:
+        self.wait(lambda: self.processed >= count, "the pair was not predicted")
 
     def good_pair(self) -> None:
         """Send good calibrations and a good pair, again if it was lost, until one was predicted and none waits."""

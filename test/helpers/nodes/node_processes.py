@@ -87,7 +87,7 @@ class Listener:
         self.thread = threading.Thread(target=self.executor.spin, daemon=True)
         self.thread.start()
 
-    def subscribe(self, kind: type, topic: str, qos: Any, key: str = "") -> None:
+    def subscribe(self, kind: type | None, topic: str, qos: Any, key: str = "") -> None:
         self.node.create_subscription(kind, topic, self.received[key or topic].append, qos)
 
     def outputs(self, name: str) -> list[Any]:

@@ -18,12 +18,7 @@ from occdepth_ros.models.comparison.surface import MatchedSurface
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 CONFIG = AicNetConfig(grid=GRID, feature=4)
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
+pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +41,7 @@ def test_the_chosen_length_sets_the_reach_along_each_axis(chosen: int, reach: in
     module = AnisotropicModule(4, kernels=(3, 5)).eval()
     with torch.no_grad():
         module.factors.weight.zero_()
-        module.factors.bias.copy_(torch.tensor([1e4, 0.0] if chosen == 0 else [0.0, 1e4]).repeat(3))
+        module.get_parameter("factors.bias").copy_(torch.tensor([1e4, 0.0] if chosen == 0 else [0.0, 1e4]).repeat(3))
     x = torch.rand(1, 4, 9, 9, 9, requires_grad=True)
     felt = torch.zeros(9, 9, 9, dtype=torch.bool)
     for channel in range(4):

@@ -21,12 +21,7 @@ from occdepth_ros.models.comparison.surface import MatchedSurface
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 CONFIG = Js3cNetConfig(grid=GRID, widths=(4, 6, 8), feature=4)
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
+pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,7 @@ from occdepth_ros.stereo.occupancy import StereoOccupancy
 GRID = VoxelGrid((0.0, -3.2, -1.0), (32, 32, 16), 0.2)
 CONFIG = LmscNetConfig(grid=GRID, head=4)
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
+pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
 
 def surfaces(batch: int = 1, seed: int = 0) -> torch.Tensor:

@@ -67,7 +67,7 @@ def weights(name: str, tmp_path: Path) -> Path:
     predictor, config, last, _ = PREDICTORS[name]
     network = predictor.network_class(config)
     with torch.no_grad():
-        network.get_submodule(last).weight.mul_(30)
+        network.get_parameter(f"{last}.weight").mul_(30)
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     return tmp_path / "w.safetensors"
 

@@ -72,7 +72,7 @@ def test_dense_upsampling_is_a_transposed_convolution_whose_blocks_do_not_overla
     dense, transposed = DenseUpsample3d(3, 2), torch.nn.ConvTranspose3d(3, 2, 2, 2)
     with torch.no_grad():
         transposed.weight.copy_(dense.conv.weight.view(2, 8, 3).permute(2, 0, 1).reshape(3, 2, 2, 2, 2))
-        dense.conv.bias.copy_(transposed.bias.repeat_interleave(8))
+        dense.get_parameter("conv.bias").copy_(transposed.get_parameter("bias").repeat_interleave(8))
     x = torch.randn(1, 3, 3, 4, 2)
     assert torch.allclose(dense(x), transposed(x), atol=1e-6)
     assert DenseUpsample3d(3, 2, kernel=3)(x).shape == transposed(x).shape

@@ -144,7 +144,7 @@ def test_voxels_behind_a_wall_have_their_own_threshold() -> None:
     expected = np.where(x > 4.2, 0.2, 0.3)
     sure = (x > 2.0) & (abs(x - 4.0) > 0.3)
     np.testing.assert_allclose(middle.numpy()[sure], expected[sure], rtol=1e-6)
-    assert torch.equal(threshold.flatten() == np.float32(0.6), ~geometry.visible[0])
+    assert torch.equal(threshold.flatten().eq(float(np.float32(0.6))), ~geometry.visible[0])
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
@@ -183,6 +183,7 @@ def test_folding_norms_changes_rounding_only() -> None:
     rng = torch.Generator().manual_seed(0)
     for module in net.modules():
         if isinstance(module, (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)):
+            assert module.running_mean is not None and module.running_var is not None
             for tensor, low in ((module.running_mean, -0.5), (module.running_var, 0.5), (module.weight, 0.5)):
                 tensor.data.copy_(low + torch.rand(tensor.shape, generator=rng))
     with torch.inference_mode():

@@ -62,7 +62,7 @@ def of_class(class_id: int) -> torch.Tensor:
 VOXEL = (40, 16, 12)
 
 
-def test_a_surface_is_recalled_where_the_motion_has_brought_it(tables: BevTables) -> None:
+def test_a_surface_is_remembered_where_the_motion_has_brought_it(tables: BevTables) -> None:
     memory = SceneMemory(GRID)
     memory.move(moved(0))
     memory.add(moved(0), occupied(VOXEL), tables, of_class(BUILDING))
@@ -76,7 +76,7 @@ def test_a_surface_is_recalled_where_the_motion_has_brought_it(tables: BevTables
     assert not content.columns.any(), "a building has no vote in the layout of the ground"
 
 
-def test_ground_is_recalled_as_layout_too(tables: BevTables) -> None:
+def test_ground_is_remembered_as_layout_too(tables: BevTables) -> None:
     memory = SceneMemory(GRID)
     memory.add(moved(0), occupied(VOXEL), tables, of_class(ROAD))
     content = memory.read(moved(4), NOWHERE)
@@ -129,7 +129,7 @@ def test_the_memory_is_bounded_and_unchanged_by_a_stationary_robot(tables: BevTa
 
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(-np.pi, np.pi), st.floats(-9e5, 9e5))
 @settings(max_examples=25)
-def test_recall_follows_any_motion(tables: BevTables, x: float, y: float, yaw: float, far: float) -> None:
+def test_memory_follows_any_motion(tables: BevTables, x: float, y: float, yaw: float, far: float) -> None:
     start = moved(far, -far, 0.3)
     pose = start @ moved(x, y, yaw)
     memory = SceneMemory(GRID)

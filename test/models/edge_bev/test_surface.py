@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from occdepth_ros.models.edge_bev.config import FINE
 from occdepth_ros.models.edge_bev.evidence import CHANNELS
-from occdepth_ros.models.edge_bev.optimized.completion import OptimizedSurfaceBlock
+from occdepth_ros.models.edge_bev.optimized.surface_block import OptimizedSurfaceBlock
 from occdepth_ros.models.edge_bev.surface import SurfaceBlock, SurfaceConv, close_to_surface, neighbours_of
 from occdepth_ros.models.runtime.parallel import Workers
 

@@ -32,6 +32,7 @@ def network() -> Lite0:
     generator = torch.Generator().manual_seed(0)
     made = Lite0().eval()
     for norm in (m for m in made.modules() if isinstance(m, nn.BatchNorm2d)):
+        assert norm.running_mean is not None and norm.running_var is not None
         for tensor, low in ((norm.running_var, 0.5), (norm.weight.data, 0.5), (norm.bias.data, -0.2)):
             tensor.copy_(low + torch.rand(tensor.shape, generator=generator))
         norm.running_mean.copy_(0.1 * torch.randn(norm.running_mean.shape, generator=generator))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -31,13 +32,13 @@ def test_sizes_are_the_published_ones() -> None:
 def test_inverted_blocks_add_their_input_on_images_alone() -> None:
     flat, deep = InvertedBlock(2, 8, 8), InvertedBlock(3, 8, 8)
     for block in (flat, deep):
-        torch.nn.init.zeros_(block.conv[-1].weight)  # learned increments are zero
+        torch.nn.init.zeros_(block.get_parameter(f"conv.{len(block.conv) - 1}.weight"))  # learned increments are zero
     assert torch.equal(flat(x := torch.rand(2, 8, 4, 6)), x)
     assert not deep(torch.rand(2, 8, 4, 4, 6)).any()
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_hourglasses_keep_the_shape(dims: int) -> None:
+def test_hourglasses_keep_the_shape(dims: Literal[2, 3]) -> None:
     x = torch.rand(1, 4, *(8,) * dims)
     assert Hourglass(dims, 4).eval()(x).shape == x.shape
 
@@ -62,7 +63,8 @@ def test_disparity_is_an_expectation_within_the_range(kind: type[MobileStereoNet
 
 def test_every_parameter_gets_a_gradient() -> None:
     network = MobileStereoNet3d(max_disparity=64)
-    sum(d.mean() for d in network.disparities(*torch.rand(2, 2, 3, 32, 64))).backward()
+    means = [d.mean() for d in network.disparities(*torch.rand(2, 2, 3, 32, 64))]
+    torch.stack(means).sum().backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 

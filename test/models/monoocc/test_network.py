@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -18,12 +19,7 @@ from occdepth_ros.models.monoocc.network import MonoOcc
 from occdepth_ros.models.monoocc.reference import reference_logits
 from occdepth_ros.models.monoocc.upsampled_head import UpsampledHead
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
+pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
 
 def test_merged_points_equal_two_passes_over_equal_copies() -> None:
@@ -101,7 +97,8 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 
 def test_invisible_queries_get_the_output_bias_and_many_images_their_mean() -> None:
-    attention = layers.CrossTransformer(replace(TINY, cameras=2), 1).encoder.layers[0].attentions[0].eval()
+    transformer = layers.CrossTransformer(replace(TINY, cameras=2), 1)
+    attention: Any = transformer.get_submodule("encoder.layers.0.attentions.0").eval()
     queries, values = torch.randn(3, 16), torch.randn(4, 6, 16)
     table = attention.deformable_attention.table(values)
     point = torch.tensor([[0.5, 0.5]])

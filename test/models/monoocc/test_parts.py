@@ -18,12 +18,7 @@ from occdepth_ros.models.monoocc.sampling import padded_map, sample_and_sum
 from occdepth_ros.models.monoocc.semantic_decoder import ZeroStuffing
 from occdepth_ros.models.monoocc.upsampled_head import UpsampledHead, coarse_range, interpolation
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
+pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
 
 def test_weighted_samples_are_those_of_grid_sample_with_their_gradients() -> None:
@@ -54,8 +49,8 @@ def test_maps_beyond_the_exact_range_are_refused() -> None:
 def test_the_head_equals_upsampling_norm_and_linear_layer() -> None:
     head = UpsampledHead(6, 5)
     with torch.no_grad():
-        head.mlp_head[0].weight.normal_()
-        head.mlp_head[0].bias.normal_()
+        head.get_parameter("mlp_head.0.weight").normal_()
+        head.get_parameter("mlp_head.0.bias").normal_()
     volume = torch.randn(3, 4, 5, 6, requires_grad=True)
     fine = F.interpolate(volume.movedim(-1, 0)[None], scale_factor=2, mode="trilinear", align_corners=True)[0]
     reference = head.mlp_head(fine.movedim(0, -1)).movedim(-1, 0)
@@ -108,7 +103,7 @@ def test_zero_stuffing_leaves_the_bias_between_the_pixels() -> None:
     x = torch.randn(1, 2, 3, 4)
     out = block.conv1(x)
     assert out.shape == (1, 2, 6, 8)
-    weight, bias = block.conv1.weight.view(2, 1, 1), block.conv1.bias.view(2, 1, 1)
+    weight, bias = (block.get_parameter(f"conv1.{name}").view(2, 1, 1) for name in ("weight", "bias"))
     assert torch.allclose(out[0, :, ::2, ::2], x[0] * weight + bias)
     assert torch.allclose(out[0, :, 1::2], bias.expand(2, 3, 8))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -189,8 +190,9 @@ def test_dilation_reaches_the_given_number_of_steps(volume: np.ndarray, steps: i
 
 @pytest.mark.parametrize(("name", "value"), [("history", -1), ("min_points", 0), ("dilation", -1)])
 def test_invalid_options_are_refused(name: str, value: int) -> None:
+    options: dict[str, Any] = {name: value}
     with pytest.raises(ModelError, match=name):
-        StereoProposals(Wall(4.0), **{name: value})
+        StereoProposals(Wall(4.0), **options)
 
 
 def test_proposals_of_a_real_frame_lie_where_it_is_occupied(kitti_mini: Path) -> None:

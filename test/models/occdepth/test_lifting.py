@@ -64,7 +64,8 @@ def test_sfa_equals_its_definition(n_views: int, pattern: int, channels: int, se
     features[:, :, 0, 0] = 0  # a pixel without any feature: the cosine must not divide by zero
     pixels = rng.integers(0, 12, (n_views, 20, pattern))
     visible = rng.random((n_views, 20, pattern)) < 0.6
-    out = lift_views(*(torch.from_numpy(a) for a in (features, pixels, visible)))
+    views_of = [torch.from_numpy(a) for a in (features, pixels, visible)]
+    out = lift_views(views_of[0], views_of[1], views_of[2])
     assert np.allclose(out.numpy(), numpy_sfa(features, pixels, visible), atol=1e-12)
 
 
@@ -159,6 +160,7 @@ def test_one_view_is_not_normalised_by_its_own_bounds() -> None:
     config = tiny(views=1)
     geometry = SceneGeometry.of_views(config, views(config), config.grid)
     assert geometry.oad_inside is None
+    assert geometry.oad_grid is not None
     weight = sample_weight(torch.ones(1, 1, 104, 8, 12), geometry.oad_grid, None)
     assert float(((weight > 0.01) & (weight < 0.99)).float().mean()) > 0
 

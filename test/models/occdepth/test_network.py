@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -216,7 +217,7 @@ def test_finest_scale_leaves_blocks_out() -> None:
         {"backbone": "b5", "n_classes": 5},
     ],
 )
-def test_options_that_no_preset_uses_work(options: dict[str, object]) -> None:
+def test_options_that_no_preset_uses_work(options: dict[str, Any]) -> None:
     config = tiny(**options)
     network = OccDepth(config).eval()
     geometry = SceneGeometry.of_views(config, views(config), config.grid)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import torch.nn.functional as F
 from helpers.networks.occdepth import tiny, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from occdepth_ros.checkpoints.golden.occdepth import golden_images, golden_network
@@ -33,8 +35,9 @@ from occdepth_ros.models.runtime import memory
 from occdepth_ros.models.runtime.memory import keep_freed_memory, memory_by_default
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+Network = TypeVar("Network", bound=nn.Module)
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "none": lambda x: x,
     "relu": torch.relu,
     "silu": F.silu,
@@ -43,10 +46,11 @@ ACTIVATIONS = {
 }
 
 
-def with_statistics(network: nn.Module) -> nn.Module:
+def with_statistics(network: Network) -> Network:
     """Set norms with an effect, unlike those of a fresh network."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+            assert module.running_mean is not None and module.running_var is not None
             nn.init.normal_(module.running_mean, 0, 0.1)
             nn.init.uniform_(module.running_var, 0.6, 1.4)
             nn.init.normal_(module.bias, 0, 0.1)
@@ -68,7 +72,11 @@ def with_statistics(network: nn.Module) -> nn.Module:
     ],
 )
 def test_one_pass_equals_its_steps(
-    conv: nn.Module, size: tuple[int, ...], activation: str, operators: str, monkeypatch: pytest.MonkeyPatch
+    conv: nn.Conv2d | nn.Conv3d | nn.ConvTranspose3d,
+    size: tuple[int, ...],
+    activation: str,
+    operators: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if operators == "step by step":
         monkeypatch.setattr(fused_conv, "_HAS_FUSED", False)
@@ -165,7 +173,7 @@ def test_every_preset_equals_the_reference_network(name: str) -> None:
         {"occluded": True, "n_relations": 2},
     ],
 )
-def test_options_that_no_preset_uses_equal_the_reference_network(options: dict[str, object]) -> None:
+def test_options_that_no_preset_uses_equal_the_reference_network(options: dict[str, Any]) -> None:
     equal, difference = agreement(tiny(backbone="lite0", decoder_width=0.25, **options), "float32")
     assert equal >= 0.999
     assert difference < 1e-3

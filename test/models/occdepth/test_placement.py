@@ -243,7 +243,8 @@ def test_a_grid_far_from_its_frame_keeps_its_precision(away: tuple[float, float,
     there = np.eye(4)
     there[:3, 3] = [-x for x in away]
     moved_rig = replace(rig, reference_from_grid=rig.reference_from_grid @ there)
-    moved = replace(grid, origin=tuple(o + a for o, a in zip(grid.origin, away, strict=True)))
+    x, y, z = (o + a for o, a in zip(grid.origin, away, strict=True))
+    moved = replace(grid, origin=(x, y, z))
     config = replace(KITTI, grid=grid)
     here, far = SceneGeometry.of_rig(config, rig, grid), SceneGeometry.of_rig(config, moved_rig, moved)
     assert (here.pixels[1] == far.pixels[1]).float().mean() > 0.999

@@ -53,7 +53,8 @@ def rig_of(height: int = 64, width: int = 192, shift: float = 0.0) -> StereoRig:
 
 def pair(height: int = 64, width: int = 192, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    return tuple(rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(2))
+    left, right = rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+    return left, right
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def weights(tiny: OccDepthConfig, tmp_path_factory: pytest.TempPathFactory) -> P
     torch.manual_seed(1)
     network = OccDepth(tiny)
     with torch.no_grad():
-        network.get_submodule("net_3d_decoder.ssc_head.conv_classes").weight.mul_(30)
+        network.get_parameter("net_3d_decoder.ssc_head.conv_classes.weight").mul_(30)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_file(network.state_dict(), path)
     return path

@@ -45,11 +45,11 @@ def test_the_grid_of_nuscenes_is_halved_three_times() -> None:
 
 def test_ties_are_free() -> None:
     network = QueryProposalNetwork(TINY).eval()
-    head = network.get_submodule("seg_head_1_2.conv_classes")
+    weight, bias = (network.get_parameter(f"seg_head_1_2.conv_classes.{name}") for name in ("weight", "bias"))
     for value in (-1.0, 0.0):  # the rectifier cuts both to zero
-        torch.nn.init.zeros_(head.weight), torch.nn.init.constant_(head.bias, value)
+        torch.nn.init.zeros_(weight), torch.nn.init.constant_(bias, value)
         assert not network.proposals(torch.ones(1, 16, 24, 8)).any()
-    head.bias.data[1] = 0.5
+    bias.data[1] = 0.5
     assert network.proposals(torch.ones(1, 16, 24, 8)).all()
 
 

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, Pr
         # the second subscriber is the listener
         # the recording that `occdepth convert` makes of the sequence, whose predictions offline are compared
         assert convert(["convert", str(sequence), str(folder / "bag")]) == 0
-        given = {"source": folder / "bag", "rate": 0.25, "wait_for_subscribers": 2}
+        given: dict[str, Any] = {"source": folder / "bag", "rate": 0.25, "wait_for_subscribers": 2}
         replay = Process("occdepth_ros.nodes.replay.node", folder / "replay.log", **given)
         listener.wait(lambda: _answered(listener), "the newest pair was not answered", 120, node, replay)
         listener.wait(lambda: listener.received["/diagnostics"], "no diagnostics", 60, node)
@@ -170,7 +171,7 @@ def test_the_octomap_library_finds_the_seen_cells(
     predictions: dict[int, OccupancyPrediction],
     tmp_path: Path,
     topic: str,
-    kind: str,
+    kind: Literal["OcTree", "ColorOcTree"],
     suffix: str,
 ) -> None:
     pyoctomap = pytest.importorskip("pyoctomap", reason="pyoctomap is not installed: run make env")
@@ -288,10 +289,10 @@ def test_times_and_diagnostics(run: tuple[Listener, Process, Path]) -> None:
     listener.wait(complete, "the diagnostics do not count the pairs", 60, node)
     status = {s.name.removeprefix("/stereo_occ: "): s for s in tell[-1].status}
     assert set(status) == {"input", "synchronisation", "calibration", "extrinsics", "model", "outputs"}
-    values = {name: {v.key: v.value for v in s.values} for name, s in status.items()}
-    assert values["model"]["model"] == "stereo-geometry" and int(values["synchronisation"]["pairs"]) <= FRAMES
-    assert float(values["calibration"]["baseline m"]) == pytest.approx(sequences.BASELINE)
-    assert values["extrinsics"]["source"] == "static tf"
+    entries = {name: {v.key: v.value for v in s.values} for name, s in status.items()}
+    assert entries["model"]["model"] == "stereo-geometry" and int(entries["synchronisation"]["pairs"]) <= FRAMES
+    assert float(entries["calibration"]["baseline m"]) == pytest.approx(sequences.BASELINE)
+    assert entries["extrinsics"]["source"] == "static tf"
 
 
 def test_poses_reach_tf(run: tuple[Listener, Process, Path]) -> None:

@@ -102,7 +102,7 @@ def test_a_bad_image_is_named_and_the_next_good_one_works(
 
 
 def test_swapped_images_are_named_and_the_right_order_works(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.node.pipeline.host._engine._swap_guard, "_countdown", 0)
+    monkeypatch.setattr(bench.pipeline.host._engine._swap_guard, "_countdown", 0)
     before = bench.processed
     for _ in range(2):
         bench.send_pair(image_message(bench.right, 0), image_message(bench.left, 0))
@@ -118,20 +118,20 @@ def test_common_encodings_are_accepted(bench: Bench, encoding: str) -> None:
     before = bench.processed
     pair = [image_message(np.repeat(p[..., :1], channels, -1), 0, encoding) for p in (bench.left, bench.right)]
     bench.send_pair(*pair)
-    bench.wait(lambda: bench.processed > before, f"{encoding} was not predicted")
+    bench.wait_processed(before + 1)
 
 
 def test_another_frame_than_the_calibration_is_a_warning(bench: Bench) -> None:
     before = bench.processed
     bench.send_pair(left=image_message(bench.left, 0, frame="elsewhere"))
-    bench.wait(lambda: bench.processed > before, "the pair was not predicted")
+    bench.wait_processed(before + 1)
     bench.expect_fault("frame_id", "'elsewhere'")
 
 
 def test_a_left_projection_that_counts_from_another_camera_gives_the_same(bench: Bench) -> None:
     """KITTI's camera 2 has a nonzero Tx; only the difference is the baseline."""
     received = bench.listen(SemanticGrid, "grid")
-    output = next(o for o in bench.node.pipeline.outputs.outputs if o.spec.name == "grid")
+    output = next(o for o in bench.pipeline.outputs.outputs if o.spec.name == "grid")
     bench.wait(output.publisher.get_subscription_count, "not connected")
     bench.good_pair()
     bench.wait(lambda: received, "no grid")
@@ -142,7 +142,7 @@ def test_a_left_projection_that_counts_from_another_camera_gives_the_same(bench:
     time.sleep(0.05)
     stamp = bench.send_pair()
     bench.wait(lambda: stamp_of(received[-1]) == stamp, "the shifted pair was not predicted")
-    assert bench.node.pipeline.calibration.current.baseline == pytest.approx(0.5)
+    assert bench.pipeline.calibration.current.baseline == pytest.approx(0.5)
     assert received[-1].labels == received[0].labels
 
 
@@ -163,9 +163,9 @@ def test_a_pair_that_overtakes_its_calibration_waits_for_it(made: list[Bench]) -
     stamp = bench.send_pair()
     bench.expect_fault("camera_info", "left/camera_info")
     bench.send_infos()
-    bench.wait(lambda: bench.processed == 1, "the pair was forgotten")
-    assert bench.node.pipeline.outputs.latest.prediction.stamp_ns == stamp
-    assert bench.node.pipeline.failed == 0 and not bench.fault_names(without_clock=True)
+    bench.wait_processed(1)
+    assert bench.pipeline.outputs.latest.prediction.stamp_ns == stamp
+    assert bench.pipeline.failed == 0 and not bench.fault_names(without_clock=True)
 
 
 def test_raw_images_are_rectified(made: list[Bench]) -> None:
@@ -178,10 +178,13 @@ def test_raw_images_are_rectified(made: list[Bench]) -> None:
     bench.send_infos(**infos)
     time.sleep(0.05)
     seen: list[Any] = []
-    begin = bench.node.pipeline.host.begin
-    bench.node.pipeline.host.begin = lambda rig, left, right, stamp, **options: (  # type: ignore[method-assign]
-        seen.append((left, right)) or begin(rig, left, right, stamp, **options)
-    )
+    begin = bench.pipeline.host.begin
+
+    def recorded(rig: Any, left: Any, right: Any, stamp: int, **options: Any) -> Any:
+        seen.append((left, right))
+        return begin(rig, left, right, stamp, **options)
+
+    bench.pipeline.host.begin = recorded
     bench.send_pair()
-    bench.wait(lambda: bench.processed == 1, "not predicted")
+    bench.wait_processed(1)
     np.testing.assert_array_equal(seen[0][0][:, 4 : WIDTH - 8], bench.left[:, 8 : WIDTH - 4])

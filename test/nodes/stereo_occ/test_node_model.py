@@ -44,7 +44,7 @@ def test_a_grid_that_the_network_cannot_predict_falls_back_by_name(made: list[Be
     bench.expect_fault("model", "0.2 m voxels")
     assert "The node continues with stereo-geometry instead of occdepth-edge" in bench.diagnostics["model"].message
     bench.good_pair()
-    assert bench.node.pipeline.host.name == "stereo-geometry"
+    assert bench.pipeline.host.name == "stereo-geometry"
 
 
 def test_the_network_with_random_weights_predicts_in_the_node(made: list[Bench]) -> None:
@@ -95,20 +95,20 @@ def test_full_gpu_memory_falls_back_and_recovers(made: list[Bench], monkeypatch:
     monkeypatch.setattr(GreedyEngine, "full", True)
     made.append(bench := Bench(model="occdepth-b3", fallback_retry=1.0))
     bench.wait_active()
-    assert bench.node.pipeline.host.name == "occdepth-b3"
+    assert bench.pipeline.host.name == "occdepth-b3"
     bench.good_pair()
     bench.expect_fault("gpu_memory", "does not fit")
-    assert bench.node.pipeline.host.name == "stereo-geometry"
+    assert bench.pipeline.host.name == "stereo-geometry"
     monkeypatch.setattr(GreedyEngine, "full", False)
     time.sleep(1.1)
     bench.good_pair()
-    assert bench.node.pipeline.host.name == "occdepth-b3" and "gpu_memory" not in bench.fault_names()
+    assert bench.pipeline.host.name == "occdepth-b3" and "gpu_memory" not in bench.fault_names()
 
 
 def test_a_model_failure_on_one_pair_is_reported_and_the_node_continues(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor = bench.node.pipeline.host._engine.predictor
+    predictor = bench.pipeline.host._engine.predictor
     monkeypatch.setattr(predictor, "infer", lambda left, right: 1 / 0)
     bench.send_pair()
     bench.expect_fault("inference", "ZeroDivisionError")

@@ -45,7 +45,7 @@ def test_every_output_comes_with_the_stamp_and_frame_of_its_pair(bench: Bench) -
     received = {name: bench.listen(kind, name, latched=latched) for name, (kind, latched) in kinds.items()}
     times = {stage: bench.listen(Float64, f"debug/processing_time/{stage}_ms") for stage in STAGES}
     bench.wait(lambda: received["octomap_binary"], "the latched map did not reach a late listener")
-    outputs = {o.spec.name: o.publisher for o in bench.node.pipeline.outputs.outputs}
+    outputs = {o.spec.name: o.publisher for o in bench.pipeline.outputs.outputs}
     bench.wait(lambda: all(outputs[name].get_subscription_count() for name in kinds), "not all connected")
     stamp = bench.send_pair()
 
@@ -82,12 +82,12 @@ def test_topics_without_subscribers_are_not_encoded(made: list[Bench], monkeypat
     made.append(bench := Bench())
     bench.wait_active()
     bench.good_pair()
-    assert all(o.count == 0 for o in bench.node.pipeline.outputs.outputs)
+    assert all(o.count == 0 for o in bench.pipeline.outputs.outputs)
 
 
 def test_a_switch_and_a_rate_hold_an_output_back(bench: Bench) -> None:
     received = bench.listen(PointCloud2, "points")
-    output = next(o for o in bench.node.pipeline.outputs.outputs if o.spec.name == "points")
+    output = next(o for o in bench.pipeline.outputs.outputs if o.spec.name == "points")
     bench.wait(output.publisher.get_subscription_count, "not connected")
     assert bench.node.set_parameters([Parameter("publish_points", value=False)])[0].successful
     bench.good_pair()
@@ -113,7 +113,7 @@ def test_quality_of_service_can_be_overridden(made: list[Bench]) -> None:
 
 def test_an_old_pair_is_never_predicted_after_a_newer_one(bench: Bench) -> None:
     received = bench.listen(SemanticGrid, "grid")
-    output = next(o for o in bench.node.pipeline.outputs.outputs if o.spec.name == "grid")
+    output = next(o for o in bench.pipeline.outputs.outputs if o.spec.name == "grid")
     bench.wait(output.publisher.get_subscription_count, "not connected")
     for _ in range(20):
         bench.send_pair()
@@ -129,7 +129,7 @@ def test_an_output_that_breaks_does_not_take_the_others_down(
     made.append(bench := Bench())
     bench.wait_active()
     broken, received = bench.listen(PointCloud2, "points"), bench.listen(Image, "depth")
-    outputs = {o.spec.name: o for o in bench.node.pipeline.outputs.outputs}
+    outputs = {o.spec.name: o for o in bench.pipeline.outputs.outputs}
     bench.wait(lambda: all(outputs[n].publisher.get_subscription_count() for n in ("points", "depth")), "unheard")
     monkeypatch.setattr(outputs["points"], "encode", lambda *inputs: 1 / 0)
     bench.good_pair()

@@ -61,7 +61,7 @@ def test_a_pair_without_stereo_information_is_named_and_does_not_refresh_the_out
 def test_a_frozen_camera_is_named_and_does_not_refresh_the_output(bench: Bench) -> None:
     before = bench.processed
     bench.send_pair(image_message(bench.left, 0), image_message(bench.right, 0))
-    bench.wait(lambda: bench.processed > before, "the first pair was not predicted")
+    bench.wait_processed(before + 1)
     before = bench.processed
     bench.send_pair(image_message(bench.left, 0), image_message(bench.right, 0))
     bench.expect_fault("images_unchanged", "both images are the same as in the pair before")
@@ -73,7 +73,7 @@ def test_periodic_texture_is_named_and_predicted(bench: Bench, monkeypatch: pyte
     before = bench.processed
     bench.send_pair()
     bench.expect_fault("periodic_texture", "40% of the left image repeats itself")
-    bench.wait(lambda: bench.processed > before, "the pair was not predicted")
+    bench.wait_processed(before + 1)
     monkeypatch.undo()
     bench.good_pair()
     assert "periodic_texture" not in bench.fault_names()
@@ -85,8 +85,8 @@ def test_a_partly_covered_lens_is_reported_and_frees_no_space(bench: Bench) -> N
     before = bench.processed
     bench.send_pair(image_message(covered, 0))
     bench.expect_fault("partly_covered", "left image")
-    bench.wait(lambda: bench.processed > before, "the other half was not used")
-    prediction = bench.node.pipeline.outputs.latest.prediction
+    bench.wait_processed(before + 1)
+    prediction = bench.pipeline.outputs.latest.prediction
     y = prediction.grid.axis_centers(1)
     assert prediction.free[:, y > 0.4].any()
     assert not prediction.free[:, y < -0.4].any(), "the covered half is to the right"
@@ -106,7 +106,7 @@ def test_unequal_exposure_is_named_and_predicted(bench: Bench) -> None:
     darker = (0.58 * bench.right).astype(np.uint8)
     bench.send_pair(None, image_message(darker, 0))
     bench.expect_fault("exposure_differs", "mean grey level")
-    bench.wait(lambda: bench.processed > before, "the pair was not predicted")
+    bench.wait_processed(before + 1)
 
 
 @pytest.mark.parametrize(
@@ -153,4 +153,4 @@ def test_images_that_are_lost_in_transport_are_named(bench: Bench, monkeypatch: 
     bench.wait(named, "the lost images were not named")
     bench.expect_fault("images_lost", "have no partner")
     monkeypatch.undo()
-    bench.node._watch._faults.clear("images_lost")
+    bench.node.faults.clear("images_lost")

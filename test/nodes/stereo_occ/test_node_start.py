@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.ros
     ],
 )
 def test_a_bad_parameter_ends_the_start_with_one_clear_line(
-    parameters: dict[str, str], expected_text: str, tmp_path: Path
+    parameters: dict[str, Any], expected_text: str, tmp_path: Path
 ) -> None:
     process = Process("occdepth_ros.nodes.stereo_occ.node", tmp_path / "node.log", **parameters)
     assert process.process.wait(120.0) == 2

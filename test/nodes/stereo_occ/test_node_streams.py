@@ -80,7 +80,7 @@ def test_a_simulated_clock_that_jumps_back_is_survived(made: list[Bench]) -> Non
     bench.expect_fault("clock_jump", "back by 60.000 s")
     bench.stamp_ns = 40 * 10**9
     bench.good_pair()
-    assert stamp_of(bench.node.pipeline.outputs.latest.prediction) < 50 * 10**9
+    assert stamp_of(bench.pipeline.outputs.latest.prediction) < 50 * 10**9
 
 
 def test_no_image_topics_are_reported(made: list[Bench]) -> None:

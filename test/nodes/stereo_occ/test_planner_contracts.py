@@ -108,7 +108,7 @@ def in_base(cloud: Any) -> npt.NDArray[np.float64]:
     """Points in base_link, which TF gives the consumer."""
     assert cloud.header.frame_id == "camera_left_optical"
     inverse = np.linalg.inv(OPTICAL_FROM_GRID)
-    return points_of(cloud) @ inverse[:3, :3].T + inverse[:3, 3]
+    return np.asarray(points_of(cloud) @ inverse[:3, :3].T + inverse[:3, 3], np.float64)
 
 
 def is_near(points: npt.NDArray[np.float64], x: float, y: float) -> npt.NDArray[np.bool_]:

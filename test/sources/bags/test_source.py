@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers.sequences import BASELINE, FOCAL, WIDTH, lidar_poses, make_image, projection
+from helpers.sequences import BASELINE, FOCAL, WIDTH, lidar_poses, make_image, pose_of, projection
 
 from occdepth_ros.errors import CalibrationError, ImageError, OccDepthError, SourceError
 from occdepth_ros.sources import open_source
@@ -40,7 +40,7 @@ def test_every_container(tmp_path: Path, kind: str) -> None:
         assert frame.stamp_ns == START + i * 100_000_000
         np.testing.assert_array_equal(frame.left, make_image(i))
         np.testing.assert_array_equal(frame.right, make_image(100 + i))
-        np.testing.assert_allclose(frame.world_from_grid, lidar_poses(3)[i] @ velo, atol=1e-9)
+        np.testing.assert_allclose(pose_of(frame), lidar_poses(3)[i] @ velo, atol=1e-9)
     assert source.ground_truth(0) is None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from helpers.sequences import BASELINE, HEIGHT, WIDTH, lidar_poses, make_image, projection, row, save
+from helpers.sequences import BASELINE, HEIGHT, WIDTH, lidar_poses, make_image, pose_of, projection, row, save
 
 from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
 from occdepth_ros.sources import open_source
@@ -120,7 +120,7 @@ def test_times_in_seconds_nanoseconds_or_file_names(folder: Path) -> None:
 
 def test_poses_need_one_line_per_frame(folder: Path) -> None:
     (folder / "poses.txt").write_text("".join(row(pose[:3]) + "\n" for pose in lidar_poses(3)))
-    np.testing.assert_allclose(open_source(folder)[2].world_from_grid, lidar_poses(3)[2], atol=1e-12)
+    np.testing.assert_allclose(pose_of(open_source(folder)[2]), lidar_poses(3)[2], atol=1e-12)
     (folder / "poses.txt").write_text(row(np.eye(4)[:3]) + "\n")
     expect(folder, r"poses\.txt", "1 lines for 3 frames", error=SourceError)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers.sequences import BASELINE, FOCAL, LIDAR_TO_CAMERA, kitti_odometry, lidar_poses, make_image, save
+from helpers.sequences import BASELINE, FOCAL, LIDAR_TO_CAMERA, kitti_odometry, lidar_poses, make_image, pose_of, save
 
 from occdepth_ros.errors import CalibrationError, ImageError, OccDepthError, SourceError
 from occdepth_ros.sources import open_source
@@ -44,7 +44,7 @@ def test_frames_calibration_times_and_poses(sequence: Path) -> None:
         np.testing.assert_array_equal(frame.left, make_image(i))
         np.testing.assert_array_equal(frame.right, make_image(100 + i))
         assert frame.world_from_grid is not None
-        np.testing.assert_allclose(frame.world_from_grid, lidar_poses(3)[i], atol=1e-9)
+        np.testing.assert_allclose(pose_of(frame), lidar_poses(3)[i], atol=1e-9)
     assert source.ground_truth(0) is None
     with pytest.raises(IndexError):
         source[3]
@@ -75,7 +75,7 @@ def test_other_image_formats_are_read_and_cut_ones_refused(tmp_path: Path, suffi
 def test_grey_images_with_12_bits_in_16_are_scaled(tmp_path: Path) -> None:
     sequence = kitti_odometry(tmp_path / "07", suffix=".pgm", grey=True)
     for path in sequence.glob("image_?/*.pgm"):
-        save(path, cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.uint16) << 4)
+        save(path, np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), np.uint16) << 4)
     frame = open_source(sequence)[1]
     assert frame.grey
     np.testing.assert_array_equal(frame.left, make_image(1, grey=True)[..., None].repeat(3, axis=2))
@@ -93,7 +93,7 @@ def test_poses_next_to_the_folder_sequences_are_found(sequence: Path) -> None:
     poses = sequence.parent.parent / "poses" / "00.txt"
     poses.parent.mkdir()
     (sequence / "poses.txt").rename(poses)
-    np.testing.assert_allclose(open_source(sequence)[2].world_from_grid, lidar_poses(3)[2], atol=1e-9)
+    np.testing.assert_allclose(pose_of(open_source(sequence)[2]), lidar_poses(3)[2], atol=1e-9)
 
 
 def test_a_part_of_a_sequence_has_the_times_and_poses_of_its_frame_numbers(sequence: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_part_of_a_sequence_has_the_times_and_poses_of_its_frame_numbers(seque
         (sequence / side / "000000.png").unlink()
     source = open_source(sequence)
     assert [source[i].stamp_ns for i in range(2)] == [100_000_000, 200_000_000]
-    np.testing.assert_allclose(source[0].world_from_grid, lidar_poses(3)[1], atol=1e-9)
+    np.testing.assert_allclose(pose_of(source[0]), lidar_poses(3)[1], atol=1e-9)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.sequences import BASELINE, LIDAR_TO_CAMERA, kitti_raw, lidar_poses, make_image, save
+from helpers.sequences import BASELINE, LIDAR_TO_CAMERA, kitti_raw, lidar_poses, make_image, pose_of, save
 
 from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
 from occdepth_ros.sources import open_source
@@ -36,7 +36,7 @@ def test_frames_calibration_times_and_poses(drive: Path) -> None:
         assert frame.stamp_ns == 1317042278_050000001 + i * 100_000_000
         np.testing.assert_array_equal(frame.left, make_image(i))
         np.testing.assert_array_equal(frame.right, make_image(100 + i))
-        np.testing.assert_allclose(frame.world_from_grid, lidar_poses(3)[i], atol=1e-4)
+        np.testing.assert_allclose(pose_of(frame), lidar_poses(3)[i], atol=1e-4)
     assert source.ground_truth(0) is None
 
 
@@ -53,7 +53,7 @@ def test_the_lidar_pose_is_rectified_and_offset_from_the_imu(drive: Path) -> Non
     imu_from_lidar[:3, 3] = [0.8, -0.3, 0.8]
     imu = lidar_poses(3)
     expected = np.linalg.inv(imu[0] @ imu_from_lidar) @ imu[2] @ imu_from_lidar
-    np.testing.assert_allclose(source[2].world_from_grid, expected, atol=1e-4)
+    np.testing.assert_allclose(pose_of(source[2]), expected, atol=1e-4)
 
 
 def test_mercator_poses_are_in_metres_and_yaw_is_counter_clockwise() -> None:

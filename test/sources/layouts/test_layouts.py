@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from helpers.sequences import BASELINE, FOCAL, HEIGHT, WIDTH, lidar_poses, make_image, projection, row, save
+from helpers.sequences import BASELINE, FOCAL, HEIGHT, WIDTH, lidar_poses, make_image, pose_of, projection, row, save
 from PIL import Image
 
 from occdepth_ros.errors import OccDepthError, SourceError
@@ -91,7 +91,7 @@ def test_kitti_360(kitti_360: Path) -> None:
     assert source.period_s() == pytest.approx(1.0)
     for i in range(3):
         np.testing.assert_array_equal(source[i].right, make_image(100 + i))
-        np.testing.assert_allclose(source[i].world_from_grid, lidar_poses(3)[i], atol=1e-9)
+        np.testing.assert_allclose(pose_of(source[i]), lidar_poses(3)[i], atol=1e-9)
 
 
 def test_kitti_360_without_a_pose_for_each_frame(kitti_360: Path) -> None:
@@ -231,9 +231,9 @@ def opencv_files(path: Path, *names: str) -> None:
             storage.write("image_height", HEIGHT)
         storage.release()
     # OpenCV 5 writes the directive of YAML 1.2, earlier releases their own
-    file = path / "intrinsics.yml"
-    file.write_text(file.read_text().replace("%YAML 1.2", "%YAML:1.0"))
-    assert file.read_text().startswith("%YAML:1.0")
+    written = path / "intrinsics.yml"
+    written.write_text(written.read_text().replace("%YAML 1.2", "%YAML:1.0"))
+    assert written.read_text().startswith("%YAML:1.0")
 
 
 def orb_slam(path: Path) -> None:

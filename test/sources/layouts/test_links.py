@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.sequences import kitti_odometry, kitti_raw, lidar_poses
+from helpers.sequences import kitti_odometry, kitti_raw, lidar_poses, pose_of
 
 from occdepth_ros.errors import CalibrationError
 from occdepth_ros.sources import open_source
@@ -23,7 +23,7 @@ def test_poses_next_to_a_link_are_found_by_the_name_of_the_link(tmp_path: Path) 
     (target / "poses.txt").rename(data / "poses" / "00.txt")
     link = data / "sequences" / "00"
     link.symlink_to(os.path.relpath(target, link.parent))
-    np.testing.assert_allclose(open_source(link)[2].world_from_grid, lidar_poses(3)[2], atol=1e-9)
+    np.testing.assert_allclose(pose_of(open_source(link)[2]), lidar_poses(3)[2], atol=1e-9)
 
 
 def test_poses_next_to_the_target_of_a_link_are_found(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_poses_next_to_the_target_of_a_link_are_found(tmp_path: Path) -> None:
     (target / "poses.txt").rename(tmp_path / "dataset" / "poses" / "00.txt")
     link = tmp_path / "latest"
     link.symlink_to(target)
-    np.testing.assert_allclose(open_source(link)[2].world_from_grid, lidar_poses(3)[2], atol=1e-9)
+    np.testing.assert_allclose(pose_of(open_source(link)[2]), lidar_poses(3)[2], atol=1e-9)
 
 
 @pytest.mark.parametrize("calibrated", ["link", "target"])
@@ -45,7 +45,7 @@ def test_a_raw_drive_behind_a_link_is_calibrated(tmp_path: Path, calibrated: str
     if calibrated == "link":
         for file in target.parent.glob("calib_*.txt"):
             file.rename(link.parent / file.name)
-    np.testing.assert_allclose(open_source(link)[2].world_from_grid, lidar_poses(3)[2], atol=1e-4)
+    np.testing.assert_allclose(pose_of(open_source(link)[2]), lidar_poses(3)[2], atol=1e-4)
 
 
 def test_the_place_of_the_link_precedes_that_of_its_target(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from helpers.sequences import kitti_odometry
+from helpers.sequences import kitti_odometry, pose_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rosbags.interfaces import QosDurability
+from rosbags.interfaces import ConnectionExtRosbag2, QosDurability
 from rosbags.rosbag2 import Reader
 from scipy.spatial.transform import Rotation
 
@@ -148,7 +148,7 @@ def test_the_sample_goes_to_a_recording_and_back(tmp_path: Path) -> None:
         np.testing.assert_array_equal(back[index].left, frame.left)
         np.testing.assert_array_equal(back[index].right, frame.right)
         assert back[index].stamp_ns == frame.stamp_ns
-        np.testing.assert_allclose(back[index].world_from_grid, frame.world_from_grid, atol=1e-6)
+        np.testing.assert_allclose(pose_of(back[index]), pose_of(frame), atol=1e-6)
 
 
 def test_moving_cameras_keep_their_pose_of_each_pair(tmp_path: Path) -> None:
@@ -185,7 +185,9 @@ def test_a_recording_has_the_topics_of_the_replay_and_latches_static_transforms(
         order = [connection.topic for connection, _, _ in reader.messages()]
     sides = [f"/{side}/{name}" for name in ("camera_info", "image_rect") for side in ("left", "right")]
     assert set(topics) == {"/tf", "/tf_static", *sides}
-    profile = topics["/tf_static"].ext.offered_qos_profiles[0]
+    extension = topics["/tf_static"].ext
+    assert isinstance(extension, ConnectionExtRosbag2)
+    profile = extension.offered_qos_profiles[0]
     assert profile.durability is QosDurability.TRANSIENT_LOCAL
     assert order == ["/tf_static", "/tf", *sides, "/tf", *sides]
     about = yaml.safe_load((tmp_path / "bag" / "metadata.yaml").read_text())["rosbag2_bagfile_information"]

@@ -77,7 +77,7 @@ def test_points_and_maps_are_inverse(
     model: tuple[str, tuple[float, ...]], angle: float, column: float, row: float
 ) -> None:
     distortion = Distortion.named(*model, "x")
-    rotation = cv2.Rodrigues(np.array([0.0, angle, angle]))[0]
+    rotation = np.asarray(cv2.Rodrigues(np.array([0.0, angle, angle]))[0], np.float64)
     rectified = distortion.rectified_points(np.array([[column, row]]), K, rotation, K)[0]
     columns, rows = distortion.rectification_maps(K, rotation, K, (320, 200))
     u, v = np.rint(rectified).astype(int)

@@ -105,7 +105,7 @@ def test_regions_and_binned_images_are_rectified_like_their_part_of_the_whole(x:
     full = Rectifier(whole, whole.for_image(WIDTH, HEIGHT))(np.asarray(raw, np.uint8))
     expected = full[y : y + 160, x : x + 240] if x else full
     if binning > 1:
-        expected = cv2.resize(expected, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        expected = np.asarray(cv2.resize(expected, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
     assert np.abs(found[10:-10, 10:-10].astype(int) - expected[10:-10, 10:-10]).mean() < 2.5
 
 

@@ -50,7 +50,7 @@ def predict(depth: npt.NDArray[np.float64]) -> OccupancyPrediction:
     """stereo-geometry on a random texture with the given depth of each row."""
     random = np.random.default_rng(7)
     texture = cv2.GaussianBlur(random.integers(0, 256, (HEIGHT, 2 * WIDTH), dtype=np.uint8), (0, 0), 1.2)
-    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
+    texture = cv2.normalize(texture, texture, 0, 255, cv2.NORM_MINMAX)
     column, row = np.meshgrid(np.arange(WIDTH, dtype=np.float32), np.arange(HEIGHT, dtype=np.float32))
     shift = (FOCAL * BASELINE / depth)[:, None].astype(np.float32)
     pair = [cv2.remap(texture, column + WIDTH / 2 + s, row, cv2.INTER_LINEAR) for s in (0 * shift, shift)]

@@ -24,7 +24,7 @@ GRID = VoxelGrid((0.0, -3.2, -1.6), (40, 32, 16), 0.2, "base_link")
 K = np.array([[FOCAL, 0, (WIDTH - 1) / 2], [0, FOCAL, (HEIGHT - 1) / 2], [0, 0, 1]])
 RIG = StereoRig(
     PinholeCamera(K @ np.eye(3, 4), WIDTH, HEIGHT),
-    PinholeCamera(K @ np.hstack([np.eye(3), [[-BASELINE], [0], [0]]]), WIDTH, HEIGHT),
+    PinholeCamera(K @ np.hstack([np.eye(3), np.array([[-BASELINE], [0], [0]])]), WIDTH, HEIGHT),
     np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]]),
 )
 GUARD = FreeSpaceGuard(RIG, GRID)

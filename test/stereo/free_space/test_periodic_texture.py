@@ -38,7 +38,8 @@ def make_rig() -> StereoRig:
 
 def texture(seed: int = 0) -> npt.NDArray[np.float64]:
     noise = np.random.default_rng(seed).normal(0, 1, (HEIGHT, WIDTH + 64))
-    return np.asarray(cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 1.5), None, 60, 200, cv2.NORM_MINMAX))
+    smooth = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    return np.asarray(cv2.normalize(smooth, smooth, 60, 200, cv2.NORM_MINMAX), np.float64)
 
 
 def pair_of(left: npt.NDArray[np.float64], right: npt.NDArray[np.float64], noise: float = 1.0) -> tuple[Image, Image]:

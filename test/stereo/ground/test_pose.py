@@ -78,7 +78,7 @@ def test_the_measured_pose_replaces_height_pitch_and_roll_only() -> None:
     stated = rig(2.0, 1.6, yaw=30.0)
     corrected = with_measured_pose(stated, BASE, measured(stated, 15.0), is_base=True)
     pose = CameraPose.of(corrected.left_from_grid)
-    assert (pose.pitch, pose.height) == (pytest.approx(-15, abs=0.7), pytest.approx(1.2, abs=0.08))
+    assert pose.pitch == pytest.approx(-15, abs=0.7) and pose.height == pytest.approx(1.2, abs=0.08)
     assert pose.roll == pytest.approx(0, abs=0.7)
     grid_from_left = np.linalg.inv(corrected.left_from_grid)
     np.testing.assert_allclose(grid_from_left[:2, 3], [0.4, 0.1], atol=1e-9)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.stereo.pair_checks.input_checks import InputChecks, UnusablePairError
 from occdepth_ros.stereo.pair_checks.quality import assess
+from occdepth_ros.stereo.pair_checks.reduced import ReducedPair
 
 Image = npt.NDArray[np.uint8]
 
@@ -229,8 +230,8 @@ def test_exchanged_colours_of_one_camera_are_a_warning() -> None:
 def test_real_pairs_pass(kitti_mini: Path) -> None:
     for number in ("00", "05", "07"):
         folder = kitti_mini / "dataset" / "sequences" / number
-        left, right = (cv2.imread(str(next((folder / side).glob("000005.*")))) for side in ("image_2", "image_3"))
-        assert left is not None and right is not None
-        quality = assess(left, right)
+        files = (next((folder / side).glob("000005.*")) for side in ("image_2", "image_3"))
+        left, right = (np.asarray(cv2.imread(str(file)), np.uint8) for file in files)
+        quality = assess(ReducedPair.of(left, right, 0.0))
         assert quality.matched > 0.4 and quality.parallax_px > 0.5 and min(quality.structured) > 0.3
         assert max(quality.covered) < 0.1 and quality.at_infinity < 0.3

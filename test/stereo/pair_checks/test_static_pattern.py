@@ -34,7 +34,8 @@ def dirt() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     for _ in range(14):
         cv2.circle(opacity, (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT))), int(rng.integers(14, 24)), 1, -1)
     texture = cv2.resize(rng.random((HEIGHT // 8, WIDTH // 8)).astype(np.float32) * 160, (WIDTH, HEIGHT))
-    return cv2.GaussianBlur(opacity, (0, 0), 3)[..., None], texture[..., None]
+    smooth = cv2.GaussianBlur(opacity, (0, 0), 3)
+    return np.asarray(smooth, np.float32)[..., None], np.asarray(texture, np.float32)[..., None]
 
 
 def dirty(image: Image, shift: int = 0, seed: int | None = None) -> Image:

@@ -134,7 +134,9 @@ def test_matching_uses_images_without_jitter() -> None:
 
 def test_ground_truth_of_large_images_is_resized_to_the_network() -> None:
     small = scene()
-    doubled = {name: np.repeat(np.repeat(getattr(small, name), 2, 0), 2, 1) for name in ("left", "right", "depth")}
+    doubled: dict[str, Any] = {
+        name: np.repeat(np.repeat(getattr(small, name), 2, 0), 2, 1) for name in ("left", "right", "depth")
+    }
     semantics = np.repeat(np.repeat(np.asarray(small.semantics), 2, 0), 2, 1)
     large = replace(small, rig=small.rig.scaled(2 * WIDTH, 2 * HEIGHT), semantics=semantics, **doubled)
     prepared = task().prepare(large, None)

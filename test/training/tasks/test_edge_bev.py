@@ -134,9 +134,10 @@ def test_scenes_are_trained_with_a_memory_of_the_pairs_before_them(tmp_path: Pat
 
     world = np.eye(4)
     world[0, 3] = 3.0
+    assert task._earlier is not None
     with torch.no_grad():  # building everywhere
         task._earlier._network.classes.weight.zero_()
-        task._earlier._network.classes.bias.copy_(torch.eye(20)[13])
+        task._earlier._network.get_parameter("classes.bias").copy_(torch.eye(20)[13])
     posed = replace(example(), rig=rig_of(64, 128), history=history, world_from_grid=world)
     remembered = task.prepare(posed, None)["inputs"].scene.memory
     assert len(remembered.rows) > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def test_lidar_points_are_kept_at_the_network_s_scale() -> None:
     for row, column, far, kind in ((1, 1, 9.0, 3), (1, 3, 8.0, 4), (0, 2, 7.0, 5), (41, 51, 30.0, 6)):
         depth[row, column], classes[row, column] = far, kind
     classes[11, 21] = 7
-    images = {name: np.zeros((*large, 3), np.uint8) for name in ("left", "right")}
+    images: dict[str, Any] = {name: np.zeros((*large, 3), np.uint8) for name in ("left", "right")}
     example = replace(small, rig=small.rig.scaled(2 * WIDTH, 2 * HEIGHT), depth=depth, semantics=classes, **images)
     fit = ImageFit.between(large, (HEIGHT, WIDTH))
     found, kinds = resized_ground_truth(example, fit, (HEIGHT, WIDTH))

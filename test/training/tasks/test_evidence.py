@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,7 +151,8 @@ def test_recipes_select_the_family(family: str) -> None:
 
 @pytest.mark.parametrize("options", [AicNetOptions, Js3cNetOptions, LmscNetOptions])
 def test_heads_are_initialized_with_the_class_frequencies(options: type[EvidenceOptions]) -> None:
-    task = replace(options(), frequencies=True).build()
+    configured: Any = replace(options(), frequencies=True)
+    task = configured.build()
     share = SEMANTIC_KITTI_VOXELS[0] / sum(SEMANTIC_KITTI_VOXELS)
     for head in task.heads():
         assert head.bias is not None

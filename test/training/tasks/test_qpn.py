@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 STILL = Augmentation(mirror=0.0, brightness=0.0, contrast=0.0, saturation=0.0)
 
 
-def options(**changes: object) -> QpnOptions:
+def options(**changes: Any) -> QpnOptions:
     return replace(QpnOptions(QpnConfig(grid=GRID), STILL), **changes)
 
 

@@ -51,7 +51,7 @@ def mapper() -> Iterator[Bench]:
 
 
 def fused(bench: Bench) -> int:
-    return bench.node.pipeline.world.fused
+    return int(bench.pipeline.world.fused)
 
 
 def feed(bench: Bench) -> None:
@@ -89,12 +89,13 @@ def test_every_map_topic_is_published_in_the_fixed_frame(mapper: Bench) -> None:
     feed(mapper)
 
     # updates hold what changed; the other topics show the map itself
-    def change() -> None:
+    def complete() -> bool:
         call(mapper, BoundingBoxQuery, "clear_bbox", everything())
         time.sleep(0.3)  # the worker publishes the cleared map
         feed(mapper)
+        return all(received.values())
 
-    mapper.wait(lambda: change() or all(received.values()), "a topic of the map is missing")
+    mapper.wait(complete, "a topic of the map is missing")
     for name, messages in received.items():
         assert header_of(messages[-1]).frame_id == "map", name
     assert {type(messages[0]) for messages in received.values()} >= {Octomap, OccupancyGrid, PointCloud2}
@@ -105,7 +106,7 @@ def test_every_map_topic_is_published_in_the_fixed_frame(mapper: Bench) -> None:
 
 
 def test_the_map_has_no_rims_of_single_predictions(mapper: Bench) -> None:
-    pipeline = mapper.node.pipeline
+    pipeline = mapper.pipeline
     world, grid = pipeline.world, pipeline.host.grid
     call(mapper, Empty, "reset")
     full = np.ones(grid.size, np.uint8)
@@ -125,11 +126,11 @@ def test_the_services_of_octomap_server_answer(mapper: Bench) -> None:
         octomap = call(mapper, GetOctomap, name).map
         assert octomap.id == kind and octomap.header.frame_id == "map" and len(octomap.data) > 10
     call(mapper, BoundingBoxQuery, "clear_bbox", everything())
-    assert not mapper.node.pipeline.world.world.snapshot().occupied.any()
+    assert not mapper.pipeline.world.world.snapshot().occupied.any()
     feed(mapper)
-    assert mapper.node.pipeline.world.world.snapshot().occupied.any()
+    assert mapper.pipeline.world.world.snapshot().occupied.any()
     call(mapper, Empty, "reset")
-    assert mapper.node.pipeline.world.world.snapshot() is None
+    assert mapper.pipeline.world.world.snapshot() is None
     feed(mapper)
 
 
@@ -154,7 +155,7 @@ def test_maps_are_saved_and_loaded(mapper: Bench, tmp_path: Path, suffix: str) -
     call(mapper, Empty, "reset")
     answer = call(mapper, MapFile, "load_map", MapFile.Request(path=str(path)))
     assert answer.success, answer.message
-    assert mapper.node.pipeline.world.world.whole().occupied.any()
+    assert mapper.pipeline.world.world.whole().occupied.any()
     answer = call(mapper, MapFile, "load_map", MapFile.Request(path=str(tmp_path / "absent.npz")))
     assert not answer.success and "absent.npz" in answer.message
     feed(mapper)
@@ -176,9 +177,7 @@ def test_predictions_are_not_fused_before_the_first_subscriber(made: list[Bench]
     bench.good_pair()
     assert fused(bench) == 0 and "map_pose" not in bench.fault_names()
     bench.listen(PointCloud2, "map/points")
-    bench.wait(
-        lambda: bench.node.pipeline.world.outputs.has_subscribers(bench.node.pipeline.settings), "no subscription"
-    )
+    bench.wait(lambda: bench.pipeline.world.outputs.has_subscribers(bench.pipeline.settings), "no subscription")
     bench.good_pair()
     bench.expect_fault("map_pose")
 

@@ -31,7 +31,7 @@ def fault(name: str, *, is_error: bool = True) -> Fault:
 
 def test_a_fault_is_logged_when_it_appears_periodically_and_when_it_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(fault_log.time, "monotonic", lambda: now)
+    monkeypatch.setattr(f"{fault_log.__name__}.time.monotonic", lambda: now)
     out = Lines()
     log = FaultLog(out)  # type: ignore[arg-type]
     assert log.update([fault("image_size"), fault("frame_id", is_error=False)])

@@ -20,8 +20,8 @@ class SimulatedTime:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(timing.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(timing.time, "process_time", lambda: self.now / 2)
+        monkeypatch.setattr(f"{timing.__name__}.time.monotonic", lambda: self.now)
+        monkeypatch.setattr(f"{timing.__name__}.time.process_time", lambda: self.now / 2)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_statistics_forget_events_beyond_the_horizon(clock: SimulatedTime) -> No
         clock.now = at
         statistics.add(value)
     assert statistics.percentiles(0, 100) == [1.0, 5.0]
-    assert statistics.span() == (3, pytest.approx(0.4))
+    assert statistics.span() == pytest.approx((3, 0.4))
     assert statistics.rate() == pytest.approx(2 / 0.4)
     mean, top = statistics.jitter()
     assert mean == top == pytest.approx(200.0)

@@ -29,7 +29,7 @@ class Streams:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(f"{module.__name__}.time.monotonic", lambda: self.now)
         self.board = FaultBoard()
         self.pairs: list[Any] = []
         self.sync = PairSynchronizer(self.pairs.append, lambda step: None)
