@@ -127,7 +127,7 @@ class Distortion:
 
     @property
     def _vector(self) -> Matrix:
-        return np.array(self.coefficients if self.coefficients else (0.0,) * 4, np.float64)
+        return np.array(self.coefficients or (0.0,) * 4, np.float64)
 
 
 def _wrong_count(model: str, count: int, expected: str, where: str) -> CalibrationError:

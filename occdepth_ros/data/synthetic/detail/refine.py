@@ -59,7 +59,7 @@ def _sign(block: Block) -> Block:
 
 
 def _arms(part: Ball) -> list[Part]:
-    if part.label not in (LABEL["person"],) or part.radii != (0.15, 0.2, 0.36):
+    if part.label != LABEL["person"] or part.radii != (0.15, 0.2, 0.36):
         return []
     arms = [ball("person", (0.02, y, -0.03), (0.065, 0.055, 0.33), part.color) for y in (-0.235, 0.235)]
     hands = [ball("person", (0.04, y, -0.37), (0.05, 0.04, 0.07), SKIN) for y in (-0.24, 0.24)]

@@ -110,9 +110,7 @@ def shade(
     solid = np.where(grounded | sky, NOTHING, hits.solid)
     at = np.nonzero(solid != NOTHING)
     rows, columns = at
-    color[at], normal[:, rows, columns] = _solids(
-        scene, hits, solid[at], p[:, rows, columns], hits.face[at], footprint[at]
-    )
+    color[at], normal[:, rows, columns] = _solids(scene, solid[at], p[:, rows, columns], hits.face[at], footprint[at])
     toward = shadow_map.sun.astype(np.float32)
     lit = np.maximum(np.tensordot(toward, normal, 1), 0) * shadow_map.sunlit(shadows.w, p + np.float32(0.15) * normal)
     up = (0.55 + 0.45 * normal[2])[..., None]
@@ -212,7 +210,7 @@ def normals_of(world: World, solid: npt.NDArray[np.int32], face: npt.NDArray[np.
 
 
 def _solids(
-    scene: Scene, hits: Hits, solid: npt.NDArray[np.int32], p: Array, face: npt.NDArray[np.uint8], footprint: Array
+    scene: Scene, solid: npt.NDArray[np.int32], p: Array, face: npt.NDArray[np.uint8], footprint: Array
 ) -> tuple[Array, Array]:
     world = scene.world
     color, paint = world.colors()[solid], world.paints()[solid]
