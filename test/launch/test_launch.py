@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -267,3 +268,19 @@ def test_without_rviz_the_node_starts_all_the_same(installed: bool, monkeypatch:
         assert other.node_package == "rviz2"
     else:
         assert isinstance(other, LogInfo)
+
+
+def test_the_parameter_file_of_nav2_is_removed_at_shutdown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = _description("nav2.launch.py")
+    from launch import LaunchContext
+    from launch.events import Shutdown
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    context = LaunchContext()
+    given = {"nav2_params_file": str(ROOT / "config" / "nav2_params.yaml"), "use_sim_time": "true", "ground_z": "-1.73"}
+    context.launch_configurations.update(given)
+    *_, removal = module.make_nodes(context)
+    (file,) = tmp_path.iterdir()
+    assert yaml.safe_load(file.read_text())["local_costmap"]
+    removal.event_handler.handle(Shutdown(reason="test"), context)
+    assert not file.exists()
