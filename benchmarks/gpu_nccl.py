@@ -28,7 +28,7 @@ def main() -> int:
         right = torch.equal(numbers, expected)
     finally:
         dist.destroy_process_group()
-    version = ".".join(map(str, torch.cuda.nccl.version()))  # type: ignore[no-untyped-call]
+    version = ".".join(map(str, torch.cuda.nccl.version()))
     print(f"NCCL {version} on {torch.cuda.get_device_name()}: {'sums are right' if right else 'SUMS ARE WRONG'}")
     return 0 if right else 1
 

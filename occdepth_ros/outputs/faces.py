@@ -87,7 +87,7 @@ def exposed_rectangles(
 def _directions(surface: Surface) -> Iterator[Rectangles]:
     shape, voxels, keys = surface.occupied.shape, surface.voxels, surface.keys
     flat = surface.occupied.reshape(-1)
-    index = unravel(voxels, shape)  # type: ignore[arg-type]
+    index = unravel(voxels, shape)
     strides = (shape[1] * shape[2], shape[2], 1)
     for axis in range(3):
         for is_upper, step, last in ((True, strides[axis], shape[axis] - 1), (False, -strides[axis], 0)):

@@ -99,7 +99,7 @@ class PreparedScenes(Dataset[Prepared]):
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def __getitem__(self, place: Place) -> Prepared:  # type: ignore[override]
+    def __getitem__(self, place: Place) -> Prepared:
         epoch, index = place
         rng = None if self.seed is None else np.random.default_rng([self.seed, 1 + epoch, index])
         example = self.scenes[index]

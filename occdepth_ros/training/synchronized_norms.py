@@ -12,7 +12,7 @@ def synchronized(network: nn.Module) -> nn.Module:
 
     PyTorch's conversion keeps the parameters and children of a norm, but not the call of its activation.
     """
-    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     for norm in converted.modules():
         if isinstance(norm, nn.SyncBatchNorm) and isinstance(getattr(norm, "act", None), nn.Module):
             norm.register_forward_hook(_activate)

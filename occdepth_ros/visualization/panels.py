@@ -69,7 +69,7 @@ def colored_depth(depth: npt.NDArray[np.float32]) -> ImageArray:
 def _depth_colors(position: npt.NDArray[np.floating]) -> ImageArray:
     # without the darkest tenth of the colour map, in which far depths are indistinguishable
     level = np.rint(255 - 225 * position).astype(np.uint8)
-    colored: ImageArray = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1].copy()  # type: ignore[assignment]
+    colored: ImageArray = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1].copy()
     return colored
 
 

@@ -124,7 +124,7 @@ def test_invalid_earlier_images_are_named(
     write_scene(scenes[0], path)
     with np.load(path, allow_pickle=False) as stored:
         arrays = {key: stored[key] for key in stored.files}
-    np.savez(path, **(arrays | change))  # type: ignore[arg-type]
+    np.savez(path, **(arrays | change))
     with pytest.raises(SourceError, match=words):
         read_scene(path)
 

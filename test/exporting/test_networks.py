@@ -86,11 +86,11 @@ def test_an_engine_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
         (FakeTensorRt(parses=False), "node 7 is unknown"),
         (FakeTensorRt(plan=None), "cannot build an engine"),
     ):
-        monkeypatch.setitem(sys.modules, "tensorrt", fake)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "tensorrt", fake)
         with pytest.raises(ModelError, match=message):
             tensorrt.build(source, target)
         assert list(tmp_path.iterdir()) == []
-    monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRt())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRt())
     assert tensorrt.build(source, target).read_bytes() == b"plan"
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):

@@ -213,7 +213,7 @@ def test_the_encoder_can_have_a_smaller_learning_rate() -> None:
     assert all(group["betas"] == (0.9, 0.99) and group["weight_decay"] == 0.01 for group in groups)
     assert any(p is encoder for p in groups[1]["params"]) and not any(p is encoder for p in groups[0]["params"])
     assert sum(len(g["params"]) for g in groups) == sum(p.requires_grad for p in task.network.parameters())
-    task.network.net_rgb.encoder.requires_grad_(False)  # type: ignore[union-attr,operator]
+    task.network.net_rgb.encoder.requires_grad_(False)  # type: ignore[union-attr]
     with pytest.raises(RecipeError, match="no 2-D encoder is trained"):
         SceneModule(task, own, 10).configure_optimizers()
 

@@ -40,7 +40,7 @@ class EdgeUNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[1, C, X, Y, Z]` to the same size."""
         rows = [self.blocks[0](x)]
-        for down, blocks in zip(self.down, self.blocks[1:], strict=True):  # type: ignore[arg-type]
+        for down, blocks in zip(self.down, self.blocks[1:], strict=True):
             rows.append(blocks(down(rows[-1])))
         x = rows.pop()
         for level in reversed(range(len(rows))):

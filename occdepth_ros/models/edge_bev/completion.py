@@ -33,7 +33,7 @@ class BevUNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[B, channels, X, Y]` to `[B, stages[0], X, Y]`; X and Y are multiples of the coarsest stage's stride."""
         maps = [self.blocks[0](self.enter(x))]
-        for down, blocks in zip(self.down, self.blocks[1:], strict=True):  # type: ignore[arg-type]
+        for down, blocks in zip(self.down, self.blocks[1:], strict=True):
             maps.append(blocks(down(maps[-1])))
         x = maps.pop()
         for level in reversed(range(len(maps))):

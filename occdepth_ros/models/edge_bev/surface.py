@@ -62,7 +62,7 @@ class _GatherConv(torch.autograd.Function):
         return rows @ weight.T
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         rows, weight, neighbours = ctx.saved_tensors
         out, wide = weight.shape
         # this row is the neighbour at the opposite offset

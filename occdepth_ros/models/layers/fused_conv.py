@@ -171,7 +171,7 @@ def folded(conv: nn.Module, norm: nn.Module | None) -> tuple[torch.Tensor, torch
 def _has_fused() -> bool:
     operators: Any = torch.ops.mkldnn
     required = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
-    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    available: bool = torch.backends.mkldnn.is_available()
     return available and all(hasattr(operators, name) for name in required)
 
 

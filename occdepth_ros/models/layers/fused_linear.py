@@ -47,7 +47,7 @@ class FusedLinear(nn.Module):
 
 def _has_fused() -> bool:
     operators: Any = torch.ops.mkldnn
-    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    available: bool = torch.backends.mkldnn.is_available()
     return available and all(hasattr(operators, name) for name in ("_linear_pointwise", "_reorder_linear_weight"))
 
 

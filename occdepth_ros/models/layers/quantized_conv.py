@@ -71,7 +71,7 @@ class QuantizedConv(nn.Module):
         self.register_buffer("bias", None if bias is None else bias.float(), persistent=False)
         self.register_buffer("scales", scales, persistent=False)
         self.register_buffer("zeros", torch.zeros(len(scales), dtype=torch.int32), persistent=False)
-        self.shape = list(conv.stride), [int(p) for p in conv.padding], list(conv.dilation), conv.groups  # type: ignore[arg-type]
+        self.shape = list(conv.stride), [int(p) for p in conv.padding], list(conv.dilation), conv.groups
         self.relu = "relu" if relu else "none"
         self.step = None if largest is None else largest / LEVELS
         self.dtype = torch.uint8 if largest is not None else dtype

@@ -244,7 +244,7 @@ def joined(part: Callable[[int], torch.Tensor], count: int, like: torch.Tensor) 
     if torch.is_grad_enabled():
         if count == 1:
             return part(0)
-        return torch.cat([checkpoint(part, index, use_reentrant=False) for index in range(count)])  # type: ignore[misc]
+        return torch.cat([checkpoint(part, index, use_reentrant=False) for index in range(count)])
     out = torch.empty(like.shape, device=like.device)
     done = 0
     for index in range(count):

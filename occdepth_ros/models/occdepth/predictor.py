@@ -102,7 +102,7 @@ class OccDepthPredictor(NetworkPredictor[OccDepthTables]):
         network, lifting = self.network, tables.lifting
         if self._compiled:
             # from here on the outputs of the graphs of the last pair may be overwritten
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+            torch.compiler.cudagraph_mark_step_begin()
         uploaded = torch.from_numpy(np.stack(images[: self.config.views])).to(self.device)
         prepared = network.prepared(tables.fit.apply(uploaded))
         clock.lap("preprocess")

@@ -27,7 +27,7 @@ class StageClock:
 
     def _mark(self) -> None:
         if self._cuda:
-            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            event = torch.cuda.Event(enable_timing=True)
             event.record()
             self._marks.append(event)
         else:

@@ -75,7 +75,7 @@ class VolumeCache:
         if not path.exists():
             return TeacherFeatures(path)
         try:
-            with safe_open(str(path), framework="pt") as file:  # type: ignore[no-untyped-call]
+            with safe_open(str(path), framework="pt") as file:
                 teacher = (file.metadata() or {}).get("teacher")
                 voxels, features = file.get_tensor("voxels"), file.get_tensor("features")
         except Exception as error:  # a damaged file can raise any exception

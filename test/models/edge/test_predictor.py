@@ -154,7 +154,7 @@ def test_bfloat16_agrees_with_float32(sample: tuple[StereoRig, ImageArray, Image
     shipped_weights("occdepth-edge-sfa")
     labels = []
     for precision in ("float32", "bfloat16"):
-        predictor = EdgePredictor(name="occdepth-edge-sfa", device="cpu", precision=precision)  # type: ignore[arg-type]
+        predictor = EdgePredictor(name="occdepth-edge-sfa", device="cpu", precision=precision)
         predictor.calibrate(sample[0], NEAR)
         labels.append(predictor.infer(*sample[1:]).labels)
     assert (labels[0] == labels[1]).mean() >= 0.99

@@ -33,7 +33,7 @@ def test_a_fault_is_logged_when_it_appears_periodically_and_when_it_is_cleared(m
     now = 1000.0
     monkeypatch.setattr(f"{fault_log.__name__}.time.monotonic", lambda: now)
     out = Lines()
-    log = FaultLog(out)  # type: ignore[arg-type]
+    log = FaultLog(out)
     assert log.update([fault("image_size"), fault("frame_id", is_error=False)])
     assert not log.update([fault("image_size"), fault("frame_id", is_error=False)])
     assert out.lines == [("error", "image_size: text of image_size"), ("warning", "frame_id: text of frame_id")]
