@@ -15,7 +15,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ImageError, InputWarning, SourceError
 from occdepth_ros.sources.base import SceneGroundTruth, SourceDescription, StereoFrame
-from occdepth_ros.sources.frame_names import frame_order
+from occdepth_ros.sources.frame_names import assumed_stamps, frame_order
 from occdepth_ros.sources.images import (
     SUFFIXES,
     ImageArray,
@@ -206,3 +206,14 @@ def rows_of_frames(rows: npt.NDArray[Value], names: Sequence[str], path: Path) -
             remedy="Use the file that belongs to these images.",
         )
     return rows[numbers]
+
+
+def stamps_of_frames(
+    read: Callable[[Path], npt.NDArray[np.int64]], names: Sequence[str], path: Path
+) -> npt.NDArray[np.int64]:
+    """Return the times of the frames, `[N]` nanoseconds, as `read` returns the lines of a file; assumed without a file.
+
+    Raises:
+        SourceError: the file is malformed, or a frame has no line.
+    """
+    return rows_of_frames(read(path), names, path) if path.is_file() else assumed_stamps(names)

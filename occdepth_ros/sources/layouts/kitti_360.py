@@ -16,11 +16,10 @@ import numpy.typing as npt
 from occdepth_ros.camera import Matrix
 from occdepth_ros.errors import InputWarning, SourceError
 from occdepth_ros.sources.base import SourceDescription
-from occdepth_ros.sources.frame_names import assumed_stamps
 from occdepth_ros.sources.layouts.kitti_rig import RectifiedCameras
 from occdepth_ros.sources.layouts.links import relative_file
 from occdepth_ros.sources.readable import first_readable_pair
-from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
+from occdepth_ros.sources.sequence import FileSequence, pair_images, stamps_of_frames
 from occdepth_ros.sources.tables import read_date_times, read_rows
 
 
@@ -51,7 +50,7 @@ def open_kitti_360(path: Path) -> FileSequence:
         rig=rig,
         grid_frame="velodyne",
         images=images,
-        stamps_ns=_stamps(path, images.frames),
+        stamps_ns=stamps_of_frames(read_date_times, images.frames, path / "image_00/timestamps.txt"),
         poses=poses,
         description=SourceDescription(
             images=f"{images.left[0].parent} and {images.right[0].parent}",
@@ -77,13 +76,6 @@ def _lidar_from_camera(path: Path) -> Matrix:
     """Return the pose of camera 0 in the LiDAR's frame, `[4, 4]`."""
     file = _calibration(path, "calib_cam_to_velo.txt")
     return np.vstack([read_rows(file, 12)[0].reshape(3, 4), [0, 0, 0, 1]])
-
-
-def _stamps(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
-    file = path / "image_00/timestamps.txt"
-    if not file.is_file():
-        return assumed_stamps(names)
-    return rows_of_frames(read_date_times(file), names, file)
 
 
 def _poses(

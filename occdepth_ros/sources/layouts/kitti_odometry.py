@@ -17,11 +17,10 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError, SourceError
-from occdepth_ros.sources.frame_names import assumed_stamps
 from occdepth_ros.sources.ground_truth import read_ground_truth
 from occdepth_ros.sources.layouts.links import relative_file
 from occdepth_ros.sources.readable import first_readable_pair
-from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames
+from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames, stamps_of_frames
 from occdepth_ros.sources.tables import read_calibration, read_poses, read_times
 
 CAMERAS = (("image_2", "image_3", "P2", "P3"), ("image_0", "image_1", "P0", "P1"))
@@ -66,7 +65,7 @@ def open_kitti_odometry(path: Path) -> FileSequence:
         rig=rig,
         grid_frame="velodyne",
         images=images,
-        stamps_ns=_stamps(path, images.frames),
+        stamps_ns=stamps_of_frames(read_times, images.frames, path / "times.txt"),
         poses=_poses(path, images.frames, rig),
         find_ground_truth=lambda frame: read_ground_truth(path / "voxels", frame),
     )
@@ -105,13 +104,6 @@ def check_size_fits(rig: StereoRig, image: Path, calibration: Path) -> None:
             where=str(calibration),
             remedy="Use the original images, or scale P0 to P3 with them.",
         )
-
-
-def _stamps(path: Path, names: list[str]) -> npt.NDArray[np.int64]:
-    file = path / "times.txt"
-    if not file.is_file():
-        return assumed_stamps(names)
-    return rows_of_frames(read_times(file), names, file)
 
 
 def poses_file(path: Path) -> Path | None:
