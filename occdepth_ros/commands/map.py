@@ -36,6 +36,7 @@ from occdepth_ros.outputs.selection import BORDER_VOXELS, Selection, selected_la
 from occdepth_ros.sources.base import StereoFrame, StereoSource
 from occdepth_ros.sources.readable import DAMAGED, first_readable, readable_frames
 from occdepth_ros.stereo.pair_checks.input_checks import InputChecks, UnusablePairError, periodic_warnings
+from occdepth_ros.stereo.pair_checks.row_watch import RowWatch
 from occdepth_ros.visualization.map_view import draw_drive
 
 SUMMARY = "fuse the predictions of a drive into one map, and score it"
@@ -52,7 +53,7 @@ class MapReport:
         fusion_ms: time of each fusion, milliseconds.
         track: positions of the grid's frame in the map, metres.
         faults: frames that were left out, by the fault of their images.
-        periodic: frames with periodic texture in a large share of the image.
+        doubts: text of the first warning about the images, and frames, by its name.
     """
 
     single: GroundTruthScores = field(default_factory=GroundTruthScores)
@@ -61,14 +62,16 @@ class MapReport:
     fusion_ms: list[float] = field(default_factory=list)
     track: list[tuple[float, float, float]] = field(default_factory=list)
     faults: dict[str, list[str]] = field(default_factory=dict)
-    periodic: list[str] = field(default_factory=list)
+    doubts: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
 
     def left_out(self) -> list[str]:
         """Return one line for each fault of the images: name and frames."""
         lines = [f"{name}: not fused: {', '.join(frames)}" for name, frames in self.faults.items()]
-        if self.periodic:
-            lines.append(f"periodic_texture: nothing free behind it: {', '.join(self.periodic)}")
-        return lines
+        return lines + [f"{name}: fused: {', '.join(frames)}: {text}" for name, (text, frames) in self.doubts.items()]
+
+    def note_doubt(self, name: str, text: str, frame: str) -> None:
+        """Record a warning about the images of a frame that is fused."""
+        self.doubts.setdefault(name, (text, []))[1].append(frame)
 
     def summary(self) -> dict[str, Any]:
         """Return the report as plain values."""
@@ -187,6 +190,7 @@ def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], worl
     scored = []
     # a stationary vehicle may repeat its images, which does not change the map
     checks = InputChecks(source.rig, allow_unchanged=True)
+    rows = RowWatch(source.rig, only_turns=True)
     unusable: UnusablePairError | None = None
 
     def leave_out(index: int, error: ImageError) -> None:
@@ -199,7 +203,9 @@ def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], worl
             if frame.world_from_grid is None:
                 raise SourceError(f"frame {frame.name} has no pose", where=source.name, remedy="Leave it out.")
             try:
-                checks.check(frame.left, frame.right)
+                found = checks.check(frame.left, frame.right)
+                for warning in (*found, *rows.check(frame.left, frame.right, "stereo pair")):
+                    report.note_doubt(warning.name, str(warning), frame.name)
             except UnusablePairError as error:
                 unusable = error
                 report.faults.setdefault(error.name, []).append(frame.name)
@@ -209,8 +215,8 @@ def fuse_drive(source: StereoSource, engine: Engine, frames: Sequence[int], worl
     for index, frame, prediction in predicted(engine, usable(), checks):
         pose = frame.world_from_grid
         assert pose is not None
-        if periodic_warnings(engine.ambiguous_share):
-            report.periodic.append(frame.name)
+        for text in periodic_warnings(engine.ambiguous_share):
+            report.note_doubt("periodic_texture", text, frame.name)
         began = time.perf_counter()
         # as the node does: networks predict false terrain at the side faces of the grid
         labels = selected_labels(prediction, Selection("all", border=BORDER_VOXELS))

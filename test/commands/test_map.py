@@ -44,6 +44,8 @@ class Drive:
     has_poses = True
     covered: frozenset[int] = frozenset()
     """Frames whose right lens is covered."""
+    overexposed: frozenset[int] = frozenset()
+    """Frames of which a half is white."""
     description = SourceDescription()
 
     def __len__(self) -> int:
@@ -55,6 +57,8 @@ class Drive:
         left[0, 0, 0] = index
         if index in self.covered:
             right[:] = 0
+        if index in self.overexposed:
+            left[:, 80:] = right[:, 80:] = 255
         pose = np.eye(4)
         pose[0, 3] = STEP_M * index
         frame = StereoFrame(f"{index:06d}", index * 100_000_000, left, right, pose)
@@ -163,6 +167,9 @@ def test_pairs_without_stereo_information_are_not_fused(
     assert summary["frames"] == 2
     assert any("no_structure" in text and "000001" in text for text in summary["warnings"])
     assert "no_structure" in shown.err
+    drive.overexposed = frozenset({2})
+    assert main(["map", "--out", str(tmp_path / "map.npz"), "--count", "3"]) == 0
+    assert "overexposed: fused: 000002: " in capsys.readouterr().err
     drive.covered = frozenset({0, 1})
     assert main(["map", "--out", str(tmp_path / "other.npz"), "--count", "2"]) == 2
     assert "nothing to match" in capsys.readouterr().err

@@ -82,6 +82,13 @@ def pair(
     return view(rays, ground=ground), view(rays, (float(right[0]), float(right[1]), float(right[2])), ground)
 
 
+def turned_pair(yaw: float, late: float = 0.0) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return the images of a robot that looks `yaw` degrees to the right, and `late` degrees less in the right one."""
+    rays = pinhole_rays(intrinsics())
+    across = BASELINE * np.array([np.cos(np.deg2rad(yaw)), 0.0, -np.sin(np.deg2rad(yaw))])
+    return view(rotated(rays, yaw=yaw)), view(rotated(rays, yaw=yaw - late), (float(across[0]), 0.0, float(across[2])))
+
+
 def _texture() -> npt.NDArray[np.float32]:
     noise = np.random.default_rng(3).uniform(0, 255, (512, 512)).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), 1.5)

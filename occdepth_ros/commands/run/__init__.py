@@ -38,6 +38,7 @@ from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import SceneGroundTruth, SizedSource, StereoFrame, StereoSource
 from occdepth_ros.sources.readable import DAMAGED, readable_frames
 from occdepth_ros.stereo.pair_checks.input_checks import InputChecks, UnusablePairError, periodic_warnings
+from occdepth_ros.stereo.pair_checks.row_watch import RowWatch
 from occdepth_ros.visualization import draw_frame, frame_title
 
 SUMMARY = "predict every frame of a stereo sequence and write the results"
@@ -168,6 +169,7 @@ def predict_frames(
         OccDepthError: a result cannot be written.
     """
     unusable: UnusablePairError | None = None
+    rows = RowWatch(source.rig, only_turns=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[rate]}"), console=Console(stderr=True)) as progress:
         task = progress.add_task(engine.predictor.name, total=len(frames), rate="")
@@ -180,7 +182,8 @@ def predict_frames(
             nonlocal unusable
             for index, frame in readable_frames(source, frames, leave_out):
                 try:
-                    for warning in checks.check(frame.left, frame.right):
+                    found = checks.check(frame.left, frame.right)
+                    for warning in (*found, *rows.check(frame.left, frame.right, "stereo pair")):
                         statistics.note_fault(warning.name, str(warning), index, is_predicted=True)
                 except UnusablePairError as error:
                     # two frozen cameras give the prediction of the previous pair, which is correct for these images

@@ -22,13 +22,11 @@ from occdepth_ros.stereo.ground.pose import (
     check_ground_pose,
     with_measured_pose,
 )
-from occdepth_ros.stereo.pair_checks.row_check import check_rows, row_differences
+from occdepth_ros.stereo.pair_checks.row_watch import RowWatch
 
 FIRST_PERIOD, SECOND_PERIOD, PERIOD = 5, 15, 100
 """Pairs between two measurements of the ground: before the first `MIN_MEASUREMENTS` measurements, before `KEPT`
 measurements or `PITCH_LIMIT_PLACES`, and later."""
-ROW_PERIOD = 500
-"""Pairs between two comparisons of the rows of the images."""
 CHANGE_PERIOD = 100
 """Pairs for which a change of a static transform is reported."""
 MOVED = 0.02
@@ -64,15 +62,15 @@ class RigChecks:
         self._change: tuple[InputWarning, ...] = ()
         self._change_countdown = 0
         self._ground: tuple[InputWarning, ...] = ()
-        self._rows: tuple[InputWarning, ...] = ()
+        self._rows: RowWatch | None = None
         self._upside_down: tuple[InputWarning, ...] = ()
-        self._row_countdown = 0
         self._replaced: StereoRig | None = None
 
     @property
     def warnings(self) -> tuple[InputWarning, ...]:
         """Warnings about the pose in use."""
-        return (*self._static, *self._change, *self._age, *self._ground, *self._rows, *self._upside_down)
+        rows = self._rows.warnings if self._rows else ()
+        return (*self._static, *self._change, *self._age, *self._ground, *rows, *self._upside_down)
 
     @property
     def measured(self) -> GroundPose | None:
@@ -117,7 +115,8 @@ class RigChecks:
         """
         if self.stated is None:
             return
-        self._measure_rows(left, right)
+        self._rows = self._rows or RowWatch(self.stated)
+        self._rows.check(left, right, self.images)
         self._countdown -= 1
         if self._countdown > 0:
             return
@@ -146,13 +145,6 @@ class RigChecks:
             where="extrinsics",
             remedy="Correct the transform or camera_from_grid_*, or set measured_extrinsics to true.",
         )
-
-    def _measure_rows(self, left: ImageArray, right: ImageArray) -> None:
-        """Compare the rows of the first pair of a calibration, and of every `ROW_PERIOD`th pair."""
-        self._row_countdown -= 1
-        if self._row_countdown <= 0 and self.stated is not None:
-            self._row_countdown = ROW_PERIOD
-            self._rows = check_rows([row_differences(left, right, self.stated)], self.images)
 
     def _period(self) -> int:
         count, median = len(self._measured), self.measured
@@ -207,7 +199,7 @@ class RigChecks:
             self._upside_down = ()
         # rows do not depend on the pose, which changes with every pair of a pan unit
         if not same_camera:
-            self._row_countdown = 0
+            self._rows = None
 
     def _with_measured(self, rig: StereoRig) -> StereoRig:
         if not self._settings.measured_extrinsics or len(self._measured) < MIN_MEASUREMENTS:

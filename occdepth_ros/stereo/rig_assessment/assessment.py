@@ -129,10 +129,10 @@ def assess_rig(pairs: list[PairMatches], rig: StereoRig) -> RigAssessment | None
         if _explained(np.stack(columns, 1)[kept], velocity[kept]) > COLLINEAR:
             columns[2] = np.zeros_like(y)
         system = np.stack([*columns, -velocity], 1)[kept]
-        solution, covariance = _robust_fit(system, rows[kept])
+        solution, covariance = robust_fit(system, rows[kept])
         delay, error = float(solution[3]), math.sqrt(covariance[3, 3])
     else:
-        solution, _ = _robust_fit(np.stack(columns, 1), rows)
+        solution, _ = robust_fit(np.stack(columns, 1), rows)
     visible = (brightness > 8).all(1) & (brightness < 247).all(1)
     exposure = float(np.median(brightness[visible, 1] / brightness[visible, 0])) if visible.any() else math.nan
     fx, fy = float(k[0, 0]), float(k[1, 1])
@@ -152,8 +152,16 @@ def assess_rig(pairs: list[PairMatches], rig: StereoRig) -> RigAssessment | None
     )
 
 
-def _robust_fit(system: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """Fit by least squares with Huber's weights; return the solution and its covariance."""
+def robust_fit(system: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Fit by least squares with Huber's weights.
+
+    Args:
+        system: `[N, K]`.
+        values: `[N]`, pixels.
+
+    Returns:
+        the solution `[K]` and its covariance `[K, K]`.
+    """
     weight = np.ones(len(values))
     solution: Floats = np.zeros(system.shape[1])
     for _ in range(10):
@@ -167,7 +175,7 @@ def _robust_fit(system: Floats, values: Floats) -> tuple[Floats, Floats]:
 
 def _explained(system: Floats, values: Floats) -> float:
     """Return the share of the variance of the values that a linear function explains, robust against outliers."""
-    solution, _ = _robust_fit(system, values)
+    solution, _ = robust_fit(system, values)
     residual = np.median(np.abs(values - system @ solution))
     return 1.0 - float(residual / max(np.median(np.abs(values - np.median(values))), 1e-9)) ** 2
 

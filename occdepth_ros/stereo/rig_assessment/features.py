@@ -71,7 +71,10 @@ def matched(first: Features, second: Features) -> tuple[npt.NDArray[np.intp], Po
     index, b = index[found], b[found]
     if len(index) < FEWEST:
         return empty
-    _, consistent = cv2.findFundamentalMat(first.points[index], b, cv2.USAC_MAGSAC, EPIPOLAR_PX, 0.999, 1000)
+    try:
+        _, consistent = cv2.findFundamentalMat(first.points[index], b, cv2.USAC_MAGSAC, EPIPOLAR_PX, 0.999, 1000)
+    except cv2.error:  # OpenCV raises its own assertion where no model fits, as for some views without motion
+        return empty
     if consistent is None:
         return empty
     kept = np.asarray(consistent).ravel() > 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.raytraced import BASELINE, HEIGHT, WIDTH, intrinsics, projection, turned_pair
 from helpers.sequences import kitti_odometry, make_image, save
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
@@ -290,3 +291,17 @@ def test_a_frozen_camera_is_named_unless_allowed(
     assert main(["run", "--out", str(tmp_path / "b"), "--allow-unchanged"]) == 0
     assert "images_unchanged" not in capsys.readouterr().err
     assert len(list((tmp_path / "b").glob("*.npz"))) == 4
+
+
+def test_late_right_images_in_a_turn_are_reported(
+    stage: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left, right = (PinholeCamera(projection(intrinsics(), x), WIDTH, HEIGHT) for x in (0.0, BASELINE))
+    monkeypatch.setattr(FourFrames, "rig", StereoRig(left, right, OPTICAL_FROM_GRID))
+    monkeypatch.setattr(
+        FourFrames,
+        "__getitem__",
+        lambda _, index: StereoFrame("", index * 10**8, *turned_pair(2.0 * max(index - 1, 0), 1.5 * (index > 1))),
+    )
+    assert main(["run", "--out", str(tmp_path)]) == 0
+    assert "rows_differ (frame 2, 3, predicted): stereo pair: the rows of " in capsys.readouterr().err

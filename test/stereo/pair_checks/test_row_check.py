@@ -7,7 +7,18 @@ import re
 import cv2
 import numpy as np
 import pytest
-from helpers.raytraced import BASELINE, HEIGHT, WIDTH, intrinsics, lens_rays, pair, pinhole_rays, projection
+from helpers.raytraced import (
+    BASELINE,
+    HEIGHT,
+    WIDTH,
+    intrinsics,
+    lens_rays,
+    pair,
+    pinhole_rays,
+    projection,
+    rotated,
+    view,
+)
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
 from occdepth_ros.stereo.pair_checks.row_check import check_rows, row_differences
@@ -27,9 +38,7 @@ def test_the_rows_of_a_rectified_pair_match(images: tuple[np.ndarray, np.ndarray
     rows = row_differences(*images, RIG)
     assert len(rows) > 60 and np.percentile(np.abs(rows[:, 0]), 95) < 0.5
     assert check_rows([rows], "topics") == ()
-    assert check_rows([], "topics") == check_rows([rows[:10] + np.array([9, 0])], "topics") == (), (
-        "too few features say nothing"
-    )
+    assert check_rows([], "topics") == check_rows([rows[:10] + 9], "topics") == (), "too few features say nothing"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +54,16 @@ def test_a_shifted_or_rolled_camera_is_named(
     (warning,) = check_rows([row_differences(images[0], changed, RIG)], "topics")
     assert warning.name == "rows_differ" and "doctor rig" in str(warning)
     assert re.search(expected_text, str(warning)), str(warning)
+
+
+@pytest.mark.parametrize("yaw", [-2.0, -1.2, 1.2, 2.0])
+def test_a_right_image_of_another_moment_of_a_turn_is_named(images: tuple[np.ndarray, np.ndarray], yaw: float) -> None:
+    turned = view(rotated(pinhole_rays(K), yaw=yaw), (BASELINE, 0.0, 0.0))
+    (warning,) = check_rows([row_differences(images[0], turned, RIG)], "topics")
+    found = re.search(r"turned by (\d\.\d) degrees .* wrong by about (\d+) px", str(warning))
+    assert warning.name == "rows_differ" and found, str(warning)
+    assert float(found[1]) == pytest.approx(abs(yaw), abs=0.2)
+    assert float(found[2]) == pytest.approx(np.radians(abs(yaw)) * K[0, 0], abs=1.0)
 
 
 def test_images_with_a_distortion_that_no_calibration_states_are_named() -> None:
