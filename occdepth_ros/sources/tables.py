@@ -163,10 +163,29 @@ def read_poses(path: Path) -> Matrix:
     return poses
 
 
+MAX_PERIOD_S = 5.0
+"""Median time between two frames above which the times are not in seconds."""
+UNITS = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
+"""Other units of times, in seconds."""
+
+
 def read_times(path: Path) -> npt.NDArray[np.int64]:
-    """Return the times of a file with one time per line in seconds, as nanoseconds `[N]`."""
-    if np.abs(read_rows(path, 1)).max() > 9e9:
+    """Return the times of a file with one time per line in seconds, as nanoseconds `[N]`.
+
+    Raises:
+        SourceError: as for `read_rows`, or the times are not in seconds.
+    """
+    times = read_rows(path, 1)[:, 0]
+    if np.abs(times).max() > 9e9:
         raise SourceError("a time exceeds 9e9 s", where=str(path), remedy="Write seconds.")
+    period = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    if period > MAX_PERIOD_S:
+        fitting = [unit for unit, size in UNITS.items() if period * size <= MAX_PERIOD_S]
+        raise SourceError(
+            f"the frames are {period:g} s apart: the times may be in {fitting[0] if fitting else 'another unit'}",
+            where=str(path),
+            remedy="Write seconds, or remove the file: 10 Hz are assumed then.",
+        )
     # a double that stores a Unix time in seconds has errors of up to 120 ns
     words = [line.split()[0] for line in read_text(path).splitlines() if line.strip() and line.split()[0][0] != "#"]
     return np.array([int((Decimal(word) * 1_000_000_000).to_integral_value()) for word in words], np.int64)

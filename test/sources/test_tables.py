@@ -39,6 +39,13 @@ def test_other_poses_are_refused_with_their_format(tmp_path: Path, text: str, ex
         read_poses(tmp_path / "poses.txt")
 
 
+@pytest.mark.parametrize(("period", "unit"), [(33, "milliseconds"), (100_000, "microseconds"), (10**8, "nanoseconds")])
+def test_times_in_another_unit_are_named(tmp_path: Path, period: int, unit: str) -> None:
+    (tmp_path / "times.txt").write_text("".join(f"{period * frame}\n" for frame in range(5)))
+    with pytest.raises(SourceError, match=f"s apart: the times may be in {unit}"):
+        read_times(tmp_path / "times.txt")
+
+
 def test_times_may_have_comments(tmp_path: Path) -> None:
     (tmp_path / "times.txt").write_text("# seconds\n0\n0.1\n")
     assert read_times(tmp_path / "times.txt").tolist() == [0, 100_000_000]

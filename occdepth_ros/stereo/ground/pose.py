@@ -43,6 +43,9 @@ PITCH_LIMIT = 0.6
 """Limit of the pitch difference for measurements at `PITCH_LIMIT_PLACES`, degrees. The median over 13 places of
 KITTI 2015 differs from the stated pitch by 0.28 degrees; over 2 to 5 s of the drives 0005 and 0009 and of sequence 04
 by 0.23 to 0.36."""
+MIN_FACTOR, MAX_FACTOR = 0.5, 2.0
+"""Factors of the baseline that are named as a reason for a height that contradicts the ground: heights are measured in
+proportion to the baseline."""
 MIN_ABOVE, ABOVE_RATIO = 3, 4
 """Minimum number of pairs with a plane above the camera only, and its ratio to those with a plane below, from which the
 images may be upside down."""
@@ -270,6 +273,9 @@ def check_ground_pose(
             f"{grid.frame_id!r}, where the stated pose ({stated.height:.2f} m high) is expected to have it at "
             f"{expected:.2f} m"
         )
+        factor = (stated.height - expected) / measured.pose.height
+        if MIN_FACTOR <= factor <= MAX_FACTOR:
+            text += f"; a baseline of {factor * rig.baseline:.3f} m instead of {rig.baseline:.3f} m would agree, too"
         warnings.append(InputWarning("height_contradicts_ground", text, where, remedy))
     return tuple(warnings)
 

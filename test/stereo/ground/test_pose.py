@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -72,6 +75,21 @@ def test_a_wrong_height_is_a_warning() -> None:
     lidar = VoxelGrid.semantic_kitti()
     assert contradictions(rig(height=1.2 - 1.73), found, lidar, is_base=False) == set()
     assert contradictions(rig(height=0.0), found, lidar, is_base=False) == {"height_contradicts_ground"}
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.35])
+def test_a_wrong_baseline_is_named_as_a_reason_of_a_wrong_height(factor: float) -> None:
+    stated = rig(height=1.2 - 1.73)
+    right = PinholeCamera(projection(K, factor * BASELINE), WIDTH, HEIGHT)
+    wrong = StereoRig(stated.left, right, stated.reference_from_grid)
+    found = replace(measured(wrong, 0.0), pairs=5)
+    (warning,) = check_ground_pose(
+        wrong, VoxelGrid.semantic_kitti(), found, is_base=False, where="calib.txt", remedy="Correct it."
+    )
+    assert warning.name == "height_contradicts_ground"
+    named = re.search(r"a baseline of (.*) m instead of (.*) m would agree", str(warning))
+    assert named and float(named[1]) == pytest.approx(BASELINE, rel=0.05)
+    assert float(named[2]) == pytest.approx(factor * BASELINE, abs=1e-3)
 
 
 def test_the_measured_pose_replaces_height_pitch_and_roll_only() -> None:
