@@ -55,13 +55,25 @@ def open_source(
         check: call `check_source`.
 
     Raises:
-        SourceError: the path does not exist or contains no sequence; the text suggests a path if one was found.
+        SourceError: the path does not exist, may not be read, or contains no sequence; the text suggests a path if one
+            was found.
         ImageError: an image is damaged.
         CalibrationError: the calibration is not usable or not plausible.
     """
     if path is None or str(path) in ("", SAMPLE):
         path = SAMPLE_FOLDER
     path = Path(path).expanduser()
+    try:
+        return _opened(path, options or SourceOptions(), check=check)
+    except PermissionError as error:
+        raise SourceError(
+            "the path cannot be read (permission denied)",
+            where=str(error.filename or path),
+            remedy="Let this user read files, and read and enter folders: `chmod -R u+rX` by their owner.",
+        ) from error
+
+
+def _opened(path: Path, options: SourceOptions, *, check: bool) -> StereoSource:
     if path.is_symlink() and not path.exists():
         raise SourceError(
             "the symbolic link is broken or circular", where=str(path), remedy="Correct or remove the link."
@@ -70,7 +82,7 @@ def open_source(
         raise SourceError("the path does not exist", where=str(path), remedy="Check the spelling and the mounts.")
     for layout in LAYOUTS:
         if layout.recognises(path):
-            source = _open(layout, path, options or SourceOptions())
+            source = _open(layout, path, options)
             if check:
                 check_source(source)
             return source

@@ -15,8 +15,11 @@ from version 0.34 on, which introduced voxel grids.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -36,6 +39,8 @@ from occdepth_ros.visualization.panels import draw_legend
 TIMELINE = "stamp"
 SUFFIX = ".rrd"
 JPEG_QUALITY = 85
+MIN_FREE_BYTES = 64 << 20
+"""Free disk space that is kept while a recording is written; a frame has 1 to 10 MB."""
 UNIX_NS = 10**17
 """Stamps above this are times since 1970 (from 1973 on); others are durations since the start of a recording."""
 LINE_M = 0.08
@@ -86,8 +91,11 @@ def opened_log(save: Path | None, *, native: bool = False, port: int = 9090) -> 
                 remedy=f"Give a name that ends in {SUFFIX}.",
             )
         with whole_file(save) as partial:
+            _require_space(partial.parent)
             stream.save(partial, default_blueprint=_blueprint(rerun))
+            log.before_frame = lambda: _require_space(partial.parent)
             yield log
+            _require_space(partial.parent)
             stream.flush()
             stream.disconnect()
         return
@@ -101,6 +109,12 @@ def opened_log(save: Path | None, *, native: bool = False, port: int = 9090) -> 
     stream.flush()
 
 
+def _require_space(folder: Path) -> None:
+    """Raise the error of a full disk before it is full: the file sink of rerun would then wait for ever."""
+    if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 class ViewerLog:
     """Writes to one stream of rerun.
 
@@ -111,6 +125,8 @@ class ViewerLog:
 
     def __init__(self, rerun: Any, stream: Any) -> None:
         self._rr, self._stream = rerun, stream
+        self.before_frame: Callable[[], object] = lambda: None
+        """Called before the entries of each time."""
         self._is_clock: bool | None = None
         self._track: list[tuple[float, float, float]] = []
         self._log("world", rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
@@ -118,6 +134,7 @@ class ViewerLog:
     def at(self, stamp_ns: int) -> None:
         """Set the time of subsequent entries, nanoseconds; the first time determines whether times are shown as clock
         or duration."""
+        self.before_frame()
         if self._is_clock is None:
             self._is_clock = stamp_ns > UNIX_NS
         if self._is_clock:

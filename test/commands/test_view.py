@@ -13,8 +13,11 @@ from helpers.recordings import rows_of, timelines_of
 from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.cli import main
 from occdepth_ros.commands import view
+from occdepth_ros.errors import OutputError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.visualization import viewer_log
+from occdepth_ros.visualization.viewer_log import opened_log
 
 needs_rerun = pytest.mark.skipif(
     importlib.util.find_spec("rerun") is None, reason="rerun-sdk is not installed: pip install 'rerun-sdk>=0.34'"
@@ -52,6 +55,15 @@ def test_another_suffix_is_refused_without_writing(tmp_path: Path, capsys: pytes
     arguments = ["--model", "stereo-geometry", "--count", "1", "--save", str(tmp_path / "sample.bag")]
     assert main(["view", *arguments]) == 2
     assert "ends in .rrd" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_rerun
+def test_a_full_disk_is_an_error_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OutputError, match="cannot write: No space left"), opened_log(tmp_path / "a.rrd") as log:
+        log.at(0)
+        monkeypatch.setattr(viewer_log, "MIN_FREE_BYTES", 1 << 60)
+        log.at(1)
     assert list(tmp_path.iterdir()) == []
 
 

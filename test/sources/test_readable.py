@@ -13,8 +13,8 @@ import pytest
 from helpers.bags import START, Recorder
 from helpers.sequences import BASELINE, kitti_odometry, make_image, projection
 
-from occdepth_ros.errors import ImageError
-from occdepth_ros.sources import open_source
+from occdepth_ros.errors import ImageError, SourceError
+from occdepth_ros.sources import factory, open_source
 from occdepth_ros.sources.bags.reader import BagReader
 from occdepth_ros.sources.bags.source import BagSequence
 from occdepth_ros.sources.readable import first_readable, readable_frames
@@ -145,3 +145,12 @@ def test_a_process_that_leaves_a_sequence_open_ends_without_a_message(tmp_path: 
     code = f"from occdepth_ros.sources import open_source; source = open_source({str(path)!r}); print(len(source))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "5", "")
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path / "image_2"))
+
+    monkeypatch.setattr(factory, "LAYOUTS", (factory.LAYOUTS[0]._replace(recognises=refused),))
+    with pytest.raises(SourceError, match=r"image_2: the path cannot be read \(permission denied\)"):
+        open_source(tmp_path)
