@@ -254,7 +254,11 @@ def check_ground_pose(
         pitch_limit = PITCH_LIMIT
     differences = []
     if abs(measured.pose.pitch - stated.pitch) > pitch_limit:
-        differences.append(f"pitch {_signed(measured.pose.pitch)} deg measured, {_signed(stated.pitch)} deg stated")
+        # a shift of the right image is a slope of the ground, in proportion to its disparity per image row
+        slope = math.tan(math.radians(abs(measured.pose.pitch - stated.pitch))) * rig.baseline / measured.pose.height
+        shift = f"a right image that is shifted by {slope * rig.left.intrinsics[0, 0]:.0f} px looks the same"
+        pitches = f"pitch {_signed(measured.pose.pitch)} deg measured, {_signed(stated.pitch)} deg stated"
+        differences.append(f"{pitches} ({shift})")
     if abs(measured.pose.roll - stated.roll) > roll_limit:
         differences.append(f"roll {_signed(measured.pose.roll)} deg measured, {_signed(stated.roll)} deg stated")
     warnings = []

@@ -67,6 +67,16 @@ def test_a_wrong_pitch_is_a_warning_with_both_numbers() -> None:
     assert "+0.0 deg stated" in text and f"{found.pose.pitch:+.1f} deg measured" in text and "Correct it." in text
 
 
+@pytest.mark.parametrize("shift", [-3, 3])
+def test_a_shifted_right_image_is_named_as_a_reason_of_a_wrong_pitch(shift: int) -> None:
+    left, right = pair(pinhole_rays(K))
+    found = GroundPoseMeter(rig()).measure(left, np.roll(right, shift, axis=1))
+    assert found is not None
+    (warning,) = check_ground_pose(rig(), BASE, found, is_base=True, where="TF", remedy="Correct it.")
+    named = re.search(r"a right image that is shifted by (\d+) px", str(warning))
+    assert warning.name == "pose_contradicts_ground" and named and abs(int(named[1]) - abs(shift)) <= 1, str(warning)
+
+
 def test_a_wrong_height_is_a_warning() -> None:
     found = measured(rig(), 0.0)
     assert contradictions(rig(height=1.3), found) == set()
