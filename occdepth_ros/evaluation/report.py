@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from occdepth_ros.classes import SEMANTIC_KITTI, ClassTable
+from occdepth_ros.evaluation.disparity import DisparityScores
 from occdepth_ros.evaluation.metrics import CompletionScores, percent
 from occdepth_ros.evaluation.places import place_report
 from occdepth_ros.evaluation.reliability import Reliability
@@ -51,6 +52,8 @@ class SetScores:
         self.by_frame: list[dict[str, Any]] = []
         self.pixels = CompletionScores(classes)
         """Classes of labelled pixels of the left image, for models that classify pixels."""
+        self.disparity = DisparityScores()
+        """Error of the predicted depth, for scenes with depth."""
         self.reliability: dict[str, Reliability] = {}
         """Calibration of the confidences by region, names as in `CALIBRATED`."""
 
@@ -115,6 +118,7 @@ class SetScores:
             },
             "by_frame": self.by_frame,
             **({"pixels": self._pixel_report()} if self.pixels.scenes else {}),
+            **({"disparity": self.disparity.report()} if self.disparity.frames else {}),
         }
 
     def _pixel_report(self) -> dict[str, Any]:

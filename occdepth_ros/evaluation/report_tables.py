@@ -47,6 +47,13 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
             f"mIoU {pixels['miou']:.1f} %, over classes present {pixels['present_miou']:.1f} %",
             highlight=False,
         )
+    if (disparity := report.get("disparity")) and disparity["median"] is not None:
+        ranges = (f"{e:+.2f} ({name})" for name, e in disparity["by_disparity"].items() if e is not None)
+        console.print(
+            f"true minus predicted disparity of {disparity['pixels']:,} pixels: median {disparity['median']:+.2f}; by "
+            f"true disparity {', '.join(ranges)}; outliers {disparity['outliers']:.1f} %",
+            highlight=False,
+        )
     if report.get("calibration"):
         print_calibration(report["calibration"], console)
 

@@ -129,7 +129,7 @@ class SceneModel:
         """Add a prediction of this scene to the scores; scenes are named SEQUENCE/FRAME, or FRAME alone.
 
         Models that classify pixels are also scored on the labelled pixels of the scene, such as from a projected LiDAR
-        scan.
+        scan; where the scene has depth, so is the predicted depth.
 
         Raises:
             GridError: prediction and ground truth differ in shape, or a label is neither a class nor 255.
@@ -140,6 +140,8 @@ class SceneModel:
         sequence, _, frame = example.name.rpartition("/")
         regions = self.regions(example, prediction)
         scores.add(sequence, frame, labels, example.target, regions, prediction.confidence)
+        if example.depth is not None:
+            scores.disparity.add(prediction.depth, example.depth, example.rig)
         predictor = self.engine_for(example).predictor
         if example.semantics is not None and isinstance(predictor, PixelClassifier):
             # sky is not a voxel class and is not scored

@@ -54,6 +54,12 @@ REPORT: dict[str, Any] = {
         "present_miou": 55.5,
         "per_class": {"car": 66.6, "person": 11.1, "road": 88.8},
     },
+    "disparity": {
+        "median": 0.21,
+        "pixels": 98_765,
+        "by_disparity": {"0 to 5": None, "5 to 12": -0.34},
+        "outliers": 6.7,
+    },
     "calibration": {"all": dict.fromkeys(CALIBRATION, 1.5) | {"ece": 0.7}},
 }
 
@@ -73,6 +79,7 @@ def test_the_report_names_places_regions_classes_and_pixels() -> None:
         assert name in text, name
     assert "bootstrap over places (95 %)" in text and "51.5 [48.1, 54.2]; of all voxels [47.7, 53.9]" in text
     assert "83.2 % of 1,234,567 labelled ones right" in text
+    assert "98,765 pixels: median +0.21; by true disparity -0.34 (5 to 12); outliers 6.7 %" in text
     rows = [line.replace("│", " ").split() for line in text.splitlines() if "person" in line]
     assert rows and "absent" in rows[0] and "31.4" in text and "88.8" in text
     assert "0.7" in printed(print_calibration, REPORT["calibration"])
@@ -84,6 +91,7 @@ def test_a_report_of_one_place_has_no_interval() -> None:
         "places": one,
         "by_sequence": {"05": scores(71.0, frames=20)},
         "pixels": None,
+        "disparity": None,
         "calibration": None,
     }
     text = printed(print_report, report)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError, SourceError
 from occdepth_ros.sources.ground_truth import read_ground_truth
+from occdepth_ros.sources.layouts.kitti_correction import corrected
 from occdepth_ros.sources.layouts.links import relative_file
 from occdepth_ros.sources.readable import first_readable_pair
 from occdepth_ros.sources.sequence import FileSequence, pair_images, rows_of_frames, stamps_of_frames
@@ -57,6 +58,7 @@ def open_kitti_odometry(path: Path) -> FileSequence:
         entries = read_calibration(calibration_file)
         _check_entries(entries, (left_key, right_key, "Tr"))
         rig = StereoRig.from_kitti(entries, width, height, left=left_key, right=right_key)
+        rig = corrected(rig) if left_key == "P2" else rig
     except CalibrationError as error:
         raise CalibrationError(error.what, where=str(calibration_file), remedy=error.remedy) from error
     check_size_fits(rig, first, calibration_file)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.errors import SourceError
+from occdepth_ros.sources.layouts.kitti_correction import corrected
 from occdepth_ros.sources.layouts.kitti_rig import RectifiedCameras, entry
 from occdepth_ros.sources.layouts.links import relative_file
 from occdepth_ros.sources.layouts.oxts import read_oxts
@@ -47,6 +48,7 @@ def open_kitti_raw(path: Path) -> FileSequence:
     )
     camera_from_lidar = _rigid(_calibration(path, "calib_velo_to_cam.txt"))
     rig = cameras.rig((left_number, right_number), first_readable_pair(images.left, images.right)[2], camera_from_lidar)
+    rig = corrected(rig) if left_number == "02" else rig
     stamps_file = path / f"image_{left_number}" / "timestamps.txt"
     if not stamps_file.is_file():
         raise SourceError("timestamps.txt is missing", where=str(stamps_file.parent), remedy="Extract the drive again.")
