@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from occdepth_ros.errors import TrainingError
 from occdepth_ros.models.edge_bev.config import PRESETS, BevConfig
 from occdepth_ros.models.edge_bev.evidence import StereoEvidence
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
+from occdepth_ros.models.edge_bev.loading import SHIPPED
 from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.models.edge_bev.readout import decide, zones
@@ -77,8 +80,8 @@ class EdgeBevOptions:
             layout of the ground, applied to the weights when they are written.
         image_weights: weights of the image network, from a training of the family `image`; none = ImageNet weights for
             the encoder and random weights for the rest.
-        voxel_weights: weights of the same network, from which all parts except the image network are taken; none =
-            random.
+        voxel_weights: weights of the same network, or the name of shipped ones, from which all parts except the image
+            network are taken; none = random.
         freeze_image: freeze the image network, except the lifted features.
         before: largest number of earlier pairs of a scene; data sets without poses have none.
         memory: share of these scenes that are trained with a memory of a random number of their earlier pairs; in
@@ -144,9 +147,9 @@ class EdgeBevTask:
         else:
             load_lite0(network.image_network.encoder)
         if self.options.voxel_weights:
-            path = Path(self.options.voxel_weights)
-            own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(IMAGE_LAYERS)}
-            load_strict(network, {**read_state(path), **own}, where=str(path))
+            with _weights_file(self.options.voxel_weights) as path:
+                own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(IMAGE_LAYERS)}
+                load_strict(network, {**read_state(path), **own}, where=str(path))
         if self.options.freeze_image:
             network.image_network.requires_grad_(False)
             network.image_network.features.requires_grad_(True)
@@ -263,6 +266,16 @@ class EdgeBevTask:
             zone = zones(scene.state, scene.evidence, scene.rows, scene.columns)
             labels.append(decide(output, zone, network.limits, network.calibration, (x, y, z)).labels)
         return torch.stack(labels)
+
+
+@contextmanager
+def _weights_file(value: str) -> Iterator[Path]:
+    """Yield the path of a weights file, or of the shipped weights of this name."""
+    if value not in SHIPPED:
+        yield Path(value)
+        return
+    with resources.as_file(resources.files("occdepth_ros.weights").joinpath(SHIPPED[value])) as path:
+        yield path
 
 
 def _dropped(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor, share: float) -> torch.Tensor:

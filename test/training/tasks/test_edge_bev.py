@@ -18,6 +18,7 @@ from occdepth_ros.data.factory import open_dataset
 from occdepth_ros.errors import ImageError, SourceError, TrainingError
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.config import FINE, GROUND, GROUND_CLASSES, KINDS, N_GROUND, STANDING_CLASSES
+from occdepth_ros.models.edge_bev.loading import load_network
 from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.models.edge_bev.readout import folded
 from occdepth_ros.training.augmentation import mirrored, rotated, without_patches
@@ -114,6 +115,13 @@ def test_a_training_continues_another_one_with_its_own_image_network(tmp_path: P
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert {name for name in before if not name.startswith("image_network.")} <= same
     assert "image_network.features.weight" in same and "image_network.head.0.weight" not in same
+
+
+def test_a_training_continues_shipped_weights_by_their_name() -> None:
+    task = EdgeBevOptions(voxel_weights="occdepth-edge").build()
+    shipped = load_network("occdepth-edge", None).state_dict()
+    for name in ("unet.enter.0.weight", "ground_profile.profile.weight", "evidence.weight"):
+        assert torch.equal(task.network.state_dict()[name], shipped[name]), name
 
 
 def test_scenes_are_trained_with_a_memory_of_the_pairs_before_them(tmp_path: Path) -> None:
