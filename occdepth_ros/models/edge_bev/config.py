@@ -44,6 +44,8 @@ class BevConfig:
         stages: channels of the bird's-eye-view stages, finest first.
         depths: number of residual blocks of each stage on the descending path.
         grid: grid of the prediction; its origin is arbitrary.
+        disparity_error: true minus matched disparity of the training data, pixels of the network's image: the network
+            has learned to place surfaces nearer than measured, so that it expects this error in every rig.
     """
 
     name: str = "occdepth-edge"
@@ -56,6 +58,7 @@ class BevConfig:
     stages: tuple[int, ...] = (96, 128, 160, 160)
     depths: tuple[int, ...] = (1, 2, 2, 2)
     grid: VoxelGrid = SEMANTIC_KITTI_GRID
+    disparity_error: float = 0.0
 
     @property
     def layers(self) -> int:
@@ -94,5 +97,8 @@ class LiftedState:
     COUNT = 5
 
 
-PRESETS: dict[str, BevConfig] = {name: BevConfig(name) for name in ("occdepth-edge", "occdepth-edge-kitti")}
-"""Configurations by name."""
+PRESETS: dict[str, BevConfig] = {
+    config.name: config for config in (BevConfig(), BevConfig("occdepth-edge-kitti", disparity_error=0.22))
+}
+"""Configurations by name. The weights of occdepth-edge-kitti were trained before KITTI's calibration was corrected
+(`occdepth_ros.sources.layouts.kitti_correction`)."""

@@ -143,6 +143,19 @@ class StereoEvidence:
         )
 
 
+def as_trained(disparity: npt.NDArray[np.int16], error: float) -> npt.NDArray[np.int16]:
+    """Return the disparity map with the error that the network was trained with.
+
+    Args:
+        disparity: as from `StereoEvidence.match`, `[H, W]`.
+        error: see `BevConfig.disparity_error`.
+    """
+    steps = round(error * STEPS)
+    if steps == 0:
+        return disparity
+    return np.where(disparity > 0, np.maximum(disparity - steps, 1), disparity).astype(np.int16, copy=False)
+
+
 def lifted_states(measured: Measurement, tables: BevTables) -> torch.Tensor:
     """Return the `LiftedState` of the lifted voxels in view by the disparity at their centre, `[V]` uint8.
 

@@ -21,7 +21,7 @@ from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import TrainingError
 from occdepth_ros.models.edge_bev.config import PRESETS, BevConfig
-from occdepth_ros.models.edge_bev.evidence import StereoEvidence
+from occdepth_ros.models.edge_bev.evidence import StereoEvidence, as_trained
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
 from occdepth_ros.models.edge_bev.loading import SHIPPED
 from occdepth_ros.models.edge_bev.network import EdgeBev
@@ -166,7 +166,7 @@ class EdgeBevTask:
                     where="task.memory",
                     remedy="Set task.image_weights and freeze_image, or memory: 0.",
                 )
-            self._earlier = EarlierMeasurements(network.image_network, self._input)
+            self._earlier = EarlierMeasurements(network.image_network, self._input, self.config.disparity_error)
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
         """Match the pair and create the inputs and targets of one scene.
@@ -200,7 +200,7 @@ class EdgeBevTask:
             # from 0 on, so that the network also works for the first pair of a drive
             pairs = options.before if rng is None else int(rng.integers(0, options.before + 1))
             memory = self._earlier.read(example, fit, evidence, tables, pairs)
-        measured = evidence.of_disparity(disparity)
+        measured = evidence.of_disparity(as_trained(disparity, self.config.disparity_error))
         scene = scene_inputs(measured, tables, memory=memory)
         labels = training_target(example)
         if rng is not None and rng.random() < options.augmentation.mirror:

@@ -1,0 +1,49 @@
+"""Error of the disparities with which a network was trained: what it sees, and what is published."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge_bev.config import PRESETS
+from occdepth_ros.models.edge_bev.evidence import as_trained
+from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
+from occdepth_ros.sources import open_source
+from occdepth_ros.stereo.matching import NO_MATCH, STEPS
+
+
+@given(arrays(np.int16, (3, 5), elements=st.integers(-1, 2000)), st.floats(0, 1))
+def test_matches_become_smaller_by_the_error_and_stay_matches(disparity: np.ndarray, error: float) -> None:
+    kept = disparity.copy()
+    found = as_trained(disparity, error)
+    np.testing.assert_array_equal(disparity, kept)
+    assert found.dtype == np.int16
+    np.testing.assert_array_equal(found > 0, disparity > 0)
+    np.testing.assert_array_equal(found[disparity <= 0], disparity[disparity <= 0])
+    far = disparity > error * STEPS + 1
+    np.testing.assert_allclose((disparity[far] - found[far]) / STEPS, error, atol=0.5 / STEPS + 1e-9)
+
+
+def test_the_network_sees_the_error_and_the_published_depth_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert PRESETS["occdepth-edge-kitti"].disparity_error > 0
+    assert PRESETS["occdepth-edge"].disparity_error == 0
+    source = open_source("sample")
+    frame = source[0]
+    predictor = EdgeBevPredictor(name="occdepth-edge-kitti", device="cpu")
+    predictor.calibrate(source.rig, VoxelGrid.semantic_kitti())
+    tables = predictor._calibrated()
+    matched, seen = [], []
+    match, measure = tables.evidence.match, tables.levels.measure
+    monkeypatch.setattr(tables.evidence, "match", lambda *a: matched.append(match(*a)) or matched[-1])
+    monkeypatch.setattr(tables.levels, "measure", lambda e, d: seen.append(d) or measure(e, d))
+    depth = predictor.begin(frame.left, frame.right)().depth
+    found = matched[0] > 0
+    steps = round(PRESETS["occdepth-edge-kitti"].disparity_error * STEPS)
+    np.testing.assert_array_equal(seen[0][found], np.maximum(matched[0][found] - steps, 1))
+    assert (seen[0][~found] == NO_MATCH).all()
+    nearest = tables.evidence.matcher.depth(matched[0])
+    assert np.nanmin(np.asarray(depth)) == pytest.approx(float(np.nanmin(nearest)), rel=1e-3)
