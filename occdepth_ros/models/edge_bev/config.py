@@ -44,8 +44,8 @@ class BevConfig:
         stages: channels of the bird's-eye-view stages, finest first.
         depths: number of residual blocks of each stage on the descending path.
         grid: grid of the prediction; its origin is arbitrary.
-        disparity_error: true minus matched disparity of the training data, pixels of the network's image: the network
-            has learned to place surfaces nearer than measured, so that it expects this error in every rig.
+        inverse_depth_error: true minus matched inverse depth of the training data, 1 / metres: the network has learned
+            to place surfaces nearer than measured, so that it expects this error in every rig.
     """
 
     name: str = "occdepth-edge"
@@ -58,7 +58,7 @@ class BevConfig:
     stages: tuple[int, ...] = (96, 128, 160, 160)
     depths: tuple[int, ...] = (1, 2, 2, 2)
     grid: VoxelGrid = SEMANTIC_KITTI_GRID
-    disparity_error: float = 0.0
+    inverse_depth_error: float = 0.0
 
     @property
     def layers(self) -> int:
@@ -98,7 +98,7 @@ class LiftedState:
 
 
 PRESETS: dict[str, BevConfig] = {
-    config.name: config for config in (BevConfig(), BevConfig("occdepth-edge-kitti", disparity_error=0.22))
+    config.name: config for config in (BevConfig(), BevConfig("occdepth-edge-kitti", inverse_depth_error=7.75e-4))
 }
 """Configurations by name. The weights of occdepth-edge-kitti were trained before KITTI's calibration was corrected
-(`occdepth_ros.sources.layouts.kitti_correction`)."""
+(`occdepth_ros.sources.layouts.kitti_correction`): 0.3 pixels."""

@@ -143,14 +143,15 @@ class StereoEvidence:
         )
 
 
-def as_trained(disparity: npt.NDArray[np.int16], error: float) -> npt.NDArray[np.int16]:
+def as_trained(disparity: npt.NDArray[np.int16], focal_baseline: float, error: float) -> npt.NDArray[np.int16]:
     """Return the disparity map with the error that the network was trained with.
 
     Args:
         disparity: as from `StereoEvidence.match`, `[H, W]`.
-        error: see `BevConfig.disparity_error`.
+        focal_baseline: that of the matcher, pixel metres.
+        error: see `BevConfig.inverse_depth_error`.
     """
-    steps = round(error * STEPS)
+    steps = round(error * focal_baseline * STEPS)
     if steps == 0:
         return disparity
     return np.where(disparity > 0, np.maximum(disparity - steps, 1), disparity).astype(np.int16, copy=False)

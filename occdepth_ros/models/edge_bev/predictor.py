@@ -208,7 +208,8 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         """Match a pair; return the result, its frame, None = the grid's own, and the running `compared_depth`."""
         disparity = tables.evidence.match(left, right.result())
         comparing = self._workers.submit(compared_depth, tables, disparity)
-        disparity = as_trained(disparity, self.config.disparity_error)
+        focal_baseline = tables.evidence.matcher.focal_baseline
+        disparity = as_trained(disparity, focal_baseline, self.config.inverse_depth_error)
         if self.follows_ground:
             return *tables.levels.measure(tables.evidence, disparity), comparing
         return tables.evidence.of_disparity(disparity), None, comparing

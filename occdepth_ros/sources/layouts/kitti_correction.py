@@ -7,9 +7,8 @@ from dataclasses import replace
 from occdepth_ros.camera import StereoRig
 
 DISPARITY_ERROR_PX = 0.3
-"""True minus matched disparity, pixels of the published size: the median of surfaces at 14 to 50 m on every recording
-day, against LiDAR and against the ground truth of KITTI 2015 (`python -m benchmarks.disparity_error`). At 40 m it moves
-a surface by 1.2 m. Matches of rendered pairs, whose disparity is known exactly, have no such error."""
+"""True minus matched disparity, pixels of the published size, of surfaces farther than 14 m, on every recording day; at
+40 m it moves a surface by 1.2 m. Matches of rendered pairs have no such error. Measurements: docs/evaluation.md."""
 FOCAL_LENGTHS_PX = (721.5377, 707.0493, 718.3351, 707.0912, 718.856)
 """Published focal lengths of the rectified images, one for each recording day."""
 _SAME_PX = 1e-3

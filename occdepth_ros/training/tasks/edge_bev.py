@@ -166,7 +166,7 @@ class EdgeBevTask:
                     where="task.memory",
                     remedy="Set task.image_weights and freeze_image, or memory: 0.",
                 )
-            self._earlier = EarlierMeasurements(network.image_network, self._input, self.config.disparity_error)
+            self._earlier = EarlierMeasurements(network.image_network, self._input, self.config.inverse_depth_error)
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
         """Match the pair and create the inputs and targets of one scene.
@@ -200,7 +200,8 @@ class EdgeBevTask:
             # from 0 on, so that the network also works for the first pair of a drive
             pairs = options.before if rng is None else int(rng.integers(0, options.before + 1))
             memory = self._earlier.read(example, fit, evidence, tables, pairs)
-        measured = evidence.of_disparity(as_trained(disparity, self.config.disparity_error))
+        focal_baseline = evidence.matcher.focal_baseline
+        measured = evidence.of_disparity(as_trained(disparity, focal_baseline, self.config.inverse_depth_error))
         scene = scene_inputs(measured, tables, memory=memory)
         labels = training_target(example)
         if rng is not None and rng.random() < options.augmentation.mirror:

@@ -34,18 +34,18 @@ class EarlierMeasurements:
     Args:
         image_network: network that classifies pixels; it is copied and not changed.
         network_input: creates the image network's input `[3, H, W]` from a resized image `[h, w, 3]` uint8.
-        disparity_error: see `BevConfig`.
+        inverse_depth_error: see `BevConfig`.
     """
 
     def __init__(
         self,
         image_network: ImageNetwork,
         network_input: Callable[[npt.NDArray[np.uint8]], torch.Tensor],
-        disparity_error: float = 0.0,
+        inverse_depth_error: float = 0.0,
     ) -> None:
         self._network = copy.deepcopy(image_network).cpu().float().eval().requires_grad_(False)
         self._network_input = network_input
-        self._disparity_error = disparity_error
+        self._inverse_depth_error = inverse_depth_error
         self._cache: OrderedDict[bytes, Measured] = OrderedDict()
 
     def read(
@@ -93,7 +93,9 @@ class EarlierMeasurements:
             logits, _ = self._network(self._network_input(left)[None])
         # sky is 0, as in prediction
         classes = logits[0].argmax(0).flatten().to(torch.uint8).clone()
-        measured = as_trained(evidence.matcher.match(left, right), self._disparity_error), classes
+        focal_baseline = evidence.matcher.focal_baseline
+        disparity = as_trained(evidence.matcher.match(left, right), focal_baseline, self._inverse_depth_error)
+        measured = disparity, classes
         self._cache[key] = measured
         if len(self._cache) > CACHED:
             self._cache.popitem(last=False)

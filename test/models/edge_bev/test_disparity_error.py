@@ -19,7 +19,7 @@ from occdepth_ros.stereo.matching import NO_MATCH, STEPS
 @given(arrays(np.int16, (3, 5), elements=st.integers(-1, 2000)), st.floats(0, 1))
 def test_matches_become_smaller_by_the_error_and_stay_matches(disparity: np.ndarray, error: float) -> None:
     kept = disparity.copy()
-    found = as_trained(disparity, error)
+    found = as_trained(disparity, 300.0, error / 300.0)
     np.testing.assert_array_equal(disparity, kept)
     assert found.dtype == np.int16
     np.testing.assert_array_equal(found > 0, disparity > 0)
@@ -29,8 +29,8 @@ def test_matches_become_smaller_by_the_error_and_stay_matches(disparity: np.ndar
 
 
 def test_the_network_sees_the_error_and_the_published_depth_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert PRESETS["occdepth-edge-kitti"].disparity_error > 0
-    assert PRESETS["occdepth-edge"].disparity_error == 0
+    assert PRESETS["occdepth-edge-kitti"].inverse_depth_error > 0
+    assert PRESETS["occdepth-edge"].inverse_depth_error == 0
     source = open_source("sample")
     frame = source[0]
     predictor = EdgeBevPredictor(name="occdepth-edge-kitti", device="cpu")
@@ -42,7 +42,9 @@ def test_the_network_sees_the_error_and_the_published_depth_does_not(monkeypatch
     monkeypatch.setattr(tables.levels, "measure", lambda e, d: seen.append(d) or measure(e, d))
     depth = predictor.begin(frame.left, frame.right)().depth
     found = matched[0] > 0
-    steps = round(PRESETS["occdepth-edge-kitti"].disparity_error * STEPS)
+    error = PRESETS["occdepth-edge-kitti"].inverse_depth_error
+    steps = round(error * tables.evidence.matcher.focal_baseline * STEPS)
+    assert steps > 0
     np.testing.assert_array_equal(seen[0][found], np.maximum(matched[0][found] - steps, 1))
     assert (seen[0][~found] == NO_MATCH).all()
     nearest = tables.evidence.matcher.depth(matched[0])
