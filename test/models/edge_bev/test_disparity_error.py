@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.config import PRESETS
-from occdepth_ros.models.edge_bev.evidence import as_trained
+from occdepth_ros.models.edge_bev.evidence import Measurement, StereoEvidence, as_trained
+from occdepth_ros.models.edge_bev.levelling import LevelFrame
 from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
 from occdepth_ros.sources import open_source
 from occdepth_ros.stereo.matching import NO_MATCH, STEPS
@@ -36,10 +37,20 @@ def test_the_network_sees_the_error_and_the_published_depth_does_not(monkeypatch
     predictor = EdgeBevPredictor(name="occdepth-edge-kitti", device="cpu")
     predictor.calibrate(source.rig, VoxelGrid.semantic_kitti())
     tables = predictor._calibrated()
-    matched, seen = [], []
+    matched: list[np.ndarray] = []
+    seen: list[np.ndarray] = []
     match, measure = tables.evidence.match, tables.levels.measure
-    monkeypatch.setattr(tables.evidence, "match", lambda *a: matched.append(match(*a)) or matched[-1])
-    monkeypatch.setattr(tables.levels, "measure", lambda e, d: seen.append(d) or measure(e, d))
+
+    def matching(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        matched.append(match(left, right))
+        return matched[-1]
+
+    def measuring(evidence: StereoEvidence, disparity: np.ndarray) -> tuple[Measurement, LevelFrame | None]:
+        seen.append(disparity)
+        return measure(evidence, disparity)
+
+    monkeypatch.setattr(tables.evidence, "match", matching)
+    monkeypatch.setattr(tables.levels, "measure", measuring)
     depth = predictor.begin(frame.left, frame.right)().depth
     found = matched[0] > 0
     error = PRESETS["occdepth-edge-kitti"].inverse_depth_error
