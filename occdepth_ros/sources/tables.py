@@ -163,8 +163,9 @@ def read_poses(path: Path) -> Matrix:
     return poses
 
 
-MAX_PERIOD_S = 5.0
-"""Median time between two frames above which the times are not in seconds."""
+MAX_PERIOD_S = 15.0
+"""Median time between two frames above which the times are not in seconds; collections of separate frames have 10 s,
+cameras of up to 66 Hz more in milliseconds."""
 UNITS = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
 """Other units of times, in seconds."""
 

@@ -46,6 +46,11 @@ def test_times_in_another_unit_are_named(tmp_path: Path, period: int, unit: str)
         read_times(tmp_path / "times.txt")
 
 
+def test_separate_frames_ten_seconds_apart_are_read(tmp_path: Path) -> None:
+    (tmp_path / "times.txt").write_text("0\n10\n20\n")
+    assert read_times(tmp_path / "times.txt").tolist() == [0, 10**10, 2 * 10**10]
+
+
 def test_times_may_have_comments(tmp_path: Path) -> None:
     (tmp_path / "times.txt").write_text("# seconds\n0\n0.1\n")
     assert read_times(tmp_path / "times.txt").tolist() == [0, 100_000_000]
