@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 
 import torch
@@ -17,6 +19,16 @@ SHIPPED: dict[str, str] = {name: f"{name}.safetensors" for name in PRESETS}
 FORMER_PREFIX = "picture_net."
 """Prefix of the parameter names of the former architecture."""
 PROFILE_PREFIX = "ground_profile."
+
+
+@contextmanager
+def weights_file(value: str) -> Iterator[Path]:
+    """Yield the path of a weights file, given by its path or by the name of shipped weights."""
+    if value not in SHIPPED:
+        yield Path(value)
+        return
+    with resources.as_file(resources.files("occdepth_ros.weights").joinpath(SHIPPED[value])) as path:
+        yield path
 
 
 def load_network(name: str, weights: Path | str | None) -> EdgeBev:
