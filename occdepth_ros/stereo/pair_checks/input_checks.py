@@ -14,12 +14,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ImageError, InputWarning
 from occdepth_ros.stereo.pair_checks.image_change import frozen_part
 from occdepth_ros.stereo.pair_checks.noise import hiding_noise
-from occdepth_ros.stereo.pair_checks.quality import (
-    BLACK,
-    WHITE,
-    PairQuality,
-    assess,
-)
+from occdepth_ros.stereo.pair_checks.quality import BLACK, MAX_NEGATIVE, WHITE, PairQuality, assess
 from occdepth_ros.stereo.pair_checks.reduced import ImageArray, Mask, ReducedPair, reduction
 from occdepth_ros.stereo.pair_checks.static_pattern import MAX_VEHICLE_M, StaticPattern
 from occdepth_ros.stereo.pair_checks.swap_guard import SWAPPED, SWAPPED_REMEDY
@@ -55,7 +50,7 @@ class UnusablePairError(ImageError):
 
     Args:
         name: short fixed name: "no_structure", "equal_images", "no_parallax", "swapped", "few_matches",
-            "images_unchanged", "torn_image" or "late_image".
+            "images_unchanged", "torn_image", "late_image" or "negative_disparity".
         what, where, remedy: as in `OccDepthError`.
         is_consistent: whether both images were taken at the same time, so that a prediction is correct for them.
     """
@@ -136,6 +131,14 @@ class InputChecks:
         if self._usable is not None:
             _require_motion(self._usable, pair)
         _require_whole(left, right)
+        if quality.negative > MAX_NEGATIVE:
+            raise UnusablePairError(
+                "negative_disparity",
+                f"{quality.negative:.1%} of the matches lie beyond infinity: everything is nearer than it is measured",
+                where="stereo pair",
+                remedy="An image is shifted, cropped, zoomed, stabilised or of another moment of a turn, or CameraInfo "
+                "is wrong: use the images as they are rectified, and trigger the cameras together.",
+            )
         self._usable = pair
         self._static.update(pair)
         warnings = [*_quality_warnings(quality), *_pattern_warnings(self.static_pattern)]

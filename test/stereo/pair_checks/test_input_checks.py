@@ -227,6 +227,52 @@ def test_exchanged_colours_of_one_camera_are_a_warning() -> None:
     assert warning.name == "color_order"
 
 
+def far_and_near(shift: int) -> tuple[Image, Image]:
+    """A near lower and a far upper half; the content of the right image is shifted to the right."""
+    near, far = textured(1, disparity=40), textured(2, disparity=2)
+    left, right = (np.concatenate([far[side][:60], near[side][60:]]) for side in (0, 1))
+    return left, np.roll(right, shift, 1)
+
+
+@pytest.mark.parametrize(("shift", "fault"), [(-6, ""), (0, ""), (6, "negative_disparity")])
+def test_a_right_image_shifted_beyond_infinity_is_refused(shift: int, fault: str) -> None:
+    assert fault_of(far_and_near(shift)) == fault
+
+
+def test_single_shifted_images_are_refused_and_the_pairs_between_are_not() -> None:
+    checks = InputChecks(rig_of(120, 320))
+    for seed, shift in enumerate((0, 6, 1, 5, 0)):
+        pair = moved(far_and_near(shift), 8 * seed, 1.0, seed)
+        if shift < 4:
+            checks.check(*pair)
+            continue
+        with pytest.raises(UnusablePairError, match="beyond infinity") as caught:
+            checks.check(*pair)
+        assert caught.value.name == "negative_disparity" and not caught.value.is_consistent
+
+
+def test_the_gradient_of_a_clear_sky_is_not_beyond_infinity() -> None:
+    left, right = far_and_near(0)
+    sky = np.rint(np.linspace(250, 130, 320)).astype(np.uint8)[None, :, None]
+    left[:40], right[:40] = sky, np.roll(sky, 4, 1)
+    assert fault_of((left, right)) == ""
+
+
+def test_a_fence_is_not_beyond_infinity() -> None:
+    left, right = far_and_near(0)
+    posts = np.arange(320)
+    left[:, posts % 16 < 4], right[:, (posts + 12) % 16 < 4] = 30, 30
+    assert fault_of((left, right)) != "negative_disparity"
+
+
+def test_real_pairs_with_a_shifted_right_image_are_refused(kitti_mini: Path) -> None:
+    for number in ("00", "05", "07"):
+        folder = kitti_mini / "dataset" / "sequences" / number
+        files = (next((folder / side).glob("000005.*")) for side in ("image_2", "image_3"))
+        left, right = (np.asarray(cv2.imread(str(file)), np.uint8) for file in files)
+        assert fault_of((left, right)) == "" and fault_of((left, np.roll(right, 10, 1))) == "negative_disparity"
+
+
 def test_real_pairs_pass(kitti_mini: Path) -> None:
     for number in ("00", "05", "07"):
         folder = kitti_mini / "dataset" / "sequences" / number
