@@ -124,6 +124,18 @@ class StereoEvidence:
         size."""
         return self.binning.without_near_speckles(self.matcher.match(left, right))
 
+    def as_trained(self, disparity: npt.NDArray[np.int16], error: float) -> npt.NDArray[np.int16]:
+        """Return the disparity map with the error that the network was trained with.
+
+        Args:
+            disparity: as from `match`, `[H, W]`.
+            error: see `BevConfig.inverse_depth_error`.
+        """
+        steps = round(error * self.matcher.focal_baseline * STEPS)
+        if steps == 0:
+            return disparity
+        return np.where(disparity > 0, np.maximum(disparity - steps, 1), disparity).astype(np.int16, copy=False)
+
     def of_disparity(self, disparity: npt.NDArray[np.int16]) -> Measurement:
         """Compute the measurement of a disparity map in 1/16 pixels, `[H, W]`."""
         surface = self.surface(self.binning.without_near_speckles(disparity))
@@ -141,20 +153,6 @@ class StereoEvidence:
         return Measurement(
             surface.disparity, surface.voxel, surface.hits, surface.occupied, ground.height, ground.seen, ground.plane
         )
-
-
-def as_trained(disparity: npt.NDArray[np.int16], focal_baseline: float, error: float) -> npt.NDArray[np.int16]:
-    """Return the disparity map with the error that the network was trained with.
-
-    Args:
-        disparity: as from `StereoEvidence.match`, `[H, W]`.
-        focal_baseline: that of the matcher, pixel metres.
-        error: see `BevConfig.inverse_depth_error`.
-    """
-    steps = round(error * focal_baseline * STEPS)
-    if steps == 0:
-        return disparity
-    return np.where(disparity > 0, np.maximum(disparity - steps, 1), disparity).astype(np.int16, copy=False)
 
 
 def lifted_states(measured: Measurement, tables: BevTables) -> torch.Tensor:

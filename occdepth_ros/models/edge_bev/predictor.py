@@ -18,7 +18,7 @@ from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.calibration_tables import CalibrationTables, compared_depth
 from occdepth_ros.models.edge_bev.config import PRESETS
-from occdepth_ros.models.edge_bev.evidence import Measurement, StereoEvidence, as_trained
+from occdepth_ros.models.edge_bev.evidence import Measurement, StereoEvidence
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
 from occdepth_ros.models.edge_bev.levelling import LevelFrame, LevelFrames, unknown_below_ground
 from occdepth_ros.models.edge_bev.loading import SHIPPED, load_network
@@ -208,8 +208,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         """Match a pair; return the result, its frame, None = the grid's own, and the running `compared_depth`."""
         disparity = tables.evidence.match(left, right.result())
         comparing = self._workers.submit(compared_depth, tables, disparity)
-        focal_baseline = tables.evidence.matcher.focal_baseline
-        disparity = as_trained(disparity, focal_baseline, self.config.inverse_depth_error)
+        disparity = tables.evidence.as_trained(disparity, self.config.inverse_depth_error)
         if self.follows_ground:
             return *tables.levels.measure(tables.evidence, disparity), comparing
         return tables.evidence.of_disparity(disparity), None, comparing

@@ -93,17 +93,17 @@ def voxel_terms(output: BevOutput, target: torch.Tensor, columns: int = 0) -> di
     }
 
 
-def teacher_term(logit: torch.Tensor, taught: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+def teacher_term(logit: torch.Tensor, predicted: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
     """Return the cross entropy of the occupancy against a predicted one; 0 without known voxels.
 
     Args:
         logit: `[N, 8]`.
-        taught: 0 free, 1 occupied, 255 unknown, `[N, 8]`.
+        predicted: 0 free, 1 occupied, 255 unknown, `[N, 8]`.
         state: `LiftedState` of the lifted voxels, `[N]`.
     """
     in_view, out_of_view = TEACHER_WEIGHTS
-    weight = torch.where(state == LiftedState.OUT_OF_VIEW, out_of_view, in_view)[:, None] * (taught != UNKNOWN)
-    occupied = taught == 1
+    weight = torch.where(state == LiftedState.OUT_OF_VIEW, out_of_view, in_view)[:, None] * (predicted != UNKNOWN)
+    occupied = predicted == 1
     each = F.softplus(logit) - occupied * logit
     weight = weight * torch.where(occupied, TEACHER_OCCUPIED, 1.0)
     return (each * weight).sum() / weight.sum().clamp_min(1)

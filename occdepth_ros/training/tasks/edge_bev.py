@@ -19,7 +19,7 @@ from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import TrainingError
 from occdepth_ros.models.edge_bev.config import PRESETS, BevConfig
-from occdepth_ros.models.edge_bev.evidence import StereoEvidence, as_trained
+from occdepth_ros.models.edge_bev.evidence import StereoEvidence
 from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
 from occdepth_ros.models.edge_bev.loading import weights_file
 from occdepth_ros.models.edge_bev.network import EdgeBev
@@ -177,8 +177,8 @@ class EdgeBevTask:
         """Match the pair and create the inputs and targets of one scene.
 
         Returns:
-            `image` `[3, H, W]`, `target` `[X, Y, Z]`, `labels` and, with a teacher, `taught` by lifted voxel `[N, 8]`,
-            `semantics` by cell `[h, w]`, `inputs`, and `terms` as in `SceneExample`.
+            `image` `[3, H, W]`, `target` `[X, Y, Z]`, `labels` and, with a teacher, `predicted` by lifted voxel
+            `[N, 8]`, `semantics` by cell `[h, w]`, `inputs`, and `terms` as in `SceneExample`.
 
         Raises:
             GridError: the network cannot predict this grid.
@@ -188,12 +188,12 @@ class EdgeBevTask:
         _, layers = trained_grid(example.grid)
         if layers:
             example = shifted(example, (0, 0, -layers))
-        taught = None if self._teacher is None else replace(example, target=self._teacher(example))
+        predicted = None if self._teacher is None else replace(example, target=self._teacher(example))
         if rng is not None:
             yaw = math.radians(rng.uniform(-options.yaw, options.yaw)) if options.yaw > 0 else 0.0
             steps = [int(rng.integers(-s, s + 1)) for s in options.shift]
             example = _moved(example, yaw, steps)
-            taught = None if taught is None else _moved(taught, yaw, steps)
+            predicted = None if predicted is None else _moved(predicted, yaw, steps)
         self.config.check_grid(example.grid)
         fit = ImageFit.between((example.rig.left.height, example.rig.left.width), self.config.image)
         rig = fit.rig(example.rig)
@@ -207,12 +207,11 @@ class EdgeBevTask:
             # from 0 on, so that the network also works for the first pair of a drive
             pairs = options.before if rng is None else int(rng.integers(0, options.before + 1))
             memory = self._earlier.read(example, fit, evidence, tables, pairs)
-        focal_baseline = evidence.matcher.focal_baseline
-        measured = evidence.of_disparity(as_trained(disparity, focal_baseline, self.config.inverse_depth_error))
+        measured = evidence.of_disparity(evidence.as_trained(disparity, self.config.inverse_depth_error))
         scene = scene_inputs(measured, tables, memory=memory)
         targets = {"labels": training_target(example)}
-        if taught is not None:
-            targets["taught"] = folded(torch.from_numpy(taught.target))
+        if predicted is not None:
+            targets["predicted"] = folded(torch.from_numpy(predicted.target))
         if rng is not None and rng.random() < options.augmentation.mirror:
             scene = mirrored_inputs(scene, self.config.layers)
             targets = {name: mirrored_target(target, tables.size) for name, target in targets.items()}
@@ -246,7 +245,7 @@ class EdgeBevTask:
         total: dict[str, torch.Tensor] = {}
         for index, (output, labels, terms) in enumerate(zip(outputs, batch["labels"], batch["terms"], strict=True)):
             if self._teacher is not None:
-                term = teacher_term(output.occupancy, batch["taught"][index], batch["inputs"][index].scene.state)
+                term = teacher_term(output.occupancy, batch["predicted"][index], batch["inputs"][index].scene.state)
                 total["teacher"] = total.get("teacher", 0.0) + term * (weights.teacher / scenes)
             for name, term in voxel_terms(output, labels, self.options.columns).items():
                 # terms that this ground truth does not supervise are kept with weight 0, so that all parameters have

@@ -15,7 +15,7 @@ import torch
 from occdepth_ros.camera import Matrix
 from occdepth_ros.data.earlier import PosedPair
 from occdepth_ros.data.example import SceneExample
-from occdepth_ros.models.edge_bev.evidence import StereoEvidence, as_trained
+from occdepth_ros.models.edge_bev.evidence import StereoEvidence
 from occdepth_ros.models.edge_bev.image_network import ImageNetwork
 from occdepth_ros.models.edge_bev.memory import MemoryContent, SceneMemory
 from occdepth_ros.models.edge_bev.tables import BevTables
@@ -93,8 +93,7 @@ class EarlierMeasurements:
             logits, _ = self._network(self._network_input(left)[None])
         # sky is 0, as in prediction
         classes = logits[0].argmax(0).flatten().to(torch.uint8).clone()
-        focal_baseline = evidence.matcher.focal_baseline
-        disparity = as_trained(evidence.matcher.match(left, right), focal_baseline, self._inverse_depth_error)
+        disparity = evidence.as_trained(evidence.matcher.match(left, right), self._inverse_depth_error)
         measured = disparity, classes
         self._cache[key] = measured
         if len(self._cache) > CACHED:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.walls import rig_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.config import PRESETS
-from occdepth_ros.models.edge_bev.evidence import Measurement, StereoEvidence, as_trained
+from occdepth_ros.models.edge_bev.evidence import Measurement, StereoEvidence
 from occdepth_ros.models.edge_bev.levelling import LevelFrame
 from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
 from occdepth_ros.sources import open_source
 from occdepth_ros.stereo.matching import NO_MATCH, STEPS
 
+EVIDENCE = StereoEvidence(rig_of(), VoxelGrid((0.0, -3.2, -2.2), (32, 32, 32), 0.2))
+
 
 @given(arrays(np.int16, (3, 5), elements=st.integers(-1, 2000)), st.floats(0, 1))
 def test_matches_become_smaller_by_the_error_and_stay_matches(disparity: np.ndarray, error: float) -> None:
     kept = disparity.copy()
-    found = as_trained(disparity, 300.0, error / 300.0)
+    found = EVIDENCE.as_trained(disparity, error / EVIDENCE.matcher.focal_baseline)
     np.testing.assert_array_equal(disparity, kept)
     assert found.dtype == np.int16
     np.testing.assert_array_equal(found > 0, disparity > 0)

@@ -82,7 +82,7 @@ def test_the_second_target_moves_with_the_grid(predictions: list[VoxelGrid]) -> 
         rng = np.random.default_rng(seed)
         step = int(np.random.default_rng(seed).integers(-4, 5))
         prepared = task.prepare(example(0.5), rng)
-        row = unfolded(prepared["taught"], (32, 16, 16))[:, 16, 10]
+        row = unfolded(prepared["predicted"], (32, 16, 16))[:, 16, 10]
         assert int((row == 0).nonzero()[0]) == 32 - step, seed
         assert int((row == UNKNOWN).sum()) == abs(step), seed
 
