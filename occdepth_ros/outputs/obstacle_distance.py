@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,13 @@ UNKNOWN_CM = 65535
 BODY_FRD = 12
 RING_M = 1.0
 """Width of the rings in which a sector must be seen to count as free, metres."""
+SPREAD = 2
+"""Sectors to each side that a sector stands for. PX4's CollisionPrevention at 001d722 has 36 directions, and reads for
+each the sector at which it begins; in later releases, a direction takes the last known sector that overlaps with it."""
+SPLIT = 3
+"""Points of a voxel along each axis. A voxel of 0.2 m spans several sectors near the origin, and the ring from 1 to 2 m
+of the sector ahead contains no centre of such voxels."""
+_T = TypeVar("_T", bound=np.generic)
 
 
 def encode_obstacle_distance(
@@ -52,7 +60,8 @@ def sector_distances(
 ) -> npt.NDArray[np.uint16]:
     """Return the distance of each sector in centimetres, `[72]`; sector 0 is forward, the next is to its right.
 
-    Only voxels that were seen count. A sector without an obstacle is free (`max_distance` + 1) if it was seen free in
+    Only voxels that were seen count. The distance of a sector is that of the nearest obstacle within `SPREAD` sectors
+    of it. Without such an obstacle, the sector is free (`max_distance` + 1) if all these sectors were seen free in
     every ring of `RING_M` from `min_distance` to `max_distance`; otherwise it is unknown (65535).
 
     Args:
@@ -65,29 +74,42 @@ def sector_distances(
     grid = prediction.grid
     layers = np.flatnonzero(np.abs(grid.axis_centers(2)) <= half_height)
     band = slice(layers[0], layers[-1] + 1) if len(layers) else slice(0, 0)
-    sector, distance = _polar(grid)
-    blocked = np.flatnonzero(occupied[:, :, band].any(axis=2))
+    columns, sector, distance = _polar(grid, max_distance)
+    blocked = occupied[:, :, band].any(axis=2).ravel()[columns]
     nearest = np.full(SECTORS, np.inf)
-    np.minimum.at(nearest, sector[blocked], distance[blocked] - grid.resolution / 2)
+    np.minimum.at(nearest, sector[blocked], distance[blocked] - grid.resolution / (2 * SPLIT))
 
     ring = np.floor((distance - min_distance) / RING_M).astype(np.int64)
     rings = max(1, int(np.ceil((max_distance - min_distance) / RING_M)))
     within = (ring >= 0) & (ring < rings)
-    exists = np.zeros((SECTORS, rings), bool)
-    exists[sector[within], ring[within]] = True
-    seen = within & free[:, :, band].any(axis=2).reshape(-1)
+    seen = within & free[:, :, band].any(axis=2).reshape(-1, 1)[columns]
     observed = np.zeros((SECTORS, rings), bool)
     observed[sector[seen], ring[seen]] = True
-    is_free = exists.all(axis=1) & observed.all(axis=1)
+    is_free = _around(np.asarray(observed.all(axis=1)))
+    nearest = _around(nearest)
     out = np.where(is_free, round(100 * max_distance) + 1, UNKNOWN_CM)
     hit = nearest <= max_distance
     out[hit] = np.rint(100 * nearest[hit].clip(0)).astype(np.int64)
     return out.astype(np.uint16)
 
 
+def _around(sectors: npt.NDArray[_T]) -> npt.NDArray[_T]:
+    """Return the minimum of each sector and of those within `SPREAD` of it, `[72]`."""
+    return np.min([np.roll(sectors, shift) for shift in range(-SPREAD, SPREAD + 1)], axis=0)
+
+
 @lru_cache(maxsize=4)
-def _polar(grid: VoxelGrid) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return sector and distance (metres) of the centre of each column, `[X * Y]` each."""
-    x, y = np.meshgrid(grid.axis_centers(0), grid.axis_centers(1), indexing="ij")
+def _polar(
+    grid: VoxelGrid, max_distance: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the columns up to a distance of the origin, as indices into `[X * Y]`, and sector and distance (metres) of
+    `SPLIT` x `SPLIT` points in each of them, `[N, SPLIT ** 2]`.
+    """
+    near = np.hypot(grid.axis_centers(0)[:, None], grid.axis_centers(1)) < max_distance + grid.resolution
+    columns = np.argwhere(near)
+    offsets = ((np.arange(SPLIT) + 0.5) / SPLIT - 0.5) * grid.resolution
+    dx, dy = (offset.ravel() for offset in np.meshgrid(offsets, offsets))
+    x = grid.axis_centers(0)[columns[:, 0], None] + dx
+    y = grid.axis_centers(1)[columns[:, 1], None] + dy
     clockwise = -np.degrees(np.arctan2(y, x))
-    return np.rint(clockwise / INCREMENT_DEG).astype(np.int64).ravel() % SECTORS, np.hypot(x, y).ravel()
+    return np.flatnonzero(near), np.rint(clockwise / INCREMENT_DEG).astype(np.int64) % SECTORS, np.hypot(x, y)
