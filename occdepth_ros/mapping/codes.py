@@ -63,11 +63,12 @@ def increments(config: MapConfig) -> npt.NDArray[np.int8]:
     table = np.zeros((256, 2), np.float64)
     for code in range(256):
         if code & CLASS_MASK:
-            value = config.hit if code & OCCUPIED else -config.miss
-            column = 0 if code & SEEN else 1
-            table[code, column] = (
-                value * (1.0 if code & SURE else UNSURE_WEIGHT) * (1.0 if column == 0 else config.completed_weight)
-            )
+            is_seen = bool(code & SEEN)
+            if code & OCCUPIED:
+                value = config.hit if is_seen else config.hit * config.completed_weight
+            else:
+                value = -(config.miss if is_seen else config.completed_miss)
+            table[code, 0 if is_seen else 1] = value * (1.0 if code & SURE else UNSURE_WEIGHT)
     steps = np.rint(table / UNIT)
     # an increment that rounds to 0 would leave an observed voxel unknown
     steps = np.where((table != 0) & (steps == 0), np.sign(table), steps)

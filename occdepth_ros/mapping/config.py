@@ -27,15 +27,17 @@ class MapConfig:
         resolution: edge of a voxel, metres.
         size: voxels of the dense window along x, y, z; multiples of `BLOCK`.
         hit: log-odds that an occupied voxel of confidence 1 adds.
-        miss: log-odds that a free voxel of confidence 1 subtracts. The networks miss thin and distant surfaces in
-            single frames, so free evidence has less weight than occupied evidence (chosen on KITTI 00, 03, 09, 10).
+        miss: log-odds that a voxel that was seen free subtracts at confidence 1. The networks miss thin and distant
+            surfaces in single frames, so free evidence has less weight than occupied evidence (chosen on KITTI 00, 03,
+            04, 09, 10).
+        completed_miss: the same for a voxel that was completed as free.
         clamp: lower and upper bound of the log-odds.
         dynamic_clamp: upper bound for voxels of dynamic classes, so that few free observations clear them.
         dynamic_s: seconds after which an unobserved voxel of a dynamic class becomes unknown.
         completed_s: seconds after which a voxel that was only completed becomes unknown.
         static_s: seconds after which a seen static voxel becomes unknown; 0 keeps it until it is seen free.
         dynamic_classes: names of the classes whose objects move.
-        completed_weight: weight of a completed voxel relative to a seen one.
+        completed_weight: weight of a voxel that was completed as occupied relative to a seen one.
         max_bytes: upper bound of the memory of window and store together, bytes.
         max_range: distance from the vehicle at which stored blocks are dropped, metres; 0 keeps them until `max_bytes`.
         max_step: largest motion between predictions, metres; a larger motion is a jump of the odometry.
@@ -50,7 +52,8 @@ class MapConfig:
     resolution: float = 0.2
     size: tuple[int, int, int] = (512, 512, 64)
     hit: float = 0.85
-    miss: float = 0.15
+    miss: float = 0.3
+    completed_miss: float = 0.075
     clamp: tuple[float, float] = (-2.0, 3.5)
     dynamic_clamp: float = 1.0
     dynamic_s: float = 1.5
