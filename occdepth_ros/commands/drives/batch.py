@@ -31,9 +31,8 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "many drives", "--source may be a pattern such as 'drives/*'; --out is a folder then"
     )
-    group.add_argument(
-        "--workers", type=int, metavar="N", help="processes on this machine (default: one per GPU, or 1)"
-    )
+    text = "processes on this machine (default: one per GPU, or 1; with `--ray local` one per core)"
+    group.add_argument("--workers", type=int, metavar="N", help=text)
     group.add_argument("--ray", metavar="ADDRESS", help="Ray cluster that runs the drives; `local` starts one here")
 
 
@@ -176,7 +175,8 @@ def _on_cluster(tasks: Sequence[Task], arguments: argparse.Namespace) -> Iterato
     # a cluster that is started here otherwise runs the drives with nice 15, and other work can stop them
     os.environ.setdefault("RAY_worker_niceness", "0")
     try:
-        ray.init(address=arguments.ray, log_to_driver=False, logging_level="error")
+        cores = arguments.workers if arguments.ray == "local" else None
+        ray.init(address=arguments.ray, num_cpus=cores, log_to_driver=False, logging_level="error")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise OccDepthError(f"no cluster at {arguments.ray}: {error}", where="--ray") from error
     try:
