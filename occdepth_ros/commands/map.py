@@ -35,7 +35,8 @@ from occdepth_ros.models.registry import DEFAULT_MODEL
 from occdepth_ros.outputs.selection import BORDER_VOXELS, Selection, selected_labels
 from occdepth_ros.sources.base import StereoFrame, StereoSource
 from occdepth_ros.sources.readable import DAMAGED, first_readable, readable_frames
-from occdepth_ros.stereo.pair_checks.input_checks import InputChecks, UnusablePairError, periodic_warnings
+from occdepth_ros.stereo.pair_checks.input_checks import InputChecks, UnusablePairError
+from occdepth_ros.stereo.pair_checks.pair_warnings import periodic_warnings
 from occdepth_ros.stereo.pair_checks.row_watch import RowWatch
 from occdepth_ros.visualization.map_view import draw_drive
 

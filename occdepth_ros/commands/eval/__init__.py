@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from occdepth_ros.commands.eval.data import SCORED, Opened, open_scenes
+from occdepth_ros.commands.eval.refused_pairs import RefusedPairs
 from occdepth_ros.commands.options.scenes import add_scan_arguments
 from occdepth_ros.commands.reproducibility import make_repeatable, sha256_of
 from occdepth_ros.commands.run.statistics import RunStatistics
@@ -118,10 +120,13 @@ def run(arguments: argparse.Namespace) -> int:
         align=align,
         follows_ground=not arguments.fixed_ground,
     )
-    scores, timings = SetScores(), RunStatistics()
-    score_scenes(model, opened.scenes, scores, timings)
+    scores, timings, refused = SetScores(), RunStatistics(), RefusedPairs()
+    score_scenes(model, opened.scenes, scores, timings, refused=refused)
     report = {**describe(arguments, opened, align), **scores.report(), "timings_ms": timings.timings()}
+    report["refused_pairs"] = refused.by_fault
     print_report(report, Console())
+    if refused.warning:
+        print(refused.warning, file=sys.stderr)
     if opened.caveat:
         Console().print(opened.caveat, highlight=False)
     if arguments.memory is not None:
@@ -140,9 +145,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def score_scenes(
-    model: SceneModel, scenes: SceneDataset, scores: SetScores, timings: RunStatistics, memory: int = 0
+    model: SceneModel,
+    scenes: SceneDataset,
+    scores: SetScores,
+    timings: RunStatistics,
+    memory: int = 0,
+    refused: RefusedPairs | None = None,
 ) -> None:
-    """Predict and score all scenes in order, with a progress line on stderr; `memory` as in `SceneModel.predict`.
+    """Predict and score all scenes in order, with a progress line on stderr.
+
+    Args:
+        model: predicts the scenes.
+        scenes: the data set.
+        scores, timings: receive the scores and the times of each scene.
+        memory: as in `SceneModel.begin`.
+        refused: receives the scenes whose images a check refuses; None = they are not checked.
 
     Raises:
         OccDepthError: a scene or the model is not usable.
@@ -153,6 +170,8 @@ def score_scenes(
             example = scenes[index]
             if index == 0:
                 make_repeatable(model.engine_for(example))
+            if refused is not None:
+                refused.add(example)
             yield example, model.begin(example, memory)
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -37,7 +37,8 @@ from occdepth_ros.outputs.octomap import write_bt, write_ot
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import SceneGroundTruth, SizedSource, StereoFrame, StereoSource
 from occdepth_ros.sources.readable import DAMAGED, readable_frames
-from occdepth_ros.stereo.pair_checks.input_checks import InputChecks, UnusablePairError, periodic_warnings
+from occdepth_ros.stereo.pair_checks.input_checks import InputChecks, UnusablePairError
+from occdepth_ros.stereo.pair_checks.pair_warnings import periodic_warnings
 from occdepth_ros.stereo.pair_checks.row_watch import RowWatch
 from occdepth_ros.visualization import draw_frame, frame_title
 

@@ -26,7 +26,8 @@ from occdepth_ros.nodes.stereo_occ.rig_checks import RigChecks
 from occdepth_ros.nodes.stereo_occ.sync import ImagePair
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.encodings import ImageDecoder
-from occdepth_ros.stereo.pair_checks.input_checks import InputChecks, periodic_warnings
+from occdepth_ros.stereo.pair_checks.input_checks import InputChecks
+from occdepth_ros.stereo.pair_checks.pair_warnings import periodic_warnings
 
 TRANSIENT = ("camera_info", "missing_tf")
 """Faults of pairs that arrive before their CameraInfo or their transform."""

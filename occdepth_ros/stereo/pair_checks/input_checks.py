@@ -6,16 +6,15 @@ evidence; it must therefore not be predicted, and the fault is reported by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ImageError, InputWarning
 from occdepth_ros.stereo.pair_checks.image_change import frozen_part
-from occdepth_ros.stereo.pair_checks.noise import hiding_noise
+from occdepth_ros.stereo.pair_checks.pair_warnings import match_warnings, pattern_warnings, quality_warnings
 from occdepth_ros.stereo.pair_checks.quality import BLACK, MAX_NEGATIVE, WHITE, PairQuality, assess
 from occdepth_ros.stereo.pair_checks.reduced import ImageArray, Mask, ReducedPair, reduction
+from occdepth_ros.stereo.pair_checks.row_scale import magnification
 from occdepth_ros.stereo.pair_checks.static_pattern import MAX_VEHICLE_M, StaticPattern
 from occdepth_ros.stereo.pair_checks.swap_guard import SWAPPED, SWAPPED_REMEDY
 from occdepth_ros.stereo.pair_checks.torn_image import MIN_PROMPT_MATCHED, late_bands, shifted_rows
@@ -30,19 +29,6 @@ MAX_AT_INFINITY = 0.95
 compression, or the whole scene is too far away to be measured."""
 MIN_MATCHED = 0.35
 """Smallest `PairQuality.matched`: 0.87 to 0.96 on KITTI, 0.1 to 0.3 if the images show different scenes."""
-MAX_COVERED = 0.25
-"""Share of an image that is black and without structure in one camera only, above which a lens counts as partly
-covered."""
-MAX_AMBIGUOUS = 0.1
-"""Share of an image with periodic texture above which a warning is given; at most 0.035 on KITTI."""
-MAX_COMMON = 0.4
-"""Share of both images that is black, or saturated, without structure, from which it is named."""
-MAX_EXPOSURE_RATIO = 1.6
-"""Ratio of the brightness of the two images from which it is named: a saturated or dark part has no match."""
-MIN_GOOD_MATCHED = 0.75
-"""`PairQuality.matched` below which a warning is given: 0.85 and more on KITTI."""
-MIN_COLOR = -0.5
-"""Correlation of the colours of the two images below which one of them has red and blue exchanged."""
 
 
 class UnusablePairError(ImageError):
@@ -50,7 +36,7 @@ class UnusablePairError(ImageError):
 
     Args:
         name: short fixed name: "no_structure", "equal_images", "no_parallax", "swapped", "few_matches",
-            "images_unchanged", "torn_image", "late_image" or "negative_disparity".
+            "images_unchanged", "torn_image", "late_image", "scale_differs" or "negative_disparity".
         what, where, remedy: as in `OccDepthError`.
         is_consistent: whether both images were taken at the same time, so that a prediction is correct for them.
     """
@@ -88,8 +74,7 @@ class InputChecks:
         """Check one rectified pair, `[H, W, 3]` RGB uint8 each.
 
         Returns:
-            warnings: "partly_covered", "overexposed", "exposure_differs", "color_order", "static_pattern",
-            "noisy_images" and "poor_matches", for images that are usable in part.
+            warnings of `pair_warnings`, for images that are usable in part.
 
         Raises:
             UnusablePairError: the pair contains no stereo information.
@@ -131,6 +116,7 @@ class InputChecks:
         if self._usable is not None:
             _require_motion(self._usable, pair)
         _require_whole(left, right)
+        _require_one_scale(pair)
         if quality.negative > MAX_NEGATIVE:
             raise UnusablePairError(
                 "negative_disparity",
@@ -141,70 +127,8 @@ class InputChecks:
             )
         self._usable = pair
         self._static.update(pair)
-        warnings = [*_quality_warnings(quality), *_pattern_warnings(self.static_pattern)]
-        return tuple(warnings or self._match_warnings(quality, left, right))
-
-    def _match_warnings(self, quality: PairQuality, left: ImageArray, right: ImageArray) -> Iterator[InputWarning]:
-        if noise := hiding_noise(left, right, self._offset):
-            text = f"noise with a standard deviation of {noise:.0f} grey levels hides the scene"
-            remedy = "More light, a longer exposure or a lower gain: surfaces may be wrong, and little is free."
-            yield InputWarning("noisy_images", text, "stereo pair", remedy)
-        elif quality.matched < MIN_GOOD_MATCHED:
-            text = f"the images match poorly: {quality.matched:.2f} where good pairs have 0.85 and more"
-            remedy = (
-                "Check that both cameras trigger together, are in focus and clean, and are rectified by this "
-                "calibration; `occdepth doctor rig` measures rows and delay."
-            )
-            yield InputWarning("poor_matches", text, "stereo pair", remedy)
-
-
-def periodic_warnings(share: float) -> list[str]:
-    """Warn about periodic texture.
-
-    Args:
-        share: share of the left image whose match is ambiguous (`Engine.ambiguous_share`).
-    """
-    if share < MAX_AMBIGUOUS:
-        return []
-    return [
-        f"{share:.0%} of the left image repeats itself along its rows (a fence, blinds, a facade): matches may be off "
-        "by a period. Nothing is free there behind the nearest surface that is possible; a camera that looks at it "
-        "from another angle, or a shorter baseline, resolves it."
-    ]
-
-
-def _quality_warnings(quality: PairQuality) -> Iterator[InputWarning]:
-    for side, share in zip(("left", "right"), quality.covered, strict=True):
-        if share > MAX_COVERED:
-            text = f"{share:.0%} is black where the other image is not; the lens may be partly covered"
-            yield InputWarning("partly_covered", text, f"{side} image", "Nothing is measured there: clean the lens.")
-    if quality.black > MAX_COMMON:
-        text = f"{quality.black:.0%} of both images is black: both lenses may be partly covered, or it is dark"
-        yield InputWarning("partly_covered", text, "stereo pair", "Nothing is measured there.")
-    if quality.white > MAX_COMMON:
-        text = f"{quality.white:.0%} of both images is overexposed"
-        remedy = "Nothing is measured there: shorten the exposure, or turn the cameras away from the sun."
-        yield InputWarning("overexposed", text, "stereo pair", remedy)
-    low, high = sorted(quality.brightness)
-    if high > MAX_EXPOSURE_RATIO * low and max(quality.covered) <= MAX_COVERED:
-        left, right = quality.brightness
-        text = f"the mean grey level is {left:.0f} in the left and {right:.0f} in the right image"
-        remedy = "Parts that are saturated or dark in one image have no match: use one exposure for both cameras."
-        yield InputWarning("exposure_differs", text, "stereo pair", remedy)
-    if quality.color < MIN_COLOR:
-        text = "red and blue of one image are exchanged against the other one"
-        remedy = "Correct the encoding (rgb8 or bgr8, order of the Bayer pattern) of one camera."
-        yield InputWarning("color_order", text, "stereo pair", remedy)
-
-
-def _pattern_warnings(pattern: Mask | None) -> Iterator[InputWarning]:
-    if pattern is not None:
-        text = (
-            f"{pattern.mean():.0%} of both images shows the same while the scene moves: dirt or drops on both lenses, "
-            "or burnt-in text"
-        )
-        remedy = "Nothing is measured there: clean the lenses, or turn the text off."
-        yield InputWarning("static_pattern", text, "stereo pair", remedy)
+        warnings = [*quality_warnings(quality), *pattern_warnings(self.static_pattern)]
+        return tuple(warnings or match_warnings(quality, left, right, self._offset))
 
 
 def _require_whole(left: ImageArray, right: ImageArray) -> None:
@@ -217,6 +141,19 @@ def _require_whole(left: ImageArray, right: ImageArray) -> None:
                 where="stereo pair",
                 remedy="Bytes of the image were lost: check the cable, the driver and the step of its messages.",
             )
+
+
+def _require_one_scale(pair: ReducedPair) -> None:
+    if scale := magnification(pair):
+        raise UnusablePairError(
+            "scale_differs",
+            f"the rows of the right image are magnified by about {1 + scale:.3f} against those of the left one: "
+            "distances are wrong towards the sides of the view",
+            where="stereo pair",
+            remedy="An image is zoomed, cropped and resized, or taken at another place of a drive, or the focal length "
+            "of a camera is wrong: use both images as this calibration rectifies them, and trigger the cameras "
+            "together.",
+        )
 
 
 def _require_one_moment(previous: ReducedPair, current: ReducedPair) -> None:

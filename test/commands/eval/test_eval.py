@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from helpers.sequences import kitti_odometry, labelled_scans
+from helpers.sequences import kitti_odometry, labelled_scans, textured_wall
 
 from occdepth_ros.classes import SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.cli import main
@@ -97,6 +98,20 @@ def test_a_perfect_prediction_scores_100_percent(
     assert "calibration of the labels" in printed and "2 classes present" in printed
     drawn = {path.name for path in (tmp_path / "drawn").iterdir()}
     assert drawn == {"best_1_08_000000.png", "best_2_08_000005.png"}
+
+
+def test_pairs_that_a_run_leaves_out_are_scored_and_named(
+    knowing: None, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sequence = textured_wall(root / "dataset" / "sequences" / "08", 6, 6)
+    assert evaluate(root, tmp_path / "e.json")["refused_pairs"] == {}
+    assert "left out" not in capsys.readouterr().err
+    right = str(sequence / "image_3" / "000005.png")
+    cv2.imwrite(right, np.zeros_like(cv2.imread(right)))
+    report = evaluate(root, tmp_path / "e.json")
+    assert report["frames"] == 2 and report["refused_pairs"] == {"no_structure": ["08/000005"]}
+    assert "1 of 2 pairs are scored here" in (err := capsys.readouterr().err)
+    assert "left out by `occdepth run`" in err and "no_structure 1 (08/000005)" in err
 
 
 def test_labels_are_created_from_scans_by_a_rule(knowing: None, tmp_path: Path) -> None:

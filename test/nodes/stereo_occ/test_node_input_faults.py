@@ -121,6 +121,21 @@ def test_common_encodings_are_accepted(bench: Bench, encoding: str) -> None:
     bench.wait_processed(before + 1)
 
 
+def test_16_bit_images_with_an_empty_upper_byte_are_named(bench: Bench) -> None:
+    """Samples up to 255 of 65535, as of a driver that copies 8 bits into 16."""
+    before = bench.processed
+    pair = []
+    for image in (bench.left, bench.right):
+        message = image_message(image[..., 0].astype("<u2").view(np.uint8), 0, "mono16")
+        message.width = WIDTH
+        pair.append(message)
+    bench.send_pair(*pair)
+    bench.expect_fault("dark_images", "upper byte is empty")
+    bench.wait_processed(before + 1)
+    bench.good_pair()
+    assert "dark_images" not in bench.fault_names()
+
+
 def test_another_frame_than_the_calibration_is_a_warning(bench: Bench) -> None:
     before = bench.processed
     bench.send_pair(left=image_message(bench.left, 0, frame="elsewhere"))

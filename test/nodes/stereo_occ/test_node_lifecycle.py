@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,10 @@ pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run m
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
 import rclpy
-from helpers.nodes.node_bench import Bench
+from helpers.nodes.node_bench import Bench, stamp_of
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from occdepth_ros.msg import SemanticGrid
 from octomap_msgs.msg import Octomap
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import LoggingSeverity
@@ -151,6 +153,59 @@ def test_the_lifecycle_can_be_repeated(made: list[Bench]) -> None:
         bench.wait(late.__len__, "the map did not stay for a late listener")
         assert bench.transition("cleanup") == SUCCESS and node.label == "unconfigured"
     assert bench.transition("shutdown") == SUCCESS and node.label == "finalized"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_deactivation_during_a_prediction_waits_for_it_and_publishes_nothing_later(
+    made: list[Bench], fails: bool
+) -> None:
+    made.append(bench := Bench())
+    bench.wait_active()
+    received = bench.listen(SemanticGrid, "grid")
+    output = next(o for o in bench.pipeline.outputs.outputs if o.spec.name == "grid")
+    bench.wait(output.publisher.get_subscription_count, "not connected")
+    bench.good_pair()
+    begun, released = threading.Event(), threading.Event()
+    begin = bench.pipeline.host.begin
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        complete = begin(*arguments, **options)
+
+        def completed() -> Any:
+            begun.set()
+            assert released.wait(120.0)
+            if fails:
+                raise RuntimeError("the device was lost")
+            return complete()
+
+        return completed
+
+    bench.pipeline.host.begin = slow
+    stamp = bench.send_pair()
+    bench.wait(begun.is_set, "the prediction did not begin")
+    transition = bench._executor.create_task(bench.node.trigger_deactivate)
+    time.sleep(0.2)
+    assert not transition.done(), "a prediction runs"
+    released.set()
+    bench.wait(transition.done, "the deactivation did not end")
+    assert transition.result() == SUCCESS and bench.node.label == "inactive"
+    published = output.count
+    if not fails:
+        bench.wait(lambda: stamp_of(received[-1]) == stamp, "the begun pair was not published")
+    bench.send_infos()
+    for _ in range(3):
+        bench.send_pair()
+        time.sleep(0.05)
+    assert output.count == published and all(stamp_of(message) <= stamp for message in received)
+    bench.pipeline.host.begin = begin
+    assert bench.transition("activate") == SUCCESS
+    bench.wait_active()
+    before = bench.stamp_ns
+    bench.good_pair()
+    bench.wait(lambda: stamp_of(received[-1]) > before, "no output after the next activation")
+    assert stamp in map(stamp_of, received) or fails
+    assert not {before, before - 100_000_000} & set(map(stamp_of, received)), "a pair of before the activation"
+    assert not bench.fault_names(without_clock=True)
 
 
 def test_transitions_in_wrong_order_are_refused_and_the_node_goes_on(bench: Bench) -> None:

@@ -38,6 +38,14 @@ def infos(**changes: Any) -> dict[str, CameraInfo]:
     return made
 
 
+def raytraced_infos() -> dict[str, CameraInfo]:
+    """CameraInfo of the views of `helpers.raytraced`."""
+    k, given = raytraced.intrinsics(), infos(width=raytraced.WIDTH, height=raytraced.HEIGHT)
+    for side, x in (("left", 0.0), ("right", raytraced.BASELINE)):
+        given[side].k, given[side].p = k.ravel(), raytraced.projection(k, x).ravel()
+    return given
+
+
 def pair_until(bench: Bench, fault: str, expected_text: str, **given: CameraInfo) -> None:
     bench.send_infos(**given)
     time.sleep(0.05)
@@ -116,6 +124,27 @@ def test_images_whose_rows_differ_are_named(made: list[Bench]) -> None:
     left, right = (np.clip(128 + 3 * (image.astype(float) - 128), 0, 255).astype(np.uint8) for image in smooth)
     bench.left, bench.right = left, np.roll(right, 2, axis=0)
     pair_until(bench, "rows_differ", "-2.0 px", **infos())
+
+
+def test_a_right_image_of_another_moment_of_a_turn_is_named(made: list[Bench]) -> None:
+    made.append(bench := Bench())
+    bench.wait_active()
+    bench.send_infos(**raytraced_infos())
+    time.sleep(0.05)
+
+    def send(yaw: float, late: float = 0.0) -> None:
+        before = bench.processed
+        bench.send_pair(*(image_message(image, 0) for image in raytraced.turned_pair(yaw, late)))
+        bench.wait_processed(before + 1)
+
+    send(0.0)
+    assert "rows_differ" not in bench.fault_names()
+    send(2.0, late=1.5)
+    bench.expect_fault("rows_differ", "different moments of a turn")
+    # the next comparison is in a faster turn
+    send(-4.0)
+    send(4.0)
+    bench.wait(lambda: "rows_differ" not in bench.fault_names(), "both cameras trigger together now")
 
 
 def test_an_unknown_distortion_model_is_named_where_images_are_rectified(made: list[Bench]) -> None:
@@ -199,12 +228,7 @@ def test_a_pose_that_contradicts_the_ground_is_named_or_replaced(made: list[Benc
     made.append(bench := Bench(**options, **large, **translation))
     bench.wait_active()
     left, right = raytraced.pair(raytraced.rotated(raytraced.pinhole_rays(k), pitch=15.0))
-    given = {}
-    for side, x in (("left", 0.0), ("right", raytraced.BASELINE)):
-        given[side] = info_message(side)
-        given[side].width, given[side].height = raytraced.WIDTH, raytraced.HEIGHT
-        given[side].k, given[side].p = k.ravel(), raytraced.projection(k, x).ravel()
-    bench.send_infos(**given)
+    bench.send_infos(**raytraced_infos())
     time.sleep(0.05)
     for _ in range(FIRST_PERIOD * MIN_MEASUREMENTS + 2):
         before = bench.processed

@@ -20,7 +20,7 @@ from occdepth_ros.prediction import OccupancyPrediction, Visibility
 from occdepth_ros.sources.factory import open_source
 from occdepth_ros.stereo.free_space.guard import FreeSpaceGuard
 from occdepth_ros.stereo.free_space.periodic_texture import PeriodicTexture, write_periods
-from occdepth_ros.stereo.pair_checks.input_checks import MAX_AMBIGUOUS, periodic_warnings
+from occdepth_ros.stereo.pair_checks.pair_warnings import MAX_AMBIGUOUS, periodic_warnings
 
 WIDTH, HEIGHT, FOCAL, BASELINE = 480, 240, 240.0, 0.5
 GRID = VoxelGrid((0.0, -4.0, -1.0), (60, 40, 16), 0.2, "base_link")

@@ -66,7 +66,10 @@ def test_a_torn_image_is_refused_at_every_pair(drive: list[Pair], side: int, row
 def test_an_image_that_is_one_pair_late_is_refused(drive: list[Pair], side: int) -> None:
     check = checks()
     late = [replaced(drive[i], side, drive[i - 1][side]) for i in (1, 2)]
-    check.check(*late[0])
+    # without a pair before it, it is an image of another place
+    with pytest.raises(UnusablePairError) as caught:
+        check.check(*late[0])
+    assert caught.value.name == "scale_differs"
     with pytest.raises(UnusablePairError, match="one pair late") as caught:
         check.check(*late[1])
     assert caught.value.name == "late_image" and ("left", "right")[side] in caught.value.what
