@@ -55,9 +55,10 @@ def magnification(pair: ReducedPair) -> float:
         """Grey-level differences and vertical gradients at the fitted rows, and the pixels that show their row."""
         there = row.astype(np.float32) + fields @ fitted
         seen = cv2.remap(other, x, there, cv2.INTER_LINEAR).ravel()
-        slope = (cv2.remap(slopes, x, there, cv2.INTER_LINEAR).ravel() + slope_left) / 2
-        difference = grey - seen
-        return difference - np.median(difference), slope, np.abs(slope) > MIN_SLOPE
+        slope = np.asarray((cv2.remap(slopes, x, there, cv2.INTER_LINEAR).ravel() + slope_left) / 2, np.float32)
+        difference = np.asarray(grey - seen, np.float32)
+        difference -= np.median(difference)
+        return difference, slope, np.abs(slope) > MIN_SLOPE
 
     first = 0.0
     for step in range(2):
@@ -79,4 +80,4 @@ def magnification(pair: ReducedPair) -> float:
 
 def _slopes(image: npt.NDArray[np.uint8]) -> Floats:
     """Return the vertical gradient, `[h, w]` grey levels per pixel."""
-    return np.asarray(cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3), np.float32) / 8
+    return np.asarray(cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3) / 8, np.float32)

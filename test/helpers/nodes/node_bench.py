@@ -15,6 +15,7 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from helpers.nodes.domains import next_domain
@@ -142,6 +143,22 @@ class Bench:
     def send_infos(self, **changes: CameraInfo) -> None:
         for side in ("left", "right"):
             self._senders[side, "camera_info"].publish(changes.get(side, info_message(side)))
+
+    def calibrate(self, **changes: CameraInfo) -> None:
+        """Send the calibrations until the node has them, so that the next pair cannot overtake them."""
+        sent = {side: serialize_message(changes.get(side, info_message(side))) for side in ("left", "right")}
+
+        def is_known() -> bool:
+            known = self.pipeline.calibration._infos
+            return all(side in known and serialize_message(known[side]) == data for side, data in sent.items())
+
+        end = time.monotonic() + 60.0
+        while not is_known():
+            assert time.monotonic() < end, "the calibrations did not arrive"
+            self.send_infos(**changes)
+            again = time.monotonic() + 1.0
+            while not is_known() and time.monotonic() < again:
+                time.sleep(0.005)
 
     def send_image(self, side: str, message: Image) -> None:
         self._senders[side, "image_rect"].publish(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,7 @@ pytestmark = pytest.mark.ros
 def test_a_missing_transform_is_named_and_its_coming_helps(made: list[Bench]) -> None:
     made.append(bench := Bench(extrinsics="tf"))
     bench.wait_active()
-    bench.send_infos()
-    time.sleep(0.05)
+    bench.calibrate()
     bench.send_pair()
     bench.expect_fault("missing_tf", "'velodyne'")
     bench.wait(lambda: bench.pipeline.failed == 1, "the pair waits for ever")

@@ -53,8 +53,7 @@ def test_a_bad_calibration_is_named_and_the_next_good_one_works(
     received = bench.listen(Octomap, "octomap_binary", latched=True)
     bench.wait(lambda: received, "no map before")
     before = bench.processed
-    bench.send_infos(**infos)
-    time.sleep(0.05)
+    bench.calibrate(**infos)
     bench.send_pair()
     bench.expect_fault(fault, expected_text)
     assert bench.processed == before
@@ -153,8 +152,7 @@ def test_a_left_projection_that_counts_from_another_camera_gives_the_same(bench:
     shifted = {side: info_message(side) for side in ("left", "right")}
     for info in shifted.values():
         info.p[3] += 45.0
-    bench.send_infos(**shifted)
-    time.sleep(0.05)
+    bench.calibrate(**shifted)
     stamp = bench.send_pair()
     bench.wait(lambda: stamp_of(received[-1]) == stamp, "the shifted pair was not predicted")
     assert bench.pipeline.calibration.current.baseline == pytest.approx(0.5)
@@ -190,8 +188,7 @@ def test_raw_images_are_rectified(made: list[Bench]) -> None:
     infos = {side: info_message(side) for side in ("left", "right")}
     for info in infos.values():
         info.k[2] += 4.0
-    bench.send_infos(**infos)
-    time.sleep(0.05)
+    bench.calibrate(**infos)
     seen: list[Any] = []
     begin = bench.pipeline.host.begin
 

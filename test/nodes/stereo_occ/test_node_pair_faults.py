@@ -129,8 +129,7 @@ def test_an_implausible_calibration_is_refused_by_name(
         if index == 0:
             given["right"].p[3] = -value * 0.5
     before = bench.processed
-    bench.send_infos(**given)
-    time.sleep(0.05)
+    bench.calibrate(**given)
     bench.send_pair()
     bench.expect_fault("calibration", expected_text)
     assert bench.processed == before

@@ -47,8 +47,7 @@ def raytraced_infos() -> dict[str, CameraInfo]:
 
 
 def pair_until(bench: Bench, fault: str, expected_text: str, **given: CameraInfo) -> None:
-    bench.send_infos(**given)
-    time.sleep(0.05)
+    bench.calibrate(**given)
     end = time.monotonic() + 20
     while fault not in bench.fault_names() and time.monotonic() < end:
         bench.send_pair()
@@ -92,7 +91,7 @@ def test_raw_images_on_a_remapped_topic_are_recognised_by_their_rows(bench: Benc
     bench.pipeline.calibration.topics = ("/camera/left/image_raw", "/camera/right/image_raw")
     k, d = raytraced.intrinsics(), tuple(DISTORTION)
     left, right = raytraced.pair(raytraced.lens_rays(k, d))
-    bench.send_infos(
+    bench.calibrate(
         **{
             side: CameraInfo(
                 width=raytraced.WIDTH,
@@ -107,7 +106,6 @@ def test_raw_images_on_a_remapped_topic_are_recognised_by_their_rows(bench: Benc
             for side, x in (("left", 0.0), ("right", raytraced.BASELINE))
         }
     )
-    time.sleep(0.05)
     bench.send_pair(image_message(left, 0), image_message(right, 0))
     bench.expect_fault("raw_or_rectified", "rows of")
     text = next(fault.text for fault in bench.node.faults.present() if fault.name == "raw_or_rectified")
@@ -129,8 +127,7 @@ def test_images_whose_rows_differ_are_named(made: list[Bench]) -> None:
 def test_a_right_image_of_another_moment_of_a_turn_is_named(made: list[Bench]) -> None:
     made.append(bench := Bench())
     bench.wait_active()
-    bench.send_infos(**raytraced_infos())
-    time.sleep(0.05)
+    bench.calibrate(**raytraced_infos())
 
     def send(yaw: float, late: float = 0.0) -> None:
         before = bench.processed
@@ -155,8 +152,7 @@ def test_an_unknown_distortion_model_is_named_where_images_are_rectified(made: l
 
 def test_camera_info_without_a_size_is_used_with_that_of_the_image(bench: Bench) -> None:
     before = bench.processed
-    bench.send_infos(**infos(width=0, height=0))
-    time.sleep(0.05)
+    bench.calibrate(**infos(width=0, height=0))
     bench.send_pair()
     bench.wait_processed(before + 1)
 
@@ -228,8 +224,7 @@ def test_a_pose_that_contradicts_the_ground_is_named_or_replaced(made: list[Benc
     made.append(bench := Bench(**options, **large, **translation))
     bench.wait_active()
     left, right = raytraced.pair(raytraced.rotated(raytraced.pinhole_rays(k), pitch=15.0))
-    bench.send_infos(**raytraced_infos())
-    time.sleep(0.05)
+    bench.calibrate(**raytraced_infos())
     for _ in range(FIRST_PERIOD * MIN_MEASUREMENTS + 2):
         before = bench.processed
         bench.send_pair(image_message(left, 0), image_message(right, 0))

@@ -40,9 +40,8 @@ def coarse(image: Image, factor: int) -> Image:
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("kind", ["blurred", "coarse"])
 def test_one_blurred_or_coarse_image_is_named(side: str, kind: str) -> None:
-    change = {"blurred": lambda image: blurred(image, 3.0), "coarse": lambda image: coarse(image, 4)}[kind]
     images = {"left": LEFT, "right": RIGHT}
-    images[side] = change(images[side])
+    images[side] = blurred(images[side], 3.0) if kind == "blurred" else coarse(images[side], 4)
     (warning,) = InputChecks(RIG).check(images["left"], images["right"])
     assert warning.name == "sharpness_differs" and warning.where == f"{side} image", str(warning)
 
