@@ -18,6 +18,7 @@ from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
+from helpers import raytraced
 from helpers.nodes.domains import next_domain
 from occdepth_ros.nodes.qos import LATCHED, RESULT
 from occdepth_ros.nodes.stereo_occ.node import StereoOccNode
@@ -56,6 +57,16 @@ def info_message(side: str, frame: str = FRAME) -> CameraInfo:
     tx = 0.0 if side == "left" else -FOCAL * BASELINE
     message.p = [FOCAL, 0.0, WIDTH / 2, tx, 0.0, FOCAL, HEIGHT / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
     return message
+
+
+def raytraced_infos() -> dict[str, CameraInfo]:
+    """CameraInfo of the views of `helpers.raytraced`, by side."""
+    k, given = raytraced.intrinsics(), {}
+    for side, x in (("left", 0.0), ("right", raytraced.BASELINE)):
+        given[side] = info_message(side)
+        given[side].width, given[side].height = raytraced.WIDTH, raytraced.HEIGHT
+        given[side].k, given[side].p = k.ravel(), raytraced.projection(k, x).ravel()
+    return given
 
 
 class Bench:
@@ -172,8 +183,8 @@ class Bench:
         stamp = self.next_stamp()
         for side, given, image in (("left", left, self.left), ("right", right, self.right)):
             changed = image.copy()
-            # one pixel of sensor noise: images that do not change are a fault
-            changed[0, 0] = stamp // 100_000_000 % 251
+            # one pixel of sensor noise: images that do not change are a fault; it never is that of the clean image
+            changed[0, 0] += np.uint8(1 + stamp // 100_000_000 % 251)
             message = given if given is not None else image_message(changed, stamp)
             message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 1_000_000_000)
             self.send_image(side, message)

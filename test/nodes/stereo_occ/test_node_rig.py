@@ -17,7 +17,7 @@ pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: ru
 
 import tf2_ros
 from helpers import raytraced
-from helpers.nodes.node_bench import BASELINE, FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message
+from helpers.nodes.node_bench import BASELINE, FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message, raytraced_infos
 from sensor_msgs.msg import CameraInfo
 
 from occdepth_ros.nodes.stereo_occ.rig_checks import FIRST_PERIOD
@@ -36,14 +36,6 @@ def infos(**changes: Any) -> dict[str, CameraInfo]:
         for name, value in changes.items():
             setattr(made[side], name, value)
     return made
-
-
-def raytraced_infos() -> dict[str, CameraInfo]:
-    """CameraInfo of the views of `helpers.raytraced`."""
-    k, given = raytraced.intrinsics(), infos(width=raytraced.WIDTH, height=raytraced.HEIGHT)
-    for side, x in (("left", 0.0), ("right", raytraced.BASELINE)):
-        given[side].k, given[side].p = k.ravel(), raytraced.projection(k, x).ravel()
-    return given
 
 
 def pair_until(bench: Bench, fault: str, expected_text: str, **given: CameraInfo) -> None:

@@ -29,13 +29,13 @@ def test_a_slow_worker_takes_the_newest_and_never_an_older_one() -> None:
     def work(item: int) -> None:
         seen.append(item)
         begun.set()
-        release.wait(5.0)
+        release.wait(60.0)
 
     worker = Worker(work, lambda: None, lambda error: None, idle_period=0.01)
     worker.start()
     try:
         worker.slot.put(0)
-        assert begun.wait(5.0)
+        assert begun.wait(60.0)
         for item in range(1, 10):
             worker.slot.put(item)
         release.set()
@@ -107,7 +107,7 @@ class Stages:
         return item
 
     def finish(self, item: int) -> None:
-        assert self.free.wait(5.0)
+        assert self.free.wait(60.0)
         self.finished.append(item)
         if item == 7:
             raise ValueError(item)
@@ -162,7 +162,7 @@ def test_a_stop_finishes_every_item_that_was_begun() -> None:
     stopping = threading.Thread(target=stages.worker.stop)
     stopping.start()
     stages.free.set()
-    stopping.join(5.0)
+    stopping.join(60.0)
     assert not stopping.is_alive()
     assert stages.finished == stages.begun and set(stages.begun) >= {0, 1}
     stages.worker.stop()
@@ -182,7 +182,7 @@ def test_errors_of_both_stages_are_told_apart_and_the_threads_continue() -> None
     assert stages.errors == ["begin 13", "finish 7"] and stages.finished == [7, 8]
 
 
-def _until(condition: object, timeout: float = 5.0) -> None:
+def _until(condition: object, timeout: float = 60.0) -> None:
     assert callable(condition)
     end = time.monotonic() + timeout
     while not condition():

@@ -1,0 +1,165 @@
+"""Checks of pairs in the running node, with ray-traced views: each fault is on /diagnostics, and refused pairs refresh
+no output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
+pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
+pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not installed: run make env")
+pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
+pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
+
+from helpers.nodes.node_bench import Bench, image_message, raytraced_infos
+from helpers.raytraced import BASELINE, HEIGHT, WIDTH, intrinsics, pinhole_rays, view
+
+pytestmark = pytest.mark.ros
+
+Image = npt.NDArray[np.uint8]
+STEP_M = 0.25
+"""Motion from pair to pair, metres."""
+
+
+def at(metres: float) -> tuple[Image, Image]:
+    """The pair of a camera that has moved forwards."""
+    rays = pinhole_rays(intrinsics())
+    return view(rays, (0, 0, metres)), view(rays, (BASELINE, 0, metres))
+
+
+LEFT, RIGHT = at(0.0)
+BEFORE, AFTER = at(-2 * STEP_M), at(-STEP_M)
+
+
+def noisy(image: Image, deviation: float, seed: int) -> Image:
+    noise = np.random.default_rng(seed).normal(0, deviation, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def night(image: Image, seed: int) -> Image:
+    return np.clip(8.0 * noisy((0.04 * image).astype(np.uint8), 4.0, seed), 0, 255).astype(np.uint8)
+
+
+def zoomed(image: Image, scale: float) -> Image:
+    change = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), 0, scale)
+    return np.asarray(cv2.warpAffine(image, change, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def blurred(image: Image, deviation: float) -> Image:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), deviation), np.uint8)
+
+
+def coloured(image: Image) -> Image:
+    return np.ascontiguousarray(image * np.array([1.0, 0.8, 0.5]), np.uint8)
+
+
+def saturated(image: Image) -> Image:
+    changed = image.copy()
+    changed[: HEIGHT // 2] = 255
+    return changed
+
+
+def far_and_near(shift: int) -> tuple[Image, Image]:
+    """A far upper and a near lower half; the right image is shifted to the right."""
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(0, 255, (HEIGHT // 8, WIDTH // 8 + 8, 3), np.uint8)
+    texture = np.asarray(cv2.resize(coarse, (WIDTH + 64, HEIGHT), interpolation=cv2.INTER_CUBIC), np.uint8)
+    half = HEIGHT // 2
+    right = np.concatenate([texture[:half, 2 : WIDTH + 2], texture[half:, 40 : WIDTH + 40]])
+    return np.ascontiguousarray(texture[:, :WIDTH]), np.roll(right, shift, 1)
+
+
+@pytest.fixture(scope="module")
+def street() -> Iterator[Bench]:
+    bench = Bench(input_timeout=600.0)
+    bench.wait_active()
+    bench.calibrate(**raytraced_infos())
+    yield bench
+    bench.close()
+
+
+def send(bench: Bench, images: tuple[Image, Image]) -> None:
+    """Send a pair until it has been predicted or refused."""
+    before = bench.processed + bench.pipeline.failed
+    bench.send_pair(image_message(images[0], 0), image_message(images[1], 0))
+    bench.wait(lambda: bench.processed + bench.pipeline.failed > before, "the pair was neither predicted nor refused")
+
+
+def late(i: int) -> tuple[Image, Image]:
+    """A pair whose right image is one pair late."""
+    return at(STEP_M * i)[0], at(STEP_M * (i - 1))[1]
+
+
+def torn(i: int) -> tuple[Image, Image]:
+    """A pair whose right image has rows of the pair before."""
+    left, right = at(STEP_M * i)
+    return left, np.concatenate([right[:100], at(STEP_M * (i - 1))[1][100:]])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "fault", "expected_text"),
+    [
+        ([(LEFT, zoomed(RIGHT, 1.05))], "scale_differs", "magnified by about 1.0"),
+        ([(zoomed(LEFT, 1.05), RIGHT)], "scale_differs", "magnified by about 0.9"),
+        ([far_and_near(6)], "negative_disparity", "beyond infinity"),
+        ([(LEFT, noisy(LEFT, 6.0, 1))], "no_parallax", "at infinity"),
+        ([(LEFT, np.concatenate([RIGHT[:90], np.roll(RIGHT[90:], 30, 1)]))], "torn_image", "from row 90 on"),
+        ([torn(1), torn(2)], "torn_image", "right image is torn"),
+        ([late(1), late(2)], "late_image", "right image is one pair late"),
+        ([(noisy(BEFORE[0], 1.0, 1), RIGHT)], "images_unchanged", "left image shows the same"),
+    ],
+)
+def test_a_refused_pair_is_named_and_does_not_refresh_the_output(
+    street: Bench, pairs: list[tuple[Image, Image]], fault: str, expected_text: str
+) -> None:
+    for images in (BEFORE, *pairs[:-1]):
+        send(street, images)
+    before, processed = street.pipeline.outputs.latest.prediction.stamp_ns, street.processed
+    send(street, pairs[-1])
+    street.expect_fault(fault, expected_text)
+    assert street.processed == processed and street.pipeline.outputs.latest.prediction.stamp_ns == before
+    send(street, AFTER)
+    assert street.processed == processed + 1 and fault not in street.fault_names()
+
+
+@pytest.mark.parametrize(
+    ("images", "fault", "expected_text"),
+    [
+        ((night(LEFT, 1), night(RIGHT, 2)), "noisy_images", "standard deviation"),
+        ((LEFT, blurred(RIGHT, 3.0)), "sharpness_differs", "less sharp"),
+        ((coloured(LEFT), np.ascontiguousarray(coloured(RIGHT)[..., ::-1])), "color_order", "red and blue"),
+        ((saturated(LEFT), saturated(RIGHT)), "overexposed", "overexposed"),
+        (torn(1), "poor_matches", "match poorly"),
+    ],
+)
+def test_a_pair_that_is_usable_in_part_is_named_and_predicted(
+    street: Bench, images: tuple[Image, Image], fault: str, expected_text: str
+) -> None:
+    send(street, BEFORE)
+    processed = street.processed
+    send(street, images)
+    street.expect_fault(fault, expected_text)
+    assert street.processed == processed + 1
+    send(street, AFTER)
+    assert fault not in street.fault_names()
+
+
+def test_dirt_on_both_lenses_is_named(street: Bench) -> None:
+    rng = np.random.default_rng(2)
+    opacity = np.zeros((HEIGHT, WIDTH), np.float32)
+    for _ in range(14):
+        cv2.circle(opacity, (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT))), int(rng.integers(14, 24)), 1, -1)
+    layer = np.asarray(cv2.GaussianBlur(opacity, (0, 0), 3), np.float32)[..., None]
+    texture = cv2.resize(rng.random((HEIGHT // 8, WIDTH // 8)).astype(np.float32) * 160, (WIDTH, HEIGHT))[..., None]
+    for i in range(12):
+        clean = at(STEP_M * i)
+        dirty = [np.asarray(image * (1 - layer) + layer * texture, np.uint8) for image in clean]
+        send(street, (dirty[0], dirty[1]))
+        if "static_pattern" in street.fault_names():
+            break
+    street.expect_fault("static_pattern", "shows the same while the scene moves")
