@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,13 +29,20 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Empty
 
+from occdepth_ros.camera import PinholeCamera, StereoRig
+from occdepth_ros.commands import map as command
+from occdepth_ros.mapping import OccupancyMap
 from occdepth_ros.mapping.files import SUFFIXES
 from occdepth_ros.nodes.stereo_occ.map.grid import MapGrid
 from occdepth_ros.nodes.stereo_occ.map.server import PlacedPrediction, map_outputs
 from occdepth_ros.prediction import OccupancyPrediction
+from occdepth_ros.sources.base import StereoFrame
 
 pytestmark = pytest.mark.ros
 WALL_M = 100.0 * 0.5 / 12
+CAMERA = PinholeCamera(np.array([[100.0, 0, 80, 0], [0, 100, 48, 0], [0, 0, 1, 0]]), 160, 96)
+RIGHT = PinholeCamera(np.array([[100.0, 0, 80, -50], [0, 100, 48, 0], [0, 0, 1, 0]]), 160, 96)
+RIG = StereoRig(CAMERA, RIGHT, np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]]))
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +126,37 @@ def test_the_map_has_no_rims_of_single_predictions(mapper: Bench) -> None:
     assert border > 0
     extent = np.ptp(occupied, axis=0) + 1
     np.testing.assert_array_equal(extent[:2], np.array(grid.size[:2]) - 2 * border)
+    call(mapper, Empty, "reset")
+    feed(mapper)
+
+
+def test_the_map_equals_that_of_the_command_for_equal_predictions(
+    mapper: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = mapper.pipeline
+    live, grid = pipeline.world, pipeline.host.grid
+    call(mapper, Empty, "reset")
+    placed = []
+    for i in range(4):
+        rng = np.random.default_rng(i)
+        labels = rng.choice([0, 1, 9, 13, 255], grid.size).astype(np.uint8)
+        confidence, visibility = (rng.integers(0, high, grid.size).astype(np.uint8) for high in (256, 3))
+        prediction = OccupancyPrediction(grid, labels, confidence, visibility, np.ones((4, 4), np.float32))
+        pose = np.eye(4)
+        pose[:2, 3] = 0.7 * i, -0.3 * i
+        placed.append(PlacedPrediction(replace(prediction, stamp_ns=(i + 1) * 100_000_000), pose))
+        live._fuse(placed[-1])
+    image = np.zeros((4, 4, 3), np.uint8)
+    frames = [
+        (i, StereoFrame(str(i), p.prediction.stamp_ns, image, image, p.map_from_grid), p.prediction)
+        for i, p in enumerate(placed)
+    ]
+    monkeypatch.setattr(command, "predicted", lambda *_: iter(frames))
+    engine = SimpleNamespace(predictor=SimpleNamespace(name="model"), ambiguous_share=0.0, grid=grid)
+    source = SimpleNamespace(rig=RIG, ground_truth=lambda _: None)
+    offline = OccupancyMap(live.world.config)
+    command.fuse_drive(source, engine, range(len(frames)), offline)  # type: ignore[arg-type]
+    assert offline.blocks() and offline.blocks() == live.world.blocks()
     call(mapper, Empty, "reset")
     feed(mapper)
 
