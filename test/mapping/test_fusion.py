@@ -201,6 +201,17 @@ def test_memory_stays_below_the_limit_on_a_drive_of_ten_kilometres() -> None:
     assert not world.events
 
 
+@given(st.permutations(range(8)))
+def test_predictions_of_one_second_may_come_in_any_order(order: list[int]) -> None:
+    labels = street(0)
+    world = OccupancyMap(SMALL)
+    for i in order:
+        world.integrate(predict(labels, at_s=5 + 0.1 * i), pose())
+    snapshot = world.snapshot((0, -8, -4), GRID.size)
+    assert not world.events and world.stamp_ns == 5_700_000_000
+    assert snapshot is not None and np.array_equal(snapshot.labels, labels)
+
+
 def test_jumps_of_pose_and_time_reset_the_map_by_name() -> None:
     world = OccupancyMap(SMALL)
     world.integrate(predict(BUILDING, at_s=5), pose())
