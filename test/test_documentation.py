@@ -28,6 +28,28 @@ def test_relative_links_and_anchors_resolve(page: Path) -> None:
             assert anchor in anchors(target), link
 
 
+GUIDES = "own_camera calibration models own_data training planners map deployment troubleshooting viewers costmap"
+
+
+@pytest.mark.parametrize("guide", GUIDES.split())
+def test_every_guide_has_a_picture(guide: str) -> None:
+    text = (ROOT / "docs" / f"{guide}.md").read_text(encoding="utf-8")
+    assert re.search(r"^(!\[.+\]\(|```mermaid)", text, re.MULTILINE)
+
+
+def test_every_extra_is_documented() -> None:
+    section = re.search(
+        r"^\[project.optional-dependencies\]\n(.*?)\n\n", (ROOT / "pyproject.toml").read_text("utf-8"), re.M | re.S
+    )
+    assert section
+    text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    extras = dict(re.findall(r"^(\w+) = \[(.*)\]$", section[1], re.MULTILINE))
+    assert len(extras) > 5
+    for extra, packages in extras.items():
+        (row,) = re.findall(rf"^\| `{extra}` \| (.+?) \|", text, re.MULTILINE)
+        assert row.split(", ") == re.findall(r'"([\w-]+)', packages), extra
+
+
 def test_the_readme_has_at_most_150_lines() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
