@@ -1,5 +1,5 @@
 """Comparison of the rows of a stream of pairs: regularly, and in turns, in which cameras that do not trigger together
-show different moments."""
+show different moments, and a wrong focal length shows itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import InputWarning
+from occdepth_ros.stereo.pair_checks.focal_watch import FocalWatch
 from occdepth_ros.stereo.pair_checks.reduced import ImageArray, reduced, reduction
 from occdepth_ros.stereo.pair_checks.row_check import check_rows, row_differences
 
@@ -41,11 +42,13 @@ class RowWatch:
         self._before: npt.NDArray[np.float32] | None = None
         self._regular: tuple[InputWarning, ...] = ()
         self._in_turns: tuple[InputWarning, ...] = ()
+        self._focal = FocalWatch(rig)
+        self._of_focal: tuple[InputWarning, ...] = ()
 
     @property
     def warnings(self) -> tuple[InputWarning, ...]:
-        """Warnings of the last comparisons, as `check_rows`."""
-        return self._in_turns or self._regular
+        """Warnings of the last comparisons, as `check_rows` and `FocalWatch`."""
+        return (*(self._in_turns or self._regular), *self._of_focal)
 
     def check(self, left: ImageArray, right: ImageArray, where: str) -> tuple[InputWarning, ...]:
         """Take one pair, `[H, W, 3]` RGB uint8 of the rig's size each, and return `warnings`.
@@ -56,7 +59,11 @@ class RowWatch:
         """
         self._countdown -= 1
         is_regular = self._countdown < 0 and not self._only_turns
-        turns = self._turns(left)
+        turn = self._turn(left)
+        self._of_focal = self._focal.check(left, right, turn, where)
+        turns = turn >= self._limit
+        if turns:
+            self._limit = GROWTH * turn
         if is_regular or turns:
             found = check_rows([row_differences(left, right, self._rig)], where)
             if is_regular:
@@ -65,16 +72,12 @@ class RowWatch:
                 self._in_turns = found
         return self.warnings
 
-    def _turns(self, left: ImageArray) -> bool:
-        """Return whether the robot turns faster than in the comparisons before."""
+    def _turn(self, left: ImageArray) -> float:
+        """Return the horizontal image motion since the pair before, degrees."""
         grey = np.asarray(cv2.cvtColor(reduced(left), cv2.COLOR_RGB2GRAY), np.float32)
         before, self._before = self._before, grey
         self._limit = max(MIN_TURN, DECAY * self._limit)
         if before is None or before.shape != grey.shape:
-            return False
+            return 0.0
         window = cv2.createHanningWindow(grey.shape[::-1], cv2.CV_32F)
-        turn = abs(cv2.phaseCorrelate(before, grey, window)[0][0]) * self._degrees_per_px
-        if turn < self._limit:
-            return False
-        self._limit = GROWTH * turn
-        return True
+        return abs(cv2.phaseCorrelate(before, grey, window)[0][0]) * self._degrees_per_px

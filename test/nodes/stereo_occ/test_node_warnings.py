@@ -19,6 +19,8 @@ from helpers.nodes.node_bench import FOCAL, HEIGHT, WIDTH, Bench, image_message,
 
 from occdepth_ros.nodes.stereo_occ.rig_checks import FIRST_PERIOD
 from occdepth_ros.stereo.ground.pose import MIN_ABOVE, MIN_MEASUREMENTS
+from occdepth_ros.stereo.pair_checks.focal_watch import FIRST_PERIOD as FIRST_TURNS
+from occdepth_ros.stereo.pair_checks.focal_watch import MIN_MEASUREMENTS as MIN_TURNS
 
 pytestmark = pytest.mark.ros
 
@@ -134,3 +136,17 @@ def test_images_that_are_upside_down_are_named(made: list[Bench]) -> None:
     turned = right[::-1, ::-1].copy(), left[::-1, ::-1].copy()
     send(bench, turned, FIRST_PERIOD * MIN_ABOVE + 2)
     bench.expect_fault("upside_down", "180 degrees")
+
+
+def test_a_focal_length_that_contradicts_turns_is_named(made: list[Bench]) -> None:
+    """As with both images zoomed: the pair is consistent and the ground level."""
+    made.append(bench := Bench())
+    bench.wait_active()
+    given = raytraced_infos()
+    for side, x in (("left", 0.0), ("right", raytraced.BASELINE)):
+        k = raytraced.intrinsics(0.85 * raytraced.intrinsics()[0, 0])
+        given[side].k, given[side].p = k.ravel(), raytraced.projection(k, x).ravel()
+    bench.calibrate(**given)
+    for i in range((MIN_TURNS + 1) * (FIRST_TURNS + 1)):
+        send(bench, raytraced.turned_pair(1.5 * i - 12), 1)
+    bench.expect_fault("focal_length_contradicts_turns", "times the stated 136 px")
