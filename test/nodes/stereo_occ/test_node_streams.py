@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,10 @@ pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: ru
 from builtin_interfaces.msg import Time
 from helpers.nodes.node_bench import Bench, image_message, stamp_of
 from rosgraph_msgs.msg import Clock
+from std_msgs.msg import Header
+
+from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED
+from occdepth_ros.nodes.stereo_occ.monitoring import watch
 
 pytestmark = pytest.mark.ros
 
@@ -42,6 +47,40 @@ def test_a_stopped_stream_is_named(bench: Bench) -> None:
 
     bench.wait(only_the_right_one_stopped, "the right stream was not named")
     bench.expect_fault("stream_stopped")
+
+
+def test_the_end_of_a_replay_is_no_stopped_stream(made: list[Bench]) -> None:
+    made.append(bench := Bench(input_timeout=0.5))
+    bench.wait_active()
+    bench.good_pair()
+    end = bench.tester.create_publisher(Header, REPLAY_ENDED, LATCHED)
+    header = Header()
+    header.stamp.sec, header.stamp.nanosec = divmod(bench.stamp_ns, 1_000_000_000)
+    end.publish(header)
+    bench.expect_fault("stream_ended", "the replay has published its last pair")
+    assert "stream_stopped" not in bench.fault_names() and bench.diagnostics["input"].level == b"\x01"
+
+
+def test_a_rate_far_below_that_of_the_cameras_is_named(made: list[Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "RATE_WINDOW", 5.0)
+    made.append(bench := Bench())
+    bench.wait_active()
+    bench.good_pair()
+    begin = bench.pipeline.host.begin
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        time.sleep(1.5)
+        return begin(*arguments, **options)
+
+    bench.pipeline.host.begin = slow
+
+    def named() -> bool:
+        bench.send_pair()
+        time.sleep(0.03)
+        return "slow_rate" in bench.fault_names()
+
+    bench.wait(named, "the rate was not named")
+    bench.expect_fault("slow_rate", "Choose a smaller model")
 
 
 def test_streams_without_common_stamps_are_named(bench: Bench) -> None:

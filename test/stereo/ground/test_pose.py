@@ -102,6 +102,18 @@ def test_a_wrong_baseline_is_named_as_a_reason_of_a_wrong_height(factor: float) 
     assert float(named[2]) == pytest.approx(factor * BASELINE, abs=1e-3)
 
 
+@pytest.mark.parametrize(("pitch", "expected"), [(0.0, set()), (15.0, {"pose_contradicts_ground"})])
+def test_a_wrong_focal_length_shows_in_the_ground_of_inclined_cameras_only(pitch: float, expected: set[str]) -> None:
+    """As with both images zoomed: depths are wrong by the factor, heights are not."""
+    right = rig(pitch)
+    k = intrinsics(0.85 * K[0, 0])
+    left, other = (PinholeCamera(projection(k, x), WIDTH, HEIGHT) for x in (0.0, BASELINE))
+    wrong = StereoRig(left, other, right.reference_from_grid)
+    found = replace(measured(wrong, pitch), pairs=5)
+    assert found.pose.height == pytest.approx(1.2, abs=0.08)
+    assert contradictions(wrong, found) == expected
+
+
 def test_the_measured_pose_replaces_height_pitch_and_roll_only() -> None:
     stated = rig(2.0, 1.6, yaw=30.0)
     corrected = with_measured_pose(stated, BASE, measured(stated, 15.0), is_base=True)
