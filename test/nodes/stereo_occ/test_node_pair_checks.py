@@ -16,8 +16,11 @@ pytest.importorskip("diagnostic_updater", reason="diagnostic_updater is not inst
 pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run make env")
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
-from helpers.nodes.node_bench import Bench, image_message, raytraced_infos
+from helpers.nodes.node_bench import Bench, image_message, raytraced_infos, stamp_of
 from helpers.raytraced import BASELINE, HEIGHT, WIDTH, intrinsics, pinhole_rays, view
+from nav_msgs.msg import OccupancyGrid
+
+from occdepth_ros.prediction import Visibility
 
 pytestmark = pytest.mark.ros
 
@@ -163,3 +166,42 @@ def test_dirt_on_both_lenses_is_named(street: Bench) -> None:
         if "static_pattern" in street.fault_names():
             break
     street.expect_fault("static_pattern", "shows the same while the scene moves")
+
+
+def test_a_plain_wall_frees_nothing_behind_it(street: Bench) -> None:
+    """Everything above the horizon is one grey: ties at infinity, which a matcher without evidence takes for far."""
+
+    def free_above() -> int:
+        prediction = street.pipeline.outputs.latest.prediction
+        return int(prediction.free[:, :, prediction.grid.axis_centers(2) > 0.2].sum())
+
+    send(street, BEFORE)
+    assert free_above() > 100
+    processed = street.processed
+    plain = [image.copy() for image in AFTER]
+    for image in plain:
+        image[: HEIGHT // 2] = 60
+    send(street, (plain[0], plain[1]))
+    assert street.processed == processed + 1
+    assert free_above() == 0
+
+
+def test_the_costmap_is_free_on_seen_ground_only(street: Bench) -> None:
+    received = street.listen(OccupancyGrid, "occupancy_grid", latched=True)
+    output = next(o for o in street.pipeline.outputs.outputs if o.spec.name == "occupancy_grid")
+    street.wait(output.publisher.get_subscription_count, "not connected")
+    stamp = 0
+
+    def newest() -> bool:
+        return bool(received) and stamp_of(received[-1]) == stamp
+
+    for images in (BEFORE, AFTER):
+        send(street, images)
+    stamp = street.stamp_ns
+    street.wait(newest, "no costmap")
+    costs = np.asarray(received[-1].data, np.int8).reshape(received[-1].info.height, received[-1].info.width)
+    prediction = street.pipeline.outputs.latest.prediction
+    has_ground = prediction.classes.is_ground[np.minimum(prediction.labels, 19)] & (prediction.labels < 20)
+    seen = (has_ground & (prediction.visibility == Visibility.SEEN)).any(2).T
+    assert (costs == 0).sum() > 20 and not (costs == 0)[~seen].any()
+    assert (costs == -1).any(), "what the image does not show is unknown"
