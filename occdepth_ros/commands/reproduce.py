@@ -13,7 +13,7 @@ from rich.console import Console
 from occdepth_ros.errors import RecipeError, TrainingError
 from occdepth_ros.evaluation.metrics import CompletionScores
 from occdepth_ros.evaluation.places import place_report
-from occdepth_ros.evaluation.report import confusion_of, headline, present, write_report
+from occdepth_ros.evaluation.report import by_class, confusion_of, headline, present, write_report
 
 SUMMARY = "run the stages of a plan: cross-validation over places, then the final training"
 
@@ -91,7 +91,7 @@ def pooled(paths: list[Path]) -> dict[str, Any]:
         "frames": total.scenes,
         **headline(total),
         **present(total),
-        "per_class": {name: round(100 * iou, 4) for name, iou in total.by_class().items()},
+        **by_class(total),
         "places": place_report(confusions),
         "by_place": {
             name: {key: values[key] for key in ("frames", "sc_iou", "ssc_miou")} for name, values in by_place.items()

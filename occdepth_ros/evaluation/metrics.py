@@ -171,7 +171,15 @@ class CompletionScores:
 
     def by_class(self) -> dict[str, float]:
         """Return the IoU by class name, without the empty class, fractions of 1."""
-        return {name: float(iou) for name, iou in zip(self.classes.names[1:], self.class_iou[1:], strict=True)}
+        return self._named(self.class_iou)
+
+    def recall_by_class(self) -> dict[str, float]:
+        """Return the fraction of the voxels of each class that have its label, without the empty class; 0 for classes
+        that the ground truth does not have."""
+        return self._named(np.diag(self.confusion) / (self.confusion.sum(1) + _EPSILON))
+
+    def _named(self, by_id: npt.NDArray[np.float64]) -> dict[str, float]:
+        return {name: float(value) for name, value in zip(self.classes.names[1:], by_id[1:], strict=True)}
 
 
 def percent(fraction: float) -> float:

@@ -95,13 +95,12 @@ class SetScores:
 
     def report(self) -> dict[str, Any]:
         """Return all scores in percent, under the keys of the JSON report."""
-        per_class = {name: percent(iou) for name, iou in self.total.by_class().items()}
         regions = [name for name in REGIONS if name in self.by_region]
         return {
             "frames": self.total.scenes,
             **headline(self.total),
             **present(self.total),
-            "per_class": per_class,
+            **by_class(self.total),
             "regions": {
                 name: {
                     **headline(self.by_region[name]),
@@ -130,7 +129,7 @@ class SetScores:
             "accuracy": percent(right / max(total, 1)),
             "miou": percent(self.pixels.mean_iou),
             "present_miou": percent(self.pixels.present_mean_iou),
-            "per_class": {name: percent(iou) for name, iou in self.pixels.by_class().items()},
+            **by_class(self.pixels),
         }
 
 
@@ -138,6 +137,14 @@ def headline(scores: CompletionScores) -> dict[str, float]:
     """Return the four scores of a table row, percent."""
     summary = scores.summary()
     return {key: percent(summary[name]) for key, name in HEADLINE.items()}
+
+
+def by_class(scores: CompletionScores) -> dict[str, dict[str, float]]:
+    """Return IoU and recall by class name, percent."""
+    return {
+        "per_class": {name: percent(iou) for name, iou in scores.by_class().items()},
+        "per_class_recall": {name: percent(recall) for name, recall in scores.recall_by_class().items()},
+    }
 
 
 def present(scores: CompletionScores) -> dict[str, Any]:

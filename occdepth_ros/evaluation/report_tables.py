@@ -72,20 +72,22 @@ def _print_places(places: Mapping[str, Any], console: Console) -> None:
 
 
 def _print_classes(report: Mapping[str, Any], console: Console) -> None:
-    """Print the IoU of every class; classes missing from the ground truth are marked."""
+    """Print IoU and recall of every class; classes missing from the ground truth are marked."""
     names, present = list(report["per_class"]), set(report["present_classes"])
     pixels = (report.get("pixels") or {}).get("per_class")
-    classes = Table(title=f"IoU by class, percent; {len(present)} classes present")
+    classes = Table(title=f"IoU and recall by class, percent; {len(present)} classes present")
     half = -(-len(names) // 2)
     for _ in range(2):
         classes.add_column("class")
         classes.add_column("IoU", justify="right")
+        classes.add_column("recall", justify="right")
         if pixels:
             classes.add_column("pixels", justify="right")
     for row in range(half):
         cells: list[str] = []
         for name in names[row::half]:
-            cells += [name, f"{report['per_class'][name]:.1f}" if name in present else "absent"]
+            values = [report[key][name] for key in ("per_class", "per_class_recall")]
+            cells += [name, *(f"{value:.1f}" if name in present else "absent" for value in values)]
             if pixels:
                 cells.append(f"{pixels[name]:.1f}")
         classes.add_row(*cells)

@@ -96,6 +96,8 @@ def test_scores_agree_with_hand_computed_counts() -> None:
     assert scores.iou == pytest.approx(3 / 5)
     assert scores.by_class()["car"] == pytest.approx(1 / 3, abs=1e-5)
     assert scores.by_class()["road"] == pytest.approx(1 / 3, abs=1e-5)
+    # one of two cars; one of two road voxels, the other is predicted as unknown
+    assert scores.recall_by_class()["car"] == scores.recall_by_class()["road"] == pytest.approx(1 / 2, abs=1e-5)
     assert scores.mean_iou == pytest.approx(2 / 3 / 19, abs=1e-5)
     assert list(scores.summary()) == ["SC IoU", "SC precision", "SC recall", "SSC mIoU"]
 

@@ -46,6 +46,7 @@ REPORT: dict[str, Any] = {
     "by_sequence": {"05": scores(71.0, frames=8), "07": scores(82.0, frames=12)},
     "places": PLACES,
     "per_class": {"car": 31.4, "person": 0.0, "road": 77.7},
+    "per_class_recall": {"car": 42.5, "person": 0.0, "road": 91.6},
     "present_classes": ["car", "road"],
     "pixels": {
         "accuracy": 83.2,
@@ -81,7 +82,7 @@ def test_the_report_names_places_regions_classes_and_pixels() -> None:
     assert "83.2 % of 1,234,567 labelled ones right" in text
     assert "98,765 pixels: median +0.21; by true disparity -0.34 (5 to 12); outliers 6.7 %" in text
     rows = [line.replace("│", " ").split() for line in text.splitlines() if "person" in line]
-    assert rows and "absent" in rows[0] and "31.4" in text and "88.8" in text
+    assert rows and "absent" in rows[0] and "31.4" in text and "42.5" in text and "88.8" in text
     assert "0.7" in printed(print_calibration, REPORT["calibration"])
 
 
