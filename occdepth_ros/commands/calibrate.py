@@ -16,6 +16,7 @@ from occdepth_ros.commands.options.scenes import add_scan_arguments
 from occdepth_ros.data.factory import current_name
 from occdepth_ros.data.semantic_kitti.dataset import OFFICIAL
 from occdepth_ros.errors import ModelError, SourceError
+from occdepth_ros.evaluation.alignment import comparable_labels
 from occdepth_ros.evaluation.occupancy_calibration import (
     FREE,
     REGIONS,
@@ -30,6 +31,8 @@ from occdepth_ros.evaluation.report import write_report
 from occdepth_ros.evaluation.report_tables import print_calibration
 from occdepth_ros.evaluation.scenes import SceneModel
 from occdepth_ros.files import check_file_path
+from occdepth_ros.models.edge_bev.evidence import Measurement
+from occdepth_ros.models.edge_bev.levelling import unknown_below_ground
 from occdepth_ros.models.edge_bev.loading import SHIPPED
 from occdepth_ros.models.edge_bev.predictor import EdgeBevPredictor
 from occdepth_ros.models.edge_bev.readout import VoxelProbabilities
@@ -156,21 +159,24 @@ def count_places(model: SceneModel, opened: Opened) -> dict[str, OccupancyCounts
         OccDepthError: a scene or the model is not usable.
     """
     places: dict[str, OccupancyCounts] = {}
-    found: list[VoxelProbabilities] = []
+    found: list[tuple[VoxelProbabilities, Measurement]] = []
     for index in track(range(len(opened.scenes)), opened.ground_truth, console=Console(stderr=True), transient=True):
         example = opened.scenes[index]
         predictor = model.engine_for(example).predictor
         if not isinstance(predictor, EdgeBevPredictor):
             raise ModelError("the model has no calibration", where="--model", remedy=f"Use {', '.join(SHIPPED)}.")
         found.clear()
-        predictor.observer, predictor.follows_ground = found.append, False
+        predictor.observer, predictor.follows_ground = lambda *observed: found.append(observed), False
         model.predict(example)
         predictor.observer, predictor.follows_ground = None, True
-        own = found[0]
+        own, measured = found[0]
+        # a prediction has no occupied voxel below the ground, whatever the limits are
+        _, probability = unknown_below_ground(own.names.clone(), own.probability, measured)
         place = example.name.rpartition("/")[0]
-        probability, names, certainty, zone = (
-            values.cpu().numpy() for values in (own.probability, own.names, own.certainty, own.zone)
+        occupied, names, certainty, zone = (
+            values.cpu().numpy() for values in (probability, own.names, own.certainty, own.zone)
         )
-        counts = places.setdefault(place, OccupancyCounts.empty())
-        counts.add(probability, names, certainty, zone, example.target)
+        # scores exclude the layer that the ground truth cannot contain
+        labels = comparable_labels(example.target, example.grid, example.grid, example.target)
+        places.setdefault(place, OccupancyCounts.empty()).add(occupied, names, certainty, zone, labels)
     return places

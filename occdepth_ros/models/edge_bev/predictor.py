@@ -104,7 +104,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         self.network: BevNetwork = self._loaded(name, weights)
         self.follows_ground = True
         """Whether the network's frame follows the measured ground, and voxels below the ground are unknown."""
-        self.observer: Callable[[VoxelProbabilities], None] | None = None
+        self.observer: Callable[[VoxelProbabilities, Measurement], None] | None = None
         """Called with the output of every pair before limits and calibration are applied."""
         # leaves one core to matching; with all of torch's threads, as in the calling thread, those that wait for work
         # keep the cores busy, and the CPU time of a pair doubles
@@ -236,7 +236,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             clock.lap("completion")
             zone = zoning.result()
             if self.observer is not None:
-                self.observer(voxel_probabilities(output, zone, projection.size))
+                self.observer(voxel_probabilities(output, zone, projection.size), measured)
             limits, calibration = network.limits, network.calibration
             decision = decide(output, zone, limits, calibration, projection.size, self._workers)
         labels, confidence = decision.labels, decision.confidence
