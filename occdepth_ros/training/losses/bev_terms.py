@@ -6,8 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
-from occdepth_ros.models.edge_bev.config import GROUND, GROUND_CLASSES, LIFT, STANDING_CLASSES, LiftedState
+from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI
+from occdepth_ros.models.edge_bev.config import GROUND, GROUND_CLASSES, LIFT, STANDING_CLASSES
 from occdepth_ros.models.edge_bev.output import BevOutput
 from occdepth_ros.training.losses.class_weights import SEMANTIC_KITTI_VOXELS
 
@@ -19,9 +19,6 @@ FREE_WEIGHTS = {EMPTY: 1.0, FREE_HIDDEN: 0.6, FREE_OUTSIDE: 0.25}
 GROUND_WEIGHT, BULKY_WEIGHT, RARE_WEIGHT = 1.6, 2.5, 4.0
 """Weights of occupied voxels in the occupancy term: ground; car, building, fence and vegetation; all others."""
 BULKY = ("car", "building", "fence", "vegetation")
-TEACHER_WEIGHTS, TEACHER_OCCUPIED = (0.5, 1.5), 2.0
-"""Weights of voxels in view and out of view in the teacher's term, where few voxels are labelled, and of occupied
-ones."""
 SAMPLED = 25_000
 """Maximum number of occupied voxels that the class term samples from a scene."""
 MIN_VOXELS = 50
@@ -91,22 +88,6 @@ def voxel_terms(output: BevOutput, target: torch.Tensor, columns: int = 0) -> di
         "overlap": _overlap(logit.sigmoid(), target, weight),
         "classes": _class_term(output, target, occupied, row),
     }
-
-
-def teacher_term(logit: torch.Tensor, predicted: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-    """Return the cross entropy of the occupancy against a predicted one; 0 without known voxels.
-
-    Args:
-        logit: `[N, 8]`.
-        predicted: 0 free, 1 occupied, 255 unknown, `[N, 8]`.
-        state: `LiftedState` of the lifted voxels, `[N]`.
-    """
-    in_view, out_of_view = TEACHER_WEIGHTS
-    weight = torch.where(state == LiftedState.OUT_OF_VIEW, out_of_view, in_view)[:, None] * (predicted != UNKNOWN)
-    occupied = predicted == 1
-    each = F.softplus(logit) - occupied * logit
-    weight = weight * torch.where(occupied, TEACHER_OCCUPIED, 1.0)
-    return (each * weight).sum() / weight.sum().clamp_min(1)
 
 
 def _overlap(probability: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

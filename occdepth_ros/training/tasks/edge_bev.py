@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from occdepth_ros.models.edge_bev.image_network import STRIDE, normalized
 from occdepth_ros.models.edge_bev.loading import weights_file
 from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.edge_bev.output import BevOutput
-from occdepth_ros.models.edge_bev.readout import decide, folded, zones
+from occdepth_ros.models.edge_bev.readout import decide, zones
 from occdepth_ros.models.edge_bev.scene_inputs import scene_inputs
 from occdepth_ros.models.edge_bev.tables import BevTables
 from occdepth_ros.models.images import ImageFit, resized
@@ -32,7 +32,7 @@ from occdepth_ros.models.layers.imagenet import load_lite0
 from occdepth_ros.models.loading.state import load_strict, read_state
 from occdepth_ros.models.trained_height import trained_grid
 from occdepth_ros.training.augmentation import Augmentation, jitter, rotated, shifted, without_patches
-from occdepth_ros.training.losses.bev_terms import pixel_term, teacher_term, voxel_terms
+from occdepth_ros.training.losses.bev_terms import pixel_term, voxel_terms
 from occdepth_ros.training.task import Batch, Prepared
 from occdepth_ros.training.tasks.edge_bev_memory import EarlierMeasurements
 from occdepth_ros.training.tasks.edge_bev_scenes import (
@@ -42,7 +42,6 @@ from occdepth_ros.training.tasks.edge_bev_scenes import (
     mirrored_target,
     training_target,
 )
-from occdepth_ros.training.tasks.edge_bev_teacher import OccupancyTeacher
 from occdepth_ros.training.typed import updated
 
 _IMAGE_PARTS = ("encoder", "lateral", "context", "smooth", "head", "classes")
@@ -54,10 +53,9 @@ FEATURE_SCALE = 0.3
 
 @dataclass(frozen=True)
 class BevLossWeights:
-    """Weight of each term; `pixels` applies only while the image network is trained, `teacher` only with a teacher."""
+    """Weight of each term; `pixels` applies only while the image network is trained."""
 
     occupancy: float = 2.0
-    teacher: float = 1.0
     overlap: float = 0.5
     classes: float = 1.0
     pixels: float = 0.0
@@ -86,8 +84,6 @@ class EdgeBevOptions:
         before: largest number of earlier pairs of a scene; data sets without poses have none.
         memory: share of these scenes that are trained with a memory of a random number of their earlier pairs; in
             validation all scenes have a memory of all their earlier pairs.
-        teacher: model with shipped weights whose occupancy is a second target of scenes with incomplete ground truth;
-            none = the ground truth only.
         dropout: probability that a channel of a coarser stage of the bird's-eye view is dropped in training.
     """
 
@@ -106,7 +102,6 @@ class EdgeBevOptions:
     freeze_image: bool = True
     before: int = 0
     memory: float = 0.0
-    teacher: str = ""
     dropout: float = 0.0
 
     @cached_property
@@ -171,14 +166,12 @@ class EdgeBevTask:
                 )
             self._earlier = EarlierMeasurements(network.image_network, self._input, self.config.inverse_depth_error)
 
-        self._teacher = OccupancyTeacher(self.options.teacher) if self.options.teacher else None
-
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
         """Match the pair and create the inputs and targets of one scene.
 
         Returns:
-            `image` `[3, H, W]`, `target` `[X, Y, Z]`, `labels` and, with a teacher, `predicted` by lifted voxel
-            `[N, 8]`, `semantics` by cell `[h, w]`, `inputs`, and `terms` as in `SceneExample`.
+            `image` `[3, H, W]`, `target` `[X, Y, Z]`, `labels` by lifted voxel `[N, 8]`, `semantics` by cell `[h, w]`,
+            `inputs`, and `terms` as in `SceneExample`.
 
         Raises:
             GridError: the network cannot predict this grid.
@@ -188,12 +181,10 @@ class EdgeBevTask:
         _, layers = trained_grid(example.grid)
         if layers:
             example = shifted(example, (0, 0, -layers))
-        predicted = None if self._teacher is None else replace(example, target=self._teacher(example))
         if rng is not None:
-            yaw = math.radians(rng.uniform(-options.yaw, options.yaw)) if options.yaw > 0 else 0.0
-            steps = [int(rng.integers(-s, s + 1)) for s in options.shift]
-            example = _moved(example, yaw, steps)
-            predicted = None if predicted is None else _moved(predicted, yaw, steps)
+            if options.yaw > 0:
+                example = rotated(example, math.radians(rng.uniform(-options.yaw, options.yaw)))
+            example = shifted(example, [int(rng.integers(-s, s + 1)) for s in options.shift])
         self.config.check_grid(example.grid)
         fit = ImageFit.between((example.rig.left.height, example.rig.left.width), self.config.image)
         rig = fit.rig(example.rig)
@@ -209,12 +200,10 @@ class EdgeBevTask:
             memory = self._earlier.read(example, fit, evidence, tables, pairs)
         measured = evidence.of_disparity(evidence.as_trained(disparity, self.config.inverse_depth_error))
         scene = scene_inputs(measured, tables, memory=memory)
-        targets = {"labels": training_target(example)}
-        if predicted is not None:
-            targets["predicted"] = folded(torch.from_numpy(predicted.target))
+        labels = training_target(example)
         if rng is not None and rng.random() < options.augmentation.mirror:
             scene = mirrored_inputs(scene, self.config.layers)
-            targets = {name: mirrored_target(target, tables.size) for name, target in targets.items()}
+            labels = mirrored_target(labels, tables.size)
         image = resized(example.left, fit)
         if rng is not None:
             jittered = jitter(torch.from_numpy(image).movedim(2, 0)[None], options.augmentation, rng)
@@ -223,7 +212,7 @@ class EdgeBevTask:
         return {
             "image": self._input(image),
             "target": torch.from_numpy(example.target),
-            **targets,
+            "labels": labels,
             "semantics": image_labels(example, fit.scaled, (height // STRIDE, width // STRIDE), STRIDE),
             "inputs": PreparedInputs(scene),
             "terms": example.terms,
@@ -243,10 +232,7 @@ class EdgeBevTask:
         logits, features = self._net.image_network(batch["image"])
         outputs = self._net.complete(logits, features, [inputs.scene for inputs in batch["inputs"]])
         total: dict[str, torch.Tensor] = {}
-        for index, (output, labels, terms) in enumerate(zip(outputs, batch["labels"], batch["terms"], strict=True)):
-            if self._teacher is not None:
-                term = teacher_term(output.occupancy, batch["predicted"][index], batch["inputs"][index].scene.state)
-                total["teacher"] = total.get("teacher", 0.0) + term * (weights.teacher / scenes)
+        for output, labels, terms in zip(outputs, batch["labels"], batch["terms"], strict=True):
             for name, term in voxel_terms(output, labels, self.options.columns).items():
                 # terms that this ground truth does not supervise are kept with weight 0, so that all parameters have
                 # gradients
@@ -278,11 +264,6 @@ class EdgeBevTask:
             zone = zones(scene.state, scene.evidence, scene.rows, scene.columns)
             labels.append(decide(output, zone, network.limits, network.calibration, (x, y, z)).labels)
         return torch.stack(labels)
-
-
-def _moved(example: SceneExample, yaw: float, steps: Sequence[int]) -> SceneExample:
-    """Return the scene on a grid that is rotated, radians, and shifted, voxels."""
-    return shifted(rotated(example, yaw) if yaw else example, steps)
 
 
 def _dropped(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor, share: float) -> torch.Tensor:
