@@ -10,7 +10,7 @@ from occdepth_ros.compiled import compiled
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.mapping import codes as code
 from occdepth_ros.mapping.config import BLOCK, MapConfig
-from occdepth_ros.mapping.integration import Rules, bounds, integrate
+from occdepth_ros.mapping.integration import Rules, integrate
 from occdepth_ros.mapping.state import Bytes, Lattice, MapState, Voxels
 from occdepth_ros.prediction import Visibility
 
@@ -49,7 +49,7 @@ class Evidence:
             lifetime[EMPTY + 1 : UNKNOWN] = _ticks(config.static_s)
         lifetime[dynamic] = np.minimum(lifetime[dynamic], _ticks(config.dynamic_s))
         votes = np.array([2 + 2 * bool(c & code.SEEN) + bool(c & code.SURE) for c in range(256)], np.uint8)
-        self._rules = Rules(code.increments(config), lowest, highest, votes, ceiling, lifetime)
+        self._rules = Rules(code.increments(config), lowest, highest, votes, ceiling, lifetime, classes.is_ground)
         self.restart()
 
     def restart(self) -> None:
@@ -71,7 +71,7 @@ class Evidence:
         # lattice index (continuous, of centres) from grid index: w = rotation @ p + offset
         centre = rotation @ (np.asarray(grid.origin) + grid.resolution / 2) + map_from_grid[:3, 3]
         offset = centre / grid.resolution - 0.5
-        covered = bounds(codes.shape, rotation, offset)
+        covered = _bounds(codes.shape, rotation, offset)
         low = np.array(state.low, np.int64)
         inverse = np.ascontiguousarray(rotation.T)
         integrate(codes, inverse, offset, low, covered, state.voxels, self._rules, now)
@@ -114,6 +114,15 @@ class Evidence:
 
 def _ticks(seconds: float) -> int:
     return int(min(seconds * 1e9 / TICK_NS, MAX_AGE))
+
+
+def _bounds(size: tuple[int, ...], rotation: Matrix, offset: Matrix) -> npt.NDArray[np.int64]:
+    """Return the first and last plus one lattice index along x and y of a prediction of this size, `[2, 2]`."""
+    corners = np.array(
+        [[i, j, k] for i in (-0.5, size[0] - 0.5) for j in (-0.5, size[1] - 0.5) for k in (-0.5, size[2] - 0.5)]
+    )
+    lattice = corners @ rotation.T + offset
+    return np.stack([np.floor(lattice.min(0)), np.ceil(lattice.max(0)) + 1]).astype(np.int64)[:, :2]
 
 
 @compiled

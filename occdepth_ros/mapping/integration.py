@@ -2,7 +2,8 @@
 
 Each voxel of the window that the prediction covers reads the nearest voxel of the prediction. Columns of the window are
 processed in rows of `BLOCK` voxels, whose constant length lets the compiler use vector instructions. Occupancy is
-log-odds (Moravec and Elfes, 1985), classes are a majority vote (Boyer and Moore, 1981).
+log-odds (Moravec and Elfes, 1985), classes are a majority vote (Boyer and Moore, 1981). Successive predictions place
+completed ground in neighbouring layers; the map does not stack them, see `_drop_stacked_ground`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Rules(NamedTuple):
         votes: number of votes of each code for its class, `[256]`.
         ceiling: limit of the log-odds by class, `[256]` int8.
         lifetime: ticks after which an occupied voxel becomes unknown, by class, `[256]` uint16; 65535 = never.
+        ground: whether a class is ground, `[256]`.
     """
 
     increments: Steps
@@ -41,15 +43,7 @@ class Rules(NamedTuple):
     votes: Bytes
     ceiling: Steps
     lifetime: Ticks
-
-
-def bounds(size: tuple[int, ...], rotation: Vector, offset: Vector) -> npt.NDArray[np.int64]:
-    """Return the first and last plus one lattice index along x and y of a prediction of this size, `[2, 2]`."""
-    corners = np.array(
-        [[i, j, k] for i in (-0.5, size[0] - 0.5) for j in (-0.5, size[1] - 0.5) for k in (-0.5, size[2] - 0.5)]
-    )
-    lattice = corners @ rotation.T + offset
-    return np.stack([np.floor(lattice.min(0)), np.ceil(lattice.max(0)) + 1]).astype(np.int64)[:, :2]
+    ground: npt.NDArray[np.bool_]
 
 
 @compiled
@@ -70,7 +64,7 @@ def integrate(
         inverse: rotation from the lattice to the prediction, `[3, 3]`.
         offset: position of the centre of the prediction's voxel (0, 0, 0) on the lattice, voxels, `[3]`.
         low: lattice index of the window's lowest voxel, multiples of `BLOCK`, `[3]`.
-        covered: lattice columns to check, as from `bounds`; columns outside the window are ignored.
+        covered: lattice columns to check, `[2, 2]`; columns outside the window are ignored.
         voxels: the window, `[X, Y, Z]`, which is changed.
         rules: parameters of the update.
         now: time of the prediction, see `tick_of`.
@@ -92,6 +86,7 @@ def integrate(
     lowest, highest = np.int16(rules.lowest), np.int16(rules.highest)
     # plain arrays: slices of tuple fields are reference-counted in every row, which takes most of the time
     increments, votes, ceiling, lifetime = rules.increments, rules.votes, rules.ceiling, rules.lifetime
+    ground = rules.ground
     seen_amounts, completed_amounts = _amounts(increments, SEEN, 0), _amounts(increments, 0, 1)
     seen_flip, completed_flip = np.int16(0), np.int16(-1)
     # position in the prediction = origin + step_x * x + step_y * y + step_z * layer, fixed point, half a voxel added
@@ -126,7 +121,8 @@ def integrate(
             column = code[first - row * BLOCK :]
             for i in range(last - first):
                 column[i] = flat[index[i]]
-            for part in range(last_row - row + 1):
+            # downwards, so that the row below a row still is without this prediction
+            for part in range(last_row - row, -1, -1):
                 first_word, last_word = words[2 * part], words[2 * part + 1]
                 filled = first_word | last_word
                 if filled == 0:
@@ -135,9 +131,13 @@ def integrate(
                 place = column_place + (layer if layer < rows else layer - rows)
                 here = code[BLOCK * part : BLOCK * (part + 1)]
                 # most rows have one kind of evidence, so half of the memory is not touched
+                any_completed = (_completed(first_word) | _completed(last_word)) != 0
+                if any_completed and filled & np.uint64(_ANY_OCCUPIED):
+                    below = -1 if row + part == 0 else place + rows - 1 if place == column_place else place - 1
+                    _drop_stacked_ground(here, seen, completed, label, tick, place, below, now, ground, lifetime)
                 if filled & np.uint64(_ANY_SEEN):
                     _add(here, seen[place], seen_amounts, seen_flip, lowest, highest)
-                if (_completed(first_word) | _completed(last_word)) != 0:
+                if any_completed:
                     _add(here, completed[place], completed_amounts, completed_flip, lowest, highest)
                 if filled & np.uint64(_ANY_OCCUPIED):
                     _vote(
@@ -217,6 +217,41 @@ def _add(codes: Bytes, odds: Steps, amounts: Amounts, flip: Any, lowest: Any, hi
         sign = np.int16((sign_down ^ is_occupied & (sign_down ^ sign_up)) & is_known & (is_seen ^ flip))
         after = sign if after == zero else after
         odds[i] = np.int8(min(max(after, lowest), highest))
+
+
+@compiled
+def _drop_stacked_ground(
+    codes: Bytes,
+    seen: Steps,
+    completed: Steps,
+    label: Bytes,
+    tick: Ticks,
+    place: int,
+    below: int,
+    now: int,
+    ground: npt.NDArray[np.bool_],
+    lifetime: Ticks,
+) -> None:
+    """Remove the code of completed ground from voxels that are not occupied above occupied voxels of the same class.
+
+    Args:
+        codes: the codes of a row, changed.
+        seen, completed, label, tick: fields of `Voxels`, `[rows, BLOCK]`.
+        place, below: the row, and the one below it; -1 = none.
+        now: time of the prediction.
+        ground, lifetime: see `Rules`.
+    """
+    for i in range(BLOCK):
+        code = codes[i]
+        if code & (OCCUPIED | SEEN) != OCCUPIED or completed[place, i] > 0 or seen[place, i] != 0:
+            continue
+        name = code & CLASS_MASK
+        if not ground[name] or (i == 0 and below < 0):
+            continue
+        row, k = (place, i - 1) if i > 0 else (below, BLOCK - 1)
+        odds = seen[row, k] if seen[row, k] != 0 else completed[row, k]
+        if odds > 0 and label[row, k] == name and np.uint16(now - tick[row, k]) <= lifetime[name]:
+            codes[i] = 0
 
 
 @compiled

@@ -13,7 +13,7 @@ from occdepth_ros.rotation import from_roll_pitch_yaw
 
 GRID = VoxelGrid((0.0, -1.6, -0.8), (16, 16, 8), 0.2)
 SMALL = MapConfig(size=(48, 48, 32), max_bytes=2 << 20)
-CAR, ROAD, BUILDING = 1, 9, 13
+CAR, ROAD, SIDEWALK, BUILDING = 1, 9, 11, 13
 SEEN, HIDDEN = int(Visibility.SEEN), int(Visibility.HIDDEN)
 
 
