@@ -11,6 +11,8 @@ DISPARITY_ERROR_PX = 0.3
 40 m it moves a surface by 1.2 m. Matches of rendered pairs have no such error. Measurements: docs/evaluation.md."""
 FOCAL_LENGTHS_PX = (721.5377, 707.0493, 718.3351, 707.0912, 718.856)
 """Published focal lengths of the rectified images, one for each recording day."""
+WIDTHS_PX = (1224, 1242)
+"""Least and greatest width of the published rectified images."""
 _SAME_PX = 1e-3
 
 
@@ -24,6 +26,7 @@ def corrected(rig: StereoRig) -> StereoRig:
     """
     focal = float(rig.left.projection[0, 0])
     is_published = any(abs(focal - published) < _SAME_PX for published in FOCAL_LENGTHS_PX)
+    is_published &= WIDTHS_PX[0] <= rig.left.width <= WIDTHS_PX[1]
     if not is_published or abs(rig.disparity_offset) > _SAME_PX:
         return rig
     projection = rig.right.projection.copy()

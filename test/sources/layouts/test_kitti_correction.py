@@ -15,14 +15,14 @@ from occdepth_ros.sources.layouts.kitti_correction import DISPARITY_ERROR_PX, FO
 CENTRE = (607.2, 185.2)
 
 
-def rig(focal: float, offset: float = 0.0) -> StereoRig:
+def rig(focal: float, offset: float = 0.0, width: int = 1241) -> StereoRig:
     """Rig of two cameras whose right one, as KITTI's, lies a few millimetres behind the left one."""
     left, right = (
         np.array([[focal, 0, cx, 0], [0, focal, CENTRE[1], 0], [0, 0, 1, 0]], float)
         for cx in (CENTRE[0], CENTRE[0] + offset)
     )
     right[:, 3] = right[:, :3] @ (-0.537, 0.0, 0.004)
-    return StereoRig(PinholeCamera(left, 1241, 376), PinholeCamera(right, 1241, 376), np.eye(4))
+    return StereoRig(PinholeCamera(left, width, 376), PinholeCamera(right, width, 376), np.eye(4))
 
 
 @pytest.mark.parametrize("focal", FOCAL_LENGTHS_PX)
@@ -46,6 +46,11 @@ def test_a_corrected_rig_is_not_corrected_again() -> None:
 @pytest.mark.parametrize("focal", [FOCAL_LENGTHS_PX[0] + 0.01, FOCAL_LENGTHS_PX[0] / 2, 500.0])
 def test_other_rigs_stay_as_they_are(focal: float) -> None:
     assert corrected(rig(focal)).fingerprint == rig(focal).fingerprint
+
+
+def test_images_of_another_size_are_not_those_of_kitti() -> None:
+    small = rig(FOCAL_LENGTHS_PX[0], width=1000)
+    assert corrected(small).fingerprint == small.fingerprint
 
 
 def test_rigs_with_their_own_offset_stay_as_they_are() -> None:
