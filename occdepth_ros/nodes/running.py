@@ -12,7 +12,7 @@ from rclpy.node import Node
 
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.nodes.parameters import ParameterSet
-from occdepth_ros.nodes.signals import interrupted_once
+from occdepth_ros.nodes.signals import ignore_interrupts, interrupted_once
 from occdepth_ros.nodes.usage import help_requested, usage
 
 NodeType = TypeVar("NodeType", bound=Node)
@@ -61,6 +61,7 @@ def run_node(
             rclpy.try_shutdown()
             return 2
     finally:
+        ignore_interrupts()
         if node is not None:
             close(node)
             node.destroy_node()

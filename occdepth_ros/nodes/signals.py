@@ -8,8 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_interrupting: list[signal.Signals] = []
+"""Signals whose first arrival raises KeyboardInterrupt."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DEFAULTS = (signal.default_int_handler, signal.SIG_DFL)
+
+
+def ignore_interrupts() -> None:
+    """Let no signal interrupt the clean-up of a process that ended by itself, see `interrupted_once`."""
+    _interrupting.clear()
 
 
 @contextmanager
@@ -24,14 +31,13 @@ def interrupted_once() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or not handled:
         yield
         return
-    interrupted = False
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal interrupted
-        if not interrupted:
-            interrupted = True
+        if _interrupting:
+            _interrupting.clear()
             raise KeyboardInterrupt
 
+    _interrupting[:] = handled
     for number in handled:
         signal.signal(number, handle)
     try:

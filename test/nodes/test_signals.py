@@ -65,3 +65,16 @@ def test_a_second_ctrl_c_does_not_cut_the_clean_up_short(
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_no_signal_interrupts_a_clean_up_that_began_by_itself() -> None:
+    code = (
+        "import os, signal\n"
+        "from occdepth_ros.nodes.signals import ignore_interrupts, interrupted_once\n"
+        "with interrupted_once():\n"
+        "    ignore_interrupts()\n"
+        "    for number in (signal.SIGINT, signal.SIGTERM):\n"
+        "        os.kill(os.getpid(), number)\n"
+        "print('whole')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "whole\n"

@@ -32,7 +32,7 @@ from occdepth_ros.nodes.qos import LATCHED, REPLAY_ENDED, REPLAYED, fresh, overr
 from occdepth_ros.nodes.replay.messages import camera_infos, image_message, transform_message
 from occdepth_ros.nodes.replay.parameters import NOW, ReplaySettings
 from occdepth_ros.nodes.replay.schedule import Pace, Timeline, frame_order, read_ahead
-from occdepth_ros.nodes.signals import interrupted_once
+from occdepth_ros.nodes.signals import ignore_interrupts, interrupted_once
 from occdepth_ros.nodes.usage import help_requested, usage
 from occdepth_ros.sources import SourceOptions, StereoSource, open_source
 from occdepth_ros.sources.readable import DAMAGED, first_readable
@@ -269,6 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         pass
     finally:
+        ignore_interrupts()
         rclpy.try_shutdown()
         if spinner.ident is not None:
             # the thread must end before the node that it spins is destroyed
