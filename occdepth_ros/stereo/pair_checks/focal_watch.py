@@ -38,6 +38,7 @@ class FocalWatch:
         self._ratios: deque[float] = deque(maxlen=KEPT)
         self._before: tuple[ImageArray, ImageArray] | None = None
         self._countdown = 0
+        self._found: tuple[InputWarning, ...] = ()
 
     def check(self, left: ImageArray, right: ImageArray, turn: float, where: str) -> tuple[InputWarning, ...]:
         """Take one pair, `[H, W, 3]` RGB uint8 of the rig's size each, and return a warning if turns contradict.
@@ -50,10 +51,10 @@ class FocalWatch:
         before, self._before = self._before, (left, right)
         self._countdown -= 1
         if self._is_measured and before is not None and self._countdown < 0 and MIN_YAW <= turn <= 2 * MAX_YAW:
-            self._measure(before, (left, right))
-        return self._warnings(where)
+            self._measure(before, (left, right), where)
+        return self._found
 
-    def _measure(self, before: tuple[ImageArray, ImageArray], now: tuple[ImageArray, ImageArray]) -> None:
+    def _measure(self, before: tuple[ImageArray, ImageArray], now: tuple[ImageArray, ImageArray], where: str) -> None:
         try:
             self._meter = self._meter or FocalLengthMeter(self._rig)
         except CalibrationError:  # the images are too small for stereo matching; models that use it report the error
@@ -62,6 +63,7 @@ class FocalWatch:
         self._countdown = FIRST_PERIOD if len(self._ratios) < KEPT else PERIOD
         if found := self._meter.measure(before, now):
             self._ratios.append(found.ratio)
+            self._found = self._warnings(where)
 
     def _warnings(self, where: str) -> tuple[InputWarning, ...]:
         if len(self._ratios) < MIN_MEASUREMENTS:
