@@ -15,6 +15,7 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from helpers import raytraced
@@ -156,12 +157,11 @@ class Bench:
 
     def calibrate(self, **changes: CameraInfo) -> None:
         """Send the calibrations until the node has them, so that the next pair cannot overtake them."""
-        sent = {side: changes.get(side, info_message(side)) for side in ("left", "right")}
+        sent = {side: serialize_message(changes.get(side, info_message(side))) for side in ("left", "right")}
 
         def is_known() -> bool:
             known = self.pipeline.calibration._infos
-            # fields, not streams: padding between the fields of a stream is arbitrary
-            return all(side in known and known[side] == message for side, message in sent.items())
+            return all(side in known and serialize_message(known[side]) == data for side, data in sent.items())
 
         end = time.monotonic() + 60.0
         while not is_known():
