@@ -25,6 +25,8 @@ class Recorder:
     def __init__(self, path: Path, kind: str) -> None:
         self.late = 0
         """Time of recording after the stamp, nanoseconds."""
+        self.alter: Callable[[bytes], bytes] = bytes
+        """Function that changes the streams before they are written."""
         self.one = kind == "ros1"
         self.store = get_typestore(Stores.ROS1_NOETIC if self.one else Stores.ROS2_HUMBLE)
         if self.one:
@@ -55,7 +57,7 @@ class Recorder:
         if topic not in self.connections:
             self.connections[topic] = self.writer.add_connection(topic, kind, typestore=self.store)
         serialize = self.store.serialize_ros1 if self.one else self.store.serialize_cdr
-        self.writer.write(self.connections[topic], stamp + self.late, serialize(message, kind))
+        self.writer.write(self.connections[topic], stamp + self.late, self.alter(bytes(serialize(message, kind))))
 
     def image(self, topic: str, pixels: np.ndarray, stamp: int, frame: str, encoding: str = "rgb8") -> None:
         self.raw(topic, pixels.ravel(), pixels.shape[1::-1], pixels[0].size, stamp, frame, encoding)

@@ -105,7 +105,8 @@ def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[Stere
         read[topic] = read.get(topic, 0) + 1
         is_repeated = topic in raw_infos
         try:
-            message: Any = None if is_repeated else reader.deserialize(data, connection.msgtype)
+            needed = not is_repeated or (data[STAMP_END:] != raw_infos[topic] and topic not in changed)
+            message: Any = reader.deserialize(data, connection.msgtype) if needed else None
             stamp = stamp_of(data) if topic in places else 0
         except Exception:  # rosbags raises various exceptions for a message that does not fit its type
             damaged[connection.topic] = damaged.get(connection.topic, 0) + 1
@@ -120,8 +121,8 @@ def scan(reader: BagReader, kinds: Mapping[str, str], candidates: Sequence[Stere
                 row = (t.x, t.y, t.z, q.x, q.y, q.z, q.w)
                 tree.add(entry.header.frame_id, entry.child_frame_id, _nanoseconds(stamp), row)
         elif is_repeated:
-            # the bytes after the stamp
-            if data[STAMP_END:] != raw_infos[topic] and topic not in changed:
+            # equal messages may have different bytes: CDR leaves the padding undefined
+            if message is not None and not _is_calibration(message, infos[topic]):
                 changed[topic] = bag_ns
         else:
             try:
@@ -143,6 +144,14 @@ def stamp_of(data: bytes) -> int:
     """Return `header.stamp` of a serialised message, nanoseconds; it comes first, after 4 bytes in CDR and in ROS 1."""
     at = np.frombuffer(data, "<u4", 2, 4)
     return int(at[0]) * 1_000_000_000 + int(at[1])
+
+
+def _is_calibration(message: Any, calibration: CameraCalibration) -> bool:
+    """Return True if a CameraInfo message contains this calibration."""
+    try:
+        return CameraCalibration.from_message(message, calibration.where).equals(calibration)
+    except CalibrationError:
+        return False
 
 
 def _damage_warnings(damaged: Mapping[str, int]) -> list[InputWarning]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,11 @@ class CameraCalibration:
             frame_id=str(message.header.frame_id),
             where=where,
         )
+
+    def equals(self, other: CameraCalibration) -> bool:
+        """Return True if all fields are equal; the topics or files (`where`) may differ."""
+        names = (field.name for field in fields(self) if field.name != "where")
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
 
     @property
     def image_size(self) -> tuple[int, int]:
