@@ -8,14 +8,26 @@ from __future__ import annotations
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    IncludeLaunchDescription,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+)
+from launch.conditions import IfCondition
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from occdepth_ros.nodes.launch_names import camera_topics
+from occdepth_ros.nodes.launch_names import camera_topics, logger_name, resolved_namespace
 from occdepth_ros.nodes.middleware import large_message_environment
 
 PACKAGE = "occdepth_ros"
@@ -38,6 +50,12 @@ NODE = {
     "log_level": ("info", "Lowest severity that is logged: debug, info, warn, error."),
     "rviz": ("true", "false does not start RViz."),
 }
+END = {
+    "on_exit_shutdown": (
+        "false",
+        "true ends the node and RViz when the replay has ended; false keeps them, with the last outputs.",
+    ),
+}
 
 
 def make_replay(context: LaunchContext) -> list[Any]:
@@ -46,12 +64,15 @@ def make_replay(context: LaunchContext) -> list[Any]:
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
+    pushed = context.launch_configurations.get("ros_namespace", "")
+    logger = logger_name(resolved_namespace(pushed, given("namespace")), "replay")
     return [
         Node(
             package=PACKAGE,
             executable="replay",
             name="replay",
             namespace=given("namespace"),
+            arguments=["--ros-args", "--log-level", f"{logger}:={given('log_level')}"],
             remappings=camera_topics(given("left_namespace"), given("right_namespace")),
             parameters=[
                 {
@@ -64,6 +85,24 @@ def make_replay(context: LaunchContext) -> list[Any]:
     ]
 
 
+def end(event: ProcessExited, context: LaunchContext) -> list[Any] | None:
+    """End the launch after the replay on request, and always if the replay or the node failed.
+
+    Raises:
+        RuntimeError: one of them failed; launch prints the error and returns exit code 1.
+    """
+    executable = getattr(event.action, "node_executable", "")
+    if context.is_shutdown or executable not in ("replay", "stereo_occ"):
+        return None
+    if event.returncode:
+        raise RuntimeError(f"{executable} ended with exit code {event.returncode}; its last messages above state why")
+    if executable == "stereo_occ":
+        return None
+    if IfCondition(LaunchConfiguration("on_exit_shutdown")).evaluate(context):
+        return [EmitEvent(event=Shutdown(reason="the replay has ended"))]
+    return [LogInfo(msg="the replay has ended; Ctrl-C ends the rest, on_exit_shutdown:=true does so by itself")]
+
+
 def generate_launch_description() -> LaunchDescription:
     share = FindPackageShare(PACKAGE)
     declared = [
@@ -71,7 +110,8 @@ def generate_launch_description() -> LaunchDescription:
         for name, (_, default, text) in REPLAY.items()
     ]
     declared += [
-        DeclareLaunchArgument(name, default_value=default, description=text) for name, (default, text) in NODE.items()
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in (NODE | END).items()
     ]
     declared.append(
         DeclareLaunchArgument(
@@ -88,4 +128,5 @@ def generate_launch_description() -> LaunchDescription:
     )
     # images are larger than what Fast DDS passes between processes by itself
     middleware = [SetEnvironmentVariable(name, value) for name, value in large_message_environment().items()]
-    return LaunchDescription([*middleware, *declared, node, OpaqueFunction(function=make_replay)])
+    ends = RegisterEventHandler(OnProcessExit(on_exit=end))
+    return LaunchDescription([*middleware, *declared, ends, node, OpaqueFunction(function=make_replay)])

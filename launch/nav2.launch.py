@@ -18,7 +18,7 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from occdepth_ros.nodes.costmap_heights import with_ground_at
-from occdepth_ros.nodes.launch_names import NAV2_LIFECYCLE_MANAGER, NAV2_NODES
+from occdepth_ros.nodes.launch_names import NAV2_LIFECYCLE_MANAGER, NAV2_NODES, NAV2_WITHOUT_NAMESPACE
 
 ARGUMENTS = {
     "use_sim_time": ("false", "true takes the time from /clock."),
@@ -27,11 +27,14 @@ ARGUMENTS = {
 
 
 def make_nodes(context: LaunchContext) -> list[Any]:
-    """Create the nodes, their lifecycle manager, and the removal of their parameter file."""
+    """Create the removal of the nodes' parameter file, the nodes, and their lifecycle manager."""
 
     def given(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
+    pushed = context.launch_configurations.get("ros_namespace", "")
+    if pushed not in ("", "/"):
+        raise RuntimeError(f"PushRosNamespace {pushed}: {NAV2_WITHOUT_NAMESPACE}")
     clock = {"use_sim_time": given("use_sim_time") == "true"}
     content = yaml.safe_load(Path(given("nav2_params_file")).read_text(encoding="utf-8"))
     # a file, because parameters of the file's section of a node take precedence over those of a launch file
@@ -49,7 +52,8 @@ def make_nodes(context: LaunchContext) -> list[Any]:
         output="screen",
     )
     removal = OnShutdown(on_shutdown=lambda event, context: Path(file.name).unlink(missing_ok=True))
-    return [*nodes, manager, RegisterEventHandler(removal)]
+    # first, because a missing package ends the launch at its node
+    return [RegisterEventHandler(removal), *nodes, manager]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -15,12 +15,12 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
-from occdepth_ros.nodes.launch_names import NAV2_LIFECYCLE_MANAGER, NAV2_NODES
+from occdepth_ros.nodes.launch_names import NAV2_LIFECYCLE_MANAGER, NAV2_NODES, NAV2_WITHOUT_NAMESPACE
 
 PACKAGE = "occdepth_ros"
 MISSING = (
     "nav2 is not installed ({}): the example planner of this package plans instead, its path is on "
-    "/stereo_occ/map/path. Install nav2 with: sudo apt install ros-$ROS_DISTRO-navigation2"
+    "stereo_occ/map/path. Install nav2 with: sudo apt install ros-$ROS_DISTRO-navigation2"
 )
 
 ARGUMENTS = {
@@ -28,6 +28,7 @@ ARGUMENTS = {
     "rate": ("1.0", "Speed: 1 is as recorded, 2 twice as fast."),
     "loop": ("false", "true repeats the sequence until it is interrupted."),
     "model": ("", "Which model predicts. Empty: as the parameter file says."),
+    "namespace": ("", "Namespace of the replay, the node and the example planner; nav2 works without one only."),
     "rviz": ("true", "false does not start RViz."),
     "robot_frame": ("velodyne", "Frame of the robot; TF must connect it to the map."),
     "ground_z": (
@@ -54,11 +55,14 @@ def make_planner(context: LaunchContext) -> list[Any]:
             package=PACKAGE,
             executable="planner",
             name="planner",
+            namespace=given("namespace"),
             parameters=[values, clock],
-            remappings=[("occupancy_grid", "/stereo_occ/map/occupancy_grid"), ("path", "/stereo_occ/map/path")],
+            remappings=[("occupancy_grid", "stereo_occ/map/occupancy_grid"), ("path", "stereo_occ/map/path")],
             output="screen",
         )
         return [LogInfo(msg=MISSING.format(error)), planner]
+    if given("namespace") not in ("", "/"):
+        raise RuntimeError(f"namespace:={given('namespace')}: {NAV2_WITHOUT_NAMESPACE}")
     robot = given("robot_frame")
     navigation = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(PathJoinSubstitution([FindPackageShare(PACKAGE), "launch", "nav2.launch.py"])),
@@ -87,7 +91,7 @@ def generate_launch_description() -> LaunchDescription:
             description="Parameter file of nav2.",
         )
     )
-    passed = {name: LaunchConfiguration(name) for name in ("source", "rate", "loop", "model", "rviz")}
+    passed = {name: LaunchConfiguration(name) for name in ("source", "rate", "loop", "model", "namespace", "rviz")}
     replay = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(PathJoinSubstitution([share, "launch", "kitti_replay.launch.py"])),
         launch_arguments=passed.items(),

@@ -11,6 +11,11 @@ NAV2_NODES = {
 """Package of each node of nav2 that plans and follows paths; node and executable have the same name."""
 NAV2_LIFECYCLE_MANAGER = "nav2_lifecycle_manager"
 """Package of the node that configures and activates them."""
+NAV2_WITHOUT_NAMESPACE = (
+    "the sections and the topics of nav2_params_file are absolute, so nav2 would start without parameters. Start it "
+    "without a namespace, or with nav2_bringup and a parameter file for the namespace."
+)
+"""Reason and remedy where nav2 is to start in a namespace."""
 
 
 def resolved_namespace(*namespaces: str) -> str:

@@ -279,7 +279,7 @@ def test_the_parameter_file_of_nav2_is_removed_at_shutdown(tmp_path: Path, monke
     context = LaunchContext()
     given = {"nav2_params_file": str(ROOT / "config" / "nav2_params.yaml"), "use_sim_time": "true", "ground_z": "-1.73"}
     context.launch_configurations.update(given)
-    *_, removal = module.make_nodes(context)
+    removal, *_ = module.make_nodes(context)
     (file,) = tmp_path.iterdir()
     assert yaml.safe_load(file.read_text())["local_costmap"]
     removal.event_handler.handle(Shutdown(reason="test"), context)

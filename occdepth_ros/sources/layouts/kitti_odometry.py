@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError, SourceError
+from occdepth_ros.sources.base import SourceDescription
 from occdepth_ros.sources.ground_truth import read_ground_truth
 from occdepth_ros.sources.layouts.kitti_correction import corrected
 from occdepth_ros.sources.layouts.links import relative_file
@@ -70,6 +71,7 @@ def open_kitti_odometry(path: Path) -> FileSequence:
         stamps_ns=stamps_of_frames(read_times, images.frames, path / "times.txt"),
         poses=_poses(path, images.frames, rig),
         find_ground_truth=lambda frame: read_ground_truth(path / "voxels", frame),
+        description=SourceDescription(pose=str(calibration_file)),
     )
 
 

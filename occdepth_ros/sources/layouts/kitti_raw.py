@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.errors import SourceError
+from occdepth_ros.sources.base import SourceDescription
 from occdepth_ros.sources.layouts.kitti_correction import corrected
 from occdepth_ros.sources.layouts.kitti_rig import RectifiedCameras, entry
 from occdepth_ros.sources.layouts.links import relative_file
@@ -46,8 +47,9 @@ def open_kitti_raw(path: Path) -> FileSequence:
         archive=_ARCHIVE,
         images="Use the drive's rectified images (sync) with the calibration of the same date.",
     )
-    camera_from_lidar = _rigid(_calibration(path, "calib_velo_to_cam.txt"))
-    rig = cameras.rig((left_number, right_number), first_readable_pair(images.left, images.right)[2], camera_from_lidar)
+    pose_file = _calibration(path, "calib_velo_to_cam.txt")
+    size = first_readable_pair(images.left, images.right)[2]
+    rig = cameras.rig((left_number, right_number), size, _rigid(pose_file))
     rig = corrected(rig) if left_number == "02" else rig
     stamps_file = path / f"image_{left_number}" / "timestamps.txt"
     if not stamps_file.is_file():
@@ -59,6 +61,7 @@ def open_kitti_raw(path: Path) -> FileSequence:
         images=images,
         stamps_ns=rows_of_frames(read_date_times(stamps_file), images.frames, stamps_file),
         poses=_poses(path, images.frames),
+        description=SourceDescription(pose=str(pose_file)),
     )
 
 

@@ -33,17 +33,15 @@ DEEP_QUEUE = QoSProfile(depth=20)
 DOMAIN = next_domain()
 
 
-class Process:
-    """A node in a separate process group."""
+class Command:
+    """A Python program in a separate process group."""
 
-    def __init__(self, module: str, log: Path, *, files: Sequence[Path] = (), **parameters: Any) -> None:
-        given = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
-        given += [item for file in files for item in ("--params-file", str(file))]
+    def __init__(self, arguments: Sequence[str], log: Path, **environment: str) -> None:
         self.log = log
         self._file = log.open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, "--ros-args", *given],
-            env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "OMP_NUM_THREADS": "1"},
+            [sys.executable, *arguments],
+            env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "OMP_NUM_THREADS": "1", **environment},
             stdout=self._file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -62,6 +60,15 @@ class Process:
 
     def text(self) -> str:
         return self.log.read_text(errors="replace")
+
+
+class Process(Command):
+    """A node."""
+
+    def __init__(self, module: str, log: Path, *, files: Sequence[Path] = (), **parameters: Any) -> None:
+        given = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
+        given += [item for file in files for item in ("--params-file", str(file))]
+        super().__init__(["-m", module, "--ros-args", *given], log)
 
 
 class Listener:
@@ -93,7 +100,7 @@ class Listener:
     def outputs(self, name: str) -> list[Any]:
         return self.received[f"/stereo_occ/{name}"]
 
-    def wait(self, condition: Any, what: str, timeout: float, *processes: Process) -> None:
+    def wait(self, condition: Any, what: str, timeout: float, *processes: Command) -> None:
         end = time.monotonic() + timeout
         while not condition():
             counts = {topic: len(messages) for topic, messages in self.received.items()}
