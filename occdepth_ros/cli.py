@@ -63,11 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"occdepth: {argv[0]} is deprecated; use {RENAMED_VERBS[argv[0]]}", file=sys.stderr)
         argv[0] = RENAMED_VERBS[argv[0]]
     verb = next((a for a in argv if a in VERBS), None)
-    parsed = build_parser(verb).parse_args(argv)
     try:
+        parsed = build_parser(verb).parse_args(argv)
         return int(parsed.run(parsed))
     except OccDepthError as error:
-        print(f"occdepth {parsed.verb}: {error}", file=sys.stderr)
+        print(f"occdepth {verb}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("occdepth_ros."):
+            raise
+        remedy = "`occdepth doctor` lists the packages that are missing, and how to install them"
+        print(f"occdepth {verb}: the Python package {error.name} is not installed. {remedy}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -111,15 +111,20 @@ def test_manifest_names_exactly_the_ros_packages_that_are_imported(manifest: Ele
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_rosdep_installs_numba_where_the_distribution_has_it() -> None:
+def test_rosdep_is_asked_for_numba_and_torch_only_where_ubuntu_may_have_them() -> None:
     catkin = pytest.importorskip("catkin_pkg.package", reason="catkin_pkg is not installed: run make env")
     installed = {}
     for distribution in ("jazzy", "kilted", "lyrical"):
         package = catkin.parse_package(str(ROOT / "package.xml"))
         package.evaluate_conditions({"ROS_DISTRO": distribution})
         names = {dependency.name for dependency in package.exec_depends if dependency.evaluated_condition}
-        installed[distribution] = "python3-numba" in names and "python3-numpy" in names
-    assert installed == {"jazzy": False, "kilted": False, "lyrical": True}
+        assert "python3-numpy" in names
+        installed[distribution] = {"python3-numba", "python3-torch"} & names
+    assert installed == {"jazzy": set(), "kilted": set(), "lyrical": {"python3-numba", "python3-torch"}}
+    line = re.search(
+        r"pip install --user --break-system-packages (.+?) *#.*24\.04", (ROOT / "README.md").read_text("utf-8")
+    )
+    assert line is not None and line[1].split() == ["numba", "torch"]
 
 
 def test_every_message_is_built(manifest: ElementTree.Element) -> None:

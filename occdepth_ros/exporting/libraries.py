@@ -8,8 +8,8 @@ from typing import Any
 from occdepth_ros.errors import ModelError
 
 _REMEDIES = {
-    "onnx": "pip install 'occdepth_ros[export]', or pip install onnx onnxscript onnxruntime.",
-    "onnxscript": "pip install 'occdepth_ros[export]', or pip install onnx onnxscript onnxruntime.",
+    "onnx": "pip install onnx onnxscript onnxruntime.",
+    "onnxscript": "pip install onnx onnxscript onnxruntime.",
     "onnxruntime": "pip install onnxruntime, or onnxruntime-gpu for NVIDIA GPUs.",
     "tensorrt": "Install NVIDIA's TensorRT with its Python module (pip install tensorrt), on a machine with its GPU.",
 }

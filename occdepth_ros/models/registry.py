@@ -30,9 +30,22 @@ class ModelEntry:
     published: bool = False
 
     def load(self) -> Callable[..., Any]:
-        """Import the module of the factory and return the callable."""
+        """Import the module of the factory and return the callable.
+
+        Raises:
+            ModelError: a package that the model needs, such as PyTorch, is not installed.
+        """
         module, _, attribute = self.factory.partition(":")
-        factory: Callable[..., Any] = getattr(import_module(module), attribute)
+        try:
+            factory: Callable[..., Any] = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            name = (error.name or "").partition(".")[0]
+            raise ModelError(
+                f"the Python package {name}, which this model needs, is not installed",
+                where="model",
+                remedy=f"Install it: pip install {name} (outside a virtual environment with --break-system-packages); "
+                f"or choose {FALLBACK_MODEL}, which needs no network.",
+            ) from error
         return factory
 
 
@@ -137,7 +150,7 @@ def create_predictor(model: str, *, weights: Path | str | None = None, device: s
     """Make the predictor of a model; with an exported file as weights, the predictor that runs this file.
 
     Raises:
-        ModelError: no model has this name.
+        ModelError: no model has this name, or a package that it needs is not installed.
         CheckpointError: the weights are missing or do not fit.
     """
     entry = MODELS.get(model)

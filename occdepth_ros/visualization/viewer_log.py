@@ -57,7 +57,7 @@ def import_rerun() -> Any:
     Raises:
         OutputError: the package is not installed, or has no voxel grids.
     """
-    remedy = "Install it: pip install 'rerun-sdk>=0.34' (or 'occdepth_ros[view]')."
+    remedy = "Install it: pip install 'rerun-sdk>=0.34'."
     try:
         rerun = import_module("rerun")
     except ImportError as error:

@@ -35,9 +35,11 @@ def test_missing_library_is_named_with_its_remedy(
 
 
 def test_missing_optional_libraries_are_notes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "OPTIONAL", {"occdepth_no_such_module": "nothing", "numpy": "arrays"})
+    monkeypatch.setattr(
+        machine, "OPTIONAL", {"occdepth_no_such_module": ("no-such", "nothing"), "cv2": ("numpy", "arrays")}
+    )
     absent, present = machine.examine_optional()
-    assert (absent.state, absent.remedy) == (State.NOTE, "pip install 'occdepth_ros[export]'")
+    assert (absent.state, absent.remedy) == (State.NOTE, "pip install no-such")
     assert "absent: nothing" in absent.text
     assert (present.state, present.remedy) == (State.OK, "")
 

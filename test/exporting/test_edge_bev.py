@@ -61,7 +61,7 @@ def network(small: None) -> EdgeBev:
 def exported(network: EdgeBev, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The file and the weights."""
     for name in ("onnx", "onnxruntime", "onnxscript"):
-        pytest.importorskip(name, reason=f"the optional library {name} is absent: pip install 'occdepth_ros[export]'")
+        pytest.importorskip(name, reason=f"{name} is absent: pip install onnx onnxscript onnxruntime")
     folder = tmp_path_factory.mktemp("bev")
     weights, file = folder / "edge.safetensors", folder / "edge.onnx"
     save_file({key: value.contiguous() for key, value in network.state_dict().items()}, weights)

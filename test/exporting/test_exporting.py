@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module", autouse=True)
 def libraries() -> Iterator[None]:
     for name in ("onnx", "onnxruntime", "onnxscript"):
-        pytest.importorskip(name, reason=f"the optional library {name} is absent: pip install 'occdepth_ros[export]'")
+        pytest.importorskip(name, reason=f"{name} is absent: pip install onnx onnxscript onnxruntime")
     with small_preset("occdepth-b3"):
         yield
 
@@ -284,7 +284,7 @@ def test_impossible_commands_are_refused_with_the_reason(
     assert "needs a weights file" in refused("--model", "occdepth-mono", str(tmp_path / "a.onnx"))
     assert "multiples of 16" in refused("--grid-size", "100", "100", "32", str(tmp_path / "a.onnx"))
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    assert "pip install 'occdepth_ros[export]'" in refused(str(tmp_path / "a.onnx"))
+    assert "pip install onnx onnxscript onnxruntime" in refused(str(tmp_path / "a.onnx"))
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     assert "TensorRT" in refused("--tensorrt", str(tmp_path / "a.onnx"))
 

@@ -15,7 +15,7 @@ from occdepth_ros.errors import CheckpointError
 from occdepth_ros.exporting.about import KEY, About
 from occdepth_ros.exporting.reading import read_exported
 
-onnx = pytest.importorskip("onnx", reason="the optional library onnx is absent: pip install 'occdepth_ros[export]'")
+onnx = pytest.importorskip("onnx", reason="onnx is absent: pip install onnx onnxscript onnxruntime")
 
 # monoscene has no depth module and one image: the smallest signature
 ABOUT = About("monoscene", rig_of(90, 250), GRID)

@@ -24,15 +24,20 @@ LIBRARIES = {  # module: distribution on PyPI
     "PIL": "pillow",
     "yaml": "PyYAML",
     "rich": "rich",
+    "numba": "numba",
     "torch": "torch",
-    "torchvision": "torchvision",
 }
-OPTIONAL = {  # module: purpose
-    "timm": "the published networks occdepth-b3 and others",
-    "safetensors": "occdepth train and occdepth weights, which write weights files",
-    "onnx": "occdepth export, exported models",
-    "onnxscript": "occdepth export",
-    "onnxruntime": "exported models",
+OPTIONAL = {  # module: distribution on PyPI, purpose
+    "rosbags": ("rosbags", "bags as a source, occdepth convert"),
+    "edt": ("edt", "the service ~/map/distance_field"),
+    "rerun": ("rerun-sdk", "occdepth view"),
+    "timm": ("timm", "the published networks occdepth-b3 and others"),
+    "torchvision": ("torchvision", "the published network monoocc-s, occdepth train"),
+    "lightning": ("lightning", "occdepth train"),
+    "safetensors": ("safetensors", "occdepth train and occdepth weights, which write weights files"),
+    "onnx": ("onnx", "occdepth export, exported models"),
+    "onnxscript": ("onnxscript", "occdepth export"),
+    "onnxruntime": ("onnxruntime", "exported models"),
 }
 ROS_PACKAGES = {  # module that the nodes import: ROS package that provides it
     "rclpy": "rclpy",
@@ -135,11 +140,11 @@ def examine_libraries(found: dict[str, dict[str, Any]]) -> Iterator[Finding]:
 
 def examine_optional() -> Iterator[Finding]:
     """Check the libraries of the extras without importing them."""
-    for module, use in OPTIONAL.items():
+    for module, (distribution, use) in OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
-            yield Finding(module, State.NOTE, f"absent: {use}", "pip install 'occdepth_ros[export]'")
+            yield Finding(module, State.NOTE, f"absent: {use}", f"pip install {distribution}")
         else:
-            yield Finding(module, State.OK, _version(module))
+            yield Finding(module, State.OK, _version(distribution))
 
 
 def examine_gpu(torch: dict[str, Any]) -> Finding:

@@ -170,7 +170,7 @@ def _on_cluster(tasks: Sequence[Task], arguments: argparse.Namespace) -> Iterato
         import ray
     except ImportError as error:
         raise OccDepthError(
-            "Ray is not installed", where="--ray", remedy="Install it: pip install 'occdepth_ros[cluster]'"
+            "Ray is not installed", where="--ray", remedy="Install it: pip install 'ray[default]'"
         ) from error
     # a cluster that is started here otherwise runs the drives with nice 15, and other work can stop them
     os.environ.setdefault("RAY_worker_niceness", "0")

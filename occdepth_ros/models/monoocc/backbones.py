@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.models import resnet50  # type: ignore[import-untyped]
 
+from occdepth_ros.errors import ModelError
 from occdepth_ros.models.layers.lite0 import Lite0
 from occdepth_ros.models.monoocc.config import Backbone
 from occdepth_ros.models.monoocc.internimage import InternImage
@@ -29,6 +29,11 @@ class ResNet50(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        try:
+            from torchvision.models import resnet50  # type: ignore[import-untyped]  # only this network needs it
+        except ImportError as error:
+            text = "the image network of MonoOcc-S needs the package torchvision"
+            raise ModelError(text, where="monoocc-s", remedy="Install it: pip install torchvision") from error
         full = resnet50(weights=None)
         self.conv1, self.bn1, self.relu, self.maxpool = full.conv1, full.bn1, full.relu, full.maxpool
         self.layer1, self.layer2, self.layer3 = full.layer1, full.layer2, full.layer3

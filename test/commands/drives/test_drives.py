@@ -86,7 +86,7 @@ def test_invalid_arguments_are_reported(
 def test_a_cluster_runs_drives_and_reports_those_that_fail(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("ray", reason="ray is not installed: pip install 'occdepth_ros[cluster]'")
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'ray[default]'")
     # Ray lowers the priority of its workers, which would have to wait for every other process of a busy machine
     monkeypatch.setenv("RAY_worker_niceness", "0")
     out = tmp_path / "out"
@@ -107,4 +107,4 @@ def test_without_ray_the_option_names_the_package(
     monkeypatch.setitem(sys.modules, "ray", None)
     command = ["run", "--source", str(folder / "*"), "--out", str(tmp_path), *OPTIONS, "--ray", "local"]
     assert main(command) == 2
-    assert "occdepth_ros[cluster]" in capsys.readouterr().err
+    assert "ray[default]" in capsys.readouterr().err
