@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from occdepth_ros import cli
 from occdepth_ros.sources.factory import SAMPLE_FOLDER, open_source
@@ -122,6 +123,19 @@ def test_the_calibration_of_the_guide_opens_a_folder_of_images(tmp_path: Path) -
     assert not source.description.warnings
     # the centre of the left camera in the grid's frame
     assert np.linalg.inv(source.rig.reference_from_grid)[:3, 3] == pytest.approx([0.0, 0.27, 1.65])
+
+
+def test_the_parameter_file_of_the_guide_has_existing_parameters() -> None:
+    text = (ROOT / "docs" / "own_camera.md").read_text(encoding="utf-8")
+    found = re.search(r"^```yaml\n(/\*\*:\n.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert found
+    given, all_parameters = (
+        yaml.safe_load(content)["/**"]["ros__parameters"]
+        for content in (found[1], (ROOT / "config" / "stereo_occ.yaml").read_text(encoding="utf-8"))
+    )
+    assert given and {name: type(value) for name, value in given.items()} == {
+        name: type(all_parameters[name]) for name in given
+    }
 
 
 @pytest.mark.parametrize("name", USERS, ids=str)

@@ -178,8 +178,9 @@ def pose_findings(rig: StereoRig, grid: VoxelGrid, measured: GroundPose | None, 
     low, expected, high = expected_ground(grid, is_base)
     ground = stated.height - measured.pose.height
     slack = max(0.0, height_limit - 0.3)
+    given = round(stated.height, 2) + 0.0  # without a negative zero
     text = (
-        f"{measured.pose.height:.2f} m above the ground measured; stated {stated.height:.2f} m above the origin of "
+        f"{measured.pose.height:.2f} m above the ground measured; stated {given:.2f} m above the origin of "
         f"{grid.frame_id}, which puts the ground at z = {ground:+.2f} m (expected {expected:+.2f} m)"
     )
     if low - slack <= ground <= high + slack:

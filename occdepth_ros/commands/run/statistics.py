@@ -26,8 +26,8 @@ class RunStatistics:
 
     @property
     def rate(self) -> float:
-        """Predictions per second, without reading and writing."""
-        total = self.stages.get("total", [])
+        """Predictions per second, without reading, writing and the first pair."""
+        total = _steady(self.stages.get("total", []))
         return 1e3 * len(total) / sum(total) if sum(total) > 0 else 0.0
 
     def note_fault(self, name: str, text: str, index: int, *, is_predicted: bool) -> None:
@@ -49,8 +49,17 @@ class RunStatistics:
         return lines
 
     def timings(self) -> dict[str, dict[str, float]]:
-        """Return mean and 95th percentile of each stage, milliseconds."""
+        """Return the first time of each stage, and mean and 95th percentile of the others, milliseconds."""
         return {
-            stage: {"mean": round(float(np.mean(values)), 2), "p95": round(float(np.percentile(values, 95)), 2)}
+            stage: {
+                "first": round(values[0], 2),
+                "mean": round(float(np.mean(_steady(values))), 2),
+                "p95": round(float(np.percentile(_steady(values), 95)), 2),
+            }
             for stage, values in self.stages.items()
         }
+
+
+def _steady(values: list[float]) -> list[float]:
+    """Return all values but the first, which includes loading and compilation, unless it is the only one."""
+    return values[1:] or values
