@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
@@ -73,19 +74,15 @@ def sector_distances(
     occupied, free = select(prediction, Selection("seen", min_confidence))
     grid = prediction.grid
     layers = np.flatnonzero(np.abs(grid.axis_centers(2)) <= half_height)
-    band = slice(layers[0], layers[-1] + 1) if len(layers) else slice(0, 0)
-    columns, sector, distance = _polar(grid, max_distance)
-    blocked = occupied[:, :, band].any(axis=2).ravel()[columns]
+    points = _polar(grid, min_distance, max_distance)
+    blocked = _any_of(occupied, layers)[points.columns]
     nearest = np.full(SECTORS, np.inf)
-    np.minimum.at(nearest, sector[blocked], distance[blocked] - grid.resolution / (2 * SPLIT))
+    np.minimum.at(nearest, points.sector[blocked], points.distance[blocked] - grid.resolution / (2 * SPLIT))
 
-    ring = np.floor((distance - min_distance) / RING_M).astype(np.int64)
-    rings = max(1, int(np.ceil((max_distance - min_distance) / RING_M)))
-    within = (ring >= 0) & (ring < rings)
-    seen = within & free[:, :, band].any(axis=2).reshape(-1, 1)[columns]
-    observed = np.zeros((SECTORS, rings), bool)
-    observed[sector[seen], ring[seen]] = True
-    is_free = _around(np.asarray(observed.all(axis=1)))
+    observed = np.zeros(SECTORS * points.rings, bool)
+    seen = _any_of(free, layers)[points.columns]
+    observed[points.cells[seen[points.owner]]] = True
+    is_free = _around(np.asarray(observed.reshape(SECTORS, -1).all(axis=1)))
     nearest = _around(nearest)
     out = np.where(is_free, round(100 * max_distance) + 1, UNKNOWN_CM)
     hit = nearest <= max_distance
@@ -93,23 +90,52 @@ def sector_distances(
     return out.astype(np.uint16)
 
 
+def _any_of(voxels: npt.NDArray[np.bool_], layers: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Return whether a column has a voxel in these layers, `[X * Y]`."""
+    found = np.zeros(voxels.shape[:2], bool)
+    for layer in layers:  # ten times as fast as `any`, which works on a few values at a time
+        found |= voxels[:, :, layer]
+    return found.ravel()
+
+
 def _around(sectors: npt.NDArray[_T]) -> npt.NDArray[_T]:
     """Return the minimum of each sector and of those within `SPREAD` of it, `[72]`."""
     return np.min([np.roll(sectors, shift) for shift in range(-SPREAD, SPREAD + 1)], axis=0)
 
 
-@lru_cache(maxsize=4)
-def _polar(
-    grid: VoxelGrid, max_distance: float
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the columns up to a distance of the origin, as indices into `[X * Y]`, and sector and distance (metres) of
-    `SPLIT` x `SPLIT` points in each of them, `[N, SPLIT ** 2]`.
+@dataclass(frozen=True)
+class _Points:
+    """`SPLIT` x `SPLIT` points in each of the N columns up to a distance of the origin.
+
+    Args:
+        columns: flat indices of the columns, `[N]`.
+        sector, distance: of their points, distances in metres, `[N, SPLIT ** 2]`.
+        rings: number R of rings.
+        cells: flat indices `[sector, ring]` of the rings that each column is part of, `[K]`.
+        owner: index of this column among the N, `[K]`.
     """
+
+    columns: npt.NDArray[np.int64]
+    sector: npt.NDArray[np.int64]
+    distance: npt.NDArray[np.float64]
+    rings: int
+    cells: npt.NDArray[np.int64]
+    owner: npt.NDArray[np.int64]
+
+
+@lru_cache(maxsize=4)
+def _polar(grid: VoxelGrid, min_distance: float, max_distance: float) -> _Points:
     near = np.hypot(grid.axis_centers(0)[:, None], grid.axis_centers(1)) < max_distance + grid.resolution
     columns = np.argwhere(near)
     offsets = ((np.arange(SPLIT) + 0.5) / SPLIT - 0.5) * grid.resolution
     dx, dy = (offset.ravel() for offset in np.meshgrid(offsets, offsets))
     x = grid.axis_centers(0)[columns[:, 0], None] + dx
     y = grid.axis_centers(1)[columns[:, 1], None] + dy
-    clockwise = -np.degrees(np.arctan2(y, x))
-    return np.flatnonzero(near), np.rint(clockwise / INCREMENT_DEG).astype(np.int64) % SECTORS, np.hypot(x, y)
+    sector = np.rint(-np.degrees(np.arctan2(y, x)) / INCREMENT_DEG).astype(np.int64) % SECTORS
+    distance = np.hypot(x, y)
+    ring = np.floor((distance - min_distance) / RING_M).astype(np.int64)
+    rings = max(1, int(np.ceil((max_distance - min_distance) / RING_M)))
+    owner, point = np.nonzero((ring >= 0) & (ring < rings))
+    # most points of a column are in the same cell
+    pairs = np.unique(np.stack([owner, sector[owner, point] * rings + ring[owner, point]]), axis=1)
+    return _Points(np.flatnonzero(near), sector, distance, rings, pairs[1], pairs[0])

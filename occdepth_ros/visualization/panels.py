@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -47,7 +48,7 @@ def draw_depth(depth: npt.NDArray[np.float32], width: int) -> ImageArray:
     bar_height, left, right = 34, 10, width - 10
     figure = blank(width, height + bar_height)
     figure.paste(Image.fromarray(image), (0, 0))
-    ramp = _depth_colors(np.linspace(0, 1, right - left)[None, :].repeat(9, axis=0))
+    ramp = _colored(_levels(np.linspace(0, 1, right - left)[None, :].repeat(9, axis=0)))
     figure.paste(Image.fromarray(ramp), (left, height + 6))
     draw = ImageDraw.Draw(figure)
     for metres in (2, 3, 5, 10, 20, 40, 80):
@@ -60,17 +61,28 @@ def draw_depth(depth: npt.NDArray[np.float32], width: int) -> ImageArray:
 def colored_depth(depth: npt.NDArray[np.float32]) -> ImageArray:
     """Color depth `[H, W]` (metres) on a logarithmic scale from 2 to 80 m, `[H, W, 3]` RGB; grey without depth."""
     valid = np.isfinite(depth) & (depth > 0)
-    position = np.log(np.where(valid, depth, 1.0) / NEAREST_M) / np.log(FARTHEST_M / NEAREST_M)
-    colored = _depth_colors(np.clip(position, 0, 1))
-    colored[~valid] = NO_DATA
-    return colored
+    logarithm = np.asarray(cv2.log(np.where(valid, depth, 1).astype(np.float32, copy=False)))
+    nearest, farthest = (np.float32(np.log(end)) for end in (NEAREST_M, FARTHEST_M))
+    levels = _levels((logarithm - nearest) / (farthest - nearest))
+    return _colored(np.where(valid, levels, np.uint8(0)))
 
 
-def _depth_colors(position: npt.NDArray[np.floating]) -> ImageArray:
+def _levels(position: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """Return rows of `_color_table` for positions on the scale, `[H, W]`; beyond an end, its row."""
     # without the darkest tenth of the colour map, in which far depths are indistinguishable
-    level = np.rint(255 - 225 * position).astype(np.uint8)
-    colored: ImageArray = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1].copy()
-    return colored
+    return np.rint(np.clip(255 - 225 * position, 30, 255)).astype(np.uint8)
+
+
+def _colored(levels: npt.NDArray[np.uint8]) -> ImageArray:
+    return np.asarray(cv2.applyColorMap(levels, _color_table()), np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _color_table() -> ImageArray:
+    """Return the colours, bright is near, `[256, 1, 3]` RGB; row 0 is that of pixels without depth."""
+    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[..., ::-1].copy()
+    table[0] = NO_DATA
+    return np.asarray(table, np.uint8)
 
 
 @dataclass(frozen=True)

@@ -208,8 +208,12 @@ class Pipeline:
             self.faults.put(warning.name, Component.INPUT, str(warning), is_error=False)
         return BegunPair(pair, pose, rig, complete, started, prepared, time.monotonic())
 
-    def finish(self, begun: BegunPair) -> None:
+    def finish(self, begun: BegunPair, proceed: Callable[[], None] = lambda: None) -> None:
         """Complete the prediction of one pair and publish it.
+
+        Args:
+            begun: the pair.
+            proceed: called when the prediction is complete and the next pair may begin.
 
         Raises:
             OccDepthError: the model failed; nothing was published.
@@ -218,6 +222,7 @@ class Pipeline:
         camera_frame = pair.camera_frame
         resumed = time.monotonic()
         prediction = begun.complete()
+        proceed()
         predicted = time.monotonic()
         encoding = self.outputs.publish(Result(prediction, camera_frame, rig), self.settings)
         if self.world is not None:

@@ -151,13 +151,14 @@ class Worker(Generic[T]):
 class TwoStageWorker(Generic[T, U]):
     """Begins the newest item in one thread while another thread finishes the item before.
 
-    An item is taken from the slot when the previous one is finished; if items overlap, already when a third of the mean
-    time of `finish` has passed since the previous one was taken there. At most one begun item waits, and items are
-    finished in the order in which they were begun.
+    An item is taken from the slot when `finish` of the previous one calls `proceed` or returns; if items overlap,
+    already when a third of the mean time of `finish` has passed since the previous one was taken there. At most one
+    begun item waits, and items are finished in the order in which they were begun.
 
     Args:
         begin: begins one item; returns what `finish` takes, None where there is nothing to finish.
-        finish: finishes an item.
+        finish: finishes an item; its second argument is `proceed`, which it calls when what remains needs little of the
+            machine.
         idle: called by the first thread as by `Worker`; may also return something to finish.
         finish_idle: called by the second thread as by `Worker`.
         failed: receives the exceptions of `begin` and `idle`.
@@ -170,7 +171,7 @@ class TwoStageWorker(Generic[T, U]):
     def __init__(
         self,
         begin: Callable[[T], U | None],
-        finish: Callable[[U], None],
+        finish: Callable[[U, Callable[[], None]], None],
         idle: Callable[[], U | None],
         finish_idle: Callable[[], None],
         failed: Callable[[Exception], None],
@@ -182,7 +183,8 @@ class TwoStageWorker(Generic[T, U]):
         self._overlapping = core_count() >= OVERLAPPING_CORES if overlapping is None else overlapping
         self._finish = finish
         self._finish_s = 0.0
-        self._finished = threading.Event()
+        self._proceeded = 0
+        self._proceeding = threading.Event()
         self._second: Worker[U] = Worker(self._timed_finish, finish_idle, finish_failed, idle_period=idle_period)
         self._first: Worker[T] = Worker(
             lambda item: self._hand_over(begin(item)),
@@ -204,6 +206,7 @@ class TwoStageWorker(Generic[T, U]):
 
     def start(self) -> None:
         """Start both threads with empty slots and counters at zero."""
+        self._proceeded = 0
         self._second.start()
         self._first.start()
 
@@ -219,21 +222,26 @@ class TwoStageWorker(Generic[T, U]):
         """
         if not self._second.slot.wait_empty(timeout):
             return False
-        self._finished.clear()
-        if not self._second.is_busy:
+        self._proceeding.clear()
+        if self._proceeded == self._second.slot.taken:
             return True
         if not self._overlapping:
-            return self._finished.wait(min(timeout, 0.02)) or not self._second.is_busy
+            return self._proceeding.wait(min(timeout, 0.02))
         left = self._second.slot.taken_at + HEAD_START * self._finish_s - time.monotonic()
-        return left <= 0 or self._finished.wait(min(left, timeout)) or left <= timeout
+        return left <= 0 or self._proceeding.wait(min(left, timeout)) or left <= timeout
 
     def _timed_finish(self, item: U) -> None:
-        started = time.monotonic()
+        started, number = time.monotonic(), self._second.slot.taken
+
+        def proceed() -> None:
+            self._proceeded = number
+            self._proceeding.set()
+
         try:
-            self._finish(item)
+            self._finish(item, proceed)
         finally:
             self._finish_s += RECENT * (time.monotonic() - started - self._finish_s)
-            self._finished.set()
+            proceed()
 
     def _hand_over(self, begun: U | None) -> None:
         if begun is not None:

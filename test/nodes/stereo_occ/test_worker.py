@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -82,9 +83,10 @@ def test_idle_is_called_without_items_and_stopping_twice_is_fine() -> None:
 
 
 class Stages:
-    """A two-stage worker of numbers whose second stage can be held."""
+    """A two-stage worker of numbers whose second stage can be held, before or after it lets the next item begin."""
 
-    def __init__(self, *, overlapping: bool = True) -> None:
+    def __init__(self, *, overlapping: bool = True, early: bool = False) -> None:
+        self.early = early
         self.begun: list[int] = []
         self.finished: list[int] = []
         self.errors: list[str] = []
@@ -106,7 +108,9 @@ class Stages:
         self.begun.append(item)
         return item
 
-    def finish(self, item: int) -> None:
+    def finish(self, item: int, proceed: Callable[[], None]) -> None:
+        if self.early:
+            proceed()
         assert self.free.wait(60.0)
         self.finished.append(item)
         if item == 7:
@@ -150,6 +154,23 @@ def test_an_item_does_not_begin_long_before_the_one_before_is_finished(overlappi
         stages.free.set()
         stages.worker.stop()
     assert stages.worker._finish_s < 1e6 and stages.worker.slot.dropped == 1
+
+
+def test_an_item_begins_when_the_one_before_lets_it_and_is_finished_after_it() -> None:
+    stages = Stages(overlapping=False, early=True)
+    stages.worker.start()
+    try:
+        for item in (0, 1):
+            stages.worker.slot.put(item)
+            _until(lambda: len(stages.begun) > item)  # noqa: B023
+        stages.worker.slot.put(2)
+        time.sleep(0.05)
+        assert stages.begun == [0, 1] and not stages.finished  # the second one waits for the first one
+        stages.free.set()
+        _until(lambda: stages.finished == [0, 1, 2])
+    finally:
+        stages.free.set()
+        stages.worker.stop()
 
 
 def test_a_stop_finishes_every_item_that_was_begun() -> None:
