@@ -9,7 +9,7 @@ import torch
 
 from occdepth_ros.camera import Matrix, PinholeCamera
 from occdepth_ros.grid import VoxelGrid
-from occdepth_ros.models.visibility_loop import compare
+from occdepth_ros.models.visibility_loop import compare, tabulate
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.projection import project_voxels
 
@@ -67,10 +67,10 @@ class VisibilityTable:
     def of_camera(cls, grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Matrix) -> VisibilityTable:
         """Return the table of one camera; `camera_from_grid` is the pose of the grid's frame in it, `[4, 4]`."""
         found = project_voxels(grid, camera, camera_from_grid)
-        where = np.where(found.visible, found.row * camera.width + found.column, 0).astype(np.int32)
-        depth = np.where(found.visible, found.depth - grid.resolution * 3**0.5 / 2, np.inf).astype(np.float32)
-        behind = np.where(found.visible, np.uint8(Visibility.HIDDEN), np.uint8(Visibility.OUTSIDE))
-        pixel, nearest, unseen = (torch.from_numpy(table.reshape(grid.size)) for table in (where, depth, behind))
+        tables = np.empty(grid.count, np.int32), np.empty(grid.count, np.float32), np.empty(grid.count, np.uint8)
+        margin = grid.resolution * 3**0.5 / 2
+        tabulate(found.column, found.row, found.depth, found.visible, camera.width, margin, *tables)
+        pixel, nearest, unseen = (torch.from_numpy(table.reshape(grid.size)) for table in tables)
         return cls(pixel, nearest, unseen, camera.width)
 
     def to(self, device: torch.device | str) -> VisibilityTable:

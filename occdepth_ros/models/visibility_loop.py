@@ -1,4 +1,4 @@
-"""Compiled loop over the voxels of a grid that determines whether the surface in their pixel hides them."""
+"""Compiled loops over the voxels of a grid that determine whether the surface in their pixel hides them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from occdepth_ros.compiled import compiled
 from occdepth_ros.prediction import Visibility
 
-SEEN = np.uint8(Visibility.SEEN)
+SEEN, HIDDEN, OUTSIDE = (np.uint8(kind) for kind in (Visibility.SEEN, Visibility.HIDDEN, Visibility.OUTSIDE))
 
 
 @compiled
@@ -23,3 +23,22 @@ def compare(surface: Any, pixel: Any, nearest: Any, unseen: Any, out: Any) -> No
     """
     for i in range(len(pixel)):
         out[i] = SEEN if nearest[i] <= surface[pixel[i]] else unseen[i]
+
+
+@compiled
+def tabulate(
+    column: Any, row: Any, depth: Any, visible: Any, width: int, margin: float, pixel: Any, nearest: Any, unseen: Any
+) -> None:
+    """Write the fields of `VisibilityTable`, all flat.
+
+    Args:
+        column, row, depth, visible: fields of `occdepth_ros.stereo.projection.VoxelPixels`.
+        width: of the image, pixels.
+        margin: half of a voxel's diagonal, metres.
+        pixel, nearest, unseen: written.
+    """
+    for i in range(len(column)):
+        if visible[i]:
+            pixel[i], nearest[i], unseen[i] = row[i] * width + column[i], depth[i] - margin, HIDDEN
+        else:
+            pixel[i], nearest[i], unseen[i] = 0, np.inf, OUTSIDE

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from occdepth_ros.camera import Matrix, PinholeCamera
 from occdepth_ros.errors import ModelError
 from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.stereo.projection_loops import project
 
 _CROSS = ((0, -1), (-1, 0), (1, 0), (0, 1))
 _DIAGONALS = ((-1, -1), (1, 1), (-1, 1), (1, -1))
@@ -54,13 +55,13 @@ class VoxelPixels:
     visible: npt.NDArray[np.bool_]
 
 
-def published_centers(grid: VoxelGrid) -> npt.NDArray[np.float32]:
-    """Return the voxel centres, `[N, 3]` metres, as in the published training: the origin is rounded to float32 first.
+def _published(grid: VoxelGrid) -> VoxelGrid:
+    """Return a grid whose voxel centres are those of the published training: the origin is rounded to float32 first.
 
     The difference is a micrometre, but it moves some voxels to the adjacent pixel.
     """
     x, y, z = (float(np.float32(value)) for value in grid.origin)
-    return replace(grid, origin=(x, y, z)).centers()
+    return replace(grid, origin=(x, y, z))
 
 
 def rebased(grid: VoxelGrid, camera_from_grid: Matrix) -> tuple[VoxelGrid, Matrix]:
@@ -87,17 +88,12 @@ def project_voxels(grid: VoxelGrid, camera: PinholeCamera, camera_from_grid: Mat
         camera_from_grid: pose of the grid's frame in the camera's optical frame, `[4, 4]`.
     """
     k = camera.intrinsics.astype(np.float32).astype(np.float64)
-    grid, camera_from_grid = rebased(grid, camera_from_grid)
-    centers = published_centers(grid).astype(np.float64)
-    points = centers @ camera_from_grid[:3, :3].T + camera_from_grid[:3, 3]
-    depth = points[:, 2]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        u = np.rint(points[:, 0] * k[0, 0] / depth + k[0, 2])
-        v = np.rint(points[:, 1] * k[1, 1] / depth + k[1, 2])
-    visible = (depth > 0) & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
-    limit = float(2**31)
-    column = np.nan_to_num(u, nan=-1.0, posinf=limit, neginf=-limit).clip(-limit, limit).astype(np.int64)
-    row = np.nan_to_num(v, nan=-1.0, posinf=limit, neginf=-limit).clip(-limit, limit).astype(np.int64)
+    grid, pose = rebased(grid, camera_from_grid)
+    axes = tuple(_published(grid).axis_centers(axis).astype(np.float32).astype(np.float64) for axis in range(3))
+    column, row = np.empty((2, grid.count), np.int64)
+    depth, visible = np.empty(grid.count), np.empty(grid.count, bool)
+    focal = np.array((k[0, 0], k[1, 1], k[0, 2], k[1, 2]))
+    project(axes, np.asarray(pose, np.float64), focal, camera.width, camera.height, column, row, depth, visible)
     return VoxelPixels(column, row, depth, visible)
 
 

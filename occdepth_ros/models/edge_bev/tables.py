@@ -13,6 +13,7 @@ from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.edge_bev.config import LIFT
 from occdepth_ros.models.edge_bev.image_network import STRIDE
+from occdepth_ros.models.edge_bev.loops.pixels import write_pixels
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int32]
@@ -96,12 +97,9 @@ class BevTables:
         centre = _camera_points(lifted, pose)
         column, row, visible = _pixels(centre, camera)
         rows = np.flatnonzero(visible)
-        x, y, z = np.unravel_index(rows, lifted.size)
-        fine = _camera_points(grid, pose).reshape(*grid.size, 3)
+        z = rows % lifted.size[2]
         corner = np.stack(np.meshgrid((0, 1), (0, 1), (0, 1), indexing="ij"), -1).reshape(-1, 3)
-        points = fine[
-            x[:, None] * LIFT + corner[:, 0], y[:, None] * LIFT + corner[:, 1], z[:, None] * LIFT + corner[:, 2]
-        ]
+        points = centre[rows][:, None] + (corner - 0.5) * grid.resolution @ pose[:3, :3].T
         fine_column, fine_row, fine_visible = _pixels(points, camera)
         cells = image[1] // STRIDE
         k = camera.intrinsics
@@ -169,8 +167,10 @@ def _pixels(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
     """Return pixel column, pixel row and visibility of points `[..., 3]`; column and row are 0 where invisible."""
     k = camera.intrinsics
-    depth = np.maximum(points[..., 2], 1e-3)
-    column = np.rint(points[..., 0] / depth * k[0, 0] + k[0, 2])
-    row = np.rint(points[..., 1] / depth * k[1, 1] + k[1, 2])
-    visible = (points[..., 2] > 0.1) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    return np.where(visible, column, 0).astype(np.int32), np.where(visible, row, 0).astype(np.int32), visible
+    focal = np.array((k[0, 0], k[1, 1], k[0, 2], k[1, 2]), np.float64)
+    flat = points.reshape(-1, 3)
+    column, row = np.zeros((2, len(flat)), np.int32)
+    visible = np.empty(len(flat), bool)
+    write_pixels(flat, focal, camera.width, camera.height, column, row, visible)
+    shape = points.shape[:-1]
+    return column.reshape(shape), row.reshape(shape), visible.reshape(shape)

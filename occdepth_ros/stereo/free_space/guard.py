@@ -12,6 +12,7 @@ from occdepth_ros.compiled import compiled
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import Visibility
 from occdepth_ros.stereo.projection import rebased
+from occdepth_ros.stereo.projection_loops import sort_by_cell, write_cells
 
 Voxels = npt.NDArray[np.uint8]
 
@@ -37,23 +38,19 @@ class FreeSpaceGuard:
     def __init__(self, rig: StereoRig, grid: VoxelGrid) -> None:
         camera = rig.left
         k = camera.projection
-        near, exact = rebased(grid, rig.left_from_grid)
-        pose = exact.astype(np.float32)
-        x, y, z = (near.centers() @ pose[:3, :3].T + pose[:3, 3]).T
+        near, pose = rebased(grid, rig.left_from_grid)
         cell = max(1, round(CELL_PX * camera.width / WIDTH))
         self._cells = -(-camera.width // cell), -(-camera.height // cell)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            column, row = x * k[0, 0] / z + k[0, 2], y * k[1, 1] / z + k[1, 2]
-            inside = (z > 0) & (column > -0.5) & (column < camera.width - 0.5)
-            inside &= (row > -0.5) & (row < camera.height - 0.5)
-        in_view = np.flatnonzero(inside)
-        at = [((axis[inside] + 0.5) / cell).astype(np.int32) for axis in (row, column)]
-        cell_of = at[0] * self._cells[0] + at[1]
-        # by cell, because few cells are limited: the voxels of all others are not read
-        order = np.argsort(cell_of, kind="stable")
-        self._in_view, self._depth = in_view[order], z[inside][order].astype(np.float32)
-        count = np.bincount(cell_of, minlength=self._cells[0] * self._cells[1])
+        axes = tuple(near.axis_centers(axis).astype(np.float32) for axis in range(3))
+        focal = np.array((k[0, 0], k[1, 1], k[0, 2], k[1, 2]), np.float32)
+        cell_of, depth = np.empty(grid.count, np.int32), np.empty(grid.count, np.float32)
+        size = camera.width, camera.height
+        write_cells(axes, pose.astype(np.float32), focal, *size, cell, self._cells[0], cell_of, depth)
+        count = np.bincount(cell_of + 1, minlength=self._cells[0] * self._cells[1] + 1)[1:]
         self._bounds = np.append(0, np.cumsum(count))
+        # by cell, because few cells are limited: the voxels of all others are not read
+        self._in_view, self._depth = np.empty(self._bounds[-1], np.intp), np.empty(self._bounds[-1], np.float32)
+        sort_by_cell(cell_of, depth, self._bounds, self._in_view, self._depth)
         self._layers = grid.size[2]
         self.compile()
 
