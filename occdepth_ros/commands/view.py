@@ -48,7 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--node", metavar="NAME", default="/stereo_occ", help="live: name of the node (default: %(default)s)")
     add("--save", type=Path, metavar="FILE.rrd", help="write a recording of rerun instead of opening a viewer")
     add("--native", action="store_true", help="open rerun's own window instead of a browser")
-    add("--port", type=int, default=9090, metavar="N", help="port of the page for browsers (default: %(default)s)")
+    add(
+        "--port",
+        type=int,
+        default=9090,
+        metavar="N",
+        help="port of the page for browsers, which also uses the next one (default: %(default)s)",
+    )
     add("--model", choices=list(MODELS), metavar="NAME", default=DEFAULT_MODEL, help="model (default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")

@@ -35,6 +35,7 @@ from occdepth_ros.files import whole_file
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.visualization.canvas import completed_color
 from occdepth_ros.visualization.panels import draw_legend
+from occdepth_ros.visualization.ports import require_port
 
 TIMELINE = "stamp"
 SUFFIX = ".rrd"
@@ -75,10 +76,10 @@ def opened_log(save: Path | None, *, native: bool = False, port: int = 9090) -> 
     Args:
         save: file of the recording; None = no file, but a viewer.
         native: whether the viewer is rerun's own window; otherwise it is served to a browser.
-        port: port of the page for browsers.
+        port: port of the page for browsers; the page reads the data from the next port.
 
     Raises:
-        OutputError: rerun is not installed, or the file cannot be written.
+        OutputError: rerun is not installed, the file cannot be written, or a port is in use.
     """
     rerun = import_rerun()
     stream = rerun.RecordingStream("occdepth")
@@ -102,7 +103,9 @@ def opened_log(save: Path | None, *, native: bool = False, port: int = 9090) -> 
     if native:
         stream.spawn(default_blueprint=_blueprint(rerun))
     else:
-        address = stream.serve_grpc(default_blueprint=_blueprint(rerun))
+        for number in (port, port + 1):
+            require_port(number)
+        address = stream.serve_grpc(grpc_port=port + 1, default_blueprint=_blueprint(rerun))
         rerun.serve_web_viewer(web_port=port, open_browser=True, connect_to=address)
         print(f"viewer: http://localhost:{port}/?url={address}", flush=True)
     yield log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 import sys
 from pathlib import Path
 
@@ -48,6 +49,17 @@ def test_without_rerun_the_command_to_install_it_is_printed(
     monkeypatch.setitem(sys.modules, "rerun", None)
     assert main(["view", "--save", "a.rrd"]) == 2
     assert "pip install 'rerun-sdk>=0.34'" in capsys.readouterr().err
+
+
+@needs_rerun
+@pytest.mark.parametrize("offset", [0, 1])
+def test_an_occupied_port_is_named(offset: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        number = other.getsockname()[1]
+        assert main(["view", "--model", "stereo-geometry", "--count", "1", "--port", str(number - offset)]) == 2
+    assert f"port {number}: the port cannot be opened" in capsys.readouterr().err
 
 
 @needs_rerun

@@ -15,4 +15,4 @@ class ViewerSettings(ParameterSet):
     fixed_frame: str = parameter("map", "Topics", "Fixed frame of the vehicle's poses and of the map.")
     save: str = parameter("", "Viewer", "File of a recording of rerun (.rrd); if empty, a viewer is opened.")
     native: bool = parameter(False, "Viewer", "Whether rerun's own window is opened instead of a page for browsers.")
-    port: int = parameter(9090, "Viewer", "Port of the page for browsers.", low=1, high=65535)
+    port: int = parameter(9090, "Viewer", "Port of the page for browsers; the next one is used too.", low=1, high=65534)
