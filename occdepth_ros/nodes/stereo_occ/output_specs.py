@@ -255,17 +255,18 @@ PLANNERS: Parameters = {"switched_by": "publish_planners", "limited_by": ("plann
 LEGEND_WIDTH = 460
 """Width of `~/legend`, pixels; legible in a panel of RViz."""
 
+# in the order of publication: those that are encoded fastest first, so that they do not wait for the others
 OUTPUTS = (
-    OutputSpec("octomap_binary", Octomap, LATCHED, _octomap_binary),
-    OutputSpec("octomap_full", Octomap, LATCHED, _octomap_full),
-    OutputSpec("markers", MarkerArray, LATCHED, _markers),
-    OutputSpec("points", PointCloud2, RESULT, _points),
     OutputSpec("grid", SemanticGrid, RESULT, lambda r, _: encode_semantic_grid(r.prediction, r.grid_frame)),
-    OutputSpec("occupancy_grid", OccupancyGrid, LATCHED, _occupancy_grid),
     OutputSpec("depth", Image, RESULT, lambda r, _: encode_depth(r.prediction, r.camera_frame)),
-    OutputSpec("depth_color", Image, RESULT, _depth_color),
     # next to the depth image, because RViz's DepthCloud subscribes to this name
     OutputSpec("camera_info", CameraInfo, RESULT, _camera_info),
+    OutputSpec("octomap_binary", Octomap, LATCHED, _octomap_binary),
+    OutputSpec("points", PointCloud2, RESULT, _points),
+    OutputSpec("octomap_full", Octomap, LATCHED, _octomap_full),
+    OutputSpec("markers", MarkerArray, LATCHED, _markers),
+    OutputSpec("occupancy_grid", OccupancyGrid, LATCHED, _occupancy_grid),
+    OutputSpec("depth_color", Image, RESULT, _depth_color),
     OutputSpec("legend", Image, LATCHED, _legend, is_constant=True),
     *available(
         OutputSpec("voxel_grid", VOXEL_GRID, RESULT, _voxel_grid),
