@@ -12,6 +12,7 @@ from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ImageError, InputWarning
 from occdepth_ros.stereo.pair_checks.image_change import frozen_part
 from occdepth_ros.stereo.pair_checks.pair_warnings import match_warnings, pattern_warnings, quality_warnings
+from occdepth_ros.stereo.pair_checks.pixel_patterns import PixelPatterns, pixel_warnings, repeated_rows
 from occdepth_ros.stereo.pair_checks.quality import BLACK, MAX_NEGATIVE, WHITE, PairQuality, assess
 from occdepth_ros.stereo.pair_checks.reduced import ImageArray, Mask, ReducedPair, reduction
 from occdepth_ros.stereo.pair_checks.row_scale import magnification
@@ -27,6 +28,8 @@ pixels, below which both images count as equal. At `WIDTH` on KITTI, it correspo
 MAX_AT_INFINITY = 0.95
 """Share of the matches at infinity above which the pair has no parallax: both images are from one camera, with noise or
 compression, or the whole scene is too far away to be measured."""
+PATTERN_PERIOD = 10
+"""Pairs between two measurements of `PixelPatterns`, which the settings of the cameras cause."""
 MIN_MATCHED = 0.35
 """Smallest `PairQuality.matched`: 0.87 to 0.96 on KITTI, 0.1 to 0.3 if the images show different scenes."""
 
@@ -64,6 +67,8 @@ class InputChecks:
         self._previous: tuple[ImageArray, ImageArray] | None = None
         self._usable: ReducedPair | None = None
         self._before: ReducedPair | None = None
+        self._countdown = 0
+        self._patterns: tuple[InputWarning, ...] = ()
 
     @property
     def static_pattern(self) -> Mask | None:
@@ -127,12 +132,23 @@ class InputChecks:
             )
         self._usable = pair
         self._static.update(pair)
+        self._countdown -= 1
+        if self._countdown < 0:
+            self._countdown = PATTERN_PERIOD - 1
+            self._patterns = tuple(pixel_warnings(PixelPatterns.of(left), PixelPatterns.of(right)))
         warnings = [*quality_warnings(quality), *pattern_warnings(self.static_pattern)]
-        return tuple(warnings or match_warnings(quality, left, right, self._offset))
+        return (*(warnings or match_warnings(quality, left, right, self._offset)), *self._patterns)
 
 
 def _require_whole(left: ImageArray, right: ImageArray) -> None:
     for side, image in (("left", left), ("right", right)):
+        if count := repeated_rows(image):
+            raise UnusablePairError(
+                "torn_image",
+                f"the lower {count} rows of the {side} image are the same: the data of its lower part were lost",
+                where="stereo pair",
+                remedy="Check the link, the driver and the decoder of the compressed images.",
+            )
         if found := shifted_rows(image):
             row, shift = found
             raise UnusablePairError(

@@ -25,10 +25,13 @@ DISTORTED, MAX_DISTORTED, EXPLAINED = 0.08, 0.6, 0.7
 """Smallest and largest coefficient k1 of a radial distortion, and the part of the median row difference that it
 explains, from which the images are not undistorted. On KITTI it explains at most 0.45, and at most 0.67 where the right
 image is turned."""
-MAX_YAW, MIN_YAW_ERRORS = 0.65, 5.0
-"""Rotation of the right camera about its vertical axis, degrees and multiples of its standard error, from which it is
-named. In 192 pairs of KITTI it is at most 0.40 degrees; with a right image that is turned by 1.2 degrees, 0.81 to 1.56.
-"""
+MAX_YAW, MAX_ROLL, MAX_MAGNIFICATION = 0.65, 0.15, 0.006
+"""Rotation of the right camera about its vertical and about its optical axis, degrees, and magnification of the right
+image from which they are named. In pairs of KITTI they are at most 0.40, 0.05 and 0.0031; with a right image that is
+turned by 1.2 or 0.3 degrees, or magnified by 0.01 or 0.02, they are 0.81 to 1.56, 0.25 to 0.33, 0.0091 to 0.0133 and
+0.0169 to 0.0234."""
+MIN_ERRORS = 5.0
+"""Multiples of their standard errors above which they must be."""
 
 Rows = npt.NDArray[np.float64]
 
@@ -82,7 +85,10 @@ def check_rows(measured: Sequence[Rows], where: str) -> tuple[InputWarning, ...]
     rows = table[:, 0]
     median, largest = float(np.median(rows)), float(np.percentile(np.abs(rows), 95))
     k1, explained = _distortion(table)
-    yaw, by_yaw = _yaw(table)
+    turns, covariance = robust_fit(table[:, 2:], table[:, 0])
+    is_certain = np.abs(turns) >= MIN_ERRORS * np.sqrt(np.diag(covariance))
+    yaw = math.degrees(abs(turns[0])) if is_certain[0] else 0.0
+    by_yaw = _explained(rows, rows - table[:, 2:] @ turns) if yaw >= MAX_YAW else 0.0
     is_distorted = DISTORTED <= abs(k1) <= MAX_DISTORTED and explained >= max(EXPLAINED, by_yaw)
     if is_distorted and abs(median) <= MAX_MEDIAN:
         text = (
@@ -91,7 +97,7 @@ def check_rows(measured: Sequence[Rows], where: str) -> tuple[InputWarning, ...]
         )
         remedy = "Rectify the images, or publish them as raw with the D of their calibration."
         return (InputWarning("rows_differ", text, where, remedy),)
-    if yaw and abs(median) <= MAX_MEDIAN:
+    if yaw >= MAX_YAW and abs(median) <= MAX_MEDIAN:
         wrong = math.radians(yaw) * table[:, 3].min()
         text = (
             f"the rows of {len(rows)} features differ as if the right camera were turned by {yaw:.1f} degrees about "
@@ -103,6 +109,19 @@ def check_rows(measured: Sequence[Rows], where: str) -> tuple[InputWarning, ...]
             "Trigger both cameras together; if it is the same while the robot stands still, rectify or calibrate again."
         )
         return (InputWarning("rows_differ", text, where, remedy),)
+    roll, scale = (float(turn) if certain else 0.0 for turn, certain in zip(turns[2:], is_certain[2:], strict=True))
+    changes = [f"turned by {abs(math.degrees(roll)):.1f} degrees"] if abs(math.degrees(roll)) >= MAX_ROLL else []
+    changes += [f"magnified by {1 - scale:.3f}"] if abs(scale) >= MAX_MAGNIFICATION else []
+    if changes and abs(median) <= MAX_MEDIAN:
+        text = (
+            f"the rows of {len(rows)} features differ as if the right image were {' and '.join(changes)} against the "
+            "left one: disparities are wrong towards the borders"
+        )
+        remedy = (
+            "Use both images as this calibration rectifies them, not zoomed, cropped or stabilised, and trigger the "
+            "cameras together, or calibrate the pair again; `occdepth doctor rig` measures the rig."
+        )
+        return (InputWarning("rows_differ", text, where, remedy),)
     if abs(median) <= MAX_MEDIAN and largest <= MAX_95:
         return ()
     text = (
@@ -112,16 +131,6 @@ def check_rows(measured: Sequence[Rows], where: str) -> tuple[InputWarning, ...]
     )
     remedy = "Calibrate the pair again, or use the images of this calibration; `occdepth doctor rig` measures the rig."
     return (InputWarning("rows_differ", text, where, remedy),)
-
-
-def _yaw(table: Rows) -> tuple[float, float]:
-    """Return the rotation of the right camera about its vertical axis, degrees, or 0 where it is small or uncertain,
-    and the part of the median row difference that all rotations explain."""
-    turns, covariance = robust_fit(table[:, 2:], table[:, 0])
-    yaw, error = math.degrees(abs(turns[0])), math.degrees(math.sqrt(covariance[0, 0]))
-    if yaw < max(MAX_YAW, MIN_YAW_ERRORS * error):
-        return 0.0, 0.0
-    return yaw, _explained(table[:, 0], table[:, 0] - table[:, 2:] @ turns)
 
 
 def _distortion(table: Rows) -> tuple[float, float]:

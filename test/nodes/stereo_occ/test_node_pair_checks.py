@@ -17,10 +17,11 @@ pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run m
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
 from helpers.nodes.node_bench import Bench, image_message, raytraced_infos, stamp_of
-from helpers.raytraced import BASELINE, HEIGHT, WIDTH, intrinsics, pinhole_rays, view
+from helpers.raytraced import BASELINE, GROUND, HEIGHT, WIDTH, intrinsics, pinhole_rays, view
 from nav_msgs.msg import OccupancyGrid
 
 from occdepth_ros.prediction import Visibility
+from occdepth_ros.stereo.pair_checks.input_checks import PATTERN_PERIOD
 
 pytestmark = pytest.mark.ros
 
@@ -93,6 +94,54 @@ def send(bench: Bench, images: tuple[Image, Image]) -> None:
     bench.wait(lambda: bench.processed + bench.pipeline.failed > before, "the pair was neither predicted nor refused")
 
 
+def frozen_below(i: int) -> tuple[Image, Image]:
+    """A pair whose left image has the lower quarter of the pair before, apart from noise."""
+    left, right = at(STEP_M * i)
+    before = noisy(at(STEP_M * (i - 1))[0], 1.0, i)
+    return np.concatenate([left[:150], before[150:]]), right
+
+
+def smeared(image: Image) -> Image:
+    """An image whose decoder lost the data from row 120 on."""
+    changed = image.copy()
+    changed[120:] = changed[119]
+    return changed
+
+
+def interlaced(image: Image, other: Image) -> Image:
+    changed = image.copy()
+    changed[1::2] = other[1::2]
+    return changed
+
+
+def padded(image: Image) -> Image:
+    """An image that is scaled to three quarters, between black bars."""
+    framed = np.zeros_like(image)
+    framed[25:175] = cv2.resize(image, (WIDTH, 150), interpolation=cv2.INTER_AREA)
+    return framed
+
+
+def fenced(period: int = 8, near_px: int = 16) -> tuple[Image, Image]:
+    """Vertical bars at 3 m, before a wall whose disparity is smaller by one period."""
+    columns = np.arange(WIDTH)
+    images = [image.copy() for image in AFTER]
+    for image, shift in zip(images, (0, near_px), strict=True):
+        image[:, (columns + shift) % period < 3] = 20
+    return images[0], images[1]
+
+
+def terrace(metres: float, edge: float = 3.0, depth: float = 2.0) -> tuple[Image, Image]:
+    """The pair of a camera before a drop of the ground: beyond its edge, the ground is `depth` metres lower."""
+    rays = pinhole_rays(intrinsics())
+    sides = []
+    for x in (0.0, BASELINE):
+        eye = (x, 0.0, metres)
+        with np.errstate(divide="ignore"):
+            is_near = (rays[..., 1] > 0) & (metres + GROUND / rays[..., 1] < edge)
+        sides.append(np.where(is_near[..., None], view(rays, eye), view(rays, eye, GROUND + depth)))
+    return sides[0], sides[1]
+
+
 def late(i: int) -> tuple[Image, Image]:
     """A pair whose right image is one pair late."""
     return at(STEP_M * i)[0], at(STEP_M * (i - 1))[1]
@@ -115,6 +164,8 @@ def torn(i: int) -> tuple[Image, Image]:
         ([torn(1), torn(2)], "torn_image", "right image is torn"),
         ([late(1), late(2)], "late_image", "right image is one pair late"),
         ([(noisy(BEFORE[0], 1.0, 1), RIGHT)], "images_unchanged", "left image shows the same"),
+        ([at(0.0), frozen_below(1)], "images_unchanged", "the lower quarter of the left image"),
+        ([(smeared(LEFT), smeared(RIGHT))], "torn_image", "the lower 81 rows of the left image are the same"),
     ],
 )
 def test_a_refused_pair_is_named_and_does_not_refresh_the_output(
@@ -152,6 +203,43 @@ def test_a_pair_that_is_usable_in_part_is_named_and_predicted(
     assert fault not in street.fault_names()
 
 
+@pytest.mark.parametrize(
+    ("images", "fault", "expected_text"),
+    [
+        ((interlaced(LEFT, AFTER[0]), interlaced(RIGHT, AFTER[1])), "alternating_lines", "both images"),
+        ((LEFT // 32 * 32, RIGHT // 32 * 32), "few_grey_levels", "8 grey levels"),
+        ((padded(LEFT), padded(RIGHT)), "black_bars", "25 and 25 rows at the top and bottom"),
+    ],
+)
+def test_a_pattern_that_no_scene_has_is_named(
+    street: Bench, images: tuple[Image, Image], fault: str, expected_text: str
+) -> None:
+    send(street, BEFORE)
+    for i in range(PATTERN_PERIOD):
+        changed = [image.copy() for image in images]
+        for image in changed:
+            image[HEIGHT // 2, i] = image[HEIGHT // 2, i + 1]
+        send(street, (changed[0], changed[1]))
+    street.expect_fault(fault, expected_text)
+    for i in range(PATTERN_PERIOD):
+        send(street, at(STEP_M * (i % 2)))
+    assert fault not in street.fault_names()
+
+
+def test_a_fence_is_named_and_nothing_is_free_behind_it(street: Bench) -> None:
+    def free_behind() -> int:
+        prediction = street.pipeline.outputs.latest.prediction
+        return int(prediction.free[prediction.grid.axis_centers(0) > 3.2].sum())
+
+    send(street, BEFORE)
+    assert free_behind() > 100
+    send(street, fenced())
+    street.expect_fault("periodic_texture", "of the left image repeats itself")
+    assert free_behind() == 0
+    send(street, AFTER)
+    assert "periodic_texture" not in street.fault_names()
+
+
 def test_dirt_on_both_lenses_is_named(street: Bench) -> None:
     rng = np.random.default_rng(2)
     opacity = np.zeros((HEIGHT, WIDTH), np.float32)
@@ -186,22 +274,30 @@ def test_a_plain_wall_frees_nothing_behind_it(street: Bench) -> None:
     assert free_above() == 0
 
 
+def costs_of(bench: Bench, pairs: list[tuple[Image, Image]]) -> npt.NDArray[np.int8]:
+    """The costmap of the last pair, `[x, y]`."""
+    received = bench.listen(OccupancyGrid, "occupancy_grid", latched=True)
+    output = next(o for o in bench.pipeline.outputs.outputs if o.spec.name == "occupancy_grid")
+    bench.wait(output.publisher.get_subscription_count, "not connected")
+    for images in pairs:
+        send(bench, images)
+    stamp = bench.stamp_ns
+    bench.wait(lambda: received and stamp_of(received[-1]) == stamp, "no costmap")
+    return np.asarray(received[-1].data, np.int8).reshape(received[-1].info.height, received[-1].info.width).T
+
+
 def test_the_costmap_is_free_on_seen_ground_only(street: Bench) -> None:
-    received = street.listen(OccupancyGrid, "occupancy_grid", latched=True)
-    output = next(o for o in street.pipeline.outputs.outputs if o.spec.name == "occupancy_grid")
-    street.wait(output.publisher.get_subscription_count, "not connected")
-    stamp = 0
-
-    def newest() -> bool:
-        return bool(received) and stamp_of(received[-1]) == stamp
-
-    for images in (BEFORE, AFTER):
-        send(street, images)
-    stamp = street.stamp_ns
-    street.wait(newest, "no costmap")
-    costs = np.asarray(received[-1].data, np.int8).reshape(received[-1].info.height, received[-1].info.width)
+    costs = costs_of(street, [BEFORE, AFTER])
     prediction = street.pipeline.outputs.latest.prediction
     has_ground = prediction.classes.is_ground[np.minimum(prediction.labels, 19)] & (prediction.labels < 20)
-    seen = (has_ground & (prediction.visibility == Visibility.SEEN)).any(2).T
+    seen = (has_ground & (prediction.visibility == Visibility.SEEN)).any(2)
     assert (costs == 0).sum() > 20 and not (costs == 0)[~seen].any()
     assert (costs == -1).any(), "what the image does not show is unknown"
+
+
+def test_the_costmap_is_free_before_a_drop_and_not_beyond_it(street: Bench) -> None:
+    costs = costs_of(street, [terrace(-0.25), terrace(0.0)])
+    x = street.pipeline.outputs.latest.prediction.grid.axis_centers(0)
+    assert (costs[(x > 2.0) & (x < 2.8)] == 0).sum() > 20
+    # a match at the rim may be off by a pixel, 0.2 m
+    assert (costs[x > 3.4] == 0).mean() < 0.05

@@ -15,7 +15,7 @@ pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: ru
 
 import tf2_ros
 from helpers import raytraced
-from helpers.nodes.node_bench import FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message, raytraced_infos
+from helpers.nodes.node_bench import BASELINE, FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message, raytraced_infos
 
 from occdepth_ros.nodes.stereo_occ.rig_checks import FIRST_PERIOD
 from occdepth_ros.stereo.ground.pose import MIN_ABOVE, MIN_MEASUREMENTS
@@ -65,6 +65,30 @@ def test_a_calibration_of_larger_images_is_scaled_with_a_warning(bench: Bench) -
     bench.expect_fault("resized_image", f"{2 * WIDTH}x{2 * HEIGHT}")
     bench.wait_processed(before + 1)
     assert bench.pipeline.calibration.current.left.projection[0, 0] == pytest.approx(FOCAL)
+
+
+def test_binning_and_a_region_of_interest_are_used_as_image_geometry_does(bench: Bench) -> None:
+    """The calibration is of the full sensor, of which the images show a part at half the resolution."""
+    given = {side: info_message(side) for side in ("left", "right")}
+    for info in given.values():
+        info.width, info.height = 2 * WIDTH + 40, 2 * HEIGHT + 20
+        info.binning_x = info.binning_y = 2
+        info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 30, 10, 2 * WIDTH, 2 * HEIGHT
+        info.p[:8] = 2 * np.array(info.p[:8])
+        info.k[:6] = 2 * np.array(info.k[:6])
+        for matrix in (info.p, info.k):
+            matrix[2] += 30
+            matrix[6 if matrix is info.p else 5] += 10
+    before = bench.processed
+    bench.calibrate(**given)
+    bench.send_pair()
+    bench.wait_processed(before + 1)
+    rig = bench.pipeline.calibration.current
+    # the centre of a binned pixel lies between those of its pixels
+    expected = [[FOCAL, 0, WIDTH / 2 - 0.25], [0, FOCAL, HEIGHT / 2 - 0.25], [0, 0, 1]]
+    assert rig.left.projection[:, :3] == pytest.approx(np.array(expected))
+    assert rig.baseline == pytest.approx(BASELINE)
+    assert not {"resized_image", "image_size"} & bench.fault_names()
 
 
 def test_the_coefficients_of_a_fisheye_under_another_name_are_a_warning(made: list[Bench]) -> None:

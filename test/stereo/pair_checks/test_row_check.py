@@ -43,7 +43,7 @@ def test_the_rows_of_a_rectified_pair_match(images: tuple[np.ndarray, np.ndarray
 
 @pytest.mark.parametrize(
     ("turn", "shift", "expected_text"),
-    [(0.0, 4, r"-4\.0 px"), (0.0, -3, r"\+3\.0 px"), (2.5, 0, "95 % differ by up to [3-9]")],
+    [(0.0, 4, r"-4\.0 px"), (0.0, -3, r"\+3\.0 px"), (2.5, 0, r"turned by 2\.5 degrees against")],
 )
 def test_a_shifted_or_rolled_camera_is_named(
     images: tuple[np.ndarray, np.ndarray], turn: float, shift: int, expected_text: str
@@ -54,6 +54,23 @@ def test_a_shifted_or_rolled_camera_is_named(
     (warning,) = check_rows([row_differences(images[0], changed, RIG)], "topics")
     assert warning.name == "rows_differ" and "doctor rig" in str(warning)
     assert re.search(expected_text, str(warning)), str(warning)
+
+
+@pytest.mark.parametrize(
+    ("turn", "scale", "expected_text"),
+    [
+        (0.0, 1.02, r"magnified by 1\.0[12]\d against"),
+        (0.0, 0.98, r"magnified by 0\.9[78]\d against"),
+        (0.6, 1.0, r"turned by 0\.[567] degrees against"),
+    ],
+)
+def test_a_right_image_that_is_slightly_magnified_or_turned_is_named(
+    images: tuple[np.ndarray, np.ndarray], turn: float, scale: float, expected_text: str
+) -> None:
+    change = cv2.getRotationMatrix2D(((WIDTH - 1) / 2, (HEIGHT - 1) / 2), turn, scale)
+    changed = cv2.warpAffine(images[1], change, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC)
+    (warning,) = check_rows([row_differences(images[0], np.asarray(changed, np.uint8), RIG)], "topics")
+    assert warning.name == "rows_differ" and re.search(expected_text, str(warning)), str(warning)
 
 
 @pytest.mark.parametrize("yaw", [-2.0, -1.2, 1.2, 2.0])

@@ -186,6 +186,34 @@ def test_the_distance_field_service_measures_to_the_wall(mapper: Bench) -> None:
     assert not call(mapper, DistanceField, "distance_field").success, "an empty box"
 
 
+def test_a_jump_of_the_pose_and_stamps_that_go_back_reset_the_map(made: list[Bench]) -> None:
+    made.append(bench := Bench(map_mode="always", map_size=[64, 64, 32], map_max_mb=8, map_rate=0.0))
+    bench.wait_active()
+
+    def place(x: float) -> None:
+        at = TransformStamped(child_frame_id="velodyne")
+        at.header.frame_id = "map"
+        at.transform.translation.x, at.transform.rotation.w = x, 1.0
+        # a publisher of its own: the same one repeats its first transform
+        tf2_ros.StaticTransformBroadcaster(bench.tester).sendTransform(at)
+
+    place(1.0)
+    feed(bench)
+    assert "map_reset" not in bench.fault_names()
+    place(9.0)
+
+    def named() -> bool:
+        feed(bench)
+        return "map_reset" in bench.fault_names()
+
+    bench.wait(named, "the jump was not named")
+    bench.expect_fault("map_reset", "the map was reset: ")
+    bench.node.faults.clear("map_reset")
+    bench.stamp_ns -= 20_000_000_000
+    bench.wait(named, "the stamps that go back were not named")
+    bench.expect_fault("map_reset", "the map was reset: ")
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_maps_are_saved_and_loaded(mapper: Bench, tmp_path: Path, suffix: str) -> None:
     feed(mapper)
