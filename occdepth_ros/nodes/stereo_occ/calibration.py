@@ -53,6 +53,8 @@ class StereoCalibration:
     def __init__(self, *, rectify: bool) -> None:
         self._rectify = rectify
         self._infos: dict[str, CameraInfo] = {}
+        self.received = dict.fromkeys(("left", "right"), 0)
+        """Number of messages by side."""
         self._sides: dict[str, _Side] = {}
         self._rig: StereoRig | None = None
         self._rig_warnings: tuple[InputWarning, ...] = ()
@@ -65,6 +67,7 @@ class StereoCalibration:
     def update(self, side: str, info: CameraInfo) -> None:
         """Set the newest CameraInfo of "left" or "right"."""
         self._infos[side] = info
+        self.received[side] += 1
 
     @property
     def current(self) -> StereoRig | None:

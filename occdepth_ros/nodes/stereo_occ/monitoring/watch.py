@@ -17,6 +17,9 @@ MIN_COUNT = 10
 """Minimum number of images or pairs in the window for a comparison."""
 MIN_SHARE = 0.5
 """Fraction of paired images, or of predicted pairs, below which a warning is set."""
+MIN_ARRIVED = 0.75
+"""Number of images relative to that of CameraInfo messages, below which a warning is set; both are lost in transport, the
+small messages less often."""
 SAME_PHASE = 0.05
 """Maximum deviation of a stamp difference from a whole number of periods, as a fraction of a period, with which the
 cameras are synchronised."""
@@ -27,6 +30,7 @@ class _Counts:
     """Counters at one time, seconds of `time.monotonic`."""
 
     time: float
+    infos: int
     images: int
     pairs: int
     handled: int
@@ -136,7 +140,8 @@ class StreamWatch:
 
     def _check_rates(self, now: float, handled: int, processing_ms: float) -> None:
         synchronizer = self._synchronizer
-        self._history.append(_Counts(now, max(synchronizer.received.values()), synchronizer.pairs, handled))
+        infos, images = (max(counted.received.values()) for counted in (self._calibration, synchronizer))
+        self._history.append(_Counts(now, infos, images, synchronizer.pairs, handled))
         while now - self._history[0].time > RATE_WINDOW:
             self._history.popleft()
         first, last = self._history[0], self._history[-1]
@@ -144,7 +149,15 @@ class StreamWatch:
         if seconds < 0.9 * RATE_WINDOW:
             return
         images, pairs, done = last.images - first.images, last.pairs - first.pairs, last.handled - first.handled
-        if images >= MIN_COUNT and 0 < pairs < MIN_SHARE * images:
+        infos = last.infos - first.infos
+        if infos >= MIN_COUNT and 0 < images < MIN_ARRIVED * infos:
+            # CameraInfo is small: it arrives where images of the same camera are lost
+            text = (
+                f"{images} images but {infos} CameraInfo messages of a camera arrived in {seconds:.0f} s. Unless the "
+                f"images are throttled, they are lost in transport: {TRANSPORT_REMEDY}"
+            )
+            self._faults.put("images_lost", Component.SYNC, text, is_error=False)
+        elif images >= MIN_COUNT and 0 < pairs < MIN_SHARE * images:
             text = (
                 f"{images - pairs} of {images} images in {seconds:.0f} s have no partner. If `ros2 topic hz` shows a "
                 f"lower rate than the camera's, images are lost in transport: {TRANSPORT_REMEDY}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -23,6 +24,9 @@ class Calibrated:
 
     missing: tuple[str, ...] = ()
 
+    def __init__(self) -> None:
+        self.received = {"left": 0, "right": 0}
+
 
 class Streams:
     """A synchronizer and its watch on a clock that the test moves."""
@@ -34,7 +38,8 @@ class Streams:
         self.pairs: list[Any] = []
         self.sync = PairSynchronizer(self.pairs.append, lambda step: None)
         names = {"left": "/left/image_rect", "right": "/right/image_rect"}
-        self.watch = StreamWatch(self.sync, Calibrated(), self.board, names)  # type: ignore[arg-type]
+        self.calibration = Calibrated()
+        self.watch = StreamWatch(self.sync, self.calibration, self.board, names)  # type: ignore[arg-type]
         self.handled = 0
 
     def send(self, side: str, milliseconds: int) -> None:
@@ -131,6 +136,26 @@ def test_many_images_without_a_partner_are_a_warning(streams: Streams) -> None:
         faults = streams.check(0.1)
     assert set(faults) == {"images_lost"} and not faults["images_lost"].is_error
     assert "have no partner" in faults["images_lost"].text and "fastdds.xml" in faults["images_lost"].text
+
+
+def test_pairs_that_are_lost_as_a_whole_show_in_the_calibrations_that_arrive(streams: Streams) -> None:
+    for index in range(120):
+        for side in ("left", "right"):
+            streams.calibration.received[side] += 1
+            if index % 5 == 0:
+                streams.send(side, 100 * index)
+        streams.handled = index // 5
+        faults = streams.check(0.1)
+    assert set(faults) == {"images_lost"} and not faults["images_lost"].is_error
+    assert re.match(r"(19|20) images but (99|100) CameraInfo messages", faults["images_lost"].text)
+    assert "fastdds.xml" in faults["images_lost"].text
+    for index in range(120, 240):
+        for side in ("left", "right"):
+            streams.calibration.received[side] += 1
+            streams.send(side, 100 * index)
+        streams.handled += 1
+        faults = streams.check(0.1)
+    assert not faults
 
 
 @pytest.mark.parametrize("stamp_ms", [0, 5000])
