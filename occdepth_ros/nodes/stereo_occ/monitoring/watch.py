@@ -18,8 +18,7 @@ MIN_COUNT = 10
 MIN_SHARE = 0.5
 """Fraction of paired images, or of predicted pairs, below which a warning is set."""
 MIN_ARRIVED = 0.75
-"""Number of images relative to that of CameraInfo messages, below which a warning is set; both are lost in transport, the
-small messages less often."""
+"""Number of images relative to that of CameraInfo messages, which are lost less often, below which a warning is set."""
 SAME_PHASE = 0.05
 """Maximum deviation of a stamp difference from a whole number of periods, as a fraction of a period, with which the
 cameras are synchronised."""
