@@ -16,6 +16,9 @@ SHORT_BASELINE = 0.02
 """Warned below, metres."""
 MIN_BASELINE = 0.002
 """Refused below, metres."""
+MAX_REFERENCE = 0.5
+"""Distance of the left camera from the reference of the calibration, as a share of the baseline, above which a warning
+is given; 0.12 on KITTI."""
 MAX_ROW_OFFSET = 1.0
 """Difference of cy of left and right above which the rows do not match, pixels."""
 USUAL_OFFSET, MAX_OFFSET = 0.02, 0.1
@@ -43,7 +46,7 @@ def check_calibration(rig: StereoRig, where: str) -> tuple[InputWarning, ...]:
         CalibrationError: the values are impossible for a usable rig; the text contains the numbers and the likely
             reason.
     """
-    warnings = [*_check_baseline(rig, where), *_check_rows(rig, where)]
+    warnings = [*_check_baseline(rig, where), *_check_reference(rig, where), *_check_rows(rig, where)]
     for side, camera in (("left", rig.left), ("right", rig.right)):
         warnings.extend(_check_image(camera, f"{where}, {side} camera"))
     return tuple(warnings)
@@ -78,6 +81,18 @@ def _check_baseline(rig: StereoRig, where: str) -> list[InputWarning]:
         what = f"the baseline is {baseline:.3g} m, more than usual: {1e2 * baseline:.0f} cm between the cameras"
         return [InputWarning("baseline_unusual", what, where, "Check the units of the calibration.")]
     return []
+
+
+def _check_reference(rig: StereoRig, where: str) -> list[InputWarning]:
+    tx, beside = float(rig.left.projection[0, 3]), float(rig.left.translation[0])
+    if abs(beside) <= MAX_REFERENCE * rig.baseline:
+        return []
+    text = (
+        f"P[0,3] of the left camera is {tx:+.4g} px m: its pose is taken {abs(beside):.3g} m beside the frame of its "
+        f"images, at a baseline of {rig.baseline:.3g} m"
+    )
+    remedy = "The left camera of a pair has P[0,3] = 0, and the right one -fx * baseline: check sides and signs."
+    return [InputWarning("baseline_unusual", text, where, remedy)]
 
 
 def _check_rows(rig: StereoRig, where: str) -> list[InputWarning]:

@@ -105,3 +105,15 @@ def test_the_units_that_explain_a_long_baseline_are_all_named() -> None:
 def test_vertical_pairs_are_named(ty: float, place: str) -> None:
     with pytest.raises(CalibrationError, match=f"0.3 m {place} the left one.*vertical pairs are not supported"):
         rig(p03=0.0, p13=ty)
+
+
+@pytest.mark.parametrize(("left_px_m", "text"), [(96.0, "+96 px m"), (-96.0, "-96 px m")])
+def test_a_left_camera_beside_its_own_frame_is_a_warning(left_px_m: float, text: str) -> None:
+    """As with sides or signs exchanged: the baseline is that of the rig."""
+    given = rig()
+    entries = given.left.projection.copy(), given.right.projection.copy()
+    for entry in entries:
+        entry[0, 3] += left_px_m
+    left, right = (PinholeCamera(entry, 640, 360) for entry in entries)
+    (warning,) = check_calibration(StereoRig(left, right, LEVEL), "P")
+    assert warning.name == "baseline_unusual" and text in str(warning) and "0.3 m beside" in str(warning)

@@ -63,6 +63,8 @@ class StreamWatch:
         self._is_checked = False
         self._history: deque[_Counts] = deque()
         self._last_stamp_of_replay: int | None = None
+        self._stamps: dict[str, tuple[int | None, float]] = dict.fromkeys(SIDES, (None, self._began))
+        """Newest stamp of each side, and the time at which it was first seen."""
 
     @property
     def has_no_input(self) -> bool:
@@ -83,6 +85,9 @@ class StreamWatch:
         """
         now = time.monotonic()
         self._check_rates(now, handled, processing_ms)
+        for side, stamp in self._synchronizer.last_stamp.items():
+            if stamp != self._stamps[side][0]:
+                self._stamps[side] = stamp, now
         if now - self._began < timeout:
             return
         self._is_checked = True
@@ -129,11 +134,15 @@ class StreamWatch:
             return
         periods = [period for period in self._synchronizer.periods_ns.values() if period]
         text = f"both streams arrive, but no two stamps match: {unpaired_text(left - right, min(periods, default=0))}"
-        if left == right:
-            # images with the stamp of an earlier one are not used
+        # images with the stamp of an earlier one are not used
+        repeated = [side for side in SIDES if now - self._stamps[side][1] > timeout]
+        if left == right or repeated:
+            stamp, of = (
+                (left, "") if left == right else (self._stamps[repeated[0]][0], f" of {self._names[repeated[0]]}")
+            )
             text = (
-                f"both streams arrive, but all images have the stamp {1e-9 * left:.3f} s. Configure the driver to "
-                "stamp each image with the time at which it was taken."
+                f"both streams arrive, but all images{of} have the stamp {1e-9 * (stamp or 0):.3f} s. Configure the "
+                "driver to stamp each image with the time at which it was taken."
             )
         self._faults.put("unsynchronised", Component.SYNC, text)
 

@@ -166,3 +166,13 @@ def test_images_that_repeat_one_stamp_are_named_as_that(streams: Streams, stamp_
         streams.check(0.5)
     text = streams.check()["unsynchronised"].text
     assert f"all images have the stamp {stamp_ms / 1000:.3f} s" in text and "Trigger" not in text
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_one_side_that_repeats_a_stamp_is_named(streams: Streams, side: str) -> None:
+    for index in range(60):
+        for other in ("left", "right"):
+            streams.send(other, 5000 if other == side else 5000 + 100 * index)
+        faults = streams.check(0.1)
+    text = faults["unsynchronised"].text
+    assert f"all images of /{side}/image_rect have the stamp 5.000 s" in text and "transport" not in text
