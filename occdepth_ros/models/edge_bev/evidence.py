@@ -34,8 +34,8 @@ RIGHT = 2 * FINE + 7
 DISTANCE = 6
 """Channel of `column_evidence` with the horizontal distance from the camera, divided by `POSITION_SCALE_M[0]`."""
 NEAREST_M = 3.0
-"""Smallest depth that is matched, metres; 112 disparities with KITTI's cameras. With 96 (3.1 m) a pair takes 4 ms less, but
-`occdepth-edge` loses 0.1 points of SC IoU on ten places, and the finished map 0.4."""
+"""Smallest depth that is matched, metres; 112 disparities with KITTI's cameras. With 96 (3.1 m) a pair takes 4 ms less,
+but `occdepth-edge` loses 0.1 points of SC IoU on ten places, and the finished map 0.4."""
 FINE_REACH_M = 0.6
 COARSE_REACH_M = 4.0
 """Distances to the surface at which the channels of the eight voxels and of the lifted voxel saturate, metres."""
