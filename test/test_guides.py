@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from occdepth_ros import cli
+from occdepth_ros.classes import SEMANTIC_KITTI
 from occdepth_ros.sources.factory import SAMPLE_FOLDER, open_source
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,6 +138,23 @@ def test_the_parameter_file_of_the_guide_has_existing_parameters() -> None:
     assert given and {name: type(value) for name, value in given.items()} == {
         name: type(all_parameters[name]) for name in given
     }
+
+
+def test_the_results_of_a_run_are_as_the_guide_describes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["run", "--out", "out/run", "--count", "1", "--model", "stereo-geometry"]) == 0
+    text = (ROOT / "docs" / "own_camera.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(snippet, found)
+    assert len(found["centres"]) == len(found["classes"]) > 1000
+    with np.load("out/run/000000.npz") as result:
+        assert set(result) == {"labels", "confidence", "visibility", "origin", "resolution", "stamp_ns"}
+        assert all(f"`{name}`" in text for name in result)
+        low, high = result["origin"], result["origin"] + result["resolution"] * result["labels"].shape
+        assert (found["centres"] > low).all() and (found["centres"] < high).all()
+    for number, name in enumerate(SEMANTIC_KITTI.names):
+        assert not number or f"{number} {name}" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("name", USERS, ids=str)
