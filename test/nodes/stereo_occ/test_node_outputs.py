@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
 pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
@@ -18,7 +20,7 @@ from nav_msgs.msg import OccupancyGrid
 from occdepth_ros.msg import SemanticGrid
 from octomap_msgs.msg import Octomap
 from rclpy.parameter import Parameter
-from rclpy.qos import ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Float64
 from visualization_msgs.msg import MarkerArray
@@ -98,6 +100,37 @@ def test_a_switch_and_a_rate_hold_an_output_back(bench: Bench) -> None:
     bench.wait(lambda: received, "nothing was published")
     assert len(received) == 1
     bench.node.set_parameters([Parameter("points_rate", value=0.0)])
+
+
+VIEW = Path(__file__).resolve().parents[3] / "config" / "occdepth.rviz"
+SHOWN_AS = {
+    "MarkerArray": "visualization_msgs/msg/MarkerArray",
+    "PointCloud2": "sensor_msgs/msg/PointCloud2",
+    "Image": "sensor_msgs/msg/Image",
+    "Camera": "sensor_msgs/msg/Image",
+    "Map": "nav_msgs/msg/OccupancyGrid",
+    "OccupancyGrid": "octomap_msgs/msg/Octomap",
+    "ColorOccupancyGrid": "octomap_msgs/msg/Octomap",
+}
+"""Message of each display of RViz that the view uses."""
+
+
+def test_the_view_of_rviz_requests_what_the_node_offers(bench: Bench) -> None:
+    displays = yaml.safe_load(VIEW.read_text(encoding="utf-8"))["Visualization Manager"]["Displays"]
+    displays += [inner for display in displays for inner in display.get("Displays", [])]
+    seen = set()
+    for display in displays:
+        kind, topic = display["Class"].split("/")[1], display.get("Topic", {})
+        # the path is the planner's
+        if kind not in SHOWN_AS or not topic["Value"].startswith("/stereo_occ/"):
+            continue
+        (offered,) = bench.tester.get_publishers_info_by_topic(topic["Value"])
+        assert offered.topic_type == SHOWN_AS[kind], topic["Value"]
+        assert offered.qos_profile.reliability == ReliabilityPolicy.RELIABLE, topic["Value"]
+        is_latched = offered.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        assert is_latched == (topic["Durability Policy"] == "Transient Local"), topic["Value"]
+        seen.add(kind)
+    assert seen == SHOWN_AS.keys() - {"Camera"}
 
 
 def test_quality_of_service_can_be_overridden(made: list[Bench]) -> None:
