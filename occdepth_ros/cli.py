@@ -62,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if argv and argv[0] in RENAMED_VERBS:
         print(f"occdepth: {argv[0]} is deprecated; use {RENAMED_VERBS[argv[0]]}", file=sys.stderr)
         argv[0] = RENAMED_VERBS[argv[0]]
+    if not argv:
+        build_parser().print_help(sys.stderr)
+        return 2
     verb = next((a for a in argv if a in VERBS), None)
     try:
         parsed = build_parser(verb).parse_args(argv)

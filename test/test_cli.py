@@ -59,7 +59,7 @@ def test_programming_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> N
         cli.main(["fake", "1"])
 
 
-@pytest.mark.parametrize("arguments", [[], ["no-such-verb"], ["fake"], ["fake", "x"]])
+@pytest.mark.parametrize("arguments", [["no-such-verb"], ["fake"], ["fake", "x"]])
 def test_invalid_command_lines_print_the_usage(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
@@ -68,6 +68,12 @@ def test_invalid_command_lines_print_the_usage(
         cli.main(arguments)
     assert ended.value.code == 2
     assert "usage: occdepth" in capsys.readouterr().err
+
+
+def test_without_arguments_every_verb_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    listed = capsys.readouterr().err
+    assert set(cli.VERBS) <= set(listed.split())
 
 
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
