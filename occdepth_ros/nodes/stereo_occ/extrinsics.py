@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tf2_ros
@@ -35,6 +35,8 @@ class GridPose:
         age: stamp of the images minus stamp of the newest transform, seconds; 0 for static transforms.
         warnings: warnings about the frames.
         is_outside: whether the images are later than the newest, or earlier than the oldest known transform.
+        left_from_right: pose of the frame of the right images in that of the left ones, `[4, 4]`; None = one frame, or
+            not in TF.
     """
 
     left_from_grid: Matrix
@@ -42,6 +44,7 @@ class GridPose:
     age: float = 0.0
     warnings: tuple[InputWarning, ...] = ()
     is_outside: bool = False
+    left_from_right: Matrix | None = None
 
 
 class Extrinsics:
@@ -68,8 +71,12 @@ class Extrinsics:
         """Discard all transforms; called after the clock has jumped back."""
         self._buffer.clear()
 
-    def pose(self, camera_frame: str, stamp_ns: int) -> GridPose:
+    def pose(self, camera_frame: str, stamp_ns: int, right_frame: str = "") -> GridPose:
         """Return the pose of the grid in `camera_frame` at a time (ns); a leading slash of a frame is ignored.
+
+        Args:
+            camera_frame, right_frame: frames of the left and of the right images.
+            stamp_ns: the time.
 
         Raises:
             NamedError: "missing_tf": TF does not connect the two frames, and the parameters are not used, or not before
@@ -81,7 +88,8 @@ class Extrinsics:
             self.last = self._from_parameters()
             return self.last
         try:
-            self.last = self._from_tf(camera_frame, stamp_ns)
+            found = self._from_tf(camera_frame, stamp_ns)
+            self.last = replace(found, left_from_right=self._right(camera_frame, right_frame.lstrip("/")))
             self._waiting_since = None
             return self.last
         except tf2_ros.TransformException as error:
@@ -157,6 +165,15 @@ class Extrinsics:
         if newest_ns == 0:
             return GridPose(matrix, "static tf", warnings=warnings)
         return GridPose(matrix, "tf", (stamp_ns - newest_ns) * 1e-9, warnings, is_outside)
+
+    def _right(self, camera_frame: str, right_frame: str) -> Matrix | None:
+        """Return `GridPose.left_from_right`."""
+        if right_frame in ("", camera_frame):
+            return None
+        try:
+            return matrix_of(self._buffer.lookup_transform(camera_frame, right_frame, Time()).transform)
+        except tf2_ros.TransformException:
+            return None
 
     def _remedy(self, camera_frame: str) -> str:
         """Return a remedy that lists the TF frames that may be the frame of the grid."""

@@ -193,7 +193,7 @@ class Pipeline:
                 image_of(pair.right, "right/image_rect", self._decoder),
             )
         with naming("pose", Component.EXTRINSICS, "the pose of the cameras could not be determined"):
-            pose = self.extrinsics.pose(camera_frame, pair.stamp_ns)
+            pose = self.extrinsics.pose(camera_frame, pair.stamp_ns, pair.right.header.frame_id)
             stated = self.calibration.rig(pose.left_from_grid, camera_frame)
             rig = self.rig_checks.checked(stated, pose)
             self._model_pose.set(pair.stamp_ns, self.settings)

@@ -12,7 +12,12 @@ from occdepth_ros.nodes.faults import Component, NamedError
 from occdepth_ros.nodes.stereo_occ.extrinsics import GridPose
 from occdepth_ros.nodes.stereo_occ.parameters import Settings
 from occdepth_ros.sources.grid_frames import is_base_frame
-from occdepth_ros.stereo.calibration.extrinsics_checks import check_extrinsics, check_view, summarize
+from occdepth_ros.stereo.calibration.extrinsics_checks import (
+    check_baseline_in_tf,
+    check_extrinsics,
+    check_view,
+    summarize,
+)
 from occdepth_ros.stereo.ground.history import KEPT, GroundHistory
 from occdepth_ros.stereo.ground.pose import (
     MIN_MEASUREMENTS,
@@ -95,6 +100,7 @@ class RigChecks:
                 raise NamedError(
                     "camera_looks_up", Component.EXTRINSICS, error.what, where=error.where, remedy=error.remedy
                 ) from error
+            found += check_baseline_in_tf(rig, pose.left_from_right, "the transform between the cameras")
             self._static = (*pose.warnings, *found, *check_view(rig, self._grid, where, is_base=self._is_base))
             self._note_static_change(rig, pose)
             self._restart_where_moved(rig)

@@ -155,6 +155,13 @@ class GridPose:
             return LEVEL
         return OPTICAL_FROM_BODY @ pose if self.body else pose
 
+    def right_camera(self, frame: str, stamp_ns: int) -> Matrix | None:
+        """Return the pose of the frame of the right images in that of the left ones, `[4, 4]`; None where they have one
+        frame, or TF does not connect them.
+        """
+        left, right = self.camera_frame.lstrip("/"), frame.lstrip("/")
+        return self.tree.pose(left, right, stamp_ns) if left and right and left != right else None
+
     @property
     def source(self) -> str:
         """Origin of the pose, for reports."""

@@ -28,6 +28,7 @@ from occdepth_ros.sources.encodings import ImageDecoder
 from occdepth_ros.sources.images import missing_names
 from occdepth_ros.sources.pairing import Pairing, pair_stamps, smallest_difference
 from occdepth_ros.stereo.calibration.camera_info import ImageCalibration
+from occdepth_ros.stereo.calibration.extrinsics_checks import check_baseline_in_tf
 from occdepth_ros.stereo.calibration.rectification import Kind, Rectifier, decide
 
 OTHER_CLOCK_S = 10.0
@@ -165,6 +166,10 @@ class BagSequence:
         )
         self._calibrate()
         self.rig = self._rig(self._chosen.pose.at(stamps[0]))
+        right = recording.frames.get(self._topics.right, "")
+        self.description = self.description.with_warnings(
+            *check_baseline_in_tf(self.rig, chosen.pose.right_camera(right, stamps[0]), f"frame {right!r}")
+        )
 
     def _first_images(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """Return the first two images of one pair that can be decoded, not rectified.

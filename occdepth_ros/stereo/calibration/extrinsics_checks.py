@@ -22,6 +22,9 @@ FAR_M = 25.0
 """Distance of the camera from the origin of the grid's frame above which a warning is given, metres."""
 BELOW_BASE_M = 0.6
 """Depth below the origin of a vehicle's base at which the ground is reached at the latest, metres."""
+MIN_DISTANCE_M, MAX_BASELINE_ERROR = 0.002, 0.1
+"""Distance of the cameras' frames from which it is compared with the baseline, metres, and relative difference above
+which a warning is given: a drawing of a robot has rounded values."""
 MIN_SHARE = 0.01
 """Share of the grid's voxels in the left image below which a warning is given."""
 
@@ -115,6 +118,26 @@ def check_extrinsics(rig: StereoRig, where: str) -> tuple[InputWarning, ...]:
         text = f"the left camera is rolled by {pose.roll:.0f} degrees about its optical axis"
         warnings.append(InputWarning("camera_rolled", text, where, remedy))
     return tuple(warnings)
+
+
+def check_baseline_in_tf(rig: StereoRig, left_from_right: Matrix | None, where: str) -> tuple[InputWarning, ...]:
+    """Compare the baseline with the distance of the frames of the two cameras.
+
+    Args:
+        rig: the calibrated cameras.
+        left_from_right: pose of the right camera's frame in the left one, `[4, 4]`; None = unknown.
+        where: names of the frames.
+    """
+    distance = 0.0 if left_from_right is None else float(np.linalg.norm(left_from_right[:3, 3]))
+    # drivers may give the images of both cameras one frame
+    if distance < MIN_DISTANCE_M or abs(distance / rig.baseline - 1) <= MAX_BASELINE_ERROR:
+        return ()
+    text = (
+        f"the baseline of the calibration is {rig.baseline:.4g} m, the frames of the cameras are {distance:.4g} m "
+        "apart in TF: one of them belongs to another rig, or has another unit"
+    )
+    remedy = "Correct P[0,3] = -fx * baseline or the transform: all distances are proportional to the baseline."
+    return (InputWarning("baseline_contradicts_tf", text, where, remedy),)
 
 
 def share_in_view(rig: StereoRig, grid: VoxelGrid, samples: int = 24) -> float:

@@ -16,6 +16,7 @@ pytest.importorskip("octomap_msgs", reason="octomap_msgs is not installed: run m
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
 import tf2_ros
+from geometry_msgs.msg import TransformStamped
 from helpers import raytraced
 from helpers.nodes.node_bench import BASELINE, FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message, raytraced_infos
 from sensor_msgs.msg import CameraInfo
@@ -160,6 +161,26 @@ def test_a_body_frame_is_named_and_used_as_one(made: list[Bench]) -> None:
     bench.expect_fault("body_frame", "camera_left_optical")
     pose = CameraPose.of(bench.pipeline.calibration.current.left_from_grid)
     assert (pose.height, pose.pitch) == pytest.approx((1.0, 0.0), abs=1e-6)
+
+
+@pytest.mark.parametrize(("x", "is_named"), [(BASELINE, False), (0.5 * BASELINE, True)])
+def test_a_baseline_that_contradicts_the_frames_of_the_cameras_is_named(
+    made: list[Bench], x: float, is_named: bool
+) -> None:
+    made.append(bench := Bench(extrinsics="tf"))
+    bench.wait_active()
+    between = TransformStamped(child_frame_id="right_optical")
+    between.header.frame_id = "camera_left_optical"
+    between.transform.translation.x, between.transform.rotation.w = x, 1.0
+    tf2_ros.StaticTransformBroadcaster(bench.tester).sendTransform([bench.static_transform(), between])
+    bench.calibrate()
+    before = bench.processed
+    while bench.processed == before:
+        bench.send_pair(right=image_message(bench.right, 0, frame="right_optical"))
+        time.sleep(0.05)
+    assert ("baseline_contradicts_tf" in bench.fault_names()) == is_named
+    if is_named:
+        bench.expect_fault("baseline_contradicts_tf", "0.5 m, the frames of the cameras are 0.25 m apart")
 
 
 def test_a_camera_that_points_at_the_sky_is_rejected(made: list[Bench]) -> None:

@@ -40,12 +40,13 @@ def record(
     size: tuple[int, int] = SIZE,
     rays: np.ndarray | None = None,
     stamp: int = START,
+    right_frame: str = "",
 ) -> None:
     images = pair(pinhole_rays(K) if rays is None else rays)
     for side, image, x in (("left", images[0], 0.0), ("right", images[1], baseline)):
         matrix = raytraced.projection(p, x)
         bag.info(f"{root}/{side}/camera_info", matrix, stamp, d=d, k=p if k is None else k, size=size, model=model)
-        bag.image(f"{root}/{side}/{name}", image, stamp, frame)
+        bag.image(f"{root}/{side}/{name}", image, stamp, (side == "right" and right_frame) or frame)
 
 
 def names(source: StereoSource) -> set[str]:
@@ -75,6 +76,19 @@ def test_another_grid_frame_can_be_requested(tmp_path: Path) -> None:
     assert CameraPose.of(source.rig.left_from_grid).height == pytest.approx(0.6)
     with pytest.raises(SourceError, match=r"'roof'.*base_link, deck, left_optical"):
         open_source(tmp_path / "bag", SourceOptions(grid_frame="roof"))
+
+
+@pytest.mark.parametrize(("distance", "expected"), [(BASELINE, set()), (2 * BASELINE, {"baseline_contradicts_tf"})])
+def test_a_baseline_that_contradicts_the_frames_of_the_cameras_is_named(
+    tmp_path: Path, distance: float, expected: set[str]
+) -> None:
+    with Recorder(tmp_path / "bag", "mcap") as bag:
+        bag.tf("/tf_static", START, "base_link", "left_optical", np.array([0.4, 0.1, 1.1]), OPTICAL)
+        bag.tf("/tf_static", START, "base_link", "right_optical", np.array([0.4, 0.1 - distance, 1.1]), OPTICAL)
+        record(bag, right_frame="right_optical")
+    source = open_source(tmp_path / "bag")
+    assert names(source) == expected
+    assert not expected or "0.3 m, the frames of the cameras are 0.6 m apart" in str(source.description.warnings[0])
 
 
 def test_without_tf_the_assumed_pose_is_named(tmp_path: Path) -> None:
