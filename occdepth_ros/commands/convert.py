@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             write_kitti(place, source, read_frames(source, frames, left_out))
     about = f"{len(frames) - len(left_out)} pairs, grid frame {source.grid_frame!r}"
     Console().print(f"{about}, in {arguments.out}", soft_wrap=True, highlight=False, markup=False)
-    for note in notes(source, kind, has_poses=first_readable(source, frames).world_from_grid is not None):
+    for note in notes(source, kind, first_readable(source, frames)):
         print(f"note: {note}", file=sys.stderr)
     return 0
 
@@ -90,9 +90,11 @@ def read_frames(source: StereoSource, frames: Sequence[int], left_out: list[int]
             yield frame
 
 
-def notes(source: StereoSource, kind: str, *, has_poses: bool) -> Iterator[str]:
-    """Yield one line for each property of the source that the result does not represent."""
-    if not has_poses:
+def notes(source: StereoSource, kind: str, first: StereoFrame) -> Iterator[str]:
+    """Yield one line for each property of the source and its first frame that the result does not represent."""
+    if kind == MCAP and first.stamp_ns == 0:
+        yield "the first stamp is 0, which ROS programs read as no stamp: give the source times, or use --start 1"
+    if first.world_from_grid is None:
         yield "the source has no poses: the map and networks with memory have no fixed frame"
     along = float(source.rig.right.translation[2] - source.rig.left.translation[2])
     if kind == MCAP and abs(along) > EXACT_M:

@@ -39,7 +39,8 @@ def test_predictions_of_a_recording_equal_those_of_its_source(
             # poses pass through a quaternion: a voxel at the border of a surface may change
             assert np.mean(a["labels"] != b["labels"]) < 1e-4
     # the first image of the sample has the stamp 0, and so has its recording
-    assert "no_stamp" not in "".join(capsys.readouterr())
+    printed = "".join(capsys.readouterr())
+    assert "no_stamp" not in printed and "note: the first stamp is 0" in printed
 
 
 def test_an_existing_result_and_a_useless_option_are_refused(
