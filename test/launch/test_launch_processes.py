@@ -14,9 +14,12 @@ pytest.importorskip("launch_ros.actions", reason="launch and launch_ros are not 
 pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
 pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: run make env")
 
+from ament_index_python.packages import get_packages_with_prefixes
 from helpers.nodes.node_processes import DEEP_QUEUE, Command, Listener
 from nav_msgs.msg import OccupancyGrid
 from nav_msgs.msg import Path as PathMessage
+
+from occdepth_ros.nodes.launch_names import NAV2_LIFECYCLE_MANAGER, NAV2_NODES
 
 pytestmark = pytest.mark.ros
 
@@ -43,13 +46,14 @@ def generate_launch_description():
     file = IncludeLaunchDescription(PythonLaunchDescriptionSource({file!r}))
     return LaunchDescription([GroupAction([PushRosNamespace("fleet"), file])])
 """
-VIEWER = """#!/bin/sh
-printf '%s\\n' "$@" > "$VIEWER_ARGUMENTS"
+STUB = """#!/bin/sh
+printf '%s\\n' "$0" "$@" >> "$STUB_ARGUMENTS"
 trap 'exit 0' INT TERM
 while :; do sleep 0.1; done
 """
 REPLAYED = {"source": "sample", "count": "3", "model": "stereo-geometry", "rviz": "false"}
 Start = Callable[..., Command]
+Stubs = Callable[[dict[str, str]], dict[str, str]]
 
 
 @pytest.fixture
@@ -77,17 +81,24 @@ def listener() -> Iterator[Listener]:
 
 
 @pytest.fixture
-def viewer(tmp_path: Path) -> dict[str, str]:
-    """The environment of a launch whose rviz2 writes its arguments to the file VIEWER_ARGUMENTS."""
-    executable = tmp_path / "prefix" / "lib" / "rviz2" / "rviz2"
-    marker = tmp_path / "prefix" / "share" / "ament_index" / "resource_index" / "packages" / "rviz2"
-    for file in (executable, marker):
-        file.parent.mkdir(parents=True)
-    marker.touch()
-    executable.write_text(VIEWER)
-    executable.chmod(0o755)
-    prefixes = os.pathsep.join([str(tmp_path / "prefix"), os.environ.get("AMENT_PREFIX_PATH", "")])
-    return {"AMENT_PREFIX_PATH": prefixes, "VIEWER_ARGUMENTS": str(tmp_path / "viewer.txt")}
+def stubs(tmp_path: Path) -> Stubs:
+    """Make packages of one executable each, which write their arguments to the file STUB_ARGUMENTS, and return the
+    environment of a launch that finds them."""
+    prefix = tmp_path / "prefix"
+
+    def make(packages: dict[str, str]) -> dict[str, str]:
+        for executable, package in packages.items():
+            file = prefix / "lib" / package / executable
+            marker = prefix / "share" / "ament_index" / "resource_index" / "packages" / package
+            for path in (file, marker):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
+            file.write_text(STUB)
+            file.chmod(0o755)
+        prefixes = os.pathsep.join([str(prefix), os.environ.get("AMENT_PREFIX_PATH", "")])
+        return {"AMENT_PREFIX_PATH": prefixes, "STUB_ARGUMENTS": str(tmp_path / "arguments.txt")}
+
+    return make
 
 
 def wait(command: Command, text: str, seconds: float = 120) -> None:
@@ -107,8 +118,9 @@ def ended(command: Command, code: int = 0) -> str:
 
 
 def test_a_replay_in_pushed_and_own_namespaces_ends_by_itself(
-    tmp_path: Path, start: Start, listener: Listener, viewer: dict[str, str]
+    tmp_path: Path, start: Start, listener: Listener, stubs: Stubs
 ) -> None:
+    viewer = stubs({"rviz2": "rviz2"})
     including = tmp_path / "including.launch.py"
     including.write_text(INCLUDING.format(file=str(LAUNCH / "kitti_replay.launch.py")))
     grid = "/fleet/robot1/stereo_occ/occupancy_grid"
@@ -122,7 +134,7 @@ def test_a_replay_in_pushed_and_own_namespaces_ends_by_itself(
     assert any("[fleet.robot1.stereo_occ]: pair " in line for line in debug), text
     assert all("[fleet.robot1." in line for line in debug), "the libraries log at debug as well"
     listener.wait(lambda: listener.received[grid], "no grid", 60, command)
-    arguments = Path(viewer["VIEWER_ARGUMENTS"]).read_text().splitlines()
+    arguments = Path(viewer["STUB_ARGUMENTS"]).read_text().splitlines()
     assert {
         "/stereo_occ/markers:=/fleet/robot1/stereo_occ/markers",
         "/stereo_occ/map/markers:=/fleet/robot1/stereo_occ/map/markers",
@@ -191,25 +203,44 @@ def test_ctrl_c_during_the_start_ends_everything_without_error(seconds: float, s
     assert "process has died" not in ended(command)
 
 
-def test_nav2_is_refused_in_a_namespace_and_leaves_no_file(tmp_path: Path, start: Start) -> None:
+NAV2 = {**NAV2_NODES, "lifecycle_manager": NAV2_LIFECYCLE_MANAGER}
+
+
+def test_nav2_starts_with_its_parameter_file_which_is_removed(tmp_path: Path, start: Start, stubs: Stubs) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {**stubs({**NAV2, "static_transform_publisher": "tf2_ros"}), "TMPDIR": str(temporary)}
+    given = {name: REPLAYED[name] for name in ("source", "model", "rviz")}
+    command = start("nav2_demo.launch.py", environment, **given)
+    wait(command, "active: subscribed to")
+    arguments = Path(environment["STUB_ARGUMENTS"]).read_text()
+    for executable, package in NAV2.items():
+        assert f"/{package}/{executable}" in arguments
+    (file,) = temporary.glob("nav2_params_*")
+    assert arguments.count(str(file)) == len(NAV2_NODES) and "base_link" in arguments
+    command.end()
+    assert "process has died" not in ended(command)
+    assert not list(temporary.glob("nav2_params_*"))
+
+
+def test_nav2_is_refused_in_a_namespace_and_leaves_no_file(tmp_path: Path, start: Start, stubs: Stubs) -> None:
     including = tmp_path / "including.launch.py"
     including.write_text(INCLUDING.format(file=str(LAUNCH / "nav2.launch.py")))
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    text = ended(start(including, {"TMPDIR": str(temporary)}), 1)
-    assert "PushRosNamespace /fleet" in text and "without a namespace" in text
+    environment = {**stubs(NAV2), "TMPDIR": str(temporary)}
+    for file, given, word in (
+        (including, {}, "PushRosNamespace /fleet"),
+        (LAUNCH / "nav2_demo.launch.py", {"namespace": "robot1", "rviz": "false"}, "namespace:=robot1"),
+    ):
+        text = ended(start(file, environment, **given), 1)
+        assert word in text and "without a namespace" in text
     assert not list(temporary.glob("nav2_params_*"))
 
 
 def test_a_missing_nav2_leaves_no_parameter_file(tmp_path: Path, start: Start) -> None:
-    pytest.importorskip("ament_index_python")
-    from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-
-    try:
-        get_package_prefix("nav2_planner")
-    except PackageNotFoundError:
-        text = ended(start("nav2.launch.py", {"TMPDIR": str(tmp_path)}), 1)
-        assert "nav2_planner" in text
-        assert not list(tmp_path.glob("nav2_params_*"))
-    else:
+    if "nav2_planner" in get_packages_with_prefixes():
         pytest.skip("nav2 is installed")
+    text = ended(start("nav2.launch.py", {"TMPDIR": str(tmp_path)}), 1)
+    assert "nav2_planner" in text
+    assert not list(tmp_path.glob("nav2_params_*"))
