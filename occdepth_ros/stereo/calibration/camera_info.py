@@ -86,7 +86,8 @@ class CameraCalibration:
                 where=self.where,
                 remedy="Calibrate the camera, or load its calibration.",
             )
-        if np.abs(r @ r.T - np.eye(3)).max() > 1e-2 or np.linalg.det(r) < 0:
+        # the first test, because products of huge values overflow
+        if np.abs(r).max() > 2 or np.abs(r @ r.T - np.eye(3)).max() > 1e-2 or np.linalg.det(r) < 0:
             raise CalibrationError("R is not a rotation matrix", where=self.where, remedy="Calibrate the camera again.")
         for name, matrix in (("k", k), ("r", r), ("p", p)):
             matrix.setflags(write=False)
