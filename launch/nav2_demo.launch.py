@@ -15,7 +15,12 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
-from occdepth_ros.nodes.launch_names import NAV2_LIFECYCLE_MANAGER, NAV2_NODES, NAV2_WITHOUT_NAMESPACE
+from occdepth_ros.nodes.launch_names import (
+    NAV2_LIFECYCLE_MANAGER,
+    NAV2_NODES,
+    NAV2_WITHOUT_NAMESPACE,
+    resolved_namespace,
+)
 
 PACKAGE = "occdepth_ros"
 MISSING = (
@@ -39,6 +44,29 @@ ARGUMENTS = {
 }
 
 
+def missing_package() -> str:
+    """Return why nav2 cannot be used: the error about a package that is not installed; empty if all are."""
+    try:
+        for package in (*NAV2_NODES.values(), NAV2_LIFECYCLE_MANAGER):
+            get_package_prefix(package)
+    except PackageNotFoundError as error:
+        return str(error)
+    return ""
+
+
+def check_namespace(context: LaunchContext) -> None:
+    """Refuse a namespace for nav2, before any process: one that starts while an error ends the launch stays.
+
+    Raises:
+        RuntimeError: nav2 is installed and a namespace is given.
+    """
+    # PushRosNamespace of an including launch file
+    pushed = context.launch_configurations.get("ros_namespace", "")
+    namespace = resolved_namespace(pushed, LaunchConfiguration("namespace").perform(context))
+    if namespace != "/" and not missing_package():
+        raise RuntimeError(f"namespace {namespace}: {NAV2_WITHOUT_NAMESPACE}")
+
+
 def make_planner(context: LaunchContext) -> list[Any]:
     """Create the nodes of nav2, or the example planner if one of their packages is missing."""
 
@@ -46,10 +74,7 @@ def make_planner(context: LaunchContext) -> list[Any]:
         return str(LaunchConfiguration(name).perform(context))
 
     clock = {"use_sim_time": True}
-    try:
-        for package in (*NAV2_NODES.values(), NAV2_LIFECYCLE_MANAGER):
-            get_package_prefix(package)
-    except PackageNotFoundError as error:
+    if missing := missing_package():
         values = {"robot_frame": given("robot_frame"), "robot_radius": float(given("robot_radius"))}
         planner = Node(
             package=PACKAGE,
@@ -60,9 +85,7 @@ def make_planner(context: LaunchContext) -> list[Any]:
             remappings=[("occupancy_grid", "stereo_occ/map/occupancy_grid"), ("path", "stereo_occ/map/path")],
             output="screen",
         )
-        return [LogInfo(msg=MISSING.format(error)), planner]
-    if given("namespace") not in ("", "/"):
-        raise RuntimeError(f"namespace:={given('namespace')}: {NAV2_WITHOUT_NAMESPACE}")
+        return [LogInfo(msg=MISSING.format(missing)), planner]
     robot = given("robot_frame")
     navigation = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(PathJoinSubstitution([FindPackageShare(PACKAGE), "launch", "nav2.launch.py"])),
@@ -96,4 +119,6 @@ def generate_launch_description() -> LaunchDescription:
         PythonLaunchDescriptionSource(PathJoinSubstitution([share, "launch", "kitti_replay.launch.py"])),
         launch_arguments=passed.items(),
     )
-    return LaunchDescription([*declared, replay, OpaqueFunction(function=make_planner)])
+    return LaunchDescription(
+        [*declared, OpaqueFunction(function=check_namespace), replay, OpaqueFunction(function=make_planner)]
+    )

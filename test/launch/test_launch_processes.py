@@ -114,6 +114,9 @@ def ended(command: Command, code: int = 0) -> str:
     assert command.process.wait(120) == code, command.text()
     text = command.text()
     assert "Traceback" not in text, text
+    # all processes of the launch are in its group
+    with pytest.raises(ProcessLookupError):
+        os.killpg(command.process.pid, 0)
     return text
 
 
@@ -231,7 +234,7 @@ def test_nav2_is_refused_in_a_namespace_and_leaves_no_file(tmp_path: Path, start
     environment = {**stubs(NAV2), "TMPDIR": str(temporary)}
     for file, given, word in (
         (including, {}, "PushRosNamespace /fleet"),
-        (LAUNCH / "nav2_demo.launch.py", {"namespace": "robot1", "rviz": "false"}, "namespace:=robot1"),
+        (LAUNCH / "nav2_demo.launch.py", {"namespace": "robot1", "rviz": "false"}, "namespace /robot1: "),
     ):
         text = ended(start(file, environment, **given), 1)
         assert word in text and "without a namespace" in text
