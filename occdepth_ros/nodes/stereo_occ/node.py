@@ -254,6 +254,7 @@ class StereoOccNode(GuardedLifecycleNode):
             check_clock(self.synchronizer, self._inputs.names, self.get_clock(), self.faults)
             if self._watch.has_no_input:
                 self._select_inputs()
+            self._inputs.adapt(is_lossy=any(f.name == "images_lost" for f in self.faults.present(Component.SYNC)))
         if self.pipeline is not None and self.pipeline.rig_checks.summary != self._summary:
             self._summary = self.pipeline.rig_checks.summary
             self.get_logger().info(self._summary)

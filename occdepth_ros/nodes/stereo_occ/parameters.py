@@ -134,6 +134,12 @@ class Settings(MapSettings, PlannerOutputSettings):
         "Whether the node subscribes to the only live stereo pair if no image topic that it subscribes to has a "
         "publisher. If false, or if several pairs are live, it reports them with the arguments that select one.",
     )
+    reliable_on_loss: bool = parameter(
+        True,
+        "Input",
+        "Whether the node subscribes reliably to images that get lost, if their publishers are reliable: the "
+        "middleware then sends lost fragments again, which takes longer. If false, best effort is kept.",
+    )
     input_timeout: float = parameter(
         2.0,
         "Input",

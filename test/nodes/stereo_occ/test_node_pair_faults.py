@@ -16,6 +16,8 @@ pytest.importorskip("occdepth_ros.msg", reason="the interfaces are not built: ru
 
 from helpers.nodes.node_bench import FOCAL, HEIGHT, WIDTH, Bench, image_message, info_message, stamp_of, stereo_images
 from octomap_msgs.msg import Octomap
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
 
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 from occdepth_ros.nodes.stereo_occ.monitoring import watch
@@ -135,8 +137,14 @@ def test_an_implausible_calibration_is_refused_by_name(
     assert bench.processed == before
 
 
-def test_images_that_are_lost_in_transport_are_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("adapts", [True, False])
+def test_images_that_are_lost_in_transport_are_named_and_subscribed_to_reliably(
+    made: list[Bench], monkeypatch: pytest.MonkeyPatch, adapts: bool
+) -> None:
     monkeypatch.setattr(watch, "RATE_WINDOW", 0.8)
+    made.append(bench := Bench(reliable_on_loss=adapts))
+    bench.wait_active()
+    bench.calibrate()
     count = 0
 
     def named() -> bool:
@@ -149,7 +157,23 @@ def test_images_that_are_lost_in_transport_are_named(bench: Bench, monkeypatch: 
         time.sleep(0.02)
         return "images_lost" in bench.fault_names()
 
+    def reliabilities() -> set[ReliabilityPolicy]:
+        topics = (f"/{side}/image_rect" for side in ("left", "right"))
+        found = (bench.tester.get_subscriptions_info_by_topic(topic) for topic in topics)
+        return {endpoint.qos_profile.reliability for endpoints in found for endpoint in endpoints}
+
     bench.wait(named, "the lost images were not named")
     bench.expect_fault("images_lost", "have no partner")
     monkeypatch.undo()
-    bench.node.faults.clear("images_lost")
+    if not adapts:
+        time.sleep(0.6)
+        assert reliabilities() == {ReliabilityPolicy.BEST_EFFORT}
+        return
+    bench.wait(lambda: reliabilities() == {ReliabilityPolicy.RELIABLE}, "the subscriptions stayed as they were")
+    bench.good_pair()
+    # a publisher of best effort cannot be received reliably
+    best_effort = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+    bench.tester.create_publisher(Image, "left/image_rect", best_effort)
+    both = {ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT}
+    bench.wait(lambda: reliabilities() == both, "the left subscription stayed reliable")
+    bench.good_pair()

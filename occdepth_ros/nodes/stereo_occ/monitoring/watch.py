@@ -186,7 +186,7 @@ class StreamWatch:
 
 TRANSPORT_REMEDY = (
     "set FASTRTPS_DEFAULT_PROFILES_FILE to the package's config/fastdds.xml for the camera driver and this node, "
-    "reduce the image size, or set qos_overrides./TOPIC.subscription.reliability of both images to reliable."
+    "or reduce the image size. If the driver publishes reliably, the node subscribes reliably by itself."
 )
 
 
