@@ -215,7 +215,7 @@ def test_a_pattern_that_no_scene_has_is_named(
     street: Bench, images: tuple[Image, Image], fault: str, expected_text: str
 ) -> None:
     send(street, BEFORE)
-    for i in range(PATTERN_PERIOD):
+    for i in range(3 * PATTERN_PERIOD):
         changed = [image.copy() for image in images]
         for image in changed:
             image[HEIGHT // 2, i] = image[HEIGHT // 2, i + 1]
