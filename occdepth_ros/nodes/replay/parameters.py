@@ -48,7 +48,7 @@ class ReplaySettings(ParameterSet):
         choices=(RECORDED, NOW),
     )
     clock_hz: float = parameter(
-        100.0, "Time", "Rate of /clock between frames, Hz; 0 disables /clock.", low=0.0, high=1000.0
+        40.0, "Time", "Rate of /clock between frames, Hz; 0 disables /clock.", low=0.0, high=1000.0
     )
     wait_for_subscribers: int = parameter(
         1,

@@ -14,7 +14,8 @@ from occdepth_ros.stereo.rig_assessment.focal_length import MAX_YAW, MIN_YAW, Fo
 KEPT, MIN_MEASUREMENTS = 9, 5
 """Number of newest measurements that are compared, and least number for a warning."""
 FIRST_PERIOD, PERIOD = 2, 500
-"""Pairs between two measurements: before `KEPT` of them, and later. One takes about 35 ms."""
+"""Pairs between two measurements: before `KEPT` of them, and later. One takes about 60 ms of a core; the first period
+doubles with each attempt that measures nothing, as in images with few corners, up to the second one."""
 MAX_DIFFERENCE = 0.08
 """Difference from the stated focal length, by three quarters of the measurements, from which it is named. In the turns
 of five sequences of KITTI and of a raw drive, the median is 0.97 to 1.05; with images of both cameras that are zoomed
@@ -38,6 +39,7 @@ class FocalWatch:
         self._ratios: deque[float] = deque(maxlen=KEPT)
         self._before: tuple[ImageArray, ImageArray] | None = None
         self._countdown = 0
+        self._period = FIRST_PERIOD
         self._found: tuple[InputWarning, ...] = ()
 
     def check(self, left: ImageArray, right: ImageArray, turn: float, where: str) -> tuple[InputWarning, ...]:
@@ -60,10 +62,13 @@ class FocalWatch:
         except CalibrationError:  # the images are too small for stereo matching; models that use it report the error
             self._is_measured = False
             return
-        self._countdown = FIRST_PERIOD if len(self._ratios) < KEPT else PERIOD
         if found := self._meter.measure(before, now):
             self._ratios.append(found.ratio)
             self._found = self._warnings(where)
+            self._period = FIRST_PERIOD
+        else:
+            self._period = min(2 * self._period, PERIOD)
+        self._countdown = self._period if len(self._ratios) < KEPT else PERIOD
 
     def _warnings(self, where: str) -> tuple[InputWarning, ...]:
         if len(self._ratios) < MIN_MEASUREMENTS:

@@ -10,7 +10,7 @@ import pytest
 from helpers.raytraced import BASELINE, HEIGHT, WIDTH, intrinsics, projection, turned_pair
 
 from occdepth_ros.camera import PinholeCamera, StereoRig
-from occdepth_ros.stereo.pair_checks.focal_watch import FIRST_PERIOD, MIN_MEASUREMENTS
+from occdepth_ros.stereo.pair_checks.focal_watch import FIRST_PERIOD, MIN_MEASUREMENTS, FocalWatch
 from occdepth_ros.stereo.pair_checks.row_watch import RowWatch
 from occdepth_ros.stereo.rig_assessment.focal_length import FocalLengthMeter
 
@@ -60,3 +60,19 @@ def test_a_focal_length_that_contradicts_turns_is_named(turn: list[Pair], factor
     named = re.search(r"about (\d\.\d+) times the stated (\d+) px", text)
     assert named and float(named[1]) == pytest.approx(1 / factor, rel=0.05), text
     assert int(named[2]) == round(factor * FOCAL)
+
+
+def test_attempts_that_measure_nothing_become_rare(monkeypatch: pytest.MonkeyPatch, turn: list[Pair]) -> None:
+    attempts: list[int] = []
+
+    def nothing(meter: FocalLengthMeter, before: Pair, now: Pair) -> None:
+        attempts.append(number)
+
+    monkeypatch.setattr(FocalLengthMeter, "measure", nothing)
+    watch = FocalWatch(rig(1.0))
+    for number in range(200):
+        watch.check(*turn[0], 1.5, "topics")
+    assert attempts[0] == 1
+    distances = np.diff(attempts)
+    assert list(distances) == sorted(distances)
+    assert len(attempts) <= 7
