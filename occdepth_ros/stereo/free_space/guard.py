@@ -11,8 +11,7 @@ from occdepth_ros.classes import EMPTY, SEMANTIC_KITTI, UNKNOWN
 from occdepth_ros.compiled import compiled
 from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.prediction import Visibility
-from occdepth_ros.stereo.projection import rebased
-from occdepth_ros.stereo.projection_loops import sort_by_cell, write_cells
+from occdepth_ros.stereo.projection import project_voxels
 
 Voxels = npt.NDArray[np.uint8]
 
@@ -37,20 +36,15 @@ class FreeSpaceGuard:
 
     def __init__(self, rig: StereoRig, grid: VoxelGrid) -> None:
         camera = rig.left
-        k = camera.projection
-        near, pose = rebased(grid, rig.left_from_grid)
         cell = max(1, round(CELL_PX * camera.width / WIDTH))
         self._cells = -(-camera.width // cell), -(-camera.height // cell)
-        axes = tuple(near.axis_centers(axis).astype(np.float32) for axis in range(3))
-        focal = np.array((k[0, 0], k[1, 1], k[0, 2], k[1, 2]), np.float32)
-        cell_of, depth = np.empty(grid.count, np.int32), np.empty(grid.count, np.float32)
-        size = camera.width, camera.height
-        write_cells(axes, pose.astype(np.float32), focal, *size, cell, self._cells[0], cell_of, depth)
-        count = np.bincount(cell_of + 1, minlength=self._cells[0] * self._cells[1] + 1)[1:]
-        self._bounds = np.append(0, np.cumsum(count))
+        found = project_voxels(grid, camera, rig.left_from_grid)
+        count = np.count_nonzero(found.visible)
         # by cell, because few cells are limited: the voxels of all others are not read
-        self._in_view, self._depth = np.empty(self._bounds[-1], np.intp), np.empty(self._bounds[-1], np.float32)
-        sort_by_cell(cell_of, depth, self._bounds, self._in_view, self._depth)
+        self._in_view, self._depth = np.empty(count, np.intp), np.empty(count, np.float32)
+        self._bounds = np.zeros(self._cells[0] * self._cells[1] + 1, np.intp)
+        pixels = found.column, found.row, found.depth, found.visible
+        sort_by_cell(*pixels, cell, self._cells[0], self._bounds, self._in_view, self._depth)
         self._layers = grid.size[2]
         self.compile()
 
@@ -125,6 +119,40 @@ class FreeSpaceGuard:
         write_behind(depth, bounds, limit, np.empty(1, np.int32))
         volumes = np.zeros((3, 1), np.uint8)
         write_unsupported(np.zeros(1, np.intp), bounds, np.zeros(1, bool), *volumes)
+
+
+@compiled
+def sort_by_cell(
+    column: npt.NDArray[np.int64],
+    row: npt.NDArray[np.int64],
+    depth: npt.NDArray[np.float64],
+    visible: npt.NDArray[np.bool_],
+    cell: int,
+    across: int,
+    bounds: npt.NDArray[np.intp],
+    voxels: npt.NDArray[np.intp],
+    depths: npt.NDArray[np.float32],
+) -> None:
+    """Write the visible voxels by cell of their pixel, in each cell ascending.
+
+    Args:
+        column, row, depth, visible: fields of `VoxelPixels`, `[N]`.
+        cell: edge of a cell, pixels.
+        across: number of cells in a row of the image.
+        bounds: zeros, receive the index in `voxels` of the first voxel of each of C cells, followed by K, `[C + 1]`.
+        voxels, depths: receive flat indices and depths, metres, `[K]`.
+    """
+    for voxel in range(len(visible)):
+        if visible[voxel]:
+            bounds[row[voxel] // cell * across + column[voxel] // cell + 1] += 1
+    for at in range(1, len(bounds)):
+        bounds[at] += bounds[at - 1]
+    place = bounds.copy()
+    for voxel in range(len(visible)):
+        if visible[voxel]:
+            at = row[voxel] // cell * across + column[voxel] // cell
+            voxels[place[at]], depths[place[at]] = voxel, depth[voxel]
+            place[at] += 1
 
 
 @compiled

@@ -63,16 +63,14 @@ def test_a_focal_length_that_contradicts_turns_is_named(turn: list[Pair], factor
 
 
 def test_attempts_that_measure_nothing_become_rare(monkeypatch: pytest.MonkeyPatch, turn: list[Pair]) -> None:
-    attempts: list[int] = []
-
-    def nothing(meter: FocalLengthMeter, before: Pair, now: Pair) -> None:
-        attempts.append(number)
-
-    monkeypatch.setattr(FocalLengthMeter, "measure", nothing)
+    attempts: list[None] = []
+    monkeypatch.setattr(FocalLengthMeter, "measure", lambda meter, before, now: attempts.append(None))
     watch = FocalWatch(rig(1.0))
-    for number in range(200):
+    made = []
+    for _ in range(200):
         watch.check(*turn[0], 1.5, "topics")
-    assert attempts[0] == 1
-    distances = np.diff(attempts)
-    assert list(distances) == sorted(distances)
-    assert len(attempts) <= 7
+        made.append(len(attempts))
+    pairs = np.flatnonzero(np.diff(made, prepend=0))
+    assert pairs[0] == 1
+    assert list(np.diff(pairs)) == sorted(np.diff(pairs))
+    assert 3 <= len(pairs) <= 7
