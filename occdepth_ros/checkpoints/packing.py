@@ -37,7 +37,7 @@ LICENCES = {
 """Licence of each model's shipped weights, as an SPDX expression."""
 HALF_VECTORS = frozenset({"occdepth-edge", "occdepth-edge-kitti"})
 """Models whose vectors are stored in half precision, too: their file would exceed `MAX_BYTES` otherwise."""
-SINGLE_VECTORS = (".running_var", "limits", "calibration")
+SINGLE_VECTORS = (".running_var", "limits", "calibration", "inverse_depth_error")
 """Name suffixes of tensors that keep single precision in these models: they span several orders of magnitude."""
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "occdepth-edge": lambda: EdgeBev(EDGE_BEV["occdepth-edge"]),

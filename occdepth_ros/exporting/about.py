@@ -24,8 +24,9 @@ from occdepth_ros.models.occdepth.config import PRESETS, OccDepthConfig
 
 KEY = "occdepth_ros"
 """Name of the metadata entry, JSON."""
-FORMAT = 1
-"""Version of the format; incremented by changes that older readers would misread."""
+FORMAT = 2
+"""Version of the format; incremented by changes that older readers would misread. Version 1 has no
+`inverse_depth_error`."""
 PIXELS, POSE, METRES = 0.1, 5e-4, 1e-4
 """Tolerances of intrinsics (pixels), poses (radian, metres) and grid origins (metres) against those of the file."""
 
@@ -45,6 +46,7 @@ class About:
         weights: source of its weights, for information.
         readout: limits and calibration of the bird's-eye-view architecture by zone, `[ZONES, 4]`: free below, occupied
             from, scale and offset of the logit; None for all other models.
+        inverse_depth_error: see `BevConfig`; 0 for all other models.
     """
 
     model: str
@@ -53,6 +55,7 @@ class About:
     version: str = __version__
     weights: str = ""
     readout: tuple[tuple[float, ...], ...] | None = None
+    inverse_depth_error: float = 0.0
 
     @property
     def config(self) -> OccDepthConfig | EdgeConfig | BevConfig:
@@ -118,6 +121,7 @@ class About:
                 "rig": {**self.rig.as_dict(), "frame_id": self.rig.frame_id},
                 "network_picture": {"height": self.config.image[0], "width": self.config.image[1]},
                 **({} if self.readout is None else {"readout": self.readout}),
+                "inverse_depth_error": self.inverse_depth_error,
             }
         )
 
@@ -130,7 +134,7 @@ class About:
         """
         try:
             entry = json.loads(text)
-            if entry["format"] != FORMAT:
+            if entry["format"] not in (1, FORMAT):
                 raise CheckpointError(
                     f"the file has format {entry['format']!r}, this version reads {FORMAT}",
                     where=where,
@@ -140,8 +144,9 @@ class About:
             if model not in SHIPPED and model not in PRESETS and model not in BEV_PRESETS:
                 raise CheckpointError(f"the file contains an unknown model {model!r}", where=where)
             readout = _readout(entry["readout"]) if model in BEV_PRESETS else None
+            error = _inverse_depth_error(entry)
             origin = str(entry["version"]), str(entry["weights"])
-            about = cls(model, _rig(entry["rig"]), _grid(entry["grid"]), *origin, readout)
+            about = cls(model, _rig(entry["rig"]), _grid(entry["grid"]), *origin, readout, error)
             about.config.check_grid(about.grid)
             size = entry["network_picture"]
             if (size["height"], size["width"]) != about.config.image:
@@ -203,6 +208,16 @@ def _apart(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
 def _grid(entry: dict[str, Any]) -> VoxelGrid:
     return VoxelGrid(tuple(entry["origin"]), tuple(entry["size"]), entry["resolution"], str(entry["frame_id"]))
+
+
+def _inverse_depth_error(entry: dict[str, Any]) -> float:
+    if entry["format"] == 1:
+        preset = BEV_PRESETS.get(entry["model"])
+        return 0.0 if preset is None else preset.inverse_depth_error
+    error = float(entry["inverse_depth_error"])
+    if not np.isfinite(error):
+        raise ValueError("the error of the inverse depth is not finite")
+    return error
 
 
 def _readout(rows: Any) -> tuple[tuple[float, ...], ...]:

@@ -10,6 +10,7 @@ import torch
 
 from occdepth_ros.camera import Matrix, StereoRig
 from occdepth_ros.errors import ModelError
+from occdepth_ros.exporting.about import About
 from occdepth_ros.exporting.edge_bev import dense_inputs, output_of
 from occdepth_ros.exporting.reading import ExportedFile
 from occdepth_ros.exporting.runtime import Session
@@ -25,13 +26,15 @@ class ExportedBevNetwork:
 
     Args:
         session: runs the graph.
-        readout: see `About.readout`.
+        about: metadata of the file.
     """
 
-    def __init__(self, session: Session, readout: tuple[tuple[float, ...], ...]) -> None:
+    def __init__(self, session: Session, about: About) -> None:
+        assert about.readout is not None, "the reader checks it"
         self._session = session
-        rows = torch.tensor(readout)
+        rows = torch.tensor(about.readout)
         self.limits, self.calibration = rows[:, :2], rows[:, 2:]
+        self.inverse_depth_error = torch.tensor(about.inverse_depth_error)
 
     def image_network(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the image twice: the graph computes image network and completion in one run."""
@@ -63,8 +66,7 @@ class ExportedBevPredictor(EdgeBevPredictor):
         self.name = f"{self.about.model} (exported)"
 
     def _loaded(self, name: str, weights: Path | str | None) -> ExportedBevNetwork:
-        assert self.about.readout is not None, "the reader checks it"
-        return ExportedBevNetwork(self.session, self.about.readout)
+        return ExportedBevNetwork(self.session, self.about)
 
     @property
     def rig(self) -> StereoRig:

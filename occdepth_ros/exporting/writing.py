@@ -67,7 +67,8 @@ def export(path: Path, model: str, rig: StereoRig, grid: VoxelGrid, weights: Pat
     module = exportable(about, weights).eval().requires_grad_(False)
     if isinstance(module, ExportableEdgeBev):
         rows = torch.cat([module.network.limits, module.network.calibration], 1)
-        about = replace(about, readout=tuple(map(tuple, rows.tolist())))
+        error = float(module.network.inverse_depth_error)
+        about = replace(about, readout=tuple(map(tuple, rows.tolist())), inverse_depth_error=error)
     examples = tuple(torch.zeros(shape, dtype=getattr(torch, kind)) for kind, shape in about.inputs.values())
     with quiet(), torch.no_grad():
         program: Any = torch.onnx.export(

@@ -133,3 +133,17 @@ def test_limits_and_calibration_are_metadata_that_are_checked(network: EdgeBev) 
         with pytest.raises(CheckpointError, match="cannot be used"):
             About.from_json(json.dumps(good | {"readout": readout}), "here")
     assert np.allclose(np.array(back.readout), np.array(rows))
+
+
+def test_the_error_of_the_disparity_is_metadata_and_that_of_the_preset_in_older_files(network: EdgeBev) -> None:
+    rows = torch.cat([network.limits, network.calibration], 1).tolist()
+    name = "occdepth-edge-kitti"
+    about = About(name, rig_of(*IMAGE), GRID, readout=tuple(map(tuple, rows)), inverse_depth_error=2e-4)
+    entry = json.loads(about.to_json())
+    assert About.from_json(json.dumps(entry), "here").inverse_depth_error == 2e-4
+    del entry["inverse_depth_error"]
+    found = About.from_json(json.dumps(entry | {"format": 1}), "here").inverse_depth_error
+    assert found == PRESETS[name].inverse_depth_error > 0
+    for error in (float("inf"), None, "x"):
+        with pytest.raises(CheckpointError, match="cannot be used"):
+            About.from_json(json.dumps(entry | {"inverse_depth_error": error}), "here")

@@ -174,7 +174,7 @@ def test_metadata_survive_a_round_trip(origin: tuple[float, float, float], shift
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format 2"),
+        ({"format": 3}, "format 3"),
         ({"model": "occdepth-b9"}, "unknown model"),
         ({"model": ["a"]}, "cannot be used"),
         ({"grid": {"origin": [0, 0, 0], "size": [64, 64, 16], "resolution": 0.2, "frame_id": ""}}, "cannot be used"),

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from occdepth_ros import cli
+from occdepth_ros.checkpoints.packing import LICENCES
 from occdepth_ros.commands.reproduce import pooled
 from occdepth_ros.errors import RecipeError
 from occdepth_ros.evaluation.metrics import CompletionScores
 from occdepth_ros.evaluation.report import headline, rows_of
 from occdepth_ros.training.config import read_recipe
-from occdepth_ros.training.plan import FINAL, read_plan
+from occdepth_ros.training.plan import FINAL, plan_names, read_plan
 
 NAME = "occdepth-edge-kitti"
 DATA = {name: Path(f"/data/{name}") for name in ("cityscapes", "street_real", "kitti")}
@@ -42,7 +43,16 @@ def test_folds_leave_out_their_places_and_the_drive_of_such_a_place() -> None:
     assert "--fold /o/B/voxels/weights.safetensors 00 04 09 --root" in steps[FINAL, "calibrated"]
 
 
-@pytest.mark.parametrize(("name", "run"), [(NAME, "A"), ("occdepth-edge", FINAL)])
+@pytest.mark.parametrize("model", list(LICENCES))
+def test_all_shipped_weights_have_a_plan_whose_last_weights_are_theirs(model: str) -> None:
+    steps = list(read_plan(model).steps(DATA, Path("/o"), [FINAL]))
+    trained = [step for step in steps if step.words[0] == "train"]
+    recipe = read_recipe(trained[-1].words[trained[-1].words.index("--recipe") + 1])
+    preset = [word.rpartition("=")[2] for word in trained[-1].words if word.startswith("task.preset=")]
+    assert (preset or [recipe.task_options().model]) == [model]
+
+
+@pytest.mark.parametrize(("name", "run"), [(NAME, "A"), *((name, FINAL) for name in plan_names())])
 def test_recipes_and_verbs_of_the_plan_exist(name: str, run: str) -> None:
     for step in read_plan(name).steps(DATA, Path("/o"), [run]):
         assert step.words[0] in cli.VERBS

@@ -45,7 +45,8 @@ class BevConfig:
         depths: number of residual blocks of each stage on the descending path.
         grid: grid of the prediction; its origin is arbitrary.
         inverse_depth_error: true minus matched inverse depth of the training data, 1 / metres: the network has learned
-            to place surfaces nearer than measured, so that it expects this error in every rig.
+            to place surfaces nearer than measured, so that it expects this error in every rig. Weights files hold the
+            value of their training; it is that of the preset in files without it.
     """
 
     name: str = "occdepth-edge"
@@ -100,5 +101,5 @@ class LiftedState:
 PRESETS: dict[str, BevConfig] = {
     config.name: config for config in (BevConfig(), BevConfig("occdepth-edge-kitti", inverse_depth_error=7.75e-4))
 }
-"""Configurations by name. The weights of occdepth-edge-kitti were trained before KITTI's calibration was corrected
-(`occdepth_ros.sources.layouts.kitti_correction`): 0.3 pixels."""
+"""Configurations by name. The shipped weights of occdepth-edge-kitti were trained before KITTI's calibration was
+corrected (`occdepth_ros.sources.layouts.kitti_correction`): 0.3 pixels."""

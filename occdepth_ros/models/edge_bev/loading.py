@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from occdepth_ros.errors import CheckpointError
 from occdepth_ros.models.edge_bev.config import PRESETS
 from occdepth_ros.models.edge_bev.network import EdgeBev
 from occdepth_ros.models.loading.state import load_strict
@@ -18,7 +19,8 @@ SHIPPED: dict[str, str] = {name: f"{name}.safetensors" for name in PRESETS}
 """Weights file of each name, in `occdepth_ros/weights`."""
 FORMER_PREFIX = "picture_net."
 """Prefix of the parameter names of the former architecture."""
-PROFILE_PREFIX = "ground_profile."
+IMAGE_PREFIX, SURFACE_PREFIX = "image_network.", "surface_in."
+"""Prefixes of this architecture, the second one since 2026-11-30 06:30."""
 
 
 @contextmanager
@@ -36,7 +38,7 @@ def load_network(name: str, weights: Path | str | None) -> EdgeBev:
 
     Raises:
         CheckpointError: the weights are missing, damaged, or of another network, such as the former architecture, which
-            is now named occdepth-edge-sfa.
+            is now named occdepth-edge-sfa, or the first form of this one.
     """
     return with_weights(
         lambda _: EdgeBev(PRESETS[name]),
@@ -49,6 +51,11 @@ def load_network(name: str, weights: Path | str | None) -> EdgeBev:
 
 
 def _load(network: EdgeBev, state: Mapping[str, torch.Tensor], *, where: str) -> None:
-    """Load weights; weights without a ground profile get the initial profile, which is zero."""
-    profile = {key: value for key, value in network.state_dict().items() if key.startswith(PROFILE_PREFIX)}
-    load_strict(network, state if profile.keys() & state.keys() else profile | dict(state), where=where)
+    """Load weights of the present form of the architecture."""
+    if any(key.startswith(IMAGE_PREFIX) for key in state) and not any(key.startswith(SURFACE_PREFIX) for key in state):
+        raise CheckpointError(
+            f"these are weights of the first form of {network.config.name}, which this version does not have",
+            where=where,
+            remedy=f"Use the shipped weights of {network.config.name}, or train it again.",
+        )
+    load_strict(network, state, where=where)

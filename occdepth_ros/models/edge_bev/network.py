@@ -77,14 +77,17 @@ class EdgeBev(nn.Module):
     `LiftedState`. Voxels out of view and far behind surfaces also use the memory of earlier pairs.
 
     Limits and calibration of the occupancy are buffers, so that they are stored with the weights; `readout.decide`
-    applies them.
+    applies them. `BevConfig.inverse_depth_error` is a buffer, too.
 
     Args:
         config: configuration of the network.
     """
 
+    OPTIONAL = ("ground_profile.", "inverse_depth_error")
+    """Prefixes of tensors that older weights files lack, see `load_strict`."""
     limits: torch.Tensor
     calibration: torch.Tensor
+    inverse_depth_error: torch.Tensor
 
     def __init__(self, config: BevConfig) -> None:
         super().__init__()
@@ -130,6 +133,7 @@ class EdgeBev(nn.Module):
         self.layout = nn.Conv2d(width, COLUMNS * (N_GROUND + 1), 1)
         self.register_buffer("limits", torch.tensor(LIMITS))
         self.register_buffer("calibration", torch.tensor(((1.0, 0.0),) * ZONES))
+        self.register_buffer("inverse_depth_error", torch.tensor(config.inverse_depth_error))
 
     def forward(self, images: torch.Tensor, scenes: list[SceneInputs]) -> list[BevOutput]:
         """Predict scenes from their left images, `[B, 3, H, W]`, see `normalized`."""

@@ -45,6 +45,7 @@ class BevNetwork(Protocol):
 
     limits: torch.Tensor
     calibration: torch.Tensor
+    inverse_depth_error: torch.Tensor
 
     @property
     def image_network(self) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
@@ -102,6 +103,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         keep_freed_memory(self.device)
         self._workers = Workers()
         self.network: BevNetwork = self._loaded(name, weights)
+        self._inverse_depth_error = float(self.network.inverse_depth_error)
         self.follows_ground = True
         """Whether the network's frame follows the measured ground, and voxels below the ground are unknown."""
         self.observer: Callable[[VoxelProbabilities, Measurement], None] | None = None
@@ -208,7 +210,7 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
         """Match a pair; return the result, its frame, None = the grid's own, and the running `compared_depth`."""
         disparity = tables.evidence.match(left, right.result())
         comparing = self._workers.submit(compared_depth, tables, disparity)
-        disparity = tables.evidence.as_trained(disparity, self.config.inverse_depth_error)
+        disparity = tables.evidence.as_trained(disparity, self._inverse_depth_error)
         if self.follows_ground:
             return *tables.levels.measure(tables.evidence, disparity), comparing
         return tables.evidence.of_disparity(disparity), None, comparing

@@ -164,10 +164,17 @@ def check_finite(state: Mapping[str, torch.Tensor], where: str) -> None:
 def load_strict(module: nn.Module, state: Mapping[str, torch.Tensor], *, where: str) -> None:
     """Load `state` into `module`, which must have exactly these names and shapes.
 
+    A module may name prefixes of tensors that older files lack in an attribute `OPTIONAL`; if no tensor of `state` has
+    such a prefix, the module keeps its own.
+
     Raises:
         CheckpointError: names or shapes differ; the text counts them and shows the first ones.
     """
     own = module.state_dict()
+    for prefix in getattr(module, "OPTIONAL", ()):
+        kept = {name: tensor for name, tensor in own.items() if name.startswith(prefix)}
+        if not kept.keys() & state.keys():
+            state = {**state, **kept}
     missing = [name for name in own if name not in state]
     unexpected = [name for name in state if name not in own]
     wrong_shape = [

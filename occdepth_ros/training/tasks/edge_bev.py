@@ -243,8 +243,9 @@ class EdgeBevTask:
         return total
 
     def finished(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Return the weights to write: the direct paths of classes and ground layout are multiplied by their
-        factors."""
+        """Return the weights to write: the direct paths of classes and ground layout are multiplied by their factors,
+        and `inverse_depth_error` is that of this training, not that of its initial weights."""
+        state = {**state, "inverse_depth_error": torch.tensor(self.config.inverse_depth_error)}
         factors = {"pixel_kinds.": self.options.kinds_factor, "pixel_ground.": self.options.ground_factor}
         return {
             name: tensor * next((f for prefix, f in factors.items() if name.startswith(prefix)), 1.0)

@@ -32,6 +32,8 @@ from occdepth_ros.training.tasks.monoocc_teacher import VolumeTeacher, load_teac
 from occdepth_ros.training.tasks.monoocc_views import SceneViews
 from occdepth_ros.training.tasks.monoocc_volume_cache import VolumeCache
 
+_BIAS = "pts_bbox_head.header.mlp_head.1.bias"
+"""Bias of the class logits of the voxels."""
 DIVERGENCES = {"channels": channel_divergence, "published": published_divergence}
 
 
@@ -54,6 +56,7 @@ class MonoOccOptions:
         teacher_cache: folder that keeps the teacher's features of occupied voxels, so that the teacher processes every
             scene once and without colour jitter; empty = it processes every scene in every epoch.
         divergence: distillation loss, a key of `DIVERGENCES`.
+        free_addend: added to the bias of the logit of "free" when the weights are written.
 
     Raises:
         RecipeError: a field is invalid.
@@ -72,6 +75,7 @@ class MonoOccOptions:
     teacher_preset: str = "monoocc-edge-teacher"
     teacher_cache: str = ""
     divergence: Literal["channels", "published"] = "channels"
+    free_addend: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("preset", "teacher_preset"):
@@ -124,6 +128,7 @@ class MonoOccOptions:
             teacher=teacher,
             cache=cache,
             divergence=self.divergence,
+            free_addend=self.free_addend,
         )
         if self.imagenet:
             backbone = task.network.img_backbone
@@ -154,6 +159,7 @@ class MonoOccTask:
         cache: cache of the teacher's features; None = no cache.
         divergence: distillation loss, a key of `DIVERGENCES`.
         proposals: source of the proposals; None = semi-global matching.
+        free_addend: see `MonoOccOptions`.
     """
 
     classes = SEMANTIC_KITTI
@@ -169,6 +175,7 @@ class MonoOccTask:
         cache: VolumeCache | None = None,
         divergence: Literal["channels", "published"] = "channels",
         proposals: ProposalSource | None = None,
+        free_addend: float = 0.0,
     ) -> None:
         self.config = config
         self.augmentation = augmentation or Augmentation()
@@ -179,6 +186,7 @@ class MonoOccTask:
         self._divergence = DIVERGENCES[divergence]
         self._past = tuple(sorted({*config.past, *(() if teacher is None else teacher.config.past)}))
         self._proposals = proposals
+        self._free_addend = free_addend
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
         """Match the pair, project the voxels, and create the targets of one scene.
@@ -266,6 +274,12 @@ class MonoOccTask:
             theirs, rows, coarse = self.teacher.targets(batch, i, requested)
             terms["distillation"] = self.weights.distillation * self._divergence(volume[rows], theirs, coarse)
         return terms
+
+    def finished(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """See `FinishingTask`."""
+        bias = state[_BIAS].clone()
+        bias[0] += self._free_addend
+        return {**state, _BIAS: bias}
 
     def logits(self, batch: Batch) -> torch.Tensor:
         """See `ClassifyingTask`."""

@@ -154,6 +154,11 @@ def test_wrong_weights_are_named(tmp_path: Path) -> None:
         load_network(NAME, foreign)
     with pytest.raises(CheckpointError, match="weights of occdepth-edge-sfa, not of occdepth-edge-kitti"):
         load_network(NAME, former)
+    first = tmp_path / "first.safetensors"
+    state = load_network(NAME, "random").state_dict()
+    save_file({key: tensor.contiguous() for key, tensor in state.items() if not key.startswith("surface")}, first)
+    with pytest.raises(CheckpointError, match="weights of the first form of occdepth-edge-kitti"):
+        load_network(NAME, first)
     present = tmp_path / "present.safetensors"
     save_file({k: v.contiguous() for k, v in load_network("occdepth-edge", "random").state_dict().items()}, present)
     with pytest.raises(CheckpointError, match="weights of occdepth-edge, not of occdepth-edge-sfa"):

@@ -42,6 +42,8 @@ TINY = MonoOccConfig(
     grid=GRID,
 )
 
+BIAS = "pts_bbox_head.header.mlp_head.1.bias"
+
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
 
@@ -241,3 +243,13 @@ def test_recipes_of_the_family_are_complete() -> None:
     options = recipe.task_options()
     assert isinstance(options, MonoOccOptions)
     assert (options.late, options.semantic, options.model) == (False, False, "monoocc-edge")
+
+
+def test_the_logit_of_free_is_shifted_in_the_weights_that_are_written() -> None:
+    assert read_recipe("monoocc-edge-kitti").task["free_addend"] == -0.6
+    task = MonoOccOptions(free_addend=-0.6).build()
+    state = task.network.state_dict()
+    before, written = state[BIAS].clone(), task.finished(state)
+    assert torch.equal(state[BIAS], before)
+    torch.testing.assert_close(written[BIAS] - before, torch.tensor([-0.6] + [0.0] * 19))
+    assert all(torch.equal(written[name], tensor) for name, tensor in state.items() if name != BIAS)

@@ -20,7 +20,7 @@ from occdepth_ros.models.runtime.parallel import Workers
 
 
 class OptimizedEdgeBev(nn.Module):
-    """The whole network on a CPU; limits and calibration are those of the reference.
+    """The whole network on a CPU; its buffers are those of the reference.
 
     Args:
         network: the reference module, in evaluation mode.
@@ -31,13 +31,14 @@ class OptimizedEdgeBev(nn.Module):
 
     limits: torch.Tensor
     calibration: torch.Tensor
+    inverse_depth_error: torch.Tensor
 
     def __init__(self, network: EdgeBev, dtype: torch.dtype, workers: Workers, *, quantized: bool = False) -> None:
         super().__init__()
         self.image_network = OptimizedImageNetwork(network.image_network, dtype)
         self.completion = OptimizedCompletion(network, dtype, workers, quantized=quantized)
-        self.register_buffer("limits", network.limits)
-        self.register_buffer("calibration", network.calibration)
+        for name, buffer in network.named_buffers(recurse=False):
+            self.register_buffer(name, buffer)
 
     def forward(self, images: torch.Tensor, scenes: list[SceneInputs]) -> list[BevOutput]:
         """Predict as `EdgeBev.forward`."""
