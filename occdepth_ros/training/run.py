@@ -26,6 +26,7 @@ from occdepth_ros.models.loading.state import check_finite
 from occdepth_ros.models.runtime.device import pick_device
 from occdepth_ros.models.runtime.inference import channels_last
 from occdepth_ros.training.averaging import ExponentialAverage
+from occdepth_ros.training.checkpoints import finished_rounds, network_state
 from occdepth_ros.training.config import Recipe, recipe_text
 from occdepth_ros.training.data import PreparedScenes, RoundSampler, ValidationSampler, scene_loader
 from occdepth_ros.training.initial import load_initial
@@ -136,9 +137,13 @@ def train(
     module = SceneModule(task, recipe.optimization, plan.steps)
     pin = target.type == "cuda"
     per_round = plan.steps_per_round * recipe.scenes_per_step
+    order = RoundSampler(Mixture.of(training), per_round, seed=recipe.seed, rank=rank, devices=devices)
+    if last is not None:
+        # Lightning's trainer starts the workers before it calls `set_epoch`
+        order.set_epoch(finished_rounds(last))
     loader = scene_loader(
         PreparedScenes(training, task, recipe.seed),
-        RoundSampler(Mixture.of(training), per_round, seed=recipe.seed, rank=rank, devices=devices),
+        order,
         batch_size=recipe.batch_size,
         workers=recipe.workers,
         pin=pin,
@@ -205,21 +210,6 @@ def quiet_lightning() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
-
-
-def network_state(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """Read the network's tensors of a training checkpoint, under the names of a weights file.
-
-    Raises:
-        TrainingError: the file cannot be read.
-    """
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        state: dict[str, torch.Tensor] = content["state_dict"]
-    except Exception as error:  # a damaged archive can raise any exception
-        raise TrainingError(f"the checkpoint cannot be read ({error})", where=str(checkpoint)) from error
-    prefix = "network."
-    return {name[len(prefix) :]: tensor.contiguous() for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def write_weights(path: Path, state: dict[str, torch.Tensor], *, model: str) -> None:

@@ -18,12 +18,13 @@ from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import CheckpointError, OutputError, RecipeError, TrainingError
 from occdepth_ros.models.loading.state import load_strict, read_state
 from occdepth_ros.training.averaging import ExponentialAverage
+from occdepth_ros.training.checkpoints import finished_rounds, network_state
 from occdepth_ros.training.config import Optimization, Recipe, read_recipe
 from occdepth_ros.training.data import PreparedScenes
 from occdepth_ros.training.initial import load_initial
 from occdepth_ros.training.mixture import MixedScenes
 from occdepth_ros.training.module import SceneModule
-from occdepth_ros.training.run import LAST, Plan, network_state, train
+from occdepth_ros.training.run import LAST, Plan, train
 from occdepth_ros.training.task import Batch, collate
 from occdepth_ros.training.tasks.occdepth import OccDepthTask
 
@@ -119,6 +120,17 @@ def test_a_resumed_training_equals_an_uninterrupted_one(trained: Path, tmp_path:
     train(once, Scenes(), None, tmp_path, device="cpu", resume=True, console=Console(quiet=True))
     assert_same_rows(tmp_path / "log.csv", trained / "log.csv")
     assert_same_weights(*(network_state(path / f"{LAST}.ckpt") for path in (tmp_path, trained)))
+
+
+def test_a_training_with_workers_resumes_with_the_next_scenes(tmp_path: Path) -> None:
+    once = recipe("steps=4", "save_every=2", "workers=1", "seed=3")
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    train(once, Scenes(), None, whole, device="cpu", console=Console(quiet=True))
+    with pytest.raises(RuntimeError, match="power failure"):
+        train(once, Scenes(6), None, resumed, device="cpu", console=Console(quiet=True))
+    assert finished_rounds(resumed / f"{LAST}.ckpt") == 1
+    train(once, Scenes(), None, resumed, device="cpu", resume=True, console=Console(quiet=True))
+    assert_same_rows(resumed / "log.csv", whole / "log.csv")
 
 
 def test_the_average_is_validated_written_and_resumed(tmp_path: Path) -> None:
