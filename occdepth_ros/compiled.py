@@ -28,9 +28,18 @@ def compiled(function: Function) -> Function:
 
     Indices are not checked against the bounds of arrays.
     """
+    return _compiled(function)
+
+
+def inlined(function: Function) -> Function:
+    """Return a function that is compiled into those that call it, as if its loops stood there."""
+    return _compiled(function, inline="always")
+
+
+def _compiled(function: Function, **more: Any) -> Function:
     if njit is None:
         return cast(Function, _unavailable(function))
-    options: dict[str, Any] = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": True, "boundscheck": False, "error_model": "numpy", **more}
     try:
         compiled_function: Function = njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no writable folder for its cache

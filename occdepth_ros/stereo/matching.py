@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -10,12 +11,12 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import CalibrationError
+from occdepth_ros.stereo.semi_global import CompiledMatcher, Matcher, create_matcher, is_faster
+from occdepth_ros.stereo.semi_global_loops import STEPS as STEPS
 from occdepth_ros.stereo.unreliable_matches import MIXED_PX, beside_infinity, correlated, is_noisy
 
 ImageArray = npt.NDArray[np.uint8]
 
-STEPS = 16
-"""Fixed-point steps per pixel of disparity, as returned by OpenCV's matchers."""
 SIGMA_PX = 0.5
 """Standard deviation of a disparity, pixels: measured against LiDAR on KITTI, without outliers."""
 MIN_STRUCTURE = 3
@@ -71,7 +72,9 @@ class SemiGlobalMatcher:
             )
         self.columns = np.arange(rig.left.width, dtype=np.int16)[None, :] * STEPS
         self._margin = max(self.lowest + self.count, 0)
-        self._matcher = create_matcher(self.lowest, self.count)
+        is_compiled = is_faster(self.count, rig.left.width * rig.left.height)
+        create: Callable[[int, int], Matcher] = CompiledMatcher if is_compiled else create_matcher
+        self._matcher = create(self.lowest, self.count)
 
     def match(self, left: ImageArray, right: ImageArray) -> npt.NDArray[np.int16]:
         """Match one pair.
@@ -130,21 +133,3 @@ def horizontal_structure(grey: cv2.typing.MatLike) -> npt.NDArray[np.uint8]:
     """Return the mean absolute horizontal 3x3 Sobel response in a 9x9 window, `[H, W]` uint8, saturated at 255."""
     slope = cv2.convertScaleAbs(cv2.Sobel(grey, cv2.CV_16S, 1, 0))
     return np.asarray(cv2.blur(slope, (9, 9)), np.uint8)
-
-
-def create_matcher(lowest: int, count: int, *, speckles: int = 200) -> cv2.StereoSGBM:
-    """Create OpenCV's semi-global matcher with the settings of this package; `lowest` and `count` in whole pixels."""
-    block = 5
-    return cv2.StereoSGBM.create(
-        minDisparity=lowest,
-        numDisparities=count,
-        blockSize=block,
-        P1=6 * block * block,
-        P2=24 * block * block,
-        disp12MaxDiff=1,
-        preFilterCap=63,
-        uniquenessRatio=10,
-        speckleWindowSize=speckles,
-        speckleRange=2,
-        mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,
-    )

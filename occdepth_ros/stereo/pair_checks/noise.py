@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.stereo.matching import DISTINCT_STRUCTURE, STEPS, create_matcher, horizontal_structure
+from occdepth_ros.stereo.matching import DISTINCT_STRUCTURE, STEPS, horizontal_structure
+from occdepth_ros.stereo.semi_global import create_matcher
 from occdepth_ros.stereo.unreliable_matches import is_noisy
 
 ImageArray = npt.NDArray[np.uint8]

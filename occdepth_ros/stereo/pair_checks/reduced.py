@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from occdepth_ros.stereo.matching import DISTINCT_STRUCTURE, create_matcher, horizontal_structure
+from occdepth_ros.stereo.matching import DISTINCT_STRUCTURE, horizontal_structure
+from occdepth_ros.stereo.semi_global import create_matcher
 
 ImageArray = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import StereoRig
 from occdepth_ros.errors import ImageError
-from occdepth_ros.stereo.matching import STEPS, create_matcher
+from occdepth_ros.stereo.matching import STEPS
+from occdepth_ros.stereo.semi_global import create_matcher
 
 ImageArray = npt.NDArray[np.uint8]
 
