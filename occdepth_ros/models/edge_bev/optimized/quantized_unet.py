@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -66,16 +66,18 @@ class QuantizedUNet(nn.Module):
         y = self._entered(x.to(self.dtype))
         maps = []
         for level, blocks in enumerate(cast(Any, self.blocks)):
+            # all layers of a stage at once: each change of threads takes longer than the rows that both compute
+            halo = 2 * len(blocks)
             if level:
-                y = self._halved(self.down[level - 1], y, 2, stride=2)
-            for block in blocks:
-                y = self._halved(block, y, 2)
+                y = self._halved([self.down[level - 1], *blocks], y, 2 * (halo + 1), stride=2)
+            else:
+                y = self._halved(blocks, y, halo)
             maps.append(y)
         y = maps.pop()
         for level in reversed(range(len(maps))):
             merge = self.merge[level]
             y = self._added(cast(QuantizedConv, self.up[level]), y, maps[level])
-            y = self._halved(merge, y, 2 if isinstance(merge, _QuantizedResidual) else 1)
+            y = self._halved([merge], y, 2 if isinstance(merge, _QuantizedResidual) else 1)
         return y
 
     def _entered(self, x: torch.Tensor) -> Quantized:
@@ -118,26 +120,26 @@ class QuantizedUNet(nn.Module):
             run.result()
         return Quantized(out, scale, zero)
 
-    def _halved(self, layer: Any, x: Quantized, halo: int, stride: int = 1) -> Quantized:
-        """Apply a layer, which may overwrite its input, to both halves at once.
+    def _halved(self, layers: Iterable[Any], x: Quantized, halo: int, stride: int = 1) -> Quantized:
+        """Apply consecutive layers, which may overwrite their input, to both halves at once.
 
         Args:
-            layer: the layer.
+            layers: the layers; only the first one may have a stride.
             x: `[1, C, X, Y]`.
-            halo: rows that it sees beyond each one, a multiple of the stride.
-            stride: its stride.
+            halo: rows that they see beyond each one, a multiple of the stride.
+            stride: stride of the first one.
         """
         height, width = x.stored.shape[2:]
         halves = self._halves(height)
         if len(halves) == 1:
-            done: Quantized = layer(x)
-            return done
-        out = _empty(layer.channels, (height // stride, width // stride))
+            return _applied(layers, x)
+        *_, last = layers
+        out = _empty(last.channels, (height // stride, width // stride))
 
         def half(rows: slice) -> Quantized:
             first = max(rows.start - halo, 0)
             part = x.stored[:, :, first : rows.stop + halo].clone(memory_format=torch.channels_last)
-            y: Quantized = layer(Quantized(part, x.scale, x.zero))
+            y = _applied(layers, Quantized(part, x.scale, x.zero))
             start, stop, beyond = rows.start // stride, rows.stop // stride, first // stride
             out[:, :, start:stop] = y.stored[:, :, start - beyond : stop - beyond]
             return y
@@ -166,6 +168,12 @@ class _QuantizedResidual(nn.Module):
     def forward(self, x: Quantized) -> Quantized:
         out: Quantized = self.second(self.first(x), x)
         return out
+
+
+def _applied(layers: Iterable[Any], x: Quantized) -> Quantized:
+    for layer in layers:
+        x = layer(x)
+    return x
 
 
 def _empty(channels: int, size: Sequence[int]) -> torch.Tensor:
