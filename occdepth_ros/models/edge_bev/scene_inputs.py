@@ -63,19 +63,27 @@ def scene_inputs(
         memory: returns the memory of earlier pairs from the `LiftedState` of every lifted voxel; None = no memory.
         workers: threads that compute parts of the evidence; None = the calling thread.
     """
-    in_view = lifted_states(measured, tables)
-    chosen = (in_view <= LiftedState.NEAR).nonzero()[:, 0]
-    state = torch.zeros(len(tables.row_of), dtype=torch.uint8)
-    state[tables.rows] = in_view
-    remembered = MemoryContent.empty(tables.size) if memory is None else memory(state.numpy())
+    workers = workers or Workers(0)
+    ground = workers.submit(_of_columns, measured, tables)
+    # numpy's masks and assignments by index take a fifth of the time of torch's
+    in_view, lifted = lifted_states(measured, tables).numpy(), tables.rows.numpy()
+    chosen = torch.from_numpy(np.flatnonzero(in_view <= LiftedState.NEAR))
+    state = np.zeros(len(tables.row_of), np.uint8)
+    state[lifted] = in_view
+    remembered = MemoryContent.empty(tables.size) if memory is None else memory(state)
     tensors = (
-        state,
+        torch.from_numpy(state),
         tables.rows.index_select(0, chosen),
         tables.cell.index_select(0, chosen),
         voxel_evidence(measured, tables, chosen, workers),
-        torch.from_numpy(column_evidence(measured, tables)),
-        torch.from_numpy(tables.ground_cells(measured.ground).astype(np.int64)),
+        *ground.result(),
         torch.from_numpy(measured.ground_seen),
         torch.from_numpy(measured.ground),
     )
     return SceneInputs(*tensors, remembered).to(device)
+
+
+def _of_columns(measured: Measurement, tables: BevTables) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the fields `columns` and `ground_cell` of `SceneInputs`."""
+    cells = tables.ground_cells(measured.ground).astype(np.int64)
+    return torch.from_numpy(column_evidence(measured, tables)), torch.from_numpy(cells)
