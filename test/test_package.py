@@ -110,21 +110,43 @@ def test_manifest_names_exactly_the_ros_packages_that_are_imported(manifest: Ele
     assert declared - tools == (used | message_packages) - {"occdepth_ros"}
 
 
+LIBRARIES = {
+    "jazzy": ["numpy", "opencv", "pil", "rich", "yaml", "pip", "galois-pip", "pytorch-pip"],
+    "lyrical": ["numpy", "opencv", "pil", "rich", "yaml", "numba", "torch"],
+}
+"""Keys of rosdep by ROS distribution: Ubuntu 24.04 has neither numba nor PyTorch, and pip needs NumPy before them."""
+LIBRARIES |= {"kilted": LIBRARIES["jazzy"], "rolling": LIBRARIES["lyrical"]}
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_rosdep_is_asked_for_numba_and_torch_only_where_ubuntu_may_have_them() -> None:
+@pytest.mark.parametrize("distribution", LIBRARIES)
+def test_rosdep_alone_installs_every_library_of_the_package(distribution: str) -> None:
     catkin = pytest.importorskip("catkin_pkg.package", reason="catkin_pkg is not installed: run make env")
-    installed = {}
-    for distribution in ("jazzy", "kilted", "lyrical"):
-        package = catkin.parse_package(str(ROOT / "package.xml"))
-        package.evaluate_conditions({"ROS_DISTRO": distribution})
-        names = {dependency.name for dependency in package.exec_depends if dependency.evaluated_condition}
-        assert "python3-numpy" in names
-        installed[distribution] = {"python3-numba", "python3-torch"} & names
-    assert installed == {"jazzy": set(), "kilted": set(), "lyrical": {"python3-numba", "python3-torch"}}
-    line = re.search(
-        r"pip install --user --break-system-packages (.+?) *#.*24\.04", (ROOT / "README.md").read_text("utf-8")
+    package = catkin.parse_package(str(ROOT / "package.xml"))
+    package.evaluate_conditions({"ROS_DISTRO": distribution})
+    names = [dependency.name for dependency in package.exec_depends if dependency.evaluated_condition]
+    found = [name.removeprefix("python3-") for name in names if name.startswith("python3-")]
+    assert found == LIBRARIES[distribution]
+    # what pip asks for is what these keys install; galois requires numba
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    required = re.search(r"(?m)^dependencies = \[(.*?)^\]", project, re.DOTALL)
+    assert required is not None
+    packages = {name.lower() for name in re.findall(r'"([A-Za-z-]+)>=', required[1])}
+    keys = {"opencv": "opencv-python-headless", "pil": "pillow", "yaml": "pyyaml"}
+    keys |= {"galois-pip": "numba", "pytorch-pip": "torch"}
+    assert packages == {keys.get(name, name) for name in found if name != "pip"}
+
+
+def test_the_readme_has_one_command_of_installation_and_no_pip_line() -> None:
+    text = (
+        (ROOT / "README.md")
+        .read_text(encoding="utf-8")
+        .partition("## In your ROS 2 workspace")[2]
+        .partition("\n## ")[0]
     )
-    assert line is not None and line[1].split() == ["numba", "torch"]
+    # rosdep refuses to call pip on Ubuntu 24.04 without this variable
+    assert "PIP_BREAK_SYSTEM_PACKAGES=1 rosdep install --from-paths src --ignore-src -y\n" in text
+    assert "pip install" not in text
 
 
 def test_every_message_is_built(manifest: ElementTree.Element) -> None:

@@ -10,7 +10,7 @@ import occdepth_ros
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "QUALITY_DECLARATION.md").read_text(encoding="utf-8")
-KEYS = {"opencv": "opencv", "pil": "pillow", "yaml": "pyyaml"}
+KEYS = {"pil": "pillow", "yaml": "pyyaml", "torch": "pytorch"}
 """Names of rosdep keys that differ from the names of the packages."""
 
 
@@ -38,7 +38,7 @@ def test_every_python_key_of_the_package_is_justified() -> None:
     root = ElementTree.parse(ROOT / "package.xml").getroot()
     keys = {element.text or "" for element in root.iter("exec_depend")}
     names = {key.removeprefix("python3-").removesuffix("-pip") for key in keys if key.startswith("python3-")}
-    names = {KEYS.get(name, name).replace("torch", "pytorch").replace("pytorchvision", "torchvision") for name in names}
+    names = {KEYS.get(name, name) for name in names}
     assert len(names) > 5 and names <= justified(), names - justified()
 
 
