@@ -61,7 +61,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--model", metavar="NAME", default=DEFAULT_MODEL, help=f"one of {', '.join(MODELS)} (default: %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="checkpoint of the model")
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    add("--count", type=int, metavar="N", help="number of pairs (default: 6 to 30 s of the sequence, repeated)")
+    add("--count", type=int, metavar="N", help="number of pairs (default: 10 to 30 s of the sequence, repeated)")
     add("--rate", type=float, metavar="R", default=1.0, help="speed of the replay (default: 1, real time)")
     add("--plan", action="store_true", help="run the example planner on the map and draw its path in the images")
     add("--peak", action="store_true", help="also replay at 10 Hz, and at rates up to the highest that holds")

@@ -28,9 +28,9 @@ SETTLE_S = 10.0
 SLOWEST_FIRST_MS = 15000.0
 """Assumed latency of the first pair if no result has been received, milliseconds."""
 MODEL_STATUS = "/stereo_occ: model"
-MIN_DURATION_S, MAX_DURATION_S = 6.0, 30.0
-"""Range of the duration of a demo, seconds. A shorter sequence is repeated, so that the rates become stable; a longer
-sequence is truncated."""
+MIN_DURATION_S, MAX_DURATION_S = 10.0, 30.0
+"""Range of the duration of a demo, seconds. A shorter sequence is repeated, because the first pair, which takes half a
+second, would lower the rates of a few seconds; a longer one is truncated."""
 FIXED_HZ = 10.0
 TRIAL_S, MIN_PAIRS, MAX_PAIRS = 8.0, 20, 300
 """Duration of the replay at one rate, seconds, and its range of pairs."""

@@ -86,7 +86,7 @@ def test_the_fast_dds_profile_is_left_out_where_shared_memory_is_short(monkeypat
 
 @pytest.mark.ros
 @pytest.mark.parametrize(
-    ("frames", "period", "pairs"), [(10, 0.1, 60), (60, 0.1, 60), (61, 0.1, 61), (4541, 0.1, 300), (1, 100.0, 1)]
+    ("frames", "period", "pairs"), [(10, 0.1, 100), (100, 0.1, 100), (101, 0.1, 101), (4541, 0.1, 300), (1, 100.0, 1)]
 )
 def test_short_sequences_are_repeated_and_long_ones_cut(frames: int, period: float, pairs: int) -> None:
     from occdepth_ros.demo.playback import default_pairs
