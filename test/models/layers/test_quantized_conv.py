@@ -11,7 +11,7 @@ from torch import nn
 
 from occdepth_ros.models.edge_bev.completion import BevUNet
 from occdepth_ros.models.edge_bev.optimized.quantized_unet import QuantizedUNet
-from occdepth_ros.models.layers.quantized_conv import LEVELS, Quantized, QuantizedConv, is_available, largest_of
+from occdepth_ros.models.layers.quantized_conv import KEPT, LEVELS, Quantized, QuantizedConv, is_available, largest_of
 from occdepth_ros.models.runtime.parallel import Workers
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="this CPU does not multiply 8-bit numbers")
@@ -47,6 +47,15 @@ def test_values_are_those_of_the_float_convolution_up_to_the_steps(conv: nn.Conv
     made = QuantizedConv(conv).values(x)
     assert made.dtype == torch.float32
     assert (made - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+def test_weights_are_packed_for_every_zero_and_a_bounded_number_is_kept(conv: nn.Conv2d) -> None:
+    made = QuantizedConv(conv)
+    values = torch.randn(1, 16, 9, 11)
+    for zero in [*range(80, 80 + KEPT + 2), 80, 80 + KEPT]:
+        x = stored(values, 2.0 / 127, zero)
+        torch.testing.assert_close(made.values(x), QuantizedConv(conv).values(x))
+        assert len(made._packed) <= KEPT
 
 
 def test_a_stored_output_saturates_at_its_largest_value(conv: nn.Conv2d) -> None:
