@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.anchors.prior import BlindPrior
-from benchmarks.comparison.balance import balanced
+from benchmarks.comparison.balance import balanced, balanced_bev
 from occdepth_ros.data.example import SceneDataset, SceneExample
 from occdepth_ros.engine import Engine
 from occdepth_ros.evaluation.regions import fixed_regions
@@ -25,6 +25,7 @@ from occdepth_ros.training.config import Recipe, read_recipe, task_options
 from occdepth_ros.training.reporting import CsvTable
 from occdepth_ros.training.run import train
 from occdepth_ros.training.task import ClassifyingTask, collate
+from occdepth_ros.training.tasks.edge_bev import EdgeBevTask
 
 Labels = npt.NDArray[np.uint8]
 
@@ -46,7 +47,7 @@ class TrainedRow:
         name: name of the row for folders and `--rows`; empty = name of the model; must be unique.
         recipe: recipe of all rows of the table.
         teacher: name of the teacher's row, which is trained first; empty = no teacher.
-        bias: name of the bias of the class logits, see `benchmarks.comparison.balance`.
+        bias: name of the bias of the class logits, see `benchmarks.comparison.balance`; not used by family `edge_bev`.
     """
 
     model: str
@@ -79,12 +80,19 @@ TRAINED = (
     TrainedRow("monoscene-small", "MonoScene", "occdepth", (34.16, 11.08), bias=_OCCDEPTH),
     TrainedRow("monoscene-stereo-small", "MonoScene-stereo", "occdepth", (40.84, 13.57), bias=_OCCDEPTH),
     TrainedRow("occdepth-small", "OccDepth", "occdepth", (45.10, 15.90), bias=_OCCDEPTH),
+    TrainedRow(
+        "occdepth-edge",
+        "bird's-eye view, this package",
+        "edge_bev",
+        task={"freeze_image": False, "columns": 6000, "losses": {"pixels": 1.0}},
+        name="birds-eye-view",
+    ),
 )
-"""Rows in the order of the paper's table."""
+"""Rows in the order of the paper's table, then the architecture of this package."""
 
 ANCHORS = {"blind-prior": "blind prior", "stereo-geometry": "stereo geometry"}
 
-SHIPPED = ("occdepth-edge", "occdepth-edge-kitti")
+SHIPPED = ("occdepth-edge", "occdepth-edge-kitti", "occdepth-edge-sfa")
 """Models with shipped weights, which were not trained with this budget; they are shown separately."""
 
 
@@ -138,8 +146,10 @@ def balance_row(row: TrainedRow, training: SceneDataset, weights: Path) -> tuple
     """Return the row's weights with the best addend of the empty class's logit on training scenes, and the addend."""
     recipe = recipe_of(row, 1, len(training), 0)
     task = recipe.task_options().build()
-    assert isinstance(task, ClassifyingTask)
     path = weights.with_name("balanced.safetensors")
+    if isinstance(task, EdgeBevTask):
+        return path, balanced_bev(task, weights, training, path, precision=recipe.precision)
+    assert isinstance(task, ClassifyingTask)
     return path, balanced(task, weights, training, path, bias=row.bias, precision=recipe.precision)
 
 

@@ -34,7 +34,7 @@ from occdepth_ros.training.mixture import Mixture
 from occdepth_ros.training.module import SceneModule
 from occdepth_ros.training.reporting import VALIDATION, CsvTable, Reporter
 from occdepth_ros.training.synchronized_norms import synchronized
-from occdepth_ros.training.task import FinishingTask, Task
+from occdepth_ros.training.task import BeginningTask, FinishingTask, Task
 from occdepth_ros.training.typed import as_yaml, updated
 
 LAST, BEST = "last", "best"
@@ -128,8 +128,9 @@ def train(
     plan = Plan.of(recipe, len(training), devices)
     options = recipe.task_options()
     task = options.build()
-    if last is None:
-        load_initial(task.network, initial, backbone)
+    load_initial(task.network, initial, backbone)
+    if isinstance(task, BeginningTask):
+        task.begin()
     if devices > 1 and target.type == "cuda":
         task.network = synchronized(task.network)
     if recipe.channels_last:

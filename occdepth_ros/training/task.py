@@ -52,6 +52,15 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class BeginningTask(Task, Protocol):
+    """A task whose losses refer to the initial weights."""
+
+    def begin(self) -> None:
+        """Called when the network has its initial weights, also by a resumed training, before it loads those of the
+        checkpoint."""
+
+
+@runtime_checkable
 class FinishingTask(Task, Protocol):
     """A task that changes the weights after the training."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.networks.exports import pair, rig_of
 from helpers.scenes import scene
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,17 +19,20 @@ from safetensors.torch import load_file
 from benchmarks.comparison import __main__ as command
 from benchmarks.comparison import rows as making
 from benchmarks.comparison.ablation import ABLATION, TEACHER
-from benchmarks.comparison.balance import LEVELS, REACH, addend_of, balanced, level
+from benchmarks.comparison.balance import LEVELS, REACH, addend_of, balanced, balanced_bev, level
 from benchmarks.comparison.rows import SHIPPED, TRAINED, TrainedRow, blind_labels, recipe_of, score, table_rows
 from benchmarks.comparison.scenes import synthetic_scenes
 from benchmarks.comparison.section import SHOWN_APART, markers, write_section
 from occdepth_ros.data.example import SceneExample
 from occdepth_ros.errors import OutputError
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.models.edge_bev.config import ZONES
 from occdepth_ros.models.registry import MODELS
 from occdepth_ros.training.config import Recipe
 from occdepth_ros.training.reporting import LOG
 from occdepth_ros.training.run import write_weights
-from occdepth_ros.training.task import ClassifyingTask
+from occdepth_ros.training.task import ClassifyingTask, collate
+from occdepth_ros.training.tasks.edge_bev import EdgeBevOptions, EdgeBevTask
 
 BEGIN, END = markers("comparison")
 SUMMARY = {
@@ -44,11 +48,14 @@ def scenes(count: int) -> list[SceneExample]:
 
 def test_rows_differ_only_in_the_network() -> None:
     recipes = {row.key: recipe_of(row, 50, 25, 7) for row in TRAINED}
-    assert set(recipes) <= set(MODELS)
-    assert {name: recipe.task_options().model for name, recipe in recipes.items()} == {name: name for name in recipes}
+    assert {row.model for row in TRAINED} <= set(MODELS)
+    assert {name: recipe.task_options().model for name, recipe in recipes.items()} == {
+        row.key: row.model for row in TRAINED
+    }
     common = {_without_task(recipe) for recipe in recipes.values()}
     assert len(common) == 1
-    assert {recipe.task["window"] for recipe in recipes.values()} == {64}
+    # the bird's-eye view is computed as a whole
+    assert {recipe.task.get("window") for name, recipe in recipes.items() if name != "birds-eye-view"} == {64}
     assert all(recipe.epochs == 2 and recipe.seed == 7 for recipe in recipes.values())
 
 
@@ -227,7 +234,7 @@ def test_the_selected_addend_scores_highest(seed: int, lean: float) -> None:
     target = torch.randint(0, 3, (4, 5, 6), generator=random).to(torch.uint8)
     logits[0] += lean
     target[0, 0] = 255
-    levels = level(logits.flatten(1))
+    levels = level((logits[1:].amax(0) - logits[0]).flatten())
     counts = [
         np.bincount(levels[chosen.flatten()].numpy(), minlength=LEVELS + 1)
         for chosen in (target == 0, (target != 0) & (target != 255))
@@ -235,6 +242,31 @@ def test_the_selected_addend_scores_highest(seed: int, lean: float) -> None:
     best = iou(logits, target, addend_of(*counts))
     between = (np.arange(LEVELS + 1) - 0.5) * 2 * REACH / LEVELS - REACH
     assert best == pytest.approx(max(iou(logits, target, float(addend)) for addend in between))
+
+
+def test_balanced_weights_of_the_birds_eye_view_differ_in_the_offset_of_the_occupancy(tmp_path: Path) -> None:
+    small = {"image": [64, 128], "stages": [16, 16, 16, 16], "depths": [1, 1, 1, 1], "hidden": 16}
+    task = EdgeBevOptions(network=small).build()
+    grid = VoxelGrid((0.0, -3.2, -2.2), (64, 32, 32), 0.2)
+    target = np.zeros(grid.size, np.uint8)
+    target[:, :, 2:12] = 9
+    training: Any = [SceneExample(str(i), *pair(64, 128, i), rig_of(64, 128), grid, target) for i in range(2)]
+    file, out = tmp_path / "weights.safetensors", tmp_path / "balanced.safetensors"
+    write_weights(file, task.network.state_dict(), model="row")
+    task.network.eval()
+
+    def score_of(weights: Path) -> float:
+        task.network.load_state_dict(load_file(weights))
+        with torch.inference_mode():
+            labels = task.predict(collate([task.prepare(training[0], None)]))[0].numpy()
+        found, true = (labels != 0) & (labels != 255), target != 0
+        return float((found & true).sum() / (found | true).sum())
+
+    addend = balanced_bev(task, file, training, out, precision="float32")
+    before, after = load_file(file), load_file(out)
+    torch.testing.assert_close(after["calibration"] - before["calibration"], torch.tensor([[0.0, -addend]] * ZONES))
+    assert all(torch.equal(before[name], tensor) for name, tensor in after.items() if name != "calibration")
+    assert score_of(out) > score_of(file)
 
 
 def test_balanced_weights_differ_in_the_biases_of_the_empty_class(tmp_path: Path) -> None:
@@ -257,5 +289,7 @@ def test_balanced_weights_differ_in_the_biases_of_the_empty_class(tmp_path: Path
 def test_every_row_names_the_biases_of_its_classes() -> None:
     for row in (*TRAINED, *ABLATION):
         task = recipe_of(row, 1, 1, 0).task_options().build()
+        if isinstance(task, EdgeBevTask):
+            continue
         assert isinstance(task, ClassifyingTask)
         assert task.network.get_parameter(row.bias).numel() % len(task.classes) == 0

@@ -89,9 +89,17 @@ class ImageTask:
         if self.options.trains == "classes":
             network.requires_grad_(False)
             network.classes.requires_grad_(True)
-        self._initial: list[torch.Tensor] | None = None
         self.network: nn.Module = network
         self._net = network
+        self.begin()
+
+    def begin(self) -> None:
+        """Keep the class layer, from which the term `anchor` is the distance."""
+        self._initial = [p.detach().clone() for p in self._class_layer]
+
+    @property
+    def _class_layer(self) -> list[nn.Parameter]:
+        return list(self._net.classes.parameters())
 
     def prepare(self, example: SceneExample, rng: np.random.Generator | None) -> Prepared:
         """Crop one image at random; without randomness, resize it to the network's width.
@@ -131,11 +139,8 @@ class ImageTask:
             labels[(labels == label) & merged] = alternative
         if not last:
             return {"pixels": pixel_term(logits, labels)}
-        layer = [self._net.classes.weight, self._net.classes.bias]
-        if self._initial is None:
-            self._initial = [p.detach().clone() for p in layer if p is not None]
-        pairs = zip(layer, self._initial, strict=True)
-        distance = torch.stack([(p - q).square().sum() for p, q in pairs if p is not None]).sum()
+        pairs = zip(self._class_layer, self._initial, strict=True)
+        distance = torch.stack([(p - q.to(p.device)).square().sum() for p, q in pairs]).sum()
         return {"pixels": balanced_pixel_term(logits, labels), "anchor": self.options.anchor * distance}
 
     def predict(self, batch: Batch) -> torch.Tensor:

@@ -269,6 +269,17 @@ def test_only_the_class_layer_is_refitted(images: Path) -> None:
     assert changed == {"classes.weight", "classes.bias"} and losses[-1] < losses[0]
 
 
+def test_the_anchor_is_the_distance_from_the_initial_class_layer(images: Path) -> None:
+    task = ImageOptions(crop=(64, 96), width=160, trains="classes", anchor=0.5).build()
+    batch = collate([task.prepare(open_dataset("images", images)[0], np.random.default_rng(0))])
+    state = {name: tensor.clone() for name, tensor in task.network.state_dict().items()}
+    task.network.load_state_dict({**state, "classes.bias": state["classes.bias"] + 1})  # initial weights
+    task.begin()
+    assert float(task.losses(batch)["anchor"]) == 0
+    task.network.load_state_dict({**state, "classes.bias": state["classes.bias"] + 3})  # those of a checkpoint
+    assert float(task.losses(batch)["anchor"]) == pytest.approx(0.5 * 20 * 2**2, rel=1e-5)
+
+
 def test_rare_labels_weigh_as_much_as_their_balanced_share() -> None:
     label = torch.full((1, 10, 100), 9)
     label[0, 0, :40] = 6
