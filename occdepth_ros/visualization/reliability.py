@@ -47,7 +47,8 @@ def draw_reliability(calibration: Mapping[str, Mapping[str, Any]], title: str) -
         for confidence, accuracy, voxels in bins:
             x = left + confidence / 100 * EDGE
             half = 4 + 8 * (voxels / total) ** 0.5
-            draw.rectangle((x - half, bottom - accuracy / 100 * EDGE, x + half, bottom), BAR)
+            sides = max(x - half, left), min(x + half, left + EDGE)
+            draw.rectangle((sides[0], bottom - accuracy / 100 * EDGE, sides[1], bottom), BAR)
         draw.line((left, bottom, left + EDGE, top), INK)
         draw.rectangle((left, top, left + EDGE, bottom), outline=LINE)
         text(draw, (left, top - 22), f"{name.replace('_', ' ')}: error {values['ece']:.1f} %", 14)
