@@ -15,6 +15,8 @@ import yaml
 
 from occdepth_ros import cli
 from occdepth_ros.classes import SEMANTIC_KITTI
+from occdepth_ros.grid import VoxelGrid
+from occdepth_ros.outputs.octree.lattice import lattice_key
 from occdepth_ros.sources.factory import SAMPLE_FOLDER, open_source
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -138,6 +140,19 @@ def test_the_parameter_file_of_the_guide_has_existing_parameters() -> None:
     assert given and {name: type(value) for name, value in given.items()} == {
         name: type(all_parameters[name]) for name in given
     }
+
+
+def test_every_grid_of_the_guides_can_be_an_octomap() -> None:
+    number = r"(-?[\d.]+)"
+    form = re.compile(rf"(?:--grid-origin {number} {number} {number}|\[{number}, {number}, {number}\](?:    #|` if))")
+    found = {
+        tuple(float(value) for value in match.groups() if value is not None)
+        for page in PAGES
+        for match in form.finditer(page.read_text(encoding="utf-8"))
+    }
+    assert found
+    for x, y, z in found:
+        lattice_key(VoxelGrid((x, y, z), (256, 256, 32), 0.2, "base_link"))
 
 
 def test_the_results_of_a_run_are_as_the_guide_describes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

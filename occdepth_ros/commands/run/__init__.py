@@ -34,6 +34,7 @@ from occdepth_ros.errors import ImageError
 from occdepth_ros.evaluation.ground_truth_scores import comparable, scores_line
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.octomap import write_bt, write_ot
+from occdepth_ros.outputs.octree.lattice import lattice_key
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.sources.base import SceneGroundTruth, SizedSource, StereoFrame, StereoSource
 from occdepth_ros.sources.readable import DAMAGED, readable_frames
@@ -86,6 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
     source = open_chosen_source(arguments)
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
     grid = chosen_grid(arguments, source.grid_frame)
+    if arguments.octomap:
+        lattice_key(grid)  # a grid that no OctoMap can hold is refused before the first prediction
     results = ResultFolder(arguments.out)
     engine: Engine | None = None
     statistics = RunStatistics()

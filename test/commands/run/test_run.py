@@ -130,6 +130,15 @@ def test_an_invalid_grid_is_refused(stage: None, tmp_path: Path, capsys: pytest.
     assert "not three finite numbers" in capsys.readouterr().err
 
 
+def test_a_grid_that_no_octomap_can_hold_is_refused_before_the_first_prediction(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new"
+    assert main(["run", "--out", str(out), "--octomap", "--grid-origin", "0", "-25.6", "-0.3"]) == 2
+    assert "multiple of the resolution" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_the_result_contains_the_prediction(stage: None, tmp_path: Path) -> None:
     assert main(["run", "--out", str(tmp_path), "--start", "3"]) == 0
     with np.load(tmp_path / "000003.npz") as result:
