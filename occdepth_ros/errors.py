@@ -5,6 +5,7 @@ Every message states what is wrong, where, and how to correct it.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 
@@ -80,3 +81,12 @@ class RecipeError(OccDepthError):
 
 class TrainingError(OccDepthError):
     """A training that cannot start or continue."""
+
+
+def pip_install(packages: str) -> str:
+    """Return the command that installs packages for the running interpreter.
+
+    In a virtual environment that is not activated, such as that of `make env`, `pip` alone is the system's.
+    """
+    pip = "pip" if sys.prefix == sys.base_prefix else f"{sys.executable} -m pip"
+    return f"{pip} install {packages}"

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from occdepth_ros.commands.options.frames import select_frames
+from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.options.source import (
     add_source_arguments,
     checked_rig,
@@ -22,7 +23,6 @@ from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OutputError
 from occdepth_ros.evaluation.ground_truth_scores import GroundTruthScores, scores_line
 from occdepth_ros.files import check_folder_path
-from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.mesh import voxel_mesh, write_ply
 from occdepth_ros.sources.base import SceneGroundTruth, StereoSource
@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--start", type=int, default=0, metavar="I", help="index of the first frame (default: 0)")
     add("--count", type=int, metavar="N", help="number of frames (default: all)")
+    add_grid_arguments(parser)
     add(
         "--layout",
         choices=(PANELS, ORBIT),
@@ -92,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
     views = VIEWS if arguments.layout == ORBIT else 1
     fps = frame_rate(arguments.fps, source, views)
-    grid = VoxelGrid.semantic_kitti(source.grid_frame)
+    grid = chosen_grid(arguments, source.grid_frame)
     rig = checked_rig(source, grid, frames, use_measured=arguments.measured_pose)
     engine = Engine(rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
     make_repeatable(engine)

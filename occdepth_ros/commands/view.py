@@ -14,6 +14,7 @@ from rich.progress import track
 
 from occdepth_ros.camera import Matrix
 from occdepth_ros.commands.options.frames import select_frames
+from occdepth_ros.commands.options.grid import add_grid_arguments, chosen_grid
 from occdepth_ros.commands.options.source import (
     add_source_arguments,
     checked_rig,
@@ -23,7 +24,6 @@ from occdepth_ros.commands.options.source import (
 from occdepth_ros.commands.predicting import predicted
 from occdepth_ros.engine import Engine
 from occdepth_ros.errors import OccDepthError
-from occdepth_ros.grid import VoxelGrid
 from occdepth_ros.mapping import OccupancyMap
 from occdepth_ros.models.registry import DEFAULT_MODEL, MODELS
 from occdepth_ros.outputs.occupancy_grid import traversability
@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--start", type=int, default=0, metavar="N", help="first frame (default: %(default)s)")
     add("--count", type=int, metavar="N", help="number of frames (default: all)")
+    add_grid_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _run_live(arguments)
     source = open_chosen_source(arguments)
     frames = select_frames(len(source), arguments.start, arguments.count, source.name)
-    grid = VoxelGrid.semantic_kitti(source.grid_frame)
+    grid = chosen_grid(arguments, source.grid_frame)
     rig = checked_rig(source, grid, frames, use_measured=arguments.measured_pose)
     engine = Engine(rig, grid, model=arguments.model, weights=arguments.weights, device=arguments.device)
     with opened_log(arguments.save, native=arguments.native, port=arguments.port) as log:

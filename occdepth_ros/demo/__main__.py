@@ -1,7 +1,7 @@
 """Entry point of the demo: starts the replay and the node as two processes over DDS and subscribes to all topics.
 
 `python -m occdepth_ros.demo [--source PATH] [--model NAME] [--weights FILE] [--count N] [--rate R] [--plan] [--peak]
-[--out D]`
+[--grid-origin X Y Z] [--out D]`
 """
 
 from __future__ import annotations
@@ -65,6 +65,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--rate", type=float, metavar="R", default=1.0, help="speed of the replay (default: 1, real time)")
     add("--plan", action="store_true", help="run the example planner on the map and draw its path in the images")
     add("--peak", action="store_true", help="also replay at 10 Hz, and at rates up to the highest that holds")
+    add(
+        "--grid-origin",
+        nargs=3,
+        type=float,
+        metavar=("X", "Y", "Z"),
+        help="lower corner of the voxel grid in the grid's frame, m (default: that of the node)",
+    )
     add("--out", type=Path, metavar="DIR", default=Path("out/demo"), help="report and images (default: %(default)s)")
     return parser.parse_args(arguments)
 

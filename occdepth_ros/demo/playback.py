@@ -173,6 +173,8 @@ class Playback:
             weights = Path(self.options.weights)
             values["weights"] = str(weights.resolve() if weights.is_file() else weights)
         values["grid_frame"] = self.source.grid_frame
+        if self.options.grid_origin is not None:
+            values["grid_origin"] = str([float(value) for value in self.options.grid_origin])
         return ros_arguments(values)
 
     def _replay_arguments(self, pairs: int, speed: float) -> list[str]:

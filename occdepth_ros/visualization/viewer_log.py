@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from occdepth_ros.camera import Matrix, PinholeCamera, StereoRig
 from occdepth_ros.classes import ClassTable
-from occdepth_ros.errors import OutputError
+from occdepth_ros.errors import OutputError, pip_install
 from occdepth_ros.files import whole_file
 from occdepth_ros.prediction import OccupancyPrediction
 from occdepth_ros.visualization.canvas import completed_color
@@ -58,7 +58,7 @@ def import_rerun() -> Any:
     Raises:
         OutputError: the package is not installed, or has no voxel grids.
     """
-    remedy = "Install it: pip install 'rerun-sdk>=0.34'."
+    remedy = "Install it: " + pip_install("'rerun-sdk>=0.34'")
     try:
         rerun = import_module("rerun")
     except ImportError as error:

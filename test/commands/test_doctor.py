@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -10,6 +11,7 @@ from occdepth_ros.cli import main
 from occdepth_ros.commands.doctor import machine
 from occdepth_ros.commands.doctor.findings import Finding, State
 from occdepth_ros.commands.doctor.machine import examine_libraries, examine_ros, probe, ros_finding
+from occdepth_ros.errors import pip_install
 
 
 def test_json_report_agrees_with_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,9 +41,18 @@ def test_missing_optional_libraries_are_notes(monkeypatch: pytest.MonkeyPatch) -
         machine, "OPTIONAL", {"occdepth_no_such_module": ("no-such", "nothing"), "cv2": ("numpy", "arrays")}
     )
     absent, present = machine.examine_optional()
-    assert (absent.state, absent.remedy) == (State.NOTE, "pip install no-such")
+    assert (absent.state, absent.remedy) == (State.NOTE, pip_install("no-such"))
     assert "absent: nothing" in absent.text
     assert (present.state, present.remedy) == (State.OK, "")
+
+
+def test_remedies_install_for_the_interpreter_that_lacks_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    monkeypatch.setattr(sys, "executable", "/ws/.venv/bin/python")
+    monkeypatch.setattr(sys, "prefix", "/ws/.venv")
+    assert pip_install("edt") == "/ws/.venv/bin/python -m pip install edt"
+    monkeypatch.setattr(sys, "prefix", "/usr")
+    assert pip_install("edt") == "pip install edt"
 
 
 def test_every_ros_package_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:

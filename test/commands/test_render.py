@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from occdepth_ros.cli import main
@@ -33,6 +34,19 @@ def test_meshes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["render", "--count", "1", "--mesh", str(tmp_path / "mesh")]) == 0
     assert [path.name for path in (tmp_path / "mesh").iterdir()] == ["000000.ply"]
     assert "against" not in capsys.readouterr().out
+
+
+def test_the_chosen_origin_of_the_grid_moves_the_mesh(tmp_path: Path) -> None:
+    command = ["render", "--count", "1", "--model", "stereo-geometry"]
+    lowest = {}
+    for z in (-2.0, 0.0):
+        assert main([*command, "--mesh", str(tmp_path / f"{z:g}"), "--grid-origin", "0", "-25.6", str(z)]) == 0
+        content = (tmp_path / f"{z:g}" / "000000.ply").read_bytes()
+        header, _, body = content.partition(b"end_header\n")
+        count = int(header.partition(b"element vertex ")[2].split()[0])
+        vertices = np.frombuffer(body, [("point", "<3f4"), ("colour", "3u1")], count)
+        lowest[z] = float(vertices["point"][:, 2].min())
+    assert lowest[-2.0] < -0.5 <= 0.0 <= lowest[0.0]
 
 
 def test_missing_ground_truth_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,8 +16,11 @@ pytest.importorskip("rosbags", reason="no rosbags: bags cannot be read")
 from helpers import raytraced
 from helpers.bags import OPTICAL, START, Recorder
 
-from occdepth_ros.cli import main
+from occdepth_ros.cli import build_parser, main
+from occdepth_ros.commands.options.grid import chosen_grid
 
+REQUIRED = {"run": ["--out", "out"], "map": ["--out", "map.npz"], "doctor": ["rig"]}
+"""Arguments that a verb cannot do without."""
 NONE, TURNED = np.array([0.0, 0, 0, 1]), np.array([0.0, 0, 1, 0])
 CHOICES = [
     ({}, "/front_camera/left/image_rect", "base_link"),
@@ -63,6 +66,12 @@ def test_a_run_uses_the_chosen_cameras_and_frame_and_says_so(
     assert main(["run", "--source", str(bag), *out, *given]) == 0
     line = next(line for line in capsys.readouterr().err.splitlines() if "grid frame " in line)
     assert line.startswith(images) and f"grid frame {frame};" in line
+
+
+@pytest.mark.parametrize("verb", ["run", "map", "view", "render", "doctor"])
+def test_every_verb_that_places_a_grid_lets_the_user_choose_its_origin(verb: str) -> None:
+    given = build_parser(verb).parse_args([verb, *REQUIRED.get(verb, []), "--grid-origin", "0", "-25.6", "-0.4"])
+    assert chosen_grid(given, "base_link").origin == (0.0, -25.6, -0.4)
 
 
 @pytest.mark.ros

@@ -17,6 +17,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
 from rich.console import Console
 
 from occdepth_ros.demo import load
+from occdepth_ros.demo.__main__ import parse
 from occdepth_ros.demo.observer import Observations
 from occdepth_ros.demo.performance import BASIC, RESOURCE, RealTime
 from occdepth_ros.demo.playback import Playback
@@ -137,3 +138,10 @@ def test_the_node_has_no_gpu_load_without_a_gpu(monkeypatch: pytest.MonkeyPatch)
     assert ModelHost.gpu_load() is None
     gpu.cuda.utilization = lambda: 55
     assert ModelHost.gpu_load() == 55.0
+
+
+def test_the_origin_of_the_grid_on_the_command_line_reaches_the_node() -> None:
+    nothing: Any = None
+    for words, expected in ((["--grid-origin", "0", "-25.6", "-0.4"], ["grid_origin:=[0.0, -25.6, -0.4]"]), ([], [])):
+        made = Playback(Source(), parse(words), Console(), Path("out"), nothing, nothing)  # type: ignore[arg-type]
+        assert [word for word in made._node_arguments() if word.startswith("grid_origin")] == expected

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from occdepth_ros.commands.doctor.findings import is_good, print_findings
+from occdepth_ros.commands.options.grid import add_grid_arguments
 from occdepth_ros.commands.options.source import add_source_arguments
 
 SUMMARY = "check this machine and list what is missing; `doctor rig` checks stereo cameras"
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print JSON instead of lines")
     rig = parser.add_argument_group("options of rig")
     add_source_arguments(rig, measured_pose=False)
+    add_grid_arguments(rig)
     rig.add_argument("--live", action="store_true", help="record topics of a running ROS 2 system, and check them")
     rig.add_argument(
         "--seconds", type=float, metavar="T", default=60.0, help="duration that is checked, s (default: %(default)g)"

@@ -16,6 +16,7 @@ from typing import Any
 
 from occdepth_ros import __version__
 from occdepth_ros.commands.doctor.findings import Finding, State
+from occdepth_ros.errors import pip_install
 from occdepth_ros.models.registry import MODELS
 
 LIBRARIES = {  # module: distribution on PyPI
@@ -113,7 +114,7 @@ def examine_machine() -> Iterator[Finding]:
         "Python",
         State.OK if supported else State.MISSING,
         f"{platform.python_version()}, {sys.executable}",
-        "" if supported else "use Python 3.10 to 3.12",
+        "" if supported else "use Python 3.10 to 3.14",
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = len(os.sched_getaffinity(0))
@@ -133,7 +134,7 @@ def examine_libraries(found: dict[str, dict[str, Any]]) -> Iterator[Finding]:
     for module, distribution in LIBRARIES.items():
         result = found[module]
         if "error" in result:
-            yield Finding(module, State.MISSING, result["error"], f"pip install {distribution}")
+            yield Finding(module, State.MISSING, result["error"], pip_install(distribution))
         else:
             yield Finding(module, State.OK, result["version"] or _version(distribution))
 
@@ -142,7 +143,7 @@ def examine_optional() -> Iterator[Finding]:
     """Check the libraries of the extras without importing them."""
     for module, (distribution, use) in OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
-            yield Finding(module, State.NOTE, f"absent: {use}", f"pip install {distribution}")
+            yield Finding(module, State.NOTE, f"absent: {use}", pip_install(distribution))
         else:
             yield Finding(module, State.OK, _version(distribution))
 

@@ -19,6 +19,7 @@ from occdepth_ros.commands.doctor.rig_findings import (
     match_findings,
     pose_findings,
 )
+from occdepth_ros.commands.options.grid import chosen_grid
 from occdepth_ros.commands.options.source import measured_ground
 from occdepth_ros.errors import CalibrationError, OccDepthError, SourceError
 from occdepth_ros.files import whole_file
@@ -47,12 +48,12 @@ def examine(arguments: argparse.Namespace) -> Iterator[Finding]:
         raise SourceError(f"{arguments.seconds:g} s is out of range", where="--seconds", remedy="Give up to 3600.")
     options = SourceOptions(arguments.topics, arguments.left, arguments.right, arguments.grid_frame)
     if not arguments.live:
-        yield from _examine(arguments.source, options, arguments.seconds, arguments.image)
+        yield from _examine(arguments.source, options, arguments)
         return
     if arguments.source is not None:
         raise SourceError("a source and --live exclude each other", where="--live", remedy="Leave one out.")
     with _recorded(options, arguments.seconds) as bag:
-        yield from _examine(bag, options, arguments.seconds, arguments.image)
+        yield from _examine(bag, options, arguments)
 
 
 @contextmanager
@@ -77,7 +78,7 @@ def _recorded(options: SourceOptions, seconds: float) -> Iterator[Path]:
         yield bag
 
 
-def _examine(path: Path | None, options: SourceOptions, seconds: float, image: Path | None) -> Iterator[Finding]:
+def _examine(path: Path | None, options: SourceOptions, arguments: argparse.Namespace) -> Iterator[Finding]:
     try:
         source = open_source(path, options, check=False)
     except CalibrationError as error:
@@ -85,9 +86,9 @@ def _examine(path: Path | None, options: SourceOptions, seconds: float, image: P
         return
     about = source.description
     yield Finding("images", State.OK, " ".join(part for part in (about.images or source.name, about.choice) if part))
-    grid = VoxelGrid.semantic_kitti(source.grid_frame)
+    grid = chosen_grid(arguments, source.grid_frame)
     yield from _calibration(source, grid)
-    frames = _first_frames(source, seconds)
+    frames = _first_frames(source, arguments.seconds)
     yield Finding("duration", State.OK, f"{frames} of {len(source)} pairs, {frames * source.period_s():.1f} s")
     shown, matches = _matches(source, frames)
     found = assess_rig(matches, source.rig)
@@ -98,6 +99,7 @@ def _examine(path: Path | None, options: SourceOptions, seconds: float, image: P
     yield from pose_findings(source.rig, grid, measured, is_base=is_base)
     for warning in source.description.warnings:
         yield Finding(warning.name, State.NOTE, warning.what, warning.remedy)
+    image: Path | None = arguments.image
     if image is not None and shown is not None:
         pair = next((m for m in matches if len(m.left)), None)
         with whole_file(image) as partial:

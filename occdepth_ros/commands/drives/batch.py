@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from occdepth_ros.commands.drives.task import REPORT, Outcome, Task, finished, run_task
-from occdepth_ros.errors import OccDepthError, SourceError
+from occdepth_ros.errors import OccDepthError, SourceError, pip_install
 from occdepth_ros.files import create_folder, write_whole
 
 
@@ -170,7 +170,7 @@ def _on_cluster(tasks: Sequence[Task], arguments: argparse.Namespace) -> Iterato
         import ray
     except ImportError as error:
         raise OccDepthError(
-            "Ray is not installed", where="--ray", remedy="Install it: pip install 'ray[default]'"
+            "Ray is not installed", where="--ray", remedy="Install it: " + pip_install("'ray[default]'")
         ) from error
     # a cluster that is started here otherwise runs the drives with nice 15, and other work can stop them
     os.environ.setdefault("RAY_worker_niceness", "0")

@@ -9,7 +9,7 @@ from occdepth_ros.grid import VoxelGrid
 DEFAULT = VoxelGrid.semantic_kitti()
 
 
-def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
+def add_grid_arguments(parser: argparse._ActionsContainer) -> None:
     """Declare the options."""
     x, y, z = DEFAULT.origin
     parser.add_argument(
