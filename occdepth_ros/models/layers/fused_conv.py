@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from occdepth_ros.models.layers import onednn
 from occdepth_ros.models.layers.same_padding import is_padded_same, pad_same
 
 ActivationName = Literal["none", "relu", "leaky_relu", "silu", "relu6"]
@@ -53,6 +54,8 @@ def activation_of(module: nn.Module | None) -> ActivationName:
     return "none" if module is None else _NAMES[type(module)]
 
 
+_FUSED = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
+
 _Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose3d
 
 
@@ -92,13 +95,14 @@ class FusedConv(nn.Module):
         self.padding = [0] * len(self.stride) if isinstance(source.padding, str) else [int(p) for p in source.padding]
         self.output_padding = list(cast(Any, source).output_padding)
         self._packed: torch.Tensor | None = None
+        self._has_fused = onednn.is_available(dtype, *_FUSED)
         halves = self.same and self.stride == [2, 2] and self.kernel in ([3, 3], [5, 5]) and self.dilation == [1, 1]
         self._of_even = FusedConv(_symmetric(source), norm, activation, dtype) if halves else None
         """The same convolution of maps with even sizes, without a padded copy of the map."""
 
     def forward(self, x: torch.Tensor, summand: torch.Tensor | None = None) -> torch.Tensor:
         """Map `[B, C, ...]` to `[B, C', ...]`; the summand has the output's shape and may be overwritten."""
-        is_cpu = x.device.type == "cpu" and _HAS_FUSED
+        is_cpu = x.device.type == "cpu" and self._has_fused
         if self._of_even is not None and is_cpu and x.shape[2] % 2 == x.shape[3] % 2 == 0:
             out: torch.Tensor = self._of_even(x, summand)
             return out
@@ -166,13 +170,3 @@ def folded(conv: nn.Module, norm: nn.Module | None) -> tuple[torch.Tensor, torch
         transpose=isinstance(conv, nn.ConvTranspose3d),
     )  # fmt: skip
     return weight.detach(), bias.detach()
-
-
-def _has_fused() -> bool:
-    operators: Any = torch.ops.mkldnn
-    required = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
-    available: bool = torch.backends.mkldnn.is_available()
-    return available and all(hasattr(operators, name) for name in required)
-
-
-_HAS_FUSED = _has_fused()

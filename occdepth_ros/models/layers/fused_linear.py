@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from occdepth_ros.models.layers import onednn
+
 
 class FusedLinear(nn.Module):
     """activation(linear(x)), for inference; on a CPU by the private operators that torch.compile uses, where present.
@@ -33,7 +35,8 @@ class FusedLinear(nn.Module):
         self.register_buffer("weight", weight.detach().to(dtype).contiguous(), persistent=False)
         self.register_buffer("bias", bias.detach().to(dtype), persistent=False)
         operators: Any = torch.ops.mkldnn
-        self._packed = operators._reorder_linear_weight(self.weight) if _HAS_FUSED else None
+        has_fused = onednn.is_available(dtype, "_linear_pointwise", "_reorder_linear_weight")
+        self._packed = operators._reorder_linear_weight(self.weight) if has_fused else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[N, in]` to `[N, out]`."""
@@ -43,12 +46,3 @@ class FusedLinear(nn.Module):
             return out
         out = F.linear(x, self.weight, self.bias)
         return out.relu_() if self.activation == "relu" else out
-
-
-def _has_fused() -> bool:
-    operators: Any = torch.ops.mkldnn
-    available: bool = torch.backends.mkldnn.is_available()
-    return available and all(hasattr(operators, name) for name in ("_linear_pointwise", "_reorder_linear_weight"))
-
-
-_HAS_FUSED = _has_fused()
