@@ -17,6 +17,10 @@ GROUND_CLASSES = (9, 10, 11, 12, 17)
 """Class ids of the ground layout: road, parking, sidewalk, other-ground, terrain."""
 STANDING_CLASSES = (1, 2, 3, 4, 5, 6, 7, 8, 13, 14, 15, 16, 18, 19)
 """All other class ids of SemanticKITTI."""
+PERSONS = (6, 7, 8)
+"""Class ids of persons and riders: person, bicyclist, motorcyclist."""
+FIRST_PERSON, LAST_PERSON = STANDING_CLASSES.index(PERSONS[0]), STANDING_CLASSES.index(PERSONS[-1])
+"""Indices of the first and the last of `PERSONS` among the standing classes."""
 GROUND = len(STANDING_CLASSES)
 """Index of "any ground class" after the standing classes in the logits of a lifted voxel."""
 KINDS = GROUND + 1

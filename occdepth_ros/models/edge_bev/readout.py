@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.models.edge_bev.config import (
     BANDS_M,
     FINE,
+    FIRST_PERSON,
     GROUND,
     GROUND_CLASSES,
+    KINDS,
+    LAST_PERSON,
     LIFT,
+    PERSONS,
     STANDING_CLASSES,
     LiftedState,
 )
@@ -35,6 +39,10 @@ STEPS, REACH = 512, 16
 """Steps per unit of a quantised logit, and its largest magnitude; bfloat16 has coarser steps from 0.5 on."""
 COLUMNS_AT_A_TIME = 256
 """Number of lifted columns per chunk of a thread."""
+PERSON_ODDS = 0.5
+"""Factor of the odds from which a voxel is occupied if its class is a person or rider."""
+PERSON_OFFSET = 1.0
+"""Advantage of the logits of persons and riders in the choice of the class."""
 OCCUPIED, UNCERTAIN = loops.OCCUPIED, UNKNOWN - 1
 """Placeholders of labels, until classes are written; only the first has the lowest bit."""
 _ANY_OCCUPIED = 0x0001_0001_0001_0001
@@ -118,6 +126,9 @@ def decide(
 ) -> Decision:
     """Threshold the occupancy of every voxel, and classify occupied voxels.
 
+    Persons and riders, which are rare and matter most, have a lower limit of occupied (`PERSON_ODDS`) and an advantage
+    in the choice of the class (`PERSON_OFFSET`): more of their voxels are found, and more other voxels are called so.
+
     Args:
         output: of the network.
         zone: zone of each lifted voxel, `[N]`, see `zones`.
@@ -128,7 +139,7 @@ def decide(
         workers: threads that decide parts of the grid; None = the calling thread.
     """
     if zone.device.type == "cpu":
-        return _decide_by_column(output, zone, _table_of(limits, calibration), size, workers or Workers(0))
+        return _decide_by_column(output, zone, _tables_of(limits, calibration), size, workers or Workers(0))
     return decide_by_operations(output, zone, limits, calibration, size)
 
 
@@ -140,43 +151,56 @@ def decide_by_operations(
     size: tuple[int, int, int],
 ) -> Decision:
     """Compute `decide` by torch operations, on any device; arguments as in `decide`."""
-    table = _decisions(limits, calibration)
-    packed = torch.empty(len(zone), FINE, dtype=torch.int16, device=zone.device)
     code = (output.occupancy * STEPS).add_(REACH * STEPS).clamp_(0, 2 * REACH * STEPS - 1).to(torch.int32)
-    code += zone.to(torch.int32)[:, None] * (2 * REACH * STEPS)
-    torch.index_select(table, 0, code.view(-1), out=packed.view(-1))
-    _name(packed, output, size[2])
+    code = code.add_(zone.to(torch.int32)[:, None] * (2 * REACH * STEPS)).view(-1)
+    packed, of_persons = (
+        _decisions(each, calibration).index_select(0, code).view(-1, FINE)
+        for each in (limits, limits_of_persons(limits))
+    )
+    _name(packed, of_persons, output, size[2])
     labels, confidence = _unfolded(packed, size)
     return Decision(labels | labels >> 7, confidence)
 
 
 def _decide_by_column(
-    output: BevOutput, zone: torch.Tensor, table: npt.NDArray[np.int16], size: tuple[int, int, int], workers: Workers
+    output: BevOutput, zone: torch.Tensor, tables: Sequence[Any], size: tuple[int, int, int], workers: Workers
 ) -> Decision:
     """Compute `decide` in one pass over the logits, on a CPU."""
     decided = Decision(*(torch.empty(tuple(LIFT * n for n in size), dtype=torch.uint8) for _ in range(2)))
     fields = [output.occupancy, output.completed, output.rows, output.direct, output.named, output.cell]
     fields += [output.remembered_rows, output.remembered, output.layout]
     ids = (np.array(classes, np.uint8) for classes in (STANDING_CLASSES, GROUND_CLASSES))
-    arrays: list[Any] = [*map(array_of, (zone, *fields)), *ids, decided.labels.numpy(), decided.confidence.numpy()]
+    arguments: list[Any] = [size, *tables, np.float32(PERSON_OFFSET), STEPS, REACH, *map(array_of, (zone, *fields))]
+    arguments += [*ids, decided.labels.numpy(), decided.confidence.numpy()]
 
     def part(columns: slice) -> None:
-        loops.decide_columns(columns.start, columns.stop, size, table, STEPS, REACH, *arrays)
+        loops.decide_columns(columns.start, columns.stop, *arguments)
 
     workers.each(part, size[0] * size[1], COLUMNS_AT_A_TIME)
     return decided
 
 
-def _table_of(limits: torch.Tensor, calibration: torch.Tensor) -> npt.NDArray[np.int16]:
-    """Return `_decisions` for `_decide_by_column`, computed once for each calibration."""
-    return _kept_table(len(limits), *(values.float().numpy().tobytes() for values in (limits, calibration)))
+def _tables_of(limits: torch.Tensor, calibration: torch.Tensor) -> tuple[Any, ...]:
+    """Return the tables of `loops.decide_columns`, computed once for each calibration."""
+    return _kept_tables(len(limits), *(values.float().numpy().tobytes() for values in (limits, calibration)))
 
 
 @lru_cache(maxsize=4)
-def _kept_table(count: int, *values: bytes) -> npt.NDArray[np.int16]:
+def _kept_tables(count: int, *values: bytes) -> tuple[Any, ...]:
     limits, calibration = (torch.tensor(np.frombuffer(v, np.float32)).view(count, 2) for v in values)
-    table = _decisions(limits, calibration).view(count, -1).numpy()
-    return np.where((table & 255) == UNCERTAIN, np.int16(UNKNOWN), table)
+    tables = [_decisions(each, calibration).view(count, -1).numpy() for each in (limits, limits_of_persons(limits))]
+    general, person = (np.where((table & 255) == UNCERTAIN, np.int16(UNKNOWN), table) for table in tables)
+    is_person = (person & 255) == OCCUPIED
+    code = np.where(is_person.any(1), is_person.argmax(1), person.shape[1])
+    return general, person, code
+
+
+def limits_of_persons(limits: torch.Tensor) -> torch.Tensor:
+    """Return the limits `[ZONES, 2]` of voxels whose class is a person or rider, which are occupied from `PERSON_ODDS`
+    times the odds of others."""
+    low, high = limits.unbind(1)
+    occupied = PERSON_ODDS * high / (1 - high + PERSON_ODDS * high)
+    return torch.stack([torch.minimum(low, occupied), occupied], 1)
 
 
 def _decisions(limits: torch.Tensor, calibration: torch.Tensor) -> torch.Tensor:
@@ -194,12 +218,20 @@ def _decisions(limits: torch.Tensor, calibration: torch.Tensor) -> torch.Tensor:
     return torch.where(decided, confidence | label, UNCERTAIN).to(torch.int16).flatten()
 
 
-def _name(packed: torch.Tensor, output: BevOutput, layers: int) -> None:
-    """Replace the placeholder of occupied voxels by their class, and include its probability in the confidence."""
-    halves = packed.view(torch.int64)
+def _name(packed: torch.Tensor, of_persons: torch.Tensor, output: BevOutput, layers: int) -> None:
+    """Replace the placeholder of occupied voxels by their class, and include its probability in the confidence.
+
+    Args:
+        packed: decisions by the limits of all classes, `[N, 8]` int16, changed.
+        of_persons: decisions by those of persons and riders, which call all voxels occupied that `packed` does.
+        output: of the network.
+        layers: lifted voxels along z.
+    """
+    halves = of_persons.view(torch.int64)
     rows = (halves[:, 0] | halves[:, 1]).bitwise_and_(_ANY_OCCUPIED).nonzero()[:, 0]
     names, probability = classify(output, rows, layers)
-    chosen = packed.index_select(0, rows)
+    is_person = (names[:, :1] >= PERSONS[0]) & (names[:, :1] <= PERSONS[-1])
+    chosen = torch.where(is_person, of_persons.index_select(0, rows), packed.index_select(0, rows))
     confidence = (chosen >> 8).bitwise_and_(255) * probability
     named = (confidence.round_().to(torch.int16) << 8).bitwise_or_(names)
     mask = (chosen & OCCUPIED).neg_()
@@ -216,7 +248,9 @@ def classify(output: BevOutput, rows: torch.Tensor, layers: int) -> tuple[torch.
     """
     standing = torch.tensor(STANDING_CLASSES, dtype=torch.uint8, device=rows.device)
     ground = torch.tensor(GROUND_CLASSES, dtype=torch.uint8, device=rows.device)
-    share, kind = _most_likely(output.kinds(rows))
+    offset = torch.zeros(KINDS, device=rows.device)
+    offset[FIRST_PERSON : LAST_PERSON + 1] = PERSON_OFFSET
+    share, kind = _most_likely(output.kinds(rows), offset)
     ground_share, ground_kind = _most_likely(output.layout.flatten(0, 1))
     # one table of the classes of the eight voxels of a lifted voxel: by column, followed by the standing classes
     columns = len(output.layout)
@@ -232,10 +266,14 @@ def _of_eight(values: torch.Tensor, columns: int) -> torch.Tensor:
     return values.view(columns, -1).repeat_interleave(LIFT, 1)
 
 
-def _most_likely(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return probability and index of the most likely class of each row of `[R, classes]` float32."""
+def _most_likely(logits: torch.Tensor, offset: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return probability and index of the most likely class of each row of `[R, classes]` float32; `offset` `[classes]`
+    is added for the choice, but not for the probability."""
     classes = logits.T.contiguous()
     best, index = classes.max(0)
+    if offset is not None:
+        index = (classes + offset[:, None]).argmax(0)
+        best = classes.gather(0, index[None])[0]
     return (classes - best).exp_().sum(0).reciprocal_(), index
 
 

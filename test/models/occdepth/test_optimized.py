@@ -20,7 +20,7 @@ from torch import nn
 from occdepth_ros.checkpoints.golden.occdepth import golden_images, golden_network
 from occdepth_ros.checkpoints.golden.occdepth_file import read_golden
 from occdepth_ros.errors import ModelError
-from occdepth_ros.models.layers import fused_conv
+from occdepth_ros.models.layers import onednn
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.occdepth.config import PRESETS, DepthBins, OccDepthConfig
 from occdepth_ros.models.occdepth.decoder import UpBlock
@@ -79,7 +79,7 @@ def test_one_pass_equals_its_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if operators == "step by step":
-        monkeypatch.setattr(fused_conv.onednn, "is_available", lambda *_: False)
+        monkeypatch.setattr(onednn, "is_available", lambda *_: False)
     norm = with_statistics((nn.BatchNorm2d if len(size) == 2 else nn.BatchNorm3d)(conv.out_channels))
     x = torch.randn(2, 8, *size)
     with torch.inference_mode():
@@ -180,7 +180,7 @@ def test_options_that_no_preset_uses_equal_the_reference_network(options: dict[s
 
 
 def test_operators_without_a_public_name_are_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused_conv.onednn, "is_available", lambda *_: False)
+    monkeypatch.setattr(onednn, "is_available", lambda *_: False)
     equal, difference = agreement(tiny(), "float32")
     assert equal >= 0.999
     assert difference < 1e-3

@@ -8,7 +8,7 @@ import numpy as np
 
 from occdepth_ros.classes import UNKNOWN
 from occdepth_ros.compiled import compiled
-from occdepth_ros.models.edge_bev.config import FINE, GROUND, KINDS, LIFT
+from occdepth_ros.models.edge_bev.config import FINE, FIRST_PERSON, GROUND, KINDS, LAST_PERSON, LIFT
 from occdepth_ros.models.edge_bev.formats import number
 
 OCCUPIED = 1
@@ -23,6 +23,9 @@ def decide_columns(
     last: Any,
     size: Any,
     table: Any,
+    person_table: Any,
+    person_code: Any,
+    person_offset: Any,
     steps: Any,
     reach: Any,
     zone: Any,
@@ -45,6 +48,9 @@ def decide_columns(
     Args:
         size: lifted voxels along x, y, z.
         table: see `readout._decisions`, `[zones, 2 reach steps]`.
+        person_table, person_code: the table of lifted voxels whose kind is a person or rider, and the first code that
+            it calls occupied, by zone, `[zones]`.
+        person_offset: added to the logits of persons and riders before the most likely kind is chosen.
         steps, reach: steps and largest magnitude of a quantised logit.
         zone: zone of every lifted voxel, `[N]`.
         occupancy, completed, rows, direct, named, cell, remembered_rows, remembered, layout: fields of `BevOutput`.
@@ -55,6 +61,7 @@ def decide_columns(
     r = np.searchsorted(rows, first * layers)
     k = np.searchsorted(remembered_rows, first * layers)
     logits = np.empty(KINDS, np.float32)
+    codes = np.empty(FINE, np.int32)
     names = np.empty(LIFT * LIFT, np.uint8)
     shares = np.empty(LIFT * LIFT, np.float32)
     scale, offset, highest = np.float32(steps), np.float32(reach * steps), np.float32(2 * reach * steps - 1)
@@ -68,16 +75,17 @@ def decide_columns(
             while k < len(remembered_rows) and remembered_rows[k] < voxel:
                 k += 1
             of_zone = table[zone[voxel]]
-            is_occupied = False
+            largest = 0
             for fine in range(FINE):
-                code = min(max(occupancy[voxel, fine] * scale + offset, np.float32(0)), highest)
-                decided = of_zone[int(code)]
+                code = int(min(max(occupancy[voxel, fine] * scale + offset, np.float32(0)), highest))
+                codes[fine] = code
+                largest = max(largest, code)
+                decided = of_zone[code]
                 label = decided & 255
-                is_occupied |= label == OCCUPIED
                 i, j = x + fine // (LIFT * LIFT), y + fine // LIFT % LIFT
                 labels[i, j, LIFT * layer + fine % LIFT] = label
                 confidence[i, j, LIFT * layer + fine % LIFT] = (decided >> 8) & 255
-            if not is_occupied:
+            if largest < person_code[zone[voxel]]:
                 continue
             for c in range(KINDS):
                 logits[c] = number(completed[voxel, c])
@@ -88,7 +96,14 @@ def decide_columns(
             if k < len(remembered_rows) and remembered_rows[k] == voxel:
                 for c in range(KINDS):
                     logits[c] += number(remembered[k, c])
-            kind, share = _most_likely(logits)
+            kind, share = _kind(logits, person_offset)
+            if FIRST_PERSON <= kind <= LAST_PERSON:
+                of_zone = person_table[zone[voxel]]
+                for fine in range(FINE):
+                    i, j = x + fine // (LIFT * LIFT), y + fine // LIFT % LIFT
+                    decided = of_zone[codes[fine]]
+                    labels[i, j, LIFT * layer + fine % LIFT] = decided & 255
+                    confidence[i, j, LIFT * layer + fine % LIFT] = (decided >> 8) & 255
             if kind == GROUND and not has_names:
                 for fine in range(LIFT * LIFT):
                     which, shares[fine] = _most_likely(layout[column, fine])
@@ -105,6 +120,18 @@ def decide_columns(
                     else:
                         labels[i, j, at] = standing[kind]
                     confidence[i, j, at] = np.uint8(np.rint(certain))
+
+
+@compiled
+def _kind(logits: Any, person_offset: Any) -> Any:
+    """Return index and probability of the most likely kind, chosen with `person_offset`."""
+    first, share = _most_likely(logits)
+    kind = first
+    for c in range(FIRST_PERSON, LAST_PERSON + 1):
+        advantage = np.float32(0) if FIRST_PERSON <= kind <= LAST_PERSON else person_offset
+        if logits[c] + advantage > logits[kind]:
+            kind = c
+    return kind, share * np.exp(logits[kind] - logits[first])
 
 
 @compiled
