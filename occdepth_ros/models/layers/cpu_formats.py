@@ -31,6 +31,12 @@ def bytes_are_faster() -> bool:
     return is_available() and "amx_int8" not in instructions()
 
 
+def has_few_multipliers() -> bool:
+    """Return whether products in `fastest_float` take so long that `winograd.WinogradConv` is faster than a
+    convolution: float32 in AVX2 without AVX-512."""
+    return "avx2" in instructions() and "avx512f" not in instructions()
+
+
 @cache
 def instructions() -> frozenset[str]:
     """Return the instruction sets of an x86 CPU by their names in Linux; empty on other systems."""

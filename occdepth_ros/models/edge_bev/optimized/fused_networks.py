@@ -13,6 +13,7 @@ from occdepth_ros.models.edge_bev.image_network import ImageNetwork
 from occdepth_ros.models.layers.basic_block import BasicBlock
 from occdepth_ros.models.layers.fused_conv import FusedConv
 from occdepth_ros.models.layers.fused_efficientnet import FusedBlock, fused
+from occdepth_ros.models.layers.winograd import WinogradConv, convolution
 from occdepth_ros.models.runtime.parallel import Workers
 
 MIN_ROWS = 16
@@ -25,9 +26,10 @@ class OptimizedImageNetwork(nn.Module):
     Args:
         network: the reference module, in evaluation mode.
         dtype: number format.
+        workers: threads that may compute parts of a convolution; None = the calling thread only.
     """
 
-    def __init__(self, network: ImageNetwork, dtype: torch.dtype) -> None:
+    def __init__(self, network: ImageNetwork, dtype: torch.dtype, workers: Workers | None = None) -> None:
         super().__init__()
         encoder: Any = network.encoder
         self.dtype = dtype
@@ -36,9 +38,9 @@ class OptimizedImageNetwork(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.tapped = encoder.tapped
         self.lateral = nn.ModuleList(FusedConv(conv, None, "none", dtype) for conv in network.lateral)
-        self.context = nn.Sequential(*(_block(block, dtype) for block in network.context))
-        self.smooth = nn.ModuleList(_block(block, dtype) for block in network.smooth)
-        self.head = _block(network.head, dtype)
+        self.context = nn.Sequential(*(_block(block, dtype, workers) for block in network.context))
+        self.smooth = nn.ModuleList(_block(block, dtype, workers) for block in network.smooth)
+        self.head = _block(network.head, dtype, workers)
         self.sizes = [network.classes.out_channels, network.features.out_channels]
         self.out = FusedConv(_side_by_side((network.classes, network.features)), None, "none", dtype)
 
@@ -72,19 +74,23 @@ class OptimizedUNet(nn.Module):
         self.dtype, self.workers = dtype, workers
         self.enter = _block(network.enter, dtype)
         stages = [
-            nn.Sequential(*(_FusedBasicBlock(block, dtype) for block in cast(Any, stage))) for stage in network.blocks
+            nn.Sequential(*(_FusedBasicBlock(block, dtype, workers) for block in cast(Any, stage)))
+            for stage in network.blocks
         ]
         self.blocks = nn.ModuleList(stages)
         self.down = nn.ModuleList(_block(block, dtype) for block in network.down)
         self.up = nn.ModuleList(FusedConv(conv, None, "none", dtype) for conv in network.up)
         self.merge = nn.ModuleList(
-            _FusedBasicBlock(block, dtype) if isinstance(block, BasicBlock) else _block(block, dtype)
+            _FusedBasicBlock(block, dtype, workers) if isinstance(block, BasicBlock) else _block(block, dtype, workers)
             for block in network.merge
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the outputs of `BevUNet.forward` in this module's number format."""
-        maps = [self._halved(nn.Sequential(self.enter, *cast(Any, self.blocks[0])), x.to(self.dtype))]
+        first, x = nn.Sequential(self.enter, *cast(Any, self.blocks[0])), x.to(self.dtype)
+        for layers in first if _is_divided(first) else [first]:
+            x = self._halved(layers, x)
+        maps = [x]
         for down, blocks in zip(self.down, self.blocks[1:], strict=True):
             x = down(maps[-1])
             for block in cast(Any, blocks):
@@ -99,6 +105,9 @@ class OptimizedUNet(nn.Module):
     def _halved(self, layers: nn.Module, x: torch.Tensor) -> torch.Tensor:
         """Apply layers that keep the size, and may overwrite their input, to both halves of `[1, C, X, Y]` in
         parallel."""
+        if _is_divided(layers):
+            divided: torch.Tensor = layers(x)
+            return divided
         convolutions = sum(isinstance(layer, FusedConv) and layer.kernel[0] > 1 for layer in layers.modules())
         halo, half = convolutions, x.shape[2] // 2
         if self.workers is None or self.workers.count < 2 or half < MIN_ROWS:
@@ -112,20 +121,25 @@ class OptimizedUNet(nn.Module):
 
 
 class _FusedBasicBlock(nn.Module):
-    def __init__(self, block: BasicBlock, dtype: torch.dtype) -> None:
+    def __init__(self, block: BasicBlock, dtype: torch.dtype, workers: Workers | None) -> None:
         super().__init__()
-        self.first = FusedConv(block.conv1, block.bn1, "relu", dtype)
-        self.second = FusedConv(block.conv2, block.bn2, "relu", dtype)
+        self.first = convolution(block.conv1, block.bn1, "relu", dtype, workers)
+        self.second = convolution(block.conv2, block.bn2, "relu", dtype, workers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self.second(self.first(x), x)
         return out
 
 
-def _block(block: nn.Module, dtype: torch.dtype) -> FusedConv:
+def _block(block: nn.Module, dtype: torch.dtype, workers: Workers | None = None) -> nn.Module:
     """Return a convolution with norm and ReLU."""
     conv, norm, _ = cast(nn.Sequential, block)
-    return FusedConv(conv, norm, "relu", dtype)
+    return convolution(conv, norm, "relu", dtype, workers)
+
+
+def _is_divided(layers: nn.Module) -> bool:
+    """Return whether convolutions of the layers divide their maps among the workers themselves."""
+    return any(isinstance(layer, WinogradConv) for layer in layers.modules())
 
 
 def _side_by_side(convolutions: tuple[nn.Conv2d, ...]) -> nn.Conv2d:

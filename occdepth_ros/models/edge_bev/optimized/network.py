@@ -35,7 +35,7 @@ class OptimizedEdgeBev(nn.Module):
 
     def __init__(self, network: EdgeBev, dtype: torch.dtype, workers: Workers, *, quantized: bool = False) -> None:
         super().__init__()
-        self.image_network = OptimizedImageNetwork(network.image_network, dtype)
+        self.image_network = OptimizedImageNetwork(network.image_network, dtype, workers)
         self.completion = OptimizedCompletion(network, dtype, workers, quantized=quantized)
         for name, buffer in network.named_buffers(recurse=False):
             self.register_buffer(name, buffer)
