@@ -32,8 +32,8 @@ def bytes_are_faster() -> bool:
 
 
 def has_few_multipliers() -> bool:
-    """Return whether products in `fastest_float` take so long that `winograd.WinogradConv` is faster than a
-    convolution: float32 in AVX2 without AVX-512."""
+    """Return whether products in `fastest_float` take so long that compiled loops with fewer of them are faster than
+    oneDNN: float32 in AVX2 without AVX-512. See `winograd` and `edge_bev.loops.sparse_convolution`."""
     return "avx2" in instructions() and "avx512f" not in instructions()
 
 

@@ -15,7 +15,8 @@ from torch import nn
 
 from occdepth_ros.models.layers.cpu_formats import has_few_multipliers
 from occdepth_ros.models.layers.fused_conv import ActivationName, FusedConv, folded
-from occdepth_ros.models.layers.winograd_loops import FAR, LANES, NEAR, finish, transform
+from occdepth_ros.models.layers.vector_code import LANES
+from occdepth_ros.models.layers.winograd_loops import FAR, NEAR, finish, transform
 from occdepth_ros.models.runtime.parallel import Workers
 
 TILES = 64

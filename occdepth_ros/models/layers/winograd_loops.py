@@ -1,8 +1,4 @@
-"""Compiled transforms of Winograd convolutions; tiles and matrices as in `winograd`.
-
-The innermost loops are machine code in vectors, written by llvmlite: six inputs and six outputs at computed distances
-are more pointers than LLVM compares before it vectorises a loop.
-"""
+"""Compiled transforms of Winograd convolutions; tiles and matrices as in `winograd`."""
 
 from __future__ import annotations
 
@@ -17,32 +13,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from occdepth_ros.compiled import compiled
+from occdepth_ros.models.layers.vector_code import LANES, Vector, first_of
 
-LANES = 8
-"""Floats of a vector; divisor of the numbers of channels."""
 NEAR, FAR = 0.5**0.5, 2**0.5
 """Interpolation points: 0, +-NEAR, +-FAR and infinity. Their rounding error is a quarter of that of 1 and 2."""
 NEAR2, FAR2 = 0.5, 2.0
 """Their squares."""
 
 Floats = npt.NDArray[np.float32]
-
-
-class Vector:
-    """A vector in the machine code that is being written; sums and products with numbers write instructions."""
-
-    def __init__(self, builder: Any, value: Any) -> None:
-        self.builder, self.value = builder, value
-
-    def __add__(self, other: Vector) -> Vector:
-        return Vector(self.builder, self.builder.fadd(self.value, other.value, flags=("contract",)))
-
-    def __sub__(self, other: Vector) -> Vector:
-        return Vector(self.builder, self.builder.fsub(self.value, other.value, flags=("contract",)))
-
-    def __rmul__(self, factor: float) -> Vector:
-        factors = ir.Constant(self.value.type, [float(np.float32(factor))] * LANES)
-        return Vector(self.builder, self.builder.fmul(factors, self.value, flags=("contract",)))
 
 
 def from_pixels(x: list[Vector]) -> list[Vector]:
@@ -73,25 +51,20 @@ def _in_vectors(function: Callable[[list[Vector]], list[Vector]]) -> Any:
 
         def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             def runs(array: int, numbers: int) -> list[Any]:
-                view = context.make_array(signature.args[array])(context, builder, arguments[array])
+                data = first_of(context, builder, signature, arguments, array)
                 first, distance = arguments[array + 1], arguments[array + 2]
                 return [
-                    builder.gep(view.data, [builder.add(first, builder.mul(distance, ir.Constant(distance.type, i)))])
+                    builder.gep(data, [builder.add(first, builder.mul(distance, ir.Constant(distance.type, i)))])
                     for i in range(numbers)
                 ]
 
-            vector = ir.VectorType(ir.FloatType(), LANES)
             lanes = ir.Constant(arguments[6].type, LANES)
             inputs, outputs = runs(0, 6), runs(3, 6)
             with cgutils.for_range(builder, builder.udiv(arguments[6], lanes)) as loop:
                 at = builder.mul(loop.index, lanes)
-
-                def place(run: Any) -> Any:
-                    return builder.bitcast(builder.gep(run, [at]), vector.as_pointer())
-
-                values = [Vector(builder, builder.load(place(run), align=4)) for run in inputs]
-                for run, value in zip(outputs, function(values), strict=False):
-                    builder.store(value.value, place(run), align=4)
+                values = function([Vector.read(builder, builder.gep(run, [at])) for run in inputs])
+                for run, value in zip(outputs, values, strict=False):
+                    value.write(builder.gep(run, [at]))
             return context.get_dummy_value()
 
         number = types.intp

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from occdepth_ros.models.edge_bev.config import FINE
 from occdepth_ros.models.edge_bev.evidence import CHANNELS
+from occdepth_ros.models.edge_bev.optimized import surface_block
 from occdepth_ros.models.edge_bev.optimized.surface_block import OptimizedSurfaceBlock
 from occdepth_ros.models.edge_bev.surface import SurfaceBlock, SurfaceConv, close_to_surface, neighbours_of
 from occdepth_ros.models.runtime.parallel import Workers
@@ -47,11 +48,19 @@ def test_a_sparse_convolution_is_a_dense_one_whose_absent_voxels_are_zero(count:
 
 
 @pytest.mark.parametrize("threads", [0, 2])
-def test_the_optimized_block_agrees_with_the_reference(threads: int) -> None:
+@pytest.mark.parametrize(
+    ("channels", "count", "direct"), [(8, 70, True), (16, 70, False), (16, 70, True), (16, 1, True)]
+)
+def test_the_optimized_block_agrees_with_the_reference(
+    monkeypatch: pytest.MonkeyPatch, threads: int, channels: int, count: int, direct: bool
+) -> None:
+    monkeypatch.setattr(surface_block, "has_few_multipliers", lambda: direct)
+    monkeypatch.setattr(surface_block, "DIRECT_ROWS", 33)
     torch.manual_seed(1)
-    block, rows = SurfaceBlock(8), some_rows(70, 3)
-    x, neighbours = torch.randn(70, 8), neighbours_of(rows, SIZE)
+    block, rows = SurfaceBlock(channels), some_rows(count, 3)
+    x, neighbours = torch.randn(count, channels), neighbours_of(rows, SIZE)
     optimized = OptimizedSurfaceBlock(copy.deepcopy(block), torch.float32, Workers(threads))
+    assert optimized.is_direct == (direct and channels == 16)
     with torch.inference_mode():
         torch.testing.assert_close(optimized(x, neighbours), block(x, neighbours), atol=1e-5, rtol=1e-4)
 
