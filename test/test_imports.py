@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from occdepth_ros.sources.factory import SAMPLE_FOLDER
 
 HEAVY = ("torch", "timm", "lightning", "onnxruntime", "safetensors")
 SCRIPT = """
@@ -50,6 +53,19 @@ def loaded(script: str) -> str:
 )
 def test_commands_without_a_network_import_no_torch(commands: list[list[str]]) -> None:
     assert loaded(SCRIPT.format(commands=commands, heavy=HEAVY)) == ""
+
+
+def test_stereo_matching_through_every_command_imports_no_torch(tmp_path: Path) -> None:
+    recording, out = str(tmp_path / "bag"), str(tmp_path / "out")
+    model = ["--model", "stereo-geometry", "--count", "1"]
+    commands = [
+        ["convert", str(SAMPLE_FOLDER), recording, "--count", "1"],
+        ["run", "--source", recording, "--out", out, *model],
+        ["map", "--out", f"{out}.npz", *model],
+        ["render", "--mesh", f"{out}_mesh", *model],
+    ]
+    assert loaded(SCRIPT.format(commands=commands, heavy=HEAVY)) == ""
+    assert {path.name for path in tmp_path.iterdir()} == {"bag", "out", "out.npz", "out_mesh"}
 
 
 def test_the_nodes_with_the_stereo_baseline_import_no_torch() -> None:
