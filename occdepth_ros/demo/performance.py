@@ -1,8 +1,9 @@
 """Real-time figures of a replay, with the field names of ros2_benchmark's JSON.
 
-The names are those of `BasicPerformanceMetrics` and `ResourceMetrics` of NVIDIA-ISAAC-ROS/ros2_benchmark. As in
-ros2_benchmark, fields of a fixed input rate have the rate as a prefix ("10fps."), and fields of the highest rate have
-no prefix. `LATENCY_P50`, `LATENCY_P95`, `LATENCY_P99` and `MEAN_NODE_CPU_UTILIZATION` have no counterpart there.
+The names are those of `BasicPerformanceMetrics`, `ResourceMetrics` and `BenchmarkMetadata` of
+NVIDIA-ISAAC-ROS/ros2_benchmark. As in its results, fields of a fixed input rate are in an object of their own
+("10.0fps"), and those of the highest rate are at the top. `LATENCY_P50`, `LATENCY_P95`, `LATENCY_P99` and
+`MEAN_NODE_CPU_UTILIZATION` have no counterpart there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from rich.table import Table
 from occdepth_ros.demo.observer import Observations
 from occdepth_ros.nodes.load import frame_jitter_ms
 
-BASIC, RESOURCE = "BasicPerformanceMetrics.", "ResourceMetrics."
+BASIC, RESOURCE, METADATA = "BasicPerformanceMetrics.", "ResourceMetrics.", "BenchmarkMetadata."
 MAX_MISSED = 0.05
 """Largest share of missed frames with which a rate counts as sustained."""
 ROWS = (
@@ -114,11 +115,6 @@ def basic_metrics(sent_ns: Mapping[int, int], received_ns: Mapping[int, int]) ->
         fields[BASIC + "MIN_JITTER"], fields[BASIC + "MAX_JITTER"] = float(jitter.min()), float(jitter.max())
         fields[BASIC + "MEAN_JITTER"], fields[BASIC + "STD_DEV_JITTER"] = float(jitter.mean()), float(jitter.std())
     return fields
-
-
-def prefixed(run: RealTime, prefix: str) -> Fields:
-    """Return the fields of a run with a prefix such as "10.0fps."."""
-    return {prefix + name: value for name, value in run.fields.items()}
 
 
 def table(runs: Mapping[str, RealTime]) -> Table:

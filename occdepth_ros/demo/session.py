@@ -24,7 +24,7 @@ from rich.console import Console
 from occdepth_ros.demo import report as demo_report
 from occdepth_ros.demo.map_images import MapRecorder, draw_maps
 from occdepth_ros.demo.observer import DEPTH, GRID, Observations, Observer
-from occdepth_ros.demo.performance import RealTime, prefixed, table
+from occdepth_ros.demo.performance import METADATA, RealTime, table
 from occdepth_ros.demo.playback import Playback
 from occdepth_ros.errors import OccDepthError
 from occdepth_ros.evaluation.ground_truth_scores import GroundTruthScores
@@ -132,13 +132,22 @@ class Session:
         return statistics.summary()
 
     def _real_time_fields(self, runs: Mapping[str, RealTime]) -> dict[str, Any]:
-        """Return the fields of all replays: those of the highest rate without a prefix, others with their rate."""
+        """Return the fields of all replays: those of the highest rate, and a mapping of fields for each other rate."""
         fields: dict[str, Any] = {}
         for heading, run in runs.items():
-            is_highest = heading.startswith("highest")
-            fields |= prefixed(run, "" if is_highest else f"{heading.removesuffix(' Hz')}fps.")
-        fields["metadata"] = {"model": self.model, "source": self.source.name, "date": time.strftime("%Y-%m-%d")}
-        fields["metadata"] |= {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+            if heading.startswith("highest"):
+                fields |= run.fields
+            else:
+                fields[f"{float(heading.removesuffix(' Hz'))}fps"] = run.fields
+        metadata = {
+            "NAME": f"occdepth_ros {self.model}",
+            "TEST_DATETIME": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "DEVICE_ARCH": platform.machine(),
+            "DEVICE_OS": f"{platform.system()} {platform.release()}",
+            "INPUT_DATA_PATH": self.source.name,
+        }
+        fields["metadata"] = {METADATA + name: value for name, value in metadata.items()}
+        fields["metadata"] |= {"model": self.model, "cores": os.cpu_count()}
         return fields
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:

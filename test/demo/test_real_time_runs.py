@@ -19,12 +19,14 @@ from rich.console import Console
 from occdepth_ros.demo import load
 from occdepth_ros.demo.__main__ import parse
 from occdepth_ros.demo.observer import Observations
-from occdepth_ros.demo.performance import BASIC, RESOURCE, RealTime
+from occdepth_ros.demo.performance import BASIC, METADATA, RESOURCE, RealTime
 from occdepth_ros.demo.playback import Playback
 from occdepth_ros.demo.session import Session
 from occdepth_ros.nodes.stereo_occ.model_host import ModelHost
 
 pytestmark = pytest.mark.ros
+NAMES = ("NAME", "TEST_DATETIME", "DEVICE_ARCH", "DEVICE_OS", "INPUT_DATA_PATH")
+"""Members of ros2_benchmark's BenchmarkMetadata (8dbb302)."""
 
 
 class Source:
@@ -94,13 +96,15 @@ def test_ten_hertz_is_the_highest_rate_if_only_it_holds(monkeypatch: pytest.Monk
     assert made.runs["highest: 10 Hz"] is made.runs["10 Hz"]
 
 
-def test_fields_of_the_highest_rate_have_no_prefix() -> None:
+def test_fields_have_the_form_of_results_of_ros2_benchmark() -> None:
     session: Any = SimpleNamespace(model="m", source=Source())
     run = RealTime({BASIC + "NUM_FRAMES_SENT": 3.0})
     fields = Session._real_time_fields(session, {"5 Hz": run, "10 Hz": run, "highest: 12 Hz": run})
-    names = {name for name in fields if name != "metadata"}
-    assert names == {prefix + BASIC + "NUM_FRAMES_SENT" for prefix in ("5fps.", "10fps.", "")}
-    assert fields["metadata"]["source"] == "drive"
+    sent = {BASIC + "NUM_FRAMES_SENT": 3.0}
+    metadata = fields.pop("metadata")
+    assert fields == {"5.0fps": sent, "10.0fps": sent, **sent}
+    assert metadata[METADATA + "INPUT_DATA_PATH"] == "drive" and metadata["model"] == "m"
+    assert {name for name in metadata if name.startswith(METADATA)} <= {METADATA + name for name in NAMES}
 
 
 def test_load_of_node_machine_and_gpu_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
