@@ -6,7 +6,9 @@ Every message states what is wrong, where, and how to correct it.
 from __future__ import annotations
 
 import sys
+import sysconfig
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class OccDepthError(Exception):
@@ -86,7 +88,10 @@ class TrainingError(OccDepthError):
 def pip_install(packages: str) -> str:
     """Return the command that installs packages for the running interpreter.
 
-    In a virtual environment that is not activated, such as that of `make env`, `pip` alone is the system's.
+    In a virtual environment that is not activated, such as that of `make env`, `pip` alone is the system's. The Python
+    of a distribution refuses pip without an option (PEP 668).
     """
-    pip = "pip" if sys.prefix == sys.base_prefix else f"{sys.executable} -m pip"
-    return f"{pip} install {packages}"
+    if sys.prefix != sys.base_prefix:
+        return f"{sys.executable} -m pip install {packages}"
+    is_managed = (Path(sysconfig.get_path("stdlib")) / "EXTERNALLY-MANAGED").is_file()
+    return f"pip install {'--break-system-packages ' if is_managed else ''}{packages}"

@@ -107,8 +107,8 @@ def failing_disk(injector: Injector) -> Iterator[None]:
         yield
 
 
-def run(full: bool) -> list[Result]:
-    """Run all kinds of calls."""
+def run(full: bool, start: str = "") -> list[Result]:
+    """Run all kinds of calls whose name begins with `start`."""
     kinds: dict[str, tuple[Callable[[Injector], Any], Callable[[], Exception], Scenario]] = {
         "OpenCV": (failing_opencv, lambda: cv2.error("injected"), _predict),
         "TF look-up, no transform": (
@@ -127,7 +127,7 @@ def run(full: bool) -> list[Result]:
         "disk, save the map": (failing_disk, lambda: OSError(errno.ENOSPC, "injected: no space left"), _save),
         "disk, load the map": (failing_disk, lambda: OSError(errno.EIO, "injected: input/output error"), _load),
     }
-    return [_run(name, *kind, full=full) for name, kind in kinds.items()]
+    return [_run(name, *kind, full=full) for name, kind in kinds.items() if name.startswith(start)]
 
 
 def _run(

@@ -87,10 +87,15 @@ class LocalNode:
         """
         pipeline, worker = self.node.pipeline, self.node.worker
         assert pipeline is not None and worker is not None
+        end = time.monotonic() + timeout
+        # otherwise the end of the pair before, which is still being published, counts as that of this one
+        while worker.is_busy:
+            if time.monotonic() > end:
+                raise TimeoutError("the worker did not finish the pair before")
+            time.sleep(0.001)
         before, failed = pipeline.processed, pipeline.failed
         waiting = pipeline.waiting
         worker.slot.put(pair)
-        end = time.monotonic() + timeout
         while (pipeline.processed, pipeline.failed) == (before, failed) and pipeline.waiting is waiting:
             if time.monotonic() > end:
                 raise TimeoutError("the worker did not handle a pair")

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: run make env")
 pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: run make env")
 
-from benchmarks.soak import messages
+from benchmarks.soak import injection, messages
 from benchmarks.soak.local_node import local_node
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +63,11 @@ def test_cycles_leave_no_entities_in_the_callback_group_of_the_node() -> None:
 
 
 @pytest.mark.ros
+def test_a_failed_look_up_of_a_transform_is_named_and_does_not_remain() -> None:
+    results = injection.run(False, "TF look-up")
+    assert [result.holds for result in results] == [True, True], [result.measured for result in results]
+
+
 def test_generated_messages_are_accepted_or_refused(capfd: pytest.CaptureFixture[str]) -> None:
     checks = messages.checks()
     rng = random.Random(1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -46,13 +48,18 @@ def test_missing_optional_libraries_are_notes(monkeypatch: pytest.MonkeyPatch) -
     assert (present.state, present.remedy) == (State.OK, "")
 
 
-def test_remedies_install_for_the_interpreter_that_lacks_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remedies_install_for_the_interpreter_that_lacks_the_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(sys, "base_prefix", "/usr")
     monkeypatch.setattr(sys, "executable", "/ws/.venv/bin/python")
     monkeypatch.setattr(sys, "prefix", "/ws/.venv")
     assert pip_install("edt") == "/ws/.venv/bin/python -m pip install edt"
     monkeypatch.setattr(sys, "prefix", "/usr")
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     assert pip_install("edt") == "pip install edt"
+    (tmp_path / "EXTERNALLY-MANAGED").touch()
+    assert pip_install("edt") == "pip install --break-system-packages edt"
 
 
 def test_every_ros_package_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
