@@ -13,17 +13,17 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from occdepth_ros.models.layers.block_product import BLOCK, ROWS
 from occdepth_ros.models.layers.cpu_formats import has_few_multipliers
 from occdepth_ros.models.layers.fused_conv import ActivationName, FusedConv, folded
 from occdepth_ros.models.layers.vector_code import LANES
-from occdepth_ros.models.layers.winograd_loops import FAR, NEAR, finish, transform
+from occdepth_ros.models.layers.winograd_loops import FAR, NEAR, convolve
 from occdepth_ros.models.runtime.parallel import Workers
 
-TILES = 64
-"""Tiles of a chunk: its transformed inputs and products, 1 to 1.5 MB each, remain in the last cache. With 16 tiles the
-products take 1.5 times as long."""
-FEWEST = 16
-"""Tiles of a chunk of small maps, whose chunks are fewer than the threads otherwise."""
+TILES = 60
+"""Tiles of a chunk: its transformed inputs and products, 1 to 1.5 MB each, remain in the last cache."""
+FEWEST = 18
+"""Tiles of a chunk of a map with few of them: every chunk reads all weights, 4 MB for 160 channels."""
 
 
 def convolution(
@@ -47,7 +47,7 @@ def fits(conv: nn.Module, activation: ActivationName) -> bool:
         and (conv.kernel_size, conv.stride, conv.dilation, conv.groups) == ((3, 3), (1, 1), (1, 1), 1)
         and conv.padding in ((1, 1), "same")
         and conv.padding_mode == "zeros"
-        and conv.in_channels % LANES == conv.out_channels % LANES == 0
+        and conv.in_channels % LANES == conv.out_channels % BLOCK == 0
         and activation in ("none", "relu")
     )
 
@@ -68,34 +68,31 @@ class WinogradConv(nn.Module):
         super().__init__()
         weight, bias = folded(conv, norm)
         _, kernel, _ = (torch.from_numpy(matrix) for matrix in matrices())
-        transformed = torch.einsum("ik,jl,ockl->ijco", kernel, kernel, weight.double()).flatten(0, 1)
-        self.register_buffer("weight", transformed.float().contiguous(), persistent=False)
+        self.channels, before = weight.shape[:2]
+        transformed = torch.einsum("ik,jl,ockl->ijco", kernel, kernel, weight.double()).float()
+        blocks = transformed.view(36, before, -1, BLOCK).transpose(1, 2)
+        self.weight = blocks.contiguous().view(-1).numpy()
         self.bias = (torch.zeros(len(weight)) if bias is None else bias.float()).numpy()
         self.lowest = np.float32(0 if activation == "relu" else -np.inf)
         self.workers = workers or Workers(0)
 
     def forward(self, x: torch.Tensor, summand: torch.Tensor | None = None) -> torch.Tensor:
         """Map `[B, C, X, Y]` to `[B, C', X, Y]`; the summand has the output's shape and may be overwritten."""
-        weight = cast(torch.Tensor, self.weight)
         images, before, *size = x.shape
-        after = weight.shape[2]
         if summand is None:
-            out = torch.empty((images, after, *size), memory_format=torch.channels_last)
+            out = torch.empty((images, self.channels, *size), memory_format=torch.channels_last)
         else:
             out = summand.contiguous(memory_format=torch.channels_last)
         pixels, target = _flat(x.contiguous(memory_format=torch.channels_last)), _flat(out)
+        more = (*size, before, self.channels), self.weight, self.bias, summand is not None, self.lowest, target
 
         def part(tiles: slice) -> None:
-            chunk, count = (tiles.start, tiles.stop), tiles.stop - tiles.start
-            transformed, products = torch.empty(36, count, before), torch.empty(36, count, after)
-            transform(*chunk, pixels, (images, *size, before), transformed.view(-1).numpy())
-            torch.bmm(transformed, weight, out=products)
-            shape = images, *size, after
-            finish(*chunk, products.view(-1).numpy(), shape, self.bias, summand is not None, self.lowest, target)
+            convolve(tiles.start, tiles.stop, pixels, *more)
 
         total = images * -(-size[0] // 4) * -(-size[1] // 4)
         share = -(-total // max(1, self.workers.count))
-        self.workers.each(part, total, min(TILES, max(FEWEST, share)))
+        count = min(TILES, max(FEWEST, share))
+        self.workers.each(part, total, -(-count // ROWS) * ROWS)
         return out
 
 

@@ -1,4 +1,4 @@
-"""Compiled transforms of Winograd convolutions; tiles and matrices as in `winograd`."""
+"""Compiled Winograd convolution of some tiles; tiles and matrices as in `winograd`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from occdepth_ros.compiled import compiled
+from occdepth_ros.models.layers.block_product import BLOCK, ROWS, multiply
 from occdepth_ros.models.layers.vector_code import LANES, Vector, first_of
 
 NEAR, FAR = 0.5**0.5, 2**0.5
@@ -77,15 +78,44 @@ _from_pixels, _to_pixels = _in_vectors(from_pixels), _in_vectors(to_pixels)
 
 
 @compiled
-def transform(start: int, stop: int, x: Floats, shape: tuple[int, ...], out: Floats) -> None:
-    """Write the transformed inputs of the tiles from `start` to `stop`.
+def convolve(
+    start: int,
+    stop: int,
+    x: Floats,
+    shape: tuple[int, ...],
+    weights: Floats,
+    bias: Floats,
+    added: bool,
+    lowest: np.float32,
+    out: Floats,
+) -> None:
+    """Write the pixels of the tiles from `start` to `stop`.
 
     Args:
         x: maps `[B, X, Y, C]`, flat.
-        shape: B, X, Y, C.
-        out: `[36, stop - start, C]`, flat.
+        shape: X, Y, C and C'.
+        weights: `[36, C' / BLOCK, C, BLOCK]`, flat.
+        bias: `[C']`.
+        added: whether the pixels are added to `out`.
+        lowest: smallest value of the output.
+        out: maps `[B, X, Y, C']`, flat.
     """
-    _, height, width, channels = shape
+    _, _, before, after = shape
+    count = stop - start
+    transformed, products = np.empty(36 * count * before, np.float32), np.empty(36 * count * after, np.float32)
+    _transform(start, stop, x, shape, transformed)
+    for value in range(36):
+        for block in range(0, after, BLOCK):
+            at = (value * after + block) * before
+            for row in range(value * count, (value + 1) * count, ROWS):
+                multiply(transformed, row, (value + 1) * count - 1, before, weights, at, products, block, after)
+    _finish(start, stop, products, shape, bias, added, lowest, out)
+
+
+@compiled
+def _transform(start: int, stop: int, x: Floats, shape: tuple[int, ...], out: Floats) -> None:
+    """Write the transformed inputs `[36, stop - start, C]` of the tiles from `start` to `stop`."""
+    height, width, channels, _ = shape
     across = (width + 3) // 4
     per_map = across * ((height + 3) // 4)
     line, run = 6 * channels, (stop - start) * channels
@@ -109,7 +139,7 @@ def transform(start: int, stop: int, x: Floats, shape: tuple[int, ...], out: Flo
 
 
 @compiled
-def finish(
+def _finish(
     start: int,
     stop: int,
     products: Floats,
@@ -119,17 +149,8 @@ def finish(
     lowest: np.float32,
     out: Floats,
 ) -> None:
-    """Write the pixels of the tiles from `start` to `stop`.
-
-    Args:
-        products: `[36, stop - start, C]`, flat.
-        shape: B, X, Y, C of the output.
-        bias: `[C]`.
-        added: whether the pixels are added to `out`.
-        lowest: smallest value of the output.
-        out: maps `[B, X, Y, C]`, flat.
-    """
-    _, height, width, channels = shape
+    """Write the pixels of the products `[36, stop - start, C']`."""
+    height, width, _, channels = shape
     across = (width + 3) // 4
     per_map = across * ((height + 3) // 4)
     line, run = 6 * channels, (stop - start) * channels
