@@ -31,6 +31,14 @@ def test_relative_links_and_anchors_resolve(page: Path) -> None:
 GUIDES = "own_camera calibration models own_data training planners map deployment troubleshooting viewers costmap"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_row_of_a_table_has_a_cell_for_each_column(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        rows = re.sub(r"`[^`]*`|\\\|", "", table).splitlines()
+        assert {row.count("|") for row in rows} == {rows[0].count("|")}, rows[0]
+
+
 @pytest.mark.parametrize("guide", GUIDES.split())
 def test_every_guide_has_a_picture(guide: str) -> None:
     text = (ROOT / "docs" / f"{guide}.md").read_text(encoding="utf-8")
