@@ -66,6 +66,11 @@ def test_installed_versions_satisfy_the_package_and_cover_the_skipped_keys() -> 
         assert f"{name}=={pinned[name]}" in tested, f"{name}: the container has another version than the tests"
 
 
+def test_constraints_of_the_base_image_do_not_apply_to_the_pinned_packages() -> None:
+    text = " ".join(arguments for name, arguments in instructions(DOCKERFILES[1]) if name == "RUN")
+    assert re.findall(r"(\S+) /opt/venv/bin/pip install", text) == ['PIP_CONSTRAINT=""']
+
+
 def test_commands_start_an_existing_launch_file_and_module(dockerfile: Path) -> None:
     found = instructions(dockerfile)
     command = dict(found)["CMD"]
