@@ -37,6 +37,23 @@ def test_named_faults_exist(page: Path, words: set[str]) -> None:
         assert known, f"{page.name} names the fault {name!r}, which no code sets"
 
 
+def test_every_fault_of_the_node_is_in_a_guide() -> None:
+    text = " ".join(page.read_text(encoding="utf-8") for page in GUIDES)
+    calls = (
+        (call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", ""), call.args[0])
+        for path in (ROOT / "occdepth_ros" / "nodes").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and call.args
+    )
+    names = {
+        first.value
+        for function, first in calls
+        if function in ("put", "NamedError") and isinstance(first, ast.Constant) and isinstance(first.value, str)
+    }
+    names = {name.replace("output_processing_time", "output_<topic>") for name in names}
+    assert len(names) > 20 and {name for name in names if f"`{name}`" not in text} == set()
+
+
 def test_named_values_exist(words: set[str]) -> None:
     parts = [part for part in words if part.strip()]
     for name in named(GUIDES[0], STATUS):
