@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from occdepth_ros.errors import OutputError
 
@@ -81,6 +84,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
             _remove_partials(path, f".{path.name}.", ".partial")
             partial.mkdir(parents=True)
             yield partial / path.name
+            if path.is_dir():
+                path.rmdir()  # Windows does not replace an empty folder
             (partial / path.name).replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -149,6 +154,8 @@ def _remove_partials(path: Path, start: str, end: str) -> None:
 
 
 def _runs(process: int) -> bool:
+    if sys.platform == "win32":  # os.kill(process, 0) would send Ctrl+C there
+        return _runs_on_windows(process)
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -156,3 +163,18 @@ def _runs(process: int) -> bool:
     except (OverflowError, OSError):  # owned by another user, or not a process id
         return True
     return True
+
+
+def _runs_on_windows(process: int) -> bool:
+    synchronize, access_denied, wait_timeout = 0x100000, 5, 0x102  # winnt.h, winerror.h, winbase.h
+    if process >= 2**32:  # not a process id
+        return True
+    kernel: Any = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]
+    kernel.OpenProcess.restype = ctypes.c_void_p
+    handle = kernel.OpenProcess(synchronize, False, process)
+    if not handle:
+        return ctypes.get_last_error() == access_denied  # type: ignore[attr-defined]
+    try:
+        return bool(kernel.WaitForSingleObject(ctypes.c_void_p(handle), 0) == wait_timeout)
+    finally:
+        kernel.CloseHandle(ctypes.c_void_p(handle))

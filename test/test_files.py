@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from occdepth_ros.errors import OutputError
-from occdepth_ros.files import check_file_path, check_folder_path, check_new_files, create_folder, whole_file
+from occdepth_ros.files import (
+    check_file_path,
+    check_folder_path,
+    check_new_files,
+    create_folder,
+    whole_file,
+    whole_folder,
+)
 
 
 def test_a_file_path_is_no_folder_and_a_folder_path_is_no_file(tmp_path: Path) -> None:
@@ -47,3 +56,27 @@ def test_an_exception_leaves_neither_file_nor_temporary_file(tmp_path: Path) -> 
     with whole_file(tmp_path / "out.txt") as partial:
         partial.write_text("whole")
     assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
+
+
+def test_a_folder_replaces_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with whole_folder(tmp_path / "out") as partial:
+        partial.mkdir()
+        (partial / "file").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "file"]
+
+
+def test_temporary_files_of_ended_processes_are_removed(tmp_path: Path) -> None:
+    waiting = [sys.executable, "-c", "input()"]
+    with (
+        subprocess.Popen(waiting, stdin=subprocess.PIPE) as ended,
+        subprocess.Popen(waiting, stdin=subprocess.PIPE) as running,
+    ):
+        ended.communicate(b"\n")
+        for process in (ended, running):
+            (tmp_path / f".out.{process.pid}.partial.txt").touch()
+        with whole_file(tmp_path / "out.txt") as partial:
+            partial.touch()
+        assert {path.name for path in tmp_path.iterdir()} == {"out.txt", f".out.{running.pid}.partial.txt"}
+        assert running.poll() is None
+        running.communicate(b"\n")

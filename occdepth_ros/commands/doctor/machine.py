@@ -116,9 +116,7 @@ def examine_machine() -> Iterator[Finding]:
         f"{platform.python_version()}, {sys.executable}",
         "" if supported else "use Python 3.10 to 3.14",
     )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    cores = len(os.sched_getaffinity(0))
-    yield Finding("machine", State.OK, f"{platform.machine()}, {cores} cores, {memory / 1e9:.0f} GB memory")
+    yield Finding("machine", State.OK, f"{platform.machine()}, {_cores()} cores{_memory()}")
     free = shutil.disk_usage(Path.cwd()).free
     enough = free >= FREE_BYTES
     remedy = "" if enough else "free disk space: results and bags are written here"
@@ -226,6 +224,18 @@ def examine_models() -> Iterator[Finding]:
             yield Finding(name, State.NOTE, "needs a weights file: --weights FILE, or weights:=FILE for the node")
         else:
             yield Finding(name, State.OK, "ready, needs no weights")
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use; all of the machine on Windows and macOS."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory() -> str:
+    """Return the text for the size of the memory, empty on Windows."""
+    if not hasattr(os, "sysconf"):
+        return ""
+    return f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB memory"
 
 
 def _distro() -> tuple[str, str]:
