@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -46,6 +47,22 @@ def test_missing_optional_libraries_are_notes(monkeypatch: pytest.MonkeyPatch) -
     assert (absent.state, absent.remedy) == (State.NOTE, pip_install("no-such"))
     assert "absent: nothing" in absent.text
     assert (present.state, present.remedy) == (State.OK, "")
+
+
+def test_a_library_that_is_too_old_is_named_with_the_least_version() -> None:
+    found: dict[str, dict[str, object]] = {name: {"version": "99.0"} for name in machine.LIBRARIES}
+    found |= {"PIL": {"version": "9.4.0"}, "torch": {"version": "2.15.0+cu132"}}
+    wrong = [finding for finding in examine_libraries(found) if finding.state is not State.OK]
+    assert [finding.text for finding in wrong] == ["9.4.0 is older than 10.1"]
+    assert "'pillow>=10.1'" in wrong[0].remedy
+
+
+def test_the_least_versions_are_those_of_the_package() -> None:
+    project = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    required = dict(
+        re.findall(r'"([A-Za-z-]+)>=([\d.]+)"', project.partition("[project]")[2].partition("[project.optional")[0])
+    )
+    assert {machine.LIBRARIES[module]: version for module, version in machine.LEAST.items()} == required
 
 
 def test_remedies_install_for_the_interpreter_that_lacks_the_package(

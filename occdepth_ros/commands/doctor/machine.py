@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,8 @@ LIBRARIES = {  # module: distribution on PyPI
     "numba": "numba",
     "torch": "torch",
 }
+LEAST = {"numpy": "1.26", "cv2": "4.6", "PIL": "10.1", "yaml": "6", "rich": "13", "numba": "0.59", "torch": "2.2"}
+"""Oldest supported versions, as in pyproject.toml."""
 OPTIONAL = {  # module: distribution on PyPI, purpose
     "rosbags": ("rosbags", "bags as a source, occdepth convert"),
     "edt": ("edt", "the service ~/map/distance_field"),
@@ -133,8 +136,19 @@ def examine_libraries(found: dict[str, dict[str, Any]]) -> Iterator[Finding]:
         result = found[module]
         if "error" in result:
             yield Finding(module, State.MISSING, result["error"], pip_install(distribution))
+            continue
+        version, least = result["version"] or _version(distribution), LEAST.get(module, "0")
+        if _numbers(version) < _numbers(least):
+            remedy = pip_install(f"'{distribution}>={least}'")
+            yield Finding(module, State.MISSING, f"{version} is older than {least}", remedy)
         else:
-            yield Finding(module, State.OK, result["version"] or _version(distribution))
+            yield Finding(module, State.OK, version)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version, such as (2, 15, 0) of "2.15.0+cu132"; a version without any is new."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else (1 << 30,)
 
 
 def examine_optional() -> Iterator[Finding]:
