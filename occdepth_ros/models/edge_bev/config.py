@@ -51,6 +51,8 @@ class BevConfig:
         inverse_depth_error: true minus matched inverse depth of the training data, 1 / metres: the network has learned
             to place surfaces nearer than measured, so that it expects this error in every rig. Weights files hold the
             value of their training; it is that of the preset in files without it.
+        person_offset: advantage of the logits of persons and riders in the choice of the class of a voxel: more of
+            them are found, and more other voxels are called so.
     """
 
     name: str = "occdepth-edge"
@@ -64,6 +66,7 @@ class BevConfig:
     depths: tuple[int, ...] = (1, 2, 2, 2)
     grid: VoxelGrid = SEMANTIC_KITTI_GRID
     inverse_depth_error: float = 0.0
+    person_offset: float = 0.0
 
     @property
     def layers(self) -> int:
@@ -103,7 +106,8 @@ class LiftedState:
 
 
 PRESETS: dict[str, BevConfig] = {
-    config.name: config for config in (BevConfig(), BevConfig("occdepth-edge-kitti", inverse_depth_error=7.75e-4))
+    config.name: config
+    for config in (BevConfig(), BevConfig("occdepth-edge-kitti", inverse_depth_error=7.75e-4, person_offset=1.0))
 }
 """Configurations by name. The shipped weights of occdepth-edge-kitti were trained before KITTI's calibration was
 corrected (`occdepth_ros.sources.layouts.kitti_correction`): 0.3 pixels."""

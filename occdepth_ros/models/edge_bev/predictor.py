@@ -236,11 +236,11 @@ class EdgeBevPredictor(NetworkPredictor[CalibrationTables]):
             zoning = self._workers.submit(zones, scene.state, scene.evidence, scene.rows, scene.columns)
             output = encoded.complete(scene)
             clock.lap("completion")
-            zone = zoning.result()
+            zone, offset = zoning.result(), self.config.person_offset
             if self.observer is not None:
-                self.observer(voxel_probabilities(output, zone, projection.size), measured)
-            limits, calibration = network.limits, network.calibration
-            decision = decide(output, zone, limits, calibration, projection.size, self._workers)
+                self.observer(voxel_probabilities(output, zone, projection.size, offset), measured)
+            limits = network.limits, network.calibration
+            decision = decide(output, zone, *limits, projection.size, self._workers, person_offset=offset)
         labels, confidence = decision.labels, decision.confidence
         if self.follows_ground:
             labels, confidence = unknown_below_ground(labels, confidence, measured)

@@ -41,8 +41,6 @@ COLUMNS_AT_A_TIME = 256
 """Number of lifted columns per chunk of a thread."""
 PERSON_ODDS = 0.5
 """Factor of the odds from which a voxel is occupied if its class is a person or rider."""
-PERSON_OFFSET = 1.0
-"""Advantage of the logits of persons and riders in the choice of the class."""
 OCCUPIED, UNCERTAIN = loops.OCCUPIED, UNKNOWN - 1
 """Placeholders of labels, until classes are written; only the first has the lowest bit."""
 _ANY_OCCUPIED = 0x0001_0001_0001_0001
@@ -78,10 +76,12 @@ class VoxelProbabilities:
     zone: torch.Tensor
 
 
-def voxel_probabilities(output: BevOutput, zone: torch.Tensor, size: tuple[int, int, int]) -> VoxelProbabilities:
+def voxel_probabilities(
+    output: BevOutput, zone: torch.Tensor, size: tuple[int, int, int], person_offset: float = 0.0
+) -> VoxelProbabilities:
     """Return probabilities and classes of all voxels, for the calibration; arguments as in `decide`."""
     rows = torch.arange(len(output.occupancy), device=output.occupancy.device)
-    names, certainty = classify(output, rows, size[2])
+    names, certainty = classify(output, rows, size[2], person_offset)
     probability, certainty = (
         (values.float() * 255).round().to(torch.uint8) for values in (output.occupancy.float().sigmoid(), certainty)
     )
@@ -123,11 +123,13 @@ def decide(
     calibration: torch.Tensor,
     size: tuple[int, int, int],
     workers: Workers | None = None,
+    *,
+    person_offset: float = 0.0,
 ) -> Decision:
     """Threshold the occupancy of every voxel, and classify occupied voxels.
 
     Persons and riders, which are rare and matter most, have a lower limit of occupied (`PERSON_ODDS`) and an advantage
-    in the choice of the class (`PERSON_OFFSET`): more of their voxels are found, and more other voxels are called so.
+    in the choice of the class (`person_offset`): more of their voxels are found, and more other voxels are called so.
 
     Args:
         output: of the network.
@@ -137,10 +139,12 @@ def decide(
         calibration: scale and offset that map a logit to the logit of a calibrated probability, by zone, `[ZONES, 2]`.
         size: lifted voxels along x, y, z.
         workers: threads that decide parts of the grid; None = the calling thread.
+        person_offset: see `BevConfig`.
     """
     if zone.device.type == "cpu":
-        return _decide_by_column(output, zone, _tables_of(limits, calibration), size, workers or Workers(0))
-    return decide_by_operations(output, zone, limits, calibration, size)
+        tables = *_tables_of(limits, calibration), np.float32(person_offset)
+        return _decide_by_column(output, zone, tables, size, workers or Workers(0))
+    return decide_by_operations(output, zone, limits, calibration, size, person_offset)
 
 
 def decide_by_operations(
@@ -149,6 +153,7 @@ def decide_by_operations(
     limits: torch.Tensor,
     calibration: torch.Tensor,
     size: tuple[int, int, int],
+    person_offset: float = 0.0,
 ) -> Decision:
     """Compute `decide` by torch operations, on any device; arguments as in `decide`."""
     code = (output.occupancy * STEPS).add_(REACH * STEPS).clamp_(0, 2 * REACH * STEPS - 1).to(torch.int32)
@@ -157,7 +162,7 @@ def decide_by_operations(
         _decisions(each, calibration).index_select(0, code).view(-1, FINE)
         for each in (limits, limits_of_persons(limits))
     )
-    _name(packed, of_persons, output, size[2])
+    _name(packed, of_persons, output, size[2], person_offset)
     labels, confidence = _unfolded(packed, size)
     return Decision(labels | labels >> 7, confidence)
 
@@ -170,7 +175,7 @@ def _decide_by_column(
     fields = [output.occupancy, output.completed, output.rows, output.direct, output.named, output.cell]
     fields += [output.remembered_rows, output.remembered, output.layout]
     ids = (np.array(classes, np.uint8) for classes in (STANDING_CLASSES, GROUND_CLASSES))
-    arguments: list[Any] = [size, *tables, np.float32(PERSON_OFFSET), STEPS, REACH, *map(array_of, (zone, *fields))]
+    arguments: list[Any] = [size, *tables, STEPS, REACH, *map(array_of, (zone, *fields))]
     arguments += [*ids, decided.labels.numpy(), decided.confidence.numpy()]
 
     def part(columns: slice) -> None:
@@ -218,18 +223,17 @@ def _decisions(limits: torch.Tensor, calibration: torch.Tensor) -> torch.Tensor:
     return torch.where(decided, confidence | label, UNCERTAIN).to(torch.int16).flatten()
 
 
-def _name(packed: torch.Tensor, of_persons: torch.Tensor, output: BevOutput, layers: int) -> None:
+def _name(packed: torch.Tensor, of_persons: torch.Tensor, output: BevOutput, layers: int, person_offset: float) -> None:
     """Replace the placeholder of occupied voxels by their class, and include its probability in the confidence.
 
     Args:
         packed: decisions by the limits of all classes, `[N, 8]` int16, changed.
         of_persons: decisions by those of persons and riders, which call all voxels occupied that `packed` does.
-        output: of the network.
-        layers: lifted voxels along z.
+        output, layers, person_offset: as in `classify`.
     """
     halves = of_persons.view(torch.int64)
     rows = (halves[:, 0] | halves[:, 1]).bitwise_and_(_ANY_OCCUPIED).nonzero()[:, 0]
-    names, probability = classify(output, rows, layers)
+    names, probability = classify(output, rows, layers, person_offset)
     is_person = (names[:, :1] >= PERSONS[0]) & (names[:, :1] <= PERSONS[-1])
     chosen = torch.where(is_person, of_persons.index_select(0, rows), packed.index_select(0, rows))
     confidence = (chosen >> 8).bitwise_and_(255) * probability
@@ -238,18 +242,21 @@ def _name(packed: torch.Tensor, of_persons: torch.Tensor, output: BevOutput, lay
     packed.index_copy_(0, rows, (named & mask).bitwise_or_(chosen & ~mask))
 
 
-def classify(output: BevOutput, rows: torch.Tensor, layers: int) -> tuple[torch.Tensor, torch.Tensor]:
+def classify(
+    output: BevOutput, rows: torch.Tensor, layers: int, person_offset: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return class and its probability for the eight voxels of the given lifted voxels, `[R, 8]` uint8 and float32.
 
     Args:
         output: of the network.
         rows: flat indices of lifted voxels, `[R]`.
         layers: lifted voxels along z.
+        person_offset: see `BevConfig`.
     """
     standing = torch.tensor(STANDING_CLASSES, dtype=torch.uint8, device=rows.device)
     ground = torch.tensor(GROUND_CLASSES, dtype=torch.uint8, device=rows.device)
     offset = torch.zeros(KINDS, device=rows.device)
-    offset[FIRST_PERSON : LAST_PERSON + 1] = PERSON_OFFSET
+    offset[FIRST_PERSON : LAST_PERSON + 1] = person_offset
     share, kind = _most_likely(output.kinds(rows), offset)
     ground_share, ground_kind = _most_likely(output.layout.flatten(0, 1))
     # one table of the classes of the eight voxels of a lifted voxel: by column, followed by the standing classes

@@ -263,7 +263,9 @@ class EdgeBevTask:
             x, y, z = (n // 2 for n in target.shape)
             scene = inputs.scene
             zone = zones(scene.state, scene.evidence, scene.rows, scene.columns)
-            labels.append(decide(output, zone, network.limits, network.calibration, (x, y, z)).labels)
+            rule = network.limits, network.calibration
+            decision = decide(output, zone, *rule, (x, y, z), person_offset=network.config.person_offset)
+            labels.append(decision.labels)
         return torch.stack(labels)
 
 

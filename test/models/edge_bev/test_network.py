@@ -222,7 +222,7 @@ def test_every_voxel_is_decided_by_its_own_logits(threads: int) -> None:
     )
     region = torch.randint(0, 3, (count,), generator=random)
     calibration = torch.tensor([[1.0, 0.0], [0.7, -1.0], [1.2, 0.5]])
-    decided = decide(scene, region, LIMITS, calibration, SIZE, Workers(threads))
+    decided = decide(scene, region, LIMITS, calibration, SIZE, Workers(threads), person_offset=1.0)
     probability = (scene.occupancy * calibration[region, :1] + calibration[region, 1:]).sigmoid()
     # persons and riders need half the odds, and have an advantage of 1 in the choice of the class
     is_person = torch.isin(torch.tensor((*STANDING_CLASSES, 0)), torch.tensor([6, 7, 8]))
@@ -319,8 +319,8 @@ def test_the_decision_on_a_cpu_agrees_with_torch_operations(tables: BevTables) -
     with torch.inference_mode():
         output = network(normalized(torch.randint(0, 255, (1, 64, 128, 3), dtype=torch.uint8)), [scene])[0]
         limits, calibration = torch.tensor(((0.2, 0.6),) * ZONES), network.calibration
-        found = decide(output, zone, limits, calibration, SIZE)
-        expected = decide_by_operations(output, zone, limits, calibration, SIZE)
+        found = decide(output, zone, limits, calibration, SIZE, person_offset=0.5)
+        expected = decide_by_operations(output, zone, limits, calibration, SIZE, 0.5)
     assert {EMPTY, UNKNOWN} < set(expected.labels.unique().tolist())
     assert (found.labels == expected.labels).float().mean() > 0.9999
     assert ((found.confidence.int() - expected.confidence.int()).abs() <= 1).all()
