@@ -36,7 +36,7 @@ def make_packages(env: Environment, steps: Steps) -> None:
                 f"{free / 1e9:.1f} GB are free under {folder.parent}, 8 GB are needed; "
                 "free disk space, or set OCCDEPTH_CACHE to a folder on another disk"
             )
-        steps.say(f"no environment for these inputs yet; making {folder} (once, about 3 minutes and 6 GB)")
+        steps.say(f"no environment for these inputs yet; making {folder} (once, 3 to 15 minutes and 6 GB)")
         if not (folder / "bin" / "pip").exists():
             venv.create(folder, with_pip=True, system_site_packages=bool(env.ros), clear=True, symlinks=True)
         # byte code is compiled on first import, because most of the 10,000 files are never imported
