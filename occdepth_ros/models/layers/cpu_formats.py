@@ -12,20 +12,19 @@ With AVX2 only, a pair with the U-Net in bytes (7 bits, because sums of two prod
 
 from __future__ import annotations
 
-import platform
 from functools import cache
 from pathlib import Path
 
 import torch
 
+from occdepth_ros.models.layers.onednn import is_x86
 from occdepth_ros.models.layers.quantized_conv import is_available
 
 
 def fastest_float() -> torch.dtype:
     """Return bfloat16 if the CPU multiplies it in hardware, otherwise float32."""
-    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
     # on x86, oneDNN supports bfloat16 from AVX-512 on, also by conversion
-    has_instructions = "avx512_bf16" in instructions() or not is_x86
+    has_instructions = "avx512_bf16" in instructions() or not is_x86()
     return torch.bfloat16 if has_instructions and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 

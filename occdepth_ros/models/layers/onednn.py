@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import torch
+
+
+def is_x86() -> bool:
+    """Return whether this is an x86 CPU of 64 bits."""
+    return platform.machine().lower() in ("x86_64", "amd64")
 
 
 def is_available(dtype: torch.dtype, *names: str) -> bool:
@@ -16,7 +22,8 @@ def is_available(dtype: torch.dtype, *names: str) -> bool:
         names: of operators in `torch.ops.mkldnn`.
     """
     operators: Any = torch.ops.mkldnn
-    if not torch.backends.mkldnn.is_available() or not all(hasattr(operators, name) for name in names):
+    # on arm64 oneDNN 3.7.1 fuses bfloat16 and ReLU only in its slow reference implementation (`ref:any` in its log)
+    if not is_x86() or not torch.backends.mkldnn.is_available() or not all(hasattr(operators, name) for name in names):
         return False
     queries = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
     query = queries.get(dtype)

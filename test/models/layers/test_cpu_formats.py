@@ -33,7 +33,7 @@ def test_a_format_is_chosen_if_the_cpu_multiplies_it(
     fastest: torch.dtype,
     in_bytes: bool,
 ) -> None:
-    monkeypatch.setattr(f"{cpu_formats.__name__}.platform.machine", lambda: machine)
+    monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr(cpu_formats, "is_available", lambda: vnni)
     names = {"avx512_bf16": bfloat16, "amx_int8": amx}
     monkeypatch.setattr(cpu_formats, "instructions", lambda: {name for name, exists in names.items() if exists})

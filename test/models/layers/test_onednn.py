@@ -15,6 +15,13 @@ def test_missing_operators_are_not_available() -> None:
     assert not onednn.is_available(torch.float32, "_no_such_operator")
 
 
+def test_fused_operators_are_used_on_x86_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert not onednn.is_available(torch.float32)
+    monkeypatch.setattr("platform.machine", lambda: "AMD64")
+    assert onednn.is_available(torch.float32)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_layers_work_in_a_format_that_onednn_refuses(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
     def refused(*_: object) -> None:
