@@ -22,8 +22,10 @@ def is_available(dtype: torch.dtype, *names: str) -> bool:
         names: of operators in `torch.ops.mkldnn`.
     """
     operators: Any = torch.ops.mkldnn
-    # on arm64 oneDNN 3.7.1 fuses bfloat16 and ReLU only in its slow reference implementation (`ref:any` in its log)
-    if not is_x86() or not torch.backends.mkldnn.is_available() or not all(hasattr(operators, name) for name in names):
+    if not torch.backends.mkldnn.is_available() or not all(hasattr(operators, name) for name in names):
+        return False
+    if dtype != torch.float32 and not is_x86():
+        # on arm64 oneDNN 3.7.1 fuses bfloat16 and ReLU only in its slow reference implementation (`ref:any` in its log)
         return False
     queries = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
     query = queries.get(dtype)
