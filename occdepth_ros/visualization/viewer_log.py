@@ -58,7 +58,7 @@ def import_rerun() -> Any:
     Raises:
         OutputError: the package is not installed, or has no voxel grids.
     """
-    remedy = "Install it: " + pip_install("'rerun-sdk>=0.34'")
+    remedy = "Install it: " + pip_install("'rerun-sdk>=0.34'") + "."
     try:
         rerun = import_module("rerun")
     except ImportError as error:
